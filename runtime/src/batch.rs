@@ -1,0 +1,134 @@
+//! The unit of everything: nothing per row crosses a task, a channel or an `await`.
+
+use crate::checkpoint::State;
+use crate::{Body, CellBlock, Error, Event, Kind, Position, Result, Seq};
+
+/// A piece of one split.
+///
+/// Invariants, checked by [`Batch::verify`] (in debug builds for every batch of every lane): `seq` rises strictly; a schema change travels
+/// alone; `resume` is set only at a transaction boundary or the end of a chunk, so a large transaction is many batches with `None`; an
+/// empty batch with `resume` is a heartbeat.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The events in order.
+    pub events: Vec<Event>,
+    /// Where the source resumes once all events up to here are durable.
+    pub resume: Option<Position>,
+    /// Facts of the source to commit together with `resume`.
+    pub state: State,
+    rejected: Vec<(Event, Error)>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// A batch of these events; `bytes` is their size in memory as the source counts it.
+    pub fn new(events: Vec<Event>, resume: Option<Position>, bytes: usize) -> Self {
+        Self { events, resume, state: State::new(), rejected: Vec::new(), bytes }
+    }
+
+    /// Size of the events' cells in bytes.
+    pub fn size(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many events are rows.
+    pub fn row_count(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event.body, Body::Row(_))).count()
+    }
+
+    /// Order of the last event.
+    pub fn last_seq(&self) -> Option<Seq> {
+        self.events.last().map(|event| event.seq)
+    }
+
+    /// Keeps events for which `f` returns true and drops those for which it returns false. An error of kind [`Kind::Data`] moves the event
+    /// to the rejected ones; any other error ends the walk and is returned.
+    pub fn retain(&mut self, mut f: impl FnMut(&mut Event) -> Result<bool>) -> Result<()> {
+        let mut kept = Vec::with_capacity(self.events.len());
+        let mut failed = None;
+        for mut event in self.events.drain(..) {
+            match if failed.is_some() { Ok(true) } else { f(&mut event) } {
+                Ok(true) => kept.push(event),
+                Ok(false) => {}
+                Err(error) if error.kind() == Kind::Data => self.rejected.push((event, error)),
+                Err(error) => {
+                    failed = Some(error);
+                    kept.push(event);
+                }
+            }
+        }
+        self.events = kept;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Moves one event out as rejected, keeping the order of the rest.
+    pub fn reject(&mut self, index: usize, error: Error) {
+        let event = self.events.remove(index);
+        self.rejected.push((event, error));
+    }
+
+    /// The rejected events with their errors, which are no longer in the batch.
+    pub fn take_rejected(&mut self) -> Vec<(Event, Error)> {
+        std::mem::take(&mut self.rejected)
+    }
+
+    /// Checks the invariants; `last` is the last seq of the batch before.
+    pub fn verify(&self, last: Seq) -> Result<(), String> {
+        let mut previous = last;
+        for event in &self.events {
+            if event.seq <= previous {
+                return Err(format!("seq {} after {previous}", event.seq));
+            }
+            previous = event.seq;
+            match &event.body {
+                Body::Schema(_) if self.events.len() > 1 => return Err("a schema change beside other events".into()),
+                Body::Row(row) => {
+                    let columns = row.schema.columns.len();
+                    if row.before.iter().chain(&row.after).any(|image| image.columns() != columns) {
+                        return Err(format!("an image of {} that does not have its {columns} columns", row.schema.id));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Collects events whose rows share one block.
+#[derive(Default)]
+pub struct BatchBuilder {
+    /// Where rows are packed.
+    pub block: CellBlock,
+    events: Vec<Event>,
+}
+
+impl BatchBuilder {
+    /// A builder that expects about so much.
+    pub fn with_capacity(events: usize, bytes: usize) -> Self {
+        Self { block: CellBlock::with_capacity(bytes), events: Vec::with_capacity(events) }
+    }
+
+    /// Adds an event whose rows are in `block`.
+    pub fn push(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// Events so far.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether there is no event yet.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Seals the block and makes the batch; the builder is empty again.
+    pub fn finish(&mut self, resume: Option<Position>) -> Batch {
+        let block = std::mem::take(&mut self.block);
+        let bytes = block.len();
+        block.seal();
+        Batch::new(std::mem::take(&mut self.events), resume, bytes)
+    }
+}

@@ -1,0 +1,42 @@
+//! Where events go.
+
+use crate::{Batch, Finding, Receipt, Result, Split, async_trait};
+
+/// The lane that a sink serves; sinks write it into what they deliver so that a later run can recognise it.
+#[derive(Clone, Copy, Debug)]
+pub struct Lane<'a> {
+    /// Random id of the task, made at its first start and kept until it is reset.
+    pub run: u64,
+    /// Rises with every start of the process.
+    pub epoch: u32,
+    /// Number of the split, from 1, stable over restarts.
+    pub number: u32,
+    /// The split.
+    pub split: &'a Split,
+}
+
+/// A place that events are delivered to. One instance serves one run of one split.
+#[async_trait]
+pub trait Sink: Send {
+    /// Connects, and looks at what an earlier run delivered after its last receipt. The receipt that it returns is committed before the
+    /// first write. The default accepts `last` as it is: right for a sink that cannot look, which may then repeat events after a failure.
+    async fn open(&mut self, lane: &Lane<'_>, last: &Receipt) -> Result<Receipt> {
+        let _ = lane;
+        Ok(last.clone())
+    }
+
+    /// Delivers a batch. `Ok` means that every event left in `batch` is durable; events that cannot be carried are rejected from it
+    /// ([`Batch::reject`]). `Err` means that it is unknown what was delivered: the lane is dropped and the batch replayed after a new `open`.
+    /// Never called concurrently, never cancelled.
+    async fn write(&mut self, batch: &mut Batch) -> Result<Receipt>;
+
+    /// Ends cleanly, after the last write was committed. Nothing to do by default.
+    async fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Looks for what would make the task fail: connections, topics, permissions. The default has nothing to look at.
+    async fn check(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,223 @@
+//! Texts of values: calendar and number forms that all formats share, and the canonical text of a value.
+//!
+//! The canonical text is independent of any format's options. It decides partition keys and record keys, so it may never change:
+//! exact decimals with the column's scale, enum indexes, set masks, UTC, as many fraction digits as the column has, bytes as lower-case
+//! hexadecimal, floats as the shortest decimal that reads back the same, text in Unicode.
+
+use std::borrow::Cow;
+
+use crate::row::{Date, DateTime};
+use crate::{Charset, Column, ColumnKind, Error, Result, Value};
+
+/// Microseconds of a second.
+const SECOND: u64 = 1_000_000;
+
+/// Appends an unsigned number.
+pub fn write_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends a signed number.
+pub fn write_i64(out: &mut Vec<u8>, value: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends `value` in exactly `digits` digits (more if it does not fit).
+fn write_padded(out: &mut Vec<u8>, value: u32, digits: usize) {
+    let mut buffer = itoa::Buffer::new();
+    let text = buffer.format(value).as_bytes();
+    out.extend(std::iter::repeat_n(b'0', digits.saturating_sub(text.len())));
+    out.extend_from_slice(text);
+}
+
+fn write_two(out: &mut Vec<u8>, value: u8) {
+    if value < 100 {
+        out.extend_from_slice(&[b'0' + value / 10, b'0' + value % 10]);
+    } else {
+        write_padded(out, u32::from(value), 2);
+    }
+}
+
+/// Appends `.` and the first `fsp` of six fraction digits; nothing for 0.
+fn write_fraction(out: &mut Vec<u8>, micros: u32, fsp: u8) {
+    if fsp > 0 {
+        out.push(b'.');
+        let digits = usize::from(fsp.min(6));
+        write_padded(out, micros / 10u32.pow(6 - digits as u32), digits);
+    }
+}
+
+/// Appends `YYYY`.
+pub fn write_year(out: &mut Vec<u8>, year: u16) {
+    write_padded(out, u32::from(year), 4);
+}
+
+/// Appends `YYYY-MM-DD`.
+pub fn write_date(out: &mut Vec<u8>, date: Date) {
+    write_padded(out, u32::from(date.year), 4);
+    out.push(b'-');
+    write_two(out, date.month);
+    out.push(b'-');
+    write_two(out, date.day);
+}
+
+/// Appends `[-]HH:MM:SS[.f]`, hours in two digits or three, of a duration in microseconds.
+pub fn write_time(out: &mut Vec<u8>, micros: i64, fsp: u8) {
+    if micros < 0 {
+        out.push(b'-');
+    }
+    let total = micros.unsigned_abs();
+    let seconds = total / SECOND;
+    write_padded(out, (seconds / 3600) as u32, 2);
+    out.push(b':');
+    write_two(out, (seconds / 60 % 60) as u8);
+    out.push(b':');
+    write_two(out, (seconds % 60) as u8);
+    write_fraction(out, (total % SECOND) as u32, fsp);
+}
+
+/// Appends `YYYY-MM-DD HH:MM:SS[.f]`.
+pub fn write_datetime(out: &mut Vec<u8>, value: DateTime, fsp: u8) {
+    write_date(out, value.date);
+    out.push(b' ');
+    write_two(out, value.hour);
+    out.push(b':');
+    write_two(out, value.minute);
+    out.push(b':');
+    write_two(out, value.second);
+    write_fraction(out, value.micros, fsp);
+}
+
+/// The calendar form of microseconds since the epoch, shifted by `offset_seconds` east of UTC. Years outside 0 to 9999 do not occur in
+/// MySQL's timestamps.
+pub fn civil(micros: i64, offset_seconds: i32) -> DateTime {
+    let micros = micros + i64::from(offset_seconds) * SECOND as i64;
+    let (days, of_day) = (micros.div_euclid(86_400 * SECOND as i64), micros.rem_euclid(86_400 * SECOND as i64) as u64);
+    let seconds = of_day / SECOND;
+    // Proleptic Gregorian calendar counted in 400-year eras that begin on 1 March, so that a leap day is the last day of its year.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    DateTime {
+        date: Date {
+            year: (year_of_era + era * 400 + i64::from(month <= 2)) as u16,
+            month: month as u8,
+            day: (day_of_year - (153 * month_from_march + 2) / 5 + 1) as u8,
+        },
+        hour: (seconds / 3600) as u8,
+        minute: (seconds / 60 % 60) as u8,
+        second: (seconds % 60) as u8,
+        micros: (of_day % SECOND) as u32,
+    }
+}
+
+/// Microseconds since the epoch of a UTC date and time; the opposite of [`civil`]. The date must be a real one.
+pub fn from_civil(value: DateTime) -> i64 {
+    let (year, month, day) = (i64::from(value.date.year), i64::from(value.date.month), i64::from(value.date.day));
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = era * 146_097 + day_of_era - 719_468;
+    let seconds = days * 86_400 + i64::from(value.hour) * 3600 + i64::from(value.minute) * 60 + i64::from(value.second);
+    seconds * SECOND as i64 + i64::from(value.micros)
+}
+
+/// Appends a timestamp as `YYYY-MM-DD HH:MM:SS[.f]` in the zone `offset_seconds` east of UTC; 0 is MySQL's zero timestamp.
+pub fn write_timestamp(out: &mut Vec<u8>, micros: i64, fsp: u8, offset_seconds: i32) {
+    let value = if micros == 0 { DateTime::default() } else { civil(micros, offset_seconds) };
+    write_datetime(out, value, fsp);
+}
+
+/// The Unicode text of a character cell. An error of kind `Data` if the bytes are not valid in the column's character set.
+pub fn unicode<'a>(bytes: &'a [u8], column: &Column) -> Result<Cow<'a, str>> {
+    let name = column.charset.as_deref().unwrap_or("utf8mb4");
+    let charset = Charset::from_name(name).ok_or_else(|| Error::data(format!("read column {}: character set {name} is not supported", column.name)))?;
+    charset.decode(bytes).ok_or_else(|| {
+        Error::data(format!("read column {}: its bytes are not valid {name}", column.name))
+            .remedied_by("repair the value in the source, or give the column its true character set there")
+    })
+}
+
+/// Appends the canonical text of a value; nothing for NULL.
+pub fn write_canonical(out: &mut Vec<u8>, value: Value<'_>, column: &Column) -> Result<()> {
+    let fsp = match column.kind {
+        ColumnKind::Time { fsp } | ColumnKind::DateTime { fsp } | ColumnKind::Timestamp { fsp } => fsp,
+        _ => 0,
+    };
+    match value {
+        Value::Null => {}
+        Value::Int(v) => write_i64(out, v),
+        Value::UInt(v) | Value::Bit(v) | Value::Set(v) => write_u64(out, v),
+        Value::Enum(v) => write_u64(out, u64::from(v)),
+        Value::Float(v) => out.extend_from_slice(v.to_string().as_bytes()),
+        Value::Double(v) => out.extend_from_slice(v.to_string().as_bytes()),
+        Value::Decimal(v) => out.extend_from_slice(v.as_bytes()),
+        Value::Text(v) => out.extend_from_slice(unicode(v, column)?.as_bytes()),
+        Value::Json(v) => out.extend_from_slice(v),
+        Value::Bytes(v) | Value::Geometry(v) => {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            out.extend(v.iter().flat_map(|byte| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]));
+        }
+        Value::Year(v) => write_year(out, v),
+        Value::Date(v) => write_date(out, v),
+        Value::Time(v) => write_time(out, v, fsp),
+        Value::DateTime(v) => write_datetime(out, v, fsp),
+        Value::Timestamp(v) => write_timestamp(out, v, fsp, 0),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn durations_keep_sign_hours_and_digits() {
+        for (micros, fsp, expected) in [
+            (-100_000, 1, "-00:00:00.1"),
+            (-(100 * 3_600_000_000 + 1), 6, "-100:00:00.000001"),
+            (838 * 3_600_000_000 + 59 * 60_000_000 + 59_000_000, 4, "838:59:59.0000"),
+            (0, 0, "00:00:00"),
+        ] {
+            assert_eq!(text(|out| write_time(out, micros, fsp)), expected);
+        }
+    }
+
+    #[test]
+    fn timestamps_in_a_zone() {
+        let micros = from_civil(DateTime { date: Date { year: 2024, month: 2, day: 29 }, hour: 12, minute: 34, second: 56, micros: 780_000 });
+        assert_eq!(text(|out| write_timestamp(out, micros, 3, 8 * 3600)), "2024-02-29 20:34:56.780");
+        assert_eq!(text(|out| write_timestamp(out, 0, 3, 8 * 3600)), "0000-00-00 00:00:00.000");
+        assert_eq!(text(|out| write_timestamp(out, 1_700_000_000_000_000, 0, 0)), "2023-11-14 22:13:20");
+    }
+
+    #[test]
+    fn canonical_texts() {
+        let column = |kind| Column::new("c", kind, "");
+        let canonical = |value, kind| text(|out| write_canonical(out, value, &column(kind)).unwrap());
+        assert_eq!(canonical(Value::Bytes(&[0, 0xab]), ColumnKind::Binary { length: 2 }), "00ab");
+        assert_eq!(canonical(Value::Enum(2), ColumnKind::Enum { labels: vec![] }), "2");
+        assert_eq!(canonical(Value::Float(1.1), ColumnKind::Float), "1.1");
+        assert_eq!(canonical(Value::Null, ColumnKind::Float), "");
+    }
+
+    proptest! {
+        #[test]
+        fn civil_and_back(micros in 0i64..253_402_300_799_999_999) {
+            prop_assert_eq!(from_civil(civil(micros, 0)), micros);
+        }
+    }
+}
