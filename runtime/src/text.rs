@@ -136,7 +136,8 @@ pub fn write_timestamp(out: &mut Vec<u8>, micros: i64, fsp: u8, offset_seconds: 
 /// The Unicode text of a character cell. An error of kind `Data` if the bytes are not valid in the column's character set.
 pub fn unicode<'a>(bytes: &'a [u8], column: &Column) -> Result<Cow<'a, str>> {
     let name = column.charset.as_deref().unwrap_or("utf8mb4");
-    let charset = Charset::from_name(name).ok_or_else(|| Error::data(format!("read column {}: character set {name} is not supported", column.name)))?;
+    let charset = Charset::from_name(name)
+        .ok_or_else(|| Error::data(format!("read column {}: character set {name} is not supported", column.name)))?;
     charset.decode(bytes).ok_or_else(|| {
         Error::data(format!("read column {}: its bytes are not valid {name}", column.name))
             .remedied_by("repair the value in the source, or give the column its true character set there")
@@ -198,7 +199,8 @@ mod tests {
 
     #[test]
     fn timestamps_in_a_zone() {
-        let micros = from_civil(DateTime { date: Date { year: 2024, month: 2, day: 29 }, hour: 12, minute: 34, second: 56, micros: 780_000 });
+        let micros =
+            from_civil(DateTime { date: Date { year: 2024, month: 2, day: 29 }, hour: 12, minute: 34, second: 56, micros: 780_000 });
         assert_eq!(text(|out| write_timestamp(out, micros, 3, 8 * 3600)), "2024-02-29 20:34:56.780");
         assert_eq!(text(|out| write_timestamp(out, 0, 3, 8 * 3600)), "0000-00-00 00:00:00.000");
         assert_eq!(text(|out| write_timestamp(out, 1_700_000_000_000_000, 0, 0)), "2023-11-14 22:13:20");

@@ -1,0 +1,215 @@
+//! Plugins by name. A registry is a plain value: nothing registers itself, and a program can hold several.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use crate::{CheckpointStore, Encoder, Error, Result, Settings, Sink, Source, Transform};
+
+/// Makes the sink of one lane.
+pub type SinkFactory = Arc<dyn Fn() -> Result<Box<dyn Sink>> + Send + Sync>;
+/// Makes the transform of one lane.
+pub type TransformFactory = Arc<dyn Fn() -> Result<Box<dyn Transform>> + Send + Sync>;
+/// Makes the encoder of one lane.
+pub type EncoderFactory = Arc<dyn Fn() -> Result<Box<dyn Encoder>> + Send + Sync>;
+
+type Build<T> = Arc<dyn Fn(&Settings, &str, &Registry) -> Result<T> + Send + Sync>;
+
+/// What plugins may know about the task they are built for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TaskContext {
+    /// The task's name.
+    pub name: String,
+    /// How many bytes of cells a source hands over at once.
+    pub batch_max_bytes: usize,
+}
+
+impl Default for TaskContext {
+    fn default() -> Self {
+        Self { name: "task".into(), batch_max_bytes: 4 << 20 }
+    }
+}
+
+/// Registers plugins that are built once a lane. One is built and dropped at once, so that a mistake in the settings shows at the start.
+macro_rules! per_lane {
+    ($($(#[$doc:meta])* $method:ident: $trait:ident in $map:ident;)*) => {
+        $($(#[$doc])*
+        pub fn $method<C, T, F>(&mut self, name: &'static str, build: F)
+        where
+            C: DeserializeOwned + 'static,
+            T: $trait + 'static,
+            F: Fn(C, &Registry) -> Result<T> + Send + Sync + 'static,
+        {
+            let build = Arc::new(build);
+            let factory = move |settings: &Settings, path: &str, registry: &Registry| {
+                build(settings.parse(path)?, registry)?;
+                let (build, settings, path, registry) = (build.clone(), settings.clone(), path.to_owned(), registry.clone());
+                Ok(Arc::new(move || Ok(Box::new(build(settings.parse(&path)?, &registry)?) as Box<dyn $trait>)) as Arc<_>)
+            };
+            self.$map.insert(name, Arc::new(factory));
+        })*
+    };
+}
+
+/// Plugins by name and kind. The key in a configuration is the plugin's name, the value is exactly its config struct.
+#[derive(Clone, Default)]
+pub struct Registry {
+    task: TaskContext,
+    sources: BTreeMap<&'static str, Build<Arc<dyn Source>>>,
+    transforms: BTreeMap<&'static str, Build<TransformFactory>>,
+    encoders: BTreeMap<&'static str, Build<EncoderFactory>>,
+    sinks: BTreeMap<&'static str, Build<SinkFactory>>,
+    stores: BTreeMap<&'static str, Build<Arc<dyn CheckpointStore>>>,
+}
+
+impl Registry {
+    /// A registry without plugins.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same plugins for another task.
+    #[must_use]
+    pub fn for_task(mut self, task: TaskContext) -> Self {
+        self.task = task;
+        self
+    }
+
+    /// The task that plugins are built for.
+    pub fn task(&self) -> &TaskContext {
+        &self.task
+    }
+
+    /// Adds a source, or replaces the one of that name.
+    pub fn source<C, T, F>(&mut self, name: &'static str, build: F)
+    where
+        C: DeserializeOwned,
+        T: Source + 'static,
+        F: Fn(C, &Registry) -> Result<T> + Send + Sync + 'static,
+    {
+        self.sources.insert(name, Arc::new(move |settings, path, registry| Ok(Arc::new(build(settings.parse(path)?, registry)?))));
+    }
+
+    /// Adds a checkpoint store, or replaces the one of that name.
+    pub fn store<C, T, F>(&mut self, name: &'static str, build: F)
+    where
+        C: DeserializeOwned,
+        T: CheckpointStore + 'static,
+        F: Fn(C, &Registry) -> Result<T> + Send + Sync + 'static,
+    {
+        self.stores.insert(name, Arc::new(move |settings, path, registry| Ok(Arc::new(build(settings.parse(path)?, registry)?))));
+    }
+
+    per_lane! {
+        /// Adds a transform, or replaces the one of that name; `build` runs once a lane.
+        transform: Transform in transforms;
+        /// Adds an encoder, or replaces the one of that name; `build` runs once a lane.
+        encoder: Encoder in encoders;
+        /// Adds a sink whose lanes share nothing, or replaces the one of that name; `build` runs once a lane.
+        sink: Sink in sinks;
+    }
+
+    /// Adds a sink whose lanes share something, such as connections, or replaces the one of that name: `build` runs once a task, what it
+    /// returns once a lane.
+    pub fn sink_factory<C, T, G, F>(&mut self, name: &'static str, build: F)
+    where
+        C: DeserializeOwned,
+        T: Sink + 'static,
+        G: Fn() -> Result<T> + Send + Sync + 'static,
+        F: Fn(C, &Registry) -> Result<G> + Send + Sync + 'static,
+    {
+        let outer = move |settings: &Settings, path: &str, registry: &Registry| -> Result<SinkFactory> {
+            let lane = build(settings.parse(path)?, registry)?;
+            Ok(Arc::new(move || Ok(Box::new(lane()?))))
+        };
+        self.sinks.insert(name, Arc::new(outer));
+    }
+
+    /// Builds the source `name` from the settings under `source.<name>`.
+    pub fn build_source(&self, name: &str, settings: &Settings) -> Result<Arc<dyn Source>> {
+        find(&self.sources, "source", name)?(settings, &format!("source.{name}"), self)
+    }
+
+    /// Builds the sink `name` from the settings under `sink.<name>`.
+    pub fn build_sink(&self, name: &str, settings: &Settings) -> Result<SinkFactory> {
+        find(&self.sinks, "sink", name)?(settings, &format!("sink.{name}"), self)
+    }
+
+    /// Builds the transform `name` from its settings.
+    pub fn build_transform(&self, name: &str, settings: &Settings) -> Result<TransformFactory> {
+        find(&self.transforms, "transform", name)?(settings, &format!("transform.{name}"), self)
+    }
+
+    /// Builds the checkpoint store `name` from the settings under `store.<name>`.
+    pub fn build_store(&self, name: &str, settings: &Settings) -> Result<Arc<dyn CheckpointStore>> {
+        find(&self.stores, "store", name)?(settings, &format!("store.{name}"), self)
+    }
+
+    /// For sinks that write bytes: what makes the encoder of a lane, from the settings under `format.<name>`.
+    pub fn encoder_factory(&self, name: &str, settings: &Settings) -> Result<EncoderFactory> {
+        find(&self.encoders, "format", name)?(settings, &format!("format.{name}"), self)
+    }
+
+    /// Kind and name of every plugin, sorted.
+    pub fn names(&self) -> Vec<(&'static str, &'static str)> {
+        fn of<T>(kind: &'static str, map: &BTreeMap<&'static str, T>) -> impl Iterator<Item = (&'static str, &'static str)> {
+            map.keys().map(move |name| (kind, *name))
+        }
+        of("source", &self.sources)
+            .chain(of("transform", &self.transforms))
+            .chain(of("format", &self.encoders))
+            .chain(of("sink", &self.sinks))
+            .chain(of("store", &self.stores))
+            .collect()
+    }
+}
+
+fn find<'m, T>(map: &'m BTreeMap<&'static str, T>, kind: &str, name: &str) -> Result<&'m T> {
+    map.get(name).ok_or_else(|| {
+        let known: Vec<&str> = map.keys().copied().collect();
+        Error::config(format!("there is no {kind} called `{name}`"))
+            .because(if known.is_empty() { format!("this program has no {kind}s") } else { format!("known: {}", known.join(", ")) })
+            .remedied_by(format!("write [{kind}.<name>] with one of the known names"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Batch, Receipt, async_trait};
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Config {
+        prefix: String,
+    }
+
+    struct Null;
+
+    #[async_trait]
+    impl Sink for Null {
+        async fn write(&mut self, _: &mut Batch) -> Result<Receipt> {
+            Ok(Receipt::default())
+        }
+    }
+
+    #[test]
+    fn plugins_are_found_by_name_and_their_settings_checked_at_once() {
+        let mut registry = Registry::new();
+        registry.sink("null", |config: Config, registry: &Registry| {
+            assert_eq!((config.prefix.as_str(), registry.task().name.as_str()), ("x", "shop"));
+            Ok(Null)
+        });
+        let registry = registry.for_task(TaskContext { name: "shop".into(), ..TaskContext::default() });
+        assert!(registry.build_sink("null", &json!({"prefix": "x"}).into()).unwrap()().is_ok());
+        let error = registry.build_sink("null", &json!({}).into()).err().unwrap().to_string();
+        assert!(error.contains("sink.null") && error.contains("prefix"), "{error}");
+        let error = registry.build_sink("kafak", &Settings::default()).err().unwrap().to_string();
+        assert!(error.contains("`kafak`") && error.contains("known: null"), "{error}");
+    }
+}

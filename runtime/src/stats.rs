@@ -1,0 +1,169 @@
+//! What a pipeline tells about itself: plain snapshots, no global recorder.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::{Batch, Checkpoint, Position, Split, SplitId, SplitKind};
+
+/// What a pipeline is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RunState {
+    /// Loading the checkpoint and planning.
+    Starting,
+    /// Reading existing rows.
+    Snapshot,
+    /// Following changes.
+    Streaming,
+    /// Stopped at a commit, ready to go on.
+    Paused,
+    /// Waiting before the lanes are opened again after a failure.
+    Retrying,
+    /// Ended by `stop`.
+    Stopped,
+    /// Ended because nothing is left to read.
+    Finished,
+    /// Ended by an error.
+    Failed,
+}
+
+/// A snapshot of a pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// The task's name.
+    pub name: String,
+    /// What it is doing.
+    pub state: RunState,
+    /// The last error, while `Retrying` or `Failed`.
+    pub error: Option<String>,
+    /// The splits of the current plan, and finished ones of this process.
+    pub splits: Vec<SplitStatus>,
+}
+
+/// A snapshot of a split.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SplitStatus {
+    /// The split.
+    pub split: SplitId,
+    /// Whether it is a part of the snapshot.
+    pub snapshot: bool,
+    /// Whether it was read to its end.
+    pub done: bool,
+    /// The last committed position.
+    pub position: Option<Position>,
+    /// Where the last delivered event is, for people.
+    pub place: Option<Position>,
+    /// Rows delivered by this process.
+    pub rows: u64,
+    /// Bytes of cells delivered by this process.
+    pub bytes: u64,
+    /// Age of the newest delivered change when it was durable; 0 after a heartbeat of a source that has nothing new.
+    pub lag_ms: u64,
+    /// How often its lane was opened.
+    pub opened: u32,
+}
+
+/// Counters of one split, added to once a batch.
+pub(crate) struct SplitStats {
+    snapshot: bool,
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    lag_ms: AtomicI64,
+    pub(crate) opened: AtomicU32,
+    marks: Mutex<Marks>,
+    progress: Arc<Mutex<Instant>>,
+}
+
+#[derive(Default)]
+struct Marks {
+    position: Option<Position>,
+    place: Option<Position>,
+    done: bool,
+}
+
+impl SplitStats {
+    pub(crate) fn delivered(&self, batch: &Batch) {
+        self.rows.fetch_add(batch.row_count() as u64, Relaxed);
+        self.bytes.fetch_add(batch.size() as u64, Relaxed);
+        match batch.events.last() {
+            Some(event) => {
+                self.lag_ms.store((now_ms() - event.timestamp_ms).max(0), Relaxed);
+                lock(&self.marks).place = Some(event.position.clone());
+            }
+            None if batch.resume.is_some() => self.lag_ms.store(0, Relaxed),
+            None => {}
+        }
+    }
+
+    pub(crate) fn committed(&self, checkpoint: &Checkpoint) {
+        let mut marks = lock(&self.marks);
+        marks.position = Some(checkpoint.position.clone());
+        marks.done = checkpoint.done;
+        *lock(&self.progress) = Instant::now();
+    }
+}
+
+/// The counters of a pipeline.
+pub(crate) struct Stats {
+    splits: Mutex<BTreeMap<SplitId, Arc<SplitStats>>>,
+    progress: Arc<Mutex<Instant>>,
+}
+
+impl Stats {
+    pub(crate) fn new() -> Self {
+        Self { splits: Mutex::default(), progress: Arc::new(Mutex::new(Instant::now())) }
+    }
+
+    pub(crate) fn split(&self, split: &Split) -> Arc<SplitStats> {
+        let stats = || SplitStats {
+            snapshot: split.kind == SplitKind::Snapshot,
+            rows: AtomicU64::default(),
+            bytes: AtomicU64::default(),
+            lag_ms: AtomicI64::default(),
+            opened: AtomicU32::default(),
+            marks: Mutex::default(),
+            progress: self.progress.clone(),
+        };
+        lock(&self.splits).entry(split.id.clone()).or_insert_with(|| Arc::new(stats())).clone()
+    }
+
+    /// When anything was committed last; at first, when the pipeline was made.
+    pub(crate) fn last_progress(&self) -> Instant {
+        *lock(&self.progress)
+    }
+
+    pub(crate) fn splits(&self) -> Vec<SplitStatus> {
+        let status = |(split, stats): (&SplitId, &Arc<SplitStats>)| {
+            let marks = lock(&stats.marks);
+            SplitStatus {
+                split: split.clone(),
+                snapshot: stats.snapshot,
+                done: marks.done,
+                position: marks.position.clone(),
+                place: marks.place.clone(),
+                rows: stats.rows.load(Relaxed),
+                bytes: stats.bytes.load(Relaxed),
+                lag_ms: stats.lag_ms.load(Relaxed).unsigned_abs(),
+                opened: stats.opened.load(Relaxed),
+            }
+        };
+        lock(&self.splits).iter().map(status).collect()
+    }
+}
+
+/// A poisoned lock only means that some thread panicked between two plain stores; the values are still good.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
