@@ -21,8 +21,12 @@ pub mod settings;
 pub mod sink;
 pub mod source;
 pub mod stats;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod text;
 pub mod transform;
+#[cfg(feature = "transforms")]
+pub mod transforms;
 
 pub use async_trait::async_trait;
 pub use batch::{Batch, BatchBuilder};
@@ -42,3 +46,10 @@ pub use sink::{Lane, Sink};
 pub use source::{RowFilter, Source, Split, SplitKind, SplitReader};
 pub use stats::{RunState, SplitStatus, Status};
 pub use transform::Transform;
+
+/// Registers the store `local` and the built-in transforms.
+pub fn register(registry: &mut Registry) {
+    registry.store("local", |config: checkpoint::LocalStoreConfig, _: &Registry| LocalStore::open(config.path));
+    #[cfg(feature = "transforms")]
+    transforms::register(registry);
+}

@@ -37,6 +37,49 @@ impl fmt::Display for TableId {
     }
 }
 
+impl std::str::FromStr for TableId {
+    type Err = String;
+
+    /// Reads `database.table`; parts with dots, backticks or spaces stand in backticks, as [`TableId`]'s `Display` writes them.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = split_name(text)?.into_iter();
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(database), Some(table), None) if !database.is_empty() && !table.is_empty() => Ok(Self::new(database, table)),
+            _ => Err(format!("`{text}` is not of the form database.table (parts with dots or spaces stand in backticks)")),
+        }
+    }
+}
+
+/// The parts of a dotted name; a part may stand in backticks, in which two backticks mean one.
+pub fn split_name(text: &str) -> Result<Vec<String>, String> {
+    let mut parts = Vec::new();
+    let mut part = String::new();
+    let mut chars = text.chars().peekable();
+    loop {
+        if part.is_empty() && chars.next_if_eq(&'`').is_some() {
+            loop {
+                match chars.next() {
+                    Some('`') if chars.next_if_eq(&'`').is_some() => part.push('`'),
+                    Some('`') => break,
+                    Some(other) => part.push(other),
+                    None => return Err(format!("`{text}` has a backtick that is not closed")),
+                }
+            }
+            if !matches!(chars.peek(), None | Some('.')) {
+                return Err(format!("`{text}` goes on behind a closing backtick without a dot"));
+            }
+        }
+        match chars.next() {
+            Some('.') => parts.push(std::mem::take(&mut part)),
+            Some(other) => part.push(other),
+            None => {
+                parts.push(part);
+                return Ok(parts);
+            }
+        }
+    }
+}
+
 /// One version of a table's structure. Shared by all events that were written under it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -211,6 +254,17 @@ mod tests {
     fn names_with_dots_are_quoted() {
         assert_eq!(TableId::new("a.b", "c`d").to_string(), "`a.b`.`c``d`");
         assert_eq!(TableId::new("shop", "t").to_string(), "shop.t");
+    }
+
+    #[test]
+    fn names_read_back_as_written() {
+        for (database, table) in [("shop", "orders"), ("a.b", "c`d"), ("x y", "☃"), ("d", "`")] {
+            let id = TableId::new(database, table);
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        for wrong in ["", "shop", "a.b.c", "`a.b", "`a`b.c", ".t", "d."] {
+            assert!(wrong.parse::<TableId>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -89,6 +89,15 @@ impl StoreError {
 const CORRUPT_REMEDY: &str =
     "put back the copy checkpoint.redb.1 made at the last start, or start the task over in an empty directory and an empty topic";
 
+/// Settings of the store `local`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct LocalStoreConfig {
+    /// The directory; made if it is missing.
+    pub path: PathBuf,
+}
+
 /// The checkpoint store in a local directory. One process at a time.
 pub struct LocalStore {
     inner: Arc<Inner>,

@@ -5,7 +5,7 @@ mod local;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use local::LocalStore;
+pub use local::{LocalStore, LocalStoreConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{Position, Receipt, Result, SplitId, TableId, TableSchema, async_trait};

@@ -1,0 +1,12 @@
+//! The built-in transforms.
+
+mod rename;
+
+pub use rename::{Case, Pattern, Rename, RenameConfig};
+
+use crate::Registry;
+
+/// Registers the built-in transforms.
+pub fn register(registry: &mut Registry) {
+    registry.transform("rename", |config: RenameConfig, _: &Registry| Rename::new(config));
+}

@@ -1,0 +1,174 @@
+//! Maps the names of databases and tables. DTS: "Map object names", "Capitalization of object names".
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use regex::Regex;
+use serde::Deserialize;
+
+use crate::{Batch, Body, Error, Result, TableId, TableSchema, Transform};
+
+/// Settings of `rename`: `rename = { tables = { "shop.orders" = "sales.orders" } }`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct RenameConfig {
+    /// Source name to target name, both `database.table`.
+    pub tables: BTreeMap<String, String>,
+    /// Patterns over the whole source name, for tables that are not in `tables`; the first that matches counts.
+    pub patterns: Vec<Pattern>,
+    /// Applied last, to database and table.
+    pub case: Case,
+}
+
+/// A rule for many tables.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pattern {
+    /// A regular expression over `database.table`.
+    #[serde(rename = "match")]
+    pub matches: String,
+    /// The target `database.table`, in which `{1}` stands for the first group of the match.
+    pub to: String,
+}
+
+/// Capitalization of target names.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Case {
+    /// As they are.
+    #[default]
+    Keep,
+    /// Lower case.
+    Lower,
+    /// Upper case.
+    Upper,
+}
+
+/// Gives tables other names. Rows and schema changes carry the new names; the text of a statement stays as it was executed.
+pub struct Rename {
+    tables: HashMap<TableId, TableId>,
+    patterns: Vec<(Regex, String)>,
+    case: Case,
+    // By the address of the schema. The schema is kept beside its renamed copy, so that no other one can get its address.
+    renamed: HashMap<usize, (Arc<TableSchema>, Arc<TableSchema>)>,
+}
+
+impl Rename {
+    /// Reads the rules; an error of kind `Config` names the one that is wrong.
+    pub fn new(config: RenameConfig) -> Result<Self> {
+        let id = |text: &str| text.parse::<TableId>().map_err(|why| Error::config("read key `transform.rename.tables`").because(why));
+        let tables: HashMap<_, _> = config.tables.iter().map(|(from, to)| Ok((id(from)?, id(to)?))).collect::<Result<_>>()?;
+        let patterns = config.patterns.into_iter().map(|pattern| {
+            // Anchored: a rule is about the whole name.
+            let regex = Regex::new(&format!("^(?:{})$", pattern.matches))
+                .map_err(|why| Error::config("read key `transform.rename.patterns`").because(why))?;
+            Ok((regex, pattern.to))
+        });
+        Ok(Self { tables, patterns: patterns.collect::<Result<_>>()?, case: config.case, renamed: HashMap::new() })
+    }
+
+    /// The target name of a table.
+    pub fn target(&self, id: &TableId) -> Result<TableId> {
+        let target = match self.tables.get(id) {
+            Some(target) => target.clone(),
+            None => self.by_pattern(id)?.unwrap_or_else(|| id.clone()),
+        };
+        Ok(match self.case {
+            Case::Keep => target,
+            Case::Lower => TableId::new(target.database.to_lowercase(), target.table.to_lowercase()),
+            Case::Upper => TableId::new(target.database.to_uppercase(), target.table.to_uppercase()),
+        })
+    }
+
+    fn by_pattern(&self, id: &TableId) -> Result<Option<TableId>> {
+        let name = format!("{}.{}", id.database, id.table);
+        for (regex, to) in &self.patterns {
+            if let Some(groups) = regex.captures(&name) {
+                let fill = |text: String, (index, group): (usize, Option<regex::Match<'_>>)| {
+                    text.replace(&format!("{{{index}}}"), group.map_or("", |group| group.as_str()))
+                };
+                let target = groups.iter().enumerate().fold(to.clone(), fill);
+                let target = target.parse().map_err(|why: String| {
+                    Error::config(format!("rename table {id} by the pattern `{}`", regex.as_str()))
+                        .because(why)
+                        .remedied_by("mend `to` of that pattern: it must give database.table")
+                });
+                return target.map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn schema(&mut self, schema: &Arc<TableSchema>) -> Result<Arc<TableSchema>> {
+        let address = Arc::as_ptr(schema) as usize;
+        if let Some((_, renamed)) = self.renamed.get(&address) {
+            return Ok(renamed.clone());
+        }
+        let id = self.target(&schema.id)?;
+        let renamed = if id == schema.id { schema.clone() } else { Arc::new(TableSchema { id, ..TableSchema::clone(schema) }) };
+        self.renamed.insert(address, (schema.clone(), renamed.clone()));
+        Ok(renamed)
+    }
+}
+
+impl Transform for Rename {
+    fn apply(&mut self, batch: &mut Batch) -> Result<()> {
+        for event in &mut batch.events {
+            match &mut event.body {
+                Body::Row(change) => change.schema = self.schema(&change.schema)?,
+                Body::Schema(change) => {
+                    for (id, schema) in &mut change.tables {
+                        *id = self.target(id)?;
+                        *schema = schema.as_ref().map(|schema| self.schema(schema)).transpose()?;
+                    }
+                    if let Some((id, _)) = change.tables.first() {
+                        change.database = id.database.to_string();
+                    }
+                    // Structures change rarely, and old ones are not met again.
+                    self.renamed.clear();
+                }
+                Body::Begin | Body::Commit => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Kind, Settings};
+
+    fn rename(config: serde_json::Value) -> Result<Rename> {
+        Rename::new(Settings::from(config).parse("transform.rename")?)
+    }
+
+    fn target(rename: &Rename, id: &str) -> String {
+        rename.target(&id.parse().unwrap()).unwrap().to_string()
+    }
+
+    #[test]
+    fn exact_names_go_before_patterns_and_case_comes_last() {
+        let rename = rename(serde_json::json!({
+            "tables": {"shop.orders": "Sales.Orders"},
+            "patterns": [{"match": "shop_(\\d+)\\.(.*)", "to": "shop.{2}_{1}"}, {"match": "shop.*", "to": "never.reached"}],
+            "case": "lower",
+        }))
+        .unwrap();
+        assert_eq!(target(&rename, "shop.orders"), "sales.orders");
+        assert_eq!(target(&rename, "shop_07.items"), "shop.items_07");
+        assert_eq!(target(&rename, "CRM.Users"), "crm.users");
+    }
+
+    #[test]
+    fn wrong_rules_are_refused() {
+        for config in [
+            serde_json::json!({"tables": {"orders": "x.y"}}),
+            serde_json::json!({"patterns": [{"match": "(", "to": "a.b"}]}),
+            serde_json::json!({"case": "camel"}),
+        ] {
+            assert_eq!(rename(config).err().unwrap().kind(), Kind::Config);
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The pipeline against a source, a sink and a store that fail at random moments: nothing lost, nothing repeated, nothing out of order.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use runtime::testing::{MemoryStore, events};
+use runtime::{
+    Batch, CheckpointStore, Committed, Error, Kind, Lane, Pipeline, Position, Progress, Receipt, Result, Retry, RowFilter, RunState, Seq,
+    Sink, Source, Split, SplitId, SplitKind, SplitReader, State, async_trait,
+};
+
+const CHUNKS: u64 = 5;
+const CHUNK_ROWS: u64 = 7;
+
+/// Dice that all parts of one run share: `true` means fail here.
+#[derive(Clone)]
+struct Chaos(Arc<Mutex<(fastrand::Rng, f64, u32)>>);
+
+impl Chaos {
+    fn new(seed: u64, rate: f64) -> Self {
+        Self(Arc::new(Mutex::new((fastrand::Rng::with_seed(seed), rate, 0))))
+    }
+
+    fn strike(&self, doing: &'static str) -> Result<()> {
+        let mut dice = self.0.lock().unwrap();
+        let rate = dice.1;
+        if dice.0.f64() < rate {
+            dice.2 += 1;
+            return Err(Error::retryable(doing).because("chaos"));
+        }
+        Ok(())
+    }
+
+    fn below(&self, n: u64) -> u64 {
+        self.0.lock().unwrap().0.u64(0..n)
+    }
+
+    fn strikes(&self) -> u32 {
+        self.0.lock().unwrap().2
+    }
+}
+
+/// Five chunks of seven rows, then a stream of `stream` events whose transactions have one to four events, and then silence.
+struct Model {
+    chaos: Chaos,
+    stream: u64,
+}
+
+#[async_trait]
+impl Source for Model {
+    async fn plan(&self, committed: &Committed, _: &[RowFilter]) -> Result<Vec<Split>> {
+        self.chaos.strike("plan")?;
+        let split =
+            |id: String, kind| Split { id: SplitId::from(id), kind, start: Position::from("0"), schemas: Vec::new(), state: State::new() };
+        let chunks = (0..CHUNKS).map(|n| split(format!("chunk-{n}"), SplitKind::Snapshot));
+        let open = |split: &Split| !committed.splits.get(&split.id).is_some_and(|known| known.done);
+        Ok(chunks.chain([split("stream".into(), SplitKind::Stream)]).filter(open).collect())
+    }
+
+    async fn open(&self, split: &Split, _: &Committed) -> Result<Box<dyn SplitReader>> {
+        self.chaos.strike("open the source")?;
+        let at = split.start.as_str().parse().map_err(|_| Error::fatal("read position"))?;
+        let end = if split.kind == SplitKind::Stream { self.stream } else { CHUNK_ROWS };
+        Ok(Box::new(ModelReader { chaos: self.chaos.clone(), stream: split.kind == SplitKind::Stream, at, end }))
+    }
+}
+
+struct ModelReader {
+    chaos: Chaos,
+    stream: bool,
+    at: u64,
+    end: u64,
+}
+
+#[async_trait]
+impl SplitReader for ModelReader {
+    async fn next(&mut self) -> Result<Option<Batch>> {
+        tokio::task::yield_now().await;
+        self.chaos.strike("read")?;
+        if self.at == self.end {
+            if self.stream {
+                std::future::pending::<()>().await;
+            }
+            return Ok(None);
+        }
+        let count = (self.chaos.below(6) + 1).min(self.end - self.at);
+        let batch = events(u128::from(self.at) + 1, count as usize);
+        self.at += count;
+        // Every third event ends a transaction; a chunk has no place to resume in its middle.
+        let resume = (self.stream && (self.at.is_multiple_of(3) || self.at == self.end)).then(|| Position::from(self.at.to_string()));
+        Ok(Some(Batch::new(batch, resume, count as usize)))
+    }
+}
+
+type Log = Arc<Mutex<BTreeMap<String, Vec<u128>>>>;
+
+/// Appends to a log per split; looks at the end of the log when it is opened, as a Kafka sink does.
+struct LogSink {
+    chaos: Chaos,
+    log: Log,
+    split: String,
+    skip: u128,
+}
+
+#[async_trait]
+impl Sink for LogSink {
+    async fn open(&mut self, lane: &Lane<'_>, _: &Receipt) -> Result<Receipt> {
+        self.chaos.strike("open the sink")?;
+        self.split = lane.split.id.to_string();
+        let log = self.log.lock().unwrap();
+        let last = log.get(&self.split).and_then(|seqs| seqs.last().copied()).unwrap_or(0);
+        if lane.split.kind == SplitKind::Stream {
+            self.skip = last;
+        }
+        Ok(Receipt::new(last.to_string()))
+    }
+
+    async fn write(&mut self, batch: &mut Batch) -> Result<Receipt> {
+        for event in batch.events.iter().filter(|event| event.seq.0 > self.skip) {
+            self.chaos.strike("send")?;
+            tokio::task::yield_now().await;
+            self.log.lock().unwrap().entry(self.split.clone()).or_default().push(event.seq.0);
+            self.chaos.strike("lose the answer")?;
+        }
+        Ok(Receipt::new(batch.last_seq().unwrap_or(Seq(0)).0.to_string()))
+    }
+}
+
+#[derive(Clone)]
+struct ChaosStore {
+    chaos: Chaos,
+    inner: MemoryStore,
+}
+
+#[async_trait]
+impl CheckpointStore for ChaosStore {
+    async fn load(&self) -> Result<Committed> {
+        self.inner.load().await
+    }
+
+    async fn commit(&self, progress: Vec<Progress>) -> Result<()> {
+        self.chaos.strike("begin the commit")?;
+        self.inner.commit(progress).await?;
+        self.chaos.strike("end the commit")
+    }
+}
+
+fn retry() -> Retry {
+    let mut retry = Retry::default();
+    // No back-off: a pause would hide lanes that overlap.
+    (retry.first_pause, retry.longest_pause) = (Duration::ZERO, Duration::ZERO);
+    retry
+}
+
+fn pipeline(chaos: &Chaos, log: &Log, store: &MemoryStore, stream: u64) -> Pipeline {
+    let (sink_chaos, sink_log) = (chaos.clone(), log.clone());
+    Pipeline::builder("model")
+        .source(Arc::new(Model { chaos: chaos.clone(), stream }))
+        .sink(move || Ok(LogSink { chaos: sink_chaos.clone(), log: sink_log.clone(), split: String::new(), skip: 0 }))
+        .store(ChaosStore { chaos: chaos.clone(), inner: store.clone() })
+        .parallelism(3)
+        .flush_interval(Duration::from_millis(1))
+        .retry(retry())
+        .build()
+        .unwrap()
+}
+
+async fn until(mut done: impl FnMut() -> bool) {
+    for _ in 0..20_000 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("it did not get there in 20 s");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_repeated_or_reordered_whatever_fails() {
+    let mut strikes = 0;
+    for seed in 0..60 {
+        let chaos = Chaos::new(seed, 0.02);
+        let (log, store) = (Log::default(), MemoryStore::new(1));
+        let running = pipeline(&chaos, &log, &store, 300).start();
+        until(|| store.committed().splits.get(&SplitId::from("stream")).is_some_and(|known| known.position.as_str() == "300")).await;
+        running.stop().await.unwrap();
+        let log = log.lock().unwrap();
+        assert_eq!(log["stream"], (1..=300).collect::<Vec<_>>(), "seed {seed}");
+        for chunk in 0..CHUNKS {
+            // A chunk that was cut is read again from its start, so its log is one or more beginnings and a whole.
+            let seqs = &log[&format!("chunk-{chunk}")];
+            assert!(seqs.ends_with(&(1..=u128::from(CHUNK_ROWS)).collect::<Vec<_>>()), "seed {seed}, chunk {chunk}: {seqs:?}");
+        }
+        strikes += chaos.strikes();
+    }
+    assert!(strikes > 300, "only {strikes} failures were injected");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pause_and_stop_commit_everything_that_was_read() {
+    let chaos = Chaos::new(7, 0.0);
+    let (log, store) = (Log::default(), MemoryStore::new(1));
+    let running = pipeline(&chaos, &log, &store, 200_000).start();
+    until(|| log.lock().unwrap().get("stream").is_some_and(|seqs| seqs.len() > 500)).await;
+    running.pause().await;
+    assert_eq!(running.status().state, RunState::Paused);
+    let paused = log.lock().unwrap()["stream"].len();
+    let committed = store.committed().splits[&SplitId::from("stream")].clone();
+    // What was delivered behind the last transaction's end stays in front of the position, and the receipt knows it.
+    let position: usize = committed.position.as_str().parse().unwrap();
+    assert!(position <= paused && paused - position < 6, "{position} of {paused}");
+    assert_eq!(committed.receipt.as_str(), paused.to_string());
+    running.resume();
+    until(|| log.lock().unwrap()["stream"].len() > paused + 500).await;
+    running.stop().await.unwrap();
+    let log = log.lock().unwrap();
+    assert!(log["stream"].iter().copied().eq(1..=log["stream"].len() as u128));
+}
+
+#[tokio::test]
+async fn an_error_that_cannot_pass_ends_the_pipeline() {
+    struct Broken;
+    #[async_trait]
+    impl Source for Broken {
+        async fn plan(&self, _: &Committed, _: &[RowFilter]) -> Result<Vec<Split>> {
+            Err(Error::config("find table shop.orders"))
+        }
+
+        async fn open(&self, _: &Split, _: &Committed) -> Result<Box<dyn SplitReader>> {
+            Err(Error::fatal("open"))
+        }
+    }
+    let (chaos, log) = (Chaos::new(1, 0.0), Log::default());
+    let running = Pipeline::builder("broken")
+        .source(Arc::new(Broken))
+        .sink(move || Ok(LogSink { chaos: chaos.clone(), log: log.clone(), split: String::new(), skip: 0 }))
+        .store(MemoryStore::new(1))
+        .build()
+        .unwrap()
+        .start();
+    assert_eq!(running.wait().await.unwrap_err().kind(), Kind::Config);
+}
+
+#[tokio::test]
+async fn the_retry_window_ends() {
+    let (log, store) = (Log::default(), MemoryStore::new(1));
+    let chaos = Chaos::new(1, 1.0);
+    let mut short = retry();
+    (short.window, short.longest_pause, short.first_pause) =
+        (Duration::from_millis(50), Duration::from_millis(5), Duration::from_millis(1));
+    let sink_log = log.clone();
+    let sink_chaos = chaos.clone();
+    let running = Pipeline::builder("down")
+        .source(Arc::new(Model { chaos, stream: 1 }))
+        .sink(move || Ok(LogSink { chaos: sink_chaos.clone(), log: sink_log.clone(), split: String::new(), skip: 0 }))
+        .store(store)
+        .retry(short)
+        .build()
+        .unwrap()
+        .start();
+    let error = running.wait().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Retryable);
+    assert!(error.remedy().unwrap().contains("without progress"), "{error}");
+}
+
+#[tokio::test]
+async fn the_models_keep_the_contracts() {
+    let source = Model { chaos: Chaos::new(3, 0.0), stream: 50 };
+    runtime::testing::source_contract(&source, || async {}, Duration::from_millis(50)).await;
+
+    let (chaos, log) = (Chaos::new(3, 0.0), Log::default());
+    let make = || Ok(LogSink { chaos: chaos.clone(), log: log.clone(), split: String::new(), skip: 0 });
+    let delivered = || {
+        let seqs = log.lock().unwrap().get("contract").cloned().unwrap_or_default();
+        async move { seqs }
+    };
+    runtime::testing::sink_contract(make, delivered, true).await;
+}
