@@ -1,1 +1,78 @@
-//! (under construction)
+//! The program around the pipeline: arguments, configuration files, logs, signals, what people see. It holds no data-path logic.
+//!
+//! A program with a plugin of its own is the stock program with one more name in the registry:
+//!
+//! ```no_run
+//! # use runtime::{async_trait, Batch, Receipt, Result, Sink};
+//! # struct Stdout;
+//! # #[async_trait]
+//! # impl Sink for Stdout {
+//! #     async fn write(&mut self, _: &mut Batch) -> Result<Receipt> { Ok(Receipt::default()) }
+//! # }
+//! # #[derive(serde::Deserialize)]
+//! # struct Config {}
+//! # #[tokio::main]
+//! # async fn main() -> std::process::ExitCode {
+//! let mut registry = connector_cli::bundled();
+//! registry.sink("stdout", |_: Config, _: &_| Ok(Stdout));
+//! connector_cli::run(registry, std::env::args_os()).await
+//! # }
+//! ```
+
+mod args;
+mod check;
+mod config;
+mod report;
+mod run;
+mod status;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use runtime::Registry;
+
+/// A registry with all plugins of this program.
+pub fn bundled() -> Registry {
+    let mut registry = Registry::new();
+    runtime::register(&mut registry);
+    formats::register(&mut registry);
+    source_polardbx::register(&mut registry);
+    sink_kafka::register(&mut registry);
+    registry
+}
+
+/// Runs one command of the program. `args` begins with the program's name.
+///
+/// Exit codes: 0 done or stopped; 1 the task cannot go on without losing data; 2 wrong arguments, configuration or environment; 3 the retry
+/// window ended; 4 an event that cannot be carried.
+pub async fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match args::parse(args) {
+        Ok(args) => args,
+        Err(shown) => {
+            // Help and version go to stdout and count as success; clap decides by the kind.
+            let _ = shown.print();
+            return if shown.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    match args.command {
+        args::Command::Run(run) => run::run(registry, run).await,
+        args::Command::Check(check) => check::check(registry, &check).await,
+        args::Command::Plugins => {
+            for (kind, name) in registry.names() {
+                println!("{kind:<10} {name}");
+            }
+            ExitCode::SUCCESS
+        }
+        args::Command::Version => {
+            println!("connector-cli {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Checks that `text`, which stands in the file `file`, is a configuration that the plugins of `registry` accept, without connecting anywhere
+/// and without opening the checkpoint store. For tests of configuration examples.
+pub fn validate(registry: &Registry, file: &str, text: &str, environment: &[(String, String)]) -> runtime::Result<()> {
+    let task = config::Task::read(file, text, environment)?;
+    task.plugins(registry.clone()).map(|_| ())
+}

@@ -8,6 +8,7 @@ pub mod batch;
 pub mod charset;
 pub mod check;
 pub mod checkpoint;
+mod commits;
 pub mod encoder;
 pub mod error;
 pub mod event;

@@ -1,0 +1,76 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Moves a PolarDB-X or MySQL database into Kafka: existing rows first, then every change as it is committed.
+#[derive(Debug, Parser)]
+#[command(name = "connector-cli", version, after_help = "Example:\n  connector-cli check shop.toml && connector-cli run shop.toml")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the task of a configuration file until it ends, fails or is stopped (Ctrl-C or SIGTERM; it stops at a commit and goes on from there)
+    #[command(after_help = "Example:\n  connector-cli run shop.toml")]
+    Run(RunArguments),
+    /// Look for everything that would make the task fail, and change nothing
+    #[command(after_help = "Example:\n  connector-cli check shop.toml")]
+    Check(CheckArguments),
+    /// List the plugins of this program by kind and name
+    #[command(after_help = "Example:\n  connector-cli plugins")]
+    Plugins,
+    /// Print the version
+    #[command(after_help = "Example:\n  connector-cli version")]
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// The configuration file (TOML)
+    pub(crate) file: PathBuf,
+    /// Print no status line
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// Write logs as JSON
+    #[arg(long)]
+    pub(crate) json_logs: bool,
+    /// What is logged, as a tracing filter
+    #[arg(long, env = "RUST_LOG", default_value = "info,rskafka=warn,mysql_async=warn", hide_env_values = true)]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// The configuration file (TOML)
+    pub(crate) file: PathBuf,
+}
+
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    Arguments::try_parse_from(args)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_help_ends_with_an_example() {
+        let command = Arguments::command();
+        command.clone().debug_assert();
+        for mut command in command.get_subcommands().cloned().chain([command.clone()]) {
+            let help = command.render_help().to_string();
+            let example = help.trim_end().rsplit('\n').next().unwrap_or_default().to_owned();
+            assert!(example.trim_start().starts_with("connector-cli "), "{help}");
+            for words in example.split("&&") {
+                parse(words.split_whitespace().map(OsString::from)).unwrap_or_else(|error| panic!("{example}: {error}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The command `check`: everything that would make the task fail, before it starts.
+
+use std::process::ExitCode;
+
+use runtime::{Finding, Level, Registry};
+
+use crate::args::CheckArguments;
+use crate::config::Task;
+use crate::report;
+
+pub(crate) async fn check(registry: Registry, args: &CheckArguments) -> ExitCode {
+    let built = Task::load(&args.file).and_then(|task| task.plugins(registry).map(|plugins| (task, plugins)));
+    let (task, plugins) = match built {
+        Ok(built) => built,
+        Err(error) => return report::fail(&error),
+    };
+    let sink = match (plugins.sink)() {
+        Ok(sink) => sink,
+        Err(error) => return report::fail(&error),
+    };
+    let mut findings = vec![Finding::passed("configuration", format!("{} is valid", args.file.display()))];
+    let (source, sink) = tokio::join!(plugins.source.check(), sink.check());
+    findings.extend(source);
+    findings.extend(sink);
+    let width = findings.iter().map(|finding| finding.item.len()).max().unwrap_or(0);
+    let mut failed = 0;
+    for finding in &findings {
+        let ignored = task.ignored().iter().any(|item| *item == finding.item);
+        let mark = match finding.level {
+            Level::Passed => "ok",
+            Level::Warning => "warning",
+            Level::Failed if ignored => "ignored",
+            Level::Failed => {
+                failed += 1;
+                "FAILED"
+            }
+        };
+        println!("{mark:<8} {:<width$}  {}", finding.item, finding.what);
+        if finding.level > Level::Passed && !finding.remedy.is_empty() {
+            println!("{:<8} {:<width$}  to go on: {}", "", "", finding.remedy);
+        }
+    }
+    if failed > 0 {
+        println!("\n{failed} of {} items failed: the task {} cannot start like this", findings.len(), task.name());
+        return ExitCode::from(2);
+    }
+    println!("\nall {} items passed or are known limits: start it with `connector-cli run {}`", findings.len(), args.file.display());
+    ExitCode::SUCCESS
+}

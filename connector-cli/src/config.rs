@@ -1,0 +1,362 @@
+//! The configuration of a task: one TOML file, with every key also from the environment and secrets by reference.
+//!
+//! Layers, later ones win: the file, then `CONNECT_A__B__C` as key `a.b.c` (always text, read as the type that the key has). After merging,
+//! `${env:NAME}` and `${file:path}` in any text are replaced. Errors name file and key and never repeat a value.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::Serialized;
+use runtime::{
+    CheckpointStore, Choice, Error, Kind, Pipeline, PipelineBuilder, Registry, Result, Retry, Settings, SinkFactory, Source, TaskContext,
+    TransformFactory,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+const PREFIX: &str = "CONNECT_";
+
+/// A configuration file with its references resolved.
+pub(crate) struct Task {
+    file: String,
+    tree: Tree,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tree {
+    name: String,
+    source: Choice,
+    #[serde(default)]
+    transform: Vec<Choice>,
+    sink: Choice,
+    #[serde(default)]
+    store: Option<Choice>,
+    #[serde(default)]
+    delivery: Delivery,
+    #[serde(default)]
+    retry: RetryKeys,
+    #[serde(default)]
+    errors: Errors,
+    #[serde(default)]
+    check: CheckKeys,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Delivery {
+    batch_max_bytes: usize,
+    flush_interval_ms: u64,
+    parallelism: Option<usize>,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self { batch_max_bytes: 4 << 20, flush_interval_ms: 1000, parallelism: None }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RetryKeys {
+    window_minutes: u64,
+}
+
+impl Default for RetryKeys {
+    fn default() -> Self {
+        Self { window_minutes: 720 }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Errors {
+    on_data_error: OnDataError,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OnDataError {
+    #[default]
+    Fail,
+    Skip,
+    DeadLetters,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CheckKeys {
+    ignore: Vec<String>,
+}
+
+/// Keys of the reference that this version knows and does not build yet: refused by name, never accepted and ignored.
+const NOT_BUILT: [&str; 4] = ["dead_letters", "limits", "alerts", "api"];
+const NOT_BUILT_INNER: [(&str, &str); 2] = [("delivery", "memory_max_bytes"), ("retry", "other_minutes")];
+
+impl Task {
+    /// Reads a file with this process's environment.
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Error::config(format!("read {file}")).because(error).remedied_by("name a configuration file that exists and can be read")
+        })?;
+        // Names and values that are not UTF-8 cannot be keys of ours.
+        let environment: Vec<_> =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        Self::read(&file, &text, &environment)
+    }
+
+    pub(crate) fn read(file: &str, text: &str, environment: &[(String, String)]) -> Result<Self> {
+        let wrong = |key: &str| Error::config(format!("{file}: read key `{key}`"));
+        let table: toml::Table = toml::from_str(text).map_err(|error| {
+            // The library's full text repeats the line, which may hold a secret: only its place and the message are shown.
+            let line = error.span().map_or(0, |span| text.get(..span.start).unwrap_or(text).matches('\n').count() + 1);
+            Error::config(format!("{file}: line {line} is not valid TOML"))
+                .because(error.message().to_owned())
+                .remedied_by("mend that line; texts stand in quotes")
+        })?;
+        let mut figment = Figment::from(Serialized::defaults(table));
+        for (name, value) in environment {
+            let Some(key) = name.strip_prefix(PREFIX) else { continue };
+            if !key.contains("__") {
+                tracing::warn!(name, "this variable is not read: keys are written with two underscores between their parts");
+                continue;
+            }
+            figment = figment.merge((key.to_ascii_lowercase().replace("__", "."), value));
+        }
+        let mut tree: Value =
+            figment.extract().map_err(|error| Error::config(format!("{file}: merge the environment")).because(error.kind.to_string()))?;
+        resolve(&mut tree, "", &|reference, key| expand(reference, environment).map_err(|why| wrong(key).because(why)))?;
+
+        for key in NOT_BUILT {
+            if tree.get(key).is_some() {
+                return Err(wrong(key).because("this version cannot do that yet").remedied_by("remove the key"));
+            }
+        }
+        for (outer, inner) in NOT_BUILT_INNER {
+            if tree.get(outer).and_then(|table| table.get(inner)).is_some() {
+                return Err(wrong(&format!("{outer}.{inner}")).because("this version cannot do that yet").remedied_by("remove the key"));
+            }
+        }
+        let tree: Tree = Settings::from(tree).parse("").map_err(|error| in_file(file, error))?;
+        let known = tree.name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        if tree.name.is_empty() || tree.name.len() > 64 || !known {
+            return Err(wrong("name").because("a name has 1 to 64 letters, digits, dots, dashes and underscores"));
+        }
+        if !(10..=1440).contains(&tree.retry.window_minutes) {
+            return Err(wrong("retry.window_minutes").because("it lies between 10 and 1440"));
+        }
+        if !(64 * 1024..=256 << 20).contains(&tree.delivery.batch_max_bytes) {
+            return Err(wrong("delivery.batch_max_bytes").because("it lies between 65536 and 268435456"));
+        }
+        if tree.errors.on_data_error != OnDataError::Fail {
+            return Err(wrong("errors.on_data_error")
+                .because("this version can only `fail`")
+                .remedied_by("remove the key or write \"fail\""));
+        }
+        Ok(Self { file: file.to_owned(), tree })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.tree.name
+    }
+
+    /// Items of the precheck whose failures do not count.
+    pub(crate) fn ignored(&self) -> &[String] {
+        &self.tree.check.ignore
+    }
+
+    /// Builds the plugins, which parses their settings and connects nowhere.
+    pub(crate) fn plugins(&self, registry: Registry) -> Result<Plugins> {
+        self.build(registry).map_err(|error| in_file(&self.file, error))
+    }
+
+    fn build(&self, registry: Registry) -> Result<Plugins> {
+        let mut context = TaskContext::default();
+        context.name.clone_from(&self.tree.name);
+        context.batch_max_bytes = self.tree.delivery.batch_max_bytes;
+        let registry = registry.for_task(context);
+        let (name, settings) = self.tree.source.one("source")?;
+        let source = registry.build_source(name, settings)?;
+        // Snapshot readers are the source's key; lanes are what the pipeline runs them in.
+        let parallelism = settings_parallelism(settings);
+        let (name, settings) = self.tree.sink.one("sink")?;
+        let sink = registry.build_sink(name, settings)?;
+        let transforms = self.tree.transform.iter().map(|choice| {
+            let (name, settings) = choice.one("transform")?;
+            registry.build_transform(name, settings)
+        });
+        let transforms = transforms.collect::<Result<Vec<_>>>()?;
+        Ok(Plugins { registry, source, sink, transforms, parallelism })
+    }
+
+    /// Opens the checkpoint store.
+    pub(crate) fn store(&self, registry: &Registry) -> Result<Arc<dyn CheckpointStore>> {
+        let opened = match &self.tree.store {
+            Some(choice) => choice.one("store").and_then(|(name, settings)| registry.build_store(name, settings)),
+            None => {
+                let path = serde_json::json!({ "path": format!("state/{}", self.tree.name) });
+                registry.build_store("local", &path.into())
+            }
+        };
+        opened.map_err(|error| in_file(&self.file, error))
+    }
+
+    /// The pipeline without its store.
+    pub(crate) fn pipeline(&self, plugins: &Plugins) -> PipelineBuilder {
+        let mut retry = Retry::default();
+        retry.window = Duration::from_secs(self.tree.retry.window_minutes * 60);
+        let builder = Pipeline::builder(self.name())
+            .source(plugins.source.clone())
+            .sink_factory(plugins.sink.clone())
+            .parallelism(plugins.parallelism)
+            .flush_interval(Duration::from_millis(self.tree.delivery.flush_interval_ms))
+            .retry(retry);
+        plugins.transforms.iter().cloned().fold(builder, PipelineBuilder::transform_factory)
+    }
+}
+
+/// The plugins of a task, built and not connected.
+pub(crate) struct Plugins {
+    pub(crate) registry: Registry,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) sink: SinkFactory,
+    transforms: Vec<TransformFactory>,
+    parallelism: usize,
+}
+
+fn settings_parallelism(settings: &Settings) -> usize {
+    #[derive(Deserialize)]
+    struct Parallelism {
+        #[serde(default = "four")]
+        parallelism: usize,
+    }
+    fn four() -> usize {
+        4
+    }
+    settings.parse::<Parallelism>("source").map_or(4, |keys| keys.parallelism)
+}
+
+fn in_file(file: &str, error: Error) -> Error {
+    // Errors with a name of their own, such as a locked store, are not about the file.
+    if error.kind() != Kind::Config || !matches!(error.code(), None | Some("E_CONFIG")) {
+        return error;
+    }
+    let wrapped = Error::new(error.kind(), format!("{file}: {}", error.headline().trim_end_matches(" [E_CONFIG]")));
+    let wrapped = match error.reason() {
+        Some(reason) => wrapped.because(reason),
+        None => wrapped,
+    };
+    match error.remedy() {
+        Some(remedy) => wrapped.remedied_by(remedy.to_owned()),
+        None => wrapped.remedied_by("mend the key; docs/config/reference.md lists all of them"),
+    }
+}
+
+/// Replaces the references in all texts of a tree.
+fn resolve(value: &mut Value, key: &str, expand: &dyn Fn(&str, &str) -> Result<String>) -> Result<()> {
+    let inner = |name: &dyn std::fmt::Display| if key.is_empty() { name.to_string() } else { format!("{key}.{name}") };
+    match value {
+        Value::String(text) if text.contains("${") => *text = expand(text, key)?,
+        Value::Array(list) => list.iter_mut().enumerate().try_for_each(|(index, value)| resolve(value, &inner(&index), expand))?,
+        Value::Object(map) => map.iter_mut().try_for_each(|(name, value)| resolve(value, &inner(&name), expand))?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The text with `${env:NAME}` and `${file:path}` replaced; `$${` stands for `${`.
+fn expand(text: &str, environment: &[(String, String)]) -> Result<String, String> {
+    let variables: BTreeMap<&str, &str> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let (before, reference) = rest.split_at(at);
+        if let Some(before) = before.strip_suffix('$') {
+            out.push_str(before);
+            out.push_str("${");
+            rest = &reference[2..];
+            continue;
+        }
+        out.push_str(before);
+        let end = reference.find('}').ok_or("it has a `${` without `}`")?;
+        let inner = &reference[2..end];
+        rest = &reference[end + 1..];
+        match inner.split_once(':') {
+            Some(("env", name)) => out.push_str(variables.get(name).ok_or_else(|| format!("the environment variable {name} is not set"))?),
+            Some(("file", path)) => {
+                let content = std::fs::read_to_string(path).map_err(|error| format!("read file {path}: {error}"))?;
+                out.push_str(content.trim_end_matches(['\r', '\n']));
+            }
+            _ => return Err("a reference is ${env:NAME} or ${file:path}".into()),
+        }
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = "name = \"shop\"\n[source.polardbx]\npassword = \"${env:DB_PASSWORD}\"\n[sink.kafka]\ntopic = \"shop\"\n";
+
+    fn read(text: &str, environment: &[(&str, &str)]) -> Result<Task> {
+        let environment: Vec<_> = environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Task::read("shop.toml", text, &environment)
+    }
+
+    fn source(task: &Task) -> BTreeMap<String, String> {
+        task.tree.source.one("source").unwrap().1.parse("source").unwrap()
+    }
+
+    #[test]
+    fn the_environment_goes_over_the_file_and_stays_text() {
+        let task =
+            read(SMALL, &[("DB_PASSWORD", "00123"), ("CONNECT_SOURCE__POLARDBX__HOST", "db"), ("CONNECT_REST_PORT", "8083")]).unwrap();
+        assert_eq!(source(&task), BTreeMap::from([("host".into(), "db".into()), ("password".into(), "00123".into())]));
+        assert!(
+            read(&format!("{SMALL}[retry]\nwindow_minutes = 30\n"), &[("DB_PASSWORD", ""), ("CONNECT_RETRY__WINDOW_MINUTES", "20")])
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn references_are_resolved_or_named() {
+        let error = read(SMALL, &[]).err().unwrap().to_string();
+        assert!(error.contains("shop.toml") && error.contains("source.polardbx.password") && error.contains("DB_PASSWORD"), "{error}");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "s3cret\n").unwrap();
+        let text = SMALL.replace("env:DB_PASSWORD", &format!("file:{}", file.path().display()));
+        assert_eq!(source(&read(&text, &[]).unwrap())["password"], "s3cret");
+        assert_eq!(expand("a$${b}", &[]).unwrap(), "a${b}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_without_its_value() {
+        let env = [("DB_PASSWORD", "x")];
+        for (text, expected) in [
+            (format!("{SMALL}[limits]\nrows_per_second = 5\n"), "limits"),
+            (format!("{SMALL}[delivery]\nmemory_max_bytes = 5\n"), "delivery.memory_max_bytes"),
+            (format!("{SMALL}[retry]\nwindow_minutes = 5\n"), "retry.window_minutes"),
+            (format!("{SMALL}[sorce.x]\n"), "sorce"),
+            (SMALL.replace("\"shop\"\n[source", "\"a b\"\n[source"), "`name`"),
+            (format!("{SMALL}[errors]\non_data_error = \"skip\"\n"), "errors.on_data_error"),
+            (format!("{SMALL}\npassword = s3cret\n"), "line 7"),
+        ] {
+            let error = read(&text, &env).err().unwrap();
+            assert_eq!(error.kind(), runtime::Kind::Config);
+            assert!(error.to_string().contains(expected) && !error.to_string().contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn exactly_one_plugin_a_place() {
+        let task = read(&format!("{SMALL}[sink.other]\n"), &[("DB_PASSWORD", "x")]).unwrap();
+        let error = task.plugins(crate::bundled()).err().unwrap().to_string();
+        assert!(error.contains("sink") || error.contains("source"), "{error}");
+    }
+}

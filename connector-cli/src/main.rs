@@ -1,0 +1,11 @@
+//! The program: the bundled plugins and nothing else.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    connector_cli::run(connector_cli::bundled(), std::env::args_os()).await
+}

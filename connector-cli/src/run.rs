@@ -1,0 +1,97 @@
+//! The command `run`.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use runtime::{Registry, Result, Running};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::RunArguments;
+use crate::config::Task;
+use crate::report;
+use crate::status::StatusLine;
+
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+/// What a shell shows for a program that was interrupted.
+const INTERRUPTED: i32 = 130;
+
+pub(crate) async fn run(registry: Registry, args: RunArguments) -> ExitCode {
+    if let Err(error) = start_logs(&args) {
+        eprintln!("error: read the option --log\n  {error}\n  to go on: give a filter such as info or warn,runtime=debug");
+        return ExitCode::from(2);
+    }
+    match supervise(registry, &args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report::fail(&error),
+    }
+}
+
+async fn supervise(registry: Registry, args: &RunArguments) -> Result<()> {
+    let task = Task::load(&args.file)?;
+    let plugins = task.plugins(registry)?;
+    let store = task.store(&plugins.registry)?;
+    let signals = Signals::listen()?;
+    let running = task.pipeline(&plugins).shared_store(store).build()?.start();
+    tracing::info!(task = task.name(), "started");
+    watch(running, signals, args.quiet).await?;
+    tracing::info!(task = task.name(), "ended");
+    Ok(())
+}
+
+async fn watch(mut running: Running, mut signals: Signals, quiet: bool) -> Result<()> {
+    let mut ticks = tokio::time::interval(STATUS_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut line = StatusLine::new(std::io::stdout().is_terminal());
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = running.wait_mut() => {
+                if !quiet {
+                    line.last(&running.status());
+                }
+                return ended;
+            }
+            () = signals.next() => {
+                if stopping {
+                    eprintln!("stopped at once: what was not committed is read again at the next start");
+                    std::process::exit(INTERRUPTED);
+                }
+                stopping = true;
+                tracing::info!("stopping at the next commit; once more to stop at once");
+                running.request_stop();
+            }
+            _ = ticks.tick(), if !quiet => line.print(&running.status()),
+        }
+    }
+}
+
+fn start_logs(args: &RunArguments) -> Result<(), tracing_subscriber::filter::ParseError> {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(&args.log)?)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    // A program that embeds the command may have set up its own logs: then those stay.
+    let _ = if args.json_logs { builder.json().try_init() } else { builder.with_target(false).try_init() };
+    Ok(())
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).map_err(|error| runtime::Error::fatal("listen to signals").because(error));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
