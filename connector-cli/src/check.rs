@@ -14,7 +14,7 @@ pub(crate) async fn check(registry: Registry, args: &CheckArguments) -> ExitCode
         Ok(built) => built,
         Err(error) => return report::fail(&error),
     };
-    let sink = match (plugins.sink)() {
+    let mut sink = match (plugins.sink)() {
         Ok(sink) => sink,
         Err(error) => return report::fail(&error),
     };

@@ -36,7 +36,7 @@ pub trait Sink: Send {
     }
 
     /// Looks for what would make the task fail: connections, topics, permissions. The default has nothing to look at.
-    async fn check(&self) -> Vec<Finding> {
+    async fn check(&mut self) -> Vec<Finding> {
         Vec::new()
     }
 }

@@ -1,1 +1,59 @@
-//! (under construction)
+//! The sink `kafka`: writes the events of a pipeline to Apache Kafka so that a reader can have every record exactly once, in order.
+//!
+//! It does: topics and partitions by rule, record batches with idempotence, a position header on every record ([`position`]), receipts, and
+//! a look at the log whenever a lane opens, after which it goes on with exactly the record that is missing.
+//!
+//! It does not: know any source (positions are text to it), encode rows (formats do), create topics, or retry on its own beyond sending the
+//! same batch again under the same sequence number.
+//!
+//! A pipeline wires it by name:
+//!
+//! ```
+//! use runtime::Registry;
+//!
+//! let mut registry = Registry::new();
+//! sink_kafka::register(&mut registry);
+//! assert!(registry.names().contains(&("sink", "kafka")));
+//! ```
+//!
+//! Where to read: [`KafkaSink`] is the runtime's view; `opening` looks at what was delivered, `lane` fills record batches, `delivery` sends
+//! them and judges answers, `session` holds connections and leaders, `wire` is the protocol.
+
+mod check;
+mod cluster;
+mod config;
+mod delivery;
+mod error;
+#[cfg(test)]
+mod fake_broker;
+mod lane;
+mod look;
+#[doc(hidden)]
+pub mod measured;
+mod opening;
+mod partition;
+pub mod position;
+mod receipt;
+mod record_batch;
+mod router;
+mod session;
+mod sink;
+mod wire;
+
+use std::sync::Arc;
+
+pub use config::{Compression, Config, NotEmpty, PartitionPolicy};
+pub use error::{Denial, Error};
+use runtime::Registry;
+pub use sink::KafkaSink;
+pub use wire::WireError;
+
+/// Registers the sink `kafka`.
+pub fn register(registry: &mut Registry) {
+    registry.sink_factory("kafka", |config: Config, registry: &Registry| {
+        let (name, settings) = config.format.one("sink.kafka.format")?;
+        let encoder = registry.encoder_factory(name, settings)?;
+        let cluster = Arc::new(cluster::Cluster::new(config, wire::Timeouts::default())?);
+        Ok(move || Ok(KafkaSink::new(cluster.clone(), encoder()?)))
+    });
+}

@@ -1,1 +1,43 @@
-//! (under construction)
+//! PolarDB-X 2.0 and MySQL as a source: every selected table once, in parallel chunks, and then the binlog.
+//!
+//! It knows the server's protocol, its statements and its binlog. It knows no topic, no message format and no sink, and it never writes to
+//! the source but one row of `dts_health_check.dts_watermark`, by which it knows that earlier commits are visible.
+//!
+//! ```
+//! use runtime::{Registry, Settings};
+//!
+//! # fn main() -> runtime::Result<()> {
+//! let mut registry = Registry::new();
+//! source_polardbx::register(&mut registry);
+//! let settings = serde_json::json!({"host": "127.0.0.1", "user": "dts", "password": "secret", "tables": ["shop.*"]});
+//! let source = registry.build_source("polardbx", &Settings::from(settings))?; // an Arc<dyn Source>; nothing is connected yet
+//! # drop(source);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Where to read: [`source`] plans and opens the splits; `snapshot` cuts tables into chunks and reads them; [`binlog`] reads the stream;
+//! [`schema`] reads structures; `check` is the precheck.
+
+pub mod binlog;
+mod check;
+pub mod config;
+pub mod error;
+pub mod schema;
+mod selection;
+mod server;
+mod session;
+mod snapshot;
+pub mod source;
+
+pub use config::Config;
+pub use error::SourceError;
+pub use source::PolardbxSource;
+
+/// Adds the source `polardbx`.
+pub fn register(registry: &mut runtime::Registry) {
+    registry.source("polardbx", |config: Config, registry| {
+        let task = registry.task();
+        PolardbxSource::new(config, &task.name, task.batch_max_bytes)
+    });
+}

@@ -1,0 +1,55 @@
+//! Messages of schema changes.
+
+use runtime::{Event, SchemaChange, SchemaChangeKind};
+
+use super::escape::write_quoted;
+use super::{write_end, write_origin};
+use crate::error::FormatError;
+use crate::message_id::MessageIds;
+
+/// Appends the message of a schema change.
+pub(super) fn write(out: &mut Vec<u8>, event: &Event, change: &SchemaChange, ids: &mut MessageIds) -> Result<(), FormatError> {
+    let type_name = type_name(change.kind)?;
+    let (database, table) = subject(change);
+    out.extend_from_slice(b"{\"data\":null,\"database\":");
+    write_quoted(out, database);
+    out.extend_from_slice(b",\"es\":");
+    write_origin(out, event, ids.next(event.origin.read_ms));
+    out.extend_from_slice(b",\"isDdl\":true,\"mysqlType\":null,\"old\":null,\"pkNames\":null,\"sql\":");
+    write_quoted(out, &change.statement);
+    out.extend_from_slice(b",\"sqlType\":null,\"table\":");
+    write_quoted(out, table);
+    out.extend_from_slice(b",\"ts\":");
+    write_end(out, event, type_name);
+    Ok(())
+}
+
+/// Canal's name for a kind of statement (`EventType` of its protocol).
+fn type_name(kind: SchemaChangeKind) -> Result<&'static str, FormatError> {
+    Ok(match kind {
+        SchemaChangeKind::CreateTable => "CREATE",
+        SchemaChangeKind::AlterTable => "ALTER",
+        SchemaChangeKind::DropTable => "ERASE",
+        SchemaChangeKind::RenameTable => "RENAME",
+        SchemaChangeKind::TruncateTable => "TRUNCATE",
+        SchemaChangeKind::CreateIndex => "CINDEX",
+        SchemaChangeKind::DropIndex => "DINDEX",
+        SchemaChangeKind::Database | SchemaChangeKind::Other => "QUERY",
+        _ => return Err(FormatError::UnknownEvent),
+    })
+}
+
+/// The database and table that the message names: the first table of the statement; of a renaming the first new name. A statement about a
+/// database has no table, and one that was not understood names nothing.
+fn subject(change: &SchemaChange) -> (&str, &str) {
+    let first = match change.kind {
+        SchemaChangeKind::RenameTable => change.tables.iter().find(|(_, schema)| schema.is_some()).or_else(|| change.tables.first()),
+        SchemaChangeKind::Database => None,
+        _ => change.tables.first(),
+    };
+    match (first, change.kind) {
+        (Some((id, _)), _) => (&id.database, &id.table),
+        (None, SchemaChangeKind::Other) => ("", ""),
+        (None, _) => (&change.database, ""),
+    }
+}

@@ -1,0 +1,299 @@
+//! One cell as a branch of the image union, and the type number of its column.
+
+use runtime::{Charset, Column, ColumnKind, Date, Value};
+
+use super::wire::{write_bytes, write_length, write_long, write_string};
+use crate::error::{FormatError, Refusal};
+use crate::limits::{MAX_TIME, MAX_TIMESTAMP};
+use crate::{charset, charset_name};
+
+/// Branches of the image union, as the byte that announces them. Float is defined before Decimal, but Decimal is the earlier branch.
+mod branch {
+    pub(super) const NULL: u8 = 0;
+    pub(super) const INTEGER: u8 = 1 << 1;
+    pub(super) const CHARACTER: u8 = 2 << 1;
+    pub(super) const DECIMAL: u8 = 3 << 1;
+    pub(super) const FLOAT: u8 = 4 << 1;
+    pub(super) const TIMESTAMP: u8 = 5 << 1;
+    pub(super) const DATE_TIME: u8 = 6 << 1;
+    pub(super) const BINARY_GEOMETRY: u8 = 8 << 1;
+    pub(super) const BINARY_OBJECT: u8 = 10 << 1;
+    pub(super) const TEXT_OBJECT: u8 = 11 << 1;
+}
+
+/// How the cells of a column are written, decided once per table version.
+#[derive(Debug)]
+pub(super) enum Form {
+    Int {
+        bytes: u8,
+        unsigned: bool,
+    },
+    Decimal,
+    Float,
+    Double,
+    Bit {
+        bytes: u8,
+    },
+    Year,
+    Date,
+    Time,
+    DateTime,
+    Timestamp,
+    /// `name`: of the character set, in the source's spelling.
+    Text {
+        charset: Charset,
+        name: String,
+    },
+    /// `type_name`: what kind of bytes they are called.
+    Bytes {
+        type_name: &'static str,
+    },
+    Enum {
+        labels: Vec<String>,
+    },
+    Set {
+        labels: Vec<String>,
+    },
+    Json,
+    Geometry,
+}
+
+impl Form {
+    /// The form of a column and its `dataTypeNumber`.
+    ///
+    /// The numbers are MySQL's protocol types as DTS uses them: 17, 18 and 19, which the binlog has for temporal types with fractions, make
+    /// consumers fail.
+    pub(super) fn of(column: &Column) -> Result<(Form, i32), FormatError> {
+        let unsupported = |kind| Err(FormatError::UnsupportedKind { column: column.name.clone(), kind });
+        let characters = || charset(column).map(|charset| Form::Text { charset, name: charset_name(column).to_owned() });
+        Ok(match &column.kind {
+            &ColumnKind::Int { bytes } => {
+                let number = match bytes {
+                    1 => 1,
+                    2 => 2,
+                    3 => 9,
+                    4 => 3,
+                    8 => 8,
+                    _ => return unsupported("integers of an unknown size"),
+                };
+                (Form::Int { bytes, unsigned: column.unsigned }, number)
+            }
+            ColumnKind::Decimal { .. } => (Form::Decimal, 246),
+            ColumnKind::Float => (Form::Float, 4),
+            ColumnKind::Double => (Form::Double, 5),
+            ColumnKind::Bit { bits } => (Form::Bit { bytes: bits.div_ceil(8) }, 16),
+            ColumnKind::Year => (Form::Year, 13),
+            ColumnKind::Date => (Form::Date, 10),
+            ColumnKind::Time { .. } => (Form::Time, 11),
+            ColumnKind::DateTime { .. } => (Form::DateTime, 12),
+            ColumnKind::Timestamp { .. } => (Form::Timestamp, 7),
+            ColumnKind::Char { .. } => (characters()?, 254),
+            ColumnKind::Varchar { .. } => (characters()?, 253),
+            ColumnKind::Text { .. } => (characters()?, 15),
+            ColumnKind::Binary { .. } | ColumnKind::Varbinary { .. } => (Form::Bytes { type_name: "binary" }, 252),
+            ColumnKind::Blob { .. } => (Form::Bytes { type_name: "blob" }, 252),
+            ColumnKind::Enum { labels } => (Form::Enum { labels: labels.clone() }, 247),
+            ColumnKind::Set { labels } => (Form::Set { labels: labels.clone() }, 248),
+            ColumnKind::Json => (Form::Json, 245),
+            ColumnKind::Geometry => (Form::Geometry, 255),
+            _ => return unsupported("such"),
+        })
+    }
+}
+
+/// Appends a cell.
+///
+/// Takes the value by reference: copying one that was just unpacked costs more than writing most of them.
+pub(super) fn write_cell(out: &mut Vec<u8>, value: &Value<'_>, form: &Form) -> Result<(), Refusal> {
+    match (form, value) {
+        (_, &Value::Null) => out.push(branch::NULL),
+        (Form::Int { bytes, unsigned: false }, &Value::Int(value)) => write_integer(out, *bytes, itoa::Buffer::new().format(value)),
+        (Form::Int { bytes, unsigned: true }, &Value::UInt(value)) => write_integer(out, *bytes, itoa::Buffer::new().format(value)),
+        (Form::Bit { bytes }, &Value::Bit(value)) => write_integer(out, *bytes, itoa::Buffer::new().format(value)),
+        (Form::Decimal, &Value::Decimal(value)) => write_decimal(out, value)?,
+        (Form::Float, &Value::Float(value)) if value.is_finite() => write_float(out, shortest(value)?),
+        (Form::Double, &Value::Double(value)) if value.is_finite() => write_float(out, value),
+        (Form::Year, &Value::Year(year)) => write_date_time(out, &[Some(year.into()), None, None, None, None, None, None]),
+        (Form::Date, &Value::Date(date)) => {
+            let [year, month, day] = parts(date);
+            write_date_time(out, &[year, month, day, None, None, None, None]);
+        }
+        (Form::Time, &Value::Time(micros)) if micros.unsigned_abs() <= MAX_TIME => write_time(out, micros),
+        (Form::DateTime, &Value::DateTime(value)) => {
+            let [year, month, day] = parts(value.date);
+            let [hour, minute, second] = [value.hour, value.minute, value.second].map(|part| Some(i32::from(part)));
+            write_date_time(out, &[year, month, day, hour, minute, second, Some(value.micros as i32)]);
+        }
+        (Form::Timestamp, &Value::Timestamp(micros)) if (0..=MAX_TIMESTAMP).contains(&micros) => {
+            out.push(branch::TIMESTAMP);
+            write_long(out, micros / 1_000_000);
+            write_long(out, micros % 1_000_000);
+        }
+        (Form::Text { charset, name }, &Value::Text(value)) => match charset.decode(value) {
+            Some(text) => write_utf8(out, &text),
+            None => write_invalid_text(out, name, value),
+        },
+        (Form::Bytes { type_name }, &Value::Bytes(value)) => {
+            out.push(branch::BINARY_OBJECT);
+            write_string(out, type_name);
+            write_bytes(out, value);
+        }
+        (Form::Enum { labels }, &Value::Enum(index)) => write_enum(out, index, labels)?,
+        (Form::Set { labels }, &Value::Set(mask)) => write_set(out, mask, labels)?,
+        (Form::Json, &Value::Json(value)) => {
+            let text = std::str::from_utf8(value).map_err(|_| Refusal::InvalidText)?;
+            write_text_object(out, "json");
+            write_string(out, text);
+        }
+        (Form::Geometry, &Value::Geometry(value)) => write_geometry(out, value).ok_or(Refusal::OutOfRange)?,
+        (Form::Float, &Value::Float(_))
+        | (Form::Double, &Value::Double(_))
+        | (Form::Time, &Value::Time(_))
+        | (Form::Timestamp, &Value::Timestamp(_)) => return Err(Refusal::OutOfRange),
+        _ => return Err(Refusal::WrongCell),
+    }
+    Ok(())
+}
+
+/// Integer {precision: storage bytes, value}.
+fn write_integer(out: &mut Vec<u8>, bytes: u8, text: &str) {
+    // At most 20 digits: the length is one byte.
+    out.extend_from_slice(&[branch::INTEGER, bytes << 1, (text.len() as u8) << 1]);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Decimal {value, precision, scale}, both of the value and not of the column: digits of the number without its point, as DTS counts them.
+fn write_decimal(out: &mut Vec<u8>, text: &str) -> Result<(), Refusal> {
+    let (mut precision, mut scale, mut after_point) = (0, 0, false);
+    for byte in text.strip_prefix('-').unwrap_or(text).bytes() {
+        match byte {
+            b'0'..=b'9' => {
+                precision += usize::from(precision > 0 || byte != b'0');
+                scale += usize::from(after_point);
+            }
+            b'.' if !after_point => after_point = true,
+            _ => return Err(Refusal::OutOfRange),
+        }
+    }
+    out.push(branch::DECIMAL);
+    write_string(out, text);
+    write_length(out, precision.max(1));
+    write_length(out, scale);
+    Ok(())
+}
+
+/// Float {value, precision, scale}; the last two are constants of DTS.
+fn write_float(out: &mut Vec<u8>, value: f64) {
+    out.push(branch::FLOAT);
+    out.extend_from_slice(&value.to_le_bytes());
+    write_long(out, 8);
+    write_long(out, 15);
+}
+
+/// The double that prints as the float does: 1.1 for 1.1f32, where widening gives 1.10000002384185791015625.
+fn shortest(value: f32) -> Result<f64, Refusal> {
+    zmij::Buffer::new().format_finite(value).parse().map_err(|_| Refusal::OutOfRange)
+}
+
+fn parts(date: Date) -> [Option<i32>; 3] {
+    [Some(date.year.into()), Some(date.month.into()), Some(date.day.into())]
+}
+
+/// A duration: every part carries the sign, since a single one may be zero.
+fn write_time(out: &mut Vec<u8>, micros: i64) {
+    let seconds = micros / 1_000_000;
+    let time = [seconds / 3600, seconds / 60 % 60, seconds % 60, micros % 1_000_000].map(|part| Some(part as i32));
+    let [hour, minute, second, micros] = time;
+    write_date_time(out, &[None, None, None, hour, minute, second, micros]);
+}
+
+/// DateTime {year, month, day, hour, minute, second, millis}; `millis` are microseconds in spite of their name.
+fn write_date_time(out: &mut Vec<u8>, parts: &[Option<i32>; 7]) {
+    out.push(branch::DATE_TIME);
+    for part in parts {
+        match part {
+            Some(part) => {
+                out.push(2);
+                write_long(out, i64::from(*part));
+            }
+            None => out.push(0),
+        }
+    }
+}
+
+/// Character {charset: utf8mb4, value}.
+fn write_utf8(out: &mut Vec<u8>, text: &str) {
+    // The branch, the length of the name and the name.
+    const HEAD: &[u8; 9] = b"\x04\x0eutf8mb4";
+    out.extend_from_slice(HEAD);
+    write_string(out, text);
+}
+
+/// Character {charset, value} of a text whose bytes are not valid in its character set: as they are, under the name that every consumer knows.
+#[cold]
+fn write_invalid_text(out: &mut Vec<u8>, charset: &str, bytes: &[u8]) {
+    out.push(branch::CHARACTER);
+    write_string(out, if charset.eq_ignore_ascii_case("utf8mb3") { "utf8" } else { charset });
+    write_bytes(out, bytes);
+}
+
+fn write_text_object(out: &mut Vec<u8>, type_name: &str) {
+    out.push(branch::TEXT_OBJECT);
+    write_string(out, type_name);
+}
+
+/// The label of an index from 1; 0 is the empty error value.
+fn write_enum(out: &mut Vec<u8>, index: u16, labels: &[String]) -> Result<(), Refusal> {
+    let label = match usize::from(index).checked_sub(1) {
+        None => "",
+        Some(index) => labels.get(index).ok_or(Refusal::NoLabel)?,
+    };
+    write_text_object(out, "enum");
+    write_string(out, label);
+    Ok(())
+}
+
+/// The labels of the mask, joined by commas.
+fn write_set(out: &mut Vec<u8>, mask: u64, labels: &[String]) -> Result<(), Refusal> {
+    if mask.checked_shr(labels.len() as u32).unwrap_or(0) != 0 {
+        return Err(Refusal::NoLabel);
+    }
+    let chosen = || labels.iter().enumerate().filter(|(bit, _)| mask & (1 << bit) != 0).map(|(_, label)| label);
+    let length = chosen().map(|label| label.len() + 1).sum::<usize>().saturating_sub(1);
+    write_text_object(out, "set");
+    write_length(out, length);
+    for (position, label) in chosen().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(label.as_bytes());
+    }
+    Ok(())
+}
+
+/// BinaryGeometry {type `WKB`, value}: WKB without MySQL's SRID in front of it, which consumers would read as a wrong shape; a SRID other
+/// than 0 goes inside, as EWKB has it. `None` if the bytes are too few for a geometry.
+fn write_geometry(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
+    const HAS_SRID: u32 = 0x2000_0000;
+    let (srid, wkb) = bytes.split_first_chunk::<4>()?;
+    let (&[order], rest) = wkb.split_first_chunk::<1>()?;
+    let (kind, shape) = rest.split_first_chunk::<4>()?;
+    out.push(branch::BINARY_GEOMETRY);
+    write_string(out, "WKB");
+    if *srid == [0; 4] {
+        write_bytes(out, wkb);
+        return Some(());
+    }
+    let srid = u32::from_le_bytes(*srid);
+    write_length(out, wkb.len() + 4);
+    out.push(order);
+    if order == 0 {
+        out.extend_from_slice(&(u32::from_be_bytes(*kind) | HAS_SRID).to_be_bytes());
+        out.extend_from_slice(&srid.to_be_bytes());
+    } else {
+        out.extend_from_slice(&(u32::from_le_bytes(*kind) | HAS_SRID).to_le_bytes());
+        out.extend_from_slice(&srid.to_le_bytes());
+    }
+    out.extend_from_slice(shape);
+    Some(())
+}

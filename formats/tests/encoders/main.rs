@@ -1,0 +1,12 @@
+//! The encoders seen from outside: published vectors, independent models, golden files.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests, in modules that clippy does not know as such")]
+
+mod avro_model;
+mod avro_values;
+mod canal_model;
+mod canal_vectors;
+mod golden;
+mod random;
+mod refusals;
+mod support;

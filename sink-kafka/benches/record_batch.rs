@@ -1,0 +1,43 @@
+//! Framing, compressing and stamping record batches of 1,250 records of about 800 bytes, as Canal JSON makes them of a 10-column table.
+
+// A bench that cannot be set up has nothing better to do than to stop.
+#![allow(clippy::expect_used)]
+
+use divan::counter::{BytesCount, ItemsCount};
+use sink_kafka::Compression;
+use sink_kafka::measured::BatchMaker;
+
+fn main() {
+    divan::main();
+}
+
+fn values() -> Vec<Vec<u8>> {
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    (0..1250u64)
+        .map(|id| {
+            let columns = r#""sqlType":{"id":-5,"name":12,"mail":12,"city":12,"price":3,"amount":4,"state":1,"note":12,"created":93,"changed":93}"#;
+            let types = r#""mysqlType":{"id":"bigint(20)","name":"varchar(64)","mail":"varchar(64)","city":"varchar(32)","price":"decimal(10,2)","amount":"int(11)","state":"char(2)","note":"varchar(128)","created":"datetime","changed":"timestamp"}"#;
+            format!(
+                r#"{{"data":[{{"id":"{id}","name":"name {:x}","mail":"{:x}@example.com","city":"city {}","price":"{}.{:02}","amount":"{}","state":"s{}","note":"{:016x}{:016x}","created":"2024-01-01 00:00:00","changed":"2024-06-01 12:00:00"}}],"database":"shop","es":1700000000000,"id":{id},"isDdl":false,{types},"old":null,"pkNames":["id"],"sql":"",{columns},"table":"orders","ts":1700000000123,"type":"INSERT"}}"#,
+                next(), next(), next() % 500, next() % 10_000, next() % 100, next() % 1000, next() % 10, next(), next()
+            )
+            .into_bytes()
+        })
+        .collect()
+}
+
+#[divan::bench(args = [Compression::None, Compression::Zstd])]
+fn build(bencher: divan::Bencher<'_, '_>, compression: &Compression) {
+    let values = values();
+    let mut maker = BatchMaker::new(*compression).expect("a codec");
+    let bytes = values.iter().map(Vec::len).sum::<usize>();
+    let size = maker.make(&values).expect("a batch");
+    println!("{compression:?}: {bytes} bytes of values in a batch of {size}");
+    bencher.counter(ItemsCount::new(values.len())).counter(BytesCount::new(bytes)).bench_local(|| maker.make(&values));
+}

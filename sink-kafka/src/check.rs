@@ -1,0 +1,105 @@
+//! The precheck: brokers, topics, and what will be promised.
+
+use std::sync::Arc;
+
+use runtime::Finding;
+
+use crate::cluster::Cluster;
+use crate::config::NotEmpty;
+use crate::error::Error;
+use crate::look::Place;
+use crate::opening::first_foreign;
+use crate::router::Router;
+use crate::session::Session;
+use crate::wire::{Connection, Seen};
+
+/// Looks for what would make the task fail.
+pub(crate) async fn check(cluster: &Cluster) -> Vec<Finding> {
+    let mut findings = vec![brokers(cluster).await];
+    let session = match cluster.session().await {
+        Ok(session) => session,
+        Err(error) => {
+            findings.push(failed("kafka_brokers", error));
+            return findings;
+        }
+    };
+    findings.push(if session.producer.is_idempotent() {
+        Finding::passed("kafka_idempotence", "the brokers recognise batches that are sent again")
+    } else {
+        Finding::warning(
+            "kafka_idempotence",
+            "the brokers give no producer id: after a failure the log may hold repeats, which readers can ignore by the position header",
+            "allow IdempotentWrite on the cluster, or Write on the topic since Kafka 2.8",
+        )
+    });
+    let router = match Router::new(&cluster.config) {
+        Ok(router) => router,
+        Err(error) => {
+            findings.push(failed("kafka_topic", error));
+            return findings;
+        }
+    };
+    if router.template().is_some() && cluster.config.ddl_topic.is_none() {
+        findings.push(Finding::warning(
+            "kafka_ddl_topic",
+            "`topic` is a template and there is no `ddl_topic`: a schema change that belongs to no table, such as CREATE DATABASE, stops the task",
+            "set `ddl_topic`",
+        ));
+    }
+    for name in router.fixed_topics() {
+        findings.extend(topic(cluster, &session, name).await);
+    }
+    findings
+}
+
+async fn brokers(cluster: &Cluster) -> Finding {
+    let mut problems = Vec::new();
+    for broker in &cluster.config.brokers {
+        if let Err(error) = Connection::open(broker, "sink-kafka".into(), &cluster.timeouts).await {
+            problems.push(error.to_string());
+        }
+    }
+    let all = cluster.config.brokers.len();
+    let remedy = "check the addresses, the network, and that the brokers run";
+    match problems.len() {
+        0 => Finding::passed("kafka_brokers", format!("{all} of {all} brokers answer")),
+        down if down == all => Finding::failed("kafka_brokers", problems.join("; "), remedy),
+        down => Finding::warning("kafka_brokers", format!("{down} of {all} brokers do not answer: {}", problems.join("; ")), remedy),
+    }
+}
+
+async fn topic(cluster: &Cluster, session: &Session, name: Arc<str>) -> Vec<Finding> {
+    let count = match session.learn(std::slice::from_ref(&name)).await {
+        Ok(counts) => counts.first().copied().unwrap_or_default(),
+        Err(error) => return vec![failed("kafka_topic", error)],
+    };
+    let mut findings = vec![Finding::passed("kafka_topic", format!("topic {name} has {count} partitions"))];
+    let places: Vec<Place> = (0..count).map(|partition| Place { topic: name.clone(), partition }).collect();
+    let remedy = "choose an empty topic, or write behind what is there with not_empty = \"append\"";
+    findings.push(match first_foreign(session, &places, None).await {
+        Ok(None) => Finding::passed("kafka_topic_empty", format!("topic {name} is empty")),
+        Ok(Some(_)) if cluster.config.not_empty == NotEmpty::Append => {
+            Finding::passed("kafka_topic_empty", format!("topic {name} is not empty; new records go behind those that are there"))
+        }
+        // A task that goes on finds its own records; whether they are its own is known when it starts, which checks it again.
+        Ok(Some((place, Some(Seen::Positioned(position))))) => Finding::warning(
+            "kafka_topic_empty",
+            format!(
+                "topic {name} is not empty: partition {} begins with records of run {:016x} of this program",
+                place.partition, position.run
+            ),
+            format!("nothing if this task goes on; else {remedy}"),
+        ),
+        Ok(Some((place, _))) => Finding::failed(
+            "kafka_topic_empty",
+            format!("topic {name} is not empty: partition {} holds records of another program", place.partition),
+            remedy,
+        ),
+        Err(error) => failed("kafka_topic_empty", error),
+    });
+    findings
+}
+
+fn failed(item: &'static str, error: Error) -> Finding {
+    Finding::from_error(item, &runtime::Error::from(error))
+}

@@ -1,0 +1,90 @@
+//! What all lanes of a task share: the settings, the current [`Session`], and what must be remembered over sessions.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::config::Config;
+use crate::error::{Denial, Error};
+use crate::session::Session;
+use crate::wire::Timeouts;
+
+/// How long permissions may be missing in a task that worked before.
+const GRACE: Duration = Duration::from_secs(600);
+
+/// What all lanes of a task share.
+pub(crate) struct Cluster {
+    pub(crate) config: Config,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) memory: Arc<Memory>,
+    session: tokio::sync::Mutex<Option<Arc<Session>>>,
+}
+
+/// What outlives a session.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// Whether anything was ever delivered by this process.
+    worked: AtomicBool,
+    denied_since: Mutex<Option<Instant>>,
+    /// Topics that were found empty, or ours, at the start.
+    judged: Mutex<HashSet<Arc<str>>>,
+    /// Partitions of each topic when this process first saw it: routing keeps to them.
+    partitions: Mutex<HashMap<Arc<str>, usize>>,
+}
+
+impl Cluster {
+    /// Checks the settings; connects to nothing.
+    pub(crate) fn new(config: Config, timeouts: Timeouts) -> Result<Self, Error> {
+        config.validate()?;
+        Ok(Self { config, timeouts, memory: Arc::default(), session: tokio::sync::Mutex::new(None) })
+    }
+
+    /// The current session, or a new one if there is none or the last one was given up.
+    pub(crate) async fn session(&self) -> Result<Arc<Session>, Error> {
+        let mut current = self.session.lock().await;
+        if let Some(session) = current.as_ref().filter(|session| session.is_sound()) {
+            return Ok(session.clone());
+        }
+        // The old connections are ended before new ones look at what became of their requests.
+        if let Some(old) = current.take() {
+            old.end();
+        }
+        let session = Arc::new(Session::connect(&self.config, self.timeouts, self.memory.clone()).await?);
+        *current = Some(session.clone());
+        Ok(session)
+    }
+}
+
+impl Memory {
+    /// Something was delivered.
+    pub(crate) fn note_success(&self) {
+        if !self.worked.swap(true, Ordering::AcqRel) || self.denied_since.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            *self.denied_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    /// A permission is missing: how is it to be taken?
+    pub(crate) fn note_denial(&self) -> Denial {
+        if !self.worked.load(Ordering::Acquire) {
+            return Denial::AtStart;
+        }
+        let since = *self.denied_since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+        if since.elapsed() > GRACE { Denial::Lasting } else { Denial::Grace }
+    }
+
+    /// Whether a topic was already found fit to be written to.
+    pub(crate) fn is_judged(&self, topic: &str) -> bool {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner).contains(topic)
+    }
+
+    /// A topic was found fit.
+    pub(crate) fn note_judged(&self, topic: Arc<str>) {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner).insert(topic);
+    }
+
+    /// The number of partitions to route by, given the number that there is now.
+    pub(crate) fn partitions(&self, topic: &Arc<str>, now: usize) -> usize {
+        *self.partitions.lock().unwrap_or_else(PoisonError::into_inner).entry(topic.clone()).or_insert(now)
+    }
+}

@@ -1,0 +1,297 @@
+//! What can go wrong with Kafka, and what the supervisor does about it: the one table is `From<Error> for runtime::Error`.
+
+use runtime::Error as TaskError;
+
+use crate::wire::WireError;
+
+/// What can go wrong in this sink.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting has a value that it cannot have.
+    #[error("key `{key}`: {problem}")]
+    Setting {
+        /// The key.
+        key: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A setting asks for something that this version does not do.
+    #[error("key `{key}` is not supported by this version")]
+    NotBuilt {
+        /// The key.
+        key: &'static str,
+    },
+    /// The template makes no legal topic name for a table.
+    #[error("the topic of table {table}: {problem}")]
+    TopicName {
+        /// The table.
+        table: String,
+        /// What is wrong with the name.
+        problem: String,
+    },
+    /// The template makes the same name for two tables.
+    #[error("tables {first} and {second} both fall on topic {topic}")]
+    TopicsCollide {
+        /// The topic.
+        topic: String,
+        /// The table met first.
+        first: String,
+        /// The other table.
+        second: String,
+    },
+    /// A schema change of no table has no topic.
+    #[error("a schema change that belongs to no table has no topic, since `topic` is a template and there is no `ddl_topic`")]
+    NoDdlTopic,
+    /// A message that belongs to no table has no topic.
+    #[error("the format writes transaction borders, which have no topic, since `topic` is a template")]
+    NoBorderTopic,
+    /// A topic is not there.
+    #[error("topic {topic} does not exist")]
+    NoTopic {
+        /// The topic.
+        topic: String,
+        /// A broker, for the remedy.
+        broker: String,
+    },
+    /// A topic holds records that are not this task's.
+    #[error("topic {topic} is not empty: partition {partition} begins with a record that is not of this task")]
+    NotEmpty {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: usize,
+    },
+    /// A receipt cannot be read.
+    #[error("the receipt in the checkpoint cannot be read: {problem}")]
+    Receipt {
+        /// What is wrong.
+        problem: String,
+    },
+    /// The topic is not the one that was written to before.
+    #[error("topic {topic} is not the one that this task wrote to: {problem}")]
+    TopicChanged {
+        /// The topic.
+        topic: String,
+        /// What differs.
+        problem: String,
+    },
+    /// Acknowledged records are gone.
+    #[error("partition {topic}/{partition} ends at offset {end}, but records up to {expected} were acknowledged: they are gone")]
+    Regressed {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: usize,
+        /// Where the log ends.
+        end: i64,
+        /// Where it should end at least.
+        expected: i64,
+    },
+    /// A newer start of this task is at work.
+    #[error("partition {topic}/{partition} holds records of a newer start of this task (epoch {theirs}, this one is {ours})")]
+    Fenced {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: usize,
+        /// The epoch found.
+        theirs: u32,
+        /// The epoch of this process.
+        ours: u32,
+    },
+    /// Records that must be looked at cannot be read.
+    #[error("partition {topic}/{partition} has records at offset {offset} that cannot be read: {problem}")]
+    Unreadable {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: usize,
+        /// Where.
+        offset: i64,
+        /// Why not.
+        problem: String,
+    },
+    /// A connection or request failed.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A broker answered with an error that may pass.
+    #[error("{doing}: the broker answered {code} ({name})")]
+    Answer {
+        /// What was asked for.
+        doing: String,
+        /// The protocol's code.
+        code: i16,
+        /// Its name.
+        name: String,
+    },
+    /// A broker refuses because of permissions.
+    #[error("{doing}: the broker refuses with {code} ({name})")]
+    Denied {
+        /// What was asked for.
+        doing: String,
+        /// The protocol's code.
+        code: i16,
+        /// Its name.
+        name: String,
+        /// How long it has been refusing; see [`Denial`].
+        denial: Denial,
+    },
+    /// A broker refuses because of how it, the topic or this task is set up.
+    #[error("{doing}: the broker refuses with {code} ({name})")]
+    Misconfigured {
+        /// What was asked for.
+        doing: String,
+        /// The protocol's code.
+        code: i16,
+        /// Its name.
+        name: String,
+    },
+    /// A broker calls a request of ours invalid.
+    #[error("{doing}: the broker calls the request invalid, code {code} ({name})")]
+    InvalidRequest {
+        /// What was asked for.
+        doing: String,
+        /// The protocol's code.
+        code: i16,
+        /// Its name.
+        name: String,
+    },
+    /// Whole record batches are refused, not single records.
+    #[error("the broker refuses all records for {topic}/{partition} with {code} ({name})")]
+    BatchRefused {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: usize,
+        /// The protocol's code.
+        code: i16,
+        /// Its name.
+        name: String,
+    },
+    /// One record is refused.
+    #[error("the broker refuses this record for {topic}/{partition} with {code} ({name})")]
+    RecordRefused {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: usize,
+        /// The protocol's code.
+        code: i16,
+        /// Its name.
+        name: String,
+    },
+    /// It is unknown whether a record batch reached the log.
+    #[error("it is unknown whether records reached {topic}/{partition}: {problem}")]
+    InDoubt {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: usize,
+        /// What happened.
+        problem: String,
+    },
+    /// Another lane's failure ended the connections and the producer id that lanes share.
+    #[error("the connections were given up after a failure of another part of this task")]
+    Condemned,
+    /// The sink was used before it was opened.
+    #[error("the sink is used before it was opened")]
+    NotOpen,
+    /// A record batch cannot be built or taken apart.
+    #[error("build a record batch: {problem}")]
+    RecordBatch {
+        /// What is wrong.
+        problem: String,
+    },
+    /// A task inside the sink ended without an answer.
+    #[error("a delivery ended without an answer: {problem}")]
+    Lost {
+        /// What is known.
+        problem: String,
+    },
+}
+
+/// How a refusal because of permissions is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Denial {
+    /// Nothing worked yet: the task is set up wrongly.
+    AtStart,
+    /// It worked before: permissions may come back.
+    Grace,
+    /// It has lasted too long.
+    Lasting,
+}
+
+impl From<Error> for TaskError {
+    fn from(error: Error) -> Self {
+        const DOING: &str = "write to Kafka";
+        const LOOK: &str = "look at what was delivered to Kafka";
+        let class = match &error {
+            Error::Setting { .. } => TaskError::config("check the settings of the Kafka sink"),
+            Error::NotBuilt { .. } => {
+                TaskError::config("check the settings of the Kafka sink").remedied_by("remove the key; CHANGELOG says when it comes")
+            }
+            Error::TopicName { .. } => TaskError::config("find the topic").remedied_by("rename the table by a transform, or change `topic`"),
+            Error::TopicsCollide { .. } => {
+                TaskError::config("find the topic").remedied_by("change the template `topic`, or rename one of the tables by a transform")
+            }
+            Error::NoDdlTopic => TaskError::config("find the topic").remedied_by("set `ddl_topic`"),
+            Error::NoBorderTopic => {
+                TaskError::config("find the topic").remedied_by("switch transaction borders off in the format, or use one topic")
+            }
+            Error::NoTopic { topic, broker } => TaskError::config("find the topic").with_code("E_NO_TOPIC").remedied_by(format!(
+                "create it: kafka-topics.sh --bootstrap-server {broker} --create --topic {topic} --partitions <count> --replication-factor <count>"
+            )),
+            Error::NotEmpty { .. } => TaskError::config("check that the topic is empty")
+                .with_code("E_NOT_EMPTY")
+                .remedied_by("choose an empty topic, or write behind what is there with not_empty = \"append\""),
+            Error::Receipt { .. } => TaskError::fatal(LOOK).with_code("E_CKPT_CORRUPT"),
+            Error::TopicChanged { .. } => TaskError::fatal(LOOK)
+                .with_code("E_TOPIC_CHANGED")
+                .remedied_by("restore the topic, or reset the task and start with a new full phase"),
+            Error::Regressed { .. } => TaskError::fatal(LOOK)
+                .with_code("E_SINK_REGRESSED")
+                .remedied_by("restore the topic, or reset the task and start with a new full phase"),
+            Error::Fenced { .. } => TaskError::fatal(LOOK)
+                .with_code("E_FENCED")
+                .remedied_by("find and stop the other process of this task; only one may run"),
+            Error::Unreadable { .. } => TaskError::config(LOOK)
+                .with_code("E_EVIDENCE_UNREADABLE")
+                .remedied_by("set compression.type=producer on the topic; records already there must be deleted or the task reset"),
+            Error::Wire(wire) if wire.is_permanent() => {
+                TaskError::config(DOING).remedied_by("use brokers of Apache Kafka 0.11 or newer (2.1 for zstd)")
+            }
+            Error::Wire(_) => TaskError::retryable(DOING).remedied_by("check that the brokers run and can be reached from here"),
+            Error::Answer { .. } => TaskError::retryable(DOING),
+            Error::Denied { denial, .. } => {
+                let class = match denial {
+                    Denial::AtStart => TaskError::config(DOING),
+                    Denial::Grace => TaskError::retryable(DOING),
+                    Denial::Lasting => TaskError::fatal(DOING),
+                };
+                class
+                    .with_code("E_DENIED")
+                    .remedied_by("allow the user Describe, Read and Write on the topics (and IdempotentWrite on the cluster before Kafka 2.8)")
+            }
+            Error::Misconfigured { .. } => TaskError::config(DOING),
+            Error::InvalidRequest { .. } => TaskError::fatal(DOING).remedied_by("report this as a defect, with the broker's version"),
+            Error::BatchRefused { .. } => TaskError::fatal(DOING)
+                .remedied_by("a compacted topic refuses records without key (use cleanup.policy=delete); else compare this machine's clock with the brokers'"),
+            Error::RecordRefused { .. } => TaskError::data(DOING).remedied_by(
+                "raise max.message.bytes of the topic if the record is too large; a compacted topic refuses records without key",
+            ),
+            Error::InDoubt { .. } => TaskError::retryable(DOING),
+            Error::Condemned => TaskError::retryable(DOING),
+            Error::NotOpen => TaskError::fatal(DOING),
+            Error::RecordBatch { .. } => TaskError::fatal(DOING),
+            Error::Lost { .. } => TaskError::retryable(DOING),
+        };
+        class.because(error)
+    }
+}
+
+/// The name that Kafka gives to an error code.
+pub(crate) fn code_name(code: i16) -> String {
+    rskafka::protocol::error::Error::new(code).map_or_else(|| "NONE".into(), |error| format!("{error:?}"))
+}

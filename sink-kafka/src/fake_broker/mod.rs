@@ -1,0 +1,442 @@
+//! A small cluster of brokers for tests: real sockets, a log per partition, Kafka's sequence rules, and faults on demand.
+
+mod scenarios;
+mod speech;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use crate::position::RecordPosition;
+use crate::wire::{Seen, walk};
+use speech::{Reader, Writer, read_frame, write_frame};
+
+/// What happens to the next Produce request.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// Nothing: it works.
+    Fine,
+    /// Appended, but the connection is cut instead of an answer.
+    Swallowed,
+    /// The connection is cut before anything is appended.
+    Cut,
+    /// Appended, and the answer never comes.
+    Hang,
+    /// Appended, and the answer is garbage.
+    Garbage,
+    /// Appended, and the answer has this code.
+    AppendedWith(i16),
+    /// Not appended, and the answer has this code.
+    RefusedWith(i16),
+    /// Appended, with a wish for a pause.
+    Throttled(i32),
+    /// Another program writes first.
+    Stranger,
+    /// The process dies: the request is cut off and every connection is refused for so long.
+    Down(Duration),
+    /// Appended, and the broker forgets where; a repeat is answered with code 46.
+    Forgotten,
+}
+
+/// One batch in a log.
+struct Stored {
+    base: i64,
+    count: i32,
+    bytes: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Log {
+    batches: Vec<Stored>,
+    start: i64,
+    end: i64,
+    /// Batches by producer: base sequence, count, base offset.
+    known: HashMap<i64, VecDeque<(i32, i32, i64)>>,
+}
+
+#[derive(Default)]
+struct State {
+    topics: BTreeMap<String, Vec<Log>>,
+    faults: VecDeque<Fault>,
+    /// Code that InitProducerId is answered with, as often as there are any; 0 when none is left.
+    init_codes: VecDeque<i16>,
+    next_producer: i64,
+    /// Batches with more records are refused as too large.
+    max_records: Option<i32>,
+    /// A single record with this text is always too large.
+    huge: Option<Vec<u8>>,
+    /// Whether ListOffsets with replica −2 is refused.
+    hides_end: bool,
+    /// How often a watermark lags behind the end before it catches up.
+    lag: u32,
+    produced: u32,
+    down_until: Option<tokio::time::Instant>,
+}
+
+/// The cluster. Partition n is led by broker n modulo their number.
+pub(crate) struct FakeCluster {
+    state: Arc<Mutex<State>>,
+    ports: Vec<u16>,
+    servers: Vec<JoinHandle<()>>,
+}
+
+impl FakeCluster {
+    pub(crate) async fn start(brokers: usize, topics: &[(&str, usize)]) -> Self {
+        let topics = topics.iter().map(|(name, count)| ((*name).to_owned(), (0..*count).map(|_| Log::default()).collect())).collect();
+        let state = Arc::new(Mutex::new(State { topics, ..State::default() }));
+        let mut listeners = Vec::new();
+        for _ in 0..brokers {
+            listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        }
+        let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+        let servers = listeners
+            .into_iter()
+            .enumerate()
+            .map(|(node, listener)| tokio::spawn(serve(listener, node, ports.clone(), state.clone())))
+            .collect();
+        Self { state, ports, servers }
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect()
+    }
+
+    pub(crate) fn faults(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.state.lock().unwrap().faults.extend(faults);
+    }
+
+    pub(crate) fn refuse_producer_ids(&self, codes: impl IntoIterator<Item = i16>) {
+        self.state.lock().unwrap().init_codes.extend(codes);
+    }
+
+    pub(crate) fn limit_records(&self, max: i32, huge: Option<&[u8]>) {
+        let mut state = self.state.lock().unwrap();
+        (state.max_records, state.huge) = (Some(max), huge.map(<[u8]>::to_vec));
+    }
+
+    pub(crate) fn hide_end(&self) {
+        self.state.lock().unwrap().hides_end = true;
+    }
+
+    pub(crate) fn lag(&self, questions: u32) {
+        self.state.lock().unwrap().lag = questions;
+    }
+
+    /// Produce requests so far.
+    pub(crate) fn produced(&self) -> u32 {
+        self.state.lock().unwrap().produced
+    }
+
+    /// Deletes batches before an offset.
+    pub(crate) fn delete_before(&self, topic: &str, partition: usize, offset: i64) {
+        let mut state = self.state.lock().unwrap();
+        let log = &mut state.topics.get_mut(topic).unwrap()[partition];
+        log.batches.retain(|batch| batch.base + i64::from(batch.count) > offset);
+        log.start = offset;
+    }
+
+    /// Cuts the end off, as an unclean election does.
+    pub(crate) fn truncate(&self, topic: &str, partition: usize, offset: i64) {
+        let mut state = self.state.lock().unwrap();
+        let log = &mut state.topics.get_mut(topic).unwrap()[partition];
+        log.batches.retain(|batch| batch.base < offset);
+        log.end = offset;
+        log.known.clear();
+    }
+
+    pub(crate) fn set_partitions(&self, topic: &str, count: usize) {
+        self.state.lock().unwrap().topics.get_mut(topic).unwrap().resize_with(count, Log::default);
+    }
+
+    pub(crate) fn create(&self, topic: &str, count: usize) {
+        self.state.lock().unwrap().topics.insert(topic.into(), (0..count).map(|_| Log::default()).collect());
+    }
+
+    /// Appends a batch that some process sent: whole bytes of a record batch.
+    pub(crate) fn append(&self, topic: &str, partition: usize, bytes: &[u8]) {
+        append(&mut self.state.lock().unwrap().topics.get_mut(topic).unwrap()[partition], bytes);
+    }
+
+    /// What stands in a partition: offset and position (`None`: a stranger's record).
+    pub(crate) fn log(&self, topic: &str, partition: usize) -> Vec<(i64, Option<RecordPosition>)> {
+        let state = self.state.lock().unwrap();
+        let mut list = Vec::new();
+        for batch in &state.topics[topic][partition].batches {
+            walk(&batch.bytes, |offset, seen| {
+                list.push((
+                    offset,
+                    match seen {
+                        Seen::Positioned(position) => Some(position),
+                        _ => None,
+                    },
+                ));
+            })
+            .unwrap();
+        }
+        list
+    }
+}
+
+impl Drop for FakeCluster {
+    fn drop(&mut self) {
+        for server in &self.servers {
+            server.abort();
+        }
+    }
+}
+
+fn append(log: &mut Log, bytes: &[u8]) -> i64 {
+    let count = i32::from_be_bytes(bytes[57..61].try_into().unwrap());
+    let base = log.end;
+    let mut bytes = bytes.to_vec();
+    bytes[..8].copy_from_slice(&base.to_be_bytes());
+    log.batches.push(Stored { base, count, bytes });
+    log.end += i64::from(count);
+    base
+}
+
+/// Kafka's rules for batches with a producer id: the code and the base offset.
+fn accept(log: &mut Log, bytes: &[u8], forget: bool) -> (i16, i64) {
+    // What a broker checks first.
+    if walk(bytes, |_, _| {}).is_err() {
+        return (2, -1);
+    }
+    let producer = i64::from_be_bytes(bytes[43..51].try_into().unwrap());
+    let sequence = i32::from_be_bytes(bytes[53..57].try_into().unwrap());
+    let count = i32::from_be_bytes(bytes[57..61].try_into().unwrap());
+    if producer < 0 {
+        return (0, append(log, bytes));
+    }
+    let known = log.known.entry(producer).or_default();
+    if let Some((_, _, base)) = known.iter().find(|(first, records, _)| (*first, *records) == (sequence, count)) {
+        return if *base < 0 { (46, -1) } else { (0, *base) };
+    }
+    let expected = known.back().map_or(0, |(first, records, _)| first + records);
+    if sequence != expected {
+        return (45, -1);
+    }
+    let base = append(log, bytes);
+    let known = log.known.entry(producer).or_default();
+    known.push_back((sequence, count, if forget { -1 } else { base }));
+    if known.len() > 5 {
+        known.pop_front();
+    }
+    (0, base)
+}
+
+async fn serve(listener: TcpListener, node: usize, ports: Vec<u16>, state: Arc<Mutex<State>>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { return };
+        let down = state.lock().unwrap().down_until.is_some_and(|until| until > tokio::time::Instant::now());
+        if !down {
+            tokio::spawn(converse(stream, node, ports.clone(), state.clone()));
+        }
+    }
+}
+
+async fn converse(mut stream: TcpStream, node: usize, ports: Vec<u16>, state: Arc<Mutex<State>>) {
+    while let Some(frame) = read_frame(&mut stream).await {
+        let mut request = Reader::new(&frame);
+        let (key, version, correlation) = (request.i16(), request.i16(), request.i32());
+        request.string();
+        let mut out = Writer::default();
+        out.i32(correlation);
+        match (key, version) {
+            (18, 3) => speech::api_versions(&mut out),
+            (3, 4) => metadata(&mut request, &mut out, &ports, &state.lock().unwrap()),
+            (22, 1) => init_producer_id(&mut out, &mut state.lock().unwrap()),
+            (2, 3) => list_offsets(&mut request, &mut out, &mut state.lock().unwrap()),
+            (1, 10) => fetch(&mut request, &mut out, &state.lock().unwrap()),
+            (0, 7) => {
+                let fault = {
+                    let mut state = state.lock().unwrap();
+                    state.produced += 1;
+                    state.faults.pop_front().unwrap_or(Fault::Fine)
+                };
+                if let Fault::Down(time) = fault {
+                    state.lock().unwrap().down_until = Some(tokio::time::Instant::now() + time);
+                    return;
+                }
+                if matches!(fault, Fault::Cut) {
+                    return;
+                }
+                produce(&mut request, &mut out, &fault, (node, ports.len()), &mut state.lock().unwrap());
+                match fault {
+                    Fault::Swallowed | Fault::Forgotten => return,
+                    Fault::Hang => std::future::pending::<()>().await,
+                    Fault::Garbage => {
+                        out = Writer::default();
+                        out.i32(correlation);
+                        out.i32(i32::MAX);
+                        out.i32(-7);
+                    }
+                    _ => {}
+                }
+            }
+            other => panic!("unexpected request {other:?}"),
+        }
+        if !write_frame(&mut stream, &out.0).await {
+            return;
+        }
+        if state.lock().unwrap().down_until.is_some_and(|until| until > tokio::time::Instant::now()) {
+            return;
+        }
+    }
+}
+
+fn metadata(request: &mut Reader<'_>, out: &mut Writer, ports: &[u16], state: &State) {
+    let asked = request.i32();
+    let names: Vec<String> =
+        if asked < 0 { state.topics.keys().cloned().collect() } else { (0..asked).map(|_| request.string().unwrap()).collect() };
+    assert!(!request.bool(), "topics must never be created by asking");
+    out.i32(0);
+    out.i32(ports.len() as i32);
+    for (node, port) in ports.iter().enumerate() {
+        out.i32(node as i32);
+        out.string(Some("127.0.0.1"));
+        out.i32(i32::from(*port));
+        out.string(None);
+    }
+    out.string(Some("fake"));
+    out.i32(0);
+    out.i32(names.len() as i32);
+    for name in names {
+        let logs = state.topics.get(&name);
+        out.i16(if logs.is_some() { 0 } else { 3 });
+        out.string(Some(&name));
+        out.bool(false);
+        let count = logs.map_or(0, Vec::len);
+        out.i32(count as i32);
+        for partition in 0..count {
+            out.i16(0);
+            out.i32(partition as i32);
+            out.i32((partition % ports.len()) as i32);
+            out.i32(0);
+            out.i32(0);
+        }
+    }
+}
+
+fn init_producer_id(out: &mut Writer, state: &mut State) {
+    let code = state.init_codes.pop_front().unwrap_or(0);
+    out.i32(0);
+    out.i16(code);
+    state.next_producer += 1;
+    out.i64(if code == 0 { state.next_producer } else { -1 });
+    out.i16(0);
+}
+
+fn list_offsets(request: &mut Reader<'_>, out: &mut Writer, state: &mut State) {
+    let replica = request.i32();
+    request.i8();
+    out.i32(0);
+    let topics = request.i32();
+    out.i32(topics);
+    let lagging = replica == -1 && state.lag > 0;
+    for _ in 0..topics {
+        let name = request.string().unwrap();
+        out.string(Some(&name));
+        let partitions = request.i32();
+        out.i32(partitions);
+        for _ in 0..partitions {
+            let (partition, timestamp) = (request.i32(), request.i64());
+            let log = &state.topics[&name][partition as usize];
+            out.i32(partition);
+            out.i16(if replica == -2 && state.hides_end { 42 } else { 0 });
+            out.i64(-1);
+            out.i64(match timestamp {
+                -2 => log.start,
+                _ if lagging => log.end - 1,
+                _ => log.end,
+            });
+            if timestamp == -1 && lagging {
+                state.lag -= 1;
+            }
+        }
+    }
+}
+
+fn fetch(request: &mut Reader<'_>, out: &mut Writer, state: &State) {
+    for _ in 0..4 {
+        request.i32();
+    }
+    request.i8();
+    request.i32();
+    request.i32();
+    out.i32(0);
+    out.i16(0);
+    out.i32(0);
+    let topics = request.i32();
+    out.i32(topics);
+    for _ in 0..topics {
+        let name = request.string().unwrap();
+        out.string(Some(&name));
+        let partitions = request.i32();
+        out.i32(partitions);
+        for _ in 0..partitions {
+            let (partition, _, offset, _, _) = (request.i32(), request.i32(), request.i64(), request.i64(), request.i32());
+            let log = &state.topics[&name][partition as usize];
+            out.i32(partition);
+            out.i16(if (log.start..=log.end).contains(&offset) { 0 } else { 1 });
+            out.i64(log.end);
+            out.i64(log.end);
+            out.i64(log.start);
+            out.i32(-1);
+            // Two batches at a time, so that readers must ask again.
+            let records: Vec<u8> = log
+                .batches
+                .iter()
+                .filter(|batch| batch.base + i64::from(batch.count) > offset)
+                .take(2)
+                .flat_map(|batch| batch.bytes.clone())
+                .collect();
+            out.bytes(&records);
+        }
+    }
+}
+
+fn produce(request: &mut Reader<'_>, out: &mut Writer, fault: &Fault, (node, nodes): (usize, usize), state: &mut State) {
+    request.string();
+    assert_eq!(request.i16(), -1, "all replicas must be asked for");
+    request.i32();
+    let topics = request.i32();
+    out.i32(topics);
+    for _ in 0..topics {
+        let name = request.string().unwrap();
+        out.string(Some(&name));
+        let partitions = request.i32();
+        out.i32(partitions);
+        for _ in 0..partitions {
+            let partition = request.i32() as usize;
+            let bytes = request.bytes();
+            let count = i32::from_be_bytes(bytes[57..61].try_into().unwrap());
+            let is_huge = state.huge.as_ref().is_some_and(|huge| bytes.windows(huge.len()).any(|window| window == huge));
+            let too_large = state.max_records.is_some_and(|max| count > max) || is_huge;
+            let log = &mut state.topics.get_mut(&name).unwrap()[partition];
+            let (code, base) = match fault {
+                _ if partition % nodes != node => (6, -1),
+                _ if too_large => (10, -1),
+                Fault::RefusedWith(code) => (*code, -1),
+                Fault::AppendedWith(code) => {
+                    accept(log, bytes, false);
+                    (*code, -1)
+                }
+                Fault::Stranger => {
+                    append(log, &speech::strangers_batch());
+                    accept(log, bytes, false)
+                }
+                Fault::Forgotten => accept(log, bytes, true),
+                _ => accept(log, bytes, false),
+            };
+            out.i32(partition as i32);
+            out.i16(code);
+            out.i64(base);
+            out.i64(-1);
+            out.i64(0);
+        }
+    }
+    out.i32(if let Fault::Throttled(ms) = fault { *ms } else { 0 });
+}

@@ -1,0 +1,477 @@
+//! Faults, one after the other and mixed, and what must hold after each: nothing lost, nothing out of order, and with idempotence nothing
+//! twice in the log.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use runtime::{
+    Batch, Body, Column, ColumnKind, Encoder, Error, Event, Kind, Lane, Level, Message, Op, Position, Receipt, Row, RowChange,
+    SchemaChange, SchemaChangeKind, Seq, Sink, Split, SplitKind, TableId, TableSchema, Value,
+};
+use serde_json::json;
+
+use super::{FakeCluster, Fault};
+use crate::cluster::Cluster;
+use crate::config::tests::config;
+use crate::position::{NOT_EXACT, RecordPosition, RepeatFilter, SNAPSHOT};
+use crate::sink::KafkaSink;
+use crate::wire::Timeouts;
+
+const RUN: u64 = 0xfeed;
+
+/// One row, one message: its key as text. Negative keys cannot be carried.
+struct KeyEncoder;
+
+impl Encoder for KeyEncoder {
+    fn encode(&mut self, events: &[Event], out: &mut Message) -> runtime::Result<usize> {
+        match &events[0].body {
+            Body::Row(row) => match row.newest().map(|image| image.get(0)) {
+                Some(Value::Int(key)) if key >= 0 => {
+                    out.value.extend(format!("row {key} ").repeat(20).bytes());
+                    Ok(1)
+                }
+                _ => Err(Error::data("encode a negative key")),
+            },
+            Body::Schema(change) => {
+                out.value.extend(change.statement.bytes());
+                Ok(1)
+            }
+            _ => Ok(1),
+        }
+    }
+}
+
+fn timeouts() -> Timeouts {
+    let ms = Duration::from_millis;
+    Timeouts { connect: ms(1000), request: ms(300), resend: ms(3000), patience: ms(3000), settle: ms(200) }
+}
+
+fn cluster_of(fake: &FakeCluster, settings: serde_json::Value) -> Arc<Cluster> {
+    let mut all = json!({"brokers": fake.addresses(), "topic": "t", "format": {"canal_json": {}}});
+    for (key, value) in settings.as_object().unwrap() {
+        all[key] = value.clone();
+    }
+    Arc::new(Cluster::new(config(all), timeouts()).unwrap())
+}
+
+fn sink(cluster: &Arc<Cluster>) -> KafkaSink {
+    KafkaSink::new(cluster.clone(), Box::new(KeyEncoder))
+}
+
+fn split(kind: SplitKind) -> Split {
+    Split { id: "s".into(), kind, start: Position::from("0"), schemas: Vec::new(), state: Vec::new() }
+}
+
+async fn open(sink: &mut KafkaSink, kind: SplitKind, number: u32, last: &Receipt) -> runtime::Result<Receipt> {
+    open_as(sink, kind, number, 1, last).await
+}
+
+async fn open_as(sink: &mut KafkaSink, kind: SplitKind, number: u32, epoch: u32, last: &Receipt) -> runtime::Result<Receipt> {
+    sink.open(&Lane { run: RUN, epoch, number, split: &split(kind) }, last).await
+}
+
+fn table(name: &str) -> Arc<TableSchema> {
+    let mut schema = TableSchema::new(TableId::new("shop", name), vec![Column::new("id", ColumnKind::Int { bytes: 8 }, "bigint(20)")]);
+    schema.primary_key = vec![0];
+    Arc::new(schema)
+}
+
+fn event(seq: u128, body: Body) -> Event {
+    Event { seq: Seq(seq), position: Position::from(format!("p:{seq}")), timestamp_ms: 0, txid: None, origin: Arc::default(), body }
+}
+
+fn row(schema: &Arc<TableSchema>, seq: u128, key: i64) -> Event {
+    let after = Some(Row::from_values([Value::Int(key)]));
+    event(seq, Body::Row(RowChange { schema: schema.clone(), op: Op::Insert, before: None, after }))
+}
+
+fn rows(schema: &Arc<TableSchema>, seqs: std::ops::RangeInclusive<u128>) -> Batch {
+    Batch::new(seqs.map(|seq| row(schema, seq, seq as i64)).collect(), Some(Position::from("r")), 0)
+}
+
+/// A supervisor in short: replays from the last acknowledged batch with a new sink after every error that may pass.
+async fn pump(cluster: &Arc<Cluster>, schema: &Arc<TableSchema>, batches: &[std::ops::RangeInclusive<u128>]) -> (Receipt, u32) {
+    let (mut receipt, mut next, mut failures) = (Receipt::default(), 0, 0);
+    while next < batches.len() {
+        let attempt = async {
+            let mut sink = sink(cluster);
+            receipt = open(&mut sink, SplitKind::Stream, 1, &receipt).await?;
+            while next < batches.len() {
+                receipt = sink.write(&mut rows(schema, batches[next].clone())).await?;
+                next += 1;
+            }
+            sink.close().await
+        };
+        if let Err(error) = attempt.await {
+            assert_eq!(error.kind(), Kind::Retryable, "{error}");
+            failures += 1;
+            assert!(failures < 50, "{error}");
+        }
+    }
+    (receipt, failures)
+}
+
+/// The seqs of all partitions of a topic as a reader sees them, and how many records it ignored.
+fn read(fake: &FakeCluster, topic: &str, partitions: usize) -> (Vec<Vec<u128>>, usize) {
+    let (mut filter, mut ignored) = (RepeatFilter::default(), 0);
+    let lists = (0..partitions)
+        .map(|partition| {
+            let mut list = Vec::new();
+            for position in fake.log(topic, partition).into_iter().filter_map(|(_, position)| position) {
+                if filter.is_new(topic, partition as i32, &position) {
+                    list.push(position.seq.0);
+                } else {
+                    ignored += 1;
+                }
+            }
+            list
+        })
+        .collect();
+    (lists, ignored)
+}
+
+fn all(to: u128) -> Vec<u128> {
+    (1..=to).collect()
+}
+
+#[tokio::test]
+async fn each_fault_alone_loses_and_repeats_nothing() {
+    use Fault::{AppendedWith, Cut, Down, Forgotten, Garbage, Hang, RefusedWith, Stranger, Swallowed, Throttled};
+    let faults = [
+        (Swallowed, 0),
+        (Cut, 0),
+        (Hang, 0),
+        (Garbage, 0),
+        (AppendedWith(20), 0),
+        (AppendedWith(7), 0),
+        (AppendedWith(4711), 0),
+        (RefusedWith(6), 0),
+        (RefusedWith(3), 0),
+        (RefusedWith(5), 0),
+        (RefusedWith(19), 0),
+        (RefusedWith(89), 0),
+        (RefusedWith(45), 1),
+        (RefusedWith(47), 1),
+        (RefusedWith(59), 1),
+        (Throttled(50), 0),
+        (Stranger, 0),
+        (Forgotten, 0),
+        (Down(Duration::from_millis(500)), 0),
+    ];
+    for (fault, failures) in faults {
+        let fake = FakeCluster::start(1, &[("t", 1)]).await;
+        let cluster = cluster_of(&fake, json!({}));
+        fake.faults([Fault::Fine, fault.clone()]);
+        let result = pump(&cluster, &table("a"), &[1..=3, 4..=6, 7..=9]).await;
+        assert_eq!(read(&fake, "t", 1), (vec![all(9)], 0), "{fault:?}");
+        assert_eq!(result.1, failures, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_throttled_batch_is_appended_once_and_the_pause_is_made() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let cluster = cluster_of(&fake, json!({}));
+    fake.faults([Fault::Throttled(400)]);
+    let begin = Instant::now();
+    pump(&cluster, &table("a"), &[1..=1, 2..=2]).await;
+    assert!(begin.elapsed() >= Duration::from_millis(400));
+    assert_eq!((fake.log("t", 0).len(), fake.produced()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_fault_that_lasts_fails_the_lane_and_a_new_one_goes_on() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let cluster = cluster_of(&fake, json!({}));
+    fake.faults([Fault::Fine, Fault::Swallowed, Fault::Cut, Fault::Garbage, Fault::Swallowed]);
+    let (_, failures) = pump(&cluster, &table("a"), &[1..=3, 4..=6, 7..=9]).await;
+    assert_eq!((read(&fake, "t", 1), failures), ((vec![all(9)], 0), 1));
+}
+
+#[tokio::test]
+async fn without_producer_ids_nothing_is_sent_twice_on_a_guess() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    fake.refuse_producer_ids([31; 10]);
+    let cluster = cluster_of(&fake, json!({}));
+    fake.faults([Fault::Fine, Fault::Swallowed, Fault::Hang, Fault::RefusedWith(6)]);
+    let (_, failures) = pump(&cluster, &table("a"), &[1..=3, 4..=6, 7..=9, 10..=12]).await;
+    // The looks find what was swallowed.
+    assert_eq!((read(&fake, "t", 1), failures), ((vec![all(12)], 0), 3));
+}
+
+#[tokio::test]
+async fn a_loading_coordinator_is_waited_for() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    fake.refuse_producer_ids([14, 15, 16]);
+    let cluster = cluster_of(&fake, json!({}));
+    assert!(cluster.session().await.unwrap().producer.is_idempotent());
+}
+
+#[tokio::test]
+async fn a_batch_too_large_is_halved_and_a_record_too_large_is_rejected() {
+    for compression in ["zstd", "none"] {
+        let fake = FakeCluster::start(1, &[("t", 1)]).await;
+        let cluster = cluster_of(&fake, json!({"compression": compression}));
+        fake.limit_records(3, (compression == "none").then_some(b"row 5 row 5"));
+        let mut sink = sink(&cluster);
+        open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+        let mut batch = rows(&table("a"), 1..=10);
+        sink.write(&mut batch).await.unwrap();
+        let rejected: Vec<(u128, Kind)> = batch.take_rejected().iter().map(|(event, error)| (event.seq.0, error.kind())).collect();
+        let (expected, poison) = if compression == "none" {
+            (all(10).into_iter().filter(|&seq| seq != 5).collect(), vec![(5, Kind::Data)])
+        } else {
+            (all(10), vec![])
+        };
+        assert_eq!((read(&fake, "t", 1), rejected), ((vec![expected], 0), poison));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_encoded_is_rejected_and_the_rest_delivered() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let cluster = cluster_of(&fake, json!({}));
+    let schema = table("a");
+    let mut sink = sink(&cluster);
+    open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    let mut batch =
+        Batch::new([1, -2, 3, -4, 5].into_iter().map(|key: i64| row(&schema, key.unsigned_abs().into(), key)).collect(), None, 0);
+    sink.write(&mut batch).await.unwrap();
+    assert_eq!(batch.take_rejected().iter().map(|(event, _)| event.seq.0).collect::<Vec<_>>(), [2, 4]);
+    assert_eq!(batch.events.iter().map(|event| event.seq.0).collect::<Vec<_>>(), [1, 3, 5]);
+    assert_eq!(read(&fake, "t", 1).0, [[1, 3, 5]]);
+}
+
+#[tokio::test]
+async fn whole_batches_refused_and_settings_refused_are_told_apart() {
+    for (code, kind) in [(87, Kind::Fatal), (42, Kind::Fatal), (44, Kind::Config), (29, Kind::Config)] {
+        let fake = FakeCluster::start(1, &[("t", 1)]).await;
+        let cluster = cluster_of(&fake, json!({}));
+        fake.faults([Fault::RefusedWith(code)]);
+        let mut sink = sink(&cluster);
+        open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+        let error = sink.write(&mut rows(&table("a"), 1..=2)).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(&code.to_string()), "{error}");
+    }
+    // A permission that goes away later may come back.
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let cluster = cluster_of(&fake, json!({}));
+    fake.faults([Fault::Fine, Fault::RefusedWith(29)]);
+    assert_eq!(pump(&cluster, &table("a"), &[1..=1, 2..=2]).await.1, 1);
+}
+
+#[tokio::test]
+async fn many_partitions_on_many_brokers_keep_their_order() {
+    let fake = FakeCluster::start(3, &[("t", 7)]).await;
+    let cluster = cluster_of(&fake, json!({"partition": "primary_key", "record_batch_bytes": 4096}));
+    fake.faults([Fault::Fine, Fault::Swallowed, Fault::RefusedWith(6), Fault::Fine, Fault::Hang, Fault::AppendedWith(7), Fault::Cut]);
+    let batches: Vec<_> = (0..12).map(|n| n * 100 + 1..=(n + 1) * 100).collect();
+    pump(&cluster, &table("a"), &batches).await;
+    let (lists, ignored) = read(&fake, "t", 7);
+    assert_eq!(ignored, 0);
+    let mut together: Vec<u128> = lists.iter().flatten().copied().collect();
+    assert!(lists.iter().all(|list| list.len() > 50 && list.is_sorted()));
+    together.sort_unstable();
+    assert_eq!(together, all(1200));
+}
+
+#[tokio::test]
+async fn parallel_snapshot_lanes_share_a_partition() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let cluster = cluster_of(&fake, json!({"record_batch_bytes": 2048}));
+    let schema = table("a");
+    let lanes: Vec<_> = (1..=4)
+        .map(|number| {
+            let (cluster, schema) = (cluster.clone(), schema.clone());
+            tokio::spawn(async move {
+                let mut sink = sink(&cluster);
+                assert!(open(&mut sink, SplitKind::Snapshot, number, &Receipt::default()).await.unwrap().is_empty());
+                for n in 0..10 {
+                    assert!(sink.write(&mut rows(&schema, n * 30 + 1..=(n + 1) * 30)).await.unwrap().is_empty());
+                }
+            })
+        })
+        .collect();
+    for lane in lanes {
+        lane.await.unwrap();
+    }
+    let log: Vec<RecordPosition> = fake.log("t", 0).into_iter().map(|(_, position)| position.unwrap()).collect();
+    assert_eq!(log.len(), 1200);
+    for number in 1..=4 {
+        let seqs: Vec<u128> = log.iter().filter(|position| position.split == number).map(|position| position.seq.0).collect();
+        assert_eq!(seqs, all(300));
+    }
+    assert!(log.iter().all(|position| position.flags == SNAPSHOT | NOT_EXACT));
+}
+
+#[tokio::test]
+async fn a_look_waits_for_the_watermark_and_works_without_the_true_end() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let cluster = cluster_of(&fake, json!({}));
+    let (receipt, _) = pump(&cluster, &table("a"), &[1..=5]).await;
+    fake.lag(3);
+    open(&mut sink(&cluster), SplitKind::Stream, 1, &receipt).await.unwrap();
+    fake.hide_end();
+    let begin = Instant::now();
+    open(&mut sink(&cluster), SplitKind::Stream, 1, &receipt).await.unwrap();
+    assert!(begin.elapsed() >= timeouts().settle);
+}
+
+#[tokio::test]
+async fn a_topic_that_is_not_what_it_was_is_refused() {
+    let schema = table("a");
+    let expect = |result: runtime::Result<Receipt>, code: &str| {
+        let error = result.unwrap_err();
+        assert_eq!((error.code(), error.kind()), (Some(code), Kind::Fatal), "{error}");
+    };
+    let fake = FakeCluster::start(1, &[("t", 2)]).await;
+    let cluster = cluster_of(&fake, json!({}));
+    let (receipt, _) = pump(&cluster, &schema, &[1..=3, 4..=6]).await;
+
+    fake.set_partitions("t", 3);
+    assert_eq!(open(&mut sink(&cluster), SplitKind::Stream, 1, &receipt).await.unwrap(), receipt, "added partitions are not used");
+    fake.set_partitions("t", 1);
+    expect(open(&mut sink(&cluster), SplitKind::Stream, 1, &receipt).await, "E_TOPIC_CHANGED");
+    fake.set_partitions("t", 2);
+    // Another process of a later start.
+    let mut later = sink(&cluster);
+    let after = open_as(&mut later, SplitKind::Stream, 1, 2, &receipt).await.unwrap();
+    later.write(&mut rows(&schema, 7..=7)).await.unwrap();
+    expect(open(&mut sink(&cluster), SplitKind::Stream, 1, &after).await, "E_FENCED");
+    fake.truncate("t", 0, 3);
+    expect(open(&mut sink(&cluster), SplitKind::Stream, 1, &receipt).await, "E_SINK_REGRESSED");
+    // Made again, and as long as before, but by another program.
+    fake.create("t", 2);
+    for _ in 0..6 {
+        fake.append("t", 0, &super::speech::strangers_batch());
+    }
+    expect(open(&mut sink(&cluster), SplitKind::Stream, 1, &receipt).await, "E_TOPIC_CHANGED");
+}
+
+#[tokio::test]
+async fn deleted_evidence_is_no_obstacle() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let cluster = cluster_of(&fake, json!({}));
+    let schema = table("a");
+    let (receipt, _) = pump(&cluster, &schema, &[1..=3]).await;
+    let mut lost = sink(&cluster);
+    open(&mut lost, SplitKind::Stream, 1, &receipt).await.unwrap();
+    lost.write(&mut rows(&schema, 4..=6)).await.unwrap();
+    fake.delete_before("t", 0, 6);
+    let mut next = sink(&cluster);
+    open(&mut next, SplitKind::Stream, 1, &receipt).await.unwrap();
+    next.write(&mut rows(&schema, 4..=8)).await.unwrap();
+    assert_eq!(read(&fake, "t", 1).0, [[4, 5, 6, 7, 8]], "what cannot be proved is sent again");
+}
+
+#[tokio::test]
+async fn a_topic_must_be_empty_or_ours() {
+    let fake = FakeCluster::start(1, &[("t", 2)]).await;
+    fake.append("t", 1, &super::speech::strangers_batch());
+    let cluster = cluster_of(&fake, json!({}));
+    for kind in [SplitKind::Stream, SplitKind::Snapshot] {
+        let error = open(&mut sink(&cluster), kind, 1, &Receipt::default()).await.unwrap_err();
+        assert_eq!((error.code(), error.kind()), (Some("E_NOT_EMPTY"), Kind::Config), "{error}");
+    }
+    let findings = sink(&cluster).check().await;
+    assert!(findings.iter().any(|finding| finding.item == "kafka_topic_empty" && finding.level == Level::Failed), "{findings:?}");
+    let appending = cluster_of(&fake, json!({"not_empty": "append"}));
+    pump(&appending, &table("a"), &[1..=3]).await;
+    assert!(sink(&appending).check().await.iter().all(|finding| finding.level == Level::Passed));
+
+    // Another process of the same run finds its own records.
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    pump(&cluster_of(&fake, json!({})), &table("a"), &[1..=3]).await;
+    let restarted = cluster_of(&fake, json!({}));
+    open(&mut sink(&restarted), SplitKind::Snapshot, 9, &Receipt::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_topic_and_a_missing_broker_are_said_with_a_remedy() {
+    let fake = FakeCluster::start(1, &[("other", 1)]).await;
+    let cluster = cluster_of(&fake, json!({}));
+    let error = open(&mut sink(&cluster), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
+    assert_eq!((error.code(), error.kind()), (Some("E_NO_TOPIC"), Kind::Config));
+    assert!(error.remedy().unwrap().contains("kafka-topics.sh") && error.remedy().unwrap().contains("--topic t "), "{error:?}");
+    let findings = sink(&cluster).check().await;
+    assert!(findings.iter().any(|finding| finding.item == "kafka_topic" && finding.level == Level::Failed), "{findings:?}");
+
+    let nowhere = Arc::new(
+        Cluster::new(config(json!({"brokers": ["127.0.0.1:1"], "topic": "t", "format": {"canal_json": {}}})), timeouts()).unwrap(),
+    );
+    let error = open(&mut sink(&nowhere), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Retryable);
+    assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
+    assert_eq!(sink(&nowhere).check().await[0].level, Level::Failed);
+}
+
+#[tokio::test]
+async fn a_template_finds_topics_that_exist_and_that_come_later() {
+    let fake = FakeCluster::start(1, &[("shop.a", 1), ("shop.b", 1), ("unrelated", 1), ("ddl", 1)]).await;
+    fake.append("unrelated", 0, &super::speech::strangers_batch());
+    let cluster = cluster_of(&fake, json!({"topic": "{database}.{table}", "ddl_topic": "ddl"}));
+    let (a, b, c) = (table("a"), table("b"), table("c"));
+    let mixed = || Batch::new(vec![row(&a, 1, 1), row(&b, 2, 2), row(&a, 3, 3), event(4, Body::Begin)], None, 0);
+    let mut first = sink(&cluster);
+    let baseline = open(&mut first, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    assert!(!baseline.as_str().contains("unrelated"));
+    first.write(&mut mixed()).await.unwrap();
+    let error = first.write(&mut Batch::new(vec![row(&c, 5, 5)], None, 0)).await.unwrap_err();
+    assert_eq!(error.code(), Some("E_NO_TOPIC"));
+    fake.create("shop.c", 1);
+    let mut change = SchemaChange::new(SchemaChangeKind::Other, "shop", "CREATE TABLE c");
+    change.tables.push((c.id.clone(), None));
+    let ddl = || Batch::new(vec![event(6, Body::Schema(change.clone()))], None, 0);
+    // Twice the whole story, with the receipt from before it: the second time nothing is sent.
+    for _ in 0..2 {
+        let mut again = sink(&cluster);
+        open(&mut again, SplitKind::Stream, 1, &baseline).await.unwrap();
+        again.write(&mut mixed()).await.unwrap();
+        again.write(&mut Batch::new(vec![row(&c, 5, 5)], None, 0)).await.unwrap();
+        again.write(&mut ddl()).await.unwrap();
+    }
+    for (topic, seqs) in [("shop.a", vec![1, 3]), ("shop.b", vec![2]), ("shop.c", vec![5]), ("ddl", vec![6])] {
+        assert_eq!(fake.log(topic, 0).iter().map(|(_, position)| position.unwrap().seq.0).collect::<Vec<_>>(), seqs, "{topic}");
+    }
+}
+
+fn any_fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        4 => Just(Fault::Fine),
+        1 => Just(Fault::Swallowed),
+        1 => Just(Fault::Cut),
+        1 => Just(Fault::Garbage),
+        1 => Just(Fault::Stranger),
+        1 => Just(Fault::Forgotten),
+        1 => prop::sample::select(vec![3i16, 6, 7, 13, 20, 56]).prop_map(Fault::AppendedWith),
+        1 => prop::sample::select(vec![3i16, 5, 6, 19, 45, 59, 74]).prop_map(Fault::RefusedWith),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    // T7: whatever the brokers do, the reader's rule gives the sequence; with idempotence the log itself holds it once.
+    #[test]
+    fn any_mix_of_faults_leaves_exactly_the_sequence(faults in prop::collection::vec(any_fault(), 0..12), plain: bool, partitions in 1usize..4) {
+        let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        threads.block_on(async {
+            let fake = FakeCluster::start(2, &[("t", partitions)]).await;
+            if plain {
+                fake.refuse_producer_ids([31; 64]);
+            }
+            let cluster = cluster_of(&fake, json!({"partition": "primary_key", "record_batch_bytes": 1024}));
+            fake.faults(faults);
+            let batches: Vec<_> = (0..8).map(|n| n * 5 + 1..=(n + 1) * 5).collect();
+            pump(&cluster, &table("a"), &batches).await;
+            let (lists, ignored) = read(&fake, "t", partitions);
+            assert!(lists.iter().all(|list| list.is_sorted()));
+            let mut together: Vec<u128> = lists.into_iter().flatten().collect();
+            together.sort_unstable();
+            assert_eq!(together, all(40));
+            assert_eq!(ignored, 0);
+        });
+    }
+}

@@ -1,0 +1,128 @@
+//! The protocol's primitives, written apart from the ones under test.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Reads primitives of a request. A test fails on anything malformed.
+pub(super) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    fn take(&mut self, count: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(count);
+        self.0 = rest;
+        taken
+    }
+
+    pub(super) fn i8(&mut self) -> i8 {
+        self.take(1)[0] as i8
+    }
+
+    pub(super) fn bool(&mut self) -> bool {
+        self.i8() != 0
+    }
+
+    pub(super) fn i16(&mut self) -> i16 {
+        i16::from_be_bytes(self.take(2).try_into().unwrap())
+    }
+
+    pub(super) fn i32(&mut self) -> i32 {
+        i32::from_be_bytes(self.take(4).try_into().unwrap())
+    }
+
+    pub(super) fn i64(&mut self) -> i64 {
+        i64::from_be_bytes(self.take(8).try_into().unwrap())
+    }
+
+    pub(super) fn string(&mut self) -> Option<String> {
+        let len = usize::try_from(self.i16()).ok()?;
+        Some(String::from_utf8(self.take(len).to_vec()).unwrap())
+    }
+
+    pub(super) fn bytes(&mut self) -> &'a [u8] {
+        let len = self.i32();
+        self.take(usize::try_from(len).unwrap())
+    }
+}
+
+/// Writes primitives of an answer.
+#[derive(Default)]
+pub(super) struct Writer(pub(super) Vec<u8>);
+
+impl Writer {
+    pub(super) fn bool(&mut self, value: bool) {
+        self.0.push(u8::from(value));
+    }
+
+    pub(super) fn i16(&mut self, value: i16) {
+        self.0.extend(value.to_be_bytes());
+    }
+
+    pub(super) fn i32(&mut self, value: i32) {
+        self.0.extend(value.to_be_bytes());
+    }
+
+    pub(super) fn i64(&mut self, value: i64) {
+        self.0.extend(value.to_be_bytes());
+    }
+
+    pub(super) fn string(&mut self, value: Option<&str>) {
+        match value {
+            Some(text) => {
+                self.i16(text.len() as i16);
+                self.0.extend(text.as_bytes());
+            }
+            None => self.i16(-1),
+        }
+    }
+
+    pub(super) fn bytes(&mut self, value: &[u8]) {
+        self.i32(value.len() as i32);
+        self.0.extend(value);
+    }
+}
+
+pub(super) async fn read_frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let len = stream.read_i32().await.ok()?;
+    let mut frame = vec![0; len as usize];
+    stream.read_exact(&mut frame).await.ok()?;
+    Some(frame)
+}
+
+pub(super) async fn write_frame(stream: &mut TcpStream, frame: &[u8]) -> bool {
+    stream.write_i32(frame.len() as i32).await.is_ok() && stream.write_all(frame).await.is_ok()
+}
+
+/// The versions that the fake knows, as ApiVersions 3 says them.
+pub(super) fn api_versions(out: &mut Writer) {
+    let ranges: [(i16, i16, i16); 6] = [(0, 3, 9), (1, 4, 13), (2, 1, 7), (3, 0, 12), (18, 0, 3), (22, 0, 4)];
+    out.i16(0);
+    out.0.push(ranges.len() as u8 + 1);
+    for (key, min, max) in ranges {
+        out.i16(key);
+        out.i16(min);
+        out.i16(max);
+        out.0.push(0);
+    }
+    out.i32(0);
+    out.0.push(0);
+}
+
+/// A batch of one record of a program that has no position headers.
+pub(super) fn strangers_batch() -> Vec<u8> {
+    let record = [0, 0, 0, 1, 2, b'x', 0]; // attributes, timestamp, offset, no key, value of one byte, no headers
+    let mut bytes = vec![0u8; 61];
+    bytes.push(record.len() as u8 * 2);
+    bytes.extend(record);
+    let length = bytes.len() as i32 - 12;
+    bytes[8..12].copy_from_slice(&length.to_be_bytes());
+    bytes[16] = 2;
+    bytes[43..57].fill(0xff);
+    bytes[57..61].copy_from_slice(&1i32.to_be_bytes());
+    let crc = crc32c::crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    bytes
+}

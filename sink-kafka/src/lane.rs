@@ -1,0 +1,400 @@
+//! One run of one split on the sink's side: encodes events, routes them, fills record batches and has them delivered.
+//!
+//! While a batch of a partition is under way, the next one is encoded and compressed; it is sent when the answer is there.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use runtime::{Batch, Body, Encoder, Event, Kind, Message, Op, Receipt, Seq, SplitKind};
+use tokio::task::JoinHandle;
+
+use crate::delivery::{self, Delivered, Parcel, Tag};
+use crate::error::Error;
+use crate::position;
+use crate::receipt::{self, Mark};
+use crate::record_batch::{Codec, RecordBatchBuilder};
+use crate::router::{Route, Router, Target};
+use crate::session::{Partition, Session};
+
+/// Buffers kept for the next write.
+const SPARE_BUFFERS: usize = 16;
+
+/// One topic as the lane uses it.
+pub(crate) struct LaneTopic {
+    pub(crate) name: Arc<str>,
+    /// Whether it was checked that the topic may be written to.
+    pub(crate) judged: bool,
+    pub(crate) partitions: Vec<LanePartition>,
+}
+
+/// One partition as the lane uses it.
+pub(crate) struct LanePartition {
+    pub(crate) shared: Arc<Partition>,
+    pub(crate) mark: Mark,
+    builder: Option<RecordBatchBuilder>,
+    flight: Option<JoinHandle<Result<Vec<Delivered>, Error>>>,
+}
+
+impl LanePartition {
+    pub(crate) fn new(shared: Arc<Partition>, mark: Mark) -> Self {
+        Self { shared, mark, builder: None, flight: None }
+    }
+}
+
+/// See the module.
+pub(crate) struct Lane {
+    pub(crate) session: Arc<Session>,
+    pub(crate) tag: Tag,
+    pub(crate) kind: SplitKind,
+    pub(crate) router: Router,
+    pub(crate) topics: Vec<LaneTopic>,
+    pub(crate) encoder: Box<dyn Encoder>,
+    pub(crate) codec: Codec,
+    pub(crate) record_batch_bytes: usize,
+    scratch: Scratch,
+}
+
+/// What is reused from write to write.
+#[derive(Default)]
+struct Scratch {
+    message: Message,
+    header: Vec<u8>,
+    header_prefix: usize,
+    places: Vec<Place>,
+    schema_targets: Vec<Target>,
+    rejections: Rejections,
+    touched: Vec<Target>,
+    buffers: Vec<Vec<u8>>,
+}
+
+/// Where an event of the batch goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Target(Target),
+    /// Delivered before, or rejected.
+    Skip,
+    /// A transaction border that has no topic.
+    Nowhere,
+}
+
+/// Events that cannot be carried, by their place in the batch.
+type Rejections = Vec<(usize, runtime::Error)>;
+
+impl Lane {
+    pub(crate) fn new(
+        session: Arc<Session>,
+        tag: Tag,
+        kind: SplitKind,
+        router: Router,
+        encoder: Box<dyn Encoder>,
+        codec: Codec,
+        record_batch_bytes: usize,
+    ) -> Self {
+        let mut scratch = Scratch::default();
+        position::write_prefix(&mut scratch.header, tag.run, tag.epoch, tag.split);
+        scratch.header_prefix = scratch.header.len();
+        Self { session, tag, kind, router, topics: Vec::new(), encoder, codec, record_batch_bytes, scratch }
+    }
+
+    /// How far the split came. Replays of snapshot splits are not exact, so nothing is said about them.
+    pub(crate) fn receipt(&self) -> Receipt {
+        match self.kind {
+            SplitKind::Snapshot => Receipt::default(),
+            SplitKind::Stream => {
+                receipt::write(self.topics.iter().map(|topic| (&*topic.name, topic.partitions.iter().map(|partition| &partition.mark))))
+            }
+        }
+    }
+
+    /// Works out where each event goes; what was delivered before goes nowhere. Returns a topic that must be adopted first, if there is
+    /// one: then it must be called again.
+    pub(crate) fn place_events(&mut self, events: &[Event]) -> Result<Option<Arc<str>>, runtime::Error> {
+        let mut places = std::mem::take(&mut self.scratch.places);
+        let missing = self.place_into(events, &mut places);
+        self.scratch.places = places;
+        missing
+    }
+
+    fn place_into(&mut self, events: &[Event], places: &mut Vec<Place>) -> Result<Option<Arc<str>>, runtime::Error> {
+        places.clear();
+        self.scratch.rejections.clear();
+        self.scratch.schema_targets.clear();
+        // Invariant of batches: a schema change travels alone.
+        if let [event @ Event { body: Body::Schema(change), .. }] = events {
+            for route in self.router.route_schema_change(change)? {
+                match route {
+                    Route::Unknown(name) => return Ok(Some(name)),
+                    Route::To(target) if !self.is_judged(target) => return Ok(self.name(target)),
+                    Route::To(target) if self.is_delivered(target, event) => {}
+                    Route::To(target) => self.scratch.schema_targets.push(target),
+                    Route::Nowhere => {}
+                }
+            }
+            return Ok(None);
+        }
+        for (index, event) in events.iter().enumerate() {
+            places.push(match self.router.route(event) {
+                Ok(Route::Unknown(name)) => return Ok(Some(name)),
+                Ok(Route::To(target)) if !self.is_judged(target) => return Ok(self.name(target)),
+                Ok(Route::To(target)) if self.is_delivered(target, event) => Place::Skip,
+                Ok(Route::To(target)) => Place::Target(target),
+                Ok(Route::Nowhere) => Place::Nowhere,
+                Err(error) if error.kind() == Kind::Data => {
+                    self.scratch.rejections.push((index, error));
+                    Place::Skip
+                }
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(None)
+    }
+
+    /// Delivers the events that were placed. Rejects those that cannot be carried.
+    pub(crate) async fn write(&mut self, batch: &mut Batch) -> Result<(), runtime::Error> {
+        let mut rejections = std::mem::take(&mut self.scratch.rejections);
+        let result = self.fill_and_send(&batch.events, &mut rejections).await;
+        // Invariant: no request of this write is under way when it returns, whatever happened.
+        let landed = self.land_all(&batch.events, &mut rejections).await;
+        if result.is_err() || landed.is_err() {
+            // Batches that were not sent are dropped with the lane.
+            self.session.condemn();
+        }
+        result?;
+        landed?;
+        rejections.sort_by_key(|(index, _)| *index);
+        rejections.dedup_by_key(|(index, _)| *index);
+        for (gone, (index, error)) in rejections.into_iter().enumerate() {
+            batch.reject(index - gone, error);
+        }
+        Ok(())
+    }
+
+    async fn fill_and_send(&mut self, events: &[Event], rejections: &mut Rejections) -> Result<(), runtime::Error> {
+        for target in std::mem::take(&mut self.scratch.schema_targets) {
+            self.encode(events, 0..1, Some(target), rejections).await?;
+        }
+        let mut from = 0;
+        while let Some(&place) = self.scratch.places.get(from) {
+            let to = self.run_end(events, from);
+            match place {
+                Place::Skip => {}
+                Place::Target(target) => self.encode(events, from..to, Some(target), rejections).await?,
+                Place::Nowhere => self.encode(events, from..to, None, rejections).await?,
+            }
+            from = to;
+        }
+        self.send_rest(events, rejections).await
+    }
+
+    fn is_judged(&self, target: Target) -> bool {
+        self.topics.get(target.topic).is_some_and(|topic| topic.judged)
+    }
+
+    fn name(&self, target: Target) -> Option<Arc<str>> {
+        self.topics.get(target.topic).map(|topic| topic.name.clone())
+    }
+
+    fn is_delivered(&self, target: Target, event: &Event) -> bool {
+        self.kind == SplitKind::Stream && self.partition(target).is_some_and(|partition| partition.mark.covers(event.seq))
+    }
+
+    fn partition(&self, target: Target) -> Option<&LanePartition> {
+        self.topics.get(target.topic)?.partitions.get(target.partition)
+    }
+
+    fn partition_mut(&mut self, target: Target) -> Result<&mut LanePartition, runtime::Error> {
+        let partition = self.topics.get_mut(target.topic).and_then(|topic| topic.partitions.get_mut(target.partition));
+        partition.ok_or_else(|| runtime::Error::fatal("find the partition of a route"))
+    }
+
+    /// The end of the events from `from` on that go to the same place and are of the same table: what an encoder may take together.
+    fn run_end(&self, events: &[Event], from: usize) -> usize {
+        let table = |event: &Event| match &event.body {
+            Body::Row(row) => Some(Arc::as_ptr(&row.schema)),
+            _ => None,
+        };
+        let first = table(&events[from]);
+        let same =
+            |&index: &usize| first.is_some() && self.scratch.places[index] == self.scratch.places[from] && table(&events[index]) == first;
+        (from + 1..events.len()).find(|index| !same(index)).unwrap_or(events.len())
+    }
+
+    /// Encodes a run of events. Their messages go to `target`; without one there may be none.
+    async fn encode(
+        &mut self,
+        events: &[Event],
+        run: Range<usize>,
+        target: Option<Target>,
+        rejections: &mut Rejections,
+    ) -> Result<(), runtime::Error> {
+        let mut from = run.start;
+        while from < run.end {
+            self.scratch.message.value.clear();
+            let taken = match self.encoder.encode(&events[from..run.end], &mut self.scratch.message) {
+                Ok(taken) if (1..=run.end - from).contains(&taken) => taken,
+                Ok(taken) => return Err(runtime::Error::fatal(format!("encode: the format took {taken} events of {}", run.end - from))),
+                Err(error) if error.kind() == Kind::Data => {
+                    rejections.push((from, error));
+                    from += 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let of = from..from + taken;
+            from += taken;
+            if self.scratch.message.value.is_empty() {
+                continue;
+            }
+            let target = target.ok_or(Error::NoBorderTopic)?;
+            if self.append(events, of, target)? {
+                self.send_full(target, events, rejections).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the message at hand to its partition's batch; true if that is full.
+    fn append(&mut self, events: &[Event], of: Range<usize>, target: Target) -> Result<bool, runtime::Error> {
+        // A message is numbered like the last event in it: whoever has the message has all of them.
+        let Some(last) = events.get(of.end - 1) else { return Ok(false) };
+        let flags = flags(last, self.kind);
+        let limit = self.record_batch_bytes;
+        let Scratch { message, header, header_prefix, touched, buffers, .. } = &mut self.scratch;
+        header.truncate(*header_prefix);
+        header.extend_from_slice(&last.seq.0.to_be_bytes());
+        header.push(flags);
+        let partition = self.topics.get_mut(target.topic).and_then(|topic| topic.partitions.get_mut(target.partition));
+        let partition = partition.ok_or_else(|| runtime::Error::fatal("find the partition of a route"))?;
+        let builder = partition.builder.get_or_insert_with(|| {
+            touched.push(target);
+            RecordBatchBuilder::new(buffers.pop().unwrap_or_default())
+        });
+        builder.push(&message.value, header, of.start as u32..of.end as u32, last.seq);
+        Ok(builder.len() >= limit)
+    }
+
+    /// Closes the batch of a partition.
+    fn seal(&mut self, target: Target) -> Result<Option<Parcel>, runtime::Error> {
+        let buffer = self.scratch.buffers.pop().unwrap_or_default();
+        let partition = self.topics.get_mut(target.topic).and_then(|topic| topic.partitions.get_mut(target.partition));
+        let Some(partition) = partition else { return Ok(None) };
+        let Some(builder) = partition.builder.take().filter(|builder| !builder.is_empty()) else { return Ok(None) };
+        let (batch, records) = builder.seal(&mut self.codec, buffer)?;
+        let parcel = Parcel { partition: partition.shared.clone(), batch };
+        self.keep(records);
+        Ok(Some(parcel))
+    }
+
+    /// Sends a full batch and goes on; waits only for the one before it of the same partition.
+    async fn send_full(&mut self, target: Target, events: &[Event], rejections: &mut Rejections) -> Result<(), runtime::Error> {
+        let Some(parcel) = self.seal(target)? else { return Ok(()) };
+        self.land(target, events, rejections).await?;
+        let flight = tokio::spawn(delivery::deliver(self.session.clone(), self.tag, vec![parcel]));
+        self.partition_mut(target)?.flight = Some(flight);
+        Ok(())
+    }
+
+    /// Sends what is left: one request per broker, all brokers at once.
+    async fn send_rest(&mut self, events: &[Event], rejections: &mut Rejections) -> Result<(), runtime::Error> {
+        let mut touched = std::mem::take(&mut self.scratch.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        let mut by_broker: Vec<(Option<i32>, Target, Vec<Parcel>)> = Vec::new();
+        for &target in &touched {
+            self.land(target, events, rejections).await?;
+            let Some(parcel) = self.seal(target)? else { continue };
+            let broker = self.session.leader(&parcel.partition.topic, parcel.partition.number);
+            match by_broker.iter_mut().find(|(known, _, _)| *known == broker) {
+                Some((_, _, parcels)) => parcels.push(parcel),
+                None => by_broker.push((broker, target, vec![parcel])),
+            }
+        }
+        touched.clear();
+        self.scratch.touched = touched;
+        // The last one needs no task of its own.
+        let last = by_broker.pop();
+        for (_, target, parcels) in by_broker {
+            let flight = tokio::spawn(delivery::deliver(self.session.clone(), self.tag, parcels));
+            self.partition_mut(target)?.flight = Some(flight);
+        }
+        if let Some((_, _, parcels)) = last {
+            let delivered = delivery::deliver(self.session.clone(), self.tag, parcels).await?;
+            self.note(delivered, events, rejections);
+        }
+        Ok(())
+    }
+
+    /// Waits for the batch of a partition that is under way, if there is one.
+    async fn land(&mut self, target: Target, events: &[Event], rejections: &mut Rejections) -> Result<(), runtime::Error> {
+        if let Some(flight) = self.partition_mut(target)?.flight.take() {
+            let delivered = flight.await.map_err(|error| Error::Lost { problem: error.to_string() })??;
+            self.note(delivered, events, rejections);
+        }
+        Ok(())
+    }
+
+    /// Waits for everything that is under way.
+    async fn land_all(&mut self, events: &[Event], rejections: &mut Rejections) -> Result<(), runtime::Error> {
+        let mut result = Ok(());
+        for topic in 0..self.topics.len() {
+            for partition in 0..self.topics[topic].partitions.len() {
+                if self.topics[topic].partitions[partition].flight.is_some() {
+                    let landed = self.land(Target { topic, partition }, events, rejections).await;
+                    result = result.and(landed);
+                }
+            }
+        }
+        result
+    }
+
+    fn note(&mut self, delivered: Vec<Delivered>, events: &[Event], rejections: &mut Rejections) {
+        for Delivered { partition, last, rejected, buffer } in delivered {
+            let place = self.router.place(&partition.topic);
+            let known = place.and_then(|place| self.topics.get_mut(place)).and_then(|topic| topic.partitions.get_mut(partition.number));
+            if let (Some(known), Some((offset, seq))) = (known, last) {
+                known.mark.advance(offset, seq);
+            }
+            for (range, error) in rejected {
+                let error = Arc::new(error);
+                for index in range {
+                    let Some(event) = events.get(index as usize) else { continue };
+                    let mut why = runtime::Error::from(shared(&error)).at(&event.position);
+                    if let Body::Row(row) = &event.body {
+                        why = why.of_table(&row.schema.id);
+                    }
+                    rejections.push((index as usize, why));
+                }
+            }
+            self.keep(buffer);
+        }
+    }
+
+    fn keep(&mut self, buffer: Vec<u8>) {
+        // A buffer that one huge record made is given back.
+        if self.scratch.buffers.len() < SPARE_BUFFERS && buffer.capacity() <= 4 * self.record_batch_bytes {
+            self.scratch.buffers.push(buffer);
+        }
+    }
+}
+
+/// The refusal of a record, once for each event that it was made from.
+fn shared(error: &Error) -> Error {
+    match error {
+        Error::RecordRefused { topic, partition, code, name } => {
+            Error::RecordRefused { topic: topic.clone(), partition: *partition, code: *code, name: name.clone() }
+        }
+        other => Error::RecordBatch { problem: other.to_string() },
+    }
+}
+
+fn flags(event: &Event, kind: SplitKind) -> u8 {
+    let body = match &event.body {
+        Body::Row(row) if row.op == Op::Read => position::SNAPSHOT,
+        Body::Schema(_) => position::SCHEMA_CHANGE,
+        _ => 0,
+    };
+    body | if kind == SplitKind::Snapshot { position::SNAPSHOT | position::NOT_EXACT } else { 0 }
+}
+
+/// A mark of a partition that nothing is known of.
+pub(crate) const UNKNOWN: Mark = Mark { next_offset: 0, last_seq: Seq(0) };

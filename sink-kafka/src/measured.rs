@@ -1,0 +1,41 @@
+//! What the benches measure. Not part of the API.
+
+use runtime::Seq;
+
+use crate::config::Compression;
+use crate::error::Error;
+use crate::position::RecordPosition;
+use crate::record_batch::{Codec, Producer, RecordBatchBuilder};
+
+/// Builds record batches of the same values again and again, as a lane does.
+pub struct BatchMaker {
+    codec: Codec,
+    records: Vec<u8>,
+    batch: Vec<u8>,
+}
+
+impl BatchMaker {
+    /// A maker with empty buffers.
+    pub fn new(compression: Compression) -> Result<Self, Error> {
+        Ok(Self { codec: Codec::new(compression)?, records: Vec::new(), batch: Vec::new() })
+    }
+
+    /// Frames, compresses and stamps one batch; returns its size.
+    pub fn make(&mut self, values: &[Vec<u8>]) -> Result<usize, Error> {
+        let mut builder = RecordBatchBuilder::new(std::mem::take(&mut self.records));
+        let mut header = RecordPosition { run: 1, epoch: 1, split: 1, seq: Seq(0), flags: 0 }.encode();
+        let seq_at = header.len() - 17;
+        for (index, value) in values.iter().enumerate() {
+            header.truncate(seq_at);
+            header.extend_from_slice(&(index as u128).to_be_bytes());
+            header.push(0);
+            builder.push(value, &header, index as u32..index as u32 + 1, Seq(index as u128));
+        }
+        let (mut sealed, records) = builder.seal(&mut self.codec, std::mem::take(&mut self.batch))?;
+        sealed.stamp(Producer { id: 1, epoch: 0 }, 0);
+        self.records = records;
+        let size = sealed.bytes().len();
+        self.batch = sealed.into_buffer();
+        Ok(size)
+    }
+}

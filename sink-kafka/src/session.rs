@@ -1,0 +1,296 @@
+//! A session: connections to the brokers, the map of leaders, one producer id, and a writer's state for every partition.
+//!
+//! A session is sound until something happened whose outcome is unknown; then it is condemned, every lane on it fails, and the next
+//! `open` begins a new session with new connections and a new producer id.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use rskafka::protocol::messages::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
+use rskafka::protocol::primitives::{Boolean, String_};
+use tokio::time::{Instant, sleep};
+
+use crate::cluster::Memory;
+use crate::config::Config;
+use crate::error::{Error, code_name};
+use crate::record_batch::Producer;
+use crate::wire::{self, Connection, InitProducerIdRequest, Timeouts, WireError};
+
+/// How the brokers see us.
+const CLIENT_ID: &str = "sink-kafka";
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a connection is for: a broker works on one request of a connection at a time, so a look never waits behind data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Purpose {
+    Data,
+    Look,
+}
+
+/// State of the writer of one partition. Whoever holds the lock is the only one that sends to the partition.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    /// Sequence number of the next record of this session.
+    pub(crate) next_sequence: i32,
+    /// The offset that the next batch must get if nobody else writes.
+    pub(crate) expected: Option<i64>,
+    /// Other programs write to the partition.
+    pub(crate) shared: bool,
+    /// Records of ours that were met twice.
+    pub(crate) repeats: u64,
+}
+
+/// A partition as all lanes see it.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) topic: Arc<str>,
+    pub(crate) number: usize,
+    pub(crate) writer: Arc<tokio::sync::Mutex<Writer>>,
+}
+
+type Partitions = HashMap<(Arc<str>, usize), Arc<Partition>>;
+type Line = Arc<tokio::sync::Mutex<Option<Arc<Connection>>>>;
+
+#[derive(Default)]
+struct Map {
+    brokers: HashMap<i32, String>,
+    /// Leaders by partition; −1 where there is none.
+    topics: HashMap<Arc<str>, Vec<i32>>,
+}
+
+/// See the module.
+pub(crate) struct Session {
+    pub(crate) timeouts: Timeouts,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) producer: Producer,
+    pub(crate) zstd: bool,
+    bootstrap: Vec<String>,
+    sound: AtomicBool,
+    map: RwLock<Map>,
+    control: tokio::sync::Mutex<Option<Arc<Connection>>>,
+    lines: Mutex<HashMap<(i32, Purpose), Line>>,
+    partitions: Mutex<Partitions>,
+}
+
+impl Session {
+    /// Connects to the first broker that answers and asks for a producer id.
+    pub(crate) async fn connect(config: &Config, timeouts: Timeouts, memory: Arc<Memory>) -> Result<Self, Error> {
+        let mut session = Self {
+            timeouts,
+            memory,
+            producer: Producer::PLAIN,
+            zstd: config.compression == crate::config::Compression::Zstd,
+            bootstrap: config.brokers.clone(),
+            sound: AtomicBool::new(true),
+            map: RwLock::default(),
+            control: tokio::sync::Mutex::new(None),
+            lines: Mutex::default(),
+            partitions: Mutex::default(),
+        };
+        session.producer = session.init_producer().await?;
+        Ok(session)
+    }
+
+    /// Whether it can be used.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.sound.load(Ordering::Acquire)
+    }
+
+    /// Gives it up: nothing more is sent on it. Requests of other lanes that are under way may still be answered.
+    pub(crate) fn condemn(&self) {
+        self.sound.store(false, Ordering::Release);
+    }
+
+    /// Gives it up and ends its connections: what is still being sent is cut off.
+    pub(crate) fn end(&self) {
+        self.condemn();
+        let lines: Vec<Line> = self.lines.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for line in lines {
+            if let Ok(Some(connection)) = line.try_lock().as_deref() {
+                connection.cut();
+            }
+        }
+    }
+
+    /// The partition, with the state of its writer.
+    pub(crate) fn partition(&self, topic: &Arc<str>, number: usize) -> Arc<Partition> {
+        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || Arc::new(Partition { topic: topic.clone(), number, writer: Arc::default() });
+        partitions.entry((topic.clone(), number)).or_insert_with(make).clone()
+    }
+
+    /// The broker that leads a partition, as far as is known.
+    pub(crate) fn leader(&self, topic: &str, partition: usize) -> Option<i32> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        map.topics.get(topic)?.get(partition).copied().filter(|leader| *leader >= 0 && map.brokers.contains_key(leader))
+    }
+
+    /// The connection to a broker for a purpose; a broken one is replaced.
+    pub(crate) async fn line(&self, broker: i32, purpose: Purpose) -> Result<Arc<Connection>, WireError> {
+        let address = self.map.read().unwrap_or_else(PoisonError::into_inner).brokers.get(&broker).cloned();
+        let address =
+            address.ok_or_else(|| WireError::Unreachable { brokers: format!("{broker}"), last: "its address is not known".into() })?;
+        let line = self.lines.lock().unwrap_or_else(PoisonError::into_inner).entry((broker, purpose)).or_default().clone();
+        let mut line = line.lock().await;
+        if let Some(connection) = line.as_ref().filter(|connection| connection.is_sound()) {
+            return Ok(connection.clone());
+        }
+        let connection = Arc::new(Connection::open(&address, CLIENT_ID.into(), &self.timeouts).await?);
+        *line = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// Asks for the leaders of these topics and remembers them. The numbers of their partitions, in the same order; a topic that is not
+    /// there is an error of its own.
+    pub(crate) async fn learn(&self, topics: &[Arc<str>]) -> Result<Vec<usize>, Error> {
+        let deadline = Instant::now() + self.timeouts.patience;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let answer = self.metadata(Some(topics)).await?;
+            match self.read_topics(topics, &answer) {
+                // A topic that was just created has no leaders for a moment.
+                Err(Error::Answer { .. }) if Instant::now() < deadline => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// The names of all topics but Kafka's own.
+    pub(crate) async fn topic_names(&self) -> Result<Vec<String>, Error> {
+        let answer = self.metadata(None).await?;
+        let ordinary = |topic: &&rskafka::protocol::messages::MetadataResponseTopic| {
+            topic.error.is_none() && !topic.is_internal.is_some_and(|internal| internal.0) && !topic.name.0.starts_with("__")
+        };
+        Ok(answer.topics.iter().filter(ordinary).map(|topic| topic.name.0.clone()).collect())
+    }
+
+    fn read_topics(&self, topics: &[Arc<str>], answer: &MetadataResponse) -> Result<Vec<usize>, Error> {
+        let mut counts = Vec::with_capacity(topics.len());
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        for topic in topics {
+            let found = answer.topics.iter().find(|found| found.name.0 == **topic);
+            let code = found.map_or(3, |found| wire::code_of(found.error));
+            let doing = || format!("ask for topic {topic}");
+            match code {
+                0 => {}
+                3 => {
+                    return Err(Error::NoTopic { topic: topic.to_string(), broker: self.bootstrap.first().cloned().unwrap_or_default() });
+                }
+                _ if wire::is_denial(code) => {
+                    return Err(Error::Denied { doing: doing(), code, name: code_name(code), denial: self.memory.note_denial() });
+                }
+                17 => return Err(Error::Misconfigured { doing: doing(), code, name: code_name(code) }),
+                _ => return Err(Error::Answer { doing: doing(), code, name: code_name(code) }),
+            }
+            let partitions = found.map(|found| found.partitions.as_slice()).unwrap_or_default();
+            let mut leaders = vec![-1; partitions.len()];
+            for partition in partitions {
+                // Invariant: partitions of a topic are numbered without gaps.
+                let slot = usize::try_from(partition.partition_index.0).ok().and_then(|index| leaders.get_mut(index));
+                *slot.ok_or_else(|| Error::Answer { doing: doing(), code: -1, name: "partitions with gaps in their numbers".into() })? =
+                    partition.leader_id.0;
+            }
+            if leaders.is_empty() {
+                return Err(Error::Answer { doing: doing(), code: 5, name: code_name(5) });
+            }
+            counts.push(leaders.len());
+            map.topics.insert(topic.clone(), leaders);
+        }
+        Ok(counts)
+    }
+
+    /// Asks any broker for metadata, and remembers the brokers' addresses. Never creates a topic.
+    async fn metadata(&self, topics: Option<&[Arc<str>]>) -> Result<MetadataResponse, Error> {
+        let request = MetadataRequest {
+            topics: topics.map(|topics| topics.iter().map(|topic| MetadataRequestTopic { name: String_(topic.to_string()) }).collect()),
+            allow_auto_topic_creation: Some(Boolean(false)),
+        };
+        let answer = self.ask_any(&request).await?;
+        let brokers: HashMap<i32, String> = answer
+            .brokers
+            .iter()
+            .map(|broker| {
+                let host = if broker.host.0.contains(':') { format!("[{}]", broker.host.0) } else { broker.host.0.clone() };
+                (broker.node_id.0, format!("{host}:{}", broker.port.0))
+            })
+            .collect();
+        if !brokers.is_empty() {
+            self.map.write().unwrap_or_else(PoisonError::into_inner).brokers = brokers;
+        }
+        Ok(answer)
+    }
+
+    /// Makes a request that any broker can answer: on the connection at hand, else on a new one to the first broker that accepts it.
+    async fn ask_any<R>(&self, request: &R) -> Result<R::ResponseBody, WireError>
+    where
+        R: rskafka::protocol::messages::RequestBody + rskafka::protocol::messages::WriteVersionedType<Vec<u8>> + Sync,
+        R::ResponseBody: rskafka::protocol::messages::ReadVersionedType<std::io::Cursor<Vec<u8>>>,
+    {
+        let mut control = self.control.lock().await;
+        if let Some(connection) = control.take_if(|connection| connection.is_sound())
+            && let Ok(answer) = connection.request(request).await
+        {
+            *control = Some(connection);
+            return Ok(answer);
+        }
+        let known: Vec<String> = self.map.read().unwrap_or_else(PoisonError::into_inner).brokers.values().cloned().collect();
+        let mut addresses = self.bootstrap.clone();
+        addresses.extend(known.into_iter().filter(|address| !self.bootstrap.contains(address)));
+        let mut last = None;
+        for address in &addresses {
+            let attempt = async {
+                let connection = Arc::new(Connection::open(address, CLIENT_ID.into(), &self.timeouts).await?);
+                let answer = connection.request(request).await?;
+                Ok::<_, WireError>((connection, answer))
+            };
+            match attempt.await {
+                Ok((connection, answer)) => {
+                    *control = Some(connection);
+                    return Ok(answer);
+                }
+                Err(error) if error.is_permanent() => return Err(error),
+                Err(error) => last = Some(error.to_string()),
+            }
+        }
+        Err(WireError::Unreachable { brokers: addresses.join(", "), last: last.unwrap_or_else(|| "there is none".into()) })
+    }
+
+    /// Asks for a producer id. A broker that refuses for good gets plain batches, which is said aloud: it lowers the guarantee.
+    async fn init_producer(&self) -> Result<Producer, Error> {
+        const LOADING: [i16; 3] = [14, 15, 16];
+        let refused = |why: &str| {
+            tracing::warn!(
+                why,
+                "the broker gives no producer id: batches are sent without idempotence, the guarantee is lowered by one level"
+            );
+            Ok(Producer::PLAIN)
+        };
+        let deadline = Instant::now() + self.timeouts.patience;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let answer = match self.ask_any(&InitProducerIdRequest).await {
+                Ok(answer) => answer,
+                Err(error) if error.is_permanent() => return refused(&error.to_string()),
+                Err(error) => return Err(error.into()),
+            };
+            match answer.code {
+                0 if answer.producer_id >= 0 => return Ok(Producer { id: answer.producer_id, epoch: answer.producer_epoch }),
+                code if LOADING.contains(&code) && Instant::now() < deadline => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                // Still loading after all this time is an outage, not a refusal.
+                code if LOADING.contains(&code) || matches!(wire::fate(code), wire::Fate::Unknown | wire::Fate::Again) => {
+                    return Err(Error::Answer { doing: "ask for a producer id".into(), code, name: code_name(code) });
+                }
+                code => return refused(&code_name(code)),
+            }
+        }
+    }
+}

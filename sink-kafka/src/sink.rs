@@ -1,0 +1,70 @@
+//! The sink: what the runtime sees.
+
+use std::sync::Arc;
+
+use runtime::{Batch, Encoder, Finding, Receipt, Result, Sink, async_trait};
+use tokio::sync::Mutex;
+
+use crate::check;
+use crate::cluster::Cluster;
+use crate::delivery::Tag;
+use crate::error::Error;
+use crate::lane::Lane;
+use crate::opening::Opening;
+use crate::receipt;
+use crate::record_batch::Codec;
+use crate::router::Router;
+
+/// Writes the events of one lane to Kafka.
+///
+/// `write` returns when all replicas in sync have every record. Lanes of a task share connections and the state of partitions.
+pub struct KafkaSink {
+    cluster: Arc<Cluster>,
+    // Locked by nobody: the wrapper lets `check` borrow a sink whose encoder cannot be shared between threads.
+    encoder: Mutex<Option<Box<dyn Encoder>>>,
+    open: Mutex<Option<(Opening, Lane)>>,
+}
+
+impl KafkaSink {
+    /// A sink for one lane of the task that `cluster` belongs to.
+    pub(crate) fn new(cluster: Arc<Cluster>, encoder: Box<dyn Encoder>) -> Self {
+        Self { cluster, encoder: Mutex::new(Some(encoder)), open: Mutex::new(None) }
+    }
+}
+
+#[async_trait]
+impl Sink for KafkaSink {
+    async fn open(&mut self, lane: &runtime::Lane<'_>, last: &Receipt) -> Result<Receipt> {
+        let marks = receipt::parse(last)?;
+        let session = self.cluster.session().await?;
+        let config = &self.cluster.config;
+        // One instance serves one run of one split.
+        let encoder = self.encoder.get_mut().take().ok_or(Error::NotOpen)?;
+        let tag = Tag { run: lane.run, epoch: lane.epoch, split: lane.number };
+        let codec = Codec::new(config.compression)?;
+        let mut lane = Lane::new(session, tag, lane.split.kind, Router::new(config)?, encoder, codec, config.record_batch_bytes);
+        let opening = Opening::new(self.cluster.clone(), marks);
+        opening.prepare(&mut lane).await?;
+        let receipt = lane.receipt();
+        *self.open.get_mut() = Some((opening, lane));
+        Ok(receipt)
+    }
+
+    async fn write(&mut self, batch: &mut Batch) -> Result<Receipt> {
+        let (opening, lane) = self.open.get_mut().as_mut().ok_or(Error::NotOpen)?;
+        while let Some(topic) = lane.place_events(&batch.events)? {
+            opening.need(lane, &topic).await?;
+        }
+        lane.write(batch).await?;
+        Ok(lane.receipt())
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        *self.open.get_mut() = None;
+        Ok(())
+    }
+
+    async fn check(&mut self) -> Vec<Finding> {
+        check::check(&self.cluster).await
+    }
+}

@@ -1,0 +1,175 @@
+//! Walks over fetched record batches, from whatever producer they are.
+
+use std::io::Cursor;
+
+use rskafka::protocol::record::{ControlBatchOrRecords, Record, RecordBatch};
+use rskafka::protocol::traits::ReadType;
+
+use crate::position::{HEADER, PositionError, RecordPosition};
+
+/// Offset and length, which stand before every batch of any version.
+const PREFIX: usize = 12;
+/// The smallest head of a batch of version 2, behind the prefix.
+const HEAD: usize = 49;
+const CONTROL: u16 = 1 << 5;
+const NO_COMPRESSION: u16 = 0;
+const ZSTD: u16 = 4;
+
+/// What stands at an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// A record with a position header.
+    Positioned(RecordPosition),
+    /// A record of another program.
+    Foreign,
+    /// A batch with this kind of compression, which we never write; its records are not read.
+    Compressed(&'static str),
+}
+
+/// Shows every record to `visit` with its offset, in order, and returns the offset behind the last complete batch (`None` without one). Transaction
+/// markers are not shown. The last batch may be cut off; anything else that is wrong is an error text with its offset.
+pub(crate) fn walk(mut bytes: &[u8], mut visit: impl FnMut(i64, Seen)) -> Result<Option<i64>, (i64, String)> {
+    let mut next = None;
+    while let Some(((base, length), rest)) = prefix(bytes) {
+        let length = usize::try_from(length).map_err(|_| (base, format!("a batch of {length} bytes")))?;
+        let Some((body, after)) = rest.split_at_checked(length) else { break };
+        let batch = bytes.get(..PREFIX + length).unwrap_or_default();
+        let last = walk_batch(base, batch, body, &mut visit).map_err(|problem| (base, problem))?;
+        next = Some(last.checked_add(1).ok_or_else(|| (base, "an offset that is too large".to_owned()))?);
+        bytes = after;
+    }
+    Ok(next)
+}
+
+fn prefix(bytes: &[u8]) -> Option<((i64, i32), &[u8])> {
+    let (base, rest) = bytes.split_first_chunk::<8>()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    Some(((i64::from_be_bytes(*base), i32::from_be_bytes(*length)), rest))
+}
+
+/// Walks one batch; returns its last offset.
+fn walk_batch(base: i64, batch: &[u8], body: &[u8], visit: &mut impl FnMut(i64, Seen)) -> Result<i64, String> {
+    match body.get(4) {
+        // Before version 2 there were no headers; the offset is that of the last record inside.
+        Some(0 | 1) => {
+            visit(base, Seen::Foreign);
+            return Ok(base);
+        }
+        Some(2) if body.len() >= HEAD => {}
+        Some(2) | None => return Err("a batch that is too short".into()),
+        Some(version) => return Err(format!("a batch of version {version}")),
+    }
+    let field = |at: usize| body.get(at..).and_then(|bytes| bytes.first_chunk::<4>()).map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    let attributes = (field(9) >> 16) as u16;
+    let delta = i64::from(field(11) as i32);
+    let last = base.checked_add(delta).filter(|last| *last >= base).ok_or_else(|| format!("a last offset of {delta}"))?;
+    if attributes & CONTROL != 0 {
+        return Ok(last);
+    }
+    match attributes & 7 {
+        NO_COMPRESSION | ZSTD => {}
+        other => {
+            visit(base, Seen::Compressed(["none", "gzip", "snappy", "lz4", "zstd", "unknown", "unknown", "unknown"][usize::from(other)]));
+            return Ok(last);
+        }
+    }
+    let read = RecordBatch::read(&mut Cursor::new(batch)).map_err(|error| error.to_string())?;
+    if let ControlBatchOrRecords::Records(records) = &read.records {
+        for record in records {
+            visit(base.saturating_add(i64::from(record.offset_delta)), seen(record)?);
+        }
+    }
+    Ok(last)
+}
+
+fn seen(record: &Record) -> Result<Seen, String> {
+    let Some(header) = record.headers.iter().find(|header| header.key == HEADER) else { return Ok(Seen::Foreign) };
+    match RecordPosition::decode(&header.value) {
+        Ok(position) => Ok(Seen::Positioned(position)),
+        Err(error @ PositionError::Version(_)) => Err(error.to_string()),
+        // Some other program has a header of that name.
+        Err(PositionError::Malformed) => Ok(Seen::Foreign),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use runtime::Seq;
+
+    use super::*;
+    use crate::config::Compression;
+    use crate::record_batch::{Codec, Producer, RecordBatchBuilder};
+
+    fn batch(base: i64, seqs: &[u128], compression: Compression) -> Vec<u8> {
+        let mut builder = RecordBatchBuilder::new(Vec::new());
+        for &seq in seqs {
+            let position = RecordPosition { run: 1, epoch: 1, split: 1, seq: Seq(seq), flags: 0 }.encode();
+            builder.push(b"value", &position, 0..1, Seq(seq));
+        }
+        let (mut sealed, _) = builder.seal(&mut Codec::new(compression).unwrap(), Vec::new()).unwrap();
+        sealed.stamp(Producer::PLAIN, -1);
+        let mut bytes = sealed.into_buffer();
+        bytes[..8].copy_from_slice(&base.to_be_bytes());
+        bytes
+    }
+
+    fn all(bytes: &[u8]) -> (Vec<(i64, u128)>, Option<i64>) {
+        let mut list = Vec::new();
+        let next = walk(bytes, |offset, seen| {
+            list.push((
+                offset,
+                match seen {
+                    Seen::Positioned(position) => position.seq.0,
+                    Seen::Foreign => 0,
+                    Seen::Compressed(_) => u128::MAX,
+                },
+            ));
+        })
+        .unwrap();
+        (list, next)
+    }
+
+    #[test]
+    fn batches_follow_each_other_and_the_last_may_be_cut() {
+        let mut bytes = batch(10, &[1, 2], Compression::Zstd);
+        bytes.extend(batch(20, &[3], Compression::None));
+        assert_eq!(all(&bytes), (vec![(10, 1), (11, 2), (20, 3)], Some(21)));
+        bytes.pop();
+        assert_eq!(all(&bytes), (vec![(10, 1), (11, 2)], Some(12)));
+        assert_eq!(all(&[]), (vec![], None));
+    }
+
+    #[test]
+    fn markers_are_passed_and_foreign_compression_is_named() {
+        let mut marker = batch(5, &[1], Compression::None);
+        marker[22] |= 0x20;
+        assert_eq!(all(&marker), (vec![], Some(6)));
+        let mut gzip = batch(5, &[1, 2], Compression::None);
+        gzip[22] |= 1;
+        assert_eq!(all(&gzip), (vec![(5, u128::MAX)], Some(7)));
+    }
+
+    #[test]
+    fn damage_is_an_error_with_its_offset() {
+        let mut bytes = batch(7, &[1], Compression::None);
+        let end = bytes.len() - 1;
+        bytes[end] ^= 1;
+        assert_eq!(walk(&bytes, |_, _| {}).unwrap_err().0, 7);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+            let _ = walk(&bytes, |_, _| {});
+        }
+
+        #[test]
+        fn any_flipped_bit_is_read_or_refused(at in 0usize..150, bit in 0u8..8) {
+            let mut bytes = batch(7, &[1, 2, 3], Compression::Zstd);
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+            let _ = walk(&bytes, |_, _| {});
+        }
+    }
+}

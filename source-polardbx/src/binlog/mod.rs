@@ -1,0 +1,25 @@
+//! The incremental phase: the binlog's raw events are checked, decoded and cut into batches.
+//!
+//! A byte's way: `transport` (the socket) → `track` and `event` (length, checksum, continuity) → [`decode`] (borders of transactions,
+//! selection, order) → `table_map` and `row` (cells) → a batch. [`decode`] knows no socket, `transport` no event; [`reader`] joins the two.
+
+pub mod decode;
+pub mod error;
+mod event;
+mod group;
+pub mod position;
+pub mod reader;
+mod refusal;
+mod row;
+mod table_map;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod track;
+mod transport;
+
+pub use decode::{Decoder, DecoderOptions};
+pub use error::StreamError;
+pub use position::{FileOffset, StreamPosition};
+pub use reader::{StreamOptions, StreamReader};

@@ -1,0 +1,241 @@
+//! Where a stream resumes, as text and as numbers; and the order of events as one number.
+
+use std::fmt;
+
+use runtime::{Position, Seq};
+
+use super::error::StreamError;
+
+/// A place in the binlog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileOffset {
+    /// Numeric suffix of the file's name.
+    pub file: u32,
+    /// 64-bit offset of the next byte to read.
+    pub offset: u64,
+}
+
+impl FileOffset {
+    /// Where the events of a file begin, behind its magic number.
+    pub const FIRST: u64 = 4;
+
+    /// The place `offset` in file number `file`.
+    pub fn new(file: u32, offset: u64) -> Self {
+        Self { file, offset }
+    }
+}
+
+/// Where a stream resumes. Its text is `v1;id=…;base=…;at=000014:8273883;prev=…;floor=…;fp=…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamPosition {
+    /// Identity of the server: MySQL's `server_uuid`; empty if it has none.
+    pub identity: String,
+    /// Name of the binlog files without the numeric suffix and its point.
+    pub base: String,
+    /// The commit point after the last transaction that was delivered.
+    pub at: FileOffset,
+    /// Start of that transaction; `None` if no transaction was read yet.
+    pub previous: Option<FileOffset>,
+    /// The last start of a transaction below 2 GiB in the file of `previous`.
+    pub floor: Option<FileOffset>,
+    /// First bytes of the SHA-256 over what identifies the events of that transaction.
+    pub fingerprint: Option<[u8; 8]>,
+    /// Rises with every accepted change of the server.
+    pub timeline: u16,
+}
+
+impl StreamPosition {
+    /// The beginning of a stream at a commit point, given as `SHOW MASTER STATUS` gives it.
+    pub fn start(identity: impl Into<String>, file_name: &str, offset: u64) -> Result<Self, StreamError> {
+        let (base, file) = split_file_name(file_name)
+            .ok_or_else(|| StreamError::Position { what: format!("`{file_name}` is not the name of a binlog file") })?;
+        Ok(Self {
+            identity: identity.into(),
+            base: base.to_owned(),
+            at: FileOffset::new(file, offset),
+            previous: None,
+            floor: None,
+            fingerprint: None,
+            timeline: 0,
+        })
+    }
+
+    /// Reads the text of a position.
+    pub fn parse(text: &str) -> Result<Self, StreamError> {
+        let wrong = |what: &str| StreamError::Position { what: format!("{what} in the position `{text}`") };
+        let mut parts = text.split(';');
+        if parts.next() != Some("v1") {
+            return Err(wrong("no version that is known"));
+        }
+        let (mut identity, mut base, mut at) = (None, None, None);
+        let (mut previous, mut floor, mut fingerprint, mut timeline) = (None, None, None, 0);
+        for part in parts {
+            let (key, value) = part.split_once('=').ok_or_else(|| wrong("no `=`"))?;
+            let place = || parse_place(value).ok_or_else(|| wrong("no file and offset"));
+            match key {
+                "id" => identity = Some(unescape(value).ok_or_else(|| wrong("a bad escape"))?),
+                "base" => base = Some(unescape(value).ok_or_else(|| wrong("a bad escape"))?),
+                "at" => at = Some(place()?),
+                "prev" => previous = Some(place()?),
+                "floor" => floor = Some(place()?),
+                "fp" => fingerprint = Some(parse_fingerprint(value).ok_or_else(|| wrong("no fingerprint"))?),
+                "timeline" => timeline = value.parse().ok().filter(|&number| number < 1 << 12).ok_or_else(|| wrong("no timeline"))?,
+                _ => return Err(wrong("an unknown part")),
+            }
+        }
+        match (identity, base, at) {
+            (Some(identity), Some(base), Some(at)) => Ok(Self { identity, base, at, previous, floor, fingerprint, timeline }),
+            _ => Err(wrong("a part is missing")),
+        }
+    }
+
+    /// The text as the runtime keeps it.
+    pub fn to_position(&self) -> Position {
+        Position::from(self.to_string())
+    }
+
+    /// The name of a binlog file.
+    pub fn file_name(&self, file: u32) -> String {
+        file_name(&self.base, file)
+    }
+}
+
+impl fmt::Display for StreamPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v1;id={};base={};at={}", escape(&self.identity), escape(&self.base), self.at)?;
+        if let Some(previous) = self.previous {
+            write!(f, ";prev={previous}")?;
+        }
+        if let Some(floor) = self.floor {
+            write!(f, ";floor={floor}")?;
+        }
+        if let Some(fingerprint) = self.fingerprint {
+            write!(f, ";fp={:016x}", u64::from_be_bytes(fingerprint))?;
+        }
+        if self.timeline > 0 {
+            write!(f, ";timeline={}", self.timeline)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for FileOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06}:{}", self.file, self.offset)
+    }
+}
+
+/// Builds the order of an event: `timeline:12 | file:24 | off:44 | kind:1 | ord:40 | sub:7`. `start` is the start of its transaction,
+/// `ord` its number among the rows of selected tables.
+pub fn transaction_seq(timeline: u16, start: FileOffset, ord: u64) -> Seq {
+    let fields = [(u64::from(timeline), 12), (u64::from(start.file), 24), (start.offset, 44), (1, 1), (ord, 40), (0, 7)];
+    Seq(fields.into_iter().fold(0, |seq, (value, bits)| seq << bits | u128::from(value) & ((1 << bits) - 1)))
+}
+
+/// The name of a binlog file: at least six digits.
+pub(crate) fn file_name(base: &str, file: u32) -> String {
+    format!("{base}.{file:06}")
+}
+
+/// Cuts `binlog.000014` into `binlog` and 14.
+pub(crate) fn split_file_name(name: &str) -> Option<(&str, u32)> {
+    let (base, digits) = name.rsplit_once('.')?;
+    let number = (digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())??;
+    // The order of events has 24 bits for it.
+    (number < 1 << 24).then_some((base, number))
+}
+
+fn parse_place(text: &str) -> Option<FileOffset> {
+    let (file, offset) = text.split_once(':')?;
+    let place = FileOffset::new(file.parse().ok()?, offset.parse().ok()?);
+    (place.file < 1 << 24 && (FileOffset::FIRST..1 << 44).contains(&place.offset)).then_some(place)
+}
+
+fn parse_fingerprint(text: &str) -> Option<[u8; 8]> {
+    (text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        .then(|| u64::from_str_radix(text, 16).ok().map(u64::to_be_bytes))?
+}
+
+/// `%`, `;`, `=` and control characters as `%XX`.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '%' | ';' | '=') || c.is_ascii_control() {
+            escaped.push_str(&format!("%{:02X}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+fn unescape(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut plain = parts.next()?.to_owned();
+    for part in parts {
+        plain.push(char::from(u8::from_str_radix(part.get(..2)?, 16).ok().filter(u8::is_ascii)?));
+        plain.push_str(part.get(2..)?);
+    }
+    Some(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn place() -> impl Strategy<Value = FileOffset> {
+        (0u32..1 << 24, 4u64..1 << 44).prop_map(|(file, offset)| FileOffset::new(file, offset))
+    }
+
+    proptest! {
+        #[test]
+        fn a_position_reads_back_from_its_text(
+            identity in "[ -~]{0,40}",
+            base in "[a-z;%=.é-]{1,10}",
+            at in place(),
+            previous in proptest::option::of(place()),
+            floor in proptest::option::of(place()),
+            fingerprint in proptest::option::of(any::<[u8; 8]>()),
+            timeline in 0u16..1 << 12,
+        ) {
+            let position = StreamPosition { identity, base, at, previous, floor, fingerprint, timeline };
+            prop_assert_eq!(StreamPosition::parse(&position.to_string()).unwrap(), position);
+        }
+
+        #[test]
+        fn any_other_text_is_refused_or_reads_back(text in "v1(;[a-z]{1,5}=[0-9a-f:%]{0,12}){0,5}") {
+            if let Ok(position) = StreamPosition::parse(&text) {
+                prop_assert_eq!(StreamPosition::parse(&position.to_string()).unwrap(), position);
+            }
+        }
+
+        #[test]
+        fn seq_orders_by_place_then_number(a in place(), b in place(), x in 0u64..1 << 40, y in 0u64..1 << 40) {
+            prop_assert_eq!(transaction_seq(0, a, x).cmp(&transaction_seq(0, b, y)), (a, x).cmp(&(b, y)));
+            prop_assert!(transaction_seq(1, a, x) > transaction_seq(0, b, y));
+        }
+    }
+
+    #[test]
+    fn the_text_is_what_the_checkpoint_holds() {
+        let mut position = StreamPosition::start("3e11fa47", "mysql-bin.000014", 8_273_883).unwrap();
+        assert_eq!(position.to_string(), "v1;id=3e11fa47;base=mysql-bin;at=000014:8273883");
+        position.previous = Some(FileOffset::new(14, 8_273_500));
+        position.fingerprint = Some([0, 1, 2, 3, 4, 5, 6, 0xff]);
+        assert_eq!(position.to_string(), "v1;id=3e11fa47;base=mysql-bin;at=000014:8273883;prev=000014:8273500;fp=00010203040506ff");
+        assert!(StreamPosition::parse("v2;id=a;base=b;at=1:4").is_err());
+        assert!(StreamPosition::parse("v1;id=a;base=b;at=1:3").is_err());
+        assert!(StreamPosition::start("x", "binlog", 4).is_err());
+    }
+
+    #[test]
+    fn file_names_are_compared_as_numbers() {
+        assert_eq!(split_file_name("binlog.999999"), Some(("binlog", 999_999)));
+        assert_eq!(split_file_name("a.b.1000000"), Some(("a.b", 1_000_000)));
+        assert_eq!(split_file_name("binlog.0001"), None);
+        assert_eq!(split_file_name("binlog.00000x"), None);
+        assert_eq!(file_name("binlog", 1_000_000), "binlog.1000000");
+    }
+}

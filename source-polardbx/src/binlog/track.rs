@@ -1,0 +1,116 @@
+//! Follows the offset of a stream through events and files, so that a lost or doubled event is seen at once.
+
+use super::FileOffset;
+use super::error::{StreamError, place};
+use super::event::{Checksums, RawEvent, open_event, read_rotate};
+use super::position::split_file_name;
+
+/// Where a stream is.
+#[derive(Debug)]
+pub(crate) struct Tracker {
+    base: String,
+    /// Invariant: the offset of the next event in the file.
+    at: FileOffset,
+    pub(crate) checksums: Checksums,
+}
+
+impl Tracker {
+    pub(crate) fn new(base: &str, at: FileOffset) -> Self {
+        Self { base: base.to_owned(), at, checksums: Checksums::Unknown }
+    }
+
+    /// Where the next event begins.
+    pub(crate) fn at(&self) -> FileOffset {
+        self.at
+    }
+
+    /// Checks an event's length, checksum and place, and moves behind it. Gives the event and where it begins. After an error nothing moved.
+    pub(crate) fn pass<'a>(&mut self, bytes: &'a [u8]) -> Result<(RawEvent<'a>, FileOffset), StreamError> {
+        let event = open_event(bytes, self.checksums)?;
+        let start = self.at;
+        if event.header.is_real() {
+            let end = start.offset + u64::from(event.header.size);
+            // Invariant: headers hold the low 32 bits of the end of their event.
+            if end as u32 != event.header.log_pos {
+                let what = format!(
+                    "the event of type {} at {} should end at {end}, but says {}",
+                    event.header.kind,
+                    place(&self.base, start),
+                    event.header.log_pos
+                );
+                return Err(StreamError::Gap { what });
+            }
+            self.at.offset = end;
+        }
+        Ok((event, start))
+    }
+
+    /// Follows a ROTATE; `true` if the file is another one. Real ones stand at the end of a file, artificial ones open a stream, repeat a
+    /// real one, or follow a file that a crash left without an end.
+    pub(crate) fn rotate(&mut self, event: &RawEvent<'_>) -> Result<bool, StreamError> {
+        let (offset, name) = read_rotate(event.body)?;
+        let Some((base, file)) = split_file_name(name) else {
+            return Err(StreamError::corrupt("a ROTATE names no binlog file"));
+        };
+        let to = FileOffset::new(file, offset);
+        if base != self.base {
+            return Err(StreamError::HistoryDiverged {
+                what: format!("the binlog goes on in `{name}`, but its files were called `{}.…`", self.base),
+            });
+        }
+        if to == self.at && !event.header.is_real() {
+            return Ok(false);
+        }
+        if file == self.at.file + 1 && offset == FileOffset::FIRST {
+            self.at = to;
+            return Ok(true);
+        }
+        Err(StreamError::Gap { what: format!("the binlog jumps from {} to {}", place(&self.base, self.at), place(&self.base, to)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binlog::testing::{EventBytes, format_description};
+
+    #[test]
+    fn the_end_in_the_header_is_compared_modulo_four_gib() {
+        let start = FileOffset::new(3, (1 << 32) - 10);
+        let mut tracker = Tracker::new("binlog", start);
+        tracker.checksums = Checksums::Crc32;
+        let bytes = EventBytes::new(29).body(b"\x01hello").ending_at(start.offset + 19 + 6 + 4).finish();
+        let (event, at) = tracker.pass(&bytes).unwrap();
+        assert_eq!((at, event.header.log_pos, tracker.at().offset), (start, 19, (1 << 32) + 19));
+        assert!(matches!(tracker.pass(&bytes), Err(StreamError::Gap { .. })));
+    }
+
+    #[test]
+    fn files_follow_each_other() {
+        let rotate = |file: &str, offset: u64, real: bool| {
+            let body = [&offset.to_le_bytes(), file.as_bytes()].concat();
+            let event = EventBytes::new(4).body(&body);
+            if real { event.ending_at(1).finish() } else { event.artificial().finish() }
+        };
+        let go = |at: FileOffset, bytes: &[u8]| {
+            let mut tracker = Tracker::new("binlog", at);
+            let event = open_event(bytes, Checksums::Unknown).unwrap();
+            tracker.rotate(&event).map(|changed| (changed, tracker.at()))
+        };
+        let at = FileOffset::new(7, 500);
+        assert_eq!(go(at, &rotate("binlog.000007", 500, false)).unwrap(), (false, at));
+        assert_eq!(go(at, &rotate("binlog.000008", 4, true)).unwrap(), (true, FileOffset::new(8, 4)));
+        assert_eq!(go(at, &rotate("binlog.000008", 4, false)).unwrap(), (true, FileOffset::new(8, 4)));
+        assert!(go(at, &rotate("binlog.000009", 4, true)).is_err());
+        assert!(go(at, &rotate("binlog.000007", 501, false)).is_err());
+        assert!(go(at, &rotate("other.000008", 4, true)).is_err());
+    }
+
+    #[test]
+    fn nothing_but_a_rotate_comes_before_the_format() {
+        let mut tracker = Tracker::new("binlog", FileOffset::new(1, 4));
+        let xid = EventBytes::new(16).body(&[0; 8]).ending_at(35).finish();
+        assert!(tracker.pass(&xid).is_err());
+        assert!(tracker.pass(&format_description(4)).is_ok());
+    }
+}

@@ -1,0 +1,335 @@
+//! The precheck: does what the task will do, as far as that changes nothing, and tells what would make it fail.
+//!
+//! The findings that mean lost data are also asked for by every plan, so that running without a check opens no hole.
+
+use std::time::Duration;
+
+use mysql_async::BinlogStreamRequest;
+use runtime::{Charset, Column, ColumnKind, Finding, Level, TableId, TableSchema};
+use tokio::time::timeout;
+
+use crate::config::Task;
+use crate::error::{Result, SourceError};
+use crate::selection::Selection;
+use crate::server::{Server, binlog_end, binlog_files, read_structure, selected_tables};
+use crate::session::{Endpoint, Session, named};
+use crate::snapshot::barrier::Barrier;
+use crate::snapshot::plan::table_name;
+use crate::snapshot::range::chunk_key;
+
+/// Days that the binlog should reach back while a full phase runs.
+const RETENTION_DAYS: u64 = 7;
+
+/// Everything there is to find.
+pub(crate) async fn findings(task: &Task, endpoint: &Endpoint) -> Vec<Finding> {
+    let mut session = match endpoint.connect().await {
+        Ok(session) => session,
+        Err(error) => return vec![Finding::from_error("connection", &error.into())],
+    };
+    let place = format!("connected to {}:{} as {}", task.config.host, task.config.port, task.config.user);
+    let mut found = vec![Finding::passed("connection", place)];
+    match Server::identify(&mut session).await {
+        Ok(server) => {
+            found.push(server.support());
+            if found.iter().all(|finding| finding.level != Level::Failed) {
+                supported(task, endpoint, &server, &mut session, &mut found).await;
+            }
+        }
+        Err(error) => found.push(Finding::from_error("server", &error.into())),
+    }
+    session.close().await;
+    found
+}
+
+async fn supported(task: &Task, endpoint: &Endpoint, server: &Server, session: &mut Session, found: &mut Vec<Finding>) {
+    if task.incremental {
+        found.extend(server.stream_settings());
+        replication(task, endpoint, server, session, found).await;
+    }
+    if task.full && task.incremental {
+        found.push(match Barrier::probe(session, server, task.barrier_delay).await {
+            Ok(Barrier::Marker) => Finding::passed("barrier", Barrier::Marker.to_string()),
+            Ok(delay @ Barrier::Delay(..)) => Finding::warning(
+                "barrier",
+                format!("{delay}: the snapshot relies on commits that take less"),
+                "let the account write: GRANT CREATE, INSERT, UPDATE ON dts_health_check.* TO the account",
+            ),
+            Err(error) => Finding::from_error("barrier", &error.into()),
+        });
+        found.push(retention(server));
+    }
+    let selection = task.selection.clone().folded(server.lower_case());
+    match tables(session, &selection).await {
+        Ok(mut of_tables) => found.append(&mut of_tables),
+        Err(error) => found.push(Finding::from_error("tables", &error.into())),
+    }
+}
+
+/// REPLICATION CLIENT, REPLICATION SLAVE, and the id of our dump connection.
+async fn replication(task: &Task, endpoint: &Endpoint, server: &Server, session: &mut Session, found: &mut Vec<Finding>) {
+    let end = match binlog_end(session).await {
+        Ok(end) => {
+            found.push(Finding::passed("replication_client", "the account may ask for the binlog's position"));
+            end
+        }
+        Err(error) => return found.push(Finding::from_error("replication_client", &error.into())),
+    };
+    let id = match task.server_id(server.server_id()) {
+        Ok(id) => id,
+        Err(error) => return found.push(Finding::from_error("server_id", &error.into())),
+    };
+    // Before the probe, which is a replica without a UUID.
+    found.push(clash(endpoint, id).await);
+    // Without a binlog there is nothing to dump, and log_bin has been found to be off.
+    let Some(end) = end else { return };
+    found.push(match probe_dump(endpoint, id, &end.file(), end.at.offset).await {
+        Ok(()) => Finding::passed("replication_slave", "the account may read the binlog"),
+        Err(error) => Finding::from_error("replication_slave", &error.into()),
+    });
+}
+
+/// Whether another replica has our id. On a connection of its own: MySQL 5.7 answers with broken rows for replicas that have no UUID.
+async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
+    const REMEDY: &str = "if this task is not running, set `server_id` to a number that no other replica has";
+    let listed = async {
+        let mut session = endpoint.connect().await?;
+        let rows = session.rows("list the replicas (SHOW SLAVE HOSTS)", "SHOW SLAVE HOSTS").await?;
+        session.close().await;
+        Ok::<_, SourceError>(rows)
+    };
+    match listed.await {
+        Ok(rows) if rows.iter().any(|row| named(row, "Server_id").is_some_and(|other| other == id.to_string())) => Finding::warning(
+            "server_id",
+            format!("a replica with our id {id} is connected: this task itself, or another one that ours would push out"),
+            REMEDY,
+        ),
+        Ok(_) => Finding::passed("server_id", id.to_string()),
+        Err(error) if error.code().is_some() => Finding::from_error("server_id", &error.into()),
+        Err(_) => Finding::warning(
+            "server_id",
+            format!("whether another replica has our id {id} cannot be seen: a replica without a UUID is connected"),
+            REMEDY,
+        ),
+    }
+}
+
+/// Registers as a replica and asks for the binlog, under an id that pushes nobody out.
+async fn probe_dump(endpoint: &Endpoint, id: u32, file: &str, offset: u64) -> Result<()> {
+    const DOING: &str = "ask for the binlog as a replica";
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let late = |_| SourceError::Timeout { doing: DOING.into(), seconds: PATIENCE.as_secs() };
+    let session = endpoint.connect().await?;
+    let probe_id = (id ^ 0x4000_0000).max(2);
+    let request = BinlogStreamRequest::new(probe_id).with_filename(file.as_bytes()).with_pos(offset);
+    let stream = timeout(PATIENCE, session.conn.get_binlog_stream(request)).await.map_err(late)?.map_err(SourceError::mysql(DOING))?;
+    // Closing can only fail where the connection is gone anyway.
+    let _ = timeout(PATIENCE, stream.close()).await;
+    Ok(())
+}
+
+fn retention(server: &Server) -> Finding {
+    const REMEDY: &str = "keep binlogs for at least 7 days: SET GLOBAL expire_logs_days = 7";
+    let days = server.variable("expire_logs_days").parse::<u64>().unwrap_or_default();
+    let seconds = server.variable("binlog_expire_logs_seconds").parse::<u64>().unwrap_or_default();
+    match days.max(seconds / 86_400) {
+        0 if seconds == 0 => Finding::passed("binlog_retention", "binlogs are kept until someone purges them"),
+        days if days < RETENTION_DAYS => Finding::warning(
+            "binlog_retention",
+            format!("binlogs are kept for {days} days; the stream needs them for as long as the full phase takes"),
+            REMEDY,
+        ),
+        days => Finding::passed("binlog_retention", format!("binlogs are kept for {days} days")),
+    }
+}
+
+async fn tables(session: &mut Session, selection: &Selection) -> Result<Vec<Finding>> {
+    let (tables, views) = selected_tables(session, selection).await?;
+    let mut found = missing(selection, &tables, &views);
+    let mut unreadable = 0;
+    for table in &tables {
+        let readable = session.execute(format!("read table {table}"), format!("SELECT 1 FROM {} LIMIT 0", table_name(table))).await;
+        let structure = match readable {
+            Ok(()) => read_structure(session, table).await,
+            Err(error) => Err(error),
+        };
+        match structure {
+            Ok(schema) => {
+                found.extend(columns(&schema));
+                found.extend(key(&schema));
+            }
+            // A lost connection is no property of a table.
+            Err(error) if error.code().is_none() && !matches!(error, SourceError::Answer { .. }) => return Err(error),
+            Err(error) => {
+                unreadable += 1;
+                found.push(Finding::from_error("select", &error.into()));
+            }
+        }
+    }
+    if tables.is_empty() {
+        found.push(Finding::warning(
+            "tables",
+            "no table is selected",
+            "check `tables` and `exclude`, and that the account has SELECT on them",
+        ));
+    } else if unreadable == 0 {
+        found.push(Finding::passed("tables", format!("{} selected", tables.len())));
+    }
+    Ok(found)
+}
+
+/// Tables that are named and are not there.
+pub(crate) fn missing(selection: &Selection, tables: &[TableId], views: &[TableId]) -> Vec<Finding> {
+    let among = |list: &[TableId], literal: &TableId| list.iter().any(|table| selection.same(table, literal));
+    let absent = selection.literals().filter(|literal| !among(tables, literal));
+    let describe = |literal: TableId| {
+        if among(views, &literal) {
+            Finding::failed("tables", format!("{literal} is a view, which has no rows of its own"), "list the tables behind it")
+        } else if selection.selects(&literal) {
+            Finding::failed(
+                "tables",
+                format!("table {literal} does not exist, or the account may not see it"),
+                "check the name in `tables`, and GRANT SELECT on it",
+            )
+        } else {
+            Finding::failed("tables", format!("table {literal} is both listed and excluded"), "take it out of `tables` or of `exclude`")
+        }
+    };
+    absent.map(describe).collect()
+}
+
+/// Columns whose values cannot be carried, one by one.
+pub(crate) fn columns(schema: &TableSchema) -> Vec<Finding> {
+    let refuse = |column: &Column| {
+        let what = unsupported(column)?;
+        let what = format!("column {}.{} {}: {what}", schema.id, column.name, column.source_type);
+        Some(Finding::failed("columns", what, "exclude the table, or change the column's type in the source"))
+    };
+    schema.columns.iter().filter_map(refuse).collect()
+}
+
+fn unsupported(column: &Column) -> Option<String> {
+    use ColumnKind as K;
+    match &column.kind {
+        K::Char { .. } | K::Varchar { .. } | K::Text { .. } | K::Enum { .. } | K::Set { .. } => match column.charset.as_deref() {
+            Some(charset) if Charset::from_name(charset).is_some() => None,
+            Some(charset) => Some(format!("character set {charset} is not supported yet")),
+            None => Some("its character set is not known".to_owned()),
+        },
+        K::Int { .. } | K::Decimal { .. } | K::Float | K::Double | K::Bit { .. } => None,
+        K::Year | K::Date | K::Time { .. } | K::DateTime { .. } | K::Timestamp { .. } => None,
+        K::Binary { .. } | K::Varbinary { .. } | K::Blob { .. } => None,
+        // JSON, geometries, and kinds that are younger than this list.
+        _ => Some("its type is not supported yet".to_owned()),
+    }
+}
+
+fn key(schema: &TableSchema) -> Option<Finding> {
+    if schema.effective_key().is_empty() {
+        return Some(Finding::warning(
+            "primary_key",
+            format!(
+                "table {} has no primary key and no unique key without NULLs: it is read in one piece, and rows may repeat after a failure",
+                schema.id
+            ),
+            "add a primary key",
+        ));
+    }
+    chunk_key(schema).is_empty().then(|| {
+        Finding::warning(
+            "primary_key",
+            format!(
+                "the key of table {} cannot be cut into ranges: it is read in one piece, and again from the start after a failure",
+                schema.id
+            ),
+            "nothing, if the table is small",
+        )
+    })
+}
+
+/// The first failed finding as an error of kind `Config`.
+pub(crate) fn demand(findings: impl IntoIterator<Item = Finding>) -> Result<()> {
+    let mut failed = findings.into_iter().filter(|finding| finding.level == Level::Failed);
+    let Some(first) = failed.next() else { return Ok(()) };
+    let more = failed.map(|finding| finding.what).collect::<Vec<_>>();
+    let what = if more.is_empty() { first.what } else { format!("{}; {}", first.what, more.join("; ")) };
+    Err(SourceError::Requirement { item: first.item, what, remedy: first.remedy })
+}
+
+/// Whether the binlog still has the place where the stream goes on.
+pub(crate) async fn binlog_has(session: &mut Session, base: &str, number: u32, offset: u64) -> Result<()> {
+    let file = crate::server::file_name(base, number);
+    let files = binlog_files(session).await?;
+    let Some((oldest, _)) = files.first() else {
+        return Err(SourceError::HistoryDiverged { what: "the server has no binlog files".into() });
+    };
+    match files.iter().find(|(name, _)| *name == file) {
+        Some((_, size)) if offset <= *size => Ok(()),
+        Some((_, size)) => {
+            Err(SourceError::HistoryDiverged { what: format!("{file} has {size} bytes; this task stopped at {file}:{offset}") })
+        }
+        None => {
+            let place = crate::server::BinlogPlace::new(oldest, 4);
+            match place {
+                Some(place) if place.base == base && place.at.file > number => {
+                    Err(SourceError::BinlogPurged { file, offset, oldest: oldest.clone() })
+                }
+                _ => {
+                    let newest = files.last().map_or("", |(name, _)| name.as_str());
+                    Err(SourceError::HistoryDiverged { what: format!("it has {oldest} to {newest}; this task stopped at {file}:{offset}") })
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema(columns: Vec<Column>) -> TableSchema {
+        TableSchema::new(TableId::new("shop", "t"), columns)
+    }
+
+    #[test]
+    fn columns_that_cannot_be_carried_are_named_one_by_one() {
+        let mut text = Column::new("a", ColumnKind::Varchar { length: 9 }, "varchar(9)");
+        text.charset = Some("gbk".into());
+        let mut fine = text.clone();
+        fine.charset = Some("latin1".into());
+        let found =
+            columns(&schema(vec![text, fine, Column::new("j", ColumnKind::Json, "json"), Column::new("g", ColumnKind::Geometry, "point")]));
+        let texts: Vec<_> = found.iter().map(|finding| finding.what.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "column shop.t.a varchar(9): character set gbk is not supported yet",
+                "column shop.t.j json: its type is not supported yet",
+                "column shop.t.g point: its type is not supported yet"
+            ]
+        );
+        let error: runtime::Error = demand(found).unwrap_err().into();
+        assert_eq!(error.kind(), runtime::Kind::Config);
+        assert!(error.to_string().contains("gbk") && error.to_string().contains("shop.t.g"), "{error}");
+    }
+
+    #[test]
+    fn a_literal_that_matches_nothing_fails() {
+        let selection = Selection::new(&["d.a".into(), "d.b".into(), "d.v".into(), "d.x".into(), "e.*".into()], &["d.x".into()]).unwrap();
+        let found = missing(&selection, &[TableId::new("d", "a")], &[TableId::new("d", "v")]);
+        let texts: Vec<_> = found.iter().map(|finding| finding.what.clone()).collect();
+        assert_eq!(texts.len(), 3);
+        assert!(
+            texts[0].contains("d.b does not exist") && texts[1].contains("d.v is a view") && texts[2].contains("d.x is both"),
+            "{texts:?}"
+        );
+    }
+
+    #[test]
+    fn tables_without_a_key_are_warned_of() {
+        let mut schema = schema(vec![Column::new("a", ColumnKind::Float, "float")]);
+        assert_eq!(key(&schema).unwrap().level, Level::Warning);
+        schema.primary_key = vec![0];
+        schema.columns[0].nullable = false;
+        assert!(key(&schema).unwrap().what.contains("one piece"));
+    }
+}

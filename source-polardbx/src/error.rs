@@ -1,0 +1,256 @@
+//! What can go wrong with the source, and what the supervisor does then.
+
+use std::borrow::Cow;
+
+use mysql_async::{DriverError, Error as MysqlError};
+use runtime::{Error, Kind, Position, TableId};
+
+/// A failure of the snapshot, of a query, or of what the checkpoint says about the server. The stream has errors of its own.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The server refused a statement, or the connection broke.
+    #[error("{error}")]
+    Mysql {
+        /// What was being done, a lower-case phrase.
+        doing: Cow<'static, str>,
+        /// The server's or the client library's words.
+        error: MysqlError,
+    },
+    /// The server did not answer in time.
+    #[error("no answer within {seconds} s")]
+    Timeout {
+        /// What was being done, a lower-case phrase.
+        doing: Cow<'static, str>,
+        /// How long we waited.
+        seconds: u64,
+    },
+    /// The server answered something that we cannot read.
+    #[error("{what}")]
+    Answer {
+        /// What was being done, a lower-case phrase.
+        doing: Cow<'static, str>,
+        /// What is wrong with the answer.
+        what: String,
+    },
+    /// A key of the configuration has a value that cannot work.
+    #[error("{why}")]
+    Config {
+        /// The key below `source.polardbx`.
+        key: &'static str,
+        /// What is wrong with the value.
+        why: String,
+        /// What to write instead.
+        remedy: String,
+    },
+    /// The server or its tables are not what the source needs.
+    #[error("{what}")]
+    Requirement {
+        /// The item of the precheck.
+        item: Cow<'static, str>,
+        /// What was found.
+        what: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// Another server answers than the one that the checkpoint was made from.
+    #[error("the checkpoint was made from {known}, this server is {found}")]
+    IdentityChanged {
+        /// Identity in the checkpoint.
+        known: String,
+        /// Identity of the server that answers.
+        found: String,
+    },
+    /// The configuration selects something else than the task was started with.
+    #[error("{what}")]
+    TaskChanged {
+        /// What differs.
+        what: String,
+    },
+    /// A table's structure is no longer the one that its snapshot began with.
+    #[error("{what}")]
+    TableChanged {
+        /// The table.
+        table: TableId,
+        /// What differs.
+        what: String,
+    },
+    /// The file where the stream goes on is gone.
+    #[error("the oldest file it still has is {oldest}; this task stopped at {file}:{offset}")]
+    BinlogPurged {
+        /// The file needed next.
+        file: String,
+        /// The offset in it.
+        offset: u64,
+        /// The oldest file there is.
+        oldest: String,
+    },
+    /// The stream's position does not exist on this server.
+    #[error("{what}")]
+    HistoryDiverged {
+        /// What was found.
+        what: String,
+    },
+    /// The checkpoint holds something that we did not write.
+    #[error("{what}")]
+    Checkpoint {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A cell of a row does not fit its column.
+    #[error("column `{column}` ({source_type}) holds a value that does not fit its type")]
+    Cell {
+        /// The table.
+        table: TableId,
+        /// The column.
+        column: String,
+        /// The column's type.
+        source_type: String,
+        /// The row, such as `shop.orders/chunk-3 row 17`.
+        position: Position,
+    },
+}
+
+/// A result of the source's own code.
+pub(crate) type Result<T, E = SourceError> = std::result::Result<T, E>;
+
+impl SourceError {
+    /// For `map_err` after a call of the client library.
+    pub(crate) fn mysql(doing: impl Into<Cow<'static, str>>) -> impl FnOnce(MysqlError) -> Self {
+        move |error| Self::Mysql { doing: doing.into(), error }
+    }
+
+    pub(crate) fn answer(doing: impl Into<Cow<'static, str>>, what: impl Into<String>) -> Self {
+        Self::Answer { doing: doing.into(), what: what.into() }
+    }
+
+    /// The server's error number, if it was the server that refused.
+    pub(crate) fn code(&self) -> Option<u16> {
+        match self {
+            Self::Mysql { error: MysqlError::Server(server), .. } => Some(server.code),
+            _ => None,
+        }
+    }
+}
+
+// The classification table of this crate.
+impl From<SourceError> for Error {
+    fn from(error: SourceError) -> Self {
+        const AFRESH: &str = "start the task afresh with a full phase: reset its state and let it read the tables again";
+        match &error {
+            SourceError::Mysql { doing, error: mysql } => {
+                let (kind, remedy) = classify(mysql);
+                let made = Error::new(kind, doing.clone());
+                let made = if remedy.is_empty() { made } else { made.remedied_by(remedy) };
+                return made.because(error);
+            }
+            SourceError::Timeout { doing, .. } => {
+                Error::retryable(doing.clone()).remedied_by("look at the load of the server and at the network between")
+            }
+            SourceError::Answer { doing, .. } => Error::fatal(doing.clone()),
+            SourceError::Config { key, remedy, .. } => {
+                Error::config(format!("read key `source.polardbx.{key}`")).with_code("E_CONFIG").remedied_by(remedy.clone())
+            }
+            SourceError::Requirement { item, remedy, .. } => {
+                Error::config(format!("check {item} of the source")).remedied_by(remedy.clone())
+            }
+            SourceError::IdentityChanged { .. } => {
+                Error::fatal("the source is another server than before").with_code("E_IDENTITY_CHANGED").remedied_by(
+                    "point `source.polardbx.host` at the server of the checkpoint, or reset the task and start again with a full phase",
+                )
+            }
+            SourceError::TaskChanged { .. } => Error::config("go on from the checkpoint")
+                .with_code("E_CONFIG_CONFLICT")
+                .remedied_by("restore the former settings, or give the task another name and start it afresh"),
+            SourceError::TableChanged { table, .. } => Error::fatal("the table's structure changed during the full phase")
+                .with_code("E_SCHEMA_CHANGED")
+                .of_table(table)
+                .remedied_by("start the task afresh and change no selected table before its full phase is over"),
+            SourceError::BinlogPurged { file, .. } => Error::fatal(format!("the binlog needed next, {file}, was purged from the server"))
+                .with_code("E_BINLOG_PURGED")
+                .remedied_by("to go on, start again with a new full phase, and keep binlogs for at least 7 days"),
+            SourceError::HistoryDiverged { .. } => {
+                Error::fatal("the server's binlog is not the one that this task read").with_code("E_HISTORY_DIVERGED").remedied_by(AFRESH)
+            }
+            SourceError::Checkpoint { .. } => {
+                Error::fatal("read the source's part of the checkpoint").with_code("E_CKPT_CORRUPT").remedied_by(AFRESH)
+            }
+            SourceError::Cell { table, position, .. } => Error::fatal("read a row of the snapshot").of_table(table).at(position),
+        }
+        .because(error)
+    }
+}
+
+/// What a failure of the client library amounts to, and what to do about it (delivery rules for source errors).
+fn classify(error: &MysqlError) -> (Kind, &'static str) {
+    match error {
+        MysqlError::Server(server) => classify_code(server.code),
+        MysqlError::Io(_) => (Kind::Retryable, "see that the server runs, that host and port are right, and that no firewall is between"),
+        MysqlError::Driver(driver) => match driver {
+            DriverError::UnknownAuthPlugin { .. }
+            | DriverError::MysqlOldPasswordDisabled
+            | DriverError::CleartextPluginDisabled
+            | DriverError::NoClientSslFlagFromServer => (Kind::Config, "give the account the authentication plugin mysql_native_password"),
+            DriverError::PacketTooLarge => (Kind::Fatal, "a packet of more than 1 GiB cannot be read"),
+            _ => (Kind::Retryable, ""),
+        },
+        MysqlError::Other(_) => (Kind::Retryable, ""),
+        MysqlError::Url(_) => (Kind::Config, ""),
+    }
+}
+
+fn classify_code(code: u16) -> (Kind, &'static str) {
+    match code {
+        1045 => (Kind::Config, "check `user` and `password`, and that the account may connect from this host"),
+        1130 => (Kind::Config, "allow the account to connect from this host"),
+        1044 | 1142 | 1143 | 1370 => (Kind::Config, "GRANT SELECT ON the selected tables TO the account"),
+        1227 => (Kind::Config, "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO the account"),
+        1251 | 1820 | 1862 | 2026 | 3118 => {
+            (Kind::Config, "make the account able to log in: its password, its lock, its authentication plugin")
+        }
+        1040 | 1203 | 1226 => (Kind::Retryable, "raise the server's or the account's connection limit, or lower `parallelism`"),
+        1129 => (Kind::Retryable, "the server blocked this host after too many errors: FLUSH HOSTS there"),
+        // Our own statement is not understood: no retry can help.
+        1064 | 1149 | 1193 | 1210 | 1295 => (Kind::Fatal, ""),
+        1054 => (Kind::Fatal, "a selected table was altered meanwhile: start the task afresh"),
+        1236 => (Kind::Retryable, ""),
+        _ => (Kind::Retryable, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mysql_async::ServerError;
+
+    use super::*;
+
+    fn refused(code: u16) -> Error {
+        let error = MysqlError::Server(ServerError { code, message: "no".into(), state: "HY000".into() });
+        SourceError::mysql("list tables")(error).into()
+    }
+
+    #[test]
+    fn server_errors_by_what_helps() {
+        for (code, kind) in
+            [(1045, Kind::Config), (1142, Kind::Config), (1227, Kind::Config), (1205, Kind::Retryable), (2013, Kind::Retryable)]
+        {
+            assert_eq!(refused(code).kind(), kind, "{code}");
+        }
+        assert_eq!(refused(1064).kind(), Kind::Fatal);
+        let error = refused(1227);
+        assert_eq!(error.headline(), "list tables");
+        assert!(error.reason().is_some_and(|reason| reason.contains("1227")));
+        assert!(error.remedy().is_some_and(|remedy| remedy.contains("REPLICATION CLIENT")));
+    }
+
+    #[test]
+    fn a_purged_binlog_is_told_in_three_lines() {
+        let error: Error = SourceError::BinlogPurged { file: "binlog.000412".into(), offset: 88213, oldest: "binlog.000417".into() }.into();
+        assert_eq!(error.headline(), "the binlog needed next, binlog.000412, was purged from the server [E_BINLOG_PURGED]");
+        assert_eq!(
+            error.reason().as_deref(),
+            Some("the oldest file it still has is binlog.000417; this task stopped at binlog.000412:88213")
+        );
+        assert_eq!(error.kind(), Kind::Fatal);
+    }
+}

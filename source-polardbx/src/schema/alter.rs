@@ -1,0 +1,283 @@
+//! Reads the items of ALTER TABLE.
+
+use runtime::{SchemaChangeKind, TableId};
+
+use super::ReadError;
+use super::create::{StatementContext, is_partition_clause, read_key, read_partition_clause, take_unique_words};
+use super::cursor::Cursor;
+use super::statement::{Change, Effect, KeyChange};
+
+/// First words of items that change neither columns nor keys.
+const OPTIONS: &[&str] = &[
+    "ALGORITHM",
+    "AUTO_INCREMENT",
+    "AUTOEXTEND_SIZE",
+    "AVG_ROW_LENGTH",
+    "BROADCAST",
+    "CHARACTER",
+    "CHARSET",
+    "CHECKSUM",
+    "CLEANUP",
+    "COLLATE",
+    "COMMENT",
+    "COMPRESSION",
+    "CONNECTION",
+    "DATA",
+    "DEFAULT",
+    "DELAY_KEY_WRITE",
+    "DISABLE",
+    "DISCARD",
+    "ENABLE",
+    "ENCRYPTION",
+    "ENGINE",
+    "EXPIRE",
+    "FORCE",
+    "IMPORT",
+    "INDEX",
+    "INSERT_METHOD",
+    "JOINGROUP",
+    "KEY_BLOCK_SIZE",
+    "LOCAL",
+    "LOCALITY",
+    "LOCK",
+    "MAX_ROWS",
+    "MIN_ROWS",
+    "ORDER",
+    "PACK_KEYS",
+    "PAGE_CHECKSUM",
+    "PARTITION",
+    "PARTITIONS",
+    "PASSWORD",
+    "REMOVE",
+    "ROW_FORMAT",
+    "SECONDARY_LOAD",
+    "SECONDARY_UNLOAD",
+    "SET",
+    "SINGLE",
+    "STATS_AUTO_RECALC",
+    "STATS_PERSISTENT",
+    "STATS_SAMPLE_PAGES",
+    "STORAGE",
+    "SUBPARTITION",
+    "TABLEGROUP",
+    "TABLESPACE",
+    "TRANSACTIONAL",
+    "TTL",
+    "UNION",
+    "UPGRADE",
+    "VALIDATION",
+    "WITH",
+    "WITHOUT",
+];
+
+/// First words of items about partitions, which stand alone in their statement and may list several.
+const PARTITION_UPKEEP: &[&str] = &[
+    "ANALYZE",
+    "CHECK",
+    "COALESCE",
+    "EXCHANGE",
+    "EXTRACT",
+    "MERGE",
+    "MOVE",
+    "OPTIMIZE",
+    "REBUILD",
+    "REORGANIZE",
+    "REPAIR",
+    "SPLIT",
+    "TRUNCATE",
+];
+
+/// What one item does.
+enum Item {
+    /// Nothing, or an option or partition.
+    Option,
+    AddIndex,
+    Key(KeyChange),
+    Columns(&'static str),
+    Rename(TableId),
+    Repartition(Vec<String>),
+}
+
+/// Reads what follows `ALTER TABLE`.
+pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Change, ReadError> {
+    cursor.take_if_exists();
+    let table = cursor.table(context.database)?;
+    let mut kind = None;
+    let mut changes = Vec::new();
+    let mut columns = None;
+    let mut rename = None;
+    let mut repartition: Option<Vec<String>> = None;
+    while !cursor.at_end() {
+        let item = read_item(cursor, &table, context)?;
+        kind.get_or_insert(match &item {
+            Item::AddIndex | Item::Key(KeyChange::AddUnique { .. }) => SchemaChangeKind::CreateIndex,
+            Item::Key(KeyChange::Drop(_)) => SchemaChangeKind::DropIndex,
+            Item::Rename(_) => SchemaChangeKind::RenameTable,
+            Item::Option | Item::Key(KeyChange::Rename(..)) | Item::Columns(_) | Item::Repartition(_) => SchemaChangeKind::AlterTable,
+        });
+        match item {
+            Item::Option | Item::AddIndex => {}
+            Item::Key(change) => changes.push(change),
+            Item::Columns(item) => columns = columns.or(Some(item)),
+            Item::Rename(to) => rename = Some(to),
+            Item::Repartition(names) => repartition.get_or_insert_default().extend(names),
+        }
+        cursor.take_symbol(',');
+    }
+    let mut effects = Vec::new();
+    if let Some(item) = columns {
+        effects.push(Effect::Columns { table: table.clone(), item });
+    }
+    if !changes.is_empty() {
+        effects.push(Effect::Keys { table: table.clone(), changes });
+    }
+    if let Some(names) = repartition {
+        effects.push(Effect::Repartition { table: table.clone(), names });
+    }
+    if let Some(to) = rename {
+        effects.push(Effect::Rename { from: table.clone(), to });
+    }
+    if effects.is_empty() {
+        effects.push(Effect::Keep { table });
+    }
+    Ok(Change { kind: kind.unwrap_or(SchemaChangeKind::AlterTable), effects })
+}
+
+/// Reads one item and skips what is left of it.
+fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContext<'_>) -> Result<Item, ReadError> {
+    let item = if cursor.take_word(&["ADD"]) {
+        read_add(cursor)?
+    } else if cursor.take_word(&["DROP"]) {
+        read_drop(cursor)?
+    } else if cursor.take_word(&["MODIFY"]) {
+        let upkeep = cursor.is_word(0, &["PARTITION", "SUBPARTITION"]) || (cursor.is_word(0, &["TTL"]) && cursor.is_word(1, &["SET"]));
+        if upkeep {
+            skip_all(cursor);
+            Item::Option
+        } else {
+            Item::Columns("MODIFY COLUMN")
+        }
+    } else if cursor.take_word(&["CHANGE"]) {
+        Item::Columns("CHANGE COLUMN")
+    } else if cursor.take_word(&["ALTER"]) {
+        // Defaults, visibility of columns and indexes, enforcement of checks: not kept.
+        Item::Option
+    } else if cursor.take_word(&["RENAME"]) {
+        read_rename(cursor, &table.database, context)?
+    } else if cursor.take_words(&["CONVERT", "TO"]) {
+        Item::Columns("CONVERT TO CHARACTER SET")
+    } else if cursor.take_words(&["REMOVE", "PARTITIONING"]) || cursor.take_word(&["SINGLE", "BROADCAST"]) {
+        Item::Repartition(Vec::new())
+    } else if is_partition_clause(cursor) {
+        Item::Repartition(read_partition_clause(cursor)?)
+    } else if cursor.take_words(&["ORDER", "BY"]) || cursor.take_word(PARTITION_UPKEEP) {
+        skip_all(cursor);
+        Item::Option
+    } else if is_option(cursor) {
+        cursor.advance();
+        Item::Option
+    } else {
+        return Err(cursor.error("an unknown item of ALTER TABLE"));
+    };
+    if matches!(item, Item::Option | Item::Repartition(_)) {
+        skip_option(cursor)?;
+    } else {
+        cursor.skip_item()?;
+    }
+    if cursor.is_symbol(0, ')') {
+        return Err(cursor.error("a closing parenthesis too many"));
+    }
+    Ok(item)
+}
+
+/// Lists with commas of their own, which only stand at the end of a statement.
+fn skip_all(cursor: &mut Cursor<'_>) {
+    while !cursor.at_end() {
+        cursor.advance();
+    }
+}
+
+fn is_option(cursor: &Cursor<'_>) -> bool {
+    cursor.is_word(0, OPTIONS) || cursor.word_at(0).is_some_and(|word| word.to_ascii_uppercase().starts_with("SECONDARY_ENGINE"))
+}
+
+/// Options may follow each other without a comma, and partition clauses follow anything.
+fn skip_option(cursor: &mut Cursor<'_>) -> Result<(), ReadError> {
+    while cursor.peek().is_some()
+        && !cursor.at_end()
+        && !cursor.is_symbol(0, ',')
+        && !cursor.is_symbol(0, ')')
+        && !is_partition_clause(cursor)
+    {
+        if cursor.is_symbol(0, '(') {
+            cursor.skip_parentheses()?;
+        } else {
+            cursor.advance();
+        }
+    }
+    Ok(())
+}
+
+fn read_add(cursor: &mut Cursor<'_>) -> Result<Item, ReadError> {
+    let mut constraint = None;
+    if cursor.take_word(&["CONSTRAINT"]) && !cursor.is_word(0, &["PRIMARY", "UNIQUE", "FOREIGN", "CHECK"]) {
+        constraint = cursor.take_name();
+    }
+    if cursor.is_word(0, &["PRIMARY"]) && cursor.is_word(1, &["KEY"]) {
+        return Ok(Item::Columns("ADD PRIMARY KEY"));
+    }
+    if take_unique_words(cursor) {
+        let mut key = read_key(cursor)?;
+        key.name = key.name.or(constraint);
+        return Ok(Item::Key(KeyChange::add(key)));
+    }
+    let placed = cursor.is_word(0, &["LOCAL", "GLOBAL", "CLUSTERED", "COLUMNAR"])
+        && cursor.is_word(1, &["INDEX", "KEY", "COLUMNAR", "FULLTEXT", "SPATIAL"]);
+    if placed || cursor.is_word(0, &["INDEX", "KEY", "FULLTEXT", "SPATIAL"]) {
+        return Ok(Item::AddIndex);
+    }
+    let check = cursor.is_word(0, &["CHECK"]) && cursor.is_symbol(1, '(');
+    if check || cursor.is_word(0, &["FOREIGN", "PARTITION", "SUBPARTITION"]) || constraint.is_some() {
+        return Ok(Item::Option);
+    }
+    Ok(Item::Columns("ADD COLUMN"))
+}
+
+fn read_drop(cursor: &mut Cursor<'_>) -> Result<Item, ReadError> {
+    if cursor.take_words(&["PRIMARY", "KEY"]) {
+        return Ok(Item::Columns("DROP PRIMARY KEY"));
+    }
+    if cursor.take_word(&["PARTITION", "SUBPARTITION"]) {
+        skip_all(cursor);
+        return Ok(Item::Option);
+    }
+    if cursor.take_words(&["FOREIGN", "KEY"]) || cursor.take_word(&["CHECK"]) {
+        return Ok(Item::Option);
+    }
+    // A constraint may be a unique key; if it is none of those known, nothing is dropped.
+    if cursor.take_word(&["INDEX", "KEY", "CONSTRAINT"]) {
+        cursor.take_if_exists();
+        let name = cursor.name("a key")?;
+        return Ok(if name.eq_ignore_ascii_case("PRIMARY") { Item::Columns("DROP PRIMARY KEY") } else { Item::Key(KeyChange::Drop(name)) });
+    }
+    Ok(Item::Columns("DROP COLUMN"))
+}
+
+fn read_rename(cursor: &mut Cursor<'_>, database: &str, context: &StatementContext<'_>) -> Result<Item, ReadError> {
+    if cursor.take_word(&["COLUMN"]) {
+        return Ok(Item::Columns("RENAME COLUMN"));
+    }
+    if cursor.is_word(0, &["PARTITION", "SUBPARTITION"]) {
+        return Ok(Item::Option);
+    }
+    if cursor.take_word(&["INDEX", "KEY"]) {
+        let from = cursor.name("a key")?;
+        if !cursor.take_word(&["TO"]) {
+            return Err(cursor.error("expected TO"));
+        }
+        return Ok(Item::Key(KeyChange::Rename(from, cursor.name("a key")?)));
+    }
+    let _ = cursor.take_word(&["TO", "AS"]) || cursor.take_symbol('=');
+    // Without a database of its own the new name is in the session's database, else in the table's.
+    cursor.table(if context.database.is_empty() { database } else { context.database }).map(Item::Rename)
+}

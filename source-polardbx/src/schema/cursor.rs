@@ -1,0 +1,205 @@
+//! Walks the tokens of a statement.
+
+use std::borrow::Cow;
+
+use runtime::TableId;
+
+use super::ReadError;
+use super::lexer::{Dialect, Lexeme, Token, tokens};
+
+/// A place in the tokens of one statement.
+pub(crate) struct Cursor<'a> {
+    sql: &'a str,
+    tokens: Vec<Lexeme<'a>>,
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(sql: &'a str, dialect: Dialect) -> Result<Self, ReadError> {
+        Ok(Self { sql, tokens: tokens(sql, dialect)?, at: 0 })
+    }
+
+    pub(crate) fn peek(&self) -> Option<&Token<'a>> {
+        self.peek_at(0)
+    }
+
+    pub(crate) fn peek_at(&self, ahead: usize) -> Option<&Token<'a>> {
+        self.tokens.get(self.at + ahead).map(|lexeme| &lexeme.token)
+    }
+
+    pub(crate) fn advance(&mut self) -> Option<Token<'a>> {
+        let token = self.peek().cloned();
+        self.at += usize::from(token.is_some());
+        token
+    }
+
+    /// Whether nothing but semicolons follows.
+    pub(crate) fn at_end(&self) -> bool {
+        self.tokens.iter().skip(self.at).all(|lexeme| lexeme.token == Token::Symbol(';'))
+    }
+
+    pub(crate) fn mark(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn reset(&mut self, mark: usize) {
+        self.at = mark;
+    }
+
+    /// An error at this place.
+    pub(crate) fn error(&self, what: impl Into<String>) -> ReadError {
+        let start = self.tokens.get(self.at).map_or(self.sql.len(), |lexeme| lexeme.start);
+        ReadError::new(what).near(self.sql.get(start..).unwrap_or(""))
+    }
+
+    /// The unquoted word `ahead` tokens from here.
+    pub(crate) fn word_at(&self, ahead: usize) -> Option<&'a str> {
+        match self.peek_at(ahead) {
+            Some(Token::Word(word)) => Some(word),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_word(&self, ahead: usize, words: &[&str]) -> bool {
+        self.word_at(ahead).is_some_and(|found| words.iter().any(|word| found.eq_ignore_ascii_case(word)))
+    }
+
+    pub(crate) fn is_symbol(&self, ahead: usize, symbol: char) -> bool {
+        self.peek_at(ahead) == Some(&Token::Symbol(symbol))
+    }
+
+    /// Takes one of `words` if it is next.
+    pub(crate) fn take_word(&mut self, words: &[&str]) -> bool {
+        let found = self.is_word(0, words);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Takes all of `words`, or nothing.
+    pub(crate) fn take_words(&mut self, words: &[&str]) -> bool {
+        let found = words.iter().enumerate().all(|(ahead, word)| self.is_word(ahead, &[word]));
+        self.at += if found { words.len() } else { 0 };
+        found
+    }
+
+    pub(crate) fn take_symbol(&mut self, symbol: char) -> bool {
+        let found = self.is_symbol(0, symbol);
+        self.at += usize::from(found);
+        found
+    }
+
+    pub(crate) fn expect_symbol(&mut self, symbol: char) -> Result<(), ReadError> {
+        if self.take_symbol(symbol) { Ok(()) } else { Err(self.error(format!("expected `{symbol}`"))) }
+    }
+
+    pub(crate) fn take_if_not_exists(&mut self) -> bool {
+        self.take_words(&["IF", "NOT", "EXISTS"])
+    }
+
+    pub(crate) fn take_if_exists(&mut self) -> bool {
+        self.take_words(&["IF", "EXISTS"])
+    }
+
+    /// A name, quoted or not.
+    pub(crate) fn take_name(&mut self) -> Option<String> {
+        let name = match self.peek()? {
+            Token::Word(word) => (*word).to_owned(),
+            Token::Name(name) => name.clone().into_owned(),
+            Token::Text(_) | Token::Symbol(_) => return None,
+        };
+        self.at += 1;
+        Some(name)
+    }
+
+    pub(crate) fn name(&mut self, of: &str) -> Result<String, ReadError> {
+        self.take_name().ok_or_else(|| self.error(format!("expected the name of {of}")))
+    }
+
+    /// `table` or `database.table`.
+    pub(crate) fn table(&mut self, default_database: &str) -> Result<TableId, ReadError> {
+        self.take_symbol('.');
+        let first = self.name("a table")?;
+        // `table.*` of a DELETE over several tables.
+        if self.is_symbol(0, '.') && self.is_symbol(1, '*') {
+            self.at += 2;
+            return Ok(TableId::new(default_database, first));
+        }
+        Ok(if self.take_symbol('.') { TableId::new(first, self.name("a table")?) } else { TableId::new(default_database, first) })
+    }
+
+    /// A string, if one is next.
+    pub(crate) fn take_text(&mut self) -> Option<Cow<'a, str>> {
+        let Some(Token::Text(text)) = self.peek() else { return None };
+        let text = text.clone();
+        self.at += 1;
+        Some(text)
+    }
+
+    /// A name or a string: what follows `CHARSET =` and its like.
+    pub(crate) fn name_or_text(&mut self, of: &str) -> Result<String, ReadError> {
+        match self.take_text() {
+            Some(text) => Ok(text.into_owned()),
+            None => self.name(of),
+        }
+    }
+
+    /// A number without sign or fraction, if one is next.
+    pub(crate) fn take_number(&mut self) -> Option<u32> {
+        let number = self.word_at(0)?.parse().ok()?;
+        self.at += 1;
+        Some(number)
+    }
+
+    /// Skips a parenthesis with all that is in it; the next token must be `(`. Gives the names and words met on the way.
+    pub(crate) fn skip_parentheses(&mut self) -> Result<Vec<String>, ReadError> {
+        let opened = self.error("a parenthesis without end");
+        self.expect_symbol('(')?;
+        let mut depth = 1;
+        let mut names = Vec::new();
+        while depth > 0 {
+            match self.advance().ok_or_else(|| opened.clone())? {
+                Token::Symbol('(') => depth += 1,
+                Token::Symbol(')') => depth -= 1,
+                Token::Word(word) => names.push(word.to_owned()),
+                Token::Name(name) => names.push(name.into_owned()),
+                Token::Text(_) | Token::Symbol(_) => {}
+            }
+        }
+        Ok(names)
+    }
+
+    /// Skips to the next `,` or `)` outside parentheses, or to the end.
+    pub(crate) fn skip_item(&mut self) -> Result<(), ReadError> {
+        while let Some(token) = self.peek() {
+            match token {
+                Token::Symbol(',' | ')' | ';') => break,
+                Token::Symbol('(') => drop(self.skip_parentheses()?),
+                _ => self.at += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Every table that the rest may name: pairs `a.b`, and single names in the default database.
+    pub(crate) fn names_in_rest(&self, default_database: &str) -> Vec<TableId> {
+        fn name<'t>(lexeme: Option<&'t Lexeme<'_>>) -> Option<&'t str> {
+            match &lexeme?.token {
+                Token::Word(word) => Some(word),
+                Token::Name(name) => Some(name),
+                Token::Text(_) | Token::Symbol(_) => None,
+            }
+        }
+        let mut found = Vec::new();
+        for index in self.at..self.tokens.len() {
+            let Some(first) = name(self.tokens.get(index)) else { continue };
+            let dotted = self.tokens.get(index + 1).is_some_and(|lexeme| lexeme.token == Token::Symbol('.'));
+            match name(self.tokens.get(index + 2)).filter(|_| dotted) {
+                Some(second) => found.push(TableId::new(first, second)),
+                None => found.push(TableId::new(default_database, first)),
+            }
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+}

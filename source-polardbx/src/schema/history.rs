@@ -1,0 +1,278 @@
+//! The structures of the selected tables as they are at one position of a stream.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use runtime::{TableId, TableSchema};
+
+use super::create::{KeyDefinition, KeyPart, add_unique_key, find_column};
+use super::{Change, Effect, KeyChange, ReadError};
+
+/// Why a change of structures cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// The columns of a selected table change.
+    #[error("the statement changes the columns of a selected table ({item})")]
+    Columns {
+        /// The table.
+        table: TableId,
+        /// The item that does so.
+        item: &'static str,
+    },
+    /// A selected table gets another name, or another table the name of a selected one.
+    #[error("the statement renames {from} to {to}")]
+    Renamed {
+        /// The old name.
+        from: TableId,
+        /// The new name.
+        to: TableId,
+    },
+    /// A statement about a selected table could not be read.
+    #[error("{error}")]
+    Unread {
+        /// The table.
+        table: TableId,
+        /// What could not be read.
+        error: ReadError,
+    },
+    /// A selected table is changed whose structure is not known.
+    #[error("the structure of the table is not known at this position")]
+    Unknown {
+        /// The table.
+        table: TableId,
+    },
+}
+
+/// The selected tables that a change touched, with their new structure; `None` if the table is gone.
+pub type Touched = Vec<(TableId, Option<Arc<TableSchema>>)>;
+
+/// What is known about tables and databases at a position.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    tables: HashMap<TableId, Arc<TableSchema>>,
+    /// Default character set of each database.
+    databases: HashMap<String, String>,
+    /// Names are compared in lower case.
+    lower_case: bool,
+}
+
+impl History {
+    /// The structures at the start of a stream.
+    pub fn new(schemas: impl IntoIterator<Item = Arc<TableSchema>>, databases: HashMap<String, String>, lower_case: bool) -> Self {
+        let mut history = Self { tables: HashMap::new(), databases, lower_case };
+        for schema in schemas {
+            history.tables.insert(history.fold(&schema.id), schema);
+        }
+        if lower_case {
+            history.databases = history.databases.drain().map(|(name, charset)| (name.to_lowercase(), charset)).collect();
+        }
+        history
+    }
+
+    /// The name as this server compares it.
+    pub fn fold(&self, table: &TableId) -> TableId {
+        if self.lower_case { TableId::new(table.database.to_lowercase(), table.table.to_lowercase()) } else { table.clone() }
+    }
+
+    /// The structure of a table.
+    pub fn table(&self, table: &TableId) -> Option<&Arc<TableSchema>> {
+        self.tables.get(&self.fold(table))
+    }
+
+    /// The default character set of a database.
+    pub fn charset(&self, database: &str) -> Option<String> {
+        if self.lower_case { self.databases.get(&database.to_lowercase()).cloned() } else { self.databases.get(database).cloned() }
+    }
+
+    /// Applies a statement that was executed at `seconds` since the epoch, all or nothing. `server_charset` is what a database gets whose
+    /// statement does not say.
+    pub fn apply(
+        &mut self,
+        change: &Change,
+        seconds: u32,
+        server_charset: Option<&str>,
+        selected: &dyn Fn(&TableId) -> bool,
+    ) -> Result<Touched, ChangeError> {
+        let mut next = self.clone();
+        let mut touched = Touched::new();
+        for effect in &change.effects {
+            next.apply_effect(effect, seconds, server_charset, selected, &mut touched)?;
+        }
+        *self = next;
+        Ok(touched)
+    }
+
+    fn apply_effect(
+        &mut self,
+        effect: &Effect,
+        seconds: u32,
+        server_charset: Option<&str>,
+        selected: &dyn Fn(&TableId) -> bool,
+        touched: &mut Touched,
+    ) -> Result<(), ChangeError> {
+        match effect {
+            Effect::Create { table, definition } => {
+                let table = self.fold(table);
+                if !selected(&table) {
+                    return Ok(());
+                }
+                let create = definition.as_ref().map_err(|error| ChangeError::Unread { table: table.clone(), error: error.clone() })?;
+                if !(create.if_not_exists && self.tables.contains_key(&table)) {
+                    self.make(create.schema.clone(), table, seconds, touched);
+                }
+            }
+            Effect::CreateLike { table, like, if_not_exists } => {
+                let table = self.fold(table);
+                if !selected(&table) || (*if_not_exists && self.tables.contains_key(&table)) {
+                    return Ok(());
+                }
+                let Some(schema) = self.table(like).map(|schema| TableSchema::clone(schema)) else {
+                    let error = ReadError::new(format!("the structure of {like} is not known, because it is not selected"));
+                    return Err(ChangeError::Unread { table, error });
+                };
+                self.make(schema, table, seconds, touched);
+            }
+            Effect::CreateSelect { table } => {
+                let table = self.fold(table);
+                if selected(&table) {
+                    return Err(ChangeError::Unread { table, error: ReadError::new("the statement does not list its columns") });
+                }
+            }
+            Effect::Drop { table } => {
+                let table = self.fold(table);
+                if self.tables.remove(&table).is_some() {
+                    touched.push((table, None));
+                }
+            }
+            Effect::Truncate { table } | Effect::Keep { table } => {
+                if let Some((table, schema)) = self.selected(table, selected)? {
+                    touch(touched, table, Some(schema));
+                }
+            }
+            Effect::Rename { from, to } => {
+                let (from, to) = (self.fold(from), self.fold(to));
+                if selected(&from) || selected(&to) {
+                    return Err(ChangeError::Renamed { from, to });
+                }
+            }
+            Effect::Keys { table, changes } => {
+                if let Some((table, schema)) = self.selected(table, selected)? {
+                    let mut changed = TableSchema::clone(&schema);
+                    changes
+                        .iter()
+                        .try_for_each(|change| change_key(&mut changed, change))
+                        .map_err(|error| ChangeError::Unread { table: table.clone(), error })?;
+                    self.replace(table, &schema, changed, touched);
+                }
+            }
+            Effect::Repartition { table, names } => {
+                if let Some((table, schema)) = self.selected(table, selected)? {
+                    let mut changed = TableSchema::clone(&schema);
+                    changed.partition_columns.clear();
+                    for column in names.iter().filter_map(|name| find_column(&schema.columns, name)) {
+                        if !changed.partition_columns.contains(&column) {
+                            changed.partition_columns.push(column);
+                        }
+                    }
+                    // Another effective key would give a row another place in the topics, like another primary key.
+                    if changed.effective_key() != schema.effective_key() {
+                        return Err(ChangeError::Columns { table, item: "PARTITION BY other columns than the key's" });
+                    }
+                    self.replace(table, &schema, changed, touched);
+                }
+            }
+            Effect::Columns { table, item } => {
+                let table = self.fold(table);
+                if selected(&table) {
+                    return Err(ChangeError::Columns { table, item });
+                }
+            }
+            Effect::DatabaseCharset { database, charset, created } => {
+                let database = if self.lower_case { database.to_lowercase() } else { database.clone() };
+                let charset = charset.as_deref().or(server_charset.filter(|_| *created));
+                match charset {
+                    Some(charset) => drop(self.databases.insert(database, charset.to_owned())),
+                    None if *created => drop(self.databases.remove(&database)),
+                    None => {}
+                }
+            }
+            Effect::DropDatabase { database } => {
+                let database = if self.lower_case { database.to_lowercase() } else { database.clone() };
+                let mut gone: Vec<TableId> = self.tables.keys().filter(|table| *table.database == *database).cloned().collect();
+                gone.sort();
+                for table in gone {
+                    self.tables.remove(&table);
+                    touched.push((table, None));
+                }
+                self.databases.remove(&database);
+            }
+        }
+        Ok(())
+    }
+
+    /// The table with its structure if it is selected; an error if that is not known.
+    fn selected(&self, table: &TableId, selected: &dyn Fn(&TableId) -> bool) -> Result<Option<(TableId, Arc<TableSchema>)>, ChangeError> {
+        let table = self.fold(table);
+        if !selected(&table) {
+            return Ok(None);
+        }
+        match self.tables.get(&table).cloned() {
+            Some(schema) => Ok(Some((table, schema))),
+            None => Err(ChangeError::Unknown { table }),
+        }
+    }
+
+    /// Adds a table that a statement of the stream makes. Its version is the statement's time, so that a table that was dropped and made
+    /// again has a greater version than before, also after a restart that has forgotten the old one.
+    fn make(&mut self, schema: TableSchema, table: TableId, seconds: u32, touched: &mut Touched) {
+        let mut schema = schema;
+        let last = self.tables.get(&table).map_or(0, |known| known.version);
+        schema.version = seconds.max(last.saturating_add(1));
+        schema.id = table.clone();
+        let schema = Arc::new(schema);
+        self.tables.insert(table.clone(), schema.clone());
+        touch(touched, table, Some(schema));
+    }
+
+    fn replace(&mut self, table: TableId, old: &Arc<TableSchema>, mut changed: TableSchema, touched: &mut Touched) {
+        let schema = if changed == **old {
+            old.clone()
+        } else {
+            changed.version = old.version.saturating_add(1);
+            Arc::new(changed)
+        };
+        self.tables.insert(table.clone(), schema.clone());
+        touch(touched, table, Some(schema));
+    }
+}
+
+/// One entry a table: the last effect of a statement says what it is now.
+fn touch(touched: &mut Touched, table: TableId, schema: Option<Arc<TableSchema>>) {
+    match touched.iter_mut().find(|(other, _)| *other == table) {
+        Some((_, last)) => *last = schema,
+        None => touched.push((table, schema)),
+    }
+}
+
+fn change_key(schema: &mut TableSchema, change: &KeyChange) -> Result<(), ReadError> {
+    match change {
+        KeyChange::AddUnique { name, parts } => {
+            let part = |part: &Option<(String, Option<u32>)>| match part {
+                Some((column, prefix)) => KeyPart::Column(column.clone(), *prefix),
+                None => KeyPart::Expression,
+            };
+            add_unique_key(schema, KeyDefinition { name: name.clone(), parts: parts.iter().map(part).collect() })
+        }
+        // Most indexes are not unique and not known here.
+        KeyChange::Drop(name) => {
+            schema.unique_keys.retain(|key| !key.name.eq_ignore_ascii_case(name));
+            Ok(())
+        }
+        KeyChange::Rename(from, to) => {
+            if let Some(key) = schema.unique_keys.iter_mut().find(|key| key.name.eq_ignore_ascii_case(from)) {
+                key.name.clone_from(to);
+            }
+            Ok(())
+        }
+    }
+}

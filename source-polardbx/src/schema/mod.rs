@@ -1,0 +1,20 @@
+//! Structures of tables: read from SHOW CREATE TABLE and from statements in the binlog, and known at every position of a stream.
+
+mod alter;
+mod charset;
+mod column;
+mod create;
+mod cursor;
+mod error;
+pub mod history;
+mod lexer;
+mod statement;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use charset::{max_bytes, of_collation_number};
+pub use create::{CreateTable, DatabaseCharsets, StatementContext, read_create_table};
+pub use error::ReadError;
+pub use history::History;
+pub use lexer::Dialect;
+pub use statement::{Change, Effect, KeyChange, Statement, read_statement};

@@ -1,0 +1,321 @@
+//! Statements of MySQL and PolarDB-X, and what is read from them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use runtime::{ColumnKind, SchemaChangeKind, TableId, TableSchema};
+
+use super::history::ChangeError;
+use super::{Dialect, Effect, History, Statement, StatementContext, read_create_table, read_statement};
+
+fn read(sql: &str) -> Statement {
+    let charsets = |_: &str| Some("utf8mb4".to_owned());
+    let dialect = Dialect::of_version("5.7.22-log");
+    read_statement(sql, &StatementContext { explicit_timestamps: false, dialect, ..StatementContext::new("d", &charsets) })
+}
+
+fn create(sql: &str) -> TableSchema {
+    read_create_table(sql, "d", &|_| Some("utf8mb4".to_owned())).unwrap().schema
+}
+
+fn types(schema: &TableSchema) -> Vec<String> {
+    schema
+        .columns
+        .iter()
+        .map(|column| format!("{} {}{}", column.name, column.source_type, if column.nullable { "" } else { " not null" }))
+        .collect()
+}
+
+fn effects(sql: &str) -> Vec<Effect> {
+    match read(sql) {
+        Statement::Change(change) => change.effects,
+        other => panic!("{sql}: {other:?}"),
+    }
+}
+
+fn t() -> TableId {
+    TableId::new("d", "t")
+}
+
+#[test]
+fn polardbx_prints_a_partitioned_table() {
+    let schema = create(
+        "CREATE TABLE `orders` (\n\t`id` bigint(20) NOT NULL AUTO_INCREMENT,\n\t`buyer` bigint(20) NOT NULL,\n\t`amount` decimal(12, 2) DEFAULT NULL,\n\
+         \t`note` varchar(64) CHARACTER SET latin1 DEFAULT 'x',\n\tPRIMARY KEY (`id`),\n\tGLOBAL INDEX `g_buyer` (`buyer`) COVERING (`amount`)\n\
+         \t\tPARTITION BY KEY(`buyer`,`id`)\n\t\tPARTITIONS 3,\n\tUNIQUE LOCAL KEY `u_note` USING BTREE (`note`(10)),\n\
+         \tUNIQUE GLOBAL INDEX `u_b` (`buyer`) DBPARTITION BY HASH(`buyer`),\n\tLOCAL KEY `k_amount` (`amount`),\n\
+         \tCLUSTERED COLUMNAR INDEX `cci` (`id`) PARTITION BY HASH(`id`)\n\
+         ) ENGINE = InnoDB AUTO_INCREMENT = 100001 DEFAULT CHARSET = utf8mb4 DEFAULT COLLATE = utf8mb4_general_ci\n\
+         PARTITION BY KEY(`id`,`buyer`)\nPARTITIONS 16\ntablegroup = `tg5` /* LOCALITY='dn=1' */",
+    );
+    assert_eq!(types(&schema), ["id bigint(20) not null", "buyer bigint(20) not null", "amount decimal(12,2)", "note varchar(64)"]);
+    assert_eq!((schema.columns[3].charset.as_deref(), &schema.primary_key[..]), (Some("latin1"), &[0][..]));
+    assert_eq!(schema.unique_keys.iter().map(|key| (key.name.as_str(), &key.columns[..])).collect::<Vec<_>>(), [("u_b", &[1][..])]);
+    assert_eq!(schema.partition_columns, [0, 1]);
+    assert_eq!(schema.effective_key(), [0, 1]);
+}
+
+#[test]
+fn drds_and_ttl_clauses_do_not_disturb() {
+    for tail in [
+        "dbpartition by hash(`a`) tbpartition by hash(`b`) tbpartitions 4",
+        "DBPARTITION BY RANGE_HASH(a,b,8) tbpartition by YYYYMM(d) tbpartitions 12 STARTWITH 202401 ENDWITH 202512",
+        "TTL = TTL_DEFINITION ( TTL_ENABLE = 'OFF', TTL_EXPR = `d` EXPIRE AFTER 2 MONTH TIMEZONE '+08:00' ) broadcast",
+        "LOCAL PARTITION BY RANGE(d) INTERVAL 1 MONTH EXPIRE AFTER 12 PRE ALLOCATE 3 PIVOTDATE NOW()",
+        "PARTITION BY LIST(a) SUBPARTITION BY KEY(b) SUBPARTITIONS 4 (PARTITION p1 VALUES IN(1,2) LOCALITY='x', PARTITION pd VALUES IN(DEFAULT))",
+        "/*!50100 PARTITION BY RANGE COLUMNS(a,b) (PARTITION p0 VALUES LESS THAN (10,'2025-01-01') ENGINE = InnoDB) */",
+        "ENGINE = Columnar single",
+    ] {
+        let schema =
+            create(&format!("CREATE TABLE t (a int, b varchar(9), d date, KEY k (b)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 {tail}"));
+        assert_eq!(types(&schema), ["a int", "b varchar(9)", "d date"], "{tail}");
+    }
+}
+
+#[test]
+fn types_are_printed_as_the_server_prints_them() {
+    let sql = "create table t (a integer, b int unsigned, c bool, d numeric, e dec(5) unsigned, f float(30), g real, h double precision(8,2), i bit, \
+               j character varying(9), k nchar(4), l char(3) character set binary, m text(100), n blob(70000), o enum('a','b''c ', \"d\\\\\") charset latin1, \
+               p year, q timestamp(3) null, r timestamp, s long varchar, u serial, v mediumint zerofill, w varbinary(3), x json, y point, \
+               z int default null comment 'primary key' unique, aa time(6) as (now(6)) virtual, ab set('x','y'))";
+    let Some(Effect::Create { definition: Ok(table), .. }) = effects(sql).into_iter().next() else { panic!() };
+    let schema = table.schema;
+    assert_eq!(
+        types(&schema),
+        [
+            "a int(11)",
+            "b int(10) unsigned",
+            "c tinyint(1)",
+            "d decimal(10,0)",
+            "e decimal(5,0) unsigned",
+            "f double",
+            "g double",
+            "h double(8,2)",
+            "i bit(1)",
+            "j varchar(9)",
+            "k char(4)",
+            "l binary(3)",
+            "m text",
+            "n mediumblob",
+            "o enum('a','b''c','d\\\\')",
+            "p year(4)",
+            "q timestamp(3)",
+            "r timestamp not null",
+            "s mediumtext",
+            "u bigint(20) unsigned not null",
+            "v mediumint(8) unsigned zerofill",
+            "w varbinary(3)",
+            "x json",
+            "y point",
+            "z int(11)",
+            "aa time(6)",
+            "ab set('x','y')",
+        ]
+    );
+    assert_eq!(schema.columns[14].kind, ColumnKind::Enum { labels: vec!["a".into(), "b'c".into(), "d\\".into()] });
+    assert!(schema.columns[20].unsigned);
+    let names: Vec<_> = schema.unique_keys.iter().map(|key| key.name.as_str()).collect();
+    assert_eq!(names, ["u", "z"], "keys without nullable columns come first");
+}
+
+#[test]
+fn a_character_set_that_nobody_says_is_an_error() {
+    assert!(read_create_table("CREATE TABLE t (a varchar(3))", "d", &|_| None).is_err());
+    assert!(read_create_table("CREATE TABLE t (a int)", "d", &|_| None).is_ok());
+    let table =
+        read_create_table("CREATE TABLE t (a varchar(3), b text collate latin1_bin) COMMENT='CHARSET=x' COLLATE=gbk_bin", "d", &|_| None)
+            .unwrap();
+    let charsets: Vec<_> = table.schema.columns.iter().map(|column| column.charset.as_deref()).collect();
+    assert_eq!(charsets, [Some("gbk"), Some("latin1")]);
+}
+
+#[test]
+fn what_is_no_table_is_an_error() {
+    for sql in [
+        "CREATE TABLE t (",
+        "CREATE TABLE t ()",
+        "CREATE TABLE t (a)",
+        "CREATE TABLE t (a foo)",
+        "CREATE TABLE t (a decimal(70))",
+        "SELECT 1",
+        "",
+    ] {
+        assert!(read_create_table(sql, "d", &|_| Some("utf8".into())).is_err(), "{sql}");
+    }
+}
+
+#[test]
+fn statements_that_leave_columns_alone() {
+    for sql in [
+        "ALTER TABLE t ",
+        "ALTER TABLE t ADD INDEX i (a), ALGORITHM=OMC;",
+        "alter table `t` engine = innodb comment 'x, DROP COLUMN a'",
+        "ALTER TABLE t AUTO_INCREMENT=5",
+        "ALTER TABLE t SPLIT PARTITION p1 INTO (PARTITION p2 VALUES IN (1))",
+        "ALTER TABLE t MERGE PARTITIONS p1,p2 TO p12",
+        "ALTER TABLE t DROP PARTITION p1, `p2`",
+        "ALTER TABLE t REORGANIZE PARTITION a, b INTO (PARTITION c VALUES IN (1))",
+        "ALTER TABLE t DROP FOREIGN KEY f",
+        "ALTER TABLE t MODIFY PARTITION p1 ADD VALUES(9)",
+        "ALTER TABLE t MODIFY TTL SET TTL_ENABLE='OFF', TTL_PART_INTERVAL=INTERVAL(1, MONTH)",
+        "ALTER TABLE t SET TABLEGROUP=tg2 FORCE",
+        "ALTER TABLE t REMOVE TTL",
+        "ALTER TABLE t CLEANUP EXPIRED DATA",
+        "ALTER TABLE t ALTER COLUMN a SET DEFAULT 5",
+        "ALTER TABLE t RENAME PARTITION p1 TO q1",
+        "ALTER TABLE t ADD PARTITION (PARTITION p3 VALUES LESS THAN (9))",
+        "ALTER TABLE t DISABLE KEYS",
+        "CREATE INDEX i ON t (a(5))",
+        "CREATE FULLTEXT INDEX i ON t (a)",
+        "ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES x (b) ON DELETE SET NULL",
+        "ALTER TABLE t ORDER BY a, b DESC",
+        "ALTER TABLE t DEFAULT CHARACTER SET utf8",
+        "/* h */ ALTER TABLE t ADD GLOBAL INDEX g(a) COVERING(b,c) PARTITION BY KEY(a) PARTITIONS 4",
+    ] {
+        assert_eq!(effects(sql), [Effect::Keep { table: t() }], "{sql}");
+    }
+}
+
+#[test]
+fn statements_that_change_columns() {
+    for sql in [
+        "ALTER TABLE t ADD c int",
+        "ALTER TABLE t ADD COLUMN (c int, d int)",
+        "ALTER TABLE t ADD INDEX i (a), DROP b",
+        "ALTER TABLE t MODIFY a bigint, ALGORITHM=OMC",
+        "ALTER TABLE t CHANGE a b int first",
+        "ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4",
+        "ALTER TABLE t DROP PRIMARY KEY, ADD PRIMARY KEY (b)",
+        "ALTER TABLE t RENAME COLUMN a TO b",
+        "# POLARX_TSO=1\nALTER TABLE t ADD COLUMN `index` int",
+        "ALTER IGNORE TABLE d.t MODIFY ttl int",
+    ] {
+        assert!(matches!(&effects(sql)[0], Effect::Columns { table, .. } if *table == t()), "{sql}");
+    }
+}
+
+#[test]
+fn other_statements() {
+    assert_eq!(effects("DROP TABLE IF EXISTS `t`,`x`.`y` /* generated by server */").len(), 2);
+    assert_eq!(effects("truncate t"), [Effect::Truncate { table: t() }]);
+    let rename = Effect::Rename { from: t(), to: TableId::new("e", "u") };
+    assert_eq!(effects("RENAME TABLE t TO e.u"), std::slice::from_ref(&rename));
+    assert_eq!(effects("ALTER TABLE t RENAME AS e.u"), [rename]);
+    assert_eq!(effects("DROP DATABASE IF EXISTS `x y`"), [Effect::DropDatabase { database: "x y".into() }]);
+    let made = Effect::DatabaseCharset { database: "x".into(), charset: Some("gbk".into()), created: true };
+    assert_eq!(effects("CREATE DATABASE x MODE='auto' CHARSET = `gbk`"), [made]);
+    assert!(matches!(effects("create table t like d.u")[0], Effect::CreateLike { .. }));
+    assert!(matches!(effects("create table t (primary key (a)) select 1 a")[0], Effect::CreateSelect { .. }));
+    assert!(matches!(effects("create table t as select 1")[0], Effect::CreateSelect { .. }));
+    for sql in [
+        "GRANT ALL ON *.* TO a",
+        "CREATE ALGORITHM=UNDEFINED DEFINER=`a`@`b` SQL SECURITY DEFINER VIEW v AS SELECT 1",
+        "DROP /*!40005 TEMPORARY */ TABLE IF EXISTS `t`",
+        "CREATE TEMPORARY TABLE t (a int)",
+        "ANALYZE TABLE t",
+        "CREATE SEQUENCE s START WITH 1",
+        "DROP VIEW t",
+        "SET PASSWORD = 'x'",
+        "CREATE USER u",
+        "FLUSH TABLES",
+        "CREATE DEFINER=`root`@`%` PROCEDURE p() BEGIN UPDATE t SET a = 1; END",
+        "ALTER TABLEGROUP tg1 SPLIT PARTITION p",
+        "CREATE MATERIALIZED VIEW m AS SELECT 1",
+    ] {
+        assert_eq!(read(sql), Statement::Unrelated, "{sql}");
+    }
+    for sql in ["", " ; ", "# POLARX_ORIGIN_SQL=CREATE VIEW v\n# POLARX_TSO=1\n", "/*+TDDL:cmd_extra()*/ -- x", "/* x */"] {
+        assert_eq!(read(sql), Statement::Nothing, "{sql}");
+    }
+    assert_eq!(read("XA COMMIT X'31',X'',1"), Statement::Xa("COMMIT".into()));
+    assert_eq!(read("ROLLBACK TO `sp`"), Statement::RollbackTo);
+}
+
+#[test]
+fn statements_of_rows_name_what_they_write() {
+    let other = TableId::new("m", "x");
+    for (sql, expected) in [
+        ("INSERT INTO t (a, b) SELECT u.a FROM u", vec![t()]),
+        ("replace low_priority m.x values (1)", vec![other.clone()]),
+        ("DELETE FROM t WHERE a IN (SELECT b FROM u)", vec![t()]),
+        ("DELETE m.x FROM m.x JOIN t USING (a)", vec![other.clone(), other.clone(), t(), TableId::new("d", "a")]),
+        ("UPDATE t JOIN m.x ON t.a = x.a SET t.a = 1, b = 2", vec![t(), other]),
+        ("LOAD DATA LOCAL INFILE '/tmp/f' IGNORE INTO TABLE `t` FIELDS TERMINATED BY ','", vec![t()]),
+    ] {
+        assert_eq!(read(sql), Statement::Rows(expected), "{sql}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_names_what_it_may_touch() {
+    for sql in ["FLASHBACK TABLE t TO BEFORE DROP", "ALTER TABLE t FROBNICATE", "ALTER TABLE t ADD INDEX (a", "CREATE GIZMO t"] {
+        let Statement::Unreadable(_, tables) = read(sql) else { panic!("{sql}: {:?}", read(sql)) };
+        assert!(tables.contains(&t()), "{sql}: {tables:?}");
+    }
+    assert!(matches!(read("ALTER TABLE t COMMENT 'x"), Statement::Unreadable(_, tables) if tables.is_empty()));
+}
+
+fn history() -> History {
+    let mut schema = create("CREATE TABLE t (a int NOT NULL, b int NOT NULL, c varchar(9), PRIMARY KEY (a), UNIQUE KEY u (b))");
+    schema.version = 3;
+    History::new([Arc::new(schema)], HashMap::from([("d".to_owned(), "utf8mb4".to_owned())]), false)
+}
+
+fn apply(history: &mut History, sql: &str) -> Result<Vec<(String, Option<u32>)>, ChangeError> {
+    let statement = read(sql);
+    let Statement::Change(change) = statement else { panic!("{sql}: {statement:?}") };
+    let touched = history.apply(&change, 1_000, Some("latin1"), &|table| &*table.database == "d" && &*table.table != "no")?;
+    Ok(touched.into_iter().map(|(table, schema)| (table.to_string(), schema.map(|schema| schema.version))).collect())
+}
+
+#[test]
+fn the_history_follows_what_it_can() {
+    let mut known = history();
+    for (sql, expected) in [
+        ("TRUNCATE t", vec![("d.t", Some(3))]),
+        ("ALTER TABLE t ADD INDEX (c), ADD UNIQUE v (b, a)", vec![("d.t", Some(4))]),
+        ("DROP INDEX no_such ON t", vec![("d.t", Some(4))]),
+        ("CREATE TABLE IF NOT EXISTS t (z int)", vec![]),
+        ("CREATE TABLE n LIKE t", vec![("d.n", Some(1000))]),
+        ("DROP TABLE t, unknown", vec![("d.t", None)]),
+        ("CREATE TABLE t (z int)", vec![("d.t", Some(1000))]),
+        ("CREATE TABLE e.x (z int)", vec![]),
+        ("CREATE TABLE no (z frob)", vec![]),
+        ("ALTER TABLE no ADD c int", vec![]),
+        ("ALTER DATABASE d CHARACTER SET gbk", vec![]),
+        ("DROP DATABASE d", vec![("d.n", None), ("d.t", None)]),
+    ] {
+        let expected: Vec<_> = expected.into_iter().map(|(table, version)| (table.to_owned(), version)).collect();
+        assert_eq!(apply(&mut known, sql).unwrap(), expected, "{sql}");
+    }
+    apply(&mut known, "CREATE DATABASE d").unwrap();
+    assert_eq!(known.charset("d").as_deref(), Some("latin1"), "a new database has the server's character set");
+}
+
+#[test]
+fn the_history_stops_where_it_must() {
+    for sql in ["ALTER TABLE t ADD c int", "ALTER TABLE t PARTITION BY KEY(b) PARTITIONS 4"] {
+        assert!(matches!(apply(&mut history(), sql), Err(ChangeError::Columns { .. })), "{sql}");
+    }
+    for sql in ["RENAME TABLE t TO e.u", "RENAME TABLE e.u TO t2", "ALTER TABLE t RENAME u"] {
+        assert!(matches!(apply(&mut history(), sql), Err(ChangeError::Renamed { .. })), "{sql}");
+    }
+    for sql in ["CREATE TABLE n (a frob)", "CREATE TABLE n SELECT 1", "CREATE TABLE n LIKE e.x", "ALTER TABLE t ADD UNIQUE (nope)"] {
+        assert!(matches!(apply(&mut history(), sql), Err(ChangeError::Unread { .. })), "{sql}");
+    }
+    assert!(matches!(apply(&mut history(), "TRUNCATE unknown"), Err(ChangeError::Unknown { .. })));
+    let mut known = history();
+    assert!(apply(&mut known, "DROP TABLE t, u").is_ok() && known.table(&t()).is_none());
+    let Statement::Change(change) = read("RENAME TABLE a TO e.b") else { panic!() };
+    assert_eq!(change.kind, SchemaChangeKind::RenameTable);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_statement_panics(words in proptest::collection::vec(proptest::sample::select(vec![
+        "CREATE", "TABLE", "ALTER", "DROP", "t", "`a`", "(", ")", ",", "int", "'x'", "ADD", "UNIQUE", "KEY", "PARTITION", "BY", ".", "RENAME", "TO", "INDEX",
+        "ON", "enum", "PRIMARY", "DEFAULT", "CHARSET", "=", "DATABASE", "5", ";", "LIKE", "SELECT", "COLUMN", "MODIFY", "/*", "*/", "UPDATE", "SET", "varchar",
+    ]), 0..14)) {
+        let _ = read(&words.join(" "));
+    }
+}

@@ -1,0 +1,282 @@
+//! Which tables are moved.
+
+use regex::{Regex, RegexBuilder};
+use runtime::TableId;
+
+use crate::error::{Result, SourceError};
+
+/// The database of the barrier's marker table; never selected.
+pub(crate) const MARKER_DATABASE: &str = "dts_health_check";
+
+/// Databases that hold the server's own tables.
+const SYSTEM_DATABASES: &[&str] =
+    &["mysql", "information_schema", "performance_schema", "sys", "polardbx_meta_db", "__recycle_bin__", MARKER_DATABASE];
+
+/// Tables that PolarDB-X keeps beside the user's.
+const SYSTEM_TABLES: &[&str] = &["__drds_global_tx_log", "polarx_global_trx_log", "__drds_redo_log", "__polardbx_sync_point__"];
+
+/// Which tables are moved: those that a pattern includes and none excludes. System tables never are.
+#[derive(Clone, Debug)]
+pub(crate) struct Selection {
+    include: Vec<Pattern>,
+    exclude: Vec<Pattern>,
+    fold_case: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Pattern {
+    /// Both parts by themselves.
+    Parts(Part, Part),
+    /// The whole name `database.table`, as it is and on a server that folds names.
+    Whole { exact: Regex, folded: Regex },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    /// With `*` for any characters and `?` for one.
+    Glob(String),
+}
+
+impl Selection {
+    /// Reads the patterns of the keys `tables` and `exclude`.
+    pub(crate) fn new(include: &[String], exclude: &[String]) -> Result<Self> {
+        if include.is_empty() {
+            return Err(bad("tables", "it is empty", "list what to move, such as tables = [\"shop.*\"]"));
+        }
+        let parse = |key: &'static str, texts: &[String]| texts.iter().map(|text| parse(key, text)).collect::<Result<Vec<_>>>();
+        let selection = Self { include: parse("tables", include)?, exclude: parse("exclude", exclude)?, fold_case: false };
+        for pattern in &selection.include {
+            if let Pattern::Parts(Part::Literal(database), _) = pattern
+                && is_system_database(database)
+            {
+                return Err(bad("tables", format!("`{database}` is a database of the server's own"), "list databases of yours"));
+            }
+        }
+        Ok(selection)
+    }
+
+    /// The same selection on a server that folds names to lower case.
+    pub(crate) fn folded(mut self, fold_case: bool) -> Self {
+        self.fold_case = fold_case;
+        self
+    }
+
+    /// Whether the table is moved.
+    pub(crate) fn selects(&self, table: &TableId) -> bool {
+        let hit = |pattern: &Pattern| self.matches(pattern, table);
+        !is_system_database(&table.database)
+            && !is_system_table(&table.table)
+            && self.include.iter().any(hit)
+            && !self.exclude.iter().any(hit)
+    }
+
+    /// Whether the database can hold a table that is moved; for not asking about the others.
+    pub(crate) fn may_select_from(&self, database: &str) -> bool {
+        !is_system_database(database)
+            && self.include.iter().any(|pattern| match pattern {
+                Pattern::Parts(part, _) => self.part_matches(part, database),
+                Pattern::Whole { .. } => true,
+            })
+    }
+
+    /// The tables that are named literally.
+    pub(crate) fn literals(&self) -> impl Iterator<Item = TableId> + '_ {
+        self.include.iter().filter_map(|pattern| match pattern {
+            Pattern::Parts(Part::Literal(database), Part::Literal(table)) => Some(TableId::new(database.as_str(), table.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Whether two names mean the same table on this server.
+    pub(crate) fn same(&self, a: &TableId, b: &TableId) -> bool {
+        self.same_text(&a.database, &b.database) && self.same_text(&a.table, &b.table)
+    }
+
+    fn matches(&self, pattern: &Pattern, table: &TableId) -> bool {
+        match pattern {
+            Pattern::Parts(database, name) => self.part_matches(database, &table.database) && self.part_matches(name, &table.table),
+            Pattern::Whole { exact, folded } => {
+                let name = format!("{}.{}", table.database, table.table);
+                if self.fold_case { folded.is_match(&name) } else { exact.is_match(&name) }
+            }
+        }
+    }
+
+    fn part_matches(&self, part: &Part, name: &str) -> bool {
+        match part {
+            Part::Literal(literal) => self.same_text(literal, name),
+            Part::Glob(glob) if self.fold_case => glob_matches(&lower(glob), &lower(name)),
+            Part::Glob(glob) => glob_matches(&glob.chars().collect::<Vec<_>>(), &name.chars().collect::<Vec<_>>()),
+        }
+    }
+
+    fn same_text(&self, a: &str, b: &str) -> bool {
+        a == b || (self.fold_case && a.to_lowercase() == b.to_lowercase())
+    }
+}
+
+fn bad(key: &'static str, why: impl Into<String>, remedy: &str) -> SourceError {
+    SourceError::Config { key, why: why.into(), remedy: remedy.to_owned() }
+}
+
+fn is_system_database(name: &str) -> bool {
+    SYSTEM_DATABASES.iter().any(|system| name.eq_ignore_ascii_case(system)) || starts_with_folded(name, "__cdc__")
+}
+
+fn is_system_table(name: &str) -> bool {
+    SYSTEM_TABLES.iter().any(|system| name.eq_ignore_ascii_case(system)) || starts_with_folded(name, "__drds__systable__")
+}
+
+fn starts_with_folded(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+fn lower(text: &str) -> Vec<char> {
+    text.to_lowercase().chars().collect()
+}
+
+fn parse(key: &'static str, text: &str) -> Result<Pattern> {
+    const FORM: &str = "write `database.table`; parts with dots, spaces or quotes go in backticks";
+    if let Some(expression) = text.strip_prefix("re:") {
+        // Whole names: an expression for `a.b` must not take `aa.bb` along.
+        let compile = |fold_case| RegexBuilder::new(&format!("^(?:{expression})$")).case_insensitive(fold_case).build();
+        return compile(false)
+            .and_then(|exact| Ok(Pattern::Whole { exact, folded: compile(true)? }))
+            .map_err(|error| bad(key, format!("{text:?} is no regular expression: {error}"), "correct the expression after `re:`"));
+    }
+    let (database, rest) = parse_part(text).ok_or_else(|| bad(key, format!("{text:?} is no name of a table"), FORM))?;
+    let table = rest.strip_prefix('.').and_then(parse_part);
+    match table {
+        Some((table, "")) => Ok(Pattern::Parts(database, table)),
+        _ => Err(bad(key, format!("{text:?} is no name of a table"), FORM)),
+    }
+}
+
+/// One part of a name and what follows it; `None` if there is none.
+fn parse_part(text: &str) -> Option<(Part, &str)> {
+    if let Some(quoted) = text.strip_prefix('`') {
+        let mut name = String::new();
+        let mut rest = quoted;
+        loop {
+            let (before, after) = rest.split_once('`')?;
+            name.push_str(before);
+            match after.strip_prefix('`') {
+                Some(more) => {
+                    name.push('`');
+                    rest = more;
+                }
+                None => return (!name.is_empty()).then_some((Part::Literal(name), after)),
+            }
+        }
+    }
+    let end = text.find('.').unwrap_or(text.len());
+    let (name, rest) = text.split_at_checked(end)?;
+    let odd = |c: char| c.is_whitespace() || matches!(c, '`' | '"' | '\'');
+    if name.is_empty() || name.contains(odd) {
+        return None;
+    }
+    let part = if name.contains(['*', '?']) { Part::Glob(name.to_owned()) } else { Part::Literal(name.to_owned()) };
+    Some((part, rest))
+}
+
+/// Whether `glob` with `*` and `?` covers all of `text`; linear but for the last `*`, which is retried.
+fn glob_matches(glob: &[char], text: &[char]) -> bool {
+    let (mut at_glob, mut at_text) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while let Some(&c) = text.get(at_text) {
+        match glob.get(at_glob) {
+            Some('*') => {
+                retry = Some((at_glob, at_text));
+                at_glob += 1;
+            }
+            Some(&g) if g == '?' || g == c => {
+                at_glob += 1;
+                at_text += 1;
+            }
+            _ => match retry {
+                Some((star, taken)) => {
+                    retry = Some((star, taken + 1));
+                    at_glob = star + 1;
+                    at_text = taken + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    glob.get(at_glob..).unwrap_or_default().iter().all(|&g| g == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn selects(include: &[&str], exclude: &[&str], database: &str, table: &str) -> bool {
+        let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        Selection::new(&owned(include), &owned(exclude)).unwrap().selects(&TableId::new(database, table))
+    }
+
+    #[test]
+    fn literals_globs_and_expressions() {
+        for (pattern, database, table, expected) in [
+            ("shop.orders", "shop", "orders", true),
+            ("shop.orders", "shop", "orders2", false),
+            ("shop.*", "shop", "orders", true),
+            ("shop.*", "shop2", "orders", false),
+            ("sh?p.or*s", "shop", "ors", true),
+            ("sh?p.or*s", "shhop", "ors", false),
+            ("*.*", "shop", "orders", true),
+            ("`a.b`.`c ``d`", "a.b", "c `d", true),
+            ("`shop`.`*`", "shop", "orders", false),
+            ("re:^log_[0-9]+\\.event$", "log_12", "event", true),
+            ("re:log_[0-9]+\\.event", "log_12", "event_old", false),
+            ("re:a|b\\.c", "a", "c", false),
+        ] {
+            assert_eq!(selects(&[pattern], &[], database, table), expected, "{pattern} {database}.{table}");
+        }
+        assert!(!selects(&["shop.*"], &["shop.tmp_*"], "shop", "tmp_1"));
+        assert!(selects(&["shop.*"], &["shop.tmp_*"], "shop", "tmp"));
+    }
+
+    #[test]
+    fn system_tables_are_never_selected() {
+        for database in ["mysql", "SYS", "information_schema", "dts_health_check", "__cdc__x", "__recycle_bin__"] {
+            assert!(!selects(&["*.*"], &[], database, "t"), "{database}");
+        }
+        assert!(!selects(&["*.*"], &[], "shop", "__drds_redo_log"));
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_with_key_and_text() {
+        for text in ["", "shop", "a.b.c", ".t", "a.", "a b.c", "`a.b", "``.c", "re:(", "`a`b.c", "a.'b'"] {
+            let error = Selection::new(&[text.to_owned()], &[]).unwrap_err();
+            assert!(
+                matches!(&error, SourceError::Config { key: "tables", why, .. } if why.contains(&format!("{text:?}"))),
+                "{text}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn folding_servers_ignore_case() {
+        let selection = Selection::new(&["Shop.Or*".to_owned()], &[]).unwrap();
+        assert!(!selection.selects(&TableId::new("shop", "orders")));
+        assert!(selection.folded(true).selects(&TableId::new("shop", "orders")));
+    }
+
+    proptest! {
+        #[test]
+        fn globs_agree_with_regular_expressions(glob in "[ab*?]{0,8}", text in "[ab]{0,8}") {
+            let expression = format!("^{}$", glob.replace('*', ".*").replace('?', "."));
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            prop_assert_eq!(glob_matches(&chars(&glob), &chars(&text)), Regex::new(&expression).unwrap().is_match(&text));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,20}") {
+            let _ = Selection::new(&[text], &[]);
+        }
+    }
+}

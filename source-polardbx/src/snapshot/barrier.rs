@@ -1,0 +1,112 @@
+//! The visibility barrier: between noting a position of the binlog and the first SELECT that relies on it.
+//!
+//! The server writes a transaction to the binlog before SELECT can see it. Without a barrier, a transaction before the noted position could
+//! be missing in the snapshot and, since the stream starts after it, in the stream: lost without a trace.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::error::{Result, SourceError};
+use crate::selection::MARKER_DATABASE;
+use crate::server::Server;
+use crate::session::{Session, literal};
+
+const DOING: &str = "write the barrier's marker row";
+
+/// How the barrier is passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Barrier {
+    /// A commit of our own: commits become visible in the order of the binlog, so when ours returns, all before it are visible.
+    Marker,
+    /// Waiting longer than any commit takes; and why no marker can be written.
+    Delay(Duration, String),
+}
+
+impl fmt::Display for Barrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Marker => write!(f, "marker row in {MARKER_DATABASE}.dts_watermark"),
+            Self::Delay(delay, why) => write!(f, "delay of {} ms ({why})", delay.as_millis()),
+        }
+    }
+}
+
+impl Barrier {
+    /// Finds out what the account may do, without writing anything.
+    pub(crate) async fn probe(session: &mut Session, server: &Server, delay: Duration) -> Result<Self> {
+        if let Some(why) = unordered(server) {
+            return Ok(Self::Delay(delay, why));
+        }
+        let sql = format!("INSERT INTO {MARKER_DATABASE}.dts_watermark (task, token) SELECT '', 0 FROM DUAL WHERE 1 = 0");
+        match session.execute(DOING, sql).await {
+            Ok(()) => Ok(Self::Marker),
+            // It will be created.
+            Err(error) if is_missing(&error) => Ok(Self::Marker),
+            Err(error) => Ok(Self::Delay(delay, refusal(error)?)),
+        }
+    }
+
+    /// Waits until every transaction before the present end of the binlog is visible to new SELECTs, and says how.
+    pub(crate) async fn pass(session: &mut Session, server: &Server, task: &str, delay: Duration) -> Result<Self> {
+        let why = match unordered(server) {
+            Some(why) => why,
+            None => match write_marker(session, task).await {
+                Ok(()) => return Ok(Self::Marker),
+                Err(error) => refusal(error)?,
+            },
+        };
+        tracing::info!(delay_ms = delay.as_millis() as u64, why, "waiting until all commits before the start position are visible");
+        tokio::time::sleep(delay).await;
+        Ok(Self::Delay(delay, why))
+    }
+}
+
+/// Why commits do not become visible in the order of the binlog, if they do not.
+fn unordered(server: &Server) -> Option<String> {
+    let found = server.variable("binlog_order_commits");
+    (!found.eq_ignore_ascii_case("ON")).then(|| format!("binlog_order_commits is {found:?}"))
+}
+
+async fn write_marker(session: &mut Session, task: &str) -> Result<()> {
+    let token = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    // The key holds 64 characters; two tasks on one row do not disturb each other.
+    let task: String = task.chars().take(64).collect();
+    let upsert = format!(
+        "INSERT INTO {MARKER_DATABASE}.dts_watermark (task, token) VALUES ({}, {token}) ON DUPLICATE KEY UPDATE token = VALUES(token)",
+        literal(&task)
+    );
+    match session.execute(DOING, &upsert).await {
+        Err(error) if is_missing(&error) => {
+            create_table(session).await?;
+            session.execute(DOING, &upsert).await
+        }
+        other => other,
+    }
+}
+
+async fn create_table(session: &mut Session) -> Result<()> {
+    let table = format!(
+        "CREATE TABLE IF NOT EXISTS {MARKER_DATABASE}.dts_watermark \
+         (task VARCHAR(64) NOT NULL, token BIGINT NOT NULL, PRIMARY KEY (task)) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4"
+    );
+    match session.execute("create the barrier's marker table", &table).await {
+        Err(error) if is_missing(&error) => {
+            session.execute("create the barrier's database", format!("CREATE DATABASE IF NOT EXISTS {MARKER_DATABASE}")).await?;
+            session.execute("create the barrier's marker table", &table).await
+        }
+        other => other,
+    }
+}
+
+/// Unknown database, unknown table.
+fn is_missing(error: &SourceError) -> bool {
+    matches!(error.code(), Some(1049 | 1146))
+}
+
+/// The server's reason for not letting us write; any other failure is passed on.
+fn refusal(error: SourceError) -> Result<String> {
+    match error.code() {
+        Some(1044 | 1142 | 1143 | 1227 | 1290 | 1792 | 1836) => Ok(error.to_string()),
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,235 @@
+//! Reads one chunk.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mysql_async::Row;
+use mysql_async::prelude::{Query, WithParams};
+use runtime::{
+    Batch, BatchBuilder, Body, Error, Event, Op, Origin, Position, RowChange, Seq, SplitId, SplitReader, TableSchema, async_trait,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
+
+use super::cells;
+use super::plan::table_name;
+use super::range::{KeyRange, chunk_key};
+use crate::error::{Result, SourceError};
+use crate::server::read_structure;
+use crate::session::{Endpoint, Session};
+
+/// How long the server may take for the rows of one batch before the connection counts as lost. The client library has no read time-out.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// What an event costs beside its cells, for the size of a batch.
+const EVENT_BYTES: usize = size_of::<Event>();
+
+/// Connections for reading chunks: as many as the configured parallelism, kept from one chunk to the next.
+pub(crate) struct ReaderSessions {
+    endpoint: Endpoint,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Session>>,
+}
+
+/// A connection out of [`ReaderSessions`]. It goes back only after a chunk was read to its end; otherwise it is closed.
+struct Lent {
+    session: Session,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl ReaderSessions {
+    pub(crate) fn new(endpoint: Endpoint, parallelism: usize) -> Self {
+        Self { endpoint, permits: Arc::new(Semaphore::new(parallelism)), idle: Mutex::default() }
+    }
+
+    async fn lend(&self) -> Result<Lent> {
+        let permit = self.permits.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| SourceError::answer("wait for a connection", "the source is closed"))?;
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let session = match idle {
+            Some(session) => session,
+            None => self.endpoint.connect_reader().await?,
+        };
+        Ok(Lent { session, _permit: permit })
+    }
+
+    fn give_back(&self, lent: Lent) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lent.session);
+    }
+
+    /// Forgets the idle connections: after a pause they may be dead.
+    pub(crate) fn forget_idle(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// What is read, and what its events say of themselves.
+pub(crate) struct Chunk {
+    pub(crate) id: SplitId,
+    pub(crate) start: Position,
+    pub(crate) schema: Arc<TableSchema>,
+    pub(crate) origin: Origin,
+    pub(crate) batch_max_bytes: usize,
+}
+
+/// Reads one chunk: all its rows in batches, the last of which carries the resume position.
+///
+/// The reading is one future that hands over batches through a channel of one place, and that only runs inside [`SplitReader::next`]: the
+/// future and the channel outlive a call that is dropped, so nothing is lost with it.
+pub(crate) struct ChunkReader {
+    reading: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
+    batches: mpsc::Receiver<Batch>,
+    failed: bool,
+}
+
+impl ChunkReader {
+    pub(crate) fn new(sessions: Arc<ReaderSessions>, chunk: Chunk) -> Self {
+        let (sender, batches) = mpsc::channel(1);
+        Self { reading: Some(Box::pin(read(sessions, chunk, sender))), batches, failed: false }
+    }
+}
+
+#[async_trait]
+impl SplitReader for ChunkReader {
+    async fn next(&mut self) -> runtime::Result<Option<Batch>> {
+        if self.failed {
+            return Err(Error::retryable("read a chunk after it failed"));
+        }
+        if let Some(reading) = &mut self.reading {
+            let ended = tokio::select! {
+                biased;
+                Some(batch) = self.batches.recv() => return Ok(Some(batch)),
+                ended = reading => ended,
+            };
+            self.reading = None;
+            if let Err(error) = ended {
+                self.failed = true;
+                return Err(error.into());
+            }
+        }
+        Ok(self.batches.recv().await)
+    }
+}
+
+async fn read(sessions: Arc<ReaderSessions>, mut chunk: Chunk, batches: mpsc::Sender<Batch>) -> Result<()> {
+    let mut lent = sessions.lend().await?;
+    verify_structure(&mut lent.session, &chunk).await?;
+    chunk.origin.read_ms = now_ms();
+    let (mut packer, sql) = Packer::new(&chunk)?;
+    let doing = format!("read chunk {}", chunk.id);
+    let late = || SourceError::Timeout { doing: doing.clone().into(), seconds: BATCH_TIMEOUT.as_secs() };
+    let mut result = timeout(BATCH_TIMEOUT, sql.with(()).run(&mut lent.session.conn))
+        .await
+        .map_err(|_| late())?
+        .map_err(SourceError::mysql(doing.clone()))?;
+    loop {
+        let filling = async {
+            while !packer.is_full() {
+                // `next` is hidden in the library's documentation; the public ways to stream box every row or cannot be paused.
+                match result.next().await.map_err(SourceError::mysql(doing.clone()))? {
+                    Some(row) => packer.push(&row)?,
+                    None => return Ok(true),
+                }
+            }
+            Ok(false)
+        };
+        let ended = timeout(BATCH_TIMEOUT, filling).await.map_err(|_| late())??;
+        if ended {
+            break;
+        }
+        if batches.send(packer.finish(None)).await.is_err() {
+            return Ok(());
+        }
+    }
+    drop(result);
+    // Invariant: no chunk counts as read whose table was altered meanwhile.
+    verify_structure(&mut lent.session, &chunk).await?;
+    // An error means that nobody reads any more.
+    let _ = batches.send(packer.finish(Some(chunk.start.clone()))).await;
+    sessions.give_back(lent);
+    Ok(())
+}
+
+/// Whether the table still is what the plan says.
+async fn verify_structure(session: &mut Session, chunk: &Chunk) -> Result<()> {
+    const UNKNOWN_TABLE: [u16; 2] = [1049, 1146];
+    let table = &chunk.schema.id;
+    let changed = |what: &str| SourceError::TableChanged { table: table.clone(), what: what.to_owned() };
+    let mut now = match read_structure(session, table).await {
+        Err(error) if error.code().is_some_and(|code| UNKNOWN_TABLE.contains(&code)) => return Err(changed("the table is gone")),
+        other => other?,
+    };
+    now.version = chunk.schema.version;
+    if now == *chunk.schema { Ok(()) } else { Err(changed("its columns or keys are not those that the full phase began with")) }
+}
+
+/// Packs rows into batches.
+struct Packer<'a> {
+    chunk: &'a Chunk,
+    origin: Arc<Origin>,
+    builder: BatchBuilder,
+    position: Position,
+    row_count: u64,
+    timestamp_ms: i64,
+}
+
+impl<'a> Packer<'a> {
+    fn new(chunk: &'a Chunk) -> Result<(Self, String)> {
+        let range = KeyRange::parse(chunk.start.as_str());
+        let condition = range.and_then(|range| range.condition(&chunk_key(&chunk.schema)));
+        let condition = condition
+            .ok_or_else(|| SourceError::Checkpoint { what: format!("split {} has the unreadable range {}", chunk.id, chunk.start) })?;
+        let sql = format!("SELECT {} FROM {}{condition}", cells::select_list(&chunk.schema), table_name(&chunk.schema.id));
+        let origin = Arc::new(chunk.origin.clone());
+        let mut packer = Self { chunk, origin, builder: BatchBuilder::default(), position: "".into(), row_count: 0, timestamp_ms: 0 };
+        packer.begin();
+        Ok((packer, sql))
+    }
+
+    /// Begins the next batch: its events share the time and the text of their place.
+    fn begin(&mut self) {
+        self.position = format!("{} after row {}", self.chunk.id, self.row_count).into();
+        self.timestamp_ms = now_ms() / 1000 * 1000;
+    }
+
+    fn is_full(&self) -> bool {
+        self.builder.block.len() + self.builder.len() * EVENT_BYTES >= self.chunk.batch_max_bytes
+    }
+
+    fn push(&mut self, row: &Row) -> Result<()> {
+        let schema = &self.chunk.schema;
+        let mut writer = self.builder.block.row(schema.columns.len());
+        for (index, column) in schema.columns.iter().enumerate() {
+            let packed = row.as_ref(index).and_then(|cell| cells::push(&mut writer, cell, column));
+            packed.ok_or_else(|| SourceError::Cell {
+                table: schema.id.clone(),
+                column: column.name.clone(),
+                source_type: column.source_type.clone(),
+                position: format!("{} row {}", self.chunk.id, self.row_count + 1).into(),
+            })?;
+        }
+        let after = Some(writer.finish());
+        self.row_count += 1;
+        self.builder.push(Event {
+            seq: Seq(u128::from(self.row_count)),
+            position: self.position.clone(),
+            timestamp_ms: self.timestamp_ms,
+            txid: None,
+            origin: self.origin.clone(),
+            body: Body::Row(RowChange { schema: schema.clone(), op: Op::Read, before: None, after }),
+        });
+        Ok(())
+    }
+
+    fn finish(&mut self, resume: Option<Position>) -> Batch {
+        let batch = self.builder.finish(resume);
+        self.begin();
+        batch
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}

@@ -1,0 +1,7 @@
+//! The full phase: every selected table is cut into chunks by its effective key, and each chunk is a split of its own.
+
+pub(crate) mod barrier;
+pub(crate) mod cells;
+pub(crate) mod chunk;
+pub(crate) mod plan;
+pub(crate) mod range;

@@ -1,0 +1,307 @@
+//! The source: plans the splits and opens them.
+
+use std::sync::Arc;
+
+use runtime::{
+    Committed, Error, Finding, Origin, Position, RowFilter, Source, Split, SplitId, SplitKind, SplitReader, State, TableId, TableSchema,
+    async_trait,
+};
+
+use crate::binlog::{StreamOptions, StreamPosition, StreamReader};
+use crate::check::{self, demand};
+use crate::config::{Config, Start, Task};
+use crate::error::{Result, SourceError};
+use crate::selection::Selection;
+use crate::server::{BinlogPlace, Server, binlog_end, binlog_files, database_charsets, read_structure, selected_tables};
+use crate::session::{Endpoint, Session};
+use crate::snapshot::barrier::Barrier;
+use crate::snapshot::chunk::{Chunk, ChunkReader, ReaderSessions};
+use crate::snapshot::plan::{next_chunks, table_of};
+
+/// Id of the split that reads the binlog. With an incremental phase, the facts of the task are committed with it.
+const STREAM: &str = "stream_global";
+
+/// Id of the split that the facts are committed with where there is no stream. It has no rows.
+const SNAPSHOT_PLAN: &str = "snapshot_plan";
+
+/// Chunks of one plan for each connection that reads: enough to keep all busy, few enough for a short list.
+const CHUNKS_PER_READER: usize = 8;
+
+/// Names of the facts.
+mod fact {
+    /// The server's identity.
+    pub(super) const IDENTITY: &str = "identity";
+    /// The server's id and version, for what formats print of snapshot rows.
+    pub(super) const SERVER_ID: &str = "server_id";
+    pub(super) const VERSION: &str = "version";
+    /// What was selected.
+    pub(super) const SELECTION: &str = "selection";
+    /// `offset@file` of the position before the snapshot.
+    pub(super) const START: &str = "start";
+    /// The tables of the snapshot as a JSON list of `[database, table]`, in the order in which they are read; absent without a full phase.
+    pub(super) const TABLES: &str = "tables";
+}
+
+/// A PolarDB-X or MySQL server as a source: its tables as chunks, then its binlog as a stream.
+pub struct PolardbxSource {
+    task: Task,
+    endpoint: Endpoint,
+    readers: Arc<ReaderSessions>,
+}
+
+impl PolardbxSource {
+    /// A source by its configuration, for the task `name`. Does not connect yet; an error of kind `Config` names the key that is wrong.
+    pub fn new(config: Config, name: &str, batch_max_bytes: usize) -> Result<Self, Error> {
+        let task = Task::new(config, name, batch_max_bytes)?;
+        let endpoint = Endpoint::new(&task.config);
+        let readers = Arc::new(ReaderSessions::new(endpoint.clone(), task.config.parallelism));
+        Ok(Self { task, endpoint, readers })
+    }
+
+    /// The split that carries the facts of the task.
+    fn anchor(&self) -> SplitId {
+        if self.task.incremental { STREAM.into() } else { SNAPSHOT_PLAN.into() }
+    }
+
+    async fn plan_splits(&self, committed: &Committed) -> Result<Vec<Split>> {
+        self.readers.forget_idle();
+        // A reader's session: the bounds of chunks must come in the character sets of their columns.
+        let mut session = self.endpoint.connect_reader().await?;
+        let server = Server::identify(&mut session).await?;
+        demand([server.support()])?;
+        if self.task.incremental {
+            demand(server.stream_settings())?;
+            self.task.server_id(server.server_id())?;
+        }
+        let planned = match committed.splits.contains_key(&self.anchor()) {
+            true => self.go_on(&mut session, &server, committed).await,
+            false if committed.splits.is_empty() => self.begin(&mut session, &server).await,
+            false => Err(SourceError::TaskChanged { what: "the task was started with other `phases`".into() }),
+        };
+        session.close().await;
+        planned
+    }
+
+    /// The first plan: notes where the stream begins, passes the barrier, and only then looks at tables.
+    async fn begin(&self, session: &mut Session, server: &Server) -> Result<Vec<Split>> {
+        let start = self.start(session).await?;
+        if self.task.full && self.task.incremental {
+            let barrier = Barrier::pass(session, server, &self.task.name, self.task.barrier_delay).await?;
+            tracing::info!(%barrier, "all commits before the start of the stream are visible");
+        }
+        let selection = self.selection(server);
+        let (tables, views) = selected_tables(session, &selection).await?;
+        demand(check::missing(&selection, &tables, &views))?;
+        if tables.is_empty() && self.task.full {
+            return Err(SourceError::Config {
+                key: "tables",
+                why: "no table is selected".into(),
+                remedy: "check `tables` and `exclude`, and that the account has SELECT on the tables".into(),
+            });
+        }
+        let mut schemas = Vec::with_capacity(tables.len());
+        for table in &tables {
+            schemas.push(Arc::new(read_structure(session, table).await?));
+        }
+        demand(schemas.iter().flat_map(|schema| check::columns(schema)))?;
+
+        let mut state: State = vec![
+            (fact::IDENTITY.into(), Some(server.identity()?)),
+            (fact::SERVER_ID.into(), Some(server.server_id().to_string())),
+            (fact::VERSION.into(), Some(server.version.clone())),
+            (fact::SELECTION.into(), Some(self.task.selection_text())),
+            (fact::START.into(), Some(start.as_ref().map_or_else(|| "0@0".to_owned(), BinlogPlace::offset_text))),
+        ];
+        if self.task.full {
+            state.push((fact::TABLES.into(), Some(tables_text(&tables))));
+        }
+        let mut splits = Vec::new();
+        if self.task.full {
+            splits = next_chunks(session, &schemas, &Committed::default(), self.task.config.chunk_rows, self.slice()).await?;
+        }
+        let (kind, position) = match (self.task.incremental, start) {
+            (true, Some(place)) => (SplitKind::Stream, stream_position(server.identity()?, &place)?),
+            (true, None) => return Err(SourceError::answer("ask for the end of the binlog", "the server writes no binlog")),
+            (false, _) => (SplitKind::Snapshot, "v1".into()),
+        };
+        splits.push(Split { id: self.anchor(), kind, start: position, schemas, state });
+        Ok(splits)
+    }
+
+    /// A later plan: what is left of the snapshot, and the stream.
+    async fn go_on(&self, session: &mut Session, server: &Server, committed: &Committed) -> Result<Vec<Split>> {
+        let anchor = self.anchor();
+        let known = required_fact(committed, &anchor, fact::IDENTITY)?;
+        let found = server.identity()?;
+        if known != found {
+            return Err(SourceError::IdentityChanged { known: known.to_owned(), found });
+        }
+        if required_fact(committed, &anchor, fact::SELECTION)? != self.task.selection_text() {
+            return Err(SourceError::TaskChanged { what: "the task was started with other `tables` or `exclude`".into() });
+        }
+        let tables = committed.fact(&anchor, fact::TABLES);
+        if tables.is_some() != self.task.full {
+            return Err(SourceError::TaskChanged { what: "the task was started with other `phases`".into() });
+        }
+        let mut splits = Vec::new();
+        if let Some(tables) = tables {
+            let tables = parse_tables(tables)?;
+            let schemas = tables.iter().map(|table| committed_schema(committed, &anchor, table)).collect::<Result<Vec<_>>>()?;
+            splits = next_chunks(session, &schemas, committed, self.task.config.chunk_rows, self.slice()).await?;
+        }
+        if let Some(checkpoint) = committed.splits.get(&anchor).filter(|checkpoint| !checkpoint.done) {
+            let kind = if self.task.incremental { SplitKind::Stream } else { SplitKind::Snapshot };
+            let schemas = schemas_of(committed, &anchor);
+            splits.push(Split { id: anchor, kind, start: checkpoint.position.clone(), schemas, state: State::new() });
+        }
+        Ok(splits)
+    }
+
+    /// Where the stream begins; `None` if a snapshot alone runs where the account may not ask.
+    async fn start(&self, session: &mut Session) -> Result<Option<BinlogPlace>> {
+        const DOING: &str = "find the start of the stream";
+        let first_byte = |file: &str, offset| {
+            BinlogPlace::new(file, offset).ok_or_else(|| SourceError::answer(DOING, format!("{file} is no name of a binlog file")))
+        };
+        match &self.task.config.start {
+            _ if !self.task.incremental => Ok(binlog_end(session).await.ok().flatten()),
+            Some(Start::Earliest {}) => {
+                let files = binlog_files(session).await?;
+                files.first().map(|(file, _)| first_byte(file, 4)).transpose()
+            }
+            Some(Start::Position { file, offset }) => {
+                let refuse = |why: String| SourceError::Config {
+                    key: "start",
+                    why,
+                    remedy: "choose a file and an offset that SHOW BINLOG EVENTS lists".into(),
+                };
+                let files = binlog_files(session).await?;
+                match files.iter().find(|(name, _)| name == file) {
+                    Some((_, size)) if offset <= size => first_byte(file, *offset).map(Some),
+                    Some((_, size)) => Err(refuse(format!("position.offset = {offset} is beyond the {size} bytes of {file}"))),
+                    None => Err(refuse(format!("the server has no binlog file {file:?}"))),
+                }
+            }
+            // The others are refused with the configuration.
+            Some(Start::Latest {} | Start::Gtid { .. } | Start::Timestamp { .. }) | None => binlog_end(session).await,
+        }
+    }
+
+    async fn open_chunk(&self, split: &Split, committed: &Committed) -> Result<ChunkReader> {
+        let anchor = self.anchor();
+        let tables = parse_tables(required_fact(committed, &anchor, fact::TABLES)?)?;
+        let table = table_of(&split.id, &tables)
+            .ok_or_else(|| SourceError::Checkpoint { what: format!("split {} is no chunk of a known table", split.id) })?;
+        let mut origin = Origin::default();
+        origin.server_id = required_fact(committed, &anchor, fact::SERVER_ID)?.parse().unwrap_or_default();
+        origin.server_version = required_fact(committed, &anchor, fact::VERSION)?.into();
+        let start: Arc<str> = required_fact(committed, &anchor, fact::START)?.into();
+        (origin.offset, origin.safe_offset) = (start.clone(), start);
+        let schema = committed_schema(committed, &anchor, table)?;
+        let (id, start) = (split.id.clone(), split.start.clone());
+        Ok(ChunkReader::new(self.readers.clone(), Chunk { id, start, schema, origin, batch_max_bytes: self.task.batch_max_bytes }))
+    }
+
+    async fn open_stream(&self, split: &Split, committed: &Committed) -> Result<StreamReader, Error> {
+        let position = StreamPosition::parse(split.start.as_str()).map_err(|error| SourceError::Checkpoint { what: error.to_string() })?;
+        let mut session = self.endpoint.connect().await?;
+        let server = Server::identify(&mut session).await?;
+        let found = server.identity()?;
+        if found != position.identity {
+            return Err(SourceError::IdentityChanged { known: position.identity, found }.into());
+        }
+        check::binlog_has(&mut session, &position.base, position.at.file, position.at.offset).await?;
+        let database_charsets = database_charsets(&mut session).await?;
+        session.close().await;
+        let selection = self.selection(&server);
+        let options = StreamOptions {
+            opts: self.endpoint.opts(),
+            server_id: self.task.server_id(server.server_id())?,
+            position,
+            schemas: schemas_of(committed, &split.id),
+            selected: Arc::new(move |table| selection.selects(table)),
+            database_charsets,
+            server_version: server.version.as_str().into(),
+            lower_case: server.lower_case(),
+            batch_max_bytes: self.task.batch_max_bytes,
+        };
+        StreamReader::open(options).await
+    }
+
+    fn selection(&self, server: &Server) -> Selection {
+        self.task.selection.clone().folded(server.lower_case())
+    }
+
+    fn slice(&self) -> usize {
+        self.task.config.parallelism * CHUNKS_PER_READER
+    }
+}
+
+#[async_trait]
+impl Source for PolardbxSource {
+    async fn plan(&self, committed: &Committed, _pushdown: &[RowFilter]) -> Result<Vec<Split>, Error> {
+        Ok(self.plan_splits(committed).await?)
+    }
+
+    async fn open(&self, split: &Split, committed: &Committed) -> Result<Box<dyn SplitReader>, Error> {
+        match split.id.as_str() {
+            STREAM => Ok(Box::new(self.open_stream(split, committed).await?)),
+            SNAPSHOT_PLAN => Ok(Box::new(NoRows)),
+            _ => Ok(Box::new(self.open_chunk(split, committed).await?)),
+        }
+    }
+
+    async fn check(&self) -> Vec<Finding> {
+        check::findings(&self.task, &self.endpoint).await
+    }
+}
+
+/// The reader of the split that only carries facts.
+struct NoRows;
+
+#[async_trait]
+impl SplitReader for NoRows {
+    async fn next(&mut self) -> Result<Option<runtime::Batch>, Error> {
+        Ok(None)
+    }
+}
+
+fn required_fact<'a>(committed: &'a Committed, anchor: &SplitId, name: &str) -> Result<&'a str> {
+    committed.fact(anchor, name).ok_or_else(|| SourceError::Checkpoint { what: format!("the fact {name:?} of {anchor} is missing") })
+}
+
+fn committed_schema(committed: &Committed, anchor: &SplitId, table: &TableId) -> Result<Arc<TableSchema>> {
+    let schema = committed.schemas.get(&(anchor.clone(), table.clone()));
+    schema.cloned().ok_or_else(|| SourceError::Checkpoint { what: format!("the structure of table {table} is missing") })
+}
+
+fn schemas_of(committed: &Committed, split: &SplitId) -> Vec<Arc<TableSchema>> {
+    committed.schemas.iter().filter(|((of, _), _)| of == split).map(|(_, schema)| schema.clone()).collect()
+}
+
+fn tables_text(tables: &[TableId]) -> String {
+    serde_json::Value::from_iter(tables.iter().map(|table| vec![table.database.to_string(), table.table.to_string()])).to_string()
+}
+
+fn parse_tables(text: &str) -> Result<Vec<TableId>> {
+    let names: Vec<[String; 2]> = serde_json::from_str(text)
+        .map_err(|error| SourceError::Checkpoint { what: format!("the list of tables is unreadable: {error}") })?;
+    Ok(names.into_iter().map(|[database, table]| TableId::new(database, table)).collect())
+}
+
+fn stream_position(identity: String, place: &BinlogPlace) -> Result<Position> {
+    let start = StreamPosition::start(identity, &place.file(), place.at.offset);
+    start.map(|position| position.to_position()).map_err(|error| SourceError::answer("note the start of the stream", error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_tables_read_back() {
+        let tables = [TableId::new("a.b", "c\"d"), TableId::new("shop", "orders")];
+        assert_eq!(parse_tables(&tables_text(&tables)).unwrap(), tables);
+        assert!(parse_tables("{}").is_err());
+    }
+}

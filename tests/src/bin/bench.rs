@@ -1,0 +1,205 @@
+//! Measures the whole program: how fast and at what price it moves rows from a real MySQL into a real Kafka.
+//!
+//! `cargo run --release -p tests --bin bench [-- --rows 2000000 --single 300000]`
+//!
+//! Each line drains what was written before into one partition of an empty topic, with zstd: changes from a saved binlog position, or a
+//! snapshot of the table. The program is a child process; its processor time and peak memory are the kernel's figures.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use rskafka::client::partition::{OffsetAt, PartitionClient, UnknownTopicHandling};
+use tests::checker::Format;
+use tests::harness::{Kafka, MySql};
+use tests::program::{Program, Settings, Task, as_command_line};
+use tests::workload::load;
+use tests::{Failure, Result};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const TABLE: &str = "bench.records";
+/// Rows of one transaction of the bulk load.
+const BATCH: u64 = 100;
+const DRAIN_LIMIT: Duration = Duration::from_secs(600);
+/// The unit of processor times in `/proc`, fixed at 1/100 s for programs.
+const TICK: Duration = Duration::from_millis(10);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // The program runs as a process of its own: this file calls itself for it.
+    if let Some(arguments) = as_command_line() {
+        return connector_cli::run(connector_cli::bundled(), arguments).await;
+    }
+    match bench().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("the bench failed: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Options {
+    /// Rows in transactions of [`BATCH`], and of the snapshot.
+    rows: u64,
+    /// One-row inserts, and one-row updates.
+    single: u64,
+}
+
+fn options() -> Result<Options> {
+    let mut options = Options { rows: 2_000_000, single: 300_000 };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().and_then(|value| value.parse().ok()).filter(|&value| value > 0);
+        match (name.as_str(), value) {
+            ("--rows", Some(value)) => options.rows = value,
+            ("--single", Some(value)) => options.single = value,
+            _ => return Failure::err(format!("{name}: the options are --rows N and --single N")),
+        }
+    }
+    if options.single > options.rows {
+        return Failure::err("--single must not be greater than --rows: every update needs a row");
+    }
+    Ok(options)
+}
+
+async fn bench() -> Result<()> {
+    let Options { rows, single } = options()?;
+    let (mysql, kafka) = tokio::join!(MySql::start(&["--innodb-buffer-pool-size=512M"]), Kafka::start());
+    let bench = Bench { mysql: mysql?, kafka: kafka?, program: Program::myself()? };
+    bench.mysql.execute(&["CREATE DATABASE bench", &load::create_ten_columns(TABLE)]).await?;
+    let mut lines = Vec::new();
+
+    let from = bench.mysql.position().await?;
+    eprintln!("loading {rows} rows");
+    load::insert(&bench.mysql, TABLE, 0, rows, BATCH, load::ten_columns).await?;
+    lines.extend(bench.drain(&format!("changes, {BATCH} rows a transaction"), rows, Some(from)).await?);
+    lines.extend(bench.drain("snapshot", rows, None).await?);
+
+    let from = bench.mysql.position().await?;
+    eprintln!("inserting {single} rows one by one");
+    load::insert(&bench.mysql, TABLE, rows, rows + single, 1, load::ten_columns).await?;
+    lines.extend(bench.drain("changes, one-row inserts", single, Some(from)).await?);
+
+    let from = bench.mysql.position().await?;
+    eprintln!("updating {single} rows one by one");
+    let update =
+        |id| format!("UPDATE {TABLE} SET state = state + 1, amount = amount + 1, updated = '2024-06-01 00:00:00.5' WHERE id = {id}");
+    load::run(&bench.mysql, single, update).await?;
+    lines.extend(bench.drain("changes, one-row updates", single, Some(from)).await?);
+
+    println!("\n{}\n", machine());
+    println!("| workload | rows | format | rows/s | CPU µs a row | peak memory MiB | first record after ms |");
+    println!("|---|---:|---|---:|---:|---:|---:|");
+    lines.iter().for_each(|line| println!("{line}"));
+    Ok(())
+}
+
+struct Bench {
+    mysql: MySql,
+    kafka: Kafka,
+    program: Program,
+}
+
+impl Bench {
+    /// Moves `rows` rows in each format: those after a binlog position, or the table as it is.
+    async fn drain(&self, workload: &str, rows: u64, from: Option<(String, u64)>) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for format in [Format::CanalJson, Format::DtsAvro] {
+            let topic: String = format!("{workload} {}", format.name()).replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+            let Measured { time, first, cpu, peak_kib } = self.measure(&topic, rows, from.as_ref(), format).await?;
+            let rate = rows as f64 / time.as_secs_f64();
+            let cost = cpu.as_secs_f64() * 1e6 / rows as f64;
+            let peak = peak_kib as f64 / 1024.0;
+            let line = format!("| {workload} | {rows} | `{}` | {rate:.0} | {cost:.2} | {peak:.1} | {} |", format.name(), first.as_millis());
+            eprintln!("{line}");
+            lines.push(line);
+        }
+        Ok(lines)
+    }
+
+    async fn measure(&self, topic: &str, rows: u64, from: Option<&(String, u64)>, format: Format) -> Result<Measured> {
+        self.kafka.create_topic(topic, 1).await?;
+        let mut settings = Settings::new(topic, &self.mysql, &[TABLE], &self.kafka, topic, format);
+        settings.sink = "compression = \"zstd\"".into();
+        settings.source = match from {
+            Some((file, offset)) => format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {offset} }}"),
+            None => "phases = [\"full\"]".into(),
+        };
+        let mut task = Task::new(&self.program, &settings)?;
+        let partition = self.kafka.client().await?.partition_client(topic, 0, UnknownTopicHandling::Retry).await?;
+        let start = Instant::now();
+        task.start()?;
+        let measured = follow(&mut task, &partition, rows, start).await?;
+        if from.is_some() {
+            task.signal(Signal::SIGTERM)?;
+        }
+        let code = task.wait(Duration::from_secs(60)).await?;
+        let end = partition.get_offset(OffsetAt::Latest).await?;
+        if code != 0 || end != rows as i64 {
+            return Failure::err(format!("{topic}: exit code {code}, {end} records for {rows} rows:\n{}", task.output()));
+        }
+        Ok(measured)
+    }
+}
+
+struct Measured {
+    /// From the start of the process to the last record.
+    time: Duration,
+    /// From the start of the process to the first record.
+    first: Duration,
+    /// Processor time of the process, user and system, until the last record.
+    cpu: Duration,
+    /// Its greatest resident size.
+    peak_kib: u64,
+}
+
+/// Looks at the topic until it holds `rows` records.
+async fn follow(task: &mut Task, partition: &PartitionClient, rows: u64, start: Instant) -> Result<Measured> {
+    let mut first = None;
+    // A full phase ends by itself, perhaps before its last record is seen here: then the figures of the last look stand.
+    let mut usage = (Duration::ZERO, 0);
+    loop {
+        if let Some(found) = task.id().and_then(|id| usage_of(id).ok()) {
+            usage = found;
+        }
+        let end = partition.get_offset(OffsetAt::Latest).await?;
+        if end > 0 {
+            first.get_or_insert(start.elapsed());
+        }
+        if end >= rows as i64 {
+            let (cpu, peak_kib) = task.id().and_then(|id| usage_of(id).ok()).unwrap_or(usage);
+            return Ok(Measured { time: start.elapsed(), first: first.unwrap_or_default(), cpu, peak_kib });
+        }
+        if task.ended()? || start.elapsed() > DRAIN_LIMIT {
+            return Failure::err(format!("the program has moved {end} of {rows} rows and no more:\n{}", task.output()));
+        }
+        tokio::time::sleep(Duration::from_millis(if first.is_none() { 2 } else { 10 })).await;
+    }
+}
+
+/// Processor time and peak memory (KiB) of a process.
+fn usage_of(id: u32) -> Result<(Duration, u64)> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+    // The second field is the name in parentheses; user and system time are the 12th and 13th after it.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let ticks: u32 = fields.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<u32>().ok()).sum();
+    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|rest| rest.trim().strip_suffix(" kB"));
+    // A process that has ended but was not waited for has no memory any more.
+    let peak = peak.ok_or_else(|| Failure::new("the process has ended"))?.trim().parse()?;
+    Ok((TICK * ticks, peak))
+}
+
+fn machine() -> String {
+    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_once(':')).map_or("unknown".to_owned(), |(_, value)| value.trim().to_owned())
+    };
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let (model, memory) = (field(&read("/proc/cpuinfo"), "model name"), field(&read("/proc/meminfo"), "MemTotal"));
+    format!("Machine: {model}, {cores} cores, {memory} memory; MySQL 5.7.22, Kafka 4.1.0 and the program share it, over loopback.")
+}

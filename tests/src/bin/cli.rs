@@ -1,0 +1,11 @@
+//! The stock program under another name: cargo builds no binaries of other packages for tests.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    connector_cli::run(connector_cli::bundled(), std::env::args_os()).await
+}

@@ -1,0 +1,94 @@
+//! The `dts` header: `version u8 | run u64 | epoch varint | split varint | seq 16 bytes | flags u8 | [txid]`, integers big-endian, varints
+//! in LEB128.
+
+use crate::{Failure, Result};
+
+/// Whose record it is and where it stands in its split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Drawn at the task's first start, kept over restarts.
+    pub run: u64,
+    /// Rises with every start.
+    pub epoch: u64,
+    /// The split's number in the checkpoint.
+    pub split: u64,
+    /// Order in the split.
+    pub seq: u128,
+    /// 1 snapshot, 2 replay not exact, 4 schema change.
+    pub flags: u8,
+}
+
+impl Header {
+    /// Reads a header's bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let mut rest = Rest(bytes);
+        match rest.take::<1>("version")? {
+            [1] => {}
+            [other] => return Failure::err(format!("header `dts` has version {other}, known is 1")),
+        }
+        let header = Self {
+            run: u64::from_be_bytes(rest.take("run")?),
+            epoch: rest.varint("epoch")?,
+            split: rest.varint("split")?,
+            seq: u128::from_be_bytes(rest.take("seq")?),
+            flags: u8::from_be_bytes(rest.take("flags")?),
+        };
+        if header.flags & !7 != 0 {
+            return Failure::err(format!("header `dts` has unknown flags {:#x}", header.flags));
+        }
+        if header.seq == 0 {
+            return Failure::err("header `dts` has seq 0, the first is 1");
+        }
+        Ok(header)
+    }
+
+    /// A row of the full phase.
+    pub fn snapshot(&self) -> bool {
+        self.flags & 1 != 0
+    }
+
+    /// Its replay may differ, so the reader's rule does not apply to it.
+    pub fn inexact(&self) -> bool {
+        self.flags & 2 != 0
+    }
+}
+
+struct Rest<'a>(&'a [u8]);
+
+impl Rest<'_> {
+    fn take<const N: usize>(&mut self, what: &str) -> Result<[u8; N]> {
+        let (head, tail) = self.0.split_first_chunk().ok_or_else(|| Failure::new(format!("header `dts` ends before its {what}")))?;
+        self.0 = tail;
+        Ok(*head)
+    }
+
+    fn varint(&mut self, what: &str) -> Result<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let [byte] = self.take(what)?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Failure::err(format!("header `dts`: its {what} is longer than 64 bits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_is_read() {
+        let mut bytes = vec![1, 0, 0, 0, 0, 0, 0, 0, 9, 3, 0x80, 2];
+        bytes.extend(77u128.to_be_bytes());
+        bytes.push(1);
+        let header = Header::parse(&bytes).unwrap();
+        assert_eq!(header, Header { run: 9, epoch: 3, split: 256, seq: 77, flags: 1 });
+        assert!(header.snapshot());
+        for length in 0..bytes.len() {
+            assert!(Header::parse(&bytes[..length]).is_err(), "cut at {length}");
+        }
+    }
+}

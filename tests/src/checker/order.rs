@@ -1,0 +1,164 @@
+//! What the log must never show: a repeat, a step back, a gap in a row's history.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Change, Decoded, Image, Op, Record, Table};
+
+/// Checks the headers, partition by partition in log order.
+///
+/// - Stream records: per (run, split, partition) `seq` rises, so none is there twice.
+/// - Snapshot rows: `seq` rises within one epoch, and only `cut_chunks` splits may have been delivered again by a later epoch.
+/// - All records are of one run, and an epoch never falls.
+pub(super) fn check(records: &[Record], cut_chunks: usize) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let runs: BTreeSet<u64> = records.iter().map(|record| record.header.run).collect();
+    if runs.len() > 1 {
+        wrong.push(format!("records of {} runs in one topic", runs.len()));
+    }
+    let mut stream_last = BTreeMap::new();
+    let mut snapshot_last = BTreeMap::new();
+    let mut snapshot_seen = BTreeSet::new();
+    let mut repeated = BTreeSet::new();
+    for record in records {
+        let (header, partition) = (&record.header, record.entry.partition);
+        let place = format!("partition {partition} offset {}", record.entry.offset);
+        if header.inexact() != header.snapshot() {
+            wrong.push(format!("{place}: flags {:#x}: rows of a snapshot split, and only they, have an inexact replay", header.flags));
+        }
+        if header.inexact() {
+            let last = snapshot_last.insert((header.epoch, header.split, partition), header.seq);
+            if last.is_some_and(|last| last >= header.seq) {
+                wrong.push(format!("{place}: snapshot split {}: seq {} after {last:?} in one epoch", header.split, header.seq));
+            }
+            if !snapshot_seen.insert((header.split, partition, header.seq)) {
+                repeated.insert(header.split);
+            }
+            continue;
+        }
+        let last = stream_last.insert((header.run, header.split, partition), (header.seq, header.epoch));
+        if let Some((seq, epoch)) = last {
+            if seq >= header.seq {
+                let what = if seq == header.seq { "is there twice" } else { "steps back" };
+                wrong.push(format!("{place}: split {} seq {:#x} {what} (last was {seq:#x})", header.split, header.seq));
+            }
+            if epoch > header.epoch {
+                wrong.push(format!("{place}: epoch {} after epoch {epoch}", header.epoch));
+            }
+        }
+    }
+    if repeated.len() > cut_chunks {
+        wrong.push(format!("{} snapshot splits were delivered more than once, at most {cut_chunks} can have been cut", repeated.len()));
+    }
+    wrong
+}
+
+/// Checks that the stream tells each row's history without a gap: what an update or delete found is what the change before it left.
+pub(super) fn check_histories(records: &[Record]) -> Vec<String> {
+    let mut stream: Vec<&Record> = records.iter().filter(|record| !record.header.snapshot()).collect();
+    stream.sort_by_key(|record| (record.header.split, record.header.seq));
+    // What the last change left of each row seen so far; a row never seen may be in any state.
+    let mut rows: BTreeMap<(&Table, Vec<Option<String>>), Option<&Image>> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for record in stream {
+        let changes = match &record.decoded {
+            Decoded::Rows(changes) => changes,
+            // TRUNCATE and DROP end the history of rows without a change for each.
+            Decoded::Schema { .. } => {
+                rows.clear();
+                continue;
+            }
+            Decoded::Control => continue,
+        };
+        for change in changes {
+            let mut must_be = |image: Option<&Image>, key: &Image, what: &str| {
+                let key = change.key_of(key);
+                if let Some(known) = rows.get(&(&change.table, key.clone())) {
+                    if *known != image {
+                        let place = format!("partition {} offset {}", record.entry.partition, record.entry.offset);
+                        wrong.push(format!("{place}: {} {key:?}: {what} ({})", change.table, difference(*known, image)));
+                    }
+                }
+            };
+            if let Some(before) = &change.before {
+                must_be(Some(before), before, "the row before this change is not what the change before it left");
+            }
+            if let Some(after) = fresh_key(change) {
+                must_be(None, after, "a row appears under a key that is taken");
+            }
+            if let Some(before) = &change.before {
+                rows.insert((&change.table, change.key_of(before)), None);
+            }
+            if let Some(after) = &change.after {
+                rows.insert((&change.table, change.key_of(after)), Some(after));
+            }
+        }
+    }
+    wrong
+}
+
+/// The new row, if it comes under a key that it did not have before.
+fn fresh_key(change: &Change) -> Option<&Image> {
+    let after = change.after.as_ref()?;
+    match (&change.op, &change.before) {
+        (Op::Insert, _) => Some(after),
+        (Op::Update, Some(before)) if change.key_of(before) != change.key_of(after) => Some(after),
+        _ => None,
+    }
+}
+
+fn difference(known: Option<&Image>, found: Option<&Image>) -> String {
+    match (known, found) {
+        (Some(known), Some(found)) => {
+            let columns = known.iter().filter(|(column, value)| found.get(*column) != Some(value));
+            let texts: Vec<String> = columns.map(|(column, value)| format!("{column}: {value:?} → {:?}", found.get(column))).collect();
+            texts.join(", ")
+        }
+        (None, Some(_)) => "it was deleted".into(),
+        _ => "it is still there".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Header;
+    use super::*;
+    use crate::harness::Entry;
+
+    fn record(seq: u128, epoch: u64, flags: u8, decoded: Decoded) -> Record {
+        let entry = Entry { partition: 0, offset: seq as i64, key: None, value: Vec::new(), header: None, timestamp_ms: 0 };
+        Record { entry, header: Header { run: 1, epoch, split: u64::from(flags), seq, flags }, decoded }
+    }
+
+    fn change(op: Op, before: Option<(&str, &str)>, after: Option<(&str, &str)>) -> Decoded {
+        let image = |(id, a): (&str, &str)| Image::from([("id".into(), Some(id.into())), ("a".into(), Some(a.into()))]);
+        let (before, after) = (before.map(image), after.map(image));
+        Decoded::Rows(vec![Change { table: Table::new("d", "t"), op, key: vec!["id".into()], before, after }])
+    }
+
+    #[test]
+    fn a_repeat_and_a_step_back_are_found() {
+        let log = |seqs: &[u128]| seqs.iter().map(|&seq| record(seq, 1, 0, Decoded::Control)).collect::<Vec<_>>();
+        assert!(check(&log(&[1, 2, 5]), 0).is_empty());
+        assert!(check(&log(&[1, 2, 2]), 0)[0].contains("is there twice"));
+        assert!(check(&log(&[1, 3, 2]), 0)[0].contains("steps back"));
+    }
+
+    #[test]
+    fn a_snapshot_chunk_may_repeat_only_where_a_kill_cut_it() {
+        let log = vec![record(1, 1, 3, Decoded::Control), record(1, 2, 3, Decoded::Control), record(2, 2, 3, Decoded::Control)];
+        assert!(check(&log, 1).is_empty());
+        assert!(check(&log, 0)[0].contains("delivered more than once"));
+        let twice = vec![record(1, 1, 3, Decoded::Control), record(1, 1, 3, Decoded::Control)];
+        assert!(!check(&twice, 1).is_empty());
+    }
+
+    #[test]
+    fn a_lost_change_breaks_a_history() {
+        let insert = || record(1, 1, 0, change(Op::Insert, None, Some(("1", "x"))));
+        let next = |before, after| record(3, 1, 0, change(Op::Update, Some(before), Some(after)));
+        assert!(check_histories(&[insert(), next(("1", "x"), ("2", "y"))]).is_empty());
+        assert!(check_histories(&[insert(), next(("1", "z"), ("1", "y"))])[0].contains("is not what"));
+        assert!(check_histories(&[insert(), record(2, 1, 0, change(Op::Insert, None, Some(("1", "y"))))])[0].contains("is taken"));
+        assert!(check_histories(&[insert(), next(("7", "x"), ("1", "y"))])[0].contains("is taken"));
+    }
+}

@@ -1,0 +1,56 @@
+//! One error for everything that runs servers and compares topics: a text for people.
+
+use std::fmt;
+
+/// A result of this crate.
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// What went wrong, in words. Its `Debug` is the text itself, so that a failing test prints it as it is.
+pub struct Failure(String);
+
+impl Failure {
+    /// A failure with this text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The same failure with more around it: `context: text`.
+    #[must_use]
+    pub fn while_(self, context: impl fmt::Display) -> Self {
+        Self(format!("{context}: {}", self.0))
+    }
+
+    /// `Err` with this text.
+    pub fn err<T>(text: impl Into<String>) -> Result<T> {
+        Err(Self(text.into()))
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `Failure` is no `std::error::Error` itself, so that every library error converts.
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            let more = inner.to_string();
+            if !text.ends_with(&more) {
+                text.push_str(": ");
+                text.push_str(&more);
+            }
+            cause = inner.source();
+        }
+        Self(text)
+    }
+}

@@ -1,0 +1,167 @@
+//! A MySQL 5.7.22 of our own: row-based binlog, one scratch folder, started, stopped, killed and frozen at will.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, OptsBuilder, Pool, PoolConstraints, PoolOpts};
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use super::process::{Process, copy_folder, free_ports};
+use super::provision::{INNODB_LOG, Servers};
+use crate::{Failure, Result};
+
+/// The account that programs under test use; it may do what a migration needs and no more.
+pub const USER: &str = "dts";
+/// Its password.
+pub const PASSWORD: &str = "dts-secret";
+
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A running server. Dropping it kills the server and removes its files.
+#[derive(Debug)]
+pub struct MySql {
+    servers: Servers,
+    folder: TempDir,
+    port: u16,
+    options: Vec<String>,
+    process: Option<Process>,
+}
+
+impl MySql {
+    /// Starts a fresh server with more options (`--sync-binlog=0`), and makes the account and the watermark table of the tests.
+    pub async fn start(options: &[&str]) -> Result<Self> {
+        let servers = tokio::task::spawn_blocking(super::servers).await??;
+        // The socket's path must stay below 108 bytes, so the name is short.
+        let folder = tempfile::Builder::new().prefix("my").tempdir()?;
+        copy_folder(&servers.mysql_template(), &folder.path().join("data"))?;
+        // Without this file the server makes itself a new identity.
+        let _ = std::fs::remove_file(folder.path().join("data/auto.cnf"));
+        let [port] = free_ports()?;
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        let mut server = Self { servers, folder, port, options, process: None };
+        server.resume().await?;
+        server
+            .execute(&[
+                &format!("CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'"),
+                &format!("GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '{USER}'@'%'"),
+                "CREATE DATABASE dts_health_check",
+                "CREATE TABLE dts_health_check.dts_watermark (task VARCHAR(64) PRIMARY KEY, token BIGINT)",
+                &format!("GRANT ALL ON dts_health_check.* TO '{USER}'@'%'"),
+            ])
+            .await?;
+        Ok(server)
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Starts the server again on the data it has.
+    pub async fn resume(&mut self) -> Result<()> {
+        let base = self.servers.mysql();
+        let mut command = Command::new(base.join("bin/mysqld"));
+        command
+            .args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--server-id=1", "--log-bin=binlog", "--binlog-format=ROW"])
+            .args(["--performance-schema=OFF", "--innodb-buffer-pool-size=64M", INNODB_LOG])
+            .arg(format!("--basedir={}", base.display()))
+            .arg(format!("--lc-messages-dir={}", base.join("share").display()))
+            .arg(format!("--datadir={}", self.folder.path().join("data").display()))
+            .arg(format!("--port={}", self.port))
+            .arg(format!("--socket={}", self.socket().display()))
+            .arg(format!("--pid-file={}", self.folder.path().join("pid").display()))
+            .args(&self.options);
+        let mut process = Process::spawn("mysqld", &mut command, self.folder.path(), "log")?;
+        let start = std::time::Instant::now();
+        loop {
+            process.must_run()?;
+            if let Ok(mut connection) = Conn::new(self.root()).await {
+                if connection.query_drop("SELECT 1").await.is_ok() {
+                    let _ = connection.disconnect().await;
+                    break;
+                }
+            }
+            if start.elapsed() > START_LIMIT {
+                return Failure::err(format!("mysqld does not answer; its log:\n{}", process.tail()));
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Shuts the server down in good order.
+    pub async fn stop(&mut self) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.signal(Signal::SIGTERM)?;
+            process.wait(Duration::from_secs(60)).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the server as a power failure would.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), |mut process| process.kill())
+    }
+
+    /// Stops the server's work: connections stay, nothing answers.
+    pub fn freeze(&mut self) -> Result<()> {
+        self.process.as_mut().map_or(Ok(()), |process| process.signal(Signal::SIGSTOP))
+    }
+
+    /// Ends [`MySql::freeze`].
+    pub fn thaw(&mut self) -> Result<()> {
+        self.process.as_mut().map_or(Ok(()), |process| process.signal(Signal::SIGCONT))
+    }
+
+    /// A new connection as root, with `sql_mode=''` so that every value MySQL can hold can be written, and in UTC.
+    pub async fn connect(&self) -> Result<Conn> {
+        Ok(Conn::new(self.root()).await?)
+    }
+
+    /// Connections as root for concurrent users.
+    pub fn pool(&self, connections: usize) -> Result<Pool> {
+        let constraints = PoolConstraints::new(0, connections).ok_or_else(|| Failure::new("a pool needs a connection"))?;
+        Ok(Pool::new(self.root().pool_opts(PoolOpts::default().with_constraints(constraints))))
+    }
+
+    /// Runs statements one after the other as root.
+    pub async fn execute(&self, statements: &[&str]) -> Result<()> {
+        let mut connection = self.connect().await?;
+        for statement in statements {
+            connection.query_drop(*statement).await.map_err(|error| Failure::from(error).while_(*statement))?;
+        }
+        Ok(connection.disconnect().await?)
+    }
+
+    /// File and offset of the end of the binlog.
+    pub async fn position(&self) -> Result<(String, u64)> {
+        let mut connection = self.connect().await?;
+        let row: Option<mysql_async::Row> = connection.query_first("SHOW MASTER STATUS").await?;
+        connection.disconnect().await?;
+        let row = row.ok_or_else(|| Failure::new("SHOW MASTER STATUS says nothing"))?;
+        match (row.get(0), row.get(1)) {
+            (Some(file), Some(offset)) => Ok((file, offset)),
+            _ => Failure::err("SHOW MASTER STATUS gives no position"),
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("s")
+    }
+
+    fn root(&self) -> OptsBuilder {
+        let setup = ["SET NAMES utf8mb4", "SET SESSION sql_mode='', time_zone='+00:00'"];
+        OptsBuilder::default().user(Some("root")).socket(Some(self.socket().display().to_string())).setup(setup.to_vec())
+    }
+}
+
+impl Drop for MySql {
+    fn drop(&mut self) {
+        // Before the folder goes.
+        drop(self.process.take());
+    }
+}

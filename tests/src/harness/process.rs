@@ -1,0 +1,185 @@
+//! A child process that cannot be left behind.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::future::Future;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use crate::{Failure, Result};
+
+/// A running child in a process group of its own, with its output in a file. It is killed when this value is dropped, and by a watchdog
+/// when this process ends in any other way.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+    watchdog: Watchdog,
+    ended: Option<ExitStatus>,
+}
+
+impl Process {
+    /// Starts `command`; output and errors are appended to the file `log` of its scratch folder, which the watchdog removes.
+    pub fn spawn(name: &str, command: &mut Command, folder: &Path, log: &str) -> Result<Self> {
+        let log = folder.join(log);
+        let output = File::options().create(true).append(true).open(&log)?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
+        let child = command.spawn().map_err(|error| Failure::from(error).while_(format!("start {name}")))?;
+        let watchdog = Watchdog::over(child.id(), folder)?;
+        Ok(Self { name: name.to_owned(), child, log, watchdog, ended: None })
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has ended.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait()?;
+            if self.ended.is_some() {
+                self.watchdog.dismiss();
+            }
+        }
+        Ok(self.ended)
+    }
+
+    /// All it has written so far.
+    pub fn output(&self) -> String {
+        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// Sends a signal to its group; nothing happens if it has ended.
+    pub fn signal(&mut self, signal: Signal) -> Result<()> {
+        if self.ended()?.is_none() {
+            killpg(self.group(), signal)?;
+        }
+        Ok(())
+    }
+
+    /// Ends it at once, as a power failure would, and waits until it is gone.
+    pub fn kill(&mut self) -> Result<()> {
+        self.signal(Signal::SIGKILL)?;
+        if self.ended.is_none() {
+            self.ended = Some(self.child.wait()?);
+            self.watchdog.dismiss();
+        }
+        Ok(())
+    }
+
+    /// Waits for its end.
+    pub async fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            if start.elapsed() > limit {
+                let log = self.tail();
+                return Failure::err(format!("{} has not ended after {} s; its log:\n{log}", self.name, limit.as_secs()));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Fails with the end of the log if the process has ended.
+    pub fn must_run(&mut self) -> Result<()> {
+        match self.ended()? {
+            None => Ok(()),
+            Some(status) => Failure::err(format!("{} has ended with {status}; its log:\n{}", self.name, self.tail())),
+        }
+    }
+
+    /// The last lines of the log.
+    pub fn tail(&self) -> String {
+        last_lines(&self.output(), 40)
+    }
+
+    fn group(&self) -> Pid {
+        // Invariant: ids of Linux processes fit in i32.
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Nothing can be reported from here, and the watchdog is the second line.
+        let _ = self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- last lines of {} ---\n{}", self.name, self.tail());
+        }
+    }
+}
+
+/// A shell that waits for the end of this process (its input closes), then kills a process group and removes its scratch folder.
+#[derive(Debug)]
+struct Watchdog(Child);
+
+impl Watchdog {
+    fn over(group: u32, folder: &Path) -> Result<Self> {
+        let script = "cat >/dev/null; kill -9 -- -\"$1\"; sleep 0.2; rm -rf \"$2\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "watchdog", &group.to_string()]).arg(folder).process_group(0);
+        Ok(Self(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?))
+    }
+
+    /// To be called as soon as the group is gone, since its number may then be given to another.
+    fn dismiss(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.dismiss();
+    }
+}
+
+/// Free ports of 127.0.0.1, all different.
+pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    // All are bound before the first is closed, or the same one could come twice.
+    let listeners = (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<Vec<_>>>()?;
+    let mut ports = [0; N];
+    for (port, listener) in ports.iter_mut().zip(&listeners) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
+}
+
+/// Asks again every 25 ms until the answer is there; an error of `ask` ends it at once.
+pub async fn poll<T, F>(what: &str, limit: Duration, mut ask: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<Option<T>>>,
+{
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask().await? {
+            return Ok(answer);
+        }
+        if start.elapsed() > limit {
+            return Failure::err(format!("waited {} s in vain for {what}", limit.as_secs()));
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}
+
+/// Copies a folder with all that is in it.
+pub(super) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    let [from, to]: [&OsStr; 2] = [from.as_ref(), to.as_ref()];
+    super::provision::run(Command::new("cp").args(["-r", "--reflink=auto"]).args([from, to]))
+}
+
+/// The last `count` lines of a text.
+pub(crate) fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines.get(lines.len().saturating_sub(count)..).unwrap_or_default().join("\n")
+}

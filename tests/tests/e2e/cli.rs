@@ -1,0 +1,170 @@
+//! The command line as people and scripts use it: help, exit codes, signals.
+
+use std::process::Output;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tests::checker::Format;
+use tests::workload::{Writers, load, writers};
+use tests::{Failure, Result};
+
+use super::case::{Case, Servers, program};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn call(arguments: &[&str]) -> Result<Output> {
+    Ok(program().command(arguments).output()?)
+}
+
+#[test]
+fn exit_codes_of_calls_without_a_task() -> Result<()> {
+    for (arguments, code, text) in [
+        (&["version"] as &[&str], 0, env!("CARGO_PKG_VERSION")),
+        (&["plugins"], 0, "polardbx"),
+        (&["plugins"], 0, "kafka"),
+        (&["--help"], 0, "Example"),
+        (&[], 2, "Usage"),
+        (&["no-such-command"], 2, "no-such-command"),
+        (&["run"], 2, "FILE"),
+        (&["run", "/no/such/file.toml"], 2, "/no/such/file.toml"),
+        (&["check", "/no/such/file.toml"], 2, "/no/such/file.toml"),
+    ] {
+        let output = call(arguments)?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(text), "{arguments:?} does not say {text:?}: {said}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_of_every_help_works_as_it_stands() -> Result<()> {
+    let servers = Servers::shared().await?;
+    let tables = writers::create_tables(&servers.mysql, "help", 20).await?;
+    let mut case = Case::new(servers, "help", Format::CanalJson, 1, tables).await?;
+    let folder = tempfile::tempdir()?;
+    std::fs::copy(case.task.file(), folder.path().join("shop.toml"))?;
+    let mut examples = Vec::new();
+    for command in [None, Some("run"), Some("check"), Some("plugins"), Some("version")] {
+        let output = call(&command.into_iter().chain(["--help"]).collect::<Vec<_>>())?;
+        let help = String::from_utf8(output.stdout)?;
+        let example = help.trim_end().lines().last().unwrap_or_default().trim().to_owned();
+        assert!(example.starts_with("connector-cli "), "{help}");
+        examples.extend(example.split("&&").map(|call| call.trim().to_owned()));
+    }
+    for example in examples {
+        let arguments: Vec<&str> = example.split_whitespace().skip(1).collect();
+        let mut command = program().command(&arguments);
+        command.current_dir(folder.path());
+        let mut process = tests::harness::Process::spawn(&example, &mut command, folder.path(), "log")?;
+        if arguments.first() == Some(&"run") {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            process.must_run()?;
+            process.signal(Signal::SIGTERM)?;
+        }
+        let status = process.wait(LIMIT).await?;
+        assert!(status.success(), "{example}: {status}\n{}", process.output());
+    }
+    assert!(case.read().await? > 0, "the examples have run the task");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_says_what_is_wrong_and_changes_nothing() -> Result<()> {
+    let servers = Servers::shared().await?;
+    let tables = writers::create_tables(&servers.mysql, "checked", 10).await?;
+    let mut case = Case::new(servers, "checked", Format::CanalJson, 1, tables).await?;
+    let file = case.task.file().display().to_string();
+    let check = || -> Result<(Option<i32>, String)> {
+        let output = call(&["check", &file])?;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)))
+    };
+    let (code, said) = check()?;
+    assert_eq!(code, Some(0), "{said}");
+    for (spoil, text) in [
+        ((|settings| settings.topic = "no_such_topic".into()) as fn(&mut tests::program::Settings), "no_such_topic"),
+        (|settings| settings.password = "wrong".into(), "Access denied"),
+        (|settings| settings.tables = vec!["no_such_database.*".into()], "no_such_database"),
+        (|settings| settings.source = "handover = \"in_band\"".into(), "in_band"),
+    ] {
+        let mut settings = case.settings.clone();
+        spoil(&mut settings);
+        case.task.configure(&settings)?;
+        let (code, said) = check()?;
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(text) && said.contains("to go on: "), "{text:?} is not told:\n{said}");
+    }
+    assert_eq!(case.read().await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signals_stop_at_a_commit_and_the_next_start_repeats_nothing() -> Result<()> {
+    let servers = Servers::shared().await?;
+    let tables = writers::create_tables(&servers.mysql, "stopped", 50).await?;
+    let mut case = Case::new(servers, "stopped", Format::DtsAvro, 1, tables).await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    let writers = Writers::start(&servers.mysql, "stopped", 3, Duration::from_millis(2), 6).await?;
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGINT, Signal::SIGTERM] {
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        case.task.must_run()?;
+        case.task.signal(signal)?;
+        let code = case.task.wait(LIMIT).await?;
+        assert_eq!(code, 0, "{signal}: {}", case.task.output());
+        case.task.start()?;
+    }
+    writers.stop().await?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    case.verify(0).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_in_the_full_phase_goes_on_where_it_was() -> Result<()> {
+    const ROWS: u64 = 50_000;
+    let servers = Servers::shared().await?;
+    let mut tables = writers::create_tables(&servers.mysql, "halfway", 10).await?;
+    servers.mysql.execute(&[&load::create_ten_columns("halfway.bulk")]).await?;
+    load::insert(&servers.mysql, "halfway.bulk", 0, ROWS, 1000, load::ten_columns).await?;
+    tables.push(tests::checker::Table::new("halfway", "bulk"));
+    let mut case = Case::new(servers, "halfway", Format::CanalJson, 1, tables).await?;
+    case.settings.source = "chunk_rows = 1000\nparallelism = 2".into();
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    let start = std::time::Instant::now();
+    while case.read().await? < 5000 {
+        case.task.must_run()?;
+        if start.elapsed() > LIMIT {
+            return Failure::err(format!("no rows come:\n{}", case.task.output()));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    case.task.stop().await?;
+    let before = case.read().await?;
+    assert!((before as u64) < ROWS, "the stop came after the full phase");
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    // At most the chunks that were being read are read again.
+    case.verify(2).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_process_on_the_same_task_is_refused() -> Result<()> {
+    let servers = Servers::shared().await?;
+    let tables = writers::create_tables(&servers.mysql, "twice", 10).await?;
+    let mut case = Case::new(servers, "twice", Format::CanalJson, 1, tables).await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    let file = case.task.file().display().to_string();
+    let output = tokio::task::spawn_blocking(move || call(&["run", &file])).await??;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("error: "), "{said}");
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    case.verify(0).await?;
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! What cannot work is refused: one clear error with a remedy, the right exit code, and nothing written past it.
+
+use std::time::Duration;
+
+use tests::checker::{Decoded, Format, Table};
+use tests::harness::MySql;
+use tests::{Failure, Result};
+
+use super::case::{Case, Servers};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A case on the shared servers with one table `t` of three rows.
+async fn small(name: &str) -> Result<Case> {
+    let servers = Servers::shared().await?;
+    create_small(&servers.mysql, name).await?;
+    Case::new(servers, name, Format::CanalJson, 1, vec![Table::new(name, "t")]).await
+}
+
+async fn create_small(mysql: &MySql, name: &str) -> Result<()> {
+    mysql
+        .execute(&[
+            &format!("CREATE DATABASE {name}"),
+            &format!("CREATE TABLE {name}.t (id INT PRIMARY KEY, a VARCHAR(20))"),
+            &format!("INSERT INTO {name}.t VALUES (1, 'one'), (2, 'two'), (3, 'three')"),
+        ])
+        .await
+}
+
+/// Runs the task, which must end by itself with `code` and an error of three lines that names `texts`.
+async fn refused<S: std::ops::Deref<Target = Servers>>(case: &mut Case<S>, code: i32, texts: &[&str]) -> Result<()> {
+    case.task.start()?;
+    ended(case, code, texts).await
+}
+
+async fn ended<S: std::ops::Deref<Target = Servers>>(case: &mut Case<S>, code: i32, texts: &[&str]) -> Result<()> {
+    let found = case.task.wait(LIMIT).await?;
+    let said = case.task.output();
+    let at = said.find("error: ").ok_or_else(|| Failure::new(format!("exit code {found}, but no error is told:\n{said}")))?;
+    let error = &said[at..];
+    println!("{error}");
+    assert_eq!(found, code, "{said}");
+    for text in texts {
+        assert!(error.contains(text), "{text:?} is not named:\n{said}");
+    }
+    assert_eq!(error.matches("\n  to go on: ").count(), 1, "one remedy:\n{said}");
+    assert!(!said.contains("dts-secret"), "a password is shown:\n{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password() -> Result<()> {
+    let mut case = small("wrong_password").await?;
+    case.settings.password = "no-such-secret".into();
+    case.task.configure(&case.settings)?;
+    refused(&mut case, 2, &["Access denied", "password"]).await?;
+    assert!(!case.task.output().contains("no-such-secret"));
+    assert_eq!(case.read().await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_grant() -> Result<()> {
+    let mut case = small("missing_grant").await?;
+    let mysql = &case.servers.mysql;
+    mysql.execute(&["CREATE USER 'reader'@'%' IDENTIFIED BY 'x'", "GRANT SELECT ON missing_grant.* TO 'reader'@'%'"]).await?;
+    (case.settings.user, case.settings.password) = ("reader".into(), "x".into());
+    case.task.configure(&case.settings)?;
+    refused(&mut case, 2, &["REPLICATION"]).await?;
+    assert_eq!(case.read().await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_topic() -> Result<()> {
+    let mut case = small("missing_topic").await?;
+    case.settings.topic = "there_is_no_such_topic".into();
+    case.task.configure(&case.settings)?;
+    refused(&mut case, 2, &["there_is_no_such_topic"]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_holds_records_of_others() -> Result<()> {
+    let mut case = small("taken_topic").await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    let records = case.read().await?;
+    let mut other = small("taken_topic_2").await?;
+    other.settings.topic = "taken_topic".into();
+    other.task.configure(&other.settings)?;
+    refused(&mut other, 2, &["taken_topic", "append"]).await?;
+    assert_eq!(case.read().await?, records, "nothing was added");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_key_in_the_file() -> Result<()> {
+    let mut case = small("unknown_key").await?;
+    case.settings.sink = "compresion = \"zstd\"".into();
+    case.task.configure(&case.settings)?;
+    let file = case.task.file().display().to_string();
+    refused(&mut case, 2, &["compresion", "sink.kafka", &file]).await?;
+    assert_eq!(case.read().await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unsupported_column_type() -> Result<()> {
+    let mut case = small("json_column").await?;
+    let mysql = &case.servers.mysql;
+    mysql
+        .execute(&[
+            "CREATE TABLE json_column.documents (id INT PRIMARY KEY, body JSON)",
+            "INSERT INTO json_column.documents VALUES (1, '{}')",
+        ])
+        .await?;
+    refused(&mut case, 2, &["json_column.documents", "body", "json"]).await?;
+    assert_eq!(case.read().await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_changes_columns() -> Result<()> {
+    let mut case = small("columns_changed").await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    let mysql = &case.servers.mysql;
+    // One transaction before the change must arrive, the one after it must not.
+    mysql
+        .execute(&[
+            "INSERT INTO columns_changed.t VALUES (10, 'before')",
+            "ALTER TABLE columns_changed.t ADD COLUMN b INT",
+            "INSERT INTO columns_changed.t VALUES (11, 'after', 1)",
+        ])
+        .await?;
+    ended(&mut case, 1, &["columns_changed.t"]).await?;
+    case.read().await?;
+    let mut keys = Vec::new();
+    for entry in &case.entries {
+        let Decoded::Rows(rows) = case.settings.format.decode(&entry.value)? else { continue };
+        let rows = rows.into_iter().filter(|row| row.table.name == "t").filter_map(|row| row.after);
+        keys.extend(rows.filter_map(|row| row.get("id").cloned().flatten()));
+    }
+    assert_eq!(keys, ["1", "2", "3", "10"]);
+    let records = case.entries.len();
+    // Starting again does not get past it either.
+    refused(&mut case, 1, &["columns_changed.t"]).await?;
+    assert_eq!(case.read().await?, records, "nothing was written past the change");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_binlog_of_statements_and_a_purged_binlog() -> Result<()> {
+    let servers = std::sync::Arc::new(Servers::own().await?);
+    create_small(&servers.mysql, "binlogs").await?;
+    let mut case = Case::new(servers, "binlogs", Format::CanalJson, 1, vec![Table::new("binlogs", "t")]).await?;
+    case.servers.mysql.execute(&["SET GLOBAL binlog_format = 'STATEMENT'"]).await?;
+    refused(&mut case, 2, &["binlog_format", "ROW"]).await?;
+    assert_eq!(case.read().await?, 0);
+
+    case.servers.mysql.execute(&["SET GLOBAL binlog_format = 'ROW'"]).await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    let (needed, _) = case.servers.mysql.position().await?;
+    let records = case.read().await?;
+    case.servers
+        .mysql
+        .execute(&["INSERT INTO binlogs.t VALUES (4, 'lost')", "FLUSH LOGS", "INSERT INTO binlogs.t VALUES (5, 'later')", "FLUSH LOGS"])
+        .await?;
+    let (kept, _) = case.servers.mysql.position().await?;
+    case.servers.mysql.execute(&[&format!("PURGE BINARY LOGS TO '{kept}'")]).await?;
+    refused(&mut case, 1, &["E_BINLOG_PURGED", &needed, &kept]).await?;
+    assert_eq!(case.read().await?, records, "nothing was written past the gap");
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! Rules that no compiler checks: who may depend on whom, how long a file is, that the examples in the documents work.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const CRATES: [&str; 6] = ["connector-cli", "formats", "runtime", "sink-kafka", "source-polardbx", "tests"];
+const MAX_LINES: usize = 600;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// All files of the repository with one of these extensions, without build output and state.
+fn files(extensions: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
+            if path.is_dir() && !["target", "state", ".git"].contains(&name.as_str()) {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted)) {
+                found.push(path);
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no files {extensions:?}");
+    found
+}
+
+fn dependencies(package: &str) -> BTreeSet<String> {
+    let manifest: toml::Table = fs::read_to_string(root().join(package).join("Cargo.toml")).unwrap().parse().unwrap();
+    let sections = ["dependencies", "dev-dependencies", "build-dependencies"];
+    let tables = sections.iter().filter_map(|section| manifest.get(*section)?.as_table());
+    tables.flat_map(|table| table.keys().cloned()).collect()
+}
+
+#[test]
+fn dependencies_follow_the_arrows() {
+    let allowed = BTreeMap::from([
+        ("runtime", &[] as &[&str]),
+        ("formats", &["runtime"]),
+        ("source-polardbx", &["runtime"]),
+        ("sink-kafka", &["runtime"]),
+        ("connector-cli", &["runtime", "formats", "source-polardbx", "sink-kafka"]),
+        ("tests", &["runtime", "formats", "source-polardbx", "sink-kafka", "connector-cli"]),
+    ]);
+    for (package, allowed) in allowed {
+        let inner = dependencies(package).into_iter().filter(|name| CRATES.contains(&name.as_str()));
+        for name in inner {
+            assert!(allowed.contains(&name.as_str()), "{package} must not depend on {name}");
+        }
+    }
+}
+
+#[test]
+fn crates_stay_out_of_what_is_not_theirs() {
+    for (package, foreign) in [
+        ("runtime", &["mysql_async", "rskafka", "apache-avro", "toml", "figment", "clap", "tracing-subscriber"] as &[&str]),
+        ("formats", &["tokio", "mysql_async", "rskafka", "chrono", "toml", "figment"]),
+        ("source-polardbx", &["rskafka", "apache-avro", "toml", "figment", "clap"]),
+        ("sink-kafka", &["mysql_async", "toml", "figment", "clap"]),
+        ("connector-cli", &["mysql_async", "rskafka"]),
+    ] {
+        for name in dependencies(package).intersection(&foreign.iter().map(|&name| name.to_owned()).collect()) {
+            panic!("{package} must know nothing of {name}");
+        }
+    }
+}
+
+#[test]
+fn the_top_level_is_the_six_crates_and_the_documents() {
+    let entries = fs::read_dir(root()).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir());
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.retain(|name| !name.starts_with('.') && name != "target" && name != "state");
+    names.sort();
+    assert_eq!(names, ["connector-cli", "docs", "formats", "runtime", "sink-kafka", "source-polardbx", "tests"]);
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    for path in files(&["rs"]) {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= MAX_LINES, "{} has {lines} lines, at most {MAX_LINES} are fine", path.display());
+    }
+}
+
+#[test]
+fn texts_speak_of_no_machine_but_the_readers() {
+    // Written in two parts, so that this file does not find itself.
+    let forbidden = [("/wo", "rk/"), ("/ro", "ot/"), ("/home", "/"), ("repo.mav", "en"), ("apache.org/", "maven"), ("mirr", "ors.")];
+    for path in files(&["rs", "toml", "md", "xml", "avsc"]).into_iter().chain([root().join(".ci/run")]).filter(|path| path.is_file()) {
+        let text = fs::read_to_string(&path).unwrap();
+        for (first, second) in forbidden {
+            let word = format!("{first}{second}");
+            assert!(!text.contains(&word), "{} speaks of {word}", path.display());
+        }
+    }
+}
+
+/// Name and text of every TOML text in the documents.
+fn configurations() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for path in files(&["md", "toml"]) {
+        let name = path.strip_prefix(root()).unwrap().display().to_string();
+        let text = fs::read_to_string(&path).unwrap();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            if name.starts_with("docs") {
+                found.push((name, text));
+            }
+            continue;
+        }
+        for (number, part) in text.split("```toml\n").skip(1).enumerate() {
+            let block = part.split("```").next().unwrap_or_default();
+            found.push((format!("{name}, block {}", number + 1), block.to_owned()));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_configuration_in_the_documents_is_accepted() {
+    let registry = connector_cli::bundled();
+    let mut whole = 0;
+    for (name, text) in configurations() {
+        let table: toml::Table = text.parse().unwrap_or_else(|error| panic!("{name}: {error}"));
+        if !["name", "source", "sink"].iter().all(|key| table.contains_key(*key)) {
+            continue;
+        }
+        whole += 1;
+        let environment: Vec<(String, String)> =
+            references(&text, "${env:").map(|variable| (variable.to_owned(), "value".to_owned())).collect();
+        let mut text = text.clone();
+        for file in references(&text.clone(), "${file:") {
+            text = text.replace(&format!("${{file:{file}}}"), "value");
+        }
+        // A plugin of the reader's own is not in the stock program.
+        let plugin = table["sink"].as_table().and_then(|sinks| sinks.keys().next().cloned()).unwrap_or_default();
+        if !registry.names().contains(&("sink", plugin.as_str())) {
+            continue;
+        }
+        connector_cli::validate(&registry, &name, &text, &environment).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    assert!(whole > 0, "the documents hold no whole configuration");
+}
+
+/// What stands between `start` and the next closing brace, for each `start`.
+fn references<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
+    text.split(start).skip(1).filter_map(|rest| rest.split('}').next()).filter(|name| !name.contains('…'))
+}
+
+#[test]
+fn every_plugin_is_documented() {
+    let reference = fs::read_to_string(root().join("docs/config/reference.md")).unwrap();
+    for (kind, name) in connector_cli::bundled().names() {
+        assert!(reference.contains(name), "docs/config/reference.md does not speak of the {kind} {name}");
+    }
+}
