@@ -119,21 +119,16 @@ impl Row {
 
     /// Size in the block, in bytes.
     pub fn size(&self) -> usize {
-        let cells = self.cells();
-        cells.ends.len() + cells.ends.last_chunk::<4>().map_or(0, |end| u32::from_le_bytes(*end) as usize)
+        let ends = self.cells().ends;
+        ends.len() * 4 + ends.last().map_or(0, |end| u32::from_le_bytes(*end) as usize)
     }
 
     fn cells(&self) -> Cells<'_> {
         // Invariant: a block is sealed before any of its rows leaves the builder (CellBlock::seal); an unsealed row reads as empty.
         let bytes: &[u8] = self.block.get().map_or(&[], Vec::as_slice);
-        let table = self.columns() * 4;
-        match bytes.get(self.start as usize..) {
-            Some(row) if row.len() >= table => {
-                let (ends, cells) = row.split_at(table);
-                Cells { ends, cells, next: 0, start: 0 }
-            }
-            _ => Cells { ends: &[], cells: &[], next: 0, start: 0 },
-        }
+        let row = bytes.get(self.start as usize..).and_then(|row| row.split_at_checked(self.columns() * 4));
+        let (ends, cells) = row.unwrap_or((&[], &[]));
+        Cells { ends: ends.as_chunks().0.iter(), cells, start: 0 }
     }
 }
 
@@ -150,42 +145,31 @@ impl fmt::Debug for Row {
 }
 
 struct Cells<'a> {
-    ends: &'a [u8],
+    ends: std::slice::Iter<'a, [u8; 4]>,
     cells: &'a [u8],
-    next: usize,
     start: usize,
-}
-
-impl<'a> Cells<'a> {
-    fn end(&self, index: usize) -> Option<usize> {
-        let at = index.checked_mul(4)?;
-        let bytes = self.ends.get(at..at + 4)?.first_chunk::<4>()?;
-        Some(u32::from_le_bytes(*bytes) as usize)
-    }
 }
 
 impl<'a> Iterator for Cells<'a> {
     type Item = Value<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Value<'a>> {
-        let end = self.end(self.next)?;
+        let end = u32::from_le_bytes(*self.ends.next()?) as usize;
         let cell = self.cells.get(self.start..end).unwrap_or(&[]);
-        self.next += 1;
         self.start = end;
         Some(unpack(cell))
     }
 
     fn nth(&mut self, n: usize) -> Option<Value<'a>> {
-        if n > 0 {
-            self.start = self.end(self.next + n - 1)?;
-            self.next += n;
+        if let Some(skipped) = n.checked_sub(1) {
+            self.start = u32::from_le_bytes(*self.ends.nth(skipped)?) as usize;
         }
         self.next()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.ends.len() / 4 - self.next;
-        (left, Some(left))
+        self.ends.size_hint()
     }
 }
 
@@ -337,6 +321,7 @@ fn pack_date(date: Date) -> [u8; 4] {
 }
 
 // Only `pack` writes cells, so a payload always has its tag's size; anything else reads as NULL instead of panicking.
+#[inline]
 fn unpack(cell: &[u8]) -> Value<'_> {
     fn fixed<const N: usize>(payload: &[u8]) -> [u8; N] {
         payload.first_chunk::<N>().copied().unwrap_or([0; N])

@@ -22,43 +22,44 @@ pub fn write_i64(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// Appends `value` in exactly `digits` digits (more if it does not fit).
-fn write_padded(out: &mut Vec<u8>, value: u32, digits: usize) {
-    let mut buffer = itoa::Buffer::new();
-    let text = buffer.format(value).as_bytes();
-    out.extend(std::iter::repeat_n(b'0', digits.saturating_sub(text.len())));
-    out.extend_from_slice(text);
+/// Two decimal digits; values over 99 do not occur in valid dates and times and are cut to their last two digits.
+fn two(value: u8) -> [u8; 2] {
+    [b'0' + value / 10 % 10, b'0' + value % 10]
 }
 
-fn write_two(out: &mut Vec<u8>, value: u8) {
-    if value < 100 {
-        out.extend_from_slice(&[b'0' + value / 10, b'0' + value % 10]);
-    } else {
-        write_padded(out, u32::from(value), 2);
-    }
+/// Four decimal digits of a year up to 9999.
+fn four(value: u16) -> [u8; 4] {
+    let ([a, b], [c, d]) = (two((value / 100 % 100) as u8), two((value % 100) as u8));
+    [a, b, c, d]
 }
 
 /// Appends `.` and the first `fsp` of six fraction digits; nothing for 0.
 fn write_fraction(out: &mut Vec<u8>, micros: u32, fsp: u8) {
     if fsp > 0 {
-        out.push(b'.');
-        let digits = usize::from(fsp.min(6));
-        write_padded(out, micros / 10u32.pow(6 - digits as u32), digits);
+        let ([a, b], [c, d], [e, f]) = (two((micros / 10_000) as u8), two((micros / 100 % 100) as u8), two((micros % 100) as u8));
+        let text = [b'.', a, b, c, d, e, f];
+        out.extend_from_slice(&text[..usize::from(fsp.min(6)) + 1]);
     }
 }
 
 /// Appends `YYYY`.
 pub fn write_year(out: &mut Vec<u8>, year: u16) {
-    write_padded(out, u32::from(year), 4);
+    out.extend_from_slice(&four(year));
+}
+
+fn date_text(date: Date) -> [u8; 10] {
+    let ([a, b, c, d], [e, f], [g, h]) = (four(date.year), two(date.month), two(date.day));
+    [a, b, c, d, b'-', e, f, b'-', g, h]
+}
+
+fn clock_text(hour: u8, minute: u8, second: u8) -> [u8; 8] {
+    let ([a, b], [c, d], [e, f]) = (two(hour), two(minute), two(second));
+    [a, b, b':', c, d, b':', e, f]
 }
 
 /// Appends `YYYY-MM-DD`.
 pub fn write_date(out: &mut Vec<u8>, date: Date) {
-    write_padded(out, u32::from(date.year), 4);
-    out.push(b'-');
-    write_two(out, date.month);
-    out.push(b'-');
-    write_two(out, date.day);
+    out.extend_from_slice(&date_text(date));
 }
 
 /// Appends `[-]HH:MM:SS[.f]`, hours in two digits or three, of a duration in microseconds.
@@ -68,23 +69,20 @@ pub fn write_time(out: &mut Vec<u8>, micros: i64, fsp: u8) {
     }
     let total = micros.unsigned_abs();
     let seconds = total / SECOND;
-    write_padded(out, (seconds / 3600) as u32, 2);
-    out.push(b':');
-    write_two(out, (seconds / 60 % 60) as u8);
-    out.push(b':');
-    write_two(out, (seconds % 60) as u8);
+    let hours = seconds / 3600;
+    if hours >= 100 {
+        write_u64(out, hours / 100);
+    }
+    out.extend_from_slice(&clock_text((hours % 100) as u8, (seconds / 60 % 60) as u8, (seconds % 60) as u8));
     write_fraction(out, (total % SECOND) as u32, fsp);
 }
 
 /// Appends `YYYY-MM-DD HH:MM:SS[.f]`.
 pub fn write_datetime(out: &mut Vec<u8>, value: DateTime, fsp: u8) {
-    write_date(out, value.date);
-    out.push(b' ');
-    write_two(out, value.hour);
-    out.push(b':');
-    write_two(out, value.minute);
-    out.push(b':');
-    write_two(out, value.second);
+    let mut text = [b' '; 19];
+    text[..10].copy_from_slice(&date_text(value.date));
+    text[11..].copy_from_slice(&clock_text(value.hour, value.minute, value.second));
+    out.extend_from_slice(&text);
     write_fraction(out, value.micros, fsp);
 }
 
