@@ -124,11 +124,13 @@ impl BatchBuilder {
         self.events.is_empty()
     }
 
-    /// Seals the block and makes the batch; the builder is empty again.
+    /// Seals the block and makes the batch; the builder is empty again, with room for as much.
     pub fn finish(&mut self, resume: Option<Position>) -> Batch {
-        let block = std::mem::take(&mut self.block);
+        // The next batch is likely to be like this one; growing into its size step by step would copy everything several times.
+        let next = Self::with_capacity(self.events.len(), self.block.len());
+        let Self { block, events } = std::mem::replace(self, next);
         let bytes = block.len();
         block.seal();
-        Batch::new(std::mem::take(&mut self.events), resume, bytes)
+        Batch::new(events, resume, bytes)
     }
 }
