@@ -1,4 +1,5 @@
 //! The pipeline against a source, a sink and a store that fail at random moments: nothing lost, nothing repeated, nothing out of order.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

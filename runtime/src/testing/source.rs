@@ -12,8 +12,7 @@ use crate::{Batch, Checkpoint, Committed, Position, Progress, Receipt, Seq, Sour
 /// # Panics
 /// When the contract is broken.
 pub async fn source_contract<C: Future<Output = ()>>(source: &dyn Source, change: impl FnOnce() -> C, quiet: Duration) {
-    let mut committed = Committed::default();
-    committed.run = 1;
+    let mut committed = Committed { run: 1, ..Committed::default() };
     let mut change = Some(change);
     loop {
         let splits = source.plan(&committed, &[]).await.expect("plan");

@@ -99,7 +99,7 @@ async fn the_checker_bites(case: &Case) -> Result<()> {
         spoilt.push(("moved", pair[0], moved));
     }
     let altered = case.entries.iter().enumerate().filter_map(|(index, entry)| {
-        let at = entry.value.windows(4).position(|part| part == b"2024")?;
+        let at = entry.value.windows(7).position(|part| part == b"2024-02")?;
         let mut entries = case.entries.clone();
         entries[index].value[at + 3] = b'5';
         Some(("altered", index, entries))
