@@ -55,7 +55,7 @@ struct Delivery {
 
 impl Default for Delivery {
     fn default() -> Self {
-        Self { batch_max_bytes: 4 << 20, flush_interval_ms: 1000, parallelism: None }
+        Self { batch_max_bytes: 1 << 20, flush_interval_ms: 1000, parallelism: None }
     }
 }
 

@@ -28,7 +28,7 @@ pub struct TaskContext {
 
 impl Default for TaskContext {
     fn default() -> Self {
-        Self { name: "task".into(), batch_max_bytes: 4 << 20 }
+        Self { name: "task".into(), batch_max_bytes: 1 << 20 }
     }
 }
 

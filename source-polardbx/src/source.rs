@@ -27,6 +27,9 @@ const SNAPSHOT_PLAN: &str = "snapshot_plan";
 /// Chunks of one plan for each connection that reads: enough to keep all busy, few enough for a short list.
 const CHUNKS_PER_READER: usize = 8;
 
+/// The batches of a chunk are not smaller than this, or Kafka's record batches would be.
+const CHUNK_BATCH_BYTES: usize = 256 << 10;
+
 /// Names of the facts.
 mod fact {
     /// The server's identity.
@@ -199,7 +202,9 @@ impl PolardbxSource {
         (origin.offset, origin.safe_offset) = (start.clone(), start);
         let schema = committed_schema(committed, &anchor, table)?;
         let (id, start) = (split.id.clone(), split.start.clone());
-        Ok(ChunkReader::new(self.readers.clone(), Chunk { id, start, schema, origin, batch_max_bytes: self.task.batch_max_bytes }))
+        // Chunks are read side by side: together they hold as much as one stream.
+        let batch_max_bytes = (self.task.batch_max_bytes / self.task.config.parallelism).max(CHUNK_BATCH_BYTES);
+        Ok(ChunkReader::new(self.readers.clone(), Chunk { id, start, schema, origin, batch_max_bytes }))
     }
 
     async fn open_stream(&self, split: &Split, committed: &Committed) -> Result<StreamReader, Error> {

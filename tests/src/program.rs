@@ -144,10 +144,10 @@ impl Task {
 
     /// Starts `run`.
     pub fn start(&mut self) -> Result<()> {
-        if let Some(running) = &mut self.running {
-            if running.ended()?.is_none() {
-                return Failure::err("the task runs already");
-            }
+        if let Some(running) = &mut self.running
+            && running.ended()?.is_none()
+        {
+            return Failure::err("the task runs already");
         }
         self.runs += 1;
         let file = self.file().display().to_string();

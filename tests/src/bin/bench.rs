@@ -16,9 +16,6 @@ use tests::program::{Program, Settings, Task, as_command_line};
 use tests::workload::load;
 use tests::{Failure, Result};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const TABLE: &str = "bench.records";
 /// Rows of one transaction of the bulk load.
 const BATCH: u64 = 100;

@@ -13,9 +13,6 @@ use tests::program::{Program, as_command_line};
 use tests::workload::shop;
 use tests::{Failure, Result};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/config/shop.toml");
 const TOPIC: &str = "shop";
 /// How long the shop does business while the program follows.

@@ -72,11 +72,11 @@ pub(super) fn check_histories(records: &[Record]) -> Vec<String> {
         for change in changes {
             let mut must_be = |image: Option<&Image>, key: &Image, what: &str| {
                 let key = change.key_of(key);
-                if let Some(known) = rows.get(&(&change.table, key.clone())) {
-                    if *known != image {
-                        let place = format!("partition {} offset {}", record.entry.partition, record.entry.offset);
-                        wrong.push(format!("{place}: {} {key:?}: {what} ({})", change.table, difference(*known, image)));
-                    }
+                if let Some(known) = rows.get(&(&change.table, key.clone()))
+                    && *known != image
+                {
+                    let place = format!("partition {} offset {}", record.entry.partition, record.entry.offset);
+                    wrong.push(format!("{place}: {} {key:?}: {what} ({})", change.table, difference(*known, image)));
                 }
             };
             if let Some(before) = &change.before {

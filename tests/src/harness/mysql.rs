@@ -78,11 +78,11 @@ impl MySql {
         let start = std::time::Instant::now();
         loop {
             process.must_run()?;
-            if let Ok(mut connection) = Conn::new(self.root()).await {
-                if connection.query_drop("SELECT 1").await.is_ok() {
-                    let _ = connection.disconnect().await;
-                    break;
-                }
+            if let Ok(mut connection) = Conn::new(self.root()).await
+                && connection.query_drop("SELECT 1").await.is_ok()
+            {
+                let _ = connection.disconnect().await;
+                break;
             }
             if start.elapsed() > START_LIMIT {
                 return Failure::err(format!("mysqld does not answer; its log:\n{}", process.tail()));

@@ -125,7 +125,7 @@ struct Watchdog(Child);
 
 impl Watchdog {
     fn over(group: u32, folder: &Path) -> Result<Self> {
-        let script = "cat >/dev/null; kill -9 -- -\"$1\"; sleep 0.2; rm -rf \"$2\"";
+        let script = "cat >/dev/null; kill -9 -\"$1\"; sleep 0.2; rm -rf \"$2\"";
         let mut command = Command::new("sh");
         command.args(["-c", script, "watchdog", &group.to_string()]).arg(folder).process_group(0);
         Ok(Self(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?))

@@ -22,7 +22,7 @@ pub fn create_ten_columns(table: &str) -> String {
 pub fn ten_columns(id: u64) -> String {
     // Mixes the bits of the number, so that neighbours differ as real rows do.
     let mixed = id.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17);
-    let note = if id % 2 == 0 { "NULL".to_owned() } else { format!("'note {:08x}'", mixed as u32) };
+    let note = if id.is_multiple_of(2) { "NULL".to_owned() } else { format!("'note {:08x}'", mixed as u32) };
     format!(
         "({id}, {}, 'customer {:06x}', '{} Station Road, {:05} Springfield', {}, {}.{:04}, {}, '2024-{:02}-{:02} 10:20:30.{:06}', '2024-05-{:02} 01:02:03.{:03}', {note})",
         mixed as u32,

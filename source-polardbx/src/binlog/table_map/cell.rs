@@ -1,75 +1,36 @@
-//! TABLE_MAP: which table the rows that follow belong to, checked against the known structure, and the plan by which they are decoded.
+//! One column: the type that the binlog states against the known one, and how the column's bytes are read.
 
-use std::sync::Arc;
+use runtime::{Column, ColumnKind};
 
-use runtime::{Charset, Column, ColumnKind, TableId, TableSchema};
-
-use super::error::StreamError;
-use super::event::Reader;
 use crate::schema::max_bytes;
 
 /// Type bytes of columns.
-mod field {
-    pub(super) const TINY: u8 = 1;
-    pub(super) const SHORT: u8 = 2;
-    pub(super) const LONG: u8 = 3;
-    pub(super) const FLOAT: u8 = 4;
-    pub(super) const DOUBLE: u8 = 5;
-    pub(super) const TIMESTAMP: u8 = 7;
-    pub(super) const LONGLONG: u8 = 8;
-    pub(super) const INT24: u8 = 9;
-    pub(super) const DATE: u8 = 10;
-    pub(super) const TIME: u8 = 11;
-    pub(super) const DATETIME: u8 = 12;
-    pub(super) const YEAR: u8 = 13;
-    pub(super) const VARCHAR: u8 = 15;
-    pub(super) const BIT: u8 = 16;
-    pub(super) const TIMESTAMP2: u8 = 17;
-    pub(super) const DATETIME2: u8 = 18;
-    pub(super) const TIME2: u8 = 19;
-    pub(super) const JSON: u8 = 245;
-    pub(super) const NEWDECIMAL: u8 = 246;
-    pub(super) const ENUM: u8 = 247;
-    pub(super) const SET: u8 = 248;
-    pub(super) const BLOB: u8 = 252;
-    pub(super) const VAR_STRING: u8 = 253;
-    pub(super) const STRING: u8 = 254;
-    pub(super) const GEOMETRY: u8 = 255;
-}
-
-/// A TABLE_MAP's own facts.
-#[derive(Debug)]
-pub(crate) struct TableMap<'a> {
-    pub(crate) table_id: u64,
-    pub(crate) table: TableId,
-    types: &'a [u8],
-    metadata: &'a [u8],
-    nullable: &'a [u8],
-}
-
-/// The id that the rows events use.
-pub(crate) fn read_table_id(body: &[u8]) -> Result<u64, StreamError> {
-    Reader::new(body).u48()
-}
-
-/// Reads the body of a TABLE_MAP. Optional metadata behind the null bits is not needed.
-pub(crate) fn read_table_map(body: &[u8]) -> Result<TableMap<'_>, StreamError> {
-    let mut reader = Reader::new(body);
-    let table_id = reader.u48()?;
-    reader.u16()?;
-    let mut name = || -> Result<&str, StreamError> {
-        let length = reader.u8()?;
-        let name = reader.take(length.into())?;
-        reader.u8()?;
-        std::str::from_utf8(name).map_err(|_| StreamError::corrupt("the name of a table is not UTF-8"))
-    };
-    let table = TableId::new(name()?, name()?);
-    let columns = reader.length_encoded()?;
-    let types = reader.take(columns)?;
-    let metadata_length = reader.length_encoded()?;
-    let metadata = reader.take(metadata_length)?;
-    let nullable = reader.take(columns.div_ceil(8))?;
-    Ok(TableMap { table_id, table, types, metadata, nullable })
+pub(super) mod field {
+    pub(crate) const TINY: u8 = 1;
+    pub(crate) const SHORT: u8 = 2;
+    pub(crate) const LONG: u8 = 3;
+    pub(crate) const FLOAT: u8 = 4;
+    pub(crate) const DOUBLE: u8 = 5;
+    pub(crate) const TIMESTAMP: u8 = 7;
+    pub(crate) const LONGLONG: u8 = 8;
+    pub(crate) const INT24: u8 = 9;
+    pub(crate) const DATE: u8 = 10;
+    pub(crate) const TIME: u8 = 11;
+    pub(crate) const DATETIME: u8 = 12;
+    pub(crate) const YEAR: u8 = 13;
+    pub(crate) const VARCHAR: u8 = 15;
+    pub(crate) const BIT: u8 = 16;
+    pub(crate) const TIMESTAMP2: u8 = 17;
+    pub(crate) const DATETIME2: u8 = 18;
+    pub(crate) const TIME2: u8 = 19;
+    pub(crate) const JSON: u8 = 245;
+    pub(crate) const NEWDECIMAL: u8 = 246;
+    pub(crate) const ENUM: u8 = 247;
+    pub(crate) const SET: u8 = 248;
+    pub(crate) const BLOB: u8 = 252;
+    pub(crate) const VAR_STRING: u8 = 253;
+    pub(crate) const STRING: u8 = 254;
+    pub(crate) const GEOMETRY: u8 = 255;
 }
 
 /// How one column's bytes are read.
@@ -129,20 +90,13 @@ pub(crate) enum Cell {
     },
 }
 
-/// How the rows of one table are decoded.
-#[derive(Debug)]
-pub(crate) struct RowPlan {
-    pub(crate) schema: Arc<TableSchema>,
-    pub(crate) cells: Vec<Cell>,
-}
-
 /// What a TABLE_MAP says of one column.
-struct Field {
-    kind: u8,
+pub(super) struct Field {
+    pub(super) kind: u8,
     /// The metadata, in the order of its bytes.
-    first: u8,
-    second: u8,
-    nullable: bool,
+    pub(super) first: u8,
+    pub(super) second: u8,
+    pub(super) nullable: bool,
 }
 
 impl Field {
@@ -152,88 +106,8 @@ impl Field {
     }
 }
 
-/// Checks a TABLE_MAP against the structure and makes the plan.
-pub(crate) fn plan_rows(map: &TableMap<'_>, schema: &Arc<TableSchema>) -> Result<RowPlan, StreamError> {
-    let mismatch = |what: String| StreamError::SchemaMismatch { table: map.table.clone(), what };
-    if map.types.len() != schema.columns.len() {
-        return Err(mismatch(format!("the binlog shows {} columns, the known structure has {}", map.types.len(), schema.columns.len())));
-    }
-    let mut metadata = Reader::new(map.metadata);
-    let mut cells = Vec::with_capacity(schema.columns.len());
-    for (index, (&kind, column)) in map.types.iter().zip(&schema.columns).enumerate() {
-        let nullable = map.nullable.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
-        let field = read_field(kind, nullable, &mut metadata)?;
-        refuse_unsupported(&map.table, column)?;
-        let cell = match_column(&field, column).ok_or_else(|| {
-            mismatch(format!(
-                "column `{}` is {}{} by the known structure, but the binlog shows type {} with metadata {:02x} {:02x}",
-                column.name,
-                column.source_type,
-                if column.nullable { "" } else { " not null" },
-                field.kind,
-                field.first,
-                field.second
-            ))
-        })?;
-        if field.nullable != column.nullable {
-            let says = |nullable| if nullable { "nullable" } else { "not null" };
-            return Err(mismatch(format!(
-                "column `{}` is {} in the binlog, {} by the known structure",
-                column.name,
-                says(field.nullable),
-                says(column.nullable)
-            )));
-        }
-        cells.push(cell);
-    }
-    if !metadata.is_empty() {
-        return Err(StreamError::corrupt(format!("the TABLE_MAP of {} has too much metadata", map.table)));
-    }
-    Ok(RowPlan { schema: schema.clone(), cells })
-}
-
-fn read_field(kind: u8, nullable: bool, metadata: &mut Reader<'_>) -> Result<Field, StreamError> {
-    let bytes = match kind {
-        field::FLOAT
-        | field::DOUBLE
-        | field::TIMESTAMP2
-        | field::DATETIME2
-        | field::TIME2
-        | field::JSON
-        | field::BLOB
-        | field::GEOMETRY => 1,
-        field::VARCHAR | field::BIT | field::NEWDECIMAL | field::ENUM | field::SET | field::VAR_STRING | field::STRING => 2,
-        field::TINY | field::SHORT | field::LONG | field::LONGLONG | field::INT24 => 0,
-        field::TIMESTAMP | field::DATE | field::TIME | field::DATETIME | field::YEAR => 0,
-        other => {
-            return Err(StreamError::Unsupported {
-                what: format!("column type {other} in a TABLE_MAP"),
-                remedy: "leave the table out of the selection",
-            });
-        }
-    };
-    let first = if bytes > 0 { metadata.u8()? } else { 0 };
-    let second = if bytes > 1 { metadata.u8()? } else { 0 };
-    Ok(Field { kind, first, second, nullable })
-}
-
-fn refuse_unsupported(table: &TableId, column: &Column) -> Result<(), StreamError> {
-    let refuse = |what: String| Err(StreamError::UnsupportedColumn { table: table.clone(), what });
-    if matches!(column.kind, ColumnKind::Json | ColumnKind::Geometry) {
-        return refuse(format!("column `{}` has the type {}, which is not supported yet", column.name, column.source_type));
-    }
-    match column.charset.as_deref() {
-        // Labels of enums and sets are in the structure, in Unicode; rows hold numbers only.
-        Some(_) if matches!(column.kind, ColumnKind::Enum { .. } | ColumnKind::Set { .. }) => Ok(()),
-        Some(charset) if Charset::from_name(charset).is_none() => {
-            refuse(format!("column `{}` has the character set {charset}, which is not supported yet", column.name))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// How the column's bytes are read; `None` if the binlog's type is not the known one.
-fn match_column(field: &Field, column: &Column) -> Option<Cell> {
+pub(super) fn match_column(field: &Field, column: &Column) -> Option<Cell> {
     let unsigned = column.unsigned;
     match (&column.kind, field.kind) {
         (ColumnKind::Int { bytes: 1 }, field::TINY) => Some(if unsigned { Cell::UInt1 } else { Cell::Int1 }),

@@ -1,12 +1,19 @@
-//! Reads CREATE TABLE: the server's own text (SHOW CREATE TABLE) and statements that users typed.
+//! Reads CREATE TABLE: the server's own text (SHOW CREATE TABLE) and statements that users typed. `options` reads what follows the columns,
+//! `keys` the keys among them.
 
-use runtime::{Column, ColumnKind, TableId, TableSchema, UniqueKey};
+mod keys;
+mod options;
+
+use runtime::{Column, TableId, TableSchema};
 
 use super::ReadError;
-use super::charset::of_collation;
 use super::column::{ColumnRules, read_column};
 use super::cursor::Cursor;
 use super::lexer::Dialect;
+use keys::is_placement;
+pub(crate) use keys::{KeyDefinition, KeyPart, add_unique_key, read_key, read_key_parts, take_unique_words};
+use options::TableOptions;
+pub(crate) use options::{is_partition_clause, read_partition_clause};
 
 /// Gives the default character set of a database, if it is known.
 pub type DatabaseCharsets<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
@@ -133,74 +140,6 @@ pub(crate) fn read_body(
     Ok(CreateBody::Columns(Box::new(CreateTable { schema, if_not_exists })))
 }
 
-/// What follows the columns.
-#[derive(Default)]
-struct TableOptions {
-    charset: Option<String>,
-    /// Every name in the parentheses of partition clauses; those that are columns are what the table is sharded by.
-    partition_names: Vec<String>,
-    select: bool,
-}
-
-impl TableOptions {
-    fn read(cursor: &mut Cursor<'_>) -> Result<Self, ReadError> {
-        let mut options = Self::default();
-        let mut collation = None;
-        while !cursor.at_end() {
-            if cursor.take_word(&["CHARSET"]) || cursor.take_words(&["CHARACTER", "SET"]) {
-                cursor.take_symbol('=');
-                options.charset = Some(cursor.name_or_text("a character set")?.to_ascii_lowercase());
-            } else if cursor.take_word(&["COLLATE"]) {
-                cursor.take_symbol('=');
-                collation = Some(of_collation(&cursor.name_or_text("a collation")?));
-            } else if cursor.take_word(&["COMMENT", "ENGINE", "CONNECTION", "PASSWORD", "TABLESPACE"]) {
-                cursor.take_symbol('=');
-                cursor.advance();
-            } else if is_partition_clause(cursor) {
-                options.partition_names.extend(read_partition_clause(cursor)?);
-            } else if cursor.is_word(0, &["SELECT", "AS", "WITH"]) {
-                options.select = true;
-                break;
-            } else if cursor.is_symbol(0, '(') {
-                options.select |= cursor.is_word(1, &["SELECT"]);
-                cursor.skip_parentheses()?;
-            } else {
-                cursor.advance();
-            }
-        }
-        options.charset = options.charset.or(collation);
-        Ok(options)
-    }
-}
-
-/// Whether `PARTITION BY`, `SUBPARTITION BY`, `DBPARTITION BY` or `TBPARTITION BY` is next (not `LOCAL PARTITION BY`, which only ages rows).
-pub(crate) fn is_partition_clause(cursor: &Cursor<'_>) -> bool {
-    cursor.is_word(0, &["PARTITION", "SUBPARTITION", "DBPARTITION", "TBPARTITION"]) && cursor.is_word(1, &["BY"])
-}
-
-/// Takes the clause up to the end of its first parenthesis and gives the names in it.
-pub(crate) fn read_partition_clause(cursor: &mut Cursor<'_>) -> Result<Vec<String>, ReadError> {
-    cursor.advance();
-    cursor.advance();
-    while cursor.peek().is_some() && !cursor.is_symbol(0, '(') {
-        cursor.advance();
-    }
-    if cursor.is_symbol(0, '(') { cursor.skip_parentheses() } else { Ok(Vec::new()) }
-}
-
-/// A key as a definition declares it, before its columns are known.
-pub(crate) struct KeyDefinition {
-    pub(crate) name: Option<String>,
-    pub(crate) parts: Vec<KeyPart>,
-}
-
-/// A part of a key.
-pub(crate) enum KeyPart {
-    /// A column, and how many characters of it.
-    Column(String, Option<u32>),
-    Expression,
-}
-
 fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableId) -> Result<TableSchema, ReadError> {
     let mut columns = Vec::new();
     let mut primary: Vec<String> = Vec::new();
@@ -255,51 +194,6 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
     Ok(schema)
 }
 
-/// Adds a unique key where the server lists it: keys without a nullable column come first. Keys over prefixes or expressions are left out.
-pub(crate) fn add_unique_key(schema: &mut TableSchema, key: KeyDefinition) -> Result<(), ReadError> {
-    let mut columns = Vec::new();
-    for part in &key.parts {
-        let KeyPart::Column(name, prefix) = part else { return Ok(()) };
-        let index =
-            find_column(&schema.columns, name).ok_or_else(|| ReadError::new(format!("a key names `{name}`, which is no column")))?;
-        if is_prefix(&schema.columns[index].kind, *prefix) {
-            return Ok(());
-        }
-        columns.push(index);
-    }
-    let Some(&first) = columns.first() else { return Ok(()) };
-    let name = key.name.unwrap_or_else(|| default_name(schema, first));
-    let nullable = |columns: &[usize]| columns.iter().any(|&column| schema.columns[column].nullable);
-    let at = if nullable(&columns) {
-        schema.unique_keys.len()
-    } else {
-        schema.unique_keys.iter().position(|other| nullable(&other.columns)).unwrap_or(schema.unique_keys.len())
-    };
-    schema.unique_keys.insert(at, UniqueKey { name, columns });
-    Ok(())
-}
-
-/// The server names a nameless key after its first column, with a number if that name is taken.
-fn default_name(schema: &TableSchema, column: usize) -> String {
-    let base = &schema.columns[column].name;
-    let taken = |name: &str| schema.unique_keys.iter().any(|key| key.name.eq_ignore_ascii_case(name));
-    if !taken(base) && !base.eq_ignore_ascii_case("PRIMARY") {
-        return base.clone();
-    }
-    (2u32..).map(|number| format!("{base}_{number}")).find(|name| !taken(name)).unwrap_or_default()
-}
-
-fn is_prefix(kind: &ColumnKind, prefix: Option<u32>) -> bool {
-    match (prefix, kind) {
-        (None, _) => false,
-        (
-            Some(prefix),
-            ColumnKind::Char { length } | ColumnKind::Varchar { length } | ColumnKind::Binary { length } | ColumnKind::Varbinary { length },
-        ) => prefix < *length,
-        (Some(_), _) => true,
-    }
-}
-
 /// The index of a column; names of columns know no case.
 pub(crate) fn find_column(columns: &[Column], name: &str) -> Option<usize> {
     columns.iter().position(|column| column.name == name || column.name.to_lowercase() == name.to_lowercase())
@@ -331,64 +225,5 @@ impl ItemKind {
             || (cursor.is_word(0, &["PERIOD"]) && cursor.is_word(1, &["FOR"]))
             || (is_placement(cursor, 0) && cursor.is_word(1, &["KEY", "INDEX", "COLUMNAR", "FULLTEXT", "SPATIAL"]));
         if other { Self::Other } else { Self::Column }
-    }
-}
-
-fn is_placement(cursor: &Cursor<'_>, ahead: usize) -> bool {
-    cursor.is_word(ahead, &["LOCAL", "GLOBAL", "CLUSTERED", "COLUMNAR"])
-}
-
-/// Takes `UNIQUE [GLOBAL|LOCAL|CLUSTERED] [KEY|INDEX]`, or the same with the words in the other order; nothing if it is not there.
-pub(crate) fn take_unique_words(cursor: &mut Cursor<'_>) -> bool {
-    let mark = cursor.mark();
-    while is_placement(cursor, 0) {
-        cursor.advance();
-    }
-    if !cursor.take_word(&["UNIQUE"]) {
-        cursor.reset(mark);
-        return false;
-    }
-    while is_placement(cursor, 0) && cursor.is_word(1, &["KEY", "INDEX", "COLUMNAR"]) {
-        cursor.advance();
-    }
-    cursor.take_word(&["KEY", "INDEX"]);
-    true
-}
-
-/// Reads `[name] [USING …] (part, …)`.
-pub(crate) fn read_key(cursor: &mut Cursor<'_>) -> Result<KeyDefinition, ReadError> {
-    cursor.take_if_not_exists();
-    let mut name = None;
-    if !cursor.is_symbol(0, '(') && !cursor.is_word(0, &["USING"]) {
-        name = Some(cursor.name("a key")?);
-    }
-    if cursor.take_word(&["USING", "TYPE"]) {
-        cursor.advance();
-    }
-    Ok(KeyDefinition { name, parts: read_key_parts(cursor)? })
-}
-
-/// Reads `(part, …)`.
-pub(crate) fn read_key_parts(cursor: &mut Cursor<'_>) -> Result<Vec<KeyPart>, ReadError> {
-    let mut parts = Vec::new();
-    cursor.expect_symbol('(')?;
-    loop {
-        if cursor.is_symbol(0, '(') {
-            cursor.skip_parentheses()?;
-            parts.push(KeyPart::Expression);
-        } else {
-            let column = cursor.name("a column")?;
-            let mut prefix = None;
-            if cursor.take_symbol('(') {
-                prefix = Some(cursor.take_number().ok_or_else(|| cursor.error("expected a length"))?);
-                cursor.expect_symbol(')')?;
-            }
-            parts.push(KeyPart::Column(column, prefix));
-        }
-        cursor.take_word(&["ASC", "DESC"]);
-        if cursor.take_symbol(')') {
-            return Ok(parts);
-        }
-        cursor.expect_symbol(',')?;
     }
 }

@@ -1,0 +1,184 @@
+//! Statements in the binlog: borders of transactions that are written as text, and changes of structures.
+
+use std::sync::Arc;
+
+use runtime::{Body, Charset, Event, SchemaChange, TableId};
+
+use super::Decoder;
+use super::groups::make_facts;
+use super::resume::Phase;
+use crate::binlog::error::{StreamError, shorten};
+use crate::binlog::event::{Query, RawEvent, StatementFacts, read_query};
+use crate::binlog::position::transaction_seq;
+use crate::schema::history::Touched;
+use crate::schema::{Change, Effect, Statement, StatementContext, of_collation_number, read_statement};
+
+impl Decoder {
+    pub(super) fn query(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
+        let query = read_query(event.body, false)?;
+        let end = self.tracker.at().offset;
+        if query.text == b"BEGIN" {
+            if let Some(group) = &mut self.group {
+                group.begun = true;
+                group.thread_id = query.thread_id;
+                group.begin = Some((end, event.header.server_id, event.header.timestamp));
+            }
+            self.begin_status.clear();
+            self.begin_status.extend_from_slice(query.status);
+            return Ok(());
+        }
+        if query.text == b"COMMIT" {
+            return self.commit(event, read_ms);
+        }
+        if query.text == b"ROLLBACK" {
+            if self.in_transaction() {
+                return Err(StreamError::RollbackGroup { what: "a transaction was rolled back after its rows were written" });
+            }
+            return self.close_group();
+        }
+        self.statement(event, &query, read_ms)
+    }
+
+    pub(super) fn statement(&mut self, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
+        let begun = self.group.as_ref().is_some_and(|group| group.begun);
+        let facts = StatementFacts::read(query.status)?;
+        let (text, certain) = statement_text(query.text, &facts);
+        let database = String::from_utf8_lossy(query.database);
+        let context = StatementContext {
+            database: &database,
+            charsets: &|name| self.history.charset(name),
+            dialect: self.dialect.with_sql_mode(facts.sql_mode.unwrap_or(0)),
+            explicit_timestamps: facts.explicit_timestamps.unwrap_or(self.explicit_timestamps),
+        };
+        let statement = read_statement(&text, &context);
+        if let Statement::Xa(word) = &statement {
+            return self.xa(word);
+        }
+        if self.phase == Phase::Live {
+            let wanted = |table: &TableId| (self.selected)(&self.history.fold(table));
+            match statement {
+                Statement::Change(_) if !certain => {
+                    return Err(StreamError::Unsupported {
+                        what: format!("a statement in the client character set number {}", facts.charset.map_or(0, |[client, ..]| client)),
+                        remedy: "execute such statements with a client that speaks utf8mb4, then start afresh with a full phase",
+                    });
+                }
+                Statement::Change(change) => self.change(event, query, &change, &text, &facts, read_ms)?,
+                Statement::Rows(tables) => {
+                    if let Some(table) = tables.into_iter().find(wanted) {
+                        return Err(StreamError::StatementDml { table });
+                    }
+                }
+                Statement::RollbackTo if self.in_transaction() => {
+                    return Err(StreamError::RollbackGroup {
+                        what: "a transaction was rolled back to a savepoint after its rows were written",
+                    });
+                }
+                Statement::Unreadable(error, tables) => {
+                    // A text that cannot even be cut into words may name any table.
+                    let table = if tables.is_empty() { Some(TableId::new(database.as_ref(), "")) } else { tables.into_iter().find(wanted) };
+                    if let Some(table) = table {
+                        return Err(StreamError::Unreadable { table, error, statement: shorten(&text) });
+                    }
+                }
+                Statement::Nothing | Statement::Savepoint | Statement::RollbackTo | Statement::Xa(_) | Statement::Unrelated => {}
+            }
+        }
+        // A statement alone is its whole group; after a DDL statement the group may be closed already.
+        if begun { Ok(()) } else { self.close_group() }
+    }
+
+    fn xa(&mut self, word: &str) -> Result<(), StreamError> {
+        match word {
+            "START" | "BEGIN" => {
+                if let Some(group) = &mut self.group {
+                    (group.xa, group.begun) = (true, true);
+                }
+                Ok(())
+            }
+            "END" => Ok(()),
+            // The second half of a transaction whose first half had no row of a selected table.
+            _ => self.close_group(),
+        }
+    }
+
+    fn change(
+        &mut self,
+        event: &RawEvent<'_>,
+        query: &Query<'_>,
+        change: &Change,
+        text: &str,
+        facts: &StatementFacts,
+        read_ms: i64,
+    ) -> Result<(), StreamError> {
+        let server_charset = facts.charset.and_then(|[.., server]| of_collation_number(server));
+        let selected = self.selected.clone();
+        let touched = self
+            .history
+            .apply(change, event.header.timestamp, server_charset, &|table| selected(table))
+            .map_err(|change| StreamError::Change { change, statement: shorten(text) })?;
+        if touched.is_empty() {
+            return Ok(());
+        }
+        self.tables.clear();
+        let begun = self.group.as_ref().is_some_and(|group| group.begun);
+        if begun {
+            self.begin(read_ms)?;
+        }
+        self.cut();
+        let (file, end) = (self.tracker.at().file, self.tracker.at().offset);
+        let Some(group) = &mut self.group else { return Err(StreamError::corrupt("a statement outside a group")) };
+        if group.facts.is_none() {
+            group.facts = Some(make_facts(group, file)?);
+        }
+        group.thread_id = query.thread_id;
+        let (start, ord, txid) = (group.start, group.ord, group.facts.as_ref().and_then(|facts| facts.gtid.clone()));
+        group.ord += 1;
+        let (mut origin, position) = self.place_event(event.header.server_id, end, read_ms, facts.named());
+        if let Some(origin) = Arc::get_mut(&mut origin) {
+            // DTS prints its own end as the safe place of a statement.
+            origin.safe_offset = origin.offset.clone();
+        }
+        let mut schema = SchemaChange::new(change.kind, database_of(change, query, &touched), text);
+        schema.tables = touched;
+        self.builder.push(Event {
+            seq: transaction_seq(self.position.timeline, start, ord),
+            position,
+            timestamp_ms: i64::from(event.header.timestamp) * 1000,
+            txid,
+            origin,
+            body: Body::Schema(schema),
+        });
+        if !begun {
+            self.close_group()?;
+        }
+        // Invariant: a schema change travels alone.
+        self.cut();
+        Ok(())
+    }
+}
+
+/// The database that a statement is about, else the session's, else the one of the first table.
+fn database_of(change: &Change, query: &Query<'_>, touched: &Touched) -> String {
+    let own = change.effects.iter().find_map(|effect| match effect {
+        Effect::DropDatabase { database } | Effect::DatabaseCharset { database, .. } => Some(database.clone()),
+        _ => None,
+    });
+    let session = || Some(String::from_utf8_lossy(query.database).into_owned()).filter(|name| !name.is_empty());
+    let table = || touched.first().map(|(table, _)| table.database.to_string());
+    own.or_else(session).or_else(table).unwrap_or_default()
+}
+
+/// The statement's text in Unicode, and whether that is certain.
+fn statement_text(bytes: &[u8], facts: &StatementFacts) -> (String, bool) {
+    let client = facts.charset.and_then(|[client, ..]| of_collation_number(client)).and_then(Charset::from_name);
+    let known = match client {
+        Some(charset) => charset.decode(bytes),
+        None if facts.charset.is_none() || bytes.is_ascii() => Charset::Utf8.decode(bytes),
+        None => None,
+    };
+    match known {
+        Some(text) => (text.into_owned(), true),
+        None => (String::from_utf8_lossy(bytes).into_owned(), false),
+    }
+}

@@ -1,0 +1,69 @@
+//! Events about the file and its groups: the description of the format, ROTATE, GTID, INCIDENT.
+
+use super::fields::{Reader, short};
+use super::{Checksums, HEADER, kind};
+use crate::binlog::error::StreamError;
+
+/// What the description of the format says of the file.
+pub(crate) fn read_format(body: &[u8]) -> Result<Checksums, StreamError> {
+    let mut reader = Reader::new(body);
+    let version = reader.u16()?;
+    reader.take(50 + 4)?;
+    let header = reader.u8()?;
+    if version != 4 || usize::from(header) != HEADER {
+        return Err(StreamError::Unsupported {
+            what: format!("binlog version {version} with headers of {header} bytes"),
+            remedy: "use MySQL 5.7 or later",
+        });
+    }
+    let (&algorithm, lengths) = reader.rest().split_last().ok_or_else(short)?;
+    let length_of = |kind: u8| lengths.get(usize::from(kind) - 1).copied().unwrap_or(0);
+    // Rows are read with these fixed lengths; a server that writes none of them has no row events.
+    for (kind, expected) in [(kind::TABLE_MAP, 8), (kind::WRITE_ROWS_V1, 8), (kind::WRITE_ROWS, 10)] {
+        let found = length_of(kind);
+        if found != expected && found != 0 {
+            return Err(StreamError::Unsupported {
+                what: format!("a post-header of {found} bytes in events of type {kind}"),
+                remedy: "use MySQL 5.7 or later",
+            });
+        }
+    }
+    match algorithm {
+        0 => Ok(Checksums::Off),
+        1 => Ok(Checksums::Crc32),
+        other => {
+            Err(StreamError::Unsupported { what: format!("checksum algorithm {other}"), remedy: "set binlog_checksum=CRC32 on the server" })
+        }
+    }
+}
+
+/// The next file and offset that a ROTATE names.
+pub(crate) fn read_rotate(body: &[u8]) -> Result<(u64, &str), StreamError> {
+    let mut reader = Reader::new(body);
+    let offset = reader.u64()?;
+    let name = std::str::from_utf8(reader.rest()).map_err(|_| StreamError::corrupt("the name of a binlog file is not UTF-8"))?;
+    Ok((offset, name))
+}
+
+/// The GTID as text, `uuid:number`.
+pub(crate) fn read_gtid(body: &[u8]) -> Result<String, StreamError> {
+    let mut reader = Reader::new(body);
+    reader.u8()?;
+    let uuid = u128::from_be_bytes(reader.array()?);
+    let number = reader.u64()?;
+    let hex = format!("{uuid:032x}");
+    let part = |range| hex.get(range).unwrap_or("");
+    Ok(format!("{}-{}-{}-{}-{}:{number}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)))
+}
+
+/// What an INCIDENT says.
+pub(crate) fn read_incident(body: &[u8]) -> String {
+    let mut reader = Reader::new(body);
+    let read = (|| {
+        let number = reader.u16()?;
+        let length = reader.u8()?;
+        let message = String::from_utf8_lossy(reader.take(length.into())?).into_owned();
+        Ok::<_, StreamError>(format!("{message} (incident {number})"))
+    })();
+    read.unwrap_or_else(|_| "no message".to_owned())
+}

@@ -1,0 +1,161 @@
+//! One event of the binlog: header, length and checksum; `fields` reads its numbers, `file` and `query` the bodies that steer a stream.
+//!
+//! Nothing of an event is used before its length and its checksum are right. Every read is checked against the end of the body.
+
+mod fields;
+mod file;
+mod query;
+
+use super::error::StreamError;
+pub(crate) use fields::Reader;
+pub(crate) use file::{read_format, read_gtid, read_incident, read_rotate};
+pub(crate) use query::{Query, StatementFacts, read_query};
+
+/// Types of events.
+pub(crate) mod kind {
+    pub(crate) const QUERY: u8 = 2;
+    pub(crate) const STOP: u8 = 3;
+    pub(crate) const ROTATE: u8 = 4;
+    pub(crate) const INTVAR: u8 = 5;
+    pub(crate) const APPEND_BLOCK: u8 = 9;
+    pub(crate) const DELETE_FILE: u8 = 11;
+    pub(crate) const RAND: u8 = 13;
+    pub(crate) const USER_VAR: u8 = 14;
+    pub(crate) const FORMAT_DESCRIPTION: u8 = 15;
+    pub(crate) const XID: u8 = 16;
+    pub(crate) const BEGIN_LOAD_QUERY: u8 = 17;
+    pub(crate) const EXECUTE_LOAD_QUERY: u8 = 18;
+    pub(crate) const TABLE_MAP: u8 = 19;
+    pub(crate) const WRITE_ROWS_V1: u8 = 23;
+    pub(crate) const UPDATE_ROWS_V1: u8 = 24;
+    pub(crate) const DELETE_ROWS_V1: u8 = 25;
+    pub(crate) const INCIDENT: u8 = 26;
+    pub(crate) const HEARTBEAT: u8 = 27;
+    pub(crate) const IGNORABLE: u8 = 28;
+    pub(crate) const ROWS_QUERY: u8 = 29;
+    pub(crate) const WRITE_ROWS: u8 = 30;
+    pub(crate) const UPDATE_ROWS: u8 = 31;
+    pub(crate) const DELETE_ROWS: u8 = 32;
+    pub(crate) const GTID: u8 = 33;
+    pub(crate) const ANONYMOUS_GTID: u8 = 34;
+    pub(crate) const PREVIOUS_GTIDS: u8 = 35;
+    pub(crate) const TRANSACTION_CONTEXT: u8 = 36;
+    pub(crate) const VIEW_CHANGE: u8 = 37;
+    pub(crate) const XA_PREPARE: u8 = 38;
+    pub(crate) const PARTIAL_UPDATE_ROWS: u8 = 39;
+    pub(crate) const TRANSACTION_PAYLOAD: u8 = 40;
+    pub(crate) const HEARTBEAT_V2: u8 = 41;
+}
+
+/// Flag of events that the server made for this connection only.
+const ARTIFICIAL: u16 = 0x20;
+
+/// Flag of events that a reader who does not know them may skip.
+pub(crate) const IGNORABLE: u16 = 0x80;
+
+/// Flag of a file that is being written; set in its first event after the checksum was made.
+const IN_USE: u16 = 0x1;
+
+/// Length of the header.
+pub(crate) const HEADER: usize = 19;
+
+/// Length of the checksum.
+const CHECKSUM: usize = 4;
+
+/// The header of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) timestamp: u32,
+    pub(crate) kind: u8,
+    pub(crate) server_id: u32,
+    pub(crate) size: u32,
+    pub(crate) log_pos: u32,
+    pub(crate) flags: u16,
+}
+
+impl Header {
+    /// Whether the event is in the file, so that it moves the offset; others were made for this connection.
+    pub(crate) fn is_real(&self) -> bool {
+        self.log_pos != 0 && self.flags & ARTIFICIAL == 0 && !matches!(self.kind, kind::HEARTBEAT | kind::HEARTBEAT_V2)
+    }
+}
+
+/// An event whose length and checksum are right.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawEvent<'a> {
+    pub(crate) header: Header,
+    /// What is between the header and the checksum.
+    pub(crate) body: &'a [u8],
+    /// CRC32 over the event, also where the server does not send one.
+    pub(crate) crc: u32,
+}
+
+/// Whether events carry a checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Checksums {
+    /// No FORMAT_DESCRIPTION was seen yet: only a ROTATE may come, with or without one.
+    Unknown,
+    Off,
+    Crc32,
+}
+
+/// Checks length and checksum.
+pub(crate) fn open_event(bytes: &[u8], checksums: Checksums) -> Result<RawEvent<'_>, StreamError> {
+    let mut reader = Reader::new(bytes);
+    let header = Header {
+        timestamp: reader.u32()?,
+        kind: reader.u8()?,
+        server_id: reader.u32()?,
+        size: reader.u32()?,
+        log_pos: reader.u32()?,
+        flags: reader.u16()?,
+    };
+    let body = reader.rest();
+    if header.size as usize != bytes.len() {
+        return Err(StreamError::corrupt(format!("an event of type {} says {} bytes and has {}", header.kind, header.size, bytes.len())));
+    }
+    let format = header.kind == kind::FORMAT_DESCRIPTION;
+    let carries = match checksums {
+        _ if format => true,
+        Checksums::Crc32 => true,
+        Checksums::Off => false,
+        Checksums::Unknown if header.kind == kind::ROTATE => {
+            body.len() >= CHECKSUM && split_checksum(body).is_some_and(|(_, stated)| stated == crc_of(bytes, CHECKSUM, format))
+        }
+        Checksums::Unknown => {
+            return Err(StreamError::corrupt(format!("an event of type {} before the description of the format", header.kind)));
+        }
+    };
+    if !carries {
+        return Ok(RawEvent { header, body, crc: crc_of(bytes, 0, format) });
+    }
+    let (body, stated) = split_checksum(body).ok_or_else(|| StreamError::corrupt("an event too short for its checksum"))?;
+    let crc = crc_of(bytes, CHECKSUM, format);
+    // The description of the format always has the field, even where checksums are off.
+    let described_off = format && body.last() == Some(&0);
+    if crc != stated && !described_off {
+        return Err(StreamError::corrupt(format!(
+            "the checksum of an event of type {} is {stated:08x}, its bytes give {crc:08x}",
+            header.kind
+        )));
+    }
+    Ok(RawEvent { header, body, crc })
+}
+
+fn split_checksum(body: &[u8]) -> Option<(&[u8], u32)> {
+    let (body, stated) = body.split_last_chunk::<CHECKSUM>()?;
+    Some((body, u32::from_le_bytes(*stated)))
+}
+
+/// CRC32 over all but the last `tail` bytes.
+fn crc_of(bytes: &[u8], tail: usize, format: bool) -> u32 {
+    let covered = bytes.get(..bytes.len().saturating_sub(tail)).unwrap_or(&[]);
+    if !format {
+        return crc32fast::hash(covered);
+    }
+    let mut copy = covered.to_vec();
+    if let Some(flags) = copy.get_mut(HEADER - 2) {
+        *flags &= !(IN_USE as u8);
+    }
+    crc32fast::hash(&copy)
+}

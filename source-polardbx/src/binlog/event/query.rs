@@ -1,0 +1,110 @@
+//! QUERY: a statement as text, with what the session's variables say about it.
+
+use super::fields::Reader;
+use crate::binlog::error::StreamError;
+
+/// A statement as the binlog holds it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Query<'a> {
+    pub(crate) thread_id: u32,
+    pub(crate) status: &'a [u8],
+    pub(crate) database: &'a [u8],
+    pub(crate) text: &'a [u8],
+}
+
+/// Reads a QUERY; of EXECUTE_LOAD_QUERY too, whose post-header is longer.
+pub(crate) fn read_query(body: &[u8], load: bool) -> Result<Query<'_>, StreamError> {
+    let mut reader = Reader::new(body);
+    let thread_id = reader.u32()?;
+    let _seconds = reader.u32()?;
+    let database_length = reader.u8()?;
+    let _error = reader.u16()?;
+    let status_length = reader.u16()?;
+    if load {
+        reader.take(13)?;
+    }
+    let status = reader.take(status_length.into())?;
+    let database = reader.take(database_length.into())?;
+    reader.u8()?;
+    Ok(Query { thread_id, status, database, text: reader.rest() })
+}
+
+/// What a session's status variables say about a statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StatementFacts {
+    pub(crate) flags2: Option<u32>,
+    pub(crate) sql_mode: Option<u64>,
+    /// Collation numbers of client, connection and server.
+    pub(crate) charset: Option<[u16; 3]>,
+    pub(crate) time_zone: Option<String>,
+    pub(crate) explicit_timestamps: Option<bool>,
+}
+
+impl StatementFacts {
+    /// Reads status variables up to the first unknown one: they come in the order of their codes, and new ones are added at the end.
+    pub(crate) fn read(status: &[u8]) -> Result<Self, StreamError> {
+        let mut facts = Self::default();
+        let mut reader = Reader::new(status);
+        while !reader.is_empty() {
+            match reader.u8()? {
+                0 => facts.flags2 = Some(reader.u32()?),
+                1 => facts.sql_mode = Some(reader.u64()?),
+                2 => {
+                    let length = reader.u8()?;
+                    reader.take(usize::from(length) + 1)?;
+                }
+                3 => _ = reader.u32()?,
+                4 => facts.charset = Some([reader.u16()?, reader.u16()?, reader.u16()?]),
+                5 => {
+                    let length = reader.u8()?;
+                    facts.time_zone = Some(String::from_utf8_lossy(reader.take(length.into())?).into_owned());
+                }
+                6 => skip_text(&mut reader)?,
+                7 | 8 => _ = reader.u16()?,
+                9 => _ = reader.u64()?,
+                10 => _ = reader.u32()?,
+                11 => {
+                    skip_text(&mut reader)?;
+                    skip_text(&mut reader)?;
+                }
+                12 => {
+                    let count = reader.u8()?;
+                    // 254 says that there were too many to list.
+                    for _ in 0..if count == 254 { 0 } else { count } {
+                        while reader.u8()? != 0 {}
+                    }
+                }
+                13 => _ = reader.u24()?,
+                16 => facts.explicit_timestamps = Some(reader.u8()? != 0),
+                17 => _ = reader.u64()?,
+                18 => _ = reader.u16()?,
+                19 | 20 => _ = reader.u8()?,
+                _ => break,
+            }
+        }
+        Ok(facts)
+    }
+
+    /// The facts under the names that DTS gives them.
+    pub(crate) fn named(&self) -> Vec<(&'static str, String)> {
+        let mut named = Vec::new();
+        if let Some(flags) = self.flags2 {
+            named.push(("Q_FLAGS2_CODE", flags.to_string()));
+        }
+        if let Some(mode) = self.sql_mode {
+            named.push(("Q_SQL_MODE_CODE", mode.to_string()));
+        }
+        if let Some([client, connection, server]) = self.charset {
+            named.push(("Q_CHARSET_CODE", format!("{client},{connection},{server}")));
+        }
+        if let Some(zone) = &self.time_zone {
+            named.push(("Q_TIME_ZONE_CODE", zone.clone()));
+        }
+        named
+    }
+}
+
+fn skip_text(reader: &mut Reader<'_>) -> Result<(), StreamError> {
+    let length = reader.u8()?;
+    reader.take(length.into()).map(drop)
+}

@@ -1,0 +1,134 @@
+//! TABLE_MAP: which table the rows that follow belong to, checked against the known structure, and the plan by which they are decoded.
+
+mod cell;
+
+use std::sync::Arc;
+
+use runtime::{Charset, Column, ColumnKind, TableId, TableSchema};
+
+use super::error::StreamError;
+use super::event::Reader;
+pub(crate) use cell::Cell;
+use cell::{Field, field, match_column};
+
+/// A TABLE_MAP's own facts.
+#[derive(Debug)]
+pub(crate) struct TableMap<'a> {
+    pub(crate) table_id: u64,
+    pub(crate) table: TableId,
+    types: &'a [u8],
+    metadata: &'a [u8],
+    nullable: &'a [u8],
+}
+
+/// The id that the rows events use.
+pub(crate) fn read_table_id(body: &[u8]) -> Result<u64, StreamError> {
+    Reader::new(body).u48()
+}
+
+/// Reads the body of a TABLE_MAP. Optional metadata behind the null bits is not needed.
+pub(crate) fn read_table_map(body: &[u8]) -> Result<TableMap<'_>, StreamError> {
+    let mut reader = Reader::new(body);
+    let table_id = reader.u48()?;
+    reader.u16()?;
+    let mut name = || -> Result<&str, StreamError> {
+        let length = reader.u8()?;
+        let name = reader.take(length.into())?;
+        reader.u8()?;
+        std::str::from_utf8(name).map_err(|_| StreamError::corrupt("the name of a table is not UTF-8"))
+    };
+    let table = TableId::new(name()?, name()?);
+    let columns = reader.length_encoded()?;
+    let types = reader.take(columns)?;
+    let metadata_length = reader.length_encoded()?;
+    let metadata = reader.take(metadata_length)?;
+    let nullable = reader.take(columns.div_ceil(8))?;
+    Ok(TableMap { table_id, table, types, metadata, nullable })
+}
+
+/// How the rows of one table are decoded.
+#[derive(Debug)]
+pub(crate) struct RowPlan {
+    pub(crate) schema: Arc<TableSchema>,
+    pub(crate) cells: Vec<Cell>,
+}
+
+/// Checks a TABLE_MAP against the structure and makes the plan.
+pub(crate) fn plan_rows(map: &TableMap<'_>, schema: &Arc<TableSchema>) -> Result<RowPlan, StreamError> {
+    let mismatch = |what: String| StreamError::SchemaMismatch { table: map.table.clone(), what };
+    if map.types.len() != schema.columns.len() {
+        return Err(mismatch(format!("the binlog shows {} columns, the known structure has {}", map.types.len(), schema.columns.len())));
+    }
+    let mut metadata = Reader::new(map.metadata);
+    let mut cells = Vec::with_capacity(schema.columns.len());
+    for (index, (&kind, column)) in map.types.iter().zip(&schema.columns).enumerate() {
+        let nullable = map.nullable.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
+        let field = read_field(kind, nullable, &mut metadata)?;
+        refuse_unsupported(&map.table, column)?;
+        let cell = match_column(&field, column).ok_or_else(|| {
+            mismatch(format!(
+                "column `{}` is {}{} by the known structure, but the binlog shows type {} with metadata {:02x} {:02x}",
+                column.name,
+                column.source_type,
+                if column.nullable { "" } else { " not null" },
+                field.kind,
+                field.first,
+                field.second
+            ))
+        })?;
+        if field.nullable != column.nullable {
+            let says = |nullable| if nullable { "nullable" } else { "not null" };
+            return Err(mismatch(format!(
+                "column `{}` is {} in the binlog, {} by the known structure",
+                column.name,
+                says(field.nullable),
+                says(column.nullable)
+            )));
+        }
+        cells.push(cell);
+    }
+    if !metadata.is_empty() {
+        return Err(StreamError::corrupt(format!("the TABLE_MAP of {} has too much metadata", map.table)));
+    }
+    Ok(RowPlan { schema: schema.clone(), cells })
+}
+
+fn read_field(kind: u8, nullable: bool, metadata: &mut Reader<'_>) -> Result<Field, StreamError> {
+    let bytes = match kind {
+        field::FLOAT
+        | field::DOUBLE
+        | field::TIMESTAMP2
+        | field::DATETIME2
+        | field::TIME2
+        | field::JSON
+        | field::BLOB
+        | field::GEOMETRY => 1,
+        field::VARCHAR | field::BIT | field::NEWDECIMAL | field::ENUM | field::SET | field::VAR_STRING | field::STRING => 2,
+        field::TINY | field::SHORT | field::LONG | field::LONGLONG | field::INT24 => 0,
+        field::TIMESTAMP | field::DATE | field::TIME | field::DATETIME | field::YEAR => 0,
+        other => {
+            return Err(StreamError::Unsupported {
+                what: format!("column type {other} in a TABLE_MAP"),
+                remedy: "leave the table out of the selection",
+            });
+        }
+    };
+    let first = if bytes > 0 { metadata.u8()? } else { 0 };
+    let second = if bytes > 1 { metadata.u8()? } else { 0 };
+    Ok(Field { kind, first, second, nullable })
+}
+
+fn refuse_unsupported(table: &TableId, column: &Column) -> Result<(), StreamError> {
+    let refuse = |what: String| Err(StreamError::UnsupportedColumn { table: table.clone(), what });
+    if matches!(column.kind, ColumnKind::Json | ColumnKind::Geometry) {
+        return refuse(format!("column `{}` has the type {}, which is not supported yet", column.name, column.source_type));
+    }
+    match column.charset.as_deref() {
+        // Labels of enums and sets are in the structure, in Unicode; rows hold numbers only.
+        Some(_) if matches!(column.kind, ColumnKind::Enum { .. } | ColumnKind::Set { .. }) => Ok(()),
+        Some(charset) if Charset::from_name(charset).is_none() => {
+            refuse(format!("column `{}` has the character set {charset}, which is not supported yet", column.name))
+        }
+        _ => Ok(()),
+    }
+}

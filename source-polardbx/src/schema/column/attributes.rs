@@ -1,0 +1,78 @@
+//! What follows a column's type: sign, NULL, character set, keys.
+
+use crate::schema::ReadError;
+use crate::schema::charset::of_collation;
+use crate::schema::cursor::Cursor;
+use crate::schema::lexer::Token;
+
+#[derive(Default)]
+pub(super) struct Attributes {
+    pub(super) unsigned: bool,
+    pub(super) zerofill: bool,
+    pub(super) not_null: bool,
+    pub(super) null: bool,
+    pub(super) charset: Option<String>,
+    pub(super) bytes: bool,
+    pub(super) auto_increment: bool,
+    pub(super) primary: bool,
+    pub(super) unique: bool,
+}
+
+pub(super) fn read_attributes(cursor: &mut Cursor<'_>) -> Result<Attributes, ReadError> {
+    let mut read = Attributes::default();
+    while let Some(token) = cursor.peek() {
+        match token {
+            Token::Symbol(',' | ')' | ';') => break,
+            Token::Symbol('(') => drop(cursor.skip_parentheses()?),
+            Token::Word(_) => read_attribute(cursor, &mut read)?,
+            _ => drop(cursor.advance()),
+        }
+    }
+    Ok(read)
+}
+
+fn read_attribute(cursor: &mut Cursor<'_>, read: &mut Attributes) -> Result<(), ReadError> {
+    if cursor.take_words(&["NOT", "NULL"]) {
+        read.not_null = true;
+    } else if cursor.take_words(&["CHARACTER", "SET"]) || cursor.take_words(&["CHAR", "SET"]) || cursor.take_word(&["CHARSET"]) {
+        cursor.take_symbol('=');
+        read.charset = Some(cursor.name_or_text("a character set")?.to_ascii_lowercase());
+    } else if cursor.take_word(&["COLLATE"]) {
+        cursor.take_symbol('=');
+        let collation = cursor.name_or_text("a collation")?;
+        read.charset.get_or_insert_with(|| of_collation(&collation));
+    } else if cursor.take_words(&["SERIAL", "DEFAULT", "VALUE"]) {
+        (read.not_null, read.auto_increment, read.unique) = (true, true, true);
+    } else if cursor.take_word(&["DEFAULT", "UPDATE", "COMMENT", "COLUMN_FORMAT", "STORAGE", "CONSTRAINT", "SRID", "ENGINE_ATTRIBUTE"]) {
+        // Their value, which may be a word such as NULL that would mean something on its own.
+        while cursor.take_symbol('-') || cursor.take_symbol('+') {}
+        if !cursor.is_symbol(0, '(') && !cursor.is_symbol(0, ',') && !cursor.is_symbol(0, ')') {
+            cursor.advance();
+        }
+    } else if cursor.take_word(&["REFERENCES"]) {
+        cursor.table("")?;
+    } else if cursor.take_word(&["NULL"]) {
+        read.null = true;
+    } else if cursor.take_word(&["UNSIGNED"]) {
+        read.unsigned = true;
+    } else if cursor.take_word(&["ZEROFILL"]) {
+        read.zerofill = true;
+    } else if cursor.take_word(&["ASCII"]) {
+        read.charset = Some("latin1".to_owned());
+    } else if cursor.take_word(&["UNICODE"]) {
+        read.charset = Some("ucs2".to_owned());
+    } else if cursor.take_word(&["BYTE"]) {
+        read.bytes = true;
+    } else if cursor.take_word(&["AUTO_INCREMENT"]) {
+        read.auto_increment = true;
+    } else if cursor.take_word(&["UNIQUE"]) {
+        read.unique = true;
+        cursor.take_word(&["KEY"]);
+    } else if cursor.take_words(&["PRIMARY", "KEY"]) || cursor.take_word(&["KEY"]) {
+        read.primary = true;
+    } else {
+        // Generated columns, ON UPDATE, VIRTUAL, INVISIBLE, AUTO_INCREMENT BY GROUP …: nothing about the column's values.
+        cursor.advance();
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! The meaning of a type with its attributes, and its text as the server prints it.
+
+use runtime::ColumnKind;
+
+use super::ColumnRules;
+use super::attributes::Attributes;
+use super::words::{Base, TypeText};
+use crate::schema::ReadError;
+use crate::schema::charset::max_bytes;
+
+/// The kind, and the type as the server prints it.
+pub(super) fn resolve(
+    read: &TypeText,
+    attributes: &Attributes,
+    charset: Option<&str>,
+    rules: &ColumnRules<'_>,
+) -> Result<(ColumnKind, String), ReadError> {
+    let binary = attributes.bytes || charset.is_some_and(|charset| charset.eq_ignore_ascii_case("binary"));
+    let first = read.arguments.first().copied();
+    let sign = match (attributes.unsigned, attributes.zerofill) {
+        (_, true) => " unsigned zerofill",
+        (true, false) => " unsigned",
+        (false, false) => "",
+    };
+    let fraction = |name: &str| -> Result<(u8, String), ReadError> {
+        let fsp = narrow(first.unwrap_or(0), 6, "a fraction of seconds")?;
+        Ok((fsp, if fsp == 0 { name.to_owned() } else { format!("{name}({fsp})") }))
+    };
+    Ok(match read.base {
+        Base::Int(bytes) => {
+            let unsigned = attributes.unsigned || attributes.zerofill;
+            let (name, signed_width, unsigned_width) = match bytes {
+                1 => ("tinyint", 4, 3),
+                2 => ("smallint", 6, 5),
+                3 => ("mediumint", 9, 8),
+                4 => ("int", 11, 10),
+                _ => ("bigint", 20, 20),
+            };
+            let default = rules.integer_widths.then_some(if unsigned { unsigned_width } else { signed_width });
+            let width = first.or(default).map_or(String::new(), |width| format!("({width})"));
+            (ColumnKind::Int { bytes }, format!("{name}{width}{sign}"))
+        }
+        Base::Bool => (ColumnKind::Int { bytes: 1 }, "tinyint(1)".to_owned()),
+        Base::Serial => {
+            (ColumnKind::Int { bytes: 8 }, if rules.integer_widths { "bigint(20) unsigned" } else { "bigint unsigned" }.to_owned())
+        }
+        Base::Decimal => {
+            // DECIMAL(0) means the default precision.
+            let precision = narrow(first.filter(|&digits| digits > 0).unwrap_or(10), 65, "a precision")?;
+            let scale = narrow(read.arguments.get(1).copied().unwrap_or(0), 30, "a scale")?;
+            if scale > precision {
+                return Err(ReadError::new("the scale is greater than the precision"));
+            }
+            (ColumnKind::Decimal { precision, scale }, format!("decimal({precision},{scale}){sign}"))
+        }
+        Base::Float | Base::Double => {
+            let double = read.base == Base::Double || (read.arguments.len() == 1 && first.is_some_and(|bits| bits > 24));
+            let digits = match (&read.arguments[..], double) {
+                ([digits, scale], _) => format!("({digits},{scale})"),
+                _ => String::new(),
+            };
+            let name = if double { "double" } else { "float" };
+            (if double { ColumnKind::Double } else { ColumnKind::Float }, format!("{name}{digits}{sign}"))
+        }
+        Base::Bit => {
+            let bits = narrow(first.filter(|&bits| bits > 0).unwrap_or(1), 64, "a width")?;
+            (ColumnKind::Bit { bits }, format!("bit({bits})"))
+        }
+        Base::Year => (ColumnKind::Year, if rules.integer_widths { "year(4)" } else { "year" }.to_owned()),
+        Base::Date => (ColumnKind::Date, "date".to_owned()),
+        Base::Time => fraction("time").map(|(fsp, text)| (ColumnKind::Time { fsp }, text))?,
+        Base::DateTime => fraction("datetime").map(|(fsp, text)| (ColumnKind::DateTime { fsp }, text))?,
+        Base::Timestamp => fraction("timestamp").map(|(fsp, text)| (ColumnKind::Timestamp { fsp }, text))?,
+        Base::Char | Base::Binary => {
+            let length = first.unwrap_or(1);
+            if binary || read.base == Base::Binary {
+                (ColumnKind::Binary { length }, format!("binary({length})"))
+            } else {
+                (ColumnKind::Char { length }, format!("char({length})"))
+            }
+        }
+        Base::Varchar | Base::Varbinary => {
+            let length = first.ok_or_else(|| ReadError::new("a variable length without a limit"))?;
+            if binary || read.base == Base::Varbinary {
+                (ColumnKind::Varbinary { length }, format!("varbinary({length})"))
+            } else {
+                (ColumnKind::Varchar { length }, format!("varchar({length})"))
+            }
+        }
+        Base::Text(prefix) | Base::Blob(prefix) => {
+            let text = matches!(read.base, Base::Text(_)) && !binary;
+            let prefix = match (prefix, first) {
+                (0, Some(length)) => prefix_for(length, if text { charset } else { Some("binary") })?,
+                (0, None) => 2,
+                (prefix, _) => prefix,
+            };
+            let size = ["", "tiny", "", "medium", "long"].get(usize::from(prefix)).copied().unwrap_or("");
+            if text { (ColumnKind::Text { prefix }, format!("{size}text")) } else { (ColumnKind::Blob { prefix }, format!("{size}blob")) }
+        }
+        Base::Enum | Base::Set if read.labels.is_empty() => return Err(ReadError::new("no labels")),
+        Base::Enum => (ColumnKind::Enum { labels: read.labels.clone() }, format!("enum({})", quote_labels(&read.labels))),
+        Base::Set => (ColumnKind::Set { labels: read.labels.clone() }, format!("set({})", quote_labels(&read.labels))),
+        Base::Json => (ColumnKind::Json, "json".to_owned()),
+        Base::Geometry(name) => (ColumnKind::Geometry, name.to_owned()),
+    })
+}
+
+fn narrow(value: u32, most: u8, of: &str) -> Result<u8, ReadError> {
+    u8::try_from(value).ok().filter(|&small| small <= most).ok_or_else(|| ReadError::new(format!("{value} is too much for {of}")))
+}
+
+/// `TEXT(n)` and `BLOB(n)` become the smallest type that holds n characters.
+fn prefix_for(characters: u32, charset: Option<&str>) -> Result<u8, ReadError> {
+    let width = charset.and_then(max_bytes).ok_or_else(|| ReadError::new("the size of a text in an unknown character set"))?;
+    Ok(match u64::from(characters) * u64::from(width) {
+        0..=0xff => 1,
+        0x100..=0xffff => 2,
+        0x1_0000..=0xff_ffff => 3,
+        _ => 4,
+    })
+}
+
+/// Labels quoted as `SHOW CREATE TABLE` quotes them.
+fn quote_labels(labels: &[String]) -> String {
+    let mut text = String::new();
+    for label in labels {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push('\'');
+        for c in label.chars() {
+            match c {
+                '\'' => text.push_str("''"),
+                '\\' => text.push_str("\\\\"),
+                '\0' => text.push_str("\\0"),
+                '\n' => text.push_str("\\n"),
+                '\r' => text.push_str("\\r"),
+                other => text.push(other),
+            }
+        }
+        text.push('\'');
+    }
+    text
+}

@@ -1,0 +1,62 @@
+//! Reads a column's definition: `words` its type as it is written, `attributes` what follows, `kind` what both mean and how the server
+//! prints it.
+
+mod attributes;
+mod kind;
+mod words;
+
+use runtime::{Column, ColumnKind};
+
+use super::ReadError;
+use super::cursor::Cursor;
+use attributes::{Attributes, read_attributes};
+use kind::resolve;
+use words::{Base, read_type};
+
+/// What of the surroundings decides the meaning of a column's definition.
+pub(crate) struct ColumnRules<'r> {
+    /// Character set of the table, else of its database; `None` if unknown, which is an error only for columns that need it.
+    pub(crate) charset: Option<&'r str>,
+    /// `explicit_defaults_for_timestamp`: without it a TIMESTAMP that says nothing is NOT NULL.
+    pub(crate) explicit_timestamps: bool,
+    /// Whether the server prints `int(11)` for `int` (all before MySQL 8.0.19).
+    pub(crate) integer_widths: bool,
+    pub(crate) real_as_float: bool,
+}
+
+/// A column and the keys that its definition declares in passing.
+pub(crate) struct ColumnDefinition {
+    pub(crate) column: Column,
+    pub(crate) primary: bool,
+    pub(crate) unique: bool,
+}
+
+/// Reads `name type attributes` up to the `,` or `)` that ends it.
+pub(crate) fn read_column(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Result<ColumnDefinition, ReadError> {
+    let name = cursor.name("a column")?;
+    let type_text = read_type(cursor, rules)?;
+    let mut attributes = read_attributes(cursor)?;
+    if type_text.base == Base::Serial {
+        attributes = Attributes { unsigned: true, not_null: true, unique: true, ..attributes };
+    }
+    let explicit = attributes.charset.clone().or_else(|| type_text.charset.map(str::to_owned));
+    let charset = explicit.as_deref().or(rules.charset);
+    let (kind, source_type) =
+        resolve(&type_text, &attributes, charset, rules).map_err(|error| ReadError::new(format!("column `{name}`: {}", error.what)))?;
+
+    let mut column = Column::new(name, kind, source_type);
+    let textual = matches!(
+        column.kind,
+        ColumnKind::Char { .. } | ColumnKind::Varchar { .. } | ColumnKind::Text { .. } | ColumnKind::Enum { .. } | ColumnKind::Set { .. }
+    );
+    if textual {
+        let Some(charset) = charset else {
+            return Err(ReadError::new(format!("column `{}`: neither the table nor its database says a character set", column.name)));
+        };
+        column.charset = Some(charset.to_ascii_lowercase());
+    }
+    column.unsigned = attributes.unsigned || attributes.zerofill;
+    let implicit = matches!(column.kind, ColumnKind::Timestamp { .. }) && !rules.explicit_timestamps && !attributes.null;
+    column.nullable = !(attributes.not_null || attributes.primary || attributes.auto_increment || implicit);
+    Ok(ColumnDefinition { column, primary: attributes.primary, unique: attributes.unique })
+}

@@ -1,0 +1,142 @@
+//! The words of a type, before the attributes and the character set are known.
+
+use super::ColumnRules;
+use crate::schema::ReadError;
+use crate::schema::cursor::Cursor;
+use crate::schema::lexer::Token;
+
+/// What the words of a type say, before the attributes and the character set are known.
+pub(super) struct TypeText {
+    pub(super) base: Base,
+    pub(super) arguments: Vec<u32>,
+    pub(super) labels: Vec<String>,
+    /// Character set that the type itself implies (`NCHAR`).
+    pub(super) charset: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Base {
+    Int(u8),
+    Bool,
+    Serial,
+    Decimal,
+    Float,
+    Double,
+    Bit,
+    Year,
+    Date,
+    Time,
+    DateTime,
+    Timestamp,
+    Char,
+    Varchar,
+    /// 0: by length, else bytes of the length prefix.
+    Text(u8),
+    Binary,
+    Varbinary,
+    Blob(u8),
+    Enum,
+    Set,
+    Json,
+    Geometry(&'static str),
+}
+
+pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Result<TypeText, ReadError> {
+    let Some(word) = cursor.word_at(0) else { return Err(cursor.error("expected a type")) };
+    let mut charset = None;
+    let upper = word.to_ascii_uppercase();
+    let unknown = cursor.error("an unknown type");
+    cursor.advance();
+    let base = match upper.as_str() {
+        "TINYINT" | "INT1" => Base::Int(1),
+        "SMALLINT" | "INT2" => Base::Int(2),
+        "MEDIUMINT" | "MIDDLEINT" | "INT3" => Base::Int(3),
+        "INT" | "INTEGER" | "INT4" => Base::Int(4),
+        "BIGINT" | "INT8" => Base::Int(8),
+        "BOOL" | "BOOLEAN" => Base::Bool,
+        "SERIAL" => Base::Serial,
+        "DECIMAL" | "NUMERIC" | "DEC" | "FIXED" => Base::Decimal,
+        "FLOAT" | "FLOAT4" => Base::Float,
+        "REAL" if rules.real_as_float => Base::Float,
+        "DOUBLE" | "FLOAT8" | "REAL" => {
+            cursor.take_word(&["PRECISION"]);
+            Base::Double
+        }
+        "BIT" => Base::Bit,
+        "YEAR" => Base::Year,
+        "DATE" => Base::Date,
+        "TIME" => Base::Time,
+        "DATETIME" => Base::DateTime,
+        "TIMESTAMP" => Base::Timestamp,
+        "CHAR" | "CHARACTER" => characters(cursor),
+        "NCHAR" => {
+            charset = Some("utf8");
+            characters(cursor)
+        }
+        "NATIONAL" => {
+            charset = Some("utf8");
+            if cursor.take_word(&["CHAR", "CHARACTER"]) {
+                characters(cursor)
+            } else if cursor.take_word(&["VARCHAR", "VARCHARACTER"]) {
+                Base::Varchar
+            } else {
+                return Err(unknown);
+            }
+        }
+        "NVARCHAR" => {
+            charset = Some("utf8");
+            Base::Varchar
+        }
+        "VARCHAR" | "VARCHARACTER" => Base::Varchar,
+        "BINARY" => Base::Binary,
+        "VARBINARY" => Base::Varbinary,
+        "TINYTEXT" => Base::Text(1),
+        "TEXT" => Base::Text(0),
+        "MEDIUMTEXT" => Base::Text(3),
+        "LONGTEXT" => Base::Text(4),
+        "TINYBLOB" => Base::Blob(1),
+        "BLOB" => Base::Blob(0),
+        "MEDIUMBLOB" => Base::Blob(3),
+        "LONGBLOB" => Base::Blob(4),
+        "LONG" if cursor.take_word(&["VARBINARY"]) => Base::Blob(3),
+        "LONG" => {
+            let _ =
+                cursor.take_word(&["VARCHAR"]) || cursor.take_words(&["CHAR", "VARYING"]) || cursor.take_words(&["CHARACTER", "VARYING"]);
+            Base::Text(3)
+        }
+        "ENUM" => Base::Enum,
+        "SET" => Base::Set,
+        "JSON" => Base::Json,
+        "GEOMETRY" => Base::Geometry("geometry"),
+        "POINT" => Base::Geometry("point"),
+        "LINESTRING" => Base::Geometry("linestring"),
+        "POLYGON" => Base::Geometry("polygon"),
+        "MULTIPOINT" => Base::Geometry("multipoint"),
+        "MULTILINESTRING" => Base::Geometry("multilinestring"),
+        "MULTIPOLYGON" => Base::Geometry("multipolygon"),
+        "GEOMETRYCOLLECTION" | "GEOMCOLLECTION" => Base::Geometry("geometrycollection"),
+        _ => return Err(unknown),
+    };
+    let mut read = TypeText { base, arguments: Vec::new(), labels: Vec::new(), charset };
+    if cursor.take_symbol('(') {
+        loop {
+            match cursor.advance() {
+                // Labels lose their trailing blanks in the server.
+                Some(Token::Text(label)) => read.labels.push(label.trim_end_matches(' ').to_owned()),
+                Some(Token::Word(number)) => {
+                    read.arguments.push(number.parse().map_err(|_| cursor.error(format!("`{number}` is not a length")))?);
+                }
+                _ => return Err(cursor.error("expected a length or a label")),
+            }
+            if cursor.take_symbol(')') {
+                break;
+            }
+            cursor.expect_symbol(',')?;
+        }
+    }
+    Ok(read)
+}
+
+fn characters(cursor: &mut Cursor<'_>) -> Base {
+    if cursor.take_word(&["VARYING", "VARCHAR"]) { Base::Varchar } else { Base::Char }
+}

@@ -1,0 +1,124 @@
+//! Keys of a table: how they are declared, and which of them count as unique.
+
+use runtime::{ColumnKind, TableSchema, UniqueKey};
+
+use super::find_column;
+use crate::schema::ReadError;
+use crate::schema::cursor::Cursor;
+
+/// A key as a definition declares it, before its columns are known.
+pub(crate) struct KeyDefinition {
+    pub(crate) name: Option<String>,
+    pub(crate) parts: Vec<KeyPart>,
+}
+
+/// A part of a key.
+pub(crate) enum KeyPart {
+    /// A column, and how many characters of it.
+    Column(String, Option<u32>),
+    Expression,
+}
+
+/// Adds a unique key where the server lists it: keys without a nullable column come first. Keys over prefixes or expressions are left out.
+pub(crate) fn add_unique_key(schema: &mut TableSchema, key: KeyDefinition) -> Result<(), ReadError> {
+    let mut columns = Vec::new();
+    for part in &key.parts {
+        let KeyPart::Column(name, prefix) = part else { return Ok(()) };
+        let index =
+            find_column(&schema.columns, name).ok_or_else(|| ReadError::new(format!("a key names `{name}`, which is no column")))?;
+        if is_prefix(&schema.columns[index].kind, *prefix) {
+            return Ok(());
+        }
+        columns.push(index);
+    }
+    let Some(&first) = columns.first() else { return Ok(()) };
+    let name = key.name.unwrap_or_else(|| default_name(schema, first));
+    let nullable = |columns: &[usize]| columns.iter().any(|&column| schema.columns[column].nullable);
+    let at = if nullable(&columns) {
+        schema.unique_keys.len()
+    } else {
+        schema.unique_keys.iter().position(|other| nullable(&other.columns)).unwrap_or(schema.unique_keys.len())
+    };
+    schema.unique_keys.insert(at, UniqueKey { name, columns });
+    Ok(())
+}
+
+/// The server names a nameless key after its first column, with a number if that name is taken.
+fn default_name(schema: &TableSchema, column: usize) -> String {
+    let base = &schema.columns[column].name;
+    let taken = |name: &str| schema.unique_keys.iter().any(|key| key.name.eq_ignore_ascii_case(name));
+    if !taken(base) && !base.eq_ignore_ascii_case("PRIMARY") {
+        return base.clone();
+    }
+    (2u32..).map(|number| format!("{base}_{number}")).find(|name| !taken(name)).unwrap_or_default()
+}
+
+fn is_prefix(kind: &ColumnKind, prefix: Option<u32>) -> bool {
+    match (prefix, kind) {
+        (None, _) => false,
+        (
+            Some(prefix),
+            ColumnKind::Char { length } | ColumnKind::Varchar { length } | ColumnKind::Binary { length } | ColumnKind::Varbinary { length },
+        ) => prefix < *length,
+        (Some(_), _) => true,
+    }
+}
+
+pub(super) fn is_placement(cursor: &Cursor<'_>, ahead: usize) -> bool {
+    cursor.is_word(ahead, &["LOCAL", "GLOBAL", "CLUSTERED", "COLUMNAR"])
+}
+
+/// Takes `UNIQUE [GLOBAL|LOCAL|CLUSTERED] [KEY|INDEX]`, or the same with the words in the other order; nothing if it is not there.
+pub(crate) fn take_unique_words(cursor: &mut Cursor<'_>) -> bool {
+    let mark = cursor.mark();
+    while is_placement(cursor, 0) {
+        cursor.advance();
+    }
+    if !cursor.take_word(&["UNIQUE"]) {
+        cursor.reset(mark);
+        return false;
+    }
+    while is_placement(cursor, 0) && cursor.is_word(1, &["KEY", "INDEX", "COLUMNAR"]) {
+        cursor.advance();
+    }
+    cursor.take_word(&["KEY", "INDEX"]);
+    true
+}
+
+/// Reads `[name] [USING …] (part, …)`.
+pub(crate) fn read_key(cursor: &mut Cursor<'_>) -> Result<KeyDefinition, ReadError> {
+    cursor.take_if_not_exists();
+    let mut name = None;
+    if !cursor.is_symbol(0, '(') && !cursor.is_word(0, &["USING"]) {
+        name = Some(cursor.name("a key")?);
+    }
+    if cursor.take_word(&["USING", "TYPE"]) {
+        cursor.advance();
+    }
+    Ok(KeyDefinition { name, parts: read_key_parts(cursor)? })
+}
+
+/// Reads `(part, …)`.
+pub(crate) fn read_key_parts(cursor: &mut Cursor<'_>) -> Result<Vec<KeyPart>, ReadError> {
+    let mut parts = Vec::new();
+    cursor.expect_symbol('(')?;
+    loop {
+        if cursor.is_symbol(0, '(') {
+            cursor.skip_parentheses()?;
+            parts.push(KeyPart::Expression);
+        } else {
+            let column = cursor.name("a column")?;
+            let mut prefix = None;
+            if cursor.take_symbol('(') {
+                prefix = Some(cursor.take_number().ok_or_else(|| cursor.error("expected a length"))?);
+                cursor.expect_symbol(')')?;
+            }
+            parts.push(KeyPart::Column(column, prefix));
+        }
+        cursor.take_word(&["ASC", "DESC"]);
+        if cursor.take_symbol(')') {
+            return Ok(parts);
+        }
+        cursor.expect_symbol(',')?;
+    }
+}

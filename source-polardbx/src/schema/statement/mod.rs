@@ -1,0 +1,172 @@
+//! Reads a statement of the binlog: what it does to which tables. `change` has the effects, `objects` reads what makes and drops tables,
+//! keys and databases, `written` finds the tables of statements that change rows.
+
+mod change;
+mod objects;
+mod written;
+
+use runtime::{SchemaChangeKind, TableId};
+
+use super::ReadError;
+use super::alter::read_alter_table;
+use super::create::StatementContext;
+use super::cursor::Cursor;
+pub use change::{Change, Effect, KeyChange};
+use objects::{read_create, read_database_options, read_drop, read_rename};
+use written::read_written_tables;
+
+/// What a statement of the binlog is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Statement {
+    /// Comments only: PolarDB-X writes statements that change no table of the MySQL side so.
+    Nothing,
+    /// It changes the structure of tables or databases.
+    Change(Change),
+    /// It changes rows, as text; with the tables that it may write to.
+    Rows(Vec<TableId>),
+    /// A savepoint or its release: nothing changes.
+    Savepoint,
+    /// ROLLBACK TO a savepoint: some rows before it did not happen.
+    RollbackTo,
+    /// A statement of an XA transaction: the first word after XA.
+    Xa(String),
+    /// It touches no table: grants, views, procedures.
+    Unrelated,
+    /// It may touch tables, but could not be read; with every table that it may name.
+    Unreadable(ReadError, Vec<TableId>),
+}
+
+/// Reads one statement. Never fails: what cannot be read is [`Statement::Unreadable`].
+pub fn read_statement(sql: &str, context: &StatementContext<'_>) -> Statement {
+    let mut cursor = match Cursor::new(sql, context.dialect) {
+        Ok(cursor) => cursor,
+        Err(error) => return Statement::Unreadable(error, Vec::new()),
+    };
+    while cursor.take_symbol(';') || cursor.take_symbol('(') {}
+    if cursor.at_end() {
+        return Statement::Nothing;
+    }
+    read(&mut cursor, context).unwrap_or_else(|error| {
+        cursor.reset(0);
+        Statement::Unreadable(error, cursor.names_in_rest(context.database))
+    })
+}
+
+/// Objects other than tables and databases.
+const OTHER_OBJECTS: &[&str] = &[
+    "VIEW",
+    "PROCEDURE",
+    "FUNCTION",
+    "TRIGGER",
+    "EVENT",
+    "USER",
+    "ROLE",
+    "SERVER",
+    "SEQUENCE",
+    "TABLESPACE",
+    "LOGFILE",
+    "TABLEGROUP",
+    "JOINGROUP",
+    "FILESTORAGE",
+    "STORAGE",
+    "MATERIALIZED",
+    "RESOURCE",
+    "PACKAGE",
+    "INSTANCE",
+    "DEFAULT",
+    "AGGREGATE",
+    "UNDO",
+    "SYSTEM",
+    "CCL_RULE",
+    "OUTLINE",
+];
+
+/// Statements that touch the structure and the rows of no table.
+const UNRELATED: &[&str] = &[
+    "GRANT",
+    "REVOKE",
+    "SET",
+    "FLUSH",
+    "ANALYZE",
+    "OPTIMIZE",
+    "REPAIR",
+    "CHECK",
+    "CHECKSUM",
+    "INSTALL",
+    "UNINSTALL",
+    "RESET",
+    "PURGE",
+    "KILL",
+    "USE",
+    "SHOW",
+    "LOCK",
+    "UNLOCK",
+    "CALL",
+    "DO",
+    "HANDLER",
+    "EXPLAIN",
+    "DESCRIBE",
+    "DESC",
+    "CACHE",
+    "CHANGE",
+    "STOP",
+    "SHUTDOWN",
+    "REBALANCE",
+    "REFRESH",
+    "CLEAR",
+    "SELECT",
+];
+
+/// Statements that change rows.
+const ROWS: &[&str] = &["INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "WITH", "MERGE"];
+
+fn read(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {
+    if cursor.is_word(0, &["CREATE"]) {
+        return read_create(cursor, context);
+    }
+    if cursor.is_word(0, ROWS) {
+        return read_written_tables(cursor, context).map(Statement::Rows);
+    }
+    if cursor.take_words(&["ROLLBACK", "TO"]) || cursor.take_words(&["ROLLBACK", "WORK", "TO"]) {
+        return Ok(Statement::RollbackTo);
+    }
+    if cursor.is_word(0, &["SAVEPOINT", "RELEASE"]) {
+        return Ok(Statement::Savepoint);
+    }
+    if cursor.take_word(&["XA"]) {
+        return Ok(Statement::Xa(cursor.word_at(0).unwrap_or("").to_ascii_uppercase()));
+    }
+    if cursor.is_word(0, UNRELATED) {
+        return Ok(Statement::Unrelated);
+    }
+    if cursor.take_word(&["ALTER"]) {
+        while cursor.take_word(&["IGNORE", "ONLINE", "OFFLINE"]) {}
+        if cursor.take_word(&["TABLE"]) {
+            return read_alter_table(cursor, context).map(Statement::Change);
+        }
+        if cursor.take_word(&["DATABASE", "SCHEMA"]) {
+            return read_database_options(cursor, context, false).map(Statement::Change);
+        }
+        return other_object(cursor);
+    }
+    if cursor.take_word(&["DROP"]) {
+        return read_drop(cursor, context);
+    }
+    if cursor.take_word(&["RENAME"]) {
+        return if cursor.take_word(&["TABLE", "TABLES"]) { read_rename(cursor, context) } else { other_object(cursor) };
+    }
+    if cursor.take_word(&["TRUNCATE"]) {
+        cursor.take_word(&["TABLE"]);
+        let table = cursor.table(context.database)?;
+        return Ok(change(SchemaChangeKind::TruncateTable, vec![Effect::Truncate { table }]));
+    }
+    Err(cursor.error("an unknown statement"))
+}
+
+fn change(kind: SchemaChangeKind, effects: Vec<Effect>) -> Statement {
+    Statement::Change(Change { kind, effects })
+}
+
+fn other_object(cursor: &Cursor<'_>) -> Result<Statement, ReadError> {
+    if cursor.is_word(0, OTHER_OBJECTS) { Ok(Statement::Unrelated) } else { Err(cursor.error("an unknown kind of object")) }
+}

@@ -1,0 +1,135 @@
+//! CREATE, DROP and RENAME of tables, indexes and databases; the options of ALTER DATABASE.
+
+use runtime::SchemaChangeKind;
+
+use super::{Change, Effect, KeyChange, Statement, change, other_object};
+use crate::schema::ReadError;
+use crate::schema::charset::of_collation;
+use crate::schema::create::{CreateBody, CreateHead, KeyDefinition, StatementContext, read_body, read_key_parts, take_unique_words};
+use crate::schema::cursor::Cursor;
+
+pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {
+    if let Some(head) = CreateHead::take(cursor) {
+        let table = cursor.table(context.database)?;
+        if head.temporary {
+            return Ok(Statement::Unrelated);
+        }
+        let effect = match read_body(cursor, context, table.clone(), head.if_not_exists) {
+            Ok(CreateBody::Columns(create)) => Effect::Create { table, definition: Ok(create) },
+            Ok(CreateBody::Like(like)) => Effect::CreateLike { table, like, if_not_exists: head.if_not_exists },
+            Ok(CreateBody::Select) => Effect::CreateSelect { table },
+            Err(error) => Effect::Create { table, definition: Err(error) },
+        };
+        return Ok(change(SchemaChangeKind::CreateTable, vec![effect]));
+    }
+    cursor.advance();
+    cursor.take_words(&["OR", "REPLACE"]);
+    if cursor.take_word(&["DATABASE", "SCHEMA"]) {
+        cursor.take_if_not_exists();
+        return read_database_options(cursor, context, true).map(Statement::Change);
+    }
+    // ALGORITHM = …, DEFINER = … and SQL SECURITY stand before views and routines only.
+    if cursor.is_word(0, &["ALGORITHM", "DEFINER", "SQL"]) {
+        return Ok(Statement::Unrelated);
+    }
+    let mark = cursor.mark();
+    let unique = take_unique_words(cursor);
+    let named = unique || {
+        while cursor.take_word(&["ONLINE", "OFFLINE", "FULLTEXT", "SPATIAL", "GLOBAL", "LOCAL", "CLUSTERED", "COLUMNAR"]) {}
+        cursor.take_word(&["INDEX"])
+    };
+    if !named {
+        cursor.reset(mark);
+        return other_object(cursor);
+    }
+    cursor.take_if_not_exists();
+    let name = cursor.name("an index")?;
+    if cursor.take_word(&["USING", "TYPE"]) {
+        cursor.advance();
+    }
+    if !cursor.take_word(&["ON"]) {
+        return Err(cursor.error("expected ON"));
+    }
+    let table = cursor.table(context.database)?;
+    let effect = if unique {
+        let key = KeyDefinition { name: Some(name), parts: read_key_parts(cursor)? };
+        Effect::Keys { table, changes: vec![KeyChange::add(key)] }
+    } else {
+        Effect::Keep { table }
+    };
+    Ok(change(SchemaChangeKind::CreateIndex, vec![effect]))
+}
+
+/// `[name] [DEFAULT] CHARACTER SET …` of CREATE and ALTER DATABASE.
+pub(super) fn read_database_options(cursor: &mut Cursor<'_>, context: &StatementContext<'_>, created: bool) -> Result<Change, ReadError> {
+    let optional = cursor.is_word(0, &["DEFAULT", "CHARACTER", "CHARSET", "COLLATE", "UPGRADE"]) && !cursor.at_end();
+    let database = if optional || cursor.at_end() { context.database.to_owned() } else { cursor.name("a database")? };
+    let (mut charset, mut collation) = (None, None);
+    while !cursor.at_end() {
+        if cursor.take_word(&["CHARSET"]) || cursor.take_words(&["CHARACTER", "SET"]) {
+            cursor.take_symbol('=');
+            charset = Some(cursor.name_or_text("a character set")?.to_ascii_lowercase());
+        } else if cursor.take_word(&["COLLATE"]) {
+            cursor.take_symbol('=');
+            collation = Some(of_collation(&cursor.name_or_text("a collation")?));
+        } else {
+            cursor.advance();
+        }
+    }
+    let effect = Effect::DatabaseCharset { database, charset: charset.or(collation), created };
+    Ok(Change { kind: SchemaChangeKind::Database, effects: vec![effect] })
+}
+
+pub(super) fn read_drop(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {
+    if cursor.is_word(0, &["TEMPORARY"]) {
+        return Ok(Statement::Unrelated);
+    }
+    if cursor.take_word(&["TABLE", "TABLES"]) {
+        cursor.take_if_exists();
+        let mut effects = Vec::new();
+        loop {
+            effects.push(Effect::Drop { table: cursor.table(context.database)? });
+            if !cursor.take_symbol(',') {
+                break;
+            }
+        }
+        return Ok(change(SchemaChangeKind::DropTable, effects));
+    }
+    if cursor.take_word(&["DATABASE", "SCHEMA"]) {
+        cursor.take_if_exists();
+        let database = cursor.name("a database")?;
+        return Ok(change(SchemaChangeKind::Database, vec![Effect::DropDatabase { database }]));
+    }
+    let mark = cursor.mark();
+    while cursor.take_word(&["ONLINE", "OFFLINE"]) {}
+    if cursor.take_word(&["INDEX"]) {
+        cursor.take_if_exists();
+        let name = cursor.name("an index")?;
+        if !cursor.take_word(&["ON"]) {
+            return Err(cursor.error("expected ON"));
+        }
+        let table = cursor.table(context.database)?;
+        let effect = if name.eq_ignore_ascii_case("PRIMARY") {
+            Effect::Columns { table, item: "DROP PRIMARY KEY" }
+        } else {
+            Effect::Keys { table, changes: vec![KeyChange::Drop(name)] }
+        };
+        return Ok(change(SchemaChangeKind::DropIndex, vec![effect]));
+    }
+    cursor.reset(mark);
+    other_object(cursor)
+}
+
+pub(super) fn read_rename(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {
+    let mut effects = Vec::new();
+    loop {
+        let from = cursor.table(context.database)?;
+        if !cursor.take_word(&["TO"]) {
+            return Err(cursor.error("expected TO"));
+        }
+        effects.push(Effect::Rename { from, to: cursor.table(context.database)? });
+        if !cursor.take_symbol(',') {
+            return Ok(change(SchemaChangeKind::RenameTable, effects));
+        }
+    }
+}
