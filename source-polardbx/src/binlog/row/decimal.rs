@@ -35,7 +35,8 @@ impl DecimalBytes {
             number.take(reader, 9, &mut first)?;
         }
         number.take(reader, scale % 9, &mut first)?;
-        if number.groups.iter().all(|&(value, _)| value == 0) {
+        // There is no negative zero.
+        if negative && number.groups.iter().all(|&(value, _)| value == 0) {
             number.negative = false;
         }
         Ok(number)
@@ -89,10 +90,9 @@ impl DecimalBytes {
 
 /// Writes `value` in exactly `digits` digits.
 fn write_digits(out: &mut Vec<u8>, value: u32, digits: u8) {
-    let start = out.len();
-    out.resize(start + usize::from(digits), b'0');
+    out.resize(out.len() + usize::from(digits), b'0');
     let mut left = value;
-    for slot in out.iter_mut().skip(start).rev() {
+    for slot in out.iter_mut().rev().take(digits.into()) {
         *slot = b'0' + (left % 10) as u8;
         left /= 10;
     }
