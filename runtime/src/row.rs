@@ -224,6 +224,7 @@ pub struct RowWriter<'b> {
 
 impl RowWriter<'_> {
     /// Packs the next cell.
+    #[inline]
     pub fn push(&mut self, value: Value<'_>) {
         pack(&mut self.block.bytes, value);
         self.close_cell();
@@ -237,6 +238,7 @@ impl RowWriter<'_> {
     }
 
     /// Ends the row. Cells that were not pushed are NULL.
+    #[inline]
     pub fn finish(mut self) -> Row {
         while self.next < self.cells {
             self.push(Value::Null);
@@ -245,6 +247,7 @@ impl RowWriter<'_> {
         Row { block: self.block.shared.clone(), start: self.start as u32, columns: self.columns as u16 }
     }
 
+    #[inline]
     fn close_cell(&mut self) {
         let end = (self.block.bytes.len() - self.cells) as u32;
         debug_assert!(self.next < self.cells, "more cells than the row has columns");
@@ -284,6 +287,7 @@ mod tag {
     pub(super) const GEOMETRY: u8 = 17;
 }
 
+#[inline]
 fn pack(out: &mut Vec<u8>, value: Value<'_>) {
     fn put(out: &mut Vec<u8>, tag: u8, payload: &[u8]) {
         out.push(tag);

@@ -39,10 +39,9 @@ pub fn events(first: u128, count: usize) -> Vec<Event> {
 ///
 /// # Panics
 /// When the contract is broken.
-pub async fn sink_contract<S, M, D, F>(make: M, delivered: D, exact: bool)
+pub async fn sink_contract<M, D, F>(make: M, delivered: D, exact: bool)
 where
-    S: Sink,
-    M: Fn() -> Result<S>,
+    M: Fn() -> Result<Box<dyn Sink>>,
     D: Fn() -> F,
     F: Future<Output = Vec<u128>>,
 {

@@ -106,6 +106,17 @@ impl<S: Deref<Target = Servers>> Case<S> {
         Ok(report)
     }
 
+    /// The values of one column in all inserted or read rows of a table, in the order of the topic.
+    pub(crate) fn rows_of(&self, table: &str, column: &str) -> Result<Vec<String>> {
+        let mut values = Vec::new();
+        for entry in &self.entries {
+            let Decoded::Rows(rows) = self.settings.format.decode(&entry.value)? else { continue };
+            let images = rows.into_iter().filter(|row| row.table.name == table).filter_map(|row| row.after);
+            values.extend(images.filter_map(|image| image.get(column).cloned().flatten()));
+        }
+        Ok(values)
+    }
+
     fn is_fence(&self, entry: &Entry) -> bool {
         // The name first: decoding every record here would do the checker's work twice.
         let named = entry.value.windows(5).any(|part| part == b"fence");

@@ -2,9 +2,11 @@
 
 mod case;
 mod cli;
+mod contracts;
 mod crash;
 mod examples;
 mod first_light;
 mod harness;
 mod outage;
 mod refusals;
+mod statements;

@@ -35,8 +35,7 @@ impl DecimalBytes {
             number.take(reader, 9, &mut first)?;
         }
         number.take(reader, scale % 9, &mut first)?;
-        // There is no negative zero.
-        if negative && number.groups.iter().all(|&(value, _)| value == 0) {
+        if number.groups.iter().all(|&(value, _)| value == 0) {
             number.negative = false;
         }
         Ok(number)
@@ -90,9 +89,10 @@ impl DecimalBytes {
 
 /// Writes `value` in exactly `digits` digits.
 fn write_digits(out: &mut Vec<u8>, value: u32, digits: u8) {
-    out.resize(out.len() + usize::from(digits), b'0');
+    let start = out.len();
+    out.resize(start + usize::from(digits), b'0');
     let mut left = value;
-    for slot in out.iter_mut().rev().take(digits.into()) {
+    for slot in out.iter_mut().skip(start).rev() {
         *slot = b'0' + (left % 10) as u8;
         left /= 10;
     }
