@@ -59,7 +59,7 @@ async fn supported(task: &Task, endpoint: &Endpoint, server: &Server, session: &
         found.push(retention(server));
     }
     let selection = task.selection.clone().folded(server.lower_case());
-    match tables(session, &selection, task.full).await {
+    match tables(session, &selection, task).await {
         Ok(mut of_tables) => found.append(&mut of_tables),
         Err(error) => found.push(Finding::from_error("tables", &error.into())),
     }
@@ -143,7 +143,7 @@ fn retention(server: &Server) -> Finding {
 }
 
 /// The selected tables. None at all is a mistake if their rows are to be read; a stream may wait for tables that are created later.
-async fn tables(session: &mut Session, selection: &Selection, full: bool) -> Result<Vec<Finding>> {
+async fn tables(session: &mut Session, selection: &Selection, task: &Task) -> Result<Vec<Finding>> {
     let (tables, views) = selected_tables(session, selection).await?;
     let mut found = missing(selection, &tables, &views);
     let mut unreadable = 0;
@@ -167,8 +167,9 @@ async fn tables(session: &mut Session, selection: &Selection, full: bool) -> Res
         }
     }
     if tables.is_empty() {
-        let (what, remedy) = ("no table is selected", "check `tables` and `exclude`, and that the account has SELECT on them");
-        found.push(if full { Finding::failed("tables", what, remedy) } else { Finding::warning("tables", what, remedy) });
+        let what = format!("no table is selected by {}", task.config.tables.join(", "));
+        let remedy = "check `tables` and `exclude`, and that the account has SELECT on them";
+        found.push(if task.full { Finding::failed("tables", what, remedy) } else { Finding::warning("tables", what, remedy) });
     } else if unreadable == 0 {
         found.push(Finding::passed("tables", format!("{} selected", tables.len())));
     }

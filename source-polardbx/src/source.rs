@@ -98,7 +98,7 @@ impl PolardbxSource {
         if tables.is_empty() && self.task.full {
             return Err(SourceError::Config {
                 key: "tables",
-                why: "no table is selected".into(),
+                why: format!("no table is selected by {}", self.task.config.tables.join(", ")),
                 remedy: "check `tables` and `exclude`, and that the account has SELECT on the tables".into(),
             });
         }
