@@ -271,9 +271,8 @@ async fn the_models_keep_the_contracts() {
     runtime::testing::source_contract(&source, || async {}, Duration::from_millis(50)).await;
 
     let (chaos, log) = (Chaos::new(3, 0.0), Log::default());
-    let make = || -> Result<Box<dyn Sink>> {
-        Ok(Box::new(LogSink { chaos: chaos.clone(), log: log.clone(), split: String::new(), skip: 0 }))
-    };
+    let make =
+        || -> Result<Box<dyn Sink>> { Ok(Box::new(LogSink { chaos: chaos.clone(), log: log.clone(), split: String::new(), skip: 0 })) };
     let delivered = || {
         let seqs = log.lock().unwrap().get("contract").cloned().unwrap_or_default();
         async move { seqs }

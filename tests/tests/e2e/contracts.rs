@@ -25,7 +25,8 @@ async fn the_source_keeps_its_contract() -> Result<()> {
     // Small batches, so that transactions and chunks are spread over several.
     let source = PolardbxSource::new(Settings::from(settings).parse("source")?, "contract", 4096)?;
     let change = || async {
-        let mut statements = vec!["INSERT INTO contract.t VALUES (2000, 'new')".to_owned(), "DELETE FROM contract.t WHERE id < 200".to_owned()];
+        let mut statements =
+            vec!["INSERT INTO contract.t VALUES (2000, 'new')".to_owned(), "DELETE FROM contract.t WHERE id < 200".to_owned()];
         statements.extend((0..20).map(|id| format!("UPDATE contract.t SET a = 'changed' WHERE id = {}", 300 + id)));
         statements.push("CREATE INDEX i ON contract.t (a)".into());
         statements.push("UPDATE contract.t SET id = id + 10000".into());
