@@ -35,15 +35,19 @@ pub(crate) async fn check(registry: Registry, args: &CheckArguments) -> ExitCode
                 "FAILED"
             }
         };
-        println!("{mark:<8} {:<width$}  {}", finding.item, finding.what);
+        report::say(format_args!("{mark:<8} {:<width$}  {}", finding.item, finding.what));
         if finding.level > Level::Passed && !finding.remedy.is_empty() {
-            println!("{:<8} {:<width$}  to go on: {}", "", "", finding.remedy);
+            report::say(format_args!("{:<8} {:<width$}  to go on: {}", "", "", finding.remedy));
         }
     }
     if failed > 0 {
-        println!("\n{failed} of {} items failed: the task {} cannot start like this", findings.len(), task.name());
+        report::say(format_args!("\n{failed} of {} items failed: the task {} cannot start like this", findings.len(), task.name()));
         return ExitCode::from(2);
     }
-    println!("\nall {} items passed or are known limits: start it with `connector-cli run {}`", findings.len(), args.file.display());
+    report::say(format_args!(
+        "\nall {} items passed or are known limits: start it with `connector-cli run {}`",
+        findings.len(),
+        args.file.display()
+    ));
     ExitCode::SUCCESS
 }

@@ -59,12 +59,12 @@ pub async fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -
         args::Command::Check(check) => check::check(registry, &check).await,
         args::Command::Plugins => {
             for (kind, name) in registry.names() {
-                println!("{kind:<10} {name}");
+                report::say(format_args!("{kind:<10} {name}"));
             }
             ExitCode::SUCCESS
         }
         args::Command::Version => {
-            println!("connector-cli {}", env!("CARGO_PKG_VERSION"));
+            report::say(format_args!("connector-cli {}", env!("CARGO_PKG_VERSION")));
             ExitCode::SUCCESS
         }
     }

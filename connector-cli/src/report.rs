@@ -1,12 +1,19 @@
 //! How failures are told to people: what failed, why, what to do; and the exit code.
 
+use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 
 use runtime::{Error, Kind};
 
+/// Prints a line to stdout. A reader that has gone away is no failure of ours.
+pub(crate) fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Prints an error in three lines and returns the exit code of its kind.
 pub(crate) fn fail(error: &Error) -> ExitCode {
-    eprintln!("{}", text(error));
+    let _ = writeln!(std::io::stderr(), "{}", text(error));
     ExitCode::from(code(error.kind()))
 }
 

@@ -55,7 +55,7 @@ async fn watch(mut running: Running, mut signals: Signals, quiet: bool) -> Resul
             }
             () = signals.next() => {
                 if stopping {
-                    eprintln!("stopped at once: what was not committed is read again at the next start");
+                    tracing::warn!("stopped at once: what was not committed is read again at the next start");
                     std::process::exit(INTERRUPTED);
                 }
                 stopping = true;

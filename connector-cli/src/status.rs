@@ -33,7 +33,7 @@ impl StatusLine {
     pub(crate) fn last(&mut self, status: &Status) {
         self.print(status);
         if self.terminal {
-            println!();
+            crate::report::say(format_args!(""));
         }
     }
 }

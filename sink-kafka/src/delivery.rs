@@ -147,6 +147,10 @@ async fn drive(session: &Session, tag: Tag, work: &mut [Work]) -> Result<(), Err
                 // The next round meets the same trouble and counts it.
                 Err(Error::Wire(error)) if !error.is_permanent() => {}
                 Err(Error::Answer { .. }) => {}
+                // Its records went with it.
+                Err(Error::NoTopic { topic, .. }) => {
+                    return Err(Error::TopicChanged { topic, problem: "it was deleted while the task ran".into() });
+                }
                 Err(error) => return Err(error),
             }
         } else {

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::config::Task;
 use crate::error::{Result, SourceError};
 use crate::selection::Selection;
-use crate::server::{Server, binlog_end, binlog_files, read_structure, selected_tables};
+use crate::server::{BinlogPlace, Server, binlog_end, binlog_files, read_structure, selected_tables};
 use crate::session::{Endpoint, Session, named};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
@@ -82,10 +82,20 @@ async fn replication(task: &Task, endpoint: &Endpoint, server: &Server, session:
     found.push(clash(endpoint, id).await);
     // Without a binlog there is nothing to dump, and log_bin has been found to be off.
     let Some(end) = end else { return };
-    found.push(match probe_dump(endpoint, id, &end.file(), end.at.offset).await {
+    found.push(may_dump(endpoint, id, &end).await);
+}
+
+/// Whether the account may read the binlog.
+pub(crate) async fn may_dump(endpoint: &Endpoint, id: u32, end: &BinlogPlace) -> Finding {
+    // The account has just connected with the same password, so this can only be the missing right.
+    const DENIED: [u16; 2] = [1045, 1227];
+    match probe_dump(endpoint, id, &end.file(), end.at.offset).await {
         Ok(()) => Finding::passed("replication_slave", "the account may read the binlog"),
+        Err(error) if error.code().is_some_and(|code| DENIED.contains(&code)) => {
+            Finding::failed("replication_slave", error.to_string(), "GRANT REPLICATION SLAVE ON *.* TO the account")
+        }
         Err(error) => Finding::from_error("replication_slave", &error.into()),
-    });
+    }
 }
 
 /// Whether another replica has our id. On a connection of its own: MySQL 5.7 answers with broken rows for replicas that have no UUID.

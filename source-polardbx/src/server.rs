@@ -132,6 +132,14 @@ impl Server {
                 "SET GLOBAL binlog_row_image = 'FULL', the same in the server's option file, and let all sessions connect anew",
             ),
             want("binlog_row_value_options", "", "SET GLOBAL binlog_row_value_options = ''"),
+            match self.server_id() {
+                0 => Finding::failed(
+                    "source_server_id",
+                    "it is 0, and the server gives its binlog to nobody then",
+                    "SET GLOBAL server_id to a number above 0, the same in the server's option file",
+                ),
+                id => Finding::passed("source_server_id", id.to_string()),
+            },
         ]
     }
 }

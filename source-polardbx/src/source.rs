@@ -88,6 +88,10 @@ impl PolardbxSource {
     /// The first plan: notes where the stream begins, passes the barrier, and only then looks at tables.
     async fn begin(&self, session: &mut Session, server: &Server) -> Result<Vec<Split>> {
         let start = self.start(session).await?;
+        if let (true, Some(place)) = (self.task.incremental, &start) {
+            // Now, and not when all tables are read and the stream begins.
+            demand([check::may_dump(&self.endpoint, self.task.server_id(server.server_id())?, place).await])?;
+        }
         if self.task.full && self.task.incremental {
             let barrier = Barrier::pass(session, server, &self.task.name, self.task.barrier_delay).await?;
             tracing::info!(%barrier, "all commits before the start of the stream are visible");

@@ -10,7 +10,7 @@ use runtime::{Batch, Error, Result, SplitReader, TableId, TableSchema, async_tra
 
 use super::decode::{Decoder, DecoderOptions};
 use super::error::StreamError;
-use super::refusal::classify;
+use super::refusal::{classify, examine};
 use super::track::Tracker;
 use super::transport::{SILENCE, Transport, TransportError, binary_logs, connect, in_time};
 use super::{FileOffset, StreamPosition, event};
@@ -18,6 +18,9 @@ use crate::schema::History;
 
 /// An idle stream hands on its position so often at most.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+/// A stream without real events is held against the server's list of files so often: after RESET MASTER a server goes on sending
+/// heartbeats to a reader of files that are gone.
+const EXAMINE_INTERVAL: Duration = Duration::from_secs(20);
 /// After so many events the task gives way to others, even if more events are here already.
 const EVENTS_PER_TURN: u32 = 512;
 
@@ -54,6 +57,10 @@ pub struct StreamReader {
     failure: Option<Failure>,
     /// Since when no event came although one was waited for.
     idle_since: Option<Instant>,
+    /// When the stream was held against the server's files last, or brought something new.
+    examined: Instant,
+    /// Where it stood then, if the files went on behind that place.
+    behind: Option<FileOffset>,
     last_batch: Instant,
     events: u32,
 }
@@ -97,7 +104,9 @@ impl StreamReader {
             explicit_timestamps: server.explicit_timestamps,
             batch_max_bytes,
         });
-        Ok(Self { opts, server_id, position, transport, decoder, failure: None, idle_since: None, last_batch: Instant::now(), events: 0 })
+        let now = Instant::now();
+        let (failure, idle_since, behind) = (None, None, None);
+        Ok(Self { opts, server_id, position, transport, decoder, failure, idle_since, examined: now, behind, last_batch: now, events: 0 })
     }
 
     /// Reads events until a batch is there or none came in time.
@@ -119,16 +128,37 @@ impl StreamReader {
             }
             match self.transport.next_if_ready().await {
                 Some(event) => {
-                    self.idle_since = None;
+                    (self.idle_since, self.examined) = (None, Instant::now());
                     feed(&mut self.decoder, &mut self.failure, event);
                 }
                 None => {
                     if let Some(batch) = self.decoder.flush().or_else(|| self.heartbeat()) {
                         return Some(batch);
                     }
-                    self.wait().await;
+                    if self.examined.elapsed() >= EXAMINE_INTERVAL {
+                        self.examine().await;
+                    } else {
+                        self.wait().await;
+                    }
                 }
             }
+        }
+    }
+
+    /// Holds a stream that brings nothing new against the server's files.
+    async fn examine(&mut self) {
+        let at = self.decoder.at();
+        let examined = examine(&self.opts, &self.position, at).await;
+        self.examined = Instant::now();
+        match examined {
+            Err(error) => self.failure = Some(Failure::Stream(error, at)),
+            Ok(false) => self.behind = None,
+            // An event may be on its way; one that does not come for a whole interval never will on this connection.
+            Ok(true) if self.behind == Some(at) => {
+                let message = format!("nothing came for {} s, although the server has more", EXAMINE_INTERVAL.as_secs());
+                self.failure = Some(Failure::Transport(TransportError::Lost(message)));
+            }
+            Ok(true) => self.behind = Some(at),
         }
     }
 

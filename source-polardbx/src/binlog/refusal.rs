@@ -28,6 +28,18 @@ pub(crate) async fn classify(error: &TransportError, opts: &Opts, position: &Str
     }
 }
 
+/// What is wrong with a stream that stands still at `at`, as far as the server's files tell; and whether they go on behind it.
+pub(crate) async fn examine(opts: &Opts, position: &StreamPosition, at: FileOffset) -> Result<bool, StreamError> {
+    // If not even the files can be asked for, the stream itself will say so.
+    let Ok(files) = files(opts).await else { return Ok(false) };
+    match by_files("", &files, position, at) {
+        StreamError::Disconnected { .. } => {}
+        error => return Err(error),
+    }
+    let last = files.last().and_then(|(name, size)| Some((split_file_name(name)?.1, *size)));
+    Ok(last.is_some_and(|(file, size)| FileOffset::new(file, size) > at))
+}
+
 async fn files(opts: &Opts) -> Result<Vec<(String, u64)>, TransportError> {
     let mut conn = connect(opts).await?;
     let files = binary_logs(&mut conn).await;

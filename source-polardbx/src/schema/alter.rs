@@ -71,21 +71,8 @@ const OPTIONS: &[&str] = &[
 ];
 
 /// First words of items about partitions, which stand alone in their statement and may list several.
-const PARTITION_UPKEEP: &[&str] = &[
-    "ANALYZE",
-    "CHECK",
-    "COALESCE",
-    "EXCHANGE",
-    "EXTRACT",
-    "MERGE",
-    "MOVE",
-    "OPTIMIZE",
-    "REBUILD",
-    "REORGANIZE",
-    "REPAIR",
-    "SPLIT",
-    "TRUNCATE",
-];
+const PARTITION_UPKEEP: &[&str] =
+    &["ANALYZE", "CHECK", "COALESCE", "EXTRACT", "MERGE", "MOVE", "OPTIMIZE", "REBUILD", "REORGANIZE", "REPAIR", "SPLIT", "TRUNCATE"];
 
 /// What one item does.
 enum Item {
@@ -170,6 +157,10 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
         Item::Repartition(Vec::new())
     } else if is_partition_clause(cursor) {
         Item::Repartition(read_partition_clause(cursor)?)
+    } else if cursor.take_words(&["EXCHANGE", "PARTITION"]) {
+        // Rows change their table without any row event.
+        skip_all(cursor);
+        Item::Columns("EXCHANGE PARTITION")
     } else if cursor.take_words(&["ORDER", "BY"]) || cursor.take_word(PARTITION_UPKEEP) {
         skip_all(cursor);
         Item::Option

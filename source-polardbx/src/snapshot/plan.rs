@@ -96,10 +96,21 @@ pub(crate) async fn next_chunks(
             Some((number, range)) => (*number, range.upto.clone()),
             None => (0, None),
         };
-        let ranges = cut(session, schema, after, chunk_rows, wanted).await?;
+        let ranges = cut(session, schema, after, chunk_rows, wanted).await.map_err(|error| gone(error, &schema.id))?;
         chunks.extend(ranges.iter().zip(last + 1..).map(|(range, number)| chunk(&schema.id, number, range)));
     }
     Ok(chunks)
+}
+
+/// A table that the plan began with and that is not there any more was dropped or renamed meanwhile: no retry brings it back.
+fn gone(error: SourceError, table: &TableId) -> SourceError {
+    const UNKNOWN_DATABASE_OR_TABLE: [u16; 2] = [1049, 1146];
+    match error.code() {
+        Some(code) if UNKNOWN_DATABASE_OR_TABLE.contains(&code) => {
+            SourceError::TableChanged { table: table.clone(), what: "the table is gone".to_owned() }
+        }
+        _ => error,
+    }
 }
 
 fn chunk(table: &TableId, number: u32, range: &KeyRange) -> Split {

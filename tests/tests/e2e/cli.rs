@@ -95,6 +95,12 @@ async fn check_says_what_is_wrong_and_changes_nothing() -> Result<()> {
         assert!(said.contains(text) && said.contains("to go on: "), "{text:?} is not told:\n{said}");
     }
     assert_eq!(case.read().await?, 0);
+    // A reader that goes away, as in `check … | head -1`, is no failure.
+    case.task.configure(&case.settings)?;
+    let mut command = program().command(&["check", &file]);
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn()?;
+    drop(child.stdout.take());
+    assert_eq!(child.wait()?.code(), Some(0));
     Ok(())
 }
 

@@ -68,7 +68,41 @@ async fn a_missing_grant() -> Result<()> {
     case.task.configure(&case.settings)?;
     refused(&mut case, 2, &["REPLICATION"]).await?;
     assert_eq!(case.read().await?, 0);
+    // The right to read the binlog is needed only after the full phase, and missed before it.
+    mysql.execute(&["GRANT REPLICATION CLIENT ON *.* TO 'reader'@'%'"]).await?;
+    refused(&mut case, 2, &["GRANT REPLICATION SLAVE"]).await?;
+    assert_eq!(case.read().await?, 0);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_dropped_in_the_full_phase() -> Result<()> {
+    let mut case = small("dropped").await?;
+    let mysql = &case.servers.mysql;
+    mysql.execute(&["CREATE TABLE dropped.a (id INT PRIMARY KEY)"]).await?;
+    let rows: Vec<String> = (0..20_000).map(|id| format!("({id})")).collect();
+    mysql.execute(&[&format!("INSERT INTO dropped.a VALUES {}", rows.join(","))]).await?;
+    // Many plans, so that the last table is looked at long after the first.
+    case.settings.source = "chunk_rows = 20\nparallelism = 1".into();
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    while case.read().await? == 0 {
+        case.task.must_run()?;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    case.servers.mysql.execute(&["DROP TABLE dropped.t"]).await?;
+    ended(&mut case, 1, &["dropped.t"]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_binlog_that_is_reset_under_a_running_task() -> Result<()> {
+    let servers = std::sync::Arc::new(Servers::own().await?);
+    create_small(&servers.mysql, "reset").await?;
+    let mut case = Case::new(servers, "reset", Format::CanalJson, 1, vec![Table::new("reset", "t")]).await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    case.servers.mysql.execute(&["RESET MASTER", "INSERT INTO reset.t VALUES (4, 'unseen')"]).await?;
+    ended(&mut case, 1, &["E_HISTORY_DIVERGED"]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
