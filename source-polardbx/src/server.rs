@@ -276,12 +276,12 @@ mod tests {
 
     #[test]
     fn settings_that_lose_rows_fail() {
-        let variables = [("log_bin", "ON"), ("binlog_format", "MIXED"), ("binlog_row_image", "FULL")];
+        let variables = [("log_bin", "ON"), ("binlog_format", "MIXED"), ("binlog_row_image", "FULL"), ("server_id", "0")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let server = Server { kind: ServerKind::MySql { major: 5, minor: 7 }, version: String::new(), variables };
         let failed: Vec<_> = server.stream_settings().into_iter().filter(|finding| finding.level == runtime::Level::Failed).collect();
-        assert_eq!(failed.len(), 1);
-        assert_eq!(failed[0].item, "binlog_format");
+        let items: Vec<_> = failed.iter().map(|finding| &*finding.item).collect();
+        assert_eq!(items, ["binlog_format", "source_server_id"]);
     }
 
     #[test]
