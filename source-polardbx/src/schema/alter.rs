@@ -82,6 +82,8 @@ enum Item {
     Key(KeyChange),
     Columns(&'static str),
     Rename(TableId),
+    /// Rows move between the table and this one, without any row event.
+    Exchange(TableId),
     Repartition(Vec<String>),
 }
 
@@ -94,24 +96,32 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
     let mut columns = None;
     let mut rename = None;
     let mut repartition: Option<Vec<String>> = None;
+    let mut effects = Vec::new();
     while !cursor.at_end() {
         let item = read_item(cursor, &table, context)?;
         kind.get_or_insert(match &item {
             Item::AddIndex | Item::Key(KeyChange::AddUnique { .. }) => SchemaChangeKind::CreateIndex,
             Item::Key(KeyChange::Drop(_)) => SchemaChangeKind::DropIndex,
             Item::Rename(_) => SchemaChangeKind::RenameTable,
-            Item::Option | Item::Key(KeyChange::Rename(..)) | Item::Columns(_) | Item::Repartition(_) => SchemaChangeKind::AlterTable,
+            Item::Option | Item::Key(KeyChange::Rename(..)) | Item::Columns(_) | Item::Exchange(_) | Item::Repartition(_) => {
+                SchemaChangeKind::AlterTable
+            }
         });
         match item {
             Item::Option | Item::AddIndex => {}
             Item::Key(change) => changes.push(change),
             Item::Columns(item) => columns = columns.or(Some(item)),
             Item::Rename(to) => rename = Some(to),
+            // Neither table's rows are known behind it, whichever of the two is selected.
+            Item::Exchange(other) => {
+                for table in [table.clone(), other] {
+                    effects.push(Effect::Columns { table, item: "EXCHANGE PARTITION" });
+                }
+            }
             Item::Repartition(names) => repartition.get_or_insert_default().extend(names),
         }
         cursor.take_symbol(',');
     }
-    let mut effects = Vec::new();
     if let Some(item) = columns {
         effects.push(Effect::Columns { table: table.clone(), item });
     }
@@ -158,9 +168,13 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
     } else if is_partition_clause(cursor) {
         Item::Repartition(read_partition_clause(cursor)?)
     } else if cursor.take_words(&["EXCHANGE", "PARTITION"]) {
-        // Rows change their table without any row event.
+        cursor.name("the partition")?;
+        if !cursor.take_words(&["WITH", "TABLE"]) {
+            return Err(cursor.error("EXCHANGE PARTITION without the other table"));
+        }
+        let other = cursor.table(context.database)?;
         skip_all(cursor);
-        Item::Columns("EXCHANGE PARTITION")
+        Item::Exchange(other)
     } else if cursor.take_words(&["ORDER", "BY"]) || cursor.take_word(PARTITION_UPKEEP) {
         skip_all(cursor);
         Item::Option
