@@ -50,24 +50,36 @@ struct Tree {
 struct Delivery {
     batch_max_bytes: usize,
     flush_interval_ms: u64,
-    parallelism: Option<usize>,
+    memory_max_bytes: usize,
 }
 
 impl Default for Delivery {
     fn default() -> Self {
-        Self { batch_max_bytes: 1 << 20, flush_interval_ms: 1000, parallelism: None }
+        Self { batch_max_bytes: 1 << 20, flush_interval_ms: 1000, memory_max_bytes: 512 << 20 }
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RetryKeys {
-    window_minutes: u64,
+    window_minutes: Option<u64>,
+    window_seconds: Option<u64>,
 }
 
-impl Default for RetryKeys {
-    fn default() -> Self {
-        Self { window_minutes: 720 }
+impl RetryKeys {
+    /// The window; an error is the key that is wrong, and why.
+    fn window(&self) -> Result<Duration, (&'static str, &'static str)> {
+        let seconds = match (self.window_minutes, self.window_seconds) {
+            (None, None) => 720 * 60,
+            (Some(minutes @ 10..=1440), None) => minutes * 60,
+            (None, Some(seconds @ 1..=86_400)) => seconds,
+            (Some(_), Some(_)) => return Err(("retry.window_seconds", "it cannot stand beside `retry.window_minutes`")),
+            (Some(_), None) => {
+                return Err(("retry.window_minutes", "it lies between 10 and 1440; shorter windows are written in `retry.window_seconds`"));
+            }
+            (None, Some(_)) => return Err(("retry.window_seconds", "it lies between 1 and 86400")),
+        };
+        Ok(Duration::from_secs(seconds))
     }
 }
 
@@ -94,7 +106,7 @@ struct CheckKeys {
 
 /// Keys of the reference that this version knows and does not build yet: refused by name, never accepted and ignored.
 const NOT_BUILT: [&str; 4] = ["dead_letters", "limits", "alerts", "api"];
-const NOT_BUILT_INNER: [(&str, &str); 2] = [("delivery", "memory_max_bytes"), ("retry", "other_minutes")];
+const NOT_BUILT_INNER: [(&str, &str); 1] = [("retry", "other_minutes")];
 
 impl Task {
     /// Reads a file with this process's environment.
@@ -146,11 +158,16 @@ impl Task {
         if tree.name.is_empty() || tree.name.len() > 64 || !known {
             return Err(wrong("name").because("a name has 1 to 64 letters, digits, dots, dashes and underscores"));
         }
-        if !(10..=1440).contains(&tree.retry.window_minutes) {
-            return Err(wrong("retry.window_minutes").because("it lies between 10 and 1440"));
+        if let Err((key, why)) = tree.retry.window() {
+            return Err(wrong(key).because(why));
         }
         if !(64 * 1024..=256 << 20).contains(&tree.delivery.batch_max_bytes) {
             return Err(wrong("delivery.batch_max_bytes").because("it lies between 65536 and 268435456"));
+        }
+        if tree.delivery.memory_max_bytes < tree.delivery.batch_max_bytes {
+            return Err(
+                wrong("delivery.memory_max_bytes").because("it is less than `delivery.batch_max_bytes`, so that not one batch fits")
+            );
         }
         if tree.errors.on_data_error != OnDataError::Fail {
             return Err(wrong("errors.on_data_error")
@@ -208,12 +225,14 @@ impl Task {
     /// The pipeline without its store.
     pub(crate) fn pipeline(&self, plugins: &Plugins) -> PipelineBuilder {
         let mut retry = Retry::default();
-        retry.window = Duration::from_secs(self.tree.retry.window_minutes * 60);
+        // Checked when it was read.
+        retry.window = self.tree.retry.window().unwrap_or(retry.window);
         let builder = Pipeline::builder(self.name())
             .source(plugins.source.clone())
             .sink_factory(plugins.sink.clone())
             .parallelism(plugins.parallelism)
             .flush_interval(Duration::from_millis(self.tree.delivery.flush_interval_ms))
+            .memory_max_bytes(self.tree.delivery.memory_max_bytes)
             .retry(retry);
         plugins.transforms.iter().cloned().fold(builder, PipelineBuilder::transform_factory)
     }
@@ -341,6 +360,8 @@ mod tests {
         for (text, expected) in [
             (format!("{SMALL}[limits]\nrows_per_second = 5\n"), "limits"),
             (format!("{SMALL}[delivery]\nmemory_max_bytes = 5\n"), "delivery.memory_max_bytes"),
+            (format!("{SMALL}[retry]\nwindow_seconds = 0\n"), "retry.window_seconds"),
+            (format!("{SMALL}[retry]\nwindow_seconds = 5\nwindow_minutes = 10\n"), "retry.window_seconds"),
             (format!("{SMALL}[retry]\nwindow_minutes = 5\n"), "retry.window_minutes"),
             (format!("{SMALL}[sorce.x]\n"), "sorce"),
             (SMALL.replace("\"shop\"\n[source", "\"a b\"\n[source"), "`name`"),

@@ -11,46 +11,44 @@ use tracing_subscriber::EnvFilter;
 use crate::args::RunArguments;
 use crate::config::Task;
 use crate::report;
-use crate::status::StatusLine;
+use crate::status::{LogWriter, Screen};
 
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// What a shell shows for a program that was interrupted.
 const INTERRUPTED: i32 = 130;
 
 pub(crate) async fn run(registry: Registry, args: RunArguments) -> ExitCode {
-    if let Err(error) = start_logs(&args) {
+    let screen = Screen::new(args.quiet);
+    if let Err(error) = start_logs(&args, screen.log_writer()) {
         eprintln!("error: read the option --log\n  {error}\n  to go on: give a filter such as info or warn,runtime=debug");
         return ExitCode::from(2);
     }
-    match supervise(registry, &args).await {
+    match supervise(registry, &args, screen).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report::fail(&error),
     }
 }
 
-async fn supervise(registry: Registry, args: &RunArguments) -> Result<()> {
+async fn supervise(registry: Registry, args: &RunArguments, screen: Screen) -> Result<()> {
     let task = Task::load(&args.file)?;
     let plugins = task.plugins(registry)?;
     let store = task.store(&plugins.registry)?;
     let signals = Signals::listen()?;
     let running = task.pipeline(&plugins).shared_store(store).build()?.start();
     tracing::info!(task = task.name(), "started");
-    watch(running, signals, args.quiet).await?;
+    watch(running, signals, screen).await?;
     tracing::info!(task = task.name(), "ended");
     Ok(())
 }
 
-async fn watch(mut running: Running, mut signals: Signals, quiet: bool) -> Result<()> {
+async fn watch(mut running: Running, mut signals: Signals, mut screen: Screen) -> Result<()> {
     let mut ticks = tokio::time::interval(STATUS_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    let mut line = StatusLine::new(std::io::stdout().is_terminal());
     let mut stopping = false;
     loop {
         tokio::select! {
             ended = running.wait_mut() => {
-                if !quiet {
-                    line.last(&running.status());
-                }
+                screen.end(&running.status());
                 return ended;
             }
             () = signals.next() => {
@@ -62,15 +60,15 @@ async fn watch(mut running: Running, mut signals: Signals, quiet: bool) -> Resul
                 tracing::info!("stopping at the next commit; once more to stop at once");
                 running.request_stop();
             }
-            _ = ticks.tick(), if !quiet => line.print(&running.status()),
+            _ = ticks.tick() => screen.show(&running.status()),
         }
     }
 }
 
-fn start_logs(args: &RunArguments) -> Result<(), tracing_subscriber::filter::ParseError> {
+fn start_logs(args: &RunArguments, writer: LogWriter) -> Result<(), tracing_subscriber::filter::ParseError> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(&args.log)?)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal());
     // A program that embeds the command may have set up its own logs: then those stay.
     let _ = if args.json_logs { builder.json().try_init() } else { builder.with_target(false).try_init() };

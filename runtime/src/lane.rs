@@ -12,12 +12,14 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout_at;
 
+use crate::budget::{Budget, Share};
 use crate::commits::Commits;
 use crate::pipeline::Plugins;
 use crate::stats::SplitStats;
 use crate::{Batch, Committed, Error, Lane, Result, Seq, Sink, Split, SplitId, SplitReader, Transform};
 
-/// Batches between the reader and the writer: with one in each hand, memory is at most four batches a lane.
+/// Batches between the reader and the writer: with one in each hand, memory is at most four batches a lane, and less where the budget of
+/// all lanes is used up.
 const CHANNEL_BATCHES: usize = 2;
 
 /// How a lane ended without an error.
@@ -42,6 +44,7 @@ pub(crate) async fn run(
     let last = last.ok_or_else(|| Error::fatal("run a split whose start was not committed").in_split(&split.id))?;
     split.start = last.position.clone();
     let number = committed.numbers.get(&split.id).copied().unwrap_or(0);
+    let _reading = stats.reading();
     let lane = Lane { run: committed.run, epoch: committed.epoch, number, split: &split };
 
     let mut sink = (plugins.sink)()?;
@@ -53,7 +56,7 @@ pub(crate) async fn run(
 
     let reader = plugins.source.open(&split, &committed).await?;
     let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
-    let reading = tokio::spawn(read(reader, sender, stop));
+    let reading = tokio::spawn(read(reader, sender, plugins.budget.clone(), stop));
     // `drain` owns the receiver: when it returns, also with an error, the reader sees a closed channel and ends.
     let written = writer.drain(receiver).await;
     let read = match reading.await {
@@ -69,7 +72,12 @@ pub(crate) async fn run(
     Ok(ended)
 }
 
-async fn read(mut reader: Box<dyn SplitReader>, batches: mpsc::Sender<Batch>, mut stop: watch::Receiver<bool>) -> Result<Ended> {
+async fn read(
+    mut reader: Box<dyn SplitReader>,
+    batches: mpsc::Sender<(Batch, Share)>,
+    budget: Budget,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Ended> {
     loop {
         let batch = tokio::select! {
             biased;
@@ -78,7 +86,9 @@ async fn read(mut reader: Box<dyn SplitReader>, batches: mpsc::Sender<Batch>, mu
             batch = reader.next() => batch?,
         };
         let Some(batch) = batch else { return Ok(Ended::Finished) };
-        if batches.send(batch).await.is_err() {
+        // Held until the batch is delivered. Other lanes only ever wait for lanes that deliver, never in a circle.
+        let share = budget.take(batch.size()).await;
+        if batches.send((batch, share)).await.is_err() {
             return Ok(Ended::Stopped);
         }
     }
@@ -95,10 +105,10 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    async fn drain(&mut self, mut batches: mpsc::Receiver<Batch>) -> Result<()> {
+    async fn drain(&mut self, mut batches: mpsc::Receiver<(Batch, Share)>) -> Result<()> {
         loop {
             match timeout_at(self.commits.deadline(), batches.recv()).await {
-                Ok(Some(batch)) => {
+                Ok(Some((batch, _share))) => {
                     if let Err(error) = self.deliver(batch).await {
                         // What was acknowledged before is worth keeping; the error that ends the lane is the delivery's.
                         let _ = self.commits.commit().await;
@@ -120,6 +130,7 @@ impl Writer<'_> {
         }
         self.last_seq = batch.last_seq().unwrap_or(self.last_seq);
         self.commits.met(&batch.events, &mut batch.state);
+        let table = self.stats.table(&batch);
         for transform in &mut self.transforms {
             transform.apply(&mut batch)?;
         }
@@ -127,7 +138,7 @@ impl Writer<'_> {
         if let Some((event, error)) = batch.take_rejected().into_iter().next() {
             return Err(error.in_split(self.split).at(&event.position));
         }
-        self.stats.delivered(&batch);
+        self.stats.delivered(&batch, table);
         self.commits.delivered(receipt, batch.size(), batch.resume.take());
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! or log set-up: those belong to plugins and to the program around it. Read `lane.rs` first.
 
 pub mod batch;
+mod budget;
 pub mod charset;
 pub mod check;
 pub mod checkpoint;
@@ -22,6 +23,7 @@ pub mod settings;
 pub mod sink;
 pub mod source;
 pub mod stats;
+mod supervisor;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod text;
@@ -44,8 +46,8 @@ pub use row::{CellBlock, Date, DateTime, Row, RowWriter, Value};
 pub use schema::{Column, ColumnKind, TableId, TableSchema, UniqueKey};
 pub use settings::{Choice, Settings};
 pub use sink::{Lane, Sink};
-pub use source::{RowFilter, Source, Split, SplitKind, SplitReader};
-pub use stats::{RunState, SplitStatus, Status};
+pub use source::{RowFilter, Source, Split, SplitKind, SplitReader, TableProgress};
+pub use stats::{RunState, SplitStatus, Status, TableStatus};
 pub use transform::Transform;
 
 /// Registers the store `local` and the built-in transforms.

@@ -24,6 +24,30 @@ pub trait Source: Send + Sync {
     async fn check(&self) -> Vec<Finding> {
         Vec::new()
     }
+
+    /// As [`Source::check`], for a task that ran before: whether it can go on from its checkpoint. The default has nothing to look at.
+    async fn check_resume(&self, committed: &Committed) -> Vec<Finding> {
+        let _ = committed;
+        Vec::new()
+    }
+
+    /// The tables of the snapshot in the order of reading, as the last plan found them: for people who watch. The default tells nothing.
+    fn tables(&self) -> Vec<TableProgress> {
+        Vec::new()
+    }
+}
+
+/// How far the snapshot of a table is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableProgress {
+    /// The table.
+    pub table: TableId,
+    /// Rows that it has; an estimate.
+    pub estimate: u64,
+    /// Rows in its chunks that were read before the last plan; an estimate.
+    pub read: u64,
+    /// Whether all of it was read.
+    pub done: bool,
 }
 
 /// Reads one split.

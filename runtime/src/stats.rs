@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::{Batch, Checkpoint, Position, Split, SplitId, SplitKind};
+use crate::source::TableProgress;
+use crate::{Batch, Body, Checkpoint, Op, Position, Split, SplitId, SplitKind, TableId};
 
 /// What a pipeline is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RunState {
@@ -34,7 +35,7 @@ pub enum RunState {
 }
 
 /// A snapshot of a pipeline.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Status {
     /// The task's name.
@@ -45,10 +46,28 @@ pub struct Status {
     pub error: Option<String>,
     /// The splits of the current plan, and finished ones of this process.
     pub splits: Vec<SplitStatus>,
+    /// The tables of the snapshot in the order of reading, if the source tells them.
+    pub tables: Vec<TableStatus>,
+}
+
+/// A snapshot of a table that is, or was, read as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TableStatus {
+    /// The table, under the source's name.
+    pub table: TableId,
+    /// Rows delivered, with those of earlier processes as the source estimates them. Rows of a chunk that is read again count again.
+    pub rows: u64,
+    /// Rows that it has, as the source estimates them.
+    pub estimate: u64,
+    /// Whether a lane reads it now.
+    pub reading: bool,
+    /// Whether all of it is delivered.
+    pub done: bool,
 }
 
 /// A snapshot of a split.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SplitStatus {
     /// The split.
@@ -80,6 +99,29 @@ pub(crate) struct SplitStats {
     pub(crate) opened: AtomicU32,
     marks: Mutex<Marks>,
     progress: Arc<Mutex<Instant>>,
+    tables: Arc<Tables>,
+    /// The table that the lane reads, once its first batch is there.
+    table: Mutex<Option<Arc<TableCount>>>,
+}
+
+type Tables = Mutex<Vec<(TableProgress, Arc<TableCount>)>>;
+
+/// What this process did for a table.
+#[derive(Default)]
+pub(crate) struct TableCount {
+    rows: AtomicU64,
+    lanes: AtomicU32,
+}
+
+/// A lane that reads; dropped when it has ended.
+pub(crate) struct Reading<'a>(&'a SplitStats);
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if let Some(table) = lock(&self.0.table).take() {
+            table.lanes.fetch_sub(1, Relaxed);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -90,8 +132,33 @@ struct Marks {
 }
 
 impl SplitStats {
-    pub(crate) fn delivered(&self, batch: &Batch) {
-        self.rows.fetch_add(batch.row_count() as u64, Relaxed);
+    /// A lane begins.
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        Reading(self)
+    }
+
+    /// The table whose existing rows are in `batch`, under the source's name: to be asked before the transforms.
+    pub(crate) fn table(&self, batch: &Batch) -> Option<Arc<TableCount>> {
+        let mut current = lock(&self.table);
+        if self.snapshot
+            && current.is_none()
+            && let Some(Body::Row(row)) = batch.events.first().map(|event| &event.body)
+            && row.op == Op::Read
+        {
+            let tables = lock(&self.tables);
+            let (_, table) = tables.iter().find(|(known, _)| known.table == row.schema.id)?;
+            table.lanes.fetch_add(1, Relaxed);
+            *current = Some(table.clone());
+        }
+        current.clone()
+    }
+
+    pub(crate) fn delivered(&self, batch: &Batch, table: Option<Arc<TableCount>>) {
+        let rows = batch.row_count() as u64;
+        self.rows.fetch_add(rows, Relaxed);
+        if let Some(table) = table {
+            table.rows.fetch_add(rows, Relaxed);
+        }
         self.bytes.fetch_add(batch.size() as u64, Relaxed);
         match batch.events.last() {
             Some(event) => {
@@ -115,11 +182,34 @@ impl SplitStats {
 pub(crate) struct Stats {
     splits: Mutex<BTreeMap<SplitId, Arc<SplitStats>>>,
     progress: Arc<Mutex<Instant>>,
+    tables: Arc<Tables>,
 }
 
 impl Stats {
     pub(crate) fn new() -> Self {
-        Self { splits: Mutex::default(), progress: Arc::new(Mutex::new(Instant::now())) }
+        Self { splits: Mutex::default(), progress: Arc::new(Mutex::new(Instant::now())), tables: Arc::default() }
+    }
+
+    /// What the source tells of its tables after a plan. What it says was read counts once: rows of this process are counted here.
+    pub(crate) fn planned(&self, told: Vec<TableProgress>) {
+        let mut tables = lock(&self.tables);
+        for told in told {
+            match tables.iter_mut().find(|(known, _)| known.table == told.table) {
+                Some((known, _)) => (known.estimate, known.done) = (told.estimate, told.done),
+                None => tables.push((told, Arc::default())),
+            }
+        }
+    }
+
+    pub(crate) fn tables(&self) -> Vec<TableStatus> {
+        let status = |(told, count): &(TableProgress, Arc<TableCount>)| TableStatus {
+            table: told.table.clone(),
+            rows: told.read + count.rows.load(Relaxed),
+            estimate: told.estimate,
+            reading: count.lanes.load(Relaxed) > 0,
+            done: told.done,
+        };
+        lock(&self.tables).iter().map(status).collect()
     }
 
     pub(crate) fn split(&self, split: &Split) -> Arc<SplitStats> {
@@ -131,6 +221,8 @@ impl Stats {
             opened: AtomicU32::default(),
             marks: Mutex::default(),
             progress: self.progress.clone(),
+            tables: self.tables.clone(),
+            table: Mutex::default(),
         };
         lock(&self.splits).entry(split.id.clone()).or_insert_with(|| Arc::new(stats())).clone()
     }

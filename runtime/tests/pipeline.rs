@@ -161,6 +161,8 @@ fn pipeline(chaos: &Chaos, log: &Log, store: &MemoryStore, stream: u64) -> Pipel
         .sink(move || Ok(LogSink { chaos: sink_chaos.clone(), log: sink_log.clone(), split: String::new(), skip: 0 }))
         .store(ChaosStore { chaos: chaos.clone(), inner: store.clone() })
         .parallelism(3)
+        // Every batch waits for all others: the tightest there is.
+        .memory_max_bytes(1)
         .flush_interval(Duration::from_millis(1))
         .retry(retry())
         .build()

@@ -1,0 +1,56 @@
+//! The status as one line: phase, table or place, rows, rows a second, lag.
+
+use runtime::{RunState, Status};
+
+/// The line of `status`, with the speed in rows a second.
+pub(crate) fn line(status: &Status, rate: f64) -> String {
+    let phase = match status.state {
+        RunState::Starting => "starting",
+        RunState::Snapshot => "full",
+        RunState::Streaming => "incremental",
+        RunState::Paused => "paused",
+        RunState::Retrying => "retrying",
+        RunState::Stopped => "stopped",
+        RunState::Finished => "finished",
+        RunState::Failed => "failed",
+        _ => "running",
+    };
+    let snapshot = status.state == RunState::Snapshot;
+    let rows: u64 = status.splits.iter().map(|split| split.rows).sum();
+    let mut text = format!("{phase:<11}  {:<32}  {rows:>12} rows  {rate:>9.0} rows/s", place(status, snapshot));
+    let lag = status.splits.iter().filter(|split| !split.snapshot).map(|split| split.lag_ms).max();
+    if let Some(lag) = lag.filter(|_| status.state == RunState::Streaming) {
+        text.push_str(&format!("  lag {:.1} s", lag as f64 / 1000.0));
+    }
+    if let Some(error) = &status.error {
+        // One line stays one line, whatever a server said.
+        text.push_str(&format!("  {}", error.replace(['\n', '\r'], " ")));
+    }
+    text
+}
+
+fn place(status: &Status, snapshot: bool) -> String {
+    if snapshot && !status.tables.is_empty() {
+        let done = status.tables.iter().filter(|table| table.done).count();
+        return format!("{done} of {} tables", status.tables.len());
+    }
+    let mut active = status.splits.iter().filter(|split| !split.done && split.opened > 0 && split.snapshot == snapshot);
+    active.next_back().map_or(String::new(), |split| match &split.place {
+        Some(place) if !snapshot => place.to_string(),
+        _ => split.split.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::status;
+    use super::*;
+
+    #[test]
+    fn a_line_says_where_and_how_fast() {
+        let text = line(&status("streaming", &[]), 41.6);
+        assert_eq!(text, "incremental  binlog.000007:4711                       12345 rows         42 rows/s  lag 1.5 s");
+        let text = line(&status("snapshot", &[("orders", 5, 10, true), ("users", 7, 7, false)]), 0.0);
+        assert!(text.starts_with("full         1 of 2 tables  ") && !text.contains("lag"), "{text}");
+    }
+}

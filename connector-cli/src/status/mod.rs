@@ -1,0 +1,129 @@
+//! What people see while a task runs: on a terminal bars and one line that stays in its place, elsewhere plain lines now and then.
+
+mod bars;
+mod line;
+mod rate;
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressDrawTarget};
+use runtime::{RunState, Status};
+use tracing_subscriber::fmt::MakeWriter;
+
+use bars::Bars;
+use line::line;
+use rate::Rate;
+
+/// How often a plain line is written while nothing else happens: a file or a journal keeps them all.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Shows the status of one task.
+pub(crate) struct Screen {
+    show: Show,
+    rate: Rate,
+}
+
+enum Show {
+    Nothing,
+    Bars(Bars),
+    Lines(Option<(Instant, RunState)>),
+}
+
+impl Screen {
+    /// For this process's stdout; `quiet` shows nothing.
+    pub(crate) fn new(quiet: bool) -> Self {
+        let show = if quiet {
+            Show::Nothing
+        } else if std::io::stdout().is_terminal() {
+            Show::Bars(Bars::new(ProgressDrawTarget::stdout()))
+        } else {
+            Show::Lines(None)
+        };
+        Self { show, rate: Rate::default() }
+    }
+
+    /// Where logs go, so that lines of theirs and bars do not overwrite each other.
+    pub(crate) fn log_writer(&self) -> LogWriter {
+        match &self.show {
+            Show::Bars(bars) => LogWriter(Some(bars.screen())),
+            Show::Nothing | Show::Lines(_) => LogWriter(None),
+        }
+    }
+
+    /// Shows what is now; to be called about once a second.
+    pub(crate) fn show(&mut self, status: &Status) {
+        let rate = self.rate.of(total(status));
+        match &mut self.show {
+            Show::Nothing => {}
+            Show::Bars(bars) => bars.show(status, &line(status, rate)),
+            Show::Lines(last) => {
+                let due = last.is_none_or(|(at, state)| state != status.state || at.elapsed() >= PLAIN_INTERVAL);
+                if due {
+                    *last = Some((Instant::now(), status.state));
+                    crate::report::say(format_args!("{}", line(status, rate)));
+                }
+            }
+        }
+    }
+
+    /// Shows the last status and leaves the screen to others.
+    pub(crate) fn end(&mut self, status: &Status) {
+        if let Show::Lines(last) = &mut self.show {
+            *last = None;
+        }
+        self.show(status);
+        if let Show::Bars(bars) = &self.show {
+            bars.end();
+        }
+    }
+}
+
+fn total(status: &Status) -> u64 {
+    status.splits.iter().map(|split| split.rows).sum()
+}
+
+/// Writes to stderr, with the bars out of the way.
+#[derive(Clone)]
+pub(crate) struct LogWriter(Option<MultiProgress>);
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match &self.0 {
+            Some(screen) => screen.suspend(|| std::io::stderr().write(bytes)),
+            None => std::io::stderr().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    pub(crate) fn status(state: &str, tables: &[(&str, u64, u64, bool)]) -> Status {
+        let tables: Vec<_> = tables
+            .iter()
+            .map(|(name, rows, estimate, reading)| {
+                let id = json!({"database": "shop", "table": name});
+                json!({"table": id, "rows": rows, "estimate": estimate, "reading": reading, "done": rows == estimate})
+            })
+            .collect();
+        let split = json!({"split": "stream_global", "snapshot": false, "done": false, "position": "p", "place": "binlog.000007:4711",
+            "rows": 12345, "bytes": 1, "lag_ms": 1500, "opened": 1});
+        serde_json::from_value(json!({"name": "shop", "state": state, "error": null, "splits": [split], "tables": tables})).unwrap()
+    }
+}
