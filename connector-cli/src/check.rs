@@ -1,11 +1,12 @@
 //! The command `check`: everything that would make the task fail, before it starts.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use runtime::{Finding, Level, Registry};
 
 use crate::args::CheckArguments;
-use crate::config::Task;
+use crate::config::{Plugins, Task};
 use crate::report;
 
 pub(crate) async fn check(registry: Registry, args: &CheckArguments) -> ExitCode {
@@ -22,6 +23,14 @@ pub(crate) async fn check(registry: Registry, args: &CheckArguments) -> ExitCode
     let (source, sink) = tokio::join!(plugins.source.check(), sink.check());
     findings.extend(source);
     findings.extend(sink);
+    findings.extend(checkpoint(&task, &plugins).await);
+    for item in task.ignored() {
+        if findings.iter().all(|finding| finding.item != *item) {
+            let items: BTreeSet<&str> = findings.iter().map(|finding| &*finding.item).collect();
+            let items = items.into_iter().collect::<Vec<_>>().join(", ");
+            findings.push(Finding::failed("check.ignore", format!("{item:?} is no item of this check"), format!("name one of: {items}")));
+        }
+    }
     let width = findings.iter().map(|finding| finding.item.len()).max().unwrap_or(0);
     let mut failed = 0;
     for finding in &findings {
@@ -50,4 +59,21 @@ pub(crate) async fn check(registry: Registry, args: &CheckArguments) -> ExitCode
         args.file.display()
     ));
     ExitCode::SUCCESS
+}
+
+/// Whether a task that ran before can go on.
+async fn checkpoint(task: &Task, plugins: &Plugins) -> Vec<Finding> {
+    const ITEM: &str = "checkpoint";
+    let committed = match task.peek() {
+        Err(error) if error.code() == Some("E_STORE_LOCKED") => {
+            let what = "the task is running, so its checkpoint was not looked at";
+            return vec![Finding::warning(ITEM, what, "stop the task to check whether it could go on")];
+        }
+        other => other,
+    };
+    match committed {
+        Ok(Some(committed)) if !committed.splits.is_empty() => plugins.source.check_resume(&committed).await,
+        Ok(_) => vec![Finding::passed(ITEM, "there is none yet: the task starts from its beginning")],
+        Err(error) => vec![Finding::from_error(ITEM, &error)],
+    }
 }

@@ -32,7 +32,7 @@ fn values() -> Vec<Vec<u8>> {
         .collect()
 }
 
-#[divan::bench(args = [Compression::None, Compression::Zstd])]
+#[divan::bench(args = [Compression::None, Compression::Zstd, Compression::Lz4, Compression::Snappy, Compression::Gzip])]
 fn build(bencher: divan::Bencher<'_, '_>, compression: &Compression) {
     let values = values();
     let mut maker = BatchMaker::new(*compression).expect("a codec");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use runtime::Finding;
+use runtime::{Finding, Level, TableId};
 
 use crate::cluster::Cluster;
 use crate::config::NotEmpty;
@@ -10,12 +10,22 @@ use crate::error::Error;
 use crate::look::Place;
 use crate::opening::first_foreign;
 use crate::router::Router;
-use crate::session::Session;
-use crate::wire::{Connection, Seen};
+use crate::session::{Missing, Session};
+use crate::wire::{self, Connection, RightsRequest, Seen, WireError};
 
 /// Looks for what would make the task fail.
 pub(crate) async fn check(cluster: &Cluster) -> Vec<Finding> {
     let mut findings = vec![brokers(cluster).await];
+    if findings.iter().any(|finding| finding.level == Level::Failed) {
+        return findings;
+    }
+    if cluster.sends_plain_password() {
+        findings.push(Finding::warning(
+            "kafka_password",
+            "sasl.mechanism = \"plain\" without `tls`: the password can be read by anybody between here and the brokers",
+            "set `tls`, or use scram_sha_256 or scram_sha_512",
+        ));
+    }
     let session = match cluster.session().await {
         Ok(session) => session,
         Err(error) => {
@@ -32,7 +42,7 @@ pub(crate) async fn check(cluster: &Cluster) -> Vec<Finding> {
             "allow IdempotentWrite on the cluster, or Write on the topic since Kafka 2.8",
         )
     });
-    let router = match Router::new(&cluster.config) {
+    let router = match Router::new(&cluster.config, cluster.memory.owners.clone()) {
         Ok(router) => router,
         Err(error) => {
             findings.push(failed("kafka_topic", error));
@@ -46,6 +56,12 @@ pub(crate) async fn check(cluster: &Cluster) -> Vec<Finding> {
             "set `ddl_topic`",
         ));
     }
+    if let (Some(template), Some(how)) = (router.template(), cluster.config.creation())
+        && let Ok(example) = template.render(&TableId::new("database", "table"))
+        && let Err(error) = session.could_create(&[example.as_str().into()], how).await
+    {
+        findings.push(failed("kafka_create_topics", error));
+    }
     for name in router.fixed_topics() {
         findings.extend(topic(cluster, &session, name).await);
     }
@@ -53,26 +69,40 @@ pub(crate) async fn check(cluster: &Cluster) -> Vec<Finding> {
 }
 
 async fn brokers(cluster: &Cluster) -> Finding {
-    let mut problems = Vec::new();
+    let (mut problems, mut verdict) = (Vec::new(), None);
+    let security = cluster.renewed_security();
     for broker in &cluster.config.brokers {
-        if let Err(error) = Connection::open(broker, "sink-kafka".into(), &cluster.timeouts).await {
+        if let Err(error) = Connection::open(broker, &security, &cluster.timeouts).await {
             problems.push(error.to_string());
+            verdict = verdict.or(match &error {
+                WireError::Door { problem, .. } => Some(problem.remedy()),
+                _ => None,
+            });
         }
     }
     let all = cluster.config.brokers.len();
-    let remedy = "check the addresses, the network, and that the brokers run";
+    let remedy = verdict.unwrap_or("check the addresses, the network, and that the brokers run");
     match problems.len() {
         0 => Finding::passed("kafka_brokers", format!("{all} of {all} brokers answer")),
         down if down == all => Finding::failed("kafka_brokers", problems.join("; "), remedy),
-        down => Finding::warning("kafka_brokers", format!("{down} of {all} brokers do not answer: {}", problems.join("; ")), remedy),
+        down => Finding::warning("kafka_brokers", format!("{down} of {all} brokers cannot be used: {}", problems.join("; ")), remedy),
     }
 }
 
 async fn topic(cluster: &Cluster, session: &Session, name: Arc<str>) -> Vec<Finding> {
-    let count = match session.learn(std::slice::from_ref(&name)).await {
-        Ok(counts) => counts.first().copied().unwrap_or_default(),
-        Err(error) => return vec![failed("kafka_topic", error)],
+    let count = match (session.learn(std::slice::from_ref(&name)).await, cluster.config.creation()) {
+        (Ok(counts), _) => counts.first().copied().unwrap_or_default(),
+        (Err(Error::NoTopic { .. }), Some(how)) => {
+            return vec![match session.could_create(std::slice::from_ref(&name), how).await {
+                Ok(()) => Finding::passed("kafka_topic", format!("topic {name} is not there and will be made")),
+                Err(error) => failed("kafka_topic", error),
+            }];
+        }
+        (Err(error), _) => return vec![failed("kafka_topic", error)],
     };
+    if let Some(refused) = rights(session, &name).await {
+        return vec![refused];
+    }
     let mut findings = vec![Finding::passed("kafka_topic", format!("topic {name} has {count} partitions"))];
     let places: Vec<Place> = (0..count).map(|partition| Place { topic: name.clone(), partition }).collect();
     let remedy = "choose an empty topic, or write behind what is there with not_empty = \"append\"";
@@ -98,6 +128,16 @@ async fn topic(cluster: &Cluster, session: &Session, name: Arc<str>) -> Vec<Find
         Err(error) => failed("kafka_topic_empty", error),
     });
     findings
+}
+
+/// What is not allowed to us on a topic. Brokers before Kafka 2.3 do not tell.
+async fn rights(session: &Session, name: &str) -> Option<Finding> {
+    let answer = session.ask_any(&RightsRequest { topics: vec![name] }).await.ok()?;
+    let (_, _, rights) = answer.topics.into_iter().find(|(topic, code, _)| topic == name && *code == 0)?;
+    let missing = wire::missing(rights);
+    let code = 29;
+    let doing = format!("{} on topic {name}", missing.join(", "));
+    (!missing.is_empty()).then(|| failed("kafka_topic", session.denied(doing, code, Missing::Topic(name))))
 }
 
 fn failed(item: &'static str, error: Error) -> Finding {

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::config::Config;
+use crate::config::{Config, Mechanism};
 use crate::error::{Denial, Error};
+use crate::router::Owners;
 use crate::session::Session;
-use crate::wire::Timeouts;
+use crate::wire::{Security, Timeouts};
 
 /// How long permissions may be missing in a task that worked before.
 const GRACE: Duration = Duration::from_secs(600);
@@ -18,6 +19,7 @@ pub(crate) struct Cluster {
     pub(crate) config: Config,
     pub(crate) timeouts: Timeouts,
     pub(crate) memory: Arc<Memory>,
+    security: Mutex<Arc<Security>>,
     session: tokio::sync::Mutex<Option<Arc<Session>>>,
 }
 
@@ -26,18 +28,22 @@ pub(crate) struct Cluster {
 pub(crate) struct Memory {
     /// Whether anything was ever delivered by this process.
     worked: AtomicBool,
+    idempotent: AtomicBool,
+    warned: AtomicBool,
     denied_since: Mutex<Option<Instant>>,
     /// Topics that were found empty, or ours, at the start.
     judged: Mutex<HashSet<Arc<str>>>,
     /// Partitions of each topic when this process first saw it: routing keeps to them.
     partitions: Mutex<HashMap<Arc<str>, usize>>,
+    pub(crate) owners: Owners,
 }
 
 impl Cluster {
-    /// Checks the settings; connects to nothing.
+    /// Checks the settings and reads the files that they name; connects to nothing.
     pub(crate) fn new(config: Config, timeouts: Timeouts) -> Result<Self, Error> {
         config.validate()?;
-        Ok(Self { config, timeouts, memory: Arc::default(), session: tokio::sync::Mutex::new(None) })
+        let security = Mutex::new(Arc::new(Security::load(config.tls.as_ref(), config.sasl.as_ref())?));
+        Ok(Self { config, timeouts, memory: Arc::default(), security, session: tokio::sync::Mutex::new(None) })
     }
 
     /// The current session, or a new one if there is none or the last one was given up.
@@ -50,13 +56,50 @@ impl Cluster {
         if let Some(old) = current.take() {
             old.end();
         }
-        let session = Arc::new(Session::connect(&self.config, self.timeouts, self.memory.clone()).await?);
+        self.warn_of_plain_password();
+        let session = Arc::new(Session::connect(self).await?);
         *current = Some(session.clone());
         Ok(session)
     }
 }
 
+impl Cluster {
+    /// What the files of `tls` say now: certificates are renewed while a task runs. What cannot be read leaves things as they were.
+    pub(crate) fn renewed_security(&self) -> Arc<Security> {
+        let mut security = self.security.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.config.tls.is_some() {
+            match Security::load(self.config.tls.as_ref(), self.config.sasl.as_ref()) {
+                Ok(renewed) => *security = Arc::new(renewed),
+                Err(error) => tracing::warn!(%error, "the certificates read before are used further"),
+            }
+        }
+        security.clone()
+    }
+
+    /// Warns, once a task, of a password that anybody on the way can read.
+    pub(crate) fn warn_of_plain_password(&self) {
+        if self.sends_plain_password() && !self.memory.warned.swap(true, Ordering::AcqRel) {
+            tracing::warn!("sasl.mechanism = \"plain\" without `tls`: the password can be read by anybody between here and the brokers");
+        }
+    }
+
+    /// Whether the password goes over the network as it is.
+    pub(crate) fn sends_plain_password(&self) -> bool {
+        self.config.tls.is_none() && self.config.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == Mechanism::Plain)
+    }
+}
+
 impl Memory {
+    /// A producer id was given.
+    pub(crate) fn note_idempotence(&self) {
+        self.idempotent.store(true, Ordering::Release);
+    }
+
+    /// Whether a producer id was ever given.
+    pub(crate) fn had_idempotence(&self) -> bool {
+        self.idempotent.load(Ordering::Acquire)
+    }
+
     /// Something was delivered.
     pub(crate) fn note_success(&self) {
         if !self.worked.swap(true, Ordering::AcqRel) || self.denied_since.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
@@ -81,6 +124,11 @@ impl Memory {
     /// A topic was found fit.
     pub(crate) fn note_judged(&self, topic: Arc<str>) {
         self.judged.lock().unwrap_or_else(PoisonError::into_inner).insert(topic);
+    }
+
+    /// Whether a topic was there before.
+    pub(crate) fn knows(&self, topic: &str) -> bool {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).contains_key(topic)
     }
 
     /// The number of partitions to route by, given the number that there is now.

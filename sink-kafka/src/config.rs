@@ -1,6 +1,11 @@
 //! The settings of the sink: what stands under `[sink.kafka]`.
 
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use runtime::TableId;
 use runtime::settings::Choice;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -23,6 +28,11 @@ pub struct Config {
     /// Which partition a row goes to.
     #[serde(default)]
     pub partition: PartitionPolicy,
+    /// For some tables, the columns whose values decide the partition, whatever `partition` says.
+    #[serde(default)]
+    pub partition_columns: BTreeMap<String, Vec<String>>,
+    /// Whether and how topics that are missing are made.
+    pub create_topics: Option<CreateTopics>,
     /// The format, exactly one: `format.canal_json = {}`.
     pub format: Choice,
     /// How record batches are compressed.
@@ -34,14 +44,14 @@ pub struct Config {
     /// What to do if a topic holds records that are not this task's when it starts.
     #[serde(default)]
     pub not_empty: NotEmpty,
+    /// Who we are to the brokers; absent, nobody asks.
+    pub sasl: Option<Sasl>,
+    /// TLS to the brokers; absent, there is none.
+    pub tls: Option<Tls>,
 
-    // Keys of the documented configuration that are not built yet. They are read so that they can be refused by name: a key that is
-    // accepted and ignored would be a promise that is not kept.
-    sasl: Option<Present>,
-    tls: Option<Present>,
+    // Of the documented configuration, and not built yet. It is read so that it can be refused by name: a key that is accepted and ignored
+    // would be a promise that is not kept.
     schema_registry: Option<Present>,
-    create_topics: Option<Present>,
-    partition_columns: Option<Present>,
 }
 
 /// How rows are spread over the partitions of a topic.
@@ -63,11 +73,85 @@ pub enum PartitionPolicy {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Compression {
-    /// zstd, level 1.
+    /// zstd, level 1: the smallest and, on rows of a database, among the fastest.
     #[default]
     Zstd,
+    /// lz4, as a frame of independent blocks.
+    Lz4,
+    /// Snappy, in the framing of Java's library.
+    Snappy,
+    /// gzip, level 1.
+    Gzip,
     /// Not at all.
     None,
+}
+
+/// How topics are made.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct CreateTopics {
+    /// Whether they are made at all.
+    pub enabled: bool,
+    /// How many partitions they get; absent, as many as the brokers are set to.
+    pub partitions: Option<i32>,
+    /// How many replicas; absent, as many as the brokers are set to.
+    pub replication: Option<i16>,
+    /// Configs of the topics, such as `"retention.ms" = "-1"`.
+    #[serde(default)]
+    pub configs: BTreeMap<String, String>,
+}
+
+/// Who we are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Sasl {
+    /// How it is proved.
+    pub mechanism: Mechanism,
+    /// The user.
+    pub user: String,
+    /// The user's password.
+    pub password: SecretString,
+}
+
+/// A mechanism of SASL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Mechanism {
+    /// SCRAM-SHA-256: the password is never sent.
+    #[serde(rename = "scram_sha_256")]
+    ScramSha256,
+    /// SCRAM-SHA-512: the password is never sent.
+    #[serde(rename = "scram_sha_512")]
+    ScramSha512,
+    /// PLAIN: the password is sent as it is; for connections with TLS.
+    Plain,
+}
+
+impl Mechanism {
+    /// The name that brokers know it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+            Self::Plain => "PLAIN",
+        }
+    }
+}
+
+/// TLS to the brokers. Their certificates are always checked, with the host's name.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Tls {
+    /// PEM file of the authorities that are trusted, and no others; absent, those of this system's store.
+    pub ca: Option<PathBuf>,
+    /// PEM file of a client certificate, with its chain.
+    pub cert: Option<PathBuf>,
+    /// PEM file of its private key, without a passphrase.
+    pub key: Option<PathBuf>,
 }
 
 /// What to do with a topic that holds foreign records at the start.
@@ -100,16 +184,8 @@ impl Config {
     /// Checks what the types cannot say. An error names the key.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let refuse = |key: &'static str, problem: String| Err(Error::Setting { key, problem });
-        for (key, present) in [
-            ("sasl", self.sasl),
-            ("tls", self.tls),
-            ("schema_registry", self.schema_registry),
-            ("create_topics", self.create_topics),
-            ("partition_columns", self.partition_columns),
-        ] {
-            if present.is_some() {
-                return Err(Error::NotBuilt { key });
-            }
+        if self.schema_registry.is_some() {
+            return Err(Error::NotBuilt { key: "schema_registry" });
         }
         if self.brokers.is_empty() {
             return refuse("brokers", "at least one `host:port` is needed".into());
@@ -120,6 +196,26 @@ impl Config {
         if !(1024..=MAX_RECORD_BATCH_BYTES).contains(&self.record_batch_bytes) {
             return refuse("record_batch_bytes", format!("{} is not between 1024 and {MAX_RECORD_BATCH_BYTES}", self.record_batch_bytes));
         }
+        for (table, columns) in self.partition_columns()? {
+            if columns.is_empty() {
+                return refuse("partition_columns", format!("table {table} has no column"));
+            }
+        }
+        if let Some(how) = &self.create_topics {
+            if how.partitions.is_some_and(|count| count < 1) {
+                return refuse("create_topics.partitions", "must be 1 or more".into());
+            }
+            if how.replication.is_some_and(|count| count < 1) {
+                return refuse("create_topics.replication", "must be 1 or more".into());
+            }
+        }
+        if let Some(sasl) = &self.sasl {
+            for (key, text) in [("sasl.user", sasl.user.as_str()), ("sasl.password", sasl.password.expose_secret())] {
+                if text.is_empty() || text.contains('\0') {
+                    return refuse(key, "is empty, or holds a NUL".into());
+                }
+            }
+        }
         TopicTemplate::parse(&self.topic).map_err(|problem| Error::Setting { key: "topic", problem })?;
         if let Some(ddl_topic) = &self.ddl_topic {
             let template = TopicTemplate::parse(ddl_topic).map_err(|problem| Error::Setting { key: "ddl_topic", problem })?;
@@ -128,6 +224,19 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+impl Config {
+    /// The partition columns by table.
+    pub(crate) fn partition_columns(&self) -> Result<HashMap<TableId, Vec<String>>, Error> {
+        let table = |name: &String| name.parse::<TableId>().map_err(|problem| Error::Setting { key: "partition_columns", problem });
+        self.partition_columns.iter().map(|(name, columns)| Ok((table(name)?, columns.clone()))).collect()
+    }
+
+    /// How topics are made, if they are.
+    pub(crate) fn creation(&self) -> Option<&CreateTopics> {
+        self.create_topics.as_ref().filter(|how| how.enabled)
     }
 }
 
@@ -164,13 +273,22 @@ pub(crate) mod tests {
 
     #[test]
     fn keys_that_are_not_built_are_refused_by_name() {
-        for key in ["sasl", "tls", "schema_registry", "create_topics", "partition_columns"] {
-            let mut settings = minimal();
-            settings[key] = json!({"any": ["thing", 1]});
-            let error = runtime::Error::from(config(settings).validate().unwrap_err());
-            assert_eq!(error.kind(), runtime::Kind::Config);
-            assert!(error.to_string().contains(&format!("`{key}`")), "{error}");
-        }
+        let mut settings = minimal();
+        settings["schema_registry"] = json!({"any": ["thing", 1]});
+        let error = runtime::Error::from(config(settings).validate().unwrap_err());
+        assert_eq!(error.kind(), runtime::Kind::Config);
+        assert!(error.to_string().contains("`schema_registry`"), "{error}");
+    }
+
+    #[test]
+    fn a_password_is_in_no_debug_text() {
+        let mut settings = minimal();
+        settings["sasl"] = json!({"mechanism": "scram_sha_512", "user": "alice", "password": "planted-secret"});
+        settings["tls"] = json!({});
+        let config = config(settings);
+        config.validate().unwrap();
+        let text = format!("{config:?}");
+        assert!(text.contains("alice") && !text.contains("planted-secret"), "{text}");
     }
 
     #[test]
@@ -184,13 +302,21 @@ pub(crate) mod tests {
             ("topic", json!("")),
             ("ddl_topic", json!("{table}")),
             ("record_batch_bytes", json!(1)),
+            ("partition_columns", json!({"orders": ["id"]})),
+            ("partition_columns", json!({"shop.orders": []})),
+            ("create_topics", json!({"enabled": true, "partitions": 0})),
+            ("create_topics", json!({"enabled": true, "replication": -1})),
+            ("sasl", json!({"mechanism": "plain", "user": "", "password": "x"})),
+            ("tls", json!({"ca": "/no/such/file"})),
         ] {
             let mut settings = minimal();
             settings[key] = value.clone();
-            let error = runtime::Error::from(config(settings).validate().unwrap_err()).to_string();
+            let config = config(settings);
+            let checked = config.validate().and_then(|()| crate::wire::Security::load(config.tls.as_ref(), None).map(|_| ()));
+            let error = runtime::Error::from(checked.unwrap_err()).to_string();
             assert!(error.contains(key), "{value}: {error}");
         }
-        for (key, value) in [("compression", "lz4"), ("partition", "columns"), ("not_empty", "truncate")] {
+        for (key, value) in [("compression", "brotli"), ("partition", "columns"), ("not_empty", "truncate")] {
             let mut settings = minimal();
             settings[key] = json!(value);
             let error = Settings::from(settings).parse::<Config>("sink.kafka").unwrap_err().to_string();

@@ -3,7 +3,7 @@
 //! While a batch is under way its partition's writer is locked, so there is one batch in flight per partition, whoever sends. A delivery
 //! returns when the fate of all its batches is known, or condemns the session.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::error::{Error, code_name};
 use crate::look::{self, Part, Place};
 use crate::record_batch::SealedBatch;
-use crate::session::{Partition, Purpose, Session, Writer};
+use crate::session::{Missing, Partition, Purpose, Session, Writer};
 use crate::wire::{self, Fate, PartitionRecords, ProduceRequest, Seen};
 
 /// How often a batch in doubt is sent again.
@@ -122,8 +122,8 @@ async fn drive(session: &Session, tag: Tag, work: &mut [Work]) -> Result<(), Err
                         None => in_doubt(session, work, "the answer does not mention it".into()),
                     },
                     Err(error) if error.may_have_arrived() => in_doubt(session, work, error.to_string()),
-                    Err(error) if error.is_permanent() => Err(wire_again(error)),
-                    Err(error) => not_sent(session, work, || wire_again(error)),
+                    Err(error) if error.is_permanent() => Err(error.clone().into()),
+                    Err(error) => not_sent(session, work, || error.clone().into()),
                 };
                 match result {
                     Ok(Next::Done) => {}
@@ -186,21 +186,27 @@ async fn send(session: &Session, broker: i32, work: &mut [Work], members: &[usiz
         })
         .collect();
     line.obey_throttle().await;
-    let answer = line.request(ProduceRequest { partitions: &partitions, zstd: session.zstd }).await?;
+    let answer = tokio::select! {
+        biased;
+        answer = line.request(ProduceRequest { partitions: &partitions, zstd: session.zstd }) => answer?,
+        // A broker that stands still does not answer for as long as we can wait; the others elect another leader long before.
+        () = session.moved(broker, &partitions) => {
+            line.cut();
+            return Err(wire::WireError::Moved { address: line.address().to_owned() });
+        }
+    };
     if let Some(throttle) = answer.throttle_time_ms {
         line.throttle(throttle.0);
     }
-    let mut answers = BTreeMap::new();
-    for topic in &answer.responses {
-        for part in &topic.partition_responses {
-            let is_it =
-                |&&index: &&usize| *work[index].partition.topic == *topic.name.0 && work[index].partition.number as i32 == part.index.0;
-            if let Some(&index) = members.iter().find(is_it) {
-                answers.insert(index, Answer { code: wire::code_of(part.error), base_offset: part.base_offset.0 });
-            }
-        }
-    }
-    Ok(answers)
+    let by_place: HashMap<(&str, i32), usize> =
+        members.iter().map(|&index| ((&*work[index].partition.topic, work[index].partition.number as i32), index)).collect();
+    let parts = answer.responses.iter().flat_map(|topic| topic.partition_responses.iter().map(|part| (topic.name.0.as_str(), part)));
+    Ok(parts
+        .filter_map(|(topic, part)| {
+            let answer = Answer { code: wire::code_of(part.error), base_offset: part.base_offset.0 };
+            by_place.get(&(topic, part.index.0)).map(|&index| (index, answer))
+        })
+        .collect())
 }
 
 /// Draws the consequences of an answer.
@@ -230,7 +236,7 @@ async fn settle(session: &Session, tag: Tag, work: &mut Work, answer: &Answer) -
             }
             Ok(Next::Done)
         }
-        Fate::Denied => Err(Error::Denied { doing: doing(), code, name, denial: session.memory.note_denial() }),
+        Fate::Denied => Err(session.denied(doing(), code, Missing::Topic(&topic))),
         Fate::Misconfigured => Err(Error::Misconfigured { doing: doing(), code, name }),
         Fate::Invalid => Err(Error::InvalidRequest { doing: doing(), code, name }),
         Fate::Renew => Err(Error::InDoubt { topic, partition, problem: format!("the broker answered {code} ({name})") }),
@@ -288,7 +294,7 @@ async fn intruders(session: &Session, tag: Tag, work: &mut Work, from: i64, to: 
             }
             Seen::Positioned(position) if position.run == tag.run && position.epoch < tag.epoch => zombies += 1,
             Seen::Positioned(position) if position.run == tag.run => repeats += 1,
-            Seen::Positioned(_) | Seen::Foreign | Seen::Compressed(_) => foreign += 1,
+            Seen::Positioned(_) | Seen::Foreign => foreign += 1,
         }
         Ok(())
     };
@@ -360,14 +366,4 @@ fn in_doubt(session: &Session, work: &mut Work, problem: String) -> Result<Next,
 fn not_sent(session: &Session, work: &mut Work, error: impl FnOnce() -> Error) -> Result<Next, Error> {
     let since = *work.troubled.get_or_insert_with(Instant::now);
     if since.elapsed() > session.timeouts.resend { Err(error()) } else { Ok(Next::Again) }
-}
-
-/// The same error for another partition of the request.
-fn wire_again(error: &wire::WireError) -> Error {
-    let copy = match error {
-        wire::WireError::Versions { address, problem } => wire::WireError::Versions { address: address.clone(), problem: problem.clone() },
-        wire::WireError::NoLeader { topic, partition } => wire::WireError::NoLeader { topic: topic.clone(), partition: *partition },
-        other => wire::WireError::Unreachable { brokers: "that lead the partition".into(), last: other.to_string() },
-    };
-    copy.into()
 }

@@ -54,6 +54,28 @@ pub enum Error {
         /// A broker, for the remedy.
         broker: String,
     },
+    /// A topic cannot be made.
+    #[error("topic {topic} cannot be made: {problem} (code {code})")]
+    NotCreated {
+        /// The topic.
+        topic: String,
+        /// The protocol's code.
+        code: i16,
+        /// The broker's words.
+        problem: String,
+        /// How long it has been refusing; see [`Denial`].
+        denial: Denial,
+    },
+    /// A setting names a column that the table does not have.
+    #[error("`partition_columns` of table {table} names the column {column}, and the table has {columns}")]
+    NoColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// The table's columns.
+        columns: String,
+    },
     /// A topic holds records that are not this task's.
     #[error("topic {topic} is not empty: partition {partition} begins with a record that is not of this task")]
     NotEmpty {
@@ -126,7 +148,7 @@ pub enum Error {
         name: String,
     },
     /// A broker refuses because of permissions.
-    #[error("{doing}: the broker refuses with {code} ({name})")]
+    #[error("{doing}: the broker does not allow it to {user}, with code {code} ({name})")]
     Denied {
         /// What was asked for.
         doing: String,
@@ -136,6 +158,10 @@ pub enum Error {
         name: String,
         /// How long it has been refusing; see [`Denial`].
         denial: Denial,
+        /// Who we are to the broker, as far as is known.
+        user: String,
+        /// The command that adds what is missing.
+        acl: String,
     },
     /// A broker refuses because of how it, the topic or this task is set up.
     #[error("{doing}: the broker refuses with {code} ({name})")]
@@ -223,6 +249,16 @@ pub enum Denial {
     Lasting,
 }
 
+impl Denial {
+    fn class(self, doing: &'static str) -> TaskError {
+        match self {
+            Self::AtStart => TaskError::config(doing),
+            Self::Grace => TaskError::retryable(doing),
+            Self::Lasting => TaskError::fatal(doing),
+        }
+    }
+}
+
 impl From<Error> for TaskError {
     fn from(error: Error) -> Self {
         const DOING: &str = "write to Kafka";
@@ -241,8 +277,15 @@ impl From<Error> for TaskError {
                 TaskError::config("find the topic").remedied_by("switch transaction borders off in the format, or use one topic")
             }
             Error::NoTopic { topic, broker } => TaskError::config("find the topic").with_code("E_NO_TOPIC").remedied_by(format!(
-                "create it: kafka-topics.sh --bootstrap-server {broker} --create --topic {topic} --partitions <count> --replication-factor <count>"
+                "create it: kafka-topics.sh --bootstrap-server {broker} --create --topic {topic} --partitions <count> --replication-factor <count>, or set create_topics = {{ enabled = true }}"
             )),
+            Error::NotCreated { denial, .. } => denial
+                .class("make the topic")
+                .with_code("E_NOT_CREATED")
+                .remedied_by("correct create_topics.partitions, create_topics.replication or create_topics.configs, or make the topic by hand"),
+            Error::NoColumn { .. } => TaskError::config("find the partition of a row")
+                .with_code("E_NO_COLUMN")
+                .remedied_by("correct `partition_columns`; names are those after transforms, spelled exactly"),
             Error::NotEmpty { .. } => TaskError::config("check that the topic is empty")
                 .with_code("E_NOT_EMPTY")
                 .remedied_by("choose an empty topic, or write behind what is there with not_empty = \"append\""),
@@ -258,22 +301,16 @@ impl From<Error> for TaskError {
                 .remedied_by("find and stop the other process of this task; only one may run"),
             Error::Unreadable { .. } => TaskError::config(LOOK)
                 .with_code("E_EVIDENCE_UNREADABLE")
-                .remedied_by("set compression.type=producer on the topic; records already there must be deleted or the task reset"),
-            Error::Wire(wire) if wire.is_permanent() => {
+                .remedied_by("delete what cannot be read (kafka-delete-records.sh), or reset the task and start with a new full phase"),
+            Error::Wire(WireError::Door { problem, denial, .. }) => {
+                denial.class("connect to Kafka").with_code(problem.code()).remedied_by(problem.remedy())
+            }
+            Error::Wire(WireError::Versions { .. }) => {
                 TaskError::config(DOING).remedied_by("use brokers of Apache Kafka 0.11 or newer (2.1 for zstd)")
             }
             Error::Wire(_) => TaskError::retryable(DOING).remedied_by("check that the brokers run and can be reached from here"),
             Error::Answer { .. } => TaskError::retryable(DOING),
-            Error::Denied { denial, .. } => {
-                let class = match denial {
-                    Denial::AtStart => TaskError::config(DOING),
-                    Denial::Grace => TaskError::retryable(DOING),
-                    Denial::Lasting => TaskError::fatal(DOING),
-                };
-                class
-                    .with_code("E_DENIED")
-                    .remedied_by("allow the user Describe, Read and Write on the topics (and IdempotentWrite on the cluster before Kafka 2.8)")
-            }
+            Error::Denied { denial, acl, .. } => denial.class(DOING).with_code("E_DENIED").remedied_by(format!("allow it: {acl}")),
             Error::Misconfigured { .. } => TaskError::config(DOING),
             Error::InvalidRequest { .. } => TaskError::fatal(DOING).remedied_by("report this as a defect, with the broker's version"),
             Error::BatchRefused { .. } => TaskError::fatal(DOING)

@@ -2,22 +2,29 @@
 //!
 //! While a batch of a partition is under way, the next one is encoded and compressed; it is sent when the answer is there.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
 use runtime::{Batch, Body, Encoder, Event, Kind, Message, Op, Receipt, Seq, SplitKind};
 use tokio::task::JoinHandle;
 
+use crate::codec::Codec;
 use crate::delivery::{self, Delivered, Parcel, Tag};
 use crate::error::Error;
 use crate::position;
 use crate::receipt::{self, Mark};
-use crate::record_batch::{Codec, RecordBatchBuilder};
+use crate::record_batch::RecordBatchBuilder;
 use crate::router::{Route, Router, Target};
 use crate::session::{Partition, Session};
+use crate::spares::Spares;
 
-/// Buffers kept for the next write.
-const SPARE_BUFFERS: usize = 16;
+/// Records that wait in open batches, of all partitions together: with thousands of partitions no batch may ever be full.
+const OPEN_BYTES: usize = 8 << 20;
+/// Batches that are under way, of all partitions together.
+const FLYING_BYTES: usize = 16 << 20;
+/// Buffers that are kept, in full batches: one is filled and one is under way, each before and after compression.
+const SPARE_BATCHES: usize = 6;
 
 /// One topic as the lane uses it.
 pub(crate) struct LaneTopic {
@@ -51,6 +58,12 @@ pub(crate) struct Lane {
     pub(crate) encoder: Box<dyn Encoder>,
     pub(crate) codec: Codec,
     pub(crate) record_batch_bytes: usize,
+    /// Bytes of records in open batches.
+    open_bytes: usize,
+    /// What is under way, with its bytes, in the order of sending.
+    flying: VecDeque<(Target, usize)>,
+    flying_bytes: usize,
+    spares: Spares,
     scratch: Scratch,
 }
 
@@ -64,7 +77,6 @@ struct Scratch {
     schema_targets: Vec<Target>,
     rejections: Rejections,
     touched: Vec<Target>,
-    buffers: Vec<Vec<u8>>,
 }
 
 /// Where an event of the batch goes.
@@ -93,7 +105,21 @@ impl Lane {
         let mut scratch = Scratch::default();
         position::write_prefix(&mut scratch.header, tag.run, tag.epoch, tag.split);
         scratch.header_prefix = scratch.header.len();
-        Self { session, tag, kind, router, topics: Vec::new(), encoder, codec, record_batch_bytes, scratch }
+        Self {
+            session,
+            tag,
+            kind,
+            router,
+            topics: Vec::new(),
+            encoder,
+            codec,
+            record_batch_bytes,
+            open_bytes: 0,
+            flying: VecDeque::new(),
+            flying_bytes: 0,
+            spares: Spares::new(SPARE_BATCHES * record_batch_bytes),
+            scratch,
+        }
     }
 
     /// How far the split came. Replays of snapshot splits are not exact, so nothing is said about them.
@@ -248,6 +274,10 @@ impl Lane {
             let target = target.ok_or(Error::NoBorderTopic)?;
             if self.append(events, of, target)? {
                 self.send_full(target, events, rejections).await?;
+            } else if self.open_bytes > OPEN_BYTES {
+                self.send_rest(events, rejections).await?;
+                // Invariant: a flight of several partitions is known by one of them alone, so none of them may get another one beside it.
+                self.land_all(events, rejections).await?;
             }
         }
         Ok(())
@@ -259,29 +289,33 @@ impl Lane {
         let Some(last) = events.get(of.end - 1) else { return Ok(false) };
         let flags = flags(last, self.kind);
         let limit = self.record_batch_bytes;
-        let Scratch { message, header, header_prefix, touched, buffers, .. } = &mut self.scratch;
+        let Scratch { message, header, header_prefix, touched, .. } = &mut self.scratch;
         header.truncate(*header_prefix);
         header.extend_from_slice(&last.seq.0.to_be_bytes());
         header.push(flags);
         let partition = self.topics.get_mut(target.topic).and_then(|topic| topic.partitions.get_mut(target.partition));
         let partition = partition.ok_or_else(|| runtime::Error::fatal("find the partition of a route"))?;
+        let spares = &mut self.spares;
         let builder = partition.builder.get_or_insert_with(|| {
             touched.push(target);
-            RecordBatchBuilder::new(buffers.pop().unwrap_or_default())
+            RecordBatchBuilder::new(spares.take())
         });
+        let before = builder.len();
         builder.push(&message.value, header, of.start as u32..of.end as u32, last.seq);
+        self.open_bytes += builder.len() - before;
         Ok(builder.len() >= limit)
     }
 
     /// Closes the batch of a partition.
     fn seal(&mut self, target: Target) -> Result<Option<Parcel>, runtime::Error> {
-        let buffer = self.scratch.buffers.pop().unwrap_or_default();
         let partition = self.topics.get_mut(target.topic).and_then(|topic| topic.partitions.get_mut(target.partition));
         let Some(partition) = partition else { return Ok(None) };
         let Some(builder) = partition.builder.take().filter(|builder| !builder.is_empty()) else { return Ok(None) };
+        let buffer = self.spares.take();
+        self.open_bytes = self.open_bytes.saturating_sub(builder.len());
         let (batch, records) = builder.seal(&mut self.codec, buffer)?;
         let parcel = Parcel { partition: partition.shared.clone(), batch };
-        self.keep(records);
+        self.spares.keep(records);
         Ok(Some(parcel))
     }
 
@@ -289,7 +323,22 @@ impl Lane {
     async fn send_full(&mut self, target: Target, events: &[Event], rejections: &mut Rejections) -> Result<(), runtime::Error> {
         let Some(parcel) = self.seal(target)? else { return Ok(()) };
         self.land(target, events, rejections).await?;
-        let flight = tokio::spawn(delivery::deliver(self.session.clone(), self.tag, vec![parcel]));
+        self.launch(target, vec![parcel])?;
+        // Another partition's turn to be waited for: the one that was sent first.
+        while self.flying_bytes > FLYING_BYTES
+            && let Some(&(first, _)) = self.flying.front()
+        {
+            self.land(first, events, rejections).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends parcels beside whatever else is done. The flight belongs to one of their partitions.
+    fn launch(&mut self, target: Target, parcels: Vec<Parcel>) -> Result<(), runtime::Error> {
+        let bytes = parcels.iter().map(|parcel| parcel.batch.bytes().len()).sum();
+        self.flying.push_back((target, bytes));
+        self.flying_bytes += bytes;
+        let flight = tokio::spawn(delivery::deliver(self.session.clone(), self.tag, parcels));
         self.partition_mut(target)?.flight = Some(flight);
         Ok(())
     }
@@ -314,8 +363,7 @@ impl Lane {
         // The last one needs no task of its own.
         let last = by_broker.pop();
         for (_, target, parcels) in by_broker {
-            let flight = tokio::spawn(delivery::deliver(self.session.clone(), self.tag, parcels));
-            self.partition_mut(target)?.flight = Some(flight);
+            self.launch(target, parcels)?;
         }
         if let Some((_, _, parcels)) = last {
             let delivered = delivery::deliver(self.session.clone(), self.tag, parcels).await?;
@@ -326,6 +374,11 @@ impl Lane {
 
     /// Waits for the batch of a partition that is under way, if there is one.
     async fn land(&mut self, target: Target, events: &[Event], rejections: &mut Rejections) -> Result<(), runtime::Error> {
+        if let Some(at) = self.flying.iter().position(|(flying, _)| *flying == target)
+            && let Some((_, bytes)) = self.flying.remove(at)
+        {
+            self.flying_bytes -= bytes;
+        }
         if let Some(flight) = self.partition_mut(target)?.flight.take() {
             let delivered = flight.await.map_err(|error| Error::Lost { problem: error.to_string() })??;
             self.note(delivered, events, rejections);
@@ -336,13 +389,9 @@ impl Lane {
     /// Waits for everything that is under way.
     async fn land_all(&mut self, events: &[Event], rejections: &mut Rejections) -> Result<(), runtime::Error> {
         let mut result = Ok(());
-        for topic in 0..self.topics.len() {
-            for partition in 0..self.topics[topic].partitions.len() {
-                if self.topics[topic].partitions[partition].flight.is_some() {
-                    let landed = self.land(Target { topic, partition }, events, rejections).await;
-                    result = result.and(landed);
-                }
-            }
+        while let Some(&(first, _)) = self.flying.front() {
+            let landed = self.land(first, events, rejections).await;
+            result = result.and(landed);
         }
         result
     }
@@ -365,14 +414,7 @@ impl Lane {
                     rejections.push((index as usize, why));
                 }
             }
-            self.keep(buffer);
-        }
-    }
-
-    fn keep(&mut self, buffer: Vec<u8>) {
-        // A buffer that one huge record made is given back.
-        if self.scratch.buffers.len() < SPARE_BUFFERS && buffer.capacity() <= 4 * self.record_batch_bytes {
-            self.scratch.buffers.push(buffer);
+            self.spares.keep(buffer);
         }
     }
 }

@@ -3,8 +3,8 @@
 //! It does: topics and partitions by rule, record batches with idempotence, a position header on every record ([`position`]), receipts, and
 //! a look at the log whenever a lane opens, after which it goes on with exactly the record that is missing.
 //!
-//! It does not: know any source (positions are text to it), encode rows (formats do), create topics, or retry on its own beyond sending the
-//! same batch again under the same sequence number.
+//! It does not: know any source (positions are text to it), encode rows (formats do), or retry on its own beyond sending the same batch again
+//! under the same sequence number.
 //!
 //! A pipeline wires it by name:
 //!
@@ -17,11 +17,14 @@
 //! ```
 //!
 //! Where to read: [`KafkaSink`] is the runtime's view; `opening` looks at what was delivered, `lane` fills record batches, `delivery` sends
-//! them and judges answers, `session` holds connections and leaders, `wire` is the protocol.
+//! them and judges answers, `session` holds connections and leaders, `creation` makes topics, `codec` compresses, `wire` is the protocol.
 
+mod asking;
 mod check;
 mod cluster;
+mod codec;
 mod config;
+mod creation;
 mod delivery;
 mod error;
 #[cfg(test)]
@@ -38,15 +41,16 @@ mod record_batch;
 mod router;
 mod session;
 mod sink;
+mod spares;
 mod wire;
 
 use std::sync::Arc;
 
-pub use config::{Compression, Config, NotEmpty, PartitionPolicy};
+pub use config::{Compression, Config, CreateTopics, Mechanism, NotEmpty, PartitionPolicy, Sasl, Tls};
 pub use error::{Denial, Error};
 use runtime::Registry;
 pub use sink::KafkaSink;
-pub use wire::WireError;
+pub use wire::{DoorError, WireError};
 
 /// Registers the sink `kafka`.
 pub fn register(registry: &mut Registry) {

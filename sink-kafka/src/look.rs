@@ -10,7 +10,7 @@ use rskafka::protocol::primitives::{Int32, Int64, String_};
 use tokio::time::{Instant, sleep};
 
 use crate::error::{Error, code_name};
-use crate::session::{Purpose, Session};
+use crate::session::{Missing, Purpose, Session};
 use crate::wire::{self, Connection, FetchPartition, FetchRequest, Seen};
 
 /// Asks for the end of the leader's own log, beyond the high watermark.
@@ -21,6 +21,8 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 /// Of one partition and of one answer.
 const FETCH_PARTITION_BYTES: i32 = 1 << 20;
 const FETCH_BYTES: i32 = 16 << 20;
+/// A broker gives one batch even if it is larger.
+const FEWEST_BYTES: i32 = 64 << 10;
 
 /// A partition by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,6 +139,8 @@ pub(crate) async fn scan(
 ) -> Result<(), Error> {
     let mut next: Vec<i64> = parts.iter().map(|part| part.from).collect();
     let mut deadline = Instant::now() + session.timeouts.patience;
+    // Over a slow line an answer may be too large to come in time; then smaller ones are asked for.
+    let (mut piece, mut whole) = (FETCH_PARTITION_BYTES, FETCH_BYTES);
     loop {
         let open: Vec<usize> = (0..parts.len()).filter(|&index| next[index] < parts[index].to).collect();
         if open.is_empty() {
@@ -156,9 +160,9 @@ pub(crate) async fn scan(
                 topic: parts[index].place.topic.to_string(),
                 partition: parts[index].place.partition as i32,
                 offset: next[index],
-                max_bytes: FETCH_PARTITION_BYTES,
+                max_bytes: piece,
             });
-            let request = FetchRequest { partitions: partitions.collect(), max_bytes: FETCH_BYTES };
+            let request = FetchRequest { partitions: partitions.collect(), max_bytes: whole };
             let answer = match session.line(broker, Purpose::Look).await {
                 Ok(line) => line.request(request).await,
                 Err(error) => Err(error),
@@ -167,6 +171,9 @@ pub(crate) async fn scan(
                 Ok(answer) => answer,
                 Err(error) if error.is_permanent() => return Err(error.into()),
                 Err(error) => {
+                    if matches!(error, wire::WireError::RequestTimeout { .. }) {
+                        (piece, whole) = ((piece / 4).max(FEWEST_BYTES), (whole / 4).max(FEWEST_BYTES));
+                    }
                     why = Some(error.into());
                     continue;
                 }
@@ -232,7 +239,7 @@ fn refusal(session: &Session, place: &Place, code: i16) -> Result<Error, Error> 
     let doing = format!("look at partition {}/{}", place.topic, place.partition);
     match code {
         _ if wire::is_about_leadership(code) => Ok(Error::Answer { doing, code, name: code_name(code) }),
-        _ if wire::is_denial(code) => Err(Error::Denied { doing, code, name: code_name(code), denial: session.memory.note_denial() }),
+        _ if wire::is_denial(code) => Err(session.denied(doing, code, Missing::Topic(&place.topic))),
         76 | 35 => Err(Error::Misconfigured { doing, code, name: code_name(code) }),
         // Among them 1, OFFSET_OUT_OF_RANGE: the log's start moved while we looked, so look again.
         _ => Err(Error::Answer { doing, code, name: code_name(code) }),

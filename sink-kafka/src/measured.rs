@@ -2,10 +2,11 @@
 
 use runtime::Seq;
 
+use crate::codec::Codec;
 use crate::config::Compression;
 use crate::error::Error;
 use crate::position::RecordPosition;
-use crate::record_batch::{Codec, Producer, RecordBatchBuilder};
+use crate::record_batch::{Producer, RecordBatchBuilder};
 
 /// Builds record batches of the same values again and again, as a lane does.
 pub struct BatchMaker {
@@ -17,7 +18,11 @@ pub struct BatchMaker {
 impl BatchMaker {
     /// A maker with empty buffers.
     pub fn new(compression: Compression) -> Result<Self, Error> {
-        Ok(Self { codec: Codec::new(compression)?, records: Vec::new(), batch: Vec::new() })
+        Ok(Self {
+            codec: Codec::new(compression).map_err(|problem| Error::RecordBatch { problem })?,
+            records: Vec::new(),
+            batch: Vec::new(),
+        })
     }
 
     /// Frames, compresses and stamps one batch; returns its size.

@@ -74,14 +74,7 @@ impl Opening {
 
     /// Learns topics, looks at them, and adds them to the lane. `at_end`: nothing of the split can be there.
     async fn adopt(&self, lane: &mut Lane, names: &[Arc<str>], at_end: bool) -> Result<(), Error> {
-        let counts = match lane.session.learn(names).await {
-            Err(Error::NoTopic { topic, broker }) => {
-                let written = self.marks.get(&topic).is_some_and(|marks| marks.iter().any(|mark| mark.last_seq > Seq(0)));
-                let problem = "it does not exist any more".into();
-                return Err(if written { Error::TopicChanged { topic, problem } } else { Error::NoTopic { topic, broker } });
-            }
-            counts => counts?,
-        };
+        let counts = self.learn(&lane.session, names).await?;
         let mut topics: Vec<(Arc<str>, Vec<Option<Mark>>)> = Vec::new();
         for (name, now) in names.iter().zip(counts) {
             let marks = self.marks.get(&**name);
@@ -119,6 +112,26 @@ impl Opening {
             lane.topics.push(LaneTopic { name, judged, partitions });
         }
         Ok(())
+    }
+
+    /// Learns topics; those that are missing are made if the settings say so, unless records of ours went with them.
+    async fn learn(&self, session: &Session, names: &[Arc<str>]) -> Result<Vec<usize>, Error> {
+        let mut made: Option<String> = None;
+        loop {
+            let (topic, broker) = match session.learn(names).await {
+                Err(Error::NoTopic { topic, broker }) => (topic, broker),
+                counts => return counts,
+            };
+            let written = self.marks.get(&topic).is_some_and(|marks| marks.iter().any(|mark| mark.last_seq > Seq(0)));
+            if written || self.cluster.memory.knows(&topic) {
+                return Err(Error::TopicChanged { topic, problem: "it does not exist any more".into() });
+            }
+            match self.cluster.config.creation() {
+                Some(how) if made.as_ref() != Some(&topic) => session.create(&[topic.as_str().into()], how).await?,
+                _ => return Err(Error::NoTopic { topic, broker }),
+            }
+            made = Some(topic);
+        }
     }
 
     /// Checks that a topic may be written to.
@@ -244,10 +257,6 @@ async fn look_at(session: &Session, tag: Tag, topics: &[(Arc<str>, Vec<Option<Ma
 fn read(place: &Place, plan: &mut Plan, tag: Tag, offset: i64, seen: Seen, shared: &mut bool) -> Result<(), Error> {
     let (topic, partition) = (|| place.topic.to_string(), place.partition);
     let position = match seen {
-        Seen::Compressed(with) => {
-            let problem = format!("they are compressed with {with}, as this task never writes them");
-            return Err(Error::Unreadable { topic: topic(), partition, offset, problem });
-        }
         Seen::Positioned(position) if position.run == tag.run => Some(position),
         Seen::Positioned(_) | Seen::Foreign => None,
     };

@@ -3,20 +3,18 @@
 //! Records are framed into one buffer as they come, compressed once, and stamped with the producer's identity when they are sent: the
 //! same bytes are sent again after a failure. Layout: <https://kafka.apache.org/documentation/#recordbatch>.
 
-use std::io::Cursor;
+use std::io::Read as _;
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use runtime::Seq;
 
-use crate::config::Compression;
+use crate::codec::{self, Codec};
 use crate::error::Error;
 use crate::position::HEADER;
 
 /// Bytes before the records.
 pub(crate) const HEAD: usize = 61;
-/// zstd's fastest regular level: on such data better and faster than any lz4.
-const ZSTD_LEVEL: i32 = 1;
 /// `seq` and `flags` are the last bytes of a record.
 const SEQ_FROM_END: usize = 17;
 
@@ -36,33 +34,6 @@ impl Producer {
     /// Whether the broker recognises a batch that is sent again.
     pub(crate) fn is_idempotent(self) -> bool {
         self.id >= 0
-    }
-}
-
-/// Compresses batches with one reused context.
-pub(crate) enum Codec {
-    /// As it is.
-    None,
-    /// zstd.
-    Zstd(zstd::bulk::Compressor<'static>),
-}
-
-impl Codec {
-    /// A codec of this kind.
-    pub(crate) fn new(compression: Compression) -> Result<Self, Error> {
-        match compression {
-            Compression::None => Ok(Self::None),
-            Compression::Zstd => zstd::bulk::Compressor::new(ZSTD_LEVEL)
-                .map(Self::Zstd)
-                .map_err(|error| Error::RecordBatch { problem: format!("set up zstd: {error}") }),
-        }
-    }
-
-    fn attributes(&self) -> i16 {
-        match self {
-            Self::None => 0,
-            Self::Zstd(_) => 4,
-        }
     }
 }
 
@@ -124,18 +95,7 @@ impl RecordBatchBuilder {
         let count = i32::try_from(self.events.len()).map_err(|_| problem("too many records".into()))?;
         buffer.clear();
         buffer.resize(HEAD, 0);
-        match codec {
-            Codec::None => buffer.extend_from_slice(&self.records),
-            Codec::Zstd(compressor) => {
-                buffer.reserve(zstd::zstd_safe::compress_bound(self.records.len()));
-                let mut cursor = Cursor::new(buffer);
-                cursor.set_position(HEAD as u64);
-                compressor
-                    .compress_to_buffer(&self.records, &mut cursor)
-                    .map_err(|error| problem(format!("compress with zstd: {error}")))?;
-                buffer = cursor.into_inner();
-            }
-        }
+        codec.compress(&self.records, &mut buffer).map_err(problem)?;
         let length = i32::try_from(buffer.len() - 12).map_err(|_| problem(format!("{} bytes are too many for a batch", buffer.len())))?;
         let mut head = Head(&mut buffer);
         head.put(8, &length.to_be_bytes());
@@ -200,14 +160,13 @@ impl SealedBatch {
     pub(crate) fn split(self) -> Result<(Self, Self), Error> {
         let malformed = || Error::RecordBatch { problem: "a batch of our own cannot be taken apart".into() };
         let payload = self.bytes.get(HEAD..).ok_or_else(malformed)?;
-        let zipped = self.bytes.get(22) == Some(&4);
-        let plain = if zipped {
-            zstd::bulk::decompress(payload, self.plain_len)
-                .map_err(|error| Error::RecordBatch { problem: format!("decompress: {error}") })?
-        } else {
-            payload.to_vec()
-        };
-        let mut codec = Codec::new(if zipped { Compression::Zstd } else { Compression::None })?;
+        let compression = self.bytes.get(22).and_then(|&low| codec::of_attributes(u16::from(low))).ok_or_else(malformed)?;
+        let mut plain = Vec::with_capacity(self.plain_len);
+        let problem = |problem: String| Error::RecordBatch { problem };
+        codec::reader(compression, payload)
+            .and_then(|mut reader| reader.read_to_end(&mut plain))
+            .map_err(|error| problem(format!("decompress: {error}")))?;
+        let mut codec = Codec::new(compression).map_err(problem)?;
         let middle = self.events.len() / 2;
         let mut halves = [RecordBatchBuilder::new(Vec::new()), RecordBatchBuilder::new(Vec::new())];
         let mut rest = plain.as_slice();
@@ -285,7 +244,10 @@ mod tests {
     use rskafka::protocol::record::{ControlBatchOrRecords, RecordBatch, RecordBatchCompression};
     use rskafka::protocol::traits::ReadType;
 
+    use std::io::Cursor;
+
     use super::*;
+    use crate::config::Compression;
     use crate::position::RecordPosition;
 
     fn position(seq: u128) -> Vec<u8> {
@@ -317,9 +279,13 @@ mod tests {
 
     #[test]
     fn another_decoder_reads_what_was_stamped() {
-        for (compression, expected) in
-            [(Compression::None, RecordBatchCompression::NoCompression), (Compression::Zstd, RecordBatchCompression::Zstd)]
-        {
+        for (compression, expected) in [
+            (Compression::None, RecordBatchCompression::NoCompression),
+            (Compression::Gzip, RecordBatchCompression::Gzip),
+            (Compression::Snappy, RecordBatchCompression::Snappy),
+            (Compression::Lz4, RecordBatchCompression::Lz4),
+            (Compression::Zstd, RecordBatchCompression::Zstd),
+        ] {
             let values: Vec<Vec<u8>> = (0..300).map(|index| format!("value {index}").repeat(index).into_bytes()).collect();
             let mut sealed = build(&values, compression);
             sealed.stamp(Producer { id: 77, epoch: 5 }, 1234);
@@ -360,8 +326,8 @@ mod tests {
         }
 
         #[test]
-        fn any_records_are_read_back_and_halved(values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 2..200), zip: bool) {
-            let mut sealed = build(&values, if zip { Compression::Zstd } else { Compression::None });
+        fn any_records_are_read_back_and_halved(values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 2..200), kind in 0u16..5) {
+            let mut sealed = build(&values, codec::of_attributes(kind).unwrap());
             sealed.stamp(Producer::PLAIN, -1);
             let (_, whole) = read(&sealed);
             prop_assert_eq!(whole.len(), values.len());

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use runtime::{Body, Event, RowChange, SchemaChange, TableId, TableSchema};
 
@@ -163,8 +163,34 @@ struct TableRoute {
     _schema: Arc<TableSchema>,
     topic: usize,
     partitions: usize,
-    key: Vec<usize>,
-    table_partition: usize,
+    choice: Choice,
+}
+
+/// How the partition of a table's rows is found.
+enum Choice {
+    /// The same for all rows.
+    Fixed(usize),
+    /// By the values of these columns.
+    Columns(Vec<usize>),
+}
+
+/// Which table a topic made from a template belongs to; shared by all lanes of a task.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Owners(Arc<Mutex<HashMap<Arc<str>, TableId>>>);
+
+impl Owners {
+    /// Notes that a table's rows go to a topic; the other table, if the topic belongs to one already.
+    fn claim(&self, topic: &Arc<str>, table: &TableId) -> Result<(), TableId> {
+        let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match owners.get(topic) {
+            Some(owner) if owner != table => Err(owner.clone()),
+            Some(_) => Ok(()),
+            None => {
+                owners.insert(topic.clone(), table.clone());
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Decides where events go.
@@ -172,11 +198,12 @@ pub(crate) struct Router {
     topic: TopicTemplate,
     ddl_topic: Option<Arc<str>>,
     policy: PartitionPolicy,
+    /// Columns that decide for some tables, by name.
+    columns: HashMap<TableId, Vec<String>>,
     /// Name and number of partitions of the topics in the lane's order.
     topics: Vec<(Arc<str>, usize)>,
     by_name: HashMap<Arc<str>, usize>,
-    /// Which table a topic made from a template belongs to.
-    owners: HashMap<Arc<str>, TableId>,
+    owners: Owners,
     routes: Vec<TableRoute>,
     /// Places in `routes` by the address of the structure.
     by_address: HashMap<usize, usize>,
@@ -187,15 +214,16 @@ pub(crate) struct Router {
 
 impl Router {
     /// A router that knows no topic yet. The configuration was validated.
-    pub(crate) fn new(config: &Config) -> Result<Self, Error> {
+    pub(crate) fn new(config: &Config, owners: Owners) -> Result<Self, Error> {
         let topic = TopicTemplate::parse(&config.topic).map_err(|problem| Error::Setting { key: "topic", problem })?;
         Ok(Self {
             topic,
             ddl_topic: config.ddl_topic.as_deref().map(Arc::from),
             policy: config.partition,
+            columns: config.partition_columns()?,
             topics: Vec::new(),
             by_name: HashMap::new(),
-            owners: HashMap::new(),
+            owners,
             routes: Vec::new(),
             by_address: HashMap::new(),
             recent: (0, 0),
@@ -258,12 +286,12 @@ impl Router {
         }
         let lost = || runtime::Error::fatal("find the remembered route of a table");
         let route = self.routes.get(self.recent.1).ok_or_else(lost)?;
-        let partition = match self.policy {
-            PartitionPolicy::Zero => 0,
-            PartitionPolicy::Table => route.table_partition,
-            PartitionPolicy::PrimaryKey => {
+        let partition = match &route.choice {
+            Choice::Fixed(partition) => *partition,
+            Choice::Columns(columns) => {
+                // An update goes where its new values go.
                 let image = row.newest().ok_or_else(|| runtime::Error::data("route a row change without any image"))?;
-                partition::of_key(&row.schema, &route.key, image, route.partitions, &mut self.scratch)?
+                partition::of_key(&row.schema, columns, image, route.partitions, &mut self.scratch)?
             }
         };
         Ok(Route::To(Target { topic: route.topic, partition }))
@@ -278,14 +306,14 @@ impl Router {
             self.by_address.clear();
         }
         let partitions = self.partitions(topic);
+        let choice = match (self.columns.get(&schema.id), self.policy) {
+            (Some(names), _) => Choice::Columns(named_columns(schema, names)?),
+            (None, PartitionPolicy::Zero) => Choice::Fixed(0),
+            (None, PartitionPolicy::Table) => Choice::Fixed(partition::of_table(&schema.id, partitions)),
+            (None, PartitionPolicy::PrimaryKey) => Choice::Columns(partition::key_columns(schema)),
+        };
         let place = self.routes.len();
-        self.routes.push(TableRoute {
-            _schema: schema.clone(),
-            topic,
-            partitions,
-            key: partition::key_columns(schema),
-            table_partition: partition::of_table(&schema.id, partitions),
-        });
+        self.routes.push(TableRoute { _schema: schema.clone(), topic, partitions, choice });
         self.by_address.insert(Arc::as_ptr(schema) as usize, place);
         Ok(Ok(place))
     }
@@ -312,7 +340,8 @@ impl Router {
                 None => Route::Unknown(name),
                 Some(topic) => {
                     let partitions = self.partitions(topic);
-                    let partition = if self.policy == PartitionPolicy::Table { partition::of_table(table, partitions) } else { 0 };
+                    let together = self.policy == PartitionPolicy::Table && !self.columns.contains_key(table);
+                    let partition = if together { partition::of_table(table, partitions) } else { 0 };
                     Route::To(Target { topic, partition })
                 }
             };
@@ -330,17 +359,23 @@ impl Router {
             return Ok(name.into());
         }
         let name: Arc<str> = self.topic.render(table).map_err(|problem| Error::TopicName { table: table.to_string(), problem })?.into();
-        match self.owners.get(&name) {
-            Some(owner) if owner != table => {
-                Err(Error::TopicsCollide { topic: name.to_string(), first: owner.to_string(), second: table.to_string() })
-            }
-            Some(_) => Ok(name),
-            None => {
-                self.owners.insert(name.clone(), table.clone());
-                Ok(name)
-            }
+        match self.owners.claim(&name, table) {
+            Ok(()) => Ok(name),
+            Err(owner) => Err(Error::TopicsCollide { topic: name.to_string(), first: owner.to_string(), second: table.to_string() }),
         }
     }
+}
+
+/// The places of columns. A name that the table does not have is an error: rows would go somewhere else than the settings say.
+fn named_columns(schema: &TableSchema, names: &[String]) -> Result<Vec<usize>, Error> {
+    let find = |name: &String| {
+        schema.column(name).ok_or_else(|| Error::NoColumn {
+            table: schema.id.to_string(),
+            column: name.clone(),
+            columns: schema.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    };
+    names.iter().map(find).collect()
 }
 
 #[cfg(test)]
@@ -353,10 +388,40 @@ mod tests {
     use crate::config::tests::config;
 
     fn router(topic: &str, partition: &str, ddl_topic: Option<&str>) -> Router {
-        Router::new(&config(json!({
-            "brokers": ["k:1"], "topic": topic, "partition": partition, "ddl_topic": ddl_topic, "format": {"canal_json": {}}
-        })))
+        Router::new(
+            &config(json!({
+                "brokers": ["k:1"], "topic": topic, "partition": partition, "ddl_topic": ddl_topic, "format": {"canal_json": {}}
+            })),
+            Owners::default(),
+        )
         .unwrap()
+    }
+
+    #[test]
+    fn columns_decide_for_their_table_alone() {
+        let settings = json!({
+            "brokers": ["k:1"], "topic": "t", "partition": "table", "format": {"canal_json": {}},
+            "partition_columns": {"shop.orders": ["id"], "shop.odd": ["customer"]}
+        });
+        let mut router = Router::new(&config(settings), Owners::default()).unwrap();
+        router.learn("t".into(), 100);
+        let by_id: Vec<Route> = (0..20).map(|id| router.route(&row("orders", id, None)).unwrap()).collect();
+        assert!(by_id.windows(2).any(|pair| pair[0] != pair[1]));
+        assert_eq!(router.route(&row("orders", 7, Some(3))).unwrap(), by_id[7], "an update goes where its new values go");
+        assert_eq!(router.route(&row("other", 1, None)).unwrap(), router.route(&row("other", 2, None)).unwrap());
+        let error = router.route(&row("odd", 1, None)).unwrap_err();
+        assert_eq!(error.kind(), runtime::Kind::Config);
+        assert!(error.to_string().contains("shop.odd") && error.to_string().contains("customer"), "{error}");
+    }
+
+    #[test]
+    fn lanes_share_what_topics_belong_to() {
+        let settings = json!({"brokers": ["k:1"], "topic": "{table}", "format": {"canal_json": {}}});
+        let owners = Owners::default();
+        let mut lanes = [(); 2].map(|()| Router::new(&config(settings.clone()), owners.clone()).unwrap());
+        lanes[0].route(&row("a$", 1, None)).unwrap();
+        lanes[1].route(&row("a$", 1, None)).unwrap();
+        assert!(lanes[1].route(&row("a_24", 1, None)).unwrap_err().to_string().contains("a$"));
     }
 
     fn row(table: &str, key: i64, before: Option<i64>) -> Event {

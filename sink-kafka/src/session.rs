@@ -8,18 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use rskafka::protocol::messages::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
-use rskafka::protocol::primitives::{Boolean, String_};
+use rskafka::protocol::messages::MetadataResponse;
 use tokio::time::{Instant, sleep};
 
-use crate::cluster::Memory;
-use crate::config::Config;
+use crate::cluster::{Cluster, Memory};
+use crate::config::Compression;
 use crate::error::{Error, code_name};
 use crate::record_batch::Producer;
-use crate::wire::{self, Connection, InitProducerIdRequest, Timeouts, WireError};
+use crate::wire::{self, Connection, InitProducerIdRequest, PartitionRecords, Security, Timeouts, WireError};
 
-/// How the brokers see us.
-const CLIENT_ID: &str = "sink-kafka";
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -28,6 +25,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) enum Purpose {
     Data,
     Look,
+}
+
+/// A permission that is missing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Missing<'a> {
+    /// To look at a topic and write to it.
+    Topic(&'a str),
+    /// To make a topic.
+    Create(&'a str),
+    /// To write with idempotence, before Kafka 2.8.
+    Idempotence,
 }
 
 /// State of the writer of one partition. Whoever holds the lock is the only one that sends to the partition.
@@ -54,9 +62,11 @@ pub(crate) struct Partition {
 type Partitions = HashMap<(Arc<str>, usize), Arc<Partition>>;
 type Line = Arc<tokio::sync::Mutex<Option<Arc<Connection>>>>;
 
+/// What is known of the cluster.
 #[derive(Default)]
-struct Map {
-    brokers: HashMap<i32, String>,
+pub(crate) struct Map {
+    pub(crate) brokers: HashMap<i32, String>,
+    pub(crate) controller: Option<i32>,
     /// Leaders by partition; −1 where there is none.
     topics: HashMap<Arc<str>, Vec<i32>>,
 }
@@ -65,24 +75,27 @@ struct Map {
 pub(crate) struct Session {
     pub(crate) timeouts: Timeouts,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) security: Arc<Security>,
     pub(crate) producer: Producer,
     pub(crate) zstd: bool,
-    bootstrap: Vec<String>,
+    pub(crate) bootstrap: Vec<String>,
     sound: AtomicBool,
-    map: RwLock<Map>,
-    control: tokio::sync::Mutex<Option<Arc<Connection>>>,
+    pub(crate) map: RwLock<Map>,
+    pub(crate) control: tokio::sync::Mutex<Option<Arc<Connection>>>,
     lines: Mutex<HashMap<(i32, Purpose), Line>>,
     partitions: Mutex<Partitions>,
 }
 
 impl Session {
     /// Connects to the first broker that answers and asks for a producer id.
-    pub(crate) async fn connect(config: &Config, timeouts: Timeouts, memory: Arc<Memory>) -> Result<Self, Error> {
+    pub(crate) async fn connect(cluster: &Cluster) -> Result<Self, Error> {
+        let config = &cluster.config;
         let mut session = Self {
-            timeouts,
-            memory,
+            timeouts: cluster.timeouts,
+            memory: cluster.memory.clone(),
+            security: cluster.renewed_security(),
             producer: Producer::PLAIN,
-            zstd: config.compression == crate::config::Compression::Zstd,
+            zstd: config.compression == Compression::Zstd,
             bootstrap: config.brokers.clone(),
             sound: AtomicBool::new(true),
             map: RwLock::default(),
@@ -138,7 +151,8 @@ impl Session {
         if let Some(connection) = line.as_ref().filter(|connection| connection.is_sound()) {
             return Ok(connection.clone());
         }
-        let connection = Arc::new(Connection::open(&address, CLIENT_ID.into(), &self.timeouts).await?);
+        let opened = Connection::open(&address, &self.security, &self.timeouts).await;
+        let connection = Arc::new(opened.map_err(|error| self.refused(error))?);
         *line = Some(connection.clone());
         Ok(connection)
     }
@@ -183,7 +197,7 @@ impl Session {
                     return Err(Error::NoTopic { topic: topic.to_string(), broker: self.bootstrap.first().cloned().unwrap_or_default() });
                 }
                 _ if wire::is_denial(code) => {
-                    return Err(Error::Denied { doing: doing(), code, name: code_name(code), denial: self.memory.note_denial() });
+                    return Err(self.denied(doing(), code, Missing::Topic(topic)));
                 }
                 17 => return Err(Error::Misconfigured { doing: doing(), code, name: code_name(code) }),
                 _ => return Err(Error::Answer { doing: doing(), code, name: code_name(code) }),
@@ -205,60 +219,54 @@ impl Session {
         Ok(counts)
     }
 
-    /// Asks any broker for metadata, and remembers the brokers' addresses. Never creates a topic.
-    async fn metadata(&self, topics: Option<&[Arc<str>]>) -> Result<MetadataResponse, Error> {
-        let request = MetadataRequest {
-            topics: topics.map(|topics| topics.iter().map(|topic| MetadataRequestTopic { name: String_(topic.to_string()) }).collect()),
-            allow_auto_topic_creation: Some(Boolean(false)),
+    /// Lets go of the connections to brokers that are gone or elsewhere now. What is under way on them may still be answered.
+    pub(crate) fn forget_lines(&self, brokers: &HashMap<i32, String>) {
+        let moved = |broker: &i32| {
+            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+            brokers.get(broker) != map.brokers.get(broker)
         };
-        let answer = self.ask_any(&request).await?;
-        let brokers: HashMap<i32, String> = answer
-            .brokers
-            .iter()
-            .map(|broker| {
-                let host = if broker.host.0.contains(':') { format!("[{}]", broker.host.0) } else { broker.host.0.clone() };
-                (broker.node_id.0, format!("{host}:{}", broker.port.0))
-            })
-            .collect();
-        if !brokers.is_empty() {
-            self.map.write().unwrap_or_else(PoisonError::into_inner).brokers = brokers;
-        }
-        Ok(answer)
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).retain(|(broker, _), _| !moved(broker));
     }
 
-    /// Makes a request that any broker can answer: on the connection at hand, else on a new one to the first broker that accepts it.
-    async fn ask_any<R>(&self, request: &R) -> Result<R::ResponseBody, WireError>
-    where
-        R: rskafka::protocol::messages::RequestBody + rskafka::protocol::messages::WriteVersionedType<Vec<u8>> + Sync,
-        R::ResponseBody: rskafka::protocol::messages::ReadVersionedType<std::io::Cursor<Vec<u8>>>,
-    {
-        let mut control = self.control.lock().await;
-        if let Some(connection) = control.take_if(|connection| connection.is_sound())
-            && let Ok(answer) = connection.request(request).await
-        {
-            *control = Some(connection);
-            return Ok(answer);
+    /// The broker that makes topics.
+    pub(crate) fn controller(&self) -> Option<i32> {
+        self.map.read().unwrap_or_else(PoisonError::into_inner).controller
+    }
+
+    /// A refusal at a broker's door, judged by how long there has been one.
+    pub(crate) fn refused(&self, error: WireError) -> WireError {
+        match error {
+            WireError::Door { address, problem, .. } => WireError::Door { address, problem, denial: self.memory.note_denial() },
+            other => other,
         }
-        let known: Vec<String> = self.map.read().unwrap_or_else(PoisonError::into_inner).brokers.values().cloned().collect();
-        let mut addresses = self.bootstrap.clone();
-        addresses.extend(known.into_iter().filter(|address| !self.bootstrap.contains(address)));
-        let mut last = None;
-        for address in &addresses {
-            let attempt = async {
-                let connection = Arc::new(Connection::open(address, CLIENT_ID.into(), &self.timeouts).await?);
-                let answer = connection.request(request).await?;
-                Ok::<_, WireError>((connection, answer))
-            };
-            match attempt.await {
-                Ok((connection, answer)) => {
-                    *control = Some(connection);
-                    return Ok(answer);
-                }
-                Err(error) if error.is_permanent() => return Err(error),
-                Err(error) => last = Some(error.to_string()),
+    }
+
+    /// A refusal because of permissions: what is missing is told with the command that adds it.
+    pub(crate) fn denied(&self, doing: String, code: i16, missing: Missing<'_>) -> Error {
+        let user = self.security.user();
+        let broker = self.bootstrap.first().map_or("<broker>", String::as_str);
+        let what = match missing {
+            Missing::Topic(topic) => format!("--operation Describe --operation Read --operation Write --topic {topic}"),
+            Missing::Create(topic) => format!("--operation Create --topic {topic}"),
+            Missing::Idempotence => "--operation IdempotentWrite --cluster".into(),
+        };
+        let acl = format!("kafka-acls.sh --bootstrap-server {broker} --add --allow-principal '{user}' {what}");
+        Error::Denied { doing, code, name: code_name(code), denial: self.memory.note_denial(), user, acl }
+    }
+
+    /// Returns when one of these partitions has another leader than `broker`; else never.
+    pub(crate) async fn moved(&self, broker: i32, places: &[PartitionRecords<'_>]) {
+        loop {
+            sleep(self.timeouts.suspect).await;
+            let mut topics: Vec<Arc<str>> = places.iter().map(|place| Arc::from(place.topic)).collect();
+            topics.dedup();
+            // What goes wrong here is met again by whoever waits.
+            if self.learn(&topics).await.is_ok()
+                && places.iter().any(|place| self.leader(place.topic, place.partition as usize).is_some_and(|leader| leader != broker))
+            {
+                return;
             }
         }
-        Err(WireError::Unreachable { brokers: addresses.join(", "), last: last.unwrap_or_else(|| "there is none".into()) })
     }
 
     /// Asks for a producer id. A broker that refuses for good gets plain batches, which is said aloud: it lowers the guarantee.
@@ -276,11 +284,14 @@ impl Session {
         loop {
             let answer = match self.ask_any(&InitProducerIdRequest).await {
                 Ok(answer) => answer,
-                Err(error) if error.is_permanent() => return refused(&error.to_string()),
+                Err(error @ WireError::Versions { .. }) => return refused(&error.to_string()),
                 Err(error) => return Err(error.into()),
             };
             match answer.code {
-                0 if answer.producer_id >= 0 => return Ok(Producer { id: answer.producer_id, epoch: answer.producer_epoch }),
+                0 if answer.producer_id >= 0 => {
+                    self.memory.note_idempotence();
+                    return Ok(Producer { id: answer.producer_id, epoch: answer.producer_epoch });
+                }
                 code if LOADING.contains(&code) && Instant::now() < deadline => {
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -288,6 +299,10 @@ impl Session {
                 // Still loading after all this time is an outage, not a refusal.
                 code if LOADING.contains(&code) || matches!(wire::fate(code), wire::Fate::Unknown | wire::Fate::Again) => {
                     return Err(Error::Answer { doing: "ask for a producer id".into(), code, name: code_name(code) });
+                }
+                // It gave one before: the permission may come back, and nothing is to be lowered meanwhile.
+                code if wire::is_denial(code) && self.memory.had_idempotence() => {
+                    return Err(self.denied("ask for a producer id".into(), code, Missing::Idempotence));
                 }
                 code => return refused(&code_name(code)),
             }

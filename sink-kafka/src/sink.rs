@@ -7,12 +7,12 @@ use tokio::sync::Mutex;
 
 use crate::check;
 use crate::cluster::Cluster;
+use crate::codec::Codec;
 use crate::delivery::Tag;
 use crate::error::Error;
 use crate::lane::Lane;
 use crate::opening::Opening;
 use crate::receipt;
-use crate::record_batch::Codec;
 use crate::router::Router;
 
 /// Writes the events of one lane to Kafka.
@@ -41,8 +41,16 @@ impl Sink for KafkaSink {
         // One instance serves one run of one split.
         let encoder = self.encoder.get_mut().take().ok_or(Error::NotOpen)?;
         let tag = Tag { run: lane.run, epoch: lane.epoch, split: lane.number };
-        let codec = Codec::new(config.compression)?;
-        let mut lane = Lane::new(session, tag, lane.split.kind, Router::new(config)?, encoder, codec, config.record_batch_bytes);
+        let codec = Codec::new(config.compression).map_err(|problem| Error::RecordBatch { problem })?;
+        let mut lane = Lane::new(
+            session,
+            tag,
+            lane.split.kind,
+            Router::new(config, self.cluster.memory.owners.clone())?,
+            encoder,
+            codec,
+            config.record_batch_bytes,
+        );
         let opening = Opening::new(self.cluster.clone(), marks);
         opening.prepare(&mut lane).await?;
         let receipt = lane.receipt();

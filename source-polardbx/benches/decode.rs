@@ -96,6 +96,7 @@ fn run(bencher: Bencher<'_, '_>, log: &Log) {
             position: position.clone(),
             history: History::new([schema.clone()], [].into(), false),
             selected: Arc::new(|_| true),
+            selected_databases: Arc::new(|database| database == "d"),
             server_version: "5.7.22-log".into(),
             explicit_timestamps: false,
             batch_max_bytes: 4 << 20,

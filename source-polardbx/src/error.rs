@@ -2,21 +2,27 @@
 
 use std::borrow::Cow;
 
-use mysql_async::{DriverError, Error as MysqlError};
+use mysql_async::{DriverError, Error as MysqlError, IoError, ServerError, TlsError};
 use runtime::{Error, Kind, Position, TableId};
+
+use crate::tls::TlsFailure;
+use crate::wire::WireError;
 
 /// A failure of the snapshot, of a query, or of what the checkpoint says about the server. The stream has errors of its own.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
     /// The server refused a statement, or the connection broke.
-    #[error("{error}")]
+    #[error("{}", words(error))]
     Mysql {
         /// What was being done, a lower-case phrase.
         doing: Cow<'static, str>,
         /// The server's or the client library's words.
         error: MysqlError,
     },
+    /// The connection could not be encrypted.
+    #[error(transparent)]
+    Tls(TlsFailure),
     /// The server did not answer in time.
     #[error("no answer within {seconds} s")]
     Timeout {
@@ -120,6 +126,19 @@ impl SourceError {
         move |error| Self::Mysql { doing: doing.into(), error }
     }
 
+    /// For what fails on a connection of our own.
+    pub(crate) fn wire(doing: impl Into<Cow<'static, str>>, error: WireError) -> Self {
+        let doing = doing.into();
+        match error {
+            WireError::Tls(failure) => Self::Tls(failure),
+            WireError::Plugin(name) => Self::Mysql { doing, error: DriverError::UnknownAuthPlugin { name }.into() },
+            WireError::Refused(code, message) => {
+                Self::Mysql { doing, error: ServerError { code, message, state: "HY000".to_owned() }.into() }
+            }
+            WireError::Lost(message) => Self::Mysql { doing, error: std::io::Error::other(message).into() },
+        }
+    }
+
     pub(crate) fn answer(doing: impl Into<Cow<'static, str>>, what: impl Into<String>) -> Self {
         Self::Answer { doing: doing.into(), what: what.into() }
     }
@@ -138,6 +157,12 @@ impl From<SourceError> for Error {
     fn from(error: SourceError) -> Self {
         const AFRESH: &str = "start the task afresh with a full phase: reset its state and let it read the tables again";
         match &error {
+            SourceError::Mysql { error: MysqlError::Io(IoError::Tls(TlsError::Tls(tls))), .. } => {
+                return SourceError::Tls(TlsFailure::of(tls)).into();
+            }
+            SourceError::Tls(failure) => {
+                Error::config("encrypt the connection to the source").with_code("E_TLS").remedied_by(failure.remedy)
+            }
             SourceError::Mysql { doing, error: mysql } => {
                 let (kind, remedy) = classify(mysql);
                 let made = Error::new(kind, doing.clone());
@@ -181,6 +206,15 @@ impl From<SourceError> for Error {
     }
 }
 
+/// The server's or the library's words, without the library's wrapping.
+fn words(error: &MysqlError) -> String {
+    match error {
+        MysqlError::Server(server) => format!("{} (error {})", server.message, server.code),
+        MysqlError::Io(IoError::Io(io)) => io.to_string(),
+        other => other.to_string(),
+    }
+}
+
 /// What a failure of the client library amounts to, and what to do about it (delivery rules for source errors).
 fn classify(error: &MysqlError) -> (Kind, &'static str) {
     match error {
@@ -190,7 +224,9 @@ fn classify(error: &MysqlError) -> (Kind, &'static str) {
             DriverError::UnknownAuthPlugin { .. }
             | DriverError::MysqlOldPasswordDisabled
             | DriverError::CleartextPluginDisabled
-            | DriverError::NoClientSslFlagFromServer => (Kind::Config, "give the account the authentication plugin mysql_native_password"),
+            | DriverError::NoClientSslFlagFromServer => {
+                (Kind::Config, "give the account the authentication plugin caching_sha2_password or mysql_native_password")
+            }
             DriverError::PacketTooLarge => (Kind::Fatal, "a packet of more than 1 GiB cannot be read"),
             _ => (Kind::Retryable, ""),
         },

@@ -23,12 +23,15 @@ pub mod binlog;
 mod check;
 pub mod config;
 pub mod error;
+mod resume;
 pub mod schema;
 mod selection;
 mod server;
 mod session;
 mod snapshot;
 pub mod source;
+mod tls;
+mod wire;
 
 pub use config::Config;
 pub use error::SourceError;

@@ -80,6 +80,13 @@ impl Selection {
             })
     }
 
+    /// Whether statements about the database itself are told: patterns over whole names say nothing about databases.
+    pub(crate) fn selects_database(&self, database: &str) -> bool {
+        let names = |pattern: &Pattern| matches!(pattern, Pattern::Parts(part, _) if self.part_matches(part, database));
+        let all_of = |pattern: &Pattern| matches!(pattern, Pattern::Parts(part, Part::Glob(glob)) if glob == "*" && self.part_matches(part, database));
+        !is_system_database(database) && self.include.iter().any(names) && !self.exclude.iter().any(all_of)
+    }
+
     /// The tables that are named literally.
     pub(crate) fn literals(&self) -> impl Iterator<Item = TableId> + '_ {
         self.include.iter().filter_map(|pattern| match pattern {
@@ -238,6 +245,18 @@ mod tests {
         }
         assert!(!selects(&["shop.*"], &["shop.tmp_*"], "shop", "tmp_1"));
         assert!(selects(&["shop.*"], &["shop.tmp_*"], "shop", "tmp"));
+    }
+
+    #[test]
+    fn databases_are_selected_by_their_part_of_a_pattern() {
+        let selection =
+            Selection::new(&["shop_*.orders".into(), "crm.*".into(), "re:log.*".into()], &["shop_old.*".into(), "crm.tmp_*".into()])
+                .unwrap();
+        for (database, expected) in
+            [("shop_1", true), ("crm", true), ("shop_old", false), ("log", false), ("shop", false), ("mysql", false)]
+        {
+            assert_eq!(selection.selects_database(database), expected, "{database}");
+        }
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! Connections to the server: dedicated ones, never from a pool, because session state must be known (PolarDB-X does not reset it).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::prelude::Query;
-use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
+use mysql_async::{Conn, Opts, OptsBuilder, Row, SslOpts, Value};
 use secrecy::ExposeSecret;
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use crate::config::Config;
+use crate::config::{Config, TlsMode};
 use crate::error::{Result, SourceError};
+use crate::tls::Encryption;
+use crate::wire::{Address, LoggedIn, Wire, WireError, in_time};
 
 /// How long a new connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,45 +26,111 @@ const MAX_PACKET_BYTES: usize = 1 << 30;
 
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// Where the server is and how to log in.
+/// Where the server is, how to log in, and how to encrypt.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
+    address: Address,
+    encryption: Option<Encryption>,
+    /// Found out by the first connection: what the server can do.
+    route: Arc<OnceCell<Route>>,
+}
+
+/// How this server is connected to.
+struct Route {
+    /// For the client library.
     opts: Opts,
+    /// For our own connections; `None` also where the server cannot encrypt and need not.
+    encryption: Option<Encryption>,
 }
 
 impl Endpoint {
-    pub(crate) fn new(config: &Config) -> Self {
-        let opts = OptsBuilder::default()
-            .ip_or_hostname(config.host.trim())
-            .tcp_port(config.port)
-            .user(Some(config.user.as_str()))
-            .pass(Some(config.password.expose_secret()))
+    /// Reads the files that `tls` names; nothing is connected yet.
+    pub(crate) fn new(config: &Config) -> Result<Self> {
+        let encryption = config.tls.as_ref().map(Encryption::new).transpose()?.flatten();
+        Ok(Self { address: Address::new(config), encryption, route: Arc::default() })
+    }
+
+    /// Whether encryption was asked for and is not to be had.
+    pub(crate) fn is_plain_against_wish(&self) -> bool {
+        self.encryption.is_some() && self.route.get().is_some_and(|route| route.encryption.is_none())
+    }
+
+    async fn route(&self) -> Result<&Route> {
+        self.route.get_or_try_init(|| self.find_route()).await
+    }
+
+    /// Asks the server whether encryption works, if it is wanted: the client library tells too little about failures.
+    async fn find_route(&self) -> Result<Route> {
+        let Some(encryption) = &self.encryption else { return Ok(Route { opts: self.library_options(None), encryption: None }) };
+        let doing = self.connecting();
+        let late = |_| SourceError::Timeout { doing: doing.clone().into(), seconds: CONNECT_TIMEOUT.as_secs() };
+        match timeout(CONNECT_TIMEOUT, Wire::probe(&self.address, encryption)).await.map_err(late)? {
+            Ok(certificates) => {
+                let host = self.address.server_name().map_err(SourceError::Tls)?;
+                let name = encryption.library_name(&certificates, &host)?;
+                let options = encryption.library_options(name.as_deref());
+                Ok(Route { opts: self.library_options(Some(options)), encryption: Some(encryption.clone()) })
+            }
+            Err(WireError::Tls(failure)) if failure.incapable && encryption.mode == TlsMode::Preferred => {
+                tracing::warn!(%failure, "the connections to the source are not encrypted (tls.mode = \"preferred\")");
+                Ok(Route { opts: self.library_options(None), encryption: None })
+            }
+            Err(error) => Err(SourceError::wire(doing, error)),
+        }
+    }
+
+    fn library_options(&self, tls: Option<SslOpts>) -> Opts {
+        OptsBuilder::default()
+            .ip_or_hostname(self.address.host.as_str())
+            .tcp_port(self.address.port)
+            .user(Some(self.address.user.as_str()))
+            .pass(Some(self.address.password.expose_secret()))
             // Its default would leave TCP for the local socket of whatever server runs on this host.
             .prefer_socket(false)
             .tcp_keepalive(Some(TCP_KEEPALIVE))
             .max_allowed_packet(Some(MAX_PACKET_BYTES))
             // Both limits given: the library need not ask the server for them.
             .wait_timeout(Some(28_800))
-            .stmt_cache_size(1);
-        Self { opts: opts.into() }
+            .stmt_cache_size(1)
+            .ssl_opts(tls)
+            .into()
     }
 
-    /// For the stream, which makes connections of its own.
-    pub(crate) fn opts(&self) -> Opts {
-        self.opts.clone()
+    /// What an error while connecting says: a wrong address is its most common cause.
+    fn connecting(&self) -> String {
+        format!("connect to the source at {}:{}", self.address.host, self.address.port)
+    }
+
+    /// A connection of our own, for a dump.
+    pub(crate) async fn connect_wire(&self) -> Result<Wire, WireError> {
+        let route = match self.route().await {
+            Ok(route) => route,
+            Err(SourceError::Tls(failure)) => return Err(WireError::Tls(failure)),
+            Err(error) => return Err(WireError::Lost(error.to_string())),
+        };
+        for _ in 0..2 {
+            match in_time(Wire::connect(&self.address, route.encryption.as_ref())).await? {
+                LoggedIn::Yes(wire) => return Ok(wire),
+                // The client library can encrypt the password; the server then knows it for a while.
+                LoggedIn::NeedsPassword => match self.connect().await {
+                    Ok(session) => session.close().await,
+                    Err(error) => return Err(WireError::Lost(error.to_string())),
+                },
+            }
+        }
+        Err(WireError::Lost("the server forgets the account's password at once".to_owned()))
     }
 
     /// A connection for metadata: names and structures come in UTF-8.
     pub(crate) async fn connect(&self) -> Result<Session> {
-        let doing = "connect to the source";
-        let connecting = timeout(CONNECT_TIMEOUT, Conn::new(self.opts.clone())).await;
+        let doing = self.connecting();
+        let connecting = timeout(CONNECT_TIMEOUT, Conn::new(self.route().await?.opts.clone())).await;
         let conn = connecting
-            .map_err(|_| SourceError::Timeout { doing: doing.into(), seconds: CONNECT_TIMEOUT.as_secs() })?
+            .map_err(|_| SourceError::Timeout { doing: doing.clone().into(), seconds: CONNECT_TIMEOUT.as_secs() })?
             .map_err(SourceError::mysql(doing))?;
         let mut session = Session { conn };
-        for statement in ["SET NAMES utf8mb4", "SET sql_mode = ''", "SET time_zone = '+00:00'", "SET autocommit = 1"] {
-            session.execute("prepare the session", statement).await?;
-        }
+        // One statement: every round trip delays the start.
+        session.execute("prepare the session", "SET NAMES utf8mb4, sql_mode = '', time_zone = '+00:00', autocommit = 1").await?;
         Ok(session)
     }
 
@@ -71,7 +141,13 @@ impl Endpoint {
         for statement in ["SET character_set_results = NULL", "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"] {
             session.execute("prepare the session", statement).await?;
         }
-        for statement in ["SET SESSION net_write_timeout = 600", "SET SESSION max_execution_time = 0"] {
+        // Of the last two, MySQL knows one and MariaDB the other.
+        for statement in [
+            "SET SESSION net_write_timeout = 600",
+            "SET SESSION net_read_timeout = 600",
+            "SET SESSION max_execution_time = 0",
+            "SET SESSION max_statement_time = 0",
+        ] {
             session.attempt("prepare the session", statement).await?;
         }
         Ok(session)
@@ -91,6 +167,16 @@ impl Session {
         match timeout(QUERY_TIMEOUT, sql.as_ref().fetch::<Row, _>(&mut self.conn)).await {
             Ok(answer) => answer.map_err(SourceError::mysql(doing)),
             Err(_) => Err(SourceError::Timeout { doing, seconds: QUERY_TIMEOUT.as_secs() }),
+        }
+    }
+
+    /// Runs the first of two queries, or the second where the server does not know the first.
+    pub(crate) async fn rows_either(&mut self, statements: [&'static str; 2], doing: impl Fn(&'static str) -> String) -> Result<Vec<Row>> {
+        const SYNTAX_ERROR: u16 = 1064;
+        let [first, second] = statements;
+        match self.rows(doing(first), first).await {
+            Err(error) if error.code() == Some(SYNTAX_ERROR) => self.rows(doing(second), second).await,
+            answer => answer,
         }
     }
 

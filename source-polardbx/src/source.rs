@@ -3,20 +3,22 @@
 use std::sync::Arc;
 
 use runtime::{
-    Committed, Error, Finding, Origin, Position, RowFilter, Source, Split, SplitId, SplitKind, SplitReader, State, TableId, TableSchema,
-    async_trait,
+    Committed, Error, Finding, Origin, Position, RowFilter, Source, Split, SplitId, SplitKind, SplitReader, State, TableId, TableProgress,
+    TableSchema, async_trait,
 };
 
 use crate::binlog::{StreamOptions, StreamPosition, StreamReader};
 use crate::check::{self, demand};
 use crate::config::{Config, Start, Task};
 use crate::error::{Result, SourceError};
+use crate::resume::{self, committed_schema, fact, required_fact, same_task};
 use crate::selection::Selection;
-use crate::server::{BinlogPlace, Server, binlog_end, binlog_files, database_charsets, read_structure, selected_tables};
+use crate::server::{BinlogPlace, Server, binlog_end, binlog_files, database_charsets, read_structures, selected_tables};
 use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::chunk::{Chunk, ChunkReader, ReaderSessions};
-use crate::snapshot::plan::{next_chunks, table_of};
+use crate::snapshot::overview::Overview;
+use crate::snapshot::plan::{next_chunks, progress, table_of};
 
 /// Id of the split that reads the binlog. With an incremental phase, the facts of the task are committed with it.
 const STREAM: &str = "stream_global";
@@ -30,35 +32,21 @@ const CHUNKS_PER_READER: usize = 8;
 /// The batches of a chunk are not smaller than this, or Kafka's record batches would be.
 const CHUNK_BATCH_BYTES: usize = 256 << 10;
 
-/// Names of the facts.
-mod fact {
-    /// The server's identity.
-    pub(super) const IDENTITY: &str = "identity";
-    /// The server's id and version, for what formats print of snapshot rows.
-    pub(super) const SERVER_ID: &str = "server_id";
-    pub(super) const VERSION: &str = "version";
-    /// What was selected.
-    pub(super) const SELECTION: &str = "selection";
-    /// `offset@file` of the position before the snapshot.
-    pub(super) const START: &str = "start";
-    /// The tables of the snapshot as a JSON list of `[database, table]`, in the order in which they are read; absent without a full phase.
-    pub(super) const TABLES: &str = "tables";
-}
-
 /// A PolarDB-X or MySQL server as a source: its tables as chunks, then its binlog as a stream.
 pub struct PolardbxSource {
     task: Task,
     endpoint: Endpoint,
     readers: Arc<ReaderSessions>,
+    overview: Overview,
 }
 
 impl PolardbxSource {
     /// A source by its configuration, for the task `name`. Does not connect yet; an error of kind `Config` names the key that is wrong.
     pub fn new(config: Config, name: &str, batch_max_bytes: usize) -> Result<Self, Error> {
         let task = Task::new(config, name, batch_max_bytes)?;
-        let endpoint = Endpoint::new(&task.config);
+        let endpoint = Endpoint::new(&task.config)?;
         let readers = Arc::new(ReaderSessions::new(endpoint.clone(), task.config.parallelism));
-        Ok(Self { task, endpoint, readers })
+        Ok(Self { task, endpoint, readers, overview: Overview::default() })
     }
 
     /// The split that carries the facts of the task.
@@ -72,6 +60,7 @@ impl PolardbxSource {
         let mut session = self.endpoint.connect_reader().await?;
         let server = Server::identify(&mut session).await?;
         demand([server.support()])?;
+        tracing::info!(server = %server.kind, version = server.version, "connected to the source");
         if self.task.incremental {
             demand(server.stream_settings())?;
             self.task.server_id(server.server_id())?;
@@ -87,10 +76,14 @@ impl PolardbxSource {
 
     /// The first plan: notes where the stream begins, passes the barrier, and only then looks at tables.
     async fn begin(&self, session: &mut Session, server: &Server) -> Result<Vec<Split>> {
-        let start = self.start(session).await?;
+        let start = self.start(session, server).await?;
         if let (true, Some(place)) = (self.task.incremental, &start) {
             // Now, and not when all tables are read and the stream begins.
-            demand([check::may_dump(&self.endpoint, self.task.server_id(server.server_id())?, place).await])?;
+            let id = self.task.server_id(server.server_id())?;
+            demand([check::may_dump(&self.endpoint, id, place).await])?;
+            if let Some(Start::Position { .. }) = self.task.config.start {
+                check::begins_transaction(&self.endpoint, id, place).await?;
+            }
         }
         if self.task.full && self.task.incremental {
             let barrier = Barrier::pass(session, server, &self.task.name, self.task.barrier_delay).await?;
@@ -106,10 +99,7 @@ impl PolardbxSource {
                 remedy: "check `tables` and `exclude`, and that the account has SELECT on the tables".into(),
             });
         }
-        let mut schemas = Vec::with_capacity(tables.len());
-        for table in &tables {
-            schemas.push(Arc::new(read_structure(session, table).await?));
-        }
+        let schemas = read_structures(session, &self.endpoint, self.task.config.parallelism, &tables).await?;
         demand(schemas.iter().flat_map(|schema| check::columns(schema)))?;
 
         let mut state: State = vec![
@@ -124,7 +114,7 @@ impl PolardbxSource {
         }
         let mut splits = Vec::new();
         if self.task.full {
-            splits = next_chunks(session, &schemas, &Committed::default(), self.task.config.chunk_rows, self.slice()).await?;
+            splits = self.chunks(session, &schemas, &Committed::default()).await?;
         }
         let (kind, position) = match (self.task.incremental, start) {
             (true, Some(place)) => (SplitKind::Stream, stream_position(server.identity()?, &place)?),
@@ -138,23 +128,12 @@ impl PolardbxSource {
     /// A later plan: what is left of the snapshot, and the stream.
     async fn go_on(&self, session: &mut Session, server: &Server, committed: &Committed) -> Result<Vec<Split>> {
         let anchor = self.anchor();
-        let known = required_fact(committed, &anchor, fact::IDENTITY)?;
-        let found = server.identity()?;
-        if known != found {
-            return Err(SourceError::IdentityChanged { known: known.to_owned(), found });
-        }
-        if required_fact(committed, &anchor, fact::SELECTION)? != self.task.selection_text() {
-            return Err(SourceError::TaskChanged { what: "the task was started with other `tables` or `exclude`".into() });
-        }
-        let tables = committed.fact(&anchor, fact::TABLES);
-        if tables.is_some() != self.task.full {
-            return Err(SourceError::TaskChanged { what: "the task was started with other `phases`".into() });
-        }
+        same_task(&self.task, server, committed, &anchor)?;
         let mut splits = Vec::new();
-        if let Some(tables) = tables {
+        if let Some(tables) = committed.fact(&anchor, fact::TABLES) {
             let tables = parse_tables(tables)?;
             let schemas = tables.iter().map(|table| committed_schema(committed, &anchor, table)).collect::<Result<Vec<_>>>()?;
-            splits = next_chunks(session, &schemas, committed, self.task.config.chunk_rows, self.slice()).await?;
+            splits = self.chunks(session, &schemas, committed).await?;
         }
         if let Some(checkpoint) = committed.splits.get(&anchor).filter(|checkpoint| !checkpoint.done) {
             let kind = if self.task.incremental { SplitKind::Stream } else { SplitKind::Snapshot };
@@ -164,14 +143,22 @@ impl PolardbxSource {
         Ok(splits)
     }
 
+    /// The next chunks of the snapshot; empty when all of it was read.
+    async fn chunks(&self, session: &mut Session, schemas: &[Arc<TableSchema>], committed: &Committed) -> Result<Vec<Split>> {
+        let tables: Vec<TableId> = schemas.iter().map(|schema| schema.id.clone()).collect();
+        let planned = progress(committed, &tables)?;
+        self.overview.note(session, &tables, &planned, self.task.config.chunk_rows).await;
+        next_chunks(session, schemas, &planned, self.task.config.chunk_rows, self.slice()).await
+    }
+
     /// Where the stream begins; `None` if a snapshot alone runs where the account may not ask.
-    async fn start(&self, session: &mut Session) -> Result<Option<BinlogPlace>> {
+    async fn start(&self, session: &mut Session, server: &Server) -> Result<Option<BinlogPlace>> {
         const DOING: &str = "find the start of the stream";
         let first_byte = |file: &str, offset| {
             BinlogPlace::new(file, offset).ok_or_else(|| SourceError::answer(DOING, format!("{file} is no name of a binlog file")))
         };
         match &self.task.config.start {
-            _ if !self.task.incremental => Ok(binlog_end(session).await.ok().flatten()),
+            _ if !self.task.incremental => Ok(binlog_end(session, server).await.ok().flatten()),
             Some(Start::Earliest {}) => {
                 let files = binlog_files(session).await?;
                 files.first().map(|(file, _)| first_byte(file, 4)).transpose()
@@ -190,7 +177,7 @@ impl PolardbxSource {
                 }
             }
             // The others are refused with the configuration.
-            Some(Start::Latest {} | Start::Gtid { .. } | Start::Timestamp { .. }) | None => binlog_end(session).await,
+            Some(Start::Latest {} | Start::Gtid { .. } | Start::Timestamp { .. }) | None => binlog_end(session, server).await,
         }
     }
 
@@ -212,25 +199,33 @@ impl PolardbxSource {
     }
 
     async fn open_stream(&self, split: &Split, committed: &Committed) -> Result<StreamReader, Error> {
-        let position = StreamPosition::parse(split.start.as_str()).map_err(|error| SourceError::Checkpoint { what: error.to_string() })?;
+        let mut position =
+            StreamPosition::parse(split.start.as_str()).map_err(|error| SourceError::Checkpoint { what: error.to_string() })?;
         let mut session = self.endpoint.connect().await?;
         let server = Server::identify(&mut session).await?;
         let found = server.identity()?;
         if found != position.identity {
             return Err(SourceError::IdentityChanged { known: position.identity, found }.into());
         }
-        check::binlog_has(&mut session, &position.base, position.at.file, position.at.offset).await?;
+        let files = binlog_files(&mut session).await?;
+        check::files_have(&files, &position.base, position.at.file, position.at.offset)?;
+        position.forget_purged(&files);
         let database_charsets = database_charsets(&mut session).await?;
         session.close().await;
         let selection = self.selection(&server);
         let options = StreamOptions {
-            opts: self.endpoint.opts(),
+            endpoint: self.endpoint.clone(),
             server_id: self.task.server_id(server.server_id())?,
             position,
             schemas: schemas_of(committed, &split.id),
+            selected_databases: {
+                let selection = selection.clone();
+                Arc::new(move |database| selection.selects_database(database))
+            },
             selected: Arc::new(move |table| selection.selects(table)),
             database_charsets,
             server_version: server.version.as_str().into(),
+            explicit_timestamps: server.explicit_timestamps(),
             lower_case: server.lower_case(),
             batch_max_bytes: self.task.batch_max_bytes,
         };
@@ -263,6 +258,14 @@ impl Source for PolardbxSource {
     async fn check(&self) -> Vec<Finding> {
         check::findings(&self.task, &self.endpoint).await
     }
+
+    async fn check_resume(&self, committed: &Committed) -> Vec<Finding> {
+        resume::findings(&self.task, &self.endpoint, committed, &self.anchor()).await
+    }
+
+    fn tables(&self) -> Vec<TableProgress> {
+        self.overview.tables()
+    }
 }
 
 /// The reader of the split that only carries facts.
@@ -273,15 +276,6 @@ impl SplitReader for NoRows {
     async fn next(&mut self) -> Result<Option<runtime::Batch>, Error> {
         Ok(None)
     }
-}
-
-fn required_fact<'a>(committed: &'a Committed, anchor: &SplitId, name: &str) -> Result<&'a str> {
-    committed.fact(anchor, name).ok_or_else(|| SourceError::Checkpoint { what: format!("the fact {name:?} of {anchor} is missing") })
-}
-
-fn committed_schema(committed: &Committed, anchor: &SplitId, table: &TableId) -> Result<Arc<TableSchema>> {
-    let schema = committed.schemas.get(&(anchor.clone(), table.clone()));
-    schema.cloned().ok_or_else(|| SourceError::Checkpoint { what: format!("the structure of table {table} is missing") })
 }
 
 fn schemas_of(committed: &Committed, split: &SplitId) -> Vec<Arc<TableSchema>> {

@@ -6,9 +6,9 @@
 //!
 //! ```no_run
 //! # async fn example() -> tests::Result<()> {
-//! use tests::harness::{Kafka, MySql};
+//! use tests::harness::{Database, Flavor, Kafka};
 //!
-//! let (mysql, kafka) = (MySql::start(&[]).await?, Kafka::start().await?);
+//! let (mysql, kafka) = (Database::start(Flavor::MySql57, &[]).await?, Kafka::start().await?);
 //! kafka.create_topic("shop", 4).await?;
 //! println!("{} {}", mysql.port(), kafka.broker());
 //! # Ok(()) }
@@ -17,6 +17,7 @@
 pub mod checker;
 mod failure;
 pub mod harness;
+pub mod measure;
 pub mod program;
 pub mod workload;
 

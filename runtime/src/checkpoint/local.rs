@@ -6,14 +6,16 @@
 //! checkpoint.redb.1  copies made at the last three starts, the newest first
 //! ```
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
+use super::directory::{lock, no_directory, open};
+use super::failure::StoreError;
 use crate::{
     Checkpoint, CheckpointStore, Committed, Error, Position, Progress, Receipt, Result, SplitId, TableId, TableSchema, async_trait,
 };
@@ -35,59 +37,6 @@ struct StoredSplit {
     receipt: Receipt,
     done: bool,
 }
-
-#[derive(Debug, thiserror::Error)]
-enum StoreError {
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    #[error(transparent)]
-    Redb(#[from] redb::Error),
-    #[error("{what} does not decode: {source}")]
-    Corrupt { what: String, source: serde_json::Error },
-    #[error("it was written in format {found}, this program reads up to {FORMAT}")]
-    Newer { found: u64 },
-}
-
-macro_rules! redb_errors {
-    ($($type:ty),*) => { $(impl From<$type> for StoreError {
-        fn from(error: $type) -> Self {
-            Self::Redb(error.into())
-        }
-    })* };
-}
-redb_errors!(
-    redb::DatabaseError,
-    redb::TransactionError,
-    redb::TableError,
-    redb::StorageError,
-    redb::CommitError,
-    redb::SetDurabilityError
-);
-
-impl StoreError {
-    fn into_error(self, doing: &'static str, dir: &Path) -> Error {
-        let doing = format!("{doing} in {}", dir.display());
-        match self {
-            StoreError::Io(error) => {
-                Error::retryable(doing).because(error).remedied_by("make room and see that the directory can be written")
-            }
-            StoreError::Redb(error @ (redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) | redb::Error::RepairAborted)) => {
-                Error::fatal(doing).because(error).with_code("E_CKPT_CORRUPT").remedied_by(CORRUPT_REMEDY)
-            }
-            StoreError::Redb(error) => {
-                Error::retryable(doing).because(error).remedied_by("make room and see that the directory can be written")
-            }
-            StoreError::Corrupt { .. } => Error::fatal(doing).because(self).with_code("E_CKPT_CORRUPT").remedied_by(CORRUPT_REMEDY),
-            StoreError::Newer { .. } => Error::fatal(doing)
-                .because(self)
-                .with_code("E_CKPT_NEWER")
-                .remedied_by("run the newer version of the program again, or start the task over in another directory"),
-        }
-    }
-}
-
-const CORRUPT_REMEDY: &str =
-    "put back the copy checkpoint.redb.1 made at the last start, or start the task over in an empty directory and an empty topic";
 
 /// Settings of the store `local`.
 #[derive(Clone, Debug, Deserialize)]
@@ -115,28 +64,29 @@ impl LocalStore {
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self> {
         let dir = dir.into();
         let doing = "open the checkpoint store";
-        let config = |error: std::io::Error| {
-            Error::config(format!("{doing} in {}", dir.display()))
-                .because(error)
-                .remedied_by("give the store a directory that this account can write, by `[store.local] path`")
-        };
+        let config = |error| no_directory(doing, &dir, error);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(config)?;
-        let open = |name: &str| OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(dir.join(name));
-        let lock = open("lock").map_err(config)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::config(format!("{doing} in {}", dir.display()))
-                    .because("another process has it open")
-                    .with_code("E_STORE_LOCKED")
-                    .remedied_by("stop the other process, or give this task a directory of its own by `[store.local] path`"));
-            }
-            Err(TryLockError::Error(error)) => return Err(config(error)),
-        }
-        open("checkpoint.redb").map_err(config)?;
+        let lock = lock(&dir, doing)?;
+        open(&dir, "checkpoint.redb").map_err(config)?;
         let inner = Inner { dir, database: Mutex::new(None), _lock: lock };
         inner.start().map_err(|error| error.into_error(doing, &inner.dir))?;
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What the store in `dir` holds, read from a copy, so that nothing is changed; `None` if there is no store. An error of kind `Config` if
+    /// another process has it open.
+    pub fn peek(dir: impl AsRef<Path>) -> Result<Option<Committed>> {
+        let (dir, doing) = (dir.as_ref(), "look at the checkpoint store");
+        if fs::metadata(dir.join("checkpoint.redb")).map_or(0, |file| file.len()) == 0 {
+            return Ok(None);
+        }
+        let _lock = lock(dir, doing)?;
+        let read = || {
+            let copy = tempfile::NamedTempFile::new()?;
+            fs::copy(dir.join("checkpoint.redb"), copy.path())?;
+            Inner::read(&Database::create(copy.path())?)
+        };
+        read().map(Some).map_err(|error: StoreError| error.into_error(doing, dir))
     }
 
     async fn blocking<T: Send + 'static>(
@@ -198,7 +148,7 @@ impl Inner {
                         // Never 0, which stands for "no run" in positions.
                         meta.insert("run", fastrand::u64(1..))?;
                     }
-                    Some(found) if found > FORMAT => return Err(StoreError::Newer { found }),
+                    Some(found) if found > FORMAT => return Err(StoreError::Newer { found, known: FORMAT }),
                     Some(_) => {}
                 }
                 let epoch = meta.get("epoch")?.map_or(0, |value| value.value());
@@ -339,6 +289,24 @@ mod tests {
         let _first = LocalStore::open(dir.path()).unwrap();
         let error = LocalStore::open(dir.path()).err().unwrap();
         assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_STORE_LOCKED")));
+    }
+
+    #[tokio::test]
+    async fn a_look_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(LocalStore::peek(dir.path()).unwrap().is_none());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        {
+            let store = LocalStore::open(dir.path()).unwrap();
+            store.commit(vec![step("s", "1")]).await.unwrap();
+            assert_eq!(LocalStore::peek(dir.path()).unwrap_err().code(), Some("E_STORE_LOCKED"));
+        }
+        let before = fs::read(dir.path().join("checkpoint.redb")).unwrap();
+        let seen = LocalStore::peek(dir.path()).unwrap().unwrap();
+        assert_eq!((seen.epoch, seen.splits[&SplitId::from("s")].position.as_str()), (1, "1"));
+        assert_eq!(fs::read(dir.path().join("checkpoint.redb")).unwrap(), before);
+        fs::write(dir.path().join("checkpoint.redb"), b"no database").unwrap();
+        assert!(LocalStore::peek(dir.path()).is_err());
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! What is remembered over restarts: where each split is, what its sink delivered, the structures of its tables.
 
+mod directory;
+mod failure;
 mod local;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! A small cluster of brokers for tests: real sockets, a log per partition, Kafka's sequence rules, and faults on demand.
 
+mod networks;
 mod scenarios;
 mod speech;
 
@@ -39,6 +40,10 @@ pub(crate) enum Fault {
     Down(Duration),
     /// Appended, and the broker forgets where; a repeat is answered with code 46.
     Forgotten,
+    /// Appended, and the partition has another leader from then on; this one never answers again.
+    Moved,
+    /// Appended, and instead of the answer the length of one that nobody can hold.
+    Endless,
 }
 
 /// One batch in a log.
@@ -74,6 +79,17 @@ struct State {
     lag: u32,
     produced: u32,
     down_until: Option<tokio::time::Instant>,
+    /// By how many places the leaders have moved.
+    moved: usize,
+    /// Brokers that take connections and say nothing.
+    frozen: Vec<usize>,
+    /// How long a connection may be used before the broker cuts it, as it does when a login is too old.
+    lifetime: Option<Duration>,
+    /// Answers go out in pieces of one byte.
+    slow: bool,
+    /// Requests for topics to be made, and the code that they are answered with.
+    created: Vec<(String, i32)>,
+    create_code: i16,
 }
 
 /// The cluster. Partition n is led by broker n modulo their number.
@@ -123,6 +139,23 @@ impl FakeCluster {
 
     pub(crate) fn lag(&self, questions: u32) {
         self.state.lock().unwrap().lag = questions;
+    }
+
+    pub(crate) fn lifetime(&self, lifetime: Duration) {
+        self.state.lock().unwrap().lifetime = Some(lifetime);
+    }
+
+    pub(crate) fn slow(&self) {
+        self.state.lock().unwrap().slow = true;
+    }
+
+    pub(crate) fn refuse_to_create(&self, code: i16) {
+        self.state.lock().unwrap().create_code = code;
+    }
+
+    /// Topics that were asked for, with their partitions.
+    pub(crate) fn created(&self) -> Vec<(String, i32)> {
+        self.state.lock().unwrap().created.clone()
     }
 
     /// Produce requests so far.
@@ -238,7 +271,15 @@ async fn serve(listener: TcpListener, node: usize, ports: Vec<u16>, state: Arc<M
 }
 
 async fn converse(mut stream: TcpStream, node: usize, ports: Vec<u16>, state: Arc<Mutex<State>>) {
+    let begin = tokio::time::Instant::now();
+    stream.set_nodelay(true).unwrap();
     while let Some(frame) = read_frame(&mut stream).await {
+        if state.lock().unwrap().frozen.contains(&node) {
+            std::future::pending::<()>().await;
+        }
+        if state.lock().unwrap().lifetime.is_some_and(|lifetime| begin.elapsed() > lifetime) {
+            return;
+        }
         let mut request = Reader::new(&frame);
         let (key, version, correlation) = (request.i16(), request.i16(), request.i32());
         request.string();
@@ -247,6 +288,7 @@ async fn converse(mut stream: TcpStream, node: usize, ports: Vec<u16>, state: Ar
         match (key, version) {
             (18, 3) => speech::api_versions(&mut out),
             (3, 4) => metadata(&mut request, &mut out, &ports, &state.lock().unwrap()),
+            (19, 4) => create_topics(&mut request, &mut out, &mut state.lock().unwrap()),
             (22, 1) => init_producer_id(&mut out, &mut state.lock().unwrap()),
             (2, 3) => list_offsets(&mut request, &mut out, &mut state.lock().unwrap()),
             (1, 10) => fetch(&mut request, &mut out, &state.lock().unwrap()),
@@ -266,6 +308,19 @@ async fn converse(mut stream: TcpStream, node: usize, ports: Vec<u16>, state: Ar
                 produce(&mut request, &mut out, &fault, (node, ports.len()), &mut state.lock().unwrap());
                 match fault {
                     Fault::Swallowed | Fault::Forgotten => return,
+                    Fault::Moved => {
+                        {
+                            let mut state = state.lock().unwrap();
+                            state.moved += 1;
+                            state.frozen.push(node);
+                        }
+                        std::future::pending::<()>().await;
+                    }
+                    Fault::Endless => {
+                        use tokio::io::AsyncWriteExt as _;
+                        stream.write_all(&[0x7f, 0xff, 0xff, 0xff, 1, 2, 3]).await.unwrap();
+                        std::future::pending::<()>().await;
+                    }
                     Fault::Hang => std::future::pending::<()>().await,
                     Fault::Garbage => {
                         out = Writer::default();
@@ -278,7 +333,8 @@ async fn converse(mut stream: TcpStream, node: usize, ports: Vec<u16>, state: Ar
             }
             other => panic!("unexpected request {other:?}"),
         }
-        if !write_frame(&mut stream, &out.0).await {
+        let slow = state.lock().unwrap().slow;
+        if !write_frame(&mut stream, &out.0, slow).await {
             return;
         }
         if state.lock().unwrap().down_until.is_some_and(|until| until > tokio::time::Instant::now()) {
@@ -313,9 +369,37 @@ fn metadata(request: &mut Reader<'_>, out: &mut Writer, ports: &[u16], state: &S
         for partition in 0..count {
             out.i16(0);
             out.i32(partition as i32);
-            out.i32((partition % ports.len()) as i32);
+            out.i32(((partition + state.moved) % ports.len()) as i32);
             out.i32(0);
             out.i32(0);
+        }
+    }
+}
+
+fn create_topics(request: &mut Reader<'_>, out: &mut Writer, state: &mut State) {
+    out.i32(0);
+    let count = request.i32();
+    out.i32(count);
+    let mut topics = Vec::new();
+    for _ in 0..count {
+        let (name, partitions, _) = (request.string().unwrap(), request.i32(), request.i16());
+        assert_eq!(request.i32(), 0, "no assignments");
+        for _ in 0..request.i32() {
+            request.string();
+            request.string();
+        }
+        topics.push((name, partitions));
+    }
+    request.i32();
+    let validate_only = request.bool();
+    for (name, partitions) in topics {
+        let code = if state.topics.contains_key(&name) { 36 } else { state.create_code };
+        out.string(Some(&name));
+        out.i16(code);
+        out.string(Some("the broker's own words").filter(|_| code != 0));
+        if code == 0 && !validate_only {
+            state.created.push((name.clone(), partitions));
+            state.topics.insert(name, (0..partitions.max(1)).map(|_| Log::default()).collect());
         }
     }
 }
@@ -415,9 +499,10 @@ fn produce(request: &mut Reader<'_>, out: &mut Writer, fault: &Fault, (node, nod
             let count = i32::from_be_bytes(bytes[57..61].try_into().unwrap());
             let is_huge = state.huge.as_ref().is_some_and(|huge| bytes.windows(huge.len()).any(|window| window == huge));
             let too_large = state.max_records.is_some_and(|max| count > max) || is_huge;
+            let leads = (partition + state.moved) % nodes == node;
             let log = &mut state.topics.get_mut(&name).unwrap()[partition];
             let (code, base) = match fault {
-                _ if partition % nodes != node => (6, -1),
+                _ if !leads => (6, -1),
                 _ if too_large => (10, -1),
                 Fault::RefusedWith(code) => (*code, -1),
                 Fault::AppendedWith(code) => {

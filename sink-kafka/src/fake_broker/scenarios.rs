@@ -42,12 +42,12 @@ impl Encoder for KeyEncoder {
     }
 }
 
-fn timeouts() -> Timeouts {
+pub(super) fn timeouts() -> Timeouts {
     let ms = Duration::from_millis;
-    Timeouts { connect: ms(1000), request: ms(300), resend: ms(3000), patience: ms(3000), settle: ms(200) }
+    Timeouts { connect: ms(1000), request: ms(300), ask: ms(300), resend: ms(3000), patience: ms(3000), settle: ms(200), suspect: ms(100) }
 }
 
-fn cluster_of(fake: &FakeCluster, settings: serde_json::Value) -> Arc<Cluster> {
+pub(super) fn cluster_of(fake: &FakeCluster, settings: serde_json::Value) -> Arc<Cluster> {
     let mut all = json!({"brokers": fake.addresses(), "topic": "t", "format": {"canal_json": {}}});
     for (key, value) in settings.as_object().unwrap() {
         all[key] = value.clone();
@@ -55,7 +55,7 @@ fn cluster_of(fake: &FakeCluster, settings: serde_json::Value) -> Arc<Cluster> {
     Arc::new(Cluster::new(config(all), timeouts()).unwrap())
 }
 
-fn sink(cluster: &Arc<Cluster>) -> KafkaSink {
+pub(super) fn sink(cluster: &Arc<Cluster>) -> KafkaSink {
     KafkaSink::new(cluster.clone(), Box::new(KeyEncoder))
 }
 
@@ -63,7 +63,7 @@ fn split(kind: SplitKind) -> Split {
     Split { id: "s".into(), kind, start: Position::from("0"), schemas: Vec::new(), state: Vec::new() }
 }
 
-async fn open(sink: &mut KafkaSink, kind: SplitKind, number: u32, last: &Receipt) -> runtime::Result<Receipt> {
+pub(super) async fn open(sink: &mut KafkaSink, kind: SplitKind, number: u32, last: &Receipt) -> runtime::Result<Receipt> {
     open_as(sink, kind, number, 1, last).await
 }
 
@@ -71,7 +71,7 @@ async fn open_as(sink: &mut KafkaSink, kind: SplitKind, number: u32, epoch: u32,
     sink.open(&Lane { run: RUN, epoch, number, split: &split(kind) }, last).await
 }
 
-fn table(name: &str) -> Arc<TableSchema> {
+pub(super) fn table(name: &str) -> Arc<TableSchema> {
     let mut schema = TableSchema::new(TableId::new("shop", name), vec![Column::new("id", ColumnKind::Int { bytes: 8 }, "bigint(20)")]);
     schema.primary_key = vec![0];
     Arc::new(schema)
@@ -86,12 +86,12 @@ fn row(schema: &Arc<TableSchema>, seq: u128, key: i64) -> Event {
     event(seq, Body::Row(RowChange { schema: schema.clone(), op: Op::Insert, before: None, after }))
 }
 
-fn rows(schema: &Arc<TableSchema>, seqs: std::ops::RangeInclusive<u128>) -> Batch {
+pub(super) fn rows(schema: &Arc<TableSchema>, seqs: std::ops::RangeInclusive<u128>) -> Batch {
     Batch::new(seqs.map(|seq| row(schema, seq, seq as i64)).collect(), Some(Position::from("r")), 0)
 }
 
 /// A supervisor in short: replays from the last acknowledged batch with a new sink after every error that may pass.
-async fn pump(cluster: &Arc<Cluster>, schema: &Arc<TableSchema>, batches: &[std::ops::RangeInclusive<u128>]) -> (Receipt, u32) {
+pub(super) async fn pump(cluster: &Arc<Cluster>, schema: &Arc<TableSchema>, batches: &[std::ops::RangeInclusive<u128>]) -> (Receipt, u32) {
     let (mut receipt, mut next, mut failures) = (Receipt::default(), 0, 0);
     while next < batches.len() {
         let attempt = async {
@@ -113,7 +113,7 @@ async fn pump(cluster: &Arc<Cluster>, schema: &Arc<TableSchema>, batches: &[std:
 }
 
 /// The seqs of all partitions of a topic as a reader sees them, and how many records it ignored.
-fn read(fake: &FakeCluster, topic: &str, partitions: usize) -> (Vec<Vec<u128>>, usize) {
+pub(super) fn read(fake: &FakeCluster, topic: &str, partitions: usize) -> (Vec<Vec<u128>>, usize) {
     let (mut filter, mut ignored) = (RepeatFilter::default(), 0);
     let lists = (0..partitions)
         .map(|partition| {
@@ -131,7 +131,7 @@ fn read(fake: &FakeCluster, topic: &str, partitions: usize) -> (Vec<Vec<u128>>, 
     (lists, ignored)
 }
 
-fn all(to: u128) -> Vec<u128> {
+pub(super) fn all(to: u128) -> Vec<u128> {
     (1..=to).collect()
 }
 

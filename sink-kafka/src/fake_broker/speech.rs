@@ -92,13 +92,23 @@ pub(super) async fn read_frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
     Some(frame)
 }
 
-pub(super) async fn write_frame(stream: &mut TcpStream, frame: &[u8]) -> bool {
+pub(super) async fn write_frame(stream: &mut TcpStream, frame: &[u8], slow: bool) -> bool {
+    if slow {
+        let length = (frame.len() as i32).to_be_bytes();
+        for byte in length.iter().chain(frame) {
+            if stream.write_all(&[*byte]).await.is_err() {
+                return false;
+            }
+            tokio::task::yield_now().await;
+        }
+        return true;
+    }
     stream.write_i32(frame.len() as i32).await.is_ok() && stream.write_all(frame).await.is_ok()
 }
 
 /// The versions that the fake knows, as ApiVersions 3 says them.
 pub(super) fn api_versions(out: &mut Writer) {
-    let ranges: [(i16, i16, i16); 6] = [(0, 3, 9), (1, 4, 13), (2, 1, 7), (3, 0, 12), (18, 0, 3), (22, 0, 4)];
+    let ranges: [(i16, i16, i16); 7] = [(0, 3, 9), (1, 4, 13), (2, 1, 7), (3, 0, 12), (18, 0, 3), (19, 2, 7), (22, 0, 4)];
     out.i16(0);
     out.0.push(ranges.len() as u8 + 1);
     for (key, min, max) in ranges {

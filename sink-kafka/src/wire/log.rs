@@ -1,19 +1,14 @@
 //! Walks over fetched record batches, from whatever producer they are.
 
-use std::io::Cursor;
-
-use rskafka::protocol::record::{ControlBatchOrRecords, Record, RecordBatch};
-use rskafka::protocol::traits::ReadType;
-
-use crate::position::{HEADER, PositionError, RecordPosition};
+use super::record;
+use crate::codec;
+use crate::position::RecordPosition;
 
 /// Offset and length, which stand before every batch of any version.
 const PREFIX: usize = 12;
 /// The smallest head of a batch of version 2, behind the prefix.
 const HEAD: usize = 49;
 const CONTROL: u16 = 1 << 5;
-const NO_COMPRESSION: u16 = 0;
-const ZSTD: u16 = 4;
 
 /// What stands at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +17,6 @@ pub(crate) enum Seen {
     Positioned(RecordPosition),
     /// A record of another program.
     Foreign,
-    /// A batch with this kind of compression, which we never write; its records are not read.
-    Compressed(&'static str),
 }
 
 /// Shows every record to `visit` with its offset, in order, and returns the offset behind the last complete batch (`None` without one). Transaction
@@ -66,30 +59,14 @@ fn walk_batch(base: i64, batch: &[u8], body: &[u8], visit: &mut impl FnMut(i64, 
     if attributes & CONTROL != 0 {
         return Ok(last);
     }
-    match attributes & 7 {
-        NO_COMPRESSION | ZSTD => {}
-        other => {
-            visit(base, Seen::Compressed(["none", "gzip", "snappy", "lz4", "zstd", "unknown", "unknown", "unknown"][usize::from(other)]));
-            return Ok(last);
-        }
+    let payload = batch.get(PREFIX + HEAD..).unwrap_or_default();
+    // Everything from the attributes on.
+    if crc32c::crc32c(body.get(9..).unwrap_or_default()) != field(5) {
+        return Err("a checksum that does not fit".into());
     }
-    let read = RecordBatch::read(&mut Cursor::new(batch)).map_err(|error| error.to_string())?;
-    if let ControlBatchOrRecords::Records(records) = &read.records {
-        for record in records {
-            visit(base.saturating_add(i64::from(record.offset_delta)), seen(record)?);
-        }
-    }
+    let compression = codec::of_attributes(attributes).ok_or_else(|| format!("an unknown compression, {}", attributes & 7))?;
+    record::records(compression, payload, field(45) as i32, |place, seen| visit(base.saturating_add(place), seen))?;
     Ok(last)
-}
-
-fn seen(record: &Record) -> Result<Seen, String> {
-    let Some(header) = record.headers.iter().find(|header| header.key == HEADER) else { return Ok(Seen::Foreign) };
-    match RecordPosition::decode(&header.value) {
-        Ok(position) => Ok(Seen::Positioned(position)),
-        Err(error @ PositionError::Version(_)) => Err(error.to_string()),
-        // Some other program has a header of that name.
-        Err(PositionError::Malformed) => Ok(Seen::Foreign),
-    }
 }
 
 #[cfg(test)]
@@ -98,8 +75,9 @@ mod tests {
     use runtime::Seq;
 
     use super::*;
+    use crate::codec::Codec;
     use crate::config::Compression;
-    use crate::record_batch::{Codec, Producer, RecordBatchBuilder};
+    use crate::record_batch::{Producer, RecordBatchBuilder};
 
     fn batch(base: i64, seqs: &[u128], compression: Compression) -> Vec<u8> {
         let mut builder = RecordBatchBuilder::new(Vec::new());
@@ -122,7 +100,6 @@ mod tests {
                 match seen {
                     Seen::Positioned(position) => position.seq.0,
                     Seen::Foreign => 0,
-                    Seen::Compressed(_) => u128::MAX,
                 },
             ));
         })
@@ -141,13 +118,18 @@ mod tests {
     }
 
     #[test]
-    fn markers_are_passed_and_foreign_compression_is_named() {
+    fn markers_are_passed_and_every_compression_is_read() {
         let mut marker = batch(5, &[1], Compression::None);
         marker[22] |= 0x20;
         assert_eq!(all(&marker), (vec![], Some(6)));
-        let mut gzip = batch(5, &[1, 2], Compression::None);
-        gzip[22] |= 1;
-        assert_eq!(all(&gzip), (vec![(5, u128::MAX)], Some(7)));
+        for compression in [Compression::Gzip, Compression::Snappy, Compression::Lz4] {
+            assert_eq!(all(&batch(5, &[1, 2], compression)), (vec![(5, 1), (6, 2)], Some(7)), "{compression:?}");
+        }
+        let mut unknown = batch(5, &[1], Compression::None);
+        unknown[22] |= 7;
+        let crc = crc32c::crc32c(&unknown[21..]);
+        unknown[17..21].copy_from_slice(&crc.to_be_bytes());
+        assert_eq!(walk(&unknown, |_, _| {}).unwrap_err(), (5, "an unknown compression, 7".into()));
     }
 
     #[test]
@@ -165,10 +147,14 @@ mod tests {
         }
 
         #[test]
-        fn any_flipped_bit_is_read_or_refused(at in 0usize..150, bit in 0u8..8) {
-            let mut bytes = batch(7, &[1, 2, 3], Compression::Zstd);
+        fn any_flipped_bit_is_read_or_refused(at in 0usize..150, bit in 0u8..8, kind in 0u16..5) {
+            let mut bytes = batch(7, &[1, 2, 3], codec::of_attributes(kind).unwrap());
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
+            let _ = walk(&bytes, |_, _| {});
+            // The same damage below a checksum that fits.
+            let crc = crc32c::crc32c(bytes.get(21..).unwrap_or_default());
+            bytes[17..21].copy_from_slice(&crc.to_be_bytes());
             let _ = walk(&bytes, |_, _| {});
         }
     }

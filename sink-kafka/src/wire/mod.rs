@@ -5,18 +5,32 @@
 
 mod answer;
 mod connection;
+mod create_topics;
+mod diagnosis;
+mod door;
+mod error;
 mod fetch;
 mod init_producer_id;
 mod log;
 mod produce;
+mod record;
+mod rights;
+mod sasl;
+mod scram;
+mod security;
+mod stream;
 
 pub(crate) use answer::{Fate, fate, is_about_leadership, is_denial};
-pub use connection::WireError;
 pub(crate) use connection::{Connection, Timeouts};
+pub(crate) use create_topics::{CreateTopicsRequest, CreateTopicsResponse};
+pub use door::DoorError;
+pub use error::WireError;
 pub(crate) use fetch::{FetchPartition, FetchRequest};
 pub(crate) use init_producer_id::InitProducerIdRequest;
 pub(crate) use log::{Seen, walk};
 pub(crate) use produce::{PartitionRecords, ProduceRequest};
+pub(crate) use rights::{RightsRequest, missing};
+pub(crate) use security::Security;
 
 /// The protocol's number of an optional error.
 pub(crate) fn code_of(error: Option<rskafka::protocol::error::Error>) -> i16 {

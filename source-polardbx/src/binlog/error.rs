@@ -3,6 +3,7 @@
 use runtime::{Error, Kind, TableId};
 
 use super::FileOffset;
+use crate::error::SourceError;
 use crate::schema::ReadError;
 use crate::schema::history::ChangeError;
 
@@ -137,6 +138,12 @@ pub enum StreamError {
         /// The library's or the server's words.
         message: String,
     },
+    /// The connection cannot be made as it is configured.
+    #[error(transparent)]
+    Connection {
+        /// Why.
+        error: Box<SourceError>,
+    },
     /// A position's text was not written by us.
     #[error("{what}")]
     Position {
@@ -161,6 +168,10 @@ const AFRESH: &str = "start the task afresh with a full phase: reset its state a
 // The classification table of the stream.
 impl From<StreamError> for Error {
     fn from(error: StreamError) -> Self {
+        let error = match error {
+            StreamError::Connection { error } => return (*error).into(),
+            other => other,
+        };
         let made = match &error {
             StreamError::Corrupt { .. } => Error::fatal("read the binlog")
                 .with_code("E_BINLOG_CORRUPT")
@@ -213,7 +224,7 @@ impl From<StreamError> for Error {
                 Error::config("follow the binlog").with_code("E_DENIED").remedied_by("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* to the account")
             }
             StreamError::IdentityChanged { .. } => Error::fatal("another server answers").with_code("E_IDENTITY_CHANGED").remedied_by(AFRESH),
-            StreamError::Disconnected { .. } => Error::retryable("follow the binlog"),
+            StreamError::Connection { .. } | StreamError::Disconnected { .. } => Error::retryable("follow the binlog"),
             StreamError::Position { .. } => Error::new(Kind::Fatal, "read the position of the stream").with_code("E_CKPT_CORRUPT").remedied_by(AFRESH),
         };
         made.because(error)
@@ -228,6 +239,14 @@ fn change_error(change: &ChangeError, statement: &str) -> Error {
             table,
             "changing columns is not supported yet; everything before the statement was delivered: start afresh with a full phase",
         ),
+        ChangeError::Exchanged { table } => (
+            "E_DDL_COLUMNS",
+            table,
+            "everything before the statement was delivered: start afresh with a full phase, which reads the rows where they are now",
+        ),
+        ChangeError::Key { table } => {
+            ("E_DDL_COLUMNS", table, "everything before the statement was delivered: start afresh with a full phase")
+        }
         ChangeError::Renamed { from, .. } => (
             "E_DDL_COLUMNS",
             from,

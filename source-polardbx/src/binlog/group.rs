@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::FileOffset;
-use super::event::RawEvent;
+use super::event::{Gtid, RawEvent};
 
 /// An open group: a transaction, or a statement that changes structures.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub(crate) struct Group {
     pub(crate) ord: u64,
     /// Connection that made it.
     pub(crate) thread_id: u32,
-    /// Body of its GTID event.
-    pub(crate) gtid_body: Option<[u8; 25]>,
+    /// Its id, if its server gives it one.
+    pub(crate) gtid: Option<Gtid>,
     /// What its events carry, made when the first of them is put into a batch.
     pub(crate) facts: Option<GroupFacts>,
     /// Where its BEGIN ends, and that event's server and time.
@@ -47,7 +47,7 @@ impl Group {
             emitted: false,
             ord: 0,
             thread_id: 0,
-            gtid_body: None,
+            gtid: None,
             facts: None,
             begin: None,
             fingerprint: Fingerprint::default(),

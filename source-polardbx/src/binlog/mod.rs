@@ -1,14 +1,15 @@
 //! The incremental phase: the binlog's raw events are checked, decoded and cut into batches.
 //!
 //! A byte's way: `transport` (the socket) → `track` and `event` (length, checksum, continuity) → [`decode`] (borders of transactions,
-//! selection, order) → `table_map` and `row` (cells) → a batch. [`decode`] knows no socket, `transport` no event; [`reader`] joins the two.
+//! selection, order) → `table_map` and `row` (cells) → a batch. [`decode`] knows no socket, `transport` no event; `reader` joins the two.
 
 pub mod decode;
 pub mod error;
 mod event;
 mod group;
+mod look;
 pub mod position;
-pub mod reader;
+mod reader;
 mod refusal;
 mod row;
 mod table_map;
@@ -21,5 +22,6 @@ mod transport;
 
 pub use decode::{Decoder, DecoderOptions};
 pub use error::StreamError;
+pub(crate) use look::{Looked, look_at};
 pub use position::{FileOffset, StreamPosition};
-pub use reader::{StreamOptions, StreamReader};
+pub(crate) use reader::{StreamOptions, StreamReader};

@@ -89,6 +89,16 @@ impl StreamPosition {
         }
     }
 
+    /// Forgets the last transaction if its file is purged while the resume point is still there: `files` are those that the server has.
+    pub(crate) fn forget_purged(&mut self, files: &[(String, u64)]) {
+        let listed = |file: u32| files.iter().any(|(name, _)| *name == self.file_name(file));
+        let purged = self.previous.is_some_and(|previous| previous.file != self.at.file && !listed(previous.file));
+        if purged && listed(self.at.file) {
+            tracing::warn!(position = %self, "the file of the last delivered transaction was purged: its fingerprint is not compared");
+            (self.previous, self.fingerprint, self.floor) = (None, None, None);
+        }
+    }
+
     /// The text as the runtime keeps it.
     pub fn to_position(&self) -> Position {
         Position::from(self.to_string())
@@ -228,6 +238,20 @@ mod tests {
         assert!(StreamPosition::parse("v2;id=a;base=b;at=1:4").is_err());
         assert!(StreamPosition::parse("v1;id=a;base=b;at=1:3").is_err());
         assert!(StreamPosition::start("x", "binlog", 4).is_err());
+    }
+
+    #[test]
+    fn a_purged_file_takes_the_fingerprint_with_it() {
+        let mut position =
+            StreamPosition::parse("v1;id=a;base=binlog;at=000014:4;prev=000013:200;floor=000013:200;fp=00010203040506ff").unwrap();
+        let files = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), 100)).collect::<Vec<_>>();
+        let before = position.clone();
+        position.forget_purged(&files(&["binlog.000013", "binlog.000014"]));
+        assert_eq!(position, before);
+        position.forget_purged(&files(&["binlog.000015"]));
+        assert_eq!(position, before, "then nothing is there to go on from");
+        position.forget_purged(&files(&["binlog.000014"]));
+        assert_eq!((position.previous, position.floor, position.fingerprint), (None, None, None));
     }
 
     #[test]

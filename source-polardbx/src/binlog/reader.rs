@@ -4,17 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mysql_async::Opts;
-use mysql_async::prelude::Queryable;
-use runtime::{Batch, Error, Result, SplitReader, TableId, TableSchema, async_trait};
+use runtime::{Batch, Error, Result, SplitReader, TableSchema, async_trait};
 
-use super::decode::{Decoder, DecoderOptions};
+use super::decode::{Decoder, DecoderOptions, Selected, SelectedDatabase};
 use super::error::StreamError;
 use super::refusal::{classify, examine};
-use super::track::Tracker;
-use super::transport::{SILENCE, Transport, TransportError, binary_logs, connect, in_time};
-use super::{FileOffset, StreamPosition, event};
+use super::transport::{SILENCE, Transport};
+use super::{FileOffset, Looked, StreamPosition, look_at};
 use crate::schema::History;
+use crate::session::Endpoint;
+use crate::wire::WireError;
 
 /// An idle stream hands on its position so often at most.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
@@ -25,31 +24,34 @@ const EXAMINE_INTERVAL: Duration = Duration::from_secs(20);
 const EVENTS_PER_TURN: u32 = 512;
 
 /// What a stream reader needs.
-#[derive(Clone)]
-pub struct StreamOptions {
+pub(crate) struct StreamOptions {
     /// How to connect.
-    pub opts: Opts,
+    pub(crate) endpoint: Endpoint,
     /// Our own id as a replica; unique among the server's replicas.
-    pub server_id: u32,
+    pub(crate) server_id: u32,
     /// Where to begin.
-    pub position: StreamPosition,
+    pub(crate) position: StreamPosition,
     /// Structures at `position`.
-    pub schemas: Vec<Arc<TableSchema>>,
+    pub(crate) schemas: Vec<Arc<TableSchema>>,
     /// Whether a table is selected.
-    pub selected: Arc<dyn Fn(&TableId) -> bool + Send + Sync>,
+    pub(crate) selected: Selected,
+    /// Whether statements about a database itself are wanted.
+    pub(crate) selected_databases: SelectedDatabase,
     /// Default character sets of the databases.
-    pub database_charsets: HashMap<String, String>,
+    pub(crate) database_charsets: HashMap<String, String>,
     /// Version text of the server.
-    pub server_version: Arc<str>,
+    pub(crate) server_version: Arc<str>,
+    /// `explicit_defaults_for_timestamp` of the server, for statements that do not say.
+    pub(crate) explicit_timestamps: bool,
     /// Whether the server compares names in lower case.
-    pub lower_case: bool,
+    pub(crate) lower_case: bool,
     /// Batches are cut at about this size.
-    pub batch_max_bytes: usize,
+    pub(crate) batch_max_bytes: usize,
 }
 
 /// Reads the binlog of a server from a position on. `next` is cancel-safe: all its state is in here.
-pub struct StreamReader {
-    opts: Opts,
+pub(crate) struct StreamReader {
+    endpoint: Endpoint,
     server_id: u32,
     position: StreamPosition,
     transport: Transport,
@@ -67,7 +69,7 @@ pub struct StreamReader {
 
 /// Why the stream stands still.
 enum Failure {
-    Transport(TransportError),
+    Transport(WireError),
     Stream(StreamError, FileOffset),
     /// It was told already.
     Told,
@@ -75,38 +77,37 @@ enum Failure {
 
 impl StreamReader {
     /// Connects and asks for the stream.
-    pub async fn open(options: StreamOptions) -> Result<Self> {
-        let StreamOptions {
-            opts,
-            server_id,
-            mut position,
-            schemas,
-            selected,
-            database_charsets,
-            server_version,
-            lower_case,
-            batch_max_bytes,
-        } = options;
-        let server = ServerFacts::ask(&opts, &mut position).await.map_err(StreamError::from)?;
-        if !position.identity.is_empty() && server.uuid.as_ref().is_some_and(|uuid| *uuid != position.identity) {
-            return Err(StreamError::IdentityChanged { known: position.identity, found: server.uuid.unwrap_or_default() }.into());
-        }
+    pub(crate) async fn open(options: StreamOptions) -> Result<Self> {
+        let StreamOptions { endpoint, server_id, position, .. } = options;
         let from = Decoder::dump_from(&position);
-        let transport = match Transport::open(&opts, server_id, &position.base, from).await {
+        let transport = match Transport::open(&endpoint, server_id, &position.base, from).await {
             Ok(transport) => transport,
-            Err(error) => return Err(classify(&error, &opts, &position, from).await.into()),
+            Err(error) => return Err(classify(error, &endpoint, &position, from).await.into()),
         };
         let decoder = Decoder::new(DecoderOptions {
             position: position.clone(),
-            history: History::new(schemas, database_charsets, lower_case),
-            selected,
-            server_version,
-            explicit_timestamps: server.explicit_timestamps,
-            batch_max_bytes,
+            history: History::new(options.schemas, options.database_charsets, options.lower_case),
+            selected: options.selected,
+            selected_databases: options.selected_databases,
+            server_version: options.server_version,
+            explicit_timestamps: options.explicit_timestamps,
+            batch_max_bytes: options.batch_max_bytes,
         });
         let now = Instant::now();
         let (failure, idle_since, behind) = (None, None, None);
-        Ok(Self { opts, server_id, position, transport, decoder, failure, idle_since, examined: now, behind, last_batch: now, events: 0 })
+        Ok(Self {
+            endpoint,
+            server_id,
+            position,
+            transport,
+            decoder,
+            failure,
+            idle_since,
+            examined: now,
+            behind,
+            last_batch: now,
+            events: 0,
+        })
     }
 
     /// Reads events until a batch is there or none came in time.
@@ -125,6 +126,13 @@ impl StreamReader {
                 if let Some(batch) = self.heartbeat() {
                     return Some(batch);
                 }
+            }
+            if self.decoder.is_expanding() {
+                let at = self.decoder.at();
+                if let Err(error) = self.decoder.expand() {
+                    self.failure = Some(Failure::Stream(error, at));
+                }
+                continue;
             }
             match self.transport.next_if_ready().await {
                 Some(event) => {
@@ -148,7 +156,7 @@ impl StreamReader {
     /// Holds a stream that brings nothing new against the server's files.
     async fn examine(&mut self) {
         let at = self.decoder.at();
-        let examined = examine(&self.opts, &self.position, at).await;
+        let examined = examine(&self.endpoint, &self.position, at).await;
         self.examined = Instant::now();
         match examined {
             Err(error) => self.failure = Some(Failure::Stream(error, at)),
@@ -156,7 +164,7 @@ impl StreamReader {
             // An event may be on its way; one that does not come for a whole interval never will on this connection.
             Ok(true) if self.behind == Some(at) => {
                 let message = format!("nothing came for {} s, although the server has more", EXAMINE_INTERVAL.as_secs());
-                self.failure = Some(Failure::Transport(TransportError::Lost(message)));
+                self.failure = Some(Failure::Transport(WireError::Lost(message)));
             }
             Ok(true) => self.behind = Some(at),
         }
@@ -175,7 +183,7 @@ impl StreamReader {
             Err(_) if limit < patience => {}
             Err(_) => {
                 let message = format!("the server sent nothing for {} s, not even a heartbeat", SILENCE.as_secs());
-                self.failure = Some(Failure::Transport(TransportError::Lost(message)));
+                self.failure = Some(Failure::Transport(WireError::Lost(message)));
             }
         }
     }
@@ -187,58 +195,34 @@ impl StreamReader {
 
     /// What the failure means; asks the server where its words do not say.
     async fn judge(&mut self) -> Error {
-        let at = self.decoder.at();
-        let meaning = match &self.failure {
-            Some(Failure::Transport(error)) => Some(classify(error, &self.opts, &self.position, at).await),
-            Some(Failure::Stream(..) | Failure::Told) | None => None,
-        };
-        let doubtful = match (&meaning, &self.failure) {
-            (Some(error), _) | (None, Some(Failure::Stream(error, _))) => error.may_pass(),
-            (None, _) => false,
-        };
-        let passed = doubtful && self.reads_well_again(at).await;
-        match (meaning, self.failure.replace(Failure::Told)) {
-            (Some(error), _) | (None, Some(Failure::Stream(error, _))) if passed => {
-                StreamError::Disconnected { message: format!("{error}; it was right when it was read again") }.into()
+        let (error, at) = match self.failure.replace(Failure::Told) {
+            Some(Failure::Transport(error)) => {
+                let at = self.decoder.at();
+                (classify(error, &self.endpoint, &self.position, at).await, at)
             }
-            (None, Some(Failure::Stream(error, at))) => self.decoder.located(error, at),
-            (Some(error), _) => self.decoder.located(error, at),
-            (None, _) => StreamError::Disconnected { message: "the stream has failed before".to_owned() }.into(),
+            Some(Failure::Stream(error, at)) => (error, at),
+            Some(Failure::Told) | None => return StreamError::Disconnected { message: "the stream has failed before".to_owned() }.into(),
+        };
+        if error.may_pass() && self.reads_well_again(at).await {
+            return StreamError::Disconnected { message: format!("{error}; it was right when it was read again") }.into();
         }
+        self.decoder.located(error, at)
     }
 
     /// Whether the event at `at` is right over a new connection: then the network was wrong, not the file.
     async fn reads_well_again(&self, at: FileOffset) -> bool {
-        let look = async {
-            let mut transport = Transport::open(&self.opts, self.server_id, &self.position.base, at).await?;
-            let mut tracker = Tracker::new(&self.position.base, at);
-            loop {
-                let bytes = transport.next().await?;
-                let (event, _) = match tracker.pass(bytes) {
-                    Ok(passed) => passed,
-                    Err(_) => return Ok::<_, TransportError>(false),
-                };
-                match event.header.kind {
-                    event::kind::FORMAT_DESCRIPTION if tracker.at() == at => match event::read_format(event.body) {
-                        Ok(checksums) => tracker.checksums = checksums,
-                        Err(_) => return Ok(false),
-                    },
-                    _ if tracker.at() == at && event.header.kind != event::kind::HEARTBEAT => {}
-                    _ => return Ok(true),
-                }
-            }
-        };
-        match tokio::time::timeout(SILENCE, look).await {
+        match look_at(&self.endpoint, self.server_id, &self.position.base, at).await {
+            Ok(Looked::Event { .. } | Looked::End) => true,
             // The server itself says that its file is damaged.
-            Ok(Err(TransportError::Refused(..))) | Ok(Ok(false)) => false,
+            Err(WireError::Refused(..)) | Ok(Looked::NoEvent) => false,
             // Not even a connection: the first failure may well have been the network's.
-            Ok(Ok(true) | Err(TransportError::Lost(_))) | Err(_) => true,
+            Err(WireError::Lost(_) | WireError::Tls(_) | WireError::Plugin(_)) => true,
         }
     }
 }
 
 /// Gives an event to the decoder and notes what fails.
-fn feed(decoder: &mut Decoder, failure: &mut Option<Failure>, event: Result<&[u8], TransportError>) {
+fn feed(decoder: &mut Decoder, failure: &mut Option<Failure>, event: Result<&[u8], WireError>) {
     let at = decoder.at();
     match event {
         Ok(bytes) => {
@@ -264,35 +248,5 @@ impl SplitReader for StreamReader {
             }
             None => Err(self.judge().await),
         }
-    }
-}
-
-/// What the server says of itself before the dump.
-struct ServerFacts {
-    uuid: Option<String>,
-    explicit_timestamps: bool,
-}
-
-impl ServerFacts {
-    /// Asks, and forgets the last transaction of `position` if its file is purged while the resume point is still there.
-    async fn ask(opts: &Opts, position: &mut StreamPosition) -> Result<Self, TransportError> {
-        let mut conn = connect(opts).await?;
-        let sql = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'explicit_defaults_for_timestamp')";
-        let rows: Vec<(String, String)> = in_time(conn.query(sql)).await?;
-        let mut variables: HashMap<String, String> = rows.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-        if position.previous.is_some_and(|previous| previous.file != position.at.file) {
-            let files = binary_logs(&mut conn).await?;
-            let listed = |file: u32| files.iter().any(|(name, _)| *name == position.file_name(file));
-            if !position.previous.is_some_and(|previous| listed(previous.file)) && listed(position.at.file) {
-                tracing::warn!(position = %position, "the file of the last delivered transaction was purged: its fingerprint is not compared");
-                (position.previous, position.fingerprint, position.floor) = (None, None, None);
-            }
-        }
-        // Closing can only fail where the connection is gone anyway.
-        let _ = conn.disconnect().await;
-        Ok(Self {
-            uuid: variables.remove("server_uuid"),
-            explicit_timestamps: variables.remove("explicit_defaults_for_timestamp").is_some_and(|value| value.eq_ignore_ascii_case("ON")),
-        })
     }
 }

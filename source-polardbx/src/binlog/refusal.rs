@@ -1,37 +1,38 @@
 //! Why a server refused or broke a dump: its words say little, so its files are asked.
 
-use mysql_async::Opts;
-
 use super::error::{StreamError, place};
 use super::position::split_file_name;
-use super::transport::{TransportError, binary_logs, connect};
 use super::{FileOffset, StreamPosition};
+use crate::error::Result;
+use crate::server::binlog_files;
+use crate::session::Endpoint;
+use crate::wire::WireError;
 
 /// Finds out what a failure of a dump at `at` means.
-pub(crate) async fn classify(error: &TransportError, opts: &Opts, position: &StreamPosition, at: FileOffset) -> StreamError {
+pub(crate) async fn classify(error: WireError, endpoint: &Endpoint, position: &StreamPosition, at: FileOffset) -> StreamError {
     let (code, message) = match error {
-        TransportError::Lost(message) => return StreamError::Disconnected { message: message.clone() },
-        TransportError::Refused(code, message) => (*code, message.clone()),
+        WireError::Refused(code, message) => (code, message),
+        other => return other.into(),
     };
     match code {
         1236 | 13_114 | 4052 | 1047 => {}
-        _ => return TransportError::Refused(code, message).into(),
+        _ => return WireError::Refused(code, message).into(),
     }
     if code == 4052 || message.contains("same server_uuid/server_id") || message.contains("same server_id") {
         return StreamError::Fenced { message };
     }
     // The words for a place behind the end of a file are those for an event that is too large or cut off, so the files come first. If not
     // even the files can be asked for, the failure may pass.
-    match files(opts).await {
+    match files(endpoint).await {
         Ok(files) => by_files(&message, &files, position, at),
         Err(_) => StreamError::Disconnected { message },
     }
 }
 
 /// What is wrong with a stream that stands still at `at`, as far as the server's files tell; and whether they go on behind it.
-pub(crate) async fn examine(opts: &Opts, position: &StreamPosition, at: FileOffset) -> Result<bool, StreamError> {
+pub(crate) async fn examine(endpoint: &Endpoint, position: &StreamPosition, at: FileOffset) -> Result<bool, StreamError> {
     // If not even the files can be asked for, the stream itself will say so.
-    let Ok(files) = files(opts).await else { return Ok(false) };
+    let Ok(files) = files(endpoint).await else { return Ok(false) };
     match by_files("", &files, position, at) {
         StreamError::Disconnected { .. } => {}
         error => return Err(error),
@@ -40,11 +41,10 @@ pub(crate) async fn examine(opts: &Opts, position: &StreamPosition, at: FileOffs
     Ok(last.is_some_and(|(file, size)| FileOffset::new(file, size) > at))
 }
 
-async fn files(opts: &Opts) -> Result<Vec<(String, u64)>, TransportError> {
-    let mut conn = connect(opts).await?;
-    let files = binary_logs(&mut conn).await;
-    // Closing can only fail where the connection is gone anyway.
-    let _ = conn.disconnect().await;
+async fn files(endpoint: &Endpoint) -> Result<Vec<(String, u64)>> {
+    let mut session = endpoint.connect().await?;
+    let files = binlog_files(&mut session).await;
+    session.close().await;
     files
 }
 

@@ -69,3 +69,20 @@ pub(crate) fn format_description(start: u64) -> Vec<u8> {
     let end = start + event.size();
     if start == 4 { event.ending_at(end).finish() } else { event.finish() }
 }
+
+/// An event as it is inside a compressed transaction: without a checksum.
+pub(crate) fn inner_event(kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = EventBytes::new(kind).body(body).finish();
+    bytes.truncate(bytes.len() - 4);
+    let size = bytes.len() as u32;
+    bytes[9..13].copy_from_slice(&size.to_le_bytes());
+    bytes
+}
+
+/// The body of a TRANSACTION_PAYLOAD that states to expand to `stated` bytes.
+pub(crate) fn compressed(inner: &[u8], stated: usize) -> Vec<u8> {
+    let packed = zstd::encode_all(inner, 3).expect("zstd");
+    let number = |number: usize| [&[0xfc][..], &(number as u16).to_le_bytes()].concat();
+    let field = |kind: u8, value: Vec<u8>| [&[kind, value.len() as u8][..], &value].concat();
+    [field(2, vec![0]), field(3, number(stated)), field(1, number(packed.len())), vec![0], packed].concat()
+}

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use runtime::{Batch, Body, Column, ColumnKind, Date, DateTime, Op, Row, TableId, TableSchema, Value};
 
+mod servers;
+
 use super::testing::{EventBytes, format_description};
 use super::{Decoder, DecoderOptions, FileOffset, StreamPosition};
 use crate::schema::History;
@@ -317,6 +319,7 @@ fn decoder(position: StreamPosition, schema: Arc<TableSchema>, batch_max_bytes: 
         position,
         history: History::new([schema], databases, false),
         selected: Arc::new(|table| &*table.database == "d" && table.table.starts_with('t')),
+        selected_databases: Arc::new(|database| database == "d"),
         server_version: "5.7.22-log".into(),
         explicit_timestamps: false,
         batch_max_bytes,
@@ -411,7 +414,7 @@ proptest! {
     }
 
     #[test]
-    fn no_body_panics(kind in prop::sample::select(vec![2u8, 4, 15, 16, 17, 18, 19, 23, 24, 25, 26, 29, 30, 31, 32, 33, 34, 38, 39, 40, 160, 165]), body in proptest::collection::vec(any::<u8>(), 0..80)) {
+    fn no_body_panics(kind in prop::sample::select(vec![2u8, 4, 15, 16, 17, 18, 19, 23, 24, 25, 26, 29, 30, 31, 32, 33, 34, 38, 39, 40, 42, 160, 162, 163, 165]), body in proptest::collection::vec(any::<u8>(), 0..80)) {
         let cells = [integer(1, 4, false)];
         let mut log = Log::new();
         log.begin().table(5, "t", &cells).add(kind, &body);
@@ -515,8 +518,10 @@ fn what_cannot_be_delivered_rightly_is_refused_by_name() {
     assert_eq!(code(&log), "E_UNSUPPORTED_EVENT");
     for (kind, body, expected) in [
         (26, &b"\x01\0\x04oops"[..], "E_SOURCE_INCIDENT"),
-        (40, b"", "E_UNSUPPORTED_EVENT"),
+        (40, b"", "E_BINLOG_CORRUPT"),
+        (164, b"", "E_UNSUPPORTED_EVENT"),
         (165, b"", "E_UNSUPPORTED_EVENT"),
+        (171, b"", "E_UNSUPPORTED_EVENT"),
         (39, b"\x05\0\0\0\0\0\x01\0", "E_PARTIAL_JSON"),
         (30, b"\x05\0\0\0\0\0\x01\0\x02\0\x01\0", "E_PARTIAL_IMAGE"),
         (30, b"\x06\0\0\0\0\0\x01\0\x02\0\x01\0", "E_BINLOG_CORRUPT"),

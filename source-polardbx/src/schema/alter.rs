@@ -3,7 +3,7 @@
 use runtime::{SchemaChangeKind, TableId};
 
 use super::ReadError;
-use super::create::{StatementContext, is_partition_clause, read_key, read_partition_clause, take_unique_words};
+use super::create::{StatementContext, is_over_expression, is_partition_clause, read_key, read_partition_clause, take_unique_words};
 use super::cursor::Cursor;
 use super::statement::{Change, Effect, KeyChange};
 
@@ -74,6 +74,9 @@ const OPTIONS: &[&str] = &[
 const PARTITION_UPKEEP: &[&str] =
     &["ANALYZE", "CHECK", "COALESCE", "EXTRACT", "MERGE", "MOVE", "OPTIMIZE", "REBUILD", "REORGANIZE", "REPAIR", "SPLIT", "TRUNCATE"];
 
+/// Such a key has a hidden column.
+pub(crate) const OVER_EXPRESSION: &str = "ADD KEY over an expression";
+
 /// What one item does.
 enum Item {
     /// Nothing, or an option or partition.
@@ -115,7 +118,7 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
             // Neither table's rows are known behind it, whichever of the two is selected.
             Item::Exchange(other) => {
                 for table in [table.clone(), other] {
-                    effects.push(Effect::Columns { table, item: "EXCHANGE PARTITION" });
+                    effects.push(Effect::Exchange { table });
                 }
             }
             Item::Repartition(names) => repartition.get_or_insert_default().extend(names),
@@ -234,12 +237,13 @@ fn read_add(cursor: &mut Cursor<'_>) -> Result<Item, ReadError> {
     if take_unique_words(cursor) {
         let mut key = read_key(cursor)?;
         key.name = key.name.or(constraint);
-        return Ok(Item::Key(KeyChange::add(key)));
+        return Ok(if key.has_expression() { Item::Columns(OVER_EXPRESSION) } else { Item::Key(KeyChange::add(key)) });
     }
     let placed = cursor.is_word(0, &["LOCAL", "GLOBAL", "CLUSTERED", "COLUMNAR"])
         && cursor.is_word(1, &["INDEX", "KEY", "COLUMNAR", "FULLTEXT", "SPATIAL"]);
     if placed || cursor.is_word(0, &["INDEX", "KEY", "FULLTEXT", "SPATIAL"]) {
-        return Ok(Item::AddIndex);
+        let plain = cursor.take_word(&["KEY", "INDEX"]);
+        return Ok(if plain && is_over_expression(cursor) { Item::Columns(OVER_EXPRESSION) } else { Item::AddIndex });
     }
     let check = cursor.is_word(0, &["CHECK"]) && cursor.is_symbol(1, '(');
     if check || cursor.is_word(0, &["FOREIGN", "PARTITION", "SUBPARTITION"]) || constraint.is_some() {

@@ -19,6 +19,18 @@ pub enum ChangeError {
         /// The item that does so.
         item: &'static str,
     },
+    /// Rows of a selected table move without any event.
+    #[error("the statement exchanges a partition: rows of {table} move, and the binlog does not say which")]
+    Exchanged {
+        /// The table.
+        table: TableId,
+    },
+    /// The rows of a selected table are told apart by other columns.
+    #[error("the statement partitions a selected table by columns that are not in its key, which gives its rows another identity")]
+    Key {
+        /// The table.
+        table: TableId,
+    },
     /// A selected table gets another name, or another table the name of a selected one.
     #[error("the statement renames {from} to {to}")]
     Renamed {
@@ -176,7 +188,7 @@ impl History {
                     }
                     // Another effective key would give a row another place in the topics, like another primary key.
                     if changed.effective_key() != schema.effective_key() {
-                        return Err(ChangeError::Columns { table, item: "PARTITION BY other columns than the key's" });
+                        return Err(ChangeError::Key { table });
                     }
                     self.replace(table, &schema, changed, touched);
                 }
@@ -185,6 +197,12 @@ impl History {
                 let table = self.fold(table);
                 if selected(&table) {
                     return Err(ChangeError::Columns { table, item });
+                }
+            }
+            Effect::Exchange { table } => {
+                let table = self.fold(table);
+                if selected(&table) {
+                    return Err(ChangeError::Exchanged { table });
                 }
             }
             Effect::DatabaseCharset { database, charset, created } => {

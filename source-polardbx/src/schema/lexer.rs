@@ -30,6 +30,11 @@ impl Dialect {
     const ANSI_QUOTES: u64 = 4;
     const NO_BACKSLASH_ESCAPES: u64 = 1 << 20;
 
+    /// Whether the server is a MariaDB, by its version.
+    pub(crate) fn is_mariadb(self) -> bool {
+        (100_000..u32::MAX).contains(&self.version)
+    }
+
     /// The dialect of a session with this `sql_mode`, as the binlog stores it.
     #[must_use]
     pub fn with_sql_mode(self, mode: u64) -> Self {

@@ -34,7 +34,7 @@ impl fmt::Display for Barrier {
 impl Barrier {
     /// Finds out what the account may do, without writing anything.
     pub(crate) async fn probe(session: &mut Session, server: &Server, delay: Duration) -> Result<Self> {
-        if let Some(why) = unordered(server) {
+        if let Some(why) = server.unordered_commits() {
             return Ok(Self::Delay(delay, why));
         }
         let sql = format!("INSERT INTO {MARKER_DATABASE}.dts_watermark (task, token) SELECT '', 0 FROM DUAL WHERE 1 = 0");
@@ -48,7 +48,7 @@ impl Barrier {
 
     /// Waits until every transaction before the present end of the binlog is visible to new SELECTs, and says how.
     pub(crate) async fn pass(session: &mut Session, server: &Server, task: &str, delay: Duration) -> Result<Self> {
-        let why = match unordered(server) {
+        let why = match server.unordered_commits() {
             Some(why) => why,
             None => match write_marker(session, task).await {
                 Ok(()) => return Ok(Self::Marker),
@@ -59,12 +59,6 @@ impl Barrier {
         tokio::time::sleep(delay).await;
         Ok(Self::Delay(delay, why))
     }
-}
-
-/// Why commits do not become visible in the order of the binlog, if they do not.
-fn unordered(server: &Server) -> Option<String> {
-    let found = server.variable("binlog_order_commits");
-    (!found.eq_ignore_ascii_case("ON")).then(|| format!("binlog_order_commits is {found:?}"))
 }
 
 async fn write_marker(session: &mut Session, task: &str) -> Result<()> {

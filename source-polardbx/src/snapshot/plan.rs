@@ -14,17 +14,28 @@ use crate::session::{Session, literal, nth, quoted};
 
 /// How far the snapshot of one table is planned and read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TableProgress {
+pub(crate) struct Planned {
     /// Number and range of the last chunk that was planned.
     last: Option<(u32, KeyRange)>,
     /// Chunks that are not read yet, by number.
     open: Vec<(u32, KeyRange)>,
 }
 
-impl TableProgress {
+impl Planned {
     /// Whether the last chunk reaches the end of the table.
     fn is_planned(&self) -> bool {
         self.last.as_ref().is_some_and(|(_, range)| range.upto.is_none())
+    }
+
+    /// Whether all of the table was read.
+    pub(crate) fn is_read(&self) -> bool {
+        self.is_planned() && self.open.is_empty()
+    }
+
+    /// How many chunks were read.
+    pub(crate) fn chunks_read(&self) -> u64 {
+        let planned = self.last.as_ref().map_or(0, |(number, _)| u64::from(*number));
+        planned.saturating_sub(self.open.len() as u64)
     }
 }
 
@@ -46,9 +57,9 @@ pub(crate) fn table_of<'a>(id: &SplitId, tables: &'a [TableId]) -> Option<&'a Ta
 }
 
 /// What the checkpoint says of the chunks of `tables`, in their order.
-pub(crate) fn progress(committed: &Committed, tables: &[TableId]) -> Result<Vec<TableProgress>> {
+pub(crate) fn progress(committed: &Committed, tables: &[TableId]) -> Result<Vec<Planned>> {
     let places: HashMap<String, usize> = tables.iter().enumerate().map(|(place, table)| (table.to_string(), place)).collect();
-    let mut all = vec![TableProgress::default(); tables.len()];
+    let mut all = vec![Planned::default(); tables.len()];
     for (id, checkpoint) in &committed.splits {
         let Some((table, number)) = parse_chunk_id(id) else { continue };
         let unknown = || SourceError::Checkpoint {
@@ -74,17 +85,15 @@ pub(crate) fn progress(committed: &Committed, tables: &[TableId]) -> Result<Vec<
 pub(crate) async fn next_chunks(
     session: &mut Session,
     schemas: &[Arc<TableSchema>],
-    committed: &Committed,
+    planned: &[Planned],
     chunk_rows: u64,
     slice: usize,
 ) -> Result<Vec<Split>> {
-    let tables: Vec<TableId> = schemas.iter().map(|schema| schema.id.clone()).collect();
-    let progress = progress(committed, &tables)?;
     let mut chunks: Vec<Split> = Vec::new();
-    for (table, progress) in tables.iter().zip(&progress) {
-        chunks.extend(progress.open.iter().map(|(number, range)| chunk(table, *number, range)));
+    for (schema, progress) in schemas.iter().zip(planned) {
+        chunks.extend(progress.open.iter().map(|(number, range)| chunk(&schema.id, *number, range)));
     }
-    for (schema, progress) in schemas.iter().zip(&progress) {
+    for (schema, progress) in schemas.iter().zip(planned) {
         if progress.is_planned() {
             continue;
         }
@@ -266,7 +275,7 @@ mod tests {
         assert_eq!(progress[0].open.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2, 10]);
         assert!(!progress[1].is_planned() && progress[1].open.is_empty());
         assert_eq!(progress[1].last.as_ref().map(|(number, range)| (*number, range.upto.clone())), Some((1, Some(vec![b"7".to_vec()]))));
-        assert_eq!(progress[2], TableProgress::default());
+        assert_eq!(progress[2], Planned::default());
         assert_eq!(table_of(&chunk_id(&tables[1], 3), &tables), Some(&tables[1]));
         assert_eq!(table_of(&"stream_global".into(), &tables), None);
     }

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use rskafka::client::partition::{OffsetAt, PartitionClient, UnknownTopicHandling};
 use tests::checker::Format;
-use tests::harness::{Kafka, MySql};
+use tests::harness::{Database, Flavor, Kafka};
+use tests::measure::{Counter, Measured, follow, machine};
 use tests::program::{Program, Settings, Task, as_command_line};
 use tests::workload::load;
 use tests::{Failure, Result};
@@ -20,8 +20,6 @@ const TABLE: &str = "bench.records";
 /// Rows of one transaction of the bulk load.
 const BATCH: u64 = 100;
 const DRAIN_LIMIT: Duration = Duration::from_secs(600);
-/// The unit of processor times in `/proc`, fixed at 1/100 s for programs.
-const TICK: Duration = Duration::from_millis(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -64,7 +62,7 @@ fn options() -> Result<Options> {
 
 async fn bench() -> Result<()> {
     let Options { rows, single } = options()?;
-    let (mysql, kafka) = tokio::join!(MySql::start(&["--innodb-buffer-pool-size=512M"]), Kafka::start());
+    let (mysql, kafka) = tokio::join!(Database::start(Flavor::MySql57, &["--innodb-buffer-pool-size=512M"]), Kafka::start());
     let bench = Bench { mysql: mysql?, kafka: kafka?, program: Program::myself()? };
     bench.mysql.execute(&["CREATE DATABASE bench", &load::create_ten_columns(TABLE)]).await?;
     let mut lines = Vec::new();
@@ -95,7 +93,7 @@ async fn bench() -> Result<()> {
 }
 
 struct Bench {
-    mysql: MySql,
+    mysql: Database,
     kafka: Kafka,
     program: Program,
 }
@@ -106,11 +104,16 @@ impl Bench {
         let mut lines = Vec::new();
         for format in [Format::CanalJson, Format::DtsAvro] {
             let topic: String = format!("{workload} {}", format.name()).replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-            let Measured { time, first, cpu, peak_kib } = self.measure(&topic, rows, from.as_ref(), format).await?;
+            let measured = self.measure(&topic, rows, from.as_ref(), format).await?;
+            let Measured { time, first, cpu, .. } = measured;
             let rate = rows as f64 / time.as_secs_f64();
             let cost = cpu.as_secs_f64() * 1e6 / rows as f64;
-            let peak = peak_kib as f64 / 1024.0;
-            let line = format!("| {workload} | {rows} | `{}` | {rate:.0} | {cost:.2} | {peak:.1} | {} |", format.name(), first.as_millis());
+            let line = format!(
+                "| {workload} | {rows} | `{}` | {rate:.0} | {cost:.2} | {:.1} | {} |",
+                format.name(),
+                measured.peak_mib(),
+                first.as_millis()
+            );
             eprintln!("{line}");
             lines.push(line);
         }
@@ -126,77 +129,18 @@ impl Bench {
             None => "phases = [\"full\"]".into(),
         };
         let mut task = Task::new(&self.program, &settings)?;
-        let partition = self.kafka.client().await?.partition_client(topic, 0, UnknownTopicHandling::Retry).await?;
+        let counter = Counter::open(&self.kafka.broker(), topic, 1).await?;
         let start = Instant::now();
         task.start()?;
-        let measured = follow(&mut task, &partition, rows, start).await?;
+        let measured = follow(&mut task, &counter, 0, rows as i64, start, DRAIN_LIMIT).await?;
         if from.is_some() {
             task.signal(Signal::SIGTERM)?;
         }
         let code = task.wait(Duration::from_secs(60)).await?;
-        let end = partition.get_offset(OffsetAt::Latest).await?;
+        let end = counter.records().await?;
         if code != 0 || end != rows as i64 {
             return Failure::err(format!("{topic}: exit code {code}, {end} records for {rows} rows:\n{}", task.output()));
         }
         Ok(measured)
     }
-}
-
-struct Measured {
-    /// From the start of the process to the last record.
-    time: Duration,
-    /// From the start of the process to the first record.
-    first: Duration,
-    /// Processor time of the process, user and system, until the last record.
-    cpu: Duration,
-    /// Its greatest resident size.
-    peak_kib: u64,
-}
-
-/// Looks at the topic until it holds `rows` records.
-async fn follow(task: &mut Task, partition: &PartitionClient, rows: u64, start: Instant) -> Result<Measured> {
-    let mut first = None;
-    // A full phase ends by itself, perhaps before its last record is seen here: then the figures of the last look stand.
-    let mut usage = (Duration::ZERO, 0);
-    loop {
-        if let Some(found) = task.id().and_then(|id| usage_of(id).ok()) {
-            usage = found;
-        }
-        let end = partition.get_offset(OffsetAt::Latest).await?;
-        if end > 0 {
-            first.get_or_insert(start.elapsed());
-        }
-        if end >= rows as i64 {
-            let (cpu, peak_kib) = task.id().and_then(|id| usage_of(id).ok()).unwrap_or(usage);
-            return Ok(Measured { time: start.elapsed(), first: first.unwrap_or_default(), cpu, peak_kib });
-        }
-        if task.ended()? || start.elapsed() > DRAIN_LIMIT {
-            return Failure::err(format!("the program has moved {end} of {rows} rows and no more:\n{}", task.output()));
-        }
-        tokio::time::sleep(Duration::from_millis(if first.is_none() { 2 } else { 10 })).await;
-    }
-}
-
-/// Processor time and peak memory (KiB) of a process.
-fn usage_of(id: u32) -> Result<(Duration, u64)> {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
-    // The second field is the name in parentheses; user and system time are the 12th and 13th after it.
-    let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    let ticks: u32 = fields.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<u32>().ok()).sum();
-    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|rest| rest.trim().strip_suffix(" kB"));
-    // A process that has ended but was not waited for has no memory any more.
-    let peak = peak.ok_or_else(|| Failure::new("the process has ended"))?.trim().parse()?;
-    Ok((TICK * ticks, peak))
-}
-
-fn machine() -> String {
-    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
-    let field = |text: &str, name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.split_once(':')).map_or("unknown".to_owned(), |(_, value)| value.trim().to_owned())
-    };
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let (model, memory) = (field(&read("/proc/cpuinfo"), "model name"), field(&read("/proc/meminfo"), "MemTotal"));
-    format!("Machine: {model}, {cores} cores, {memory} memory; MySQL 5.7.22, Kafka 4.1.0 and the program share it, over loopback.")
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tests::checker::{Expected, Format, verify_entries};
-use tests::harness::{Entry, Kafka, MySql, Process, TopicReader, mysql};
+use tests::harness::{Database, Entry, Flavor, Kafka, Process, TopicReader, database};
 use tests::program::{Program, as_command_line};
 use tests::workload::shop;
 use tests::{Failure, Result};
@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
 async fn demo() -> Result<()> {
     let mut step = Step(Instant::now());
     println!("A shop in MySQL, copied into Kafka and kept up to date.\n");
-    let (mysql, kafka) = tokio::join!(MySql::start(&[]), Kafka::start());
+    let (mysql, kafka) = tokio::join!(Database::start(Flavor::MySql57, &[]), Kafka::start());
     let (mysql, kafka) = (mysql?, kafka?);
     step.done("servers", &format!("MySQL 5.7.22 on 127.0.0.1:{}, Kafka 4.1.0 on {}", mysql.port(), kafka.broker()));
     let tables = shop::load(&mysql).await?;
@@ -47,7 +47,7 @@ async fn demo() -> Result<()> {
 
     let folder = tempfile::Builder::new().prefix("demo").tempdir()?;
     let environment: [(&str, OsString); 4] = [
-        ("SHOP_DB_PASSWORD", mysql::PASSWORD.into()),
+        ("SHOP_DB_PASSWORD", database::PASSWORD.into()),
         ("CONNECT_SOURCE__POLARDBX__PORT", mysql.port().to_string().into()),
         ("CONNECT_SINK__KAFKA__BROKERS", kafka.broker().into()),
         ("CONNECT_STORE__LOCAL__PATH", folder.path().join("state").into()),

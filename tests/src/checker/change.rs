@@ -21,7 +21,7 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`.`{}`", self.database, self.name)
+        write!(f, "`{}`.`{}`", self.database.replace('`', "``"), self.name.replace('`', "``"))
     }
 }
 

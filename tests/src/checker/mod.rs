@@ -18,7 +18,7 @@ use std::fmt;
 pub use change::{Change, Decoded, Image, Op, Table};
 pub use header::Header;
 
-use crate::harness::{Entry, Kafka, MySql, TopicReader};
+use crate::harness::{Database, Entry, Kafka, TopicReader};
 use crate::{Failure, Result};
 
 /// How values are written in the topic.
@@ -93,13 +93,13 @@ impl fmt::Display for Report {
 }
 
 /// Reads a whole topic and compares it with the tables it was made from. The source must be at rest and the topic complete.
-pub async fn verify(mysql: &MySql, tables: &[Table], kafka: &Kafka, topic: &str, expected: Expected) -> Result<Report> {
+pub async fn verify(mysql: &Database, tables: &[Table], kafka: &Kafka, topic: &str, expected: Expected) -> Result<Report> {
     let entries = TopicReader::open(kafka, topic).await?.read().await?;
     verify_entries(mysql, tables, entries, expected).await
 }
 
 /// The same for records that were read before.
-pub async fn verify_entries(mysql: &MySql, tables: &[Table], entries: Vec<Entry>, expected: Expected) -> Result<Report> {
+pub async fn verify_entries(mysql: &Database, tables: &[Table], entries: Vec<Entry>, expected: Expected) -> Result<Report> {
     let records = decode(entries, expected.format)?;
     let mut wrong = order::check(&records, expected.cut_chunks);
     wrong.extend(order::check_histories(&records));

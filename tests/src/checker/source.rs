@@ -7,7 +7,7 @@ use super::change::key_of;
 use super::fold::Rows;
 use super::render::{Cell, Kind, render};
 use super::{Format, Image, Table};
-use crate::harness::MySql;
+use crate::harness::Database;
 use crate::{Failure, Result};
 
 /// The rows of a table as the topic should describe them.
@@ -22,7 +22,7 @@ struct Column {
     expression: String,
 }
 
-pub(super) async fn read(mysql: &MySql, table: &Table, format: Format) -> Result<SourceTable> {
+pub(super) async fn read(mysql: &Database, table: &Table, format: Format) -> Result<SourceTable> {
     let mut connection = mysql.connect().await?;
     let columns = columns(&mut connection, table).await?;
     let key: Vec<String> = connection

@@ -1,17 +1,25 @@
-//! Real servers as processes: where they come from, how they start, how they end.
+//! Real servers as processes: where they come from, how they start, how they end, and how the way to them breaks.
 //!
 //! Every server runs in a process group of its own, on free ports of 127.0.0.1, with its files in a scratch folder. A watchdog ends it and
 //! removes the folder even when this process is killed. A server that cannot be had is a failure, never a skip.
 
+mod certificates;
+pub mod database;
+mod flavor;
 pub mod kafka;
-pub mod mysql;
 mod packages;
 pub mod process;
 mod provision;
+mod proxy;
+mod server;
 pub mod topic;
 
-pub use kafka::Kafka;
-pub use mysql::MySql;
+pub use certificates::{Certificates, Identity, certificates};
+pub use database::Database;
+pub use flavor::Flavor;
+pub use kafka::{Door, Kafka};
 pub use process::{Process, free_ports, poll};
 pub use provision::{Servers, servers};
+pub use proxy::Proxy;
+pub use server::Server;
 pub use topic::{Entry, TopicReader};

@@ -1,8 +1,9 @@
-//! Debian packages that the servers need: a Java runtime, Maven to fetch the servers, two libraries of MySQL.
+//! Debian packages that the servers need: a Java runtime, Maven to fetch the servers, two libraries of MySQL, MariaDB itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::flavor::MARIADBD;
 use crate::{Failure, Result};
 
 /// A package and how to see that it is not needed.
@@ -11,11 +12,15 @@ struct Package {
     present: fn() -> bool,
 }
 
-const PACKAGES: [Package; 4] = [
+const PACKAGES: [Package; 6] = [
     Package { name: "maven", present: || on_path("mvn") },
     Package { name: "openjdk-17-jre-headless", present: || on_path("java") },
     Package { name: "libaio1", present: || has_library("libaio.so.1") },
     Package { name: "libnuma1", present: || has_library("libnuma.so.1") },
+    // The server without a service and without an account of its own.
+    Package { name: "mariadb-server-core", present: || Path::new(MARIADBD).is_file() },
+    // Its script that makes an empty server needs a tool of the client.
+    Package { name: "mariadb-client", present: || on_path("my_print_defaults") },
 ];
 
 /// Installs what is missing. Who is not root gets the line to run. Call it under the cache's lock: apt takes no second caller.

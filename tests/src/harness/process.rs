@@ -1,12 +1,14 @@
 //! A child process that cannot be left behind.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::future::Future;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
@@ -144,13 +146,18 @@ impl Drop for Watchdog {
     }
 }
 
-/// Free ports of 127.0.0.1, all different.
+/// Free ports of 127.0.0.1, each given out once by this process.
+///
+/// They lie below those that the system gives to outgoing connections, or a client could hold the port of a server that is down.
 pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    // All are bound before the first is closed, or the same one could come twice.
-    let listeners = (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<Vec<_>>>()?;
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().map_err(|_| Failure::new("a thread has died while it looked for free ports"))?;
     let mut ports = [0; N];
-    for (port, listener) in ports.iter_mut().zip(&listeners) {
-        *port = listener.local_addr()?.port();
+    for port in &mut ports {
+        let free = |candidate: &u16| !given.contains(candidate) && TcpListener::bind((Ipv4Addr::LOCALHOST, *candidate)).is_ok();
+        let found = (0..1000).map(|_| fastrand::u16(12_000..32_000)).find(free);
+        *port = found.ok_or_else(|| Failure::new("a thousand ports of 127.0.0.1 were tried, and none is free"))?;
+        given.insert(*port);
     }
     Ok(ports)
 }
@@ -175,7 +182,7 @@ where
 /// Copies a folder with all that is in it.
 pub(super) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     let [from, to]: [&OsStr; 2] = [from.as_ref(), to.as_ref()];
-    super::provision::run(Command::new("cp").args(["-r", "--reflink=auto"]).args([from, to]))
+    super::provision::run(Command::new("cp").args(["-r", "--reflink=auto"]).args([from, to])).map(drop)
 }
 
 /// The last `count` lines of a text.

@@ -29,66 +29,76 @@ pub struct Entry {
     pub timestamp_ms: i64,
 }
 
+/// How long the end of one partition is waited for. The client has no limit of its own for a broker that is frozen.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// Reads all partitions of one topic, each from where it last stopped.
 pub struct TopicReader {
     topic: String,
-    partitions: Vec<(PartitionClient, i64)>,
+    partitions: Vec<Partition>,
+    /// A broker did not answer: the connections are of no use any more.
+    stale: bool,
+}
+
+struct Partition {
+    client: PartitionClient,
+    next: i64,
 }
 
 impl TopicReader {
     /// A reader at the beginning of a topic.
     pub async fn open(kafka: &Kafka, topic: &str) -> Result<Self> {
-        let client = kafka.client().await?;
-        let topics = client.list_topics().await?;
-        let found = topics.iter().find(|candidate| candidate.name == topic);
-        let found = found.ok_or_else(|| Failure::new(format!("there is no topic {topic}")))?;
         let mut partitions = Vec::new();
-        for &partition in &found.partitions {
-            let reader = Arc::clone(&client).partition_client(topic, partition, UnknownTopicHandling::Retry).await?;
-            let start = reader.get_offset(OffsetAt::Earliest).await?;
-            partitions.push((reader, start));
+        for client in clients(kafka, topic).await? {
+            let next = client.get_offset(OffsetAt::Earliest).await?;
+            partitions.push(Partition { client, next });
         }
-        Ok(Self { topic: topic.to_owned(), partitions })
+        Ok(Self { topic: topic.to_owned(), partitions, stale: false })
     }
 
     /// How many records lie between the reader's place and the end, over all partitions.
     pub async fn remaining(&self) -> Result<i64> {
         let mut count = 0;
-        for (partition, next) in &self.partitions {
-            count += partition.get_offset(OffsetAt::Latest).await? - next;
+        for Partition { client, next } in &self.partitions {
+            count += client.get_offset(OffsetAt::Latest).await? - next;
         }
         Ok(count)
     }
 
     /// Everything from the reader's place to the present end, partition by partition, in log order within each.
     pub async fn read(&mut self) -> Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for (partition, next) in &mut self.partitions {
-            let end = partition.get_offset(OffsetAt::Latest).await?;
-            while *next < end {
-                let (records, _) = partition.fetch_records(*next, 1..FETCH_BYTES, FETCH_WAIT_MS).await?;
-                let before = *next;
-                for found in records {
-                    // A fetch answers with whole batches, so it may begin before the offset asked for.
-                    if found.offset < *next {
-                        continue;
-                    }
-                    *next = found.offset + 1;
-                    entries.push(Entry {
-                        partition: partition.partition(),
-                        offset: found.offset,
-                        timestamp_ms: found.record.timestamp.timestamp_millis(),
-                        key: found.record.key,
-                        value: found.record.value.unwrap_or_default(),
-                        header: found.record.headers.get("dts").cloned(),
-                    });
+        let entries = self.read_some().await?;
+        if self.stale {
+            return Failure::err(format!("topic {}: the brokers do not answer", self.topic));
+        }
+        Ok(entries)
+    }
+
+    /// The same while brokers may freeze or die: what could be read, and from other connections the next time if one did not answer.
+    pub async fn read_through_faults(&mut self, kafka: &Kafka) -> Result<Vec<Entry>> {
+        if self.stale {
+            let reopened = tokio::time::timeout(PATIENCE, clients(kafka, &self.topic)).await;
+            let Ok(Ok(clients)) = reopened else { return Ok(Vec::new()) };
+            for client in clients {
+                match self.partitions.iter_mut().find(|partition| partition.client.partition() == client.partition()) {
+                    Some(partition) => partition.client = client,
+                    None => return Failure::err(format!("topic {} has grown", self.topic)),
                 }
-                if *next == before {
-                    return Failure::err(format!(
-                        "topic {}: partition {} ends at {end}, but nothing comes from {before}",
-                        self.topic,
-                        partition.partition()
-                    ));
+            }
+            self.stale = false;
+        }
+        self.read_some().await
+    }
+
+    async fn read_some(&mut self) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for partition in &mut self.partitions {
+            // Entries are kept even where the limit cuts the reading short.
+            match tokio::time::timeout(PATIENCE, partition.read(&mut entries)).await {
+                Ok(read) => read.map_err(|error| error.while_(format!("topic {}", self.topic)))?,
+                Err(_) => {
+                    self.stale = true;
+                    break;
                 }
             }
         }
@@ -116,4 +126,46 @@ impl TopicReader {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+impl Partition {
+    async fn read(&mut self, entries: &mut Vec<Entry>) -> Result<()> {
+        let number = self.client.partition();
+        let end = self.client.get_offset(OffsetAt::Latest).await?;
+        while self.next < end {
+            let (records, _) = self.client.fetch_records(self.next, 1..FETCH_BYTES, FETCH_WAIT_MS).await?;
+            let before = self.next;
+            for found in records {
+                // A fetch answers with whole batches, so it may begin before the offset asked for.
+                if found.offset < self.next {
+                    continue;
+                }
+                self.next = found.offset + 1;
+                entries.push(Entry {
+                    partition: number,
+                    offset: found.offset,
+                    timestamp_ms: found.record.timestamp.timestamp_millis(),
+                    key: found.record.key,
+                    value: found.record.value.unwrap_or_default(),
+                    header: found.record.headers.get("dts").cloned(),
+                });
+            }
+            if self.next == before {
+                return Failure::err(format!("partition {number} ends at {end}, but nothing comes from {before}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn clients(kafka: &Kafka, topic: &str) -> Result<Vec<PartitionClient>> {
+    let client = kafka.client().await?;
+    let topics = client.list_topics().await?;
+    let found = topics.iter().find(|candidate| candidate.name == topic);
+    let found = found.ok_or_else(|| Failure::new(format!("there is no topic {topic}")))?;
+    let mut clients = Vec::new();
+    for &partition in &found.partitions {
+        clients.push(Arc::clone(&client).partition_client(topic, partition, UnknownTopicHandling::Retry).await?);
+    }
+    Ok(clients)
 }

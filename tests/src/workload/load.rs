@@ -4,7 +4,7 @@ use mysql_async::prelude::Queryable;
 use tokio::task::JoinSet;
 
 use crate::Result;
-use crate::harness::MySql;
+use crate::harness::Database;
 
 /// Connections that load at the same time.
 const CONNECTIONS: u64 = 4;
@@ -42,7 +42,7 @@ pub fn ten_columns(id: u64) -> String {
 }
 
 /// Inserts rows `from..to` whose values `row` writes, `batch` rows a statement, each statement a transaction of its own.
-pub async fn insert(mysql: &MySql, table: &str, from: u64, to: u64, batch: u64, row: fn(u64) -> String) -> Result<()> {
+pub async fn insert(mysql: &Database, table: &str, from: u64, to: u64, batch: u64, row: fn(u64) -> String) -> Result<()> {
     let table = table.to_owned();
     run(mysql, (to - from).div_ceil(batch), move |number| {
         let first = from + number * batch;
@@ -53,7 +53,7 @@ pub async fn insert(mysql: &MySql, table: &str, from: u64, to: u64, batch: u64, 
 }
 
 /// Runs statements 0..count, each a transaction of its own, over several connections; their order is not kept.
-pub async fn run(mysql: &MySql, count: u64, statement: impl Fn(u64) -> String + Clone + Send + Sync + 'static) -> Result<()> {
+pub async fn run(mysql: &Database, count: u64, statement: impl Fn(u64) -> String + Clone + Send + Sync + 'static) -> Result<()> {
     mysql.execute(&["SET GLOBAL sync_binlog = 0", "SET GLOBAL innodb_flush_log_at_trx_commit = 0"]).await?;
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
     for number in 0..CONNECTIONS {

@@ -8,7 +8,7 @@ use mysql_async::prelude::Queryable;
 use super::load;
 use crate::Result;
 use crate::checker::Table;
-use crate::harness::MySql;
+use crate::harness::Database;
 
 /// Rows of each table before the business begins.
 const CUSTOMERS: u64 = 20_000;
@@ -22,7 +22,7 @@ pub const ROWS: u64 = CUSTOMERS + PRODUCTS + ORDERS + ITEMS;
 const BATCH: u64 = 1000;
 
 /// Makes the database `shop` and fills it.
-pub async fn load(mysql: &MySql) -> Result<Vec<Table>> {
+pub async fn load(mysql: &Database) -> Result<Vec<Table>> {
     mysql
         .execute(&[
             "CREATE DATABASE shop CHARACTER SET utf8mb4",
@@ -91,7 +91,7 @@ pub struct Business {
 }
 
 /// Does business for a while: a transaction every few milliseconds.
-pub async fn do_business(mysql: &MySql, time: Duration, seed: u64) -> Result<Business> {
+pub async fn do_business(mysql: &Database, time: Duration, seed: u64) -> Result<Business> {
     let (mut connection, mut rng, mut done) = (mysql.connect().await?, Rng::with_seed(seed), Business::default());
     let start = Instant::now();
     while start.elapsed() < time {

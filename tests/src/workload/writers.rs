@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::every_type;
 use crate::checker::Table;
-use crate::harness::MySql;
+use crate::harness::Database;
 use crate::{Failure, Result};
 
 /// Keys of the shared tables lie below this, so that writers meet often.
@@ -40,7 +40,7 @@ pub struct Writers {
 ///
 /// `every` has every type and a number as key, `pairs` a key of text (compared without case) and number, `accounts` a random text as key
 /// and belongs with `moves`, which only grows.
-pub async fn create_tables(mysql: &MySql, database: &str, rows: u64) -> Result<Vec<Table>> {
+pub async fn create_tables(mysql: &Database, database: &str, rows: u64) -> Result<Vec<Table>> {
     let every = format!("{database}.every");
     mysql
         .execute(&[
@@ -72,7 +72,7 @@ pub async fn create_tables(mysql: &MySql, database: &str, rows: u64) -> Result<V
 impl Writers {
     /// Starts `count` writers on the tables of [`create_tables`]. Each pauses a little after each transaction and ends by
     /// [`Writers::stop`].
-    pub async fn start(mysql: &MySql, database: &str, count: u64, pause: Duration, seed: u64) -> Result<Self> {
+    pub async fn start(mysql: &Database, database: &str, count: u64, pause: Duration, seed: u64) -> Result<Self> {
         let (stop, committed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut tasks = JoinSet::new();
         for number in 0..count {

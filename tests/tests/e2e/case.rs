@@ -1,11 +1,11 @@
 //! One task under test: a database, a topic, the program between them, and what has come out so far.
 
-use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tests::checker::{Decoded, Expected, Format, Report, Table, verify_entries};
-use tests::harness::{Entry, Kafka, MySql, TopicReader};
+use tests::harness::{Database, Entry, Flavor, Kafka, TopicReader};
 use tests::program::{Program, Settings, Task};
 use tests::{Failure, Result};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
@@ -15,23 +15,39 @@ pub(crate) fn program() -> Program {
     Program::new(env!("CARGO_BIN_EXE_cli"))
 }
 
-/// A MySQL and a Kafka.
+/// A database and a Kafka.
+#[derive(Clone)]
 pub(crate) struct Servers {
-    pub(crate) mysql: MySql,
-    pub(crate) kafka: Kafka,
+    pub(crate) source: Arc<Database>,
+    pub(crate) kafka: Arc<Kafka>,
 }
 
 impl Servers {
     /// Servers of one's own, for tests that stop them or change their settings.
-    pub(crate) async fn own() -> Result<Self> {
-        let (mysql, kafka) = tokio::join!(MySql::start(&[]), Kafka::start());
-        Ok(Self { mysql: mysql?, kafka: kafka? })
+    pub(crate) async fn own(flavor: Flavor) -> Result<Self> {
+        let (source, kafka) = tokio::join!(Database::start(flavor, &[]), Kafka::start());
+        Ok(Self { source: Arc::new(source?), kafka: Arc::new(kafka?) })
     }
 
-    /// The servers that all other tests share.
-    pub(crate) async fn shared() -> Result<&'static Self> {
-        static SHARED: OnceCell<Servers> = OnceCell::const_new();
-        SHARED.get_or_try_init(Servers::own).await
+    /// A database of one's own and three brokers.
+    pub(crate) async fn clustered(flavor: Flavor) -> Result<Self> {
+        let (source, kafka) = tokio::join!(Database::start(flavor, &[]), Kafka::cluster());
+        Ok(Self { source: Arc::new(source?), kafka: Arc::new(kafka?) })
+    }
+
+    /// The MySQL 5.7 and the broker that all other tests share.
+    pub(crate) async fn shared() -> Result<Self> {
+        Self::shared_of(Flavor::MySql57).await
+    }
+
+    /// The server of a flavor and the broker that all other tests share; each is started when it is first asked for.
+    pub(crate) async fn shared_of(flavor: Flavor) -> Result<Self> {
+        static SOURCES: [OnceCell<Arc<Database>>; Flavor::ALL.len()] = [const { OnceCell::const_new() }; Flavor::ALL.len()];
+        static KAFKA: OnceCell<Arc<Kafka>> = OnceCell::const_new();
+        let source = SOURCES[flavor as usize].get_or_try_init(|| async { Database::start(flavor, &[]).await.map(Arc::new) });
+        let kafka = KAFKA.get_or_try_init(|| async { Kafka::start().await.map(Arc::new) });
+        let (source, kafka) = tokio::try_join!(source, kafka)?;
+        Ok(Self { source: source.clone(), kafka: kafka.clone() })
     }
 }
 
@@ -42,39 +58,75 @@ pub(crate) async fn alone() -> MutexGuard<'static, ()> {
 }
 
 /// A task and what it reads and writes.
-pub(crate) struct Case<S: Deref<Target = Servers> = &'static Servers> {
-    pub(crate) servers: S,
+pub(crate) struct Case {
+    pub(crate) servers: Servers,
     pub(crate) database: String,
     pub(crate) topic: String,
     pub(crate) settings: Settings,
     pub(crate) task: Task,
     pub(crate) entries: Vec<Entry>,
-    tables: Vec<Table>,
+    pub(crate) tables: Vec<Table>,
     reader: TopicReader,
-    fences: u64,
+    /// Rows of the table `fence`, of all cases on this database.
+    fences: Arc<AtomicU64>,
 }
 
-impl<S: Deref<Target = Servers>> Case<S> {
+impl Case {
     /// A task called `name` on `tables`, which lie in the database of that name, into a new topic. A table `fence` is added.
-    pub(crate) async fn new(servers: S, name: &str, format: Format, partitions: i32, tables: Vec<Table>) -> Result<Self> {
-        servers.mysql.execute(&[&format!("CREATE TABLE {name}.fence (id BIGINT PRIMARY KEY)")]).await?;
+    pub(crate) async fn new(servers: Servers, name: &str, format: Format, partitions: i32, tables: Vec<Table>) -> Result<Self> {
+        servers.source.execute(&[&format!("CREATE TABLE {name}.fence (id BIGINT PRIMARY KEY)")]).await?;
+        Self::build(servers, name, name, format, partitions, tables, Arc::default()).await
+    }
+
+    /// A task on `tables` of a database whose name is not fit for a task or a topic.
+    pub(crate) async fn in_database(servers: Servers, database: &str, name: &str, format: Format, tables: Vec<Table>) -> Result<Self> {
+        let quoted = format!("`{}`", database.replace('`', "``"));
+        servers.source.execute(&[&format!("CREATE TABLE {quoted}.fence (id BIGINT PRIMARY KEY)")]).await?;
+        Self::build(servers, database, name, format, 1, tables, Arc::default()).await
+    }
+
+    /// Another task on the same tables, into a topic of its own.
+    pub(crate) async fn sibling(&self, name: &str, format: Format, partitions: i32) -> Result<Self> {
+        let (servers, tables, fences) = (self.servers.clone(), self.tables.clone(), self.fences.clone());
+        Self::build(servers, &self.database, name, format, partitions, tables, fences).await
+    }
+
+    async fn build(
+        servers: Servers,
+        database: &str,
+        name: &str,
+        format: Format,
+        partitions: i32,
+        tables: Vec<Table>,
+        fences: Arc<AtomicU64>,
+    ) -> Result<Self> {
         servers.kafka.create_topic(name, partitions).await?;
-        let settings = Settings::new(name, &servers.mysql, &[&format!("{name}.*")], &servers.kafka, name, format);
+        let settings = Settings::new(name, &servers.source, &[&format!("{database}.*")], &servers.kafka, name, format);
         let task = Task::new(&program(), &settings)?;
         let reader = TopicReader::open(&servers.kafka, name).await?;
-        let (database, topic) = (name.to_owned(), name.to_owned());
-        Ok(Self { servers, database, topic, settings, task, entries: Vec::new(), tables, reader, fences: 0 })
+        let (database, topic) = (database.to_owned(), name.to_owned());
+        Ok(Self { servers, database, topic, settings, task, entries: Vec::new(), tables, reader, fences })
     }
 
     /// Reads on until everything committed in the source before this call is in the topic.
     pub(crate) async fn catch_up(&mut self, limit: Duration) -> Result<()> {
-        self.fences += 1;
-        let insert = format!("INSERT INTO {}.fence VALUES ({})", self.database, self.fences);
-        self.servers.mysql.execute(&[&insert]).await?;
+        let fence = self.fence().await?;
+        self.reach(fence, limit).await
+    }
+
+    /// Writes a row behind everything committed so far, and gives its number.
+    pub(crate) async fn fence(&self) -> Result<u64> {
+        let number = 1 + self.fences.fetch_add(1, Ordering::Relaxed);
+        self.servers.source.execute(&[&format!("INSERT INTO `{}`.fence VALUES ({number})", self.database.replace('`', "``"))]).await?;
+        Ok(number)
+    }
+
+    /// Reads on until a row of [`Case::fence`] is in the topic.
+    pub(crate) async fn reach(&mut self, fence: u64, limit: Duration) -> Result<()> {
         let start = Instant::now();
         loop {
-            let more = self.reader.read().await?;
-            let found = more.iter().any(|entry| self.is_fence(entry));
+            let more = self.reader.read_through_faults(&self.servers.kafka).await?;
+            let found = more.iter().any(|entry| self.is_fence(entry, fence));
             self.entries.extend(more);
             if found {
                 return Ok(());
@@ -82,15 +134,38 @@ impl<S: Deref<Target = Servers>> Case<S> {
             self.task.must_run()?;
             if start.elapsed() > limit {
                 let (count, log) = (self.entries.len(), self.task.output());
-                return Failure::err(format!("not caught up after {} s, {count} records came; the program says:\n{log}", limit.as_secs()));
+                return Failure::err(format!(
+                    "{}: not caught up after {} s, {count} records came; the program says:\n{log}",
+                    self.topic,
+                    limit.as_secs()
+                ));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
+    /// Compares one more table of the database at the end.
+    pub(crate) fn add_table(&mut self, name: &str) {
+        self.tables.push(Table::new(&self.database, name));
+    }
+
+    /// Reads on until the topic holds at least so many records.
+    pub(crate) async fn wait_for_records(&mut self, count: usize, limit: Duration) -> Result<()> {
+        let start = Instant::now();
+        while self.read().await? < count {
+            self.task.must_run()?;
+            if start.elapsed() > limit {
+                let (found, log) = (self.entries.len(), self.task.output());
+                return Failure::err(format!("{}: {found} records instead of {count}; the program says:\n{log}", self.topic));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
     /// Takes in what is in the topic now; gives how many records there are.
     pub(crate) async fn read(&mut self) -> Result<usize> {
-        let more = self.reader.read().await?;
+        let more = self.reader.read_through_faults(&self.servers.kafka).await?;
         self.entries.extend(more);
         Ok(self.entries.len())
     }
@@ -101,7 +176,7 @@ impl<S: Deref<Target = Servers>> Case<S> {
         let mut tables = self.tables.clone();
         tables.push(Table::new(&self.database, "fence"));
         let expected = Expected { format: self.settings.format, cut_chunks };
-        let report = verify_entries(&self.servers.mysql, &tables, self.entries.clone(), expected).await?;
+        let report = verify_entries(&self.servers.source, &tables, self.entries.clone(), expected).await?;
         println!("{}: {report}", self.topic);
         Ok(report)
     }
@@ -117,20 +192,23 @@ impl<S: Deref<Target = Servers>> Case<S> {
         Ok(values)
     }
 
-    fn is_fence(&self, entry: &Entry) -> bool {
+    fn is_fence(&self, entry: &Entry, fence: u64) -> bool {
         // The name first: decoding every record here would do the checker's work twice.
         let named = entry.value.windows(5).any(|part| part == b"fence");
         let Ok(Decoded::Rows(rows)) = (if named { self.settings.format.decode(&entry.value) } else { return false }) else { return false };
-        let number = self.fences.to_string();
+        let number = fence.to_string();
         let is_number =
             |value: &Option<String>| value.as_deref().is_some_and(|text| text == number || text.contains(&format!("value:{number}}}")));
         rows.iter().any(|row| row.table.name == "fence" && row.after.as_ref().is_some_and(|after| after.values().any(is_number)))
     }
-}
 
-impl Case<Arc<Servers>> {
-    /// The servers, to stop and start them. Nobody else may hold them at that moment.
-    pub(crate) fn servers_mut(&mut self) -> Result<&mut Servers> {
-        Arc::get_mut(&mut self.servers).ok_or_else(|| Failure::new("the servers are in use elsewhere"))
+    /// The database, to stop and start it. Nobody else may hold it at that moment.
+    pub(crate) fn source_mut(&mut self) -> Result<&mut Database> {
+        Arc::get_mut(&mut self.servers.source).ok_or_else(|| Failure::new("the database is in use elsewhere"))
+    }
+
+    /// The same for the brokers.
+    pub(crate) fn kafka_mut(&mut self) -> Result<&mut Kafka> {
+        Arc::get_mut(&mut self.servers.kafka).ok_or_else(|| Failure::new("the brokers are in use elsewhere"))
     }
 }

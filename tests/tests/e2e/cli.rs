@@ -40,8 +40,8 @@ fn exit_codes_of_calls_without_a_task() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_example_of_every_help_works_as_it_stands() -> Result<()> {
     let servers = Servers::shared().await?;
-    let tables = writers::create_tables(&servers.mysql, "help", 20).await?;
-    let mut case = Case::new(servers, "help", Format::CanalJson, 1, tables).await?;
+    let tables = writers::create_tables(&servers.source, "help", 20).await?;
+    let mut case = Case::new(servers.clone(), "help", Format::CanalJson, 1, tables).await?;
     let folder = tempfile::tempdir()?;
     std::fs::copy(case.task.file(), folder.path().join("shop.toml"))?;
     let mut examples = Vec::new();
@@ -72,8 +72,8 @@ async fn the_example_of_every_help_works_as_it_stands() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn check_says_what_is_wrong_and_changes_nothing() -> Result<()> {
     let servers = Servers::shared().await?;
-    let tables = writers::create_tables(&servers.mysql, "checked", 10).await?;
-    let mut case = Case::new(servers, "checked", Format::CanalJson, 1, tables).await?;
+    let tables = writers::create_tables(&servers.source, "checked", 10).await?;
+    let mut case = Case::new(servers.clone(), "checked", Format::CanalJson, 1, tables).await?;
     let file = case.task.file().display().to_string();
     let check = || -> Result<(Option<i32>, String)> {
         let output = call(&["check", &file])?;
@@ -107,11 +107,11 @@ async fn check_says_what_is_wrong_and_changes_nothing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signals_stop_at_a_commit_and_the_next_start_repeats_nothing() -> Result<()> {
     let servers = Servers::shared().await?;
-    let tables = writers::create_tables(&servers.mysql, "stopped", 50).await?;
-    let mut case = Case::new(servers, "stopped", Format::DtsAvro, 1, tables).await?;
+    let tables = writers::create_tables(&servers.source, "stopped", 50).await?;
+    let mut case = Case::new(servers.clone(), "stopped", Format::DtsAvro, 1, tables).await?;
     case.task.start()?;
     case.catch_up(LIMIT).await?;
-    let writers = Writers::start(&servers.mysql, "stopped", 3, Duration::from_millis(2), 6).await?;
+    let writers = Writers::start(&servers.source, "stopped", 3, Duration::from_millis(2), 6).await?;
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGINT, Signal::SIGTERM] {
         tokio::time::sleep(Duration::from_millis(800)).await;
         case.task.must_run()?;
@@ -131,11 +131,11 @@ async fn signals_stop_at_a_commit_and_the_next_start_repeats_nothing() -> Result
 async fn a_stop_in_the_full_phase_goes_on_where_it_was() -> Result<()> {
     const ROWS: u64 = 50_000;
     let servers = Servers::shared().await?;
-    let mut tables = writers::create_tables(&servers.mysql, "halfway", 10).await?;
-    servers.mysql.execute(&[&load::create_ten_columns("halfway.bulk")]).await?;
-    load::insert(&servers.mysql, "halfway.bulk", 0, ROWS, 1000, load::ten_columns).await?;
+    let mut tables = writers::create_tables(&servers.source, "halfway", 10).await?;
+    servers.source.execute(&[&load::create_ten_columns("halfway.bulk")]).await?;
+    load::insert(&servers.source, "halfway.bulk", 0, ROWS, 1000, load::ten_columns).await?;
     tables.push(tests::checker::Table::new("halfway", "bulk"));
-    let mut case = Case::new(servers, "halfway", Format::CanalJson, 1, tables).await?;
+    let mut case = Case::new(servers.clone(), "halfway", Format::CanalJson, 1, tables).await?;
     case.settings.source = "chunk_rows = 1000\nparallelism = 2".into();
     case.task.configure(&case.settings)?;
     case.task.start()?;
@@ -161,8 +161,8 @@ async fn a_stop_in_the_full_phase_goes_on_where_it_was() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_process_on_the_same_task_is_refused() -> Result<()> {
     let servers = Servers::shared().await?;
-    let tables = writers::create_tables(&servers.mysql, "twice", 10).await?;
-    let mut case = Case::new(servers, "twice", Format::CanalJson, 1, tables).await?;
+    let tables = writers::create_tables(&servers.source, "twice", 10).await?;
+    let mut case = Case::new(servers.clone(), "twice", Format::CanalJson, 1, tables).await?;
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     let file = case.task.file().display().to_string();

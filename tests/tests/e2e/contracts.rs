@@ -7,19 +7,19 @@ use serde_json::json;
 use source_polardbx::PolardbxSource;
 use tests::Result;
 use tests::checker::Header;
-use tests::harness::{TopicReader, mysql};
+use tests::harness::{TopicReader, database};
 
 use super::case::Servers;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_source_keeps_its_contract() -> Result<()> {
     let servers = Servers::shared().await?;
-    let database = &servers.mysql;
+    let database = &servers.source;
     database.execute(&["CREATE DATABASE contract", "CREATE TABLE contract.t (id INT PRIMARY KEY, a VARCHAR(20))"]).await?;
     let rows: Vec<String> = (0..1000).map(|id| format!("({id}, 'row {id}')")).collect();
     database.execute(&[&format!("INSERT INTO contract.t VALUES {}", rows.join(", "))]).await?;
     let settings = json!({
-        "host": "127.0.0.1", "port": database.port(), "user": mysql::USER, "password": mysql::PASSWORD,
+        "host": "127.0.0.1", "port": database.port(), "user": database::USER, "password": database::PASSWORD,
         "tables": ["contract.*"], "chunk_rows": 150,
     });
     // Small batches, so that transactions and chunks are spread over several.

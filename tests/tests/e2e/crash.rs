@@ -17,15 +17,15 @@ async fn twenty_kills_lose_nothing_and_repeat_nothing_of_the_stream() -> Result<
     let _turn = alone().await;
     let servers = Servers::shared().await?;
     let name = "crash";
-    let mut tables = writers::create_tables(&servers.mysql, name, 100).await?;
-    servers.mysql.execute(&[&load::create_ten_columns("crash.bulk")]).await?;
-    load::insert(&servers.mysql, "crash.bulk", 0, BULK_ROWS, 1000, load::ten_columns).await?;
+    let mut tables = writers::create_tables(&servers.source, name, 100).await?;
+    servers.source.execute(&[&load::create_ten_columns("crash.bulk")]).await?;
+    load::insert(&servers.source, "crash.bulk", 0, BULK_ROWS, 1000, load::ten_columns).await?;
     tables.push(Table::new(name, "bulk"));
-    let mut case = Case::new(servers, name, Format::CanalJson, 1, tables).await?;
+    let mut case = Case::new(servers.clone(), name, Format::CanalJson, 1, tables).await?;
     case.settings.source = format!("chunk_rows = 2000\nparallelism = {PARALLELISM}");
     case.task.configure(&case.settings)?;
     let mut rng = fastrand::Rng::with_seed(20);
-    let writers = Writers::start(&servers.mysql, name, 3, Duration::from_millis(3), 2).await?;
+    let writers = Writers::start(&servers.source, name, 3, Duration::from_millis(3), 2).await?;
 
     // The first half: each kill some way further into the full phase.
     let mut in_snapshot = 0;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use tests::harness::{MySql, mysql};
+use tests::harness::{Database, database};
 use tests::{Failure, Result};
 
 use super::case::Servers;
@@ -25,7 +25,7 @@ fn example(name: &str) -> Result<PathBuf> {
     Failure::err(format!("the example {name} could not be built:\n{}", String::from_utf8_lossy(&output.stderr)))
 }
 
-async fn create(mysql: &MySql, database: &str) -> Result<()> {
+async fn create(mysql: &Database, database: &str) -> Result<()> {
     mysql
         .execute(&[
             &format!("CREATE DATABASE {database}"),
@@ -40,11 +40,11 @@ async fn create(mysql: &MySql, database: &str) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sink_of_ones_own_under_the_stock_program() -> Result<()> {
     let servers = Servers::shared().await?;
-    create(&servers.mysql, "own_sink").await?;
+    create(&servers.source, "own_sink").await?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("task.toml");
     let state = folder.path().join("state");
-    let (port, user, password) = (servers.mysql.port(), mysql::USER, mysql::PASSWORD);
+    let (port, user, password) = (servers.source.port(), database::USER, database::PASSWORD);
     let toml = format!(
         "name = \"own_sink\"\n[source.polardbx]\nhost = \"127.0.0.1\"\nport = {port}\nuser = {user:?}\npassword = {password:?}\n\
          tables = [\"own_sink.*\"]\nphases = [\"full\"]\n[sink.stdout]\nprefix = \"row\"\n[store.local]\npath = {:?}\n",
@@ -63,10 +63,10 @@ async fn a_sink_of_ones_own_under_the_stock_program() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pipeline_in_a_program_of_ones_own() -> Result<()> {
     let servers = Servers::shared().await?;
-    create(&servers.mysql, "embedded").await?;
+    create(&servers.source, "embedded").await?;
     let folder = tempfile::tempdir()?;
-    let (port, state) = (servers.mysql.port().to_string(), folder.path().join("state").display().to_string());
-    let arguments = ["127.0.0.1".into(), port, mysql::USER.into(), mysql::PASSWORD.into(), "embedded.*".into(), state];
+    let (port, state) = (servers.source.port().to_string(), folder.path().join("state").display().to_string());
+    let arguments = ["127.0.0.1".into(), port, database::USER.into(), database::PASSWORD.into(), "embedded.*".into(), state];
     let output =
         tokio::task::spawn_blocking(move || -> Result<_> { Ok(Command::new(example("embed")?).args(arguments).output()?) }).await??;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

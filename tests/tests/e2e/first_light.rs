@@ -27,15 +27,15 @@ async fn partitions_by_primary_key_tell_the_truth_under_concurrent_writers() -> 
 
 async fn under_writers(name: &str, format: Format, partitions: i32) -> Result<()> {
     let servers = Servers::shared().await?;
-    let tables = writers::create_tables(&servers.mysql, name, ROWS).await?;
-    let mut case = Case::new(servers, name, format, partitions, tables).await?;
+    let tables = writers::create_tables(&servers.source, name, ROWS).await?;
+    let mut case = Case::new(servers.clone(), name, format, partitions, tables).await?;
     // Small chunks, so that the full phase consists of many.
     case.settings.source = "chunk_rows = 50\nparallelism = 2".into();
     if partitions > 1 {
         case.settings.sink = "partition = \"primary_key\"".into();
     }
     case.task.configure(&case.settings)?;
-    let writers = Writers::start(&servers.mysql, name, 4, Duration::from_millis(2), 1).await?;
+    let writers = Writers::start(&servers.source, name, 4, Duration::from_millis(2), 1).await?;
     case.task.start()?;
     case.catch_up(Duration::from_secs(90)).await?;
     // Some more time in the incremental phase.
@@ -59,11 +59,11 @@ async fn every_edge_of_every_type_is_the_same_in_snapshot_and_stream() -> Result
     for format in [Format::CanalJson, Format::DtsAvro] {
         let name = format!("edges_{}", format.name());
         let table = format!("{name}.every");
-        let mysql = &servers.mysql;
+        let mysql = &servers.source;
         mysql.execute(&[&format!("CREATE DATABASE {name}"), &every_type::create(&table)]).await?;
         let rows: Vec<String> = (0..every_type::variants()).map(|id| every_type::insert_variant(&table, id)).collect();
         mysql.execute(&rows.iter().map(String::as_str).collect::<Vec<_>>()).await?;
-        let mut case = Case::new(servers, &name, format, 1, vec![Table::new(&name, "every")]).await?;
+        let mut case = Case::new(servers.clone(), &name, format, 1, vec![Table::new(&name, "every")]).await?;
         case.task.start()?;
         case.catch_up(Duration::from_secs(60)).await?;
         // The same values again, through the binlog: each row moves to a new key.
@@ -81,7 +81,7 @@ async fn every_edge_of_every_type_is_the_same_in_snapshot_and_stream() -> Result
 
 /// A change that is lost, repeated or moved, and a value that is altered, must not get past the checker.
 async fn the_checker_bites(case: &Case) -> Result<()> {
-    let mysql = &case.servers.mysql;
+    let mysql = &case.servers.source;
     let tables = [Table::new(&case.database, "every"), Table::new(&case.database, "fence")];
     let expected = Expected { format: case.settings.format, cut_chunks: 0 };
     let records = decode(case.entries.clone(), expected.format)?;

@@ -6,22 +6,34 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use rskafka::client::partition::{Compression, UnknownTopicHandling};
 use rskafka::record::Record;
-use tests::Result;
-use tests::harness::{Kafka, MySql, Process, TopicReader, poll};
+use tests::harness::{Database, Door, Flavor, Kafka, Process, TopicReader, certificates, poll};
+use tests::{Failure, Result};
 
 #[tokio::test]
-async fn a_killed_mysql_comes_back_with_its_rows_and_binlog() -> Result<()> {
-    let mut mysql = MySql::start(&[]).await?;
-    mysql.execute(&["CREATE DATABASE d", "CREATE TABLE d.t (id INT PRIMARY KEY)", "INSERT INTO d.t VALUES (1), (2)"]).await?;
-    let before = mysql.position().await?;
-    mysql.kill()?;
-    mysql.resume().await?;
-    let mut connection = mysql.connect().await?;
-    let count: Option<i64> = connection.query_first("SELECT COUNT(*) FROM d.t").await?;
-    assert_eq!(count, Some(2));
-    assert!(mysql.position().await?.0 > before.0, "a restart begins a new binlog file");
-    connection.disconnect().await?;
-    mysql.stop().await
+async fn a_killed_database_comes_back_with_its_rows_and_binlog() -> Result<()> {
+    for flavor in Flavor::ALL {
+        let mut source = Database::start(flavor, &[]).await?;
+        source.execute(&["CREATE DATABASE d", "CREATE TABLE d.t (id INT PRIMARY KEY)", "INSERT INTO d.t VALUES (1), (2)"]).await?;
+        let before = source.position().await?;
+        source.kill()?;
+        source.resume().await?;
+        let mut connection = source.connect().await?;
+        let (version, format, count): (String, String, i64) = connection
+            .query_first("SELECT VERSION(), @@binlog_format, (SELECT COUNT(*) FROM d.t)")
+            .await?
+            .ok_or_else(|| Failure::new("no answer"))?;
+        let wanted = match flavor {
+            Flavor::MySql57 => "5.7.22",
+            Flavor::MySql80 => "8.0.15",
+            Flavor::MariaDb => "10.11.",
+        };
+        assert!(version.starts_with(wanted), "{version}");
+        assert_eq!((format.as_str(), count), ("ROW", 2));
+        assert!(source.position().await?.0 > before.0, "a restart begins a new binlog file");
+        connection.disconnect().await?;
+        source.stop().await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -51,6 +63,49 @@ async fn a_killed_kafka_comes_back_with_its_records() -> Result<()> {
     assert_eq!(found, [(0, 0, b"a".as_slice(), header), (0, 1, b"b", header), (1, 0, b"a", header), (1, 1, b"b", header)]);
     assert_eq!(reader.remaining().await?, 0);
     kafka.stop().await
+}
+
+/// Lists the topics through a door with Kafka's own client.
+async fn topics_through(kafka: &Kafka, door: Door, client: &[(&str, &str)]) -> Result<String> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("client.properties");
+    let lines: Vec<String> = client.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+    std::fs::write(&file, lines.concat() + "default.api.timeout.ms=20000\nrequest.timeout.ms=10000\n")?;
+    let arguments = ["--list", "--command-config", &file.display().to_string()];
+    kafka.tool_at(&kafka.address(door), "org.apache.kafka.tools.TopicCommand", &arguments).await
+}
+
+#[tokio::test]
+async fn every_door_lets_in_who_may_come_in() -> Result<()> {
+    let kafka = Kafka::start().await?;
+    kafka.create_topic("t", 1).await?;
+    let certificates = certificates()?;
+    let [ca, client] = [&certificates.ca, &certificates.client.store].map(|path| path.display().to_string());
+    let login = |class: &str, user: &str, password: &str| {
+        format!("org.apache.kafka.common.security.{class}LoginModule required username=\"{user}\" password=\"{password}\";")
+    };
+    let [alice, mallory, stranger] = [("alice", "alice-secret"), ("mallory", "mallory-secret"), ("alice", "wrong")]
+        .map(|(user, password)| login("scram.Scram", user, password));
+    let bob = login("plain.Plain", "bob", "bob-secret");
+    let sasl = |protocol, mechanism, login| {
+        [("security.protocol", protocol), ("sasl.mechanism", mechanism), ("sasl.jaas.config", login)].to_vec()
+    };
+    let tls = [("ssl.truststore.type", "PEM"), ("ssl.truststore.location", ca.as_str())];
+    let mutual = [("security.protocol", "SSL"), ("ssl.keystore.type", "PEM"), ("ssl.keystore.location", client.as_str())];
+    for (door, keys, sees) in [
+        (Door::Proxied, vec![], true),
+        (Door::Sasl, sasl("SASL_PLAINTEXT", "SCRAM-SHA-256", alice.as_str()), true),
+        (Door::Sasl, sasl("SASL_PLAINTEXT", "SCRAM-SHA-256", mallory.as_str()), false),
+        (Door::SaslTls, [sasl("SASL_SSL", "SCRAM-SHA-512", alice.as_str()), tls.to_vec()].concat(), true),
+        (Door::SaslTls, [sasl("SASL_SSL", "PLAIN", bob.as_str()), tls.to_vec()].concat(), true),
+        (Door::MutualTls, [mutual.to_vec(), tls.to_vec()].concat(), true),
+    ] {
+        let said = topics_through(&kafka, door, &keys).await.map_err(|error| error.while_(format!("{door:?} {keys:?}")))?;
+        assert_eq!(said.lines().any(|line| line == "t"), sees, "{door:?} {keys:?}: {said}");
+    }
+    let refused = topics_through(&kafka, Door::Sasl, &sasl("SASL_PLAINTEXT", "SCRAM-SHA-512", stranger.as_str())).await.unwrap_err();
+    assert!(refused.to_string().contains("Authentication failed"), "{refused}");
+    Ok(())
 }
 
 /// The watchdog: a child must not outlive a test program that is killed. This test calls itself as that program.

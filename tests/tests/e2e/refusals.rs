@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tests::checker::{Decoded, Format, Table};
-use tests::harness::MySql;
+use tests::harness::{Database, Flavor};
 use tests::{Failure, Result};
 
 use super::case::{Case, Servers};
@@ -13,11 +13,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A case on the shared servers with one table `t` of three rows.
 async fn small(name: &str) -> Result<Case> {
     let servers = Servers::shared().await?;
-    create_small(&servers.mysql, name).await?;
+    create_small(&servers.source, name).await?;
     Case::new(servers, name, Format::CanalJson, 1, vec![Table::new(name, "t")]).await
 }
 
-async fn create_small(mysql: &MySql, name: &str) -> Result<()> {
+pub(super) async fn create_small(mysql: &Database, name: &str) -> Result<()> {
     mysql
         .execute(&[
             &format!("CREATE DATABASE {name}"),
@@ -28,12 +28,12 @@ async fn create_small(mysql: &MySql, name: &str) -> Result<()> {
 }
 
 /// Runs the task, which must end by itself with `code` and an error of three lines that names `texts`.
-async fn refused<S: std::ops::Deref<Target = Servers>>(case: &mut Case<S>, code: i32, texts: &[&str]) -> Result<()> {
+pub(super) async fn refused(case: &mut Case, code: i32, texts: &[&str]) -> Result<()> {
     case.task.start()?;
     ended(case, code, texts).await
 }
 
-async fn ended<S: std::ops::Deref<Target = Servers>>(case: &mut Case<S>, code: i32, texts: &[&str]) -> Result<()> {
+pub(super) async fn ended(case: &mut Case, code: i32, texts: &[&str]) -> Result<()> {
     let found = case.task.wait(LIMIT).await?;
     let said = case.task.output();
     let at = said.find("error: ").ok_or_else(|| Failure::new(format!("exit code {found}, but no error is told:\n{said}")))?;
@@ -62,7 +62,7 @@ async fn a_wrong_password() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_grant() -> Result<()> {
     let mut case = small("missing_grant").await?;
-    let mysql = &case.servers.mysql;
+    let mysql = case.servers.source.clone();
     mysql.execute(&["CREATE USER 'reader'@'%' IDENTIFIED BY 'x'", "GRANT SELECT ON missing_grant.* TO 'reader'@'%'"]).await?;
     (case.settings.user, case.settings.password) = ("reader".into(), "x".into());
     case.task.configure(&case.settings)?;
@@ -78,7 +78,7 @@ async fn a_missing_grant() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_that_is_dropped_in_the_full_phase() -> Result<()> {
     let mut case = small("dropped").await?;
-    let mysql = &case.servers.mysql;
+    let mysql = &case.servers.source;
     mysql.execute(&["CREATE TABLE dropped.a (id INT PRIMARY KEY)"]).await?;
     let rows: Vec<String> = (0..20_000).map(|id| format!("({id})")).collect();
     mysql.execute(&[&format!("INSERT INTO dropped.a VALUES {}", rows.join(","))]).await?;
@@ -90,18 +90,18 @@ async fn a_table_that_is_dropped_in_the_full_phase() -> Result<()> {
         case.task.must_run()?;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    case.servers.mysql.execute(&["DROP TABLE dropped.t"]).await?;
+    case.servers.source.execute(&["DROP TABLE dropped.t"]).await?;
     ended(&mut case, 1, &["dropped.t"]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_binlog_that_is_reset_under_a_running_task() -> Result<()> {
-    let servers = std::sync::Arc::new(Servers::own().await?);
-    create_small(&servers.mysql, "reset").await?;
+    let servers = Servers::own(Flavor::MySql57).await?;
+    create_small(&servers.source, "reset").await?;
     let mut case = Case::new(servers, "reset", Format::CanalJson, 1, vec![Table::new("reset", "t")]).await?;
     case.task.start()?;
     case.catch_up(LIMIT).await?;
-    case.servers.mysql.execute(&["RESET MASTER", "INSERT INTO reset.t VALUES (4, 'unseen')"]).await?;
+    case.servers.source.execute(&["RESET MASTER", "INSERT INTO reset.t VALUES (4, 'unseen')"]).await?;
     ended(&mut case, 1, &["E_HISTORY_DIVERGED"]).await
 }
 
@@ -142,7 +142,7 @@ async fn an_unknown_key_in_the_file() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unsupported_column_type() -> Result<()> {
     let mut case = small("json_column").await?;
-    let mysql = &case.servers.mysql;
+    let mysql = &case.servers.source;
     mysql
         .execute(&[
             "CREATE TABLE json_column.documents (id INT PRIMARY KEY, body JSON)",
@@ -159,7 +159,7 @@ async fn a_statement_that_changes_columns() -> Result<()> {
     let mut case = small("columns_changed").await?;
     case.task.start()?;
     case.catch_up(LIMIT).await?;
-    let mysql = &case.servers.mysql;
+    let mysql = &case.servers.source;
     // One transaction before the change must arrive, the one after it must not.
     mysql
         .execute(&[
@@ -186,25 +186,25 @@ async fn a_statement_that_changes_columns() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_binlog_of_statements_and_a_purged_binlog() -> Result<()> {
-    let servers = std::sync::Arc::new(Servers::own().await?);
-    create_small(&servers.mysql, "binlogs").await?;
+    let servers = Servers::own(Flavor::MySql57).await?;
+    create_small(&servers.source, "binlogs").await?;
     let mut case = Case::new(servers, "binlogs", Format::CanalJson, 1, vec![Table::new("binlogs", "t")]).await?;
-    case.servers.mysql.execute(&["SET GLOBAL binlog_format = 'STATEMENT'"]).await?;
+    case.servers.source.execute(&["SET GLOBAL binlog_format = 'STATEMENT'"]).await?;
     refused(&mut case, 2, &["binlog_format", "ROW"]).await?;
     assert_eq!(case.read().await?, 0);
 
-    case.servers.mysql.execute(&["SET GLOBAL binlog_format = 'ROW'"]).await?;
+    case.servers.source.execute(&["SET GLOBAL binlog_format = 'ROW'"]).await?;
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
-    let (needed, _) = case.servers.mysql.position().await?;
+    let (needed, _) = case.servers.source.position().await?;
     let records = case.read().await?;
     case.servers
-        .mysql
+        .source
         .execute(&["INSERT INTO binlogs.t VALUES (4, 'lost')", "FLUSH LOGS", "INSERT INTO binlogs.t VALUES (5, 'later')", "FLUSH LOGS"])
         .await?;
-    let (kept, _) = case.servers.mysql.position().await?;
-    case.servers.mysql.execute(&[&format!("PURGE BINARY LOGS TO '{kept}'")]).await?;
+    let (kept, _) = case.servers.source.position().await?;
+    case.servers.source.execute(&[&format!("PURGE BINARY LOGS TO '{kept}'")]).await?;
     refused(&mut case, 1, &["E_BINLOG_PURGED", &needed, &kept]).await?;
     assert_eq!(case.read().await?, records, "nothing was written past the gap");
     Ok(())

@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 async fn statements_that_leave_columns_alone_are_delivered() -> Result<()> {
     let servers = Servers::shared().await?;
     let (name, topic) = ("statements", "statements_ddl");
-    let mysql = &servers.mysql;
+    let mysql = &servers.source;
     mysql
         .execute(&[
             "CREATE DATABASE statements DEFAULT CHARACTER SET latin1",
@@ -23,7 +23,7 @@ async fn statements_that_leave_columns_alone_are_delivered() -> Result<()> {
         ])
         .await?;
     servers.kafka.create_topic(topic, 1).await?;
-    let mut case = Case::new(servers, name, Format::CanalJson, 1, vec![Table::new(name, "t"), Table::new(name, "made")]).await?;
+    let mut case = Case::new(servers.clone(), name, Format::CanalJson, 1, vec![Table::new(name, "t"), Table::new(name, "made")]).await?;
     case.settings.sink = format!("ddl_topic = {topic:?}");
     case.task.configure(&case.settings)?;
     case.task.start()?;
@@ -77,7 +77,7 @@ async fn statements_that_leave_columns_alone_are_delivered() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_for_each_table_and_other_names() -> Result<()> {
     let servers = Servers::shared().await?;
-    let mysql = &servers.mysql;
+    let mysql = &servers.source;
     mysql
         .execute(&[
             "CREATE DATABASE routed",
@@ -91,7 +91,7 @@ async fn a_topic_for_each_table_and_other_names() -> Result<()> {
     for topic in topics {
         servers.kafka.create_topic(topic, 2).await?;
     }
-    let mut case = Case::new(servers, "routed", Format::CanalJson, 1, Vec::new()).await?;
+    let mut case = Case::new(servers.clone(), "routed", Format::CanalJson, 1, Vec::new()).await?;
     case.settings.topic = "{database}.{table}".into();
     case.settings.sink = "partition = \"table\"".into();
     case.settings.more = "[[transform]]\nrename = { tables = { \"routed.orders\" = \"sales.orders\" } }".into();

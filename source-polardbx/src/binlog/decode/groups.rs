@@ -9,7 +9,7 @@ use super::Decoder;
 use super::resume::{DUMP_LIMIT, Phase};
 use crate::binlog::FileOffset;
 use crate::binlog::error::StreamError;
-use crate::binlog::event::{RawEvent, StatementFacts, read_gtid};
+use crate::binlog::event::{Gtid, RawEvent, StatementFacts};
 use crate::binlog::group::{Group, GroupFacts};
 use crate::binlog::position::{file_name, transaction_seq};
 
@@ -20,6 +20,19 @@ impl Decoder {
             self.enter(start)?;
         }
         self.group = Some(Group::new(start));
+        Ok(())
+    }
+
+    /// MariaDB's GTID: the beginning of a transaction too, unless a single statement follows.
+    pub(super) fn mariadb_gtid(&mut self, event: &RawEvent<'_>) -> Result<(), StreamError> {
+        let (gtid, standalone) = Gtid::read_mariadb(event.body, event.header.server_id)?;
+        let end = self.tracker.at().offset;
+        self.begin_status.clear();
+        if let Some(group) = &mut self.group {
+            group.gtid = Some(gtid);
+            group.begun = !standalone;
+            group.begin = Some((end, event.header.server_id, event.header.timestamp));
+        }
         Ok(())
     }
 
@@ -61,7 +74,7 @@ impl Decoder {
         let start = group.start;
         let (end, server_id, timestamp) = group.begin.unwrap_or_default();
         if group.facts.is_none() {
-            group.facts = Some(make_facts(group, file)?);
+            group.facts = Some(make_facts(group, file));
         }
         let txid = group.facts.as_ref().and_then(|facts| facts.gtid.clone());
         let facts = StatementFacts::read(&self.begin_status)?.named();
@@ -156,7 +169,7 @@ impl Decoder {
     }
 }
 
-pub(super) fn make_facts(group: &Group, file: u32) -> Result<GroupFacts, StreamError> {
-    let gtid = group.gtid_body.map(|body| read_gtid(&body)).transpose()?;
-    Ok(GroupFacts { gtid: gtid.map(Arc::from), safe_offset: Arc::from(format!("{}@{file}", group.start.offset)) })
+pub(super) fn make_facts(group: &Group, file: u32) -> GroupFacts {
+    let gtid = group.gtid.map(|gtid| Arc::from(gtid.to_string()));
+    GroupFacts { gtid, safe_offset: Arc::from(format!("{}@{file}", group.start.offset)) }
 }

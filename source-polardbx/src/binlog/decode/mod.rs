@@ -1,9 +1,10 @@
 //! Turns the bytes of binlog events into batches. Knows no socket: bytes in, batches out.
 //!
 //! This file sorts the events by type and cuts the batches; `resume` finds the last delivered transaction again, `groups` watches the
-//! borders of transactions, `rows` decodes row events, `statements` follows changes of structures.
+//! borders of transactions, `rows` decodes row events, `statements` follows changes of structures, `payload` goes through compressed transactions.
 
 mod groups;
+mod payload;
 mod resume;
 mod rows;
 mod statements;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use runtime::{Batch, BatchBuilder, Error, Event, Position, TableId};
 
 use super::error::{StreamError, place};
-use super::event::{IGNORABLE, kind, read_format, read_incident, read_query};
+use super::event::{Gtid, IGNORABLE, Payload, RawEvent, kind, read_format, read_incident, read_query};
 use super::group::{Fingerprint, Group};
 use super::position::file_name;
 use super::track::Tracker;
@@ -26,6 +27,9 @@ use rows::MappedTable;
 /// Whether a table is selected; names come folded as the server compares them.
 pub type Selected = Arc<dyn Fn(&TableId) -> bool + Send + Sync>;
 
+/// Whether a database is selected.
+pub type SelectedDatabase = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// What a decoder needs.
 pub struct DecoderOptions {
     /// Where the stream goes on.
@@ -34,6 +38,8 @@ pub struct DecoderOptions {
     pub history: History,
     /// Which tables are wanted.
     pub selected: Selected,
+    /// Of which databases the statements about themselves are wanted.
+    pub selected_databases: SelectedDatabase,
     /// Version text of the server.
     pub server_version: Arc<str>,
     /// `explicit_defaults_for_timestamp` of the server, for statements that do not say.
@@ -45,6 +51,7 @@ pub struct DecoderOptions {
 /// Decodes one stream.
 pub struct Decoder {
     selected: Selected,
+    selected_databases: SelectedDatabase,
     server_version: Arc<str>,
     dialect: Dialect,
     explicit_timestamps: bool,
@@ -62,6 +69,8 @@ pub struct Decoder {
     begin_status: Vec<u8>,
     tables: HashMap<u64, MappedTable>,
     builder: BatchBuilder,
+    /// The compressed transaction that is being taken apart, and when it was read.
+    payload: Option<(Payload, i64)>,
     /// The last batch ended inside a transaction, so a resume point is due at its end.
     resume_due: bool,
     ready: VecDeque<Batch>,
@@ -72,11 +81,13 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder for a stream that is dumped from [`Decoder::dump_from`].
     pub fn new(options: DecoderOptions) -> Self {
-        let DecoderOptions { position, history, selected, server_version, explicit_timestamps, batch_max_bytes } = options;
+        let DecoderOptions { position, history, selected, selected_databases, server_version, explicit_timestamps, batch_max_bytes } =
+            options;
         let (from, phase) = start(&position);
         Self {
             dialect: Dialect::of_version(&server_version),
             selected,
+            selected_databases,
             server_version,
             explicit_timestamps,
             batch_max_bytes: batch_max_bytes.max(1),
@@ -91,6 +102,7 @@ impl Decoder {
             begin_status: Vec::new(),
             tables: HashMap::new(),
             builder: BatchBuilder::default(),
+            payload: None,
             resume_due: false,
             ready: VecDeque::new(),
             scratch: String::new(),
@@ -111,7 +123,11 @@ impl Decoder {
     /// what came before the event can still be taken out.
     pub fn event(&mut self, bytes: &[u8], read_ms: i64) -> Result<(), Error> {
         let at = self.tracker.at();
-        self.take_event(bytes, read_ms).map_err(|error| self.located(error, at))
+        let mut taken = self.take_event(bytes, read_ms);
+        while taken.is_ok() && self.is_expanding() {
+            taken = self.expand();
+        }
+        taken.map_err(|error| self.located(error, at))
     }
 
     /// The same error with its place.
@@ -122,45 +138,58 @@ impl Decoder {
     pub(crate) fn take_event(&mut self, bytes: &[u8], read_ms: i64) -> Result<(), StreamError> {
         let (event, start) = self.tracker.pass(bytes)?;
         let real = event.header.is_real();
-        let opens = matches!(event.header.kind, kind::GTID | kind::ANONYMOUS_GTID);
-        if opens || (event.header.kind == kind::QUERY && self.group.is_none()) {
+        let opens = matches!(event.header.kind, kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIADB_GTID);
+        // A compressed transaction without a GTID of its own is a group too.
+        let alone = matches!(event.header.kind, kind::QUERY | kind::TRANSACTION_PAYLOAD) && self.group.is_none();
+        if opens || alone {
             self.open_group(start)?;
         }
         if real && let Some(group) = &mut self.group {
             group.add(&event);
         }
+        self.dispatch(&event, read_ms)
+    }
+
+    /// What an event means, wherever it comes from.
+    fn dispatch(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
         match event.header.kind {
-            kind::TABLE_MAP => self.table_map(&event),
+            kind::TABLE_MAP => self.table_map(event),
             kind::WRITE_ROWS
             | kind::UPDATE_ROWS
             | kind::DELETE_ROWS
             | kind::WRITE_ROWS_V1
             | kind::UPDATE_ROWS_V1
-            | kind::DELETE_ROWS_V1 => self.rows(&event, read_ms),
-            kind::QUERY => self.query(&event, read_ms),
-            kind::XID => self.commit(&event, read_ms),
+            | kind::DELETE_ROWS_V1 => self.rows(event, read_ms),
+            kind::QUERY => self.query(event, read_ms),
+            kind::XID => self.commit(event, read_ms),
             kind::GTID => {
                 if let Some(group) = &mut self.group {
-                    group.gtid_body = event.body.first_chunk().copied();
+                    group.gtid = Some(Gtid::read(event.body)?);
                 }
                 Ok(())
             }
+            kind::MARIADB_GTID => self.mariadb_gtid(event),
             kind::FORMAT_DESCRIPTION => {
                 self.tracker.checksums = read_format(event.body)?;
                 self.tables.clear();
                 self.interrupted()
             }
-            kind::ROTATE => self.rotate(&event),
+            kind::ROTATE => self.rotate(event),
             kind::INCIDENT => Err(StreamError::Incident { message: read_incident(event.body) }),
             kind::XA_PREPARE => self.xa_prepare(),
             kind::EXECUTE_LOAD_QUERY => {
                 let query = read_query(event.body, true)?;
-                self.statement(&event, &query, read_ms)
+                self.statement(event, &query, read_ms)
             }
-            kind::PARTIAL_UPDATE_ROWS => self.partial_rows(&event),
-            kind::TRANSACTION_PAYLOAD => Err(StreamError::Unsupported {
-                what: "a compressed transaction".to_owned(),
-                remedy: "set binlog_transaction_compression=OFF globally and reconnect all sessions, then start afresh with a full phase",
+            kind::PARTIAL_UPDATE_ROWS => self.partial_rows(event),
+            kind::TRANSACTION_PAYLOAD => self.payload(event, read_ms),
+            kind::START_ENCRYPTION => Err(StreamError::Unsupported {
+                what: "an encrypted binlog".to_owned(),
+                remedy: "set encrypt_binlog=OFF in the server's option file and restart it, then start afresh with a full phase",
+            }),
+            kind::FIRST_COMPRESSED..=kind::LAST_COMPRESSED => Err(StreamError::Unsupported {
+                what: "a compressed event of MariaDB".to_owned(),
+                remedy: "SET GLOBAL log_bin_compress=OFF, then start afresh with a full phase",
             }),
             kind::ANONYMOUS_GTID
             | kind::STOP
@@ -176,11 +205,15 @@ impl Decoder {
             | kind::APPEND_BLOCK
             | kind::DELETE_FILE
             | kind::TRANSACTION_CONTEXT
-            | kind::VIEW_CHANGE => Ok(()),
+            | kind::VIEW_CHANGE
+            | kind::GTID_TAGGED
+            | kind::ANNOTATE_ROWS
+            | kind::CHECKPOINT
+            | kind::GTID_LIST => Ok(()),
             _ if event.header.flags & IGNORABLE != 0 => Ok(()),
             unknown => Err(StreamError::Unsupported {
                 what: format!("an event of type {unknown}"),
-                remedy: "switch off what makes the server write it (on MariaDB: log_bin_compress=OFF), then start afresh with a full phase",
+                remedy: "switch off what makes the server write it, then start afresh with a full phase",
             }),
         }
     }

@@ -33,11 +33,15 @@ impl Decoder {
         let mut map = read_table_map(event.body)?;
         map.table = self.history.fold(&map.table);
         let plan = if (self.selected)(&map.table) {
-            let schema = self.history.table(&map.table).ok_or_else(|| StreamError::SchemaMismatch {
-                table: map.table.clone(),
-                what: "rows of a selected table whose structure is not known".to_owned(),
-            })?;
-            Some(Arc::new(plan_rows(&map, schema)?))
+            match self.history.table(&map.table) {
+                Some(schema) => Some(Arc::new(plan_rows(&map, schema)?)),
+                // A sequence of MariaDB's has a structure of its own, which is never listed.
+                None if self.dialect.is_mariadb() && map.is_sequence() => None,
+                None => {
+                    let what = "rows of a selected table whose structure is not known".to_owned();
+                    return Err(StreamError::SchemaMismatch { table: map.table, what });
+                }
+            }
         } else {
             None
         };

@@ -40,9 +40,15 @@ impl Decoder {
     }
 
     pub(super) fn statement(&mut self, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
-        let begun = self.group.as_ref().is_some_and(|group| group.begun);
         let facts = StatementFacts::read(query.status)?;
         let (text, certain) = statement_text(query.text, &facts);
+        if opens_transaction(&text)
+            && let Some(group) = &mut self.group
+        {
+            group.begun = true;
+            group.begin.get_or_insert((self.tracker.at().offset, event.header.server_id, event.header.timestamp));
+        }
+        let begun = self.group.as_ref().is_some_and(|group| group.begun);
         let database = String::from_utf8_lossy(query.database);
         let context = StatementContext {
             database: &database,
@@ -117,7 +123,11 @@ impl Decoder {
             .history
             .apply(change, event.header.timestamp, server_charset, &|table| selected(table))
             .map_err(|change| StreamError::Change { change, statement: shorten(text) })?;
-        if touched.is_empty() {
+        let of_database = change.effects.iter().any(|effect| match effect {
+            Effect::DatabaseCharset { database, .. } | Effect::DropDatabase { database } => (self.selected_databases)(database),
+            _ => false,
+        });
+        if touched.is_empty() && !of_database {
             return Ok(());
         }
         self.tables.clear();
@@ -129,7 +139,7 @@ impl Decoder {
         let (file, end) = (self.tracker.at().file, self.tracker.at().offset);
         let Some(group) = &mut self.group else { return Err(StreamError::corrupt("a statement outside a group")) };
         if group.facts.is_none() {
-            group.facts = Some(make_facts(group, file)?);
+            group.facts = Some(make_facts(group, file));
         }
         group.thread_id = query.thread_id;
         let (start, ord, txid) = (group.start, group.ord, group.facts.as_ref().and_then(|facts| facts.gtid.clone()));
@@ -156,6 +166,13 @@ impl Decoder {
         self.cut();
         Ok(())
     }
+}
+
+/// Whether rows of the same transaction follow a statement: CREATE TABLE … SELECT as MySQL 8.0.21 and later write it.
+fn opens_transaction(text: &str) -> bool {
+    const WORDS: &str = "START TRANSACTION";
+    let text = text.trim_end();
+    text.len().checked_sub(WORDS.len()).and_then(|at| text.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(WORDS))
 }
 
 /// The database that a statement is about, else the session's, else the one of the first table.

@@ -1,5 +1,7 @@
 //! Events about the file and its groups: the description of the format, ROTATE, GTID, INCIDENT.
 
+use std::fmt;
+
 use super::fields::{Reader, short};
 use super::{Checksums, HEADER, kind};
 use crate::binlog::error::StreamError;
@@ -45,15 +47,43 @@ pub(crate) fn read_rotate(body: &[u8]) -> Result<(u64, &str), StreamError> {
     Ok((offset, name))
 }
 
-/// The GTID as text, `uuid:number`.
-pub(crate) fn read_gtid(body: &[u8]) -> Result<String, StreamError> {
-    let mut reader = Reader::new(body);
-    reader.u8()?;
-    let uuid = u128::from_be_bytes(reader.array()?);
-    let number = reader.u64()?;
-    let hex = format!("{uuid:032x}");
-    let part = |range| hex.get(range).unwrap_or("");
-    Ok(format!("{}-{}-{}-{}-{}:{number}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)))
+/// The id of a transaction, as it is in its event; its text is made only for transactions that are delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gtid {
+    MySql { uuid: u128, number: u64 },
+    MariaDb { domain: u32, server: u32, number: u64 },
+}
+
+impl Gtid {
+    /// From the body of MySQL's GTID event.
+    pub(crate) fn read(body: &[u8]) -> Result<Self, StreamError> {
+        let mut reader = Reader::new(body);
+        reader.u8()?;
+        Ok(Self::MySql { uuid: u128::from_be_bytes(reader.array()?), number: reader.u64()? })
+    }
+
+    /// From the body of MariaDB's GTID event, with whether the group is a single statement.
+    pub(crate) fn read_mariadb(body: &[u8], server: u32) -> Result<(Self, bool), StreamError> {
+        const STANDALONE: u8 = 1;
+        let mut reader = Reader::new(body);
+        let number = reader.u64()?;
+        let domain = reader.u32()?;
+        let flags = reader.u8()?;
+        Ok((Self::MariaDb { domain, server, number }, flags & STANDALONE != 0))
+    }
+}
+
+impl fmt::Display for Gtid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::MySql { uuid, number } => {
+                let hex = format!("{uuid:032x}");
+                let part = |range| hex.get(range).unwrap_or("");
+                write!(f, "{}-{}-{}-{}-{}:{number}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32))
+            }
+            Self::MariaDb { domain, server, number } => write!(f, "{domain}-{server}-{number}"),
+        }
+    }
 }
 
 /// What an INCIDENT says.

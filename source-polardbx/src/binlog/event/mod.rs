@@ -1,14 +1,17 @@
-//! One event of the binlog: header, length and checksum; `fields` reads its numbers, `file` and `query` the bodies that steer a stream.
+//! One event of the binlog: header, length and checksum; `fields` reads its numbers, `file` and `query` the bodies that steer a stream,
+//! `payload` takes a compressed transaction apart.
 //!
 //! Nothing of an event is used before its length and its checksum are right. Every read is checked against the end of the body.
 
 mod fields;
 mod file;
+mod payload;
 mod query;
 
 use super::error::StreamError;
 pub(crate) use fields::Reader;
-pub(crate) use file::{read_format, read_gtid, read_incident, read_rotate};
+pub(crate) use file::{Gtid, read_format, read_incident, read_rotate};
+pub(crate) use payload::Payload;
 pub(crate) use query::{Query, StatementFacts, read_query};
 
 /// Types of events.
@@ -45,6 +48,16 @@ pub(crate) mod kind {
     pub(crate) const PARTIAL_UPDATE_ROWS: u8 = 39;
     pub(crate) const TRANSACTION_PAYLOAD: u8 = 40;
     pub(crate) const HEARTBEAT_V2: u8 = 41;
+    /// A GTID with a tag, in a form of its own.
+    pub(crate) const GTID_TAGGED: u8 = 42;
+    // MariaDB's own, from here on.
+    pub(crate) const ANNOTATE_ROWS: u8 = 160;
+    pub(crate) const CHECKPOINT: u8 = 161;
+    pub(crate) const MARIADB_GTID: u8 = 162;
+    pub(crate) const GTID_LIST: u8 = 163;
+    pub(crate) const START_ENCRYPTION: u8 = 164;
+    pub(crate) const FIRST_COMPRESSED: u8 = 165;
+    pub(crate) const LAST_COMPRESSED: u8 = 171;
 }
 
 /// Flag of events that the server made for this connection only.
@@ -99,17 +112,22 @@ pub(crate) enum Checksums {
     Crc32,
 }
 
-/// Checks length and checksum.
-pub(crate) fn open_event(bytes: &[u8], checksums: Checksums) -> Result<RawEvent<'_>, StreamError> {
-    let mut reader = Reader::new(bytes);
-    let header = Header {
+/// Reads a header.
+fn read_header(reader: &mut Reader<'_>) -> Result<Header, StreamError> {
+    Ok(Header {
         timestamp: reader.u32()?,
         kind: reader.u8()?,
         server_id: reader.u32()?,
         size: reader.u32()?,
         log_pos: reader.u32()?,
         flags: reader.u16()?,
-    };
+    })
+}
+
+/// Checks length and checksum.
+pub(crate) fn open_event(bytes: &[u8], checksums: Checksums) -> Result<RawEvent<'_>, StreamError> {
+    let mut reader = Reader::new(bytes);
+    let header = read_header(&mut reader)?;
     let body = reader.rest();
     if header.size as usize != bytes.len() {
         return Err(StreamError::corrupt(format!("an event of type {} says {} bytes and has {}", header.kind, header.size, bytes.len())));

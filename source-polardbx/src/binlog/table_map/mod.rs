@@ -1,6 +1,7 @@
 //! TABLE_MAP: which table the rows that follow belong to, checked against the known structure, and the plan by which they are decoded.
 
 mod cell;
+mod optional;
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use super::error::StreamError;
 use super::event::Reader;
 pub(crate) use cell::Cell;
 use cell::{Field, field, match_column};
+use optional::{Odd, check_metadata};
 
 /// A TABLE_MAP's own facts.
 #[derive(Debug)]
@@ -19,6 +21,17 @@ pub(crate) struct TableMap<'a> {
     types: &'a [u8],
     metadata: &'a [u8],
     nullable: &'a [u8],
+    /// Optional metadata.
+    optional: &'a [u8],
+}
+
+impl TableMap<'_> {
+    /// Whether it looks like a sequence of MariaDB's, which is kept like a table of one row.
+    pub(crate) fn is_sequence(&self) -> bool {
+        let mut types = [field::LONGLONG; 8];
+        types[6] = field::TINY;
+        self.types == types && self.metadata.is_empty() && self.nullable == [0]
+    }
 }
 
 /// The id that the rows events use.
@@ -26,7 +39,7 @@ pub(crate) fn read_table_id(body: &[u8]) -> Result<u64, StreamError> {
     Reader::new(body).u48()
 }
 
-/// Reads the body of a TABLE_MAP. Optional metadata behind the null bits is not needed.
+/// Reads the body of a TABLE_MAP.
 pub(crate) fn read_table_map(body: &[u8]) -> Result<TableMap<'_>, StreamError> {
     let mut reader = Reader::new(body);
     let table_id = reader.u48()?;
@@ -43,7 +56,7 @@ pub(crate) fn read_table_map(body: &[u8]) -> Result<TableMap<'_>, StreamError> {
     let metadata_length = reader.length_encoded()?;
     let metadata = reader.take(metadata_length)?;
     let nullable = reader.take(columns.div_ceil(8))?;
-    Ok(TableMap { table_id, table, types, metadata, nullable })
+    Ok(TableMap { table_id, table, types, metadata, nullable, optional: reader.rest() })
 }
 
 /// How the rows of one table are decoded.
@@ -90,7 +103,11 @@ pub(crate) fn plan_rows(map: &TableMap<'_>, schema: &Arc<TableSchema>) -> Result
     if !metadata.is_empty() {
         return Err(StreamError::corrupt(format!("the TABLE_MAP of {} has too much metadata", map.table)));
     }
-    Ok(RowPlan { schema: schema.clone(), cells })
+    match check_metadata(map.optional, schema) {
+        Ok(()) => Ok(RowPlan { schema: schema.clone(), cells }),
+        Err(Odd::Differs(what)) => Err(mismatch(what)),
+        Err(Odd::Broken(error)) => Err(error),
+    }
 }
 
 fn read_field(kind: u8, nullable: bool, metadata: &mut Reader<'_>) -> Result<Field, StreamError> {

@@ -40,7 +40,7 @@ fn read_attribute(cursor: &mut Cursor<'_>, read: &mut Attributes) -> Result<(), 
     } else if cursor.take_word(&["COLLATE"]) {
         cursor.take_symbol('=');
         let collation = cursor.name_or_text("a collation")?;
-        read.charset.get_or_insert_with(|| of_collation(&collation));
+        read.charset = read.charset.take().or_else(|| of_collation(&collation));
     } else if cursor.take_words(&["SERIAL", "DEFAULT", "VALUE"]) {
         (read.not_null, read.auto_increment, read.unique) = (true, true, true);
     } else if cursor.take_word(&["DEFAULT", "UPDATE", "COMMENT", "COLUMN_FORMAT", "STORAGE", "CONSTRAINT", "SRID", "ENGINE_ATTRIBUTE"]) {
@@ -49,6 +49,9 @@ fn read_attribute(cursor: &mut Cursor<'_>, read: &mut Attributes) -> Result<(), 
         if !cursor.is_symbol(0, '(') && !cursor.is_symbol(0, ',') && !cursor.is_symbol(0, ')') {
             cursor.advance();
         }
+    } else if cursor.take_word(&["COMPRESSED"]) {
+        // Of MariaDB: in the binlog its values are compressed too.
+        return Err(ReadError::new("columns that are COMPRESSED are not supported"));
     } else if cursor.take_word(&["REFERENCES"]) {
         cursor.table("")?;
     } else if cursor.take_word(&["NULL"]) {

@@ -2,9 +2,9 @@
 
 use runtime::ColumnKind;
 
-use super::ColumnRules;
 use super::attributes::Attributes;
 use super::words::{Base, TypeText};
+use super::{ColumnRules, Widths};
 use crate::schema::ReadError;
 use crate::schema::charset::max_bytes;
 
@@ -36,14 +36,21 @@ pub(super) fn resolve(
                 4 => ("int", 11, 10),
                 _ => ("bigint", 20, 20),
             };
-            let default = rules.integer_widths.then_some(if unsigned { unsigned_width } else { signed_width });
-            let width = first.or(default).map_or(String::new(), |width| format!("({width})"));
+            let default = if unsigned { unsigned_width } else { signed_width };
+            let flag = bytes == 1 && first == Some(1) && !unsigned;
+            let width = match rules.widths {
+                Widths::AsWritten => first,
+                Widths::Never if !attributes.zerofill && !flag => None,
+                Widths::Always | Widths::Never => first.or(Some(default)),
+            };
+            let width = width.map_or(String::new(), |width| format!("({width})"));
             (ColumnKind::Int { bytes }, format!("{name}{width}{sign}"))
         }
         Base::Bool => (ColumnKind::Int { bytes: 1 }, "tinyint(1)".to_owned()),
-        Base::Serial => {
-            (ColumnKind::Int { bytes: 8 }, if rules.integer_widths { "bigint(20) unsigned" } else { "bigint unsigned" }.to_owned())
-        }
+        Base::Serial => (
+            ColumnKind::Int { bytes: 8 },
+            if rules.widths == Widths::Always { "bigint(20) unsigned" } else { "bigint unsigned" }.to_owned(),
+        ),
         Base::Decimal => {
             // DECIMAL(0) means the default precision.
             let precision = narrow(first.filter(|&digits| digits > 0).unwrap_or(10), 65, "a precision")?;
@@ -66,7 +73,10 @@ pub(super) fn resolve(
             let bits = narrow(first.filter(|&bits| bits > 0).unwrap_or(1), 64, "a width")?;
             (ColumnKind::Bit { bits }, format!("bit({bits})"))
         }
-        Base::Year => (ColumnKind::Year, if rules.integer_widths { "year(4)" } else { "year" }.to_owned()),
+        Base::Year => {
+            let width = rules.widths == Widths::Always || (rules.widths == Widths::AsWritten && first.is_some());
+            (ColumnKind::Year, if width { "year(4)" } else { "year" }.to_owned())
+        }
         Base::Date => (ColumnKind::Date, "date".to_owned()),
         Base::Time => fraction("time").map(|(fsp, text)| (ColumnKind::Time { fsp }, text))?,
         Base::DateTime => fraction("datetime").map(|(fsp, text)| (ColumnKind::DateTime { fsp }, text))?,

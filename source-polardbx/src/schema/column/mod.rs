@@ -19,9 +19,21 @@ pub(crate) struct ColumnRules<'r> {
     pub(crate) charset: Option<&'r str>,
     /// `explicit_defaults_for_timestamp`: without it a TIMESTAMP that says nothing is NOT NULL.
     pub(crate) explicit_timestamps: bool,
-    /// Whether the server prints `int(11)` for `int` (all before MySQL 8.0.19).
-    pub(crate) integer_widths: bool,
+    pub(crate) widths: Widths,
     pub(crate) real_as_float: bool,
+    /// JSON is another word for LONGTEXT (MariaDB).
+    pub(crate) json_is_text: bool,
+}
+
+/// How the server prints the widths of integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Widths {
+    /// `int` as `int(11)`: MariaDB, and MySQL up to 8.0.18.
+    Always,
+    /// `int(5)` as `int`, but for TINYINT(1) and ZEROFILL.
+    Never,
+    /// The text is the server's own.
+    AsWritten,
 }
 
 /// A column and the keys that its definition declares in passing.
@@ -34,15 +46,15 @@ pub(crate) struct ColumnDefinition {
 /// Reads `name type attributes` up to the `,` or `)` that ends it.
 pub(crate) fn read_column(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Result<ColumnDefinition, ReadError> {
     let name = cursor.name("a column")?;
-    let type_text = read_type(cursor, rules)?;
-    let mut attributes = read_attributes(cursor)?;
+    let named = |error: ReadError| ReadError { what: format!("column `{name}`: {}", error.what), ..error };
+    let type_text = read_type(cursor, rules).map_err(named)?;
+    let mut attributes = read_attributes(cursor).map_err(named)?;
     if type_text.base == Base::Serial {
         attributes = Attributes { unsigned: true, not_null: true, unique: true, ..attributes };
     }
     let explicit = attributes.charset.clone().or_else(|| type_text.charset.map(str::to_owned));
     let charset = explicit.as_deref().or(rules.charset);
-    let (kind, source_type) =
-        resolve(&type_text, &attributes, charset, rules).map_err(|error| ReadError::new(format!("column `{name}`: {}", error.what)))?;
+    let (kind, source_type) = resolve(&type_text, &attributes, charset, rules).map_err(named)?;
 
     let mut column = Column::new(name, kind, source_type);
     let textual = matches!(

@@ -106,6 +106,10 @@ pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Res
         }
         "ENUM" => Base::Enum,
         "SET" => Base::Set,
+        "JSON" if rules.json_is_text => {
+            charset = Some("utf8mb4");
+            Base::Text(4)
+        }
         "JSON" => Base::Json,
         "GEOMETRY" => Base::Geometry("geometry"),
         "POINT" => Base::Geometry("point"),
@@ -115,6 +119,10 @@ pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Res
         "MULTILINESTRING" => Base::Geometry("multilinestring"),
         "MULTIPOLYGON" => Base::Geometry("multipolygon"),
         "GEOMETRYCOLLECTION" | "GEOMCOLLECTION" => Base::Geometry("geometrycollection"),
+        // Of MariaDB and of MySQL 9; their values have no form in any of our formats.
+        "UUID" | "INET4" | "INET6" | "XMLTYPE" | "VECTOR" => {
+            return Err(ReadError::new(format!("the type {} is not supported", upper.to_lowercase())));
+        }
         _ => return Err(unknown),
     };
     let mut read = TypeText { base, arguments: Vec::new(), labels: Vec::new(), charset };

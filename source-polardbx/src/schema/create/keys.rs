@@ -19,11 +19,32 @@ pub(crate) enum KeyPart {
     Expression,
 }
 
-/// Adds a unique key where the server lists it: keys without a nullable column come first. Keys over prefixes or expressions are left out.
+impl KeyDefinition {
+    /// Whether a part is an expression. The server keeps its values in a hidden column of the row images, somewhere among the others.
+    pub(crate) fn has_expression(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, KeyPart::Expression))
+    }
+}
+
+/// Whether the key that is next has a part that is an expression; takes nothing.
+pub(crate) fn is_over_expression(cursor: &mut Cursor<'_>) -> bool {
+    let mark = cursor.mark();
+    // Some forms of PolarDB-X are not read, and have no expressions.
+    let found = read_key(cursor).is_ok_and(|key| key.has_expression());
+    cursor.reset(mark);
+    found
+}
+
+/// The error for such a key.
+pub(crate) fn over_expression() -> ReadError {
+    ReadError::new("a key over an expression is not supported yet")
+}
+
+/// Adds a unique key where the server lists it: keys without a nullable column come first. Keys over prefixes are left out.
 pub(crate) fn add_unique_key(schema: &mut TableSchema, key: KeyDefinition) -> Result<(), ReadError> {
     let mut columns = Vec::new();
     for part in &key.parts {
-        let KeyPart::Column(name, prefix) = part else { return Ok(()) };
+        let KeyPart::Column(name, prefix) = part else { return Err(over_expression()) };
         let index =
             find_column(&schema.columns, name).ok_or_else(|| ReadError::new(format!("a key names `{name}`, which is no column")))?;
         if is_prefix(&schema.columns[index].kind, *prefix) {
@@ -116,6 +137,9 @@ pub(crate) fn read_key_parts(cursor: &mut Cursor<'_>) -> Result<Vec<KeyPart>, Re
             parts.push(KeyPart::Column(column, prefix));
         }
         cursor.take_word(&["ASC", "DESC"]);
+        if cursor.is_word(0, &["WITHOUT"]) && cursor.is_word(1, &["OVERLAPS"]) {
+            return Err(ReadError::new("keys WITHOUT OVERLAPS are not supported"));
+        }
         if cursor.take_symbol(')') {
             return Ok(parts);
         }

@@ -7,11 +7,11 @@ mod options;
 use runtime::{Column, TableId, TableSchema};
 
 use super::ReadError;
-use super::column::{ColumnRules, read_column};
+use super::column::{ColumnRules, Widths, read_column};
 use super::cursor::Cursor;
 use super::lexer::Dialect;
-use keys::is_placement;
-pub(crate) use keys::{KeyDefinition, KeyPart, add_unique_key, read_key, read_key_parts, take_unique_words};
+pub(crate) use keys::{KeyDefinition, KeyPart, add_unique_key, is_over_expression, read_key, read_key_parts, take_unique_words};
+use keys::{is_placement, over_expression};
 use options::TableOptions;
 pub(crate) use options::{is_partition_clause, read_partition_clause};
 
@@ -38,9 +38,13 @@ impl<'a> StatementContext<'a> {
         Self { database, charsets, dialect: Dialect::default(), explicit_timestamps: true }
     }
 
-    /// MySQL prints integer widths up to 8.0.18, MariaDB always.
-    fn integer_widths(&self) -> bool {
-        self.dialect.version < 80_019 || (100_000..u32::MAX).contains(&self.dialect.version)
+    /// MySQL prints integer widths up to 8.0.18, MariaDB always. In the server's own text they are as they are.
+    fn widths(&self) -> Widths {
+        match self.dialect.version {
+            u32::MAX => Widths::AsWritten,
+            version if version < 80_019 || self.dialect.is_mariadb() => Widths::Always,
+            _ => Widths::Never,
+        }
     }
 }
 
@@ -127,8 +131,9 @@ pub(crate) fn read_body(
     let rules = ColumnRules {
         charset: charset.as_deref(),
         explicit_timestamps: context.explicit_timestamps,
-        integer_widths: context.integer_widths(),
+        widths: context.widths(),
         real_as_float: context.dialect.real_as_float,
+        json_is_text: context.dialect.is_mariadb(),
     };
     let mut schema = read_definitions(cursor, &rules, id)?;
     for name in &options.partition_names {
@@ -169,7 +174,11 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
                 let key = read_key(cursor)?;
                 keys.push(KeyDefinition { name: key.name.or(constraint), ..key });
             }
-            ItemKind::Other => {}
+            ItemKind::Other => {
+                if cursor.take_word(&["KEY", "INDEX"]) && is_over_expression(cursor) {
+                    return Err(over_expression());
+                }
+            }
         }
         cursor.skip_item()?;
         if cursor.take_symbol(')') {

@@ -23,7 +23,9 @@ impl TableOptions {
                 options.charset = Some(cursor.name_or_text("a character set")?.to_ascii_lowercase());
             } else if cursor.take_word(&["COLLATE"]) {
                 cursor.take_symbol('=');
-                collation = Some(of_collation(&cursor.name_or_text("a collation")?));
+                collation = of_collation(&cursor.name_or_text("a collation")?);
+            } else if cursor.take_words(&["WITH", "SYSTEM", "VERSIONING"]) {
+                return Err(ReadError::new("tables with system versioning are not supported"));
             } else if cursor.take_word(&["COMMENT", "ENGINE", "CONNECTION", "PASSWORD", "TABLESPACE"]) {
                 cursor.take_symbol('=');
                 cursor.advance();

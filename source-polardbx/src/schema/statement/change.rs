@@ -81,6 +81,11 @@ pub enum Effect {
         /// The first item that does so, such as `ADD COLUMN`.
         item: &'static str,
     },
+    /// Rows moved between the table and a partition of another one, without any row event.
+    Exchange {
+        /// The table.
+        table: TableId,
+    },
     /// The database has this default character set from now on; `None` if the statement does not say.
     DatabaseCharset {
         /// The database.

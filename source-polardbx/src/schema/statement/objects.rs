@@ -4,8 +4,11 @@ use runtime::SchemaChangeKind;
 
 use super::{Change, Effect, KeyChange, Statement, change, other_object};
 use crate::schema::ReadError;
+use crate::schema::alter::OVER_EXPRESSION;
 use crate::schema::charset::of_collation;
-use crate::schema::create::{CreateBody, CreateHead, KeyDefinition, StatementContext, read_body, read_key_parts, take_unique_words};
+use crate::schema::create::{
+    CreateBody, CreateHead, KeyDefinition, StatementContext, is_over_expression, read_body, read_key_parts, take_unique_words,
+};
 use crate::schema::cursor::Cursor;
 
 pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {
@@ -51,7 +54,9 @@ pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_
         return Err(cursor.error("expected ON"));
     }
     let table = cursor.table(context.database)?;
-    let effect = if unique {
+    let effect = if is_over_expression(cursor) {
+        Effect::Columns { table, item: OVER_EXPRESSION }
+    } else if unique {
         let key = KeyDefinition { name: Some(name), parts: read_key_parts(cursor)? };
         Effect::Keys { table, changes: vec![KeyChange::add(key)] }
     } else {
@@ -71,7 +76,7 @@ pub(super) fn read_database_options(cursor: &mut Cursor<'_>, context: &Statement
             charset = Some(cursor.name_or_text("a character set")?.to_ascii_lowercase());
         } else if cursor.take_word(&["COLLATE"]) {
             cursor.take_symbol('=');
-            collation = Some(of_collation(&cursor.name_or_text("a collation")?));
+            collation = of_collation(&cursor.name_or_text("a collation")?);
         } else {
             cursor.advance();
         }

@@ -1,113 +1,17 @@
-//! The program under test as a child process, with its configuration file, its checkpoint and its log in a scratch folder.
+//! A task that runs, stops, is killed and runs again.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::checker::Format;
-use crate::harness::{Kafka, MySql, Process, mysql};
+use super::{Program, Settings};
+use crate::harness::Process;
 use crate::{Failure, Result};
 
 /// How long the program may take to stop at a commit.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
-
-/// How to call the command line: a file and the arguments that go before the user's.
-#[derive(Clone, Debug)]
-pub struct Program {
-    path: PathBuf,
-    first: Vec<String>,
-}
-
-impl Program {
-    /// The program at `path`.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), first: Vec::new() }
-    }
-
-    /// This very program, called with one more argument under which it is the command line (see [`as_command_line`]).
-    pub fn myself() -> Result<Self> {
-        Ok(Self { path: std::env::current_exe()?, first: vec![AS_COMMAND_LINE.to_owned()] })
-    }
-
-    /// A call with these arguments.
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.path);
-        command.args(&self.first).args(arguments);
-        command
-    }
-}
-
-const AS_COMMAND_LINE: &str = "as-command-line";
-
-/// For programs that start themselves as the command line: the command line's arguments, if this is such a call.
-pub fn as_command_line() -> Option<Vec<std::ffi::OsString>> {
-    let mut arguments: Vec<_> = std::env::args_os().collect();
-    let found = arguments.get(1).is_some_and(|argument| argument == AS_COMMAND_LINE);
-    found.then(|| {
-        arguments.remove(1);
-        arguments
-    })
-}
-
-/// What a task does; rendered as the TOML file that a user would write.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The task's name.
-    pub name: String,
-    /// Port of the MySQL on 127.0.0.1.
-    pub mysql_port: u16,
-    /// Account.
-    pub user: String,
-    /// Its password.
-    pub password: String,
-    /// Selected tables.
-    pub tables: Vec<String>,
-    /// More lines of `[source.polardbx]`.
-    pub source: String,
-    /// The broker.
-    pub broker: String,
-    /// The topic.
-    pub topic: String,
-    /// More lines of `[sink.kafka]`.
-    pub sink: String,
-    /// Format of the values.
-    pub format: Format,
-    /// More sections.
-    pub more: String,
-}
-
-impl Settings {
-    /// Full and incremental phase of `tables` into `topic`, everything else by default.
-    pub fn new(name: &str, mysql: &MySql, tables: &[&str], kafka: &Kafka, topic: &str, format: Format) -> Self {
-        Self {
-            name: name.to_owned(),
-            mysql_port: mysql.port(),
-            user: mysql::USER.to_owned(),
-            password: mysql::PASSWORD.to_owned(),
-            tables: tables.iter().map(|&table| table.to_owned()).collect(),
-            source: String::new(),
-            broker: kafka.broker(),
-            topic: topic.to_owned(),
-            sink: String::new(),
-            format,
-            more: String::new(),
-        }
-    }
-
-    fn toml(&self, state: &Path) -> String {
-        let Self { name, mysql_port, user, password, tables, source, broker, topic, sink, format, more } = self;
-        format!(
-            "name = {name:?}\n\n[source.polardbx]\nhost = \"127.0.0.1\"\nport = {mysql_port}\nuser = {user:?}\npassword = {password:?}\n\
-             tables = {tables:?}\n{source}\n\n[sink.kafka]\nbrokers = [{broker:?}]\ntopic = {topic:?}\nformat.{} = {{}}\n{sink}\n\n\
-             [store.local]\npath = {:?}\n\n{more}\n",
-            format.name(),
-            state.display().to_string(),
-        )
-    }
-}
 
 /// A configured task that can be run, stopped, killed and run again.
 #[derive(Debug)]

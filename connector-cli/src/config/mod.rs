@@ -3,19 +3,24 @@
 //! Layers, later ones win: the file, then `CONNECT_A__B__C` as key `a.b.c` (always text, read as the type that the key has). After merging,
 //! `${env:NAME}` and `${file:path}` in any text are replaced. Errors name file and key and never repeat a value.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod keys;
+mod references;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::Serialized;
 use runtime::{
-    CheckpointStore, Choice, Error, Kind, Pipeline, PipelineBuilder, Registry, Result, Retry, Settings, SinkFactory, Source, TaskContext,
-    TransformFactory,
+    CheckpointStore, Committed, Error, Kind, LocalStore, Pipeline, PipelineBuilder, Registry, Result, Retry, Settings, SinkFactory, Source,
+    TaskContext, TransformFactory,
 };
 use serde::Deserialize;
 use serde_json::Value;
+
+use keys::{OnDataError, Tree};
+use references::{expand, resolve};
 
 const PREFIX: &str = "CONNECT_";
 
@@ -23,85 +28,6 @@ const PREFIX: &str = "CONNECT_";
 pub(crate) struct Task {
     file: String,
     tree: Tree,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tree {
-    name: String,
-    source: Choice,
-    #[serde(default)]
-    transform: Vec<Choice>,
-    sink: Choice,
-    #[serde(default)]
-    store: Option<Choice>,
-    #[serde(default)]
-    delivery: Delivery,
-    #[serde(default)]
-    retry: RetryKeys,
-    #[serde(default)]
-    errors: Errors,
-    #[serde(default)]
-    check: CheckKeys,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Delivery {
-    batch_max_bytes: usize,
-    flush_interval_ms: u64,
-    memory_max_bytes: usize,
-}
-
-impl Default for Delivery {
-    fn default() -> Self {
-        Self { batch_max_bytes: 1 << 20, flush_interval_ms: 1000, memory_max_bytes: 512 << 20 }
-    }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RetryKeys {
-    window_minutes: Option<u64>,
-    window_seconds: Option<u64>,
-}
-
-impl RetryKeys {
-    /// The window; an error is the key that is wrong, and why.
-    fn window(&self) -> Result<Duration, (&'static str, &'static str)> {
-        let seconds = match (self.window_minutes, self.window_seconds) {
-            (None, None) => 720 * 60,
-            (Some(minutes @ 10..=1440), None) => minutes * 60,
-            (None, Some(seconds @ 1..=86_400)) => seconds,
-            (Some(_), Some(_)) => return Err(("retry.window_seconds", "it cannot stand beside `retry.window_minutes`")),
-            (Some(_), None) => {
-                return Err(("retry.window_minutes", "it lies between 10 and 1440; shorter windows are written in `retry.window_seconds`"));
-            }
-            (None, Some(_)) => return Err(("retry.window_seconds", "it lies between 1 and 86400")),
-        };
-        Ok(Duration::from_secs(seconds))
-    }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Errors {
-    on_data_error: OnDataError,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum OnDataError {
-    #[default]
-    Fail,
-    Skip,
-    DeadLetters,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct CheckKeys {
-    ignore: Vec<String>,
 }
 
 /// Keys of the reference that this version knows and does not build yet: refused by name, never accepted and ignored.
@@ -210,12 +136,29 @@ impl Task {
         Ok(Plugins { registry, source, sink, transforms, parallelism })
     }
 
+    /// What the checkpoint store holds, without changing it. Stores other than `local` are not looked into.
+    pub(crate) fn peek(&self) -> Result<Option<Committed>> {
+        #[derive(Deserialize)]
+        struct Local {
+            path: PathBuf,
+        }
+        match self.tree.store.as_ref().map(|choice| choice.one("store")).transpose()? {
+            None => LocalStore::peek(self.default_store()),
+            Some(("local", settings)) => LocalStore::peek(settings.parse::<Local>("store.local")?.path),
+            Some(_) => Ok(None),
+        }
+    }
+
+    fn default_store(&self) -> PathBuf {
+        Path::new("state").join(&self.tree.name)
+    }
+
     /// Opens the checkpoint store.
     pub(crate) fn store(&self, registry: &Registry) -> Result<Arc<dyn CheckpointStore>> {
         let opened = match &self.tree.store {
             Some(choice) => choice.one("store").and_then(|(name, settings)| registry.build_store(name, settings)),
             None => {
-                let path = serde_json::json!({ "path": format!("state/{}", self.tree.name) });
+                let path = serde_json::json!({ "path": self.default_store() });
                 registry.build_store("local", &path.into())
             }
         };
@@ -275,50 +218,10 @@ fn in_file(file: &str, error: Error) -> Error {
     }
 }
 
-/// Replaces the references in all texts of a tree.
-fn resolve(value: &mut Value, key: &str, expand: &dyn Fn(&str, &str) -> Result<String>) -> Result<()> {
-    let inner = |name: &dyn std::fmt::Display| if key.is_empty() { name.to_string() } else { format!("{key}.{name}") };
-    match value {
-        Value::String(text) if text.contains("${") => *text = expand(text, key)?,
-        Value::Array(list) => list.iter_mut().enumerate().try_for_each(|(index, value)| resolve(value, &inner(&index), expand))?,
-        Value::Object(map) => map.iter_mut().try_for_each(|(name, value)| resolve(value, &inner(&name), expand))?,
-        _ => {}
-    }
-    Ok(())
-}
-
-/// The text with `${env:NAME}` and `${file:path}` replaced; `$${` stands for `${`.
-fn expand(text: &str, environment: &[(String, String)]) -> Result<String, String> {
-    let variables: BTreeMap<&str, &str> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        let (before, reference) = rest.split_at(at);
-        if let Some(before) = before.strip_suffix('$') {
-            out.push_str(before);
-            out.push_str("${");
-            rest = &reference[2..];
-            continue;
-        }
-        out.push_str(before);
-        let end = reference.find('}').ok_or("it has a `${` without `}`")?;
-        let inner = &reference[2..end];
-        rest = &reference[end + 1..];
-        match inner.split_once(':') {
-            Some(("env", name)) => out.push_str(variables.get(name).ok_or_else(|| format!("the environment variable {name} is not set"))?),
-            Some(("file", path)) => {
-                let content = std::fs::read_to_string(path).map_err(|error| format!("read file {path}: {error}"))?;
-                out.push_str(content.trim_end_matches(['\r', '\n']));
-            }
-            _ => return Err("a reference is ${env:NAME} or ${file:path}".into()),
-        }
-    }
-    out.push_str(rest);
-    Ok(out)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     const SMALL: &str = "name = \"shop\"\n[source.polardbx]\npassword = \"${env:DB_PASSWORD}\"\n[sink.kafka]\ntopic = \"shop\"\n";
@@ -351,7 +254,6 @@ mod tests {
         std::fs::write(&file, "s3cret\n").unwrap();
         let text = SMALL.replace("env:DB_PASSWORD", &format!("file:{}", file.path().display()));
         assert_eq!(source(&read(&text, &[]).unwrap())["password"], "s3cret");
-        assert_eq!(expand("a$${b}", &[]).unwrap(), "a${b}");
     }
 
     #[test]

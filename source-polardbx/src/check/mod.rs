@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use mysql_async::BinlogStreamRequest;
 use runtime::{Charset, Column, ColumnKind, Finding, Level, TableId, TableSchema};
 use tokio::time::timeout;
 
-use crate::config::Task;
+use crate::binlog::{Looked, look_at};
+use crate::config::{Task, TlsMode};
 use crate::error::{Result, SourceError};
 use crate::selection::Selection;
 use crate::server::{BinlogPlace, Server, binlog_end, binlog_files, read_structure, selected_tables};
@@ -16,9 +16,7 @@ use crate::session::{Endpoint, Session, named};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
 use crate::snapshot::range::chunk_key;
-
-/// Days that the binlog should reach back while a full phase runs.
-const RETENTION_DAYS: u64 = 7;
+use crate::wire::WireError;
 
 /// Everything there is to find.
 pub(crate) async fn findings(task: &Task, endpoint: &Endpoint) -> Vec<Finding> {
@@ -28,6 +26,7 @@ pub(crate) async fn findings(task: &Task, endpoint: &Endpoint) -> Vec<Finding> {
     };
     let place = format!("connected to {}:{} as {}", task.config.host, task.config.port, task.config.user);
     let mut found = vec![Finding::passed("connection", place)];
+    found.extend(encryption(task, endpoint));
     match Server::identify(&mut session).await {
         Ok(server) => {
             found.push(server.support());
@@ -39,6 +38,20 @@ pub(crate) async fn findings(task: &Task, endpoint: &Endpoint) -> Vec<Finding> {
     }
     session.close().await;
     found
+}
+
+/// Whether the connections are as encrypted as they should be; nothing if they need not be.
+fn encryption(task: &Task, endpoint: &Endpoint) -> Option<Finding> {
+    let tls = task.config.tls.as_ref().filter(|tls| tls.mode != TlsMode::Disabled)?;
+    Some(if endpoint.is_plain_against_wish() {
+        Finding::warning(
+            "tls",
+            "the server cannot encrypt, so nothing is encrypted",
+            "set tls.mode = \"disabled\", or make the server speak TLS 1.3 or TLS 1.2 with ECDHE",
+        )
+    } else {
+        Finding::passed("tls", format!("the connections are encrypted ({})", tls.mode.as_str()))
+    })
 }
 
 async fn supported(task: &Task, endpoint: &Endpoint, server: &Server, session: &mut Session, found: &mut Vec<Finding>) {
@@ -56,99 +69,12 @@ async fn supported(task: &Task, endpoint: &Endpoint, server: &Server, session: &
             ),
             Err(error) => Finding::from_error("barrier", &error.into()),
         });
-        found.push(retention(server));
+        found.push(server.retention());
     }
     let selection = task.selection.clone().folded(server.lower_case());
     match tables(session, &selection, task).await {
         Ok(mut of_tables) => found.append(&mut of_tables),
         Err(error) => found.push(Finding::from_error("tables", &error.into())),
-    }
-}
-
-/// REPLICATION CLIENT, REPLICATION SLAVE, and the id of our dump connection.
-async fn replication(task: &Task, endpoint: &Endpoint, server: &Server, session: &mut Session, found: &mut Vec<Finding>) {
-    let end = match binlog_end(session).await {
-        Ok(end) => {
-            found.push(Finding::passed("replication_client", "the account may ask for the binlog's position"));
-            end
-        }
-        Err(error) => return found.push(Finding::from_error("replication_client", &error.into())),
-    };
-    let id = match task.server_id(server.server_id()) {
-        Ok(id) => id,
-        Err(error) => return found.push(Finding::from_error("server_id", &error.into())),
-    };
-    // Before the probe, which is a replica without a UUID.
-    found.push(clash(endpoint, id).await);
-    // Without a binlog there is nothing to dump, and log_bin has been found to be off.
-    let Some(end) = end else { return };
-    found.push(may_dump(endpoint, id, &end).await);
-}
-
-/// Whether the account may read the binlog.
-pub(crate) async fn may_dump(endpoint: &Endpoint, id: u32, end: &BinlogPlace) -> Finding {
-    // The account has just connected with the same password, so this can only be the missing right.
-    const DENIED: [u16; 2] = [1045, 1227];
-    match probe_dump(endpoint, id, &end.file(), end.at.offset).await {
-        Ok(()) => Finding::passed("replication_slave", "the account may read the binlog"),
-        Err(error) if error.code().is_some_and(|code| DENIED.contains(&code)) => {
-            Finding::failed("replication_slave", error.to_string(), "GRANT REPLICATION SLAVE ON *.* TO the account")
-        }
-        Err(error) => Finding::from_error("replication_slave", &error.into()),
-    }
-}
-
-/// Whether another replica has our id. On a connection of its own: MySQL 5.7 answers with broken rows for replicas that have no UUID.
-async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
-    const REMEDY: &str = "if this task is not running, set `server_id` to a number that no other replica has";
-    let listed = async {
-        let mut session = endpoint.connect().await?;
-        let rows = session.rows("list the replicas (SHOW SLAVE HOSTS)", "SHOW SLAVE HOSTS").await?;
-        session.close().await;
-        Ok::<_, SourceError>(rows)
-    };
-    match listed.await {
-        Ok(rows) if rows.iter().any(|row| named(row, "Server_id").is_some_and(|other| other == id.to_string())) => Finding::warning(
-            "server_id",
-            format!("a replica with our id {id} is connected: this task itself, or another one that ours would push out"),
-            REMEDY,
-        ),
-        Ok(_) => Finding::passed("server_id", id.to_string()),
-        Err(error) if error.code().is_some() => Finding::from_error("server_id", &error.into()),
-        Err(_) => Finding::warning(
-            "server_id",
-            format!("whether another replica has our id {id} cannot be seen: a replica without a UUID is connected"),
-            REMEDY,
-        ),
-    }
-}
-
-/// Registers as a replica and asks for the binlog, under an id that pushes nobody out.
-async fn probe_dump(endpoint: &Endpoint, id: u32, file: &str, offset: u64) -> Result<()> {
-    const DOING: &str = "ask for the binlog as a replica";
-    const PATIENCE: Duration = Duration::from_secs(10);
-    let late = |_| SourceError::Timeout { doing: DOING.into(), seconds: PATIENCE.as_secs() };
-    let session = endpoint.connect().await?;
-    let probe_id = (id ^ 0x4000_0000).max(2);
-    let request = BinlogStreamRequest::new(probe_id).with_filename(file.as_bytes()).with_pos(offset);
-    let stream = timeout(PATIENCE, session.conn.get_binlog_stream(request)).await.map_err(late)?.map_err(SourceError::mysql(DOING))?;
-    // Closing can only fail where the connection is gone anyway.
-    let _ = timeout(PATIENCE, stream.close()).await;
-    Ok(())
-}
-
-fn retention(server: &Server) -> Finding {
-    const REMEDY: &str = "keep binlogs for at least 7 days: SET GLOBAL expire_logs_days = 7";
-    let days = server.variable("expire_logs_days").parse::<u64>().unwrap_or_default();
-    let seconds = server.variable("binlog_expire_logs_seconds").parse::<u64>().unwrap_or_default();
-    match days.max(seconds / 86_400) {
-        0 if seconds == 0 => Finding::passed("binlog_retention", "binlogs are kept until someone purges them"),
-        days if days < RETENTION_DAYS => Finding::warning(
-            "binlog_retention",
-            format!("binlogs are kept for {days} days; the stream needs them for as long as the full phase takes"),
-            REMEDY,
-        ),
-        days => Finding::passed("binlog_retention", format!("binlogs are kept for {days} days")),
     }
 }
 
@@ -169,7 +95,9 @@ async fn tables(session: &mut Session, selection: &Selection, task: &Task) -> Re
                 found.extend(key(&schema));
             }
             // A lost connection is no property of a table.
-            Err(error) if error.code().is_none() && !matches!(error, SourceError::Answer { .. }) => return Err(error),
+            Err(error) if error.code().is_none() && !matches!(error, SourceError::Answer { .. } | SourceError::Requirement { .. }) => {
+                return Err(error);
+            }
             Err(error) => {
                 unreadable += 1;
                 found.push(Finding::from_error("select", &error.into()));
@@ -262,33 +190,6 @@ pub(crate) fn demand(findings: impl IntoIterator<Item = Finding>) -> Result<()> 
     let more = failed.map(|finding| finding.what).collect::<Vec<_>>();
     let what = if more.is_empty() { first.what } else { format!("{}; {}", first.what, more.join("; ")) };
     Err(SourceError::Requirement { item: first.item, what, remedy: first.remedy })
-}
-
-/// Whether the binlog still has the place where the stream goes on.
-pub(crate) async fn binlog_has(session: &mut Session, base: &str, number: u32, offset: u64) -> Result<()> {
-    let file = crate::server::file_name(base, number);
-    let files = binlog_files(session).await?;
-    let Some((oldest, _)) = files.first() else {
-        return Err(SourceError::HistoryDiverged { what: "the server has no binlog files".into() });
-    };
-    match files.iter().find(|(name, _)| *name == file) {
-        Some((_, size)) if offset <= *size => Ok(()),
-        Some((_, size)) => {
-            Err(SourceError::HistoryDiverged { what: format!("{file} has {size} bytes; this task stopped at {file}:{offset}") })
-        }
-        None => {
-            let place = crate::server::BinlogPlace::new(oldest, 4);
-            match place {
-                Some(place) if place.base == base && place.at.file > number => {
-                    Err(SourceError::BinlogPurged { file, offset, oldest: oldest.clone() })
-                }
-                _ => {
-                    let newest = files.last().map_or("", |(name, _)| name.as_str());
-                    Err(SourceError::HistoryDiverged { what: format!("it has {oldest} to {newest}; this task stopped at {file}:{offset}") })
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

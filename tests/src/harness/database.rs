@@ -1,16 +1,18 @@
-//! A MySQL 5.7.22 of our own: row-based binlog, one scratch folder, started, stopped, killed and frozen at will.
+//! A database of our own: row-based binlog, one scratch folder, started, stopped, killed and frozen at will.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder, Pool, PoolConstraints, PoolOpts};
-use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
+use super::flavor::Flavor;
 use super::process::{Process, copy_folder, free_ports};
-use super::provision::{INNODB_LOG, Servers};
+use super::provision::Servers;
+use super::server::Server;
 use crate::{Failure, Result};
 
 /// The account that programs under test use; it may do what a migration needs and no more.
@@ -20,30 +22,32 @@ pub const PASSWORD: &str = "dts-secret";
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// A running server. Dropping it kills the server and removes its files.
+/// A running server; what can be done to its process is in [`Server`]. Dropping it kills the server and removes its files.
 #[derive(Debug)]
-pub struct MySql {
+pub struct Database {
+    // Before the folder: fields are dropped in this order.
+    server: Server,
     servers: Servers,
+    flavor: Flavor,
     folder: TempDir,
     port: u16,
     options: Vec<String>,
-    process: Option<Process>,
 }
 
-impl MySql {
+impl Database {
     /// Starts a fresh server with more options (`--sync-binlog=0`), and makes the account and the watermark table of the tests.
-    pub async fn start(options: &[&str]) -> Result<Self> {
+    pub async fn start(flavor: Flavor, options: &[&str]) -> Result<Self> {
         let servers = tokio::task::spawn_blocking(super::servers).await??;
         // The socket's path must stay below 108 bytes, so the name is short.
-        let folder = tempfile::Builder::new().prefix("my").tempdir()?;
-        copy_folder(&servers.mysql_template(), &folder.path().join("data"))?;
+        let folder = tempfile::Builder::new().prefix("db").tempdir()?;
+        copy_folder(&servers.database_template(flavor), &folder.path().join("data"))?;
         // Without this file the server makes itself a new identity.
         let _ = std::fs::remove_file(folder.path().join("data/auto.cnf"));
         let [port] = free_ports()?;
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut server = Self { servers, folder, port, options, process: None };
-        server.resume().await?;
-        server
+        let mut database = Self { server: Server::default(), servers, flavor, folder, port, options };
+        database.resume().await?;
+        database
             .execute(&[
                 &format!("CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'"),
                 &format!("GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '{USER}'@'%'"),
@@ -52,7 +56,12 @@ impl MySql {
                 &format!("GRANT ALL ON dts_health_check.* TO '{USER}'@'%'"),
             ])
             .await?;
-        Ok(server)
+        Ok(database)
+    }
+
+    /// What kind of server it is.
+    pub fn flavor(&self) -> Flavor {
+        self.flavor
     }
 
     /// The port on 127.0.0.1.
@@ -60,21 +69,33 @@ impl MySql {
         self.port
     }
 
+    /// Where it listens, for a [`super::Proxy`].
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Changes the options of the next start.
+    pub fn set_options(&mut self, options: &[&str]) {
+        self.options = options.iter().map(|&option| option.to_owned()).collect();
+    }
+
     /// Starts the server again on the data it has.
     pub async fn resume(&mut self) -> Result<()> {
-        let base = self.servers.mysql();
-        let mut command = Command::new(base.join("bin/mysqld"));
+        let mut command = self.flavor.command(&self.servers, &self.data());
         command
-            .args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--server-id=1", "--log-bin=binlog", "--binlog-format=ROW"])
-            .args(["--performance-schema=OFF", "--innodb-buffer-pool-size=64M", INNODB_LOG])
-            .arg(format!("--basedir={}", base.display()))
-            .arg(format!("--lc-messages-dir={}", base.join("share").display()))
-            .arg(format!("--datadir={}", self.folder.path().join("data").display()))
+            .args(["--bind-address=127.0.0.1", "--server-id=1", "--log-bin=binlog", "--binlog-format=ROW"])
+            .args(["--performance-schema=OFF", "--innodb-buffer-pool-size=64M"])
             .arg(format!("--port={}", self.port))
             .arg(format!("--socket={}", self.socket().display()))
             .arg(format!("--pid-file={}", self.folder.path().join("pid").display()))
+            .args(self.flavor.own_options())
             .args(&self.options);
-        let mut process = Process::spawn("mysqld", &mut command, self.folder.path(), "log")?;
+        let mut process = Process::spawn(self.flavor.name(), &mut command, self.folder.path(), "log")?;
         let start = std::time::Instant::now();
         loop {
             process.must_run()?;
@@ -85,39 +106,15 @@ impl MySql {
                 break;
             }
             if start.elapsed() > START_LIMIT {
-                return Failure::err(format!("mysqld does not answer; its log:\n{}", process.tail()));
+                return Failure::err(format!("{} does not answer; its log:\n{}", self.flavor.name(), process.tail()));
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        self.process = Some(process);
+        self.server.up(process);
         Ok(())
     }
 
-    /// Shuts the server down in good order.
-    pub async fn stop(&mut self) -> Result<()> {
-        if let Some(mut process) = self.process.take() {
-            process.signal(Signal::SIGTERM)?;
-            process.wait(Duration::from_secs(60)).await?;
-        }
-        Ok(())
-    }
-
-    /// Ends the server as a power failure would.
-    pub fn kill(&mut self) -> Result<()> {
-        self.process.take().map_or(Ok(()), |mut process| process.kill())
-    }
-
-    /// Stops the server's work: connections stay, nothing answers.
-    pub fn freeze(&mut self) -> Result<()> {
-        self.process.as_mut().map_or(Ok(()), |process| process.signal(Signal::SIGSTOP))
-    }
-
-    /// Ends [`MySql::freeze`].
-    pub fn thaw(&mut self) -> Result<()> {
-        self.process.as_mut().map_or(Ok(()), |process| process.signal(Signal::SIGCONT))
-    }
-
-    /// A new connection as root, with `sql_mode=''` so that every value MySQL can hold can be written, and in UTC.
+    /// A new connection as root, with `sql_mode=''` so that every value the server can hold can be written, and in UTC.
     pub async fn connect(&self) -> Result<Conn> {
         Ok(Conn::new(self.root()).await?)
     }
@@ -159,9 +156,16 @@ impl MySql {
     }
 }
 
-impl Drop for MySql {
-    fn drop(&mut self) {
-        // Before the folder goes.
-        drop(self.process.take());
+impl Deref for Database {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl DerefMut for Database {
+    fn deref_mut(&mut self) -> &mut Server {
+        &mut self.server
     }
 }

@@ -1,5 +1,7 @@
 //! The keys of `[source.polardbx]`, and what they amount to once they are checked.
 
+mod choices;
+
 use std::time::Duration;
 
 use runtime::Error;
@@ -9,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Result, SourceError};
 use crate::selection::Selection;
+pub use choices::{Handover, Heartbeat, Phase, Start, Tls, TlsMode};
 
 /// The keys of `[source.polardbx]`. Unknown keys are errors; a key whose feature is not built yet is refused with its value.
 #[derive(Clone, Debug, Deserialize)]
@@ -50,85 +53,10 @@ pub struct Config {
     pub start: Option<Start>,
     /// Id of the dump connection; derived from the task's name and the host if absent.
     pub server_id: Option<u32>,
-    /// Encryption of the connection; `disabled` is all there is yet.
+    /// Encryption of the connections; none by default.
     pub tls: Option<Tls>,
     /// Heartbeat rows; not built yet.
     pub heartbeat: Option<Heartbeat>,
-}
-
-/// The phases of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Phase {
-    /// Structures; not built yet.
-    Schema,
-    /// All rows once.
-    Full,
-    /// Changes as they are made.
-    Incremental,
-}
-
-/// How the full phase hands over to the incremental one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Handover {
-    /// All tables are read, then the binlog is replayed from before the first SELECT.
-    #[default]
-    Sequential,
-    /// Chunks are merged into the running stream; not built yet.
-    InBand,
-}
-
-/// Where an incremental phase without a full one begins.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[non_exhaustive]
-pub enum Start {
-    /// At the end of the binlog.
-    Latest {},
-    /// At the beginning of the oldest binlog file.
-    Earliest {},
-    /// At the beginning of a transaction.
-    Position {
-        /// Name of the binlog file.
-        file: String,
-        /// Offset in it.
-        offset: u64,
-    },
-    /// After a set of GTIDs; not built yet.
-    Gtid {
-        /// The set.
-        set: String,
-    },
-    /// At a moment; not built yet.
-    Timestamp {
-        /// The moment.
-        at: String,
-    },
-}
-
-/// Encryption of the connection.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Tls {
-    /// `disabled`; the others are not built yet.
-    pub mode: String,
-    /// File with the certificates to trust.
-    pub ca: Option<String>,
-}
-
-/// Heartbeat rows.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Heartbeat {
-    /// Whether they are written; `false` is all there is yet.
-    pub enabled: bool,
-    /// Pause between two of them.
-    pub interval_ms: Option<u64>,
 }
 
 fn default_port() -> u16 {
@@ -176,6 +104,11 @@ impl Task {
         if config.user.is_empty() {
             return Err(wrong("user", "it is empty", "name the account").into());
         }
+        if let Some(twice) =
+            config.phases.iter().enumerate().find(|(place, phase)| config.phases[..*place].contains(phase)).map(|(_, phase)| phase)
+        {
+            return Err(wrong("phases", format!("\"{}\" is there twice", twice.as_str()), "name each phase once").into());
+        }
         if config.phases.is_empty() {
             return Err(wrong("phases", "it is empty", "choose \"full\", \"incremental\" or both").into());
         }
@@ -198,7 +131,7 @@ impl Task {
         let full = config.phases.contains(&Phase::Full);
         let incremental = config.phases.contains(&Phase::Incremental);
         if full && let Some(start) = &config.start {
-            let why = format!("{start:?} cannot be chosen beside the phase \"full\", which decides where the stream begins");
+            let why = format!("{} cannot be chosen beside the phase \"full\", which decides where the stream begins", start.as_str());
             return Err(wrong("start", why, "leave `start` out, or set phases = [\"incremental\"]").into());
         }
         let selection = Selection::new(&config.tables, &config.exclude)?;
@@ -244,15 +177,6 @@ fn refuse_unbuilt(config: &Config) -> Result<()> {
     }
     if config.handover == Handover::InBand {
         return Err(wrong("handover", "\"in_band\" is not supported yet", "leave it out for \"sequential\""));
-    }
-    if let Some(tls) = &config.tls
-        && (tls.mode != "disabled" || tls.ca.is_some())
-    {
-        return Err(wrong(
-            "tls",
-            format!("mode = {:?} is not supported yet", tls.mode),
-            "leave `tls` out, and reach the server over a trusted network or a tunnel",
-        ));
     }
     if let Some(heartbeat) = &config.heartbeat
         && (heartbeat.enabled || heartbeat.interval_ms.is_some())
@@ -306,10 +230,10 @@ mod tests {
         for (key, value, said) in [
             ("phases", json!(["schema", "full"]), "schema"),
             ("phases", json!([]), "empty"),
+            ("phases", json!(["full", "incremental", "full"]), "\"full\" is there twice"),
             ("handover", json!("in_band"), "in_band"),
-            ("tls", json!({"mode": "required"}), "required"),
             ("heartbeat", json!({"enabled": true}), "enabled"),
-            ("start", json!({"latest": {}}), "full"),
+            ("start", json!({"earliest": {}}), "earliest cannot be chosen beside the phase \"full\""),
             ("start", json!({"gtid": {"set": "3E11:1-5"}}), "3E11"),
             ("start", json!({"timestamp": {"at": "2026-01-01"}}), "2026-01-01"),
             ("server_id", json!(1), "2"),

@@ -1,0 +1,86 @@
+//! The keys of a configuration file that are the program's own; what stands under a plugin's name is the plugin's.
+
+use std::time::Duration;
+
+use runtime::Choice;
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tree {
+    pub(super) name: String,
+    pub(super) source: Choice,
+    #[serde(default)]
+    pub(super) transform: Vec<Choice>,
+    pub(super) sink: Choice,
+    #[serde(default)]
+    pub(super) store: Option<Choice>,
+    #[serde(default)]
+    pub(super) delivery: Delivery,
+    #[serde(default)]
+    pub(super) retry: RetryKeys,
+    #[serde(default)]
+    pub(super) errors: Errors,
+    #[serde(default)]
+    pub(super) check: CheckKeys,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Delivery {
+    pub(super) batch_max_bytes: usize,
+    pub(super) flush_interval_ms: u64,
+    pub(super) memory_max_bytes: usize,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self { batch_max_bytes: 1 << 20, flush_interval_ms: 1000, memory_max_bytes: 512 << 20 }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RetryKeys {
+    pub(super) window_minutes: Option<u64>,
+    pub(super) window_seconds: Option<u64>,
+}
+
+impl RetryKeys {
+    /// The window; an error is the key that is wrong, and why.
+    pub(super) fn window(&self) -> Result<Duration, (&'static str, &'static str)> {
+        let seconds = match (self.window_minutes, self.window_seconds) {
+            (None, None) => 720 * 60,
+            (Some(minutes @ 10..=1440), None) => minutes * 60,
+            (None, Some(seconds @ 1..=86_400)) => seconds,
+            (Some(_), Some(_)) => return Err(("retry.window_seconds", "it cannot stand beside `retry.window_minutes`")),
+            (Some(_), None) => {
+                return Err(("retry.window_minutes", "it lies between 10 and 1440; shorter windows are written in `retry.window_seconds`"));
+            }
+            (None, Some(_)) => return Err(("retry.window_seconds", "it lies between 1 and 86400")),
+        };
+        Ok(Duration::from_secs(seconds))
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Errors {
+    pub(super) on_data_error: OnDataError,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum OnDataError {
+    #[default]
+    Fail,
+    Skip,
+    DeadLetters,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct CheckKeys {
+    pub(super) ignore: Vec<String>,
+}

@@ -1,0 +1,63 @@
+//! References in texts: `${env:NAME}` and `${file:path}`.
+
+use std::collections::BTreeMap;
+
+use runtime::Result;
+use serde_json::Value;
+
+/// Replaces the references in all texts of a tree.
+pub(super) fn resolve(value: &mut Value, key: &str, expand: &dyn Fn(&str, &str) -> Result<String>) -> Result<()> {
+    let inner = |name: &dyn std::fmt::Display| if key.is_empty() { name.to_string() } else { format!("{key}.{name}") };
+    match value {
+        Value::String(text) if text.contains("${") => *text = expand(text, key)?,
+        Value::Array(list) => list.iter_mut().enumerate().try_for_each(|(index, value)| resolve(value, &inner(&index), expand))?,
+        Value::Object(map) => map.iter_mut().try_for_each(|(name, value)| resolve(value, &inner(&name), expand))?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The text with `${env:NAME}` and `${file:path}` replaced; `$${` stands for `${`.
+pub(super) fn expand(text: &str, environment: &[(String, String)]) -> Result<String, String> {
+    let variables: BTreeMap<&str, &str> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let (before, reference) = rest.split_at(at);
+        if let Some(before) = before.strip_suffix('$') {
+            out.push_str(before);
+            out.push_str("${");
+            rest = &reference[2..];
+            continue;
+        }
+        out.push_str(before);
+        let end = reference.find('}').ok_or("it has a `${` without `}`")?;
+        let inner = &reference[2..end];
+        rest = &reference[end + 1..];
+        match inner.split_once(':') {
+            Some(("env", name)) => out.push_str(variables.get(name).ok_or_else(|| format!("the environment variable {name} is not set"))?),
+            Some(("file", path)) => {
+                let content = std::fs::read_to_string(path).map_err(|error| format!("read file {path}: {error}"))?;
+                out.push_str(content.trim_end_matches(['\r', '\n']));
+            }
+            _ => return Err("a reference is ${env:NAME} or ${file:path}".into()),
+        }
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_references_are_replaced() {
+        let environment = [("NAME".to_owned(), "x${env:NAME}".to_owned())];
+        assert_eq!(expand("a$${b}", &[]).unwrap(), "a${b}");
+        assert_eq!(expand("<${env:NAME}>", &environment).unwrap(), "<x${env:NAME}>", "what is put in is not looked at again");
+        for wrong in ["${env:NAME", "${NAME}", "${env:OTHER}", "${file:/does/not/exist}"] {
+            assert!(expand(wrong, &environment).is_err(), "{wrong}");
+        }
+    }
+}

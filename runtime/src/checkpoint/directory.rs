@@ -1,0 +1,32 @@
+//! The directory of a local store, and its lock.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// Opens a file of the store, which is made if it is missing.
+pub(super) fn open(dir: &Path, name: &str) -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(dir.join(name))
+}
+
+/// The error of a directory that cannot be used.
+pub(super) fn no_directory(doing: &str, dir: &Path, error: std::io::Error) -> Error {
+    Error::config(format!("{doing} in {}", dir.display()))
+        .because(error)
+        .remedied_by("give the store a directory that this account can write, by `[store.local] path`")
+}
+
+/// Takes the lock, which ends with the file that is returned.
+pub(super) fn lock(dir: &Path, doing: &str) -> Result<File> {
+    let lock = open(dir, "lock").map_err(|error| no_directory(doing, dir, error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Error::config(format!("{doing} in {}", dir.display()))
+            .because("another process has it open")
+            .with_code("E_STORE_LOCKED")
+            .remedied_by("stop the other process, or give this task a directory of its own by `[store.local] path`")),
+        Err(TryLockError::Error(error)) => Err(no_directory(doing, dir, error)),
+    }
+}

@@ -1,0 +1,48 @@
+//! LZ4 frames as Kafka's readers accept them: independent blocks of at most 64 KiB, no checksum of blocks or contents. Readers of Kafka
+//! insist on independent blocks and do not check a content checksum; the batch has a checksum of its own.
+//!
+//! The frame is written here because the library's writer makes a new context for every frame.
+
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
+
+/// Magic number; version 1 with independent blocks; blocks of 64 KiB; the checksum of these two bytes.
+const HEAD: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82];
+const BLOCK: usize = 64 << 10;
+/// In a block's length: it is stored as it is.
+const STORED: u32 = 1 << 31;
+const END: [u8; 4] = [0; 4];
+
+/// Writes LZ4 frames.
+pub(crate) struct Lz4 {
+    table: CompressTable,
+}
+
+impl Lz4 {
+    pub(super) fn new() -> Self {
+        Self { table: CompressTable::large() }
+    }
+
+    pub(super) fn compress(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+        out.extend_from_slice(&HEAD);
+        for block in plain.chunks(BLOCK) {
+            let at = out.len();
+            out.resize(at + 4 + get_maximum_output_size(block.len()), 0);
+            let (_, room) = out.split_at_mut(at + 4);
+            let packed = compress_into_with_table(block, room, &mut self.table).map_err(|error| format!("compress with lz4: {error}"))?;
+            // Invariant: at most BLOCK, which fits the 31 bits.
+            let length = if packed < block.len() {
+                out.truncate(at + 4 + packed);
+                packed as u32
+            } else {
+                out.truncate(at + 4);
+                out.extend_from_slice(block);
+                block.len() as u32 | STORED
+            };
+            if let Some(field) = out.get_mut(at..at + 4) {
+                field.copy_from_slice(&length.to_le_bytes());
+            }
+        }
+        out.extend_from_slice(&END);
+        Ok(())
+    }
+}

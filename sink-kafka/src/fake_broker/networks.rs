@@ -1,0 +1,196 @@
+//! What brokers and networks do as a whole: leaders that move, logins that grow old, answers of one byte at a time, ports that are no
+//! brokers, topics that are missing.
+
+use std::time::{Duration, Instant};
+
+use runtime::{Kind, Receipt, Sink as _, SplitKind};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::scenarios::{all, cluster_of, open, pump, read, rows, sink, table, timeouts};
+use super::{FakeCluster, Fault};
+use crate::cluster::Cluster;
+use crate::config::tests::config;
+
+#[tokio::test]
+async fn a_leader_that_stands_still_is_left_when_another_one_is_elected() {
+    let fake = FakeCluster::start(3, &[("t", 1)]).await;
+    let mut cluster =
+        Cluster::new(config(json!({"brokers": fake.addresses(), "topic": "t", "format": {"canal_json": {}}})), timeouts()).unwrap();
+    // As the real ones are to one another: a request may take far longer than it takes to ask the others.
+    cluster.timeouts.request = Duration::from_secs(60);
+    let cluster = std::sync::Arc::new(cluster);
+    fake.faults([Fault::Fine, Fault::Moved]);
+    let begin = Instant::now();
+    let (_, failures) = pump(&cluster, &table("a"), &[1..=3, 4..=6, 7..=9]).await;
+    assert_eq!((read(&fake, "t", 1), failures), ((vec![all(9)], 0), 0));
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn the_length_of_an_answer_is_judged_before_there_is_room_for_it() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let cluster = cluster_of(&fake, json!({}));
+    fake.faults([Fault::Fine, Fault::Endless]);
+    let begin = Instant::now();
+    let (_, failures) = pump(&cluster, &table("a"), &[1..=3, 4..=6]).await;
+    assert_eq!((read(&fake, "t", 1), failures), ((vec![all(6)], 0), 0));
+    assert!(begin.elapsed() < timeouts().request * 5, "it was not waited for: {:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn connections_that_are_cut_while_nothing_happens_are_no_failure() {
+    let fake = FakeCluster::start(2, &[("t", 3)]).await;
+    let cluster = cluster_of(&fake, json!({"partition": "primary_key"}));
+    fake.lifetime(Duration::from_millis(40));
+    let schema = table("a");
+    let mut sink = sink(&cluster);
+    open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    for n in 0..10 {
+        // Some find the connection too old, some do not.
+        tokio::time::sleep(Duration::from_millis(n * 15)).await;
+        sink.write(&mut rows(&schema, u128::from(n) * 10 + 1..=u128::from(n + 1) * 10)).await.unwrap();
+    }
+    let (lists, ignored) = read(&fake, "t", 3);
+    let mut together: Vec<u128> = lists.into_iter().flatten().collect();
+    together.sort_unstable();
+    assert_eq!((together, ignored), (all(100), 0), "nothing is lost or in the log twice");
+}
+
+#[tokio::test]
+async fn answers_of_one_byte_at_a_time_are_answers() {
+    let fake = FakeCluster::start(1, &[("t", 2)]).await;
+    fake.slow();
+    let cluster = cluster_of(&fake, json!({"compression": "lz4"}));
+    let (receipt, failures) = pump(&cluster, &table("a"), &[1..=20, 21..=40]).await;
+    assert_eq!((read(&fake, "t", 2).0[0].clone(), failures), (all(40), 0));
+    open(&mut sink(&cluster), SplitKind::Stream, 1, &receipt).await.unwrap();
+}
+
+/// A port that says `words` to whoever comes, after it has heard something if `polite`.
+async fn stranger(words: &'static [u8], polite: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                if polite {
+                    let _ = stream.read(&mut [0; 64]).await;
+                }
+                let _ = stream.write_all(words).await;
+                let _ = stream.read(&mut [0; 4096]).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_port_that_is_no_broker_is_named_at_once() {
+    for (words, polite, expected) in [
+        (&b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"[..], true, "HTTP"),
+        (b"\x4a\0\0\0\x0a5.7.22-log\0", false, "MySQL"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", false, "SSH-"),
+        (b"\x15\x03\x01\0\x02\x02\x46", true, "TLS"),
+        (b"\x7f\xff\xff\xffgarbage", true, "2147483647"),
+    ] {
+        let address = stranger(words, polite).await;
+        let settings = json!({"brokers": [address], "topic": "t", "format": {"canal_json": {}}});
+        let cluster = std::sync::Arc::new(Cluster::new(config(settings), timeouts()).unwrap());
+        let begin = Instant::now();
+        let error = open(&mut sink(&cluster), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_PORT")), "{error}");
+        assert!(error.to_string().contains(expected) && error.to_string().contains(&address), "{error}");
+        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    }
+    // Nobody can say what this is: it may be a broker that is starting.
+    for words in [&b""[..], b"\0\0\0\x04\0\0\0\x63", b"\0\0\0\x02\0\0"] {
+        let address = stranger(words, true).await;
+        let settings = json!({"brokers": [address], "topic": "t", "format": {"canal_json": {}}});
+        let cluster = std::sync::Arc::new(Cluster::new(config(settings), timeouts()).unwrap());
+        let begin = Instant::now();
+        let error = open(&mut sink(&cluster), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Retryable, "{error}");
+        assert!(error.to_string().contains(&address), "{error}");
+        assert!(begin.elapsed() < timeouts().connect * 4, "{:?}", begin.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn brokers_that_are_gone_or_silent_keep_nobody_waiting() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut brokers = vec!["127.0.0.1:1".to_owned(), silent.local_addr().unwrap().to_string()];
+    brokers.extend(fake.addresses());
+    let settings = json!({"brokers": brokers, "topic": "t", "format": {"canal_json": {}}});
+    let mut cluster = Cluster::new(config(settings), timeouts()).unwrap();
+    cluster.timeouts.connect = Duration::from_secs(60);
+    let begin = Instant::now();
+    pump(&std::sync::Arc::new(cluster), &table("a"), &[1..=3]).await;
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn a_broker_at_an_address_of_six_is_found() {
+    let Ok(listener) = TcpListener::bind("[::1]:0").await else { return };
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let (here, there) = (listener.local_addr().unwrap(), fake.addresses()[0].clone());
+    tokio::spawn(async move {
+        while let Ok((mut one, _)) = listener.accept().await {
+            let mut other = tokio::net::TcpStream::connect(&there).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut one, &mut other).await });
+        }
+    });
+    let cluster = cluster_of(&fake, json!({"brokers": [here.to_string()]}));
+    pump(&cluster, &table("a"), &[1..=3]).await;
+    assert_eq!(read(&fake, "t", 1).0, [all(3)]);
+}
+
+#[tokio::test]
+async fn missing_topics_are_made_once_by_however_many_lanes() {
+    let fake = FakeCluster::start(2, &[]).await;
+    let cluster = cluster_of(&fake, json!({"topic": "{table}", "create_topics": {"enabled": true, "partitions": 4}}));
+    let lanes: Vec<_> = (1..=4)
+        .map(|number| {
+            let cluster = cluster.clone();
+            tokio::spawn(async move {
+                let mut sink = sink(&cluster);
+                open(&mut sink, SplitKind::Snapshot, number, &Receipt::default()).await.unwrap();
+                sink.write(&mut rows(&table("a"), 1..=10)).await.unwrap();
+            })
+        })
+        .collect();
+    for lane in lanes {
+        lane.await.unwrap();
+    }
+    assert_eq!(fake.created(), [("a".to_owned(), 4)]);
+
+    fake.refuse_to_create(44);
+    let error = sink_error(&cluster).await;
+    assert_eq!((error.kind(), error.code()), (Kind::Retryable, Some("E_NOT_CREATED")), "it worked before: {error}");
+    assert!(error.to_string().contains("the broker's own words"), "{error}");
+    let fresh = cluster_of(&fake, json!({"topic": "{table}", "create_topics": {"enabled": true}}));
+    let error = sink_error(&fresh).await;
+    assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_NOT_CREATED")), "{error}");
+}
+
+async fn sink_error(cluster: &std::sync::Arc<Cluster>) -> runtime::Error {
+    let mut sink = sink(cluster);
+    open(&mut sink, SplitKind::Snapshot, 9, &Receipt::default()).await.unwrap();
+    sink.write(&mut rows(&table("b"), 1..=10)).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn many_open_batches_are_sent_before_they_fill_the_memory() {
+    let fake = FakeCluster::start(2, &[("t", 200)]).await;
+    let cluster = cluster_of(&fake, json!({"partition": "primary_key", "compression": "none"}));
+    let mut sink = sink(&cluster);
+    open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    // About 150 bytes each: three times what may be open at once, and no partition's batch is ever full.
+    sink.write(&mut rows(&table("a"), 1..=150_000)).await.unwrap();
+    assert!(fake.produced() >= 6, "{}", fake.produced());
+    let (lists, ignored) = read(&fake, "t", 200);
+    assert!(lists.iter().all(|list| list.is_sorted()));
+    assert_eq!((lists.iter().map(Vec::len).sum::<usize>(), ignored), (150_000, 0));
+}

@@ -1,0 +1,172 @@
+//! TRANSACTION_PAYLOAD: a transaction's events, compressed as one (MySQL 8.0.20 and later).
+//!
+//! They are taken out one by one: what a transaction takes in memory is its compressed form and its greatest event.
+
+use std::fmt;
+use std::io::{BufReader, Cursor, Read};
+
+use super::{HEADER, Header, RawEvent, Reader, read_header};
+use crate::binlog::error::StreamError;
+
+/// No event of MySQL's is greater.
+const MAX_EVENT_BYTES: usize = 1 << 30;
+
+/// Field numbers and the only compression there is.
+mod field {
+    pub(super) const END: usize = 0;
+    pub(super) const PAYLOAD_BYTES: usize = 1;
+    pub(super) const COMPRESSION: usize = 2;
+    pub(super) const EXPANDED_BYTES: usize = 3;
+    pub(super) const ZSTD: usize = 0;
+    pub(super) const NONE: usize = 255;
+}
+
+/// A compressed transaction being taken apart.
+pub(crate) struct Payload {
+    bytes: Box<dyn Read + Send + Sync>,
+    /// What is left of the size that the event states.
+    left: u64,
+    event: Vec<u8>,
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payload").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+impl Payload {
+    /// Reads the fields before the payload.
+    pub(crate) fn open(body: &[u8]) -> Result<Self, StreamError> {
+        let mut reader = Reader::new(body);
+        let (mut stated, mut compression, mut expanded) = (None, None, None);
+        loop {
+            let number = reader.length_encoded()?;
+            if number == field::END {
+                break;
+            }
+            let length = reader.length_encoded()?;
+            let mut value = Reader::new(reader.take(length)?);
+            match number {
+                field::PAYLOAD_BYTES => stated = Some(value.length_encoded()?),
+                field::COMPRESSION => compression = Some(value.length_encoded()?),
+                field::EXPANDED_BYTES => expanded = Some(value.length_encoded()?),
+                // Later fields say nothing about the events.
+                _ => {}
+            }
+        }
+        let payload = reader.rest();
+        let wrong = |what: String| StreamError::corrupt(format!("a compressed transaction {what}"));
+        if stated != Some(payload.len()) {
+            return Err(wrong(format!(
+                "has {} bytes and states {}",
+                payload.len(),
+                stated.map_or("nothing".to_owned(), |stated| stated.to_string())
+            )));
+        }
+        let copy = Cursor::new(payload.to_vec());
+        let (bytes, left): (Box<dyn Read + Send + Sync>, usize) = match (compression, expanded) {
+            (Some(field::NONE), _) => (Box::new(copy), payload.len()),
+            (Some(field::ZSTD), Some(expanded)) => {
+                let decoder = zstd::stream::read::Decoder::with_buffer(BufReader::new(copy))
+                    .map_err(|error| wrong(format!("cannot be expanded: {error}")))?;
+                (Box::new(decoder), expanded)
+            }
+            (Some(field::ZSTD), None) => return Err(wrong("does not state its size".to_owned())),
+            (other, _) => {
+                return Err(StreamError::Unsupported {
+                    what: format!(
+                        "the compression {} of a transaction",
+                        other.map_or("without a name".to_owned(), |other| other.to_string())
+                    ),
+                    remedy: "set binlog_transaction_compression=OFF globally and reconnect all sessions, then start afresh with a full phase",
+                });
+            }
+        };
+        Ok(Self { bytes, left: left as u64, event: Vec::new() })
+    }
+
+    /// The next event; `None` behind the last. Its place in the file is its transaction's.
+    pub(crate) fn next(&mut self) -> Result<Option<RawEvent<'_>>, StreamError> {
+        if self.left == 0 {
+            // A byte more than was stated is as wrong as one too few.
+            return match self.bytes.read(&mut [0]) {
+                Ok(0) => Ok(None),
+                Ok(_) => Err(StreamError::corrupt("a compressed transaction is longer than it states")),
+                Err(error) => Err(broken(&error)),
+            };
+        }
+        let mut head = [0; HEADER];
+        self.fill(&mut head)?;
+        let header: Header = read_header(&mut Reader::new(&head))?;
+        let size = (header.size as usize).checked_sub(HEADER).filter(|&size| size <= MAX_EVENT_BYTES);
+        let size = size.ok_or_else(|| {
+            StreamError::corrupt(format!("an event of type {} of {} bytes in a compressed transaction", header.kind, header.size))
+        })?;
+        if size as u64 > self.left {
+            return Err(StreamError::corrupt("a compressed transaction ends inside an event"));
+        }
+        let mut event = std::mem::take(&mut self.event);
+        event.clear();
+        // Grows with what is there, not with what is stated.
+        let read = self.bytes.by_ref().take(size as u64).read_to_end(&mut event).map_err(|error| broken(&error))?;
+        if read < size {
+            return Err(StreamError::corrupt("a compressed transaction ends inside an event"));
+        }
+        self.left -= size as u64;
+        self.event = event;
+        Ok(Some(RawEvent { header, body: &self.event, crc: 0 }))
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), StreamError> {
+        self.left = self
+            .left
+            .checked_sub(bytes.len() as u64)
+            .ok_or_else(|| StreamError::corrupt("a compressed transaction ends inside an event"))?;
+        self.bytes.read_exact(bytes).map_err(|error| broken(&error))
+    }
+}
+
+fn broken(error: &std::io::Error) -> StreamError {
+    StreamError::corrupt(format!("a compressed transaction cannot be expanded: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binlog::testing::{compressed, inner_event};
+
+    fn all(body: &[u8]) -> Result<Vec<(u8, Vec<u8>)>, StreamError> {
+        let mut payload = Payload::open(body)?;
+        let mut events = Vec::new();
+        while let Some(event) = payload.next()? {
+            events.push((event.header.kind, event.body.to_vec()));
+        }
+        Ok(events)
+    }
+
+    #[test]
+    fn events_come_out_as_they_went_in() {
+        let inner = [inner_event(2, b"BEGIN"), inner_event(30, &[7; 5000]), inner_event(16, &[0; 8])].concat();
+        let expected = [(2, b"BEGIN".to_vec()), (30, vec![7; 5000]), (16, vec![0; 8])];
+        assert_eq!(all(&compressed(&inner, inner.len())).unwrap(), expected);
+        let plain = [&[2, 1, 255][..], &[1, 3, 0xfc], &(inner.len() as u16).to_le_bytes(), &[0], &inner].concat();
+        // The numbers' own lengths are in front of them: 255 is written in three bytes.
+        let plain = [&[2, 3, 0xfc, 255, 0][..], &plain[3..]].concat();
+        assert_eq!(all(&plain).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_damaged_is_an_error_and_never_an_empty_transaction() {
+        let inner = [inner_event(2, b"BEGIN"), inner_event(30, &[7; 500]), inner_event(16, &[0; 8])].concat();
+        let whole = compressed(&inner, inner.len());
+        for length in 0..whole.len() {
+            assert!(all(&whole[..length]).is_err(), "cut to {length}");
+        }
+        assert!(all(&compressed(&inner, inner.len() - 1)).is_err(), "states too few");
+        assert!(all(&compressed(&inner, inner.len() + 1)).is_err(), "states too many");
+        let mut lying = inner_event(30, b"x");
+        lying[9..13].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert!(all(&compressed(&lying, lying.len())).is_err());
+    }
+}

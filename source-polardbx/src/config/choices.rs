@@ -1,0 +1,138 @@
+//! The values that keys of `[source.polardbx]` choose from.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// The phases of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Phase {
+    /// Structures; not built yet.
+    Schema,
+    /// All rows once.
+    Full,
+    /// Changes as they are made.
+    Incremental,
+}
+
+impl Phase {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Schema => "schema",
+            Self::Full => "full",
+            Self::Incremental => "incremental",
+        }
+    }
+}
+
+/// How the full phase hands over to the incremental one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Handover {
+    /// All tables are read, then the binlog is replayed from before the first SELECT.
+    #[default]
+    Sequential,
+    /// Chunks are merged into the running stream; not built yet.
+    InBand,
+}
+
+/// Where an incremental phase without a full one begins.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Start {
+    /// At the end of the binlog.
+    Latest {},
+    /// At the beginning of the oldest binlog file.
+    Earliest {},
+    /// At the beginning of a transaction.
+    Position {
+        /// Name of the binlog file.
+        file: String,
+        /// Offset in it.
+        offset: u64,
+    },
+    /// After a set of GTIDs; not built yet.
+    Gtid {
+        /// The set.
+        set: String,
+    },
+    /// At a moment; not built yet.
+    Timestamp {
+        /// The moment.
+        at: String,
+    },
+}
+
+impl Start {
+    /// The word in the configuration.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Latest {} => "latest",
+            Self::Earliest {} => "earliest",
+            Self::Position { .. } => "position",
+            Self::Gtid { .. } => "gtid",
+            Self::Timestamp { .. } => "timestamp",
+        }
+    }
+}
+
+/// Encryption of the connections. Paths are relative to the working directory.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Tls {
+    /// What is demanded of the server.
+    pub mode: TlsMode,
+    /// File with the certificates to trust, in PEM form; absent: those that the system trusts.
+    pub ca: Option<PathBuf>,
+    /// File with a client certificate.
+    pub cert: Option<PathBuf>,
+    /// File with its private key.
+    pub key: Option<PathBuf>,
+}
+
+/// How far a connection is encrypted and the server proves who it is; the same words as MySQL's own clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TlsMode {
+    /// Not encrypted.
+    Disabled,
+    /// Encrypted if the server can, without looking at its certificate.
+    Preferred,
+    /// Encrypted, without looking at the server's certificate.
+    Required,
+    /// And the server's certificate must be signed by an authority that is trusted.
+    VerifyCa,
+    /// And it must hold the name in `host`.
+    VerifyIdentity,
+}
+
+impl TlsMode {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Preferred => "preferred",
+            Self::Required => "required",
+            Self::VerifyCa => "verify_ca",
+            Self::VerifyIdentity => "verify_identity",
+        }
+    }
+}
+
+/// Heartbeat rows.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Heartbeat {
+    /// Whether they are written; `false` is all there is yet.
+    pub enabled: bool,
+    /// Pause between two of them.
+    pub interval_ms: Option<u64>,
+}

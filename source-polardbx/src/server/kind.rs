@@ -1,0 +1,136 @@
+//! Kinds of servers that speak the MySQL protocol, and which of them can be read.
+
+use std::fmt;
+
+use runtime::Finding;
+
+/// Kinds of servers that speak the MySQL protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServerKind {
+    MySql {
+        major: u16,
+        minor: u16,
+    },
+    MariaDb {
+        major: u16,
+        minor: u16,
+    },
+    /// Enterprise edition: a compute node with a logical binlog of its own.
+    PolarDbX,
+    /// Standard edition: a MySQL with Paxos.
+    PolarDbXStandard,
+    /// Speaks the protocol, is none of these.
+    Other,
+}
+
+impl fmt::Display for ServerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MySql { .. } => "MySQL",
+            Self::MariaDb { .. } => "MariaDB",
+            Self::PolarDbX => "PolarDB-X",
+            Self::PolarDbXStandard => "PolarDB-X Standard Edition",
+            Self::Other => "a server that is neither MySQL, MariaDB nor PolarDB-X",
+        })
+    }
+}
+
+impl ServerKind {
+    /// Whether it is some MariaDB, whose events and statements differ.
+    pub(crate) fn is_mariadb(self) -> bool {
+        matches!(self, Self::MariaDb { .. })
+    }
+
+    /// Whether SHOW BINARY LOG STATUS is there, for which SHOW MASTER STATUS made way.
+    pub(super) fn says_binary_log_status(self) -> bool {
+        matches!(self, Self::MySql { major, minor } if (major, minor) >= (8, 4))
+    }
+
+    /// Whether this kind of server can be read; `version` is what it says of itself.
+    pub(super) fn support(self, version: &str) -> Finding {
+        const SUPPORTED: &str = "use a source of MySQL 5.7 to 9, or of MariaDB 10.5 to 11";
+        let name = format!("{self} {version}");
+        let untested = || Finding::warning("server", format!("{name} is newer than what this program was tested with"), SUPPORTED);
+        match self {
+            Self::MySql { major: 5, minor: 7 } | Self::MySql { major: 8 | 9, .. } | Self::MariaDb { major: 11, .. } => {
+                Finding::passed("server", name)
+            }
+            Self::MariaDb { major: 10, minor } if minor >= 5 => Finding::passed("server", name),
+            Self::MySql { major, .. } if major > 9 => untested(),
+            Self::MariaDb { major, .. } if major > 11 => untested(),
+            Self::MySql { .. } | Self::MariaDb { .. } => Finding::failed("server", format!("{name} is too old"), SUPPORTED),
+            Self::PolarDbX | Self::PolarDbXStandard | Self::Other => {
+                Finding::failed("server", format!("{self}, version {version}, is not supported yet"), SUPPORTED)
+            }
+        }
+    }
+}
+
+/// The kind by the answer to `SELECT VERSION()`, the variable `version_comment`, and whether there are variables of PolarDB-X.
+pub(super) fn kind_of(version: &str, comment: &str, polardbx: bool) -> ServerKind {
+    let has = |word: &str| version.to_ascii_lowercase().contains(word) || comment.to_ascii_lowercase().contains(word);
+    if has("tidb") || has("oceanbase") || has("doris") || has("starrocks") || has("vitess") {
+        return ServerKind::Other;
+    }
+    let mariadb = has("mariadb");
+    if !mariadb && has("x-cluster") {
+        return ServerKind::PolarDbXStandard;
+    }
+    if !mariadb && (has("-tddl-") || has("-pxc-") || polardbx) {
+        return ServerKind::PolarDbX;
+    }
+    // MariaDB puts this before its version where it wants to pass for a MySQL.
+    let own = version.strip_prefix("5.5.5-").filter(|_| mariadb).unwrap_or(version);
+    let mut numbers = own.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if mariadb => ServerKind::MariaDb { major, minor },
+        (Some(Ok(major)), Some(Ok(minor))) => ServerKind::MySql { major, minor },
+        _ => ServerKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::Level;
+
+    use super::*;
+
+    #[test]
+    fn kinds_by_version() {
+        for (version, comment, polardbx, kind) in [
+            ("5.7.22-log", "MySQL Community Server (GPL)", false, ServerKind::MySql { major: 5, minor: 7 }),
+            ("8.0.15", "", false, ServerKind::MySql { major: 8, minor: 0 }),
+            ("8.0.30-22", "Percona Server (GPL), Release 22", false, ServerKind::MySql { major: 8, minor: 0 }),
+            ("5.7.25-TDDL-5.4.19-20251031", "", true, ServerKind::PolarDbX),
+            ("5.7.25-PXC-5.4.20", "", false, ServerKind::PolarDbX),
+            ("8.0.32-X-Cluster-8.4.20-20241014", "", false, ServerKind::PolarDbXStandard),
+            ("10.11.6-MariaDB-0+deb12u1", "", false, ServerKind::MariaDb { major: 10, minor: 11 }),
+            ("5.5.5-10.6.4-MariaDB-log", "", false, ServerKind::MariaDb { major: 10, minor: 6 }),
+            ("11.4.5", "mariadb.org binary distribution", false, ServerKind::MariaDb { major: 11, minor: 4 }),
+            ("5.7.25-TiDB-v6.5.0", "", false, ServerKind::Other),
+            ("5.7.25", "OceanBase_CE 4.2", false, ServerKind::Other),
+            ("strange", "", false, ServerKind::Other),
+        ] {
+            assert_eq!(kind_of(version, comment, polardbx), kind, "{version}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_built_is_supported() {
+        for (version, level) in [
+            ("5.6.51", Level::Failed),
+            ("5.7.22", Level::Passed),
+            ("8.0.15", Level::Passed),
+            ("9.7.4", Level::Passed),
+            ("10.0.1", Level::Warning),
+            ("10.4.1-MariaDB", Level::Failed),
+            ("10.11.19-MariaDB", Level::Passed),
+            ("12.0.1-MariaDB", Level::Warning),
+            ("5.7.25-PXC-5.4.20", Level::Failed),
+        ] {
+            let finding = kind_of(version, "", false).support(version);
+            assert_eq!(finding.level, level, "{version}");
+            assert!(finding.what.contains(version), "{}", finding.what);
+        }
+    }
+}

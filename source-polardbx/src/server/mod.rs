@@ -1,0 +1,121 @@
+//! What server we are talking to: `kind` what it is, `settings` what it must be set to, `places` its binlog, `tables` its structures.
+
+mod kind;
+mod places;
+mod settings;
+mod tables;
+
+use std::collections::HashMap;
+
+use runtime::Finding;
+
+use crate::error::{Result, SourceError};
+use crate::session::{Session, nth};
+pub(crate) use kind::ServerKind;
+use kind::kind_of;
+pub(crate) use places::{BinlogPlace, binlog_end, binlog_files, file_name};
+pub(crate) use tables::{database_charsets, read_structure, read_structures, selected_tables};
+
+/// The settings that decide something here.
+const VARIABLES: &[&str] = &[
+    "server_uuid",
+    "server_id",
+    "gtid_domain_id",
+    "hostname",
+    "version_comment",
+    "lower_case_table_names",
+    "explicit_defaults_for_timestamp",
+    "log_bin",
+    "log_bin_compress",
+    "binlog_format",
+    "binlog_row_image",
+    "binlog_row_value_options",
+    "binlog_order_commits",
+    "expire_logs_days",
+    "binlog_expire_logs_seconds",
+];
+
+/// The server as it was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) kind: ServerKind,
+    /// Answer to `SELECT VERSION()`.
+    pub(crate) version: String,
+    variables: HashMap<String, String>,
+}
+
+impl Server {
+    /// Asks the server who it is. Sends nothing that changes it.
+    pub(crate) async fn identify(session: &mut Session) -> Result<Self> {
+        const DOING: &str = "ask the server for its version and settings";
+        let version = session.rows(DOING, "SELECT VERSION()").await?.first().and_then(|row| nth(row, 0));
+        let version = version.ok_or_else(|| SourceError::answer(DOING, "the server does not tell its version"))?;
+        let list = VARIABLES.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+        let rows = session.rows(DOING, format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({list})")).await?;
+        let mut variables: HashMap<String, String> =
+            rows.iter().filter_map(|row| Some((nth(row, 0)?.to_ascii_lowercase(), nth(row, 1)?))).collect();
+        let polardbx = !session.rows(DOING, "SHOW GLOBAL VARIABLES LIKE 'polarx\\_%'").await?.is_empty();
+        variables.retain(|_, value| !value.is_empty());
+        let comment = variables.get("version_comment").map_or("", String::as_str);
+        Ok(Self { kind: kind_of(&version, comment, polardbx), version, variables })
+    }
+
+    /// A setting; empty if the server does not have it.
+    pub(crate) fn variable(&self, name: &str) -> &str {
+        self.variables.get(name).map_or("", String::as_str)
+    }
+
+    /// Text that stays the same as long as binlog positions mean the same. MariaDB has no id of its own that would.
+    pub(crate) fn identity(&self) -> Result<String> {
+        let missing = |what| Err(SourceError::answer("ask the server for its identity", format!("it has no {what}")));
+        if self.kind.is_mariadb() {
+            return match (self.variable("server_id"), self.variable("gtid_domain_id"), self.variable("hostname")) {
+                ("", ..) => missing("server_id"),
+                (_, "", _) => missing("gtid_domain_id"),
+                (id, domain, host) => Ok(format!("mariadb server {id} domain {domain} host {host}")),
+            };
+        }
+        match self.variable("server_uuid") {
+            "" => missing("server_uuid"),
+            uuid => Ok(uuid.to_owned()),
+        }
+    }
+
+    pub(crate) fn server_id(&self) -> u32 {
+        self.variable("server_id").parse().unwrap_or_default()
+    }
+
+    /// Whether names are stored in lower case.
+    pub(crate) fn lower_case(&self) -> bool {
+        self.kind == ServerKind::PolarDbX || self.variable("lower_case_table_names") == "1"
+    }
+
+    /// Whether a TIMESTAMP that does not say is nullable, for statements of sessions that do not say either.
+    pub(crate) fn explicit_timestamps(&self) -> bool {
+        self.variable("explicit_defaults_for_timestamp").eq_ignore_ascii_case("ON")
+    }
+
+    /// Whether this kind of server can be read.
+    pub(crate) fn support(&self) -> Finding {
+        self.kind.support(&self.version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identity_is_what_positions_belong_to() {
+        let server = |version: &str, variables: &[(&str, &str)]| Server {
+            kind: kind_of(version, "", false),
+            version: version.to_owned(),
+            variables: variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        };
+        assert_eq!(server("8.0.15", &[("server_uuid", "3e11"), ("server_id", "1")]).identity().unwrap(), "3e11");
+        assert!(server("8.0.15", &[("server_id", "1")]).identity().is_err());
+        let facts = [("server_id", "1"), ("gtid_domain_id", "0"), ("hostname", "db-1")];
+        assert_eq!(server("10.11.2-MariaDB", &facts).identity().unwrap(), "mariadb server 1 domain 0 host db-1");
+        assert!(server("10.11.2-MariaDB", &[("server_uuid", "3e11")]).identity().is_err());
+    }
+}

@@ -1,0 +1,124 @@
+//! What the server must be set to, so that the stream holds everything.
+
+use runtime::Finding;
+
+use super::Server;
+
+/// Days that the binlog should reach back while a full phase runs.
+const RETENTION_DAYS: f64 = 7.0;
+
+impl Server {
+    /// The settings that the stream needs.
+    pub(crate) fn stream_settings(&self) -> Vec<Finding> {
+        let want = |item: &'static str, expected: &str, remedy: &str| {
+            let found = self.variable(item);
+            if found.eq_ignore_ascii_case(expected) {
+                Finding::passed(item, if found.is_empty() { "empty" } else { found })
+            } else {
+                Finding::failed(item, format!("it is {found:?}, and must be {expected:?}"), remedy)
+            }
+        };
+        let mut found = vec![
+            want("log_bin", "ON", "start the server with --log-bin and --server-id"),
+            want(
+                "binlog_format",
+                "ROW",
+                "SET GLOBAL binlog_format = 'ROW', the same in the server's option file, and let all sessions connect anew",
+            ),
+            want(
+                "binlog_row_image",
+                "FULL",
+                "SET GLOBAL binlog_row_image = 'FULL', the same in the server's option file, and let all sessions connect anew",
+            ),
+        ];
+        if self.kind.is_mariadb() {
+            found.push(want("log_bin_compress", "OFF", "SET GLOBAL log_bin_compress = OFF, and the same in the server's option file"));
+        } else {
+            found.push(want("binlog_row_value_options", "", "SET GLOBAL binlog_row_value_options = ''"));
+        }
+        found.push(match self.server_id() {
+            0 => Finding::failed(
+                "source_server_id",
+                "it is 0, and the server gives its binlog to nobody then",
+                "SET GLOBAL server_id to a number above 0, the same in the server's option file",
+            ),
+            id => Finding::passed("source_server_id", id.to_string()),
+        });
+        found
+    }
+
+    /// Why commits do not become visible in the order of the binlog, if they do not. MariaDB knows no other order.
+    pub(crate) fn unordered_commits(&self) -> Option<String> {
+        let found = self.variable("binlog_order_commits");
+        (!self.kind.is_mariadb() && !found.eq_ignore_ascii_case("ON")).then(|| format!("binlog_order_commits is {found:?}"))
+    }
+
+    /// How long the server keeps its binlogs.
+    pub(crate) fn retention(&self) -> Finding {
+        // MariaDB writes fractions of days.
+        let number = |name| self.variable(name).parse::<f64>().unwrap_or_default();
+        let days = number("expire_logs_days").max(number("binlog_expire_logs_seconds") / 86_400.0);
+        if days <= 0.0 {
+            return Finding::passed("binlog_retention", "binlogs are kept until someone purges them");
+        }
+        let days_text = format!("{:.1}", days).trim_end_matches(".0").to_owned();
+        if days >= RETENTION_DAYS {
+            return Finding::passed("binlog_retention", format!("binlogs are kept for {days_text} days"));
+        }
+        let remedy = match self.variable("binlog_expire_logs_seconds") {
+            "" => "keep binlogs for at least 7 days: SET GLOBAL expire_logs_days = 7",
+            _ => "keep binlogs for at least 7 days: SET GLOBAL binlog_expire_logs_seconds = 604800",
+        };
+        Finding::warning(
+            "binlog_retention",
+            format!("binlogs are kept for {days_text} days; the stream needs them for as long as the full phase takes"),
+            remedy,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::Level;
+
+    use super::super::kind::kind_of;
+    use super::*;
+
+    fn server(version: &str, variables: &[(&str, &str)]) -> Server {
+        let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Server { kind: kind_of(version, "", false), version: version.to_owned(), variables }
+    }
+
+    fn failed(server: &Server) -> Vec<String> {
+        let failed = server.stream_settings().into_iter().filter(|finding| finding.level == Level::Failed);
+        failed.map(|finding| finding.item.into_owned()).collect()
+    }
+
+    #[test]
+    fn settings_that_lose_rows_fail() {
+        let rows = [("log_bin", "ON"), ("binlog_format", "MIXED"), ("binlog_row_image", "FULL"), ("server_id", "0")];
+        assert_eq!(failed(&server("5.7.22", &rows)), ["binlog_format", "source_server_id"]);
+        let mut rows = vec![("log_bin", "ON"), ("binlog_format", "ROW"), ("binlog_row_image", "FULL"), ("server_id", "1")];
+        rows.push(("log_bin_compress", "ON"));
+        assert_eq!(failed(&server("10.11.2-MariaDB", &rows)), ["log_bin_compress"]);
+        rows.push(("binlog_row_value_options", "PARTIAL_JSON"));
+        assert_eq!(failed(&server("8.0.15", &rows)), ["binlog_row_value_options"]);
+    }
+
+    #[test]
+    fn days_may_have_fractions() {
+        let what = |variables: &[(&str, &str)]| server("10.11.2-MariaDB", variables).retention();
+        assert_eq!(what(&[("expire_logs_days", "0.000000"), ("binlog_expire_logs_seconds", "0")]).level, Level::Passed);
+        let short = what(&[("expire_logs_days", "0.500000"), ("binlog_expire_logs_seconds", "43200")]);
+        assert_eq!(short.level, Level::Warning);
+        assert!(short.what.contains("0.5 days"), "{}", short.what);
+        assert!(what(&[("binlog_expire_logs_seconds", "2592000")]).what.contains("30 days"));
+    }
+
+    #[test]
+    fn only_mysql_can_make_commits_visible_out_of_order() {
+        assert!(server("8.0.15", &[("binlog_order_commits", "OFF")]).unordered_commits().is_some());
+        assert!(server("8.0.15", &[("binlog_order_commits", "ON")]).unordered_commits().is_none());
+        assert!(server("10.11.2-MariaDB", &[]).unordered_commits().is_none());
+    }
+}

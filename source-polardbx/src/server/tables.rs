@@ -1,0 +1,99 @@
+//! Databases and tables: which there are, and their structures.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use runtime::{TableId, TableSchema};
+use tokio::task::JoinSet;
+
+use crate::error::{Result, SourceError};
+use crate::schema::read_create_table;
+use crate::selection::Selection;
+use crate::session::{Endpoint, Session, named, nth, quoted};
+
+/// All tables that are selected, sorted by name, and the views that are selected. Sequences are neither.
+pub(crate) async fn selected_tables(session: &mut Session, selection: &Selection) -> Result<(Vec<TableId>, Vec<TableId>)> {
+    let (mut tables, mut views) = (Vec::new(), Vec::new());
+    for row in session.rows("list the databases", "SHOW DATABASES").await? {
+        let Some(database) = nth(&row, 0).filter(|name| selection.may_select_from(name)) else { continue };
+        let sql = format!("SHOW FULL TABLES FROM {}", quoted(&database));
+        for row in session.rows(format!("list the tables of {database}"), sql).await? {
+            let (Some(name), Some(kind)) = (nth(&row, 0), nth(&row, 1)) else { continue };
+            let id = TableId::new(database.as_str(), name);
+            if selection.selects(&id) {
+                if kind.eq_ignore_ascii_case("BASE TABLE") || kind.eq_ignore_ascii_case("SYSTEM VERSIONED") {
+                    tables.push(id);
+                } else if !kind.eq_ignore_ascii_case("SEQUENCE") {
+                    views.push(id);
+                }
+            }
+        }
+    }
+    tables.sort();
+    Ok((tables, views))
+}
+
+/// The default character set of every database.
+pub(crate) async fn database_charsets(session: &mut Session) -> Result<HashMap<String, String>> {
+    let sql = "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA";
+    let rows = session.rows("ask for the databases' character sets", sql).await?;
+    Ok(rows.iter().filter_map(|row| Some((nth(row, 0)?, nth(row, 1)?))).collect())
+}
+
+/// A table's structure by SHOW CREATE TABLE: logical columns in the order of the binlog.
+pub(crate) async fn read_structure(session: &mut Session, table: &TableId) -> Result<TableSchema> {
+    let doing = format!("read the structure of table {table}");
+    let sql = format!("SHOW CREATE TABLE {}.{}", quoted(&table.database), quoted(&table.table));
+    let rows = session.rows(doing.clone(), sql).await?;
+    let statement = rows.first().and_then(|row| named(row, "Create Table"));
+    let statement = statement.ok_or_else(|| SourceError::answer(doing, "the server's answer holds no CREATE TABLE"))?;
+    let mut create = read_create_table(&statement, &table.database, &|_| None).map_err(|error| SourceError::Requirement {
+        item: "columns".into(),
+        what: format!("table {table}: {error}"),
+        remedy: "leave the table out with `exclude`, or change it in the source".into(),
+    })?;
+    create.schema.id = table.clone();
+    Ok(create.schema)
+}
+
+/// The structures of many tables, in their order: asked for over `session` and up to `more` other connections at once.
+pub(crate) async fn read_structures(
+    session: &mut Session,
+    endpoint: &Endpoint,
+    more: usize,
+    tables: &[TableId],
+) -> Result<Vec<Arc<TableSchema>>> {
+    /// Fewer are not worth a connection.
+    const TABLES_PER_CONNECTION: usize = 32;
+    let parts = (tables.len() / TABLES_PER_CONNECTION).clamp(1, more + 1);
+    let mut parts = tables.chunks(tables.len().div_ceil(parts).max(1)).map(<[TableId]>::to_vec).enumerate();
+    let own = parts.next();
+    // Dropped with this future, which ends them.
+    let mut others = JoinSet::new();
+    for (number, part) in parts {
+        let endpoint = endpoint.clone();
+        others.spawn(async move {
+            let mut session = endpoint.connect().await?;
+            let read = read_part(&mut session, &part).await?;
+            session.close().await;
+            Ok::<_, SourceError>((number, read))
+        });
+    }
+    let mut read = HashMap::new();
+    if let Some((number, part)) = own {
+        read.insert(number, read_part(session, &part).await?);
+    }
+    while let Some(joined) = others.join_next().await {
+        let (number, part) = joined.map_err(|error| SourceError::answer("read the structures of the tables", error.to_string()))??;
+        read.insert(number, part);
+    }
+    Ok((0..read.len()).filter_map(|number| read.remove(&number)).flatten().collect())
+}
+
+async fn read_part(session: &mut Session, tables: &[TableId]) -> Result<Vec<Arc<TableSchema>>> {
+    let mut read = Vec::with_capacity(tables.len());
+    for table in tables {
+        read.push(Arc::new(read_structure(session, table).await?));
+    }
+    Ok(read)
+}

@@ -1,0 +1,43 @@
+//! Encryption of the connections: what the configuration asks for, as the TLS library takes it.
+
+mod failure;
+mod material;
+mod verify;
+
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::pki_types::{CertificateDer, ServerName};
+
+use crate::config::{Tls, TlsMode};
+use crate::error::Result;
+pub(crate) use failure::TlsFailure;
+use material::Material;
+use verify::Verifier;
+
+/// Encryption that was asked for, with its files read.
+#[derive(Clone)]
+pub(crate) struct Encryption {
+    pub(crate) mode: TlsMode,
+    pub(crate) client: Arc<ClientConfig>,
+    material: Arc<Material>,
+}
+
+impl Encryption {
+    /// Reads the files that `tls` names; `None` if nothing is to be encrypted.
+    pub(crate) fn new(tls: &Tls) -> Result<Option<Self>> {
+        let Some(material) = Material::read(tls)? else { return Ok(None) };
+        let client = Verifier::client_config(tls.mode, &material)?;
+        Ok(Some(Self { mode: tls.mode, client: Arc::new(client), material: Arc::new(material) }))
+    }
+
+    /// The name that the client library must be given for these certificates of the server's; `None` for the host's own.
+    pub(crate) fn library_name(&self, certificates: &[CertificateDer<'_>], host: &ServerName<'_>) -> Result<Option<String>> {
+        if self.mode == TlsMode::VerifyCa { verify::name_of(&self.material, certificates, host) } else { Ok(None) }
+    }
+
+    /// The same for the client library. `name` is the name that the certificate is checked for in place of the host's.
+    pub(crate) fn library_options(&self, name: Option<&str>) -> mysql_async::SslOpts {
+        self.material.library_options(self.mode, name)
+    }
+}

@@ -1,0 +1,143 @@
+//! How the server's certificate is looked at in each mode.
+
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use super::material::{Material, wrong};
+use crate::config::TlsMode;
+use crate::error::Result;
+
+/// Looks at the server's certificate as the mode says.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    provider: Arc<CryptoProvider>,
+    /// Checks the chain and the name; `None` where any certificate will do.
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    /// Whether the name counts.
+    name: bool,
+}
+
+impl Verifier {
+    /// The TLS library's configuration for `mode`.
+    pub(super) fn client_config(mode: TlsMode, material: &Material) -> Result<ClientConfig> {
+        let provider = Arc::new(ring::default_provider());
+        let chain = match mode {
+            TlsMode::VerifyCa | TlsMode::VerifyIdentity => Some(chain_verifier(&provider, material)?),
+            TlsMode::Disabled | TlsMode::Preferred | TlsMode::Required => None,
+        };
+        let verifier = Self { provider: provider.clone(), chain, name: mode == TlsMode::VerifyIdentity };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| wrong(format!("the TLS library cannot be set up: {error}"), "report this"))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        match &material.identity {
+            None => Ok(builder.with_no_client_auth()),
+            Some(identity) => builder.with_client_auth_cert(identity.chain.clone(), identity.key.clone_key()).map_err(|error| {
+                let why = match error {
+                    Error::InconsistentKeys(_) => format!("key: {} does not belong to the certificate in cert", identity.key_file),
+                    other => format!("key: {} cannot be used: {other}", identity.key_file),
+                };
+                wrong(why, "give the certificate and the key that were made for each other")
+            }),
+        }
+    }
+}
+
+fn chain_verifier(provider: &Arc<CryptoProvider>, material: &Material) -> Result<Arc<WebPkiServerVerifier>> {
+    const REMEDY: &str = "give the certificate of the authority that signed the server's";
+    let mut roots = RootCertStore::empty();
+    let (taken, refused) = roots.add_parsable_certificates(material.roots.iter().cloned());
+    if taken == 0 {
+        return Err(wrong(format!("ca: none of the {refused} certificates can be trusted"), REMEDY));
+    }
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(|error| wrong(format!("ca: {error}"), REMEDY))
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
+        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // The name is looked at last: the chain is good.
+            Err(Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }))
+                if !self.name =>
+            {
+                Ok(ServerCertVerified::assertion())
+            }
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The name to give to the client library under `verify_ca`, which it cannot do: one that the certificate itself holds. `Ok(None)` if `host`
+/// is one; an error if it holds none.
+pub(super) fn name_of(material: &Material, certificates: &[CertificateDer<'_>], host: &ServerName<'_>) -> Result<Option<String>> {
+    let Some((end_entity, intermediates)) = certificates.split_first() else { return Ok(None) };
+    let chain = chain_verifier(&Arc::new(ring::default_provider()), material)?;
+    let presented = match chain.verify_server_cert(end_entity, intermediates, host, &[], UnixTime::now()) {
+        Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. })) => presented,
+        _ => return Ok(None),
+    };
+    presented.iter().find_map(|name| plain_name(name)).map(Some).ok_or_else(|| {
+        wrong(
+            "mode = \"verify_ca\": the server's certificate holds no name at all (no subjectAltName)",
+            "give the server a certificate with its name, or set mode = \"required\"",
+        )
+    })
+}
+
+/// The name in the TLS library's text for it: `DnsName("db.example.com")` or `IpAddress(127.0.0.1)`.
+fn plain_name(presented: &str) -> Option<String> {
+    let inner = presented.split_once('(')?.1.strip_suffix(')')?.trim_matches('"');
+    let name = inner.strip_prefix("*.").map_or_else(|| inner.to_owned(), |rest| format!("any.{rest}"));
+    ServerName::try_from(name.clone()).is_ok().then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_taken_out_of_the_librarys_text() {
+        assert_eq!(plain_name("DnsName(\"db.example.com\")").as_deref(), Some("db.example.com"));
+        assert_eq!(plain_name("DnsName(\"*.example.com\")").as_deref(), Some("any.example.com"));
+        assert_eq!(plain_name("IpAddress(127.0.0.1)").as_deref(), Some("127.0.0.1"));
+        assert_eq!(plain_name("DirectoryName"), None);
+    }
+}

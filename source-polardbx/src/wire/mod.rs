@@ -1,0 +1,251 @@
+//! A connection of our own for the dump, which the client library would parse, and in parts expand, before we could check a byte of it.
+//!
+//! `packet` cuts the socket's bytes into packets, `login` proves the password. Only what a dump needs is spoken: settings, the registration
+//! as a replica, and the dump itself.
+
+mod login;
+mod packet;
+
+use std::io;
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, ServerName};
+use secrecy::SecretString;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::config::Config;
+use crate::tls::{Encryption, TlsFailure};
+use login::{Greeting, Login, Next, head};
+use packet::{Packets, Socket};
+
+/// Flag of a dump: send the events that hold statements as text, too (MariaDB); without them the places in the file would have holes.
+const SEND_ANNOTATIONS: u16 = 0x2;
+
+/// How long connecting and asking may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why a connection could not be made or used.
+#[derive(Debug)]
+pub(crate) enum WireError {
+    /// The server refused, with its error number and words.
+    Refused(u16, String),
+    /// The connection failed or ended.
+    Lost(String),
+    /// It could not be encrypted.
+    Tls(TlsFailure),
+    /// The account proves its password by a plugin that is not known here.
+    Plugin(String),
+}
+
+impl WireError {
+    /// From an error packet of the server's.
+    fn refused(packet: &[u8]) -> Self {
+        let rest = packet.get(1..).unwrap_or_default();
+        let (code, words) = match rest.split_first_chunk::<2>() {
+            Some((code, words)) => (u16::from_le_bytes(*code), words),
+            None => (0, rest),
+        };
+        let words = if words.first() == Some(&b'#') { words.get(6..).unwrap_or_default() } else { words };
+        Self::Refused(code, String::from_utf8_lossy(words).into_owned())
+    }
+}
+
+impl From<io::Error> for WireError {
+    fn from(error: io::Error) -> Self {
+        TlsFailure::of_io(&error).map_or_else(|| Self::Lost(error.to_string()), Self::Tls)
+    }
+}
+
+/// Where the server is and how to log in.
+#[derive(Clone)]
+pub(crate) struct Address {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) user: String,
+    pub(crate) password: SecretString,
+}
+
+impl Address {
+    pub(crate) fn new(config: &Config) -> Self {
+        let host = config.host.trim().to_owned();
+        Self { host, port: config.port, user: config.user.clone(), password: config.password.clone() }
+    }
+
+    /// The host as certificates name it.
+    pub(crate) fn server_name(&self) -> Result<ServerName<'static>, TlsFailure> {
+        // Addresses of version 6 may stand in brackets.
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        ServerName::try_from(host.to_owned()).map_err(|_| TlsFailure::no_name(&self.host))
+    }
+}
+
+/// A connection to the server.
+pub(crate) struct Wire {
+    packets: Packets,
+}
+
+/// What a login came to.
+pub(crate) enum LoggedIn {
+    Yes(Wire),
+    /// The server must hear the password itself first, over an encrypted connection or encrypted with its key.
+    NeedsPassword,
+}
+
+impl Wire {
+    /// Connects and encrypts the connection if `encryption` says so, without logging in.
+    async fn meet(address: &Address, encryption: Option<&Encryption>) -> Result<(Packets, Greeting), WireError> {
+        let host = address.host.trim_start_matches('[').trim_end_matches(']');
+        let stream = TcpStream::connect((host, address.port)).await?;
+        stream.set_nodelay(true)?;
+        keep_alive(&stream)?;
+        let mut packets = Packets::new(stream);
+        let first = packets.read().await?;
+        if first.first() == Some(&0xff) {
+            return Err(WireError::refused(first));
+        }
+        let greeting =
+            Greeting::read(first).ok_or_else(|| WireError::Lost("what answers there does not speak MySQL's protocol".to_owned()))?;
+        if let Some(encryption) = encryption {
+            encrypt(&mut packets, &greeting, encryption, address).await?;
+        }
+        Ok((packets, greeting))
+    }
+
+    /// Connects only to see whether encryption works; gives the server's certificates.
+    pub(crate) async fn probe(address: &Address, encryption: &Encryption) -> Result<Vec<CertificateDer<'static>>, WireError> {
+        let (packets, _) = Self::meet(address, Some(encryption)).await?;
+        let Socket::Encrypted(stream) = &packets.socket else { return Ok(Vec::new()) };
+        Ok(stream.get_ref().1.peer_certificates().unwrap_or_default().iter().map(|certificate| certificate.clone().into_owned()).collect())
+    }
+
+    /// Connects and logs in.
+    pub(crate) async fn connect(address: &Address, encryption: Option<&Encryption>) -> Result<LoggedIn, WireError> {
+        let (mut packets, greeting) = Self::meet(address, encryption).await?;
+        let mut login = Login::new(greeting, &address.user, &address.password, encryption.is_some());
+        packets.write(&login.response()?).await?;
+        loop {
+            let next = login.take(packets.read().await?)?;
+            match next {
+                Next::Send(bytes) => packets.write(&bytes).await?,
+                Next::Wait => {}
+                Next::Done => return Ok(LoggedIn::Yes(Self { packets })),
+                Next::NeedsPassword => return Ok(LoggedIn::NeedsPassword),
+            }
+        }
+    }
+
+    /// Runs a statement that has no rows.
+    pub(crate) async fn execute(&mut self, statement: &str) -> Result<(), WireError> {
+        self.command(3, statement.as_bytes()).await?;
+        let answer = self.packets.read().await?;
+        accepted(answer)
+    }
+
+    /// Tells the server who we are as a replica.
+    pub(crate) async fn register(&mut self, server_id: u32) -> Result<(), WireError> {
+        let mut body = server_id.to_le_bytes().to_vec();
+        // No host, no user, no password, no port; no rank, and whichever source.
+        body.extend_from_slice(&[0; 3 + 2 + 4 + 4]);
+        self.command(0x15, &body).await?;
+        let answer = self.packets.read().await?;
+        accepted(answer)
+    }
+
+    /// Asks for the binlog. `offset` must be below 4 GiB.
+    pub(crate) async fn dump(&mut self, server_id: u32, file: &str, offset: u32) -> Result<(), WireError> {
+        let mut body = offset.to_le_bytes().to_vec();
+        body.extend_from_slice(&SEND_ANNOTATIONS.to_le_bytes());
+        body.extend_from_slice(&server_id.to_le_bytes());
+        body.extend_from_slice(file.as_bytes());
+        self.command(0x12, &body).await
+    }
+
+    /// The next event of a dump. Cancel-safe.
+    pub(crate) async fn event(&mut self) -> Result<&[u8], WireError> {
+        event_of(self.packets.read().await?)
+    }
+
+    /// The next event of a dump if it is here already.
+    pub(crate) async fn event_if_ready(&mut self) -> Option<Result<&[u8], WireError>> {
+        match self.packets.read_if_ready().await? {
+            Ok(packet) => Some(event_of(packet)),
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    async fn command(&mut self, command: u8, body: &[u8]) -> Result<(), WireError> {
+        self.packets.number = 0;
+        Ok(self.packets.write(&[&[command], body].concat()).await?)
+    }
+}
+
+/// Waits for an answer, but not for ever.
+pub(crate) async fn in_time<T>(answer: impl Future<Output = Result<T, WireError>>) -> Result<T, WireError> {
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(WireError::Lost(format!("no answer for {} s", PATIENCE.as_secs()))),
+    }
+}
+
+/// An OK, or the server's error.
+fn accepted(answer: &[u8]) -> Result<(), WireError> {
+    match answer.first() {
+        Some(0) => Ok(()),
+        Some(0xff) => Err(WireError::refused(answer)),
+        _ => Err(WireError::Lost("the server's answer to a command is not understood".to_owned())),
+    }
+}
+
+fn event_of(packet: &[u8]) -> Result<&[u8], WireError> {
+    match packet {
+        [0, event @ ..] => Ok(event),
+        [0xff, ..] => Err(WireError::refused(packet)),
+        [0xfe, ..] if packet.len() < 9 => Err(WireError::Lost("the server ended the stream".to_owned())),
+        _ => Err(WireError::Lost("the server sent something that is no event".to_owned())),
+    }
+}
+
+async fn encrypt(packets: &mut Packets, greeting: &Greeting, encryption: &Encryption, address: &Address) -> Result<(), WireError> {
+    if !greeting.can_encrypt {
+        return Err(WireError::Tls(TlsFailure::not_offered()));
+    }
+    packets.write(&head(true)).await?;
+    // Nothing that came in plain may count as encrypted.
+    let Socket::Plain(stream) = std::mem::replace(&mut packets.socket, Socket::Broken) else {
+        return Err(WireError::Lost("the connection is encrypted already".to_owned()));
+    };
+    if packets.has_unread() {
+        return Err(WireError::Lost("the server went on talking before encryption".to_owned()));
+    }
+    let name = address.server_name().map_err(WireError::Tls)?;
+    match TlsConnector::from(encryption.client.clone()).connect(name, stream).await {
+        Ok(stream) => {
+            packets.socket = Socket::Encrypted(Box::new(stream));
+            Ok(())
+        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+            Err(WireError::Tls(TlsFailure::cut_off()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    const IDLE: Duration = Duration::from_secs(30);
+    socket2::SockRef::from(stream).set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(IDLE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_of_a_dump() {
+        assert_eq!(event_of(&[0, 1, 2]).unwrap(), [1, 2]);
+        assert!(matches!(event_of(b"\xff\xd4\x04#HY000no"), Err(WireError::Refused(1236, words)) if words == "no"));
+        assert!(matches!(event_of(&[0xfe, 0, 0, 2, 0]), Err(WireError::Lost(_))));
+        assert!(matches!(event_of(&[]), Err(WireError::Lost(_))));
+        assert!(matches!(WireError::refused(&[0xff]), WireError::Refused(0, _)));
+    }
+}

@@ -1,0 +1,288 @@
+//! Packets of the MySQL protocol over a socket, read in place from one buffer.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+/// Length of a packet's own header: three bytes of length and a number.
+const HEADER: usize = 4;
+/// The longest body; a longer one goes on in the next packet.
+const LONGEST: usize = 0xff_ffff;
+/// What is read from the socket at once.
+const BUFFER_BYTES: usize = 256 << 10;
+/// The greatest event that MySQL can write, and the greatest packet it can send.
+const MAX_BODY_BYTES: usize = (1 << 30) + (1 << 20);
+
+/// A connection to the server, encrypted or not.
+pub(super) enum Socket {
+    Plain(TcpStream),
+    Encrypted(Box<TlsStream<TcpStream>>),
+    /// On its way from one to the other; a failure leaves it so.
+    Broken,
+}
+
+/// Packets over a socket. Reading is cancel-safe: all its state is in here.
+pub(super) struct Packets {
+    pub(super) socket: Socket,
+    buffer: Vec<u8>,
+    /// Invariant: `start <= end <= buffer.len()`; between them is what was read and not used.
+    start: usize,
+    end: usize,
+    /// A body that is spread over several packets, as far as it was read; then the body handed out last.
+    joined: Vec<u8>,
+    joining: bool,
+    /// Number of the next packet in either direction.
+    pub(super) number: u8,
+}
+
+/// Where a whole body is.
+enum Body {
+    Here { from: usize, to: usize },
+    Joined,
+}
+
+impl Packets {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { socket: Socket::Plain(stream), buffer: Vec::new(), start: 0, end: 0, joined: Vec::new(), joining: false, number: 0 }
+    }
+
+    /// Whether the server sent more than was asked for; it must not before encryption begins.
+    pub(super) fn has_unread(&self) -> bool {
+        self.start < self.end
+    }
+
+    /// The next packet's body, put together if it is spread over several. Cancel-safe.
+    pub(super) async fn read(&mut self) -> io::Result<&[u8]> {
+        let body = poll_fn(|context| self.poll_body(context)).await?;
+        Ok(self.body(body))
+    }
+
+    /// The next packet's body if it is here already.
+    pub(super) async fn read_if_ready(&mut self) -> Option<io::Result<&[u8]>> {
+        // Without the task's budget: the question is what is here, not whose turn it is.
+        let found = tokio::task::unconstrained(poll_fn(|context| {
+            Poll::Ready(match self.poll_body(context) {
+                Poll::Ready(result) => Some(result),
+                Poll::Pending => None,
+            })
+        }));
+        match found.await? {
+            Ok(body) => Some(Ok(self.body(body))),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Sends one packet. Its body must be shorter than 16 MiB.
+    pub(super) async fn write(&mut self, body: &[u8]) -> io::Result<()> {
+        if body.len() >= LONGEST {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a command is too long"));
+        }
+        let mut packet = Vec::with_capacity(HEADER + body.len());
+        packet.extend_from_slice(&(body.len() as u32).to_le_bytes()[..3]);
+        packet.push(self.number);
+        packet.extend_from_slice(body);
+        self.number = self.number.wrapping_add(1);
+        self.socket.write_all(&packet).await?;
+        self.socket.flush().await
+    }
+
+    fn body(&self, body: Body) -> &[u8] {
+        match body {
+            Body::Here { from, to } => self.buffer.get(from..to).unwrap_or_default(),
+            Body::Joined => &self.joined,
+        }
+    }
+
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Body>> {
+        if !self.joining && self.joined.capacity() > 0 {
+            // Bodies of 16 MiB and more are rare.
+            self.joined = Vec::new();
+        }
+        loop {
+            let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
+            let Some((&[a, b, c, number], rest)) = unread.split_first_chunk::<HEADER>() else {
+                ready!(self.poll_fill(context, HEADER))?;
+                continue;
+            };
+            let length = u32::from_le_bytes([a, b, c, 0]) as usize;
+            if rest.len() < length {
+                ready!(self.poll_fill(context, HEADER + length))?;
+                continue;
+            }
+            // An error that comes late may carry any number (PolarDB-X).
+            let is_error = rest.first() == Some(&0xff);
+            if number != self.number && !is_error {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "packets out of order")));
+            }
+            self.number = number.wrapping_add(1);
+            let from = self.start + HEADER;
+            let to = from + length;
+            self.start = to;
+            if length < LONGEST && !self.joining {
+                return Poll::Ready(Ok(Body::Here { from, to }));
+            }
+            if self.joined.len() + length > MAX_BODY_BYTES {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a packet of more than 1 GiB")));
+            }
+            self.joined.extend_from_slice(self.buffer.get(from..to).unwrap_or_default());
+            self.joining = length == LONGEST;
+            if !self.joining {
+                return Poll::Ready(Ok(Body::Joined));
+            }
+        }
+    }
+
+    /// Reads once, so that `wanted` bytes will fit into the buffer.
+    fn poll_fill(&mut self, context: &mut Context<'_>, wanted: usize) -> Poll<io::Result<()>> {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+        let size = wanted.max(BUFFER_BYTES);
+        if self.buffer.len() - self.start < wanted || (self.start == 0 && self.end == 0 && self.buffer.len() != size) {
+            // Also gives a buffer back that grew for one packet.
+            let unread = self.start..self.end;
+            if self.buffer.len() == size {
+                self.buffer.copy_within(unread.clone(), 0);
+            } else {
+                let mut buffer = vec![0; size];
+                if let (Some(to), Some(from)) = (buffer.get_mut(..unread.len()), self.buffer.get(unread.clone())) {
+                    to.copy_from_slice(from);
+                }
+                self.buffer = buffer;
+            }
+            (self.start, self.end) = (0, unread.len());
+        }
+        let mut free = ReadBuf::new(self.buffer.get_mut(self.end..).unwrap_or_default());
+        ready!(Pin::new(&mut self.socket).poll_read(context, &mut free))?;
+        match free.filled().len() {
+            0 => Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"))),
+            read => {
+                self.end += read;
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Encrypted(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Broken => Poll::Ready(Err(broken())),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Encrypted(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Broken => Poll::Ready(Err(broken())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Encrypted(stream) => Pin::new(stream).poll_flush(context),
+            Self::Broken => Poll::Ready(Err(broken())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Encrypted(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Broken => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+fn broken() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the connection is broken")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Packets that read what `send` writes, in pieces of `piece` bytes.
+    async fn sent(send: Vec<u8>, piece: usize) -> Packets {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            for part in send.chunks(piece) {
+                stream.write_all(part).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        });
+        Packets::new(TcpStream::connect(address).await.unwrap())
+    }
+
+    fn packet(number: u8, body: &[u8]) -> Vec<u8> {
+        [&(body.len() as u32).to_le_bytes()[..3], &[number], body].concat()
+    }
+
+    #[tokio::test]
+    async fn packets_come_out_whole_however_they_arrive() {
+        let bodies: Vec<Vec<u8>> = [0usize, 1, 5, 300, 70_000, 3].into_iter().map(|length| vec![length as u8; length]).collect();
+        let all: Vec<u8> = bodies.iter().enumerate().flat_map(|(number, body)| packet(number as u8, body)).collect();
+        for piece in [1, 3, 1_000, usize::MAX] {
+            let mut packets = sent(all.clone(), piece.min(all.len())).await;
+            for body in &bodies {
+                assert_eq!(packets.read().await.unwrap(), body, "{} bytes in pieces of {piece}", body.len());
+            }
+            assert_eq!(packets.read().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_body_goes_on_in_the_next_packet() {
+        // A body of exactly the greatest length has an empty packet behind it.
+        for (last, tail) in [(&b"end"[..], 3), (b"", 0)] {
+            let long = vec![7; LONGEST];
+            let all = [packet(0, &long), packet(1, last), packet(2, b"next")].concat();
+            let mut packets = sent(all, 100_000).await;
+            let body = packets.read().await.unwrap();
+            assert_eq!((body.len(), &body[LONGEST..]), (LONGEST + tail, last));
+            assert_eq!(packets.read().await.unwrap(), b"next");
+            assert!(packets.buffer.len() <= BUFFER_BYTES && packets.joined.capacity() == 0, "what one packet needed is given back");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_dropped_loses_nothing() {
+        let mut packets = sent([packet(0, &[1; 5_000]), packet(1, b"two")].concat(), 7).await;
+        let mut dropped = 0;
+        let body = loop {
+            match tokio::time::timeout(std::time::Duration::from_micros(50), packets.read()).await {
+                Ok(body) => break body.unwrap().to_vec(),
+                Err(_) => dropped += 1,
+            }
+        };
+        assert_eq!(body, [1; 5_000], "after {dropped} dropped calls");
+        assert_eq!(packets.read().await.unwrap(), b"two");
+    }
+
+    #[tokio::test]
+    async fn a_packet_out_of_order_is_seen_unless_it_is_an_error() {
+        let mut packets = sent([packet(0, b"a"), packet(2, b"b")].concat(), 100).await;
+        assert_eq!(packets.read().await.unwrap(), b"a");
+        assert!(packets.read().await.is_err());
+        let mut packets = sent([packet(0, b"a"), packet(1, b"b"), packet(1, b"\xffno")].concat(), 100).await;
+        assert_eq!(packets.read().await.unwrap(), b"a");
+        assert_eq!(packets.read().await.unwrap(), b"b");
+        assert_eq!(packets.read().await.unwrap(), b"\xffno");
+    }
+}

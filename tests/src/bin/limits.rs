@@ -1,0 +1,242 @@
+//! Measures what must stay small however large the source is: memory, and the time to the first record.
+//!
+//! `cargo run --release -p tests --bin limits [-- transaction chunks tables partitions]`
+//!
+//! - `transaction`: one transaction of 1,000,000 rows;
+//! - `chunks`: a table of 1,000,000 rows, read in chunks while its rows change;
+//! - `tables`: 1,000 tables, first as a whole, then a restart with changes in all of them;
+//! - `partitions`: a topic of 4,096 partitions, first from nothing, then a restart.
+//!
+//! The program is a child process of the same build; its peak memory (VmHWM) is the kernel's figure.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use mysql_async::prelude::Queryable;
+use tests::checker::Format;
+use tests::harness::{Database, Flavor, Kafka};
+use tests::measure::{Counter, Measured, follow, machine};
+use tests::program::{Program, Settings, Task, as_command_line};
+use tests::workload::load;
+use tests::{Failure, Result};
+
+const LIMIT: Duration = Duration::from_secs(600);
+const MILLION: u64 = 1_000_000;
+const TABLES: u64 = 1_000;
+const ROWS_A_TABLE: u64 = 10;
+const PARTITIONS: i32 = 4_096;
+const CHANGES: u64 = 20_000;
+/// While a broker opens thousands of logs its heartbeats are late, and leaders would come and go.
+const PATIENT: &str = "broker.session.timeout.ms=30000";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // The program runs as a process of its own: this file calls itself for it.
+    if let Some(arguments) = as_command_line() {
+        return connector_cli::run(connector_cli::bundled(), arguments).await;
+    }
+    match limits().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("the bench failed: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn limits() -> Result<()> {
+    const ALL: [&str; 4] = ["transaction", "chunks", "tables", "partitions"];
+    let mut chosen: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = chosen.iter().find(|name| !ALL.contains(&name.as_str())) {
+        return Failure::err(format!("{unknown}: choose among {}", ALL.join(", ")));
+    }
+    if chosen.is_empty() {
+        chosen = ALL.map(str::to_owned).to_vec();
+    }
+    let (mysql, kafka) = tokio::join!(Database::start(Flavor::MySql57, &["--innodb-buffer-pool-size=512M"]), Kafka::start_with(&[PATIENT]));
+    let mut bench = Bench { mysql: mysql?, kafka: kafka?, program: Program::myself()?, lines: Vec::new() };
+    bench.mysql.execute(&["CREATE DATABASE bench"]).await?;
+    for name in &chosen {
+        match name.as_str() {
+            "transaction" => bench.transaction().await?,
+            "chunks" => bench.chunks().await?,
+            "tables" => bench.tables().await?,
+            _ => bench.partitions().await?,
+        }
+    }
+    println!("\n{}\n", machine());
+    println!("| workload | format | records | seconds | CPU s | peak memory MiB | first record after ms |");
+    println!("|---|---|---:|---:|---:|---:|---:|");
+    bench.lines.iter().for_each(|line| println!("{line}"));
+    Ok(())
+}
+
+struct Bench {
+    mysql: Database,
+    kafka: Kafka,
+    program: Program,
+    lines: Vec<String>,
+}
+
+impl Bench {
+    async fn transaction(&mut self) -> Result<()> {
+        self.mysql.execute(&[&load::create_ten_columns("bench.bulk")]).await?;
+        let (file, offset) = self.mysql.position().await?;
+        eprintln!("one transaction of {MILLION} rows");
+        let mut connection = self.mysql.connect().await?;
+        connection.query_drop("BEGIN").await?;
+        for first in (0..MILLION).step_by(1_000) {
+            let rows: Vec<String> = (first..first + 1_000).map(load::ten_columns).collect();
+            connection.query_drop(format!("INSERT INTO bench.bulk VALUES {}", rows.join(", "))).await?;
+        }
+        connection.query_drop("COMMIT").await?;
+        connection.disconnect().await?;
+        for format in [Format::CanalJson, Format::DtsAvro] {
+            let source = format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {offset} }}");
+            let mut run = self.run("transaction", "bench.bulk", format, 1, &source, "").await?;
+            run.start()?;
+            run.until(MILLION).await?;
+            self.note("one transaction of 1,000,000 rows", format, &run);
+            run.task.stop().await?;
+        }
+        Ok(())
+    }
+
+    async fn chunks(&mut self) -> Result<()> {
+        self.mysql.execute(&[&load::create_ten_columns("bench.chunks")]).await?;
+        eprintln!("a table of {MILLION} rows");
+        load::insert(&self.mysql, "bench.chunks", 0, MILLION, 1_000, load::ten_columns).await?;
+        for format in [Format::CanalJson, Format::DtsAvro] {
+            let mut run = self.run("chunks", "bench.chunks", format, 1, "", "").await?;
+            run.start()?;
+            // The first row is there, so the stream's start is noted: every change from now on is delivered.
+            run.until(1).await?;
+            let changes = self.change(|number| format!("UPDATE bench.chunks SET state = state + 1 WHERE id = {}", number * 7919 % MILLION));
+            let (changed, read) = tokio::join!(changes, run.until(MILLION + CHANGES));
+            changed.and(read)?;
+            self.note("1,000,000 rows in chunks, 20,000 changes meanwhile", format, &run);
+            run.task.stop().await?;
+        }
+        Ok(())
+    }
+
+    async fn tables(&mut self) -> Result<()> {
+        eprintln!("{TABLES} tables");
+        self.mysql
+            .execute(&["CREATE DATABASE many", "SET GLOBAL sync_binlog = 0", "SET GLOBAL innodb_flush_log_at_trx_commit = 0"])
+            .await?;
+        let mut connection = self.mysql.connect().await?;
+        for number in 0..TABLES {
+            let table = format!("many.t{number:04}");
+            connection.query_drop(load::create_ten_columns(&table)).await?;
+            let rows: Vec<String> = (0..ROWS_A_TABLE).map(load::ten_columns).collect();
+            connection.query_drop(format!("INSERT INTO {table} VALUES {}", rows.join(", "))).await?;
+        }
+        let change = |number: u64| {
+            format!("UPDATE many.t{:04} SET state = state + 1 WHERE id = {}", number % TABLES, number / TABLES % ROWS_A_TABLE)
+        };
+        for format in [Format::CanalJson, Format::DtsAvro] {
+            let mut run = self.run("tables", "many.*", format, 1, "", "").await?;
+            run.start()?;
+            run.until(TABLES * ROWS_A_TABLE).await?;
+            self.change(change).await?;
+            run.until(TABLES * ROWS_A_TABLE + CHANGES).await?;
+            self.note("1,000 tables, full phase, then 20,000 changes", format, &run);
+            run.task.stop().await?;
+
+            connection.query_drop(change(0)).await?;
+            run.start()?;
+            run.until(1).await?;
+            self.change(change).await?;
+            run.until(1 + CHANGES).await?;
+            self.note("1,000 tables, restart, then 20,000 changes", format, &run);
+            run.task.stop().await?;
+        }
+        Ok(connection.disconnect().await?)
+    }
+
+    async fn partitions(&mut self) -> Result<()> {
+        const ROWS: u64 = 100_000;
+        self.mysql.execute(&[&load::create_ten_columns("bench.spread")]).await?;
+        load::insert(&self.mysql, "bench.spread", 0, ROWS, 1_000, load::ten_columns).await?;
+        let change = |number: u64| format!("UPDATE bench.spread SET state = state + 1 WHERE id = {}", number * 7919 % ROWS);
+        for format in [Format::CanalJson, Format::DtsAvro] {
+            eprintln!("a topic of {PARTITIONS} partitions");
+            let mut run = self.run("partitions", "bench.spread", format, PARTITIONS, "", "partition = \"primary_key\"").await?;
+            run.start()?;
+            run.until(ROWS).await?;
+            self.change(change).await?;
+            run.until(ROWS + CHANGES).await?;
+            self.note("4,096 partitions, 100,000 rows, then 20,000 changes", format, &run);
+            run.task.stop().await?;
+
+            self.mysql.execute(&[&change(0)]).await?;
+            run.start()?;
+            run.until(1).await?;
+            self.change(change).await?;
+            run.until(1 + CHANGES).await?;
+            self.note("4,096 partitions, restart, then 20,000 changes", format, &run);
+            run.task.stop().await?;
+        }
+        Ok(())
+    }
+
+    /// Changes one row a transaction.
+    async fn change(&self, statement: impl Fn(u64) -> String + Clone + Send + Sync + 'static) -> Result<()> {
+        load::run(&self.mysql, CHANGES, statement).await
+    }
+
+    async fn run(&self, name: &str, tables: &str, format: Format, partitions: i32, source: &str, sink: &str) -> Result<Run> {
+        let topic = format!("{name}-{}", format.name());
+        self.kafka.create_topic(&topic, partitions).await?;
+        let mut settings = Settings::new(&topic, &self.mysql, &[tables], &self.kafka, &topic, format);
+        (settings.source, settings.sink) = (source.to_owned(), sink.to_owned());
+        let task = Task::new(&self.program, &settings)?;
+        let counter = Counter::open(&self.kafka.broker(), &topic, partitions).await?;
+        Ok(Run { task, counter, start: Instant::now(), before: 0, records: 0, seen: Measured::default() })
+    }
+
+    fn note(&mut self, workload: &str, format: Format, run: &Run) {
+        let Measured { time, first, cpu, .. } = run.seen;
+        let line = format!(
+            "| {workload} | `{}` | {} | {:.1} | {:.2} | {:.1} | {} |",
+            format.name(),
+            run.records,
+            time.as_secs_f64(),
+            cpu.as_secs_f64(),
+            run.seen.peak_mib(),
+            first.as_millis(),
+        );
+        eprintln!("{line}");
+        self.lines.push(line);
+    }
+}
+
+/// One task, from one start of its program to the next.
+struct Run {
+    task: Task,
+    counter: Counter,
+    start: Instant,
+    /// Records in the topic when the program was started.
+    before: i64,
+    records: u64,
+    seen: Measured,
+}
+
+impl Run {
+    fn start(&mut self) -> Result<()> {
+        (self.before, self.records, self.seen) = (self.before + self.records as i64, 0, Measured::default());
+        self.start = Instant::now();
+        self.task.start()
+    }
+
+    /// Waits for so many records since the start.
+    async fn until(&mut self, records: u64) -> Result<()> {
+        let first = (self.records > 0).then_some(self.seen.first);
+        self.seen = follow(&mut self.task, &self.counter, self.before, records as i64, self.start, LIMIT).await?;
+        // The first record was seen by the first wait.
+        self.seen.first = first.unwrap_or(self.seen.first);
+        self.records = records;
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! Certificates for the doors of Kafka and the databases, made by ourselves and kept in the cache.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
+
+use super::provision;
+use crate::{Failure, Result};
+
+/// Name of the folder in the cache; another one whenever what is in it changes.
+const FOLDER: &str = "certificates-1";
+
+/// A certificate and its key, as paths of PEM files.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The certificate.
+    pub cert: PathBuf,
+    /// Its key in PKCS#8.
+    pub key: PathBuf,
+    /// Key and certificate in one file, as Kafka wants its key store.
+    pub store: PathBuf,
+}
+
+/// All certificates of the tests. Those of servers are for `localhost` and 127.0.0.1 unless they say otherwise.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    /// The authority that has signed all the others.
+    pub ca: PathBuf,
+    /// An authority that has signed none of them.
+    pub other_ca: PathBuf,
+    /// Of a server.
+    pub server: Identity,
+    /// Of a server called `elsewhere.example`.
+    pub wrong_host: Identity,
+    /// Of a server; it ended in 2021.
+    pub expired: Identity,
+    /// Of a client called `client`.
+    pub client: Identity,
+}
+
+impl Certificates {
+    fn within(folder: &Path) -> Self {
+        let identity = |name: &str| Identity {
+            cert: folder.join(format!("{name}.pem")),
+            key: folder.join(format!("{name}.key")),
+            store: folder.join(format!("{name}-store.pem")),
+        };
+        Self {
+            ca: folder.join("ca.pem"),
+            other_ca: folder.join("other-ca.pem"),
+            server: identity("server"),
+            wrong_host: identity("wrong-host"),
+            expired: identity("expired"),
+            client: identity("client"),
+        }
+    }
+
+    /// Options that make a database speak TLS with this certificate and trust our authority's clients.
+    pub fn database_options(&self, identity: &Identity) -> Vec<String> {
+        vec![
+            format!("--ssl-ca={}", self.ca.display()),
+            format!("--ssl-cert={}", identity.cert.display()),
+            format!("--ssl-key={}", identity.key.display()),
+        ]
+    }
+}
+
+/// The certificates, made by the first call on a machine.
+pub fn certificates() -> Result<&'static Certificates> {
+    static DONE: OnceLock<Certificates> = OnceLock::new();
+    if let Some(certificates) = DONE.get() {
+        return Ok(certificates);
+    }
+    let folder = provision::cached(FOLDER, make)?;
+    Ok(DONE.get_or_init(|| Certificates::within(&folder)))
+}
+
+fn make(folder: &Path) -> Result<()> {
+    let names = Certificates::within(folder);
+    let authority = authority("test-ca", &names.ca)?;
+    self::authority("other-ca", &names.other_ca)?;
+    let hosts: [&[&str]; 2] = [&["localhost", "127.0.0.1"], &["elsewhere.example"]];
+    let server = ExtendedKeyUsagePurpose::ServerAuth;
+    sign(&names.server, "server", hosts[0], 2040, server.clone(), &authority)?;
+    sign(&names.wrong_host, "elsewhere", hosts[1], 2040, server.clone(), &authority)?;
+    sign(&names.expired, "server", hosts[0], 2021, server, &authority)?;
+    sign(&names.client, "client", &[], 2040, ExtendedKeyUsagePurpose::ClientAuth, &authority)
+}
+
+fn authority(name: &str, file: &Path) -> Result<Issuer<'static, KeyPair>> {
+    let mut parameters = parameters(name, &[], 2040)?;
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let key = KeyPair::generate()?;
+    write(file, &parameters.self_signed(&key)?.pem())?;
+    Ok(Issuer::new(parameters, key))
+}
+
+fn sign(
+    identity: &Identity,
+    name: &str,
+    hosts: &[&str],
+    until: i32,
+    purpose: ExtendedKeyUsagePurpose,
+    authority: &Issuer<'static, KeyPair>,
+) -> Result<()> {
+    let mut parameters = parameters(name, hosts, until)?;
+    parameters.is_ca = IsCa::ExplicitNoCa;
+    parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    parameters.extended_key_usages = vec![purpose];
+    let key = KeyPair::generate()?;
+    let (cert, key) = (parameters.signed_by(&key, authority)?.pem(), key.serialize_pem());
+    write(&identity.cert, &cert)?;
+    write(&identity.key, &key)?;
+    write(&identity.store, &format!("{key}{cert}"))
+}
+
+fn parameters(name: &str, hosts: &[&str], until: i32) -> Result<CertificateParams> {
+    let mut parameters = CertificateParams::new(hosts.iter().map(|&host| host.to_owned()).collect::<Vec<_>>())?;
+    parameters.distinguished_name = DistinguishedName::new();
+    parameters.distinguished_name.push(DnType::CommonName, name);
+    parameters.not_before = date_time_ymd(2020, 1, 1);
+    parameters.not_after = date_time_ymd(until, 1, 1);
+    Ok(parameters)
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    fs::write(file, text).map_err(|error| Failure::from(error).while_(format!("write {}", file.display())))
+}

@@ -1,0 +1,113 @@
+//! One broker: its ports, its files, its process.
+
+use std::net::Ipv4Addr;
+use std::ops::{Deref, DerefMut};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::Door;
+use super::properties::{self, Ports};
+use crate::harness::process::{Process, copy_folder, free_ports};
+use crate::harness::provision::Servers;
+use crate::harness::proxy::Proxy;
+use crate::harness::server::Server;
+use crate::harness::{certificates, servers};
+use crate::{Failure, Result};
+
+/// A JVM under load is slow; its log says when it is up.
+const START_LIMIT: Duration = Duration::from_secs(120);
+const STARTED: &str = "Kafka Server started";
+
+/// A broker of a [`super::Kafka`]; what can be done to its process is in [`Server`].
+#[derive(Debug)]
+pub struct Broker {
+    // Before the folder: fields are dropped in this order.
+    server: Server,
+    starting: Option<Process>,
+    servers: Servers,
+    folder: TempDir,
+    number: u16,
+    ports: Ports,
+    proxy: Proxy,
+    starts: u32,
+}
+
+impl Broker {
+    pub(super) async fn new(number: u16, size: u16, controller: u16, more: &[&str]) -> Result<Self> {
+        let (servers, certificates) =
+            tokio::task::spawn_blocking(|| -> Result<_> { Ok((servers()?, certificates()?)) }).await??;
+        let folder = tempfile::Builder::new().prefix("kafka").tempdir()?;
+        let logs = folder.path().join("logs");
+        copy_folder(&servers.kafka_template(number), &logs)?;
+        let [plain, sasl, mutual_tls, sasl_tls, behind_proxy] = free_ports()?;
+        let proxy = Proxy::start((Ipv4Addr::LOCALHOST, behind_proxy).into())?;
+        let ports = Ports { controller, plain, sasl, mutual_tls, sasl_tls, behind_proxy, proxy: proxy.address().port() };
+        let text = properties::write(number, size, &ports, &logs, certificates, more);
+        std::fs::write(folder.path().join("server.properties"), text)?;
+        Ok(Self { server: Server::default(), starting: None, servers, folder, number, ports, proxy, starts: 0 })
+    }
+
+    /// `host:port` of a door.
+    pub fn address(&self, door: Door) -> String {
+        let port = match door {
+            Door::Plain => self.ports.plain,
+            Door::Sasl => self.ports.sasl,
+            Door::MutualTls => self.ports.mutual_tls,
+            Door::SaslTls => self.ports.sasl_tls,
+            Door::Proxied => self.ports.proxy,
+        };
+        format!("127.0.0.1:{port}")
+    }
+
+    /// The proxy before [`Door::Proxied`].
+    pub fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
+    /// Starts the broker again on the data it has and waits until it says that it is up.
+    pub async fn resume(&mut self) -> Result<()> {
+        self.begin()?;
+        self.ready().await
+    }
+
+    pub(super) fn begin(&mut self) -> Result<()> {
+        self.starts += 1;
+        let mut command = Command::new("java");
+        let options = ["-Xms64m", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"];
+        command.args(options).args(["-cp", &self.servers.kafka_class_path(), "kafka.Kafka"]).arg(self.folder.path().join("server.properties"));
+        // One log a start, or the line of the last start would count for this one.
+        let (name, log) = (format!("broker {}", self.number), format!("log-{}", self.starts));
+        self.starting = Some(Process::spawn(&name, &mut command, self.folder.path(), &log)?);
+        Ok(())
+    }
+
+    pub(super) async fn ready(&mut self) -> Result<()> {
+        let Some(mut process) = self.starting.take() else { return Ok(()) };
+        let start = Instant::now();
+        while !process.output().contains(STARTED) {
+            process.must_run()?;
+            if start.elapsed() > START_LIMIT {
+                return Failure::err(format!("broker {} does not start; its log:\n{}", self.number, process.tail()));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.server.up(process);
+        Ok(())
+    }
+}
+
+impl Deref for Broker {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl DerefMut for Broker {
+    fn deref_mut(&mut self) -> &mut Server {
+        &mut self.server
+    }
+}

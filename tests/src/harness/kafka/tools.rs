@@ -1,0 +1,106 @@
+//! Kafka's own commands: what no client of ours should have to do for a test. Each call starts a JVM and takes about a second.
+
+use std::process::Command;
+
+use super::{Door, Kafka};
+use crate::harness::provision::run;
+use crate::harness::servers;
+use crate::{Failure, Result};
+
+/// Where a partition is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Number of the broker that leads it; none while there is no leader.
+    pub leader: Option<usize>,
+    /// Brokers that have all of it.
+    pub in_sync: Vec<usize>,
+}
+
+impl Kafka {
+    /// Runs a command by its Java class, which is told a broker that is up.
+    pub async fn tool(&self, class: &str, arguments: &[&str]) -> Result<String> {
+        let awake = self.brokers.iter().find(|broker| broker.is_awake()).ok_or_else(|| Failure::new("no broker is up and awake"))?;
+        self.tool_at(&awake.address(Door::Plain), class, arguments).await
+    }
+
+    /// The same with an address of one's choice.
+    pub async fn tool_at(&self, address: &str, class: &str, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new("java");
+        command.args(["-Xmx96m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp"]);
+        command.arg(servers()?.kafka_class_path()).arg(class);
+        command.args(["--bootstrap-server", address]).args(arguments);
+        tokio::task::spawn_blocking(move || run(&mut command)).await?
+    }
+
+    /// Makes a topic with configs (`max.message.bytes=1000`) or other options of Kafka's command.
+    pub async fn create_topic_with(&self, name: &str, options: &[&str], configs: &[&str]) -> Result<()> {
+        let configs = configs.iter().flat_map(|config| ["--config", config]);
+        let arguments: Vec<&str> = ["--create", "--topic", name].into_iter().chain(options.iter().copied()).chain(configs).collect();
+        self.tool("org.apache.kafka.tools.TopicCommand", &arguments).await?;
+        self.topic_is_known(name).await
+    }
+
+    /// Changes a config of a topic: `key=value`.
+    pub async fn alter_topic(&self, name: &str, config: &str) -> Result<()> {
+        self.config(&["--alter", "--add-config", config, "--entity-type", "topics", "--entity-name", name]).await
+    }
+
+    /// Lets a client send no more than so many bytes a second to each broker.
+    pub async fn limit_rate(&self, client_id: &str, bytes_per_second: u64) -> Result<()> {
+        let config = format!("producer_byte_rate={bytes_per_second}");
+        self.config(&["--alter", "--add-config", &config, "--entity-type", "clients", "--entity-name", client_id]).await
+    }
+
+    /// Ends [`Kafka::limit_rate`].
+    pub async fn unlimit_rate(&self, client_id: &str) -> Result<()> {
+        self.config(&["--alter", "--delete-config", "producer_byte_rate", "--entity-type", "clients", "--entity-name", client_id]).await
+    }
+
+    /// Gives partitions back to the brokers that led them first.
+    pub async fn elect_preferred(&self) -> Result<()> {
+        let arguments = ["--election-type", "preferred", "--all-topic-partitions"];
+        self.tool("org.apache.kafka.tools.LeaderElectionCommand", &arguments).await.map(drop)
+    }
+
+    /// Lets a user (`User:mallory`) do operations (`Write`) on a topic.
+    pub async fn allow(&self, principal: &str, operations: &[&str], topic: &str) -> Result<()> {
+        self.rights("--add", principal, operations, topic).await
+    }
+
+    /// Ends [`Kafka::allow`].
+    pub async fn disallow(&self, principal: &str, operations: &[&str], topic: &str) -> Result<()> {
+        self.rights("--remove", principal, operations, topic).await
+    }
+
+    /// Adds partitions to a topic until it has `count`.
+    pub async fn add_partitions(&self, topic: &str, count: i32) -> Result<()> {
+        let arguments = ["--alter", "--topic", topic, "--partitions", &count.to_string()];
+        self.tool("org.apache.kafka.tools.TopicCommand", &arguments).await.map(drop)
+    }
+
+    /// Where the partitions of a topic are, by number.
+    pub async fn placements(&self, topic: &str) -> Result<Vec<Placement>> {
+        let said = self.tool("org.apache.kafka.tools.TopicCommand", &["--describe", "--topic", topic]).await?;
+        let field = |line: &str, name: &str| -> String {
+            let after = line.split_once(name).map_or("", |(_, rest)| rest);
+            after.trim_start().split('\t').next().unwrap_or_default().trim().to_owned()
+        };
+        let lines = said.lines().filter(|line| line.contains("Partition: "));
+        let placement = |line: &str| Placement {
+            leader: field(line, "Leader:").parse().ok(),
+            in_sync: field(line, "Isr:").split(',').filter_map(|node| node.parse().ok()).collect(),
+        };
+        Ok(lines.map(placement).collect())
+    }
+
+    async fn config(&self, arguments: &[&str]) -> Result<()> {
+        self.tool("kafka.admin.ConfigCommand", arguments).await.map(drop)
+    }
+
+    async fn rights(&self, change: &str, principal: &str, operations: &[&str], topic: &str) -> Result<()> {
+        let operations = operations.iter().flat_map(|operation| ["--operation", operation]);
+        let fixed = [change, "--force", "--allow-principal", principal, "--topic", topic];
+        let arguments: Vec<&str> = fixed.into_iter().chain(operations).collect();
+        self.tool("org.apache.kafka.tools.AclCommand", &arguments).await.map(drop)
+    }
+}

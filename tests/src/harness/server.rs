@@ -1,0 +1,60 @@
+//! What all servers have in common: a process that is ended, frozen and woken at will.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::process::Process;
+use crate::Result;
+
+const STOP_LIMIT: Duration = Duration::from_secs(90);
+
+/// The process of a server; none while it is down. Databases and brokers are this and know how to start it.
+#[derive(Debug, Default)]
+pub struct Server {
+    process: Option<Process>,
+    frozen: bool,
+}
+
+impl Server {
+    /// Takes over a process that answers.
+    pub(super) fn up(&mut self, process: Process) {
+        (self.process, self.frozen) = (Some(process), false);
+    }
+
+    /// Whether there is a process, awake or not.
+    pub fn is_up(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Whether there is a process that can answer.
+    pub fn is_awake(&self) -> bool {
+        self.is_up() && !self.frozen
+    }
+
+    /// Shuts the server down in good order.
+    pub async fn stop(&mut self) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.signal(Signal::SIGTERM)?;
+            process.wait(STOP_LIMIT).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the server as a power failure would.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), |mut process| process.kill())
+    }
+
+    /// Stops the server's work: connections stay, nothing answers.
+    pub fn freeze(&mut self) -> Result<()> {
+        self.frozen = true;
+        self.process.as_mut().map_or(Ok(()), |process| process.signal(Signal::SIGSTOP))
+    }
+
+    /// Ends [`Server::freeze`].
+    pub fn thaw(&mut self) -> Result<()> {
+        self.frozen = false;
+        self.process.as_mut().map_or(Ok(()), |process| process.signal(Signal::SIGCONT))
+    }
+}

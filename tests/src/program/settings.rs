@@ -1,0 +1,82 @@
+//! The configuration of a task, as the file that a user would write.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::Access;
+use crate::Result;
+use crate::checker::Format;
+use crate::harness::{Database, Kafka, database};
+
+/// What a task does; rendered as the TOML file that a user would write.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The task's name.
+    pub name: String,
+    /// Port of the database on 127.0.0.1.
+    pub source_port: u16,
+    /// Account.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+    /// Selected tables.
+    pub tables: Vec<String>,
+    /// More lines of `[source.polardbx]`.
+    pub source: String,
+    /// The brokers.
+    pub brokers: Vec<String>,
+    /// Lines of `[sink.kafka]` for the way into Kafka.
+    pub access: String,
+    /// The topic.
+    pub topic: String,
+    /// More lines of `[sink.kafka]`.
+    pub sink: String,
+    /// Format of the values.
+    pub format: Format,
+    /// More sections.
+    pub more: String,
+}
+
+impl Settings {
+    /// Full and incremental phase of `tables` into `topic`, everything else by default.
+    pub fn new(name: &str, source: &Database, tables: &[&str], kafka: &Kafka, topic: &str, format: Format) -> Self {
+        Self {
+            name: name.to_owned(),
+            source_port: source.port(),
+            user: database::USER.to_owned(),
+            password: database::PASSWORD.to_owned(),
+            tables: tables.iter().map(|&table| table.to_owned()).collect(),
+            source: String::new(),
+            brokers: vec![kafka.broker()],
+            access: String::new(),
+            topic: topic.to_owned(),
+            sink: String::new(),
+            format,
+            more: String::new(),
+        }
+    }
+
+    /// Goes into Kafka in another way, by every broker of it.
+    pub fn enter(&mut self, kafka: &Kafka, access: Access) -> Result<()> {
+        self.brokers = kafka.addresses(access.door());
+        self.access = access.sink_keys()?;
+        Ok(())
+    }
+
+    /// Goes to the database by another address of this machine.
+    pub fn read_from(&mut self, address: SocketAddr) {
+        self.source_port = address.port();
+    }
+
+    /// The file, with the checkpoint in `state`.
+    pub fn toml(&self, state: &Path) -> String {
+        let Self { name, source_port, user, password, tables, source, brokers, access, topic, sink, format, more } = self;
+        format!(
+            "name = {name:?}\n\n[source.polardbx]\nhost = \"127.0.0.1\"\nport = {source_port}\nuser = {user:?}\npassword = {password:?}\n\
+             tables = {tables:?}\n{source}\n\n[sink.kafka]\nbrokers = {brokers:?}\ntopic = {topic:?}\nformat.{} = {{}}\n{access}\n{sink}\n\n\
+             [store.local]\npath = {:?}\n\n{more}\n",
+            format.name(),
+            state.display().to_string(),
+        )
+    }
+}

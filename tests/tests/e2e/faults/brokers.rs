@@ -1,0 +1,67 @@
+//! Three brokers of which one dies, freezes or comes back, and of which too few are left.
+
+use std::time::Duration;
+
+use tests::checker::Format;
+use tests::harness::{Flavor, poll};
+use tests::{Failure, Result};
+
+use super::Trial;
+use crate::case::{Servers, alone};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn brokers_die_freeze_and_come_back() -> Result<()> {
+    let _turn = alone().await;
+    let mut trial = Trial::streaming(Servers::clustered(Flavor::MySql57).await?, "three_brokers", Format::DtsAvro).await?;
+
+    // Another broker leads while the first is dead; then it comes back.
+    let dead = a_leader(&trial, &[2, 3]).await?;
+    trial.case.kafka_mut()?.node_mut(dead).kill()?;
+    trial.recovers("the death of a leader").await?;
+    trial.case.kafka_mut()?.node_mut(dead).resume().await?;
+    all_in_sync(&trial).await?;
+    // Leadership moves back under load.
+    trial.case.servers.kafka.elect_preferred().await?;
+    trial.recovers("a preferred election").await?;
+    if a_leader(&trial, &[dead]).await.is_err() {
+        return Failure::err("the election has moved nothing, so nothing was tested");
+    }
+
+    // A leader that is frozen loses its place without a word.
+    trial.case.kafka_mut()?.node_mut(dead).freeze()?;
+    trial.recovers("the beginning of a leader's frost").await?;
+    trial.case.kafka_mut()?.node_mut(dead).thaw()?;
+    all_in_sync(&trial).await?;
+    trial.recovers("its end").await?;
+
+    // One of three is left: nothing may be acknowledged, and nothing is.
+    trial.case.kafka_mut()?.node_mut(2).kill()?;
+    trial.case.kafka_mut()?.node_mut(3).kill()?;
+    trial.hold(Duration::from_secs(6)).await?;
+    let fence = trial.case.fence().await?;
+    if trial.case.reach(fence, Duration::from_secs(5)).await.is_ok() {
+        return Failure::err("a record was acknowledged by one broker of three");
+    }
+    trial.case.task.must_run()?;
+    trial.case.kafka_mut()?.resume().await?;
+    trial.recovers("the return of two brokers").await?;
+    trial.verify(0).await.map(drop)
+}
+
+/// One of `wanted` that leads a partition of the topic.
+async fn a_leader(trial: &Trial, wanted: &[usize]) -> Result<usize> {
+    let placements = trial.case.servers.kafka.placements(&trial.case.topic).await?;
+    let mut leaders = placements.iter().filter_map(|placement| placement.leader);
+    leaders.find(|leader| wanted.contains(leader)).ok_or_else(|| Failure::new(format!("none of {wanted:?} leads: {placements:?}")))
+}
+
+async fn all_in_sync(trial: &Trial) -> Result<()> {
+    let kafka = &trial.case.servers.kafka;
+    poll("all replicas to be in sync", LIMIT, || async {
+        let placements = kafka.placements(&trial.case.topic).await?;
+        Ok(placements.iter().all(|placement| placement.in_sync.len() == kafka.size()).then_some(()))
+    })
+    .await
+}

@@ -1,0 +1,69 @@
+//! What a topic and a quota limit: the size of a batch, the size of a record, the rate.
+
+use std::time::{Duration, Instant};
+
+use tests::Result;
+use tests::checker::Format;
+use tests::harness::Flavor;
+use tests::workload::load;
+
+use super::{RECOVERY, Trial};
+use crate::case::Servers;
+
+/// How brokers see the program.
+const CLIENT_ID: &str = "sink-kafka";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_takes_smaller_batches_and_then_too_small_ones() -> Result<()> {
+    let name = "too_large";
+    let mut trial = Trial::streaming(Servers::shared().await?, name, Format::CanalJson).await?;
+    let servers = trial.case.servers.clone();
+    servers.source.execute(&["CREATE TABLE too_large.wide (id INT PRIMARY KEY, text MEDIUMTEXT)"]).await?;
+    trial.case.add_table("wide");
+    // Rows that do not compress: a transaction makes a batch above the limit, each row alone stays below it.
+    let row = |id: u64, bytes: usize| {
+        let mut rng = fastrand::Rng::with_seed(id);
+        let text: String = (0..bytes).map(|_| rng.alphanumeric()).collect();
+        format!("({id}, '{text}')")
+    };
+    servers.kafka.alter_topic(name, "max.message.bytes=60000").await?;
+    let rows: Vec<String> = (0..40).map(|id| row(id, 20_000)).collect();
+    servers.source.execute(&[&format!("INSERT INTO too_large.wide VALUES {}", rows.join(", "))]).await?;
+    trial.recovers("batches that had to be divided").await?;
+
+    // A row above the limit cannot be delivered, and nothing behind it may be.
+    servers.source.execute(&[&format!("INSERT INTO too_large.wide VALUES {}", row(1000, 90_000))]).await?;
+    let code = trial.case.task.wait(RECOVERY).await?;
+    let said = trial.case.task.output();
+    let error = said.get(said.find("error: ").unwrap_or_default()..).unwrap_or_default();
+    assert_eq!(code, 4, "{said}");
+    for text in ["too_large.wide", "max.message.bytes", "\n  to go on: "] {
+        assert!(error.contains(text), "{text:?} is not named:\n{said}");
+    }
+    // With the limit raised it goes on where it stopped.
+    servers.kafka.alter_topic(name, "max.message.bytes=1000000").await?;
+    trial.case.task.start()?;
+    trial.recovers("the end of the limit").await?;
+    trial.verify(0).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quota_slows_the_task_and_repeats_nothing() -> Result<()> {
+    const ROWS: u64 = 20_000;
+    let name = "quota";
+    let mut trial = Trial::streaming(Servers::own(Flavor::MySql57).await?, name, Format::DtsAvro).await?;
+    let servers = trial.case.servers.clone();
+    super::create_bulk(&servers.source, name, 0).await?;
+    trial.case.add_table("bulk");
+    servers.kafka.limit_rate(CLIENT_ID, 40_000).await?;
+    load::insert(&servers.source, "quota.bulk", 0, ROWS, 100, load::ten_columns).await?;
+    let fence = trial.case.fence().await?;
+    let start = Instant::now();
+    let early = trial.case.reach(fence, Duration::from_secs(12)).await;
+    assert!(early.is_err(), "the quota did not hold the task back: {:?}", start.elapsed());
+    trial.case.task.must_run()?;
+    servers.kafka.unlimit_rate(CLIENT_ID).await?;
+    trial.recovers("the end of a quota").await?;
+    drop(servers);
+    trial.verify(0).await.map(drop)
+}

@@ -1,0 +1,111 @@
+//! Faults as ordinary life: while writers are at work something breaks, the cause ends, and the task must go on by itself within a minute,
+//! with nothing lost and nothing of the stream repeated.
+
+mod brokers;
+mod checkpoint;
+mod database;
+mod garbage;
+mod kills;
+mod limits;
+mod network;
+mod windows;
+
+use std::time::Duration;
+
+use tests::checker::Format;
+use tests::harness::{Database, Proxy};
+use tests::program::Access;
+use tests::workload::{Writers, writers};
+use tests::{Failure, Result};
+
+use super::case::{Case, Servers};
+
+/// How soon a task must have caught up after the cause of a fault has ended.
+const RECOVERY: Duration = Duration::from_secs(60);
+
+/// A task that reaches both its servers through proxies, and writers that work on its tables.
+struct Trial {
+    case: Case,
+    /// The way to the database.
+    source: Proxy,
+    writers: Option<Writers>,
+    seed: u64,
+}
+
+impl Trial {
+    /// A configured task that was not started. Rows of a key stay in one of four partitions.
+    async fn new(servers: Servers, name: &str, format: Format) -> Result<Self> {
+        let tables = writers::create_tables(&servers.source, name, 100).await?;
+        let source = Proxy::start(servers.source.address())?;
+        let mut case = Case::new(servers.clone(), name, format, 4, tables).await?;
+        case.settings.read_from(source.address());
+        case.settings.enter(&servers.kafka, Access::Proxied)?;
+        case.settings.sink = "partition = \"primary_key\"".into();
+        case.task.configure(&case.settings)?;
+        Ok(Self { case, source, writers: None, seed: 1 })
+    }
+
+    /// The task runs, has done its full phase, and rows change.
+    async fn streaming(servers: Servers, name: &str, format: Format) -> Result<Self> {
+        let mut trial = Self::new(servers, name, format).await?;
+        trial.case.task.start()?;
+        trial.case.catch_up(RECOVERY).await?;
+        trial.write().await?;
+        Ok(trial)
+    }
+
+    /// Starts the writers; they do not go through the proxy.
+    async fn write(&mut self) -> Result<()> {
+        self.seed += 1;
+        let writers = Writers::start(&self.case.servers.source, &self.case.database, 2, Duration::from_millis(4), self.seed).await?;
+        self.writers = Some(writers);
+        Ok(())
+    }
+
+    /// Ends the writers, as before the database goes away.
+    async fn pause_writing(&mut self) -> Result<()> {
+        match self.writers.take() {
+            Some(writers) => writers.stop().await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// The way to the first broker.
+    fn broker(&self) -> &Proxy {
+        self.case.servers.kafka.proxy()
+    }
+
+    /// Lets time pass in which the task must not give up.
+    async fn hold(&mut self, time: Duration) -> Result<()> {
+        tokio::time::sleep(time).await;
+        self.case.task.must_run()
+    }
+
+    /// The cause of a fault has ended: everything written until now must arrive in time.
+    async fn recovers(&mut self, from: &str) -> Result<()> {
+        let start = std::time::Instant::now();
+        self.case.catch_up(RECOVERY).await.map_err(|error| error.while_(format!("after {from}")))?;
+        println!("{}: went on {:.1} s after {from}", self.case.topic, start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Ends everything and compares the topic with the source; `cut_chunks` as in [`Case::verify`].
+    async fn verify(mut self, cut_chunks: usize) -> Result<Case> {
+        self.pause_writing().await?;
+        self.case.catch_up(RECOVERY).await?;
+        self.case.task.stop().await?;
+        let report = self.case.verify(cut_chunks).await?;
+        if report.stream_rows < 100 {
+            return Failure::err(format!("too little was written to prove anything: {report:?}"));
+        }
+        Ok(self.case)
+    }
+}
+
+/// Fills the table `bulk` of a database, so that its full phase takes a while.
+async fn create_bulk(source: &Database, database: &str, rows: u64) -> Result<()> {
+    use tests::workload::load;
+    let table = format!("{database}.bulk");
+    source.execute(&[&load::create_ten_columns(&table)]).await?;
+    load::insert(source, &table, 0, rows, 1000, load::ten_columns).await
+}

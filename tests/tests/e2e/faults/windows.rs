@@ -1,0 +1,103 @@
+//! The cause does not end: when the retry window is over, the task fails with exit code 3 and names it; a later start goes on.
+
+use std::time::{Duration, Instant};
+
+use tests::Result;
+use tests::checker::Format;
+use tests::harness::Flavor;
+
+use super::{RECOVERY, Trial};
+use crate::case::Servers;
+
+pub(super) const WINDOW: Duration = Duration::from_secs(6);
+
+/// What the program may need beside the window: a batch in doubt is sent again for two minutes before its lane counts as failed.
+const SLACK: Duration = Duration::from_secs(200);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_window_ends_while_the_database_is_away() -> Result<()> {
+    let mut trial = with_window(Servers::shared().await?, "window_source").await?;
+    let address = trial.source.address().to_string();
+    trial.source.refuse();
+    gives_up(&mut trial, &[&address, "refused"]).await?;
+    // Neither does it start.
+    trial.case.task.start()?;
+    gives_up(&mut trial, &[&address, "refused"]).await?;
+    trial.source.pass();
+    goes_on(trial).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_window_ends_while_the_database_is_silent() -> Result<()> {
+    let mut trial = with_window(Servers::shared().await?, "window_silence").await?;
+    trial.source.blackhole();
+    gives_up(&mut trial, &["the server sent nothing for"]).await?;
+    trial.source.pass();
+    goes_on(trial).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_window_ends_while_no_broker_is_there() -> Result<()> {
+    let mut trial = with_window(Servers::own(Flavor::MySql57).await?, "window_broker").await?;
+    let address = trial.broker().address().to_string();
+    trial.case.task.stop().await?;
+    trial.broker().refuse();
+    trial.case.task.start()?;
+    gives_up(&mut trial, &[&address, "refused"]).await?;
+    trial.broker().blackhole();
+    trial.case.task.start()?;
+    gives_up(&mut trial, &[&address]).await?;
+    trial.broker().pass();
+    goes_on(trial).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long suite"]
+async fn the_window_ends_while_batches_are_in_doubt() -> Result<()> {
+    let mut trial = with_window(Servers::own(Flavor::MySql57).await?, "window_doubt").await?;
+    let address = trial.broker().address().to_string();
+    trial.broker().refuse();
+    gives_up(&mut trial, &[&address]).await?;
+    trial.broker().pass();
+    trial.case.task.start()?;
+    trial.recovers("a broker that was away").await?;
+    trial.broker().blackhole();
+    gives_up(&mut trial, &[&address]).await?;
+    trial.broker().pass();
+    goes_on(trial).await
+}
+
+async fn with_window(servers: Servers, name: &str) -> Result<Trial> {
+    let mut trial = Trial::new(servers, name, Format::CanalJson).await?;
+    trial.case.settings.more = format!("[retry]\nwindow_seconds = {}", WINDOW.as_secs());
+    trial.case.task.configure(&trial.case.settings)?;
+    trial.case.task.start()?;
+    trial.case.catch_up(RECOVERY).await?;
+    trial.write().await?;
+    trial.hold(Duration::from_secs(1)).await?;
+    Ok(trial)
+}
+
+/// The task ends by itself: not at once, with exit code 3 and a remedy.
+pub(super) async fn gives_up(trial: &mut Trial, texts: &[&str]) -> Result<()> {
+    let start = Instant::now();
+    let code = trial.case.task.wait(WINDOW + SLACK).await?;
+    let said = trial.case.task.output();
+    let error = said.get(said.find("error: ").unwrap_or_default()..).unwrap_or_default();
+    println!("after {:.1} s: {error}", start.elapsed().as_secs_f64());
+    assert_eq!(code, 3, "{said}");
+    let tried_again = said.matches("opening the lanes again").count() > 2;
+    assert!(tried_again || start.elapsed() > WINDOW, "it gave up at once:\n{said}");
+    for text in texts {
+        assert!(error.contains(text), "{text:?} is not named:\n{said}");
+    }
+    assert_eq!(error.matches("\n  to go on: ").count(), 1, "one remedy:\n{said}");
+    assert!(!said.contains("dts-secret"), "a password is shown:\n{said}");
+    Ok(())
+}
+
+async fn goes_on(mut trial: Trial) -> Result<()> {
+    trial.case.task.start()?;
+    trial.recovers("a window that had ended").await?;
+    trial.verify(0).await.map(drop)
+}

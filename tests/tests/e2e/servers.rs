@@ -1,0 +1,348 @@
+//! What is special about each server: its accounts, its events, its types and settings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use tests::checker::{Decoded, Format, Table};
+use tests::harness::{Database, Flavor};
+use tests::workload::every_type;
+use tests::{Failure, Result};
+
+use super::case::{Case, Servers};
+use super::refusals::{create_small, ended, refused};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A case on a database server of its own, with a table `t` of three rows.
+pub(super) async fn own(flavor: Flavor, options: &[&str], name: &str) -> Result<Case> {
+    let servers = with_source(flavor, options).await?;
+    create_small(&servers.source, name).await?;
+    Case::new(servers, name, Format::CanalJson, 1, vec![Table::new(name, "t")]).await
+}
+
+/// A database server of its own beside the broker that all share.
+pub(super) async fn with_source(flavor: Flavor, options: &[&str]) -> Result<Servers> {
+    let (shared, source) = tokio::try_join!(Servers::shared(), Database::start(flavor, options))?;
+    Ok(Servers { source: Arc::new(source), kafka: shared.kafka })
+}
+
+/// Every type, generated columns, and odd names in full and incremental phase.
+async fn everything(servers: &Servers, name: &str, format: Format) -> Result<Case> {
+    let source = &servers.source;
+    let table = format!("{name}.every");
+    source
+        .execute(&[
+            &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"),
+            &every_type::create(&table),
+            &format!(
+                "CREATE TABLE {name}.more (id BIGINT UNSIGNED NOT NULL, y YEAR NOT NULL, a INT UNSIGNED NOT NULL DEFAULT 5, \
+                 virt INT GENERATED ALWAYS AS (a + 1) VIRTUAL, kept BIGINT GENERATED ALWAYS AS (a * 2) STORED, f FLOAT UNSIGNED, \
+                 e ENUM('é','b''c') CHARACTER SET latin1, s SET('x','y'), b VARBINARY(9), `we``ird ☃ name` TEXT, \
+                 changed TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3), \
+                 PRIMARY KEY (id, y), UNIQUE KEY u (a, y)) CHARACTER SET utf8mb4"
+            ),
+        ])
+        .await?;
+    let mut rows: Vec<String> = (0..every_type::variants()).map(|id| every_type::insert_variant(&table, id)).collect();
+    let more = |id: u32| {
+        format!(
+            "INSERT INTO {name}.more (id, y, a, f, e, s, b, `we``ird ☃ name`) VALUES ({id}, 2000, {id}, 0.5, {}, {}, X'00FF', '☃')",
+            id % 3,
+            id % 4
+        )
+    };
+    rows.extend((0..40).map(more));
+    source.execute(&rows.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    let tables = vec![Table::new(name, "every"), Table::new(name, "more")];
+    let mut case = Case::new(servers.clone(), name, format, 1, tables).await?;
+    case.settings.source = "chunk_rows = 7".into();
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    source
+        .execute(&[
+            &format!("UPDATE {table} SET id = id + 1000"),
+            &format!("DELETE FROM {table} WHERE id % 7 = 0"),
+            &more(100),
+            &format!("UPDATE {name}.more SET a = a + 1000, s = 3 WHERE id < 20"),
+            &format!("DELETE FROM {name}.more WHERE id % 5 = 0"),
+        ])
+        .await?;
+    case.catch_up(LIMIT).await?;
+    Ok(case)
+}
+
+/// The ids of transactions that the records of changes name.
+fn gtids(case: &Case) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in &case.entries {
+        let message: serde_json::Value = serde_json::from_slice(&entry.value)?;
+        if let Some(gtid) = message["gtid"].as_str().filter(|gtid| !gtid.is_empty()) {
+            found.push(gtid.to_owned());
+        }
+    }
+    Ok(found)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mysql_8_with_gtids_and_all_metadata() -> Result<()> {
+    let options = ["--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--binlog-row-metadata=FULL", "--binlog-rows-query-log-events=ON"];
+    let servers = with_source(Flavor::MySql80, &options).await?;
+    let mut case = everything(&servers, "full80", Format::CanalJson).await?;
+    // Invisible and descending indexes, checks, defaults in parentheses, made while the stream runs.
+    servers
+        .source
+        .execute(&[
+            "CREATE TABLE full80.later (id INT PRIMARY KEY, a VARCHAR(20) COLLATE utf8mb4_0900_as_cs DEFAULT (UUID()), c VARCHAR(9) CHARACTER SET utf8, \
+             n NVARCHAR(5), KEY inv (a) INVISIBLE, KEY d (a DESC, id), CHECK (id > 0))",
+            "INSERT INTO full80.later VALUES (1, 'one', 'é', 'n'), (2, DEFAULT, NULL, NULL)",
+            "ALTER TABLE full80.later ALTER INDEX inv VISIBLE",
+            "UPDATE full80.later SET c = 'two'",
+        ])
+        .await?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    case.tables.push(Table::new("full80", "later"));
+    case.verify(0).await?;
+    assert!(case.task.output().contains("MySQL") && case.task.output().contains("8.0.15"), "{}", case.task.output());
+    let gtids = gtids(&case)?;
+    let mut connection = servers.source.connect().await?;
+    let uuid: Option<String> = connection.query_first("SELECT @@server_uuid").await?;
+    let uuid = uuid.unwrap_or_default();
+    assert!(!gtids.is_empty() && gtids.iter().all(|gtid| gtid.starts_with(&format!("{uuid}:"))), "{gtids:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mysql_8_without_checksums() -> Result<()> {
+    let servers = with_source(Flavor::MySql80, &["--binlog-checksum=NONE"]).await?;
+    let mut case = everything(&servers, "bare80", Format::DtsAvro).await?;
+    case.servers.source.execute(&["FLUSH LOGS", "UPDATE bare80.more SET a = a + 5000"]).await?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    case.verify(0).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_mysql_8_has_forgotten() -> Result<()> {
+    let mut case = own(Flavor::MySql80, &[], "sha2").await?;
+    // Empties the server's cache of passwords: the next login has to send the password itself, encrypted with the server's key.
+    case.servers.source.execute(&["FLUSH PRIVILEGES"]).await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    // Now the dump's connection is the first that has to.
+    case.servers.source.execute(&["FLUSH PRIVILEGES"]).await?;
+    let mut connection = case.servers.source.connect().await?;
+    let dumps = "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%' AND USER = 'dts'";
+    let start = std::time::Instant::now();
+    let dump: u64 = loop {
+        match connection.query_first(dumps).await? {
+            Some(id) => break id,
+            None if start.elapsed() > LIMIT => return Failure::err("no dump begins"),
+            None => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    connection.query_drop(format!("KILL {dump}")).await?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    case.verify(0).await?;
+    let said = case.task.output();
+    assert!(!said.contains("dts-secret"), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mysql_8_settings_that_lose_something() -> Result<()> {
+    let mut case = own(Flavor::MySql80, &[], "partial").await?;
+    case.servers.source.execute(&["SET GLOBAL binlog_row_value_options = 'PARTIAL_JSON'"]).await?;
+    refused(&mut case, 2, &["binlog_row_value_options", "PARTIAL_JSON"]).await?;
+    case.servers.source.execute(&["SET GLOBAL binlog_row_value_options = ''"]).await?;
+    refused_with(
+        &mut case,
+        "CREATE TABLE partial.expressions (id INT PRIMARY KEY, a INT, KEY f ((a + 1)))",
+        &["partial.expressions", "key over an expression"],
+    )
+    .await?;
+    refused_with(&mut case, "CREATE TABLE partial.documents (id INT PRIMARY KEY, body JSON)", &["partial.documents", "body", "json"])
+        .await?;
+    assert_eq!(case.read().await?, 0);
+    Ok(())
+}
+
+/// Makes a table that the task must refuse before it reads anything, and drops it again.
+async fn refused_with(case: &mut Case, create: &str, texts: &[&str]) -> Result<()> {
+    case.servers.source.execute(&[create]).await?;
+    refused(case, 2, texts).await?;
+    let table = create.split_whitespace().nth(2).unwrap_or_default();
+    case.servers.source.execute(&[&format!("DROP TABLE {table}")]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_with_its_own_types_and_events() -> Result<()> {
+    for (name, format, option) in [
+        ("maria_json", Format::CanalJson, "--binlog-row-metadata=FULL"),
+        ("maria_avro", Format::DtsAvro, "--binlog-row-metadata=MINIMAL"),
+        ("maria_none", Format::DtsAvro, "--binlog-checksum=NONE"),
+    ] {
+        let servers = with_source(Flavor::MariaDb, &[option]).await?;
+        let mut case = everything(&servers, name, format).await?;
+        servers
+            .source
+            .execute(&[
+                // A sequence is no table, though its rows are in the binlog too.
+                &format!("CREATE SEQUENCE {name}.numbers"),
+                &format!(
+                    "CREATE TABLE {name}.documents (id INT PRIMARY KEY DEFAULT NEXTVAL({name}.numbers), body JSON, hidden INT INVISIBLE DEFAULT 7, \
+                     at DATETIME DEFAULT CURRENT_TIMESTAMP(), CHECK (id > 0), CONSTRAINT c CHECK (hidden < 100), KEY i (hidden) IGNORED) CHARACTER SET utf8mb4"
+                ),
+                &format!("INSERT INTO {name}.documents (body) VALUES ('{{\"a\": [1, \"é☃\"]}}'), (NULL), ('[]')"),
+                &format!("UPDATE {name}.documents SET hidden = 8 WHERE id = 1"),
+                &format!("CREATE OR REPLACE TABLE {name}.again (id INT PRIMARY KEY, a TEXT) CHARACTER SET latin1"),
+                &format!("INSERT INTO {name}.again VALUES (1, 'é')"),
+                &format!("CREATE OR REPLACE TABLE {name}.again (id INT PRIMARY KEY, b INT, a TEXT) CHARACTER SET latin1"),
+                &format!("INSERT INTO {name}.again VALUES (1, 2, 'é')"),
+                &format!("DELETE FROM {name}.documents WHERE id = 2"),
+            ])
+            .await?;
+        case.catch_up(LIMIT).await?;
+        case.task.stop().await?;
+        case.tables.extend(["documents", "again"].map(|table| Table::new(name, table)));
+        case.verify(0).await?;
+        if format == Format::CanalJson {
+            let bodies = case.rows_of("documents", "body")?;
+            assert!(bodies.iter().any(|body| body == "{\"a\": [1, \"é☃\"]}"), "{bodies:?}");
+            let gtids = gtids(&case)?;
+            assert!(!gtids.is_empty() && gtids.iter().all(|gtid| gtid.starts_with("0-1-")), "{gtids:?}");
+        }
+        // The same tables once more, from the full phase.
+        let mut case = case.sibling(&format!("{name}_again"), format, 1).await?;
+        case.task.start()?;
+        // The first row to wait for may be among those of the full phase.
+        case.catch_up(LIMIT).await?;
+        case.catch_up(LIMIT).await?;
+        case.task.stop().await?;
+        case.verify(0).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_mariadb_has_and_we_have_not() -> Result<()> {
+    let mut case = own(Flavor::MariaDb, &[], "maria_odd").await?;
+    for (create, texts) in [
+        ("CREATE TABLE maria_odd.u (id INT PRIMARY KEY, u UUID)", &["maria_odd.u", "`u`", "uuid"] as &[&str]),
+        ("CREATE TABLE maria_odd.i (id INT PRIMARY KEY, address INET6)", &["maria_odd.i", "`address`", "inet6"]),
+        ("CREATE TABLE maria_odd.c (id INT PRIMARY KEY, t TEXT COMPRESSED)", &["maria_odd.c", "`t`", "COMPRESSED"]),
+        ("CREATE TABLE maria_odd.v (id INT PRIMARY KEY) WITH SYSTEM VERSIONING", &["maria_odd.v", "system versioning"]),
+    ] {
+        refused_with(&mut case, create, texts).await?;
+    }
+    case.servers.source.execute(&["SET GLOBAL log_bin_compress = ON"]).await?;
+    refused(&mut case, 2, &["log_bin_compress", "OFF"]).await?;
+    case.servers.source.execute(&["SET GLOBAL log_bin_compress = OFF", "SET GLOBAL binlog_format = 'MIXED'"]).await?;
+    refused(&mut case, 2, &["binlog_format", "MIXED", "ROW"]).await?;
+    case.servers.source.execute(&["SET GLOBAL binlog_format = 'ROW'"]).await?;
+    assert_eq!(case.read().await?, 0);
+
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    case.catch_up(LIMIT).await?;
+    // Past the check: what is compressed must stop the task, not be left out.
+    case.servers.source.execute(&["SET GLOBAL log_bin_compress = ON", "SET GLOBAL log_bin_compress_min_len = 10"]).await?;
+    case.servers.source.execute(&["INSERT INTO maria_odd.t VALUES (50, REPEAT('x', 20))"]).await?;
+    ended(&mut case, 1, &["E_UNSUPPORTED_EVENT", "log_bin_compress"]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_mariadb_under_the_same_address() -> Result<()> {
+    let mut case = own(Flavor::MariaDb, &[], "maria_id").await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    let source = case.source_mut()?;
+    source.stop().await?;
+    source.set_options(&["--gtid-domain-id=7"]);
+    source.resume().await?;
+    refused(&mut case, 1, &["E_IDENTITY_CHANGED", "domain 0", "domain 7"]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_names_the_server() -> Result<()> {
+    for (flavor, texts) in [(Flavor::MySql80, ["MySQL", "8.0.15"]), (Flavor::MariaDb, ["MariaDB", "10.11"])] {
+        let servers = Servers::shared_of(flavor).await?;
+        let name = format!("named_{}", flavor.name());
+        create_small(&servers.source, &name).await?;
+        let case = Case::new(servers, &name, Format::CanalJson, 1, vec![Table::new(&name, "t")]).await?;
+        let output = super::case::program().command(&["check", &case.task.file().display().to_string()]).output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let line = said.lines().find(|line| line.contains(" server ")).ok_or_else(|| Failure::new(said.clone()))?;
+        assert!(output.status.success() && texts.iter().all(|text| line.contains(text)), "{said}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_about_a_selected_database_are_told() -> Result<()> {
+    for flavor in Flavor::ALL {
+        let servers = Servers::shared_of(flavor).await?;
+        let name = format!("db_{}", flavor.name());
+        create_small(&servers.source, &name).await?;
+        let mut case = Case::new(servers, &name, Format::CanalJson, 1, vec![Table::new(&name, "t")]).await?;
+        case.settings.tables.push(format!("{name}_more.*"));
+        case.task.configure(&case.settings)?;
+        case.task.start()?;
+        case.catch_up(LIMIT).await?;
+        let statements = [
+            format!("CREATE DATABASE {name}_more CHARACTER SET latin1"),
+            format!("ALTER DATABASE {name}_more CHARACTER SET utf8mb4"),
+            format!("DROP DATABASE {name}_more"),
+        ];
+        case.servers.source.execute(&[&format!("CREATE DATABASE {name}_other")]).await?;
+        case.servers.source.execute(&statements.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        case.catch_up(LIMIT).await?;
+        case.task.stop().await?;
+        case.verify(0).await?;
+        let mut told = Vec::new();
+        for entry in &case.entries {
+            if let Decoded::Schema { database, sql } = case.settings.format.decode(&entry.value)? {
+                assert_eq!(database, format!("{name}_more"), "{sql}");
+                told.push(sql);
+            }
+        }
+        assert_eq!(told, statements);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_inside_an_event_or_a_transaction() -> Result<()> {
+    for flavor in Flavor::ALL {
+        let servers = Servers::shared_of(flavor).await?;
+        let name = format!("inside_{}", flavor.name());
+        create_small(&servers.source, &name).await?;
+        let mut case = Case::new(servers.clone(), &name, Format::CanalJson, 1, vec![]).await?;
+        let (file, offset) = servers.source.position().await?;
+        servers.source.execute(&[&format!("INSERT INTO {name}.t VALUES (10, 'ten')")]).await?;
+        let mut connection = servers.source.connect().await?;
+        let events: Vec<mysql_async::Row> = connection.query(format!("SHOW BINLOG EVENTS IN '{file}' FROM {offset} LIMIT 20")).await?;
+        let place = |wanted: &str| {
+            let found = events.iter().find(|row| row.get::<String, _>("Event_type").is_some_and(|kind| kind == wanted));
+            found.and_then(|row| row.get::<u64, _>("Pos")).ok_or_else(|| Failure::new(format!("no event {wanted}")))
+        };
+        let table_map = place("Table_map")?;
+        for (at, why) in [(offset + 7, "no event begins there"), (table_map, "a transaction does not begin there")] {
+            case.settings.source = format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {at} }}");
+            case.task.configure(&case.settings)?;
+            refused(&mut case, 2, &["source.polardbx.start", &at.to_string(), why]).await?;
+        }
+        case.settings.source = format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {offset} }}");
+        case.task.configure(&case.settings)?;
+        case.task.start()?;
+        case.catch_up(LIMIT).await?;
+        case.task.stop().await?;
+        assert_eq!(case.rows_of("t", "id")?, ["10"]);
+    }
+    Ok(())
+}

@@ -1,0 +1,295 @@
+//! Topics: made where they are missing, named by a template, written to by columns of choice and in every compression, and large ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use tests::checker::{Decoded, Format, Table};
+use tests::harness::{Door, TopicReader};
+use tests::measure::usage_of;
+use tests::program::{Settings, Task};
+use tests::{Failure, Result};
+
+use super::case::{Case, Servers, alone, program};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
+const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
+
+async fn create_database(servers: &Servers, name: &str, statements: &[&str]) -> Result<()> {
+    let create = format!("CREATE DATABASE {name}");
+    let statements: Vec<String> = std::iter::once(create).chain(statements.iter().map(|text| text.replace("{db}", name))).collect();
+    servers.source.execute(&statements.iter().map(String::as_str).collect::<Vec<_>>()).await
+}
+
+async fn refused(case: &mut Case, texts: &[&str]) -> Result<()> {
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    let code = case.task.wait(LIMIT).await?;
+    let said = case.task.output();
+    let at = said.find("error: ").ok_or_else(|| Failure::new(format!("exit code {code}, but no error is told:\n{said}")))?;
+    println!("{}", &said[at..]);
+    assert_eq!(code, 2, "{said}");
+    for text in texts {
+        assert!(said[at..].contains(text), "{text:?} is not named:\n{said}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_compression_is_read_by_javas_consumer_and_by_us() -> Result<()> {
+    let servers = Servers::shared().await?;
+    for compression in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let name = format!("compressed_{compression}");
+        let rows: Vec<String> = (0..3000).map(|id| format!("({id}, '{}')", format!("text {id} ").repeat(1 + id % 7))).collect();
+        create_database(
+            &servers,
+            &name,
+            &["CREATE TABLE {db}.t (id INT PRIMARY KEY, a VARCHAR(200))", &format!("INSERT INTO {{db}}.t VALUES {}", rows.join(","))],
+        )
+        .await?;
+        let mut case = Case::new(servers.clone(), &name, Format::CanalJson, 1, vec![Table::new(&name, "t")]).await?;
+        case.settings.sink = format!("compression = \"{compression}\"\nrecord_batch_bytes = 200000");
+        case.task.configure(&case.settings)?;
+        case.task.start()?;
+        case.catch_up(LIMIT).await?;
+        // Killed right behind a delivery, the next start reads what is newer than the checkpoint.
+        for id in 3000..3020 {
+            servers.source.execute(&[&format!("INSERT INTO {name}.t VALUES ({id}, 'more of {id}')")]).await?;
+        }
+        case.catch_up(LIMIT).await?;
+        case.task.kill()?;
+        case.task.start()?;
+        case.catch_up(LIMIT).await?;
+        case.task.stop().await?;
+        case.verify(0).await?;
+        let records = case.read().await?;
+        let most = records.to_string();
+        let read =
+            servers.kafka.tool(CONSUMER, &["--topic", &name, "--from-beginning", "--max-messages", &most, "--timeout-ms", "20000"]).await?;
+        let read: BTreeSet<&str> = read.lines().filter(|line| line.starts_with('{')).collect();
+        let written: Vec<String> = case.entries.iter().map(|entry| String::from_utf8_lossy(&entry.value).into_owned()).collect();
+        assert_eq!(read, written.iter().map(String::as_str).collect::<BTreeSet<_>>(), "{compression}");
+        assert!(read.len() > 3000, "{compression}: {}", read.len());
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missing_topics_are_made_as_the_settings_say() -> Result<()> {
+    let servers = Servers::shared().await?;
+    let kafka = servers.kafka.clone();
+    create_database(
+        &servers,
+        "made",
+        &[
+            "CREATE TABLE {db}.a (id INT PRIMARY KEY)",
+            "CREATE TABLE {db}.b (id INT PRIMARY KEY)",
+            "INSERT INTO {db}.a VALUES (1), (2), (3)",
+            "INSERT INTO {db}.b VALUES (4), (5)",
+        ],
+    )
+    .await?;
+    let mut case = Case::new(servers.clone(), "made", Format::CanalJson, 1, vec![]).await?;
+    case.settings.topic = "for.{database}.{table}".into();
+    let how =
+        "enabled = true, partitions = 3, replication = 1, configs = { \"retention.ms\" = \"-1\", \"max.message.bytes\" = \"2000000\" }";
+    case.settings.sink = format!("ddl_topic = \"for_ddl\"\ncreate_topics = {{ {how} }}");
+    case.task.configure(&case.settings)?;
+    // The precheck makes nothing.
+    let file = case.task.file().display().to_string();
+    let check = program().command(&["check", &file]).output()?;
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(check.status.success() && said.contains("for_ddl is not there and will be made"), "{said}");
+    assert!(!kafka.tool(TOPICS, &["--list"]).await?.contains("for"), "nothing is made by the precheck");
+
+    case.task.start()?;
+    let start = Instant::now();
+    let (mut counts, mut made_later) = (BTreeMap::new(), false);
+    while counts != BTreeMap::from([("for.made.a", 3), ("for.made.b", 2), ("for_ddl", 1)]) {
+        assert!(start.elapsed() < LIMIT, "{counts:?}\n{}", case.task.output());
+        case.task.must_run()?;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        // A table made while the task runs gets its topic too.
+        if counts.get("for.made.b") == Some(&2) && !made_later && case.task.output().contains("incremental") {
+            servers.source.execute(&["CREATE TABLE made.c (id INT PRIMARY KEY)"]).await?;
+            made_later = true;
+        }
+        for topic in ["for.made.a", "for.made.b", "for_ddl"] {
+            if let Ok(mut reader) = TopicReader::open(&kafka, topic).await {
+                counts.insert(topic, reader.read().await?.len());
+            }
+        }
+    }
+    servers.source.execute(&["INSERT INTO made.c VALUES (7)"]).await?;
+    let described = loop {
+        let described = kafka.tool(TOPICS, &["--describe"]).await?;
+        if described.contains("Topic: for.made.c") || start.elapsed() > LIMIT {
+            break described;
+        }
+    };
+    for topic in ["for.made.a", "for.made.b", "for.made.c", "for_ddl"] {
+        let line = described.lines().find(|line| line.starts_with(&format!("Topic: {topic}\t"))).unwrap_or_default();
+        for text in ["PartitionCount: 3", "retention.ms=-1", "max.message.bytes=2000000"] {
+            assert!(line.contains(text), "{text} is not in {line:?}\n{described}");
+        }
+    }
+    case.task.stop().await?;
+    // The second start finds them there.
+    case.task.start()?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    case.task.must_run()?;
+    case.task.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_cannot_be_made_is_told_in_the_brokers_words() -> Result<()> {
+    let servers = Servers::shared().await?;
+    let kafka = servers.kafka.clone();
+    create_database(&servers, "unmade", &["CREATE TABLE {db}.a (id INT PRIMARY KEY)", "INSERT INTO {db}.a VALUES (1)"]).await?;
+    let mut case = Case::new(servers, "unmade", Format::CanalJson, 1, vec![]).await?;
+    case.settings.topic = "never_made".into();
+    for (how, text) in [
+        ("enabled = true, partitions = 1, replication = 3", "replication"),
+        ("enabled = true, configs = { \"retention.ms\" = \"soon\" }", "retention.ms"),
+        ("enabled = true, configs = { \"no.such.config\" = \"1\" }", "no.such.config"),
+    ] {
+        case.settings.sink = format!("create_topics = {{ {how} }}");
+        refused(&mut case, &["E_NOT_CREATED", "never_made", text]).await?;
+        let check = program().command(&["check", &case.task.file().display().to_string()]).output()?;
+        let said = String::from_utf8_lossy(&check.stdout).into_owned();
+        assert!(!check.status.success() && said.contains(text), "{said}");
+    }
+    case.settings.sink = "create_topics = { enabled = false }".into();
+    refused(&mut case, &["E_NO_TOPIC", "never_made"]).await?;
+    case.settings.sink = "create_topics = { enabled = true }".into();
+    case.settings.brokers = vec![kafka.address(Door::Sasl)];
+    case.settings.access = "sasl = { mechanism = \"scram_sha_256\", user = \"mallory\", password = \"mallory-secret\" }".into();
+    kafka.allow("User:mallory", &["Describe", "Read", "Write"], "never_made").await?;
+    refused(&mut case, &["E_DENIED", "User:mallory", "--operation Create --topic never_made"]).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_of_choice_decide_the_partition() -> Result<()> {
+    let servers = Servers::shared().await?;
+    let rows: Vec<String> = (0..400).map(|id| format!("({id}, {})", id % 20)).collect();
+    create_database(
+        &servers,
+        "chosen",
+        &[
+            "CREATE TABLE {db}.orders (id INT PRIMARY KEY, customer INT)",
+            "CREATE TABLE {db}.other (id INT PRIMARY KEY)",
+            &format!("INSERT INTO {{db}}.orders VALUES {}", rows.join(",")),
+            "INSERT INTO {db}.other VALUES (1), (2), (3), (4), (5)",
+        ],
+    )
+    .await?;
+    let tables = vec![Table::new("chosen", "orders"), Table::new("chosen", "other")];
+    let mut case = Case::new(servers.clone(), "chosen", Format::CanalJson, 12, tables).await?;
+    case.settings.sink = "partition_columns = { \"chosen.orders\" = [\"customer_no\"] }".into();
+    refused(&mut case, &["E_NO_COLUMN", "chosen.orders", "customer_no", "id, customer"]).await?;
+    case.read().await?;
+    assert!(case.rows_of("orders", "id")?.is_empty());
+
+    case.settings.sink = "partition_columns = { \"chosen.orders\" = [\"customer\"] }".into();
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    servers.source.execute(&["UPDATE chosen.orders SET customer = 7 WHERE id = 3", "DELETE FROM chosen.orders WHERE id = 4"]).await?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    let mut partitions: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
+    for entry in &case.entries {
+        let Decoded::Rows(rows) = case.settings.format.decode(&entry.value)? else { continue };
+        for row in rows {
+            let image = row.after.or(row.before).unwrap_or_default();
+            match image.get("customer").cloned().flatten() {
+                Some(customer) => partitions.entry(customer).or_default().insert(entry.partition),
+                None => partitions.entry("others".into()).or_default().insert(entry.partition),
+            };
+        }
+    }
+    assert_eq!(partitions.remove("others"), Some(BTreeSet::from([0])), "other tables keep to `partition`");
+    assert_eq!(partitions.len(), 20);
+    assert!(partitions.values().all(|places| places.len() == 1), "one customer, one partition: {partitions:?}");
+    assert!(partitions.values().flatten().collect::<BTreeSet<_>>().len() > 5, "{partitions:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_fall_on_one_topic_are_refused() -> Result<()> {
+    let servers = Servers::shared().await?;
+    create_database(
+        &servers,
+        "fall",
+        &["CREATE TABLE {db}.`a$` (id INT PRIMARY KEY)", "CREATE TABLE {db}.a_24 (id INT PRIMARY KEY)", "INSERT INTO {db}.`a$` VALUES (1)"],
+    )
+    .await?;
+    servers.source.execute(&["INSERT INTO fall.a_24 VALUES (1)"]).await?;
+    let mut case = Case::new(servers, "fall", Format::CanalJson, 1, vec![]).await?;
+    case.settings.topic = "on_{table}".into();
+    case.settings.sink = "create_topics = { enabled = true }".into();
+    refused(&mut case, &["on_a_24", "fall.a$", "fall.a_24"]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long suite"]
+async fn four_thousand_partitions_are_opened_in_seconds_and_in_little_memory() -> Result<()> {
+    const PARTITIONS: i32 = 4096;
+    let _alone = alone().await;
+    let servers = Servers::own(tests::harness::Flavor::MySql57).await?;
+    let rows: Vec<String> = (0..100_000).map(|id| format!("({id}, 'text of {id}')")).collect();
+    create_database(
+        &servers,
+        "wide",
+        &["CREATE TABLE {db}.t (id INT PRIMARY KEY, a VARCHAR(200))", &format!("INSERT INTO {{db}}.t VALUES {}", rows.join(","))],
+    )
+    .await?;
+    // Kafka's own command counts: a reader with a connection for each partition is no help here.
+    servers.kafka.create_topic("wide", PARTITIONS).await?;
+    let mut settings = Settings::new("wide", &servers.source, &["wide.t"], &servers.kafka, "wide", Format::CanalJson);
+    settings.sink = "partition = \"primary_key\"".into();
+    let mut task = Task::new(&program(), &settings)?;
+    let mut peak = 0;
+    // First empty, then with a receipt of all partitions, whose last records are looked at.
+    for (start, wanted) in [("first", 100_000), ("second", 200_000), ("after a kill", 300_000)] {
+        let begin = Instant::now();
+        task.start()?;
+        while !task.output().contains("incremental") {
+            task.must_run()?;
+            assert!(begin.elapsed() < LIMIT, "{}", task.output());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let opened = begin.elapsed();
+        if wanted > 100_000 {
+            servers.source.execute(&["UPDATE wide.t SET a = concat(a, '!')"]).await?;
+        }
+        loop {
+            let counted: u64 = servers
+                .kafka
+                .tool("org.apache.kafka.tools.GetOffsetShell", &["--topic", "wide"])
+                .await?
+                .lines()
+                .filter_map(|line| line.rsplit(':').next()?.parse::<u64>().ok())
+                .sum();
+            assert!(counted <= wanted, "{counted} records: some are there twice");
+            if counted == wanted {
+                break;
+            }
+            task.must_run()?;
+            assert!(begin.elapsed() < 2 * LIMIT, "{counted} records\n{}", task.output());
+        }
+        let (_, kib) = usage_of(task.id().unwrap_or_default())?;
+        peak = peak.max(kib);
+        println!(
+            "{start}: open after {} ms, all there after {} ms, peak {} MiB",
+            opened.as_millis(),
+            begin.elapsed().as_millis(),
+            kib >> 10
+        );
+        assert!(start == "first" || opened < Duration::from_secs(5), "{opened:?}");
+        if start == "second" { task.kill()? } else { task.stop().await? }
+    }
+    assert!(peak < 200 << 10, "{peak} KiB");
+    Ok(())
+}
