@@ -221,12 +221,10 @@ fn classify(error: &MysqlError) -> (Kind, &'static str) {
         MysqlError::Server(server) => classify_code(server.code),
         MysqlError::Io(_) => (Kind::Retryable, "see that the server runs, that host and port are right, and that no firewall is between"),
         MysqlError::Driver(driver) => match driver {
-            DriverError::UnknownAuthPlugin { .. }
-            | DriverError::MysqlOldPasswordDisabled
-            | DriverError::CleartextPluginDisabled
-            | DriverError::NoClientSslFlagFromServer => {
+            DriverError::UnknownAuthPlugin { .. } | DriverError::MysqlOldPasswordDisabled | DriverError::CleartextPluginDisabled => {
                 (Kind::Config, "give the account the authentication plugin caching_sha2_password or mysql_native_password")
             }
+            DriverError::NoClientSslFlagFromServer => (Kind::Config, "switch TLS on in the server again, or set tls.mode = \"disabled\""),
             DriverError::PacketTooLarge => (Kind::Fatal, "a packet of more than 1 GiB cannot be read"),
             _ => (Kind::Retryable, ""),
         },

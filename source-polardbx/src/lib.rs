@@ -1,4 +1,4 @@
-//! PolarDB-X 2.0 and MySQL as a source: every selected table once, in parallel chunks, and then the binlog.
+//! MySQL, MariaDB and PolarDB-X 2.0 as a source: every selected table once, in parallel chunks, and then the binlog.
 //!
 //! It knows the server's protocol, its statements and its binlog. It knows no topic, no message format and no sink, and it never writes to
 //! the source but one row of `dts_health_check.dts_watermark`, by which it knows that earlier commits are visible.
@@ -17,7 +17,8 @@
 //! ```
 //!
 //! Where to read: [`source`] plans and opens the splits; `snapshot` cuts tables into chunks and reads them; [`binlog`] reads the stream;
-//! [`schema`] reads structures; `check` is the precheck.
+//! [`schema`] reads structures; `server` knows the kinds of servers; `wire` and `session` are the connections, `tls` their encryption;
+//! `check` is the precheck.
 
 pub mod binlog;
 mod check;

@@ -21,7 +21,7 @@ pub(crate) enum Codec {
     /// A gzip member.
     Gzip(gzip::Gzip),
     /// Snappy in the framing of Java's library.
-    Snappy(snappy::Snappy),
+    Snappy(Box<snappy::Snappy>),
     /// An LZ4 frame.
     Lz4(Box<lz4::Lz4>),
     /// A zstd frame.
@@ -34,7 +34,7 @@ impl Codec {
         Ok(match compression {
             Compression::None => Self::None,
             Compression::Gzip => Self::Gzip(gzip::Gzip::new()),
-            Compression::Snappy => Self::Snappy(snappy::Snappy::new()),
+            Compression::Snappy => Self::Snappy(Box::new(snappy::Snappy::new())),
             Compression::Lz4 => Self::Lz4(Box::new(lz4::Lz4::new())),
             Compression::Zstd => Self::Zstd(zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(|error| format!("set up zstd: {error}"))?),
         })

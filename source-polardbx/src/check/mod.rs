@@ -2,21 +2,20 @@
 //!
 //! The findings that mean lost data are also asked for by every plan, so that running without a check opens no hole.
 
-use std::time::Duration;
+mod replication;
 
 use runtime::{Charset, Column, ColumnKind, Finding, Level, TableId, TableSchema};
-use tokio::time::timeout;
 
-use crate::binlog::{Looked, look_at};
 use crate::config::{Task, TlsMode};
 use crate::error::{Result, SourceError};
 use crate::selection::Selection;
-use crate::server::{BinlogPlace, Server, binlog_end, binlog_files, read_structure, selected_tables};
-use crate::session::{Endpoint, Session, named};
+use crate::server::{Server, read_structure, selected_tables};
+use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
 use crate::snapshot::range::chunk_key;
-use crate::wire::WireError;
+use replication::replication;
+pub(crate) use replication::{begins_transaction, binlog_has, files_have, may_dump};
 
 /// Everything there is to find.
 pub(crate) async fn findings(task: &Task, endpoint: &Endpoint) -> Vec<Finding> {

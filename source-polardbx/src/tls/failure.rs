@@ -83,7 +83,7 @@ fn of_certificate(error: &CertificateError) -> TlsFailure {
         ),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => TlsFailure::new(
             format!("the server's certificate is not for this host: {error}"),
-            "set `host` to a name that the certificate holds, give the server a certificate for this host, or set tls.mode = \"verify_ca\"",
+            "set `host` to a name that the certificate holds, or give the server a certificate for this host",
         ),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             TlsFailure::new(format!("the server's certificate has expired: {error}"), RENEW)

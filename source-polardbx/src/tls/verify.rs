@@ -117,7 +117,7 @@ pub(super) fn name_of(material: &Material, certificates: &[CertificateDer<'_>], 
     presented.iter().find_map(|name| plain_name(name)).map(Some).ok_or_else(|| {
         wrong(
             "mode = \"verify_ca\": the server's certificate holds no name at all (no subjectAltName)",
-            "give the server a certificate with its name, or set mode = \"required\"",
+            "give the server a certificate with a name (subjectAltName), or set mode = \"required\"",
         )
     })
 }

@@ -38,6 +38,7 @@ impl Database {
     /// Starts a fresh server with more options (`--sync-binlog=0`), and makes the account and the watermark table of the tests.
     pub async fn start(flavor: Flavor, options: &[&str]) -> Result<Self> {
         let servers = tokio::task::spawn_blocking(super::servers).await??;
+        flavor.is_at_hand().await?;
         // The socket's path must stay below 108 bytes, so the name is short.
         let folder = tempfile::Builder::new().prefix("db").tempdir()?;
         copy_folder(&servers.database_template(flavor), &folder.path().join("data"))?;
@@ -137,12 +138,13 @@ impl Database {
     /// File and offset of the end of the binlog.
     pub async fn position(&self) -> Result<(String, u64)> {
         let mut connection = self.connect().await?;
-        let row: Option<mysql_async::Row> = connection.query_first("SHOW MASTER STATUS").await?;
+        let question = if self.flavor == Flavor::MySqlNewest { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };
+        let row: Option<mysql_async::Row> = connection.query_first(question).await?;
         connection.disconnect().await?;
-        let row = row.ok_or_else(|| Failure::new("SHOW MASTER STATUS says nothing"))?;
+        let row = row.ok_or_else(|| Failure::new(format!("{question} says nothing")))?;
         match (row.get(0), row.get(1)) {
             (Some(file), Some(offset)) => Ok((file, offset)),
-            _ => Failure::err("SHOW MASTER STATUS gives no position"),
+            _ => Failure::err(format!("{question} gives no position")),
         }
     }
 

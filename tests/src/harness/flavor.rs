@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::provision::Servers;
+use crate::Result;
 
 /// Path of MariaDB's server; Debian keeps it outside the search path of ordinary accounts.
 pub(super) const MARIADBD: &str = "/usr/sbin/mariadbd";
@@ -17,10 +18,12 @@ pub enum Flavor {
     MySql80,
     /// MariaDB 10.11: rows events of version 1, GTIDs of its own, JSON as text, TLS 1.3.
     MariaDb,
+    /// The newest MySQL that Debian has, 9.7 at present. Only for tests that can do without: see [`Flavor::is_at_hand`].
+    MySqlNewest,
 }
 
 impl Flavor {
-    /// All of them.
+    /// All that must be there.
     pub const ALL: [Self; 3] = [Self::MySql57, Self::MySql80, Self::MariaDb];
 
     /// A short name for databases, topics and folders.
@@ -29,13 +32,21 @@ impl Flavor {
             Self::MySql57 => "mysql57",
             Self::MySql80 => "mysql80",
             Self::MariaDb => "mariadb",
+            Self::MySqlNewest => "mysql_newest",
         }
+    }
+
+    /// Fetches a flavor that is not always to be had, and says why if it cannot be.
+    pub async fn is_at_hand(self) -> Result<()> {
+        tokio::task::spawn_blocking(move || if self == Self::MySqlNewest { super::provision::newest() } else { super::servers().map(drop) })
+            .await?
     }
 
     /// The size of InnoDB's log in the template; a server must be started with the same value.
     pub(super) fn log_size(self) -> &'static str {
         match self {
             Self::MySql57 | Self::MySql80 => "--innodb-log-file-size=4M",
+            Self::MySqlNewest => "--innodb-redo-log-capacity=8M",
             Self::MariaDb => "--innodb-log-file-size=8M",
         }
     }
@@ -56,6 +67,16 @@ impl Flavor {
                 command.arg("--no-defaults");
                 command
             }
+            Self::MySqlNewest => {
+                // The system's C library is older than the one that it was built with.
+                let base = servers.mysql(self).join("usr");
+                let mut command = Command::new(base.join("lib64/ld-linux-x86-64.so.2"));
+                command.arg("--library-path").arg(base.join("lib/x86_64-linux-gnu")).arg(base.join("sbin/mysqld"));
+                command.args(["--no-defaults", "--secure-file-priv="]).arg(format!("--basedir={}", base.display()));
+                command.arg(format!("--lc-messages-dir={}", base.join("share/mysql").display()));
+                command.arg(format!("--plugin-dir={}", base.join("lib/mysql/plugin").display()));
+                command
+            }
         };
         command.args(["--user=root", self.log_size()]).arg(format!("--datadir={}", data.display()));
         command
@@ -64,7 +85,7 @@ impl Flavor {
     /// What this server needs beyond the options that all take.
     pub(super) fn own_options(self) -> &'static [&'static str] {
         match self {
-            Self::MySql80 => &["--mysqlx=OFF"],
+            Self::MySql80 | Self::MySqlNewest => &["--mysqlx=OFF"],
             Self::MySql57 | Self::MariaDb => &[],
         }
     }

@@ -12,7 +12,6 @@ mod first_light;
 mod harness;
 mod keys;
 mod matrix;
-mod outage;
 mod proxy;
 mod refusals;
 mod servers;

@@ -62,6 +62,22 @@ async fn every_server_and_setting_by_every_way_into_kafka() -> Result<()> {
     Ok(())
 }
 
+/// A server that cannot be had everywhere; what its compressed transactions do is part of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long suite"]
+async fn the_newest_mysql_with_and_without_compressed_transactions() -> Result<()> {
+    if let Err(why) = Flavor::MySqlNewest.is_at_hand().await {
+        println!("skipped: the newest MySQL cannot be had here: {why}");
+        return Ok(());
+    }
+    let kafka = Servers::shared().await?.kafka;
+    for (name, options) in [("newest", &[] as &[&str]), ("newest_compressed", &["--binlog-transaction-compression=ON"])] {
+        let source = Arc::new(Database::start(Flavor::MySqlNewest, options).await?);
+        into_both_formats(Servers { source, kafka: kafka.clone() }, name).await?;
+    }
+    Ok(())
+}
+
 /// How one task gets its rows into Kafka.
 struct Way {
     format: Format,

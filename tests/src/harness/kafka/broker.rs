@@ -75,7 +75,7 @@ impl Broker {
     pub(super) fn begin(&mut self) -> Result<()> {
         self.starts += 1;
         let mut command = Command::new("java");
-        let options = ["-Xms64m", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"];
+        let options = ["-Xms64m", "-Xmx768m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"];
         command.args(options).args(["-cp", &self.servers.kafka_class_path(), "kafka.Kafka"]).arg(self.folder.path().join("server.properties"));
         // One log a start, or the line of the last start would count for this one.
         let (name, log) = (format!("broker {}", self.number), format!("log-{}", self.starts));

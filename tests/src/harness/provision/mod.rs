@@ -6,6 +6,7 @@
 //! wait for one another.
 
 mod maven;
+mod newest;
 mod templates;
 
 use std::fs::{self, File};
@@ -58,6 +59,7 @@ impl Servers {
             Flavor::MySql57 => "mysql-5.7.22",
             Flavor::MySql80 => "mysql-8.0.15",
             Flavor::MariaDb => &self.mariadb,
+            Flavor::MySqlNewest => "mysql-newest",
         }
     }
 
@@ -88,6 +90,14 @@ pub fn servers() -> Result<Servers> {
     }
     cache.part(KAFKA_TEMPLATES, |folder| templates::kafka(&servers, folder))?;
     Ok(DONE.get_or_init(|| servers).clone())
+}
+
+/// The files of [`Flavor::MySqlNewest`], fetched if they are not there yet. They stay as they are until their folder is removed.
+pub(super) fn newest() -> Result<()> {
+    let (flavor, servers) = (Flavor::MySqlNewest, servers()?);
+    let cache = Cache::lock()?;
+    cache.part(servers.version(flavor), newest::unpack)?;
+    cache.part(&servers.template(flavor), |folder| templates::database(flavor, &servers, folder))
 }
 
 /// A part of the cache of its own, made by `make` in an empty folder if it is not there.

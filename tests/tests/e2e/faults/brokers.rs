@@ -1,4 +1,4 @@
-//! Three brokers of which one dies, freezes or comes back, and of which too few are left.
+//! Brokers that stop, die, freeze and come back: the only one, one of three, too many of three.
 
 use std::time::Duration;
 
@@ -47,6 +47,27 @@ async fn brokers_die_freeze_and_come_back() -> Result<()> {
     trial.case.task.must_run()?;
     trial.case.kafka_mut()?.resume().await?;
     trial.recovers("the return of two brokers").await?;
+    trial.verify(0).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_only_broker_stops_dies_and_freezes() -> Result<()> {
+    let mut trial = Trial::streaming(Servers::own(Flavor::MySql57).await?, "one_broker", Format::CanalJson).await?;
+    trial.case.kafka_mut()?.stop().await?;
+    trial.hold(Duration::from_secs(10)).await?;
+    trial.case.kafka_mut()?.resume().await?;
+    trial.recovers("a broker that was stopped").await?;
+    for _ in 0..2 {
+        trial.hold(Duration::from_millis(700)).await?;
+        trial.case.kafka_mut()?.kill()?;
+        trial.case.kafka_mut()?.resume().await?;
+        trial.recovers("a broker that died").await?;
+    }
+    // Longer than an answer is waited for before the leader is asked for again.
+    trial.case.kafka_mut()?.freeze()?;
+    trial.hold(Duration::from_secs(8)).await?;
+    trial.case.kafka_mut()?.thaw()?;
+    trial.recovers("a frozen broker").await?;
     trial.verify(0).await.map(drop)
 }
 

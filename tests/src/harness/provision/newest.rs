@@ -1,0 +1,51 @@
+//! The newest MySQL that Debian has in its unstable branch: for tests that are skipped where it cannot be had.
+//!
+//! Its packages are unpacked beside the system, with an apt state of their own, and it runs with the C library that it came with.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::run;
+use crate::{Failure, Result};
+
+/// Leaves the unpacked packages in `usr/` and what goes with it.
+pub(super) fn unpack(folder: &Path) -> Result<()> {
+    let apt = folder.join("apt");
+    fs::create_dir_all(apt.join("lists/partial"))?;
+    fs::create_dir_all(apt.join("cache/archives/partial"))?;
+    fs::write(apt.join("status"), "")?;
+    fs::write(apt.join("sources.list"), format!("deb [signed-by={KEYS}] {} sid main\n", repository()?))?;
+    let options = [
+        format!("Dir::Etc::sourcelist={}", apt.join("sources.list").display()),
+        "Dir::Etc::sourceparts=-".to_owned(),
+        format!("Dir::State::lists={}", apt.join("lists").display()),
+        format!("Dir::Cache={}", apt.join("cache").display()),
+        format!("Dir::State::status={}", apt.join("status").display()),
+        "APT::Sandbox::User=root".to_owned(),
+    ];
+    let call = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.args(options.iter().flat_map(|option| ["-o", option])).args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        run(&mut command)
+    };
+    call(&["update"])?;
+    // Nothing but a download: the system's own packages must stay as they are.
+    call(&["install", "--no-install-recommends", "--download-only", "-y", "mysql-server-core"])?;
+    for package in fs::read_dir(apt.join("cache/archives"))? {
+        let package = package?.path();
+        if package.extension().is_some_and(|extension| extension == "deb") {
+            run(Command::new("dpkg").arg("-x").arg(&package).arg(folder))?;
+        }
+    }
+    Ok(fs::remove_dir_all(apt)?)
+}
+
+const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Where this machine gets its Debian packages.
+fn repository() -> Result<String> {
+    let said = run(Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)"]))?;
+    let found = said.lines().map(|line| line.trim().trim_end_matches('/')).find(|line| line.ends_with("/debian"));
+    found.map(str::to_owned).ok_or_else(|| Failure::new("apt knows no Debian repository; run apt-get update"))
+}
