@@ -24,11 +24,13 @@ pub struct TaskContext {
     pub name: String,
     /// How many bytes of cells a source hands over at once.
     pub batch_max_bytes: usize,
+    /// The settings of the transforms as a text: it differs if they may give other names to tables or columns.
+    pub transforms: String,
 }
 
 impl Default for TaskContext {
     fn default() -> Self {
-        Self { name: "task".into(), batch_max_bytes: 1 << 20 }
+        Self { name: "task".into(), batch_max_bytes: 1 << 20, transforms: String::new() }
     }
 }
 

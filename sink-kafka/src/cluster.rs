@@ -19,6 +19,8 @@ pub(crate) struct Cluster {
     pub(crate) config: Config,
     pub(crate) timeouts: Timeouts,
     pub(crate) memory: Arc<Memory>,
+    /// Fingerprint of the settings that decide where a row goes.
+    pub(crate) routing: Arc<str>,
     security: Mutex<Arc<Security>>,
     session: tokio::sync::Mutex<Option<Arc<Session>>>,
 }
@@ -40,10 +42,12 @@ pub(crate) struct Memory {
 
 impl Cluster {
     /// Checks the settings and reads the files that they name; connects to nothing.
-    pub(crate) fn new(config: Config, timeouts: Timeouts) -> Result<Self, Error> {
+    /// `transforms` is the text of the task's transforms, which give tables the names that topics and partitions are found by.
+    pub(crate) fn new(config: Config, transforms: &str, timeouts: Timeouts) -> Result<Self, Error> {
         config.validate()?;
         let security = Mutex::new(Arc::new(Security::load(config.tls.as_ref(), config.sasl.as_ref())?));
-        Ok(Self { config, timeouts, memory: Arc::default(), security, session: tokio::sync::Mutex::new(None) })
+        let routing = config.routing(transforms).into();
+        Ok(Self { config, timeouts, memory: Arc::default(), routing, security, session: tokio::sync::Mutex::new(None) })
     }
 
     /// The current session, or a new one if there is none or the last one was given up.

@@ -181,6 +181,13 @@ fn default_record_batch_bytes() -> usize {
 }
 
 impl Config {
+    /// A fingerprint of all that decides where a row goes, with the text of the task's transforms.
+    pub(crate) fn routing(&self, transforms: &str) -> String {
+        let format = self.format.one("sink.kafka.format").map_or("", |(name, _)| name);
+        let text = format!("{:?} {:?} {:?} {:?} {format} {transforms}", self.topic, self.ddl_topic, self.partition, self.partition_columns);
+        format!("{:08x}", crc32c::crc32c(text.as_bytes()))
+    }
+
     /// Checks what the types cannot say. An error names the key.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let refuse = |key: &'static str, problem: String| Err(Error::Setting { key, problem });

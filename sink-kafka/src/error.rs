@@ -98,6 +98,14 @@ pub enum Error {
         /// What differs.
         problem: String,
     },
+    /// Settings were changed that decide where a row goes.
+    #[error(
+        "topic {topic} was written to with other settings of where a row goes (`topic`, `ddl_topic`, `partition`, `partition_columns`, the format or the transforms)"
+    )]
+    RoutingChanged {
+        /// A topic that is still written to.
+        topic: String,
+    },
     /// Acknowledged records are gone.
     #[error("partition {topic}/{partition} ends at offset {end}, but records up to {expected} were acknowledged: they are gone")]
     Regressed {
@@ -293,6 +301,9 @@ impl From<Error> for TaskError {
             Error::TopicChanged { .. } => TaskError::fatal(LOOK)
                 .with_code("E_TOPIC_CHANGED")
                 .remedied_by("restore the topic, or reset the task and start with a new full phase"),
+            Error::RoutingChanged { .. } => TaskError::config("go on where the task was")
+                .with_code("E_CONFIG_CONFLICT")
+                .remedied_by("put the settings back, or start the task over: with another topic, or with an empty one and an empty state directory"),
             Error::Regressed { .. } => TaskError::fatal(LOOK)
                 .with_code("E_SINK_REGRESSED")
                 .remedied_by("restore the topic, or reset the task and start with a new full phase"),

@@ -126,9 +126,10 @@ impl Lane {
     pub(crate) fn receipt(&self) -> Receipt {
         match self.kind {
             SplitKind::Snapshot => Receipt::default(),
-            SplitKind::Stream => {
-                receipt::write(self.topics.iter().map(|topic| (&*topic.name, topic.partitions.iter().map(|partition| &partition.mark))))
-            }
+            SplitKind::Stream => receipt::write(
+                &self.session.routing,
+                self.topics.iter().map(|topic| (&*topic.name, topic.partitions.iter().map(|partition| &partition.mark))),
+            ),
         }
     }
 

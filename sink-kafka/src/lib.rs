@@ -57,7 +57,7 @@ pub fn register(registry: &mut Registry) {
     registry.sink_factory("kafka", |config: Config, registry: &Registry| {
         let (name, settings) = config.format.one("sink.kafka.format")?;
         let encoder = registry.encoder_factory(name, settings)?;
-        let cluster = Arc::new(cluster::Cluster::new(config, wire::Timeouts::default())?);
+        let cluster = Arc::new(cluster::Cluster::new(config, &registry.task().transforms, wire::Timeouts::default())?);
         Ok(move || Ok(KafkaSink::new(cluster.clone(), encoder()?)))
     });
 }

@@ -17,7 +17,7 @@ use crate::delivery::Tag;
 use crate::error::Error;
 use crate::lane::{Lane, LanePartition, LaneTopic, UNKNOWN};
 use crate::look::{self, Extent, Part, Place};
-use crate::receipt::{Mark, Marks};
+use crate::receipt::{Known, Mark, Marks};
 use crate::session::Session;
 use crate::wire::Seen;
 
@@ -26,13 +26,15 @@ pub(crate) struct Opening {
     cluster: Arc<Cluster>,
     /// What the last receipt said.
     marks: Marks,
+    /// Fingerprint of the settings at that time.
+    routing: Option<String>,
     /// Whether there was no receipt: the split was never opened.
     first: bool,
 }
 
 impl Opening {
-    pub(crate) fn new(cluster: Arc<Cluster>, marks: Marks) -> Self {
-        Self { cluster, first: marks.is_empty(), marks }
+    pub(crate) fn new(cluster: Arc<Cluster>, known: Known) -> Self {
+        Self { cluster, first: known.marks.is_empty(), marks: known.marks, routing: known.routing }
     }
 
     /// Adopts all topics that can be known before any event. Those that only match the template are not judged until they are used.
@@ -46,6 +48,7 @@ impl Opening {
                 names.sort();
                 names.dedup();
             }
+            self.same_routing(lane)?;
             for (topic, marks) in self.marks.iter().filter(|(topic, _)| !names.iter().any(|name| **name == ***topic)) {
                 let written = marks.iter().any(|mark| mark.last_seq > Seq(0));
                 if written && lane.router.template().is_some_and(|template| template.could_be(topic)) {
@@ -61,6 +64,22 @@ impl Opening {
             self.judge(lane, name).await?;
         }
         Ok(())
+    }
+
+    /// Whether rows go where they went before. What was delivered to a partition is told by the greatest seq in it, which says nothing of rows
+    /// that other settings sent elsewhere: they would be taken for delivered.
+    fn same_routing(&self, lane: &Lane) -> Result<(), Error> {
+        if self.routing.as_deref().is_none_or(|before| before == &*self.cluster.routing) {
+            return Ok(());
+        }
+        let fixed = lane.router.fixed_topics();
+        let goes_on = |topic: &str| {
+            fixed.iter().any(|name| **name == *topic) || lane.router.template().is_some_and(|template| template.could_be(topic))
+        };
+        match self.marks.iter().find(|(topic, marks)| goes_on(topic) && marks.iter().any(|mark| mark.last_seq > Seq(0))) {
+            Some((topic, _)) => Err(Error::RoutingChanged { topic: topic.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Makes a topic usable that an event goes to.

@@ -1,6 +1,7 @@
 //! The receipt: per partition, how far the records of a split are known to be in the log.
 //!
-//! Its text is JSON, one list of entries a topic: `{"v":1,"topics":{"shop":[[1042,"…32 hexadecimal digits…"],[7]]}}`. An entry holds the offset behind the
+//! Its text is JSON, one list of entries a topic: `{"v":1,"routing":"…","topics":{"shop":[[1042,"…32 hexadecimal digits…"],[7]]}}`. `routing` is a
+//! fingerprint of the settings that decide where a row goes; receipts of earlier versions have none. An entry holds the offset behind the
 //! split's last record in that partition and that record's seq. Without a seq none of the split's records is in the partition, and the
 //! offset is where the log ended when that was known. The length of the list is the number of partitions.
 
@@ -43,6 +44,8 @@ pub(crate) type Marks = BTreeMap<String, Vec<Mark>>;
 #[serde(deny_unknown_fields)]
 struct Text {
     v: u32,
+    #[serde(default)]
+    routing: Option<String>,
     topics: BTreeMap<String, Vec<Entry>>,
 }
 
@@ -53,10 +56,18 @@ enum Entry {
     Bare([i64; 1]),
 }
 
-/// Reads a receipt. An empty one has no marks.
-pub(crate) fn parse(receipt: &Receipt) -> Result<Marks, Error> {
+/// What a receipt says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) marks: Marks,
+    /// Fingerprint of the settings that the marks were made with, if it is known.
+    pub(crate) routing: Option<String>,
+}
+
+/// Reads a receipt. An empty one says nothing.
+pub(crate) fn parse(receipt: &Receipt) -> Result<Known, Error> {
     if receipt.is_empty() {
-        return Ok(Marks::new());
+        return Ok(Known::default());
     }
     let unreadable = |problem: String| Error::Receipt { problem };
     let text: Text = serde_json::from_str(receipt.as_str()).map_err(|error| unreadable(error.to_string()))?;
@@ -72,12 +83,13 @@ pub(crate) fn parse(receipt: &Receipt) -> Result<Marks, Error> {
             }
         }
     };
-    text.topics.into_iter().map(|(topic, entries)| Ok((topic, entries.into_iter().map(mark).collect::<Result<_, _>>()?))).collect()
+    let marks = text.topics.into_iter().map(|(topic, entries)| Ok((topic, entries.into_iter().map(mark).collect::<Result<_, _>>()?)));
+    Ok(Known { marks: marks.collect::<Result<_, Error>>()?, routing: text.routing })
 }
 
-/// Writes a receipt.
-pub(crate) fn write<'a, P: IntoIterator<Item = &'a Mark>>(topics: impl IntoIterator<Item = (&'a str, P)>) -> Receipt {
-    let mut text = String::from(r#"{"v":1,"topics":{"#);
+/// Writes a receipt. `routing` holds nothing that must be escaped.
+pub(crate) fn write<'a, P: IntoIterator<Item = &'a Mark>>(routing: &str, topics: impl IntoIterator<Item = (&'a str, P)>) -> Receipt {
+    let mut text = format!(r#"{{"v":1,"routing":"{routing}","topics":{{"#);
     for (index, (topic, marks)) in topics.into_iter().enumerate() {
         // Names of topics consist of letters, digits, `.`, `_` and `-`: nothing to escape. Writing to a String cannot fail.
         let _ = write!(text, "{}\"{topic}\":[", if index > 0 { "," } else { "" });
@@ -103,9 +115,12 @@ mod tests {
     #[test]
     fn the_text_is_the_documented_one() {
         let marks = [Mark { next_offset: 1042, last_seq: Seq(255) }, Mark { next_offset: 7, last_seq: Seq(0) }];
-        let receipt = write([("shop", &marks)]);
-        assert_eq!(receipt.as_str(), r#"{"v":1,"topics":{"shop":[[1042,"000000000000000000000000000000ff"],[7]]}}"#);
-        assert_eq!(parse(&receipt).unwrap()["shop"], marks);
+        let receipt = write("0a1b2c3d", [("shop", &marks)]);
+        assert_eq!(receipt.as_str(), r#"{"v":1,"routing":"0a1b2c3d","topics":{"shop":[[1042,"000000000000000000000000000000ff"],[7]]}}"#);
+        let known = parse(&receipt).unwrap();
+        assert_eq!((&known.marks["shop"][..], known.routing.as_deref()), (&marks[..], Some("0a1b2c3d")));
+        let older = parse(&Receipt::new(r#"{"v":1,"topics":{"shop":[[7]]}}"#)).unwrap();
+        assert_eq!((older.marks["shop"].len(), older.routing), (1, None));
     }
 
     #[test]
@@ -116,7 +131,7 @@ mod tests {
             let error = runtime::Error::from(parse(&Receipt::new(text)).unwrap_err());
             assert_eq!(error.kind(), runtime::Kind::Fatal, "{text}");
         }
-        assert!(parse(&Receipt::default()).unwrap().is_empty());
+        assert_eq!(parse(&Receipt::default()).unwrap(), Known::default());
     }
 
     proptest! {
@@ -125,8 +140,8 @@ mod tests {
             let marks: Marks = topics.into_iter()
                 .map(|(topic, list)| (topic, list.into_iter().map(|(next_offset, seq)| Mark { next_offset, last_seq: Seq(seq) }).collect()))
                 .collect();
-            let receipt = write(marks.iter().map(|(topic, marks)| (topic.as_str(), marks)));
-            prop_assert_eq!(parse(&receipt).unwrap(), marks);
+            let receipt = write("r", marks.iter().map(|(topic, marks)| (topic.as_str(), marks)));
+            prop_assert_eq!(parse(&receipt).unwrap().marks, marks);
         }
 
         // Skipping what is covered, after a look at any tail that is a prefix of the sequence with repeats, neither loses nor repeats.

@@ -75,6 +75,8 @@ pub(crate) struct Map {
 pub(crate) struct Session {
     pub(crate) timeouts: Timeouts,
     pub(crate) memory: Arc<Memory>,
+    /// Fingerprint of the settings that decide where a row goes.
+    pub(crate) routing: Arc<str>,
     pub(crate) security: Arc<Security>,
     pub(crate) producer: Producer,
     pub(crate) zstd: bool,
@@ -93,6 +95,7 @@ impl Session {
         let mut session = Self {
             timeouts: cluster.timeouts,
             memory: cluster.memory.clone(),
+            routing: cluster.routing.clone(),
             security: cluster.renewed_security(),
             producer: Producer::PLAIN,
             zstd: config.compression == Compression::Zstd,

@@ -35,7 +35,7 @@ impl KafkaSink {
 #[async_trait]
 impl Sink for KafkaSink {
     async fn open(&mut self, lane: &runtime::Lane<'_>, last: &Receipt) -> Result<Receipt> {
-        let marks = receipt::parse(last)?;
+        let known = receipt::parse(last)?;
         let session = self.cluster.session().await?;
         let config = &self.cluster.config;
         // One instance serves one run of one split.
@@ -51,7 +51,7 @@ impl Sink for KafkaSink {
             codec,
             config.record_batch_bytes,
         );
-        let opening = Opening::new(self.cluster.clone(), marks);
+        let opening = Opening::new(self.cluster.clone(), known);
         opening.prepare(&mut lane).await?;
         let receipt = lane.receipt();
         *self.open.get_mut() = Some((opening, lane));

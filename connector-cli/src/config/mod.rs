@@ -28,6 +28,8 @@ const PREFIX: &str = "CONNECT_";
 pub(crate) struct Task {
     file: String,
     tree: Tree,
+    /// The transforms as a text.
+    transforms: String,
 }
 
 /// Keys of the reference that this version knows and does not build yet: refused by name, never accepted and ignored.
@@ -79,6 +81,7 @@ impl Task {
                 return Err(wrong(&format!("{outer}.{inner}")).because("this version cannot do that yet").remedied_by("remove the key"));
             }
         }
+        let transforms = tree.get("transform").map(Value::to_string).unwrap_or_default();
         let tree: Tree = Settings::from(tree).parse("").map_err(|error| in_file(file, error))?;
         let known = tree.name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
         if tree.name.is_empty() || tree.name.len() > 64 || !known {
@@ -100,7 +103,7 @@ impl Task {
                 .because("this version can only `fail`")
                 .remedied_by("remove the key or write \"fail\""));
         }
-        Ok(Self { file: file.to_owned(), tree })
+        Ok(Self { file: file.to_owned(), tree, transforms })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -121,6 +124,7 @@ impl Task {
         let mut context = TaskContext::default();
         context.name.clone_from(&self.tree.name);
         context.batch_max_bytes = self.tree.delivery.batch_max_bytes;
+        context.transforms.clone_from(&self.transforms);
         let registry = registry.for_task(context);
         let (name, settings) = self.tree.source.one("source")?;
         let source = registry.build_source(name, settings)?;

@@ -52,7 +52,7 @@ pub(super) fn cluster_of(fake: &FakeCluster, settings: serde_json::Value) -> Arc
     for (key, value) in settings.as_object().unwrap() {
         all[key] = value.clone();
     }
-    Arc::new(Cluster::new(config(all), timeouts()).unwrap())
+    Arc::new(Cluster::new(config(all), "", timeouts()).unwrap())
 }
 
 pub(super) fn sink(cluster: &Arc<Cluster>) -> KafkaSink {
@@ -399,7 +399,7 @@ async fn a_missing_topic_and_a_missing_broker_are_said_with_a_remedy() {
     assert!(findings.iter().any(|finding| finding.item == "kafka_topic" && finding.level == Level::Failed), "{findings:?}");
 
     let nowhere = Arc::new(
-        Cluster::new(config(json!({"brokers": ["127.0.0.1:1"], "topic": "t", "format": {"canal_json": {}}})), timeouts()).unwrap(),
+        Cluster::new(config(json!({"brokers": ["127.0.0.1:1"], "topic": "t", "format": {"canal_json": {}}})), "", timeouts()).unwrap(),
     );
     let error = open(&mut sink(&nowhere), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Retryable);
@@ -474,4 +474,23 @@ proptest! {
             assert_eq!(ignored, 0);
         });
     }
+}
+
+#[tokio::test]
+async fn rows_that_would_go_elsewhere_than_before_are_not_taken_for_delivered() {
+    let fake = FakeCluster::start(1, &[("t", 4)]).await;
+    let schema = table("orders");
+    let (receipt, _) = pump(&cluster_of(&fake, json!({"partition": "primary_key"})), &schema, &[1..=40]).await;
+    for (changed, conflict) in [
+        (json!({"partition": "primary_key"}), false),
+        (json!({"partition": "primary_key", "compression": "none", "record_batch_bytes": 5000}), false),
+        (json!({"partition": "zero"}), true),
+        (json!({"partition": "primary_key", "partition_columns": {"shop.orders": ["id"]}}), true),
+        (json!({"partition": "primary_key", "ddl_topic": "t"}), true),
+    ] {
+        let opened = open(&mut sink(&cluster_of(&fake, changed.clone())), SplitKind::Stream, 1, &receipt).await;
+        assert_eq!(opened.is_err_and(|error| error.code() == Some("E_CONFIG_CONFLICT")), conflict, "{changed}");
+    }
+    // Rows of a snapshot are never skipped, so nothing can be lost by it.
+    open(&mut sink(&cluster_of(&fake, json!({"partition": "zero"}))), SplitKind::Snapshot, 2, &receipt).await.unwrap();
 }

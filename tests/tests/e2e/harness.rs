@@ -88,9 +88,8 @@ async fn every_door_lets_in_who_may_come_in() -> Result<()> {
     let [alice, mallory, stranger] = [("alice", "alice-secret"), ("mallory", "mallory-secret"), ("alice", "wrong")]
         .map(|(user, password)| login("scram.Scram", user, password));
     let bob = login("plain.Plain", "bob", "bob-secret");
-    let sasl = |protocol, mechanism, login| {
-        [("security.protocol", protocol), ("sasl.mechanism", mechanism), ("sasl.jaas.config", login)].to_vec()
-    };
+    let sasl =
+        |protocol, mechanism, login| [("security.protocol", protocol), ("sasl.mechanism", mechanism), ("sasl.jaas.config", login)].to_vec();
     let tls = [("ssl.truststore.type", "PEM"), ("ssl.truststore.location", ca.as_str())];
     let mutual = [("security.protocol", "SSL"), ("ssl.keystore.type", "PEM"), ("ssl.keystore.location", client.as_str())];
     for (door, keys, sees) in [

@@ -51,7 +51,14 @@ async fn every_server_and_setting_by_every_way_into_kafka() -> Result<()> {
         (Flavor::MariaDb, "full", &[FULL]),
     ] {
         let source = Arc::new(Database::start(flavor, options).await?);
-        let sinks = ["", "compression = \"none\"", "compression = \"gzip\"", "compression = \"snappy\"", "compression = \"lz4\"", "compression = \"zstd\""];
+        let sinks = [
+            "",
+            "compression = \"none\"",
+            "compression = \"gzip\"",
+            "compression = \"snappy\"",
+            "compression = \"lz4\"",
+            "compression = \"zstd\"",
+        ];
         for (turn, formats) in [[Format::CanalJson, Format::DtsAvro], [Format::DtsAvro, Format::CanalJson]].into_iter().enumerate() {
             let ways = Access::ALL.into_iter().enumerate();
             let way = |(number, access)| Way { format: formats[number % 2], access, sink: sinks[(number + 3 * turn) % sinks.len()] };

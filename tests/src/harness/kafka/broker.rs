@@ -36,8 +36,7 @@ pub struct Broker {
 
 impl Broker {
     pub(super) async fn new(number: u16, size: u16, controller: u16, more: &[&str]) -> Result<Self> {
-        let (servers, certificates) =
-            tokio::task::spawn_blocking(|| -> Result<_> { Ok((servers()?, certificates()?)) }).await??;
+        let (servers, certificates) = tokio::task::spawn_blocking(|| -> Result<_> { Ok((servers()?, certificates()?)) }).await??;
         let folder = tempfile::Builder::new().prefix("kafka").tempdir()?;
         let logs = folder.path().join("logs");
         copy_folder(&servers.kafka_template(number), &logs)?;
@@ -75,8 +74,12 @@ impl Broker {
     pub(super) fn begin(&mut self) -> Result<()> {
         self.starts += 1;
         let mut command = Command::new("java");
-        let options = ["-Xms64m", "-Xmx768m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"];
-        command.args(options).args(["-cp", &self.servers.kafka_class_path(), "kafka.Kafka"]).arg(self.folder.path().join("server.properties"));
+        let options =
+            ["-Xms64m", "-Xmx768m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"];
+        command
+            .args(options)
+            .args(["-cp", &self.servers.kafka_class_path(), "kafka.Kafka"])
+            .arg(self.folder.path().join("server.properties"));
         // One log a start, or the line of the last start would count for this one.
         let (name, log) = (format!("broker {}", self.number), format!("log-{}", self.starts));
         self.starting = Some(Process::spawn(&name, &mut command, self.folder.path(), &log)?);

@@ -78,7 +78,9 @@ fn logins(listener: &str) -> String {
         .iter()
         .map(|mechanism| {
             let mechanism = mechanism.to_ascii_lowercase();
-            format!("listener.name.{listener}.{mechanism}.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;\n")
+            format!(
+                "listener.name.{listener}.{mechanism}.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;\n"
+            )
         })
         .collect();
     let plain = "org.apache.kafka.common.security.plain.PlainLoginModule required user_bob=\"bob-secret\";";

@@ -24,7 +24,8 @@ pub(super) fn mariadb_version() -> Result<String> {
 /// Data folder of an empty database with root without a password.
 pub(super) fn database(flavor: Flavor, servers: &Servers, data: &Path) -> Result<()> {
     if flavor == Flavor::MariaDb {
-        let arguments = ["--no-defaults", "--user=root", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"];
+        let arguments =
+            ["--no-defaults", "--user=root", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"];
         let mut command = Command::new("mariadb-install-db");
         run(command.args(arguments).arg(flavor.log_size()).arg(format!("--datadir={}", data.display())))?;
     } else {

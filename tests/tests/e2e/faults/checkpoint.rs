@@ -58,7 +58,8 @@ fn in_tmpfs(case: &Case) -> Result<Task> {
 
 async fn create_tables(trial: &Trial, round: u32) -> Result<()> {
     let columns: Vec<String> = (0..100).map(|number| format!("a_column_with_a_long_name_and_the_number_{number} INT")).collect();
-    let create = |number| format!("CREATE TABLE {}.made_{round}_{number} (id INT PRIMARY KEY, {})", trial.case.database, columns.join(", "));
+    let create =
+        |number| format!("CREATE TABLE {}.made_{round}_{number} (id INT PRIMARY KEY, {})", trial.case.database, columns.join(", "));
     let statements: Vec<String> = (0..100).map(create).collect();
     trial.case.servers.source.execute(&statements.iter().map(String::as_str).collect::<Vec<_>>()).await
 }

@@ -94,7 +94,9 @@ impl Trial {
         self.pause_writing().await?;
         self.case.catch_up(RECOVERY).await?;
         self.case.task.stop().await?;
-        let report = self.case.verify(cut_chunks).await?;
+        // The log tells which of the faults it was.
+        let verified = self.case.verify(cut_chunks).await;
+        let report = verified.map_err(|error| error.while_(format!("the program said:\n{}\n", self.case.task.output())))?;
         if report.stream_rows < 100 {
             return Failure::err(format!("too little was written to prove anything: {report:?}"));
         }
