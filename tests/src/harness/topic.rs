@@ -36,8 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub struct TopicReader {
     topic: String,
     partitions: Vec<Partition>,
-    /// A broker did not answer: the connections are of no use any more.
-    stale: bool,
+    /// Why the connections are of no use any more.
+    broken: Option<Failure>,
 }
 
 struct Partition {
@@ -53,7 +53,7 @@ impl TopicReader {
             let next = client.get_offset(OffsetAt::Earliest).await?;
             partitions.push(Partition { client, next });
         }
-        Ok(Self { topic: topic.to_owned(), partitions, stale: false })
+        Ok(Self { topic: topic.to_owned(), partitions, broken: None })
     }
 
     /// How many records lie between the reader's place and the end, over all partitions.
@@ -67,16 +67,16 @@ impl TopicReader {
 
     /// Everything from the reader's place to the present end, partition by partition, in log order within each.
     pub async fn read(&mut self) -> Result<Vec<Entry>> {
-        let entries = self.read_some().await?;
-        if self.stale {
-            return Failure::err(format!("topic {}: the brokers do not answer", self.topic));
+        let entries = self.read_some().await;
+        match self.broken.take() {
+            Some(broken) => Err(broken.while_(format!("topic {}", self.topic))),
+            None => Ok(entries),
         }
-        Ok(entries)
     }
 
-    /// The same while brokers may freeze or die: what could be read, and from other connections the next time if one did not answer.
+    /// The same while brokers may freeze or die: what could be read, and by other connections the next time if one has failed.
     pub async fn read_through_faults(&mut self, kafka: &Kafka) -> Result<Vec<Entry>> {
-        if self.stale {
+        if self.broken.is_some() {
             let reopened = tokio::time::timeout(PATIENCE, clients(kafka, &self.topic)).await;
             let Ok(Ok(clients)) = reopened else { return Ok(Vec::new()) };
             for client in clients {
@@ -85,24 +85,25 @@ impl TopicReader {
                     None => return Failure::err(format!("topic {} has grown", self.topic)),
                 }
             }
-            self.stale = false;
+            self.broken = None;
         }
-        self.read_some().await
+        Ok(self.read_some().await)
     }
 
-    async fn read_some(&mut self) -> Result<Vec<Entry>> {
+    /// Reads until something fails. What was read before is never thrown away: the reader's place has moved past it.
+    async fn read_some(&mut self) -> Vec<Entry> {
         let mut entries = Vec::new();
         for partition in &mut self.partitions {
-            // Entries are kept even where the limit cuts the reading short.
             match tokio::time::timeout(PATIENCE, partition.read(&mut entries)).await {
-                Ok(read) => read.map_err(|error| error.while_(format!("topic {}", self.topic)))?,
-                Err(_) => {
-                    self.stale = true;
-                    break;
-                }
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => self.broken = Some(error),
+                Err(_) => self.broken = Some(Failure::new(format!("the brokers do not answer for {} s", PATIENCE.as_secs()))),
+            }
+            if self.broken.is_some() {
+                break;
             }
         }
-        Ok(entries)
+        entries
     }
 
     /// Reads on, at least once, until an entry answers `wanted`, and returns everything read.
