@@ -134,12 +134,20 @@ impl Writer<'_> {
         for transform in &mut self.transforms {
             transform.apply(&mut batch)?;
         }
+        // Before anything is written: a sink that skips what is behind its last event would take a rejected one for delivered.
+        self.refuse_rejected(&mut batch)?;
         let receipt = self.sink.write(&mut batch).await?;
-        if let Some((event, error)) = batch.take_rejected().into_iter().next() {
-            return Err(error.in_split(self.split).at(&event.position));
-        }
+        self.refuse_rejected(&mut batch)?;
         self.stats.delivered(&batch, table);
         self.commits.delivered(receipt, batch.size(), batch.resume.take());
         Ok(())
+    }
+
+    /// Rejected events end the lane.
+    fn refuse_rejected(&self, batch: &mut Batch) -> Result<()> {
+        match batch.take_rejected().into_iter().next() {
+            Some((event, error)) => Err(error.in_split(self.split).at(&event.position)),
+            None => Ok(()),
+        }
     }
 }

@@ -81,8 +81,11 @@ impl Supervisor {
                 return self.end(RunState::Failed, Err(error));
             }
             if progress.elapsed() >= self.retry.window {
-                let minutes = self.retry.window.as_secs_f64() / 60.0;
-                return self.end(RunState::Failed, Err(error.remedied_by(format!("it was retried for {minutes:.1} minutes without progress; see to the cause, then start the task again: it goes on from its checkpoint"))));
+                let window = match self.retry.window.as_secs() {
+                    seconds @ 0..=119 => format!("{seconds} seconds"),
+                    seconds => format!("{} minutes", seconds / 60),
+                };
+                return self.end(RunState::Failed, Err(error.remedied_by(format!("it was retried for {window} without progress; see to the cause, then start the task again: it goes on from its checkpoint"))));
             }
             tracing::warn!(error = %error, pause_ms = pause.as_millis() as u64, "opening the lanes again after a failure");
             *lock(&self.shared.error) = Some(error.to_string());

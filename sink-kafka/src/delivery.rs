@@ -45,7 +45,7 @@ pub(crate) struct Delivered {
     /// Offset and seq of the last record; `None` if all were rejected, or if the broker did not say where they are.
     pub(crate) last: Option<(i64, Seq)>,
     /// Events whose record the broker refused.
-    pub(crate) rejected: Vec<(Range<u32>, Error)>,
+    pub(crate) rejected: Option<(Range<u32>, Error)>,
     /// A buffer to build another batch in.
     pub(crate) buffer: Vec<u8>,
 }
@@ -75,7 +75,7 @@ pub(crate) async fn deliver(session: Arc<Session>, tag: Tag, mut parcels: Vec<Pa
     let mut work = Vec::with_capacity(parcels.len());
     for Parcel { partition, batch } in parcels {
         let writer = partition.writer.clone().lock_owned().await;
-        let delivered = Delivered { partition: partition.clone(), last: None, rejected: Vec::new(), buffer: Vec::new() };
+        let delivered = Delivered { partition: partition.clone(), last: None, rejected: None, buffer: Vec::new() };
         work.push(Work { partition, writer, queue: VecDeque::from([batch]), resends: 0, troubled: None, delivered });
     }
     // Invariant: after a condemnation nobody sends: sequence numbers are not known any more.
@@ -225,8 +225,10 @@ async fn settle(session: &Session, tag: Tag, work: &mut Work, answer: &Answer) -
             let Some(batch) = work.queue.pop_front() else { return Ok(Next::Done) };
             work.calm();
             if batch.count() == 1 {
-                work.delivered.rejected.push((batch.first_events(), Error::RecordRefused { topic, partition, code, name }));
+                work.delivered.rejected = Some((batch.first_events(), Error::RecordRefused { topic, partition, code, name }));
                 work.delivered.buffer = batch.into_buffer();
+                // Invariant: nothing behind it goes to this partition; it would count as delivered.
+                work.queue.clear();
             } else if wire::fate(code) == Fate::Refused {
                 return Err(Error::BatchRefused { topic, partition, code, name });
             } else {

@@ -61,6 +61,8 @@ pub(crate) struct Lane {
     /// Bytes of records in open batches.
     open_bytes: usize,
     /// What is under way, with its bytes, in the order of sending.
+    /// A broker refused a record: what is encoded behind it must not be sent.
+    refused: bool,
     flying: VecDeque<(Target, usize)>,
     flying_bytes: usize,
     spares: Spares,
@@ -115,6 +117,7 @@ impl Lane {
             codec,
             record_batch_bytes,
             open_bytes: 0,
+            refused: false,
             flying: VecDeque::new(),
             flying_bytes: 0,
             spares: Spares::new(SPARE_BATCHES * record_batch_bytes),
@@ -176,41 +179,57 @@ impl Lane {
         Ok(None)
     }
 
-    /// Delivers the events that were placed. Rejects those that cannot be carried.
+    /// Delivers the events that were placed. One that cannot be carried is an error of kind `Data`.
+    ///
+    /// Invariant: nothing behind such an event goes to its partition, in this write or a later one. The greatest seq in a partition says what
+    /// was delivered, so whatever is behind it would make the event count as delivered after a restart.
     pub(crate) async fn write(&mut self, batch: &mut Batch) -> Result<(), runtime::Error> {
-        let mut rejections = std::mem::take(&mut self.scratch.rejections);
-        let result = self.fill_and_send(&batch.events, &mut rejections).await;
+        let unplaced = std::mem::take(&mut self.scratch.rejections).into_iter().min_by_key(|(index, _)| *index);
+        let end = unplaced.as_ref().map_or(batch.events.len(), |(index, _)| *index);
+        let events = batch.events.get(..end).unwrap_or_default();
+        let result = self.fill_and_send(events).await;
         // Invariant: no request of this write is under way when it returns, whatever happened.
-        let landed = self.land_all(&batch.events, &mut rejections).await;
-        if result.is_err() || landed.is_err() {
+        let landed = self.land_all(events).await;
+        let refused = match (unplaced, batch.events.get(end)) {
+            (Some((_, error)), Some(event)) => Err(about(error, event)),
+            _ => Ok(()),
+        };
+        let result = result.and(landed).and(refused);
+        if result.is_err() {
             // Batches that were not sent are dropped with the lane.
             self.session.condemn();
         }
-        result?;
-        landed?;
-        rejections.sort_by_key(|(index, _)| *index);
-        rejections.dedup_by_key(|(index, _)| *index);
-        for (gone, (index, error)) in rejections.into_iter().enumerate() {
-            batch.reject(index - gone, error);
-        }
-        Ok(())
+        result
     }
 
-    async fn fill_and_send(&mut self, events: &[Event], rejections: &mut Rejections) -> Result<(), runtime::Error> {
+    async fn fill_and_send(&mut self, events: &[Event]) -> Result<(), runtime::Error> {
+        match self.fill(events).await {
+            // What stands before it is delivered; nothing behind it was encoded.
+            Err(error) if error.kind() == Kind::Data && !self.refused => self.send_rest(events).await.and(Err(error)),
+            filled => {
+                filled?;
+                self.send_rest(events).await
+            }
+        }
+    }
+
+    async fn fill(&mut self, events: &[Event]) -> Result<(), runtime::Error> {
         for target in std::mem::take(&mut self.scratch.schema_targets) {
-            self.encode(events, 0..1, Some(target), rejections).await?;
+            self.encode(events, 0..1, Some(target)).await?;
         }
         let mut from = 0;
-        while let Some(&place) = self.scratch.places.get(from) {
+        while from < events.len()
+            && let Some(&place) = self.scratch.places.get(from)
+        {
             let to = self.run_end(events, from);
             match place {
                 Place::Skip => {}
-                Place::Target(target) => self.encode(events, from..to, Some(target), rejections).await?,
-                Place::Nowhere => self.encode(events, from..to, None, rejections).await?,
+                Place::Target(target) => self.encode(events, from..to, Some(target)).await?,
+                Place::Nowhere => self.encode(events, from..to, None).await?,
             }
             from = to;
         }
-        self.send_rest(events, rejections).await
+        Ok(())
     }
 
     fn is_judged(&self, target: Target) -> bool {
@@ -247,25 +266,19 @@ impl Lane {
     }
 
     /// Encodes a run of events. Their messages go to `target`; without one there may be none.
-    async fn encode(
-        &mut self,
-        events: &[Event],
-        run: Range<usize>,
-        target: Option<Target>,
-        rejections: &mut Rejections,
-    ) -> Result<(), runtime::Error> {
+    async fn encode(&mut self, events: &[Event], run: Range<usize>, target: Option<Target>) -> Result<(), runtime::Error> {
         let mut from = run.start;
         while from < run.end {
             self.scratch.message.value.clear();
             let taken = match self.encoder.encode(&events[from..run.end], &mut self.scratch.message) {
                 Ok(taken) if (1..=run.end - from).contains(&taken) => taken,
                 Ok(taken) => return Err(runtime::Error::fatal(format!("encode: the format took {taken} events of {}", run.end - from))),
-                Err(error) if error.kind() == Kind::Data => {
-                    rejections.push((from, error));
-                    from += 1;
-                    continue;
+                Err(error) => {
+                    return Err(events
+                        .get(from)
+                        .map(|event| about(error, event))
+                        .unwrap_or_else(|| runtime::Error::fatal("encode nothing")));
                 }
-                Err(error) => return Err(error),
             };
             let of = from..from + taken;
             from += taken;
@@ -274,11 +287,11 @@ impl Lane {
             }
             let target = target.ok_or(Error::NoBorderTopic)?;
             if self.append(events, of, target)? {
-                self.send_full(target, events, rejections).await?;
+                self.send_full(target, events).await?;
             } else if self.open_bytes > OPEN_BYTES {
-                self.send_rest(events, rejections).await?;
+                self.send_rest(events).await?;
                 // Invariant: a flight of several partitions is known by one of them alone, so none of them may get another one beside it.
-                self.land_all(events, rejections).await?;
+                self.land_all(events).await?;
             }
         }
         Ok(())
@@ -321,15 +334,15 @@ impl Lane {
     }
 
     /// Sends a full batch and goes on; waits only for the one before it of the same partition.
-    async fn send_full(&mut self, target: Target, events: &[Event], rejections: &mut Rejections) -> Result<(), runtime::Error> {
+    async fn send_full(&mut self, target: Target, events: &[Event]) -> Result<(), runtime::Error> {
         let Some(parcel) = self.seal(target)? else { return Ok(()) };
-        self.land(target, events, rejections).await?;
+        self.land(target, events).await?;
         self.launch(target, vec![parcel])?;
         // Another partition's turn to be waited for: the one that was sent first.
         while self.flying_bytes > FLYING_BYTES
             && let Some(&(first, _)) = self.flying.front()
         {
-            self.land(first, events, rejections).await?;
+            self.land(first, events).await?;
         }
         Ok(())
     }
@@ -345,13 +358,13 @@ impl Lane {
     }
 
     /// Sends what is left: one request per broker, all brokers at once.
-    async fn send_rest(&mut self, events: &[Event], rejections: &mut Rejections) -> Result<(), runtime::Error> {
+    async fn send_rest(&mut self, events: &[Event]) -> Result<(), runtime::Error> {
         let mut touched = std::mem::take(&mut self.scratch.touched);
         touched.sort_unstable();
         touched.dedup();
         let mut by_broker: Vec<(Option<i32>, Target, Vec<Parcel>)> = Vec::new();
         for &target in &touched {
-            self.land(target, events, rejections).await?;
+            self.land(target, events).await?;
             let Some(parcel) = self.seal(target)? else { continue };
             let broker = self.session.leader(&parcel.partition.topic, parcel.partition.number);
             match by_broker.iter_mut().find(|(known, _, _)| *known == broker) {
@@ -368,13 +381,13 @@ impl Lane {
         }
         if let Some((_, _, parcels)) = last {
             let delivered = delivery::deliver(self.session.clone(), self.tag, parcels).await?;
-            self.note(delivered, events, rejections);
+            self.note(delivered, events)?;
         }
         Ok(())
     }
 
     /// Waits for the batch of a partition that is under way, if there is one.
-    async fn land(&mut self, target: Target, events: &[Event], rejections: &mut Rejections) -> Result<(), runtime::Error> {
+    async fn land(&mut self, target: Target, events: &[Event]) -> Result<(), runtime::Error> {
         if let Some(at) = self.flying.iter().position(|(flying, _)| *flying == target)
             && let Some((_, bytes)) = self.flying.remove(at)
         {
@@ -382,51 +395,50 @@ impl Lane {
         }
         if let Some(flight) = self.partition_mut(target)?.flight.take() {
             let delivered = flight.await.map_err(|error| Error::Lost { problem: error.to_string() })??;
-            self.note(delivered, events, rejections);
+            self.note(delivered, events)?;
         }
         Ok(())
     }
 
     /// Waits for everything that is under way.
-    async fn land_all(&mut self, events: &[Event], rejections: &mut Rejections) -> Result<(), runtime::Error> {
+    async fn land_all(&mut self, events: &[Event]) -> Result<(), runtime::Error> {
         let mut result = Ok(());
         while let Some(&(first, _)) = self.flying.front() {
-            let landed = self.land(first, events, rejections).await;
+            let landed = self.land(first, events).await;
             result = result.and(landed);
         }
         result
     }
 
-    fn note(&mut self, delivered: Vec<Delivered>, events: &[Event], rejections: &mut Rejections) {
+    /// Notes what was delivered; the first record that the broker refused is an error.
+    fn note(&mut self, delivered: Vec<Delivered>, events: &[Event]) -> Result<(), runtime::Error> {
+        let mut result = Ok(());
         for Delivered { partition, last, rejected, buffer } in delivered {
             let place = self.router.place(&partition.topic);
             let known = place.and_then(|place| self.topics.get_mut(place)).and_then(|topic| topic.partitions.get_mut(partition.number));
             if let (Some(known), Some((offset, seq))) = (known, last) {
                 known.mark.advance(offset, seq);
             }
-            for (range, error) in rejected {
-                let error = Arc::new(error);
-                for index in range {
-                    let Some(event) = events.get(index as usize) else { continue };
-                    let mut why = runtime::Error::from(shared(&error)).at(&event.position);
-                    if let Body::Row(row) = &event.body {
-                        why = why.of_table(&row.schema.id);
-                    }
-                    rejections.push((index as usize, why));
-                }
-            }
             self.spares.keep(buffer);
+            if let Some((range, error)) = rejected {
+                self.refused = true;
+                let error = runtime::Error::from(error);
+                result = result.and(Err(match events.get(range.start as usize) {
+                    Some(event) => about(error, event),
+                    None => error,
+                }));
+            }
         }
+        result
     }
 }
 
-/// The refusal of a record, once for each event that it was made from.
-fn shared(error: &Error) -> Error {
-    match error {
-        Error::RecordRefused { topic, partition, code, name } => {
-            Error::RecordRefused { topic: topic.clone(), partition: *partition, code: *code, name: name.clone() }
-        }
-        other => Error::RecordBatch { problem: other.to_string() },
+/// The error with the place and the table of the event that it is about.
+fn about(error: runtime::Error, event: &Event) -> runtime::Error {
+    let error = error.at(&event.position);
+    match &event.body {
+        Body::Row(row) => error.of_table(&row.schema.id),
+        _ => error,
     }
 }
 

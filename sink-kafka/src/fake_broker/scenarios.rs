@@ -209,38 +209,54 @@ async fn a_loading_coordinator_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_batch_too_large_is_halved_and_a_record_too_large_is_rejected() {
-    for compression in ["zstd", "none"] {
+async fn a_batch_too_large_is_halved() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    fake.limit_records(3, None);
+    let mut sink = sink(&cluster_of(&fake, json!({})));
+    open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    sink.write(&mut rows(&table("a"), 1..=10)).await.unwrap();
+    assert_eq!(read(&fake, "t", 1), (vec![all(10)], 0));
+}
+
+#[tokio::test]
+async fn nothing_goes_behind_a_record_too_large_however_often_it_is_tried() {
+    // With small batches some are under way, and some not encoded yet, when the refusal comes.
+    for bytes in [1_000_000, 1_024] {
         let fake = FakeCluster::start(1, &[("t", 1)]).await;
-        let cluster = cluster_of(&fake, json!({"compression": compression}));
-        fake.limit_records(3, (compression == "none").then_some(b"row 5 row 5"));
-        let mut sink = sink(&cluster);
-        open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
-        let mut batch = rows(&table("a"), 1..=10);
-        sink.write(&mut batch).await.unwrap();
-        let rejected: Vec<(u128, Kind)> = batch.take_rejected().iter().map(|(event, error)| (event.seq.0, error.kind())).collect();
-        let (expected, poison) = if compression == "none" {
-            (all(10).into_iter().filter(|&seq| seq != 5).collect(), vec![(5, Kind::Data)])
-        } else {
-            (all(10), vec![])
-        };
-        assert_eq!((read(&fake, "t", 1), rejected), ((vec![expected], 0), poison));
+        let settings = json!({"compression": "none", "record_batch_bytes": bytes});
+        fake.limit_records(3, Some(b"row 5 row 5"));
+        let mut receipt = Receipt::default();
+        for _ in 0..3 {
+            let mut sink = sink(&cluster_of(&fake, settings.clone()));
+            receipt = open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
+            let error = sink.write(&mut rows(&table("a"), 1..=40)).await.unwrap_err();
+            assert_eq!(error.kind(), Kind::Data, "{error}");
+            assert!(error.to_string().contains("p:5") && error.to_string().contains("shop.a"), "{error}");
+            assert_eq!(read(&fake, "t", 1), (vec![all(4)], 0));
+        }
+        // Once it is taken, the task goes on with it.
+        fake.limit_records(i32::MAX, None);
+        let mut sink = sink(&cluster_of(&fake, settings));
+        open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
+        sink.write(&mut rows(&table("a"), 1..=40)).await.unwrap();
+        assert_eq!(read(&fake, "t", 1), (vec![all(40)], 0));
     }
 }
 
 #[tokio::test]
-async fn what_cannot_be_encoded_is_rejected_and_the_rest_delivered() {
+async fn nothing_goes_behind_what_cannot_be_encoded() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
-    let cluster = cluster_of(&fake, json!({}));
     let schema = table("a");
-    let mut sink = sink(&cluster);
-    open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
-    let mut batch =
-        Batch::new([1, -2, 3, -4, 5].into_iter().map(|key: i64| row(&schema, key.unsigned_abs().into(), key)).collect(), None, 0);
-    sink.write(&mut batch).await.unwrap();
-    assert_eq!(batch.take_rejected().iter().map(|(event, _)| event.seq.0).collect::<Vec<_>>(), [2, 4]);
-    assert_eq!(batch.events.iter().map(|event| event.seq.0).collect::<Vec<_>>(), [1, 3, 5]);
-    assert_eq!(read(&fake, "t", 1).0, [[1, 3, 5]]);
+    let mut receipt = Receipt::default();
+    for _ in 0..2 {
+        let mut sink = sink(&cluster_of(&fake, json!({})));
+        receipt = open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
+        let events = [1, 2, -3, 4, -5].into_iter().map(|key: i64| row(&schema, key.unsigned_abs().into(), key));
+        let error = sink.write(&mut Batch::new(events.collect(), None, 0)).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Data, "{error}");
+        assert!(error.to_string().contains("p:3") && error.to_string().contains("shop.a"), "{error}");
+        assert_eq!(read(&fake, "t", 1), (vec![all(2)], 0));
+    }
 }
 
 #[tokio::test]
