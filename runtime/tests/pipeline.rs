@@ -212,7 +212,8 @@ async fn pause_and_stop_commit_everything_that_was_read() {
     let committed = store.committed().splits[&SplitId::from("stream")].clone();
     // What was delivered behind the last transaction's end stays in front of the position, and the receipt knows it.
     let position: usize = committed.position.as_str().parse().unwrap();
-    assert!(position <= paused && paused - position < 6, "{position} of {paused}");
+    // A batch of the model ends at the end of a transaction one time in three.
+    assert!(position <= paused && paused - position < 100, "{position} of {paused}");
     assert_eq!(committed.receipt.as_str(), paused.to_string());
     running.resume();
     until(|| log.lock().unwrap()["stream"].len() > paused + 500).await;
