@@ -137,8 +137,10 @@ async fn slow_single_and_counted_bytes() -> Result<()> {
 async fn a_proxy_may_be_there_before_its_server() -> Result<()> {
     let [port] = free_ports()?;
     let proxy = Proxy::start(([127, 0, 0, 1], port).into())?;
-    let mut stream = TcpStream::connect(proxy.address()).await?;
-    timeout(SOON, stream.read_u8()).await?.unwrap_err();
+    // The reset may be there before the client has seen its connection made.
+    if let Ok(mut stream) = TcpStream::connect(proxy.address()).await {
+        timeout(SOON, stream.read_u8()).await?.unwrap_err();
+    }
     let _server = TcpListener::bind(("127.0.0.1", port)).await?;
     let mut stream = TcpStream::connect(proxy.address()).await?;
     assert!(timeout(SILENCE, stream.read_u8()).await.is_err(), "the server says nothing, and the connection stays");
