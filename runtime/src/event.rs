@@ -55,6 +55,9 @@ pub enum Body {
     Begin,
     /// A transaction was committed.
     Commit,
+    /// Nothing to tell happened until here: the source was read up to the event's position, and its time is the last known moment of the
+    /// source. It stands between transactions, and may come again with the same `seq`. Only sources that are asked for it send it.
+    Heartbeat,
 }
 
 /// What happened to a row.

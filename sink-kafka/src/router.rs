@@ -260,7 +260,7 @@ impl Router {
     pub(crate) fn route(&mut self, event: &Event) -> Result<Route, runtime::Error> {
         match &event.body {
             Body::Row(row) => self.route_row(row),
-            Body::Begin | Body::Commit => match self.topic.fixed() {
+            Body::Begin | Body::Commit | Body::Heartbeat => match self.topic.fixed() {
                 Some(name) => Ok(match self.place(name) {
                     Some(topic) => Route::To(Target { topic, partition: 0 }),
                     None => Route::Unknown(name.into()),

@@ -40,7 +40,7 @@ impl CanalJson {
         match &event.body {
             Body::Row(change) => self.encode_row(event, change, out),
             Body::Schema(change) => schema_change::write(out, event, change, &mut self.ids),
-            Body::Begin | Body::Commit => Ok(()),
+            Body::Begin | Body::Commit | Body::Heartbeat => Ok(()),
             _ => Err(FormatError::UnknownEvent),
         }
     }

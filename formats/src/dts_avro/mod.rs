@@ -48,7 +48,7 @@ impl DtsAvro {
                 self.encode_schema_change(event, change, out);
                 Ok(())
             }
-            Body::Begin | Body::Commit => Ok(()),
+            Body::Begin | Body::Commit | Body::Heartbeat => Ok(()),
             _ => Err(FormatError::UnknownEvent),
         }
     }

@@ -128,7 +128,7 @@ impl Transform for Rename {
                     // Structures change rarely, and old ones are not met again.
                     self.renamed.clear();
                 }
-                Body::Begin | Body::Commit => {}
+                Body::Begin | Body::Commit | Body::Heartbeat => {}
             }
         }
         Ok(())
