@@ -193,7 +193,7 @@ impl From<SourceError> for Error {
                 .remedied_by("start the task afresh and change no selected table before its full phase is over"),
             SourceError::BinlogPurged { file, .. } => Error::fatal(format!("the binlog needed next, {file}, was purged from the server"))
                 .with_code("E_BINLOG_PURGED")
-                .remedied_by("to go on, start again with a new full phase, and keep binlogs for at least 7 days"),
+                .remedied_by("start again with a new full phase, and keep binlogs for at least 7 days"),
             SourceError::HistoryDiverged { .. } => {
                 Error::fatal("the server's binlog is not the one that this task read").with_code("E_HISTORY_DIVERGED").remedied_by(AFRESH)
             }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use runtime::{RunState, Status, TableId, TableStatus};
 
-const BAR: &str = "{prefix:<32!} {wide_bar} {human_pos:>13} of {about:<14} {rate:>15}  {left:>10}";
+const BAR: &str = "{prefix:<20!} {wide_bar} {human_pos:>11} of {about:<11} {rate:>13} {left:>8}";
+/// Before so much time has passed a speed is chance, and what it says of the rest is a promise that breaks.
+const FIRST_SPEED: Duration = Duration::from_secs(3);
 const LINE: &str = "{wide_msg}";
 
 /// The bars of one task.
@@ -29,12 +32,15 @@ impl Bars {
                 let _ = write!(out, "~{}", indicatif::HumanCount(state.len().unwrap_or(0)));
             })
             .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
-                let _ = write!(out, "{} rows/s", indicatif::HumanCount(state.per_sec() as u64));
+                if state.elapsed() >= FIRST_SPEED {
+                    let _ = write!(out, "{} rows/s", indicatif::HumanCount(state.per_sec() as u64));
+                }
             })
             .with_key("left", |state: &ProgressState, out: &mut dyn Write| {
-                // Without any speed the library's estimate is 0, which would be a promise.
-                let _ =
-                    if state.per_sec() < 1.0 { write!(out, "") } else { write!(out, "{:#} left", indicatif::HumanDuration(state.eta())) };
+                // Without any speed the library's estimate is 0.
+                if state.elapsed() >= FIRST_SPEED && state.per_sec() >= 1.0 {
+                    let _ = write!(out, "{:#} left", indicatif::HumanDuration(state.eta()));
+                }
             });
         Self { screen, style, tables: BTreeMap::new(), total: None, line }
     }
@@ -141,6 +147,7 @@ mod tests {
         assert!(lines[0].starts_with("shop.b ") && lines[0].contains("1,500 of ~2,000"), "{seen}");
         assert!(lines[1].starts_with("all tables") && lines[1].contains("1,510 of ~3,000"), "{seen}");
         assert_eq!(lines[2].trim_end(), "full");
+        assert!(!seen.contains("rows/s") && !seen.contains("left"), "nothing is known of the speed yet: {seen}");
     }
 
     #[test]

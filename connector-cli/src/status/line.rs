@@ -1,4 +1,4 @@
-//! The status as one line: phase, table or place, rows, rows a second, lag.
+//! The status as one line: phase, rows, rows a second, lag, table or place. Figures come first: a narrow terminal cuts the end.
 
 use runtime::{RunState, Status};
 
@@ -17,10 +17,15 @@ pub(crate) fn line(status: &Status, rate: f64) -> String {
     };
     let snapshot = status.state == RunState::Snapshot;
     let rows: u64 = status.splits.iter().map(|split| split.rows).sum();
-    let mut text = format!("{phase:<11}  {:<32}  {rows:>12} rows  {rate:>9.0} rows/s", place(status, snapshot));
+    let mut text = format!("{phase:<11} {rows:>11} rows {rate:>8.0} rows/s");
     let lag = status.splits.iter().filter(|split| !split.snapshot).map(|split| split.lag_ms).max();
     if let Some(lag) = lag.filter(|_| status.state == RunState::Streaming) {
         text.push_str(&format!("  lag {:.1} s", lag as f64 / 1000.0));
+    }
+    let place = place(status, snapshot);
+    if !place.is_empty() {
+        text.push_str("  ");
+        text.push_str(&place);
     }
     if let Some(error) = &status.error {
         // One line stays one line, whatever a server said.
@@ -49,8 +54,8 @@ mod tests {
     #[test]
     fn a_line_says_where_and_how_fast() {
         let text = line(&status("streaming", &[]), 41.6);
-        assert_eq!(text, "incremental  binlog.000007:4711                       12345 rows         42 rows/s  lag 1.5 s");
+        assert_eq!(text, "incremental       12345 rows       42 rows/s  lag 1.5 s  binlog.000007:4711");
         let text = line(&status("snapshot", &[("orders", 5, 10, true), ("users", 7, 7, false)]), 0.0);
-        assert!(text.starts_with("full         1 of 2 tables  ") && !text.contains("lag"), "{text}");
+        assert!(text.ends_with(" rows/s  1 of 2 tables") && !text.contains("lag"), "{text}");
     }
 }

@@ -1,6 +1,7 @@
 //! The directory of a local store, and its lock.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -9,6 +10,14 @@ use crate::{Error, Result};
 /// Opens a file of the store, which is made if it is missing.
 pub(super) fn open(dir: &Path, name: &str) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(dir.join(name))
+}
+
+/// Whether a store could be made in `dir`, found out without leaving anything: a file without a name is written where the first of its
+/// ancestors stands that is there.
+pub(super) fn can_hold(dir: &Path) -> std::io::Result<()> {
+    let here = |path: &&Path| path.as_os_str().is_empty() || path.exists();
+    let place = dir.ancestors().find(here).filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::tempfile_in(place)?.write_all(&[0; 4096])
 }
 
 /// The error of a directory that cannot be used.

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
-use super::directory::{lock, no_directory, open};
+use super::directory::{can_hold, lock, no_directory, open};
 use super::failure::StoreError;
 use crate::{
     Checkpoint, CheckpointStore, Committed, Error, Position, Progress, Receipt, Result, SplitId, TableId, TableSchema, async_trait,
@@ -74,11 +74,11 @@ impl LocalStore {
     }
 
     /// What the store in `dir` holds, read from a copy, so that nothing is changed; `None` if there is no store. An error of kind `Config` if
-    /// another process has it open.
+    /// another process has it open, or if no store can be made there.
     pub fn peek(dir: impl AsRef<Path>) -> Result<Option<Committed>> {
         let (dir, doing) = (dir.as_ref(), "look at the checkpoint store");
         if fs::metadata(dir.join("checkpoint.redb")).map_or(0, |file| file.len()) == 0 {
-            return Ok(None);
+            return can_hold(dir).map(|()| None).map_err(|error| no_directory(doing, dir, error));
         }
         let _lock = lock(dir, doing)?;
         let read = || {
@@ -307,6 +307,18 @@ mod tests {
         assert_eq!(fs::read(dir.path().join("checkpoint.redb")).unwrap(), before);
         fs::write(dir.path().join("checkpoint.redb"), b"no database").unwrap();
         assert!(LocalStore::peek(dir.path()).is_err());
+    }
+
+    #[test]
+    fn a_place_that_can_hold_no_store_is_told_before_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(LocalStore::peek(dir.path().join("a/b")).unwrap().is_none());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is made");
+        fs::write(dir.path().join("file"), b"").unwrap();
+        for place in ["file", "file/b"] {
+            let error = LocalStore::peek(dir.path().join(place)).unwrap_err();
+            assert_eq!(error.kind(), crate::Kind::Config, "{error}");
+        }
     }
 
     #[tokio::test]

@@ -78,8 +78,8 @@ fn of_certificate(error: &CertificateError) -> TlsFailure {
     const RENEW: &str = "give the server a valid certificate, and check the clocks of both hosts";
     match error {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsFailure::new(
-            "the server's certificate was signed by an authority that tls.ca does not hold",
-            "put the certificate of the authority that signed the server's into the file that tls.ca names",
+            "the server's certificate was signed by an authority that is not trusted: it is not in tls.ca, or without tls.ca not in this system's store",
+            "name a file with the certificate of the authority that signed the server's in tls.ca",
         ),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => TlsFailure::new(
             format!("the server's certificate is not for this host: {error}"),
