@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
-use tests::harness::{Database, database};
+use tests::checker::Format;
+use tests::harness::{Database, Entry, TopicReader, database};
+use tests::program::{Program, Settings, Task};
 use tests::{Failure, Result};
 
 use super::case::Servers;
@@ -73,4 +76,61 @@ async fn a_pipeline_in_a_program_of_ones_own() -> Result<()> {
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(said, "embedded.a 3\nembedded.b 2\n");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_format_of_ones_own_under_the_stock_program() -> Result<()> {
+    let servers = Servers::shared().await?;
+    create(&servers.source, "own_format").await?;
+    servers
+        .source
+        .execute(&[
+            "CREATE TABLE own_format.c (id INT PRIMARY KEY, price DECIMAL(6,2), at DATETIME(3), state ENUM('new','paid'), flags SET('x','y','z'), \
+             name VARCHAR(20) CHARACTER SET latin1, raw VARBINARY(4))",
+            "INSERT INTO own_format.c VALUES (1, 5.50, '2024-02-29 01:02:03.004', 'paid', 'x,z', 'é', x'00ff'), (2, NULL, NULL, NULL, NULL, NULL, NULL)",
+        ])
+        .await?;
+    servers.kafka.create_topic("own_format", 1).await?;
+    let settings = Settings::new("own_format", &servers.source, &["own_format.*"], &servers.kafka, "own_format", Format::CanalJson);
+    let path = tokio::task::spawn_blocking(|| example("custom_format")).await??;
+    let mut task = Task::new(&Program::new(path), &settings)?;
+    let toml = settings.toml(&task.file().with_file_name("state"));
+    task.write(&toml.replace("format.canal_json = {}", "format.envelope = { server = \"shop\" }"))?;
+    task.start()?;
+    let mut reader = TopicReader::open(&servers.kafka, "own_format").await?;
+    let mut messages = Vec::new();
+    let mut seen = |entries: Vec<Entry>| -> Result<()> {
+        messages.extend(entries.iter().map(|entry| serde_json::from_slice(&entry.value)).collect::<Result<Vec<serde_json::Value>, _>>()?);
+        Ok(())
+    };
+    let limit = Duration::from_secs(60);
+    let mut left = 7;
+    let full = reader.read_until("the seven rows of the full phase", limit, |_| {
+        left -= 1;
+        left == 0
+    });
+    seen(full.await?)?;
+    servers
+        .source
+        .execute(&[
+            "UPDATE own_format.a SET id = 10 WHERE id = 1",
+            "CREATE TABLE own_format.d (id INT PRIMARY KEY)",
+            "DELETE FROM own_format.b WHERE id = 2",
+        ])
+        .await?;
+    seen(reader.read_until("the deleted row", limit, |entry| contains(&entry.value, br#""op":"d""#)).await?)?;
+    task.stop().await?;
+    let of = |op: &str| messages.iter().filter(|message| message["op"] == op).collect::<Vec<_>>();
+    assert_eq!((of("r").len(), of("u").len(), of("d").len()), (7, 1, 1), "{messages:?}");
+    let wide = messages.iter().find(|message| message["source"]["table"] == "c" && message["after"]["id"] == 1);
+    let after = serde_json::json!({"id": 1, "price": "5.50", "at": "2024-02-29 01:02:03.004", "state": "paid", "flags": "x,z", "name": "é", "raw": "00ff"});
+    assert_eq!(wide.map(|message| &message["after"]), Some(&after));
+    assert_eq!((&of("u")[0]["before"]["id"], &of("u")[0]["after"]["id"]), (&1.into(), &10.into()));
+    assert_eq!((&of("d")[0]["after"], &of("d")[0]["source"]["name"]), (&serde_json::Value::Null, &"shop".into()));
+    assert!(messages.iter().any(|message| message["ddl"] == "CREATE TABLE own_format.d (id INT PRIMARY KEY)"), "{messages:?}");
+    Ok(())
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
