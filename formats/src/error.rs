@@ -30,6 +30,12 @@ pub enum FormatError {
         /// The character set, in the source's spelling.
         charset: String,
     },
+    /// A JSON cell holds no JSON document.
+    #[error("column {column}: its text is no JSON document")]
+    InvalidJson {
+        /// The column's name.
+        column: String,
+    },
     /// The cell is not what the table's structure says.
     #[error("column {column}: the cell is not what a column of type {source_type} holds")]
     WrongCell {
@@ -92,6 +98,7 @@ impl FormatError {
             FormatError::UnsupportedKind { .. }
             | FormatError::UnsupportedCharset { .. }
             | FormatError::InvalidText { .. }
+            | FormatError::InvalidJson { .. }
             | FormatError::WrongCell { .. }
             | FormatError::OutOfRange { .. }
             | FormatError::NoLabel { .. }
@@ -109,6 +116,9 @@ impl FormatError {
             FormatError::UnsupportedKind { .. } => "leave the column or the table out of the task, or choose another format",
             FormatError::UnsupportedCharset { .. } => "leave the column out of the task, or convert it to utf8mb4 in the source",
             FormatError::InvalidText { .. } => "repair the value in the source, or give the column its true character set there",
+            FormatError::InvalidJson { .. } => {
+                "repair the value in the source; a text in UTF-8 that is no JSON passes with `json = \"server\"`"
+            }
             FormatError::OutOfRange { .. } | FormatError::NoLabel { .. } => "repair the value in the source",
             FormatError::NoImage { .. } | FormatError::Width { .. } => "make the source send full row images",
             FormatError::WrongCell { .. }
@@ -124,6 +134,7 @@ impl FormatError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     InvalidText,
+    InvalidJson,
     WrongCell,
     OutOfRange,
     NoLabel,
@@ -136,6 +147,7 @@ impl Refusal {
         let (name, source_type) = (column.name.clone(), column.source_type.clone());
         match self {
             Refusal::InvalidText => FormatError::InvalidText { column: name, charset: crate::charset_name(column).to_owned() },
+            Refusal::InvalidJson => FormatError::InvalidJson { column: name },
             Refusal::WrongCell => FormatError::WrongCell { column: name, source_type },
             Refusal::OutOfRange => FormatError::OutOfRange { column: name, source_type },
             Refusal::NoLabel => FormatError::NoLabel { column: name, source_type },

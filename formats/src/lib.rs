@@ -1,8 +1,9 @@
 //! Message formats: events in, bytes out.
 //!
-//! [`canal_json`] writes the JSON of Alibaba Canal, [`dts_avro`] the Avro record of Alibaba DTS. Both write one message per row straight
-//! from the packed cells into the message's buffer; what is constant per table version is prepared once, and nothing is allocated per row
-//! (only a text that is not ASCII, in a character set other than UTF-8, is decoded into a buffer of its own).
+//! [`canal_json`] writes the JSON of Alibaba Canal, [`dts_avro`] the Avro record of Alibaba DTS. Both write one message per row (the first
+//! on request one per binlog event) straight from the packed cells into the message's buffer; what is constant per table version is prepared
+//! once, and nothing is allocated per row (only a text that is not ASCII, in a character set other than UTF-8, is decoded into a buffer of
+//! its own).
 //!
 //! This crate does no I/O, has no clock and starts no task. Framing for a schema registry, topics, keys and partitions belong to the sink
 //! that sends the bytes.
@@ -32,6 +33,7 @@
 pub mod canal_json;
 pub mod dts_avro;
 mod error;
+mod labels;
 mod limits;
 mod message_id;
 mod plans;

@@ -10,7 +10,7 @@ pub trait Encoder: Send {
     /// An error of kind `Data` means that the first event cannot be carried by the format.
     fn encode(&mut self, events: &[Event], out: &mut Message) -> Result<usize>;
 
-    /// The schema text to register, if the format has one.
+    /// The Avro schema of the messages as JSON text, if the format has one: what a sink registers before the first of them.
     fn schema(&self) -> Option<&str> {
         None
     }

@@ -237,6 +237,20 @@ impl RowWriter<'_> {
         self.close_cell();
     }
 
+    /// Packs a JSON document whose text `write` makes in parts. If `write` fails, nothing is packed.
+    pub fn push_json<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+        let start = self.block.bytes.len();
+        self.block.bytes.push(tag::JSON);
+        match write(&mut self.block.bytes) {
+            Ok(()) => self.close_cell(),
+            Err(error) => {
+                self.block.bytes.truncate(start);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     /// Ends the row. Cells that were not pushed are NULL.
     #[inline]
     pub fn finish(mut self) -> Row {

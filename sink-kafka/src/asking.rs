@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::session::Session;
-use crate::wire::{Connection, WireError};
+use crate::wire::{Connection, TopicLimitRequest, WireError};
 
 /// A broker that has not let us in by then gets company: the next one is tried beside it.
 const STAGGER: Duration = Duration::from_millis(500);
@@ -74,6 +74,11 @@ impl Session {
             Some(error) => Err(self.refused(error)),
             None => Err(WireError::Unreachable { brokers: addresses.join(", "), last: last.unwrap_or_else(|| "there is none".into()) }),
         }
+    }
+
+    /// The largest batch that a topic takes, if the brokers tell us: for an error, which is told without it as well.
+    pub(crate) async fn limit_of(&self, topic: &str) -> Option<u64> {
+        self.ask_any(&TopicLimitRequest { topic }).await.ok()?.bytes
     }
 
     /// Asks for metadata, and remembers the brokers. Never creates a topic.

@@ -8,8 +8,9 @@ use crate::cluster::Cluster;
 use crate::config::NotEmpty;
 use crate::error::Error;
 use crate::look::Place;
-use crate::opening::first_foreign;
+use crate::opening::first_records;
 use crate::router::Router;
+use crate::schema_registry::Schemas;
 use crate::session::{Missing, Session};
 use crate::wire::{self, Connection, RightsRequest, Seen, WireError};
 
@@ -65,6 +66,36 @@ pub(crate) async fn check(cluster: &Cluster) -> Vec<Finding> {
     for name in router.fixed_topics() {
         findings.extend(topic(cluster, &session, name).await);
     }
+    if let Some(schemas) = &cluster.schemas {
+        findings.extend(registry(cluster, schemas, &router).await);
+    }
+    findings
+}
+
+/// The schema registry: whether it answers, and whether it would take the schema. Nothing is registered.
+async fn registry(cluster: &Cluster, schemas: &Schemas, router: &Router) -> Vec<Finding> {
+    const ITEM: &str = "schema_registry";
+    let mut findings = Vec::new();
+    if schemas.sends_plain_password() {
+        findings.push(Finding::warning(
+            "schema_registry_password",
+            "schema_registry.url begins with `http://`: the password can be read by anybody between here and the registry",
+            "use the registry's port with TLS and write `https://`",
+        ));
+    }
+    let mut topics = router.fixed_topics();
+    // The topics of a template are not known yet; asking for one of them shows at least who answers.
+    let example = router.template().and_then(|template| template.render(&TableId::new("database", "table")).ok());
+    topics.extend(example.map(Arc::from));
+    for topic in topics {
+        match schemas.could_register(&topic, &cluster.memory).await {
+            Ok(found) => findings.push(Finding::passed(ITEM, found)),
+            Err(error) => {
+                findings.push(failed(ITEM, error));
+                break;
+            }
+        }
+    }
     findings
 }
 
@@ -106,13 +137,13 @@ async fn topic(cluster: &Cluster, session: &Session, name: Arc<str>) -> Vec<Find
     let mut findings = vec![Finding::passed("kafka_topic", format!("topic {name} has {count} partitions"))];
     let places: Vec<Place> = (0..count).map(|partition| Place { topic: name.clone(), partition }).collect();
     let remedy = "choose an empty topic, or write behind what is there with not_empty = \"append\"";
-    findings.push(match first_foreign(session, &places, None).await {
+    findings.push(match first_records(session, &places).await.map(|first| first.into_iter().next()) {
         Ok(None) => Finding::passed("kafka_topic_empty", format!("topic {name} is empty")),
         Ok(Some(_)) if cluster.config.not_empty == NotEmpty::Append => {
             Finding::passed("kafka_topic_empty", format!("topic {name} is not empty; new records go behind those that are there"))
         }
         // A task that goes on finds its own records; whether they are its own is known when it starts, which checks it again.
-        Ok(Some((place, Some(Seen::Positioned(position))))) => Finding::warning(
+        Ok(Some((place, Some(Seen::Positioned(position, _))))) => Finding::warning(
             "kafka_topic_empty",
             format!(
                 "topic {name} is not empty: partition {} begins with records of run {:016x} of this program",

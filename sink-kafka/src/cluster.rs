@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::config::{Config, Mechanism};
 use crate::error::{Denial, Error};
 use crate::router::Owners;
+use crate::schema_registry::Schemas;
 use crate::session::Session;
 use crate::wire::{Security, Timeouts};
 
@@ -21,6 +22,10 @@ pub(crate) struct Cluster {
     pub(crate) memory: Arc<Memory>,
     /// Fingerprint of the settings that decide where a row goes.
     pub(crate) routing: Arc<str>,
+    /// That of other settings that a task may come from.
+    pub(crate) routing_before: Option<String>,
+    /// The registry, where records are written under an id of their schema.
+    pub(crate) schemas: Option<Schemas>,
     security: Mutex<Arc<Security>>,
     session: tokio::sync::Mutex<Option<Arc<Session>>>,
 }
@@ -42,12 +47,24 @@ pub(crate) struct Memory {
 
 impl Cluster {
     /// Checks the settings and reads the files that they name; connects to nothing.
-    /// `transforms` is the text of the task's transforms, which give tables the names that topics and partitions are found by.
-    pub(crate) fn new(config: Config, transforms: &str, timeouts: Timeouts) -> Result<Self, Error> {
+    /// `transforms` is the text of the task's transforms, which give tables the names that topics and partitions are found by; `schema` is
+    /// the format's, if it has one.
+    pub(crate) fn new(config: Config, transforms: &str, schema: Option<&str>, timeouts: Timeouts) -> Result<Self, Error> {
         config.validate()?;
+        let format = config.format.one("sink.kafka.format").map_or("", |(name, _)| name);
+        let schemas = config.schema_registry.as_ref().map(|settings| Schemas::new(settings, format, schema, timeouts)).transpose()?;
         let security = Mutex::new(Arc::new(Security::load(config.tls.as_ref(), config.sasl.as_ref())?));
-        let routing = config.routing(transforms).into();
-        Ok(Self { config, timeouts, memory: Arc::default(), routing, security, session: tokio::sync::Mutex::new(None) })
+        let (routing, routing_before) = config.routing(transforms);
+        Ok(Self {
+            config,
+            timeouts,
+            memory: Arc::default(),
+            routing: routing.into(),
+            routing_before,
+            schemas,
+            security,
+            session: tokio::sync::Mutex::new(None),
+        })
     }
 
     /// The current session, or a new one if there is none or the last one was given up.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::error::Error;
 use crate::router::TopicTemplate;
+use crate::schema_registry::SchemaRegistry;
 
 /// The largest record batch that may be asked for; a broker's own limit is about 1 MB unless it was raised.
 const MAX_RECORD_BATCH_BYTES: usize = 64 << 20;
@@ -48,10 +49,8 @@ pub struct Config {
     pub sasl: Option<Sasl>,
     /// TLS to the brokers; absent, there is none.
     pub tls: Option<Tls>,
-
-    // Of the documented configuration, and not built yet. It is read so that it can be refused by name: a key that is accepted and ignored
-    // would be a promise that is not kept.
-    schema_registry: Option<Present>,
+    /// Where the format's schema is registered; absent, records hold the format's bytes alone.
+    pub schema_registry: Option<SchemaRegistry>,
 }
 
 /// How rows are spread over the partitions of a topic.
@@ -117,17 +116,29 @@ pub struct Sasl {
 
 /// A mechanism of SASL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String")]
 #[non_exhaustive]
 pub enum Mechanism {
     /// SCRAM-SHA-256: the password is never sent.
-    #[serde(rename = "scram_sha_256")]
     ScramSha256,
     /// SCRAM-SHA-512: the password is never sent.
-    #[serde(rename = "scram_sha_512")]
     ScramSha512,
     /// PLAIN: the password is sent as it is; for connections with TLS.
     Plain,
+}
+
+impl TryFrom<String> for Mechanism {
+    type Error = &'static str;
+
+    // An unknown name is not repeated: it may be a password in the wrong place.
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        match name.as_str() {
+            "scram_sha_256" => Ok(Self::ScramSha256),
+            "scram_sha_512" => Ok(Self::ScramSha512),
+            "plain" => Ok(Self::Plain),
+            _ => Err("expected one of `scram_sha_256`, `scram_sha_512`, `plain`"),
+        }
+    }
 }
 
 impl Mechanism {
@@ -166,39 +177,38 @@ pub enum NotEmpty {
     Append,
 }
 
-/// Something is there, whatever it is.
-#[derive(Clone, Copy, Debug)]
-struct Present;
-
-impl<'de> Deserialize<'de> for Present {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
-    }
-}
-
 fn default_record_batch_bytes() -> usize {
     1_000_000
 }
 
 impl Config {
-    /// A fingerprint of all that decides where a row goes, with the text of the task's transforms.
-    pub(crate) fn routing(&self, transforms: &str) -> String {
+    /// Fingerprints of all that decides where a row goes, with the text of the task's transforms: the one of these settings, and another one
+    /// that a task may come from as well. Under a template, rows do not go elsewhere because `ddl_topic` is set, and a task that met a
+    /// statement without a topic can only go on so.
+    pub(crate) fn routing(&self, transforms: &str) -> (String, Option<String>) {
+        let template = TopicTemplate::parse(&self.topic).is_ok_and(|topic| topic.fixed().is_none());
+        let before = (template && self.ddl_topic.is_some()).then(|| self.routing_with(None, transforms));
+        (self.routing_with(self.ddl_topic.as_ref(), transforms), before)
+    }
+
+    fn routing_with(&self, ddl_topic: Option<&String>, transforms: &str) -> String {
         let format = self.format.one("sink.kafka.format").map_or("", |(name, _)| name);
-        let text = format!("{:?} {:?} {:?} {:?} {format} {transforms}", self.topic, self.ddl_topic, self.partition, self.partition_columns);
+        let Self { topic, partition, partition_columns, .. } = self;
+        // Records with and without an id of their schema have no reader in common.
+        let framed = if self.schema_registry.is_some() { " framed" } else { "" };
+        let text = format!("{topic:?} {ddl_topic:?} {partition:?} {partition_columns:?} {format}{framed} {transforms}");
         format!("{:08x}", crc32c::crc32c(text.as_bytes()))
     }
 
     /// Checks what the types cannot say. An error names the key.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let refuse = |key: &'static str, problem: String| Err(Error::Setting { key, problem });
-        if self.schema_registry.is_some() {
-            return Err(Error::NotBuilt { key: "schema_registry" });
-        }
         if self.brokers.is_empty() {
             return refuse("brokers", "at least one `host:port` is needed".into());
         }
-        if let Some(broker) = self.brokers.iter().find(|broker| !is_address(broker)) {
-            return refuse("brokers", format!("`{broker}` is not of the form `host:port`"));
+        // The entry is told by its number: who writes a user into an address writes a password as well.
+        if let Some(at) = self.brokers.iter().position(|broker| !is_address(broker)) {
+            return refuse("brokers", format!("entry {} is not of the form `host:port`", at + 1));
         }
         if !(1024..=MAX_RECORD_BATCH_BYTES).contains(&self.record_batch_bytes) {
             return refuse("record_batch_bytes", format!("{} is not between 1024 and {MAX_RECORD_BATCH_BYTES}", self.record_batch_bytes));
@@ -250,8 +260,8 @@ impl Config {
 /// `host:port`, `1.2.3.4:9092`, `[::1]:9092`.
 fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let bracketed = host.starts_with('[') && host.ends_with(']');
-    let plain = !host.is_empty() && !host.contains([':', '[', ']', '/', ' ']);
+    let bracketed = host.starts_with('[') && host.ends_with(']') && !host.contains('@');
+    let plain = !host.is_empty() && !host.contains([':', '[', ']', '/', '@', ' ']);
     (bracketed || plain) && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
@@ -276,15 +286,6 @@ pub(crate) mod tests {
         config.validate().unwrap();
         assert_eq!((config.partition, config.compression, config.not_empty), (PartitionPolicy::Zero, Compression::Zstd, NotEmpty::Fail));
         assert_eq!(config.record_batch_bytes, 1_000_000);
-    }
-
-    #[test]
-    fn keys_that_are_not_built_are_refused_by_name() {
-        let mut settings = minimal();
-        settings["schema_registry"] = json!({"any": ["thing", 1]});
-        let error = runtime::Error::from(config(settings).validate().unwrap_err());
-        assert_eq!(error.kind(), runtime::Kind::Config);
-        assert!(error.to_string().contains("`schema_registry`"), "{error}");
     }
 
     #[test]
@@ -329,6 +330,17 @@ pub(crate) mod tests {
             let error = Settings::from(settings).parse::<Config>("sink.kafka").unwrap_err().to_string();
             assert!(error.contains(key) && error.contains(value), "{error}");
         }
+        // What may be a secret in the wrong place is not repeated.
+        for (key, value, told) in [
+            ("brokers", json!(["kafka:9092", "alice:planted-secret@kafka:9092"]), "entry 2"),
+            ("sasl", json!({"mechanism": "planted-secret", "user": "alice", "password": "x"}), "scram_sha_256"),
+        ] {
+            let mut settings = minimal();
+            settings[key] = value;
+            let read = Settings::from(settings).parse::<Config>("sink.kafka");
+            let error = read.and_then(|config| config.validate().map_err(Into::into)).unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains(told) && !error.contains("planted-secret"), "{error}");
+        }
     }
 
     #[test]
@@ -336,7 +348,17 @@ pub(crate) mod tests {
         for good in ["kafka:9092", "127.0.0.1:1", "[::1]:9092"] {
             assert!(is_address(good), "{good}");
         }
-        for bad in ["kafka", ":9092", "kafka:", "kafka:x", "::1:9092", "http://kafka:9092", "kafka:70000"] {
+        for bad in [
+            "kafka",
+            ":9092",
+            "kafka:",
+            "kafka:x",
+            "::1:9092",
+            "http://kafka:9092",
+            "kafka:70000",
+            "user:secret@kafka:1",
+            "[user:secret@kafka]:1",
+        ] {
             assert!(!is_address(bad), "{bad}");
         }
     }

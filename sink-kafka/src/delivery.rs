@@ -225,7 +225,14 @@ async fn settle(session: &Session, tag: Tag, work: &mut Work, answer: &Answer) -
             let Some(batch) = work.queue.pop_front() else { return Ok(Next::Done) };
             work.calm();
             if batch.count() == 1 {
-                work.delivered.rejected = Some((batch.first_events(), Error::RecordRefused { topic, partition, code, name }));
+                let error = match wire::fate(code) {
+                    Fate::TooLarge => {
+                        let (limit, broker) = (session.limit_of(&topic).await, session.bootstrap.first().cloned().unwrap_or_default());
+                        Error::RecordTooLarge { topic, partition, code, name, bytes: batch.bytes().len(), limit, broker }
+                    }
+                    _ => Error::RecordRefused { topic, partition, code, name },
+                };
+                work.delivered.rejected = Some((batch.first_events(), error));
                 work.delivered.buffer = batch.into_buffer();
                 // Invariant: nothing behind it goes to this partition; it would count as delivered.
                 work.queue.clear();
@@ -290,13 +297,13 @@ async fn intruders(session: &Session, tag: Tag, work: &mut Work, from: i64, to: 
     let (mut repeats, mut zombies, mut foreign) = (0u64, 0u64, 0u64);
     let visit = |_, _, seen: Seen| {
         match seen {
-            Seen::Positioned(position) if position.run == tag.run && position.epoch > tag.epoch => {
+            Seen::Positioned(position, _) if position.run == tag.run && position.epoch > tag.epoch => {
                 let (topic, partition) = (place.topic.to_string(), place.partition);
                 return Err(Error::Fenced { topic, partition, theirs: position.epoch, ours: tag.epoch });
             }
-            Seen::Positioned(position) if position.run == tag.run && position.epoch < tag.epoch => zombies += 1,
-            Seen::Positioned(position) if position.run == tag.run => repeats += 1,
-            Seen::Positioned(_) | Seen::Foreign => foreign += 1,
+            Seen::Positioned(position, _) if position.run == tag.run && position.epoch < tag.epoch => zombies += 1,
+            Seen::Positioned(position, _) if position.run == tag.run => repeats += 1,
+            Seen::Positioned(_, _) | Seen::Foreign => foreign += 1,
         }
         Ok(())
     };
@@ -340,7 +347,7 @@ async fn read_back(session: &Session, tag: Tag, work: &Work) -> Result<i64, Erro
     let from = work.writer.expected.unwrap_or(extent.start).max(extent.start);
     let mut found = None;
     let visit = |_, offset, seen| {
-        if let Seen::Positioned(position) = seen
+        if let Seen::Positioned(position, _) = seen
             && (position.run, position.epoch, position.split, position.seq) == (tag.run, tag.epoch, tag.split, batch.last_seq())
         {
             found = Some(offset);

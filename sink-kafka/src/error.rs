@@ -2,6 +2,7 @@
 
 use runtime::Error as TaskError;
 
+use crate::schema_registry::RegistryError;
 use crate::wire::WireError;
 
 /// What can go wrong in this sink.
@@ -15,12 +16,6 @@ pub enum Error {
         key: &'static str,
         /// What is wrong.
         problem: String,
-    },
-    /// A setting asks for something that this version does not do.
-    #[error("key `{key}` is not supported by this version")]
-    NotBuilt {
-        /// The key.
-        key: &'static str,
     },
     /// The template makes no legal topic name for a table.
     #[error("the topic of table {table}: {problem}")]
@@ -44,7 +39,7 @@ pub enum Error {
     #[error("a schema change that belongs to no table has no topic, since `topic` is a template and there is no `ddl_topic`")]
     NoDdlTopic,
     /// A message that belongs to no table has no topic.
-    #[error("the format writes transaction borders, which have no topic, since `topic` is a template")]
+    #[error("the format writes transaction borders or signs of life, which have no topic, since `topic` is a template")]
     NoBorderTopic,
     /// A topic is not there.
     #[error("topic {topic} does not exist")]
@@ -100,11 +95,19 @@ pub enum Error {
     },
     /// Settings were changed that decide where a row goes.
     #[error(
-        "topic {topic} was written to with other settings of where a row goes (`topic`, `ddl_topic`, `partition`, `partition_columns`, the format or the transforms)"
+        "topic {topic} was written to with other settings of where a row goes (`topic`, `ddl_topic`, `partition`, `partition_columns`, the format, `schema_registry` or the transforms)"
     )]
     RoutingChanged {
         /// A topic that is still written to.
         topic: String,
+    },
+    /// What stands in the topic is written for a schema registry and what is to come is not, or the other way round.
+    #[error("topic {topic} holds records of this task {} the id of a schema, and {}", if *framed { "with" } else { "without" }, if *framed { "no `schema_registry` is set" } else { "a `schema_registry` is set" })]
+    FramesChanged {
+        /// The topic.
+        topic: String,
+        /// Whether those in the topic have one.
+        framed: bool,
     },
     /// Acknowledged records are gone.
     #[error("partition {topic}/{partition} ends at offset {end}, but records up to {expected} were acknowledged: they are gone")]
@@ -145,6 +148,9 @@ pub enum Error {
     /// A connection or request failed.
     #[error(transparent)]
     Wire(#[from] WireError),
+    /// The schema registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// A broker answered with an error that may pass.
     #[error("{doing}: the broker answered {code} ({name})")]
     Answer {
@@ -215,6 +221,24 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// One record is larger than the topic takes.
+    #[error("the broker refuses this record for {topic}/{partition} with {code} ({name}): alone in its batch it takes {bytes} bytes{}", limit.map(|limit| format!(", and max.message.bytes of the topic is {limit}")).unwrap_or_default())]
+    RecordTooLarge {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: usize,
+        /// The protocol's code.
+        code: i16,
+        /// Its name.
+        name: String,
+        /// Size of the batch, compressed as it was sent: what the broker compares with its limit.
+        bytes: usize,
+        /// The limit, if the broker tells it.
+        limit: Option<u64>,
+        /// A broker, for the remedy.
+        broker: String,
+    },
     /// It is unknown whether a record batch reached the log.
     #[error("it is unknown whether records reached {topic}/{partition}: {problem}")]
     InDoubt {
@@ -258,7 +282,8 @@ pub enum Denial {
 }
 
 impl Denial {
-    fn class(self, doing: &'static str) -> TaskError {
+    /// The error that it is.
+    pub(crate) fn class(self, doing: &'static str) -> TaskError {
         match self {
             Self::AtStart => TaskError::config(doing),
             Self::Grace => TaskError::retryable(doing),
@@ -273,16 +298,15 @@ impl From<Error> for TaskError {
         const LOOK: &str = "look at what was delivered to Kafka";
         let class = match &error {
             Error::Setting { .. } => TaskError::config("check the settings of the Kafka sink"),
-            Error::NotBuilt { .. } => {
-                TaskError::config("check the settings of the Kafka sink").remedied_by("remove the key; CHANGELOG says when it comes")
-            }
             Error::TopicName { .. } => TaskError::config("find the topic").remedied_by("rename the table by a transform, or change `topic`"),
             Error::TopicsCollide { .. } => {
                 TaskError::config("find the topic").remedied_by("change the template `topic`, or rename one of the tables by a transform")
             }
-            Error::NoDdlTopic => TaskError::config("find the topic").remedied_by("set `ddl_topic`"),
+            Error::NoDdlTopic => TaskError::config("find the topic")
+                .with_code("E_NO_DDL_TOPIC")
+                .remedied_by("set ddl_topic to one topic for such statements; the task goes on from here"),
             Error::NoBorderTopic => {
-                TaskError::config("find the topic").remedied_by("switch transaction borders off in the format, or use one topic")
+                TaskError::config("find the topic").remedied_by("switch them off in the format, or use one topic")
             }
             Error::NoTopic { topic, broker } => TaskError::config("find the topic").with_code("E_NO_TOPIC").remedied_by(format!(
                 "create it: kafka-topics.sh --bootstrap-server {broker} --create --topic {topic} --partitions <count> --replication-factor <count>, or set create_topics = {{ enabled = true }}"
@@ -301,7 +325,7 @@ impl From<Error> for TaskError {
             Error::TopicChanged { .. } => TaskError::fatal(LOOK)
                 .with_code("E_TOPIC_CHANGED")
                 .remedied_by("restore the topic, or reset the task and start with a new full phase"),
-            Error::RoutingChanged { .. } => TaskError::config("go on where the task was")
+            Error::RoutingChanged { .. } | Error::FramesChanged { .. } => TaskError::config("go on where the task was")
                 .with_code("E_CONFIG_CONFLICT")
                 .remedied_by("put the settings back, or start the task over: with another topic, or with an empty one and an empty state directory"),
             Error::Regressed { .. } => TaskError::fatal(LOOK)
@@ -320,15 +344,20 @@ impl From<Error> for TaskError {
                 TaskError::config(DOING).remedied_by("use brokers of Apache Kafka 0.11 or newer (2.1 for zstd)")
             }
             Error::Wire(_) => TaskError::retryable(DOING).remedied_by("check that the brokers run and can be reached from here"),
+            Error::Registry(error) => error.class(),
             Error::Answer { .. } => TaskError::retryable(DOING),
             Error::Denied { denial, acl, .. } => denial.class(DOING).with_code("E_DENIED").remedied_by(format!("allow it: {acl}")),
             Error::Misconfigured { .. } => TaskError::config(DOING),
             Error::InvalidRequest { .. } => TaskError::fatal(DOING).remedied_by("report this as a defect, with the broker's version"),
             Error::BatchRefused { .. } => TaskError::fatal(DOING)
                 .remedied_by("a compacted topic refuses records without key (use cleanup.policy=delete); else compare this machine's clock with the brokers'"),
-            Error::RecordRefused { .. } => TaskError::data(DOING).remedied_by(
-                "raise max.message.bytes of the topic if the record is too large; a compacted topic refuses records without key",
-            ),
+            Error::RecordRefused { .. } => TaskError::data(DOING)
+                .with_code("E_RECORD_REFUSED")
+                .remedied_by("a compacted topic refuses records without key: use cleanup.policy=delete; else the broker's log says why"),
+            Error::RecordTooLarge { topic, bytes, broker, .. } => TaskError::data(DOING).with_code("E_TOO_LARGE").remedied_by(format!(
+                "let the topic take it: kafka-configs.sh --bootstrap-server {broker} --alter --entity-type topics --entity-name {topic} --add-config max.message.bytes={}; where messages hold several rows, rows = \"one\" of the format makes them smaller",
+                bytes.next_multiple_of(1 << 20)
+            )),
             Error::InDoubt { .. } => TaskError::retryable(DOING),
             Error::Condemned => TaskError::retryable(DOING),
             Error::NotOpen => TaskError::fatal(DOING),

@@ -16,6 +16,7 @@ use crate::position;
 use crate::receipt::{self, Mark};
 use crate::record_batch::RecordBatchBuilder;
 use crate::router::{Route, Router, Target};
+use crate::schema_registry::{Frame, Written};
 use crate::session::{Partition, Session};
 use crate::spares::Spares;
 
@@ -31,6 +32,8 @@ pub(crate) struct LaneTopic {
     pub(crate) name: Arc<str>,
     /// Whether it was checked that the topic may be written to.
     pub(crate) judged: bool,
+    /// What stands before each value: the id of its schema, where there is a registry.
+    pub(crate) frame: Option<Frame>,
     pub(crate) partitions: Vec<LanePartition>,
 }
 
@@ -58,6 +61,10 @@ pub(crate) struct Lane {
     pub(crate) encoder: Box<dyn Encoder>,
     pub(crate) codec: Codec,
     pub(crate) record_batch_bytes: usize,
+    /// Whether values have a frame.
+    pub(crate) framed: bool,
+    /// What was written under ids of the registry, by this lane and those before it.
+    pub(crate) schemas: Written,
     /// Bytes of records in open batches.
     open_bytes: usize,
     /// What is under way, with its bytes, in the order of sending.
@@ -116,6 +123,8 @@ impl Lane {
             encoder,
             codec,
             record_batch_bytes,
+            framed: false,
+            schemas: Written::new(),
             open_bytes: 0,
             refused: false,
             flying: VecDeque::new(),
@@ -125,15 +134,18 @@ impl Lane {
         }
     }
 
-    /// How far the split came. Replays of snapshot splits are not exact, so nothing is said about them.
+    /// How far the split came, and under which ids. Replays of snapshot splits are not exact, so nothing is said about how far they came.
     pub(crate) fn receipt(&self) -> Receipt {
-        match self.kind {
-            SplitKind::Snapshot => Receipt::default(),
-            SplitKind::Stream => receipt::write(
-                &self.session.routing,
-                self.topics.iter().map(|topic| (&*topic.name, topic.partitions.iter().map(|partition| &partition.mark))),
-            ),
-        }
+        let topics = match self.kind {
+            SplitKind::Snapshot if self.schemas.is_empty() => return Receipt::default(),
+            SplitKind::Snapshot => &[],
+            SplitKind::Stream => self.topics.as_slice(),
+        };
+        receipt::write(
+            &self.session.routing,
+            topics.iter().map(|topic| (&*topic.name, topic.partitions.iter().map(|partition| &partition.mark))),
+            &self.schemas,
+        )
     }
 
     /// Works out where each event goes; what was delivered before goes nowhere. Returns a topic that must be adopted first, if there is
@@ -151,7 +163,7 @@ impl Lane {
         self.scratch.schema_targets.clear();
         // Invariant of batches: a schema change travels alone.
         if let [event @ Event { body: Body::Schema(change), .. }] = events {
-            for route in self.router.route_schema_change(change)? {
+            for route in self.router.route_schema_change(change).map_err(|error| about(error.into(), event))? {
                 match route {
                     Route::Unknown(name) => return Ok(Some(name)),
                     Route::To(target) if !self.is_judged(target) => return Ok(self.name(target)),
@@ -233,15 +245,18 @@ impl Lane {
     }
 
     fn is_judged(&self, target: Target) -> bool {
-        self.topics.get(target.topic).is_some_and(|topic| topic.judged)
+        self.topics.get(target.topic).is_some_and(|topic| topic.judged && topic.frame.is_some() == self.framed)
     }
 
     fn name(&self, target: Target) -> Option<Arc<str>> {
         self.topics.get(target.topic).map(|topic| topic.name.clone())
     }
 
+    /// A sign of life comes again with the same seq, and is sent again.
     fn is_delivered(&self, target: Target, event: &Event) -> bool {
-        self.kind == SplitKind::Stream && self.partition(target).is_some_and(|partition| partition.mark.covers(event.seq))
+        !matches!(event.body, Body::Heartbeat)
+            && self.kind == SplitKind::Stream
+            && self.partition(target).is_some_and(|partition| partition.mark.covers(event.seq))
     }
 
     fn partition(&self, target: Target) -> Option<&LanePartition> {
@@ -301,21 +316,22 @@ impl Lane {
     fn append(&mut self, events: &[Event], of: Range<usize>, target: Target) -> Result<bool, runtime::Error> {
         // A message is numbered like the last event in it: whoever has the message has all of them.
         let Some(last) = events.get(of.end - 1) else { return Ok(false) };
-        let flags = flags(last, self.kind);
+        let flags = flags(last, self.kind) | if self.framed { position::FRAMED } else { 0 };
         let limit = self.record_batch_bytes;
         let Scratch { message, header, header_prefix, touched, .. } = &mut self.scratch;
         header.truncate(*header_prefix);
         header.extend_from_slice(&last.seq.0.to_be_bytes());
         header.push(flags);
-        let partition = self.topics.get_mut(target.topic).and_then(|topic| topic.partitions.get_mut(target.partition));
-        let partition = partition.ok_or_else(|| runtime::Error::fatal("find the partition of a route"))?;
+        let topic = self.topics.get_mut(target.topic);
+        let partition = topic.and_then(|topic| topic.partitions.get_mut(target.partition).map(|partition| (partition, &topic.frame)));
+        let (partition, frame) = partition.ok_or_else(|| runtime::Error::fatal("find the partition of a route"))?;
         let spares = &mut self.spares;
         let builder = partition.builder.get_or_insert_with(|| {
             touched.push(target);
             RecordBatchBuilder::new(spares.take())
         });
         let before = builder.len();
-        builder.push(&message.value, header, of.start as u32..of.end as u32, last.seq);
+        builder.push(frame.as_ref().map_or(&[], Frame::as_slice), &message.value, header, of.start as u32..of.end as u32, last.seq);
         self.open_bytes += builder.len() - before;
         Ok(builder.len() >= limit)
     }
@@ -446,6 +462,8 @@ fn flags(event: &Event, kind: SplitKind) -> u8 {
     let body = match &event.body {
         Body::Row(row) if row.op == Op::Read => position::SNAPSHOT,
         Body::Schema(_) => position::SCHEMA_CHANGE,
+        // Its seq may have been seen: readers take it all the same.
+        Body::Heartbeat => position::NOT_EXACT,
         _ => 0,
     };
     body | if kind == SplitKind::Snapshot { position::SNAPSHOT | position::NOT_EXACT } else { 0 }

@@ -17,7 +17,8 @@
 //! ```
 //!
 //! Where to read: [`KafkaSink`] is the runtime's view; `opening` looks at what was delivered, `lane` fills record batches, `delivery` sends
-//! them and judges answers, `session` holds connections and leaders, `creation` makes topics, `codec` compresses, `wire` is the protocol.
+//! them and judges answers, `session` holds connections and leaders, `creation` makes topics, `schema_registry` gives ids to schemas,
+//! `codec` compresses, `wire` is the protocol.
 
 mod asking;
 mod check;
@@ -39,6 +40,7 @@ pub mod position;
 mod receipt;
 mod record_batch;
 mod router;
+mod schema_registry;
 mod session;
 mod sink;
 mod spares;
@@ -49,6 +51,7 @@ use std::sync::Arc;
 pub use config::{Compression, Config, CreateTopics, Mechanism, NotEmpty, PartitionPolicy, Sasl, Tls};
 pub use error::{Denial, Error};
 use runtime::Registry;
+pub use schema_registry::{RegistryError, RegistryUrl, SchemaRegistry, Subject};
 pub use sink::KafkaSink;
 pub use wire::{DoorError, WireError};
 
@@ -57,7 +60,9 @@ pub fn register(registry: &mut Registry) {
     registry.sink_factory("kafka", |config: Config, registry: &Registry| {
         let (name, settings) = config.format.one("sink.kafka.format")?;
         let encoder = registry.encoder_factory(name, settings)?;
-        let cluster = Arc::new(cluster::Cluster::new(config, &registry.task().transforms, wire::Timeouts::default())?);
+        let schema = encoder()?.schema().map(str::to_owned);
+        let transforms = &registry.task().transforms;
+        let cluster = Arc::new(cluster::Cluster::new(config, transforms, schema.as_deref(), wire::Timeouts::default())?);
         Ok(move || Ok(KafkaSink::new(cluster.clone(), encoder()?)))
     });
 }

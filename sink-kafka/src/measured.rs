@@ -34,7 +34,7 @@ impl BatchMaker {
             header.truncate(seq_at);
             header.extend_from_slice(&(index as u128).to_be_bytes());
             header.push(0);
-            builder.push(value, &header, index as u32..index as u32 + 1, Seq(index as u128));
+            builder.push(&[], value, &header, index as u32..index as u32 + 1, Seq(index as u128));
         }
         let (mut sealed, records) = builder.seal(&mut self.codec, std::mem::take(&mut self.batch))?;
         sealed.stamp(Producer { id: 1, epoch: 0 }, 0);

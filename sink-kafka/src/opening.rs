@@ -17,7 +17,9 @@ use crate::delivery::Tag;
 use crate::error::Error;
 use crate::lane::{Lane, LanePartition, LaneTopic, UNKNOWN};
 use crate::look::{self, Extent, Part, Place};
+use crate::position::FRAMED;
 use crate::receipt::{Known, Mark, Marks};
+use crate::schema_registry::{self, Written};
 use crate::session::Session;
 use crate::wire::Seen;
 
@@ -28,13 +30,15 @@ pub(crate) struct Opening {
     marks: Marks,
     /// Fingerprint of the settings at that time.
     routing: Option<String>,
+    /// What was written under ids of a schema registry.
+    schemas: Written,
     /// Whether there was no receipt: the split was never opened.
     first: bool,
 }
 
 impl Opening {
     pub(crate) fn new(cluster: Arc<Cluster>, known: Known) -> Self {
-        Self { cluster, first: known.marks.is_empty(), marks: known.marks, routing: known.routing }
+        Self { cluster, first: known.marks.is_empty(), marks: known.marks, routing: known.routing, schemas: known.schemas }
     }
 
     /// Adopts all topics that can be known before any event. Those that only match the template are not judged until they are used.
@@ -59,6 +63,16 @@ impl Opening {
                 }
             }
         }
+        if let Some(schemas) = &self.cluster.schemas {
+            schemas.renew();
+            let mut in_use = self.schemas.clone();
+            in_use.retain(|_, (_, topics)| {
+                topics.retain(|topic| goes_on(lane, topic));
+                !topics.is_empty()
+            });
+            schemas.verify(&in_use, &self.cluster.memory).await?;
+            lane.schemas = self.schemas.clone();
+        }
         self.adopt(lane, &names, self.first).await?;
         for name in &fixed {
             self.judge(lane, name).await?;
@@ -69,14 +83,11 @@ impl Opening {
     /// Whether rows go where they went before. What was delivered to a partition is told by the greatest seq in it, which says nothing of rows
     /// that other settings sent elsewhere: they would be taken for delivered.
     fn same_routing(&self, lane: &Lane) -> Result<(), Error> {
-        if self.routing.as_deref().is_none_or(|before| before == &*self.cluster.routing) {
+        let fits = |before: &str| before == &*self.cluster.routing || Some(before) == self.cluster.routing_before.as_deref();
+        if self.routing.as_deref().is_none_or(fits) {
             return Ok(());
         }
-        let fixed = lane.router.fixed_topics();
-        let goes_on = |topic: &str| {
-            fixed.iter().any(|name| **name == *topic) || lane.router.template().is_some_and(|template| template.could_be(topic))
-        };
-        match self.marks.iter().find(|(topic, marks)| goes_on(topic) && marks.iter().any(|mark| mark.last_seq > Seq(0))) {
+        match self.marks.iter().find(|(topic, marks)| goes_on(lane, topic) && marks.iter().any(|mark| mark.last_seq > Seq(0))) {
             Some((topic, _)) => Err(Error::RoutingChanged { topic: topic.clone() }),
             None => Ok(()),
         }
@@ -128,7 +139,7 @@ impl Opening {
                 .map(|(number, mark)| LanePartition::new(lane.session.partition(&name, number), mark))
                 .collect();
             lane.router.learn(name.clone(), partitions.len());
-            lane.topics.push(LaneTopic { name, judged, partitions });
+            lane.topics.push(LaneTopic { name, judged, frame: None, partitions });
         }
         Ok(())
     }
@@ -153,24 +164,53 @@ impl Opening {
         }
     }
 
-    /// Checks that a topic may be written to.
+    /// Checks that a topic may be written to, and learns the id of its records' schema.
     async fn judge(&self, lane: &mut Lane, name: &Arc<str>) -> Result<(), Error> {
         let Some(topic) = lane.router.place(name).and_then(|place| lane.topics.get_mut(place)) else { return Ok(()) };
-        if topic.judged {
-            return Ok(());
+        let schemas = self.cluster.schemas.as_ref().filter(|_| topic.frame.is_none());
+        let id_known = match schemas {
+            Some(schemas) => schemas.knows(name, &lane.schemas).await,
+            None => true,
+        };
+        let mut found = None;
+        if !topic.judged || !id_known {
+            let places: Vec<Place> = (0..topic.partitions.len()).map(|partition| Place { topic: name.clone(), partition }).collect();
+            let first = first_records(&lane.session, &places).await?;
+            let ours = |seen: &Option<Seen>| matches!(seen, Some(Seen::Positioned(position, _)) if position.run == lane.tag.run);
+            if let Some((place, _)) = first.iter().find(|(_, seen)| !topic.judged && !ours(seen)) {
+                return Err(Error::NotEmpty { topic: name.to_string(), partition: place.partition });
+            }
+            for (_, seen) in &first {
+                let Some(Seen::Positioned(position, id)) = seen else { continue };
+                let framed = position.flags & FRAMED != 0;
+                if position.run == lane.tag.run && framed != self.cluster.schemas.is_some() {
+                    return Err(Error::FramesChanged { topic: name.to_string(), framed });
+                }
+                found = found.or(id.filter(|_| position.run == lane.tag.run && !id_known));
+            }
+            topic.judged = true;
+            self.cluster.memory.note_judged(name.clone());
         }
-        let places: Vec<Place> = (0..topic.partitions.len()).map(|partition| Place { topic: name.clone(), partition }).collect();
-        if let Some((place, _)) = first_foreign(&lane.session, &places, Some(lane.tag.run)).await? {
-            return Err(Error::NotEmpty { topic: name.to_string(), partition: place.partition });
+        if let Some(schemas) = schemas {
+            let id = schemas.id(name, &lane.schemas, found, &self.cluster.memory).await?;
+            topic.frame = Some(schema_registry::frame(id));
+            let (_, topics) = lane.schemas.entry(id).or_insert_with(|| (schemas.hash().to_owned(), Vec::new()));
+            if !topics.iter().any(|topic| **topic == **name) {
+                topics.push(name.to_string());
+            }
         }
-        topic.judged = true;
-        self.cluster.memory.note_judged(name.clone());
         Ok(())
     }
 }
 
-/// The first partition that begins with a record that is not of this run, and what stands there (`None`: something that is no record).
-pub(crate) async fn first_foreign(session: &Session, places: &[Place], run: Option<u64>) -> Result<Option<(Place, Option<Seen>)>, Error> {
+/// Whether the settings still lead to a topic.
+fn goes_on(lane: &Lane, topic: &str) -> bool {
+    lane.router.fixed_topics().iter().any(|name| **name == *topic)
+        || lane.router.template().is_some_and(|template| template.could_be(topic))
+}
+
+/// What partitions begin with, those that are not empty (`None`: something that is no record).
+pub(crate) async fn first_records(session: &Session, places: &[Place]) -> Result<Vec<(Place, Option<Seen>)>, Error> {
     let extents = look::extents(session, places).await?;
     let parts: Vec<Part> = places
         .iter()
@@ -186,8 +226,7 @@ pub(crate) async fn first_foreign(session: &Session, places: &[Place], run: Opti
         Ok(())
     })
     .await?;
-    let ours = |seen: &Option<Seen>| matches!(seen, Some(Seen::Positioned(position)) if Some(position.run) == run);
-    Ok(parts.into_iter().zip(first).find(|(_, seen)| !ours(seen)).map(|(part, seen)| (part.place, seen)))
+    Ok(parts.into_iter().map(|part| part.place).zip(first).collect())
 }
 
 /// What is to be read of a partition, and what is known before.
@@ -276,8 +315,8 @@ async fn look_at(session: &Session, tag: Tag, topics: &[(Arc<str>, Vec<Option<Ma
 fn read(place: &Place, plan: &mut Plan, tag: Tag, offset: i64, seen: Seen, shared: &mut bool) -> Result<(), Error> {
     let (topic, partition) = (|| place.topic.to_string(), place.partition);
     let position = match seen {
-        Seen::Positioned(position) if position.run == tag.run => Some(position),
-        Seen::Positioned(_) | Seen::Foreign => None,
+        Seen::Positioned(position, _) if position.run == tag.run => Some(position),
+        Seen::Positioned(_, _) | Seen::Foreign => None,
     };
     if plan.anchor == Some(offset) && position.is_none_or(|position| (position.split, position.seq) != (tag.split, plan.mark.last_seq)) {
         let problem = format!("at offset {offset} of partition {partition} there is another record than the one that was acknowledged");

@@ -10,7 +10,7 @@
 //! | epoch | 1–5, unsigned LEB128: rises with every start of the process |
 //! | split | 1–5, unsigned LEB128: number of the split |
 //! | seq | 16, big endian: order in the split |
-//! | flags | 1: 1 snapshot row, 2 replay not exact, 4 schema change |
+//! | flags | 1: 1 snapshot row, 2 replay not exact (or a sign of life, which has no seq of its own), 4 schema change, 8 value framed for a schema registry |
 //!
 //! Bytes after the flags (a transaction id) are reserved: this version writes none, and readers must ignore them.
 //!
@@ -41,6 +41,8 @@ pub const SNAPSHOT: u8 = 1;
 pub const NOT_EXACT: u8 = 2;
 /// Flag: the record is a schema change.
 pub const SCHEMA_CHANGE: u8 = 4;
+/// Flag: the value begins with the id of its schema in a registry, a zero byte and four bytes, big endian.
+pub const FRAMED: u8 = 8;
 
 const VERSION: u8 = 1;
 
@@ -55,7 +57,7 @@ pub struct RecordPosition {
     pub split: u32,
     /// Order in the split.
     pub seq: Seq,
-    /// Any of [`SNAPSHOT`], [`NOT_EXACT`], [`SCHEMA_CHANGE`].
+    /// Any of [`SNAPSHOT`], [`NOT_EXACT`], [`SCHEMA_CHANGE`], [`FRAMED`].
     pub flags: u8,
 }
 

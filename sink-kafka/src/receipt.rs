@@ -1,7 +1,9 @@
 //! The receipt: per partition, how far the records of a split are known to be in the log.
 //!
 //! Its text is JSON, one list of entries a topic: `{"v":1,"routing":"…","topics":{"shop":[[1042,"…32 hexadecimal digits…"],[7]]}}`. `routing` is a
-//! fingerprint of the settings that decide where a row goes; receipts of earlier versions have none. An entry holds the offset behind the
+//! fingerprint of the settings that decide where a row goes; receipts of earlier versions have none. With a schema registry there is
+//! `"schemas":{"5":["…fingerprint…",["shop"]]}` as well: the ids that records were written under, each with the schema's fingerprint and
+//! the topics. An entry holds the offset behind the
 //! split's last record in that partition and that record's seq. Without a seq none of the split's records is in the partition, and the
 //! offset is where the log ended when that was known. The length of the list is the number of partitions.
 
@@ -12,6 +14,7 @@ use runtime::{Receipt, Seq};
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::schema_registry::Written;
 
 /// How far one split came in one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,8 @@ struct Text {
     #[serde(default)]
     routing: Option<String>,
     topics: BTreeMap<String, Vec<Entry>>,
+    #[serde(default)]
+    schemas: Written,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +67,8 @@ pub(crate) struct Known {
     pub(crate) marks: Marks,
     /// Fingerprint of the settings that the marks were made with, if it is known.
     pub(crate) routing: Option<String>,
+    /// What was written under ids of a schema registry.
+    pub(crate) schemas: Written,
 }
 
 /// Reads a receipt. An empty one says nothing.
@@ -84,11 +91,15 @@ pub(crate) fn parse(receipt: &Receipt) -> Result<Known, Error> {
         }
     };
     let marks = text.topics.into_iter().map(|(topic, entries)| Ok((topic, entries.into_iter().map(mark).collect::<Result<_, _>>()?)));
-    Ok(Known { marks: marks.collect::<Result<_, Error>>()?, routing: text.routing })
+    Ok(Known { marks: marks.collect::<Result<_, Error>>()?, routing: text.routing, schemas: text.schemas })
 }
 
 /// Writes a receipt. `routing` holds nothing that must be escaped.
-pub(crate) fn write<'a, P: IntoIterator<Item = &'a Mark>>(routing: &str, topics: impl IntoIterator<Item = (&'a str, P)>) -> Receipt {
+pub(crate) fn write<'a, P: IntoIterator<Item = &'a Mark>>(
+    routing: &str,
+    topics: impl IntoIterator<Item = (&'a str, P)>,
+    schemas: &Written,
+) -> Receipt {
     let mut text = format!(r#"{{"v":1,"routing":"{routing}","topics":{{"#);
     for (index, (topic, marks)) in topics.into_iter().enumerate() {
         // Names of topics consist of letters, digits, `.`, `_` and `-`: nothing to escape. Writing to a String cannot fail.
@@ -102,7 +113,17 @@ pub(crate) fn write<'a, P: IntoIterator<Item = &'a Mark>>(routing: &str, topics:
         }
         text.push(']');
     }
-    text.push_str("}}");
+    text.push('}');
+    if !schemas.is_empty() {
+        // Fingerprints are hexadecimal digits: nothing to escape here either.
+        text.push_str(",\"schemas\":{");
+        for (index, (id, (hash, topics))) in schemas.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            let _ = write!(text, "{comma}\"{id}\":[\"{hash}\",[\"{}\"]]", topics.join("\",\""));
+        }
+        text.push('}');
+    }
+    text.push('}');
     Receipt::new(text)
 }
 
@@ -115,12 +136,16 @@ mod tests {
     #[test]
     fn the_text_is_the_documented_one() {
         let marks = [Mark { next_offset: 1042, last_seq: Seq(255) }, Mark { next_offset: 7, last_seq: Seq(0) }];
-        let receipt = write("0a1b2c3d", [("shop", &marks)]);
+        let receipt = write("0a1b2c3d", [("shop", &marks)], &Written::new());
         assert_eq!(receipt.as_str(), r#"{"v":1,"routing":"0a1b2c3d","topics":{"shop":[[1042,"000000000000000000000000000000ff"],[7]]}}"#);
         let known = parse(&receipt).unwrap();
         assert_eq!((&known.marks["shop"][..], known.routing.as_deref()), (&marks[..], Some("0a1b2c3d")));
         let older = parse(&Receipt::new(r#"{"v":1,"topics":{"shop":[[7]]}}"#)).unwrap();
         assert_eq!((older.marks["shop"].len(), older.routing), (1, None));
+        let schemas = Written::from([(5, ("f00d".into(), vec!["shop".into(), "ddl".into()])), (7, ("beef".into(), vec!["x".into()]))]);
+        let receipt = write("r", [("shop", &marks[1..])], &schemas);
+        let text = r#"{"v":1,"routing":"r","topics":{"shop":[[7]]},"schemas":{"5":["f00d",["shop","ddl"]],"7":["beef",["x"]]}}"#;
+        assert_eq!((receipt.as_str(), parse(&receipt).unwrap().schemas), (text, schemas));
     }
 
     #[test]
@@ -140,7 +165,7 @@ mod tests {
             let marks: Marks = topics.into_iter()
                 .map(|(topic, list)| (topic, list.into_iter().map(|(next_offset, seq)| Mark { next_offset, last_seq: Seq(seq) }).collect()))
                 .collect();
-            let receipt = write("r", marks.iter().map(|(topic, marks)| (topic.as_str(), marks)));
+            let receipt = write("r", marks.iter().map(|(topic, marks)| (topic.as_str(), marks)), &Written::new());
             prop_assert_eq!(parse(&receipt).unwrap().marks, marks);
         }
 

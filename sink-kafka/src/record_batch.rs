@@ -52,14 +52,15 @@ impl RecordBatchBuilder {
         Self { records: buffer, events: Vec::new(), timestamp_ms: now_ms(), last_seq: Seq(0) }
     }
 
-    /// Adds a record without key: its value, the value of its position header (which ends with seq and flags), and the events of the
-    /// runtime's batch that it was made from.
-    pub(crate) fn push(&mut self, value: &[u8], position: &[u8], events: Range<u32>, seq: Seq) {
+    /// Adds a record without key: its value, in two parts, the value of its position header (which ends with seq and flags), and the events
+    /// of the runtime's batch that it was made from.
+    pub(crate) fn push(&mut self, frame: &[u8], value: &[u8], position: &[u8], events: Range<u32>, seq: Seq) {
         debug_assert!(position.len() >= SEQ_FROM_END);
+        let length = frame.len() + value.len();
         let body = 1 + 1 // attributes, timestamp delta 0
             + varint_len(self.events.len() as i64)
             + 1 // no key
-            + varint_len(value.len() as i64) + value.len()
+            + varint_len(length as i64) + length
             + 1 // one header
             + 1 + HEADER.len() + varint_len(position.len() as i64) + position.len();
         let out = &mut self.records;
@@ -68,7 +69,8 @@ impl RecordBatchBuilder {
         out.extend_from_slice(&[0, 0]);
         write_varint(out, self.events.len() as i64);
         write_varint(out, -1);
-        write_varint(out, value.len() as i64);
+        write_varint(out, length as i64);
+        out.extend_from_slice(frame);
         out.extend_from_slice(value);
         write_varint(out, 1);
         write_varint(out, HEADER.len() as i64);
@@ -257,7 +259,7 @@ mod tests {
     fn build(values: &[Vec<u8>], compression: Compression) -> SealedBatch {
         let mut builder = RecordBatchBuilder::new(Vec::new());
         for (index, value) in values.iter().enumerate() {
-            builder.push(value, &position(index as u128 + 1), index as u32..index as u32 + 1, Seq(index as u128 + 1));
+            builder.push(&[], value, &position(index as u128 + 1), index as u32..index as u32 + 1, Seq(index as u128 + 1));
         }
         builder.seal(&mut Codec::new(compression).unwrap(), Vec::new()).unwrap().0
     }
@@ -309,7 +311,7 @@ mod tests {
     fn buffers_are_reused() {
         let mut codec = Codec::new(Compression::Zstd).unwrap();
         let mut builder = RecordBatchBuilder::new(Vec::with_capacity(100_000));
-        builder.push(&[7; 1000], &position(1), 0..1, Seq(1));
+        builder.push(&[], &[7; 1000], &position(1), 0..1, Seq(1));
         let (batch, records) = builder.seal(&mut codec, vec![9; 500_000]).unwrap();
         assert!(records.capacity() >= 100_000);
         assert!(batch.bytes().len() < 500, "nothing of the old contents is left");

@@ -51,6 +51,7 @@ impl Sink for KafkaSink {
             codec,
             config.record_batch_bytes,
         );
+        lane.framed = self.cluster.schemas.is_some();
         let opening = Opening::new(self.cluster.clone(), known);
         opening.prepare(&mut lane).await?;
         let receipt = lane.receipt();

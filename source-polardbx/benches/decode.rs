@@ -99,6 +99,7 @@ fn run(bencher: Bencher<'_, '_>, log: &Log) {
             selected_databases: Arc::new(|database| database == "d"),
             server_version: "5.7.22-log".into(),
             explicit_timestamps: false,
+            idle_is_current: true,
             batch_max_bytes: 4 << 20,
         });
         let mut rows = 0;

@@ -17,7 +17,7 @@
 //! ```
 //!
 //! Where to read: [`source`] plans and opens the splits; `snapshot` cuts tables into chunks and reads them; [`binlog`] reads the stream;
-//! [`schema`] reads structures; `server` knows the kinds of servers; `wire` and `session` are the connections, `tls` their encryption;
+//! [`schema`] reads structures; `structures` tells them; `server` knows the kinds of servers; `wire` and `session` are the connections, `tls` their encryption;
 //! `check` is the precheck.
 
 pub mod binlog;
@@ -31,6 +31,7 @@ mod server;
 mod session;
 mod snapshot;
 pub mod source;
+mod structures;
 mod tls;
 mod wire;
 

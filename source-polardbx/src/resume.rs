@@ -23,6 +23,8 @@ pub(crate) mod fact {
     pub(crate) const START: &str = "start";
     /// The tables of the snapshot as a JSON list of `[database, table]`, in the order in which they are read; absent without a full phase.
     pub(crate) const TABLES: &str = "tables";
+    /// There if the task has a schema phase.
+    pub(crate) const STRUCTURES: &str = "structures";
 }
 
 /// Whether the checkpoint is of this server and this configuration.
@@ -38,7 +40,8 @@ pub(crate) fn same_task(task: &Task, server: &Server, committed: &Committed, anc
     if required_fact(committed, anchor, fact::SELECTION)? != task.selection_text() {
         return Err(SourceError::TaskChanged { what: "the task was started with other `tables` or `exclude`".into() });
     }
-    if committed.fact(anchor, fact::TABLES).is_some() != task.full {
+    let (full, structures) = (committed.fact(anchor, fact::TABLES).is_some(), committed.fact(anchor, fact::STRUCTURES).is_some());
+    if (full, structures) != (task.full, task.structures) {
         return Err(SourceError::TaskChanged { what: "the task was started with other `phases`".into() });
     }
     Ok(())
@@ -63,7 +66,7 @@ pub(crate) async fn findings(task: &Task, endpoint: &Endpoint, committed: &Commi
 /// Where the task goes on, in words for people.
 async fn still_there(task: &Task, session: &mut Session, committed: &Committed, anchor: &SplitId) -> Result<String> {
     let Some(checkpoint) = committed.splits.get(anchor).filter(|_| task.incremental) else {
-        return Ok("the full phase goes on where it was".into());
+        return Ok("the task goes on where it was".into());
     };
     let position =
         StreamPosition::parse(checkpoint.position.as_str()).map_err(|error| SourceError::Checkpoint { what: error.to_string() })?;

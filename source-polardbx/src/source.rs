@@ -13,12 +13,15 @@ use crate::config::{Config, Start, Task};
 use crate::error::{Result, SourceError};
 use crate::resume::{self, committed_schema, fact, required_fact, same_task};
 use crate::selection::Selection;
-use crate::server::{BinlogPlace, Server, binlog_end, binlog_files, database_charsets, read_structures, selected_tables};
+use crate::server::{
+    BinlogPlace, Definition, Server, ServerKind, binlog_end, binlog_files, database_charsets, read_definitions, selected_tables,
+};
 use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::chunk::{Chunk, ChunkReader, ReaderSessions};
 use crate::snapshot::overview::Overview;
 use crate::snapshot::plan::{next_chunks, progress, table_of};
+use crate::structures::{self, STRUCTURES, StructuresReader};
 
 /// Id of the split that reads the binlog. With an incremental phase, the facts of the task are committed with it.
 const STREAM: &str = "stream_global";
@@ -92,14 +95,15 @@ impl PolardbxSource {
         let selection = self.selection(server);
         let (tables, views) = selected_tables(session, &selection).await?;
         demand(check::missing(&selection, &tables, &views))?;
-        if tables.is_empty() && self.task.full {
+        if tables.is_empty() && (self.task.full || self.task.structures) {
             return Err(SourceError::Config {
                 key: "tables",
                 why: format!("no table is selected by {}", self.task.config.tables.join(", ")),
                 remedy: "check `tables` and `exclude`, and that the account has SELECT on the tables".into(),
             });
         }
-        let schemas = read_structures(session, &self.endpoint, self.task.config.parallelism, &tables).await?;
+        let definitions = read_definitions(session, &self.endpoint, self.task.config.parallelism, &tables).await?;
+        let schemas: Vec<Arc<TableSchema>> = definitions.iter().map(|Definition { schema, .. }| schema.clone()).collect();
         demand(schemas.iter().flat_map(|schema| check::columns(schema)))?;
 
         let mut state: State = vec![
@@ -113,7 +117,11 @@ impl PolardbxSource {
             state.push((fact::TABLES.into(), Some(tables_text(&tables))));
         }
         let mut splits = Vec::new();
-        if self.task.full {
+        if self.task.structures {
+            // Invariant: chunks are planned when all structures were delivered.
+            state.push((fact::STRUCTURES.into(), Some(String::new())));
+            splits.push(structures::split(&definitions)?);
+        } else if self.task.full {
             splits = self.chunks(session, &schemas, &Committed::default()).await?;
         }
         let (kind, position) = match (self.task.incremental, start) {
@@ -129,8 +137,10 @@ impl PolardbxSource {
     async fn go_on(&self, session: &mut Session, server: &Server, committed: &Committed) -> Result<Vec<Split>> {
         let anchor = self.anchor();
         same_task(&self.task, server, committed, &anchor)?;
-        let mut splits = Vec::new();
-        if let Some(tables) = committed.fact(&anchor, fact::TABLES) {
+        let mut splits = Vec::from_iter(structures::left(committed));
+        if splits.is_empty()
+            && let Some(tables) = committed.fact(&anchor, fact::TABLES)
+        {
             let tables = parse_tables(tables)?;
             let schemas = tables.iter().map(|table| committed_schema(committed, &anchor, table)).collect::<Result<Vec<_>>>()?;
             splits = self.chunks(session, &schemas, committed).await?;
@@ -186,11 +196,7 @@ impl PolardbxSource {
         let tables = parse_tables(required_fact(committed, &anchor, fact::TABLES)?)?;
         let table = table_of(&split.id, &tables)
             .ok_or_else(|| SourceError::Checkpoint { what: format!("split {} is no chunk of a known table", split.id) })?;
-        let mut origin = Origin::default();
-        origin.server_id = required_fact(committed, &anchor, fact::SERVER_ID)?.parse().unwrap_or_default();
-        origin.server_version = required_fact(committed, &anchor, fact::VERSION)?.into();
-        let start: Arc<str> = required_fact(committed, &anchor, fact::START)?.into();
-        (origin.offset, origin.safe_offset) = (start.clone(), start);
+        let origin = snapshot_origin(committed, &anchor)?;
         let schema = committed_schema(committed, &anchor, table)?;
         let (id, start) = (split.id.clone(), split.start.clone());
         // Chunks are read side by side: together they hold as much as one stream.
@@ -227,6 +233,9 @@ impl PolardbxSource {
             server_version: server.version.as_str().into(),
             explicit_timestamps: server.explicit_timestamps(),
             lower_case: server.lower_case(),
+            heartbeat: self.task.heartbeat,
+            // PolarDB-X: what it sends is behind its commits, also while it has nothing to send.
+            idle_is_current: server.kind != ServerKind::PolarDbX,
             batch_max_bytes: self.task.batch_max_bytes,
         };
         StreamReader::open(options).await
@@ -251,6 +260,10 @@ impl Source for PolardbxSource {
         match split.id.as_str() {
             STREAM => Ok(Box::new(self.open_stream(split, committed).await?)),
             SNAPSHOT_PLAN => Ok(Box::new(NoRows)),
+            STRUCTURES => {
+                let anchor = self.anchor();
+                Ok(Box::new(StructuresReader::new(committed, &anchor, snapshot_origin(committed, &anchor)?)?))
+            }
             _ => Ok(Box::new(self.open_chunk(split, committed).await?)),
         }
     }
@@ -276,6 +289,16 @@ impl SplitReader for NoRows {
     async fn next(&mut self) -> Result<Option<runtime::Batch>, Error> {
         Ok(None)
     }
+}
+
+/// What events of the snapshot say of themselves.
+fn snapshot_origin(committed: &Committed, anchor: &SplitId) -> Result<Origin> {
+    let mut origin = Origin::default();
+    origin.server_id = required_fact(committed, anchor, fact::SERVER_ID)?.parse().unwrap_or_default();
+    origin.server_version = required_fact(committed, anchor, fact::VERSION)?.into();
+    let start: Arc<str> = required_fact(committed, anchor, fact::START)?.into();
+    (origin.offset, origin.safe_offset) = (start.clone(), start);
+    Ok(origin)
 }
 
 fn schemas_of(committed: &Committed, split: &SplitId) -> Vec<Arc<TableSchema>> {

@@ -16,6 +16,8 @@
 
 pub mod checker;
 mod failure;
+pub mod fuzz;
+pub mod golden;
 pub mod harness;
 pub mod measure;
 pub mod program;

@@ -1,31 +1,39 @@
-//! Canal JSON: the *FlatMessage* of Alibaba Canal, one row a message.
+//! Canal JSON: the *FlatMessage* of Alibaba Canal, one row a message unless more are asked for.
 //!
-//! The envelope is Canal's own: its 14 keys in alphabetical order, all of them always there. What differs from Canal, because Canal's own
-//! form loses or blurs something: one row per message, `old` holds exactly the changed columns of that row, text is read in the character
-//! set of its column, and timestamps are in a zone that the settings name (UTC if they do not).
+//! The envelope is Canal's own: its 14 keys in alphabetical order, all of them always there; the profile `dts` writes what Alibaba DTS calls
+//! Canal Json. What differs from Canal, because Canal's own form loses or blurs something: `old` holds exactly the changed columns, text is
+//! read in the character set of its column, and timestamps are in a zone that the settings name (UTC if they do not).
 
+mod binary;
 mod cell;
 mod config;
 mod escape;
+mod form;
 mod java_float;
+mod json_text;
 mod plan;
+mod rows;
 mod schema_change;
+mod zone;
 
-pub use config::{Config, DecimalText, NotAnOffset, ZoneOffset};
-use runtime::{Body, Encoder, Event, Message, Op, Row, RowChange, Value, text};
+pub use config::{BinaryText, Config, DecimalText, JsonText, LabelText, MysqlType, NullKeys, Old, Profile, RowsPerMessage, SqlType};
+use runtime::{Body, Encoder, Event, Message, text};
+pub use zone::{NotAnOffset, ZoneOffset};
 
 use crate::error::FormatError;
+use crate::in_context;
 use crate::message_id::MessageIds;
 use crate::plans::Plans;
-use crate::row_image::{Images, differ};
-use crate::{SnapshotType, in_context};
 use plan::Plan;
 
-/// Encodes events as Canal JSON, one message per row or schema change; transaction borders have no message.
+/// Encodes events as Canal JSON, one message per row, per rows of a binlog event or per schema change; transaction borders and heartbeats
+/// have no message.
 pub struct CanalJson {
     config: Config,
     plans: Plans<Plan>,
     ids: MessageIds,
+    /// Which columns changed in the rows of an update; kept for its memory.
+    changed: Vec<bool>,
     /// Size of the last message: the next one is probably as long.
     last_size: usize,
 }
@@ -33,102 +41,41 @@ pub struct CanalJson {
 impl CanalJson {
     /// An encoder for one lane.
     pub fn new(config: Config) -> Self {
-        Self { config, plans: Plans::new(), ids: MessageIds::default(), last_size: 0 }
+        Self { config, plans: Plans::new(), ids: MessageIds::default(), changed: Vec::new(), last_size: 0 }
     }
 
-    fn encode_event(&mut self, event: &Event, out: &mut Vec<u8>) -> Result<(), FormatError> {
+    /// Encodes what is at the front of `events`; returns how many were taken.
+    fn encode_front(&mut self, event: &Event, events: &[Event], out: &mut Vec<u8>) -> Result<usize, FormatError> {
         match &event.body {
-            Body::Row(change) => self.encode_row(event, change, out),
-            Body::Schema(change) => schema_change::write(out, event, change, &mut self.ids),
-            Body::Begin | Body::Commit | Body::Heartbeat => Ok(()),
+            Body::Row(change) => self.encode_rows(events, change, out),
+            Body::Schema(change) => schema_change::write(out, event, change, &mut self.ids, &self.config).map(|()| 1),
+            Body::Begin | Body::Commit | Body::Heartbeat => Ok(1),
             _ => Err(FormatError::UnknownEvent),
         }
-    }
-
-    fn encode_row(&mut self, event: &Event, change: &RowChange, out: &mut Vec<u8>) -> Result<(), FormatError> {
-        let plan = self.plans.get(&change.schema, Plan::of)?;
-        let images = Images::of(change)?;
-        let (row, before) = match images {
-            Images::After(row) | Images::Before(row) => (row, None),
-            Images::Both(before, after) => (after, Some(before)),
-        };
-        out.reserve(self.last_size);
-        out.extend_from_slice(b"{\"data\":[{");
-        // Invariant: Images::of counted the cells, so there is a value for every column.
-        let mut values = row.values();
-        for (index, planned) in plan.columns.iter().enumerate() {
-            let value = values.next();
-            out.extend_from_slice(planned.key(index == 0));
-            cell::write_cell(out, value.as_ref().unwrap_or(&Value::Null), &planned.form, &self.config)
-                .map_err(|refusal| refusal.of(&planned.column))?;
-        }
-        out.extend_from_slice(b"}]");
-        out.extend_from_slice(&plan.database);
-        write_origin(out, event, self.ids.next(event.origin.read_ms));
-        out.extend_from_slice(&plan.mysql_types);
-        match before {
-            Some(before) => write_changed(out, plan, before, row, &self.config)?,
-            None => out.extend_from_slice(b"null"),
-        }
-        out.extend_from_slice(&plan.keys);
-        plan.write_sql_types(out, row);
-        out.extend_from_slice(&plan.table);
-        write_end(out, event, type_name(change.op, self.config.snapshot_type));
-        self.last_size = out.len();
-        Ok(())
     }
 }
 
 impl Encoder for CanalJson {
     fn encode(&mut self, events: &[Event], out: &mut Message) -> runtime::Result<usize> {
         let event = events.first().ok_or_else(|| FormatError::NoEvents)?;
-        match self.encode_event(event, &mut out.value) {
-            Ok(()) => Ok(1),
-            Err(error) => {
-                // Half a message must not look like one.
-                out.value.clear();
-                Err(in_context(error, event))
-            }
-        }
+        self.encode_front(event, events, &mut out.value).map_err(|error| {
+            // Half a message must not look like one.
+            out.value.clear();
+            in_context(error, event)
+        })
     }
-}
-
-/// The `type` of a row's message.
-fn type_name(op: Op, snapshot: SnapshotType) -> &'static str {
-    match op {
-        Op::Read => match snapshot {
-            SnapshotType::Insert => "INSERT",
-            SnapshotType::Init => "INIT",
-        },
-        Op::Insert => "INSERT",
-        Op::Update => "UPDATE",
-        Op::Delete => "DELETE",
-    }
-}
-
-/// Appends `old`: the before values of the columns that changed.
-fn write_changed(out: &mut Vec<u8>, plan: &Plan, before: &Row, after: &Row, config: &Config) -> Result<(), FormatError> {
-    out.extend_from_slice(b"[{");
-    let mut first = true;
-    let (mut before, mut after) = (before.values(), after.values());
-    for planned in &plan.columns {
-        let (old, new) = (before.next(), after.next());
-        let old = old.as_ref().unwrap_or(&Value::Null);
-        if differ(old, new.as_ref().unwrap_or(&Value::Null)) {
-            out.extend_from_slice(planned.key(first));
-            cell::write_cell(out, old, &planned.form, config).map_err(|refusal| refusal.of(&planned.column))?;
-            first = false;
-        }
-    }
-    out.extend_from_slice(b"}]");
-    Ok(())
 }
 
 /// Appends the value of `es`, then `gtid` and `id`.
-fn write_origin(out: &mut Vec<u8>, event: &Event, id: i64) {
+fn write_origin(out: &mut Vec<u8>, event: &Event, id: i64, null_keys: NullKeys) {
     text::write_i64(out, event.timestamp_ms);
-    out.extend_from_slice(b",\"gtid\":");
-    escape::write_quoted(out, event.origin.gtid.as_deref().unwrap_or_default());
+    match (event.origin.gtid.as_deref(), null_keys) {
+        (None, NullKeys::Omit) => {}
+        (gtid, _) => {
+            out.extend_from_slice(b",\"gtid\":");
+            escape::write_quoted(out, gtid.unwrap_or_default());
+        }
+    }
     out.extend_from_slice(b",\"id\":");
     text::write_i64(out, id);
 }

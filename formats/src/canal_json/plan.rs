@@ -1,9 +1,11 @@
 //! The parts of a message that are the same for every row of a table version.
 
-use runtime::{Column, Row, TableSchema};
+use runtime::{Column, Row, TableSchema, Value};
 
-use super::cell::Form;
+use super::cell::write_cell;
+use super::config::{Config, MysqlType, NullKeys, SqlType};
 use super::escape::write_quoted;
+use super::form::Form;
 use crate::error::FormatError;
 
 /// What is prepared per table version. The byte strings are pieces of the message, in the order of writing.
@@ -11,7 +13,7 @@ pub(super) struct Plan {
     pub(super) columns: Vec<PlannedColumn>,
     /// `,"database":"shop","es":`
     pub(super) database: Vec<u8>,
-    /// `,"isDdl":false,"mysqlType":{…},"old":`
+    /// `,"isDdl":false,"mysqlType":{…}`
     pub(super) mysql_types: Vec<u8>,
     /// `,"pkNames":["id"],"sql":"","sqlType":{`
     pub(super) keys: Vec<u8>,
@@ -25,48 +27,62 @@ pub(super) struct Plan {
 
 /// What is prepared per column.
 pub(super) struct PlannedColumn {
-    pub(super) column: Column,
-    pub(super) form: Form,
-    /// `,"name":`; the first member of an object leaves the comma out.
+    column: Column,
+    form: Form,
+    /// `,"name":"`; the first member of an object leaves the comma out, and one that is no string the last quote.
     key: Vec<u8>,
     usual_code: i16,
 }
 
 impl PlannedColumn {
-    fn of(column: &Column) -> Result<Self, FormatError> {
-        let (form, usual_code) = Form::of(column)?;
+    fn of(column: &Column, config: &Config) -> Result<Self, FormatError> {
+        let (form, usual_code) = Form::of(column, config)?;
         let mut key = vec![b','];
         write_quoted(&mut key, &column.name);
-        key.push(b':');
+        key.extend_from_slice(b":\"");
         Ok(Self { column: column.clone(), form, key, usual_code })
     }
 
-    /// The column's key as the first member of an object, or as a later one.
-    pub(super) fn key(&self, first: bool) -> &[u8] {
-        if first { self.key.get(1..).unwrap_or_default() } else { &self.key }
+    /// Appends the cell as a member of an object: a string, or `null`.
+    #[inline]
+    pub(super) fn write_cell(&self, out: &mut Vec<u8>, value: &Value<'_>, first: bool) -> Result<(), FormatError> {
+        if matches!(value, Value::Null) {
+            out.extend_from_slice(self.key(first));
+            out.extend_from_slice(b"null");
+            return Ok(());
+        }
+        out.extend_from_slice(if first { self.key.get(1..).unwrap_or_default() } else { &self.key });
+        write_cell(out, value, &self.form).map_err(|refusal| refusal.of(&self.column))?;
+        out.push(b'"');
+        Ok(())
+    }
+
+    /// The column's key as the first member of an object, or as a later one, up to its colon.
+    fn key(&self, first: bool) -> &[u8] {
+        self.key.get(usize::from(first)..self.key.len() - 1).unwrap_or_default()
     }
 }
 
 impl Plan {
-    pub(super) fn of(schema: &TableSchema) -> Result<Self, FormatError> {
-        let columns = schema.columns.iter().map(PlannedColumn::of).collect::<Result<Vec<_>, _>>()?;
+    pub(super) fn of(schema: &TableSchema, config: &Config) -> Result<Self, FormatError> {
+        let columns = schema.columns.iter().map(|column| PlannedColumn::of(column, config)).collect::<Result<Vec<_>, _>>()?;
         let mut mysql_types = b",\"isDdl\":false,\"mysqlType\":{".to_vec();
         let mut sql_types = Vec::new();
         for (index, planned) in columns.iter().enumerate() {
             mysql_types.extend_from_slice(planned.key(index == 0));
-            write_quoted(&mut mysql_types, &planned.column.source_type);
+            write_quoted(&mut mysql_types, mysql_type(&planned.column, config.mysql_type));
             write_code(&mut sql_types, planned, index == 0, planned.usual_code);
         }
-        mysql_types.extend_from_slice(b"},\"old\":");
+        mysql_types.push(b'}');
         let mut database = b",\"database\":".to_vec();
         write_quoted(&mut database, &schema.id.database);
         database.extend_from_slice(b",\"es\":");
         let mut table = b"},\"table\":".to_vec();
         write_quoted(&mut table, &schema.id.table);
         table.extend_from_slice(b",\"ts\":");
-        let with_unusual_codes =
-            columns.iter().enumerate().filter(|(_, planned)| planned.form.has_unusual_codes()).map(|(index, _)| index).collect();
-        Ok(Self { keys: keys(schema)?, columns, database, mysql_types, table, sql_types, with_unusual_codes })
+        let unusual = |planned: &PlannedColumn| config.sql_type == SqlType::Canal && planned.form.has_unusual_codes();
+        let with_unusual_codes = columns.iter().enumerate().filter(|(_, planned)| unusual(planned)).map(|(index, _)| index).collect();
+        Ok(Self { keys: keys(schema, config.null_keys)?, columns, database, mysql_types, table, sql_types, with_unusual_codes })
     }
 
     /// Appends the inside of `sqlType` for this row.
@@ -81,22 +97,34 @@ impl Plan {
     }
 }
 
+/// The type's text, or its name alone: `int` of `int(10) unsigned`.
+fn mysql_type(column: &Column, wanted: MysqlType) -> &str {
+    match wanted {
+        MysqlType::Full => &column.source_type,
+        MysqlType::Base => column.source_type.split(['(', ' ']).next().unwrap_or_default(),
+    }
+}
+
 fn write_code(out: &mut Vec<u8>, planned: &PlannedColumn, first: bool, code: i16) {
     out.extend_from_slice(planned.key(first));
     out.extend_from_slice(itoa::Buffer::new().format(code).as_bytes());
 }
 
 /// `pkNames` lists the primary key in the order of the columns, not of the key, and is null without one: so does Canal.
-fn keys(schema: &TableSchema) -> Result<Vec<u8>, FormatError> {
-    let mut out = b",\"pkNames\":".to_vec();
+fn keys(schema: &TableSchema, null_keys: NullKeys) -> Result<Vec<u8>, FormatError> {
+    let mut out = Vec::new();
     let mut indexes = schema.primary_key.clone();
     indexes.sort_unstable();
     for (position, &index) in indexes.iter().enumerate() {
-        out.push(if position == 0 { b'[' } else { b',' });
+        out.extend_from_slice(if position == 0 { b",\"pkNames\":[" } else { b"," });
         let column = schema.columns.get(index).ok_or_else(|| FormatError::UnknownKeyColumn { key: "PRIMARY".to_owned() })?;
         write_quoted(&mut out, &column.name);
     }
-    out.extend_from_slice(if indexes.is_empty() { b"null" } else { b"]" });
+    match (indexes.is_empty(), null_keys) {
+        (false, _) => out.push(b']'),
+        (true, NullKeys::Write) => out.extend_from_slice(b",\"pkNames\":null"),
+        (true, NullKeys::Omit) => {}
+    }
     out.extend_from_slice(b",\"sql\":\"\",\"sqlType\":{");
     Ok(out)
 }

@@ -2,22 +2,40 @@
 
 use runtime::{Event, SchemaChange, SchemaChangeKind};
 
+use super::config::{Config, NullKeys, Profile};
 use super::escape::write_quoted;
 use super::{write_end, write_origin};
 use crate::error::FormatError;
 use crate::message_id::MessageIds;
 
 /// Appends the message of a schema change.
-pub(super) fn write(out: &mut Vec<u8>, event: &Event, change: &SchemaChange, ids: &mut MessageIds) -> Result<(), FormatError> {
-    let type_name = type_name(change.kind)?;
+pub(super) fn write(
+    out: &mut Vec<u8>,
+    event: &Event,
+    change: &SchemaChange,
+    ids: &mut MessageIds,
+    config: &Config,
+) -> Result<(), FormatError> {
+    let type_name = match config.profile {
+        Profile::Canal => type_name(change.kind)?,
+        Profile::Dts => "DDL",
+    };
     let (database, table) = subject(change);
-    out.extend_from_slice(b"{\"data\":null,\"database\":");
+    let with_nulls = config.null_keys == NullKeys::Write;
+    out.extend_from_slice(if with_nulls { b"{\"data\":null,\"database\":" } else { b"{\"database\":" });
     write_quoted(out, database);
     out.extend_from_slice(b",\"es\":");
-    write_origin(out, event, ids.next(event.origin.read_ms));
-    out.extend_from_slice(b",\"isDdl\":true,\"mysqlType\":null,\"old\":null,\"pkNames\":null,\"sql\":");
+    write_origin(out, event, ids.next(event.origin.read_ms), config.null_keys);
+    out.extend_from_slice(b",\"isDdl\":true");
+    if with_nulls {
+        out.extend_from_slice(b",\"mysqlType\":null,\"old\":null,\"pkNames\":null");
+    }
+    out.extend_from_slice(b",\"sql\":");
     write_quoted(out, &change.statement);
-    out.extend_from_slice(b",\"sqlType\":null,\"table\":");
+    if with_nulls {
+        out.extend_from_slice(b",\"sqlType\":null");
+    }
+    out.extend_from_slice(b",\"table\":");
     write_quoted(out, table);
     out.extend_from_slice(b",\"ts\":");
     write_end(out, event, type_name);

@@ -1,17 +1,19 @@
 //! One cell as a branch of the image union, and the type number of its column.
 
-use runtime::{Charset, Column, ColumnKind, Date, Value};
+use runtime::{Column, ColumnKind, Date, Value};
 
+use super::config::Config;
+use super::text::TextForm;
 use super::wire::{write_bytes, write_length, write_long, write_string};
 use crate::error::{FormatError, Refusal};
+use crate::labels::{enum_label, set_labels};
 use crate::limits::{MAX_TIME, MAX_TIMESTAMP};
-use crate::{charset, charset_name};
 
 /// Branches of the image union, as the byte that announces them. Float is defined before Decimal, but Decimal is the earlier branch.
-mod branch {
+pub(super) mod branch {
     pub(super) const NULL: u8 = 0;
     pub(super) const INTEGER: u8 = 1 << 1;
-    pub(super) const CHARACTER: u8 = 2 << 1;
+    pub(in crate::dts_avro) const CHARACTER: u8 = 2 << 1;
     pub(super) const DECIMAL: u8 = 3 << 1;
     pub(super) const FLOAT: u8 = 4 << 1;
     pub(super) const TIMESTAMP: u8 = 5 << 1;
@@ -39,11 +41,7 @@ pub(super) enum Form {
     Time,
     DateTime,
     Timestamp,
-    /// `name`: of the character set, in the source's spelling.
-    Text {
-        charset: Charset,
-        name: String,
-    },
+    Text(TextForm),
     /// `type_name`: what kind of bytes they are called.
     Bytes {
         type_name: &'static str,
@@ -63,9 +61,9 @@ impl Form {
     ///
     /// The numbers are MySQL's protocol types as DTS uses them: 17, 18 and 19, which the binlog has for temporal types with fractions, make
     /// consumers fail.
-    pub(super) fn of(column: &Column) -> Result<(Form, i32), FormatError> {
+    pub(super) fn of(column: &Column, config: &Config) -> Result<(Form, i32), FormatError> {
         let unsupported = |kind| Err(FormatError::UnsupportedKind { column: column.name.clone(), kind });
-        let characters = || charset(column).map(|charset| Form::Text { charset, name: charset_name(column).to_owned() });
+        let characters = || TextForm::of(column, config).map(Form::Text);
         Ok(match &column.kind {
             &ColumnKind::Int { bytes } => {
                 let number = match bytes {
@@ -129,10 +127,7 @@ pub(super) fn write_cell(out: &mut Vec<u8>, value: &Value<'_>, form: &Form) -> R
             write_long(out, micros / 1_000_000);
             write_long(out, micros % 1_000_000);
         }
-        (Form::Text { charset, name }, &Value::Text(value)) => match charset.decode(value) {
-            Some(text) => write_utf8(out, &text),
-            None => write_invalid_text(out, name, value),
-        },
+        (Form::Text(form), &Value::Text(value)) => form.write(out, value)?,
         (Form::Bytes { type_name }, &Value::Bytes(value)) => {
             out.push(branch::BINARY_OBJECT);
             write_string(out, type_name);
@@ -141,7 +136,7 @@ pub(super) fn write_cell(out: &mut Vec<u8>, value: &Value<'_>, form: &Form) -> R
         (Form::Enum { labels }, &Value::Enum(index)) => write_enum(out, index, labels)?,
         (Form::Set { labels }, &Value::Set(mask)) => write_set(out, mask, labels)?,
         (Form::Json, &Value::Json(value)) => {
-            let text = std::str::from_utf8(value).map_err(|_| Refusal::InvalidText)?;
+            let text = std::str::from_utf8(value).map_err(|_| Refusal::InvalidJson)?;
             write_text_object(out, "json");
             write_string(out, text);
         }
@@ -221,33 +216,13 @@ fn write_date_time(out: &mut Vec<u8>, parts: &[Option<i32>; 7]) {
     }
 }
 
-/// Character {charset: utf8mb4, value}.
-fn write_utf8(out: &mut Vec<u8>, text: &str) {
-    // The branch, the length of the name and the name.
-    const HEAD: &[u8; 9] = b"\x04\x0eutf8mb4";
-    out.extend_from_slice(HEAD);
-    write_string(out, text);
-}
-
-/// Character {charset, value} of a text whose bytes are not valid in its character set: as they are, under the name that every consumer knows.
-#[cold]
-fn write_invalid_text(out: &mut Vec<u8>, charset: &str, bytes: &[u8]) {
-    out.push(branch::CHARACTER);
-    write_string(out, if charset.eq_ignore_ascii_case("utf8mb3") { "utf8" } else { charset });
-    write_bytes(out, bytes);
-}
-
 fn write_text_object(out: &mut Vec<u8>, type_name: &str) {
     out.push(branch::TEXT_OBJECT);
     write_string(out, type_name);
 }
 
-/// The label of an index from 1; 0 is the empty error value.
 fn write_enum(out: &mut Vec<u8>, index: u16, labels: &[String]) -> Result<(), Refusal> {
-    let label = match usize::from(index).checked_sub(1) {
-        None => "",
-        Some(index) => labels.get(index).ok_or(Refusal::NoLabel)?,
-    };
+    let label = enum_label(index, labels)?;
     write_text_object(out, "enum");
     write_string(out, label);
     Ok(())
@@ -255,14 +230,11 @@ fn write_enum(out: &mut Vec<u8>, index: u16, labels: &[String]) -> Result<(), Re
 
 /// The labels of the mask, joined by commas.
 fn write_set(out: &mut Vec<u8>, mask: u64, labels: &[String]) -> Result<(), Refusal> {
-    if mask.checked_shr(labels.len() as u32).unwrap_or(0) != 0 {
-        return Err(Refusal::NoLabel);
-    }
-    let chosen = || labels.iter().enumerate().filter(|(bit, _)| mask & (1 << bit) != 0).map(|(_, label)| label);
-    let length = chosen().map(|label| label.len() + 1).sum::<usize>().saturating_sub(1);
+    let chosen = set_labels(mask, labels)?;
+    let length = chosen.clone().map(|label| label.len() + 1).sum::<usize>().saturating_sub(1);
     write_text_object(out, "set");
     write_length(out, length);
-    for (position, label) in chosen().enumerate() {
+    for (position, label) in chosen.enumerate() {
         if position > 0 {
             out.push(b',');
         }

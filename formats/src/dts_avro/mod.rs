@@ -9,9 +9,10 @@ mod origin;
 mod plan;
 mod record;
 mod schema;
+mod text;
 mod wire;
 
-pub use config::Config;
+pub use config::{Config, Heartbeats, InvalidText, TextCharset};
 use runtime::{Body, Encoder, Event, Message, Op, RowChange, SchemaChange};
 
 use crate::error::FormatError;
@@ -23,7 +24,7 @@ use origin::OriginPart;
 use plan::Plan;
 use record::{Head, Operation};
 
-/// Encodes events as DTS Avro, one record per row or schema change; transaction borders have no message.
+/// Encodes events as DTS Avro, one record per row or schema change, and on request per transaction border and heartbeat.
 pub struct DtsAvro {
     config: Config,
     schema: &'static str,
@@ -48,20 +49,26 @@ impl DtsAvro {
                 self.encode_schema_change(event, change, out);
                 Ok(())
             }
-            Body::Begin | Body::Commit | Body::Heartbeat => Ok(()),
+            Body::Begin | Body::Commit | Body::Heartbeat => {
+                if let Some(operation) = self.control(&event.body) {
+                    self.encode_without_row(event, operation, None, None, out);
+                }
+                Ok(())
+            }
             _ => Err(FormatError::UnknownEvent),
         }
     }
 
     fn encode_row(&mut self, event: &Event, change: &RowChange, out: &mut Vec<u8>) -> Result<(), FormatError> {
-        let plan = self.plans.get(&change.schema, Plan::of)?;
+        let config = &self.config;
+        let plan = self.plans.get(&change.schema, |schema| Plan::of(schema, config))?;
         let images = Images::of(change)?;
         self.origin.renew(&event.origin);
         let head = Head {
             id: self.ids.next(event.origin.read_ms),
             timestamp: seconds(event),
             place: &self.origin.place,
-            operation: operation(change.op, self.config.snapshot_type),
+            operation: operation(change.op, config.snapshot_type),
         };
         out.reserve(self.last_size);
         record::write_row(out, &head, plan, &self.origin.tags, images)?;
@@ -70,19 +77,38 @@ impl DtsAvro {
     }
 
     fn encode_schema_change(&mut self, event: &Event, change: &SchemaChange, out: &mut Vec<u8>) {
-        self.origin.renew(&event.origin);
-        let head = Head {
-            id: self.ids.next(event.origin.read_ms),
-            timestamp: seconds(event),
-            place: &self.origin.place,
-            operation: Operation::Ddl,
-        };
         let database = match (change.database.as_str(), change.tables.first()) {
             ("", Some((table, _))) => &table.database,
             (database, _) => database,
         };
         let object_name = (!database.is_empty()).then(|| record::escaped_name(database));
-        record::write_without_row(out, &head, object_name.as_deref(), &self.origin.statement_tags(), Some(&change.statement));
+        self.encode_without_row(event, Operation::Ddl, object_name.as_deref(), Some(&change.statement), out);
+    }
+
+    fn encode_without_row(
+        &mut self,
+        event: &Event,
+        operation: Operation,
+        object: Option<&str>,
+        statement: Option<&str>,
+        out: &mut Vec<u8>,
+    ) {
+        self.origin.renew(&event.origin);
+        let id = self.ids.next(event.origin.read_ms);
+        self.origin.renew_statement();
+        let head = Head { id, timestamp: seconds(event), place: &self.origin.place, operation };
+        record::write_without_row(out, &head, object, &self.origin.statement, statement);
+    }
+
+    /// The operation of a border or heartbeat, if the settings ask for one.
+    fn control(&self, body: &Body) -> Option<Operation> {
+        match (body, self.config.heartbeats) {
+            (Body::Begin, _) => self.config.transactions.then_some(Operation::Begin),
+            (Body::Commit, _) => self.config.transactions.then_some(Operation::Commit),
+            (Body::Heartbeat, Heartbeats::Heartbeat) => Some(Operation::Heartbeat),
+            (Body::Heartbeat, Heartbeats::Checkpoint) => Some(Operation::Checkpoint),
+            _ => None,
+        }
     }
 }
 

@@ -13,7 +13,12 @@ pub(super) struct OriginPart {
     origin: Option<Arc<Origin>>,
     pub(super) place: Vec<u8>,
     pub(super) tags: Tags,
+    /// Those of a record without a row, after [`OriginPart::renew_statement`].
+    pub(super) statement: Tags,
 }
+
+/// The tags that every record has.
+const ROW_TAGS: [&str; 3] = ["readerThroughoutTime", "server_id", "thread_id"];
 
 impl OriginPart {
     /// Makes this the part of `origin`.
@@ -25,22 +30,24 @@ impl OriginPart {
         self.place.clear();
         write_place(&mut self.place, &origin.offset, &origin.safe_offset, &origin.server_version);
         self.tags.clear();
-        self.tags.push_number("readerThroughoutTime", origin.read_ms);
-        self.tags.push_number("server_id", origin.server_id);
-        self.tags.push_number("thread_id", origin.thread_id);
+        let [read, server, thread] = ROW_TAGS;
+        self.tags.push_number(read, origin.read_ms);
+        self.tags.push_number(server, origin.server_id);
+        self.tags.push_number(thread, origin.thread_id);
     }
 
-    /// The tags of a statement: those of a row, its GTID and its facts.
-    pub(super) fn statement_tags(&self) -> Tags {
-        let mut tags = self.tags.clone();
+    /// Makes [`OriginPart::statement`] the tags of a statement or of a transaction's border: those of a row, its GTID and its facts.
+    pub(super) fn renew_statement(&mut self) {
+        self.statement.copy(&self.tags);
         if let Some(origin) = &self.origin {
             if let Some(gtid) = &origin.gtid {
-                tags.push("GTID", gtid);
+                self.statement.push("GTID", gtid);
             }
-            for (name, value) in &origin.facts {
-                tags.push(name, value);
+            // A name stands in a map once.
+            let known = |name: &str| ROW_TAGS.contains(&name) || (name == "GTID" && origin.gtid.is_some());
+            for (name, value) in origin.facts.iter().filter(|(name, _)| !known(name)) {
+                self.statement.push(name, value);
             }
         }
-        tags
     }
 }

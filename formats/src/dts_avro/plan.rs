@@ -3,6 +3,7 @@
 use runtime::{Column, TableSchema};
 
 use super::cell::Form;
+use super::config::Config;
 use super::record::{ARRAY, STRING, Tags, escaped_name};
 use super::wire::{begin_block, write_long, write_string};
 use crate::error::FormatError;
@@ -17,14 +18,14 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn of(schema: &TableSchema) -> Result<Self, FormatError> {
+    pub(super) fn of(schema: &TableSchema, config: &Config) -> Result<Self, FormatError> {
         let mut object_name = vec![STRING];
         write_string(&mut object_name, &format!("{}.{}", escaped_name(&schema.id.database), escaped_name(&schema.id.table)));
         let mut columns = Vec::with_capacity(schema.columns.len());
         let mut fields = vec![ARRAY];
         begin_block(&mut fields, schema.columns.len());
         for column in &schema.columns {
-            let (form, number) = Form::of(column)?;
+            let (form, number) = Form::of(column, config)?;
             write_string(&mut fields, &column.name);
             write_long(&mut fields, i64::from(number));
             columns.push((column.clone(), form));

@@ -22,8 +22,10 @@ pub(super) enum Operation {
     Update = 1,
     Delete = 2,
     Ddl = 3,
-    #[cfg(test)]
+    Begin = 4,
+    Commit = 5,
     Heartbeat = 8,
+    Checkpoint = 9,
     Init = 16,
 }
 
@@ -43,6 +45,12 @@ impl Tags {
 
     pub(super) fn push_number(&mut self, name: &str, value: impl itoa::Integer) {
         self.push(name, itoa::Buffer::new().format(value));
+    }
+
+    /// Makes these the same as `other`, in the memory they have.
+    pub(super) fn copy(&mut self, other: &Tags) {
+        self.count = other.count;
+        self.bytes.clone_from(&other.bytes);
     }
 
     pub(super) fn clear(&mut self) {

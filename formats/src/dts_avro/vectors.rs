@@ -2,6 +2,7 @@
 
 use runtime::{Column, ColumnKind, Date, DateTime, Row, TableId, TableSchema, Value};
 
+use super::config::Config;
 use super::plan::{Plan, keys};
 use super::record::{Head, Operation, Tags, write_place, write_row, write_without_row};
 use crate::row_image::Images;
@@ -26,7 +27,7 @@ fn plan(columns: Vec<Column>) -> Plan {
     schema.primary_key = vec![0];
     let mut tags = Tags::default();
     tags.push("pk_uk_info", &keys(&schema).unwrap().unwrap());
-    Plan { tags, ..Plan::of(&schema).unwrap() }
+    Plan { tags, ..Plan::of(&schema, &Config::default()).unwrap() }
 }
 
 #[test]

@@ -9,9 +9,10 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use formats::dts_avro::{Config, DtsAvro};
 use proptest::prelude::*;
 use runtime::{Column, ColumnKind, Encoder, Op, TableSchema};
+use serde_json::{Value as Json, json};
 
 use crate::random::{Case, Cell, case};
-use crate::support::{avro, origin};
+use crate::support::{encode, origin};
 
 pub(crate) fn schema() -> Schema {
     Schema::parse_str(DtsAvro::new(Config::default()).unwrap().schema().unwrap()).unwrap()
@@ -24,7 +25,7 @@ pub(crate) fn read(schema: &Schema, mut bytes: &[u8]) -> Avro {
     value
 }
 
-fn json(value: impl serde::Serialize) -> String {
+fn quoted(value: impl serde::Serialize) -> String {
     serde_json::to_string(&value).unwrap()
 }
 
@@ -81,7 +82,35 @@ pub(crate) fn text_object(type_name: &str, value: &str) -> Avro {
     branch(11, record([("type", text(type_name)), ("value", text(value))]))
 }
 
-fn cell(cell: &Cell, column: &Column) -> Avro {
+/// A text in the character set that the settings ask for.
+fn text_cell(v: &[u8], column: &Column, options: &Json) -> Avro {
+    match (column.charset.as_deref(), options["charset"] == "source") {
+        (Some("utf16"), true) => character("utf16", v),
+        (Some("utf16"), false) => {
+            let units: Vec<u16> = v.chunks(2).map(|unit| u16::from_be_bytes([unit[0], unit[1]])).collect();
+            character("utf8mb4", String::from_utf16(&units).unwrap().as_bytes())
+        }
+        (Some("utf8mb3"), true) => character("utf8", v),
+        (Some(name), true) => character(name, v),
+        _ => character("utf8mb4", v),
+    }
+}
+
+/// A point without MySQL's prefix; one with a SRID other than 0 carries it inside.
+fn ewkb(v: &[u8]) -> Vec<u8> {
+    let srid = u32::from_le_bytes(v[..4].try_into().unwrap());
+    if srid == 0 {
+        return v[4..].to_vec();
+    }
+    let head = if v[4] == 1 {
+        [&[1, 1, 0, 0, 0x20][..], &srid.to_le_bytes()].concat()
+    } else {
+        [&[0, 0x20, 0, 0, 1][..], &srid.to_be_bytes()].concat()
+    };
+    [&head[..], &v[9..]].concat()
+}
+
+fn cell(cell: &Cell, column: &Column, options: &Json) -> Avro {
     match (cell, &column.kind) {
         (Cell::Null, _) => null(),
         (Cell::Int(v), ColumnKind::Int { bytes }) => integer((*bytes).into(), v),
@@ -109,7 +138,9 @@ fn cell(cell: &Cell, column: &Column) -> Avro {
             date_time([year, month, day, Some(v.hour.into()), Some(v.minute.into()), Some(v.second.into()), Some(v.micros as i32)])
         }
         (Cell::Timestamp(v), _) => timestamp(v / 1_000_000, (v % 1_000_000) as i32),
-        (Cell::Text(v), _) => character("utf8mb4", v),
+        (Cell::Text(v), _) => text_cell(v, column, options),
+        (Cell::Json(v), _) => text_object("json", std::str::from_utf8(v).unwrap()),
+        (Cell::Geometry(v), _) => geometry(&ewkb(v)),
         (Cell::Bytes(v), ColumnKind::Blob { .. }) => binary_object("blob", v),
         (Cell::Bytes(v), _) => binary_object("binary", v),
         (Cell::Enum(v), ColumnKind::Enum { labels }) => {
@@ -136,6 +167,8 @@ fn number(column: &Column) -> i32 {
         ColumnKind::Year => 13,
         ColumnKind::Text { .. } => 15,
         ColumnKind::Bit { .. } => 16,
+        ColumnKind::Json => 245,
+        ColumnKind::Geometry => 255,
         ColumnKind::Decimal { .. } => 246,
         ColumnKind::Enum { .. } => 247,
         ColumnKind::Set { .. } => 248,
@@ -151,16 +184,17 @@ fn fields(schema: &TableSchema) -> Avro {
     branch(2, Avro::Array(schema.columns.iter().map(field).collect()))
 }
 
-fn images(schema: &TableSchema, row: &Option<Vec<Cell>>) -> Avro {
+fn images(schema: &TableSchema, row: &Option<Vec<Cell>>, options: &Json) -> Avro {
     match row {
-        Some(row) => branch(2, Avro::Array(row.iter().zip(&schema.columns).map(|(value, column)| cell(value, column)).collect())),
+        Some(row) => branch(2, Avro::Array(row.iter().zip(&schema.columns).map(|(value, column)| cell(value, column, options)).collect())),
         None => null(),
     }
 }
 
 /// The record of a case with these tags.
-fn model(case: &Case, tags: HashMap<String, Avro>) -> Avro {
+fn model(case: &Case, tags: HashMap<String, Avro>, options: &Json) -> Avro {
     let (operation, symbol) = match case.op {
+        Op::Read if options["snapshot_type"] == "INSERT" => (0, "INSERT"),
         Op::Read => (16, "INIT"),
         Op::Insert => (0, "INSERT"),
         Op::Update => (1, "UPDATE"),
@@ -181,8 +215,8 @@ fn model(case: &Case, tags: HashMap<String, Avro>) -> Avro {
         ("processTimestamps", null()),
         ("tags", Avro::Map(tags)),
         ("fields", fields(&case.schema)),
-        ("beforeImages", images(&case.schema, &case.before)),
-        ("afterImages", images(&case.schema, &case.after)),
+        ("beforeImages", images(&case.schema, &case.before, options)),
+        ("afterImages", images(&case.schema, &case.after, options)),
         ("bornTimestamp", Avro::Long(1_748_737_800)),
     ])
 }
@@ -202,10 +236,10 @@ fn tags(case: &Case, read: &Avro) -> HashMap<String, Avro> {
     let names = |key: &[usize]| key.iter().map(|&index| case.schema.columns[index].name.clone()).collect::<Vec<_>>();
     let mut keys = Vec::new();
     if !case.schema.primary_key.is_empty() {
-        keys.push(format!("\"PRIMARY\":{}", json(names(&case.schema.primary_key))));
+        keys.push(format!("\"PRIMARY\":{}", quoted(names(&case.schema.primary_key))));
     }
     for key in &case.schema.unique_keys {
-        keys.push(format!("{}:{}", json(&key.name), json(names(&key.columns))));
+        keys.push(format!("{}:{}", quoted(&key.name), quoted(names(&key.columns))));
     }
     if !keys.is_empty() {
         tags.insert("pk_uk_info", format!("{{{}}}", keys.join(",")));
@@ -213,19 +247,29 @@ fn tags(case: &Case, read: &Avro) -> HashMap<String, Avro> {
     tags.into_iter().map(|(name, value)| (name.to_owned(), Avro::String(value))).collect()
 }
 
+/// Random settings, as the text in a configuration.
+fn options() -> impl Strategy<Value = Json> {
+    let of = |values: &'static [&'static str]| proptest::sample::select(values);
+    let texts = (of(&["INSERT", "INIT"]), of(&["utf8mb4", "source"]), of(&["fail", "keep"]));
+    (texts, any::<bool>()).prop_map(|((snapshot_type, charset, invalid_text), transactions)| {
+        json!({ "snapshot_type": snapshot_type, "charset": charset, "invalid_text": invalid_text, "transactions": transactions })
+    })
+}
+
 proptest! {
     #[test]
-    fn records_are_what_apache_avro_writes_and_reads(case in case()) {
+    fn records_are_what_apache_avro_writes_and_reads(case in case(), options in options()) {
         let schema = schema();
-        let ours = avro(&case.event());
+        let config: Config = serde_json::from_str(&options.to_string()).unwrap();
+        let ours = encode(&mut DtsAvro::new(config).unwrap(), &case.event()).unwrap();
         let value = read(&schema, &ours);
-        let expected = model(&case, tags(&case, &value));
+        let expected = model(&case, tags(&case, &value), &options);
         prop_assert_eq!(&value, &expected);
 
         // A map's order is free, so the bytes of the tags are compared by what was read above, and all others as they are.
         let writer = GenericDatumWriter::builder(&schema).build().unwrap();
         let theirs = writer.write_value_to_vec(expected).unwrap();
-        let without_tags = writer.write_value_to_vec(model(&case, HashMap::new())).unwrap();
+        let without_tags = writer.write_value_to_vec(model(&case, HashMap::new(), &options)).unwrap();
         prop_assert_eq!(ours.len(), theirs.len());
         let start = theirs.iter().zip(&without_tags).position(|(a, b)| a != b).unwrap();
         prop_assert_eq!(&ours[..start], &theirs[..start]);

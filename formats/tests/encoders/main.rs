@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests, in modules that clippy does not know as such")]
 
 mod avro_model;
+mod avro_options;
 mod avro_values;
 mod canal_model;
+mod canal_options;
 mod canal_vectors;
+mod documents;
 mod golden;
 mod random;
 mod refusals;

@@ -27,6 +27,8 @@ pub(crate) enum Cell {
     Timestamp(i64),
     Enum(u16),
     Set(u64),
+    Json(Vec<u8>),
+    Geometry(Vec<u8>),
 }
 
 impl Cell {
@@ -48,6 +50,8 @@ impl Cell {
             Cell::Timestamp(v) => Value::Timestamp(*v),
             Cell::Enum(v) => Value::Enum(*v),
             Cell::Set(v) => Value::Set(*v),
+            Cell::Json(v) => Value::Json(v),
+            Cell::Geometry(v) => Value::Geometry(v),
         }
     }
 }
@@ -74,6 +78,25 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 
 fn text() -> impl Strategy<Value = Vec<u8>> {
     "(\\PC|[\\x00-\\x22\\\\]){0,20}".prop_map(String::into_bytes)
+}
+
+/// A document of any text and numbers.
+fn document() -> impl Strategy<Value = Cell> {
+    ("(\\PC|[\\x00-\\x22\\\\]){0,8}", any::<i64>(), any::<f64>().prop_filter("JSON has no others", |v| v.is_finite())).prop_map(
+        |(text, whole, double)| Cell::Json(serde_json::json!({ text.clone(): [text, whole, double, null] }).to_string().into_bytes()),
+    )
+}
+
+/// A point in either byte order, behind its SRID.
+fn point() -> impl Strategy<Value = Cell> {
+    (prop_oneof![Just(0), Just(4326), any::<u32>()], any::<f64>(), any::<f64>(), any::<bool>()).prop_map(|(srid, x, y, little)| {
+        let mut bytes = srid.to_le_bytes().to_vec();
+        bytes.extend(if little { [1, 1, 0, 0, 0] } else { [0, 0, 0, 0, 1] });
+        for part in [x, y] {
+            bytes.extend(if little { part.to_le_bytes() } else { part.to_be_bytes() });
+        }
+        Cell::Geometry(bytes)
+    })
 }
 
 fn calendar_date() -> impl Strategy<Value = Date> {
@@ -133,6 +156,7 @@ fn typed() -> impl Strategy<Value = (Column, Cell, Cell)> {
         of("timestamp", stamp.clone()),
         of("timestamp(3)", stamp),
     ];
+    let utf16 = "\\PC{0,20}".prop_map(|text| Cell::Text(text.encode_utf16().flat_map(u16::to_be_bytes).collect()));
     let others = prop_oneof![
         of("char(20)", text().prop_map(Cell::Text)),
         of("varchar(20)", text().prop_map(Cell::Text)),
@@ -144,6 +168,9 @@ fn typed() -> impl Strategy<Value = (Column, Cell, Cell)> {
         of("mediumblob", bytes().prop_map(Cell::Bytes)),
         of("enum('small','big')", (0u16..=2).prop_map(Cell::Enum)),
         of("set('r','g','blue')", (0u64..8).prop_map(Cell::Set)),
+        of_column(in_charset(column("", "varchar(20)"), "utf16"), utf16),
+        of("json", document()),
+        of("point", point()),
     ];
     prop_oneof![numbers, temporal, others]
 }

@@ -1,7 +1,8 @@
 //! A small cluster of brokers for tests: real sockets, a log per partition, Kafka's sequence rules, and faults on demand.
 
+mod messages;
 mod networks;
-mod scenarios;
+pub(crate) mod scenarios;
 mod speech;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -193,6 +194,21 @@ impl FakeCluster {
         append(&mut self.state.lock().unwrap().topics.get_mut(topic).unwrap()[partition], bytes);
     }
 
+    /// The values in a partition, read by another library.
+    pub(crate) fn values(&self, topic: &str, partition: usize) -> Vec<Vec<u8>> {
+        use rskafka::protocol::record::{ControlBatchOrRecords, RecordBatch};
+        use rskafka::protocol::traits::ReadType as _;
+        let state = self.state.lock().unwrap();
+        let mut list = Vec::new();
+        for batch in &state.topics[topic][partition].batches {
+            let read = RecordBatch::read(&mut std::io::Cursor::new(&batch.bytes)).unwrap();
+            if let ControlBatchOrRecords::Records(records) = read.records {
+                list.extend(records.into_iter().map(|record| record.value.unwrap_or_default()));
+            }
+        }
+        list
+    }
+
     /// What stands in a partition: offset and position (`None`: a stranger's record).
     pub(crate) fn log(&self, topic: &str, partition: usize) -> Vec<(i64, Option<RecordPosition>)> {
         let state = self.state.lock().unwrap();
@@ -202,7 +218,7 @@ impl FakeCluster {
                 list.push((
                     offset,
                     match seen {
-                        Seen::Positioned(position) => Some(position),
+                        Seen::Positioned(position, _) => Some(position),
                         _ => None,
                     },
                 ));
@@ -289,6 +305,7 @@ async fn converse(mut stream: TcpStream, node: usize, ports: Vec<u16>, state: Ar
             (18, 3) => speech::api_versions(&mut out),
             (3, 4) => metadata(&mut request, &mut out, &ports, &state.lock().unwrap()),
             (19, 4) => create_topics(&mut request, &mut out, &mut state.lock().unwrap()),
+            (32, 1) => speech::topic_limit(&mut request, &mut out),
             (22, 1) => init_producer_id(&mut out, &mut state.lock().unwrap()),
             (2, 3) => list_offsets(&mut request, &mut out, &mut state.lock().unwrap()),
             (1, 10) => fetch(&mut request, &mut out, &state.lock().unwrap()),

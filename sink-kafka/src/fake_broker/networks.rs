@@ -17,7 +17,8 @@ use crate::config::tests::config;
 async fn a_leader_that_stands_still_is_left_when_another_one_is_elected() {
     let fake = FakeCluster::start(3, &[("t", 1)]).await;
     let mut cluster =
-        Cluster::new(config(json!({"brokers": fake.addresses(), "topic": "t", "format": {"canal_json": {}}})), "", timeouts()).unwrap();
+        Cluster::new(config(json!({"brokers": fake.addresses(), "topic": "t", "format": {"canal_json": {}}})), "", None, timeouts())
+            .unwrap();
     // As the real ones are to one another: a request may take far longer than it takes to ask the others.
     cluster.timeouts.request = Duration::from_secs(60);
     let cluster = std::sync::Arc::new(cluster);
@@ -97,7 +98,7 @@ async fn a_port_that_is_no_broker_is_named_at_once() {
     ] {
         let address = stranger(words, polite).await;
         let settings = json!({"brokers": [address], "topic": "t", "format": {"canal_json": {}}});
-        let cluster = std::sync::Arc::new(Cluster::new(config(settings), "", timeouts()).unwrap());
+        let cluster = std::sync::Arc::new(Cluster::new(config(settings), "", None, timeouts()).unwrap());
         let begin = Instant::now();
         let error = open(&mut sink(&cluster), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
         assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_PORT")), "{error}");
@@ -108,7 +109,7 @@ async fn a_port_that_is_no_broker_is_named_at_once() {
     for words in [&b""[..], b"\0\0\0\x04\0\0\0\x63", b"\0\0\0\x02\0\0"] {
         let address = stranger(words, true).await;
         let settings = json!({"brokers": [address], "topic": "t", "format": {"canal_json": {}}});
-        let cluster = std::sync::Arc::new(Cluster::new(config(settings), "", timeouts()).unwrap());
+        let cluster = std::sync::Arc::new(Cluster::new(config(settings), "", None, timeouts()).unwrap());
         let begin = Instant::now();
         let error = open(&mut sink(&cluster), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Retryable, "{error}");
@@ -124,7 +125,7 @@ async fn brokers_that_are_gone_or_silent_keep_nobody_waiting() {
     let mut brokers = vec!["127.0.0.1:1".to_owned(), silent.local_addr().unwrap().to_string()];
     brokers.extend(fake.addresses());
     let settings = json!({"brokers": brokers, "topic": "t", "format": {"canal_json": {}}});
-    let mut cluster = Cluster::new(config(settings), "", timeouts()).unwrap();
+    let mut cluster = Cluster::new(config(settings), "", None, timeouts()).unwrap();
     cluster.timeouts.connect = Duration::from_secs(60);
     let begin = Instant::now();
     pump(&std::sync::Arc::new(cluster), &table("a"), &[1..=3]).await;

@@ -18,7 +18,7 @@ use crate::position::{NOT_EXACT, RecordPosition, RepeatFilter, SNAPSHOT};
 use crate::sink::KafkaSink;
 use crate::wire::Timeouts;
 
-const RUN: u64 = 0xfeed;
+pub(super) const RUN: u64 = 0xfeed;
 
 /// One row, one message: its key as text. Negative keys cannot be carried.
 struct KeyEncoder;
@@ -42,7 +42,7 @@ impl Encoder for KeyEncoder {
     }
 }
 
-pub(super) fn timeouts() -> Timeouts {
+pub(crate) fn timeouts() -> Timeouts {
     let ms = Duration::from_millis;
     Timeouts { connect: ms(1000), request: ms(300), ask: ms(300), resend: ms(3000), patience: ms(3000), settle: ms(200), suspect: ms(100) }
 }
@@ -52,18 +52,18 @@ pub(super) fn cluster_of(fake: &FakeCluster, settings: serde_json::Value) -> Arc
     for (key, value) in settings.as_object().unwrap() {
         all[key] = value.clone();
     }
-    Arc::new(Cluster::new(config(all), "", timeouts()).unwrap())
+    Arc::new(Cluster::new(config(all), "", None, timeouts()).unwrap())
 }
 
 pub(super) fn sink(cluster: &Arc<Cluster>) -> KafkaSink {
     KafkaSink::new(cluster.clone(), Box::new(KeyEncoder))
 }
 
-fn split(kind: SplitKind) -> Split {
+pub(super) fn split(kind: SplitKind) -> Split {
     Split { id: "s".into(), kind, start: Position::from("0"), schemas: Vec::new(), state: Vec::new() }
 }
 
-pub(super) async fn open(sink: &mut KafkaSink, kind: SplitKind, number: u32, last: &Receipt) -> runtime::Result<Receipt> {
+pub(crate) async fn open(sink: &mut KafkaSink, kind: SplitKind, number: u32, last: &Receipt) -> runtime::Result<Receipt> {
     open_as(sink, kind, number, 1, last).await
 }
 
@@ -71,17 +71,17 @@ async fn open_as(sink: &mut KafkaSink, kind: SplitKind, number: u32, epoch: u32,
     sink.open(&Lane { run: RUN, epoch, number, split: &split(kind) }, last).await
 }
 
-pub(super) fn table(name: &str) -> Arc<TableSchema> {
+pub(crate) fn table(name: &str) -> Arc<TableSchema> {
     let mut schema = TableSchema::new(TableId::new("shop", name), vec![Column::new("id", ColumnKind::Int { bytes: 8 }, "bigint(20)")]);
     schema.primary_key = vec![0];
     Arc::new(schema)
 }
 
-fn event(seq: u128, body: Body) -> Event {
+pub(super) fn event(seq: u128, body: Body) -> Event {
     Event { seq: Seq(seq), position: Position::from(format!("p:{seq}")), timestamp_ms: 0, txid: None, origin: Arc::default(), body }
 }
 
-fn row(schema: &Arc<TableSchema>, seq: u128, key: i64) -> Event {
+pub(crate) fn row(schema: &Arc<TableSchema>, seq: u128, key: i64) -> Event {
     let after = Some(Row::from_values([Value::Int(key)]));
     event(seq, Body::Row(RowChange { schema: schema.clone(), op: Op::Insert, before: None, after }))
 }
@@ -232,6 +232,8 @@ async fn nothing_goes_behind_a_record_too_large_however_often_it_is_tried() {
             let error = sink.write(&mut rows(&table("a"), 1..=40)).await.unwrap_err();
             assert_eq!(error.kind(), Kind::Data, "{error}");
             assert!(error.to_string().contains("p:5") && error.to_string().contains("shop.a"), "{error}");
+            assert!(error.to_string().contains(" bytes, and max.message.bytes of the topic is 4711"), "{error}");
+            assert_eq!(error.code(), Some("E_TOO_LARGE"));
             assert_eq!(read(&fake, "t", 1), (vec![all(4)], 0));
         }
         // Once it is taken, the task goes on with it.
@@ -415,7 +417,8 @@ async fn a_missing_topic_and_a_missing_broker_are_said_with_a_remedy() {
     assert!(findings.iter().any(|finding| finding.item == "kafka_topic" && finding.level == Level::Failed), "{findings:?}");
 
     let nowhere = Arc::new(
-        Cluster::new(config(json!({"brokers": ["127.0.0.1:1"], "topic": "t", "format": {"canal_json": {}}})), "", timeouts()).unwrap(),
+        Cluster::new(config(json!({"brokers": ["127.0.0.1:1"], "topic": "t", "format": {"canal_json": {}}})), "", None, timeouts())
+            .unwrap(),
     );
     let error = open(&mut sink(&nowhere), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Retryable);
@@ -453,7 +456,7 @@ async fn a_template_finds_topics_that_exist_and_that_come_later() {
     }
 }
 
-fn any_fault() -> impl Strategy<Value = Fault> {
+pub(super) fn any_fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         4 => Just(Fault::Fine),
         1 => Just(Fault::Swallowed),
@@ -509,4 +512,29 @@ async fn rows_that_would_go_elsewhere_than_before_are_not_taken_for_delivered() 
     }
     // Rows of a snapshot are never skipped, so nothing can be lost by it.
     open(&mut sink(&cluster_of(&fake, json!({"partition": "zero"}))), SplitKind::Snapshot, 2, &receipt).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_statement_without_a_topic_is_delivered_once_it_has_one() {
+    let fake = FakeCluster::start(1, &[("a", 1), ("ddl", 1)]).await;
+    let (schema, settings) = (table("a"), json!({"topic": "{table}"}));
+    let change = SchemaChange::new(SchemaChangeKind::Other, "later", "CREATE DATABASE later");
+    let statement = || Batch::new(vec![event(4, Body::Schema(change.clone()))], None, 0);
+    let mut first = sink(&cluster_of(&fake, settings.clone()));
+    open(&mut first, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    let receipt = first.write(&mut rows(&schema, 1..=3)).await.unwrap();
+    let error = first.write(&mut statement()).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_NO_DDL_TOPIC")), "{error}");
+    assert!(error.to_string().contains("p:4") && error.remedy().unwrap().contains("ddl_topic"), "{error}");
+    let with = json!({"topic": "{table}", "ddl_topic": "ddl"});
+    let mut second = sink(&cluster_of(&fake, with));
+    let after = open(&mut second, SplitKind::Stream, 1, &receipt).await.unwrap();
+    second.write(&mut rows(&schema, 1..=3)).await.unwrap();
+    second.write(&mut statement()).await.unwrap();
+    second.write(&mut rows(&schema, 5..=6)).await.unwrap();
+    let seqs = |topic: &str| fake.log(topic, 0).iter().map(|(_, position)| position.unwrap().seq.0).collect::<Vec<_>>();
+    assert_eq!((seqs("a"), seqs("ddl")), (vec![1, 2, 3, 5, 6], vec![4]));
+    // Not back again: statements that were delivered there would be missing here.
+    let error = open(&mut sink(&cluster_of(&fake, settings)), SplitKind::Stream, 1, &after).await.unwrap_err();
+    assert_eq!(error.code(), Some("E_CONFIG_CONFLICT"));
 }

@@ -108,7 +108,7 @@ pub(super) async fn write_frame(stream: &mut TcpStream, frame: &[u8], slow: bool
 
 /// The versions that the fake knows, as ApiVersions 3 says them.
 pub(super) fn api_versions(out: &mut Writer) {
-    let ranges: [(i16, i16, i16); 7] = [(0, 3, 9), (1, 4, 13), (2, 1, 7), (3, 0, 12), (18, 0, 3), (19, 2, 7), (22, 0, 4)];
+    let ranges: [(i16, i16, i16); 8] = [(0, 3, 9), (1, 4, 13), (2, 1, 7), (3, 0, 12), (18, 0, 3), (19, 2, 7), (22, 0, 4), (32, 1, 4)];
     out.i16(0);
     out.0.push(ranges.len() as u8 + 1);
     for (key, min, max) in ranges {
@@ -119,6 +119,30 @@ pub(super) fn api_versions(out: &mut Writer) {
     }
     out.i32(0);
     out.0.push(0);
+}
+
+/// An answer to DescribeConfigs, version 1, about one topic.
+pub(super) fn topic_limit(request: &mut Reader<'_>, out: &mut Writer) {
+    assert_eq!((request.i32(), request.i8()), (1, 2));
+    let topic = request.string();
+    assert_eq!((request.i32(), request.string().as_deref()), (1, Some("max.message.bytes")));
+    assert!(!request.bool());
+    out.i32(0);
+    out.i32(1);
+    out.i16(0);
+    out.string(None);
+    out.0.push(2);
+    out.string(topic.as_deref());
+    out.i32(1);
+    out.string(Some("max.message.bytes"));
+    out.string(Some("4711"));
+    out.bool(false);
+    out.0.push(1);
+    out.bool(false);
+    out.i32(1);
+    out.string(Some("message.max.bytes"));
+    out.string(Some("1048588"));
+    out.0.push(5);
 }
 
 /// A batch of one record of a program that has no position headers.

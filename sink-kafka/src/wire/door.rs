@@ -144,7 +144,7 @@ impl DoorError {
     }
 
     /// What a failure of TLS means; `None` if it may pass. `own`: we have a client certificate; `roots`: where authorities are from.
-    pub(super) fn of_tls(error: &rustls::Error, host: &str, own: bool, roots: &str) -> Option<Self> {
+    pub(crate) fn of_tls(error: &rustls::Error, host: &str, own: bool, roots: &str) -> Option<Self> {
         use rustls::Error as Tls;
         let words = || error.to_string();
         Some(match error {

@@ -13,8 +13,8 @@ const CONTROL: u16 = 1 << 5;
 /// What stands at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// A record with a position header.
-    Positioned(RecordPosition),
+    /// A record with a position header, and the id of its schema if its value is framed.
+    Positioned(RecordPosition, Option<u32>),
     /// A record of another program.
     Foreign,
 }
@@ -83,7 +83,7 @@ mod tests {
         let mut builder = RecordBatchBuilder::new(Vec::new());
         for &seq in seqs {
             let position = RecordPosition { run: 1, epoch: 1, split: 1, seq: Seq(seq), flags: 0 }.encode();
-            builder.push(b"value", &position, 0..1, Seq(seq));
+            builder.push(&[], b"value", &position, 0..1, Seq(seq));
         }
         let (mut sealed, _) = builder.seal(&mut Codec::new(compression).unwrap(), Vec::new()).unwrap();
         sealed.stamp(Producer::PLAIN, -1);
@@ -98,7 +98,7 @@ mod tests {
             list.push((
                 offset,
                 match seen {
-                    Seen::Positioned(position) => position.seq.0,
+                    Seen::Positioned(position, _) => position.seq.0,
                     Seen::Foreign => 0,
                 },
             ));

@@ -19,6 +19,7 @@ mod sasl;
 mod scram;
 mod security;
 mod stream;
+mod topic_limit;
 
 pub(crate) use answer::{Fate, fate, is_about_leadership, is_denial};
 pub(crate) use connection::{Connection, Timeouts};
@@ -30,7 +31,8 @@ pub(crate) use init_producer_id::InitProducerIdRequest;
 pub(crate) use log::{Seen, walk};
 pub(crate) use produce::{PartitionRecords, ProduceRequest};
 pub(crate) use rights::{RightsRequest, missing};
-pub(crate) use security::Security;
+pub(crate) use security::{Keys, Security, client_side};
+pub(crate) use topic_limit::TopicLimitRequest;
 
 /// The protocol's number of an optional error.
 pub(crate) fn code_of(error: Option<rskafka::protocol::error::Error>) -> i16 {

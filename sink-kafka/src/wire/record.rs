@@ -1,12 +1,13 @@
-//! Reads the records of a batch for their offsets and position headers alone. Keys and values are passed over, never kept: whatever
-//! another program wrote, and however it unfolds, needs no memory here.
+//! Reads the records of a batch for their offsets, position headers and ids of schemas alone. Keys and values are passed over, never kept:
+//! whatever another program wrote, and however it unfolds, needs no memory here.
 
 use std::io::{self, BufReader, Read};
 
 use super::log::Seen;
 use crate::codec;
 use crate::config::Compression;
-use crate::position::{HEADER, PositionError, RecordPosition};
+use crate::position::{FRAMED, HEADER, PositionError, RecordPosition};
+use crate::schema_registry::{self, Frame};
 
 /// No position header of any version is longer.
 const MAX_HEADER: i64 = 1024;
@@ -19,11 +20,11 @@ pub(super) fn records(compression: Compression, payload: &[u8], count: i32, mut 
         let length = read_varint(&mut reader).map_err(text)?;
         let length = u64::try_from(length).map_err(|_| "a record of negative length".to_owned())?;
         let mut record = (&mut reader).take(length);
-        let (place, header) = read_record(&mut record).map_err(text)?;
+        let (place, header, head) = read_record(&mut record).map_err(text)?;
         if record.limit() > 0 {
             return Err("a record that is longer than its parts".into());
         }
-        visit(place, seen(header)?);
+        visit(place, seen(header, head)?);
     }
     match reader.read(&mut [0]).map_err(text)? {
         0 => Ok(()),
@@ -31,25 +32,34 @@ pub(super) fn records(compression: Compression, payload: &[u8], count: i32, mut 
     }
 }
 
-fn seen(header: Option<Vec<u8>>) -> Result<Seen, String> {
+fn seen(header: Option<Vec<u8>>, head: Option<Frame>) -> Result<Seen, String> {
     let Some(value) = header else { return Ok(Seen::Foreign) };
     match RecordPosition::decode(&value) {
-        Ok(position) => Ok(Seen::Positioned(position)),
+        Ok(position) => {
+            let framed = position.flags & FRAMED != 0;
+            Ok(Seen::Positioned(position, head.filter(|_| framed).and_then(schema_registry::id_of)))
+        }
         Err(error @ PositionError::Version(_)) => Err(error.to_string()),
         // Some other program has a header of that name.
         Err(PositionError::Malformed) => Ok(Seen::Foreign),
     }
 }
 
-/// A record's place in its batch, and its position header if it has one.
-fn read_record(record: &mut impl Read) -> io::Result<(i64, Option<Vec<u8>>)> {
+/// A record's place in its batch, its position header if it has one, and the first bytes of its value if there are so many.
+fn read_record(record: &mut impl Read) -> io::Result<(i64, Option<Vec<u8>>, Option<Frame>)> {
     skip(record, 1)?; // attributes
     read_varint(record)?; // timestamp
     let place = read_varint(record)?;
-    for _ in ["key", "value"] {
-        let length = read_varint(record)?;
-        skip(record, length.max(0))?;
+    let key = read_varint(record)?.max(0);
+    skip(record, key)?;
+    let (mut value, mut head) = (read_varint(record)?.max(0), None);
+    if value >= Frame::default().len() as i64 {
+        let mut frame = Frame::default();
+        record.read_exact(&mut frame)?;
+        value -= frame.len() as i64;
+        head = Some(frame);
     }
+    skip(record, value)?;
     let mut header = None;
     for _ in 0..read_varint(record)? {
         let name_length = read_varint(record)?;
@@ -70,7 +80,7 @@ fn read_record(record: &mut impl Read) -> io::Result<(i64, Option<Vec<u8>>)> {
             skip(record, length)?;
         }
     }
-    Ok((place, header))
+    Ok((place, header, head))
 }
 
 fn skip(reader: &mut impl Read, count: i64) -> io::Result<()> {

@@ -45,48 +45,70 @@ impl Security {
     }
 }
 
+/// What the keys of a [`Tls`] are called where it stands, for errors.
+pub(crate) struct Keys {
+    tls: &'static str,
+    ca: &'static str,
+    cert: &'static str,
+    key: &'static str,
+}
+
+impl Keys {
+    /// Those of the brokers.
+    const BROKERS: Self = Self { tls: "tls", ca: "tls.ca", cert: "tls.cert", key: "tls.key" };
+    /// Those of the schema registry.
+    pub(crate) const REGISTRY: Self =
+        Self { tls: "schema_registry.tls", ca: "schema_registry.tls.ca", cert: "schema_registry.tls.cert", key: "schema_registry.tls.key" };
+}
+
 impl TlsSide {
     fn load(tls: &Tls) -> Result<Self, Error> {
-        let (store, roots) = match &tls.ca {
-            Some(file) => (authorities(file)?, format!("tls.ca ({})", file.display())),
-            None => (system_authorities()?, "this system's store of authorities".to_owned()),
-        };
-        let set = |problem: String| Error::Setting { key: "tls", problem };
-        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| set(error.to_string()))?
-            .with_root_certificates(store);
-        let config = match (&tls.cert, &tls.key) {
-            (None, None) => builder.with_no_client_auth(),
-            (Some(cert), Some(key)) => {
-                let chain = certificates("tls.cert", cert)?;
-                builder.with_client_auth_cert(chain, private_key(key)?).map_err(|error| Error::Setting {
-                    key: "tls.key",
-                    problem: match error {
-                        rustls::Error::InconsistentKeys(_) => format!("{} is not the key of {}", key.display(), cert.display()),
-                        _ => format!("{} and {} cannot be used: {error}", cert.display(), key.display()),
-                    },
-                })?
-            }
-            (Some(_), None) => return Err(Error::Setting { key: "tls.key", problem: "is missing beside tls.cert".into() }),
-            (None, Some(_)) => return Err(Error::Setting { key: "tls.cert", problem: "is missing beside tls.key".into() }),
-        };
+        let (config, roots) = client_side(tls, &Keys::BROKERS)?;
         Ok(Self { connector: Arc::new(config).into(), own: tls.cert.is_some(), roots: roots.into() })
     }
 }
 
-fn authorities(file: &Path) -> Result<RootCertStore, Error> {
+/// Our side of TLS by the settings, and where the trusted authorities are from.
+pub(crate) fn client_side(tls: &Tls, keys: &Keys) -> Result<(ClientConfig, String), Error> {
+    let (store, roots) = match &tls.ca {
+        Some(file) => (authorities(keys.ca, file)?, format!("{} ({})", keys.ca, file.display())),
+        None => (system_authorities(keys.ca)?, "this system's store of authorities".to_owned()),
+    };
+    let set = |problem: String| Error::Setting { key: keys.tls, problem };
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| set(error.to_string()))?
+        .with_root_certificates(store);
+    let config = match (&tls.cert, &tls.key) {
+        (None, None) => builder.with_no_client_auth(),
+        (Some(cert), Some(key)) => {
+            let chain = certificates(keys.cert, cert)?;
+            builder.with_client_auth_cert(chain, private_key(keys.key, key)?).map_err(|error| Error::Setting {
+                key: keys.key,
+                problem: match error {
+                    rustls::Error::InconsistentKeys(_) => format!("{} is not the key of {}", key.display(), cert.display()),
+                    _ => format!("{} and {} cannot be used: {error}", cert.display(), key.display()),
+                },
+            })?
+        }
+        (Some(_), None) => return Err(Error::Setting { key: keys.key, problem: format!("is missing beside {}", keys.cert) }),
+        (None, Some(_)) => return Err(Error::Setting { key: keys.cert, problem: format!("is missing beside {}", keys.key) }),
+    };
+    Ok((config, roots))
+}
+
+fn authorities(key: &'static str, file: &Path) -> Result<RootCertStore, Error> {
     let mut store = RootCertStore::empty();
-    for certificate in certificates("tls.ca", file)? {
+    for certificate in certificates(key, file)? {
         store.add(certificate).map_err(|error| Error::Setting {
-            key: "tls.ca",
+            key,
             problem: format!("{} holds a certificate that cannot be used: {error}", file.display()),
         })?;
     }
     Ok(store)
 }
 
-fn system_authorities() -> Result<RootCertStore, Error> {
+fn system_authorities(key: &'static str) -> Result<RootCertStore, Error> {
     let found = rustls_native_certs::load_native_certs();
     let mut store = RootCertStore::empty();
     // A store of a system often holds some certificate that nobody can use.
@@ -96,7 +118,7 @@ fn system_authorities() -> Result<RootCertStore, Error> {
     }
     let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
     Err(Error::Setting {
-        key: "tls.ca",
+        key,
         problem: format!("is not set, and this system has no store of authorities{why}: set it, or install ca-certificates"),
     })
 }
@@ -110,8 +132,8 @@ fn certificates(key: &'static str, file: &Path) -> Result<Vec<CertificateDer<'st
     Ok(certificates)
 }
 
-fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, Error> {
-    PrivateKeyDer::from_pem_file(file).map_err(|error| unreadable("tls.key", file, &error))
+fn private_key(key: &'static str, file: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+    PrivateKeyDer::from_pem_file(file).map_err(|error| unreadable(key, file, &error))
 }
 
 /// The library's words may hold what stands in the file, which may be a key: they are not passed on.
@@ -119,7 +141,7 @@ fn unreadable(key: &'static str, file: &Path, error: &pem::Error) -> Error {
     let file = file.display();
     let problem = match error {
         pem::Error::Io(error) => format!("{file} cannot be read: {error}"),
-        pem::Error::NoItemsFound if key == "tls.key" => format!("{file} holds no private key in PEM without a passphrase"),
+        pem::Error::NoItemsFound if key.ends_with("tls.key") => format!("{file} holds no private key in PEM without a passphrase"),
         pem::Error::NoItemsFound => format!("{file} holds no certificate in PEM"),
         _ => format!("{file} is not PEM"),
     };

@@ -21,7 +21,7 @@ pub(crate) enum Looked {
 /// Asks for the event at `at`.
 pub(crate) async fn look_at(endpoint: &Endpoint, server_id: u32, base: &str, at: FileOffset) -> Result<Looked, WireError> {
     let look = async {
-        let mut transport = Transport::open(endpoint, server_id, base, at).await?;
+        let mut transport = Transport::open(endpoint, server_id, base, at, None).await?;
         let mut tracker = Tracker::new(base, at);
         loop {
             let bytes = transport.next().await?;

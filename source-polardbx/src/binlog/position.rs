@@ -138,7 +138,16 @@ impl fmt::Display for FileOffset {
 /// Builds the order of an event: `timeline:12 | file:24 | off:44 | kind:1 | ord:40 | sub:7`. `start` is the start of its transaction,
 /// `ord` its number among the rows of selected tables.
 pub fn transaction_seq(timeline: u16, start: FileOffset, ord: u64) -> Seq {
-    let fields = [(u64::from(timeline), 12), (u64::from(start.file), 24), (start.offset, 44), (1, 1), (ord, 40), (0, 7)];
+    seq(timeline, start, 1, ord)
+}
+
+/// Order of a sign of life: behind all transactions that begin before `at`, and before the one that begins there.
+pub(crate) fn sign_seq(timeline: u16, at: FileOffset, number: u64) -> Seq {
+    seq(timeline, at, 0, number)
+}
+
+fn seq(timeline: u16, start: FileOffset, kind: u64, ord: u64) -> Seq {
+    let fields = [(u64::from(timeline), 12), (u64::from(start.file), 24), (start.offset, 44), (kind, 1), (ord, 40), (0, 7)];
     Seq(fields.into_iter().fold(0, |seq, (value, bits)| seq << bits | u128::from(value) & ((1 << bits) - 1)))
 }
 
@@ -225,6 +234,8 @@ mod tests {
         fn seq_orders_by_place_then_number(a in place(), b in place(), x in 0u64..1 << 40, y in 0u64..1 << 40) {
             prop_assert_eq!(transaction_seq(0, a, x).cmp(&transaction_seq(0, b, y)), (a, x).cmp(&(b, y)));
             prop_assert!(transaction_seq(1, a, x) > transaction_seq(0, b, y));
+            prop_assert!(sign_seq(0, a, x) < transaction_seq(0, a, y));
+            prop_assert_eq!(sign_seq(0, a, x) > transaction_seq(0, b, y), a > b);
         }
     }
 

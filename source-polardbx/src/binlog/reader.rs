@@ -45,6 +45,10 @@ pub(crate) struct StreamOptions {
     pub(crate) explicit_timestamps: bool,
     /// Whether the server compares names in lower case.
     pub(crate) lower_case: bool,
+    /// After how much idle time a sign of life is given, if any is.
+    pub(crate) heartbeat: Option<Duration>,
+    /// Whether a server that has nothing to send has nothing newer either.
+    pub(crate) idle_is_current: bool,
     /// Batches are cut at about this size.
     pub(crate) batch_max_bytes: usize,
 }
@@ -64,6 +68,8 @@ pub(crate) struct StreamReader {
     /// Where it stood then, if the files went on behind that place.
     behind: Option<FileOffset>,
     last_batch: Instant,
+    /// After how much time without events a sign of life is due, and when the last event was handed on.
+    alive: Option<(Duration, Instant)>,
     events: u32,
 }
 
@@ -80,7 +86,7 @@ impl StreamReader {
     pub(crate) async fn open(options: StreamOptions) -> Result<Self> {
         let StreamOptions { endpoint, server_id, position, .. } = options;
         let from = Decoder::dump_from(&position);
-        let transport = match Transport::open(&endpoint, server_id, &position.base, from).await {
+        let transport = match Transport::open(&endpoint, server_id, &position.base, from, options.heartbeat).await {
             Ok(transport) => transport,
             Err(error) => return Err(classify(error, &endpoint, &position, from).await.into()),
         };
@@ -91,10 +97,12 @@ impl StreamReader {
             selected_databases: options.selected_databases,
             server_version: options.server_version,
             explicit_timestamps: options.explicit_timestamps,
+            idle_is_current: options.idle_is_current,
             batch_max_bytes: options.batch_max_bytes,
         });
         let now = Instant::now();
         let (failure, idle_since, behind) = (None, None, None);
+        let alive = options.heartbeat.map(|interval| (interval, now));
         Ok(Self {
             endpoint,
             server_id,
@@ -106,6 +114,7 @@ impl StreamReader {
             examined: now,
             behind,
             last_batch: now,
+            alive,
             events: 0,
         })
     }
@@ -123,7 +132,7 @@ impl StreamReader {
             self.events = self.events.wrapping_add(1);
             if self.events.is_multiple_of(EVENTS_PER_TURN) {
                 tokio::task::yield_now().await;
-                if let Some(batch) = self.heartbeat() {
+                if let Some(batch) = self.sign_of_life().or_else(|| self.heartbeat()) {
                     return Some(batch);
                 }
             }
@@ -140,7 +149,7 @@ impl StreamReader {
                     feed(&mut self.decoder, &mut self.failure, event);
                 }
                 None => {
-                    if let Some(batch) = self.decoder.flush().or_else(|| self.heartbeat()) {
+                    if let Some(batch) = self.decoder.flush().or_else(|| self.sign_of_life()).or_else(|| self.heartbeat()) {
                         return Some(batch);
                     }
                     if self.examined.elapsed() >= EXAMINE_INTERVAL {
@@ -174,7 +183,10 @@ impl StreamReader {
     async fn wait(&mut self) {
         let patience = SILENCE.saturating_sub(self.idle_since.get_or_insert_with(Instant::now).elapsed());
         let until_heartbeat = HEARTBEAT_INTERVAL.saturating_sub(self.last_batch.elapsed());
-        let limit = if self.decoder.has_moved() { patience.min(until_heartbeat) } else { patience };
+        let mut limit = if self.decoder.has_moved() { patience.min(until_heartbeat) } else { patience };
+        if let Some((interval, told)) = self.alive.filter(|_| self.decoder.is_between()) {
+            limit = limit.min(interval.saturating_sub(told.elapsed()));
+        }
         match tokio::time::timeout(limit, self.transport.next()).await {
             Ok(event) => {
                 self.idle_since = None;
@@ -191,6 +203,12 @@ impl StreamReader {
     /// An empty batch that moves the resume point, if it moved and the last batch is long enough ago.
     fn heartbeat(&mut self) -> Option<Batch> {
         if self.last_batch.elapsed() < HEARTBEAT_INTERVAL { None } else { self.decoder.heartbeat() }
+    }
+
+    /// A batch that says that nothing happened, if nothing was handed on for long enough.
+    fn sign_of_life(&mut self) -> Option<Batch> {
+        let (interval, told) = self.alive?;
+        if told.elapsed() < interval { None } else { self.decoder.sign_of_life(now_ms()) }
     }
 
     /// What the failure means; asks the server where its words do not say.
@@ -244,6 +262,9 @@ impl SplitReader for StreamReader {
         match self.advance().await {
             Some(batch) => {
                 self.last_batch = Instant::now();
+                if let Some((_, told)) = self.alive.as_mut().filter(|_| !batch.events.is_empty()) {
+                    *told = self.last_batch;
+                }
                 Ok(Some(batch))
             }
             None => Err(self.judge().await),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use runtime::{Batch, Body, Column, ColumnKind, Date, DateTime, Op, Row, TableId, TableSchema, Value};
 
+mod alive;
 mod servers;
 
 use super::testing::{EventBytes, format_description};
@@ -314,16 +315,21 @@ fn schema(samples: &[Sample]) -> Arc<TableSchema> {
 }
 
 fn decoder(position: StreamPosition, schema: Arc<TableSchema>, batch_max_bytes: usize) -> Decoder {
+    Decoder::new(options(position, schema, batch_max_bytes))
+}
+
+fn options(position: StreamPosition, schema: Arc<TableSchema>, batch_max_bytes: usize) -> DecoderOptions {
     let databases = [("d".to_owned(), "utf8mb4".to_owned())].into();
-    Decoder::new(DecoderOptions {
+    DecoderOptions {
         position,
         history: History::new([schema], databases, false),
         selected: Arc::new(|table| &*table.database == "d" && table.table.starts_with('t')),
         selected_databases: Arc::new(|database| database == "d"),
         server_version: "5.7.22-log".into(),
         explicit_timestamps: false,
+        idle_is_current: true,
         batch_max_bytes,
-    })
+    }
 }
 
 fn start() -> StreamPosition {

@@ -24,15 +24,22 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// Registers as a replica and asks for the binlog from `from` on.
-    pub(crate) async fn open(endpoint: &Endpoint, server_id: u32, base: &str, from: FileOffset) -> Result<Self, WireError> {
+    /// Registers as a replica and asks for the binlog from `from` on. `heartbeat` is how often the server's heartbeats are wanted, if more
+    /// often than for the connection's sake.
+    pub(crate) async fn open(
+        endpoint: &Endpoint,
+        server_id: u32,
+        base: &str,
+        from: FileOffset,
+        heartbeat: Option<Duration>,
+    ) -> Result<Self, WireError> {
         let mut wire = endpoint.connect_wire().await?;
         // Variables of the session's own: a server that does not know one of them takes no notice.
         let session = format!(
             "SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}, @slave_uuid = '{uuid}', @replica_uuid = '{uuid}', \
              @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', @mariadb_slave_capability = {MARIADB_CAPABILITY}, \
              SESSION net_write_timeout = 600, SESSION net_read_timeout = 600",
-            period = HEARTBEAT.as_nanos(),
+            period = heartbeat.map_or(HEARTBEAT, |wanted| wanted.min(HEARTBEAT)).as_nanos(),
             uuid = replica_uuid(server_id),
         );
         in_time(wire.execute(&session)).await?;

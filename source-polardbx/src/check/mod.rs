@@ -106,7 +106,11 @@ async fn tables(session: &mut Session, selection: &Selection, task: &Task) -> Re
     if tables.is_empty() {
         let what = format!("no table is selected by {}", task.config.tables.join(", "));
         let remedy = "check `tables` and `exclude`, and that the account has SELECT on them";
-        found.push(if task.full { Finding::failed("tables", what, remedy) } else { Finding::warning("tables", what, remedy) });
+        found.push(if task.full || task.structures {
+            Finding::failed("tables", what, remedy)
+        } else {
+            Finding::warning("tables", what, remedy)
+        });
     } else if unreadable == 0 {
         found.push(Finding::passed("tables", format!("{} selected", tables.len())));
     }
@@ -153,8 +157,8 @@ fn unsupported(column: &Column) -> Option<String> {
         },
         K::Int { .. } | K::Decimal { .. } | K::Float | K::Double | K::Bit { .. } => None,
         K::Year | K::Date | K::Time { .. } | K::DateTime { .. } | K::Timestamp { .. } => None,
-        K::Binary { .. } | K::Varbinary { .. } | K::Blob { .. } => None,
-        // JSON, geometries, and kinds that are younger than this list.
+        K::Binary { .. } | K::Varbinary { .. } | K::Blob { .. } | K::Json | K::Geometry => None,
+        // Kinds that are younger than this list.
         _ => Some("its type is not supported yet".to_owned()),
     }
 }
@@ -202,23 +206,23 @@ mod tests {
     #[test]
     fn columns_that_cannot_be_carried_are_named_one_by_one() {
         let mut text = Column::new("a", ColumnKind::Varchar { length: 9 }, "varchar(9)");
-        text.charset = Some("gbk".into());
+        text.charset = Some("klingon".into());
         let mut fine = text.clone();
         fine.charset = Some("latin1".into());
-        let found =
-            columns(&schema(vec![text, fine, Column::new("j", ColumnKind::Json, "json"), Column::new("g", ColumnKind::Geometry, "point")]));
+        let mute = Column::new("m", ColumnKind::Text { prefix: 2 }, "text");
+        let [json, point] = [Column::new("j", ColumnKind::Json, "json"), Column::new("g", ColumnKind::Geometry, "point")];
+        let found = columns(&schema(vec![text, fine, mute, json, point]));
         let texts: Vec<_> = found.iter().map(|finding| finding.what.as_str()).collect();
         assert_eq!(
             texts,
             [
-                "column shop.t.a varchar(9): character set gbk is not supported yet",
-                "column shop.t.j json: its type is not supported yet",
-                "column shop.t.g point: its type is not supported yet"
+                "column shop.t.a varchar(9): character set klingon is not supported yet",
+                "column shop.t.m text: its character set is not known",
             ]
         );
         let error: runtime::Error = demand(found).unwrap_err().into();
         assert_eq!(error.kind(), runtime::Kind::Config);
-        assert!(error.to_string().contains("gbk") && error.to_string().contains("shop.t.g"), "{error}");
+        assert!(error.to_string().contains("klingon") && error.to_string().contains("shop.t.m"), "{error}");
     }
 
     #[test]

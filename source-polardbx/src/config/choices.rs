@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Phase {
-    /// Structures; not built yet.
+    /// The CREATE TABLE of every table.
     Schema,
     /// All rows once.
     Full,
@@ -126,13 +126,13 @@ impl TlsMode {
     }
 }
 
-/// Heartbeat rows.
+/// Signs of life of an idle stream. Nothing is written to the source for them: the server's own heartbeats say that there is nothing newer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Heartbeat {
-    /// Whether they are written; `false` is all there is yet.
+    /// Whether there are any.
     pub enabled: bool,
-    /// Pause between two of them.
+    /// One comes when nothing else did for so long, 100 to 3,600,000; 10,000 by default.
     pub interval_ms: Option<u64>,
 }

@@ -33,7 +33,7 @@ pub struct Config {
     /// What to leave out of it, in the same form.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// `full`, `incremental` or both (the default).
+    /// Any of `schema`, `full` and `incremental`; the last two by default.
     #[serde(default = "default_phases")]
     pub phases: Vec<Phase>,
     /// How the full phase hands over to the incremental one; `sequential`.
@@ -55,7 +55,7 @@ pub struct Config {
     pub server_id: Option<u32>,
     /// Encryption of the connections; none by default.
     pub tls: Option<Tls>,
-    /// Heartbeat rows; not built yet.
+    /// Signs of life of an idle stream, for formats that have a record for them; none by default.
     pub heartbeat: Option<Heartbeat>,
 }
 
@@ -79,15 +79,21 @@ fn default_barrier_delay_ms() -> u64 {
     10_000
 }
 
+const HEARTBEAT_INTERVAL_MS: u64 = 10_000;
+
 /// The configuration after its checks, with what is known of the task.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
     pub(crate) config: Config,
     pub(crate) name: String,
     pub(crate) selection: Selection,
+    /// The CREATE TABLE of every table comes first.
+    pub(crate) structures: bool,
     pub(crate) full: bool,
     pub(crate) incremental: bool,
     pub(crate) barrier_delay: Duration,
+    /// After how much idle time the stream gives a sign of life, if it does.
+    pub(crate) heartbeat: Option<Duration>,
     pub(crate) batch_max_bytes: usize,
 }
 
@@ -110,7 +116,7 @@ impl Task {
             return Err(wrong("phases", format!("\"{}\" is there twice", twice.as_str()), "name each phase once").into());
         }
         if config.phases.is_empty() {
-            return Err(wrong("phases", "it is empty", "choose \"full\", \"incremental\" or both").into());
+            return Err(wrong("phases", "it is empty", "choose from \"schema\", \"full\" and \"incremental\"").into());
         }
         if !(1..=64).contains(&config.parallelism) {
             return Err(wrong("parallelism", format!("{} is not between 1 and 64", config.parallelism), "leave it out for 4").into());
@@ -128,15 +134,18 @@ impl Task {
             )
             .into());
         }
+        let structures = config.phases.contains(&Phase::Schema);
         let full = config.phases.contains(&Phase::Full);
         let incremental = config.phases.contains(&Phase::Incremental);
         if full && let Some(start) = &config.start {
             let why = format!("{} cannot be chosen beside the phase \"full\", which decides where the stream begins", start.as_str());
-            return Err(wrong("start", why, "leave `start` out, or set phases = [\"incremental\"]").into());
+            return Err(wrong("start", why, "leave `start` out, or take \"full\" out of `phases`").into());
         }
+        let heartbeat = heartbeat(&config, incremental)?;
         let selection = Selection::new(&config.tables, &config.exclude)?;
         let barrier_delay = Duration::from_millis(config.barrier_delay_ms);
-        Ok(Self { config, name: name.to_owned(), selection, full, incremental, barrier_delay, batch_max_bytes: batch_max_bytes.max(1) })
+        let batch_max_bytes = batch_max_bytes.max(1);
+        Ok(Self { config, name: name.to_owned(), selection, structures, full, incremental, barrier_delay, heartbeat, batch_max_bytes })
     }
 
     /// The id of our dump connection: the configured one, else a stable one that is not the server's own.
@@ -171,17 +180,24 @@ fn wrong(key: &'static str, why: impl Into<String>, remedy: impl Into<String>) -
     SourceError::Config { key, why: why.into(), remedy: remedy.into() }
 }
 
-fn refuse_unbuilt(config: &Config) -> Result<()> {
-    if config.phases.contains(&Phase::Schema) {
-        return Err(wrong("phases", "\"schema\" is not supported yet", "leave it out: phases = [\"full\", \"incremental\"]"));
+/// The interval of signs of life, if they are asked for.
+fn heartbeat(config: &Config, incremental: bool) -> Result<Option<Duration>> {
+    let Some(heartbeat) = &config.heartbeat else { return Ok(None) };
+    let interval_ms = heartbeat.interval_ms.unwrap_or(HEARTBEAT_INTERVAL_MS);
+    if !(100..=3_600_000).contains(&interval_ms) {
+        let why = format!("interval_ms = {interval_ms} is not between 100 and 3600000");
+        return Err(wrong("heartbeat", why, "leave interval_ms out for 10000"));
     }
+    if heartbeat.enabled && !incremental {
+        let why = "enabled = true without the phase \"incremental\", which alone can be idle";
+        return Err(wrong("heartbeat", why, "leave `heartbeat` out, or add \"incremental\" to `phases`"));
+    }
+    Ok(heartbeat.enabled.then_some(Duration::from_millis(interval_ms)))
+}
+
+fn refuse_unbuilt(config: &Config) -> Result<()> {
     if config.handover == Handover::InBand {
         return Err(wrong("handover", "\"in_band\" is not supported yet", "leave it out for \"sequential\""));
-    }
-    if let Some(heartbeat) = &config.heartbeat
-        && (heartbeat.enabled || heartbeat.interval_ms.is_some())
-    {
-        return Err(wrong("heartbeat", "enabled = true is not supported yet", "leave `heartbeat` out"));
     }
     match &config.start {
         Some(Start::Gtid { set }) => Err(wrong("start", format!("gtid = {{ set = {set:?} }} is not supported yet"), "use start.position")),
@@ -228,11 +244,10 @@ mod tests {
     #[test]
     fn what_is_not_built_is_refused_by_key_and_value() {
         for (key, value, said) in [
-            ("phases", json!(["schema", "full"]), "schema"),
             ("phases", json!([]), "empty"),
             ("phases", json!(["full", "incremental", "full"]), "\"full\" is there twice"),
             ("handover", json!("in_band"), "in_band"),
-            ("heartbeat", json!({"enabled": true}), "enabled"),
+            ("heartbeat", json!({"enabled": true, "interval_ms": 99}), "interval_ms = 99"),
             ("start", json!({"earliest": {}}), "earliest cannot be chosen beside the phase \"full\""),
             ("start", json!({"gtid": {"set": "3E11:1-5"}}), "3E11"),
             ("start", json!({"timestamp": {"at": "2026-01-01"}}), "2026-01-01"),
@@ -255,9 +270,9 @@ mod tests {
     fn what_amounts_to_the_default_is_taken() {
         task(|keys| {
             keys.insert("tls".into(), json!({"mode": "disabled"}));
-            keys.insert("heartbeat".into(), json!({"enabled": false}));
+            keys.insert("heartbeat".into(), json!({"enabled": false, "interval_ms": 5000}));
             keys.insert("handover".into(), json!("sequential"));
-            keys.insert("phases".into(), json!(["incremental"]));
+            keys.insert("phases".into(), json!(["schema", "incremental"]));
             keys.insert("start".into(), json!({"position": {"file": "binlog.000002", "offset": 4}}));
         })
         .unwrap();

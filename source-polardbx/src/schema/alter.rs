@@ -77,10 +77,18 @@ const PARTITION_UPKEEP: &[&str] =
 /// Such a key has a hidden column.
 pub(crate) const OVER_EXPRESSION: &str = "ADD KEY over an expression";
 
+/// A key by that name.
+const DROP_PRIMARY_AS_INDEX: &str = "DROP INDEX PRIMARY";
+
+const ADD_PRIMARY_KEY: &str = "ADD PRIMARY KEY";
+
 /// What one item does.
 enum Item {
     /// Nothing, or an option or partition.
     Option,
+    /// A foreign key or a check is added.
+    Constraint,
+    DropForeignKey,
     AddIndex,
     Key(KeyChange),
     Columns(&'static str),
@@ -90,11 +98,28 @@ enum Item {
     Repartition(Vec<String>),
 }
 
+impl Item {
+    /// What kind of statement it makes of one whose first item it is. A constraint makes none: the next item does, or there is no record.
+    fn kind(&self) -> Option<SchemaChangeKind> {
+        Some(match self {
+            Self::Constraint => return None,
+            Self::AddIndex | Self::Key(KeyChange::AddUnique { .. }) | Self::Columns(ADD_PRIMARY_KEY | OVER_EXPRESSION) => {
+                SchemaChangeKind::CreateIndex
+            }
+            Self::DropForeignKey | Self::Key(KeyChange::Drop(_)) | Self::Columns(DROP_PRIMARY_AS_INDEX) => SchemaChangeKind::DropIndex,
+            Self::Rename(_) => SchemaChangeKind::RenameTable,
+            Self::Option | Self::Key(KeyChange::Rename(..)) | Self::Columns(_) | Self::Exchange(_) | Self::Repartition(_) => {
+                SchemaChangeKind::AlterTable
+            }
+        })
+    }
+}
+
 /// Reads what follows `ALTER TABLE`.
 pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Change, ReadError> {
     cursor.take_if_exists();
     let table = cursor.table(context.database)?;
-    let mut kind = None;
+    let (mut kind, mut constrained) = (None, false);
     let mut changes = Vec::new();
     let mut columns = None;
     let mut rename = None;
@@ -102,16 +127,10 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
     let mut effects = Vec::new();
     while !cursor.at_end() {
         let item = read_item(cursor, &table, context)?;
-        kind.get_or_insert(match &item {
-            Item::AddIndex | Item::Key(KeyChange::AddUnique { .. }) => SchemaChangeKind::CreateIndex,
-            Item::Key(KeyChange::Drop(_)) => SchemaChangeKind::DropIndex,
-            Item::Rename(_) => SchemaChangeKind::RenameTable,
-            Item::Option | Item::Key(KeyChange::Rename(..)) | Item::Columns(_) | Item::Exchange(_) | Item::Repartition(_) => {
-                SchemaChangeKind::AlterTable
-            }
-        });
+        kind = kind.or(item.kind());
         match item {
-            Item::Option | Item::AddIndex => {}
+            Item::Option | Item::AddIndex | Item::DropForeignKey => {}
+            Item::Constraint => constrained = true,
             Item::Key(change) => changes.push(change),
             Item::Columns(item) => columns = columns.or(Some(item)),
             Item::Rename(to) => rename = Some(to),
@@ -140,7 +159,8 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
     if effects.is_empty() {
         effects.push(Effect::Keep { table });
     }
-    Ok(Change { kind: kind.unwrap_or(SchemaChangeKind::AlterTable), effects })
+    // A statement without any item changes as little as one about options.
+    Ok(Change { kind: kind.or((!constrained).then_some(SchemaChangeKind::AlterTable)), effects })
 }
 
 /// Reads one item and skips what is left of it.
@@ -187,7 +207,7 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
     } else {
         return Err(cursor.error("an unknown item of ALTER TABLE"));
     };
-    if matches!(item, Item::Option | Item::Repartition(_)) {
+    if matches!(item, Item::Option | Item::Constraint | Item::DropForeignKey | Item::Repartition(_)) {
         skip_option(cursor)?;
     } else {
         cursor.skip_item()?;
@@ -232,7 +252,7 @@ fn read_add(cursor: &mut Cursor<'_>) -> Result<Item, ReadError> {
         constraint = cursor.take_name();
     }
     if cursor.is_word(0, &["PRIMARY"]) && cursor.is_word(1, &["KEY"]) {
-        return Ok(Item::Columns("ADD PRIMARY KEY"));
+        return Ok(Item::Columns(ADD_PRIMARY_KEY));
     }
     if take_unique_words(cursor) {
         let mut key = read_key(cursor)?;
@@ -246,7 +266,10 @@ fn read_add(cursor: &mut Cursor<'_>) -> Result<Item, ReadError> {
         return Ok(if plain && is_over_expression(cursor) { Item::Columns(OVER_EXPRESSION) } else { Item::AddIndex });
     }
     let check = cursor.is_word(0, &["CHECK"]) && cursor.is_symbol(1, '(');
-    if check || cursor.is_word(0, &["FOREIGN", "PARTITION", "SUBPARTITION"]) || constraint.is_some() {
+    if check || cursor.is_word(0, &["FOREIGN"]) || constraint.is_some() {
+        return Ok(Item::Constraint);
+    }
+    if cursor.is_word(0, &["PARTITION", "SUBPARTITION"]) {
         return Ok(Item::Option);
     }
     Ok(Item::Columns("ADD COLUMN"))
@@ -260,14 +283,21 @@ fn read_drop(cursor: &mut Cursor<'_>) -> Result<Item, ReadError> {
         skip_all(cursor);
         return Ok(Item::Option);
     }
-    if cursor.take_words(&["FOREIGN", "KEY"]) || cursor.take_word(&["CHECK"]) {
+    if cursor.take_words(&["FOREIGN", "KEY"]) {
+        return Ok(Item::DropForeignKey);
+    }
+    if cursor.take_word(&["CHECK"]) {
         return Ok(Item::Option);
     }
     // A constraint may be a unique key; if it is none of those known, nothing is dropped.
     if cursor.take_word(&["INDEX", "KEY", "CONSTRAINT"]) {
         cursor.take_if_exists();
         let name = cursor.name("a key")?;
-        return Ok(if name.eq_ignore_ascii_case("PRIMARY") { Item::Columns("DROP PRIMARY KEY") } else { Item::Key(KeyChange::Drop(name)) });
+        return Ok(if name.eq_ignore_ascii_case("PRIMARY") {
+            Item::Columns(DROP_PRIMARY_AS_INDEX)
+        } else {
+            Item::Key(KeyChange::Drop(name))
+        });
     }
     Ok(Item::Columns("DROP COLUMN"))
 }

@@ -19,20 +19,52 @@ pub(crate) fn of_collation(collation: &str) -> Option<String> {
     (!first.starts_with("uca")).then_some(first)
 }
 
-/// The character set of a collation's number; `None` for rare ones.
-pub(crate) fn of_collation_number(number: u16) -> Option<&'static str> {
+/// The character set of a collation's number, as MySQL and MariaDB count them; `None` for a number that neither has given away.
+pub fn of_collation_number(number: u16) -> Option<&'static str> {
     // MariaDB counts collations without padding from 1,024 above the others, and those of UCA 14.0.0 by character set.
     let number = if (1_024..2_048).contains(&number) { number - 1_024 } else { number };
     Some(match number {
-        5 | 8 | 15 | 31 | 47..=49 | 94 => "latin1",
-        11 | 65 => "ascii",
-        33 | 76 | 83 | 192..=215 | 223 | 576..=578 | 2_048..=2_303 => "utf8",
-        45 | 46 | 224..=247 | 255..=323 | 608..=610 | 2_304..=2_559 => "utf8mb4",
-        63 => "binary",
-        28 | 87 => "gbk",
-        248..=250 => "gb18030",
         1 | 84 => "big5",
+        2 | 9 | 21 | 27 | 77 => "latin2",
+        3 | 69 => "dec8",
+        4 | 80 => "cp850",
+        5 | 8 | 15 | 31 | 47..=49 | 94 => "latin1",
+        6 | 72 => "hp8",
+        7 | 74 => "koi8r",
+        10 | 82 => "swe7",
+        11 | 65 => "ascii",
+        12 | 91 => "ujis",
+        13 | 88 => "sjis",
+        14 | 23 | 50..=52 => "cp1251",
+        16 | 71 => "hebrew",
+        18 | 89 => "tis620",
+        19 | 85 => "euckr",
+        20 | 41 | 42 | 79 => "latin7",
+        22 | 75 => "koi8u",
         24 | 86 => "gb2312",
+        25 | 70 => "greek",
+        26 | 34 | 44 | 66 | 99 => "cp1250",
+        28 | 87 => "gbk",
+        29 | 58 | 59 => "cp1257",
+        30 | 78 => "latin5",
+        32 | 64 => "armscii8",
+        33 | 76 | 83 | 192..=215 | 223 | 576..=578 | 2_048..=2_303 => "utf8",
+        35 | 90 | 128..=151 | 159 | 640..=642 | 2_560..=2_815 => "ucs2",
+        36 | 68 => "cp866",
+        37 | 73 => "keybcs2",
+        38 | 43 => "macce",
+        39 | 53 => "macroman",
+        40 | 81 => "cp852",
+        45 | 46 | 224..=247 | 255..=323 | 608..=610 | 2_304..=2_559 => "utf8mb4",
+        54 | 55 | 101..=124 | 672..=674 | 2_816..=3_071 => "utf16",
+        56 | 62 => "utf16le",
+        57 | 67 => "cp1256",
+        60 | 61 | 160..=183 | 736..=738 | 3_072..=3_327 => "utf32",
+        63 => "binary",
+        92 | 93 => "geostd8",
+        95 | 96 => "cp932",
+        97 | 98 => "eucjpms",
+        248..=250 => "gb18030",
         _ => return None,
     })
 }

@@ -91,6 +91,11 @@ impl History {
         self.tables.get(&self.fold(table))
     }
 
+    /// Whether names are compared in lower case.
+    pub fn is_lower_case(&self) -> bool {
+        self.lower_case
+    }
+
     /// The default character set of a database.
     pub fn charset(&self, database: &str) -> Option<String> {
         if self.lower_case { self.databases.get(&database.to_lowercase()).cloned() } else { self.databases.get(database).cloned() }
@@ -129,13 +134,18 @@ impl History {
                     return Ok(());
                 }
                 let create = definition.as_ref().map_err(|error| ChangeError::Unread { table: table.clone(), error: error.clone() })?;
-                if !(create.if_not_exists && self.tables.contains_key(&table)) {
-                    self.make(create.schema.clone(), table, seconds, touched);
+                match self.tables.get(&table).filter(|_| create.if_not_exists).cloned() {
+                    Some(known) => touch(touched, table, Some(known)),
+                    None => self.make(create.schema.clone(), table, seconds, touched),
                 }
             }
             Effect::CreateLike { table, like, if_not_exists } => {
                 let table = self.fold(table);
-                if !selected(&table) || (*if_not_exists && self.tables.contains_key(&table)) {
+                if !selected(&table) {
+                    return Ok(());
+                }
+                if let Some(known) = self.tables.get(&table).filter(|_| *if_not_exists).cloned() {
+                    touch(touched, table, Some(known));
                     return Ok(());
                 }
                 let Some(schema) = self.table(like).map(|schema| TableSchema::clone(schema)) else {
@@ -152,8 +162,9 @@ impl History {
             }
             Effect::Drop { table } => {
                 let table = self.fold(table);
-                if self.tables.remove(&table).is_some() {
-                    touched.push((table, None));
+                // IF EXISTS: the statement is told of a table that never was, too.
+                if self.tables.remove(&table).is_some() || selected(&table) {
+                    touch(touched, table, None);
                 }
             }
             Effect::Truncate { table } | Effect::Keep { table } => {

@@ -12,7 +12,9 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use charset::{max_bytes, of_collation_number};
+pub(crate) use charset::max_bytes;
+pub use charset::of_collation_number;
+pub(crate) use create::without_foreign_keys;
 pub use create::{CreateTable, DatabaseCharsets, StatementContext, read_create_table};
 pub use error::ReadError;
 pub use history::History;

@@ -14,7 +14,7 @@ use crate::session::{Session, nth};
 pub(crate) use kind::ServerKind;
 use kind::kind_of;
 pub(crate) use places::{BinlogPlace, binlog_end, binlog_files, file_name};
-pub(crate) use tables::{database_charsets, read_structure, read_structures, selected_tables};
+pub(crate) use tables::{Definition, database_charsets, read_definitions, read_structure, selected_tables};
 
 /// The settings that decide something here.
 const VARIABLES: &[&str] = &[

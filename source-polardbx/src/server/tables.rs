@@ -40,8 +40,21 @@ pub(crate) async fn database_charsets(session: &mut Session) -> Result<HashMap<S
     Ok(rows.iter().filter_map(|row| Some((nth(row, 0)?, nth(row, 1)?))).collect())
 }
 
-/// A table's structure by SHOW CREATE TABLE: logical columns in the order of the binlog.
+/// A table as SHOW CREATE TABLE shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Definition {
+    /// Its structure: logical columns in the order of the binlog.
+    pub(crate) schema: Arc<TableSchema>,
+    /// The statement itself.
+    pub(crate) statement: String,
+}
+
+/// A table's structure.
 pub(crate) async fn read_structure(session: &mut Session, table: &TableId) -> Result<TableSchema> {
+    read_definition(session, table).await.map(|(schema, _)| schema)
+}
+
+async fn read_definition(session: &mut Session, table: &TableId) -> Result<(TableSchema, String)> {
     let doing = format!("read the structure of table {table}");
     let sql = format!("SHOW CREATE TABLE {}.{}", quoted(&table.database), quoted(&table.table));
     let rows = session.rows(doing.clone(), sql).await?;
@@ -53,16 +66,16 @@ pub(crate) async fn read_structure(session: &mut Session, table: &TableId) -> Re
         remedy: "leave the table out with `exclude`, or change it in the source".into(),
     })?;
     create.schema.id = table.clone();
-    Ok(create.schema)
+    Ok((create.schema, statement))
 }
 
-/// The structures of many tables, in their order: asked for over `session` and up to `more` other connections at once.
-pub(crate) async fn read_structures(
+/// The definitions of many tables, in their order: asked for over `session` and up to `more` other connections at once.
+pub(crate) async fn read_definitions(
     session: &mut Session,
     endpoint: &Endpoint,
     more: usize,
     tables: &[TableId],
-) -> Result<Vec<Arc<TableSchema>>> {
+) -> Result<Vec<Definition>> {
     /// Fewer are not worth a connection.
     const TABLES_PER_CONNECTION: usize = 32;
     let parts = (tables.len() / TABLES_PER_CONNECTION).clamp(1, more + 1);
@@ -90,10 +103,11 @@ pub(crate) async fn read_structures(
     Ok((0..read.len()).filter_map(|number| read.remove(&number)).flatten().collect())
 }
 
-async fn read_part(session: &mut Session, tables: &[TableId]) -> Result<Vec<Arc<TableSchema>>> {
+async fn read_part(session: &mut Session, tables: &[TableId]) -> Result<Vec<Definition>> {
     let mut read = Vec::with_capacity(tables.len());
     for table in tables {
-        read.push(Arc::new(read_structure(session, table).await?));
+        let (schema, statement) = read_definition(session, table).await?;
+        read.push(Definition { schema: Arc::new(schema), statement });
     }
     Ok(read)
 }

@@ -35,6 +35,9 @@ pub(crate) fn push(row: &mut RowWriter<'_>, cell: &Cell, column: &Column) -> Opt
         (ColumnKind::Char { .. } | ColumnKind::Varchar { .. } | ColumnKind::Text { .. }, Cell::Bytes(bytes)) => Value::Text(bytes),
         (ColumnKind::Binary { length }, Cell::Bytes(bytes)) if bytes.len() == *length as usize => Value::Bytes(bytes),
         (ColumnKind::Varbinary { .. } | ColumnKind::Blob { .. }, Cell::Bytes(bytes)) => Value::Bytes(bytes),
+        // The server prints a document itself, in the text that the stream makes from its binary form.
+        (ColumnKind::Json, Cell::Bytes(bytes)) => Value::Json(bytes),
+        (ColumnKind::Geometry, Cell::Bytes(bytes)) => Value::Geometry(bytes),
         (ColumnKind::Enum { .. }, _) => Value::Enum(unsigned(cell)?.try_into().ok()?),
         (ColumnKind::Set { .. }, _) => Value::Set(unsigned(cell)?),
         _ => return None,

@@ -14,7 +14,7 @@ pub struct Header {
     pub split: u64,
     /// Order in the split.
     pub seq: u128,
-    /// 1 snapshot, 2 replay not exact, 4 schema change.
+    /// 1 snapshot, 2 replay not exact, 4 schema change, 8 value framed for a schema registry.
     pub flags: u8,
 }
 
@@ -33,7 +33,7 @@ impl Header {
             seq: u128::from_be_bytes(rest.take("seq")?),
             flags: u8::from_be_bytes(rest.take("flags")?),
         };
-        if header.flags & !7 != 0 {
+        if header.flags & !15 != 0 {
             return Failure::err(format!("header `dts` has unknown flags {:#x}", header.flags));
         }
         if header.seq == 0 {

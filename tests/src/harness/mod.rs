@@ -6,11 +6,14 @@
 mod certificates;
 pub mod database;
 mod flavor;
+mod http;
 pub mod kafka;
 mod packages;
 pub mod process;
 mod provision;
 mod proxy;
+mod registry;
+pub mod registry_stub;
 mod server;
 pub mod topic;
 
@@ -21,5 +24,7 @@ pub use kafka::{Door, Kafka};
 pub use process::{Process, free_ports, poll};
 pub use provision::{Servers, servers};
 pub use proxy::Proxy;
+pub use registry::Registry;
+pub use registry_stub::RegistryStub;
 pub use server::Server;
 pub use topic::{Entry, TopicReader};

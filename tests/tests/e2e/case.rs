@@ -1,5 +1,6 @@
 //! One task under test: a database, a topic, the program between them, and what has come out so far.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -66,6 +67,8 @@ pub(crate) struct Case {
     pub(crate) task: Task,
     pub(crate) entries: Vec<Entry>,
     pub(crate) tables: Vec<Table>,
+    /// Where values are framed for a schema registry: the ids met. `entries` hold the values without their frames.
+    pub(crate) ids: Option<BTreeSet<u32>>,
     reader: TopicReader,
     /// Rows of the table `fence`, of all cases on this database.
     fences: Arc<AtomicU64>,
@@ -105,7 +108,7 @@ impl Case {
         let task = Task::new(&program(), &settings)?;
         let reader = TopicReader::open(&servers.kafka, name).await?;
         let (database, topic) = (database.to_owned(), name.to_owned());
-        Ok(Self { servers, database, topic, settings, task, entries: Vec::new(), tables, reader, fences })
+        Ok(Self { servers, database, topic, settings, task, entries: Vec::new(), tables, ids: None, reader, fences })
     }
 
     /// Reads on until everything committed in the source before this call is in the topic.
@@ -126,8 +129,9 @@ impl Case {
         let start = Instant::now();
         loop {
             let more = self.reader.read_through_faults(&self.servers.kafka).await?;
-            let found = more.iter().any(|entry| self.is_fence(entry, fence));
-            self.entries.extend(more);
+            let before = self.entries.len();
+            self.take_in(more)?;
+            let found = self.entries[before..].iter().any(|entry| self.is_fence(entry, fence));
             if found {
                 return Ok(());
             }
@@ -166,8 +170,22 @@ impl Case {
     /// Takes in what is in the topic now; gives how many records there are.
     pub(crate) async fn read(&mut self) -> Result<usize> {
         let more = self.reader.read_through_faults(&self.servers.kafka).await?;
-        self.entries.extend(more);
+        self.take_in(more)?;
         Ok(self.entries.len())
+    }
+
+    fn take_in(&mut self, mut entries: Vec<Entry>) -> Result<()> {
+        if let Some(ids) = &mut self.ids {
+            for entry in &mut entries {
+                let Some((&[0, a, b, c, d], bytes)) = entry.value.split_first_chunk() else {
+                    return Failure::err(format!("a value without a frame: {:?}", &entry.value[..entry.value.len().min(20)]));
+                };
+                ids.insert(u32::from_be_bytes([a, b, c, d]));
+                entry.value = bytes.to_vec();
+            }
+        }
+        self.entries.extend(entries);
+        Ok(())
     }
 
     /// Compares everything in the topic with the source, which must be at rest and caught up with.

@@ -311,7 +311,9 @@ async fn statements_about_a_selected_database_are_told() -> Result<()> {
                 told.push(sql);
             }
         }
-        assert_eq!(told, statements);
+        // Its options are nothing that a reader of rows could follow.
+        let [made, _altered, dropped] = statements;
+        assert_eq!(told, [made, dropped]);
     }
     Ok(())
 }

@@ -295,3 +295,39 @@ async fn four_thousand_partitions_are_opened_in_seconds_and_in_little_memory() -
     assert!(peak < 200 << 10, "{peak} KiB");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_without_a_topic_stops_the_task_until_it_has_one() -> Result<()> {
+    let (servers, name, later) = (Servers::shared().await?, "no_ddl_topic", "no_ddl_topic_later");
+    create_database(&servers, name, &["CREATE TABLE {db}.t (id INT PRIMARY KEY)", "INSERT INTO {db}.t VALUES (1)"]).await?;
+    let mut case = Case::new(servers.clone(), name, Format::CanalJson, 1, vec![Table::new(name, "t")]).await?;
+    case.settings.topic = "{database}.{table}".into();
+    case.settings.tables = vec![format!("{name}.*"), format!("{later}.*")];
+    case.settings.sink = "create_topics = { enabled = true, partitions = 1, replication = 1 }".into();
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    let rows = format!("{name}.t");
+    while !servers.kafka.client().await?.list_topics().await?.iter().any(|topic| topic.name == rows) {
+        case.task.must_run()?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let has = |text: &'static str| move |entry: &tests::harness::Entry| String::from_utf8_lossy(&entry.value).contains(text);
+    let mut reader = TopicReader::open(&servers.kafka, &rows).await?;
+    reader.read_until("the row", LIMIT, has("\"1\"")).await?;
+    servers.source.execute(&[&format!("INSERT INTO {name}.t VALUES (2)")]).await?;
+    reader.read_until("the second row", LIMIT, has("\"2\"")).await?;
+    servers.source.execute(&[&format!("CREATE DATABASE {later}"), &format!("INSERT INTO {name}.t VALUES (3)")]).await?;
+    let code = case.task.wait(LIMIT).await?;
+    let said = case.task.output();
+    assert!(code == 2 && said.contains("E_NO_DDL_TOPIC") && said.contains("to go on: set ddl_topic"), "{code} {said}");
+    // What the remedy says works, and nothing was left out or sent again.
+    case.settings.sink += "\nddl_topic = \"no_ddl_topic_ddl\"";
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    let third = reader.read_until("the third row", LIMIT, has("\"3\"")).await?;
+    case.task.stop().await?;
+    assert_eq!(third.len(), 1);
+    let statements = TopicReader::open(&servers.kafka, "no_ddl_topic_ddl").await?.read().await?;
+    assert!(matches!(statements.as_slice(), [statement] if has("CREATE DATABASE no_ddl_topic_later")(statement)), "{statements:?}");
+    Ok(())
+}

@@ -1,8 +1,10 @@
 //! Turns the bytes of binlog events into batches. Knows no socket: bytes in, batches out.
 //!
 //! This file sorts the events by type and cuts the batches; `resume` finds the last delivered transaction again, `groups` watches the
-//! borders of transactions, `rows` decodes row events, `statements` follows changes of structures, `payload` goes through compressed transactions.
+//! borders of transactions, `rows` decodes row events, `statements` follows changes of structures, `payload` goes through compressed transactions,
+//! `alive` gives signs of life.
 
+mod alive;
 mod groups;
 mod payload;
 mod resume;
@@ -21,6 +23,7 @@ use super::position::file_name;
 use super::track::Tracker;
 use super::{FileOffset, StreamPosition};
 use crate::schema::{Dialect, History};
+use alive::Alive;
 use resume::{Phase, start};
 use rows::MappedTable;
 
@@ -44,6 +47,8 @@ pub struct DecoderOptions {
     pub server_version: Arc<str>,
     /// `explicit_defaults_for_timestamp` of the server, for statements that do not say.
     pub explicit_timestamps: bool,
+    /// Whether a server that sends a heartbeat has nothing newer than what it sent.
+    pub idle_is_current: bool,
     /// Batches are cut at about this size.
     pub batch_max_bytes: usize,
 }
@@ -55,6 +60,7 @@ pub struct Decoder {
     server_version: Arc<str>,
     dialect: Dialect,
     explicit_timestamps: bool,
+    idle_is_current: bool,
     batch_max_bytes: usize,
     history: History,
     phase: Phase,
@@ -74,6 +80,7 @@ pub struct Decoder {
     /// The last batch ended inside a transaction, so a resume point is due at its end.
     resume_due: bool,
     ready: VecDeque<Batch>,
+    alive: Alive,
     file_name: String,
     scratch: String,
 }
@@ -81,16 +88,16 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder for a stream that is dumped from [`Decoder::dump_from`].
     pub fn new(options: DecoderOptions) -> Self {
-        let DecoderOptions { position, history, selected, selected_databases, server_version, explicit_timestamps, batch_max_bytes } =
-            options;
+        let DecoderOptions { position, history, selected, selected_databases, server_version, .. } = options;
         let (from, phase) = start(&position);
         Self {
             dialect: Dialect::of_version(&server_version),
             selected,
             selected_databases,
             server_version,
-            explicit_timestamps,
-            batch_max_bytes: batch_max_bytes.max(1),
+            explicit_timestamps: options.explicit_timestamps,
+            idle_is_current: options.idle_is_current,
+            batch_max_bytes: options.batch_max_bytes.max(1),
             history,
             phase,
             tracker: Tracker::new(&position.base, from),
@@ -105,6 +112,7 @@ impl Decoder {
             payload: None,
             resume_due: false,
             ready: VecDeque::new(),
+            alive: Alive::default(),
             scratch: String::new(),
         }
     }
@@ -144,8 +152,11 @@ impl Decoder {
         if opens || alone {
             self.open_group(start)?;
         }
-        if real && let Some(group) = &mut self.group {
-            group.add(&event);
+        if real {
+            self.alive.met(&event.header);
+            if let Some(group) = &mut self.group {
+                group.add(&event);
+            }
         }
         self.dispatch(&event, read_ms)
     }
@@ -169,7 +180,12 @@ impl Decoder {
                 Ok(())
             }
             kind::MARIADB_GTID => self.mariadb_gtid(event),
+            kind::HEARTBEAT | kind::HEARTBEAT_V2 => {
+                self.heard(&event.header, read_ms);
+                Ok(())
+            }
             kind::FORMAT_DESCRIPTION => {
+                self.alive.server_id = event.header.server_id;
                 self.tracker.checksums = read_format(event.body)?;
                 self.tables.clear();
                 self.interrupted()
@@ -193,8 +209,6 @@ impl Decoder {
             }),
             kind::ANONYMOUS_GTID
             | kind::STOP
-            | kind::HEARTBEAT
-            | kind::HEARTBEAT_V2
             | kind::PREVIOUS_GTIDS
             | kind::ROWS_QUERY
             | kind::IGNORABLE

@@ -34,7 +34,7 @@ impl Decoder {
         map.table = self.history.fold(&map.table);
         let plan = if (self.selected)(&map.table) {
             match self.history.table(&map.table) {
-                Some(schema) => Some(Arc::new(plan_rows(&map, schema)?)),
+                Some(schema) => Some(Arc::new(plan_rows(&map, schema, self.dialect)?)),
                 // A sequence of MariaDB's has a structure of its own, which is never listed.
                 None if self.dialect.is_mariadb() && map.is_sequence() => None,
                 None => {

@@ -131,6 +131,7 @@ impl Decoder {
             return Ok(());
         }
         self.tables.clear();
+        let Some(kind) = change.kind else { return Ok(()) };
         let begun = self.group.as_ref().is_some_and(|group| group.begun);
         if begun {
             self.begin(read_ms)?;
@@ -144,12 +145,15 @@ impl Decoder {
         group.thread_id = query.thread_id;
         let (start, ord, txid) = (group.start, group.ord, group.facts.as_ref().and_then(|facts| facts.gtid.clone()));
         group.ord += 1;
-        let (mut origin, position) = self.place_event(event.header.server_id, end, read_ms, facts.named());
+        let mut named = facts.named();
+        named.push(("commitTimestamp", event.header.timestamp.to_string()));
+        named.push(("lowerCaseTableNames", self.history.is_lower_case().to_string()));
+        let (mut origin, position) = self.place_event(event.header.server_id, end, read_ms, named);
         if let Some(origin) = Arc::get_mut(&mut origin) {
             // DTS prints its own end as the safe place of a statement.
             origin.safe_offset = origin.offset.clone();
         }
-        let mut schema = SchemaChange::new(change.kind, database_of(change, query, &touched), text);
+        let mut schema = SchemaChange::new(kind, database_of(change, query, &touched), text);
         schema.tables = touched;
         self.builder.push(Event {
             seq: transaction_seq(self.position.timeline, start, ord),
@@ -191,7 +195,7 @@ fn statement_text(bytes: &[u8], facts: &StatementFacts) -> (String, bool) {
     let client = facts.charset.and_then(|[client, ..]| of_collation_number(client)).and_then(Charset::from_name);
     let known = match client {
         Some(charset) => charset.decode(bytes),
-        None if facts.charset.is_none() || bytes.is_ascii() => Charset::Utf8.decode(bytes),
+        None if facts.charset.is_none() || bytes.is_ascii() => Charset::UTF8.decode(bytes),
         None => None,
     };
     match known {

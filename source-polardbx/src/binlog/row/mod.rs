@@ -1,6 +1,9 @@
-//! Decodes row images from the bytes of a row event straight into packed cells; `decimal` and `time` know the forms of their types.
+//! Decodes row images from the bytes of a row event straight into packed cells; `decimal`, `time`, `json` and
+//! `shown` know the forms of their types.
 
 mod decimal;
+mod json;
+mod shown;
 mod time;
 
 use runtime::{CellBlock, Row, RowWriter, Value};
@@ -9,6 +12,9 @@ use super::error::StreamError;
 use super::event::{Reader, kind};
 use super::table_map::{Cell, RowPlan};
 use decimal::DecimalBytes;
+pub(crate) use json::JsonStyle;
+use json::write_json;
+pub(crate) use shown::Shown;
 use time::{date, datetime, fraction, old_datetime, old_time, time};
 
 /// What a row event does to its rows.
@@ -125,6 +131,12 @@ fn decode_cell(cell: Cell, reader: &mut Reader<'_>, writer: &mut RowWriter<'_>) 
         }
         Cell::Text { prefix } => Value::Text(prefixed(reader, prefix)?),
         Cell::Bytes { prefix } => Value::Bytes(prefixed(reader, prefix)?),
+        Cell::Json { prefix, style } => {
+            let document = prefixed(reader, prefix)?;
+            return writer.push_json(|out| write_json(document, style, out));
+        }
+        Cell::Shown(kind) => return kind.decode(reader, writer),
+        Cell::Geometry { prefix } => Value::Geometry(prefixed(reader, prefix)?),
         Cell::Padded { prefix, length } => return padded(reader, prefix, length, writer),
         Cell::Enum { bytes } => Value::Enum(if bytes == 1 { reader.u8()?.into() } else { reader.u16()? }),
         Cell::Set { bytes } => Value::Set(little_endian(reader, bytes)?),

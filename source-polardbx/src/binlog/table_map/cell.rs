@@ -2,7 +2,8 @@
 
 use runtime::{Column, ColumnKind};
 
-use crate::schema::max_bytes;
+use crate::binlog::row::{JsonStyle, Shown};
+use crate::schema::{Dialect, max_bytes};
 
 /// Type bytes of columns.
 pub(super) mod field {
@@ -23,6 +24,7 @@ pub(super) mod field {
     pub(crate) const TIMESTAMP2: u8 = 17;
     pub(crate) const DATETIME2: u8 = 18;
     pub(crate) const TIME2: u8 = 19;
+    pub(crate) const VECTOR: u8 = 242;
     pub(crate) const JSON: u8 = 245;
     pub(crate) const NEWDECIMAL: u8 = 246;
     pub(crate) const ENUM: u8 = 247;
@@ -77,6 +79,17 @@ pub(crate) enum Cell {
     Bytes {
         prefix: u8,
     },
+    /// A document in MySQL's binary form, behind a length.
+    Json {
+        prefix: u8,
+        style: JsonStyle,
+    },
+    /// SRID and WKB behind a length.
+    Geometry {
+        prefix: u8,
+    },
+    /// Bytes that have a text.
+    Shown(Shown),
     /// Bytes behind a length, padded with zeros to the column's length.
     Padded {
         prefix: u8,
@@ -107,7 +120,7 @@ impl Field {
 }
 
 /// How the column's bytes are read; `None` if the binlog's type is not the known one.
-pub(super) fn match_column(field: &Field, column: &Column) -> Option<Cell> {
+pub(super) fn match_column(field: &Field, column: &Column, dialect: Dialect) -> Option<Cell> {
     let unsigned = column.unsigned;
     match (&column.kind, field.kind) {
         (ColumnKind::Int { bytes: 1 }, field::TINY) => Some(if unsigned { Cell::UInt1 } else { Cell::Int1 }),
@@ -131,6 +144,9 @@ pub(super) fn match_column(field: &Field, column: &Column) -> Option<Cell> {
         (&ColumnKind::Time { fsp }, field::TIME2) if field.first == fsp => Some(Cell::Time { fsp }),
         (&ColumnKind::DateTime { fsp }, field::DATETIME2) if field.first == fsp => Some(Cell::DateTime { fsp }),
         (&ColumnKind::Timestamp { fsp }, field::TIMESTAMP2) if field.first == fsp => Some(Cell::Timestamp { fsp }),
+        (ColumnKind::Char { .. }, field::STRING) if Shown::of(column).is_some() => {
+            Shown::of(column).filter(|kind| string_length(field) == Some(kind.bytes())).map(Cell::Shown)
+        }
         (ColumnKind::Char { length }, field::STRING) => {
             let stated = string_length(field)?;
             (stated == length.saturating_mul(width(column)?)).then_some(Cell::Text { prefix: prefix_of(stated) })
@@ -145,7 +161,15 @@ pub(super) fn match_column(field: &Field, column: &Column) -> Option<Cell> {
             (field.length() == length).then_some(Cell::Bytes { prefix: prefix_of(length) })
         }
         (&ColumnKind::Text { prefix }, field::BLOB) => (field.first == prefix).then_some(Cell::Text { prefix }),
-        (&ColumnKind::Blob { prefix }, field::BLOB) => (field.first == prefix).then_some(Cell::Bytes { prefix }),
+        (ColumnKind::Json, field::JSON) => {
+            is_prefix(field.first).then(|| Cell::Json { prefix: field.first, style: JsonStyle::of(dialect) })
+        }
+        (ColumnKind::Geometry, field::GEOMETRY) => is_prefix(field.first).then_some(Cell::Geometry { prefix: field.first }),
+        (&ColumnKind::Blob { prefix }, field::BLOB | field::VECTOR) => (field.first == prefix).then_some(Cell::Bytes { prefix }),
+        // MariaDB keeps a VECTOR like a VARBINARY.
+        (ColumnKind::Blob { .. }, field::VARCHAR) if column.source_type.starts_with("vector(") => {
+            Some(Cell::Bytes { prefix: prefix_of(field.length()) })
+        }
         (ColumnKind::Enum { labels }, field::STRING | field::ENUM) if is_packed(field, field::ENUM) => {
             let bytes = if labels.len() < 256 { 1 } else { 2 };
             (field.second == bytes).then_some(Cell::Enum { bytes })
@@ -177,6 +201,11 @@ fn width(column: &Column) -> Option<u32> {
     column.charset.as_deref().and_then(max_bytes)
 }
 
+/// Whether a length can have so many bytes.
+fn is_prefix(bytes: u8) -> bool {
+    (1..=4).contains(&bytes)
+}
+
 fn prefix_of(length: u32) -> u8 {
     if length > 255 { 2 } else { 1 }
 }
@@ -202,9 +231,12 @@ mod tests {
     fn another_length_or_sign_of_life_is_a_mismatch() {
         let mut column = Column::new("c", ColumnKind::Char { length: 10 }, "char(10)");
         column.charset = Some("utf8mb4".into());
-        assert_eq!(match_column(&string(0xfe, 40), &column), Some(Cell::Text { prefix: 1 }));
-        assert_eq!(match_column(&string(0xfe, 44), &column), None);
+        assert_eq!(match_column(&string(0xfe, 40), &column, Dialect::default()), Some(Cell::Text { prefix: 1 }));
+        assert_eq!(match_column(&string(0xfe, 44), &column, Dialect::default()), None);
         let number = Column::new("n", ColumnKind::Decimal { precision: 10, scale: 2 }, "decimal(10,2)");
-        assert_eq!(match_column(&Field { kind: field::NEWDECIMAL, first: 10, second: 3, nullable: true }, &number), None);
+        assert_eq!(
+            match_column(&Field { kind: field::NEWDECIMAL, first: 10, second: 3, nullable: true }, &number, Dialect::default()),
+            None
+        );
     }
 }

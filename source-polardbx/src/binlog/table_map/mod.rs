@@ -9,6 +9,7 @@ use runtime::{Charset, Column, ColumnKind, TableId, TableSchema};
 
 use super::error::StreamError;
 use super::event::Reader;
+use crate::schema::Dialect;
 pub(crate) use cell::Cell;
 use cell::{Field, field, match_column};
 use optional::{Odd, check_metadata};
@@ -67,7 +68,7 @@ pub(crate) struct RowPlan {
 }
 
 /// Checks a TABLE_MAP against the structure and makes the plan.
-pub(crate) fn plan_rows(map: &TableMap<'_>, schema: &Arc<TableSchema>) -> Result<RowPlan, StreamError> {
+pub(crate) fn plan_rows(map: &TableMap<'_>, schema: &Arc<TableSchema>, dialect: Dialect) -> Result<RowPlan, StreamError> {
     let mismatch = |what: String| StreamError::SchemaMismatch { table: map.table.clone(), what };
     if map.types.len() != schema.columns.len() {
         return Err(mismatch(format!("the binlog shows {} columns, the known structure has {}", map.types.len(), schema.columns.len())));
@@ -78,7 +79,7 @@ pub(crate) fn plan_rows(map: &TableMap<'_>, schema: &Arc<TableSchema>) -> Result
         let nullable = map.nullable.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
         let field = read_field(kind, nullable, &mut metadata)?;
         refuse_unsupported(&map.table, column)?;
-        let cell = match_column(&field, column).ok_or_else(|| {
+        let cell = match_column(&field, column, dialect).ok_or_else(|| {
             mismatch(format!(
                 "column `{}` is {}{} by the known structure, but the binlog shows type {} with metadata {:02x} {:02x}",
                 column.name,
@@ -103,7 +104,7 @@ pub(crate) fn plan_rows(map: &TableMap<'_>, schema: &Arc<TableSchema>) -> Result
     if !metadata.is_empty() {
         return Err(StreamError::corrupt(format!("the TABLE_MAP of {} has too much metadata", map.table)));
     }
-    match check_metadata(map.optional, schema) {
+    match check_metadata(map.optional, schema, dialect) {
         Ok(()) => Ok(RowPlan { schema: schema.clone(), cells }),
         Err(Odd::Differs(what)) => Err(mismatch(what)),
         Err(Odd::Broken(error)) => Err(error),
@@ -118,6 +119,7 @@ fn read_field(kind: u8, nullable: bool, metadata: &mut Reader<'_>) -> Result<Fie
         | field::DATETIME2
         | field::TIME2
         | field::JSON
+        | field::VECTOR
         | field::BLOB
         | field::GEOMETRY => 1,
         field::VARCHAR | field::BIT | field::NEWDECIMAL | field::ENUM | field::SET | field::VAR_STRING | field::STRING => 2,
@@ -137,9 +139,6 @@ fn read_field(kind: u8, nullable: bool, metadata: &mut Reader<'_>) -> Result<Fie
 
 fn refuse_unsupported(table: &TableId, column: &Column) -> Result<(), StreamError> {
     let refuse = |what: String| Err(StreamError::UnsupportedColumn { table: table.clone(), what });
-    if matches!(column.kind, ColumnKind::Json | ColumnKind::Geometry) {
-        return refuse(format!("column `{}` has the type {}, which is not supported yet", column.name, column.source_type));
-    }
     match column.charset.as_deref() {
         // Labels of enums and sets are in the structure, in Unicode; rows hold numbers only.
         Some(_) if matches!(column.kind, ColumnKind::Enum { .. } | ColumnKind::Set { .. }) => Ok(()),

@@ -6,7 +6,8 @@ use runtime::{Charset, Column, ColumnKind, TableSchema};
 
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
-use crate::schema::of_collation_number;
+use crate::binlog::row::Shown;
+use crate::schema::{Dialect, of_collation_number};
 
 /// Numbers of the fields.
 mod field {
@@ -39,7 +40,9 @@ impl From<StreamError> for Odd {
 type Checked<T = ()> = Result<T, Odd>;
 
 /// Compares all fields that are there. The types of the columns were compared before.
-pub(super) fn check_metadata(bytes: &[u8], schema: &TableSchema) -> Checked {
+pub(super) fn check_metadata(bytes: &[u8], schema: &TableSchema, dialect: Dialect) -> Checked {
+    // MariaDB counts geometries among them, MySQL does not.
+    let is_characters = |kind: &ColumnKind| is_characters(kind) || (*kind == ColumnKind::Geometry && dialect.is_mariadb());
     let mut reader = Reader::new(bytes);
     let mut names = false;
     let mut key = None;
@@ -113,7 +116,7 @@ fn has_labels(kind: &ColumnKind) -> bool {
 }
 
 /// A collation for all columns of the sort, then the exceptions by their place among them.
-fn default_charset(value: &mut Reader<'_>, schema: &TableSchema, sort: fn(&ColumnKind) -> bool) -> Checked {
+fn default_charset(value: &mut Reader<'_>, schema: &TableSchema, sort: impl Fn(&ColumnKind) -> bool) -> Checked {
     let default = value.length_encoded()?;
     let mut collations: Vec<usize> = schema.columns.iter().filter(|column| sort(&column.kind)).map(|_| default).collect();
     while !value.is_empty() {
@@ -125,14 +128,16 @@ fn default_charset(value: &mut Reader<'_>, schema: &TableSchema, sort: fn(&Colum
 }
 
 /// A collation for each column of the sort.
-fn charsets(value: &mut Reader<'_>, schema: &TableSchema, sort: fn(&ColumnKind) -> bool) -> Checked {
+fn charsets(value: &mut Reader<'_>, schema: &TableSchema, sort: impl Fn(&ColumnKind) -> bool) -> Checked {
     schema.columns.iter().filter(|column| sort(&column.kind)).try_for_each(|column| charset(column, value.length_encoded()?))
 }
 
 fn charset(column: &Column, collation: usize) -> Checked {
     // A rare collation has no name here; the character set of its column is refused or checked elsewhere.
     let Some(found) = u16::try_from(collation).ok().and_then(of_collation_number) else { return Ok(()) };
-    let known = column.charset.as_deref().unwrap_or("binary");
+    // What is a text only where it is shown has none in the binlog.
+    let charset = column.charset.as_deref().filter(|_| Shown::of(column).is_none());
+    let known = charset.unwrap_or("binary");
     let old_name = |name: &str| if name.eq_ignore_ascii_case("utf8mb3") { "utf8".to_owned() } else { name.to_ascii_lowercase() };
     if old_name(found) == old_name(known) {
         Ok(())
@@ -211,7 +216,7 @@ mod tests {
     }
 
     fn said(bytes: &[u8]) -> Option<String> {
-        match check_metadata(bytes, &schema()) {
+        match check_metadata(bytes, &schema(), Dialect::default()) {
             Ok(()) => None,
             Err(Odd::Differs(what)) => Some(what),
             Err(Odd::Broken(error)) => Some(error.to_string()),

@@ -11,6 +11,7 @@ fn maria(schema: Arc<TableSchema>) -> Decoder {
         selected_databases: Arc::new(|_| false),
         server_version: "10.11.19-MariaDB-log".into(),
         explicit_timestamps: true,
+        idle_is_current: true,
         batch_max_bytes: 1 << 20,
     })
 }

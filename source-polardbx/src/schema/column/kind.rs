@@ -111,6 +111,11 @@ pub(super) fn resolve(
         Base::Enum => (ColumnKind::Enum { labels: read.labels.clone() }, format!("enum({})", quote_labels(&read.labels))),
         Base::Set => (ColumnKind::Set { labels: read.labels.clone() }, format!("set({})", quote_labels(&read.labels))),
         Base::Json => (ColumnKind::Json, "json".to_owned()),
+        Base::Shown(name, length) => (ColumnKind::Char { length }, name.to_owned()),
+        Base::Vector => {
+            // MySQL keeps them like a LONGBLOB, and takes 2,048 numbers for granted.
+            (ColumnKind::Blob { prefix: 4 }, format!("vector({})", first.unwrap_or(2_048)))
+        }
         Base::Geometry(name) => (ColumnKind::Geometry, name.to_owned()),
     })
 }

@@ -39,6 +39,9 @@ pub(super) enum Base {
     Set,
     Json,
     Geometry(&'static str),
+    /// A type of fixed length that is shown as at most so many characters.
+    Shown(&'static str, u32),
+    Vector,
 }
 
 pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Result<TypeText, ReadError> {
@@ -119,8 +122,18 @@ pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Res
         "MULTILINESTRING" => Base::Geometry("multilinestring"),
         "MULTIPOLYGON" => Base::Geometry("multipolygon"),
         "GEOMETRYCOLLECTION" | "GEOMCOLLECTION" => Base::Geometry("geometrycollection"),
-        // Of MariaDB and of MySQL 9; their values have no form in any of our formats.
-        "UUID" | "INET4" | "INET6" | "XMLTYPE" | "VECTOR" => {
+        // Of MariaDB: texts, but for the binlog.
+        "UUID" | "INET4" | "INET6" => {
+            charset = Some("ascii");
+            match upper.as_str() {
+                "UUID" => Base::Shown("uuid", 36),
+                "INET4" => Base::Shown("inet4", 15),
+                _ => Base::Shown("inet6", 39),
+            }
+        }
+        // Of MySQL 9 and MariaDB 11.7.
+        "VECTOR" => Base::Vector,
+        "XMLTYPE" => {
             return Err(ReadError::new(format!("the type {} is not supported", upper.to_lowercase())));
         }
         _ => return Err(unknown),

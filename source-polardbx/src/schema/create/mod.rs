@@ -1,6 +1,7 @@
 //! Reads CREATE TABLE: the server's own text (SHOW CREATE TABLE) and statements that users typed. `options` reads what follows the columns,
-//! `keys` the keys among them.
+//! `keys` the keys among them; `foreign_keys` takes the foreign ones out of the text.
 
+mod foreign_keys;
 mod keys;
 mod options;
 
@@ -10,6 +11,7 @@ use super::ReadError;
 use super::column::{ColumnRules, Widths, read_column};
 use super::cursor::Cursor;
 use super::lexer::Dialect;
+pub(crate) use foreign_keys::without_foreign_keys;
 pub(crate) use keys::{KeyDefinition, KeyPart, add_unique_key, is_over_expression, read_key, read_key_parts, take_unique_words};
 use keys::{is_placement, over_expression};
 use options::TableOptions;

@@ -8,8 +8,9 @@ use crate::schema::create::{CreateTable, KeyDefinition, KeyPart};
 /// A change of structures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// What kind of statement it is.
-    pub kind: SchemaChangeKind,
+    /// What kind of statement it is; `None` if it changes nothing that a reader of rows could follow, so that no record is made of it:
+    /// foreign keys and checks that are added, options of databases.
+    pub kind: Option<SchemaChangeKind>,
     /// What it does, in its order.
     pub effects: Vec<Effect>,
 }

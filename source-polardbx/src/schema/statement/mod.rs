@@ -164,7 +164,7 @@ fn read(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<State
 }
 
 fn change(kind: SchemaChangeKind, effects: Vec<Effect>) -> Statement {
-    Statement::Change(Change { kind, effects })
+    Statement::Change(Change { kind: Some(kind), effects })
 }
 
 fn other_object(cursor: &Cursor<'_>) -> Result<Statement, ReadError> {

@@ -82,7 +82,7 @@ pub(super) fn read_database_options(cursor: &mut Cursor<'_>, context: &Statement
         }
     }
     let effect = Effect::DatabaseCharset { database, charset: charset.or(collation), created };
-    Ok(Change { kind: SchemaChangeKind::Database, effects: vec![effect] })
+    Ok(Change { kind: created.then_some(SchemaChangeKind::Database), effects: vec![effect] })
 }
 
 pub(super) fn read_drop(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {

@@ -7,12 +7,15 @@
 
 mod maven;
 mod newest;
+mod registry;
 mod templates;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+
+pub(super) use registry::registry;
 
 use super::flavor::Flavor;
 use super::packages;
@@ -107,6 +110,13 @@ pub(super) fn cached(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Resu
     Ok(cache.folder.join(name))
 }
 
+/// A program in a part of the cache of its own: it may take minutes to make, and nobody who needs none waits for it.
+fn tool(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let cache = Cache::lock_in(cache_folder()?.join("tools"))?;
+    cache.part(name, make)?;
+    Ok(cache.folder.join(name))
+}
+
 /// The cache folder, while no other process may change it.
 struct Cache {
     folder: PathBuf,
@@ -115,7 +125,10 @@ struct Cache {
 
 impl Cache {
     fn lock() -> Result<Self> {
-        let folder = cache_folder()?;
+        Self::lock_in(cache_folder()?)
+    }
+
+    fn lock_in(folder: PathBuf) -> Result<Self> {
         fs::create_dir_all(&folder).map_err(|error| Failure::from(error).while_(format!("create {}", folder.display())))?;
         let lock = File::create(folder.join("lock"))?;
         lock.lock()?;

@@ -43,7 +43,13 @@ async fn a_topic_takes_smaller_batches_and_then_too_small_ones() -> Result<()> {
         let said = trial.case.task.output();
         let error = said.get(said.find("error: ").unwrap_or_default()..).unwrap_or_default();
         assert_eq!(code, 4, "start {start}: {said}");
-        for text in ["too_large.wide", "max.message.bytes", "\n  to go on: "] {
+        for text in [
+            "too_large.wide",
+            "E_TOO_LARGE",
+            "max.message.bytes of the topic is 60000",
+            "--add-config max.message.bytes=1048576",
+            "\n  to go on: ",
+        ] {
             assert!(error.contains(text), "{text:?} is not named:\n{said}");
         }
     }

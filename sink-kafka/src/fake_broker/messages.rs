@@ -1,0 +1,225 @@
+//! Messages of several rows, signs of life and frames: what the encoder is handed, and what a restart makes of it.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+use runtime::{Batch, Body, Encoder, Event, Kind, Message, Origin, Position, Receipt, Sink as _, SplitKind, TableSchema, Value};
+use serde_json::json;
+
+use super::FakeCluster;
+use super::scenarios::{any_fault, cluster_of, event, open, row, table};
+use crate::cluster::Cluster;
+use crate::position::{NOT_EXACT, RecordPosition};
+use crate::sink::KafkaSink;
+
+/// One message per run of rows of one binlog event; the value names the table and the keys. Notes what it was handed.
+#[derive(Clone, Default)]
+struct RunEncoder {
+    handed: Arc<Mutex<Vec<Vec<u128>>>>,
+}
+
+fn parts(event: &Event) -> Option<(&Arc<TableSchema>, i64)> {
+    match &event.body {
+        Body::Row(row) => match row.newest()?.get(0) {
+            Value::Int(key) => Some((&row.schema, key)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+impl Encoder for RunEncoder {
+    fn encode(&mut self, events: &[Event], out: &mut Message) -> runtime::Result<usize> {
+        self.handed.lock().unwrap().push(events.iter().map(|event| event.seq.0).collect());
+        let Some((schema, _)) = parts(&events[0]) else {
+            if matches!(events[0].body, Body::Heartbeat) {
+                out.value.extend(b"alive");
+            }
+            return Ok(1);
+        };
+        assert!(events.iter().all(|event| Arc::ptr_eq(parts(event).unwrap().0, schema)), "one table");
+        let taken = events.iter().take_while(|event| Arc::ptr_eq(&event.origin, &events[0].origin)).count();
+        let keys: Vec<String> = events[..taken].iter().map(|event| parts(event).unwrap().1.to_string()).collect();
+        out.value.extend(format!("{}:{}", schema.id.table, keys.join(",")).bytes());
+        Ok(taken)
+    }
+}
+
+/// Rows whose seq is their key; so many of them come from one binlog event.
+fn rows_of_events(schema: &Arc<TableSchema>, seqs: RangeInclusive<u128>, together: u128) -> Batch {
+    let mut origins: BTreeMap<u128, Arc<Origin>> = BTreeMap::new();
+    let events = seqs.map(|seq| {
+        let mut event = row(schema, seq, seq as i64);
+        event.origin = origins.entry((seq - 1) / together).or_default().clone();
+        event
+    });
+    Batch::new(events.collect(), Some(Position::from("r")), 0)
+}
+
+fn keys(fake: &FakeCluster, partition: usize) -> Vec<Vec<u128>> {
+    let read = |value: Vec<u8>| {
+        let text = String::from_utf8(value).unwrap();
+        text.split_once(':').unwrap().1.split(',').map(|key| key.parse().unwrap()).collect()
+    };
+    fake.values("t", partition).into_iter().map(read).collect()
+}
+
+fn sink(cluster: &Arc<Cluster>, encoder: &RunEncoder) -> KafkaSink {
+    KafkaSink::new(cluster.clone(), Box::new(encoder.clone()))
+}
+
+#[tokio::test]
+async fn rows_of_one_table_and_route_are_handed_over_together() {
+    let fake = FakeCluster::start(1, &[("t", 3)]).await;
+    let encoder = RunEncoder::default();
+    let mut sink = sink(&cluster_of(&fake, json!({"partition": "table"})), &encoder);
+    open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    let (a, b) = (table("a"), table("b"));
+    let mut events = vec![event(1, Body::Begin)];
+    events.extend((2..=5).map(|seq| row(&a, seq, seq as i64)));
+    events.extend((6..=7).map(|seq| row(&b, seq, seq as i64)));
+    events.extend((8..=9).map(|seq| row(&a, seq, seq as i64)));
+    // The same table after a change of its structure.
+    events.push(row(&table("a"), 10, 10));
+    events.push(event(11, Body::Commit));
+    let shared: Arc<Origin> = Arc::default();
+    events.iter_mut().for_each(|event| event.origin = shared.clone());
+    sink.write(&mut Batch::new(events, None, 0)).await.unwrap();
+    assert_eq!(*encoder.handed.lock().unwrap(), [vec![1], vec![2, 3, 4, 5], vec![6, 7], vec![8, 9], vec![10], vec![11]]);
+    // A message has the position of its last row.
+    let mut log: Vec<(u128, String)> = Vec::new();
+    for partition in 0..3 {
+        let seqs = fake.log("t", partition).into_iter().map(|(_, position)| position.unwrap().seq.0);
+        log.extend(seqs.zip(fake.values("t", partition).into_iter().map(|value| String::from_utf8(value).unwrap())));
+    }
+    log.sort();
+    let expected = [(5, "a:2,3,4,5"), (7, "b:6,7"), (9, "a:8,9"), (10, "a:10")];
+    assert_eq!(log, expected.map(|(seq, text)| (seq, text.to_owned())));
+}
+
+#[tokio::test]
+async fn a_restart_in_the_middle_of_a_message_loses_and_repeats_no_row() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let (schema, encoder) = (table("a"), RunEncoder::default());
+    let cluster = || cluster_of(&fake, json!({}));
+    let mut first = sink(&cluster(), &encoder);
+    let baseline = open(&mut first, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    // Ten rows of one event, cut by the size of a batch behind the fourth. The receipt of it is lost with the process.
+    first.write(&mut rows_of_events(&schema, 1..=4, 10)).await.unwrap();
+    assert_eq!(keys(&fake, 0), [[1, 2, 3, 4]]);
+    // Replayed, the batch is cut elsewhere: in the middle of what is there, and of what is not.
+    let mut second = sink(&cluster(), &encoder);
+    let after = open(&mut second, SplitKind::Stream, 1, &baseline).await.unwrap();
+    second.write(&mut rows_of_events(&schema, 1..=3, 10)).await.unwrap();
+    second.write(&mut rows_of_events(&schema, 4..=7, 10)).await.unwrap();
+    assert_eq!(keys(&fake, 0), [vec![1, 2, 3, 4], vec![5, 6, 7]]);
+    // From the receipts in between as well.
+    for receipt in [&baseline, &after] {
+        let mut third = sink(&cluster(), &encoder);
+        open(&mut third, SplitKind::Stream, 1, receipt).await.unwrap();
+        third.write(&mut rows_of_events(&schema, 1..=12, 10)).await.unwrap();
+        assert_eq!(keys(&fake, 0), [vec![1, 2, 3, 4], vec![5, 6, 7], vec![8, 9, 10], vec![11, 12]]);
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_several_rows_that_is_refused_names_its_first_row() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    fake.limit_records(i32::MAX, Some(b"a:4,5,6"));
+    let encoder = RunEncoder::default();
+    let mut sink = sink(&cluster_of(&fake, json!({"compression": "none"})), &encoder);
+    open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    let error = sink.write(&mut rows_of_events(&table("a"), 1..=9, 3)).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Data, "{error}");
+    assert!(error.to_string().contains("p:4") && error.to_string().contains("shop.a"), "{error}");
+    assert_eq!(keys(&fake, 0), [[1, 2, 3]], "nothing behind it");
+}
+
+#[tokio::test]
+async fn signs_of_life_are_sent_whenever_they_come_and_hide_nothing() {
+    let fake = FakeCluster::start(1, &[("t", 2)]).await;
+    let (schema, encoder) = (table("a"), RunEncoder::default());
+    let alive = || Batch::new(vec![event(3, Body::Heartbeat)], None, 0);
+    let mut receipt = Receipt::default();
+    for _ in 0..2 {
+        let mut sink = sink(&cluster_of(&fake, json!({})), &encoder);
+        receipt = open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
+        sink.write(&mut rows_of_events(&schema, 1..=3, 3)).await.unwrap();
+        for _ in 0..2 {
+            receipt = sink.write(&mut alive()).await.unwrap();
+        }
+    }
+    let mut sink = sink(&cluster_of(&fake, json!({})), &encoder);
+    open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
+    sink.write(&mut rows_of_events(&schema, 3..=4, 1)).await.unwrap();
+    let log: Vec<(u128, u8)> = fake
+        .log("t", 0)
+        .into_iter()
+        .map(|(_, position)| position.unwrap())
+        .map(|RecordPosition { seq, flags, .. }| (seq.0, flags))
+        .collect();
+    assert_eq!(log, [(3, 0), (3, NOT_EXACT), (3, NOT_EXACT), (3, NOT_EXACT), (3, NOT_EXACT), (4, 0)]);
+    assert_eq!((fake.values("t", 0)[1].as_slice(), fake.log("t", 1).len()), (&b"alive"[..], 0));
+
+    // Under a template they have no topic: a format that writes them says so at once.
+    let fake = FakeCluster::start(1, &[("a", 1)]).await;
+    let mut sink = self::sink(&cluster_of(&fake, json!({"topic": "{table}"})), &encoder);
+    open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    assert_eq!(sink.write(&mut alive()).await.unwrap_err().kind(), Kind::Config);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    // Wherever batches are cut, and however often they are cut anew, every row is in the log once and in order.
+    #[test]
+    fn any_faults_and_any_cuts_leave_every_row_once(
+        faults in prop::collection::vec(any_fault(), 0..12),
+        cuts in prop::collection::vec(1u128..9, 60),
+        together in 1u128..12,
+        partitions in 1usize..4,
+    ) {
+        let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        threads.block_on(async {
+            let fake = FakeCluster::start(2, &[("t", partitions)]).await;
+            let policy = if partitions > 1 { "primary_key" } else { "zero" };
+            let cluster = cluster_of(&fake, json!({"partition": policy, "record_batch_bytes": 1024}));
+            fake.faults(faults);
+            let (schema, encoder) = (table("a"), RunEncoder::default());
+            let (mut receipt, mut acknowledged, mut cuts) = (Receipt::default(), 0u128, cuts.into_iter().cycle());
+            for attempt in 0.. {
+                assert!(attempt < 50);
+                let mut sink = sink(&cluster, &encoder);
+                let run = async {
+                    receipt = open(&mut sink, SplitKind::Stream, 1, &receipt).await?;
+                    while acknowledged < 60 {
+                        let to = (acknowledged + cuts.next().unwrap()).min(60);
+                        receipt = sink.write(&mut rows_of_events(&schema, acknowledged + 1..=to, together)).await?;
+                        acknowledged = to;
+                    }
+                    Ok::<_, runtime::Error>(())
+                };
+                match run.await {
+                    Ok(()) => break,
+                    Err(error) => assert_eq!(error.kind(), Kind::Retryable, "{error}"),
+                }
+            }
+            let mut together = Vec::new();
+            for partition in 0..partitions {
+                let rows: Vec<u128> = fake.log("t", partition).into_iter().zip(fake.values("t", partition))
+                    .filter(|((_, position), _)| position.is_some())
+                    .flat_map(|(_, value)| {
+                        let text = String::from_utf8(value).unwrap();
+                        text.split_once(':').unwrap().1.split(',').map(|key| key.parse().unwrap()).collect::<Vec<u128>>()
+                    })
+                    .collect();
+                assert!(rows.is_sorted());
+                together.extend(rows);
+            }
+            together.sort_unstable();
+            assert_eq!(together, (1..=60).collect::<Vec<u128>>());
+        });
+    }
+}

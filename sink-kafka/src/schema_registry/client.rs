@@ -1,0 +1,187 @@
+//! Questions to the registry: one request, one answer of bounded size, every failure with its name.
+
+use std::error::Error as _;
+use std::io;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{Method, Url};
+use rustls::ClientConfig;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+use super::config::SchemaRegistry;
+use super::error::RegistryError;
+use crate::error::{Denial, Error};
+use crate::wire::{DoorError, Keys, Timeouts, client_side};
+
+const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+/// The largest answer: a schema is some kilobytes.
+const ANSWER_BYTES: usize = 4 << 20;
+/// Of a registry's words as much as an error shows.
+const WORDS: usize = 400;
+
+/// The way to one registry.
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    name: String,
+    user: Option<(String, SecretString)>,
+    /// Whether we show a client certificate, and where the trusted authorities are from: for errors.
+    own: bool,
+    roots: String,
+}
+
+/// What the registry said, if it was not what was asked for.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    /// Its own code; 0 where it gave none.
+    pub(super) code: i64,
+    pub(super) words: String,
+}
+
+impl Client {
+    /// Reads the files that the settings name; connects to nothing.
+    pub(super) fn new(settings: &SchemaRegistry, timeouts: &Timeouts) -> Result<Self, Error> {
+        let (tls, roots) = match (settings.url.is_encrypted(), &settings.tls) {
+            (true, Some(tls)) => client_side(tls, &Keys::REGISTRY)?,
+            (true, None) => client_side(&crate::config::Tls::default(), &Keys::REGISTRY)?,
+            (false, _) => client_side_without()?,
+        };
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .connect_timeout(timeouts.connect)
+            .timeout(timeouts.request)
+            // A registry answers itself. Who is sent elsewhere must not be given our password there.
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            // Questions are rare: a connection that was kept would be dead when it is needed.
+            .pool_max_idle_per_host(0)
+            .build()
+            .map_err(|error| Error::Setting { key: "schema_registry", problem: deepest(&error) })?;
+        Ok(Self {
+            http,
+            base: settings.url.url().clone(),
+            name: settings.url.to_string(),
+            user: settings.user.clone().zip(settings.password.clone()),
+            own: settings.tls.as_ref().is_some_and(|tls| tls.cert.is_some()),
+            roots,
+        })
+    }
+
+    /// Asks. The inner error is a refusal whose meaning depends on the question: 404, 409 and 422.
+    pub(super) async fn ask(&self, method: Method, path: &[&str], body: Option<Value>) -> Result<Result<Value, Refusal>, RegistryError> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        let mut request = self.http.request(method, url).header(ACCEPT, format!("{MEDIA_TYPE}, application/json"));
+        if let Some((user, password)) = &self.user {
+            request = request.basic_auth(user, Some(password.expose_secret()));
+        }
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, MEDIA_TYPE).body(body.to_string());
+        }
+        let mut response = request.send().await.map_err(|error| self.failed(&error))?;
+        let status = response.status().as_u16();
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
+            if answer.len() + chunk.len() > ANSWER_BYTES {
+                return Err(self.no_registry(format!("its answer is longer than {ANSWER_BYTES} bytes")));
+            }
+            answer.extend_from_slice(&chunk);
+        }
+        self.read(status, &answer)
+    }
+
+    fn read(&self, status: u16, answer: &[u8]) -> Result<Result<Value, Refusal>, RegistryError> {
+        let json: Option<Value> = serde_json::from_slice(answer).ok();
+        if (200..300).contains(&status) {
+            return json.map(Ok).ok_or_else(|| self.no_registry(format!("it answers {status} with something that is no JSON")));
+        }
+        let part = |key: &str| json.as_ref().and_then(|json| json.get(key));
+        let code = part("error_code").and_then(Value::as_i64);
+        let words = part("message").and_then(Value::as_str).map(|words| self.clean(words));
+        let said = words.clone().unwrap_or_else(|| "without a word".into());
+        let url = self.name.clone();
+        match (status, code) {
+            (401 | 403, _) => {
+                let user = self.user.as_ref().map_or_else(|| "a task without a user".to_owned(), |(user, _)| format!("user {user}"));
+                Err(RegistryError::Denied { url, status, user, words: said, denial: Denial::AtStart })
+            }
+            (429 | 500.., _) => Err(RegistryError::Busy { url, status, words: said }),
+            (404 | 409 | 422, Some(code)) => Ok(Err(Refusal { status, code, words: said })),
+            // Answers to what a registry was asked for, in words that a registry does not use.
+            (..=399 | 404 | 405, _) => Err(self.no_registry(format!("it answers {status}"))),
+            (409 | 422, None) => Ok(Err(Refusal { status, code: 0, words: said })),
+            _ => Err(RegistryError::Refused { url, status, words: said }),
+        }
+    }
+
+    pub(super) fn no_registry(&self, problem: String) -> RegistryError {
+        RegistryError::NotRegistry { url: self.name.clone(), problem, denial: Denial::AtStart }
+    }
+
+    /// A request without an answer.
+    fn failed(&self, error: &reqwest::Error) -> RegistryError {
+        let (url, denial) = (self.name.clone(), Denial::AtStart);
+        let host = self.base.host_str().unwrap_or_default();
+        match tls_failure(error).and_then(|error| DoorError::of_tls(error, host, self.own, &self.roots)) {
+            Some(problem) => RegistryError::Tls { url, problem, denial },
+            None if error.is_timeout() => RegistryError::Unreachable { url, problem: "no answer in time".into(), denial },
+            None => RegistryError::Unreachable { url, problem: self.clean(&deepest(error)), denial },
+        }
+    }
+
+    /// The registry's words without what may not be shown, and not too many of them.
+    fn clean(&self, words: &str) -> String {
+        let mut words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        if let Some((_, password)) = &self.user {
+            words = words.replace(password.expose_secret(), "…");
+        }
+        if let Some((end, _)) = words.char_indices().nth(WORDS) {
+            words.truncate(end);
+            words.push('…');
+        }
+        words
+    }
+}
+
+/// Our side of a connection that has no TLS: the library wants one all the same.
+fn client_side_without() -> Result<(ClientConfig, String), Error> {
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Setting { key: "schema_registry", problem: error.to_string() })?;
+    Ok((builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth(), String::new()))
+}
+
+/// The failure of TLS among the causes of an error.
+fn tls_failure(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        // An I/O error does not count what it wraps among its causes.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(found) = wrapped.and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>()) {
+            return Some(found);
+        }
+        cause = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// The first cause: the others only say that there is one.
+fn deepest(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

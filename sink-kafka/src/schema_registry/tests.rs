@@ -1,0 +1,251 @@
+//! Frames and ids against a small registry and small brokers; users, TLS and refusals are tested end to end.
+
+use runtime::{Batch, Encoder, Event, Kind, Message, Receipt, Sink as _, SplitKind};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::config::tests::config;
+use crate::fake_broker::FakeCluster;
+use crate::fake_broker::scenarios::{open, row, table, timeouts};
+use crate::sink::KafkaSink;
+
+const SCHEMA: &str = r#"{"type":"record","name":"R","namespace":"x","fields":[{"name":"k","type":"long"}]}"#;
+
+/// Answers in turn; the last answer again and again. Notes the first line of every request.
+struct Registry {
+    url: String,
+    asked: Arc<Mutex<Vec<String>>>,
+    server: JoinHandle<()>,
+}
+
+impl Registry {
+    async fn start(answers: &[(u16, &str)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut answers: Vec<(u16, String)> = answers.iter().map(|(status, body)| (*status, (*body).to_owned())).collect();
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let noted = asked.clone();
+        let server = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (mut request, mut block) = (Vec::new(), [0; 4096]);
+                // The body of a question ends with a brace; one without a body ends with its head.
+                let whole = |request: &[u8]| request.ends_with(if request.starts_with(b"GET") { b"\r\n\r\n" } else { b"}" as &[u8] });
+                while !whole(&request) {
+                    let count = stream.read(&mut block).await.unwrap();
+                    request.extend_from_slice(&block[..count]);
+                }
+                let line = String::from_utf8_lossy(&request).lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
+                noted.lock().unwrap().push(line);
+                let (status, body) = if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() };
+                let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+            }
+        });
+        Self { url, asked, server }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+
+    fn cluster(&self, fake: &FakeCluster, topic: &str) -> Arc<crate::cluster::Cluster> {
+        let settings =
+            json!({"brokers": fake.addresses(), "topic": topic, "format": {"any": {}}, "schema_registry": {"url": self.url.as_str()}});
+        Arc::new(crate::cluster::Cluster::new(config(settings), "", Some(SCHEMA), timeouts()).unwrap())
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+struct Fixed;
+
+impl Encoder for Fixed {
+    fn encode(&mut self, _: &[Event], out: &mut Message) -> runtime::Result<usize> {
+        out.value.extend(b"bytes");
+        Ok(1)
+    }
+
+    fn schema(&self) -> Option<&str> {
+        Some(SCHEMA)
+    }
+}
+
+fn sink(cluster: &Arc<crate::cluster::Cluster>) -> KafkaSink {
+    KafkaSink::new(cluster.clone(), Box::new(Fixed))
+}
+
+fn one(key: u128, of: &str) -> Batch {
+    Batch::new(vec![row(&table(of), key, key as i64)], None, 0)
+}
+
+#[test]
+fn a_frame_is_a_zero_byte_and_the_id() {
+    assert_eq!(frame(0x0102_0304), [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn every_value_is_framed_and_the_id_is_kept() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let registry = Registry::start(&[(200, r#"{"id":258}"#)]).await;
+    let cluster = registry.cluster(&fake, "t");
+    let mut first = sink(&cluster);
+    let receipt = open(&mut first, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    assert_eq!(registry.asked(), ["POST /subjects/t-value/versions"], "before the first record");
+    first.write(&mut one(1, "a")).await.unwrap();
+    let after = first.write(&mut one(2, "a")).await.unwrap();
+    assert_eq!(fake.values("t", 0), [b"\0\0\0\x01\x02bytes", b"\0\0\0\x01\x02bytes"]);
+    for receipt in [&receipt, &after] {
+        let hash = identity::identify(SCHEMA).unwrap().hash;
+        assert!(receipt.as_str().ends_with(&format!(r#","schemas":{{"258":["{hash}",["t"]]}}}}"#)), "{receipt:?}");
+    }
+    // The same process goes on: it was told already.
+    open(&mut sink(&cluster), SplitKind::Stream, 1, &after).await.unwrap();
+    assert!(registry.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_new_process_looks_for_the_id_and_asks_for_no_other() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let registry = Registry::start(&[(200, r#"{"id":5}"#)]).await;
+    let receipt = open(&mut sink(&registry.cluster(&fake, "t")), SplitKind::Snapshot, 1, &Receipt::default()).await.unwrap();
+    assert!(receipt.as_str().starts_with(r#"{"v":1,"routing":""#) && receipt.as_str().contains(r#""topics":{}"#), "{receipt:?}");
+    let known = json!({"schema": SCHEMA.replace(r#""type":"record","#, "").replace("]}", r#"],"type":"record"}"#)}).to_string();
+    let other = json!({"schema": SCHEMA.replace("long", "int")}).to_string();
+    let gone = (404, r#"{"error_code":40403,"message":"Schema not found"}"#);
+    for (answer, code) in [((200, known.as_str()), None), ((200, other.as_str()), Some("E_SCHEMA_GONE")), (gone, Some("E_SCHEMA_GONE"))] {
+        let registry = Registry::start(&[answer]).await;
+        let opened = open(&mut sink(&registry.cluster(&fake, "t")), SplitKind::Snapshot, 1, &receipt).await;
+        assert_eq!(opened.as_ref().err().and_then(runtime::Error::code), code);
+        assert_eq!(opened.err().map(|error| error.kind()), code.map(|_| Kind::Fatal));
+        assert_eq!(registry.asked(), ["GET /schemas/ids/5"]);
+    }
+    // A topic that is not written to any more needs no schema.
+    let fake = FakeCluster::start(1, &[("u", 1)]).await;
+    let registry = Registry::start(&[(200, r#"{"id":6}"#)]).await;
+    open(&mut sink(&registry.cluster(&fake, "u")), SplitKind::Snapshot, 1, &receipt).await.unwrap();
+    assert_eq!(registry.asked(), ["POST /subjects/u-value/versions"]);
+}
+
+#[tokio::test]
+async fn without_a_receipt_the_topic_itself_tells_the_id() {
+    let fake = FakeCluster::start(1, &[("t", 2)]).await;
+    let registry = Registry::start(&[(200, r#"{"id":5}"#)]).await;
+    let mut first = sink(&registry.cluster(&fake, "t"));
+    open(&mut first, SplitKind::Snapshot, 1, &Receipt::default()).await.unwrap();
+    first.write(&mut one(1, "a")).await.unwrap();
+    // Stopped between two splits: the next one knows nothing.
+    let known = json!({ "schema": SCHEMA }).to_string();
+    let registry = Registry::start(&[(200, &known)]).await;
+    let mut second = sink(&registry.cluster(&fake, "t"));
+    let receipt = open(&mut second, SplitKind::Stream, 2, &Receipt::default()).await.unwrap();
+    assert_eq!(registry.asked(), ["GET /schemas/ids/5"]);
+    assert!(receipt.as_str().contains(r#""schemas":{"5":"#), "{receipt:?}");
+    second.write(&mut one(2, "a")).await.unwrap();
+    assert_eq!(fake.values("t", 0)[1], b"\0\0\0\0\x05bytes");
+    let registry = Registry::start(&[(404, r#"{"error_code":40403,"message":"Schema not found"}"#)]).await;
+    let error = open(&mut sink(&registry.cluster(&fake, "t")), SplitKind::Snapshot, 3, &Receipt::default()).await.unwrap_err();
+    assert_eq!(error.code(), Some("E_SCHEMA_GONE"), "{error}");
+
+    // Without a registry the topic would have two kinds of records.
+    let settings = json!({"brokers": fake.addresses(), "topic": "t", "format": {"any": {}}});
+    let plain = Arc::new(crate::cluster::Cluster::new(config(settings), "", Some(SCHEMA), timeouts()).unwrap());
+    let error = open(&mut sink(&plain), SplitKind::Snapshot, 3, &Receipt::default()).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_CONFIG_CONFLICT")), "{error}");
+}
+
+#[tokio::test]
+async fn parallel_lanes_ask_once_and_topics_of_a_template_when_they_are_met() {
+    let fake = FakeCluster::start(1, &[("a", 1), ("b", 1)]).await;
+    let registry = Registry::start(&[(200, r#"{"id":5}"#)]).await;
+    let cluster = registry.cluster(&fake, "{table}");
+    let lanes: Vec<_> = (1..=4)
+        .map(|number| {
+            let cluster = cluster.clone();
+            tokio::spawn(async move {
+                let mut sink = sink(&cluster);
+                assert!(open(&mut sink, SplitKind::Snapshot, number, &Receipt::default()).await.unwrap().is_empty());
+                for table in ["a", "b"] {
+                    let receipt = sink.write(&mut one(1, table)).await.unwrap();
+                    assert!(receipt.as_str().contains(&format!("\"{table}\"]]}}")), "{receipt:?}");
+                }
+            })
+        })
+        .collect();
+    for lane in lanes {
+        lane.await.unwrap();
+    }
+    let mut asked = registry.asked();
+    asked.sort();
+    assert_eq!(asked, ["POST /subjects/a-value/versions", "POST /subjects/b-value/versions"]);
+}
+
+#[tokio::test]
+async fn answers_have_their_classes() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    for (status, body, kind, code) in [
+        (401, r#"{"error_code":401,"message":"no"}"#, Kind::Config, "E_REGISTRY_DENIED"),
+        (403, "", Kind::Config, "E_REGISTRY_DENIED"),
+        (409, r#"{"error_code":409,"message":"no"}"#, Kind::Data, "E_SCHEMA_REFUSED"),
+        (422, r#"{"error_code":42201,"message":"no"}"#, Kind::Data, "E_SCHEMA_REFUSED"),
+        (429, "", Kind::Retryable, "E_REGISTRY"),
+        (503, "<html>", Kind::Retryable, "E_REGISTRY"),
+        (404, "<html>", Kind::Config, "E_REGISTRY"),
+        (400, r#"{"error_code":400,"message":"no"}"#, Kind::Config, "E_REGISTRY"),
+        (200, "<html>", Kind::Config, "E_REGISTRY"),
+        (200, "{}", Kind::Config, "E_REGISTRY"),
+        (200, r#"{"id":-1}"#, Kind::Config, "E_REGISTRY"),
+        (200, r#"{"id":4294967296}"#, Kind::Config, "E_REGISTRY"),
+        (301, "", Kind::Config, "E_REGISTRY"),
+    ] {
+        let registry = Registry::start(&[(status, body)]).await;
+        let error = open(&mut sink(&registry.cluster(&fake, "t")), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (kind, Some(code)), "{status} {body}: {error}");
+        assert!(error.remedy().is_some());
+    }
+    assert_eq!(fake.produced(), 0);
+}
+
+#[tokio::test]
+async fn a_check_registers_nothing_and_tells_what_would_be() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let other = json!({"schema": SCHEMA.replace("long", "string"), "id": 3}).to_string();
+    let same = json!({"schema": SCHEMA, "id": 3}).to_string();
+    let missing = (404, r#"{"error_code":40401,"message":"Subject not found"}"#);
+    let (other, same) = ((200, other.as_str()), (200, same.as_str()));
+    for (answers, expected) in [
+        (vec![missing], Ok("not there yet")),
+        (vec![same], Ok("has the schema already")),
+        (vec![other, (200, r#"{"is_compatible":true}"#)], Ok("takes the schema")),
+        (vec![other, (200, r#"{"is_compatible":false}"#)], Err("E_SCHEMA_REFUSED")),
+        (vec![(401, "")], Err("E_REGISTRY_DENIED")),
+    ] {
+        let registry = Registry::start(&answers).await;
+        let cluster = registry.cluster(&fake, "t");
+        let found = cluster.schemas.as_ref().unwrap().could_register("t", &cluster.memory).await;
+        match (found, expected) {
+            (Ok(found), Ok(words)) => assert!(found.contains(words), "{found}"),
+            (Err(error), Err(code)) => assert_eq!(runtime::Error::from(error).code(), Some(code)),
+            (found, expected) => panic!("{found:?} instead of {expected:?}"),
+        }
+        let asked = registry.asked();
+        assert!(asked.iter().all(|line| line.starts_with("GET ") || line.starts_with("POST /compatibility/")), "{asked:?}");
+    }
+}
+
+#[test]
+fn formats_without_a_schema_are_refused_by_name() {
+    for (schema, words) in [(None, "canal_json has no schema"), (Some("{"), "canal_json"), (Some(r#""string""#), "no record")] {
+        let settings = json!({
+            "brokers": ["k:1"], "topic": "t", "format": {"canal_json": {}}, "schema_registry": {"url": "http://registry:8081"}
+        });
+        let error = runtime::Error::from(crate::cluster::Cluster::new(config(settings), "", schema, timeouts()).err().unwrap());
+        assert_eq!(error.kind(), Kind::Config);
+        assert!(error.to_string().contains("schema_registry") && error.to_string().contains(words), "{error}");
+    }
+}

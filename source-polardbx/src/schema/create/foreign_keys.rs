@@ -1,0 +1,85 @@
+//! Leaves the foreign keys out of a CREATE TABLE.
+
+use crate::schema::ReadError;
+use crate::schema::lexer::{Dialect, Lexeme, Token, tokens};
+
+/// The text of a CREATE TABLE, as SHOW CREATE TABLE gives it, without its foreign keys; all else stays as it is.
+pub(crate) fn without_foreign_keys(statement: &str) -> Result<String, ReadError> {
+    let lexemes = tokens(statement, Dialect::default())?;
+    let mut depth = 0usize;
+    // Where the definitions begin and end, and the commas between them.
+    let mut borders = Vec::new();
+    let mut firsts: Vec<&[Lexeme<'_>]> = Vec::new();
+    for (index, lexeme) in lexemes.iter().enumerate() {
+        let border = match lexeme.token {
+            Token::Symbol('(') => {
+                depth += 1;
+                depth == 1
+            }
+            Token::Symbol(')') => {
+                depth = depth.saturating_sub(1);
+                depth == 0
+            }
+            Token::Symbol(',') => depth == 1,
+            _ => false,
+        };
+        if border {
+            borders.push(lexeme.start);
+            firsts.push(lexemes.get(index + 1..).unwrap_or(&[]));
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    if depth != 0 || borders.len() < 2 {
+        return Err(ReadError::new("the statement does not list its columns").near(statement));
+    }
+    let part = |from: usize, to: usize| statement.get(from..to).unwrap_or("");
+    let (first, last) = (borders[0], borders[borders.len() - 1]);
+    let mut kept = Vec::with_capacity(borders.len());
+    let mut end = "";
+    for (pair, tokens) in borders.windows(2).zip(&firsts) {
+        let mut item = part(pair[0] + 1, pair[1]);
+        if pair[1] == last {
+            // White space before the closing parenthesis belongs to it.
+            (item, end) = item.split_at(item.trim_end().len());
+        }
+        if !is_foreign_key(tokens) {
+            kept.push(item);
+        }
+    }
+    Ok(format!("{}{}{end}{}", part(0, first + 1), kept.join(","), part(last, statement.len())))
+}
+
+fn is_foreign_key(tokens: &[Lexeme<'_>]) -> bool {
+    let is = |index: usize, word: &str| matches!(tokens.get(index).map(|lexeme| &lexeme.token), Some(Token::Word(found)) if found.eq_ignore_ascii_case(word));
+    let begins = |index: usize| is(index, "FOREIGN") && is(index + 1, "KEY");
+    begins(0) || (is(0, "CONSTRAINT") && (begins(1) || begins(2)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_foreign_keys_are_left_out() {
+        let text = "CREATE TABLE `c` (\n  `id` int(11) NOT NULL COMMENT 'a, (b',\n  `p` decimal(10,2) DEFAULT '1.00',\n  PRIMARY KEY (`id`),\n  \
+                    KEY `k` (`p`),\n  CONSTRAINT `f` FOREIGN KEY (`p`, `id`) REFERENCES `o` (`a`, `b`) ON DELETE CASCADE,\n  \
+                    CONSTRAINT `ch` CHECK (`p` > 0),\n  CONSTRAINT `g` FOREIGN KEY (`p`) REFERENCES `d`.`o` (`a`)\n\
+                    ) ENGINE=InnoDB DEFAULT CHARSET=utf8 COMMENT='FOREIGN KEY, (x'\n/*!50100 PARTITION BY HASH (id) */";
+        let expected = "CREATE TABLE `c` (\n  `id` int(11) NOT NULL COMMENT 'a, (b',\n  `p` decimal(10,2) DEFAULT '1.00',\n  \
+                        PRIMARY KEY (`id`),\n  KEY `k` (`p`),\n  CONSTRAINT `ch` CHECK (`p` > 0)\n\
+                        ) ENGINE=InnoDB DEFAULT CHARSET=utf8 COMMENT='FOREIGN KEY, (x'\n/*!50100 PARTITION BY HASH (id) */";
+        assert_eq!(without_foreign_keys(text).unwrap(), expected);
+        assert_eq!(without_foreign_keys(expected).unwrap(), expected);
+        let named = "CREATE TABLE t (`foreign` int, `constraint` int, key (`foreign`))";
+        assert_eq!(without_foreign_keys(named).unwrap(), named);
+    }
+
+    #[test]
+    fn what_lists_no_columns_is_an_error() {
+        for text in ["", "CREATE TABLE t", "CREATE TABLE t (a int", "CREATE TABLE t LIKE u", "CREATE TABLE t ('"] {
+            assert!(without_foreign_keys(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Events through both encoders: what they promise about every answer.
+
+use std::sync::OnceLock;
+
+use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
+use fastrand::Rng;
+use formats::canal_json::CanalJson;
+use formats::dts_avro::DtsAvro;
+use runtime::{Body, Encoder, Event, Kind, Message};
+
+use super::cells::SECRET;
+use super::{events, settings};
+use crate::{Failure, Result};
+
+pub(super) fn round(random: &mut Rng) -> Result<()> {
+    let bad = random.bool();
+    let events = events::slice(random, bad);
+    let (text, config) = settings::canal(random)?;
+    let context = |failure: Failure| failure.while_(format!("canal_json {text}"));
+    each(&mut CanalJson::new(config), &events, bad, is_json).map_err(context)?;
+    let (text, config) = settings::avro(random)?;
+    let context = |failure: Failure| failure.while_(format!("dts_avro {text}"));
+    each(&mut DtsAvro::new(config)?, &events, bad, is_avro).map_err(context)
+}
+
+/// Encodes all events, a slice at a time as a sink does, and checks every answer.
+fn each(encoder: &mut dyn Encoder, events: &[Event], bad: bool, check: fn(&[u8]) -> Result<()>) -> Result<()> {
+    let mut message = Message::default();
+    let mut rest = events;
+    while !rest.is_empty() {
+        message.value.clear();
+        let taken = match encoder.encode(rest, &mut message) {
+            Ok(taken) if taken == 0 || taken > rest.len() => return Failure::err(format!("{taken} of {} events were taken", rest.len())),
+            Ok(taken) => {
+                if !message.value.is_empty() {
+                    check(&message.value)?;
+                }
+                taken
+            }
+            Err(error) => {
+                refused(&error, &message, rest, bad)?;
+                1
+            }
+        };
+        rest = &rest[taken..];
+    }
+    Ok(())
+}
+
+/// What a refusal must be: of one event, without half a message, without what a cell holds.
+fn refused(error: &runtime::Error, message: &Message, events: &[Event], bad: bool) -> Result<()> {
+    if error.kind() != Kind::Data {
+        return Failure::err(format!("an error of kind {:?}: {error}", error.kind()));
+    }
+    if !message.value.is_empty() {
+        return Failure::err(format!("half a message after: {error}"));
+    }
+    if names_have_no_secret(&events[0]) && format!("{error:?} {error} {:?}", error.remedy()).contains(SECRET) {
+        return Failure::err(format!("a cell in an error: {error}"));
+    }
+    if !bad {
+        return Failure::err(format!("a good event was refused: {error}"));
+    }
+    Ok(())
+}
+
+/// Whether an error that speaks of names and types cannot hold the text by them.
+fn names_have_no_secret(event: &Event) -> bool {
+    match &event.body {
+        Body::Row(change) => !format!("{:?}", change.schema).contains(SECRET),
+        _ => false,
+    }
+}
+
+fn is_json(bytes: &[u8]) -> Result<()> {
+    let value: serde_json::Value = serde_json::from_slice(bytes)?;
+    for key in ["database", "es", "id", "isDdl", "table", "ts", "type"] {
+        if value.get(key).is_none() {
+            return Failure::err(format!("a message without {key}"));
+        }
+    }
+    Ok(())
+}
+
+/// The messages are read by apache-avro with the schema that the encoder gives out.
+fn is_avro(bytes: &[u8]) -> Result<()> {
+    static SCHEMA: OnceLock<Schema> = OnceLock::new();
+    static READER: OnceLock<GenericDatumReader<'static>> = OnceLock::new();
+    if READER.get().is_none() {
+        let encoder = DtsAvro::new(formats::dts_avro::Config::default())?;
+        let schema = Schema::parse_str(encoder.schema().ok_or_else(|| Failure::new("dts_avro has no schema"))?)?;
+        let reader = GenericDatumReader::builder(SCHEMA.get_or_init(|| schema)).build()?;
+        READER.get_or_init(|| reader);
+    }
+    let Some(reader) = READER.get() else { return Failure::err("no reader") };
+    let mut rest = bytes;
+    reader.read_value(&mut rest)?;
+    if rest.is_empty() { Ok(()) } else { Failure::err(format!("{} bytes after the record", rest.len())) }
+}

@@ -1,0 +1,50 @@
+//! Messages, whole and broken, through the readers of the checker: an answer or a failure, never a panic.
+
+use fastrand::Rng;
+use formats::canal_json::CanalJson;
+use formats::dts_avro::DtsAvro;
+use runtime::{Encoder, Message};
+
+use super::mutation::mutate;
+use super::{events, settings};
+use crate::Result;
+use crate::checker::{Format, Header};
+
+pub(super) fn round(random: &mut Rng) -> Result<()> {
+    let (_, canal) = settings::canal(random)?;
+    let (_, avro) = settings::avro(random)?;
+    let canal = messages(random, &mut CanalJson::new(canal));
+    let avro = messages(random, &mut DtsAvro::new(avro)?);
+    for (format, messages) in [(Format::CanalJson, &canal), (Format::DtsAvro, &avro)] {
+        for message in messages {
+            // Whether it can be read depends on keys and settings: here it is only read.
+            let _ = format.decode(message);
+            for _ in 0..4 {
+                let mut broken = message.clone();
+                let other = if random.bool() { message } else { &canal[0] };
+                mutate(random, &mut broken, other);
+                let _ = format.decode(&broken);
+            }
+        }
+    }
+    let mut header = vec![1; 30];
+    header[1..].fill_with(|| random.u8(..));
+    let _ = Header::parse(&header);
+    mutate(random, &mut header, &avro[0]);
+    let _ = Header::parse(&header);
+    Ok(())
+}
+
+/// The messages of some events; at least one, which may be empty.
+fn messages(random: &mut Rng, encoder: &mut dyn Encoder) -> Vec<Vec<u8>> {
+    let events = events::slice(random, false);
+    let mut messages = Vec::new();
+    for event in &events {
+        let mut message = Message::default();
+        if encoder.encode(std::slice::from_ref(event), &mut message).is_ok() {
+            messages.push(message.value);
+        }
+    }
+    messages.push(Vec::new());
+    messages
+}

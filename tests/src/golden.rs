@@ -1,0 +1,55 @@
+//! Golden files: what came out is compared with a file of the tree. `UPDATE_GOLDEN=1` in the environment writes the file anew; read the
+//! difference before keeping it.
+
+use std::fs;
+use std::path::Path;
+
+use crate::{Failure, Result};
+
+/// Compares `found` with `tests/golden/<name>`; a failure shows the first line that differs.
+pub fn check(name: &str, found: &str) -> Result<()> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        return Ok(fs::write(file, found)?);
+    }
+    let missing = |error: std::io::Error| Failure::new(format!("golden/{name}: {error}; UPDATE_GOLDEN=1 writes it"));
+    let known = fs::read_to_string(&file).map_err(missing)?;
+    match first_difference(&known, found) {
+        None => Ok(()),
+        Some(difference) => Failure::err(format!("golden/{name} {difference}")),
+    }
+}
+
+fn first_difference(known: &str, found: &str) -> Option<String> {
+    let (mut known, mut found) = (known.split('\n'), found.split('\n'));
+    for number in 1.. {
+        match (known.next(), found.next()) {
+            (None, None) => return None,
+            (a, b) if a == b => {}
+            (a, b) => {
+                return Some(format!(
+                    "line {number}:\n  known: {}\n  found: {}",
+                    a.unwrap_or("(no such line)"),
+                    b.unwrap_or("(no such line)")
+                ));
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_that_differs_is_shown() {
+        assert_eq!(first_difference("a\nb\n", "a\nb\n"), None);
+        let said = first_difference("a\nb\nc", "a\nx\ny").unwrap();
+        assert!(said.starts_with("line 2:") && said.contains("known: b") && said.contains("found: x"), "{said}");
+        assert!(first_difference("a\n", "a").unwrap().contains("(no such line)"));
+    }
+}

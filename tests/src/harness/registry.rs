@@ -1,0 +1,69 @@
+//! A schema registry as a process. It keeps schemas in memory: one that is started again knows nothing.
+
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{Process, free_ports, http, poll, provision};
+use crate::Result;
+
+/// How long it may take to start.
+const START: Duration = Duration::from_secs(30);
+
+/// A running registry.
+pub struct Registry {
+    process: Process,
+    port: u16,
+    folder: TempDir,
+    starts: u32,
+}
+
+impl Registry {
+    /// Starts one; builds it first if this machine has none.
+    pub async fn start() -> Result<Self> {
+        let program = tokio::task::spawn_blocking(provision::registry).await??;
+        let folder = tempfile::Builder::new().prefix("registry").tempdir()?;
+        let [port] = free_ports()?;
+        let process = spawn(&program, port, &folder, 1)?;
+        let mut registry = Self { process, port, folder, starts: 1 };
+        registry.ready().await?;
+        Ok(registry)
+    }
+
+    /// Ends it and starts another one in its place, which knows no schema.
+    pub async fn forget(&mut self) -> Result<()> {
+        self.process.kill()?;
+        self.starts += 1;
+        self.process = spawn(&provision::registry()?, self.port, &self.folder, self.starts)?;
+        self.ready().await
+    }
+
+    /// Its address, as the settings want it.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Asks it something; status and body.
+    pub async fn ask(&self, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
+        http::ask(self.port, method, path, body).await
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        let (port, process) = (self.port, &mut self.process);
+        poll("the schema registry", START, || {
+            let runs = process.must_run();
+            async move {
+                runs?;
+                Ok(http::ask(port, "GET", "/subjects", "").await.ok().filter(|(status, _)| *status == 200).map(drop))
+            }
+        })
+        .await
+    }
+}
+
+fn spawn(program: &std::path::Path, port: u16, folder: &TempDir, start: u32) -> Result<Process> {
+    let mut command = Command::new(program);
+    command.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]).current_dir(folder.path());
+    Process::spawn("schema registry", &mut command, folder.path(), &format!("log-{start}"))
+}

@@ -1,0 +1,246 @@
+//! A schema registry of our own: with TLS, users and every answer that the real one at hand cannot be made to give.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use super::http::{self, Request};
+use super::{Identity, certificates};
+use crate::Result;
+
+/// The only user that it knows, if it asks for one.
+pub const USER: &str = "registrar";
+/// The user's password.
+pub const PASSWORD: &str = "registry-secret";
+
+/// What it answers instead of doing what it is asked for.
+#[derive(Clone, Debug)]
+pub enum Instead {
+    /// This status with an error as registries write them: code and words.
+    Refuse(u16, i64, String),
+    /// This status with a page for people.
+    Page(u16),
+    /// Go elsewhere.
+    Redirect(String),
+    /// Nothing, ever.
+    Silence,
+}
+
+#[derive(Default)]
+struct State {
+    schemas: BTreeMap<u32, String>,
+    subjects: BTreeMap<String, Vec<u32>>,
+    next: u32,
+    /// Whether it asks for [`USER`].
+    asks: bool,
+    /// With how many requests to do what; `None` for ever.
+    instead: Option<(Instead, Option<u32>)>,
+    /// Methods and paths of all requests.
+    requests: Vec<String>,
+}
+
+/// A running stub.
+pub struct RegistryStub {
+    state: Arc<Mutex<State>>,
+    port: u16,
+    tls: bool,
+    server: JoinHandle<()>,
+}
+
+impl RegistryStub {
+    /// Without TLS.
+    pub async fn start() -> Result<Self> {
+        Self::serve(None).await
+    }
+
+    /// With TLS under a certificate; `clients`: only clients with a certificate of our authority are let in.
+    pub async fn encrypted(identity: &Identity, clients: bool) -> Result<Self> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+        let builder = if clients {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_file(&certificates()?.ca)?)?;
+            builder
+                .with_client_cert_verifier(rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?)
+        } else {
+            builder.with_no_client_auth()
+        };
+        let config =
+            builder.with_single_cert(vec![CertificateDer::from_pem_file(&identity.cert)?], PrivateKeyDer::from_pem_file(&identity.key)?)?;
+        Self::serve(Some(Arc::new(config).into())).await
+    }
+
+    async fn serve(acceptor: Option<TlsAcceptor>) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let state = Arc::new(Mutex::new(State { next: 70_001, ..State::default() }));
+        let tls = acceptor.is_some();
+        let shared = state.clone();
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, state) = (acceptor.clone(), shared.clone());
+                // What goes wrong here is met by the client.
+                tokio::spawn(async move {
+                    match acceptor {
+                        Some(acceptor) => match acceptor.accept(stream).await {
+                            Ok(stream) => talk(stream, &state).await,
+                            Err(error) => Err(error.into()),
+                        },
+                        None => talk(stream, &state).await,
+                    }
+                });
+            }
+        });
+        Ok(Self { state, port, tls, server })
+    }
+
+    /// Its address, as the settings want it.
+    pub fn url(&self) -> String {
+        format!("{}://127.0.0.1:{}", if self.tls { "https" } else { "http" }, self.port)
+    }
+
+    /// Asks everybody for [`USER`] and [`PASSWORD`] from now on.
+    pub fn ask_for_user(&self) {
+        self.state().asks = true;
+    }
+
+    /// Answers the next `times` requests, or all, with something else.
+    pub fn instead(&self, what: Instead, times: Option<u32>) {
+        self.state().instead = Some((what, times));
+    }
+
+    /// Does again what it is asked for.
+    pub fn behave(&self) {
+        self.state().instead = None;
+    }
+
+    /// Knows no schema any more.
+    pub fn forget(&self) {
+        let mut state = self.state();
+        (state.schemas, state.subjects) = Default::default();
+    }
+
+    /// Makes an id another schema's.
+    pub fn replace(&self, id: u32, schema: &str) {
+        self.state().schemas.insert(id, schema.to_owned());
+    }
+
+    /// The ids under each subject.
+    pub fn subjects(&self) -> BTreeMap<String, Vec<u32>> {
+        self.state().subjects.clone()
+    }
+
+    /// The text of a schema.
+    pub fn schema(&self, id: u32) -> Option<String> {
+        self.state().schemas.get(&id).cloned()
+    }
+
+    /// All requests so far, such as `POST /subjects/shop-value/versions`.
+    pub fn requests(&self) -> Vec<String> {
+        self.state().requests.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for RegistryStub {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: &Mutex<State>) -> Result<()> {
+    // As a server does that is spoken to in another protocol.
+    let Some(request) = http::read(&mut stream).await? else { return http::answer(&mut stream, 400, "", "").await };
+    let instead = {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.requests.push(format!("{} {}", request.method, request.path));
+        let instead = state.instead.as_ref().map(|(what, _)| what.clone());
+        if let Some((_, Some(times))) = &mut state.instead {
+            *times -= 1;
+            if *times == 0 {
+                state.instead = None;
+            }
+        }
+        instead
+    };
+    let (status, headers, body) = match instead {
+        None => {
+            let (status, body) = state.lock().unwrap_or_else(PoisonError::into_inner).work(&request);
+            (status, String::new(), body.to_string())
+        }
+        Some(Instead::Refuse(status, code, words)) => (status, String::new(), error(code, &words).to_string()),
+        Some(Instead::Page(status)) => (status, "Content-Type: text/html\r\n".into(), "<html>Welcome</html>".into()),
+        Some(Instead::Redirect(to)) => (307, format!("Location: {to}\r\n"), String::new()),
+        Some(Instead::Silence) => return std::future::pending().await,
+    };
+    http::answer(&mut stream, status, &headers, &body).await
+}
+
+fn error(code: i64, words: &str) -> Value {
+    json!({"error_code": code, "message": words})
+}
+
+impl State {
+    fn work(&mut self, request: &Request) -> (u16, Value) {
+        use base64::Engine as _;
+        let wanted = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}")));
+        if self.asks && request.authorization.as_deref() != Some(&wanted) {
+            return (401, error(401, "Unauthorized"));
+        }
+        let path: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+        let body: Option<Value> = serde_json::from_str(&request.body).ok();
+        let schema = body.as_ref().and_then(|body| body.get("schema")).and_then(Value::as_str);
+        match (request.method.as_str(), path.as_slice(), schema) {
+            ("GET", ["subjects"], _) => (200, json!(self.subjects.keys().collect::<Vec<_>>())),
+            ("GET", ["schemas", "ids", id], _) => match id.parse().ok().and_then(|id| self.schemas.get(&id)) {
+                Some(schema) => (200, json!({"schema": schema})),
+                None => (404, error(40403, "Schema not found")),
+            },
+            ("POST", ["subjects", subject, "versions"], Some(schema)) => (200, json!({"id": self.register(subject, schema)})),
+            ("POST", ["subjects", subject], Some(schema)) => {
+                let ids = self.subjects.get(*subject);
+                match ids.map(|ids| ids.iter().find(|id| self.schemas.get(id).is_some_and(|known| known == schema))) {
+                    Some(Some(id)) => (200, json!({"id": id, "subject": subject, "version": 1, "schema": schema})),
+                    Some(None) => (404, error(40403, "Schema not found")),
+                    None => (404, error(40401, &format!("Subject '{subject}' not found."))),
+                }
+            }
+            ("GET", ["subjects", subject, "versions", "latest"], _) => match self.subjects.get(*subject).and_then(|ids| ids.last()) {
+                Some(id) => (200, json!({"subject": subject, "id": id, "version": 1, "schema": self.schemas.get(id)})),
+                None => (404, error(40401, &format!("Subject '{subject}' not found."))),
+            },
+            ("POST", ["compatibility", "subjects", subject, "versions", "latest"], Some(_)) => match self.subjects.contains_key(*subject) {
+                true => (200, json!({"is_compatible": true})),
+                false => (404, error(40401, &format!("Subject '{subject}' not found."))),
+            },
+            ("POST", ["subjects", ..], None) => (422, error(42201, "Empty schema")),
+            _ => (405, error(405, "HTTP 405 Method Not Allowed")),
+        }
+    }
+
+    /// As the real ones: one id for one text, whatever the subject.
+    fn register(&mut self, subject: &str, schema: &str) -> u32 {
+        let known = self.schemas.iter().find(|(_, known)| *known == schema).map(|(id, _)| *id);
+        let id = known.unwrap_or(self.next);
+        if known.is_none() {
+            self.next += 1;
+            self.schemas.insert(id, schema.to_owned());
+        }
+        let ids = self.subjects.entry(subject.to_owned()).or_default();
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+        id
+    }
+}

@@ -1,0 +1,140 @@
+//! DTS Avro taken apart with apache-avro and the published schema.
+
+use std::collections::BTreeMap;
+
+use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::types::Value;
+use tests::{Failure, Result};
+
+use super::piece::{Cell, Op, Piece};
+
+/// Fields of the record that differ from run to run.
+const VOLATILE: [&str; 7] =
+    ["id", "sourceTimestamp", "sourcePosition", "safeSourcePosition", "sourceTxid", "processTimestamps", "bornTimestamp"];
+
+/// Tags that differ from run to run.
+const VOLATILE_TAGS: [&str; 4] = ["readerThroughoutTime", "thread_id", "GTID", "GTID_SET"];
+
+/// Names of the branches of a column's value.
+const BRANCHES: [&str; 13] = [
+    "null",
+    "Integer",
+    "Character",
+    "Decimal",
+    "Float",
+    "Timestamp",
+    "DateTime",
+    "TimestampWithTimeZone",
+    "BinaryGeometry",
+    "TextGeometry",
+    "BinaryObject",
+    "TextObject",
+    "EmptyObject",
+];
+
+pub(super) struct Records {
+    schema: Schema,
+}
+
+impl Records {
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self { schema: Schema::parse_str(include_str!("../../../src/checker/record.avsc"))? })
+    }
+
+    pub(super) fn take_apart(&self, mut value: &[u8]) -> Result<Piece> {
+        let record = GenericDatumReader::builder(&self.schema).build()?.read_value(&mut value)?;
+        let Value::Record(fields) = record else { return Failure::err("an Avro value that is no record") };
+        if !value.is_empty() {
+            return Failure::err(format!("{} bytes after the record", value.len()));
+        }
+        let (mut shape, mut name, mut kind, mut id) = (Vec::new(), String::new(), String::new(), None);
+        let (mut before, mut after) = (None, None);
+        for (field, value) in &fields {
+            let text = match (field.as_str(), inner(value)) {
+                ("beforeImages" | "afterImages", Value::Array(cells)) => {
+                    let [key, cell] = cells.as_slice() else { return Failure::err("an image that is not of two columns") };
+                    id = Some(number(key)?);
+                    let cell = Cell { text: branch(cell)?, note: String::new() };
+                    *(if field == "beforeImages" { &mut before } else { &mut after }) = Some(cell);
+                    format!("[{}, …]", hide_number(&branch(key)?, id))
+                }
+                ("tags", Value::Map(tags)) => {
+                    let sorted: BTreeMap<_, _> = tags.iter().collect();
+                    let shown = |(name, value): (&String, &Value)| {
+                        let hidden = VOLATILE_TAGS.contains(&name.as_str());
+                        if hidden { format!("{name} …") } else { format!("{name} {}", show(value)) }
+                    };
+                    sorted.into_iter().map(shown).collect::<Vec<_>>().join(", ")
+                }
+                ("source", Value::Record(parts)) => parts.first().map(|(_, value)| show(value)).unwrap_or_default(),
+                ("operation", Value::Enum(_, text)) => {
+                    kind = text.clone();
+                    text.clone()
+                }
+                ("objectName", Value::String(text)) => {
+                    name = text.clone();
+                    text.clone()
+                }
+                (name, _) if VOLATILE.contains(&name) => continue,
+                (_, value) => show(value),
+            };
+            shape.push(format!("{field}: {text}"));
+        }
+        let id = id.ok_or_else(|| Failure::new(format!("{kind} of {name} without images")))?;
+        let table = name.split_once('.').map(|(_, table)| table.to_owned()).unwrap_or_default();
+        Ok(Piece { table, op: Op::of(&kind, id)?, id, shape: shape.join("; "), before, after })
+    }
+}
+
+fn inner(value: &Value) -> &Value {
+    if let Value::Union(_, inner) = value { inner } else { value }
+}
+
+/// The number in the key's cell.
+fn number(cell: &Value) -> Result<u32> {
+    match inner(cell) {
+        Value::Record(parts) => match parts.last() {
+            Some((_, Value::String(text))) => Ok(text.parse()?),
+            _ => Failure::err(format!("a key that is no number: {cell:?}")),
+        },
+        _ => Failure::err(format!("a key that is no record: {cell:?}")),
+    }
+}
+
+fn hide_number(text: &str, id: Option<u32>) -> String {
+    id.map_or_else(|| text.to_owned(), |id| text.replace(&format!("\"{id}\""), "…"))
+}
+
+/// A column's value with the name of its branch.
+fn branch(cell: &Value) -> Result<String> {
+    match cell {
+        Value::Union(0, _) => Ok("null".to_owned()),
+        Value::Union(index, value) => match BRANCHES.get(*index as usize) {
+            Some(name) => Ok(format!("{name} {}", show(value))),
+            None => Failure::err(format!("a value in branch {index}")),
+        },
+        other => Failure::err(format!("{other:?} is no union")),
+    }
+}
+
+fn show(value: &Value) -> String {
+    match inner(value) {
+        Value::Record(fields) => {
+            let parts: Vec<String> = fields.iter().map(|(name, value)| format!("{name} {}", show(value))).collect();
+            format!("{{{}}}", parts.join(", "))
+        }
+        Value::Array(values) => format!("[{}]", values.iter().map(show).collect::<Vec<_>>().join(", ")),
+        Value::Null => "null".to_owned(),
+        Value::Int(number) => number.to_string(),
+        Value::Long(number) => number.to_string(),
+        Value::Double(number) => format!("{number:?}"),
+        Value::String(text) => format!("{text:?}"),
+        Value::Enum(_, name) => name.clone(),
+        Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) if !text.contains(char::is_control) => format!("{text:?}"),
+            _ => bytes.iter().fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}")),
+        },
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,121 @@
+//! Golden files: every type of every server, at its edges, in both formats, through the whole program.
+//!
+//! Each value is read by the snapshot, inserted, updated to the next one and deleted. What comes out is in `tests/golden/values`;
+//! `UPDATE_GOLDEN=1` writes it anew. Read the difference before keeping it.
+
+mod avro;
+mod canal;
+mod charsets;
+mod keys;
+mod page;
+mod piece;
+mod types;
+
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use tests::checker::Format;
+use tests::harness::{Database, Flavor};
+use tests::{Failure, Result};
+
+use self::piece::{Op, Piece};
+use self::types::TypeCase;
+use super::case::{Case, Servers};
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_type_of_mysql57_is_written_as_in_the_golden_files() -> Result<()> {
+    every_type_of(Flavor::MySql57).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_type_of_mysql80_is_written_as_in_the_golden_files() -> Result<()> {
+    every_type_of(Flavor::MySql80).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_type_of_mariadb_is_written_as_in_the_golden_files() -> Result<()> {
+    every_type_of(Flavor::MariaDb).await
+}
+
+async fn every_type_of(flavor: Flavor) -> Result<()> {
+    let servers = Servers::shared_of(flavor).await?;
+    let database = format!("golden_{}", flavor.name());
+    let cases = types::all(flavor);
+    before(&servers.source, &database, &cases).await?;
+    let mut canal = Case::new(servers.clone(), &database, Format::CanalJson, 1, Vec::new()).await?;
+    let mut avro = canal.sibling(&format!("{database}_avro"), Format::DtsAvro, 1).await?;
+    canal.task.start()?;
+    avro.task.start()?;
+    both(&mut canal, &mut avro).await?;
+    changes(&servers.source, &database, &cases).await?;
+    both(&mut canal, &mut avro).await?;
+    canal.task.stop().await?;
+    avro.task.stop().await?;
+    let records = avro::Records::new()?;
+    let canal = pieces(&canal, canal::take_apart)?;
+    page::compare(flavor.name(), "canal_json", &page::render(&cases, &canal)?)?;
+    let avro = pieces(&avro, |value| records.take_apart(value))?;
+    page::compare(flavor.name(), "dts_avro", &page::render(&cases, &avro)?)
+}
+
+/// Waits until both tasks have delivered what is in the source.
+async fn both(canal: &mut Case, avro: &mut Case) -> Result<()> {
+    let fence = canal.fence().await?;
+    canal.reach(fence, LIMIT).await?;
+    avro.reach(fence, LIMIT).await
+}
+
+/// The messages of the tables under test.
+fn pieces(case: &Case, take_apart: impl Fn(&[u8]) -> Result<Piece>) -> Result<Vec<Piece>> {
+    let of_fence = |value: &[u8]| value.windows(6).any(|part| part == b".fence" || part == b"\"fence");
+    let values = case.entries.iter().map(|entry| entry.value.as_slice()).filter(|value| !of_fence(value));
+    values.map(take_apart).collect()
+}
+
+/// Runs statements in one transaction.
+async fn run(source: &Database, statements: &[String]) -> Result<()> {
+    let mut connection = source.connect().await?;
+    for statement in statements {
+        connection.query_drop(statement).await.map_err(|error| Failure::from(error).while_(statement))?;
+    }
+    Ok(connection.disconnect().await?)
+}
+
+/// Inserts every literal of a type, in rows from `first` on.
+fn insert(database: &str, case: &TypeCase, first: u32) -> String {
+    let rows: Vec<String> = case.literals.iter().zip(first..).map(|(literal, id)| format!("({id}, {literal})")).collect();
+    format!("INSERT INTO {database}.{} VALUES {}", case.name, rows.join(", "))
+}
+
+/// The tables, with every value in them.
+async fn before(source: &Database, database: &str, cases: &[TypeCase]) -> Result<()> {
+    let mut statements = vec![format!("CREATE DATABASE {database} CHARACTER SET utf8mb4")];
+    for case in cases {
+        let (name, definition) = (&case.name, &case.definition);
+        statements.push(format!("CREATE TABLE {database}.{name} (id INT PRIMARY KEY, v {definition}) CHARACTER SET utf8mb4"));
+        statements.push(insert(database, case, 1));
+    }
+    run(source, &statements).await
+}
+
+/// Every value once more through the binlog: inserted, changed to the next one, deleted.
+async fn changes(source: &Database, database: &str, cases: &[TypeCase]) -> Result<()> {
+    let first = Op::LAST_OF_SNAPSHOT + 1;
+    let mut statements = vec!["BEGIN".to_owned()];
+    for case in cases {
+        let name = &case.name;
+        statements.push(insert(database, case, first));
+        let next = case.literals.iter().cycle().skip(1);
+        statements.extend(
+            (first..)
+                .zip(next)
+                .take(case.literals.len())
+                .map(|(id, next)| format!("UPDATE {database}.{name} SET v = {next} WHERE id = {id}")),
+        );
+        statements.push(format!("DELETE FROM {database}.{name} WHERE id >= {first}"));
+    }
+    statements.push("COMMIT".to_owned());
+    run(source, &statements).await
+}

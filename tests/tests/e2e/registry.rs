@@ -1,0 +1,356 @@
+//! The schema registry: every record is written under an id that readers find, ids last, and nothing is written under one that does not.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use tests::checker::{Format, Table};
+use tests::harness::registry_stub::{Instead, PASSWORD, USER};
+use tests::harness::{Door, Identity, Registry, RegistryStub, TopicReader, certificates};
+use tests::{Failure, Result};
+
+use super::case::{Case, Servers, program};
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// What is refused at the start is refused soon.
+const SOON: Duration = Duration::from_secs(30);
+/// A record that no record of ours can follow.
+const OTHER: &str = r#"{"type":"record","name":"Other","fields":[{"name":"x","type":"int"}]}"#;
+const ROWS: &str = "INSERT INTO {db}.t VALUES (1, 'one'), (2, 'two'), (3, 'three')";
+
+/// A case with one table `t` of three rows, whose sink has these keys for a registry.
+async fn small(name: &str, registry: &str) -> Result<Case> {
+    let servers = Servers::shared().await?;
+    let create = format!("CREATE TABLE {name}.t (id INT PRIMARY KEY, a VARCHAR(20))");
+    servers.source.execute(&[&format!("CREATE DATABASE {name}"), &create, &ROWS.replace("{db}", name)]).await?;
+    let mut case = Case::new(servers, name, Format::DtsAvro, 1, vec![Table::new(name, "t")]).await?;
+    case.ids = Some(BTreeSet::new());
+    configure(&mut case, registry)?;
+    Ok(case)
+}
+
+fn configure(case: &mut Case, registry: &str) -> Result<()> {
+    case.settings.sink = format!("schema_registry = {{ {registry} }}");
+    case.task.configure(&case.settings)
+}
+
+fn at(url: &str) -> String {
+    format!("url = {url:?}")
+}
+
+/// Runs the case; it must end with this exit code and one error that names `texts`, and write nothing.
+async fn refused(case: &mut Case, code: i32, texts: &[&str]) -> Result<()> {
+    let before = case.read().await?;
+    let start = Instant::now();
+    case.task.start()?;
+    let ended = case.task.wait(LIMIT).await?;
+    let said = case.task.output();
+    let at = said.find("error: ").ok_or_else(|| Failure::new(format!("exit code {ended}, but no error is told:\n{said}")))?;
+    println!("{}", &said[at..]);
+    assert_eq!(ended, code, "{said}");
+    assert!(start.elapsed() < SOON, "{said}");
+    for text in texts {
+        assert!(said[at..].contains(text), "{text:?} is not named:\n{said}");
+    }
+    assert_eq!(said[at..].matches("\n  to go on: ").count(), 1, "one remedy:\n{said}");
+    keeps_secrets(&said);
+    assert_eq!(case.read().await?, before, "written under an unregistered schema");
+    Ok(())
+}
+
+/// Runs the case to its end and compares everything.
+async fn works(case: &mut Case) -> Result<()> {
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    case.verify(0).await?;
+    keeps_secrets(&case.task.output());
+    Ok(())
+}
+
+fn keeps_secrets(said: &str) {
+    use base64::Engine as _;
+    let header = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}"));
+    for secret in [PASSWORD, &header, "planted-secret", "PRIVATE KEY"] {
+        assert!(!said.contains(secret), "{secret} is shown:\n{said}");
+    }
+}
+
+async fn checked(case: &Case) -> Result<String> {
+    let file = case.task.file().display().to_string();
+    let output = tokio::task::spawn_blocking(move || program().command(&["check", &file]).output()).await??;
+    Ok(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_registry_serves_the_schema_of_every_record() -> Result<()> {
+    let mut registry = Registry::start().await?;
+    let mut case = small("registry_real", &at(&registry.url())).await?;
+    let said = checked(&case).await?;
+    assert!(said.contains("schema_registry") && said.contains("subject registry_real-value is not there yet"), "{said}");
+    let (_, subjects) = registry.ask("GET", "/subjects", "").await?;
+    assert_eq!(subjects, "[]", "check registers nothing");
+
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    // The next start finds the id in the checkpoint.
+    case.task.kill()?;
+    case.servers.source.execute(&["UPDATE registry_real.t SET a = 'changed'", "DELETE FROM registry_real.t WHERE id = 1"]).await?;
+    works(&mut case).await?;
+    let ids = case.ids.clone().unwrap_or_default();
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    let (_, versions) = registry.ask("GET", "/subjects/registry_real-value/versions", "").await?;
+    assert_eq!(versions, "[1]");
+
+    // A reader that knows nothing but the id.
+    let id = ids.first().copied().unwrap_or_default();
+    let (status, answer) = registry.ask("GET", &format!("/schemas/ids/{id}"), "").await?;
+    let answer: serde_json::Value = serde_json::from_str(&answer)?;
+    assert_eq!(status, 200);
+    let schema = apache_avro::Schema::parse_str(answer["schema"].as_str().unwrap_or_default())?;
+    let reader = apache_avro::reader::datum::GenericDatumReader::builder(&schema).build()?;
+    for entry in &case.entries {
+        let mut rest = entry.value.as_slice();
+        reader.read_value(&mut rest)?;
+        assert!(rest.is_empty());
+    }
+    assert!(checked(&case).await?.contains("subject registry_real-value has the schema already"));
+
+    // It was started again and knows nothing: who reads the topic would find no schema.
+    registry.forget().await?;
+    refused(&mut case, 1, &["E_SCHEMA_GONE", &format!("id {id}"), "registry_real", "start the task over"]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subject_that_takes_no_such_schema_stops_the_task() -> Result<()> {
+    let registry = Registry::start().await?;
+    let body = serde_json::json!({ "schema": OTHER }).to_string();
+    let (status, answer) = registry.ask("POST", "/subjects/registry_409-value/versions", &body).await?;
+    assert_eq!(status, 200, "{answer}");
+    let mut case = small("registry_409", &at(&registry.url())).await?;
+    let said = checked(&case).await?;
+    assert!(said.contains("E_SCHEMA_REFUSED") || said.contains("not compatible"), "{said}");
+    refused(&mut case, 4, &["E_SCHEMA_REFUSED", "409", "registry_409-value", "compatibility"]).await?;
+    // What the remedy says works.
+    let (status, answer) = registry.ask("PUT", "/config/registry_409-value", r#"{"compatibility":"NONE"}"#).await?;
+    assert_eq!(status, 200, "{answer}");
+    works(&mut case).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_that_vanished_or_was_given_away_stops_the_task() -> Result<()> {
+    let stub = RegistryStub::start().await?;
+    let mut case = small("registry_gone", &at(&stub.url())).await?;
+    works(&mut case).await?;
+    assert_eq!(case.ids, Some(BTreeSet::from([70_001])));
+    let (schema, subjects) = (stub.schema(70_001).unwrap_or_default(), stub.subjects());
+
+    stub.forget();
+    refused(&mut case, 1, &["E_SCHEMA_GONE", "70001", "_schemas"]).await?;
+    stub.replace(70_001, OTHER);
+    refused(&mut case, 1, &["E_SCHEMA_GONE", "70001", "another schema"]).await?;
+    assert_eq!(stub.subjects().len(), 0, "nothing was registered meanwhile");
+    // Restored, with the keys of the schema in another order.
+    let sorted: serde_json::Value = serde_json::from_str(&schema)?;
+    stub.replace(70_001, &sorted.to_string());
+    works(&mut case).await?;
+    assert_eq!((case.ids.clone(), subjects.len()), (Some(BTreeSet::from([70_001])), 1));
+
+    // A registry that is away is waited for.
+    stub.instead(Instead::Refuse(503, 50301, "not now".into()), Some(3));
+    case.servers.source.execute(&["INSERT INTO registry_gone.t VALUES (9, 'nine')"]).await?;
+    works(&mut case).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_and_their_refusals() -> Result<()> {
+    let stub = RegistryStub::start().await?;
+    stub.ask_for_user();
+    let user = |name: &str, password: &str| format!("{}, user = {name:?}, password = {password:?}", at(&stub.url()));
+    let mut case = small("registry_users", &at(&stub.url())).await?;
+    refused(&mut case, 2, &["E_REGISTRY_DENIED", "401", "without a user", "schema_registry.user"]).await?;
+    configure(&mut case, &user(USER, "planted-secret"))?;
+    refused(&mut case, 2, &["E_REGISTRY_DENIED", "401", "user registrar"]).await?;
+    configure(&mut case, &user(USER, PASSWORD))?;
+    stub.instead(Instead::Refuse(403, 40301, format!("{USER} with {PASSWORD} may not write")), None);
+    refused(&mut case, 2, &["E_REGISTRY_DENIED", "403", "may not write", "auto_register"]).await?;
+    stub.behave();
+    let said = checked(&case).await?;
+    assert!(said.contains("schema_registry_password") && said.contains("is not there yet"), "{said}");
+    keeps_secrets(&said);
+    works(&mut case).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_and_its_refusals() -> Result<()> {
+    let certificates = certificates()?;
+    let ca = |file: &std::path::Path| format!("tls = {{ ca = {:?} }}", file.display().to_string());
+    let stub = RegistryStub::encrypted(&certificates.server, false).await?;
+    let mut case = small("registry_tls", &format!("{}, {}", at(&stub.url()), ca(&certificates.other_ca))).await?;
+    refused(&mut case, 2, &["E_TLS", "authority", "other-ca.pem", "schema_registry.tls.ca"]).await?;
+    configure(&mut case, &at(&stub.url()))?;
+    refused(&mut case, 2, &["E_TLS", "authority", "system", "schema_registry.tls.ca"]).await?;
+    let wrong: [(&Identity, &[&str]); 2] = [
+        (&certificates.wrong_host, &["E_TLS", "127.0.0.1", "elsewhere.example", "schema_registry.url"]),
+        (&certificates.expired, &["E_TLS", "expired", "renew"]),
+    ];
+    for (identity, texts) in wrong {
+        let wrong = RegistryStub::encrypted(identity, false).await?;
+        configure(&mut case, &format!("{}, {}", at(&wrong.url()), ca(&certificates.ca)))?;
+        refused(&mut case, 2, texts).await?;
+    }
+    configure(&mut case, &at(&stub.url().replace("https", "http")))?;
+    refused(&mut case, 2, &["E_REGISTRY", "schema_registry.url"]).await?;
+    let plain = RegistryStub::start().await?;
+    configure(&mut case, &format!("{}, {}", at(&plain.url().replace("http", "https")), ca(&certificates.ca)))?;
+    refused(&mut case, 2, &["E_TLS", "does not speak TLS", "http://"]).await?;
+
+    let mutual = RegistryStub::encrypted(&certificates.server, true).await?;
+    configure(&mut case, &format!("{}, {}", at(&mutual.url()), ca(&certificates.ca)))?;
+    refused(&mut case, 2, &["E_TLS", "client certificate", "schema_registry.tls.cert"]).await?;
+    let [authority, cert, key] =
+        [&certificates.ca, &certificates.client.cert, &certificates.client.key].map(|file| file.display().to_string());
+    configure(&mut case, &format!("{}, tls = {{ ca = {authority:?}, cert = {cert:?}, key = {key:?} }}", at(&mutual.url())))?;
+    works(&mut case).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_without_a_registry_stops_the_task_at_once() -> Result<()> {
+    let stub = RegistryStub::start().await?;
+    let mut case = small("registry_address", &at("http://127.0.0.1:1")).await?;
+    refused(&mut case, 2, &["E_REGISTRY", "127.0.0.1:1", "refused", "schema_registry.url"]).await?;
+    assert!(checked(&case).await?.contains("schema_registry.url"));
+    configure(&mut case, &at("http://registry.invalid:8081"))?;
+    refused(&mut case, 2, &["E_REGISTRY", "registry.invalid", "schema_registry.url"]).await?;
+    let broker = case.servers.kafka.address(Door::Plain);
+    configure(&mut case, &at(&format!("http://{broker}")))?;
+    refused(&mut case, 2, &["E_REGISTRY", &broker, "schema_registry.url"]).await?;
+    for (instead, text) in [
+        (Instead::Page(404), "it answers 404"),
+        (Instead::Page(200), "no JSON"),
+        (Instead::Redirect(format!("{}/elsewhere", stub.url())), "it answers 307"),
+    ] {
+        stub.instead(instead, None);
+        configure(&mut case, &at(&stub.url()))?;
+        refused(&mut case, 2, &["E_REGISTRY", &stub.url(), text, "schema_registry.url"]).await?;
+    }
+    // Below a path.
+    stub.behave();
+    configure(&mut case, &at(&format!("{}/no/registry/here", stub.url())))?;
+    refused(&mut case, 2, &["E_REGISTRY", "/no/registry/here", "405"]).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schemas_that_are_refused_and_registries_that_are_busy() -> Result<()> {
+    let stub = RegistryStub::start().await?;
+    let mut case = small("registry_busy", &at(&stub.url())).await?;
+    stub.instead(Instead::Refuse(422, 42201, "Invalid schema".into()), None);
+    refused(&mut case, 4, &["E_SCHEMA_REFUSED", "422", "Invalid schema", "registry_busy-value"]).await?;
+    stub.instead(Instead::Refuse(422, 42205, "Subject registry_busy-value is in read-only mode".into()), None);
+    refused(&mut case, 4, &["E_SCHEMA_REFUSED", "read-only", "READWRITE"]).await?;
+    case.settings.more = "[retry]\nwindow_seconds = 3\n".into();
+    for status in [429, 500] {
+        stub.instead(Instead::Refuse(status, i64::from(status) * 100 + 1, "busy".into()), None);
+        case.task.configure(&case.settings)?;
+        refused(&mut case, 3, &["E_REGISTRY", &status.to_string(), "busy"]).await?;
+    }
+    stub.instead(Instead::Refuse(500, 50001, "busy".into()), Some(2));
+    works(&mut case).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subjects_by_topic_and_by_record() -> Result<()> {
+    let record = "com.alibaba.dts.formats.avro.Record";
+    let servers = Servers::shared().await?;
+    for (strategy, name) in [("topic_name", "by_topic"), ("record_name", "by_record"), ("topic_record_name", "by_both")] {
+        let stub = RegistryStub::start().await?;
+        let mut case = small(&format!("registry_{name}"), &at(&stub.url())).await?;
+        let topics = ["t", "fence", "ddl"].map(|table| format!("registry_{name}.{table}"));
+        for topic in &topics {
+            servers.kafka.create_topic(topic, 1).await?;
+        }
+        case.settings.topic = "{database}.{table}".into();
+        case.settings.sink = format!("ddl_topic = {:?}\nschema_registry = {{ {}, subject = {strategy:?} }}", topics[2], at(&stub.url()));
+        case.task.configure(&case.settings)?;
+        case.task.start()?;
+        case.servers.source.execute(&[&format!("INSERT INTO registry_{name}.fence VALUES (7)")]).await?;
+        for topic in &topics[..2] {
+            let framed = |entry: &tests::harness::Entry| entry.value.starts_with(&[0, 0, 1, 0x11, 0x71]);
+            TopicReader::open(&servers.kafka, topic).await?.read_until("a record under id 70001", LIMIT, framed).await?;
+        }
+        case.task.stop().await?;
+        let expected: BTreeSet<String> = match strategy {
+            "topic_name" => topics.iter().map(|topic| format!("{topic}-value")).collect(),
+            "record_name" => BTreeSet::from([record.to_owned()]),
+            _ => topics.iter().map(|topic| format!("{topic}-{record}")).collect(),
+        };
+        assert_eq!(stub.subjects().into_keys().collect::<BTreeSet<_>>(), expected);
+        // Ids are kept: the next start registers nothing.
+        let before = stub.requests().len();
+        case.task.start()?;
+        case.servers.source.execute(&[&format!("INSERT INTO registry_{name}.fence VALUES (8)")]).await?;
+        let mut reader = TopicReader::open(&servers.kafka, &topics[1]).await?;
+        let mut count = 0;
+        reader
+            .read_until("the second row", LIMIT, |_| {
+                count += 1;
+                count == 2
+            })
+            .await?;
+        case.task.stop().await?;
+        assert_eq!(stub.requests()[before..], ["GET /schemas/ids/70001"]);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_may_not_register_finds_what_is_there() -> Result<()> {
+    let stub = RegistryStub::start().await?;
+    let settings = format!("{}, auto_register = false", at(&stub.url()));
+    let mut case = small("registry_found", &settings).await?;
+    refused(&mut case, 2, &["E_SCHEMA_MISSING", "registry_found-value", "auto_register = true"]).await?;
+    assert!(checked(&case).await?.contains("E_SCHEMA_MISSING") || checked(&case).await?.contains("no such schema"));
+    assert_eq!(stub.subjects().len(), 0);
+    // Another task registers the same schema, under a subject that both of them have.
+    let mut other = case.sibling("registry_found_2", Format::DtsAvro, 1).await?;
+    other.ids = Some(BTreeSet::new());
+    configure(&mut other, &format!("{}, subject = \"record_name\"", at(&stub.url())))?;
+    works(&mut other).await?;
+    refused(&mut case, 2, &["E_SCHEMA_MISSING", "registry_found-value"]).await?;
+    configure(&mut case, &format!("{settings}, subject = \"record_name\""))?;
+    let before = stub.requests().len();
+    works(&mut case).await?;
+    assert_eq!(
+        (stub.requests()[before..].to_vec(), case.ids),
+        (vec!["POST /subjects/com.alibaba.dts.formats.avro.Record".into()], other.ids)
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_do_not_fit_together() -> Result<()> {
+    let stub = RegistryStub::start().await?;
+    let mut case = small("registry_keys", &at(&stub.url())).await?;
+    works(&mut case).await?;
+    // With another frame, or none, the topic would have no reader.
+    case.settings.sink.clear();
+    case.task.configure(&case.settings)?;
+    refused(&mut case, 2, &["E_CONFIG_CONFLICT", "schema_registry"]).await?;
+    let secret = format!("url = \"http://{USER}:planted-secret@127.0.0.1:8081\"");
+    for (format, registry, texts) in [
+        (Format::CanalJson, at(&stub.url()), ["schema_registry", "canal_json"]),
+        (Format::DtsAvro, secret, ["schema_registry.url", "keys of their own"]),
+    ] {
+        case.settings.format = format;
+        configure(&mut case, &registry)?;
+        case.task.start()?;
+        let code = case.task.wait(LIMIT).await?;
+        let said = case.task.output();
+        assert_eq!(code, 2, "{said}");
+        for text in texts {
+            assert!(said.contains(text), "{text:?} is not named:\n{said}");
+        }
+        keeps_secrets(&said);
+    }
+    Ok(())
+}

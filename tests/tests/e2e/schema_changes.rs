@@ -1,0 +1,460 @@
+//! The schema phase in every combination, statements in order with the rows of their tables, and signs of life of an idle stream.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mysql_async::prelude::Queryable;
+use runtime::{Body, Committed, Event, Op, Settings, Source, Split, SplitKind};
+use serde_json::{Value as Json, json};
+use source_polardbx::PolardbxSource;
+use tests::checker::{Decoded, Format, Header, Table};
+use tests::harness::{Database, Entry, Flavor, TopicReader, database};
+use tests::{Failure, Result};
+
+use super::case::{Case, Servers};
+use super::refusals::refused;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Two tables with keys of every kind, rows, and a foreign key between them.
+async fn create_shop(mysql: &Database, name: &str) -> Result<()> {
+    mysql
+        .execute(&[
+            &format!("CREATE DATABASE {name} DEFAULT CHARACTER SET latin1"),
+            &format!("CREATE TABLE {name}.users (id INT AUTO_INCREMENT PRIMARY KEY, mail VARCHAR(50) COMMENT 'it''s, (\u{f1})', UNIQUE KEY m (mail))"),
+            &format!(
+                "CREATE TABLE {name}.orders (id BIGINT UNSIGNED, line INT, user INT, state ENUM('\u{e9}','b,c') DEFAULT 'b,c', \
+                 PRIMARY KEY (id, line), KEY s (state), CONSTRAINT of_user FOREIGN KEY (user) REFERENCES users (id) ON DELETE CASCADE) \
+                 COMMENT 'FOREIGN KEY (x)'"
+            ),
+            &format!("INSERT INTO {name}.users (mail) VALUES ('a@b'), ('c@d'), (NULL)"),
+            &format!("INSERT INTO {name}.orders VALUES (1, 1, 1, '\u{e9}'), (1, 2, 1, 'b,c'), (2, 1, NULL, NULL)"),
+        ])
+        .await
+}
+
+/// A task on the shop and on a table `fence`.
+async fn shop(servers: &Servers, name: &str, format: Format, phases: &str) -> Result<Case> {
+    create_shop(&servers.source, name).await?;
+    let tables = vec![Table::new(name, "users"), Table::new(name, "orders")];
+    let mut case = Case::new(servers.clone(), name, format, 1, tables).await?;
+    case.settings.source = format!("phases = {phases}");
+    case.task.configure(&case.settings)?;
+    Ok(case)
+}
+
+/// What the server answers to SHOW CREATE TABLE.
+async fn shown(mysql: &Database, table: &str) -> Result<String> {
+    let mut connection = mysql.connect().await?;
+    let row: Option<(String, String)> = connection.query_first(format!("SHOW CREATE TABLE {table}")).await?;
+    connection.disconnect().await?;
+    row.map(|(_, text)| text).ok_or_else(|| Failure::new(format!("no table {table}")))
+}
+
+/// The texts that the schema phase has of the shop: what the server shows, without the line of the foreign key.
+async fn texts(mysql: &Database, name: &str) -> Result<BTreeSet<String>> {
+    let mut texts = BTreeSet::new();
+    for table in ["fence", "orders", "users"] {
+        let shown = shown(mysql, &format!("{name}.{table}")).await?;
+        let line = shown.lines().find(|line| line.trim_start().starts_with("CONSTRAINT `of_user`"));
+        // It is the last definition.
+        texts.insert(match line {
+            Some(line) => shown.replace(&format!(",\n{line}"), ""),
+            None => shown,
+        });
+    }
+    assert!(texts.iter().all(|text| !text.contains("REFERENCES")), "{texts:?}");
+    Ok(texts)
+}
+
+/// The statements among records, in their order.
+fn statements(format: Format, entries: &[Entry]) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for entry in entries {
+        if let Decoded::Schema { database, sql } = format.decode(&entry.value)? {
+            found.push((database, sql));
+        }
+    }
+    Ok(found)
+}
+
+/// One word a record: the operation or type with what it is about.
+fn order(format: Format, entries: &[Entry]) -> Result<Vec<String>> {
+    let mut words = Vec::new();
+    for entry in entries {
+        match format.decode(&entry.value)? {
+            Decoded::Rows(rows) => words.extend(rows.iter().map(|row| format!("{:?} {}", row.op, row.table.name))),
+            Decoded::Schema { sql, .. } => words.push(sql),
+            Decoded::Control => {}
+        }
+    }
+    Ok(words)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_schema_phase_alone_ends_with_the_statements() -> Result<()> {
+    for flavor in Flavor::ALL {
+        let servers = Servers::shared_of(flavor).await?;
+        let name = format!("schema_{}", flavor.name());
+        let mut case = shop(&servers, &name, Format::CanalJson, "[\"schema\"]").await?;
+        case.task.start()?;
+        assert_eq!(case.task.wait(LIMIT).await?, 0, "{}", case.task.output());
+        case.read().await?;
+        let found = statements(Format::CanalJson, &case.entries)?;
+        assert!(found.iter().all(|(database, _)| *database == name), "{found:?}");
+        let found: Vec<_> = found.into_iter().map(|(_, sql)| sql).collect();
+        assert_eq!(case.entries.len(), 3, "no rows, and every table once");
+        assert_eq!(BTreeSet::from_iter(found), texts(&servers.source, &name).await?);
+        for entry in &case.entries {
+            let message: Json = serde_json::from_slice(&entry.value)?;
+            assert_eq!((&message["type"], &message["isDdl"]), (&"CREATE".into(), &true.into()), "{message}");
+            let table = message["table"].as_str().unwrap_or_default();
+            assert!(message["sql"].as_str().is_some_and(|sql| sql.starts_with(&format!("CREATE TABLE `{table}` ("))), "{message}");
+            let header = Header::parse(entry.header.as_deref().unwrap_or_default())?;
+            assert_eq!(header.flags & 7, 7, "a schema change, not exact, of the snapshot");
+        }
+        // A second start has nothing left to do.
+        case.task.start()?;
+        assert_eq!(case.task.wait(LIMIT).await?, 0, "{}", case.task.output());
+        assert_eq!(case.read().await?, 3);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_come_before_the_rows_of_their_tables() -> Result<()> {
+    let servers = Servers::shared().await?;
+    let mysql = &servers.source;
+    for (name, format, phases, rows) in [
+        ("schema_full", Format::DtsAvro, "[\"schema\", \"full\"]", 6),
+        ("schema_stream", Format::CanalJson, "[\"incremental\", \"schema\"]", 0),
+        ("schema_all", Format::CanalJson, "[\"full\", \"schema\", \"incremental\"]", 6),
+    ] {
+        let mut case = shop(&servers, name, format, phases).await?;
+        case.task.start()?;
+        if phases.contains("incremental") {
+            // The stream begins when the task begins, so only rows behind the statements are certain to be in it.
+            case.wait_for_records(3 + rows, LIMIT).await?;
+            mysql
+                .execute(&[
+                    &format!("INSERT INTO {name}.users VALUES (10, 'x'), (11, 'y')"),
+                    &format!("CREATE INDEX i ON {name}.users (mail)"),
+                ])
+                .await?;
+            case.catch_up(LIMIT).await?;
+            case.task.stop().await?;
+        } else {
+            assert_eq!(case.task.wait(LIMIT).await?, 0, "{}", case.task.output());
+            case.read().await?;
+        }
+        let order = order(format, &case.entries)?;
+        assert!(order[..3].iter().all(|word| word.starts_with("CREATE TABLE ")), "{order:?}");
+        assert_eq!(order.iter().filter(|word| word.starts_with("CREATE TABLE ")).count(), 3, "{order:?}");
+        assert_eq!(order.iter().filter(|word| word.starts_with("Read ")).count(), rows, "{order:?}");
+        if phases.contains("incremental") {
+            assert_eq!(
+                order[3 + rows..][..3],
+                ["Insert users".to_owned(), "Insert users".into(), format!("CREATE INDEX i ON {name}.users (mail)")]
+            );
+        }
+        if phases.contains("full") {
+            case.verify(0).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_in_the_schema_phase_lose_no_statement() -> Result<()> {
+    const TABLES: usize = 150;
+    let servers = Servers::shared().await?;
+    let (name, mysql) = ("schema_kills", &servers.source);
+    let tables = (0..TABLES).map(|number| format!("CREATE TABLE {name}.t{number:03} (id INT PRIMARY KEY, a INT)"));
+    let setup: Vec<String> = std::iter::once(format!("CREATE DATABASE {name}")).chain(tables).collect();
+    mysql.execute(&setup.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    let mut case = Case::new(servers.clone(), name, Format::CanalJson, 1, Vec::new()).await?;
+    case.settings.source = "phases = [\"schema\", \"full\", \"incremental\"]".into();
+    case.task.configure(&case.settings)?;
+    let mut kills = 0;
+    for target in [20, 60, 100] {
+        case.task.start()?;
+        case.wait_for_records(target, LIMIT).await?;
+        case.task.kill()?;
+        kills += usize::from(case.read().await? < TABLES);
+    }
+    assert!(kills > 0, "no kill fell into the schema phase");
+    // What is altered meanwhile is told as it was when the task began: the stream has the change.
+    mysql.execute(&[&format!("ALTER TABLE {name}.t149 COMMENT 'later'")]).await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    let made: Vec<_> =
+        statements(Format::CanalJson, &case.entries)?.into_iter().map(|(_, sql)| sql).filter(|sql| sql.starts_with("CREATE")).collect();
+    let different: BTreeSet<_> = made.iter().collect();
+    assert_eq!(different.len(), TABLES + 1, "a statement is lost or altered");
+    // Each kill may repeat what was under way: the one whose delivery was not committed.
+    assert!(made.len() <= TABLES + 1 + 3 * 2, "{} statements of {} tables", made.len(), TABLES + 1);
+    println!("{} statements after {kills} kills in the schema phase", made.len());
+    case.verify(3).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_phases_than_those_begun_with_are_refused() -> Result<()> {
+    let servers = Servers::shared().await?;
+    let mut case = shop(&servers, "schema_changed", Format::CanalJson, "[\"schema\", \"full\", \"incremental\"]").await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    for phases in ["[\"full\", \"incremental\"]", "[\"schema\", \"incremental\"]", "[\"schema\"]", "[\"schema\", \"full\"]"] {
+        case.settings.source = format!("phases = {phases}");
+        case.task.configure(&case.settings)?;
+        refused(&mut case, 2, &["phases"]).await?;
+    }
+    Ok(())
+}
+
+/// Statements that a running task follows, with rows between them, and what comes of each: type and table, or the rows' operation.
+const FOLLOWED: &[(&str, &[&str])] = &[
+    ("CREATE TABLE made (id INT PRIMARY KEY, a VARCHAR(9))", &["CREATE made"]),
+    ("INSERT INTO made VALUES (1, 'one')", &["Insert made"]),
+    ("CREATE TABLE twin LIKE made", &["CREATE twin"]),
+    ("INSERT INTO twin VALUES (2, 'two')", &["Insert twin"]),
+    ("CREATE TABLE chosen (PRIMARY KEY (id)) AS SELECT 7 AS id", &["CREATE chosen", "Insert chosen"]),
+    ("ALTER TABLE made ADD INDEX i (a)", &["CINDEX made"]),
+    ("INSERT INTO made VALUES (3, 'three')", &["Insert made"]),
+    ("ALTER TABLE made ADD UNIQUE u (a), COMMENT 'x'", &["CINDEX made"]),
+    ("UPDATE made SET a = 'four' WHERE id = 3", &["Update made"]),
+    ("CREATE INDEX j ON made (id, a)", &["CINDEX made"]),
+    ("ALTER TABLE made RENAME INDEX j TO k", &["ALTER made"]),
+    ("ALTER TABLE made ADD CONSTRAINT f FOREIGN KEY (id) REFERENCES twin (id)", &[]),
+    ("ALTER TABLE made DROP FOREIGN KEY f", &["DINDEX made"]),
+    ("DROP INDEX k ON made", &["DINDEX made"]),
+    ("ALTER TABLE made DROP INDEX i", &["DINDEX made"]),
+    ("DELETE FROM made WHERE id = 1", &["Delete made"]),
+    ("ALTER TABLE made ALTER a SET DEFAULT 'x'", &["ALTER made"]),
+    ("ALTER TABLE made ENGINE = InnoDB", &["ALTER made"]),
+    ("CREATE TABLE IF NOT EXISTS made (z INT)", &["CREATE made"]),
+    ("TRUNCATE twin", &["TRUNCATE twin"]),
+    ("INSERT INTO twin VALUES (5, 'five')", &["Insert twin"]),
+    ("CREATE VIEW seen AS SELECT * FROM made", &[]),
+    ("ANALYZE TABLE made", &[]),
+    ("DROP VIEW seen", &[]),
+    ("DROP TABLE twin, made", &["ERASE twin"]),
+    ("DROP TABLE IF EXISTS never", &["ERASE never"]),
+    ("CREATE DATABASE `{db}_two`", &["QUERY "]),
+    ("ALTER DATABASE `{db}_two` CHARACTER SET latin1", &[]),
+    ("CREATE TABLE `{db}_two`.t (id INT PRIMARY KEY, a TEXT)", &["CREATE t"]),
+    ("INSERT INTO `{db}_two`.t VALUES (1, 'caf\u{e9}')", &["Insert t"]),
+    ("DROP DATABASE `{db}_two`", &["QUERY "]),
+    ("DROP TABLE chosen", &["ERASE chosen"]),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_come_in_order_with_the_rows_on_every_server() -> Result<()> {
+    for flavor in Flavor::ALL {
+        for format in [Format::CanalJson, Format::DtsAvro] {
+            followed(flavor, format).await.map_err(|error| error.while_(format!("{} {}", flavor.name(), format.name())))?;
+        }
+    }
+    Ok(())
+}
+
+async fn followed(flavor: Flavor, format: Format) -> Result<()> {
+    let servers = Servers::shared_of(flavor).await?;
+    let name = format!("ddl_{}_{}", flavor.name(), format.name());
+    servers.source.execute(&[&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")]).await?;
+    let ddl_topic = format!("{name}_ddl");
+    servers.kafka.create_topic(&ddl_topic, 1).await?;
+    let mut case = Case::new(servers.clone(), &name, format, 1, Vec::new()).await?;
+    case.settings.tables.push(format!("{name}_two.*"));
+    case.settings.sink = format!("ddl_topic = {ddl_topic:?}");
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    let before = case.entries.len();
+    let texts: Vec<String> = FOLLOWED.iter().map(|(sql, _)| sql.replace("{db}", &name)).collect();
+    let mut all = vec![format!("USE {name}")];
+    all.extend(texts.clone());
+    servers.source.execute(&all.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+
+    // Both topics, by the order that the header gives.
+    let mut entries = case.entries.split_off(before);
+    let ddl = TopicReader::open(&servers.kafka, &ddl_topic).await?.read().await?;
+    assert!(entries.iter().all(|entry| !matches!(format.decode(&entry.value), Ok(Decoded::Schema { .. }))), "a statement beside the rows");
+    let seqs = |entries: &[Entry]| -> Result<Vec<u128>> {
+        entries.iter().map(|entry| Header::parse(entry.header.as_deref().unwrap_or_default()).map(|header| header.seq)).collect()
+    };
+    for topic in [&entries, &ddl] {
+        assert!(seqs(topic)?.is_sorted(), "a topic out of order");
+    }
+    entries.extend(ddl);
+    entries.sort_by_key(|entry| entry.header.as_deref().and_then(|header| Header::parse(header).ok()).map_or(0, |header| header.seq));
+    let mut found = Vec::new();
+    for entry in &entries {
+        match format.decode(&entry.value)? {
+            Decoded::Rows(rows) => {
+                found.extend(rows.iter().filter(|row| row.table.name != "fence").map(|row| format!("{:?} {}", row.op, row.table.name)))
+            }
+            Decoded::Schema { database, sql } => {
+                let message: Json = serde_json::from_slice(&entry.value).unwrap_or_default();
+                let two = sql.contains("_two");
+                // Canal JSON names the table's database, DTS Avro the session's unless the statement is about another one.
+                let of =
+                    if two && (format == Format::CanalJson || sql.contains("DATABASE")) { format!("{name}_two") } else { name.clone() };
+                assert_eq!(database, of, "{sql}");
+                found.push(match format {
+                    Format::CanalJson => {
+                        format!("{} {}", message["type"].as_str().unwrap_or_default(), message["table"].as_str().unwrap_or_default())
+                    }
+                    Format::DtsAvro => sql,
+                });
+            }
+            Decoded::Control => {}
+        }
+    }
+    let mut expected = Vec::new();
+    for ((_, said), text) in FOLLOWED.iter().zip(&texts) {
+        for said in *said {
+            let row = ["Insert ", "Update ", "Delete "].iter().any(|op| said.starts_with(op));
+            expected.push(if row || format == Format::CanalJson { (*said).to_owned() } else { text.clone() });
+        }
+    }
+    if format == Format::DtsAvro {
+        // Servers write these two in words of their own.
+        for list in [&mut found, &mut expected] {
+            for text in list.iter_mut() {
+                for (begin, plain) in [("CREATE TABLE `chosen`", "chosen"), ("CREATE TABLE chosen", "chosen"), ("DROP TABLE ", "drop")] {
+                    if text.starts_with(begin) {
+                        *text = plain.to_owned();
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(found, expected);
+    Ok(())
+}
+
+/// A source of one's own on a table with one row, and its stream.
+async fn stream_of(servers: &Servers, name: &str, more: Json) -> Result<(PolardbxSource, Split, Committed)> {
+    let database = &servers.source;
+    database.execute(&[&format!("CREATE DATABASE {name}"), &format!("CREATE TABLE {name}.t (id INT PRIMARY KEY)")]).await?;
+    let mut settings = json!({
+        "host": "127.0.0.1", "port": database.port(), "user": database::USER, "password": database::PASSWORD,
+        "tables": [format!("{name}.*")], "phases": ["incremental"],
+    });
+    settings.as_object_mut().into_iter().for_each(|keys| keys.extend(more.as_object().cloned().unwrap_or_default()));
+    let source = PolardbxSource::new(Settings::from(settings).parse("source")?, name, 1 << 20)?;
+    let mut committed = Committed::default();
+    let split = source.plan(&committed, &[]).await?.pop().ok_or_else(|| Failure::new("no split"))?;
+    assert_eq!(split.kind, SplitKind::Stream);
+    committed.apply(&runtime::Progress {
+        split: split.id.clone(),
+        checkpoint: runtime::Checkpoint { position: split.start.clone(), receipt: runtime::Receipt::default(), done: false },
+        schemas: split.schemas.iter().map(|schema| (schema.id.clone(), Some(schema.clone()))).collect(),
+        state: split.state.clone(),
+    });
+    Ok((source, split, committed))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_stream_gives_signs_of_life() -> Result<()> {
+    for flavor in Flavor::ALL {
+        let servers = Servers { source: std::sync::Arc::new(Database::start(flavor, &[]).await?), kafka: Servers::shared().await?.kafka };
+        let (source, split, committed) = stream_of(&servers, "alive", json!({"heartbeat": {"enabled": true, "interval_ms": 300}})).await?;
+        let mut reader = source.open(&split, &committed).await?;
+        let mut events: Vec<Event> = Vec::new();
+        let (mut last, start) = (runtime::Seq(0), Instant::now());
+        let mut written = false;
+        // Signs, a transaction between them, signs behind it.
+        while start.elapsed() < LIMIT {
+            if !written && events.len() >= 3 {
+                written = true;
+                servers.source.execute(&["INSERT INTO alive.t VALUES (1)"]).await?;
+            }
+            let batch = tokio::time::timeout(LIMIT, reader.next()).await??.ok_or_else(|| Failure::new("the stream ended"))?;
+            batch.verify(last).map_err(Failure::new)?;
+            last = batch.last_seq().unwrap_or(last);
+            if batch.events.iter().any(|event| matches!(event.body, Body::Heartbeat)) {
+                assert!(batch.events.len() == 1 && batch.resume.is_some(), "{batch:?}");
+            }
+            events.extend(batch.events);
+            let row = events.iter().position(|event| matches!(&event.body, Body::Row(row) if row.op == Op::Insert));
+            if row.is_some_and(|row| events.len() - row > 5) {
+                break;
+            }
+        }
+        let kinds: Vec<_> = events.iter().map(|event| std::mem::discriminant(&event.body)).collect();
+        assert_eq!(kinds[0], std::mem::discriminant(&Body::Heartbeat), "{events:?}");
+        let row = events.iter().position(|event| matches!(event.body, Body::Row(_))).ok_or_else(|| Failure::new("no row came"))?;
+        assert!(matches!(events[row - 1].body, Body::Begin) && matches!(events[row + 1].body, Body::Commit), "{events:?}");
+        let signs: Vec<_> = events.iter().filter(|event| matches!(event.body, Body::Heartbeat)).collect();
+        assert_eq!(signs.len() + 3, events.len(), "{events:?}");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
+        assert!(signs.is_sorted_by_key(|sign| sign.timestamp_ms), "{signs:?}");
+        assert!(signs.last().is_some_and(|sign| (now - 10_000..=now).contains(&sign.timestamp_ms)), "{signs:?} at {now}");
+        // The place is the end of what was read, in both of its forms.
+        let (file, end) = servers.source.position().await?;
+        let sign = signs.last().ok_or_else(|| Failure::new("no sign"))?;
+        assert_eq!(sign.position.as_str(), format!("{file}:{end}"));
+        let number: u32 = file.rsplit('.').next().unwrap_or_default().parse()?;
+        assert_eq!((&*sign.origin.offset, &*sign.origin.safe_offset), (&*format!("{end}@{number}"), &*format!("{end}@{number}")));
+        assert!(sign.origin.server_id == 1 && sign.txid.is_none(), "{sign:?}");
+        // No faster than they were asked for.
+        let seconds = start.elapsed().as_secs_f64();
+        assert!((signs.len() as f64) < seconds / 0.3 + 2.0, "{} signs in {seconds} s", signs.len());
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_and_statements_carry_their_facts() -> Result<()> {
+    for (flavor, options) in [
+        (Flavor::MySql57, &["--gtid-mode=ON", "--enforce-gtid-consistency=ON"][..]),
+        (Flavor::MySql80, &["--gtid-mode=ON", "--enforce-gtid-consistency=ON"]),
+        (Flavor::MariaDb, &[]),
+    ] {
+        let servers =
+            Servers { source: std::sync::Arc::new(Database::start(flavor, options).await?), kafka: Servers::shared().await?.kafka };
+        let (source, split, committed) = stream_of(&servers, "facts", json!({})).await?;
+        let mut reader = source.open(&split, &committed).await?;
+        let mut connection = servers.source.connect().await?;
+        let thread: Option<u32> = connection.query_first("SELECT CONNECTION_ID()").await?;
+        let thread = thread.unwrap_or_default();
+        connection.query_drop("SET NAMES latin1, sql_mode = 'ANSI_QUOTES', unique_checks = 0").await?;
+        connection.query_drop("INSERT INTO facts.t VALUES (1)").await?;
+        connection.query_drop("CREATE INDEX \"i\" ON facts.t (id)").await?;
+        let mut events: Vec<Event> = Vec::new();
+        while !events.iter().any(|event| matches!(event.body, Body::Schema(_))) {
+            let batch = tokio::time::timeout(LIMIT, reader.next()).await??.ok_or_else(|| Failure::new("the stream ended"))?;
+            events.extend(batch.events);
+        }
+        let [begin, row, commit, statement] = &events[..] else { return Failure::err(format!("{events:?}")) };
+        assert!(matches!((&begin.body, &commit.body), (Body::Begin, Body::Commit)), "{events:?}");
+        let fact = |event: &Event, name: &str| event.origin.facts.iter().find(|(found, _)| *found == name).map(|(_, value)| value.clone());
+        for event in &events {
+            let maria = flavor == Flavor::MariaDb;
+            // MariaDB's binlog tells the connection only of statements.
+            let known = if maria && !matches!(event.body, Body::Schema(_)) { 0 } else { thread };
+            assert_eq!((event.origin.server_id, event.origin.thread_id), (1, known), "{event:?}");
+            assert!(event.origin.gtid.is_some() && event.origin.gtid == event.txid, "{event:?}");
+        }
+        assert_eq!(begin.origin.gtid, commit.origin.gtid);
+        assert_ne!(begin.origin.gtid, statement.origin.gtid);
+        assert!(row.origin.facts.is_empty() && commit.origin.facts.is_empty(), "only at the beginning and on statements");
+        let told: &[&Event] = if flavor == Flavor::MariaDb { &[statement] } else { &[begin, statement] };
+        for event in told {
+            assert_eq!(fact(event, "Q_SQL_MODE_CODE").as_deref(), Some("4"), "{event:?}");
+            assert!(fact(event, "Q_CHARSET_CODE").is_some_and(|text| text.starts_with("8,8,")), "{event:?}");
+            let flags: u32 = fact(event, "Q_FLAGS2_CODE").unwrap_or_default().parse()?;
+            assert_ne!(flags & 1 << 27, 0, "unique_checks are off: {event:?}");
+        }
+        assert_eq!(fact(statement, "commitTimestamp"), Some((statement.timestamp_ms / 1000).to_string()));
+        assert_eq!(fact(statement, "lowerCaseTableNames").as_deref(), Some("false"));
+        connection.disconnect().await?;
+    }
+    Ok(())
+}
