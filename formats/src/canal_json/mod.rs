@@ -11,6 +11,7 @@ mod escape;
 mod form;
 mod java_float;
 mod json_text;
+mod piece;
 mod plan;
 mod rows;
 mod schema_change;

@@ -6,6 +6,7 @@ use super::cell::write_cell;
 use super::config::{Config, MysqlType, NullKeys, SqlType};
 use super::escape::write_quoted;
 use super::form::Form;
+use super::piece::Piece;
 use crate::error::FormatError;
 
 /// What is prepared per table version. The byte strings are pieces of the message, in the order of writing.
@@ -29,8 +30,10 @@ pub(super) struct Plan {
 pub(super) struct PlannedColumn {
     column: Column,
     form: Form,
-    /// `,"name":"`; the first member of an object leaves the comma out, and one that is no string the last quote.
-    key: Vec<u8>,
+    /// `,"name":"`; what is no string leaves the last quote out.
+    key: Piece,
+    /// The same as the first member of an object, without the comma.
+    first_key: Piece,
     usual_code: i16,
 }
 
@@ -40,7 +43,8 @@ impl PlannedColumn {
         let mut key = vec![b','];
         write_quoted(&mut key, &column.name);
         key.extend_from_slice(b":\"");
-        Ok(Self { column: column.clone(), form, key, usual_code })
+        let first_key = Piece::new(key.get(1..).unwrap_or_default().to_vec());
+        Ok(Self { column: column.clone(), form, key: Piece::new(key), first_key, usual_code })
     }
 
     /// Appends the cell as a member of an object: a string, or `null`.
@@ -51,7 +55,7 @@ impl PlannedColumn {
             out.extend_from_slice(b"null");
             return Ok(());
         }
-        out.extend_from_slice(if first { self.key.get(1..).unwrap_or_default() } else { &self.key });
+        if first { &self.first_key } else { &self.key }.write(out);
         write_cell(out, value, &self.form).map_err(|refusal| refusal.of(&self.column))?;
         out.push(b'"');
         Ok(())
@@ -59,7 +63,8 @@ impl PlannedColumn {
 
     /// The column's key as the first member of an object, or as a later one, up to its colon.
     fn key(&self, first: bool) -> &[u8] {
-        self.key.get(usize::from(first)..self.key.len() - 1).unwrap_or_default()
+        let key = if first { &self.first_key } else { &self.key }.bytes();
+        key.split_last().map_or(key, |(_, key)| key)
     }
 }
 
