@@ -83,8 +83,13 @@ pub fn run(target: Target, first_seed: u64, until: Until, mut tell: impl FnMut(u
             Ok(Err(failure)) => return Failure::err(format!("{failure}; {}", repeat())),
             Err(_) => return Failure::err(format!("panic, its message is above; {}", repeat())),
         }
+        // A machine that stood still makes a round look long, so it has to be long twice. Its verdict is known.
         if now.elapsed() > ROUND_LIMIT {
-            return Failure::err(format!("a round took {:?}; {}", now.elapsed(), repeat()));
+            let again = Instant::now();
+            let _ = catch_unwind(AssertUnwindSafe(|| target.round(seed)));
+            if again.elapsed() > ROUND_LIMIT {
+                return Failure::err(format!("a round took {:?}; {}", again.elapsed(), repeat()));
+            }
         }
     }
     Ok(0)

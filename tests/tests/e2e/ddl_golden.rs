@@ -139,7 +139,9 @@ async fn statements(flavor: Flavor) -> Result<()> {
         let log = std::fs::read(server.data().join(file))?;
         let mut captured = captured(&log, from as usize)?;
         if captured.is_empty() {
-            assert!(expected.is_none(), "{sql}: nothing is in the binlog");
+            // MariaDB does not write what did nothing.
+            let idle = flavor == Flavor::MariaDb && sql.contains("IF ");
+            assert!(expected.is_none() || idle, "{sql}: nothing is in the binlog");
             captured.push(Captured { database: String::new(), text: String::new() });
         }
         let _ = writeln!(golden, "# {sql}");
@@ -163,7 +165,13 @@ async fn statements(flavor: Flavor) -> Result<()> {
             });
             let _ = writeln!(golden, "canal_json {canal}\ndts_avro {hex}");
         }
-        assert_eq!(messages, usize::from(expected.is_some()), "{sql}: {:?}", captured.iter().map(|one| &one.text).collect::<Vec<_>>());
+        let written = captured.iter().any(|one| !one.text.is_empty());
+        assert_eq!(
+            messages,
+            usize::from(expected.is_some() && written),
+            "{sql}: {:?}",
+            captured.iter().map(|one| &one.text).collect::<Vec<_>>()
+        );
         if messages == 0 {
             golden.push_str("no message\n");
         }

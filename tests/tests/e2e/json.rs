@@ -42,7 +42,8 @@ fn cells(row: &Row) -> Vec<Option<Vec<u8>>> {
     let bytes = |value: Value<'_>| match value {
         Value::Null => None,
         Value::Json(bytes) | Value::Geometry(bytes) | Value::Text(bytes) | Value::Bytes(bytes) => Some(bytes.to_vec()),
-        other => panic!("{other:?} in a table of JSON, geometries and texts"),
+        // No such cell is in these tables: it will not equal what the server answers.
+        other => Some(format!("{other:?}").into_bytes()),
     };
     row.values().skip(2).map(bytes).collect()
 }

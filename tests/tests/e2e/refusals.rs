@@ -140,21 +140,6 @@ async fn an_unknown_key_in_the_file() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unsupported_column_type() -> Result<()> {
-    let mut case = small("json_column").await?;
-    let mysql = &case.servers.source;
-    mysql
-        .execute(&[
-            "CREATE TABLE json_column.documents (id INT PRIMARY KEY, body JSON)",
-            "INSERT INTO json_column.documents VALUES (1, '{}')",
-        ])
-        .await?;
-    refused(&mut case, 2, &["json_column.documents", "body", "json"]).await?;
-    assert_eq!(case.read().await?, 0);
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_that_changes_columns() -> Result<()> {
     let mut case = small("columns_changed").await?;
     case.task.start()?;

@@ -83,7 +83,12 @@ fn order(format: Format, entries: &[Entry]) -> Result<Vec<String>> {
     let mut words = Vec::new();
     for entry in entries {
         match format.decode(&entry.value)? {
-            Decoded::Rows(rows) => words.extend(rows.iter().map(|row| format!("{:?} {}", row.op, row.table.name))),
+            Decoded::Rows(rows) => {
+                // Canal JSON calls rows of the full phase INSERT; the header knows.
+                let read = Header::parse(entry.header.as_deref().unwrap_or_default())?.snapshot();
+                let op = |op: String| if read { "Read".to_owned() } else { op };
+                words.extend(rows.iter().map(|row| format!("{} {}", op(format!("{:?}", row.op)), row.table.name)));
+            }
             Decoded::Schema { sql, .. } => words.push(sql),
             Decoded::Control => {}
         }
@@ -219,7 +224,7 @@ const FOLLOWED: &[(&str, &[&str])] = &[
     ("CREATE TABLE made (id INT PRIMARY KEY, a VARCHAR(9))", &["CREATE made"]),
     ("INSERT INTO made VALUES (1, 'one')", &["Insert made"]),
     ("CREATE TABLE twin LIKE made", &["CREATE twin"]),
-    ("INSERT INTO twin VALUES (2, 'two')", &["Insert twin"]),
+    ("INSERT INTO twin VALUES (1, 'a'), (2, 'two'), (3, 'c')", &["Insert twin", "Insert twin", "Insert twin"]),
     ("CREATE TABLE chosen (PRIMARY KEY (id)) AS SELECT 7 AS id", &["CREATE chosen", "Insert chosen"]),
     ("ALTER TABLE made ADD INDEX i (a)", &["CINDEX made"]),
     ("INSERT INTO made VALUES (3, 'three')", &["Insert made"]),
@@ -273,7 +278,9 @@ async fn followed(flavor: Flavor, format: Format) -> Result<()> {
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     let before = case.entries.len();
-    let texts: Vec<String> = FOLLOWED.iter().map(|(sql, _)| sql.replace("{db}", &name)).collect();
+    // MariaDB does not write statements that did nothing.
+    let followed = || FOLLOWED.iter().filter(|(sql, _)| flavor != Flavor::MariaDb || !sql.contains("IF "));
+    let texts: Vec<String> = followed().map(|(sql, _)| sql.replace("{db}", &name)).collect();
     let mut all = vec![format!("USE {name}")];
     all.extend(texts.clone());
     servers.source.execute(&all.iter().map(String::as_str).collect::<Vec<_>>()).await?;
@@ -316,7 +323,7 @@ async fn followed(flavor: Flavor, format: Format) -> Result<()> {
         }
     }
     let mut expected = Vec::new();
-    for ((_, said), text) in FOLLOWED.iter().zip(&texts) {
+    for ((_, said), text) in followed().zip(&texts) {
         for said in *said {
             let row = ["Insert ", "Update ", "Delete "].iter().any(|op| said.starts_with(op));
             expected.push(if row || format == Format::CanalJson { (*said).to_owned() } else { text.clone() });

@@ -165,8 +165,6 @@ async fn mysql_8_settings_that_lose_something() -> Result<()> {
         &["partial.expressions", "key over an expression"],
     )
     .await?;
-    refused_with(&mut case, "CREATE TABLE partial.documents (id INT PRIMARY KEY, body JSON)", &["partial.documents", "body", "json"])
-        .await?;
     assert_eq!(case.read().await?, 0);
     Ok(())
 }
@@ -232,9 +230,7 @@ async fn mariadb_with_its_own_types_and_events() -> Result<()> {
 async fn what_mariadb_has_and_we_have_not() -> Result<()> {
     let mut case = own(Flavor::MariaDb, &[], "maria_odd").await?;
     for (create, texts) in [
-        ("CREATE TABLE maria_odd.u (id INT PRIMARY KEY, u UUID)", &["maria_odd.u", "`u`", "uuid"] as &[&str]),
-        ("CREATE TABLE maria_odd.i (id INT PRIMARY KEY, address INET6)", &["maria_odd.i", "`address`", "inet6"]),
-        ("CREATE TABLE maria_odd.c (id INT PRIMARY KEY, t TEXT COMPRESSED)", &["maria_odd.c", "`t`", "COMPRESSED"]),
+        ("CREATE TABLE maria_odd.c (id INT PRIMARY KEY, t TEXT COMPRESSED)", &["maria_odd.c", "`t`", "COMPRESSED"] as &[&str]),
         ("CREATE TABLE maria_odd.v (id INT PRIMARY KEY) WITH SYSTEM VERSIONING", &["maria_odd.v", "system versioning"]),
     ] {
         refused_with(&mut case, create, texts).await?;

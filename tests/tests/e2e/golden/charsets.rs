@@ -62,9 +62,9 @@ pub(super) fn all(flavor: Flavor) -> impl Iterator<Item = TypeCase> {
             TypeCase::new(&format!("{kind}_{set}"), &format!("{definition} CHARACTER SET {set}"), literals)
         };
         [
-            case("varchar", "VARCHAR(60)", &[&quoted, "''", "'plain'"]),
-            case("enum", &format!("ENUM({quoted},'plain')"), &[&quoted, "'plain'"]),
-            case("set", &format!("SET({quoted},'plain')"), &[&quoted, "''", &format!("'{word},plain'")]),
+            case("varchar", "VARCHAR(60)", &[&quoted, "''", "'other'"]),
+            case("enum", &format!("ENUM({quoted},'other')"), &[&quoted, "'other'"]),
+            case("set", &format!("SET({quoted},'other')"), &[&quoted, "''", &format!("'{word},other'")]),
         ]
     })
 }

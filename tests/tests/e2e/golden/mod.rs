@@ -24,6 +24,9 @@ use super::case::{Case, Servers};
 
 const LIMIT: Duration = Duration::from_secs(90);
 
+/// Rows of the table that tells that a task has caught up.
+const FENCES: usize = 2;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_type_of_mysql57_is_written_as_in_the_golden_files() -> Result<()> {
     every_type_of(Flavor::MySql57).await
@@ -51,6 +54,10 @@ async fn every_type_of(flavor: Flavor) -> Result<()> {
     both(&mut canal, &mut avro).await?;
     changes(&servers.source, &database, &cases).await?;
     both(&mut canal, &mut avro).await?;
+    // The stream may be ahead of the snapshot.
+    let messages = Op::ALL.len() * cases.iter().map(|case| case.literals.len()).sum::<usize>();
+    canal.wait_for_records(messages + FENCES, LIMIT).await?;
+    avro.wait_for_records(messages + FENCES, LIMIT).await?;
     canal.task.stop().await?;
     avro.task.stop().await?;
     let records = avro::Records::new()?;

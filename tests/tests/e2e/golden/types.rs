@@ -31,9 +31,7 @@ pub(super) fn all(flavor: Flavor) -> Vec<TypeCase> {
         Flavor::MariaDb => lists.push(MARIADB),
     }
     let plain = lists.into_iter().flatten().map(|(name, definition, literals)| TypeCase::new(name, definition, literals));
-    let skip = std::env::var("GOLDEN_SKIP").unwrap_or_default();
-    let skip: Vec<&str> = skip.split(',').filter(|s| !s.is_empty()).collect();
-    plain.chain(charsets::all(flavor)).filter(|c| !skip.iter().any(|s| c.name.starts_with(s))).collect()
+    plain.chain(charsets::all(flavor)).collect()
 }
 
 type List = &'static [(&'static str, &'static str, &'static [&'static str])];
