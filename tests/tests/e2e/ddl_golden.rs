@@ -207,7 +207,9 @@ fn captured(log: &[u8], from: usize) -> Result<Vec<Captured>> {
                 String::from_utf8(bytes.to_vec()).map_err(|error| Failure::new(error.to_string()))
             };
             let one = Captured { database: text(status, status + database)?, text: text(status + database + 1, tail.len())? };
-            if !matches!(one.text.as_str(), "BEGIN" | "COMMIT") {
+            // The server drops a session's temporary tables some time after the session has ended.
+            let cleaning = one.text.starts_with("DROP /*!40005 TEMPORARY */");
+            if !cleaning && !matches!(one.text.as_str(), "BEGIN" | "COMMIT") {
                 found.push(one);
             }
         }
