@@ -141,8 +141,20 @@ fn typed() -> impl Strategy<Value = (Column, Cell, Cell)> {
         of("decimal(20,4)", "-?(0|[1-9][0-9]{0,15})\\.[0-9]{4}".prop_map(Cell::Decimal)),
         of("decimal(65,30)", "-?(0|[1-9][0-9]{0,34})\\.[0-9]{30}".prop_map(Cell::Decimal)),
         of("decimal(9)", "-?(0|[1-9][0-9]{0,8})".prop_map(Cell::Decimal)),
-        of("float", any::<f32>().prop_filter("MySQL has no others", |v| v.is_finite()).prop_map(Cell::Float)),
-        of("double", any::<f64>().prop_filter("MySQL has no others", |v| v.is_finite()).prop_map(Cell::Double)),
+        of(
+            "float",
+            any::<f32>()
+                .prop_filter("MySQL has no others", |v| v.is_finite())
+                .prop_filter(TIE, |v| same(zmij::Buffer::new().format_finite(*v), &v.to_string()))
+                .prop_map(Cell::Float)
+        ),
+        of(
+            "double",
+            any::<f64>()
+                .prop_filter("MySQL has no others", |v| v.is_finite())
+                .prop_filter(TIE, |v| same(zmij::Buffer::new().format_finite(*v), &v.to_string()))
+                .prop_map(Cell::Double)
+        ),
         of("bit(13)", any::<u64>().prop_map(|v| Cell::Bit(v >> 51))),
         of("bit(64)", any::<u64>().prop_map(Cell::Bit)),
     ];
@@ -205,4 +217,11 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
             }
         },
     )
+}
+
+/// Where two numbers of equally few digits are equally near, the standard library, by which the models print, may take the other one.
+const TIE: &str = "two shortest texts";
+
+fn same(ours: &str, models: &str) -> bool {
+    ours.parse::<f64>() == models.parse::<f64>()
 }
