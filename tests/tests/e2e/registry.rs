@@ -62,7 +62,8 @@ async fn works(case: &mut Case) -> Result<()> {
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
-    case.verify(0).await?;
+    // Where the registry is slow the first lane may be opened again, and reads its chunk again.
+    case.verify(1).await?;
     keeps_secrets(&case.task.output());
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `kill -9` of the program over both phases while brokers of a cluster die and come back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tests::Result;
 use tests::checker::Format;
@@ -21,6 +21,9 @@ async fn eight_kills_with_brokers_dying_lose_and_repeat_nothing() -> Result<()> 
 async fn fifty_kills_with_brokers_dying_lose_and_repeat_nothing() -> Result<()> {
     kills("fifty_kills", 50, 150_000).await
 }
+
+/// How long the rest of the full phase may take without the brake.
+const FULL_PHASE_LIMIT: Duration = Duration::from_secs(120);
 
 /// What a full phase may read in a second, so that it lasts over its kills.
 const BYTES_PER_SECOND: u64 = 300_000;
@@ -45,6 +48,13 @@ async fn kills(name: &str, count: usize, rows: u64) -> Result<()> {
             trial.source.pass();
         }
         trial.case.task.start()?;
+        if kill == count / 2 + 1 {
+            // However slow the machine is, the second half is of the incremental phase.
+            let start = Instant::now();
+            while (trial.case.read().await? as u64) < rows && start.elapsed() < FULL_PHASE_LIMIT {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
         let mut pause = || Duration::from_millis(rng.u64(20..1000));
         tokio::time::sleep(pause()).await;
         if kill % 4 == 1 {
