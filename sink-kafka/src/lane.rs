@@ -67,9 +67,9 @@ pub(crate) struct Lane {
     pub(crate) schemas: Written,
     /// Bytes of records in open batches.
     open_bytes: usize,
-    /// What is under way, with its bytes, in the order of sending.
     /// A broker refused a record: what is encoded behind it must not be sent.
     refused: bool,
+    /// What is under way, with its bytes, in the order of sending.
     flying: VecDeque<(Target, usize)>,
     flying_bytes: usize,
     spares: Spares,

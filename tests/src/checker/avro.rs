@@ -11,7 +11,7 @@ use super::{Change, Decoded, Image, Op, Table};
 use crate::{Failure, Result};
 
 /// Names of the branches of a column's value, in the order of the union.
-const BRANCHES: [&str; 13] = [
+pub const BRANCHES: [&str; 13] = [
     "null",
     "Integer",
     "Character",
@@ -38,12 +38,14 @@ fn reader() -> Result<&'static GenericDatumReader<'static>> {
     Ok(READER.get_or_init(|| reader))
 }
 
+/// The fields of a record, by name and in order. An error if bytes are left over.
+pub fn fields(mut value: &[u8]) -> Result<Vec<(String, Value)>> {
+    let Value::Record(fields) = reader()?.read_value(&mut value)? else { return Failure::err("an Avro value that is no record") };
+    if value.is_empty() { Ok(fields) } else { Failure::err(format!("{} bytes after the Avro record", value.len())) }
+}
+
 pub(super) fn decode(value: &[u8]) -> Result<Decoded> {
-    let mut rest = value;
-    let Value::Record(fields) = reader()?.read_value(&mut rest)? else { return Failure::err("an Avro value that is no record") };
-    if !rest.is_empty() {
-        return Failure::err(format!("{} bytes after the Avro record", rest.len()));
-    }
+    let fields = fields(value)?;
     let field = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| inner(value)).unwrap_or(&Value::Null);
     let Value::Enum(_, operation) = field("operation") else { return Failure::err("an Avro record without operation") };
     let op = match operation.as_str() {
@@ -51,7 +53,7 @@ pub(super) fn decode(value: &[u8]) -> Result<Decoded> {
         "INSERT" => Op::Insert,
         "UPDATE" => Op::Update,
         "DELETE" => Op::Delete,
-        "BEGIN" | "COMMIT" | "HEARTBEAT" => return Ok(Decoded::Control),
+        "BEGIN" | "COMMIT" | "HEARTBEAT" | "CHECKPOINT" => return Ok(Decoded::Control),
         "DDL" => return Ok(Decoded::Schema { database: text(field("objectName"))?, sql: text(field("afterImages"))? }),
         other => return Failure::err(format!("an Avro record with operation {other}")),
     };
@@ -67,8 +69,8 @@ pub(super) fn decode(value: &[u8]) -> Result<Decoded> {
     Ok(Decoded::Rows(vec![Change { table: Table::new(unescape(database), unescape(table)), op, key, before, after }]))
 }
 
-/// The value in a union's branch.
-fn inner(value: &Value) -> &Value {
+/// What is in a union; other values are what they are.
+pub fn inner(value: &Value) -> &Value {
     if let Value::Union(_, inner) = value { inner } else { value }
 }
 

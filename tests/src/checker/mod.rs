@@ -4,7 +4,7 @@
 //! The records are folded by key into tables, and each row and column is compared with what the source answers to a SELECT, rendered by a
 //! model of the format that shares no code with the product.
 
-mod avro;
+pub mod avro;
 mod canal;
 mod change;
 mod fold;

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use apache_avro::Schema;
-use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
+use tests::checker::avro::{BRANCHES, fields, inner};
 use tests::{Failure, Result};
 
 use super::piece::{Cell, Op, Piece};
@@ -16,79 +15,45 @@ const VOLATILE: [&str; 7] =
 /// Tags that differ from run to run.
 const VOLATILE_TAGS: [&str; 4] = ["readerThroughoutTime", "thread_id", "GTID", "GTID_SET"];
 
-/// Names of the branches of a column's value.
-const BRANCHES: [&str; 13] = [
-    "null",
-    "Integer",
-    "Character",
-    "Decimal",
-    "Float",
-    "Timestamp",
-    "DateTime",
-    "TimestampWithTimeZone",
-    "BinaryGeometry",
-    "TextGeometry",
-    "BinaryObject",
-    "TextObject",
-    "EmptyObject",
-];
-
-pub(super) struct Records {
-    schema: Schema,
-}
-
-impl Records {
-    pub(super) fn new() -> Result<Self> {
-        Ok(Self { schema: Schema::parse_str(include_str!("../../../src/checker/record.avsc"))? })
+/// A record as pieces that are compared.
+pub(super) fn take_apart(value: &[u8]) -> Result<Piece> {
+    let fields = fields(value)?;
+    let (mut shape, mut name, mut kind, mut id) = (Vec::new(), String::new(), String::new(), None);
+    let (mut before, mut after) = (None, None);
+    for (field, value) in &fields {
+        let text = match (field.as_str(), inner(value)) {
+            ("beforeImages" | "afterImages", Value::Array(cells)) => {
+                let [key, cell] = cells.as_slice() else { return Failure::err("an image that is not of two columns") };
+                id = Some(number(key)?);
+                let cell = Cell { text: branch(cell)?, note: String::new() };
+                *(if field == "beforeImages" { &mut before } else { &mut after }) = Some(cell);
+                format!("[{}, …]", hide_number(&branch(key)?, id))
+            }
+            ("tags", Value::Map(tags)) => {
+                let sorted: BTreeMap<_, _> = tags.iter().collect();
+                let shown = |(name, value): (&String, &Value)| {
+                    let hidden = VOLATILE_TAGS.contains(&name.as_str());
+                    if hidden { format!("{name} …") } else { format!("{name} {}", show(value)) }
+                };
+                sorted.into_iter().map(shown).collect::<Vec<_>>().join(", ")
+            }
+            ("source", Value::Record(parts)) => parts.first().map(|(_, value)| show(value)).unwrap_or_default(),
+            ("operation", Value::Enum(_, text)) => {
+                kind = text.clone();
+                text.clone()
+            }
+            ("objectName", Value::String(text)) => {
+                name = text.clone();
+                text.clone()
+            }
+            (name, _) if VOLATILE.contains(&name) => continue,
+            (_, value) => show(value),
+        };
+        shape.push(format!("{field}: {text}"));
     }
-
-    pub(super) fn take_apart(&self, mut value: &[u8]) -> Result<Piece> {
-        let record = GenericDatumReader::builder(&self.schema).build()?.read_value(&mut value)?;
-        let Value::Record(fields) = record else { return Failure::err("an Avro value that is no record") };
-        if !value.is_empty() {
-            return Failure::err(format!("{} bytes after the record", value.len()));
-        }
-        let (mut shape, mut name, mut kind, mut id) = (Vec::new(), String::new(), String::new(), None);
-        let (mut before, mut after) = (None, None);
-        for (field, value) in &fields {
-            let text = match (field.as_str(), inner(value)) {
-                ("beforeImages" | "afterImages", Value::Array(cells)) => {
-                    let [key, cell] = cells.as_slice() else { return Failure::err("an image that is not of two columns") };
-                    id = Some(number(key)?);
-                    let cell = Cell { text: branch(cell)?, note: String::new() };
-                    *(if field == "beforeImages" { &mut before } else { &mut after }) = Some(cell);
-                    format!("[{}, …]", hide_number(&branch(key)?, id))
-                }
-                ("tags", Value::Map(tags)) => {
-                    let sorted: BTreeMap<_, _> = tags.iter().collect();
-                    let shown = |(name, value): (&String, &Value)| {
-                        let hidden = VOLATILE_TAGS.contains(&name.as_str());
-                        if hidden { format!("{name} …") } else { format!("{name} {}", show(value)) }
-                    };
-                    sorted.into_iter().map(shown).collect::<Vec<_>>().join(", ")
-                }
-                ("source", Value::Record(parts)) => parts.first().map(|(_, value)| show(value)).unwrap_or_default(),
-                ("operation", Value::Enum(_, text)) => {
-                    kind = text.clone();
-                    text.clone()
-                }
-                ("objectName", Value::String(text)) => {
-                    name = text.clone();
-                    text.clone()
-                }
-                (name, _) if VOLATILE.contains(&name) => continue,
-                (_, value) => show(value),
-            };
-            shape.push(format!("{field}: {text}"));
-        }
-        let id = id.ok_or_else(|| Failure::new(format!("{kind} of {name} without images")))?;
-        let table = name.split_once('.').map(|(_, table)| table.to_owned()).unwrap_or_default();
-        Ok(Piece { table, op: Op::of(&kind, id)?, id, shape: shape.join("; "), before, after })
-    }
-}
-
-fn inner(value: &Value) -> &Value {
-    if let Value::Union(_, inner) = value { inner } else { value }
+    let id = id.ok_or_else(|| Failure::new(format!("{kind} of {name} without images")))?;
+    let table = name.split_once('.').map(|(_, table)| table.to_owned()).unwrap_or_default();
+    Ok(Piece { table, op: Op::of(&kind, id)?, id, shape: shape.join("; "), before, after })
 }
 
 /// The number in the key's cell.
