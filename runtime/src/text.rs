@@ -22,9 +22,21 @@ pub fn write_i64(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
+/// The last two decimal digits of every byte.
+const LAST_TWO: [[u8; 2]; 256] = {
+    let mut digits = [[0; 2]; 256];
+    let mut value = 0;
+    while value < digits.len() {
+        digits[value] = [b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8];
+        value += 1;
+    }
+    digits
+};
+
 /// Two decimal digits; values over 99 do not occur in valid dates and times and are cut to their last two digits.
+#[inline]
 fn two(value: u8) -> [u8; 2] {
-    [b'0' + value / 10 % 10, b'0' + value % 10]
+    LAST_TWO[usize::from(value)]
 }
 
 /// Four decimal digits of a year up to 9999.
@@ -33,13 +45,16 @@ fn four(value: u16) -> [u8; 4] {
     [a, b, c, d]
 }
 
-/// Appends `.` and the first `fsp` of six fraction digits; nothing for 0.
-fn write_fraction(out: &mut Vec<u8>, micros: u32, fsp: u8) {
-    if fsp > 0 {
-        let ([a, b], [c, d], [e, f]) = (two((micros / 10_000) as u8), two((micros / 100 % 100) as u8), two((micros % 100) as u8));
-        let text = [b'.', a, b, c, d, e, f];
-        out.extend_from_slice(&text[..usize::from(fsp.min(6)) + 1]);
-    }
+/// Appends `HH:MM:SS` and, if `fsp` is not 0, `.` and the first `fsp` of six fraction digits.
+fn write_clock(out: &mut Vec<u8>, clock: [u8; 8], micros: u32, fsp: u8) {
+    let ([a, b], [c, d], [e, f]) = (two((micros / 10_000) as u8), two((micros / 100 % 100) as u8), two((micros % 100) as u8));
+    let mut text = [b'.'; 15];
+    text[..8].copy_from_slice(&clock);
+    text[9..].copy_from_slice(&[a, b, c, d, e, f]);
+    // A copy of a size that the compiler knows and a shorter length beat a copy of any size.
+    let end = out.len() + if fsp == 0 { 8 } else { 9 + usize::from(fsp.min(6)) };
+    out.extend_from_slice(&text);
+    out.truncate(end);
 }
 
 /// Appends `YYYY`.
@@ -73,17 +88,16 @@ pub fn write_time(out: &mut Vec<u8>, micros: i64, fsp: u8) {
     if hours >= 100 {
         write_u64(out, hours / 100);
     }
-    out.extend_from_slice(&clock_text((hours % 100) as u8, (seconds / 60 % 60) as u8, (seconds % 60) as u8));
-    write_fraction(out, (total % SECOND) as u32, fsp);
+    let clock = clock_text((hours % 100) as u8, (seconds / 60 % 60) as u8, (seconds % 60) as u8);
+    write_clock(out, clock, (total % SECOND) as u32, fsp);
 }
 
 /// Appends `YYYY-MM-DD HH:MM:SS[.f]`.
 pub fn write_datetime(out: &mut Vec<u8>, value: DateTime, fsp: u8) {
-    let mut text = [b' '; 19];
-    text[..10].copy_from_slice(&date_text(value.date));
-    text[11..].copy_from_slice(&clock_text(value.hour, value.minute, value.second));
-    out.extend_from_slice(&text);
-    write_fraction(out, value.micros, fsp);
+    let mut date = [b' '; 11];
+    date[..10].copy_from_slice(&date_text(value.date));
+    out.extend_from_slice(&date);
+    write_clock(out, clock_text(value.hour, value.minute, value.second), value.micros, fsp);
 }
 
 /// The calendar form of microseconds since the epoch, shifted by `offset_seconds` east of UTC. Years outside 0 to 9999 do not occur in

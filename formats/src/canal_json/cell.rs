@@ -1,10 +1,10 @@
 //! The text of one cell in `data` and `old`.
 
-use runtime::{Value, text};
+use runtime::{Charset, Value, text};
 
 use super::binary::{write_base64, write_hex};
 use super::config::{BinaryText, DecimalText, JsonText};
-use super::escape::{write_latin1, write_text};
+use super::escape::{write_latin1, write_text, write_utf8};
 use super::form::Form;
 use super::java_float::{write_f32, write_f64};
 use super::json_text::canal_document;
@@ -31,6 +31,7 @@ pub(super) fn write_cell(out: &mut Vec<u8>, value: &Value<'_>, form: &Form) -> R
         (Form::Timestamp { fsp, offset_seconds }, &Value::Timestamp(value)) if (0..=MAX_TIMESTAMP).contains(&value) => {
             text::write_timestamp(out, value, *fsp, *offset_seconds);
         }
+        (Form::Text { charset: Charset::UTF8 }, &Value::Text(value)) => write_utf8(out, value).ok_or(Refusal::InvalidText)?,
         (Form::Text { charset }, &Value::Text(value)) => write_text(out, &charset.decode(value).ok_or(Refusal::InvalidText)?),
         (Form::UnpaddedBytes, &Value::Bytes(value)) => write_latin1(out, without_padding(value)),
         (Form::Bytes(form), &Value::Bytes(value)) | (Form::Geometry(form), &Value::Geometry(value)) => match form {

@@ -33,6 +33,18 @@ pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
     }
 }
 
+/// Appends UTF-8 without quotes around it; `None` if the bytes are none.
+///
+/// Most text is ASCII without escapes, which one look tells.
+pub(super) fn write_utf8(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
+    if is_plain_ascii(bytes) {
+        out.extend_from_slice(bytes);
+    } else {
+        write_text(out, std::str::from_utf8(bytes).ok()?);
+    }
+    Some(())
+}
+
 /// Appends `text` in quotes.
 pub(super) fn write_quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
@@ -60,6 +72,19 @@ fn write_escape(out: &mut Vec<u8>, byte: u8) {
     match ESCAPES[usize::from(byte)] {
         b'u' => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
         letter => out.extend_from_slice(&[b'\\', letter]),
+    }
+}
+
+/// Whether all bytes are ASCII and none needs an escape.
+fn is_plain_ascii(bytes: &[u8]) -> bool {
+    let is_plain = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        (special_bytes(word) | word) & HIGH == 0
+    };
+    match bytes.last_chunk::<8>() {
+        // The last eight bytes may be looked at twice.
+        Some(last) => bytes.as_chunks::<8>().0.iter().all(is_plain) && is_plain(last),
+        None => bytes.iter().all(|&byte| byte < 0x80 && ESCAPES[usize::from(byte)] == 0),
     }
 }
 

@@ -25,10 +25,9 @@ fn write_subnormal(out: &mut Vec<u8>, shortest: &str, two_digits: &str) {
 }
 
 fn write(out: &mut Vec<u8>, shortest: &str, magnitude: f64) {
-    let text = shortest.as_bytes();
-    // The common case: in this range both print `123.5` and `100.0`.
-    if (1e-3..1e7).contains(&magnitude) && memchr::memchr(b'.', text).is_some() && memchr::memchr(b'e', text).is_none() {
-        out.extend_from_slice(text);
+    // The common case: in this range both print `123.5` and `100.0`; zmij has an exponent only below 1e-5 and from 1e16.
+    if (1e-3..1e7).contains(&magnitude) {
+        out.extend_from_slice(shortest.as_bytes());
     } else {
         Digits::parse(shortest).write(out);
     }
@@ -176,6 +175,13 @@ mod tests {
             let mut long = Vec::new();
             Digits::parse(&f64_text(value)).write(&mut long);
             prop_assert_eq!(f64_text(value).into_bytes(), long);
+        }
+
+        #[test]
+        fn so_they_do_for_small_floats(value in 1e-3f32..1e7) {
+            let mut long = Vec::new();
+            Digits::parse(&f32_text(value)).write(&mut long);
+            prop_assert_eq!(f32_text(value).into_bytes(), long);
         }
     }
 }

@@ -11,6 +11,7 @@ mod escape;
 mod form;
 mod java_float;
 mod json_text;
+mod origin;
 mod piece;
 mod plan;
 mod rows;
@@ -18,13 +19,14 @@ mod schema_change;
 mod zone;
 
 pub use config::{BinaryText, Config, DecimalText, JsonText, LabelText, MysqlType, NullKeys, Old, Profile, RowsPerMessage, SqlType};
-use runtime::{Body, Encoder, Event, Message, text};
+use runtime::{Body, Encoder, Event, Message};
 pub use zone::{NotAnOffset, ZoneOffset};
 
 use crate::error::FormatError;
 use crate::in_context;
 use crate::message_id::MessageIds;
 use crate::plans::Plans;
+use origin::OriginPart;
 use plan::Plan;
 
 /// Encodes events as Canal JSON, one message per row, per rows of a binlog event or per schema change; transaction borders and heartbeats
@@ -33,6 +35,7 @@ pub struct CanalJson {
     config: Config,
     plans: Plans<Plan>,
     ids: MessageIds,
+    origin: OriginPart,
     /// Which columns changed in the rows of an update; kept for its memory.
     changed: Vec<bool>,
     /// Size of the last message: the next one is probably as long.
@@ -42,14 +45,15 @@ pub struct CanalJson {
 impl CanalJson {
     /// An encoder for one lane.
     pub fn new(config: Config) -> Self {
-        Self { config, plans: Plans::new(), ids: MessageIds::default(), changed: Vec::new(), last_size: 0 }
+        let origin = OriginPart::new(config.null_keys);
+        Self { config, plans: Plans::new(), ids: MessageIds::default(), origin, changed: Vec::new(), last_size: 0 }
     }
 
     /// Encodes what is at the front of `events`; returns how many were taken.
     fn encode_front(&mut self, event: &Event, events: &[Event], out: &mut Vec<u8>) -> Result<usize, FormatError> {
         match &event.body {
             Body::Row(change) => self.encode_rows(events, change, out),
-            Body::Schema(change) => schema_change::write(out, event, change, &mut self.ids, &self.config).map(|()| 1),
+            Body::Schema(change) => self.encode_schema_change(event, change, out).map(|()| 1),
             Body::Begin | Body::Commit | Body::Heartbeat => Ok(1),
             _ => Err(FormatError::UnknownEvent),
         }
@@ -65,26 +69,4 @@ impl Encoder for CanalJson {
             in_context(error, event)
         })
     }
-}
-
-/// Appends the value of `es`, then `gtid` and `id`.
-fn write_origin(out: &mut Vec<u8>, event: &Event, id: i64, null_keys: NullKeys) {
-    text::write_i64(out, event.timestamp_ms);
-    match (event.origin.gtid.as_deref(), null_keys) {
-        (None, NullKeys::Omit) => {}
-        (gtid, _) => {
-            out.extend_from_slice(b",\"gtid\":");
-            escape::write_quoted(out, gtid.unwrap_or_default());
-        }
-    }
-    out.extend_from_slice(b",\"id\":");
-    text::write_i64(out, id);
-}
-
-/// Appends the value of `ts`, then `type` and the end.
-fn write_end(out: &mut Vec<u8>, event: &Event, type_name: &str) {
-    text::write_i64(out, event.origin.read_ms);
-    out.extend_from_slice(b",\"type\":\"");
-    out.extend_from_slice(type_name.as_bytes());
-    out.extend_from_slice(b"\"}");
 }

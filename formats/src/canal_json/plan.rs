@@ -16,12 +16,16 @@ pub(super) struct Plan {
     pub(super) database: Vec<u8>,
     /// `,"isDdl":false,"mysqlType":{…}`
     pub(super) mysql_types: Vec<u8>,
+    /// `,"old":null`, or nothing.
+    no_old: &'static [u8],
     /// `,"pkNames":["id"],"sql":"","sqlType":{`
-    pub(super) keys: Vec<u8>,
+    keys: Vec<u8>,
     /// `},"table":"orders","ts":`
-    pub(super) table: Vec<u8>,
-    /// The inside of `sqlType` if no column has an unusual code: `"id":-5,"note":12`
-    sql_types: Vec<u8>,
+    table: Vec<u8>,
+    /// From `pkNames` to `ts` if no column has an unusual code.
+    usual_end: Vec<u8>,
+    /// From `isDdl` to `ts` of a message without `old` if no column has an unusual code.
+    usual_end_without_old: Vec<u8>,
     /// Columns whose code depends on the value.
     with_unusual_codes: Vec<usize>,
 }
@@ -85,20 +89,41 @@ impl Plan {
         let mut table = b"},\"table\":".to_vec();
         write_quoted(&mut table, &schema.id.table);
         table.extend_from_slice(b",\"ts\":");
+        let no_old: &[u8] = if config.null_keys == NullKeys::Write { b",\"old\":null" } else { b"" };
+        let keys = keys(schema, config.null_keys)?;
+        let usual_end = [keys.as_slice(), &sql_types, &table].concat();
+        let usual_end_without_old = [mysql_types.as_slice(), no_old, &usual_end].concat();
         let unusual = |planned: &PlannedColumn| config.sql_type == SqlType::Canal && planned.form.has_unusual_codes();
         let with_unusual_codes = columns.iter().enumerate().filter(|(_, planned)| unusual(planned)).map(|(index, _)| index).collect();
-        Ok(Self { keys: keys(schema, config.null_keys)?, columns, database, mysql_types, table, sql_types, with_unusual_codes })
+        Ok(Self { columns, database, mysql_types, no_old, keys, table, usual_end, usual_end_without_old, with_unusual_codes })
     }
 
-    /// Appends the inside of `sqlType` for this row.
-    pub(super) fn write_sql_types(&self, out: &mut Vec<u8>, row: &Row) {
-        let unusual = |index: &usize| self.columns.get(*index).is_some_and(|planned| planned.form.unusual_code(row.get(*index)).is_some());
-        if !self.with_unusual_codes.iter().any(unusual) {
-            return out.extend_from_slice(&self.sql_types);
+    /// Appends what is between `id` and the value of `ts` in a message without `old`. `row` is the one that `sqlType` speaks of.
+    pub(super) fn write_end_without_old(&self, out: &mut Vec<u8>, row: &Row) {
+        if self.has_usual_codes(row) {
+            return out.extend_from_slice(&self.usual_end_without_old);
         }
+        out.extend_from_slice(&self.mysql_types);
+        out.extend_from_slice(self.no_old);
+        self.write_unusual_end(out, row);
+    }
+
+    /// Appends what is between `old` and the value of `ts`.
+    pub(super) fn write_end(&self, out: &mut Vec<u8>, row: &Row) {
+        if self.has_usual_codes(row) { out.extend_from_slice(&self.usual_end) } else { self.write_unusual_end(out, row) }
+    }
+
+    fn has_usual_codes(&self, row: &Row) -> bool {
+        let usual = |index: &usize| self.columns.get(*index).is_none_or(|planned| planned.form.unusual_code(row.get(*index)).is_none());
+        self.with_unusual_codes.iter().all(usual)
+    }
+
+    fn write_unusual_end(&self, out: &mut Vec<u8>, row: &Row) {
+        out.extend_from_slice(&self.keys);
         for (index, (planned, value)) in self.columns.iter().zip(row.values()).enumerate() {
             write_code(out, planned, index == 0, planned.form.unusual_code(value).unwrap_or(planned.usual_code));
         }
+        out.extend_from_slice(&self.table);
     }
 }
 

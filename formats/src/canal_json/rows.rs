@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use runtime::{Body, Event, Op, Row, RowChange, Value};
 
-use super::config::{Config, NullKeys, Old, RowsPerMessage};
+use super::CanalJson;
+use super::config::{Config, Old, RowsPerMessage};
 use super::plan::Plan;
-use super::{CanalJson, write_end, write_origin};
 use crate::SnapshotType;
 use crate::error::FormatError;
 use crate::row_image::{Images, differ};
@@ -60,22 +60,20 @@ impl CanalJson {
                 break;
             }
         }
+        let last = last.ok_or_else(|| at_first(FormatError::NoEvents))?;
         out.push(b']');
         out.extend_from_slice(&plan.database);
-        write_origin(out, event, self.ids.next(event.origin.read_ms), config.null_keys);
-        out.extend_from_slice(&plan.mysql_types);
-        let events = events.get(..rows).unwrap_or(events);
-        match (first.op, config.null_keys) {
-            (Op::Update, _) => write_old(out, plan, config, events, &mut self.changed)?,
-            (_, NullKeys::Write) => out.extend_from_slice(b",\"old\":null"),
-            (_, NullKeys::Omit) => {}
+        self.origin.renew(event);
+        self.origin.write_before(out, self.ids.next(event.origin.read_ms));
+        if first.op == Op::Update {
+            out.extend_from_slice(&plan.mysql_types);
+            write_old(out, plan, config, events.get(..rows).unwrap_or(events), &mut self.changed)?;
+            plan.write_end(out, last);
+        } else {
+            plan.write_end_without_old(out, last);
         }
-        out.extend_from_slice(&plan.keys);
-        if let Some(last) = last {
-            plan.write_sql_types(out, last);
-        }
-        out.extend_from_slice(&plan.table);
-        write_end(out, event, type_name(first.op, config.snapshot_type));
+        self.origin.write_after(out);
+        out.extend_from_slice(type_and_end(first.op, config.snapshot_type));
         self.last_size = out.len();
         Ok(rows)
     }
@@ -168,15 +166,15 @@ fn write_changed(out: &mut Vec<u8>, plan: &Plan, change: &RowChange) -> Result<(
     Ok(())
 }
 
-/// The `type` of a row's message.
-fn type_name(op: Op, snapshot: SnapshotType) -> &'static str {
+/// The value of `type` of a row's message, and what is left.
+fn type_and_end(op: Op, snapshot: SnapshotType) -> &'static [u8] {
     match op {
         Op::Read => match snapshot {
-            SnapshotType::Insert => "INSERT",
-            SnapshotType::Init => "INIT",
+            SnapshotType::Insert => b"\"INSERT\"}",
+            SnapshotType::Init => b"\"INIT\"}",
         },
-        Op::Insert => "INSERT",
-        Op::Update => "UPDATE",
-        Op::Delete => "DELETE",
+        Op::Insert => b"\"INSERT\"}",
+        Op::Update => b"\"UPDATE\"}",
+        Op::Delete => b"\"DELETE\"}",
     }
 }

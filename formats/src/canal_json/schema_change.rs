@@ -2,44 +2,42 @@
 
 use runtime::{Event, SchemaChange, SchemaChangeKind};
 
-use super::config::{Config, NullKeys, Profile};
+use super::CanalJson;
+use super::config::{NullKeys, Profile};
 use super::escape::write_quoted;
-use super::{write_end, write_origin};
 use crate::error::FormatError;
-use crate::message_id::MessageIds;
 
-/// Appends the message of a schema change.
-pub(super) fn write(
-    out: &mut Vec<u8>,
-    event: &Event,
-    change: &SchemaChange,
-    ids: &mut MessageIds,
-    config: &Config,
-) -> Result<(), FormatError> {
-    let type_name = match config.profile {
-        Profile::Canal => type_name(change.kind)?,
-        Profile::Dts => "DDL",
-    };
-    let (database, table) = subject(change);
-    let with_nulls = config.null_keys == NullKeys::Write;
-    out.extend_from_slice(if with_nulls { b"{\"data\":null,\"database\":" } else { b"{\"database\":" });
-    write_quoted(out, database);
-    out.extend_from_slice(b",\"es\":");
-    write_origin(out, event, ids.next(event.origin.read_ms), config.null_keys);
-    out.extend_from_slice(b",\"isDdl\":true");
-    if with_nulls {
-        out.extend_from_slice(b",\"mysqlType\":null,\"old\":null,\"pkNames\":null");
+impl CanalJson {
+    /// Appends the message of a schema change.
+    pub(super) fn encode_schema_change(&mut self, event: &Event, change: &SchemaChange, out: &mut Vec<u8>) -> Result<(), FormatError> {
+        let type_name = match self.config.profile {
+            Profile::Canal => type_name(change.kind)?,
+            Profile::Dts => "DDL",
+        };
+        let (database, table) = subject(change);
+        let with_nulls = self.config.null_keys == NullKeys::Write;
+        out.extend_from_slice(if with_nulls { b"{\"data\":null,\"database\":" } else { b"{\"database\":" });
+        write_quoted(out, database);
+        out.extend_from_slice(b",\"es\":");
+        self.origin.renew(event);
+        self.origin.write_before(out, self.ids.next(event.origin.read_ms));
+        out.extend_from_slice(b",\"isDdl\":true");
+        if with_nulls {
+            out.extend_from_slice(b",\"mysqlType\":null,\"old\":null,\"pkNames\":null");
+        }
+        out.extend_from_slice(b",\"sql\":");
+        write_quoted(out, &change.statement);
+        if with_nulls {
+            out.extend_from_slice(b",\"sqlType\":null");
+        }
+        out.extend_from_slice(b",\"table\":");
+        write_quoted(out, table);
+        out.extend_from_slice(b",\"ts\":");
+        self.origin.write_after(out);
+        write_quoted(out, type_name);
+        out.push(b'}');
+        Ok(())
     }
-    out.extend_from_slice(b",\"sql\":");
-    write_quoted(out, &change.statement);
-    if with_nulls {
-        out.extend_from_slice(b",\"sqlType\":null");
-    }
-    out.extend_from_slice(b",\"table\":");
-    write_quoted(out, table);
-    out.extend_from_slice(b",\"ts\":");
-    write_end(out, event, type_name);
-    Ok(())
 }
 
 /// Canal's name for a kind of statement (`EventType` of its protocol).

@@ -17,6 +17,8 @@ pub(super) struct TextForm {
     head: Vec<u8>,
     wanted: TextCharset,
     invalid: InvalidText,
+    /// Whether ASCII bytes go out as they are, under the name `utf8mb4`: the common case, decided once.
+    as_it_is: bool,
 }
 
 impl TextForm {
@@ -27,7 +29,8 @@ impl TextForm {
         let name = charset_name(column);
         write_string(&mut head, if name.eq_ignore_ascii_case("utf8mb3") { "utf8" } else { name });
         let charset = if raw { None } else { Some(charset(column)?) };
-        Ok(Self { charset, head, wanted: config.charset, invalid: config.invalid_text })
+        let as_it_is = charset == Some(Charset::UTF8) && config.charset == TextCharset::Utf8mb4;
+        Ok(Self { charset, head, wanted: config.charset, invalid: config.invalid_text, as_it_is })
     }
 
     /// Appends Character {charset, value}.
@@ -35,6 +38,11 @@ impl TextForm {
     pub(super) fn write(&self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Refusal> {
         // The branch, the length of the name and the name.
         const UTF8_HEAD: &[u8; 9] = b"\x04\x0eutf8mb4";
+        if self.as_it_is && bytes.is_ascii() {
+            out.extend_from_slice(UTF8_HEAD);
+            write_bytes(out, bytes);
+            return Ok(());
+        }
         let text = self.charset.and_then(|charset| charset.decode(bytes));
         match (text, self.wanted, self.invalid) {
             (Some(text), TextCharset::Utf8mb4, _) => {

@@ -7,21 +7,28 @@ pub(super) fn write_long(out: &mut Vec<u8>, value: i64) {
     if zigzag < 0x80 { out.push(zigzag as u8) } else { write_long_way(out, zigzag) }
 }
 
-fn write_long_way(out: &mut Vec<u8>, mut rest: u64) {
-    let mut bytes = [0; 10];
-    let mut unused = bytes.len();
-    for byte in &mut bytes {
-        unused -= 1;
-        if rest < 0x80 {
-            *byte = rest as u8;
-            break;
-        }
-        *byte = rest as u8 | 0x80;
+fn write_long_way(out: &mut Vec<u8>, zigzag: u64) {
+    let bits = 64 - (zigzag | 1).leading_zeros();
+    let length = bits.div_ceil(7);
+    let Some(above) = 8u32.checked_sub(length) else { return write_longest(out, zigzag) };
+    // Eight groups of seven bits, each at the low end of a byte: halves, quarters and eighths are moved apart.
+    let spread = (zigzag & 0x0fff_ffff) | (zigzag & 0x00ff_ffff_f000_0000) << 4;
+    let spread = (spread & 0x0000_3fff_0000_3fff) | (spread & 0x0fff_c000_0fff_c000) << 2;
+    let spread = (spread & 0x007f_007f_007f_007f) | (spread & 0x3f80_3f80_3f80_3f80) << 1;
+    // All bytes but the last of the number say that another follows.
+    let more = 0x0080_8080_8080_8080 >> (8 * above);
+    // A copy of fixed size and a shorter length beat a copy of a size that the compiler does not know.
+    out.extend_from_slice(&(spread | more).to_le_bytes());
+    out.truncate(out.len() - above as usize);
+}
+
+/// Nine or ten bytes: numbers of more than 56 bits.
+fn write_longest(out: &mut Vec<u8>, mut rest: u64) {
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
         rest >>= 7;
     }
-    // A copy of fixed size and a shorter length beat a copy of a size that the compiler does not know.
-    out.extend_from_slice(&bytes);
-    out.truncate(out.len() - unused);
+    out.push(rest as u8);
 }
 
 /// Appends a length or a count.
