@@ -24,6 +24,13 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The client library's limit for one packet. Its default is the server's own limit, which a row event may exceed.
 const MAX_PACKET_BYTES: usize = 1 << 30;
 
+/// What every connection sets for itself, whatever the server's or the account's defaults are; one statement, because every round trip
+/// delays the start. `sql_select_limit` would cut lists and tables without an error, and `max_join_size` (by `sql_big_selects`) refuse
+/// large ones. From MySQL 8.0.30 on a server may hide its generated keys, which are in its binlog all the same. MariaDB skips comments
+/// that are numbered as versions of MySQL 5.7 and later.
+const PREPARE: &str = "SET NAMES utf8mb4, sql_mode = '', time_zone = '+00:00', autocommit = 1, sql_big_selects = 1, \
+     sql_select_limit = 18446744073709551615 /*!80030 , show_gipk_in_create_table_and_information_schema = ON */";
+
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Where the server is, how to log in, and how to encrypt.
@@ -129,8 +136,7 @@ impl Endpoint {
             .map_err(|_| SourceError::Timeout { doing: doing.clone().into(), seconds: CONNECT_TIMEOUT.as_secs() })?
             .map_err(SourceError::mysql(doing))?;
         let mut session = Session { conn };
-        // One statement: every round trip delays the start.
-        session.execute("prepare the session", "SET NAMES utf8mb4, sql_mode = '', time_zone = '+00:00', autocommit = 1").await?;
+        session.execute("prepare the session", PREPARE).await?;
         Ok(session)
     }
 

@@ -7,6 +7,7 @@ mod contracts;
 mod crash;
 mod database_tls;
 mod ddl_golden;
+mod defaults;
 mod doors;
 mod examples;
 mod faults;
