@@ -41,6 +41,7 @@ mod row_image;
 mod snapshot_type;
 
 pub use error::FormatError;
+pub use message_id::MessageIds;
 use runtime::{Body, Charset, Column, Event, Registry};
 pub use snapshot_type::SnapshotType;
 
@@ -49,8 +50,10 @@ use dts_avro::DtsAvro;
 
 /// Registers the encoders `canal_json` and `dts_avro`.
 pub fn register(registry: &mut Registry) {
-    registry.encoder("canal_json", |config: canal_json::Config, _| Ok(CanalJson::new(config)));
-    registry.encoder("dts_avro", |config: dts_avro::Config, _| DtsAvro::new(config));
+    // Each lane has an encoder of its own.
+    let (of_canal, of_dts) = (MessageIds::default(), MessageIds::default());
+    registry.encoder("canal_json", move |config: canal_json::Config, _| Ok(CanalJson::new(config).with_ids(of_canal.clone())));
+    registry.encoder("dts_avro", move |config: dts_avro::Config, _| Ok(DtsAvro::new(config)?.with_ids(of_dts.clone())));
 }
 
 /// The name of a text column's character set.

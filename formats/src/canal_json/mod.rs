@@ -23,9 +23,8 @@ use runtime::{Body, Encoder, Event, Message};
 pub use zone::{NotAnOffset, ZoneOffset};
 
 use crate::error::FormatError;
-use crate::in_context;
-use crate::message_id::MessageIds;
 use crate::plans::Plans;
+use crate::{MessageIds, in_context};
 use origin::OriginPart;
 use plan::Plan;
 
@@ -47,6 +46,12 @@ impl CanalJson {
     pub fn new(config: Config) -> Self {
         let origin = OriginPart::new(config.null_keys);
         Self { config, plans: Plans::new(), ids: MessageIds::default(), origin, changed: Vec::new(), last_size: 0 }
+    }
+
+    /// The same with ids from `ids`, of which other encoders may have clones.
+    #[must_use]
+    pub fn with_ids(self, ids: MessageIds) -> Self {
+        Self { ids, ..self }
     }
 
     /// Encodes what is at the front of `events`; returns how many were taken.

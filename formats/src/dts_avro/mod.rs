@@ -16,10 +16,9 @@ pub use config::{Config, Heartbeats, InvalidText, TextCharset};
 use runtime::{Body, Encoder, Event, Message, Op, RowChange, SchemaChange};
 
 use crate::error::FormatError;
-use crate::message_id::MessageIds;
 use crate::plans::Plans;
 use crate::row_image::Images;
-use crate::{SnapshotType, in_context};
+use crate::{MessageIds, SnapshotType, in_context};
 use origin::OriginPart;
 use plan::Plan;
 use record::{Head, Operation};
@@ -40,6 +39,12 @@ impl DtsAvro {
     pub fn new(config: Config) -> runtime::Result<Self> {
         let schema = schema::text()?;
         Ok(Self { config, schema, plans: Plans::new(), origin: OriginPart::default(), ids: MessageIds::default(), last_size: 0 })
+    }
+
+    /// The same with ids from `ids`, of which other encoders may have clones.
+    #[must_use]
+    pub fn with_ids(self, ids: MessageIds) -> Self {
+        Self { ids, ..self }
     }
 
     fn encode_event(&mut self, event: &Event, out: &mut Vec<u8>) -> Result<(), FormatError> {

@@ -14,7 +14,8 @@ use crate::binlog::position::sign_seq;
 /// What a sign of life says.
 #[derive(Debug, Default)]
 pub(super) struct Alive {
-    /// The last known moment of the source, in milliseconds since the epoch; 0 if there is none yet. It never goes back.
+    /// The last known moment of the source, in milliseconds since the epoch; 0 if there is none yet. It never goes back, and over a restart
+    /// by less than a second: the binlog has seconds, our clock more.
     moment_ms: i64,
     /// The server that sends the stream.
     pub(super) server_id: u32,
@@ -23,7 +24,7 @@ pub(super) struct Alive {
 }
 
 impl Alive {
-    /// An event of the file was read.
+    /// An event of a new transaction was read. The events at the head of a file say when the file was made, which may be long ago.
     pub(super) fn met(&mut self, header: &Header) {
         self.moment_ms = self.moment_ms.max(i64::from(header.timestamp) * 1000);
     }

@@ -152,10 +152,11 @@ impl Decoder {
         if opens || alone {
             self.open_group(start)?;
         }
-        if real {
-            self.alive.met(&event.header);
-            if let Some(group) = &mut self.group {
-                group.add(&event);
+        if let Some(group) = self.group.as_mut().filter(|_| real) {
+            group.add(&event);
+            // What was delivered in an earlier run is older than what that run told.
+            if self.phase == Phase::Live {
+                self.alive.met(&event.header);
             }
         }
         self.dispatch(&event, read_ms)

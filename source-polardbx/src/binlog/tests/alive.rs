@@ -66,3 +66,28 @@ fn a_stream_that_lags_behind_its_server_does_not_say_now() {
     decoder.event(&heartbeat(decoder.at().offset), 1_800_000_000_000).unwrap();
     assert_eq!(sign(&mut decoder, 1).unwrap().1, 1_700_000_000_000);
 }
+
+#[test]
+fn a_restart_does_not_tell_of_the_past() {
+    let cells = [integer(1, 4, false)];
+    let mut log = Log::new();
+    log.begin().table(5, "t", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
+    let mut decoder = decoder(start(), schema(&cells), 1 << 20);
+    for event in &log.events {
+        decoder.event(event, 5).unwrap();
+    }
+    decoder.flush().unwrap();
+    let resume = decoder.sign_of_life(1).unwrap().resume.unwrap();
+    // The next run reads the last transaction again, to compare it.
+    let position = StreamPosition::parse(resume.as_str()).unwrap();
+    let again = dump(&log, Decoder::dump_from(&position));
+    assert!(again.events.iter().any(|event| event[4] == 30), "its rows are there");
+    let mut next = super::decoder(position, schema(&cells), 1 << 20);
+    for event in &again.events {
+        next.event(event, 5).unwrap();
+    }
+    assert!(sign(&mut next, 1).is_none(), "the moment of an old transaction says nothing");
+    let now = 1_700_000_123_456;
+    next.event(&heartbeat(next.at().offset), now).unwrap();
+    assert_eq!(sign(&mut next, now).unwrap().1, now);
+}
