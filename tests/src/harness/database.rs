@@ -93,6 +93,8 @@ impl Database {
             .args(["--performance-schema=OFF", "--innodb-buffer-pool-size=64M"])
             .arg(format!("--port={}", self.port))
             .arg(format!("--socket={}", self.socket().display()))
+            // A server that starts removes the temporary tables of all others in the same folder.
+            .arg(format!("--tmpdir={}", self.folder.path().display()))
             .arg(format!("--pid-file={}", self.folder.path().join("pid").display()))
             .args(self.flavor.own_options())
             .args(&self.options);
