@@ -148,7 +148,6 @@ fn the_dialect_of_mariadb() {
     assert_eq!((schema.primary_key, schema.unique_keys.len()), (vec![0], 1));
     for (sql, said) in [
         ("CREATE TABLE t (a xmltype)", "column `a`: the type xmltype is not supported"),
-        ("CREATE TABLE t (a text /*M!100301 COMPRESSED*/)", "column `a`: columns that are COMPRESSED"),
         ("CREATE TABLE t (a int) ENGINE=InnoDB WITH SYSTEM VERSIONING", "system versioning"),
         ("CREATE TABLE t (a int, s date, e date, PERIOD FOR p (s, e), PRIMARY KEY (a, p WITHOUT OVERLAPS))", "WITHOUT OVERLAPS"),
     ] {
@@ -158,6 +157,13 @@ fn the_dialect_of_mariadb() {
     let shown = create("CREATE TABLE t (a uuid NOT NULL, b inet4, c inet6, d vector(3), PRIMARY KEY (a))");
     assert_eq!(types(&shown), ["a uuid not null", "b inet4", "c inet6", "d vector(3)"]);
     assert_eq!((shown.columns[0].charset.as_deref(), &shown.columns[3].kind), (Some("ascii"), &ColumnKind::Blob { prefix: 4 }));
+    // How values are stored is no part of their type.
+    let compressed = create(
+        "CREATE TABLE t (a text /*M!100301 COMPRESSED*/ CHARACTER SET ucs2 COLLATE ucs2_general_ci NOT NULL DEFAULT '', \
+         b varbinary(9) COMPRESSED=zlib COMMENT 'COMPRESSED', c varchar(20) /*M!100301 COMPRESSED*/ GENERATED ALWAYS AS (`a`) STORED, PRIMARY KEY (b))",
+    );
+    assert_eq!(types(&compressed), ["a text not null", "b varbinary(9) not null", "c varchar(20)"]);
+    assert_eq!(compressed.columns[0].charset.as_deref(), Some("ucs2"));
     // In a statement of the stream JSON is a text too.
     let charsets = |_: &str| Some("latin1".to_owned());
     let context = StatementContext { dialect: Dialect::of_version("10.11.19-MariaDB-log"), ..StatementContext::new("d", &charsets) };

@@ -3,6 +3,7 @@
 mod case;
 mod charsets;
 mod cli;
+mod compressed_columns;
 mod contracts;
 mod crash;
 mod database_tls;

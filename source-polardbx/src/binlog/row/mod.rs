@@ -1,6 +1,7 @@
-//! Decodes row images from the bytes of a row event straight into packed cells; `decimal`, `time`, `json` and
-//! `shown` know the forms of their types.
+//! Decodes row images from the bytes of a row event straight into packed cells; `decimal`, `time`, `json`, `shown` and `compressed` know
+//! the forms of their types.
 
+mod compressed;
 mod decimal;
 mod json;
 mod shown;
@@ -81,7 +82,7 @@ impl<'a> RowImages<'a> {
             if nulls.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1) {
                 writer.push(Value::Null);
             } else {
-                decode_cell(cell, &mut self.reader, &mut writer)?;
+                decode_cell(cell, &mut self.reader, &mut writer).map_err(|error| in_column(error, plan, index))?;
             }
         }
         Ok(writer.finish())
@@ -137,6 +138,12 @@ fn decode_cell(cell: Cell, reader: &mut Reader<'_>, writer: &mut RowWriter<'_>) 
         }
         Cell::Shown(kind) => return kind.decode(reader, writer),
         Cell::Geometry { prefix } => Value::Geometry(prefixed(reader, prefix)?),
+        Cell::Compressed { prefix, text, most } => {
+            let mut scratch = Vec::new();
+            let value = compressed::read(reader, prefix, most, &mut scratch)?;
+            writer.push(if text { Value::Text(value) } else { Value::Bytes(value) });
+            return Ok(());
+        }
         Cell::Padded { prefix, length } => return padded(reader, prefix, length, writer),
         Cell::Enum { bytes } => Value::Enum(if bytes == 1 { reader.u8()?.into() } else { reader.u16()? }),
         Cell::Set { bytes } => Value::Set(little_endian(reader, bytes)?),
@@ -148,6 +155,16 @@ fn decode_cell(cell: Cell, reader: &mut Reader<'_>, writer: &mut RowWriter<'_>) 
 #[cold]
 fn impossible(what: &str) -> StreamError {
     StreamError::corrupt(format!("a row holds {what} that cannot be"))
+}
+
+/// Says which column cannot be read.
+#[cold]
+fn in_column(error: StreamError, plan: &RowPlan, index: usize) -> StreamError {
+    let Some(column) = plan.schema.columns.get(index) else { return error };
+    match error {
+        StreamError::Corrupt { what } => StreamError::corrupt(format!("column `{}` of {}: {what}", column.name, plan.schema.id)),
+        other => other,
+    }
 }
 
 fn signed24(value: u32) -> i32 {

@@ -24,6 +24,9 @@ pub(super) mod field {
     pub(crate) const TIMESTAMP2: u8 = 17;
     pub(crate) const DATETIME2: u8 = 18;
     pub(crate) const TIME2: u8 = 19;
+    /// Of MariaDB.
+    pub(crate) const BLOB_COMPRESSED: u8 = 140;
+    pub(crate) const VARCHAR_COMPRESSED: u8 = 141;
     pub(crate) const VECTOR: u8 = 242;
     pub(crate) const JSON: u8 = 245;
     pub(crate) const NEWDECIMAL: u8 = 246;
@@ -87,6 +90,12 @@ pub(crate) enum Cell {
     /// SRID and WKB behind a length.
     Geometry {
         prefix: u8,
+    },
+    /// A value of at most so many bytes, which may be compressed, behind the length of what is stored.
+    Compressed {
+        prefix: u8,
+        text: bool,
+        most: u32,
     },
     /// Bytes that have a text.
     Shown(Shown),
@@ -166,6 +175,16 @@ pub(super) fn match_column(field: &Field, column: &Column, dialect: Dialect) -> 
         }
         (ColumnKind::Geometry, field::GEOMETRY) => is_prefix(field.first).then_some(Cell::Geometry { prefix: field.first }),
         (&ColumnKind::Blob { prefix }, field::BLOB | field::VECTOR) => (field.first == prefix).then_some(Cell::Bytes { prefix }),
+        (&ColumnKind::Text { prefix }, field::BLOB_COMPRESSED) => (field.first == prefix).then(|| compressed(prefix, true, u32::MAX)),
+        (&ColumnKind::Blob { prefix }, field::BLOB_COMPRESSED) => (field.first == prefix).then(|| compressed(prefix, false, u32::MAX)),
+        // What is stored has a byte more than the value.
+        (ColumnKind::Varchar { length }, field::VARCHAR_COMPRESSED) => {
+            let most = length.saturating_mul(width(column)?);
+            (field.length() == most.saturating_add(1)).then(|| compressed(prefix_of(field.length()), true, most))
+        }
+        (&ColumnKind::Varbinary { length }, field::VARCHAR_COMPRESSED) => {
+            (field.length() == length.saturating_add(1)).then(|| compressed(prefix_of(field.length()), false, length))
+        }
         // MariaDB keeps a VECTOR like a VARBINARY.
         (ColumnKind::Blob { .. }, field::VARCHAR) if column.source_type.starts_with("vector(") => {
             Some(Cell::Bytes { prefix: prefix_of(field.length()) })
@@ -206,6 +225,13 @@ fn is_prefix(bytes: u8) -> bool {
     (1..=4).contains(&bytes)
 }
 
+/// No value is longer than a packet can be.
+fn compressed(prefix: u8, text: bool, most: u32) -> Cell {
+    const PACKET: u32 = 1 << 30;
+    let countable = 1u64 << (8 * u32::from(prefix).min(4));
+    Cell::Compressed { prefix, text, most: most.min(PACKET).min(u32::try_from(countable - 1).unwrap_or(u32::MAX)) }
+}
+
 fn prefix_of(length: u32) -> u8 {
     if length > 255 { 2 } else { 1 }
 }
@@ -225,6 +251,26 @@ mod tests {
         assert_eq!(string_length(&string(0xee, 44)), Some(300));
         assert_eq!(string_length(&string(0xce, 252)), Some(1020));
         assert_eq!(string_length(&string(field::ENUM, 1)), None);
+    }
+
+    #[test]
+    fn compressed_columns_have_room_for_a_byte_more() {
+        let field = |kind, length: u16| {
+            let [first, second] = length.to_le_bytes();
+            Field { kind, first, second, nullable: true }
+        };
+        let mut text = Column::new("t", ColumnKind::Varchar { length: 85 }, "varchar(85)");
+        text.charset = Some("utf8mb3".into());
+        let matched = |column: &Column, field: Field| match_column(&field, column, Dialect::default());
+        assert_eq!(matched(&text, field(field::VARCHAR_COMPRESSED, 256)), Some(Cell::Compressed { prefix: 2, text: true, most: 255 }));
+        assert_eq!(matched(&text, field(field::VARCHAR_COMPRESSED, 255)), None);
+        let bytes = Column::new("b", ColumnKind::Varbinary { length: 50 }, "varbinary(50)");
+        assert_eq!(matched(&bytes, field(field::VARCHAR_COMPRESSED, 51)), Some(Cell::Compressed { prefix: 1, text: false, most: 50 }));
+        for (prefix, most) in [(1, 0xff), (2, 0xffff), (3, 0xff_ffff), (4, 1 << 30)] {
+            let blob = Column::new("b", ColumnKind::Blob { prefix }, "blob");
+            let field = field(field::BLOB_COMPRESSED, prefix.into());
+            assert_eq!(matched(&blob, field), Some(Cell::Compressed { prefix, text: false, most }));
+        }
     }
 
     #[test]

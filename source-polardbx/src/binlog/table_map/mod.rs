@@ -121,8 +121,16 @@ fn read_field(kind: u8, nullable: bool, metadata: &mut Reader<'_>) -> Result<Fie
         | field::JSON
         | field::VECTOR
         | field::BLOB
+        | field::BLOB_COMPRESSED
         | field::GEOMETRY => 1,
-        field::VARCHAR | field::BIT | field::NEWDECIMAL | field::ENUM | field::SET | field::VAR_STRING | field::STRING => 2,
+        field::VARCHAR
+        | field::VARCHAR_COMPRESSED
+        | field::BIT
+        | field::NEWDECIMAL
+        | field::ENUM
+        | field::SET
+        | field::VAR_STRING
+        | field::STRING => 2,
         field::TINY | field::SHORT | field::LONG | field::LONGLONG | field::INT24 => 0,
         field::TIMESTAMP | field::DATE | field::TIME | field::DATETIME | field::YEAR => 0,
         other => {

@@ -49,9 +49,6 @@ fn read_attribute(cursor: &mut Cursor<'_>, read: &mut Attributes) -> Result<(), 
         if !cursor.is_symbol(0, '(') && !cursor.is_symbol(0, ',') && !cursor.is_symbol(0, ')') {
             cursor.advance();
         }
-    } else if cursor.take_word(&["COMPRESSED"]) {
-        // Of MariaDB: in the binlog its values are compressed too.
-        return Err(ReadError::new("columns that are COMPRESSED are not supported"));
     } else if cursor.take_word(&["REFERENCES"]) {
         cursor.table("")?;
     } else if cursor.take_word(&["NULL"]) {
@@ -74,7 +71,7 @@ fn read_attribute(cursor: &mut Cursor<'_>, read: &mut Attributes) -> Result<(), 
     } else if cursor.take_words(&["PRIMARY", "KEY"]) || cursor.take_word(&["KEY"]) {
         read.primary = true;
     } else {
-        // Generated columns, ON UPDATE, VIRTUAL, INVISIBLE, AUTO_INCREMENT BY GROUP …: nothing about the column's values.
+        // Generated columns, COMPRESSED of MariaDB, ON UPDATE, VIRTUAL, INVISIBLE, AUTO_INCREMENT BY GROUP …: nothing about the column's values.
         cursor.advance();
     }
     Ok(())

@@ -74,7 +74,7 @@ const NUMBERS: List = &[
     (
         "float",
         "FLOAT",
-        &["1.1", "0", "-1.5", "16777216", "3.4028234e38", "-3.4028234e38", "1.17549435e-38", "1e-45", "1e7", "0.001", "0.0001"],
+        &["1.1", "0", "-1.5", "16777216", "3.4028234e38", "-3.4028234e38", "1.17549435e-38", "1e-45", "1e7", "0.001", "0.0001", "-0e0"],
     ),
     ("float_7_3", "FLOAT(7,3)", &["1.1", "0", "-9999.999", "0.001"]),
     (
@@ -96,6 +96,7 @@ const NUMBERS: List = &[
             "9007199254740993",
             "0.001",
             "0.0001",
+            "-0e0",
         ],
     ),
     ("double_10_4", "DOUBLE(10,4)", &["1.5", "0", "-999999.9999"]),
@@ -273,4 +274,9 @@ const MARIADB: List = &[
         "UUID",
         &["'123e4567-e89b-12d3-a456-426655440000'", "'00000000-0000-0000-0000-000000000000'", "'ffffffff-ffff-ffff-ffff-ffffffffffff'"],
     ),
+    ("text_compressed", "TEXT COMPRESSED", &["'text'", "''", "REPEAT('中', 90)", "'line\\r\\nline'"]),
+    ("tinytext_compressed", "TINYTEXT COMPRESSED", &["'é'", "''", "REPEAT('a', 254)"]),
+    ("varchar_compressed", "VARCHAR(300) COMPRESSED CHARACTER SET gbk", &["'中文'", "''", "REPEAT('é', 300)"]),
+    ("varbinary_compressed", "VARBINARY(300) COMPRESSED", &["X'00FF80'", "''", "REPEAT(X'EE', 260)"]),
+    ("blob_compressed", "BLOB COMPRESSED", &["X'00'", "''", "REPEAT(X'00FF', 150)"]),
 ];
