@@ -33,6 +33,8 @@ pub struct Settings {
     pub sink: String,
     /// Format of the values.
     pub format: Format,
+    /// Keys of the format, as they stand between its braces.
+    pub options: String,
     /// More sections.
     pub more: String,
 }
@@ -52,6 +54,7 @@ impl Settings {
             topic: topic.to_owned(),
             sink: String::new(),
             format,
+            options: String::new(),
             more: String::new(),
         }
     }
@@ -70,10 +73,10 @@ impl Settings {
 
     /// The file, with the checkpoint in `state`.
     pub fn toml(&self, state: &Path) -> String {
-        let Self { name, source_port, user, password, tables, source, brokers, access, topic, sink, format, more } = self;
+        let Self { name, source_port, user, password, tables, source, brokers, access, topic, sink, format, options, more } = self;
         format!(
             "name = {name:?}\n\n[source.polardbx]\nhost = \"127.0.0.1\"\nport = {source_port}\nuser = {user:?}\npassword = {password:?}\n\
-             tables = {tables:?}\n{source}\n\n[sink.kafka]\nbrokers = {brokers:?}\ntopic = {topic:?}\nformat.{} = {{}}\n{access}\n{sink}\n\n\
+             tables = {tables:?}\n{source}\n\n[sink.kafka]\nbrokers = {brokers:?}\ntopic = {topic:?}\nformat.{} = {{ {options} }}\n{access}\n{sink}\n\n\
              [store.local]\npath = {:?}\n\n{more}\n",
             format.name(),
             state.display().to_string(),

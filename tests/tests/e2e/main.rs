@@ -21,6 +21,7 @@ mod matrix;
 mod proxy;
 mod refusals;
 mod registry;
+mod row_events;
 mod schema_changes;
 mod servers;
 mod sizes;
