@@ -115,7 +115,10 @@ impl FormatError {
         match self {
             FormatError::UnsupportedKind { .. } => "leave the column or the table out of the task, or choose another format",
             FormatError::UnsupportedCharset { .. } => "leave the column out of the task, or convert it to utf8mb4 in the source",
-            FormatError::InvalidText { .. } => "repair the value in the source, or give the column its true character set there",
+            FormatError::InvalidText { .. } => {
+                "repair the value in the source, or give the column its true character set there, then start afresh with a full phase, since the \
+                 binlog still holds it; dts_avro lets it pass with `invalid_text = \"keep\"`"
+            }
             FormatError::InvalidJson { .. } => {
                 "repair the value in the source; a text in UTF-8 that is no JSON passes with `json = \"server\"`"
             }

@@ -13,7 +13,7 @@ const VOLATILE: [&str; 7] =
     ["id", "sourceTimestamp", "sourcePosition", "safeSourcePosition", "sourceTxid", "processTimestamps", "bornTimestamp"];
 
 /// Tags that differ from run to run.
-const VOLATILE_TAGS: [&str; 4] = ["readerThroughoutTime", "thread_id", "GTID", "GTID_SET"];
+const VOLATILE_TAGS: [&str; 5] = ["readerThroughoutTime", "thread_id", "GTID", "GTID_SET", "commitTimestamp"];
 
 /// A record as pieces that are compared.
 pub(super) fn take_apart(value: &[u8]) -> Result<Piece> {
@@ -31,11 +31,7 @@ pub(super) fn take_apart(value: &[u8]) -> Result<Piece> {
             }
             ("tags", Value::Map(tags)) => {
                 let sorted: BTreeMap<_, _> = tags.iter().collect();
-                let shown = |(name, value): (&String, &Value)| {
-                    let hidden = VOLATILE_TAGS.contains(&name.as_str());
-                    if hidden { format!("{name} …") } else { format!("{name} {}", show(value)) }
-                };
-                sorted.into_iter().map(shown).collect::<Vec<_>>().join(", ")
+                sorted.into_iter().map(tag).collect::<Vec<_>>().join(", ")
             }
             ("source", Value::Record(parts)) => parts.first().map(|(_, value)| show(value)).unwrap_or_default(),
             ("operation", Value::Enum(_, text)) => {
@@ -54,6 +50,32 @@ pub(super) fn take_apart(value: &[u8]) -> Result<Piece> {
     let id = id.ok_or_else(|| Failure::new(format!("{kind} of {name} without images")))?;
     let table = name.split_once('.').map(|(_, table)| table.to_owned()).unwrap_or_default();
     Ok(Piece { table, op: Op::of(&kind, id)?, id, shape: shape.join("; "), before, after })
+}
+
+fn tag((name, value): (&String, &Value)) -> String {
+    if VOLATILE_TAGS.contains(&name.as_str()) { format!("{name} …") } else { format!("{name} {}", show(value)) }
+}
+
+/// A record of any operation and any table in one line, without what is null or differs from run to run, and of `fields` their number.
+pub(super) fn line(value: &[u8]) -> Result<String> {
+    let mut parts = Vec::new();
+    for (field, value) in &fields(value)? {
+        let text = match (field.as_str(), inner(value)) {
+            (name, _) if VOLATILE.contains(&name) => continue,
+            (_, Value::Null) => continue,
+            ("fields", Value::Array(columns)) => columns.len().to_string(),
+            ("beforeImages" | "afterImages", Value::Array(cells)) => {
+                format!("[{}]", cells.iter().map(branch).collect::<Result<Vec<_>>>()?.join(", "))
+            }
+            ("tags", Value::Map(tags)) => {
+                let sorted: BTreeMap<_, _> = tags.iter().collect();
+                sorted.into_iter().map(tag).collect::<Vec<_>>().join(", ")
+            }
+            (_, value) => show(value),
+        };
+        parts.push(format!("{field}: {text}"));
+    }
+    Ok(parts.join("; "))
 }
 
 /// The number in the key's cell.

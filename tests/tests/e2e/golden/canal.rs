@@ -41,3 +41,12 @@ pub(super) fn take_apart(value: &[u8]) -> Result<Piece> {
     let (before, after) = if op == Op::Delete { (Some(cell), None) } else { (old, Some(cell)) };
     Ok(Piece { table: table.to_owned(), op, id: row, shape: format!("{head}…{middle}…{shape}"), before, after })
 }
+
+/// A whole message, of any type and any settings, with `…` for what differs from run to run.
+pub(super) fn line(value: &[u8]) -> Result<String> {
+    let mut text = std::str::from_utf8(value)?.to_owned();
+    for number in ["\"es\":", ",\"id\":", "\"ts\":"] {
+        text = hide(&text, number, ",")?;
+    }
+    if text.contains("\"gtid\":") { hide(&text, "\"gtid\":\"", "\"") } else { Ok(text) }
+}

@@ -7,10 +7,13 @@ mod avro;
 mod canal;
 mod charsets;
 mod keys;
+mod options;
 mod page;
 mod piece;
 mod types;
+mod undecodable;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
@@ -42,8 +45,24 @@ async fn every_type_of_mariadb_is_written_as_in_the_golden_files() -> Result<()>
     every_type_of(Flavor::MariaDb).await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long suite"]
+async fn every_type_of_the_newest_mysql_is_written_as_in_the_golden_files() -> Result<()> {
+    let flavor = Flavor::MySqlNewest;
+    if let Err(why) = flavor.is_at_hand().await {
+        println!("skipped: the newest MySQL cannot be had here: {why}");
+        return Ok(());
+    }
+    let (kafka, source) = (Servers::shared().await?.kafka, Arc::new(Database::start(flavor, &[]).await?));
+    every_type_on(Servers { source, kafka }).await
+}
+
 async fn every_type_of(flavor: Flavor) -> Result<()> {
-    let servers = Servers::shared_of(flavor).await?;
+    every_type_on(Servers::shared_of(flavor).await?).await
+}
+
+async fn every_type_on(servers: Servers) -> Result<()> {
+    let flavor = servers.source.flavor();
     let database = format!("golden_{}", flavor.name());
     let cases = types::all(flavor);
     before(&servers.source, &database, &cases).await?;

@@ -1,0 +1,104 @@
+//! Texts whose bytes are no characters. Every server takes them, as a literal of bytes, where it knows how long a character is but has
+//! none of that code: unused pairs of gbk, unused bytes of hebrew.
+
+use std::time::Duration;
+
+use tests::Result;
+use tests::checker::{Decoded, Format, Table};
+use tests::harness::Flavor;
+
+use super::super::case::{Case, Servers};
+use super::super::refusals::refused;
+use super::avro;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_without_characters_stops_the_task_or_is_kept() -> Result<()> {
+    for flavor in Flavor::ALL {
+        let servers = Servers::shared_of(flavor).await?;
+        for format in [Format::CanalJson, Format::DtsAvro] {
+            stops(servers.clone(), format).await?;
+        }
+        kept(servers).await?;
+    }
+    Ok(())
+}
+
+async fn create(servers: &Servers, name: &str) -> Result<()> {
+    let columns = "id INT PRIMARY KEY, g VARCHAR(9) CHARACTER SET gbk, h CHAR(9) CHARACTER SET hebrew";
+    let source = &servers.source;
+    source.execute(&[&format!("CREATE DATABASE {name}"), &format!("CREATE TABLE {name}.t ({columns})")]).await
+}
+
+/// By default nothing passes such a value, in either phase; what is before it does, and what is behind it once it is repaired.
+async fn stops(servers: Servers, format: Format) -> Result<()> {
+    let name = format!("undecodable_{}_{}", servers.source.flavor().name(), format.name());
+    create(&servers, &name).await?;
+    let source = servers.source.clone();
+    source.execute(&[&format!("INSERT INTO {name}.t VALUES (1, '中', 'ש'), (2, X'61AAA1', 'x')")]).await?;
+    let mut case = Case::new(servers, &name, format, 1, vec![Table::new(&name, "t")]).await?;
+    refused(&mut case, 4, &[&format!("table {name}.t"), "column g", "not valid gbk"]).await?;
+    source.execute(&[&format!("UPDATE {name}.t SET g = '文' WHERE id = 2")]).await?;
+    // The stream holds the repaired value's row before.
+    refused(&mut case, 4, &[&format!("table {name}.t"), "column g", "not valid gbk"]).await?;
+    assert_eq!(case.rows_of("t", "g")?.len(), 0);
+    Ok(())
+}
+
+/// On request the bytes go out as they are, and everything else as ever.
+async fn kept(servers: Servers) -> Result<()> {
+    let name = format!("undecodable_{}_kept", servers.source.flavor().name());
+    create(&servers, &name).await?;
+    let source = servers.source.clone();
+    let insert = |first: u32| {
+        let [odd, good] = ["X'61AAA1', X'BF'", "'中', 'ש'"];
+        format!("INSERT INTO {name}.t VALUES ({first}, {odd}), ({}, {good})", first + 1)
+    };
+    source.execute(&[&insert(1)]).await?;
+    let mut utf8 = Case::new(servers, &name, Format::DtsAvro, 1, vec![Table::new(&name, "t")]).await?;
+    utf8.settings.options = "invalid_text = \"keep\"".into();
+    let mut raw = utf8.sibling(&format!("{name}_raw"), Format::DtsAvro, 1).await?;
+    raw.settings.options = "invalid_text = \"keep\", charset = \"source\"".into();
+    for case in [&mut utf8, &mut raw] {
+        case.task.configure(&case.settings)?;
+        case.task.start()?;
+    }
+    // The first fence may be read by the full phase.
+    both(&mut utf8, &mut raw).await?;
+    both(&mut utf8, &mut raw).await?;
+    source
+        .execute(&[&insert(11), &format!("UPDATE {name}.t SET g = '文' WHERE id = 11"), &format!("DELETE FROM {name}.t WHERE id > 10")])
+        .await?;
+    both(&mut utf8, &mut raw).await?;
+    let odd = ["Character {charset \"gbk\", value 0x61aaa1}", "Character {charset \"hebrew\", value 0xbf}"];
+    let as_utf8 = ["Character {charset \"utf8mb4\", value \"中\"}", "Character {charset \"utf8mb4\", value \"ש\"}"];
+    let as_source = ["Character {charset \"gbk\", value 0xd6d0}", "Character {charset \"hebrew\", value 0xf9}"];
+    for (mut case, good) in [(utf8, as_utf8), (raw, as_source)] {
+        case.task.stop().await?;
+        // Read, inserted, before the update; the second column also behind it and deleted. The good ones were read, inserted and deleted.
+        for (cells, expected) in [(odd, [3, 5]), (good, [3, 3])] {
+            for (cell, times) in cells.iter().zip(expected) {
+                assert_eq!(count(&case, cell)?, times, "{cell} of {}", case.topic);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn both(first: &mut Case, second: &mut Case) -> Result<()> {
+    let fence = first.fence().await?;
+    first.reach(fence, LIMIT).await?;
+    second.reach(fence, LIMIT).await
+}
+
+/// How often a cell stands in the messages of rows.
+fn count(case: &Case, cell: &str) -> Result<usize> {
+    let mut count = 0;
+    for entry in &case.entries {
+        if let Decoded::Rows(_) = case.settings.format.decode(&entry.value)? {
+            count += avro::line(&entry.value)?.matches(cell).count();
+        }
+    }
+    Ok(count)
+}
