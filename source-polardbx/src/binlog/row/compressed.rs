@@ -77,6 +77,8 @@ fn wrong(what: impl std::fmt::Display) -> StreamError {
 mod tests {
     use std::io::Write;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The value behind a length of two bytes.
@@ -140,5 +142,37 @@ mod tests {
         let mut scratch = Vec::new();
         assert!(read(&mut Reader::new(&bytes), 2, 1 << 24, &mut scratch).is_err());
         assert!(scratch.capacity() < 1 << 16, "{}", scratch.capacity());
+    }
+
+    fn packed(bytes: &[u8], raw: bool) -> Vec<u8> {
+        let length = (bytes.len() as u32).to_be_bytes();
+        let mut stored = vec![if raw { 0x8c } else { 0x84 }];
+        stored.extend_from_slice(&length);
+        if raw {
+            let mut encoder = flate2::write::DeflateEncoder::new(stored, flate2::Compression::fast());
+            encoder.write_all(bytes).unwrap();
+            return encoder.finish().unwrap();
+        }
+        let mut encoder = flate2::write::ZlibEncoder::new(stored, flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_packed_comes_back_and_what_was_damaged_never_grows(
+            bytes in proptest::collection::vec(0u8..4, 0..3000),
+            raw: bool,
+            place: prop::sample::Index,
+            other: u8,
+        ) {
+            let mut stored = packed(&bytes, raw);
+            prop_assert_eq!(value(&stored, 3000).unwrap(), bytes);
+            let place = place.index(stored.len());
+            stored[place] ^= other;
+            if let Ok(found) = value(&stored, 3000) {
+                prop_assert!(found.len() <= 3000);
+            }
+        }
     }
 }
