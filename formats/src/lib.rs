@@ -48,6 +48,11 @@ pub use snapshot_type::SnapshotType;
 use canal_json::CanalJson;
 use dts_avro::DtsAvro;
 
+/// The code in the page on `dts_avro` is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/formats/dts-avro.md")]
+struct PageOfDtsAvro;
+
 /// Registers the encoders `canal_json` and `dts_avro`.
 pub fn register(registry: &mut Registry) {
     // Each lane has an encoder of its own.
@@ -69,7 +74,7 @@ fn charset(column: &Column) -> Result<Charset, FormatError> {
 
 /// Adds where it happened.
 fn in_context(error: FormatError, event: &Event) -> runtime::Error {
-    let error = runtime::Error::from(error).at(&event.position);
+    let error = runtime::Error::from(error).at(&event.place());
     match &event.body {
         Body::Row(change) => error.of_table(&change.schema.id),
         _ => error,

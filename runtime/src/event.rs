@@ -9,7 +9,8 @@ use crate::{Position, Row, Seq, TableId, TableSchema};
 pub struct Event {
     /// Order in the split.
     pub seq: Seq,
-    /// Short text of the place in the source, such as `binlog.000014:8273883`: for people and error messages, not for resuming.
+    /// Short text of the place in the source, such as `binlog.000014:8273883`: for people and error messages, not for resuming. See
+    /// [`Event::place`].
     pub position: Position,
     /// When the source made the change: milliseconds since the epoch. For snapshot rows the time of reading.
     pub timestamp_ms: i64,
@@ -19,6 +20,17 @@ pub struct Event {
     pub origin: Arc<Origin>,
     /// What happened.
     pub body: Body,
+}
+
+impl Event {
+    /// The place for error messages: of a snapshot's row also which row of the split it is, in the order in which the source reads it. Rows
+    /// of a snapshot share the text of their position.
+    pub fn place(&self) -> Position {
+        match &self.body {
+            Body::Row(RowChange { op: Op::Read, .. }) => format!("{} row {}", self.position, self.seq.0).into(),
+            _ => self.position.clone(),
+        }
+    }
 }
 
 /// Facts of the source that formats print.

@@ -146,7 +146,7 @@ impl Writer<'_> {
     /// Rejected events end the lane.
     fn refuse_rejected(&self, batch: &mut Batch) -> Result<()> {
         match batch.take_rejected().into_iter().next() {
-            Some((event, error)) => Err(error.in_split(self.split).at(&event.position)),
+            Some((event, error)) => Err(error.in_split(self.split).at(&event.place())),
             None => Ok(()),
         }
     }

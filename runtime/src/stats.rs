@@ -163,7 +163,7 @@ impl SplitStats {
         match batch.events.last() {
             Some(event) => {
                 self.lag_ms.store((now_ms() - event.timestamp_ms).max(0), Relaxed);
-                lock(&self.marks).place = Some(event.position.clone());
+                lock(&self.marks).place = Some(event.place());
             }
             None if batch.resume.is_some() => self.lag_ms.store(0, Relaxed),
             None => {}

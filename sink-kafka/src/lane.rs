@@ -451,7 +451,7 @@ impl Lane {
 
 /// The error with the place and the table of the event that it is about.
 fn about(error: runtime::Error, event: &Event) -> runtime::Error {
-    let error = error.at(&event.position);
+    let error = error.at(&event.place());
     match &event.body {
         Body::Row(row) => error.of_table(&row.schema.id),
         _ => error,

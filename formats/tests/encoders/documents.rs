@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use runtime::{Event, Op, Row, SchemaChange, SchemaChangeKind, TableId, Value};
+use formats::canal_json::CanalJson;
+use runtime::{Encoder, Event, Message, Op, Row, SchemaChange, SchemaChangeKind, TableId, Value};
 
-use crate::support::{avro, canal_with, change, column, insert, schema_change, table};
+use crate::support::{avro, change, column, insert, schema_change, table};
 
 fn page(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formats").join(name)).unwrap()
@@ -21,20 +22,47 @@ fn row(state: u16) -> Row {
     Row::from_values([Value::UInt(9001), Value::Enum(state)])
 }
 
+fn other_row(state: u16) -> Row {
+    Row::from_values([Value::UInt(9002), Value::Enum(state)])
+}
+
 fn orders() -> std::sync::Arc<runtime::TableSchema> {
     table(vec![column("order_id", "bigint(20) unsigned"), column("state", "enum('new','paid')")])
 }
 
 #[test]
 fn of_canal_json() {
-    let update = change(&orders(), Op::Update, Some(row(1)), Some(row(2)));
-    let mut alter = SchemaChange::new(SchemaChangeKind::AlterTable, "shop", "ALTER TABLE orders ADD COLUMN memo text");
-    alter.tables = vec![(TableId::new("shop", "orders"), Some(orders()))];
-    let alter = schema_change(alter);
-    let events: [(&str, &Event); 4] =
-        [("{}", &update), ("{}", &alter), (r#"{"profile":"dts"}"#, &update), (r#"{"profile":"dts"}"#, &alter)];
-    let expected: Vec<String> = events.iter().map(|(settings, event)| canal_with(settings, event)).collect();
+    let orders = orders();
+    let inserted = insert(&orders, row(1).values());
+    let update = change(&orders, Op::Update, Some(row(1)), Some(row(2)));
+    let delete = change(&orders, Op::Delete, Some(row(2)), None);
+    let read = change(&orders, Op::Read, None, Some(row(1)));
+    let mut index = SchemaChange::new(SchemaChangeKind::CreateIndex, "shop", "ALTER TABLE orders ADD INDEX by_state (state)");
+    index.tables = vec![(TableId::new("shop", "orders"), Some(orders.clone()))];
+    let index = schema_change(index);
+    let mut second = change(&orders, Op::Update, Some(other_row(1)), Some(other_row(2)));
+    second.origin = update.origin.clone();
+    let both = [update.clone(), second];
+    let events: [(&str, &[Event]); 8] = [
+        ("{}", &[inserted]),
+        ("{}", &[update.clone()]),
+        ("{}", &[delete]),
+        ("{}", &[index.clone()]),
+        (r#"{"rows":"event"}"#, &both),
+        (r#"{"profile":"dts"}"#, &[read]),
+        (r#"{"profile":"dts"}"#, &[update]),
+        (r#"{"profile":"dts"}"#, &[index]),
+    ];
+    let expected: Vec<String> = events.iter().map(|(settings, events)| together(settings, events)).collect();
     assert_eq!(lines(&page("canal-json.md"), "json"), expected);
+}
+
+/// The one message of all the events.
+fn together(settings: &str, events: &[Event]) -> String {
+    let mut message = Message::default();
+    let mut encoder = CanalJson::new(serde_json::from_str(settings).unwrap());
+    assert_eq!(encoder.encode(events, &mut message).unwrap(), events.len());
+    String::from_utf8(message.value).unwrap()
 }
 
 #[test]

@@ -183,14 +183,14 @@ impl<'a> Packer<'a> {
             .ok_or_else(|| SourceError::Checkpoint { what: format!("split {} has the unreadable range {}", chunk.id, chunk.start) })?;
         let sql = format!("SELECT {} FROM {}{condition}", cells::select_list(&chunk.schema), table_name(&chunk.schema.id));
         let origin = Arc::new(chunk.origin.clone());
-        let mut packer = Self { chunk, origin, builder: BatchBuilder::default(), position: "".into(), row_count: 0, timestamp_ms: 0 };
+        let mut packer =
+            Self { chunk, origin, builder: BatchBuilder::default(), position: chunk.id.as_str().into(), row_count: 0, timestamp_ms: 0 };
         packer.begin();
         Ok((packer, sql))
     }
 
-    /// Begins the next batch: its events share the time and the text of their place.
+    /// Begins the next batch: its events share the time.
     fn begin(&mut self) {
-        self.position = format!("{} after row {}", self.chunk.id, self.row_count).into();
         self.timestamp_ms = now_ms() / 1000 * 1000;
     }
 
