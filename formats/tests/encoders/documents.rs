@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::slice::from_ref;
 
 use formats::canal_json::CanalJson;
 use runtime::{Encoder, Event, Message, Op, Row, SchemaChange, SchemaChangeKind, TableId, Value};
@@ -45,13 +46,13 @@ fn of_canal_json() {
     let both = [update.clone(), second];
     let events: [(&str, &[Event]); 8] = [
         ("{}", &[inserted]),
-        ("{}", &[update.clone()]),
+        ("{}", from_ref(&update)),
         ("{}", &[delete]),
-        ("{}", &[index.clone()]),
+        ("{}", from_ref(&index)),
         (r#"{"rows":"event"}"#, &both),
         (r#"{"profile":"dts"}"#, &[read]),
-        (r#"{"profile":"dts"}"#, &[update]),
-        (r#"{"profile":"dts"}"#, &[index]),
+        (r#"{"profile":"dts"}"#, from_ref(&update)),
+        (r#"{"profile":"dts"}"#, from_ref(&index)),
     ];
     let expected: Vec<String> = events.iter().map(|(settings, events)| together(settings, events)).collect();
     assert_eq!(lines(&page("canal-json.md"), "json"), expected);

@@ -1,5 +1,6 @@
 //! Defaults of a server or an account that would cut or change what a session reads: the program sets what it relies on.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tests::checker::{Format, Table};
@@ -28,8 +29,12 @@ async fn tables(servers: &Servers, name: &str) -> Result<Vec<Table>> {
         .await?;
     let mut tables = vec![Table::new(name, "t")];
     for id in 0..40 {
-        source.execute(&[&format!("INSERT INTO {name}.t VALUES ({id}, 'é\\\\{id}', '2024-02-29 12:34:56')")]).await?;
-        source.execute(&[&format!("INSERT INTO {name}.keyless VALUES ({id}, 'row {id}')")]).await?;
+        source
+            .execute(&[
+                &format!("INSERT INTO {name}.t VALUES ({id}, 'é\\\\{id}', '2024-02-29 12:34:56')"),
+                &format!("INSERT INTO {name}.keyless VALUES ({id}, 'row {id}')"),
+            ])
+            .await?;
     }
     for number in 0..SMALL_TABLES {
         let table = format!("s{number}");
@@ -54,15 +59,19 @@ async fn nothing_is_cut(flavor: Flavor) -> Result<()> {
     case.servers.source.execute(&[&format!("UPDATE {name}.t SET c = 'ü' WHERE id < 10"), &format!("DELETE FROM {name}.s0")]).await?;
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
-    case.verify(0).await?;
-    let mut keyless = std::collections::BTreeSet::new();
-    for entry in &case.entries {
+    // The checker finds rows by their keys, so those without are counted here.
+    let (mut rows, mut others) = (BTreeSet::new(), Vec::new());
+    for entry in case.entries.drain(..) {
         let message: serde_json::Value = serde_json::from_slice(&entry.value)?;
         if message["table"] == "keyless" {
-            keyless.insert(message["data"][0]["b"].to_string());
+            rows.insert(message["data"][0]["b"].to_string());
+        } else {
+            others.push(entry);
         }
     }
-    assert_eq!(keyless.len(), 40);
+    case.entries = others;
+    assert_eq!(rows.len(), 40);
+    case.verify(0).await?;
     Ok(())
 }
 
