@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use tests::Result;
+use mysql_async::prelude::Queryable;
 use tests::checker::{Decoded, Format, Table};
 use tests::harness::Flavor;
+use tests::{Failure, Result};
 
 use super::super::case::{Case, Servers};
 use super::super::refusals::refused;
@@ -38,12 +39,22 @@ async fn stops(servers: Servers, format: Format) -> Result<()> {
     let source = servers.source.clone();
     source.execute(&[&format!("INSERT INTO {name}.t VALUES (1, '中', 'ש'), (2, X'61AAA1', 'x')")]).await?;
     let mut case = Case::new(servers, &name, format, 1, vec![Table::new(&name, "t")]).await?;
-    refused(&mut case, 4, &[&format!("table {name}.t"), "column g", "not valid gbk"]).await?;
+    refused(&mut case, 4, &[&format!("table {name}.t"), "column g", "not valid gbk", "chunk-1 row 2"]).await?;
+    let query = operations_query()?.replace("shop.orders", &format!("{name}.t")).replace("note", "g");
+    assert_eq!(source.connect().await?.query::<u32, _>(query).await?, [2], "the query of the operations page finds the row");
     source.execute(&[&format!("UPDATE {name}.t SET g = '文' WHERE id = 2")]).await?;
     // The stream holds the repaired value's row before.
     refused(&mut case, 4, &[&format!("table {name}.t"), "column g", "not valid gbk"]).await?;
     assert_eq!(case.rows_of("t", "g")?.len(), 0);
     Ok(())
+}
+
+/// The query for texts that are none, as the page for operators has it.
+fn operations_query() -> Result<String> {
+    let page = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md"))?;
+    let query = page.lines().find(|line| line.starts_with("SELECT id FROM shop.orders WHERE BINARY"));
+    let query = query.and_then(|line| line.split(';').next()).ok_or_else(|| Failure::new("the page has no such query"))?;
+    Ok(query.to_owned())
 }
 
 /// On request the bytes go out as they are, and everything else as ever.
