@@ -7,11 +7,12 @@ use runtime::{
     TableSchema, async_trait,
 };
 
-use crate::binlog::{StreamOptions, StreamPosition, StreamReader};
+use crate::binlog::{DATABASES, StreamOptions, StreamPosition, StreamReader};
 use crate::check::{self, demand};
 use crate::config::{Config, Start, Task};
 use crate::error::{Result, SourceError};
 use crate::resume::{self, committed_schema, fact, required_fact, same_task};
+use crate::schema::{Databases, parse_databases};
 use crate::selection::Selection;
 use crate::server::{
     BinlogPlace, Definition, Server, ServerKind, binlog_end, binlog_files, database_charsets, read_definitions, selected_tables,
@@ -113,6 +114,10 @@ impl PolardbxSource {
             (fact::SELECTION.into(), Some(self.task.selection_text())),
             (fact::START.into(), Some(start.as_ref().map_or_else(|| "0@0".to_owned(), BinlogPlace::offset_text))),
         ];
+        if self.task.incremental {
+            let databases = Databases::new(database_charsets(session).await?, false);
+            state.push((DATABASES.into(), Some(databases.to_text())));
+        }
         if self.task.full {
             state.push((fact::TABLES.into(), Some(tables_text(&tables))));
         }
@@ -216,7 +221,12 @@ impl PolardbxSource {
         let files = binlog_files(&mut session).await?;
         check::files_have(&files, &position.base, position.at.file, position.at.offset)?;
         position.forget_purged(&files);
-        let database_charsets = database_charsets(&mut session).await?;
+        // As they were at the position. A checkpoint of an older program does not tell: then they are taken as they are now.
+        let database_charsets = match committed.fact(&split.id, DATABASES) {
+            Some(text) => parse_databases(text)
+                .ok_or_else(|| SourceError::Checkpoint { what: format!("the fact {DATABASES:?} of {} is unreadable", split.id) })?,
+            None => database_charsets(&mut session).await?,
+        };
         session.close().await;
         let selection = self.selection(&server);
         let options = StreamOptions {

@@ -20,6 +20,7 @@ mod tests;
 mod track;
 mod transport;
 
+pub(crate) use decode::DATABASES;
 pub use decode::{Decoder, DecoderOptions};
 pub use error::StreamError;
 pub(crate) use look::{Looked, look_at};

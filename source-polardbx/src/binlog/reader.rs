@@ -37,8 +37,8 @@ pub(crate) struct StreamOptions {
     pub(crate) selected: Selected,
     /// Whether statements about a database itself are wanted.
     pub(crate) selected_databases: SelectedDatabase,
-    /// Default character sets of the databases.
-    pub(crate) database_charsets: HashMap<String, String>,
+    /// Default character sets of the databases at `position`, where they are known.
+    pub(crate) database_charsets: HashMap<String, Option<String>>,
     /// Version text of the server.
     pub(crate) server_version: Arc<str>,
     /// `explicit_defaults_for_timestamp` of the server, for statements that do not say.

@@ -319,7 +319,7 @@ fn decoder(position: StreamPosition, schema: Arc<TableSchema>, batch_max_bytes: 
 }
 
 fn options(position: StreamPosition, schema: Arc<TableSchema>, batch_max_bytes: usize) -> DecoderOptions {
-    let databases = [("d".to_owned(), "utf8mb4".to_owned())].into();
+    let databases = [("d".to_owned(), "utf8mb4".to_owned())];
     DecoderOptions {
         position,
         history: History::new([schema], databases, false),

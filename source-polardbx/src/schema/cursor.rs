@@ -143,6 +143,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// What follows `CHARACTER SET =` and `COLLATE =`, in lower case; `None` for the word DEFAULT, which stands for what would be without.
+    pub(crate) fn charset_or_default(&mut self, of: &str) -> Result<Option<String>, ReadError> {
+        if self.take_word(&["DEFAULT"]) { Ok(None) } else { self.name_or_text(of).map(|name| Some(name.to_ascii_lowercase())) }
+    }
+
     /// A number without sign or fraction, if one is next.
     pub(crate) fn take_number(&mut self) -> Option<u32> {
         let number = self.word_at(0)?.parse().ok()?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use runtime::{TableId, TableSchema};
 
 use super::create::{KeyDefinition, KeyPart, add_unique_key, find_column};
-use super::{Change, Effect, KeyChange, ReadError};
+use super::{Change, Databases, Effect, KeyChange, ReadError};
 
 /// Why a change of structures cannot be followed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,21 +62,21 @@ pub type Touched = Vec<(TableId, Option<Arc<TableSchema>>)>;
 #[derive(Clone, Debug, Default)]
 pub struct History {
     tables: HashMap<TableId, Arc<TableSchema>>,
-    /// Default character set of each database.
-    databases: HashMap<String, String>,
+    databases: Databases,
     /// Names are compared in lower case.
     lower_case: bool,
 }
 
 impl History {
-    /// The structures at the start of a stream.
-    pub fn new(schemas: impl IntoIterator<Item = Arc<TableSchema>>, databases: HashMap<String, String>, lower_case: bool) -> Self {
-        let mut history = Self { tables: HashMap::new(), databases, lower_case };
+    /// The structures at the start of a stream, and the databases that exist there with their default character sets, where those are known.
+    pub fn new(
+        schemas: impl IntoIterator<Item = Arc<TableSchema>>,
+        databases: impl IntoIterator<Item = (String, impl Into<Option<String>>)>,
+        lower_case: bool,
+    ) -> Self {
+        let mut history = Self { tables: HashMap::new(), databases: Databases::new(databases, lower_case), lower_case };
         for schema in schemas {
             history.tables.insert(history.fold(&schema.id), schema);
-        }
-        if lower_case {
-            history.databases = history.databases.drain().map(|(name, charset)| (name.to_lowercase(), charset)).collect();
         }
         history
     }
@@ -98,7 +98,12 @@ impl History {
 
     /// The default character set of a database.
     pub fn charset(&self, database: &str) -> Option<String> {
-        if self.lower_case { self.databases.get(&database.to_lowercase()).cloned() } else { self.databases.get(database).cloned() }
+        self.databases.charset(database)
+    }
+
+    /// The databases.
+    pub(crate) fn databases(&self) -> &Databases {
+        &self.databases
     }
 
     /// Applies a statement that was executed at `seconds` since the epoch, all or nothing. `server_charset` is what a database gets whose
@@ -216,24 +221,22 @@ impl History {
                     return Err(ChangeError::Exchanged { table });
                 }
             }
-            Effect::DatabaseCharset { database, charset, created } => {
-                let database = if self.lower_case { database.to_lowercase() } else { database.clone() };
-                let charset = charset.as_deref().or(server_charset.filter(|_| *created));
-                match charset {
-                    Some(charset) => drop(self.databases.insert(database, charset.to_owned())),
-                    None if *created => drop(self.databases.remove(&database)),
-                    None => {}
+            Effect::DatabaseCharset { database, charset, if_not_exists } => {
+                let name = self.databases.fold(database);
+                let exists = || self.databases.exists(database) || self.tables.keys().any(|table| *table.database == *name);
+                if !(*if_not_exists && exists()) {
+                    self.databases.set(database, charset.clone().or_else(|| server_charset.map(str::to_owned)));
                 }
             }
             Effect::DropDatabase { database } => {
-                let database = if self.lower_case { database.to_lowercase() } else { database.clone() };
-                let mut gone: Vec<TableId> = self.tables.keys().filter(|table| *table.database == *database).cloned().collect();
+                let name = self.databases.fold(database);
+                let mut gone: Vec<TableId> = self.tables.keys().filter(|table| *table.database == *name).cloned().collect();
                 gone.sort();
                 for table in gone {
                     self.tables.remove(&table);
                     touched.push((table, None));
                 }
-                self.databases.remove(&database);
+                self.databases.forget(database);
             }
         }
         Ok(())

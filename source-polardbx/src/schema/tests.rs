@@ -320,7 +320,7 @@ fn other_statements() {
     assert_eq!(effects("RENAME TABLE t TO e.u"), std::slice::from_ref(&rename));
     assert_eq!(effects("ALTER TABLE t RENAME AS e.u"), [rename]);
     assert_eq!(effects("DROP DATABASE IF EXISTS `x y`"), [Effect::DropDatabase { database: "x y".into() }]);
-    let made = Effect::DatabaseCharset { database: "x".into(), charset: Some("gbk".into()), created: true };
+    let made = Effect::DatabaseCharset { database: "x".into(), charset: Some("gbk".into()), if_not_exists: false };
     assert_eq!(effects("CREATE DATABASE x MODE='auto' CHARSET = `gbk`"), [made]);
     assert!(matches!(effects("create table t like d.u")[0], Effect::CreateLike { .. }));
     assert!(matches!(effects("create table t (primary key (a)) select 1 a")[0], Effect::CreateSelect { .. }));
@@ -408,6 +408,30 @@ fn the_history_follows_what_it_can() {
     }
     apply(&mut known, "CREATE DATABASE d").unwrap();
     assert_eq!(known.charset("d").as_deref(), Some("latin1"), "a new database has the server's character set");
+}
+
+#[test]
+fn a_database_that_exists_keeps_its_character_set() {
+    let mut known = history();
+    for (sql, charset) in [
+        ("CREATE DATABASE IF NOT EXISTS d CHARACTER SET gbk", Some("utf8mb4")),
+        ("CREATE DATABASE IF NOT EXISTS d", Some("utf8mb4")),
+        ("ALTER DATABASE d COLLATE gbk_bin", Some("gbk")),
+        ("ALTER DATABASE d UPGRADE DATA DIRECTORY NAME", Some("gbk")),
+        ("ALTER DATABASE d CHARACTER SET DEFAULT", Some("latin1")),
+        ("CREATE OR REPLACE DATABASE d CHARSET utf8", Some("utf8")),
+        ("DROP DATABASE d", None),
+        ("CREATE DATABASE IF NOT EXISTS d CHARACTER SET gbk", Some("gbk")),
+        ("CREATE SCHEMA IF NOT EXISTS d CHARACTER SET big5", Some("gbk")),
+    ] {
+        apply(&mut known, sql).unwrap();
+        assert_eq!(known.charset("d").as_deref(), charset, "{sql}");
+    }
+    assert!(known.table(&t()).is_none(), "OR REPLACE drops the tables");
+    // A table tells that its database exists, whose character set nobody may know.
+    let mut known = History::new([Arc::new(create("CREATE TABLE t (a int)"))], HashMap::<String, String>::new(), false);
+    apply(&mut known, "CREATE DATABASE IF NOT EXISTS d CHARACTER SET gbk").unwrap();
+    assert_eq!(known.charset("d"), None);
 }
 
 #[test]

@@ -33,11 +33,11 @@ pub(crate) async fn selected_tables(session: &mut Session, selection: &Selection
     Ok((tables, views))
 }
 
-/// The default character set of every database.
-pub(crate) async fn database_charsets(session: &mut Session) -> Result<HashMap<String, String>> {
+/// The default character set of every database that the account sees.
+pub(crate) async fn database_charsets(session: &mut Session) -> Result<HashMap<String, Option<String>>> {
     let sql = "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA";
     let rows = session.rows("ask for the databases' character sets", sql).await?;
-    Ok(rows.iter().filter_map(|row| Some((nth(row, 0)?, nth(row, 1)?))).collect())
+    Ok(rows.iter().filter_map(|row| Some((nth(row, 0)?, nth(row, 1)))).collect())
 }
 
 /// A table as SHOW CREATE TABLE shows it.

@@ -72,6 +72,6 @@ impl Decoder {
             origin: Arc::new(origin),
             body: Body::Heartbeat,
         };
-        Some(Batch::new(vec![event], Some(self.resume()), 0))
+        Some(self.resumable(vec![event]))
     }
 }

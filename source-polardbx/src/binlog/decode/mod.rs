@@ -27,6 +27,9 @@ use alive::Alive;
 use resume::{Phase, start};
 use rows::MappedTable;
 
+/// The fact of a stream that holds the default character sets of the databases at its resume point.
+pub(crate) const DATABASES: &str = "databases";
+
 /// Whether a table is selected; names come folded as the server compares them.
 pub type Selected = Arc<dyn Fn(&TableId) -> bool + Send + Sync>;
 
@@ -80,6 +83,8 @@ pub struct Decoder {
     /// The last batch ended inside a transaction, so a resume point is due at its end.
     resume_due: bool,
     ready: VecDeque<Batch>,
+    /// The databases changed since the last batch that can be resumed behind.
+    databases_changed: bool,
     alive: Alive,
     file_name: String,
     scratch: String,
@@ -112,6 +117,7 @@ impl Decoder {
             payload: None,
             resume_due: false,
             ready: VecDeque::new(),
+            databases_changed: false,
             alive: Alive::default(),
             scratch: String::new(),
         }
@@ -259,7 +265,7 @@ impl Decoder {
 
     /// An empty batch that only moves the resume point, if it moved.
     pub fn heartbeat(&mut self) -> Option<Batch> {
-        self.has_moved().then(|| Batch::new(Vec::new(), Some(self.resume()), 0))
+        self.has_moved().then(|| self.resumable(Vec::new()))
     }
 
     /// Whether rows of an open transaction were put into batches.
@@ -280,8 +286,26 @@ impl Decoder {
         // Invariant: a batch may be resumed behind only if it ends where a transaction ends.
         let resume = if self.in_transaction() { None } else { Some(self.resume()) };
         self.resume_due = resume.is_none();
-        let batch = self.builder.finish(resume);
+        let mut batch = self.builder.finish(resume);
+        if batch.resume.is_some() {
+            self.note_databases(&mut batch);
+        }
         self.ready.push_back(batch);
+    }
+
+    /// A batch behind which the stream can be resumed.
+    fn resumable(&mut self, events: Vec<Event>) -> Batch {
+        let mut batch = Batch::new(events, Some(self.resume()), 0);
+        self.note_databases(&mut batch);
+        batch
+    }
+
+    /// Commits the databases with the resume point. It may be that of the place before the statement that changed them, which changes them
+    /// to the same when it is read again.
+    fn note_databases(&mut self, batch: &mut Batch) {
+        if std::mem::take(&mut self.databases_changed) {
+            batch.state.push((DATABASES.to_owned(), Some(self.history.databases().to_text())));
+        }
     }
 
     fn resume(&mut self) -> Position {

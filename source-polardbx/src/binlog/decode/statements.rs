@@ -123,10 +123,13 @@ impl Decoder {
             .history
             .apply(change, event.header.timestamp, server_charset, &|table| selected(table))
             .map_err(|change| StreamError::Change { change, statement: shorten(text) })?;
-        let of_database = change.effects.iter().any(|effect| match effect {
-            Effect::DatabaseCharset { database, .. } | Effect::DropDatabase { database } => (self.selected_databases)(database),
-            _ => false,
-        });
+        let mut of_database = false;
+        for effect in &change.effects {
+            if let Effect::DatabaseCharset { database, .. } | Effect::DropDatabase { database } = effect {
+                self.databases_changed = true;
+                of_database |= (self.selected_databases)(database);
+            }
+        }
         if touched.is_empty() && !of_database {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use crate::binlog::testing::{compressed, inner_event};
 fn maria(schema: Arc<TableSchema>) -> Decoder {
     Decoder::new(DecoderOptions {
         position: start(),
-        history: History::new([schema], [("d".to_owned(), "utf8mb4".to_owned())].into(), false),
+        history: History::new([schema], [("d".to_owned(), "utf8mb4".to_owned())], false),
         selected: Arc::new(|table| &*table.database == "d" && table.table.starts_with('t')),
         selected_databases: Arc::new(|_| false),
         server_version: "10.11.19-MariaDB-log".into(),

@@ -87,14 +87,14 @@ pub enum Effect {
         /// The table.
         table: TableId,
     },
-    /// The database has this default character set from now on; `None` if the statement does not say.
+    /// The database has this default character set from now on.
     DatabaseCharset {
         /// The database.
         database: String,
-        /// The character set.
+        /// The character set; `None` for the server's, which the session knows.
         charset: Option<String>,
-        /// Whether the statement makes the database: without a character set it then has the server's.
-        created: bool,
+        /// Whether the statement does nothing if the database exists.
+        if_not_exists: bool,
     },
     /// The database is gone with all its tables.
     DropDatabase {

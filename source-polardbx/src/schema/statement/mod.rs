@@ -12,7 +12,7 @@ use super::alter::read_alter_table;
 use super::create::StatementContext;
 use super::cursor::Cursor;
 pub use change::{Change, Effect, KeyChange};
-use objects::{read_create, read_database_options, read_drop, read_rename};
+use objects::{read_alter_database, read_create, read_drop, read_rename};
 use written::read_written_tables;
 
 /// What a statement of the binlog is.
@@ -145,7 +145,7 @@ fn read(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<State
             return read_alter_table(cursor, context).map(Statement::Change);
         }
         if cursor.take_word(&["DATABASE", "SCHEMA"]) {
-            return read_database_options(cursor, context, false).map(Statement::Change);
+            return read_alter_database(cursor, context).map(Statement::Change);
         }
         return other_object(cursor);
     }

@@ -26,10 +26,13 @@ pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_
         return Ok(change(SchemaChangeKind::CreateTable, vec![effect]));
     }
     cursor.advance();
-    cursor.take_words(&["OR", "REPLACE"]);
+    let replaced = cursor.take_words(&["OR", "REPLACE"]);
     if cursor.take_word(&["DATABASE", "SCHEMA"]) {
-        cursor.take_if_not_exists();
-        return read_database_options(cursor, context, true).map(Statement::Change);
+        let if_not_exists = cursor.take_if_not_exists();
+        let (database, charset) = read_database_options(cursor, context)?;
+        let made = Effect::DatabaseCharset { database: database.clone(), charset: charset.flatten(), if_not_exists };
+        let gone = replaced.then_some(Effect::DropDatabase { database });
+        return Ok(change(SchemaChangeKind::Database, gone.into_iter().chain([made]).collect()));
     }
     // ALGORITHM = …, DEFINER = … and SQL SECURITY stand before views and routines only.
     if cursor.is_word(0, &["ALGORITHM", "DEFINER", "SQL"]) {
@@ -65,24 +68,34 @@ pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_
     Ok(change(SchemaChangeKind::CreateIndex, vec![effect]))
 }
 
-/// `[name] [DEFAULT] CHARACTER SET …` of CREATE and ALTER DATABASE.
-pub(super) fn read_database_options(cursor: &mut Cursor<'_>, context: &StatementContext<'_>, created: bool) -> Result<Change, ReadError> {
+/// Reads what follows `ALTER DATABASE`. Nobody who reads rows is told of it.
+pub(super) fn read_alter_database(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Change, ReadError> {
+    let (database, charset) = read_database_options(cursor, context)?;
+    let effect = charset.map(|charset| Effect::DatabaseCharset { database, charset, if_not_exists: false });
+    Ok(Change { kind: None, effects: Vec::from_iter(effect) })
+}
+
+/// `[name] [DEFAULT] CHARACTER SET …` of CREATE and ALTER DATABASE: the database, and its character set if one is said: `Some(None)` is the
+/// server's.
+fn read_database_options(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<(String, Option<Option<String>>), ReadError> {
     let optional = cursor.is_word(0, &["DEFAULT", "CHARACTER", "CHARSET", "COLLATE", "UPGRADE"]) && !cursor.at_end();
     let database = if optional || cursor.at_end() { context.database.to_owned() } else { cursor.name("a database")? };
     let (mut charset, mut collation) = (None, None);
     while !cursor.at_end() {
         if cursor.take_word(&["CHARSET"]) || cursor.take_words(&["CHARACTER", "SET"]) {
             cursor.take_symbol('=');
-            charset = Some(cursor.name_or_text("a character set")?.to_ascii_lowercase());
+            charset = Some(cursor.charset_or_default("a character set")?);
         } else if cursor.take_word(&["COLLATE"]) {
             cursor.take_symbol('=');
-            collation = of_collation(&cursor.name_or_text("a collation")?);
+            collation = match cursor.charset_or_default("a collation")? {
+                Some(name) => of_collation(&name).map(Some),
+                None => Some(None),
+            };
         } else {
             cursor.advance();
         }
     }
-    let effect = Effect::DatabaseCharset { database, charset: charset.or(collation), created };
-    Ok(Change { kind: created.then_some(SchemaChangeKind::Database), effects: vec![effect] })
+    Ok((database, charset.or(collation)))
 }
 
 pub(super) fn read_drop(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {
