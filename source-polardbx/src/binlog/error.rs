@@ -92,6 +92,16 @@ pub enum StreamError {
         /// The beginning of the statement.
         statement: String,
     },
+    /// A statement about a selected table holds bytes that cannot be handed on as text.
+    #[error("the statement has bytes that are no text of the character set {charset}, which its client spoke")]
+    NotText {
+        /// The table; without a name if the bytes are in a name.
+        table: TableId,
+        /// The character set.
+        charset: String,
+        /// The beginning of the statement.
+        statement: String,
+    },
     /// The transaction at the position is not the one that was delivered.
     #[error("{what}")]
     HistoryDiverged {
@@ -208,6 +218,12 @@ impl From<StreamError> for Error {
                 .with_code("E_DDL_UNREAD")
                 .of_table(table)
                 .remedied_by("start afresh with a full phase; report the statement, so that it can be read"),
+            StreamError::NotText { table, statement, .. } => Error::fatal(format!("read the statement `{statement}`"))
+                .with_code("E_DDL_UNREAD")
+                .of_table(table)
+                .remedied_by(
+                    "write bytes as x'…' and speak utf8mb4 in statements about selected tables; for this task: start afresh with a full phase",
+                ),
             StreamError::HistoryDiverged { .. } => Error::fatal("find the place in the binlog where this task stopped")
                 .with_code("E_HISTORY_DIVERGED")
                 .remedied_by("the server lost or rewrote its binlog, was restored from a backup, or is another one; start afresh with a full phase"),

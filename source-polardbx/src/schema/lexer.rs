@@ -82,6 +82,16 @@ pub(crate) fn tokens(sql: &str, dialect: Dialect) -> Result<Vec<Lexeme<'_>>, Rea
     Ok(lexer.found)
 }
 
+/// Whether U+FFFD, which stands for bytes that are no text, is in a name or a word of `sql`, and not only in strings and comments.
+pub(crate) fn loses_names(sql: &str, dialect: Dialect) -> bool {
+    let lost = |lexeme: Lexeme<'_>| match lexeme.token {
+        Token::Word(word) => word.contains('\u{fffd}'),
+        Token::Name(name) => name.contains('\u{fffd}'),
+        Token::Symbol(_) | Token::Text(_) => false,
+    };
+    tokens(sql, dialect).map_or(true, |found| found.into_iter().any(lost))
+}
+
 struct Lexer<'a> {
     sql: &'a str,
     /// Invariant: a character boundary of `sql`.

@@ -21,4 +21,5 @@ pub(crate) use databases::{Databases, parse_databases};
 pub use error::ReadError;
 pub use history::History;
 pub use lexer::Dialect;
+pub(crate) use lexer::loses_names;
 pub use statement::{Change, Effect, KeyChange, Statement, read_statement};

@@ -1,7 +1,7 @@
 //! Turns the bytes of binlog events into batches. Knows no socket: bytes in, batches out.
 //!
 //! This file sorts the events by type and cuts the batches; `resume` finds the last delivered transaction again, `groups` watches the
-//! borders of transactions, `rows` decodes row events, `statements` follows changes of structures, `payload` goes through compressed transactions,
+//! borders of transactions, `rows` decodes row events, `statements` follows changes of structures, `text` reads the text of statements, `payload` goes through compressed transactions,
 //! `alive` gives signs of life.
 
 mod alive;
@@ -10,6 +10,7 @@ mod payload;
 mod resume;
 mod rows;
 mod statements;
+mod text;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use runtime::{Body, Charset, Event, SchemaChange, TableId};
+use runtime::{Body, Event, SchemaChange, TableId, TableSchema};
 
 use super::Decoder;
 use super::groups::make_facts;
 use super::resume::Phase;
+use super::text::StatementText;
 use crate::binlog::error::{StreamError, shorten};
 use crate::binlog::event::{Query, RawEvent, StatementFacts, read_query};
 use crate::binlog::position::transaction_seq;
-use crate::schema::history::Touched;
-use crate::schema::{Change, Effect, Statement, StatementContext, of_collation_number, read_statement};
+use crate::schema::{Change, Effect, Statement, StatementContext, loses_names, of_collation_number, read_statement};
 
 impl Decoder {
     pub(super) fn query(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
@@ -41,8 +41,9 @@ impl Decoder {
 
     pub(super) fn statement(&mut self, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
         let facts = StatementFacts::read(query.status)?;
-        let (text, certain) = statement_text(query.text, &facts);
-        if opens_transaction(&text)
+        let source = StatementText::read(query.text, &facts);
+        let text = source.text.as_str();
+        if opens_transaction(text)
             && let Some(group) = &mut self.group
         {
             group.begun = true;
@@ -56,20 +57,17 @@ impl Decoder {
             dialect: self.dialect.with_sql_mode(facts.sql_mode.unwrap_or(0)),
             explicit_timestamps: facts.explicit_timestamps.unwrap_or(self.explicit_timestamps),
         };
-        let statement = read_statement(&text, &context);
+        let statement = read_statement(text, &context);
         if let Statement::Xa(word) = &statement {
             return self.xa(word);
         }
         if self.phase == Phase::Live {
             let wanted = |table: &TableId| (self.selected)(&self.history.fold(table));
             match statement {
-                Statement::Change(_) if !certain => {
-                    return Err(StreamError::Unsupported {
-                        what: format!("a statement in the client character set number {}", facts.charset.map_or(0, |[client, ..]| client)),
-                        remedy: "execute such statements with a client that speaks utf8mb4, then start afresh with a full phase",
-                    });
+                Statement::Change(_) | Statement::Rows(_) if source.not_in.is_some() && loses_names(text, context.dialect) => {
+                    return Err(not_text(TableId::new(database.as_ref(), ""), &source));
                 }
-                Statement::Change(change) => self.change(event, query, &change, &text, &facts, read_ms)?,
+                Statement::Change(change) => self.change(event, query, &change, &source, &facts, read_ms)?,
                 Statement::Rows(tables) => {
                     if let Some(table) = tables.into_iter().find(wanted) {
                         return Err(StreamError::StatementDml { table });
@@ -84,7 +82,7 @@ impl Decoder {
                     // A text that cannot even be cut into words may name any table.
                     let table = if tables.is_empty() { Some(TableId::new(database.as_ref(), "")) } else { tables.into_iter().find(wanted) };
                     if let Some(table) = table {
-                        return Err(StreamError::Unreadable { table, error, statement: shorten(&text) });
+                        return Err(StreamError::Unreadable { table, error, statement: shorten(text) });
                     }
                 }
                 Statement::Nothing | Statement::Savepoint | Statement::RollbackTo | Statement::Xa(_) | Statement::Unrelated => {}
@@ -113,10 +111,11 @@ impl Decoder {
         event: &RawEvent<'_>,
         query: &Query<'_>,
         change: &Change,
-        text: &str,
+        source: &StatementText,
         facts: &StatementFacts,
         read_ms: i64,
     ) -> Result<(), StreamError> {
+        let text = source.text.as_str();
         let server_charset = facts.charset.and_then(|[.., server]| of_collation_number(server));
         let selected = self.selected.clone();
         let touched = self
@@ -135,6 +134,10 @@ impl Decoder {
         }
         self.tables.clear();
         let Some(kind) = change.kind else { return Ok(()) };
+        if source.not_in.is_some() || source.hides_labels_of(change) {
+            let table = touched.into_iter().next().map(|(table, _)| table);
+            return Err(not_text(table.unwrap_or_else(|| TableId::new(database_of(change, query, &[]), "")), source));
+        }
         let begun = self.group.as_ref().is_some_and(|group| group.begun);
         if begun {
             self.begin(read_ms)?;
@@ -175,6 +178,11 @@ impl Decoder {
     }
 }
 
+fn not_text(table: TableId, source: &StatementText) -> StreamError {
+    let charset = source.not_in.clone().unwrap_or_else(|| "binary".to_owned());
+    StreamError::NotText { table, charset, statement: shorten(&source.text) }
+}
+
 /// Whether rows of the same transaction follow a statement: CREATE TABLE … SELECT as MySQL 8.0.21 and later write it.
 fn opens_transaction(text: &str) -> bool {
     const WORDS: &str = "START TRANSACTION";
@@ -183,7 +191,7 @@ fn opens_transaction(text: &str) -> bool {
 }
 
 /// The database that a statement is about, else the session's, else the one of the first table.
-fn database_of(change: &Change, query: &Query<'_>, touched: &Touched) -> String {
+fn database_of(change: &Change, query: &Query<'_>, touched: &[(TableId, Option<Arc<TableSchema>>)]) -> String {
     let own = change.effects.iter().find_map(|effect| match effect {
         Effect::DropDatabase { database } | Effect::DatabaseCharset { database, .. } => Some(database.clone()),
         _ => None,
@@ -191,18 +199,4 @@ fn database_of(change: &Change, query: &Query<'_>, touched: &Touched) -> String 
     let session = || Some(String::from_utf8_lossy(query.database).into_owned()).filter(|name| !name.is_empty());
     let table = || touched.first().map(|(table, _)| table.database.to_string());
     own.or_else(session).or_else(table).unwrap_or_default()
-}
-
-/// The statement's text in Unicode, and whether that is certain.
-fn statement_text(bytes: &[u8], facts: &StatementFacts) -> (String, bool) {
-    let client = facts.charset.and_then(|[client, ..]| of_collation_number(client)).and_then(Charset::from_name);
-    let known = match client {
-        Some(charset) => charset.decode(bytes),
-        None if facts.charset.is_none() || bytes.is_ascii() => Charset::UTF8.decode(bytes),
-        None => None,
-    };
-    match known {
-        Some(text) => (text.into_owned(), true),
-        None => (String::from_utf8_lossy(bytes).into_owned(), false),
-    }
 }
