@@ -268,6 +268,12 @@ fn change_error(change: &ChangeError, statement: &str) -> Error {
             from,
             "renaming selected tables is not supported yet; everything before the statement was delivered: start afresh with a full phase",
         ),
+        ChangeError::LikeUnknown { table, .. } => (
+            "E_DDL_UNREAD",
+            table,
+            "select the other table too, or write such statements with their columns; everything before the statement was delivered: start afresh \
+             with a full phase, which reads the new table",
+        ),
         ChangeError::Unread { table, .. } => {
             ("E_DDL_UNREAD", table, "start afresh with a full phase; report the statement, so that it can be read")
         }

@@ -26,13 +26,11 @@ const OPTIONS: &[&str] = &[
     "DEFAULT",
     "DELAY_KEY_WRITE",
     "DISABLE",
-    "DISCARD",
     "ENABLE",
     "ENCRYPTION",
     "ENGINE",
     "EXPIRE",
     "FORCE",
-    "IMPORT",
     "INDEX",
     "INSERT_METHOD",
     "JOINGROUP",
@@ -93,8 +91,8 @@ enum Item {
     Key(KeyChange),
     Columns(&'static str),
     Rename(TableId),
-    /// Rows move between the table and this one, without any row event.
-    Exchange(TableId),
+    /// Rows come to the table or leave it, without any row event; with the other table, if there is one.
+    Exchange(Option<TableId>),
     Repartition(Vec<String>),
 }
 
@@ -115,10 +113,10 @@ impl Item {
     }
 }
 
-/// Reads what follows `ALTER TABLE`.
+/// Reads what follows `ALTER TABLE [IF EXISTS]`.
 pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Change, ReadError> {
-    cursor.take_if_exists();
     let table = cursor.table(context.database)?;
+    cursor.take_wait();
     let (mut kind, mut constrained) = (None, false);
     let mut changes = Vec::new();
     let mut columns = None;
@@ -136,7 +134,7 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
             Item::Rename(to) => rename = Some(to),
             // Neither table's rows are known behind it, whichever of the two is selected.
             Item::Exchange(other) => {
-                for table in [table.clone(), other] {
+                for table in [table.clone()].into_iter().chain(other) {
                     effects.push(Effect::Exchange { table });
                 }
             }
@@ -197,7 +195,21 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
         }
         let other = cursor.table(context.database)?;
         skip_all(cursor);
-        Item::Exchange(other)
+        Item::Exchange(Some(other))
+    } else if cursor.take_words(&["CONVERT", "PARTITION"]) {
+        cursor.name("the partition")?;
+        if !cursor.take_words(&["TO", "TABLE"]) {
+            return Err(cursor.error("CONVERT PARTITION without the other table"));
+        }
+        Item::Exchange(Some(cursor.table(context.database)?))
+    } else if cursor.take_words(&["CONVERT", "TABLE"]) {
+        let other = cursor.table(context.database)?;
+        skip_all(cursor);
+        Item::Exchange(Some(other))
+    } else if cursor.take_word(&["DISCARD", "IMPORT"]) {
+        // The tablespace of the table, or of some of its partitions.
+        skip_all(cursor);
+        Item::Exchange(None)
     } else if cursor.take_words(&["ORDER", "BY"]) || cursor.take_word(PARTITION_UPKEEP) {
         skip_all(cursor);
         Item::Option

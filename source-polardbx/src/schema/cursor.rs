@@ -185,26 +185,93 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Every table that the rest may name: pairs `a.b`, and single names in the default database.
-    pub(crate) fn names_in_rest(&self, default_database: &str) -> Vec<TableId> {
-        fn name<'t>(lexeme: Option<&'t Lexeme<'_>>) -> Option<&'t str> {
-            match &lexeme?.token {
-                Token::Word(word) => Some(word),
-                Token::Name(name) => Some(name),
-                Token::Text(_) | Token::Symbol(_) => None,
-            }
+    /// `WAIT n` and `NOWAIT` of MariaDB: how long a statement waits for a table's lock.
+    pub(crate) fn take_wait(&mut self) {
+        if !self.take_word(&["NOWAIT"]) && self.is_word(0, &["WAIT"]) && self.word_at(1).is_some_and(is_number) {
+            self.at += 2;
         }
+    }
+
+    /// Every table that the rest may name: pairs `a.b`, and single names in the default database. Numbers and reserved words are none.
+    pub(crate) fn names_in_rest(&mut self, default_database: &str) -> Vec<TableId> {
+        let mark = self.at;
         let mut found = Vec::new();
-        for index in self.at..self.tokens.len() {
-            let Some(first) = name(self.tokens.get(index)) else { continue };
-            let dotted = self.tokens.get(index + 1).is_some_and(|lexeme| lexeme.token == Token::Symbol('.'));
-            match name(self.tokens.get(index + 2)).filter(|_| dotted) {
-                Some(second) => found.push(TableId::new(first, second)),
-                None => found.push(TableId::new(default_database, first)),
+        while self.peek().is_some() {
+            let no_name = self.word_at(0).is_some_and(|word| is_number(word) || is_reserved(word)) && !self.is_symbol(1, '.');
+            match if no_name { None } else { self.table(default_database).ok() } {
+                Some(table) => found.push(table),
+                None => self.at += 1,
             }
         }
+        self.at = mark;
         found.sort();
         found.dedup();
         found
     }
+}
+
+fn is_number(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Words that are no name without quotes, in MySQL and MariaDB: those that stand near the names of tables.
+fn is_reserved(word: &str) -> bool {
+    const RESERVED: &[&str] = &[
+        "ADD",
+        "ALL",
+        "ALTER",
+        "AND",
+        "AS",
+        "BEFORE",
+        "BY",
+        "CASCADE",
+        "CHANGE",
+        "CHECK",
+        "COLUMN",
+        "CONSTRAINT",
+        "CONVERT",
+        "CREATE",
+        "DATABASE",
+        "DEFAULT",
+        "DELETE",
+        "DROP",
+        "EXISTS",
+        "FOR",
+        "FOREIGN",
+        "FROM",
+        "IF",
+        "IGNORE",
+        "IN",
+        "INDEX",
+        "INSERT",
+        "INTO",
+        "IS",
+        "JOIN",
+        "KEY",
+        "LIKE",
+        "LIMIT",
+        "NOT",
+        "NULL",
+        "ON",
+        "OR",
+        "ORDER",
+        "PRIMARY",
+        "REFERENCES",
+        "RENAME",
+        "REPLACE",
+        "RESTRICT",
+        "SCHEMA",
+        "SELECT",
+        "SET",
+        "TABLE",
+        "TO",
+        "UNION",
+        "UNIQUE",
+        "UPDATE",
+        "USING",
+        "VALUES",
+        "WHERE",
+        "WITH",
+    ];
+    RESERVED.iter().any(|reserved| word.eq_ignore_ascii_case(reserved))
 }

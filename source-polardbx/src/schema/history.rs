@@ -20,7 +20,7 @@ pub enum ChangeError {
         item: &'static str,
     },
     /// Rows of a selected table move without any event.
-    #[error("the statement exchanges a partition: rows of {table} move, and the binlog does not say which")]
+    #[error("the statement moves rows of {table} without writing them to the binlog")]
     Exchanged {
         /// The table.
         table: TableId,
@@ -46,6 +46,14 @@ pub enum ChangeError {
         table: TableId,
         /// What could not be read.
         error: ReadError,
+    },
+    /// A selected table is made like one that is not selected, whose structure nobody followed.
+    #[error("the structure of {like} is not known, because it is not selected")]
+    LikeUnknown {
+        /// The new table.
+        table: TableId,
+        /// The other one.
+        like: TableId,
     },
     /// A selected table is changed whose structure is not known.
     #[error("the structure of the table is not known at this position")]
@@ -154,8 +162,7 @@ impl History {
                     return Ok(());
                 }
                 let Some(schema) = self.table(like).map(|schema| TableSchema::clone(schema)) else {
-                    let error = ReadError::new(format!("the structure of {like} is not known, because it is not selected"));
-                    return Err(ChangeError::Unread { table, error });
+                    return Err(ChangeError::LikeUnknown { table, like: self.fold(like) });
                 };
                 self.make(schema, table, seconds, touched);
             }

@@ -1,7 +1,8 @@
 //! Reads a statement of the binlog: what it does to which tables. `change` has the effects, `objects` reads what makes and drops tables,
-//! keys and databases, `written` finds the tables of statements that change rows.
+//! keys and databases, `written` finds the tables of statements that change rows, `named` those of statements that cannot be read.
 
 mod change;
+mod named;
 mod objects;
 mod written;
 
@@ -12,6 +13,7 @@ use super::alter::read_alter_table;
 use super::create::StatementContext;
 use super::cursor::Cursor;
 pub use change::{Change, Effect, KeyChange};
+use named::named_tables;
 use objects::{read_alter_database, read_create, read_drop, read_rename};
 use written::read_written_tables;
 
@@ -48,7 +50,7 @@ pub fn read_statement(sql: &str, context: &StatementContext<'_>) -> Statement {
     }
     read(&mut cursor, context).unwrap_or_else(|error| {
         cursor.reset(0);
-        Statement::Unreadable(error, cursor.names_in_rest(context.database))
+        Statement::Unreadable(error, named_tables(&mut cursor, context.database))
     })
 }
 
@@ -140,8 +142,7 @@ fn read(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<State
         return Ok(Statement::Unrelated);
     }
     if cursor.take_word(&["ALTER"]) {
-        while cursor.take_word(&["IGNORE", "ONLINE", "OFFLINE"]) {}
-        if cursor.take_word(&["TABLE"]) {
+        if take_alter_table(cursor) {
             return read_alter_table(cursor, context).map(Statement::Change);
         }
         if cursor.take_word(&["DATABASE", "SCHEMA"]) {
@@ -161,6 +162,16 @@ fn read(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<State
         return Ok(change(SchemaChangeKind::TruncateTable, vec![Effect::Truncate { table }]));
     }
     Err(cursor.error("an unknown statement"))
+}
+
+/// Takes `[ONLINE] [IGNORE] TABLE [IF EXISTS]`; only the words before TABLE if that is not there.
+fn take_alter_table(cursor: &mut Cursor<'_>) -> bool {
+    while cursor.take_word(&["IGNORE", "ONLINE", "OFFLINE"]) {}
+    let found = cursor.take_word(&["TABLE"]);
+    if found {
+        cursor.take_if_exists();
+    }
+    found
 }
 
 fn change(kind: SchemaChangeKind, effects: Vec<Effect>) -> Statement {

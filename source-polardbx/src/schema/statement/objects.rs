@@ -140,8 +140,10 @@ pub(super) fn read_drop(cursor: &mut Cursor<'_>, context: &StatementContext<'_>)
 
 pub(super) fn read_rename(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {
     let mut effects = Vec::new();
+    cursor.take_if_exists();
     loop {
         let from = cursor.table(context.database)?;
+        cursor.take_wait();
         if !cursor.take_word(&["TO"]) {
             return Err(cursor.error("expected TO"));
         }
