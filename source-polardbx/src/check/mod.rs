@@ -150,6 +150,10 @@ pub(crate) fn columns(schema: &TableSchema) -> Vec<Finding> {
 fn unsupported(column: &Column) -> Option<String> {
     use ColumnKind as K;
     match &column.kind {
+        // Rows hold numbers; labels are bytes in `binary`, which are shown if they are text.
+        K::Enum { labels } | K::Set { labels } if column.charset.as_deref() == Some("binary") => {
+            labels.iter().any(|label| label.contains('\u{fffd}')).then(|| "a label is bytes that are no text".to_owned())
+        }
         K::Char { .. } | K::Varchar { .. } | K::Text { .. } | K::Enum { .. } | K::Set { .. } => match column.charset.as_deref() {
             Some(charset) if Charset::from_name(charset).is_some() => None,
             Some(charset) => Some(format!("character set {charset} is not supported yet")),
@@ -209,15 +213,19 @@ mod tests {
         text.charset = Some("klingon".into());
         let mut fine = text.clone();
         fine.charset = Some("latin1".into());
+        let [mut bytes, mut garbled] =
+            ["é", "\u{fffd}"].map(|label| Column::new("e", ColumnKind::Enum { labels: vec![label.into()] }, "enum"));
+        (bytes.charset, garbled.charset) = (Some("binary".into()), Some("binary".into()));
         let mute = Column::new("m", ColumnKind::Text { prefix: 2 }, "text");
         let [json, point] = [Column::new("j", ColumnKind::Json, "json"), Column::new("g", ColumnKind::Geometry, "point")];
-        let found = columns(&schema(vec![text, fine, mute, json, point]));
+        let found = columns(&schema(vec![text, fine, mute, bytes, garbled, json, point]));
         let texts: Vec<_> = found.iter().map(|finding| finding.what.as_str()).collect();
         assert_eq!(
             texts,
             [
                 "column shop.t.a varchar(9): character set klingon is not supported yet",
                 "column shop.t.m text: its character set is not known",
+                "column shop.t.e enum: a label is bytes that are no text",
             ]
         );
         let error: runtime::Error = demand(found).unwrap_err().into();

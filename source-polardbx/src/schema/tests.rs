@@ -309,7 +309,25 @@ fn statements_that_change_columns() {
 #[test]
 fn exchanged_partitions_concern_both_tables() {
     let both = [t(), TableId::new("e", "u")].map(|table| Effect::Exchange { table });
-    assert_eq!(effects("ALTER TABLE t EXCHANGE PARTITION p1 WITH TABLE e.u WITHOUT VALIDATION"), both);
+    for sql in [
+        "ALTER TABLE t EXCHANGE PARTITION p1 WITH TABLE e.u WITHOUT VALIDATION",
+        "ALTER TABLE t CONVERT PARTITION p1 TO TABLE e.u",
+        "ALTER TABLE t NOWAIT CONVERT TABLE e.u TO PARTITION p1 VALUES LESS THAN (5)",
+    ] {
+        assert_eq!(effects(sql), both, "{sql}");
+    }
+    for sql in ["ALTER TABLE t DISCARD TABLESPACE", "ALTER TABLE t IMPORT PARTITION p1, p2 TABLESPACE"] {
+        assert_eq!(effects(sql), both[..1], "{sql}");
+    }
+}
+
+#[test]
+fn how_long_mariadb_waits_is_no_part_of_the_change() {
+    for sql in ["ALTER TABLE t WAIT 3 COMMENT 'x'", "ALTER ONLINE TABLE IF EXISTS t NOWAIT ADD INDEX (a)", "ALTER TABLE t WAIT 3"] {
+        assert_eq!(effects(sql), [Effect::Keep { table: t() }], "{sql}");
+    }
+    let rename = |from: &str, to: &str| Effect::Rename { from: TableId::new("d", from), to: TableId::new("d", to) };
+    assert_eq!(effects("RENAME TABLE IF EXISTS t WAIT 3 TO u, v NOWAIT TO w"), [rename("t", "u"), rename("v", "w")]);
 }
 
 #[test]
@@ -370,6 +388,14 @@ fn what_is_not_understood_names_what_it_may_touch() {
         let Statement::Unreadable(_, tables) = read(sql) else { panic!("{sql}: {:?}", read(sql)) };
         assert!(tables.contains(&t()), "{sql}: {tables:?}");
     }
+    let named = |sql: &str| match read(sql) {
+        Statement::Unreadable(_, tables) => tables,
+        other => panic!("{sql}: {other:?}"),
+    };
+    assert_eq!(named("ALTER TABLE e.u FROBNICATE 3, ADD x INT"), [TableId::new("e", "u")]);
+    let three = [t(), TableId::new("e", "u"), TableId::new("d", "v")];
+    assert_eq!(named("ALTER IGNORE TABLE IF EXISTS t FROBNICATE e.u, RENAME TO v"), three);
+    assert_eq!(named("FROBNICATE TABLE 3 TO e.u"), [TableId::new("e", "u")]);
     assert!(matches!(read("ALTER TABLE t COMMENT 'x"), Statement::Unreadable(_, tables) if tables.is_empty()));
 }
 
@@ -411,6 +437,44 @@ fn the_history_follows_what_it_can() {
 }
 
 #[test]
+fn labels_may_be_bytes_and_long_texts_become_large() {
+    let sql = "CREATE TABLE t (a ENUM(x'c3a9 ','z ',0x61), b SET(b'1100010',0B11) CHARSET latin1, c ENUM(X'e9') CHARSET latin1, \
+               d ENUM('é ', x'c3a9') CHARACTER SET binary, e VARCHAR(70000), f VARBINARY(70000), g VARCHAR(70000) CHARSET latin1, \
+               h VARBINARY(65535), i VARCHAR(16384), j VARCHAR(16383), k VARCHAR(5000000))";
+    let sql = sql.replace("c3a9 '", "c3a9'");
+    let made = create(&sql);
+    assert_eq!(
+        types(&made),
+        [
+            "a enum('é','z','a')",
+            "b set('b','\u{3}')",
+            "c enum('é')",
+            "d enum('é ','é')",
+            "e mediumtext",
+            "f mediumblob",
+            "g mediumtext",
+            "h varbinary(65535)",
+            "i mediumtext",
+            "j varchar(16383)",
+            "k longtext",
+        ]
+    );
+    for sql in ["CREATE TABLE t (a ENUM(x'ff'))", "CREATE TABLE t (a ENUM(x'fg'))", "CREATE TABLE t (a ENUM(5))"] {
+        assert!(read_create_table(sql, "d", &|_| Some("utf8mb4".into())).is_err(), "{sql}");
+    }
+}
+
+#[test]
+fn the_word_default_is_no_character_set_and_periods_are_never_null() {
+    for tail in ["CHARSET=DEFAULT", "DEFAULT CHARACTER SET DEFAULT", "COLLATE DEFAULT", "CHARACTER SET DEFAULT COLLATE = DEFAULT"] {
+        let made = create(&format!("CREATE TABLE t (a TEXT) {tail}"));
+        assert_eq!(made.columns[0].charset.as_deref(), Some("utf8mb4"), "{tail}");
+    }
+    let made = create("CREATE TABLE t (s DATE, e DATE, x DATE, PERIOD FOR p (s, `e`))");
+    assert_eq!(types(&made), ["s date not null", "e date not null", "x date"]);
+}
+
+#[test]
 fn a_database_that_exists_keeps_its_character_set() {
     let mut known = history();
     for (sql, charset) in [
@@ -444,7 +508,8 @@ fn the_history_stops_where_it_must() {
     for sql in ["RENAME TABLE t TO e.u", "RENAME TABLE e.u TO t2", "ALTER TABLE t RENAME u"] {
         assert!(matches!(apply(&mut history(), sql), Err(ChangeError::Renamed { .. })), "{sql}");
     }
-    for sql in ["CREATE TABLE n (a frob)", "CREATE TABLE n SELECT 1", "CREATE TABLE n LIKE e.x", "ALTER TABLE t ADD UNIQUE (nope)"] {
+    assert!(matches!(apply(&mut history(), "CREATE TABLE n LIKE e.x"), Err(ChangeError::LikeUnknown { .. })));
+    for sql in ["CREATE TABLE n (a frob)", "CREATE TABLE n SELECT 1", "ALTER TABLE t ADD UNIQUE (nope)"] {
         assert!(matches!(apply(&mut history(), sql), Err(ChangeError::Unread { .. })), "{sql}");
     }
     assert!(matches!(apply(&mut history(), "TRUNCATE unknown"), Err(ChangeError::Unknown { .. })));

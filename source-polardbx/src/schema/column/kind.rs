@@ -3,6 +3,7 @@
 use runtime::ColumnKind;
 
 use super::attributes::Attributes;
+use super::labels::{quote_labels, resolve_labels};
 use super::words::{Base, TypeText};
 use super::{ColumnRules, Widths};
 use crate::schema::ReadError;
@@ -91,7 +92,11 @@ pub(super) fn resolve(
         }
         Base::Varchar | Base::Varbinary => {
             let length = first.ok_or_else(|| ReadError::new("a variable length without a limit"))?;
-            if binary || read.base == Base::Varbinary {
+            let bytes = binary || read.base == Base::Varbinary;
+            if let Some(prefix) = prefix_of_long(length, if bytes { Some("binary") } else { charset })? {
+                return Ok(large(prefix, !bytes));
+            }
+            if bytes {
                 (ColumnKind::Varbinary { length }, format!("varbinary({length})"))
             } else {
                 (ColumnKind::Varchar { length }, format!("varchar({length})"))
@@ -104,12 +109,18 @@ pub(super) fn resolve(
                 (0, None) => 2,
                 (prefix, _) => prefix,
             };
-            let size = ["", "tiny", "", "medium", "long"].get(usize::from(prefix)).copied().unwrap_or("");
-            if text { (ColumnKind::Text { prefix }, format!("{size}text")) } else { (ColumnKind::Blob { prefix }, format!("{size}blob")) }
+            large(prefix, text)
         }
         Base::Enum | Base::Set if read.labels.is_empty() => return Err(ReadError::new("no labels")),
-        Base::Enum => (ColumnKind::Enum { labels: read.labels.clone() }, format!("enum({})", quote_labels(&read.labels))),
-        Base::Set => (ColumnKind::Set { labels: read.labels.clone() }, format!("set({})", quote_labels(&read.labels))),
+        Base::Enum | Base::Set => {
+            let labels = resolve_labels(&read.labels, charset)?;
+            let text = quote_labels(&labels);
+            if read.base == Base::Enum {
+                (ColumnKind::Enum { labels }, format!("enum({text})"))
+            } else {
+                (ColumnKind::Set { labels }, format!("set({text})"))
+            }
+        }
         Base::Json => (ColumnKind::Json, "json".to_owned()),
         Base::Shown(name, length) => (ColumnKind::Char { length }, name.to_owned()),
         Base::Vector => {
@@ -118,6 +129,19 @@ pub(super) fn resolve(
         }
         Base::Geometry(name) => (ColumnKind::Geometry, name.to_owned()),
     })
+}
+
+/// TEXT or BLOB whose lengths take `prefix` bytes.
+fn large(prefix: u8, text: bool) -> (ColumnKind, String) {
+    let size = ["", "tiny", "", "medium", "long"].get(usize::from(prefix)).copied().unwrap_or("");
+    if text { (ColumnKind::Text { prefix }, format!("{size}text")) } else { (ColumnKind::Blob { prefix }, format!("{size}blob")) }
+}
+
+/// What VARCHAR and VARBINARY of more than 65,535 bytes become: without the strict mode the server makes them TEXT and BLOB silently, and with
+/// it such a statement fails.
+fn prefix_of_long(length: u32, charset: Option<&str>) -> Result<Option<u8>, ReadError> {
+    // No character has more than four bytes.
+    if length <= 0xffff / 4 { Ok(None) } else { prefix_for(length, charset).map(|prefix| (prefix > 2).then_some(prefix)) }
 }
 
 fn narrow(value: u32, most: u8, of: &str) -> Result<u8, ReadError> {
@@ -133,27 +157,4 @@ fn prefix_for(characters: u32, charset: Option<&str>) -> Result<u8, ReadError> {
         0x1_0000..=0xff_ffff => 3,
         _ => 4,
     })
-}
-
-/// Labels quoted as `SHOW CREATE TABLE` quotes them.
-fn quote_labels(labels: &[String]) -> String {
-    let mut text = String::new();
-    for label in labels {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        text.push('\'');
-        for c in label.chars() {
-            match c {
-                '\'' => text.push_str("''"),
-                '\\' => text.push_str("\\\\"),
-                '\0' => text.push_str("\\0"),
-                '\n' => text.push_str("\\n"),
-                '\r' => text.push_str("\\r"),
-                other => text.push(other),
-            }
-        }
-        text.push('\'');
-    }
-    text
 }

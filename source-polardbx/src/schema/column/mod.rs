@@ -1,8 +1,9 @@
 //! Reads a column's definition: `words` its type as it is written, `attributes` what follows, `kind` what both mean and how the server
-//! prints it.
+//! prints it, `labels` those of ENUM and SET.
 
 mod attributes;
 mod kind;
+mod labels;
 mod words;
 
 use runtime::{Column, ColumnKind};

@@ -1,6 +1,7 @@
 //! The words of a type, before the attributes and the character set are known.
 
 use super::ColumnRules;
+use super::labels::{Label, take_label};
 use crate::schema::ReadError;
 use crate::schema::cursor::Cursor;
 use crate::schema::lexer::Token;
@@ -9,7 +10,7 @@ use crate::schema::lexer::Token;
 pub(super) struct TypeText {
     pub(super) base: Base,
     pub(super) arguments: Vec<u32>,
-    pub(super) labels: Vec<String>,
+    pub(super) labels: Vec<Label>,
     /// Character set that the type itself implies (`NCHAR`).
     pub(super) charset: Option<&'static str>,
 }
@@ -141,13 +142,15 @@ pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Res
     let mut read = TypeText { base, arguments: Vec::new(), labels: Vec::new(), charset };
     if cursor.take_symbol('(') {
         loop {
-            match cursor.advance() {
-                // Labels lose their trailing blanks in the server.
-                Some(Token::Text(label)) => read.labels.push(label.trim_end_matches(' ').to_owned()),
-                Some(Token::Word(number)) => {
-                    read.arguments.push(number.parse().map_err(|_| cursor.error(format!("`{number}` is not a length")))?);
+            if matches!(base, Base::Enum | Base::Set) {
+                read.labels.push(take_label(cursor).ok_or_else(|| cursor.error("expected a label"))?);
+            } else {
+                match cursor.advance() {
+                    Some(Token::Word(number)) => {
+                        read.arguments.push(number.parse().map_err(|_| cursor.error(format!("`{number}` is not a length")))?);
+                    }
+                    _ => return Err(cursor.error("expected a length")),
                 }
-                _ => return Err(cursor.error("expected a length or a label")),
             }
             if cursor.take_symbol(')') {
                 break;

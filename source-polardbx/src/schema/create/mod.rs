@@ -151,6 +151,7 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
     let mut columns = Vec::new();
     let mut primary: Vec<String> = Vec::new();
     let mut keys = Vec::new();
+    let mut periods = Vec::new();
     cursor.expect_symbol('(')?;
     loop {
         match ItemKind::next(cursor) {
@@ -176,6 +177,10 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
                 let key = read_key(cursor)?;
                 keys.push(KeyDefinition { name: key.name.or(constraint), ..key });
             }
+            ItemKind::Period => {
+                cursor.name("a period")?;
+                periods.extend(cursor.skip_parentheses()?);
+            }
             ItemKind::Other => {
                 if cursor.take_word(&["KEY", "INDEX"]) && is_over_expression(cursor) {
                     return Err(over_expression());
@@ -192,6 +197,12 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
         return Err(ReadError::new("the statement does not list its columns"));
     }
 
+    // The ends of a period are never NULL (MariaDB).
+    for name in periods {
+        if let Some(column) = find_column(&columns, &name) {
+            columns[column].nullable = false;
+        }
+    }
     let mut schema = TableSchema::new(id, columns);
     for name in primary {
         let column = find_column(&schema.columns, &name)
@@ -215,6 +226,8 @@ enum ItemKind {
     Primary,
     /// With the constraint's name, which is the key's if it has none of its own.
     Unique(Option<String>),
+    /// PERIOD FOR of MariaDB.
+    Period,
     Other,
 }
 
@@ -231,9 +244,11 @@ impl ItemKind {
         if take_unique_words(cursor) {
             return Self::Unique(constraint);
         }
+        if cursor.take_words(&["PERIOD", "FOR"]) {
+            return Self::Period;
+        }
         let other = cursor.is_word(0, &["KEY", "INDEX", "FULLTEXT", "SPATIAL", "FOREIGN"])
             || (cursor.is_word(0, &["CHECK"]) && cursor.is_symbol(1, '('))
-            || (cursor.is_word(0, &["PERIOD"]) && cursor.is_word(1, &["FOR"]))
             || (is_placement(cursor, 0) && cursor.is_word(1, &["KEY", "INDEX", "COLUMNAR", "FULLTEXT", "SPATIAL"]));
         if other { Self::Other } else { Self::Column }
     }

@@ -20,10 +20,10 @@ impl TableOptions {
         while !cursor.at_end() {
             if cursor.take_word(&["CHARSET"]) || cursor.take_words(&["CHARACTER", "SET"]) {
                 cursor.take_symbol('=');
-                options.charset = Some(cursor.name_or_text("a character set")?.to_ascii_lowercase());
+                options.charset = cursor.charset_or_default("a character set")?;
             } else if cursor.take_word(&["COLLATE"]) {
                 cursor.take_symbol('=');
-                collation = of_collation(&cursor.name_or_text("a collation")?);
+                collation = cursor.charset_or_default("a collation")?.and_then(|name| of_collation(&name));
             } else if cursor.take_words(&["WITH", "SYSTEM", "VERSIONING"]) {
                 return Err(ReadError::new("tables with system versioning are not supported"));
             } else if cursor.take_word(&["COMMENT", "ENGINE", "CONNECTION", "PASSWORD", "TABLESPACE"]) {
