@@ -94,7 +94,7 @@ fn run(bencher: Bencher<'_, '_>, log: &Log) {
     bencher.counter(ItemsCount::new(ROWS)).bench(|| {
         let mut decoder = Decoder::new(DecoderOptions {
             position: position.clone(),
-            history: History::new([schema.clone()], [].into(), false),
+            history: History::new([schema.clone()], std::iter::empty::<(String, String)>(), false),
             selected: Arc::new(|_| true),
             selected_databases: Arc::new(|database| database == "d"),
             server_version: "5.7.22-log".into(),

@@ -6,62 +6,8 @@ use std::sync::Arc;
 use runtime::{TableId, TableSchema};
 
 use super::create::{KeyDefinition, KeyPart, add_unique_key, find_column};
+pub use super::error::ChangeError;
 use super::{Change, Databases, Effect, KeyChange, ReadError};
-
-/// Why a change of structures cannot be followed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChangeError {
-    /// The columns of a selected table change.
-    #[error("the statement changes the columns of a selected table ({item})")]
-    Columns {
-        /// The table.
-        table: TableId,
-        /// The item that does so.
-        item: &'static str,
-    },
-    /// Rows of a selected table move without any event.
-    #[error("the statement moves rows of {table} without writing them to the binlog")]
-    Exchanged {
-        /// The table.
-        table: TableId,
-    },
-    /// The rows of a selected table are told apart by other columns.
-    #[error("the statement partitions a selected table by columns that are not in its key, which gives its rows another identity")]
-    Key {
-        /// The table.
-        table: TableId,
-    },
-    /// A selected table gets another name, or another table the name of a selected one.
-    #[error("the statement renames {from} to {to}")]
-    Renamed {
-        /// The old name.
-        from: TableId,
-        /// The new name.
-        to: TableId,
-    },
-    /// A statement about a selected table could not be read.
-    #[error("{error}")]
-    Unread {
-        /// The table.
-        table: TableId,
-        /// What could not be read.
-        error: ReadError,
-    },
-    /// A selected table is made like one that is not selected, whose structure nobody followed.
-    #[error("the structure of {like} is not known, because it is not selected")]
-    LikeUnknown {
-        /// The new table.
-        table: TableId,
-        /// The other one.
-        like: TableId,
-    },
-    /// A selected table is changed whose structure is not known.
-    #[error("the structure of the table is not known at this position")]
-    Unknown {
-        /// The table.
-        table: TableId,
-    },
-}
 
 /// The selected tables that a change touched, with their new structure; `None` if the table is gone.
 pub type Touched = Vec<(TableId, Option<Arc<TableSchema>>)>;

@@ -340,3 +340,60 @@ async fn a_start_inside_an_event_or_a_transaction() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_elsewhere_and_what_servers_make_of_statements() -> Result<()> {
+    for flavor in Flavor::ALL {
+        let servers = Servers::shared_of(flavor).await?;
+        let name = format!("odd_{}", flavor.name());
+        create_small(&servers.source, &name).await?;
+        servers
+            .source
+            .execute(&[
+                &format!("ALTER DATABASE {name} CHARACTER SET utf8mb4"),
+                &format!("CREATE DATABASE {name}_other"),
+                &format!("CREATE TABLE {name}.bytes (id INT PRIMARY KEY, e ENUM('a','z') CHARACTER SET binary)"),
+                &format!("INSERT INTO {name}.bytes VALUES (1, 'z'), (2, NULL)"),
+            ])
+            .await?;
+        let mut case = Case::new(servers, &name, Format::DtsAvro, 1, vec![Table::new(&name, "t"), Table::new(&name, "bytes")]).await?;
+        case.task.start()?;
+        case.catch_up(LIMIT).await?;
+        let source = &case.servers.source;
+        // Nothing of this is about a selected table, nor does it change the selected database.
+        source
+            .execute(&[
+                "SET NAMES binary",
+                &format!("USE {name}_other"),
+                "CREATE TABLE x (id INT PRIMARY KEY) COMMENT 'é'",
+                &format!("CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET gbk"),
+            ])
+            .await?;
+        if flavor == Flavor::MariaDb {
+            let waits = format!("ALTER TABLE {name}_other.x WAIT 3 COMMENT 'x'");
+            source.execute(&[&format!("USE {name}"), &waits, &format!("RENAME TABLE {name}_other.x NOWAIT TO {name}_other.y")]).await?;
+        }
+        case.catch_up(LIMIT).await?;
+        case.task.stop().await?;
+        case.task.start()?;
+        // Gone from the grammar of MySQL 8.
+        let charset = if matches!(flavor, Flavor::MySql80 | Flavor::MySqlNewest) { "" } else { "CHARSET=DEFAULT" };
+        case.servers
+            .source
+            .execute(&[
+                "SET sql_mode = ''",
+                &format!("CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET latin1"),
+                &format!("CREATE TABLE {name}.late (id INT PRIMARY KEY, a VARCHAR(20), b VARCHAR(70000), c VARBINARY(70000)) {charset}"),
+                &format!("INSERT INTO {name}.late VALUES (1, 'é☃', REPEAT('ü', 66000), REPEAT('x', 66000))"),
+                &format!("CREATE TABLE {name}.labels (id INT PRIMARY KEY, e ENUM(x'c3a9','z',0x61), s SET('é',0x62) CHARACTER SET binary)"),
+                &format!("INSERT INTO {name}.labels VALUES (1, 1, 3), (2, 'a', 2)"),
+                &format!("INSERT INTO {name}.bytes VALUES (3, 'a')"),
+            ])
+            .await?;
+        case.catch_up(LIMIT).await?;
+        case.task.stop().await?;
+        case.tables.extend(["late", "labels"].map(|table| Table::new(&name, table)));
+        case.verify(0).await?;
+    }
+    Ok(())
+}

@@ -50,7 +50,10 @@ pub(super) fn resolve_labels(labels: &[Label], charset: Option<&str>) -> Result<
             Label::Bytes(bytes) => match set.and_then(|set| set.decode(bytes)) {
                 Some(text) => text.into_owned(),
                 None => {
-                    return Err(ReadError::new(format!("a label is no text of the character set {}", charset.unwrap_or("of its database"))));
+                    return Err(ReadError::new(format!(
+                        "a label is no text of the character set {}",
+                        charset.unwrap_or("of its database")
+                    )));
                 }
             },
         };
