@@ -149,12 +149,9 @@ impl Registry {
         find(&self.stores, "store", name)?(settings, &format!("store.{name}"), self)
     }
 
-    /// For sinks that write bytes: what makes the encoder of a lane, from the settings under `<path>.<name>`; `path` is the key in which the
-    /// sink lets a format be chosen, such as `sink.kafka.format`, for errors.
-    pub fn encoder_factory(&self, path: &str, name: &str, settings: &Settings) -> Result<EncoderFactory> {
-        let found = find(&self.encoders, "format", name);
-        let build = found.map_err(|error| error.remedied_by(format!("write {path}.<name> = {{}} with one of the known names")))?;
-        build(settings, &format!("{path}.{name}"), self)
+    /// For sinks that write bytes: what makes the encoder of a lane, from the settings under `format.<name>`.
+    pub fn encoder_factory(&self, name: &str, settings: &Settings) -> Result<EncoderFactory> {
+        find(&self.encoders, "format", name)?(settings, &format!("format.{name}"), self)
     }
 
     /// Kind and name of every plugin, sorted.

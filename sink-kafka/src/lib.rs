@@ -21,7 +21,6 @@
 //! `codec` compresses, `wire` is the protocol.
 
 mod asking;
-mod borders;
 mod check;
 mod cluster;
 mod codec;
@@ -56,15 +55,11 @@ pub use schema_registry::{RegistryError, RegistryUrl, SchemaRegistry, Subject};
 pub use sink::KafkaSink;
 pub use wire::{DoorError, WireError};
 
-/// The key under which a format is chosen.
-const FORMAT: &str = "sink.kafka.format";
-
 /// Registers the sink `kafka`.
 pub fn register(registry: &mut Registry) {
     registry.sink_factory("kafka", |config: Config, registry: &Registry| {
-        let (name, settings) = config.format.one(FORMAT)?;
-        let encoder = registry.encoder_factory(FORMAT, name, settings)?;
-        borders::must_have_a_topic(&config, name, &mut *encoder()?)?;
+        let (name, settings) = config.format.one("sink.kafka.format")?;
+        let encoder = registry.encoder_factory(name, settings)?;
         let schema = encoder()?.schema().map(str::to_owned);
         let transforms = &registry.task().transforms;
         let cluster = Arc::new(cluster::Cluster::new(config, transforms, schema.as_deref(), wire::Timeouts::default())?);

@@ -118,10 +118,10 @@ fn both_are_found_by_name() {
     let mut registry = Registry::new();
     formats::register(&mut registry);
     let settings = |text: &str| serde_json::from_str::<Settings>(text).unwrap();
-    let canal = registry.encoder_factory("sink.any.format", "canal_json", &settings(r#"{"decimal":"canal"}"#)).unwrap();
+    let canal = registry.encoder_factory("canal_json", &settings(r#"{"decimal":"canal"}"#)).unwrap();
     assert_eq!(canal().unwrap().schema(), None);
-    let avro = registry.encoder_factory("sink.any.format", "dts_avro", &settings("{}")).unwrap();
+    let avro = registry.encoder_factory("dts_avro", &settings("{}")).unwrap();
     assert!(avro().unwrap().schema().is_some_and(|schema| schema.contains("com.alibaba.dts.formats.avro")));
-    let error = registry.encoder_factory("sink.any.format", "dts_avro", &settings(r#"{"decimal":"canal"}"#)).err().unwrap();
+    let error = registry.encoder_factory("dts_avro", &settings(r#"{"decimal":"canal"}"#)).err().unwrap();
     assert_eq!(error.kind(), Kind::Config);
 }

@@ -2,17 +2,14 @@
 
 use std::error::Error as _;
 use std::io;
-use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, Url};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::config::{RegistryUrl, SchemaRegistry};
+use super::config::SchemaRegistry;
 use super::error::RegistryError;
 use crate::error::{Denial, Error};
 use crate::wire::{DoorError, Keys, Timeouts, client_side};
@@ -23,20 +20,12 @@ const ANSWER_BYTES: usize = 4 << 20;
 /// Of a registry's words as much as an error shows.
 const WORDS: usize = 400;
 
-/// How long an answer may take, from the connection to its last byte. A stop waits for it.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
-
-/// There is no subject, no version, or no such schema under it. Any other 404 is of a wrong path, or of something else than a registry.
-const NOTHING_THERE: [i64; 3] = [40401, 40402, 40403];
-
 /// The way to one registry.
 pub(super) struct Client {
     http: reqwest::Client,
     base: Url,
     name: String,
     user: Option<(String, SecretString)>,
-    /// What must not be shown: the password, and the forms in which it may come back to us.
-    secrets: Vec<SecretString>,
     /// Whether we show a client certificate, and where the trusted authorities are from: for errors.
     own: bool,
     roots: String,
@@ -62,7 +51,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .connect_timeout(timeouts.connect)
-            .timeout(timeouts.request.min(ANSWER_TIME))
+            .timeout(timeouts.request)
             // A registry answers itself. Who is sent elsewhere must not be given our password there.
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
@@ -71,13 +60,11 @@ impl Client {
             .pool_max_idle_per_host(0)
             .build()
             .map_err(|error| Error::Setting { key: "schema_registry", problem: deepest(&error) })?;
-        let user = settings.user.clone().zip(settings.password.clone());
         Ok(Self {
             http,
-            secrets: user.as_ref().map(|(user, password)| forms(&settings.url, user, password.expose_secret())).unwrap_or_default(),
             base: settings.url.url().clone(),
             name: settings.url.to_string(),
-            user,
+            user: settings.user.clone().zip(settings.password.clone()),
             own: settings.tls.as_ref().is_some_and(|tls| tls.cert.is_some()),
             roots,
         })
@@ -98,9 +85,6 @@ impl Client {
         }
         let mut response = request.send().await.map_err(|error| self.failed(&error))?;
         let status = response.status().as_u16();
-        if let Some(location) = response.headers().get(LOCATION).filter(|_| (300..400).contains(&status)) {
-            return Err(self.moved(status, location));
-        }
         let mut answer = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
             if answer.len() + chunk.len() > ANSWER_BYTES {
@@ -127,24 +111,12 @@ impl Client {
                 Err(RegistryError::Denied { url, status, user, words: said, denial: Denial::AtStart })
             }
             (429 | 500.., _) => Err(RegistryError::Busy { url, status, words: said }),
-            (409 | 422, Some(code)) => Ok(Err(Refusal { status, code, words: said })),
-            (404, Some(code)) if NOTHING_THERE.contains(&code) => Ok(Err(Refusal { status, code, words: said })),
+            (404 | 409 | 422, Some(code)) => Ok(Err(Refusal { status, code, words: said })),
             // Answers to what a registry was asked for, in words that a registry does not use.
             (..=399 | 404 | 405, _) => Err(self.no_registry(format!("it answers {status}"))),
             (409 | 422, None) => Ok(Err(Refusal { status, code: 0, words: said })),
             _ => Err(RegistryError::Refused { url, status, words: said }),
         }
-    }
-
-    /// It sends us elsewhere. Nobody is followed with a password.
-    fn moved(&self, status: u16, location: &HeaderValue) -> RegistryError {
-        let target = location.to_str().ok().and_then(|location| self.base.join(location).ok());
-        let Some(mut target) = target else { return self.no_registry(format!("it answers {status}")) };
-        // What may hold a secret of somebody's is not shown. A scheme without users has none to remove.
-        let _ = target.set_username("").and_then(|()| target.set_password(None));
-        target.set_query(None);
-        target.set_fragment(None);
-        self.no_registry(format!("it answers {status} and sends to {}", self.clean(target.as_str())))
     }
 
     pub(super) fn no_registry(&self, problem: String) -> RegistryError {
@@ -165,8 +137,8 @@ impl Client {
     /// The registry's words without what may not be shown, and not too many of them.
     fn clean(&self, words: &str) -> String {
         let mut words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        for secret in &self.secrets {
-            words = words.replace(secret.expose_secret(), "…");
+        if let Some((_, password)) = &self.user {
+            words = words.replace(password.expose_secret(), "…");
         }
         if let Some((end, _)) = words.char_indices().nth(WORDS) {
             words.truncate(end);
@@ -174,17 +146,6 @@ impl Client {
         }
         words
     }
-}
-
-/// The password as it is, as HTTP Basic sends it, and as it would stand in an address.
-fn forms(url: &RegistryUrl, user: &str, password: &str) -> Vec<SecretString> {
-    let basic = STANDARD.encode(format!("{user}:{password}"));
-    let mut address = url.url().clone();
-    let encoded = address.set_password(Some(password)).ok().and_then(|()| address.password().map(str::to_owned));
-    // The longest first: it may hold another.
-    let mut forms: Vec<String> = [Some(basic), encoded, Some(password.to_owned())].into_iter().flatten().collect();
-    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-    forms.into_iter().map(SecretString::from).collect()
 }
 
 /// Our side of a connection that has no TLS: the library wants one all the same.
@@ -223,36 +184,4 @@ fn deepest(error: &reqwest::Error) -> String {
         cause = next;
     }
     cause.to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use runtime::Settings;
-    use serde_json::json;
-
-    use super::*;
-
-    fn client() -> Client {
-        let settings = json!({"url": "http://registry:8081/api", "user": "al", "password": "a b:ö"});
-        let settings: SchemaRegistry = Settings::from(settings).parse("sink.kafka.schema_registry").unwrap();
-        Client::new(&settings, &Timeouts::default()).unwrap()
-    }
-
-    #[test]
-    fn a_password_is_not_shown_in_any_form() {
-        for words in ["pass a b:ö", "bad header Basic YWw6YSBiOsO2", "http://al:a%20b%3A%C3%B6@registry"] {
-            let shown = client().clean(words);
-            assert!(shown.contains('…') && !["a b:ö", "YWw6", "a%20b"].iter().any(|form| shown.contains(form)), "{shown}");
-        }
-    }
-
-    #[test]
-    fn who_is_sent_elsewhere_is_told_where() {
-        for (location, target) in
-            [("/other/", "http://registry:8081/other/"), ("https://bob:planted@new:8082/x?token=planted#planted", "https://new:8082/x")]
-        {
-            let said = client().moved(301, &HeaderValue::from_static(location)).to_string();
-            assert!(said.ends_with(&format!("answers 301 and sends to {target}")), "{said}");
-        }
-    }
 }

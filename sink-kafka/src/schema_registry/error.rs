@@ -156,7 +156,7 @@ impl RegistryError {
             Self::NotRegistry { denial, .. } => denial
                 .class(DOING)
                 .with_code("E_REGISTRY")
-                .remedied_by("correct schema_registry.url, its path too: it must lead to Confluent's REST interface, as http://registry:8081 does"),
+                .remedied_by("set schema_registry.url to a registry with Confluent's REST interface, such as http://registry:8081"),
             Self::Denied { status: 401, denial, .. } => denial
                 .class(DOING)
                 .with_code("E_REGISTRY_DENIED")

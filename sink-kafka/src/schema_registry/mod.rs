@@ -29,8 +29,8 @@ use identity::Identity;
 /// How long an address is tried that never answered: programs that are started together take a moment.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
-/// The greatest id: for Confluent's readers it is an `int` of Java.
-const MAX_ID: u64 = i32::MAX as u64;
+/// There is no subject, no version, or no such schema under it.
+const NO_SCHEMA: [i64; 3] = [40401, 40402, 40403];
 
 /// What stands before the bytes of a format.
 pub(crate) type Frame = [u8; 5];
@@ -69,18 +69,6 @@ pub(crate) struct Schemas {
 struct Known {
     by_subject: HashMap<String, u32>,
     verified: HashSet<u32>,
-    /// What the registry was last asked in vain, and until when.
-    failed: Option<(Instant, RegistryError)>,
-}
-
-impl Known {
-    /// Keeps a failure for those who waited meanwhile.
-    fn note<T>(&mut self, outcome: Result<T, Error>) -> Result<T, Error> {
-        if let Err(Error::Registry(error)) = &outcome {
-            self.failed = Some((Instant::now(), error.clone()));
-        }
-        outcome
-    }
 }
 
 impl Schemas {
@@ -135,7 +123,7 @@ impl Schemas {
             self.verify(&Written::from([(id, (self.hash.clone(), vec![topic.to_owned()]))]), memory).await?;
         }
         let subject = self.settings.subject.of(topic, &self.record);
-        let mut known = self.turn().await?;
+        let mut known = self.known.lock().await;
         if let Some(&id) = known.by_subject.get(&subject) {
             return Ok(id);
         }
@@ -144,7 +132,7 @@ impl Schemas {
         let id = match kept.map(|(&id, _)| id).or(found) {
             Some(id) => id,
             None => {
-                let id = known.note(self.register(&subject, memory).await)?;
+                let id = self.register(&subject, memory).await?;
                 tracing::info!(topic, subject, id, "schema registered");
                 id
             }
@@ -159,15 +147,14 @@ impl Schemas {
         if !written.is_empty() {
             self.note_answer();
         }
-        let mut known = self.turn().await?;
+        let mut known = self.known.lock().await;
         for (&id, (hash, topics)) in written {
             if known.verified.contains(&id) {
                 continue;
             }
             let topic = topics.first().cloned().unwrap_or_default();
             let number = id.to_string();
-            let answer = self.ask(Method::GET, &["schemas", "ids", &number], None, memory).await;
-            let schema = match known.note(answer)? {
+            let schema = match self.ask(Method::GET, &["schemas", "ids", &number], None, memory).await? {
                 Ok(answer) => self.text_of(&answer, "schema")?.to_owned(),
                 Err(Refusal { status: 404, .. }) => return Err(RegistryError::Gone { id, topic }.into()),
                 Err(refusal) => return Err(self.refused(refusal, None).into()),
@@ -178,16 +165,6 @@ impl Schemas {
             known.verified.insert(id);
         }
         Ok(())
-    }
-
-    /// Waits until no other lane asks. If that one asked in vain meanwhile, this one does not wait for the same once more.
-    async fn turn(&self) -> Result<tokio::sync::MutexGuard<'_, Known>, Error> {
-        let since = Instant::now();
-        let known = self.known.lock().await;
-        match &known.failed {
-            Some((until, error)) if *until >= since => Err(error.clone().into()),
-            _ => Ok(known),
-        }
     }
 
     /// Looks whether a topic's schema could be registered; changes nothing. Says what was found.
@@ -202,7 +179,7 @@ impl Schemas {
                 return Ok(format!("subject {subject} has the schema already"));
             }
             Ok(_) => {}
-            Err(Refusal { status: 404, .. }) => {
+            Err(Refusal { status: 404, code, .. }) if NO_SCHEMA.contains(&code) => {
                 return Ok(format!("subject {subject} is not there yet"));
             }
             Err(refusal) => return Err(self.refused(refusal, Some(subject)).into()),
@@ -214,7 +191,7 @@ impl Schemas {
                 Err(RegistryError::Incompatible { url, subject, words }.into())
             }
             Ok(_) => Ok(format!("subject {subject} takes the schema")),
-            Err(Refusal { status: 404, .. }) => Ok(format!("subject {subject} is not there yet")),
+            Err(Refusal { status: 404, code, .. }) if NO_SCHEMA.contains(&code) => Ok(format!("subject {subject} is not there yet")),
             Err(refusal) => Err(self.refused(refusal, Some(subject)).into()),
         }
     }
@@ -225,9 +202,8 @@ impl Schemas {
         let path = if self.settings.auto_register { &register[..] } else { &register[..2] };
         match self.ask(Method::POST, path, Some(self.body()), memory).await? {
             Ok(answer) => {
-                let found = answer.get("id").ok_or_else(|| self.strange("its answer lacks `id`".into()))?;
-                let id = found.as_u64().filter(|id| *id <= MAX_ID).and_then(|id| u32::try_from(id).ok());
-                let id = id.ok_or_else(|| self.strange(format!("the `id` in its answer is no number from 0 to {MAX_ID}")))?;
+                let id = answer.get("id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
+                let id = id.ok_or_else(|| self.strange("id"))?;
                 self.note_answer();
                 Ok(id)
             }
@@ -283,11 +259,11 @@ impl Schemas {
     }
 
     fn text_of<'v>(&self, answer: &'v Value, key: &str) -> Result<&'v str, RegistryError> {
-        answer.get(key).and_then(Value::as_str).ok_or_else(|| self.strange(format!("its answer lacks `{key}`")))
+        answer.get(key).and_then(Value::as_str).ok_or_else(|| self.strange(key))
     }
 
-    fn strange(&self, problem: String) -> RegistryError {
-        let url = self.settings.url.to_string();
+    fn strange(&self, key: &str) -> RegistryError {
+        let (url, problem) = (self.settings.url.to_string(), format!("its answer lacks `{key}`"));
         let denial = if self.answered.load(Ordering::Acquire) { Denial::Grace } else { Denial::AtStart };
         RegistryError::NotRegistry { url, problem, denial }
     }

@@ -262,7 +262,7 @@ fn encode(format: Format, change: &SchemaChange) -> Result<Vec<u8>> {
     let mut registry = Registry::new();
     formats::register(&mut registry);
     let registry = registry.for_task(TaskContext::default());
-    let mut encoder = registry.encoder_factory("sink.any.format", format.name(), &json!({}).into())?()?;
+    let mut encoder = registry.encoder_factory(format.name(), &json!({}).into())?()?;
     let mut origin = Origin::default();
     (origin.server_id, origin.thread_id, origin.server_version) = (1, 9, "8.0.32".into());
     (origin.offset, origin.safe_offset, origin.read_ms) = ("72469@78".into(), "72469@78".into(), 1_700_000_000_123);
