@@ -1,6 +1,6 @@
 //! How events become bytes.
 
-use crate::{Event, Result};
+use crate::{Body, Event, Result};
 
 /// Turns events into the messages of a format. CPU only; one instance per lane.
 pub trait Encoder: Send {
@@ -14,6 +14,25 @@ pub trait Encoder: Send {
     fn schema(&self) -> Option<&str> {
         None
     }
+
+    /// What becomes of an event of no table: `Begin`, `Commit` or `Heartbeat`. Sinks that give each table a place of its own ask before
+    /// anything runs, since such messages have none there. By default it is not told, and shows when the first of them is encoded.
+    fn control(&self, event: &Body) -> Control {
+        let _ = event;
+        Control::Untold
+    }
+}
+
+/// What a format makes of transaction borders and signs of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Control {
+    /// It does not tell.
+    Untold,
+    /// No message.
+    Left,
+    /// A message, because of this setting, which is shown as it stands in a file: `transactions = true`.
+    Written(&'static str),
 }
 
 /// The buffer for one encoded message; reused, so that nothing is allocated per message.

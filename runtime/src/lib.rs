@@ -36,7 +36,7 @@ pub use batch::{Batch, BatchBuilder};
 pub use charset::Charset;
 pub use check::{Finding, Level};
 pub use checkpoint::{Checkpoint, CheckpointStore, Committed, LocalStore, Progress, State};
-pub use encoder::{Encoder, Message};
+pub use encoder::{Control, Encoder, Message};
 pub use error::{Error, Kind, Result};
 pub use event::{Body, Event, Op, Origin, RowChange, SchemaChange, SchemaChangeKind};
 pub use ids::{Position, Receipt, Seq, SplitId};

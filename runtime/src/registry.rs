@@ -26,11 +26,13 @@ pub struct TaskContext {
     pub batch_max_bytes: usize,
     /// The settings of the transforms as a text: it differs if they may give other names to tables or columns.
     pub transforms: String,
+    /// Whether the source gives signs of life; `None` where that is not known.
+    pub signs_of_life: Option<bool>,
 }
 
 impl Default for TaskContext {
     fn default() -> Self {
-        Self { name: "task".into(), batch_max_bytes: 1 << 20, transforms: String::new() }
+        Self { name: "task".into(), batch_max_bytes: 1 << 20, transforms: String::new(), signs_of_life: None }
     }
 }
 

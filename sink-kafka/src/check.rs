@@ -27,6 +27,9 @@ pub(crate) async fn check(cluster: &Cluster) -> Vec<Finding> {
             "set `tls`, or use scram_sha_256 or scram_sha_512",
         ));
     }
+    if let Some(idle) = &cluster.idle {
+        findings.push(Finding::warning("kafka_signs_of_life", idle.what.clone(), idle.remedy.clone()));
+    }
     let session = match cluster.session().await {
         Ok(session) => session,
         Err(error) => {

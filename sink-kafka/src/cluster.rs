@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::{Config, Mechanism};
+use crate::control::Idle;
 use crate::error::{Denial, Error};
 use crate::router::Owners;
 use crate::schema_registry::Schemas;
@@ -26,6 +27,8 @@ pub(crate) struct Cluster {
     pub(crate) routing_before: Option<String>,
     /// The registry, where records are written under an id of their schema.
     pub(crate) schemas: Option<Schemas>,
+    /// Settings of which nothing comes.
+    pub(crate) idle: Option<Idle>,
     security: Mutex<Arc<Security>>,
     session: tokio::sync::Mutex<Option<Arc<Session>>>,
 }
@@ -62,6 +65,7 @@ impl Cluster {
             routing: routing.into(),
             routing_before,
             schemas,
+            idle: None,
             security,
             session: tokio::sync::Mutex::new(None),
         })
@@ -77,7 +81,7 @@ impl Cluster {
         if let Some(old) = current.take() {
             old.end();
         }
-        self.warn_of_plain_password();
+        self.warn_once();
         let session = Arc::new(Session::connect(self).await?);
         *current = Some(session.clone());
         Ok(session)
@@ -97,9 +101,15 @@ impl Cluster {
         security.clone()
     }
 
-    /// Warns, once a task, of a password that anybody on the way can read.
-    pub(crate) fn warn_of_plain_password(&self) {
-        if self.sends_plain_password() && !self.memory.warned.swap(true, Ordering::AcqRel) {
+    /// Warns, once a task, of a password that anybody on the way can read, and of settings of which nothing comes.
+    fn warn_once(&self) {
+        if self.memory.warned.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(Idle { what, remedy }) = &self.idle {
+            tracing::warn!("{what}; {remedy}");
+        }
+        if self.sends_plain_password() {
             tracing::warn!("sasl.mechanism = \"plain\" without `tls`: the password can be read by anybody between here and the brokers");
         }
     }

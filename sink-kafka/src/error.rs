@@ -41,6 +41,16 @@ pub enum Error {
     /// A message that belongs to no table has no topic.
     #[error("the format writes transaction borders or signs of life, which have no topic, since `topic` is a template")]
     NoBorderTopic,
+    /// The same, seen in the settings before anything runs.
+    #[error(
+        "`topic` is a template, and sink.kafka.format.{format} writes transaction borders or signs of life ({settings}), which belong to no table and would have no topic"
+    )]
+    NoControlTopic {
+        /// The format.
+        format: String,
+        /// Its settings that ask for them.
+        settings: String,
+    },
     /// A topic is not there.
     #[error("topic {topic} does not exist")]
     NoTopic {
@@ -305,6 +315,8 @@ impl From<Error> for TaskError {
             Error::NoDdlTopic => TaskError::config("find the topic")
                 .with_code("E_NO_DDL_TOPIC")
                 .remedied_by("set ddl_topic to one topic for such statements; the task goes on from here"),
+            Error::NoControlTopic { format, settings } => TaskError::config("read key `sink.kafka.topic`")
+                .remedied_by(format!("remove {settings} from sink.kafka.format.{format}, or name one topic without placeholders in `topic`")),
             Error::NoBorderTopic => {
                 TaskError::config("find the topic").remedied_by("switch them off in the format, or use one topic")
             }

@@ -25,6 +25,7 @@ mod check;
 mod cluster;
 mod codec;
 mod config;
+mod control;
 mod creation;
 mod delivery;
 mod error;
@@ -60,9 +61,14 @@ pub fn register(registry: &mut Registry) {
     registry.sink_factory("kafka", |config: Config, registry: &Registry| {
         let (name, settings) = config.format.one("sink.kafka.format")?;
         let encoder = registry.encoder_factory(name, settings)?;
-        let schema = encoder()?.schema().map(str::to_owned);
+        let first = encoder()?;
+        control::check_topic(&config, name, &*first)?;
+        let idle = control::idle(registry.task().signs_of_life, name, &*first);
+        let schema = first.schema().map(str::to_owned);
         let transforms = &registry.task().transforms;
-        let cluster = Arc::new(cluster::Cluster::new(config, transforms, schema.as_deref(), wire::Timeouts::default())?);
+        let mut cluster = cluster::Cluster::new(config, transforms, schema.as_deref(), wire::Timeouts::default())?;
+        cluster.idle = idle;
+        let cluster = Arc::new(cluster);
         Ok(move || Ok(KafkaSink::new(cluster.clone(), encoder()?)))
     });
 }

@@ -125,8 +125,9 @@ impl Task {
         context.name.clone_from(&self.tree.name);
         context.batch_max_bytes = self.tree.delivery.batch_max_bytes;
         context.transforms.clone_from(&self.transforms);
-        let registry = registry.for_task(context);
         let (name, settings) = self.tree.source.one("source")?;
+        context.signs_of_life = settings_heartbeat(name, settings);
+        let registry = registry.for_task(context);
         let source = registry.build_source(name, settings)?;
         // Snapshot readers are the source's key; lanes are what the pipeline runs them in.
         let parallelism = settings_parallelism(settings);
@@ -206,6 +207,21 @@ fn settings_parallelism(settings: &Settings) -> usize {
     settings.parse::<Parallelism>("source").map_or(4, |keys| keys.parallelism)
 }
 
+/// Whether a source is told to give signs of life. A source of somebody else may give them without this key.
+fn settings_heartbeat(name: &str, settings: &Settings) -> Option<bool> {
+    #[derive(Default, Deserialize)]
+    struct Heartbeat {
+        #[serde(default)]
+        enabled: bool,
+    }
+    #[derive(Deserialize)]
+    struct Keys {
+        heartbeat: Option<Heartbeat>,
+    }
+    let keys = settings.parse::<Keys>("source").ok()?;
+    keys.heartbeat.map(|heartbeat| heartbeat.enabled).or((name == "polardbx").then_some(false))
+}
+
 fn in_file(file: &str, error: Error) -> Error {
     // Errors with a name of their own, such as a locked store, are not about the file.
     if error.kind() != Kind::Config || !matches!(error.code(), None | Some("E_CONFIG")) {
@@ -278,6 +294,14 @@ mod tests {
             assert_eq!(error.kind(), runtime::Kind::Config);
             assert!(error.to_string().contains(expected) && !error.to_string().contains("s3cret"), "{error}");
         }
+    }
+
+    #[test]
+    fn signs_of_life_are_known_of_our_own_source() {
+        let of = |name: &str, value: Value| settings_heartbeat(name, &value.into());
+        assert_eq!(of("polardbx", serde_json::json!({"host": "db"})), Some(false));
+        assert_eq!(of("polardbx", serde_json::json!({"heartbeat": {"enabled": "true", "interval_ms": 500}})), Some(true));
+        assert_eq!(of("other", serde_json::json!({})), None);
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod schema_change;
 mod zone;
 
 pub use config::{BinaryText, Config, DecimalText, JsonText, LabelText, MysqlType, NullKeys, Old, Profile, RowsPerMessage, SqlType};
-use runtime::{Body, Encoder, Event, Message};
+use runtime::{Body, Control, Encoder, Event, Message};
 pub use zone::{NotAnOffset, ZoneOffset};
 
 use crate::error::FormatError;
@@ -73,5 +73,9 @@ impl Encoder for CanalJson {
             out.value.clear();
             in_context(error, event)
         })
+    }
+
+    fn control(&self, _: &Body) -> Control {
+        Control::Left
     }
 }

@@ -13,7 +13,7 @@ mod text;
 mod wire;
 
 pub use config::{Config, Heartbeats, InvalidText, TextCharset};
-use runtime::{Body, Encoder, Event, Message, Op, RowChange, SchemaChange};
+use runtime::{Body, Control, Encoder, Event, Message, Op, RowChange, SchemaChange};
 
 use crate::error::FormatError;
 use crate::plans::Plans;
@@ -55,7 +55,7 @@ impl DtsAvro {
                 Ok(())
             }
             Body::Begin | Body::Commit | Body::Heartbeat => {
-                if let Some(operation) = self.control(&event.body) {
+                if let Some(operation) = self.control_operation(&event.body) {
                     self.encode_without_row(event, operation, None, None, out);
                 }
                 Ok(())
@@ -106,7 +106,7 @@ impl DtsAvro {
     }
 
     /// The operation of a border or heartbeat, if the settings ask for one.
-    fn control(&self, body: &Body) -> Option<Operation> {
+    fn control_operation(&self, body: &Body) -> Option<Operation> {
         match (body, self.config.heartbeats) {
             (Body::Begin, _) => self.config.transactions.then_some(Operation::Begin),
             (Body::Commit, _) => self.config.transactions.then_some(Operation::Commit),
@@ -132,6 +132,15 @@ impl Encoder for DtsAvro {
 
     fn schema(&self) -> Option<&str> {
         Some(self.schema)
+    }
+
+    fn control(&self, event: &Body) -> Control {
+        match self.control_operation(event) {
+            Some(Operation::Heartbeat) => Control::Written(r#"heartbeats = "heartbeat""#),
+            Some(Operation::Checkpoint) => Control::Written(r#"heartbeats = "checkpoint""#),
+            Some(_) => Control::Written("transactions = true"),
+            None => Control::Left,
+        }
     }
 }
 
