@@ -16,7 +16,7 @@ use crate::budget::{Budget, Share};
 use crate::commits::Commits;
 use crate::pipeline::Plugins;
 use crate::stats::SplitStats;
-use crate::{Batch, Committed, Error, Lane, Result, Seq, Sink, Split, SplitId, SplitReader, Transform};
+use crate::{Batch, Committed, Error, Lane, Result, Seq, Sink, Split, SplitId, SplitReader, Stop, Transform};
 
 /// Batches between the reader and the writer: with one in each hand, memory is at most four batches a lane, and less where the budget of
 /// all lanes is used up.
@@ -48,6 +48,7 @@ pub(crate) async fn run(
     let lane = Lane { run: committed.run, epoch: committed.epoch, number, split: &split };
 
     let mut sink = (plugins.sink)()?;
+    sink.heed(Stop::new(stop.clone()));
     let receipt = sink.open(&lane, &last.receipt).await?;
     let mut commits = Commits::new(&*plugins.store, &split.id, last, &stats, plugins.flush_interval);
     commits.baseline(receipt).await?;

@@ -45,7 +45,7 @@ pub use registry::{EncoderFactory, Registry, SinkFactory, TaskContext, Transform
 pub use row::{CellBlock, Date, DateTime, Row, RowWriter, Value};
 pub use schema::{Column, ColumnKind, TableId, TableSchema, UniqueKey};
 pub use settings::{Choice, Settings};
-pub use sink::{Lane, Sink};
+pub use sink::{Lane, Sink, Stop};
 pub use source::{RowFilter, Source, Split, SplitKind, SplitReader, TableProgress};
 pub use stats::{RunState, SplitStatus, Status, TableStatus};
 pub use transform::Transform;

@@ -1,5 +1,7 @@
 //! Where events go.
 
+use tokio::sync::watch;
+
 use crate::{Batch, Finding, Receipt, Result, Split, async_trait};
 
 /// The lane that a sink serves; sinks write it into what they deliver so that a later run can recognise it.
@@ -15,9 +17,35 @@ pub struct Lane<'a> {
     pub split: &'a Split,
 }
 
+/// Tells when a lane is to end: because the task was stopped or paused, or because another lane failed.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Option<watch::Receiver<bool>>);
+
+impl Stop {
+    pub(crate) fn new(signal: watch::Receiver<bool>) -> Self {
+        Self(Some(signal))
+    }
+
+    /// Returns once the lane is to end; never for a default `Stop`, nor when the pipeline itself is gone. May be cancelled.
+    pub async fn requested(&self) {
+        if let Some(mut signal) = self.0.clone()
+            && signal.wait_for(|stop| *stop).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
 /// A place that events are delivered to. One instance serves one run of one split.
 #[async_trait]
 pub trait Sink: Send {
+    /// Gives the sink the lane's stop signal, before `open`. A sink may then end waits of its own with a `Retryable` error, where nothing that
+    /// it sent is in doubt; the lane is not opened again. A sink that does not look at it is awaited as ever.
+    fn heed(&mut self, stop: Stop) {
+        let _ = stop;
+    }
+
     /// Connects, and looks at what an earlier run delivered after its last receipt. The receipt that it returns is committed before the
     /// first write. The default accepts `last` as it is: right for a sink that cannot look, which may then repeat events after a failure.
     async fn open(&mut self, lane: &Lane<'_>, last: &Receipt) -> Result<Receipt> {

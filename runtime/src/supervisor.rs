@@ -80,6 +80,11 @@ impl Supervisor {
             if error.kind() != Kind::Retryable {
                 return self.end(RunState::Failed, Err(error));
             }
+            // Nobody waits for what failed while the lanes were ending: it is done again from the checkpoint, if ever.
+            if *self.desired.borrow() != Desired::Run {
+                tracing::info!(%error, "a lane ended with a failure while the task was stopping");
+                continue;
+            }
             if progress.elapsed() >= self.retry.window {
                 let window = match self.retry.window.as_secs() {
                     seconds @ 0..=119 => format!("{seconds} seconds"),

@@ -51,6 +51,9 @@ pub enum Error {
         /// Its settings that ask for them.
         settings: String,
     },
+    /// The lane is to end, and the registry was not waited for.
+    #[error("the task is stopping, and the schema registry had not answered yet")]
+    Stopped,
     /// A topic is not there.
     #[error("topic {topic} does not exist")]
     NoTopic {
@@ -372,6 +375,7 @@ impl From<Error> for TaskError {
             )),
             Error::InDoubt { .. } => TaskError::retryable(DOING),
             Error::Condemned => TaskError::retryable(DOING),
+            Error::Stopped => TaskError::retryable("register the schema"),
             Error::NotOpen => TaskError::fatal(DOING),
             Error::RecordBatch { .. } => TaskError::fatal(DOING),
             Error::Lost { .. } => TaskError::retryable(DOING),

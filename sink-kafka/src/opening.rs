@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use runtime::{Seq, SplitKind};
+use runtime::{Seq, SplitKind, Stop};
 
 use crate::cluster::Cluster;
 use crate::config::NotEmpty;
@@ -34,11 +34,12 @@ pub(crate) struct Opening {
     schemas: Written,
     /// Whether there was no receipt: the split was never opened.
     first: bool,
+    stop: Stop,
 }
 
 impl Opening {
-    pub(crate) fn new(cluster: Arc<Cluster>, known: Known) -> Self {
-        Self { cluster, first: known.marks.is_empty(), marks: known.marks, routing: known.routing, schemas: known.schemas }
+    pub(crate) fn new(cluster: Arc<Cluster>, known: Known, stop: Stop) -> Self {
+        Self { cluster, first: known.marks.is_empty(), marks: known.marks, routing: known.routing, schemas: known.schemas, stop }
     }
 
     /// Adopts all topics that can be known before any event. Those that only match the template are not judged until they are used.
@@ -70,7 +71,7 @@ impl Opening {
                 topics.retain(|topic| goes_on(lane, topic));
                 !topics.is_empty()
             });
-            schemas.verify(&in_use, &self.cluster.memory).await?;
+            self.unless_stopped(schemas.verify(&in_use, &self.cluster.memory)).await?;
             lane.schemas = self.schemas.clone();
         }
         self.adopt(lane, &names, self.first).await?;
@@ -78,6 +79,14 @@ impl Opening {
             self.judge(lane, name).await?;
         }
         Ok(())
+    }
+
+    /// Waits for the registry, but not for one that hangs when the task is to end: a question to it may be given up and asked again.
+    async fn unless_stopped<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::select! {
+            answer = asked => answer,
+            () = self.stop.requested() => Err(Error::Stopped),
+        }
     }
 
     /// Whether rows go where they went before. What was delivered to a partition is told by the greatest seq in it, which says nothing of rows
@@ -169,7 +178,7 @@ impl Opening {
         let Some(topic) = lane.router.place(name).and_then(|place| lane.topics.get_mut(place)) else { return Ok(()) };
         let schemas = self.cluster.schemas.as_ref().filter(|_| topic.frame.is_none());
         let id_known = match schemas {
-            Some(schemas) => schemas.knows(name, &lane.schemas).await,
+            Some(schemas) => self.unless_stopped(async { Ok(schemas.knows(name, &lane.schemas).await) }).await?,
             None => true,
         };
         let mut found = None;
@@ -192,7 +201,7 @@ impl Opening {
             self.cluster.memory.note_judged(name.clone());
         }
         if let Some(schemas) = schemas {
-            let id = schemas.id(name, &lane.schemas, found, &self.cluster.memory).await?;
+            let id = self.unless_stopped(schemas.id(name, &lane.schemas, found, &self.cluster.memory)).await?;
             topic.frame = Some(schema_registry::frame(id));
             let (_, topics) = lane.schemas.entry(id).or_insert_with(|| (schemas.hash().to_owned(), Vec::new()));
             if !topics.iter().any(|topic| **topic == **name) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use runtime::{Batch, Encoder, Finding, Receipt, Result, Sink, async_trait};
+use runtime::{Batch, Encoder, Finding, Receipt, Result, Sink, Stop, async_trait};
 use tokio::sync::Mutex;
 
 use crate::check;
@@ -23,17 +23,22 @@ pub struct KafkaSink {
     // Locked by nobody: the wrapper lets `check` borrow a sink whose encoder cannot be shared between threads.
     encoder: Mutex<Option<Box<dyn Encoder>>>,
     open: Mutex<Option<(Opening, Lane)>>,
+    stop: Stop,
 }
 
 impl KafkaSink {
     /// A sink for one lane of the task that `cluster` belongs to.
     pub(crate) fn new(cluster: Arc<Cluster>, encoder: Box<dyn Encoder>) -> Self {
-        Self { cluster, encoder: Mutex::new(Some(encoder)), open: Mutex::new(None) }
+        Self { cluster, encoder: Mutex::new(Some(encoder)), open: Mutex::new(None), stop: Stop::default() }
     }
 }
 
 #[async_trait]
 impl Sink for KafkaSink {
+    fn heed(&mut self, stop: Stop) {
+        self.stop = stop;
+    }
+
     async fn open(&mut self, lane: &runtime::Lane<'_>, last: &Receipt) -> Result<Receipt> {
         let known = receipt::parse(last)?;
         let session = self.cluster.session().await?;
@@ -52,7 +57,7 @@ impl Sink for KafkaSink {
             config.record_batch_bytes,
         );
         lane.framed = self.cluster.schemas.is_some();
-        let opening = Opening::new(self.cluster.clone(), known);
+        let opening = Opening::new(self.cluster.clone(), known, self.stop.clone());
         opening.prepare(&mut lane).await?;
         let receipt = lane.receipt();
         *self.open.get_mut() = Some((opening, lane));

@@ -211,6 +211,81 @@ async fn answers_have_their_classes() {
     assert_eq!(fake.produced(), 0);
 }
 
+/// An address that is connected to and never answers, with the number of connections so far.
+async fn mute() -> (String, Arc<std::sync::atomic::AtomicUsize>, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = count.clone();
+    let server = tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            open.push(stream);
+            counted.fetch_add(1, Ordering::AcqRel);
+        }
+    });
+    (url, count, server)
+}
+
+/// Delivers one row and ends.
+struct Once;
+
+#[runtime::async_trait]
+impl runtime::Source for Once {
+    async fn plan(&self, _: &runtime::Committed, _: &[runtime::RowFilter]) -> runtime::Result<Vec<runtime::Split>> {
+        Ok(vec![runtime::Split {
+            id: "s".into(),
+            kind: SplitKind::Stream,
+            start: runtime::Position::from("0"),
+            schemas: Vec::new(),
+            state: Vec::new(),
+        }])
+    }
+
+    async fn open(&self, _: &runtime::Split, _: &runtime::Committed) -> runtime::Result<Box<dyn runtime::SplitReader>> {
+        Ok(Box::new(Reader(false)))
+    }
+}
+
+struct Reader(bool);
+
+#[runtime::async_trait]
+impl runtime::SplitReader for Reader {
+    async fn next(&mut self) -> runtime::Result<Option<Batch>> {
+        if std::mem::replace(&mut self.0, true) {
+            std::future::pending::<()>().await;
+        }
+        Ok(Some(one(1, "t")))
+    }
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_registry_that_hangs() {
+    // A fixed topic asks when the lane is opened, a template's when its first row is written.
+    for topic in ["t", "{table}"] {
+        let fake = FakeCluster::start(1, &[("t", 1)]).await;
+        let (url, count, server) = mute().await;
+        let settings = json!({"brokers": fake.addresses(), "topic": topic, "format": {"any": {}}, "schema_registry": {"url": url}});
+        let patient = Timeouts { request: Duration::from_secs(40), patience: Duration::from_secs(60), ..timeouts() };
+        let cluster = Arc::new(crate::cluster::Cluster::new(config(settings), "", Some(SCHEMA), patient).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let running = runtime::Pipeline::builder("stop")
+            .source(Arc::new(Once))
+            .sink(move || Ok(sink(&cluster)))
+            .store(runtime::LocalStore::open(folder.path()).unwrap())
+            .build()
+            .unwrap()
+            .start();
+        while count.load(Ordering::Acquire) == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        let asked = Instant::now();
+        running.stop().await.unwrap();
+        assert!(asked.elapsed() < Duration::from_secs(2), "{topic}: {:?}", asked.elapsed());
+        server.abort();
+    }
+}
+
 #[tokio::test]
 async fn a_check_registers_nothing_and_tells_what_would_be() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
