@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::config::SchemaRegistry;
 use super::error::RegistryError;
+use super::hush::hush;
 use crate::error::{Denial, Error};
 use crate::wire::{DoorError, Keys, Timeouts, client_side};
 
@@ -136,10 +137,11 @@ impl Client {
 
     /// The registry's words without what may not be shown, and not too many of them.
     fn clean(&self, words: &str) -> String {
+        let words = match &self.user {
+            Some((user, password)) => hush(words, user, password.expose_secret()),
+            None => words.to_owned(),
+        };
         let mut words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        if let Some((_, password)) = &self.user {
-            words = words.replace(password.expose_secret(), "…");
-        }
         if let Some((end, _)) = words.char_indices().nth(WORDS) {
             words.truncate(end);
             words.push('…');

@@ -7,6 +7,7 @@
 mod client;
 mod config;
 mod error;
+mod hush;
 mod identity;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

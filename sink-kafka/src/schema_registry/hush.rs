@@ -1,0 +1,82 @@
+//! A registry's words without the password that was sent to it.
+//!
+//! What answers may repeat a request in its error: the header `Authorization`, whose Basic form is the base64 of `user:password` (RFC 7617),
+//! or a password that something on the way wrote in percent encoding (RFC 3986).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+/// What stands for a secret.
+const HIDDEN: &str = "…";
+
+/// The words without the password, as it is, percent-encoded or within the header that carries it.
+pub(super) fn hush(words: &str, user: &str, password: &str) -> String {
+    let basic = BASE64.encode(format!("{user}:{password}"));
+    let secrets = [basic.as_str(), basic.trim_end_matches('='), password];
+    secrets.iter().filter(|secret| !secret.is_empty()).fold(words.to_owned(), |words, secret| without(&words.replace(secret, HIDDEN), secret))
+}
+
+fn without(words: &str, secret: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(words.len()), words);
+    while let Some(first) = rest.chars().next() {
+        let length = match spelled(rest.as_bytes(), secret.as_bytes()) {
+            Some(length) => {
+                out.push_str(HIDDEN);
+                length
+            }
+            None => {
+                out.push(first);
+                first.len_utf8()
+            }
+        };
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    out
+}
+
+/// How many bytes at the front spell the secret, each byte of it as it is or percent-encoded.
+fn spelled(words: &[u8], secret: &[u8]) -> Option<usize> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut at = 0;
+    for &byte in secret {
+        at += match words.get(at..)? {
+            [b'%', high, low, ..] if digit(*high).zip(digit(*low)).is_some_and(|(high, low)| high * 16 + low == u32::from(byte)) => 3,
+            [b'+', ..] if byte == b' ' => 1,
+            [first, ..] if *first == byte => 1,
+            _ => return None,
+        };
+    }
+    Some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_spelling_of_the_password_stays() {
+        let (user, password) = ("alice", "p@ss wörd/1%");
+        let basic = BASE64.encode(format!("{user}:{password}"));
+        for secret in [
+            password.to_owned(),
+            "p%40ss%20w%C3%B6rd%2F1%25".into(),
+            "p%40ss+w%c3%b6rd%2f1%25".into(),
+            "p@ss%20wörd/1%25".into(),
+            basic.clone(),
+            basic.trim_end_matches('=').into(),
+            basic.replace('=', "%3D").replace('/', "%2F").replace('+', "%2B"),
+        ] {
+            let told = hush(&format!("Ünknown <Basic {secret}> {secret}, alice!"), user, password);
+            let rest = told.replace(HIDDEN, "").replace("%3D", "").replace('=', "");
+            assert_eq!(rest, "Ünknown <Basic > , alice!", "{secret}: {told}");
+        }
+    }
+
+    #[test]
+    fn other_words_stay_as_they_are() {
+        for words in ["", "Subject 'a%2Fb' not found; 100 % sure", "%", "%4", "é%é"] {
+            assert_eq!(hush(words, "alice", "secret"), words);
+        }
+        assert_eq!(hush("a %25x b", "alice", "%25x"), "a … b", "a password that looks encoded");
+    }
+}
