@@ -20,6 +20,8 @@ const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 const ANSWER_BYTES: usize = 4 << 20;
 /// Of a registry's words as much as an error shows.
 const WORDS: usize = 400;
+/// There is no subject, no version, or no such schema: the codes of a registry that knows the path it was asked by.
+const NO_SCHEMA: [i64; 3] = [40401, 40402, 40403];
 
 /// The way to one registry.
 pub(super) struct Client {
@@ -71,7 +73,7 @@ impl Client {
         })
     }
 
-    /// Asks. The inner error is a refusal whose meaning depends on the question: 404, 409 and 422.
+    /// Asks. The inner error is a refusal whose meaning depends on the question: 409, 422, and 404 with a code of [`NO_SCHEMA`].
     pub(super) async fn ask(&self, method: Method, path: &[&str], body: Option<Value>) -> Result<Result<Value, Refusal>, RegistryError> {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -112,9 +114,12 @@ impl Client {
                 Err(RegistryError::Denied { url, status, user, words: said, denial: Denial::AtStart })
             }
             (429 | 500.., _) => Err(RegistryError::Busy { url, status, words: said }),
-            (404 | 409 | 422, Some(code)) => Ok(Err(Refusal { status, code, words: said })),
+            (409 | 422, Some(code)) => Ok(Err(Refusal { status, code, words: said })),
+            (404, Some(code)) if NO_SCHEMA.contains(&code) => Ok(Err(Refusal { status, code, words: said })),
+            // Nothing stands at that path: not the schema is missing, but the registry.
+            (404, _) => Err(RegistryError::NoSuchPath { url, words: said, denial: Denial::AtStart }),
             // Answers to what a registry was asked for, in words that a registry does not use.
-            (..=399 | 404 | 405, _) => Err(self.no_registry(format!("it answers {status}"))),
+            (..=399 | 405, _) => Err(self.no_registry(format!("it answers {status}"))),
             (409 | 422, None) => Ok(Err(Refusal { status, code: 0, words: said })),
             _ => Err(RegistryError::Refused { url, status, words: said }),
         }

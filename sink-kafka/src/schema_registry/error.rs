@@ -39,6 +39,16 @@ pub enum RegistryError {
         /// Whether a registry ever answered there.
         denial: Denial,
     },
+    /// What answers knows no such path (404): it is not the registry, or stands elsewhere.
+    #[error("no schema registry at {url}: it answers 404, {words}")]
+    NoSuchPath {
+        /// Where it should be.
+        url: String,
+        /// The words of what answers.
+        words: String,
+        /// Whether a registry ever answered there.
+        denial: Denial,
+    },
     /// It does not know us (401), or does not allow it to us (403).
     #[error("schema registry {url} refuses {user} with {status}: {words}")]
     Denied {
@@ -129,6 +139,7 @@ impl RegistryError {
             Self::Unreachable { denial, .. }
             | Self::Tls { denial, .. }
             | Self::NotRegistry { denial, .. }
+            | Self::NoSuchPath { denial, .. }
             | Self::Denied { denial, .. } => {
                 *denial = since();
             }
@@ -157,6 +168,9 @@ impl RegistryError {
                 .class(DOING)
                 .with_code("E_REGISTRY")
                 .remedied_by("set schema_registry.url to a registry with Confluent's REST interface, such as http://registry:8081"),
+            Self::NoSuchPath { denial, .. } => denial.class(DOING).with_code("E_REGISTRY").remedied_by(
+                "correct schema_registry.url, its path: what stands before /subjects and /schemas in the registry's addresses",
+            ),
             Self::Denied { status: 401, denial, .. } => denial
                 .class(DOING)
                 .with_code("E_REGISTRY_DENIED")

@@ -30,8 +30,6 @@ use identity::Identity;
 /// How long an address is tried that never answered: programs that are started together take a moment.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
-/// There is no subject, no version, or no such schema under it.
-const NO_SCHEMA: [i64; 3] = [40401, 40402, 40403];
 
 /// What stands before the bytes of a format.
 pub(crate) type Frame = [u8; 5];
@@ -180,7 +178,7 @@ impl Schemas {
                 return Ok(format!("subject {subject} has the schema already"));
             }
             Ok(_) => {}
-            Err(Refusal { status: 404, code, .. }) if NO_SCHEMA.contains(&code) => {
+            Err(Refusal { status: 404, .. }) => {
                 return Ok(format!("subject {subject} is not there yet"));
             }
             Err(refusal) => return Err(self.refused(refusal, Some(subject)).into()),
@@ -192,7 +190,7 @@ impl Schemas {
                 Err(RegistryError::Incompatible { url, subject, words }.into())
             }
             Ok(_) => Ok(format!("subject {subject} takes the schema")),
-            Err(Refusal { status: 404, code, .. }) if NO_SCHEMA.contains(&code) => Ok(format!("subject {subject} is not there yet")),
+            Err(Refusal { status: 404, .. }) => Ok(format!("subject {subject} is not there yet")),
             Err(refusal) => Err(self.refused(refusal, Some(subject)).into()),
         }
     }
@@ -237,7 +235,7 @@ impl Schemas {
             match error {
                 RegistryError::Unreachable { .. } if !answered && Instant::now() < deadline => sleep(PAUSE).await,
                 // What answered before is the right address: it comes back, or the retry window ends.
-                RegistryError::Unreachable { .. } | RegistryError::NotRegistry { .. } => {
+                RegistryError::Unreachable { .. } | RegistryError::NotRegistry { .. } | RegistryError::NoSuchPath { .. } => {
                     return Err(error.lasting(|| if answered { Denial::Grace } else { Denial::AtStart }).into());
                 }
                 error => return Err(error.lasting(|| memory.note_denial()).into()),

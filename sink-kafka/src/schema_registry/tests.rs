@@ -125,6 +125,13 @@ async fn a_new_process_looks_for_the_id_and_asks_for_no_other() {
         assert_eq!(opened.err().map(|error| error.kind()), code.map(|_| Kind::Fatal));
         assert_eq!(registry.asked(), ["GET /schemas/ids/5"]);
     }
+    // Another 404 says nothing about the schema: the address is wrong, for now or for good, and nothing has to be started over.
+    for answer in [(404, "<html>"), (404, r#"{"error_code":404,"message":"HTTP 404 Not Found"}"#)] {
+        let registry = Registry::start(&[answer]).await;
+        let error = open(&mut sink(&registry.cluster(&fake, "t")), SplitKind::Snapshot, 1, &receipt).await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (Kind::Retryable, Some("E_REGISTRY")), "{error}");
+        assert!(error.remedy().is_some_and(|remedy| remedy.contains("schema_registry.url, its path")), "{error}");
+    }
     // A topic that is not written to any more needs no schema.
     let fake = FakeCluster::start(1, &[("u", 1)]).await;
     let registry = Registry::start(&[(200, r#"{"id":6}"#)]).await;
@@ -196,6 +203,7 @@ async fn answers_have_their_classes() {
         (429, "", Kind::Retryable, "E_REGISTRY"),
         (503, "<html>", Kind::Retryable, "E_REGISTRY"),
         (404, "<html>", Kind::Config, "E_REGISTRY"),
+        (404, r#"{"error_code":404,"message":"HTTP 404 Not Found"}"#, Kind::Config, "E_REGISTRY"),
         (400, r#"{"error_code":400,"message":"no"}"#, Kind::Config, "E_REGISTRY"),
         (200, "<html>", Kind::Config, "E_REGISTRY"),
         (200, "{}", Kind::Config, "E_REGISTRY"),
