@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::io;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use reqwest::{Method, Url};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -79,6 +79,7 @@ impl Client {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
+        let asked = url.path().to_owned();
         let mut request = self.http.request(method, url).header(ACCEPT, format!("{MEDIA_TYPE}, application/json"));
         if let Some((user, password)) = &self.user {
             request = request.basic_auth(user, Some(password.expose_secret()));
@@ -88,6 +89,11 @@ impl Client {
         }
         let mut response = request.send().await.map_err(|error| self.failed(&error))?;
         let status = response.status().as_u16();
+        if response.status().is_redirection()
+            && let Some(to) = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).and_then(|to| self.elsewhere(to, &asked))
+        {
+            return Err(RegistryError::Elsewhere { url: self.name.clone(), status, to, denial: Denial::AtStart });
+        }
         let mut answer = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
             if answer.len() + chunk.len() > ANSWER_BYTES {
@@ -123,6 +129,18 @@ impl Client {
             (409 | 422, None) => Ok(Err(Refusal { status, code: 0, words: said })),
             _ => Err(RegistryError::Refused { url, status, words: said }),
         }
+    }
+
+    /// The registry's address, as far as a redirection of the path `asked` tells it: without what may be secret, and without the question.
+    pub(super) fn elsewhere(&self, to: &str, asked: &str) -> Option<String> {
+        let mut to = self.base.join(to).ok().filter(|to| matches!(to.scheme(), "http" | "https"))?;
+        to.set_username("").ok()?;
+        to.set_password(None).ok()?;
+        to.set_query(None);
+        to.set_fragment(None);
+        let question = asked.strip_prefix(self.base.path().trim_end_matches('/')).unwrap_or(asked);
+        let base = to.as_str().strip_suffix(question).unwrap_or(to.as_str());
+        Some(self.clean(base.trim_end_matches('/')))
     }
 
     pub(super) fn no_registry(&self, problem: String) -> RegistryError {

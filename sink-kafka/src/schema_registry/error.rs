@@ -49,6 +49,18 @@ pub enum RegistryError {
         /// Whether a registry ever answered there.
         denial: Denial,
     },
+    /// It sends us elsewhere (3xx).
+    #[error("schema registry {url} answers {status}: it is at {to}")]
+    Elsewhere {
+        /// Where it should be.
+        url: String,
+        /// The status.
+        status: u16,
+        /// The address that it names, without user and query.
+        to: String,
+        /// Whether a registry ever answered there.
+        denial: Denial,
+    },
     /// It does not know us (401), or does not allow it to us (403).
     #[error("schema registry {url} refuses {user} with {status}: {words}")]
     Denied {
@@ -140,6 +152,7 @@ impl RegistryError {
             | Self::Tls { denial, .. }
             | Self::NotRegistry { denial, .. }
             | Self::NoSuchPath { denial, .. }
+            | Self::Elsewhere { denial, .. }
             | Self::Denied { denial, .. } => {
                 *denial = since();
             }
@@ -171,6 +184,10 @@ impl RegistryError {
             Self::NoSuchPath { denial, .. } => denial.class(DOING).with_code("E_REGISTRY").remedied_by(
                 "correct schema_registry.url, its path: what stands before /subjects and /schemas in the registry's addresses",
             ),
+            Self::Elsewhere { denial, .. } => denial
+                .class(DOING)
+                .with_code("E_REGISTRY")
+                .remedied_by("if that is your registry, write that address in schema_registry.url: nobody is followed with the password"),
             Self::Denied { status: 401, denial, .. } => denial
                 .class(DOING)
                 .with_code("E_REGISTRY_DENIED")

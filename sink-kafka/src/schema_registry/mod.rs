@@ -31,6 +31,9 @@ use identity::Identity;
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// The greatest id: a registry's ids are Java's `int` (Confluent's API: `id` (int)), and its readers take the four bytes of a frame for one.
+const MAX_ID: u32 = i32::MAX as u32;
+
 /// What stands before the bytes of a format.
 pub(crate) type Frame = [u8; 5];
 
@@ -201,8 +204,9 @@ impl Schemas {
         let path = if self.settings.auto_register { &register[..] } else { &register[..2] };
         match self.ask(Method::POST, path, Some(self.body()), memory).await? {
             Ok(answer) => {
-                let id = answer.get("id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
-                let id = id.ok_or_else(|| self.strange("id"))?;
+                let id = answer.get("id").ok_or_else(|| self.strange("lacks `id`"))?;
+                let usable = id.as_u64().and_then(|id| u32::try_from(id).ok()).filter(|id| *id <= MAX_ID);
+                let id = usable.ok_or_else(|| self.strange("has no usable `id`: that is a whole number from 0 to 2147483647"))?;
                 self.note_answer();
                 Ok(id)
             }
@@ -235,7 +239,7 @@ impl Schemas {
             match error {
                 RegistryError::Unreachable { .. } if !answered && Instant::now() < deadline => sleep(PAUSE).await,
                 // What answered before is the right address: it comes back, or the retry window ends.
-                RegistryError::Unreachable { .. } | RegistryError::NotRegistry { .. } | RegistryError::NoSuchPath { .. } => {
+                RegistryError::Unreachable { .. } | RegistryError::NotRegistry { .. } | RegistryError::NoSuchPath { .. } | RegistryError::Elsewhere { .. } => {
                     return Err(error.lasting(|| if answered { Denial::Grace } else { Denial::AtStart }).into());
                 }
                 error => return Err(error.lasting(|| memory.note_denial()).into()),
@@ -258,11 +262,11 @@ impl Schemas {
     }
 
     fn text_of<'v>(&self, answer: &'v Value, key: &str) -> Result<&'v str, RegistryError> {
-        answer.get(key).and_then(Value::as_str).ok_or_else(|| self.strange(key))
+        answer.get(key).and_then(Value::as_str).ok_or_else(|| self.strange(&format!("lacks `{key}`")))
     }
 
-    fn strange(&self, key: &str) -> RegistryError {
-        let (url, problem) = (self.settings.url.to_string(), format!("its answer lacks `{key}`"));
+    fn strange(&self, what: &str) -> RegistryError {
+        let (url, problem) = (self.settings.url.to_string(), format!("its answer {what}"));
         let denial = if self.answered.load(Ordering::Acquire) { Denial::Grace } else { Denial::AtStart };
         RegistryError::NotRegistry { url, problem, denial }
     }

@@ -208,15 +208,33 @@ async fn answers_have_their_classes() {
         (200, "<html>", Kind::Config, "E_REGISTRY"),
         (200, "{}", Kind::Config, "E_REGISTRY"),
         (200, r#"{"id":-1}"#, Kind::Config, "E_REGISTRY"),
-        (200, r#"{"id":4294967296}"#, Kind::Config, "E_REGISTRY"),
+        (200, r#"{"id":2147483648}"#, Kind::Config, "E_REGISTRY"),
+        (200, r#"{"id":1099511627776}"#, Kind::Config, "E_REGISTRY"),
+        (200, r#"{"id":"7"}"#, Kind::Config, "E_REGISTRY"),
         (301, "", Kind::Config, "E_REGISTRY"),
     ] {
         let registry = Registry::start(&[(status, body)]).await;
         let error = open(&mut sink(&registry.cluster(&fake, "t")), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
         assert_eq!((error.kind(), error.code()), (kind, Some(code)), "{status} {body}: {error}");
         assert!(error.remedy().is_some());
+        assert_eq!(error.to_string().contains("no usable `id`"), body.contains(r#""id":"#), "{body}: {error}");
     }
     assert_eq!(fake.produced(), 0);
+}
+
+#[test]
+fn a_redirection_is_told_without_what_may_be_secret() {
+    let settings = json!({"url": "http://registry:8081/api", "user": "alice", "password": "planted-secret"});
+    let settings: SchemaRegistry = runtime::Settings::from(settings).parse("schema_registry").unwrap();
+    let client = Client::new(&settings, &timeouts()).unwrap();
+    for (location, expected) in [
+        ("https://alice:planted-secret@other:8443/api/subjects/t-value/versions?token=x#y", Some("https://other:8443/api")),
+        ("/v2/subjects/t-value/versions", Some("http://registry:8081/v2")),
+        ("https://sign-in/planted-secret", Some("https://sign-in/…")),
+        ("ftp://other/", None),
+    ] {
+        assert_eq!(client.elsewhere(location, "/api/subjects/t-value/versions").as_deref(), expected, "{location}");
+    }
 }
 
 /// An address that is connected to and never answers, with the number of connections so far.
