@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::io;
+use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use reqwest::{Method, Url};
@@ -156,6 +157,12 @@ impl Client {
             None if error.is_timeout() => RegistryError::Unreachable { url, problem: "no answer in time".into(), denial },
             None => RegistryError::Unreachable { url, problem: self.clean(&deepest(error)), denial },
         }
+    }
+
+    /// No whole answer in time.
+    pub(super) fn late(&self, limit: Duration) -> RegistryError {
+        let problem = format!("no whole answer within {} s", limit.as_secs());
+        RegistryError::Unreachable { url: self.name.clone(), problem, denial: Denial::AtStart }
     }
 
     /// The registry's words without what may not be shown, and not too many of them.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::cluster::Memory;
 use crate::error::{Denial, Error};
@@ -27,8 +27,9 @@ pub use config::{RegistryUrl, SchemaRegistry, Subject};
 pub use error::RegistryError;
 use identity::Identity;
 
-/// How long an address is tried that never answered: programs that are started together take a moment.
-const FIRST_ANSWER: Duration = Duration::from_secs(10);
+/// How long a question takes at most, with the whole answer. So long an address is tried that never answered: programs that are started
+/// together take a moment.
+const ANSWER: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// The greatest id: a registry's ids are Java's `int` (Confluent's API: `id` (int)), and its readers take the four bytes of a frame for one.
@@ -224,20 +225,22 @@ impl Schemas {
     /// Asks, and asks again for a moment while nothing ever answered.
     async fn ask(&self, method: Method, path: &[&str], body: Option<Value>, memory: &Memory) -> Result<Result<Value, Refusal>, Error> {
         let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let deadline = Instant::now() + FIRST_ANSWER.min(self.timeouts.patience);
+        let limit = ANSWER.min(self.timeouts.patience);
+        let deadline = Instant::now() + limit;
         loop {
-            let error = match client.ask(method.clone(), path, body.clone()).await {
-                Ok(answer) => {
+            let error = match timeout_at(deadline, client.ask(method.clone(), path, body.clone())).await {
+                Ok(Ok(answer)) => {
                     if answer.is_err() {
                         self.note_answer();
                     }
                     return Ok(answer);
                 }
-                Err(error) => error,
+                Ok(Err(error)) => error,
+                Err(_elapsed) => client.late(limit),
             };
             let answered = self.answered.load(Ordering::Acquire);
             match error {
-                RegistryError::Unreachable { .. } if !answered && Instant::now() < deadline => sleep(PAUSE).await,
+                RegistryError::Unreachable { .. } if !answered && Instant::now() + PAUSE < deadline => sleep(PAUSE).await,
                 // What answered before is the right address: it comes back, or the retry window ends.
                 RegistryError::Unreachable { .. } | RegistryError::NotRegistry { .. } | RegistryError::NoSuchPath { .. } | RegistryError::Elsewhere { .. } => {
                     return Err(error.lasting(|| if answered { Denial::Grace } else { Denial::AtStart }).into());

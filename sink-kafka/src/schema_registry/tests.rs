@@ -253,6 +253,30 @@ async fn mute() -> (String, Arc<std::sync::atomic::AtomicUsize>, JoinHandle<()>)
     (url, count, server)
 }
 
+#[tokio::test]
+async fn an_answer_that_never_ends_is_waited_for_once_and_not_for_long() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 x\r\nContent-Length: 100000\r\n\r\n").await.unwrap();
+        while stream.write_all(b" ").await.is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+        listener.accept().await.unwrap();
+    });
+    let settings = json!({"brokers": fake.addresses(), "topic": "t", "format": {"any": {}}, "schema_registry": {"url": url}});
+    let patient = Timeouts { request: Duration::from_secs(40), patience: Duration::from_secs(1), ..timeouts() };
+    let cluster = Arc::new(crate::cluster::Cluster::new(config(settings), "", Some(SCHEMA), patient).unwrap());
+    let asked = Instant::now();
+    let error = open(&mut sink(&cluster), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_REGISTRY")), "{error}");
+    assert!(error.to_string().contains("within 1 s") && asked.elapsed() < Duration::from_secs(3), "{error}");
+    assert!(!server.is_finished(), "asked again");
+    server.abort();
+}
+
 /// Delivers one row and ends.
 struct Once;
 
