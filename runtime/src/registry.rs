@@ -153,7 +153,17 @@ impl Registry {
 
     /// For sinks that write bytes: what makes the encoder of a lane, from the settings under `format.<name>`.
     pub fn encoder_factory(&self, name: &str, settings: &Settings) -> Result<EncoderFactory> {
-        find(&self.encoders, "format", name)?(settings, &format!("format.{name}"), self)
+        self.encoder_factory_in("format", name, settings)
+    }
+
+    /// As [`Registry::encoder_factory`], with the full path of the key that the format is chosen by, such as `sink.kafka.format`: errors name
+    /// keys by it.
+    pub fn encoder_factory_in(&self, path: &str, name: &str, settings: &Settings) -> Result<EncoderFactory> {
+        let build = find(&self.encoders, "format", name).map_err(|error| match path.rsplit_once('.') {
+            Some((table, key)) => error.remedied_by(format!("write `{key}.<name> = {{}}` in [{table}] with one of the known names")),
+            None => error,
+        })?;
+        build(settings, &format!("{path}.{name}"), self)
     }
 
     /// Kind and name of every plugin, sorted.
@@ -200,6 +210,26 @@ mod tests {
         async fn write(&mut self, _: &mut Batch) -> Result<Receipt> {
             Ok(Receipt::default())
         }
+    }
+
+    struct Mute;
+
+    impl Encoder for Mute {
+        fn encode(&mut self, _: &[crate::Event], _: &mut crate::Message) -> Result<usize> {
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn errors_of_a_format_name_its_key_in_full() {
+        let mut registry = Registry::new();
+        registry.encoder("mute", |_: Config, _| Ok(Mute));
+        let asked = |name: &str, value| registry.encoder_factory_in("sink.kafka.format", name, &Settings::from(value)).err().unwrap();
+        let error = asked("mtue", json!({}));
+        assert!(error.to_string().contains("`mtue`") && error.to_string().contains("known: mute"), "{error}");
+        assert_eq!(error.remedy(), Some("write `format.<name> = {}` in [sink.kafka] with one of the known names"));
+        let error = asked("mute", json!({"prefix": 7})).to_string();
+        assert!(error.contains("`sink.kafka.format.mute.prefix`"), "{error}");
     }
 
     #[test]

@@ -56,11 +56,14 @@ pub use schema_registry::{RegistryError, RegistryUrl, SchemaRegistry, Subject};
 pub use sink::KafkaSink;
 pub use wire::{DoorError, WireError};
 
+/// The key that the format is chosen by.
+const FORMAT: &str = "sink.kafka.format";
+
 /// Registers the sink `kafka`.
 pub fn register(registry: &mut Registry) {
     registry.sink_factory("kafka", |config: Config, registry: &Registry| {
-        let (name, settings) = config.format.one("sink.kafka.format")?;
-        let encoder = registry.encoder_factory(name, settings)?;
+        let (name, settings) = config.format.one(FORMAT)?;
+        let encoder = registry.encoder_factory_in(FORMAT, name, settings)?;
         let first = encoder()?;
         control::check_topic(&config, name, &*first)?;
         let idle = control::idle(registry.task().signs_of_life, name, &*first);

@@ -69,7 +69,9 @@ impl Task {
         }
         let mut tree: Value =
             figment.extract().map_err(|error| Error::config(format!("{file}: merge the environment")).because(error.kind.to_string()))?;
-        resolve(&mut tree, "", &|reference, key| expand(reference, environment).map_err(|why| wrong(key).because(why)))?;
+        resolve(&mut tree, "", &|reference, key| {
+            expand(reference, environment).map_err(|error| wrong(key).because(error.why).remedied_by(error.remedy))
+        })?;
 
         for key in NOT_BUILT {
             if tree.get(key).is_some() {
@@ -268,7 +270,9 @@ mod tests {
 
     #[test]
     fn references_are_resolved_or_named() {
-        let error = read(SMALL, &[]).err().unwrap().to_string();
+        let error = read(SMALL, &[]).err().unwrap();
+        assert!(error.remedy().is_some_and(|remedy| remedy.contains("set DB_PASSWORD")), "{error}");
+        let error = error.to_string();
         assert!(error.contains("shop.toml") && error.contains("source.polardbx.password") && error.contains("DB_PASSWORD"), "{error}");
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&file, "s3cret\n").unwrap();

@@ -17,8 +17,22 @@ pub(super) fn resolve(value: &mut Value, key: &str, expand: &dyn Fn(&str, &str) 
     Ok(())
 }
 
+/// Why a reference cannot be replaced, and what to do.
+#[derive(Debug)]
+pub(super) struct Unresolved {
+    pub(super) why: String,
+    pub(super) remedy: String,
+}
+
+impl Unresolved {
+    fn new(why: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { why: why.into(), remedy: remedy.into() }
+    }
+}
+
 /// The text with `${env:NAME}` and `${file:path}` replaced; `$${` stands for `${`.
-pub(super) fn expand(text: &str, environment: &[(String, String)]) -> Result<String, String> {
+pub(super) fn expand(text: &str, environment: &[(String, String)]) -> Result<String, Unresolved> {
+    const FORM: &str = "write ${env:NAME} or ${file:path}; where the text itself has `${`, write `$${`";
     let variables: BTreeMap<&str, &str> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mut out = String::new();
     let mut rest = text;
@@ -31,16 +45,24 @@ pub(super) fn expand(text: &str, environment: &[(String, String)]) -> Result<Str
             continue;
         }
         out.push_str(before);
-        let end = reference.find('}').ok_or("it has a `${` without `}`")?;
+        let end = reference.find('}').ok_or_else(|| Unresolved::new("it has a `${` without `}`", FORM))?;
         let inner = &reference[2..end];
         rest = &reference[end + 1..];
         match inner.split_once(':') {
-            Some(("env", name)) => out.push_str(variables.get(name).ok_or_else(|| format!("the environment variable {name} is not set"))?),
+            Some(("env", name)) => match variables.get(name) {
+                Some(value) => out.push_str(value),
+                None => {
+                    let why = format!("the environment variable {name} is not set");
+                    return Err(Unresolved::new(why, format!("set {name} in the environment of this program, or name another variable")));
+                }
+            },
             Some(("file", path)) => {
-                let content = std::fs::read_to_string(path).map_err(|error| format!("read file {path}: {error}"))?;
+                let content = std::fs::read_to_string(path).map_err(|error| {
+                    Unresolved::new(format!("read file {path}: {error}"), "name a file that exists and can be read by this program")
+                })?;
                 out.push_str(content.trim_end_matches(['\r', '\n']));
             }
-            _ => return Err("a reference is ${env:NAME} or ${file:path}".into()),
+            _ => return Err(Unresolved::new("a reference is ${env:NAME} or ${file:path}", FORM)),
         }
     }
     out.push_str(rest);
@@ -57,7 +79,7 @@ mod tests {
         assert_eq!(expand("a$${b}", &[]).unwrap(), "a${b}");
         assert_eq!(expand("<${env:NAME}>", &environment).unwrap(), "<x${env:NAME}>", "what is put in is not looked at again");
         for wrong in ["${env:NAME", "${NAME}", "${env:OTHER}", "${file:/does/not/exist}"] {
-            assert!(expand(wrong, &environment).is_err(), "{wrong}");
+            assert!(expand(wrong, &environment).is_err_and(|error| !error.remedy.is_empty()), "{wrong}");
         }
     }
 }

@@ -50,7 +50,7 @@ pub enum RegistryError {
         denial: Denial,
     },
     /// It sends us elsewhere (3xx).
-    #[error("schema registry {url} answers {status}: it is at {to}")]
+    #[error("no schema registry at {url}: it answers {status} and names {to}")]
     Elsewhere {
         /// Where it should be.
         url: String,

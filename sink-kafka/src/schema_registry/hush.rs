@@ -13,7 +13,10 @@ const HIDDEN: &str = "…";
 pub(super) fn hush(words: &str, user: &str, password: &str) -> String {
     let basic = BASE64.encode(format!("{user}:{password}"));
     let secrets = [basic.as_str(), basic.trim_end_matches('='), password];
-    secrets.iter().filter(|secret| !secret.is_empty()).fold(words.to_owned(), |words, secret| without(&words.replace(secret, HIDDEN), secret))
+    secrets
+        .iter()
+        .filter(|secret| !secret.is_empty())
+        .fold(words.to_owned(), |words, secret| without(&words.replace(secret, HIDDEN), secret))
 }
 
 fn without(words: &str, secret: &str) -> String {

@@ -242,7 +242,10 @@ impl Schemas {
             match error {
                 RegistryError::Unreachable { .. } if !answered && Instant::now() + PAUSE < deadline => sleep(PAUSE).await,
                 // What answered before is the right address: it comes back, or the retry window ends.
-                RegistryError::Unreachable { .. } | RegistryError::NotRegistry { .. } | RegistryError::NoSuchPath { .. } | RegistryError::Elsewhere { .. } => {
+                RegistryError::Unreachable { .. }
+                | RegistryError::NotRegistry { .. }
+                | RegistryError::NoSuchPath { .. }
+                | RegistryError::Elsewhere { .. } => {
                     return Err(error.lasting(|| if answered { Denial::Grace } else { Denial::AtStart }).into());
                 }
                 error => return Err(error.lasting(|| memory.note_denial()).into()),
