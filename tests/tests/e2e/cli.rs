@@ -37,6 +37,42 @@ fn exit_codes_of_calls_without_a_task() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn what_contradicts_itself_is_refused_when_the_file_is_read() -> Result<()> {
+    const FILE: &str = "name = \"x\"
+[source.polardbx]
+host = \"127.0.0.1\"
+user = \"u\"
+password = \"p\"
+tables = [\"d.t\"]
+[sink.kafka]
+brokers = [\"127.0.0.1:1\"]
+topic = \"tt_{database}.{table}\"
+ddl_topic = \"ddl\"
+";
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("x.toml").display().to_string();
+    for (lines, texts) in [
+        ("format.dts_avro = { transactions = true }", ["sink.kafka.topic", "transactions = true", "template"]),
+        ("format.dts_avro = { heartbeats = \"heartbeat\" }", ["sink.kafka.topic", "heartbeats = \"heartbeat\"", "template"]),
+        ("format.dts_avr = {}", ["`dts_avr`", "dts_avro", "`format.<name> = {}` in [sink.kafka]"]),
+        ("format.dts_avro = { charset = \"x\" }", ["sink.kafka.format.dts_avro.charset", "utf8mb4", "reference.md"]),
+        ("format.dts_avro = {}\ncompression = \"${env:NO_SUCH_VARIABLE}\"", ["sink.kafka.compression", "NO_SUCH_VARIABLE", "set NO_SUCH"]),
+    ] {
+        std::fs::write(&file, format!("{FILE}{lines}\n"))?;
+        for command in ["check", "run"] {
+            let mut call = program().command(&[command, &file]);
+            let output = call.current_dir(folder.path()).output()?;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{command}: {said}");
+            for text in texts.iter().chain([&file.as_str(), &"\n  to go on: "]) {
+                assert!(said.contains(text), "{command} {lines}: {text:?} is not told: {said}");
+            }
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_example_of_every_help_works_as_it_stands() -> Result<()> {
     let servers = Servers::shared().await?;

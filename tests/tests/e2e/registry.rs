@@ -242,6 +242,37 @@ async fn an_address_without_a_registry_stops_the_task_at_once() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_for_a_registry_that_hangs() -> Result<()> {
+    let stub = RegistryStub::start().await?;
+    let mut case = small("registry_hangs", &at(&stub.url())).await?;
+    // At the start, and when a template's first row is met.
+    for topic in ["registry_hangs", "{database}.{table}"] {
+        if topic.contains('{') {
+            for table in ["t", "fence"] {
+                case.servers.kafka.create_topic(&format!("registry_hangs.{table}"), 1).await?;
+            }
+        }
+        case.settings.topic = topic.into();
+        case.task.configure(&case.settings)?;
+        stub.instead(Instead::Silence, None);
+        let before = stub.requests().len();
+        case.task.start()?;
+        let start = Instant::now();
+        while stub.requests().len() == before {
+            case.task.must_run()?;
+            assert!(start.elapsed() < LIMIT, "the registry is not asked:\n{}", case.task.output());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let asked = Instant::now();
+        case.task.signal(nix::sys::signal::Signal::SIGTERM)?;
+        let code = case.task.wait(LIMIT).await?;
+        assert_eq!(code, 0, "{}", case.task.output());
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}:\n{}", asked.elapsed(), case.task.output());
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn schemas_that_are_refused_and_registries_that_are_busy() -> Result<()> {
     let stub = RegistryStub::start().await?;
     let mut case = small("registry_busy", &at(&stub.url())).await?;
