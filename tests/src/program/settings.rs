@@ -76,7 +76,7 @@ impl Settings {
         let Self { name, source_port, user, password, tables, source, brokers, access, topic, sink, format, options, more } = self;
         format!(
             "name = {name:?}\n\n[source.polardbx]\nhost = \"127.0.0.1\"\nport = {source_port}\nuser = {user:?}\npassword = {password:?}\n\
-             tables = {tables:?}\n{source}\n\n[sink.kafka]\nbrokers = {brokers:?}\ntopic = {topic:?}\nformat.{} = {{ {options} }}\n{access}\n{sink}\n\n\
+             tables = {tables:?}\n{source}\n\n[sink.kafka]\nbrokers = {brokers:?}\ntopic = {topic:?}\nformat.{} = {{{options}}}\n{access}\n{sink}\n\n\
              [store.local]\npath = {:?}\n\n{more}\n",
             format.name(),
             state.display().to_string(),

@@ -95,7 +95,9 @@ async fn a_format_of_ones_own_under_the_stock_program() -> Result<()> {
     let path = tokio::task::spawn_blocking(|| example("custom_format")).await??;
     let mut task = Task::new(&Program::new(path), &settings)?;
     let toml = settings.toml(&task.file().with_file_name("state"));
-    task.write(&toml.replace("format.canal_json = {}", "format.envelope = { server = \"shop\" }"))?;
+    let own = toml.replace("format.canal_json = {}", "format.envelope = { server = \"shop\" }");
+    assert_ne!(own, toml);
+    task.write(&own)?;
     task.start()?;
     let mut reader = TopicReader::open(&servers.kafka, "own_format").await?;
     let mut messages = Vec::new();
