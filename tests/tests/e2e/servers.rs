@@ -345,7 +345,7 @@ async fn a_start_inside_an_event_or_a_transaction() -> Result<()> {
 async fn statements_elsewhere_and_what_servers_make_of_statements() -> Result<()> {
     for flavor in Flavor::ALL {
         let servers = Servers::shared_of(flavor).await?;
-        let name = format!("odd_{}", flavor.name());
+        let name = format!("elsewhere_{}", flavor.name());
         create_small(&servers.source, &name).await?;
         servers
             .source
