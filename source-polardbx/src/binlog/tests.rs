@@ -7,6 +7,7 @@ use runtime::{Batch, Body, Column, ColumnKind, Date, DateTime, Op, Row, TableId,
 
 mod alive;
 mod servers;
+mod statements;
 
 use super::testing::{EventBytes, format_description};
 use super::{Decoder, DecoderOptions, FileOffset, StreamPosition};
@@ -563,49 +564,6 @@ fn what_cannot_be_delivered_rightly_is_refused_by_name() {
     log = Log::new();
     log.begin().table(5, "t", &[integer(1, 4, false), integer(1, 4, false)]);
     assert_eq!(code(&log), "E_SCHEMA_MISMATCH");
-}
-
-#[test]
-fn bytes_that_are_no_text_matter_only_to_selected_tables() {
-    let cells = [integer(1, 4, false)];
-    let read_one = |client, text: &[u8]| {
-        let mut log = Log::new();
-        log.add(34, &[0; 42]).query_in(client, text);
-        read(&mut decoder(start(), schema(&cells), 1 << 20), &log)
-    };
-    for (client, text) in [
-        (63, "CREATE TABLE other (a INT) COMMENT 'é'".as_bytes()),
-        (45, b"CREATE TABLE other (a VARBINARY(5) DEFAULT _binary'\xff\xfe')"),
-        (45, b"ALTER TABLE other ADD b INT COMMENT '\xff' /* \xff */"),
-    ] {
-        let (_, failed) = read_one(client, text);
-        assert!(failed.is_none(), "{failed:?}");
-    }
-    // The server takes names and comments of such a client for UTF-8.
-    let (batches, failed) = read_one(63, "ALTER TABLE t COMMENT 'é'".as_bytes());
-    assert!(failed.is_none() && lines(&batches)[0].contains("COMMENT 'é'"), "{failed:?} {:?}", lines(&batches));
-    for (client, text, said) in [
-        (45, &b"ALTER TABLE t COMMENT '\xff'"[..], "d.t"),
-        (45, b"CREATE TABLE t\xff (a INT)", "utf8mb4"),
-        (45, b"CREATE TABLE t2 (a VARBINARY(5) DEFAULT _binary'\xff\xfe')", "d.t2"),
-        (63, "CREATE TABLE t2 (a ENUM('é') CHARSET latin1)".as_bytes(), "binary"),
-    ] {
-        let failed = read_one(client, text).1.unwrap();
-        assert!(failed.code() == Some("E_DDL_UNREAD") && failed.to_string().contains(said), "{failed}");
-    }
-}
-
-#[test]
-fn databases_are_committed_with_the_position() {
-    let cells = [integer(1, 4, false)];
-    let mut log = Log::new();
-    log.add(34, &[0; 42]).query("CREATE DATABASE x CHARACTER SET gbk").add(34, &[0; 42]).query("CREATE DATABASE IF NOT EXISTS d");
-    let (batches, failed) = read(&mut decoder(start(), schema(&cells), 1 << 20), &log);
-    assert!(failed.is_none(), "{failed:?}");
-    let facts: Vec<_> = batches.iter().flat_map(|batch| &batch.state).collect();
-    let [(name, Some(text))] = &facts[..] else { panic!("{facts:?}") };
-    let known = crate::schema::parse_databases(text).unwrap();
-    assert_eq!((name.as_str(), known["x"].as_deref(), known["d"].as_deref()), ("databases", Some("gbk"), Some("utf8mb4")));
 }
 
 #[test]
