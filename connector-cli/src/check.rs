@@ -45,8 +45,8 @@ pub(crate) async fn check(registry: Registry, args: &CheckArguments) -> ExitCode
             }
         };
         report::say(format_args!("{mark:<8} {:<width$}  {}", finding.item, finding.what));
-        if finding.level > Level::Passed && !finding.remedy.is_empty() {
-            report::say(format_args!("{:<8} {:<width$}  to go on: {}", "", "", finding.remedy));
+        if finding.level > Level::Passed && !finding.help.is_empty() {
+            report::say(format_args!("{:<8} {:<width$}  to go on: {}", "", "", finding.help));
         }
     }
     if failed > 0 {

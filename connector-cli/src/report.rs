@@ -22,8 +22,8 @@ pub(crate) fn text(error: &Error) -> String {
     if let Some(reason) = error.reason() {
         text.push_str(&format!("\n  {reason}"));
     }
-    if let Some(remedy) = error.remedy() {
-        text.push_str(&format!("\n  to go on: {remedy}"));
+    if let Some(help) = error.help() {
+        text.push_str(&format!("\n  to go on: {help}"));
     }
     text
 }

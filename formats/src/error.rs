@@ -111,7 +111,7 @@ impl FormatError {
     }
 
     /// What the user can do about it.
-    fn remedy(&self) -> &'static str {
+    fn help(&self) -> &'static str {
         match self {
             FormatError::UnsupportedKind { .. } => "leave the column or the table out of the task, or choose another format",
             FormatError::UnsupportedCharset { .. } => "leave the column out of the task, or convert it to utf8mb4 in the source",
@@ -160,6 +160,6 @@ impl Refusal {
 
 impl From<FormatError> for runtime::Error {
     fn from(error: FormatError) -> Self {
-        runtime::Error::new(error.kind(), "encode event").remedied_by(error.remedy()).because(error)
+        runtime::Error::new(error.kind(), "encode event").with_help(error.help()).because(error)
     }
 }

@@ -23,23 +23,23 @@ pub struct Finding {
     /// What was found, in one line.
     pub what: String,
     /// What to do about it; empty if nothing.
-    pub remedy: String,
+    pub help: String,
 }
 
 impl Finding {
     /// All is well.
     pub fn passed(item: impl Into<Cow<'static, str>>, what: impl Into<String>) -> Self {
-        Self { item: item.into(), level: Level::Passed, what: what.into(), remedy: String::new() }
+        Self { item: item.into(), level: Level::Passed, what: what.into(), help: String::new() }
     }
 
     /// Works, with a limit.
-    pub fn warning(item: impl Into<Cow<'static, str>>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { item: item.into(), level: Level::Warning, what: what.into(), remedy: remedy.into() }
+    pub fn warning(item: impl Into<Cow<'static, str>>, what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { item: item.into(), level: Level::Warning, what: what.into(), help: help.into() }
     }
 
     /// Cannot work.
-    pub fn failed(item: impl Into<Cow<'static, str>>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { item: item.into(), level: Level::Failed, what: what.into(), remedy: remedy.into() }
+    pub fn failed(item: impl Into<Cow<'static, str>>, what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { item: item.into(), level: Level::Failed, what: what.into(), help: help.into() }
     }
 
     /// The failure that an error amounts to.
@@ -48,6 +48,6 @@ impl Finding {
             Some(reason) => format!("{}: {reason}", error.headline()),
             None => error.headline(),
         };
-        Self::failed(item, what, error.remedy().unwrap_or_default())
+        Self::failed(item, what, error.help().unwrap_or_default())
     }
 }

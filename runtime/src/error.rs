@@ -37,7 +37,7 @@ impl Kind {
 
 /// What failed, where, why and what to do about it. Never holds the value of a cell or a secret.
 ///
-/// Shown to people as three lines: [`Error::headline`], [`Error::reason`], [`Error::remedy`].
+/// Shown to people as three lines: [`Error::headline`], [`Error::reason`], [`Error::help`].
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 
@@ -49,23 +49,14 @@ struct Inner {
     split: Option<SplitId>,
     table: Option<TableId>,
     position: Option<Position>,
-    remedy: Option<Cow<'static, str>>,
+    help: Option<Cow<'static, str>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `kind` met while `doing` (a lower-case phrase such as "decode row event").
     pub fn new(kind: Kind, doing: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner {
-            kind,
-            doing: doing.into(),
-            code: None,
-            split: None,
-            table: None,
-            position: None,
-            remedy: None,
-            source: None,
-        }))
+        Self(Box::new(Inner { kind, doing: doing.into(), code: None, split: None, table: None, position: None, help: None, source: None }))
     }
 
     /// The task cannot work as it is configured.
@@ -97,8 +88,8 @@ impl Error {
 
     /// Adds what the user can do about it.
     #[must_use]
-    pub fn remedied_by(mut self, remedy: impl Into<Cow<'static, str>>) -> Self {
-        self.0.remedy = Some(remedy.into());
+    pub fn with_help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
+        self.0.help = Some(help.into());
         self
     }
 
@@ -148,8 +139,8 @@ impl Error {
     }
 
     /// What to do about it, if we know.
-    pub fn remedy(&self) -> Option<&str> {
-        self.0.remedy.as_deref()
+    pub fn help(&self) -> Option<&str> {
+        self.0.help.as_deref()
     }
 
     /// The first line for people: where and what.
@@ -212,10 +203,10 @@ mod tests {
             .with_code("E_BINLOG_PURGED")
             .because("oldest file is binlog.000417")
             .of_table(&TableId::new("shop", "orders"))
-            .remedied_by("start again with a full phase");
+            .with_help("start again with a full phase");
         assert_eq!(error.headline(), "table shop.orders: the binlog needed next was purged [E_BINLOG_PURGED]");
         assert_eq!(error.reason().as_deref(), Some("oldest file is binlog.000417"));
-        assert_eq!(error.remedy(), Some("start again with a full phase"));
+        assert_eq!(error.help(), Some("start again with a full phase"));
         assert_eq!(error.kind(), Kind::Fatal);
     }
 

@@ -160,7 +160,7 @@ impl Registry {
     /// keys by it.
     pub fn encoder_factory_in(&self, path: &str, name: &str, settings: &Settings) -> Result<EncoderFactory> {
         let build = find(&self.encoders, "format", name).map_err(|error| match path.rsplit_once('.') {
-            Some((table, key)) => error.remedied_by(format!("write `{key}.<name> = {{}}` in [{table}] with one of the known names")),
+            Some((table, key)) => error.with_help(format!("write `{key}.<name> = {{}}` in [{table}] with one of the known names")),
             None => error,
         })?;
         build(settings, &format!("{path}.{name}"), self)
@@ -185,7 +185,7 @@ fn find<'m, T>(map: &'m BTreeMap<&'static str, T>, kind: &str, name: &str) -> Re
         let known: Vec<&str> = map.keys().copied().collect();
         Error::config(format!("there is no {kind} called `{name}`"))
             .because(if known.is_empty() { format!("this program has no {kind}s") } else { format!("known: {}", known.join(", ")) })
-            .remedied_by(format!("write [{kind}.<name>] with one of the known names"))
+            .with_help(format!("write [{kind}.<name>] with one of the known names"))
     })
 }
 
@@ -227,7 +227,7 @@ mod tests {
         let asked = |name: &str, value| registry.encoder_factory_in("sink.kafka.format", name, &Settings::from(value)).err().unwrap();
         let error = asked("mtue", json!({}));
         assert!(error.to_string().contains("`mtue`") && error.to_string().contains("known: mute"), "{error}");
-        assert_eq!(error.remedy(), Some("write `format.<name> = {}` in [sink.kafka] with one of the known names"));
+        assert_eq!(error.help(), Some("write `format.<name> = {}` in [sink.kafka] with one of the known names"));
         let error = asked("mute", json!({"prefix": 7})).to_string();
         assert!(error.contains("`sink.kafka.format.mute.prefix`"), "{error}");
     }

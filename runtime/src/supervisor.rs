@@ -90,7 +90,7 @@ impl Supervisor {
                     seconds @ 0..=119 => format!("{seconds} seconds"),
                     seconds => format!("{} minutes", seconds / 60),
                 };
-                return self.end(RunState::Failed, Err(error.remedied_by(format!("it was retried for {window} without progress; see to the cause, then start the task again: it goes on from its checkpoint"))));
+                return self.end(RunState::Failed, Err(error.with_help(format!("it was retried for {window} without progress; see to the cause, then start the task again: it goes on from its checkpoint"))));
             }
             tracing::warn!(error = %error, pause_ms = pause.as_millis() as u64, "opening the lanes again after a failure");
             *lock(&self.shared.error) = Some(error.to_string());

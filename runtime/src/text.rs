@@ -151,7 +151,7 @@ pub fn unicode<'a>(bytes: &'a [u8], column: &Column) -> Result<Cow<'a, str>> {
     let charset = Charset::from_name(name)
         .ok_or_else(|| Error::data(format!("read column {}: character set {name} is not supported", column.name)))?;
     charset.decode(bytes).ok_or_else(|| {
-        Error::data(format!("read column {}: its bytes are not valid {name}", column.name)).remedied_by(
+        Error::data(format!("read column {}: its bytes are not valid {name}", column.name)).with_help(
             "repair the value in the source, or give the column its true character set there; if the binlog holds it already, start afresh \
              with a full phase then",
         )

@@ -265,7 +265,7 @@ async fn the_retry_window_ends() {
         .start();
     let error = running.wait().await.unwrap_err();
     assert_eq!(error.kind(), Kind::Retryable);
-    assert!(error.remedy().unwrap().contains("without progress"), "{error}");
+    assert!(error.help().unwrap().contains("without progress"), "{error}");
 }
 
 #[tokio::test]

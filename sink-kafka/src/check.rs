@@ -28,7 +28,7 @@ pub(crate) async fn check(cluster: &Cluster) -> Vec<Finding> {
         ));
     }
     if let Some(idle) = &cluster.idle {
-        findings.push(Finding::warning("kafka_signs_of_life", idle.what.clone(), idle.remedy.clone()));
+        findings.push(Finding::warning("kafka_signs_of_life", idle.what.clone(), idle.help.clone()));
     }
     let session = match cluster.session().await {
         Ok(session) => session,
@@ -109,17 +109,17 @@ async fn brokers(cluster: &Cluster) -> Finding {
         if let Err(error) = Connection::open(broker, &security, &cluster.timeouts).await {
             problems.push(error.to_string());
             verdict = verdict.or(match &error {
-                WireError::Door { problem, .. } => Some(problem.remedy()),
+                WireError::Door { problem, .. } => Some(problem.help()),
                 _ => None,
             });
         }
     }
     let all = cluster.config.brokers.len();
-    let remedy = verdict.unwrap_or("check the addresses, the network, and that the brokers run");
+    let help = verdict.unwrap_or("check the addresses, the network, and that the brokers run");
     match problems.len() {
         0 => Finding::passed("kafka_brokers", format!("{all} of {all} brokers answer")),
-        down if down == all => Finding::failed("kafka_brokers", problems.join("; "), remedy),
-        down => Finding::warning("kafka_brokers", format!("{down} of {all} brokers cannot be used: {}", problems.join("; ")), remedy),
+        down if down == all => Finding::failed("kafka_brokers", problems.join("; "), help),
+        down => Finding::warning("kafka_brokers", format!("{down} of {all} brokers cannot be used: {}", problems.join("; ")), help),
     }
 }
 
@@ -139,7 +139,7 @@ async fn topic(cluster: &Cluster, session: &Session, name: Arc<str>) -> Vec<Find
     }
     let mut findings = vec![Finding::passed("kafka_topic", format!("topic {name} has {count} partitions"))];
     let places: Vec<Place> = (0..count).map(|partition| Place { topic: name.clone(), partition }).collect();
-    let remedy = "choose an empty topic, or write behind what is there with not_empty = \"append\"";
+    let help = "choose an empty topic, or write behind what is there with not_empty = \"append\"";
     findings.push(match first_records(session, &places).await.map(|first| first.into_iter().next()) {
         Ok(None) => Finding::passed("kafka_topic_empty", format!("topic {name} is empty")),
         Ok(Some(_)) if cluster.config.not_empty == NotEmpty::Append => {
@@ -152,12 +152,12 @@ async fn topic(cluster: &Cluster, session: &Session, name: Arc<str>) -> Vec<Find
                 "topic {name} is not empty: partition {} begins with records of run {:016x} of this program",
                 place.partition, position.run
             ),
-            format!("nothing if this task goes on; else {remedy}"),
+            format!("nothing if this task goes on; else {help}"),
         ),
         Ok(Some((place, _))) => Finding::failed(
             "kafka_topic_empty",
             format!("topic {name} is not empty: partition {} holds records of another program", place.partition),
-            remedy,
+            help,
         ),
         Err(error) => failed("kafka_topic_empty", error),
     });

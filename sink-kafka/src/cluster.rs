@@ -106,8 +106,8 @@ impl Cluster {
         if self.memory.warned.swap(true, Ordering::AcqRel) {
             return;
         }
-        if let Some(Idle { what, remedy }) = &self.idle {
-            tracing::warn!("{what}; {remedy}");
+        if let Some(Idle { what, help }) = &self.idle {
+            tracing::warn!("{what}; {help}");
         }
         if self.sends_plain_password() {
             tracing::warn!("sasl.mechanism = \"plain\" without `tls`: the password can be read by anybody between here and the brokers");

@@ -10,7 +10,7 @@ use crate::router::TopicTemplate;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Idle {
     pub(crate) what: String,
-    pub(crate) remedy: String,
+    pub(crate) help: String,
 }
 
 /// Refuses a format that writes messages of no table where each table has a topic of its own: they would have none.
@@ -35,11 +35,11 @@ pub(crate) fn idle(given: Option<bool>, format: &str, encoder: &dyn Encoder) -> 
     match (encoder.control(&Body::Heartbeat), given) {
         (Control::Written(setting), Some(false)) => Some(Idle {
             what: format!("sink.kafka.format.{format} has `{setting}`, and the source gives no signs of life: none will be written"),
-            remedy: format!("set heartbeat = {{ enabled = true }} of the source, or remove `{setting}`"),
+            help: format!("set heartbeat = {{ enabled = true }} of the source, or remove `{setting}`"),
         }),
         (Control::Left, Some(true)) => Some(Idle {
             what: format!("the source has `heartbeat = {{ enabled = true }}`, and sink.kafka.format.{format} writes no signs of life"),
-            remedy: "remove `heartbeat` of the source, or have the format write them, where it can (`heartbeats` of dts_avro)".into(),
+            help: "remove `heartbeat` of the source, or have the format write them, where it can (`heartbeats` of dts_avro)".into(),
         }),
         _ => None,
     }
@@ -94,7 +94,7 @@ mod tests {
             for part in ["sink.kafka.topic", "sink.kafka.format.any", expected, "template"] {
                 assert!(text.contains(part), "{part}: {text}");
             }
-            assert!(error.remedy().is_some());
+            assert!(error.help().is_some());
         }
         check_topic(&of("{table}"), "any", &Told(Control::Left, Control::Left)).unwrap();
         check_topic(&of("{table}"), "any", &Stranger).unwrap();

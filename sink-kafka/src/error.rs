@@ -59,7 +59,7 @@ pub enum Error {
     NoTopic {
         /// The topic.
         topic: String,
-        /// A broker, for the remedy.
+        /// A broker, for the help.
         broker: String,
     },
     /// A topic cannot be made.
@@ -249,7 +249,7 @@ pub enum Error {
         bytes: usize,
         /// The limit, if the broker tells it.
         limit: Option<u64>,
-        /// A broker, for the remedy.
+        /// A broker, for the help.
         broker: String,
     },
     /// It is unknown whether a record batch reached the log.
@@ -311,65 +311,65 @@ impl From<Error> for TaskError {
         const LOOK: &str = "look at what was delivered to Kafka";
         let class = match &error {
             Error::Setting { .. } => TaskError::config("check the settings of the Kafka sink"),
-            Error::TopicName { .. } => TaskError::config("find the topic").remedied_by("rename the table by a transform, or change `topic`"),
+            Error::TopicName { .. } => TaskError::config("find the topic").with_help("rename the table by a transform, or change `topic`"),
             Error::TopicsCollide { .. } => {
-                TaskError::config("find the topic").remedied_by("change the template `topic`, or rename one of the tables by a transform")
+                TaskError::config("find the topic").with_help("change the template `topic`, or rename one of the tables by a transform")
             }
             Error::NoDdlTopic => TaskError::config("find the topic")
                 .with_code("E_NO_DDL_TOPIC")
-                .remedied_by("set ddl_topic to one topic for such statements; the task goes on from here"),
+                .with_help("set ddl_topic to one topic for such statements; the task goes on from here"),
             Error::NoControlTopic { format, settings } => TaskError::config("read key `sink.kafka.topic`")
-                .remedied_by(format!("remove {settings} from sink.kafka.format.{format}, or name one topic without placeholders in `topic`")),
+                .with_help(format!("remove {settings} from sink.kafka.format.{format}, or name one topic without placeholders in `topic`")),
             Error::NoBorderTopic => {
-                TaskError::config("find the topic").remedied_by("switch them off in the format, or use one topic")
+                TaskError::config("find the topic").with_help("switch them off in the format, or use one topic")
             }
-            Error::NoTopic { topic, broker } => TaskError::config("find the topic").with_code("E_NO_TOPIC").remedied_by(format!(
+            Error::NoTopic { topic, broker } => TaskError::config("find the topic").with_code("E_NO_TOPIC").with_help(format!(
                 "create it: kafka-topics.sh --bootstrap-server {broker} --create --topic {topic} --partitions <count> --replication-factor <count>, or set create_topics = {{ enabled = true }}"
             )),
             Error::NotCreated { denial, .. } => denial
                 .class("make the topic")
                 .with_code("E_NOT_CREATED")
-                .remedied_by("correct create_topics.partitions, create_topics.replication or create_topics.configs, or make the topic by hand"),
+                .with_help("correct create_topics.partitions, create_topics.replication or create_topics.configs, or make the topic by hand"),
             Error::NoColumn { .. } => TaskError::config("find the partition of a row")
                 .with_code("E_NO_COLUMN")
-                .remedied_by("correct `partition_columns`; names are those after transforms, spelled exactly"),
+                .with_help("correct `partition_columns`; names are those after transforms, spelled exactly"),
             Error::NotEmpty { .. } => TaskError::config("check that the topic is empty")
                 .with_code("E_NOT_EMPTY")
-                .remedied_by("choose an empty topic, or write behind what is there with not_empty = \"append\""),
+                .with_help("choose an empty topic, or write behind what is there with not_empty = \"append\""),
             Error::Receipt { .. } => TaskError::fatal(LOOK).with_code("E_CKPT_CORRUPT"),
             Error::TopicChanged { .. } => TaskError::fatal(LOOK)
                 .with_code("E_TOPIC_CHANGED")
-                .remedied_by("restore the topic, or reset the task and start with a new full phase"),
+                .with_help("restore the topic, or reset the task and start with a new full phase"),
             Error::RoutingChanged { .. } | Error::FramesChanged { .. } => TaskError::config("go on where the task was")
                 .with_code("E_CONFIG_CONFLICT")
-                .remedied_by("put the settings back, or start the task over: with another topic, or with an empty one and an empty state directory"),
+                .with_help("put the settings back, or start the task over: with another topic, or with an empty one and an empty state directory"),
             Error::Regressed { .. } => TaskError::fatal(LOOK)
                 .with_code("E_SINK_REGRESSED")
-                .remedied_by("restore the topic, or reset the task and start with a new full phase"),
+                .with_help("restore the topic, or reset the task and start with a new full phase"),
             Error::Fenced { .. } => TaskError::fatal(LOOK)
                 .with_code("E_FENCED")
-                .remedied_by("find and stop the other process of this task; only one may run"),
+                .with_help("find and stop the other process of this task; only one may run"),
             Error::Unreadable { .. } => TaskError::config(LOOK)
                 .with_code("E_EVIDENCE_UNREADABLE")
-                .remedied_by("delete what cannot be read (kafka-delete-records.sh), or reset the task and start with a new full phase"),
+                .with_help("delete what cannot be read (kafka-delete-records.sh), or reset the task and start with a new full phase"),
             Error::Wire(WireError::Door { problem, denial, .. }) => {
-                denial.class("connect to Kafka").with_code(problem.code()).remedied_by(problem.remedy())
+                denial.class("connect to Kafka").with_code(problem.code()).with_help(problem.help())
             }
             Error::Wire(WireError::Versions { .. }) => {
-                TaskError::config(DOING).remedied_by("use brokers of Apache Kafka 0.11 or newer (2.1 for zstd)")
+                TaskError::config(DOING).with_help("use brokers of Apache Kafka 0.11 or newer (2.1 for zstd)")
             }
-            Error::Wire(_) => TaskError::retryable(DOING).remedied_by("check that the brokers run and can be reached from here"),
+            Error::Wire(_) => TaskError::retryable(DOING).with_help("check that the brokers run and can be reached from here"),
             Error::Registry(error) => error.class(),
             Error::Answer { .. } => TaskError::retryable(DOING),
-            Error::Denied { denial, acl, .. } => denial.class(DOING).with_code("E_DENIED").remedied_by(format!("allow it: {acl}")),
+            Error::Denied { denial, acl, .. } => denial.class(DOING).with_code("E_DENIED").with_help(format!("allow it: {acl}")),
             Error::Misconfigured { .. } => TaskError::config(DOING),
-            Error::InvalidRequest { .. } => TaskError::fatal(DOING).remedied_by("report this as a defect, with the broker's version"),
+            Error::InvalidRequest { .. } => TaskError::fatal(DOING).with_help("report this as a defect, with the broker's version"),
             Error::BatchRefused { .. } => TaskError::fatal(DOING)
-                .remedied_by("a compacted topic refuses records without key (use cleanup.policy=delete); else compare this machine's clock with the brokers'"),
+                .with_help("a compacted topic refuses records without key (use cleanup.policy=delete); else compare this machine's clock with the brokers'"),
             Error::RecordRefused { .. } => TaskError::data(DOING)
                 .with_code("E_RECORD_REFUSED")
-                .remedied_by("a compacted topic refuses records without key: use cleanup.policy=delete; else the broker's log says why"),
-            Error::RecordTooLarge { topic, bytes, broker, .. } => TaskError::data(DOING).with_code("E_TOO_LARGE").remedied_by(format!(
+                .with_help("a compacted topic refuses records without key: use cleanup.policy=delete; else the broker's log says why"),
+            Error::RecordTooLarge { topic, bytes, broker, .. } => TaskError::data(DOING).with_code("E_TOO_LARGE").with_help(format!(
                 "let the topic take it: kafka-configs.sh --bootstrap-server {broker} --alter --entity-type topics --entity-name {topic} --add-config max.message.bytes={}; where messages hold several rows, rows = \"one\" of the format makes them smaller",
                 bytes.next_multiple_of(1 << 20)
             )),

@@ -47,7 +47,7 @@ pub enum SourceError {
         /// What is wrong with the value.
         why: String,
         /// What to write instead.
-        remedy: String,
+        help: String,
     },
     /// The server or its tables are not what the source needs.
     #[error("{what}")]
@@ -57,7 +57,7 @@ pub enum SourceError {
         /// What was found.
         what: String,
         /// What to do about it.
-        remedy: String,
+        help: String,
     },
     /// Another server answers than the one that the checkpoint was made from.
     #[error("the checkpoint was made from {known}, this server is {found}")]
@@ -160,45 +160,41 @@ impl From<SourceError> for Error {
             SourceError::Mysql { error: MysqlError::Io(IoError::Tls(TlsError::Tls(tls))), .. } => {
                 return SourceError::Tls(TlsFailure::of(tls)).into();
             }
-            SourceError::Tls(failure) => {
-                Error::config("encrypt the connection to the source").with_code("E_TLS").remedied_by(failure.remedy)
-            }
+            SourceError::Tls(failure) => Error::config("encrypt the connection to the source").with_code("E_TLS").with_help(failure.help),
             SourceError::Mysql { doing, error: mysql } => {
-                let (kind, remedy) = classify(mysql);
+                let (kind, help) = classify(mysql);
                 let made = Error::new(kind, doing.clone());
-                let made = if remedy.is_empty() { made } else { made.remedied_by(remedy) };
+                let made = if help.is_empty() { made } else { made.with_help(help) };
                 return made.because(error);
             }
             SourceError::Timeout { doing, .. } => {
-                Error::retryable(doing.clone()).remedied_by("look at the load of the server and at the network between")
+                Error::retryable(doing.clone()).with_help("look at the load of the server and at the network between")
             }
             SourceError::Answer { doing, .. } => Error::fatal(doing.clone()),
-            SourceError::Config { key, remedy, .. } => {
-                Error::config(format!("read key `source.polardbx.{key}`")).with_code("E_CONFIG").remedied_by(remedy.clone())
+            SourceError::Config { key, help, .. } => {
+                Error::config(format!("read key `source.polardbx.{key}`")).with_code("E_CONFIG").with_help(help.clone())
             }
-            SourceError::Requirement { item, remedy, .. } => {
-                Error::config(format!("check {item} of the source")).remedied_by(remedy.clone())
-            }
+            SourceError::Requirement { item, help, .. } => Error::config(format!("check {item} of the source")).with_help(help.clone()),
             SourceError::IdentityChanged { .. } => {
-                Error::fatal("the source is another server than before").with_code("E_IDENTITY_CHANGED").remedied_by(
+                Error::fatal("the source is another server than before").with_code("E_IDENTITY_CHANGED").with_help(
                     "point `source.polardbx.host` at the server of the checkpoint, or reset the task and start again with a full phase",
                 )
             }
             SourceError::TaskChanged { .. } => Error::config("go on from the checkpoint")
                 .with_code("E_CONFIG_CONFLICT")
-                .remedied_by("restore the former settings, or give the task another name and start it afresh"),
+                .with_help("restore the former settings, or give the task another name and start it afresh"),
             SourceError::TableChanged { table, .. } => Error::fatal("the table's structure changed during the full phase")
                 .with_code("E_SCHEMA_CHANGED")
                 .of_table(table)
-                .remedied_by("start the task afresh and change no selected table before its full phase is over"),
+                .with_help("start the task afresh and change no selected table before its full phase is over"),
             SourceError::BinlogPurged { file, .. } => Error::fatal(format!("the binlog needed next, {file}, was purged from the server"))
                 .with_code("E_BINLOG_PURGED")
-                .remedied_by("start again with a new full phase, and keep binlogs for at least 7 days"),
+                .with_help("start again with a new full phase, and keep binlogs for at least 7 days"),
             SourceError::HistoryDiverged { .. } => {
-                Error::fatal("the server's binlog is not the one that this task read").with_code("E_HISTORY_DIVERGED").remedied_by(AFRESH)
+                Error::fatal("the server's binlog is not the one that this task read").with_code("E_HISTORY_DIVERGED").with_help(AFRESH)
             }
             SourceError::Checkpoint { .. } => {
-                Error::fatal("read the source's part of the checkpoint").with_code("E_CKPT_CORRUPT").remedied_by(AFRESH)
+                Error::fatal("read the source's part of the checkpoint").with_code("E_CKPT_CORRUPT").with_help(AFRESH)
             }
             SourceError::Cell { table, position, .. } => Error::fatal("read a row of the snapshot").of_table(table).at(position),
         }
@@ -274,7 +270,7 @@ mod tests {
         let error = refused(1227);
         assert_eq!(error.headline(), "list tables");
         assert!(error.reason().is_some_and(|reason| reason.contains("1227")));
-        assert!(error.remedy().is_some_and(|remedy| remedy.contains("REPLICATION CLIENT")));
+        assert!(error.help().is_some_and(|help| help.contains("REPLICATION CLIENT")));
     }
 
     #[test]

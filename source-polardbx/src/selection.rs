@@ -123,8 +123,8 @@ impl Selection {
     }
 }
 
-fn bad(key: &'static str, why: impl Into<String>, remedy: &str) -> SourceError {
-    SourceError::Config { key, why: why.into(), remedy: remedy.to_owned() }
+fn bad(key: &'static str, why: impl Into<String>, help: &str) -> SourceError {
+    SourceError::Config { key, why: why.into(), help: help.to_owned() }
 }
 
 fn is_system_database(name: &str) -> bool {

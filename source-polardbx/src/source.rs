@@ -100,7 +100,7 @@ impl PolardbxSource {
             return Err(SourceError::Config {
                 key: "tables",
                 why: format!("no table is selected by {}", self.task.config.tables.join(", ")),
-                remedy: "check `tables` and `exclude`, and that the account has SELECT on the tables".into(),
+                help: "check `tables` and `exclude`, and that the account has SELECT on the tables".into(),
             });
         }
         let definitions = read_definitions(session, &self.endpoint, self.task.config.parallelism, &tables).await?;
@@ -182,7 +182,7 @@ impl PolardbxSource {
                 let refuse = |why: String| SourceError::Config {
                     key: "start",
                     why,
-                    remedy: "choose a file and an offset that SHOW BINLOG EVENTS lists".into(),
+                    help: "choose a file and an offset that SHOW BINLOG EVENTS lists".into(),
                 };
                 let files = binlog_files(session).await?;
                 match files.iter().find(|(name, _)| name == file) {

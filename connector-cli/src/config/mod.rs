@@ -41,7 +41,7 @@ impl Task {
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::config(format!("read {file}")).because(error).remedied_by("name a configuration file that exists and can be read")
+            Error::config(format!("read {file}")).because(error).with_help("name a configuration file that exists and can be read")
         })?;
         // Names and values that are not UTF-8 cannot be keys of ours.
         let environment: Vec<_> =
@@ -56,7 +56,7 @@ impl Task {
             let line = error.span().map_or(0, |span| text.get(..span.start).unwrap_or(text).matches('\n').count() + 1);
             Error::config(format!("{file}: line {line} is not valid TOML"))
                 .because(error.message().to_owned())
-                .remedied_by("mend that line; texts stand in quotes")
+                .with_help("mend that line; texts stand in quotes")
         })?;
         let mut figment = Figment::from(Serialized::defaults(table));
         for (name, value) in environment {
@@ -70,17 +70,17 @@ impl Task {
         let mut tree: Value =
             figment.extract().map_err(|error| Error::config(format!("{file}: merge the environment")).because(error.kind.to_string()))?;
         resolve(&mut tree, "", &|reference, key| {
-            expand(reference, environment).map_err(|error| wrong(key).because(error.why).remedied_by(error.remedy))
+            expand(reference, environment).map_err(|error| wrong(key).because(error.why).with_help(error.help))
         })?;
 
         for key in NOT_BUILT {
             if tree.get(key).is_some() {
-                return Err(wrong(key).because("this version cannot do that yet").remedied_by("remove the key"));
+                return Err(wrong(key).because("this version cannot do that yet").with_help("remove the key"));
             }
         }
         for (outer, inner) in NOT_BUILT_INNER {
             if tree.get(outer).and_then(|table| table.get(inner)).is_some() {
-                return Err(wrong(&format!("{outer}.{inner}")).because("this version cannot do that yet").remedied_by("remove the key"));
+                return Err(wrong(&format!("{outer}.{inner}")).because("this version cannot do that yet").with_help("remove the key"));
             }
         }
         let transforms = tree.get("transform").map(Value::to_string).unwrap_or_default();
@@ -103,7 +103,7 @@ impl Task {
         if tree.errors.on_data_error != OnDataError::Fail {
             return Err(wrong("errors.on_data_error")
                 .because("this version can only `fail`")
-                .remedied_by("remove the key or write \"fail\""));
+                .with_help("remove the key or write \"fail\""));
         }
         Ok(Self { file: file.to_owned(), tree, transforms })
     }
@@ -234,9 +234,9 @@ fn in_file(file: &str, error: Error) -> Error {
         Some(reason) => wrapped.because(reason),
         None => wrapped,
     };
-    match error.remedy() {
-        Some(remedy) => wrapped.remedied_by(remedy.to_owned()),
-        None => wrapped.remedied_by("mend the key; docs/config/reference.md lists all of them"),
+    match error.help() {
+        Some(help) => wrapped.with_help(help.to_owned()),
+        None => wrapped.with_help("mend the key; docs/config/reference.md lists all of them"),
     }
 }
 
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn references_are_resolved_or_named() {
         let error = read(SMALL, &[]).err().unwrap();
-        assert!(error.remedy().is_some_and(|remedy| remedy.contains("set DB_PASSWORD")), "{error}");
+        assert!(error.help().is_some_and(|help| help.contains("set DB_PASSWORD")), "{error}");
         let error = error.to_string();
         assert!(error.contains("shop.toml") && error.contains("source.polardbx.password") && error.contains("DB_PASSWORD"), "{error}");
         let file = tempfile::NamedTempFile::new().unwrap();

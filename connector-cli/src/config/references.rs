@@ -21,12 +21,12 @@ pub(super) fn resolve(value: &mut Value, key: &str, expand: &dyn Fn(&str, &str) 
 #[derive(Debug)]
 pub(super) struct Unresolved {
     pub(super) why: String,
-    pub(super) remedy: String,
+    pub(super) help: String,
 }
 
 impl Unresolved {
-    fn new(why: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { why: why.into(), remedy: remedy.into() }
+    fn new(why: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { why: why.into(), help: help.into() }
     }
 }
 
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(expand("a$${b}", &[]).unwrap(), "a${b}");
         assert_eq!(expand("<${env:NAME}>", &environment).unwrap(), "<x${env:NAME}>", "what is put in is not looked at again");
         for wrong in ["${env:NAME", "${NAME}", "${env:OTHER}", "${file:/does/not/exist}"] {
-            assert!(expand(wrong, &environment).is_err_and(|error| !error.remedy.is_empty()), "{wrong}");
+            assert!(expand(wrong, &environment).is_err_and(|error| !error.help.is_empty()), "{wrong}");
         }
     }
 }

@@ -16,7 +16,7 @@ fn refusals(event: &Event) -> [Option<(Kind, String)>; 2] {
         let mut message = Message::default();
         let error = encoder.encode(std::slice::from_ref(event), &mut message).err()?;
         assert!(message.value.is_empty(), "half a message");
-        assert!(error.remedy().is_some_and(|remedy| !remedy.is_empty()));
+        assert!(error.help().is_some_and(|help| !help.is_empty()));
         Some((error.kind(), error.to_string()))
     })
 }

@@ -24,7 +24,7 @@ pub(super) fn can_hold(dir: &Path) -> std::io::Result<()> {
 pub(super) fn no_directory(doing: &str, dir: &Path, error: std::io::Error) -> Error {
     Error::config(format!("{doing} in {}", dir.display()))
         .because(error)
-        .remedied_by("give the store a directory that this account can write, by `[store.local] path`")
+        .with_help("give the store a directory that this account can write, by `[store.local] path`")
 }
 
 /// Takes the lock, which ends with the file that is returned.
@@ -35,7 +35,7 @@ pub(super) fn lock(dir: &Path, doing: &str) -> Result<File> {
         Err(TryLockError::WouldBlock) => Err(Error::config(format!("{doing} in {}", dir.display()))
             .because("another process has it open")
             .with_code("E_STORE_LOCKED")
-            .remedied_by("stop the other process, or give this task a directory of its own by `[store.local] path`")),
+            .with_help("stop the other process, or give this task a directory of its own by `[store.local] path`")),
         Err(TryLockError::Error(error)) => Err(no_directory(doing, dir, error)),
     }
 }

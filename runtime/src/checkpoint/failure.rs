@@ -39,19 +39,19 @@ impl StoreError {
         let doing = format!("{doing} in {}", dir.display());
         match self {
             StoreError::Io(error) => {
-                Error::retryable(doing).because(error).remedied_by("make room and see that the directory can be written")
+                Error::retryable(doing).because(error).with_help("make room and see that the directory can be written")
             }
             StoreError::Redb(error @ (redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) | redb::Error::RepairAborted)) => {
-                Error::fatal(doing).because(error).with_code("E_CKPT_CORRUPT").remedied_by(CORRUPT_REMEDY)
+                Error::fatal(doing).because(error).with_code("E_CKPT_CORRUPT").with_help(CORRUPT_REMEDY)
             }
             StoreError::Redb(error) => {
-                Error::retryable(doing).because(error).remedied_by("make room and see that the directory can be written")
+                Error::retryable(doing).because(error).with_help("make room and see that the directory can be written")
             }
-            StoreError::Corrupt { .. } => Error::fatal(doing).because(self).with_code("E_CKPT_CORRUPT").remedied_by(CORRUPT_REMEDY),
+            StoreError::Corrupt { .. } => Error::fatal(doing).because(self).with_code("E_CKPT_CORRUPT").with_help(CORRUPT_REMEDY),
             StoreError::Newer { .. } => Error::fatal(doing)
                 .because(self)
                 .with_code("E_CKPT_NEWER")
-                .remedied_by("run the newer version of the program again, or start the task over in another directory"),
+                .with_help("run the newer version of the program again, or start the task over in another directory"),
         }
     }
 }

@@ -92,7 +92,7 @@ impl Rename {
                 let target = target.parse().map_err(|why: String| {
                     Error::config(format!("rename table {id} by the pattern `{}`", regex.as_str()))
                         .because(why)
-                        .remedied_by("mend `to` of that pattern: it must give database.table")
+                        .with_help("mend `to` of that pattern: it must give database.table")
                 });
                 return target.map(Some);
             }

@@ -412,7 +412,7 @@ async fn a_missing_topic_and_a_missing_broker_are_said_with_a_remedy() {
     let cluster = cluster_of(&fake, json!({}));
     let error = open(&mut sink(&cluster), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
     assert_eq!((error.code(), error.kind()), (Some("E_NO_TOPIC"), Kind::Config));
-    assert!(error.remedy().unwrap().contains("kafka-topics.sh") && error.remedy().unwrap().contains("--topic t "), "{error:?}");
+    assert!(error.help().unwrap().contains("kafka-topics.sh") && error.help().unwrap().contains("--topic t "), "{error:?}");
     let findings = sink(&cluster).check().await;
     assert!(findings.iter().any(|finding| finding.item == "kafka_topic" && finding.level == Level::Failed), "{findings:?}");
 
@@ -525,7 +525,7 @@ async fn a_statement_without_a_topic_is_delivered_once_it_has_one() {
     let receipt = first.write(&mut rows(&schema, 1..=3)).await.unwrap();
     let error = first.write(&mut statement()).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_NO_DDL_TOPIC")), "{error}");
-    assert!(error.to_string().contains("p:4") && error.remedy().unwrap().contains("ddl_topic"), "{error}");
+    assert!(error.to_string().contains("p:4") && error.help().unwrap().contains("ddl_topic"), "{error}");
     let with = json!({"topic": "{table}", "ddl_topic": "ddl"});
     let mut second = sink(&cluster_of(&fake, with));
     let after = open(&mut second, SplitKind::Stream, 1, &receipt).await.unwrap();

@@ -167,49 +167,49 @@ impl RegistryError {
         self
     }
 
-    /// The kind, the name and the remedy of the error.
+    /// The kind, the name and the help of the error.
     pub(crate) fn class(&self) -> TaskError {
         const DOING: &str = "register the schema";
         const LOOK: &str = "look for the schemas of what was written before";
         const OVER: &str = "restore the registry as it was (its topic _schemas), or start the task over: with another topic, or with an empty one and an empty state directory";
         match self {
             Self::Unreachable { denial, .. } => {
-                denial.class(DOING).with_code("E_REGISTRY").remedied_by("correct schema_registry.url, or start the registry and open the way to it")
+                denial.class(DOING).with_code("E_REGISTRY").with_help("correct schema_registry.url, or start the registry and open the way to it")
             }
-            Self::Tls { problem, denial, .. } => denial.class(DOING).with_code("E_TLS").remedied_by(tls_remedy(problem)),
+            Self::Tls { problem, denial, .. } => denial.class(DOING).with_code("E_TLS").with_help(tls_remedy(problem)),
             Self::NotRegistry { denial, .. } => denial
                 .class(DOING)
                 .with_code("E_REGISTRY")
-                .remedied_by("set schema_registry.url to a registry with Confluent's REST interface, such as http://registry:8081"),
-            Self::NoSuchPath { denial, .. } => denial.class(DOING).with_code("E_REGISTRY").remedied_by(
+                .with_help("set schema_registry.url to a registry with Confluent's REST interface, such as http://registry:8081"),
+            Self::NoSuchPath { denial, .. } => denial.class(DOING).with_code("E_REGISTRY").with_help(
                 "correct schema_registry.url, its path: what stands before /subjects and /schemas in the registry's addresses",
             ),
             Self::Elsewhere { denial, .. } => denial
                 .class(DOING)
                 .with_code("E_REGISTRY")
-                .remedied_by("if that is your registry, write that address in schema_registry.url: nobody is followed with the password"),
+                .with_help("if that is your registry, write that address in schema_registry.url: nobody is followed with the password"),
             Self::Denied { status: 401, denial, .. } => denial
                 .class(DOING)
                 .with_code("E_REGISTRY_DENIED")
-                .remedied_by("set or correct schema_registry.user and schema_registry.password"),
-            Self::Denied { user, denial, .. } => denial.class(DOING).with_code("E_REGISTRY_DENIED").remedied_by(format!(
+                .with_help("set or correct schema_registry.user and schema_registry.password"),
+            Self::Denied { user, denial, .. } => denial.class(DOING).with_code("E_REGISTRY_DENIED").with_help(format!(
                 "allow {user} in the registry to read schemas and to write the subjects, or register them by hand and set schema_registry.auto_register = false"
             )),
-            Self::Busy { .. } => TaskError::retryable(DOING).with_code("E_REGISTRY").remedied_by("look into the registry's own log"),
-            Self::Incompatible { url, subject, .. } => TaskError::data(DOING).with_code("E_SCHEMA_REFUSED").remedied_by(format!(
+            Self::Busy { .. } => TaskError::retryable(DOING).with_code("E_REGISTRY").with_help("look into the registry's own log"),
+            Self::Incompatible { url, subject, .. } => TaskError::data(DOING).with_code("E_SCHEMA_REFUSED").with_help(format!(
                 "use a topic of its own (or another schema_registry.subject), or let the subject take any schema: curl -X PUT {url}/config/{subject} -H 'Content-Type: application/json' -d '{{\"compatibility\":\"NONE\"}}'"
             )),
             Self::Invalid { code, .. } if READ_ONLY.contains(code) => TaskError::data(DOING)
                 .with_code("E_SCHEMA_REFUSED")
-                .remedied_by("set the registry's mode to READWRITE, or register the schema there and set schema_registry.auto_register = false"),
+                .with_help("set the registry's mode to READWRITE, or register the schema there and set schema_registry.auto_register = false"),
             Self::Invalid { .. } => {
-                TaskError::data(DOING).with_code("E_SCHEMA_REFUSED").remedied_by("use a registry that takes Avro schemas; its words say what it does not take")
+                TaskError::data(DOING).with_code("E_SCHEMA_REFUSED").with_help("use a registry that takes Avro schemas; its words say what it does not take")
             }
-            Self::NotRegistered { subject, .. } => TaskError::config(DOING).with_code("E_SCHEMA_MISSING").remedied_by(format!(
+            Self::NotRegistered { subject, .. } => TaskError::config(DOING).with_code("E_SCHEMA_MISSING").with_help(format!(
                 "register the format's schema under subject {subject}, or set schema_registry.auto_register = true"
             )),
-            Self::Gone { .. } | Self::Changed { .. } => TaskError::fatal(LOOK).with_code("E_SCHEMA_GONE").remedied_by(OVER),
-            Self::Refused { .. } => TaskError::config(DOING).with_code("E_REGISTRY").remedied_by("the registry's words say why; its log may say more"),
+            Self::Gone { .. } | Self::Changed { .. } => TaskError::fatal(LOOK).with_code("E_SCHEMA_GONE").with_help(OVER),
+            Self::Refused { .. } => TaskError::config(DOING).with_code("E_REGISTRY").with_help("the registry's words say why; its log may say more"),
         }
     }
 }

@@ -130,7 +130,7 @@ async fn a_new_process_looks_for_the_id_and_asks_for_no_other() {
         let registry = Registry::start(&[answer]).await;
         let error = open(&mut sink(&registry.cluster(&fake, "t")), SplitKind::Snapshot, 1, &receipt).await.unwrap_err();
         assert_eq!((error.kind(), error.code()), (Kind::Retryable, Some("E_REGISTRY")), "{error}");
-        assert!(error.remedy().is_some_and(|remedy| remedy.contains("schema_registry.url, its path")), "{error}");
+        assert!(error.help().is_some_and(|help| help.contains("schema_registry.url, its path")), "{error}");
     }
     // A topic that is not written to any more needs no schema.
     let fake = FakeCluster::start(1, &[("u", 1)]).await;
@@ -216,7 +216,7 @@ async fn answers_have_their_classes() {
         let registry = Registry::start(&[(status, body)]).await;
         let error = open(&mut sink(&registry.cluster(&fake, "t")), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
         assert_eq!((error.kind(), error.code()), (kind, Some(code)), "{status} {body}: {error}");
-        assert!(error.remedy().is_some());
+        assert!(error.help().is_some());
         assert_eq!(error.to_string().contains("no usable `id`"), body.contains(r#""id":"#), "{body}: {error}");
     }
     assert_eq!(fake.produced(), 0);

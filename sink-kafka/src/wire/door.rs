@@ -1,4 +1,4 @@
-//! Why a broker does not let us in, or why we do not trust it: each reason with its remedy.
+//! Why a broker does not let us in, or why we do not trust it: each reason with its help.
 
 use rustls::{AlertDescription, CertificateError};
 
@@ -119,7 +119,7 @@ impl DoorError {
     }
 
     /// What to do about it.
-    pub(crate) fn remedy(&self) -> &'static str {
+    pub(crate) fn help(&self) -> &'static str {
         match self {
             Self::UnknownAuthority { .. } => "set tls.ca to the PEM file of the authority that signed the brokers' certificates",
             Self::WrongHost { .. } => {

@@ -72,7 +72,7 @@ pub enum StreamError {
         /// What it uses.
         what: String,
         /// What to do instead.
-        remedy: &'static str,
+        help: &'static str,
     },
     /// A change of structures cannot be followed.
     #[error("{change}")]
@@ -185,63 +185,63 @@ impl From<StreamError> for Error {
         let made = match &error {
             StreamError::Corrupt { .. } => Error::fatal("read the binlog")
                 .with_code("E_BINLOG_CORRUPT")
-                .remedied_by("verify the file on the server (mysqlbinlog --verify-binlog-checksum); if it is damaged there, start afresh with a full phase"),
-            StreamError::Gap { .. } => Error::fatal("follow the binlog").with_code("E_STREAM_GAP").remedied_by(
+                .with_help("verify the file on the server (mysqlbinlog --verify-binlog-checksum); if it is damaged there, start afresh with a full phase"),
+            StreamError::Gap { .. } => Error::fatal("follow the binlog").with_code("E_STREAM_GAP").with_help(
                 "an event was lost between the server and this program: look for proxies on the way and at the server's log, then start again",
             ),
-            StreamError::Incident { .. } => Error::fatal("follow the binlog").with_code("E_SOURCE_INCIDENT").remedied_by(AFRESH),
+            StreamError::Incident { .. } => Error::fatal("follow the binlog").with_code("E_SOURCE_INCIDENT").with_help(AFRESH),
             StreamError::StatementDml { table } => Error::fatal("follow the binlog")
                 .with_code("E_STATEMENT_DML")
                 .of_table(table)
-                .remedied_by("set binlog_format=ROW globally and reconnect all sessions, then start afresh with a full phase"),
+                .with_help("set binlog_format=ROW globally and reconnect all sessions, then start afresh with a full phase"),
             StreamError::PartialImage { table } => Error::fatal("decode a row event")
                 .with_code("E_PARTIAL_IMAGE")
                 .of_table(table)
-                .remedied_by("set binlog_row_image=FULL globally and reconnect all sessions, then start afresh with a full phase"),
+                .with_help("set binlog_row_image=FULL globally and reconnect all sessions, then start afresh with a full phase"),
             StreamError::PartialJson => Error::fatal("decode a row event")
                 .with_code("E_PARTIAL_JSON")
-                .remedied_by("set binlog_row_value_options='' globally and reconnect all sessions, then start afresh with a full phase"),
+                .with_help("set binlog_row_value_options='' globally and reconnect all sessions, then start afresh with a full phase"),
             StreamError::SchemaMismatch { table, .. } => Error::fatal("match a row event with the known structure")
                 .with_code("E_SCHEMA_MISMATCH")
                 .of_table(table)
-                .remedied_by("the table was changed in a way that the binlog does not show; start afresh with a full phase"),
+                .with_help("the table was changed in a way that the binlog does not show; start afresh with a full phase"),
             StreamError::UnsupportedColumn { table, .. } => Error::fatal("read the structure of the table")
                 .with_code("E_UNSUPPORTED_COLUMN")
                 .of_table(table)
-                .remedied_by("leave the table out of the selection, or change the column's type"),
+                .with_help("leave the table out of the selection, or change the column's type"),
             StreamError::RollbackGroup { .. } => Error::fatal("follow the binlog")
                 .with_code("E_ROLLBACK_GROUP")
-                .remedied_by("do not mix transactional and other tables in one transaction; then start afresh with a full phase"),
-            StreamError::Unsupported { remedy, .. } => Error::fatal("follow the binlog").with_code("E_UNSUPPORTED_EVENT").remedied_by(*remedy),
+                .with_help("do not mix transactional and other tables in one transaction; then start afresh with a full phase"),
+            StreamError::Unsupported { help, .. } => Error::fatal("follow the binlog").with_code("E_UNSUPPORTED_EVENT").with_help(*help),
             StreamError::Change { change, statement } => return change_error(change, statement),
             StreamError::Unreadable { table, statement, .. } => Error::fatal(format!("read the statement `{statement}`"))
                 .with_code("E_DDL_UNREAD")
                 .of_table(table)
-                .remedied_by("start afresh with a full phase; report the statement, so that it can be read"),
+                .with_help("start afresh with a full phase; report the statement, so that it can be read"),
             StreamError::NotText { table, statement, .. } => Error::fatal(format!("read the statement `{statement}`"))
                 .with_code("E_DDL_UNREAD")
                 .of_table(table)
-                .remedied_by(
+                .with_help(
                     "write bytes as x'…' and speak utf8mb4 in statements about selected tables; for this task: start afresh with a full phase",
                 ),
             StreamError::HistoryDiverged { .. } => Error::fatal("find the place in the binlog where this task stopped")
                 .with_code("E_HISTORY_DIVERGED")
-                .remedied_by("the server lost or rewrote its binlog, was restored from a backup, or is another one; start afresh with a full phase"),
+                .with_help("the server lost or rewrote its binlog, was restored from a backup, or is another one; start afresh with a full phase"),
             StreamError::Purged { .. } => Error::fatal("the binlog needed next was purged on the server")
                 .with_code("E_BINLOG_PURGED")
-                .remedied_by(AFRESH),
-            StreamError::Fenced { .. } => Error::fatal("follow the binlog").with_code("E_FENCED").remedied_by(
+                .with_help(AFRESH),
+            StreamError::Fenced { .. } => Error::fatal("follow the binlog").with_code("E_FENCED").with_help(
                 "another replica or another instance of this task uses the same server id: stop it, or give this task a server id of its own",
             ),
             StreamError::EventTooLarge { .. } => Error::config("follow the binlog")
                 .with_code("E_EVENT_TOO_LARGE")
-                .remedied_by("set max_allowed_packet=1073741824 globally on the server"),
+                .with_help("set max_allowed_packet=1073741824 globally on the server"),
             StreamError::Denied { .. } => {
-                Error::config("follow the binlog").with_code("E_DENIED").remedied_by("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* to the account")
+                Error::config("follow the binlog").with_code("E_DENIED").with_help("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* to the account")
             }
-            StreamError::IdentityChanged { .. } => Error::fatal("another server answers").with_code("E_IDENTITY_CHANGED").remedied_by(AFRESH),
+            StreamError::IdentityChanged { .. } => Error::fatal("another server answers").with_code("E_IDENTITY_CHANGED").with_help(AFRESH),
             StreamError::Connection { .. } | StreamError::Disconnected { .. } => Error::retryable("follow the binlog"),
-            StreamError::Position { .. } => Error::new(Kind::Fatal, "read the position of the stream").with_code("E_CKPT_CORRUPT").remedied_by(AFRESH),
+            StreamError::Position { .. } => Error::new(Kind::Fatal, "read the position of the stream").with_code("E_CKPT_CORRUPT").with_help(AFRESH),
         };
         made.because(error)
     }
@@ -249,7 +249,7 @@ impl From<StreamError> for Error {
 
 fn change_error(change: &ChangeError, statement: &str) -> Error {
     let doing = format!("apply the statement `{statement}`");
-    let (code, table, remedy) = match change {
+    let (code, table, help) = match change {
         ChangeError::Columns { table, .. } => (
             "E_DDL_COLUMNS",
             table,
@@ -279,7 +279,7 @@ fn change_error(change: &ChangeError, statement: &str) -> Error {
         }
         ChangeError::Unknown { table } => ("E_SCHEMA_MISMATCH", table, AFRESH),
     };
-    Error::fatal(doing).with_code(code).of_table(table).remedied_by(remedy).because(change.clone())
+    Error::fatal(doing).with_code(code).of_table(table).with_help(help).because(change.clone())
 }
 
 /// The beginning of a statement, for an error message.

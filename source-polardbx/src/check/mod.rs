@@ -105,11 +105,11 @@ async fn tables(session: &mut Session, selection: &Selection, task: &Task) -> Re
     }
     if tables.is_empty() {
         let what = format!("no table is selected by {}", task.config.tables.join(", "));
-        let remedy = "check `tables` and `exclude`, and that the account has SELECT on them";
+        let help = "check `tables` and `exclude`, and that the account has SELECT on them";
         found.push(if task.full || task.structures {
-            Finding::failed("tables", what, remedy)
+            Finding::failed("tables", what, help)
         } else {
-            Finding::warning("tables", what, remedy)
+            Finding::warning("tables", what, help)
         });
     } else if unreadable == 0 {
         found.push(Finding::passed("tables", format!("{} selected", tables.len())));
@@ -196,7 +196,7 @@ pub(crate) fn demand(findings: impl IntoIterator<Item = Finding>) -> Result<()> 
     let Some(first) = failed.next() else { return Ok(()) };
     let more = failed.map(|finding| finding.what).collect::<Vec<_>>();
     let what = if more.is_empty() { first.what } else { format!("{}; {}", first.what, more.join("; ")) };
-    Err(SourceError::Requirement { item: first.item, what, remedy: first.remedy })
+    Err(SourceError::Requirement { item: first.item, what, help: first.help })
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub(crate) async fn begins_transaction(endpoint: &Endpoint, id: u32, place: &Bin
     let refuse = |what: &str| SourceError::Config {
         key: "start",
         why: format!("position.offset = {}: {what} in {}", place.at.offset, place.file()),
-        remedy: "choose an offset where a transaction begins, as SHOW BINLOG EVENTS lists them".into(),
+        help: "choose an offset where a transaction begins, as SHOW BINLOG EVENTS lists them".into(),
     };
     match look_at(endpoint, (id ^ 0x4000_0000).max(2), &place.base, place.at).await {
         Ok(Looked::Event { may_begin: true } | Looked::End) => Ok(()),

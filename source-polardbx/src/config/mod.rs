@@ -176,8 +176,8 @@ impl Task {
     }
 }
 
-fn wrong(key: &'static str, why: impl Into<String>, remedy: impl Into<String>) -> SourceError {
-    SourceError::Config { key, why: why.into(), remedy: remedy.into() }
+fn wrong(key: &'static str, why: impl Into<String>, help: impl Into<String>) -> SourceError {
+    SourceError::Config { key, why: why.into(), help: help.into() }
 }
 
 /// The interval of signs of life, if they are asked for.
@@ -261,7 +261,7 @@ mod tests {
             assert_eq!(error.kind(), Kind::Config, "{key}");
             let text = error.to_string();
             assert!(text.contains(&format!("source.polardbx.{key}")) && text.contains(said), "{text}");
-            assert!(error.remedy().is_some(), "{text}");
+            assert!(error.help().is_some(), "{text}");
         }
         assert!(task(|keys| drop(keys.insert("prot".into(), json!(1)))).unwrap_err().to_string().contains("prot"));
     }

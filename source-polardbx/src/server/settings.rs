@@ -10,12 +10,12 @@ const RETENTION_DAYS: f64 = 7.0;
 impl Server {
     /// The settings that the stream needs.
     pub(crate) fn stream_settings(&self) -> Vec<Finding> {
-        let want = |item: &'static str, expected: &str, remedy: &str| {
+        let want = |item: &'static str, expected: &str, help: &str| {
             let found = self.variable(item);
             if found.eq_ignore_ascii_case(expected) {
                 Finding::passed(item, if found.is_empty() { "empty" } else { found })
             } else {
-                Finding::failed(item, format!("it is {found:?}, and must be {expected:?}"), remedy)
+                Finding::failed(item, format!("it is {found:?}, and must be {expected:?}"), help)
             }
         };
         let mut found = vec![
@@ -65,14 +65,14 @@ impl Server {
         if days >= RETENTION_DAYS {
             return Finding::passed("binlog_retention", format!("binlogs are kept for {days_text} days"));
         }
-        let remedy = match self.variable("binlog_expire_logs_seconds") {
+        let help = match self.variable("binlog_expire_logs_seconds") {
             "" => "keep binlogs for at least 7 days: SET GLOBAL expire_logs_days = 7",
             _ => "keep binlogs for at least 7 days: SET GLOBAL binlog_expire_logs_seconds = 604800",
         };
         Finding::warning(
             "binlog_retention",
             format!("binlogs are kept for {days_text} days; the stream needs them for as long as the full phase takes"),
-            remedy,
+            help,
         )
     }
 }

@@ -63,7 +63,7 @@ async fn read_definition(session: &mut Session, table: &TableId) -> Result<(Tabl
     let mut create = read_create_table(&statement, &table.database, &|_| None).map_err(|error| SourceError::Requirement {
         item: "columns".into(),
         what: format!("table {table}: {error}"),
-        remedy: "leave the table out with `exclude`, or change it in the source".into(),
+        help: "leave the table out with `exclude`, or change it in the source".into(),
     })?;
     create.schema.id = table.clone();
     Ok((create.schema, statement))

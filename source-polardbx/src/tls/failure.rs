@@ -7,14 +7,14 @@ use rustls::{AlertDescription, CertificateError, Error};
 #[error("{what}")]
 pub struct TlsFailure {
     pub(crate) what: String,
-    pub(crate) remedy: &'static str,
+    pub(crate) help: &'static str,
     /// The server cannot do it at all, so that mode `preferred` goes on without.
     pub(crate) incapable: bool,
 }
 
 impl TlsFailure {
-    fn new(what: impl Into<String>, remedy: &'static str) -> Self {
-        Self { what: what.into(), remedy, incapable: false }
+    fn new(what: impl Into<String>, help: &'static str) -> Self {
+        Self { what: what.into(), help, incapable: false }
     }
 
     /// The server does not offer encryption.

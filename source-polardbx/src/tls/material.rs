@@ -119,8 +119,8 @@ fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>>
     if found.is_empty() { Err(bad("holds no certificate")) } else { Ok(found) }
 }
 
-pub(super) fn wrong(why: impl Into<String>, remedy: &str) -> SourceError {
-    SourceError::Config { key: "tls", why: why.into(), remedy: remedy.to_owned() }
+pub(super) fn wrong(why: impl Into<String>, help: &str) -> SourceError {
+    SourceError::Config { key: "tls", why: why.into(), help: help.to_owned() }
 }
 
 #[cfg(test)]
@@ -135,7 +135,7 @@ mod tests {
             Ok(_) => panic!("it was taken"),
         };
         assert_eq!(error.kind(), runtime::Kind::Config);
-        assert!(error.remedy().is_some());
+        assert!(error.help().is_some());
         error.to_string()
     }
 

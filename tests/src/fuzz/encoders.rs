@@ -56,7 +56,7 @@ fn refused(error: &runtime::Error, message: &Message, events: &[Event], bad: boo
     if !message.value.is_empty() {
         return Failure::err(format!("half a message after: {error}"));
     }
-    if names_have_no_secret(&events[0]) && format!("{error:?} {error} {:?}", error.remedy()).contains(SECRET) {
+    if names_have_no_secret(&events[0]) && format!("{error:?} {error} {:?}", error.help()).contains(SECRET) {
         return Failure::err(format!("a cell in an error: {error}"));
     }
     if !bad {

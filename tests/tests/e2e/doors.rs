@@ -56,7 +56,7 @@ async fn refused(case: &mut Case, broker: &str, sink: &str, texts: &[&str]) -> R
     for text in texts {
         assert!(error.contains(text), "{text:?} is not named:\n{said}");
     }
-    assert_eq!(error.matches("\n  to go on: ").count(), 1, "one remedy:\n{said}");
+    assert_eq!(error.matches("\n  to go on: ").count(), 1, "one help:\n{said}");
     keeps_secrets(&said);
     Ok(())
 }

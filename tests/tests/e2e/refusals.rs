@@ -1,4 +1,4 @@
-//! What cannot work is refused: one clear error with a remedy, the right exit code, and nothing written past it.
+//! What cannot work is refused: one clear error with a help, the right exit code, and nothing written past it.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub(super) async fn ended(case: &mut Case, code: i32, texts: &[&str]) -> Result<
     for text in texts {
         assert!(error.contains(text), "{text:?} is not named:\n{said}");
     }
-    assert_eq!(error.matches("\n  to go on: ").count(), 1, "one remedy:\n{said}");
+    assert_eq!(error.matches("\n  to go on: ").count(), 1, "one help:\n{said}");
     assert!(!said.contains("dts-secret"), "a password is shown:\n{said}");
     Ok(())
 }

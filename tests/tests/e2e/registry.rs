@@ -51,7 +51,7 @@ async fn refused(case: &mut Case, code: i32, texts: &[&str]) -> Result<()> {
     for text in texts {
         assert!(said[at..].contains(text), "{text:?} is not named:\n{said}");
     }
-    assert_eq!(said[at..].matches("\n  to go on: ").count(), 1, "one remedy:\n{said}");
+    assert_eq!(said[at..].matches("\n  to go on: ").count(), 1, "one help:\n{said}");
     keeps_secrets(&said);
     assert_eq!(case.read().await?, before, "written under an unregistered schema");
     Ok(())
@@ -131,7 +131,7 @@ async fn a_subject_that_takes_no_such_schema_stops_the_task() -> Result<()> {
     let said = checked(&case).await?;
     assert!(said.contains("E_SCHEMA_REFUSED") || said.contains("not compatible"), "{said}");
     refused(&mut case, 4, &["E_SCHEMA_REFUSED", "409", "registry_409-value", "compatibility"]).await?;
-    // What the remedy says works.
+    // What the help says works.
     let (status, answer) = registry.ask("PUT", "/config/registry_409-value", r#"{"compatibility":"NONE"}"#).await?;
     assert_eq!(status, 200, "{answer}");
     works(&mut case).await

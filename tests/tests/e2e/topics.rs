@@ -321,7 +321,7 @@ async fn a_statement_without_a_topic_stops_the_task_until_it_has_one() -> Result
     let code = case.task.wait(LIMIT).await?;
     let said = case.task.output();
     assert!(code == 2 && said.contains("E_NO_DDL_TOPIC") && said.contains("to go on: set ddl_topic"), "{code} {said}");
-    // What the remedy says works, and nothing was left out or sent again.
+    // What the help says works, and nothing was left out or sent again.
     case.settings.sink += "\nddl_topic = \"no_ddl_topic_ddl\"";
     case.task.configure(&case.settings)?;
     case.task.start()?;

@@ -63,7 +63,7 @@ impl Decoder {
         if group.xa {
             return Err(StreamError::Unsupported {
                 what: "an XA transaction with rows of a selected table".to_owned(),
-                remedy: "leave the table out of the selection, or use ordinary transactions",
+                help: "leave the table out of the selection, or use ordinary transactions",
             });
         }
         if group.emitted {

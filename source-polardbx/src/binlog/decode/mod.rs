@@ -209,11 +209,11 @@ impl Decoder {
             kind::TRANSACTION_PAYLOAD => self.payload(event, read_ms),
             kind::START_ENCRYPTION => Err(StreamError::Unsupported {
                 what: "an encrypted binlog".to_owned(),
-                remedy: "set encrypt_binlog=OFF in the server's option file and restart it, then start afresh with a full phase",
+                help: "set encrypt_binlog=OFF in the server's option file and restart it, then start afresh with a full phase",
             }),
             kind::FIRST_COMPRESSED..=kind::LAST_COMPRESSED => Err(StreamError::Unsupported {
                 what: "a compressed event of MariaDB".to_owned(),
-                remedy: "SET GLOBAL log_bin_compress=OFF, then start afresh with a full phase",
+                help: "SET GLOBAL log_bin_compress=OFF, then start afresh with a full phase",
             }),
             kind::ANONYMOUS_GTID
             | kind::STOP
@@ -235,7 +235,7 @@ impl Decoder {
             _ if event.header.flags & IGNORABLE != 0 => Ok(()),
             unknown => Err(StreamError::Unsupported {
                 what: format!("an event of type {unknown}"),
-                remedy: "switch off what makes the server write it, then start afresh with a full phase",
+                help: "switch off what makes the server write it, then start afresh with a full phase",
             }),
         }
     }

@@ -15,7 +15,7 @@ pub(crate) fn read_format(body: &[u8]) -> Result<Checksums, StreamError> {
     if version != 4 || usize::from(header) != HEADER {
         return Err(StreamError::Unsupported {
             what: format!("binlog version {version} with headers of {header} bytes"),
-            remedy: "use MySQL 5.7 or later",
+            help: "use MySQL 5.7 or later",
         });
     }
     let (&algorithm, lengths) = reader.rest().split_last().ok_or_else(short)?;
@@ -26,7 +26,7 @@ pub(crate) fn read_format(body: &[u8]) -> Result<Checksums, StreamError> {
         if found != expected && found != 0 {
             return Err(StreamError::Unsupported {
                 what: format!("a post-header of {found} bytes in events of type {kind}"),
-                remedy: "use MySQL 5.7 or later",
+                help: "use MySQL 5.7 or later",
             });
         }
     }
@@ -34,7 +34,7 @@ pub(crate) fn read_format(body: &[u8]) -> Result<Checksums, StreamError> {
         0 => Ok(Checksums::Off),
         1 => Ok(Checksums::Crc32),
         other => {
-            Err(StreamError::Unsupported { what: format!("checksum algorithm {other}"), remedy: "set binlog_checksum=CRC32 on the server" })
+            Err(StreamError::Unsupported { what: format!("checksum algorithm {other}"), help: "set binlog_checksum=CRC32 on the server" })
         }
     }
 }

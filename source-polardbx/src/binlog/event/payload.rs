@@ -79,7 +79,7 @@ impl Payload {
                         "the compression {} of a transaction",
                         other.map_or("without a name".to_owned(), |other| other.to_string())
                     ),
-                    remedy: "set binlog_transaction_compression=OFF globally and reconnect all sessions, then start afresh with a full phase",
+                    help: "set binlog_transaction_compression=OFF globally and reconnect all sessions, then start afresh with a full phase",
                 });
             }
         };

@@ -35,7 +35,7 @@ pub(super) fn read<'a: 's, 's>(reader: &mut Reader<'a>, prefix: u8, most: u32, s
         _ => {
             return Err(StreamError::Unsupported {
                 what: format!("the compression {head:#04x} of a column"),
-                remedy: "leave the table out of the selection, or change the column so that it is not COMPRESSED",
+                help: "leave the table out of the selection, or change the column so that it is not COMPRESSED",
             });
         }
     };

@@ -136,7 +136,7 @@ fn read_field(kind: u8, nullable: bool, metadata: &mut Reader<'_>) -> Result<Fie
         other => {
             return Err(StreamError::Unsupported {
                 what: format!("column type {other} in a TABLE_MAP"),
-                remedy: "leave the table out of the selection",
+                help: "leave the table out of the selection",
             });
         }
     };

@@ -116,7 +116,7 @@ async fn ends_in_time(mut case: Case, peer: Peer, port: u16) -> Result<()> {
 fn told(said: &str, code: Option<i32>, peer: Peer, port: u16, command: &str) {
     assert!(matches!(code, Some(2 | 3)), "{command}, {peer:?}: exit code {code:?}\n{said}");
     assert!(said.contains(&format!("127.0.0.1:{port}")), "{command}, {peer:?}: the address is not named\n{said}");
-    assert!(said.contains("to go on: "), "{command}, {peer:?}: no remedy\n{said}");
+    assert!(said.contains("to go on: "), "{command}, {peer:?}: no help\n{said}");
     assert!(!said.contains("panicked") && !said.contains("E_PANIC"), "{command}, {peer:?}: a panic\n{said}");
     assert!(!said.contains("dts-secret"), "{command}, {peer:?}: a password is shown\n{said}");
 }

@@ -78,7 +78,7 @@ async fn with_window(servers: Servers, name: &str) -> Result<Trial> {
     Ok(trial)
 }
 
-/// The task ends by itself: not at once, with exit code 3 and a remedy.
+/// The task ends by itself: not at once, with exit code 3 and a help.
 pub(super) async fn gives_up(trial: &mut Trial, texts: &[&str]) -> Result<()> {
     let start = Instant::now();
     let code = trial.case.task.wait(WINDOW + SLACK).await?;
@@ -91,7 +91,7 @@ pub(super) async fn gives_up(trial: &mut Trial, texts: &[&str]) -> Result<()> {
     for text in texts {
         assert!(error.contains(text), "{text:?} is not named:\n{said}");
     }
-    assert_eq!(error.matches("\n  to go on: ").count(), 1, "one remedy:\n{said}");
+    assert_eq!(error.matches("\n  to go on: ").count(), 1, "one help:\n{said}");
     assert!(!said.contains("dts-secret"), "a password is shown:\n{said}");
     Ok(())
 }

@@ -218,6 +218,6 @@ fn utf8(bytes: &[u8]) -> Result<&str, StreamError> {
 fn too_long() -> StreamError {
     StreamError::Unsupported {
         what: "a JSON document whose text is longer than 1 GiB".into(),
-        remedy: "leave the table out of the selection, or make the document smaller",
+        help: "leave the table out of the selection, or make the document smaller",
     }
 }
