@@ -1,6 +1,6 @@
 //! The demo: a real MySQL with a small shop, a real Kafka, and between them the stock program on `docs/config/shop.toml`.
 //!
-//! `cargo run --release -p tests --bin demo`
+//! `cargo demo`, which is short for `cargo run --profile demo -p tests --bin demo`
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -63,6 +63,8 @@ async fn demo() -> Result<()> {
     println!();
 
     let start = Instant::now();
+    topic.wait(&mut program, |entries| !entries.is_empty()).await?;
+    step.done("first", "the first record is in the topic");
     topic.wait(&mut program, |entries| entries.len() as u64 >= shop::ROWS).await?;
     let rate = shop::ROWS as f64 / start.elapsed().as_secs_f64();
     step.done("full", &format!("{} rows are in the topic, {rate:.0} rows/s with start and end", topic.entries.len()));

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::flavor::Flavor;
 use super::process::{Process, copy_folder, free_ports};
-use super::provision::Servers;
+use super::provision::{self, DatabaseFiles};
 use super::server::Server;
 use crate::{Failure, Result};
 
@@ -27,7 +27,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 pub struct Database {
     // Before the folder: fields are dropped in this order.
     server: Server,
-    servers: Servers,
+    files: DatabaseFiles,
     flavor: Flavor,
     folder: TempDir,
     port: u16,
@@ -37,16 +37,15 @@ pub struct Database {
 impl Database {
     /// Starts a fresh server with more options (`--sync-binlog=0`), and makes the account and the watermark table of the tests.
     pub async fn start(flavor: Flavor, options: &[&str]) -> Result<Self> {
-        let servers = tokio::task::spawn_blocking(super::servers).await??;
-        flavor.is_at_hand().await?;
+        let files = tokio::task::spawn_blocking(move || provision::database(flavor)).await??;
         // The socket's path must stay below 108 bytes, so the name is short.
         let folder = tempfile::Builder::new().prefix("db").tempdir()?;
-        copy_folder(&servers.database_template(flavor), &folder.path().join("data"))?;
+        copy_folder(&files.template, &folder.path().join("data"))?;
         // Without this file the server makes itself a new identity.
         let _ = std::fs::remove_file(folder.path().join("data/auto.cnf"));
         let [port] = free_ports()?;
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut database = Self { server: Server::default(), servers, flavor, folder, port, options };
+        let mut database = Self { server: Server::default(), files, flavor, folder, port, options };
         database.resume().await?;
         database
             .execute(&[
@@ -87,7 +86,7 @@ impl Database {
 
     /// Starts the server again on the data it has.
     pub async fn resume(&mut self) -> Result<()> {
-        let mut command = self.flavor.command(&self.servers, &self.data());
+        let mut command = self.flavor.command(&self.files.base, &self.data());
         command
             .args(["--bind-address=127.0.0.1", "--server-id=1", "--log-bin=binlog", "--binlog-format=ROW"])
             .args(["--performance-schema=OFF", "--innodb-buffer-pool-size=64M"])

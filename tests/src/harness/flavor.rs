@@ -3,11 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::provision::Servers;
+use super::packages::MARIADBD;
+use super::provision;
 use crate::Result;
-
-/// Path of MariaDB's server; Debian keeps it outside the search path of ordinary accounts.
-pub(super) const MARIADBD: &str = "/usr/sbin/mariadbd";
 
 /// A kind of database server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,10 +34,9 @@ impl Flavor {
         }
     }
 
-    /// Fetches a flavor that is not always to be had, and says why if it cannot be.
+    /// Fetches the server; the error says why it is not available.
     pub async fn is_at_hand(self) -> Result<()> {
-        tokio::task::spawn_blocking(move || if self == Self::MySqlNewest { super::provision::newest() } else { super::servers().map(drop) })
-            .await?
+        tokio::task::spawn_blocking(move || provision::database(self).map(drop)).await?
     }
 
     /// The size of InnoDB's log in the template; a server must be started with the same value.
@@ -51,11 +48,10 @@ impl Flavor {
         }
     }
 
-    /// The server on a data folder, without anything about ports.
-    pub(super) fn command(self, servers: &Servers, data: &Path) -> Command {
+    /// The server installed in `base` on a data folder, without anything about ports.
+    pub(super) fn command(self, base: &Path, data: &Path) -> Command {
         let mut command = match self {
             Self::MySql57 | Self::MySql80 => {
-                let base = servers.mysql(self);
                 let mut command = Command::new(base.join("bin/mysqld"));
                 command.arg("--no-defaults");
                 command.arg(format!("--basedir={}", base.display()));
@@ -69,7 +65,7 @@ impl Flavor {
             }
             Self::MySqlNewest => {
                 // The system's C library is older than the one that it was built with.
-                let base = servers.mysql(self).join("usr");
+                let base = base.join("usr");
                 let mut command = Command::new(base.join("lib64/ld-linux-x86-64.so.2"));
                 command.arg("--library-path").arg(base.join("lib/x86_64-linux-gnu")).arg(base.join("sbin/mysqld"));
                 command.args(["--no-defaults", "--secure-file-priv="]).arg(format!("--basedir={}", base.display()));

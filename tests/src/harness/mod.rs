@@ -22,7 +22,6 @@ pub use database::Database;
 pub use flavor::Flavor;
 pub use kafka::{Door, Kafka};
 pub use process::{Process, free_ports, poll};
-pub use provision::{Servers, servers};
 pub use proxy::Proxy;
 pub use registry::Registry;
 pub use registry_stub::RegistryStub;

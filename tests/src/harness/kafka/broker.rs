@@ -9,11 +9,11 @@ use tempfile::TempDir;
 
 use super::Door;
 use super::properties::{self, Ports};
+use crate::harness::certificates;
 use crate::harness::process::{Process, copy_folder, free_ports};
-use crate::harness::provision::Servers;
+use crate::harness::provision::{self, BrokerFiles};
 use crate::harness::proxy::Proxy;
 use crate::harness::server::Server;
-use crate::harness::{certificates, servers};
 use crate::{Failure, Result};
 
 /// A JVM under load is slow; its log says when it is up.
@@ -26,7 +26,7 @@ pub struct Broker {
     // Before the folder: fields are dropped in this order.
     server: Server,
     starting: Option<Process>,
-    servers: Servers,
+    files: BrokerFiles,
     folder: TempDir,
     number: u16,
     ports: Ports,
@@ -36,16 +36,17 @@ pub struct Broker {
 
 impl Broker {
     pub(super) async fn new(number: u16, size: u16, controller: u16, more: &[&str]) -> Result<Self> {
-        let (servers, certificates) = tokio::task::spawn_blocking(|| -> Result<_> { Ok((servers()?, certificates()?)) }).await??;
+        let (files, certificates) =
+            tokio::task::spawn_blocking(move || -> Result<_> { Ok((provision::broker(number)?, certificates()?)) }).await??;
         let folder = tempfile::Builder::new().prefix("kafka").tempdir()?;
         let logs = folder.path().join("logs");
-        copy_folder(&servers.kafka_template(number), &logs)?;
+        copy_folder(&files.template, &logs)?;
         let [plain, sasl, mutual_tls, sasl_tls, behind_proxy] = free_ports()?;
         let proxy = Proxy::start((Ipv4Addr::LOCALHOST, behind_proxy).into())?;
         let ports = Ports { controller, plain, sasl, mutual_tls, sasl_tls, behind_proxy, proxy: proxy.address().port() };
         let text = properties::write(number, size, &ports, &logs, certificates, more);
         std::fs::write(folder.path().join("server.properties"), text)?;
-        Ok(Self { server: Server::default(), starting: None, servers, folder, number, ports, proxy, starts: 0 })
+        Ok(Self { server: Server::default(), starting: None, files, folder, number, ports, proxy, starts: 0 })
     }
 
     /// `host:port` of a door.
@@ -76,10 +77,7 @@ impl Broker {
         let mut command = Command::new("java");
         let options =
             ["-Xms64m", "-Xmx768m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"];
-        command
-            .args(options)
-            .args(["-cp", &self.servers.kafka_class_path(), "kafka.Kafka"])
-            .arg(self.folder.path().join("server.properties"));
+        command.args(options).args(["-cp", &self.files.class_path, "kafka.Kafka"]).arg(self.folder.path().join("server.properties"));
         // One log a start, or the line of the last start would count for this one.
         let (name, log) = (format!("broker {}", self.number), format!("log-{}", self.starts));
         self.starting = Some(Process::spawn(&name, &mut command, self.folder.path(), &log)?);

@@ -3,8 +3,7 @@
 use std::process::Command;
 
 use super::{Door, Kafka};
-use crate::harness::provision::run;
-use crate::harness::servers;
+use crate::harness::provision::{kafka_tools, run};
 use crate::{Failure, Result};
 
 /// Where a partition is.
@@ -27,7 +26,7 @@ impl Kafka {
     pub async fn tool_at(&self, address: &str, class: &str, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new("java");
         command.args(["-Xmx96m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp"]);
-        command.arg(servers()?.kafka_class_path()).arg(class);
+        command.arg(tokio::task::spawn_blocking(kafka_tools).await??).arg(class);
         command.args(["--bootstrap-server", address]).args(arguments);
         tokio::task::spawn_blocking(move || run(&mut command)).await?
     }
