@@ -30,7 +30,7 @@ const ROUNDS: u64 = 9;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // The program runs as a process of its own: this file calls itself for it.
+    // The program runs in its own process: this executable starts itself.
     if let Some(arguments) = as_command_line() {
         return connector_cli::run(connector_cli::bundled(), arguments).await;
     }
@@ -89,7 +89,7 @@ impl Options {
     fn programs(&self) -> Result<Vec<Program>> {
         let executable = |path: &PathBuf| -> Result<Program> {
             // The program is started in a folder of its own.
-            let path = path.canonicalize().map_err(|error| Failure::from(error).while_(path.display()))?;
+            let path = path.canonicalize().map_err(|error| Failure::from(error).context(path.display()))?;
             Ok(Program::new(path))
         };
         let first = match (&self.program, &self.against) {

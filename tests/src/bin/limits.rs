@@ -30,12 +30,12 @@ const ROWS_A_TABLE: u64 = 10;
 const PARTITIONS: i32 = 4_096;
 const CHANGES: u64 = 20_000;
 const FULL: &str = "phases = [\"full\"]";
-/// While a broker opens thousands of logs its heartbeats are late, and leaders would come and go.
-const PATIENT: &str = "broker.session.timeout.ms=30000";
+/// A broker that opens thousands of logs is late with its heartbeats; with a short session it would lose its partitions again and again.
+const LONG_SESSION: &str = "broker.session.timeout.ms=30000";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // The program runs as a process of its own: this file calls itself for it.
+    // The program runs in its own process: this executable starts itself.
     if let Some(arguments) = as_command_line() {
         return connector_cli::run(connector_cli::bundled(), arguments).await;
     }
@@ -63,7 +63,8 @@ async fn limits() -> Result<()> {
     if chosen.is_empty() {
         chosen = ALL.map(str::to_owned).to_vec();
     }
-    let (mysql, kafka) = tokio::join!(Database::start(Flavor::MySql57, &["--innodb-buffer-pool-size=512M"]), Kafka::start_with(&[PATIENT]));
+    let (mysql, kafka) =
+        tokio::join!(Database::start(Flavor::MySql57, &["--innodb-buffer-pool-size=512M"]), Kafka::start_with(&[LONG_SESSION]));
     let mut bench = Bench { mysql: mysql?, kafka: kafka?, program, lines: Vec::new() };
     bench.mysql.execute(&["CREATE DATABASE bench"]).await?;
     for name in &chosen {
@@ -121,7 +122,7 @@ impl Bench {
         for format in [Format::CanalJson, Format::DtsAvro] {
             let mut run = self.run("chunks", "bench.chunks", format, 1, "", "").await?;
             run.start()?;
-            // The first row is there, so the stream's start is noted: every change from now on is delivered.
+            // With the first row delivered, the start of the stream is committed: every change from now on is delivered.
             run.until(1).await?;
             let changes = self.change(|number| format!("UPDATE bench.chunks SET state = state + 1 WHERE id = {}", number * 7919 % MILLION));
             let (changed, read) = tokio::join!(changes, run.until(MILLION + CHANGES));
@@ -280,7 +281,7 @@ impl Run {
     async fn until(&mut self, records: u64) -> Result<()> {
         let first = (self.records > 0).then_some(self.seen.first);
         self.seen = follow(&mut self.task, &self.counter, self.before, records as i64, self.start, LIMIT).await?;
-        // The first record was seen by the first wait.
+        // The first wait has seen the first record.
         self.seen.first = first.unwrap_or(self.seen.first);
         self.records = records;
         Ok(())

@@ -61,8 +61,8 @@ pub(super) fn ensure(packages: &[Package]) -> Result<()> {
     let line = format!("{update}{}", install(&names));
     let output = Command::new("sh").args(["-c", &line]).env("DEBIAN_FRONTEND", "noninteractive").output()?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        return Failure::err(format!("Debian packages could not be installed ({}) by\n  {line}\n{said}", output.status));
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Failure::err(format!("Debian packages could not be installed ({}) by\n  {line}\n{errors}", output.status));
     }
     UPDATED.store(true, Ordering::Relaxed);
     Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::Door;
+use super::Listener;
 use super::properties::{self, Ports};
 use crate::harness::certificates;
 use crate::harness::process::{Process, copy_folder, free_ports};
@@ -16,14 +16,14 @@ use crate::harness::proxy::Proxy;
 use crate::harness::server::Server;
 use crate::{Failure, Result};
 
-/// A JVM under load is slow; its log says when it is up.
+/// A JVM on a busy machine takes long to start.
 const START_LIMIT: Duration = Duration::from_secs(120);
 const STARTED: &str = "Kafka Server started";
 
-/// A broker of a [`super::Kafka`]; what can be done to its process is in [`Server`].
+/// A broker of a [`super::Kafka`]; [`Server`] has the methods on its process.
 #[derive(Debug)]
 pub struct Broker {
-    // Before the folder: fields are dropped in this order.
+    // Before the folder: fields are dropped in this order, and the broker uses the folder.
     server: Server,
     starting: Option<Process>,
     files: BrokerFiles,
@@ -49,24 +49,24 @@ impl Broker {
         Ok(Self { server: Server::default(), starting: None, files, folder, number, ports, proxy, starts: 0 })
     }
 
-    /// `host:port` of a door.
-    pub fn address(&self, door: Door) -> String {
+    /// `host:port` of a listener.
+    pub fn address(&self, door: Listener) -> String {
         let port = match door {
-            Door::Plain => self.ports.plain,
-            Door::Sasl => self.ports.sasl,
-            Door::MutualTls => self.ports.mutual_tls,
-            Door::SaslTls => self.ports.sasl_tls,
-            Door::Proxied => self.ports.proxy,
+            Listener::Plain => self.ports.plain,
+            Listener::Sasl => self.ports.sasl,
+            Listener::MutualTls => self.ports.mutual_tls,
+            Listener::SaslTls => self.ports.sasl_tls,
+            Listener::Proxied => self.ports.proxy,
         };
         format!("127.0.0.1:{port}")
     }
 
-    /// The proxy before [`Door::Proxied`].
+    /// The proxy in front of [`Listener::Proxied`].
     pub fn proxy(&self) -> &Proxy {
         &self.proxy
     }
 
-    /// Starts the broker again on the data it has and waits until it says that it is up.
+    /// Starts the broker again on its data and waits until its log says that it is up.
     pub async fn resume(&mut self) -> Result<()> {
         self.begin()?;
         self.ready().await
@@ -78,7 +78,7 @@ impl Broker {
         let options =
             ["-Xms64m", "-Xmx768m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"];
         command.args(options).args(["-cp", &self.files.class_path, "kafka.Kafka"]).arg(self.folder.path().join("server.properties"));
-        // One log a start, or the line of the last start would count for this one.
+        // One log per start, since the message of an earlier start must not count.
         let (name, log) = (format!("broker {}", self.number), format!("log-{}", self.starts));
         self.starting = Some(Process::spawn(&name, &mut command, self.folder.path(), &log)?);
         Ok(())

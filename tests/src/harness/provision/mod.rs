@@ -103,16 +103,16 @@ pub(super) fn cached(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Resu
     let making = cache_folder()?.join("making").join(name);
     let _ = fs::remove_dir_all(&making);
     fs::create_dir_all(&making)?;
-    make(&making).map_err(|error| error.while_(format!("make {name}")))?;
+    make(&making).map_err(|error| error.context(format!("make {name}")))?;
     let named = || format!("rename {} to {}", making.display(), part.display());
-    fs::rename(&making, &part).map_err(|error| Failure::from(error).while_(named()))?;
+    fs::rename(&making, &part).map_err(|error| Failure::from(error).context(named()))?;
     Ok(part)
 }
 
 /// Waits until no other caller, in this process or another, holds the lock of this name. It is released when the file is dropped.
 pub(super) fn lock(name: &str) -> Result<File> {
     let folder = cache_folder()?.join("locks");
-    fs::create_dir_all(&folder).map_err(|error| Failure::from(error).while_(format!("create {}", folder.display())))?;
+    fs::create_dir_all(&folder).map_err(|error| Failure::from(error).context(format!("create {}", folder.display())))?;
     let lock = File::create(folder.join(name))?;
     lock.lock()?;
     Ok(lock)
@@ -131,7 +131,7 @@ fn cache_folder() -> Result<PathBuf> {
 /// Runs a program to its end; a failure shows the last lines of its output.
 pub(super) fn run(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|error| Failure::from(error).while_(format!("run {name}")))?;
+    let output = command.output().map_err(|error| Failure::from(error).context(format!("run {name}")))?;
     let [out, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     if output.status.success() {
         return Ok(out);

@@ -1,4 +1,4 @@
-//! A schema registry, built from its source in the crate registry: some minutes, once a machine.
+//! A schema registry, built from its source in the crate registry, once per machine. That takes some minutes.
 
 use std::fs;
 use std::path::{Path, PathBuf};

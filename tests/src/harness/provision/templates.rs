@@ -15,10 +15,10 @@ const CLUSTER_ID: &str = "MkU3OEVBNTcwNTJENDM2Qk";
 
 /// Such as `mariadb-10.11.19`, from the output of the installed server.
 pub(super) fn mariadb_version() -> Result<String> {
-    let said = run(Command::new(MARIADBD).arg("--version"))?;
-    let version = said.split_once("Ver ").and_then(|(_, rest)| rest.split('-').next());
+    let output = run(Command::new(MARIADBD).arg("--version"))?;
+    let version = output.split_once("Ver ").and_then(|(_, rest)| rest.split('-').next());
     let version = version.filter(|version| version.starts_with("10.11."));
-    let version = version.ok_or_else(|| Failure::new(format!("the tests are written for MariaDB 10.11, this machine has: {said}")))?;
+    let version = version.ok_or_else(|| Failure::new(format!("the tests are written for MariaDB 10.11, this machine has: {output}")))?;
     Ok(format!("mariadb-{version}"))
 }
 
