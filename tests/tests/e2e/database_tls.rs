@@ -134,8 +134,8 @@ async fn servers_that_cannot_speak_our_tls() -> Result<()> {
         let mut case = own(flavor, &[], name).await?;
         fails(&mut case, "{ mode = \"required\" }", &["E_TLS", why, "tls.mode"]).await?;
         works(&mut case, "{ mode = \"preferred\" }").await?;
-        let said = case.task.output();
-        assert_eq!(said.matches("are not encrypted").count(), 1, "one warning:\n{said}");
+        let output = case.task.output();
+        assert_eq!(output.matches("are not encrypted").count(), 1, "one warning:\n{output}");
         case.verify(0).await?;
     }
     Ok(())

@@ -100,8 +100,8 @@ async fn every_door_lets_in_who_may_come_in() -> Result<()> {
         (Listener::SaslTls, [sasl("SASL_SSL", "PLAIN", bob.as_str()), tls.to_vec()].concat(), true),
         (Listener::MutualTls, [mutual.to_vec(), tls.to_vec()].concat(), true),
     ] {
-        let said = topics_through(&kafka, door, &keys).await.map_err(|error| error.context(format!("{door:?} {keys:?}")))?;
-        assert_eq!(said.lines().any(|line| line == "t"), sees, "{door:?} {keys:?}: {said}");
+        let topics = topics_through(&kafka, door, &keys).await.map_err(|error| error.context(format!("{door:?} {keys:?}")))?;
+        assert_eq!(topics.lines().any(|line| line == "t"), sees, "{door:?} {keys:?}: {topics}");
     }
     let refused = topics_through(&kafka, Listener::Sasl, &sasl("SASL_PLAINTEXT", "SCRAM-SHA-512", stranger.as_str())).await.unwrap_err();
     assert!(refused.to_string().contains("Authentication failed"), "{refused}");

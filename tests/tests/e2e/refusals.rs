@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tests::checker::{Decoded, Format, Table};
 use tests::harness::{Database, Flavor};
-use tests::{Failure, Result};
+use tests::Result;
 
 use super::case::{Case, Servers};
+use super::report::assert_error;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -27,7 +28,7 @@ pub(super) async fn create_small(mysql: &Database, name: &str) -> Result<()> {
         .await
 }
 
-/// Runs the task, which must end by itself with `code` and an error of three lines that names `texts`.
+/// Runs the task, which must end by itself with this exit code and an error that contains `texts`.
 pub(super) async fn refused(case: &mut Case, code: i32, texts: &[&str]) -> Result<()> {
     case.task.start()?;
     ended(case, code, texts).await
@@ -35,17 +36,9 @@ pub(super) async fn refused(case: &mut Case, code: i32, texts: &[&str]) -> Resul
 
 pub(super) async fn ended(case: &mut Case, code: i32, texts: &[&str]) -> Result<()> {
     let found = case.task.wait(LIMIT).await?;
-    let said = case.task.output();
-    let at = said.find("error: ").ok_or_else(|| Failure::new(format!("exit code {found}, but no error is told:\n{said}")))?;
-    let error = &said[at..];
-    println!("{error}");
-    assert_eq!(found, code, "{said}");
-    for text in texts {
-        assert!(error.contains(text), "{text:?} is not named:\n{said}");
-    }
-    assert_eq!(error.matches("\n  to go on: ").count(), 1, "one help:\n{said}");
-    assert!(!said.contains("dts-secret"), "a password is shown:\n{said}");
-    Ok(())
+    let output = case.task.output();
+    assert_eq!(found, code, "{output}");
+    assert_error(&output, texts)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -148,8 +148,8 @@ async fn a_password_that_mysql_8_has_forgotten() -> Result<()> {
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
     case.verify(0).await?;
-    let said = case.task.output();
-    assert!(!said.contains("dts-secret"), "{said}");
+    let console = case.task.output();
+    assert!(!console.contains("dts-secret"), "{console}");
     Ok(())
 }
 
@@ -268,9 +268,9 @@ async fn check_names_the_server() -> Result<()> {
         create_small(&servers.source, &name).await?;
         let case = Case::new(servers, &name, Format::CanalJson, 1, vec![Table::new(&name, "t")]).await?;
         let output = super::case::program().command(&["check", &case.task.file().display().to_string()]).output()?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        let line = said.lines().find(|line| line.contains(" server ")).ok_or_else(|| Failure::new(said.clone()))?;
-        assert!(output.status.success() && texts.iter().all(|text| line.contains(text)), "{said}");
+        let console = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let line = console.lines().find(|line| line.contains(" server ")).ok_or_else(|| Failure::new(console.clone()))?;
+        assert!(output.status.success() && texts.iter().all(|text| line.contains(text)), "{console}");
     }
     Ok(())
 }
