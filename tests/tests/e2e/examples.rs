@@ -1,4 +1,4 @@
-//! The example programs of the command-line crate, run as a user would run them.
+//! The example programs of the command line, run as a user would run them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,7 +11,7 @@ use tests::{Failure, Result};
 
 use super::case::Servers;
 
-/// Builds the examples (nothing to do if they are fresh) and gives the path of one.
+/// Builds the examples, if necessary, and returns the path of one.
 fn example(name: &str) -> Result<PathBuf> {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_cli"));
     let folder = program.parent().ok_or_else(|| Failure::new("the program under test lies in no folder"))?;

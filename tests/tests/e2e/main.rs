@@ -1,4 +1,4 @@
-//! The end-to-end tests: real MySQL, real Kafka, the real program as a child process. One binary, so that the servers are shared.
+//! The end-to-end tests: real MySQL, real Kafka, the real program as a child process. One binary, so that tests share the servers.
 
 mod both_phases;
 mod case;

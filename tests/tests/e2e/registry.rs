@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use tests::Result;
 use tests::checker::{Format, Table};
 use tests::harness::registry_stub::{Instead, PASSWORD, USER};
 use tests::harness::{Identity, Listener, Registry, RegistryStub, TopicReader, certificates};
-use tests::Result;
 
 use super::case::{Case, Servers, program};
 use super::report::{assert_error, assert_no_secrets};

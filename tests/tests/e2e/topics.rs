@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use tests::Result;
 use tests::checker::{Decoded, Format, Table};
 use tests::harness::{Listener, TopicReader};
 use tests::measure::usage_of;
 use tests::program::{Settings, Task};
-use tests::Result;
 
 use super::case::{Case, Servers, alone, program};
 use super::report::{HELP, assert_error};
