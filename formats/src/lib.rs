@@ -30,14 +30,15 @@
 //! # Ok::<(), runtime::Error>(())
 //! ```
 
+mod cache;
 pub mod canal_json;
 pub mod dts_avro;
 mod error;
+mod escape;
 mod labels;
 mod limits;
 mod message_id;
-mod plans;
-mod row_image;
+mod row;
 mod snapshot_type;
 
 pub use error::FormatError;

@@ -4,11 +4,11 @@ use runtime::{Charset, Value, text};
 
 use super::binary::{write_base64, write_hex};
 use super::config::{BinaryText, DecimalText, JsonText};
-use super::escape::{write_latin1, write_text, write_utf8};
 use super::form::Form;
-use super::java_float::{write_f32, write_f64};
 use super::json_text::canal_document;
+use super::number::{write_f32, write_f64};
 use crate::error::Refusal;
+use crate::escape::{write_latin1, write_text, write_utf8};
 use crate::labels::{enum_label, set_labels};
 use crate::limits::{MAX_TIME, MAX_TIMESTAMP};
 

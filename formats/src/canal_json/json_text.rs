@@ -6,7 +6,7 @@ use std::str::Chars;
 use serde::de::IgnoredAny;
 
 use super::cell::without_last_zeros;
-use super::java_float::write_f64;
+use super::number::write_f64;
 
 /// The document with Canal's spaces, escapes and numbers. `None` if it is no JSON; a cell without any text stays so.
 ///

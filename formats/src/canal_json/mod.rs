@@ -7,26 +7,25 @@
 mod binary;
 mod cell;
 mod config;
-mod escape;
 mod form;
-mod java_float;
 mod json_text;
+mod number;
 mod origin;
 mod piece;
-mod plan;
 mod rows;
 mod schema_change;
+mod template;
 mod zone;
 
 pub use config::{BinaryText, Config, DecimalText, JsonText, LabelText, MysqlType, NullKeys, Old, Profile, RowsPerMessage, SqlType};
 use runtime::{Body, Control, Encoder, Event, Message};
 pub use zone::{NotAnOffset, ZoneOffset};
 
+use crate::cache::Plans;
 use crate::error::FormatError;
-use crate::plans::Plans;
 use crate::{MessageIds, in_context};
 use origin::OriginPart;
-use plan::Plan;
+use template::Plan;
 
 /// Encodes events as Canal JSON, one message per row, per rows of a binlog event or per schema change; transaction borders and heartbeats
 /// have no message.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use runtime::{Event, Origin, text};
 
 use super::config::NullKeys;
-use super::escape::write_quoted;
+use crate::escape::write_quoted;
 
 /// What is written once per origin and time of a change, in buffers that are used again for the next.
 pub(super) struct OriginPart {

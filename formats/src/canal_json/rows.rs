@@ -6,10 +6,10 @@ use runtime::{Body, Event, Op, Row, RowChange, Value};
 
 use super::CanalJson;
 use super::config::{Config, Old, RowsPerMessage};
-use super::plan::Plan;
+use super::template::Plan;
 use crate::SnapshotType;
 use crate::error::FormatError;
-use crate::row_image::{Images, differ};
+use crate::row::{Images, differ};
 
 /// Length of `data` at which a message of several rows is closed. With `old` it stays below what a Kafka record usually may have.
 const FULL: usize = 256 * 1024;

@@ -4,8 +4,8 @@ use runtime::{Event, SchemaChange, SchemaChangeKind};
 
 use super::CanalJson;
 use super::config::{NullKeys, Profile};
-use super::escape::write_quoted;
 use crate::error::FormatError;
+use crate::escape::write_quoted;
 
 impl CanalJson {
     /// Appends the message of a schema change.

@@ -3,8 +3,8 @@
 use runtime::{Column, ColumnKind, Date, Value};
 
 use super::config::Config;
+use super::encoding::{write_bytes, write_length, write_long, write_string};
 use super::text::TextForm;
-use super::wire::{write_bytes, write_length, write_long, write_string};
 use crate::error::{FormatError, Refusal};
 use crate::labels::{enum_label, set_labels};
 use crate::limits::{MAX_TIME, MAX_TIMESTAMP};

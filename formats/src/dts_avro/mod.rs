@@ -5,23 +5,23 @@
 
 mod cell;
 mod config;
+mod encoding;
 mod origin;
-mod plan;
 mod record;
 mod schema;
+mod template;
 mod text;
-mod wire;
 
 pub use config::{Config, Heartbeats, InvalidText, TextCharset};
 use runtime::{Body, Control, Encoder, Event, Message, Op, RowChange, SchemaChange};
 
+use crate::cache::Plans;
 use crate::error::FormatError;
-use crate::plans::Plans;
-use crate::row_image::Images;
+use crate::row::Images;
 use crate::{MessageIds, SnapshotType, in_context};
 use origin::OriginPart;
-use plan::Plan;
 use record::{Head, Operation};
+use template::Plan;
 
 /// Encodes events as DTS Avro, one record per row or schema change, and on request per transaction border and heartbeat.
 pub struct DtsAvro {

@@ -3,10 +3,10 @@
 use runtime::{Row, Value};
 
 use super::cell::write_cell;
-use super::plan::Plan;
-use super::wire::{begin_block, write_long, write_string};
+use super::encoding::{begin_block, write_long, write_string};
+use super::template::Plan;
 use crate::error::FormatError;
-use crate::row_image::Images;
+use crate::row::Images;
 
 /// The branch of `[null, string, array]` that is an array, as the byte that announces it.
 pub(super) const ARRAY: u8 = 2 << 1;

@@ -4,7 +4,7 @@ use runtime::{Charset, Column};
 
 use super::cell::branch;
 use super::config::{Config, InvalidText, TextCharset};
-use super::wire::{write_bytes, write_string};
+use super::encoding::{write_bytes, write_string};
 use crate::error::{FormatError, Refusal};
 use crate::{charset, charset_name};
 

@@ -3,9 +3,9 @@
 use runtime::{Column, ColumnKind, Date, DateTime, Row, TableId, TableSchema, Value};
 
 use super::config::Config;
-use super::plan::{Plan, keys};
 use super::record::{Head, Operation, Tags, write_place, write_row, write_without_row};
-use crate::row_image::Images;
+use super::template::{Plan, keys};
+use crate::row::Images;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -22,7 +22,7 @@ const ESCAPES: [u8; 256] = {
 };
 
 /// Appends `text` without quotes around it.
-pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
     loop {
         let (plain, special) = rest.split_at(plain_prefix(rest));
@@ -36,7 +36,7 @@ pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
 /// Appends UTF-8 without quotes around it; `None` if the bytes are none.
 ///
 /// Most text is ASCII without escapes, which one look tells.
-pub(super) fn write_utf8(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
+pub(crate) fn write_utf8(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
     if is_plain_ascii(bytes) {
         out.extend_from_slice(bytes);
     } else {
@@ -46,14 +46,14 @@ pub(super) fn write_utf8(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
 }
 
 /// Appends `text` in quotes.
-pub(super) fn write_quoted(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn write_quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     write_text(out, text);
     out.push(b'"');
 }
 
 /// Appends bytes as the characters U+0000 to U+00FF (ISO-8859-1), without quotes around them.
-pub(super) fn write_latin1(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn write_latin1(out: &mut Vec<u8>, bytes: &[u8]) {
     out.reserve(bytes.len());
     for &byte in bytes {
         if byte >= 0x80 {

@@ -4,10 +4,10 @@ use runtime::{Column, Row, TableSchema, Value};
 
 use super::cell::write_cell;
 use super::config::{Config, MysqlType, NullKeys, SqlType};
-use super::escape::write_quoted;
 use super::form::Form;
 use super::piece::Piece;
 use crate::error::FormatError;
+use crate::escape::write_quoted;
 
 /// What is prepared per table version. The byte strings are pieces of the message, in the order of writing.
 pub(super) struct Plan {

@@ -4,8 +4,8 @@ use runtime::{Column, TableSchema};
 
 use super::cell::Form;
 use super::config::Config;
+use super::encoding::{begin_block, write_long, write_string};
 use super::record::{ARRAY, STRING, Tags, escaped_name};
-use super::wire::{begin_block, write_long, write_string};
 use crate::error::FormatError;
 
 /// What is prepared per table version, encoded.
