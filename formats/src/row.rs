@@ -1,22 +1,28 @@
-//! Which images a change has, and whether they can be read.
+//! What both formats need to know about a row: its images, and the limits, labels and character sets of its cells.
 
-use runtime::{Op, Row, RowChange, Value};
+use runtime::{Charset, Column, Op, Row, RowChange, Value};
 
-use crate::error::FormatError;
+use crate::error::{CellError, FormatError};
 
-/// The images of a change, as its kind demands them.
+/// The longest TIME, 838:59:59.999999, in microseconds.
+pub(crate) const MAX_TIME: u64 = (838 * 3600 + 59 * 60 + 59) * 1_000_000 + 999_999;
+
+/// The end of the year 9999 in microseconds since the epoch; no server stores a later TIMESTAMP.
+pub(crate) const MAX_TIMESTAMP: i64 = 253_402_300_799_999_999;
+
+/// The row images of a change, as its operation requires them.
 #[derive(Clone, Copy)]
 pub(crate) enum Images<'a> {
-    /// Read, inserted.
+    /// Of a row that was read or inserted.
     After(&'a Row),
-    /// Deleted.
+    /// Of a row that was deleted.
     Before(&'a Row),
-    /// Updated: before and after.
+    /// Of a row that was updated: before and after.
     Both(&'a Row, &'a Row),
 }
 
 impl<'a> Images<'a> {
-    /// The images of `change`; an error if one is missing or not as wide as the table.
+    /// The images of `change`; an error if one is missing or does not have one cell per column.
     pub(crate) fn of(change: &'a RowChange) -> Result<Self, FormatError> {
         let before = || image(change, change.before.as_ref(), "before");
         let after = || image(change, change.after.as_ref(), "after");
@@ -30,18 +36,46 @@ impl<'a> Images<'a> {
 
 fn image<'a>(change: &RowChange, row: Option<&'a Row>, image: &'static str) -> Result<&'a Row, FormatError> {
     let row = row.ok_or_else(|| FormatError::NoImage { image })?;
-    // `values` tells how many cells can be read, which is less than `columns` if the row's block was never sealed.
+    // `values` counts the readable cells: fewer than `columns` if the row's block was never sealed.
     let (expected, found) = (change.schema.columns.len(), row.values().len());
     if row.columns() == expected && found == expected { Ok(row) } else { Err(FormatError::Width { expected, found }) }
 }
 
-/// Whether two cells of one column have different texts: 0.0 and -0.0 do, although they are equal numbers.
+/// Whether two cells of one column are written differently: 0.0 and -0.0 are, although they are equal numbers.
 pub(crate) fn differ(before: &Value<'_>, after: &Value<'_>) -> bool {
     match (before, after) {
         (Value::Float(before), Value::Float(after)) => before.to_bits() != after.to_bits(),
         (Value::Double(before), Value::Double(after)) => before.to_bits() != after.to_bits(),
         (before, after) => before != after,
     }
+}
+
+/// The label of an ENUM index, which counts from 1; index 0 is the empty error value.
+pub(crate) fn enum_label(index: u16, labels: &[String]) -> Result<&str, CellError> {
+    match usize::from(index).checked_sub(1) {
+        None => Ok(""),
+        Some(index) => labels.get(index).map(String::as_str).ok_or(CellError::NoLabel),
+    }
+}
+
+/// The labels of a SET's bit mask, in the order of their definition.
+pub(crate) fn set_labels(mask: u64, labels: &[String]) -> Result<impl Iterator<Item = &str> + Clone, CellError> {
+    if mask.checked_shr(labels.len() as u32).unwrap_or(0) != 0 {
+        return Err(CellError::NoLabel);
+    }
+    let chosen = (0..u64::BITS).zip(labels).filter(move |(bit, _)| mask >> bit & 1 == 1);
+    Ok(chosen.map(|(_, label)| label.as_str()))
+}
+
+/// The name of a text column's character set.
+pub(crate) fn charset_name(column: &Column) -> &str {
+    column.charset.as_deref().unwrap_or("utf8mb4")
+}
+
+/// The character set of a text column.
+pub(crate) fn charset(column: &Column) -> Result<Charset, FormatError> {
+    let name = charset_name(column);
+    Charset::from_name(name).ok_or_else(|| FormatError::UnsupportedCharset { column: column.name.clone(), charset: name.to_owned() })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Messages of schema changes.
+//! Messages of schema changes (DDL statements).
 
 use runtime::{Event, SchemaChange, SchemaChangeKind};
 
@@ -19,8 +19,8 @@ impl CanalJson {
         out.extend_from_slice(if with_nulls { b"{\"data\":null,\"database\":" } else { b"{\"database\":" });
         write_quoted(out, database);
         out.extend_from_slice(b",\"es\":");
-        self.origin.renew(event);
-        self.origin.write_before(out, self.ids.next(event.origin.read_ms));
+        self.origin.set(event);
+        self.origin.write_until_id(out, self.ids.next(event.origin.read_ms));
         out.extend_from_slice(b",\"isDdl\":true");
         if with_nulls {
             out.extend_from_slice(b",\"mysqlType\":null,\"old\":null,\"pkNames\":null");
@@ -33,14 +33,14 @@ impl CanalJson {
         out.extend_from_slice(b",\"table\":");
         write_quoted(out, table);
         out.extend_from_slice(b",\"ts\":");
-        self.origin.write_after(out);
+        self.origin.write_read_time(out);
         write_quoted(out, type_name);
         out.push(b'}');
         Ok(())
     }
 }
 
-/// Canal's name for a kind of statement (`EventType` of its protocol).
+/// Canal's name for a kind of DDL statement (`EventType` of its protocol).
 fn type_name(kind: SchemaChangeKind) -> Result<&'static str, FormatError> {
     Ok(match kind {
         SchemaChangeKind::CreateTable => "CREATE",
@@ -55,8 +55,8 @@ fn type_name(kind: SchemaChangeKind) -> Result<&'static str, FormatError> {
     })
 }
 
-/// The database and table that the message names: the first table of the statement; of a renaming the first new name. A statement about a
-/// database has no table, and one that was not understood names nothing.
+/// The database and table of the message: the first table of the statement, or the first new name of a RENAME. A statement about a
+/// database has no table; a statement that was not parsed has neither.
 fn subject(change: &SchemaChange) -> (&str, &str) {
     let first = match change.kind {
         SchemaChangeKind::RenameTable => change.tables.iter().find(|(_, schema)| schema.is_some()).or_else(|| change.tables.first()),

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use formats::canal_json::{self, CanalJson};
-use formats::dts_avro::{self, DtsAvro};
+use formats::canal_json::CanalJson;
+use formats::dts_avro::DtsAvro;
 use runtime::{Body, Column, Encoder, Event, Kind, Message, Op, Registry, Row, Settings, Value};
 
 use crate::support::{canal, change, column, event, in_charset, insert, table};
 
 /// Both formats' answers: kind, and headline with reason.
 fn refusals(event: &Event) -> [Option<(Kind, String)>; 2] {
-    let encoders: [Box<dyn Encoder>; 2] =
-        [Box::new(CanalJson::new(canal_json::Config::default())), Box::new(DtsAvro::new(dts_avro::Config::default()).unwrap())];
+    let encoders: [Box<dyn Encoder>; 2] = [Box::new(CanalJson::default()), Box::new(DtsAvro::default())];
     encoders.map(|mut encoder| {
         let mut message = Message::default();
         let error = encoder.encode(std::slice::from_ref(event), &mut message).err()?;
@@ -34,7 +33,7 @@ fn both(found: [Option<(Kind, String)>; 2], reason: &str) {
 
 #[test]
 fn cells_that_are_not_what_the_column_holds() {
-    let not = |source_type: &str| format!("column c: the cell is not what a column of type {source_type} holds");
+    let not = |source_type: &str| format!("column c: the cell does not hold a value of type {source_type}");
     both(cell(column("c", "int(11)"), Value::UInt(1)), &not("int(11)"));
     both(cell(column("c", "int(10) unsigned"), Value::Int(-1)), &not("int(10) unsigned"));
     both(cell(column("c", "varchar(9)"), Value::Bytes(b"x")), &not("varchar(9)"));
@@ -58,7 +57,7 @@ fn values_that_no_server_has() {
 fn texts_and_labels() {
     both(cell(in_charset(column("c", "varchar(9)"), "utf8"), Value::Text(b"\xff")), "column c: its bytes are not valid utf8");
     both(cell(in_charset(column("c", "text"), "klingon"), Value::Text(b"x")), "column c: character set klingon is not supported");
-    both(cell(column("c", "json"), Value::Json(b"\xff")), "column c: its text is no JSON document");
+    both(cell(column("c", "json"), Value::Json(b"\xff")), "column c: the text is not a JSON document");
     let [canal, avro] = cell(column("c", "enum('a','b')"), Value::Enum(3));
     assert_eq!(canal, None);
     assert!(avro.is_some_and(|(kind, text)| kind == Kind::Data && text.ends_with("the value has no label in enum('a','b')")));
@@ -81,7 +80,7 @@ fn images() {
 #[test]
 fn an_encoder_goes_on_after_a_refusal() {
     let schema = table(vec![column("c", "double")]);
-    let mut encoder = CanalJson::new(canal_json::Config::default());
+    let mut encoder = CanalJson::default();
     let mut message = Message::default();
     assert!(encoder.encode(&[insert(&schema, [Value::Double(f64::NAN)])], &mut message).is_err());
     assert_eq!(encoder.encode(&[insert(&schema, [Value::Double(1.0)])], &mut message).unwrap(), 1);
@@ -90,7 +89,7 @@ fn an_encoder_goes_on_after_a_refusal() {
 
 #[test]
 fn nothing_to_encode_is_a_broken_promise() {
-    let error = CanalJson::new(canal_json::Config::default()).encode(&[], &mut Message::default()).unwrap_err();
+    let error = CanalJson::default().encode(&[], &mut Message::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::Fatal);
 }
 
@@ -102,7 +101,7 @@ fn borders_have_no_message() {
 #[test]
 fn ids_rise_over_rows_and_statements() {
     let schema = table(vec![column("c", "int(11)")]);
-    let mut encoder = CanalJson::new(canal_json::Config::default());
+    let mut encoder = CanalJson::default();
     let mut ids = Vec::new();
     for value in [1, 2, 3] {
         let mut message = Message::default();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use formats::canal_json::{self, CanalJson};
-use formats::dts_avro::{self, DtsAvro};
+use formats::dts_avro::DtsAvro;
 use runtime::{
     Body, Column, ColumnKind, Encoder, Event, Message, Op, Origin, Position, Row, RowChange, SchemaChange, Seq, TableId, TableSchema, Value,
 };
@@ -127,5 +127,5 @@ pub(crate) fn canal(event: &Event) -> String {
 
 /// The DTS Avro of one event under default settings.
 pub(crate) fn avro(event: &Event) -> Vec<u8> {
-    encode(&mut DtsAvro::new(dts_avro::Config::default()).unwrap(), event).unwrap()
+    encode(&mut DtsAvro::default(), event).unwrap()
 }
