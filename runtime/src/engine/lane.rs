@@ -12,11 +12,11 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout_at;
 
-use crate::budget::{Budget, Share};
-use crate::commits::Commits;
-use crate::pipeline::Plugins;
-use crate::stats::SplitStats;
-use crate::{Batch, Committed, Error, Lane, Result, Seq, Sink, Split, SplitId, SplitReader, Stop, Transform};
+use super::budget::{Budget, Share};
+use super::commits::Commits;
+use super::stats::SplitStats;
+use super::task::Task;
+use crate::{Batch, Cancellation, Committed, Error, Lane, Result, Seq, Sink, Split, SplitReader, Transform};
 
 /// Batches between the reader and the writer: with one in each hand, memory is at most four batches a lane, and less where the budget of
 /// all lanes is used up.
@@ -33,43 +33,54 @@ pub(crate) enum Ended {
 
 /// Runs one split until it ends, fails, or `stop` becomes true. When it returns, nothing of it is running any more.
 pub(crate) async fn run(
-    plugins: Arc<Plugins>,
+    task: Arc<Task>,
+    split: Split,
+    committed: Arc<Committed>,
+    stats: Arc<SplitStats>,
+    stop: watch::Receiver<bool>,
+) -> Result<Ended> {
+    let id = split.id.clone();
+    run_split(task, split, committed, stats, stop).await.map_err(|error| error.in_split(&id))
+}
+
+async fn run_split(
+    task: Arc<Task>,
     mut split: Split,
     committed: Arc<Committed>,
     stats: Arc<SplitStats>,
     stop: watch::Receiver<bool>,
 ) -> Result<Ended> {
-    let last = committed.splits.get(&split.id).cloned();
     // Invariant: the supervisor commits the start of every split before it runs one.
-    let last = last.ok_or_else(|| Error::fatal("run a split whose start was not committed").in_split(&split.id))?;
+    let known = committed.split(&split.id).ok_or_else(|| Error::fatal("the start of the split was not committed"))?;
+    let (number, last) = (known.number, known.checkpoint.clone());
     split.start = last.position.clone();
-    let number = committed.numbers.get(&split.id).copied().unwrap_or(0);
     let _reading = stats.reading();
-    let lane = Lane { run: committed.run, epoch: committed.epoch, number, split: &split };
+    let lane = Lane { run: committed.run(), epoch: committed.epoch(), number, split: split.id.clone(), kind: split.kind };
+    let context = task.context.for_lane(lane, Cancellation::new(stop.clone()));
 
-    let mut sink = (plugins.sink)()?;
-    sink.heed(Stop::new(stop.clone()));
-    let receipt = sink.open(&lane, &last.receipt).await?;
-    let mut commits = Commits::new(&*plugins.store, &split.id, last, &stats, plugins.flush_interval);
-    commits.baseline(receipt).await?;
-    let transforms = plugins.transforms.iter().map(|factory| factory()).collect::<Result<Vec<_>>>()?;
-    let mut writer = Writer { split: &split.id, transforms, sink, commits, stats: &stats, last_seq: Seq(0) };
+    let mut sink = (task.sink)()?;
+    sink.open(&context, &last.receipt).await.map_err(|error| error.while_doing("opening the sink"))?;
+    let mut commits = Commits::new(&task.ledger, &split.id, number, last, &stats, task.flush_interval);
+    commits.baseline(sink.receipt()).await?;
+    let mut writer = Writer { transforms: task.transforms()?, sink, commits, stats: &stats, last_seq: Seq(0) };
 
-    let reader = plugins.source.open(&split, &committed).await?;
+    let reader = task.source.open(&context, &split, &committed).await.map_err(|error| error.while_doing("opening the split"))?;
+    // What is committed changes while the lane runs; holding on to it would make every change of the task state a copy.
+    drop(committed);
     let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
-    let reading = tokio::spawn(read(reader, sender, plugins.budget.clone(), stop));
+    let reading = tokio::spawn(read(reader, sender, task.budget.clone(), stop));
     // `drain` owns the receiver: when it returns, also with an error, the reader sees a closed channel and ends.
     let written = writer.drain(receiver).await;
     let read = match reading.await {
-        Ok(read) => read,
-        Err(panic) => Err(Error::retryable("read the split").because(panic).with_code("E_PANIC").in_split(&split.id)),
+        Ok(read) => read.map_err(|error| error.while_doing("reading the split")),
+        Err(panic) => Err(Error::retryable("the reader of the split panicked").because(panic).with_code("E_PANIC")),
     };
     written?;
     let ended = read?;
     if ended == Ended::Finished {
-        writer.commits.finish().await?;
+        writer.commits.finish(writer.sink.receipt()).await?;
     }
-    writer.sink.close().await?;
+    writer.sink.close().await.map_err(|error| error.while_doing("closing the sink"))?;
     Ok(ended)
 }
 
@@ -97,7 +108,6 @@ async fn read(
 
 /// The half of a lane that delivers and commits.
 struct Writer<'a> {
-    split: &'a SplitId,
     transforms: Vec<Box<dyn Transform>>,
     sink: Box<dyn Sink>,
     commits: Commits<'a>,
@@ -112,43 +122,52 @@ impl Writer<'_> {
                 Ok(Some((batch, _share))) => {
                     if let Err(error) = self.deliver(batch).await {
                         // What was acknowledged before is worth keeping; the error that ends the lane is the delivery's.
-                        let _ = self.commits.commit().await;
+                        let _ = self.commit().await;
                         return Err(error);
                     }
                 }
-                Ok(None) => return self.commits.commit().await,
+                Ok(None) => return self.commit().await,
                 Err(_elapsed) => {}
             }
-            self.commits.commit_if_due().await?;
+            if self.commits.is_due() {
+                self.commit().await?;
+            }
         }
+    }
+
+    /// Commits all that can be. The receipt is made only now: it may be long.
+    async fn commit(&mut self) -> Result<()> {
+        if !self.commits.is_pending() {
+            return Ok(());
+        }
+        let receipt = self.sink.receipt();
+        self.commits.commit(receipt).await
     }
 
     async fn deliver(&mut self, mut batch: Batch) -> Result<()> {
         if cfg!(debug_assertions) {
-            batch
-                .verify(self.last_seq)
-                .map_err(|broken| Error::fatal("check the order of a batch").because(broken).in_split(self.split))?;
+            batch.verify(self.last_seq).map_err(|broken| Error::fatal("the source broke the order of a batch").because(broken))?;
         }
         self.last_seq = batch.last_seq().unwrap_or(self.last_seq);
-        self.commits.met(&batch.events, &mut batch.state);
+        self.commits.collect(&batch.events, &mut batch.facts);
         let table = self.stats.table(&batch);
         for transform in &mut self.transforms {
-            transform.apply(&mut batch)?;
+            transform.apply(&mut batch).map_err(|error| error.while_doing("transforming a batch"))?;
         }
         // Before anything is written: a sink that skips what is behind its last event would take a rejected one for delivered.
-        self.refuse_rejected(&mut batch)?;
-        let receipt = self.sink.write(&mut batch).await?;
-        self.refuse_rejected(&mut batch)?;
+        refuse_rejected(&mut batch).map_err(|error| error.while_doing("transforming a batch"))?;
+        let written = self.sink.write(&mut batch).await.and_then(|()| refuse_rejected(&mut batch));
+        written.map_err(|error| error.while_doing("delivering a batch"))?;
         self.stats.delivered(&batch, table);
-        self.commits.delivered(receipt, batch.size(), batch.resume.take());
+        self.commits.delivered(batch.size(), batch.resume.take());
         Ok(())
     }
+}
 
-    /// Rejected events end the lane.
-    fn refuse_rejected(&self, batch: &mut Batch) -> Result<()> {
-        match batch.take_rejected().into_iter().next() {
-            Some((event, error)) => Err(error.in_split(self.split).at(&event.place())),
-            None => Ok(()),
-        }
+/// Rejected events end the lane.
+fn refuse_rejected(batch: &mut Batch) -> Result<()> {
+    match batch.take_rejected().into_iter().next() {
+        Some((event, error)) => Err(error.of_event(&event)),
+        None => Ok(()),
     }
 }

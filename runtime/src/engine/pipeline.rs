@@ -1,14 +1,13 @@
-//! Putting a pipeline together, and the handle of one that runs.
+//! Putting a pipeline together.
 //!
 //! ```no_run
-//! # use std::{sync::Arc, time::Duration};
-//! # async fn example(source: Arc<dyn runtime::Source>, sink: impl runtime::Sink + Clone + Sync + 'static) -> runtime::Result<()> {
+//! # async fn example(source: impl runtime::Source + 'static, sink: impl runtime::Sink + Clone + Sync + 'static) -> runtime::Result<()> {
 //! use runtime::{LocalStore, Pipeline};
 //!
 //! let running = Pipeline::builder("orders")
 //!     .source(source)
 //!     .sink(move || Ok(sink.clone()))
-//!     .store(LocalStore::open("state/orders")?)
+//!     .store(LocalStore::new("state/orders"))
 //!     .build()?
 //!     .start(); // on the caller's tokio
 //! println!("{:?}", running.status());
@@ -16,20 +15,27 @@
 //! # }
 //! ```
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
-use crate::budget::Budget;
-use crate::registry::{SinkFactory, TransformFactory};
-use crate::stats::{RunState, Stats, Status, lock};
-use crate::supervisor::{Desired, Shared, Supervisor};
-use crate::{CheckpointStore, Error, Result, Sink, Source, Transform};
+use super::budget::Budget;
+use super::ledger::Ledger;
+use super::registry::{SinkFactory, TransformFactory};
+use super::running::Running;
+use super::stats::{RunState, Stats};
+use super::supervisor::{Desired, Shared, Supervisor};
+use super::task::Task;
+use crate::api::context::TaskContext;
+use crate::{CheckpointStore, Context, Error, Finding, Metrics, Result, Sink, Source, Transform};
 
 /// Room for the batches of all lanes: far more than a usual task takes, far less than a usual machine has.
 const MEMORY_MAX_BYTES: usize = 512 << 20;
+
+/// Bytes of cells that a source hands over at once.
+const BATCH_MAX_BYTES: usize = 1 << 20;
 
 /// How failures that may pass are retried.
 #[derive(Clone, Copy, Debug)]
@@ -49,21 +55,9 @@ impl Default for Retry {
     }
 }
 
-/// What the lanes of a pipeline share.
-pub(crate) struct Plugins {
-    pub(crate) source: Arc<dyn Source>,
-    pub(crate) transforms: Vec<TransformFactory>,
-    pub(crate) sink: SinkFactory,
-    pub(crate) store: Arc<dyn CheckpointStore>,
-    pub(crate) flush_interval: Duration,
-    pub(crate) budget: Budget,
-}
-
 /// A pipeline that is put together and not started yet.
 pub struct Pipeline {
-    name: String,
-    plugins: Plugins,
-    parallelism: usize,
+    task: Task,
     retry: Retry,
 }
 
@@ -74,7 +68,8 @@ pub struct PipelineBuilder {
     transforms: Vec<TransformFactory>,
     sink: Option<SinkFactory>,
     store: Option<Arc<dyn CheckpointStore>>,
-    parallelism: usize,
+    state_dir: Option<PathBuf>,
+    batch_max_bytes: usize,
     flush_interval: Duration,
     memory_max_bytes: usize,
     retry: Retry,
@@ -89,32 +84,62 @@ impl Pipeline {
             transforms: Vec::new(),
             sink: None,
             store: None,
-            parallelism: 4,
+            state_dir: None,
+            batch_max_bytes: BATCH_MAX_BYTES,
             flush_interval: Duration::from_secs(1),
             memory_max_bytes: MEMORY_MAX_BYTES,
             retry: Retry::default(),
         }
     }
 
+    /// Looks for everything that would make the task fail, without changing anything: source, sink, and whether a task that ran before can
+    /// continue from its checkpoint.
+    pub async fn check(&self) -> Vec<Finding> {
+        let Task { source, sink, ledger, context, .. } = &self.task;
+        let peeked = ledger.store().peek().await;
+        let (committed, checkpoint) = match peeked {
+            Ok(Some(committed)) if !committed.is_new() => (Some(committed), None),
+            Ok(_) => (None, Some(Finding::passed("checkpoint", "there is none yet: the task starts from its beginning"))),
+            Err(error) if error.code() == Some("E_STORE_LOCKED") => {
+                let what = "the task is running, so its checkpoint was not read";
+                (None, Some(Finding::warning("checkpoint", what, "stop the task to check whether it could continue")))
+            }
+            Err(error) => (None, Some(Finding::from_error("checkpoint", &error))),
+        };
+        let check_sink = async {
+            match sink() {
+                Ok(mut sink) => sink.check(context).await,
+                Err(error) => vec![Finding::from_error("sink", &error)],
+            }
+        };
+        let (mut findings, of_sink) = tokio::join!(source.check(context, committed.as_ref()), check_sink);
+        findings.extend(of_sink);
+        findings.extend(checkpoint);
+        findings
+    }
+
     /// Starts it on the caller's tokio runtime.
     pub fn start(self) -> Running {
-        let shared = Arc::new(Shared { stats: Stats::new(), error: Mutex::default(), state: watch::Sender::new(RunState::Starting) });
+        let Self { task, retry } = self;
+        let stats = Stats::new(task.context.metrics().clone());
+        let shared = Arc::new(Shared { stats, error: Mutex::default(), state: watch::Sender::new(RunState::Starting) });
         let desired = watch::Sender::new(Desired::Run);
-        let supervisor = Supervisor {
-            plugins: Arc::new(self.plugins),
-            parallelism: self.parallelism,
-            retry: self.retry,
-            shared: shared.clone(),
-            desired: desired.subscribe(),
-        };
-        Running { name: self.name, shared, desired, task: tokio::spawn(supervisor.run()) }
+        let (parallelism, context) = (task.source.info().parallelism.max(1), task.context.clone());
+        let supervisor = Supervisor { task: Arc::new(task), parallelism, retry, shared: shared.clone(), desired: desired.subscribe() };
+        Running::new(context, shared, desired, tokio::spawn(supervisor.run()))
     }
 }
 
 impl PipelineBuilder {
     /// Where events come from.
     #[must_use]
-    pub fn source(mut self, source: Arc<dyn Source>) -> Self {
+    pub fn source(self, source: impl Source + 'static) -> Self {
+        self.shared_source(Arc::new(source))
+    }
+
+    /// As [`PipelineBuilder::source`], with a source from a registry.
+    #[must_use]
+    pub fn shared_source(mut self, source: Arc<dyn Source>) -> Self {
         self.source = Some(source);
         self
     }
@@ -158,10 +183,17 @@ impl PipelineBuilder {
         self
     }
 
-    /// How many snapshot splits run at once; 4 by default. Streams all run at once.
+    /// A directory in which plugins keep files of this task; by default the store's, if it has one.
     #[must_use]
-    pub fn parallelism(mut self, lanes: usize) -> Self {
-        self.parallelism = lanes.max(1);
+    pub fn state_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(dir.into());
+        self
+    }
+
+    /// How many bytes of cells the source hands over in one batch; 1 MiB by default.
+    #[must_use]
+    pub fn batch_max_bytes(mut self, bytes: usize) -> Self {
+        self.batch_max_bytes = bytes;
         self
     }
 
@@ -187,79 +219,30 @@ impl PipelineBuilder {
         self
     }
 
-    /// The pipeline; an error of kind `Config` if source, sink or store is missing.
+    /// The pipeline; an error of kind `Config` if source, sink or store is missing, or if a transform cannot be made.
     pub fn build(self) -> Result<Pipeline> {
-        fn there<T>(part: Option<T>, what: &str) -> Result<T> {
-            part.ok_or_else(|| Error::config(format!("build a pipeline without a {what}")))
+        fn required<T>(part: Option<T>, what: &str) -> Result<T> {
+            part.ok_or_else(|| Error::config(format!("the pipeline has no {what}")))
         }
-        let plugins = Plugins {
-            source: there(self.source, "source")?,
+        let (source, store) = (required(self.source, "source")?, required(self.store, "store")?);
+        let transforms = self.transforms.iter().map(|factory| Ok(factory()?.fingerprint())).collect::<Result<Vec<_>>>()?;
+        let context = Context::new(TaskContext {
+            name: self.name,
+            batch_max_bytes: self.batch_max_bytes,
+            state_dir: self.state_dir.or_else(|| store.directory().map(Into::into)),
+            transforms: transforms.join("\n"),
+            source: source.info(),
+            metrics: Metrics::default(),
+        });
+        let task = Task {
+            source,
             transforms: self.transforms,
-            sink: there(self.sink, "sink")?,
-            store: there(self.store, "store")?,
+            sink: required(self.sink, "sink")?,
+            ledger: Ledger::new(store),
+            context,
             flush_interval: self.flush_interval,
             budget: Budget::new(self.memory_max_bytes),
         };
-        Ok(Pipeline { name: self.name, plugins, parallelism: self.parallelism, retry: self.retry })
-    }
-}
-
-/// A pipeline that runs. Dropping it lets it run on; use [`Running::stop`].
-pub struct Running {
-    name: String,
-    shared: Arc<Shared>,
-    desired: watch::Sender<Desired>,
-    task: JoinHandle<Result<()>>,
-}
-
-impl Running {
-    /// A snapshot of what it is doing.
-    pub fn status(&self) -> Status {
-        let error = lock(&self.shared.error).clone();
-        Status {
-            name: self.name.clone(),
-            state: *self.shared.state.borrow(),
-            error,
-            splits: self.shared.stats.splits(),
-            tables: self.shared.stats.tables(),
-        }
-    }
-
-    /// Stops reading, delivers and commits what was read, closes everything, and waits for [`Running::resume`]. Returns when all is closed,
-    /// or when the pipeline has ended.
-    pub async fn pause(&self) {
-        self.desired.send_replace(Desired::Pause);
-        let settled = |state: &RunState| matches!(state, RunState::Paused | RunState::Stopped | RunState::Finished | RunState::Failed);
-        // The sender lives in `self.shared`, so this cannot fail.
-        let _ = self.shared.state.subscribe().wait_for(settled).await;
-    }
-
-    /// Goes on after [`Running::pause`], from the checkpoint.
-    pub fn resume(&self) {
-        self.desired.send_replace(Desired::Run);
-    }
-
-    /// Asks it to stop at a commit, without waiting; [`Running::wait`] then returns.
-    pub fn request_stop(&self) {
-        self.desired.send_replace(Desired::Stop);
-    }
-
-    /// Stops at a commit and waits for the end.
-    pub async fn stop(self) -> Result<()> {
-        self.request_stop();
-        self.wait().await
-    }
-
-    /// Waits until it ends: by itself, by a stop, or by an error.
-    pub async fn wait(mut self) -> Result<()> {
-        self.wait_mut().await
-    }
-
-    /// As [`Running::wait`], for callers that go on asking for the status; cancel-safe. Not to be called again after it returned.
-    pub async fn wait_mut(&mut self) -> Result<()> {
-        match (&mut self.task).await {
-            Ok(result) => result,
-            Err(panic) => Err(Error::fatal("run the pipeline").because(panic)),
-        }
+        Ok(Pipeline { task, retry: self.retry })
     }
 }

@@ -1,7 +1,6 @@
-//! The unit of everything: nothing per row crosses a task, a channel or an `await`.
+//! The batch: the unit that crosses tasks, channels and `await`s. Single rows never do.
 
-use crate::checkpoint::State;
-use crate::{Body, CellBlock, Error, Event, Kind, Position, Result, Seq};
+use crate::{Body, CellBlock, Error, Event, Facts, Kind, Position, Result, Seq};
 
 /// A piece of one split.
 ///
@@ -14,8 +13,8 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// Where the source resumes once all events up to here are durable.
     pub resume: Option<Position>,
-    /// Facts of the source to commit together with `resume`.
-    pub state: State,
+    /// Changes of the task's facts, committed together with `resume`.
+    pub facts: Facts,
     rejected: Vec<(Event, Error)>,
     bytes: usize,
 }
@@ -23,7 +22,7 @@ pub struct Batch {
 impl Batch {
     /// A batch of these events; `bytes` is their size in memory as the source counts it.
     pub fn new(events: Vec<Event>, resume: Option<Position>, bytes: usize) -> Self {
-        Self { events, resume, state: State::new(), rejected: Vec::new(), bytes }
+        Self { events, resume, facts: Facts::new(), rejected: Vec::new(), bytes }
     }
 
     /// Size of the events' cells in bytes.
