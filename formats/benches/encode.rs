@@ -108,7 +108,7 @@ fn run(bencher: Bencher<'_, '_>, mut encoder: impl Encoder, events: &[Event]) {
         let mut bytes = 0;
         for event in events {
             message.value.clear();
-            if encoder.encode(std::slice::from_ref(event), &mut message).is_err() {
+            if encoder.encode(event, &mut message).is_err() {
                 unreachable!("the row can be encoded");
             }
             bytes += message.value.len();

@@ -151,8 +151,9 @@ impl CellError {
     }
 }
 
+/// The table and the position of the event are added by the sink.
 impl From<FormatError> for runtime::Error {
     fn from(error: FormatError) -> Self {
-        runtime::Error::new(error.kind(), "encode event").with_help(error.help()).because(error)
+        runtime::Error::new(error.kind(), error.to_string()).with_help(error.help())
     }
 }

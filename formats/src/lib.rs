@@ -26,7 +26,7 @@
 //!     body: Body::Row(RowChange { schema, op: Op::Insert, before: None, after: Some(row) }),
 //! };
 //! let mut message = Message::default();
-//! CanalJson::default().encode(&[event], &mut message)?;
+//! CanalJson::default().encode(&event, &mut message)?;
 //! assert!(message.value.starts_with(br#"{"data":[{"id":"9001"}],"database":"shop","es":1748737800000,"#));
 //! # Ok::<(), runtime::Error>(())
 //! ```
@@ -40,7 +40,7 @@ mod message_id;
 mod row;
 
 pub use error::FormatError;
-use runtime::{Body, Event, Registry};
+use runtime::Registry;
 use serde::{Deserialize, Serialize};
 
 use canal_json::CanalJson;
@@ -56,8 +56,8 @@ struct PageOfDtsAvro;
 pub fn register(registry: &mut Registry) {
     // Each lane has an encoder of its own; all of them share the ids.
     let (canal_ids, dts_ids) = (MessageIds::default(), MessageIds::default());
-    registry.encoder("canal_json", move |config: canal_json::Config, _| Ok(CanalJson::with_ids(config, canal_ids.clone())));
-    registry.encoder("dts_avro", move |config: dts_avro::Config, _| Ok(DtsAvro::with_ids(config, dts_ids.clone())));
+    registry.encoder("canal_json", move |config: canal_json::Config| Ok(CanalJson::with_ids(config, canal_ids.clone())));
+    registry.encoder("dts_avro", move |config: dts_avro::Config| Ok(DtsAvro::with_ids(config, dts_ids.clone())));
 }
 
 /// The type that a row read by the snapshot has in its message.
@@ -70,13 +70,4 @@ pub enum SnapshotType {
     /// A type of its own, which tells it from an inserted row.
     #[serde(rename = "INIT")]
     Init,
-}
-
-/// Adds the table and position of `event` to an error.
-fn in_context(error: FormatError, event: &Event) -> runtime::Error {
-    let error = runtime::Error::from(error).at(&event.place());
-    match &event.body {
-        Body::Row(change) => error.of_table(&change.schema.id),
-        _ => error,
-    }
 }

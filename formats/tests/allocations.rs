@@ -86,7 +86,7 @@ fn encode(encoder: &mut dyn Encoder, events: &[Event], message: &mut Message) ->
     let (mut rest, mut bytes) = (events, 0);
     while !rest.is_empty() {
         message.value.clear();
-        let taken = encoder.encode(rest, message).unwrap();
+        let taken = encoder.encode_many(rest, message).unwrap();
         bytes += message.value.len();
         rest = &rest[taken..];
     }

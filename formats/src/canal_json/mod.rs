@@ -14,12 +14,11 @@ mod template;
 mod zone;
 
 pub use config::{BinaryText, Config, DecimalText, JsonText, LabelText, MysqlType, NullKeys, Old, Profile, RowsPerMessage, SqlType};
-use runtime::{Body, Control, Encoder, Event, Message};
+use runtime::{Body, Control, Encoder, EncoderInfo, Event, Message};
 pub use zone::{NotAnOffset, ZoneOffset};
 
 use crate::cache::SchemaCache;
 use crate::error::FormatError;
-use crate::in_context;
 use crate::message_id::MessageIds;
 use template::{OriginParts, Template};
 
@@ -50,16 +49,6 @@ impl CanalJson {
         let origin = OriginParts::new(config.null_keys);
         Self { config, templates: SchemaCache::default(), ids, origin, changed: Vec::new(), last_size: 0 }
     }
-
-    /// Encodes one message from the front of `events`; returns how many events it holds.
-    fn encode_front(&mut self, event: &Event, events: &[Event], out: &mut Vec<u8>) -> Result<usize, FormatError> {
-        match &event.body {
-            Body::Row(change) => self.encode_rows(events, change, out),
-            Body::Schema(change) => self.encode_schema_change(event, change, out).map(|()| 1),
-            Body::Begin | Body::Commit | Body::Heartbeat => Ok(1),
-            _ => Err(FormatError::UnknownEvent),
-        }
-    }
 }
 
 impl Default for CanalJson {
@@ -75,16 +64,29 @@ impl Clone for CanalJson {
 }
 
 impl Encoder for CanalJson {
-    fn encode(&mut self, events: &[Event], out: &mut Message) -> runtime::Result<usize> {
-        let event = events.first().ok_or_else(|| FormatError::NoEvents)?;
-        self.encode_front(event, events, &mut out.value).map_err(|error| {
-            // Nobody may take half a message for a whole one.
-            out.value.clear();
-            in_context(error, event)
-        })
+    fn info(&self) -> EncoderInfo {
+        let mut info = EncoderInfo::default();
+        info.many_rows = self.config.rows == RowsPerMessage::Event;
+        (info.begin, info.commit, info.heartbeat) = (Control::Ignored, Control::Ignored, Control::Ignored);
+        info
     }
 
-    fn control(&self, _: &Body) -> Control {
-        Control::Left
+    fn encode(&mut self, event: &Event, out: &mut Message) -> runtime::Result<()> {
+        self.encode_many(std::slice::from_ref(event), out).map(|_| ())
+    }
+
+    fn encode_many(&mut self, events: &[Event], out: &mut Message) -> runtime::Result<usize> {
+        let event = events.first().ok_or(FormatError::NoEvents)?;
+        let encoded = match &event.body {
+            Body::Row(change) => self.encode_rows(events, change, &mut out.value),
+            Body::Schema(change) => self.encode_schema_change(event, change, &mut out.value).map(|()| 1),
+            Body::Begin | Body::Commit | Body::Heartbeat => Ok(1),
+            _ => Err(FormatError::UnknownEvent),
+        };
+        if encoded.is_err() {
+            // Nobody may take half a message for a whole one.
+            out.value.clear();
+        }
+        Ok(encoded?)
     }
 }

@@ -11,13 +11,13 @@ mod template;
 mod text;
 
 pub use config::{Config, Heartbeats, InvalidText, TextCharset};
-use runtime::{Body, Control, Encoder, Event, Message, Op, RowChange, SchemaChange};
+use runtime::{Body, Control, Encoder, EncoderInfo, Event, Message, Op, RowChange, SchemaChange};
 
+use crate::SnapshotType;
 use crate::cache::SchemaCache;
 use crate::error::FormatError;
 use crate::message_id::MessageIds;
 use crate::row::Images;
-use crate::{SnapshotType, in_context};
 use record::{Head, Operation};
 use template::{OriginParts, Template};
 
@@ -130,29 +130,26 @@ impl Clone for DtsAvro {
 }
 
 impl Encoder for DtsAvro {
-    fn encode(&mut self, events: &[Event], out: &mut Message) -> runtime::Result<usize> {
-        let event = events.first().ok_or_else(|| FormatError::NoEvents)?;
-        match self.encode_event(event, &mut out.value) {
-            Ok(()) => Ok(1),
-            Err(error) => {
-                // Nobody may take half a message for a whole one.
-                out.value.clear();
-                Err(in_context(error, event))
-            }
-        }
+    fn info(&self) -> EncoderInfo {
+        let boundary = if self.config.transactions { Control::Emitted { setting: "transactions = true" } } else { Control::Ignored };
+        let mut info = EncoderInfo::default();
+        info.schema = Some(SCHEMA.to_owned());
+        (info.begin, info.commit) = (boundary, boundary);
+        info.heartbeat = match self.config.heartbeats {
+            Heartbeats::Off => Control::Ignored,
+            Heartbeats::Heartbeat => Control::Emitted { setting: r#"heartbeats = "heartbeat""# },
+            Heartbeats::Checkpoint => Control::Emitted { setting: r#"heartbeats = "checkpoint""# },
+        };
+        info
     }
 
-    fn schema(&self) -> Option<&str> {
-        Some(SCHEMA)
-    }
-
-    fn control(&self, event: &Body) -> Control {
-        match self.control_operation(event) {
-            Some(Operation::Heartbeat) => Control::Written(r#"heartbeats = "heartbeat""#),
-            Some(Operation::Checkpoint) => Control::Written(r#"heartbeats = "checkpoint""#),
-            Some(_) => Control::Written("transactions = true"),
-            None => Control::Left,
+    fn encode(&mut self, event: &Event, out: &mut Message) -> runtime::Result<()> {
+        let encoded = self.encode_event(event, &mut out.value);
+        if encoded.is_err() {
+            // Nobody may take half a message for a whole one.
+            out.value.clear();
         }
+        Ok(encoded?)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::random::{Case, Cell, case};
 use crate::support::{encode, origin};
 
 pub(crate) fn schema() -> Schema {
-    Schema::parse_str(DtsAvro::default().schema().unwrap()).unwrap()
+    Schema::parse_str(DtsAvro::default().info().schema.as_deref().unwrap()).unwrap()
 }
 
 /// Reads a record to its last byte.

@@ -124,5 +124,5 @@ fn one_event_a_call_however_many_there_are() {
     let shared = origin();
     let events: Vec<Event> = (0..3).map(|value| Event { origin: Arc::clone(&shared), ..insert(&schema, [Value::Int(value)]) }).collect();
     let mut encoder = DtsAvro::default();
-    assert_eq!(encoder.encode(&events, &mut Message::default()).unwrap(), 1);
+    assert_eq!(encoder.encode_many(&events, &mut Message::default()).unwrap(), 1);
 }
