@@ -1,9 +1,9 @@
-//! One cell as a branch of the image union, and the type number of its column.
+//! Images and their cells, each a branch of a union, and the type numbers of columns.
 
-use runtime::{Column, ColumnKind, Date, Value};
+use runtime::{Column, ColumnKind, Date, Row, Value};
 
 use super::config::Config;
-use super::encoding::{branch, write_bytes, write_length, write_long, write_string};
+use super::encoding::{begin_block, branch, write_bytes, write_length, write_long, write_string};
 use super::text::TextEncoding;
 use crate::error::{CellError, FormatError};
 use crate::row::{MAX_TIME, MAX_TIMESTAMP, enum_label, set_labels};
@@ -84,10 +84,28 @@ impl Encoding {
     }
 }
 
+/// Appends an image: the values of all columns, or null.
+pub(super) fn write_image(out: &mut Vec<u8>, columns: &[(Column, Encoding)], row: Option<&Row>) -> Result<(), FormatError> {
+    let Some(row) = row else {
+        out.push(branch::NULL);
+        return Ok(());
+    };
+    out.push(branch::ARRAY);
+    begin_block(out, columns.len());
+    // Invariant: Images::of counted the cells, so there is a value for every column.
+    let mut values = row.values();
+    for (column, encoding) in columns {
+        let value = values.next();
+        write_cell(out, value.as_ref().unwrap_or(&Value::Null), encoding).map_err(|error| error.of(column))?;
+    }
+    out.push(0);
+    Ok(())
+}
+
 /// Appends a cell.
 ///
 /// Takes the value by reference: copying an unpacked value costs more than writing most of them.
-pub(super) fn write_cell(out: &mut Vec<u8>, value: &Value<'_>, encoding: &Encoding) -> Result<(), CellError> {
+fn write_cell(out: &mut Vec<u8>, value: &Value<'_>, encoding: &Encoding) -> Result<(), CellError> {
     match (encoding, value) {
         (_, &Value::Null) => out.push(branch::NULL),
         (Encoding::Int { bytes, unsigned: false }, &Value::Int(value)) => write_integer(out, *bytes, itoa::Buffer::new().format(value)),

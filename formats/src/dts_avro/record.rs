@@ -1,9 +1,7 @@
 //! The record around the images. Fields are written in the order of the schema.
 
-use runtime::{Row, Value};
-
-use super::cell::write_cell;
-use super::encoding::{Tags, begin_block, branch, write_long, write_string, write_tags};
+use super::cell::write_image;
+use super::encoding::{Tags, branch, write_long, write_string, write_tags};
 use super::template::Template;
 use crate::error::FormatError;
 use crate::row::Images;
@@ -61,8 +59,8 @@ pub(super) fn write_row(
         Images::Before(before) => (Some(before), None),
         Images::Both(before, after) => (Some(before), Some(after)),
     };
-    write_image(out, template, before)?;
-    write_image(out, template, after)?;
+    write_image(out, &template.columns, before)?;
+    write_image(out, &template.columns, after)?;
     write_long(out, head.timestamp); // bornTimestamp: seconds, as DTS writes it
     Ok(())
 }
@@ -87,21 +85,4 @@ fn write_optional(out: &mut Vec<u8>, text: Option<&str>) {
         }
         None => out.push(branch::NULL),
     }
-}
-
-fn write_image(out: &mut Vec<u8>, template: &Template, row: Option<&Row>) -> Result<(), FormatError> {
-    let Some(row) = row else {
-        out.push(branch::NULL);
-        return Ok(());
-    };
-    out.push(branch::ARRAY);
-    begin_block(out, template.columns.len());
-    // Invariant: Images::of counted the cells, so there is a value for every column.
-    let mut values = row.values();
-    for (column, encoding) in &template.columns {
-        let value = values.next();
-        write_cell(out, value.as_ref().unwrap_or(&Value::Null), encoding).map_err(|error| error.of(column))?;
-    }
-    out.push(0);
-    Ok(())
 }
