@@ -1,6 +1,6 @@
 //! Why an event cannot be encoded.
 
-use runtime::{Column, Kind};
+use runtime::Kind;
 
 /// Why an event cannot be encoded. Never holds the value of a cell.
 #[derive(Debug, thiserror::Error)]
@@ -122,31 +122,6 @@ impl FormatError {
             FormatError::WrongCell { .. } | FormatError::UnknownKeyColumn { .. } | FormatError::UnknownEvent | FormatError::NoEvents => {
                 "report it as a defect, with the table definition (SHOW CREATE TABLE)"
             }
-        }
-    }
-}
-
-/// Why a cell cannot be encoded. Small, because every function that writes a cell returns it; [`CellError::of`] adds the column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CellError {
-    InvalidText,
-    InvalidJson,
-    WrongCell,
-    OutOfRange,
-    NoLabel,
-}
-
-impl CellError {
-    /// The error for a cell of `column`.
-    #[cold]
-    pub(crate) fn of(self, column: &Column) -> FormatError {
-        let (name, source_type) = (column.name.clone(), column.source_type.clone());
-        match self {
-            CellError::InvalidText => FormatError::InvalidText { column: name, charset: crate::row::charset_name(column).to_owned() },
-            CellError::InvalidJson => FormatError::InvalidJson { column: name },
-            CellError::WrongCell => FormatError::WrongCell { column: name, source_type },
-            CellError::OutOfRange => FormatError::OutOfRange { column: name, source_type },
-            CellError::NoLabel => FormatError::NoLabel { column: name, source_type },
         }
     }
 }

@@ -36,16 +36,16 @@ pub mod canal_json;
 pub mod dts_avro;
 mod error;
 mod escape;
-mod message_id;
+mod message;
 mod row;
 
 pub use error::FormatError;
+pub use message::SnapshotType;
 use runtime::Registry;
-use serde::{Deserialize, Serialize};
 
 use canal_json::CanalJson;
 use dts_avro::DtsAvro;
-use message_id::MessageIds;
+use message::MessageIds;
 
 /// The code in the page on `dts_avro` is compiled and run.
 #[cfg(doctest)]
@@ -58,16 +58,4 @@ pub fn register(registry: &mut Registry) {
     let (canal_ids, dts_ids) = (MessageIds::default(), MessageIds::default());
     registry.encoder("canal_json", move |config: canal_json::Config| Ok(CanalJson::with_ids(config, canal_ids.clone())));
     registry.encoder("dts_avro", move |config: dts_avro::Config| Ok(DtsAvro::with_ids(config, dts_ids.clone())));
-}
-
-/// The type that a row read by the snapshot has in its message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum SnapshotType {
-    /// The same as an inserted row: for readers that know only row changes.
-    #[serde(rename = "INSERT")]
-    Insert,
-    /// A type of its own, which tells it from an inserted row.
-    #[serde(rename = "INIT")]
-    Init,
 }

@@ -1,8 +1,8 @@
-//! What both formats need to know about a row: its images, and the limits, labels and character sets of its cells.
+//! What both formats need to know about a row: its images, and the limits, labels, character sets and errors of its cells.
 
 use runtime::{Charset, Column, Op, Row, RowChange, Value};
 
-use crate::error::{CellError, FormatError};
+use crate::error::FormatError;
 
 /// The longest TIME, 838:59:59.999999, in microseconds.
 pub(crate) const MAX_TIME: u64 = (838 * 3600 + 59 * 60 + 59) * 1_000_000 + 999_999;
@@ -35,7 +35,7 @@ impl<'a> Images<'a> {
 }
 
 fn image<'a>(change: &RowChange, row: Option<&'a Row>, image: &'static str) -> Result<&'a Row, FormatError> {
-    let row = row.ok_or_else(|| FormatError::NoImage { image })?;
+    let row = row.ok_or(FormatError::NoImage { image })?;
     // `values` counts the readable cells: fewer than `columns` if the row's block was never sealed.
     let (expected, found) = (change.schema.columns.len(), row.values().len());
     if row.columns() == expected && found == expected { Ok(row) } else { Err(FormatError::Width { expected, found }) }
@@ -76,6 +76,31 @@ pub(crate) fn charset_name(column: &Column) -> &str {
 pub(crate) fn charset(column: &Column) -> Result<Charset, FormatError> {
     let name = charset_name(column);
     Charset::from_name(name).ok_or_else(|| FormatError::UnsupportedCharset { column: column.name.clone(), charset: name.to_owned() })
+}
+
+/// Why a cell cannot be encoded. Small, because every function that writes a cell returns it; [`CellError::of`] adds the column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CellError {
+    InvalidText,
+    InvalidJson,
+    WrongCell,
+    OutOfRange,
+    NoLabel,
+}
+
+impl CellError {
+    /// The error for a cell of `column`.
+    #[cold]
+    pub(crate) fn of(self, column: &Column) -> FormatError {
+        let (name, source_type) = (column.name.clone(), column.source_type.clone());
+        match self {
+            CellError::InvalidText => FormatError::InvalidText { column: name, charset: charset_name(column).to_owned() },
+            CellError::InvalidJson => FormatError::InvalidJson { column: name },
+            CellError::WrongCell => FormatError::WrongCell { column: name, source_type },
+            CellError::OutOfRange => FormatError::OutOfRange { column: name, source_type },
+            CellError::NoLabel => FormatError::NoLabel { column: name, source_type },
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use runtime::{Charset, Column, ColumnKind, Value, text};
 use super::config::{BinaryText, Config, DecimalText, JsonText, LabelText, SqlType};
 use super::json_text::canal_document;
 use super::number::{without_trailing_zero_group, write_f32, write_f64};
-use crate::error::{CellError, FormatError};
+use crate::error::FormatError;
 use crate::escape::{write_latin1, write_text, write_utf8};
-use crate::row::{MAX_TIME, MAX_TIMESTAMP, charset, enum_label, set_labels};
+use crate::row::{CellError, MAX_TIME, MAX_TIMESTAMP, charset, enum_label, set_labels};
 
 /// How the cells of a column are written.
 #[derive(Debug)]

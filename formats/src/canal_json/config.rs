@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::zone::ZoneOffset;
-use crate::SnapshotType;
+use crate::message::SnapshotType;
 
 /// Settings of [`CanalJson`](super::CanalJson). Every setting has a default; three of them take it from the profile.
 ///

@@ -19,7 +19,8 @@ pub use zone::{NotAnOffset, ZoneOffset};
 
 use crate::cache::SchemaCache;
 use crate::error::FormatError;
-use crate::message_id::MessageIds;
+use crate::message::MessageIds;
+use schema_change::write_schema_change;
 use template::{OriginParts, Template};
 
 /// Encodes events as Canal JSON: one message per row (or per binlog event) and per schema change. Transaction boundaries and heartbeats have
@@ -79,7 +80,11 @@ impl Encoder for CanalJson {
         let event = events.first().ok_or(FormatError::NoEvents)?;
         let encoded = match &event.body {
             Body::Row(change) => self.encode_rows(events, change, &mut out.value),
-            Body::Schema(change) => self.encode_schema_change(event, change, &mut out.value).map(|()| 1),
+            Body::Schema(change) => {
+                self.origin.set(event);
+                let id = self.ids.next(event.origin.read_ms);
+                write_schema_change(&mut out.value, change, &self.config, &self.origin, id).map(|()| 1)
+            }
             Body::Begin | Body::Commit | Body::Heartbeat => Ok(1),
             _ => Err(FormatError::UnknownEvent),
         };

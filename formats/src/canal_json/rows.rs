@@ -7,8 +7,8 @@ use runtime::{Body, Event, Op, Row, RowChange, Value};
 use super::CanalJson;
 use super::config::{Config, Old, RowsPerMessage};
 use super::template::Template;
-use crate::SnapshotType;
 use crate::error::FormatError;
+use crate::message::SnapshotType;
 use crate::row::{Images, differ};
 
 /// Length of `data` at which a message of several rows is closed: together with `old` it stays below Kafka's usual limit for a record.

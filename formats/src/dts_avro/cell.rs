@@ -5,8 +5,8 @@ use runtime::{Column, ColumnKind, Date, Row, Value};
 use super::config::Config;
 use super::encoding::{begin_block, branch, write_bytes, write_length, write_long, write_string};
 use super::text::TextEncoding;
-use crate::error::{CellError, FormatError};
-use crate::row::{MAX_TIME, MAX_TIMESTAMP, enum_label, set_labels};
+use crate::error::FormatError;
+use crate::row::{CellError, MAX_TIME, MAX_TIMESTAMP, enum_label, set_labels};
 
 /// How the cells of a column are encoded; decided once per table version.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::SnapshotType;
+use crate::message::SnapshotType;
 
 /// Settings of [`DtsAvro`](super::DtsAvro). Every setting has a default.
 ///

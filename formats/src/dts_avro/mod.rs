@@ -13,10 +13,9 @@ mod text;
 pub use config::{Config, Heartbeats, InvalidText, TextCharset};
 use runtime::{Body, Control, Encoder, EncoderInfo, Event, Message, Op, RowChange, SchemaChange};
 
-use crate::SnapshotType;
 use crate::cache::SchemaCache;
 use crate::error::FormatError;
-use crate::message_id::MessageIds;
+use crate::message::{MessageIds, SnapshotType};
 use crate::row::Images;
 use record::{Head, Operation};
 use template::{OriginParts, Template};

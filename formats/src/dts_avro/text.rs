@@ -4,8 +4,8 @@ use runtime::{Charset, Column};
 
 use super::config::{Config, InvalidText, TextCharset};
 use super::encoding::{branch, write_bytes, write_string};
-use crate::error::{CellError, FormatError};
-use crate::row::{charset, charset_name};
+use crate::error::FormatError;
+use crate::row::{CellError, charset, charset_name};
 
 /// How the text cells of a column are encoded.
 #[derive(Debug)]

@@ -1,7 +1,21 @@
-//! The `id` of messages, which rises along the stream in both formats.
+//! What the messages of both formats have in common: the type of a snapshot's rows, and an `id` that rises along the stream.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+/// The type that a row read by the snapshot has in its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum SnapshotType {
+    /// The same as an inserted row: for readers that know only row changes.
+    #[serde(rename = "INSERT")]
+    Insert,
+    /// A type of its own, which tells it from an inserted row.
+    #[serde(rename = "INIT")]
+    Init,
+}
 
 /// Ids of messages: microseconds of the reading time, or the previous id plus one.
 ///
