@@ -35,7 +35,7 @@ impl<'a> Images<'a> {
 }
 
 fn image<'a>(change: &RowChange, row: Option<&'a Row>, image: &'static str) -> Result<&'a Row, FormatError> {
-    let row = row.ok_or(FormatError::NoImage { image })?;
+    let Some(row) = row else { return Err(FormatError::NoImage { image }) };
     // `values` counts the readable cells: fewer than `columns` if the row's block was never sealed.
     let (expected, found) = (change.schema.columns.len(), row.values().len());
     if row.columns() == expected && found == expected { Ok(row) } else { Err(FormatError::Width { expected, found }) }

@@ -77,7 +77,7 @@ impl Encoder for CanalJson {
     }
 
     fn encode_many(&mut self, events: &[Event], out: &mut Message) -> runtime::Result<usize> {
-        let event = events.first().ok_or(FormatError::NoEvents)?;
+        let Some(event) = events.first() else { return Err(FormatError::NoEvents.into()) };
         let encoded = match &event.body {
             Body::Row(change) => self.encode_rows(events, change, &mut out.value),
             Body::Schema(change) => {

@@ -44,7 +44,7 @@ impl CanalJson {
         let at_first = |error| RowError { row: 0, error };
         let config = &self.config;
         let template = self.templates.get(&first.schema, |schema| Template::of(schema, config)).map_err(at_first)?;
-        let event = events.first().ok_or_else(|| at_first(FormatError::NoEvents))?;
+        let Some(event) = events.first() else { return Err(at_first(FormatError::NoEvents)) };
         out.reserve(self.last_size);
         out.extend_from_slice(b"{\"data\":[");
         let (mut rows, mut last) = (0, None);
@@ -60,7 +60,7 @@ impl CanalJson {
                 break;
             }
         }
-        let last = last.ok_or_else(|| at_first(FormatError::NoEvents))?;
+        let Some(last) = last else { return Err(at_first(FormatError::NoEvents)) };
         out.push(b']');
         out.extend_from_slice(&template.database);
         self.origin.set(event);
