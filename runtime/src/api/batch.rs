@@ -133,3 +133,37 @@ impl BatchBuilder {
         Batch::new(events, resume, bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::events;
+
+    fn seqs(events: &[Event]) -> Vec<u128> {
+        events.iter().map(|event| event.seq.0).collect()
+    }
+
+    #[test]
+    fn events_are_kept_dropped_or_rejected_in_order() {
+        let mut batch = Batch::new(events(1, 6), None, 0);
+        let retained = batch.retain(|event| match event.seq.0 {
+            2 | 5 => Ok(false),
+            3 => Err(Error::data("too long")),
+            _ => Ok(true),
+        });
+        assert!(retained.is_ok());
+        assert_eq!(seqs(&batch.events), [1, 4, 6]);
+        batch.reject(1, Error::data("not a number"));
+        assert_eq!(seqs(&batch.events), [1, 6]);
+        let rejected: Vec<_> = batch.take_rejected().into_iter().map(|(event, error)| (event.seq.0, error.to_string())).collect();
+        assert_eq!(rejected, [(3, "too long".to_owned()), (4, "not a number".to_owned())]);
+        assert!(batch.take_rejected().is_empty());
+    }
+
+    #[test]
+    fn another_error_keeps_what_was_not_examined() {
+        let mut batch = Batch::new(events(1, 4), None, 0);
+        let error = batch.retain(|event| if event.seq.0 == 2 { Err(Error::fatal("broken")) } else { Ok(event.seq.0 != 1) }).unwrap_err();
+        assert_eq!((error.kind(), seqs(&batch.events)), (Kind::Fatal, vec![2, 3, 4]));
+    }
+}

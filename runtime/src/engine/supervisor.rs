@@ -7,9 +7,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::lane::{self, Ended};
-use super::pipeline::Retry;
 use super::stats::{RunState, Stats};
-use super::task::Task;
+use super::task::{Retry, Task};
 use crate::{Checkpoint, Commit, Committed, Error, Kind, Phase, Plan, Progress, Receipt, Result, Split, lock};
 
 /// What the owner of a pipeline wants it to do.
