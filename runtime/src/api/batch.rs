@@ -2,7 +2,7 @@
 
 use crate::{Body, CellBlock, Error, Event, Facts, Kind, Position, Result, Seq};
 
-/// A piece of one split.
+/// Consecutive events of one split.
 ///
 /// Invariants, checked by [`Batch::verify`] (in debug builds for every batch of every lane): `seq` rises strictly; a schema change travels
 /// alone; `resume` is set only at a transaction boundary or the end of a chunk, so a large transaction is many batches with `None`; an
@@ -35,13 +35,13 @@ impl Batch {
         self.events.iter().filter(|event| matches!(event.body, Body::Row(_))).count()
     }
 
-    /// Order of the last event.
+    /// The `seq` of the last event.
     pub fn last_seq(&self) -> Option<Seq> {
         self.events.last().map(|event| event.seq)
     }
 
     /// Keeps events for which `f` returns true and drops those for which it returns false. An error of kind [`Kind::Data`] moves the event
-    /// to the rejected ones; any other error ends the walk and is returned.
+    /// to the rejected ones; any other error is returned at once.
     pub fn retain(&mut self, mut f: impl FnMut(&mut Event) -> Result<bool>) -> Result<()> {
         let mut kept = Vec::with_capacity(self.events.len());
         let mut failed = None;
@@ -103,7 +103,7 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// A builder that expects about so much.
+    /// A builder with room for so many events and bytes of cells.
     pub fn with_capacity(events: usize, bytes: usize) -> Self {
         Self { block: CellBlock::with_capacity(bytes), events: Vec::with_capacity(events) }
     }

@@ -126,7 +126,7 @@ impl PipelineBuilder {
         self
     }
 
-    /// Adds a transform behind the ones that are there; `factory` makes one instance a lane.
+    /// Adds a transform behind the ones that are there; `factory` makes one instance per lane.
     #[must_use]
     pub fn transform<T: Transform + 'static>(self, factory: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
         self.transform_factory(Arc::new(move || Ok(Box::new(factory()?))))
@@ -139,7 +139,7 @@ impl PipelineBuilder {
         self
     }
 
-    /// Where events go; `factory` makes one instance a lane.
+    /// Where events go; `factory` makes one instance per lane.
     #[must_use]
     pub fn sink<T: Sink + 'static>(self, factory: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
         self.sink_factory(Arc::new(move || Ok(Box::new(factory()?))))
