@@ -86,7 +86,7 @@ fn encode(encoder: &mut dyn Encoder, events: &[Event], message: &mut Message) ->
     let (mut rest, mut bytes) = (events, 0);
     while !rest.is_empty() {
         message.value.clear();
-        let taken = encoder.encode(rest, message).unwrap();
+        let taken = encoder.encode_many(rest, message).unwrap();
         bytes += message.value.len();
         rest = &rest[taken..];
     }
@@ -96,7 +96,7 @@ fn encode(encoder: &mut dyn Encoder, events: &[Event], message: &mut Message) ->
 #[test]
 fn no_row_allocates() {
     let canal = |settings: &str| Box::new(CanalJson::new(serde_json::from_str::<canal_json::Config>(settings).unwrap()));
-    let avro = |settings: &str| Box::new(DtsAvro::new(serde_json::from_str::<dts_avro::Config>(settings).unwrap()).unwrap());
+    let avro = |settings: &str| Box::new(DtsAvro::new(serde_json::from_str::<dts_avro::Config>(settings).unwrap()));
     let encoders: [(&str, Box<dyn Encoder>); 6] = [
         ("canal_json", canal("{}")),
         ("canal_json of dts", canal(r#"{"profile":"dts","labels":"text","binary":"base64","decimal":"canal","old":"all"}"#)),

@@ -12,7 +12,7 @@ use crate::support::{change, column, encode, event, in_charset, insert, origin, 
 
 fn with(settings: &str, event: &Event) -> runtime::Result<Vec<u8>> {
     let config: Config = serde_json::from_str(settings).unwrap();
-    encode(&mut DtsAvro::new(config).unwrap(), event)
+    encode(&mut DtsAvro::new(config), event)
 }
 
 fn operation(settings: &str, event: &Event) -> Option<String> {
@@ -123,6 +123,6 @@ fn one_event_a_call_however_many_there_are() {
     let schema = table(vec![column("c", "int(11)")]);
     let shared = origin();
     let events: Vec<Event> = (0..3).map(|value| Event { origin: Arc::clone(&shared), ..insert(&schema, [Value::Int(value)]) }).collect();
-    let mut encoder = DtsAvro::new(Config::default()).unwrap();
-    assert_eq!(encoder.encode(&events, &mut Message::default()).unwrap(), 1);
+    let mut encoder = DtsAvro::default();
+    assert_eq!(encoder.encode_many(&events, &mut Message::default()).unwrap(), 1);
 }

@@ -14,7 +14,7 @@ fn messages(settings: &str, events: &[Event]) -> Vec<(usize, Json)> {
     let (mut found, mut rest) = (Vec::new(), events);
     while !rest.is_empty() {
         let mut message = Message::default();
-        let taken = encoder.encode(rest, &mut message).unwrap();
+        let taken = encoder.encode_many(rest, &mut message).unwrap();
         let text = if message.value.is_empty() { Json::Null } else { serde_json::from_slice(&message.value).unwrap() };
         found.push((taken, text));
         rest = &rest[taken..];
@@ -114,13 +114,13 @@ fn a_row_that_cannot_be_carried_does_not_take_those_before_it_along() {
         let events = together([good(1), good(2), bad, good(4)]);
         let mut encoder = CanalJson::new(serde_json::from_str::<Config>(r#"{"rows":"event"}"#).unwrap());
         let mut message = Message::default();
-        assert_eq!(encoder.encode(&events, &mut message).unwrap(), 2);
+        assert_eq!(encoder.encode_many(&events, &mut message).unwrap(), 2);
         let parsed: Json = serde_json::from_slice(&message.value).unwrap();
         assert_eq!((&parsed["data"][1]["a"], parsed["old"].as_array().unwrap().len()), (&json!("2"), 2));
         message.value.clear();
-        assert!(encoder.encode(&events[2..], &mut message).is_err());
+        assert!(encoder.encode_many(&events[2..], &mut message).is_err());
         assert!(message.value.is_empty());
-        assert_eq!(encoder.encode(&events[3..], &mut message).unwrap(), 1);
+        assert_eq!(encoder.encode_many(&events[3..], &mut message).unwrap(), 1);
     }
 }
 

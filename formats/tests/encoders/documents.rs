@@ -62,7 +62,7 @@ fn of_canal_json() {
 fn together(settings: &str, events: &[Event]) -> String {
     let mut message = Message::default();
     let mut encoder = CanalJson::new(serde_json::from_str(settings).unwrap());
-    assert_eq!(encoder.encode(events, &mut message).unwrap(), events.len());
+    assert_eq!(encoder.encode_many(events, &mut message).unwrap(), events.len());
     String::from_utf8(message.value).unwrap()
 }
 

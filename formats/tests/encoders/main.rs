@@ -10,6 +10,7 @@ mod canal_options;
 mod canal_vectors;
 mod documents;
 mod golden;
+mod info;
 mod random;
 mod refusals;
 mod support;

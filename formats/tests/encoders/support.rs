@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use formats::canal_json::{self, CanalJson};
-use formats::dts_avro::{self, DtsAvro};
+use formats::dts_avro::DtsAvro;
 use runtime::{
     Body, Column, ColumnKind, Encoder, Event, Message, Op, Origin, Position, Row, RowChange, SchemaChange, Seq, TableId, TableSchema, Value,
 };
@@ -110,7 +110,7 @@ pub(crate) fn schema_change(change: SchemaChange) -> Event {
 /// The bytes of one event.
 pub(crate) fn encode(encoder: &mut dyn Encoder, event: &Event) -> runtime::Result<Vec<u8>> {
     let mut message = Message::default();
-    assert_eq!(encoder.encode(std::slice::from_ref(event), &mut message)?, 1);
+    encoder.encode(event, &mut message)?;
     Ok(message.value)
 }
 
@@ -127,5 +127,5 @@ pub(crate) fn canal(event: &Event) -> String {
 
 /// The DTS Avro of one event under default settings.
 pub(crate) fn avro(event: &Event) -> Vec<u8> {
-    encode(&mut DtsAvro::new(dts_avro::Config::default()).unwrap(), event).unwrap()
+    encode(&mut DtsAvro::default(), event).unwrap()
 }

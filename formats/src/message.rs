@@ -1,30 +1,45 @@
-//! The `id` of messages: both formats have one that rises along the stream.
+//! What the messages of both formats have in common: the type of a snapshot's rows, and an `id` that rises along the stream.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Ids of messages: microseconds of the reading time, or one more than the last.
+use serde::{Deserialize, Serialize};
+
+/// The type that a row read by the snapshot has in its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum SnapshotType {
+    /// The same as an inserted row: for readers that know only row changes.
+    #[serde(rename = "INSERT")]
+    Insert,
+    /// A type of its own, which tells it from an inserted row.
+    #[serde(rename = "INIT")]
+    Init,
+}
+
+/// Ids of messages: microseconds of the reading time, or the previous id plus one.
 ///
-/// Those of one encoder rise, and no two encoders with clones of the same `MessageIds` give one twice, although several lanes encode at once
-/// in the full phase. As the clock goes on, they rise over restarts too. They are no key: a repeated event gets a new one.
+/// The ids of one encoder rise, also over restarts, since the clock has advanced. Encoders with clones of the same `MessageIds` never use an
+/// id twice, although several lanes encode at the same time in the full phase. An id does not identify an event: a repeated event gets a new
+/// one.
 #[derive(Debug, Default)]
-pub struct MessageIds {
-    /// The last id that anybody has taken.
-    taken: Arc<AtomicI64>,
-    /// What is left of this encoder's own: from `next` to before `end`.
+pub(crate) struct MessageIds {
+    /// The last id that any of the encoders has reserved.
+    reserved: Arc<AtomicI64>,
+    /// The ids that this encoder has reserved and not used: from `next` to before `end`.
     next: i64,
     end: i64,
 }
 
-/// Clones have no ids of their own at first; they take from the same.
+/// A clone has no reserved ids at first, and reserves them from the same counter.
 impl Clone for MessageIds {
     fn clone(&self) -> Self {
-        Self { taken: self.taken.clone(), next: 0, end: 0 }
+        Self { reserved: self.reserved.clone(), next: 0, end: 0 }
     }
 }
 
 impl MessageIds {
-    /// How many ids an encoder takes at once, so that lanes need not wait for each other at every message.
+    /// How many ids an encoder reserves at once, so that lanes do not contend for the counter at every message.
     const AT_ONCE: i64 = 64;
 
     /// The id of the next message, whose event was read at `read_ms`.
@@ -32,25 +47,24 @@ impl MessageIds {
     pub(crate) fn next(&mut self, read_ms: i64) -> i64 {
         let least = read_ms.saturating_mul(1000);
         if self.next >= self.end || self.next < least {
-            self.take(least);
+            self.reserve(least);
         }
         let id = self.next;
         self.next = id.saturating_add(1);
         id
     }
 
-    fn take(&mut self, least: i64) {
-        let first_after = |taken: i64| taken.saturating_add(1).max(least);
-        let mut taken = self.taken.load(Ordering::Relaxed);
+    fn reserve(&mut self, least: i64) {
+        let mut reserved = self.reserved.load(Ordering::Relaxed);
         loop {
-            let first = first_after(taken);
+            let first = reserved.saturating_add(1).max(least);
             let end = first.saturating_add(Self::AT_ONCE);
-            match self.taken.compare_exchange_weak(taken, end - 1, Ordering::Relaxed, Ordering::Relaxed) {
+            match self.reserved.compare_exchange_weak(reserved, end - 1, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {
                     (self.next, self.end) = (first, end);
                     return;
                 }
-                Err(now) => taken = now,
+                Err(now) => reserved = now,
             }
         }
     }
@@ -72,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn encoders_that_share_give_no_id_twice() {
+    fn encoders_with_clones_never_use_an_id_twice() {
         let shared = MessageIds::default();
         let of_one = |mut ids: MessageIds| (0..10_000).map(|number| ids.next(number / 100)).collect::<Vec<_>>();
         let lanes = std::thread::scope(|scope| {

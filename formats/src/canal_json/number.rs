@@ -1,10 +1,12 @@
-//! Floats as Java prints them (`Float.toString`, `Double.toString` of JDK 19 and later): the shortest decimal that reads back the same.
+//! Numbers as Canal prints them.
+//!
+//! Floats are printed as by Java (`Float.toString`, `Double.toString` of JDK 19 and later): the shortest decimal that reads back the same.
 
 /// Appends a finite 4-byte float.
 pub(super) fn write_f32(out: &mut Vec<u8>, value: f32) {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(value);
-    // Java asks for the nearest decimal of at least two digits; with so few bits that is another one than the shortest (1.4E-45, not 1E-45).
+    // Java picks the nearest decimal of at least two digits. For subnormal numbers that is not the shortest one: 1.4E-45, not 1E-45.
     if value.is_subnormal() {
         write_subnormal(out, text, format!("{value:.1e}").as_str())
     } else {
@@ -25,7 +27,7 @@ fn write_subnormal(out: &mut Vec<u8>, shortest: &str, two_digits: &str) {
 }
 
 fn write(out: &mut Vec<u8>, shortest: &str, magnitude: f64) {
-    // The common case: in this range both print `123.5` and `100.0`; zmij has an exponent only below 1e-5 and from 1e16.
+    // The common case: in this range zmij prints the same as Java (`123.5`, `100.0`). zmij uses an exponent only below 1e-5 and from 1e16.
     if (1e-3..1e7).contains(&magnitude) {
         out.extend_from_slice(shortest.as_bytes());
     } else {
@@ -101,6 +103,17 @@ fn write_fraction(out: &mut Vec<u8>, digits: &[u8]) {
     out.extend_from_slice(if digits.is_empty() { b"0" } else { digits });
 }
 
+/// A decimal without the zeros that Canal does not print. MySQL stores the digits after the point in groups of nine; Canal omits the last,
+/// shorter group if all its digits are zero, but always keeps one digit after the point.
+pub(super) fn without_trailing_zero_group(decimal: &str) -> &str {
+    let Some((whole, fraction)) = decimal.split_once('.') else { return decimal };
+    let groups = fraction.len() / 9 * 9;
+    match fraction.get(groups..) {
+        Some(last) if last.bytes().all(|digit| digit == b'0') => decimal.get(..whole.len() + 1 + groups.max(1)).unwrap_or(decimal),
+        _ => decimal,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -155,6 +168,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn decimals_as_canal_writes_them() {
+        for (exact, canal) in [
+            ("5.00", "5.0"),
+            ("5.10", "5.10"),
+            ("-0.01", "-0.01"),
+            ("1.5000000000", "1.500000000"),
+            ("0.0000000001", "0.0000000001"),
+            ("0.000000000", "0.000000000"),
+            ("-0.5000", "-0.5000"),
+            ("1.00000000100", "1.000000001"),
+            ("-99999", "-99999"),
+            ("1.000000000000000000000000000000", "1.000000000000000000000000000"),
+        ] {
+            assert_eq!(without_trailing_zero_group(exact), canal);
+        }
+    }
+
     proptest! {
         #[test]
         fn doubles_read_back(bits: u64) {
@@ -171,14 +202,14 @@ mod tests {
         }
 
         #[test]
-        fn the_short_way_and_the_long_way_agree(value in 1e-3..1e7) {
+        fn both_paths_print_doubles_alike(value in 1e-3..1e7) {
             let mut long = Vec::new();
             Digits::parse(&f64_text(value)).write(&mut long);
             prop_assert_eq!(f64_text(value).into_bytes(), long);
         }
 
         #[test]
-        fn so_they_do_for_small_floats(value in 1e-3f32..1e7) {
+        fn both_paths_print_floats_alike(value in 1e-3f32..1e7) {
             let mut long = Vec::new();
             Digits::parse(&f32_text(value)).write(&mut long);
             prop_assert_eq!(f32_text(value).into_bytes(), long);

@@ -1,9 +1,9 @@
-//! Text inside a JSON string, escaped as Canal does: what must be, and nothing else.
+//! Text inside a JSON string. Only the characters that JSON requires are escaped, as Canal does.
 
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
 const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
 
-/// What follows the backslash for each byte; 0 if the byte stands for itself.
+/// The character after the backslash for each byte; 0 if the byte needs no escape.
 const ESCAPES: [u8; 256] = {
     let mut escapes = [0; 256];
     let mut byte = 0;
@@ -22,7 +22,7 @@ const ESCAPES: [u8; 256] = {
 };
 
 /// Appends `text` without quotes around it.
-pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
     loop {
         let (plain, special) = rest.split_at(plain_prefix(rest));
@@ -33,10 +33,10 @@ pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Appends UTF-8 without quotes around it; `None` if the bytes are none.
+/// Appends UTF-8 without quotes around it; `None` if the bytes are not valid UTF-8.
 ///
-/// Most text is ASCII without escapes, which one look tells.
-pub(super) fn write_utf8(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
+/// Most text is ASCII without escapes, which a single check finds out.
+pub(crate) fn write_utf8(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
     if is_plain_ascii(bytes) {
         out.extend_from_slice(bytes);
     } else {
@@ -46,14 +46,14 @@ pub(super) fn write_utf8(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
 }
 
 /// Appends `text` in quotes.
-pub(super) fn write_quoted(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn write_quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     write_text(out, text);
     out.push(b'"');
 }
 
 /// Appends bytes as the characters U+0000 to U+00FF (ISO-8859-1), without quotes around them.
-pub(super) fn write_latin1(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn write_latin1(out: &mut Vec<u8>, bytes: &[u8]) {
     out.reserve(bytes.len());
     for &byte in bytes {
         if byte >= 0x80 {
@@ -82,7 +82,7 @@ fn is_plain_ascii(bytes: &[u8]) -> bool {
         (special_bytes(word) | word) & HIGH == 0
     };
     match bytes.last_chunk::<8>() {
-        // The last eight bytes may be looked at twice.
+        // Some of the last eight bytes may be checked twice.
         Some(last) => bytes.as_chunks::<8>().0.iter().all(is_plain) && is_plain(last),
         None => bytes.iter().all(|&byte| byte < 0x80 && ESCAPES[usize::from(byte)] == 0),
     }
@@ -101,8 +101,8 @@ fn plain_prefix(bytes: &[u8]) -> usize {
     tail.iter().position(|&byte| ESCAPES[usize::from(byte)] != 0).map_or(bytes.len(), |at| start + at)
 }
 
-/// The high bit of each byte of `word` that needs an escape. A borrow can mark bytes after the first true one wrongly, so only the lowest
-/// mark counts.
+/// Marks the bytes of `word` that need an escape by their high bit. Only the lowest mark is reliable: the subtraction may borrow from the
+/// bytes above it.
 fn special_bytes(word: u64) -> u64 {
     let below = |limit: u64, word: u64| word.wrapping_sub(ONES * limit) & !word;
     let control = below(0x20, word);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_must_be_is_escaped() {
+    fn only_required_escapes_are_written() {
         assert_eq!(quoted("a\"b\\c/\n\t<>&'"), r#""a\"b\\c/\n\t<>&'""#);
         assert_eq!(quoted("x\0y\u{1f}\u{8}\u{c}\r"), r#""x\u0000y\u001f\b\f\r""#);
         for raw in ["\u{7f}\u{80}\u{9f}", "\u{2028}\u{2029}\u{feff}", "😀测试é"] {
