@@ -35,12 +35,13 @@ pub use api::source::{Phase, Plan, RowFilter, Source, SourceInfo, Split, SplitKi
 pub use api::text;
 pub use api::transform::Transform;
 pub use async_trait::async_trait;
-pub use engine::pipeline::{Pipeline, PipelineBuilder, Retry};
+pub use engine::pipeline::{Pipeline, PipelineBuilder};
 pub use engine::registry::{EncoderFactory, Registry, SinkFactory, TransformFactory};
 pub use engine::running::Running;
 pub use engine::settings::{Choice, Settings};
 pub use engine::stats::{RunState, SplitStatus, Status, TableStatus};
 pub use engine::store::{LocalStore, LocalStoreConfig};
+pub use engine::task::Retry;
 
 /// Registers the store `local` and the built-in transforms.
 pub fn register(registry: &mut Registry) {

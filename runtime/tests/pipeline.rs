@@ -8,7 +8,7 @@ use std::time::Duration;
 use runtime::testing::{MemoryStore, events};
 use runtime::{
     Batch, CheckpointStore, Commit, Committed, Context, Error, Fact, Kind, Phase, Pipeline, Plan, Position, Receipt, Result, Retry,
-    RowFilter, RunState, Seq, Sink, Source, SourceInfo, Split, SplitId, SplitKind, SplitReader, async_trait,
+    RowFilter, RunState, Seq, Sink, Source, SourceInfo, Split, SplitId, SplitKind, SplitReader, TableId, Transform, async_trait,
 };
 use serde::{Deserialize, Serialize};
 
@@ -320,6 +320,52 @@ async fn a_dropped_handle_stops_the_pipeline_and_a_detached_one_does_not() {
         }
         assert_eq!(still >= 10, !detached, "{last} events");
     }
+}
+
+/// Asks the source for one table's condition, and changes nothing itself.
+struct OnlyOpen;
+
+impl Transform for OnlyOpen {
+    fn apply(&mut self, _: &mut Batch) -> Result<()> {
+        Ok(())
+    }
+
+    fn fingerprint(&self) -> String {
+        "only open".into()
+    }
+
+    fn pushdown(&self) -> Vec<RowFilter> {
+        vec![RowFilter { table: TableId::new("shop", "orders"), condition: "state = 'open'".into() }]
+    }
+}
+
+#[tokio::test]
+async fn a_plan_is_told_the_conditions_of_the_transforms() {
+    struct Asked(Arc<Mutex<Vec<RowFilter>>>);
+    #[async_trait]
+    impl Source for Asked {
+        async fn plan(&self, context: &Context, _: &Committed, pushdown: &[RowFilter]) -> Result<Plan> {
+            assert_eq!((context.task(), context.transforms(), context.batch_max_bytes()), ("asked", "only open", 4096));
+            self.0.lock().unwrap().extend_from_slice(pushdown);
+            Ok(Plan::new(Phase::Done))
+        }
+
+        async fn open(&self, _: &Context, _: &Split, _: &Committed) -> Result<Box<dyn SplitReader>> {
+            Err(Error::fatal("nothing was planned"))
+        }
+    }
+    let (asked, chaos, log) = (Arc::default(), Chaos::new(1, 0.0), Log::default());
+    let running = Pipeline::builder("asked")
+        .source(Asked(Arc::clone(&asked)))
+        .transform(|| Ok(OnlyOpen))
+        .sink(move || Ok(LogSink::new(&chaos, &log)))
+        .store(MemoryStore::new(1))
+        .batch_max_bytes(4096)
+        .build()
+        .unwrap()
+        .start();
+    running.wait().await.unwrap();
+    assert_eq!(*asked.lock().unwrap(), OnlyOpen.pushdown());
 }
 
 #[tokio::test]

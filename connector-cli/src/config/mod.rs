@@ -34,7 +34,9 @@ impl Task {
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::config(format!("{file} cannot be read")).because(error).with_help("name a configuration file that exists and can be read")
+            Error::config(format!("{file} cannot be read"))
+                .because(error)
+                .with_help("name a configuration file that exists and can be read")
         })?;
         // Names and values that are not UTF-8 cannot be keys of ours.
         let environment: Vec<_> =
@@ -60,8 +62,9 @@ impl Task {
             }
             figment = figment.merge((key.to_ascii_lowercase().replace("__", "."), value));
         }
-        let mut tree: Value =
-            figment.extract().map_err(|error| Error::config(format!("{file}: the environment does not fit the file")).because(error.kind.to_string()))?;
+        let mut tree: Value = figment
+            .extract()
+            .map_err(|error| Error::config(format!("{file}: the environment does not fit the file")).because(error.kind.to_string()))?;
         resolve(&mut tree, "", &|reference, key| {
             expand(reference, environment).map_err(|error| wrong(key).because(error.why).with_help(error.help))
         })?;

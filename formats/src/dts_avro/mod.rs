@@ -7,6 +7,7 @@ mod cell;
 mod config;
 mod encoding;
 mod record;
+mod schema;
 mod template;
 mod text;
 
@@ -19,9 +20,6 @@ use crate::message::{MessageIds, SnapshotType};
 use crate::row::Images;
 use record::{Head, Operation};
 use template::{OriginParts, Template};
-
-/// The Avro schema `com.alibaba.dts.formats.avro.Record` as JSON text: the types of `Record.avsc`, each defined where it is first used.
-const SCHEMA: &str = include_str!("schema.json").trim_ascii_end();
 
 /// Encodes events as DTS Avro: one record per row and per schema change, and if configured one per transaction boundary and heartbeat.
 ///
@@ -132,7 +130,7 @@ impl Encoder for DtsAvro {
     fn info(&self) -> EncoderInfo {
         let boundary = if self.config.transactions { Control::Emitted { setting: "transactions = true" } } else { Control::Ignored };
         let mut info = EncoderInfo::default();
-        info.schema = Some(SCHEMA.to_owned());
+        info.schema = schema::text().map(str::to_owned);
         (info.begin, info.commit) = (boundary, boundary);
         info.heartbeat = match self.config.heartbeats {
             Heartbeats::Off => Control::Ignored,
@@ -167,8 +165,5 @@ fn operation(op: Op, snapshot: SnapshotType) -> Operation {
         Op::Delete => Operation::Delete,
     }
 }
-
-#[cfg(test)]
-mod schema;
 #[cfg(test)]
 mod vectors;

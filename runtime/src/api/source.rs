@@ -39,7 +39,7 @@ pub trait Source: Send + Sync {
 pub struct SourceInfo {
     /// How many splits of a snapshot are read at once.
     pub parallelism: usize,
-    /// Whether it sends heartbeats; `None` where that is not known.
+    /// Whether it sends heartbeats; `None` if that is not known.
     pub heartbeats: Option<bool>,
 }
 
@@ -121,7 +121,7 @@ pub trait SplitReader: Send {
     /// The next batch in order; `None` when the split is finished. A reader that is behind hands over full batches, one that has caught up
     /// hands over what it has at once, and an idle one waits.
     ///
-    /// Cancel-safe: a call that was dropped loses nothing, the next call goes on where it was.
+    /// Cancel-safe: a call that was dropped loses nothing, the next call continues where it was.
     async fn next(&mut self) -> Result<Option<Batch>>;
 }
 
@@ -132,7 +132,7 @@ pub struct Split {
     pub id: SplitId,
     /// Whether its replay is exact.
     pub kind: SplitKind,
-    /// Where it begins, or where the checkpoint says that it goes on.
+    /// Where it begins, or where the checkpoint says that it continues.
     pub start: Position,
 }
 

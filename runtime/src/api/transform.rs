@@ -9,7 +9,7 @@ pub trait Transform: Send {
     fn apply(&mut self, batch: &mut Batch) -> Result<()>;
 
     /// A text that changes whenever the transform may give tables or columns other names, or keys other values: usually its settings. A sink
-    /// that continues after a restart compares it, because such a change may send a row to another place than before.
+    /// that continues after a restart compares it, because after such a change a row may go to another topic or partition than before.
     fn fingerprint(&self) -> String;
 
     /// Conditions that the source may evaluate as well while it reads a snapshot. None by default.

@@ -10,7 +10,7 @@ use crate::{Body, Checkpoint, Commit, Event, Facts, Position, Progress, Receipt,
 
 /// A commit is due after so many bytes even if the flush interval has not passed.
 const COMMIT_BYTES: usize = 64 << 20;
-/// How long to wait for a commit that is not due: any long time.
+/// Deadline where no commit is due: any long time.
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// Collects what the next commit writes, and writes it.
@@ -79,7 +79,7 @@ impl<'a> Commits<'a> {
         self.changes.facts.append(facts);
     }
 
-    /// Everything up to here is durable; `resume` is where the source could continue, if it can here.
+    /// A batch of so many bytes is durable. `resume` is its resume position, if it has one.
     pub(crate) fn delivered(&mut self, bytes: usize, resume: Option<Position>) {
         self.due_bytes += bytes;
         let Some(position) = resume else { return };

@@ -1,4 +1,4 @@
-//! A lane runs one split in a straight line, and is the place where nothing may be lost:
+//! A lane runs one split in a straight line, and is where nothing may be lost:
 //!
 //! ```text
 //! SplitReader::next ──channel of 2 batches──▶ Transform::apply* ─▶ Sink::write ─▶ commit
@@ -18,8 +18,8 @@ use super::stats::SplitStats;
 use super::task::Task;
 use crate::{Batch, Cancellation, Committed, Error, Lane, Result, Seq, Sink, Split, SplitReader, Transform};
 
-/// Batches between the reader and the writer: with one in each hand, memory is at most four batches a lane, and less where the budget of
-/// all lanes is used up.
+/// Batches between the reader and the writer: with one being read and one being written, a lane holds at most four batches, and fewer
+/// where the budget of all lanes is used up.
 const CHANNEL_BATCHES: usize = 2;
 
 /// How a lane ended without an error.
@@ -65,7 +65,7 @@ async fn run_split(
     let mut writer = Writer { transforms: task.transforms()?, sink, commits, stats: &stats, last_seq: Seq(0) };
 
     let reader = task.source.open(&context, &split, &committed).await.map_err(|error| error.while_doing("opening the split"))?;
-    // What is committed changes while the lane runs; holding on to it would make every change of the task state a copy.
+    // Dropped before the lane runs: changing state that is still shared copies it.
     drop(committed);
     let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
     let reading = tokio::spawn(read(reader, sender, task.budget.clone(), stop));
@@ -98,7 +98,7 @@ async fn read(
             batch = reader.next() => batch?,
         };
         let Some(batch) = batch else { return Ok(Ended::Finished) };
-        // Held until the batch is delivered. Other lanes only ever wait for lanes that deliver, never in a circle.
+        // Held until the batch is delivered. A lane that waits here waits only for lanes that deliver, so there is no deadlock.
         let share = budget.take(batch.size()).await;
         if batches.send((batch, share)).await.is_err() {
             return Ok(Ended::Stopped);

@@ -54,3 +54,52 @@ impl Ledger {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::MemoryStore;
+    use crate::{Checkpoint, Error, Progress, Receipt, async_trait};
+
+    /// Counts how often it was loaded; a commit of a split called `lost` is durable and reported as failed.
+    #[derive(Clone, Default)]
+    struct Store(MemoryStore, Arc<Mutex<u32>>);
+
+    #[async_trait]
+    impl CheckpointStore for Store {
+        async fn load(&self) -> Result<Committed> {
+            *lock(&self.1) += 1;
+            self.0.load().await
+        }
+
+        async fn commit(&self, commit: Commit) -> Result<()> {
+            let lost = commit.splits.iter().any(|progress| progress.split.as_str() == "lost");
+            self.0.commit(commit).await?;
+            if lost { Err(Error::retryable("the answer was lost")) } else { Ok(()) }
+        }
+
+        async fn peek(&self) -> Result<Option<Committed>> {
+            self.0.peek().await
+        }
+    }
+
+    fn begin(split: &str, number: u32) -> Commit {
+        let checkpoint = Checkpoint { position: "p".into(), receipt: Receipt::default(), done: false };
+        let progress = Progress { split: split.into(), number, checkpoint, schemas: Vec::new() };
+        Commit { splits: vec![progress], ..Commit::default() }
+    }
+
+    #[tokio::test]
+    async fn the_store_is_read_again_only_when_a_commit_has_failed() {
+        let store = Store::default();
+        let ledger = Ledger::new(Arc::new(store.clone()));
+        let names = |committed: Committed| committed.splits().map(|(split, _)| split.to_string()).collect::<Vec<_>>();
+        assert!(names(ledger.load().await.unwrap()).is_empty());
+        ledger.commit(begin("a", 1)).await.unwrap();
+        assert_eq!((names(ledger.load().await.unwrap()), *lock(&store.1)), (vec!["a".to_owned()], 1));
+        ledger.commit(begin("lost", 2)).await.unwrap_err();
+        ledger.commit(begin("c", 3)).await.unwrap();
+        let all = ["a", "c", "lost"].map(String::from);
+        assert_eq!((names(ledger.load().await.unwrap()), *lock(&store.1)), (all.to_vec(), 2));
+    }
+}

@@ -11,4 +11,4 @@ pub(crate) mod settings;
 pub(crate) mod stats;
 pub(crate) mod store;
 mod supervisor;
-mod task;
+pub(crate) mod task;

@@ -27,7 +27,7 @@ use super::registry::{SinkFactory, TransformFactory};
 use super::running::Running;
 use super::stats::{RunState, Stats};
 use super::supervisor::{Desired, Shared, Supervisor};
-use super::task::Task;
+use super::task::{Retry, Task};
 use crate::api::context::TaskContext;
 use crate::{CheckpointStore, Context, Error, Finding, Metrics, Result, Sink, Source, Transform};
 
@@ -36,24 +36,6 @@ const MEMORY_MAX_BYTES: usize = 512 << 20;
 
 /// Bytes of cells that a source hands over at once.
 const BATCH_MAX_BYTES: usize = 1 << 20;
-
-/// How failures that may pass are retried.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Retry {
-    /// How long without any progress before the task fails. DTS: "Retry Time for Failed Connections", default 720 minutes.
-    pub window: Duration,
-    /// The first pause is at most this long; each next one at most twice as long as the one before.
-    pub first_pause: Duration,
-    /// No pause is longer.
-    pub longest_pause: Duration,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self { window: Duration::from_secs(720 * 60), first_pause: Duration::from_millis(100), longest_pause: Duration::from_secs(30) }
-    }
-}
 
 /// A pipeline that is put together and not started yet.
 pub struct Pipeline {
@@ -144,7 +126,7 @@ impl PipelineBuilder {
         self
     }
 
-    /// Adds a transform behind the ones that are there; `factory` makes one instance a lane.
+    /// Adds a transform behind the ones that are there; `factory` makes one instance per lane.
     #[must_use]
     pub fn transform<T: Transform + 'static>(self, factory: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
         self.transform_factory(Arc::new(move || Ok(Box::new(factory()?))))
@@ -157,7 +139,7 @@ impl PipelineBuilder {
         self
     }
 
-    /// Where events go; `factory` makes one instance a lane.
+    /// Where events go; `factory` makes one instance per lane.
     #[must_use]
     pub fn sink<T: Sink + 'static>(self, factory: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
         self.sink_factory(Arc::new(move || Ok(Box::new(factory()?))))

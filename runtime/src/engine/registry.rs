@@ -32,7 +32,7 @@ impl Registry {
         Self::default()
     }
 
-    /// Adds a source, or replaces the one of that name. `build` runs once a task.
+    /// Adds a source, or replaces the one of that name. `build` runs once per task.
     pub fn source<C, T, F>(&mut self, name: &'static str, build: F)
     where
         C: DeserializeOwned,
@@ -42,7 +42,7 @@ impl Registry {
         self.sources.insert(name, Arc::new(move |settings, path, _| Ok(Arc::new(build(settings.parse(path)?)?))));
     }
 
-    /// Adds a checkpoint store, or replaces the one of that name. `build` runs once a task.
+    /// Adds a checkpoint store, or replaces the one of that name. `build` runs once per task.
     pub fn store<C, T, F>(&mut self, name: &'static str, build: F)
     where
         C: DeserializeOwned,
@@ -52,7 +52,7 @@ impl Registry {
         self.stores.insert(name, Arc::new(move |settings, path, _| Ok(Arc::new(build(settings.parse(path)?)?))));
     }
 
-    /// Adds a transform, or replaces the one of that name. `build` runs once a lane, and once at the start so that a mistake in the settings
+    /// Adds a transform, or replaces the one of that name. `build` runs once per lane, and once at the start so that a mistake in the settings
     /// shows before anything runs.
     pub fn transform<C, T, F>(&mut self, name: &'static str, build: F)
     where
@@ -69,7 +69,7 @@ impl Registry {
         self.transforms.insert(name, Arc::new(outer));
     }
 
-    /// Adds an encoder, or replaces the one of that name. `build` runs once a lane, and once at the start so that a mistake in the settings
+    /// Adds an encoder, or replaces the one of that name. `build` runs once per lane, and once at the start so that a mistake in the settings
     /// shows before anything runs.
     pub fn encoder<C, T, F>(&mut self, name: &'static str, build: F)
     where
@@ -86,7 +86,7 @@ impl Registry {
         self.encoders.insert(name, Arc::new(outer));
     }
 
-    /// Adds a sink whose lanes share nothing, or replaces the one of that name. `build` runs once a lane.
+    /// Adds a sink whose lanes share nothing, or replaces the one of that name. `build` runs once per lane.
     pub fn sink<C, T, F>(&mut self, name: &'static str, build: F)
     where
         C: DeserializeOwned + Clone + Send + Sync + 'static,
@@ -101,7 +101,7 @@ impl Registry {
     }
 
     /// Adds a sink whose lanes share something, such as connections, or that takes a format from the registry; or replaces the one of that
-    /// name. `build` runs once a task, and what it returns once a lane.
+    /// name. `build` runs once per task, and what it returns once a lane.
     pub fn sink_factory<C, T, G, F>(&mut self, name: &'static str, build: F)
     where
         C: DeserializeOwned,

@@ -102,7 +102,7 @@ pub struct SplitStatus {
     pub opened: u32,
 }
 
-/// Counters of one split, added to once a batch.
+/// Counters of one split, updated once per batch.
 pub(crate) struct SplitStats {
     snapshot: bool,
     rows: AtomicU64,
@@ -158,13 +158,13 @@ struct Marks {
 }
 
 impl SplitStats {
-    /// A lane begins.
+    /// Marks that a lane reads the split, until the returned guard is dropped.
     pub(crate) fn reading(&self) -> Reading<'_> {
         self.opened.fetch_add(1, Relaxed);
         Reading(self)
     }
 
-    /// The table whose existing rows are in `batch`, under the source's name: to be asked before the transforms.
+    /// The table whose existing rows are in `batch`. Must be called before the transforms, which may rename it.
     pub(crate) fn table(&self, batch: &Batch) -> Option<Arc<TableCount>> {
         if !self.snapshot {
             return None;

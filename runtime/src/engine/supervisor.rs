@@ -7,9 +7,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::lane::{self, Ended};
-use super::pipeline::Retry;
 use super::stats::{RunState, Stats};
-use super::task::Task;
+use super::task::{Retry, Task};
 use crate::{Checkpoint, Commit, Committed, Error, Kind, Phase, Plan, Progress, Receipt, Result, Split, lock};
 
 /// What the owner of a pipeline wants it to do.
@@ -27,7 +26,7 @@ pub(crate) struct Shared {
     pub(crate) state: watch::Sender<RunState>,
 }
 
-/// See the module.
+/// Runs a pipeline, one round after another, until it ends.
 pub(crate) struct Supervisor {
     pub(crate) task: Arc<Task>,
     pub(crate) parallelism: usize,
@@ -73,14 +72,14 @@ impl Supervisor {
             if progress > before {
                 pause = self.retry.first_pause;
             }
-            // A panic may be an accident once; at the same place again it is a defect that no retry mends.
+            // A panic may be an accident once; without progress in between it is a defect that no retry fixes.
             if error.code() == Some("E_PANIC") && panicked_at.replace(progress) == Some(progress) {
                 return self.end(RunState::Failed, Err(error.into_kind(Kind::Fatal)));
             }
             if error.kind() != Kind::Retryable {
                 return self.end(RunState::Failed, Err(error));
             }
-            // Nobody waits for what failed while the lanes were ending: it is done again from the checkpoint, if ever.
+            // The task is to stop anyway. What failed is read again from the checkpoint at the next start.
             if *self.desired.borrow() != Desired::Run {
                 tracing::info!(%error, "a lane ended with a failure while the task was stopping");
                 continue;
@@ -99,7 +98,7 @@ impl Supervisor {
             let jittered = pause.mul_f64(fastrand::f64().max(0.05));
             tokio::select! {
                 () = tokio::time::sleep(jittered) => {}
-                // Without a handle nobody asks for anything: then the pause lasts.
+                // An error means that the handle is gone: then nothing cuts the pause short.
                 Ok(()) = self.desired.changed() => {}
             }
             pause = (pause * 2).min(self.retry.longest_pause);
@@ -141,7 +140,7 @@ impl Supervisor {
         let new = splits.iter().filter(|split| committed.split(&split.id).is_none());
         let starts = new.zip(committed.next_number()..).map(|(split, number)| start_of(split, number)).collect();
         let commit = Commit { facts, schemas, splits: starts, forget };
-        // Released first, or changing the state of the task would copy it.
+        // Dropped before the commit: changing state that is still shared copies it.
         drop(committed);
         if commit != Commit::default() {
             ledger.commit(commit).await.map_err(|error| error.while_doing("committing a plan"))?;

@@ -36,7 +36,7 @@ pub struct Pattern {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Case {
-    /// As they are.
+    /// Unchanged.
     #[default]
     Keep,
     /// Lower case.

@@ -27,15 +27,16 @@ const COPIES: u32 = 3;
 /// What redb keeps in memory: the database is small, or written once and rarely read.
 const CACHE_BYTES: usize = 8 << 20;
 
-/// `format`, `run`, `epoch`, and as `splits` the greatest number of a split.
+/// Keys: `format`, `run`, `epoch`, and `splits`, the greatest number that any split had.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-/// By name.
+/// Key: name of the split. Value: [`StoredSplit`] as JSON.
 const SPLITS: TableDefinition<'_, &str, &str> = TableDefinition::new("splits");
-/// By split, database and table: schemas that changed in a split, `null` for a table that is gone. The task's own have an empty split.
+/// Key: split, database, table. Value: the schema as JSON, `null` for a table that a split has seen dropped. The schemas of the task itself
+/// have [`TASK`] in place of a split.
 const SCHEMAS: TableDefinition<'_, (&str, &str, &str), &str> = TableDefinition::new("schemas");
-/// By name.
+/// Key: stored name of the fact. Value: its stored text.
 const FACTS: TableDefinition<'_, &str, &str> = TableDefinition::new("facts");
-/// Stands in the place of a split for the schemas of the task. No split has an empty name.
+/// No split has an empty name.
 const TASK: &str = "";
 
 /// What is stored of a split.
