@@ -26,12 +26,12 @@ pub mod config;
 pub mod error;
 mod resume;
 pub mod schema;
+mod schema_phase;
 mod selection;
 mod server;
 mod session;
 mod snapshot;
 pub mod source;
-mod structures;
 mod tls;
 mod wire;
 

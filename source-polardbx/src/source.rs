@@ -13,6 +13,7 @@ use crate::config::{Config, Start, Task};
 use crate::error::{Result, SourceError};
 use crate::resume::{self, committed_schema, fact, required_fact, same_task};
 use crate::schema::{Databases, parse_databases};
+use crate::schema_phase::{self as structures, STRUCTURES, StructuresReader};
 use crate::selection::Selection;
 use crate::server::{
     BinlogPlace, Definition, Server, ServerKind, binlog_end, binlog_files, database_charsets, read_definitions, selected_tables,
@@ -20,9 +21,8 @@ use crate::server::{
 use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::chunk::{Chunk, ChunkReader, ReaderSessions};
-use crate::snapshot::overview::Overview;
 use crate::snapshot::plan::{next_chunks, progress, table_of};
-use crate::structures::{self, STRUCTURES, StructuresReader};
+use crate::snapshot::progress::Overview;
 
 /// Id of the split that reads the binlog. With an incremental phase, the facts of the task are committed with it.
 const STREAM: &str = "stream_global";

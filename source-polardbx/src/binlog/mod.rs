@@ -6,11 +6,11 @@
 pub mod decode;
 pub mod error;
 mod event;
-mod group;
-mod look;
+
+mod diagnosis;
 pub mod position;
+mod probe;
 mod reader;
-mod refusal;
 mod row;
 mod table_map;
 #[cfg(test)]
@@ -23,6 +23,6 @@ mod transport;
 pub(crate) use decode::DATABASES;
 pub use decode::{Decoder, DecoderOptions};
 pub use error::StreamError;
-pub(crate) use look::{Looked, look_at};
 pub use position::{FileOffset, StreamPosition};
+pub(crate) use probe::{Looked, look_at};
 pub(crate) use reader::{StreamOptions, StreamReader};

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use runtime::{Batch, Error, Result, SplitReader, TableSchema, async_trait};
 
 use super::decode::{Decoder, DecoderOptions, Selected, SelectedDatabase};
+use super::diagnosis::{classify, examine};
 use super::error::StreamError;
-use super::refusal::{classify, examine};
 use super::transport::{SILENCE, Transport};
 use super::{FileOffset, Looked, StreamPosition, look_at};
 use crate::schema::History;

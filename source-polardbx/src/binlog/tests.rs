@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use runtime::{Batch, Body, Column, ColumnKind, Date, DateTime, Op, Row, TableId, TableSchema, Value};
 
-mod alive;
+mod heartbeats;
 mod servers;
 mod statements;
 

@@ -1,6 +1,6 @@
 //! The keys of `[source.polardbx]`, and what they amount to once they are checked.
 
-mod choices;
+mod options;
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Result, SourceError};
 use crate::selection::Selection;
-pub use choices::{Handover, Heartbeat, Phase, Start, Tls, TlsMode};
+pub use options::{Handover, Heartbeat, Phase, Start, Tls, TlsMode};
 
 /// The keys of `[source.polardbx]`. Unknown keys are errors; a key whose feature is not built yet is refused with its value.
 #[derive(Clone, Debug, Deserialize)]

@@ -1,7 +1,7 @@
 //! What server we are talking to: `kind` what it is, `settings` what it must be set to, `places` its binlog, `tables` its structures.
 
+mod binlog;
 mod kind;
-mod places;
 mod settings;
 mod tables;
 
@@ -11,9 +11,9 @@ use runtime::Finding;
 
 use crate::error::{Result, SourceError};
 use crate::session::{Session, nth};
+pub(crate) use binlog::{BinlogPlace, binlog_end, binlog_files, file_name};
 pub(crate) use kind::ServerKind;
 use kind::kind_of;
-pub(crate) use places::{BinlogPlace, binlog_end, binlog_files, file_name};
 pub(crate) use tables::{Definition, database_charsets, read_definitions, read_structure, selected_tables};
 
 /// The settings that decide something here.

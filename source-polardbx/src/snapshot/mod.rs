@@ -3,6 +3,6 @@
 pub(crate) mod barrier;
 pub(crate) mod cells;
 pub(crate) mod chunk;
-pub(crate) mod overview;
 pub(crate) mod plan;
+pub(crate) mod progress;
 pub(crate) mod range;

@@ -1,7 +1,7 @@
 //! Encryption of the connections: what the configuration asks for, as the TLS library takes it.
 
 mod failure;
-mod material;
+mod files;
 mod verify;
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use crate::config::{Tls, TlsMode};
 use crate::error::Result;
 pub(crate) use failure::TlsFailure;
-use material::Material;
+use files::Material;
 use verify::Verifier;
 
 /// Encryption that was asked for, with its files read.

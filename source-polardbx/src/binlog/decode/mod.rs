@@ -4,13 +4,14 @@
 //! borders of transactions, `rows` decodes row events, `statements` follows changes of structures, `text` reads the text of statements, `payload` goes through compressed transactions,
 //! `alive` gives signs of life.
 
-mod alive;
-mod groups;
+mod group;
+mod heartbeat;
 mod payload;
-mod resume;
+mod query;
+mod resume_guard;
 mod rows;
-mod statements;
-mod text;
+mod statement_text;
+mod transaction;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -19,13 +20,13 @@ use runtime::{Batch, BatchBuilder, Error, Event, Position, TableId};
 
 use super::error::{StreamError, place};
 use super::event::{Gtid, IGNORABLE, Payload, RawEvent, kind, read_format, read_incident, read_query};
-use super::group::{Fingerprint, Group};
 use super::position::file_name;
 use super::track::Tracker;
 use super::{FileOffset, StreamPosition};
 use crate::schema::{Dialect, History};
-use alive::Alive;
-use resume::{Phase, start};
+use group::{Fingerprint, Group};
+use heartbeat::Alive;
+use resume_guard::{Phase, start};
 use rows::MappedTable;
 
 /// The fact of a stream that holds the default character sets of the databases at its resume point.

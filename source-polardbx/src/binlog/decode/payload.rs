@@ -1,7 +1,7 @@
 //! Compressed transactions: their events are taken out a few at a time, so that a batch is delivered before the next one is made.
 
 use super::Decoder;
-use super::resume::Phase;
+use super::resume_guard::Phase;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::{Payload, RawEvent, kind};
 

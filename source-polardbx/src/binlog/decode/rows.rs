@@ -5,7 +5,7 @@ use std::sync::Arc;
 use runtime::{Body, Event, Op, RowChange};
 
 use super::Decoder;
-use super::resume::Phase;
+use super::resume_guard::Phase;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::RawEvent;
 use crate::binlog::position::transaction_seq;

@@ -4,8 +4,8 @@
 mod compressed;
 mod decimal;
 mod json;
-mod shown;
 mod time;
+mod uuid_inet;
 
 use runtime::{CellBlock, Row, RowWriter, Value};
 
@@ -15,8 +15,8 @@ use super::table_map::{Cell, RowPlan};
 use decimal::DecimalBytes;
 pub(crate) use json::JsonStyle;
 use json::write_json;
-pub(crate) use shown::Shown;
 use time::{date, datetime, fraction, old_datetime, old_time, time};
+pub(crate) use uuid_inet::Shown;
 
 /// What a row event does to its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

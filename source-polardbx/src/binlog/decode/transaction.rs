@@ -6,11 +6,11 @@ use std::sync::Arc;
 use runtime::{Body, Event, Origin, Position};
 
 use super::Decoder;
-use super::resume::{DUMP_LIMIT, Phase};
+use super::group::{Group, GroupFacts};
+use super::resume_guard::{DUMP_LIMIT, Phase};
 use crate::binlog::FileOffset;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::{Gtid, RawEvent, StatementFacts};
-use crate::binlog::group::{Group, GroupFacts};
 use crate::binlog::position::{file_name, transaction_seq};
 
 impl Decoder {

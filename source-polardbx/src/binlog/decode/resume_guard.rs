@@ -1,8 +1,8 @@
 //! Finds the end of the last delivered transaction again, and proves that it is the one that was delivered.
 
 use super::Decoder;
+use super::group::Group;
 use crate::binlog::error::{StreamError, place};
-use crate::binlog::group::Group;
 use crate::binlog::{FileOffset, StreamPosition};
 
 /// The greatest offset that every server takes in a dump request.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use runtime::{Body, Event, SchemaChange, TableId, TableSchema};
 
 use super::Decoder;
-use super::groups::make_facts;
-use super::resume::Phase;
-use super::text::StatementText;
+use super::resume_guard::Phase;
+use super::statement_text::StatementText;
+use super::transaction::make_facts;
 use crate::binlog::error::{StreamError, shorten};
 use crate::binlog::event::{Query, RawEvent, StatementFacts, read_query};
 use crate::binlog::position::transaction_seq;

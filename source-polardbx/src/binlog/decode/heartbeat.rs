@@ -5,7 +5,7 @@ use std::sync::Arc;
 use runtime::{Batch, Body, Event, Origin, Position, Seq};
 
 use super::Decoder;
-use super::resume::Phase;
+use super::resume_guard::Phase;
 use crate::binlog::FileOffset;
 use crate::binlog::error::place;
 use crate::binlog::event::Header;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::FileOffset;
-use super::event::{Gtid, RawEvent};
+use crate::binlog::FileOffset;
+use crate::binlog::event::{Gtid, RawEvent};
 
 /// An open group: a transaction, or a statement that changes structures.
 #[derive(Debug)]
