@@ -5,6 +5,10 @@ use std::borrow::Cow;
 use mysql_async::{DriverError, Error as MysqlError, IoError, ServerError, TlsError};
 use runtime::{Error, Kind, Position, TableId};
 
+use crate::binlog::error::StreamError;
+use crate::binlog::position::PositionError;
+use crate::config::ConfigError;
+use crate::schema::history::ChangeError;
 use crate::tls::TlsFailure;
 use crate::wire::WireError;
 
@@ -40,15 +44,11 @@ pub enum SourceError {
         what: String,
     },
     /// A key of the configuration has a value that cannot work.
-    #[error("{why}")]
-    Config {
-        /// The key below `source.polardbx`.
-        key: &'static str,
-        /// What is wrong with the value.
-        why: String,
-        /// What to write instead.
-        help: String,
-    },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The stream cannot be followed.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     /// The server or its tables are not what the source needs.
     #[error("{what}")]
     Requirement {
@@ -79,22 +79,6 @@ pub enum SourceError {
         /// The table.
         table: TableId,
         /// What differs.
-        what: String,
-    },
-    /// The file where the stream goes on is gone.
-    #[error("the oldest file it still has is {oldest}; this task stopped at {file}:{offset}")]
-    BinlogPurged {
-        /// The file needed next.
-        file: String,
-        /// The offset in it.
-        offset: u64,
-        /// The oldest file there is.
-        oldest: String,
-    },
-    /// The stream's position does not exist on this server.
-    #[error("{what}")]
-    HistoryDiverged {
-        /// What was found.
         what: String,
     },
     /// The checkpoint holds something that we did not write.
@@ -152,10 +136,29 @@ impl SourceError {
     }
 }
 
+const AFRESH: &str = "start the task afresh with a full phase: reset its state and let it read the tables again";
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        SourceError::from(error).into()
+    }
+}
+
+impl From<StreamError> for Error {
+    fn from(error: StreamError) -> Self {
+        SourceError::from(error).into()
+    }
+}
+
+impl From<PositionError> for SourceError {
+    fn from(error: PositionError) -> Self {
+        Self::Checkpoint { what: error.to_string() }
+    }
+}
+
 // The classification table of this crate.
 impl From<SourceError> for Error {
     fn from(error: SourceError) -> Self {
-        const AFRESH: &str = "start the task afresh with a full phase: reset its state and let it read the tables again";
         match &error {
             SourceError::Mysql { error: MysqlError::Io(IoError::Tls(TlsError::Tls(tls))), .. } => {
                 return SourceError::Tls(TlsFailure::of(tls)).into();
@@ -171,9 +174,13 @@ impl From<SourceError> for Error {
                 Error::retryable(doing.clone()).with_help("look at the load of the server and at the network between")
             }
             SourceError::Answer { doing, .. } => Error::fatal(doing.clone()),
-            SourceError::Config { key, help, .. } => {
+            SourceError::Config(ConfigError { key, help, .. }) => {
                 Error::config(format!("read key `source.polardbx.{key}`")).with_code("E_CONFIG").with_help(help.clone())
             }
+            SourceError::Stream(stream) => match stream_error(stream) {
+                (made, true) => made,
+                (made, false) => return made,
+            },
             SourceError::Requirement { item, help, .. } => Error::config(format!("check {item} of the source")).with_help(help.clone()),
             SourceError::IdentityChanged { .. } => {
                 Error::fatal("the source is another server than before").with_code("E_IDENTITY_CHANGED").with_help(
@@ -187,12 +194,6 @@ impl From<SourceError> for Error {
                 .with_code("E_SCHEMA_CHANGED")
                 .of_table(table)
                 .with_help("start the task afresh and change no selected table before its full phase is over"),
-            SourceError::BinlogPurged { file, .. } => Error::fatal(format!("the binlog needed next, {file}, was purged from the server"))
-                .with_code("E_BINLOG_PURGED")
-                .with_help("start again with a new full phase, and keep binlogs for at least 7 days"),
-            SourceError::HistoryDiverged { .. } => {
-                Error::fatal("the server's binlog is not the one that this task read").with_code("E_HISTORY_DIVERGED").with_help(AFRESH)
-            }
             SourceError::Checkpoint { .. } => {
                 Error::fatal("read the source's part of the checkpoint").with_code("E_CKPT_CORRUPT").with_help(AFRESH)
             }
@@ -200,6 +201,106 @@ impl From<SourceError> for Error {
         }
         .because(error)
     }
+}
+
+/// The stream's part of the table; and whether the cause is still to be added.
+fn stream_error(error: &StreamError) -> (Error, bool) {
+    let made = match error {
+        StreamError::Corrupt { .. } => Error::fatal("read the binlog").with_code("E_BINLOG_CORRUPT").with_help(
+            "verify the file on the server (mysqlbinlog --verify-binlog-checksum); if it is damaged there, start afresh with a full phase",
+        ),
+        StreamError::Gap { .. } => Error::fatal("follow the binlog").with_code("E_STREAM_GAP").with_help(
+            "an event was lost between the server and this program: look for proxies on the way and at the server's log, then start again",
+        ),
+        StreamError::Incident { .. } => Error::fatal("follow the binlog").with_code("E_SOURCE_INCIDENT").with_help(AFRESH),
+        StreamError::StatementDml { table } => Error::fatal("follow the binlog")
+            .with_code("E_STATEMENT_DML")
+            .of_table(table)
+            .with_help("set binlog_format=ROW globally and reconnect all sessions, then start afresh with a full phase"),
+        StreamError::PartialImage { table } => Error::fatal("decode a row event")
+            .with_code("E_PARTIAL_IMAGE")
+            .of_table(table)
+            .with_help("set binlog_row_image=FULL globally and reconnect all sessions, then start afresh with a full phase"),
+        StreamError::PartialJson => Error::fatal("decode a row event")
+            .with_code("E_PARTIAL_JSON")
+            .with_help("set binlog_row_value_options='' globally and reconnect all sessions, then start afresh with a full phase"),
+        StreamError::SchemaMismatch { table, .. } => Error::fatal("match a row event with the known structure")
+            .with_code("E_SCHEMA_MISMATCH")
+            .of_table(table)
+            .with_help("the table was changed in a way that the binlog does not show; start afresh with a full phase"),
+        StreamError::UnsupportedColumn { table, .. } => Error::fatal("read the structure of the table")
+            .with_code("E_UNSUPPORTED_COLUMN")
+            .of_table(table)
+            .with_help("leave the table out of the selection, or change the column's type"),
+        StreamError::RollbackGroup { .. } => Error::fatal("follow the binlog")
+            .with_code("E_ROLLBACK_GROUP")
+            .with_help("do not mix transactional and other tables in one transaction; then start afresh with a full phase"),
+        StreamError::Unsupported { help, .. } => Error::fatal("follow the binlog").with_code("E_UNSUPPORTED_EVENT").with_help(*help),
+        StreamError::Change { change, statement } => return (change_error(change, statement), false),
+        StreamError::Unreadable { table, statement, .. } => Error::fatal(format!("read the statement `{statement}`"))
+            .with_code("E_DDL_UNREAD")
+            .of_table(table)
+            .with_help("start afresh with a full phase; report the statement, so that it can be read"),
+        StreamError::NotText { table, statement, .. } => {
+            Error::fatal(format!("read the statement `{statement}`")).with_code("E_DDL_UNREAD").of_table(table).with_help(
+                "write bytes as x'…' and speak utf8mb4 in statements about selected tables; for this task: start afresh with a full phase",
+            )
+        }
+        StreamError::HistoryDiverged { .. } => {
+            Error::fatal("find the place in the binlog where this task stopped").with_code("E_HISTORY_DIVERGED").with_help(
+                "the server lost or rewrote its binlog, was restored from a backup, or is another one; start afresh with a full phase",
+            )
+        }
+        StreamError::Purged { .. } => {
+            Error::fatal("the binlog needed next was purged on the server").with_code("E_BINLOG_PURGED").with_help(AFRESH)
+        }
+        StreamError::Fenced { .. } => Error::fatal("follow the binlog").with_code("E_FENCED").with_help(
+            "another replica or another instance of this task uses the same server id: stop it, or give this task a server id of its own",
+        ),
+        StreamError::EventTooLarge { .. } => Error::config("follow the binlog")
+            .with_code("E_EVENT_TOO_LARGE")
+            .with_help("set max_allowed_packet=1073741824 globally on the server"),
+        StreamError::Denied { .. } => Error::config("follow the binlog")
+            .with_code("E_DENIED")
+            .with_help("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* to the account"),
+        StreamError::Disconnected { .. } => Error::retryable("follow the binlog"),
+    };
+    (made, true)
+}
+
+fn change_error(change: &ChangeError, statement: &str) -> Error {
+    let doing = format!("apply the statement `{statement}`");
+    let (code, table, help) = match change {
+        ChangeError::Columns { table, .. } => (
+            "E_DDL_COLUMNS",
+            table,
+            "changing columns is not supported yet; everything before the statement was delivered: start afresh with a full phase",
+        ),
+        ChangeError::Exchanged { table } => (
+            "E_DDL_COLUMNS",
+            table,
+            "everything before the statement was delivered: start afresh with a full phase, which reads the rows where they are now",
+        ),
+        ChangeError::Key { table } => {
+            ("E_DDL_COLUMNS", table, "everything before the statement was delivered: start afresh with a full phase")
+        }
+        ChangeError::Renamed { from, .. } => (
+            "E_DDL_COLUMNS",
+            from,
+            "renaming selected tables is not supported yet; everything before the statement was delivered: start afresh with a full phase",
+        ),
+        ChangeError::LikeUnknown { table, .. } => (
+            "E_DDL_UNREAD",
+            table,
+            "select the other table too, or write such statements with their columns; everything before the statement was delivered: start afresh \
+             with a full phase, which reads the new table",
+        ),
+        ChangeError::Unread { table, .. } => {
+            ("E_DDL_UNREAD", table, "start afresh with a full phase; report the statement, so that it can be read")
+        }
+        ChangeError::Unknown { table } => ("E_SCHEMA_MISMATCH", table, AFRESH),
+    };
+    Error::fatal(doing).with_code(code).of_table(table).with_help(help).because(change.clone())
 }
 
 /// The server's or the library's words, without the library's wrapping.
@@ -275,8 +376,8 @@ mod tests {
 
     #[test]
     fn a_purged_binlog_is_told_in_three_lines() {
-        let error: Error = SourceError::BinlogPurged { file: "binlog.000412".into(), offset: 88213, oldest: "binlog.000417".into() }.into();
-        assert_eq!(error.headline(), "the binlog needed next, binlog.000412, was purged from the server [E_BINLOG_PURGED]");
+        let error: Error = StreamError::Purged { needed: "binlog.000412:88213".into(), oldest: "binlog.000417".into() }.into();
+        assert_eq!(error.headline(), "the binlog needed next was purged on the server [E_BINLOG_PURGED]");
         assert_eq!(
             error.reason().as_deref(),
             Some("the oldest file it still has is binlog.000417; this task stopped at binlog.000412:88213")

@@ -37,6 +37,7 @@ mod wire;
 
 pub use config::Config;
 pub use error::SourceError;
+pub use selection::Selection;
 pub use source::PolardbxSource;
 
 /// Adds the source `polardbx`.

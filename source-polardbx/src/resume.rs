@@ -68,10 +68,9 @@ async fn still_there(task: &Task, session: &mut Session, committed: &Committed, 
     let Some(checkpoint) = committed.splits.get(anchor).filter(|_| task.incremental) else {
         return Ok("the task goes on where it was".into());
     };
-    let position =
-        StreamPosition::parse(checkpoint.position.as_str()).map_err(|error| SourceError::Checkpoint { what: error.to_string() })?;
-    binlog_has(session, &position.base, position.at.file, position.at.offset).await?;
-    Ok(format!("the binlog still has {}:{}", crate::server::file_name(&position.base, position.at.file), position.at.offset))
+    let position = StreamPosition::parse(checkpoint.position.as_str())?;
+    binlog_has(session, &position.base, position.at).await?;
+    Ok(format!("the binlog still has {}", position.location(position.at)))
 }
 
 pub(crate) fn required_fact<'a>(committed: &'a Committed, anchor: &SplitId, name: &str) -> Result<&'a str> {

@@ -54,7 +54,13 @@ impl Endpoint {
     /// Reads the files that `tls` names; nothing is connected yet.
     pub(crate) fn new(config: &Config) -> Result<Self> {
         let encryption = config.tls.as_ref().map(Encryption::new).transpose()?.flatten();
-        Ok(Self { address: Address::new(config), encryption, route: Arc::default() })
+        let address = Address {
+            host: config.host.trim().to_owned(),
+            port: config.port,
+            user: config.user.clone(),
+            password: config.password.clone(),
+        };
+        Ok(Self { address, encryption, route: Arc::default() })
     }
 
     /// Whether encryption was asked for and is not to be had.

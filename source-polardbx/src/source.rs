@@ -7,17 +7,15 @@ use runtime::{
     TableSchema, async_trait,
 };
 
-use crate::binlog::{DATABASES, StreamOptions, StreamPosition, StreamReader};
+use crate::binlog::{BinlogCoordinates, DATABASES, FileOffset, StreamOptions, StreamPosition, StreamReader};
 use crate::check::{self, demand};
-use crate::config::{Config, Start, Task};
+use crate::config::{Config, ConfigError, Start, Task};
 use crate::error::{Result, SourceError};
 use crate::resume::{self, committed_schema, fact, required_fact, same_task};
 use crate::schema::{Databases, parse_databases};
 use crate::schema_phase::{self as structures, STRUCTURES, StructuresReader};
 use crate::selection::Selection;
-use crate::server::{
-    BinlogPlace, Definition, Server, ServerKind, binlog_end, binlog_files, database_charsets, read_definitions, selected_tables,
-};
+use crate::server::{Definition, Server, binlog_end, binlog_files, database_charsets, read_definitions, selected_tables};
 use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::chunk::{Chunk, ChunkReader, ReaderSessions};
@@ -47,7 +45,7 @@ pub struct PolardbxSource {
 impl PolardbxSource {
     /// A source by its configuration, for the task `name`. Does not connect yet; an error of kind `Config` names the key that is wrong.
     pub fn new(config: Config, name: &str, batch_max_bytes: usize) -> Result<Self, Error> {
-        let task = Task::new(config, name, batch_max_bytes)?;
+        let task = Task::new(config, name, batch_max_bytes).map_err(SourceError::from)?;
         let endpoint = Endpoint::new(&task.config)?;
         let readers = Arc::new(ReaderSessions::new(endpoint.clone(), task.config.parallelism));
         Ok(Self { task, endpoint, readers, overview: Overview::default() })
@@ -97,11 +95,9 @@ impl PolardbxSource {
         let (tables, views) = selected_tables(session, &selection).await?;
         demand(check::missing(&selection, &tables, &views))?;
         if tables.is_empty() && (self.task.full || self.task.structures) {
-            return Err(SourceError::Config {
-                key: "tables",
-                why: format!("no table is selected by {}", self.task.config.tables.join(", ")),
-                help: "check `tables` and `exclude`, and that the account has SELECT on the tables".into(),
-            });
+            let why = format!("no table is selected by {}", self.task.config.tables.join(", "));
+            let help = "check `tables` and `exclude`, and that the account has SELECT on the tables";
+            return Err(ConfigError::new("tables", why, help).into());
         }
         let definitions = read_definitions(session, &self.endpoint, self.task.config.parallelism, &tables).await?;
         let schemas: Vec<Arc<TableSchema>> = definitions.iter().map(|Definition { schema, .. }| schema.clone()).collect();
@@ -112,7 +108,7 @@ impl PolardbxSource {
             (fact::SERVER_ID.into(), Some(server.server_id().to_string())),
             (fact::VERSION.into(), Some(server.version.clone())),
             (fact::SELECTION.into(), Some(self.task.selection_text())),
-            (fact::START.into(), Some(start.as_ref().map_or_else(|| "0@0".to_owned(), BinlogPlace::offset_text))),
+            (fact::START.into(), Some(start.as_ref().map_or_else(|| "0@0".to_owned(), BinlogCoordinates::offset_text))),
         ];
         if self.task.incremental {
             let databases = Databases::new(database_charsets(session).await?, false);
@@ -167,27 +163,23 @@ impl PolardbxSource {
     }
 
     /// Where the stream begins; `None` if a snapshot alone runs where the account may not ask.
-    async fn start(&self, session: &mut Session, server: &Server) -> Result<Option<BinlogPlace>> {
+    async fn start(&self, session: &mut Session, server: &Server) -> Result<Option<BinlogCoordinates>> {
         const DOING: &str = "find the start of the stream";
         let first_byte = |file: &str, offset| {
-            BinlogPlace::new(file, offset).ok_or_else(|| SourceError::answer(DOING, format!("{file} is no name of a binlog file")))
+            BinlogCoordinates::new(file, offset).ok_or_else(|| SourceError::answer(DOING, format!("{file} is no name of a binlog file")))
         };
         match &self.task.config.start {
             _ if !self.task.incremental => Ok(binlog_end(session, server).await.ok().flatten()),
             Some(Start::Earliest {}) => {
                 let files = binlog_files(session).await?;
-                files.first().map(|(file, _)| first_byte(file, 4)).transpose()
+                files.oldest().map(|file| first_byte(file, FileOffset::FIRST)).transpose()
             }
             Some(Start::Position { file, offset }) => {
-                let refuse = |why: String| SourceError::Config {
-                    key: "start",
-                    why,
-                    help: "choose a file and an offset that SHOW BINLOG EVENTS lists".into(),
-                };
-                let files = binlog_files(session).await?;
-                match files.iter().find(|(name, _)| name == file) {
-                    Some((_, size)) if offset <= size => first_byte(file, *offset).map(Some),
-                    Some((_, size)) => Err(refuse(format!("position.offset = {offset} is beyond the {size} bytes of {file}"))),
+                let refuse =
+                    |why: String| ConfigError::new("start", why, "choose a file and an offset that SHOW BINLOG EVENTS lists").into();
+                match binlog_files(session).await?.size(file) {
+                    Some(size) if *offset <= size => first_byte(file, *offset).map(Some),
+                    Some(size) => Err(refuse(format!("position.offset = {offset} is beyond the {size} bytes of {file}"))),
                     None => Err(refuse(format!("the server has no binlog file {file:?}"))),
                 }
             }
@@ -210,8 +202,7 @@ impl PolardbxSource {
     }
 
     async fn open_stream(&self, split: &Split, committed: &Committed) -> Result<StreamReader, Error> {
-        let mut position =
-            StreamPosition::parse(split.start.as_str()).map_err(|error| SourceError::Checkpoint { what: error.to_string() })?;
+        let mut position = StreamPosition::parse(split.start.as_str()).map_err(SourceError::from)?;
         let mut session = self.endpoint.connect().await?;
         let server = Server::identify(&mut session).await?;
         let found = server.identity()?;
@@ -219,8 +210,8 @@ impl PolardbxSource {
             return Err(SourceError::IdentityChanged { known: position.identity, found }.into());
         }
         let files = binlog_files(&mut session).await?;
-        check::files_have(&files, &position.base, position.at.file, position.at.offset)?;
-        position.forget_purged(&files);
+        files.find(&position.base, position.at)?;
+        position.forget_purged(|file| files.size(file).is_some());
         // As they were at the position. A checkpoint of an older program does not tell: then they are taken as they are now.
         let database_charsets = match committed.fact(&split.id, DATABASES) {
             Some(text) => parse_databases(text)
@@ -228,27 +219,18 @@ impl PolardbxSource {
             None => database_charsets(&mut session).await?,
         };
         session.close().await;
-        let selection = self.selection(&server);
         let options = StreamOptions {
             endpoint: self.endpoint.clone(),
-            server_id: self.task.server_id(server.server_id())?,
+            server_id: self.task.server_id(server.server_id()).map_err(SourceError::from)?,
             position,
             schemas: schemas_of(committed, &split.id),
-            selected_databases: {
-                let selection = selection.clone();
-                Arc::new(move |database| selection.selects_database(database))
-            },
-            selected: Arc::new(move |table| selection.selects(table)),
             database_charsets,
-            server_version: server.version.as_str().into(),
-            explicit_timestamps: server.explicit_timestamps(),
-            lower_case: server.lower_case(),
+            selection: self.selection(&server),
+            profile: server.profile(),
             heartbeat: self.task.heartbeat,
-            // PolarDB-X: what it sends is behind its commits, also while it has nothing to send.
-            idle_is_current: server.kind != ServerKind::PolarDbX,
             batch_max_bytes: self.task.batch_max_bytes,
         };
-        StreamReader::open(options).await
+        Ok(StreamReader::open(options).await?)
     }
 
     fn selection(&self, server: &Server) -> Selection {
@@ -325,8 +307,8 @@ fn parse_tables(text: &str) -> Result<Vec<TableId>> {
     Ok(names.into_iter().map(|[database, table]| TableId::new(database, table)).collect())
 }
 
-fn stream_position(identity: String, place: &BinlogPlace) -> Result<Position> {
-    let start = StreamPosition::start(identity, &place.file(), place.at.offset);
+fn stream_position(identity: String, place: &BinlogCoordinates) -> Result<Position> {
+    let start = StreamPosition::start(identity, &place.file_name(), place.at.offset);
     start.map(|position| position.to_position()).map_err(|error| SourceError::answer("note the start of the stream", error.to_string()))
 }
 

@@ -10,7 +10,8 @@ mod servers;
 mod statements;
 
 use super::testing::{EventBytes, format_description};
-use super::{Decoder, DecoderOptions, FileOffset, StreamPosition};
+use super::{Decoder, DecoderOptions, FileOffset, ServerProfile, StreamPosition};
+use crate::Selection;
 use crate::schema::History;
 
 /// A column with a value, and the bytes that the server would write for both.
@@ -333,11 +334,8 @@ fn options(position: StreamPosition, schema: Arc<TableSchema>, batch_max_bytes: 
     DecoderOptions {
         position,
         history: History::new([schema], databases, false),
-        selected: Arc::new(|table| &*table.database == "d" && table.table.starts_with('t')),
-        selected_databases: Arc::new(|database| database == "d"),
-        server_version: "5.7.22-log".into(),
-        explicit_timestamps: false,
-        idle_is_current: true,
+        selection: Selection::new(&["d.t*".to_owned()], &[]).unwrap(),
+        profile: ServerProfile::new("5.7.22-log"),
         batch_max_bytes,
     }
 }
@@ -350,7 +348,7 @@ fn start() -> StreamPosition {
 fn read(decoder: &mut Decoder, log: &Log) -> (Vec<Batch>, Option<runtime::Error>) {
     let failed = log.events.iter().find_map(|event| decoder.event(event, 5).err());
     let mut batches: Vec<_> = std::iter::from_fn(|| decoder.drain()).collect();
-    batches.extend(decoder.heartbeat());
+    batches.extend(decoder.position_update());
     let mut last = runtime::Seq(0);
     for batch in &batches {
         batch.verify(last).unwrap();

@@ -15,7 +15,7 @@ use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
 use crate::snapshot::range::chunk_key;
 use replication::replication;
-pub(crate) use replication::{begins_transaction, binlog_has, files_have, may_dump};
+pub(crate) use replication::{begins_transaction, binlog_has, may_dump};
 
 /// Everything there is to find.
 pub(crate) async fn findings(task: &Task, endpoint: &Endpoint) -> Vec<Finding> {

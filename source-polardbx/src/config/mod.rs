@@ -1,16 +1,16 @@
 //! The keys of `[source.polardbx]`, and what they amount to once they are checked.
 
+mod error;
 mod options;
 
 use std::time::Duration;
 
-use runtime::Error;
 use secrecy::SecretString;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Result, SourceError};
 use crate::selection::Selection;
+pub use error::ConfigError;
 pub use options::{Handover, Heartbeat, Phase, Start, Tls, TlsMode};
 
 /// The keys of `[source.polardbx]`. Unknown keys are errors; a key whose feature is not built yet is refused with its value.
@@ -99,47 +99,44 @@ pub(crate) struct Task {
 
 impl Task {
     /// Checks every key. An error of kind `Config` names the key and its value.
-    pub(crate) fn new(config: Config, name: &str, batch_max_bytes: usize) -> Result<Self, Error> {
+    pub(crate) fn new(config: Config, name: &str, batch_max_bytes: usize) -> Result<Self, ConfigError> {
         refuse_unbuilt(&config)?;
         if config.host.trim().is_empty() {
-            return Err(wrong("host", "it is empty", "name the host of the server").into());
+            return Err(wrong("host", "it is empty", "name the host of the server"));
         }
         if config.port == 0 {
-            return Err(wrong("port", "0 is no TCP port", "leave it out for 3306").into());
+            return Err(wrong("port", "0 is no TCP port", "leave it out for 3306"));
         }
         if config.user.is_empty() {
-            return Err(wrong("user", "it is empty", "name the account").into());
+            return Err(wrong("user", "it is empty", "name the account"));
         }
         if let Some(twice) =
             config.phases.iter().enumerate().find(|(place, phase)| config.phases[..*place].contains(phase)).map(|(_, phase)| phase)
         {
-            return Err(wrong("phases", format!("\"{}\" is there twice", twice.as_str()), "name each phase once").into());
+            return Err(wrong("phases", format!("\"{}\" is there twice", twice.as_str()), "name each phase once"));
         }
         if config.phases.is_empty() {
-            return Err(wrong("phases", "it is empty", "choose from \"schema\", \"full\" and \"incremental\"").into());
+            return Err(wrong("phases", "it is empty", "choose from \"schema\", \"full\" and \"incremental\""));
         }
         if !(1..=64).contains(&config.parallelism) {
-            return Err(wrong("parallelism", format!("{} is not between 1 and 64", config.parallelism), "leave it out for 4").into());
+            return Err(wrong("parallelism", format!("{} is not between 1 and 64", config.parallelism), "leave it out for 4"));
         }
         if !(1..=10_000_000).contains(&config.chunk_rows) {
-            return Err(
-                wrong("chunk_rows", format!("{} is not between 1 and 10000000", config.chunk_rows), "leave it out for 50000").into()
-            );
+            return Err(wrong("chunk_rows", format!("{} is not between 1 and 10000000", config.chunk_rows), "leave it out for 50000"));
         }
         if config.server_id.is_some_and(|id| id < 2) {
             return Err(wrong(
                 "server_id",
                 "it must be at least 2",
                 "leave it out, or choose a number that no other server or replica has",
-            )
-            .into());
+            ));
         }
         let structures = config.phases.contains(&Phase::Schema);
         let full = config.phases.contains(&Phase::Full);
         let incremental = config.phases.contains(&Phase::Incremental);
         if full && let Some(start) = &config.start {
             let why = format!("{} cannot be chosen beside the phase \"full\", which decides where the stream begins", start.as_str());
-            return Err(wrong("start", why, "leave `start` out, or take \"full\" out of `phases`").into());
+            return Err(wrong("start", why, "leave `start` out, or take \"full\" out of `phases`"));
         }
         let heartbeat = heartbeat(&config, incremental)?;
         let selection = Selection::new(&config.tables, &config.exclude)?;
@@ -149,7 +146,7 @@ impl Task {
     }
 
     /// The id of our dump connection: the configured one, else a stable one that is not the server's own.
-    pub(crate) fn server_id(&self, of_server: u32) -> Result<u32> {
+    pub(crate) fn server_id(&self, of_server: u32) -> Result<u32, ConfigError> {
         match self.config.server_id {
             Some(id) if id == of_server => Err(wrong(
                 "server_id",
@@ -176,12 +173,12 @@ impl Task {
     }
 }
 
-fn wrong(key: &'static str, why: impl Into<String>, help: impl Into<String>) -> SourceError {
-    SourceError::Config { key, why: why.into(), help: help.into() }
+fn wrong(key: &'static str, why: impl Into<String>, help: impl Into<String>) -> ConfigError {
+    ConfigError::new(key, why, help)
 }
 
 /// The interval of signs of life, if they are asked for.
-fn heartbeat(config: &Config, incremental: bool) -> Result<Option<Duration>> {
+fn heartbeat(config: &Config, incremental: bool) -> Result<Option<Duration>, ConfigError> {
     let Some(heartbeat) = &config.heartbeat else { return Ok(None) };
     let interval_ms = heartbeat.interval_ms.unwrap_or(HEARTBEAT_INTERVAL_MS);
     if !(100..=3_600_000).contains(&interval_ms) {
@@ -195,7 +192,7 @@ fn heartbeat(config: &Config, incremental: bool) -> Result<Option<Duration>> {
     Ok(heartbeat.enabled.then_some(Duration::from_millis(interval_ms)))
 }
 
-fn refuse_unbuilt(config: &Config) -> Result<()> {
+fn refuse_unbuilt(config: &Config) -> Result<(), ConfigError> {
     if config.handover == Handover::InBand {
         return Err(wrong("handover", "\"in_band\" is not supported yet", "leave it out for \"sequential\""));
     }
@@ -220,7 +217,7 @@ fn derived_server_id(task: &str, host: &str, port: u16) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use runtime::{Kind, Settings};
+    use runtime::{Error, Kind, Settings};
     use serde_json::{Value, json};
 
     use super::*;
@@ -230,7 +227,7 @@ mod tests {
             unreachable!()
         };
         change(&mut keys);
-        Task::new(Settings::from(Value::Object(keys)).parse("source.polardbx")?, "shop", 1 << 20)
+        Ok(Task::new(Settings::from(Value::Object(keys)).parse("source.polardbx")?, "shop", 1 << 20)?)
     }
 
     #[test]

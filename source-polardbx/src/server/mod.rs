@@ -1,4 +1,4 @@
-//! What server we are talking to: `kind` what it is, `settings` what it must be set to, `places` its binlog, `tables` its structures.
+//! What server we are talking to: `kind` what it is, `settings` what it must be set to, `binlog` its binlog, `tables` its structures.
 
 mod binlog;
 mod kind;
@@ -9,9 +9,10 @@ use std::collections::HashMap;
 
 use runtime::Finding;
 
+use crate::binlog::ServerProfile;
 use crate::error::{Result, SourceError};
 use crate::session::{Session, nth};
-pub(crate) use binlog::{BinlogPlace, binlog_end, binlog_files, file_name};
+pub(crate) use binlog::{binlog_end, binlog_files};
 pub(crate) use kind::ServerKind;
 use kind::kind_of;
 pub(crate) use tables::{Definition, database_charsets, read_definitions, read_structure, selected_tables};
@@ -90,9 +91,12 @@ impl Server {
         self.kind == ServerKind::PolarDbX || self.variable("lower_case_table_names") == "1"
     }
 
-    /// Whether a TIMESTAMP that does not say is nullable, for statements of sessions that do not say either.
-    pub(crate) fn explicit_timestamps(&self) -> bool {
-        self.variable("explicit_defaults_for_timestamp").eq_ignore_ascii_case("ON")
+    /// What decides how its events are read.
+    pub(crate) fn profile(&self) -> ServerProfile {
+        ServerProfile::new(self.version.as_str())
+            .with_explicit_timestamps(self.variable("explicit_defaults_for_timestamp").eq_ignore_ascii_case("ON"))
+            .with_lower_case_names(self.lower_case())
+            .with_idle_is_current(self.kind != ServerKind::PolarDbX)
     }
 
     /// Whether this kind of server can be read.

@@ -133,7 +133,7 @@ async fn read(sessions: Arc<ReaderSessions>, mut chunk: Chunk, batches: mpsc::Se
                     None => return Ok(true),
                 }
             }
-            Ok(false)
+            Ok::<_, SourceError>(false)
         };
         let ended = timeout(BATCH_TIMEOUT, filling).await.map_err(|_| late())??;
         if ended {

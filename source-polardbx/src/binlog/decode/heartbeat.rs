@@ -1,77 +1,63 @@
-//! Signs of life: between transactions, where the stream is and what the last known moment of the source is.
+//! Heartbeats: between transactions, where the stream is and what the latest known time of the source is.
 
 use std::sync::Arc;
 
-use runtime::{Batch, Body, Event, Origin, Position, Seq};
+use runtime::{Body, Event, Origin, Position};
 
-use super::Decoder;
-use super::resume_guard::Phase;
-use crate::binlog::FileOffset;
-use crate::binlog::error::place;
 use crate::binlog::event::Header;
-use crate::binlog::position::sign_seq;
+use crate::binlog::position::{FileOffset, StreamPosition, heartbeat_seq};
 
-/// What a sign of life says.
+/// What a heartbeat says.
 #[derive(Debug, Default)]
-pub(super) struct Alive {
-    /// The last known moment of the source, in milliseconds since the epoch; 0 if there is none yet. It never goes back, and over a restart
-    /// by less than a second: the binlog has seconds, our clock more.
-    moment_ms: i64,
+pub(super) struct Heartbeats {
+    /// Latest known time of the source in milliseconds since the epoch; 0 if none is known yet. Invariant: it never goes back; over a
+    /// restart it may by less than a second, because the binlog counts seconds.
+    source_ms: i64,
     /// The server that sends the stream.
-    pub(super) server_id: u32,
-    /// The place of the last sign, and how many there were at it.
+    server_id: u32,
+    /// Where the last heartbeat was made, and its number there.
     last: Option<(FileOffset, u64)>,
 }
 
-impl Alive {
-    /// An event of a new transaction was read. The events at the head of a file say when the file was made, which may be long ago.
-    pub(super) fn met(&mut self, header: &Header) {
-        self.moment_ms = self.moment_ms.max(i64::from(header.timestamp) * 1000);
+impl Heartbeats {
+    /// Notes the server that sends the stream.
+    pub(super) fn set_server(&mut self, server_id: u32) {
+        self.server_id = server_id;
     }
 
-    /// Order of a sign at `at`: behind the transactions before that place and the earlier signs at it, before the transaction there.
-    fn next_seq(&mut self, timeline: u16, at: FileOffset) -> Seq {
-        let number = self.last.filter(|(last, _)| *last == at).map_or(0, |(_, number)| number + 1);
-        self.last = Some((at, number));
-        sign_seq(timeline, at, number)
-    }
-}
-
-impl Decoder {
-    /// The server sent a heartbeat: it has sent all that it has.
-    pub(super) fn heard(&mut self, header: &Header, read_ms: i64) {
-        // The low 32 bits of where the server is.
-        let here = header.log_pos == 0 || header.log_pos == self.tracker.at().offset as u32;
-        if self.idle_is_current && here {
-            self.alive.moment_ms = self.alive.moment_ms.max(read_ms);
-        }
+    /// An event of a transaction that was not delivered before was read. (Events at the head of a file say when the file was made, which
+    /// may be long ago.)
+    pub(super) fn note_event(&mut self, header: &Header) {
+        self.note_time(i64::from(header.timestamp) * 1000);
     }
 
-    /// Whether the stream stands between two transactions and all before is handed on.
-    pub(crate) fn is_between(&self) -> bool {
-        self.phase == Phase::Live && self.group.is_none() && self.ready.is_empty() && self.builder.is_empty()
+    /// The source has nothing newer than `ms`.
+    pub(super) fn note_time(&mut self, ms: i64) {
+        self.source_ms = self.source_ms.max(ms);
     }
 
-    /// A batch with one sign of life, which also moves the resume point; `None` inside a transaction, and while no moment of the source is known.
-    pub(crate) fn sign_of_life(&mut self, read_ms: i64) -> Option<Batch> {
-        if !self.is_between() || self.alive.moment_ms == 0 {
+    /// The next heartbeat, at the resume point; `None` while no time of the source is known.
+    pub(super) fn event(&mut self, position: &StreamPosition, server_version: &Arc<str>, read_ms: i64) -> Option<Event> {
+        if self.source_ms == 0 {
             return None;
         }
-        let at = self.position.at;
+        let at = position.at;
+        // Behind the transactions before this place and the earlier heartbeats at it, before the transaction that begins here.
+        let number = self.last.filter(|(last, _)| *last == at).map_or(0, |(_, number)| number + 1);
+        self.last = Some((at, number));
         let mut origin = Origin::default();
-        origin.server_id = self.alive.server_id;
-        origin.server_version = self.server_version.clone();
+        origin.server_id = self.server_id;
+        origin.server_version = server_version.clone();
         origin.read_ms = read_ms;
         let offset: Arc<str> = format!("{}@{}", at.offset, at.file).into();
         (origin.offset, origin.safe_offset) = (offset.clone(), offset);
-        let event = Event {
-            seq: self.alive.next_seq(self.position.timeline, at),
-            position: Position::from(place(&self.position.base, at)),
-            timestamp_ms: self.alive.moment_ms,
+        Some(Event {
+            seq: heartbeat_seq(position.timeline, at, number),
+            position: Position::from(position.location(at)),
+            timestamp_ms: self.source_ms,
             txid: None,
             origin: Arc::new(origin),
             body: Body::Heartbeat,
-        };
-        Some(self.resumable(vec![event]))
+        })
     }
 }

@@ -1,65 +1,189 @@
-//! Borders of transactions: where a group begins and ends, and what all its events carry.
+//! The transaction that is being read: where it begins and ends, and what all its events carry.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use runtime::{Body, Event, Origin, Position};
+use runtime::{Body, Event, Origin, Position, SchemaChange, Seq};
 
-use super::Decoder;
-use super::group::{Group, GroupFacts};
-use super::resume_guard::{DUMP_LIMIT, Phase};
-use crate::binlog::FileOffset;
+use super::context::EventContext;
+use super::fingerprint::Fingerprint;
 use crate::binlog::error::StreamError;
-use crate::binlog::event::{Gtid, RawEvent, StatementFacts};
-use crate::binlog::position::{file_name, transaction_seq};
+use crate::binlog::event::{Gtid, RawEvent, SessionVariables};
+use crate::binlog::position::{FileOffset, transaction_seq};
 
-impl Decoder {
-    pub(super) fn open_group(&mut self, start: FileOffset) -> Result<(), StreamError> {
-        self.interrupted()?;
-        if self.phase != Phase::Live {
-            self.enter(start)?;
-        }
-        self.group = Some(Group::new(start));
-        Ok(())
+/// The transaction that is being read, if there is one.
+///
+/// It numbers its events. Invariant: the events of a transaction have the numbers 0 (BEGIN), 1, 2 … without a gap, whenever and however
+/// often the binlog is read; BEGIN comes with the first event of a selected table, and COMMIT only if BEGIN came.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    timeline: u16,
+    server_version: Arc<str>,
+    open: Option<Group>,
+    /// Session variables logged with the BEGIN of the open group, undecoded.
+    begin_variables: Vec<u8>,
+    /// For making texts without an allocation each.
+    scratch: String,
+}
+
+/// The events that the server commits as a whole: a transaction, or a DDL statement alone.
+#[derive(Debug)]
+pub(super) struct Group {
+    timeline: u16,
+    /// Where its first event begins.
+    start: FileOffset,
+    /// A BEGIN was seen, so it ends at its XID or COMMIT; else it ends with its only statement.
+    begun: bool,
+    /// It is a branch of an XA transaction.
+    xa: bool,
+    /// Its BEGIN was handed on.
+    emitted: bool,
+    /// Number of its next event.
+    ord: u64,
+    /// The connection that made it.
+    thread_id: u32,
+    gtid: Option<Gtid>,
+    /// Made when the first of its events is handed on.
+    labels: Option<GroupLabels>,
+    begin: Option<BeginEvent>,
+    fingerprint: Fingerprint,
+}
+
+/// Texts that all events of a group carry.
+#[derive(Clone, Debug)]
+struct GroupLabels {
+    gtid: Option<Arc<str>>,
+    safe_offset: Arc<str>,
+}
+
+/// The binlog event that began a transaction.
+#[derive(Clone, Copy, Debug, Default)]
+struct BeginEvent {
+    end: u64,
+    server_id: u32,
+    timestamp: u32,
+}
+
+/// What the events made from one binlog event share.
+#[derive(Debug)]
+pub(super) struct Stamp {
+    timestamp_ms: i64,
+    position: Position,
+    txid: Option<Arc<str>>,
+    origin: Arc<Origin>,
+}
+
+/// A group that was read to its end.
+#[derive(Debug)]
+pub(super) struct ClosedGroup {
+    pub(super) start: FileOffset,
+    pub(super) fingerprint: Fingerprint,
+}
+
+impl Transaction {
+    pub(super) fn new(timeline: u16, server_version: Arc<str>) -> Self {
+        Self { timeline, server_version, open: None, begin_variables: Vec::new(), scratch: String::new() }
     }
 
-    /// MariaDB's GTID: the beginning of a transaction too, unless a single statement follows.
-    pub(super) fn mariadb_gtid(&mut self, event: &RawEvent<'_>) -> Result<(), StreamError> {
-        let (gtid, standalone) = Gtid::read_mariadb(event.body, event.header.server_id)?;
-        let end = self.tracker.at().offset;
-        self.begin_status.clear();
-        if let Some(group) = &mut self.group {
-            group.gtid = Some(gtid);
-            group.begun = !standalone;
-            group.begin = Some((end, event.header.server_id, event.header.timestamp));
-        }
-        Ok(())
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
     }
 
-    /// A group that another one, or another file, ends was never committed.
-    pub(super) fn interrupted(&mut self) -> Result<(), StreamError> {
-        let emitted = self.in_transaction();
-        self.group = None;
+    /// Whether BEGIN was read, so that the end of the current statement is not the end of the group.
+    pub(super) fn is_begun(&self) -> bool {
+        self.open.as_ref().is_some_and(|group| group.begun)
+    }
+
+    /// Whether events of the open transaction were handed on.
+    pub(super) fn is_emitted(&self) -> bool {
+        self.open.as_ref().is_some_and(|group| group.emitted)
+    }
+
+    /// Begins a group whose first event begins at `start`.
+    pub(super) fn open(&mut self, start: FileOffset) {
+        self.open = Some(Group {
+            timeline: self.timeline,
+            start,
+            begun: false,
+            xa: false,
+            emitted: false,
+            ord: 0,
+            thread_id: 0,
+            gtid: None,
+            labels: None,
+            begin: None,
+            fingerprint: Fingerprint::default(),
+        });
+    }
+
+    /// Another group, or another file, begins: what is open was never committed.
+    pub(super) fn interrupt(&mut self) -> Result<(), StreamError> {
+        let emitted = self.is_emitted();
+        self.open = None;
         if emitted { Err(StreamError::RollbackGroup { what: "a transaction has no end in the binlog" }) } else { Ok(()) }
     }
 
-    pub(super) fn rotate(&mut self, event: &RawEvent<'_>) -> Result<(), StreamError> {
-        if self.tracker.rotate(event)? {
-            self.interrupted()?;
-            self.tables.clear();
-            let at = self.tracker.at();
-            self.file_name = file_name(&self.position.base, at.file);
-            if self.phase == Phase::Live {
-                self.position.at = at;
-            }
+    /// The open group is complete.
+    pub(super) fn close(&mut self) -> Option<ClosedGroup> {
+        self.open.take().map(|group| ClosedGroup { start: group.start, fingerprint: group.fingerprint })
+    }
+
+    /// Counts an event of the file to the open group; whether there is one.
+    pub(super) fn add(&mut self, event: &RawEvent<'_>) -> bool {
+        let Some(group) = &mut self.open else { return false };
+        group.fingerprint.add(event);
+        true
+    }
+
+    /// MySQL's GTID event.
+    pub(super) fn gtid(&mut self, body: &[u8]) -> Result<(), StreamError> {
+        if let Some(group) = &mut self.open {
+            group.gtid = Some(Gtid::read(body)?);
         }
         Ok(())
     }
 
-    /// Puts the BEGIN of the open group into the batch, once.
-    pub(super) fn begin(&mut self, read_ms: i64) -> Result<(), StreamError> {
-        let file = self.tracker.at().file;
-        let Some(group) = &mut self.group else { return Err(StreamError::corrupt("rows outside a transaction")) };
+    /// MariaDB's GTID event: it also begins a transaction, unless a single statement follows.
+    pub(super) fn mariadb_gtid(&mut self, body: &[u8], context: &EventContext<'_>) -> Result<(), StreamError> {
+        let (gtid, standalone) = Gtid::read_mariadb(body, context.server_id)?;
+        self.begin_variables.clear();
+        if let Some(group) = &mut self.open {
+            group.gtid = Some(gtid);
+            group.begun = !standalone;
+            group.begin = Some(BeginEvent::of(context));
+        }
+        Ok(())
+    }
+
+    /// A BEGIN statement, with the session variables that were logged with it.
+    pub(super) fn begin(&mut self, thread_id: u32, variables: &[u8], context: &EventContext<'_>) {
+        if let Some(group) = &mut self.open {
+            group.begun = true;
+            group.thread_id = thread_id;
+            group.begin = Some(BeginEvent::of(context));
+        }
+        self.begin_variables.clear();
+        self.begin_variables.extend_from_slice(variables);
+    }
+
+    /// A statement that begins a transaction and belongs to it.
+    pub(super) fn begin_with_statement(&mut self, context: &EventContext<'_>) {
+        if let Some(group) = &mut self.open {
+            group.begun = true;
+            group.begin.get_or_insert(BeginEvent::of(context));
+        }
+    }
+
+    /// XA START.
+    pub(super) fn begin_xa(&mut self) {
+        if let Some(group) = &mut self.open {
+            (group.xa, group.begun) = (true, true);
+        }
+    }
+
+    /// The BEGIN event, once, before the first event of a selected table.
+    pub(super) fn begin_event(&mut self, context: &EventContext<'_>) -> Result<Option<Event>, StreamError> {
+        let Some(group) = &mut self.open else { return Err(StreamError::corrupt("rows outside a transaction")) };
         if group.xa {
             return Err(StreamError::Unsupported {
                 what: "an XA transaction with rows of a selected table".to_owned(),
@@ -67,109 +191,109 @@ impl Decoder {
             });
         }
         if group.emitted {
-            return Ok(());
+            return Ok(None);
         }
         group.emitted = true;
-        group.ord = 1;
-        let start = group.start;
-        let (end, server_id, timestamp) = group.begin.unwrap_or_default();
-        if group.facts.is_none() {
-            group.facts = Some(make_facts(group, file));
-        }
-        let txid = group.facts.as_ref().and_then(|facts| facts.gtid.clone());
-        let facts = StatementFacts::read(&self.begin_status)?.named();
-        let (origin, position) = self.place_event(server_id, end, read_ms, facts);
-        self.builder.push(Event {
-            seq: transaction_seq(self.position.timeline, start, 0),
-            position,
-            timestamp_ms: i64::from(timestamp) * 1000,
-            txid,
-            origin,
-            body: Body::Begin,
-        });
-        Ok(())
+        let BeginEvent { end, server_id, timestamp } = group.begin.unwrap_or_default();
+        let variables = SessionVariables::read(&self.begin_variables)?.named();
+        let (stamp, group) = self.stamp(&EventContext { end, server_id, timestamp, ..*context }, variables)?;
+        Ok(Some(stamp.into_event(group.next_seq(), Body::Begin)))
     }
 
-    /// What an event that ends at `end` of the current file carries.
-    pub(super) fn place_event(
-        &mut self,
-        server_id: u32,
-        end: u64,
-        read_ms: i64,
-        facts: Vec<(&'static str, String)>,
-    ) -> (Arc<Origin>, Position) {
-        let file = self.tracker.at().file;
-        let mut origin = Origin::default();
-        origin.server_id = server_id;
-        origin.server_version = self.server_version.clone();
-        origin.read_ms = read_ms;
-        origin.facts = facts;
-        if let Some(group) = &self.group {
-            origin.thread_id = group.thread_id;
-            if let Some(facts) = &group.facts {
-                origin.gtid = facts.gtid.clone();
-                origin.safe_offset = facts.safe_offset.clone();
-            }
+    /// The COMMIT event, if BEGIN was handed on.
+    pub(super) fn commit_event(&mut self, context: &EventContext<'_>) -> Result<Option<Event>, StreamError> {
+        match &self.open {
+            None => return Err(StreamError::corrupt("the end of a transaction that did not begin")),
+            Some(group) if !group.emitted => return Ok(None),
+            Some(_) => {}
         }
+        let (stamp, group) = self.stamp(context, Vec::new())?;
+        Ok(Some(stamp.into_event(group.next_seq(), Body::Commit)))
+    }
+
+    /// The event of a DDL statement of connection `thread_id`.
+    pub(super) fn ddl_event(
+        &mut self,
+        thread_id: u32,
+        context: &EventContext<'_>,
+        variables: Vec<(&'static str, String)>,
+        change: SchemaChange,
+    ) -> Result<Event, StreamError> {
+        if let Some(group) = &mut self.open {
+            group.thread_id = thread_id;
+        }
+        let (mut stamp, group) = self.stamp(context, variables)?;
+        if let Some(origin) = Arc::get_mut(&mut stamp.origin) {
+            // DTS prints the statement's own end as its safe offset.
+            origin.safe_offset = origin.offset.clone();
+        }
+        Ok(stamp.into_event(group.next_seq(), Body::Schema(change)))
+    }
+
+    /// What all events made from the binlog event of `context` carry, and the group that numbers them.
+    pub(super) fn stamp(
+        &mut self,
+        context: &EventContext<'_>,
+        facts: Vec<(&'static str, String)>,
+    ) -> Result<(Stamp, &mut Group), StreamError> {
+        let Some(group) = &mut self.open else { return Err(StreamError::corrupt("an event outside a transaction")) };
+        let labels = group.labels.get_or_insert_with(|| GroupLabels {
+            gtid: group.gtid.map(|gtid| Arc::from(gtid.to_string())),
+            safe_offset: Arc::from(format!("{}@{}", group.start.offset, context.file)),
+        });
+        let mut origin = Origin::default();
+        origin.server_id = context.server_id;
+        origin.server_version = self.server_version.clone();
+        origin.read_ms = context.read_ms;
+        origin.facts = facts;
+        origin.thread_id = group.thread_id;
+        origin.gtid = labels.gtid.clone();
+        origin.safe_offset = labels.safe_offset.clone();
+        let txid = labels.gtid.clone();
         self.scratch.clear();
         // Writing into a String does not fail.
-        let _ = write!(self.scratch, "{end}@{file}");
+        let _ = write!(self.scratch, "{}@{}", context.end, context.file);
         origin.offset = Arc::from(self.scratch.as_str());
         self.scratch.clear();
-        let _ = write!(self.scratch, "{}:{end}", self.file_name);
-        (Arc::new(origin), Position::from(self.scratch.as_str()))
-    }
-
-    pub(super) fn commit(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
-        let Some(group) = &self.group else { return Err(StreamError::corrupt("the end of a transaction that did not begin")) };
-        if group.emitted {
-            let (start, ord) = (group.start, group.ord);
-            let txid = group.facts.as_ref().and_then(|facts| facts.gtid.clone());
-            let (origin, position) = self.place_event(event.header.server_id, self.tracker.at().offset, read_ms, Vec::new());
-            self.builder.push(Event {
-                seq: transaction_seq(self.position.timeline, start, ord),
-                position,
-                timestamp_ms: i64::from(event.header.timestamp) * 1000,
-                txid,
-                origin,
-                body: Body::Commit,
-            });
-        }
-        self.close_group()
-    }
-
-    /// The open group is complete: its end is the new resume point.
-    pub(super) fn close_group(&mut self) -> Result<(), StreamError> {
-        let Some(group) = self.group.take() else { return Ok(()) };
-        let end = self.tracker.at();
-        match self.phase {
-            Phase::Skip => {}
-            Phase::Verify => {
-                self.verify(group, end)?;
-                self.phase = Phase::Live;
-            }
-            Phase::Live => {
-                if group.start.offset < DUMP_LIMIT {
-                    self.position.floor = Some(group.start);
-                }
-                self.position.at = end;
-                self.position.previous = Some(group.start);
-                self.last = Some(group.into_fingerprint());
-                if self.size() >= self.batch_max_bytes / 2 || self.resume_due {
-                    self.cut();
-                }
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn xa_prepare(&mut self) -> Result<(), StreamError> {
-        // With rows of a selected table the group was refused at the first of them; without, nothing of it is wanted.
-        self.close_group()
+        let _ = write!(self.scratch, "{}:{}", context.file_name, context.end);
+        let position = Position::from(self.scratch.as_str());
+        Ok((Stamp { timestamp_ms: context.timestamp_ms(), position, txid, origin: Arc::new(origin) }, group))
     }
 }
 
-pub(super) fn make_facts(group: &Group, file: u32) -> GroupFacts {
-    let gtid = group.gtid.map(|gtid| Arc::from(gtid.to_string()));
-    GroupFacts { gtid, safe_offset: Arc::from(format!("{}@{file}", group.start.offset)) }
+impl Group {
+    /// Order of the next event of the group.
+    #[inline]
+    pub(super) fn next_seq(&mut self) -> Seq {
+        let seq = transaction_seq(self.timeline, self.start, self.ord);
+        self.ord += 1;
+        seq
+    }
+}
+
+impl Stamp {
+    /// One of several events.
+    #[inline]
+    pub(super) fn event(&self, seq: Seq, body: Body) -> Event {
+        Event {
+            seq,
+            position: self.position.clone(),
+            timestamp_ms: self.timestamp_ms,
+            txid: self.txid.clone(),
+            origin: self.origin.clone(),
+            body,
+        }
+    }
+
+    /// The only event.
+    fn into_event(self, seq: Seq, body: Body) -> Event {
+        let Self { timestamp_ms, position, txid, origin } = self;
+        Event { seq, position, timestamp_ms, txid, origin, body }
+    }
+}
+
+impl BeginEvent {
+    fn of(context: &EventContext<'_>) -> Self {
+        Self { end: context.end, server_id: context.server_id, timestamp: context.timestamp }
+    }
 }
