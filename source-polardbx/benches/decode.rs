@@ -95,6 +95,7 @@ fn run(bencher: Bencher<'_, '_>, log: &Log) {
     let Ok(selection) = Selection::new(&["d.*".to_owned()], &[]) else { return };
     bencher.counter(ItemsCount::new(ROWS)).bench(|| {
         let mut decoder = Decoder::new(DecoderOptions {
+            stream: "global".to_owned(),
             position: position.clone(),
             history: History::new([schema.clone()], std::iter::empty::<(String, String)>(), false),
             selection: selection.clone(),

@@ -22,7 +22,6 @@ mod timers;
 mod track;
 mod transport;
 
-pub(crate) use decode::DATABASES;
 pub use decode::{Decoder, DecoderOptions};
 pub use error::StreamError;
 pub(crate) use files::BinlogFiles;

@@ -22,6 +22,8 @@ use crate::wire::WireError;
 
 /// What a stream reader needs.
 pub(crate) struct StreamOptions {
+    /// Name of the stream.
+    pub(crate) stream: String,
     /// How to connect.
     pub(crate) endpoint: Endpoint,
     /// Our own id as a replica; unique among the server's replicas.
@@ -64,13 +66,14 @@ enum Failure {
 impl StreamReader {
     /// Connects and asks for the stream.
     pub(crate) async fn open(options: StreamOptions) -> Result<Self, SourceError> {
-        let StreamOptions { endpoint, server_id, position, selection, profile, .. } = options;
+        let StreamOptions { stream, endpoint, server_id, position, selection, profile, .. } = options;
         let from = Decoder::dump_from(&position);
         let transport = match Transport::open(&endpoint, server_id, &position.base, from, options.heartbeat).await {
             Ok(transport) => transport,
             Err(error) => return Err(diagnose(error, &endpoint, &position, from).await),
         };
         let decoder = Decoder::new(DecoderOptions {
+            stream,
             position: position.clone(),
             history: History::new(options.schemas, options.database_charsets, profile.lower_case_names()),
             selection,

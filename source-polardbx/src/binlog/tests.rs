@@ -332,6 +332,7 @@ fn decoder(position: StreamPosition, schema: Arc<TableSchema>, batch_max_bytes: 
 fn options(position: StreamPosition, schema: Arc<TableSchema>, batch_max_bytes: usize) -> DecoderOptions {
     let databases = [("d".to_owned(), "utf8mb4".to_owned())];
     DecoderOptions {
+        stream: "global".to_owned(),
         position,
         history: History::new([schema], databases, false),
         selection: Selection::new(&["d.t*".to_owned()], &[]).unwrap(),
@@ -514,7 +515,7 @@ fn schema_changes_travel_alone_and_what_came_before_an_error_is_delivered() {
     assert_eq!(batches.iter().map(|batch| batch.events.len()).collect::<Vec<_>>(), [3, 1, 3]);
     assert!(batches.iter().all(|batch| batch.resume.is_some()));
     let failed = failed.unwrap();
-    assert_eq!((failed.code(), failed.headline().contains("d.t")), (Some("E_DDL_COLUMNS"), true));
+    assert_eq!((failed.code(), failed.to_string().contains("d.t")), (Some("E_DDL_COLUMNS"), true));
 }
 
 #[test]

@@ -1,19 +1,26 @@
-//! Whether the account may read the binlog, under which id, and whether it still has what is needed.
+//! Whether the account may read the binlog, and under which id.
 
 use std::time::Duration;
 
 use runtime::Finding;
 use tokio::time::timeout;
 
-use crate::binlog::{BinlogCoordinates, FileOffset, Probed, probe};
-use crate::config::{ConfigError, Task};
+use crate::binlog::{BinlogCoordinates, Probed, probe};
+use crate::config::{ConfigError, SourceSettings};
 use crate::error::{Result, SourceError};
-use crate::server::{Server, binlog_end, binlog_files};
+use crate::server::{Server, binlog_end};
 use crate::session::{Endpoint, Session, named};
 use crate::wire::WireError;
 
 /// REPLICATION CLIENT, REPLICATION SLAVE, and the id of our dump connection.
-pub(super) async fn replication(task: &Task, endpoint: &Endpoint, server: &Server, session: &mut Session, found: &mut Vec<Finding>) {
+pub(super) async fn replication(
+    settings: &SourceSettings,
+    task: &str,
+    endpoint: &Endpoint,
+    server: &Server,
+    session: &mut Session,
+    found: &mut Vec<Finding>,
+) {
     let end = match binlog_end(session, server).await {
         Ok(end) => {
             found.push(Finding::passed("replication_client", "the account may ask for the binlog's position"));
@@ -21,7 +28,7 @@ pub(super) async fn replication(task: &Task, endpoint: &Endpoint, server: &Serve
         }
         Err(error) => return found.push(Finding::from_error("replication_client", &error.into())),
     };
-    let id = match task.server_id(server.server_id()) {
+    let id = match settings.server_id(task, server.server_id()) {
         Ok(id) => id,
         Err(error) => return found.push(Finding::from_error("server_id", &error.into())),
     };
@@ -104,9 +111,4 @@ async fn probe_dump(endpoint: &Endpoint, id: u32, file: &str, offset: u64) -> Re
     };
     let late = |_| SourceError::Timeout { doing: DOING.into(), seconds: PATIENCE.as_secs() };
     timeout(PATIENCE, probe).await.map_err(late)?.map_err(|error| SourceError::wire(DOING, error))
-}
-
-/// Whether the binlog still has the place where the stream resumes.
-pub(crate) async fn binlog_has(session: &mut Session, base: &str, at: FileOffset) -> Result<()> {
-    Ok(binlog_files(session).await?.find(base, at)?)
 }

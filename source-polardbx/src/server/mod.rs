@@ -1,4 +1,4 @@
-//! What server we are talking to: `kind` what it is, `settings` what it must be set to, `binlog` its binlog, `tables` its structures.
+//! What server we are talking to: `kind` what it is, `settings` what it must be set to, `binlog` its binlog, `tables` its tables.
 
 mod binlog;
 mod kind;
@@ -15,7 +15,7 @@ use crate::session::{Session, nth};
 pub(crate) use binlog::{binlog_end, binlog_files};
 pub(crate) use kind::ServerKind;
 use kind::kind_of;
-pub(crate) use tables::{Definition, database_charsets, read_definitions, read_structure, selected_tables};
+pub(crate) use tables::{Definition, database_charsets, parse_definition, read_ddl, read_definitions, read_schema, selected_tables};
 
 /// The settings that decide something here.
 const VARIABLES: &[&str] = &[

@@ -32,11 +32,10 @@ use rows::decode_rows;
 use table_maps::TableMaps;
 use transaction::Transaction;
 
-/// The fact of a stream that holds the default character sets of the databases at its resume point.
-pub(crate) const DATABASES: &str = "databases";
-
 /// What a decoder needs.
 pub struct DecoderOptions {
+    /// Name of the stream, under which its facts are committed.
+    pub stream: String,
     /// Where the stream resumes.
     pub position: StreamPosition,
     /// The schemas at that position.
@@ -51,6 +50,7 @@ pub struct DecoderOptions {
 
 /// Decodes one stream.
 pub struct Decoder {
+    stream: String,
     profile: ServerProfile,
     selection: Selection,
     history: History,
@@ -67,7 +67,7 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder for a stream that is dumped from [`Decoder::dump_from`].
     pub fn new(options: DecoderOptions) -> Self {
-        let DecoderOptions { position, history, selection, profile, batch_max_bytes } = options;
+        let DecoderOptions { stream, position, history, selection, profile, batch_max_bytes } = options;
         Self {
             tracker: Tracker::new(&position.base, ResumeGuard::dump_from(&position)),
             transaction: Transaction::new(position.timeline, profile.version().clone()),
@@ -76,6 +76,7 @@ impl Decoder {
             heartbeats: Heartbeats::default(),
             output: BatchOutput::new(batch_max_bytes),
             payload: None,
+            stream,
             profile,
             selection,
             history,
@@ -208,9 +209,7 @@ impl Decoder {
     }
 
     fn commit(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
-        if let Some(commit) = self.transaction.commit_event(&EventContext::new(&self.tracker, &event.header, read_ms))? {
-            self.output.push(commit);
-        }
+        self.transaction.emit_commit(&EventContext::new(&self.tracker, &event.header, read_ms), &mut self.output)?;
         self.close_transaction()
     }
 

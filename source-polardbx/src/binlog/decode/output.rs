@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use runtime::{Batch, BatchBuilder, CellBlock, Event, Position, State};
+use runtime::{Batch, BatchBuilder, CellBlock, Event, Fact, Facts, Position};
+
+use crate::binlog::error::StreamError;
 
 /// Collects events and cuts them into batches.
 ///
@@ -14,13 +16,13 @@ pub(super) struct BatchOutput {
     /// The last batch ended inside a transaction, so a resume point is due at its end.
     resume_due: bool,
     /// Facts to commit with the next resume point.
-    facts: State,
+    facts: Facts,
 }
 
 impl BatchOutput {
     /// Cuts batches at about `max_bytes`.
     pub(super) fn new(max_bytes: usize) -> Self {
-        let (builder, ready, facts) = (BatchBuilder::default(), VecDeque::new(), State::new());
+        let (builder, ready, facts) = (BatchBuilder::default(), VecDeque::new(), Facts::new());
         Self { builder, ready, max_bytes: max_bytes.max(1), resume_due: false, facts }
     }
 
@@ -35,10 +37,10 @@ impl BatchOutput {
         self.builder.push(event);
     }
 
-    /// Sets a fact; it may also be committed with a resume point before the event that changed it, which then sets it to the same again.
-    pub(super) fn set_fact(&mut self, name: &str, value: String) {
-        self.facts.retain(|(known, _)| known != name);
-        self.facts.push((name.to_owned(), Some(value)));
+    /// Sets the fact `key`. It may also be committed with a resume point before the event that changed it, which then sets it to the same
+    /// again.
+    pub(super) fn set_fact<F: Fact>(&mut self, key: &str, fact: &F) -> Result<(), StreamError> {
+        self.facts.set_at(key, fact).map_err(|error| StreamError::corrupt(error.to_string()))
     }
 
     /// Whether no event waits for a batch.
@@ -67,7 +69,7 @@ impl BatchOutput {
         self.resume_due = resume.is_none();
         let mut batch = self.builder.finish(resume);
         if batch.resume.is_some() {
-            batch.state = std::mem::take(&mut self.facts);
+            batch.facts = std::mem::take(&mut self.facts);
         }
         self.ready.push_back(batch);
     }
@@ -75,7 +77,7 @@ impl BatchOutput {
     /// A batch of its own with a resume point, while nothing else waits.
     pub(super) fn separate(&mut self, events: Vec<Event>, resume: Position) -> Batch {
         let mut batch = Batch::new(events, Some(resume), 0);
-        batch.state = std::mem::take(&mut self.facts);
+        batch.facts = std::mem::take(&mut self.facts);
         batch
     }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use runtime::{SchemaChange, TableId, TableSchema};
 
+use super::Decoder;
 use super::context::EventContext;
 use super::statement_text::StatementText;
-use super::{DATABASES, Decoder};
 use crate::binlog::error::{StreamError, shorten};
 use crate::binlog::event::{Query, RawEvent, SessionVariables, read_query};
+use crate::facts::DatabaseCharsets;
 use crate::schema::{Change, Effect, Statement, StatementContext, loses_names, of_collation_number, read_statement};
 
 impl Decoder {
@@ -115,7 +116,7 @@ impl Decoder {
             })
         };
         if databases().next().is_some() {
-            self.output.set_fact(DATABASES, self.history.databases().to_text());
+            self.output.set_fact(&self.stream, &DatabaseCharsets::new(self.history.databases().iter()))?;
         }
         if touched.is_empty() && !databases().any(|database| self.selection.selects_database(database)) {
             return Ok(());
@@ -127,8 +128,8 @@ impl Decoder {
             return Err(not_text(table.unwrap_or_else(|| TableId::new(database_of(change, query, &[]), "")), source));
         }
         let begun = self.transaction.is_begun();
-        if begun && let Some(begin) = self.transaction.begin_event(&EventContext::new(&self.tracker, &event.header, read_ms))? {
-            self.output.push(begin);
+        if begun {
+            self.transaction.emit_begin(&EventContext::new(&self.tracker, &event.header, read_ms), &mut self.output)?;
         }
         self.cut();
         let mut facts = variables.named();
@@ -137,7 +138,7 @@ impl Decoder {
         let mut schema_change = SchemaChange::new(kind, database_of(change, query, &touched), text);
         schema_change.tables = touched;
         let context = EventContext::new(&self.tracker, &event.header, read_ms);
-        self.output.push(self.transaction.ddl_event(query.thread_id, &context, facts, schema_change)?);
+        self.transaction.emit_ddl(query.thread_id, &context, facts, schema_change, &mut self.output)?;
         if !begun {
             self.close_transaction()?;
         }

@@ -22,9 +22,7 @@ pub(super) fn decode_rows(
     if images.is_empty() {
         return Ok(());
     }
-    if let Some(begin) = transaction.begin_event(context)? {
-        output.push(begin);
-    }
+    transaction.emit_begin(context, output)?;
     let (stamp, group) = transaction.stamp(context, Vec::new())?;
     while !images.is_empty() {
         let first = images.decode(layout, output.block())?;

@@ -7,6 +7,7 @@ use runtime::{Body, Event, Origin, Position, SchemaChange, Seq};
 
 use super::context::EventContext;
 use super::fingerprint::Fingerprint;
+use super::output::BatchOutput;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::{Gtid, RawEvent, SessionVariables};
 use crate::binlog::position::{FileOffset, transaction_seq};
@@ -181,8 +182,8 @@ impl Transaction {
         }
     }
 
-    /// The BEGIN event, once, before the first event of a selected table.
-    pub(super) fn begin_event(&mut self, context: &EventContext<'_>) -> Result<Option<Event>, StreamError> {
+    /// Hands on the BEGIN event, once, before the first event of a selected table.
+    pub(super) fn emit_begin(&mut self, context: &EventContext<'_>, output: &mut BatchOutput) -> Result<(), StreamError> {
         let Some(group) = &mut self.open else { return Err(StreamError::corrupt("rows outside a transaction")) };
         if group.xa {
             return Err(StreamError::Unsupported {
@@ -191,34 +192,37 @@ impl Transaction {
             });
         }
         if group.emitted {
-            return Ok(None);
+            return Ok(());
         }
         group.emitted = true;
         let BeginEvent { end, server_id, timestamp } = group.begin.unwrap_or_default();
         let variables = SessionVariables::read(&self.begin_variables)?.named();
         let (stamp, group) = self.stamp(&EventContext { end, server_id, timestamp, ..*context }, variables)?;
-        Ok(Some(stamp.into_event(group.next_seq(), Body::Begin)))
+        output.push(stamp.into_event(group.next_seq(), Body::Begin));
+        Ok(())
     }
 
-    /// The COMMIT event, if BEGIN was handed on.
-    pub(super) fn commit_event(&mut self, context: &EventContext<'_>) -> Result<Option<Event>, StreamError> {
+    /// Hands on the COMMIT event, if BEGIN was handed on.
+    pub(super) fn emit_commit(&mut self, context: &EventContext<'_>, output: &mut BatchOutput) -> Result<(), StreamError> {
         match &self.open {
             None => return Err(StreamError::corrupt("the end of a transaction that did not begin")),
-            Some(group) if !group.emitted => return Ok(None),
+            Some(group) if !group.emitted => return Ok(()),
             Some(_) => {}
         }
         let (stamp, group) = self.stamp(context, Vec::new())?;
-        Ok(Some(stamp.into_event(group.next_seq(), Body::Commit)))
+        output.push(stamp.into_event(group.next_seq(), Body::Commit));
+        Ok(())
     }
 
-    /// The event of a DDL statement of connection `thread_id`.
-    pub(super) fn ddl_event(
+    /// Hands on a DDL statement of connection `thread_id`.
+    pub(super) fn emit_ddl(
         &mut self,
         thread_id: u32,
         context: &EventContext<'_>,
         variables: Vec<(&'static str, String)>,
         change: SchemaChange,
-    ) -> Result<Event, StreamError> {
+        output: &mut BatchOutput,
+    ) -> Result<(), StreamError> {
         if let Some(group) = &mut self.open {
             group.thread_id = thread_id;
         }
@@ -227,10 +231,12 @@ impl Transaction {
             // DTS prints the statement's own end as its safe offset.
             origin.safe_offset = origin.offset.clone();
         }
-        Ok(stamp.into_event(group.next_seq(), Body::Schema(change)))
+        output.push(stamp.into_event(group.next_seq(), Body::Schema(change)));
+        Ok(())
     }
 
     /// What all events made from the binlog event of `context` carry, and the group that numbers them.
+    #[inline]
     pub(super) fn stamp(
         &mut self,
         context: &EventContext<'_>,
@@ -286,6 +292,7 @@ impl Stamp {
     }
 
     /// The only event.
+    #[inline]
     fn into_event(self, seq: Seq, body: Body) -> Event {
         let Self { timestamp_ms, position, txid, origin } = self;
         Event { seq, position, timestamp_ms, txid, origin, body }
