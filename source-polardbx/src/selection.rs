@@ -3,7 +3,7 @@
 use regex::{Regex, RegexBuilder};
 use runtime::TableId;
 
-use crate::error::{Result, SourceError};
+use crate::config::ConfigError;
 
 /// The database of the barrier's marker table; never selected.
 pub(crate) const MARKER_DATABASE: &str = "dts_health_check";
@@ -17,7 +17,7 @@ const SYSTEM_TABLES: &[&str] = &["__drds_global_tx_log", "polarx_global_trx_log"
 
 /// Which tables are moved: those that a pattern includes and none excludes. System tables never are.
 #[derive(Clone, Debug)]
-pub(crate) struct Selection {
+pub struct Selection {
     include: Vec<Pattern>,
     exclude: Vec<Pattern>,
     fold_case: bool,
@@ -40,11 +40,12 @@ enum Part {
 
 impl Selection {
     /// Reads the patterns of the keys `tables` and `exclude`.
-    pub(crate) fn new(include: &[String], exclude: &[String]) -> Result<Self> {
+    pub fn new(include: &[String], exclude: &[String]) -> Result<Self, ConfigError> {
         if include.is_empty() {
             return Err(bad("tables", "it is empty", "list what to move, such as tables = [\"shop.*\"]"));
         }
-        let parse = |key: &'static str, texts: &[String]| texts.iter().map(|text| parse(key, text)).collect::<Result<Vec<_>>>();
+        let parse =
+            |key: &'static str, texts: &[String]| texts.iter().map(|text| parse(key, text)).collect::<Result<Vec<_>, ConfigError>>();
         let selection = Self { include: parse("tables", include)?, exclude: parse("exclude", exclude)?, fold_case: false };
         for pattern in &selection.include {
             if let Pattern::Parts(Part::Literal(database), _) = pattern
@@ -123,8 +124,8 @@ impl Selection {
     }
 }
 
-fn bad(key: &'static str, why: impl Into<String>, help: &str) -> SourceError {
-    SourceError::Config { key, why: why.into(), help: help.to_owned() }
+fn bad(key: &'static str, why: impl Into<String>, help: &str) -> ConfigError {
+    ConfigError::new(key, why, help)
 }
 
 fn is_system_database(name: &str) -> bool {
@@ -143,7 +144,7 @@ fn lower(text: &str) -> Vec<char> {
     text.to_lowercase().chars().collect()
 }
 
-fn parse(key: &'static str, text: &str) -> Result<Pattern> {
+fn parse(key: &'static str, text: &str) -> Result<Pattern, ConfigError> {
     const FORM: &str = "write `database.table`; parts with dots, spaces or quotes go in backticks";
     if let Some(expression) = text.strip_prefix("re:") {
         // Whole names: an expression for `a.b` must not take `aa.bb` along.
@@ -271,10 +272,7 @@ mod tests {
     fn what_is_no_name_is_refused_with_key_and_text() {
         for text in ["", "shop", "a.b.c", ".t", "a.", "a b.c", "`a.b", "``.c", "re:(", "`a`b.c", "a.'b'"] {
             let error = Selection::new(&[text.to_owned()], &[]).unwrap_err();
-            assert!(
-                matches!(&error, SourceError::Config { key: "tables", why, .. } if why.contains(&format!("{text:?}"))),
-                "{text}: {error}"
-            );
+            assert!(error.key == "tables" && error.why.contains(&format!("{text:?}")), "{text}: {error}");
         }
     }
 

@@ -54,7 +54,13 @@ impl Endpoint {
     /// Reads the files that `tls` names; nothing is connected yet.
     pub(crate) fn new(config: &Config) -> Result<Self> {
         let encryption = config.tls.as_ref().map(Encryption::new).transpose()?.flatten();
-        Ok(Self { address: Address::new(config), encryption, route: Arc::default() })
+        let address = Address {
+            host: config.host.trim().to_owned(),
+            port: config.port,
+            user: config.user.clone(),
+            password: config.password.clone(),
+        };
+        Ok(Self { address, encryption, route: Arc::default() })
     }
 
     /// Whether encryption was asked for and is not to be had.
@@ -135,7 +141,7 @@ impl Endpoint {
         let conn = connecting
             .map_err(|_| SourceError::Timeout { doing: doing.clone().into(), seconds: CONNECT_TIMEOUT.as_secs() })?
             .map_err(SourceError::mysql(doing))?;
-        let mut session = Session { conn };
+        let mut session = Session { conn, is_identified: false };
         session.execute("prepare the session", PREPARE).await?;
         Ok(session)
     }
@@ -164,6 +170,8 @@ impl Endpoint {
 pub(crate) struct Session {
     /// The library's connection, for streaming results.
     pub(crate) conn: Conn,
+    /// Whether the server behind it was found to be the task's.
+    pub(crate) is_identified: bool,
 }
 
 impl Session {
@@ -173,6 +181,15 @@ impl Session {
         match timeout(QUERY_TIMEOUT, sql.as_ref().fetch::<Row, _>(&mut self.conn)).await {
             Ok(answer) => answer.map_err(SourceError::mysql(doing)),
             Err(_) => Err(SourceError::Timeout { doing, seconds: QUERY_TIMEOUT.as_secs() }),
+        }
+    }
+
+    /// As [`Session::rows`], for queries that run so often that what is being done is only put into words when one fails.
+    pub(crate) async fn rows_of(&mut self, doing: impl FnOnce() -> String, sql: impl AsRef<str>) -> Result<Vec<Row>> {
+        match timeout(QUERY_TIMEOUT, sql.as_ref().fetch::<Row, _>(&mut self.conn)).await {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(error)) => Err(SourceError::mysql(doing())(error)),
+            Err(_) => Err(SourceError::Timeout { doing: doing().into(), seconds: QUERY_TIMEOUT.as_secs() }),
         }
     }
 

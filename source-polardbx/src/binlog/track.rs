@@ -1,9 +1,8 @@
 //! Follows the offset of a stream through events and files, so that a lost or doubled event is seen at once.
 
-use super::FileOffset;
-use super::error::{StreamError, place};
+use super::error::StreamError;
 use super::event::{Checksums, RawEvent, open_event, read_rotate};
-use super::position::split_file_name;
+use super::position::{FileOffset, file_name, location, split_file_name};
 
 /// Where a stream is.
 #[derive(Debug)]
@@ -11,17 +10,24 @@ pub(crate) struct Tracker {
     base: String,
     /// Invariant: the offset of the next event in the file.
     at: FileOffset,
+    /// Invariant: the name of the file in `at`.
+    file_name: String,
     pub(crate) checksums: Checksums,
 }
 
 impl Tracker {
     pub(crate) fn new(base: &str, at: FileOffset) -> Self {
-        Self { base: base.to_owned(), at, checksums: Checksums::Unknown }
+        Self { base: base.to_owned(), at, file_name: file_name(base, at.file), checksums: Checksums::Unknown }
     }
 
     /// Where the next event begins.
     pub(crate) fn at(&self) -> FileOffset {
         self.at
+    }
+
+    /// Name of the file that is being read.
+    pub(crate) fn file_name(&self) -> &str {
+        &self.file_name
     }
 
     /// Checks an event's length, checksum and place, and moves behind it. Gives the event and where it begins. After an error nothing moved.
@@ -35,7 +41,7 @@ impl Tracker {
                 let what = format!(
                     "the event of type {} at {} should end at {end}, but says {}",
                     event.header.kind,
-                    place(&self.base, start),
+                    location(&self.base, start),
                     event.header.log_pos
                 );
                 return Err(StreamError::Gap { what });
@@ -63,9 +69,10 @@ impl Tracker {
         }
         if file == self.at.file + 1 && offset == FileOffset::FIRST {
             self.at = to;
+            self.file_name = file_name(&self.base, file);
             return Ok(true);
         }
-        Err(StreamError::Gap { what: format!("the binlog jumps from {} to {}", place(&self.base, self.at), place(&self.base, to)) })
+        Err(StreamError::Gap { what: format!("the binlog jumps from {} to {}", location(&self.base, self.at), location(&self.base, to)) })
     }
 }
 

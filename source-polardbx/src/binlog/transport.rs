@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::FileOffset;
-use super::error::StreamError;
-use super::position::file_name;
-use crate::error::SourceError;
+use super::position::{FileOffset, file_name};
 use crate::session::Endpoint;
 use crate::wire::{Wire, WireError, in_time};
 
@@ -68,18 +65,4 @@ fn replica_uuid(server_id: u32) -> String {
     let hex = format!("{number:032x}");
     let part = |range| hex.get(range).unwrap_or("");
     format!("{}-{}-{}-{}-{}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32))
-}
-
-impl From<WireError> for StreamError {
-    /// For failures before the dump began, where there is nothing to classify by the files.
-    fn from(error: WireError) -> Self {
-        match error {
-            WireError::Refused(1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1370, message) => Self::Denied { message },
-            WireError::Refused(code, message) => Self::Disconnected { message: format!("{message} (error {code})") },
-            WireError::Lost(message) => Self::Disconnected { message },
-            WireError::Tls(_) | WireError::Plugin(_) => {
-                Self::Connection { error: Box::new(SourceError::wire("connect to the source", error)) }
-            }
-        }
-    }
 }

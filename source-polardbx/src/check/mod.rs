@@ -3,34 +3,36 @@
 //! The findings that mean lost data are also asked for by every plan, so that running without a check opens no hole.
 
 mod replication;
+mod resume;
 
 use runtime::{Charset, Column, ColumnKind, Finding, Level, TableId, TableSchema};
 
-use crate::config::{Task, TlsMode};
+use crate::config::{Phase, SourceSettings, TlsMode};
 use crate::error::{Result, SourceError};
 use crate::selection::Selection;
-use crate::server::{Server, read_structure, selected_tables};
+use crate::server::{Server, read_schema, selected_tables};
 use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
 use crate::snapshot::range::chunk_key;
 use replication::replication;
-pub(crate) use replication::{begins_transaction, binlog_has, files_have, may_dump};
+pub(crate) use replication::{begins_transaction, may_dump};
+pub(crate) use resume::{checkpoint, same_server, same_task};
 
 /// Everything there is to find.
-pub(crate) async fn findings(task: &Task, endpoint: &Endpoint) -> Vec<Finding> {
+pub(crate) async fn findings(settings: &SourceSettings, endpoint: &Endpoint, task: &str) -> Vec<Finding> {
     let mut session = match endpoint.connect().await {
         Ok(session) => session,
         Err(error) => return vec![Finding::from_error("connection", &error.into())],
     };
-    let place = format!("connected to {}:{} as {}", task.config.host, task.config.port, task.config.user);
+    let place = format!("connected to {}:{} as {}", settings.config.host, settings.config.port, settings.config.user);
     let mut found = vec![Finding::passed("connection", place)];
-    found.extend(encryption(task, endpoint));
+    found.extend(encryption(settings, endpoint));
     match Server::identify(&mut session).await {
         Ok(server) => {
             found.push(server.support());
             if found.iter().all(|finding| finding.level != Level::Failed) {
-                supported(task, endpoint, &server, &mut session, &mut found).await;
+                supported(settings, task, endpoint, &server, &mut session, &mut found).await;
             }
         }
         Err(error) => found.push(Finding::from_error("server", &error.into())),
@@ -40,8 +42,8 @@ pub(crate) async fn findings(task: &Task, endpoint: &Endpoint) -> Vec<Finding> {
 }
 
 /// Whether the connections are as encrypted as they should be; nothing if they need not be.
-fn encryption(task: &Task, endpoint: &Endpoint) -> Option<Finding> {
-    let tls = task.config.tls.as_ref().filter(|tls| tls.mode != TlsMode::Disabled)?;
+fn encryption(settings: &SourceSettings, endpoint: &Endpoint) -> Option<Finding> {
+    let tls = settings.config.tls.as_ref().filter(|tls| tls.mode != TlsMode::Disabled)?;
     Some(if endpoint.is_plain_against_wish() {
         Finding::warning(
             "tls",
@@ -53,13 +55,20 @@ fn encryption(task: &Task, endpoint: &Endpoint) -> Option<Finding> {
     })
 }
 
-async fn supported(task: &Task, endpoint: &Endpoint, server: &Server, session: &mut Session, found: &mut Vec<Finding>) {
-    if task.incremental {
+async fn supported(
+    settings: &SourceSettings,
+    task: &str,
+    endpoint: &Endpoint,
+    server: &Server,
+    session: &mut Session,
+    found: &mut Vec<Finding>,
+) {
+    if settings.has(Phase::Incremental) {
         found.extend(server.stream_settings());
-        replication(task, endpoint, server, session, found).await;
+        replication(settings, task, endpoint, server, session, found).await;
     }
-    if task.full && task.incremental {
-        found.push(match Barrier::probe(session, server, task.barrier_delay).await {
+    if settings.has(Phase::Full) && settings.has(Phase::Incremental) {
+        found.push(match Barrier::probe(session, server, settings.barrier_delay).await {
             Ok(Barrier::Marker) => Finding::passed("barrier", Barrier::Marker.to_string()),
             Ok(delay @ Barrier::Delay(..)) => Finding::warning(
                 "barrier",
@@ -70,30 +79,30 @@ async fn supported(task: &Task, endpoint: &Endpoint, server: &Server, session: &
         });
         found.push(server.retention());
     }
-    let selection = task.selection.clone().folded(server.lower_case());
-    match tables(session, &selection, task).await {
+    let selection = settings.selection.clone().folded(server.lower_case());
+    match tables(session, &selection, settings).await {
         Ok(mut of_tables) => found.append(&mut of_tables),
         Err(error) => found.push(Finding::from_error("tables", &error.into())),
     }
 }
 
 /// The selected tables. None at all is a mistake if their rows are to be read; a stream may wait for tables that are created later.
-async fn tables(session: &mut Session, selection: &Selection, task: &Task) -> Result<Vec<Finding>> {
+async fn tables(session: &mut Session, selection: &Selection, settings: &SourceSettings) -> Result<Vec<Finding>> {
     let (tables, views) = selected_tables(session, selection).await?;
     let mut found = missing(selection, &tables, &views);
     let mut unreadable = 0;
     for table in &tables {
         let readable = session.execute(format!("read table {table}"), format!("SELECT 1 FROM {} LIMIT 0", table_name(table))).await;
-        let structure = match readable {
-            Ok(()) => read_structure(session, table).await,
+        let schema = match readable {
+            Ok(()) => read_schema(session, table).await,
             Err(error) => Err(error),
         };
-        match structure {
+        match schema {
             Ok(schema) => {
                 found.extend(columns(&schema));
                 found.extend(key(&schema));
             }
-            // A lost connection is no property of a table.
+            // A lost connection says nothing about the table.
             Err(error) if error.code().is_none() && !matches!(error, SourceError::Answer { .. } | SourceError::Requirement { .. }) => {
                 return Err(error);
             }
@@ -104,9 +113,9 @@ async fn tables(session: &mut Session, selection: &Selection, task: &Task) -> Re
         }
     }
     if tables.is_empty() {
-        let what = format!("no table is selected by {}", task.config.tables.join(", "));
+        let what = format!("no table is selected by {}", settings.config.tables.join(", "));
         let help = "check `tables` and `exclude`, and that the account has SELECT on them";
-        found.push(if task.full || task.structures {
+        found.push(if settings.has(Phase::Full) || settings.has(Phase::Schema) {
             Finding::failed("tables", what, help)
         } else {
             Finding::warning("tables", what, help)
@@ -193,10 +202,9 @@ fn key(schema: &TableSchema) -> Option<Finding> {
 /// The first failed finding as an error of kind `Config`.
 pub(crate) fn demand(findings: impl IntoIterator<Item = Finding>) -> Result<()> {
     let mut failed = findings.into_iter().filter(|finding| finding.level == Level::Failed);
-    let Some(first) = failed.next() else { return Ok(()) };
-    let more = failed.map(|finding| finding.what).collect::<Vec<_>>();
-    let what = if more.is_empty() { first.what } else { format!("{}; {}", first.what, more.join("; ")) };
-    Err(SourceError::Requirement { item: first.item, what, help: first.help })
+    let Some(Finding { what, help, .. }) = failed.next() else { return Ok(()) };
+    let what = failed.fold(what, |all, finding| all + "; " + &finding.what);
+    Err(SourceError::Requirement { what, help })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! What server we are talking to: `kind` what it is, `settings` what it must be set to, `places` its binlog, `tables` its structures.
+//! What server we are talking to: `kind` what it is, `settings` what it must be set to, `binlog` its binlog, `tables` its tables.
 
+mod binlog;
 mod kind;
-mod places;
 mod settings;
 mod tables;
 
@@ -9,12 +9,13 @@ use std::collections::HashMap;
 
 use runtime::Finding;
 
+use crate::binlog::ServerProfile;
 use crate::error::{Result, SourceError};
 use crate::session::{Session, nth};
+pub(crate) use binlog::{binlog_end, binlog_files};
 pub(crate) use kind::ServerKind;
 use kind::kind_of;
-pub(crate) use places::{BinlogPlace, binlog_end, binlog_files, file_name};
-pub(crate) use tables::{Definition, database_charsets, read_definitions, read_structure, selected_tables};
+pub(crate) use tables::{Definition, database_charsets, parse_definition, read_ddl, read_definitions, read_schema, selected_tables};
 
 /// The settings that decide something here.
 const VARIABLES: &[&str] = &[
@@ -90,9 +91,12 @@ impl Server {
         self.kind == ServerKind::PolarDbX || self.variable("lower_case_table_names") == "1"
     }
 
-    /// Whether a TIMESTAMP that does not say is nullable, for statements of sessions that do not say either.
-    pub(crate) fn explicit_timestamps(&self) -> bool {
-        self.variable("explicit_defaults_for_timestamp").eq_ignore_ascii_case("ON")
+    /// What decides how its events are read.
+    pub(crate) fn profile(&self) -> ServerProfile {
+        ServerProfile::new(self.version.as_str())
+            .with_explicit_timestamps(self.variable("explicit_defaults_for_timestamp").eq_ignore_ascii_case("ON"))
+            .with_lower_case_names(self.lower_case())
+            .with_idle_is_current(self.kind != ServerKind::PolarDbX)
     }
 
     /// Whether this kind of server can be read.

@@ -15,7 +15,7 @@ impl Server {
             if found.eq_ignore_ascii_case(expected) {
                 Finding::passed(item, if found.is_empty() { "empty" } else { found })
             } else {
-                Finding::failed(item, format!("it is {found:?}, and must be {expected:?}"), help)
+                Finding::failed(item, format!("{item} is {found:?}, and must be {expected:?}"), help)
             }
         };
         let mut found = vec![
@@ -23,12 +23,12 @@ impl Server {
             want(
                 "binlog_format",
                 "ROW",
-                "SET GLOBAL binlog_format = 'ROW', the same in the server's option file, and let all sessions connect anew",
+                "SET GLOBAL binlog_format = 'ROW', the same in the server's option file, and let all sessions connect again",
             ),
             want(
                 "binlog_row_image",
                 "FULL",
-                "SET GLOBAL binlog_row_image = 'FULL', the same in the server's option file, and let all sessions connect anew",
+                "SET GLOBAL binlog_row_image = 'FULL', the same in the server's option file, and let all sessions connect again",
             ),
         ];
         if self.kind.is_mariadb() {
@@ -39,7 +39,7 @@ impl Server {
         found.push(match self.server_id() {
             0 => Finding::failed(
                 "source_server_id",
-                "it is 0, and the server gives its binlog to nobody then",
+                "the server's server_id is 0, so it sends its binlog to nobody",
                 "SET GLOBAL server_id to a number above 0, the same in the server's option file",
             ),
             id => Finding::passed("source_server_id", id.to_string()),

@@ -29,7 +29,7 @@ fn has_safe_order(kind: &ColumnKind) -> bool {
 }
 
 impl KeyRange {
-    /// Reads the text of [`KeyRange::position`]; `None` if it is none.
+    /// Reads the text of [`KeyRange::position`]; `None` for any other text.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (after, upto) = text.strip_prefix("v1;after=")?.split_once(";upto=")?;
         Some(Self { after: parse_bound(after)?, upto: parse_bound(upto)? })
@@ -99,21 +99,28 @@ fn is_number(value: &[u8]) -> bool {
     [whole, fraction].iter().all(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
 }
 
-fn bound_text(bound: Option<&Key>) -> String {
+/// A key as text: `7,x6162`.
+pub(crate) fn key_text(key: &Key) -> String {
     let value = |value: &Vec<u8>| if is_number(value) { String::from_utf8_lossy(value).into_owned() } else { format!("x{}", hex(value)) };
-    bound.map_or_else(|| "-".to_owned(), |key| key.iter().map(value).collect::<Vec<_>>().join(","))
+    key.iter().map(value).collect::<Vec<_>>().join(",")
 }
 
-/// The opposite of [`bound_text`]: `None` if the text is no bound, `Some(None)` for no bound.
-fn parse_bound(text: &str) -> Option<Option<Key>> {
-    if text == "-" {
-        return Some(None);
-    }
+/// The opposite of [`key_text`]; `None` if the text is not a key.
+pub(crate) fn parse_key(text: &str) -> Option<Key> {
     let value = |text: &str| match text.strip_prefix('x') {
         Some(digits) => unhex(digits),
         None => is_number(text.as_bytes()).then(|| text.as_bytes().to_vec()),
     };
-    text.split(',').map(value).collect::<Option<Key>>().map(Some)
+    text.split(',').map(value).collect()
+}
+
+fn bound_text(bound: Option<&Key>) -> String {
+    bound.map_or_else(|| "-".to_owned(), key_text)
+}
+
+/// The opposite of [`bound_text`]: `None` if the text is not a bound, `Some(None)` for an open end.
+fn parse_bound(text: &str) -> Option<Option<Key>> {
+    if text == "-" { Some(None) } else { parse_key(text).map(Some) }
 }
 
 fn hex(bytes: &[u8]) -> String {

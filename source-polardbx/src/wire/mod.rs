@@ -14,7 +14,6 @@ use secrecy::SecretString;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::config::Config;
 use crate::tls::{Encryption, TlsFailure};
 use login::{Greeting, Login, Next, head};
 use packet::{Packets, Socket};
@@ -67,11 +66,6 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    pub(crate) fn new(config: &Config) -> Self {
-        let host = config.host.trim().to_owned();
-        Self { host, port: config.port, user: config.user.clone(), password: config.password.clone() }
-    }
-
     /// The host as certificates name it.
     pub(crate) fn server_name(&self) -> Result<ServerName<'static>, TlsFailure> {
         // Addresses of version 6 may stand in brackets.

@@ -12,7 +12,7 @@ use super::error::StreamError;
 pub(crate) use fields::Reader;
 pub(crate) use file::{Gtid, read_format, read_incident, read_rotate};
 pub(crate) use payload::Payload;
-pub(crate) use query::{Query, StatementFacts, read_query};
+pub(crate) use query::{Query, SessionVariables, read_query};
 
 /// Types of events.
 pub(crate) mod kind {

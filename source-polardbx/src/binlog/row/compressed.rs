@@ -9,7 +9,7 @@ use std::io::Read;
 
 use flate2::bufread::{DeflateDecoder, ZlibDecoder};
 
-use super::prefixed;
+use super::fields::prefixed;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
 

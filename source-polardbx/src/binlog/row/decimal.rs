@@ -1,6 +1,6 @@
 //! DECIMAL: from the groups of digits in a row to the number's text.
 
-use super::impossible;
+use super::fields::impossible;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
 

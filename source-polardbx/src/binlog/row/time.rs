@@ -2,7 +2,7 @@
 
 use runtime::{Date, DateTime};
 
-use super::{big_endian, impossible};
+use super::fields::{big_endian, impossible};
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
 

@@ -1,4 +1,4 @@
-//! TABLE_MAP: which table the rows that follow belong to, checked against the known structure, and the plan by which they are decoded.
+//! TABLE_MAP: which table the rows that follow belong to, checked against the known structure, and the layout by which they are decoded.
 
 mod cell;
 mod optional;
@@ -9,10 +9,10 @@ use runtime::{Charset, Column, ColumnKind, TableId, TableSchema};
 
 use super::error::StreamError;
 use super::event::Reader;
+use super::row::RowLayout;
 use crate::schema::Dialect;
-pub(crate) use cell::Cell;
 use cell::{Field, field, match_column};
-use optional::{Odd, check_metadata};
+use optional::{Mismatch, check_metadata};
 
 /// A TABLE_MAP's own facts.
 #[derive(Debug)]
@@ -60,15 +60,8 @@ pub(crate) fn read_table_map(body: &[u8]) -> Result<TableMap<'_>, StreamError> {
     Ok(TableMap { table_id, table, types, metadata, nullable, optional: reader.rest() })
 }
 
-/// How the rows of one table are decoded.
-#[derive(Debug)]
-pub(crate) struct RowPlan {
-    pub(crate) schema: Arc<TableSchema>,
-    pub(crate) cells: Vec<Cell>,
-}
-
-/// Checks a TABLE_MAP against the structure and makes the plan.
-pub(crate) fn plan_rows(map: &TableMap<'_>, schema: &Arc<TableSchema>, dialect: Dialect) -> Result<RowPlan, StreamError> {
+/// Checks a TABLE_MAP against the known schema and gives the layout of its rows.
+pub(crate) fn row_layout(map: &TableMap<'_>, schema: &Arc<TableSchema>, dialect: Dialect) -> Result<RowLayout, StreamError> {
     let mismatch = |what: String| StreamError::SchemaMismatch { table: map.table.clone(), what };
     if map.types.len() != schema.columns.len() {
         return Err(mismatch(format!("the binlog shows {} columns, the known structure has {}", map.types.len(), schema.columns.len())));
@@ -105,9 +98,9 @@ pub(crate) fn plan_rows(map: &TableMap<'_>, schema: &Arc<TableSchema>, dialect: 
         return Err(StreamError::corrupt(format!("the TABLE_MAP of {} has too much metadata", map.table)));
     }
     match check_metadata(map.optional, schema, dialect) {
-        Ok(()) => Ok(RowPlan { schema: schema.clone(), cells }),
-        Err(Odd::Differs(what)) => Err(mismatch(what)),
-        Err(Odd::Broken(error)) => Err(error),
+        Ok(()) => Ok(RowLayout { schema: schema.clone(), cells }),
+        Err(Mismatch::Differs(what)) => Err(mismatch(what)),
+        Err(Mismatch::Broken(error)) => Err(error),
     }
 }
 

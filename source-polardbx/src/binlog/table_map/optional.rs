@@ -6,7 +6,7 @@ use runtime::{Charset, Column, ColumnKind, TableSchema};
 
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
-use crate::binlog::row::Shown;
+use crate::binlog::row::UuidInet;
 use crate::schema::{Dialect, of_collation_number};
 
 /// Numbers of the fields.
@@ -23,21 +23,21 @@ mod field {
     pub(super) const LABELS_CHARSETS: u8 = 11;
 }
 
-/// Why the metadata does not go with the structure.
-pub(super) enum Odd {
-    /// It says something else.
+/// Why the metadata cannot be used.
+pub(super) enum Mismatch {
+    /// It does not match the known schema.
     Differs(String),
     /// It cannot be read.
     Broken(StreamError),
 }
 
-impl From<StreamError> for Odd {
+impl From<StreamError> for Mismatch {
     fn from(error: StreamError) -> Self {
         Self::Broken(error)
     }
 }
 
-type Checked<T = ()> = Result<T, Odd>;
+type Checked<T = ()> = Result<T, Mismatch>;
 
 /// Compares all fields that are there. The types of the columns were compared before.
 pub(super) fn check_metadata(bytes: &[u8], schema: &TableSchema, dialect: Dialect) -> Checked {
@@ -78,7 +78,7 @@ pub(super) fn check_metadata(bytes: &[u8], schema: &TableSchema, dialect: Dialec
             if names.is_empty() { "none".to_owned() } else { format!("`{}`", names.join("`, `")) }
         };
         let found = list(key.as_deref().unwrap_or_default());
-        return Err(Odd::Differs(format!(
+        return Err(Mismatch::Differs(format!(
             "the primary key is {found} in the binlog, {} by the known structure",
             list(&schema.primary_key)
         )));
@@ -136,7 +136,7 @@ fn charset(column: &Column, collation: usize) -> Checked {
     // A rare collation has no name here; the character set of its column is refused or checked elsewhere.
     let Some(found) = u16::try_from(collation).ok().and_then(of_collation_number) else { return Ok(()) };
     // What is a text only where it is shown has none in the binlog.
-    let charset = column.charset.as_deref().filter(|_| Shown::of(column).is_none());
+    let charset = column.charset.as_deref().filter(|_| UuidInet::of(column).is_none());
     let known = charset.unwrap_or("binary");
     let old_name = |name: &str| if name.eq_ignore_ascii_case("utf8mb3") { "utf8".to_owned() } else { name.to_ascii_lowercase() };
     if old_name(found) == old_name(known) {
@@ -190,8 +190,8 @@ fn primary_key(value: &mut Reader<'_>, prefixed: bool) -> Checked<Vec<usize>> {
     Ok(key)
 }
 
-fn differs(column: &Column, found: &str, known: &str) -> Odd {
-    Odd::Differs(format!("column `{}` is {found} in the binlog, {known} by the known structure", column.name))
+fn differs(column: &Column, found: &str, known: &str) -> Mismatch {
+    Mismatch::Differs(format!("column `{}` is {found} in the binlog, {known} by the known structure", column.name))
 }
 
 #[cfg(test)]
@@ -218,8 +218,8 @@ mod tests {
     fn said(bytes: &[u8]) -> Option<String> {
         match check_metadata(bytes, &schema(), Dialect::default()) {
             Ok(()) => None,
-            Err(Odd::Differs(what)) => Some(what),
-            Err(Odd::Broken(error)) => Some(error.to_string()),
+            Err(Mismatch::Differs(what)) => Some(what),
+            Err(Mismatch::Broken(error)) => Some(error.to_string()),
         }
     }
 

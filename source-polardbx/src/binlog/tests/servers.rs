@@ -4,16 +4,8 @@ use super::*;
 use crate::binlog::testing::{compressed, inner_event};
 
 fn maria(schema: Arc<TableSchema>) -> Decoder {
-    Decoder::new(DecoderOptions {
-        position: start(),
-        history: History::new([schema], [("d".to_owned(), "utf8mb4".to_owned())], false),
-        selected: Arc::new(|table| &*table.database == "d" && table.table.starts_with('t')),
-        selected_databases: Arc::new(|_| false),
-        server_version: "10.11.19-MariaDB-log".into(),
-        explicit_timestamps: true,
-        idle_is_current: true,
-        batch_max_bytes: 1 << 20,
-    })
+    let profile = ServerProfile::new("10.11.19-MariaDB-log").with_explicit_timestamps(true);
+    Decoder::new(DecoderOptions { profile, ..options(start(), schema, 1 << 20) })
 }
 
 fn gtid(number: u64, flags: u8) -> Vec<u8> {

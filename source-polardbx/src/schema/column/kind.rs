@@ -3,8 +3,8 @@
 use runtime::ColumnKind;
 
 use super::attributes::Attributes;
-use super::labels::{quote_labels, resolve_labels};
-use super::words::{Base, TypeText};
+use super::enum_labels::{quote_labels, resolve_labels};
+use super::type_name::{Base, TypeText};
 use super::{ColumnRules, Widths};
 use crate::schema::ReadError;
 use crate::schema::charset::max_bytes;

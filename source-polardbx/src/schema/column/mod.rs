@@ -2,9 +2,9 @@
 //! prints it, `labels` those of ENUM and SET.
 
 mod attributes;
+mod enum_labels;
 mod kind;
-mod labels;
-mod words;
+mod type_name;
 
 use runtime::{Column, ColumnKind};
 
@@ -12,7 +12,7 @@ use super::ReadError;
 use super::cursor::Cursor;
 use attributes::{Attributes, read_attributes};
 use kind::resolve;
-use words::{Base, read_type};
+use type_name::{Base, read_type};
 
 /// What of the surroundings decides the meaning of a column's definition.
 pub(crate) struct ColumnRules<'r> {

@@ -3,7 +3,7 @@
 
 mod foreign_keys;
 mod keys;
-mod options;
+mod table_options;
 
 use runtime::{Column, TableId, TableSchema};
 
@@ -14,8 +14,8 @@ use super::lexer::Dialect;
 pub(crate) use foreign_keys::without_foreign_keys;
 pub(crate) use keys::{KeyDefinition, KeyPart, add_unique_key, is_over_expression, read_key, read_key_parts, take_unique_words};
 use keys::{is_placement, over_expression};
-use options::TableOptions;
-pub(crate) use options::{is_partition_clause, read_partition_clause};
+use table_options::TableOptions;
+pub(crate) use table_options::{is_partition_clause, read_partition_clause};
 
 /// Gives the default character set of a database, if it is known.
 pub type DatabaseCharsets<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);

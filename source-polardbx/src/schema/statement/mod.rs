@@ -2,8 +2,8 @@
 //! keys and databases, `written` finds the tables of statements that change rows, `named` those of statements that cannot be read.
 
 mod change;
+mod create_drop;
 mod named;
-mod objects;
 mod written;
 
 use runtime::{SchemaChangeKind, TableId};
@@ -13,8 +13,8 @@ use super::alter::read_alter_table;
 use super::create::StatementContext;
 use super::cursor::Cursor;
 pub use change::{Change, Effect, KeyChange};
+use create_drop::{read_alter_database, read_create, read_drop, read_rename};
 use named::named_tables;
-use objects::{read_alter_database, read_create, read_drop, read_rename};
 use written::read_written_tables;
 
 /// What a statement of the binlog is.

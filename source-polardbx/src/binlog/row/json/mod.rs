@@ -7,6 +7,7 @@
 
 mod number;
 mod opaque;
+mod style;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -15,12 +16,12 @@ use std::str;
 
 use runtime::text::{write_i64, write_u64};
 
-use super::impossible;
+use super::fields::impossible;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
-use crate::schema::Dialect;
 use number::write_double;
 use opaque::write_opaque;
+pub(crate) use style::JsonStyle;
 use text::write_string;
 
 /// Objects and arrays in one another, as many as MySQL allows.
@@ -44,22 +45,6 @@ mod kind {
     pub(super) const DOUBLE: u8 = 11;
     pub(super) const STRING: u8 = 12;
     pub(super) const OPAQUE: u8 = 15;
-}
-
-/// What servers print differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum JsonStyle {
-    /// MySQL 5.7: a double without a fraction looks like an integer, and the line breaks of long Base64 are not escaped.
-    MySql57,
-    /// MySQL 8.0 and later.
-    MySql80,
-}
-
-impl JsonStyle {
-    /// The style of a server.
-    pub(crate) fn of(dialect: Dialect) -> Self {
-        if dialect.version < 80_000 { Self::MySql57 } else { Self::MySql80 }
-    }
 }
 
 /// Appends the text of a document.

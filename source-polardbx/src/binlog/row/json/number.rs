@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use super::JsonStyle;
+use super::style::JsonStyle;
 use crate::binlog::error::StreamError;
-use crate::binlog::row::impossible;
+use crate::binlog::row::fields::impossible;
 
 /// Powers of ten of the first digit between which numbers are printed without an exponent.
 const PLAIN: std::ops::RangeInclusive<i32> = -15..=14;

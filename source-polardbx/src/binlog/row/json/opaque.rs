@@ -5,11 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use runtime::text::{write_date, write_datetime, write_time, write_u64};
 use runtime::{Date, DateTime};
 
-use super::JsonStyle;
+use super::style::JsonStyle;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
 use crate::binlog::row::decimal::DecimalBytes;
-use crate::binlog::row::impossible;
+use crate::binlog::row::fields::impossible;
 
 /// Numbers of the SQL types that are printed in a form of their own.
 mod field {

@@ -1,11 +1,12 @@
 //! The values that keys of `[source.polardbx]` choose from.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The phases of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Phase {
@@ -96,6 +97,27 @@ pub struct Tls {
     pub key: Option<PathBuf>,
 }
 
+impl Tls {
+    /// Encryption without files: the system's certificates are trusted, and there is no client certificate.
+    pub fn new(mode: TlsMode) -> Self {
+        Self { mode, ca: None, cert: None, key: None }
+    }
+
+    /// Trusts the certificates in this file.
+    #[must_use]
+    pub fn with_ca(mut self, file: impl Into<PathBuf>) -> Self {
+        self.ca = Some(file.into());
+        self
+    }
+
+    /// Shows the server a client certificate.
+    #[must_use]
+    pub fn with_client_certificate(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        (self.cert, self.key) = (Some(cert.into()), Some(key.into()));
+        self
+    }
+}
+
 /// How far a connection is encrypted and the server proves who it is; the same words as MySQL's own clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -126,13 +148,20 @@ impl TlsMode {
     }
 }
 
-/// Signs of life of an idle stream. Nothing is written to the source for them: the server's own heartbeats say that there is nothing newer.
+/// Heartbeats of an idle stream. Nothing is written to the source for them: the server's own heartbeats say that there is nothing newer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Heartbeat {
     /// Whether there are any.
     pub enabled: bool,
-    /// One comes when nothing else did for so long, 100 to 3,600,000; 10,000 by default.
+    /// How long the stream is silent before one is sent, 100 to 3,600,000; 10,000 by default.
     pub interval_ms: Option<u64>,
+}
+
+impl Heartbeat {
+    /// A heartbeat after `interval` of silence.
+    pub fn every(interval: Duration) -> Self {
+        Self { enabled: true, interval_ms: Some(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX)) }
+    }
 }

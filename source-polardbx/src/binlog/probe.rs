@@ -1,44 +1,44 @@
-//! Looks at one place of the binlog over a connection of its own.
+//! Asks for one event of the binlog over a connection of its own.
 
-use super::FileOffset;
 use super::event::{kind, read_format, read_query};
+use super::position::FileOffset;
 use super::track::Tracker;
 use super::transport::{SILENCE, Transport};
 use crate::session::Endpoint;
 use crate::wire::WireError;
 
-/// What is at a place.
+/// What is at a place in the binlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Looked {
+pub(crate) enum Probed {
     /// An event; and whether a transaction may begin with it.
     Event { may_begin: bool },
-    /// Bytes that are no event.
-    NoEvent,
+    /// Bytes that are not an event.
+    NotAnEvent,
     /// Nothing yet: it is the end of the binlog.
     End,
 }
 
 /// Asks for the event at `at`.
-pub(crate) async fn look_at(endpoint: &Endpoint, server_id: u32, base: &str, at: FileOffset) -> Result<Looked, WireError> {
-    let look = async {
+pub(crate) async fn probe(endpoint: &Endpoint, server_id: u32, base: &str, at: FileOffset) -> Result<Probed, WireError> {
+    let asked = async {
         let mut transport = Transport::open(endpoint, server_id, base, at, None).await?;
         let mut tracker = Tracker::new(base, at);
         loop {
             let bytes = transport.next().await?;
-            let Ok((event, _)) = tracker.pass(bytes) else { return Ok(Looked::NoEvent) };
+            let Ok((event, _)) = tracker.pass(bytes) else { return Ok(Probed::NotAnEvent) };
             match event.header.kind {
                 kind::FORMAT_DESCRIPTION if tracker.at() == at => match read_format(event.body) {
                     Ok(checksums) => tracker.checksums = checksums,
-                    Err(_) => return Ok(Looked::NoEvent),
+                    Err(_) => return Ok(Probed::NotAnEvent),
                 },
-                kind::HEARTBEAT | kind::HEARTBEAT_V2 => return Ok(Looked::End),
+                kind::HEARTBEAT | kind::HEARTBEAT_V2 => return Ok(Probed::End),
                 _ if tracker.at() == at => {}
-                found => return Ok(Looked::Event { may_begin: may_begin(found, event.body) }),
+                found => return Ok(Probed::Event { may_begin: may_begin(found, event.body) }),
             }
         }
     };
     // A server that has nothing to send sends a heartbeat before that.
-    tokio::time::timeout(SILENCE, look).await.unwrap_or(Ok(Looked::End))
+    tokio::time::timeout(SILENCE, asked).await.unwrap_or(Ok(Probed::End))
 }
 
 /// Whether a transaction may begin with an event of this type.

@@ -1,79 +1,68 @@
-//! Statements in the binlog: borders of transactions that are written as text, and changes of structures.
+//! QUERY events: transaction boundaries that are written as statements, and DDL.
 
 use std::sync::Arc;
 
-use runtime::{Body, Event, SchemaChange, TableId, TableSchema};
+use runtime::{SchemaChange, TableId, TableSchema};
 
 use super::Decoder;
-use super::groups::make_facts;
-use super::resume::Phase;
-use super::text::StatementText;
+use super::context::EventContext;
+use super::statement_text::StatementText;
 use crate::binlog::error::{StreamError, shorten};
-use crate::binlog::event::{Query, RawEvent, StatementFacts, read_query};
-use crate::binlog::position::transaction_seq;
+use crate::binlog::event::{Query, RawEvent, SessionVariables, read_query};
+use crate::facts::DatabaseCharsets;
 use crate::schema::{Change, Effect, Statement, StatementContext, loses_names, of_collation_number, read_statement};
 
 impl Decoder {
     pub(super) fn query(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
         let query = read_query(event.body, false)?;
-        let end = self.tracker.at().offset;
-        if query.text == b"BEGIN" {
-            if let Some(group) = &mut self.group {
-                group.begun = true;
-                group.thread_id = query.thread_id;
-                group.begin = Some((end, event.header.server_id, event.header.timestamp));
+        match query.text {
+            b"BEGIN" => {
+                let context = EventContext::new(&self.tracker, &event.header, read_ms);
+                self.transaction.begin(query.thread_id, query.status, &context);
+                Ok(())
             }
-            self.begin_status.clear();
-            self.begin_status.extend_from_slice(query.status);
-            return Ok(());
-        }
-        if query.text == b"COMMIT" {
-            return self.commit(event, read_ms);
-        }
-        if query.text == b"ROLLBACK" {
-            if self.in_transaction() {
-                return Err(StreamError::RollbackGroup { what: "a transaction was rolled back after its rows were written" });
+            b"COMMIT" => self.commit(event, read_ms),
+            b"ROLLBACK" if self.transaction.is_emitted() => {
+                Err(StreamError::RollbackGroup { what: "a transaction was rolled back after its rows were written" })
             }
-            return self.close_group();
+            b"ROLLBACK" => self.close_transaction(),
+            _ => self.statement(event, &query, read_ms),
         }
-        self.statement(event, &query, read_ms)
     }
 
+    /// Any other statement.
     pub(super) fn statement(&mut self, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
-        let facts = StatementFacts::read(query.status)?;
-        let source = StatementText::read(query.text, &facts);
+        let variables = SessionVariables::read(query.status)?;
+        let source = StatementText::read(query.text, &variables);
         let text = source.text.as_str();
-        if opens_transaction(text)
-            && let Some(group) = &mut self.group
-        {
-            group.begun = true;
-            group.begin.get_or_insert((self.tracker.at().offset, event.header.server_id, event.header.timestamp));
+        if opens_transaction(text) {
+            self.transaction.begin_with_statement(&EventContext::new(&self.tracker, &event.header, read_ms));
         }
-        let begun = self.group.as_ref().is_some_and(|group| group.begun);
+        let begun = self.transaction.is_begun();
         let database = String::from_utf8_lossy(query.database);
         let context = StatementContext {
             database: &database,
             charsets: &|name| self.history.charset(name),
-            dialect: self.dialect.with_sql_mode(facts.sql_mode.unwrap_or(0)),
-            explicit_timestamps: facts.explicit_timestamps.unwrap_or(self.explicit_timestamps),
+            dialect: self.profile.dialect().with_sql_mode(variables.sql_mode.unwrap_or(0)),
+            explicit_timestamps: variables.explicit_timestamps.unwrap_or(self.profile.explicit_timestamps()),
         };
         let statement = read_statement(text, &context);
         if let Statement::Xa(word) = &statement {
             return self.xa(word);
         }
-        if self.phase == Phase::Live {
-            let wanted = |table: &TableId| (self.selected)(&self.history.fold(table));
+        if self.resume.is_live() {
+            let wanted = |table: &TableId| self.selection.selects(&self.history.fold(table));
             match statement {
                 Statement::Change(_) | Statement::Rows(_) if source.not_in.is_some() && loses_names(text, context.dialect) => {
                     return Err(not_text(TableId::new(database.as_ref(), ""), &source));
                 }
-                Statement::Change(change) => self.change(event, query, &change, &source, &facts, read_ms)?,
+                Statement::Change(change) => self.change(event, query, &change, &source, &variables, read_ms)?,
                 Statement::Rows(tables) => {
                     if let Some(table) = tables.into_iter().find(wanted) {
                         return Err(StreamError::StatementDml { table });
                     }
                 }
-                Statement::RollbackTo if self.in_transaction() => {
+                Statement::RollbackTo if self.transaction.is_emitted() => {
                     return Err(StreamError::RollbackGroup {
                         what: "a transaction was rolled back to a savepoint after its rows were written",
                     });
@@ -89,47 +78,47 @@ impl Decoder {
             }
         }
         // A statement alone is its whole group; after a DDL statement the group may be closed already.
-        if begun { Ok(()) } else { self.close_group() }
+        if begun { Ok(()) } else { self.close_transaction() }
     }
 
     fn xa(&mut self, word: &str) -> Result<(), StreamError> {
         match word {
             "START" | "BEGIN" => {
-                if let Some(group) = &mut self.group {
-                    (group.xa, group.begun) = (true, true);
-                }
+                self.transaction.begin_xa();
                 Ok(())
             }
             "END" => Ok(()),
             // The second half of a transaction whose first half had no row of a selected table.
-            _ => self.close_group(),
+            _ => self.close_transaction(),
         }
     }
 
+    /// A DDL statement: applies it to the known schemas and, if it is about a selected table, hands it on.
     fn change(
         &mut self,
         event: &RawEvent<'_>,
         query: &Query<'_>,
         change: &Change,
         source: &StatementText,
-        facts: &StatementFacts,
+        variables: &SessionVariables,
         read_ms: i64,
     ) -> Result<(), StreamError> {
         let text = source.text.as_str();
-        let server_charset = facts.charset.and_then(|[.., server]| of_collation_number(server));
-        let selected = self.selected.clone();
+        let server_charset = variables.charset.and_then(|[.., server]| of_collation_number(server));
         let touched = self
             .history
-            .apply(change, event.header.timestamp, server_charset, &|table| selected(table))
+            .apply(change, event.header.timestamp, server_charset, &|table| self.selection.selects(table))
             .map_err(|change| StreamError::Change { change, statement: shorten(text) })?;
-        let mut of_database = false;
-        for effect in &change.effects {
-            if let Effect::DatabaseCharset { database, .. } | Effect::DropDatabase { database } = effect {
-                self.databases_changed = true;
-                of_database |= (self.selected_databases)(database);
-            }
+        let databases = || {
+            change.effects.iter().filter_map(|effect| match effect {
+                Effect::DatabaseCharset { database, .. } | Effect::DropDatabase { database } => Some(database),
+                _ => None,
+            })
+        };
+        if databases().next().is_some() {
+            self.output.set_fact(&self.stream, &DatabaseCharsets::new(self.history.databases().iter()))?;
         }
-        if touched.is_empty() && !of_database {
+        if touched.is_empty() && !databases().any(|database| self.selection.selects_database(database)) {
             return Ok(());
         }
         self.tables.clear();
@@ -138,39 +127,20 @@ impl Decoder {
             let table = touched.into_iter().next().map(|(table, _)| table);
             return Err(not_text(table.unwrap_or_else(|| TableId::new(database_of(change, query, &[]), "")), source));
         }
-        let begun = self.group.as_ref().is_some_and(|group| group.begun);
+        let begun = self.transaction.is_begun();
         if begun {
-            self.begin(read_ms)?;
+            self.transaction.emit_begin(&EventContext::new(&self.tracker, &event.header, read_ms), &mut self.output)?;
         }
         self.cut();
-        let (file, end) = (self.tracker.at().file, self.tracker.at().offset);
-        let Some(group) = &mut self.group else { return Err(StreamError::corrupt("a statement outside a group")) };
-        if group.facts.is_none() {
-            group.facts = Some(make_facts(group, file));
-        }
-        group.thread_id = query.thread_id;
-        let (start, ord, txid) = (group.start, group.ord, group.facts.as_ref().and_then(|facts| facts.gtid.clone()));
-        group.ord += 1;
-        let mut named = facts.named();
-        named.push(("commitTimestamp", event.header.timestamp.to_string()));
-        named.push(("lowerCaseTableNames", self.history.is_lower_case().to_string()));
-        let (mut origin, position) = self.place_event(event.header.server_id, end, read_ms, named);
-        if let Some(origin) = Arc::get_mut(&mut origin) {
-            // DTS prints its own end as the safe place of a statement.
-            origin.safe_offset = origin.offset.clone();
-        }
-        let mut schema = SchemaChange::new(kind, database_of(change, query, &touched), text);
-        schema.tables = touched;
-        self.builder.push(Event {
-            seq: transaction_seq(self.position.timeline, start, ord),
-            position,
-            timestamp_ms: i64::from(event.header.timestamp) * 1000,
-            txid,
-            origin,
-            body: Body::Schema(schema),
-        });
+        let mut facts = variables.named();
+        facts.push(("commitTimestamp", event.header.timestamp.to_string()));
+        facts.push(("lowerCaseTableNames", self.history.is_lower_case().to_string()));
+        let mut schema_change = SchemaChange::new(kind, database_of(change, query, &touched), text);
+        schema_change.tables = touched;
+        let context = EventContext::new(&self.tracker, &event.header, read_ms);
+        self.transaction.emit_ddl(query.thread_id, &context, facts, schema_change, &mut self.output)?;
         if !begun {
-            self.close_group()?;
+            self.close_transaction()?;
         }
         // Invariant: a schema change travels alone.
         self.cut();

@@ -6,11 +6,10 @@ use mysql_async::{ClientIdentity, SslOpts};
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::config::{Tls, TlsMode};
-use crate::error::{Result, SourceError};
+use crate::config::{ConfigError, Tls, TlsMode};
 
 /// What was read from the files. Holds a private key, so it has no `Debug`.
-pub(super) struct Material {
+pub(super) struct TlsFiles {
     /// The certificates to trust; empty where the server's is not looked at.
     pub(super) roots: Vec<CertificateDer<'static>>,
     /// Our own certificates and their key.
@@ -27,9 +26,9 @@ pub(super) struct Identity {
     key_pem: Vec<u8>,
 }
 
-impl Material {
+impl TlsFiles {
     /// Reads the files; `None` if nothing is to be encrypted.
-    pub(super) fn read(tls: &Tls) -> Result<Option<Self>> {
+    pub(super) fn read(tls: &Tls) -> Result<Option<Self>, ConfigError> {
         let verifies = matches!(tls.mode, TlsMode::VerifyCa | TlsMode::VerifyIdentity);
         if tls.ca.is_some() && !verifies {
             return Err(wrong(
@@ -92,7 +91,7 @@ impl Material {
 }
 
 impl Identity {
-    fn read(cert: &Path, key: &Path) -> Result<Self> {
+    fn read(cert: &Path, key: &Path) -> Result<Self, ConfigError> {
         let (chain_pem, key_pem) = (read(cert)?, read(key)?);
         let chain = certificates(cert, &chain_pem)?;
         let found = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|error| {
@@ -107,20 +106,20 @@ impl Identity {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>> {
+fn read(file: &Path) -> Result<Vec<u8>, ConfigError> {
     std::fs::read(file).map_err(|error| {
         wrong(format!("{} cannot be read: {error}", file.display()), "check the path, and that this program may read the file")
     })
 }
 
-fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
+fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
     let bad = |what: &str| wrong(format!("{} {what}", file.display()), "give certificates in PEM form");
     let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|_| bad("is no PEM file"))?;
     if found.is_empty() { Err(bad("holds no certificate")) } else { Ok(found) }
 }
 
-pub(super) fn wrong(why: impl Into<String>, help: &str) -> SourceError {
-    SourceError::Config { key: "tls", why: why.into(), help: help.to_owned() }
+pub(super) fn wrong(why: impl Into<String>, help: &str) -> ConfigError {
+    ConfigError::new("tls", why, help)
 }
 
 #[cfg(test)]
@@ -130,8 +129,8 @@ mod tests {
     use super::*;
 
     fn refused(tls: Tls) -> String {
-        let error = match Material::read(&tls) {
-            Err(error) => runtime::Error::from(error),
+        let error = match TlsFiles::read(&tls) {
+            Err(error) => runtime::Error::from(crate::SourceError::from(error)),
             Ok(_) => panic!("it was taken"),
         };
         assert_eq!(error.kind(), runtime::Kind::Config);
@@ -153,6 +152,6 @@ mod tests {
         assert!(refused(tls(TlsMode::Required, None, None, Some("k"))).contains("without cert"));
         assert!(refused(tls(TlsMode::VerifyCa, Some("/no/such/ca.pem"), None, None)).contains("/no/such/ca.pem cannot be read"));
         assert!(refused(tls(TlsMode::VerifyCa, Some("Cargo.toml"), None, None)).contains("Cargo.toml holds no certificate"));
-        assert!(Material::read(&tls(TlsMode::Disabled, None, None, None)).is_ok_and(|material| material.is_none()));
+        assert!(TlsFiles::read(&tls(TlsMode::Disabled, None, None, None)).is_ok_and(|files| files.is_none()));
     }
 }

@@ -1,7 +1,7 @@
 //! The words of a type, before the attributes and the character set are known.
 
 use super::ColumnRules;
-use super::labels::{Label, take_label};
+use super::enum_labels::{Label, take_label};
 use crate::schema::ReadError;
 use crate::schema::cursor::Cursor;
 use crate::schema::lexer::Token;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use runtime::{Charset, ColumnKind};
 
-use crate::binlog::event::StatementFacts;
+use crate::binlog::event::SessionVariables;
 use crate::schema::{Change, Effect, of_collation_number};
 
 /// A statement in Unicode.
@@ -19,7 +19,7 @@ pub(super) struct StatementText {
 }
 
 impl StatementText {
-    pub(super) fn read(bytes: &[u8], facts: &StatementFacts) -> Self {
+    pub(super) fn read(bytes: &[u8], facts: &SessionVariables) -> Self {
         let number = facts.charset.map(|[client, ..]| client);
         let name = number.map_or(Some("utf8mb4"), of_collation_number);
         let of_bytes = name == Some("binary");
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8], client: u16) -> (String, Option<String>) {
-        let read = StatementText::read(bytes, &StatementFacts { charset: Some([client, 8, 8]), ..StatementFacts::default() });
+        let read = StatementText::read(bytes, &SessionVariables { charset: Some([client, 8, 8]), ..SessionVariables::default() });
         (read.text, read.not_in)
     }
 

@@ -4,19 +4,19 @@ use std::io::{Result, Write};
 
 use runtime::{Column, ColumnKind, RowWriter, Value};
 
-use super::{impossible, prefixed};
+use super::fields::{impossible, prefixed};
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
 
 /// Which type it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shown {
+pub(crate) enum UuidInet {
     Uuid,
     Inet4,
     Inet6,
 }
 
-impl Shown {
+impl UuidInet {
     /// The type of a column; `None` for all that are something else.
     pub(crate) fn of(column: &Column) -> Option<Self> {
         match (&column.kind, column.source_type.as_str()) {
@@ -107,7 +107,7 @@ fn longest_gap(groups: &[u16; 8]) -> (usize, usize) {
 mod tests {
     use super::*;
 
-    fn text(kind: Shown, bytes: [u8; 16]) -> String {
+    fn text(kind: UuidInet, bytes: [u8; 16]) -> String {
         let mut out = Vec::new();
         kind.write(bytes, &mut out).unwrap();
         String::from_utf8(out).unwrap()
@@ -132,11 +132,11 @@ mod tests {
         ] {
             let mut bytes = [0; 16];
             bytes.as_chunks_mut::<2>().0.iter_mut().zip(groups).for_each(|(pair, group): (_, u16)| *pair = group.to_be_bytes());
-            assert_eq!(text(Shown::Inet6, bytes), expected);
+            assert_eq!(text(UuidInet::Inet6, bytes), expected);
         }
         let mut bytes = [0; 16];
         (0..16).for_each(|index| bytes[index] = 0x11 * index as u8);
-        assert_eq!(text(Shown::Uuid, bytes), "00112233-4455-6677-8899-aabbccddeeff");
-        assert_eq!(text(Shown::Inet4, bytes), "0.17.34.51");
+        assert_eq!(text(UuidInet::Uuid, bytes), "00112233-4455-6677-8899-aabbccddeeff");
+        assert_eq!(text(UuidInet::Inet4, bytes), "0.17.34.51");
     }
 }

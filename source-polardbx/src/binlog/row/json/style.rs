@@ -1,0 +1,19 @@
+//! What servers print differently.
+
+use crate::schema::Dialect;
+
+/// How a server prints JSON documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JsonStyle {
+    /// MySQL 5.7: a double without a fraction looks like an integer, and the line breaks of long Base64 are not escaped.
+    MySql57,
+    /// MySQL 8.0 and later.
+    MySql80,
+}
+
+impl JsonStyle {
+    /// The style of a server.
+    pub(crate) fn of(dialect: Dialect) -> Self {
+        if dialect.version < 80_000 { Self::MySql57 } else { Self::MySql80 }
+    }
+}
