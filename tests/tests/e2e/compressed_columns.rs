@@ -118,7 +118,7 @@ async fn write(servers: &Servers, first: usize) -> Result<()> {
     for (number, way) in WAYS.iter().enumerate() {
         connection.query_drop(format!("SET column_compression_{way}")).await?;
         for row in rows("packed.t", first + number * 100) {
-            connection.query_drop(&row).await.map_err(|error| Failure::from(error).while_(&row[..row.len().min(200)]))?;
+            connection.query_drop(&row).await.map_err(|error| Failure::from(error).context(&row[..row.len().min(200)]))?;
         }
         // Of two columns that hold as much.
         let id = first + number * 100 + 50;

@@ -135,7 +135,7 @@ async fn statements(flavor: Flavor) -> Result<()> {
         }
         let (file, from) = server.position().await?;
         let used = if number == 0 || sql.starts_with("DROP SCHEMA") { "USE mysql" } else { "USE ddl" };
-        server.execute(&[used, sql]).await.map_err(|error| error.while_(sql))?;
+        server.execute(&[used, sql]).await.map_err(|error| error.context(sql))?;
         let log = std::fs::read(server.data().join(file))?;
         let mut captured = captured(&log, from as usize)?;
         if captured.is_empty() {
@@ -148,7 +148,7 @@ async fn statements(flavor: Flavor) -> Result<()> {
         let mut messages = 0;
         for Captured { database, text } in &captured {
             let _ = writeln!(golden, "binlog {}", json!([database, text]));
-            let Some(change) = change_of(database, text, dialect).map_err(|error| error.while_(sql))? else { continue };
+            let Some(change) = change_of(database, text, dialect).map_err(|error| error.context(sql))? else { continue };
             messages += 1;
             let canal = encode(Format::CanalJson, &change)?;
             let canal = String::from_utf8(canal).map_err(|error| Failure::new(error.to_string()))?;
@@ -158,7 +158,7 @@ async fn statements(flavor: Flavor) -> Result<()> {
             let found = (found.0.as_str(), found.1.as_str(), found.2.as_str());
             assert_eq!((Some(found), field("sql").as_str()), (expected, text.as_str()), "{sql}");
             let avro = encode(Format::DtsAvro, &change)?;
-            Format::DtsAvro.decode(&avro).map_err(|error| error.while_(sql))?;
+            Format::DtsAvro.decode(&avro).map_err(|error| error.context(sql))?;
             let hex = avro.iter().fold(String::new(), |mut hex, byte| {
                 let _ = write!(hex, "{byte:02x}");
                 hex

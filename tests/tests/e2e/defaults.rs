@@ -93,7 +93,7 @@ async fn limits_of_an_account_cut_nothing_on_mariadb() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long suite"]
 async fn keys_that_the_newest_mysql_generates_and_hides() -> Result<()> {
-    if let Err(why) = Flavor::MySqlNewest.is_at_hand().await {
+    if let Err(why) = Flavor::MySqlNewest.available().await {
         println!("skipped: the newest MySQL cannot be had here: {why}");
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tests::checker::{Format, Table};
-use tests::harness::{Door, Kafka, Process, certificates};
+use tests::harness::{Kafka, Listener, Process, certificates};
 use tests::program::{Access, Mechanism};
 use tests::{Failure, Result};
 
@@ -98,7 +98,7 @@ async fn a_broker_is_found_by_its_name_too() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_users_are_told_so() -> Result<()> {
     let mut case = small("wrong_users").await?;
-    let broker = case.servers.kafka.address(Door::Sasl);
+    let broker = case.servers.kafka.address(Listener::Sasl);
     for mechanism in ["scram_sha_256", "scram_sha_512", "plain"] {
         for user in ["alice", "nobody"] {
             let sink = format!("sasl = {{ mechanism = \"{mechanism}\", user = \"{user}\", password = \"planted-secret\" }}");
@@ -114,7 +114,8 @@ async fn a_port_of_another_kind_is_named() -> Result<()> {
     let mut case = small("wrong_ports").await?;
     let kafka = case.servers.kafka.clone();
     let ca = format!("tls = {{ ca = {:?} }}", certificates()?.ca.display().to_string());
-    let [plain, sasl, mutual, sasl_tls] = [Door::Plain, Door::Sasl, Door::MutualTls, Door::SaslTls].map(|door| kafka.address(door));
+    let [plain, sasl, mutual, sasl_tls] =
+        [Listener::Plain, Listener::Sasl, Listener::MutualTls, Listener::SaslTls].map(|door| kafka.address(door));
     refused(&mut case, &plain, &ca, &[&plain, "E_PORT", "does not speak TLS"]).await?;
     refused(&mut case, &sasl, &format!("{ca}\n{ALICE}"), &[&sasl, "E_PORT", "does not speak TLS"]).await?;
     refused(&mut case, &mutual, "", &[&mutual, "E_PORT", "speaks TLS"]).await?;
@@ -132,11 +133,11 @@ async fn certificates_that_cannot_be_trusted_are_named() -> Result<()> {
     let certificates = certificates()?;
     let mut case = small("certificates").await?;
     let (ca, other) = (certificates.ca.display().to_string(), certificates.other_ca.display().to_string());
-    let broker = case.servers.kafka.address(Door::SaslTls);
+    let broker = case.servers.kafka.address(Listener::SaslTls);
     refused(&mut case, &broker, &format!("tls = {{ ca = {other:?} }}\n{ALICE}"), &[&broker, "E_TLS", "authority", &other]).await?;
     refused(&mut case, &broker, &format!("tls = {{}}\n{ALICE}"), &[&broker, "E_TLS", "authority", "system"]).await?;
 
-    let mutual = case.servers.kafka.address(Door::MutualTls);
+    let mutual = case.servers.kafka.address(Listener::MutualTls);
     refused(&mut case, &mutual, &format!("tls = {{ ca = {ca:?} }}"), &[&mutual, "E_TLS", "client certificate", "tls.cert"]).await?;
     let strange = tempfile::tempdir()?;
     let stranger = rcgen::generate_simple_self_signed(vec!["stranger".to_owned()]).map_err(|error| Failure::new(error.to_string()))?;
@@ -163,7 +164,7 @@ async fn certificates_that_cannot_be_trusted_are_named() -> Result<()> {
     let stores = [("ssl", &certificates.expired), ("sasl_ssl", &certificates.wrong_host)]
         .map(|(listener, identity)| format!("listener.name.{listener}.ssl.keystore.location={}", identity.store.display()));
     let kafka = Kafka::start_with(&stores.each_ref().map(String::as_str)).await?;
-    let (expired, elsewhere) = (kafka.address(Door::MutualTls), kafka.address(Door::SaslTls));
+    let (expired, elsewhere) = (kafka.address(Listener::MutualTls), kafka.address(Listener::SaslTls));
     refused(&mut case, &expired, &format!("tls = {{ ca = {ca:?} }}"), &[&expired, "E_TLS", "expired"]).await?;
     let sink = format!("tls = {{ ca = {ca:?} }}\n{ALICE}");
     refused(&mut case, &elsewhere, &sink, &[&elsewhere, "E_TLS", "elsewhere.example", "127.0.0.1"]).await?;
@@ -177,7 +178,7 @@ async fn a_mechanism_that_is_not_offered_and_a_session_that_ends() -> Result<()>
     let kafka =
         std::sync::Arc::new(Kafka::start_with(&["sasl.enabled.mechanisms=SCRAM-SHA-256,PLAIN", "connections.max.reauth.ms=2000"]).await?);
     let mut case = on(Servers { source: servers.source.clone(), kafka: kafka.clone() }, "session_ends").await?;
-    let broker = kafka.address(Door::Sasl);
+    let broker = kafka.address(Listener::Sasl);
     let sink = "sasl = { mechanism = \"scram_sha_512\", user = \"alice\", password = \"alice-secret\" }";
     refused(&mut case, &broker, sink, &[&broker, "E_SASL", "SCRAM-SHA-512", "PLAIN, SCRAM-SHA-256"]).await?;
 
@@ -204,7 +205,7 @@ async fn a_mechanism_that_is_not_offered_and_a_session_that_ends() -> Result<()>
 async fn a_missing_right_is_told_with_the_command_that_adds_it() -> Result<()> {
     let mut case = small("rights").await?;
     let kafka = case.servers.kafka.clone();
-    let broker = kafka.address(Door::Sasl);
+    let broker = kafka.address(Listener::Sasl);
     let mallory = "sasl = { mechanism = \"scram_sha_256\", user = \"mallory\", password = \"mallory-secret\" }";
     let texts = ["E_DENIED", "User:mallory", "kafka-acls.sh", "--operation Write", "--topic rights"];
     refused(&mut case, &broker, mallory, &texts).await?;
@@ -235,10 +236,10 @@ async fn no_secret_is_in_any_output_whatever_its_level() -> Result<()> {
     let kafka = case.servers.kafka.clone();
     let wrong = "sasl = { mechanism = \"plain\", user = \"bob\", password = \"planted-secret\" }".to_owned();
     for (door, sink) in [
-        (Door::SaslTls, Access::SaslTls(Mechanism::Scram256).sink_keys()?),
-        (Door::SaslTls, Access::SaslTls(Mechanism::Plain).sink_keys()?),
-        (Door::MutualTls, Access::MutualTls.sink_keys()?),
-        (Door::Sasl, wrong),
+        (Listener::SaslTls, Access::SaslTls(Mechanism::Scram256).sink_keys()?),
+        (Listener::SaslTls, Access::SaslTls(Mechanism::Plain).sink_keys()?),
+        (Listener::MutualTls, Access::MutualTls.sink_keys()?),
+        (Listener::Sasl, wrong),
     ] {
         case.settings.brokers = vec![kafka.address(door)];
         case.settings.access = sink;

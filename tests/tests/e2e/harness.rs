@@ -6,7 +6,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use rskafka::client::partition::{Compression, UnknownTopicHandling};
 use rskafka::record::Record;
-use tests::harness::{Database, Door, Flavor, Kafka, Process, TopicReader, certificates, poll};
+use tests::harness::{Database, Flavor, Kafka, Listener, Process, TopicReader, certificates, poll};
 use tests::{Failure, Result};
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn a_killed_kafka_comes_back_with_its_records() -> Result<()> {
 }
 
 /// Lists the topics through a door with Kafka's own client.
-async fn topics_through(kafka: &Kafka, door: Door, client: &[(&str, &str)]) -> Result<String> {
+async fn topics_through(kafka: &Kafka, door: Listener, client: &[(&str, &str)]) -> Result<String> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("client.properties");
     let lines: Vec<String> = client.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
@@ -93,17 +93,17 @@ async fn every_door_lets_in_who_may_come_in() -> Result<()> {
     let tls = [("ssl.truststore.type", "PEM"), ("ssl.truststore.location", ca.as_str())];
     let mutual = [("security.protocol", "SSL"), ("ssl.keystore.type", "PEM"), ("ssl.keystore.location", client.as_str())];
     for (door, keys, sees) in [
-        (Door::Proxied, vec![], true),
-        (Door::Sasl, sasl("SASL_PLAINTEXT", "SCRAM-SHA-256", alice.as_str()), true),
-        (Door::Sasl, sasl("SASL_PLAINTEXT", "SCRAM-SHA-256", mallory.as_str()), false),
-        (Door::SaslTls, [sasl("SASL_SSL", "SCRAM-SHA-512", alice.as_str()), tls.to_vec()].concat(), true),
-        (Door::SaslTls, [sasl("SASL_SSL", "PLAIN", bob.as_str()), tls.to_vec()].concat(), true),
-        (Door::MutualTls, [mutual.to_vec(), tls.to_vec()].concat(), true),
+        (Listener::Proxied, vec![], true),
+        (Listener::Sasl, sasl("SASL_PLAINTEXT", "SCRAM-SHA-256", alice.as_str()), true),
+        (Listener::Sasl, sasl("SASL_PLAINTEXT", "SCRAM-SHA-256", mallory.as_str()), false),
+        (Listener::SaslTls, [sasl("SASL_SSL", "SCRAM-SHA-512", alice.as_str()), tls.to_vec()].concat(), true),
+        (Listener::SaslTls, [sasl("SASL_SSL", "PLAIN", bob.as_str()), tls.to_vec()].concat(), true),
+        (Listener::MutualTls, [mutual.to_vec(), tls.to_vec()].concat(), true),
     ] {
-        let said = topics_through(&kafka, door, &keys).await.map_err(|error| error.while_(format!("{door:?} {keys:?}")))?;
+        let said = topics_through(&kafka, door, &keys).await.map_err(|error| error.context(format!("{door:?} {keys:?}")))?;
         assert_eq!(said.lines().any(|line| line == "t"), sees, "{door:?} {keys:?}: {said}");
     }
-    let refused = topics_through(&kafka, Door::Sasl, &sasl("SASL_PLAINTEXT", "SCRAM-SHA-512", stranger.as_str())).await.unwrap_err();
+    let refused = topics_through(&kafka, Listener::Sasl, &sasl("SASL_PLAINTEXT", "SCRAM-SHA-512", stranger.as_str())).await.unwrap_err();
     assert!(refused.to_string().contains("Authentication failed"), "{refused}");
     Ok(())
 }

@@ -114,7 +114,7 @@ async fn create(source: &Database, database: &str, table: &str, columns: &str, r
     connection.query_drop(format!("CREATE TABLE {database}.{table} (id BIGINT PRIMARY KEY, n INT NOT NULL, {columns})")).await?;
     for (id, row) in rows.iter().enumerate() {
         let sql = format!("INSERT INTO {database}.{table} VALUES ({id}, 0, {row})");
-        connection.query_drop(&sql).await.map_err(|error| Failure::from(error).while_(sql.chars().take(300).collect::<String>()))?;
+        connection.query_drop(&sql).await.map_err(|error| Failure::from(error).context(sql.chars().take(300).collect::<String>()))?;
     }
     Ok(connection.disconnect().await?)
 }
@@ -357,7 +357,7 @@ impl Sink for Uuids {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long suite"]
 async fn vectors_documents_and_shapes_of_the_newest_mysql() -> Result<()> {
-    if let Err(why) = Flavor::MySqlNewest.is_at_hand().await {
+    if let Err(why) = Flavor::MySqlNewest.available().await {
         println!("skipped: the newest MySQL cannot be had here: {why}");
         return Ok(());
     }

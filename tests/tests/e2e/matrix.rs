@@ -73,7 +73,7 @@ async fn every_server_and_setting_by_every_way_into_kafka() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long suite"]
 async fn the_newest_mysql_with_and_without_compressed_transactions() -> Result<()> {
-    if let Err(why) = Flavor::MySqlNewest.is_at_hand().await {
+    if let Err(why) = Flavor::MySqlNewest.available().await {
         println!("skipped: the newest MySQL cannot be had here: {why}");
         return Ok(());
     }

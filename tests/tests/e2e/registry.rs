@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tests::checker::{Format, Table};
 use tests::harness::registry_stub::{Instead, PASSWORD, USER};
-use tests::harness::{Door, Identity, Registry, RegistryStub, TopicReader, certificates};
+use tests::harness::{Identity, Listener, Registry, RegistryStub, TopicReader, certificates};
 use tests::{Failure, Result};
 
 use super::case::{Case, Servers, program};
@@ -88,7 +88,7 @@ async fn a_real_registry_serves_the_schema_of_every_record() -> Result<()> {
     let mut case = small("registry_real", &at(&registry.url())).await?;
     let said = checked(&case).await?;
     assert!(said.contains("schema_registry") && said.contains("subject registry_real-value is not there yet"), "{said}");
-    let (_, subjects) = registry.ask("GET", "/subjects", "").await?;
+    let (_, subjects) = registry.request("GET", "/subjects", "").await?;
     assert_eq!(subjects, "[]", "check registers nothing");
 
     case.task.start()?;
@@ -99,12 +99,12 @@ async fn a_real_registry_serves_the_schema_of_every_record() -> Result<()> {
     works(&mut case).await?;
     let ids = case.ids.clone().unwrap_or_default();
     assert_eq!(ids.len(), 1, "{ids:?}");
-    let (_, versions) = registry.ask("GET", "/subjects/registry_real-value/versions", "").await?;
+    let (_, versions) = registry.request("GET", "/subjects/registry_real-value/versions", "").await?;
     assert_eq!(versions, "[1]");
 
     // A reader that knows nothing but the id.
     let id = ids.first().copied().unwrap_or_default();
-    let (status, answer) = registry.ask("GET", &format!("/schemas/ids/{id}"), "").await?;
+    let (status, answer) = registry.request("GET", &format!("/schemas/ids/{id}"), "").await?;
     let answer: serde_json::Value = serde_json::from_str(&answer)?;
     assert_eq!(status, 200);
     let schema = apache_avro::Schema::parse_str(answer["schema"].as_str().unwrap_or_default())?;
@@ -125,14 +125,14 @@ async fn a_real_registry_serves_the_schema_of_every_record() -> Result<()> {
 async fn a_subject_that_takes_no_such_schema_stops_the_task() -> Result<()> {
     let registry = Registry::start().await?;
     let body = serde_json::json!({ "schema": OTHER }).to_string();
-    let (status, answer) = registry.ask("POST", "/subjects/registry_409-value/versions", &body).await?;
+    let (status, answer) = registry.request("POST", "/subjects/registry_409-value/versions", &body).await?;
     assert_eq!(status, 200, "{answer}");
     let mut case = small("registry_409", &at(&registry.url())).await?;
     let said = checked(&case).await?;
     assert!(said.contains("E_SCHEMA_REFUSED") || said.contains("not compatible"), "{said}");
     refused(&mut case, 4, &["E_SCHEMA_REFUSED", "409", "registry_409-value", "compatibility"]).await?;
     // What the help says works.
-    let (status, answer) = registry.ask("PUT", "/config/registry_409-value", r#"{"compatibility":"NONE"}"#).await?;
+    let (status, answer) = registry.request("PUT", "/config/registry_409-value", r#"{"compatibility":"NONE"}"#).await?;
     assert_eq!(status, 200, "{answer}");
     works(&mut case).await
 }
@@ -165,7 +165,7 @@ async fn an_id_that_vanished_or_was_given_away_stops_the_task() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn users_and_their_refusals() -> Result<()> {
     let stub = RegistryStub::start().await?;
-    stub.ask_for_user();
+    stub.require_user();
     let user = |name: &str, password: &str| format!("{}, user = {name:?}, password = {password:?}", at(&stub.url()));
     let mut case = small("registry_users", &at(&stub.url())).await?;
     refused(&mut case, 2, &["E_REGISTRY_DENIED", "401", "without a user", "schema_registry.user"]).await?;
@@ -222,7 +222,7 @@ async fn an_address_without_a_registry_stops_the_task_at_once() -> Result<()> {
     assert!(checked(&case).await?.contains("schema_registry.url"));
     configure(&mut case, &at("http://registry.invalid:8081"))?;
     refused(&mut case, 2, &["E_REGISTRY", "registry.invalid", "schema_registry.url"]).await?;
-    let broker = case.servers.kafka.address(Door::Plain);
+    let broker = case.servers.kafka.address(Listener::Plain);
     configure(&mut case, &at(&format!("http://{broker}")))?;
     refused(&mut case, 2, &["E_REGISTRY", &broker, "schema_registry.url"]).await?;
     for (instead, text) in [

@@ -259,7 +259,7 @@ const FOLLOWED: &[(&str, &[&str])] = &[
 async fn statements_come_in_order_with_the_rows_on_every_server() -> Result<()> {
     for flavor in Flavor::ALL {
         for format in [Format::CanalJson, Format::DtsAvro] {
-            followed(flavor, format).await.map_err(|error| error.while_(format!("{} {}", flavor.name(), format.name())))?;
+            followed(flavor, format).await.map_err(|error| error.context(format!("{} {}", flavor.name(), format.name())))?;
         }
     }
     Ok(())

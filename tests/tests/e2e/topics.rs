@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use tests::checker::{Decoded, Format, Table};
-use tests::harness::{Door, TopicReader};
+use tests::harness::{Listener, TopicReader};
 use tests::measure::usage_of;
 use tests::program::{Settings, Task};
 use tests::{Failure, Result};
@@ -163,7 +163,7 @@ async fn a_topic_that_cannot_be_made_is_told_in_the_brokers_words() -> Result<()
     case.settings.sink = "create_topics = { enabled = false }".into();
     refused(&mut case, &["E_NO_TOPIC", "never_made"]).await?;
     case.settings.sink = "create_topics = { enabled = true }".into();
-    case.settings.brokers = vec![kafka.address(Door::Sasl)];
+    case.settings.brokers = vec![kafka.address(Listener::Sasl)];
     case.settings.access = "sasl = { mechanism = \"scram_sha_256\", user = \"mallory\", password = \"mallory-secret\" }".into();
     kafka.allow("User:mallory", &["Describe", "Read", "Write"], "never_made").await?;
     refused(&mut case, &["E_DENIED", "User:mallory", "--operation Create --topic never_made"]).await?;

@@ -84,7 +84,7 @@ impl Trial {
     /// The cause of a fault has ended: everything written until now must arrive in time.
     async fn recovers(&mut self, from: &str) -> Result<()> {
         let start = std::time::Instant::now();
-        self.case.catch_up(RECOVERY).await.map_err(|error| error.while_(format!("after {from}")))?;
+        self.case.catch_up(RECOVERY).await.map_err(|error| error.context(format!("after {from}")))?;
         println!("{}: went on {:.1} s after {from}", self.case.topic, start.elapsed().as_secs_f64());
         Ok(())
     }
@@ -96,7 +96,7 @@ impl Trial {
         self.case.task.stop().await?;
         // The log tells which of the faults it was.
         let verified = self.case.verify(cut_chunks).await;
-        let report = verified.map_err(|error| error.while_(format!("the program said:\n{}\n", self.case.task.output())))?;
+        let report = verified.map_err(|error| error.context(format!("the program said:\n{}\n", self.case.task.output())))?;
         if report.stream_rows < 100 {
             return Failure::err(format!("too little was written to prove anything: {report:?}"));
         }

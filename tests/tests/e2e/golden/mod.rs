@@ -49,7 +49,7 @@ async fn every_type_of_mariadb_is_written_as_in_the_golden_files() -> Result<()>
 #[ignore = "long suite"]
 async fn every_type_of_the_newest_mysql_is_written_as_in_the_golden_files() -> Result<()> {
     let flavor = Flavor::MySqlNewest;
-    if let Err(why) = flavor.is_at_hand().await {
+    if let Err(why) = flavor.available().await {
         println!("skipped: the newest MySQL cannot be had here: {why}");
         return Ok(());
     }
@@ -103,7 +103,7 @@ fn pieces(case: &Case, take_apart: impl Fn(&[u8]) -> Result<Piece>) -> Result<Ve
 async fn run(source: &Database, statements: &[String]) -> Result<()> {
     let mut connection = source.connect().await?;
     for statement in statements {
-        connection.query_drop(statement).await.map_err(|error| Failure::from(error).while_(statement))?;
+        connection.query_drop(statement).await.map_err(|error| Failure::from(error).context(statement))?;
     }
     Ok(connection.disconnect().await?)
 }

@@ -21,7 +21,7 @@ pub(super) fn render(cases: &[TypeCase], pieces: &[Piece]) -> Result<String> {
         let pieces = by_table.remove(case.name.as_str()).unwrap_or_default();
         match section(case, &pieces) {
             Ok(text) => page.push_str(&text),
-            Err(error) => wrong.push(error.while_(&case.name).to_string()),
+            Err(error) => wrong.push(error.context(&case.name).to_string()),
         }
     }
     wrong.extend(by_table.keys().map(|table| format!("messages of a table {table} that no case has")));
@@ -45,7 +45,7 @@ fn section(case: &TypeCase, pieces: &[&Piece]) -> Result<String> {
         of_op.insert(op, rows);
     }
     for (number, literal) in case.literals.iter().enumerate() {
-        let cell = one_text(case, number, &of_op).map_err(|error| error.while_(literal))?;
+        let cell = one_text(case, number, &of_op).map_err(|error| error.context(literal))?;
         let note = if cell.note.is_empty() { String::new() } else { format!("   ({})", cell.note) };
         writeln!(page, "  {literal}  =>  {}{note}", cell.text)?;
     }
@@ -86,7 +86,7 @@ pub(super) fn compare(server: &str, format: &str, page: &str) -> Result<()> {
         std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
         return Ok(std::fs::write(&path, page)?);
     }
-    let kept = std::fs::read_to_string(&path).map_err(|error| Failure::from(error).while_(path.display()))?;
+    let kept = std::fs::read_to_string(&path).map_err(|error| Failure::from(error).context(path.display()))?;
     if kept == page {
         return Ok(());
     }
