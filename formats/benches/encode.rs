@@ -1,5 +1,5 @@
-//! Time per row of both formats on a row of ten columns: bigint, int unsigned, varchar(50), varchar(128), tinyint, decimal(18,4), double,
-//! datetime(6), timestamp(3), text that is NULL in every second row. Rows come in runs of 100 with one origin, as from one binlog event.
+//! Time per row of both formats, on rows of ten columns: bigint, int unsigned, varchar(50), varchar(128), tinyint, decimal(18,4), double,
+//! datetime(6), timestamp(3), and text that is NULL in every second row. Every 100 rows share an origin, as those of one binlog event do.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use runtime::{
 
 const ROWS: usize = 1_000;
 
-/// Shows allocations, of which there are none.
+/// Counts allocations; there should be none.
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
 
@@ -137,7 +137,7 @@ fn dts_avro_update(bencher: Bencher<'_, '_>) {
     run(bencher, DtsAvro::default(), &events(Op::Update, 100));
 }
 
-/// One row per origin, as with transactions of one row.
+/// One row per origin, as in transactions of one row.
 #[divan::bench]
 fn dts_avro_insert_one_by_one(bencher: Bencher<'_, '_>) {
     run(bencher, DtsAvro::default(), &events(Op::Insert, 1));

@@ -7,11 +7,11 @@ use runtime::Kind;
 #[non_exhaustive]
 pub enum FormatError {
     /// The format cannot encode this kind of column yet.
-    #[error("column {column}: {kind} columns are not supported yet by this format")]
+    #[error("column {column}: {kind} are not supported by this format")]
     UnsupportedKind {
         /// The column's name.
         column: String,
-        /// The kind's name.
+        /// The kind, in the plural.
         kind: &'static str,
     },
     /// The column's character set is not known.

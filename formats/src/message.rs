@@ -12,7 +12,7 @@ pub enum SnapshotType {
     /// The same as an inserted row: for readers that know only row changes.
     #[serde(rename = "INSERT")]
     Insert,
-    /// A type of its own, which tells it from an inserted row.
+    /// A type of its own, so that consumers can distinguish it from an inserted row.
     #[serde(rename = "INIT")]
     Init,
 }

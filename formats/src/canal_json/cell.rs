@@ -104,7 +104,7 @@ impl Encoding {
             ColumnKind::Set { labels } => (if by_text { Encoding::SetLabels(labels.clone()) } else { Encoding::Set }, code::BIT),
             ColumnKind::Json => (Encoding::Json(config.json), code::VARCHAR),
             ColumnKind::Geometry => (Encoding::Geometry(config.binary), code::BLOB),
-            _ => return unsupported("such"),
+            _ => return unsupported("columns of this type"),
         })
     }
 

@@ -89,7 +89,7 @@ impl Encoder for CanalJson {
             _ => Err(FormatError::UnknownEvent),
         };
         if encoded.is_err() {
-            // Nobody may take half a message for a whole one.
+            // A message that was written in part must not be taken for a complete one.
             out.value.clear();
         }
         Ok(encoded?)

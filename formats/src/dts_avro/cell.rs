@@ -79,7 +79,7 @@ impl Encoding {
             ColumnKind::Set { labels } => (Encoding::Set { labels: labels.clone() }, 248),
             ColumnKind::Json => (Encoding::Json, 245),
             ColumnKind::Geometry => (Encoding::Geometry, 255),
-            _ => return unsupported("such"),
+            _ => return unsupported("columns of this type"),
         })
     }
 }

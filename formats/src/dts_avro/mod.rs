@@ -143,7 +143,7 @@ impl Encoder for DtsAvro {
     fn encode(&mut self, event: &Event, out: &mut Message) -> runtime::Result<()> {
         let encoded = self.encode_event(event, &mut out.value);
         if encoded.is_err() {
-            // Nobody may take half a message for a whole one.
+            // A message that was written in part must not be taken for a complete one.
             out.value.clear();
         }
         Ok(encoded?)

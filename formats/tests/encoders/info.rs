@@ -1,4 +1,4 @@
-//! What the encoders say of themselves is what they do.
+//! `Encoder::info` says what the encoders do.
 
 use formats::canal_json::{self, CanalJson, RowsPerMessage};
 use formats::dts_avro::{self, DtsAvro, Heartbeats};
