@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use runtime::{Finding, Level, TableId};
 
-use crate::cluster::Cluster;
+use crate::client::session::{Missing, Session};
+use crate::client::{self, Connection, RightsRequest, Seen, WireError};
 use crate::config::NotEmpty;
 use crate::error::Error;
-use crate::look::Place;
-use crate::opening::first_records;
-use crate::router::Router;
+use crate::resume::recovery::first_records;
+use crate::resume::scan::Place;
+use crate::routing::router::Router;
 use crate::schema_registry::Schemas;
-use crate::session::{Missing, Session};
-use crate::wire::{self, Connection, RightsRequest, Seen, WireError};
+use crate::task::Cluster;
 
 /// Looks for what would make the task fail.
 pub(crate) async fn check(cluster: &Cluster) -> Vec<Finding> {
@@ -168,7 +168,7 @@ async fn topic(cluster: &Cluster, session: &Session, name: Arc<str>) -> Vec<Find
 async fn rights(session: &Session, name: &str) -> Option<Finding> {
     let answer = session.ask_any(&RightsRequest { topics: vec![name] }).await.ok()?;
     let (_, _, rights) = answer.topics.into_iter().find(|(topic, code, _)| topic == name && *code == 0)?;
-    let missing = wire::missing(rights);
+    let missing = client::missing(rights);
     let code = 29;
     let doing = format!("{} on topic {name}", missing.join(", "));
     (!missing.is_empty()).then(|| failed("kafka_topic", session.denied(doing, code, Missing::Topic(name))))

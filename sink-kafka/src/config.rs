@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::router::TopicTemplate;
+use crate::routing::router::TopicTemplate;
 use crate::schema_registry::SchemaRegistry;
 
 /// The largest record batch that may be asked for; a broker's own limit is about 1 MB unless it was raised.
@@ -320,7 +320,7 @@ pub(crate) mod tests {
             let mut settings = minimal();
             settings[key] = value.clone();
             let config = config(settings);
-            let checked = config.validate().and_then(|()| crate::wire::Security::load(config.tls.as_ref(), None).map(|_| ()));
+            let checked = config.validate().and_then(|()| crate::client::Security::load(config.tls.as_ref(), None).map(|_| ()));
             let error = runtime::Error::from(checked.unwrap_err()).to_string();
             assert!(error.contains(key), "{value}: {error}");
         }

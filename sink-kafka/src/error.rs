@@ -2,8 +2,8 @@
 
 use runtime::Error as TaskError;
 
+use crate::client::WireError;
 use crate::schema_registry::RegistryError;
-use crate::wire::WireError;
 
 /// What can go wrong in this sink.
 #[derive(Debug, thiserror::Error)]

@@ -6,14 +6,14 @@ use runtime::{Batch, Encoder, Finding, Receipt, Result, Sink, Stop, async_trait}
 use tokio::sync::Mutex;
 
 use crate::check;
-use crate::cluster::Cluster;
 use crate::codec::Codec;
-use crate::delivery::Tag;
+use crate::delivery::send::Tag;
+use crate::delivery::writer::Lane;
 use crate::error::Error;
-use crate::lane::Lane;
-use crate::opening::Opening;
-use crate::receipt;
-use crate::router::Router;
+use crate::resume::receipt;
+use crate::resume::recovery::Opening;
+use crate::routing::router::Router;
+use crate::task::Cluster;
 
 /// Writes the events of one lane to Kafka.
 ///

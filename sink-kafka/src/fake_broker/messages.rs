@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::FakeCluster;
 use super::scenarios::{any_fault, cluster_of, event, open, row, table};
-use crate::cluster::Cluster;
-use crate::position::{NOT_EXACT, RecordPosition};
+use crate::resume::record_header::{NOT_EXACT, RecordPosition};
 use crate::sink::KafkaSink;
+use crate::task::Cluster;
 
 /// One message per run of rows of one binlog event; the value names the table and the keys. Notes what it was handed.
 #[derive(Clone, Default)]

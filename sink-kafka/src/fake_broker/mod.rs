@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::position::RecordPosition;
-use crate::wire::{Seen, walk};
+use crate::client::{Seen, walk};
+use crate::resume::record_header::RecordPosition;
 use speech::{Reader, Writer, read_frame, write_frame};
 
 /// What happens to the next Produce request.

@@ -10,8 +10,8 @@ use tokio::net::TcpListener;
 
 use super::scenarios::{all, cluster_of, open, pump, read, rows, sink, table, timeouts};
 use super::{FakeCluster, Fault};
-use crate::cluster::Cluster;
 use crate::config::tests::config;
+use crate::task::Cluster;
 
 #[tokio::test]
 async fn a_leader_that_stands_still_is_left_when_another_one_is_elected() {

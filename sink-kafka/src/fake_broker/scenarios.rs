@@ -12,11 +12,11 @@ use runtime::{
 use serde_json::json;
 
 use super::{FakeCluster, Fault};
-use crate::cluster::Cluster;
+use crate::client::Timeouts;
 use crate::config::tests::config;
-use crate::position::{NOT_EXACT, RecordPosition, RepeatFilter, SNAPSHOT};
+use crate::resume::record_header::{NOT_EXACT, RecordPosition, RepeatFilter, SNAPSHOT};
 use crate::sink::KafkaSink;
-use crate::wire::Timeouts;
+use crate::task::Cluster;
 
 pub(super) const RUN: u64 = 0xfeed;
 

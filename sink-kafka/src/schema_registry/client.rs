@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use super::config::SchemaRegistry;
 use super::error::RegistryError;
-use super::hush::hush;
+use super::redact::redact;
+use crate::client::{DoorError, Keys, Timeouts, client_side};
 use crate::error::{Denial, Error};
-use crate::wire::{DoorError, Keys, Timeouts, client_side};
 
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 /// The largest answer: a schema is some kilobytes.
@@ -168,7 +168,7 @@ impl Client {
     /// The registry's words without what may not be shown, and not too many of them.
     fn clean(&self, words: &str) -> String {
         let words = match &self.user {
-            Some((user, password)) => hush(words, user, password.expose_secret()),
+            Some((user, password)) => redact(words, user, password.expose_secret()),
             None => words.to_owned(),
         };
         let mut words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -2,8 +2,8 @@
 
 use runtime::Error as TaskError;
 
+use crate::client::DoorError;
 use crate::error::Denial;
-use crate::wire::DoorError;
 
 /// What can go wrong with the schema registry.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -7,8 +7,8 @@
 mod client;
 mod config;
 mod error;
-mod hush;
 mod identity;
+mod redact;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,9 +19,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::cluster::Memory;
+use crate::client::Timeouts;
 use crate::error::{Denial, Error};
-use crate::wire::Timeouts;
+use crate::task::Memory;
 use client::{Client, Refusal};
 pub use config::{RegistryUrl, SchemaRegistry, Subject};
 pub use error::RegistryError;

@@ -50,10 +50,10 @@ impl Registry {
         std::mem::take(&mut *self.asked.lock().unwrap())
     }
 
-    fn cluster(&self, fake: &FakeCluster, topic: &str) -> Arc<crate::cluster::Cluster> {
+    fn cluster(&self, fake: &FakeCluster, topic: &str) -> Arc<crate::task::Cluster> {
         let settings =
             json!({"brokers": fake.addresses(), "topic": topic, "format": {"any": {}}, "schema_registry": {"url": self.url.as_str()}});
-        Arc::new(crate::cluster::Cluster::new(config(settings), "", Some(SCHEMA), timeouts()).unwrap())
+        Arc::new(crate::task::Cluster::new(config(settings), "", Some(SCHEMA), timeouts()).unwrap())
     }
 }
 
@@ -76,7 +76,7 @@ impl Encoder for Fixed {
     }
 }
 
-fn sink(cluster: &Arc<crate::cluster::Cluster>) -> KafkaSink {
+fn sink(cluster: &Arc<crate::task::Cluster>) -> KafkaSink {
     KafkaSink::new(cluster.clone(), Box::new(Fixed))
 }
 
@@ -161,7 +161,7 @@ async fn without_a_receipt_the_topic_itself_tells_the_id() {
 
     // Without a registry the topic would have two kinds of records.
     let settings = json!({"brokers": fake.addresses(), "topic": "t", "format": {"any": {}}});
-    let plain = Arc::new(crate::cluster::Cluster::new(config(settings), "", Some(SCHEMA), timeouts()).unwrap());
+    let plain = Arc::new(crate::task::Cluster::new(config(settings), "", Some(SCHEMA), timeouts()).unwrap());
     let error = open(&mut sink(&plain), SplitKind::Snapshot, 3, &Receipt::default()).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_CONFIG_CONFLICT")), "{error}");
 }
@@ -273,7 +273,7 @@ async fn an_answer_that_never_ends_is_waited_for_once_and_not_for_long() {
     });
     let settings = json!({"brokers": fake.addresses(), "topic": "t", "format": {"any": {}}, "schema_registry": {"url": url}});
     let patient = Timeouts { request: Duration::from_secs(40), patience: Duration::from_secs(1), ..timeouts() };
-    let cluster = Arc::new(crate::cluster::Cluster::new(config(settings), "", Some(SCHEMA), patient).unwrap());
+    let cluster = Arc::new(crate::task::Cluster::new(config(settings), "", Some(SCHEMA), patient).unwrap());
     let asked = Instant::now();
     let error = open(&mut sink(&cluster), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_REGISTRY")), "{error}");
@@ -322,7 +322,7 @@ async fn a_stop_does_not_wait_for_a_registry_that_hangs() {
         let (url, count, server) = mute().await;
         let settings = json!({"brokers": fake.addresses(), "topic": topic, "format": {"any": {}}, "schema_registry": {"url": url}});
         let patient = Timeouts { request: Duration::from_secs(40), patience: Duration::from_secs(60), ..timeouts() };
-        let cluster = Arc::new(crate::cluster::Cluster::new(config(settings), "", Some(SCHEMA), patient).unwrap());
+        let cluster = Arc::new(crate::task::Cluster::new(config(settings), "", Some(SCHEMA), patient).unwrap());
         let folder = tempfile::tempdir().unwrap();
         let running = runtime::Pipeline::builder("stop")
             .source(Arc::new(Once))
@@ -374,7 +374,7 @@ fn formats_without_a_schema_are_refused_by_name() {
         let settings = json!({
             "brokers": ["k:1"], "topic": "t", "format": {"canal_json": {}}, "schema_registry": {"url": "http://registry:8081"}
         });
-        let error = runtime::Error::from(crate::cluster::Cluster::new(config(settings), "", schema, timeouts()).err().unwrap());
+        let error = runtime::Error::from(crate::task::Cluster::new(config(settings), "", schema, timeouts()).err().unwrap());
         assert_eq!(error.kind(), Kind::Config);
         assert!(error.to_string().contains("schema_registry") && error.to_string().contains(words), "{error}");
     }

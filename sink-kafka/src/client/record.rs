@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read};
 use super::log::Seen;
 use crate::codec;
 use crate::config::Compression;
-use crate::position::{FRAMED, HEADER, PositionError, RecordPosition};
+use crate::resume::record_header::{FRAMED, HEADER, PositionError, RecordPosition};
 use crate::schema_registry::{self, Frame};
 
 /// No position header of any version is longer.

@@ -11,11 +11,11 @@ use std::time::Duration;
 use rskafka::protocol::messages::MetadataResponse;
 use tokio::time::{Instant, sleep};
 
-use crate::cluster::{Cluster, Memory};
+use crate::client::{self, Connection, InitProducerIdRequest, PartitionRecords, Security, Timeouts, WireError};
 use crate::config::Compression;
+use crate::delivery::record_batch::Producer;
 use crate::error::{Error, code_name};
-use crate::record_batch::Producer;
-use crate::wire::{self, Connection, InitProducerIdRequest, PartitionRecords, Security, Timeouts, WireError};
+use crate::task::{Cluster, Memory};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -192,14 +192,14 @@ impl Session {
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
         for topic in topics {
             let found = answer.topics.iter().find(|found| found.name.0 == **topic);
-            let code = found.map_or(3, |found| wire::code_of(found.error));
+            let code = found.map_or(3, |found| client::code_of(found.error));
             let doing = || format!("ask for topic {topic}");
             match code {
                 0 => {}
                 3 => {
                     return Err(Error::NoTopic { topic: topic.to_string(), broker: self.bootstrap.first().cloned().unwrap_or_default() });
                 }
-                _ if wire::is_denial(code) => {
+                _ if client::is_denial(code) => {
                     return Err(self.denied(doing(), code, Missing::Topic(topic)));
                 }
                 17 => return Err(Error::Misconfigured { doing: doing(), code, name: code_name(code) }),
@@ -300,11 +300,11 @@ impl Session {
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 // Still loading after all this time is an outage, not a refusal.
-                code if LOADING.contains(&code) || matches!(wire::fate(code), wire::Fate::Unknown | wire::Fate::Again) => {
+                code if LOADING.contains(&code) || matches!(client::fate(code), client::Fate::Unknown | client::Fate::Again) => {
                     return Err(Error::Answer { doing: "ask for a producer id".into(), code, name: code_name(code) });
                 }
                 // It gave one before: the permission may come back, and nothing is to be lowered meanwhile.
-                code if wire::is_denial(code) && self.memory.had_idempotence() => {
+                code if client::is_denial(code) && self.memory.had_idempotence() => {
                     return Err(self.denied("ask for a producer id".into(), code, Missing::Idempotence));
                 }
                 code => return refused(&code_name(code)),

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::door::DoorError;
+use super::connect_error::DoorError;
 
 /// The largest answer before the other side proved to be a broker.
 const FIRST_ANSWER_BYTES: usize = 1 << 20;

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 const HIDDEN: &str = "…";
 
 /// The words without the password, as it is, percent-encoded or within the header that carries it.
-pub(super) fn hush(words: &str, user: &str, password: &str) -> String {
+pub(super) fn redact(words: &str, user: &str, password: &str) -> String {
     let basic = BASE64.encode(format!("{user}:{password}"));
     let secrets = [basic.as_str(), basic.trim_end_matches('='), password];
     secrets
@@ -69,7 +69,7 @@ mod tests {
             basic.trim_end_matches('=').into(),
             basic.replace('=', "%3D").replace('/', "%2F").replace('+', "%2B"),
         ] {
-            let told = hush(&format!("Ünknown <Basic {secret}> {secret}, alice!"), user, password);
+            let told = redact(&format!("Ünknown <Basic {secret}> {secret}, alice!"), user, password);
             let rest = told.replace(HIDDEN, "").replace("%3D", "").replace('=', "");
             assert_eq!(rest, "Ünknown <Basic > , alice!", "{secret}: {told}");
         }
@@ -78,8 +78,8 @@ mod tests {
     #[test]
     fn other_words_stay_as_they_are() {
         for words in ["", "Subject 'a%2Fb' not found; 100 % sure", "%", "%4", "é%é"] {
-            assert_eq!(hush(words, "alice", "secret"), words);
+            assert_eq!(redact(words, "alice", "secret"), words);
         }
-        assert_eq!(hush("a %25x b", "alice", "%25x"), "a … b", "a password that looks encoded");
+        assert_eq!(redact("a %25x b", "alice", "%25x"), "a … b", "a password that looks encoded");
     }
 }

@@ -21,7 +21,7 @@
 //!
 //! ```
 //! use runtime::Seq;
-//! use sink_kafka::position::{RecordPosition, RepeatFilter};
+//! use sink_kafka::record_header::{RecordPosition, RepeatFilter};
 //!
 //! let position = RecordPosition { run: 7, epoch: 1, split: 1, seq: Seq(42), flags: 0 };
 //! let mut filter = RepeatFilter::default();

@@ -2,7 +2,7 @@
 
 use super::record;
 use crate::codec;
-use crate::position::RecordPosition;
+use crate::resume::record_header::RecordPosition;
 
 /// Offset and length, which stand before every batch of any version.
 const PREFIX: usize = 12;
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
     use crate::codec::Codec;
     use crate::config::Compression;
-    use crate::record_batch::{Producer, RecordBatchBuilder};
+    use crate::delivery::record_batch::{Producer, RecordBatchBuilder};
 
     fn batch(base: i64, seqs: &[u128], compression: Compression) -> Vec<u8> {
         let mut builder = RecordBatchBuilder::new(Vec::new());

@@ -11,17 +11,17 @@ use std::sync::Arc;
 
 use runtime::{Seq, SplitKind, Stop};
 
-use crate::cluster::Cluster;
+use crate::client::Seen;
+use crate::client::session::Session;
 use crate::config::NotEmpty;
-use crate::delivery::Tag;
+use crate::delivery::send::Tag;
+use crate::delivery::writer::{Lane, LanePartition, LaneTopic, UNKNOWN};
 use crate::error::Error;
-use crate::lane::{Lane, LanePartition, LaneTopic, UNKNOWN};
-use crate::look::{self, Extent, Part, Place};
-use crate::position::FRAMED;
-use crate::receipt::{Known, Mark, Marks};
+use crate::resume::receipt::{Known, Mark, Marks};
+use crate::resume::record_header::FRAMED;
+use crate::resume::scan::{self, Extent, Part, Place};
 use crate::schema_registry::{self, Written};
-use crate::session::Session;
-use crate::wire::Seen;
+use crate::task::Cluster;
 
 /// Finds and looks at the topics of a lane.
 pub(crate) struct Opening {
@@ -220,7 +220,7 @@ fn goes_on(lane: &Lane, topic: &str) -> bool {
 
 /// What partitions begin with, those that are not empty (`None`: something that is no record).
 pub(crate) async fn first_records(session: &Session, places: &[Place]) -> Result<Vec<(Place, Option<Seen>)>, Error> {
-    let extents = look::extents(session, places).await?;
+    let extents = scan::extents(session, places).await?;
     let parts: Vec<Part> = places
         .iter()
         .zip(extents)
@@ -228,7 +228,7 @@ pub(crate) async fn first_records(session: &Session, places: &[Place]) -> Result
         .map(|(place, extent)| Part { place: place.clone(), from: extent.start, to: extent.start + 1 })
         .collect();
     let mut first: Vec<Option<Seen>> = vec![None; parts.len()];
-    look::scan(session, &parts, |index, _, seen| {
+    scan::scan(session, &parts, |index, _, seen| {
         if let Some(slot) = first.get_mut(index) {
             slot.get_or_insert(seen);
         }
@@ -276,7 +276,7 @@ fn plan(known: Option<Mark>, extent: Extent, at_end: bool) -> Result<Plan, i64> 
 async fn look_at(session: &Session, tag: Tag, topics: &[(Arc<str>, Vec<Option<Mark>>)], at_end: bool) -> Result<Vec<Vec<Mark>>, Error> {
     let places: Vec<Place> =
         topics.iter().flat_map(|(name, marks)| (0..marks.len()).map(|partition| Place { topic: name.clone(), partition })).collect();
-    let extents = look::extents(session, &places).await?;
+    let extents = scan::extents(session, &places).await?;
     let known = topics.iter().flat_map(|(_, marks)| marks);
     let mut plans = Vec::with_capacity(places.len());
     for ((place, extent), known) in places.iter().zip(&extents).zip(known) {
@@ -302,7 +302,7 @@ async fn look_at(session: &Session, tag: Tag, topics: &[(Arc<str>, Vec<Option<Ma
         .map(|((place, extent), plan)| Part { place: place.clone(), from: plan.from, to: extent.end })
         .collect();
     let mut shared = vec![false; parts.len()];
-    look::scan(session, &parts, |index, offset, seen| {
+    scan::scan(session, &parts, |index, offset, seen| {
         let (Some(place), Some(plan), Some(shared)) = (places.get(index), plans.get_mut(index), shared.get_mut(index)) else {
             return Ok(());
         };

@@ -9,16 +9,16 @@ use std::sync::Arc;
 use runtime::{Batch, Body, Encoder, Event, Kind, Message, Op, Receipt, Seq, SplitKind};
 use tokio::task::JoinHandle;
 
+use super::send::{self, Delivered, Parcel, Tag};
+use crate::client::session::{Partition, Session};
 use crate::codec::Codec;
-use crate::delivery::{self, Delivered, Parcel, Tag};
+use crate::delivery::buffer_pool::Spares;
+use crate::delivery::record_batch::RecordBatchBuilder;
 use crate::error::Error;
-use crate::position;
-use crate::receipt::{self, Mark};
-use crate::record_batch::RecordBatchBuilder;
-use crate::router::{Route, Router, Target};
+use crate::resume::receipt::{self, Mark};
+use crate::resume::record_header;
+use crate::routing::router::{Route, Router, Target};
 use crate::schema_registry::{Frame, Written};
-use crate::session::{Partition, Session};
-use crate::spares::Spares;
 
 /// Records that wait in open batches, of all partitions together: with thousands of partitions no batch may ever be full.
 const OPEN_BYTES: usize = 8 << 20;
@@ -112,7 +112,7 @@ impl Lane {
         record_batch_bytes: usize,
     ) -> Self {
         let mut scratch = Scratch::default();
-        position::write_prefix(&mut scratch.header, tag.run, tag.epoch, tag.split);
+        record_header::write_prefix(&mut scratch.header, tag.run, tag.epoch, tag.split);
         scratch.header_prefix = scratch.header.len();
         Self {
             session,
@@ -316,7 +316,7 @@ impl Lane {
     fn append(&mut self, events: &[Event], of: Range<usize>, target: Target) -> Result<bool, runtime::Error> {
         // A message is numbered like the last event in it: whoever has the message has all of them.
         let Some(last) = events.get(of.end - 1) else { return Ok(false) };
-        let flags = flags(last, self.kind) | if self.framed { position::FRAMED } else { 0 };
+        let flags = flags(last, self.kind) | if self.framed { record_header::FRAMED } else { 0 };
         let limit = self.record_batch_bytes;
         let Scratch { message, header, header_prefix, touched, .. } = &mut self.scratch;
         header.truncate(*header_prefix);
@@ -368,7 +368,7 @@ impl Lane {
         let bytes = parcels.iter().map(|parcel| parcel.batch.bytes().len()).sum();
         self.flying.push_back((target, bytes));
         self.flying_bytes += bytes;
-        let flight = tokio::spawn(delivery::deliver(self.session.clone(), self.tag, parcels));
+        let flight = tokio::spawn(send::deliver(self.session.clone(), self.tag, parcels));
         self.partition_mut(target)?.flight = Some(flight);
         Ok(())
     }
@@ -396,7 +396,7 @@ impl Lane {
             self.launch(target, parcels)?;
         }
         if let Some((_, _, parcels)) = last {
-            let delivered = delivery::deliver(self.session.clone(), self.tag, parcels).await?;
+            let delivered = send::deliver(self.session.clone(), self.tag, parcels).await?;
             self.note(delivered, events)?;
         }
         Ok(())
@@ -460,13 +460,13 @@ fn about(error: runtime::Error, event: &Event) -> runtime::Error {
 
 fn flags(event: &Event, kind: SplitKind) -> u8 {
     let body = match &event.body {
-        Body::Row(row) if row.op == Op::Read => position::SNAPSHOT,
-        Body::Schema(_) => position::SCHEMA_CHANGE,
+        Body::Row(row) if row.op == Op::Read => record_header::SNAPSHOT,
+        Body::Schema(_) => record_header::SCHEMA_CHANGE,
         // Its seq may have been seen: readers take it all the same.
-        Body::Heartbeat => position::NOT_EXACT,
+        Body::Heartbeat => record_header::NOT_EXACT,
         _ => 0,
     };
-    body | if kind == SplitKind::Snapshot { position::SNAPSHOT | position::NOT_EXACT } else { 0 }
+    body | if kind == SplitKind::Snapshot { record_header::SNAPSHOT | record_header::NOT_EXACT } else { 0 }
 }
 
 /// A mark of a partition that nothing is known of.

@@ -10,8 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::connect_error::DoorError;
 use super::connection::{CLIENT_ID, Connection, Timeouts, dial, host_of};
-use super::door::DoorError;
 use super::sasl;
 use super::security::Security;
 use super::stream::{Stream, Trouble, Watched};

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::client::session::Session;
+use crate::client::{Security, Timeouts};
 use crate::config::{Config, Mechanism};
-use crate::control::Idle;
 use crate::error::{Denial, Error};
-use crate::router::Owners;
+use crate::routing::control_events::Idle;
+use crate::routing::router::Owners;
 use crate::schema_registry::Schemas;
-use crate::session::Session;
-use crate::wire::{Security, Timeouts};
 
 /// How long permissions may be missing in a task that worked before.
 const GRACE: Duration = Duration::from_secs(600);

@@ -11,7 +11,7 @@ use runtime::Seq;
 
 use crate::codec::{self, Codec};
 use crate::error::Error;
-use crate::position::HEADER;
+use crate::resume::record_header::HEADER;
 
 /// Bytes before the records.
 pub(crate) const HEAD: usize = 61;
@@ -250,7 +250,7 @@ mod tests {
 
     use super::*;
     use crate::config::Compression;
-    use crate::position::RecordPosition;
+    use crate::resume::record_header::RecordPosition;
 
     fn position(seq: u128) -> Vec<u8> {
         RecordPosition { run: 1, epoch: 2, split: 3, seq: Seq(seq), flags: 0 }.encode()

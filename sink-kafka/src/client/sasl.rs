@@ -12,8 +12,8 @@ use rskafka::protocol::primitives::{Int16, Int32, Int64, NullableBytes, Nullable
 use rskafka::protocol::traits::{ReadType, WriteError, WriteType};
 use secrecy::ExposeSecret as _;
 
+use super::connect_error::DoorError;
 use super::connection::Connection;
-use super::door::DoorError;
 use super::error::WireError;
 use super::scram::{self, Failed, Hash};
 use crate::config::{Mechanism, Sasl};

@@ -4,9 +4,9 @@ use runtime::Seq;
 
 use crate::codec::Codec;
 use crate::config::Compression;
+use crate::delivery::record_batch::{Producer, RecordBatchBuilder};
 use crate::error::Error;
-use crate::position::RecordPosition;
-use crate::record_batch::{Producer, RecordBatchBuilder};
+use crate::resume::record_header::RecordPosition;
 
 /// Builds record batches of the same values again and again, as a lane does.
 pub struct BatchMaker {

@@ -4,7 +4,7 @@ use runtime::{Body, Control, Encoder};
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::router::TopicTemplate;
+use crate::routing::router::TopicTemplate;
 
 /// Settings of which nothing comes: what is wrong, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

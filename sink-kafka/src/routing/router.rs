@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use runtime::{Body, Event, RowChange, SchemaChange, TableId, TableSchema};
 
+use super::partitioner;
 use crate::config::{Config, PartitionPolicy};
 use crate::error::Error;
-use crate::partition;
 
 /// The longest name that Kafka allows.
 const MAX_TOPIC_NAME: usize = 249;
@@ -291,7 +291,7 @@ impl Router {
             Choice::Columns(columns) => {
                 // An update goes where its new values go.
                 let image = row.newest().ok_or_else(|| runtime::Error::data("route a row change without any image"))?;
-                partition::of_key(&row.schema, columns, image, route.partitions, &mut self.scratch)?
+                partitioner::of_key(&row.schema, columns, image, route.partitions, &mut self.scratch)?
             }
         };
         Ok(Route::To(Target { topic: route.topic, partition }))
@@ -309,8 +309,8 @@ impl Router {
         let choice = match (self.columns.get(&schema.id), self.policy) {
             (Some(names), _) => Choice::Columns(named_columns(schema, names)?),
             (None, PartitionPolicy::Zero) => Choice::Fixed(0),
-            (None, PartitionPolicy::Table) => Choice::Fixed(partition::of_table(&schema.id, partitions)),
-            (None, PartitionPolicy::PrimaryKey) => Choice::Columns(partition::key_columns(schema)),
+            (None, PartitionPolicy::Table) => Choice::Fixed(partitioner::of_table(&schema.id, partitions)),
+            (None, PartitionPolicy::PrimaryKey) => Choice::Columns(partitioner::key_columns(schema)),
         };
         let place = self.routes.len();
         self.routes.push(TableRoute { _schema: schema.clone(), topic, partitions, choice });
@@ -341,7 +341,7 @@ impl Router {
                 Some(topic) => {
                     let partitions = self.partitions(topic);
                     let together = self.policy == PartitionPolicy::Table && !self.columns.contains_key(table);
-                    let partition = if together { partition::of_table(table, partitions) } else { 0 };
+                    let partition = if together { partitioner::of_table(table, partitions) } else { 0 };
                     Route::To(Target { topic, partition })
                 }
             };

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::client::session::{Missing, Purpose, Session};
+use crate::client::{self, CreateTopicsRequest, CreateTopicsResponse, WireError};
 use crate::config::CreateTopics;
 use crate::error::{Error, code_name};
-use crate::session::{Missing, Purpose, Session};
-use crate::wire::{self, CreateTopicsRequest, CreateTopicsResponse, WireError};
 
 const ALREADY_THERE: i16 = 36;
 const NOT_CONTROLLER: i16 = 41;
@@ -81,7 +81,7 @@ impl Session {
         let doing = || format!("make topic {topic}");
         match code {
             0 | ALREADY_THERE => Ok(()),
-            _ if wire::is_denial(code) => Err(self.denied(doing(), code, Missing::Create(topic))),
+            _ if client::is_denial(code) => Err(self.denied(doing(), code, Missing::Create(topic))),
             NOT_CONTROLLER => Err(Error::Answer { doing: doing(), code, name: code_name(code) }),
             // Invalid name, partitions, replication, config; a policy's refusal.
             17 | 37..=40 | 42 | 44 => {

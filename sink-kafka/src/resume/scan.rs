@@ -9,9 +9,9 @@ use rskafka::protocol::messages::{
 use rskafka::protocol::primitives::{Int32, Int64, String_};
 use tokio::time::{Instant, sleep};
 
+use crate::client::session::{Missing, Purpose, Session};
+use crate::client::{self, Connection, FetchPartition, FetchRequest, Seen};
 use crate::error::{Error, code_name};
-use crate::session::{Missing, Purpose, Session};
-use crate::wire::{self, Connection, FetchPartition, FetchRequest, Seen};
 
 /// Asks for the end of the leader's own log, beyond the high watermark.
 const DEBUGGING_REPLICA: Int32 = Int32(-2);
@@ -68,7 +68,7 @@ pub(crate) async fn extents(session: &Session, places: &[Place]) -> Result<Vec<E
             let Some(broker) = broker else {
                 stale = true;
                 if let Some(place) = members.into_iter().next() {
-                    why = wire::WireError::NoLeader { topic: place.topic.to_string(), partition: place.partition }.into();
+                    why = client::WireError::NoLeader { topic: place.topic.to_string(), partition: place.partition }.into();
                 }
                 continue;
             };
@@ -77,7 +77,7 @@ pub(crate) async fn extents(session: &Session, places: &[Place]) -> Result<Vec<E
                 let ends = offsets(&line, &members, DEBUGGING_REPLICA, LATEST).await?;
                 let marks = offsets(&line, &members, NORMAL_CONSUMER, LATEST).await?;
                 let starts = offsets(&line, &members, NORMAL_CONSUMER, EARLIEST).await?;
-                Ok::<_, wire::WireError>((ends, marks, starts))
+                Ok::<_, client::WireError>((ends, marks, starts))
             };
             let (ends, marks, starts) = match asked.await {
                 Ok(answers) => answers,
@@ -102,7 +102,7 @@ pub(crate) async fn extents(session: &Session, places: &[Place]) -> Result<Vec<E
                         found.insert(place, Extent { start, end });
                     }
                     Ok(_) => {}
-                    Err(code) if wire::is_about_leadership(code) => stale = true,
+                    Err(code) if client::is_about_leadership(code) => stale = true,
                     Err(_) => {
                         // The first such answer begins the long wait.
                         let now = Instant::now();
@@ -171,7 +171,7 @@ pub(crate) async fn scan(
                 Ok(answer) => answer,
                 Err(error) if error.is_permanent() => return Err(error.into()),
                 Err(error) => {
-                    if matches!(error, wire::WireError::RequestTimeout { .. }) {
+                    if matches!(error, client::WireError::RequestTimeout { .. }) {
                         (piece, whole) = ((piece / 4).max(FEWEST_BYTES), (whole / 4).max(FEWEST_BYTES));
                     }
                     why = Some(error.into());
@@ -192,7 +192,7 @@ pub(crate) async fn scan(
                 }
                 let mut failed = None;
                 let from = next[index];
-                let end = wire::walk(&fetched.records, |offset, seen| {
+                let end = client::walk(&fetched.records, |offset, seen| {
                     if failed.is_none() && (from..part.to).contains(&offset) {
                         failed = visit(index, offset, seen).err();
                     }
@@ -238,8 +238,8 @@ async fn relearn(session: &Session, places: &[Place]) -> Result<(), Error> {
 fn refusal(session: &Session, place: &Place, code: i16) -> Result<Error, Error> {
     let doing = format!("look at partition {}/{}", place.topic, place.partition);
     match code {
-        _ if wire::is_about_leadership(code) => Ok(Error::Answer { doing, code, name: code_name(code) }),
-        _ if wire::is_denial(code) => Err(session.denied(doing, code, Missing::Topic(&place.topic))),
+        _ if client::is_about_leadership(code) => Ok(Error::Answer { doing, code, name: code_name(code) }),
+        _ if client::is_denial(code) => Err(session.denied(doing, code, Missing::Topic(&place.topic))),
         76 | 35 => Err(Error::Misconfigured { doing, code, name: code_name(code) }),
         // Among them 1, OFFSET_OUT_OF_RANGE: the log's start moved while we looked, so look again.
         _ => Err(Error::Answer { doing, code, name: code_name(code) }),
@@ -254,7 +254,7 @@ fn by_leader(session: &Session, places: impl Iterator<Item = Place>) -> BTreeMap
     groups
 }
 
-async fn offsets(line: &Connection, places: &[Place], replica: Int32, timestamp: i64) -> Result<Offsets, wire::WireError> {
+async fn offsets(line: &Connection, places: &[Place], replica: Int32, timestamp: i64) -> Result<Offsets, client::WireError> {
     let mut topics: BTreeMap<Arc<str>, Vec<ListOffsetsRequestPartition>> = BTreeMap::new();
     for place in places {
         topics.entry(place.topic.clone()).or_default().push(ListOffsetsRequestPartition {
@@ -272,7 +272,7 @@ async fn offsets(line: &Connection, places: &[Place], replica: Int32, timestamp:
         let name: Arc<str> = topic.name.0.into();
         for partition in topic.partitions {
             let Ok(number) = usize::try_from(partition.partition_index.0) else { continue };
-            let code = wire::code_of(partition.error_code);
+            let code = client::code_of(partition.error_code);
             let offset = match (code, partition.offset) {
                 (0, Some(offset)) if offset.0 >= 0 => Ok(offset.0),
                 (0, _) => Err(-1),

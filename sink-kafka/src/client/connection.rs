@@ -14,8 +14,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::connect_error::DoorError;
 use super::diagnosis;
-use super::door::DoorError;
 use super::error::WireError;
 use super::security::{Security, TlsSide};
 use super::stream::{MAX_ANSWER_BYTES, Stream, Trouble, Watch, Watched};

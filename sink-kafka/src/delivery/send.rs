@@ -12,11 +12,11 @@ use runtime::Seq;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep};
 
+use crate::client::session::{Missing, Partition, Purpose, Session, Writer};
+use crate::client::{self, Fate, PartitionRecords, ProduceRequest, Seen};
+use crate::delivery::record_batch::SealedBatch;
 use crate::error::{Error, code_name};
-use crate::look::{self, Part, Place};
-use crate::record_batch::SealedBatch;
-use crate::session::{Missing, Partition, Purpose, Session, Writer};
-use crate::wire::{self, Fate, PartitionRecords, ProduceRequest, Seen};
+use crate::resume::scan::{self, Part, Place};
 
 /// How often a batch in doubt is sent again.
 const RESENDS: u32 = 3;
@@ -109,7 +109,7 @@ async fn drive(session: &Session, tag: Tag, work: &mut [Work]) -> Result<(), Err
         for (broker, members) in groups {
             let answers = match broker {
                 Some(broker) => send(session, broker, work, &members).await,
-                None => Err(wire::WireError::NoLeader {
+                None => Err(client::WireError::NoLeader {
                     topic: work[members[0]].partition.topic.to_string(),
                     partition: work[members[0]].partition.number,
                 }),
@@ -168,7 +168,7 @@ enum Next {
 }
 
 /// Stamps and sends the first batch of each member. The answers by member.
-async fn send(session: &Session, broker: i32, work: &mut [Work], members: &[usize]) -> Result<BTreeMap<usize, Answer>, wire::WireError> {
+async fn send(session: &Session, broker: i32, work: &mut [Work], members: &[usize]) -> Result<BTreeMap<usize, Answer>, client::WireError> {
     let line = session.line(broker, Purpose::Data).await?;
     for &index in members {
         let Work { writer, queue, .. } = &mut work[index];
@@ -192,7 +192,7 @@ async fn send(session: &Session, broker: i32, work: &mut [Work], members: &[usiz
         // A broker that stands still does not answer for as long as we can wait; the others elect another leader long before.
         () = session.moved(broker, &partitions) => {
             line.cut();
-            return Err(wire::WireError::Moved { address: line.address().to_owned() });
+            return Err(client::WireError::Moved { address: line.address().to_owned() });
         }
     };
     if let Some(throttle) = answer.throttle_time_ms {
@@ -203,7 +203,7 @@ async fn send(session: &Session, broker: i32, work: &mut [Work], members: &[usiz
     let parts = answer.responses.iter().flat_map(|topic| topic.partition_responses.iter().map(|part| (topic.name.0.as_str(), part)));
     Ok(parts
         .filter_map(|(topic, part)| {
-            let answer = Answer { code: wire::code_of(part.error), base_offset: part.base_offset.0 };
+            let answer = Answer { code: client::code_of(part.error), base_offset: part.base_offset.0 };
             by_place.get(&(topic, part.index.0)).map(|&index| (index, answer))
         })
         .collect())
@@ -214,7 +214,7 @@ async fn settle(session: &Session, tag: Tag, work: &mut Work, answer: &Answer) -
     let (topic, partition) = (work.partition.topic.to_string(), work.partition.number);
     let (code, name) = (answer.code, code_name(answer.code));
     let doing = || format!("write to partition {topic}/{partition}");
-    match wire::fate(code) {
+    match client::fate(code) {
         Fate::Appended if answer.base_offset >= 0 => appended(session, tag, work, answer.base_offset).await,
         // A broker that lost the batch's place from its memory of the producer.
         Fate::Appended | Fate::Duplicate => {
@@ -225,7 +225,7 @@ async fn settle(session: &Session, tag: Tag, work: &mut Work, answer: &Answer) -
             let Some(batch) = work.queue.pop_front() else { return Ok(Next::Done) };
             work.calm();
             if batch.count() == 1 {
-                let error = match wire::fate(code) {
+                let error = match client::fate(code) {
                     Fate::TooLarge => {
                         let (limit, broker) = (session.limit_of(&topic).await, session.bootstrap.first().cloned().unwrap_or_default());
                         Error::RecordTooLarge { topic, partition, code, name, bytes: batch.bytes().len(), limit, broker }
@@ -236,7 +236,7 @@ async fn settle(session: &Session, tag: Tag, work: &mut Work, answer: &Answer) -
                 work.delivered.buffer = batch.into_buffer();
                 // Invariant: nothing behind it goes to this partition; it would count as delivered.
                 work.queue.clear();
-            } else if wire::fate(code) == Fate::Refused {
+            } else if client::fate(code) == Fate::Refused {
                 return Err(Error::BatchRefused { topic, partition, code, name });
             } else {
                 let (first, second) = batch.split()?;
@@ -307,7 +307,7 @@ async fn intruders(session: &Session, tag: Tag, work: &mut Work, from: i64, to: 
         }
         Ok(())
     };
-    look::scan(session, &[Part { place: place.clone(), from, to }], visit).await?;
+    scan::scan(session, &[Part { place: place.clone(), from, to }], visit).await?;
     let (topic, partition) = (&*place.topic, place.partition);
     if zombies > 0 {
         tracing::warn!(
@@ -337,7 +337,7 @@ async fn intruders(session: &Session, tag: Tag, work: &mut Work, from: i64, to: 
 async fn read_back(session: &Session, tag: Tag, work: &Work) -> Result<i64, Error> {
     let place = work.place();
     let Some(batch) = work.queue.front() else { return Ok(0) };
-    let extent = look::extents(session, std::slice::from_ref(&place)).await?;
+    let extent = scan::extents(session, std::slice::from_ref(&place)).await?;
     let in_doubt = || Error::InDoubt {
         topic: place.topic.to_string(),
         partition: place.partition,
@@ -354,7 +354,7 @@ async fn read_back(session: &Session, tag: Tag, work: &Work) -> Result<i64, Erro
         }
         Ok(())
     };
-    look::scan(session, &[Part { place: place.clone(), from, to: extent.end }], visit).await?;
+    scan::scan(session, &[Part { place: place.clone(), from, to: extent.end }], visit).await?;
     let last: i64 = found.ok_or_else(in_doubt)?;
     Ok(last + 1 - i64::from(batch.count()))
 }

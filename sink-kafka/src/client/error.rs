@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::door::DoorError;
+use super::connect_error::DoorError;
 use crate::error::Denial;
 
 /// What can go wrong on a connection.

@@ -12,8 +12,8 @@ use rskafka::protocol::primitives::{Boolean, String_};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::session::Session;
-use crate::wire::{Connection, TopicLimitRequest, WireError};
+use crate::client::session::Session;
+use crate::client::{Connection, TopicLimitRequest, WireError};
 
 /// A broker that has not let us in by then gets company: the next one is tried beside it.
 const STAGGER: Duration = Duration::from_millis(500);
