@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What one permit stands for: fine enough for small batches, coarse enough for the counter's type.
+/// Bytes per permit of the semaphore: small enough for small batches, large enough that the number of permits fits.
 const UNIT_BYTES: usize = 1024;
 
-/// Hands out shares of a number of bytes. Whoever asks first gets first, so no lane starves.
+/// A number of bytes of which lanes take shares. Shares are given in the order of the requests, so no lane starves.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     free: Arc<Semaphore>,

@@ -1,16 +1,15 @@
 //! The supervisor: load → plan → commit the start of every new split → run → join → plan again.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::lane::{self, Ended};
-use crate::pipeline::{Plugins, Retry};
-use crate::stats::{RunState, Stats, lock};
-use crate::{Checkpoint, Committed, Error, Kind, Progress, Receipt, Result, Split, SplitKind};
+use super::lane::{self, Ended};
+use super::stats::{RunState, Stats};
+use super::task::{Retry, Task};
+use crate::{Checkpoint, Commit, Committed, Error, Kind, Phase, Plan, Progress, Receipt, Result, Split, lock};
 
 /// What the owner of a pipeline wants it to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +26,9 @@ pub(crate) struct Shared {
     pub(crate) state: watch::Sender<RunState>,
 }
 
-/// See the module.
+/// Runs a pipeline, one round after another, until it ends.
 pub(crate) struct Supervisor {
-    pub(crate) plugins: Arc<Plugins>,
+    pub(crate) task: Arc<Task>,
     pub(crate) parallelism: usize,
     pub(crate) retry: Retry,
     pub(crate) shared: Arc<Shared>,
@@ -73,14 +72,14 @@ impl Supervisor {
             if progress > before {
                 pause = self.retry.first_pause;
             }
-            // A panic may be an accident once; at the same place again it is a defect that no retry mends.
+            // A panic may be an accident once; without progress in between it is a defect that no retry fixes.
             if error.code() == Some("E_PANIC") && panicked_at.replace(progress) == Some(progress) {
                 return self.end(RunState::Failed, Err(error.into_kind(Kind::Fatal)));
             }
             if error.kind() != Kind::Retryable {
                 return self.end(RunState::Failed, Err(error));
             }
-            // Nobody waits for what failed while the lanes were ending: it is done again from the checkpoint, if ever.
+            // The task is to stop anyway. What failed is read again from the checkpoint at the next start.
             if *self.desired.borrow() != Desired::Run {
                 tracing::info!(%error, "a lane ended with a failure while the task was stopping");
                 continue;
@@ -90,7 +89,7 @@ impl Supervisor {
                     seconds @ 0..=119 => format!("{seconds} seconds"),
                     seconds => format!("{} minutes", seconds / 60),
                 };
-                return self.end(RunState::Failed, Err(error.with_help(format!("it was retried for {window} without progress; see to the cause, then start the task again: it goes on from its checkpoint"))));
+                return self.end(RunState::Failed, Err(error.with_help(format!("it was retried for {window} without progress; fix the cause, then start the task again: it continues from its checkpoint"))));
             }
             tracing::warn!(error = %error, pause_ms = pause.as_millis() as u64, "opening the lanes again after a failure");
             *lock(&self.shared.error) = Some(error.to_string());
@@ -99,7 +98,8 @@ impl Supervisor {
             let jittered = pause.mul_f64(fastrand::f64().max(0.05));
             tokio::select! {
                 () = tokio::time::sleep(jittered) => {}
-                _ = self.desired.changed() => {}
+                // An error means that the handle is gone: then nothing cuts the pause short.
+                Ok(()) = self.desired.changed() => {}
             }
             pause = (pause * 2).min(self.retry.longest_pause);
         }
@@ -112,39 +112,50 @@ impl Supervisor {
     }
 
     async fn round(&mut self) -> Result<Round> {
-        let mut committed = self.plugins.store.load().await?;
-        let transforms = self.plugins.transforms.iter().map(|factory| factory()).collect::<Result<Vec<_>>>()?;
-        let pushdown: Vec<_> = transforms.iter().flat_map(|transform| transform.pushdown()).collect();
-        let splits = self.plugins.source.plan(&committed, &pushdown).await?;
-        self.shared.stats.planned(self.plugins.source.tables());
-        if splits.is_empty() {
-            return Ok(Round::Finished);
-        }
-        // Invariant: a stream's start is durable before the first chunk is read, or a restart would begin the stream too late.
-        let starts: Vec<Progress> = splits.iter().filter(|split| !committed.splits.contains_key(&split.id)).map(start_of).collect();
-        if !starts.is_empty() {
-            starts.iter().for_each(|start| committed.apply(start));
-            self.plugins.store.commit(starts).await?;
-            // Numbers are the store's to give.
-            committed = self.plugins.store.load().await?;
-        }
-        let (snapshots, streams): (Vec<Split>, Vec<Split>) = splits.into_iter().partition(|split| split.kind == SplitKind::Snapshot);
-        let (state, lanes, at_once) = if snapshots.is_empty() {
-            let all = streams.len();
-            (RunState::Streaming, streams, all)
-        } else {
-            (RunState::Snapshot, snapshots, self.parallelism)
+        let (phase, lanes, committed) = self.plan().await?;
+        let (state, at_once) = match phase {
+            Phase::Done => return Ok(Round::Finished),
+            Phase::Snapshot => (RunState::Snapshot, self.parallelism),
+            Phase::Stream => (RunState::Streaming, lanes.len()),
         };
         *lock(&self.shared.error) = None;
         self.shared.state.send_replace(state);
-        self.run_lanes(lanes.into(), at_once, Arc::new(committed)).await
+        self.run_lanes(phase, lanes.into(), at_once, committed).await
     }
 
-    /// Runs lanes until all have ended. On the first error, or when something else than running is desired, the others are stopped.
+    /// Asks the source what is next and commits what must be durable before that begins.
+    async fn plan(&self) -> Result<(Phase, Vec<Split>, Arc<Committed>)> {
+        let Task { source, ledger, context, .. } = &*self.task;
+        let committed = ledger.load().await.map_err(|error| error.while_doing("loading the checkpoint"))?;
+        let pushdown: Vec<_> = self.task.transforms()?.iter().flat_map(|transform| transform.pushdown()).collect();
+        let planned = source.plan(context, &committed, &pushdown).await.map_err(|error| error.while_doing("planning"))?;
+        let Plan { phase, splits, facts, schemas, forget, tables } = planned;
+        if let Some(split) = splits.iter().find(|split| committed.split(&split.id).is_some_and(|known| known.checkpoint.done)) {
+            return Err(Error::fatal("the source planned a split that is done").in_split(&split.id));
+        }
+        if splits.is_empty() && phase != Phase::Done {
+            return Err(Error::fatal("the source planned no split, and did not say that it is done"));
+        }
+        // Invariant: the state of the task and the start of a split are durable before any row is read. A restart would begin elsewhere.
+        let new = splits.iter().filter(|split| committed.split(&split.id).is_none());
+        let starts = new.zip(committed.next_number()..).map(|(split, number)| start_of(split, number)).collect();
+        let commit = Commit { facts, schemas, splits: starts, forget };
+        // Dropped before the commit: changing state that is still shared copies it.
+        drop(committed);
+        if commit != Commit::default() {
+            ledger.commit(commit).await.map_err(|error| error.while_doing("committing a plan"))?;
+        }
+        self.shared.stats.planned(tables);
+        Ok((phase, splits, Arc::new(ledger.load().await?)))
+    }
+
+    /// Runs lanes until all have ended. On the first error, when a stream ends, or when something else than running is desired, the others
+    /// are stopped.
     ///
-    /// Invariant: every lane is joined before this returns. An old lane that still writes while a new one looks at what was delivered breaks
+    /// Invariant: every lane is joined before this returns. An old lane that still writes while a new one scans what was delivered breaks
     /// the order of records.
-    async fn run_lanes(&mut self, mut waiting: VecDeque<Split>, at_once: usize, committed: Arc<Committed>) -> Result<Round> {
+    async fn run_lanes(&mut self, phase: Phase, mut waiting: VecDeque<Split>, at_once: usize, committed: Arc<Committed>) -> Result<Round> {
+        let mut committed = Some(committed);
         let stop = watch::Sender::new(false);
         let mut lanes = JoinSet::new();
         let mut failed = None;
@@ -153,10 +164,12 @@ impl Supervisor {
                 stop.send_replace(true);
             }
             while lanes.len() < at_once && !*stop.borrow() {
-                let Some(split) = waiting.pop_front() else { break };
+                let (Some(split), Some(committed)) = (waiting.pop_front(), committed.clone()) else { break };
                 let stats = self.shared.stats.split(&split);
-                stats.opened.fetch_add(1, Relaxed);
-                lanes.spawn(lane::run(self.plugins.clone(), split, committed.clone(), stats, stop.subscribe()));
+                lanes.spawn(lane::run(self.task.clone(), split, committed, stats, stop.subscribe()));
+            }
+            if waiting.is_empty() {
+                committed = None;
             }
             let stopping = *stop.borrow();
             let joined = tokio::select! {
@@ -166,9 +179,13 @@ impl Supervisor {
             };
             let error = match joined {
                 None => break,
+                Some(Ok(Ok(Ended::Finished))) if phase == Phase::Stream => {
+                    stop.send_replace(true);
+                    None
+                }
                 Some(Ok(Ok(Ended::Finished | Ended::Stopped))) => None,
                 Some(Ok(Err(error))) => Some(error),
-                Some(Err(panic)) => Some(Error::retryable("run a lane").because(panic).with_code("E_PANIC")),
+                Some(Err(panic)) => Some(Error::retryable("a lane panicked").because(panic).with_code("E_PANIC")),
             };
             if let Some(error) = error {
                 stop.send_replace(true);
@@ -183,13 +200,9 @@ impl Supervisor {
     }
 }
 
-fn start_of(split: &Split) -> Progress {
-    Progress {
-        split: split.id.clone(),
-        checkpoint: Checkpoint { position: split.start.clone(), receipt: Receipt::default(), done: false },
-        schemas: split.schemas.iter().map(|schema| (schema.id.clone(), Some(schema.clone()))).collect(),
-        state: split.state.clone(),
-    }
+fn start_of(split: &Split, number: u32) -> Progress {
+    let checkpoint = Checkpoint { position: split.start.clone(), receipt: Receipt::default(), done: false };
+    Progress { split: split.id.clone(), number, checkpoint, schemas: Vec::new() }
 }
 
 fn error_rank(error: &Error) -> u8 {

@@ -10,7 +10,7 @@ pub struct Event {
     /// Order in the split.
     pub seq: Seq,
     /// Short text of the place in the source, such as `binlog.000014:8273883`: for people and error messages, not for resuming. See
-    /// [`Event::place`].
+    /// [`Event::location`].
     pub position: Position,
     /// When the source made the change: milliseconds since the epoch. For snapshot rows the time of reading.
     pub timestamp_ms: i64,
@@ -23,9 +23,9 @@ pub struct Event {
 }
 
 impl Event {
-    /// The place for error messages: of a snapshot's row also which row of the split it is, in the order in which the source reads it. Rows
-    /// of a snapshot share the text of their position.
-    pub fn place(&self) -> Position {
+    /// Where the event is, for error messages. Rows of a snapshot share the text of their position, so the number of the row in its split is
+    /// added, counted in the order of reading.
+    pub fn location(&self) -> Position {
         match &self.body {
             Body::Row(RowChange { op: Op::Read, .. }) => format!("{} row {}", self.position, self.seq.0).into(),
             _ => self.position.clone(),
@@ -67,8 +67,8 @@ pub enum Body {
     Begin,
     /// A transaction was committed.
     Commit,
-    /// Nothing to tell happened until here: the source was read up to the event's position, and its time is the last known moment of the
-    /// source. It stands between transactions, and may come again with the same `seq`. Only sources that are asked for it send it.
+    /// No change up to the event's position; `timestamp_ms` is the source's latest known time. A heartbeat stands between transactions and may
+    /// come again with the same `seq`. Only sources that are configured to send heartbeats do.
     Heartbeat,
 }
 

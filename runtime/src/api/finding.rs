@@ -44,10 +44,9 @@ impl Finding {
 
     /// The failure that an error amounts to.
     pub fn from_error(item: impl Into<Cow<'static, str>>, error: &crate::Error) -> Self {
-        let what = match error.reason() {
-            Some(reason) => format!("{}: {reason}", error.headline()),
-            None => error.headline(),
-        };
+        let code = error.code().map_or(String::new(), |code| format!(" [{code}]"));
+        let cause = error.cause().map_or(String::new(), |cause| format!(": {cause}"));
+        let what = format!("{}{code}{cause}", error.message());
         Self::failed(item, what, error.help().unwrap_or_default())
     }
 }

@@ -16,51 +16,9 @@ pub type EncoderFactory = Arc<dyn Fn() -> Result<Box<dyn Encoder>> + Send + Sync
 
 type Build<T> = Arc<dyn Fn(&Settings, &str, &Registry) -> Result<T> + Send + Sync>;
 
-/// What plugins may know about the task they are built for.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct TaskContext {
-    /// The task's name.
-    pub name: String,
-    /// How many bytes of cells a source hands over at once.
-    pub batch_max_bytes: usize,
-    /// The settings of the transforms as a text: it differs if they may give other names to tables or columns.
-    pub transforms: String,
-    /// Whether the source gives signs of life; `None` where that is not known.
-    pub signs_of_life: Option<bool>,
-}
-
-impl Default for TaskContext {
-    fn default() -> Self {
-        Self { name: "task".into(), batch_max_bytes: 1 << 20, transforms: String::new(), signs_of_life: None }
-    }
-}
-
-/// Registers plugins that are built once a lane. One is built and dropped at once, so that a mistake in the settings shows at the start.
-macro_rules! per_lane {
-    ($($(#[$doc:meta])* $method:ident: $trait:ident in $map:ident;)*) => {
-        $($(#[$doc])*
-        pub fn $method<C, T, F>(&mut self, name: &'static str, build: F)
-        where
-            C: DeserializeOwned + 'static,
-            T: $trait + 'static,
-            F: Fn(C, &Registry) -> Result<T> + Send + Sync + 'static,
-        {
-            let build = Arc::new(build);
-            let factory = move |settings: &Settings, path: &str, registry: &Registry| {
-                build(settings.parse(path)?, registry)?;
-                let (build, settings, path, registry) = (build.clone(), settings.clone(), path.to_owned(), registry.clone());
-                Ok(Arc::new(move || Ok(Box::new(build(settings.parse(&path)?, &registry)?) as Box<dyn $trait>)) as Arc<_>)
-            };
-            self.$map.insert(name, Arc::new(factory));
-        })*
-    };
-}
-
 /// Plugins by name and kind. The key in a configuration is the plugin's name, the value is exactly its config struct.
 #[derive(Clone, Default)]
 pub struct Registry {
-    task: TaskContext,
     sources: BTreeMap<&'static str, Build<Arc<dyn Source>>>,
     transforms: BTreeMap<&'static str, Build<TransformFactory>>,
     encoders: BTreeMap<&'static str, Build<EncoderFactory>>,
@@ -74,49 +32,76 @@ impl Registry {
         Self::default()
     }
 
-    /// The same plugins for another task.
-    #[must_use]
-    pub fn for_task(mut self, task: TaskContext) -> Self {
-        self.task = task;
-        self
-    }
-
-    /// The task that plugins are built for.
-    pub fn task(&self) -> &TaskContext {
-        &self.task
-    }
-
-    /// Adds a source, or replaces the one of that name.
+    /// Adds a source, or replaces the one of that name. `build` runs once per task.
     pub fn source<C, T, F>(&mut self, name: &'static str, build: F)
     where
         C: DeserializeOwned,
         T: Source + 'static,
-        F: Fn(C, &Registry) -> Result<T> + Send + Sync + 'static,
+        F: Fn(C) -> Result<T> + Send + Sync + 'static,
     {
-        self.sources.insert(name, Arc::new(move |settings, path, registry| Ok(Arc::new(build(settings.parse(path)?, registry)?))));
+        self.sources.insert(name, Arc::new(move |settings, path, _| Ok(Arc::new(build(settings.parse(path)?)?))));
     }
 
-    /// Adds a checkpoint store, or replaces the one of that name.
+    /// Adds a checkpoint store, or replaces the one of that name. `build` runs once per task.
     pub fn store<C, T, F>(&mut self, name: &'static str, build: F)
     where
         C: DeserializeOwned,
         T: CheckpointStore + 'static,
-        F: Fn(C, &Registry) -> Result<T> + Send + Sync + 'static,
+        F: Fn(C) -> Result<T> + Send + Sync + 'static,
     {
-        self.stores.insert(name, Arc::new(move |settings, path, registry| Ok(Arc::new(build(settings.parse(path)?, registry)?))));
+        self.stores.insert(name, Arc::new(move |settings, path, _| Ok(Arc::new(build(settings.parse(path)?)?))));
     }
 
-    per_lane! {
-        /// Adds a transform, or replaces the one of that name; `build` runs once a lane.
-        transform: Transform in transforms;
-        /// Adds an encoder, or replaces the one of that name; `build` runs once a lane.
-        encoder: Encoder in encoders;
-        /// Adds a sink whose lanes share nothing, or replaces the one of that name; `build` runs once a lane.
-        sink: Sink in sinks;
+    /// Adds a transform, or replaces the one of that name. `build` runs once per lane, and once at the start so that a mistake in the settings
+    /// shows before anything runs.
+    pub fn transform<C, T, F>(&mut self, name: &'static str, build: F)
+    where
+        C: DeserializeOwned + Clone + Send + Sync + 'static,
+        T: Transform + 'static,
+        F: Fn(C) -> Result<T> + Send + Sync + 'static,
+    {
+        let build = Arc::new(build);
+        let outer = move |settings: &Settings, path: &str, _: &Registry| -> Result<TransformFactory> {
+            let (build, config) = (build.clone(), settings.parse::<C>(path)?);
+            build(config.clone())?;
+            Ok(Arc::new(move || Ok(Box::new(build(config.clone())?))))
+        };
+        self.transforms.insert(name, Arc::new(outer));
     }
 
-    /// Adds a sink whose lanes share something, such as connections, or replaces the one of that name: `build` runs once a task, what it
-    /// returns once a lane.
+    /// Adds an encoder, or replaces the one of that name. `build` runs once per lane, and once at the start so that a mistake in the settings
+    /// shows before anything runs.
+    pub fn encoder<C, T, F>(&mut self, name: &'static str, build: F)
+    where
+        C: DeserializeOwned + Clone + Send + Sync + 'static,
+        T: Encoder + 'static,
+        F: Fn(C) -> Result<T> + Send + Sync + 'static,
+    {
+        let build = Arc::new(build);
+        let outer = move |settings: &Settings, path: &str, _: &Registry| -> Result<EncoderFactory> {
+            let (build, config) = (build.clone(), settings.parse::<C>(path)?);
+            build(config.clone())?;
+            Ok(Arc::new(move || Ok(Box::new(build(config.clone())?))))
+        };
+        self.encoders.insert(name, Arc::new(outer));
+    }
+
+    /// Adds a sink whose lanes share nothing, or replaces the one of that name. `build` runs once per lane.
+    pub fn sink<C, T, F>(&mut self, name: &'static str, build: F)
+    where
+        C: DeserializeOwned + Clone + Send + Sync + 'static,
+        T: Sink + 'static,
+        F: Fn(C) -> Result<T> + Send + Sync + 'static,
+    {
+        let build = Arc::new(build);
+        self.sink_factory(name, move |config: C, _: &Registry| {
+            let build = build.clone();
+            Ok(move || build(config.clone()))
+        });
+    }
+
+    /// Adds a sink whose lanes share something, such as connections, or that takes a format from the registry; or replaces the one of that
+    /// name. `build` runs once per task, and what it returns once a lane.
     pub fn sink_factory<C, T, G, F>(&mut self, name: &'static str, build: F)
     where
         C: DeserializeOwned,
@@ -195,9 +180,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{Batch, Receipt, async_trait};
+    use crate::{Batch, Event, Message, async_trait};
 
-    #[derive(Deserialize)]
+    #[derive(Clone, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Config {
         prefix: String,
@@ -207,23 +192,23 @@ mod tests {
 
     #[async_trait]
     impl Sink for Null {
-        async fn write(&mut self, _: &mut Batch) -> Result<Receipt> {
-            Ok(Receipt::default())
+        async fn write(&mut self, _: &mut Batch) -> Result<()> {
+            Ok(())
         }
     }
 
     struct Mute;
 
     impl Encoder for Mute {
-        fn encode(&mut self, _: &[crate::Event], _: &mut crate::Message) -> Result<usize> {
-            Ok(1)
+        fn encode(&mut self, _: &Event, _: &mut Message) -> Result<()> {
+            Ok(())
         }
     }
 
     #[test]
     fn errors_of_a_format_name_its_key_in_full() {
         let mut registry = Registry::new();
-        registry.encoder("mute", |_: Config, _| Ok(Mute));
+        registry.encoder("mute", |_: Config| Ok(Mute));
         let asked = |name: &str, value| registry.encoder_factory_in("sink.kafka.format", name, &Settings::from(value)).err().unwrap();
         let error = asked("mtue", json!({}));
         assert!(error.to_string().contains("`mtue`") && error.to_string().contains("known: mute"), "{error}");
@@ -235,11 +220,10 @@ mod tests {
     #[test]
     fn plugins_are_found_by_name_and_their_settings_checked_at_once() {
         let mut registry = Registry::new();
-        registry.sink("null", |config: Config, registry: &Registry| {
-            assert_eq!((config.prefix.as_str(), registry.task().name.as_str()), ("x", "shop"));
+        registry.sink("null", |config: Config| {
+            assert_eq!(config.prefix, "x");
             Ok(Null)
         });
-        let registry = registry.for_task(TaskContext { name: "shop".into(), ..TaskContext::default() });
         assert!(registry.build_sink("null", &json!({"prefix": "x"}).into()).unwrap()().is_ok());
         let error = registry.build_sink("null", &json!({}).into()).err().unwrap().to_string();
         assert!(error.contains("sink.null") && error.contains("prefix"), "{error}");

@@ -50,7 +50,7 @@ impl Settings {
                 (false, true) => path.to_owned(),
                 (false, false) => format!("{path}.{inner}"),
             };
-            Error::config(format!("read key `{key}`")).because(error.into_inner().to_string()).with_code("E_CONFIG")
+            Error::config(format!("key `{key}` is not valid")).because(error.into_inner().to_string()).with_code("E_CONFIG")
         })
     }
 }
@@ -66,11 +66,11 @@ impl Choice {
         let mut entries = self.0.iter();
         match (entries.next(), entries.next()) {
             (Some((name, settings)), None) => Ok((name, settings)),
-            (None, _) => Err(Error::config(format!("read key `{path}`")).because("exactly one plugin must be chosen here, found none")),
+            (None, _) => Err(Error::config(format!("key `{path}` names no plugin")).because("exactly one must be chosen here")),
             _ => {
                 let names: Vec<&str> = self.0.keys().map(String::as_str).collect();
-                Err(Error::config(format!("read key `{path}`"))
-                    .because(format!("exactly one plugin must be chosen here, found {}", names.join(", "))))
+                Err(Error::config(format!("key `{path}` names more than one plugin"))
+                    .because(format!("exactly one must be chosen here, found {}", names.join(", "))))
             }
         }
     }

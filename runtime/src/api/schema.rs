@@ -66,7 +66,7 @@ pub fn split_name(text: &str) -> Result<Vec<String>, String> {
                 }
             }
             if !matches!(chars.peek(), None | Some('.')) {
-                return Err(format!("`{text}` goes on behind a closing backtick without a dot"));
+                return Err(format!("`{text}` continues after a closing backtick without a dot"));
             }
         }
         match chars.next() {
@@ -80,7 +80,7 @@ pub fn split_name(text: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// One version of a table's structure. Shared by all events that were written under it.
+/// One version of a table's schema. Shared by all events that were written under it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TableSchema {
@@ -94,7 +94,7 @@ pub struct TableSchema {
     pub unique_keys: Vec<UniqueKey>,
     /// Columns that the source shards by, if it does; part of the effective key.
     pub partition_columns: Vec<usize>,
-    /// Rises with every change of the table's structure, from 1.
+    /// Rises with every change of the table, from 1.
     pub version: u32,
 }
 

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::row::{Date, DateTime};
+use super::row::{Date, DateTime};
 use crate::{Charset, Column, ColumnKind, Error, Result, Value};
 
 /// Microseconds of a second.

@@ -1,9 +1,8 @@
-//! The unit of everything: nothing per row crosses a task, a channel or an `await`.
+//! The batch: the unit that crosses tasks, channels and `await`s. Single rows never do.
 
-use crate::checkpoint::State;
-use crate::{Body, CellBlock, Error, Event, Kind, Position, Result, Seq};
+use crate::{Body, CellBlock, Error, Event, Facts, Kind, Position, Result, Seq};
 
-/// A piece of one split.
+/// Consecutive events of one split.
 ///
 /// Invariants, checked by [`Batch::verify`] (in debug builds for every batch of every lane): `seq` rises strictly; a schema change travels
 /// alone; `resume` is set only at a transaction boundary or the end of a chunk, so a large transaction is many batches with `None`; an
@@ -14,8 +13,8 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// Where the source resumes once all events up to here are durable.
     pub resume: Option<Position>,
-    /// Facts of the source to commit together with `resume`.
-    pub state: State,
+    /// Changes of the task's facts, committed together with `resume`.
+    pub facts: Facts,
     rejected: Vec<(Event, Error)>,
     bytes: usize,
 }
@@ -23,7 +22,7 @@ pub struct Batch {
 impl Batch {
     /// A batch of these events; `bytes` is their size in memory as the source counts it.
     pub fn new(events: Vec<Event>, resume: Option<Position>, bytes: usize) -> Self {
-        Self { events, resume, state: State::new(), rejected: Vec::new(), bytes }
+        Self { events, resume, facts: Facts::new(), rejected: Vec::new(), bytes }
     }
 
     /// Size of the events' cells in bytes.
@@ -36,13 +35,13 @@ impl Batch {
         self.events.iter().filter(|event| matches!(event.body, Body::Row(_))).count()
     }
 
-    /// Order of the last event.
+    /// The `seq` of the last event.
     pub fn last_seq(&self) -> Option<Seq> {
         self.events.last().map(|event| event.seq)
     }
 
     /// Keeps events for which `f` returns true and drops those for which it returns false. An error of kind [`Kind::Data`] moves the event
-    /// to the rejected ones; any other error ends the walk and is returned.
+    /// to the rejected ones; any other error is returned at once.
     pub fn retain(&mut self, mut f: impl FnMut(&mut Event) -> Result<bool>) -> Result<()> {
         let mut kept = Vec::with_capacity(self.events.len());
         let mut failed = None;
@@ -104,7 +103,7 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// A builder that expects about so much.
+    /// A builder with room for so many events and bytes of cells.
     pub fn with_capacity(events: usize, bytes: usize) -> Self {
         Self { block: CellBlock::with_capacity(bytes), events: Vec::with_capacity(events) }
     }
@@ -132,5 +131,39 @@ impl BatchBuilder {
         let bytes = block.len();
         block.seal();
         Batch::new(events, resume, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::events;
+
+    fn seqs(events: &[Event]) -> Vec<u128> {
+        events.iter().map(|event| event.seq.0).collect()
+    }
+
+    #[test]
+    fn events_are_kept_dropped_or_rejected_in_order() {
+        let mut batch = Batch::new(events(1, 6), None, 0);
+        let retained = batch.retain(|event| match event.seq.0 {
+            2 | 5 => Ok(false),
+            3 => Err(Error::data("too long")),
+            _ => Ok(true),
+        });
+        assert!(retained.is_ok());
+        assert_eq!(seqs(&batch.events), [1, 4, 6]);
+        batch.reject(1, Error::data("not a number"));
+        assert_eq!(seqs(&batch.events), [1, 6]);
+        let rejected: Vec<_> = batch.take_rejected().into_iter().map(|(event, error)| (event.seq.0, error.to_string())).collect();
+        assert_eq!(rejected, [(3, "too long".to_owned()), (4, "not a number".to_owned())]);
+        assert!(batch.take_rejected().is_empty());
+    }
+
+    #[test]
+    fn another_error_keeps_what_was_not_examined() {
+        let mut batch = Batch::new(events(1, 4), None, 0);
+        let error = batch.retain(|event| if event.seq.0 == 2 { Err(Error::fatal("broken")) } else { Ok(event.seq.0 != 1) }).unwrap_err();
+        assert_eq!((error.kind(), seqs(&batch.events)), (Kind::Fatal, vec![2, 3, 4]));
     }
 }
