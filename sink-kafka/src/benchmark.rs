@@ -1,10 +1,9 @@
-//! What the benches measure. Not part of the API.
+//! For the benchmarks of this crate. Not part of the API.
 
 use runtime::Seq;
 
-use crate::codec::Codec;
-use crate::config::Compression;
-use crate::delivery::record_batch::{Producer, RecordBatchBuilder};
+use crate::codec::{Codec, Compression};
+use crate::delivery::{ProducerId, Record, RecordBatchBuilder};
 use crate::error::Error;
 use crate::resume::record_header::RecordPosition;
 
@@ -18,14 +17,11 @@ pub struct BatchMaker {
 impl BatchMaker {
     /// A maker with empty buffers.
     pub fn new(compression: Compression) -> Result<Self, Error> {
-        Ok(Self {
-            codec: Codec::new(compression).map_err(|problem| Error::RecordBatch { problem })?,
-            records: Vec::new(),
-            batch: Vec::new(),
-        })
+        let codec = Codec::new(compression).map_err(|problem| Error::RecordBatch { problem })?;
+        Ok(Self { codec, records: Vec::new(), batch: Vec::new() })
     }
 
-    /// Frames, compresses and stamps one batch; returns its size.
+    /// Encodes, compresses and stamps one batch; returns its size.
     pub fn make(&mut self, values: &[Vec<u8>]) -> Result<usize, Error> {
         let mut builder = RecordBatchBuilder::new(std::mem::take(&mut self.records));
         let mut header = RecordPosition { run: 1, epoch: 1, split: 1, seq: Seq(0), flags: 0 }.encode();
@@ -34,10 +30,11 @@ impl BatchMaker {
             header.truncate(seq_at);
             header.extend_from_slice(&(index as u128).to_be_bytes());
             header.push(0);
-            builder.push(&[], value, &header, index as u32..index as u32 + 1, Seq(index as u128));
+            let record = Record { value: Some(value), position: &header, ..Record::default() };
+            builder.push(&record, index as u32..index as u32 + 1, Seq(index as u128));
         }
         let (mut sealed, records) = builder.seal(&mut self.codec, std::mem::take(&mut self.batch))?;
-        sealed.stamp(Producer { id: 1, epoch: 0 }, 0);
+        sealed.stamp(ProducerId { id: 1, epoch: 0 }, 0);
         self.records = records;
         let size = sealed.bytes().len();
         self.batch = sealed.into_buffer();

@@ -1,21 +1,28 @@
-//! Why a broker does not let us in, or why we do not trust it: each reason with its help.
+//! Why a server that can be reached cannot be used: TLS, SASL, or another program on the port. Each reason with its help.
 
 use rustls::{AlertDescription, CertificateError};
 
 /// In seconds.
 const DAY: u64 = 86_400;
 
-/// Why a broker that can be reached cannot be used as the settings say.
+/// Which server it is: the settings have other names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Server {
+    Broker,
+    SchemaRegistry,
+}
+
+/// Why a server that can be reached cannot be used with these settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum DoorError {
-    /// The broker's certificate was made by nobody that is trusted.
-    #[error("its certificate is of an authority that is not in {roots}")]
+pub enum ConnectError {
+    /// The certificate is not signed by a trusted authority.
+    #[error("its certificate is not signed by an authority in {roots}")]
     UnknownAuthority {
         /// Where the trusted authorities are from.
         roots: String,
     },
-    /// The broker's certificate is another host's.
+    /// The certificate is for another host.
     #[error("its certificate is not for the host {host} but for {names}")]
     WrongHost {
         /// The name that we know it by.
@@ -23,53 +30,53 @@ pub enum DoorError {
         /// The names in the certificate.
         names: String,
     },
-    /// The time of the broker's certificate is over, or has not come.
+    /// The certificate is expired or not valid yet.
     #[error("its certificate {problem}")]
     CertificateTime {
         /// Which, with the times.
         problem: String,
     },
-    /// The broker's certificate is wrong in another way.
+    /// The certificate cannot be trusted for another reason.
     #[error("its certificate cannot be trusted: {problem}")]
     BadCertificate {
-        /// The library's words.
+        /// The library's text.
         problem: String,
     },
-    /// The broker wants a client certificate, and none is set.
-    #[error("it wants a client certificate, and none is set (TLS alert {alert})")]
+    /// A client certificate is required, and none is set.
+    #[error("it requires a client certificate, and none is set (TLS alert {alert})")]
     NoClientCertificate {
         /// The alert.
         alert: String,
     },
-    /// The broker refuses the client certificate.
+    /// The client certificate is refused.
     #[error("it refuses the client certificate of `tls.cert` (TLS alert {alert})")]
     ClientCertificate {
         /// The alert.
         alert: String,
     },
-    /// The two sides agree on no version or cipher of TLS.
-    #[error("the two sides cannot agree on TLS: {problem}")]
+    /// There is no common version or cipher of TLS.
+    #[error("there is no common TLS version or cipher: {problem}")]
     Handshake {
-        /// The library's words.
+        /// The library's text.
         problem: String,
     },
-    /// There is no TLS behind the port.
-    #[error("it does not speak TLS on this port")]
+    /// The port does not use TLS.
+    #[error("it does not use TLS on this port")]
     NoTls,
-    /// There is TLS behind the port, and none is set.
-    #[error("it speaks TLS on this port, and no `tls` is set")]
+    /// The port uses TLS, and none is set.
+    #[error("it uses TLS on this port, and `tls` is not set")]
     TlsNeeded,
-    /// Something else than Kafka is behind the port.
-    #[error("it does not speak Kafka's protocol on this port: {what}")]
+    /// The program on the port is not Kafka.
+    #[error("it does not use Kafka's protocol on this port: {what}")]
     NotKafka {
         /// What it seems to be.
         what: String,
     },
-    /// The port takes no SASL.
-    #[error("it takes no `sasl` on this port")]
+    /// The port does not use SASL.
+    #[error("it does not use SASL on this port, and `sasl` is set")]
     NoSasl,
-    /// The port wants SASL, and none is set.
-    #[error("it wants `sasl` on this port, and none is set; it offers {offered}")]
+    /// The port requires SASL, and none is set.
+    #[error("it requires SASL on this port, and `sasl` is not set; it offers {offered}")]
     SaslNeeded {
         /// The mechanisms offered.
         offered: String,
@@ -83,16 +90,16 @@ pub enum DoorError {
         offered: String,
     },
     /// User or password are wrong.
-    #[error("it refuses user {user} by {mechanism}: {words}")]
+    #[error("it refuses user {user} by {mechanism}: {text}")]
     Credentials {
         /// The user.
         user: String,
         /// The mechanism.
         mechanism: String,
-        /// The broker's words.
-        words: String,
+        /// The broker's text.
+        text: String,
     },
-    /// The broker does not follow the mechanism's protocol, or does not know the password itself.
+    /// The broker does not follow the mechanism's protocol, or does not know the password.
     #[error("it does not follow {mechanism}: {problem}")]
     Exchange {
         /// The mechanism.
@@ -102,7 +109,7 @@ pub enum DoorError {
     },
 }
 
-impl DoorError {
+impl ConnectError {
     /// A stable name for scripts.
     pub(crate) fn code(&self) -> &'static str {
         match self {
@@ -118,35 +125,66 @@ impl DoorError {
         }
     }
 
-    /// What to do about it.
-    pub(crate) fn help(&self) -> &'static str {
-        match self {
-            Self::UnknownAuthority { .. } => "set tls.ca to the PEM file of the authority that signed the brokers' certificates",
-            Self::WrongHost { .. } => {
-                "name the brokers as their certificates do (in `brokers` and in advertised.listeners), or renew the certificates with the names used"
+    /// What to do about it, with the names of the settings of that server.
+    pub(crate) fn help(&self, server: Server) -> &'static str {
+        let (brokers, registry) = match self {
+            Self::UnknownAuthority { .. } => (
+                "set tls.ca to the PEM file of the authority that signed the brokers' certificates",
+                "set schema_registry.tls.ca to the PEM file of the authority that signed the registry's certificate",
+            ),
+            Self::WrongHost { .. } => (
+                "name the brokers as their certificates do (in `brokers` and in advertised.listeners), or renew the certificates with the names used",
+                "name the registry in schema_registry.url as its certificate does, or renew the certificate with that name",
+            ),
+            Self::CertificateTime { .. } => (
+                "renew the broker's certificate; compare this machine's clock",
+                "renew the registry's certificate; compare this machine's clock",
+            ),
+            Self::BadCertificate { .. } => ("renew the broker's certificate", "renew the registry's certificate"),
+            Self::NoClientCertificate { .. } => (
+                "set tls.cert and tls.key to a certificate that the brokers trust",
+                "set schema_registry.tls.cert and schema_registry.tls.key to a certificate that the registry trusts",
+            ),
+            Self::ClientCertificate { .. } => (
+                "use a certificate of an authority in the brokers' truststore that is not expired",
+                "use a client certificate that the registry trusts and that is not expired",
+            ),
+            Self::Handshake { .. } => (
+                "allow TLS 1.2 or 1.3 with a common cipher on the brokers (ssl.enabled.protocols, ssl.cipher.suites)",
+                "allow TLS 1.2 or 1.3 with a common cipher on the registry",
+            ),
+            Self::NoTls => (
+                "remove `tls`, or use the brokers' port with TLS (listeners of SSL or SASL_SSL)",
+                "write http:// in schema_registry.url, or use the registry's port with TLS",
+            ),
+            Self::TlsNeeded => {
+                ("set tls = { ca = \"ca.pem\" }, or use the brokers' port without TLS", "write https:// in schema_registry.url")
             }
-            Self::CertificateTime { .. } => "renew the broker's certificate; compare this machine's clock",
-            Self::BadCertificate { .. } => "renew the broker's certificate",
-            Self::NoClientCertificate { .. } => "set tls.cert and tls.key to a certificate that the brokers trust",
-            Self::ClientCertificate { .. } => "use a certificate of an authority in the brokers' truststore that is not expired",
-            Self::Handshake { .. } => "allow TLS 1.2 or 1.3 with a common cipher on the brokers (ssl.enabled.protocols, ssl.cipher.suites)",
-            Self::NoTls => "remove `tls`, or use the brokers' port with TLS (listeners of SSL or SASL_SSL)",
-            Self::TlsNeeded => "set tls = { ca = \"ca.pem\" }, or use the brokers' port without TLS",
-            Self::NotKafka { .. } => "correct host and port in `brokers`",
-            Self::NoSasl => "remove `sasl`, or use the brokers' port with SASL (listeners of SASL_PLAINTEXT or SASL_SSL)",
+            Self::NotKafka { .. } => ("correct host and port in `brokers`", "correct schema_registry.url"),
+            Self::NoSasl => {
+                return "remove `sasl`, or use the brokers' port with SASL (listeners of SASL_PLAINTEXT or SASL_SSL)";
+            }
             Self::SaslNeeded { .. } => {
-                "set sasl = { mechanism = \"scram_sha_256\", user = \"…\", password = \"${env:…}\" }, or use a port without SASL"
+                return "set sasl = { mechanism = \"scram_sha_256\", user = \"…\", password = \"${env:…}\" }, or use a port without SASL";
             }
-            Self::Mechanism { .. } => "set sasl.mechanism to one that is offered, or enable it on the brokers (sasl.enabled.mechanisms)",
-            Self::Credentials { .. } => "correct sasl.user or sasl.password, or make the user for this mechanism with kafka-configs.sh",
-            Self::Exchange { .. } => "check that the address is one of your brokers and not another server's",
+            Self::Mechanism { .. } => {
+                return "set sasl.mechanism to one that is offered, or enable it on the brokers (sasl.enabled.mechanisms)";
+            }
+            Self::Credentials { .. } => {
+                return "correct sasl.user or sasl.password, or create the user for this mechanism with kafka-configs.sh";
+            }
+            Self::Exchange { .. } => return "check that the address is one of your brokers and not another server's",
+        };
+        match server {
+            Server::Broker => brokers,
+            Server::SchemaRegistry => registry,
         }
     }
 
-    /// What a failure of TLS means; `None` if it may pass. `own`: we have a client certificate; `roots`: where authorities are from.
+    /// What a failure of TLS means; `None` if it may pass. `own`: a client certificate is set; `roots`: where the trusted authorities are from.
     pub(crate) fn of_tls(error: &rustls::Error, host: &str, own: bool, roots: &str) -> Option<Self> {
         use rustls::Error as Tls;
-        let words = || error.to_string();
+        let text = || error.to_string();
         Some(match error {
             Tls::InvalidCertificate(problem) => Self::of_certificate(problem, host, roots),
             Tls::AlertReceived(alert) => match alert {
@@ -162,14 +200,14 @@ impl DoorError {
                     if own { Self::ClientCertificate { alert } } else { Self::NoClientCertificate { alert } }
                 }
                 AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => {
-                    Self::Handshake { problem: words() }
+                    Self::Handshake { problem: text() }
                 }
-                // The broker is shutting down, or had a trouble of its own.
+                // The server is shutting down, or has a problem of its own.
                 _ => return None,
             },
             Tls::InvalidMessage(_) => Self::NoTls,
-            Tls::PeerIncompatible(_) | Tls::PeerMisbehaved(_) => Self::Handshake { problem: words() },
-            Tls::NoCertificatesPresented => Self::BadCertificate { problem: words() },
+            Tls::PeerIncompatible(_) | Tls::PeerMisbehaved(_) => Self::Handshake { problem: text() },
+            Tls::NoCertificatesPresented => Self::BadCertificate { problem: text() },
             _ => return None,
         })
     }
@@ -199,7 +237,7 @@ impl DoorError {
         }
     }
 
-    /// What somebody is who begins an answer with these bytes, where Kafka has a length.
+    /// What kind of server begins an answer with these bytes, where Kafka has the length.
     pub(super) fn of_answer(head: [u8; 4]) -> Self {
         match head {
             // A record of TLS: an alert, or a handshake.

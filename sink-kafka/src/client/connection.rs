@@ -14,57 +14,25 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::connect_error::DoorError;
+use super::connect_error::ConnectError;
 use super::diagnosis;
-use super::error::WireError;
-use super::security::{Security, TlsSide};
-use super::stream::{MAX_ANSWER_BYTES, Stream, Trouble, Watch, Watched};
+use super::error::{ClientError, ServerText};
+use super::options::Timeouts;
+use super::security::Security;
+use super::stream::{Failure, MAX_ANSWER_BYTES, Stream, Watch, Watched};
+use super::tls::ClientTls;
 
 /// The longest pause that a broker's quota is obeyed for at once.
 const MAX_THROTTLE: Duration = Duration::from_secs(30);
-/// A peer that is gone without a word is noticed by the system: after this long without anything from it …
+/// TCP keepalive: notices a peer that is gone without closing the connection.
 const KEEPALIVE: Duration = Duration::from_secs(15);
-/// … or when it did not take in for so long what was sent.
-const UNTAKEN: Duration = Duration::from_secs(30);
-/// How long a failed write waits for the reader to learn the reason.
+/// The connection counts as lost if sent bytes are not acknowledged for so long.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a failed write waits for the read side to find out the reason.
 const REASON: Duration = Duration::from_millis(100);
 
-/// How brokers see us.
+/// The client id in every request.
 pub(crate) const CLIENT_ID: &str = "sink-kafka";
-
-/// How long to wait for what.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Timeouts {
-    /// For a connection, with TLS, SASL and the agreement on versions.
-    pub(crate) connect: Duration,
-    /// For an answer to Produce, CreateTopics and Fetch. Longer than the 30 s that a broker waits for its replicas.
-    pub(crate) request: Duration,
-    /// For an answer to any other question, which a broker gives from memory.
-    pub(crate) ask: Duration,
-    /// How long the same batch is sent again before the lane gives up.
-    pub(crate) resend: Duration,
-    /// How long leaders, coordinators and watermarks are waited for.
-    pub(crate) patience: Duration,
-    /// Where a broker does not tell its true log end: the time after which nothing older can appear.
-    pub(crate) settle: Duration,
-    /// How long an answer to Produce is waited for before the others are asked whether the leader moved.
-    pub(crate) suspect: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let seconds = Duration::from_secs;
-        Self {
-            connect: seconds(10),
-            request: seconds(40),
-            ask: seconds(10),
-            resend: seconds(120),
-            patience: seconds(60),
-            settle: seconds(45),
-            suspect: seconds(5),
-        }
-    }
-}
 
 /// A connection. Requests may overlap; a broker works on them one after the other.
 pub(crate) struct Connection {
@@ -76,34 +44,34 @@ pub(crate) struct Connection {
     /// The same socket, to end it while the messenger still holds it.
     socket: std::net::TcpStream,
     broken: AtomicBool,
-    /// Whether anything but the agreement on versions was answered.
+    /// Whether any request after the choice of versions was answered.
     answered: AtomicBool,
-    /// When the broker stops believing who we are; a little earlier.
+    /// A little before the broker wants the client to authenticate again.
     expires: Option<Instant>,
     quiet_until: Mutex<Option<Instant>>,
 }
 
 impl Connection {
-    /// Connects to `host:port`, agrees on versions, and says who we are.
-    pub(crate) async fn open(address: &str, security: &Arc<Security>, timeouts: &Timeouts) -> Result<Self, WireError> {
+    /// Connects to `host:port`, chooses versions, and authenticates.
+    pub(crate) async fn open(address: &str, security: &Arc<Security>, timeouts: &Timeouts) -> Result<Self, ClientError> {
         let limit = timeouts.connect;
-        let late = |_| WireError::ConnectTimeout { address: address.to_owned(), limit };
+        let late = |_| ClientError::ConnectTimeout { address: address.to_owned(), limit };
         timeout(limit, Self::connect(address, security, timeouts)).await.map_err(late)?
     }
 
-    async fn connect(address: &str, security: &Arc<Security>, timeouts: &Timeouts) -> Result<Self, WireError> {
-        let mut connection = Self::greet(address, security, timeouts).await?;
+    async fn connect(address: &str, security: &Arc<Security>, timeouts: &Timeouts) -> Result<Self, ClientError> {
+        let mut connection = Self::connect_unauthenticated(address, security, timeouts).await?;
         if let Some(sasl) = &security.sasl {
             let lifetime = super::sasl::authenticate(&connection, sasl).await?;
-            // The broker cuts the connection when that time is over; a new one is cheaper than a request in doubt.
+            // The broker cuts the connection when that time is over. A new one in time is better than a request with an unknown outcome.
             connection.expires = lifetime.map(|lifetime| Instant::now() + lifetime.mul_f32(0.8));
             connection.answered.store(true, Ordering::Release);
         }
         Ok(connection)
     }
 
-    /// Connects and agrees on versions.
-    pub(super) async fn greet(address: &str, security: &Arc<Security>, timeouts: &Timeouts) -> Result<Self, WireError> {
+    /// Connects and chooses versions.
+    pub(super) async fn connect_unauthenticated(address: &str, security: &Arc<Security>, timeouts: &Timeouts) -> Result<Self, ClientError> {
         let (stream, socket) = dial(address, security.tls.as_ref()).await?;
         let (stream, watch) = Watched::new(stream);
         let mut connection = Self {
@@ -120,45 +88,45 @@ impl Connection {
         };
         match connection.messenger.sync_versions().await {
             Ok(()) => {}
-            // Nothing that matters was sent yet.
-            Err(SyncVersionsError::RequestError(error)) => return Err(connection.not_greeted(error).await),
-            Err(other) => return Err(WireError::Versions { address: address.to_owned(), problem: other.to_string() }),
+            // No request was sent yet.
+            Err(SyncVersionsError::RequestError(error)) => return Err(connection.versions_failed(error).await),
+            Err(other) => return Err(ClientError::Version { address: address.to_owned(), source: ServerText::of(&other) }),
         }
         connection.watch.trust();
         Ok(connection)
     }
 
-    /// Why a broker did not even tell its versions.
-    async fn not_greeted(&self, error: RequestError) -> WireError {
-        if self.watch.trouble().is_none() {
+    /// Why a broker did not tell its versions.
+    async fn versions_failed(&self, error: RequestError) -> ClientError {
+        if self.watch.failure().is_none() {
             sleep(REASON).await;
         }
-        let found = match self.watch.trouble() {
-            Some(Trouble::Ended) => diagnosis::ended_at_once(&self.address, &self.security).await,
-            Some(trouble) => self.judge(&trouble),
+        let found = match self.watch.failure() {
+            Some(Failure::Ended) => diagnosis::ended_at_once(&self.address, &self.security).await,
+            Some(failure) => self.reason_for(&failure),
             None => None,
         };
         match found {
-            Some(problem) => self.refused(problem),
-            None => WireError::Connect { address: self.address.clone(), source: Arc::new(io::Error::other(error)) },
+            Some(reason) => self.refused(reason),
+            None => ClientError::Connect { address: self.address.clone(), source: Arc::new(io::Error::other(error)) },
         }
     }
 
-    /// What a trouble of the stream says about the door.
-    fn judge(&self, trouble: &Trouble) -> Option<DoorError> {
-        match trouble {
-            Trouble::Answer(problem) => Some(problem.clone()),
-            Trouble::Tls(error) => {
+    /// Why the broker cannot be used, if a failure of the stream tells.
+    fn reason_for(&self, failure: &Failure) -> Option<ConnectError> {
+        match failure {
+            Failure::Answer(reason) => Some(reason.clone()),
+            Failure::Tls(error) => {
                 let tls = self.security.tls.as_ref()?;
-                DoorError::of_tls(error, host_of(&self.address), tls.own, &tls.roots)
+                ConnectError::of_tls(error, host_of(&self.address), tls.has_certificate, &tls.roots)
             }
-            Trouble::Ended | Trouble::Io => None,
+            Failure::Ended | Failure::Io => None,
         }
     }
 
-    /// Makes a request and waits for the answer. After any failure the connection is broken and ended: nothing of the request is written
-    /// any more, and the next one needs a new connection.
-    pub(crate) async fn request<R>(&self, request: R) -> Result<R::ResponseBody, WireError>
+    /// Makes a request and waits for the answer. Any failure ends the connection: nothing more of the request is written, and the next
+    /// request needs a new connection.
+    pub(crate) async fn request<R>(&self, request: R) -> Result<R::ResponseBody, ClientError>
     where
         R: RequestBody + Send + WriteVersionedType<Vec<u8>>,
         R::ResponseBody: ReadVersionedType<Cursor<Vec<u8>>>,
@@ -174,59 +142,58 @@ impl Connection {
                 Ok(answer)
             }
             // Neither of these got as far as the socket.
-            Ok(Err(RequestError::NoVersionMatch { api_key })) => Err(WireError::Versions {
-                address: address(),
-                problem: format!("the broker has no version of {api_key:?} that this program speaks"),
-            }),
-            Ok(Err(RequestError::WriteError(error))) => Err(WireError::Versions { address: address(), problem: error.to_string() }),
+            Ok(Err(RequestError::NoVersionMatch { api_key })) => {
+                Err(ClientError::Version { address: address(), source: format!("no common version of the request {api_key:?}").into() })
+            }
+            Ok(Err(RequestError::WriteError(error))) => Err(ClientError::Version { address: address(), source: ServerText::of(&error) }),
             Ok(Err(error)) => {
                 self.cut();
-                Err(self.broken_off(error).await)
+                Err(self.request_failed(error).await)
             }
             Err(_) => {
                 self.cut();
-                Err(WireError::RequestTimeout { address: address(), limit })
+                Err(ClientError::RequestTimeout { address: address(), limit })
             }
         }
     }
 
     /// Why a request was not answered.
-    async fn broken_off(&self, error: RequestError) -> WireError {
-        let trouble = self.watch.trouble();
+    async fn request_failed(&self, error: RequestError) -> ClientError {
+        let failure = self.watch.failure();
         let first = !self.answered.load(Ordering::Acquire);
         if first {
-            let found = match &trouble {
-                // A port with SASL hears the first request, and hangs up.
-                Some(Trouble::Ended) | None if self.security.sasl.is_none() => {
-                    diagnosis::wants_sasl(&self.address, &self.security, &self.timeouts).await
+            let found = match &failure {
+                // A port with SASL reads the first request and ends the connection.
+                Some(Failure::Ended) | None if self.security.sasl.is_none() => {
+                    diagnosis::requires_sasl(&self.address, &self.security, &self.timeouts).await
                 }
-                Some(trouble) => self.judge(trouble),
+                Some(failure) => self.reason_for(failure),
                 None => None,
             };
-            if let Some(problem) = found {
-                return self.refused(problem);
+            if let Some(reason) = found {
+                return self.refused(reason);
             }
         }
-        let problem = match &trouble {
-            Some(Trouble::Ended) => "the broker ended the connection".to_owned(),
-            Some(Trouble::Answer(problem)) => problem.to_string(),
-            _ => error.to_string(),
+        let source = match &failure {
+            Some(Failure::Ended) => "the broker ended the connection".into(),
+            Some(Failure::Answer(reason)) => ServerText::of(reason),
+            _ => ServerText::of(&error),
         };
-        WireError::Request { address: self.address.clone(), problem }
+        ClientError::Request { address: self.address.clone(), source }
     }
 
-    /// The broker does not let us in.
-    pub(super) fn refused(&self, problem: DoorError) -> WireError {
-        WireError::refused(&self.address, problem)
+    /// The broker cannot be used for this reason.
+    pub(super) fn refused(&self, reason: ConnectError) -> ClientError {
+        ClientError::refused(&self.address, reason)
     }
 
     /// A request that was answered, but not as it should be.
-    pub(super) fn failed(&self, problem: String) -> WireError {
-        WireError::Request { address: self.address.clone(), problem }
+    pub(super) fn failed(&self, problem: String) -> ClientError {
+        ClientError::Request { address: self.address.clone(), source: problem.into() }
     }
 
-    /// Asks no more questions about itself.
-    pub(super) fn unasked(self) -> Self {
+    /// The same connection; a failure of its next request is not looked into.
+    pub(super) fn without_diagnosis(self) -> Self {
         self.answered.store(true, Ordering::Release);
         self
     }
@@ -248,8 +215,8 @@ impl Connection {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
-    /// The broker asked for a pause. What it answered stands; the pause is made before the next large request.
-    pub(crate) fn throttle(&self, ms: i32) {
+    /// The broker asked for a pause. Its answer is valid; the pause is made before the next Produce request.
+    pub(super) fn throttle(&self, ms: i32) {
         if let Ok(ms @ 1..) = u64::try_from(ms) {
             let until = Instant::now() + Duration::from_millis(ms).min(MAX_THROTTLE);
             *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
@@ -272,32 +239,32 @@ impl Drop for Connection {
 }
 
 /// A stream to `host:port`, and its socket.
-pub(super) async fn dial(address: &str, tls: Option<&TlsSide>) -> Result<(Stream, std::net::TcpStream), WireError> {
-    let failed = |source| WireError::Connect { address: address.to_owned(), source: Arc::new(source) };
+pub(super) async fn dial(address: &str, tls: Option<&ClientTls>) -> Result<(Stream, std::net::TcpStream), ClientError> {
+    let failed = |source| ClientError::Connect { address: address.to_owned(), source: Arc::new(source) };
     let stream = TcpStream::connect(address).await.map_err(failed)?;
     // Without this every request of some kilobytes waits for a delayed acknowledgement.
     stream.set_nodelay(true).map_err(failed)?;
     let options = SockRef::from(&stream);
     options.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3)).map_err(failed)?;
     #[cfg(target_os = "linux")]
-    options.set_tcp_user_timeout(Some(UNTAKEN)).map_err(failed)?;
+    options.set_tcp_user_timeout(Some(USER_TIMEOUT)).map_err(failed)?;
     let stream = stream.into_std().map_err(failed)?;
     let socket = stream.try_clone().map_err(failed)?;
     let stream = TcpStream::from_std(stream).map_err(failed)?;
     let Some(tls) = tls else { return Ok((Stream::Plain(stream), socket)) };
     let host = host_of(address);
     let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| failed(io::Error::new(io::ErrorKind::InvalidInput, "it is no name that a certificate can be for")))?;
-    match tls.connector.connect(name, stream).await {
+        .map_err(|_| failed(io::Error::new(io::ErrorKind::InvalidInput, "not a name that a certificate can be for")))?;
+    match tls.connector().connect(name, stream).await {
         Ok(stream) => Ok((Stream::Tls(Box::new(stream)), socket)),
         Err(error) => {
-            let found = match Trouble::of(&error) {
-                Trouble::Tls(error) => DoorError::of_tls(&error, host, tls.own, &tls.roots),
-                Trouble::Ended if diagnosis::speaks_plainly(address).await => Some(DoorError::NoTls),
+            let found = match Failure::of(&error) {
+                Failure::Tls(error) => ConnectError::of_tls(&error, host, tls.has_certificate, &tls.roots),
+                Failure::Ended if diagnosis::answers_without_tls(address).await => Some(ConnectError::NoTls),
                 _ => None,
             };
             Err(match found {
-                Some(problem) => WireError::refused(address, problem),
+                Some(reason) => ClientError::refused(address, reason),
                 None => failed(error),
             })
         }

@@ -1,7 +1,7 @@
 //! SCRAM (RFC 5802, RFC 7677) as Kafka speaks it: no channel binding, names and passwords as UTF-8 without further preparation.
 //!
 //! No input or output: messages in, messages out. rskafka's own exchange is not used because it derives keys for any number of rounds that
-//! a server asks for, drops the broker's words when it refuses, and keeps the password in a type that prints it.
+//! a server asks for, drops the broker's text when it refuses, and keeps the password in a type that prints it.
 
 use std::num::NonZeroU32;
 
@@ -13,7 +13,7 @@ use ring::{digest, hmac, pbkdf2, rand};
 /// "No channel binding, no other identity", in the first message and, in base64, in the last.
 const GS2: &str = "n,,";
 const GS2_BASE64: &str = "biws";
-/// A server that asks for more is no Kafka: brokers allow 16,384. It bounds the time that a stranger can make us work.
+/// Brokers allow 16,384. The limit bounds the work that an unknown server can ask for.
 const MAX_ROUNDS: u32 = 1_000_000;
 
 /// Which hash.
@@ -53,7 +53,7 @@ pub(super) enum Failed {
     Malformed(&'static str),
     /// The server does not know the password either.
     Impostor,
-    /// The server refuses, in its words.
+    /// The server refuses, with its own text.
     Refused(String),
 }
 
@@ -85,7 +85,7 @@ fn begin_with(hash: Hash, user: &str, nonce: String) -> (String, First) {
 impl First {
     /// Proves that we know the password: the last message, and what waits for its answer.
     pub(super) fn prove(self, password: &str, answer: &[u8]) -> Result<(String, Last), Failed> {
-        let answer = std::str::from_utf8(answer).map_err(|_| Failed::Malformed("its first message is no text"))?;
+        let answer = std::str::from_utf8(answer).map_err(|_| Failed::Malformed("its first message is not text"))?;
         let mut parts = answer.split(',');
         let mut part = |name: &str| parts.next().and_then(|part| part.strip_prefix(name)).and_then(|part| part.strip_prefix('='));
         let nonce = part("r").ok_or(Failed::Malformed("its first message has no nonce"))?;
@@ -115,14 +115,14 @@ impl First {
 impl Last {
     /// Checks that the server knows the password too.
     pub(super) fn verify(self, answer: &[u8]) -> Result<(), Failed> {
-        let answer = std::str::from_utf8(answer).map_err(|_| Failed::Malformed("its last message is no text"))?;
+        let answer = std::str::from_utf8(answer).map_err(|_| Failed::Malformed("its last message is not text"))?;
         let first = answer.split(',').next().unwrap_or_default();
-        if let Some(words) = first.strip_prefix("e=") {
-            return Err(Failed::Refused(words.to_owned()));
+        if let Some(text) = first.strip_prefix("e=") {
+            return Err(Failed::Refused(text.to_owned()));
         }
         let signature = first.strip_prefix("v=").and_then(|text| BASE64.decode(text).ok());
         let signature = signature.ok_or(Failed::Malformed("its last message has no signature"))?;
-        // All of it is known to both sides: nothing can be learnt from how long the comparison takes.
+        // Both sides know the value, so the time that the comparison takes gives nothing away.
         if signature == self.signature.as_ref() { Ok(()) } else { Err(Failed::Impostor) }
     }
 }

@@ -1,149 +1,94 @@
-//! What the settings say about doors: TLS with its certificates, read from files, and who we are.
+//! How a client identifies itself and checks the brokers: TLS and SASL.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::fmt;
 
-use rustls::crypto::ring::default_provider;
-use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
-use tokio_rustls::TlsConnector;
+use secrecy::SecretString;
+use serde::Deserialize;
 
-use crate::config::{Sasl, Tls};
-use crate::error::Error;
+use super::tls::{ClientTls, Tls, TlsError};
 
-/// How to get in.
-#[derive(Clone)]
-pub(crate) struct Security {
-    pub(super) tls: Option<TlsSide>,
-    pub(super) sasl: Option<Sasl>,
+/// Who this client is to the brokers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Sasl {
+    /// How it is proved.
+    pub mechanism: Mechanism,
+    /// The user.
+    pub user: String,
+    /// The user's password.
+    pub password: SecretString,
 }
 
-/// Our side of TLS.
-#[derive(Clone)]
-pub(super) struct TlsSide {
-    pub(super) connector: TlsConnector,
-    /// Whether a client certificate is shown.
-    pub(super) own: bool,
-    /// Where the trusted authorities are from, for errors.
-    pub(super) roots: Arc<str>,
+impl Sasl {
+    /// A user that is known by a password.
+    pub fn new(mechanism: Mechanism, user: impl Into<String>, password: impl Into<String>) -> Self {
+        Self { mechanism, user: user.into(), password: SecretString::from(password.into()) }
+    }
+}
+
+/// A mechanism of SASL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+#[non_exhaustive]
+pub enum Mechanism {
+    /// SCRAM-SHA-256: the password is never sent.
+    ScramSha256,
+    /// SCRAM-SHA-512: the password is never sent.
+    ScramSha512,
+    /// PLAIN: the password is sent as it is; for connections with TLS.
+    Plain,
+}
+
+impl TryFrom<String> for Mechanism {
+    type Error = &'static str;
+
+    // An unknown name is not repeated: it may be a password in the wrong place.
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        match name.as_str() {
+            "scram_sha_256" => Ok(Self::ScramSha256),
+            "scram_sha_512" => Ok(Self::ScramSha512),
+            "plain" => Ok(Self::Plain),
+            _ => Err("expected one of `scram_sha_256`, `scram_sha_512`, `plain`"),
+        }
+    }
+}
+
+impl fmt::Display for Mechanism {
+    /// The name that brokers know it by.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+            Self::Plain => "PLAIN",
+        })
+    }
+}
+
+/// TLS and SASL of a client; neither is needed.
+#[derive(Clone, Default)]
+pub(crate) struct Security {
+    pub(super) tls: Option<ClientTls>,
+    pub(super) sasl: Option<Sasl>,
 }
 
 impl Security {
     /// Reads the files that the settings name; connects to nothing.
-    pub(crate) fn load(tls: Option<&Tls>, sasl: Option<&Sasl>) -> Result<Self, Error> {
-        Ok(Self { tls: tls.map(TlsSide::load).transpose()?, sasl: sasl.cloned() })
+    pub(crate) fn load(tls: Option<&Tls>, sasl: Option<&Sasl>) -> Result<Self, TlsError> {
+        Ok(Self { tls: tls.map(|tls| ClientTls::load(tls, "tls")).transpose()?, sasl: sasl.cloned() })
     }
 
-    /// Who the brokers take us for, as far as we can know.
+    /// Who this client is to the brokers, as far as it can know.
     pub(crate) fn user(&self) -> String {
         match (&self.sasl, &self.tls) {
             (Some(sasl), _) => format!("User:{}", sasl.user),
-            (None, Some(tls)) if tls.own => "User:<the subject of tls.cert>".into(),
+            (None, Some(tls)) if tls.has_certificate => "User:<the subject of tls.cert>".into(),
             _ => "User:ANONYMOUS".into(),
         }
     }
-}
 
-/// What the keys of a [`Tls`] are called where it stands, for errors.
-pub(crate) struct Keys {
-    tls: &'static str,
-    ca: &'static str,
-    cert: &'static str,
-    key: &'static str,
-}
-
-impl Keys {
-    /// Those of the brokers.
-    const BROKERS: Self = Self { tls: "tls", ca: "tls.ca", cert: "tls.cert", key: "tls.key" };
-    /// Those of the schema registry.
-    pub(crate) const REGISTRY: Self =
-        Self { tls: "schema_registry.tls", ca: "schema_registry.tls.ca", cert: "schema_registry.tls.cert", key: "schema_registry.tls.key" };
-}
-
-impl TlsSide {
-    fn load(tls: &Tls) -> Result<Self, Error> {
-        let (config, roots) = client_side(tls, &Keys::BROKERS)?;
-        Ok(Self { connector: Arc::new(config).into(), own: tls.cert.is_some(), roots: roots.into() })
+    /// Whether the password can be read on the network.
+    pub(crate) fn sends_plain_password(&self) -> bool {
+        self.tls.is_none() && self.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == Mechanism::Plain)
     }
-}
-
-/// Our side of TLS by the settings, and where the trusted authorities are from.
-pub(crate) fn client_side(tls: &Tls, keys: &Keys) -> Result<(ClientConfig, String), Error> {
-    let (store, roots) = match &tls.ca {
-        Some(file) => (authorities(keys.ca, file)?, format!("{} ({})", keys.ca, file.display())),
-        None => (system_authorities(keys.ca)?, "this system's store of authorities".to_owned()),
-    };
-    let set = |problem: String| Error::Setting { key: keys.tls, problem };
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| set(error.to_string()))?
-        .with_root_certificates(store);
-    let config = match (&tls.cert, &tls.key) {
-        (None, None) => builder.with_no_client_auth(),
-        (Some(cert), Some(key)) => {
-            let chain = certificates(keys.cert, cert)?;
-            builder.with_client_auth_cert(chain, private_key(keys.key, key)?).map_err(|error| Error::Setting {
-                key: keys.key,
-                problem: match error {
-                    rustls::Error::InconsistentKeys(_) => format!("{} is not the key of {}", key.display(), cert.display()),
-                    _ => format!("{} and {} cannot be used: {error}", cert.display(), key.display()),
-                },
-            })?
-        }
-        (Some(_), None) => return Err(Error::Setting { key: keys.key, problem: format!("is missing beside {}", keys.cert) }),
-        (None, Some(_)) => return Err(Error::Setting { key: keys.cert, problem: format!("is missing beside {}", keys.key) }),
-    };
-    Ok((config, roots))
-}
-
-fn authorities(key: &'static str, file: &Path) -> Result<RootCertStore, Error> {
-    let mut store = RootCertStore::empty();
-    for certificate in certificates(key, file)? {
-        store.add(certificate).map_err(|error| Error::Setting {
-            key,
-            problem: format!("{} holds a certificate that cannot be used: {error}", file.display()),
-        })?;
-    }
-    Ok(store)
-}
-
-fn system_authorities(key: &'static str) -> Result<RootCertStore, Error> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut store = RootCertStore::empty();
-    // A store of a system often holds some certificate that nobody can use.
-    let (usable, _) = store.add_parsable_certificates(found.certs);
-    if usable > 0 {
-        return Ok(store);
-    }
-    let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
-    Err(Error::Setting {
-        key,
-        problem: format!("is not set, and this system has no store of authorities{why}: set it, or install ca-certificates"),
-    })
-}
-
-fn certificates(key: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let certificates = read.map_err(|error| unreadable(key, file, &error))?;
-    if certificates.is_empty() {
-        return Err(Error::Setting { key, problem: format!("{} holds no certificate in PEM", file.display()) });
-    }
-    Ok(certificates)
-}
-
-fn private_key(key: &'static str, file: &Path) -> Result<PrivateKeyDer<'static>, Error> {
-    PrivateKeyDer::from_pem_file(file).map_err(|error| unreadable(key, file, &error))
-}
-
-/// The library's words may hold what stands in the file, which may be a key: they are not passed on.
-fn unreadable(key: &'static str, file: &Path, error: &pem::Error) -> Error {
-    let file = file.display();
-    let problem = match error {
-        pem::Error::Io(error) => format!("{file} cannot be read: {error}"),
-        pem::Error::NoItemsFound if key.ends_with("tls.key") => format!("{file} holds no private key in PEM without a passphrase"),
-        pem::Error::NoItemsFound => format!("{file} holds no certificate in PEM"),
-        _ => format!("{file} is not PEM"),
-    };
-    Error::Setting { key, problem }
 }

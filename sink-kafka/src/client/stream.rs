@@ -1,5 +1,5 @@
-//! The bytes to and from a broker, in plain or in TLS, and watched: the length of every answer is checked before anybody makes room for
-//! it, and the first thing that goes wrong is kept in a form that can be judged.
+//! The bytes to and from a broker, with or without TLS. The length of every answer is checked before memory is allocated for it, and the
+//! first failure is kept, so that its reason can be found out.
 
 use std::io;
 use std::pin::Pin;
@@ -11,9 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::connect_error::DoorError;
+use super::connect_error::ConnectError;
 
-/// The largest answer before the other side proved to be a broker.
+/// The largest answer before the other side has proved to be a broker.
 const FIRST_ANSWER_BYTES: usize = 1 << 20;
 /// The largest answer that is read; a record batch fetched may be as large as a broker was allowed to take.
 pub(super) const MAX_ANSWER_BYTES: usize = 128 << 20;
@@ -24,30 +24,30 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// What is known of a stream from outside.
+/// What is known of a stream, shared with its connection.
 #[derive(Debug)]
 pub(super) struct Watch {
     limit: AtomicUsize,
     ended: AtomicBool,
-    trouble: Mutex<Option<Trouble>>,
+    failure: Mutex<Option<Failure>>,
 }
 
-/// The first thing that went wrong.
+/// The first failure.
 #[derive(Clone, Debug)]
-pub(super) enum Trouble {
+pub(super) enum Failure {
     /// The other side ended the connection.
     Ended,
     /// TLS failed.
     Tls(rustls::Error),
-    /// What came is no answer of a broker.
-    Answer(DoorError),
+    /// The answer is not one of a broker.
+    Answer(ConnectError),
     /// Anything else.
     Io,
 }
 
 impl Default for Watch {
     fn default() -> Self {
-        Self { limit: AtomicUsize::new(FIRST_ANSWER_BYTES), ended: AtomicBool::new(false), trouble: Mutex::new(None) }
+        Self { limit: AtomicUsize::new(FIRST_ANSWER_BYTES), ended: AtomicBool::new(false), failure: Mutex::new(None) }
     }
 }
 
@@ -62,23 +62,23 @@ impl Watch {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// The first thing that went wrong.
-    pub(super) fn trouble(&self) -> Option<Trouble> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The first failure.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, trouble: Trouble) {
+    fn note(&self, failure: Failure) {
         self.ended.store(true, Ordering::Release);
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(trouble);
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
     }
 
     fn note_error(&self, error: &io::Error) {
-        self.note(Trouble::of(error));
+        self.note(Failure::of(error));
     }
 }
 
-impl Trouble {
-    /// What an error of a stream amounts to.
+impl Failure {
+    /// What kind of failure an error of a stream is.
     pub(super) fn of(error: &io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(tls) => Self::Tls(tls.clone()),
@@ -97,10 +97,10 @@ impl Trouble {
 pub(super) struct Watched {
     stream: Stream,
     watch: Arc<Watch>,
-    /// The length of the answer that comes, as far as it has come.
+    /// The length of the answer, as far as it has been received.
     head: [u8; 4],
     head_len: usize,
-    /// What is still to come of the answer.
+    /// How much of the answer is still missing.
     left: usize,
 }
 
@@ -110,8 +110,8 @@ impl Watched {
         (Self { stream, watch: watch.clone(), head: [0; 4], head_len: 0, left: 0 }, watch)
     }
 
-    /// Follows the lengths of answers through what came.
-    fn follow(&mut self, mut bytes: &[u8]) -> Result<(), DoorError> {
+    /// Follows the lengths of answers through received bytes.
+    fn follow(&mut self, mut bytes: &[u8]) -> Result<(), ConnectError> {
         while let Some((&byte, rest)) = bytes.split_first() {
             if self.left > 0 {
                 let passed = self.left.min(bytes.len());
@@ -128,7 +128,7 @@ impl Watched {
                 self.head_len = 0;
                 self.left = u32::from_be_bytes(self.head) as usize;
                 if self.left > self.watch.limit.load(Ordering::Relaxed) {
-                    return Err(DoorError::of_answer(self.head));
+                    return Err(ConnectError::of_answer(self.head));
                 }
             }
         }
@@ -150,12 +150,12 @@ impl AsyncRead for Watched {
         }
         let came = buffer.filled().get(before..).unwrap_or_default();
         if came.is_empty() && room > 0 {
-            self.watch.note(Trouble::Ended);
+            self.watch.note(Failure::Ended);
         }
         if let Err(problem) = self.follow(came) {
             buffer.set_filled(before);
             let error = io::Error::new(io::ErrorKind::InvalidData, problem.clone());
-            self.watch.note(Trouble::Answer(problem));
+            self.watch.note(Failure::Answer(problem));
             return Poll::Ready(Err(error));
         }
         Poll::Ready(Ok(()))
@@ -165,8 +165,8 @@ impl AsyncRead for Watched {
 impl Watched {
     fn watched<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(error)) = &result {
-            // A write that fails says less than the read that tells why: only an error of TLS is kept.
-            if matches!(Trouble::of(error), Trouble::Tls(_)) {
+            // The read side says more about why a write failed; only an error of TLS is kept.
+            if matches!(Failure::of(error), Failure::Tls(_)) {
                 self.watch.note_error(error);
             }
         }
@@ -206,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    async fn answer(bytes: &'static [u8], piece: usize) -> (io::Result<Vec<u8>>, Option<Trouble>) {
+    async fn answer(bytes: &'static [u8], piece: usize) -> (io::Result<Vec<u8>>, Option<Failure>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(async move {
@@ -221,21 +221,21 @@ mod tests {
         let mut read = Vec::new();
         let result = stream.read_to_end(&mut read).await.map(|_| read);
         server.await.unwrap();
-        (result, watch.trouble())
+        (result, watch.failure())
     }
 
     #[tokio::test]
     async fn lengths_are_followed_through_any_pieces() {
         const TWO: &[u8] = b"\0\0\0\x03abc\0\0\0\0\0\0\0\x01z";
         for piece in [1, 2, 5, 100] {
-            let (read, trouble) = answer(TWO, piece).await;
+            let (read, failure) = answer(TWO, piece).await;
             assert_eq!(read.unwrap(), TWO);
-            assert!(matches!(trouble, Some(Trouble::Ended)));
+            assert!(matches!(failure, Some(Failure::Ended)));
         }
     }
 
     #[tokio::test]
-    async fn what_is_no_broker_is_named() {
+    async fn a_server_that_is_not_a_broker_is_named() {
         for (bytes, expected) in [
             (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "HTTP"),
             (b"\x4a\0\0\0\x0a5.7.22", "MySQL"),
@@ -245,9 +245,9 @@ mod tests {
             (b"\xff\xff\xff\xff", "4294967295"),
         ] {
             for piece in [1, 100] {
-                let (read, trouble) = answer(bytes, piece).await;
+                let (read, failure) = answer(bytes, piece).await;
                 assert!(read.is_err());
-                let Some(Trouble::Answer(problem)) = trouble else { panic!("{bytes:?}") };
+                let Some(Failure::Answer(problem)) = failure else { panic!("{bytes:?}") };
                 assert!(problem.to_string().contains(expected), "{problem}");
             }
         }

@@ -1,94 +1,125 @@
-//! Making topics that are missing, where the settings ask for it.
+//! Questions about topics, and creating them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use super::api::create_topics::{CreateTopicsRequest, CreateTopicsResponse};
+use super::api::describe_configs::DescribeTopicRequest;
+use super::api::topic_rights::{RightsRequest, missing};
+use super::error::ClientError;
+use super::error_code::ErrorCode;
+use super::retry::Retry;
+use super::session::{Permission, Session};
 
-use crate::client::session::{Missing, Purpose, Session};
-use crate::client::{self, CreateTopicsRequest, CreateTopicsResponse, WireError};
-use crate::config::CreateTopics;
-use crate::error::{Error, code_name};
-
-const ALREADY_THERE: i16 = 36;
-const NOT_CONTROLLER: i16 = 41;
 const PAUSE: Duration = Duration::from_millis(100);
+const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
+const CLEANUP_POLICY: &str = "cleanup.policy";
 
-impl Session {
-    /// Makes topics, and waits until they can be written to. One that is there already, perhaps made by another lane, is left as it is.
-    pub(crate) async fn create(&self, topics: &[Arc<str>], how: &CreateTopics) -> Result<(), Error> {
-        self.ask_to_create(topics, how, false).await?;
-        let deadline = Instant::now() + self.timeouts.patience;
-        loop {
-            match self.learn(topics).await {
-                // Not every broker has heard of it at once.
-                Err(Error::NoTopic { .. }) if Instant::now() < deadline => sleep(PAUSE).await,
-                result => return result.map(|_| ()),
-            }
+/// How topics are created.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TopicCreation {
+    /// Absent: as the brokers are set.
+    pub(crate) partitions: Option<i32>,
+    /// Absent: as the brokers are set.
+    pub(crate) replication: Option<i16>,
+    pub(crate) configs: BTreeMap<String, String>,
+}
+
+/// Creates topics, and waits until they can be written to. One that exists already, perhaps created by another lane, is left as it is.
+pub(crate) async fn create(session: &Session, topics: &[Arc<str>], creation: &TopicCreation) -> Result<(), ClientError> {
+    request_creation(session, topics, creation, Mode::Create).await?;
+    let mut retry = Retry::new(session.timeouts().patience, PAUSE, PAUSE);
+    loop {
+        match session.refresh_topics(topics).await {
+            // Not every broker has heard of it at once.
+            Err(error @ ClientError::NoTopic { .. }) => retry.again(error).await?,
+            result => return result.map(|_| ()),
         }
     }
+}
 
-    /// Whether topics could be made; makes nothing.
-    pub(crate) async fn could_create(&self, topics: &[Arc<str>], how: &CreateTopics) -> Result<(), Error> {
-        self.ask_to_create(topics, how, true).await
-    }
+/// Whether topics could be created; creates nothing.
+pub(crate) async fn validate_creation(session: &Session, topics: &[Arc<str>], creation: &TopicCreation) -> Result<(), ClientError> {
+    request_creation(session, topics, creation, Mode::ValidateOnly).await
+}
 
-    async fn ask_to_create(&self, topics: &[Arc<str>], how: &CreateTopics, validate_only: bool) -> Result<(), Error> {
-        let request = CreateTopicsRequest {
-            names: topics.iter().map(|topic| &**topic).collect(),
-            partitions: how.partitions,
-            replication: how.replication,
-            configs: &how.configs,
-            validate_only,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Create,
+    ValidateOnly,
+}
+
+async fn request_creation(session: &Session, topics: &[Arc<str>], creation: &TopicCreation, mode: Mode) -> Result<(), ClientError> {
+    let request = CreateTopicsRequest {
+        names: topics.iter().map(|topic| &**topic).collect(),
+        partitions: creation.partitions,
+        replication: creation.replication,
+        configs: &creation.configs,
+        validate_only: mode == Mode::ValidateOnly,
+    };
+    let mut retry = Retry::new(session.timeouts().patience, PAUSE, PAUSE);
+    loop {
+        let result = match ask_controller(session, &request).await {
+            Ok(answer) => read_answer(session, answer, mode),
+            Err(error) => Err(error),
         };
-        let deadline = Instant::now() + self.timeouts.patience;
-        loop {
-            let mut again = None;
-            match self.ask_controller(&request).await {
-                Ok(answer) => {
-                    for (topic, code, words) in answer.topics {
-                        match self.judge_creation(&topic, code, words) {
-                            Ok(()) if code == 0 && !validate_only => tracing::info!(topic, "topic made"),
-                            Ok(()) => {}
-                            Err(error @ (Error::Answer { .. } | Error::Wire(_))) => again = Some(error),
-                            Err(error) => return Err(error),
-                        }
-                    }
-                }
-                Err(error) if error.is_permanent() => return Err(error.into()),
-                // It may be made or not: the same question once more makes it certain.
-                Err(error) => again = Some(error.into()),
-            }
-            match again {
-                None => return Ok(()),
-                Some(error) if Instant::now() >= deadline => return Err(error),
-                Some(_) => sleep(PAUSE).await,
-            }
-            self.metadata(Some(&[])).await?;
+        match result {
+            // It may have been created or not: the same request once more makes it certain.
+            Err(error) if error.is_transient() => retry.again(error).await?,
+            result => return result,
         }
+        session.refresh_brokers().await?;
     }
+}
 
-    async fn ask_controller(&self, request: &CreateTopicsRequest<'_>) -> Result<CreateTopicsResponse, WireError> {
-        if self.controller().is_none() {
-            self.metadata(Some(&[])).await?;
-        }
-        let none = || WireError::Unreachable { brokers: "that lead the cluster".into(), last: "there is no controller".into() };
-        let line = self.line(self.controller().ok_or_else(none)?, Purpose::Look).await?;
-        line.request(request.clone()).await
-    }
+async fn ask_controller(session: &Session, request: &CreateTopicsRequest<'_>) -> Result<CreateTopicsResponse, ClientError> {
+    session.controller().await?.request(request.clone()).await
+}
 
-    fn judge_creation(&self, topic: &str, code: i16, words: Option<String>) -> Result<(), Error> {
-        let doing = || format!("make topic {topic}");
-        match code {
-            0 | ALREADY_THERE => Ok(()),
-            _ if client::is_denial(code) => Err(self.denied(doing(), code, Missing::Create(topic))),
-            NOT_CONTROLLER => Err(Error::Answer { doing: doing(), code, name: code_name(code) }),
-            // Invalid name, partitions, replication, config; a policy's refusal.
-            17 | 37..=40 | 42 | 44 => {
-                let problem = words.filter(|words| !words.is_empty()).unwrap_or_else(|| code_name(code));
-                Err(Error::NotCreated { topic: topic.to_owned(), code, problem, denial: self.memory.note_denial() })
+fn read_answer(session: &Session, answer: CreateTopicsResponse, mode: Mode) -> Result<(), ClientError> {
+    let mut result = Ok(());
+    for (topic, code, text) in answer.topics {
+        let operation = || format!("creating topic {topic}");
+        let error = match code {
+            ErrorCode::NONE if mode == Mode::Create => {
+                tracing::info!(topic, "topic created");
+                continue;
             }
-            _ => Err(Error::Answer { doing: doing(), code, name: code_name(code) }),
+            ErrorCode::NONE | ErrorCode::TOPIC_ALREADY_EXISTS => continue,
+            code if code.is_denial() => session.denied(operation(), code, Permission::CreateTopic(&topic)),
+            code if code.refuses_creation() => {
+                let text = text.filter(|text| !text.is_empty()).unwrap_or_else(|| "the broker gives no reason".into());
+                ClientError::NotCreated { topic, code, source: text.into(), denial: session.denials().note_denial() }
+            }
+            code => ClientError::Answer { operation: operation(), code },
+        };
+        // A refusal says more than what may pass.
+        if !error.is_transient() {
+            return Err(error);
         }
+        result = Err(error);
     }
+    result
+}
+
+/// The largest batch that a topic takes, if the brokers tell: for an error text, which does without it otherwise.
+pub(crate) async fn max_message_bytes(session: &Session, topic: &str) -> Option<u64> {
+    config(session, topic, MAX_MESSAGE_BYTES).await?.parse().ok()
+}
+
+/// Whether a topic is compacted; `None` if the brokers do not tell.
+pub(crate) async fn is_compacted(session: &Session, topic: &str) -> Option<bool> {
+    Some(config(session, topic, CLEANUP_POLICY).await?.split(',').any(|policy| policy.trim() == "compact"))
+}
+
+async fn config(session: &Session, topic: &str, key: &'static str) -> Option<String> {
+    session.request_any(&DescribeTopicRequest { topic, key }).await.ok()?.value
+}
+
+/// The operations on a topic that a writer needs and that are not allowed. Brokers before Kafka 2.3 do not tell.
+pub(crate) async fn missing_rights(session: &Session, topic: &str) -> Vec<&'static str> {
+    let Ok(answer) = session.request_any(&RightsRequest { topics: vec![topic] }).await else { return Vec::new() };
+    let found = answer.topics.into_iter().find(|(name, code, _)| name == topic && *code == ErrorCode::NONE);
+    found.map(|(_, _, rights)| missing(rights)).unwrap_or_default()
 }

@@ -1,17 +1,17 @@
-//! Buffers kept for the next record batches, within a limit on their sum: thousands of partitions must not each keep a large one.
+//! Buffers for the next record batches. The sum of their sizes is limited, because thousands of partitions must not each keep a large one.
 
 /// How many are kept at most.
 const COUNT: usize = 16;
 
-/// See the module.
-pub(crate) struct Spares {
+/// A pool of buffers.
+pub(crate) struct BufferPool {
     buffers: Vec<Vec<u8>>,
     bytes: usize,
     limit: usize,
 }
 
-impl Spares {
-    /// Keeps buffers of `limit` bytes in all.
+impl BufferPool {
+    /// A pool of at most `limit` bytes in all.
     pub(crate) fn new(limit: usize) -> Self {
         Self { buffers: Vec::new(), bytes: 0, limit }
     }
@@ -39,17 +39,17 @@ mod tests {
 
     #[test]
     fn the_sum_is_limited() {
-        let mut spares = Spares::new(3000);
+        let mut pool = BufferPool::new(3000);
         for _ in 0..5 {
-            spares.keep(Vec::with_capacity(1000));
+            pool.keep(Vec::with_capacity(1000));
         }
-        assert_eq!((spares.buffers.len(), spares.bytes), (3, 3000));
-        assert_eq!(spares.take().capacity(), 1000);
-        spares.keep(Vec::with_capacity(1001));
-        assert_eq!((spares.buffers.len(), spares.bytes), (2, 2000));
+        assert_eq!((pool.buffers.len(), pool.bytes), (3, 3000));
+        assert_eq!(pool.take().capacity(), 1000);
+        pool.keep(Vec::with_capacity(1001));
+        assert_eq!((pool.buffers.len(), pool.bytes), (2, 2000));
         for _ in 0..4 {
-            spares.take();
+            pool.take();
         }
-        assert_eq!(spares.bytes, 0);
+        assert_eq!(pool.bytes, 0);
     }
 }

@@ -1,6 +1,12 @@
-//! Finds out what was delivered before, so that a task continues exactly where it was.
+//! Finds out what was delivered before, so that a task continues exactly where it stopped.
 
-pub(crate) mod receipt;
+mod ownership;
+mod receipt;
 pub mod record_header;
-pub(crate) mod recovery;
-pub(crate) mod scan;
+mod recovery;
+mod scan;
+
+pub(crate) use ownership::{FirstRecord, first_records};
+pub(crate) use receipt::{Mark, Marks, ReceiptContent, parse as parse_receipt, write as write_receipt};
+pub(crate) use recovery::{Known, recover};
+pub(crate) use scan::{Found, scan};

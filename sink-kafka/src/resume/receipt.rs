@@ -1,7 +1,7 @@
-//! The receipt: per partition, how far the records of a split are known to be in the log.
+//! The receipt: per partition, up to where the records of a split are known to be in the log.
 //!
-//! Its text is JSON, one list of entries a topic: `{"v":1,"routing":"…","topics":{"shop":[[1042,"…32 hexadecimal digits…"],[7]]}}`. `routing` is a
-//! fingerprint of the settings that decide where a row goes; receipts of earlier versions have none. With a schema registry there is
+//! Its text is JSON, one list of entries a topic: `{"v":1,"routing":"…","topics":{"shop":[[1042,"…32 hexadecimal digits…"],[7]]}}`. `routing` is the
+//! fingerprint of the settings that decide where a row goes; receipts of old versions have none. With a schema registry there is
 //! `"schemas":{"5":["…fingerprint…",["shop"]]}` as well: the ids that records were written under, each with the schema's fingerprint and
 //! the topics. An entry holds the offset behind the
 //! split's last record in that partition and that record's seq. Without a seq none of the split's records is in the partition, and the
@@ -14,18 +14,26 @@ use runtime::{Receipt, Seq};
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::schema_registry::Written;
+use crate::schema_registry::WrittenSchemas;
 
-/// How far one split came in one partition.
+/// Up to where the records of one split are in one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// The offset behind the split's last record; with `last_seq` 0 the offset where looking for records has to begin.
+    /// The offset behind the split's last record; with `last_seq` 0 the offset from which its records must be searched.
     pub(crate) next_offset: i64,
     /// Seq of the split's last record; 0 if there is none.
     pub(crate) last_seq: Seq,
 }
 
 impl Mark {
+    /// Nothing is known of the partition.
+    pub(crate) const UNKNOWN: Self = Self { next_offset: 0, last_seq: Seq(0) };
+
+    /// Whether the split has a record in the partition.
+    pub(crate) fn is_written(&self) -> bool {
+        self.last_seq > Seq(0)
+    }
+
     /// Whether an event of a split whose replay is exact was delivered to this partition before.
     pub(crate) fn covers(&self, seq: Seq) -> bool {
         seq <= self.last_seq
@@ -33,14 +41,14 @@ impl Mark {
 
     /// A record of the split was seen in the log, or was acknowledged.
     pub(crate) fn advance(&mut self, offset: i64, seq: Seq) {
-        // A repeat of the last record counts as the record: its offset is checked when the task goes on.
+        // A repeat of the last record counts as the record: its offset is checked when the task continues.
         if seq >= self.last_seq {
             *self = Self { next_offset: offset.saturating_add(1), last_seq: seq };
         }
     }
 }
 
-/// What a receipt says: marks per topic and partition.
+/// Marks per topic and partition.
 pub(crate) type Marks = BTreeMap<String, Vec<Mark>>;
 
 #[derive(Deserialize)]
@@ -51,7 +59,7 @@ struct Text {
     routing: Option<String>,
     topics: BTreeMap<String, Vec<Entry>>,
     #[serde(default)]
-    schemas: Written,
+    schemas: WrittenSchemas,
 }
 
 #[derive(Deserialize)]
@@ -63,18 +71,18 @@ enum Entry {
 
 /// What a receipt says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Known {
+pub(crate) struct ReceiptContent {
     pub(crate) marks: Marks,
     /// Fingerprint of the settings that the marks were made with, if it is known.
     pub(crate) routing: Option<String>,
-    /// What was written under ids of a schema registry.
-    pub(crate) schemas: Written,
+    /// The schema ids that records were written with.
+    pub(crate) schemas: WrittenSchemas,
 }
 
 /// Reads a receipt. An empty one says nothing.
-pub(crate) fn parse(receipt: &Receipt) -> Result<Known, Error> {
+pub(crate) fn parse(receipt: &Receipt) -> Result<ReceiptContent, Error> {
     if receipt.is_empty() {
-        return Ok(Known::default());
+        return Ok(ReceiptContent::default());
     }
     let unreadable = |problem: String| Error::Receipt { problem };
     let text: Text = serde_json::from_str(receipt.as_str()).map_err(|error| unreadable(error.to_string()))?;
@@ -85,20 +93,20 @@ pub(crate) fn parse(receipt: &Receipt) -> Result<Known, Error> {
         match entry {
             Entry::Bare([next_offset]) => Ok(Mark { next_offset, last_seq: Seq(0) }),
             Entry::Seen(next_offset, seq) => {
-                let last_seq = u128::from_str_radix(&seq, 16).map(Seq).map_err(|_| unreadable(format!("`{seq}` is no seq")))?;
+                let last_seq = u128::from_str_radix(&seq, 16).map(Seq).map_err(|_| unreadable(format!("`{seq}` is not a seq")))?;
                 Ok(Mark { next_offset, last_seq })
             }
         }
     };
     let marks = text.topics.into_iter().map(|(topic, entries)| Ok((topic, entries.into_iter().map(mark).collect::<Result<_, _>>()?)));
-    Ok(Known { marks: marks.collect::<Result<_, Error>>()?, routing: text.routing, schemas: text.schemas })
+    Ok(ReceiptContent { marks: marks.collect::<Result<_, Error>>()?, routing: text.routing, schemas: text.schemas })
 }
 
 /// Writes a receipt. `routing` holds nothing that must be escaped.
 pub(crate) fn write<'a, P: IntoIterator<Item = &'a Mark>>(
     routing: &str,
     topics: impl IntoIterator<Item = (&'a str, P)>,
-    schemas: &Written,
+    schemas: &WrittenSchemas,
 ) -> Receipt {
     let mut text = format!(r#"{{"v":1,"routing":"{routing}","topics":{{"#);
     for (index, (topic, marks)) in topics.into_iter().enumerate() {
@@ -136,13 +144,14 @@ mod tests {
     #[test]
     fn the_text_is_the_documented_one() {
         let marks = [Mark { next_offset: 1042, last_seq: Seq(255) }, Mark { next_offset: 7, last_seq: Seq(0) }];
-        let receipt = write("0a1b2c3d", [("shop", &marks)], &Written::new());
+        let receipt = write("0a1b2c3d", [("shop", &marks)], &WrittenSchemas::new());
         assert_eq!(receipt.as_str(), r#"{"v":1,"routing":"0a1b2c3d","topics":{"shop":[[1042,"000000000000000000000000000000ff"],[7]]}}"#);
         let known = parse(&receipt).unwrap();
         assert_eq!((&known.marks["shop"][..], known.routing.as_deref()), (&marks[..], Some("0a1b2c3d")));
         let older = parse(&Receipt::new(r#"{"v":1,"topics":{"shop":[[7]]}}"#)).unwrap();
         assert_eq!((older.marks["shop"].len(), older.routing), (1, None));
-        let schemas = Written::from([(5, ("f00d".into(), vec!["shop".into(), "ddl".into()])), (7, ("beef".into(), vec!["x".into()]))]);
+        let schemas =
+            WrittenSchemas::from([(5, ("f00d".into(), vec!["shop".into(), "ddl".into()])), (7, ("beef".into(), vec!["x".into()]))]);
         let receipt = write("r", [("shop", &marks[1..])], &schemas);
         let text = r#"{"v":1,"routing":"r","topics":{"shop":[[7]]},"schemas":{"5":["f00d",["shop","ddl"]],"7":["beef",["x"]]}}"#;
         assert_eq!((receipt.as_str(), parse(&receipt).unwrap().schemas), (text, schemas));
@@ -156,7 +165,7 @@ mod tests {
             let error = runtime::Error::from(parse(&Receipt::new(text)).unwrap_err());
             assert_eq!(error.kind(), runtime::Kind::Fatal, "{text}");
         }
-        assert_eq!(parse(&Receipt::default()).unwrap(), Known::default());
+        assert_eq!(parse(&Receipt::default()).unwrap(), ReceiptContent::default());
     }
 
     proptest! {
@@ -165,7 +174,7 @@ mod tests {
             let marks: Marks = topics.into_iter()
                 .map(|(topic, list)| (topic, list.into_iter().map(|(next_offset, seq)| Mark { next_offset, last_seq: Seq(seq) }).collect()))
                 .collect();
-            let receipt = write("r", marks.iter().map(|(topic, marks)| (topic.as_str(), marks)), &Written::new());
+            let receipt = write("r", marks.iter().map(|(topic, marks)| (topic.as_str(), marks)), &WrittenSchemas::new());
             prop_assert_eq!(parse(&receipt).unwrap().marks, marks);
         }
 

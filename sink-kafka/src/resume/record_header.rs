@@ -1,5 +1,5 @@
-//! The position header: every record says which run, split and event it comes from, so that readers can ignore repeats and a later run
-//! of the task can see how far it came.
+//! The position header: every record says which run, split and event it comes from. So readers can ignore repeats, and a later run of the
+//! task can find out what was delivered.
 //!
 //! The header is called `dts`. Its value, at most 36 bytes:
 //!
@@ -10,7 +10,7 @@
 //! | epoch | 1–5, unsigned LEB128: rises with every start of the process |
 //! | split | 1–5, unsigned LEB128: number of the split |
 //! | seq | 16, big endian: order in the split |
-//! | flags | 1: 1 snapshot row, 2 replay not exact (or a sign of life, which has no seq of its own), 4 schema change, 8 value framed for a schema registry |
+//! | flags | 1: 1 snapshot row, 2 replay not exact (or a heartbeat, which has no seq of its own), 4 schema change, 8 values begin with the id of a schema |
 //!
 //! Bytes after the flags (a transaction id) are reserved: this version writes none, and readers must ignore them.
 //!
@@ -41,15 +41,15 @@ pub const SNAPSHOT: u8 = 1;
 pub const NOT_EXACT: u8 = 2;
 /// Flag: the record is a schema change.
 pub const SCHEMA_CHANGE: u8 = 4;
-/// Flag: the value begins with the id of its schema in a registry, a zero byte and four bytes, big endian.
-pub const FRAMED: u8 = 8;
+/// Flag: values begin with the id of their schema in a registry, a zero byte and four bytes, big endian. A tombstone has the flag too.
+pub const SCHEMA_ID: u8 = 8;
 
 const VERSION: u8 = 1;
 
 /// Where a record comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordPosition {
-    /// Random id of the task, the same until it is reset.
+    /// Random id of the task, the same until its checkpoint is deleted.
     pub run: u64,
     /// Rises with every start of the process.
     pub epoch: u32,
@@ -57,7 +57,7 @@ pub struct RecordPosition {
     pub split: u32,
     /// Order in the split.
     pub seq: Seq,
-    /// Any of [`SNAPSHOT`], [`NOT_EXACT`], [`SCHEMA_CHANGE`], [`FRAMED`].
+    /// Any of [`SNAPSHOT`], [`NOT_EXACT`], [`SCHEMA_CHANGE`], [`SCHEMA_ID`].
     pub flags: u8,
 }
 
@@ -65,7 +65,7 @@ pub struct RecordPosition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PositionError {
-    /// It is longer or newer than this program knows.
+    /// It is of a newer version.
     #[error("the position header has version {0}, this program knows version {VERSION}")]
     Version(u8),
     /// It ends too early or holds a number that is too large.
@@ -77,7 +77,7 @@ impl RecordPosition {
     /// The header's value.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(36);
-        write_prefix(&mut out, self.run, self.epoch, self.split);
+        write_prefix(&mut out, LaneId { run: self.run, epoch: self.epoch, split: self.split });
         out.extend_from_slice(&self.seq.0.to_be_bytes());
         out.push(self.flags);
         out
@@ -103,8 +103,16 @@ impl RecordPosition {
     }
 }
 
+/// Which lane of which process a record is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LaneId {
+    pub(crate) run: u64,
+    pub(crate) epoch: u32,
+    pub(crate) split: u32,
+}
+
 /// The part of the header that is the same for all records of a lane.
-pub(crate) fn write_prefix(out: &mut Vec<u8>, run: u64, epoch: u32, split: u32) {
+pub(crate) fn write_prefix(out: &mut Vec<u8>, LaneId { run, epoch, split }: LaneId) {
     out.push(VERSION);
     out.extend_from_slice(&run.to_be_bytes());
     write_varint(out, epoch);

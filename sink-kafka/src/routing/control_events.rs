@@ -1,45 +1,43 @@
-//! What the format writes of transaction borders and signs of life, held against the topics and the source before anything runs.
+//! What a format makes of BEGIN, COMMIT and heartbeat events, checked against the topics and the source before anything runs.
 
-use runtime::{Body, Control, Encoder};
+use runtime::{Control, EncoderInfo};
 
-use crate::config::Config;
+use super::topic_template::TopicTemplate;
 use crate::error::Error;
-use crate::routing::router::TopicTemplate;
 
-/// Settings of which nothing comes: what is wrong, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Idle {
-    pub(crate) what: String,
-    pub(crate) help: String,
-}
-
-/// Refuses a format that writes messages of no table where each table has a topic of its own: they would have none.
-pub(crate) fn check_topic(config: &Config, format: &str, encoder: &dyn Encoder) -> Result<(), Error> {
-    let template = TopicTemplate::parse(&config.topic).is_ok_and(|topic| topic.fixed().is_none());
-    let mut settings: Vec<&str> = [Body::Begin, Body::Commit, Body::Heartbeat]
-        .iter()
-        .filter_map(|event| match encoder.control(event) {
-            Control::Written(setting) => Some(setting),
+/// Refuses a format that emits messages of no table where each table has a topic of its own: they would have none.
+pub(crate) fn refuse_control_events_without_topic(topic: &TopicTemplate, format: &str, info: &EncoderInfo) -> Result<(), Error> {
+    let mut settings: Vec<&str> = [info.begin, info.commit, info.heartbeat]
+        .into_iter()
+        .filter_map(|control| match control {
+            Control::Emitted { setting } => Some(setting),
             _ => None,
         })
         .collect();
     settings.dedup();
-    if !template || settings.is_empty() {
+    if topic.fixed().is_some() || settings.is_empty() {
         return Ok(());
     }
     Err(Error::NoControlTopic { format: format.to_owned(), settings: settings.join(", ") })
 }
 
-/// Whether only one side was told of signs of life. `given`: whether the source gives them, as far as it is known.
-pub(crate) fn idle(given: Option<bool>, format: &str, encoder: &dyn Encoder) -> Option<Idle> {
-    match (encoder.control(&Body::Heartbeat), given) {
-        (Control::Written(setting), Some(false)) => Some(Idle {
-            what: format!("sink.kafka.format.{format} has `{setting}`, and the source gives no signs of life: none will be written"),
+/// A setting that has no effect because only the source or only the format has heartbeats: what is wrong, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IneffectiveSetting {
+    pub(crate) what: String,
+    pub(crate) help: String,
+}
+
+/// Whether only the source or only the format has heartbeats. `sent`: whether the source sends them, as far as it is known.
+pub(crate) fn heartbeats_have_no_effect(sent: Option<bool>, format: &str, info: &EncoderInfo) -> Option<IneffectiveSetting> {
+    match (info.heartbeat, sent) {
+        (Control::Emitted { setting }, Some(false)) => Some(IneffectiveSetting {
+            what: format!("sink.kafka.format.{format} has `{setting}`, but the source sends no heartbeats: none will be written"),
             help: format!("set heartbeat = {{ enabled = true }} of the source, or remove `{setting}`"),
         }),
-        (Control::Left, Some(true)) => Some(Idle {
-            what: format!("the source has `heartbeat = {{ enabled = true }}`, and sink.kafka.format.{format} writes no signs of life"),
-            help: "remove `heartbeat` of the source, or have the format write them, where it can (`heartbeats` of dts_avro)".into(),
+        (Control::Ignored, Some(true)) => Some(IneffectiveSetting {
+            what: format!("the source has `heartbeat = {{ enabled = true }}`, but sink.kafka.format.{format} ignores heartbeats"),
+            help: "remove `heartbeat` of the source, or let the format write heartbeats, where it can (`heartbeats` of dts_avro)".into(),
         }),
         _ => None,
     }
@@ -47,70 +45,52 @@ pub(crate) fn idle(given: Option<bool>, format: &str, encoder: &dyn Encoder) -> 
 
 #[cfg(test)]
 mod tests {
-    use runtime::{Event, Kind, Message};
-    use serde_json::json;
+    use runtime::Kind;
 
     use super::*;
-    use crate::config::tests::config;
 
-    /// Borders and signs of life, each written or left.
-    struct Told(Control, Control);
-
-    impl Encoder for Told {
-        fn encode(&mut self, _: &[Event], _: &mut Message) -> runtime::Result<usize> {
-            Ok(1)
-        }
-
-        fn control(&self, event: &Body) -> Control {
-            if matches!(event, Body::Heartbeat) { self.1 } else { self.0 }
-        }
+    fn info(transactions: Control, heartbeat: Control) -> EncoderInfo {
+        let mut info = EncoderInfo::default();
+        (info.begin, info.commit, info.heartbeat) = (transactions, transactions, heartbeat);
+        info
     }
 
-    /// Says nothing.
-    struct Stranger;
-
-    impl Encoder for Stranger {
-        fn encode(&mut self, _: &[Event], _: &mut Message) -> runtime::Result<usize> {
-            Ok(1)
-        }
-    }
-
-    const BORDERS: Control = Control::Written("transactions = true");
-    const SIGNS: Control = Control::Written("heartbeats = \"heartbeat\"");
+    const TRANSACTIONS: Control = Control::Emitted { setting: "transactions = true" };
+    const HEARTBEATS: Control = Control::Emitted { setting: "heartbeats = \"heartbeat\"" };
 
     #[test]
     fn messages_of_no_table_need_one_topic() {
-        let of = |topic: &str| config(json!({"brokers": ["k:1"], "topic": topic, "ddl_topic": "d", "format": {"any": {}}}));
-        for (borders, signs, expected) in [
-            (BORDERS, Control::Left, "transactions = true"),
-            (Control::Left, SIGNS, "heartbeats = \"heartbeat\""),
-            (BORDERS, SIGNS, "transactions = true, heartbeats = \"heartbeat\""),
+        let check =
+            |topic: &str, info: &EncoderInfo| refuse_control_events_without_topic(&TopicTemplate::parse(topic).unwrap(), "any", info);
+        for (transactions, heartbeat, expected) in [
+            (TRANSACTIONS, Control::Ignored, "transactions = true"),
+            (Control::Ignored, HEARTBEATS, "heartbeats = \"heartbeat\""),
+            (TRANSACTIONS, HEARTBEATS, "transactions = true, heartbeats = \"heartbeat\""),
         ] {
-            let encoder = Told(borders, signs);
-            check_topic(&of("one"), "any", &encoder).unwrap();
-            let error = runtime::Error::from(check_topic(&of("t_{database}.{table}"), "any", &encoder).unwrap_err());
+            let info = info(transactions, heartbeat);
+            check("one", &info).unwrap();
+            let error = runtime::Error::from(check("t_{database}.{table}", &info).unwrap_err());
             assert_eq!((error.kind(), error.code()), (Kind::Config, None));
-            let text = error.to_string();
-            for part in ["sink.kafka.topic", "sink.kafka.format.any", expected, "template"] {
-                assert!(text.contains(part), "{part}: {text}");
-            }
-            assert!(error.help().is_some());
+            let (text, help) = (error.to_string(), error.help().unwrap());
+            assert!(text.contains("sink.kafka.format.any") && text.contains(expected) && text.contains("template"), "{text}");
+            assert!(help.contains("topic") && help.contains(expected), "{help}");
         }
-        check_topic(&of("{table}"), "any", &Told(Control::Left, Control::Left)).unwrap();
-        check_topic(&of("{table}"), "any", &Stranger).unwrap();
+        check("{table}", &info(Control::Ignored, Control::Ignored)).unwrap();
+        check("{table}", &EncoderInfo::default()).unwrap();
     }
 
     #[test]
-    fn signs_of_life_need_both_sides() {
-        for (signs, given, warned) in [
-            (SIGNS, Some(false), true),
-            (Control::Left, Some(true), true),
-            (SIGNS, Some(true), false),
-            (Control::Left, Some(false), false),
-            (SIGNS, None, false),
-            (Control::Untold, Some(true), false),
+    fn heartbeats_need_both_sides() {
+        for (heartbeat, sent, warned) in [
+            (HEARTBEATS, Some(false), true),
+            (Control::Ignored, Some(true), true),
+            (HEARTBEATS, Some(true), false),
+            (Control::Ignored, Some(false), false),
+            (HEARTBEATS, None, false),
+            (Control::Unknown, Some(true), false),
         ] {
-            assert_eq!(idle(given, "any", &Told(Control::Left, signs)).is_some(), warned, "{signs:?} {given:?}");
+            let info = info(Control::Ignored, heartbeat);
+            assert_eq!(heartbeats_have_no_effect(sent, "any", &info).is_some(), warned, "{heartbeat:?} {sent:?}");
         }
     }
 }

@@ -1,5 +1,17 @@
-//! Which topic and partition an event goes to.
+//! Which topic and partition an event goes to, and with which key.
 
-pub(crate) mod control_events;
+mod control_events;
 mod partitioner;
-pub(crate) mod router;
+mod record_key;
+mod router;
+mod rules;
+mod topic_owners;
+mod topic_template;
+
+pub(crate) use control_events::{IneffectiveSetting, heartbeats_have_no_effect, refuse_control_events_without_topic};
+pub use record_key::RecordKey;
+pub(crate) use router::{Route, Router, Target};
+pub use rules::PartitionPolicy;
+pub(crate) use rules::{Partitioning, RoutingRules};
+pub(crate) use topic_owners::TopicOwners;
+pub(crate) use topic_template::TopicTemplate;

@@ -1,15 +1,16 @@
-//! Which partition a row goes to: Java's `String.hashCode` over the table's name or the row's key, as DTS documents it.
+//! Which partition a row goes to: Java's `String.hashCode` of the table's name or of the row's key, as DTS documents it.
 //!
-//! The rules are fixed for good, since a change would break the order per key of every running task: a key is the canonical texts of its
-//! columns in key order, joined with U+0001; the partition is the hash without its sign bit, modulo the number of partitions.
+//! The rules are fixed for good, because a change would break the order per key of every running task. The hashed text of a key is the
+//! canonical texts of its columns in key order, joined with U+0001. The partition is the hash without its sign bit, modulo the number of
+//! partitions.
 
 use runtime::{Error, Result, Row, TableId, TableSchema, text};
 
-/// What stands between the columns of a key.
+/// Between the columns of a key.
 const SEPARATOR: u8 = 1;
 
 /// Java's `String.hashCode`: 31·h + unit over the UTF-16 units, wrapping at 32 bits.
-pub(crate) fn java_hash(text: &str) -> i32 {
+fn java_hash(text: &str) -> i32 {
     let step = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
     if text.is_ascii() { text.bytes().map(u16::from).fold(0, step) } else { text.encode_utf16().fold(0, step) }
 }
@@ -40,10 +41,10 @@ pub(crate) fn of_key(schema: &TableSchema, key: &[usize], row: &Row, partitions:
         if index > 0 {
             scratch.push(SEPARATOR);
         }
-        let description = schema.columns.get(column).ok_or_else(|| Error::data("find the columns of the row's key"))?;
+        let description = schema.columns.get(column).ok_or_else(|| Error::data("the row's key has a column that the table lacks"))?;
         text::write_canonical(scratch, row.get(column), description)?;
     }
-    let key = std::str::from_utf8(scratch).map_err(|error| Error::data("read the row's key as text").because(error))?;
+    let key = std::str::from_utf8(scratch).map_err(|error| Error::data("the row's key is not valid text").because(error))?;
     Ok(partition_of(java_hash(key), partitions))
 }
 
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_no_text_is_a_data_error() {
+    fn a_key_that_is_not_valid_text_is_a_data_error() {
         let mut schema = schema();
         schema.primary_key = vec![2];
         let row = Row::from_values([Value::Int(1), Value::Null, Value::Text(b"\xff")]);

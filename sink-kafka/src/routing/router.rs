@@ -1,144 +1,23 @@
-//! Which topic and partition an event goes to.
+//! Which topic and partition an event goes to, and its key.
 //!
-//! A router is a pure value: it is told how many partitions a topic has, and answers with a [`Target`] or names the topic it must be told
-//! about first. Routes of a table are remembered per version of its structure.
+//! A router is a pure value: it is told how many partitions a topic has, and answers with a [`Target`] or names a topic that it must be told
+//! about first. Routes of a table are remembered per version of its schema.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use runtime::{Body, Event, RowChange, SchemaChange, TableId, TableSchema};
+use runtime::{Body, Event, Row, RowChange, SchemaChange, TableId, TableSchema};
 
 use super::partitioner;
-use crate::config::{Config, PartitionPolicy};
+use super::record_key::{self, RecordKey, RowKey};
+use super::rules::{PartitionPolicy, RoutingRules};
+use super::topic_owners::TopicOwners;
 use crate::error::Error;
 
-/// The longest name that Kafka allows.
-const MAX_TOPIC_NAME: usize = 249;
-/// Structures are remembered by address; after so many all are forgotten, so that a long life with many schema changes needs no more memory.
+/// Schemas are remembered by address. After so many all are forgotten, so that many schema changes over time need no more memory.
 const MAX_ROUTES: usize = 4096;
 
-/// A topic's name, or a template with `{database}` and `{table}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TopicTemplate {
-    pieces: Vec<Piece>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
-    Literal(String),
-    Database,
-    Table,
-}
-
-impl TopicTemplate {
-    /// Reads a template; the error says what is wrong with it.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while !rest.is_empty() {
-            let (literal, after) = rest.split_once('{').map_or((rest, None), |(literal, after)| (literal, Some(after)));
-            if let Some(wrong) = literal.chars().find(|&c| !is_topic_character(c)) {
-                return Err(format!("`{wrong}` cannot be in a topic's name, which has letters, digits, `.`, `_` and `-`"));
-            }
-            if !literal.is_empty() {
-                pieces.push(Piece::Literal(literal.to_owned()));
-            }
-            let Some(after) = after else { break };
-            let (name, after) = after.split_once('}').ok_or("a `{` without `}`")?;
-            pieces.push(match name {
-                "database" => Piece::Database,
-                "table" => Piece::Table,
-                other => return Err(format!("`{{{other}}}` is unknown; there are `{{database}}` and `{{table}}`")),
-            });
-            rest = after;
-        }
-        if pieces.is_empty() {
-            return Err("a topic's name cannot be empty".into());
-        }
-        let template = Self { pieces };
-        if let Some(name) = template.fixed() {
-            check_name(name)?;
-        }
-        Ok(template)
-    }
-
-    /// The name, if there is no placeholder.
-    pub(crate) fn fixed(&self) -> Option<&str> {
-        match self.pieces.as_slice() {
-            [Piece::Literal(name)] => Some(name),
-            _ => None,
-        }
-    }
-
-    /// The topic of a table. Bytes of names outside `[A-Za-z0-9._-]` become `_` and two hexadecimal digits.
-    pub(crate) fn render(&self, table: &TableId) -> Result<String, String> {
-        let mut name = String::new();
-        for piece in &self.pieces {
-            match piece {
-                Piece::Literal(text) => name.push_str(text),
-                Piece::Database => escape(&mut name, &table.database),
-                Piece::Table => escape(&mut name, &table.table),
-            }
-        }
-        check_name(&name)?;
-        Ok(name)
-    }
-
-    /// Whether `name` could be the topic of some table. May say yes too often, never too rarely.
-    pub(crate) fn could_be(&self, name: &str) -> bool {
-        let mut rest = name;
-        let mut anchored = true;
-        for piece in &self.pieces {
-            match piece {
-                Piece::Literal(text) if anchored => match rest.strip_prefix(text.as_str()) {
-                    Some(after) => rest = after,
-                    None => return false,
-                },
-                Piece::Literal(text) => match rest.find(text.as_str()) {
-                    Some(at) => {
-                        rest = &rest[at + text.len()..];
-                        anchored = true;
-                    }
-                    None => return false,
-                },
-                Piece::Database | Piece::Table => anchored = false,
-            }
-        }
-        match self.pieces.last() {
-            Some(Piece::Literal(text)) => name.ends_with(text.as_str()),
-            _ => true,
-        }
-    }
-}
-
-fn is_topic_character(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
-}
-
-fn escape(out: &mut String, name: &str) {
-    for byte in name.bytes() {
-        if is_topic_character(char::from(byte)) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "_{byte:02x}");
-        }
-    }
-}
-
-fn check_name(name: &str) -> Result<(), String> {
-    match name {
-        "" => Err("a topic's name cannot be empty".into()),
-        "." | ".." => Err(format!("`{name}` is not allowed as a topic's name")),
-        _ if name.len() > MAX_TOPIC_NAME => {
-            Err(format!("a topic's name has at most {MAX_TOPIC_NAME} characters, `{name}` has {}", name.len()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A place in the lane's list of topics, and a partition.
+/// A topic of the lane, by its index, and a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Target {
     /// Index into the lane's topics.
@@ -150,20 +29,21 @@ pub(crate) struct Target {
 /// Where an event goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// To one place.
+    /// To one partition.
     To(Target),
-    /// The router must be told of this topic first ([`Router::learn`]), then asked again.
+    /// The router must be told of this topic first ([`Router::add_topic`]), then asked again.
     Unknown(Arc<str>),
-    /// A transaction border under a template: no topic is its own.
+    /// A transaction boundary or a heartbeat where each table has a topic of its own: it has none.
     Nowhere,
 }
 
 struct TableRoute {
-    // Keeps the structure alive, so that its address stays its own.
+    // Keeps the schema alive, so that no other schema can get its address.
     _schema: Arc<TableSchema>,
     topic: usize,
     partitions: usize,
     choice: Choice,
+    key: Option<RowKey>,
 }
 
 /// How the partition of a table's rows is found.
@@ -174,53 +54,26 @@ enum Choice {
     Columns(Vec<usize>),
 }
 
-/// Which table a topic made from a template belongs to; shared by all lanes of a task.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Owners(Arc<Mutex<HashMap<Arc<str>, TableId>>>);
-
-impl Owners {
-    /// Notes that a table's rows go to a topic; the other table, if the topic belongs to one already.
-    fn claim(&self, topic: &Arc<str>, table: &TableId) -> Result<(), TableId> {
-        let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match owners.get(topic) {
-            Some(owner) if owner != table => Err(owner.clone()),
-            Some(_) => Ok(()),
-            None => {
-                owners.insert(topic.clone(), table.clone());
-                Ok(())
-            }
-        }
-    }
-}
-
 /// Decides where events go.
 pub(crate) struct Router {
-    topic: TopicTemplate,
-    ddl_topic: Option<Arc<str>>,
-    policy: PartitionPolicy,
-    /// Columns that decide for some tables, by name.
-    columns: HashMap<TableId, Vec<String>>,
+    rules: Arc<RoutingRules>,
     /// Name and number of partitions of the topics in the lane's order.
     topics: Vec<(Arc<str>, usize)>,
     by_name: HashMap<Arc<str>, usize>,
-    owners: Owners,
+    owners: TopicOwners,
     routes: Vec<TableRoute>,
-    /// Places in `routes` by the address of the structure.
+    /// Indexes into `routes` by the address of the schema.
     by_address: HashMap<usize, usize>,
-    /// The address met last and its place: rows of one table come in a row.
+    /// The last address and its index: rows of one table come one after the other.
     recent: (usize, usize),
     scratch: Vec<u8>,
 }
 
 impl Router {
-    /// A router that knows no topic yet. The configuration was validated.
-    pub(crate) fn new(config: &Config, owners: Owners) -> Result<Self, Error> {
-        let topic = TopicTemplate::parse(&config.topic).map_err(|problem| Error::Setting { key: "topic", problem })?;
-        Ok(Self {
-            topic,
-            ddl_topic: config.ddl_topic.as_deref().map(Arc::from),
-            policy: config.partition,
-            columns: config.partition_columns()?,
+    /// A router that knows no topic yet.
+    pub(crate) fn new(rules: Arc<RoutingRules>, owners: TopicOwners) -> Self {
+        Self {
+            rules,
             topics: Vec::new(),
             by_name: HashMap::new(),
             owners,
@@ -228,31 +81,24 @@ impl Router {
             by_address: HashMap::new(),
             recent: (0, 0),
             scratch: Vec::new(),
-        })
+        }
     }
 
-    /// The topics that are known before any event: the fixed topic and the one for schema changes.
-    pub(crate) fn fixed_topics(&self) -> Vec<Arc<str>> {
-        let mut names: Vec<Arc<str>> = self.topic.fixed().map(Arc::from).into_iter().chain(self.ddl_topic.clone()).collect();
-        names.dedup();
-        names
+    /// The rules that the router follows.
+    pub(crate) fn rules(&self) -> &RoutingRules {
+        &self.rules
     }
 
-    /// The template, unless there is one topic for all tables.
-    pub(crate) fn template(&self) -> Option<&TopicTemplate> {
-        self.topic.fixed().is_none().then_some(&self.topic)
-    }
-
-    /// Tells the router of a topic. Returns its place, the next one in order.
-    pub(crate) fn learn(&mut self, name: Arc<str>, partitions: usize) -> usize {
-        let place = self.topics.len();
-        self.by_name.insert(name.clone(), place);
+    /// Adds a topic. Returns its index, the next one in order.
+    pub(crate) fn add_topic(&mut self, name: Arc<str>, partitions: usize) -> usize {
+        let index = self.topics.len();
+        self.by_name.insert(name.clone(), index);
         self.topics.push((name, partitions));
-        place
+        index
     }
 
-    /// The place of a topic.
-    pub(crate) fn place(&self, name: &str) -> Option<usize> {
+    /// The index of a topic.
+    pub(crate) fn topic_index(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 
@@ -260,62 +106,104 @@ impl Router {
     pub(crate) fn route(&mut self, event: &Event) -> Result<Route, runtime::Error> {
         match &event.body {
             Body::Row(row) => self.route_row(row),
-            Body::Begin | Body::Commit | Body::Heartbeat => match self.topic.fixed() {
-                Some(name) => Ok(match self.place(name) {
+            Body::Begin | Body::Commit | Body::Heartbeat => match self.rules.topic.fixed() {
+                Some(name) => Ok(match self.topic_index(name) {
                     Some(topic) => Route::To(Target { topic, partition: 0 }),
                     None => Route::Unknown(name.into()),
                 }),
                 None => Ok(Route::Nowhere),
             },
-            Body::Schema(_) => Err(runtime::Error::fatal("route a schema change that does not travel alone")),
-            _ => Err(runtime::Error::data("route an event of a kind that this sink does not know")),
+            Body::Schema(_) => Err(runtime::Error::fatal("a batch has a schema change beside other events")),
+            _ => Err(runtime::Error::data("the event is of a kind that this sink does not know")),
         }
     }
 
     fn route_row(&mut self, row: &RowChange) -> Result<Route, runtime::Error> {
-        let address = Arc::as_ptr(&row.schema) as usize;
-        if self.recent.0 != address {
-            let place = match self.by_address.get(&address) {
-                Some(&place) => place,
-                None => match self.remember(&row.schema)? {
-                    Ok(place) => place,
-                    Err(unknown) => return Ok(Route::Unknown(unknown)),
-                },
-            };
-            self.recent = (address, place);
+        if let Some(unknown) = self.find_route(&row.schema)? {
+            return Ok(Route::Unknown(unknown));
         }
-        let lost = || runtime::Error::fatal("find the remembered route of a table");
-        let route = self.routes.get(self.recent.1).ok_or_else(lost)?;
-        let partition = match &route.choice {
-            Choice::Fixed(partition) => *partition,
-            Choice::Columns(columns) => {
-                // An update goes where its new values go.
-                let image = row.newest().ok_or_else(|| runtime::Error::data("route a row change without any image"))?;
-                partitioner::of_key(&row.schema, columns, image, route.partitions, &mut self.scratch)?
-            }
-        };
-        Ok(Route::To(Target { topic: route.topic, partition }))
+        // An update goes where its new values go.
+        let image = row.newest().ok_or_else(|| runtime::Error::data("a row change has no image of the row"))?;
+        self.target_of(&row.schema, image).map(Route::To)
     }
 
-    /// Works out the route of a structure's rows; the inner error is the topic that must be learnt first.
+    /// Where a record about this image of a row goes. The route of the table was found before.
+    pub(crate) fn target_of(&mut self, schema: &TableSchema, image: &Row) -> Result<Target, runtime::Error> {
+        let Self { routes, recent, scratch, .. } = self;
+        let route = routes.get(recent.1).ok_or_else(|| runtime::Error::fatal("the remembered route of a table is missing"))?;
+        let partition = match &route.choice {
+            Choice::Fixed(partition) => *partition,
+            Choice::Columns(columns) => partitioner::of_key(schema, columns, image, route.partitions, scratch)?,
+        };
+        Ok(Target { topic: route.topic, partition })
+    }
+
+    /// Makes the route of a table the recent one. Returns the topic that must be added first, if it is not known yet.
+    pub(crate) fn find_route(&mut self, schema: &Arc<TableSchema>) -> Result<Option<Arc<str>>, Error> {
+        let address = Arc::as_ptr(schema) as usize;
+        if self.recent.0 != address {
+            let index = match self.by_address.get(&address) {
+                Some(&index) => index,
+                None => match self.remember(schema)? {
+                    Ok(index) => index,
+                    Err(unknown) => return Ok(Some(unknown)),
+                },
+            };
+            self.recent = (address, index);
+        }
+        Ok(None)
+    }
+
+    /// Works out the route of a table; the inner error is the topic that must be added first.
     fn remember(&mut self, schema: &Arc<TableSchema>) -> Result<Result<usize, Arc<str>>, Error> {
         let name = self.topic_of(&schema.id)?;
-        let Some(topic) = self.place(&name) else { return Ok(Err(name)) };
+        let Some(topic) = self.topic_index(&name) else { return Ok(Err(name)) };
         if self.routes.len() >= MAX_ROUTES {
             self.routes.clear();
             self.by_address.clear();
         }
         let partitions = self.partitions(topic);
-        let choice = match (self.columns.get(&schema.id), self.policy) {
+        let partitioning = &self.rules.partitioning;
+        let choice = match (partitioning.columns.get(&schema.id), partitioning.policy) {
             (Some(names), _) => Choice::Columns(named_columns(schema, names)?),
             (None, PartitionPolicy::Zero) => Choice::Fixed(0),
             (None, PartitionPolicy::Table) => Choice::Fixed(partitioner::of_table(&schema.id, partitions)),
             (None, PartitionPolicy::PrimaryKey) => Choice::Columns(partitioner::key_columns(schema)),
         };
-        let place = self.routes.len();
-        self.routes.push(TableRoute { _schema: schema.clone(), topic, partitions, choice });
-        self.by_address.insert(Arc::as_ptr(schema) as usize, place);
-        Ok(Ok(place))
+        let key = RowKey::of_table(schema, self.rules.record_key, self.rules.topic.names_the_table());
+        let index = self.routes.len();
+        self.routes.push(TableRoute { _schema: schema.clone(), topic, partitions, choice, key });
+        self.by_address.insert(Arc::as_ptr(schema) as usize, index);
+        Ok(Ok(index))
+    }
+
+    /// Writes the key of an image of a row into `out`; false if rows of the table have none. The route of the table was found before.
+    pub(crate) fn write_row_key(&mut self, schema: &TableSchema, image: &Row, out: &mut Vec<u8>) -> Result<bool, runtime::Error> {
+        let Self { routes, recent, scratch, .. } = self;
+        match routes.get(recent.1).and_then(|route| route.key.as_ref()) {
+            Some(key) => key.write(schema, image, out, scratch).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Writes the key of a record that is not a row into `out`; false if such records have none.
+    pub(crate) fn write_control_key(&self, body: &Body, split: u32, out: &mut Vec<u8>) -> bool {
+        if self.rules.record_key == RecordKey::None {
+            return false;
+        }
+        record_key::write_control_key(body, split, out);
+        true
+    }
+
+    /// Whether an update may change the key of its record or the partition, so that the old key needs a tombstone. The route of the table was
+    /// found before.
+    pub(crate) fn may_move(&self, before: &Row, after: &Row) -> bool {
+        let Some(TableRoute { choice, key: Some(key), .. }) = self.routes.get(self.recent.1) else { return false };
+        let deciding = match choice {
+            Choice::Fixed(_) => &[][..],
+            Choice::Columns(columns) => columns,
+        };
+        key.columns().iter().chain(deciding).any(|&column| before.get(column) != after.get(column))
     }
 
     fn partitions(&self, topic: usize) -> usize {
@@ -326,22 +214,23 @@ impl Router {
     /// partition of the table's rows if those share one, else to partition 0.
     pub(crate) fn route_schema_change(&mut self, change: &SchemaChange) -> Result<Vec<Route>, Error> {
         let tables: Vec<TableId> = change.tables.iter().map(|(table, _)| table.clone()).collect();
+        let ddl_topic = self.rules.ddl_topic.clone();
         let mut routes = Vec::new();
         if tables.is_empty() {
-            let name = self.ddl_topic.clone().or_else(|| self.topic.fixed().map(Arc::from)).ok_or(Error::NoDdlTopic)?;
-            routes.push(self.place(&name).map_or(Route::Unknown(name), |topic| Route::To(Target { topic, partition: 0 })));
+            let name = ddl_topic.clone().or_else(|| self.rules.topic.fixed().map(Arc::from)).ok_or(Error::NoDdlTopic)?;
+            routes.push(self.topic_index(&name).map_or(Route::Unknown(name), |topic| Route::To(Target { topic, partition: 0 })));
         }
         for table in &tables {
-            let name = match &self.ddl_topic {
+            let name = match &ddl_topic {
                 Some(name) => name.clone(),
                 None => self.topic_of(table)?,
             };
-            let route = match self.place(&name) {
+            let route = match self.topic_index(&name) {
                 None => Route::Unknown(name),
                 Some(topic) => {
-                    let partitions = self.partitions(topic);
-                    let together = self.policy == PartitionPolicy::Table && !self.columns.contains_key(table);
-                    let partition = if together { partitioner::of_table(table, partitions) } else { 0 };
+                    let partitioning = &self.rules.partitioning;
+                    let together = partitioning.policy == PartitionPolicy::Table && !partitioning.columns.contains_key(table);
+                    let partition = if together { partitioner::of_table(table, self.partitions(topic)) } else { 0 };
                     Route::To(Target { topic, partition })
                 }
             };
@@ -352,13 +241,14 @@ impl Router {
         Ok(routes)
     }
 
-    /// The topic of a table. Two tables that fall on one topic by a template are an error: their rows could not be told apart by topic,
-    /// which is what the template was written for.
+    /// The topic of a table. It is an error if a template gives two tables the same topic: their rows could not be told apart by topic, which
+    /// is what a template is for.
     fn topic_of(&mut self, table: &TableId) -> Result<Arc<str>, Error> {
-        if let Some(name) = self.topic.fixed() {
+        if let Some(name) = self.rules.topic.fixed() {
             return Ok(name.into());
         }
-        let name: Arc<str> = self.topic.render(table).map_err(|problem| Error::TopicName { table: table.to_string(), problem })?.into();
+        let name = self.rules.topic.render(table).map_err(|problem| Error::TopicName { table: table.to_string(), problem })?;
+        let name: Arc<str> = name.into();
         match self.owners.claim(&name, table) {
             Ok(()) => Ok(name),
             Err(owner) => Err(Error::TopicsCollide { topic: name.to_string(), first: owner.to_string(), second: table.to_string() }),
@@ -366,7 +256,7 @@ impl Router {
     }
 }
 
-/// The places of columns. A name that the table does not have is an error: rows would go somewhere else than the settings say.
+/// The indexes of columns. A name that the table does not have is an error: rows would go elsewhere than the settings say.
 fn named_columns(schema: &TableSchema, names: &[String]) -> Result<Vec<usize>, Error> {
     let find = |name: &String| {
         schema.column(name).ok_or_else(|| Error::NoColumn {
@@ -380,31 +270,35 @@ fn named_columns(schema: &TableSchema, names: &[String]) -> Result<Vec<usize>, E
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
     use runtime::{Column, ColumnKind, Op, Row, SchemaChangeKind, Seq, Value};
-    use serde_json::json;
 
+    use super::super::rules::Partitioning;
+    use super::super::topic_template::TopicTemplate;
     use super::*;
-    use crate::config::tests::config;
 
-    fn router(topic: &str, partition: &str, ddl_topic: Option<&str>) -> Router {
-        Router::new(
-            &config(json!({
-                "brokers": ["k:1"], "topic": topic, "partition": partition, "ddl_topic": ddl_topic, "format": {"canal_json": {}}
-            })),
-            Owners::default(),
-        )
-        .unwrap()
+    fn rules(topic: &str, policy: PartitionPolicy, ddl_topic: Option<&str>) -> RoutingRules {
+        RoutingRules {
+            topic: TopicTemplate::parse(topic).unwrap(),
+            ddl_topic: ddl_topic.map(Arc::from),
+            partitioning: Partitioning { policy, ..Partitioning::default() },
+            record_key: RecordKey::None,
+            tombstones: false,
+        }
+    }
+
+    fn router(topic: &str, policy: PartitionPolicy, ddl_topic: Option<&str>) -> Router {
+        Router::new(Arc::new(rules(topic, policy, ddl_topic)), TopicOwners::default())
     }
 
     #[test]
     fn columns_decide_for_their_table_alone() {
-        let settings = json!({
-            "brokers": ["k:1"], "topic": "t", "partition": "table", "format": {"canal_json": {}},
-            "partition_columns": {"shop.orders": ["id"], "shop.odd": ["customer"]}
-        });
-        let mut router = Router::new(&config(settings), Owners::default()).unwrap();
-        router.learn("t".into(), 100);
+        let columns = [("shop.orders", "id"), ("shop.odd", "customer")].map(|(table, column)| (table.to_owned(), vec![column.to_owned()]));
+        let partitioning = Partitioning::new(PartitionPolicy::Table, &BTreeMap::from(columns)).unwrap();
+        let rules = RoutingRules { partitioning, ..rules("t", PartitionPolicy::Table, None) };
+        let mut router = Router::new(Arc::new(rules), TopicOwners::default());
+        router.add_topic("t".into(), 100);
         let by_id: Vec<Route> = (0..20).map(|id| router.route(&row("orders", id, None)).unwrap()).collect();
         assert!(by_id.windows(2).any(|pair| pair[0] != pair[1]));
         assert_eq!(router.route(&row("orders", 7, Some(3))).unwrap(), by_id[7], "an update goes where its new values go");
@@ -416,12 +310,26 @@ mod tests {
 
     #[test]
     fn lanes_share_what_topics_belong_to() {
-        let settings = json!({"brokers": ["k:1"], "topic": "{table}", "format": {"canal_json": {}}});
-        let owners = Owners::default();
-        let mut lanes = [(); 2].map(|()| Router::new(&config(settings.clone()), owners.clone()).unwrap());
+        let (rules, owners) = (Arc::new(rules("{table}", PartitionPolicy::Zero, None)), TopicOwners::default());
+        let mut lanes = [(); 2].map(|()| Router::new(rules.clone(), owners.clone()));
         lanes[0].route(&row("a$", 1, None)).unwrap();
         lanes[1].route(&row("a$", 1, None)).unwrap();
         assert!(lanes[1].route(&row("a_24", 1, None)).unwrap_err().to_string().contains("a$"));
+    }
+
+    #[test]
+    fn an_update_moves_if_its_key_or_its_partition_may_change() {
+        let moves = |policy, before, after| {
+            let rules = RoutingRules { record_key: RecordKey::PrimaryKey, ..rules("t", policy, None) };
+            let mut router = Router::new(Arc::new(rules), TopicOwners::default());
+            router.add_topic("t".into(), 10);
+            let event = row("orders", after, Some(before));
+            router.route(&event).unwrap();
+            let Body::Row(change) = &event.body else { panic!() };
+            router.may_move(change.before.as_ref().unwrap(), change.after.as_ref().unwrap())
+        };
+        assert!(moves(PartitionPolicy::Zero, 1, 2) && moves(PartitionPolicy::PrimaryKey, 1, 2));
+        assert!(!moves(PartitionPolicy::Zero, 2, 2));
     }
 
     fn row(table: &str, key: i64, before: Option<i64>) -> Event {
@@ -442,32 +350,18 @@ mod tests {
     }
 
     #[test]
-    fn templates_escape_what_a_topic_cannot_hold() {
-        let template = TopicTemplate::parse("x.{database}-{table}").unwrap();
-        assert_eq!(template.render(&TableId::new("a b", "é$")).unwrap(), "x.a_20b-_c3_a9_24");
-        assert_eq!(
-            TopicTemplate::parse("{table}").unwrap().render(&TableId::new("d", ".")),
-            Err("`.` is not allowed as a topic's name".into())
-        );
-        assert!(TopicTemplate::parse("{table}").unwrap().render(&TableId::new("d", "x".repeat(250))).is_err());
-        for wrong in ["", "{", "{table", "a/b", "{schema}", "..", &"x".repeat(250)] {
-            assert!(TopicTemplate::parse(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
     fn an_unknown_topic_is_named_and_then_used() {
-        let mut router = router("{table}", "zero", None);
+        let mut router = router("{table}", PartitionPolicy::Zero, None);
         let event = row("orders", 1, None);
         assert_eq!(router.route(&event).unwrap(), Route::Unknown("orders".into()));
-        let topic = router.learn("orders".into(), 3);
+        let topic = router.add_topic("orders".into(), 3);
         assert_eq!(router.route(&event).unwrap(), Route::To(Target { topic, partition: 0 }));
         assert_eq!(router.route(&self::event(Body::Begin)).unwrap(), Route::Nowhere);
     }
 
     #[test]
     fn tables_that_fall_on_one_topic_are_refused() {
-        let mut router = router("{table}", "zero", None);
+        let mut router = router("{table}", PartitionPolicy::Zero, None);
         router.route(&row("a$", 1, None)).unwrap();
         let error = router.route(&row("a_24", 1, None)).unwrap_err();
         assert_eq!(error.kind(), runtime::Kind::Config);
@@ -476,8 +370,8 @@ mod tests {
 
     #[test]
     fn an_update_goes_where_its_new_key_goes() {
-        let mut router = router("t", "primary_key", None);
-        router.learn("t".into(), 10);
+        let mut router = router("t", PartitionPolicy::PrimaryKey, None);
+        router.add_topic("t".into(), 10);
         let (one, two) = (router.route(&row("x", 1, None)).unwrap(), router.route(&row("x", 2, None)).unwrap());
         assert_ne!(one, two);
         assert_eq!(router.route(&row("x", 2, Some(1))).unwrap(), two);
@@ -485,43 +379,26 @@ mod tests {
 
     #[test]
     fn schema_changes_follow_their_policy() {
-        let mut by_table = router("t", "table", None);
-        by_table.learn("t".into(), 8);
+        let mut by_table = router("t", PartitionPolicy::Table, None);
+        by_table.add_topic("t".into(), 8);
         let row_route = by_table.route(&row("orders", 5, None)).unwrap();
         assert_eq!(by_table.route_schema_change(&ddl(&["orders"])).unwrap(), [row_route]);
         assert_eq!(by_table.route_schema_change(&ddl(&[])).unwrap(), [Route::To(Target { topic: 0, partition: 0 })]);
 
-        let mut by_key = router("t", "primary_key", None);
-        by_key.learn("t".into(), 8);
+        let mut by_key = router("t", PartitionPolicy::PrimaryKey, None);
+        by_key.add_topic("t".into(), 8);
         assert_eq!(by_key.route_schema_change(&ddl(&["a", "b"])).unwrap(), [Route::To(Target { topic: 0, partition: 0 })]);
 
-        let mut templated = router("{table}", "zero", None);
-        templated.learn("a".into(), 1);
-        templated.learn("b".into(), 1);
+        let mut templated = router("{table}", PartitionPolicy::Zero, None);
+        templated.add_topic("a".into(), 1);
+        templated.add_topic("b".into(), 1);
         let both = [Route::To(Target { topic: 0, partition: 0 }), Route::To(Target { topic: 1, partition: 0 })];
         assert_eq!(templated.route_schema_change(&ddl(&["a", "b"])).unwrap(), both);
         let error = runtime::Error::from(templated.route_schema_change(&ddl(&[])).unwrap_err());
         assert!(error.kind() == runtime::Kind::Config && error.to_string().contains("ddl_topic"), "{error}");
 
-        let mut apart = router("{table}", "zero", Some("ddl"));
-        assert_eq!(apart.fixed_topics(), [Arc::from("ddl")]);
+        let mut apart = router("{table}", PartitionPolicy::Zero, Some("ddl"));
+        assert_eq!(apart.rules().fixed_topics(), [Arc::from("ddl")]);
         assert_eq!(apart.route_schema_change(&ddl(&["a"])).unwrap(), [Route::Unknown("ddl".into())]);
-    }
-
-    proptest! {
-        #[test]
-        fn rendered_names_are_legal_and_recognised(database in "\\PC{1,12}", table in "\\PC{1,12}", prefix in "[a-z.]{0,4}", suffix in "[a-z.]{0,4}") {
-            let template = TopicTemplate::parse(&format!("{prefix}{{database}}.{{table}}{suffix}")).unwrap();
-            let name = template.render(&TableId::new(database, table)).unwrap();
-            prop_assert!(name.chars().all(is_topic_character), "{}", name);
-            prop_assert!(template.could_be(&name), "{}", name);
-        }
-
-        #[test]
-        fn any_template_is_read_or_refused(text in "\\PC{0,20}|[{}a-z]{0,12}") {
-            if let Ok(template) = TopicTemplate::parse(&text) {
-                let _ = template.could_be(&text);
-            }
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! CreateTopics, versions 2 to 4: with configs, and without making anything where only the plan is checked. rskafka's request knows neither.
+//! CreateTopics, versions 2 to 4: with configs, and with validation alone. rskafka's request has neither.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -9,26 +9,28 @@ use rskafka::protocol::messages::{ReadVersionedError, ReadVersionedType, Request
 use rskafka::protocol::primitives::{Boolean, Int16, Int32, NullableString, String_};
 use rskafka::protocol::traits::{ReadType, WriteError, WriteType};
 
-/// How long a broker waits until the topics are made everywhere.
+use crate::client::error_code::ErrorCode;
+
+/// How long a broker waits until the topics exist on all brokers.
 const TIMEOUT_MS: i32 = 30_000;
-/// "As the brokers are set"; known since version 4.
+/// Means "as the brokers are set"; since version 4.
 const BROKERS_DEFAULT: i16 = -1;
 
-/// Topics to be made, all alike.
+/// Topics to be created, all alike.
 #[derive(Clone, Debug)]
 pub(crate) struct CreateTopicsRequest<'a> {
     pub(crate) names: Vec<&'a str>,
     pub(crate) partitions: Option<i32>,
     pub(crate) replication: Option<i16>,
     pub(crate) configs: &'a BTreeMap<String, String>,
-    /// Only say whether it would work.
+    /// Nothing is created; the answer says whether it could be.
     pub(crate) validate_only: bool,
 }
 
-/// What became of the topics: name, code, and the broker's words.
+/// By topic: its name, the code, and the broker's text.
 #[derive(Debug)]
 pub(crate) struct CreateTopicsResponse {
-    pub(crate) topics: Vec<(String, i16, Option<String>)>,
+    pub(crate) topics: Vec<(String, ErrorCode, Option<String>)>,
 }
 
 const fn version(number: i16) -> ApiVersion {
@@ -71,7 +73,7 @@ impl ReadVersionedType<Cursor<Vec<u8>>> for CreateTopicsResponse {
         Int32::read(reader)?; // throttle time
         let mut topics = Vec::new();
         for _ in 0..Int32::read(reader)?.0 {
-            topics.push((String_::read(reader)?.0, Int16::read(reader)?.0, NullableString::read(reader)?.0));
+            topics.push((String_::read(reader)?.0, ErrorCode(Int16::read(reader)?.0), NullableString::read(reader)?.0));
         }
         Ok(Self { topics })
     }

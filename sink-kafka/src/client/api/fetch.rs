@@ -1,5 +1,5 @@
 //! Fetch, versions 4 to 10. rskafka has version 4 alone, which brokers refuse for topics with `compression.type=zstd`, and decodes whole
-//! answers, which fails on control batches and foreign compression; here records stay bytes (see [`super::walk`]).
+//! answers, which fails on control batches and on the compression of other producers. Here records stay bytes.
 
 use std::io::Cursor;
 
@@ -8,6 +8,8 @@ use rskafka::protocol::api_version::{ApiVersion, ApiVersionRange};
 use rskafka::protocol::messages::{ReadVersionedError, ReadVersionedType, RequestBody, WriteVersionedError, WriteVersionedType};
 use rskafka::protocol::primitives::{Int8, Int16, Int32, Int64, NullableBytes, String_};
 use rskafka::protocol::traits::{ReadError, ReadType, WriteError, WriteType};
+
+use crate::client::error_code::ErrorCode;
 
 /// An ordinary consumer.
 const CONSUMER: i32 = -1;
@@ -35,8 +37,8 @@ pub(crate) struct FetchRequest {
 /// What was read.
 #[derive(Debug)]
 pub(crate) struct FetchResponse {
-    /// Code for the whole request.
-    pub(crate) code: i16,
+    /// Of the whole request.
+    pub(crate) code: ErrorCode,
     pub(crate) partitions: Vec<FetchedPartition>,
 }
 
@@ -45,7 +47,8 @@ pub(crate) struct FetchResponse {
 pub(crate) struct FetchedPartition {
     pub(crate) topic: String,
     pub(crate) partition: i32,
-    pub(crate) code: i16,
+    pub(crate) code: ErrorCode,
+    pub(crate) high_watermark: i64,
     /// Record batches one after the other; the last one may be cut off.
     pub(crate) records: Vec<u8>,
 }
@@ -102,9 +105,9 @@ impl ReadVersionedType<Cursor<Vec<u8>>> for FetchResponse {
     fn read_versioned(reader: &mut Cursor<Vec<u8>>, version: ApiVersion) -> Result<Self, ReadVersionedError> {
         let v = version.0.0;
         Int32::read(reader)?; // throttle time
-        let mut code = 0;
+        let mut code = ErrorCode::NONE;
         if v >= 7 {
-            code = Int16::read(reader)?.0;
+            code = ErrorCode(Int16::read(reader)?.0);
             Int32::read(reader)?; // session
         }
         let mut partitions = Vec::new();
@@ -112,8 +115,8 @@ impl ReadVersionedType<Cursor<Vec<u8>>> for FetchResponse {
             let topic = String_::read(reader)?.0;
             for _ in 0..read_len(reader)? {
                 let partition = Int32::read(reader)?.0;
-                let code = Int16::read(reader)?.0;
-                Int64::read(reader)?; // high watermark
+                let code = ErrorCode(Int16::read(reader)?.0);
+                let high_watermark = Int64::read(reader)?.0;
                 Int64::read(reader)?; // last stable offset
                 if v >= 5 {
                     Int64::read(reader)?; // log start
@@ -123,14 +126,14 @@ impl ReadVersionedType<Cursor<Vec<u8>>> for FetchResponse {
                     Int64::read(reader)?; // its first offset
                 }
                 let records = NullableBytes::read(reader)?.0.unwrap_or_default();
-                partitions.push(FetchedPartition { topic: topic.clone(), partition, code, records });
+                partitions.push(FetchedPartition { topic: topic.clone(), partition, code, high_watermark, records });
             }
         }
         Ok(Self { code, partitions })
     }
 }
 
-/// The length of an array; absent counts as empty. Nothing is allocated by it: each element is read before the next is made room for.
+/// The length of an array; an absent one counts as empty. Nothing is allocated by a length: elements are read one by one.
 fn read_len(reader: &mut Cursor<Vec<u8>>) -> Result<usize, ReadError> {
     match Int32::read(reader)?.0 {
         -1 => Ok(0),

@@ -1,4 +1,4 @@
-//! InitProducerId, versions 0 and 1: asks for the identity by which a broker recognises batches that are sent again.
+//! InitProducerId, versions 0 and 1: the identity by which a broker recognises batches that are sent again.
 
 use std::io::Cursor;
 
@@ -7,6 +7,8 @@ use rskafka::protocol::api_version::{ApiVersion, ApiVersionRange};
 use rskafka::protocol::messages::{ReadVersionedError, ReadVersionedType, RequestBody, WriteVersionedError, WriteVersionedType};
 use rskafka::protocol::primitives::{Int16, Int32, Int64, NullableString};
 use rskafka::protocol::traits::{ReadType, WriteType};
+
+use crate::client::error_code::ErrorCode;
 
 /// Means "no limit" where there is no transaction.
 const NO_TRANSACTION_TIMEOUT: i32 = i32::MAX;
@@ -18,7 +20,7 @@ pub(crate) struct InitProducerIdRequest;
 /// The answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InitProducerIdResponse {
-    pub(crate) code: i16,
+    pub(crate) code: ErrorCode,
     pub(crate) producer_id: i64,
     pub(crate) producer_epoch: i16,
 }
@@ -45,6 +47,6 @@ impl WriteVersionedType<Vec<u8>> for InitProducerIdRequest {
 impl ReadVersionedType<Cursor<Vec<u8>>> for InitProducerIdResponse {
     fn read_versioned(reader: &mut Cursor<Vec<u8>>, _: ApiVersion) -> Result<Self, ReadVersionedError> {
         Int32::read(reader)?; // throttle time
-        Ok(Self { code: Int16::read(reader)?.0, producer_id: Int64::read(reader)?.0, producer_epoch: Int16::read(reader)?.0 })
+        Ok(Self { code: ErrorCode(Int16::read(reader)?.0), producer_id: Int64::read(reader)?.0, producer_epoch: Int16::read(reader)?.0 })
     }
 }

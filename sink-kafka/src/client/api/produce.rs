@@ -1,10 +1,14 @@
-//! Produce, versions 3 to 7, for batches that are ready: rskafka's request would encode its own.
+//! Produce, versions 3 to 7, for batches that are ready to be sent: rskafka's request would encode its own.
 
 use rskafka::protocol::api_key::ApiKey;
 use rskafka::protocol::api_version::{ApiVersion, ApiVersionRange};
 use rskafka::protocol::messages::{ProduceResponse, RequestBody, WriteVersionedError, WriteVersionedType};
 use rskafka::protocol::primitives::{Int16, Int32, NullableString};
 use rskafka::protocol::traits::{WriteError, WriteType};
+
+use crate::client::connection::Connection;
+use crate::client::error::ClientError;
+use crate::client::error_code::ErrorCode;
 
 /// How long a broker waits for its replicas.
 const REPLICAS_TIMEOUT_MS: i32 = 30_000;
@@ -21,10 +25,42 @@ pub(crate) struct PartitionRecords<'a> {
 
 /// One batch for each of some partitions, each at most once; partitions of one topic must stand together.
 #[derive(Debug)]
-pub(crate) struct ProduceRequest<'a> {
-    pub(crate) partitions: &'a [PartitionRecords<'a>],
-    /// zstd is known since version 7.
-    pub(crate) zstd: bool,
+struct ProduceRequest<'a> {
+    partitions: &'a [PartitionRecords<'a>],
+    /// Whether a batch is compressed with zstd, which needs version 7.
+    zstd: bool,
+}
+
+/// What an answer says about one batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Produced {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) code: ErrorCode,
+    pub(crate) base_offset: i64,
+}
+
+/// Sends one batch for each of some partitions, each at most once; partitions of one topic must stand together. `zstd`: whether a batch is
+/// compressed with it.
+pub(crate) async fn produce(
+    connection: &Connection,
+    partitions: &[PartitionRecords<'_>],
+    zstd: bool,
+) -> Result<Vec<Produced>, ClientError> {
+    let answer = connection.request(ProduceRequest { partitions, zstd }).await?;
+    if let Some(throttle) = answer.throttle_time_ms {
+        connection.throttle(throttle.0);
+    }
+    let batches = answer.responses.into_iter().flat_map(|topic| {
+        let name = topic.name.0;
+        topic.partition_responses.into_iter().map(move |part| Produced {
+            topic: name.clone(),
+            partition: part.index.0,
+            code: ErrorCode::of(part.error),
+            base_offset: part.base_offset.0,
+        })
+    });
+    Ok(batches.collect())
 }
 
 const fn version(number: i16) -> ApiVersion {

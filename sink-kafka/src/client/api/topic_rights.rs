@@ -1,4 +1,4 @@
-//! Metadata, version 8, for one thing: which operations the broker allows us on some topics. rskafka's metadata does not know that.
+//! Metadata, version 8, for one thing: which operations on some topics the broker allows us. rskafka's Metadata is older.
 
 use std::io::Cursor;
 
@@ -8,7 +8,9 @@ use rskafka::protocol::messages::{ReadVersionedError, ReadVersionedType, Request
 use rskafka::protocol::primitives::{Boolean, Int16, Int32, NullableString, String_};
 use rskafka::protocol::traits::{ReadError, ReadType, WriteError, WriteType};
 
-/// Operations that are not told, or not known to the broker.
+use crate::client::error_code::ErrorCode;
+
+/// The broker does not tell the operations.
 const UNKNOWN: i32 = i32::MIN;
 /// What a writer needs, with the numbers that the protocol gives to operations.
 const NEEDED: [(&str, u32); 3] = [("Describe", 8), ("Read", 3), ("Write", 4)];
@@ -22,7 +24,7 @@ pub(crate) struct RightsRequest<'a> {
 /// The rights by topic, as bits.
 #[derive(Debug)]
 pub(crate) struct RightsResponse {
-    pub(crate) topics: Vec<(String, i16, i32)>,
+    pub(crate) topics: Vec<(String, ErrorCode, i32)>,
 }
 
 /// The operations that a writer needs and `rights` does not hold.
@@ -46,7 +48,7 @@ impl WriteVersionedType<Vec<u8>> for RightsRequest<'_> {
         for topic in &self.topics {
             String_((*topic).to_owned()).write(out)?;
         }
-        // No topic is made by asking; no rights on the cluster, those on the topics.
+        // Create no topic; tell no rights on the cluster, but those on the topics.
         for flag in [false, false, true] {
             Boolean(flag).write(out)?;
         }
@@ -67,7 +69,7 @@ impl ReadVersionedType<Cursor<Vec<u8>>> for RightsResponse {
         Int32::read(reader)?; // controller
         let mut topics = Vec::new();
         for _ in 0..length(reader)? {
-            let (code, name) = (Int16::read(reader)?.0, String_::read(reader)?.0);
+            let (code, name) = (ErrorCode(Int16::read(reader)?.0), String_::read(reader)?.0);
             Boolean::read(reader)?; // internal
             for _ in 0..length(reader)? {
                 Int16::read(reader)?; // code

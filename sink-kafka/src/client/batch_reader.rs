@@ -1,8 +1,7 @@
-//! Walks over fetched record batches, from whatever producer they are.
+//! Reads fetched record batches, from whatever producer they are.
 
-use super::record;
+use super::record_reader::{self, RecordHead};
 use crate::codec;
-use crate::resume::record_header::RecordPosition;
 
 /// Offset and length, which stand before every batch of any version.
 const PREFIX: usize = 12;
@@ -10,24 +9,20 @@ const PREFIX: usize = 12;
 const HEAD: usize = 49;
 const CONTROL: u16 = 1 << 5;
 
-/// What stands at an offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
-    /// A record with a position header, and the id of its schema if its value is framed.
-    Positioned(RecordPosition, Option<u32>),
-    /// A record of another program.
-    Foreign,
-}
-
-/// Shows every record to `visit` with its offset, in order, and returns the offset behind the last complete batch (`None` without one). Transaction
-/// markers are not shown. The last batch may be cut off; anything else that is wrong is an error text with its offset.
-pub(crate) fn walk(mut bytes: &[u8], mut visit: impl FnMut(i64, Seen)) -> Result<Option<i64>, (i64, String)> {
+/// Passes every record to `visit` with its offset, in order, and returns the offset behind the last complete batch (`None` without one).
+/// `wanted_header` names the header that is kept of a record. Transaction markers are left out. The last batch may be cut off; anything else
+/// that is wrong is an error text with its offset.
+pub(crate) fn read_batches(
+    mut bytes: &[u8],
+    wanted_header: &str,
+    mut visit: impl FnMut(i64, RecordHead<'_>),
+) -> Result<Option<i64>, (i64, String)> {
     let mut next = None;
     while let Some(((base, length), rest)) = prefix(bytes) {
         let length = usize::try_from(length).map_err(|_| (base, format!("a batch of {length} bytes")))?;
         let Some((body, after)) = rest.split_at_checked(length) else { break };
         let batch = bytes.get(..PREFIX + length).unwrap_or_default();
-        let last = walk_batch(base, batch, body, &mut visit).map_err(|problem| (base, problem))?;
+        let last = read_batch(base, batch, body, wanted_header, &mut visit).map_err(|problem| (base, problem))?;
         next = Some(last.checked_add(1).ok_or_else(|| (base, "an offset that is too large".to_owned()))?);
         bytes = after;
     }
@@ -40,12 +35,18 @@ fn prefix(bytes: &[u8]) -> Option<((i64, i32), &[u8])> {
     Some(((i64::from_be_bytes(*base), i32::from_be_bytes(*length)), rest))
 }
 
-/// Walks one batch; returns its last offset.
-fn walk_batch(base: i64, batch: &[u8], body: &[u8], visit: &mut impl FnMut(i64, Seen)) -> Result<i64, String> {
+/// Reads one batch; returns its last offset.
+fn read_batch(
+    base: i64,
+    batch: &[u8],
+    body: &[u8],
+    wanted_header: &str,
+    visit: &mut impl FnMut(i64, RecordHead<'_>),
+) -> Result<i64, String> {
     match body.get(4) {
         // Before version 2 there were no headers; the offset is that of the last record inside.
         Some(0 | 1) => {
-            visit(base, Seen::Foreign);
+            visit(base, RecordHead { header: None, value_start: None });
             return Ok(base);
         }
         Some(2) if body.len() >= HEAD => {}
@@ -65,7 +66,9 @@ fn walk_batch(base: i64, batch: &[u8], body: &[u8], visit: &mut impl FnMut(i64, 
         return Err("a checksum that does not fit".into());
     }
     let compression = codec::of_attributes(attributes).ok_or_else(|| format!("an unknown compression, {}", attributes & 7))?;
-    record::records(compression, payload, field(45) as i32, |place, seen| visit(base.saturating_add(place), seen))?;
+    record_reader::read_records(compression, payload, field(45) as i32, wanted_header, |place, head| {
+        visit(base.saturating_add(place), head)
+    })?;
     Ok(last)
 }
 
@@ -75,18 +78,19 @@ mod tests {
     use runtime::Seq;
 
     use super::*;
-    use crate::codec::Codec;
-    use crate::config::Compression;
-    use crate::delivery::record_batch::{Producer, RecordBatchBuilder};
+    use crate::codec::{Codec, Compression};
+    use crate::delivery::{ProducerId, Record, RecordBatchBuilder};
 
-    fn batch(base: i64, seqs: &[u128], compression: Compression) -> Vec<u8> {
+    /// A batch whose records have these numbers in the last bytes of their header `dts`.
+    fn batch(base: i64, numbers: &[u128], compression: Compression) -> Vec<u8> {
         let mut builder = RecordBatchBuilder::new(Vec::new());
-        for &seq in seqs {
-            let position = RecordPosition { run: 1, epoch: 1, split: 1, seq: Seq(seq), flags: 0 }.encode();
-            builder.push(&[], b"value", &position, 0..1, Seq(seq));
+        for &number in numbers {
+            let mut position = number.to_be_bytes().to_vec();
+            position.push(0);
+            builder.push(&Record { value: Some(b"value"), position: &position, ..Record::default() }, 0..1, Seq(number));
         }
         let (mut sealed, _) = builder.seal(&mut Codec::new(compression).unwrap(), Vec::new()).unwrap();
-        sealed.stamp(Producer::PLAIN, -1);
+        sealed.stamp(ProducerId::NONE, -1);
         let mut bytes = sealed.into_buffer();
         bytes[..8].copy_from_slice(&base.to_be_bytes());
         bytes
@@ -94,14 +98,9 @@ mod tests {
 
     fn all(bytes: &[u8]) -> (Vec<(i64, u128)>, Option<i64>) {
         let mut list = Vec::new();
-        let next = walk(bytes, |offset, seen| {
-            list.push((
-                offset,
-                match seen {
-                    Seen::Positioned(position, _) => position.seq.0,
-                    Seen::Foreign => 0,
-                },
-            ));
+        let next = read_batches(bytes, "dts", |offset, head| {
+            assert_eq!(head.value_start, Some(*b"value"));
+            list.push((offset, u128::from_be_bytes(*head.header.unwrap().first_chunk().unwrap())));
         })
         .unwrap();
         (list, next)
@@ -129,7 +128,7 @@ mod tests {
         unknown[22] |= 7;
         let crc = crc32c::crc32c(&unknown[21..]);
         unknown[17..21].copy_from_slice(&crc.to_be_bytes());
-        assert_eq!(walk(&unknown, |_, _| {}).unwrap_err(), (5, "an unknown compression, 7".into()));
+        assert_eq!(read_batches(&unknown, "dts", |_, _| {}).unwrap_err(), (5, "an unknown compression, 7".into()));
     }
 
     #[test]
@@ -137,13 +136,13 @@ mod tests {
         let mut bytes = batch(7, &[1], Compression::None);
         let end = bytes.len() - 1;
         bytes[end] ^= 1;
-        assert_eq!(walk(&bytes, |_, _| {}).unwrap_err().0, 7);
+        assert_eq!(read_batches(&bytes, "dts", |_, _| {}).unwrap_err().0, 7);
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
-            let _ = walk(&bytes, |_, _| {});
+            let _ = read_batches(&bytes, "dts", |_, _| {});
         }
 
         #[test]
@@ -151,11 +150,11 @@ mod tests {
             let mut bytes = batch(7, &[1, 2, 3], codec::of_attributes(kind).unwrap());
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
-            let _ = walk(&bytes, |_, _| {});
+            let _ = read_batches(&bytes, "dts", |_, _| {});
             // The same damage below a checksum that fits.
             let crc = crc32c::crc32c(bytes.get(21..).unwrap_or_default());
             bytes[17..21].copy_from_slice(&crc.to_be_bytes());
-            let _ = walk(&bytes, |_, _| {});
+            let _ = read_batches(&bytes, "dts", |_, _| {});
         }
     }
 }
