@@ -1,5 +1,6 @@
 //! A small cluster of brokers for tests: real sockets, a log per partition, Kafka's sequence rules, and faults on demand.
 
+mod keys;
 mod messages;
 mod networks;
 pub(crate) mod scenarios;
@@ -177,6 +178,12 @@ impl FakeCluster {
         let log = &mut state.topics.get_mut(topic).unwrap()[partition];
         log.batches.retain(|batch| batch.base + i64::from(batch.count) > offset);
         log.start = offset;
+    }
+
+    /// Removes the batch that begins at an offset, as compaction does: the log keeps its begin and its end.
+    pub(crate) fn remove_batch(&self, topic: &str, partition: usize, base: i64) {
+        let mut state = self.state.lock().unwrap();
+        state.topics.get_mut(topic).unwrap()[partition].batches.retain(|batch| batch.base != base);
     }
 
     /// Cuts the end off, as an unclean election does.
