@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_start_is_told_to_streams_and_in_rows() {
+    fn the_start_is_the_streams_and_the_origin_of_rows() {
         let start = BinlogCoordinates::new("mysql-bin.000014", 8_273_883).unwrap();
         let mut facts = TaskFacts {
             identity: "3e11".into(),

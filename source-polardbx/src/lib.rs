@@ -19,8 +19,9 @@
 //! Or in code, without a registry: [`PolardbxSource::builder`].
 //!
 //! Where to read: `planner` plans the splits and [`source`] opens them; `splits` names them, `facts` is what the checkpoint holds about the
-//! task; `schema_phase` delivers table definitions, `snapshot` cuts tables into chunks and reads them, [`binlog`] reads the stream; [`schema`]
-//! reads DDL; `server` knows the kinds of servers; `wire` and `session` are the connections, `tls` their encryption; `check` is the precheck.
+//! task; `schema_phase` delivers table definitions, `snapshot` cuts tables into chunks and reads them, [`binlog`] reads the stream;
+//! [`schema`] reads DDL; `server` knows the kinds of servers; `wire` and `session` are the connections, `tls` their encryption; `check` is
+//! the precheck.
 
 pub mod binlog;
 mod builder;

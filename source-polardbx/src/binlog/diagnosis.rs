@@ -1,4 +1,4 @@
-//! Why a server refused or ended a dump: its message says little, so its files are looked at.
+//! Finds out why a server refused or ended a dump. Its message says little, so its list of binlog files is looked at, too.
 
 use super::error::StreamError;
 use super::files::BinlogFiles;
@@ -8,7 +8,7 @@ use crate::server::binlog_files;
 use crate::session::Endpoint;
 use crate::wire::WireError;
 
-/// Finds out what a failure of a dump at `at` means.
+/// The error for a failed dump at `at`.
 pub(crate) async fn diagnose(error: WireError, endpoint: &Endpoint, position: &StreamPosition, at: FileOffset) -> SourceError {
     let (code, message) = match error {
         WireError::Refused(code, message) => (code, message),
@@ -23,8 +23,8 @@ pub(crate) async fn diagnose(error: WireError, endpoint: &Endpoint, position: &S
     if code == 4052 || message.contains("same server_uuid/server_id") || message.contains("same server_id") {
         return StreamError::Fenced { message }.into();
     }
-    // The message for a place behind the end of a file is that for an event that is too large or cut off, so the files come first. If not
-    // even the files can be asked for, the failure may pass.
+    // For an offset behind the end of a file the server sends the message for an event that is too large or truncated, so the files are
+    // checked first. If even they cannot be listed, the failure may be temporary.
     let meaning = match files(endpoint).await {
         Ok(files) => files.find(&position.base, at).err().unwrap_or_else(|| by_message(message)),
         Err(_) => StreamError::Disconnected { message },
@@ -32,10 +32,10 @@ pub(crate) async fn diagnose(error: WireError, endpoint: &Endpoint, position: &S
     meaning.into()
 }
 
-/// Compares a stream that stands still at `at` with the server's files: an error if the place is not there any more, else whether the files
-/// go on behind it.
+/// Compares a silent stream at `at` with the server's files: an error if that position no longer exists, else whether the files continue
+/// behind it.
 pub(crate) async fn compare(endpoint: &Endpoint, position: &StreamPosition, at: FileOffset) -> Result<bool, StreamError> {
-    // If not even the files can be asked for, the stream itself will fail.
+    // If the files cannot be listed, the stream itself will fail soon.
     let Ok(files) = files(endpoint).await else { return Ok(false) };
     files.find(&position.base, at)?;
     Ok(files.end().is_some_and(|end| end > at))
@@ -48,7 +48,7 @@ async fn files(endpoint: &Endpoint) -> Result<BinlogFiles> {
     files
 }
 
-/// What the server's message says where file and place are there.
+/// The error by the server's message, if the position exists.
 fn by_message(message: String) -> StreamError {
     if message.contains("max_allowed_packet") {
         StreamError::EventTooLarge { message }

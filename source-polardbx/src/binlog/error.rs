@@ -9,22 +9,22 @@ use crate::schema::history::ChangeError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// The bytes of an event are not what they must be.
+    /// An event is damaged.
     #[error("{what}")]
     Corrupt {
         /// What is wrong, without any value of a cell.
         what: String,
     },
-    /// An event is missing, or two were glued together.
+    /// An event is missing, or several were joined.
     #[error("{what}")]
     Gap {
         /// What was expected and found.
         what: String,
     },
-    /// The server says that it lost events.
+    /// The server reports that it lost events.
     #[error("the server wrote an incident into its binlog: {message}")]
     Incident {
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
     /// Rows of a selected table were changed by a statement.
@@ -33,16 +33,16 @@ pub enum StreamError {
         /// A selected table that the statement names.
         table: TableId,
     },
-    /// Row images are not full.
+    /// Row images do not hold all columns.
     #[error("a row event does not hold all columns (binlog_row_image is not FULL for that session)")]
     PartialImage {
         /// The table.
         table: TableId,
     },
-    /// JSON columns were written as differences.
+    /// JSON columns were logged as differences.
     #[error("a row event holds differences of JSON documents (binlog_row_value_options=PARTIAL_JSON)")]
     PartialJson,
-    /// A TABLE_MAP does not fit the known structure.
+    /// A TABLE_MAP does not match the known schema.
     #[error("{what}")]
     SchemaMismatch {
         /// The table.
@@ -58,7 +58,7 @@ pub enum StreamError {
         /// The column and its type.
         what: String,
     },
-    /// Rows were taken back after they were written.
+    /// Rows were rolled back after they were logged.
     #[error("{what}")]
     RollbackGroup {
         /// How.
@@ -72,7 +72,7 @@ pub enum StreamError {
         /// What to do instead.
         help: &'static str,
     },
-    /// A change of structures cannot be followed.
+    /// A DDL statement cannot be followed.
     #[error("{change}")]
     Change {
         /// Why.
@@ -80,18 +80,18 @@ pub enum StreamError {
         /// The beginning of the statement.
         statement: String,
     },
-    /// A statement that may touch a selected table could not be read.
+    /// A statement that may concern a selected table could not be read.
     #[error("{error}")]
     Unreadable {
-        /// A selected table that it may touch.
+        /// A selected table that it may concern.
         table: TableId,
         /// What could not be read.
         error: ReadError,
         /// The beginning of the statement.
         statement: String,
     },
-    /// A statement about a selected table holds bytes that cannot be handed on as text.
-    #[error("the statement has bytes that are no text of the character set {charset}, which its client spoke")]
+    /// A DDL statement about a selected table has bytes that are not valid in its client's character set.
+    #[error("the statement has bytes that are not valid in {charset}, its client's character set")]
     NotText {
         /// The table; without a name if the bytes are in a name.
         table: TableId,
@@ -106,7 +106,7 @@ pub enum StreamError {
         /// What was expected and found.
         what: String,
     },
-    /// The file needed next is gone.
+    /// The file needed next was purged.
     #[error("the oldest file it still has is {oldest}; this task stopped at {needed}")]
     Purged {
         /// The oldest file.
@@ -117,25 +117,25 @@ pub enum StreamError {
     /// Another client took our place on the server.
     #[error("{message}")]
     Fenced {
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
     /// The server cannot send an event to us.
     #[error("{message}")]
     EventTooLarge {
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
     /// The account may not read the binlog.
     #[error("{message}")]
     Denied {
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
     /// The connection failed, or the server ended the stream.
     #[error("{message}")]
     Disconnected {
-        /// The library's or the server's words.
+        /// The library's or the server's message.
         message: String,
     },
 }
@@ -145,7 +145,7 @@ impl StreamError {
         Self::Corrupt { what: what.into() }
     }
 
-    /// Whether the same bytes may be right when they are read again.
+    /// Whether the event may be intact when it is read again.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Corrupt { .. } | Self::Gap { .. })
     }

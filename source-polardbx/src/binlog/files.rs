@@ -29,7 +29,7 @@ impl BinlogFiles {
         Some(FileOffset::new(split_file_name(name)?.1, *size))
     }
 
-    /// Whether the place `at` of the files called `base` is still there; else whether it was purged, or never was on this server.
+    /// Checks that the position `at` of the files called `base` exists. An error says whether it was purged, or is not from this history.
     pub(crate) fn find(&self, base: &str, at: FileOffset) -> Result<(), StreamError> {
         let needed = || location(base, at);
         let diverged = |what: String| Err(StreamError::HistoryDiverged { what });

@@ -1,7 +1,8 @@
 //! The incremental phase: the binlog's raw events are checked, decoded and cut into batches.
 //!
-//! A byte's way: `transport` (the socket) → `track` and `event` (length, checksum, continuity) → [`decode`] (transaction boundaries,
-//! selection, order) → `table_map` and `row` (cells) → a batch. [`decode`] knows no socket, `transport` no event; `reader` joins the two.
+//! Data flow: `transport` (the socket) → `track` and `event` (length, checksum, continuity) → [`decode`] (transaction boundaries,
+//! selection, order) → `table_map` and `row` (cells) → a batch. [`decode`] does no I/O, `transport` knows no events; `reader` joins the
+//! two.
 
 pub mod decode;
 mod diagnosis;

@@ -1,10 +1,10 @@
-//! Where a stream resumes, as text and as numbers; and the order of events as one number.
+//! Positions in the binlog, and the order of events as one number.
 
 use std::fmt;
 
 use runtime::{Position, Seq};
 
-/// A place in the binlog.
+/// A position in the binlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileOffset {
     /// Numeric suffix of the file's name.
@@ -14,16 +14,16 @@ pub struct FileOffset {
 }
 
 impl FileOffset {
-    /// Where the events of a file begin, behind its magic number.
+    /// Where the events of a file begin, after its magic number.
     pub const FIRST: u64 = 4;
 
-    /// The place `offset` in file number `file`.
+    /// The position `offset` in file number `file`.
     pub fn new(file: u32, offset: u64) -> Self {
         Self { file, offset }
     }
 }
 
-/// A place in the binlog with the name of its files, as SHOW MASTER STATUS gives it.
+/// A position in the binlog with the name of its file, as in SHOW MASTER STATUS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BinlogCoordinates {
     /// Name of the files without the number.
@@ -49,7 +49,7 @@ impl BinlogCoordinates {
     }
 }
 
-/// A text that is no position of a stream.
+/// A text that is not a position of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PositionError(String);
@@ -69,7 +69,7 @@ pub struct StreamPosition {
     pub floor: Option<FileOffset>,
     /// First bytes of the SHA-256 over what identifies the events of that transaction.
     pub fingerprint: Option<[u8; 8]>,
-    /// Rises with every accepted change of the server.
+    /// Increases with every accepted change of the server.
     pub timeline: u16,
 }
 
@@ -94,21 +94,23 @@ impl StreamPosition {
         let wrong = |what: &str| PositionError(format!("{what} in the position `{text}`"));
         let mut parts = text.split(';');
         if parts.next() != Some("v1") {
-            return Err(wrong("no version that is known"));
+            return Err(wrong("an unknown version"));
         }
         let (mut identity, mut base, mut at) = (None, None, None);
         let (mut previous, mut floor, mut fingerprint, mut timeline) = (None, None, None, 0);
         for part in parts {
-            let (key, value) = part.split_once('=').ok_or_else(|| wrong("no `=`"))?;
-            let place = || parse_place(value).ok_or_else(|| wrong("no file and offset"));
+            let (key, value) = part.split_once('=').ok_or_else(|| wrong("a part without `=`"))?;
+            let place = || parse_place(value).ok_or_else(|| wrong("a part that is not a file and an offset"));
             match key {
                 "id" => identity = Some(unescape(value).ok_or_else(|| wrong("a bad escape"))?),
                 "base" => base = Some(unescape(value).ok_or_else(|| wrong("a bad escape"))?),
                 "at" => at = Some(place()?),
                 "prev" => previous = Some(place()?),
                 "floor" => floor = Some(place()?),
-                "fp" => fingerprint = Some(parse_fingerprint(value).ok_or_else(|| wrong("no fingerprint"))?),
-                "timeline" => timeline = value.parse().ok().filter(|&number| number < 1 << 12).ok_or_else(|| wrong("no timeline"))?,
+                "fp" => fingerprint = Some(parse_fingerprint(value).ok_or_else(|| wrong("an invalid fingerprint"))?),
+                "timeline" => {
+                    timeline = value.parse().ok().filter(|&number| number < 1 << 12).ok_or_else(|| wrong("an invalid timeline"))?
+                }
                 _ => return Err(wrong("an unknown part")),
             }
         }
@@ -118,7 +120,8 @@ impl StreamPosition {
         }
     }
 
-    /// Forgets the last transaction if its file is purged while the resume point is still there. `has_file` says which files the server has.
+    /// Forgets the last transaction if its file is purged while the resume point is still there. `has_file` says which files the server
+    /// has.
     pub(crate) fn forget_purged(&mut self, has_file: impl Fn(&str) -> bool) {
         let listed = |file: u32| has_file(&self.file_name(file));
         let purged = self.previous.is_some_and(|previous| previous.file != self.at.file && !listed(previous.file));
@@ -138,7 +141,7 @@ impl StreamPosition {
         file_name(&self.base, file)
     }
 
-    /// A place in these binlog files, as people read it: `binlog.000014:8273883`.
+    /// A position in these binlog files, for messages: `binlog.000014:8273883`.
     pub(crate) fn location(&self, at: FileOffset) -> String {
         location(&self.base, at)
     }
@@ -175,7 +178,7 @@ pub fn transaction_seq(timeline: u16, start: FileOffset, ord: u64) -> Seq {
     seq(timeline, start, 1, ord)
 }
 
-/// Order of a heartbeat: behind all transactions that begin before `at`, and before the one that begins there.
+/// Order of a heartbeat: after all transactions that begin before `at`, and before the one that begins there.
 pub(crate) fn heartbeat_seq(timeline: u16, at: FileOffset, number: u64) -> Seq {
     seq(timeline, at, 0, number)
 }
@@ -190,16 +193,16 @@ pub(crate) fn file_name(base: &str, file: u32) -> String {
     format!("{base}.{file:06}")
 }
 
-/// A place in the binlog files called `base`, as people read it: `binlog.000014:8273883`.
+/// A position in the binlog files called `base`, for messages: `binlog.000014:8273883`.
 pub(crate) fn location(base: &str, at: FileOffset) -> String {
     format!("{}:{}", file_name(base, at.file), at.offset)
 }
 
-/// Cuts `binlog.000014` into `binlog` and 14.
+/// Splits `binlog.000014` into `binlog` and 14. The only parser of binlog file names.
 pub(crate) fn split_file_name(name: &str) -> Option<(&str, u32)> {
     let (base, digits) = name.rsplit_once('.').filter(|(base, _)| !base.is_empty())?;
     let number = (digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())??;
-    // The order of events has 24 bits for it.
+    // The order of events has 24 bits for the number.
     (number < 1 << 24).then_some((base, number))
 }
 

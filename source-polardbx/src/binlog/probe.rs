@@ -7,14 +7,14 @@ use super::transport::{SILENCE, Transport};
 use crate::session::Endpoint;
 use crate::wire::WireError;
 
-/// What is at a place in the binlog.
+/// What is at a position in the binlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Probed {
-    /// An event; and whether a transaction may begin with it.
+    /// An event, and whether a transaction may begin with it.
     Event { may_begin: bool },
     /// Bytes that are not an event.
     NotAnEvent,
-    /// Nothing yet: it is the end of the binlog.
+    /// The end of the binlog.
     End,
 }
 
@@ -37,7 +37,7 @@ pub(crate) async fn probe(endpoint: &Endpoint, server_id: u32, base: &str, at: F
             }
         }
     };
-    // A server that has nothing to send sends a heartbeat before that.
+    // A server without more events would have sent a heartbeat before that.
     tokio::time::timeout(SILENCE, asked).await.unwrap_or(Ok(Probed::End))
 }
 

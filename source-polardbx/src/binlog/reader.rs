@@ -55,7 +55,7 @@ pub(crate) struct StreamReader {
     timers: Timers,
 }
 
-/// Why the stream stands still.
+/// Why the stream ended.
 enum Failure {
     Transport(WireError),
     Stream(StreamError, FileOffset),
@@ -91,7 +91,7 @@ impl StreamReader {
                 return Some(batch);
             }
             if self.failure.is_some() {
-                // What came before the failure is right.
+                // What came before the failure is valid.
                 return self.decoder.drain();
             }
             if self.timers.ends_turn() {
@@ -126,7 +126,7 @@ impl StreamReader {
         }
     }
 
-    /// A batch that is due although nothing was decoded: a heartbeat, or one without events that moves the resume point.
+    /// A batch that is due although nothing was decoded: a heartbeat, or one without events that advances the resume point.
     fn due_batch(&mut self) -> Option<Batch> {
         let heartbeat = if self.timers.is_heartbeat_due() { self.decoder.heartbeat(now_ms()) } else { None };
         heartbeat.or_else(|| if self.timers.is_position_due() { self.decoder.position_update() } else { None })
@@ -161,7 +161,7 @@ impl StreamReader {
         }
     }
 
-    /// What the failure means; asks the server where its message does not say.
+    /// The error for the failure; asks the server if its message does not tell enough.
     async fn report(&mut self) -> Error {
         let (error, at) = match self.failure.replace(Failure::Reported) {
             Some(Failure::Stream(error, at)) => (error, at),
@@ -177,24 +177,24 @@ impl StreamReader {
             }
         };
         if error.may_pass() && self.reads_well_again(at).await {
-            return StreamError::Disconnected { message: format!("{error}; it was right when it was read again") }.into();
+            return StreamError::Disconnected { message: format!("{error}; it was intact when it was read again") }.into();
         }
         self.decoder.located(error, at)
     }
 
-    /// Whether the event at `at` is right over a new connection: then the network was wrong, not the file.
+    /// Whether the event at `at` is intact over a new connection: then the network damaged it, and the file is fine.
     async fn reads_well_again(&self, at: FileOffset) -> bool {
         match probe(&self.endpoint, self.server_id, &self.position.base, at).await {
             Ok(Probed::Event { .. } | Probed::End) => true,
             // The server itself says that its file is damaged.
             Err(WireError::Refused(..)) | Ok(Probed::NotAnEvent) => false,
-            // Not even a connection: the first failure may well have been the network's.
+            // Without a connection: the first failure may well have come from the network, too.
             Err(WireError::Lost(_) | WireError::Tls(_) | WireError::Plugin(_)) => true,
         }
     }
 }
 
-/// Gives an event to the decoder and notes what fails.
+/// Passes an event to the decoder and records a failure.
 fn feed(decoder: &mut Decoder, failure: &mut Option<Failure>, event: Result<&[u8], WireError>) {
     let at = decoder.at();
     match event {

@@ -485,7 +485,7 @@ fn a_damaged_or_short_event_is_never_used() {
 }
 
 #[test]
-fn an_event_that_is_missing_is_seen() {
+fn a_missing_event_is_detected() {
     let (mut log, cells) = one_transaction();
     log.events.remove(4);
     let (_, error) = read(&mut decoder(start(), schema(&cells), 1 << 20), &log);
@@ -493,7 +493,7 @@ fn an_event_that_is_missing_is_seen() {
 }
 
 #[test]
-fn another_transaction_in_its_place_is_seen() {
+fn another_transaction_in_its_place_is_detected() {
     let (log, cells) = one_transaction();
     let (batches, _) = read(&mut decoder(start(), schema(&cells), 1 << 20), &log);
     let mut position = StreamPosition::parse(batches.last().unwrap().resume.as_ref().unwrap().as_str()).unwrap();

@@ -1,4 +1,4 @@
-//! When a stream reader has something to do although no event came.
+//! The clocks that tell a stream reader what is due although no event came.
 
 use std::time::{Duration, Instant};
 
@@ -16,15 +16,15 @@ const EVENTS_PER_TURN: u32 = 512;
 /// The clocks of a stream reader.
 #[derive(Debug)]
 pub(super) struct Timers {
-    /// Since when no event came although one was waited for.
+    /// When waiting for the current event began.
     idle_since: Option<Instant>,
     /// When the last event came, or the stream was compared with the server's files.
     compared: Instant,
-    /// Where the stream stood at the last comparison, if the server's files went on behind that place.
+    /// Position of the stream at the last comparison, if the server's files continued behind it.
     behind: Option<FileOffset>,
     /// When the last batch was handed over.
     batch: Instant,
-    /// How long the stream may be silent before a heartbeat is due, if heartbeats are wanted, and when the last event was handed over.
+    /// Interval of heartbeats, if they are wanted, and when the last event was handed over.
     heartbeat: Option<(Duration, Instant)>,
     events: u32,
 }
@@ -32,7 +32,7 @@ pub(super) struct Timers {
 /// How long the reader may wait for an event.
 pub(super) struct Wait {
     pub(super) limit: Duration,
-    /// Whether the connection counts as lost if none comes.
+    /// Whether the connection counts as lost if no event comes.
     pub(super) is_last: bool,
 }
 
@@ -44,18 +44,18 @@ impl Timers {
         Self { idle_since: None, compared: now, behind: None, batch: now, heartbeat, events: 0 }
     }
 
-    /// Counts an event: whether it is time to let other tasks run.
+    /// Counts an event; returns whether it is time to let other tasks run.
     pub(super) fn ends_turn(&mut self) -> bool {
         self.events = self.events.wrapping_add(1);
         self.events.is_multiple_of(EVENTS_PER_TURN)
     }
 
-    /// An event came that was here already.
+    /// An event was there without waiting.
     pub(super) fn event_was_ready(&mut self) {
         (self.idle_since, self.compared) = (None, Instant::now());
     }
 
-    /// An event came that was waited for. It may be a heartbeat of the server's, so the comparison with the server's files stays due.
+    /// An awaited event came. It may be a heartbeat of the server, so a comparison with the server's files stays due.
     pub(super) fn event_was_awaited(&mut self) {
         self.idle_since = None;
     }
@@ -82,8 +82,8 @@ impl Timers {
         self.compared.elapsed() >= COMPARE_INTERVAL
     }
 
-    /// The stream stands at `at` and was compared with the server's files, which go on behind that place or not. Whether it is stuck: an
-    /// event may be on its way, but one that does not come for a whole interval never will on this connection.
+    /// The stream at `at` was compared with the server's files. Returns whether it is stuck: the server had more events at two comparisons
+    /// in a row, and none of them came in between.
     pub(super) fn is_stuck(&mut self, at: FileOffset, server_has_more: bool) -> bool {
         self.compared = Instant::now();
         let stuck = server_has_more && self.behind == Some(at);
@@ -105,7 +105,7 @@ impl Timers {
     }
 }
 
-/// What the error of a stuck stream says.
+/// The error message for a stuck stream.
 pub(super) fn stuck_message() -> String {
     format!("no event came for {} s, although the server has more", COMPARE_INTERVAL.as_secs())
 }

@@ -1,6 +1,6 @@
-//! The precheck: does what the task will do, as far as that changes nothing, and tells what would make it fail.
+//! The precheck: tries what the task will do, without changing anything, and reports what would make it fail.
 //!
-//! The findings that mean lost data are also asked for by every plan, so that running without a check opens no hole.
+//! Checks that prevent loss of data are also made by the plans, so that a task that was not checked is safe, too.
 
 mod replication;
 mod resume;
@@ -19,7 +19,7 @@ use replication::replication;
 pub(crate) use replication::{begins_transaction, may_dump};
 pub(crate) use resume::{checkpoint, same_server, same_task};
 
-/// Everything there is to find.
+/// All findings.
 pub(crate) async fn findings(settings: &SourceSettings, endpoint: &Endpoint, task: &str) -> Vec<Finding> {
     let mut session = match endpoint.connect().await {
         Ok(session) => session,
@@ -41,10 +41,10 @@ pub(crate) async fn findings(settings: &SourceSettings, endpoint: &Endpoint, tas
     found
 }
 
-/// Whether the connections are as encrypted as they should be; nothing if they need not be.
+/// Whether the connections are encrypted as configured; `None` without encryption.
 fn encryption(settings: &SourceSettings, endpoint: &Endpoint) -> Option<Finding> {
     let tls = settings.config.tls.as_ref().filter(|tls| tls.mode != TlsMode::Disabled)?;
-    Some(if endpoint.is_plain_against_wish() {
+    Some(if endpoint.is_unencrypted_fallback() {
         Finding::warning(
             "tls",
             "the server cannot encrypt, so nothing is encrypted",
@@ -86,7 +86,7 @@ async fn supported(
     }
 }
 
-/// The selected tables. None at all is a mistake if their rows are to be read; a stream may wait for tables that are created later.
+/// Checks the selected tables. It is a failure if there are none and their rows are to be read; a stream may wait for tables to be created.
 async fn tables(session: &mut Session, selection: &Selection, settings: &SourceSettings) -> Result<Vec<Finding>> {
     let (tables, views) = selected_tables(session, selection).await?;
     let mut found = missing(selection, &tables, &views);
@@ -126,7 +126,7 @@ async fn tables(session: &mut Session, selection: &Selection, settings: &SourceS
     Ok(found)
 }
 
-/// Tables that are named and are not there.
+/// Tables that are listed by name and cannot be read.
 pub(crate) fn missing(selection: &Selection, tables: &[TableId], views: &[TableId]) -> Vec<Finding> {
     let among = |list: &[TableId], literal: &TableId| list.iter().any(|table| selection.same(table, literal));
     let absent = selection.literals().filter(|literal| !among(tables, literal));
@@ -146,7 +146,7 @@ pub(crate) fn missing(selection: &Selection, tables: &[TableId], views: &[TableI
     absent.map(describe).collect()
 }
 
-/// Columns whose values cannot be carried, one by one.
+/// A finding for each column whose values are not supported.
 pub(crate) fn columns(schema: &TableSchema) -> Vec<Finding> {
     let refuse = |column: &Column| {
         let what = unsupported(column)?;
@@ -159,9 +159,9 @@ pub(crate) fn columns(schema: &TableSchema) -> Vec<Finding> {
 fn unsupported(column: &Column) -> Option<String> {
     use ColumnKind as K;
     match &column.kind {
-        // Rows hold numbers; labels are bytes in `binary`, which are shown if they are text.
+        // Rows hold numbers. The labels of a `binary` column are bytes, which must be valid UTF-8.
         K::Enum { labels } | K::Set { labels } if column.charset.as_deref() == Some("binary") => {
-            labels.iter().any(|label| label.contains('\u{fffd}')).then(|| "a label is bytes that are no text".to_owned())
+            labels.iter().any(|label| label.contains('\u{fffd}')).then(|| "a label has bytes that are not valid text".to_owned())
         }
         K::Char { .. } | K::Varchar { .. } | K::Text { .. } | K::Enum { .. } | K::Set { .. } => match column.charset.as_deref() {
             Some(charset) if Charset::from_name(charset).is_some() => None,
@@ -171,7 +171,7 @@ fn unsupported(column: &Column) -> Option<String> {
         K::Int { .. } | K::Decimal { .. } | K::Float | K::Double | K::Bit { .. } => None,
         K::Year | K::Date | K::Time { .. } | K::DateTime { .. } | K::Timestamp { .. } => None,
         K::Binary { .. } | K::Varbinary { .. } | K::Blob { .. } | K::Json | K::Geometry => None,
-        // Kinds that are younger than this list.
+        // Kinds that were added after this list was written.
         _ => Some("its type is not supported yet".to_owned()),
     }
 }
@@ -233,7 +233,7 @@ mod tests {
             [
                 "column shop.t.a varchar(9): character set klingon is not supported yet",
                 "column shop.t.m text: its character set is not known",
-                "column shop.t.e enum: a label is bytes that are no text",
+                "column shop.t.e enum: a label has bytes that are not valid text",
             ]
         );
         let error: runtime::Error = demand(found).unwrap_err().into();

@@ -12,7 +12,7 @@ use crate::server::{Server, binlog_end};
 use crate::session::{Endpoint, Session, named};
 use crate::wire::WireError;
 
-/// REPLICATION CLIENT, REPLICATION SLAVE, and the id of our dump connection.
+/// Checks the grants REPLICATION CLIENT and REPLICATION SLAVE, and the id of our dump connection.
 pub(super) async fn replication(
     settings: &SourceSettings,
     task: &str,
@@ -32,16 +32,16 @@ pub(super) async fn replication(
         Ok(id) => id,
         Err(error) => return found.push(Finding::from_error("server_id", &error.into())),
     };
-    // Before the probe, which is a replica without a UUID.
+    // Before the probe below, which registers a replica without a UUID.
     found.push(clash(endpoint, id).await);
-    // Without a binlog there is nothing to dump, and log_bin has been found to be off.
+    // Without a binlog nothing can be dumped; the finding `log_bin` says so.
     let Some(end) = end else { return };
     found.push(may_dump(endpoint, id, &end).await);
 }
 
 /// Whether the account may read the binlog.
 pub(crate) async fn may_dump(endpoint: &Endpoint, id: u32, end: &BinlogCoordinates) -> Finding {
-    // The account has just connected with the same password, so this can only be the missing right.
+    // The account has just connected with the same password, so only the grant can be missing.
     const DENIED: [u16; 2] = [1045, 1227];
     match probe_dump(endpoint, id, &end.file_name(), end.at.offset).await {
         Ok(()) => Finding::passed("replication_slave", "the account may read the binlog"),
@@ -52,7 +52,7 @@ pub(crate) async fn may_dump(endpoint: &Endpoint, id: u32, end: &BinlogCoordinat
     }
 }
 
-/// Whether a stream may begin at a place that the user chose.
+/// Whether a stream may start at a position that the user chose.
 pub(crate) async fn begins_transaction(endpoint: &Endpoint, id: u32, place: &BinlogCoordinates) -> Result<()> {
     let refuse = |what: &str| {
         let why = format!("position.offset = {}: {what} in {}", place.at.offset, place.file_name());
@@ -60,13 +60,13 @@ pub(crate) async fn begins_transaction(endpoint: &Endpoint, id: u32, place: &Bin
     };
     match probe(endpoint, (id ^ 0x4000_0000).max(2), &place.base, place.at).await {
         Ok(Probed::Event { may_begin: true } | Probed::End) => Ok(()),
-        Ok(Probed::Event { may_begin: false }) => Err(refuse("a transaction does not begin there, but is going on")),
+        Ok(Probed::Event { may_begin: false }) => Err(refuse("it is in the middle of a transaction")),
         Ok(Probed::NotAnEvent) | Err(WireError::Refused(1236, _)) => Err(refuse("no event begins there")),
-        Err(error) => Err(SourceError::wire("look at the start of the stream", error)),
+        Err(error) => Err(SourceError::wire("read the event at the start of the stream", error)),
     }
 }
 
-/// Whether another replica has our id. On a connection of its own: MySQL 5.7 answers with broken rows for replicas that have no UUID.
+/// Whether another replica has our id. Uses its own connection, because MySQL 5.7 returns broken rows for replicas without a UUID.
 async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
     const REMEDY: &str = "if this task is not running, set `server_id` to a number that no other replica has";
     let listed = async {
@@ -83,7 +83,7 @@ async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
             REMEDY,
         ),
         Ok(_) => Finding::passed("server_id", id.to_string()),
-        // MariaDB asks for more than what a replica needs.
+        // MariaDB requires a grant that a replica does not need.
         Err(error) if error.code() == Some(1227) => {
             Finding::passed("server_id", format!("{id}; whether another replica has it, the account may not see"))
         }
@@ -96,7 +96,7 @@ async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
     }
 }
 
-/// Registers as a replica and asks for the binlog, under an id that pushes nobody out.
+/// Registers as a replica and asks for the binlog, under an id that does not replace another replica.
 async fn probe_dump(endpoint: &Endpoint, id: u32, file: &str, offset: u64) -> Result<()> {
     const DOING: &str = "ask for the binlog as a replica";
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -105,7 +105,7 @@ async fn probe_dump(endpoint: &Endpoint, id: u32, file: &str, offset: u64) -> Re
         let mut wire = endpoint.connect_wire().await?;
         wire.execute("SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', @mariadb_slave_capability = 4").await?;
         wire.register(probe_id).await?;
-        // A server refuses with its first answer; all others are a good sign.
+        // A refusal would be the first answer.
         wire.dump(probe_id, file, u32::try_from(offset).unwrap_or(4)).await?;
         wire.event().await.map(drop)
     };

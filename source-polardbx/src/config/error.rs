@@ -1,4 +1,4 @@
-//! A setting that cannot work.
+//! The error of an invalid setting.
 
 /// A key of the configuration has a value that cannot work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! The keys of `[source.polardbx]`: as they are written here, as they are checked and resolved in `settings`.
+//! The keys of `[source.polardbx]`; `settings` validates them and resolves them once.
 
 mod error;
 mod options;
@@ -43,11 +43,11 @@ pub struct Config {
     /// Rows of one chunk of the snapshot.
     #[serde(default = "default_chunk_rows")]
     pub chunk_rows: u64,
-    /// How long to wait before the first SELECT where the account may not write the marker row: longer than any commit takes between the
-    /// binlog and being visible. 10,000 by default.
+    /// How long to wait before the first SELECT if the account may not write the marker row: longer than any commit takes from being in the
+    /// binlog to being visible. 10,000 by default.
     #[serde(default = "default_barrier_delay_ms")]
     pub barrier_delay_ms: u64,
-    /// Where an incremental phase without a full one begins; `latest` by default.
+    /// Where an incremental phase without a full one starts; `latest` by default.
     pub start: Option<Start>,
     /// Id of the dump connection; derived from the task's name and the host if absent.
     pub server_id: Option<u32>,

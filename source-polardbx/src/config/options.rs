@@ -1,4 +1,4 @@
-//! The values that keys of `[source.polardbx]` choose from.
+//! The types of values of `[source.polardbx]`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// The word in the configuration.
+    /// The value in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Schema => "schema",
@@ -41,7 +41,7 @@ pub enum Handover {
     InBand,
 }
 
-/// Where an incremental phase without a full one begins.
+/// Where an incremental phase without a full one starts.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
@@ -62,15 +62,15 @@ pub enum Start {
         /// The set.
         set: String,
     },
-    /// At a moment; not built yet.
+    /// At a point in time; not built yet.
     Timestamp {
-        /// The moment.
+        /// The point in time.
         at: String,
     },
 }
 
 impl Start {
-    /// The word in the configuration.
+    /// The value in the configuration.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Latest {} => "latest",
@@ -87,9 +87,9 @@ impl Start {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Tls {
-    /// What is demanded of the server.
+    /// How the connection is encrypted and the server verified.
     pub mode: TlsMode,
-    /// File with the certificates to trust, in PEM form; absent: those that the system trusts.
+    /// File with the certificates to trust, in PEM form; without it, those that the system trusts.
     pub ca: Option<PathBuf>,
     /// File with a client certificate.
     pub cert: Option<PathBuf>,
@@ -110,7 +110,7 @@ impl Tls {
         self
     }
 
-    /// Shows the server a client certificate.
+    /// Sends the server a client certificate.
     #[must_use]
     pub fn with_client_certificate(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         (self.cert, self.key) = (Some(cert.into()), Some(key.into()));
@@ -118,25 +118,25 @@ impl Tls {
     }
 }
 
-/// How far a connection is encrypted and the server proves who it is; the same words as MySQL's own clients.
+/// How a connection is encrypted and the server verified; the same modes as those of MySQL's own clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TlsMode {
     /// Not encrypted.
     Disabled,
-    /// Encrypted if the server can, without looking at its certificate.
+    /// Encrypted if the server supports it, without verifying its certificate.
     Preferred,
-    /// Encrypted, without looking at the server's certificate.
+    /// Encrypted, without verifying the server's certificate.
     Required,
-    /// And the server's certificate must be signed by an authority that is trusted.
+    /// Encrypted, and the server's certificate must be signed by a trusted authority.
     VerifyCa,
-    /// And it must hold the name in `host`.
+    /// As `verify_ca`, and the certificate must be for the name in `host`.
     VerifyIdentity,
 }
 
 impl TlsMode {
-    /// The word in the configuration.
+    /// The value in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
@@ -153,7 +153,7 @@ impl TlsMode {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Heartbeat {
-    /// Whether there are any.
+    /// Whether heartbeats are sent.
     pub enabled: bool,
     /// How long the stream is silent before one is sent, 100 to 3,600,000; 10,000 by default.
     pub interval_ms: Option<u64>,

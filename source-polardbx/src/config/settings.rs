@@ -1,4 +1,4 @@
-//! The configuration, checked and resolved once.
+//! The configuration, validated and resolved once.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::selection::Selection;
 
 const HEARTBEAT_INTERVAL_MS: u64 = 10_000;
 
-/// The configuration after its checks.
+/// The validated configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct SourceSettings {
     pub(crate) config: Config,
@@ -24,7 +24,7 @@ pub(crate) struct SourceSettings {
 }
 
 impl SourceSettings {
-    /// Checks every key. An error names the key and its value.
+    /// Validates every key. An error names the key and its value.
     pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
         refuse_unbuilt(&config)?;
         if config.host.trim().is_empty() {
@@ -128,7 +128,7 @@ fn refuse_unbuilt(config: &Config) -> Result<(), ConfigError> {
     }
 }
 
-/// A number from 2^16 to 2^31, far from the small ids that people give to servers.
+/// A number from 2^16 to 2^31, well above the small ids that people give to servers.
 fn derived_server_id(task: &str, host: &str, port: u16) -> u32 {
     let hash = Sha256::digest(format!("{task}\n{host}\n{port}").as_bytes());
     let number = hash.iter().take(4).fold(0u32, |number, byte| number << 8 | u32::from(*byte));

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Databases {
     known: HashMap<String, Option<String>>,
-    /// Names are compared in lower case.
+    /// Whether names are compared in lower case.
     lower_case: bool,
 }
 

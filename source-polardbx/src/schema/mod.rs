@@ -1,4 +1,4 @@
-//! Structures of tables: read from SHOW CREATE TABLE and from statements in the binlog, and known at every position of a stream.
+//! Table schemas: read from SHOW CREATE TABLE and from DDL in the binlog, and tracked along the position of a stream.
 
 mod alter;
 mod charset;

@@ -7,10 +7,10 @@ use crate::binlog::{BinlogCoordinates, BinlogFiles};
 use crate::error::{Result, SourceError};
 use crate::session::{Session, named};
 
-/// The end of the binlog; `None` if the server writes none.
+/// The end of the binlog; `None` if the server does not write one.
 pub(crate) async fn binlog_end(session: &mut Session, server: &Server) -> Result<Option<BinlogCoordinates>> {
     const STATEMENTS: [&str; 2] = ["SHOW MASTER STATUS", "SHOW BINARY LOG STATUS"];
-    let [first, second] = if server.kind.says_binary_log_status() { [STATEMENTS[1], STATEMENTS[0]] } else { STATEMENTS };
+    let [first, second] = if server.kind.has_binary_log_status() { [STATEMENTS[1], STATEMENTS[0]] } else { STATEMENTS };
     let doing = |statement| format!("ask for the end of the binlog ({statement})");
     let rows = session.rows_either([first, second], doing).await?;
     let Some(row) = rows.first() else { return Ok(None) };

@@ -1,10 +1,10 @@
-//! What the server must be set to, so that the stream holds everything.
+//! The settings that the server must have so that the stream holds everything.
 
 use runtime::Finding;
 
 use super::Server;
 
-/// Days that the binlog should reach back while a full phase runs.
+/// How many days the binlog should be kept while a full phase runs.
 const RETENTION_DAYS: f64 = 7.0;
 
 impl Server {
@@ -47,7 +47,7 @@ impl Server {
         found
     }
 
-    /// Why commits do not become visible in the order of the binlog, if they do not. MariaDB knows no other order.
+    /// Why commits may become visible in another order than that of the binlog; `None` if they cannot. On MariaDB they never can.
     pub(crate) fn unordered_commits(&self) -> Option<String> {
         let found = self.variable("binlog_order_commits");
         (!self.kind.is_mariadb() && !found.eq_ignore_ascii_case("ON")).then(|| format!("binlog_order_commits is {found:?}"))
@@ -55,7 +55,7 @@ impl Server {
 
     /// How long the server keeps its binlogs.
     pub(crate) fn retention(&self) -> Finding {
-        // MariaDB writes fractions of days.
+        // MariaDB allows fractions of days.
         let number = |name| self.variable(name).parse::<f64>().unwrap_or_default();
         let days = number("expire_logs_days").max(number("binlog_expire_logs_seconds") / 86_400.0);
         if days <= 0.0 {

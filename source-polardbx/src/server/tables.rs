@@ -1,4 +1,4 @@
-//! Databases and tables: which there are, and how they are defined.
+//! Asks for databases, tables and their definitions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::schema::read_create_table;
 use crate::selection::Selection;
 use crate::session::{Endpoint, Session, named, nth, quoted};
 
-/// All tables that are selected, sorted by name, and the views that are selected. Sequences are neither.
+/// All selected tables, sorted by name, and all selected views. Sequences are left out.
 pub(crate) async fn selected_tables(session: &mut Session, selection: &Selection) -> Result<(Vec<TableId>, Vec<TableId>)> {
     let (mut tables, mut views) = (Vec::new(), Vec::new());
     for row in session.rows("list the databases", "SHOW DATABASES").await? {
@@ -33,7 +33,7 @@ pub(crate) async fn selected_tables(session: &mut Session, selection: &Selection
     Ok((tables, views))
 }
 
-/// The default character set of every database that the account sees.
+/// The default character set of every database that the account can see.
 pub(crate) async fn database_charsets(session: &mut Session) -> Result<HashMap<String, Option<String>>> {
     let sql = "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA";
     let rows = session.rows("ask for the databases' character sets", sql).await?;
@@ -74,19 +74,19 @@ pub(crate) fn parse_definition(table: &TableId, ddl: &str) -> Result<TableSchema
     Ok(create.schema)
 }
 
-/// The definitions of many tables, in their order: asked for over `session` and up to `more` other connections at once.
+/// The definitions of many tables, in their order; asks over `session` and up to `more` other connections at once.
 pub(crate) async fn read_definitions(
     session: &mut Session,
     endpoint: &Endpoint,
     more: usize,
     tables: &[TableId],
 ) -> Result<Vec<Definition>> {
-    /// Fewer are not worth a connection.
+    /// For fewer tables another connection does not pay.
     const TABLES_PER_CONNECTION: usize = 32;
     let parts = (tables.len() / TABLES_PER_CONNECTION).clamp(1, more + 1);
     let mut parts = tables.chunks(tables.len().div_ceil(parts).max(1)).map(<[TableId]>::to_vec).enumerate();
     let own = parts.next();
-    // Dropped with this future, which ends them.
+    // Aborted when this future is dropped.
     let mut others = JoinSet::new();
     for (number, part) in parts {
         let endpoint = endpoint.clone();

@@ -24,10 +24,10 @@ use crate::session::Session;
 /// How long the server may take for the rows of one batch before the connection counts as lost. The client library has no read time-out.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// What an event costs beside its cells, for the size of a batch.
+/// Memory of an event besides its cells, for the size of a batch.
 const EVENT_BYTES: usize = size_of::<Event>();
 
-/// What is read, and what its events say of themselves.
+/// What is read, and the origin of its events.
 pub(crate) struct Chunk {
     pub(crate) id: SplitId,
     pub(crate) start: Position,
@@ -38,8 +38,8 @@ pub(crate) struct Chunk {
 
 /// Reads one chunk: all its rows in batches, the last of which carries the resume position.
 ///
-/// The reading is one future that hands over batches through a channel of one place, and that only runs inside [`SplitReader::next`]: the
-/// future and the channel outlive a call that is dropped, so nothing is lost with it.
+/// Reading is one future, which hands over batches through a channel of capacity one and is only polled inside [`SplitReader::next`]. Both
+/// outlive a call of `next` that is dropped, so nothing is lost with it.
 pub(crate) struct ChunkReader {
     reading: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
     batches: mpsc::Receiver<Batch>,
@@ -52,7 +52,7 @@ impl ChunkReader {
         let reading = async move {
             let read = read(&sessions, chunk, sender).await;
             if read.is_err() {
-                // What broke one connection may have broken the others.
+                // Whatever broke one connection may have broken the others.
                 sessions.discard_idle();
             }
             read
@@ -97,7 +97,7 @@ async fn read(sessions: &ReaderSessions, mut chunk: Chunk, batches: mpsc::Sender
     loop {
         let filling = async {
             while !packer.is_full() {
-                // `next` is hidden in the library's documentation; the public ways to stream box every row or cannot be paused.
+                // `next` is not in the library's documentation; the documented ways to stream box every row, or cannot be paused.
                 match result.next().await.map_err(SourceError::mysql(doing.clone()))? {
                     Some(row) => packer.push(&row)?,
                     None => return Ok(true),
@@ -114,16 +114,16 @@ async fn read(sessions: &ReaderSessions, mut chunk: Chunk, batches: mpsc::Sender
         }
     }
     drop(result);
-    // Invariant: no chunk counts as read whose table was altered meanwhile.
+    // Invariant: a chunk is not done if its table was altered meanwhile.
     verify_schema(&mut lent.session, &chunk, Some(&ddl)).await?;
-    // An error means that nobody reads any more.
+    // An error means that the reader was dropped.
     let _ = batches.send(packer.finish(Some(chunk.start.clone()))).await;
     sessions.give_back(lent);
     Ok(())
 }
 
-/// Whether the table still has the schema that the full phase began with; gives its SHOW CREATE TABLE. The same text as `known`, which was
-/// verified before, needs no second look.
+/// Checks that the table still has the schema that the full phase began with, and returns its SHOW CREATE TABLE. `known` is a text that was
+/// checked before; if it is unchanged, it is not parsed again.
 async fn verify_schema(session: &mut Session, chunk: &Chunk, known: Option<&str>) -> Result<String> {
     let table = &chunk.schema.id;
     let ddl = read_ddl(session, table).await.map_err(|error| SourceError::or_table_is_gone(error, table))?;
@@ -163,7 +163,7 @@ impl<'a> Packer<'a> {
         Ok((packer, sql))
     }
 
-    /// Begins the next batch: its events share the time.
+    /// Begins the next batch, whose events share a timestamp.
     fn begin(&mut self) {
         self.timestamp_ms = now_ms() / 1000 * 1000;
     }

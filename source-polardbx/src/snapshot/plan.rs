@@ -26,8 +26,7 @@ pub(crate) fn first_cursor(tables: &[Arc<TableSchema>]) -> Option<Cursor> {
     tables.first().map(|schema| Cursor { table: schema.id.clone(), chunk: 1, after: None })
 }
 
-/// The next chunks from `cursor` on, at most `wanted`, in the order of `tables`, which are sorted by name; and where the one after them
-/// begins.
+/// The next chunks from `cursor` on, at most `wanted`, and where the chunk after them begins. `tables` are sorted by name.
 pub(crate) async fn next_chunks(
     session: &mut Session,
     tables: &[Arc<TableSchema>],
@@ -68,10 +67,10 @@ pub(crate) async fn next_chunks(
     Ok((chunks, None))
 }
 
-/// Which of the tables have fewer than `chunk_rows` rows, so that each is one chunk. Asked for many tables at once: a query for each would
-/// be most of what planning many small tables costs. Empty if the server refuses; then each table is looked at.
+/// Which of the tables have fewer than `chunk_rows` rows, so that each is one chunk. One query for many tables, because a query for each
+/// would be most of the cost of planning small tables. Empty if the server refuses it; then each table is looked at.
 async fn small_tables(session: &mut Session, tables: &[Arc<TableSchema>], chunk_rows: u64) -> Result<Vec<bool>> {
-    /// Rows that the server may have to walk over for one query.
+    /// How many rows the server may have to scan for one query.
     const ROWS: u64 = 4_000_000;
     let at_once = usize::try_from(ROWS / chunk_rows.max(1)).unwrap_or(usize::MAX).clamp(1, 64);
     let mut small = Vec::with_capacity(tables.len());
@@ -95,8 +94,8 @@ async fn small_tables(session: &mut Session, tables: &[Arc<TableSchema>], chunk_
     Ok(small)
 }
 
-/// At most `wanted` ranges that follow `after`; the last one is open if it reaches the end of the table. `session` is a reader's, which gives
-/// texts in the character set of their column.
+/// At most `wanted` ranges after `after`; the last one is open if it reaches the end of the table. `session` is a reader's, which returns
+/// text in the character set of its column.
 async fn cut(session: &mut Session, schema: &TableSchema, mut after: Option<Key>, chunk_rows: u64, wanted: usize) -> Result<Vec<KeyRange>> {
     let key = chunk_key(schema);
     if key.is_empty() {
@@ -114,7 +113,7 @@ async fn cut(session: &mut Session, schema: &TableSchema, mut after: Option<Key>
         if open {
             return Ok(ranges);
         }
-        // The greatest key and an estimate save a walk over the key for every chunk.
+        // With the greatest key and an estimate, further bounds can often be computed instead of scanning the key for every chunk.
         if ranges.len() == 1
             && let Some(max) = dense_end(session, schema, &key, upto.as_ref(), chunk_rows).await?
         {
@@ -156,9 +155,9 @@ async fn boundary(
     values.map(Some).ok_or_else(|| SourceError::answer(doing, "a column of its key is NULL"))
 }
 
-/// The greatest key of a table with one whole-number key that has few holes after `from`; `None` for all others.
+/// The greatest key of a table whose key is one integer column with few gaps after `from`; `None` for any other table.
 ///
-/// A range of `chunk_rows` numbers holds at most as many rows, so even ranges are never too big, only too many where the key has holes.
+/// A range of `chunk_rows` numbers holds at most as many rows, so even ranges are never too large; with gaps there are only more of them.
 async fn dense_end(
     session: &mut Session,
     schema: &TableSchema,
@@ -181,7 +180,7 @@ async fn dense_end(
     Ok((width <= rows.saturating_mul(2).saturating_add(i128::from(chunk_rows))).then_some(max))
 }
 
-/// Ranges of `width` numbers each after `after`, at most `wanted`; the one that reaches `max` is open.
+/// At most `wanted` ranges of `width` numbers each after `after`; the one that reaches `max` is open.
 fn even_ranges(mut after: i128, max: i128, width: u64, wanted: usize) -> Vec<KeyRange> {
     let key = |number: i128| Some(vec![number.to_string().into_bytes()]);
     let mut ranges = Vec::new();

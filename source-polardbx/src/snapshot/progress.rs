@@ -12,7 +12,7 @@ use crate::session::{Session, literal, nth};
 #[derive(Default)]
 pub(crate) struct Estimates(Mutex<Option<Arc<HashMap<TableId, u64>>>>);
 
-/// What a plan knows of the snapshot.
+/// The state of the snapshot in a plan.
 pub(crate) struct SnapshotState<'a> {
     /// All tables, in the order of reading.
     pub(crate) tables: &'a [Arc<TableSchema>],
@@ -37,7 +37,7 @@ impl Estimates {
         let estimates = match known {
             Some(estimates) => estimates,
             None => {
-                // When all is read nobody watches any more, and the server need not be asked at every start.
+                // After the snapshot the sizes are of no interest, and a restart should not ask for them.
                 let over = state.cursor.is_none() && state.open.is_empty();
                 let estimates = Arc::new(if over { HashMap::new() } else { estimate(session, state.tables).await });
                 *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(estimates.clone());

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::error::{Result, SourceError};
 use crate::session::{Endpoint, Session};
 
-/// A connection that was idle for longer may be dead without a word: after a pause of the task, or behind a firewall.
+/// A connection that was idle for longer may be dead unnoticed: after a pause of the task, or behind a firewall.
 const MAX_IDLE: Duration = Duration::from_secs(10);
 
 /// Connections for reading chunks: as many as the configured parallelism, kept from one chunk to the next.

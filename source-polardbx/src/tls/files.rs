@@ -10,7 +10,7 @@ use crate::config::{ConfigError, Tls, TlsMode};
 
 /// What was read from the files. Holds a private key, so it has no `Debug`.
 pub(super) struct TlsFiles {
-    /// The certificates to trust; empty where the server's is not looked at.
+    /// The certificates to trust; empty if the server's is not verified.
     pub(super) roots: Vec<CertificateDer<'static>>,
     /// Our own certificates and their key.
     pub(super) identity: Option<Identity>,
@@ -32,7 +32,7 @@ impl TlsFiles {
         let verifies = matches!(tls.mode, TlsMode::VerifyCa | TlsMode::VerifyIdentity);
         if tls.ca.is_some() && !verifies {
             return Err(wrong(
-                format!("ca is given, but mode = \"{}\" does not look at the server's certificate", tls.mode.as_str()),
+                format!("ca is given, but mode = \"{}\" does not verify the server's certificate", tls.mode.as_str()),
                 "set mode = \"verify_ca\" or \"verify_identity\", or leave ca out",
             ));
         }
@@ -52,7 +52,7 @@ impl TlsFiles {
                 let found = rustls_native_certs::load_native_certs();
                 if found.certs.is_empty() {
                     return Err(wrong(
-                        "there is no ca, and this system trusts no certificates of its own",
+                        "there is no ca, and this system has no trusted certificates",
                         "name the file with the certificates to trust: ca = \"ca.pem\"",
                     ));
                 }
@@ -83,7 +83,7 @@ impl TlsFiles {
         SslOpts::default()
             .with_client_identity(identity)
             .with_root_certs(self.roots.iter().map(|root| root.to_vec().into()).collect())
-            // Without any it cannot even be told to look at none.
+            // Required even if nothing is verified.
             .with_disable_built_in_roots(verifies)
             .with_danger_accept_invalid_certs(!verifies)
             .with_danger_tls_hostname_override(name.map(str::to_owned))
@@ -95,10 +95,10 @@ impl Identity {
         let (chain_pem, key_pem) = (read(cert)?, read(key)?);
         let chain = certificates(cert, &chain_pem)?;
         let found = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|error| {
-            // The library's words hold nothing of the file but for unknown headings.
+            // The library's message is not used: it may quote the file.
             let why = match error {
                 PemError::NoItemsFound => "holds no private key that is not encrypted",
-                _ => "is no PEM file",
+                _ => "is not a PEM file",
             };
             wrong(format!("key: {} {why}", key.display()), "give a private key in PEM form (PKCS#8, PKCS#1 or SEC1) without a password")
         })?;
@@ -114,7 +114,7 @@ fn read(file: &Path) -> Result<Vec<u8>, ConfigError> {
 
 fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
     let bad = |what: &str| wrong(format!("{} {what}", file.display()), "give certificates in PEM form");
-    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|_| bad("is no PEM file"))?;
+    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|_| bad("is not a PEM file"))?;
     if found.is_empty() { Err(bad("holds no certificate")) } else { Ok(found) }
 }
 

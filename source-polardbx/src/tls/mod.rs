@@ -1,4 +1,4 @@
-//! Encryption of the connections: what the configuration asks for, as the TLS library takes it.
+//! Encryption of the connections, as configured.
 
 mod failure;
 mod files;
@@ -14,7 +14,7 @@ pub(crate) use failure::TlsFailure;
 use files::TlsFiles;
 use verify::Verifier;
 
-/// Encryption that was asked for, with its files read.
+/// The configured encryption, with its files read.
 #[derive(Clone)]
 pub(crate) struct Encryption {
     pub(crate) mode: TlsMode,
@@ -30,12 +30,12 @@ impl Encryption {
         Ok(Some(Self { mode: tls.mode, client: Arc::new(client), files: Arc::new(files) }))
     }
 
-    /// The name that the client library must be given for these certificates of the server's; `None` for the host's own.
+    /// The host name to give to the client library so that it accepts these certificates; `None` for the real one.
     pub(crate) fn library_name(&self, certificates: &[CertificateDer<'_>], host: &ServerName<'_>) -> Result<Option<String>, ConfigError> {
         if self.mode == TlsMode::VerifyCa { verify::name_of(&self.files, certificates, host) } else { Ok(None) }
     }
 
-    /// The same for the client library. `name` is the name that the certificate is checked for in place of the host's.
+    /// The same for the client library. `name` replaces the host name in the verification.
     pub(crate) fn library_options(&self, name: Option<&str>) -> mysql_async::SslOpts {
         self.files.library_options(self.mode, name)
     }

@@ -1,4 +1,4 @@
-//! How the server's certificate is looked at in each mode.
+//! Verifies the server's certificate according to the mode.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use super::files::{TlsFiles, wrong};
 use crate::config::{ConfigError, TlsMode};
 
-/// Looks at the server's certificate as the mode says.
+/// Verifies the server's certificate.
 #[derive(Debug)]
 pub(super) struct Verifier {
     provider: Arc<CryptoProvider>,
-    /// Checks the chain and the name; `None` where any certificate will do.
+    /// Verifies chain and name; `None` if any certificate is accepted.
     chain: Option<Arc<WebPkiServerVerifier>>,
-    /// Whether the name counts.
+    /// Whether the name must match.
     name: bool,
 }
 
@@ -71,7 +71,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
         match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is looked at last: the chain is good.
+            // The name is verified last, so the chain is valid.
             Err(Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }))
                 if !self.name =>
             {
@@ -104,8 +104,8 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The name to give to the client library under `verify_ca`, which it cannot do: one that the certificate itself holds. `Ok(None)` if `host`
-/// is one; an error if it holds none.
+/// The name to give to the client library in mode `verify_ca`, which it does not support: a name from the certificate itself. `Ok(None)` if
+/// `host` is one of them; an error if the certificate holds no name.
 pub(super) fn name_of(files: &TlsFiles, certificates: &[CertificateDer<'_>], host: &ServerName<'_>) -> Result<Option<String>, ConfigError> {
     let Some((end_entity, intermediates)) = certificates.split_first() else { return Ok(None) };
     let chain = chain_verifier(&Arc::new(ring::default_provider()), files)?;

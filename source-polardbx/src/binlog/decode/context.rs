@@ -1,9 +1,9 @@
-//! Where a binlog event stands, for the events that are made from it.
+//! What events need to know of the binlog event that they are made from.
 
 use crate::binlog::event::Header;
 use crate::binlog::track::Tracker;
 
-/// The binlog event that is being decoded, as the events made from it need to know it.
+/// Origin and position of the binlog event that is being decoded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EventContext<'a> {
     /// The server that wrote it.

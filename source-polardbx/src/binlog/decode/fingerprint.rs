@@ -1,4 +1,4 @@
-//! Tells one transaction from another.
+//! Recognises a transaction that was delivered before.
 
 use sha2::{Digest, Sha256};
 

@@ -25,8 +25,8 @@ impl Heartbeats {
         self.server_id = server_id;
     }
 
-    /// An event of a transaction that was not delivered before was read. (Events at the head of a file say when the file was made, which
-    /// may be long ago.)
+    /// Notes the time of an event of a new transaction. Events at the head of a file do not count: their time is that of the file's
+    /// creation.
     pub(super) fn note_event(&mut self, header: &Header) {
         self.note_time(i64::from(header.timestamp) * 1000);
     }
@@ -42,7 +42,7 @@ impl Heartbeats {
             return None;
         }
         let at = position.at;
-        // Behind the transactions before this place and the earlier heartbeats at it, before the transaction that begins here.
+        // After the transactions before this position and the earlier heartbeats at it, before the transaction that begins here.
         let number = self.last.filter(|(last, _)| *last == at).map_or(0, |(_, number)| number + 1);
         self.last = Some((at, number));
         let mut origin = Origin::default();

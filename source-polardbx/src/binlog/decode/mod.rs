@@ -120,14 +120,14 @@ impl Decoder {
             self.resume.open(start)?;
             self.transaction.open(start);
         }
-        // The time of what was delivered by an earlier run says nothing new.
+        // Transactions that an earlier run delivered do not count: their time is in the past.
         if event.header.is_real() && self.transaction.add(&event) && self.resume.is_live() {
             self.heartbeats.note_event(&event.header);
         }
         self.dispatch(&event, read_ms)
     }
 
-    /// What an event means, wherever it comes from.
+    /// Handles an event of the file or of a compressed transaction.
     fn dispatch(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
         match event.header.kind {
             kind::TABLE_MAP if self.resume.is_live() => self.tables.add(event.body, &self.history, &self.selection, &self.profile),
@@ -154,7 +154,7 @@ impl Decoder {
             }
             kind::ROTATE => self.rotate(event),
             kind::INCIDENT => Err(StreamError::Incident { message: read_incident(event.body) }),
-            // With rows of a selected table the group was refused at the first of them; without, nothing of it is wanted.
+            // A group with rows of a selected table was refused at the first of them, so nothing of this one is needed.
             kind::XA_PREPARE => self.close_transaction(),
             kind::EXECUTE_LOAD_QUERY => {
                 let query = read_query(event.body, true)?;
@@ -168,11 +168,11 @@ impl Decoder {
             kind::TRANSACTION_PAYLOAD => self.payload(event, read_ms),
             kind::START_ENCRYPTION => Err(StreamError::Unsupported {
                 what: "an encrypted binlog".to_owned(),
-                help: "set encrypt_binlog=OFF in the server's option file and restart it, then start afresh with a full phase",
+                help: "set encrypt_binlog=OFF in the server's option file and restart it, then start from scratch with a full phase",
             }),
             kind::FIRST_COMPRESSED..=kind::LAST_COMPRESSED => Err(StreamError::Unsupported {
                 what: "a compressed event of MariaDB".to_owned(),
-                help: "SET GLOBAL log_bin_compress=OFF, then start afresh with a full phase",
+                help: "SET GLOBAL log_bin_compress=OFF, then start from scratch with a full phase",
             }),
             kind::ANONYMOUS_GTID
             | kind::STOP
@@ -194,7 +194,7 @@ impl Decoder {
             _ if event.header.flags & IGNORABLE != 0 => Ok(()),
             unknown => Err(StreamError::Unsupported {
                 what: format!("an event of type {unknown}"),
-                help: "switch off what makes the server write it, then start afresh with a full phase",
+                help: "switch off what makes the server write it, then start from scratch with a full phase",
             }),
         }
     }
@@ -231,19 +231,19 @@ impl Decoder {
         Ok(())
     }
 
-    /// The server sent a heartbeat: it has sent all that it has.
+    /// The server sent a heartbeat, because it has no more events at the moment.
     fn server_idle(&mut self, header: &Header, read_ms: i64) {
-        // The low 32 bits of where the server is.
+        // The header holds the low 32 bits of the server's position.
         let here = header.log_pos == 0 || header.log_pos == self.tracker.at().offset as u32;
         if self.profile.idle_is_current() && here {
             self.heartbeats.note_time(read_ms);
         }
     }
 
-    /// Begins with a compressed transaction; [`Decoder::expand`] takes its events out.
+    /// Begins to read a compressed transaction, whose events [`Decoder::expand`] takes out.
     fn payload(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
         if !self.resume.is_live() {
-            // The group is compared as it is in the file.
+            // The fingerprint covers the compressed event as a whole.
             return self.close_transaction();
         }
         self.payload = Some((Payload::open(event.body)?, read_ms));
@@ -309,12 +309,13 @@ impl Decoder {
         self.has_moved().then(|| self.output.separate(Vec::new(), self.resume.hand_out()))
     }
 
-    /// Whether the stream stands between two transactions and all before is handed on.
+    /// Whether the stream is between two transactions and everything before was handed on.
     pub(crate) fn is_between_transactions(&self) -> bool {
         self.resume.is_live() && !self.transaction.is_open() && self.output.is_drained()
     }
 
-    /// A batch with one heartbeat, which also moves the resume point; `None` inside a transaction, and while no time of the source is known.
+    /// A batch with one heartbeat, which also moves the resume point; `None` inside a transaction, and while no time of the source is
+    /// known.
     pub(crate) fn heartbeat(&mut self, read_ms: i64) -> Option<Batch> {
         if !self.is_between_transactions() {
             return None;

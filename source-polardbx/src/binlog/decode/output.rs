@@ -59,7 +59,7 @@ impl BatchOutput {
         self.size() >= self.max_bytes
     }
 
-    /// Whether the end of a transaction is a good place to cut a batch.
+    /// Whether a batch should be cut at the end of a transaction.
     pub(super) fn is_cut_due(&self) -> bool {
         self.resume_due || self.size() >= self.max_bytes / 2
     }
@@ -74,7 +74,7 @@ impl BatchOutput {
         self.ready.push_back(batch);
     }
 
-    /// A batch of its own with a resume point, while nothing else waits.
+    /// A separate batch with a resume point; only while no event and no batch waits.
     pub(super) fn separate(&mut self, events: Vec<Event>, resume: Position) -> Batch {
         let mut batch = Batch::new(events, Some(resume), 0);
         batch.facts = std::mem::take(&mut self.facts);
@@ -86,7 +86,7 @@ impl BatchOutput {
         self.ready.pop_front()
     }
 
-    /// What the events that wait for a batch take in memory.
+    /// Memory of the events that wait for a batch.
     #[inline]
     fn size(&self) -> usize {
         self.builder.block.len() + self.builder.len() * size_of::<Event>()

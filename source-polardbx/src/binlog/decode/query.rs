@@ -30,7 +30,7 @@ impl Decoder {
         }
     }
 
-    /// Any other statement.
+    /// Handles any other statement.
     pub(super) fn statement(&mut self, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
         let variables = SessionVariables::read(query.status)?;
         let source = StatementText::read(query.text, &variables);
@@ -68,7 +68,7 @@ impl Decoder {
                     });
                 }
                 Statement::Unreadable(error, tables) => {
-                    // A text that cannot even be cut into words may name any table.
+                    // A text that cannot even be tokenized may name any table.
                     let table = if tables.is_empty() { Some(TableId::new(database.as_ref(), "")) } else { tables.into_iter().find(wanted) };
                     if let Some(table) = table {
                         return Err(StreamError::Unreadable { table, error, statement: shorten(text) });
@@ -77,7 +77,7 @@ impl Decoder {
                 Statement::Nothing | Statement::Savepoint | Statement::RollbackTo | Statement::Xa(_) | Statement::Unrelated => {}
             }
         }
-        // A statement alone is its whole group; after a DDL statement the group may be closed already.
+        // Outside a transaction a statement is a group by itself. A DDL statement may have closed it already.
         if begun { Ok(()) } else { self.close_transaction() }
     }
 
@@ -88,12 +88,12 @@ impl Decoder {
                 Ok(())
             }
             "END" => Ok(()),
-            // The second half of a transaction whose first half had no row of a selected table.
+            // The second half of an XA transaction; its first half had no row of a selected table.
             _ => self.close_transaction(),
         }
     }
 
-    /// A DDL statement: applies it to the known schemas and, if it is about a selected table, hands it on.
+    /// Applies a DDL statement to the known schemas and, if it concerns a selected table or database, hands it on.
     fn change(
         &mut self,
         event: &RawEvent<'_>,
@@ -153,14 +153,14 @@ fn not_text(table: TableId, source: &StatementText) -> StreamError {
     StreamError::NotText { table, charset, statement: shorten(&source.text) }
 }
 
-/// Whether rows of the same transaction follow a statement: CREATE TABLE … SELECT as MySQL 8.0.21 and later write it.
+/// Whether a statement is followed by rows of the same transaction: CREATE TABLE … SELECT as written by MySQL 8.0.21 and later.
 fn opens_transaction(text: &str) -> bool {
     const WORDS: &str = "START TRANSACTION";
     let text = text.trim_end();
     text.len().checked_sub(WORDS.len()).and_then(|at| text.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(WORDS))
 }
 
-/// The database that a statement is about, else the session's, else the one of the first table.
+/// The database that a DDL statement is about, else the session's, else that of the first table.
 fn database_of(change: &Change, query: &Query<'_>, touched: &[(TableId, Option<Arc<TableSchema>>)]) -> String {
     let own = change.effects.iter().find_map(|effect| match effect {
         Effect::DropDatabase { database } | Effect::DatabaseCharset { database, .. } => Some(database.clone()),

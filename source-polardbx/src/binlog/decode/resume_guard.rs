@@ -9,10 +9,11 @@ use super::transaction::ClosedGroup;
 use crate::binlog::error::StreamError;
 use crate::binlog::position::{FileOffset, StreamPosition};
 
-/// The greatest offset that every server takes in a dump request.
+/// Offsets in dump requests must be below this: some servers read them as signed 32-bit numbers.
 const DUMP_LIMIT: u64 = 1 << 31;
 
-/// Finds the last delivered transaction again, compares it with what was delivered, and then keeps the resume point.
+/// After a restart, finds the last delivered transaction again and compares it with what was delivered. From then on, tracks the resume
+/// point.
 ///
 /// Invariant: the resume point is the end of a transaction, and nothing is handed on before [`ResumeGuard::is_live`].
 #[derive(Debug)]
@@ -26,14 +27,14 @@ pub(super) struct ResumeGuard {
     handed_out: FileOffset,
 }
 
-/// What is done with the events that are read now.
+/// What is done with the current events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Before the last delivered transaction: only transaction boundaries are looked at.
+    /// Before the last delivered transaction: only transaction boundaries are followed.
     Skip,
     /// In the last delivered transaction: it is compared with what was delivered.
     Verify,
-    /// Behind it: everything counts.
+    /// After it: events are handed on.
     Live,
 }
 
@@ -53,7 +54,7 @@ impl ResumeGuard {
         floor.unwrap_or(FileOffset::new(target.file, FileOffset::FIRST))
     }
 
-    /// Whether the events that are read now are to be handed on.
+    /// Whether the current events are to be handed on.
     #[inline]
     pub(super) fn is_live(&self) -> bool {
         self.phase == Phase::Live
@@ -63,7 +64,7 @@ impl ResumeGuard {
         &self.position
     }
 
-    /// A group begins at `start`: whether it is the one to compare, as long as that was not found.
+    /// A group begins at `start`. Until the stream is live, decides whether the group is skipped, compared or handed on.
     pub(super) fn open(&mut self, start: FileOffset) -> Result<(), StreamError> {
         if self.is_live() {
             return Ok(());
@@ -82,7 +83,7 @@ impl ResumeGuard {
         Ok(())
     }
 
-    /// A group ends at `end`. While the stream is live that is the new resume point, and the answer is `true`.
+    /// A group ends at `end`; returns whether that is the new resume point, which it is once the stream is live.
     pub(super) fn close(&mut self, group: ClosedGroup, end: FileOffset) -> Result<bool, StreamError> {
         match self.phase {
             Phase::Skip => return Ok(false),
@@ -126,7 +127,7 @@ impl ResumeGuard {
     /// Compares the last delivered transaction with what the server has in its place now.
     fn verify(&mut self, group: ClosedGroup, end: FileOffset) -> Result<(), StreamError> {
         let at = self.position.at;
-        // Behind the last transaction of a file the resume point moves on to the beginning of the next one.
+        // After the last transaction of a file, the resume point moves to the beginning of the next file.
         let ends_right = end == at || (end.file < at.file && at.offset == FileOffset::FIRST);
         if ends_right && Some(group.fingerprint.value()) == self.position.fingerprint {
             self.last = Some(group.fingerprint);
@@ -145,7 +146,7 @@ fn first_phase(position: &StreamPosition) -> Phase {
     }
 }
 
-/// The first place that matters, and whether the transaction there is compared: the last delivered one, if it is known.
+/// Where the last delivered transaction begins, and `true`, if it is known and can be compared; else the resume point, and `false`.
 fn target(position: &StreamPosition) -> (FileOffset, bool) {
     match (position.previous, position.fingerprint) {
         (Some(previous), Some(_)) => (previous, true),

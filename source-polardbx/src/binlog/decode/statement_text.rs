@@ -1,4 +1,4 @@
-//! The text of a statement: the bytes that a client sent, in the character set that it said.
+//! Decodes the text of a statement from its client's character set.
 
 use std::borrow::Cow;
 
@@ -9,12 +9,12 @@ use crate::schema::{Change, Effect, of_collation_number};
 
 /// A statement in Unicode.
 pub(super) struct StatementText {
-    /// U+FFFD stands for every byte that is no text: enough to see what the statement is about, but not to hand it on.
+    /// Invalid bytes are replaced by U+FFFD: good enough to see what the statement does, but not to hand it on.
     pub(super) text: String,
-    /// The character set that some of the bytes are no text of.
+    /// The character set in which some of the bytes are not valid.
     pub(super) not_in: Option<String>,
-    /// The client spoke `binary`: names are UTF-8 for the server then, and so are comments, but the bytes of labels become those of their
-    /// column's character set.
+    /// Whether the client's character set is `binary`, and the text is not ASCII. The server then reads names and comments as UTF-8, but
+    /// takes the bytes of labels as text in their column's character set.
     bytes: bool,
 }
 
@@ -38,7 +38,7 @@ impl StatementText {
         }
     }
 
-    /// The character set that the statement's labels may be bytes of, and not what the text shows.
+    /// Whether labels of ENUM or SET columns may differ from what the text shows; see `bytes`.
     pub(super) fn hides_labels_of(&self, change: &Change) -> bool {
         self.bytes
             && change.effects.iter().any(|effect| {
@@ -52,7 +52,7 @@ impl StatementText {
     }
 }
 
-/// The text with U+FFFD for every byte that is none.
+/// The text with U+FFFD for every invalid byte.
 fn with_marks(bytes: &[u8], charset: Option<Charset>) -> String {
     let Some(charset) = charset.filter(|charset| *charset != Charset::UTF8) else {
         return String::from_utf8_lossy(bytes).into_owned();
@@ -60,7 +60,7 @@ fn with_marks(bytes: &[u8], charset: Option<Charset>) -> String {
     let mut text = String::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        // No character takes more than four bytes.
+        // A character has at most four bytes.
         let found = (1..=4).find_map(|length| Some((length, charset.decode(bytes.get(at..at + length)?)?)));
         let (length, piece) = found.unwrap_or((1, Cow::Borrowed("\u{fffd}")));
         text.push_str(&piece);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_marked() {
+    fn invalid_bytes_are_replaced() {
         assert_eq!(read(b"a '\xe9'", 8), ("a 'é'".into(), None));
         assert_eq!(read("a 'é'".as_bytes(), 63), ("a 'é'".into(), None));
         assert_eq!(read(b"a '\xff\xfe' b", 45), ("a '\u{fffd}\u{fffd}' b".into(), Some("utf8mb4".into())));

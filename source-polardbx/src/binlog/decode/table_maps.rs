@@ -10,28 +10,28 @@ use crate::binlog::table_map::{read_table_id, read_table_map, row_layout};
 use crate::schema::History;
 use crate::selection::Selection;
 
-/// A table id that only carries the end of a statement.
+/// The table id of row events that only mark the end of a statement.
 const NO_TABLE: u64 = 0xff_ffff;
 
-/// What the table ids of row events stand for. They hold within one file and between two schema changes.
+/// The tables behind the table ids of row events. An id is valid within one file, until the next schema change.
 #[derive(Debug, Default)]
 pub(super) struct TableMaps(HashMap<u64, MappedTable>);
 
 #[derive(Debug)]
 struct MappedTable {
-    /// The TABLE_MAP, to see whether the next one of this id says the same.
+    /// The body of the TABLE_MAP, to recognise an identical one.
     body: Vec<u8>,
     /// `None` if the table is not selected.
     layout: Option<Arc<RowLayout>>,
 }
 
 impl TableMaps {
-    /// Forgets all ids: another file begins, or a table has another schema.
+    /// Forgets all ids, because another file begins or a schema has changed.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// Reads a TABLE_MAP. Costs little if it says the same as the last one of its id.
+    /// Reads a TABLE_MAP. Cheap if it is identical to the last one of its id.
     pub(super) fn add(
         &mut self,
         body: &[u8],

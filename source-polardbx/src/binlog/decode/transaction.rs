@@ -23,7 +23,7 @@ pub(super) struct Transaction {
     open: Option<Group>,
     /// Session variables logged with the BEGIN of the open group, undecoded.
     begin_variables: Vec<u8>,
-    /// For making texts without an allocation each.
+    /// Reused for formatting texts.
     scratch: String,
 }
 
@@ -33,11 +33,11 @@ pub(super) struct Group {
     timeline: u16,
     /// Where its first event begins.
     start: FileOffset,
-    /// A BEGIN was seen, so it ends at its XID or COMMIT; else it ends with its only statement.
+    /// Whether a BEGIN was read, so that the group ends with its XID or COMMIT. Else it ends with its only statement.
     begun: bool,
-    /// It is a branch of an XA transaction.
+    /// Whether it is a branch of an XA transaction.
     xa: bool,
-    /// Its BEGIN was handed on.
+    /// Whether its BEGIN event was handed on.
     emitted: bool,
     /// Number of its next event.
     ord: u64,
@@ -117,7 +117,7 @@ impl Transaction {
         });
     }
 
-    /// Another group, or another file, begins: what is open was never committed.
+    /// Another group or another file begins, so the open group was never committed.
     pub(super) fn interrupt(&mut self) -> Result<(), StreamError> {
         let emitted = self.is_emitted();
         self.open = None;
@@ -129,14 +129,14 @@ impl Transaction {
         self.open.take().map(|group| ClosedGroup { start: group.start, fingerprint: group.fingerprint })
     }
 
-    /// Counts an event of the file to the open group; whether there is one.
+    /// Adds an event of the file to the open group's fingerprint; returns whether a group is open.
     pub(super) fn add(&mut self, event: &RawEvent<'_>) -> bool {
         let Some(group) = &mut self.open else { return false };
         group.fingerprint.add(event);
         true
     }
 
-    /// MySQL's GTID event.
+    /// Reads MySQL's GTID event.
     pub(super) fn gtid(&mut self, body: &[u8]) -> Result<(), StreamError> {
         if let Some(group) = &mut self.open {
             group.gtid = Some(Gtid::read(body)?);
@@ -144,7 +144,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// MariaDB's GTID event: it also begins a transaction, unless a single statement follows.
+    /// Reads MariaDB's GTID event, which also begins a transaction, unless a single statement follows.
     pub(super) fn mariadb_gtid(&mut self, body: &[u8], context: &EventContext<'_>) -> Result<(), StreamError> {
         let (gtid, standalone) = Gtid::read_mariadb(body, context.server_id)?;
         self.begin_variables.clear();
@@ -175,7 +175,7 @@ impl Transaction {
         }
     }
 
-    /// XA START.
+    /// Begins a branch of an XA transaction.
     pub(super) fn begin_xa(&mut self) {
         if let Some(group) = &mut self.open {
             (group.xa, group.begun) = (true, true);
@@ -278,7 +278,7 @@ impl Group {
 }
 
 impl Stamp {
-    /// One of several events.
+    /// Makes one of several events.
     #[inline]
     pub(super) fn event(&self, seq: Seq, body: Body) -> Event {
         Event {
@@ -291,7 +291,7 @@ impl Stamp {
         }
     }
 
-    /// The only event.
+    /// Makes the only event.
     #[inline]
     fn into_event(self, seq: Seq, body: Body) -> Event {
         let Self { timestamp_ms, position, txid, origin } = self;

@@ -1,9 +1,9 @@
-//! QUERY: a statement as text, with what the session's variables say about it.
+//! QUERY: a statement as text, with the session variables that affect it.
 
 use super::fields::Reader;
 use crate::binlog::error::StreamError;
 
-/// A statement as the binlog holds it.
+/// A statement in the binlog.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Query<'a> {
     pub(crate) thread_id: u32,
@@ -12,7 +12,7 @@ pub(crate) struct Query<'a> {
     pub(crate) text: &'a [u8],
 }
 
-/// Reads a QUERY; of EXECUTE_LOAD_QUERY too, whose post-header is longer.
+/// Reads a QUERY, or with `load` an EXECUTE_LOAD_QUERY, whose post-header is longer.
 pub(crate) fn read_query(body: &[u8], load: bool) -> Result<Query<'_>, StreamError> {
     let mut reader = Reader::new(body);
     let thread_id = reader.u32()?;
@@ -69,7 +69,7 @@ impl SessionVariables {
                 }
                 12 => {
                     let count = reader.u8()?;
-                    // 254 says that there were too many to list.
+                    // 254 means that there were too many to list.
                     for _ in 0..if count == 254 { 0 } else { count } {
                         while reader.u8()? != 0 {}
                     }

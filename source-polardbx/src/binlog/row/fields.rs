@@ -1,4 +1,4 @@
-//! The forms of fields that several column types share.
+//! Encodings that several column types share.
 
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
@@ -20,7 +20,7 @@ pub(super) fn big_endian(reader: &mut Reader<'_>, bytes: u8) -> Result<u64, Stre
     Ok(reader.take(bytes.into())?.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)))
 }
 
-/// Bytes behind a length of `prefix` bytes.
+/// Bytes after a length of `prefix` bytes.
 #[inline]
 pub(super) fn prefixed<'a>(reader: &mut Reader<'a>, prefix: u8) -> Result<&'a [u8], StreamError> {
     let length = match prefix {

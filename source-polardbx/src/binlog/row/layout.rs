@@ -14,7 +14,7 @@ pub(crate) struct RowLayout {
     pub(crate) cells: Vec<CellFormat>,
 }
 
-/// How one column's bytes are read.
+/// How the bytes of one column are decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CellFormat {
     Int1,
@@ -50,24 +50,24 @@ pub(crate) enum CellFormat {
     Timestamp {
         fsp: u8,
     },
-    /// Characters behind a length of so many bytes.
+    /// Text after a length of `prefix` bytes.
     Text {
         prefix: u8,
     },
-    /// Bytes behind a length.
+    /// Bytes after a length of `prefix` bytes.
     Bytes {
         prefix: u8,
     },
-    /// A document in MySQL's binary form, behind a length.
+    /// A document in MySQL's binary format, after a length of `prefix` bytes.
     Json {
         prefix: u8,
         style: JsonStyle,
     },
-    /// SRID and WKB behind a length.
+    /// SRID and WKB, after a length of `prefix` bytes.
     Geometry {
         prefix: u8,
     },
-    /// A value of at most so many bytes, which may be compressed, behind the length of what is stored.
+    /// A value of at most `most` bytes that may be stored compressed, after the length of what is stored.
     Compressed {
         prefix: u8,
         text: bool,
@@ -75,7 +75,7 @@ pub(crate) enum CellFormat {
     },
     /// A UUID or an IP address of MariaDB.
     UuidInet(UuidInet),
-    /// Bytes behind a length, padded with zeros to the column's length.
+    /// Bytes after a length of `prefix` bytes, to be padded with zeros to the column's length.
     Padded {
         prefix: u8,
         length: u32,

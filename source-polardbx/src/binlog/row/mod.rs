@@ -54,7 +54,7 @@ impl<'a> RowImages<'a> {
         reader.u48()?;
         reader.u16()?;
         if matches!(event, kind::WRITE_ROWS | kind::UPDATE_ROWS | kind::DELETE_ROWS) {
-            // The length counts itself.
+            // The length includes its own two bytes.
             let extra =
                 usize::from(reader.u16()?).checked_sub(2).ok_or_else(|| StreamError::corrupt("a row event with a length below its own"))?;
             reader.take(extra)?;
@@ -155,7 +155,7 @@ fn decode_cell(format: CellFormat, reader: &mut Reader<'_>, writer: &mut RowWrit
     Ok(())
 }
 
-/// Says which column cannot be read.
+/// Adds the column to an error.
 #[cold]
 fn in_column(error: StreamError, layout: &RowLayout, index: usize) -> StreamError {
     let Some(column) = layout.schema.columns.get(index) else { return error };

@@ -1,4 +1,4 @@
-//! MariaDB's UUID, INET4 and INET6: fixed numbers of bytes in the binlog, texts in the answer to a SELECT.
+//! MariaDB's UUID, INET4 and INET6: bytes of a fixed length in the binlog, text in the answer to a SELECT.
 
 use std::io::{Result, Write};
 
@@ -8,7 +8,7 @@ use super::fields::{impossible, prefixed};
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
 
-/// Which type it is.
+/// One of these types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UuidInet {
     Uuid,
@@ -17,7 +17,7 @@ pub(crate) enum UuidInet {
 }
 
 impl UuidInet {
-    /// The type of a column; `None` for all that are something else.
+    /// The type of a column; `None` for any other type.
     pub(crate) fn of(column: &Column) -> Option<Self> {
         match (&column.kind, column.source_type.as_str()) {
             (ColumnKind::Char { .. }, "uuid") => Some(Self::Uuid),
@@ -32,7 +32,7 @@ impl UuidInet {
         if self == Self::Inet4 { 4 } else { 16 }
     }
 
-    /// Reads a value, from whose end zeros were left out, and packs its text.
+    /// Reads a value, whose trailing zeros are left out in the binlog, and packs its text.
     pub(super) fn decode(self, reader: &mut Reader<'_>, writer: &mut RowWriter<'_>) -> std::result::Result<(), StreamError> {
         let stored = prefixed(reader, 1)?;
         let mut full = [0; 16];
@@ -63,8 +63,8 @@ impl UuidInet {
     }
 }
 
-/// The longest run of zero groups, the first of those, as `::`, be it of one group only; IPv4 in its own form behind six zero groups, or
-/// five and `ffff`.
+/// Writes the longest run of zero groups (the first one of several, also a single group) as `::`, and an IPv4 address after six zero
+/// groups, or after five and `ffff`, in dotted form.
 fn write_inet6(full: [u8; 16], out: &mut impl Write) -> Result<()> {
     let mut groups = [0u16; 8];
     for (group, bytes) in groups.iter_mut().zip(full.as_chunks::<2>().0) {
@@ -91,7 +91,7 @@ fn write_inet6(full: [u8; 16], out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-/// Where it begins and how many groups it has.
+/// Start and length of the longest run of zero groups.
 fn longest_gap(groups: &[u16; 8]) -> (usize, usize) {
     let (mut longest, mut current) = ((0, 0), 0);
     for (index, &group) in groups.iter().enumerate() {
@@ -113,7 +113,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    /// Texts that MariaDB 10.11 gave.
+    /// Texts printed by MariaDB 10.11.
     #[test]
     fn texts_are_the_servers() {
         for (groups, expected) in [

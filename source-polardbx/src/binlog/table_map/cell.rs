@@ -1,4 +1,4 @@
-//! One column: the type that the binlog states against the known one, and how the column's bytes are read.
+//! One column: compares the type in the binlog with the known one, and chooses how the column is decoded.
 
 use runtime::{Column, ColumnKind};
 
@@ -24,7 +24,7 @@ pub(super) mod field {
     pub(crate) const TIMESTAMP2: u8 = 17;
     pub(crate) const DATETIME2: u8 = 18;
     pub(crate) const TIME2: u8 = 19;
-    /// Of MariaDB.
+    /// MariaDB's.
     pub(crate) const BLOB_COMPRESSED: u8 = 140;
     pub(crate) const VARCHAR_COMPRESSED: u8 = 141;
     pub(crate) const VECTOR: u8 = 242;
@@ -38,7 +38,7 @@ pub(super) mod field {
     pub(crate) const GEOMETRY: u8 = 255;
 }
 
-/// What a TABLE_MAP says of one column.
+/// The description of one column in a TABLE_MAP.
 pub(super) struct Field {
     pub(super) kind: u8,
     /// The metadata, in the order of its bytes.
@@ -48,13 +48,13 @@ pub(super) struct Field {
 }
 
 impl Field {
-    /// For types whose metadata is one number of two bytes.
+    /// The metadata of types for which it is a number of two bytes.
     fn length(&self) -> u32 {
         u32::from(u16::from_le_bytes([self.first, self.second]))
     }
 }
 
-/// How the column's bytes are read; `None` if the binlog's type is not the known one.
+/// How the column is decoded; `None` if its type in the binlog is not the known one.
 pub(super) fn match_column(field: &Field, column: &Column, dialect: Dialect) -> Option<CellFormat> {
     let unsigned = column.unsigned;
     match (&column.kind, field.kind) {
@@ -103,7 +103,7 @@ pub(super) fn match_column(field: &Field, column: &Column, dialect: Dialect) -> 
         (&ColumnKind::Blob { prefix }, field::BLOB | field::VECTOR) => (field.first == prefix).then_some(CellFormat::Bytes { prefix }),
         (&ColumnKind::Text { prefix }, field::BLOB_COMPRESSED) => (field.first == prefix).then(|| compressed(prefix, true, u32::MAX)),
         (&ColumnKind::Blob { prefix }, field::BLOB_COMPRESSED) => (field.first == prefix).then(|| compressed(prefix, false, u32::MAX)),
-        // What is stored has a byte more than the value.
+        // A stored value has a header byte.
         (ColumnKind::Varchar { length }, field::VARCHAR_COMPRESSED) => {
             let most = length.saturating_mul(width(column)?);
             (field.length() == most.saturating_add(1)).then(|| compressed(prefix_of(field.length()), true, most))
@@ -111,7 +111,7 @@ pub(super) fn match_column(field: &Field, column: &Column, dialect: Dialect) -> 
         (&ColumnKind::Varbinary { length }, field::VARCHAR_COMPRESSED) => {
             (field.length() == length.saturating_add(1)).then(|| compressed(prefix_of(field.length()), false, length))
         }
-        // MariaDB keeps a VECTOR like a VARBINARY.
+        // MariaDB stores a VECTOR like a VARBINARY.
         (ColumnKind::Blob { .. }, field::VARCHAR) if column.source_type.starts_with("vector(") => {
             Some(CellFormat::Bytes { prefix: prefix_of(field.length()) })
         }
@@ -130,12 +130,12 @@ pub(super) fn match_column(field: &Field, column: &Column, dialect: Dialect) -> 
     }
 }
 
-/// ENUM and SET come as STRING with their own type in the metadata.
+/// ENUM and SET are logged as STRING, with their own type in the metadata.
 fn is_packed(field: &Field, own: u8) -> bool {
     field.kind == own || field.first == own
 }
 
-/// The length in bytes of a CHAR or BINARY: two bits of it are hidden, inverted, in the type byte of the metadata.
+/// The length in bytes of a CHAR or BINARY. Its two highest bits are in the type byte of the metadata, inverted.
 fn string_length(field: &Field) -> Option<u32> {
     let high = u32::from(!field.first & 0x30) << 4;
     let kind = field.first | 0x30;
@@ -146,12 +146,12 @@ fn width(column: &Column) -> Option<u32> {
     column.charset.as_deref().and_then(max_bytes)
 }
 
-/// Whether a length can have so many bytes.
+/// Whether `bytes` is a valid size of a length prefix.
 fn is_prefix(bytes: u8) -> bool {
     (1..=4).contains(&bytes)
 }
 
-/// No value is longer than a packet can be.
+/// The format of a compressed column. A value is at most as long as a packet.
 fn compressed(prefix: u8, text: bool, most: u32) -> CellFormat {
     const PACKET: u32 = 1 << 30;
     let countable = 1u64 << (8 * u32::from(prefix).min(4));

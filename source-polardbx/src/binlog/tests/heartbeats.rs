@@ -27,7 +27,7 @@ fn a_heartbeat_says_where_the_stream_is_and_when() {
     let mut log = Log::new();
     log.begin().table(5, "t", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
     let mut decoder = decoder(start(), schema(&cells), 1 << 20);
-    assert!(next_heartbeat(&mut decoder, 1).is_none(), "nothing is known of the source yet");
+    assert!(next_heartbeat(&mut decoder, 1).is_none(), "no time of the source is known yet");
     let (inside, commit) = log.events.split_at(log.events.len() - 1);
     for event in inside {
         decoder.event(event, 5).unwrap();
@@ -55,7 +55,7 @@ fn a_heartbeat_says_where_the_stream_is_and_when() {
 }
 
 #[test]
-fn a_stream_that_lags_behind_its_server_does_not_say_now() {
+fn a_stream_that_lags_behind_its_server_does_not_report_the_current_time() {
     let cells = [integer(1, 4, false)];
     let mut log = Log::new();
     log.begin().table(5, "other", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
@@ -71,7 +71,7 @@ fn a_stream_that_lags_behind_its_server_does_not_say_now() {
 }
 
 #[test]
-fn a_restart_does_not_tell_of_the_past() {
+fn the_first_heartbeat_after_a_restart_is_not_in_the_past() {
     let cells = [integer(1, 4, false)];
     let mut log = Log::new();
     log.begin().table(5, "t", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
@@ -89,7 +89,7 @@ fn a_restart_does_not_tell_of_the_past() {
     for event in &again.events {
         next.event(event, 5).unwrap();
     }
-    assert!(next_heartbeat(&mut next, 1).is_none(), "the moment of an old transaction says nothing");
+    assert!(next_heartbeat(&mut next, 1).is_none(), "the time of an old transaction does not count");
     let now = 1_700_000_123_456;
     next.event(&server_heartbeat(next.at().offset), now).unwrap();
     assert_eq!(next_heartbeat(&mut next, now).unwrap().1, now);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn bytes_that_are_no_text_matter_only_to_selected_tables() {
+fn invalid_bytes_matter_only_in_ddl_of_selected_tables() {
     let cells = [integer(1, 4, false)];
     let read_one = |client, text: &[u8]| {
         let mut log = Log::new();

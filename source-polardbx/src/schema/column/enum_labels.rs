@@ -6,13 +6,13 @@ use crate::schema::ReadError;
 use crate::schema::cursor::Cursor;
 use crate::schema::lexer::Token;
 
-/// A label before the column's character set is known.
+/// A label as it is written, before the column's character set is known.
 pub(super) enum Label {
     Text(String),
     Bytes(Vec<u8>),
 }
 
-/// Takes a label; `None` if none is next.
+/// Takes a label; `None` if the next token is not one.
 pub(super) fn take_label(cursor: &mut Cursor<'_>) -> Option<Label> {
     if let Some(text) = cursor.take_text() {
         return Some(Label::Text(text.into_owned()));
@@ -32,7 +32,7 @@ pub(super) fn take_label(cursor: &mut Cursor<'_>) -> Option<Label> {
     Some(Label::Bytes(bytes))
 }
 
-/// Bytes of `per_byte` digits each; the first may have fewer.
+/// Reads bytes of `per_byte` digits each; the first may have fewer.
 fn to_bytes(digits: &str, radix: u32, per_byte: usize) -> Option<Vec<u8>> {
     let digits: Vec<u32> = digits.chars().map(|digit| digit.to_digit(radix)).collect::<Option<_>>()?;
     let byte = |digits: &[u32]| u8::try_from(digits.iter().fold(0, |value, digit| value * radix + digit)).ok();
@@ -40,7 +40,7 @@ fn to_bytes(digits: &str, radix: u32, per_byte: usize) -> Option<Vec<u8>> {
     (!first.is_empty()).then_some(first).into_iter().chain(rest.chunks(per_byte)).map(byte).collect()
 }
 
-/// The labels in Unicode. They lose their trailing blanks in the server, but for those that are bytes.
+/// The labels in Unicode. The server drops trailing blanks, except of labels that are written as bytes.
 pub(super) fn resolve_labels(labels: &[Label], charset: Option<&str>) -> Result<Vec<String>, ReadError> {
     let binary = charset == Some("binary");
     let set = if binary { Some(Charset::UTF8) } else { charset.and_then(Charset::from_name) };
@@ -51,7 +51,7 @@ pub(super) fn resolve_labels(labels: &[Label], charset: Option<&str>) -> Result<
                 Some(text) => text.into_owned(),
                 None => {
                     return Err(ReadError::new(format!(
-                        "a label is no text of the character set {}",
+                        "a label is not valid in the character set {}",
                         charset.unwrap_or("of its database")
                     )));
                 }
@@ -62,7 +62,7 @@ pub(super) fn resolve_labels(labels: &[Label], charset: Option<&str>) -> Result<
     labels.iter().map(resolve).collect()
 }
 
-/// Labels quoted as `SHOW CREATE TABLE` quotes them.
+/// The labels, quoted as in `SHOW CREATE TABLE`.
 pub(super) fn quote_labels(labels: &[String]) -> String {
     let mut text = String::new();
     for label in labels {

@@ -1,4 +1,4 @@
-//! The words of a type, before the attributes and the character set are known.
+//! Reads a type as it is written, before the attributes and the character set are known.
 
 use super::ColumnRules;
 use super::enum_labels::{Label, take_label};
@@ -6,7 +6,7 @@ use crate::schema::ReadError;
 use crate::schema::cursor::Cursor;
 use crate::schema::lexer::Token;
 
-/// What the words of a type say, before the attributes and the character set are known.
+/// A type as it is written, before the attributes and the character set are known.
 pub(super) struct TypeText {
     pub(super) base: Base,
     pub(super) arguments: Vec<u32>,
@@ -31,7 +31,7 @@ pub(super) enum Base {
     Timestamp,
     Char,
     Varchar,
-    /// 0: by length, else bytes of the length prefix.
+    /// Bytes of the length prefix; 0 if they follow from the length.
     Text(u8),
     Binary,
     Varbinary,
@@ -40,7 +40,7 @@ pub(super) enum Base {
     Set,
     Json,
     Geometry(&'static str),
-    /// A type of fixed length that is shown as at most so many characters.
+    /// A type of fixed length in the binlog that a SELECT returns as at most so many characters.
     Shown(&'static str, u32),
     Vector,
 }
@@ -123,7 +123,7 @@ pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Res
         "MULTILINESTRING" => Base::Geometry("multilinestring"),
         "MULTIPOLYGON" => Base::Geometry("multipolygon"),
         "GEOMETRYCOLLECTION" | "GEOMCOLLECTION" => Base::Geometry("geometrycollection"),
-        // Of MariaDB: texts, but for the binlog.
+        // MariaDB: text in a SELECT, bytes in the binlog.
         "UUID" | "INET4" | "INET6" => {
             charset = Some("ascii");
             match upper.as_str() {
@@ -132,7 +132,7 @@ pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Res
                 _ => Base::Shown("inet6", 39),
             }
         }
-        // Of MySQL 9 and MariaDB 11.7.
+        // MySQL 9 and MariaDB 11.7.
         "VECTOR" => Base::Vector,
         "XMLTYPE" => {
             return Err(ReadError::new(format!("the type {} is not supported", upper.to_lowercase())));

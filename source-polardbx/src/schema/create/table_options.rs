@@ -8,7 +8,7 @@ use crate::schema::cursor::Cursor;
 #[derive(Default)]
 pub(super) struct TableOptions {
     pub(super) charset: Option<String>,
-    /// Every name in the parentheses of partition clauses; those that are columns are what the table is sharded by.
+    /// Every name in the parentheses of partition clauses; those that are columns are the partition columns.
     pub(super) partition_names: Vec<String>,
     pub(super) select: bool,
 }
@@ -46,12 +46,13 @@ impl TableOptions {
     }
 }
 
-/// Whether `PARTITION BY`, `SUBPARTITION BY`, `DBPARTITION BY` or `TBPARTITION BY` is next (not `LOCAL PARTITION BY`, which only ages rows).
+/// Whether `PARTITION BY`, `SUBPARTITION BY`, `DBPARTITION BY` or `TBPARTITION BY` is next (not `LOCAL PARTITION BY`, which only expires
+/// rows).
 pub(crate) fn is_partition_clause(cursor: &Cursor<'_>) -> bool {
     cursor.is_word(0, &["PARTITION", "SUBPARTITION", "DBPARTITION", "TBPARTITION"]) && cursor.is_word(1, &["BY"])
 }
 
-/// Takes the clause up to the end of its first parenthesis and gives the names in it.
+/// Takes the clause up to the end of its first parenthesis; returns the names in it.
 pub(crate) fn read_partition_clause(cursor: &mut Cursor<'_>) -> Result<Vec<String>, ReadError> {
     cursor.advance();
     cursor.advance();

@@ -1,11 +1,11 @@
-//! What servers print differently.
+//! Differences between servers in printing JSON.
 
 use crate::schema::Dialect;
 
 /// How a server prints JSON documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JsonStyle {
-    /// MySQL 5.7: a double without a fraction looks like an integer, and the line breaks of long Base64 are not escaped.
+    /// MySQL 5.7: a double without a fraction is printed like an integer, and line breaks in long Base64 are not escaped.
     MySql57,
     /// MySQL 8.0 and later.
     MySql80,
