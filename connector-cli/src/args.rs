@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the task of a configuration file until it ends, fails or is stopped (Ctrl-C or SIGTERM; it stops at a commit and goes on from there)
+    /// Run the task of a configuration file until it ends, fails or is stopped (Ctrl-C or SIGTERM; it stops at a commit and continues from there)
     #[command(after_help = "Example:\n  connector-cli run shop.toml")]
     Run(RunArguments),
     /// Look for everything that would make the task fail, and change nothing

@@ -3,18 +3,18 @@
 //! A program with a plugin of its own is the stock program with one more name in the registry:
 //!
 //! ```no_run
-//! # use runtime::{async_trait, Batch, Receipt, Result, Sink};
+//! # use runtime::{async_trait, Batch, Result, Sink};
 //! # struct Stdout;
 //! # #[async_trait]
 //! # impl Sink for Stdout {
-//! #     async fn write(&mut self, _: &mut Batch) -> Result<Receipt> { Ok(Receipt::default()) }
+//! #     async fn write(&mut self, _: &mut Batch) -> Result<()> { Ok(()) }
 //! # }
-//! # #[derive(serde::Deserialize)]
+//! # #[derive(Clone, serde::Deserialize)]
 //! # struct Config {}
 //! # #[tokio::main]
 //! # async fn main() -> std::process::ExitCode {
 //! let mut registry = connector_cli::bundled();
-//! registry.sink("stdout", |_: Config, _: &_| Ok(Stdout));
+//! registry.sink("stdout", |_: Config| Ok(Stdout));
 //! connector_cli::run(registry, std::env::args_os()).await
 //! # }
 //! ```
@@ -74,5 +74,5 @@ pub async fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -
 /// and without opening the checkpoint store. For tests of configuration examples.
 pub fn validate(registry: &Registry, file: &str, text: &str, environment: &[(String, String)]) -> runtime::Result<()> {
     let task = config::Task::read(file, text, environment)?;
-    task.plugins(registry.clone()).map(|_| ())
+    task.pipeline(registry).map(|_| ())
 }

@@ -20,7 +20,7 @@ const INTERRUPTED: i32 = 130;
 pub(crate) async fn run(registry: Registry, args: RunArguments) -> ExitCode {
     let screen = Screen::new(args.quiet);
     if let Err(error) = start_logs(&args, screen.log_writer()) {
-        eprintln!("error: read the option --log\n  {error}\n  to go on: give a filter such as info or warn,runtime=debug");
+        eprintln!("error: the option --log is not valid\n  cause: {error}\n  help:  give a filter such as info or warn,runtime=debug");
         return ExitCode::from(2);
     }
     match supervise(registry, &args, screen).await {
@@ -31,10 +31,9 @@ pub(crate) async fn run(registry: Registry, args: RunArguments) -> ExitCode {
 
 async fn supervise(registry: Registry, args: &RunArguments, screen: Screen) -> Result<()> {
     let task = Task::load(&args.file)?;
-    let plugins = task.plugins(registry)?;
-    let store = task.store(&plugins.registry)?;
+    let pipeline = task.pipeline(&registry)?;
     let signals = Signals::listen()?;
-    let running = task.pipeline(&plugins).shared_store(store).build()?.start();
+    let running = pipeline.start();
     tracing::info!(task = task.name(), "started");
     watch(running, signals, screen).await?;
     tracing::info!(task = task.name(), "ended");
@@ -53,11 +52,11 @@ async fn watch(mut running: Running, mut signals: Signals, mut screen: Screen) -
             }
             () = signals.next() => {
                 if stopping {
-                    tracing::warn!("stopped at once: what was not committed is read again at the next start");
+                    tracing::warn!("stopped immediately: what was not committed is read again at the next start");
                     std::process::exit(INTERRUPTED);
                 }
                 stopping = true;
-                tracing::info!("stopping at the next commit; once more to stop at once");
+                tracing::info!("stopping after the next commit (Ctrl-C again to stop immediately)");
                 running.request_stop();
             }
             _ = ticks.tick() => screen.show(&running.status()),
@@ -82,7 +81,7 @@ struct Signals {
 
 impl Signals {
     fn listen() -> Result<Self> {
-        let listen = |kind| signal(kind).map_err(|error| runtime::Error::fatal("listen to signals").because(error));
+        let listen = |kind| signal(kind).map_err(|error| runtime::Error::fatal("signals cannot be received").because(error));
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 

@@ -1,58 +1,56 @@
 //! A Kafka Connect-style framework: sources, transforms, encoders, sinks and checkpoint stores as traits, and the pipeline that runs them
-//! so that nothing is lost, nothing is reordered in a split, and a sink that can look at what it delivered repeats nothing.
+//! so that nothing is lost, nothing is reordered in a split, and a sink that can find what it delivered repeats nothing.
 //!
-//! It knows rows, schemas and splits. It does not know any database or message broker, any message format, TOML, the environment, signals
-//! or log set-up: those belong to plugins and to the program around it. Read `lane.rs` first.
+//! Two layers: `api` is what the author of a plugin reads; `engine` runs plugins and is read from `engine/lane.rs` on.
+//!
+//! The runtime has no client of a database or a message broker, no message format and no SQL. It reads no TOML, no environment and no signals,
+//! and sets up no logs: those belong to plugins and to the program around it. Its values and character sets are those of MySQL, so a source
+//! of another kind maps its types to them.
 
-pub mod batch;
-mod budget;
-pub mod charset;
-pub mod check;
-pub mod checkpoint;
-mod commits;
-pub mod encoder;
-pub mod error;
-pub mod event;
-pub mod ids;
-mod lane;
-pub mod pipeline;
-pub mod registry;
-pub mod row;
-pub mod schema;
-pub mod settings;
-pub mod sink;
-pub mod source;
-pub mod stats;
-mod supervisor;
+mod api;
+mod engine;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-pub mod text;
-pub mod transform;
 #[cfg(feature = "transforms")]
 pub mod transforms;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use api::batch::{Batch, BatchBuilder};
+pub use api::charset::{self, Charset};
+pub use api::checkpoint::{Checkpoint, CheckpointStore, Commit, Committed, Progress, SchemaChanges, SplitState};
+pub use api::context::{Cancellation, Context, Lane};
+pub use api::encoder::{Control, Encoder, EncoderInfo, Message};
+pub use api::error::{Error, Kind, Result};
+pub use api::event::{Body, Event, Op, Origin, RowChange, SchemaChange, SchemaChangeKind};
+pub use api::facts::{Fact, Facts};
+pub use api::finding::{Finding, Level};
+pub use api::ids::{Position, Receipt, Seq, SplitId};
+pub use api::metrics::{Counter, Gauge, Histogram, Metrics};
+pub use api::resume_filter::{ResumeFilter, Tag};
+pub use api::row::{CellBlock, Date, DateTime, Row, RowWriter, Value};
+pub use api::schema::{Column, ColumnKind, TableId, TableSchema, UniqueKey, split_name};
+pub use api::sink::Sink;
+pub use api::source::{Phase, Plan, RowFilter, Source, SourceInfo, Split, SplitKind, SplitReader, TableProgress};
+pub use api::text;
+pub use api::transform::Transform;
 pub use async_trait::async_trait;
-pub use batch::{Batch, BatchBuilder};
-pub use charset::Charset;
-pub use check::{Finding, Level};
-pub use checkpoint::{Checkpoint, CheckpointStore, Committed, LocalStore, Progress, State};
-pub use encoder::{Control, Encoder, Message};
-pub use error::{Error, Kind, Result};
-pub use event::{Body, Event, Op, Origin, RowChange, SchemaChange, SchemaChangeKind};
-pub use ids::{Position, Receipt, Seq, SplitId};
-pub use pipeline::{Pipeline, PipelineBuilder, Retry, Running};
-pub use registry::{EncoderFactory, Registry, SinkFactory, TaskContext, TransformFactory};
-pub use row::{CellBlock, Date, DateTime, Row, RowWriter, Value};
-pub use schema::{Column, ColumnKind, TableId, TableSchema, UniqueKey};
-pub use settings::{Choice, Settings};
-pub use sink::{Lane, Sink, Stop};
-pub use source::{RowFilter, Source, Split, SplitKind, SplitReader, TableProgress};
-pub use stats::{RunState, SplitStatus, Status, TableStatus};
-pub use transform::Transform;
+pub use engine::pipeline::{Pipeline, PipelineBuilder};
+pub use engine::registry::{EncoderFactory, Registry, SinkFactory, TransformFactory};
+pub use engine::running::Running;
+pub use engine::settings::{Choice, Settings};
+pub use engine::stats::{RunState, SplitStatus, Status, TableStatus};
+pub use engine::store::{LocalStore, LocalStoreConfig};
+pub use engine::task::Retry;
 
 /// Registers the store `local` and the built-in transforms.
 pub fn register(registry: &mut Registry) {
-    registry.store("local", |config: checkpoint::LocalStoreConfig, _: &Registry| LocalStore::open(config.path));
+    registry.store("local", |config: LocalStoreConfig| Ok(LocalStore::new(config.path)));
     #[cfg(feature = "transforms")]
     transforms::register(registry);
+}
+
+/// A poisoned lock only means that some thread panicked between two plain stores; the values are still good.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use runtime::testing::{MemoryStore, events};
 use runtime::{
-    Batch, CheckpointStore, Committed, Error, Kind, Lane, Pipeline, Position, Progress, Receipt, Result, Retry, RowFilter, RunState, Seq,
-    Sink, Source, Split, SplitId, SplitKind, SplitReader, State, async_trait,
+    Batch, CheckpointStore, Commit, Committed, Context, Error, Fact, Kind, Phase, Pipeline, Plan, Position, Receipt, Result, Retry,
+    RowFilter, RunState, Seq, Sink, Source, SourceInfo, Split, SplitId, SplitKind, SplitReader, TableId, Transform, async_trait,
 };
+use serde::{Deserialize, Serialize};
 
 const CHUNKS: u64 = 5;
 const CHUNK_ROWS: u64 = 7;
@@ -23,12 +24,12 @@ impl Chaos {
         Self(Arc::new(Mutex::new((fastrand::Rng::with_seed(seed), rate, 0))))
     }
 
-    fn strike(&self, doing: &'static str) -> Result<()> {
+    fn strike(&self, message: &'static str) -> Result<()> {
         let mut dice = self.0.lock().unwrap();
         let rate = dice.1;
         if dice.0.f64() < rate {
             dice.2 += 1;
-            return Err(Error::retryable(doing).because("chaos"));
+            return Err(Error::retryable(message).because("chaos"));
         }
         Ok(())
     }
@@ -48,20 +49,49 @@ struct Model {
     stream: u64,
 }
 
+/// How many chunks were handed out.
+#[derive(Serialize, Deserialize)]
+struct Planned(u64);
+
+impl Fact for Planned {
+    const NAME: &'static str = "planned";
+    const VERSION: u32 = 1;
+}
+
+fn split(id: String, kind: SplitKind) -> Split {
+    Split { id: SplitId::from(id), kind, start: Position::from("0") }
+}
+
 #[async_trait]
 impl Source for Model {
-    async fn plan(&self, committed: &Committed, _: &[RowFilter]) -> Result<Vec<Split>> {
-        self.chaos.strike("plan")?;
-        let split =
-            |id: String, kind| Split { id: SplitId::from(id), kind, start: Position::from("0"), schemas: Vec::new(), state: State::new() };
-        let chunks = (0..CHUNKS).map(|n| split(format!("chunk-{n}"), SplitKind::Snapshot));
-        let open = |split: &Split| !committed.splits.get(&split.id).is_some_and(|known| known.done);
-        Ok(chunks.chain([split("stream".into(), SplitKind::Stream)]).filter(open).collect())
+    fn info(&self) -> SourceInfo {
+        SourceInfo::default().with_parallelism(3)
     }
 
-    async fn open(&self, split: &Split, _: &Committed) -> Result<Box<dyn SplitReader>> {
-        self.chaos.strike("open the source")?;
-        let at = split.start.as_str().parse().map_err(|_| Error::fatal("read position"))?;
+    /// Two new chunks a plan, beside those that are not done; what is done is forgotten.
+    async fn plan(&self, _: &Context, committed: &Committed, _: &[RowFilter]) -> Result<Plan> {
+        self.chaos.strike("the plan failed")?;
+        let Planned(planned) = committed.fact()?.unwrap_or(Planned(0));
+        let mut plan = Plan::new(Phase::Snapshot);
+        for (id, known) in committed.splits().filter(|(id, _)| id.as_str() != "stream") {
+            match known.checkpoint.done {
+                true => plan.forget.push(id.clone()),
+                false => plan.splits.push(split(id.to_string(), SplitKind::Snapshot)),
+            }
+        }
+        let next = (planned + 2).min(CHUNKS);
+        plan.splits.extend((planned..next).map(|n| split(format!("chunk-{n}"), SplitKind::Snapshot)));
+        plan.facts.set(&Planned(next))?;
+        if plan.splits.is_empty() {
+            plan.phase = Phase::Stream;
+            plan.splits.push(split("stream".into(), SplitKind::Stream));
+        }
+        Ok(plan)
+    }
+
+    async fn open(&self, _: &Context, split: &Split, _: &Committed) -> Result<Box<dyn SplitReader>> {
+        self.chaos.strike("the source was not opened")?;
+        let at = split.start.as_str().parse().map_err(|_| Error::fatal("the position is not a number"))?;
         let end = if split.kind == SplitKind::Stream { self.stream } else { CHUNK_ROWS };
         Ok(Box::new(ModelReader { chaos: self.chaos.clone(), stream: split.kind == SplitKind::Stream, at, end }))
     }
@@ -78,7 +108,7 @@ struct ModelReader {
 impl SplitReader for ModelReader {
     async fn next(&mut self) -> Result<Option<Batch>> {
         tokio::task::yield_now().await;
-        self.chaos.strike("read")?;
+        self.chaos.strike("nothing was read")?;
         if self.at == self.end {
             if self.stream {
                 std::future::pending::<()>().await;
@@ -96,35 +126,48 @@ impl SplitReader for ModelReader {
 
 type Log = Arc<Mutex<BTreeMap<String, Vec<u128>>>>;
 
-/// Appends to a log per split; looks at the end of the log when it is opened, as a Kafka sink does.
+/// Appends to a log per split; scans the end of the log when it is opened, as a Kafka sink does.
 struct LogSink {
     chaos: Chaos,
     log: Log,
     split: String,
     skip: u128,
+    last: u128,
+}
+
+impl LogSink {
+    fn new(chaos: &Chaos, log: &Log) -> Self {
+        Self { chaos: chaos.clone(), log: log.clone(), split: String::new(), skip: 0, last: 0 }
+    }
 }
 
 #[async_trait]
 impl Sink for LogSink {
-    async fn open(&mut self, lane: &Lane<'_>, _: &Receipt) -> Result<Receipt> {
-        self.chaos.strike("open the sink")?;
-        self.split = lane.split.id.to_string();
+    async fn open(&mut self, context: &Context, _: &Receipt) -> Result<()> {
+        self.chaos.strike("the sink was not opened")?;
+        let lane = context.lane().unwrap();
+        self.split = lane.split.to_string();
         let log = self.log.lock().unwrap();
-        let last = log.get(&self.split).and_then(|seqs| seqs.last().copied()).unwrap_or(0);
-        if lane.split.kind == SplitKind::Stream {
-            self.skip = last;
+        self.last = log.get(&self.split).and_then(|seqs| seqs.last().copied()).unwrap_or(0);
+        if lane.kind == SplitKind::Stream {
+            self.skip = self.last;
         }
-        Ok(Receipt::new(last.to_string()))
+        Ok(())
     }
 
-    async fn write(&mut self, batch: &mut Batch) -> Result<Receipt> {
+    async fn write(&mut self, batch: &mut Batch) -> Result<()> {
         for event in batch.events.iter().filter(|event| event.seq.0 > self.skip) {
-            self.chaos.strike("send")?;
+            self.chaos.strike("nothing was sent")?;
             tokio::task::yield_now().await;
             self.log.lock().unwrap().entry(self.split.clone()).or_default().push(event.seq.0);
-            self.chaos.strike("lose the answer")?;
+            self.chaos.strike("the answer was lost")?;
         }
-        Ok(Receipt::new(batch.last_seq().unwrap_or(Seq(0)).0.to_string()))
+        self.last = batch.last_seq().unwrap_or(Seq(self.last)).0;
+        Ok(())
+    }
+
+    fn receipt(&self) -> Receipt {
+        Receipt::new(self.last.to_string())
     }
 }
 
@@ -140,10 +183,14 @@ impl CheckpointStore for ChaosStore {
         self.inner.load().await
     }
 
-    async fn commit(&self, progress: Vec<Progress>) -> Result<()> {
-        self.chaos.strike("begin the commit")?;
-        self.inner.commit(progress).await?;
-        self.chaos.strike("end the commit")
+    async fn commit(&self, commit: Commit) -> Result<()> {
+        self.chaos.strike("the commit did not begin")?;
+        self.inner.commit(commit).await?;
+        self.chaos.strike("the outcome of the commit was lost")
+    }
+
+    async fn peek(&self) -> Result<Option<Committed>> {
+        self.inner.peek().await
     }
 }
 
@@ -157,10 +204,9 @@ fn retry() -> Retry {
 fn pipeline(chaos: &Chaos, log: &Log, store: &MemoryStore, stream: u64) -> Pipeline {
     let (sink_chaos, sink_log) = (chaos.clone(), log.clone());
     Pipeline::builder("model")
-        .source(Arc::new(Model { chaos: chaos.clone(), stream }))
-        .sink(move || Ok(LogSink { chaos: sink_chaos.clone(), log: sink_log.clone(), split: String::new(), skip: 0 }))
+        .source(Model { chaos: chaos.clone(), stream })
+        .sink(move || Ok(LogSink::new(&sink_chaos, &sink_log)))
         .store(ChaosStore { chaos: chaos.clone(), inner: store.clone() })
-        .parallelism(3)
         // Every batch waits for all others: the tightest there is.
         .memory_max_bytes(1)
         .flush_interval(Duration::from_millis(1))
@@ -186,7 +232,7 @@ async fn nothing_is_lost_repeated_or_reordered_whatever_fails() {
         let chaos = Chaos::new(seed, 0.02);
         let (log, store) = (Log::default(), MemoryStore::new(1));
         let running = pipeline(&chaos, &log, &store, 300).start();
-        until(|| store.committed().splits.get(&SplitId::from("stream")).is_some_and(|known| known.position.as_str() == "300")).await;
+        until(|| store.committed().split(&"stream".into()).is_some_and(|known| known.checkpoint.position.as_str() == "300")).await;
         running.stop().await.unwrap();
         let log = log.lock().unwrap();
         assert_eq!(log["stream"], (1..=300).collect::<Vec<_>>(), "seed {seed}");
@@ -195,6 +241,8 @@ async fn nothing_is_lost_repeated_or_reordered_whatever_fails() {
             let seqs = &log[&format!("chunk-{chunk}")];
             assert!(seqs.ends_with(&(1..=u128::from(CHUNK_ROWS)).collect::<Vec<_>>()), "seed {seed}, chunk {chunk}: {seqs:?}");
         }
+        let kept: Vec<_> = store.committed().splits().map(|(id, _)| id.to_string()).collect();
+        assert_eq!(kept, ["stream"], "chunks that are done are forgotten");
         strikes += chaos.strikes();
     }
     assert!(strikes > 300, "only {strikes} failures were injected");
@@ -209,7 +257,7 @@ async fn pause_and_stop_commit_everything_that_was_read() {
     running.pause().await;
     assert_eq!(running.status().state, RunState::Paused);
     let paused = log.lock().unwrap()["stream"].len();
-    let committed = store.committed().splits[&SplitId::from("stream")].clone();
+    let committed = store.committed().split(&"stream".into()).unwrap().checkpoint.clone();
     // What was delivered behind the last transaction's end stays in front of the position, and the receipt knows it.
     let position: usize = committed.position.as_str().parse().unwrap();
     // A batch of the model ends at the end of a transaction one time in three.
@@ -227,23 +275,97 @@ async fn an_error_that_cannot_pass_ends_the_pipeline() {
     struct Broken;
     #[async_trait]
     impl Source for Broken {
-        async fn plan(&self, _: &Committed, _: &[RowFilter]) -> Result<Vec<Split>> {
-            Err(Error::config("find table shop.orders"))
+        async fn plan(&self, _: &Context, _: &Committed, _: &[RowFilter]) -> Result<Plan> {
+            Err(Error::config("table shop.orders does not exist"))
         }
 
-        async fn open(&self, _: &Split, _: &Committed) -> Result<Box<dyn SplitReader>> {
-            Err(Error::fatal("open"))
+        async fn open(&self, _: &Context, _: &Split, _: &Committed) -> Result<Box<dyn SplitReader>> {
+            Err(Error::fatal("nothing was planned"))
         }
     }
     let (chaos, log) = (Chaos::new(1, 0.0), Log::default());
     let running = Pipeline::builder("broken")
-        .source(Arc::new(Broken))
-        .sink(move || Ok(LogSink { chaos: chaos.clone(), log: log.clone(), split: String::new(), skip: 0 }))
+        .source(Broken)
+        .sink(move || Ok(LogSink::new(&chaos, &log)))
         .store(MemoryStore::new(1))
         .build()
         .unwrap()
         .start();
-    assert_eq!(running.wait().await.unwrap_err().kind(), Kind::Config);
+    let error = running.wait().await.unwrap_err();
+    assert_eq!((error.kind(), error.context().as_deref()), (Kind::Config, Some("planning")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_handle_stops_the_pipeline_and_a_detached_one_does_not() {
+    for detached in [false, true] {
+        let chaos = Chaos::new(5, 0.0);
+        let (log, store) = (Log::default(), MemoryStore::new(1));
+        let running = pipeline(&chaos, &log, &store, 1_000_000).start();
+        assert_eq!(running.wait_for(|state| state == RunState::Streaming).await, RunState::Streaming);
+        if detached {
+            running.detach();
+        } else {
+            drop(running);
+        }
+        let len = || log.lock().unwrap().get("stream").map_or(0, Vec::len);
+        let mut last = len();
+        let mut still = 0;
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            still = if len() == last { still + 1 } else { 0 };
+            last = len();
+            if still >= 10 {
+                break;
+            }
+        }
+        assert_eq!(still >= 10, !detached, "{last} events");
+    }
+}
+
+/// Asks the source for one table's condition, and changes nothing itself.
+struct OnlyOpen;
+
+impl Transform for OnlyOpen {
+    fn apply(&mut self, _: &mut Batch) -> Result<()> {
+        Ok(())
+    }
+
+    fn fingerprint(&self) -> String {
+        "only open".into()
+    }
+
+    fn pushdown(&self) -> Vec<RowFilter> {
+        vec![RowFilter { table: TableId::new("shop", "orders"), condition: "state = 'open'".into() }]
+    }
+}
+
+#[tokio::test]
+async fn a_plan_is_told_the_conditions_of_the_transforms() {
+    struct Asked(Arc<Mutex<Vec<RowFilter>>>);
+    #[async_trait]
+    impl Source for Asked {
+        async fn plan(&self, context: &Context, _: &Committed, pushdown: &[RowFilter]) -> Result<Plan> {
+            assert_eq!((context.task(), context.transforms(), context.batch_max_bytes()), ("asked", "only open", 4096));
+            self.0.lock().unwrap().extend_from_slice(pushdown);
+            Ok(Plan::new(Phase::Done))
+        }
+
+        async fn open(&self, _: &Context, _: &Split, _: &Committed) -> Result<Box<dyn SplitReader>> {
+            Err(Error::fatal("nothing was planned"))
+        }
+    }
+    let (asked, chaos, log) = (Arc::default(), Chaos::new(1, 0.0), Log::default());
+    let running = Pipeline::builder("asked")
+        .source(Asked(Arc::clone(&asked)))
+        .transform(|| Ok(OnlyOpen))
+        .sink(move || Ok(LogSink::new(&chaos, &log)))
+        .store(MemoryStore::new(1))
+        .batch_max_bytes(4096)
+        .build()
+        .unwrap()
+        .start();
+    running.wait().await.unwrap();
+    assert_eq!(*asked.lock().unwrap(), OnlyOpen.pushdown());
 }
 
 #[tokio::test]
@@ -256,8 +378,8 @@ async fn the_retry_window_ends() {
     let sink_log = log.clone();
     let sink_chaos = chaos.clone();
     let running = Pipeline::builder("down")
-        .source(Arc::new(Model { chaos, stream: 1 }))
-        .sink(move || Ok(LogSink { chaos: sink_chaos.clone(), log: sink_log.clone(), split: String::new(), skip: 0 }))
+        .source(Model { chaos, stream: 1 })
+        .sink(move || Ok(LogSink::new(&sink_chaos, &sink_log)))
         .store(store)
         .retry(short)
         .build()
@@ -274,8 +396,7 @@ async fn the_models_keep_the_contracts() {
     runtime::testing::source_contract(&source, || async {}, Duration::from_millis(50)).await;
 
     let (chaos, log) = (Chaos::new(3, 0.0), Log::default());
-    let make =
-        || -> Result<Box<dyn Sink>> { Ok(Box::new(LogSink { chaos: chaos.clone(), log: log.clone(), split: String::new(), skip: 0 })) };
+    let make = || -> Result<Box<dyn Sink>> { Ok(Box::new(LogSink::new(&chaos, &log))) };
     let delivered = || {
         let seqs = log.lock().unwrap().get("contract").cloned().unwrap_or_default();
         async move { seqs }

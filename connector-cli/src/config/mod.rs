@@ -6,17 +6,12 @@
 mod keys;
 mod references;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::Serialized;
-use runtime::{
-    CheckpointStore, Committed, Error, Kind, LocalStore, Pipeline, PipelineBuilder, Registry, Result, Retry, Settings, SinkFactory, Source,
-    TaskContext, TransformFactory,
-};
-use serde::Deserialize;
+use runtime::{Error, Kind, Pipeline, PipelineBuilder, Registry, Result, Retry, Settings};
 use serde_json::Value;
 
 use keys::{OnDataError, Tree};
@@ -28,11 +23,9 @@ const PREFIX: &str = "CONNECT_";
 pub(crate) struct Task {
     file: String,
     tree: Tree,
-    /// The transforms as a text.
-    transforms: String,
 }
 
-/// Keys of the reference that this version knows and does not build yet: refused by name, never accepted and ignored.
+/// Keys of the reference that this version does not support yet: refused by name, never accepted and ignored.
 const NOT_BUILT: [&str; 4] = ["dead_letters", "limits", "alerts", "api"];
 const NOT_BUILT_INNER: [(&str, &str); 1] = [("retry", "other_minutes")];
 
@@ -41,7 +34,9 @@ impl Task {
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::config(format!("read {file}")).because(error).with_help("name a configuration file that exists and can be read")
+            Error::config(format!("{file} cannot be read"))
+                .because(error)
+                .with_help("name a configuration file that exists and can be read")
         })?;
         // Names and values that are not UTF-8 cannot be keys of ours.
         let environment: Vec<_> =
@@ -50,13 +45,13 @@ impl Task {
     }
 
     pub(crate) fn read(file: &str, text: &str, environment: &[(String, String)]) -> Result<Self> {
-        let wrong = |key: &str| Error::config(format!("{file}: read key `{key}`"));
+        let wrong = |key: &str| Error::config(format!("{file}: key `{key}` is not valid"));
         let table: toml::Table = toml::from_str(text).map_err(|error| {
             // The library's full text repeats the line, which may hold a secret: only its place and the message are shown.
             let line = error.span().map_or(0, |span| text.get(..span.start).unwrap_or(text).matches('\n').count() + 1);
             Error::config(format!("{file}: line {line} is not valid TOML"))
                 .because(error.message().to_owned())
-                .with_help("mend that line; texts stand in quotes")
+                .with_help("fix that line; texts stand in quotes")
         })?;
         let mut figment = Figment::from(Serialized::defaults(table));
         for (name, value) in environment {
@@ -67,23 +62,23 @@ impl Task {
             }
             figment = figment.merge((key.to_ascii_lowercase().replace("__", "."), value));
         }
-        let mut tree: Value =
-            figment.extract().map_err(|error| Error::config(format!("{file}: merge the environment")).because(error.kind.to_string()))?;
+        let mut tree: Value = figment
+            .extract()
+            .map_err(|error| Error::config(format!("{file}: the environment does not fit the file")).because(error.kind.to_string()))?;
         resolve(&mut tree, "", &|reference, key| {
             expand(reference, environment).map_err(|error| wrong(key).because(error.why).with_help(error.help))
         })?;
 
         for key in NOT_BUILT {
             if tree.get(key).is_some() {
-                return Err(wrong(key).because("this version cannot do that yet").with_help("remove the key"));
+                return Err(wrong(key).because("this version does not support it yet").with_help("remove the key"));
             }
         }
         for (outer, inner) in NOT_BUILT_INNER {
             if tree.get(outer).and_then(|table| table.get(inner)).is_some() {
-                return Err(wrong(&format!("{outer}.{inner}")).because("this version cannot do that yet").with_help("remove the key"));
+                return Err(wrong(&format!("{outer}.{inner}")).because("this version does not support it yet").with_help("remove the key"));
             }
         }
-        let transforms = tree.get("transform").map(Value::to_string).unwrap_or_default();
         let tree: Tree = Settings::from(tree).parse("").map_err(|error| in_file(file, error))?;
         let known = tree.name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
         if tree.name.is_empty() || tree.name.len() > 64 || !known {
@@ -102,10 +97,10 @@ impl Task {
         }
         if tree.errors.on_data_error != OnDataError::Fail {
             return Err(wrong("errors.on_data_error")
-                .because("this version can only `fail`")
+                .because("this version supports only \"fail\"")
                 .with_help("remove the key or write \"fail\""));
         }
-        Ok(Self { file: file.to_owned(), tree, transforms })
+        Ok(Self { file: file.to_owned(), tree })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -117,126 +112,51 @@ impl Task {
         &self.tree.check.ignore
     }
 
-    /// Builds the plugins, which parses their settings and connects nowhere.
-    pub(crate) fn plugins(&self, registry: Registry) -> Result<Plugins> {
+    /// Builds the pipeline, which parses all settings and connects nowhere.
+    pub(crate) fn pipeline(&self, registry: &Registry) -> Result<Pipeline> {
         self.build(registry).map_err(|error| in_file(&self.file, error))
     }
 
-    fn build(&self, registry: Registry) -> Result<Plugins> {
-        let mut context = TaskContext::default();
-        context.name.clone_from(&self.tree.name);
-        context.batch_max_bytes = self.tree.delivery.batch_max_bytes;
-        context.transforms.clone_from(&self.transforms);
-        let (name, settings) = self.tree.source.one("source")?;
-        context.signs_of_life = settings_heartbeat(name, settings);
-        let registry = registry.for_task(context);
-        let source = registry.build_source(name, settings)?;
-        // Snapshot readers are the source's key; lanes are what the pipeline runs them in.
-        let parallelism = settings_parallelism(settings);
-        let (name, settings) = self.tree.sink.one("sink")?;
-        let sink = registry.build_sink(name, settings)?;
-        let transforms = self.tree.transform.iter().map(|choice| {
-            let (name, settings) = choice.one("transform")?;
-            registry.build_transform(name, settings)
-        });
-        let transforms = transforms.collect::<Result<Vec<_>>>()?;
-        Ok(Plugins { registry, source, sink, transforms, parallelism })
-    }
-
-    /// What the checkpoint store holds, without changing it. Stores other than `local` are not looked into.
-    pub(crate) fn peek(&self) -> Result<Option<Committed>> {
-        #[derive(Deserialize)]
-        struct Local {
-            path: PathBuf,
-        }
-        match self.tree.store.as_ref().map(|choice| choice.one("store")).transpose()? {
-            None => LocalStore::peek(self.default_store()),
-            Some(("local", settings)) => LocalStore::peek(settings.parse::<Local>("store.local")?.path),
-            Some(_) => Ok(None),
-        }
-    }
-
-    fn default_store(&self) -> PathBuf {
-        Path::new("state").join(&self.tree.name)
-    }
-
-    /// Opens the checkpoint store.
-    pub(crate) fn store(&self, registry: &Registry) -> Result<Arc<dyn CheckpointStore>> {
-        let opened = match &self.tree.store {
-            Some(choice) => choice.one("store").and_then(|(name, settings)| registry.build_store(name, settings)),
-            None => {
-                let path = serde_json::json!({ "path": self.default_store() });
-                registry.build_store("local", &path.into())
-            }
+    fn build(&self, registry: &Registry) -> Result<Pipeline> {
+        let Tree { name, source, transform, sink, store, delivery, .. } = &self.tree;
+        let (source_name, settings) = source.one("source")?;
+        let source = registry.build_source(source_name, settings)?;
+        let (sink_name, settings) = sink.one("sink")?;
+        let sink = registry.build_sink(sink_name, settings)?;
+        let store = match store.as_ref().map(|choice| choice.one("store")).transpose()? {
+            Some((store_name, settings)) => registry.build_store(store_name, settings)?,
+            None => registry.build_store("local", &serde_json::json!({ "path": Path::new("state").join(name) }).into())?,
         };
-        opened.map_err(|error| in_file(&self.file, error))
-    }
-
-    /// The pipeline without its store.
-    pub(crate) fn pipeline(&self, plugins: &Plugins) -> PipelineBuilder {
         let mut retry = Retry::default();
         // Checked when it was read.
         retry.window = self.tree.retry.window().unwrap_or(retry.window);
-        let builder = Pipeline::builder(self.name())
-            .source(plugins.source.clone())
-            .sink_factory(plugins.sink.clone())
-            .parallelism(plugins.parallelism)
-            .flush_interval(Duration::from_millis(self.tree.delivery.flush_interval_ms))
-            .memory_max_bytes(self.tree.delivery.memory_max_bytes)
+        let builder = Pipeline::builder(name)
+            .shared_source(source)
+            .sink_factory(sink)
+            .shared_store(store)
+            .batch_max_bytes(delivery.batch_max_bytes)
+            .flush_interval(Duration::from_millis(delivery.flush_interval_ms))
+            .memory_max_bytes(delivery.memory_max_bytes)
             .retry(retry);
-        plugins.transforms.iter().cloned().fold(builder, PipelineBuilder::transform_factory)
+        let transforms = transform.iter().map(|choice| {
+            let (transform_name, settings) = choice.one("transform")?;
+            registry.build_transform(transform_name, settings)
+        });
+        let transforms = transforms.collect::<Result<Vec<_>>>()?;
+        transforms.into_iter().fold(builder, PipelineBuilder::transform_factory).build()
     }
 }
 
-/// The plugins of a task, built and not connected.
-pub(crate) struct Plugins {
-    pub(crate) registry: Registry,
-    pub(crate) source: Arc<dyn Source>,
-    pub(crate) sink: SinkFactory,
-    transforms: Vec<TransformFactory>,
-    parallelism: usize,
-}
-
-fn settings_parallelism(settings: &Settings) -> usize {
-    #[derive(Deserialize)]
-    struct Parallelism {
-        #[serde(default = "four")]
-        parallelism: usize,
-    }
-    fn four() -> usize {
-        4
-    }
-    settings.parse::<Parallelism>("source").map_or(4, |keys| keys.parallelism)
-}
-
-/// Whether a source is told to give signs of life. A source of somebody else may give them without this key.
-fn settings_heartbeat(name: &str, settings: &Settings) -> Option<bool> {
-    #[derive(Default, Deserialize)]
-    struct Heartbeat {
-        #[serde(default)]
-        enabled: bool,
-    }
-    #[derive(Deserialize)]
-    struct Keys {
-        heartbeat: Option<Heartbeat>,
-    }
-    let keys = settings.parse::<Keys>("source").ok()?;
-    keys.heartbeat.map(|heartbeat| heartbeat.enabled).or((name == "polardbx").then_some(false))
-}
-
+/// The error of a file: with its name, and with advice where there is none.
 fn in_file(file: &str, error: Error) -> Error {
-    // Errors with a name of their own, such as a locked store, are not about the file.
+    // Errors with a code of their own, such as a locked store, are not about the file.
     if error.kind() != Kind::Config || !matches!(error.code(), None | Some("E_CONFIG")) {
         return error;
     }
-    let wrapped = Error::new(error.kind(), format!("{file}: {}", error.headline().trim_end_matches(" [E_CONFIG]")));
-    let wrapped = match error.reason() {
-        Some(reason) => wrapped.because(reason),
-        None => wrapped,
-    };
+    let error = error.map_message(|message| format!("{file}: {message}"));
     match error.help() {
-        Some(help) => wrapped.with_help(help.to_owned()),
-        None => wrapped.with_help("mend the key; docs/config/reference.md lists all of them"),
+        Some(_) => error,
+        None => error.with_help("fix the key; docs/config/reference.md lists all of them"),
     }
 }
 
@@ -301,17 +221,9 @@ mod tests {
     }
 
     #[test]
-    fn signs_of_life_are_known_of_our_own_source() {
-        let of = |name: &str, value: Value| settings_heartbeat(name, &value.into());
-        assert_eq!(of("polardbx", serde_json::json!({"host": "db"})), Some(false));
-        assert_eq!(of("polardbx", serde_json::json!({"heartbeat": {"enabled": "true", "interval_ms": 500}})), Some(true));
-        assert_eq!(of("other", serde_json::json!({})), None);
-    }
-
-    #[test]
     fn exactly_one_plugin_a_place() {
         let task = read(&format!("{SMALL}[sink.other]\n"), &[("DB_PASSWORD", "x")]).unwrap();
-        let error = task.plugins(crate::bundled()).err().unwrap().to_string();
+        let error = task.pipeline(&crate::bundled()).err().unwrap().to_string();
         assert!(error.contains("sink") || error.contains("source"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The status as one line: phase, rows, rows a second, lag, table or place. Figures come first: a narrow terminal cuts the end.
+//! The status as one line: phase, rows, rows a second, lag, tables or location. Figures come first: a narrow terminal cuts the end.
 
 use runtime::{RunState, Status};
 
@@ -16,16 +16,16 @@ pub(crate) fn line(status: &Status, rate: f64) -> String {
         _ => "running",
     };
     let snapshot = status.state == RunState::Snapshot;
-    let rows: u64 = status.splits.iter().map(|split| split.rows).sum();
+    let rows = status.rows;
     let mut text = format!("{phase:<11} {rows:>11} rows {rate:>8.0} rows/s");
     let lag = status.splits.iter().filter(|split| !split.snapshot).map(|split| split.lag_ms).max();
     if let Some(lag) = lag.filter(|_| status.state == RunState::Streaming) {
         text.push_str(&format!("  lag {:.1} s", lag as f64 / 1000.0));
     }
-    let place = place(status, snapshot);
-    if !place.is_empty() {
+    let location = location(status, snapshot);
+    if !location.is_empty() {
         text.push_str("  ");
-        text.push_str(&place);
+        text.push_str(&location);
     }
     if let Some(error) = &status.error {
         // One line stays one line, whatever a server said.
@@ -34,14 +34,14 @@ pub(crate) fn line(status: &Status, rate: f64) -> String {
     text
 }
 
-fn place(status: &Status, snapshot: bool) -> String {
+fn location(status: &Status, snapshot: bool) -> String {
     if snapshot && !status.tables.is_empty() {
         let done = status.tables.iter().filter(|table| table.done).count();
         return format!("{done} of {} tables", status.tables.len());
     }
     let mut active = status.splits.iter().filter(|split| !split.done && split.opened > 0 && split.snapshot == snapshot);
-    active.next_back().map_or(String::new(), |split| match &split.place {
-        Some(place) if !snapshot => place.to_string(),
+    active.next_back().map_or(String::new(), |split| match &split.location {
+        Some(location) if !snapshot => location.to_string(),
         _ => split.split.to_string(),
     })
 }

@@ -53,7 +53,7 @@ impl Screen {
 
     /// Shows what is now; to be called about once a second.
     pub(crate) fn show(&mut self, status: &Status) {
-        let rate = self.rate.of(total(status));
+        let rate = self.rate.of(status.rows);
         match &mut self.show {
             Show::Nothing => {}
             Show::Bars(bars) => bars.show(status, &line(status, rate)),
@@ -77,10 +77,6 @@ impl Screen {
             bars.end();
         }
     }
-}
-
-fn total(status: &Status) -> u64 {
-    status.splits.iter().map(|split| split.rows).sum()
 }
 
 /// Writes to stderr, with the bars out of the way.
@@ -122,8 +118,8 @@ pub(crate) mod tests {
                 json!({"table": id, "rows": rows, "estimate": estimate, "reading": reading, "done": rows == estimate})
             })
             .collect();
-        let split = json!({"split": "stream_global", "snapshot": false, "done": false, "position": "p", "place": "binlog.000007:4711",
+        let split = json!({"split": "stream_global", "snapshot": false, "done": false, "position": "p", "location": "binlog.000007:4711",
             "rows": 12345, "bytes": 1, "lag_ms": 1500, "opened": 1});
-        serde_json::from_value(json!({"name": "shop", "state": state, "error": null, "splits": [split], "tables": tables})).unwrap()
+        serde_json::from_value(json!({"name": "shop", "state": state, "error": null, "rows": 12345, "bytes": 1, "metrics": {}, "splits": [split], "tables": tables})).unwrap()
     }
 }

@@ -2,8 +2,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::{
-    Batch, Body, Column, ColumnKind, Event, Lane, Op, Origin, Position, Receipt, Result, Row, RowChange, Seq, Sink, Split, SplitId,
-    SplitKind, State, TableId, TableSchema, Value,
+    Batch, Body, Column, ColumnKind, Context, Event, Lane, Op, Origin, Position, Receipt, Result, Row, RowChange, Seq, Sink, SplitKind,
+    TableId, TableSchema, Value,
 };
 
 /// `count` inserts into a table `contract.rows (id BIGINT PRIMARY KEY, text VARCHAR(20))` with the seqs from `first`.
@@ -45,18 +45,14 @@ where
     D: Fn() -> F,
     F: Future<Output = Vec<u128>>,
 {
-    let split = Split {
-        id: SplitId::from("contract"),
-        kind: SplitKind::Stream,
-        start: Position::from("0"),
-        schemas: Vec::new(),
-        state: State::new(),
-    };
-    let lane = |epoch| Lane { run: 0x0c0f_fee0, epoch, number: 1, split: &split };
+    let lane = |epoch| Lane { run: 0x0c0f_fee0, epoch, number: 1, split: "contract".into(), kind: SplitKind::Stream };
+    let context = |epoch| Context::testing("contract").with_lane(lane(epoch));
 
     let mut sink = make().expect("make the sink");
-    let baseline = sink.open(&lane(1), &Receipt::default()).await.expect("open a new sink");
-    let first = sink.write(&mut Batch::new(events(1, 10), None, 0)).await.expect("write a batch");
+    sink.open(&context(1), &Receipt::default()).await.expect("open a new sink");
+    let baseline = sink.receipt();
+    sink.write(&mut Batch::new(events(1, 10), None, 0)).await.expect("write a batch");
+    let first = sink.receipt();
     sink.write(&mut Batch::new(Vec::new(), Some(Position::from("10")), 0)).await.expect("write an empty batch");
     sink.write(&mut Batch::new(events(11, 10), None, 0)).await.expect("write a second batch");
     assert_eq!(delivered().await, (1..=20).collect::<Vec<_>>(), "a write that returned Ok was not delivered, or not in order");
@@ -65,7 +61,7 @@ where
     // As after a crash between the second write and its commit: the receipt is older than what was delivered.
     for (epoch, receipt, from) in [(2, first, 11), (3, baseline, 1)] {
         let mut sink = make().expect("make the sink again");
-        let receipt = sink.open(&lane(epoch), &receipt).await.expect("open with an older receipt");
+        sink.open(&context(epoch), &receipt).await.expect("open with an older receipt");
         let last = 20 + u128::from(epoch) - 1;
         let mut replay = Batch::new(events(from, (last + 1 - from) as usize), None, 0);
         sink.write(&mut replay).await.expect("write the replay");

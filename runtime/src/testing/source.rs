@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{Batch, Checkpoint, Committed, Position, Progress, Receipt, Seq, Source, Split, SplitKind};
+use crate::{Batch, Checkpoint, Commit, Committed, Context, Lane, Phase, Plan, Position, Progress, Receipt, Seq, Source, Split, SplitKind};
 
 /// Runs the contract of [`Source`] on `source`, whose data must not change meanwhile except as `change` does, which is called once, when the
 /// streams begin, and must cause at least one event. A stream counts as caught up when nothing came for `quiet`.
@@ -12,41 +12,54 @@ use crate::{Batch, Checkpoint, Committed, Position, Progress, Receipt, Seq, Sour
 /// # Panics
 /// When the contract is broken.
 pub async fn source_contract<C: Future<Output = ()>>(source: &dyn Source, change: impl FnOnce() -> C, quiet: Duration) {
-    let mut committed = Committed { run: 1, ..Committed::default() };
+    let mut committed = Committed::new(1, 1, 0);
+    let context = Context::testing("contract");
     let mut change = Some(change);
     loop {
-        let splits = source.plan(&committed, &[]).await.expect("plan");
-        let ids = |splits: &[Split]| splits.iter().map(|split| split.id.clone()).collect::<Vec<_>>();
-        let again = source.plan(&committed, &[]).await.expect("plan again");
-        assert_eq!(ids(&splits), ids(&again), "a second plan from the same checkpoint differs");
-        if splits.is_empty() {
-            return;
-        }
+        let plan = source.plan(&context, &committed, &[]).await.expect("plan");
+        let ids = |plan: &Plan| plan.splits.iter().map(|split| split.id.clone()).collect::<Vec<_>>();
+        let again = source.plan(&context, &committed, &[]).await.expect("plan again");
+        assert_eq!((plan.phase, ids(&plan)), (again.phase, ids(&again)), "a second plan from the same checkpoint differs");
+        let Plan { phase, splits, facts, schemas, forget, .. } = plan;
         for split in &splits {
-            assert!(!committed.splits.get(&split.id).is_some_and(|known| known.done), "{} was finished and is planned again", split.id);
-            if !committed.splits.contains_key(&split.id) {
+            let done = committed.split(&split.id).is_some_and(|known| known.checkpoint.done);
+            assert!(!done, "{} was finished and is planned again", split.id);
+        }
+        committed.apply(&Commit { facts, schemas, forget, splits: Vec::new() });
+        for split in &splits {
+            if committed.split(&split.id).is_none() {
                 commit(&mut committed, split, split.start.clone(), false);
             }
         }
-        let snapshots: Vec<_> = splits.iter().filter(|split| split.kind == SplitKind::Snapshot).collect();
-        for split in &snapshots {
-            let mut reader = source.open(split, &committed).await.expect("open a snapshot split");
-            let mut last = Seq(0);
-            while let Some(batch) = reader.next().await.expect("read a snapshot split") {
-                verify(&batch, &mut last, split);
+        match phase {
+            Phase::Done => return,
+            Phase::Snapshot => {
+                for split in &splits {
+                    assert_eq!(split.kind, SplitKind::Snapshot);
+                    let mut reader = source.open(&lane(&context, split), split, &committed).await.expect("open a snapshot split");
+                    let mut last = Seq(0);
+                    while let Some(batch) = reader.next().await.expect("read a snapshot split") {
+                        verify(&batch, &mut last, split);
+                        committed.apply(&Commit { facts: batch.facts, ..Commit::default() });
+                    }
+                    commit(&mut committed, split, split.start.clone(), true);
+                }
             }
-            commit(&mut committed, split, split.start.clone(), true);
-        }
-        if snapshots.is_empty() {
-            if let Some(change) = change.take() {
-                change().await;
+            Phase::Stream => {
+                if let Some(change) = change.take() {
+                    change().await;
+                }
+                for split in &splits {
+                    stream(source, split, &committed, quiet).await;
+                }
+                return;
             }
-            for split in &splits {
-                stream(source, split, &committed, quiet).await;
-            }
-            return;
         }
     }
+}
+
+fn lane(context: &Context, split: &Split) -> Context {
+    context.with_lane(Lane { run: 1, epoch: 1, number: 1, split: split.id.clone(), kind: split.kind })
 }
 
 async fn stream(source: &dyn Source, split: &Split, committed: &Committed, quiet: Duration) {
@@ -67,7 +80,8 @@ async fn read_until_quiet(
     committed: &Committed,
     quiet: Duration,
 ) -> (Vec<Seq>, BTreeMap<String, (Position, usize)>) {
-    let mut reader = source.open(split, committed).await.expect("open a stream split");
+    let context = lane(&Context::testing("contract"), split);
+    let mut reader = source.open(&context, split, committed).await.expect("open a stream split");
     let (mut seqs, mut resumes, mut last) = (Vec::new(), BTreeMap::new(), Seq(0));
     while let Ok(batch) = tokio::time::timeout(quiet, reader.next()).await {
         let batch = batch.expect("read a stream split").expect("a stream has no end");
@@ -92,11 +106,8 @@ fn verify(batch: &Batch, last: &mut Seq, split: &Split) {
 }
 
 fn commit(committed: &mut Committed, split: &Split, position: Position, done: bool) {
-    let start = !committed.splits.contains_key(&split.id);
-    committed.apply(&Progress {
-        split: split.id.clone(),
-        checkpoint: Checkpoint { position, receipt: Receipt::default(), done },
-        schemas: if start { split.schemas.iter().map(|schema| (schema.id.clone(), Some(schema.clone()))).collect() } else { Vec::new() },
-        state: if start { split.state.clone() } else { Vec::new() },
-    });
+    let number = committed.split(&split.id).map_or(committed.next_number(), |known| known.number);
+    let checkpoint = Checkpoint { position, receipt: Receipt::default(), done };
+    let progress = Progress { split: split.id.clone(), number, checkpoint, schemas: Vec::new() };
+    committed.apply(&Commit { splits: vec![progress], ..Commit::default() });
 }

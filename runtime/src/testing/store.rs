@@ -1,7 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use crate::stats::lock;
-use crate::{CheckpointStore, Committed, Progress, Result, async_trait};
+use crate::{CheckpointStore, Commit, Committed, Result, async_trait, lock};
 
 /// A checkpoint store in memory. Clones share what was committed, so that a test can "restart" a pipeline.
 #[derive(Clone, Default)]
@@ -12,12 +11,7 @@ pub struct MemoryStore {
 impl MemoryStore {
     /// A store of a task that never ran; `run` must not be 0.
     pub fn new(run: u64) -> Self {
-        let store = Self::default();
-        let mut committed = lock(&store.committed);
-        committed.run = run;
-        committed.epoch = 1;
-        drop(committed);
-        store
+        Self { committed: Arc::new(Mutex::new(Committed::new(run, 1, 0))) }
     }
 
     /// What was committed so far.
@@ -32,9 +26,12 @@ impl CheckpointStore for MemoryStore {
         Ok(self.committed())
     }
 
-    async fn commit(&self, progress: Vec<Progress>) -> Result<()> {
-        let mut committed = lock(&self.committed);
-        progress.iter().for_each(|step| committed.apply(step));
+    async fn commit(&self, commit: Commit) -> Result<()> {
+        lock(&self.committed).apply(&commit);
         Ok(())
+    }
+
+    async fn peek(&self) -> Result<Option<Committed>> {
+        Ok(Some(self.committed()))
     }
 }

@@ -8,5 +8,5 @@ use crate::Registry;
 
 /// Registers the built-in transforms.
 pub fn register(registry: &mut Registry) {
-    registry.transform("rename", |config: RenameConfig, _: &Registry| Rename::new(config));
+    registry.transform("rename", Rename::new);
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use regex::Regex;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Batch, Body, Error, Result, TableId, TableSchema, Transform};
 
 /// Settings of `rename`: `rename = { tables = { "shop.orders" = "sales.orders" } }`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct RenameConfig {
@@ -22,7 +22,7 @@ pub struct RenameConfig {
 }
 
 /// A rule for many tables.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pattern {
     /// A regular expression over `database.table`.
@@ -33,10 +33,10 @@ pub struct Pattern {
 }
 
 /// Capitalization of target names.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Case {
-    /// As they are.
+    /// Unchanged.
     #[default]
     Keep,
     /// Lower case.
@@ -50,6 +50,7 @@ pub struct Rename {
     tables: HashMap<TableId, TableId>,
     patterns: Vec<(Regex, String)>,
     case: Case,
+    fingerprint: String,
     // By the address of the schema. The schema is kept beside its renamed copy, so that no other one can get its address.
     renamed: HashMap<usize, (Arc<TableSchema>, Arc<TableSchema>)>,
 }
@@ -57,15 +58,24 @@ pub struct Rename {
 impl Rename {
     /// Reads the rules; an error of kind `Config` names the one that is wrong.
     pub fn new(config: RenameConfig) -> Result<Self> {
-        let id = |text: &str| text.parse::<TableId>().map_err(|why| Error::config("read key `transform.rename.tables`").because(why));
+        let fingerprint =
+            serde_json::to_string(&config).map_err(|error| Error::fatal("the settings of `rename` cannot be printed").because(error))?;
+        let id =
+            |text: &str| text.parse::<TableId>().map_err(|why| Error::config("key `transform.rename.tables` is not valid").because(why));
         let tables: HashMap<_, _> = config.tables.iter().map(|(from, to)| Ok((id(from)?, id(to)?))).collect::<Result<_>>()?;
         let patterns = config.patterns.into_iter().map(|pattern| {
             // Anchored: a rule is about the whole name.
             let regex = Regex::new(&format!("^(?:{})$", pattern.matches))
-                .map_err(|why| Error::config("read key `transform.rename.patterns`").because(why))?;
+                .map_err(|why| Error::config("key `transform.rename.patterns` is not valid").because(why))?;
             Ok((regex, pattern.to))
         });
-        Ok(Self { tables, patterns: patterns.collect::<Result<_>>()?, case: config.case, renamed: HashMap::new() })
+        Ok(Self {
+            tables,
+            patterns: patterns.collect::<Result<_>>()?,
+            case: config.case,
+            fingerprint: format!("rename {fingerprint}"),
+            renamed: HashMap::new(),
+        })
     }
 
     /// The target name of a table.
@@ -90,9 +100,9 @@ impl Rename {
                 };
                 let target = groups.iter().enumerate().fold(to.clone(), fill);
                 let target = target.parse().map_err(|why: String| {
-                    Error::config(format!("rename table {id} by the pattern `{}`", regex.as_str()))
+                    Error::config(format!("the pattern `{}` gives table {id} an invalid name", regex.as_str()))
                         .because(why)
-                        .with_help("mend `to` of that pattern: it must give database.table")
+                        .with_help("fix `to` of that pattern: it must give database.table")
                 });
                 return target.map(Some);
             }
@@ -113,6 +123,10 @@ impl Rename {
 }
 
 impl Transform for Rename {
+    fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
+    }
+
     fn apply(&mut self, batch: &mut Batch) -> Result<()> {
         for event in &mut batch.events {
             match &mut event.body {
@@ -125,7 +139,7 @@ impl Transform for Rename {
                     if let Some((id, _)) = change.tables.first() {
                         change.database = id.database.to_string();
                     }
-                    // Structures change rarely, and old ones are not met again.
+                    // Schemas change rarely, and old ones do not come again.
                     self.renamed.clear();
                 }
                 Body::Begin | Body::Commit | Body::Heartbeat => {}

@@ -1,0 +1,169 @@
+//! The batch: the unit that crosses tasks, channels and `await`s. Single rows never do.
+
+use crate::{Body, CellBlock, Error, Event, Facts, Kind, Position, Result, Seq};
+
+/// Consecutive events of one split.
+///
+/// Invariants, checked by [`Batch::verify`] (in debug builds for every batch of every lane): `seq` rises strictly; a schema change travels
+/// alone; `resume` is set only at a transaction boundary or the end of a chunk, so a large transaction is many batches with `None`; an
+/// empty batch with `resume` is a heartbeat.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The events in order.
+    pub events: Vec<Event>,
+    /// Where the source resumes once all events up to here are durable.
+    pub resume: Option<Position>,
+    /// Changes of the task's facts, committed together with `resume`.
+    pub facts: Facts,
+    rejected: Vec<(Event, Error)>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// A batch of these events; `bytes` is their size in memory as the source counts it.
+    pub fn new(events: Vec<Event>, resume: Option<Position>, bytes: usize) -> Self {
+        Self { events, resume, facts: Facts::new(), rejected: Vec::new(), bytes }
+    }
+
+    /// Size of the events' cells in bytes.
+    pub fn size(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many events are rows.
+    pub fn row_count(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event.body, Body::Row(_))).count()
+    }
+
+    /// The `seq` of the last event.
+    pub fn last_seq(&self) -> Option<Seq> {
+        self.events.last().map(|event| event.seq)
+    }
+
+    /// Keeps events for which `f` returns true and drops those for which it returns false. An error of kind [`Kind::Data`] moves the event
+    /// to the rejected ones; any other error is returned at once.
+    pub fn retain(&mut self, mut f: impl FnMut(&mut Event) -> Result<bool>) -> Result<()> {
+        let mut kept = Vec::with_capacity(self.events.len());
+        let mut failed = None;
+        for mut event in self.events.drain(..) {
+            match if failed.is_some() { Ok(true) } else { f(&mut event) } {
+                Ok(true) => kept.push(event),
+                Ok(false) => {}
+                Err(error) if error.kind() == Kind::Data => self.rejected.push((event, error)),
+                Err(error) => {
+                    failed = Some(error);
+                    kept.push(event);
+                }
+            }
+        }
+        self.events = kept;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Moves one event out as rejected, keeping the order of the rest.
+    pub fn reject(&mut self, index: usize, error: Error) {
+        let event = self.events.remove(index);
+        self.rejected.push((event, error));
+    }
+
+    /// The rejected events with their errors, which are no longer in the batch.
+    pub fn take_rejected(&mut self) -> Vec<(Event, Error)> {
+        std::mem::take(&mut self.rejected)
+    }
+
+    /// Checks the invariants; `last` is the last seq of the batch before.
+    pub fn verify(&self, last: Seq) -> Result<(), String> {
+        let mut previous = last;
+        for event in &self.events {
+            if event.seq <= previous {
+                return Err(format!("seq {} after {previous}", event.seq));
+            }
+            previous = event.seq;
+            match &event.body {
+                Body::Schema(_) if self.events.len() > 1 => return Err("a schema change beside other events".into()),
+                Body::Row(row) => {
+                    let columns = row.schema.columns.len();
+                    if row.before.iter().chain(&row.after).any(|image| image.columns() != columns) {
+                        return Err(format!("an image of {} that does not have its {columns} columns", row.schema.id));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Collects events whose rows share one block.
+#[derive(Default)]
+pub struct BatchBuilder {
+    /// Where rows are packed.
+    pub block: CellBlock,
+    events: Vec<Event>,
+}
+
+impl BatchBuilder {
+    /// A builder with room for so many events and bytes of cells.
+    pub fn with_capacity(events: usize, bytes: usize) -> Self {
+        Self { block: CellBlock::with_capacity(bytes), events: Vec::with_capacity(events) }
+    }
+
+    /// Adds an event whose rows are in `block`.
+    pub fn push(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// Events so far.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether there is no event yet.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Seals the block and makes the batch; the builder is empty again, with room for as much.
+    pub fn finish(&mut self, resume: Option<Position>) -> Batch {
+        // The next batch is likely to be like this one; growing into its size step by step would copy everything several times.
+        let next = Self::with_capacity(self.events.len(), self.block.len());
+        let Self { block, events } = std::mem::replace(self, next);
+        let bytes = block.len();
+        block.seal();
+        Batch::new(events, resume, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::events;
+
+    fn seqs(events: &[Event]) -> Vec<u128> {
+        events.iter().map(|event| event.seq.0).collect()
+    }
+
+    #[test]
+    fn events_are_kept_dropped_or_rejected_in_order() {
+        let mut batch = Batch::new(events(1, 6), None, 0);
+        let retained = batch.retain(|event| match event.seq.0 {
+            2 | 5 => Ok(false),
+            3 => Err(Error::data("too long")),
+            _ => Ok(true),
+        });
+        assert!(retained.is_ok());
+        assert_eq!(seqs(&batch.events), [1, 4, 6]);
+        batch.reject(1, Error::data("not a number"));
+        assert_eq!(seqs(&batch.events), [1, 6]);
+        let rejected: Vec<_> = batch.take_rejected().into_iter().map(|(event, error)| (event.seq.0, error.to_string())).collect();
+        assert_eq!(rejected, [(3, "too long".to_owned()), (4, "not a number".to_owned())]);
+        assert!(batch.take_rejected().is_empty());
+    }
+
+    #[test]
+    fn another_error_keeps_what_was_not_examined() {
+        let mut batch = Batch::new(events(1, 4), None, 0);
+        let error = batch.retain(|event| if event.seq.0 == 2 { Err(Error::fatal("broken")) } else { Ok(event.seq.0 != 1) }).unwrap_err();
+        assert_eq!((error.kind(), seqs(&batch.events)), (Kind::Fatal, vec![2, 3, 4]));
+    }
+}

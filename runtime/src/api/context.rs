@@ -1,0 +1,172 @@
+//! What a plugin is told about the task and the lane that it serves.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::metrics::Metrics;
+use super::source::{SourceInfo, SplitKind};
+use crate::SplitId;
+
+/// What a plugin is told about the task, and about the lane that it serves. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Context {
+    task: Arc<TaskContext>,
+    lane: Option<Arc<Lane>>,
+    cancellation: Cancellation,
+}
+
+/// What is the same for all lanes of a task.
+#[derive(Debug)]
+pub(crate) struct TaskContext {
+    pub(crate) name: String,
+    pub(crate) batch_max_bytes: usize,
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) transforms: String,
+    pub(crate) source: SourceInfo,
+    pub(crate) metrics: Metrics,
+}
+
+/// The lane that a plugin serves. A sink writes it beside what it delivers, so that a later lane can recognise it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lane {
+    /// Random id of the task, made at its first start and kept until its checkpoint is deleted.
+    pub run: u64,
+    /// Rises with every start of the process.
+    pub epoch: u32,
+    /// Number of the split, from 1; the same over restarts, and never that of another split.
+    pub number: u32,
+    /// The split.
+    pub split: SplitId,
+    /// Whether a replay of the split is exact.
+    pub kind: SplitKind,
+}
+
+impl Context {
+    pub(crate) fn new(task: TaskContext) -> Self {
+        Self { task: Arc::new(task), lane: None, cancellation: Cancellation::default() }
+    }
+
+    /// The same task, for a lane that ends when `cancellation` says so.
+    pub(crate) fn for_lane(&self, lane: Lane, cancellation: Cancellation) -> Self {
+        Self { task: self.task.clone(), lane: Some(Arc::new(lane)), cancellation }
+    }
+
+    /// The task's name.
+    pub fn task(&self) -> &str {
+        &self.task.name
+    }
+
+    /// The lane, where a plugin is called for one: in `Sink::open` and `Source::open`.
+    pub fn lane(&self) -> Option<&Lane> {
+        self.lane.as_deref()
+    }
+
+    /// Tells when the lane is to end; never without a lane.
+    pub fn cancellation(&self) -> &Cancellation {
+        &self.cancellation
+    }
+
+    /// Where counters, gauges and histograms are registered.
+    pub fn metrics(&self) -> &Metrics {
+        &self.task.metrics
+    }
+
+    /// A directory for files of this task, if there is one. A plugin makes a subdirectory of its own in it.
+    pub fn state_dir(&self) -> Option<&Path> {
+        self.task.state_dir.as_deref()
+    }
+
+    /// How many bytes of cells a source hands over in one batch, unless a single event is larger.
+    pub fn batch_max_bytes(&self) -> usize {
+        self.task.batch_max_bytes
+    }
+
+    /// The fingerprints of the task's transforms: changes whenever they may give tables, columns or keys other values.
+    pub fn transforms(&self) -> &str {
+        &self.task.transforms
+    }
+
+    /// What the source says of itself.
+    pub fn source(&self) -> &SourceInfo {
+        &self.task.source
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Context {
+    /// The context of a task without a pipeline, for tests of plugins.
+    pub fn testing(task: &str) -> Self {
+        Self::new(TaskContext {
+            name: task.into(),
+            batch_max_bytes: 1 << 20,
+            state_dir: None,
+            transforms: String::new(),
+            source: SourceInfo::default(),
+            metrics: Metrics::default(),
+        })
+    }
+
+    /// The same task, for a lane that is never cancelled.
+    #[must_use]
+    pub fn with_lane(&self, lane: Lane) -> Self {
+        self.for_lane(lane, Cancellation::default())
+    }
+
+    /// The same lane, with a token that is cancelled by sending `true`.
+    #[must_use]
+    pub fn with_cancellation(&self, signal: watch::Receiver<bool>) -> Self {
+        Self { cancellation: Cancellation::new(signal), ..self.clone() }
+    }
+
+    /// A task with these fingerprints of transforms.
+    #[must_use]
+    pub fn with_transforms(&self, transforms: &str) -> Self {
+        let TaskContext { name, batch_max_bytes, state_dir, source, metrics, .. } = &*self.task;
+        let task = TaskContext {
+            name: name.clone(),
+            batch_max_bytes: *batch_max_bytes,
+            state_dir: state_dir.clone(),
+            transforms: transforms.into(),
+            source: source.clone(),
+            metrics: metrics.clone(),
+        };
+        Self { task: Arc::new(task), ..self.clone() }
+    }
+}
+
+/// Tells when a lane is to end: because the task was stopped or paused, or because another lane failed.
+///
+/// A plugin may abort waits of its own with a `Retryable` error, as long as it is known what became of everything that it sent; the lane is
+/// not opened again then. It must not abort a write that is in flight. A plugin that ignores the token is awaited.
+#[derive(Clone, Default)]
+pub struct Cancellation(Option<watch::Receiver<bool>>);
+
+impl Cancellation {
+    pub(crate) fn new(signal: watch::Receiver<bool>) -> Self {
+        Self(Some(signal))
+    }
+
+    /// Returns once the lane is to end; never for a default token, nor when the pipeline itself is gone. Cancel-safe.
+    pub async fn cancelled(&self) {
+        if let Some(mut signal) = self.0.clone()
+            && signal.wait_for(|stop| *stop).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+
+    /// Whether the lane is to end.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.as_ref().is_some_and(|signal| *signal.borrow())
+    }
+}
+
+impl fmt::Debug for Cancellation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cancellation").field(&self.is_cancelled()).finish()
+    }
+}

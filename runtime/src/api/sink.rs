@@ -1,0 +1,37 @@
+//! Where events go.
+
+use crate::{Batch, Context, Finding, Receipt, Result, async_trait};
+
+/// A destination of events. One instance serves one lane.
+#[async_trait]
+pub trait Sink: Send {
+    /// Connects, and finds out what earlier lanes of the split delivered after the last committed receipt. The default is right for a sink
+    /// that cannot find out, which may then repeat events after a failure.
+    async fn open(&mut self, context: &Context, last: &Receipt) -> Result<()> {
+        let _ = (context, last);
+        Ok(())
+    }
+
+    /// Delivers a batch. `Ok` means that every event left in `batch` is durable; events that cannot be carried are rejected from it
+    /// ([`Batch::reject`]). `Err` means that it is unknown what was delivered: the lane is dropped, and the batch is replayed into a new one.
+    /// Never called concurrently, never cancelled.
+    async fn write(&mut self, batch: &mut Batch) -> Result<()>;
+
+    /// What is known to be delivered, in the sink's own text. Called after `open` and whenever a commit is written, not after every batch.
+    /// The default knows nothing.
+    fn receipt(&self) -> Receipt {
+        Receipt::default()
+    }
+
+    /// Ends cleanly, after the last write was committed. Nothing to do by default.
+    async fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Looks for what would make the task fail: connections, topics, permissions. Called on an instance that is not opened. The default
+    /// checks nothing.
+    async fn check(&mut self, context: &Context) -> Vec<Finding> {
+        let _ = context;
+        Vec::new()
+    }
+}

@@ -1,0 +1,155 @@
+//! Where events come from.
+
+use super::checkpoint::{Committed, SchemaChanges};
+use crate::{Batch, Context, Facts, Finding, Position, Result, SplitId, TableId, async_trait};
+
+/// A source of events, made of splits that are read independently.
+///
+/// Building a source parses its configuration; the first method that needs the network connects.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// What the source says of itself.
+    fn info(&self) -> SourceInfo {
+        SourceInfo::default()
+    }
+
+    /// What is to be read next. Called at the start, after every failure, and when all splits of the last plan have ended. The task state and
+    /// the start of every new split are durable before any split of the plan is opened.
+    ///
+    /// A plan is small: a source hands out a large snapshot in slices, one plan at a time, and lets splits that are done be forgotten, so
+    /// that neither a plan nor the checkpoint grows with what was read.
+    ///
+    /// `pushdown` holds conditions of the transforms that a source may evaluate while it reads a snapshot; it may ignore them.
+    async fn plan(&self, context: &Context, committed: &Committed, pushdown: &[RowFilter]) -> Result<Plan>;
+
+    /// Opens one split of the last plan at its committed position, for the lane of `context`.
+    async fn open(&self, context: &Context, split: &Split, committed: &Committed) -> Result<Box<dyn SplitReader>>;
+
+    /// Looks for what would make the task fail: grants, settings, unsupported columns; with `committed`, also whether a task that ran before
+    /// can continue from there. The default checks nothing.
+    async fn check(&self, context: &Context, committed: Option<&Committed>) -> Vec<Finding> {
+        let _ = (context, committed);
+        Vec::new()
+    }
+}
+
+/// What a source says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceInfo {
+    /// How many splits of a snapshot are read at once.
+    pub parallelism: usize,
+    /// Whether it sends heartbeats; `None` if that is not known.
+    pub heartbeats: Option<bool>,
+}
+
+impl Default for SourceInfo {
+    fn default() -> Self {
+        Self { parallelism: 4, heartbeats: None }
+    }
+}
+
+impl SourceInfo {
+    /// Reads so many splits of a snapshot at once.
+    #[must_use]
+    pub fn with_parallelism(mut self, splits: usize) -> Self {
+        self.parallelism = splits;
+        self
+    }
+
+    /// Sends heartbeats, or does not.
+    #[must_use]
+    pub fn with_heartbeats(mut self, sent: bool) -> Self {
+        self.heartbeats = Some(sent);
+        self
+    }
+}
+
+/// What is to be read next, and what is to be remembered before that.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Plan {
+    /// How the splits are run.
+    pub phase: Phase,
+    /// The splits to read now.
+    pub splits: Vec<Split>,
+    /// Changes of the task's facts.
+    pub facts: Facts,
+    /// Changes of the task's schemas, which are those of the moment when it began.
+    pub schemas: SchemaChanges,
+    /// Splits that are done and not needed any more.
+    pub forget: Vec<SplitId>,
+    /// Progress of the tables of the snapshot, for people: all of them in a plan of a new process, later those that changed.
+    pub tables: Vec<TableProgress>,
+}
+
+impl Plan {
+    /// A plan without splits and changes.
+    pub fn new(phase: Phase) -> Self {
+        Self { phase, splits: Vec::new(), facts: Facts::new(), schemas: Vec::new(), forget: Vec::new(), tables: Vec::new() }
+    }
+}
+
+/// How the splits of a plan are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// At most [`SourceInfo::parallelism`] at once; planned again when all have ended.
+    Snapshot,
+    /// All at once. When one ends, the others are stopped and the source plans again.
+    Stream,
+    /// Nothing is left to read: the pipeline ends.
+    Done,
+}
+
+/// How far the snapshot of a table is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableProgress {
+    /// The table.
+    pub table: TableId,
+    /// Rows that it has; an estimate.
+    pub estimate: u64,
+    /// Rows in its chunks that were read before the last plan; an estimate.
+    pub read: u64,
+    /// Whether all of it was read.
+    pub done: bool,
+}
+
+/// Reads one split.
+#[async_trait]
+pub trait SplitReader: Send {
+    /// The next batch in order; `None` when the split is finished. A reader that is behind hands over full batches, one that has caught up
+    /// hands over what it has at once, and an idle one waits.
+    ///
+    /// Cancel-safe: a call that was dropped loses nothing, the next call continues where it was.
+    async fn next(&mut self) -> Result<Option<Batch>>;
+}
+
+/// A part of the source that is read in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Stable name.
+    pub id: SplitId,
+    /// Whether its replay is exact.
+    pub kind: SplitKind,
+    /// Where it begins, or where the checkpoint says that it continues.
+    pub start: Position,
+}
+
+/// Kinds of splits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SplitKind {
+    /// Ends. After a failure it is read again from its last position, and rows may differ from the first time.
+    Snapshot,
+    /// Has no end. A replay gives the same events with the same seq.
+    Stream,
+}
+
+/// A condition on the rows of a table, in the source's SQL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowFilter {
+    /// The table.
+    pub table: TableId,
+    /// The text of the condition.
+    pub condition: String,
+}

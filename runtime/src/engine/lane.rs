@@ -1,0 +1,173 @@
+//! A lane runs one split in a straight line, and is where nothing may be lost:
+//!
+//! ```text
+//! SplitReader::next ──channel of 2 batches──▶ Transform::apply* ─▶ Sink::write ─▶ commit
+//!   own task, may be cancelled                 never cancelled, awaited to the end
+//! ```
+//!
+//! Any failure ends the whole lane; the supervisor opens a new one at the last checkpoint. There is no other recovery.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout_at;
+
+use super::budget::{Budget, Share};
+use super::commits::Commits;
+use super::stats::SplitStats;
+use super::task::Task;
+use crate::{Batch, Cancellation, Committed, Error, Lane, Result, Seq, Sink, Split, SplitReader, Transform};
+
+/// Batches between the reader and the writer: with one being read and one being written, a lane holds at most four batches, and fewer
+/// where the budget of all lanes is used up.
+const CHANNEL_BATCHES: usize = 2;
+
+/// How a lane ended without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The split was read to its end.
+    Finished,
+    /// The stop signal ended the reader; everything read was delivered, and committed as far as it can be.
+    Stopped,
+}
+
+/// Runs one split until it ends, fails, or `stop` becomes true. When it returns, nothing of it is running any more.
+pub(crate) async fn run(
+    task: Arc<Task>,
+    split: Split,
+    committed: Arc<Committed>,
+    stats: Arc<SplitStats>,
+    stop: watch::Receiver<bool>,
+) -> Result<Ended> {
+    let id = split.id.clone();
+    run_split(task, split, committed, stats, stop).await.map_err(|error| error.in_split(&id))
+}
+
+async fn run_split(
+    task: Arc<Task>,
+    mut split: Split,
+    committed: Arc<Committed>,
+    stats: Arc<SplitStats>,
+    stop: watch::Receiver<bool>,
+) -> Result<Ended> {
+    // Invariant: the supervisor commits the start of every split before it runs one.
+    let known = committed.split(&split.id).ok_or_else(|| Error::fatal("the start of the split was not committed"))?;
+    let (number, last) = (known.number, known.checkpoint.clone());
+    split.start = last.position.clone();
+    let _reading = stats.reading();
+    let lane = Lane { run: committed.run(), epoch: committed.epoch(), number, split: split.id.clone(), kind: split.kind };
+    let context = task.context.for_lane(lane, Cancellation::new(stop.clone()));
+
+    let mut sink = (task.sink)()?;
+    sink.open(&context, &last.receipt).await.map_err(|error| error.while_doing("opening the sink"))?;
+    let mut commits = Commits::new(&task.ledger, &split.id, number, last, &stats, task.flush_interval);
+    commits.baseline(sink.receipt()).await?;
+    let mut writer = Writer { transforms: task.transforms()?, sink, commits, stats: &stats, last_seq: Seq(0) };
+
+    let reader = task.source.open(&context, &split, &committed).await.map_err(|error| error.while_doing("opening the split"))?;
+    // Dropped before the lane runs: changing state that is still shared copies it.
+    drop(committed);
+    let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
+    let reading = tokio::spawn(read(reader, sender, task.budget.clone(), stop));
+    // `drain` owns the receiver: when it returns, also with an error, the reader sees a closed channel and ends.
+    let written = writer.drain(receiver).await;
+    let read = match reading.await {
+        Ok(read) => read.map_err(|error| error.while_doing("reading the split")),
+        Err(panic) => Err(Error::retryable("the reader of the split panicked").because(panic).with_code("E_PANIC")),
+    };
+    written?;
+    let ended = read?;
+    if ended == Ended::Finished {
+        writer.commits.finish(writer.sink.receipt()).await?;
+    }
+    writer.sink.close().await.map_err(|error| error.while_doing("closing the sink"))?;
+    Ok(ended)
+}
+
+async fn read(
+    mut reader: Box<dyn SplitReader>,
+    batches: mpsc::Sender<(Batch, Share)>,
+    budget: Budget,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Ended> {
+    loop {
+        let batch = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return Ok(Ended::Stopped),
+            () = batches.closed() => return Ok(Ended::Stopped),
+            batch = reader.next() => batch?,
+        };
+        let Some(batch) = batch else { return Ok(Ended::Finished) };
+        // Held until the batch is delivered. A lane that waits here waits only for lanes that deliver, so there is no deadlock.
+        let share = budget.take(batch.size()).await;
+        if batches.send((batch, share)).await.is_err() {
+            return Ok(Ended::Stopped);
+        }
+    }
+}
+
+/// The half of a lane that delivers and commits.
+struct Writer<'a> {
+    transforms: Vec<Box<dyn Transform>>,
+    sink: Box<dyn Sink>,
+    commits: Commits<'a>,
+    stats: &'a SplitStats,
+    last_seq: Seq,
+}
+
+impl Writer<'_> {
+    async fn drain(&mut self, mut batches: mpsc::Receiver<(Batch, Share)>) -> Result<()> {
+        loop {
+            match timeout_at(self.commits.deadline(), batches.recv()).await {
+                Ok(Some((batch, _share))) => {
+                    if let Err(error) = self.deliver(batch).await {
+                        // What was acknowledged before is worth keeping; the error that ends the lane is the delivery's.
+                        let _ = self.commit().await;
+                        return Err(error);
+                    }
+                }
+                Ok(None) => return self.commit().await,
+                Err(_elapsed) => {}
+            }
+            if self.commits.is_due() {
+                self.commit().await?;
+            }
+        }
+    }
+
+    /// Commits all that can be. The receipt is made only now: it may be long.
+    async fn commit(&mut self) -> Result<()> {
+        if !self.commits.is_pending() {
+            return Ok(());
+        }
+        let receipt = self.sink.receipt();
+        self.commits.commit(receipt).await
+    }
+
+    async fn deliver(&mut self, mut batch: Batch) -> Result<()> {
+        if cfg!(debug_assertions) {
+            batch.verify(self.last_seq).map_err(|broken| Error::fatal("the source broke the order of a batch").because(broken))?;
+        }
+        self.last_seq = batch.last_seq().unwrap_or(self.last_seq);
+        self.commits.collect(&batch.events, &mut batch.facts);
+        let table = self.stats.table(&batch);
+        for transform in &mut self.transforms {
+            transform.apply(&mut batch).map_err(|error| error.while_doing("transforming a batch"))?;
+        }
+        // Before anything is written: a sink that skips what is behind its last event would take a rejected one for delivered.
+        refuse_rejected(&mut batch).map_err(|error| error.while_doing("transforming a batch"))?;
+        let written = self.sink.write(&mut batch).await.and_then(|()| refuse_rejected(&mut batch));
+        written.map_err(|error| error.while_doing("delivering a batch"))?;
+        self.stats.delivered(&batch, table);
+        self.commits.delivered(batch.size(), batch.resume.take());
+        Ok(())
+    }
+}
+
+/// Rejected events end the lane.
+fn refuse_rejected(batch: &mut Batch) -> Result<()> {
+    match batch.take_rejected().into_iter().next() {
+        Some((event, error)) => Err(error.of_event(&event)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,105 @@
+//! What is committed, in the store and in memory.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::{CheckpointStore, Commit, Committed, Result, lock};
+
+/// Writes steps to the store and keeps what is committed in memory, so that nothing is read back while all goes well.
+///
+/// Invariant: what is in memory is what the store holds, unless a commit failed. Then the outcome of that commit is unknown, and everything
+/// is loaded again.
+pub(crate) struct Ledger {
+    store: Arc<dyn CheckpointStore>,
+    committed: Mutex<Committed>,
+    stale: AtomicBool,
+}
+
+/// Marks the ledger as stale when it is dropped: a commit failed, or was never awaited to its end.
+struct Unknown<'a>(&'a AtomicBool);
+
+impl Drop for Unknown<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl Ledger {
+    /// A ledger over a store that is not loaded yet.
+    pub(crate) fn new(store: Arc<dyn CheckpointStore>) -> Self {
+        Self { store, committed: Mutex::default(), stale: AtomicBool::new(true) }
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> &dyn CheckpointStore {
+        &*self.store
+    }
+
+    /// What is committed; loaded if that is not known. Not to be called while lanes run.
+    pub(crate) async fn load(&self) -> Result<Committed> {
+        if self.stale.load(Ordering::Acquire) {
+            let loaded = self.store.load().await?;
+            *lock(&self.committed) = loaded;
+            self.stale.store(false, Ordering::Release);
+        }
+        Ok(lock(&self.committed).clone())
+    }
+
+    /// Commits one step.
+    pub(crate) async fn commit(&self, commit: Commit) -> Result<()> {
+        let unknown = Unknown(&self.stale);
+        self.store.commit(commit.clone()).await?;
+        lock(&self.committed).apply(&commit);
+        std::mem::forget(unknown);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::MemoryStore;
+    use crate::{Checkpoint, Error, Progress, Receipt, async_trait};
+
+    /// Counts how often it was loaded; a commit of a split called `lost` is durable and reported as failed.
+    #[derive(Clone, Default)]
+    struct Store(MemoryStore, Arc<Mutex<u32>>);
+
+    #[async_trait]
+    impl CheckpointStore for Store {
+        async fn load(&self) -> Result<Committed> {
+            *lock(&self.1) += 1;
+            self.0.load().await
+        }
+
+        async fn commit(&self, commit: Commit) -> Result<()> {
+            let lost = commit.splits.iter().any(|progress| progress.split.as_str() == "lost");
+            self.0.commit(commit).await?;
+            if lost { Err(Error::retryable("the answer was lost")) } else { Ok(()) }
+        }
+
+        async fn peek(&self) -> Result<Option<Committed>> {
+            self.0.peek().await
+        }
+    }
+
+    fn begin(split: &str, number: u32) -> Commit {
+        let checkpoint = Checkpoint { position: "p".into(), receipt: Receipt::default(), done: false };
+        let progress = Progress { split: split.into(), number, checkpoint, schemas: Vec::new() };
+        Commit { splits: vec![progress], ..Commit::default() }
+    }
+
+    #[tokio::test]
+    async fn the_store_is_read_again_only_when_a_commit_has_failed() {
+        let store = Store::default();
+        let ledger = Ledger::new(Arc::new(store.clone()));
+        let names = |committed: Committed| committed.splits().map(|(split, _)| split.to_string()).collect::<Vec<_>>();
+        assert!(names(ledger.load().await.unwrap()).is_empty());
+        ledger.commit(begin("a", 1)).await.unwrap();
+        assert_eq!((names(ledger.load().await.unwrap()), *lock(&store.1)), (vec!["a".to_owned()], 1));
+        ledger.commit(begin("lost", 2)).await.unwrap_err();
+        ledger.commit(begin("c", 3)).await.unwrap();
+        let all = ["a", "c", "lost"].map(String::from);
+        assert_eq!((names(ledger.load().await.unwrap()), *lock(&store.1)), (all.to_vec(), 2));
+    }
+}

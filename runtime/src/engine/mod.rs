@@ -1,0 +1,14 @@
+//! What runs plugins: the supervisor plans and starts lanes, a lane moves the events of one split. Read `lane` first.
+
+mod budget;
+mod commits;
+mod lane;
+mod ledger;
+pub(crate) mod pipeline;
+pub(crate) mod registry;
+pub(crate) mod running;
+pub(crate) mod settings;
+pub(crate) mod stats;
+pub(crate) mod store;
+mod supervisor;
+pub(crate) mod task;

@@ -1,0 +1,230 @@
+//! Putting a pipeline together.
+//!
+//! ```no_run
+//! # async fn example(source: impl runtime::Source + 'static, sink: impl runtime::Sink + Clone + Sync + 'static) -> runtime::Result<()> {
+//! use runtime::{LocalStore, Pipeline};
+//!
+//! let running = Pipeline::builder("orders")
+//!     .source(source)
+//!     .sink(move || Ok(sink.clone()))
+//!     .store(LocalStore::new("state/orders"))
+//!     .build()?
+//!     .start(); // on the caller's tokio
+//! println!("{:?}", running.status());
+//! running.stop().await
+//! # }
+//! ```
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::budget::Budget;
+use super::ledger::Ledger;
+use super::registry::{SinkFactory, TransformFactory};
+use super::running::Running;
+use super::stats::{RunState, Stats};
+use super::supervisor::{Desired, Shared, Supervisor};
+use super::task::{Retry, Task};
+use crate::api::context::TaskContext;
+use crate::{CheckpointStore, Context, Error, Finding, Metrics, Result, Sink, Source, Transform};
+
+/// Room for the batches of all lanes: far more than a usual task takes, far less than a usual machine has.
+const MEMORY_MAX_BYTES: usize = 512 << 20;
+
+/// Bytes of cells that a source hands over at once.
+const BATCH_MAX_BYTES: usize = 1 << 20;
+
+/// A pipeline that is put together and not started yet.
+pub struct Pipeline {
+    task: Task,
+    retry: Retry,
+}
+
+/// Puts a pipeline together.
+pub struct PipelineBuilder {
+    name: String,
+    source: Option<Arc<dyn Source>>,
+    transforms: Vec<TransformFactory>,
+    sink: Option<SinkFactory>,
+    store: Option<Arc<dyn CheckpointStore>>,
+    state_dir: Option<PathBuf>,
+    batch_max_bytes: usize,
+    flush_interval: Duration,
+    memory_max_bytes: usize,
+    retry: Retry,
+}
+
+impl Pipeline {
+    /// Begins a pipeline called `name`.
+    pub fn builder(name: impl Into<String>) -> PipelineBuilder {
+        PipelineBuilder {
+            name: name.into(),
+            source: None,
+            transforms: Vec::new(),
+            sink: None,
+            store: None,
+            state_dir: None,
+            batch_max_bytes: BATCH_MAX_BYTES,
+            flush_interval: Duration::from_secs(1),
+            memory_max_bytes: MEMORY_MAX_BYTES,
+            retry: Retry::default(),
+        }
+    }
+
+    /// Looks for everything that would make the task fail, without changing anything: source, sink, and whether a task that ran before can
+    /// continue from its checkpoint.
+    pub async fn check(&self) -> Vec<Finding> {
+        let Task { source, sink, ledger, context, .. } = &self.task;
+        let peeked = ledger.store().peek().await;
+        let (committed, checkpoint) = match peeked {
+            Ok(Some(committed)) if !committed.is_new() => (Some(committed), None),
+            Ok(_) => (None, Some(Finding::passed("checkpoint", "there is none yet: the task starts from its beginning"))),
+            Err(error) if error.code() == Some("E_STORE_LOCKED") => {
+                let what = "the task is running, so its checkpoint was not read";
+                (None, Some(Finding::warning("checkpoint", what, "stop the task to check whether it could continue")))
+            }
+            Err(error) => (None, Some(Finding::from_error("checkpoint", &error))),
+        };
+        let check_sink = async {
+            match sink() {
+                Ok(mut sink) => sink.check(context).await,
+                Err(error) => vec![Finding::from_error("sink", &error)],
+            }
+        };
+        let (mut findings, of_sink) = tokio::join!(source.check(context, committed.as_ref()), check_sink);
+        findings.extend(of_sink);
+        findings.extend(checkpoint);
+        findings
+    }
+
+    /// Starts it on the caller's tokio runtime.
+    pub fn start(self) -> Running {
+        let Self { task, retry } = self;
+        let stats = Stats::new(task.context.metrics().clone());
+        let shared = Arc::new(Shared { stats, error: Mutex::default(), state: watch::Sender::new(RunState::Starting) });
+        let desired = watch::Sender::new(Desired::Run);
+        let (parallelism, context) = (task.source.info().parallelism.max(1), task.context.clone());
+        let supervisor = Supervisor { task: Arc::new(task), parallelism, retry, shared: shared.clone(), desired: desired.subscribe() };
+        Running::new(context, shared, desired, tokio::spawn(supervisor.run()))
+    }
+}
+
+impl PipelineBuilder {
+    /// Where events come from.
+    #[must_use]
+    pub fn source(self, source: impl Source + 'static) -> Self {
+        self.shared_source(Arc::new(source))
+    }
+
+    /// As [`PipelineBuilder::source`], with a source from a registry.
+    #[must_use]
+    pub fn shared_source(mut self, source: Arc<dyn Source>) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Adds a transform behind the ones that are there; `factory` makes one instance per lane.
+    #[must_use]
+    pub fn transform<T: Transform + 'static>(self, factory: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
+        self.transform_factory(Arc::new(move || Ok(Box::new(factory()?))))
+    }
+
+    /// As [`PipelineBuilder::transform`], with a factory from a registry.
+    #[must_use]
+    pub fn transform_factory(mut self, factory: TransformFactory) -> Self {
+        self.transforms.push(factory);
+        self
+    }
+
+    /// Where events go; `factory` makes one instance per lane.
+    #[must_use]
+    pub fn sink<T: Sink + 'static>(self, factory: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
+        self.sink_factory(Arc::new(move || Ok(Box::new(factory()?))))
+    }
+
+    /// As [`PipelineBuilder::sink`], with a factory from a registry.
+    #[must_use]
+    pub fn sink_factory(mut self, factory: SinkFactory) -> Self {
+        self.sink = Some(factory);
+        self
+    }
+
+    /// Where checkpoints are kept.
+    #[must_use]
+    pub fn store(self, store: impl CheckpointStore + 'static) -> Self {
+        self.shared_store(Arc::new(store))
+    }
+
+    /// As [`PipelineBuilder::store`], with a store from a registry.
+    #[must_use]
+    pub fn shared_store(mut self, store: Arc<dyn CheckpointStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// A directory in which plugins keep files of this task; by default the store's, if it has one.
+    #[must_use]
+    pub fn state_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(dir.into());
+        self
+    }
+
+    /// How many bytes of cells the source hands over in one batch; 1 MiB by default.
+    #[must_use]
+    pub fn batch_max_bytes(mut self, bytes: usize) -> Self {
+        self.batch_max_bytes = bytes;
+        self
+    }
+
+    /// The longest time between a delivery and its commit; 1 s by default.
+    #[must_use]
+    pub fn flush_interval(mut self, interval: Duration) -> Self {
+        self.flush_interval = interval;
+        self
+    }
+
+    /// How many bytes of cells all lanes together may hold between reading and delivery; 512 MiB by default. A batch that is larger waits
+    /// until nothing else is held, and passes alone.
+    #[must_use]
+    pub fn memory_max_bytes(mut self, bytes: usize) -> Self {
+        self.memory_max_bytes = bytes;
+        self
+    }
+
+    /// How failures that may pass are retried.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// The pipeline; an error of kind `Config` if source, sink or store is missing, or if a transform cannot be made.
+    pub fn build(self) -> Result<Pipeline> {
+        fn required<T>(part: Option<T>, what: &str) -> Result<T> {
+            part.ok_or_else(|| Error::config(format!("the pipeline has no {what}")))
+        }
+        let (source, store) = (required(self.source, "source")?, required(self.store, "store")?);
+        let transforms = self.transforms.iter().map(|factory| Ok(factory()?.fingerprint())).collect::<Result<Vec<_>>>()?;
+        let context = Context::new(TaskContext {
+            name: self.name,
+            batch_max_bytes: self.batch_max_bytes,
+            state_dir: self.state_dir.or_else(|| store.directory().map(Into::into)),
+            transforms: transforms.join("\n"),
+            source: source.info(),
+            metrics: Metrics::default(),
+        });
+        let task = Task {
+            source,
+            transforms: self.transforms,
+            sink: required(self.sink, "sink")?,
+            ledger: Ledger::new(store),
+            context,
+            flush_interval: self.flush_interval,
+            budget: Budget::new(self.memory_max_bytes),
+        };
+        Ok(Pipeline { task, retry: self.retry })
+    }
+}

@@ -1,0 +1,318 @@
+//! What a pipeline says about itself: plain snapshots and metrics, no global recorder.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::{Batch, Body, Checkpoint, Counter, Gauge, Metrics, Op, Position, Split, SplitId, SplitKind, TableId, TableProgress, lock};
+
+/// What a pipeline is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RunState {
+    /// Loading the checkpoint and planning.
+    Starting,
+    /// Reading existing rows.
+    Snapshot,
+    /// Following changes.
+    Streaming,
+    /// Stopped at a commit, ready to continue.
+    Paused,
+    /// Waiting before the lanes are opened again after a failure.
+    Retrying,
+    /// Ended by `stop`.
+    Stopped,
+    /// Ended because nothing is left to read.
+    Finished,
+    /// Ended by an error.
+    Failed,
+}
+
+impl RunState {
+    /// Whether the pipeline has ended.
+    pub fn is_ended(self) -> bool {
+        matches!(self, Self::Stopped | Self::Finished | Self::Failed)
+    }
+}
+
+/// A snapshot of a pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// The task's name.
+    pub name: String,
+    /// What it is doing.
+    pub state: RunState,
+    /// The last error, while `Retrying` or `Failed`.
+    pub error: Option<String>,
+    /// Rows delivered by this process.
+    pub rows: u64,
+    /// Bytes of cells delivered by this process.
+    pub bytes: u64,
+    /// The splits that this process opened, without those of a snapshot that are done.
+    pub splits: Vec<SplitStatus>,
+    /// The tables of the snapshot in the order of reading, if the source reports them.
+    pub tables: Vec<TableStatus>,
+    /// Counters and gauges of the runtime and the plugins, by name.
+    pub metrics: BTreeMap<String, i64>,
+}
+
+/// A snapshot of a table that is, or was, read as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TableStatus {
+    /// The table, under the source's name.
+    pub table: TableId,
+    /// Rows delivered, with those of earlier processes as the source estimates them. Rows of a chunk that is read again count again.
+    pub rows: u64,
+    /// Rows that it has, as the source estimates them.
+    pub estimate: u64,
+    /// Whether a lane reads it now.
+    pub reading: bool,
+    /// Whether all of it is delivered.
+    pub done: bool,
+}
+
+/// A snapshot of a split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SplitStatus {
+    /// The split.
+    pub split: SplitId,
+    /// Whether it is a part of the snapshot.
+    pub snapshot: bool,
+    /// Whether it was read to its end.
+    pub done: bool,
+    /// The last committed position.
+    pub position: Option<Position>,
+    /// Where the last delivered event is, for people.
+    pub location: Option<Position>,
+    /// Rows delivered by this process.
+    pub rows: u64,
+    /// Bytes of cells delivered by this process.
+    pub bytes: u64,
+    /// Age of the newest delivered change when it was durable; 0 after a heartbeat of a source that has nothing new.
+    pub lag_ms: u64,
+    /// How often its lane was opened.
+    pub opened: u32,
+}
+
+/// Counters of one split, updated once per batch.
+pub(crate) struct SplitStats {
+    snapshot: bool,
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    lag_ms: AtomicI64,
+    opened: AtomicU32,
+    marks: Mutex<Marks>,
+    /// The table that the lane reads, once its first batch is there.
+    table: Mutex<Option<Arc<TableCount>>>,
+    shared: Arc<SharedStats>,
+}
+
+/// What all splits add to.
+struct SharedStats {
+    progress: Mutex<Instant>,
+    tables: Mutex<Tables>,
+    rows: Counter,
+    bytes: Counter,
+    commits: Counter,
+    lag_ms: Gauge,
+}
+
+/// The tables of the snapshot in the order of reading.
+#[derive(Default)]
+struct Tables {
+    list: Vec<(TableProgress, Arc<TableCount>)>,
+    places: HashMap<TableId, usize>,
+}
+
+/// What this process did for a table.
+#[derive(Default)]
+pub(crate) struct TableCount {
+    rows: AtomicU64,
+    lanes: AtomicU32,
+}
+
+/// A lane that reads; dropped when it has ended.
+pub(crate) struct Reading<'a>(&'a SplitStats);
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if let Some(table) = lock(&self.0.table).take() {
+            table.lanes.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Marks {
+    position: Option<Position>,
+    location: Option<Position>,
+    done: bool,
+}
+
+impl SplitStats {
+    /// Marks that a lane reads the split, until the returned guard is dropped.
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        self.opened.fetch_add(1, Relaxed);
+        Reading(self)
+    }
+
+    /// The table whose existing rows are in `batch`. Must be called before the transforms, which may rename it.
+    pub(crate) fn table(&self, batch: &Batch) -> Option<Arc<TableCount>> {
+        if !self.snapshot {
+            return None;
+        }
+        let mut current = lock(&self.table);
+        if current.is_none()
+            && let Some(Body::Row(row)) = batch.events.first().map(|event| &event.body)
+            && row.op == Op::Read
+        {
+            let table = lock(&self.shared.tables).count(&row.schema.id)?;
+            table.lanes.fetch_add(1, Relaxed);
+            *current = Some(table);
+        }
+        current.clone()
+    }
+
+    pub(crate) fn delivered(&self, batch: &Batch, table: Option<Arc<TableCount>>) {
+        let (rows, bytes) = (batch.row_count() as u64, batch.size() as u64);
+        self.rows.fetch_add(rows, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+        self.shared.rows.add(rows);
+        self.shared.bytes.add(bytes);
+        if let Some(table) = table {
+            table.rows.fetch_add(rows, Relaxed);
+        }
+        let lag_ms = match batch.events.last() {
+            Some(event) => {
+                lock(&self.marks).location = Some(event.location());
+                (now_ms() - event.timestamp_ms).max(0)
+            }
+            None if batch.resume.is_some() => 0,
+            None => return,
+        };
+        self.lag_ms.store(lag_ms, Relaxed);
+        if !self.snapshot {
+            self.shared.lag_ms.set(lag_ms);
+        }
+    }
+
+    pub(crate) fn committed(&self, checkpoint: &Checkpoint) {
+        let mut marks = lock(&self.marks);
+        marks.position = Some(checkpoint.position.clone());
+        marks.done = checkpoint.done;
+        self.shared.commits.add(1);
+        *lock(&self.shared.progress) = Instant::now();
+    }
+}
+
+impl Tables {
+    fn count(&self, table: &TableId) -> Option<Arc<TableCount>> {
+        self.list.get(*self.places.get(table)?).map(|(_, count)| count.clone())
+    }
+}
+
+/// The counters of a pipeline.
+pub(crate) struct Stats {
+    splits: Mutex<BTreeMap<SplitId, Arc<SplitStats>>>,
+    shared: Arc<SharedStats>,
+    metrics: Metrics,
+}
+
+impl Stats {
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        let shared = SharedStats {
+            progress: Mutex::new(Instant::now()),
+            tables: Mutex::default(),
+            rows: metrics.counter("rows", "Rows delivered."),
+            bytes: metrics.counter("bytes", "Bytes of cells delivered."),
+            commits: metrics.counter("commits", "Checkpoints committed by lanes."),
+            lag_ms: metrics.gauge("lag_ms", "Age of the newest delivered change of a stream when it was durable, in milliseconds."),
+        };
+        Self { splits: Mutex::default(), shared: Arc::new(shared), metrics }
+    }
+
+    /// What a plan says of its tables. Rows that were read before this process count once, as the first plan says: rows of this process are
+    /// counted here. Splits of the snapshot that are done are left out of the status from now on.
+    pub(crate) fn planned(&self, reported: Vec<TableProgress>) {
+        lock(&self.splits).retain(|_, stats| !(stats.snapshot && lock(&stats.marks).done));
+        let mut tables = lock(&self.shared.tables);
+        for reported in reported {
+            match tables.places.get(&reported.table).copied() {
+                Some(place) => {
+                    if let Some((known, _)) = tables.list.get_mut(place) {
+                        (known.estimate, known.done) = (reported.estimate, reported.done);
+                    }
+                }
+                None => {
+                    let place = tables.list.len();
+                    tables.places.insert(reported.table.clone(), place);
+                    tables.list.push((reported, Arc::default()));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn split(&self, split: &Split) -> Arc<SplitStats> {
+        let stats = || SplitStats {
+            snapshot: split.kind == SplitKind::Snapshot,
+            rows: AtomicU64::default(),
+            bytes: AtomicU64::default(),
+            lag_ms: AtomicI64::default(),
+            opened: AtomicU32::default(),
+            marks: Mutex::default(),
+            table: Mutex::default(),
+            shared: self.shared.clone(),
+        };
+        lock(&self.splits).entry(split.id.clone()).or_insert_with(|| Arc::new(stats())).clone()
+    }
+
+    /// When anything was committed last; at first, when the pipeline was made.
+    pub(crate) fn last_progress(&self) -> Instant {
+        *lock(&self.shared.progress)
+    }
+
+    /// All of it at this moment.
+    pub(crate) fn status(&self, name: &str, state: RunState, error: Option<String>) -> Status {
+        let splits = lock(&self.splits).iter().map(|(split, stats)| split_status(split, stats)).collect();
+        let tables = lock(&self.shared.tables).list.iter().map(table_status).collect();
+        let (rows, bytes) = (self.shared.rows.get(), self.shared.bytes.get());
+        Status { name: name.into(), state, error, rows, bytes, splits, tables, metrics: self.metrics.values() }
+    }
+}
+
+fn split_status(split: &SplitId, stats: &SplitStats) -> SplitStatus {
+    let marks = lock(&stats.marks);
+    SplitStatus {
+        split: split.clone(),
+        snapshot: stats.snapshot,
+        done: marks.done,
+        position: marks.position.clone(),
+        location: marks.location.clone(),
+        rows: stats.rows.load(Relaxed),
+        bytes: stats.bytes.load(Relaxed),
+        lag_ms: stats.lag_ms.load(Relaxed).unsigned_abs(),
+        opened: stats.opened.load(Relaxed),
+    }
+}
+
+fn table_status((progress, count): &(TableProgress, Arc<TableCount>)) -> TableStatus {
+    TableStatus {
+        table: progress.table.clone(),
+        rows: progress.read + count.rows.load(Relaxed),
+        estimate: progress.estimate,
+        reading: count.lanes.load(Relaxed) > 0,
+        done: progress.done,
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}

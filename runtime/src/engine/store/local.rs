@@ -1,0 +1,481 @@
+//! The store `local`: one redb database in a locked directory.
+//!
+//! ```text
+//! lock               held exclusively while the store is open; a second process fails at its start
+//! checkpoint.redb    the database; a commit returns when it is on the disk
+//! checkpoint.redb.1  copies made at the last three starts, the newest first
+//! ```
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize};
+
+use super::directory::{check_writable, create, lock, open};
+use super::failure::StoreError;
+use crate::{
+    Checkpoint, CheckpointStore, Commit, Committed, Error, Facts, Position, Progress, Receipt, Result, SplitId, TableId, TableSchema,
+    async_trait,
+};
+
+/// Version of what is stored, raised when the meaning of a table below changes. Version 1 kept the facts of the task under one of its splits.
+const FORMAT: u64 = 2;
+/// Copies of the database, made at the last starts.
+const COPIES: u32 = 3;
+/// What redb keeps in memory: the database is small, or written once and rarely read.
+const CACHE_BYTES: usize = 8 << 20;
+
+/// Keys: `format`, `run`, `epoch`, and `splits`, the greatest number that any split had.
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// Key: name of the split. Value: [`StoredSplit`] as JSON.
+const SPLITS: TableDefinition<'_, &str, &str> = TableDefinition::new("splits");
+/// Key: split, database, table. Value: the schema as JSON, `null` for a table that a split has seen dropped. The schemas of the task itself
+/// have [`TASK`] in place of a split.
+const SCHEMAS: TableDefinition<'_, (&str, &str, &str), &str> = TableDefinition::new("schemas");
+/// Key: stored name of the fact. Value: its stored text.
+const FACTS: TableDefinition<'_, &str, &str> = TableDefinition::new("facts");
+/// No split has an empty name.
+const TASK: &str = "";
+
+/// What is stored of a split.
+#[derive(Serialize, Deserialize)]
+struct StoredSplit {
+    number: u32,
+    position: Position,
+    receipt: Receipt,
+    done: bool,
+}
+
+/// Settings of the store `local`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct LocalStoreConfig {
+    /// The directory; created if it is missing.
+    pub path: PathBuf,
+}
+
+/// The checkpoint store in a local directory. One process at a time.
+pub struct LocalStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dir: PathBuf,
+    claim: Mutex<Option<Claim>>,
+}
+
+/// A store that this process has open.
+struct Claim {
+    _lock: File,
+    /// `None` after a failed operation: redb asks to be opened again then.
+    database: Option<Database>,
+}
+
+impl LocalStore {
+    /// A store in `dir`. Nothing is opened or created before the first `load`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { inner: Arc::new(Inner { dir: dir.into(), claim: Mutex::new(None) }) }
+    }
+
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static) -> Result<T> {
+        let inner = self.inner.clone();
+        let done = tokio::task::spawn_blocking(move || work(&inner).map_err(|error| error.into_error(&inner.dir))).await;
+        done.unwrap_or_else(|error| Err(Error::fatal("an operation of the checkpoint store panicked").because(error)))
+    }
+}
+
+#[async_trait]
+impl CheckpointStore for LocalStore {
+    async fn load(&self) -> Result<Committed> {
+        self.blocking(Inner::load).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<()> {
+        self.blocking(move |inner| {
+            let mut claim = crate::lock(&inner.claim);
+            claim.as_mut().ok_or(StoreError::NotLoaded)?.with(&inner.dir, |database| write(database, &commit))
+        })
+        .await
+    }
+
+    async fn peek(&self) -> Result<Option<Committed>> {
+        self.blocking(Inner::peek).await
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        Some(&self.inner.dir)
+    }
+}
+
+impl Inner {
+    fn load(&self) -> Result<Committed, StoreError> {
+        let mut claim = crate::lock(&self.claim);
+        if claim.is_none() {
+            create(&self.dir)?;
+            let mut new = Claim { _lock: lock(&self.dir)?, database: None };
+            let file = open(&self.dir, "checkpoint.redb")?;
+            if file.metadata()?.len() > 0 {
+                self.copy()?;
+            }
+            new.with(&self.dir, start)?;
+            File::open(&self.dir)?.sync_all()?;
+            *claim = Some(new);
+        }
+        claim.as_mut().ok_or(StoreError::NotLoaded)?.with(&self.dir, read)
+    }
+
+    /// Keeps a copy of the database as it was before this start.
+    fn copy(&self) -> Result<(), StoreError> {
+        let copy = |number: u32| self.dir.join(format!("checkpoint.redb.{number}"));
+        for number in (1..COPIES).rev() {
+            match fs::rename(copy(number), copy(number + 1)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        fs::copy(self.dir.join("checkpoint.redb"), copy(1))?;
+        Ok(())
+    }
+
+    /// Reads a copy, so that nothing is changed, not even by a repair.
+    fn peek(&self) -> Result<Option<Committed>, StoreError> {
+        if let Some(claim) = crate::lock(&self.claim).as_mut() {
+            return claim.with(&self.dir, read).map(Some);
+        }
+        let file = self.dir.join("checkpoint.redb");
+        if fs::metadata(&file).map_or(0, |file| file.len()) == 0 {
+            return check_writable(&self.dir).map(|()| None);
+        }
+        let _lock = lock(&self.dir)?;
+        let copy = tempfile::NamedTempFile::new()?;
+        fs::copy(file, copy.path())?;
+        read(&database(copy.path())?).map(Some)
+    }
+}
+
+impl Claim {
+    fn with<T>(&mut self, dir: &Path, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => database(&dir.join("checkpoint.redb"))?,
+        };
+        let done = work(&database);
+        if done.is_ok() {
+            self.database = Some(database);
+        }
+        done
+    }
+}
+
+fn database(file: &Path) -> Result<Database, StoreError> {
+    Ok(Database::builder().set_cache_size(CACHE_BYTES).create(file)?)
+}
+
+/// Raises the epoch; a new database gets its run.
+fn start(database: &Database) -> Result<(), StoreError> {
+    let writing = database.begin_write()?;
+    {
+        let mut meta = writing.open_table(META)?;
+        let format = meta.get("format")?.map(|value| value.value());
+        match format {
+            None => {
+                meta.insert("format", FORMAT)?;
+                // Never 0, which stands for "no run" in positions.
+                meta.insert("run", fastrand::u64(1..))?;
+            }
+            Some(FORMAT) => {}
+            Some(found) => return Err(StoreError::Format { found, known: FORMAT }),
+        }
+        let epoch = meta.get("epoch")?.map_or(0, |value| value.value());
+        meta.insert("epoch", epoch + 1)?;
+        writing.open_table(SPLITS)?;
+        writing.open_table(SCHEMAS)?;
+        writing.open_table(FACTS)?;
+    }
+    writing.commit()?;
+    Ok(())
+}
+
+fn read(database: &Database) -> Result<Committed, StoreError> {
+    let reading = database.begin_read()?;
+    let meta = reading.open_table(META)?;
+    let number = |name: &str| Ok::<_, StoreError>(meta.get(name)?.map_or(0, |value| value.value()));
+    match number("format")? {
+        FORMAT => {}
+        found => return Err(StoreError::Format { found, known: FORMAT }),
+    }
+    let mut committed = Committed::new(number("run")?, number("epoch")? as u32, number("splits")? as u32);
+    let mut all = Commit { facts: read_facts(&reading)?, ..Commit::default() };
+    for entry in reading.open_table(SPLITS)?.iter()? {
+        let (key, value) = entry?;
+        let split = SplitId::from(key.value());
+        let StoredSplit { number, position, receipt, done } = decode(value.value(), || format!("split {split}"))?;
+        let checkpoint = Checkpoint { position, receipt, done };
+        all.splits.push(Progress { split, number, checkpoint, schemas: Vec::new() });
+    }
+    for entry in reading.open_table(SCHEMAS)?.iter()? {
+        let (key, value) = entry?;
+        let (split, database, table) = key.value();
+        let table = TableId::new(database, table);
+        let schema: Option<TableSchema> = decode(value.value(), || format!("the schema of table {table}"))?;
+        let change = (table, schema.map(Arc::new));
+        if split == TASK {
+            all.schemas.push(change);
+        } else if let Some(progress) = all.splits.iter_mut().find(|progress| progress.split.as_str() == split) {
+            progress.schemas.push(change);
+        }
+    }
+    committed.apply(&all);
+    Ok(committed)
+}
+
+fn read_facts(reading: &ReadTransaction) -> Result<Facts, StoreError> {
+    let mut facts = Vec::new();
+    for entry in reading.open_table(FACTS)?.iter()? {
+        let (name, text) = entry?;
+        facts.push((name.value().to_owned(), Some(text.value().to_owned())));
+    }
+    Ok(Facts::from_stored(facts))
+}
+
+fn write(database: &Database, commit: &Commit) -> Result<(), StoreError> {
+    let writing = database.begin_write()?;
+    if !commit.facts.is_empty() {
+        let mut facts = writing.open_table(FACTS)?;
+        for (name, text) in commit.facts.stored() {
+            match text {
+                Some(text) => facts.insert(name, text)?,
+                None => facts.remove(name)?,
+            };
+        }
+    }
+    if !commit.splits.is_empty() {
+        let mut splits = writing.open_table(SPLITS)?;
+        for Progress { split, number, checkpoint, .. } in &commit.splits {
+            let Checkpoint { position, receipt, done } = checkpoint.clone();
+            let stored = encode(&StoredSplit { number: *number, position, receipt, done })?;
+            if splits.insert(split.as_str(), stored.as_str())?.is_none() {
+                let mut meta = writing.open_table(META)?;
+                let last = meta.get("splits")?.map_or(0, |value| value.value());
+                meta.insert("splits", last.max(u64::from(*number)))?;
+            }
+        }
+    }
+    let of_splits = commit.splits.iter().flat_map(|progress| progress.schemas.iter().map(|change| (progress.split.as_str(), change)));
+    let mut changes = commit.schemas.iter().map(|change| (TASK, change)).chain(of_splits).peekable();
+    if changes.peek().is_some() {
+        let mut schemas = writing.open_table(SCHEMAS)?;
+        for (split, (table, schema)) in changes {
+            let key = (split, &*table.database, &*table.table);
+            match schema {
+                None if split == TASK => schemas.remove(key)?,
+                schema => schemas.insert(key, encode(&schema.as_deref())?.as_str())?,
+            };
+        }
+    }
+    if !commit.forget.is_empty() {
+        let mut splits = writing.open_table(SPLITS)?;
+        let mut schemas = writing.open_table(SCHEMAS)?;
+        for split in &commit.forget {
+            let split = split.as_str();
+            splits.remove(split)?;
+            while let Some(key) = first_of(&schemas, split)? {
+                schemas.remove((split, key.0.as_str(), key.1.as_str()))?;
+            }
+        }
+    }
+    // redb's default durability is `Immediate`: the file is synced before this returns.
+    writing.commit()?;
+    Ok(())
+}
+
+/// Database and table of the first schema that is stored under a split.
+fn first_of(
+    schemas: &impl ReadableTable<(&'static str, &'static str, &'static str), &'static str>,
+    split: &str,
+) -> Result<Option<(String, String)>, StoreError> {
+    let Some(first) = schemas.range((split, "", "")..)?.next() else { return Ok(None) };
+    let (key, _) = first?;
+    let (of, database, table) = key.value();
+    Ok((of == split).then(|| (database.to_owned(), table.to_owned())))
+}
+
+fn decode<T: for<'de> Deserialize<'de>>(text: &str, what: impl FnOnce() -> String) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|source| StoreError::Corrupt { what: what(), source })
+}
+
+fn encode(value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|source| StoreError::Corrupt { what: "a new value".into(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Column, ColumnKind, Fact, Kind};
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Server(String);
+
+    impl Fact for Server {
+        const NAME: &'static str = "server";
+        const VERSION: u32 = 1;
+    }
+
+    fn progress(split: &str, number: u32, position: &str) -> Progress {
+        let checkpoint = Checkpoint { position: Position::from(position), receipt: Receipt::new("r"), done: false };
+        Progress { split: SplitId::from(split), number, checkpoint, schemas: Vec::new() }
+    }
+
+    fn begin() -> Commit {
+        Commit { splits: vec![progress("s", 1, "1")], ..Commit::default() }
+    }
+
+    #[tokio::test]
+    async fn what_was_committed_is_loaded_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let schema = |table: &str| {
+            Arc::new(TableSchema::new(TableId::new("shop", table), vec![Column::new("id", ColumnKind::Int { bytes: 8 }, "bigint(20)")]))
+        };
+        let named = |schema: Arc<TableSchema>| (schema.id.clone(), Some(schema));
+        let mut expected = {
+            let store = LocalStore::new(dir.path());
+            let mut expected = store.load().await.unwrap();
+            assert!(expected.is_new() && expected.run() > 0 && expected.epoch() == 1);
+            let mut facts = Facts::new();
+            facts.set(&Server("db".into())).unwrap();
+            facts.set_at("1", &Server("gone".into())).unwrap();
+            let schemas = vec![named(schema("orders")), named(schema("items"))];
+            let splits = vec![progress("chunk", 1, "k"), progress("stream", 2, "a:1")];
+            let begin = Commit { facts, schemas, splits, forget: Vec::new() };
+            let mut next = Commit { forget: vec!["chunk".into()], splits: vec![progress("stream", 2, "a:2")], ..Commit::default() };
+            next.facts.remove_at::<Server>("1");
+            next.splits[0].schemas = vec![named(schema("new")), (TableId::new("shop", "orders"), None)];
+            for commit in [begin, next] {
+                expected.apply(&commit);
+                store.commit(commit).await.unwrap();
+            }
+            assert_eq!(store.load().await.unwrap(), expected, "a second load raises no epoch");
+            expected
+        };
+        let loaded = LocalStore::new(dir.path()).load().await.unwrap();
+        assert_eq!((loaded.epoch(), loaded.run(), loaded.next_number()), (2, expected.run(), 3));
+        let tables: Vec<_> = loaded.split_schemas(&"stream".into()).iter().map(|schema| schema.id.table.to_string()).collect();
+        assert_eq!(tables, ["items", "new"]);
+        assert_eq!(loaded.fact::<Server>().unwrap(), Some(Server("db".into())));
+        assert!(dir.path().join("checkpoint.redb.1").exists());
+        // Apart from the epoch, all is as it was applied in memory.
+        let mut second = Committed::new(loaded.run(), 1, 2);
+        std::mem::swap(&mut second, &mut expected);
+        assert_eq!(loaded.splits().collect::<Vec<_>>(), second.splits().collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_forgotten_split_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(dir.path());
+        store.load().await.unwrap();
+        let mut commit = Commit { splits: vec![progress("a", 1, "1"), progress("b", 2, "1")], ..Commit::default() };
+        for progress in &mut commit.splits {
+            progress.schemas = vec![(TableId::new("shop", "x"), None), (TableId::new("shop", "y"), None)];
+        }
+        store.commit(commit).await.unwrap();
+        store.commit(Commit { forget: vec!["a".into()], ..Commit::default() }).await.unwrap();
+        let left = |name: &str| {
+            let mut claim = crate::lock(&store.inner.claim);
+            claim.as_mut().unwrap().with(dir.path(), |database| first_of(&database.begin_read()?.open_table(SCHEMAS)?, name)).unwrap()
+        };
+        assert_eq!((left("a"), left("b")), (None, Some(("shop".into(), "x".into()))));
+    }
+
+    #[tokio::test]
+    async fn a_second_process_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = LocalStore::new(dir.path());
+        first.load().await.unwrap();
+        let second = LocalStore::new(dir.path());
+        for error in [second.load().await.unwrap_err(), second.peek().await.unwrap_err()] {
+            assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_STORE_LOCKED")));
+        }
+        assert!(first.peek().await.unwrap().is_some(), "the process that has it open may look");
+    }
+
+    #[tokio::test]
+    async fn peek_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let peek = || async { LocalStore::new(dir.path()).peek().await };
+        assert!(peek().await.unwrap().is_none());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        {
+            let store = LocalStore::new(dir.path());
+            store.load().await.unwrap();
+            store.commit(begin()).await.unwrap();
+        }
+        let before = fs::read(dir.path().join("checkpoint.redb")).unwrap();
+        let seen = peek().await.unwrap().unwrap();
+        assert_eq!((seen.epoch(), seen.split(&"s".into()).unwrap().checkpoint.position.as_str()), (1, "1"));
+        assert_eq!(fs::read(dir.path().join("checkpoint.redb")).unwrap(), before);
+        fs::write(dir.path().join("checkpoint.redb"), b"no database").unwrap();
+        assert!(peek().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_cannot_hold_a_store_is_reported_before_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(LocalStore::new(dir.path().join("a/b")).peek().await.unwrap().is_none());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is created");
+        fs::write(dir.path().join("file"), b"").unwrap();
+        for path in ["file", "file/b"] {
+            let store = LocalStore::new(dir.path().join(path));
+            for error in [store.peek().await.unwrap_err(), store.load().await.unwrap_err()] {
+                assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_STORE_DIRECTORY")), "{error}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn garbage_is_an_error_and_never_an_empty_store() {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let store = LocalStore::new(dir.path());
+            store.load().await.unwrap();
+            store.commit(begin()).await.unwrap();
+        }
+        let file = dir.path().join("checkpoint.redb");
+        let len = fs::metadata(&file).unwrap().len() as usize;
+        fs::write(&file, vec![0x5a; len]).unwrap();
+        assert!(LocalStore::new(dir.path()).load().await.is_err());
+    }
+
+    /// A store as another version of the program left it.
+    fn store_of_format(dir: &Path, format: u64) {
+        let database = Database::create(dir.join("checkpoint.redb")).unwrap();
+        let writing = database.begin_write().unwrap();
+        for (name, value) in [("format", format), ("run", 7), ("epoch", 1), ("splits", 1)] {
+            writing.open_table(META).unwrap().insert(name, value).unwrap();
+        }
+        let split = r#"{"number":1,"position":"v1;binlog.000001:4","receipt":"","done":false}"#;
+        writing.open_table(SPLITS).unwrap().insert("stream_global", split).unwrap();
+        // Version 1 kept facts under the name of a split.
+        const STATE: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("state");
+        writing.open_table(STATE).unwrap().insert(("stream_global", "identity"), "x").unwrap();
+        writing.commit().unwrap();
+    }
+
+    #[tokio::test]
+    async fn other_formats_are_refused_by_name() {
+        for (format, code) in [(1, "E_CKPT_OLDER"), (FORMAT + 1, "E_CKPT_NEWER")] {
+            let dir = tempfile::tempdir().unwrap();
+            store_of_format(dir.path(), format);
+            let before = fs::read(dir.path().join("checkpoint.redb")).unwrap();
+            for error in [LocalStore::new(dir.path()).peek().await.unwrap_err(), LocalStore::new(dir.path()).load().await.unwrap_err()] {
+                assert_eq!((error.kind(), error.code()), (Kind::Fatal, Some(code)));
+                assert!(error.help().unwrap().contains("from scratch"), "{error}");
+            }
+            let copy = fs::read(dir.path().join("checkpoint.redb.1")).unwrap();
+            assert_eq!(copy, before, "the store is left as it was, and copied");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The supervisor: load → plan → commit the start of every new split → run → join → plan again.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::lane::{self, Ended};
+use super::stats::{RunState, Stats};
+use super::task::{Retry, Task};
+use crate::{Checkpoint, Commit, Committed, Error, Kind, Phase, Plan, Progress, Receipt, Result, Split, lock};
+
+/// What the owner of a pipeline wants it to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Desired {
+    Run,
+    Pause,
+    Stop,
+}
+
+/// What the supervisor tells the handle.
+pub(crate) struct Shared {
+    pub(crate) stats: Stats,
+    pub(crate) error: Mutex<Option<String>>,
+    pub(crate) state: watch::Sender<RunState>,
+}
+
+/// Runs a pipeline, one round after another, until it ends.
+pub(crate) struct Supervisor {
+    pub(crate) task: Arc<Task>,
+    pub(crate) parallelism: usize,
+    pub(crate) retry: Retry,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) desired: watch::Receiver<Desired>,
+}
+
+enum Round {
+    Finished,
+    Again,
+}
+
+impl Supervisor {
+    /// Runs until the pipeline ends.
+    pub(crate) async fn run(mut self) -> Result<()> {
+        let mut pause = self.retry.first_pause;
+        let mut panicked_at = None;
+        loop {
+            let desired = *self.desired.borrow_and_update();
+            match desired {
+                Desired::Stop => return self.end(RunState::Stopped, Ok(())),
+                Desired::Pause => {
+                    self.shared.state.send_replace(RunState::Paused);
+                    // An error means that the handle is gone: nobody can resume any more.
+                    if self.desired.changed().await.is_err() {
+                        return self.end(RunState::Stopped, Ok(()));
+                    }
+                    continue;
+                }
+                Desired::Run => {}
+            }
+            let before = self.shared.stats.last_progress();
+            let error = match self.round().await {
+                Ok(Round::Finished) => return self.end(RunState::Finished, Ok(())),
+                Ok(Round::Again) => {
+                    pause = self.retry.first_pause;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let progress = self.shared.stats.last_progress();
+            if progress > before {
+                pause = self.retry.first_pause;
+            }
+            // A panic may be an accident once; without progress in between it is a defect that no retry fixes.
+            if error.code() == Some("E_PANIC") && panicked_at.replace(progress) == Some(progress) {
+                return self.end(RunState::Failed, Err(error.into_kind(Kind::Fatal)));
+            }
+            if error.kind() != Kind::Retryable {
+                return self.end(RunState::Failed, Err(error));
+            }
+            // The task is to stop anyway. What failed is read again from the checkpoint at the next start.
+            if *self.desired.borrow() != Desired::Run {
+                tracing::info!(%error, "a lane ended with a failure while the task was stopping");
+                continue;
+            }
+            if progress.elapsed() >= self.retry.window {
+                let window = match self.retry.window.as_secs() {
+                    seconds @ 0..=119 => format!("{seconds} seconds"),
+                    seconds => format!("{} minutes", seconds / 60),
+                };
+                return self.end(RunState::Failed, Err(error.with_help(format!("it was retried for {window} without progress; fix the cause, then start the task again: it continues from its checkpoint"))));
+            }
+            tracing::warn!(error = %error, pause_ms = pause.as_millis() as u64, "opening the lanes again after a failure");
+            *lock(&self.shared.error) = Some(error.to_string());
+            self.shared.state.send_replace(RunState::Retrying);
+            // Full jitter, so that many tasks do not come back in step.
+            let jittered = pause.mul_f64(fastrand::f64().max(0.05));
+            tokio::select! {
+                () = tokio::time::sleep(jittered) => {}
+                // An error means that the handle is gone: then nothing cuts the pause short.
+                Ok(()) = self.desired.changed() => {}
+            }
+            pause = (pause * 2).min(self.retry.longest_pause);
+        }
+    }
+
+    fn end(&self, state: RunState, result: Result<()>) -> Result<()> {
+        *lock(&self.shared.error) = result.as_ref().err().map(ToString::to_string);
+        self.shared.state.send_replace(state);
+        result
+    }
+
+    async fn round(&mut self) -> Result<Round> {
+        let (phase, lanes, committed) = self.plan().await?;
+        let (state, at_once) = match phase {
+            Phase::Done => return Ok(Round::Finished),
+            Phase::Snapshot => (RunState::Snapshot, self.parallelism),
+            Phase::Stream => (RunState::Streaming, lanes.len()),
+        };
+        *lock(&self.shared.error) = None;
+        self.shared.state.send_replace(state);
+        self.run_lanes(phase, lanes.into(), at_once, committed).await
+    }
+
+    /// Asks the source what is next and commits what must be durable before that begins.
+    async fn plan(&self) -> Result<(Phase, Vec<Split>, Arc<Committed>)> {
+        let Task { source, ledger, context, .. } = &*self.task;
+        let committed = ledger.load().await.map_err(|error| error.while_doing("loading the checkpoint"))?;
+        let pushdown: Vec<_> = self.task.transforms()?.iter().flat_map(|transform| transform.pushdown()).collect();
+        let planned = source.plan(context, &committed, &pushdown).await.map_err(|error| error.while_doing("planning"))?;
+        let Plan { phase, splits, facts, schemas, forget, tables } = planned;
+        if let Some(split) = splits.iter().find(|split| committed.split(&split.id).is_some_and(|known| known.checkpoint.done)) {
+            return Err(Error::fatal("the source planned a split that is done").in_split(&split.id));
+        }
+        if splits.is_empty() && phase != Phase::Done {
+            return Err(Error::fatal("the source planned no split, and did not say that it is done"));
+        }
+        // Invariant: the state of the task and the start of a split are durable before any row is read. A restart would begin elsewhere.
+        let new = splits.iter().filter(|split| committed.split(&split.id).is_none());
+        let starts = new.zip(committed.next_number()..).map(|(split, number)| start_of(split, number)).collect();
+        let commit = Commit { facts, schemas, splits: starts, forget };
+        // Dropped before the commit: changing state that is still shared copies it.
+        drop(committed);
+        if commit != Commit::default() {
+            ledger.commit(commit).await.map_err(|error| error.while_doing("committing a plan"))?;
+        }
+        self.shared.stats.planned(tables);
+        Ok((phase, splits, Arc::new(ledger.load().await?)))
+    }
+
+    /// Runs lanes until all have ended. On the first error, when a stream ends, or when something else than running is desired, the others
+    /// are stopped.
+    ///
+    /// Invariant: every lane is joined before this returns. An old lane that still writes while a new one scans what was delivered breaks
+    /// the order of records.
+    async fn run_lanes(&mut self, phase: Phase, mut waiting: VecDeque<Split>, at_once: usize, committed: Arc<Committed>) -> Result<Round> {
+        let mut committed = Some(committed);
+        let stop = watch::Sender::new(false);
+        let mut lanes = JoinSet::new();
+        let mut failed = None;
+        loop {
+            if *self.desired.borrow_and_update() != Desired::Run {
+                stop.send_replace(true);
+            }
+            while lanes.len() < at_once && !*stop.borrow() {
+                let (Some(split), Some(committed)) = (waiting.pop_front(), committed.clone()) else { break };
+                let stats = self.shared.stats.split(&split);
+                lanes.spawn(lane::run(self.task.clone(), split, committed, stats, stop.subscribe()));
+            }
+            if waiting.is_empty() {
+                committed = None;
+            }
+            let stopping = *stop.borrow();
+            let joined = tokio::select! {
+                joined = lanes.join_next() => joined,
+                // An error means that the handle is gone: nobody can ask for anything else any more.
+                Ok(()) = self.desired.changed(), if !stopping => continue,
+            };
+            let error = match joined {
+                None => break,
+                Some(Ok(Ok(Ended::Finished))) if phase == Phase::Stream => {
+                    stop.send_replace(true);
+                    None
+                }
+                Some(Ok(Ok(Ended::Finished | Ended::Stopped))) => None,
+                Some(Ok(Err(error))) => Some(error),
+                Some(Err(panic)) => Some(Error::retryable("a lane panicked").because(panic).with_code("E_PANIC")),
+            };
+            if let Some(error) = error {
+                stop.send_replace(true);
+                // The first error tells the cause; a worse one of another lane decides.
+                match &failed {
+                    Some(first) if error_rank(first) >= error_rank(&error) => tracing::debug!(%error, "another lane failed too"),
+                    _ => failed = Some(error),
+                }
+            }
+        }
+        failed.map_or(Ok(Round::Again), Err)
+    }
+}
+
+fn start_of(split: &Split, number: u32) -> Progress {
+    let checkpoint = Checkpoint { position: split.start.clone(), receipt: Receipt::default(), done: false };
+    Progress { split: split.id.clone(), number, checkpoint, schemas: Vec::new() }
+}
+
+fn error_rank(error: &Error) -> u8 {
+    match error.kind() {
+        Kind::Retryable => 0,
+        Kind::Data => 1,
+        Kind::Config => 2,
+        Kind::Fatal => 3,
+    }
+}
