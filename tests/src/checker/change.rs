@@ -82,6 +82,6 @@ pub enum Decoded {
         /// Its text.
         sql: String,
     },
-    /// A transaction boundary or a heartbeat.
+    /// A transaction boundary, a heartbeat or a tombstone.
     Control,
 }

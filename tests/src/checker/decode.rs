@@ -31,7 +31,8 @@ pub fn decode(entries: Vec<Entry>, format: Format) -> Result<Vec<Record>> {
         let location = || format!("partition {} offset {}", entry.partition, entry.offset);
         let header = entry.header.as_deref().ok_or_else(|| Failure::new(format!("{}: no header `dts`", location())))?;
         let header = Header::parse(header).map_err(|error| error.context(location()))?;
-        let decoded = format.decode(&entry.value).map_err(|error| error.context(location()))?;
+        let decode = || if entry.tombstone { Ok(Decoded::Control) } else { format.decode(&entry.value) };
+        let decoded = decode().map_err(|error| error.context(location()))?;
         records.push(Record { entry, header, decoded });
     }
     Ok(records)

@@ -21,8 +21,10 @@ pub struct Entry {
     pub offset: i64,
     /// The Kafka key.
     pub key: Option<Vec<u8>>,
-    /// The value; empty if there is none.
+    /// The value; empty if it is null.
     pub value: Vec<u8>,
+    /// Whether the value is null.
+    pub tombstone: bool,
     /// The header `dts`, if there is one.
     pub header: Option<Vec<u8>>,
     /// The record's timestamp in milliseconds.
@@ -147,6 +149,7 @@ impl Partition {
                     offset: found.offset,
                     timestamp_ms: found.record.timestamp.timestamp_millis(),
                     key: found.record.key,
+                    tombstone: found.record.value.is_none(),
                     value: found.record.value.unwrap_or_default(),
                     header: found.record.headers.get("dts").cloned(),
                 });

@@ -73,12 +73,18 @@ impl Settings {
 
     /// The file, with the checkpoint in `state`.
     pub fn toml(&self, state: &Path) -> String {
-        let Self { name, source_port, user, password, tables, source, brokers, access, topic, sink, format, options, more } = self;
+        let Self { brokers, access, topic, sink, format, options, .. } = self;
+        let format = format.name();
+        let kafka = format!("[sink.kafka]\nbrokers = {brokers:?}\ntopic = {topic:?}\nformat.{format} = {{{options}}}\n{access}\n{sink}\n");
+        self.toml_with_sink(state, &kafka)
+    }
+
+    /// The file with another section for the sink.
+    pub fn toml_with_sink(&self, state: &Path, sink: &str) -> String {
+        let Self { name, source_port, user, password, tables, source, more, .. } = self;
         format!(
             "name = {name:?}\n\n[source.polardbx]\nhost = \"127.0.0.1\"\nport = {source_port}\nuser = {user:?}\npassword = {password:?}\n\
-             tables = {tables:?}\n{source}\n\n[sink.kafka]\nbrokers = {brokers:?}\ntopic = {topic:?}\nformat.{} = {{{options}}}\n{access}\n{sink}\n\n\
-             [store.local]\npath = {:?}\n\n{more}\n",
-            format.name(),
+             tables = {tables:?}\n{source}\n\n{sink}\n\n[store.local]\npath = {:?}\n\n{more}\n",
             state.display().to_string(),
         )
     }

@@ -176,7 +176,7 @@ impl Case {
 
     fn add(&mut self, mut entries: Vec<Entry>) -> Result<()> {
         if let Some(ids) = &mut self.ids {
-            for entry in &mut entries {
+            for entry in entries.iter_mut().filter(|entry| !entry.tombstone) {
                 let Some((&[0, a, b, c, d], bytes)) = entry.value.split_first_chunk() else {
                     return Failure::err(format!("a value without a schema id prefix: {:?}", &entry.value[..entry.value.len().min(20)]));
                 };

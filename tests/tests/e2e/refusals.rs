@@ -12,7 +12,7 @@ use super::report::assert_error;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A case on the shared servers with one table `t` of three rows.
-async fn small(name: &str) -> Result<Case> {
+pub(super) async fn small(name: &str) -> Result<Case> {
     let servers = Servers::shared().await?;
     create_small(&servers.source, name).await?;
     Case::new(servers, name, Format::CanalJson, 1, vec![Table::new(name, "t")]).await

@@ -1,0 +1,167 @@
+//! Record keys and tombstones: what a compacted topic needs, and what compaction leaves of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use serde_json::{Value as Json, json};
+use tests::checker::{Decoded, Format, Table};
+use tests::harness::{Entry, Kafka, TopicReader, poll};
+use tests::{Failure, Result};
+
+use super::case::{Case, Servers, program};
+use super::refusals::refused;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const KEYED: &str = "record_key = \"primary_key\"\ntombstones = true";
+
+/// A broker that compacts at once, and a table `t` of sixty rows in a compacted topic.
+async fn compacted(name: &str, format: Format) -> Result<Case> {
+    let kafka = Arc::new(Kafka::start_with(&["log.cleaner.backoff.ms=100"]).await?);
+    let servers = Servers { source: Servers::shared().await?.source, kafka };
+    let rows: Vec<String> = (1..=60).map(|id| format!("({id}, 'row {id}')")).collect();
+    servers
+        .source
+        .execute(&[
+            &format!("CREATE DATABASE {name}"),
+            &format!("CREATE TABLE {name}.t (id INT PRIMARY KEY, a VARCHAR(20))"),
+            &format!("INSERT INTO {name}.t VALUES {}", rows.join(", ")),
+        ])
+        .await?;
+    let case = Case::new(servers, name, format, 1, vec![Table::new(name, "t")]).await?;
+    // The active segment is never compacted, so nothing is until segments end.
+    case.servers.kafka.alter_topic(name, "cleanup.policy=compact").await?;
+    Ok(case)
+}
+
+/// The last record of each key; `None` is a tombstone.
+fn last_of_each_key(entries: &[Entry]) -> Result<BTreeMap<Vec<u8>, Option<&Entry>>> {
+    let mut last = BTreeMap::new();
+    for entry in entries {
+        let key = entry.key.clone().ok_or_else(|| Failure::new(format!("the record at offset {} has no key", entry.offset)))?;
+        last.insert(key, (!entry.tombstone).then_some(entry));
+    }
+    Ok(last)
+}
+
+/// The rows of `t` in the topic, by the last record of each key.
+fn rows(entries: &[Entry], format: Format, name: &str) -> Result<BTreeMap<i64, Entry>> {
+    let mut found = BTreeMap::new();
+    for (key, entry) in last_of_each_key(entries)? {
+        let key: Json = serde_json::from_slice(&key)?;
+        let Some(id) = key.get(2).and_then(Json::as_str).filter(|_| key[1] == "t") else { continue };
+        assert_eq!(key, json!([name, "t", id]));
+        let Some(entry) = entry else { continue };
+        match format.decode(&entry.value)? {
+            Decoded::Rows(changes) if changes.iter().all(|change| change.after.is_some()) => {}
+            other => return Failure::err(format!("the last record of {key} is {other:?}")),
+        }
+        found.insert(id.parse()?, entry.clone());
+    }
+    Ok(found)
+}
+
+async fn assert_equal_to_the_source(case: &Case, entries: &[Entry]) -> Result<()> {
+    let mut connection = case.servers.source.connect().await?;
+    let expected: BTreeMap<i64, String> =
+        connection.query(format!("SELECT id, a FROM {}.t", case.database)).await?.into_iter().collect::<BTreeMap<_, _>>();
+    connection.disconnect().await?;
+    let found = rows(entries, case.settings.format, &case.database)?;
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (id, text) in expected {
+        assert!(String::from_utf8_lossy(&found[&id].value).contains(&text), "row {id} is not {text:?}");
+    }
+    Ok(())
+}
+
+async fn change(case: &Case, round: u32) -> Result<()> {
+    let name = &case.database;
+    let statements = [
+        format!("UPDATE {name}.t SET a = 'first of {round}' WHERE id > 20"),
+        format!("UPDATE {name}.t SET a = 'second of {round}' WHERE id > 30"),
+        format!("DELETE FROM {name}.t WHERE id BETWEEN {} AND {}", round * 4 + 1, round * 4 + 3),
+        format!("UPDATE {name}.t SET id = id + 1000 WHERE id = {}", round * 4 + 4),
+    ];
+    case.servers.source.execute(&statements.iter().map(String::as_str).collect::<Vec<_>>()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compacted_topic_refuses_records_without_a_key() -> Result<()> {
+    let mut case = compacted("unkeyed", Format::CanalJson).await?;
+    let file = case.task.file().display().to_string();
+    let check = || -> Result<String> { Ok(String::from_utf8(program().command(&["check", &file]).output()?.stdout)?) };
+    let console = check()?;
+    assert!(console.contains("FAILED   kafka_compaction") && console.contains("record_key = \"primary_key\""), "{console}");
+    refused(&mut case, 2, &["E_RECORD_REFUSED", "record_key = \"primary_key\""]).await?;
+    assert_eq!(case.read().await?, 0);
+
+    case.settings.sink = "tombstones = true".into();
+    case.task.configure(&case.settings)?;
+    refused(&mut case, 2, &["tombstones", "record_key = \"primary_key\""]).await?;
+    case.settings.sink = KEYED.into();
+    case.task.configure(&case.settings)?;
+    let console = check()?;
+    assert!(console.contains("ok       kafka_compaction"), "{console}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compaction_of_canal_json_leaves_the_rows_of_the_source() -> Result<()> {
+    compaction_leaves_the_rows_of_the_source("keyed_json", Format::CanalJson).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compaction_of_dts_avro_leaves_the_rows_of_the_source() -> Result<()> {
+    compaction_leaves_the_rows_of_the_source("keyed_avro", Format::DtsAvro).await
+}
+
+async fn compaction_leaves_the_rows_of_the_source(name: &str, format: Format) -> Result<()> {
+    let mut case = compacted(name, format).await?;
+    case.settings.sink = KEYED.into();
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    change(&case, 0).await?;
+    case.servers.source.execute(&[&format!("CREATE INDEX by_a ON {name}.t (a)")]).await?;
+    // A restart scans the records behind its receipt, tombstones among them.
+    case.catch_up(LIMIT).await?;
+    case.task.kill()?;
+    change(&case, 1).await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    case.verify(0).await?;
+    assert_equal_to_the_source(&case, &case.entries).await?;
+    let tombstones = case.entries.iter().filter(|entry| entry.tombstone).count();
+    assert_eq!(tombstones, 8, "three deleted rows and one changed key, twice");
+    let ddl = json!({"ddl": [name, "t"]}).to_string().into_bytes();
+    assert_eq!(case.entries.iter().filter(|entry| entry.key.as_deref() == Some(ddl.as_slice())).count(), 1);
+    let before = case.entries.len() as i64;
+    assert!(before > 150, "{before} records");
+
+    // Segments end from now on, and what they hold is compacted.
+    case.servers.kafka.alter_topic(name, "segment.ms=200,min.cleanable.dirty.ratio=0.001").await?;
+    case.task.start()?;
+    change(&case, 2).await?;
+    let (kafka, source) = (case.servers.kafka.clone(), case.servers.source.clone());
+    let table = format!("{name}.t");
+    poll("the compaction of the topic", LIMIT, || async {
+        source.execute(&[&format!("UPDATE {table} SET a = CONCAT(id, ' ', FLOOR(RAND() * 1000000000))")]).await?;
+        let left = TopicReader::open(&kafka, name).await?.read().await?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        // What stays of the beginning are the rows of `fence`, the DDL and perhaps tombstones.
+        Ok((left.iter().filter(|entry| entry.offset < before).count() < 40).then_some(()))
+    })
+    .await?;
+    // The log has gaps now, and the task resumes in it.
+    case.task.must_run()?;
+    case.task.kill()?;
+    change(&case, 3).await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    let left = TopicReader::open(&case.servers.kafka, name).await?.read().await?;
+    assert!(left.windows(2).any(|pair| pair[1].offset > pair[0].offset + 1), "the log has no gap");
+    assert_equal_to_the_source(&case, &left).await
+}
