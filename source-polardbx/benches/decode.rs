@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use divan::{Bencher, black_box, counter::ItemsCount};
 use runtime::{TableId, TableSchema};
-use source_polardbx::binlog::{Decoder, DecoderOptions, StreamPosition};
+use source_polardbx::Selection;
+use source_polardbx::binlog::{Decoder, DecoderOptions, ServerProfile, StreamPosition};
 use source_polardbx::schema::{History, read_create_table};
 
 /// Rows of one iteration.
@@ -91,15 +92,14 @@ impl Log {
 fn run(bencher: Bencher<'_, '_>, log: &Log) {
     let schema = schema();
     let Ok(position) = StreamPosition::start("id", "binlog.000001", 4) else { return };
+    let Ok(selection) = Selection::new(&["d.*".to_owned()], &[]) else { return };
     bencher.counter(ItemsCount::new(ROWS)).bench(|| {
         let mut decoder = Decoder::new(DecoderOptions {
+            stream: "global".to_owned(),
             position: position.clone(),
             history: History::new([schema.clone()], std::iter::empty::<(String, String)>(), false),
-            selected: Arc::new(|_| true),
-            selected_databases: Arc::new(|database| database == "d"),
-            server_version: "5.7.22-log".into(),
-            explicit_timestamps: false,
-            idle_is_current: true,
+            selection: selection.clone(),
+            profile: ServerProfile::new("5.7.22-log"),
             batch_max_bytes: 4 << 20,
         });
         let mut rows = 0;

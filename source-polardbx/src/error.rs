@@ -5,19 +5,23 @@ use std::borrow::Cow;
 use mysql_async::{DriverError, Error as MysqlError, IoError, ServerError, TlsError};
 use runtime::{Error, Kind, Position, TableId};
 
+use crate::binlog::error::StreamError;
+use crate::binlog::position::PositionError;
+use crate::config::ConfigError;
+use crate::schema::history::ChangeError;
 use crate::tls::TlsFailure;
 use crate::wire::WireError;
 
-/// A failure of the snapshot, of a query, or of what the checkpoint says about the server. The stream has errors of its own.
+/// A failure of the source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
     /// The server refused a statement, or the connection broke.
-    #[error("{}", words(error))]
+    #[error("{}", message_of(error))]
     Mysql {
-        /// What was being done, a lower-case phrase.
+        /// What could not be done, as in "list the tables".
         doing: Cow<'static, str>,
-        /// The server's or the client library's words.
+        /// The server's or the client library's error.
         error: MysqlError,
     },
     /// The connection could not be encrypted.
@@ -26,7 +30,7 @@ pub enum SourceError {
     /// The server did not answer in time.
     #[error("no answer within {seconds} s")]
     Timeout {
-        /// What was being done, a lower-case phrase.
+        /// What could not be done.
         doing: Cow<'static, str>,
         /// How long we waited.
         seconds: u64,
@@ -34,31 +38,25 @@ pub enum SourceError {
     /// The server answered something that we cannot read.
     #[error("{what}")]
     Answer {
-        /// What was being done, a lower-case phrase.
+        /// What could not be done.
         doing: Cow<'static, str>,
         /// What is wrong with the answer.
         what: String,
     },
     /// A key of the configuration has a value that cannot work.
-    #[error("{why}")]
-    Config {
-        /// The key below `source.polardbx`.
-        key: &'static str,
-        /// What is wrong with the value.
-        why: String,
-        /// What to write instead.
-        help: String,
-    },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The server or its tables are not what the source needs.
     #[error("{what}")]
     Requirement {
-        /// The item of the precheck.
-        item: Cow<'static, str>,
         /// What was found.
         what: String,
         /// What to do about it.
         help: String,
     },
+    /// The stream cannot be followed.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     /// Another server answers than the one that the checkpoint was made from.
     #[error("the checkpoint was made from {known}, this server is {found}")]
     IdentityChanged {
@@ -73,28 +71,12 @@ pub enum SourceError {
         /// What differs.
         what: String,
     },
-    /// A table's structure is no longer the one that its snapshot began with.
+    /// A table's schema is no longer the one that its snapshot began with.
     #[error("{what}")]
     TableChanged {
         /// The table.
         table: TableId,
         /// What differs.
-        what: String,
-    },
-    /// The file where the stream goes on is gone.
-    #[error("the oldest file it still has is {oldest}; this task stopped at {file}:{offset}")]
-    BinlogPurged {
-        /// The file needed next.
-        file: String,
-        /// The offset in it.
-        offset: u64,
-        /// The oldest file there is.
-        oldest: String,
-    },
-    /// The stream's position does not exist on this server.
-    #[error("{what}")]
-    HistoryDiverged {
-        /// What was found.
         what: String,
     },
     /// The checkpoint holds something that we did not write.
@@ -115,6 +97,9 @@ pub enum SourceError {
         /// The row, such as `shop.orders/chunk-3 row 17`.
         position: Position,
     },
+    /// An error of the framework, such as a fact of the checkpoint that it could not read.
+    #[error(transparent)]
+    Framework(#[from] Error),
 }
 
 /// A result of the source's own code.
@@ -143,6 +128,22 @@ impl SourceError {
         Self::Answer { doing: doing.into(), what: what.into() }
     }
 
+    /// The checkpoint has no schema of a table that it lists.
+    pub(crate) fn unknown_schema(table: &TableId) -> Self {
+        Self::Checkpoint { what: format!("it does not hold the schema of table {table}") }
+    }
+
+    /// If `error` says that a table of the snapshot does not exist, it was dropped or renamed meanwhile, and no retry brings it back.
+    pub(crate) fn or_table_is_gone(error: Self, table: &TableId) -> Self {
+        const UNKNOWN_DATABASE_OR_TABLE: [u16; 2] = [1049, 1146];
+        match error.code() {
+            Some(code) if UNKNOWN_DATABASE_OR_TABLE.contains(&code) => {
+                Self::TableChanged { table: table.clone(), what: "the table is gone".to_owned() }
+            }
+            _ => error,
+        }
+    }
+
     /// The server's error number, if it was the server that refused.
     pub(crate) fn code(&self) -> Option<u16> {
         match self {
@@ -152,58 +153,190 @@ impl SourceError {
     }
 }
 
+impl From<PositionError> for SourceError {
+    fn from(error: PositionError) -> Self {
+        Self::Checkpoint { what: error.to_string() }
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        SourceError::from(error).into()
+    }
+}
+
+impl From<StreamError> for Error {
+    fn from(error: StreamError) -> Self {
+        SourceError::from(error).into()
+    }
+}
+
+const FROM_SCRATCH: &str = "start the task from scratch with a full phase, in an empty state directory";
+
 // The classification table of this crate.
 impl From<SourceError> for Error {
     fn from(error: SourceError) -> Self {
-        const AFRESH: &str = "start the task afresh with a full phase: reset its state and let it read the tables again";
+        let could_not = |doing: &str| format!("could not {doing}");
         match &error {
+            SourceError::Framework(_) => {
+                let SourceError::Framework(error) = error else { return Error::fatal(error.to_string()) };
+                return error;
+            }
+            SourceError::Stream(stream) => return stream_error(stream),
             SourceError::Mysql { error: MysqlError::Io(IoError::Tls(TlsError::Tls(tls))), .. } => {
                 return SourceError::Tls(TlsFailure::of(tls)).into();
             }
-            SourceError::Tls(failure) => Error::config("encrypt the connection to the source").with_code("E_TLS").with_help(failure.help),
+            SourceError::Tls(failure) => return Error::config(failure.what.clone()).with_code("E_TLS").with_help(failure.help),
+            SourceError::Config(ConfigError { key, why, help }) => {
+                let message = format!("key `source.polardbx.{key}` is not valid");
+                return Error::config(message).because(why.clone()).with_code("E_CONFIG").with_help(help.clone());
+            }
+            SourceError::Requirement { what, help } => return Error::config(what.clone()).with_help(help.clone()),
+            SourceError::TaskChanged { what } => {
+                return Error::config(what.clone())
+                    .with_code("E_CONFIG_CONFLICT")
+                    .with_help("restore the former settings, or give the task another name, so that it starts from scratch");
+            }
+            SourceError::Cell { table, position, .. } => return Error::fatal(error.to_string()).of_table(table).at(position),
             SourceError::Mysql { doing, error: mysql } => {
                 let (kind, help) = classify(mysql);
-                let made = Error::new(kind, doing.clone());
-                let made = if help.is_empty() { made } else { made.with_help(help) };
-                return made.because(error);
+                let made = Error::new(kind, could_not(doing));
+                if help.is_empty() { made } else { made.with_help(help) }
             }
             SourceError::Timeout { doing, .. } => {
-                Error::retryable(doing.clone()).with_help("look at the load of the server and at the network between")
+                Error::retryable(could_not(doing)).with_help("check the load of the server and the network between")
             }
-            SourceError::Answer { doing, .. } => Error::fatal(doing.clone()),
-            SourceError::Config { key, help, .. } => {
-                Error::config(format!("read key `source.polardbx.{key}`")).with_code("E_CONFIG").with_help(help.clone())
-            }
-            SourceError::Requirement { item, help, .. } => Error::config(format!("check {item} of the source")).with_help(help.clone()),
+            SourceError::Answer { doing, .. } => Error::fatal(could_not(doing)),
             SourceError::IdentityChanged { .. } => {
                 Error::fatal("the source is another server than before").with_code("E_IDENTITY_CHANGED").with_help(
-                    "point `source.polardbx.host` at the server of the checkpoint, or reset the task and start again with a full phase",
+                    "point `source.polardbx.host` at the server of the checkpoint, or start the task from scratch with a full phase",
                 )
             }
-            SourceError::TaskChanged { .. } => Error::config("go on from the checkpoint")
-                .with_code("E_CONFIG_CONFLICT")
-                .with_help("restore the former settings, or give the task another name and start it afresh"),
-            SourceError::TableChanged { table, .. } => Error::fatal("the table's structure changed during the full phase")
+            SourceError::TableChanged { table, .. } => Error::fatal("the schema of the table changed during the full phase")
                 .with_code("E_SCHEMA_CHANGED")
                 .of_table(table)
-                .with_help("start the task afresh and change no selected table before its full phase is over"),
-            SourceError::BinlogPurged { file, .. } => Error::fatal(format!("the binlog needed next, {file}, was purged from the server"))
-                .with_code("E_BINLOG_PURGED")
-                .with_help("start again with a new full phase, and keep binlogs for at least 7 days"),
-            SourceError::HistoryDiverged { .. } => {
-                Error::fatal("the server's binlog is not the one that this task read").with_code("E_HISTORY_DIVERGED").with_help(AFRESH)
-            }
+                .with_help("start the task from scratch, and change no selected table before its full phase is over"),
             SourceError::Checkpoint { .. } => {
-                Error::fatal("read the source's part of the checkpoint").with_code("E_CKPT_CORRUPT").with_help(AFRESH)
+                Error::fatal("the source's part of the checkpoint is unreadable").with_code("E_CKPT_CORRUPT").with_help(FROM_SCRATCH)
             }
-            SourceError::Cell { table, position, .. } => Error::fatal("read a row of the snapshot").of_table(table).at(position),
         }
         .because(error)
     }
 }
 
-/// The server's or the library's words, without the library's wrapping.
-fn words(error: &MysqlError) -> String {
+/// The stream's part of the table.
+fn stream_error(error: &StreamError) -> Error {
+    let fatal = |code, message: &'static str| Error::fatal(message).with_code(code);
+    match error {
+        StreamError::Corrupt { what } => fatal("E_BINLOG_CORRUPT", "the binlog holds a damaged event").because(what.clone()).with_help(
+            "verify the file on the server (mysqlbinlog --verify-binlog-checksum); if it is damaged there, start from scratch with a full phase",
+        ),
+        StreamError::Gap { what } => fatal("E_STREAM_GAP", "an event of the binlog is missing").because(what.clone()).with_help(
+            "an event was lost between the server and this program: check proxies between the two and the server's log, then start again",
+        ),
+        StreamError::Incident { message } => {
+            fatal("E_SOURCE_INCIDENT", "the server wrote an incident into its binlog").because(message.clone()).with_help(FROM_SCRATCH)
+        }
+        StreamError::StatementDml { table } => fatal("E_STATEMENT_DML", "rows of a selected table were changed by a statement, and the binlog holds only its text")
+            .because("binlog_format is not ROW for that session")
+            .of_table(table)
+            .with_help("set binlog_format=ROW globally and reconnect all sessions, then start from scratch with a full phase"),
+        StreamError::PartialImage { table } => fatal("E_PARTIAL_IMAGE", "a row event does not hold all columns")
+            .because("binlog_row_image is not FULL for that session")
+            .of_table(table)
+            .with_help("set binlog_row_image=FULL globally and reconnect all sessions, then start from scratch with a full phase"),
+        StreamError::PartialJson => fatal("E_PARTIAL_JSON", "a row event holds differences of JSON documents")
+            .because("binlog_row_value_options is PARTIAL_JSON for that session")
+            .with_help("set binlog_row_value_options='' globally and reconnect all sessions, then start from scratch with a full phase"),
+        StreamError::SchemaMismatch { table, what } => fatal("E_SCHEMA_MISMATCH", "the binlog does not match the known schema of a table")
+            .because(what.clone())
+            .of_table(table)
+            .with_help("the table was changed in a way that the binlog does not show; start from scratch with a full phase"),
+        StreamError::UnsupportedColumn { table, what } => Error::fatal(what.clone())
+            .with_code("E_UNSUPPORTED_COLUMN")
+            .of_table(table)
+            .with_help("leave the table out of the selection, or change the column's type"),
+        StreamError::RollbackGroup { what } => fatal("E_ROLLBACK_GROUP", what)
+            .with_help("do not mix transactional and other tables in one transaction; then start from scratch with a full phase"),
+        StreamError::Unsupported { help, .. } => Error::fatal(error.to_string()).with_code("E_UNSUPPORTED_EVENT").with_help(*help),
+        StreamError::Change { change, statement } => change_error(change, statement),
+        StreamError::Unreadable { table, error, statement } => fatal("E_DDL_UNREAD", "a statement that may change a selected table cannot be read")
+            .because(format!("{error}; the statement is `{statement}`"))
+            .of_table(table)
+            .with_help("start from scratch with a full phase; report the statement, so that it can be supported"),
+        StreamError::NotText { table, charset, statement } => {
+            fatal("E_DDL_UNREAD", "a DDL statement about a selected table holds bytes that are not valid in its character set")
+                .because(format!("its client spoke {charset}; the statement is `{statement}`"))
+                .of_table(table)
+                .with_help(
+                    "write bytes as x'…' and speak utf8mb4 in statements about selected tables; for this task: start from scratch with a full phase",
+                )
+        }
+        StreamError::HistoryDiverged { what } => {
+            fatal("E_HISTORY_DIVERGED", "the server's binlog is not the one that this task read").because(what.clone()).with_help(
+                "the server lost or rewrote its binlog, was restored from a backup, or is another one; start from scratch with a full phase",
+            )
+        }
+        StreamError::Purged { oldest, needed } => {
+            let file = needed.rsplit_once(':').map_or(needed.as_str(), |(file, _)| file);
+            Error::fatal(format!("the binlog needed next, {file}, was purged"))
+                .with_code("E_BINLOG_PURGED")
+                .because(format!("the oldest file of the server is {oldest}; this task stopped at {needed}"))
+                .with_help("start from scratch with a full phase, and keep binlogs for at least 7 days")
+        }
+        StreamError::Fenced { message } => {
+            fatal("E_FENCED", "another replica took over the dump connection").because(message.clone()).with_help(
+                "another replica or another instance of this task uses the same server id: stop it, or give this task a server id of its own",
+            )
+        }
+        StreamError::EventTooLarge { message } => Error::config("the server cannot send an event of its binlog, which is too large")
+            .with_code("E_EVENT_TOO_LARGE")
+            .because(message.clone())
+            .with_help("set max_allowed_packet=1073741824 globally on the server"),
+        StreamError::Denied { message } => Error::config("the account may not read the binlog")
+            .with_code("E_DENIED")
+            .because(message.clone())
+            .with_help("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* to the account"),
+        StreamError::Disconnected { message } => Error::retryable("the stream was interrupted").because(message.clone()),
+    }
+}
+
+fn change_error(change: &ChangeError, statement: &str) -> Error {
+    let (code, table, help) = match change {
+        ChangeError::Columns { table, .. } => (
+            "E_DDL_COLUMNS",
+            table,
+            "changing columns is not supported yet; everything before the statement was delivered: start from scratch with a full phase",
+        ),
+        ChangeError::Exchanged { table } => (
+            "E_DDL_COLUMNS",
+            table,
+            "everything before the statement was delivered: start from scratch with a full phase, which reads the rows where they are now",
+        ),
+        ChangeError::Key { table } => {
+            ("E_DDL_COLUMNS", table, "everything before the statement was delivered: start from scratch with a full phase")
+        }
+        ChangeError::Renamed { from, .. } => (
+            "E_DDL_COLUMNS",
+            from,
+            "renaming selected tables is not supported yet; everything before the statement was delivered: start from scratch with a full phase",
+        ),
+        ChangeError::LikeUnknown { table, .. } => (
+            "E_DDL_UNREAD",
+            table,
+            "select the other table too, or write such statements with their columns; everything before the statement was delivered: start \
+             from scratch with a full phase, which reads the new table",
+        ),
+        ChangeError::Unread { table, .. } => {
+            ("E_DDL_UNREAD", table, "start from scratch with a full phase; report the statement, so that it can be supported")
+        }
+        ChangeError::Unknown { table } => ("E_SCHEMA_MISMATCH", table, FROM_SCRATCH),
+    };
+    Error::fatal(change.to_string()).with_code(code).of_table(table).with_help(help).because(format!("the statement is `{statement}`"))
+}
+
+/// The server's or the library's message, without the library's wrapping.
+fn message_of(error: &MysqlError) -> String {
     match error {
         MysqlError::Server(server) => format!("{} (error {})", server.message, server.code),
         MysqlError::Io(IoError::Io(io)) => io.to_string(),
@@ -215,7 +348,7 @@ fn words(error: &MysqlError) -> String {
 fn classify(error: &MysqlError) -> (Kind, &'static str) {
     match error {
         MysqlError::Server(server) => classify_code(server.code),
-        MysqlError::Io(_) => (Kind::Retryable, "see that the server runs, that host and port are right, and that no firewall is between"),
+        MysqlError::Io(_) => (Kind::Retryable, "check that the server runs, that host and port are right, and that no firewall is between"),
         MysqlError::Driver(driver) => match driver {
             DriverError::UnknownAuthPlugin { .. } | DriverError::MysqlOldPasswordDisabled | DriverError::CleartextPluginDisabled => {
                 (Kind::Config, "give the account the authentication plugin caching_sha2_password or mysql_native_password")
@@ -242,7 +375,7 @@ fn classify_code(code: u16) -> (Kind, &'static str) {
         1129 => (Kind::Retryable, "the server blocked this host after too many errors: FLUSH HOSTS there"),
         // Our own statement is not understood: no retry can help.
         1064 | 1149 | 1193 | 1210 | 1295 => (Kind::Fatal, ""),
-        1054 => (Kind::Fatal, "a selected table was altered meanwhile: start the task afresh"),
+        1054 => (Kind::Fatal, "a selected table was altered meanwhile: start the task from scratch"),
         1236 => (Kind::Retryable, ""),
         _ => (Kind::Retryable, ""),
     }
@@ -256,7 +389,7 @@ mod tests {
 
     fn refused(code: u16) -> Error {
         let error = MysqlError::Server(ServerError { code, message: "no".into(), state: "HY000".into() });
-        SourceError::mysql("list tables")(error).into()
+        SourceError::mysql("list the tables")(error).into()
     }
 
     #[test]
@@ -268,19 +401,25 @@ mod tests {
         }
         assert_eq!(refused(1064).kind(), Kind::Fatal);
         let error = refused(1227);
-        assert_eq!(error.headline(), "list tables");
-        assert!(error.reason().is_some_and(|reason| reason.contains("1227")));
+        assert_eq!(error.message(), "could not list the tables");
+        assert_eq!(error.cause().as_deref(), Some("no (error 1227)"));
         assert!(error.help().is_some_and(|help| help.contains("REPLICATION CLIENT")));
     }
 
     #[test]
-    fn a_purged_binlog_is_told_in_three_lines() {
-        let error: Error = SourceError::BinlogPurged { file: "binlog.000412".into(), offset: 88213, oldest: "binlog.000417".into() }.into();
-        assert_eq!(error.headline(), "the binlog needed next, binlog.000412, was purged from the server [E_BINLOG_PURGED]");
+    fn a_purged_binlog_says_which_file_is_needed() {
+        let error: Error = StreamError::Purged { needed: "binlog.000412:88213".into(), oldest: "binlog.000417".into() }.into();
+        assert_eq!((error.kind(), error.code()), (Kind::Fatal, Some("E_BINLOG_PURGED")));
+        assert_eq!(error.message(), "the binlog needed next, binlog.000412, was purged");
         assert_eq!(
-            error.reason().as_deref(),
-            Some("the oldest file it still has is binlog.000417; this task stopped at binlog.000412:88213")
+            error.cause().as_deref(),
+            Some("the oldest file of the server is binlog.000417; this task stopped at binlog.000412:88213")
         );
-        assert_eq!(error.kind(), Kind::Fatal);
+    }
+
+    #[test]
+    fn errors_of_the_framework_stay_as_they_are() {
+        let error: Error = SourceError::from(Error::fatal("unreadable").with_code("E_CKPT_VERSION")).into();
+        assert_eq!((error.message(), error.code(), error.cause()), ("unreadable", Some("E_CKPT_VERSION"), None));
     }
 }

@@ -1,6 +1,6 @@
 //! MySQL, MariaDB and PolarDB-X 2.0 as a source: every selected table once, in parallel chunks, and then the binlog.
 //!
-//! It knows the server's protocol, its statements and its binlog. It knows no topic, no message format and no sink, and it never writes to
+//! It knows the server's protocol, its DDL and its binlog. It knows no topic, no message format and no sink, and it writes nothing to
 //! the source but one row of `dts_health_check.dts_watermark`, by which it knows that earlier commits are visible.
 //!
 //! ```
@@ -16,33 +16,38 @@
 //! # }
 //! ```
 //!
-//! Where to read: [`source`] plans and opens the splits; `snapshot` cuts tables into chunks and reads them; [`binlog`] reads the stream;
-//! [`schema`] reads structures; `structures` tells them; `server` knows the kinds of servers; `wire` and `session` are the connections, `tls` their encryption;
-//! `check` is the precheck.
+//! Or in code, without a registry: [`PolardbxSource::builder`].
+//!
+//! Where to read: `planner` plans the splits and [`source`] opens them; `splits` names them, `facts` is what the checkpoint holds about the
+//! task; `schema_phase` delivers table definitions, `snapshot` cuts tables into chunks and reads them, [`binlog`] reads the stream;
+//! [`schema`] reads DDL; `server` knows the kinds of servers; `wire` and `session` are the connections, `tls` their encryption; `check` is
+//! the precheck.
 
 pub mod binlog;
+mod builder;
 mod check;
 pub mod config;
 pub mod error;
-mod resume;
+mod facts;
+mod planner;
 pub mod schema;
+mod schema_phase;
 mod selection;
 mod server;
 mod session;
 mod snapshot;
 pub mod source;
-mod structures;
+mod splits;
 mod tls;
 mod wire;
 
+pub use builder::PolardbxSourceBuilder;
 pub use config::Config;
 pub use error::SourceError;
+pub use selection::Selection;
 pub use source::PolardbxSource;
 
 /// Adds the source `polardbx`.
 pub fn register(registry: &mut runtime::Registry) {
-    registry.source("polardbx", |config: Config, registry| {
-        let task = registry.task();
-        PolardbxSource::new(config, &task.name, task.batch_max_bytes)
-    });
+    registry.source("polardbx", PolardbxSource::new);
 }

@@ -1,9 +1,9 @@
-//! Which tables are moved.
+//! Which tables are selected.
 
 use regex::{Regex, RegexBuilder};
 use runtime::TableId;
 
-use crate::error::{Result, SourceError};
+use crate::config::ConfigError;
 
 /// The database of the barrier's marker table; never selected.
 pub(crate) const MARKER_DATABASE: &str = "dts_health_check";
@@ -12,12 +12,12 @@ pub(crate) const MARKER_DATABASE: &str = "dts_health_check";
 const SYSTEM_DATABASES: &[&str] =
     &["mysql", "information_schema", "performance_schema", "sys", "polardbx_meta_db", "__recycle_bin__", MARKER_DATABASE];
 
-/// Tables that PolarDB-X keeps beside the user's.
+/// PolarDB-X system tables inside user databases.
 const SYSTEM_TABLES: &[&str] = &["__drds_global_tx_log", "polarx_global_trx_log", "__drds_redo_log", "__polardbx_sync_point__"];
 
-/// Which tables are moved: those that a pattern includes and none excludes. System tables never are.
+/// Which tables are selected: those that a pattern includes and no pattern excludes. System tables never are.
 #[derive(Clone, Debug)]
-pub(crate) struct Selection {
+pub struct Selection {
     include: Vec<Pattern>,
     exclude: Vec<Pattern>,
     fold_case: bool,
@@ -25,26 +25,27 @@ pub(crate) struct Selection {
 
 #[derive(Clone, Debug)]
 enum Pattern {
-    /// Both parts by themselves.
+    /// Database and table, each matched by itself.
     Parts(Part, Part),
-    /// The whole name `database.table`, as it is and on a server that folds names.
+    /// The whole name `database.table`: case-sensitive, and for servers that compare names in lower case.
     Whole { exact: Regex, folded: Regex },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Literal(String),
-    /// With `*` for any characters and `?` for one.
+    /// With `*` for any number of characters and `?` for one.
     Glob(String),
 }
 
 impl Selection {
     /// Reads the patterns of the keys `tables` and `exclude`.
-    pub(crate) fn new(include: &[String], exclude: &[String]) -> Result<Self> {
+    pub fn new(include: &[String], exclude: &[String]) -> Result<Self, ConfigError> {
         if include.is_empty() {
             return Err(bad("tables", "it is empty", "list what to move, such as tables = [\"shop.*\"]"));
         }
-        let parse = |key: &'static str, texts: &[String]| texts.iter().map(|text| parse(key, text)).collect::<Result<Vec<_>>>();
+        let parse =
+            |key: &'static str, texts: &[String]| texts.iter().map(|text| parse(key, text)).collect::<Result<Vec<_>, ConfigError>>();
         let selection = Self { include: parse("tables", include)?, exclude: parse("exclude", exclude)?, fold_case: false };
         for pattern in &selection.include {
             if let Pattern::Parts(Part::Literal(database), _) = pattern
@@ -56,13 +57,13 @@ impl Selection {
         Ok(selection)
     }
 
-    /// The same selection on a server that folds names to lower case.
+    /// The same selection for a server that compares names in lower case, if `fold_case`.
     pub(crate) fn folded(mut self, fold_case: bool) -> Self {
         self.fold_case = fold_case;
         self
     }
 
-    /// Whether the table is moved.
+    /// Whether the table is selected.
     pub(crate) fn selects(&self, table: &TableId) -> bool {
         let hit = |pattern: &Pattern| self.matches(pattern, table);
         !is_system_database(&table.database)
@@ -71,7 +72,7 @@ impl Selection {
             && !self.exclude.iter().any(hit)
     }
 
-    /// Whether the database can hold a table that is moved; for not asking about the others.
+    /// Whether the database may hold selected tables; others need not be listed.
     pub(crate) fn may_select_from(&self, database: &str) -> bool {
         !is_system_database(database)
             && self.include.iter().any(|pattern| match pattern {
@@ -80,14 +81,14 @@ impl Selection {
             })
     }
 
-    /// Whether statements about the database itself are told: patterns over whole names say nothing about databases.
+    /// Whether DDL about the database itself is handed on. Patterns for whole names say nothing about databases.
     pub(crate) fn selects_database(&self, database: &str) -> bool {
         let names = |pattern: &Pattern| matches!(pattern, Pattern::Parts(part, _) if self.part_matches(part, database));
         let all_of = |pattern: &Pattern| matches!(pattern, Pattern::Parts(part, Part::Glob(glob)) if glob == "*" && self.part_matches(part, database));
         !is_system_database(database) && self.include.iter().any(names) && !self.exclude.iter().any(all_of)
     }
 
-    /// The tables that are named literally.
+    /// The tables that are listed by their full names.
     pub(crate) fn literals(&self) -> impl Iterator<Item = TableId> + '_ {
         self.include.iter().filter_map(|pattern| match pattern {
             Pattern::Parts(Part::Literal(database), Part::Literal(table)) => Some(TableId::new(database.as_str(), table.as_str())),
@@ -123,8 +124,8 @@ impl Selection {
     }
 }
 
-fn bad(key: &'static str, why: impl Into<String>, help: &str) -> SourceError {
-    SourceError::Config { key, why: why.into(), help: help.to_owned() }
+fn bad(key: &'static str, why: impl Into<String>, help: &str) -> ConfigError {
+    ConfigError::new(key, why, help)
 }
 
 fn is_system_database(name: &str) -> bool {
@@ -143,24 +144,24 @@ fn lower(text: &str) -> Vec<char> {
     text.to_lowercase().chars().collect()
 }
 
-fn parse(key: &'static str, text: &str) -> Result<Pattern> {
+fn parse(key: &'static str, text: &str) -> Result<Pattern, ConfigError> {
     const FORM: &str = "write `database.table`; parts with dots, spaces or quotes go in backticks";
     if let Some(expression) = text.strip_prefix("re:") {
-        // Whole names: an expression for `a.b` must not take `aa.bb` along.
+        // Anchored: an expression for `a.b` must not match `aa.bb`.
         let compile = |fold_case| RegexBuilder::new(&format!("^(?:{expression})$")).case_insensitive(fold_case).build();
         return compile(false)
             .and_then(|exact| Ok(Pattern::Whole { exact, folded: compile(true)? }))
-            .map_err(|error| bad(key, format!("{text:?} is no regular expression: {error}"), "correct the expression after `re:`"));
+            .map_err(|error| bad(key, format!("{text:?} is not a regular expression: {error}"), "correct the expression after `re:`"));
     }
-    let (database, rest) = parse_part(text).ok_or_else(|| bad(key, format!("{text:?} is no name of a table"), FORM))?;
+    let (database, rest) = parse_part(text).ok_or_else(|| bad(key, format!("{text:?} is not the name of a table"), FORM))?;
     let table = rest.strip_prefix('.').and_then(parse_part);
     match table {
         Some((table, "")) => Ok(Pattern::Parts(database, table)),
-        _ => Err(bad(key, format!("{text:?} is no name of a table"), FORM)),
+        _ => Err(bad(key, format!("{text:?} is not the name of a table"), FORM)),
     }
 }
 
-/// One part of a name and what follows it; `None` if there is none.
+/// Reads one part of a name; returns it and the rest. `None` if there is no valid part.
 fn parse_part(text: &str) -> Option<(Part, &str)> {
     if let Some(quoted) = text.strip_prefix('`') {
         let mut name = String::new();
@@ -187,7 +188,7 @@ fn parse_part(text: &str) -> Option<(Part, &str)> {
     Some((part, rest))
 }
 
-/// Whether `glob` with `*` and `?` covers all of `text`; linear but for the last `*`, which is retried.
+/// Whether `glob` matches all of `text`; only the last `*` is ever retried.
 fn glob_matches(glob: &[char], text: &[char]) -> bool {
     let (mut at_glob, mut at_text) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
@@ -268,13 +269,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused_with_key_and_text() {
+    fn an_invalid_name_is_refused_with_key_and_text() {
         for text in ["", "shop", "a.b.c", ".t", "a.", "a b.c", "`a.b", "``.c", "re:(", "`a`b.c", "a.'b'"] {
             let error = Selection::new(&[text.to_owned()], &[]).unwrap_err();
-            assert!(
-                matches!(&error, SourceError::Config { key: "tables", why, .. } if why.contains(&format!("{text:?}"))),
-                "{text}: {error}"
-            );
+            assert!(error.key == "tables" && error.why.contains(&format!("{text:?}")), "{text}: {error}");
         }
     }
 

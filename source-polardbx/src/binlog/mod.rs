@@ -1,28 +1,33 @@
 //! The incremental phase: the binlog's raw events are checked, decoded and cut into batches.
 //!
-//! A byte's way: `transport` (the socket) → `track` and `event` (length, checksum, continuity) → [`decode`] (borders of transactions,
-//! selection, order) → `table_map` and `row` (cells) → a batch. [`decode`] knows no socket, `transport` no event; `reader` joins the two.
+//! Data flow: `transport` (the socket) → `track` and `event` (length, checksum, continuity) → [`decode`] (transaction boundaries,
+//! selection, order) → `table_map` and `row` (cells) → a batch. [`decode`] does no I/O, `transport` knows no events; `reader` joins the
+//! two.
 
 pub mod decode;
+mod diagnosis;
 pub mod error;
 mod event;
-mod group;
-mod look;
+mod files;
 pub mod position;
+mod probe;
+pub mod profile;
 mod reader;
-mod refusal;
 mod row;
 mod table_map;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod track;
 mod transport;
 
-pub(crate) use decode::DATABASES;
 pub use decode::{Decoder, DecoderOptions};
 pub use error::StreamError;
-pub(crate) use look::{Looked, look_at};
+pub(crate) use files::BinlogFiles;
+pub(crate) use position::BinlogCoordinates;
 pub use position::{FileOffset, StreamPosition};
+pub(crate) use probe::{Probed, probe};
+pub use profile::ServerProfile;
 pub(crate) use reader::{StreamOptions, StreamReader};

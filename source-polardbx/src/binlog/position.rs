@@ -1,12 +1,10 @@
-//! Where a stream resumes, as text and as numbers; and the order of events as one number.
+//! Positions in the binlog, and the order of events as one number.
 
 use std::fmt;
 
 use runtime::{Position, Seq};
 
-use super::error::StreamError;
-
-/// A place in the binlog.
+/// A position in the binlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileOffset {
     /// Numeric suffix of the file's name.
@@ -16,14 +14,45 @@ pub struct FileOffset {
 }
 
 impl FileOffset {
-    /// Where the events of a file begin, behind its magic number.
+    /// Where the events of a file begin, after its magic number.
     pub const FIRST: u64 = 4;
 
-    /// The place `offset` in file number `file`.
+    /// The position `offset` in file number `file`.
     pub fn new(file: u32, offset: u64) -> Self {
         Self { file, offset }
     }
 }
+
+/// A position in the binlog with the name of its file, as in SHOW MASTER STATUS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BinlogCoordinates {
+    /// Name of the files without the number.
+    pub(crate) base: String,
+    pub(crate) at: FileOffset,
+}
+
+impl BinlogCoordinates {
+    /// From a file's name and an offset; `None` if it is not the name of a binlog file.
+    pub(crate) fn new(file: &str, offset: u64) -> Option<Self> {
+        let (base, file) = split_file_name(file)?;
+        Some(Self { base: base.to_owned(), at: FileOffset { file, offset } })
+    }
+
+    /// Name of the file.
+    pub(crate) fn file_name(&self) -> String {
+        file_name(&self.base, self.at.file)
+    }
+
+    /// The form that DTS prints: `<offset>@<file number>`.
+    pub(crate) fn offset_text(&self) -> String {
+        format!("{}@{}", self.at.offset, self.at.file)
+    }
+}
+
+/// A text that is not a position of a stream.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PositionError(String);
 
 /// Where a stream resumes. Its text is `v1;id=…;base=…;at=000014:8273883;prev=…;floor=…;fp=…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,15 +69,15 @@ pub struct StreamPosition {
     pub floor: Option<FileOffset>,
     /// First bytes of the SHA-256 over what identifies the events of that transaction.
     pub fingerprint: Option<[u8; 8]>,
-    /// Rises with every accepted change of the server.
+    /// Increases with every accepted change of the server.
     pub timeline: u16,
 }
 
 impl StreamPosition {
     /// The beginning of a stream at a commit point, given as `SHOW MASTER STATUS` gives it.
-    pub fn start(identity: impl Into<String>, file_name: &str, offset: u64) -> Result<Self, StreamError> {
-        let (base, file) = split_file_name(file_name)
-            .ok_or_else(|| StreamError::Position { what: format!("`{file_name}` is not the name of a binlog file") })?;
+    pub fn start(identity: impl Into<String>, file_name: &str, offset: u64) -> Result<Self, PositionError> {
+        let (base, file) =
+            split_file_name(file_name).ok_or_else(|| PositionError(format!("`{file_name}` is not the name of a binlog file")))?;
         Ok(Self {
             identity: identity.into(),
             base: base.to_owned(),
@@ -61,25 +90,27 @@ impl StreamPosition {
     }
 
     /// Reads the text of a position.
-    pub fn parse(text: &str) -> Result<Self, StreamError> {
-        let wrong = |what: &str| StreamError::Position { what: format!("{what} in the position `{text}`") };
+    pub fn parse(text: &str) -> Result<Self, PositionError> {
+        let wrong = |what: &str| PositionError(format!("{what} in the position `{text}`"));
         let mut parts = text.split(';');
         if parts.next() != Some("v1") {
-            return Err(wrong("no version that is known"));
+            return Err(wrong("an unknown version"));
         }
         let (mut identity, mut base, mut at) = (None, None, None);
         let (mut previous, mut floor, mut fingerprint, mut timeline) = (None, None, None, 0);
         for part in parts {
-            let (key, value) = part.split_once('=').ok_or_else(|| wrong("no `=`"))?;
-            let place = || parse_place(value).ok_or_else(|| wrong("no file and offset"));
+            let (key, value) = part.split_once('=').ok_or_else(|| wrong("a part without `=`"))?;
+            let place = || parse_place(value).ok_or_else(|| wrong("a part that is not a file and an offset"));
             match key {
                 "id" => identity = Some(unescape(value).ok_or_else(|| wrong("a bad escape"))?),
                 "base" => base = Some(unescape(value).ok_or_else(|| wrong("a bad escape"))?),
                 "at" => at = Some(place()?),
                 "prev" => previous = Some(place()?),
                 "floor" => floor = Some(place()?),
-                "fp" => fingerprint = Some(parse_fingerprint(value).ok_or_else(|| wrong("no fingerprint"))?),
-                "timeline" => timeline = value.parse().ok().filter(|&number| number < 1 << 12).ok_or_else(|| wrong("no timeline"))?,
+                "fp" => fingerprint = Some(parse_fingerprint(value).ok_or_else(|| wrong("an invalid fingerprint"))?),
+                "timeline" => {
+                    timeline = value.parse().ok().filter(|&number| number < 1 << 12).ok_or_else(|| wrong("an invalid timeline"))?
+                }
                 _ => return Err(wrong("an unknown part")),
             }
         }
@@ -89,9 +120,10 @@ impl StreamPosition {
         }
     }
 
-    /// Forgets the last transaction if its file is purged while the resume point is still there: `files` are those that the server has.
-    pub(crate) fn forget_purged(&mut self, files: &[(String, u64)]) {
-        let listed = |file: u32| files.iter().any(|(name, _)| *name == self.file_name(file));
+    /// Forgets the last transaction if its file is purged while the resume point is still there. `has_file` says which files the server
+    /// has.
+    pub(crate) fn forget_purged(&mut self, has_file: impl Fn(&str) -> bool) {
+        let listed = |file: u32| has_file(&self.file_name(file));
         let purged = self.previous.is_some_and(|previous| previous.file != self.at.file && !listed(previous.file));
         if purged && listed(self.at.file) {
             tracing::warn!(position = %self, "the file of the last delivered transaction was purged: its fingerprint is not compared");
@@ -107,6 +139,11 @@ impl StreamPosition {
     /// The name of a binlog file.
     pub fn file_name(&self, file: u32) -> String {
         file_name(&self.base, file)
+    }
+
+    /// A position in these binlog files, for messages: `binlog.000014:8273883`.
+    pub(crate) fn location(&self, at: FileOffset) -> String {
+        location(&self.base, at)
     }
 }
 
@@ -141,8 +178,8 @@ pub fn transaction_seq(timeline: u16, start: FileOffset, ord: u64) -> Seq {
     seq(timeline, start, 1, ord)
 }
 
-/// Order of a sign of life: behind all transactions that begin before `at`, and before the one that begins there.
-pub(crate) fn sign_seq(timeline: u16, at: FileOffset, number: u64) -> Seq {
+/// Order of a heartbeat: after all transactions that begin before `at`, and before the one that begins there.
+pub(crate) fn heartbeat_seq(timeline: u16, at: FileOffset, number: u64) -> Seq {
     seq(timeline, at, 0, number)
 }
 
@@ -156,11 +193,16 @@ pub(crate) fn file_name(base: &str, file: u32) -> String {
     format!("{base}.{file:06}")
 }
 
-/// Cuts `binlog.000014` into `binlog` and 14.
+/// A position in the binlog files called `base`, for messages: `binlog.000014:8273883`.
+pub(crate) fn location(base: &str, at: FileOffset) -> String {
+    format!("{}:{}", file_name(base, at.file), at.offset)
+}
+
+/// Splits `binlog.000014` into `binlog` and 14. The only parser of binlog file names.
 pub(crate) fn split_file_name(name: &str) -> Option<(&str, u32)> {
-    let (base, digits) = name.rsplit_once('.')?;
+    let (base, digits) = name.rsplit_once('.').filter(|(base, _)| !base.is_empty())?;
     let number = (digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())??;
-    // The order of events has 24 bits for it.
+    // The order of events has 24 bits for the number.
     (number < 1 << 24).then_some((base, number))
 }
 
@@ -234,8 +276,8 @@ mod tests {
         fn seq_orders_by_place_then_number(a in place(), b in place(), x in 0u64..1 << 40, y in 0u64..1 << 40) {
             prop_assert_eq!(transaction_seq(0, a, x).cmp(&transaction_seq(0, b, y)), (a, x).cmp(&(b, y)));
             prop_assert!(transaction_seq(1, a, x) > transaction_seq(0, b, y));
-            prop_assert!(sign_seq(0, a, x) < transaction_seq(0, a, y));
-            prop_assert_eq!(sign_seq(0, a, x) > transaction_seq(0, b, y), a > b);
+            prop_assert!(heartbeat_seq(0, a, x) < transaction_seq(0, a, y));
+            prop_assert_eq!(heartbeat_seq(0, a, x) > transaction_seq(0, b, y), a > b);
         }
     }
 
@@ -255,13 +297,13 @@ mod tests {
     fn a_purged_file_takes_the_fingerprint_with_it() {
         let mut position =
             StreamPosition::parse("v1;id=a;base=binlog;at=000014:4;prev=000013:200;floor=000013:200;fp=00010203040506ff").unwrap();
-        let files = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), 100)).collect::<Vec<_>>();
         let before = position.clone();
-        position.forget_purged(&files(&["binlog.000013", "binlog.000014"]));
+        let has = |names: &'static [&str]| move |name: &str| names.contains(&name);
+        position.forget_purged(has(&["binlog.000013", "binlog.000014"]));
         assert_eq!(position, before);
-        position.forget_purged(&files(&["binlog.000015"]));
-        assert_eq!(position, before, "then nothing is there to go on from");
-        position.forget_purged(&files(&["binlog.000014"]));
+        position.forget_purged(has(&["binlog.000015"]));
+        assert_eq!(position, before, "then nothing is there to continue from");
+        position.forget_purged(has(&["binlog.000014"]));
         assert_eq!((position.previous, position.floor, position.fingerprint), (None, None, None));
     }
 
@@ -272,5 +314,11 @@ mod tests {
         assert_eq!(split_file_name("binlog.0001"), None);
         assert_eq!(split_file_name("binlog.00000x"), None);
         assert_eq!(file_name("binlog", 1_000_000), "binlog.1000000");
+        let coordinates = BinlogCoordinates::new("mysql-bin.0.000017", 4).unwrap();
+        assert_eq!((coordinates.base.as_str(), coordinates.file_name().as_str()), ("mysql-bin.0", "mysql-bin.0.000017"));
+        assert_eq!(coordinates.offset_text(), "4@17");
+        for odd in ["binlog", ".000001", "binlog.1", "binlog.99999999999"] {
+            assert_eq!(BinlogCoordinates::new(odd, 4), None, "{odd}");
+        }
     }
 }

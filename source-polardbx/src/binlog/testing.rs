@@ -1,4 +1,4 @@
-//! Bytes of events for tests, made by hand from the documented layouts.
+//! Builds events for tests, from the documented layouts.
 
 /// One event being built.
 pub(crate) struct EventBytes {
@@ -52,7 +52,7 @@ impl EventBytes {
     }
 }
 
-/// The description of the format as MySQL 5.7 writes it, at `start` of its file; artificial unless that is 4.
+/// A FORMAT_DESCRIPTION as MySQL 5.7 writes it, at offset `start`; artificial unless that is 4.
 pub(crate) fn format_description(start: u64) -> Vec<u8> {
     let mut body = 4u16.to_le_bytes().to_vec();
     let mut version = b"5.7.22-log".to_vec();
@@ -70,7 +70,7 @@ pub(crate) fn format_description(start: u64) -> Vec<u8> {
     if start == 4 { event.ending_at(end).finish() } else { event.finish() }
 }
 
-/// An event as it is inside a compressed transaction: without a checksum.
+/// An event inside a compressed transaction, which has no checksum.
 pub(crate) fn inner_event(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = EventBytes::new(kind).body(body).finish();
     bytes.truncate(bytes.len() - 4);
@@ -79,7 +79,7 @@ pub(crate) fn inner_event(kind: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The body of a TRANSACTION_PAYLOAD that states to expand to `stated` bytes.
+/// The body of a TRANSACTION_PAYLOAD with the stated size `stated`.
 pub(crate) fn compressed(inner: &[u8], stated: usize) -> Vec<u8> {
     let packed = zstd::encode_all(inner, 3).expect("zstd");
     let number = |number: usize| [&[0xfc][..], &(number as u16).to_le_bytes()].concat();

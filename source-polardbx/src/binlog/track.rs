@@ -1,22 +1,23 @@
-//! Follows the offset of a stream through events and files, so that a lost or doubled event is seen at once.
+//! Follows the offset of a stream through events and files, so that a lost or duplicated event is detected at once.
 
-use super::FileOffset;
-use super::error::{StreamError, place};
+use super::error::StreamError;
 use super::event::{Checksums, RawEvent, open_event, read_rotate};
-use super::position::split_file_name;
+use super::position::{FileOffset, file_name, location, split_file_name};
 
-/// Where a stream is.
+/// The current position of a stream.
 #[derive(Debug)]
 pub(crate) struct Tracker {
     base: String,
     /// Invariant: the offset of the next event in the file.
     at: FileOffset,
+    /// Invariant: the name of the file in `at`.
+    file_name: String,
     pub(crate) checksums: Checksums,
 }
 
 impl Tracker {
     pub(crate) fn new(base: &str, at: FileOffset) -> Self {
-        Self { base: base.to_owned(), at, checksums: Checksums::Unknown }
+        Self { base: base.to_owned(), at, file_name: file_name(base, at.file), checksums: Checksums::Unknown }
     }
 
     /// Where the next event begins.
@@ -24,7 +25,13 @@ impl Tracker {
         self.at
     }
 
-    /// Checks an event's length, checksum and place, and moves behind it. Gives the event and where it begins. After an error nothing moved.
+    /// Name of the file that is being read.
+    pub(crate) fn file_name(&self) -> &str {
+        &self.file_name
+    }
+
+    /// Verifies an event's length, checksum and offset, and advances past it. Returns the event and where it begins. After an error the
+    /// position is unchanged.
     pub(crate) fn pass<'a>(&mut self, bytes: &'a [u8]) -> Result<(RawEvent<'a>, FileOffset), StreamError> {
         let event = open_event(bytes, self.checksums)?;
         let start = self.at;
@@ -35,7 +42,7 @@ impl Tracker {
                 let what = format!(
                     "the event of type {} at {} should end at {end}, but says {}",
                     event.header.kind,
-                    place(&self.base, start),
+                    location(&self.base, start),
                     event.header.log_pos
                 );
                 return Err(StreamError::Gap { what });
@@ -45,17 +52,17 @@ impl Tracker {
         Ok((event, start))
     }
 
-    /// Follows a ROTATE; `true` if the file is another one. Real ones stand at the end of a file, artificial ones open a stream, repeat a
-    /// real one, or follow a file that a crash left without an end.
+    /// Follows a ROTATE; `true` if another file begins. A real ROTATE is at the end of a file. An artificial one opens a stream, repeats a
+    /// real one, or follows a file that a crash left without its end.
     pub(crate) fn rotate(&mut self, event: &RawEvent<'_>) -> Result<bool, StreamError> {
         let (offset, name) = read_rotate(event.body)?;
         let Some((base, file)) = split_file_name(name) else {
-            return Err(StreamError::corrupt("a ROTATE names no binlog file"));
+            return Err(StreamError::corrupt("a ROTATE does not name a binlog file"));
         };
         let to = FileOffset::new(file, offset);
         if base != self.base {
             return Err(StreamError::HistoryDiverged {
-                what: format!("the binlog goes on in `{name}`, but its files were called `{}.…`", self.base),
+                what: format!("the binlog continues in `{name}`, but its files were called `{}.…`", self.base),
             });
         }
         if to == self.at && !event.header.is_real() {
@@ -63,9 +70,10 @@ impl Tracker {
         }
         if file == self.at.file + 1 && offset == FileOffset::FIRST {
             self.at = to;
+            self.file_name = file_name(&self.base, file);
             return Ok(true);
         }
-        Err(StreamError::Gap { what: format!("the binlog jumps from {} to {}", place(&self.base, self.at), place(&self.base, to)) })
+        Err(StreamError::Gap { what: format!("the binlog jumps from {} to {}", location(&self.base, self.at), location(&self.base, to)) })
     }
 }
 

@@ -1,21 +1,18 @@
-//! The connection that a dump comes over: events in, raw bytes out.
+//! The connection of a dump: gives the raw bytes of events.
 
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::FileOffset;
-use super::error::StreamError;
-use super::position::file_name;
-use crate::error::SourceError;
+use super::position::{FileOffset, file_name};
 use crate::session::Endpoint;
 use crate::wire::{Wire, WireError, in_time};
 
-/// Servers send a heartbeat so often while nothing happens.
+/// How often an idle server is asked to send a heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// A server that sent nothing for so long is gone.
+/// After so much silence, heartbeats included, the connection counts as lost.
 pub(crate) const SILENCE: Duration = Duration::from_secs(15);
-/// We know MariaDB's GTIDs: the server sends every event of its file as it is there.
+/// Tells MariaDB that its GTID events are understood, so that it sends every event unchanged.
 const MARIADB_CAPABILITY: u8 = 4;
 
 /// The connection of a dump.
@@ -24,8 +21,8 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// Registers as a replica and asks for the binlog from `from` on. `heartbeat` is how often the server's heartbeats are wanted, if more
-    /// often than for the connection's sake.
+    /// Registers as a replica and asks for the binlog from `from` on. `heartbeat` is how often the server's heartbeats are wanted, if that
+    /// is more often than the connection needs them.
     pub(crate) async fn open(
         endpoint: &Endpoint,
         server_id: u32,
@@ -34,7 +31,7 @@ impl Transport {
         heartbeat: Option<Duration>,
     ) -> Result<Self, WireError> {
         let mut wire = endpoint.connect_wire().await?;
-        // Variables of the session's own: a server that does not know one of them takes no notice.
+        // User variables: a server ignores those that it does not know.
         let session = format!(
             "SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}, @slave_uuid = '{uuid}', @replica_uuid = '{uuid}', \
              @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', @mariadb_slave_capability = {MARIADB_CAPABILITY}, \
@@ -61,25 +58,11 @@ impl Transport {
     }
 }
 
-/// A stable id in the form of a UUID: a server ends an older dump with the same one.
+/// A stable UUID for this replica: the server ends an older dump with the same one.
 fn replica_uuid(server_id: u32) -> String {
     let hash = Sha256::new_with_prefix(b"connector replica ").chain_update(server_id.to_be_bytes()).finalize();
     let number = hash.first_chunk::<16>().map_or(0, |bytes| u128::from_be_bytes(*bytes));
     let hex = format!("{number:032x}");
     let part = |range| hex.get(range).unwrap_or("");
     format!("{}-{}-{}-{}-{}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32))
-}
-
-impl From<WireError> for StreamError {
-    /// For failures before the dump began, where there is nothing to classify by the files.
-    fn from(error: WireError) -> Self {
-        match error {
-            WireError::Refused(1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1370, message) => Self::Denied { message },
-            WireError::Refused(code, message) => Self::Disconnected { message: format!("{message} (error {code})") },
-            WireError::Lost(message) => Self::Disconnected { message },
-            WireError::Tls(_) | WireError::Plugin(_) => {
-                Self::Connection { error: Box::new(SourceError::wire("connect to the source", error)) }
-            }
-        }
-    }
 }

@@ -1,36 +1,38 @@
-//! The precheck: does what the task will do, as far as that changes nothing, and tells what would make it fail.
+//! The precheck: tries what the task will do, without changing anything, and reports what would make it fail.
 //!
-//! The findings that mean lost data are also asked for by every plan, so that running without a check opens no hole.
+//! Checks that prevent loss of data are also made by the plans, so that a task that was not checked is safe, too.
 
 mod replication;
+mod resume;
 
 use runtime::{Charset, Column, ColumnKind, Finding, Level, TableId, TableSchema};
 
-use crate::config::{Task, TlsMode};
+use crate::config::{Phase, SourceSettings, TlsMode};
 use crate::error::{Result, SourceError};
 use crate::selection::Selection;
-use crate::server::{Server, read_structure, selected_tables};
+use crate::server::{Server, read_schema, selected_tables};
 use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
 use crate::snapshot::range::chunk_key;
 use replication::replication;
-pub(crate) use replication::{begins_transaction, binlog_has, files_have, may_dump};
+pub(crate) use replication::{begins_transaction, may_dump};
+pub(crate) use resume::{checkpoint, same_server, same_task};
 
-/// Everything there is to find.
-pub(crate) async fn findings(task: &Task, endpoint: &Endpoint) -> Vec<Finding> {
+/// All findings.
+pub(crate) async fn findings(settings: &SourceSettings, endpoint: &Endpoint, task: &str) -> Vec<Finding> {
     let mut session = match endpoint.connect().await {
         Ok(session) => session,
         Err(error) => return vec![Finding::from_error("connection", &error.into())],
     };
-    let place = format!("connected to {}:{} as {}", task.config.host, task.config.port, task.config.user);
+    let place = format!("connected to {}:{} as {}", settings.config.host, settings.config.port, settings.config.user);
     let mut found = vec![Finding::passed("connection", place)];
-    found.extend(encryption(task, endpoint));
+    found.extend(encryption(settings, endpoint));
     match Server::identify(&mut session).await {
         Ok(server) => {
             found.push(server.support());
             if found.iter().all(|finding| finding.level != Level::Failed) {
-                supported(task, endpoint, &server, &mut session, &mut found).await;
+                supported(settings, task, endpoint, &server, &mut session, &mut found).await;
             }
         }
         Err(error) => found.push(Finding::from_error("server", &error.into())),
@@ -39,10 +41,10 @@ pub(crate) async fn findings(task: &Task, endpoint: &Endpoint) -> Vec<Finding> {
     found
 }
 
-/// Whether the connections are as encrypted as they should be; nothing if they need not be.
-fn encryption(task: &Task, endpoint: &Endpoint) -> Option<Finding> {
-    let tls = task.config.tls.as_ref().filter(|tls| tls.mode != TlsMode::Disabled)?;
-    Some(if endpoint.is_plain_against_wish() {
+/// Whether the connections are encrypted as configured; `None` without encryption.
+fn encryption(settings: &SourceSettings, endpoint: &Endpoint) -> Option<Finding> {
+    let tls = settings.config.tls.as_ref().filter(|tls| tls.mode != TlsMode::Disabled)?;
+    Some(if endpoint.is_unencrypted_fallback() {
         Finding::warning(
             "tls",
             "the server cannot encrypt, so nothing is encrypted",
@@ -53,13 +55,20 @@ fn encryption(task: &Task, endpoint: &Endpoint) -> Option<Finding> {
     })
 }
 
-async fn supported(task: &Task, endpoint: &Endpoint, server: &Server, session: &mut Session, found: &mut Vec<Finding>) {
-    if task.incremental {
+async fn supported(
+    settings: &SourceSettings,
+    task: &str,
+    endpoint: &Endpoint,
+    server: &Server,
+    session: &mut Session,
+    found: &mut Vec<Finding>,
+) {
+    if settings.has(Phase::Incremental) {
         found.extend(server.stream_settings());
-        replication(task, endpoint, server, session, found).await;
+        replication(settings, task, endpoint, server, session, found).await;
     }
-    if task.full && task.incremental {
-        found.push(match Barrier::probe(session, server, task.barrier_delay).await {
+    if settings.has(Phase::Full) && settings.has(Phase::Incremental) {
+        found.push(match Barrier::probe(session, server, settings.barrier_delay).await {
             Ok(Barrier::Marker) => Finding::passed("barrier", Barrier::Marker.to_string()),
             Ok(delay @ Barrier::Delay(..)) => Finding::warning(
                 "barrier",
@@ -70,30 +79,30 @@ async fn supported(task: &Task, endpoint: &Endpoint, server: &Server, session: &
         });
         found.push(server.retention());
     }
-    let selection = task.selection.clone().folded(server.lower_case());
-    match tables(session, &selection, task).await {
+    let selection = settings.selection.clone().folded(server.lower_case());
+    match tables(session, &selection, settings).await {
         Ok(mut of_tables) => found.append(&mut of_tables),
         Err(error) => found.push(Finding::from_error("tables", &error.into())),
     }
 }
 
-/// The selected tables. None at all is a mistake if their rows are to be read; a stream may wait for tables that are created later.
-async fn tables(session: &mut Session, selection: &Selection, task: &Task) -> Result<Vec<Finding>> {
+/// Checks the selected tables. It is a failure if there are none and their rows are to be read; a stream may wait for tables to be created.
+async fn tables(session: &mut Session, selection: &Selection, settings: &SourceSettings) -> Result<Vec<Finding>> {
     let (tables, views) = selected_tables(session, selection).await?;
     let mut found = missing(selection, &tables, &views);
     let mut unreadable = 0;
     for table in &tables {
         let readable = session.execute(format!("read table {table}"), format!("SELECT 1 FROM {} LIMIT 0", table_name(table))).await;
-        let structure = match readable {
-            Ok(()) => read_structure(session, table).await,
+        let schema = match readable {
+            Ok(()) => read_schema(session, table).await,
             Err(error) => Err(error),
         };
-        match structure {
+        match schema {
             Ok(schema) => {
                 found.extend(columns(&schema));
                 found.extend(key(&schema));
             }
-            // A lost connection is no property of a table.
+            // A lost connection says nothing about the table.
             Err(error) if error.code().is_none() && !matches!(error, SourceError::Answer { .. } | SourceError::Requirement { .. }) => {
                 return Err(error);
             }
@@ -104,9 +113,9 @@ async fn tables(session: &mut Session, selection: &Selection, task: &Task) -> Re
         }
     }
     if tables.is_empty() {
-        let what = format!("no table is selected by {}", task.config.tables.join(", "));
+        let what = format!("no table is selected by {}", settings.config.tables.join(", "));
         let help = "check `tables` and `exclude`, and that the account has SELECT on them";
-        found.push(if task.full || task.structures {
+        found.push(if settings.has(Phase::Full) || settings.has(Phase::Schema) {
             Finding::failed("tables", what, help)
         } else {
             Finding::warning("tables", what, help)
@@ -117,7 +126,7 @@ async fn tables(session: &mut Session, selection: &Selection, task: &Task) -> Re
     Ok(found)
 }
 
-/// Tables that are named and are not there.
+/// Tables that are listed by name and cannot be read.
 pub(crate) fn missing(selection: &Selection, tables: &[TableId], views: &[TableId]) -> Vec<Finding> {
     let among = |list: &[TableId], literal: &TableId| list.iter().any(|table| selection.same(table, literal));
     let absent = selection.literals().filter(|literal| !among(tables, literal));
@@ -137,7 +146,7 @@ pub(crate) fn missing(selection: &Selection, tables: &[TableId], views: &[TableI
     absent.map(describe).collect()
 }
 
-/// Columns whose values cannot be carried, one by one.
+/// A finding for each column whose values are not supported.
 pub(crate) fn columns(schema: &TableSchema) -> Vec<Finding> {
     let refuse = |column: &Column| {
         let what = unsupported(column)?;
@@ -150,9 +159,9 @@ pub(crate) fn columns(schema: &TableSchema) -> Vec<Finding> {
 fn unsupported(column: &Column) -> Option<String> {
     use ColumnKind as K;
     match &column.kind {
-        // Rows hold numbers; labels are bytes in `binary`, which are shown if they are text.
+        // Rows hold numbers. The labels of a `binary` column are bytes, which must be valid UTF-8.
         K::Enum { labels } | K::Set { labels } if column.charset.as_deref() == Some("binary") => {
-            labels.iter().any(|label| label.contains('\u{fffd}')).then(|| "a label is bytes that are no text".to_owned())
+            labels.iter().any(|label| label.contains('\u{fffd}')).then(|| "a label has bytes that are not valid text".to_owned())
         }
         K::Char { .. } | K::Varchar { .. } | K::Text { .. } | K::Enum { .. } | K::Set { .. } => match column.charset.as_deref() {
             Some(charset) if Charset::from_name(charset).is_some() => None,
@@ -162,7 +171,7 @@ fn unsupported(column: &Column) -> Option<String> {
         K::Int { .. } | K::Decimal { .. } | K::Float | K::Double | K::Bit { .. } => None,
         K::Year | K::Date | K::Time { .. } | K::DateTime { .. } | K::Timestamp { .. } => None,
         K::Binary { .. } | K::Varbinary { .. } | K::Blob { .. } | K::Json | K::Geometry => None,
-        // Kinds that are younger than this list.
+        // Kinds that were added after this list was written.
         _ => Some("its type is not supported yet".to_owned()),
     }
 }
@@ -193,10 +202,9 @@ fn key(schema: &TableSchema) -> Option<Finding> {
 /// The first failed finding as an error of kind `Config`.
 pub(crate) fn demand(findings: impl IntoIterator<Item = Finding>) -> Result<()> {
     let mut failed = findings.into_iter().filter(|finding| finding.level == Level::Failed);
-    let Some(first) = failed.next() else { return Ok(()) };
-    let more = failed.map(|finding| finding.what).collect::<Vec<_>>();
-    let what = if more.is_empty() { first.what } else { format!("{}; {}", first.what, more.join("; ")) };
-    Err(SourceError::Requirement { item: first.item, what, help: first.help })
+    let Some(Finding { what, help, .. }) = failed.next() else { return Ok(()) };
+    let what = failed.fold(what, |all, finding| all + "; " + &finding.what);
+    Err(SourceError::Requirement { what, help })
 }
 
 #[cfg(test)]
@@ -225,7 +233,7 @@ mod tests {
             [
                 "column shop.t.a varchar(9): character set klingon is not supported yet",
                 "column shop.t.m text: its character set is not known",
-                "column shop.t.e enum: a label is bytes that are no text",
+                "column shop.t.e enum: a label has bytes that are not valid text",
             ]
         );
         let error: runtime::Error = demand(found).unwrap_err().into();

@@ -1,19 +1,26 @@
-//! Whether the account may read the binlog, under which id, and whether it still has what is needed.
+//! Whether the account may read the binlog, and under which id.
 
 use std::time::Duration;
 
 use runtime::Finding;
 use tokio::time::timeout;
 
-use crate::binlog::{Looked, look_at};
-use crate::config::Task;
+use crate::binlog::{BinlogCoordinates, Probed, probe};
+use crate::config::{ConfigError, SourceSettings};
 use crate::error::{Result, SourceError};
-use crate::server::{BinlogPlace, Server, binlog_end, binlog_files, file_name};
+use crate::server::{Server, binlog_end};
 use crate::session::{Endpoint, Session, named};
 use crate::wire::WireError;
 
-/// REPLICATION CLIENT, REPLICATION SLAVE, and the id of our dump connection.
-pub(super) async fn replication(task: &Task, endpoint: &Endpoint, server: &Server, session: &mut Session, found: &mut Vec<Finding>) {
+/// Checks the grants REPLICATION CLIENT and REPLICATION SLAVE, and the id of our dump connection.
+pub(super) async fn replication(
+    settings: &SourceSettings,
+    task: &str,
+    endpoint: &Endpoint,
+    server: &Server,
+    session: &mut Session,
+    found: &mut Vec<Finding>,
+) {
     let end = match binlog_end(session, server).await {
         Ok(end) => {
             found.push(Finding::passed("replication_client", "the account may ask for the binlog's position"));
@@ -21,22 +28,22 @@ pub(super) async fn replication(task: &Task, endpoint: &Endpoint, server: &Serve
         }
         Err(error) => return found.push(Finding::from_error("replication_client", &error.into())),
     };
-    let id = match task.server_id(server.server_id()) {
+    let id = match settings.server_id(task, server.server_id()) {
         Ok(id) => id,
         Err(error) => return found.push(Finding::from_error("server_id", &error.into())),
     };
-    // Before the probe, which is a replica without a UUID.
+    // Before the probe below, which registers a replica without a UUID.
     found.push(clash(endpoint, id).await);
-    // Without a binlog there is nothing to dump, and log_bin has been found to be off.
+    // Without a binlog nothing can be dumped; the finding `log_bin` says so.
     let Some(end) = end else { return };
     found.push(may_dump(endpoint, id, &end).await);
 }
 
 /// Whether the account may read the binlog.
-pub(crate) async fn may_dump(endpoint: &Endpoint, id: u32, end: &BinlogPlace) -> Finding {
-    // The account has just connected with the same password, so this can only be the missing right.
+pub(crate) async fn may_dump(endpoint: &Endpoint, id: u32, end: &BinlogCoordinates) -> Finding {
+    // The account has just connected with the same password, so only the grant can be missing.
     const DENIED: [u16; 2] = [1045, 1227];
-    match probe_dump(endpoint, id, &end.file(), end.at.offset).await {
+    match probe_dump(endpoint, id, &end.file_name(), end.at.offset).await {
         Ok(()) => Finding::passed("replication_slave", "the account may read the binlog"),
         Err(error) if error.code().is_some_and(|code| DENIED.contains(&code)) => {
             Finding::failed("replication_slave", error.to_string(), "GRANT REPLICATION SLAVE ON *.* TO the account")
@@ -45,22 +52,21 @@ pub(crate) async fn may_dump(endpoint: &Endpoint, id: u32, end: &BinlogPlace) ->
     }
 }
 
-/// Whether a stream may begin at a place that the user chose.
-pub(crate) async fn begins_transaction(endpoint: &Endpoint, id: u32, place: &BinlogPlace) -> Result<()> {
-    let refuse = |what: &str| SourceError::Config {
-        key: "start",
-        why: format!("position.offset = {}: {what} in {}", place.at.offset, place.file()),
-        help: "choose an offset where a transaction begins, as SHOW BINLOG EVENTS lists them".into(),
+/// Whether a stream may start at a position that the user chose.
+pub(crate) async fn begins_transaction(endpoint: &Endpoint, id: u32, place: &BinlogCoordinates) -> Result<()> {
+    let refuse = |what: &str| {
+        let why = format!("position.offset = {}: {what} in {}", place.at.offset, place.file_name());
+        ConfigError::new("start", why, "choose an offset where a transaction begins, as SHOW BINLOG EVENTS lists them").into()
     };
-    match look_at(endpoint, (id ^ 0x4000_0000).max(2), &place.base, place.at).await {
-        Ok(Looked::Event { may_begin: true } | Looked::End) => Ok(()),
-        Ok(Looked::Event { may_begin: false }) => Err(refuse("a transaction does not begin there, but is going on")),
-        Ok(Looked::NoEvent) | Err(WireError::Refused(1236, _)) => Err(refuse("no event begins there")),
-        Err(error) => Err(SourceError::wire("look at the start of the stream", error)),
+    match probe(endpoint, (id ^ 0x4000_0000).max(2), &place.base, place.at).await {
+        Ok(Probed::Event { may_begin: true } | Probed::End) => Ok(()),
+        Ok(Probed::Event { may_begin: false }) => Err(refuse("it is in the middle of a transaction")),
+        Ok(Probed::NotAnEvent) | Err(WireError::Refused(1236, _)) => Err(refuse("no event begins there")),
+        Err(error) => Err(SourceError::wire("read the event at the start of the stream", error)),
     }
 }
 
-/// Whether another replica has our id. On a connection of its own: MySQL 5.7 answers with broken rows for replicas that have no UUID.
+/// Whether another replica has our id. Uses its own connection, because MySQL 5.7 returns broken rows for replicas without a UUID.
 async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
     const REMEDY: &str = "if this task is not running, set `server_id` to a number that no other replica has";
     let listed = async {
@@ -77,7 +83,7 @@ async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
             REMEDY,
         ),
         Ok(_) => Finding::passed("server_id", id.to_string()),
-        // MariaDB asks for more than what a replica needs.
+        // MariaDB requires a grant that a replica does not need.
         Err(error) if error.code() == Some(1227) => {
             Finding::passed("server_id", format!("{id}; whether another replica has it, the account may not see"))
         }
@@ -90,7 +96,7 @@ async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
     }
 }
 
-/// Registers as a replica and asks for the binlog, under an id that pushes nobody out.
+/// Registers as a replica and asks for the binlog, under an id that does not replace another replica.
 async fn probe_dump(endpoint: &Endpoint, id: u32, file: &str, offset: u64) -> Result<()> {
     const DOING: &str = "ask for the binlog as a replica";
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -99,41 +105,10 @@ async fn probe_dump(endpoint: &Endpoint, id: u32, file: &str, offset: u64) -> Re
         let mut wire = endpoint.connect_wire().await?;
         wire.execute("SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', @mariadb_slave_capability = 4").await?;
         wire.register(probe_id).await?;
-        // A server refuses with its first answer; all others are a good sign.
+        // A refusal would be the first answer.
         wire.dump(probe_id, file, u32::try_from(offset).unwrap_or(4)).await?;
         wire.event().await.map(drop)
     };
     let late = |_| SourceError::Timeout { doing: DOING.into(), seconds: PATIENCE.as_secs() };
     timeout(PATIENCE, probe).await.map_err(late)?.map_err(|error| SourceError::wire(DOING, error))
-}
-
-/// Whether the binlog still has the place where the stream goes on.
-pub(crate) async fn binlog_has(session: &mut Session, base: &str, number: u32, offset: u64) -> Result<()> {
-    files_have(&binlog_files(session).await?, base, number, offset)
-}
-
-/// The same of files that are known.
-pub(crate) fn files_have(files: &[(String, u64)], base: &str, number: u32, offset: u64) -> Result<()> {
-    let file = file_name(base, number);
-    let Some((oldest, _)) = files.first() else {
-        return Err(SourceError::HistoryDiverged { what: "the server has no binlog files".into() });
-    };
-    match files.iter().find(|(name, _)| *name == file) {
-        Some((_, size)) if offset <= *size => Ok(()),
-        Some((_, size)) => {
-            Err(SourceError::HistoryDiverged { what: format!("{file} has {size} bytes; this task stopped at {file}:{offset}") })
-        }
-        None => {
-            let place = BinlogPlace::new(oldest, 4);
-            match place {
-                Some(place) if place.base == base && place.at.file > number => {
-                    Err(SourceError::BinlogPurged { file, offset, oldest: oldest.clone() })
-                }
-                _ => {
-                    let newest = files.last().map_or("", |(name, _)| name.as_str());
-                    Err(SourceError::HistoryDiverged { what: format!("it has {oldest} to {newest}; this task stopped at {file}:{offset}") })
-                }
-            }
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! Reads the items of ALTER TABLE.
+//! Reads the clauses of ALTER TABLE.
 
 use runtime::{SchemaChangeKind, TableId};
 
@@ -7,7 +7,7 @@ use super::create::{StatementContext, is_over_expression, is_partition_clause, r
 use super::cursor::Cursor;
 use super::statement::{Change, Effect, KeyChange};
 
-/// First words of items that change neither columns nor keys.
+/// First words of clauses that change neither columns nor keys.
 const OPTIONS: &[&str] = &[
     "ALGORITHM",
     "AUTO_INCREMENT",
@@ -68,36 +68,36 @@ const OPTIONS: &[&str] = &[
     "WITHOUT",
 ];
 
-/// First words of items about partitions, which stand alone in their statement and may list several.
+/// First words of clauses that maintain partitions. Such a clause is the only one of its statement and may list several partitions.
 const PARTITION_UPKEEP: &[&str] =
     &["ANALYZE", "CHECK", "COALESCE", "EXTRACT", "MERGE", "MOVE", "OPTIMIZE", "REBUILD", "REORGANIZE", "REPAIR", "SPLIT", "TRUNCATE"];
 
-/// Such a key has a hidden column.
+/// A key over an expression adds a hidden column to the row images.
 pub(crate) const OVER_EXPRESSION: &str = "ADD KEY over an expression";
 
-/// A key by that name.
+/// The primary key, dropped by its name.
 const DROP_PRIMARY_AS_INDEX: &str = "DROP INDEX PRIMARY";
 
 const ADD_PRIMARY_KEY: &str = "ADD PRIMARY KEY";
 
-/// What one item does.
+/// What one clause does.
 enum Item {
-    /// Nothing, or an option or partition.
+    /// Changes nothing that is tracked here: a table option, a partition.
     Option,
-    /// A foreign key or a check is added.
+    /// Adds a foreign key or a check.
     Constraint,
     DropForeignKey,
     AddIndex,
     Key(KeyChange),
     Columns(&'static str),
     Rename(TableId),
-    /// Rows come to the table or leave it, without any row event; with the other table, if there is one.
+    /// Moves rows into or out of the table without row events; with the other table, if there is one.
     Exchange(Option<TableId>),
     Repartition(Vec<String>),
 }
 
 impl Item {
-    /// What kind of statement it makes of one whose first item it is. A constraint makes none: the next item does, or there is no record.
+    /// The kind of an ALTER TABLE by its first clause; `None` for a constraint, after which the next clause decides.
     fn kind(&self) -> Option<SchemaChangeKind> {
         Some(match self {
             Self::Constraint => return None,
@@ -132,7 +132,7 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
             Item::Key(change) => changes.push(change),
             Item::Columns(item) => columns = columns.or(Some(item)),
             Item::Rename(to) => rename = Some(to),
-            // Neither table's rows are known behind it, whichever of the two is selected.
+            // Afterwards the rows of neither table are known, whichever of the two is selected.
             Item::Exchange(other) => {
                 for table in [table.clone()].into_iter().chain(other) {
                     effects.push(Effect::Exchange { table });
@@ -157,11 +157,11 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
     if effects.is_empty() {
         effects.push(Effect::Keep { table });
     }
-    // A statement without any item changes as little as one about options.
+    // A statement without any clause counts like one that sets options.
     Ok(Change { kind: kind.or((!constrained).then_some(SchemaChangeKind::AlterTable)), effects })
 }
 
-/// Reads one item and skips what is left of it.
+/// Reads one clause and skips the rest of it.
 fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContext<'_>) -> Result<Item, ReadError> {
     let item = if cursor.take_word(&["ADD"]) {
         read_add(cursor)?
@@ -178,7 +178,7 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
     } else if cursor.take_word(&["CHANGE"]) {
         Item::Columns("CHANGE COLUMN")
     } else if cursor.take_word(&["ALTER"]) {
-        // Defaults, visibility of columns and indexes, enforcement of checks: not kept.
+        // Defaults, visibility of columns and indexes, enforcement of checks: not tracked.
         Item::Option
     } else if cursor.take_word(&["RENAME"]) {
         read_rename(cursor, &table.database, context)?
@@ -207,7 +207,7 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
         skip_all(cursor);
         Item::Exchange(Some(other))
     } else if cursor.take_word(&["DISCARD", "IMPORT"]) {
-        // The tablespace of the table, or of some of its partitions.
+        // DISCARD or IMPORT of the tablespace of the table or of some partitions.
         skip_all(cursor);
         Item::Exchange(None)
     } else if cursor.take_words(&["ORDER", "BY"]) || cursor.take_word(PARTITION_UPKEEP) {
@@ -217,7 +217,7 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
         cursor.advance();
         Item::Option
     } else {
-        return Err(cursor.error("an unknown item of ALTER TABLE"));
+        return Err(cursor.error("an unknown clause of ALTER TABLE"));
     };
     if matches!(item, Item::Option | Item::Constraint | Item::DropForeignKey | Item::Repartition(_)) {
         skip_option(cursor)?;
@@ -230,7 +230,7 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
     Ok(item)
 }
 
-/// Lists with commas of their own, which only stand at the end of a statement.
+/// Skips a clause that contains commas; such a clause is always the last one.
 fn skip_all(cursor: &mut Cursor<'_>) {
     while !cursor.at_end() {
         cursor.advance();
@@ -241,7 +241,7 @@ fn is_option(cursor: &Cursor<'_>) -> bool {
     cursor.is_word(0, OPTIONS) || cursor.word_at(0).is_some_and(|word| word.to_ascii_uppercase().starts_with("SECONDARY_ENGINE"))
 }
 
-/// Options may follow each other without a comma, and partition clauses follow anything.
+/// Skips the rest of an option. Options may follow each other without a comma, and a partition clause may follow anything.
 fn skip_option(cursor: &mut Cursor<'_>) -> Result<(), ReadError> {
     while cursor.peek().is_some()
         && !cursor.at_end()
@@ -301,7 +301,7 @@ fn read_drop(cursor: &mut Cursor<'_>) -> Result<Item, ReadError> {
     if cursor.take_word(&["CHECK"]) {
         return Ok(Item::Option);
     }
-    // A constraint may be a unique key; if it is none of those known, nothing is dropped.
+    // A constraint may be a unique key; a name that is not a known key is ignored later.
     if cursor.take_word(&["INDEX", "KEY", "CONSTRAINT"]) {
         cursor.take_if_exists();
         let name = cursor.name("a key")?;
@@ -329,6 +329,6 @@ fn read_rename(cursor: &mut Cursor<'_>, database: &str, context: &StatementConte
         return Ok(Item::Key(KeyChange::Rename(from, cursor.name("a key")?)));
     }
     let _ = cursor.take_word(&["TO", "AS"]) || cursor.take_symbol('=');
-    // Without a database of its own the new name is in the session's database, else in the table's.
+    // A new name without a database is in the session's database, or without one in the table's.
     cursor.table(if context.database.is_empty() { database } else { context.database }).map(Item::Rename)
 }

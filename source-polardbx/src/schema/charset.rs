@@ -1,6 +1,6 @@
 //! Character sets as MySQL names them: how wide a character is, and which collation belongs to which.
 
-/// The most bytes of one character; `None` if the character set is not known here.
+/// The maximum number of bytes of a character; `None` for an unknown character set.
 pub(crate) fn max_bytes(charset: &str) -> Option<u32> {
     Some(match charset.to_ascii_lowercase().as_str() {
         "utf8mb4" | "utf16" | "utf16le" | "utf32" | "gb18030" => 4,
@@ -13,15 +13,15 @@ pub(crate) fn max_bytes(charset: &str) -> Option<u32> {
     })
 }
 
-/// The character set of a collation's name: what stands before its first underscore; `None` if the name goes with several (MariaDB).
+/// The character set of a collation: its name up to the first underscore; `None` for a collation of several character sets (MariaDB).
 pub(crate) fn of_collation(collation: &str) -> Option<String> {
     let first = collation.split('_').next().unwrap_or(collation).to_ascii_lowercase();
     (!first.starts_with("uca")).then_some(first)
 }
 
-/// The character set of a collation's number, as MySQL and MariaDB count them; `None` for a number that neither has given away.
+/// The character set of a collation's number in MySQL and MariaDB; `None` for a number that neither uses.
 pub fn of_collation_number(number: u16) -> Option<&'static str> {
-    // MariaDB counts collations without padding from 1,024 above the others, and those of UCA 14.0.0 by character set.
+    // MariaDB numbers its NOPAD collations 1,024 above the padding ones, and those of UCA 14.0.0 in one range per character set.
     let number = if (1_024..2_048).contains(&number) { number - 1_024 } else { number };
     Some(match number {
         1 | 84 => "big5",

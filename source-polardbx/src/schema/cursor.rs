@@ -1,4 +1,4 @@
-//! Walks the tokens of a statement.
+//! Reads the tokens of a statement one after another.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use runtime::TableId;
 use super::ReadError;
 use super::lexer::{Dialect, Lexeme, Token, tokens};
 
-/// A place in the tokens of one statement.
+/// A position in the tokens of one statement.
 pub(crate) struct Cursor<'a> {
     sql: &'a str,
     tokens: Vec<Lexeme<'a>>,
@@ -127,7 +127,7 @@ impl<'a> Cursor<'a> {
         Ok(if self.take_symbol('.') { TableId::new(first, self.name("a table")?) } else { TableId::new(default_database, first) })
     }
 
-    /// A string, if one is next.
+    /// Takes a string, if one is next.
     pub(crate) fn take_text(&mut self) -> Option<Cow<'a, str>> {
         let Some(Token::Text(text)) = self.peek() else { return None };
         let text = text.clone();
@@ -135,7 +135,7 @@ impl<'a> Cursor<'a> {
         Some(text)
     }
 
-    /// A name or a string: what follows `CHARSET =` and its like.
+    /// A name or a string, as after `CHARSET =`.
     pub(crate) fn name_or_text(&mut self, of: &str) -> Result<String, ReadError> {
         match self.take_text() {
             Some(text) => Ok(text.into_owned()),
@@ -143,19 +143,19 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// What follows `CHARACTER SET =` and `COLLATE =`, in lower case; `None` for the word DEFAULT, which stands for what would be without.
+    /// The value of `CHARACTER SET =` or `COLLATE =` in lower case; `None` for DEFAULT, which is the same as no such option.
     pub(crate) fn charset_or_default(&mut self, of: &str) -> Result<Option<String>, ReadError> {
         if self.take_word(&["DEFAULT"]) { Ok(None) } else { self.name_or_text(of).map(|name| Some(name.to_ascii_lowercase())) }
     }
 
-    /// A number without sign or fraction, if one is next.
+    /// Takes a number without sign or fraction, if one is next.
     pub(crate) fn take_number(&mut self) -> Option<u32> {
         let number = self.word_at(0)?.parse().ok()?;
         self.at += 1;
         Some(number)
     }
 
-    /// Skips a parenthesis with all that is in it; the next token must be `(`. Gives the names and words met on the way.
+    /// Skips a parenthesis with its contents; the next token must be `(`. Returns the names and words in it.
     pub(crate) fn skip_parentheses(&mut self) -> Result<Vec<String>, ReadError> {
         let opened = self.error("a parenthesis without end");
         self.expect_symbol('(')?;
@@ -185,14 +185,14 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// `WAIT n` and `NOWAIT` of MariaDB: how long a statement waits for a table's lock.
+    /// Takes MariaDB's `WAIT n` or `NOWAIT`: how long a statement waits for the table's lock.
     pub(crate) fn take_wait(&mut self) {
         if !self.take_word(&["NOWAIT"]) && self.is_word(0, &["WAIT"]) && self.word_at(1).is_some_and(is_number) {
             self.at += 2;
         }
     }
 
-    /// Every table that the rest may name: pairs `a.b`, and single names in the default database. Numbers and reserved words are none.
+    /// Every table that the rest may name: pairs `a.b`, and single names in the default database, except numbers and reserved words.
     pub(crate) fn names_in_rest(&mut self, default_database: &str) -> Vec<TableId> {
         let mark = self.at;
         let mut found = Vec::new();
@@ -214,7 +214,7 @@ fn is_number(word: &str) -> bool {
     word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Words that are no name without quotes, in MySQL and MariaDB: those that stand near the names of tables.
+/// Reserved words of MySQL and MariaDB that may stand next to table names, and cannot be names without quotes.
 fn is_reserved(word: &str) -> bool {
     const RESERVED: &[&str] = &[
         "ADD",

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Databases {
     known: HashMap<String, Option<String>>,
-    /// Names are compared in lower case.
+    /// Whether names are compared in lower case.
     lower_case: bool,
 }
 
@@ -39,13 +39,8 @@ impl Databases {
         self.known.remove(&self.fold(name));
     }
 
-    /// All of it as text, for a checkpoint.
-    pub(crate) fn to_text(&self) -> String {
-        serde_json::json!(self.known).to_string()
+    /// All names with their character sets.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Option<String>)> {
+        self.known.iter()
     }
-}
-
-/// What [`Databases::to_text`] wrote; `None` if it did not write this.
-pub(crate) fn parse_databases(text: &str) -> Option<HashMap<String, Option<String>>> {
-    serde_json::from_str(text).ok()
 }

@@ -1,4 +1,4 @@
-//! The structures of the selected tables as they are at one position of a stream.
+//! The schemas of the selected tables at one position of a stream.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::create::{KeyDefinition, KeyPart, add_unique_key, find_column};
 pub use super::error::ChangeError;
 use super::{Change, Databases, Effect, KeyChange, ReadError};
 
-/// The selected tables that a change touched, with their new structure; `None` if the table is gone.
+/// The selected tables that a schema change touched, with their new schemas; `None` for a table that was dropped.
 pub type Touched = Vec<(TableId, Option<Arc<TableSchema>>)>;
 
 /// What is known about tables and databases at a position.
@@ -17,12 +17,12 @@ pub type Touched = Vec<(TableId, Option<Arc<TableSchema>>)>;
 pub struct History {
     tables: HashMap<TableId, Arc<TableSchema>>,
     databases: Databases,
-    /// Names are compared in lower case.
+    /// Whether names are compared in lower case.
     lower_case: bool,
 }
 
 impl History {
-    /// The structures at the start of a stream, and the databases that exist there with their default character sets, where those are known.
+    /// The schemas at the start of a stream, and the databases that exist there with their default character sets, where those are known.
     pub fn new(
         schemas: impl IntoIterator<Item = Arc<TableSchema>>,
         databases: impl IntoIterator<Item = (String, impl Into<Option<String>>)>,
@@ -40,7 +40,7 @@ impl History {
         if self.lower_case { TableId::new(table.database.to_lowercase(), table.table.to_lowercase()) } else { table.clone() }
     }
 
-    /// The structure of a table.
+    /// The schema of a table.
     pub fn table(&self, table: &TableId) -> Option<&Arc<TableSchema>> {
         self.tables.get(&self.fold(table))
     }
@@ -60,8 +60,8 @@ impl History {
         &self.databases
     }
 
-    /// Applies a statement that was executed at `seconds` since the epoch, all or nothing. `server_charset` is what a database gets whose
-    /// statement does not say.
+    /// Applies a DDL statement that was executed at `seconds` since the epoch: all of it, or nothing after an error. `server_charset` is
+    /// the character set of databases that are created without one.
     pub fn apply(
         &mut self,
         change: &Change,
@@ -120,7 +120,7 @@ impl History {
             }
             Effect::Drop { table } => {
                 let table = self.fold(table);
-                // IF EXISTS: the statement is told of a table that never was, too.
+                // A DROP TABLE IF EXISTS is handed on even if the table never existed.
                 if self.tables.remove(&table).is_some() || selected(&table) {
                     touch(touched, table, None);
                 }
@@ -155,7 +155,7 @@ impl History {
                             changed.partition_columns.push(column);
                         }
                     }
-                    // Another effective key would give a row another place in the topics, like another primary key.
+                    // With another effective key, rows would go to other partitions, as with another primary key.
                     if changed.effective_key() != schema.effective_key() {
                         return Err(ChangeError::Key { table });
                     }
@@ -195,7 +195,7 @@ impl History {
         Ok(())
     }
 
-    /// The table with its structure if it is selected; an error if that is not known.
+    /// The table with its schema if it is selected; an error if the schema is not known.
     fn selected(&self, table: &TableId, selected: &dyn Fn(&TableId) -> bool) -> Result<Option<(TableId, Arc<TableSchema>)>, ChangeError> {
         let table = self.fold(table);
         if !selected(&table) {
@@ -207,8 +207,8 @@ impl History {
         }
     }
 
-    /// Adds a table that a statement of the stream makes. Its version is the statement's time, so that a table that was dropped and made
-    /// again has a greater version than before, also after a restart that has forgotten the old one.
+    /// Adds a table that a DDL statement creates. Its version is the statement's time, so that a table that was dropped and created again
+    /// has a greater version than before, even after a restart that no longer knows the old one.
     fn make(&mut self, schema: TableSchema, table: TableId, seconds: u32, touched: &mut Touched) {
         let mut schema = schema;
         let last = self.tables.get(&table).map_or(0, |known| known.version);
@@ -231,7 +231,7 @@ impl History {
     }
 }
 
-/// One entry a table: the last effect of a statement says what it is now.
+/// Keeps one entry per table: the last effect of a statement decides.
 fn touch(touched: &mut Touched, table: TableId, schema: Option<Arc<TableSchema>>) {
     match touched.iter_mut().find(|(other, _)| *other == table) {
         Some((_, last)) => *last = schema,
@@ -248,7 +248,7 @@ fn change_key(schema: &mut TableSchema, change: &KeyChange) -> Result<(), ReadEr
             };
             add_unique_key(schema, KeyDefinition { name: name.clone(), parts: parts.iter().map(part).collect() })
         }
-        // Most indexes are not unique and not known here.
+        // Most indexes are not unique, and those are not tracked.
         KeyChange::Drop(name) => {
             schema.unique_keys.retain(|key| !key.name.eq_ignore_ascii_case(name));
             Ok(())

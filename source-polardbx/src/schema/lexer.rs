@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::ReadError;
 
-/// How text is read: what a session's `sql_mode` and the server's version decide.
+/// How SQL text is read; depends on the session's `sql_mode` and on the server's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dialect {
     /// `"x"` is a name, not a string (`ANSI_QUOTES`).
@@ -30,7 +30,7 @@ impl Dialect {
     const ANSI_QUOTES: u64 = 4;
     const NO_BACKSLASH_ESCAPES: u64 = 1 << 20;
 
-    /// Whether the server is a MariaDB, by its version.
+    /// Whether the server is MariaDB.
     pub(crate) fn is_mariadb(self) -> bool {
         (100_000..u32::MAX).contains(&self.version)
     }
@@ -55,7 +55,7 @@ impl Dialect {
     }
 }
 
-/// A token with the place where it begins.
+/// A token and the offset where it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lexeme<'a> {
     pub(crate) token: Token<'a>,
@@ -82,7 +82,7 @@ pub(crate) fn tokens(sql: &str, dialect: Dialect) -> Result<Vec<Lexeme<'_>>, Rea
     Ok(lexer.found)
 }
 
-/// Whether U+FFFD, which stands for bytes that are no text, is in a name or a word of `sql`, and not only in strings and comments.
+/// Whether a name or a keyword of `sql` contains U+FFFD, which replaces bytes that are not valid text. Strings and comments do not count.
 pub(crate) fn loses_names(sql: &str, dialect: Dialect) -> bool {
     let lost = |lexeme: Lexeme<'_>| match lexeme.token {
         Token::Word(word) => word.contains('\u{fffd}'),
@@ -97,7 +97,7 @@ struct Lexer<'a> {
     /// Invariant: a character boundary of `sql`.
     at: usize,
     dialect: Dialect,
-    /// Open executable comments.
+    /// How many executable comments are open.
     executable: u32,
     found: Vec<Lexeme<'a>>,
 }

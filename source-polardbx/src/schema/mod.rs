@@ -1,4 +1,4 @@
-//! Structures of tables: read from SHOW CREATE TABLE and from statements in the binlog, and known at every position of a stream.
+//! Table schemas: read from SHOW CREATE TABLE and from DDL in the binlog, and tracked along the position of a stream.
 
 mod alter;
 mod charset;
@@ -17,7 +17,7 @@ pub(crate) use charset::max_bytes;
 pub use charset::of_collation_number;
 pub(crate) use create::without_foreign_keys;
 pub use create::{CreateTable, DatabaseCharsets, StatementContext, read_create_table};
-pub(crate) use databases::{Databases, parse_databases};
+pub(crate) use databases::Databases;
 pub use error::ReadError;
 pub use history::History;
 pub use lexer::Dialect;

@@ -242,7 +242,7 @@ fn a_character_set_that_nobody_says_is_an_error() {
 }
 
 #[test]
-fn what_is_no_table_is_an_error() {
+fn what_is_not_a_table_is_an_error() {
     for sql in [
         "CREATE TABLE t (",
         "CREATE TABLE t ()",
@@ -322,7 +322,7 @@ fn exchanged_partitions_concern_both_tables() {
 }
 
 #[test]
-fn how_long_mariadb_waits_is_no_part_of_the_change() {
+fn the_lock_wait_of_mariadb_is_not_part_of_the_ddl() {
     for sql in ["ALTER TABLE t WAIT 3 COMMENT 'x'", "ALTER ONLINE TABLE IF EXISTS t NOWAIT ADD INDEX (a)", "ALTER TABLE t WAIT 3"] {
         assert_eq!(effects(sql), [Effect::Keep { table: t() }], "{sql}");
     }
@@ -465,7 +465,7 @@ fn labels_may_be_bytes_and_long_texts_become_large() {
 }
 
 #[test]
-fn the_word_default_is_no_character_set_and_periods_are_never_null() {
+fn default_is_not_a_character_set_and_periods_are_never_null() {
     for tail in ["CHARSET=DEFAULT", "DEFAULT CHARACTER SET DEFAULT", "COLLATE DEFAULT", "CHARACTER SET DEFAULT COLLATE = DEFAULT"] {
         let made = create(&format!("CREATE TABLE t (a TEXT) {tail}"));
         assert_eq!(made.columns[0].charset.as_deref(), Some("utf8mb4"), "{tail}");

@@ -19,7 +19,7 @@ pub(crate) enum ServerKind {
     PolarDbX,
     /// Standard edition: a MySQL with Paxos.
     PolarDbXStandard,
-    /// Speaks the protocol, is none of these.
+    /// Another server that speaks the protocol.
     Other,
 }
 
@@ -36,17 +36,17 @@ impl fmt::Display for ServerKind {
 }
 
 impl ServerKind {
-    /// Whether it is some MariaDB, whose events and statements differ.
+    /// Whether it is MariaDB, whose events and statements differ from MySQL's.
     pub(crate) fn is_mariadb(self) -> bool {
         matches!(self, Self::MariaDb { .. })
     }
 
-    /// Whether SHOW BINARY LOG STATUS is there, for which SHOW MASTER STATUS made way.
-    pub(super) fn says_binary_log_status(self) -> bool {
+    /// Whether SHOW BINARY LOG STATUS replaces SHOW MASTER STATUS.
+    pub(super) fn has_binary_log_status(self) -> bool {
         matches!(self, Self::MySql { major, minor } if (major, minor) >= (8, 4))
     }
 
-    /// Whether this kind of server can be read; `version` is what it says of itself.
+    /// Whether this kind of server is supported; `version` is its version text.
     pub(super) fn support(self, version: &str) -> Finding {
         const SUPPORTED: &str = "use a source of MySQL 5.7 to 9, or of MariaDB 10.5 to 11";
         let name = format!("{self} {version}");
@@ -66,7 +66,7 @@ impl ServerKind {
     }
 }
 
-/// The kind by the answer to `SELECT VERSION()`, the variable `version_comment`, and whether there are variables of PolarDB-X.
+/// The kind, from the answer to `SELECT VERSION()`, the variable `version_comment`, and whether there are PolarDB-X variables.
 pub(super) fn kind_of(version: &str, comment: &str, polardbx: bool) -> ServerKind {
     let has = |word: &str| version.to_ascii_lowercase().contains(word) || comment.to_ascii_lowercase().contains(word);
     if has("tidb") || has("oceanbase") || has("doris") || has("starrocks") || has("vitess") {
@@ -79,7 +79,7 @@ pub(super) fn kind_of(version: &str, comment: &str, polardbx: bool) -> ServerKin
     if !mariadb && (has("-tddl-") || has("-pxc-") || polardbx) {
         return ServerKind::PolarDbX;
     }
-    // MariaDB puts this before its version where it wants to pass for a MySQL.
+    // Prefix of MariaDB versions for clients that expect MySQL.
     let own = version.strip_prefix("5.5.5-").filter(|_| mariadb).unwrap_or(version);
     let mut numbers = own.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     match (numbers.next(), numbers.next()) {

@@ -1,7 +1,7 @@
-//! What server we are talking to: `kind` what it is, `settings` what it must be set to, `places` its binlog, `tables` its structures.
+//! The server: `kind` says what it is, `settings` how it must be set up, `binlog` and `tables` ask for its binlog and its tables.
 
+mod binlog;
 mod kind;
-mod places;
 mod settings;
 mod tables;
 
@@ -9,14 +9,15 @@ use std::collections::HashMap;
 
 use runtime::Finding;
 
+use crate::binlog::ServerProfile;
 use crate::error::{Result, SourceError};
 use crate::session::{Session, nth};
+pub(crate) use binlog::{binlog_end, binlog_files};
 pub(crate) use kind::ServerKind;
 use kind::kind_of;
-pub(crate) use places::{BinlogPlace, binlog_end, binlog_files, file_name};
-pub(crate) use tables::{Definition, database_charsets, read_definitions, read_structure, selected_tables};
+pub(crate) use tables::{Definition, database_charsets, parse_definition, read_ddl, read_definitions, read_schema, selected_tables};
 
-/// The settings that decide something here.
+/// The variables that are looked at.
 const VARIABLES: &[&str] = &[
     "server_uuid",
     "server_id",
@@ -35,21 +36,21 @@ const VARIABLES: &[&str] = &[
     "binlog_expire_logs_seconds",
 ];
 
-/// The server as it was found.
+/// A server, as it answered at the beginning of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) kind: ServerKind,
-    /// Answer to `SELECT VERSION()`.
+    /// The answer to `SELECT VERSION()`.
     pub(crate) version: String,
     variables: HashMap<String, String>,
 }
 
 impl Server {
-    /// Asks the server who it is. Sends nothing that changes it.
+    /// Asks the server for its version and settings.
     pub(crate) async fn identify(session: &mut Session) -> Result<Self> {
         const DOING: &str = "ask the server for its version and settings";
         let version = session.rows(DOING, "SELECT VERSION()").await?.first().and_then(|row| nth(row, 0));
-        let version = version.ok_or_else(|| SourceError::answer(DOING, "the server does not tell its version"))?;
+        let version = version.ok_or_else(|| SourceError::answer(DOING, "the server does not report its version"))?;
         let list = VARIABLES.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
         let rows = session.rows(DOING, format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({list})")).await?;
         let mut variables: HashMap<String, String> =
@@ -60,12 +61,13 @@ impl Server {
         Ok(Self { kind: kind_of(&version, comment, polardbx), version, variables })
     }
 
-    /// A setting; empty if the server does not have it.
+    /// A variable; empty if the server does not have it.
     pub(crate) fn variable(&self, name: &str) -> &str {
         self.variables.get(name).map_or("", String::as_str)
     }
 
-    /// Text that stays the same as long as binlog positions mean the same. MariaDB has no id of its own that would.
+    /// Identity of the binlog history: a position is valid only on a server with the same identity. MySQL has an id for it, MariaDB has
+    /// not.
     pub(crate) fn identity(&self) -> Result<String> {
         let missing = |what| Err(SourceError::answer("ask the server for its identity", format!("it has no {what}")));
         if self.kind.is_mariadb() {
@@ -90,9 +92,12 @@ impl Server {
         self.kind == ServerKind::PolarDbX || self.variable("lower_case_table_names") == "1"
     }
 
-    /// Whether a TIMESTAMP that does not say is nullable, for statements of sessions that do not say either.
-    pub(crate) fn explicit_timestamps(&self) -> bool {
-        self.variable("explicit_defaults_for_timestamp").eq_ignore_ascii_case("ON")
+    /// The properties that decide how its events are read.
+    pub(crate) fn profile(&self) -> ServerProfile {
+        ServerProfile::new(self.version.as_str())
+            .with_explicit_timestamps(self.variable("explicit_defaults_for_timestamp").eq_ignore_ascii_case("ON"))
+            .with_lower_case_names(self.lower_case())
+            .with_idle_is_current(self.kind != ServerKind::PolarDbX)
     }
 
     /// Whether this kind of server can be read.

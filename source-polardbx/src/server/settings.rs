@@ -1,10 +1,10 @@
-//! What the server must be set to, so that the stream holds everything.
+//! The settings that the server must have so that the stream holds everything.
 
 use runtime::Finding;
 
 use super::Server;
 
-/// Days that the binlog should reach back while a full phase runs.
+/// How many days the binlog should be kept while a full phase runs.
 const RETENTION_DAYS: f64 = 7.0;
 
 impl Server {
@@ -15,7 +15,7 @@ impl Server {
             if found.eq_ignore_ascii_case(expected) {
                 Finding::passed(item, if found.is_empty() { "empty" } else { found })
             } else {
-                Finding::failed(item, format!("it is {found:?}, and must be {expected:?}"), help)
+                Finding::failed(item, format!("{item} is {found:?}, and must be {expected:?}"), help)
             }
         };
         let mut found = vec![
@@ -23,12 +23,12 @@ impl Server {
             want(
                 "binlog_format",
                 "ROW",
-                "SET GLOBAL binlog_format = 'ROW', the same in the server's option file, and let all sessions connect anew",
+                "SET GLOBAL binlog_format = 'ROW', the same in the server's option file, and let all sessions connect again",
             ),
             want(
                 "binlog_row_image",
                 "FULL",
-                "SET GLOBAL binlog_row_image = 'FULL', the same in the server's option file, and let all sessions connect anew",
+                "SET GLOBAL binlog_row_image = 'FULL', the same in the server's option file, and let all sessions connect again",
             ),
         ];
         if self.kind.is_mariadb() {
@@ -39,7 +39,7 @@ impl Server {
         found.push(match self.server_id() {
             0 => Finding::failed(
                 "source_server_id",
-                "it is 0, and the server gives its binlog to nobody then",
+                "the server's server_id is 0, so it sends its binlog to nobody",
                 "SET GLOBAL server_id to a number above 0, the same in the server's option file",
             ),
             id => Finding::passed("source_server_id", id.to_string()),
@@ -47,7 +47,7 @@ impl Server {
         found
     }
 
-    /// Why commits do not become visible in the order of the binlog, if they do not. MariaDB knows no other order.
+    /// Why commits may become visible in another order than that of the binlog; `None` if they cannot. On MariaDB they never can.
     pub(crate) fn unordered_commits(&self) -> Option<String> {
         let found = self.variable("binlog_order_commits");
         (!self.kind.is_mariadb() && !found.eq_ignore_ascii_case("ON")).then(|| format!("binlog_order_commits is {found:?}"))
@@ -55,7 +55,7 @@ impl Server {
 
     /// How long the server keeps its binlogs.
     pub(crate) fn retention(&self) -> Finding {
-        // MariaDB writes fractions of days.
+        // MariaDB allows fractions of days.
         let number = |name| self.variable(name).parse::<f64>().unwrap_or_default();
         let days = number("expire_logs_days").max(number("binlog_expire_logs_seconds") / 86_400.0);
         if days <= 0.0 {

@@ -1,4 +1,4 @@
-//! Databases and tables: which there are, and their structures.
+//! Asks for databases, tables and their definitions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::schema::read_create_table;
 use crate::selection::Selection;
 use crate::session::{Endpoint, Session, named, nth, quoted};
 
-/// All tables that are selected, sorted by name, and the views that are selected. Sequences are neither.
+/// All selected tables, sorted by name, and all selected views. Sequences are left out.
 pub(crate) async fn selected_tables(session: &mut Session, selection: &Selection) -> Result<(Vec<TableId>, Vec<TableId>)> {
     let (mut tables, mut views) = (Vec::new(), Vec::new());
     for row in session.rows("list the databases", "SHOW DATABASES").await? {
@@ -33,7 +33,7 @@ pub(crate) async fn selected_tables(session: &mut Session, selection: &Selection
     Ok((tables, views))
 }
 
-/// The default character set of every database that the account sees.
+/// The default character set of every database that the account can see.
 pub(crate) async fn database_charsets(session: &mut Session) -> Result<HashMap<String, Option<String>>> {
     let sql = "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA";
     let rows = session.rows("ask for the databases' character sets", sql).await?;
@@ -43,45 +43,50 @@ pub(crate) async fn database_charsets(session: &mut Session) -> Result<HashMap<S
 /// A table as SHOW CREATE TABLE shows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Definition {
-    /// Its structure: logical columns in the order of the binlog.
+    /// Its schema, with the columns in the order of the binlog.
     pub(crate) schema: Arc<TableSchema>,
-    /// The statement itself.
-    pub(crate) statement: String,
+    /// The CREATE TABLE statement.
+    pub(crate) ddl: String,
 }
 
-/// A table's structure.
-pub(crate) async fn read_structure(session: &mut Session, table: &TableId) -> Result<TableSchema> {
-    read_definition(session, table).await.map(|(schema, _)| schema)
+/// A table's schema.
+pub(crate) async fn read_schema(session: &mut Session, table: &TableId) -> Result<TableSchema> {
+    let ddl = read_ddl(session, table).await?;
+    parse_definition(table, &ddl)
 }
 
-async fn read_definition(session: &mut Session, table: &TableId) -> Result<(TableSchema, String)> {
-    let doing = format!("read the structure of table {table}");
+/// The text of SHOW CREATE TABLE.
+pub(crate) async fn read_ddl(session: &mut Session, table: &TableId) -> Result<String> {
+    let doing = || format!("read the definition of table {table}");
     let sql = format!("SHOW CREATE TABLE {}.{}", quoted(&table.database), quoted(&table.table));
-    let rows = session.rows(doing.clone(), sql).await?;
-    let statement = rows.first().and_then(|row| named(row, "Create Table"));
-    let statement = statement.ok_or_else(|| SourceError::answer(doing, "the server's answer holds no CREATE TABLE"))?;
-    let mut create = read_create_table(&statement, &table.database, &|_| None).map_err(|error| SourceError::Requirement {
-        item: "columns".into(),
-        what: format!("table {table}: {error}"),
+    let rows = session.rows_of(doing, sql).await?;
+    let ddl = rows.first().and_then(|row| named(row, "Create Table"));
+    ddl.ok_or_else(|| SourceError::answer(doing(), "the server's answer holds no CREATE TABLE"))
+}
+
+/// The schema that a SHOW CREATE TABLE describes.
+pub(crate) fn parse_definition(table: &TableId, ddl: &str) -> Result<TableSchema> {
+    let mut create = read_create_table(ddl, &table.database, &|_| None).map_err(|error| SourceError::Requirement {
+        what: format!("the definition of table {table} cannot be read: {error}"),
         help: "leave the table out with `exclude`, or change it in the source".into(),
     })?;
     create.schema.id = table.clone();
-    Ok((create.schema, statement))
+    Ok(create.schema)
 }
 
-/// The definitions of many tables, in their order: asked for over `session` and up to `more` other connections at once.
+/// The definitions of many tables, in their order; asks over `session` and up to `more` other connections at once.
 pub(crate) async fn read_definitions(
     session: &mut Session,
     endpoint: &Endpoint,
     more: usize,
     tables: &[TableId],
 ) -> Result<Vec<Definition>> {
-    /// Fewer are not worth a connection.
+    /// For fewer tables another connection does not pay.
     const TABLES_PER_CONNECTION: usize = 32;
     let parts = (tables.len() / TABLES_PER_CONNECTION).clamp(1, more + 1);
     let mut parts = tables.chunks(tables.len().div_ceil(parts).max(1)).map(<[TableId]>::to_vec).enumerate();
     let own = parts.next();
-    // Dropped with this future, which ends them.
+    // Aborted when this future is dropped.
     let mut others = JoinSet::new();
     for (number, part) in parts {
         let endpoint = endpoint.clone();
@@ -97,7 +102,7 @@ pub(crate) async fn read_definitions(
         read.insert(number, read_part(session, &part).await?);
     }
     while let Some(joined) = others.join_next().await {
-        let (number, part) = joined.map_err(|error| SourceError::answer("read the structures of the tables", error.to_string()))??;
+        let (number, part) = joined.map_err(|error| SourceError::answer("read the definitions of the tables", error.to_string()))??;
         read.insert(number, part);
     }
     Ok((0..read.len()).filter_map(|number| read.remove(&number)).flatten().collect())
@@ -106,8 +111,8 @@ pub(crate) async fn read_definitions(
 async fn read_part(session: &mut Session, tables: &[TableId]) -> Result<Vec<Definition>> {
     let mut read = Vec::with_capacity(tables.len());
     for table in tables {
-        let (schema, statement) = read_definition(session, table).await?;
-        read.push(Definition { schema: Arc::new(schema), statement });
+        let ddl = read_ddl(session, table).await?;
+        read.push(Definition { schema: Arc::new(parse_definition(table, &ddl)?), ddl });
     }
     Ok(read)
 }

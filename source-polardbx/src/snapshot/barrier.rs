@@ -1,7 +1,7 @@
 //! The visibility barrier: between noting a position of the binlog and the first SELECT that relies on it.
 //!
 //! The server writes a transaction to the binlog before SELECT can see it. Without a barrier, a transaction before the noted position could
-//! be missing in the snapshot and, since the stream starts after it, in the stream: lost without a trace.
+//! be missing in the snapshot and, since the stream starts after it, in the stream: it would be lost unnoticed.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,9 +16,9 @@ const DOING: &str = "write the barrier's marker row";
 /// How the barrier is passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Barrier {
-    /// A commit of our own: commits become visible in the order of the binlog, so when ours returns, all before it are visible.
+    /// A commit of our own. Commits become visible in the order of the binlog, so when ours returns, all earlier ones are visible.
     Marker,
-    /// Waiting longer than any commit takes; and why no marker can be written.
+    /// Waiting for longer than any commit takes; with the reason why no marker can be written.
     Delay(Duration, String),
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for Barrier {
 }
 
 impl Barrier {
-    /// Finds out what the account may do, without writing anything.
+    /// Finds out how the barrier would be passed, without writing anything.
     pub(crate) async fn probe(session: &mut Session, server: &Server, delay: Duration) -> Result<Self> {
         if let Some(why) = server.unordered_commits() {
             return Ok(Self::Delay(delay, why));
@@ -46,7 +46,7 @@ impl Barrier {
         }
     }
 
-    /// Waits until every transaction before the present end of the binlog is visible to new SELECTs, and says how.
+    /// Waits until every transaction before the current end of the binlog is visible to new SELECTs. Returns how.
     pub(crate) async fn pass(session: &mut Session, server: &Server, task: &str, delay: Duration) -> Result<Self> {
         let why = match server.unordered_commits() {
             Some(why) => why,
@@ -63,7 +63,7 @@ impl Barrier {
 
 async fn write_marker(session: &mut Session, task: &str) -> Result<()> {
     let token = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    // The key holds 64 characters; two tasks on one row do not disturb each other.
+    // The key holds 64 characters. Two tasks that share a row do not disturb each other.
     let task: String = task.chars().take(64).collect();
     let upsert = format!(
         "INSERT INTO {MARKER_DATABASE}.dts_watermark (task, token) VALUES ({}, {token}) ON DUPLICATE KEY UPDATE token = VALUES(token)",
@@ -97,7 +97,7 @@ fn is_missing(error: &SourceError) -> bool {
     matches!(error.code(), Some(1049 | 1146))
 }
 
-/// The server's reason for not letting us write; any other failure is passed on.
+/// The server's reason for refusing a write; any other failure is returned.
 fn refusal(error: SourceError) -> Result<String> {
     match error.code() {
         Some(1044 | 1142 | 1143 | 1227 | 1290 | 1792 | 1836) => Ok(error.to_string()),

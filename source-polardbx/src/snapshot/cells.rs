@@ -1,11 +1,12 @@
-//! Cells of a SELECT in the binary protocol as the values that the binlog gives for the same cells.
+//! Converts cells of a SELECT in the binary protocol to the same values as the binlog has.
 
 use mysql_async::Value as Cell;
 use runtime::{Column, ColumnKind, Date, DateTime, RowWriter, TableSchema, Value};
 
 use crate::session::quoted;
 
-/// The select list of a table: columns by name, since `*` can hide some; enums and sets by number, since labels can be ambiguous.
+/// The select list of a table: columns by name, because `*` leaves invisible ones out; enums and sets as numbers, because labels can be
+/// ambiguous.
 pub(crate) fn select_list(schema: &TableSchema) -> String {
     let item = |column: &Column| match column.kind {
         ColumnKind::Enum { .. } | ColumnKind::Set { .. } => format!("CAST({} AS UNSIGNED)", quoted(&column.name)),
@@ -35,7 +36,7 @@ pub(crate) fn push(row: &mut RowWriter<'_>, cell: &Cell, column: &Column) -> Opt
         (ColumnKind::Char { .. } | ColumnKind::Varchar { .. } | ColumnKind::Text { .. }, Cell::Bytes(bytes)) => Value::Text(bytes),
         (ColumnKind::Binary { length }, Cell::Bytes(bytes)) if bytes.len() == *length as usize => Value::Bytes(bytes),
         (ColumnKind::Varbinary { .. } | ColumnKind::Blob { .. }, Cell::Bytes(bytes)) => Value::Bytes(bytes),
-        // The server prints a document itself, in the text that the stream makes from its binary form.
+        // The server prints the document; the stream makes the same text from its binary format.
         (ColumnKind::Json, Cell::Bytes(bytes)) => Value::Json(bytes),
         (ColumnKind::Geometry, Cell::Bytes(bytes)) => Value::Geometry(bytes),
         (ColumnKind::Enum { .. }, _) => Value::Enum(unsigned(cell)?.try_into().ok()?),
@@ -62,7 +63,7 @@ fn unsigned(cell: &Cell) -> Option<u64> {
     }
 }
 
-/// A decimal's text without the zeros that ZEROFILL puts in front.
+/// Packs a decimal without the leading zeros of ZEROFILL.
 fn push_decimal(row: &mut RowWriter<'_>, text: &[u8]) -> Option<()> {
     let (sign, digits): (&[u8], &[u8]) = match text.strip_prefix(b"-") {
         Some(digits) => (b"-", digits),
@@ -75,7 +76,7 @@ fn push_decimal(row: &mut RowWriter<'_>, text: &[u8]) -> Option<()> {
     if whole == 0 || points > 1 || digits.last() == Some(&b'.') || !digits.iter().all(|&byte| byte.is_ascii_digit() || byte == b'.') {
         return None;
     }
-    // The binlog knows no negative zero.
+    // There is no negative zero in the binlog.
     let zero = digits.iter().all(|&byte| matches!(byte, b'0' | b'.'));
     row.push_decimal(|out| {
         if !zero {

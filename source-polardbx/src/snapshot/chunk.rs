@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mysql_async::Row;
@@ -10,62 +10,24 @@ use mysql_async::prelude::{Query, WithParams};
 use runtime::{
     Batch, BatchBuilder, Body, Error, Event, Op, Origin, Position, RowChange, Seq, SplitId, SplitReader, TableSchema, async_trait,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::cells;
 use super::plan::table_name;
 use super::range::{KeyRange, chunk_key};
+use super::sessions::ReaderSessions;
 use crate::error::{Result, SourceError};
-use crate::server::read_structure;
-use crate::session::{Endpoint, Session};
+use crate::server::{parse_definition, read_ddl};
+use crate::session::Session;
 
 /// How long the server may take for the rows of one batch before the connection counts as lost. The client library has no read time-out.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// What an event costs beside its cells, for the size of a batch.
+/// Memory of an event besides its cells, for the size of a batch.
 const EVENT_BYTES: usize = size_of::<Event>();
 
-/// Connections for reading chunks: as many as the configured parallelism, kept from one chunk to the next.
-pub(crate) struct ReaderSessions {
-    endpoint: Endpoint,
-    permits: Arc<Semaphore>,
-    idle: Mutex<Vec<Session>>,
-}
-
-/// A connection out of [`ReaderSessions`]. It goes back only after a chunk was read to its end; otherwise it is closed.
-struct Lent {
-    session: Session,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl ReaderSessions {
-    pub(crate) fn new(endpoint: Endpoint, parallelism: usize) -> Self {
-        Self { endpoint, permits: Arc::new(Semaphore::new(parallelism)), idle: Mutex::default() }
-    }
-
-    async fn lend(&self) -> Result<Lent> {
-        let permit = self.permits.clone().acquire_owned().await;
-        let permit = permit.map_err(|_| SourceError::answer("wait for a connection", "the source is closed"))?;
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let session = match idle {
-            Some(session) => session,
-            None => self.endpoint.connect_reader().await?,
-        };
-        Ok(Lent { session, _permit: permit })
-    }
-
-    fn give_back(&self, lent: Lent) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lent.session);
-    }
-
-    /// Forgets the idle connections: after a pause they may be dead.
-    pub(crate) fn forget_idle(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-}
-
-/// What is read, and what its events say of themselves.
+/// What is read, and the origin of its events.
 pub(crate) struct Chunk {
     pub(crate) id: SplitId,
     pub(crate) start: Position,
@@ -76,8 +38,8 @@ pub(crate) struct Chunk {
 
 /// Reads one chunk: all its rows in batches, the last of which carries the resume position.
 ///
-/// The reading is one future that hands over batches through a channel of one place, and that only runs inside [`SplitReader::next`]: the
-/// future and the channel outlive a call that is dropped, so nothing is lost with it.
+/// Reading is one future, which hands over batches through a channel of capacity one and is only polled inside [`SplitReader::next`]. Both
+/// outlive a call of `next` that is dropped, so nothing is lost with it.
 pub(crate) struct ChunkReader {
     reading: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
     batches: mpsc::Receiver<Batch>,
@@ -87,7 +49,15 @@ pub(crate) struct ChunkReader {
 impl ChunkReader {
     pub(crate) fn new(sessions: Arc<ReaderSessions>, chunk: Chunk) -> Self {
         let (sender, batches) = mpsc::channel(1);
-        Self { reading: Some(Box::pin(read(sessions, chunk, sender))), batches, failed: false }
+        let reading = async move {
+            let read = read(&sessions, chunk, sender).await;
+            if read.is_err() {
+                // Whatever broke one connection may have broken the others.
+                sessions.discard_idle();
+            }
+            read
+        };
+        Self { reading: Some(Box::pin(reading)), batches, failed: false }
     }
 }
 
@@ -95,7 +65,7 @@ impl ChunkReader {
 impl SplitReader for ChunkReader {
     async fn next(&mut self) -> runtime::Result<Option<Batch>> {
         if self.failed {
-            return Err(Error::retryable("read a chunk after it failed"));
+            return Err(Error::retryable("the chunk is read again from its beginning"));
         }
         if let Some(reading) = &mut self.reading {
             let ended = tokio::select! {
@@ -113,9 +83,9 @@ impl SplitReader for ChunkReader {
     }
 }
 
-async fn read(sessions: Arc<ReaderSessions>, mut chunk: Chunk, batches: mpsc::Sender<Batch>) -> Result<()> {
+async fn read(sessions: &ReaderSessions, mut chunk: Chunk, batches: mpsc::Sender<Batch>) -> Result<()> {
     let mut lent = sessions.lend().await?;
-    verify_structure(&mut lent.session, &chunk).await?;
+    let ddl = verify_schema(&mut lent.session, &chunk, None).await?;
     chunk.origin.read_ms = now_ms();
     let (mut packer, sql) = Packer::new(&chunk)?;
     let doing = format!("read chunk {}", chunk.id);
@@ -127,13 +97,13 @@ async fn read(sessions: Arc<ReaderSessions>, mut chunk: Chunk, batches: mpsc::Se
     loop {
         let filling = async {
             while !packer.is_full() {
-                // `next` is hidden in the library's documentation; the public ways to stream box every row or cannot be paused.
+                // `next` is not in the library's documentation; the documented ways to stream box every row, or cannot be paused.
                 match result.next().await.map_err(SourceError::mysql(doing.clone()))? {
                     Some(row) => packer.push(&row)?,
                     None => return Ok(true),
                 }
             }
-            Ok(false)
+            Ok::<_, SourceError>(false)
         };
         let ended = timeout(BATCH_TIMEOUT, filling).await.map_err(|_| late())??;
         if ended {
@@ -144,25 +114,29 @@ async fn read(sessions: Arc<ReaderSessions>, mut chunk: Chunk, batches: mpsc::Se
         }
     }
     drop(result);
-    // Invariant: no chunk counts as read whose table was altered meanwhile.
-    verify_structure(&mut lent.session, &chunk).await?;
-    // An error means that nobody reads any more.
+    // Invariant: a chunk is not done if its table was altered meanwhile.
+    verify_schema(&mut lent.session, &chunk, Some(&ddl)).await?;
+    // An error means that the reader was dropped.
     let _ = batches.send(packer.finish(Some(chunk.start.clone()))).await;
     sessions.give_back(lent);
     Ok(())
 }
 
-/// Whether the table still is what the plan says.
-async fn verify_structure(session: &mut Session, chunk: &Chunk) -> Result<()> {
-    const UNKNOWN_TABLE: [u16; 2] = [1049, 1146];
+/// Checks that the table still has the schema that the full phase began with, and returns its SHOW CREATE TABLE. `known` is a text that was
+/// checked before; if it is unchanged, it is not parsed again.
+async fn verify_schema(session: &mut Session, chunk: &Chunk, known: Option<&str>) -> Result<String> {
     let table = &chunk.schema.id;
-    let changed = |what: &str| SourceError::TableChanged { table: table.clone(), what: what.to_owned() };
-    let mut now = match read_structure(session, table).await {
-        Err(error) if error.code().is_some_and(|code| UNKNOWN_TABLE.contains(&code)) => return Err(changed("the table is gone")),
-        other => other?,
-    };
+    let ddl = read_ddl(session, table).await.map_err(|error| SourceError::or_table_is_gone(error, table))?;
+    if known == Some(ddl.as_str()) {
+        return Ok(ddl);
+    }
+    let mut now = parse_definition(table, &ddl)?;
     now.version = chunk.schema.version;
-    if now == *chunk.schema { Ok(()) } else { Err(changed("its columns or keys are not those that the full phase began with")) }
+    if now != *chunk.schema {
+        let what = "its columns or keys are not those that the full phase began with".to_owned();
+        return Err(SourceError::TableChanged { table: table.clone(), what });
+    }
+    Ok(ddl)
 }
 
 /// Packs rows into batches.
@@ -189,7 +163,7 @@ impl<'a> Packer<'a> {
         Ok((packer, sql))
     }
 
-    /// Begins the next batch: its events share the time.
+    /// Begins the next batch, whose events share a timestamp.
     fn begin(&mut self) {
         self.timestamp_ms = now_ms() / 1000 * 1000;
     }

@@ -1,8 +1,9 @@
 //! The full phase: every selected table is cut into chunks by its effective key, and each chunk is a split of its own.
 
 pub(crate) mod barrier;
-pub(crate) mod cells;
+mod cells;
 pub(crate) mod chunk;
-pub(crate) mod overview;
 pub(crate) mod plan;
+pub(crate) mod progress;
 pub(crate) mod range;
+pub(crate) mod sessions;

@@ -1,134 +1,101 @@
 //! Cuts tables into chunks, a bounded number at a time.
 //!
-//! What was planned is read back from the checkpoint: a chunk's number is in its split's name and its range is its position, so the last
-//! chunk of a table says where the next one begins, and a chunk without an upper bound ends the table.
+//! What a plan costs depends on the chunks that it hands out, and not on how many tables and chunks there are or were: a [`Cursor`] says
+//! where the next chunk begins, and chunks that are done are forgotten.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use runtime::{Column, ColumnKind, Committed, Split, SplitId, SplitKind, State, TableId, TableSchema};
+use runtime::{Column, ColumnKind, TableId, TableSchema};
 
-use super::range::{Key, KeyRange, chunk_key};
+use super::range::{Key, KeyRange, chunk_key, key_text, parse_key};
 use crate::error::{Result, SourceError};
+use crate::facts::Cursor;
 use crate::session::{Session, literal, nth, quoted};
 
-/// How far the snapshot of one table is planned and read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Planned {
-    /// Number and range of the last chunk that was planned.
-    last: Option<(u32, KeyRange)>,
-    /// Chunks that are not read yet, by number.
-    open: Vec<(u32, KeyRange)>,
+/// A chunk to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlannedChunk {
+    pub(crate) table: TableId,
+    /// From 1.
+    pub(crate) number: u32,
+    pub(crate) range: KeyRange,
 }
 
-impl Planned {
-    /// Whether the last chunk reaches the end of the table.
-    fn is_planned(&self) -> bool {
-        self.last.as_ref().is_some_and(|(_, range)| range.upto.is_none())
-    }
-
-    /// Whether all of the table was read.
-    pub(crate) fn is_read(&self) -> bool {
-        self.is_planned() && self.open.is_empty()
-    }
-
-    /// How many chunks were read.
-    pub(crate) fn chunks_read(&self) -> u64 {
-        let planned = self.last.as_ref().map_or(0, |(number, _)| u64::from(*number));
-        planned.saturating_sub(self.open.len() as u64)
-    }
+/// The first chunk of the first table.
+pub(crate) fn first_cursor(tables: &[Arc<TableSchema>]) -> Option<Cursor> {
+    tables.first().map(|schema| Cursor { table: schema.id.clone(), chunk: 1, after: None })
 }
 
-/// Name of a chunk's split.
-pub(crate) fn chunk_id(table: &TableId, number: u32) -> SplitId {
-    format!("{table}/chunk-{number}").into()
-}
-
-/// Table (as it is printed) and number of a chunk's split; `None` for other splits.
-fn parse_chunk_id(id: &SplitId) -> Option<(&str, u32)> {
-    let (table, number) = id.as_str().rsplit_once("/chunk-")?;
-    Some((table, number.parse().ok()?))
-}
-
-/// The table of a chunk's split.
-pub(crate) fn table_of<'a>(id: &SplitId, tables: &'a [TableId]) -> Option<&'a TableId> {
-    let (name, _) = parse_chunk_id(id)?;
-    tables.iter().find(|table| table.to_string() == name)
-}
-
-/// What the checkpoint says of the chunks of `tables`, in their order.
-pub(crate) fn progress(committed: &Committed, tables: &[TableId]) -> Result<Vec<Planned>> {
-    let places: HashMap<String, usize> = tables.iter().enumerate().map(|(place, table)| (table.to_string(), place)).collect();
-    let mut all = vec![Planned::default(); tables.len()];
-    for (id, checkpoint) in &committed.splits {
-        let Some((table, number)) = parse_chunk_id(id) else { continue };
-        let unknown = || SourceError::Checkpoint {
-            what: format!("split {id} at {} is no chunk of the tables that the snapshot began with", checkpoint.position),
-        };
-        let table = places.get(table).and_then(|&place| all.get_mut(place)).ok_or_else(unknown)?;
-        let range = KeyRange::parse(checkpoint.position.as_str()).ok_or_else(unknown)?;
-        if !checkpoint.done {
-            table.open.push((number, range.clone()));
-        }
-        if table.last.as_ref().is_none_or(|(last, _)| *last < number) {
-            table.last = Some((number, range));
-        }
-    }
-    for table in &mut all {
-        table.open.sort_by_key(|(number, _)| *number);
-    }
-    Ok(all)
-}
-
-/// The next `slice` chunks to read: those that are planned and not read first, then new ones, in the order of the tables. Empty when the
-/// snapshot is complete.
+/// The next chunks from `cursor` on, at most `wanted`, and where the chunk after them begins. `tables` are sorted by name.
 pub(crate) async fn next_chunks(
     session: &mut Session,
-    schemas: &[Arc<TableSchema>],
-    planned: &[Planned],
+    tables: &[Arc<TableSchema>],
+    cursor: Option<Cursor>,
     chunk_rows: u64,
-    slice: usize,
-) -> Result<Vec<Split>> {
-    let mut chunks: Vec<Split> = Vec::new();
-    for (schema, progress) in schemas.iter().zip(planned) {
-        chunks.extend(progress.open.iter().map(|(number, range)| chunk(&schema.id, *number, range)));
-    }
-    for (schema, progress) in schemas.iter().zip(planned) {
-        if progress.is_planned() {
-            continue;
+    wanted: usize,
+) -> Result<(Vec<PlannedChunk>, Option<Cursor>)> {
+    let mut chunks = Vec::new();
+    let Some(Cursor { table, chunk, after }) = cursor else { return Ok((chunks, None)) };
+    let unreadable = || SourceError::Checkpoint { what: format!("the snapshot is planned up to an unknown place in table {table}") };
+    let first = tables.binary_search_by(|schema| schema.id.cmp(&table)).map_err(|_| unreadable())?;
+    let rest = tables.get(first..).unwrap_or_default();
+    let after = after.map(|text| parse_key(&text).ok_or_else(unreadable)).transpose()?;
+    let (mut number, mut after) = (chunk, after);
+    let small = small_tables(session, rest.get(..rest.len().min(wanted)).unwrap_or_default(), chunk_rows).await?;
+    for (index, schema) in rest.iter().enumerate() {
+        if chunks.len() >= wanted {
+            return Ok((chunks, Some(Cursor { table: schema.id.clone(), chunk: number, after: after.as_ref().map(key_text) })));
         }
-        let wanted = slice.saturating_sub(chunks.len());
-        if wanted == 0 {
-            break;
-        }
-        let (last, after) = match &progress.last {
-            Some((number, range)) => (*number, range.upto.clone()),
-            None => (0, None),
+        let whole = number == 1 && small.get(index) == Some(&true);
+        let ranges = if whole {
+            vec![KeyRange::default()]
+        } else {
+            let room = wanted - chunks.len();
+            let cut = cut(session, schema, after.take(), chunk_rows, room).await;
+            cut.map_err(|error| SourceError::or_table_is_gone(error, &schema.id))?
         };
-        let ranges = cut(session, schema, after, chunk_rows, wanted).await.map_err(|error| gone(error, &schema.id))?;
-        chunks.extend(ranges.iter().zip(last + 1..).map(|(range, number)| chunk(&schema.id, number, range)));
-    }
-    Ok(chunks)
-}
-
-/// A table that the plan began with and that is not there any more was dropped or renamed meanwhile: no retry brings it back.
-fn gone(error: SourceError, table: &TableId) -> SourceError {
-    const UNKNOWN_DATABASE_OR_TABLE: [u16; 2] = [1049, 1146];
-    match error.code() {
-        Some(code) if UNKNOWN_DATABASE_OR_TABLE.contains(&code) => {
-            SourceError::TableChanged { table: table.clone(), what: "the table is gone".to_owned() }
+        after = ranges.last().and_then(|range| range.upto.clone());
+        for range in ranges {
+            chunks.push(PlannedChunk { table: schema.id.clone(), number, range });
+            number += 1;
         }
-        _ => error,
+        if after.is_some() {
+            return Ok((chunks, Some(Cursor { table: schema.id.clone(), chunk: number, after: after.as_ref().map(key_text) })));
+        }
+        number = 1;
     }
+    Ok((chunks, None))
 }
 
-fn chunk(table: &TableId, number: u32, range: &KeyRange) -> Split {
-    // The structure is committed once, with the split that the plan hangs on.
-    Split { id: chunk_id(table, number), kind: SplitKind::Snapshot, start: range.position(), schemas: Vec::new(), state: State::new() }
+/// Which of the tables have fewer than `chunk_rows` rows, so that each is one chunk. One query for many tables, because a query for each
+/// would be most of the cost of planning small tables. Empty if the server refuses it; then each table is looked at.
+async fn small_tables(session: &mut Session, tables: &[Arc<TableSchema>], chunk_rows: u64) -> Result<Vec<bool>> {
+    /// How many rows the server may have to scan for one query.
+    const ROWS: u64 = 4_000_000;
+    let at_once = usize::try_from(ROWS / chunk_rows.max(1)).unwrap_or(usize::MAX).clamp(1, 64);
+    let mut small = Vec::with_capacity(tables.len());
+    for part in tables.chunks(at_once) {
+        let large = |(index, schema): (usize, &Arc<TableSchema>)| {
+            format!("(SELECT {index} FROM {} LIMIT 1 OFFSET {})", table_name(&schema.id), chunk_rows.saturating_sub(1))
+        };
+        let sql = part.iter().enumerate().map(large).collect::<Vec<_>>().join(" UNION ALL ");
+        match session.rows("look for large tables", sql).await {
+            Ok(rows) => {
+                let large: Vec<usize> = rows.iter().filter_map(|row| nth(row, 0)?.parse().ok()).collect();
+                small.extend((0..part.len()).map(|index| !large.contains(&index)));
+            }
+            Err(error) if error.code().is_some() => {
+                tracing::debug!(%error, "the tables are looked at one by one");
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(small)
 }
 
-/// At most `wanted` ranges that follow `after`; the last one is open if it reaches the end of the table. `session` is a reader's, which gives
-/// texts in the character set of their column.
+/// At most `wanted` ranges after `after`; the last one is open if it reaches the end of the table. `session` is a reader's, which returns
+/// text in the character set of its column.
 async fn cut(session: &mut Session, schema: &TableSchema, mut after: Option<Key>, chunk_rows: u64, wanted: usize) -> Result<Vec<KeyRange>> {
     let key = chunk_key(schema);
     if key.is_empty() {
@@ -146,7 +113,7 @@ async fn cut(session: &mut Session, schema: &TableSchema, mut after: Option<Key>
         if open {
             return Ok(ranges);
         }
-        // One look at the table saves a walk over its key for every chunk.
+        // With the greatest key and an estimate, further bounds can often be computed instead of scanning the key for every chunk.
         if ranges.len() == 1
             && let Some(max) = dense_end(session, schema, &key, upto.as_ref(), chunk_rows).await?
         {
@@ -188,9 +155,9 @@ async fn boundary(
     values.map(Some).ok_or_else(|| SourceError::answer(doing, "a column of its key is NULL"))
 }
 
-/// The greatest key of a table with one whole-number key that has few holes after `from`; `None` for all others.
+/// The greatest key of a table whose key is one integer column with few gaps after `from`; `None` for any other table.
 ///
-/// A range of `chunk_rows` numbers holds at most as many rows, so even ranges are never too big, only too many where the key has holes.
+/// A range of `chunk_rows` numbers holds at most as many rows, so even ranges are never too large; with gaps there are only more of them.
 async fn dense_end(
     session: &mut Session,
     schema: &TableSchema,
@@ -199,7 +166,7 @@ async fn dense_end(
     chunk_rows: u64,
 ) -> Result<Option<i128>> {
     let ([Column { kind: ColumnKind::Int { .. }, name, .. }], Some(from)) = (key, from.and_then(whole_number)) else { return Ok(None) };
-    let doing = format!("look at the key of table {}", schema.id);
+    let doing = format!("ask for the greatest key of table {}", schema.id);
     let max = session.rows(doing.clone(), format!("SELECT MAX({}) FROM {}", quoted(name), table_name(&schema.id))).await?;
     let estimate = format!(
         "SELECT TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
@@ -213,7 +180,7 @@ async fn dense_end(
     Ok((width <= rows.saturating_mul(2).saturating_add(i128::from(chunk_rows))).then_some(max))
 }
 
-/// Ranges of `width` numbers each after `after`, at most `wanted`; the one that reaches `max` is open.
+/// At most `wanted` ranges of `width` numbers each after `after`; the one that reaches `max` is open.
 fn even_ranges(mut after: i128, max: i128, width: u64, wanted: usize) -> Vec<KeyRange> {
     let key = |number: i128| Some(vec![number.to_string().into_bytes()]);
     let mut ranges = Vec::new();
@@ -243,49 +210,7 @@ pub(crate) fn table_name(table: &TableId) -> String {
 
 #[cfg(test)]
 mod tests {
-    use runtime::{Checkpoint, Progress, Receipt};
-
     use super::*;
-
-    fn committed(chunks: &[(&str, u32, &str, bool)]) -> Committed {
-        let mut committed = Committed::default();
-        for &(table, number, position, done) in chunks {
-            committed.apply(&Progress {
-                split: chunk_id(&TableId::new("d", table), number),
-                checkpoint: Checkpoint { position: position.into(), receipt: Receipt::default(), done },
-                schemas: vec![],
-                state: vec![],
-            });
-        }
-        committed
-    }
-
-    #[test]
-    fn the_checkpoint_says_where_the_plan_goes_on() {
-        let tables = [TableId::new("d", "a"), TableId::new("d", "b/chunk-1"), TableId::new("d", "c.d")];
-        let committed = committed(&[
-            ("a", 2, "v1;after=5;upto=10", false),
-            ("a", 9, "v1;after=40;upto=45", true),
-            ("a", 10, "v1;after=45;upto=-", false),
-            ("a", 1, "v1;after=-;upto=5", true),
-            ("b/chunk-1", 1, "v1;after=-;upto=7", true),
-        ]);
-        let progress = progress(&committed, &tables).unwrap();
-        assert!(progress[0].is_planned());
-        assert_eq!(progress[0].open.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2, 10]);
-        assert!(!progress[1].is_planned() && progress[1].open.is_empty());
-        assert_eq!(progress[1].last.as_ref().map(|(number, range)| (*number, range.upto.clone())), Some((1, Some(vec![b"7".to_vec()]))));
-        assert_eq!(progress[2], Planned::default());
-        assert_eq!(table_of(&chunk_id(&tables[1], 3), &tables), Some(&tables[1]));
-        assert_eq!(table_of(&"stream_global".into(), &tables), None);
-    }
-
-    #[test]
-    fn chunks_of_unknown_tables_are_an_error() {
-        let tables = [TableId::new("d", "a")];
-        assert!(progress(&committed(&[("b", 1, "v1;after=-;upto=-", false)]), &tables).is_err());
-        assert!(progress(&committed(&[("a", 1, "nonsense", false)]), &tables).is_err());
-    }
 
     #[test]
     fn even_ranges_meet_and_the_last_is_open() {

@@ -1,4 +1,4 @@
-//! A chunk's range of the effective key: as text in the checkpoint, as a condition in SQL.
+//! The range of keys of a chunk: as text for the checkpoint, and as an SQL condition.
 
 use runtime::{Column, ColumnKind, Position, TableSchema};
 
@@ -7,15 +7,15 @@ use crate::session::quoted;
 /// The values of the key's columns as the server's text protocol prints them, in the column's character set.
 pub(crate) type Key = Vec<Vec<u8>>;
 
-/// Keys greater than `after` and not greater than `upto`, in the server's order; without a bound, from or to the end.
+/// Keys greater than `after` and not greater than `upto`, in the server's order. Without a bound the range is open at that end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeyRange {
     pub(crate) after: Option<Key>,
     pub(crate) upto: Option<Key>,
 }
 
-/// The columns by which a table is cut into chunks; empty if it is read in one piece: without a key, or with one whose order or literals
-/// are not safe (floats, enums, sets, bits, years, long texts, nullable columns).
+/// The columns by which a table is cut into chunks. Empty if the table is read in one piece: because it has no key, or one whose order or
+/// literals are not safe (floats, enums, sets, bits, years, long texts, nullable columns).
 pub(crate) fn chunk_key(schema: &TableSchema) -> Vec<&Column> {
     let key: Option<Vec<&Column>> = schema.effective_key().into_iter().map(|index| schema.columns.get(index)).collect();
     key.filter(|columns| columns.iter().all(|column| !column.nullable && has_safe_order(&column.kind))).unwrap_or_default()
@@ -29,13 +29,13 @@ fn has_safe_order(kind: &ColumnKind) -> bool {
 }
 
 impl KeyRange {
-    /// Reads the text of [`KeyRange::position`]; `None` if it is none.
+    /// Reads the text of [`KeyRange::position`]; `None` for any other text.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (after, upto) = text.strip_prefix("v1;after=")?.split_once(";upto=")?;
         Some(Self { after: parse_bound(after)?, upto: parse_bound(upto)? })
     }
 
-    /// The same range always has the same text: `v1;after=7,x6162;upto=-`. Numbers are as they are, other values in hexadecimal.
+    /// The text of the range, such as `v1;after=7,x6162;upto=-`: numbers in decimal, other values in hexadecimal.
     pub(crate) fn position(&self) -> Position {
         format!("v1;after={};upto={}", bound_text(self.after.as_ref()), bound_text(self.upto.as_ref())).into()
     }
@@ -53,8 +53,8 @@ impl KeyRange {
     }
 }
 
-/// Rows on one side of a bound. MySQL uses no index range for a comparison of row constructors, hence the long form; the condition on the
-/// first column alone gives it the range.
+/// The condition for one side of a bound. MySQL does not use an index range for comparisons of row constructors, hence the long form; the
+/// condition on the first column alone gives it the range.
 fn side(key: &[&Column], bound: &Key, operator: char) -> Option<String> {
     if key.is_empty() || key.len() != bound.len() {
         return None;
@@ -99,21 +99,28 @@ fn is_number(value: &[u8]) -> bool {
     [whole, fraction].iter().all(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
 }
 
-fn bound_text(bound: Option<&Key>) -> String {
+/// A key as text: `7,x6162`.
+pub(crate) fn key_text(key: &Key) -> String {
     let value = |value: &Vec<u8>| if is_number(value) { String::from_utf8_lossy(value).into_owned() } else { format!("x{}", hex(value)) };
-    bound.map_or_else(|| "-".to_owned(), |key| key.iter().map(value).collect::<Vec<_>>().join(","))
+    key.iter().map(value).collect::<Vec<_>>().join(",")
 }
 
-/// The opposite of [`bound_text`]: `None` if the text is no bound, `Some(None)` for no bound.
-fn parse_bound(text: &str) -> Option<Option<Key>> {
-    if text == "-" {
-        return Some(None);
-    }
+/// The opposite of [`key_text`]; `None` if the text is not a key.
+pub(crate) fn parse_key(text: &str) -> Option<Key> {
     let value = |text: &str| match text.strip_prefix('x') {
         Some(digits) => unhex(digits),
         None => is_number(text.as_bytes()).then(|| text.as_bytes().to_vec()),
     };
-    text.split(',').map(value).collect::<Option<Key>>().map(Some)
+    text.split(',').map(value).collect()
+}
+
+fn bound_text(bound: Option<&Key>) -> String {
+    bound.map_or_else(|| "-".to_owned(), key_text)
+}
+
+/// The opposite of [`bound_text`]: `None` if the text is not a bound, `Some(None)` for an open end.
+fn parse_bound(text: &str) -> Option<Option<Key>> {
+    if text == "-" { Some(None) } else { parse_key(text).map(Some) }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -201,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_texts_are_no_ranges() {
+    fn other_texts_are_not_ranges() {
         for text in [
             "",
             "v1;after=-",

@@ -1,14 +1,14 @@
-//! Why an encrypted connection could not be made, in words for people.
+//! Explains why an encrypted connection could not be made.
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// Why an encrypted connection could not be made. All but a broken connection are for people to mend.
+/// Why an encrypted connection could not be made. None of these can be fixed by a retry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub struct TlsFailure {
     pub(crate) what: String,
     pub(crate) help: &'static str,
-    /// The server cannot do it at all, so that mode `preferred` goes on without.
+    /// Whether the server does not support TLS as needed, so that mode `preferred` continues without it.
     pub(crate) incapable: bool,
 }
 
@@ -30,7 +30,7 @@ impl TlsFailure {
         Self::no_common_ground("the server ended the connection during the TLS handshake")
     }
 
-    /// The host cannot stand in a certificate.
+    /// A certificate cannot be for such a host.
     pub(crate) fn no_name(host: &str) -> Self {
         Self::new(format!("`{host}` is neither a host name nor an address"), "correct `host`")
     }

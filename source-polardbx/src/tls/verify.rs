@@ -1,4 +1,4 @@
-//! How the server's certificate is looked at in each mode.
+//! Verifies the server's certificate according to the mode.
 
 use std::sync::Arc;
 
@@ -8,26 +8,25 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use super::material::{Material, wrong};
-use crate::config::TlsMode;
-use crate::error::Result;
+use super::files::{TlsFiles, wrong};
+use crate::config::{ConfigError, TlsMode};
 
-/// Looks at the server's certificate as the mode says.
+/// Verifies the server's certificate.
 #[derive(Debug)]
 pub(super) struct Verifier {
     provider: Arc<CryptoProvider>,
-    /// Checks the chain and the name; `None` where any certificate will do.
+    /// Verifies chain and name; `None` if any certificate is accepted.
     chain: Option<Arc<WebPkiServerVerifier>>,
-    /// Whether the name counts.
+    /// Whether the name must match.
     name: bool,
 }
 
 impl Verifier {
     /// The TLS library's configuration for `mode`.
-    pub(super) fn client_config(mode: TlsMode, material: &Material) -> Result<ClientConfig> {
+    pub(super) fn client_config(mode: TlsMode, files: &TlsFiles) -> Result<ClientConfig, ConfigError> {
         let provider = Arc::new(ring::default_provider());
         let chain = match mode {
-            TlsMode::VerifyCa | TlsMode::VerifyIdentity => Some(chain_verifier(&provider, material)?),
+            TlsMode::VerifyCa | TlsMode::VerifyIdentity => Some(chain_verifier(&provider, files)?),
             TlsMode::Disabled | TlsMode::Preferred | TlsMode::Required => None,
         };
         let verifier = Self { provider: provider.clone(), chain, name: mode == TlsMode::VerifyIdentity };
@@ -36,7 +35,7 @@ impl Verifier {
             .map_err(|error| wrong(format!("the TLS library cannot be set up: {error}"), "report this"))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        match &material.identity {
+        match &files.identity {
             None => Ok(builder.with_no_client_auth()),
             Some(identity) => builder.with_client_auth_cert(identity.chain.clone(), identity.key.clone_key()).map_err(|error| {
                 let why = match error {
@@ -49,10 +48,10 @@ impl Verifier {
     }
 }
 
-fn chain_verifier(provider: &Arc<CryptoProvider>, material: &Material) -> Result<Arc<WebPkiServerVerifier>> {
+fn chain_verifier(provider: &Arc<CryptoProvider>, files: &TlsFiles) -> Result<Arc<WebPkiServerVerifier>, ConfigError> {
     const REMEDY: &str = "give the certificate of the authority that signed the server's";
     let mut roots = RootCertStore::empty();
-    let (taken, refused) = roots.add_parsable_certificates(material.roots.iter().cloned());
+    let (taken, refused) = roots.add_parsable_certificates(files.roots.iter().cloned());
     if taken == 0 {
         return Err(wrong(format!("ca: none of the {refused} certificates can be trusted"), REMEDY));
     }
@@ -72,7 +71,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
         match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is looked at last: the chain is good.
+            // The name is verified last, so the chain is valid.
             Err(Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }))
                 if !self.name =>
             {
@@ -105,11 +104,11 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The name to give to the client library under `verify_ca`, which it cannot do: one that the certificate itself holds. `Ok(None)` if `host`
-/// is one; an error if it holds none.
-pub(super) fn name_of(material: &Material, certificates: &[CertificateDer<'_>], host: &ServerName<'_>) -> Result<Option<String>> {
+/// The name to give to the client library in mode `verify_ca`, which it does not support: a name from the certificate itself. `Ok(None)` if
+/// `host` is one of them; an error if the certificate holds no name.
+pub(super) fn name_of(files: &TlsFiles, certificates: &[CertificateDer<'_>], host: &ServerName<'_>) -> Result<Option<String>, ConfigError> {
     let Some((end_entity, intermediates)) = certificates.split_first() else { return Ok(None) };
-    let chain = chain_verifier(&Arc::new(ring::default_provider()), material)?;
+    let chain = chain_verifier(&Arc::new(ring::default_provider()), files)?;
     let presented = match chain.verify_server_cert(end_entity, intermediates, host, &[], UnixTime::now()) {
         Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. })) => presented,
         _ => return Ok(None),

@@ -1,4 +1,4 @@
-//! The beginning of a connection: the server's greeting, encryption, and the proof of the password.
+//! The beginning of a connection: the server's greeting, and authentication.
 
 use secrecy::{ExposeSecret, SecretString};
 use sha1::{Digest as _, Sha1};
@@ -6,14 +6,14 @@ use sha2::Sha256;
 
 use super::WireError;
 
-/// Capabilities of ours: long flags, protocol 4.1, transactions, passwords of 4.1, plugins.
+/// Our capabilities: long flags, protocol 4.1, transactions, secure authentication, authentication plugins.
 const CAPABILITIES: u32 = 0x1 | 0x4 | 0x200 | 0x2000 | 0x8000 | 0x8_0000;
 pub(super) const ENCRYPTION: u32 = 0x800;
 /// Number of the collation utf8mb4_general_ci.
 const COLLATION: u8 = 45;
 const MAX_PACKET: u32 = 1 << 30;
 
-/// What the server says first.
+/// The server's first packet.
 pub(super) struct Greeting {
     pub(super) can_encrypt: bool,
     nonce: Vec<u8>,
@@ -21,7 +21,7 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
-    /// Reads the greeting; `None` if it is none.
+    /// Reads the greeting; `None` if the packet is not one.
     pub(super) fn read(packet: &[u8]) -> Option<Self> {
         let rest = packet.strip_prefix(&[10])?;
         let version = rest.iter().position(|&byte| byte == 0)?;
@@ -39,7 +39,7 @@ impl Greeting {
     }
 }
 
-/// The head that the request for encryption and the answer to the greeting share.
+/// The beginning of both the request for encryption and the login packet.
 pub(super) fn head(encryption: bool) -> Vec<u8> {
     let capabilities = CAPABILITIES | if encryption { ENCRYPTION } else { 0 };
     let mut head = capabilities.to_le_bytes().to_vec();
@@ -49,7 +49,7 @@ pub(super) fn head(encryption: bool) -> Vec<u8> {
     head
 }
 
-/// Proves the password, by whichever plugin the server asks for.
+/// Authenticates with the plugin that the server asks for.
 pub(super) struct Login<'a> {
     pub(super) user: &'a str,
     pub(super) password: &'a SecretString,
@@ -59,7 +59,7 @@ pub(super) struct Login<'a> {
     switched: bool,
 }
 
-/// What to do after the server's word.
+/// What to do after a packet of the server.
 pub(super) enum Next {
     Send(Vec<u8>),
     Wait,
@@ -70,13 +70,13 @@ pub(super) enum Next {
 
 impl<'a> Login<'a> {
     pub(super) fn new(greeting: Greeting, user: &'a str, password: &'a SecretString, encrypted: bool) -> Self {
-        // A server may name any plugin here; what the account really has comes with a switch.
+        // The greeting names a default plugin; the account's own comes in a request to switch.
         let known = matches!(greeting.plugin.as_str(), NATIVE | CACHING_SHA2);
         let plugin = if known { greeting.plugin } else { NATIVE.to_owned() };
         Self { user, password, encrypted, plugin, nonce: greeting.nonce, switched: false }
     }
 
-    /// The answer to the greeting.
+    /// The login packet.
     pub(super) fn response(&self) -> Result<Vec<u8>, WireError> {
         let proof = self.proof()?;
         let mut packet = head(self.encrypted);
@@ -89,7 +89,7 @@ impl<'a> Login<'a> {
         Ok(packet)
     }
 
-    /// Takes a packet that came after the answer.
+    /// Handles a packet that came after the login packet.
     pub(super) fn take(&mut self, packet: &[u8]) -> Result<Next, WireError> {
         match packet {
             [0x00, ..] => Ok(Next::Done),
@@ -102,7 +102,7 @@ impl<'a> Login<'a> {
                 self.plugin = String::from_utf8_lossy(plugin).into_owned();
                 self.proof().map(Next::Send)
             }
-            // The server knows the password's hash already.
+            // The server has the password's hash in its cache.
             [0x01, 0x03] if self.plugin == CACHING_SHA2 => Ok(Next::Wait),
             [0x01, 0x04] if self.plugin == CACHING_SHA2 && self.encrypted => Ok(Next::Send(self.plain())),
             [0x01, 0x04] if self.plugin == CACHING_SHA2 => Ok(Next::NeedsPassword),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_greeting_is_read_and_half_of_one_is_none() {
+    fn a_greeting_is_read_and_half_of_one_is_refused() {
         let whole = greeting(CACHING_SHA2, ENCRYPTION);
         let read = Greeting::read(&whole).unwrap();
         assert!(read.can_encrypt);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_words_are_followed() {
+    fn the_servers_requests_are_followed() {
         let password = SecretString::from("secret");
         let login = |plugin, encrypted| Login::new(Greeting::read(&greeting(plugin, 0)).unwrap(), "dts", &password, encrypted);
         let mut plain = login(CACHING_SHA2, false);
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn proofs_are_those_of_the_servers() {
-        // Undone with what the server stores: SHA1(SHA1(password)).
+        // Reversed with what the server stores: SHA1(SHA1(password)).
         let nonce = b"abcdefghijklmnopqrst";
         let proof = native(b"secret", nonce);
         let stored: [u8; 20] = Sha1::digest(Sha1::digest(b"secret")).into();

@@ -1,7 +1,7 @@
-//! A connection of our own for the dump, which the client library would parse, and in parts expand, before we could check a byte of it.
+//! Our own connection for the dump: the client library would parse events, and expand some, before they could be verified.
 //!
-//! `packet` cuts the socket's bytes into packets, `login` proves the password. Only what a dump needs is spoken: settings, the registration
-//! as a replica, and the dump itself.
+//! `packet` reads and writes packets, `login` authenticates. Only what a dump needs is implemented: session variables, the registration as
+//! a replica, and the dump itself.
 
 mod login;
 mod packet;
@@ -14,27 +14,26 @@ use secrecy::SecretString;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::config::Config;
 use crate::tls::{Encryption, TlsFailure};
 use login::{Greeting, Login, Next, head};
 use packet::{Packets, Socket};
 
-/// Flag of a dump: send the events that hold statements as text, too (MariaDB); without them the places in the file would have holes.
+/// Flag of a dump: also send events with the text of statements (MariaDB). Without them the offsets would have gaps.
 const SEND_ANNOTATIONS: u16 = 0x2;
 
-/// How long connecting and asking may take.
+/// How long connecting and a request may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why a connection could not be made or used.
 #[derive(Debug)]
 pub(crate) enum WireError {
-    /// The server refused, with its error number and words.
+    /// The server refused, with its error number and message.
     Refused(u16, String),
     /// The connection failed or ended.
     Lost(String),
     /// It could not be encrypted.
     Tls(TlsFailure),
-    /// The account proves its password by a plugin that is not known here.
+    /// The account uses an authentication plugin that is not supported.
     Plugin(String),
 }
 
@@ -57,7 +56,7 @@ impl From<io::Error> for WireError {
     }
 }
 
-/// Where the server is and how to log in.
+/// Address of the server, and the account.
 #[derive(Clone)]
 pub(crate) struct Address {
     pub(crate) host: String,
@@ -67,14 +66,9 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    pub(crate) fn new(config: &Config) -> Self {
-        let host = config.host.trim().to_owned();
-        Self { host, port: config.port, user: config.user.clone(), password: config.password.clone() }
-    }
-
-    /// The host as certificates name it.
+    /// The host as it is named in certificates.
     pub(crate) fn server_name(&self) -> Result<ServerName<'static>, TlsFailure> {
-        // Addresses of version 6 may stand in brackets.
+        // IPv6 addresses may be in brackets.
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         ServerName::try_from(host.to_owned()).map_err(|_| TlsFailure::no_name(&self.host))
     }
@@ -85,10 +79,10 @@ pub(crate) struct Wire {
     packets: Packets,
 }
 
-/// What a login came to.
+/// The result of a login.
 pub(crate) enum LoggedIn {
     Yes(Wire),
-    /// The server must hear the password itself first, over an encrypted connection or encrypted with its key.
+    /// The server needs the password itself first, over an encrypted connection or encrypted with its public key.
     NeedsPassword,
 }
 
@@ -112,7 +106,7 @@ impl Wire {
         Ok((packets, greeting))
     }
 
-    /// Connects only to see whether encryption works; gives the server's certificates.
+    /// Connects only to test encryption; returns the server's certificates.
     pub(crate) async fn probe(address: &Address, encryption: &Encryption) -> Result<Vec<CertificateDer<'static>>, WireError> {
         let (packets, _) = Self::meet(address, Some(encryption)).await?;
         let Socket::Encrypted(stream) = &packets.socket else { return Ok(Vec::new()) };
@@ -135,17 +129,17 @@ impl Wire {
         }
     }
 
-    /// Runs a statement that has no rows.
+    /// Runs a statement without a result.
     pub(crate) async fn execute(&mut self, statement: &str) -> Result<(), WireError> {
         self.command(3, statement.as_bytes()).await?;
         let answer = self.packets.read().await?;
         accepted(answer)
     }
 
-    /// Tells the server who we are as a replica.
+    /// Registers as a replica.
     pub(crate) async fn register(&mut self, server_id: u32) -> Result<(), WireError> {
         let mut body = server_id.to_le_bytes().to_vec();
-        // No host, no user, no password, no port; no rank, and whichever source.
+        // Empty host, user and password; port, rank and source id 0.
         body.extend_from_slice(&[0; 3 + 2 + 4 + 4]);
         self.command(0x15, &body).await?;
         let answer = self.packets.read().await?;
@@ -166,7 +160,7 @@ impl Wire {
         event_of(self.packets.read().await?)
     }
 
-    /// The next event of a dump if it is here already.
+    /// The next event of a dump if it was received already.
     pub(crate) async fn event_if_ready(&mut self) -> Option<Result<&[u8], WireError>> {
         match self.packets.read_if_ready().await? {
             Ok(packet) => Some(event_of(packet)),
@@ -180,7 +174,7 @@ impl Wire {
     }
 }
 
-/// Waits for an answer, but not for ever.
+/// Waits for an answer, with a timeout.
 pub(crate) async fn in_time<T>(answer: impl Future<Output = Result<T, WireError>>) -> Result<T, WireError> {
     match tokio::time::timeout(PATIENCE, answer).await {
         Ok(answer) => answer,
@@ -202,7 +196,7 @@ fn event_of(packet: &[u8]) -> Result<&[u8], WireError> {
         [0, event @ ..] => Ok(event),
         [0xff, ..] => Err(WireError::refused(packet)),
         [0xfe, ..] if packet.len() < 9 => Err(WireError::Lost("the server ended the stream".to_owned())),
-        _ => Err(WireError::Lost("the server sent something that is no event".to_owned())),
+        _ => Err(WireError::Lost("the server sent something that is not an event".to_owned())),
     }
 }
 
@@ -211,7 +205,7 @@ async fn encrypt(packets: &mut Packets, greeting: &Greeting, encryption: &Encryp
         return Err(WireError::Tls(TlsFailure::not_offered()));
     }
     packets.write(&head(true)).await?;
-    // Nothing that came in plain may count as encrypted.
+    // Data received in plain text must not be taken for encrypted data.
     let Socket::Plain(stream) = std::mem::replace(&mut packets.socket, Socket::Broken) else {
         return Err(WireError::Lost("the connection is encrypted already".to_owned()));
     };

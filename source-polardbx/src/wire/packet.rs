@@ -11,18 +11,18 @@ use tokio_rustls::client::TlsStream;
 
 /// Length of a packet's own header: three bytes of length and a number.
 const HEADER: usize = 4;
-/// The longest body; a longer one goes on in the next packet.
+/// The longest body; a longer one continues in the next packet.
 const LONGEST: usize = 0xff_ffff;
-/// What is read from the socket at once.
+/// How many bytes are read from the socket at once.
 const BUFFER_BYTES: usize = 256 << 10;
-/// The greatest event that MySQL can write, and the greatest packet it can send.
+/// Larger than any event that MySQL can write.
 const MAX_BODY_BYTES: usize = (1 << 30) + (1 << 20);
 
 /// A connection to the server, encrypted or not.
 pub(super) enum Socket {
     Plain(TcpStream),
     Encrypted(Box<TlsStream<TcpStream>>),
-    /// On its way from one to the other; a failure leaves it so.
+    /// While it is being encrypted, and after that failed.
     Broken,
 }
 
@@ -30,17 +30,17 @@ pub(super) enum Socket {
 pub(super) struct Packets {
     pub(super) socket: Socket,
     buffer: Vec<u8>,
-    /// Invariant: `start <= end <= buffer.len()`; between them is what was read and not used.
+    /// Invariant: `start <= end <= buffer.len()`; between the two is data that was read and not used.
     start: usize,
     end: usize,
-    /// A body that is spread over several packets, as far as it was read; then the body handed out last.
+    /// Collects a body that is spread over several packets.
     joined: Vec<u8>,
     joining: bool,
     /// Number of the next packet in either direction.
     pub(super) number: u8,
 }
 
-/// Where a whole body is.
+/// Where a complete body is.
 enum Body {
     Here { from: usize, to: usize },
     Joined,
@@ -51,7 +51,7 @@ impl Packets {
         Self { socket: Socket::Plain(stream), buffer: Vec::new(), start: 0, end: 0, joined: Vec::new(), joining: false, number: 0 }
     }
 
-    /// Whether the server sent more than was asked for; it must not before encryption begins.
+    /// Whether data was read that was not used. There must be none when encryption begins.
     pub(super) fn has_unread(&self) -> bool {
         self.start < self.end
     }
@@ -64,7 +64,7 @@ impl Packets {
 
     /// The next packet's body if it is here already.
     pub(super) async fn read_if_ready(&mut self) -> Option<io::Result<&[u8]>> {
-        // Without the task's budget: the question is what is here, not whose turn it is.
+        // Not limited by tokio's cooperative budget, which would hide data that is there.
         let found = tokio::task::unconstrained(poll_fn(|context| {
             Poll::Ready(match self.poll_body(context) {
                 Poll::Ready(result) => Some(result),
@@ -114,7 +114,7 @@ impl Packets {
                 ready!(self.poll_fill(context, HEADER + length))?;
                 continue;
             }
-            // An error that comes late may carry any number (PolarDB-X).
+            // A late error may have any sequence number (PolarDB-X).
             let is_error = !self.joining && rest.first() == Some(&0xff);
             if number != self.number && !is_error {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "packets out of order")));
@@ -137,14 +137,14 @@ impl Packets {
         }
     }
 
-    /// Reads once, so that `wanted` bytes will fit into the buffer.
+    /// Reads once from the socket; makes room for `wanted` bytes before.
     fn poll_fill(&mut self, context: &mut Context<'_>, wanted: usize) -> Poll<io::Result<()>> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }
         let size = wanted.max(BUFFER_BYTES);
         if self.buffer.len() - self.start < wanted || (self.start == 0 && self.end == 0 && self.buffer.len() != size) {
-            // Also gives a buffer back that grew for one packet.
+            // Also shrinks a buffer that grew for one packet.
             let unread = self.start..self.end;
             if self.buffer.len() == size {
                 self.buffer.copy_within(unread.clone(), 0);
@@ -248,8 +248,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_long_body_goes_on_in_the_next_packet() {
-        // A body of exactly the greatest length has an empty packet behind it.
+    async fn a_long_body_continues_in_the_next_packet() {
+        // A body of exactly the longest length is followed by an empty packet.
         for (last, tail) in [(&b"end"[..], 3), (b"", 0)] {
             let long = vec![7; LONGEST];
             let all = [packet(0, &long), packet(1, last), packet(2, b"next")].concat();

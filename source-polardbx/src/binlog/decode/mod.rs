@@ -1,132 +1,91 @@
 //! Turns the bytes of binlog events into batches. Knows no socket: bytes in, batches out.
 //!
-//! This file sorts the events by type and cuts the batches; `resume` finds the last delivered transaction again, `groups` watches the
-//! borders of transactions, `rows` decodes row events, `statements` follows changes of structures, `text` reads the text of statements, `payload` goes through compressed transactions,
-//! `alive` gives signs of life.
+//! This file sorts the events by type; the state is in parts. `resume_guard` finds the last delivered transaction again and keeps the
+//! resume point, `transaction` watches transaction boundaries and numbers events, `table_maps` knows what row events are about, `rows`
+//! decodes them, `query` follows DDL, `statement_text` reads its text, `heartbeat` makes heartbeats, `output` cuts batches.
 
-mod alive;
-mod groups;
-mod payload;
-mod resume;
+mod context;
+mod fingerprint;
+mod heartbeat;
+mod output;
+mod query;
+mod resume_guard;
 mod rows;
-mod statements;
-mod text;
+mod statement_text;
+mod table_maps;
+mod transaction;
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use runtime::{Batch, Error, Event, Position};
 
-use runtime::{Batch, BatchBuilder, Error, Event, Position, TableId};
-
-use super::error::{StreamError, place};
-use super::event::{Gtid, IGNORABLE, Payload, RawEvent, kind, read_format, read_incident, read_query};
-use super::group::{Fingerprint, Group};
-use super::position::file_name;
+use super::error::StreamError;
+use super::event::{Header, IGNORABLE, Payload, RawEvent, kind, read_format, read_incident, read_query};
+use super::position::{FileOffset, StreamPosition};
+use super::profile::ServerProfile;
 use super::track::Tracker;
-use super::{FileOffset, StreamPosition};
-use crate::schema::{Dialect, History};
-use alive::Alive;
-use resume::{Phase, start};
-use rows::MappedTable;
-
-/// The fact of a stream that holds the default character sets of the databases at its resume point.
-pub(crate) const DATABASES: &str = "databases";
-
-/// Whether a table is selected; names come folded as the server compares them.
-pub type Selected = Arc<dyn Fn(&TableId) -> bool + Send + Sync>;
-
-/// Whether a database is selected.
-pub type SelectedDatabase = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+use crate::schema::History;
+use crate::selection::Selection;
+use context::EventContext;
+use heartbeat::Heartbeats;
+use output::BatchOutput;
+use resume_guard::ResumeGuard;
+use rows::decode_rows;
+use table_maps::TableMaps;
+use transaction::Transaction;
 
 /// What a decoder needs.
 pub struct DecoderOptions {
-    /// Where the stream goes on.
+    /// Name of the stream, under which its facts are committed.
+    pub stream: String,
+    /// Where the stream resumes.
     pub position: StreamPosition,
-    /// Structures at that position.
+    /// The schemas at that position.
     pub history: History,
     /// Which tables are wanted.
-    pub selected: Selected,
-    /// Of which databases the statements about themselves are wanted.
-    pub selected_databases: SelectedDatabase,
-    /// Version text of the server.
-    pub server_version: Arc<str>,
-    /// `explicit_defaults_for_timestamp` of the server, for statements that do not say.
-    pub explicit_timestamps: bool,
-    /// Whether a server that sends a heartbeat has nothing newer than what it sent.
-    pub idle_is_current: bool,
+    pub selection: Selection,
+    /// What server the events come from.
+    pub profile: ServerProfile,
     /// Batches are cut at about this size.
     pub batch_max_bytes: usize,
 }
 
 /// Decodes one stream.
 pub struct Decoder {
-    selected: Selected,
-    selected_databases: SelectedDatabase,
-    server_version: Arc<str>,
-    dialect: Dialect,
-    explicit_timestamps: bool,
-    idle_is_current: bool,
-    batch_max_bytes: usize,
+    stream: String,
+    profile: ServerProfile,
+    selection: Selection,
     history: History,
-    phase: Phase,
     tracker: Tracker,
-    /// Where the stream resumes; its fingerprint is made when it is handed out.
-    position: StreamPosition,
-    last: Option<Fingerprint>,
-    /// The commit point that was handed out last.
-    handed: FileOffset,
-    group: Option<Group>,
-    /// Status variables of the open group's BEGIN.
-    begin_status: Vec<u8>,
-    tables: HashMap<u64, MappedTable>,
-    builder: BatchBuilder,
+    resume: ResumeGuard,
+    transaction: Transaction,
+    tables: TableMaps,
+    heartbeats: Heartbeats,
+    output: BatchOutput,
     /// The compressed transaction that is being taken apart, and when it was read.
     payload: Option<(Payload, i64)>,
-    /// The last batch ended inside a transaction, so a resume point is due at its end.
-    resume_due: bool,
-    ready: VecDeque<Batch>,
-    /// The databases changed since the last batch that can be resumed behind.
-    databases_changed: bool,
-    alive: Alive,
-    file_name: String,
-    scratch: String,
 }
 
 impl Decoder {
     /// A decoder for a stream that is dumped from [`Decoder::dump_from`].
     pub fn new(options: DecoderOptions) -> Self {
-        let DecoderOptions { position, history, selected, selected_databases, server_version, .. } = options;
-        let (from, phase) = start(&position);
+        let DecoderOptions { stream, position, history, selection, profile, batch_max_bytes } = options;
         Self {
-            dialect: Dialect::of_version(&server_version),
-            selected,
-            selected_databases,
-            server_version,
-            explicit_timestamps: options.explicit_timestamps,
-            idle_is_current: options.idle_is_current,
-            batch_max_bytes: options.batch_max_bytes.max(1),
-            history,
-            phase,
-            tracker: Tracker::new(&position.base, from),
-            handed: position.at,
-            file_name: file_name(&position.base, from.file),
-            position,
-            last: None,
-            group: None,
-            begin_status: Vec::new(),
-            tables: HashMap::new(),
-            builder: BatchBuilder::default(),
+            tracker: Tracker::new(&position.base, ResumeGuard::dump_from(&position)),
+            transaction: Transaction::new(position.timeline, profile.version().clone()),
+            resume: ResumeGuard::new(position),
+            tables: TableMaps::default(),
+            heartbeats: Heartbeats::default(),
+            output: BatchOutput::new(batch_max_bytes),
             payload: None,
-            resume_due: false,
-            ready: VecDeque::new(),
-            databases_changed: false,
-            alive: Alive::default(),
-            scratch: String::new(),
+            stream,
+            profile,
+            selection,
+            history,
         }
     }
 
     /// Where the dump has to begin.
     pub fn dump_from(position: &StreamPosition) -> FileOffset {
-        start(position).0
+        ResumeGuard::dump_from(position)
     }
 
     /// Where the next event begins.
@@ -145,34 +104,34 @@ impl Decoder {
         taken.map_err(|error| self.located(error, at))
     }
 
-    /// The same error with its place.
+    /// The same error with the place in the binlog.
     pub(crate) fn located(&self, error: StreamError, at: FileOffset) -> Error {
-        Error::from(error).at(&Position::from(place(&self.position.base, at)))
+        Error::from(error).at(&Position::from(self.resume.position().location(at)))
     }
 
+    /// As [`Decoder::event`], but leaves a compressed transaction to be expanded.
     pub(crate) fn take_event(&mut self, bytes: &[u8], read_ms: i64) -> Result<(), StreamError> {
         let (event, start) = self.tracker.pass(bytes)?;
-        let real = event.header.is_real();
         let opens = matches!(event.header.kind, kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIADB_GTID);
         // A compressed transaction without a GTID of its own is a group too.
-        let alone = matches!(event.header.kind, kind::QUERY | kind::TRANSACTION_PAYLOAD) && self.group.is_none();
+        let alone = matches!(event.header.kind, kind::QUERY | kind::TRANSACTION_PAYLOAD) && !self.transaction.is_open();
         if opens || alone {
-            self.open_group(start)?;
+            self.transaction.interrupt()?;
+            self.resume.open(start)?;
+            self.transaction.open(start);
         }
-        if let Some(group) = self.group.as_mut().filter(|_| real) {
-            group.add(&event);
-            // What was delivered in an earlier run is older than what that run told.
-            if self.phase == Phase::Live {
-                self.alive.met(&event.header);
-            }
+        // Transactions that an earlier run delivered do not count: their time is in the past.
+        if event.header.is_real() && self.transaction.add(&event) && self.resume.is_live() {
+            self.heartbeats.note_event(&event.header);
         }
         self.dispatch(&event, read_ms)
     }
 
-    /// What an event means, wherever it comes from.
+    /// Handles an event of the file or of a compressed transaction.
     fn dispatch(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
         match event.header.kind {
-            kind::TABLE_MAP => self.table_map(event),
+            kind::TABLE_MAP if self.resume.is_live() => self.tables.add(event.body, &self.history, &self.selection, &self.profile),
+            kind::TABLE_MAP => Ok(()),
             kind::WRITE_ROWS
             | kind::UPDATE_ROWS
             | kind::DELETE_ROWS
@@ -181,39 +140,39 @@ impl Decoder {
             | kind::DELETE_ROWS_V1 => self.rows(event, read_ms),
             kind::QUERY => self.query(event, read_ms),
             kind::XID => self.commit(event, read_ms),
-            kind::GTID => {
-                if let Some(group) = &mut self.group {
-                    group.gtid = Some(Gtid::read(event.body)?);
-                }
-                Ok(())
-            }
-            kind::MARIADB_GTID => self.mariadb_gtid(event),
+            kind::GTID => self.transaction.gtid(event.body),
+            kind::MARIADB_GTID => self.transaction.mariadb_gtid(event.body, &EventContext::new(&self.tracker, &event.header, read_ms)),
             kind::HEARTBEAT | kind::HEARTBEAT_V2 => {
-                self.heard(&event.header, read_ms);
+                self.server_idle(&event.header, read_ms);
                 Ok(())
             }
             kind::FORMAT_DESCRIPTION => {
-                self.alive.server_id = event.header.server_id;
+                self.heartbeats.set_server(event.header.server_id);
                 self.tracker.checksums = read_format(event.body)?;
                 self.tables.clear();
-                self.interrupted()
+                self.transaction.interrupt()
             }
             kind::ROTATE => self.rotate(event),
             kind::INCIDENT => Err(StreamError::Incident { message: read_incident(event.body) }),
-            kind::XA_PREPARE => self.xa_prepare(),
+            // A group with rows of a selected table was refused at the first of them, so nothing of this one is needed.
+            kind::XA_PREPARE => self.close_transaction(),
             kind::EXECUTE_LOAD_QUERY => {
                 let query = read_query(event.body, true)?;
                 self.statement(event, &query, read_ms)
             }
-            kind::PARTIAL_UPDATE_ROWS => self.partial_rows(event),
+            kind::PARTIAL_UPDATE_ROWS if self.resume.is_live() => match self.tables.layout(event.body)? {
+                Some(_) => Err(StreamError::PartialJson),
+                None => Ok(()),
+            },
+            kind::PARTIAL_UPDATE_ROWS => Ok(()),
             kind::TRANSACTION_PAYLOAD => self.payload(event, read_ms),
             kind::START_ENCRYPTION => Err(StreamError::Unsupported {
                 what: "an encrypted binlog".to_owned(),
-                help: "set encrypt_binlog=OFF in the server's option file and restart it, then start afresh with a full phase",
+                help: "set encrypt_binlog=OFF in the server's option file and restart it, then start from scratch with a full phase",
             }),
             kind::FIRST_COMPRESSED..=kind::LAST_COMPRESSED => Err(StreamError::Unsupported {
                 what: "a compressed event of MariaDB".to_owned(),
-                help: "SET GLOBAL log_bin_compress=OFF, then start afresh with a full phase",
+                help: "SET GLOBAL log_bin_compress=OFF, then start from scratch with a full phase",
             }),
             kind::ANONYMOUS_GTID
             | kind::STOP
@@ -235,19 +194,100 @@ impl Decoder {
             _ if event.header.flags & IGNORABLE != 0 => Ok(()),
             unknown => Err(StreamError::Unsupported {
                 what: format!("an event of type {unknown}"),
-                help: "switch off what makes the server write it, then start afresh with a full phase",
+                help: "switch off what makes the server write it, then start from scratch with a full phase",
             }),
         }
     }
 
+    fn rows(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
+        if !self.resume.is_live() {
+            return Ok(());
+        }
+        let Some(layout) = self.tables.layout(event.body)? else { return Ok(()) };
+        let context = EventContext::new(&self.tracker, &event.header, read_ms);
+        decode_rows(event, &layout, &context, &mut self.transaction, &mut self.output)
+    }
+
+    fn commit(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
+        self.transaction.emit_commit(&EventContext::new(&self.tracker, &event.header, read_ms), &mut self.output)?;
+        self.close_transaction()
+    }
+
+    /// The open group, if there is one, is complete: its end is the new resume point.
+    fn close_transaction(&mut self) -> Result<(), StreamError> {
+        let Some(group) = self.transaction.close() else { return Ok(()) };
+        if self.resume.close(group, self.tracker.at())? && self.output.is_cut_due() {
+            self.cut();
+        }
+        Ok(())
+    }
+
+    fn rotate(&mut self, event: &RawEvent<'_>) -> Result<(), StreamError> {
+        if self.tracker.rotate(event)? {
+            self.transaction.interrupt()?;
+            self.tables.clear();
+            self.resume.enter_file(self.tracker.at());
+        }
+        Ok(())
+    }
+
+    /// The server sent a heartbeat, because it has no more events at the moment.
+    fn server_idle(&mut self, header: &Header, read_ms: i64) {
+        // The header holds the low 32 bits of the server's position.
+        let here = header.log_pos == 0 || header.log_pos == self.tracker.at().offset as u32;
+        if self.profile.idle_is_current() && here {
+            self.heartbeats.note_time(read_ms);
+        }
+    }
+
+    /// Begins to read a compressed transaction, whose events [`Decoder::expand`] takes out.
+    fn payload(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
+        if !self.resume.is_live() {
+            // The fingerprint covers the compressed event as a whole.
+            return self.close_transaction();
+        }
+        self.payload = Some((Payload::open(event.body)?, read_ms));
+        Ok(())
+    }
+
+    /// Whether events of a compressed transaction are still to be taken out, before the next event is read.
+    pub(crate) fn is_expanding(&self) -> bool {
+        self.payload.is_some()
+    }
+
+    /// Takes one event out of the compressed transaction that was read last: one at a time, so that a batch is delivered before the next
+    /// one is made.
+    pub(crate) fn expand(&mut self) -> Result<(), StreamError> {
+        let Some((mut payload, read_ms)) = self.payload.take() else { return Ok(()) };
+        let Some(event) = payload.next()? else {
+            // Its XID must have closed it.
+            return match self.transaction.is_open() {
+                false => Ok(()),
+                true => Err(StreamError::corrupt("a compressed transaction without its end")),
+            };
+        };
+        if matches!(
+            event.header.kind,
+            kind::TRANSACTION_PAYLOAD | kind::ROTATE | kind::FORMAT_DESCRIPTION | kind::GTID | kind::ANONYMOUS_GTID
+        ) {
+            return Err(StreamError::corrupt(format!("an event of type {} in a compressed transaction", event.header.kind)));
+        }
+        if !self.transaction.is_open() {
+            return Err(StreamError::corrupt("a compressed transaction has events behind its end"));
+        }
+        self.dispatch(&event, read_ms)?;
+        self.payload = Some((payload, read_ms));
+        Ok(())
+    }
+
     /// A finished batch.
     pub fn take(&mut self) -> Option<Batch> {
-        self.ready.pop_front()
+        self.output.take()
     }
 
     /// What was decoded so far, unless it ends inside a transaction, the rest of which is on its way.
     pub fn flush(&mut self) -> Option<Batch> {
-        if !self.in_transaction() {
+        if !self.transaction.is_emitted() {
             self.cut();
         }
         self.take()
@@ -261,59 +301,36 @@ impl Decoder {
 
     /// Whether the resume point moved since the last batch while no event was decoded.
     pub fn has_moved(&self) -> bool {
-        self.ready.is_empty() && self.builder.is_empty() && !self.in_transaction() && self.handed != self.position.at
+        self.output.is_drained() && !self.transaction.is_emitted() && self.resume.has_moved()
     }
 
     /// An empty batch that only moves the resume point, if it moved.
-    pub fn heartbeat(&mut self) -> Option<Batch> {
-        self.has_moved().then(|| self.resumable(Vec::new()))
+    pub fn position_update(&mut self) -> Option<Batch> {
+        self.has_moved().then(|| self.output.separate(Vec::new(), self.resume.hand_out()))
     }
 
-    /// Whether rows of an open transaction were put into batches.
-    fn in_transaction(&self) -> bool {
-        self.group.as_ref().is_some_and(|group| group.emitted)
+    /// Whether the stream is between two transactions and everything before was handed on.
+    pub(crate) fn is_between_transactions(&self) -> bool {
+        self.resume.is_live() && !self.transaction.is_open() && self.output.is_drained()
     }
 
-    /// What the events waiting for a batch take in memory.
-    fn size(&self) -> usize {
-        self.builder.block.len() + self.builder.len() * size_of::<Event>()
+    /// A batch with one heartbeat, which also moves the resume point; `None` inside a transaction, and while no time of the source is
+    /// known.
+    pub(crate) fn heartbeat(&mut self, read_ms: i64) -> Option<Batch> {
+        if !self.is_between_transactions() {
+            return None;
+        }
+        let heartbeat: Event = self.heartbeats.event(self.resume.position(), self.profile.version(), read_ms)?;
+        Some(self.output.separate(vec![heartbeat], self.resume.hand_out()))
     }
 
     /// Makes a batch of what was decoded so far.
     fn cut(&mut self) {
-        if self.builder.is_empty() {
+        if self.output.is_empty() {
             return;
         }
         // Invariant: a batch may be resumed behind only if it ends where a transaction ends.
-        let resume = if self.in_transaction() { None } else { Some(self.resume()) };
-        self.resume_due = resume.is_none();
-        let mut batch = self.builder.finish(resume);
-        if batch.resume.is_some() {
-            self.note_databases(&mut batch);
-        }
-        self.ready.push_back(batch);
-    }
-
-    /// A batch behind which the stream can be resumed.
-    fn resumable(&mut self, events: Vec<Event>) -> Batch {
-        let mut batch = Batch::new(events, Some(self.resume()), 0);
-        self.note_databases(&mut batch);
-        batch
-    }
-
-    /// Commits the databases with the resume point. It may be that of the place before the statement that changed them, which changes them
-    /// to the same when it is read again.
-    fn note_databases(&mut self, batch: &mut Batch) {
-        if std::mem::take(&mut self.databases_changed) {
-            batch.state.push((DATABASES.to_owned(), Some(self.history.databases().to_text())));
-        }
-    }
-
-    fn resume(&mut self) -> Position {
-        if let Some(last) = &self.last {
-            self.position.fingerprint = Some(last.value());
-        }
-        self.handed = self.position.at;
-        self.position.to_position()
+        let resume = (!self.transaction.is_emitted()).then(|| self.resume.hand_out());
+        self.output.cut(resume);
     }
 }

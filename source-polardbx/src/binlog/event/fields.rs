@@ -58,7 +58,7 @@ impl<'a> Reader<'a> {
             0xfc => u64::from(self.u16()?),
             0xfd => u64::from(self.u24()?),
             0xfe => self.u64()?,
-            0xfb | 0xff => return Err(StreamError::corrupt("a length that is no number")),
+            0xfb | 0xff => return Err(StreamError::corrupt("an invalid length")),
             small => u64::from(small),
         };
         usize::try_from(number).map_err(|_| short())

@@ -1,7 +1,7 @@
-//! One event of the binlog: header, length and checksum; `fields` reads its numbers, `file` and `query` the bodies that steer a stream,
-//! `payload` takes a compressed transaction apart.
+//! One event of the binlog: header, length and checksum; `fields` reads its numbers, `file` and `query` the bodies of events other than
+//! rows, `payload` decompresses a transaction.
 //!
-//! Nothing of an event is used before its length and its checksum are right. Every read is checked against the end of the body.
+//! Nothing of an event is used before its length and its checksum were verified. Every read is checked against the end of the body.
 
 mod fields;
 mod file;
@@ -12,7 +12,7 @@ use super::error::StreamError;
 pub(crate) use fields::Reader;
 pub(crate) use file::{Gtid, read_format, read_incident, read_rotate};
 pub(crate) use payload::Payload;
-pub(crate) use query::{Query, StatementFacts, read_query};
+pub(crate) use query::{Query, SessionVariables, read_query};
 
 /// Types of events.
 pub(crate) mod kind {
@@ -48,9 +48,9 @@ pub(crate) mod kind {
     pub(crate) const PARTIAL_UPDATE_ROWS: u8 = 39;
     pub(crate) const TRANSACTION_PAYLOAD: u8 = 40;
     pub(crate) const HEARTBEAT_V2: u8 = 41;
-    /// A GTID with a tag, in a form of its own.
+    /// A GTID with a tag, in another format.
     pub(crate) const GTID_TAGGED: u8 = 42;
-    // MariaDB's own, from here on.
+    // The rest are MariaDB's.
     pub(crate) const ANNOTATE_ROWS: u8 = 160;
     pub(crate) const CHECKPOINT: u8 = 161;
     pub(crate) const MARIADB_GTID: u8 = 162;
@@ -63,10 +63,10 @@ pub(crate) mod kind {
 /// Flag of events that the server made for this connection only.
 const ARTIFICIAL: u16 = 0x20;
 
-/// Flag of events that a reader who does not know them may skip.
+/// Flag of events that may be skipped by a reader that does not know them.
 pub(crate) const IGNORABLE: u16 = 0x80;
 
-/// Flag of a file that is being written; set in its first event after the checksum was made.
+/// Flag of a file that is still being written; set in its first event after the checksum was computed.
 const IN_USE: u16 = 0x1;
 
 /// Length of the header.
@@ -87,26 +87,26 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Whether the event is in the file, so that it moves the offset; others were made for this connection.
+    /// Whether the event is in the file, so that it advances the offset. Others were made for this connection only.
     pub(crate) fn is_real(&self) -> bool {
         self.log_pos != 0 && self.flags & ARTIFICIAL == 0 && !matches!(self.kind, kind::HEARTBEAT | kind::HEARTBEAT_V2)
     }
 }
 
-/// An event whose length and checksum are right.
+/// An event whose length and checksum were verified.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawEvent<'a> {
     pub(crate) header: Header,
-    /// What is between the header and the checksum.
+    /// The bytes between header and checksum.
     pub(crate) body: &'a [u8],
-    /// CRC32 over the event, also where the server does not send one.
+    /// CRC32 of the event, also if the server does not send one.
     pub(crate) crc: u32,
 }
 
 /// Whether events carry a checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Checksums {
-    /// No FORMAT_DESCRIPTION was seen yet: only a ROTATE may come, with or without one.
+    /// No FORMAT_DESCRIPTION was read yet: only a ROTATE may come, with or without a checksum.
     Unknown,
     Off,
     Crc32,
@@ -124,7 +124,7 @@ fn read_header(reader: &mut Reader<'_>) -> Result<Header, StreamError> {
     })
 }
 
-/// Checks length and checksum.
+/// Verifies length and checksum.
 pub(crate) fn open_event(bytes: &[u8], checksums: Checksums) -> Result<RawEvent<'_>, StreamError> {
     let mut reader = Reader::new(bytes);
     let header = read_header(&mut reader)?;
@@ -141,7 +141,7 @@ pub(crate) fn open_event(bytes: &[u8], checksums: Checksums) -> Result<RawEvent<
             body.len() >= CHECKSUM && split_checksum(body).is_some_and(|(_, stated)| stated == crc_of(bytes, CHECKSUM, format))
         }
         Checksums::Unknown => {
-            return Err(StreamError::corrupt(format!("an event of type {} before the description of the format", header.kind)));
+            return Err(StreamError::corrupt(format!("an event of type {} before the FORMAT_DESCRIPTION", header.kind)));
         }
     };
     if !carries {
@@ -149,7 +149,7 @@ pub(crate) fn open_event(bytes: &[u8], checksums: Checksums) -> Result<RawEvent<
     }
     let (body, stated) = split_checksum(body).ok_or_else(|| StreamError::corrupt("an event too short for its checksum"))?;
     let crc = crc_of(bytes, CHECKSUM, format);
-    // The description of the format always has the field, even where checksums are off.
+    // A FORMAT_DESCRIPTION always has the field, even if checksums are off.
     let described_off = format && body.last() == Some(&0);
     if crc != stated && !described_off {
         return Err(StreamError::corrupt(format!(

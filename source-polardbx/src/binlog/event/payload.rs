@@ -1,6 +1,6 @@
 //! TRANSACTION_PAYLOAD: a transaction's events, compressed as one (MySQL 8.0.20 and later).
 //!
-//! They are taken out one by one: what a transaction takes in memory is its compressed form and its greatest event.
+//! The events are decompressed one by one, so memory holds the compressed transaction and its largest event.
 
 use std::fmt;
 use std::io::{BufReader, Cursor, Read};
@@ -8,10 +8,10 @@ use std::io::{BufReader, Cursor, Read};
 use super::{HEADER, Header, RawEvent, Reader, read_header};
 use crate::binlog::error::StreamError;
 
-/// No event of MySQL's is greater.
+/// MySQL does not write larger events.
 const MAX_EVENT_BYTES: usize = 1 << 30;
 
-/// Field numbers and the only compression there is.
+/// Field numbers, and the numbers of compressions.
 mod field {
     pub(super) const END: usize = 0;
     pub(super) const PAYLOAD_BYTES: usize = 1;
@@ -21,10 +21,10 @@ mod field {
     pub(super) const NONE: usize = 255;
 }
 
-/// A compressed transaction being taken apart.
+/// A compressed transaction that is being decompressed.
 pub(crate) struct Payload {
     bytes: Box<dyn Read + Send + Sync>,
-    /// What is left of the size that the event states.
+    /// How many bytes are left of the stated size.
     left: u64,
     event: Vec<u8>,
 }
@@ -51,7 +51,7 @@ impl Payload {
                 field::PAYLOAD_BYTES => stated = Some(value.length_encoded()?),
                 field::COMPRESSION => compression = Some(value.length_encoded()?),
                 field::EXPANDED_BYTES => expanded = Some(value.length_encoded()?),
-                // Later fields say nothing about the events.
+                // Unknown fields do not affect the events.
                 _ => {}
             }
         }
@@ -79,17 +79,17 @@ impl Payload {
                         "the compression {} of a transaction",
                         other.map_or("without a name".to_owned(), |other| other.to_string())
                     ),
-                    help: "set binlog_transaction_compression=OFF globally and reconnect all sessions, then start afresh with a full phase",
+                    help: "set binlog_transaction_compression=OFF globally and reconnect all sessions, then start from scratch with a full phase",
                 });
             }
         };
         Ok(Self { bytes, left: left as u64, event: Vec::new() })
     }
 
-    /// The next event; `None` behind the last. Its place in the file is its transaction's.
+    /// The next event; `None` after the last one. Its position in the file is that of the whole transaction.
     pub(crate) fn next(&mut self) -> Result<Option<RawEvent<'_>>, StreamError> {
         if self.left == 0 {
-            // A byte more than was stated is as wrong as one too few.
+            // More data than stated is an error, like less.
             return match self.bytes.read(&mut [0]) {
                 Ok(0) => Ok(None),
                 Ok(_) => Err(StreamError::corrupt("a compressed transaction is longer than it states")),
@@ -108,7 +108,7 @@ impl Payload {
         }
         let mut event = std::mem::take(&mut self.event);
         event.clear();
-        // Grows with what is there, not with what is stated.
+        // Grows with the data, not with the stated size, which may be wrong.
         let read = self.bytes.by_ref().take(size as u64).read_to_end(&mut event).map_err(|error| broken(&error))?;
         if read < size {
             return Err(StreamError::corrupt("a compressed transaction ends inside an event"));
@@ -151,7 +151,7 @@ mod tests {
         let expected = [(2, b"BEGIN".to_vec()), (30, vec![7; 5000]), (16, vec![0; 8])];
         assert_eq!(all(&compressed(&inner, inner.len())).unwrap(), expected);
         let plain = [&[2, 1, 255][..], &[1, 3, 0xfc], &(inner.len() as u16).to_le_bytes(), &[0], &inner].concat();
-        // The numbers' own lengths are in front of them: 255 is written in three bytes.
+        // The numbers are length-encoded themselves: 255 takes three bytes.
         let plain = [&[2, 3, 0xfc, 255, 0][..], &plain[3..]].concat();
         assert_eq!(all(&plain).unwrap(), expected);
     }

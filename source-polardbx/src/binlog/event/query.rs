@@ -1,9 +1,9 @@
-//! QUERY: a statement as text, with what the session's variables say about it.
+//! QUERY: a statement as text, with the session variables that affect it.
 
 use super::fields::Reader;
 use crate::binlog::error::StreamError;
 
-/// A statement as the binlog holds it.
+/// A statement in the binlog.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Query<'a> {
     pub(crate) thread_id: u32,
@@ -12,7 +12,7 @@ pub(crate) struct Query<'a> {
     pub(crate) text: &'a [u8],
 }
 
-/// Reads a QUERY; of EXECUTE_LOAD_QUERY too, whose post-header is longer.
+/// Reads a QUERY, or with `load` an EXECUTE_LOAD_QUERY, whose post-header is longer.
 pub(crate) fn read_query(body: &[u8], load: bool) -> Result<Query<'_>, StreamError> {
     let mut reader = Reader::new(body);
     let thread_id = reader.u32()?;
@@ -29,9 +29,9 @@ pub(crate) fn read_query(body: &[u8], load: bool) -> Result<Query<'_>, StreamErr
     Ok(Query { thread_id, status, database, text: reader.rest() })
 }
 
-/// What a session's status variables say about a statement.
+/// The session variables that are logged with a statement, as far as they matter here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct StatementFacts {
+pub(crate) struct SessionVariables {
     pub(crate) flags2: Option<u32>,
     pub(crate) sql_mode: Option<u64>,
     /// Collation numbers of client, connection and server.
@@ -40,24 +40,24 @@ pub(crate) struct StatementFacts {
     pub(crate) explicit_timestamps: Option<bool>,
 }
 
-impl StatementFacts {
-    /// Reads status variables up to the first unknown one: they come in the order of their codes, and new ones are added at the end.
+impl SessionVariables {
+    /// Reads the variables up to the first unknown one: they come in the order of their codes, and new ones are added at the end.
     pub(crate) fn read(status: &[u8]) -> Result<Self, StreamError> {
-        let mut facts = Self::default();
+        let mut variables = Self::default();
         let mut reader = Reader::new(status);
         while !reader.is_empty() {
             match reader.u8()? {
-                0 => facts.flags2 = Some(reader.u32()?),
-                1 => facts.sql_mode = Some(reader.u64()?),
+                0 => variables.flags2 = Some(reader.u32()?),
+                1 => variables.sql_mode = Some(reader.u64()?),
                 2 => {
                     let length = reader.u8()?;
                     reader.take(usize::from(length) + 1)?;
                 }
                 3 => _ = reader.u32()?,
-                4 => facts.charset = Some([reader.u16()?, reader.u16()?, reader.u16()?]),
+                4 => variables.charset = Some([reader.u16()?, reader.u16()?, reader.u16()?]),
                 5 => {
                     let length = reader.u8()?;
-                    facts.time_zone = Some(String::from_utf8_lossy(reader.take(length.into())?).into_owned());
+                    variables.time_zone = Some(String::from_utf8_lossy(reader.take(length.into())?).into_owned());
                 }
                 6 => skip_text(&mut reader)?,
                 7 | 8 => _ = reader.u16()?,
@@ -69,23 +69,23 @@ impl StatementFacts {
                 }
                 12 => {
                     let count = reader.u8()?;
-                    // 254 says that there were too many to list.
+                    // 254 means that there were too many to list.
                     for _ in 0..if count == 254 { 0 } else { count } {
                         while reader.u8()? != 0 {}
                     }
                 }
                 13 => _ = reader.u24()?,
-                16 => facts.explicit_timestamps = Some(reader.u8()? != 0),
+                16 => variables.explicit_timestamps = Some(reader.u8()? != 0),
                 17 => _ = reader.u64()?,
                 18 => _ = reader.u16()?,
                 19 | 20 => _ = reader.u8()?,
                 _ => break,
             }
         }
-        Ok(facts)
+        Ok(variables)
     }
 
-    /// The facts under the names that DTS gives them.
+    /// The variables under the names that DTS gives them.
     pub(crate) fn named(&self) -> Vec<(&'static str, String)> {
         let mut named = Vec::new();
         if let Some(flags) = self.flags2 {

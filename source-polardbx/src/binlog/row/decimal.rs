@@ -1,13 +1,13 @@
-//! DECIMAL: from the groups of digits in a row to the number's text.
+//! DECIMAL: from the groups of digits in a row to text.
 
-use super::impossible;
+use super::fields::impossible;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
 
-/// Bytes of so many decimal digits.
+/// How many bytes store so many decimal digits.
 const DIGIT_BYTES: [u8; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 
-/// A DECIMAL taken from a row, checked; its text is written later.
+/// A validated DECIMAL of a row; its text is written later.
 pub(super) struct DecimalBytes {
     negative: bool,
     /// Groups of up to nine digits: value and number of digits. 65 digits with any scale need at most nine groups.

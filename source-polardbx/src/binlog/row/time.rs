@@ -1,8 +1,8 @@
-//! Dates and times: the packed forms of today, and those from before MySQL 5.6.4.
+//! Dates and times: the packed formats of today, and those from before MySQL 5.6.4.
 
 use runtime::{Date, DateTime};
 
-use super::{big_endian, impossible};
+use super::fields::{big_endian, impossible};
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
 
@@ -22,7 +22,7 @@ pub(super) fn fraction(reader: &mut Reader<'_>, fsp: u8) -> Result<u32, StreamEr
     if micros >= 1_000_000 { Err(impossible("a fraction of a second")) } else { Ok(micros as u32) }
 }
 
-/// Bytes of a fraction, and microseconds of one unit of it.
+/// How many bytes a fraction has, and how many microseconds one unit of it.
 fn fraction_form(fsp: u8) -> (u8, u64) {
     match fsp {
         0 => (0, 1),

@@ -1,8 +1,8 @@
-//! One column: the type that the binlog states against the known one, and how the column's bytes are read.
+//! One column: compares the type in the binlog with the known one, and chooses how the column is decoded.
 
 use runtime::{Column, ColumnKind};
 
-use crate::binlog::row::{JsonStyle, Shown};
+use crate::binlog::row::{CellFormat, JsonStyle, UuidInet};
 use crate::schema::{Dialect, max_bytes};
 
 /// Type bytes of columns.
@@ -24,7 +24,7 @@ pub(super) mod field {
     pub(crate) const TIMESTAMP2: u8 = 17;
     pub(crate) const DATETIME2: u8 = 18;
     pub(crate) const TIME2: u8 = 19;
-    /// Of MariaDB.
+    /// MariaDB's.
     pub(crate) const BLOB_COMPRESSED: u8 = 140;
     pub(crate) const VARCHAR_COMPRESSED: u8 = 141;
     pub(crate) const VECTOR: u8 = 242;
@@ -38,81 +38,7 @@ pub(super) mod field {
     pub(crate) const GEOMETRY: u8 = 255;
 }
 
-/// How one column's bytes are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cell {
-    Int1,
-    Int2,
-    Int3,
-    Int4,
-    Int8,
-    UInt1,
-    UInt2,
-    UInt3,
-    UInt4,
-    UInt8,
-    Float,
-    Double,
-    Decimal {
-        precision: u8,
-        scale: u8,
-    },
-    Bit {
-        bytes: u8,
-    },
-    Year,
-    Date,
-    OldTime,
-    OldDateTime,
-    OldTimestamp,
-    Time {
-        fsp: u8,
-    },
-    DateTime {
-        fsp: u8,
-    },
-    Timestamp {
-        fsp: u8,
-    },
-    /// Characters behind a length of so many bytes.
-    Text {
-        prefix: u8,
-    },
-    /// Bytes behind a length.
-    Bytes {
-        prefix: u8,
-    },
-    /// A document in MySQL's binary form, behind a length.
-    Json {
-        prefix: u8,
-        style: JsonStyle,
-    },
-    /// SRID and WKB behind a length.
-    Geometry {
-        prefix: u8,
-    },
-    /// A value of at most so many bytes, which may be compressed, behind the length of what is stored.
-    Compressed {
-        prefix: u8,
-        text: bool,
-        most: u32,
-    },
-    /// Bytes that have a text.
-    Shown(Shown),
-    /// Bytes behind a length, padded with zeros to the column's length.
-    Padded {
-        prefix: u8,
-        length: u32,
-    },
-    Enum {
-        bytes: u8,
-    },
-    Set {
-        bytes: u8,
-    },
-}
-
-/// What a TABLE_MAP says of one column.
+/// The description of one column in a TABLE_MAP.
 pub(super) struct Field {
     pub(super) kind: u8,
     /// The metadata, in the order of its bytes.
@@ -122,62 +48,62 @@ pub(super) struct Field {
 }
 
 impl Field {
-    /// For types whose metadata is one number of two bytes.
+    /// The metadata of types for which it is a number of two bytes.
     fn length(&self) -> u32 {
         u32::from(u16::from_le_bytes([self.first, self.second]))
     }
 }
 
-/// How the column's bytes are read; `None` if the binlog's type is not the known one.
-pub(super) fn match_column(field: &Field, column: &Column, dialect: Dialect) -> Option<Cell> {
+/// How the column is decoded; `None` if its type in the binlog is not the known one.
+pub(super) fn match_column(field: &Field, column: &Column, dialect: Dialect) -> Option<CellFormat> {
     let unsigned = column.unsigned;
     match (&column.kind, field.kind) {
-        (ColumnKind::Int { bytes: 1 }, field::TINY) => Some(if unsigned { Cell::UInt1 } else { Cell::Int1 }),
-        (ColumnKind::Int { bytes: 2 }, field::SHORT) => Some(if unsigned { Cell::UInt2 } else { Cell::Int2 }),
-        (ColumnKind::Int { bytes: 3 }, field::INT24) => Some(if unsigned { Cell::UInt3 } else { Cell::Int3 }),
-        (ColumnKind::Int { bytes: 4 }, field::LONG) => Some(if unsigned { Cell::UInt4 } else { Cell::Int4 }),
-        (ColumnKind::Int { bytes: 8 }, field::LONGLONG) => Some(if unsigned { Cell::UInt8 } else { Cell::Int8 }),
-        (ColumnKind::Float, field::FLOAT) if field.first == 4 => Some(Cell::Float),
-        (ColumnKind::Double, field::DOUBLE) if field.first == 8 => Some(Cell::Double),
+        (ColumnKind::Int { bytes: 1 }, field::TINY) => Some(if unsigned { CellFormat::UInt1 } else { CellFormat::Int1 }),
+        (ColumnKind::Int { bytes: 2 }, field::SHORT) => Some(if unsigned { CellFormat::UInt2 } else { CellFormat::Int2 }),
+        (ColumnKind::Int { bytes: 3 }, field::INT24) => Some(if unsigned { CellFormat::UInt3 } else { CellFormat::Int3 }),
+        (ColumnKind::Int { bytes: 4 }, field::LONG) => Some(if unsigned { CellFormat::UInt4 } else { CellFormat::Int4 }),
+        (ColumnKind::Int { bytes: 8 }, field::LONGLONG) => Some(if unsigned { CellFormat::UInt8 } else { CellFormat::Int8 }),
+        (ColumnKind::Float, field::FLOAT) if field.first == 4 => Some(CellFormat::Float),
+        (ColumnKind::Double, field::DOUBLE) if field.first == 8 => Some(CellFormat::Double),
         (&ColumnKind::Decimal { precision, scale }, field::NEWDECIMAL) if (field.first, field.second) == (precision, scale) => {
-            Some(Cell::Decimal { precision, scale })
+            Some(CellFormat::Decimal { precision, scale })
         }
         (&ColumnKind::Bit { bits }, field::BIT) if u32::from(field.second) * 8 + u32::from(field.first) == u32::from(bits) => {
-            Some(Cell::Bit { bytes: bits.div_ceil(8) })
+            Some(CellFormat::Bit { bytes: bits.div_ceil(8) })
         }
-        (ColumnKind::Year, field::YEAR) => Some(Cell::Year),
-        (ColumnKind::Date, field::DATE) => Some(Cell::Date),
-        (ColumnKind::Time { fsp: 0 }, field::TIME) => Some(Cell::OldTime),
-        (ColumnKind::DateTime { fsp: 0 }, field::DATETIME) => Some(Cell::OldDateTime),
-        (ColumnKind::Timestamp { fsp: 0 }, field::TIMESTAMP) => Some(Cell::OldTimestamp),
-        (&ColumnKind::Time { fsp }, field::TIME2) if field.first == fsp => Some(Cell::Time { fsp }),
-        (&ColumnKind::DateTime { fsp }, field::DATETIME2) if field.first == fsp => Some(Cell::DateTime { fsp }),
-        (&ColumnKind::Timestamp { fsp }, field::TIMESTAMP2) if field.first == fsp => Some(Cell::Timestamp { fsp }),
-        (ColumnKind::Char { .. }, field::STRING) if Shown::of(column).is_some() => {
-            Shown::of(column).filter(|kind| string_length(field) == Some(kind.bytes())).map(Cell::Shown)
+        (ColumnKind::Year, field::YEAR) => Some(CellFormat::Year),
+        (ColumnKind::Date, field::DATE) => Some(CellFormat::Date),
+        (ColumnKind::Time { fsp: 0 }, field::TIME) => Some(CellFormat::OldTime),
+        (ColumnKind::DateTime { fsp: 0 }, field::DATETIME) => Some(CellFormat::OldDateTime),
+        (ColumnKind::Timestamp { fsp: 0 }, field::TIMESTAMP) => Some(CellFormat::OldTimestamp),
+        (&ColumnKind::Time { fsp }, field::TIME2) if field.first == fsp => Some(CellFormat::Time { fsp }),
+        (&ColumnKind::DateTime { fsp }, field::DATETIME2) if field.first == fsp => Some(CellFormat::DateTime { fsp }),
+        (&ColumnKind::Timestamp { fsp }, field::TIMESTAMP2) if field.first == fsp => Some(CellFormat::Timestamp { fsp }),
+        (ColumnKind::Char { .. }, field::STRING) if UuidInet::of(column).is_some() => {
+            UuidInet::of(column).filter(|kind| string_length(field) == Some(kind.bytes())).map(CellFormat::UuidInet)
         }
         (ColumnKind::Char { length }, field::STRING) => {
             let stated = string_length(field)?;
-            (stated == length.saturating_mul(width(column)?)).then_some(Cell::Text { prefix: prefix_of(stated) })
+            (stated == length.saturating_mul(width(column)?)).then_some(CellFormat::Text { prefix: prefix_of(stated) })
         }
         (ColumnKind::Varchar { length }, field::VARCHAR | field::VAR_STRING) => {
-            (field.length() == length.saturating_mul(width(column)?)).then_some(Cell::Text { prefix: prefix_of(field.length()) })
+            (field.length() == length.saturating_mul(width(column)?)).then_some(CellFormat::Text { prefix: prefix_of(field.length()) })
         }
         (&ColumnKind::Binary { length }, field::STRING) => {
-            (string_length(field)? == length).then_some(Cell::Padded { prefix: prefix_of(length), length })
+            (string_length(field)? == length).then_some(CellFormat::Padded { prefix: prefix_of(length), length })
         }
         (&ColumnKind::Varbinary { length }, field::VARCHAR | field::VAR_STRING) => {
-            (field.length() == length).then_some(Cell::Bytes { prefix: prefix_of(length) })
+            (field.length() == length).then_some(CellFormat::Bytes { prefix: prefix_of(length) })
         }
-        (&ColumnKind::Text { prefix }, field::BLOB) => (field.first == prefix).then_some(Cell::Text { prefix }),
+        (&ColumnKind::Text { prefix }, field::BLOB) => (field.first == prefix).then_some(CellFormat::Text { prefix }),
         (ColumnKind::Json, field::JSON) => {
-            is_prefix(field.first).then(|| Cell::Json { prefix: field.first, style: JsonStyle::of(dialect) })
+            is_prefix(field.first).then(|| CellFormat::Json { prefix: field.first, style: JsonStyle::of(dialect) })
         }
-        (ColumnKind::Geometry, field::GEOMETRY) => is_prefix(field.first).then_some(Cell::Geometry { prefix: field.first }),
-        (&ColumnKind::Blob { prefix }, field::BLOB | field::VECTOR) => (field.first == prefix).then_some(Cell::Bytes { prefix }),
+        (ColumnKind::Geometry, field::GEOMETRY) => is_prefix(field.first).then_some(CellFormat::Geometry { prefix: field.first }),
+        (&ColumnKind::Blob { prefix }, field::BLOB | field::VECTOR) => (field.first == prefix).then_some(CellFormat::Bytes { prefix }),
         (&ColumnKind::Text { prefix }, field::BLOB_COMPRESSED) => (field.first == prefix).then(|| compressed(prefix, true, u32::MAX)),
         (&ColumnKind::Blob { prefix }, field::BLOB_COMPRESSED) => (field.first == prefix).then(|| compressed(prefix, false, u32::MAX)),
-        // What is stored has a byte more than the value.
+        // A stored value has a header byte.
         (ColumnKind::Varchar { length }, field::VARCHAR_COMPRESSED) => {
             let most = length.saturating_mul(width(column)?);
             (field.length() == most.saturating_add(1)).then(|| compressed(prefix_of(field.length()), true, most))
@@ -185,31 +111,31 @@ pub(super) fn match_column(field: &Field, column: &Column, dialect: Dialect) -> 
         (&ColumnKind::Varbinary { length }, field::VARCHAR_COMPRESSED) => {
             (field.length() == length.saturating_add(1)).then(|| compressed(prefix_of(field.length()), false, length))
         }
-        // MariaDB keeps a VECTOR like a VARBINARY.
+        // MariaDB stores a VECTOR like a VARBINARY.
         (ColumnKind::Blob { .. }, field::VARCHAR) if column.source_type.starts_with("vector(") => {
-            Some(Cell::Bytes { prefix: prefix_of(field.length()) })
+            Some(CellFormat::Bytes { prefix: prefix_of(field.length()) })
         }
         (ColumnKind::Enum { labels }, field::STRING | field::ENUM) if is_packed(field, field::ENUM) => {
             let bytes = if labels.len() < 256 { 1 } else { 2 };
-            (field.second == bytes).then_some(Cell::Enum { bytes })
+            (field.second == bytes).then_some(CellFormat::Enum { bytes })
         }
         (ColumnKind::Set { labels }, field::STRING | field::SET) if is_packed(field, field::SET) => {
             let bytes = match labels.len().div_ceil(8) {
                 bytes @ 1..=4 => bytes as u8,
                 _ => 8,
             };
-            (field.second == bytes).then_some(Cell::Set { bytes })
+            (field.second == bytes).then_some(CellFormat::Set { bytes })
         }
         _ => None,
     }
 }
 
-/// ENUM and SET come as STRING with their own type in the metadata.
+/// ENUM and SET are logged as STRING, with their own type in the metadata.
 fn is_packed(field: &Field, own: u8) -> bool {
     field.kind == own || field.first == own
 }
 
-/// The length in bytes of a CHAR or BINARY: two bits of it are hidden, inverted, in the type byte of the metadata.
+/// The length in bytes of a CHAR or BINARY. Its two highest bits are in the type byte of the metadata, inverted.
 fn string_length(field: &Field) -> Option<u32> {
     let high = u32::from(!field.first & 0x30) << 4;
     let kind = field.first | 0x30;
@@ -220,16 +146,16 @@ fn width(column: &Column) -> Option<u32> {
     column.charset.as_deref().and_then(max_bytes)
 }
 
-/// Whether a length can have so many bytes.
+/// Whether `bytes` is a valid size of a length prefix.
 fn is_prefix(bytes: u8) -> bool {
     (1..=4).contains(&bytes)
 }
 
-/// No value is longer than a packet can be.
-fn compressed(prefix: u8, text: bool, most: u32) -> Cell {
+/// The format of a compressed column. A value is at most as long as a packet.
+fn compressed(prefix: u8, text: bool, most: u32) -> CellFormat {
     const PACKET: u32 = 1 << 30;
     let countable = 1u64 << (8 * u32::from(prefix).min(4));
-    Cell::Compressed { prefix, text, most: most.min(PACKET).min(u32::try_from(countable - 1).unwrap_or(u32::MAX)) }
+    CellFormat::Compressed { prefix, text, most: most.min(PACKET).min(u32::try_from(countable - 1).unwrap_or(u32::MAX)) }
 }
 
 fn prefix_of(length: u32) -> u8 {
@@ -262,22 +188,28 @@ mod tests {
         let mut text = Column::new("t", ColumnKind::Varchar { length: 85 }, "varchar(85)");
         text.charset = Some("utf8mb3".into());
         let matched = |column: &Column, field: Field| match_column(&field, column, Dialect::default());
-        assert_eq!(matched(&text, field(field::VARCHAR_COMPRESSED, 256)), Some(Cell::Compressed { prefix: 2, text: true, most: 255 }));
+        assert_eq!(
+            matched(&text, field(field::VARCHAR_COMPRESSED, 256)),
+            Some(CellFormat::Compressed { prefix: 2, text: true, most: 255 })
+        );
         assert_eq!(matched(&text, field(field::VARCHAR_COMPRESSED, 255)), None);
         let bytes = Column::new("b", ColumnKind::Varbinary { length: 50 }, "varbinary(50)");
-        assert_eq!(matched(&bytes, field(field::VARCHAR_COMPRESSED, 51)), Some(Cell::Compressed { prefix: 1, text: false, most: 50 }));
+        assert_eq!(
+            matched(&bytes, field(field::VARCHAR_COMPRESSED, 51)),
+            Some(CellFormat::Compressed { prefix: 1, text: false, most: 50 })
+        );
         for (prefix, most) in [(1, 0xff), (2, 0xffff), (3, 0xff_ffff), (4, 1 << 30)] {
             let blob = Column::new("b", ColumnKind::Blob { prefix }, "blob");
             let field = field(field::BLOB_COMPRESSED, prefix.into());
-            assert_eq!(matched(&blob, field), Some(Cell::Compressed { prefix, text: false, most }));
+            assert_eq!(matched(&blob, field), Some(CellFormat::Compressed { prefix, text: false, most }));
         }
     }
 
     #[test]
-    fn another_length_or_sign_of_life_is_a_mismatch() {
+    fn another_length_or_sign_is_a_mismatch() {
         let mut column = Column::new("c", ColumnKind::Char { length: 10 }, "char(10)");
         column.charset = Some("utf8mb4".into());
-        assert_eq!(match_column(&string(0xfe, 40), &column, Dialect::default()), Some(Cell::Text { prefix: 1 }));
+        assert_eq!(match_column(&string(0xfe, 40), &column, Dialect::default()), Some(CellFormat::Text { prefix: 1 }));
         assert_eq!(match_column(&string(0xfe, 44), &column, Dialect::default()), None);
         let number = Column::new("n", ColumnKind::Decimal { precision: 10, scale: 2 }, "decimal(10,2)");
         assert_eq!(

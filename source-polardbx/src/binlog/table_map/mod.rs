@@ -1,4 +1,4 @@
-//! TABLE_MAP: which table the rows that follow belong to, checked against the known structure, and the plan by which they are decoded.
+//! TABLE_MAP: which table the rows that follow belong to, checked against the known schema, and the layout by which they are decoded.
 
 mod cell;
 mod optional;
@@ -9,12 +9,12 @@ use runtime::{Charset, Column, ColumnKind, TableId, TableSchema};
 
 use super::error::StreamError;
 use super::event::Reader;
+use super::row::RowLayout;
 use crate::schema::Dialect;
-pub(crate) use cell::Cell;
 use cell::{Field, field, match_column};
-use optional::{Odd, check_metadata};
+use optional::{Mismatch, check_metadata};
 
-/// A TABLE_MAP's own facts.
+/// The contents of a TABLE_MAP.
 #[derive(Debug)]
 pub(crate) struct TableMap<'a> {
     pub(crate) table_id: u64,
@@ -27,7 +27,7 @@ pub(crate) struct TableMap<'a> {
 }
 
 impl TableMap<'_> {
-    /// Whether it looks like a sequence of MariaDB's, which is kept like a table of one row.
+    /// Whether it looks like a MariaDB sequence, which is stored like a table with one row.
     pub(crate) fn is_sequence(&self) -> bool {
         let mut types = [field::LONGLONG; 8];
         types[6] = field::TINY;
@@ -35,7 +35,7 @@ impl TableMap<'_> {
     }
 }
 
-/// The id that the rows events use.
+/// The table id, which row events use.
 pub(crate) fn read_table_id(body: &[u8]) -> Result<u64, StreamError> {
     Reader::new(body).u48()
 }
@@ -60,18 +60,11 @@ pub(crate) fn read_table_map(body: &[u8]) -> Result<TableMap<'_>, StreamError> {
     Ok(TableMap { table_id, table, types, metadata, nullable, optional: reader.rest() })
 }
 
-/// How the rows of one table are decoded.
-#[derive(Debug)]
-pub(crate) struct RowPlan {
-    pub(crate) schema: Arc<TableSchema>,
-    pub(crate) cells: Vec<Cell>,
-}
-
-/// Checks a TABLE_MAP against the structure and makes the plan.
-pub(crate) fn plan_rows(map: &TableMap<'_>, schema: &Arc<TableSchema>, dialect: Dialect) -> Result<RowPlan, StreamError> {
+/// Checks a TABLE_MAP against the known schema and gives the layout of its rows.
+pub(crate) fn row_layout(map: &TableMap<'_>, schema: &Arc<TableSchema>, dialect: Dialect) -> Result<RowLayout, StreamError> {
     let mismatch = |what: String| StreamError::SchemaMismatch { table: map.table.clone(), what };
     if map.types.len() != schema.columns.len() {
-        return Err(mismatch(format!("the binlog shows {} columns, the known structure has {}", map.types.len(), schema.columns.len())));
+        return Err(mismatch(format!("the binlog shows {} columns, the known schema has {}", map.types.len(), schema.columns.len())));
     }
     let mut metadata = Reader::new(map.metadata);
     let mut cells = Vec::with_capacity(schema.columns.len());
@@ -81,7 +74,7 @@ pub(crate) fn plan_rows(map: &TableMap<'_>, schema: &Arc<TableSchema>, dialect: 
         refuse_unsupported(&map.table, column)?;
         let cell = match_column(&field, column, dialect).ok_or_else(|| {
             mismatch(format!(
-                "column `{}` is {}{} by the known structure, but the binlog shows type {} with metadata {:02x} {:02x}",
+                "column `{}` is {}{} by the known schema, but the binlog shows type {} with metadata {:02x} {:02x}",
                 column.name,
                 column.source_type,
                 if column.nullable { "" } else { " not null" },
@@ -93,7 +86,7 @@ pub(crate) fn plan_rows(map: &TableMap<'_>, schema: &Arc<TableSchema>, dialect: 
         if field.nullable != column.nullable {
             let says = |nullable| if nullable { "nullable" } else { "not null" };
             return Err(mismatch(format!(
-                "column `{}` is {} in the binlog, {} by the known structure",
+                "column `{}` is {} in the binlog, {} by the known schema",
                 column.name,
                 says(field.nullable),
                 says(column.nullable)
@@ -105,9 +98,9 @@ pub(crate) fn plan_rows(map: &TableMap<'_>, schema: &Arc<TableSchema>, dialect: 
         return Err(StreamError::corrupt(format!("the TABLE_MAP of {} has too much metadata", map.table)));
     }
     match check_metadata(map.optional, schema, dialect) {
-        Ok(()) => Ok(RowPlan { schema: schema.clone(), cells }),
-        Err(Odd::Differs(what)) => Err(mismatch(what)),
-        Err(Odd::Broken(error)) => Err(error),
+        Ok(()) => Ok(RowLayout { schema: schema.clone(), cells }),
+        Err(Mismatch::Differs(what)) => Err(mismatch(what)),
+        Err(Mismatch::Broken(error)) => Err(error),
     }
 }
 
@@ -148,7 +141,7 @@ fn read_field(kind: u8, nullable: bool, metadata: &mut Reader<'_>) -> Result<Fie
 fn refuse_unsupported(table: &TableId, column: &Column) -> Result<(), StreamError> {
     let refuse = |what: String| Err(StreamError::UnsupportedColumn { table: table.clone(), what });
     match column.charset.as_deref() {
-        // Labels of enums and sets are in the structure, in Unicode; rows hold numbers only.
+        // Rows of ENUM and SET hold only numbers; the labels are in the schema, in Unicode.
         Some(_) if matches!(column.kind, ColumnKind::Enum { .. } | ColumnKind::Set { .. }) => Ok(()),
         Some(charset) if Charset::from_name(charset).is_none() => {
             refuse(format!("column `{}` has the character set {charset}, which is not supported yet", column.name))

@@ -1,4 +1,4 @@
-//! Optional metadata of a TABLE_MAP (MySQL 8.0, MariaDB 10.5): what it says of the columns must be what is known of them.
+//! Compares the optional metadata of a TABLE_MAP (MySQL 8.0, MariaDB 10.5) with the known schema.
 //!
 //! It is read only where a TABLE_MAP differs from the last one of its table, so it costs nothing per row.
 
@@ -6,7 +6,7 @@ use runtime::{Charset, Column, ColumnKind, TableSchema};
 
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
-use crate::binlog::row::Shown;
+use crate::binlog::row::UuidInet;
 use crate::schema::{Dialect, of_collation_number};
 
 /// Numbers of the fields.
@@ -23,21 +23,21 @@ mod field {
     pub(super) const LABELS_CHARSETS: u8 = 11;
 }
 
-/// Why the metadata does not go with the structure.
-pub(super) enum Odd {
-    /// It says something else.
+/// Why the metadata cannot be used.
+pub(super) enum Mismatch {
+    /// It does not match the known schema.
     Differs(String),
     /// It cannot be read.
     Broken(StreamError),
 }
 
-impl From<StreamError> for Odd {
+impl From<StreamError> for Mismatch {
     fn from(error: StreamError) -> Self {
         Self::Broken(error)
     }
 }
 
-type Checked<T = ()> = Result<T, Odd>;
+type Checked<T = ()> = Result<T, Mismatch>;
 
 /// Compares all fields that are there. The types of the columns were compared before.
 pub(super) fn check_metadata(bytes: &[u8], schema: &TableSchema, dialect: Dialect) -> Checked {
@@ -67,7 +67,7 @@ pub(super) fn check_metadata(bytes: &[u8], schema: &TableSchema, dialect: Dialec
                 all_labels(&mut value, schema, |kind| if let ColumnKind::Enum { labels } = kind { Some(labels) } else { None })?
             }
             field::PRIMARY_KEY | field::PREFIXED_PRIMARY_KEY => key = Some(primary_key(&mut value, kind == field::PREFIXED_PRIMARY_KEY)?),
-            // Kinds of geometries, visibility, and what is younger: nothing that changes how rows are read.
+            // Geometry types, visibility and newer fields do not change how rows are decoded.
             _ => {}
         }
     }
@@ -78,15 +78,15 @@ pub(super) fn check_metadata(bytes: &[u8], schema: &TableSchema, dialect: Dialec
             if names.is_empty() { "none".to_owned() } else { format!("`{}`", names.join("`, `")) }
         };
         let found = list(key.as_deref().unwrap_or_default());
-        return Err(Odd::Differs(format!(
-            "the primary key is {found} in the binlog, {} by the known structure",
+        return Err(Mismatch::Differs(format!(
+            "the primary key is {found} in the binlog, {} by the known schema",
             list(&schema.primary_key)
         )));
     }
     Ok(())
 }
 
-/// One bit a number, the first column in the highest bit. MariaDB counts YEAR as a number, MySQL 8.0 does not, so either will do.
+/// One bit for each numeric column, the first in the highest bit. MariaDB counts YEAR as numeric, MySQL 8.0 does not; both are accepted.
 fn signedness(bits: &[u8], schema: &TableSchema) -> Checked {
     compare_signs(bits, schema, false).or_else(|error| compare_signs(bits, schema, true).map_err(|_| error))
 }
@@ -115,7 +115,7 @@ fn has_labels(kind: &ColumnKind) -> bool {
     matches!(kind, ColumnKind::Enum { .. } | ColumnKind::Set { .. })
 }
 
-/// A collation for all columns of the sort, then the exceptions by their place among them.
+/// A collation for all columns of a sort, then exceptions by their index among them.
 fn default_charset(value: &mut Reader<'_>, schema: &TableSchema, sort: impl Fn(&ColumnKind) -> bool) -> Checked {
     let default = value.length_encoded()?;
     let mut collations: Vec<usize> = schema.columns.iter().filter(|column| sort(&column.kind)).map(|_| default).collect();
@@ -127,16 +127,16 @@ fn default_charset(value: &mut Reader<'_>, schema: &TableSchema, sort: impl Fn(&
     schema.columns.iter().filter(|column| sort(&column.kind)).zip(collations).try_for_each(|(column, collation)| charset(column, collation))
 }
 
-/// A collation for each column of the sort.
+/// A collation for each column of a sort.
 fn charsets(value: &mut Reader<'_>, schema: &TableSchema, sort: impl Fn(&ColumnKind) -> bool) -> Checked {
     schema.columns.iter().filter(|column| sort(&column.kind)).try_for_each(|column| charset(column, value.length_encoded()?))
 }
 
 fn charset(column: &Column, collation: usize) -> Checked {
-    // A rare collation has no name here; the character set of its column is refused or checked elsewhere.
+    // An unknown collation is not compared; its column's character set is checked elsewhere.
     let Some(found) = u16::try_from(collation).ok().and_then(of_collation_number) else { return Ok(()) };
-    // What is a text only where it is shown has none in the binlog.
-    let charset = column.charset.as_deref().filter(|_| Shown::of(column).is_none());
+    // UUID and INET columns have no character set in the binlog.
+    let charset = column.charset.as_deref().filter(|_| UuidInet::of(column).is_none());
     let known = charset.unwrap_or("binary");
     let old_name = |name: &str| if name.eq_ignore_ascii_case("utf8mb3") { "utf8".to_owned() } else { name.to_ascii_lowercase() };
     if old_name(found) == old_name(known) {
@@ -157,7 +157,7 @@ fn column_names(value: &mut Reader<'_>, schema: &TableSchema) -> Checked {
     Ok(())
 }
 
-/// The labels of every column of the sort that `labels` gives some for.
+/// The labels of every column for which `labels` returns some.
 fn all_labels(value: &mut Reader<'_>, schema: &TableSchema, labels: impl Fn(&ColumnKind) -> Option<&Vec<String>>) -> Checked {
     for column in &schema.columns {
         let Some(known) = labels(&column.kind) else { continue };
@@ -169,7 +169,7 @@ fn all_labels(value: &mut Reader<'_>, schema: &TableSchema, labels: impl Fn(&Col
         for known in known {
             let length = value.length_encoded()?;
             let bytes = value.take(length)?;
-            // In another character set it cannot be compared.
+            // A label in an unsupported character set is not compared.
             let found = charset.and_then(|charset| charset.decode(bytes));
             if let Some(found) = found.filter(|found| found.as_ref() != known.as_str()) {
                 return Err(differs(column, &format!("with the label {found:?}"), &format!("with {known:?}")));
@@ -190,8 +190,8 @@ fn primary_key(value: &mut Reader<'_>, prefixed: bool) -> Checked<Vec<usize>> {
     Ok(key)
 }
 
-fn differs(column: &Column, found: &str, known: &str) -> Odd {
-    Odd::Differs(format!("column `{}` is {found} in the binlog, {known} by the known structure", column.name))
+fn differs(column: &Column, found: &str, known: &str) -> Mismatch {
+    Mismatch::Differs(format!("column `{}` is {found} in the binlog, {known} by the known schema", column.name))
 }
 
 #[cfg(test)]
@@ -218,8 +218,8 @@ mod tests {
     fn said(bytes: &[u8]) -> Option<String> {
         match check_metadata(bytes, &schema(), Dialect::default()) {
             Ok(()) => None,
-            Err(Odd::Differs(what)) => Some(what),
-            Err(Odd::Broken(error)) => Some(error.to_string()),
+            Err(Mismatch::Differs(what)) => Some(what),
+            Err(Mismatch::Broken(error)) => Some(error.to_string()),
         }
     }
 

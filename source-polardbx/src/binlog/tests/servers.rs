@@ -1,19 +1,11 @@
-//! What only some servers write: MariaDB's groups, compressed transactions, metadata of columns.
+//! What only some servers write: MariaDB's groups, compressed transactions, column metadata.
 
 use super::*;
 use crate::binlog::testing::{compressed, inner_event};
 
 fn maria(schema: Arc<TableSchema>) -> Decoder {
-    Decoder::new(DecoderOptions {
-        position: start(),
-        history: History::new([schema], [("d".to_owned(), "utf8mb4".to_owned())], false),
-        selected: Arc::new(|table| &*table.database == "d" && table.table.starts_with('t')),
-        selected_databases: Arc::new(|_| false),
-        server_version: "10.11.19-MariaDB-log".into(),
-        explicit_timestamps: true,
-        idle_is_current: true,
-        batch_max_bytes: 1 << 20,
-    })
+    let profile = ServerProfile::new("10.11.19-MariaDB-log").with_explicit_timestamps(true);
+    Decoder::new(DecoderOptions { profile, ..options(start(), schema, 1 << 20) })
 }
 
 fn gtid(number: u64, flags: u8) -> Vec<u8> {
@@ -25,7 +17,7 @@ fn row(cells: &[Sample]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_group_of_mariadb_has_its_gtid_and_no_begin() {
+fn a_transaction_of_mariadb_has_a_gtid_and_no_begin() {
     let cells = [integer(1, 4, false)];
     let mut log = Log::new();
     log.add(163, &[0; 4]).add(161, &[0; 4]);
@@ -48,7 +40,7 @@ fn a_group_of_mariadb_has_its_gtid_and_no_begin() {
 }
 
 #[test]
-fn a_sequence_of_mariadb_is_no_table() {
+fn a_sequence_of_mariadb_is_not_a_table() {
     let cells = [integer(1, 4, false)];
     let numbers: Vec<Sample> = (0..8).map(|place| integer(1, if place == 6 { 1 } else { 8 }, false)).collect();
     let mut body = vec![6, 0, 0, 0, 0, 0, 1, 0, 1, b'd', 0, 2, b't', b's', 0, 8, 8, 8, 8, 8, 8, 8, 1, 8, 0, 0];
@@ -133,7 +125,7 @@ fn a_compressed_transaction_must_be_whole() {
 }
 
 #[test]
-fn metadata_that_differs_from_the_structure_is_seen() {
+fn metadata_that_differs_from_the_schema_is_detected() {
     let cells = [integer(1, 4, false)];
     let table = |optional: &[u8]| [&[5, 0, 0, 0, 0, 0, 1, 0, 1, b'd', 0, 1, b't', 0, 1, 3, 0, 1][..], optional].concat();
     for (optional, fails) in

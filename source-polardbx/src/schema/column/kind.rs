@@ -1,10 +1,10 @@
-//! The meaning of a type with its attributes, and its text as the server prints it.
+//! Resolves a type and its attributes to a column kind, and to the text that the server prints for it.
 
 use runtime::ColumnKind;
 
 use super::attributes::Attributes;
-use super::labels::{quote_labels, resolve_labels};
-use super::words::{Base, TypeText};
+use super::enum_labels::{quote_labels, resolve_labels};
+use super::type_name::{Base, TypeText};
 use super::{ColumnRules, Widths};
 use crate::schema::ReadError;
 use crate::schema::charset::max_bytes;
@@ -124,21 +124,21 @@ pub(super) fn resolve(
         Base::Json => (ColumnKind::Json, "json".to_owned()),
         Base::Shown(name, length) => (ColumnKind::Char { length }, name.to_owned()),
         Base::Vector => {
-            // MySQL keeps them like a LONGBLOB, and takes 2,048 numbers for granted.
+            // MySQL stores a VECTOR like a LONGBLOB; the default length is 2,048 numbers.
             (ColumnKind::Blob { prefix: 4 }, format!("vector({})", first.unwrap_or(2_048)))
         }
         Base::Geometry(name) => (ColumnKind::Geometry, name.to_owned()),
     })
 }
 
-/// TEXT or BLOB whose lengths take `prefix` bytes.
+/// TEXT or BLOB with length prefixes of `prefix` bytes.
 fn large(prefix: u8, text: bool) -> (ColumnKind, String) {
     let size = ["", "tiny", "", "medium", "long"].get(usize::from(prefix)).copied().unwrap_or("");
     if text { (ColumnKind::Text { prefix }, format!("{size}text")) } else { (ColumnKind::Blob { prefix }, format!("{size}blob")) }
 }
 
-/// What VARCHAR and VARBINARY of more than 65,535 bytes become: without the strict mode the server makes them TEXT and BLOB silently, and with
-/// it such a statement fails.
+/// What VARCHAR and VARBINARY of more than 65,535 bytes become: without the strict mode the server makes them TEXT and BLOB silently, and
+/// with it such a statement fails.
 fn prefix_of_long(length: u32, charset: Option<&str>) -> Result<Option<u8>, ReadError> {
     // No character has more than four bytes.
     if length <= 0xffff / 4 { Ok(None) } else { prefix_for(length, charset).map(|prefix| (prefix > 2).then_some(prefix)) }

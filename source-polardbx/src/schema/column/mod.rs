@@ -1,10 +1,10 @@
-//! Reads a column's definition: `words` its type as it is written, `attributes` what follows, `kind` what both mean and how the server
-//! prints it, `labels` those of ENUM and SET.
+//! Reads a column's definition: `type_name` its type as it is written, `attributes` what follows, `enum_labels` the labels of ENUM and SET;
+//! `kind` decides what all of it means and how the server prints it.
 
 mod attributes;
+mod enum_labels;
 mod kind;
-mod labels;
-mod words;
+mod type_name;
 
 use runtime::{Column, ColumnKind};
 
@@ -12,32 +12,32 @@ use super::ReadError;
 use super::cursor::Cursor;
 use attributes::{Attributes, read_attributes};
 use kind::resolve;
-use words::{Base, read_type};
+use type_name::{Base, read_type};
 
-/// What of the surroundings decides the meaning of a column's definition.
+/// What the meaning of a column's definition depends on, besides its text.
 pub(crate) struct ColumnRules<'r> {
-    /// Character set of the table, else of its database; `None` if unknown, which is an error only for columns that need it.
+    /// Default character set of the table, else of its database; `None` if unknown, which is an error only for columns that need it.
     pub(crate) charset: Option<&'r str>,
-    /// `explicit_defaults_for_timestamp`: without it a TIMESTAMP that says nothing is NOT NULL.
+    /// `explicit_defaults_for_timestamp`: without it a TIMESTAMP with neither NULL nor NOT NULL is NOT NULL.
     pub(crate) explicit_timestamps: bool,
     pub(crate) widths: Widths,
     pub(crate) real_as_float: bool,
-    /// JSON is another word for LONGTEXT (MariaDB).
+    /// JSON is an alias of LONGTEXT (MariaDB).
     pub(crate) json_is_text: bool,
 }
 
-/// How the server prints the widths of integers.
+/// How the server prints the display widths of integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Widths {
     /// `int` as `int(11)`: MariaDB, and MySQL up to 8.0.18.
     Always,
     /// `int(5)` as `int`, but for TINYINT(1) and ZEROFILL.
     Never,
-    /// The text is the server's own.
+    /// As written, because the text is the server's own.
     AsWritten,
 }
 
-/// A column and the keys that its definition declares in passing.
+/// A column, and the keys that its definition declares.
 pub(crate) struct ColumnDefinition {
     pub(crate) column: Column,
     pub(crate) primary: bool,

@@ -1,9 +1,9 @@
-//! Leaves the foreign keys out of a CREATE TABLE.
+//! Removes the foreign keys from a CREATE TABLE.
 
 use crate::schema::ReadError;
 use crate::schema::lexer::{Dialect, Lexeme, Token, tokens};
 
-/// The text of a CREATE TABLE, as SHOW CREATE TABLE gives it, without its foreign keys; all else stays as it is.
+/// The text of a SHOW CREATE TABLE without its foreign keys, otherwise unchanged.
 pub(crate) fn without_foreign_keys(statement: &str) -> Result<String, ReadError> {
     let lexemes = tokens(statement, Dialect::default())?;
     let mut depth = 0usize;
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lists_no_columns_is_an_error() {
+    fn a_create_table_without_columns_is_an_error() {
         for text in ["", "CREATE TABLE t", "CREATE TABLE t (a int", "CREATE TABLE t LIKE u", "CREATE TABLE t ('"] {
             assert!(without_foreign_keys(text).is_err(), "{text}");
         }

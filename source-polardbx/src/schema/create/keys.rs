@@ -1,4 +1,4 @@
-//! Keys of a table: how they are declared, and which of them count as unique.
+//! Keys of a table: how they are declared, and which of them identify rows.
 
 use runtime::{ColumnKind, TableSchema, UniqueKey};
 
@@ -6,7 +6,7 @@ use super::find_column;
 use crate::schema::ReadError;
 use crate::schema::cursor::Cursor;
 
-/// A key as a definition declares it, before its columns are known.
+/// A key as it is written, before its columns are looked up.
 pub(crate) struct KeyDefinition {
     pub(crate) name: Option<String>,
     pub(crate) parts: Vec<KeyPart>,
@@ -14,7 +14,7 @@ pub(crate) struct KeyDefinition {
 
 /// A part of a key.
 pub(crate) enum KeyPart {
-    /// A column, and how many characters of it.
+    /// A column, and the length of its prefix if only that is in the key.
     Column(String, Option<u32>),
     Expression,
 }
@@ -26,27 +26,27 @@ impl KeyDefinition {
     }
 }
 
-/// Whether the key that is next has a part that is an expression; takes nothing.
+/// Whether the next key has a part that is an expression; takes nothing.
 pub(crate) fn is_over_expression(cursor: &mut Cursor<'_>) -> bool {
     let mark = cursor.mark();
-    // Some forms of PolarDB-X are not read, and have no expressions.
+    // Some PolarDB-X forms cannot be read here; they have no expressions.
     let found = read_key(cursor).is_ok_and(|key| key.has_expression());
     cursor.reset(mark);
     found
 }
 
-/// The error for such a key.
+/// The error for a key over an expression.
 pub(crate) fn over_expression() -> ReadError {
     ReadError::new("a key over an expression is not supported yet")
 }
 
-/// Adds a unique key where the server lists it: keys without a nullable column come first. Keys over prefixes are left out.
+/// Adds a unique key in the server's order: keys without nullable columns come first. Keys over prefixes are left out.
 pub(crate) fn add_unique_key(schema: &mut TableSchema, key: KeyDefinition) -> Result<(), ReadError> {
     let mut columns = Vec::new();
     for part in &key.parts {
         let KeyPart::Column(name, prefix) = part else { return Err(over_expression()) };
         let index =
-            find_column(&schema.columns, name).ok_or_else(|| ReadError::new(format!("a key names `{name}`, which is no column")))?;
+            find_column(&schema.columns, name).ok_or_else(|| ReadError::new(format!("a key names `{name}`, which is not a column")))?;
         if is_prefix(&schema.columns[index].kind, *prefix) {
             return Ok(());
         }
@@ -64,7 +64,7 @@ pub(crate) fn add_unique_key(schema: &mut TableSchema, key: KeyDefinition) -> Re
     Ok(())
 }
 
-/// The server names a nameless key after its first column, with a number if that name is taken.
+/// The name that the server gives to a key without one: its first column's, with a number if that is taken.
 fn default_name(schema: &TableSchema, column: usize) -> String {
     let base = &schema.columns[column].name;
     let taken = |name: &str| schema.unique_keys.iter().any(|key| key.name.eq_ignore_ascii_case(name));
@@ -89,7 +89,7 @@ pub(super) fn is_placement(cursor: &Cursor<'_>, ahead: usize) -> bool {
     cursor.is_word(ahead, &["LOCAL", "GLOBAL", "CLUSTERED", "COLUMNAR"])
 }
 
-/// Takes `UNIQUE [GLOBAL|LOCAL|CLUSTERED] [KEY|INDEX]`, or the same with the words in the other order; nothing if it is not there.
+/// Takes `UNIQUE [GLOBAL|LOCAL|CLUSTERED] [KEY|INDEX]`, in either order; takes nothing if that is not next.
 pub(crate) fn take_unique_words(cursor: &mut Cursor<'_>) -> bool {
     let mark = cursor.mark();
     while is_placement(cursor, 0) {

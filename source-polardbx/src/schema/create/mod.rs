@@ -1,9 +1,9 @@
-//! Reads CREATE TABLE: the server's own text (SHOW CREATE TABLE) and statements that users typed. `options` reads what follows the columns,
-//! `keys` the keys among them; `foreign_keys` takes the foreign ones out of the text.
+//! Reads CREATE TABLE: the server's own text (SHOW CREATE TABLE) and statements that users typed. `table_options` reads what follows the
+//! columns, `keys` the keys among them; `foreign_keys` removes foreign keys from the text.
 
 mod foreign_keys;
 mod keys;
-mod options;
+mod table_options;
 
 use runtime::{Column, TableId, TableSchema};
 
@@ -14,23 +14,23 @@ use super::lexer::Dialect;
 pub(crate) use foreign_keys::without_foreign_keys;
 pub(crate) use keys::{KeyDefinition, KeyPart, add_unique_key, is_over_expression, read_key, read_key_parts, take_unique_words};
 use keys::{is_placement, over_expression};
-use options::TableOptions;
-pub(crate) use options::{is_partition_clause, read_partition_clause};
+use table_options::TableOptions;
+pub(crate) use table_options::{is_partition_clause, read_partition_clause};
 
-/// Gives the default character set of a database, if it is known.
+/// Returns the default character set of a database, if it is known.
 pub type DatabaseCharsets<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
 
-/// What around a statement decides its meaning.
+/// What the meaning of a statement depends on, besides its text.
 #[derive(Clone, Copy)]
 pub struct StatementContext<'a> {
     /// The session's default database; may be empty.
     pub database: &'a str,
     /// Default character sets of databases.
     pub charsets: DatabaseCharsets<'a>,
-    /// How text is read.
+    /// How the text is read.
     pub dialect: Dialect,
-    /// Whether a TIMESTAMP that says neither NULL nor NOT NULL is nullable (`explicit_defaults_for_timestamp`). The server's own text
-    /// always says it.
+    /// Whether a TIMESTAMP with neither NULL nor NOT NULL is nullable (`explicit_defaults_for_timestamp`). The server's own text always
+    /// has one of the two.
     pub explicit_timestamps: bool,
 }
 
@@ -40,7 +40,7 @@ impl<'a> StatementContext<'a> {
         Self { database, charsets, dialect: Dialect::default(), explicit_timestamps: true }
     }
 
-    /// MySQL prints integer widths up to 8.0.18, MariaDB always. In the server's own text they are as they are.
+    /// MySQL prints display widths of integers up to 8.0.18, MariaDB always. In the server's own text they are kept as they are.
     fn widths(&self) -> Widths {
         match self.dialect.version {
             u32::MAX => Widths::AsWritten,
@@ -53,7 +53,7 @@ impl<'a> StatementContext<'a> {
 /// A table as a CREATE TABLE statement makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateTable {
-    /// Its structure, as version 1.
+    /// Its schema, as version 1.
     pub schema: TableSchema,
     /// Whether the statement does nothing if the table exists.
     pub if_not_exists: bool,
@@ -78,7 +78,7 @@ pub(crate) struct CreateHead {
 }
 
 impl CreateHead {
-    /// Takes the words up to the table's name; takes nothing if they are not there.
+    /// Takes the words up to the table's name; takes nothing if it is not a CREATE TABLE.
     pub(crate) fn take(cursor: &mut Cursor<'_>) -> Option<Self> {
         let mark = cursor.mark();
         let mut temporary = false;
@@ -206,7 +206,7 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
     let mut schema = TableSchema::new(id, columns);
     for name in primary {
         let column = find_column(&schema.columns, &name)
-            .ok_or_else(|| ReadError::new(format!("the primary key names `{name}`, which is no column")))?;
+            .ok_or_else(|| ReadError::new(format!("the primary key names `{name}`, which is not a column")))?;
         schema.columns[column].nullable = false;
         schema.primary_key.push(column);
     }
@@ -216,7 +216,7 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
     Ok(schema)
 }
 
-/// The index of a column; names of columns know no case.
+/// The index of a column; column names are case-insensitive.
 pub(crate) fn find_column(columns: &[Column], name: &str) -> Option<usize> {
     columns.iter().position(|column| column.name == name || column.name.to_lowercase() == name.to_lowercase())
 }
@@ -224,7 +224,7 @@ pub(crate) fn find_column(columns: &[Column], name: &str) -> Option<usize> {
 enum ItemKind {
     Column,
     Primary,
-    /// With the constraint's name, which is the key's if it has none of its own.
+    /// With the constraint's name, which the key takes if it has none of its own.
     Unique(Option<String>),
     /// PERIOD FOR of MariaDB.
     Period,
@@ -232,7 +232,7 @@ enum ItemKind {
 }
 
 impl ItemKind {
-    /// What the next definition is. For keys the words before the name are taken.
+    /// What the next definition is. For keys, also takes the words before the name.
     fn next(cursor: &mut Cursor<'_>) -> Self {
         let mut constraint = None;
         if cursor.take_word(&["CONSTRAINT"]) && !cursor.is_word(0, &["PRIMARY", "UNIQUE", "FOREIGN", "CHECK"]) {

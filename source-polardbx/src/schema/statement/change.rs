@@ -1,31 +1,31 @@
-//! What a statement changes: effects on tables, keys and databases.
+//! What a DDL statement does: its effects on tables, keys and databases.
 
 use runtime::{SchemaChangeKind, TableId};
 
 use crate::schema::ReadError;
 use crate::schema::create::{CreateTable, KeyDefinition, KeyPart};
 
-/// A change of structures.
+/// A DDL statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// What kind of statement it is; `None` if it changes nothing that a reader of rows could follow, so that no record is made of it:
-    /// foreign keys and checks that are added, options of databases.
+    /// Its kind; `None` if it changes nothing about rows (added foreign keys and checks, options of databases), so that no event is made
+    /// of it.
     pub kind: Option<SchemaChangeKind>,
-    /// What it does, in its order.
+    /// Its effects, in their order.
     pub effects: Vec<Effect>,
 }
 
-/// What a statement does to one table or database.
+/// What a DDL statement does to one table or database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// The table is made; the definition may be unreadable, which matters only if the table is selected.
+    /// The table is created. The definition may be unreadable, which matters only if the table is selected.
     Create {
         /// The table.
         table: TableId,
-        /// Its structure.
+        /// Its definition.
         definition: Result<Box<CreateTable>, ReadError>,
     },
-    /// The table is made like another one.
+    /// The table is created like another one.
     CreateLike {
         /// The new table.
         table: TableId,
@@ -34,12 +34,12 @@ pub enum Effect {
         /// Whether the statement does nothing if the table exists.
         if_not_exists: bool,
     },
-    /// The table is made from a SELECT, so its columns are not in the statement.
+    /// The table is created from a SELECT, so its columns are not in the statement.
     CreateSelect {
         /// The table.
         table: TableId,
     },
-    /// The table is gone.
+    /// The table is dropped.
     Drop {
         /// The table.
         table: TableId,
@@ -49,54 +49,54 @@ pub enum Effect {
         /// The table.
         table: TableId,
     },
-    /// The table has another name.
+    /// The table is renamed.
     Rename {
         /// The old name.
         from: TableId,
         /// The new name.
         to: TableId,
     },
-    /// Indexes, options or partitions changed: nothing that this program keeps about the table.
+    /// Indexes, options or partitions change: nothing that is tracked here.
     Keep {
         /// The table.
         table: TableId,
     },
-    /// Keys that may be unique ones were added, dropped or renamed.
+    /// Keys that may be unique are added, dropped or renamed.
     Keys {
         /// The table.
         table: TableId,
         /// The changes in order.
         changes: Vec<KeyChange>,
     },
-    /// The table is sharded by other columns.
+    /// The table is partitioned by other columns.
     Repartition {
         /// The table.
         table: TableId,
         /// Every name in the partition clauses.
         names: Vec<String>,
     },
-    /// Columns, or the primary key, changed.
+    /// Columns or the primary key change.
     Columns {
         /// The table.
         table: TableId,
-        /// The first item that does so, such as `ADD COLUMN`.
+        /// The first clause that does so, such as `ADD COLUMN`.
         item: &'static str,
     },
-    /// Rows moved between the table and a partition of another one, without any row event.
+    /// Rows move between the table and a partition of another one, without row events.
     Exchange {
         /// The table.
         table: TableId,
     },
-    /// The database has this default character set from now on.
+    /// The database is created, or has another default character set from now on.
     DatabaseCharset {
         /// The database.
         database: String,
-        /// The character set; `None` for the server's, which the session knows.
+        /// The character set; `None` for the server's default, which is logged with the statement.
         charset: Option<String>,
         /// Whether the statement does nothing if the database exists.
         if_not_exists: bool,
     },
-    /// The database is gone with all its tables.
+    /// The database is dropped with all its tables.
     DropDatabase {
         /// The database.
         database: String,
@@ -106,11 +106,11 @@ pub enum Effect {
 /// A change of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyChange {
-    /// A unique key is added: its name if the statement says it, and its columns with prefix lengths; `None` for an expression.
+    /// A unique key is added.
     AddUnique {
-        /// The name.
+        /// The name, if the statement gives one.
         name: Option<String>,
-        /// The parts.
+        /// The columns with their prefix lengths; `None` for an expression.
         parts: Vec<Option<(String, Option<u32>)>>,
     },
     /// A key is dropped.

@@ -1,10 +1,9 @@
-//! Reads a statement of the binlog: what it does to which tables. `change` has the effects, `objects` reads what makes and drops tables,
-//! keys and databases, `written` finds the tables of statements that change rows, `named` those of statements that cannot be read.
+//! Reads a statement of the binlog: what it does to which tables. `change` holds the effects, `create_drop` reads CREATE, DROP and RENAME,
+//! `table_names` finds the tables of DML and of statements that cannot be read.
 
 mod change;
-mod named;
-mod objects;
-mod written;
+mod create_drop;
+mod table_names;
 
 use runtime::{SchemaChangeKind, TableId};
 
@@ -13,28 +12,27 @@ use super::alter::read_alter_table;
 use super::create::StatementContext;
 use super::cursor::Cursor;
 pub use change::{Change, Effect, KeyChange};
-use named::named_tables;
-use objects::{read_alter_database, read_create, read_drop, read_rename};
-use written::read_written_tables;
+use create_drop::{read_alter_database, read_create, read_drop, read_rename, take_alter_table};
+use table_names::{tables_named, tables_written};
 
 /// What a statement of the binlog is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement {
-    /// Comments only: PolarDB-X writes statements that change no table of the MySQL side so.
+    /// Only comments. PolarDB-X writes such statements for changes that do not concern a MySQL table.
     Nothing,
-    /// It changes the structure of tables or databases.
+    /// DDL: it changes tables or databases.
     Change(Change),
-    /// It changes rows, as text; with the tables that it may write to.
+    /// DML that is logged as text; with the tables that it may write to.
     Rows(Vec<TableId>),
-    /// A savepoint or its release: nothing changes.
+    /// A savepoint or its release.
     Savepoint,
-    /// ROLLBACK TO a savepoint: some rows before it did not happen.
+    /// ROLLBACK TO a savepoint: some of the transaction's rows are taken back.
     RollbackTo,
-    /// A statement of an XA transaction: the first word after XA.
+    /// A statement of an XA transaction; with the first word after XA.
     Xa(String),
-    /// It touches no table: grants, views, procedures.
+    /// It concerns no table: grants, views, procedures.
     Unrelated,
-    /// It may touch tables, but could not be read; with every table that it may name.
+    /// It could not be read and may concern tables; with every table that it may name.
     Unreadable(ReadError, Vec<TableId>),
 }
 
@@ -50,7 +48,7 @@ pub fn read_statement(sql: &str, context: &StatementContext<'_>) -> Statement {
     }
     read(&mut cursor, context).unwrap_or_else(|error| {
         cursor.reset(0);
-        Statement::Unreadable(error, named_tables(&mut cursor, context.database))
+        Statement::Unreadable(error, tables_named(&mut cursor, context.database))
     })
 }
 
@@ -83,7 +81,7 @@ const OTHER_OBJECTS: &[&str] = &[
     "OUTLINE",
 ];
 
-/// Statements that touch the structure and the rows of no table.
+/// First words of statements that change neither schemas nor rows.
 const UNRELATED: &[&str] = &[
     "GRANT",
     "REVOKE",
@@ -119,7 +117,7 @@ const UNRELATED: &[&str] = &[
     "SELECT",
 ];
 
-/// Statements that change rows.
+/// First words of statements that change rows.
 const ROWS: &[&str] = &["INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "WITH", "MERGE"];
 
 fn read(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {
@@ -127,7 +125,7 @@ fn read(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<State
         return read_create(cursor, context);
     }
     if cursor.is_word(0, ROWS) {
-        return read_written_tables(cursor, context).map(Statement::Rows);
+        return tables_written(cursor, context).map(Statement::Rows);
     }
     if cursor.take_words(&["ROLLBACK", "TO"]) || cursor.take_words(&["ROLLBACK", "WORK", "TO"]) {
         return Ok(Statement::RollbackTo);
@@ -162,16 +160,6 @@ fn read(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<State
         return Ok(change(SchemaChangeKind::TruncateTable, vec![Effect::Truncate { table }]));
     }
     Err(cursor.error("an unknown statement"))
-}
-
-/// Takes `[ONLINE] [IGNORE] TABLE [IF EXISTS]`; only the words before TABLE if that is not there.
-fn take_alter_table(cursor: &mut Cursor<'_>) -> bool {
-    while cursor.take_word(&["IGNORE", "ONLINE", "OFFLINE"]) {}
-    let found = cursor.take_word(&["TABLE"]);
-    if found {
-        cursor.take_if_exists();
-    }
-    found
 }
 
 fn change(kind: SchemaChangeKind, effects: Vec<Effect>) -> Statement {

@@ -56,7 +56,7 @@ fn the_first_item_of_an_alter_decides() {
 }
 
 #[test]
-fn what_no_reader_of_rows_could_follow_has_no_record() {
+fn ddl_that_does_not_affect_rows_makes_no_event() {
     for sql in [
         "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES x (b)",
         "ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY k (a) REFERENCES x (b) ON DELETE CASCADE",
@@ -90,7 +90,7 @@ fn statements_other_than_alter() {
 }
 
 #[test]
-fn a_statement_that_did_nothing_is_told_as_well() {
+fn ddl_that_did_nothing_makes_an_event_too() {
     let mut known = history();
     assert_eq!(apply(&mut known, "CREATE TABLE IF NOT EXISTS t LIKE n").unwrap(), [("d.t".to_owned(), Some(3))]);
     assert_eq!(

@@ -1,12 +1,13 @@
-//! JSON: from MySQL's binary form to the text that the same server prints for the document.
+//! JSON: from MySQL's binary format to the text that the same server prints for the document.
 //!
-//! A document is a type byte and a value. Objects and arrays begin with their count of elements and their size, then one entry for each
-//! key (offset, length) and each value (type, offset), then the keys and values; offsets count from the beginning of the object or array,
-//! and small scalars stand in the place of their offset. Numbers are little-endian. The form is that of `sql/json_binary.h` of MySQL; how
-//! values are printed was compared with MySQL 5.7, 8.0 and 9.7.
+//! A document is a type byte and a value. Objects and arrays begin with their count of elements and their size, then one entry for each key
+//! (offset, length) and each value (type, offset), then the keys and values; offsets count from the beginning of the object or array, and
+//! small scalars stand in the place of their offset. Numbers are little-endian. The format is described in `sql/json_binary.h` of MySQL;
+//! the printed texts were compared with MySQL 5.7, 8.0 and 9.7.
 
 mod number;
 mod opaque;
+mod style;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -15,17 +16,17 @@ use std::str;
 
 use runtime::text::{write_i64, write_u64};
 
-use super::impossible;
+use super::fields::impossible;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
-use crate::schema::Dialect;
 use number::write_double;
 use opaque::write_opaque;
+pub(crate) use style::JsonStyle;
 use text::write_string;
 
-/// Objects and arrays in one another, as many as MySQL allows.
+/// Nesting of objects and arrays that MySQL allows.
 const MAX_DEPTH: u32 = 100;
-/// The longest text that a server could send for a document.
+/// The longest text that a server can send for a document.
 const MAX_TEXT: usize = 1 << 30;
 
 /// Types of values.
@@ -46,25 +47,9 @@ mod kind {
     pub(super) const OPAQUE: u8 = 15;
 }
 
-/// What servers print differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum JsonStyle {
-    /// MySQL 5.7: a double without a fraction looks like an integer, and the line breaks of long Base64 are not escaped.
-    MySql57,
-    /// MySQL 8.0 and later.
-    MySql80,
-}
-
-impl JsonStyle {
-    /// The style of a server.
-    pub(crate) fn of(dialect: Dialect) -> Self {
-        if dialect.version < 80_000 { Self::MySql57 } else { Self::MySql80 }
-    }
-}
-
 /// Appends the text of a document.
 pub(super) fn write_json(document: &[u8], style: JsonStyle, out: &mut Vec<u8>) -> Result<(), StreamError> {
-    // What a NOT NULL column holds after a NULL was forced into it; the server reads it as this.
+    // An empty value is in a NOT NULL column after a NULL was forced into it; the server reads it as the literal null.
     let Some((&kind, value)) = document.split_first() else {
         out.extend_from_slice(b"null");
         return Ok(());
@@ -75,7 +60,7 @@ pub(super) fn write_json(document: &[u8], style: JsonStyle, out: &mut Vec<u8>) -
 struct Printer<'o> {
     style: JsonStyle,
     out: &'o mut Vec<u8>,
-    /// Length of `out` that is too much.
+    /// Length that `out` must not reach.
     limit: usize,
     /// Bytes of the document that no value has taken yet. Each belongs to one value at most, so entries that point to the same place
     /// cannot make a short document print without end.
@@ -163,7 +148,7 @@ impl Printer<'_> {
     }
 }
 
-/// What an object or array looks like.
+/// The layout of an object or array.
 #[derive(Clone, Copy)]
 struct Form {
     object: bool,
@@ -191,13 +176,13 @@ impl Form {
         Ok(if self.large { reader.u32()? as usize } else { reader.u16()?.into() })
     }
 
-    /// Whether the value stands in the place of its offset.
+    /// Whether the value itself is stored in place of its offset.
     fn is_inlined(self, kind: u8) -> bool {
         matches!(kind, kind::LITERAL | kind::INT16 | kind::UINT16) || (self.large && matches!(kind, kind::INT32 | kind::UINT32))
     }
 }
 
-/// Bytes behind a length of up to five bytes, each of which holds seven bits, the lowest first, and says whether another one follows.
+/// Bytes after a length of up to five bytes. Each byte of the length holds seven bits, lowest first, and a flag that another one follows.
 fn variable<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], StreamError> {
     let mut length = 0u64;
     for shift in [0, 7, 14, 21, 28] {

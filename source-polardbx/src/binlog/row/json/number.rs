@@ -1,22 +1,22 @@
-//! Doubles as the server prints them.
+//! Prints doubles as the server does.
 
 use std::io::Write;
 
-use super::JsonStyle;
+use super::style::JsonStyle;
 use crate::binlog::error::StreamError;
-use crate::binlog::row::impossible;
+use crate::binlog::row::fields::impossible;
 
-/// Powers of ten of the first digit between which numbers are printed without an exponent.
+/// The range of exponents in which numbers are printed without an exponent.
 const PLAIN: std::ops::RangeInclusive<i32> = -15..=14;
 
-/// The shortest digits that read back the same number, set as `my_gcvt` of MySQL sets them.
+/// Appends the shortest digits that read back as the same number, in the format of MySQL's `my_gcvt`.
 pub(super) fn write_double(value: f64, style: JsonStyle, out: &mut Vec<u8>) -> Result<(), StreamError> {
     // Longest: `-2.2250738585072014e-308`.
     let mut buffer = [0; 32];
     let mut rest = &mut buffer[..];
     let left = write!(rest, "{value:e}").map(|()| rest.len());
     let text = left.ok().and_then(|left| buffer.get(..buffer.len() - left)).unwrap_or_default();
-    // Infinities have no exponent.
+    // Infinity has no exponent.
     let (mantissa, power) = split(text).ok_or_else(|| impossible("a JSON number"))?;
     if !PLAIN.contains(&power) {
         out.extend_from_slice(text);
@@ -61,7 +61,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    /// Texts that MySQL 5.7.22 and 8.0.15 gave.
+    /// Texts printed by MySQL 5.7.22 and 8.0.15.
     #[test]
     fn doubles_are_set_as_the_server_sets_them() {
         for (value, old, new) in [
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_an_error() {
+    fn an_invalid_number_is_an_error() {
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert!(write_double(value, JsonStyle::MySql80, &mut Vec::new()).is_err());
         }

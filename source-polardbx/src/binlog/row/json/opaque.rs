@@ -1,17 +1,17 @@
-//! Values of SQL types inside a document: decimals, dates and times in their own forms, everything else as Base64.
+//! Values of SQL types inside a document: decimals, dates and times in their own formats, everything else as Base64.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use runtime::text::{write_date, write_datetime, write_time, write_u64};
 use runtime::{Date, DateTime};
 
-use super::JsonStyle;
+use super::style::JsonStyle;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
 use crate::binlog::row::decimal::DecimalBytes;
-use crate::binlog::row::impossible;
+use crate::binlog::row::fields::impossible;
 
-/// Numbers of the SQL types that are printed in a form of their own.
+/// Numbers of the SQL types that have a format of their own.
 mod field {
     pub(super) const TIMESTAMP: u8 = 7;
     pub(super) const DATE: u8 = 10;
@@ -33,7 +33,7 @@ pub(super) fn write_opaque(kind: u8, bytes: &[u8], style: JsonStyle, out: &mut V
         }
         _ => {}
     }
-    // MySQL 5.7 does not escape the line breaks, which makes the text no JSON; it is the server's text all the same.
+    // MySQL 5.7 does not escape the line breaks, so the text is not valid JSON; but it is what the server prints.
     let line_break: &[u8] = if style == JsonStyle::MySql57 { b"\n" } else { b"\\n" };
     out.extend_from_slice(b"\"base64:type");
     write_u64(out, kind.into());
@@ -60,7 +60,8 @@ fn write_decimal(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), StreamError> {
     Ok(())
 }
 
-/// 24 bits of microseconds, above them 17 bits of clock, above them, but for TIME, 5 bits of day and the months since the year 0, 13 a year.
+/// 24 bits of microseconds, above them 17 bits of clock, above them, but for TIME, 5 bits of day and the months since the year 0, 13 a
+/// year.
 fn write_temporal(kind: u8, packed: i64, out: &mut Vec<u8>) -> Result<(), StreamError> {
     let broken = || impossible("a date or time in a JSON document");
     let magnitude = packed.unsigned_abs();

@@ -1,4 +1,4 @@
-//! Strings as the server prints them.
+//! Prints strings as the server does.
 
 /// Appends a string in quotes. Only quotes, backslashes and control characters are escaped.
 pub(super) fn write_string(text: &str, out: &mut Vec<u8>) {

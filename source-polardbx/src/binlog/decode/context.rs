@@ -1,0 +1,34 @@
+//! What events need to know of the binlog event that they are made from.
+
+use crate::binlog::event::Header;
+use crate::binlog::track::Tracker;
+
+/// Origin and position of the binlog event that is being decoded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EventContext<'a> {
+    /// The server that wrote it.
+    pub(super) server_id: u32,
+    /// When, in seconds since the epoch.
+    pub(super) timestamp: u32,
+    /// Name and number of its file.
+    pub(super) file_name: &'a str,
+    pub(super) file: u32,
+    /// Where it ends in that file.
+    pub(super) end: u64,
+    /// When we read it, in milliseconds since the epoch.
+    pub(super) read_ms: i64,
+}
+
+impl<'a> EventContext<'a> {
+    /// The context of the event that `tracker` passed last.
+    pub(super) fn new(tracker: &'a Tracker, header: &Header, read_ms: i64) -> Self {
+        let end = tracker.at();
+        let (server_id, timestamp) = (header.server_id, header.timestamp);
+        Self { server_id, timestamp, file_name: tracker.file_name(), file: end.file, end: end.offset, read_ms }
+    }
+
+    /// The event's time in milliseconds.
+    pub(super) fn timestamp_ms(&self) -> i64 {
+        i64::from(self.timestamp) * 1000
+    }
+}

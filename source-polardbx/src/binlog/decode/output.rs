@@ -1,0 +1,94 @@
+//! Decoded events on their way into batches.
+
+use std::collections::VecDeque;
+
+use runtime::{Batch, BatchBuilder, CellBlock, Event, Fact, Facts, Position};
+
+use crate::binlog::error::StreamError;
+
+/// Collects events and cuts them into batches.
+///
+/// Invariant: facts are committed only together with a resume point that is behind the events that changed them.
+pub(super) struct BatchOutput {
+    builder: BatchBuilder,
+    ready: VecDeque<Batch>,
+    max_bytes: usize,
+    /// The last batch ended inside a transaction, so a resume point is due at its end.
+    resume_due: bool,
+    /// Facts to commit with the next resume point.
+    facts: Facts,
+}
+
+impl BatchOutput {
+    /// Cuts batches at about `max_bytes`.
+    pub(super) fn new(max_bytes: usize) -> Self {
+        let (builder, ready, facts) = (BatchBuilder::default(), VecDeque::new(), Facts::new());
+        Self { builder, ready, max_bytes: max_bytes.max(1), resume_due: false, facts }
+    }
+
+    /// Where the rows of the next events are packed.
+    #[inline]
+    pub(super) fn block(&mut self) -> &mut CellBlock {
+        &mut self.builder.block
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, event: Event) {
+        self.builder.push(event);
+    }
+
+    /// Sets the fact `key`. It may also be committed with a resume point before the event that changed it, which then sets it to the same
+    /// again.
+    pub(super) fn set_fact<F: Fact>(&mut self, key: &str, fact: &F) -> Result<(), StreamError> {
+        self.facts.set_at(key, fact).map_err(|error| StreamError::corrupt(error.to_string()))
+    }
+
+    /// Whether no event waits for a batch.
+    pub(super) fn is_empty(&self) -> bool {
+        self.builder.is_empty()
+    }
+
+    /// Whether neither an event nor a batch waits to be handed on.
+    pub(super) fn is_drained(&self) -> bool {
+        self.ready.is_empty() && self.builder.is_empty()
+    }
+
+    /// Whether a batch must be cut now, also inside a transaction.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.size() >= self.max_bytes
+    }
+
+    /// Whether a batch should be cut at the end of a transaction.
+    pub(super) fn is_cut_due(&self) -> bool {
+        self.resume_due || self.size() >= self.max_bytes / 2
+    }
+
+    /// Makes a batch of the events collected so far. `resume` is `None` inside a transaction.
+    pub(super) fn cut(&mut self, resume: Option<Position>) {
+        self.resume_due = resume.is_none();
+        let mut batch = self.builder.finish(resume);
+        if batch.resume.is_some() {
+            batch.facts = std::mem::take(&mut self.facts);
+        }
+        self.ready.push_back(batch);
+    }
+
+    /// A separate batch with a resume point; only while no event and no batch waits.
+    pub(super) fn separate(&mut self, events: Vec<Event>, resume: Position) -> Batch {
+        let mut batch = Batch::new(events, Some(resume), 0);
+        batch.facts = std::mem::take(&mut self.facts);
+        batch
+    }
+
+    /// The next finished batch.
+    pub(super) fn take(&mut self) -> Option<Batch> {
+        self.ready.pop_front()
+    }
+
+    /// Memory of the events that wait for a batch.
+    #[inline]
+    fn size(&self) -> usize {
+        self.builder.block.len() + self.builder.len() * size_of::<Event>()
+    }
+}

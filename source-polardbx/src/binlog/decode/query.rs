@@ -1,0 +1,172 @@
+//! QUERY events: transaction boundaries that are written as statements, and DDL.
+
+use std::sync::Arc;
+
+use runtime::{SchemaChange, TableId, TableSchema};
+
+use super::Decoder;
+use super::context::EventContext;
+use super::statement_text::StatementText;
+use crate::binlog::error::{StreamError, shorten};
+use crate::binlog::event::{Query, RawEvent, SessionVariables, read_query};
+use crate::facts::DatabaseCharsets;
+use crate::schema::{Change, Effect, Statement, StatementContext, loses_names, of_collation_number, read_statement};
+
+impl Decoder {
+    pub(super) fn query(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
+        let query = read_query(event.body, false)?;
+        match query.text {
+            b"BEGIN" => {
+                let context = EventContext::new(&self.tracker, &event.header, read_ms);
+                self.transaction.begin(query.thread_id, query.status, &context);
+                Ok(())
+            }
+            b"COMMIT" => self.commit(event, read_ms),
+            b"ROLLBACK" if self.transaction.is_emitted() => {
+                Err(StreamError::RollbackGroup { what: "a transaction was rolled back after its rows were written" })
+            }
+            b"ROLLBACK" => self.close_transaction(),
+            _ => self.statement(event, &query, read_ms),
+        }
+    }
+
+    /// Handles any other statement.
+    pub(super) fn statement(&mut self, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
+        let variables = SessionVariables::read(query.status)?;
+        let source = StatementText::read(query.text, &variables);
+        let text = source.text.as_str();
+        if opens_transaction(text) {
+            self.transaction.begin_with_statement(&EventContext::new(&self.tracker, &event.header, read_ms));
+        }
+        let begun = self.transaction.is_begun();
+        let database = String::from_utf8_lossy(query.database);
+        let context = StatementContext {
+            database: &database,
+            charsets: &|name| self.history.charset(name),
+            dialect: self.profile.dialect().with_sql_mode(variables.sql_mode.unwrap_or(0)),
+            explicit_timestamps: variables.explicit_timestamps.unwrap_or(self.profile.explicit_timestamps()),
+        };
+        let statement = read_statement(text, &context);
+        if let Statement::Xa(word) = &statement {
+            return self.xa(word);
+        }
+        if self.resume.is_live() {
+            let wanted = |table: &TableId| self.selection.selects(&self.history.fold(table));
+            match statement {
+                Statement::Change(_) | Statement::Rows(_) if source.not_in.is_some() && loses_names(text, context.dialect) => {
+                    return Err(not_text(TableId::new(database.as_ref(), ""), &source));
+                }
+                Statement::Change(change) => self.change(event, query, &change, &source, &variables, read_ms)?,
+                Statement::Rows(tables) => {
+                    if let Some(table) = tables.into_iter().find(wanted) {
+                        return Err(StreamError::StatementDml { table });
+                    }
+                }
+                Statement::RollbackTo if self.transaction.is_emitted() => {
+                    return Err(StreamError::RollbackGroup {
+                        what: "a transaction was rolled back to a savepoint after its rows were written",
+                    });
+                }
+                Statement::Unreadable(error, tables) => {
+                    // A text that cannot even be tokenized may name any table.
+                    let table = if tables.is_empty() { Some(TableId::new(database.as_ref(), "")) } else { tables.into_iter().find(wanted) };
+                    if let Some(table) = table {
+                        return Err(StreamError::Unreadable { table, error, statement: shorten(text) });
+                    }
+                }
+                Statement::Nothing | Statement::Savepoint | Statement::RollbackTo | Statement::Xa(_) | Statement::Unrelated => {}
+            }
+        }
+        // Outside a transaction a statement is a group by itself. A DDL statement may have closed it already.
+        if begun { Ok(()) } else { self.close_transaction() }
+    }
+
+    fn xa(&mut self, word: &str) -> Result<(), StreamError> {
+        match word {
+            "START" | "BEGIN" => {
+                self.transaction.begin_xa();
+                Ok(())
+            }
+            "END" => Ok(()),
+            // The second half of an XA transaction; its first half had no row of a selected table.
+            _ => self.close_transaction(),
+        }
+    }
+
+    /// Applies a DDL statement to the known schemas and, if it concerns a selected table or database, hands it on.
+    fn change(
+        &mut self,
+        event: &RawEvent<'_>,
+        query: &Query<'_>,
+        change: &Change,
+        source: &StatementText,
+        variables: &SessionVariables,
+        read_ms: i64,
+    ) -> Result<(), StreamError> {
+        let text = source.text.as_str();
+        let server_charset = variables.charset.and_then(|[.., server]| of_collation_number(server));
+        let touched = self
+            .history
+            .apply(change, event.header.timestamp, server_charset, &|table| self.selection.selects(table))
+            .map_err(|change| StreamError::Change { change, statement: shorten(text) })?;
+        let databases = || {
+            change.effects.iter().filter_map(|effect| match effect {
+                Effect::DatabaseCharset { database, .. } | Effect::DropDatabase { database } => Some(database),
+                _ => None,
+            })
+        };
+        if databases().next().is_some() {
+            self.output.set_fact(&self.stream, &DatabaseCharsets::new(self.history.databases().iter()))?;
+        }
+        if touched.is_empty() && !databases().any(|database| self.selection.selects_database(database)) {
+            return Ok(());
+        }
+        self.tables.clear();
+        let Some(kind) = change.kind else { return Ok(()) };
+        if source.not_in.is_some() || source.hides_labels_of(change) {
+            let table = touched.into_iter().next().map(|(table, _)| table);
+            return Err(not_text(table.unwrap_or_else(|| TableId::new(database_of(change, query, &[]), "")), source));
+        }
+        let begun = self.transaction.is_begun();
+        if begun {
+            self.transaction.emit_begin(&EventContext::new(&self.tracker, &event.header, read_ms), &mut self.output)?;
+        }
+        self.cut();
+        let mut facts = variables.named();
+        facts.push(("commitTimestamp", event.header.timestamp.to_string()));
+        facts.push(("lowerCaseTableNames", self.history.is_lower_case().to_string()));
+        let mut schema_change = SchemaChange::new(kind, database_of(change, query, &touched), text);
+        schema_change.tables = touched;
+        let context = EventContext::new(&self.tracker, &event.header, read_ms);
+        self.transaction.emit_ddl(query.thread_id, &context, facts, schema_change, &mut self.output)?;
+        if !begun {
+            self.close_transaction()?;
+        }
+        // Invariant: a schema change travels alone.
+        self.cut();
+        Ok(())
+    }
+}
+
+fn not_text(table: TableId, source: &StatementText) -> StreamError {
+    let charset = source.not_in.clone().unwrap_or_else(|| "binary".to_owned());
+    StreamError::NotText { table, charset, statement: shorten(&source.text) }
+}
+
+/// Whether a statement is followed by rows of the same transaction: CREATE TABLE … SELECT as written by MySQL 8.0.21 and later.
+fn opens_transaction(text: &str) -> bool {
+    const WORDS: &str = "START TRANSACTION";
+    let text = text.trim_end();
+    text.len().checked_sub(WORDS.len()).and_then(|at| text.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(WORDS))
+}
+
+/// The database that a DDL statement is about, else the session's, else that of the first table.
+fn database_of(change: &Change, query: &Query<'_>, touched: &[(TableId, Option<Arc<TableSchema>>)]) -> String {
+    let own = change.effects.iter().find_map(|effect| match effect {
+        Effect::DropDatabase { database } | Effect::DatabaseCharset { database, .. } => Some(database.clone()),
+        _ => None,
+    });
+    let session = || Some(String::from_utf8_lossy(query.database).into_owned()).filter(|name| !name.is_empty());
+    let table = || touched.first().map(|(table, _)| table.database.to_string());
+    own.or_else(session).or_else(table).unwrap_or_default()
+}

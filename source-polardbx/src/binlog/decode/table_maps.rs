@@ -1,0 +1,74 @@
+//! The TABLE_MAPs of the file that is being read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::binlog::error::StreamError;
+use crate::binlog::profile::ServerProfile;
+use crate::binlog::row::RowLayout;
+use crate::binlog::table_map::{read_table_id, read_table_map, row_layout};
+use crate::schema::History;
+use crate::selection::Selection;
+
+/// The table id of row events that only mark the end of a statement.
+const NO_TABLE: u64 = 0xff_ffff;
+
+/// The tables behind the table ids of row events. An id is valid within one file, until the next schema change.
+#[derive(Debug, Default)]
+pub(super) struct TableMaps(HashMap<u64, MappedTable>);
+
+#[derive(Debug)]
+struct MappedTable {
+    /// The body of the TABLE_MAP, to recognise an identical one.
+    body: Vec<u8>,
+    /// `None` if the table is not selected.
+    layout: Option<Arc<RowLayout>>,
+}
+
+impl TableMaps {
+    /// Forgets all ids, because another file begins or a schema has changed.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Reads a TABLE_MAP. Cheap if it is identical to the last one of its id.
+    pub(super) fn add(
+        &mut self,
+        body: &[u8],
+        history: &History,
+        selection: &Selection,
+        profile: &ServerProfile,
+    ) -> Result<(), StreamError> {
+        let id = read_table_id(body)?;
+        if self.0.get(&id).is_some_and(|known| known.body == body) {
+            return Ok(());
+        }
+        let mut map = read_table_map(body)?;
+        map.table = history.fold(&map.table);
+        let layout = if selection.selects(&map.table) {
+            match history.table(&map.table) {
+                Some(schema) => Some(Arc::new(row_layout(&map, schema, profile.dialect())?)),
+                // A sequence of MariaDB's has columns of its own and is never listed among the tables.
+                None if profile.dialect().is_mariadb() && map.is_sequence() => None,
+                None => {
+                    let what = "rows of a selected table whose schema is not known".to_owned();
+                    return Err(StreamError::SchemaMismatch { table: map.table, what });
+                }
+            }
+        } else {
+            None
+        };
+        self.0.insert(map.table_id, MappedTable { body: body.to_vec(), layout });
+        Ok(())
+    }
+
+    /// The layout of a row event's table; `None` if the table is not selected.
+    pub(super) fn layout(&self, body: &[u8]) -> Result<Option<Arc<RowLayout>>, StreamError> {
+        let id = read_table_id(body)?;
+        match self.0.get(&id) {
+            Some(table) => Ok(table.layout.clone()),
+            None if id == NO_TABLE => Ok(None),
+            None => Err(StreamError::corrupt("a row event without its TABLE_MAP")),
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The transaction that is being read: where it begins and ends, and what all its events carry.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use runtime::{Body, Event, Origin, Position, SchemaChange, Seq};
+
+use super::context::EventContext;
+use super::fingerprint::Fingerprint;
+use super::output::BatchOutput;
+use crate::binlog::error::StreamError;
+use crate::binlog::event::{Gtid, RawEvent, SessionVariables};
+use crate::binlog::position::{FileOffset, transaction_seq};
+
+/// The transaction that is being read, if there is one.
+///
+/// It numbers its events. Invariant: the events of a transaction have the numbers 0 (BEGIN), 1, 2 … without a gap, whenever and however
+/// often the binlog is read; BEGIN comes with the first event of a selected table, and COMMIT only if BEGIN came.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    timeline: u16,
+    server_version: Arc<str>,
+    open: Option<Group>,
+    /// Session variables logged with the BEGIN of the open group, undecoded.
+    begin_variables: Vec<u8>,
+    /// Reused for formatting texts.
+    scratch: String,
+}
+
+/// The events that the server commits as a whole: a transaction, or a DDL statement alone.
+#[derive(Debug)]
+pub(super) struct Group {
+    timeline: u16,
+    /// Where its first event begins.
+    start: FileOffset,
+    /// Whether a BEGIN was read, so that the group ends with its XID or COMMIT. Else it ends with its only statement.
+    begun: bool,
+    /// Whether it is a branch of an XA transaction.
+    xa: bool,
+    /// Whether its BEGIN event was handed on.
+    emitted: bool,
+    /// Number of its next event.
+    ord: u64,
+    /// The connection that made it.
+    thread_id: u32,
+    gtid: Option<Gtid>,
+    /// Made when the first of its events is handed on.
+    labels: Option<GroupLabels>,
+    begin: Option<BeginEvent>,
+    fingerprint: Fingerprint,
+}
+
+/// Texts that all events of a group carry.
+#[derive(Clone, Debug)]
+struct GroupLabels {
+    gtid: Option<Arc<str>>,
+    safe_offset: Arc<str>,
+}
+
+/// The binlog event that began a transaction.
+#[derive(Clone, Copy, Debug, Default)]
+struct BeginEvent {
+    end: u64,
+    server_id: u32,
+    timestamp: u32,
+}
+
+/// What the events made from one binlog event share.
+#[derive(Debug)]
+pub(super) struct Stamp {
+    timestamp_ms: i64,
+    position: Position,
+    txid: Option<Arc<str>>,
+    origin: Arc<Origin>,
+}
+
+/// A group that was read to its end.
+#[derive(Debug)]
+pub(super) struct ClosedGroup {
+    pub(super) start: FileOffset,
+    pub(super) fingerprint: Fingerprint,
+}
+
+impl Transaction {
+    pub(super) fn new(timeline: u16, server_version: Arc<str>) -> Self {
+        Self { timeline, server_version, open: None, begin_variables: Vec::new(), scratch: String::new() }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether BEGIN was read, so that the end of the current statement is not the end of the group.
+    pub(super) fn is_begun(&self) -> bool {
+        self.open.as_ref().is_some_and(|group| group.begun)
+    }
+
+    /// Whether events of the open transaction were handed on.
+    pub(super) fn is_emitted(&self) -> bool {
+        self.open.as_ref().is_some_and(|group| group.emitted)
+    }
+
+    /// Begins a group whose first event begins at `start`.
+    pub(super) fn open(&mut self, start: FileOffset) {
+        self.open = Some(Group {
+            timeline: self.timeline,
+            start,
+            begun: false,
+            xa: false,
+            emitted: false,
+            ord: 0,
+            thread_id: 0,
+            gtid: None,
+            labels: None,
+            begin: None,
+            fingerprint: Fingerprint::default(),
+        });
+    }
+
+    /// Another group or another file begins, so the open group was never committed.
+    pub(super) fn interrupt(&mut self) -> Result<(), StreamError> {
+        let emitted = self.is_emitted();
+        self.open = None;
+        if emitted { Err(StreamError::RollbackGroup { what: "a transaction has no end in the binlog" }) } else { Ok(()) }
+    }
+
+    /// The open group is complete.
+    pub(super) fn close(&mut self) -> Option<ClosedGroup> {
+        self.open.take().map(|group| ClosedGroup { start: group.start, fingerprint: group.fingerprint })
+    }
+
+    /// Adds an event of the file to the open group's fingerprint; returns whether a group is open.
+    pub(super) fn add(&mut self, event: &RawEvent<'_>) -> bool {
+        let Some(group) = &mut self.open else { return false };
+        group.fingerprint.add(event);
+        true
+    }
+
+    /// Reads MySQL's GTID event.
+    pub(super) fn gtid(&mut self, body: &[u8]) -> Result<(), StreamError> {
+        if let Some(group) = &mut self.open {
+            group.gtid = Some(Gtid::read(body)?);
+        }
+        Ok(())
+    }
+
+    /// Reads MariaDB's GTID event, which also begins a transaction, unless a single statement follows.
+    pub(super) fn mariadb_gtid(&mut self, body: &[u8], context: &EventContext<'_>) -> Result<(), StreamError> {
+        let (gtid, standalone) = Gtid::read_mariadb(body, context.server_id)?;
+        self.begin_variables.clear();
+        if let Some(group) = &mut self.open {
+            group.gtid = Some(gtid);
+            group.begun = !standalone;
+            group.begin = Some(BeginEvent::of(context));
+        }
+        Ok(())
+    }
+
+    /// A BEGIN statement, with the session variables that were logged with it.
+    pub(super) fn begin(&mut self, thread_id: u32, variables: &[u8], context: &EventContext<'_>) {
+        if let Some(group) = &mut self.open {
+            group.begun = true;
+            group.thread_id = thread_id;
+            group.begin = Some(BeginEvent::of(context));
+        }
+        self.begin_variables.clear();
+        self.begin_variables.extend_from_slice(variables);
+    }
+
+    /// A statement that begins a transaction and belongs to it.
+    pub(super) fn begin_with_statement(&mut self, context: &EventContext<'_>) {
+        if let Some(group) = &mut self.open {
+            group.begun = true;
+            group.begin.get_or_insert(BeginEvent::of(context));
+        }
+    }
+
+    /// Begins a branch of an XA transaction.
+    pub(super) fn begin_xa(&mut self) {
+        if let Some(group) = &mut self.open {
+            (group.xa, group.begun) = (true, true);
+        }
+    }
+
+    /// Hands on the BEGIN event, once, before the first event of a selected table.
+    pub(super) fn emit_begin(&mut self, context: &EventContext<'_>, output: &mut BatchOutput) -> Result<(), StreamError> {
+        let Some(group) = &mut self.open else { return Err(StreamError::corrupt("rows outside a transaction")) };
+        if group.xa {
+            return Err(StreamError::Unsupported {
+                what: "an XA transaction with rows of a selected table".to_owned(),
+                help: "leave the table out of the selection, or use ordinary transactions",
+            });
+        }
+        if group.emitted {
+            return Ok(());
+        }
+        group.emitted = true;
+        let BeginEvent { end, server_id, timestamp } = group.begin.unwrap_or_default();
+        let variables = SessionVariables::read(&self.begin_variables)?.named();
+        let (stamp, group) = self.stamp(&EventContext { end, server_id, timestamp, ..*context }, variables)?;
+        output.push(stamp.into_event(group.next_seq(), Body::Begin));
+        Ok(())
+    }
+
+    /// Hands on the COMMIT event, if BEGIN was handed on.
+    pub(super) fn emit_commit(&mut self, context: &EventContext<'_>, output: &mut BatchOutput) -> Result<(), StreamError> {
+        match &self.open {
+            None => return Err(StreamError::corrupt("the end of a transaction that did not begin")),
+            Some(group) if !group.emitted => return Ok(()),
+            Some(_) => {}
+        }
+        let (stamp, group) = self.stamp(context, Vec::new())?;
+        output.push(stamp.into_event(group.next_seq(), Body::Commit));
+        Ok(())
+    }
+
+    /// Hands on a DDL statement of connection `thread_id`.
+    pub(super) fn emit_ddl(
+        &mut self,
+        thread_id: u32,
+        context: &EventContext<'_>,
+        variables: Vec<(&'static str, String)>,
+        change: SchemaChange,
+        output: &mut BatchOutput,
+    ) -> Result<(), StreamError> {
+        if let Some(group) = &mut self.open {
+            group.thread_id = thread_id;
+        }
+        let (mut stamp, group) = self.stamp(context, variables)?;
+        if let Some(origin) = Arc::get_mut(&mut stamp.origin) {
+            // DTS prints the statement's own end as its safe offset.
+            origin.safe_offset = origin.offset.clone();
+        }
+        output.push(stamp.into_event(group.next_seq(), Body::Schema(change)));
+        Ok(())
+    }
+
+    /// What all events made from the binlog event of `context` carry, and the group that numbers them.
+    #[inline]
+    pub(super) fn stamp(
+        &mut self,
+        context: &EventContext<'_>,
+        facts: Vec<(&'static str, String)>,
+    ) -> Result<(Stamp, &mut Group), StreamError> {
+        let Some(group) = &mut self.open else { return Err(StreamError::corrupt("an event outside a transaction")) };
+        let labels = group.labels.get_or_insert_with(|| GroupLabels {
+            gtid: group.gtid.map(|gtid| Arc::from(gtid.to_string())),
+            safe_offset: Arc::from(format!("{}@{}", group.start.offset, context.file)),
+        });
+        let mut origin = Origin::default();
+        origin.server_id = context.server_id;
+        origin.server_version = self.server_version.clone();
+        origin.read_ms = context.read_ms;
+        origin.facts = facts;
+        origin.thread_id = group.thread_id;
+        origin.gtid = labels.gtid.clone();
+        origin.safe_offset = labels.safe_offset.clone();
+        let txid = labels.gtid.clone();
+        self.scratch.clear();
+        // Writing into a String does not fail.
+        let _ = write!(self.scratch, "{}@{}", context.end, context.file);
+        origin.offset = Arc::from(self.scratch.as_str());
+        self.scratch.clear();
+        let _ = write!(self.scratch, "{}:{}", context.file_name, context.end);
+        let position = Position::from(self.scratch.as_str());
+        Ok((Stamp { timestamp_ms: context.timestamp_ms(), position, txid, origin: Arc::new(origin) }, group))
+    }
+}
+
+impl Group {
+    /// Order of the next event of the group.
+    #[inline]
+    pub(super) fn next_seq(&mut self) -> Seq {
+        let seq = transaction_seq(self.timeline, self.start, self.ord);
+        self.ord += 1;
+        seq
+    }
+}
+
+impl Stamp {
+    /// Makes one of several events.
+    #[inline]
+    pub(super) fn event(&self, seq: Seq, body: Body) -> Event {
+        Event {
+            seq,
+            position: self.position.clone(),
+            timestamp_ms: self.timestamp_ms,
+            txid: self.txid.clone(),
+            origin: self.origin.clone(),
+            body,
+        }
+    }
+
+    /// Makes the only event.
+    #[inline]
+    fn into_event(self, seq: Seq, body: Body) -> Event {
+        let Self { timestamp_ms, position, txid, origin } = self;
+        Event { seq, position, timestamp_ms, txid, origin, body }
+    }
+}
+
+impl BeginEvent {
+    fn of(context: &EventContext<'_>) -> Self {
+        Self { end: context.end, server_id: context.server_id, timestamp: context.timestamp }
+    }
+}

@@ -1,0 +1,72 @@
+//! Finds out why a server refused or ended a dump. Its message says little, so its list of binlog files is looked at, too.
+
+use super::error::StreamError;
+use super::files::BinlogFiles;
+use super::position::{FileOffset, StreamPosition};
+use crate::error::{Result, SourceError};
+use crate::server::binlog_files;
+use crate::session::Endpoint;
+use crate::wire::WireError;
+
+/// The error for a failed dump at `at`.
+pub(crate) async fn diagnose(error: WireError, endpoint: &Endpoint, position: &StreamPosition, at: FileOffset) -> SourceError {
+    let (code, message) = match error {
+        WireError::Refused(code, message) => (code, message),
+        WireError::Lost(message) => return StreamError::Disconnected { message }.into(),
+        WireError::Tls(_) | WireError::Plugin(_) => return SourceError::wire("connect to the source", error),
+    };
+    match code {
+        1236 | 13_114 | 4052 | 1047 => {}
+        1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1370 => return StreamError::Denied { message }.into(),
+        _ => return StreamError::Disconnected { message: format!("{message} (error {code})") }.into(),
+    }
+    if code == 4052 || message.contains("same server_uuid/server_id") || message.contains("same server_id") {
+        return StreamError::Fenced { message }.into();
+    }
+    // For an offset behind the end of a file the server sends the message for an event that is too large or truncated, so the files are
+    // checked first. If even they cannot be listed, the failure may be temporary.
+    let meaning = match files(endpoint).await {
+        Ok(files) => files.find(&position.base, at).err().unwrap_or_else(|| by_message(message)),
+        Err(_) => StreamError::Disconnected { message },
+    };
+    meaning.into()
+}
+
+/// Compares a silent stream at `at` with the server's files: an error if that position no longer exists, else whether the files continue
+/// behind it.
+pub(crate) async fn compare(endpoint: &Endpoint, position: &StreamPosition, at: FileOffset) -> Result<bool, StreamError> {
+    // If the files cannot be listed, the stream itself will fail soon.
+    let Ok(files) = files(endpoint).await else { return Ok(false) };
+    files.find(&position.base, at)?;
+    Ok(files.end().is_some_and(|end| end > at))
+}
+
+async fn files(endpoint: &Endpoint) -> Result<BinlogFiles> {
+    let mut session = endpoint.connect().await?;
+    let files = binlog_files(&mut session).await;
+    session.close().await;
+    files
+}
+
+/// The error by the server's message, if the position exists.
+fn by_message(message: String) -> StreamError {
+    if message.contains("max_allowed_packet") {
+        StreamError::EventTooLarge { message }
+    } else if message.contains("bogus data") || message.contains("truncated in the middle") {
+        StreamError::Corrupt { what: message }
+    } else {
+        StreamError::Disconnected { message }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_says_it_where_the_files_do_not() {
+        assert!(matches!(by_message("log event entry exceeded max_allowed_packet".into()), StreamError::EventTooLarge { .. }));
+        assert!(matches!(by_message("bogus data in log event".into()), StreamError::Corrupt { .. }));
+        assert!(matches!(by_message("please try later".into()), StreamError::Disconnected { .. }));
+    }
+}

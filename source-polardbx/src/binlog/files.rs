@@ -1,0 +1,77 @@
+//! The binlog files that a server has.
+
+use super::error::StreamError;
+use super::position::{FileOffset, file_name, location, split_file_name};
+
+/// The binlog files that a server has, oldest first, with their sizes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BinlogFiles(Vec<(String, u64)>);
+
+impl BinlogFiles {
+    /// From names and sizes as SHOW BINARY LOGS lists them.
+    pub(crate) fn new(files: Vec<(String, u64)>) -> Self {
+        Self(files)
+    }
+
+    /// The oldest file's name.
+    pub(crate) fn oldest(&self) -> Option<&str> {
+        self.0.first().map(|(name, _)| name.as_str())
+    }
+
+    /// The size of a file; `None` if the server does not have it.
+    pub(crate) fn size(&self, name: &str) -> Option<u64> {
+        self.0.iter().find(|(file, _)| file == name).map(|(_, size)| *size)
+    }
+
+    /// The end of the newest file.
+    pub(crate) fn end(&self) -> Option<FileOffset> {
+        let (name, size) = self.0.last()?;
+        Some(FileOffset::new(split_file_name(name)?.1, *size))
+    }
+
+    /// Checks that the position `at` of the files called `base` exists. An error says whether it was purged, or is not from this history.
+    pub(crate) fn find(&self, base: &str, at: FileOffset) -> Result<(), StreamError> {
+        let needed = || location(base, at);
+        let diverged = |what: String| Err(StreamError::HistoryDiverged { what });
+        let own: Vec<(u32, u64)> = self
+            .0
+            .iter()
+            .filter_map(|(name, size)| split_file_name(name).filter(|(of, _)| *of == base).map(|(_, file)| (file, *size)))
+            .collect();
+        let (Some((oldest, _)), Some((newest, _))) = (own.first().copied(), own.last().copied()) else {
+            return diverged(format!("the server has no binlog files called `{base}.…`; this task stopped at {}", needed()));
+        };
+        match own.iter().find(|(file, _)| *file == at.file) {
+            Some((_, size)) if at.offset > *size => {
+                diverged(format!("this task stopped at {}, behind the end of that file, which has {size} bytes", needed()))
+            }
+            Some(_) => Ok(()),
+            None if at.file < oldest => Err(StreamError::Purged { oldest: file_name(base, oldest), needed: needed() }),
+            None => diverged(format!(
+                "the server has {} to {}; this task stopped at {}",
+                file_name(base, oldest),
+                file_name(base, newest),
+                needed()
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_there_or_purged_or_from_another_history() {
+        let files = BinlogFiles::new(vec![("binlog.000005".to_owned(), 1000), ("binlog.000006".to_owned(), 200)]);
+        let find = |file, offset| files.find("binlog", FileOffset::new(file, offset));
+        assert!(find(6, 200).is_ok());
+        assert!(
+            matches!(find(4, 4), Err(StreamError::Purged { oldest, needed }) if oldest == "binlog.000005" && needed == "binlog.000004:4")
+        );
+        assert!(matches!(find(7, 4), Err(StreamError::HistoryDiverged { .. })));
+        assert!(matches!(find(6, 201), Err(StreamError::HistoryDiverged { .. })));
+        assert!(matches!(files.find("other", FileOffset::new(5, 4)), Err(StreamError::HistoryDiverged { .. })));
+        assert_eq!((files.end(), files.size("binlog.000005")), (Some(FileOffset::new(6, 200)), Some(1000)));
+    }
+}

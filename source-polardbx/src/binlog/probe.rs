@@ -1,0 +1,62 @@
+//! Asks for one event of the binlog over a connection of its own.
+
+use super::event::{kind, read_format, read_query};
+use super::position::FileOffset;
+use super::track::Tracker;
+use super::transport::{SILENCE, Transport};
+use crate::session::Endpoint;
+use crate::wire::WireError;
+
+/// What is at a position in the binlog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Probed {
+    /// An event, and whether a transaction may begin with it.
+    Event { may_begin: bool },
+    /// Bytes that are not an event.
+    NotAnEvent,
+    /// The end of the binlog.
+    End,
+}
+
+/// Asks for the event at `at`.
+pub(crate) async fn probe(endpoint: &Endpoint, server_id: u32, base: &str, at: FileOffset) -> Result<Probed, WireError> {
+    let asked = async {
+        let mut transport = Transport::open(endpoint, server_id, base, at, None).await?;
+        let mut tracker = Tracker::new(base, at);
+        loop {
+            let bytes = transport.next().await?;
+            let Ok((event, _)) = tracker.pass(bytes) else { return Ok(Probed::NotAnEvent) };
+            match event.header.kind {
+                kind::FORMAT_DESCRIPTION if tracker.at() == at => match read_format(event.body) {
+                    Ok(checksums) => tracker.checksums = checksums,
+                    Err(_) => return Ok(Probed::NotAnEvent),
+                },
+                kind::HEARTBEAT | kind::HEARTBEAT_V2 => return Ok(Probed::End),
+                _ if tracker.at() == at => {}
+                found => return Ok(Probed::Event { may_begin: may_begin(found, event.body) }),
+            }
+        }
+    };
+    // A server without more events would have sent a heartbeat before that.
+    tokio::time::timeout(SILENCE, asked).await.unwrap_or(Ok(Probed::End))
+}
+
+/// Whether a transaction may begin with an event of this type.
+fn may_begin(found: u8, body: &[u8]) -> bool {
+    match found {
+        kind::QUERY => read_query(body, false).is_ok_and(|query| !matches!(query.text, b"COMMIT" | b"ROLLBACK")),
+        kind::TABLE_MAP
+        | kind::WRITE_ROWS
+        | kind::UPDATE_ROWS
+        | kind::DELETE_ROWS
+        | kind::WRITE_ROWS_V1
+        | kind::UPDATE_ROWS_V1
+        | kind::DELETE_ROWS_V1
+        | kind::PARTIAL_UPDATE_ROWS
+        | kind::ROWS_QUERY
+        | kind::ANNOTATE_ROWS
+        | kind::XID
+        | kind::XA_PREPARE => false,
+        _ => true,
+    }
+}

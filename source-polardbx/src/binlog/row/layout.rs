@@ -1,0 +1,89 @@
+//! How the rows of a table are laid out in row events.
+
+use std::sync::Arc;
+
+use runtime::TableSchema;
+
+use super::json::JsonStyle;
+use super::uuid_inet::UuidInet;
+
+/// How the rows of one table are decoded: a format for each column of the schema.
+#[derive(Debug)]
+pub(crate) struct RowLayout {
+    pub(crate) schema: Arc<TableSchema>,
+    pub(crate) cells: Vec<CellFormat>,
+}
+
+/// How the bytes of one column are decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CellFormat {
+    Int1,
+    Int2,
+    Int3,
+    Int4,
+    Int8,
+    UInt1,
+    UInt2,
+    UInt3,
+    UInt4,
+    UInt8,
+    Float,
+    Double,
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
+    Bit {
+        bytes: u8,
+    },
+    Year,
+    Date,
+    OldTime,
+    OldDateTime,
+    OldTimestamp,
+    Time {
+        fsp: u8,
+    },
+    DateTime {
+        fsp: u8,
+    },
+    Timestamp {
+        fsp: u8,
+    },
+    /// Text after a length of `prefix` bytes.
+    Text {
+        prefix: u8,
+    },
+    /// Bytes after a length of `prefix` bytes.
+    Bytes {
+        prefix: u8,
+    },
+    /// A document in MySQL's binary format, after a length of `prefix` bytes.
+    Json {
+        prefix: u8,
+        style: JsonStyle,
+    },
+    /// SRID and WKB, after a length of `prefix` bytes.
+    Geometry {
+        prefix: u8,
+    },
+    /// A value of at most `most` bytes that may be stored compressed, after the length of what is stored.
+    Compressed {
+        prefix: u8,
+        text: bool,
+        most: u32,
+    },
+    /// A UUID or an IP address of MariaDB.
+    UuidInet(UuidInet),
+    /// Bytes after a length of `prefix` bytes, to be padded with zeros to the column's length.
+    Padded {
+        prefix: u8,
+        length: u32,
+    },
+    Enum {
+        bytes: u8,
+    },
+    Set {
+        bytes: u8,
+    },
+}

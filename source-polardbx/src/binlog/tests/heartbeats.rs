@@ -1,0 +1,96 @@
+//! Heartbeats.
+
+use super::*;
+use crate::binlog::testing::EventBytes;
+
+/// The server says that it has nothing behind `at`.
+fn server_heartbeat(at: u64) -> Vec<u8> {
+    let mut bytes = EventBytes::new(27).body(b"binlog.000001").ending_at(at).finish();
+    let end = bytes.len() - 4;
+    bytes[..4].fill(0);
+    let crc = crc32fast::hash(&bytes[..end]);
+    bytes[end..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn next_heartbeat(decoder: &mut Decoder, read_ms: i64) -> Option<(String, i64, runtime::Seq)> {
+    let batch = decoder.heartbeat(read_ms)?;
+    let [event] = &batch.events[..] else { panic!("{batch:?}") };
+    assert!(matches!(event.body, Body::Heartbeat) && batch.resume.is_some() && event.origin.read_ms == read_ms, "{batch:?}");
+    assert_eq!(event.origin.offset, event.origin.safe_offset);
+    Some((event.position.to_string(), event.timestamp_ms, event.seq))
+}
+
+#[test]
+fn a_heartbeat_says_where_the_stream_is_and_when() {
+    let cells = [integer(1, 4, false)];
+    let mut log = Log::new();
+    log.begin().table(5, "t", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
+    let mut decoder = decoder(start(), schema(&cells), 1 << 20);
+    assert!(next_heartbeat(&mut decoder, 1).is_none(), "no time of the source is known yet");
+    let (inside, commit) = log.events.split_at(log.events.len() - 1);
+    for event in inside {
+        decoder.event(event, 5).unwrap();
+    }
+    assert!(next_heartbeat(&mut decoder, 1).is_none(), "inside a transaction");
+    decoder.event(&commit[0], 5).unwrap();
+    assert!(next_heartbeat(&mut decoder, 1).is_none(), "the transaction is not handed on yet");
+    let last = decoder.flush().unwrap().last_seq().unwrap();
+    // The time of the last event, until the server says that there is nothing newer.
+    let end = decoder.at().offset;
+    let place = format!("binlog.000001:{end}");
+    let (first, at, one) = next_heartbeat(&mut decoder, 1).unwrap();
+    assert_eq!((first, at), (place.clone(), 1_700_000_000_000));
+    let now = 1_700_000_123_456;
+    decoder.event(&server_heartbeat(end), now).unwrap();
+    let (second, at, two) = next_heartbeat(&mut decoder, now).unwrap();
+    assert_eq!((second, at), (place, now));
+    // A clock that goes back, and a server that is elsewhere, change nothing.
+    decoder.event(&server_heartbeat(end), now - 5_000).unwrap();
+    decoder.event(&server_heartbeat(end + 1), now + 5_000).unwrap();
+    let (_, at, three) = next_heartbeat(&mut decoder, now).unwrap();
+    assert_eq!(at, now);
+    assert!(last < one && one < two && two < three, "{last} {one} {two} {three}");
+    assert!(three < crate::binlog::position::transaction_seq(0, FileOffset::new(1, end), 0), "before the next transaction");
+}
+
+#[test]
+fn a_stream_that_lags_behind_its_server_does_not_report_the_current_time() {
+    let cells = [integer(1, 4, false)];
+    let mut log = Log::new();
+    log.begin().table(5, "other", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
+    let mut decoder = Decoder::new(DecoderOptions {
+        profile: ServerProfile::new("8.0.3-X-Cluster").with_idle_is_current(false),
+        ..options(start(), schema(&cells), 1 << 20)
+    });
+    for event in &log.events {
+        decoder.event(event, 5).unwrap();
+    }
+    decoder.event(&server_heartbeat(decoder.at().offset), 1_800_000_000_000).unwrap();
+    assert_eq!(next_heartbeat(&mut decoder, 1).unwrap().1, 1_700_000_000_000);
+}
+
+#[test]
+fn the_first_heartbeat_after_a_restart_is_not_in_the_past() {
+    let cells = [integer(1, 4, false)];
+    let mut log = Log::new();
+    log.begin().table(5, "t", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
+    let mut decoder = decoder(start(), schema(&cells), 1 << 20);
+    for event in &log.events {
+        decoder.event(event, 5).unwrap();
+    }
+    decoder.flush().unwrap();
+    let resume = decoder.heartbeat(1).unwrap().resume.unwrap();
+    // The next run reads the last transaction again, to compare it.
+    let position = StreamPosition::parse(resume.as_str()).unwrap();
+    let again = dump(&log, Decoder::dump_from(&position));
+    assert!(again.events.iter().any(|event| event[4] == 30), "its rows are there");
+    let mut next = super::decoder(position, schema(&cells), 1 << 20);
+    for event in &again.events {
+        next.event(event, 5).unwrap();
+    }
+    assert!(next_heartbeat(&mut next, 1).is_none(), "the time of an old transaction does not count");
+    let now = 1_700_000_123_456;
+    next.event(&server_heartbeat(next.at().offset), now).unwrap();
+    assert_eq!(next_heartbeat(&mut next, now).unwrap().1, now);
+}

@@ -1,0 +1,61 @@
+//! Whether a task can continue from its checkpoint: the server, the configuration and the binlog must still be those that it stands for.
+
+use runtime::{Committed, Finding};
+
+use crate::binlog::StreamPosition;
+use crate::config::{Phase, SourceSettings};
+use crate::error::{Result, SourceError};
+use crate::facts::{SelectionFact, TaskFacts};
+use crate::server::{Server, binlog_files};
+use crate::session::{Endpoint, Session};
+use crate::splits::SplitName;
+
+/// Whether the checkpoint is of this server and this configuration.
+pub(crate) fn same_task(settings: &SourceSettings, server: &Server, task: &TaskFacts) -> Result<()> {
+    same_server(server, &task.identity)?;
+    let changed = |what: &str| SourceError::TaskChanged { what: format!("the task was started with other {what}") };
+    if task.selection != SelectionFact::new(&settings.config.tables, &settings.config.exclude) {
+        return Err(changed("`tables` or `exclude`"));
+    }
+    if task.phases != settings.phases {
+        return Err(changed("`phases`"));
+    }
+    Ok(())
+}
+
+/// Whether this is the server whose identity is in the checkpoint.
+pub(crate) fn same_server(server: &Server, known: &str) -> Result<()> {
+    let found = server.identity()?;
+    if known == found { Ok(()) } else { Err(SourceError::IdentityChanged { known: known.to_owned(), found }) }
+}
+
+/// The finding `checkpoint`: what would keep the task from continuing.
+pub(crate) async fn checkpoint(settings: &SourceSettings, endpoint: &Endpoint, committed: &Committed) -> Finding {
+    let checked = async {
+        let task = TaskFacts::read(committed)?;
+        let mut session = endpoint.connect().await?;
+        let server = Server::identify(&mut session).await?;
+        same_task(settings, &server, &task)?;
+        let place = stream_is_there(&mut session, &task, committed).await;
+        session.close().await;
+        place
+    };
+    match checked.await {
+        Ok(place) => Finding::passed("checkpoint", place),
+        Err(error) => Finding::from_error("checkpoint", &error.into()),
+    }
+}
+
+/// Where the task continues, in words for people; an error if the binlog does not have the place where the stream resumes.
+async fn stream_is_there(session: &mut Session, task: &TaskFacts, committed: &Committed) -> Result<String> {
+    if !task.has(Phase::Incremental) {
+        return Ok("the task continues where it was".into());
+    }
+    let position = match committed.split(&SplitName::global_stream().id()) {
+        Some(split) => split.checkpoint.position.clone(),
+        None => task.stream_start()?,
+    };
+    let position = StreamPosition::parse(position.as_str())?;
+    binlog_files(session).await?.find(&position.base, position.at)?;
+    Ok(format!("the binlog still has {}", position.location(position.at)))
+}

@@ -1,0 +1,19 @@
+//! The error of an invalid setting.
+
+/// A key of the configuration has a value that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct ConfigError {
+    /// The key below `source.polardbx`.
+    pub(crate) key: &'static str,
+    /// What is wrong with the value.
+    pub(crate) why: String,
+    /// What to write instead.
+    pub(crate) help: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(key: &'static str, why: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { key, why: why.into(), help: help.into() }
+    }
+}

@@ -1,0 +1,206 @@
+//! The configuration, validated and resolved once.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::Config;
+use super::error::ConfigError;
+use super::options::{Handover, Phase, Start};
+use crate::selection::Selection;
+
+const HEARTBEAT_INTERVAL_MS: u64 = 10_000;
+
+/// The validated configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceSettings {
+    pub(crate) config: Config,
+    pub(crate) selection: Selection,
+    /// In the order in which they run.
+    pub(crate) phases: Vec<Phase>,
+    pub(crate) barrier_delay: Duration,
+    /// After how much silence the stream sends a heartbeat, if it does.
+    pub(crate) heartbeat: Option<Duration>,
+}
+
+impl SourceSettings {
+    /// Validates every key. An error names the key and its value.
+    pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
+        refuse_unbuilt(&config)?;
+        if config.host.trim().is_empty() {
+            return Err(wrong("host", "it is empty", "name the host of the server"));
+        }
+        if config.port == 0 {
+            return Err(wrong("port", "0 is not a TCP port", "leave it out for 3306"));
+        }
+        if config.user.is_empty() {
+            return Err(wrong("user", "it is empty", "name the account"));
+        }
+        if let Some(twice) =
+            config.phases.iter().enumerate().find(|(place, phase)| config.phases[..*place].contains(phase)).map(|(_, phase)| phase)
+        {
+            return Err(wrong("phases", format!("\"{}\" is there twice", twice.as_str()), "name each phase once"));
+        }
+        if config.phases.is_empty() {
+            return Err(wrong("phases", "it is empty", "choose from \"schema\", \"full\" and \"incremental\""));
+        }
+        if !(1..=64).contains(&config.parallelism) {
+            return Err(wrong("parallelism", format!("{} is not between 1 and 64", config.parallelism), "leave it out for 4"));
+        }
+        if !(1..=10_000_000).contains(&config.chunk_rows) {
+            return Err(wrong("chunk_rows", format!("{} is not between 1 and 10000000", config.chunk_rows), "leave it out for 50000"));
+        }
+        if config.server_id.is_some_and(|id| id < 2) {
+            return Err(wrong(
+                "server_id",
+                "it must be at least 2",
+                "leave it out, or choose a number that no other server or replica has",
+            ));
+        }
+        let mut phases = config.phases.clone();
+        phases.sort();
+        let has = |phase| phases.contains(&phase);
+        if has(Phase::Full)
+            && let Some(start) = &config.start
+        {
+            let why = format!("{} cannot be chosen beside the phase \"full\", which decides where the stream starts", start.as_str());
+            return Err(wrong("start", why, "leave `start` out, or take \"full\" out of `phases`"));
+        }
+        let heartbeat = heartbeat(&config, has(Phase::Incremental))?;
+        let selection = Selection::new(&config.tables, &config.exclude)?;
+        let barrier_delay = Duration::from_millis(config.barrier_delay_ms);
+        Ok(Self { config, selection, phases, barrier_delay, heartbeat })
+    }
+
+    pub(crate) fn has(&self, phase: Phase) -> bool {
+        self.phases.contains(&phase)
+    }
+
+    /// The id of the dump connection of `task`: the configured one, else a stable one that is not the server's own.
+    pub(crate) fn server_id(&self, task: &str, of_server: u32) -> Result<u32, ConfigError> {
+        match self.config.server_id {
+            Some(id) if id == of_server => Err(wrong(
+                "server_id",
+                format!("{id} is the server's own id"),
+                "leave it out, or choose a number that no other server or replica has",
+            )),
+            Some(id) => Ok(id),
+            None => {
+                let derived = derived_server_id(task, &self.config.host, self.config.port);
+                Ok(if derived == of_server { derived ^ 1 } else { derived })
+            }
+        }
+    }
+}
+
+fn wrong(key: &'static str, why: impl Into<String>, help: impl Into<String>) -> ConfigError {
+    ConfigError::new(key, why, help)
+}
+
+/// The interval of heartbeats, if they are wanted.
+fn heartbeat(config: &Config, incremental: bool) -> Result<Option<Duration>, ConfigError> {
+    let Some(heartbeat) = &config.heartbeat else { return Ok(None) };
+    let interval_ms = heartbeat.interval_ms.unwrap_or(HEARTBEAT_INTERVAL_MS);
+    if !(100..=3_600_000).contains(&interval_ms) {
+        let why = format!("interval_ms = {interval_ms} is not between 100 and 3600000");
+        return Err(wrong("heartbeat", why, "leave interval_ms out for 10000"));
+    }
+    if heartbeat.enabled && !incremental {
+        let why = "enabled = true without the phase \"incremental\", which alone can be idle";
+        return Err(wrong("heartbeat", why, "leave `heartbeat` out, or add \"incremental\" to `phases`"));
+    }
+    Ok(heartbeat.enabled.then_some(Duration::from_millis(interval_ms)))
+}
+
+fn refuse_unbuilt(config: &Config) -> Result<(), ConfigError> {
+    if config.handover == Handover::InBand {
+        return Err(wrong("handover", "\"in_band\" is not supported yet", "leave it out for \"sequential\""));
+    }
+    match &config.start {
+        Some(Start::Gtid { set }) => Err(wrong("start", format!("gtid = {{ set = {set:?} }} is not supported yet"), "use start.position")),
+        Some(Start::Timestamp { at }) => {
+            Err(wrong("start", format!("timestamp = {{ at = {at:?} }} is not supported yet"), "use start.position"))
+        }
+        Some(Start::Position { offset, .. }) if *offset < 4 => {
+            Err(wrong("start", format!("position.offset = {offset} is before the first event"), "the first event of a file begins at 4"))
+        }
+        Some(Start::Latest {} | Start::Earliest {} | Start::Position { .. }) | None => Ok(()),
+    }
+}
+
+/// A number from 2^16 to 2^31, well above the small ids that people give to servers.
+fn derived_server_id(task: &str, host: &str, port: u16) -> u32 {
+    let hash = Sha256::digest(format!("{task}\n{host}\n{port}").as_bytes());
+    let number = hash.iter().take(4).fold(0u32, |number, byte| number << 8 | u32::from(*byte));
+    (number & 0x7fff_ffff) | 0x1_0000
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::{Error, Kind, Settings};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn settings(change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Result<SourceSettings, Error> {
+        let Value::Object(mut keys) = json!({"host": "db", "user": "dts", "password": "s3cret", "tables": ["shop.*"]}) else {
+            unreachable!()
+        };
+        change(&mut keys);
+        Ok(SourceSettings::new(Settings::from(Value::Object(keys)).parse("source.polardbx")?)?)
+    }
+
+    #[test]
+    fn the_smallest_configuration_has_its_defaults() {
+        let settings = settings(|_| ()).unwrap();
+        assert_eq!((settings.config.port, settings.config.parallelism, settings.config.chunk_rows), (3306, 4, 50_000));
+        assert_eq!(settings.phases, [Phase::Full, Phase::Incremental]);
+        assert!(!format!("{settings:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn what_is_not_built_is_refused_by_key_and_value() {
+        for (key, value, said) in [
+            ("phases", json!([]), "empty"),
+            ("phases", json!(["full", "incremental", "full"]), "\"full\" is there twice"),
+            ("handover", json!("in_band"), "in_band"),
+            ("heartbeat", json!({"enabled": true, "interval_ms": 99}), "interval_ms = 99"),
+            ("start", json!({"earliest": {}}), "earliest cannot be chosen beside the phase \"full\""),
+            ("start", json!({"gtid": {"set": "3E11:1-5"}}), "3E11"),
+            ("start", json!({"timestamp": {"at": "2026-01-01"}}), "2026-01-01"),
+            ("server_id", json!(1), "2"),
+            ("chunk_rows", json!(0), "0"),
+            ("parallelism", json!(0), "0"),
+            ("tables", json!([]), "empty"),
+            ("tables", json!(["mysql.user"]), "mysql"),
+        ] {
+            let error = settings(|keys| drop(keys.insert(key.into(), value))).unwrap_err();
+            assert_eq!(error.kind(), Kind::Config, "{key}");
+            let text = error.to_string();
+            assert!(text.contains(&format!("source.polardbx.{key}")) && text.contains(said), "{text}");
+            assert!(error.help().is_some(), "{text}");
+        }
+        assert!(settings(|keys| drop(keys.insert("prot".into(), json!(1)))).unwrap_err().to_string().contains("prot"));
+    }
+
+    #[test]
+    fn what_amounts_to_the_default_is_taken() {
+        settings(|keys| {
+            keys.insert("tls".into(), json!({"mode": "disabled"}));
+            keys.insert("heartbeat".into(), json!({"enabled": false, "interval_ms": 5000}));
+            keys.insert("handover".into(), json!("sequential"));
+            keys.insert("phases".into(), json!(["schema", "incremental"]));
+            keys.insert("start".into(), json!({"position": {"file": "binlog.000002", "offset": 4}}));
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn the_dump_id_is_stable_and_never_the_servers() {
+        let settings = settings(|_| ()).unwrap();
+        let id = settings.server_id("shop", 1).unwrap();
+        assert!(id >= 0x1_0000);
+        assert_eq!(settings.server_id("shop", 1).unwrap(), id);
+        assert_ne!(settings.server_id("shop", id).unwrap(), id);
+    }
+}

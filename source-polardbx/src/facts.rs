@@ -1,0 +1,175 @@
+//! What the source remembers about its task, in the checkpoint.
+
+use std::collections::{BTreeMap, HashMap};
+
+use runtime::{Committed, Fact, Origin, Position, TableId};
+use serde::{Deserialize, Serialize};
+
+use crate::binlog::position::{BinlogCoordinates, FileOffset, StreamPosition};
+use crate::config::Phase;
+use crate::error::{Result, SourceError};
+
+/// What the task reads, and from which server: committed by its first plan, and compared with the configuration by every later one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TaskFacts {
+    /// The server's identity.
+    pub(crate) identity: String,
+    /// The server's id and version, which formats print for rows of the snapshot.
+    pub(crate) server_id: u32,
+    pub(crate) version: String,
+    /// What the user selected.
+    pub(crate) selection: SelectionFact,
+    /// The phases in their order.
+    pub(crate) phases: Vec<Phase>,
+    /// The end of the binlog before the first SELECT, where the stream starts; `None` for a snapshot of a server without a binlog.
+    pub(crate) start: Option<StartFact>,
+}
+
+/// The patterns of `tables` and `exclude`. Their order does not matter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SelectionFact {
+    tables: Vec<String>,
+    exclude: Vec<String>,
+}
+
+/// A place in the binlog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StartFact {
+    base: String,
+    file: u32,
+    offset: u64,
+}
+
+/// How far the snapshot is planned. Chunks that are handed out and not done are splits of the checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SnapshotPlan {
+    /// Where the next chunk begins; `None` when all chunks are handed out.
+    pub(crate) next: Option<Cursor>,
+}
+
+/// The beginning of a chunk that is not handed out yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cursor {
+    /// The table. Those before it are handed out to their ends; the order is that of the task's schemas.
+    pub(crate) table: TableId,
+    /// The chunk's number in the table, from 1.
+    pub(crate) chunk: u32,
+    /// The greatest key of the chunk before, as text; `None` for the first one.
+    pub(crate) after: Option<String>,
+}
+
+/// The CREATE TABLE of a table, until the schema phase has delivered it. The keys keep the order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TableDefinition {
+    pub(crate) table: TableId,
+    pub(crate) ddl: String,
+}
+
+/// The databases at the resume point of a stream, with their default character sets where those are known. The key is the stream's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DatabaseCharsets(BTreeMap<String, Option<String>>);
+
+impl Fact for TaskFacts {
+    const NAME: &'static str = "task";
+    const VERSION: u32 = 1;
+}
+
+impl Fact for SnapshotPlan {
+    const NAME: &'static str = "snapshot_plan";
+    const VERSION: u32 = 1;
+}
+
+impl Fact for TableDefinition {
+    const NAME: &'static str = "table_definition";
+    const VERSION: u32 = 1;
+}
+
+impl Fact for DatabaseCharsets {
+    const NAME: &'static str = "database_charsets";
+    const VERSION: u32 = 1;
+}
+
+impl TaskFacts {
+    /// The facts of a task that ran before.
+    pub(crate) fn read(committed: &Committed) -> Result<Self> {
+        committed.fact()?.ok_or_else(|| SourceError::Checkpoint { what: "it holds splits, but not what the task reads".into() })
+    }
+
+    pub(crate) fn has(&self, phase: Phase) -> bool {
+        self.phases.contains(&phase)
+    }
+
+    /// What events of the snapshot say about where they come from.
+    pub(crate) fn origin(&self) -> Origin {
+        let mut origin = Origin::default();
+        origin.server_id = self.server_id;
+        origin.server_version = self.version.as_str().into();
+        let offset = self.start.as_ref().map_or_else(|| "0@0".to_owned(), |start| start.coordinates().offset_text());
+        origin.offset = offset.into();
+        origin.safe_offset = origin.offset.clone();
+        origin
+    }
+
+    /// Where the stream starts.
+    pub(crate) fn stream_start(&self) -> Result<Position> {
+        let start = self.start.as_ref().map(StartFact::coordinates);
+        let start = start.ok_or_else(|| SourceError::Checkpoint { what: "it does not hold where the stream starts".into() })?;
+        Ok(StreamPosition::start(self.identity.as_str(), &start.file_name(), start.at.offset)?.to_position())
+    }
+}
+
+impl SelectionFact {
+    pub(crate) fn new(tables: &[String], exclude: &[String]) -> Self {
+        let sorted = |list: &[String]| {
+            let mut list = list.to_vec();
+            list.sort();
+            list.dedup();
+            list
+        };
+        Self { tables: sorted(tables), exclude: sorted(exclude) }
+    }
+}
+
+impl StartFact {
+    pub(crate) fn new(start: &BinlogCoordinates) -> Self {
+        Self { base: start.base.clone(), file: start.at.file, offset: start.at.offset }
+    }
+
+    fn coordinates(&self) -> BinlogCoordinates {
+        BinlogCoordinates { base: self.base.clone(), at: FileOffset::new(self.file, self.offset) }
+    }
+}
+
+impl DatabaseCharsets {
+    pub(crate) fn new<'a>(charsets: impl IntoIterator<Item = (&'a String, &'a Option<String>)>) -> Self {
+        Self(charsets.into_iter().map(|(name, charset)| (name.clone(), charset.clone())).collect())
+    }
+
+    pub(crate) fn into_map(self) -> HashMap<String, Option<String>> {
+        self.0.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_is_the_streams_and_the_origin_of_rows() {
+        let start = BinlogCoordinates::new("mysql-bin.000014", 8_273_883).unwrap();
+        let mut facts = TaskFacts {
+            identity: "3e11".into(),
+            server_id: 7,
+            version: "8.0.15".into(),
+            selection: SelectionFact::new(&["b.*".into(), "a.*".into(), "b.*".into()], &[]),
+            phases: vec![Phase::Full, Phase::Incremental],
+            start: Some(StartFact::new(&start)),
+        };
+        assert_eq!(facts.stream_start().unwrap().as_str(), "v1;id=3e11;base=mysql-bin;at=000014:8273883");
+        assert_eq!(&*facts.origin().safe_offset, "8273883@14");
+        assert_eq!(facts.selection, SelectionFact::new(&["a.*".into(), "b.*".into()], &[]));
+        facts.start = None;
+        assert_eq!(&*facts.origin().offset, "0@0");
+        assert!(facts.stream_start().is_err());
+    }
+}

@@ -1,0 +1,259 @@
+//! Decides what is read next.
+//!
+//! The first plan notes where the stream will start, passes the visibility barrier, and only then looks at tables. Its facts say what the
+//! task reads; all later plans follow from them and from the splits in the checkpoint.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use runtime::{Committed, Context, Facts, Phase as RunPhase, Plan, Position, Split, SplitId, SplitKind, TableId, TableSchema};
+
+use crate::binlog::{BinlogCoordinates, FileOffset};
+use crate::check::{self, demand, same_task};
+use crate::config::{ConfigError, Phase, SourceSettings, Start};
+use crate::error::{Result, SourceError};
+use crate::facts::{DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, TaskFacts};
+use crate::schema::Databases;
+use crate::schema_phase::{self, note_definitions};
+use crate::server::{Definition, Server, binlog_end, binlog_files, database_charsets, read_definitions, selected_tables};
+use crate::session::{Endpoint, Session};
+use crate::snapshot::barrier::Barrier;
+use crate::snapshot::plan::{first_cursor, next_chunks};
+use crate::snapshot::progress::{Estimates, SnapshotState};
+use crate::snapshot::sessions::ReaderSessions;
+use crate::splits::{GLOBAL_STREAM, SplitName};
+
+/// Chunks of one plan for each connection that reads: enough to keep all busy, few enough for a short list.
+const CHUNKS_PER_READER: usize = 8;
+
+/// Plans the splits of a task.
+pub(crate) struct Planner {
+    settings: Arc<SourceSettings>,
+    endpoint: Endpoint,
+    sessions: Arc<ReaderSessions>,
+    estimates: Estimates,
+    /// The tables of the snapshot. They are the task's schemas, which never change, so they are listed only once.
+    tables: Mutex<Option<Arc<[Arc<TableSchema>]>>>,
+}
+
+impl Planner {
+    pub(crate) fn new(settings: Arc<SourceSettings>, endpoint: Endpoint, sessions: Arc<ReaderSessions>) -> Self {
+        Self { settings, endpoint, sessions, estimates: Estimates::default(), tables: Mutex::default() }
+    }
+
+    /// What is to be read next.
+    pub(crate) async fn plan(&self, context: &Context, committed: &Committed) -> Result<Plan> {
+        // A reader's session: the bounds of chunks must come in the character sets of their columns.
+        let mut lent = self.sessions.lend().await?;
+        let planned = if committed.is_new() {
+            self.first(&mut lent.session, context).await
+        } else {
+            self.next(&mut lent.session, context, committed).await
+        };
+        match &planned {
+            Ok(plan) if plan.phase == RunPhase::Snapshot => self.sessions.give_back(lent),
+            _ => {
+                self.sessions.discard_idle();
+                lent.session.close().await;
+            }
+        }
+        planned
+    }
+
+    /// The first plan of a task.
+    async fn first(&self, session: &mut Session, context: &Context) -> Result<Plan> {
+        let settings = &*self.settings;
+        let server = self.identify(session, context).await?;
+        session.is_identified = true;
+        let start = self.start(session, &server).await?;
+        if let (true, Some(start)) = (settings.has(Phase::Incremental), &start) {
+            // Now, and not when all tables are read and the stream begins.
+            let id = settings.server_id(context.task(), server.server_id())?;
+            demand([check::may_dump(&self.endpoint, id, start).await])?;
+            if let Some(Start::Position { .. }) = settings.config.start {
+                check::begins_transaction(&self.endpoint, id, start).await?;
+            }
+        }
+        if settings.has(Phase::Full) && settings.has(Phase::Incremental) {
+            let barrier = Barrier::pass(session, &server, context.task(), settings.barrier_delay).await?;
+            tracing::info!(%barrier, "all commits before the start of the stream are visible");
+        }
+        let definitions = self.definitions(session, &server).await?;
+        let tables: Vec<Arc<TableSchema>> = definitions.iter().map(|Definition { schema, .. }| schema.clone()).collect();
+
+        let mut facts = Facts::new();
+        let task = TaskFacts {
+            identity: server.identity()?,
+            server_id: server.server_id(),
+            version: server.version.clone(),
+            selection: SelectionFact::new(&settings.config.tables, &settings.config.exclude),
+            phases: settings.phases.clone(),
+            start: start.as_ref().map(StartFact::new),
+        };
+        facts.set(&task)?;
+        if settings.has(Phase::Incremental) {
+            let databases = Databases::new(database_charsets(session).await?, false);
+            facts.set_at(GLOBAL_STREAM, &DatabaseCharsets::new(databases.iter()))?;
+        }
+        let snapshot = SnapshotPlan { next: settings.has(Phase::Full).then(|| first_cursor(&tables)).flatten() };
+        let mut plan = if settings.has(Phase::Schema) {
+            // Invariant: chunks are planned when all definitions were delivered.
+            facts.set(&snapshot)?;
+            note_definitions(&mut facts, &definitions)?;
+            let mut plan = Plan::new(RunPhase::Snapshot);
+            plan.splits = vec![snapshot_split(&SplitName::Schema, schema_phase::POSITION.into())];
+            plan
+        } else {
+            self.snapshot_or_stream(session, &tables, &task, snapshot, &Committed::default()).await?
+        };
+        facts.append(&mut plan.facts);
+        plan.facts = facts;
+        plan.schemas = tables.into_iter().map(|schema| (schema.id.clone(), Some(schema))).collect();
+        Ok(plan)
+    }
+
+    /// A later plan: what is left of the snapshot, else the stream.
+    async fn next(&self, session: &mut Session, context: &Context, committed: &Committed) -> Result<Plan> {
+        let task = TaskFacts::read(committed)?;
+        if !session.is_identified {
+            let server = self.identify(session, context).await?;
+            same_task(&self.settings, &server, &task)?;
+            session.is_identified = true;
+        }
+        let schema_split = SplitName::Schema.id();
+        if let Some(split) = committed.split(&schema_split).filter(|split| !split.checkpoint.done) {
+            let mut plan = Plan::new(RunPhase::Snapshot);
+            plan.splits = vec![snapshot_split(&SplitName::Schema, split.checkpoint.position.clone())];
+            return Ok(plan);
+        }
+        let snapshot = committed.fact()?.unwrap_or(SnapshotPlan { next: None });
+        let tables = if task.has(Phase::Full) { self.tables(committed) } else { Arc::from([]) };
+        self.snapshot_or_stream(session, &tables, &task, snapshot, committed).await
+    }
+
+    /// The next chunks, or the stream when all of them are done.
+    async fn snapshot_or_stream(
+        &self,
+        session: &mut Session,
+        tables: &[Arc<TableSchema>],
+        task: &TaskFacts,
+        snapshot: SnapshotPlan,
+        committed: &Committed,
+    ) -> Result<Plan> {
+        let stream_name = SplitName::global_stream();
+        let (mut open, mut done) = (Vec::new(), Vec::new());
+        for (id, state) in committed.splits() {
+            match SplitName::parse(id)? {
+                SplitName::Stream { .. } => {}
+                name if state.checkpoint.done => done.push((id.clone(), name)),
+                name => open.push((name, state.checkpoint.position.clone())),
+            }
+        }
+        let slice = self.settings.config.parallelism * CHUNKS_PER_READER;
+        let (chunk_rows, wanted) = (self.settings.config.chunk_rows, slice.saturating_sub(open.len()));
+        let (chunks, next) = next_chunks(session, tables, snapshot.next.clone(), chunk_rows, wanted).await?;
+        // What is planned and not read comes first.
+        open.extend(chunks.into_iter().map(|chunk| {
+            let position = chunk.range.position();
+            (SplitName::Chunk { table: chunk.table, number: chunk.number }, position)
+        }));
+
+        let table = |name: &SplitName| if let SplitName::Chunk { table, .. } = name { Some(table.clone()) } else { None };
+        let open_tables: Vec<TableId> = open.iter().filter_map(|(name, _)| table(name)).collect();
+        let done_tables: Vec<TableId> = done.iter().filter_map(|(_, name)| table(name)).collect();
+        let changed: BTreeSet<&TableId> = open_tables.iter().chain(&done_tables).collect();
+        let state = SnapshotState { tables, cursor: next.as_ref(), open: open_tables.iter().collect(), chunk_rows };
+
+        let mut plan = Plan::new(RunPhase::Snapshot);
+        if task.has(Phase::Full) {
+            plan.tables = self.estimates.progress(session, &state, &changed).await;
+        }
+        plan.splits = open.iter().map(|(name, start)| snapshot_split(name, start.clone())).collect();
+        plan.forget = done.into_iter().map(|(id, _)| id).collect::<Vec<SplitId>>();
+        if next != snapshot.next || committed.is_new() {
+            plan.facts.set(&SnapshotPlan { next })?;
+        }
+        if !plan.splits.is_empty() {
+            return Ok(plan);
+        }
+        if !task.has(Phase::Incremental) {
+            plan.phase = RunPhase::Done;
+            return Ok(plan);
+        }
+        plan.phase = RunPhase::Stream;
+        let id = stream_name.id();
+        let start = match committed.split(&id) {
+            Some(split) => split.checkpoint.position.clone(),
+            None => task.stream_start()?,
+        };
+        plan.splits = vec![Split { id, kind: SplitKind::Stream, start }];
+        Ok(plan)
+    }
+
+    /// What server answers, if it can be read with these settings.
+    async fn identify(&self, session: &mut Session, context: &Context) -> Result<Server> {
+        let server = Server::identify(session).await?;
+        demand([server.support()])?;
+        tracing::info!(server = %server.kind, version = server.version, "connected to the source");
+        if self.settings.has(Phase::Incremental) {
+            demand(server.stream_settings())?;
+            self.settings.server_id(context.task(), server.server_id())?;
+        }
+        Ok(server)
+    }
+
+    /// The definitions of all selected tables, if all of them can be read.
+    async fn definitions(&self, session: &mut Session, server: &Server) -> Result<Vec<Definition>> {
+        let settings = &*self.settings;
+        let selection = settings.selection.clone().folded(server.lower_case());
+        let (tables, views) = selected_tables(session, &selection).await?;
+        demand(check::missing(&selection, &tables, &views))?;
+        if tables.is_empty() && (settings.has(Phase::Full) || settings.has(Phase::Schema)) {
+            let why = format!("no table is selected by {}", settings.config.tables.join(", "));
+            let help = "check `tables` and `exclude`, and that the account has SELECT on the tables";
+            return Err(ConfigError::new("tables", why, help).into());
+        }
+        let definitions = read_definitions(session, &self.endpoint, settings.config.parallelism, &tables).await?;
+        demand(definitions.iter().flat_map(|Definition { schema, .. }| check::columns(schema)))?;
+        Ok(definitions)
+    }
+
+    /// Where the stream starts; `None` if a snapshot alone runs where the account may not ask.
+    async fn start(&self, session: &mut Session, server: &Server) -> Result<Option<BinlogCoordinates>> {
+        const DOING: &str = "find the start of the stream";
+        let coordinates = |file: &str, offset| {
+            let made = BinlogCoordinates::new(file, offset);
+            made.ok_or_else(|| SourceError::answer(DOING, format!("{file} is not the name of a binlog file")))
+        };
+        if !self.settings.has(Phase::Incremental) {
+            return Ok(binlog_end(session, server).await.ok().flatten());
+        }
+        let start = match &self.settings.config.start {
+            Some(Start::Earliest {}) => {
+                let files = binlog_files(session).await?;
+                files.oldest().map(|file| coordinates(file, FileOffset::FIRST)).transpose()?
+            }
+            Some(Start::Position { file, offset }) => {
+                let refuse = |why: String| ConfigError::new("start", why, "choose a file and an offset that SHOW BINLOG EVENTS lists");
+                match binlog_files(session).await?.size(file) {
+                    Some(size) if *offset <= size => Some(coordinates(file, *offset)?),
+                    Some(size) => return Err(refuse(format!("position.offset = {offset} is beyond the {size} bytes of {file}")).into()),
+                    None => return Err(refuse(format!("the server has no binlog file {file:?}")).into()),
+                }
+            }
+            // The others are refused with the configuration.
+            Some(Start::Latest {} | Start::Gtid { .. } | Start::Timestamp { .. }) | None => binlog_end(session, server).await?,
+        };
+        start.map(Some).ok_or_else(|| SourceError::answer(DOING, "the server writes no binlog"))
+    }
+
+    /// The tables of the snapshot, in the order of reading.
+    fn tables(&self, committed: &Committed) -> Arc<[Arc<TableSchema>]> {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.get_or_insert_with(|| committed.schemas().cloned().collect()).clone()
+    }
+}
+
+fn snapshot_split(name: &SplitName, start: Position) -> Split {
+    Split { id: name.id(), kind: SplitKind::Snapshot, start }
+}

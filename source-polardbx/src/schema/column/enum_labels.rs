@@ -1,0 +1,86 @@
+//! Labels of ENUM and SET: as strings, or as the bytes of their column's character set (`x'c3a9'`, `0x61`, `b'1100001'`).
+
+use runtime::Charset;
+
+use crate::schema::ReadError;
+use crate::schema::cursor::Cursor;
+use crate::schema::lexer::Token;
+
+/// A label as it is written, before the column's character set is known.
+pub(super) enum Label {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+/// Takes a label; `None` if the next token is not one.
+pub(super) fn take_label(cursor: &mut Cursor<'_>) -> Option<Label> {
+    if let Some(text) = cursor.take_text() {
+        return Some(Label::Text(text.into_owned()));
+    }
+    let word = cursor.word_at(0)?.to_ascii_lowercase();
+    let quoted = matches!(word.as_str(), "x" | "b");
+    let digits = match cursor.peek_at(1) {
+        Some(Token::Text(text)) if quoted => text.clone().into_owned(),
+        _ => word.strip_prefix("0x").or_else(|| word.strip_prefix("0b"))?.to_owned(),
+    };
+    let hex = word.contains('x');
+    let bytes = if hex { to_bytes(&digits, 16, 2)? } else { to_bytes(&digits, 2, 8)? };
+    cursor.advance();
+    if quoted {
+        cursor.advance();
+    }
+    Some(Label::Bytes(bytes))
+}
+
+/// Reads bytes of `per_byte` digits each; the first may have fewer.
+fn to_bytes(digits: &str, radix: u32, per_byte: usize) -> Option<Vec<u8>> {
+    let digits: Vec<u32> = digits.chars().map(|digit| digit.to_digit(radix)).collect::<Option<_>>()?;
+    let byte = |digits: &[u32]| u8::try_from(digits.iter().fold(0, |value, digit| value * radix + digit)).ok();
+    let (first, rest) = digits.split_at(digits.len() % per_byte);
+    (!first.is_empty()).then_some(first).into_iter().chain(rest.chunks(per_byte)).map(byte).collect()
+}
+
+/// The labels in Unicode. The server drops trailing blanks, except of labels that are written as bytes.
+pub(super) fn resolve_labels(labels: &[Label], charset: Option<&str>) -> Result<Vec<String>, ReadError> {
+    let binary = charset == Some("binary");
+    let set = if binary { Some(Charset::UTF8) } else { charset.and_then(Charset::from_name) };
+    let resolve = |label: &Label| {
+        let text = match label {
+            Label::Text(text) => text.clone(),
+            Label::Bytes(bytes) => match set.and_then(|set| set.decode(bytes)) {
+                Some(text) => text.into_owned(),
+                None => {
+                    return Err(ReadError::new(format!(
+                        "a label is not valid in the character set {}",
+                        charset.unwrap_or("of its database")
+                    )));
+                }
+            },
+        };
+        Ok(if binary { text } else { text.trim_end_matches(' ').to_owned() })
+    };
+    labels.iter().map(resolve).collect()
+}
+
+/// The labels, quoted as in `SHOW CREATE TABLE`.
+pub(super) fn quote_labels(labels: &[String]) -> String {
+    let mut text = String::new();
+    for label in labels {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push('\'');
+        for c in label.chars() {
+            match c {
+                '\'' => text.push_str("''"),
+                '\\' => text.push_str("\\\\"),
+                '\0' => text.push_str("\\0"),
+                '\n' => text.push_str("\\n"),
+                '\r' => text.push_str("\\r"),
+                other => text.push(other),
+            }
+        }
+        text.push('\'');
+    }
+    text
+}

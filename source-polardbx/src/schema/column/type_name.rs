@@ -1,0 +1,166 @@
+//! Reads a type as it is written, before the attributes and the character set are known.
+
+use super::ColumnRules;
+use super::enum_labels::{Label, take_label};
+use crate::schema::ReadError;
+use crate::schema::cursor::Cursor;
+use crate::schema::lexer::Token;
+
+/// A type as it is written, before the attributes and the character set are known.
+pub(super) struct TypeText {
+    pub(super) base: Base,
+    pub(super) arguments: Vec<u32>,
+    pub(super) labels: Vec<Label>,
+    /// Character set that the type itself implies (`NCHAR`).
+    pub(super) charset: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Base {
+    Int(u8),
+    Bool,
+    Serial,
+    Decimal,
+    Float,
+    Double,
+    Bit,
+    Year,
+    Date,
+    Time,
+    DateTime,
+    Timestamp,
+    Char,
+    Varchar,
+    /// Bytes of the length prefix; 0 if they follow from the length.
+    Text(u8),
+    Binary,
+    Varbinary,
+    Blob(u8),
+    Enum,
+    Set,
+    Json,
+    Geometry(&'static str),
+    /// A type of fixed length in the binlog that a SELECT returns as at most so many characters.
+    Shown(&'static str, u32),
+    Vector,
+}
+
+pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Result<TypeText, ReadError> {
+    let Some(word) = cursor.word_at(0) else { return Err(cursor.error("expected a type")) };
+    let mut charset = None;
+    let upper = word.to_ascii_uppercase();
+    let unknown = cursor.error("an unknown type");
+    cursor.advance();
+    let base = match upper.as_str() {
+        "TINYINT" | "INT1" => Base::Int(1),
+        "SMALLINT" | "INT2" => Base::Int(2),
+        "MEDIUMINT" | "MIDDLEINT" | "INT3" => Base::Int(3),
+        "INT" | "INTEGER" | "INT4" => Base::Int(4),
+        "BIGINT" | "INT8" => Base::Int(8),
+        "BOOL" | "BOOLEAN" => Base::Bool,
+        "SERIAL" => Base::Serial,
+        "DECIMAL" | "NUMERIC" | "DEC" | "FIXED" => Base::Decimal,
+        "FLOAT" | "FLOAT4" => Base::Float,
+        "REAL" if rules.real_as_float => Base::Float,
+        "DOUBLE" | "FLOAT8" | "REAL" => {
+            cursor.take_word(&["PRECISION"]);
+            Base::Double
+        }
+        "BIT" => Base::Bit,
+        "YEAR" => Base::Year,
+        "DATE" => Base::Date,
+        "TIME" => Base::Time,
+        "DATETIME" => Base::DateTime,
+        "TIMESTAMP" => Base::Timestamp,
+        "CHAR" | "CHARACTER" => characters(cursor),
+        "NCHAR" => {
+            charset = Some("utf8");
+            characters(cursor)
+        }
+        "NATIONAL" => {
+            charset = Some("utf8");
+            if cursor.take_word(&["CHAR", "CHARACTER"]) {
+                characters(cursor)
+            } else if cursor.take_word(&["VARCHAR", "VARCHARACTER"]) {
+                Base::Varchar
+            } else {
+                return Err(unknown);
+            }
+        }
+        "NVARCHAR" => {
+            charset = Some("utf8");
+            Base::Varchar
+        }
+        "VARCHAR" | "VARCHARACTER" => Base::Varchar,
+        "BINARY" => Base::Binary,
+        "VARBINARY" => Base::Varbinary,
+        "TINYTEXT" => Base::Text(1),
+        "TEXT" => Base::Text(0),
+        "MEDIUMTEXT" => Base::Text(3),
+        "LONGTEXT" => Base::Text(4),
+        "TINYBLOB" => Base::Blob(1),
+        "BLOB" => Base::Blob(0),
+        "MEDIUMBLOB" => Base::Blob(3),
+        "LONGBLOB" => Base::Blob(4),
+        "LONG" if cursor.take_word(&["VARBINARY"]) => Base::Blob(3),
+        "LONG" => {
+            let _ =
+                cursor.take_word(&["VARCHAR"]) || cursor.take_words(&["CHAR", "VARYING"]) || cursor.take_words(&["CHARACTER", "VARYING"]);
+            Base::Text(3)
+        }
+        "ENUM" => Base::Enum,
+        "SET" => Base::Set,
+        "JSON" if rules.json_is_text => {
+            charset = Some("utf8mb4");
+            Base::Text(4)
+        }
+        "JSON" => Base::Json,
+        "GEOMETRY" => Base::Geometry("geometry"),
+        "POINT" => Base::Geometry("point"),
+        "LINESTRING" => Base::Geometry("linestring"),
+        "POLYGON" => Base::Geometry("polygon"),
+        "MULTIPOINT" => Base::Geometry("multipoint"),
+        "MULTILINESTRING" => Base::Geometry("multilinestring"),
+        "MULTIPOLYGON" => Base::Geometry("multipolygon"),
+        "GEOMETRYCOLLECTION" | "GEOMCOLLECTION" => Base::Geometry("geometrycollection"),
+        // MariaDB: text in a SELECT, bytes in the binlog.
+        "UUID" | "INET4" | "INET6" => {
+            charset = Some("ascii");
+            match upper.as_str() {
+                "UUID" => Base::Shown("uuid", 36),
+                "INET4" => Base::Shown("inet4", 15),
+                _ => Base::Shown("inet6", 39),
+            }
+        }
+        // MySQL 9 and MariaDB 11.7.
+        "VECTOR" => Base::Vector,
+        "XMLTYPE" => {
+            return Err(ReadError::new(format!("the type {} is not supported", upper.to_lowercase())));
+        }
+        _ => return Err(unknown),
+    };
+    let mut read = TypeText { base, arguments: Vec::new(), labels: Vec::new(), charset };
+    if cursor.take_symbol('(') {
+        loop {
+            if matches!(base, Base::Enum | Base::Set) {
+                read.labels.push(take_label(cursor).ok_or_else(|| cursor.error("expected a label"))?);
+            } else {
+                match cursor.advance() {
+                    Some(Token::Word(number)) => {
+                        read.arguments.push(number.parse().map_err(|_| cursor.error(format!("`{number}` is not a length")))?);
+                    }
+                    _ => return Err(cursor.error("expected a length")),
+                }
+            }
+            if cursor.take_symbol(')') {
+                break;
+            }
+            cursor.expect_symbol(',')?;
+        }
+    }
+    Ok(read)
+}
+
+fn characters(cursor: &mut Cursor<'_>) -> Base {
+    if cursor.take_word(&["VARYING", "VARCHAR"]) { Base::Varchar } else { Base::Char }
+}

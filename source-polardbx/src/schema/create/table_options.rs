@@ -1,0 +1,63 @@
+//! What follows the columns of a CREATE TABLE: character set and partitions.
+
+use crate::schema::ReadError;
+use crate::schema::charset::of_collation;
+use crate::schema::cursor::Cursor;
+
+/// What follows the columns.
+#[derive(Default)]
+pub(super) struct TableOptions {
+    pub(super) charset: Option<String>,
+    /// Every name in the parentheses of partition clauses; those that are columns are the partition columns.
+    pub(super) partition_names: Vec<String>,
+    pub(super) select: bool,
+}
+
+impl TableOptions {
+    pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Self, ReadError> {
+        let mut options = Self::default();
+        let mut collation = None;
+        while !cursor.at_end() {
+            if cursor.take_word(&["CHARSET"]) || cursor.take_words(&["CHARACTER", "SET"]) {
+                cursor.take_symbol('=');
+                options.charset = cursor.charset_or_default("a character set")?;
+            } else if cursor.take_word(&["COLLATE"]) {
+                cursor.take_symbol('=');
+                collation = cursor.charset_or_default("a collation")?.and_then(|name| of_collation(&name));
+            } else if cursor.take_words(&["WITH", "SYSTEM", "VERSIONING"]) {
+                return Err(ReadError::new("tables with system versioning are not supported"));
+            } else if cursor.take_word(&["COMMENT", "ENGINE", "CONNECTION", "PASSWORD", "TABLESPACE"]) {
+                cursor.take_symbol('=');
+                cursor.advance();
+            } else if is_partition_clause(cursor) {
+                options.partition_names.extend(read_partition_clause(cursor)?);
+            } else if cursor.is_word(0, &["SELECT", "AS", "WITH"]) {
+                options.select = true;
+                break;
+            } else if cursor.is_symbol(0, '(') {
+                options.select |= cursor.is_word(1, &["SELECT"]);
+                cursor.skip_parentheses()?;
+            } else {
+                cursor.advance();
+            }
+        }
+        options.charset = options.charset.or(collation);
+        Ok(options)
+    }
+}
+
+/// Whether `PARTITION BY`, `SUBPARTITION BY`, `DBPARTITION BY` or `TBPARTITION BY` is next (not `LOCAL PARTITION BY`, which only expires
+/// rows).
+pub(crate) fn is_partition_clause(cursor: &Cursor<'_>) -> bool {
+    cursor.is_word(0, &["PARTITION", "SUBPARTITION", "DBPARTITION", "TBPARTITION"]) && cursor.is_word(1, &["BY"])
+}
+
+/// Takes the clause up to the end of its first parenthesis; returns the names in it.
+pub(crate) fn read_partition_clause(cursor: &mut Cursor<'_>) -> Result<Vec<String>, ReadError> {
+    cursor.advance();
+    cursor.advance();
+    while cursor.peek().is_some() && !cursor.is_symbol(0, '(') {
+        cursor.advance();
+    }
+    if cursor.is_symbol(0, '(') { cursor.skip_parentheses() } else { Ok(Vec::new()) }
+}

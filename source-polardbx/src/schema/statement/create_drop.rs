@@ -1,0 +1,165 @@
+//! CREATE, DROP and RENAME of tables, indexes and databases; the options of ALTER DATABASE.
+
+use runtime::SchemaChangeKind;
+
+use super::{Change, Effect, KeyChange, Statement, change, other_object};
+use crate::schema::ReadError;
+use crate::schema::alter::OVER_EXPRESSION;
+use crate::schema::charset::of_collation;
+use crate::schema::create::{
+    CreateBody, CreateHead, KeyDefinition, StatementContext, is_over_expression, read_body, read_key_parts, take_unique_words,
+};
+use crate::schema::cursor::Cursor;
+
+pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {
+    if let Some(head) = CreateHead::take(cursor) {
+        let table = cursor.table(context.database)?;
+        if head.temporary {
+            return Ok(Statement::Unrelated);
+        }
+        let effect = match read_body(cursor, context, table.clone(), head.if_not_exists) {
+            Ok(CreateBody::Columns(create)) => Effect::Create { table, definition: Ok(create) },
+            Ok(CreateBody::Like(like)) => Effect::CreateLike { table, like, if_not_exists: head.if_not_exists },
+            Ok(CreateBody::Select) => Effect::CreateSelect { table },
+            Err(error) => Effect::Create { table, definition: Err(error) },
+        };
+        return Ok(change(SchemaChangeKind::CreateTable, vec![effect]));
+    }
+    cursor.advance();
+    let replaced = cursor.take_words(&["OR", "REPLACE"]);
+    if cursor.take_word(&["DATABASE", "SCHEMA"]) {
+        let if_not_exists = cursor.take_if_not_exists();
+        let (database, charset) = read_database_options(cursor, context)?;
+        let made = Effect::DatabaseCharset { database: database.clone(), charset: charset.flatten(), if_not_exists };
+        let gone = replaced.then_some(Effect::DropDatabase { database });
+        return Ok(change(SchemaChangeKind::Database, gone.into_iter().chain([made]).collect()));
+    }
+    // ALGORITHM = …, DEFINER = … and SQL SECURITY only occur before views and routines.
+    if cursor.is_word(0, &["ALGORITHM", "DEFINER", "SQL"]) {
+        return Ok(Statement::Unrelated);
+    }
+    let mark = cursor.mark();
+    let unique = take_unique_words(cursor);
+    let named = unique || {
+        while cursor.take_word(&["ONLINE", "OFFLINE", "FULLTEXT", "SPATIAL", "GLOBAL", "LOCAL", "CLUSTERED", "COLUMNAR"]) {}
+        cursor.take_word(&["INDEX"])
+    };
+    if !named {
+        cursor.reset(mark);
+        return other_object(cursor);
+    }
+    cursor.take_if_not_exists();
+    let name = cursor.name("an index")?;
+    if cursor.take_word(&["USING", "TYPE"]) {
+        cursor.advance();
+    }
+    if !cursor.take_word(&["ON"]) {
+        return Err(cursor.error("expected ON"));
+    }
+    let table = cursor.table(context.database)?;
+    let effect = if is_over_expression(cursor) {
+        Effect::Columns { table, item: OVER_EXPRESSION }
+    } else if unique {
+        let key = KeyDefinition { name: Some(name), parts: read_key_parts(cursor)? };
+        Effect::Keys { table, changes: vec![KeyChange::add(key)] }
+    } else {
+        Effect::Keep { table }
+    };
+    Ok(change(SchemaChangeKind::CreateIndex, vec![effect]))
+}
+
+/// Reads what follows `ALTER DATABASE`. No event is made of it.
+pub(super) fn read_alter_database(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Change, ReadError> {
+    let (database, charset) = read_database_options(cursor, context)?;
+    let effect = charset.map(|charset| Effect::DatabaseCharset { database, charset, if_not_exists: false });
+    Ok(Change { kind: None, effects: Vec::from_iter(effect) })
+}
+
+/// Reads `[name] [DEFAULT] CHARACTER SET …` of CREATE and ALTER DATABASE: the database, and its character set if there is one; `Some(None)`
+/// is the server's default.
+fn read_database_options(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<(String, Option<Option<String>>), ReadError> {
+    let optional = cursor.is_word(0, &["DEFAULT", "CHARACTER", "CHARSET", "COLLATE", "UPGRADE"]) && !cursor.at_end();
+    let database = if optional || cursor.at_end() { context.database.to_owned() } else { cursor.name("a database")? };
+    let (mut charset, mut collation) = (None, None);
+    while !cursor.at_end() {
+        if cursor.take_word(&["CHARSET"]) || cursor.take_words(&["CHARACTER", "SET"]) {
+            cursor.take_symbol('=');
+            charset = Some(cursor.charset_or_default("a character set")?);
+        } else if cursor.take_word(&["COLLATE"]) {
+            cursor.take_symbol('=');
+            collation = match cursor.charset_or_default("a collation")? {
+                Some(name) => of_collation(&name).map(Some),
+                None => Some(None),
+            };
+        } else {
+            cursor.advance();
+        }
+    }
+    Ok((database, charset.or(collation)))
+}
+
+pub(super) fn read_drop(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {
+    if cursor.is_word(0, &["TEMPORARY"]) {
+        return Ok(Statement::Unrelated);
+    }
+    if cursor.take_word(&["TABLE", "TABLES"]) {
+        cursor.take_if_exists();
+        let mut effects = Vec::new();
+        loop {
+            effects.push(Effect::Drop { table: cursor.table(context.database)? });
+            if !cursor.take_symbol(',') {
+                break;
+            }
+        }
+        return Ok(change(SchemaChangeKind::DropTable, effects));
+    }
+    if cursor.take_word(&["DATABASE", "SCHEMA"]) {
+        cursor.take_if_exists();
+        let database = cursor.name("a database")?;
+        return Ok(change(SchemaChangeKind::Database, vec![Effect::DropDatabase { database }]));
+    }
+    let mark = cursor.mark();
+    while cursor.take_word(&["ONLINE", "OFFLINE"]) {}
+    if cursor.take_word(&["INDEX"]) {
+        cursor.take_if_exists();
+        let name = cursor.name("an index")?;
+        if !cursor.take_word(&["ON"]) {
+            return Err(cursor.error("expected ON"));
+        }
+        let table = cursor.table(context.database)?;
+        let effect = if name.eq_ignore_ascii_case("PRIMARY") {
+            Effect::Columns { table, item: "DROP PRIMARY KEY" }
+        } else {
+            Effect::Keys { table, changes: vec![KeyChange::Drop(name)] }
+        };
+        return Ok(change(SchemaChangeKind::DropIndex, vec![effect]));
+    }
+    cursor.reset(mark);
+    other_object(cursor)
+}
+
+pub(super) fn read_rename(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {
+    let mut effects = Vec::new();
+    cursor.take_if_exists();
+    loop {
+        let from = cursor.table(context.database)?;
+        cursor.take_wait();
+        if !cursor.take_word(&["TO"]) {
+            return Err(cursor.error("expected TO"));
+        }
+        effects.push(Effect::Rename { from, to: cursor.table(context.database)? });
+        if !cursor.take_symbol(',') {
+            return Ok(change(SchemaChangeKind::RenameTable, effects));
+        }
+    }
+}
+
+/// Takes `[ONLINE] [IGNORE] TABLE [IF EXISTS]`; whether TABLE was there.
+pub(super) fn take_alter_table(cursor: &mut Cursor<'_>) -> bool {
+    while cursor.take_word(&["IGNORE", "ONLINE", "OFFLINE"]) {}
+    let found = cursor.take_word(&["TABLE"]);
+    if found {
+        cursor.take_if_exists();
+    }
+    found
+}

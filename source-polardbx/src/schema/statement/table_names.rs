@@ -1,0 +1,77 @@
+//! Finds the tables in a statement: those that DML writes to, and all that a statement may name which cannot be read.
+
+use runtime::TableId;
+
+use super::create_drop::take_alter_table;
+use crate::schema::ReadError;
+use crate::schema::create::StatementContext;
+use crate::schema::cursor::Cursor;
+use crate::schema::lexer::Token;
+
+/// The tables that INSERT, REPLACE, LOAD, UPDATE and DELETE may write to; for other statements, every name in them.
+pub(super) fn tables_written(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Vec<TableId>, ReadError> {
+    const BEFORE_TABLE: &[&str] =
+        &["LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "QUICK", "IGNORE", "INTO", "FROM", "JOIN", "STRAIGHT_JOIN", "USING", "TABLE"];
+    const BEHIND_TABLES: &[&str] = &["SET", "WHERE", "VALUES", "VALUE", "SELECT", "ORDER", "LIMIT"];
+    if cursor.is_word(0, &["WITH", "MERGE"]) {
+        return Ok(cursor.names_in_rest(context.database));
+    }
+    let one = cursor.is_word(0, &["INSERT", "REPLACE", "LOAD"]);
+    let load = cursor.is_word(0, &["LOAD"]);
+    cursor.advance();
+    while load && !cursor.at_end() && !cursor.take_word(&["TABLE"]) {
+        cursor.advance();
+    }
+    let mut tables = Vec::new();
+    let mut expected = true;
+    while !cursor.at_end() && !cursor.is_word(0, BEHIND_TABLES) {
+        if cursor.take_word(BEFORE_TABLE) || cursor.take_symbol(',') || cursor.take_symbol('(') {
+            expected = true;
+        } else if expected && matches!(cursor.peek(), Some(Token::Word(_) | Token::Name(_))) {
+            tables.push(cursor.table(context.database)?);
+            if one {
+                break;
+            }
+            expected = false;
+        } else {
+            cursor.advance();
+        }
+    }
+    Ok(tables)
+}
+
+/// The tables that may be concerned by a statement that cannot be read: of ALTER TABLE the table and those next to certain words, of any
+/// other statement every name.
+pub(super) fn tables_named(cursor: &mut Cursor<'_>, default_database: &str) -> Vec<TableId> {
+    while cursor.take_symbol(';') || cursor.take_symbol('(') {}
+    let mark = cursor.mark();
+    if cursor.take_word(&["ALTER"])
+        && take_alter_table(cursor)
+        && let Ok(table) = cursor.table(default_database)
+    {
+        let mut found = vec![table];
+        found.extend(other_tables(cursor, default_database));
+        return found;
+    }
+    cursor.reset(mark);
+    // The first word is a verb, not a name.
+    cursor.advance();
+    cursor.names_in_rest(default_database)
+}
+
+/// Other tables in an ALTER TABLE: pairs `a.b`, and names after a word that a table may follow.
+fn other_tables(cursor: &mut Cursor<'_>, default_database: &str) -> Vec<TableId> {
+    const BEFORE_TABLE: &[&str] = &["TABLE", "TO", "AS", "RENAME", "WITH", "FROM", "INTO"];
+    let mut found = Vec::new();
+    while cursor.peek().is_some() {
+        let expected = cursor.take_word(BEFORE_TABLE);
+        while expected && cursor.take_word(BEFORE_TABLE) {}
+        let named = matches!(cursor.peek(), Some(Token::Word(_) | Token::Name(_)));
+        if named && (expected || cursor.is_symbol(1, '.')) {
+            found.extend(cursor.table(default_database));
+        } else {
+            cursor.advance();
+        }
+    }
+    found
+}

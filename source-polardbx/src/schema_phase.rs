@@ -1,0 +1,85 @@
+//! The schema phase: the CREATE TABLE of every selected table, delivered as a schema change before any of its rows.
+//!
+//! The definitions are committed by the first plan, so that they are from the same moment as the schemas that rows are read by. Each is
+//! removed when it was delivered: after a failure those that are left come, and only one whose delivery is not known comes again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use runtime::{
+    Batch, Body, Committed, Event, Facts, Origin, Position, SchemaChange, SchemaChangeKind, Seq, SplitReader, TableSchema, async_trait,
+};
+
+use crate::error::{Result, SourceError};
+use crate::facts::TableDefinition;
+use crate::schema::without_foreign_keys;
+use crate::server::Definition;
+use crate::splits::SplitName;
+
+/// The split's position: the facts say what is left.
+pub(crate) const POSITION: &str = "v1";
+
+/// Adds the facts from which the phase is read. Foreign keys are left out, as DTS does.
+pub(crate) fn note_definitions(facts: &mut Facts, definitions: &[Definition]) -> Result<()> {
+    for (number, Definition { schema, ddl }) in definitions.iter().enumerate() {
+        let doing = || format!("leave the foreign keys out of the CREATE TABLE of {}", schema.id);
+        let ddl = without_foreign_keys(ddl).map_err(|error| SourceError::answer(doing(), error.to_string()))?;
+        facts.set_at(&format!("{number:08}"), &TableDefinition { table: schema.id.clone(), ddl })?;
+    }
+    Ok(())
+}
+
+/// A table definition that is not delivered yet.
+struct Pending {
+    key: String,
+    schema: Arc<TableSchema>,
+    ddl: String,
+}
+
+/// Gives the definitions one by one. Cancel-safe: it never waits.
+pub(crate) struct SchemaReader {
+    pending: VecDeque<Pending>,
+    origin: Origin,
+    /// Number of the last one that was given.
+    seq: u128,
+}
+
+impl SchemaReader {
+    /// Reads from the checkpoint what is not delivered yet.
+    pub(crate) fn new(committed: &Committed, origin: Origin) -> Result<Self> {
+        let mut pending = VecDeque::new();
+        for fact in committed.facts::<TableDefinition>() {
+            let (key, TableDefinition { table, ddl }) = fact?;
+            let schema = committed.schema(&table).cloned().ok_or_else(|| SourceError::unknown_schema(&table))?;
+            pending.push_back(Pending { key, schema, ddl });
+        }
+        Ok(Self { pending, origin, seq: 0 })
+    }
+}
+
+#[async_trait]
+impl SplitReader for SchemaReader {
+    async fn next(&mut self) -> runtime::Result<Option<Batch>> {
+        let Some(Pending { key, schema, ddl }) = self.pending.pop_front() else { return Ok(None) };
+        self.seq += 1;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        let mut origin = self.origin.clone();
+        origin.read_ms = now;
+        let size = ddl.len();
+        let mut change = SchemaChange::new(SchemaChangeKind::CreateTable, &*schema.id.database, ddl);
+        change.tables = vec![(schema.id.clone(), Some(schema.clone()))];
+        let event = Event {
+            seq: Seq(self.seq),
+            position: Position::from(format!("{} of {}", SplitName::Schema, schema.id)),
+            timestamp_ms: now / 1000 * 1000,
+            txid: None,
+            origin: Arc::new(origin),
+            body: Body::Schema(change),
+        };
+        // Invariant: a schema change travels alone; its definition is removed together with the proof of its delivery.
+        let mut batch = Batch::new(vec![event], Some(POSITION.into()), size);
+        batch.facts.remove_at::<TableDefinition>(&key);
+        Ok(Some(batch))
+    }
+}

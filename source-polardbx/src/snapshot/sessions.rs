@@ -1,0 +1,57 @@
+//! The connections that read the snapshot.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::{Result, SourceError};
+use crate::session::{Endpoint, Session};
+
+/// A connection that was idle for longer may be dead unnoticed: after a pause of the task, or behind a firewall.
+const MAX_IDLE: Duration = Duration::from_secs(10);
+
+/// Connections for reading chunks: as many as the configured parallelism, kept from one chunk to the next.
+pub(crate) struct ReaderSessions {
+    endpoint: Endpoint,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<(Session, Instant)>>,
+}
+
+/// A connection out of [`ReaderSessions`]. It goes back only after a success; otherwise it is closed.
+pub(crate) struct Lent {
+    pub(crate) session: Session,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl ReaderSessions {
+    pub(crate) fn new(endpoint: Endpoint, parallelism: usize) -> Self {
+        Self { endpoint, permits: Arc::new(Semaphore::new(parallelism)), idle: Mutex::default() }
+    }
+
+    /// An idle connection, or a new one; waits while all are lent.
+    pub(crate) async fn lend(&self) -> Result<Lent> {
+        let permit = self.permits.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| SourceError::answer("wait for a connection", "the source is closed"))?;
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let session = match idle {
+            Some((session, since)) if since.elapsed() <= MAX_IDLE => session,
+            Some(_) => {
+                // The others are idle for longer.
+                self.discard_idle();
+                self.endpoint.connect_reader().await?
+            }
+            None => self.endpoint.connect_reader().await?,
+        };
+        Ok(Lent { session, _permit: permit })
+    }
+
+    pub(crate) fn give_back(&self, lent: Lent) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((lent.session, Instant::now()));
+    }
+
+    /// Closes the idle connections: one of them failed, or the snapshot is over.
+    pub(crate) fn discard_idle(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
