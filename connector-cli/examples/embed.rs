@@ -1,58 +1,63 @@
-//! A pipeline in a program of its own, without a registry or a file of settings: it counts the rows of every table.
+//! A pipeline in a program of its own, without a registry and without a settings file: it copies the tables of a MySQL server into Kafka.
 //!
-//! `cargo run -p connector-cli --example embed -- 127.0.0.1 3306 dts secret 'shop.*' state/embed`
+//! `cargo run -p connector-cli --example embed -- 127.0.0.1 3306 dts secret 'shop.*' 127.0.0.1:9092 shop state/shop`
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use runtime::{Batch, Body, Error, LocalStore, Pipeline, Receipt, Result, Settings, Sink, async_trait};
+use formats::canal_json::CanalJson;
+use runtime::{Error, LocalStore, Pipeline, Result, Running};
+use sink_kafka::{KafkaSink, PartitionPolicy};
 use source_polardbx::PolardbxSource;
+use source_polardbx::config::Phase;
 
-type Counts = Arc<Mutex<BTreeMap<String, u64>>>;
-
-/// Lanes run at the same time, each with a sink of its own; what they share is behind an `Arc`.
-struct CountSink(Counts);
-
-#[async_trait]
-impl Sink for CountSink {
-    async fn write(&mut self, batch: &mut Batch) -> Result<Receipt> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for event in &batch.events {
-            if let Body::Row(change) = &event.body {
-                *counts.entry(change.schema.id.to_string()).or_default() += 1;
-            }
-        }
-        Ok(Receipt::default())
-    }
+/// What the program is told on its command line.
+struct Arguments {
+    host: String,
+    port: u16,
+    user: String,
+    password: String,
+    tables: String,
+    broker: String,
+    topic: String,
+    state: String,
 }
 
-async fn count(host: &str, port: &str, user: &str, password: &str, tables: &str, state: &str) -> Result<BTreeMap<String, u64>> {
-    let settings = serde_json::json!({
-        "host": host, "port": port, "user": user, "password": password, "tables": [tables], "phases": ["full"],
-    });
-    let source = PolardbxSource::new(Settings::from(settings).parse("source")?, "embed", 4 << 20)?;
-    let counts = Counts::default();
-    let shared = counts.clone();
-    let running = Pipeline::builder("embed")
-        .source(Arc::new(source))
-        .sink(move || Ok(CountSink(shared.clone())))
-        .store(LocalStore::open(state)?)
-        .build()?
-        .start();
-    // A full phase alone ends by itself.
-    running.wait().await?;
-    let counts = counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    Ok(counts)
+/// Starts to copy the existing rows. Add [`Phase::Incremental`] to follow every change after them.
+fn start(arguments: Arguments) -> Result<Running> {
+    let source = PolardbxSource::builder(arguments.host)
+        .port(arguments.port)
+        .user(arguments.user)
+        .password(arguments.password)
+        .tables([arguments.tables])
+        .phases([Phase::Full])
+        .build()?;
+    let format = CanalJson::default();
+    let sink = KafkaSink::builder([arguments.broker])
+        .topic(arguments.topic)
+        .partition(PartitionPolicy::PrimaryKey)
+        .format(move || Ok(format.clone()))
+        .build()?;
+    let pipeline = Pipeline::builder("embed").source(source).sink(sink).store(LocalStore::new(arguments.state)).build()?;
+    Ok(pipeline.start())
+}
+
+fn arguments() -> Result<Arguments> {
+    let usage = || Error::config("eight arguments are needed: host port user password tables broker topic state-directory");
+    let [host, port, user, password, tables, broker, topic, state] =
+        <[String; 8]>::try_from(std::env::args().skip(1).collect::<Vec<_>>()).map_err(|_| usage())?;
+    let port = port.parse().map_err(|error| Error::config("the port is not a number from 0 to 65535").because(error))?;
+    Ok(Arguments { host, port, user, password, tables, broker, topic, state })
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Error> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [host, port, user, password, tables, state] = args.as_slice() else {
-        return Err(Error::config("read the arguments").because("six are needed: host port user password tables state-directory"));
+async fn main() -> Result<()> {
+    let mut running = start(arguments()?)?;
+    // A full phase alone ends by itself; Ctrl-C stops it earlier, at a commit.
+    let ended = tokio::select! {
+        ended = running.wait_mut() => ended,
+        _ = tokio::signal::ctrl_c() => {
+            running.request_stop();
+            running.wait_mut().await
+        }
     };
-    for (table, rows) in count(host, port, user, password, tables, state).await? {
-        println!("{table} {rows}");
-    }
-    Ok(())
+    println!("{} rows copied", running.status().rows);
+    ended
 }

@@ -1,4 +1,4 @@
-//! Nothing is allocated per row, once an encoder has seen the table and its buffers have their size.
+//! Nothing is allocated per row, once an encoder knows the table and its buffers are large enough.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -38,7 +38,7 @@ fn schema() -> Arc<TableSchema> {
     Arc::new(schema)
 }
 
-/// Updated rows, ten of them with one origin.
+/// Updated rows, ten per origin.
 fn events() -> Vec<Event> {
     let schema = schema();
     let mut block = CellBlock::default();
@@ -86,7 +86,7 @@ fn encode(encoder: &mut dyn Encoder, events: &[Event], message: &mut Message) ->
     let (mut rest, mut bytes) = (events, 0);
     while !rest.is_empty() {
         message.value.clear();
-        let taken = encoder.encode(rest, message).unwrap();
+        let taken = encoder.encode_many(rest, message).unwrap();
         bytes += message.value.len();
         rest = &rest[taken..];
     }
@@ -96,13 +96,13 @@ fn encode(encoder: &mut dyn Encoder, events: &[Event], message: &mut Message) ->
 #[test]
 fn no_row_allocates() {
     let canal = |settings: &str| Box::new(CanalJson::new(serde_json::from_str::<canal_json::Config>(settings).unwrap()));
-    let avro = |settings: &str| Box::new(DtsAvro::new(serde_json::from_str::<dts_avro::Config>(settings).unwrap()).unwrap());
+    let avro = |settings: &str| Box::new(DtsAvro::new(serde_json::from_str::<dts_avro::Config>(settings).unwrap()));
     let encoders: [(&str, Box<dyn Encoder>); 6] = [
         ("canal_json", canal("{}")),
         ("canal_json of dts", canal(r#"{"profile":"dts","labels":"text","binary":"base64","decimal":"canal","old":"all"}"#)),
         ("canal_json by event", canal(r#"{"rows":"event","binary":"hex","sql_type":"static"}"#)),
         ("dts_avro", avro("{}")),
-        ("dts_avro with borders", avro(r#"{"transactions":true,"heartbeats":"heartbeat"}"#)),
+        ("dts_avro with transaction boundaries", avro(r#"{"transactions":true,"heartbeats":"heartbeat"}"#)),
         ("dts_avro of the source's texts", avro(r#"{"charset":"source","invalid_text":"keep"}"#)),
     ];
     let events = events();

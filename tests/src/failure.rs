@@ -1,11 +1,11 @@
-//! One error for everything that runs servers and compares topics: a text for people.
+//! The error of this crate: a text for people.
 
 use std::fmt;
 
 /// A result of this crate.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// What went wrong, in words. Its `Debug` is the text itself, so that a failing test prints it as it is.
+/// A text that describes what went wrong. Its `Debug` is the text itself, so that a failing test prints it without escapes.
 pub struct Failure(String);
 
 impl Failure {
@@ -14,9 +14,9 @@ impl Failure {
         Self(text.into())
     }
 
-    /// The same failure with more around it: `context: text`.
+    /// The same failure with a context: `context: text`.
     #[must_use]
-    pub fn while_(self, context: impl fmt::Display) -> Self {
+    pub fn context(self, context: impl fmt::Display) -> Self {
         Self(format!("{context}: {}", self.0))
     }
 
@@ -38,7 +38,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// `Failure` is no `std::error::Error` itself, so that every library error converts.
+/// `Failure` does not implement `std::error::Error`, so that the errors of all libraries convert.
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
         let mut text = error.to_string();

@@ -1,5 +1,5 @@
-//! Golden files: what came out is compared with a file of the tree. `UPDATE_GOLDEN=1` in the environment writes the file anew; read the
-//! difference before keeping it.
+//! Golden files: a result is compared with a file of the repository. `UPDATE_GOLDEN=1` in the environment rewrites the file; review the
+//! difference before committing it.
 
 use std::fs;
 use std::path::Path;
@@ -16,22 +16,22 @@ pub fn check(name: &str, found: &str) -> Result<()> {
         return Ok(fs::write(file, found)?);
     }
     let missing = |error: std::io::Error| Failure::new(format!("golden/{name}: {error}; UPDATE_GOLDEN=1 writes it"));
-    let known = fs::read_to_string(&file).map_err(missing)?;
-    match first_difference(&known, found) {
+    let expected = fs::read_to_string(&file).map_err(missing)?;
+    match first_difference(&expected, found) {
         None => Ok(()),
         Some(difference) => Failure::err(format!("golden/{name} {difference}")),
     }
 }
 
-fn first_difference(known: &str, found: &str) -> Option<String> {
-    let (mut known, mut found) = (known.split('\n'), found.split('\n'));
+fn first_difference(expected: &str, found: &str) -> Option<String> {
+    let (mut expected, mut found) = (expected.split('\n'), found.split('\n'));
     for number in 1.. {
-        match (known.next(), found.next()) {
+        match (expected.next(), found.next()) {
             (None, None) => return None,
             (a, b) if a == b => {}
             (a, b) => {
                 return Some(format!(
-                    "line {number}:\n  known: {}\n  found: {}",
+                    "line {number}:\n  expected: {}\n  found: {}",
                     a.unwrap_or("(no such line)"),
                     b.unwrap_or("(no such line)")
                 ));
@@ -48,8 +48,9 @@ mod tests {
     #[test]
     fn the_first_line_that_differs_is_shown() {
         assert_eq!(first_difference("a\nb\n", "a\nb\n"), None);
-        let said = first_difference("a\nb\nc", "a\nx\ny").unwrap();
-        assert!(said.starts_with("line 2:") && said.contains("known: b") && said.contains("found: x"), "{said}");
+        let difference = first_difference("a\nb\nc", "a\nx\ny").unwrap();
+        assert!(difference.starts_with("line 2:"), "{difference}");
+        assert!(difference.contains("expected: b") && difference.contains("found: x"), "{difference}");
         assert!(first_difference("a\n", "a").unwrap().contains("(no such line)"));
     }
 }

@@ -1,8 +1,8 @@
-//! The real parts of the tests: a MySQL and a Kafka that run as processes of their own, a checker that reads topics back and compares them
-//! with the source, workloads, and a child process that is the program under test.
+//! What the end-to-end tests share: real MySQL and Kafka servers as processes, a checker that reads topics back and compares them with the
+//! source, workloads, and the program under test as a child process.
 //!
-//! It does not test single functions: those tests live beside the code. It holds no copy of the product's logic either: the checker decodes
-//! headers, Canal JSON and DTS Avro with code and libraries of its own, so that it can disagree.
+//! Tests of single functions are beside the code. Nothing of the product's logic is copied or used here: the checker decodes headers, Canal
+//! JSON and DTS Avro with its own code and other libraries, so that it can find mistakes.
 //!
 //! ```no_run
 //! # async fn example() -> tests::Result<()> {

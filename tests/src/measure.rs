@@ -1,8 +1,10 @@
-//! What benches measure: the size of topics by one request, and a process's processor time and memory by the kernel's figures.
+//! What the benches measure: the size of a topic by one request, and a process's CPU time and memory as the kernel counts them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use rskafka::messenger::Messenger;
 use rskafka::protocol::messages::{
     IsolationLevel, ListOffsetsRequest, ListOffsetsRequestPartition, ListOffsetsRequestTopic, NORMAL_CONSUMER,
@@ -15,30 +17,36 @@ use crate::harness::poll;
 use crate::program::Task;
 use crate::{Failure, Result};
 
-/// The unit of processor times in `/proc`, fixed at 1/100 s for programs.
-const TICK: Duration = Duration::from_millis(10);
 const LATEST: i64 = -1;
-const MAX_ANSWER_BYTES: usize = 16 << 20;
+const MAX_RESPONSE_BYTES: usize = 16 << 20;
 /// A broker opens the logs of a new topic one after the other.
 const LEADERS_LIMIT: Duration = Duration::from_secs(120);
 
-/// What was seen of a program that moved rows.
+/// Time and memory of one run of the program under test.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Measured {
-    /// From the start of the process to the last record.
+    /// From the start of the process to the last record; from [`finish`], to the end of the process.
     pub time: Duration,
     /// From the start of the process to the first record.
     pub first: Duration,
-    /// Processor time of the process, user and system, until the last record.
+    /// CPU time of the process, user and system, over `time`.
     pub cpu: Duration,
-    /// Its greatest resident size (VmHWM).
+    /// Peak resident size of the process (VmHWM).
     pub peak_kib: u64,
 }
 
 impl Measured {
-    /// The greatest resident size in MiB.
+    /// Peak resident size in MiB.
     pub fn peak_mib(&self) -> f64 {
         self.peak_kib as f64 / 1024.0
+    }
+
+    fn update(&mut self, task: &Task, start: Instant) {
+        // A process that has ended keeps the figures that were last read.
+        if let Some((cpu, peak_kib)) = task.id().and_then(|id| usage_of(id).ok()) {
+            (self.cpu, self.peak_kib) = (cpu, peak_kib);
+        }
+        self.time = start.elapsed();
     }
 }
 
@@ -54,14 +62,14 @@ impl Counter {
     pub async fn open(broker: &str, topic: &str, partitions: i32) -> Result<Self> {
         let stream = TcpStream::connect(broker).await?;
         stream.set_nodelay(true)?;
-        let mut messenger = Messenger::new(BufStream::new(stream), MAX_ANSWER_BYTES, Arc::from("counter"));
+        let mut messenger = Messenger::new(BufStream::new(stream), MAX_RESPONSE_BYTES, Arc::from("counter"));
         messenger.sync_versions().await?;
         let counter = Self { messenger, topic: topic.to_owned(), partitions };
         poll(&format!("{partitions} leaders of {topic}"), LEADERS_LIMIT, || async { Ok(counter.records().await.ok()) }).await?;
         Ok(counter)
     }
 
-    /// The sum of the ends of all partitions.
+    /// The sum of the end offsets of all partitions.
     pub async fn records(&self) -> Result<i64> {
         let partition =
             |number| ListOffsetsRequestPartition { partition_index: Int32(number), timestamp: Int64(LATEST), max_num_offsets: None };
@@ -69,9 +77,9 @@ impl Counter {
             ListOffsetsRequestTopic { name: String_(self.topic.clone()), partitions: (0..self.partitions).map(partition).collect() };
         let request =
             ListOffsetsRequest { replica_id: NORMAL_CONSUMER, isolation_level: Some(IsolationLevel::ReadUncommitted), topics: vec![topic] };
-        let answer = self.messenger.request(request).await?;
+        let response = self.messenger.request(request).await?;
         let mut records = 0;
-        for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
+        for partition in response.topics.iter().flat_map(|topic| &topic.partitions) {
             match (&partition.error_code, &partition.offset) {
                 (None, Some(offset)) => records += offset.0,
                 (error, _) => return Failure::err(format!("{}/{}: {error:?}", self.topic, partition.partition_index.0)),
@@ -81,22 +89,19 @@ impl Counter {
     }
 }
 
-/// Looks at the topic until it holds `wanted` records more than `before`; `start` is when the program was started.
+/// Watches a running task until its topic holds `wanted` records more than `before`; `start` is when the process was started.
 pub async fn follow(task: &mut Task, counter: &Counter, before: i64, wanted: i64, start: Instant, limit: Duration) -> Result<Measured> {
-    let mut first = None;
-    // A full phase ends by itself, perhaps before its last record is seen here: then the figures of the last look stand.
-    let mut usage = (Duration::ZERO, 0);
+    let (mut measured, mut first) = (Measured::default(), None);
     loop {
-        if let Some(found) = task.id().and_then(|id| usage_of(id).ok()) {
-            usage = found;
-        }
+        // A full phase ends by itself, perhaps before its last record is counted here.
+        measured.update(task, start);
         let count = counter.records().await? - before;
         if count > 0 {
-            first.get_or_insert(start.elapsed());
+            measured.first = *first.get_or_insert_with(|| start.elapsed());
         }
         if count >= wanted {
-            let (cpu, peak_kib) = task.id().and_then(|id| usage_of(id).ok()).unwrap_or(usage);
-            return Ok(Measured { time: start.elapsed(), first: first.unwrap_or_default(), cpu, peak_kib });
+            measured.update(task, start);
+            return Ok(measured);
         }
         if task.ended()? || start.elapsed() > limit {
             return Failure::err(format!("the program has moved {count} of {wanted} rows and no more:\n{}", task.output()));
@@ -105,17 +110,41 @@ pub async fn follow(task: &mut Task, counter: &Counter, before: i64, wanted: i64
     }
 }
 
-/// Processor time and peak memory (KiB) of a process.
+/// Watches a task that ends by itself until its process has ended, with success.
+pub async fn finish(task: &mut Task, mut measured: Measured, start: Instant, limit: Duration) -> Result<Measured> {
+    while !task.ended()? {
+        measured.update(task, start);
+        if start.elapsed() > limit {
+            return Failure::err(format!("the program has not ended:\n{}", task.output()));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    match task.wait(limit).await? {
+        0 => Ok(measured),
+        code => Failure::err(format!("the program has ended with exit code {code}:\n{}", task.output())),
+    }
+}
+
+/// CPU time, user and system, and peak memory (KiB) of a process.
 pub fn usage_of(id: u32) -> Result<(Duration, u64)> {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
-    // The second field is the name in parentheses; user and system time are the 12th and 13th after it.
-    let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    let ticks: u32 = fields.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<u32>().ok()).sum();
+    let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(id)?))?;
+    let cpu = Duration::from(clock_gettime(clock)?);
     let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|rest| rest.trim().strip_suffix(" kB"));
     // A process that has ended but was not waited for has no memory any more.
     let peak = peak.ok_or_else(|| Failure::new("the process has ended"))?.trim().parse()?;
-    Ok((TICK * ticks, peak))
+    Ok((cpu, peak))
+}
+
+/// The median of some figures; 0 if there are none.
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len() / 2;
+    match (figures.get(middle), figures.get(middle.wrapping_sub(1))) {
+        (Some(upper), Some(lower)) if figures.len().is_multiple_of(2) => (lower + upper) / 2.0,
+        (Some(upper), _) => *upper,
+        _ => 0.0,
+    }
 }
 
 /// The machine, in words.
@@ -128,4 +157,27 @@ pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let (model, memory) = (field(&read("/proc/cpuinfo"), "model name"), field(&read("/proc/meminfo"), "MemTotal"));
     format!("Machine: {model}, {cores} cores, {memory} memory; database, Kafka 4.1.0 and the program share it, over loopback.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!((median(vec![7.0]), median(Vec::new())), (7.0, 0.0));
+    }
+
+    #[test]
+    fn this_process_uses_the_cpu_and_memory() {
+        let before = usage_of(std::process::id()).unwrap();
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(20) {
+            std::hint::spin_loop();
+        }
+        let after = usage_of(std::process::id()).unwrap();
+        assert!(after.0 > before.0 && after.1 > 0, "{before:?} {after:?}");
+    }
 }

@@ -1,45 +1,54 @@
-//! The settings of the Canal JSON format: a profile, and what differs from it.
+//! The settings of the Canal JSON format: a profile, and settings that differ from it.
 
 use serde::Deserialize;
 
 use super::zone::ZoneOffset;
-use crate::SnapshotType;
+use crate::message::SnapshotType;
 
-/// Settings of [`CanalJson`](super::CanalJson); every one has a default, some of them by the profile.
+/// Settings of [`CanalJson`](super::CanalJson). Every setting has a default; three of them take it from the profile.
+///
+/// ```
+/// use formats::canal_json::{BinaryText, CanalJson, Config, Profile};
+///
+/// let plain = CanalJson::default();
+/// let config = Config::of(Profile::Dts).binary(BinaryText::Base64).time_zone("+08:00".parse()?);
+/// let for_dts_readers = CanalJson::new(config);
+/// # Ok::<(), formats::canal_json::NotAnOffset>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "Keys")]
 #[non_exhaustive]
 pub struct Config {
-    /// Whose messages they look like. Default `canal`.
+    /// Which program's messages to imitate. Default: `canal`.
     pub profile: Profile,
-    /// How many rows a message holds. Default `one`: Flink and SeaTunnel look for the names of `old` over all rows of a message, and Paimon
-    /// fails on two equal rows, so more than one is for consumers that were written for Canal and count messages or want fewer of them.
+    /// How many rows a message holds. Default: `one`. Use `event` only for consumers that were written for Canal: Flink and SeaTunnel search
+    /// the names of `old` in all rows of a message, and Paimon fails on two equal rows.
     pub rows: RowsPerMessage,
-    /// The `type` of rows that the snapshot read. Default `INSERT` under `canal`, which every reader takes, and `INIT` under `dts`, on which
-    /// Flink, SeaTunnel, Paimon and RisingWave fail.
+    /// The `type` of rows that the snapshot read. Default: `INSERT` with the profile `canal`, which every reader accepts, and `INIT` with
+    /// `dts`, on which Flink, SeaTunnel, Paimon and RisingWave fail.
     pub snapshot_type: SnapshotType,
-    /// How decimals are written. Default `exact`.
+    /// How decimals are written. Default: `exact`.
     pub decimal: DecimalText,
-    /// How BINARY, VARBINARY, BLOB and geometries are written. Default `latin1`, as Canal does and as its client adapter, Paimon and TiCDC
-    /// read them; Flink's BYTES wants `base64`.
+    /// How BINARY, VARBINARY, BLOB and geometries are written. Default: `latin1`, as Canal does and as its client adapter, Paimon and TiCDC
+    /// read them. Flink's BYTES needs `base64`.
     pub binary: BinaryText,
-    /// How enums and sets are written. Default `index`, as Canal does and Paimon and TiCDC demand; `text` is for readers of strings.
+    /// How ENUM and SET are written. Default: `index`, as Canal does and as Paimon and TiCDC require. `text` is for readers of strings.
     pub labels: LabelText,
-    /// How JSON documents are written. Default `server`.
+    /// How JSON documents are written. Default: `server`.
     pub json: JsonText,
-    /// The zone that TIMESTAMP values are written in, as an offset from UTC such as `+08:00`. Default `UTC`. Canal writes the zone of its JVM.
+    /// The time zone of TIMESTAMP texts, as an offset from UTC such as `+08:00`. Default: `UTC`. Canal uses the zone of its JVM.
     pub time_zone: ZoneOffset,
-    /// What `mysqlType` says. Default `full` under `canal`, from which Paimon makes its tables, and `base` under `dts`.
+    /// What `mysqlType` holds. Default: `full` with the profile `canal`, from which Paimon creates its tables, and `base` with `dts`.
     pub mysql_type: MysqlType,
-    /// Whether a `sqlType` may depend on the value. Default `canal`.
+    /// Whether a `sqlType` may depend on the value. Default: `canal`.
     pub sql_type: SqlType,
-    /// What `old` holds. Default `changed`, which every reader knows; `all` is for consumers that want the whole row before, as TiCDC gives it.
+    /// What `old` holds. Default: `changed`, which every reader knows. `all` is for consumers that need the whole row before, as in TiCDC.
     pub old: Old,
-    /// What becomes of keys without a value. Default `write` under `canal`, and `omit` under `dts`.
+    /// Whether keys without a value are written. Default: `write` with the profile `canal`, `omit` with `dts`.
     pub null_keys: NullKeys,
 }
 
-/// What stands in the configuration: what is left out is the profile's.
+/// The keys of the configuration file. The profile decides those that are left out.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Keys {
@@ -85,6 +94,72 @@ impl Config {
     pub fn of(profile: Profile) -> Self {
         Keys { profile, ..Keys::default() }.into()
     }
+
+    /// Sets [`Config::rows`].
+    #[must_use]
+    pub fn rows(self, rows: RowsPerMessage) -> Self {
+        Self { rows, ..self }
+    }
+
+    /// Sets [`Config::snapshot_type`].
+    #[must_use]
+    pub fn snapshot_type(self, snapshot_type: SnapshotType) -> Self {
+        Self { snapshot_type, ..self }
+    }
+
+    /// Sets [`Config::decimal`].
+    #[must_use]
+    pub fn decimal(self, decimal: DecimalText) -> Self {
+        Self { decimal, ..self }
+    }
+
+    /// Sets [`Config::binary`].
+    #[must_use]
+    pub fn binary(self, binary: BinaryText) -> Self {
+        Self { binary, ..self }
+    }
+
+    /// Sets [`Config::labels`].
+    #[must_use]
+    pub fn labels(self, labels: LabelText) -> Self {
+        Self { labels, ..self }
+    }
+
+    /// Sets [`Config::json`].
+    #[must_use]
+    pub fn json(self, json: JsonText) -> Self {
+        Self { json, ..self }
+    }
+
+    /// Sets [`Config::time_zone`].
+    #[must_use]
+    pub fn time_zone(self, time_zone: ZoneOffset) -> Self {
+        Self { time_zone, ..self }
+    }
+
+    /// Sets [`Config::mysql_type`].
+    #[must_use]
+    pub fn mysql_type(self, mysql_type: MysqlType) -> Self {
+        Self { mysql_type, ..self }
+    }
+
+    /// Sets [`Config::sql_type`].
+    #[must_use]
+    pub fn sql_type(self, sql_type: SqlType) -> Self {
+        Self { sql_type, ..self }
+    }
+
+    /// Sets [`Config::old`].
+    #[must_use]
+    pub fn old(self, old: Old) -> Self {
+        Self { old, ..self }
+    }
+
+    /// Sets [`Config::null_keys`].
+    #[must_use]
+    pub fn null_keys(self, null_keys: NullKeys) -> Self {
+        Self { null_keys, ..self }
+    }
 }
 
 impl Default for Config {
@@ -93,16 +168,16 @@ impl Default for Config {
     }
 }
 
-/// Whose messages they look like.
+/// Which program's messages to imitate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Profile {
-    /// Canal's own: 14 keys, the `type` of a statement says what it did.
+    /// Canal itself: 14 keys; the `type` of a DDL statement says what it did.
     #[default]
     Canal,
-    /// What Alibaba DTS calls Canal Json: `INIT` for rows of the full phase, `DDL` for every statement, types without their length, and no
-    /// keys without a value.
+    /// What Alibaba DTS calls Canal Json: `INIT` for rows of the full phase, `DDL` for every DDL statement, types without their length, and
+    /// no keys without a value.
     Dts,
 }
 
@@ -114,8 +189,8 @@ pub enum RowsPerMessage {
     /// One.
     #[default]
     One,
-    /// Those of one binlog event, as Canal does, until the message is 256 KiB long. All rows of `old` name the same columns: those that
-    /// changed in any of them.
+    /// All rows of one binlog event, as Canal does, until the message is 256 KiB long. Every row of `old` holds the same columns: those that
+    /// changed in any of the rows.
     Event,
 }
 
@@ -127,8 +202,8 @@ pub enum DecimalText {
     /// With exactly as many digits after the point as the column has: 5 in a `decimal(10,2)` is `5.00`.
     #[default]
     Exact,
-    /// As Canal writes them: the last group of fewer than nine digits after the point is left out if it is zero, so 5 is `5.0`.
-    /// The same numbers in other texts, for readers that compare with what Canal wrote.
+    /// As Canal writes them, mostly without trailing zeros: 5 is `5.0`. For readers that compare with texts written by Canal; the numbers
+    /// are the same.
     Canal,
 }
 
@@ -137,24 +212,24 @@ pub enum DecimalText {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum BinaryText {
-    /// One character a byte, U+0000 to U+00FF; a BINARY without the zeros at its end, which Canal never sees.
+    /// One character per byte, U+0000 to U+00FF; BINARY without trailing zeros, which Canal never sees.
     #[default]
     Latin1,
-    /// Base64 with padding, of all bytes.
+    /// Base64 with padding; BINARY with its trailing zeros.
     Base64,
-    /// Two lower-case digits a byte, of all bytes.
+    /// Two lower-case hexadecimal digits per byte; BINARY with its trailing zeros.
     Hex,
 }
 
-/// How enums and sets are written.
+/// How ENUM and SET are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum LabelText {
-    /// The index of an enum's label from 1, the bit mask of a set.
+    /// ENUM as the index of its label, which counts from 1; SET as a bit mask.
     #[default]
     Index,
-    /// The label, the labels joined by commas.
+    /// ENUM as its label; SET as its labels joined by commas.
     Text,
 }
 
@@ -166,19 +241,19 @@ pub enum JsonText {
     /// As the server prints them.
     #[default]
     Server,
-    /// With numbers, escapes and spaces as Canal writes them (`1.0E10`, `\u0008`), for readers that compare with what Canal wrote. Dates and
-    /// other values that JSON has no form for stay as the server prints them.
+    /// With numbers, escapes and spaces as Canal writes them (`1.0E10`, `\u0008`), for readers that compare with texts written by Canal.
+    /// Dates and other values that JSON does not have stay as the server prints them.
     Canal,
 }
 
-/// What `mysqlType` says.
+/// What `mysqlType` holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum MysqlType {
-    /// `decimal(10,2) unsigned`.
+    /// The whole type: `decimal(10,2) unsigned`.
     Full,
-    /// `decimal`.
+    /// The type's name: `decimal`.
     Base,
 }
 
@@ -187,10 +262,11 @@ pub enum MysqlType {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum SqlType {
-    /// It does, as in Canal: an unsigned integer whose top bit is set is one type wider, a set or JSON that is NULL has another type.
+    /// As in Canal: an unsigned integer above the range of the signed type has the next larger type, and NULL in a SET or JSON column has
+    /// a type of its own.
     #[default]
     Canal,
-    /// One type a column: an unsigned integer is always one type wider.
+    /// One type per column: an unsigned integer always has the next larger type.
     Static,
 }
 
@@ -199,21 +275,21 @@ pub enum SqlType {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Old {
-    /// The columns that changed.
+    /// The former values of the columns that changed.
     #[default]
     Changed,
-    /// The whole row.
+    /// The whole row before the change.
     All,
 }
 
-/// What becomes of keys without a value.
+/// Whether keys without a value are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum NullKeys {
-    /// They are null, `gtid` is empty.
+    /// As null; `gtid` as an empty text.
     Write,
-    /// They are left out.
+    /// No: the message does not have them.
     Omit,
 }
 
@@ -239,11 +315,30 @@ mod tests {
     }
 
     #[test]
-    fn a_key_wins_over_its_profile() {
+    fn a_key_overrides_the_profile() {
         let dts = config(r#"{"profile":"dts"}"#);
         assert_eq!(dts, Config::of(Profile::Dts));
         assert_eq!((dts.snapshot_type, dts.mysql_type, dts.null_keys), (SnapshotType::Init, MysqlType::Base, NullKeys::Omit));
         let mixed = config(r#"{"null_keys":"write","profile":"dts","snapshot_type":"INSERT","mysql_type":"full"}"#);
         assert_eq!(mixed, Config { profile: Profile::Dts, ..Config::default() });
+    }
+
+    #[test]
+    fn setters_and_keys_agree() {
+        let text = r#"{"profile":"dts","rows":"event","snapshot_type":"INSERT","decimal":"canal","binary":"hex","labels":"text","json":"canal",
+            "time_zone":"-03:30","mysql_type":"full","sql_type":"static","old":"all","null_keys":"write"}"#;
+        let built = Config::of(Profile::Dts)
+            .rows(RowsPerMessage::Event)
+            .snapshot_type(SnapshotType::Insert)
+            .decimal(DecimalText::Canal)
+            .binary(BinaryText::Hex)
+            .labels(LabelText::Text)
+            .json(JsonText::Canal)
+            .time_zone("-03:30".parse().unwrap())
+            .mysql_type(MysqlType::Full)
+            .sql_type(SqlType::Static)
+            .old(Old::All)
+            .null_keys(NullKeys::Write);
+        assert_eq!(built, config(text));
     }
 }

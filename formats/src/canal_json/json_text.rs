@@ -1,23 +1,22 @@
-//! JSON documents in Canal's text, made from the server's.
+//! JSON documents as Canal prints them, made from the text that the server prints.
 
 use std::fmt::Write;
 use std::str::Chars;
 
 use serde::de::IgnoredAny;
 
-use super::cell::without_last_zeros;
-use super::java_float::write_f64;
+use super::number::{without_trailing_zero_group, write_f64};
 
-/// The document with Canal's spaces, escapes and numbers. `None` if it is no JSON; a cell without any text stays so.
+/// The document with Canal's spaces, escapes and numbers. `None` if it is not valid JSON; an empty text stays empty.
 ///
-/// What the server's text no longer tells cannot come back: a date is a string in it, 5.7 prints the double 1.0 as the integer 1, and a
-/// decimal of at most 17 digits that does not end in a zero looks like a double.
+/// What the server's text does not show is lost: a date is a string in it, MySQL 5.7 prints the double 1.0 as the integer 1, and a decimal
+/// of at most 17 digits that does not end in a zero looks like a double.
 pub(super) fn canal_document(document: &str) -> Option<String> {
     let mut out = String::with_capacity(document.len() + document.len() / 8);
     if document.is_empty() {
         return Some(out);
     }
-    // What follows relies on a document without mistakes.
+    // The loop below relies on a valid document.
     serde_json::from_str::<IgnoredAny>(document).ok()?;
     let mut rest = document.chars();
     loop {
@@ -38,11 +37,11 @@ pub(super) fn canal_document(document: &str) -> Option<String> {
     }
 }
 
-/// Integers plain, doubles as Java prints them, decimals as Canal's columns have them.
+/// Appends a number: integers as they are, doubles as Java prints them, decimals as Canal prints those of columns.
 fn write_number(out: &mut String, number: &str) {
     let value = number.parse::<f64>().unwrap_or(f64::INFINITY);
     let whole = !number.contains(['.', 'e', 'E']);
-    // A number that no double holds comes from a server that keeps JSON as its users wrote it.
+    // A number outside the range of a double was not printed from a double: it is copied.
     if whole || !value.is_finite() {
         out.push_str(number);
     } else if number.contains(['e', 'E']) || number.strip_suffix(".0").unwrap_or(number) == value.to_string() {
@@ -50,11 +49,11 @@ fn write_number(out: &mut String, number: &str) {
         write_f64(&mut text, value);
         out.extend(text.into_iter().map(char::from));
     } else {
-        out.push_str(without_last_zeros(number));
+        out.push_str(without_trailing_zero_group(number));
     }
 }
 
-/// A string whose opening quote was read.
+/// Appends a string whose opening quote was already read from `rest`.
 fn write_string(out: &mut String, rest: &mut Chars<'_>) -> Option<()> {
     out.push('"');
     loop {
@@ -77,7 +76,7 @@ fn write_string(out: &mut String, rest: &mut Chars<'_>) -> Option<()> {
     }
 }
 
-/// A UTF-16 unit, or two of them; one that means no character alone stays escaped.
+/// Appends the character of a `\u` escape, or of two that form a surrogate pair. A lone surrogate stays escaped.
 fn write_unit(out: &mut String, rest: &mut Chars<'_>) -> Option<()> {
     let first = hex(rest)?;
     if let Some(c) = char::from_u32(first) {

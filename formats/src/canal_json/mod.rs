@@ -1,81 +1,97 @@
-//! Canal JSON: the *FlatMessage* of Alibaba Canal, one row a message unless more are asked for.
+//! Canal JSON: the *FlatMessage* of Alibaba Canal, one row per message unless configured otherwise.
 //!
-//! The envelope is Canal's own: its 14 keys in alphabetical order, all of them always there; the profile `dts` writes what Alibaba DTS calls
-//! Canal Json. What differs from Canal, because Canal's own form loses or blurs something: `old` holds exactly the changed columns, text is
-//! read in the character set of its column, and timestamps are in a zone that the settings name (UTC if they do not).
+//! A message has Canal's 14 keys in alphabetical order. The profile `dts` writes what Alibaba DTS calls Canal Json. Where Canal loses or
+//! blurs a value, this format differs on purpose: `old` holds exactly the changed columns, text is decoded in the character set of its
+//! column, and TIMESTAMP texts are in a configured time zone (default: UTC).
 
-mod binary;
 mod cell;
 mod config;
-mod escape;
-mod form;
-mod java_float;
 mod json_text;
-mod origin;
-mod piece;
-mod plan;
+mod number;
 mod rows;
 mod schema_change;
+mod template;
 mod zone;
 
 pub use config::{BinaryText, Config, DecimalText, JsonText, LabelText, MysqlType, NullKeys, Old, Profile, RowsPerMessage, SqlType};
-use runtime::{Body, Control, Encoder, Event, Message};
+use runtime::{Body, Control, Encoder, EncoderInfo, Event, Message};
 pub use zone::{NotAnOffset, ZoneOffset};
 
+use crate::cache::SchemaCache;
 use crate::error::FormatError;
-use crate::plans::Plans;
-use crate::{MessageIds, in_context};
-use origin::OriginPart;
-use plan::Plan;
+use crate::message::MessageIds;
+use schema_change::write_schema_change;
+use template::{OriginParts, Template};
 
-/// Encodes events as Canal JSON, one message per row, per rows of a binlog event or per schema change; transaction borders and heartbeats
-/// have no message.
+/// Encodes events as Canal JSON: one message per row (or per binlog event) and per schema change. Transaction boundaries and heartbeats have
+/// no message.
+///
+/// An encoder serves one lane. A clone serves another lane with the same settings: it has caches of its own, and the two never give the same
+/// `id` to two messages.
 pub struct CanalJson {
     config: Config,
-    plans: Plans<Plan>,
+    templates: SchemaCache<Template>,
     ids: MessageIds,
-    origin: OriginPart,
-    /// Which columns changed in the rows of an update; kept for its memory.
+    origin: OriginParts,
+    /// Which columns changed in the rows of an update; kept to reuse its memory.
     changed: Vec<bool>,
     /// Size of the last message: the next one is probably as long.
     last_size: usize,
 }
 
 impl CanalJson {
-    /// An encoder for one lane.
+    /// An encoder with these settings.
     pub fn new(config: Config) -> Self {
-        let origin = OriginPart::new(config.null_keys);
-        Self { config, plans: Plans::new(), ids: MessageIds::default(), origin, changed: Vec::new(), last_size: 0 }
+        Self::with_ids(config, MessageIds::default())
     }
 
-    /// The same with ids from `ids`, of which other encoders may have clones.
-    #[must_use]
-    pub fn with_ids(self, ids: MessageIds) -> Self {
-        Self { ids, ..self }
+    /// An encoder whose messages take their ids from `ids`.
+    pub(crate) fn with_ids(config: Config, ids: MessageIds) -> Self {
+        let origin = OriginParts::new(config.null_keys);
+        Self { config, templates: SchemaCache::default(), ids, origin, changed: Vec::new(), last_size: 0 }
     }
+}
 
-    /// Encodes what is at the front of `events`; returns how many were taken.
-    fn encode_front(&mut self, event: &Event, events: &[Event], out: &mut Vec<u8>) -> Result<usize, FormatError> {
-        match &event.body {
-            Body::Row(change) => self.encode_rows(events, change, out),
-            Body::Schema(change) => self.encode_schema_change(event, change, out).map(|()| 1),
-            Body::Begin | Body::Commit | Body::Heartbeat => Ok(1),
-            _ => Err(FormatError::UnknownEvent),
-        }
+impl Default for CanalJson {
+    fn default() -> Self {
+        Self::new(Config::default())
+    }
+}
+
+impl Clone for CanalJson {
+    fn clone(&self) -> Self {
+        Self::with_ids(self.config.clone(), self.ids.clone())
     }
 }
 
 impl Encoder for CanalJson {
-    fn encode(&mut self, events: &[Event], out: &mut Message) -> runtime::Result<usize> {
-        let event = events.first().ok_or_else(|| FormatError::NoEvents)?;
-        self.encode_front(event, events, &mut out.value).map_err(|error| {
-            // Half a message must not look like one.
-            out.value.clear();
-            in_context(error, event)
-        })
+    fn info(&self) -> EncoderInfo {
+        let mut info = EncoderInfo::default();
+        info.many_rows = self.config.rows == RowsPerMessage::Event;
+        (info.begin, info.commit, info.heartbeat) = (Control::Ignored, Control::Ignored, Control::Ignored);
+        info
     }
 
-    fn control(&self, _: &Body) -> Control {
-        Control::Left
+    fn encode(&mut self, event: &Event, out: &mut Message) -> runtime::Result<()> {
+        self.encode_many(std::slice::from_ref(event), out).map(|_| ())
+    }
+
+    fn encode_many(&mut self, events: &[Event], out: &mut Message) -> runtime::Result<usize> {
+        let Some(event) = events.first() else { return Err(FormatError::NoEvents.into()) };
+        let encoded = match &event.body {
+            Body::Row(change) => self.encode_rows(events, change, &mut out.value),
+            Body::Schema(change) => {
+                self.origin.set(event);
+                let id = self.ids.next(event.origin.read_ms);
+                write_schema_change(&mut out.value, change, &self.config, &self.origin, id).map(|()| 1)
+            }
+            Body::Begin | Body::Commit | Body::Heartbeat => Ok(1),
+            _ => Err(FormatError::UnknownEvent),
+        };
+        if encoded.is_err() {
+            // A message that was written in part must not be taken for a complete one.
+            out.value.clear();
+        }
+        Ok(encoded?)
     }
 }

@@ -6,22 +6,22 @@ use runtime::{Body, Event, Op, Row, RowChange, Value};
 
 use super::CanalJson;
 use super::config::{Config, Old, RowsPerMessage};
-use super::plan::Plan;
-use crate::SnapshotType;
+use super::template::Template;
 use crate::error::FormatError;
-use crate::row_image::{Images, differ};
+use crate::message::SnapshotType;
+use crate::row::{Images, differ};
 
-/// Length of `data` at which a message of several rows is closed. With `old` it stays below what a Kafka record usually may have.
+/// Length of `data` at which a message of several rows is closed: together with `old` it stays below Kafka's usual limit for a record.
 const FULL: usize = 256 * 1024;
 
-/// Which row of a message could not be written, and why.
-struct Stopped {
+/// Which row of a message cannot be encoded, and why.
+struct RowError {
     row: usize,
     error: FormatError,
 }
 
 impl CanalJson {
-    /// Encodes the rows at the front of `events` that go into one message, the first of which is `change`; returns how many they are.
+    /// Encodes as many rows from the front of `events` as one message holds, and returns their number. `change` is the first of them.
     pub(super) fn encode_rows(&mut self, events: &[Event], change: &RowChange, out: &mut Vec<u8>) -> Result<usize, FormatError> {
         let mut together = match self.config.rows {
             RowsPerMessage::One => 1,
@@ -30,9 +30,9 @@ impl CanalJson {
         loop {
             match self.write(events.get(..together).unwrap_or(events), change, out) {
                 Ok(rows) => return Ok(rows),
-                Err(Stopped { row: 0, error }) => return Err(error),
-                // An error speaks of the first event, so the rows before the one that failed go alone.
-                Err(Stopped { row, .. }) => {
+                Err(RowError { row: 0, error }) => return Err(error),
+                // The caller relates an error to the first event, so the rows before the failed one become a message of their own.
+                Err(RowError { row, .. }) => {
                     together = row;
                     out.clear();
                 }
@@ -40,46 +40,46 @@ impl CanalJson {
         }
     }
 
-    fn write(&mut self, events: &[Event], first: &RowChange, out: &mut Vec<u8>) -> Result<usize, Stopped> {
-        let at_first = |error| Stopped { row: 0, error };
+    fn write(&mut self, events: &[Event], first: &RowChange, out: &mut Vec<u8>) -> Result<usize, RowError> {
+        let at_first = |error| RowError { row: 0, error };
         let config = &self.config;
-        let plan = self.plans.get(&first.schema, |schema| Plan::of(schema, config)).map_err(at_first)?;
-        let event = events.first().ok_or_else(|| at_first(FormatError::NoEvents))?;
+        let template = self.templates.get(&first.schema, |schema| Template::of(schema, config)).map_err(at_first)?;
+        let Some(event) = events.first() else { return Err(at_first(FormatError::NoEvents)) };
         out.reserve(self.last_size);
         out.extend_from_slice(b"{\"data\":[");
         let (mut rows, mut last) = (0, None);
         for (_, change) in changes(events) {
-            let stopped = |error| Stopped { row: rows, error };
-            let row = match Images::of(change).map_err(stopped)? {
+            let at_row = |error| RowError { row: rows, error };
+            let row = match Images::of(change).map_err(at_row)? {
                 Images::After(row) | Images::Before(row) | Images::Both(_, row) => row,
             };
             out.extend_from_slice(if rows == 0 { b"{" } else { b",{" });
-            write_row(out, plan, row).map_err(stopped)?;
+            write_row(out, template, row).map_err(at_row)?;
             (rows, last) = (rows + 1, Some(row));
             if out.len() >= FULL {
                 break;
             }
         }
-        let last = last.ok_or_else(|| at_first(FormatError::NoEvents))?;
+        let Some(last) = last else { return Err(at_first(FormatError::NoEvents)) };
         out.push(b']');
-        out.extend_from_slice(&plan.database);
-        self.origin.renew(event);
-        self.origin.write_before(out, self.ids.next(event.origin.read_ms));
+        out.extend_from_slice(&template.database);
+        self.origin.set(event);
+        self.origin.write_until_id(out, self.ids.next(event.origin.read_ms));
         if first.op == Op::Update {
-            out.extend_from_slice(&plan.mysql_types);
-            write_old(out, plan, config, events.get(..rows).unwrap_or(events), &mut self.changed)?;
-            plan.write_end(out, last);
+            out.extend_from_slice(&template.mysql_types);
+            write_old(out, template, config, events.get(..rows).unwrap_or(events), &mut self.changed)?;
+            template.write_end(out, last);
         } else {
-            plan.write_end_without_old(out, last);
+            template.write_end_without_old(out, last);
         }
-        self.origin.write_after(out);
+        self.origin.write_read_time(out);
         out.extend_from_slice(type_and_end(first.op, config.snapshot_type));
         self.last_size = out.len();
         Ok(rows)
     }
 }
 
-/// How many events at the front are rows of one binlog event, or chunk: they share its facts.
+/// How many events at the front are rows of one binlog event or chunk, changed in the same way.
 fn same_event(events: &[Event], first: &RowChange) -> usize {
     let Some(front) = events.first() else { return 0 };
     let together = |event: &&Event| match &event.body {
@@ -103,28 +103,30 @@ fn changes(events: &[Event]) -> impl Iterator<Item = (usize, &RowChange)> {
 }
 
 /// Appends the cells of a row and the end of its object.
-fn write_row(out: &mut Vec<u8>, plan: &Plan, row: &Row) -> Result<(), FormatError> {
+fn write_row(out: &mut Vec<u8>, template: &Template, row: &Row) -> Result<(), FormatError> {
     // Invariant: Images::of counted the cells, so there is a value for every column.
     let mut values = row.values();
-    for (index, planned) in plan.columns.iter().enumerate() {
+    for (index, column) in template.columns.iter().enumerate() {
         let value = values.next();
-        planned.write_cell(out, value.as_ref().unwrap_or(&Value::Null), index == 0)?;
+        column.write_cell(out, value.as_ref().unwrap_or(&Value::Null), index == 0)?;
     }
     out.push(b'}');
     Ok(())
 }
 
-/// Appends `old`: of each row the before values of the columns that changed in any of the rows, or of all. Readers that look for a name in
-/// the whole of `old` would take an unchanged column for one that was NULL if the rows had different names.
-fn write_old(out: &mut Vec<u8>, plan: &Plan, config: &Config, events: &[Event], changed: &mut Vec<bool>) -> Result<(), Stopped> {
+/// Appends `old`: of each row the former values of the columns that changed in any of the rows, or of all columns.
+///
+/// All rows have the same columns. Some readers search a column's name in the whole of `old`; with different columns in each row they would
+/// take an unchanged column for one that was NULL.
+fn write_old(out: &mut Vec<u8>, template: &Template, config: &Config, events: &[Event], changed: &mut Vec<bool>) -> Result<(), RowError> {
     if let ([Event { body: Body::Row(change), .. }], Old::Changed) = (events, config.old) {
-        return write_changed(out, plan, change).map_err(|error| Stopped { row: 0, error });
+        return write_changed(out, template, change).map_err(|error| RowError { row: 0, error });
     }
     changed.clear();
-    changed.resize(plan.columns.len(), config.old == Old::All);
+    changed.resize(template.columns.len(), config.old == Old::All);
     if config.old == Old::Changed {
         for (number, change) in changes(events) {
-            if let Images::Both(before, after) = Images::of(change).map_err(|error| Stopped { row: number, error })? {
+            if let Images::Both(before, after) = Images::of(change).map_err(|error| RowError { row: number, error })? {
                 for (changed, (old, new)) in changed.iter_mut().zip(before.values().zip(after.values())) {
                     *changed |= differ(&old, &new);
                 }
@@ -133,12 +135,12 @@ fn write_old(out: &mut Vec<u8>, plan: &Plan, config: &Config, events: &[Event], 
     }
     out.extend_from_slice(b",\"old\":[");
     for (number, change) in changes(events) {
-        let stopped = |error| Stopped { row: number, error };
-        let Images::Both(before, _) = Images::of(change).map_err(stopped)? else { continue };
+        let at_row = |error| RowError { row: number, error };
+        let Images::Both(before, _) = Images::of(change).map_err(at_row)? else { continue };
         out.extend_from_slice(if number == 0 { b"{" } else { b",{" });
         let mut first = true;
-        for ((planned, old), _) in plan.columns.iter().zip(before.values()).zip(&*changed).filter(|(_, changed)| **changed) {
-            planned.write_cell(out, &old, first).map_err(stopped)?;
+        for ((column, old), _) in template.columns.iter().zip(before.values()).zip(&*changed).filter(|(_, changed)| **changed) {
+            column.write_cell(out, &old, first).map_err(at_row)?;
             first = false;
         }
         out.push(b'}');
@@ -147,17 +149,17 @@ fn write_old(out: &mut Vec<u8>, plan: &Plan, config: &Config, events: &[Event], 
     Ok(())
 }
 
-/// The same for one row, in one pass.
-fn write_changed(out: &mut Vec<u8>, plan: &Plan, change: &RowChange) -> Result<(), FormatError> {
+/// Appends `old` of a single row, in one pass.
+fn write_changed(out: &mut Vec<u8>, template: &Template, change: &RowChange) -> Result<(), FormatError> {
     out.extend_from_slice(b",\"old\":[{");
     if let Images::Both(before, after) = Images::of(change)? {
         let mut first = true;
         let (mut before, mut after) = (before.values(), after.values());
-        for planned in &plan.columns {
+        for column in &template.columns {
             let (old, new) = (before.next(), after.next());
             let old = old.as_ref().unwrap_or(&Value::Null);
             if differ(old, new.as_ref().unwrap_or(&Value::Null)) {
-                planned.write_cell(out, old, first)?;
+                column.write_cell(out, old, first)?;
                 first = false;
             }
         }
@@ -166,7 +168,7 @@ fn write_changed(out: &mut Vec<u8>, plan: &Plan, change: &RowChange) -> Result<(
     Ok(())
 }
 
-/// The value of `type` of a row's message, and what is left.
+/// The value of `type` in the message of a row, and the end of the message.
 fn type_and_end(op: Op, snapshot: SnapshotType) -> &'static [u8] {
     match op {
         Op::Read => match snapshot {

@@ -1,10 +1,10 @@
-//! The zone of TIMESTAMP texts.
+//! The time zone of TIMESTAMP texts.
 
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// A fixed offset from UTC, as MySQL's `time_zone` takes it.
+/// A fixed offset from UTC, written as in MySQL's `time_zone`: `UTC` or `+08:00`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct ZoneOffset {
@@ -18,9 +18,11 @@ impl ZoneOffset {
     }
 }
 
-/// A text that is no [`ZoneOffset`].
+/// The text is not a valid [`ZoneOffset`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a time zone is `UTC` or an offset between -14:00 and +14:00 such as `+08:00`; names of zones with summer time are ambiguous")]
+#[error(
+    "a time zone must be `UTC` or an offset between -14:00 and +14:00 such as `+08:00`; zone names are not allowed, since their offset may change over the year"
+)]
 pub struct NotAnOffset;
 
 impl FromStr for ZoneOffset {

@@ -1,31 +1,16 @@
-//! One cell as a branch of the image union, and the type number of its column.
+//! Images and their cells, each a branch of a union, and the type numbers of columns.
 
-use runtime::{Column, ColumnKind, Date, Value};
+use runtime::{Column, ColumnKind, Date, Row, Value};
 
 use super::config::Config;
-use super::text::TextForm;
-use super::wire::{write_bytes, write_length, write_long, write_string};
-use crate::error::{FormatError, Refusal};
-use crate::labels::{enum_label, set_labels};
-use crate::limits::{MAX_TIME, MAX_TIMESTAMP};
+use super::encoding::{begin_block, branch, write_bytes, write_length, write_long, write_string};
+use super::text::TextEncoding;
+use crate::error::FormatError;
+use crate::row::{CellError, MAX_TIME, MAX_TIMESTAMP, enum_label, set_labels};
 
-/// Branches of the image union, as the byte that announces them. Float is defined before Decimal, but Decimal is the earlier branch.
-pub(super) mod branch {
-    pub(super) const NULL: u8 = 0;
-    pub(super) const INTEGER: u8 = 1 << 1;
-    pub(in crate::dts_avro) const CHARACTER: u8 = 2 << 1;
-    pub(super) const DECIMAL: u8 = 3 << 1;
-    pub(super) const FLOAT: u8 = 4 << 1;
-    pub(super) const TIMESTAMP: u8 = 5 << 1;
-    pub(super) const DATE_TIME: u8 = 6 << 1;
-    pub(super) const BINARY_GEOMETRY: u8 = 8 << 1;
-    pub(super) const BINARY_OBJECT: u8 = 10 << 1;
-    pub(super) const TEXT_OBJECT: u8 = 11 << 1;
-}
-
-/// How the cells of a column are written, decided once per table version.
+/// How the cells of a column are encoded; decided once per table version.
 #[derive(Debug)]
-pub(super) enum Form {
+pub(super) enum Encoding {
     Int {
         bytes: u8,
         unsigned: bool,
@@ -41,9 +26,9 @@ pub(super) enum Form {
     Time,
     DateTime,
     Timestamp,
-    Text(TextForm),
-    /// `type_name`: what kind of bytes they are called.
+    Text(TextEncoding),
     Bytes {
+        /// The `type` of the BinaryObject.
         type_name: &'static str,
     },
     Enum {
@@ -56,14 +41,14 @@ pub(super) enum Form {
     Geometry,
 }
 
-impl Form {
-    /// The form of a column and its `dataTypeNumber`.
+impl Encoding {
+    /// The encoding of a column's cells, and its `dataTypeNumber`.
     ///
-    /// The numbers are MySQL's protocol types as DTS uses them: 17, 18 and 19, which the binlog has for temporal types with fractions, make
-    /// consumers fail.
-    pub(super) fn of(column: &Column, config: &Config) -> Result<(Form, i32), FormatError> {
+    /// The numbers are those of MySQL's protocol, as DTS uses them. Temporal types with fractions do not have the binlog's numbers 17, 18 and
+    /// 19: consumers fail on these.
+    pub(super) fn of(column: &Column, config: &Config) -> Result<(Encoding, i32), FormatError> {
         let unsupported = |kind| Err(FormatError::UnsupportedKind { column: column.name.clone(), kind });
-        let characters = || TextForm::of(column, config).map(Form::Text);
+        let characters = || TextEncoding::of(column, config).map(Encoding::Text);
         Ok(match &column.kind {
             &ColumnKind::Int { bytes } => {
                 let number = match bytes {
@@ -74,78 +59,96 @@ impl Form {
                     8 => 8,
                     _ => return unsupported("integers of an unknown size"),
                 };
-                (Form::Int { bytes, unsigned: column.unsigned }, number)
+                (Encoding::Int { bytes, unsigned: column.unsigned }, number)
             }
-            ColumnKind::Decimal { .. } => (Form::Decimal, 246),
-            ColumnKind::Float => (Form::Float, 4),
-            ColumnKind::Double => (Form::Double, 5),
-            ColumnKind::Bit { bits } => (Form::Bit { bytes: bits.div_ceil(8) }, 16),
-            ColumnKind::Year => (Form::Year, 13),
-            ColumnKind::Date => (Form::Date, 10),
-            ColumnKind::Time { .. } => (Form::Time, 11),
-            ColumnKind::DateTime { .. } => (Form::DateTime, 12),
-            ColumnKind::Timestamp { .. } => (Form::Timestamp, 7),
+            ColumnKind::Decimal { .. } => (Encoding::Decimal, 246),
+            ColumnKind::Float => (Encoding::Float, 4),
+            ColumnKind::Double => (Encoding::Double, 5),
+            ColumnKind::Bit { bits } => (Encoding::Bit { bytes: bits.div_ceil(8) }, 16),
+            ColumnKind::Year => (Encoding::Year, 13),
+            ColumnKind::Date => (Encoding::Date, 10),
+            ColumnKind::Time { .. } => (Encoding::Time, 11),
+            ColumnKind::DateTime { .. } => (Encoding::DateTime, 12),
+            ColumnKind::Timestamp { .. } => (Encoding::Timestamp, 7),
             ColumnKind::Char { .. } => (characters()?, 254),
             ColumnKind::Varchar { .. } => (characters()?, 253),
             ColumnKind::Text { .. } => (characters()?, 15),
-            ColumnKind::Binary { .. } | ColumnKind::Varbinary { .. } => (Form::Bytes { type_name: "binary" }, 252),
-            ColumnKind::Blob { .. } => (Form::Bytes { type_name: "blob" }, 252),
-            ColumnKind::Enum { labels } => (Form::Enum { labels: labels.clone() }, 247),
-            ColumnKind::Set { labels } => (Form::Set { labels: labels.clone() }, 248),
-            ColumnKind::Json => (Form::Json, 245),
-            ColumnKind::Geometry => (Form::Geometry, 255),
-            _ => return unsupported("such"),
+            ColumnKind::Binary { .. } | ColumnKind::Varbinary { .. } => (Encoding::Bytes { type_name: "binary" }, 252),
+            ColumnKind::Blob { .. } => (Encoding::Bytes { type_name: "blob" }, 252),
+            ColumnKind::Enum { labels } => (Encoding::Enum { labels: labels.clone() }, 247),
+            ColumnKind::Set { labels } => (Encoding::Set { labels: labels.clone() }, 248),
+            ColumnKind::Json => (Encoding::Json, 245),
+            ColumnKind::Geometry => (Encoding::Geometry, 255),
+            _ => return unsupported("columns of this type"),
         })
     }
 }
 
+/// Appends an image: the values of all columns, or null.
+pub(super) fn write_image(out: &mut Vec<u8>, columns: &[(Column, Encoding)], row: Option<&Row>) -> Result<(), FormatError> {
+    let Some(row) = row else {
+        out.push(branch::NULL);
+        return Ok(());
+    };
+    out.push(branch::ARRAY);
+    begin_block(out, columns.len());
+    // Invariant: Images::of counted the cells, so there is a value for every column.
+    let mut values = row.values();
+    for (column, encoding) in columns {
+        let value = values.next();
+        write_cell(out, value.as_ref().unwrap_or(&Value::Null), encoding).map_err(|error| error.of(column))?;
+    }
+    out.push(0);
+    Ok(())
+}
+
 /// Appends a cell.
 ///
-/// Takes the value by reference: copying one that was just unpacked costs more than writing most of them.
-pub(super) fn write_cell(out: &mut Vec<u8>, value: &Value<'_>, form: &Form) -> Result<(), Refusal> {
-    match (form, value) {
+/// Takes the value by reference: copying an unpacked value costs more than writing most of them.
+fn write_cell(out: &mut Vec<u8>, value: &Value<'_>, encoding: &Encoding) -> Result<(), CellError> {
+    match (encoding, value) {
         (_, &Value::Null) => out.push(branch::NULL),
-        (Form::Int { bytes, unsigned: false }, &Value::Int(value)) => write_integer(out, *bytes, itoa::Buffer::new().format(value)),
-        (Form::Int { bytes, unsigned: true }, &Value::UInt(value)) => write_integer(out, *bytes, itoa::Buffer::new().format(value)),
-        (Form::Bit { bytes }, &Value::Bit(value)) => write_integer(out, *bytes, itoa::Buffer::new().format(value)),
-        (Form::Decimal, &Value::Decimal(value)) => write_decimal(out, value)?,
-        (Form::Float, &Value::Float(value)) if value.is_finite() => write_float(out, shortest(value)?),
-        (Form::Double, &Value::Double(value)) if value.is_finite() => write_float(out, value),
-        (Form::Year, &Value::Year(year)) => write_date_time(out, &[Some(year.into()), None, None, None, None, None, None]),
-        (Form::Date, &Value::Date(date)) => {
+        (Encoding::Int { bytes, unsigned: false }, &Value::Int(value)) => write_integer(out, *bytes, itoa::Buffer::new().format(value)),
+        (Encoding::Int { bytes, unsigned: true }, &Value::UInt(value)) => write_integer(out, *bytes, itoa::Buffer::new().format(value)),
+        (Encoding::Bit { bytes }, &Value::Bit(value)) => write_integer(out, *bytes, itoa::Buffer::new().format(value)),
+        (Encoding::Decimal, &Value::Decimal(value)) => write_decimal(out, value)?,
+        (Encoding::Float, &Value::Float(value)) if value.is_finite() => write_float(out, shortest(value)?),
+        (Encoding::Double, &Value::Double(value)) if value.is_finite() => write_float(out, value),
+        (Encoding::Year, &Value::Year(year)) => write_date_time(out, &[Some(year.into()), None, None, None, None, None, None]),
+        (Encoding::Date, &Value::Date(date)) => {
             let [year, month, day] = parts(date);
             write_date_time(out, &[year, month, day, None, None, None, None]);
         }
-        (Form::Time, &Value::Time(micros)) if micros.unsigned_abs() <= MAX_TIME => write_time(out, micros),
-        (Form::DateTime, &Value::DateTime(value)) => {
+        (Encoding::Time, &Value::Time(micros)) if micros.unsigned_abs() <= MAX_TIME => write_time(out, micros),
+        (Encoding::DateTime, &Value::DateTime(value)) => {
             let [year, month, day] = parts(value.date);
             let [hour, minute, second] = [value.hour, value.minute, value.second].map(|part| Some(i32::from(part)));
             write_date_time(out, &[year, month, day, hour, minute, second, Some(value.micros as i32)]);
         }
-        (Form::Timestamp, &Value::Timestamp(micros)) if (0..=MAX_TIMESTAMP).contains(&micros) => {
+        (Encoding::Timestamp, &Value::Timestamp(micros)) if (0..=MAX_TIMESTAMP).contains(&micros) => {
             out.push(branch::TIMESTAMP);
             write_long(out, micros / 1_000_000);
             write_long(out, micros % 1_000_000);
         }
-        (Form::Text(form), &Value::Text(value)) => form.write(out, value)?,
-        (Form::Bytes { type_name }, &Value::Bytes(value)) => {
+        (Encoding::Text(text), &Value::Text(value)) => text.write(out, value)?,
+        (Encoding::Bytes { type_name }, &Value::Bytes(value)) => {
             out.push(branch::BINARY_OBJECT);
             write_string(out, type_name);
             write_bytes(out, value);
         }
-        (Form::Enum { labels }, &Value::Enum(index)) => write_enum(out, index, labels)?,
-        (Form::Set { labels }, &Value::Set(mask)) => write_set(out, mask, labels)?,
-        (Form::Json, &Value::Json(value)) => {
-            let text = std::str::from_utf8(value).map_err(|_| Refusal::InvalidJson)?;
+        (Encoding::Enum { labels }, &Value::Enum(index)) => write_enum(out, index, labels)?,
+        (Encoding::Set { labels }, &Value::Set(mask)) => write_set(out, mask, labels)?,
+        (Encoding::Json, &Value::Json(value)) => {
+            let text = std::str::from_utf8(value).map_err(|_| CellError::InvalidJson)?;
             write_text_object(out, "json");
             write_string(out, text);
         }
-        (Form::Geometry, &Value::Geometry(value)) => write_geometry(out, value).ok_or(Refusal::OutOfRange)?,
-        (Form::Float, &Value::Float(_))
-        | (Form::Double, &Value::Double(_))
-        | (Form::Time, &Value::Time(_))
-        | (Form::Timestamp, &Value::Timestamp(_)) => return Err(Refusal::OutOfRange),
-        _ => return Err(Refusal::WrongCell),
+        (Encoding::Geometry, &Value::Geometry(value)) => write_geometry(out, value).ok_or(CellError::OutOfRange)?,
+        (Encoding::Float, &Value::Float(_))
+        | (Encoding::Double, &Value::Double(_))
+        | (Encoding::Time, &Value::Time(_))
+        | (Encoding::Timestamp, &Value::Timestamp(_)) => return Err(CellError::OutOfRange),
+        _ => return Err(CellError::WrongCell),
     }
     Ok(())
 }
@@ -157,8 +160,8 @@ fn write_integer(out: &mut Vec<u8>, bytes: u8, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Decimal {value, precision, scale}, both of the value and not of the column: digits of the number without its point, as DTS counts them.
-fn write_decimal(out: &mut Vec<u8>, text: &str) -> Result<(), Refusal> {
+/// Decimal {value, precision, scale}. Precision and scale are those of the value, not of the column: DTS counts digits of the text.
+fn write_decimal(out: &mut Vec<u8>, text: &str) -> Result<(), CellError> {
     let (mut precision, mut scale, mut after_point) = (0, 0, false);
     for byte in text.strip_prefix('-').unwrap_or(text).bytes() {
         match byte {
@@ -167,7 +170,7 @@ fn write_decimal(out: &mut Vec<u8>, text: &str) -> Result<(), Refusal> {
                 scale += usize::from(after_point);
             }
             b'.' if !after_point => after_point = true,
-            _ => return Err(Refusal::OutOfRange),
+            _ => return Err(CellError::OutOfRange),
         }
     }
     out.push(branch::DECIMAL);
@@ -177,7 +180,7 @@ fn write_decimal(out: &mut Vec<u8>, text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Float {value, precision, scale}; the last two are constants of DTS.
+/// Float {value, precision, scale}; DTS always writes precision 8 and scale 15.
 fn write_float(out: &mut Vec<u8>, value: f64) {
     out.push(branch::FLOAT);
     out.extend_from_slice(&value.to_le_bytes());
@@ -185,16 +188,16 @@ fn write_float(out: &mut Vec<u8>, value: f64) {
     write_long(out, 15);
 }
 
-/// The double that prints as the float does: 1.1 for 1.1f32, where widening gives 1.10000002384185791015625.
-fn shortest(value: f32) -> Result<f64, Refusal> {
-    zmij::Buffer::new().format_finite(value).parse().map_err(|_| Refusal::OutOfRange)
+/// The double that is printed like the float: 1.1 for 1.1f32. A conversion would give 1.10000002384185791015625.
+fn shortest(value: f32) -> Result<f64, CellError> {
+    zmij::Buffer::new().format_finite(value).parse().map_err(|_| CellError::OutOfRange)
 }
 
 fn parts(date: Date) -> [Option<i32>; 3] {
     [Some(date.year.into()), Some(date.month.into()), Some(date.day.into())]
 }
 
-/// A duration: every part carries the sign, since a single one may be zero.
+/// A TIME as DateTime. Every part has the sign, since any single part may be zero.
 fn write_time(out: &mut Vec<u8>, micros: i64) {
     let seconds = micros / 1_000_000;
     let time = [seconds / 3600, seconds / 60 % 60, seconds % 60, micros % 1_000_000].map(|part| Some(part as i32));
@@ -202,7 +205,7 @@ fn write_time(out: &mut Vec<u8>, micros: i64) {
     write_date_time(out, &[None, None, None, hour, minute, second, micros]);
 }
 
-/// DateTime {year, month, day, hour, minute, second, millis}; `millis` are microseconds in spite of their name.
+/// DateTime {year, month, day, hour, minute, second, millis}; `millis` holds microseconds, in spite of its name.
 fn write_date_time(out: &mut Vec<u8>, parts: &[Option<i32>; 7]) {
     out.push(branch::DATE_TIME);
     for part in parts {
@@ -221,15 +224,15 @@ fn write_text_object(out: &mut Vec<u8>, type_name: &str) {
     write_string(out, type_name);
 }
 
-fn write_enum(out: &mut Vec<u8>, index: u16, labels: &[String]) -> Result<(), Refusal> {
+fn write_enum(out: &mut Vec<u8>, index: u16, labels: &[String]) -> Result<(), CellError> {
     let label = enum_label(index, labels)?;
     write_text_object(out, "enum");
     write_string(out, label);
     Ok(())
 }
 
-/// The labels of the mask, joined by commas.
-fn write_set(out: &mut Vec<u8>, mask: u64, labels: &[String]) -> Result<(), Refusal> {
+/// Appends the labels of the mask, joined by commas.
+fn write_set(out: &mut Vec<u8>, mask: u64, labels: &[String]) -> Result<(), CellError> {
     let chosen = set_labels(mask, labels)?;
     let length = chosen.clone().map(|label| label.len() + 1).sum::<usize>().saturating_sub(1);
     write_text_object(out, "set");
@@ -243,8 +246,8 @@ fn write_set(out: &mut Vec<u8>, mask: u64, labels: &[String]) -> Result<(), Refu
     Ok(())
 }
 
-/// BinaryGeometry {type `WKB`, value}: WKB without MySQL's SRID in front of it, which consumers would read as a wrong shape; a SRID other
-/// than 0 goes inside, as EWKB has it. `None` if the bytes are too few for a geometry.
+/// BinaryGeometry {type `WKB`, value}. The value is WKB without the SRID that MySQL stores before it: consumers would read that as another
+/// shape. A SRID other than 0 is written inside the WKB, as EWKB does. `None` if the bytes are too few for a geometry.
 fn write_geometry(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
     const HAS_SRID: u32 = 0x2000_0000;
     let (srid, wkb) = bytes.split_first_chunk::<4>()?;

@@ -2,25 +2,65 @@
 
 use serde::Deserialize;
 
-use crate::SnapshotType;
+use crate::message::SnapshotType;
 
-/// Settings of [`DtsAvro`](super::DtsAvro); every one has a default.
+/// Settings of [`DtsAvro`](super::DtsAvro). Every setting has a default.
+///
+/// ```
+/// use formats::dts_avro::{Config, DtsAvro, Heartbeats};
+///
+/// let plain = DtsAvro::default();
+/// let for_the_subscribe_sdk = DtsAvro::new(Config::default().heartbeats(Heartbeats::Heartbeat));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Config {
-    /// The operation of rows that the snapshot read. Default `INIT`, as DTS writes it; `INSERT` for consumers that know only row changes.
+    /// The operation of rows that the snapshot read. Default: `INIT`, as DTS writes it. `INSERT` is for consumers that know only row changes.
     pub snapshot_type: SnapshotType,
-    /// Whether a record marks the begin and the commit of each transaction. Default false, as DTS does with a topic of one's own; consumers
-    /// made for DTS's change tracking, which group changes by transaction, have them.
+    /// Whether a record marks the begin and the commit of each transaction. Default: false, as in topics that DTS writes for its users.
+    /// Consumers of DTS's change tracking, which group changes by transaction, need them.
     pub transactions: bool,
-    /// What becomes of signs of life. Default `off`; with `heartbeat` the checkpoints of the subscribe SDK move while the source is idle.
+    /// Which record a heartbeat becomes. Default: `off`. With `heartbeat` the checkpoints of the subscribe SDK advance while the source is
+    /// idle.
     pub heartbeats: Heartbeats,
-    /// In which character set texts go out. Default `utf8mb4`, which every consumer decodes alike; `source` for consumers that want the bytes
-    /// of the database, as DTS itself sends them.
+    /// The character set of texts. Default: `utf8mb4`, which every consumer decodes alike. `source` is for consumers that need the bytes of
+    /// the database, as DTS itself sends them.
     pub charset: TextCharset,
-    /// What becomes of a text whose bytes are not valid in its character set. Default `fail`.
+    /// What to do with a text whose bytes are not valid in its character set. Default: `fail`.
     pub invalid_text: InvalidText,
+}
+
+impl Config {
+    /// Sets [`Config::snapshot_type`].
+    #[must_use]
+    pub fn snapshot_type(self, snapshot_type: SnapshotType) -> Self {
+        Self { snapshot_type, ..self }
+    }
+
+    /// Sets [`Config::transactions`].
+    #[must_use]
+    pub fn transactions(self, transactions: bool) -> Self {
+        Self { transactions, ..self }
+    }
+
+    /// Sets [`Config::heartbeats`].
+    #[must_use]
+    pub fn heartbeats(self, heartbeats: Heartbeats) -> Self {
+        Self { heartbeats, ..self }
+    }
+
+    /// Sets [`Config::charset`].
+    #[must_use]
+    pub fn charset(self, charset: TextCharset) -> Self {
+        Self { charset, ..self }
+    }
+
+    /// Sets [`Config::invalid_text`].
+    #[must_use]
+    pub fn invalid_text(self, invalid_text: InvalidText) -> Self {
+        Self { invalid_text, ..self }
+    }
 }
 
 impl Default for Config {
@@ -35,21 +75,21 @@ impl Default for Config {
     }
 }
 
-/// What becomes of signs of life of the source.
+/// Which record a heartbeat of the source becomes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Heartbeats {
-    /// Nothing.
+    /// None.
     #[default]
     Off,
-    /// Records of the operation HEARTBEAT.
+    /// A record with the operation HEARTBEAT.
     Heartbeat,
-    /// Records of the operation CHECKPOINT, for consumers of DTS's inner streams.
+    /// A record with the operation CHECKPOINT, for consumers of DTS's internal streams.
     Checkpoint,
 }
 
-/// In which character set texts go out.
+/// The character set of texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -57,20 +97,20 @@ pub enum TextCharset {
     /// UTF-8, under the name `utf8mb4`.
     #[default]
     Utf8mb4,
-    /// The column's own, under its name. The consumers of DTS decode some of MySQL's character sets to wrong characters: `latin1` from 0x80
+    /// That of the column, under its name. The consumers of DTS decode some of MySQL's character sets to wrong characters: `latin1` from 0x80
     /// to 0x9F, `geostd8`, `armscii8`, `hp8`, `dec8`, `swe7`, `keybcs2`, `koi8u`.
     Source,
 }
 
-/// What becomes of a text whose bytes are not valid in its character set.
+/// What to do with a text whose bytes are not valid in its character set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum InvalidText {
-    /// It cannot be carried.
+    /// Refuse the row.
     #[default]
     Fail,
-    /// The bytes go out as they are, under the name of the source's character set.
+    /// Write the bytes unchanged, under the name of the column's character set.
     Keep,
 }
 
@@ -83,16 +123,13 @@ mod tests {
         assert_eq!(serde_json::from_str::<Config>("{}").unwrap(), Config::default());
         let text = r#"{"snapshot_type":"INSERT","transactions":true,"heartbeats":"checkpoint","charset":"source","invalid_text":"keep"}"#;
         let config: Config = serde_json::from_str(text).unwrap();
-        assert_eq!(
-            config,
-            Config {
-                snapshot_type: SnapshotType::Insert,
-                transactions: true,
-                heartbeats: Heartbeats::Checkpoint,
-                charset: TextCharset::Source,
-                invalid_text: InvalidText::Keep
-            }
-        );
+        let built = Config::default()
+            .snapshot_type(SnapshotType::Insert)
+            .transactions(true)
+            .heartbeats(Heartbeats::Checkpoint)
+            .charset(TextCharset::Source)
+            .invalid_text(InvalidText::Keep);
+        assert_eq!(built, config);
         assert!(serde_json::from_str::<Config>(r#"{"snapshot_typ":"INSERT"}"#).unwrap_err().to_string().contains("snapshot_type"));
         assert!(serde_json::from_str::<Config>(r#"{"heartbeats":"on"}"#).unwrap_err().to_string().contains("checkpoint"));
     }

@@ -1,50 +1,48 @@
-//! DTS Avro: the `Record` of Alibaba DTS as a bare Avro datum, one row a message.
+//! DTS Avro: the `Record` of Alibaba DTS as a bare Avro datum, one row per message.
 //!
-//! Written so that every known consumer decodes the same values: type numbers and union branches agree, text is UTF-8 under the name
-//! `utf8mb4` whatever the column's character set, enums and sets are labels, and negative times carry the sign in every part.
+//! All known consumers decode the same values from it: type numbers and union branches are those that DTS writes, text is UTF-8 under the
+//! name `utf8mb4` whatever the column's character set, ENUM and SET are labels, and every part of a negative TIME has the sign.
 
 mod cell;
 mod config;
-mod origin;
-mod plan;
+mod encoding;
 mod record;
 mod schema;
+mod template;
 mod text;
-mod wire;
 
 pub use config::{Config, Heartbeats, InvalidText, TextCharset};
-use runtime::{Body, Control, Encoder, Event, Message, Op, RowChange, SchemaChange};
+use runtime::{Body, Control, Encoder, EncoderInfo, Event, Message, Op, RowChange, SchemaChange};
 
+use crate::cache::SchemaCache;
 use crate::error::FormatError;
-use crate::plans::Plans;
-use crate::row_image::Images;
-use crate::{MessageIds, SnapshotType, in_context};
-use origin::OriginPart;
-use plan::Plan;
+use crate::message::{MessageIds, SnapshotType};
+use crate::row::Images;
 use record::{Head, Operation};
+use template::{OriginParts, Template};
 
-/// Encodes events as DTS Avro, one record per row or schema change, and on request per transaction border and heartbeat.
+/// Encodes events as DTS Avro: one record per row and per schema change, and if configured one per transaction boundary and heartbeat.
+///
+/// An encoder serves one lane. A clone serves another lane with the same settings: it has caches of its own, and the two never give the same
+/// `id` to two records.
 pub struct DtsAvro {
     config: Config,
-    schema: &'static str,
-    plans: Plans<Plan>,
-    origin: OriginPart,
+    templates: SchemaCache<Template>,
+    origin: OriginParts,
     ids: MessageIds,
     /// Size of the last message: the next one is probably as long.
     last_size: usize,
 }
 
 impl DtsAvro {
-    /// An encoder for one lane. An error of kind `Fatal` means that this build's own schema is broken.
-    pub fn new(config: Config) -> runtime::Result<Self> {
-        let schema = schema::text()?;
-        Ok(Self { config, schema, plans: Plans::new(), origin: OriginPart::default(), ids: MessageIds::default(), last_size: 0 })
+    /// An encoder with these settings.
+    pub fn new(config: Config) -> Self {
+        Self::with_ids(config, MessageIds::default())
     }
 
-    /// The same with ids from `ids`, of which other encoders may have clones.
-    #[must_use]
-    pub fn with_ids(self, ids: MessageIds) -> Self {
-        Self { ids, ..self }
+    /// An encoder whose records take their ids from `ids`.
+    pub(crate) fn with_ids(config: Config, ids: MessageIds) -> Self {
+        Self { config, templates: SchemaCache::default(), origin: OriginParts::default(), ids, last_size: 0 }
     }
 
     fn encode_event(&mut self, event: &Event, out: &mut Vec<u8>) -> Result<(), FormatError> {
@@ -66,17 +64,17 @@ impl DtsAvro {
 
     fn encode_row(&mut self, event: &Event, change: &RowChange, out: &mut Vec<u8>) -> Result<(), FormatError> {
         let config = &self.config;
-        let plan = self.plans.get(&change.schema, |schema| Plan::of(schema, config))?;
+        let template = self.templates.get(&change.schema, |schema| Template::of(schema, config))?;
         let images = Images::of(change)?;
-        self.origin.renew(&event.origin);
+        self.origin.set(&event.origin);
         let head = Head {
             id: self.ids.next(event.origin.read_ms),
             timestamp: seconds(event),
-            place: &self.origin.place,
+            source: &self.origin.source,
             operation: operation(change.op, config.snapshot_type),
         };
         out.reserve(self.last_size);
-        record::write_row(out, &head, plan, &self.origin.tags, images)?;
+        record::write_row(out, &head, template, &self.origin.tags, images)?;
         self.last_size = out.len();
         Ok(())
     }
@@ -86,7 +84,7 @@ impl DtsAvro {
             ("", Some((table, _))) => &table.database,
             (database, _) => database,
         };
-        let object_name = (!database.is_empty()).then(|| record::escaped_name(database));
+        let object_name = (!database.is_empty()).then(|| template::escaped_name(database));
         self.encode_without_row(event, Operation::Ddl, object_name.as_deref(), Some(&change.statement), out);
     }
 
@@ -98,14 +96,13 @@ impl DtsAvro {
         statement: Option<&str>,
         out: &mut Vec<u8>,
     ) {
-        self.origin.renew(&event.origin);
+        self.origin.set_statement(&event.origin);
         let id = self.ids.next(event.origin.read_ms);
-        self.origin.renew_statement();
-        let head = Head { id, timestamp: seconds(event), place: &self.origin.place, operation };
+        let head = Head { id, timestamp: seconds(event), source: &self.origin.source, operation };
         record::write_without_row(out, &head, object, &self.origin.statement, statement);
     }
 
-    /// The operation of a border or heartbeat, if the settings ask for one.
+    /// The operation of a transaction boundary or heartbeat, if the settings ask for a record.
     fn control_operation(&self, body: &Body) -> Option<Operation> {
         match (body, self.config.heartbeats) {
             (Body::Begin, _) => self.config.transactions.then_some(Operation::Begin),
@@ -117,30 +114,39 @@ impl DtsAvro {
     }
 }
 
+impl Default for DtsAvro {
+    fn default() -> Self {
+        Self::new(Config::default())
+    }
+}
+
+impl Clone for DtsAvro {
+    fn clone(&self) -> Self {
+        Self::with_ids(self.config.clone(), self.ids.clone())
+    }
+}
+
 impl Encoder for DtsAvro {
-    fn encode(&mut self, events: &[Event], out: &mut Message) -> runtime::Result<usize> {
-        let event = events.first().ok_or_else(|| FormatError::NoEvents)?;
-        match self.encode_event(event, &mut out.value) {
-            Ok(()) => Ok(1),
-            Err(error) => {
-                // Half a message must not look like one.
-                out.value.clear();
-                Err(in_context(error, event))
-            }
-        }
+    fn info(&self) -> EncoderInfo {
+        let boundary = if self.config.transactions { Control::Emitted { setting: "transactions = true" } } else { Control::Ignored };
+        let mut info = EncoderInfo::default();
+        info.schema = schema::text().map(str::to_owned);
+        (info.begin, info.commit) = (boundary, boundary);
+        info.heartbeat = match self.config.heartbeats {
+            Heartbeats::Off => Control::Ignored,
+            Heartbeats::Heartbeat => Control::Emitted { setting: r#"heartbeats = "heartbeat""# },
+            Heartbeats::Checkpoint => Control::Emitted { setting: r#"heartbeats = "checkpoint""# },
+        };
+        info
     }
 
-    fn schema(&self) -> Option<&str> {
-        Some(self.schema)
-    }
-
-    fn control(&self, event: &Body) -> Control {
-        match self.control_operation(event) {
-            Some(Operation::Heartbeat) => Control::Written(r#"heartbeats = "heartbeat""#),
-            Some(Operation::Checkpoint) => Control::Written(r#"heartbeats = "checkpoint""#),
-            Some(_) => Control::Written("transactions = true"),
-            None => Control::Left,
+    fn encode(&mut self, event: &Event, out: &mut Message) -> runtime::Result<()> {
+        let encoded = self.encode_event(event, &mut out.value);
+        if encoded.is_err() {
+            // A message that was written in part must not be taken for a complete one.
+            out.value.clear();
         }
+        Ok(encoded?)
     }
 }
 
@@ -159,6 +165,5 @@ fn operation(op: Op, snapshot: SnapshotType) -> Operation {
         Op::Delete => Operation::Delete,
     }
 }
-
 #[cfg(test)]
 mod vectors;

@@ -1,44 +1,43 @@
-//! Text cells: in which character set they go out, and what becomes of bytes that are no text.
+//! Text cells: the character set in which they are written, and bytes that are not valid in their character set.
 
 use runtime::{Charset, Column};
 
-use super::cell::branch;
 use super::config::{Config, InvalidText, TextCharset};
-use super::wire::{write_bytes, write_string};
-use crate::error::{FormatError, Refusal};
-use crate::{charset, charset_name};
+use super::encoding::{branch, write_bytes, write_string};
+use crate::error::FormatError;
+use crate::row::{CellError, charset, charset_name};
 
-/// How the text cells of a column are written.
+/// How the text cells of a column are encoded.
 #[derive(Debug)]
-pub(super) struct TextForm {
-    /// What the bytes must be valid in; `None` if that does not matter.
+pub(super) struct TextEncoding {
+    /// The character set in which the bytes must be valid; `None` if any bytes pass.
     charset: Option<Charset>,
-    /// The branch and the name of the source's character set, encoded.
+    /// The union branch and the name of the column's character set, encoded.
     head: Vec<u8>,
     wanted: TextCharset,
     invalid: InvalidText,
-    /// Whether ASCII bytes go out as they are, under the name `utf8mb4`: the common case, decided once.
-    as_it_is: bool,
+    /// Whether ASCII bytes are written unchanged under the name `utf8mb4`: the common case, decided once.
+    ascii_is_utf8: bool,
 }
 
-impl TextForm {
+impl TextEncoding {
     pub(super) fn of(column: &Column, config: &Config) -> Result<Self, FormatError> {
-        let raw = (config.charset, config.invalid_text) == (TextCharset::Source, InvalidText::Keep);
+        let keeps_all = (config.charset, config.invalid_text) == (TextCharset::Source, InvalidText::Keep);
         let mut head = vec![branch::CHARACTER];
-        // The example consumers of DTS do not know the name utf8mb3.
+        // The example consumers of DTS do not know the name `utf8mb3`.
         let name = charset_name(column);
         write_string(&mut head, if name.eq_ignore_ascii_case("utf8mb3") { "utf8" } else { name });
-        let charset = if raw { None } else { Some(charset(column)?) };
-        let as_it_is = charset == Some(Charset::UTF8) && config.charset == TextCharset::Utf8mb4;
-        Ok(Self { charset, head, wanted: config.charset, invalid: config.invalid_text, as_it_is })
+        let charset = if keeps_all { None } else { Some(charset(column)?) };
+        let ascii_is_utf8 = charset == Some(Charset::UTF8) && config.charset == TextCharset::Utf8mb4;
+        Ok(Self { charset, head, wanted: config.charset, invalid: config.invalid_text, ascii_is_utf8 })
     }
 
     /// Appends Character {charset, value}.
     #[inline]
-    pub(super) fn write(&self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Refusal> {
-        // The branch, the length of the name and the name.
+    pub(super) fn write(&self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), CellError> {
+        // The union branch, the length of the name, and the name.
         const UTF8_HEAD: &[u8; 9] = b"\x04\x0eutf8mb4";
-        if self.as_it_is && bytes.is_ascii() {
+        if self.ascii_is_utf8 && bytes.is_ascii() {
             out.extend_from_slice(UTF8_HEAD);
             write_bytes(out, bytes);
             return Ok(());
@@ -53,7 +52,7 @@ impl TextForm {
                 out.extend_from_slice(&self.head);
                 write_bytes(out, bytes);
             }
-            (None, _, InvalidText::Fail) => return Err(Refusal::InvalidText),
+            (None, _, InvalidText::Fail) => return Err(CellError::InvalidText),
         }
         Ok(())
     }

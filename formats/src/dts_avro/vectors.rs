@@ -1,33 +1,34 @@
-//! The format's published test vectors: bytes that DTS's own consumers were seen to decode.
+//! Published test vectors of the format: bytes that the consumers of DTS decode.
 
 use runtime::{Column, ColumnKind, Date, DateTime, Row, TableId, TableSchema, Value};
 
 use super::config::Config;
-use super::plan::{Plan, keys};
-use super::record::{Head, Operation, Tags, write_place, write_row, write_without_row};
-use crate::row_image::Images;
+use super::encoding::Tags;
+use super::record::{Head, Operation, write_row, write_without_row};
+use super::template::{Template, keys, write_source};
+use crate::row::Images;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn place(position: &str, safe_position: &str) -> Vec<u8> {
-    let mut place = Vec::new();
-    write_place(&mut place, position, safe_position, "8.0.32");
-    place
+fn source(position: &str, safe_position: &str) -> Vec<u8> {
+    let mut source = Vec::new();
+    write_source(&mut source, position, safe_position, "8.0.32");
+    source
 }
 
-fn head(id: i64, place: &[u8], operation: Operation) -> Head<'_> {
-    Head { id, timestamp: 1_700_000_000, place, operation }
+fn head(id: i64, source: &[u8], operation: Operation) -> Head<'_> {
+    Head { id, timestamp: 1_700_000_000, source, operation }
 }
 
-/// The plan of `shop.t1` with the vectors' only tag.
-fn plan(columns: Vec<Column>) -> Plan {
+/// The template of `shop.t1` with the vectors' only tag.
+fn template(columns: Vec<Column>) -> Template {
     let mut schema = TableSchema::new(TableId::new("shop", "t1"), columns);
     schema.primary_key = vec![0];
     let mut tags = Tags::default();
     tags.push("pk_uk_info", &keys(&schema).unwrap().unwrap());
-    Plan { tags, ..Plan::of(&schema, &Config::default()).unwrap() }
+    Template { tags, ..Template::of(&schema, &Config::default()).unwrap() }
 }
 
 #[test]
@@ -36,8 +37,8 @@ fn v1_insert() {
     let name = Column::new("name", ColumnKind::Varchar { length: 9 }, "varchar(9)");
     let row = Row::from_values([Value::Int(1), Value::Text("é".as_bytes())]);
     let mut out = Vec::new();
-    let place = place("72469@78", "72347@78");
-    write_row(&mut out, &head(1, &place, Operation::Insert), &plan(vec![id, name]), &Tags::default(), Images::After(&row)).unwrap();
+    let source = source("72469@78", "72347@78");
+    write_row(&mut out, &head(1, &source, Operation::Insert), &template(vec![id, name]), &Tags::default(), Images::After(&row)).unwrap();
     assert_eq!(
         hex(&out),
         "000280c49fd50c1037323436394037381037323334374037380230000c382e302e333200020e73686f702e7431000214706b5f756b5f696e666f247b225052494d41\
@@ -56,8 +57,8 @@ fn v2_update() {
     let before = Row::from_values([Value::Int(-7), Value::Decimal("1.50"), Value::Null]);
     let after = before.with(2, Value::DateTime(moment));
     let mut out = Vec::new();
-    let place = place("72469@78", "72347@78");
-    write_row(&mut out, &head(2, &place, Operation::Update), &plan(columns), &Tags::default(), Images::Both(&before, &after)).unwrap();
+    let source = source("72469@78", "72347@78");
+    write_row(&mut out, &head(2, &source, Operation::Update), &template(columns), &Tags::default(), Images::Both(&before, &after)).unwrap();
     assert_eq!(
         hex(&out),
         "000480c49fd50c1037323436394037381037323334374037380230000c382e302e333202020e73686f702e7431000214706b5f756b5f696e666f247b225052494d41\
@@ -71,8 +72,8 @@ fn v3_ddl() {
     let mut tags = Tags::default();
     tags.push_number("thread_id", 9);
     let mut out = Vec::new();
-    let place = place("72469@78", "72347@78");
-    write_without_row(&mut out, &head(3, &place, Operation::Ddl), Some("shop"), &tags, Some("drop table t1"));
+    let source = source("72469@78", "72347@78");
+    write_without_row(&mut out, &head(3, &source, Operation::Ddl), Some("shop"), &tags, Some("drop table t1"));
     assert_eq!(
         hex(&out),
         "000680c49fd50c1037323436394037381037323334374037380230000c382e302e333206020873686f700002127468726561645f69640239000000021a64726f7020\
@@ -85,8 +86,8 @@ fn v4_heartbeat() {
     let mut tags = Tags::default();
     tags.push_number("readerThroughoutTime", 1_700_000_000_123i64);
     let mut out = Vec::new();
-    let place = place("72470@78", "72470@78");
-    write_without_row(&mut out, &head(4, &place, Operation::Heartbeat), None, &tags, None);
+    let source = source("72470@78", "72470@78");
+    write_without_row(&mut out, &head(4, &source, Operation::Heartbeat), None, &tags, None);
     assert_eq!(
         hex(&out),
         "000880c49fd50c1037323437304037381037323437304037380230000c382e302e333210000002287265616465725468726f7567686f757454696d651a3137303030\

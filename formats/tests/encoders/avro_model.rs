@@ -1,4 +1,4 @@
-//! DTS Avro against apache-avro: the same bytes for the same record, and the same record from the bytes.
+//! DTS Avro compared with apache-avro: both write the same bytes for a record, and the bytes decode to the same record.
 
 use std::collections::HashMap;
 
@@ -15,10 +15,10 @@ use crate::random::{Case, Cell, case};
 use crate::support::{encode, origin};
 
 pub(crate) fn schema() -> Schema {
-    Schema::parse_str(DtsAvro::new(Config::default()).unwrap().schema().unwrap()).unwrap()
+    Schema::parse_str(DtsAvro::default().info().schema.as_deref().unwrap()).unwrap()
 }
 
-/// Reads a record to its last byte.
+/// Decodes a record, which must end at the last byte.
 pub(crate) fn read(schema: &Schema, mut bytes: &[u8]) -> Avro {
     let value = GenericDatumReader::builder(schema).build().unwrap().read_value(&mut bytes).unwrap();
     assert!(bytes.is_empty(), "{} bytes left", bytes.len());
@@ -82,7 +82,7 @@ pub(crate) fn text_object(type_name: &str, value: &str) -> Avro {
     branch(11, record([("type", text(type_name)), ("value", text(value))]))
 }
 
-/// A text in the character set that the settings ask for.
+/// A text in the character set of the settings.
 fn text_cell(v: &[u8], column: &Column, options: &Json) -> Avro {
     match (column.charset.as_deref(), options["charset"] == "source") {
         (Some("utf16"), true) => character("utf16", v),
@@ -96,7 +96,7 @@ fn text_cell(v: &[u8], column: &Column, options: &Json) -> Avro {
     }
 }
 
-/// A point without MySQL's prefix; one with a SRID other than 0 carries it inside.
+/// A point without MySQL's prefix; a SRID other than 0 is inside the WKB.
 fn ewkb(v: &[u8]) -> Vec<u8> {
     let srid = u32::from_le_bytes(v[..4].try_into().unwrap());
     if srid == 0 {
@@ -221,7 +221,7 @@ fn model(case: &Case, tags: HashMap<String, Avro>, options: &Json) -> Avro {
     ])
 }
 
-/// The tags of a case. `metaVersion` has no model, only its being there and a number; it is taken from what was read.
+/// The tags of a case. `metaVersion` has no model: it must exist and be a number, and its value is taken from the decoded record.
 fn tags(case: &Case, read: &Avro) -> HashMap<String, Avro> {
     let Avro::Record(fields) = read else { panic!("{read:?}") };
     let Some((_, Avro::Map(found))) = fields.iter().find(|(name, _)| name == "tags") else { panic!("no tags") };
@@ -247,7 +247,7 @@ fn tags(case: &Case, read: &Avro) -> HashMap<String, Avro> {
     tags.into_iter().map(|(name, value)| (name.to_owned(), Avro::String(value))).collect()
 }
 
-/// Random settings, as the text in a configuration.
+/// Random settings, as in a configuration file.
 fn options() -> impl Strategy<Value = Json> {
     let of = |values: &'static [&'static str]| proptest::sample::select(values);
     let texts = (of(&["INSERT", "INIT"]), of(&["utf8mb4", "source"]), of(&["fail", "keep"]));
@@ -261,12 +261,12 @@ proptest! {
     fn records_are_what_apache_avro_writes_and_reads(case in case(), options in options()) {
         let schema = schema();
         let config: Config = serde_json::from_str(&options.to_string()).unwrap();
-        let ours = encode(&mut DtsAvro::new(config).unwrap(), &case.event()).unwrap();
+        let ours = encode(&mut DtsAvro::new(config), &case.event()).unwrap();
         let value = read(&schema, &ours);
         let expected = model(&case, tags(&case, &value), &options);
         prop_assert_eq!(&value, &expected);
 
-        // A map's order is free, so the bytes of the tags are compared by what was read above, and all others as they are.
+        // A map has no order: the tags were compared above as values, all other bytes are compared here.
         let writer = GenericDatumWriter::builder(&schema).build().unwrap();
         let theirs = writer.write_value_to_vec(expected).unwrap();
         let without_tags = writer.write_value_to_vec(model(&case, HashMap::new(), &options)).unwrap();

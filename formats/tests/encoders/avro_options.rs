@@ -1,4 +1,4 @@
-//! DTS Avro under every setting that is not the default.
+//! DTS Avro with every setting that is not the default.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::support::{change, column, encode, event, in_charset, insert, origin, 
 
 fn with(settings: &str, event: &Event) -> runtime::Result<Vec<u8>> {
     let config: Config = serde_json::from_str(settings).unwrap();
-    encode(&mut DtsAvro::new(config).unwrap(), event)
+    encode(&mut DtsAvro::new(config), event)
 }
 
 fn operation(settings: &str, event: &Event) -> Option<String> {
@@ -35,7 +35,7 @@ fn text(settings: &str, column: Column, bytes: &[u8]) -> Result<Avro, String> {
 }
 
 #[test]
-fn borders_and_heartbeats_only_on_request() {
+fn transaction_boundaries_and_heartbeats_only_on_request() {
     let [begin, commit, beat] = [Body::Begin, Body::Commit, Body::Heartbeat].map(event);
     for event in [&begin, &commit, &beat] {
         assert_eq!(operation("{}", event), None);
@@ -50,7 +50,7 @@ fn borders_and_heartbeats_only_on_request() {
 }
 
 #[test]
-fn a_border_has_the_transactions_facts_and_no_object() {
+fn a_transaction_boundary_has_the_transactions_facts_and_no_object() {
     let mut facts = (*origin()).clone();
     facts.gtid = Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:23".into());
     facts.facts = vec![("Q_FLAGS2_CODE", "0".to_owned()), ("GTID", "twice".to_owned()), ("server_id", "twice".to_owned())];
@@ -88,7 +88,7 @@ fn texts_in_the_charset_of_the_source() {
 }
 
 #[test]
-fn invalid_texts_fail_or_go_out_as_they_are() {
+fn invalid_texts_fail_or_are_written_unchanged() {
     let ascii = || in_charset(column("c", "char(1)"), "ascii");
     assert!(text("{}", ascii(), b"\xe9").unwrap_err().contains("its bytes are not valid ascii"));
     let keep = r#"{"invalid_text":"keep"}"#;
@@ -96,7 +96,7 @@ fn invalid_texts_fail_or_go_out_as_they_are() {
     assert_eq!(text(keep, in_charset(column("c", "char(1)"), "utf8mb3"), b"\xff"), Ok(character("utf8", b"\xff")));
     assert_eq!(text(keep, column("c", "varchar(9)"), b"a\xff"), Ok(character("utf8mb4", b"a\xff")));
     assert_eq!(text(keep, in_charset(column("c", "char(1)"), "latin1"), b"\xe9"), Ok(character("utf8mb4", "é".as_bytes())));
-    // Nothing has to be read: a character set that no one knows passes under its own name.
+    // Nothing is decoded, so an unknown character set passes under its own name.
     let both = r#"{"invalid_text":"keep","charset":"source"}"#;
     assert_eq!(text(both, in_charset(column("c", "text"), "klingon"), b"\xff"), Ok(character("klingon", b"\xff")));
 }
@@ -107,7 +107,7 @@ fn snapshot_rows_and_long_sets() {
     let read = change(&schema, Op::Read, None, Some(Row::from_values([Value::Int(1)])));
     assert_eq!(operation("{}", &read).as_deref(), Some("INIT"));
     assert_eq!(operation(r#"{"snapshot_type":"INSERT"}"#, &read).as_deref(), Some("INSERT"));
-    // No server makes a set of 65 labels; it must not be read as another one.
+    // No server has a SET of 65 labels; the mask must not be read as one of fewer labels.
     let labels: Vec<String> = (0..65).map(|bit| format!("'l{bit}'")).collect();
     let set = insert(&table(vec![column("c", &format!("set({})", labels.join(",")))]), [Value::Set(1)]);
     let Avro::Union(11, object) =
@@ -119,10 +119,10 @@ fn snapshot_rows_and_long_sets() {
 }
 
 #[test]
-fn one_event_a_call_however_many_there_are() {
+fn one_event_per_call_however_many_there_are() {
     let schema = table(vec![column("c", "int(11)")]);
     let shared = origin();
     let events: Vec<Event> = (0..3).map(|value| Event { origin: Arc::clone(&shared), ..insert(&schema, [Value::Int(value)]) }).collect();
-    let mut encoder = DtsAvro::new(Config::default()).unwrap();
-    assert_eq!(encoder.encode(&events, &mut Message::default()).unwrap(), 1);
+    let mut encoder = DtsAvro::default();
+    assert_eq!(encoder.encode_many(&events, &mut Message::default()).unwrap(), 1);
 }

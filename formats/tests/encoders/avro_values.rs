@@ -1,4 +1,4 @@
-//! What consumers read for every type: number, branch and content, at the edges; and what stands around the images.
+//! What consumers read for every type at its limits: type number, union branch and content; and the fields around the images.
 
 use apache_avro::types::Value as Avro;
 use runtime::{Date, DateTime, SchemaChange, SchemaChangeKind, TableId, UniqueKey, Value};
@@ -68,7 +68,7 @@ fn numbers() {
 }
 
 #[test]
-fn moments_and_durations() {
+fn dates_and_times() {
     let date = |year, month, day| Date { year, month, day };
     let none = None;
     check("year(4)", Value::Year(2024), 13, date_time([Some(2024), none, none, none, none, none, none]));
@@ -103,7 +103,7 @@ fn texts_are_utf8_under_one_name() {
 }
 
 #[test]
-fn bytes_labels_documents_and_shapes() {
+fn bytes_labels_documents_and_geometries() {
     check("binary(4)", Value::Bytes(&[1, 2, 0, 0]), 252, binary_object("binary", &[1, 2, 0, 0]));
     check("varbinary(4)", Value::Bytes(&[0, 255]), 252, binary_object("binary", &[0, 255]));
     for kind in ["tinyblob", "blob", "mediumblob", "longblob"] {
@@ -131,7 +131,7 @@ fn a_set_of_64_labels() {
 }
 
 #[test]
-fn what_stands_around_the_images() {
+fn fields_around_the_images() {
     let mut orders = (*table(vec![column("id", "bigint(20)"), column("a", "int(11)"), column("b", "int(11)")])).clone();
     orders.id = TableId::new("d.b", "t.1");
     orders.unique_keys = vec![UniqueKey { name: "uk_a".into(), columns: vec![1, 2] }];
@@ -151,7 +151,7 @@ fn what_stands_around_the_images() {
 }
 
 #[test]
-fn statements() {
+fn ddl_statements() {
     let mut facts = (*origin()).clone();
     facts.gtid = Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:23".into());
     facts.facts = vec![("Q_SQL_MODE_CODE", "1436549152".to_owned())];

@@ -1,4 +1,4 @@
-//! Canal JSON against a model that is written another way: a tree of values, with std's number texts and a calendar that counts.
+//! Canal JSON compared with a model that works differently: it builds a tree of values, prints numbers with std, and counts days.
 
 use proptest::prelude::*;
 use runtime::{Column, ColumnKind, Op};
@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::random::{Case, Cell, case};
 use crate::support::{canal_with, origin};
 
-/// Shortest digits by std, in Java's layout.
+/// The shortest digits, found by std, in Java's layout.
 fn java(plain: String, scientific: String, two_digits: String, magnitude: f64, subnormal: bool) -> String {
     if magnitude == 0.0 || (1e-3..1e7).contains(&magnitude) {
         return if plain.contains('.') { plain } else { plain + ".0" };
@@ -47,7 +47,7 @@ fn fsp(column: &Column) -> u8 {
     }
 }
 
-/// Random settings, as the text in a configuration.
+/// Random settings, as in a configuration file.
 fn options() -> impl Strategy<Value = Json> {
     let of = |key: &'static str, values: &'static [&'static str]| {
         proptest::option::of(proptest::sample::select(values)).prop_map(move |value| value.map(|value| (key.to_owned(), Json::from(value))))
@@ -61,7 +61,7 @@ fn options() -> impl Strategy<Value = Json> {
     })
 }
 
-/// The value of a setting, or what it is without one.
+/// The value of a setting, or its default.
 fn option<'a>(options: &'a Json, key: &str) -> &'a str {
     let dts = options.get("profile").is_some_and(|profile| profile == "dts");
     let default = match (key, dts) {

@@ -1,4 +1,4 @@
-//! Canal JSON under every setting that is not the default: profiles, several rows a message, texts.
+//! Canal JSON with every setting that is not the default: profiles, several rows per message, texts.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use serde_json::{Value as Json, json};
 
 use crate::support::{canal_with, change, column, event, insert, origin, schema_change, table};
 
-/// The messages of events under settings written as JSON, with how many events each took.
+/// The messages of events with these settings (as JSON), and how many events each message holds.
 fn messages(settings: &str, events: &[Event]) -> Vec<(usize, Json)> {
     let mut encoder = CanalJson::new(serde_json::from_str::<Config>(settings).unwrap());
     let (mut found, mut rest) = (Vec::new(), events);
     while !rest.is_empty() {
         let mut message = Message::default();
-        let taken = encoder.encode(rest, &mut message).unwrap();
+        let taken = encoder.encode_many(rest, &mut message).unwrap();
         let text = if message.value.is_empty() { Json::Null } else { serde_json::from_slice(&message.value).unwrap() };
         found.push((taken, text));
         rest = &rest[taken..];
@@ -22,7 +22,7 @@ fn messages(settings: &str, events: &[Event]) -> Vec<(usize, Json)> {
     found
 }
 
-/// The rows of a binlog event: they share their facts.
+/// The rows of a binlog event: they share one origin.
 fn together(events: impl IntoIterator<Item = Event>) -> Vec<Event> {
     let shared = origin();
     events.into_iter().map(|event| Event { origin: Arc::clone(&shared), ..event }).collect()
@@ -71,7 +71,7 @@ fn the_profile_of_dts() {
 #[test]
 fn the_rows_of_a_binlog_event_share_a_message() {
     let schema = two_columns();
-    // Vector (a), with the same names in every row of `old`: the values of both are true.
+    // Vector (a), with the same columns in every row of `old` and correct values in both.
     let events = together([update(&schema, (1, 1), (1, 9)), update(&schema, (1, 1), (9, 1))]);
     let found = messages(r#"{"rows":"event"}"#, &events);
     assert_eq!(found.len(), 1);
@@ -106,7 +106,7 @@ fn a_long_event_becomes_several_messages() {
 }
 
 #[test]
-fn a_row_that_cannot_be_carried_does_not_take_those_before_it_along() {
+fn rows_before_one_that_cannot_be_encoded_are_encoded() {
     let schema = table(vec![column("a", "int(11)"), column("d", "double")]);
     let row = |a, d| Some(Row::from_values([Value::Int(a), Value::Double(d)]));
     let good = |a| change(&schema, Op::Update, row(a, 1.0), row(a, 2.0));
@@ -114,13 +114,13 @@ fn a_row_that_cannot_be_carried_does_not_take_those_before_it_along() {
         let events = together([good(1), good(2), bad, good(4)]);
         let mut encoder = CanalJson::new(serde_json::from_str::<Config>(r#"{"rows":"event"}"#).unwrap());
         let mut message = Message::default();
-        assert_eq!(encoder.encode(&events, &mut message).unwrap(), 2);
+        assert_eq!(encoder.encode_many(&events, &mut message).unwrap(), 2);
         let parsed: Json = serde_json::from_slice(&message.value).unwrap();
         assert_eq!((&parsed["data"][1]["a"], parsed["old"].as_array().unwrap().len()), (&json!("2"), 2));
         message.value.clear();
-        assert!(encoder.encode(&events[2..], &mut message).is_err());
+        assert!(encoder.encode_many(&events[2..], &mut message).is_err());
         assert!(message.value.is_empty());
-        assert_eq!(encoder.encode(&events[3..], &mut message).unwrap(), 1);
+        assert_eq!(encoder.encode_many(&events[3..], &mut message).unwrap(), 1);
     }
 }
 
@@ -151,7 +151,7 @@ fn labels_as_text() {
 }
 
 #[test]
-fn one_sql_type_a_column() {
+fn one_sql_type_per_column() {
     let fixed = r#"{"sql_type":"static"}"#;
     for (source_type, code) in [
         ("tinyint(3) unsigned", 5),

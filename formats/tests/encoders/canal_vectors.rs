@@ -1,4 +1,4 @@
-//! The published vectors of Canal JSON: what Canal was seen to write for a value, and for a statement.
+//! Published vectors of Canal JSON: what Canal writes for a value, and for a DDL statement.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use runtime::{Date, DateTime, Op, Row, SchemaChange, SchemaChangeKind, TableId, 
 
 use crate::support::{canal, canal_with, change, column, in_charset, insert, schema_change, table};
 
-/// Canal's decimals, and Canal in Shanghai.
+/// Decimals and time zone of a Canal that runs in Shanghai.
 const LIKE_CANAL: &str = r#"{"decimal":"canal","time_zone":"+08:00"}"#;
 
 /// The JSON of the value and its `sqlType`, cut out of a message about one column.
@@ -75,7 +75,7 @@ fn decimals_as_canal_writes_them() {
 }
 
 #[test]
-fn decimals_are_exact_unless_told_otherwise() {
+fn decimals_are_exact_by_default() {
     for text in ["5.00", "1.5000000000", "-99999", "0.000000000"] {
         assert_eq!(cell("{}", column("c", "decimal(30,10)"), Value::Decimal(text)).0, format!("\"{text}\""));
     }
@@ -124,7 +124,7 @@ fn texts() {
     plain("char(10)", Value::Text(b"ab"), "ab", 1); // 45
     check("varchar(32)", Value::Text(b"a\"b\\c/\n\t<>&'"), r#""a\"b\\c/\n\t<>&'""#, 12); // 46
     check("varchar(20)", Value::Text(b"x\0y"), r#""x\u0000y""#, 12); // 47
-    // 48: Canal loses these; here they are read in the column's character set.
+    // 48: Canal loses these characters; here they are decoded in the column's character set.
     let (text, code) = cell("{}", in_charset(column("c", "varchar(10)"), "latin1"), Value::Text(b"\xe9 \x80"));
     assert_eq!((text.as_str(), code), ("\"é €\"", 12));
     plain("mediumtext", Value::Text("😀".as_bytes()), "😀", 2005); // 49
@@ -172,18 +172,18 @@ fn documents() {
     assert_eq!(canal("\"\\b\u{7f}\u{85}\""), "\"\\u0008\\u007f\\u0085\""); // 61
     check("json", Value::Json(b"null"), "\"null\"", 12); // 62
     check("json", Value::Null, "null", 1111); // 62
-    // 60 and 66: Canal prints a date inside a document with a time, and 100 hours as none; the server's own text is kept.
+    // 60 and 66: Canal prints a date inside a document with a time, and 100 hours as 0; here the server's own text is kept.
     let date = r#"{"b": "2012-03-18"}"#;
     assert_eq!((canal(date), canal("\"100:00:00.000000\"")), (date.into(), "\"100:00:00.000000\"".into()));
-    // 63: a partial update never comes here; the source refuses it.
+    // 63: the source refuses partial updates, so none reaches a format.
     check("json", Value::Json(br#"{"a": "x\ty"}"#), r#""{\"a\": \"x\\ty\"}""#, 12);
     check("json", Value::Json(b""), "\"\"", 12);
-    // 53: the type's text does not decide what is text.
+    // 53: the text of the type does not decide whether a column holds text.
     assert_eq!(cell("{}", column("c", "text(100)"), Value::Text("中".as_bytes())), ("\"中\"".to_owned(), 2005));
 }
 
 #[test]
-fn a_whole_update() {
+fn a_whole_update_message() {
     let mut orders = vec![
         column("order_id", "bigint(20) unsigned"),
         column("state", "enum('new','paid')"),
@@ -214,14 +214,14 @@ fn old_holds_exactly_the_changes_of_its_row() {
         let message: serde_json::Value = serde_json::from_str(&canal(&change(&schema, Op::Update, before, after))).unwrap();
         message["old"].clone()
     };
-    // (a), with Canal's leak of the first row's columns into the second mended.
+    // (a), without Canal's defect: there, columns of the first row appear in the second.
     assert_eq!(old(row(1, 1), row(1, 9)), serde_json::json!([{"b": "1"}]));
     assert_eq!(old(row(1, 1), row(9, 1)), serde_json::json!([{"a": "1"}]));
     assert_eq!(old(row(1, 1), row(1, 1)), serde_json::json!([{}]));
 }
 
 #[test]
-fn pk_names_follow_the_columns_and_unique_keys_do_not_count() {
+fn pk_names_follow_the_columns_and_ignore_unique_keys() {
     let keyed = |primary_key: Vec<usize>| {
         let mut schema = TableSchema::new(TableId::new("d", "t"), vec![column("id", "int(11)"), column("k", "int(11)")]);
         schema.primary_key = primary_key;
@@ -245,7 +245,7 @@ fn the_types_of_rows() {
 }
 
 #[test]
-fn statements() {
+fn ddl_statements() {
     fn tables(names: &[(&str, bool)]) -> Vec<(TableId, Option<Arc<TableSchema>>)> {
         let table = |name: &str| TableId::new("shop", name);
         names.iter().map(|&(name, there)| (table(name), there.then(|| Arc::new(TableSchema::new(table(name), vec![]))))).collect()
@@ -274,7 +274,7 @@ fn statements() {
 }
 
 #[test]
-fn a_whole_statement() {
+fn a_whole_ddl_message() {
     let mut alter = SchemaChange::new(SchemaChangeKind::AlterTable, "shop", "ALTER TABLE orders ADD COLUMN memo text");
     alter.tables = vec![(TableId::new("shop", "orders"), Some(table(vec![column("a", "int(11)")])))];
     assert_eq!(

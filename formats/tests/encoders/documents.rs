@@ -1,4 +1,4 @@
-//! The examples of the documents are what the encoders write.
+//! The examples in the documentation are what the encoders write.
 
 use std::fs;
 use std::path::Path;
@@ -58,11 +58,11 @@ fn of_canal_json() {
     assert_eq!(lines(&page("canal-json.md"), "json"), expected);
 }
 
-/// The one message of all the events.
+/// The single message of all events.
 fn together(settings: &str, events: &[Event]) -> String {
     let mut message = Message::default();
     let mut encoder = CanalJson::new(serde_json::from_str(settings).unwrap());
-    assert_eq!(encoder.encode(events, &mut message).unwrap(), events.len());
+    assert_eq!(encoder.encode_many(events, &mut message).unwrap(), events.len());
     String::from_utf8(message.value).unwrap()
 }
 

@@ -1,6 +1,6 @@
-//! Golden files: `golden/<case>.events` is a table and what happened to it; beside it are the messages of both formats.
+//! Golden files: `golden/<case>.events` holds a table and its changes; the files beside it hold the messages of both formats.
 //!
-//! `UPDATE_GOLDEN=1 cargo test -p formats` writes the messages anew; read the difference before keeping it.
+//! `UPDATE_GOLDEN=1 cargo test -p formats` rewrites the messages; review the difference before committing it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use serde_json::Value as Json;
 use crate::random::Cell;
 use crate::support::{change, column, encode, in_charset, origin, schema_change};
 
-/// A case as its file says it.
+/// A case as it is written in its file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -98,7 +98,7 @@ impl Case {
                 CaseEvent::Database(text) => statement(SchemaChangeKind::Database, text, None),
             })
             .collect();
-        // Every event has a place of its own, as from a binlog.
+        // Every event has a position of its own, as in a binlog.
         for (number, event) in events.iter_mut().enumerate() {
             let end = 1_000 * (number + 1);
             let mut own = (*origin()).clone();
@@ -112,8 +112,8 @@ impl Case {
     }
 }
 
-/// A cell as the file says it: numbers for numbers, enums, sets, bits and years; texts for the rest; bytes as `0x…`; times and timestamps in
-/// microseconds.
+/// A cell as it is written in a file: a number for numbers, ENUM, SET, BIT and YEAR; TIME and TIMESTAMP in microseconds; bytes as `0x…`; text
+/// for everything else.
 fn cell(json: &Json, column: &Column) -> Cell {
     let text = || json.as_str().unwrap_or_else(|| panic!("{}: {json}", column.name));
     let number = |at: usize, length: usize| text()[at..at + length].parse::<u32>().unwrap();
@@ -154,7 +154,7 @@ fn unhex(text: &str) -> Vec<u8> {
     (0..text.len() / 2).map(|index| u8::from_str_radix(&text[2 * index..2 * index + 2], 16).unwrap()).collect()
 }
 
-/// Compares the messages of a case with its files, or writes these anew.
+/// Compares the messages of a case with its files, or rewrites the files.
 fn check(name: &str) {
     let path = |extension: &str| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(format!("{name}.{extension}"));
     let case: Case = serde_json::from_str(&fs::read_to_string(path("events")).unwrap()).unwrap();
@@ -162,7 +162,7 @@ fn check(name: &str) {
         case.events().iter().map(|event| line(encode(encoder, event).unwrap()) + "\n").collect()
     };
     let json = lines(&mut CanalJson::new(case.canal_json.clone()), |bytes| String::from_utf8(bytes).unwrap());
-    let hex = lines(&mut DtsAvro::new(case.dts_avro.clone()).unwrap(), |bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect());
+    let hex = lines(&mut DtsAvro::new(case.dts_avro.clone()), |bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect());
     for (extension, found) in [("json", json), ("avro.hex", hex)] {
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             fs::write(path(extension), found).unwrap();

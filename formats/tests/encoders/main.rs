@@ -1,4 +1,4 @@
-//! The encoders seen from outside: published vectors, independent models, golden files.
+//! The encoders tested through their public API: published vectors, independent models, golden files.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests, in modules that clippy does not know as such")]
 
@@ -10,6 +10,7 @@ mod canal_options;
 mod canal_vectors;
 mod documents;
 mod golden;
+mod info;
 mod random;
 mod refusals;
 mod support;

@@ -80,14 +80,14 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     "(\\PC|[\\x00-\\x22\\\\]){0,20}".prop_map(String::into_bytes)
 }
 
-/// A document of any text and numbers.
+/// A JSON document of random texts and numbers.
 fn document() -> impl Strategy<Value = Cell> {
     ("(\\PC|[\\x00-\\x22\\\\]){0,8}", any::<i64>(), any::<f64>().prop_filter("JSON has no others", |v| v.is_finite())).prop_map(
         |(text, whole, double)| Cell::Json(serde_json::json!({ text.clone(): [text, whole, double, null] }).to_string().into_bytes()),
     )
 }
 
-/// A point in either byte order, behind its SRID.
+/// A point in either byte order, after its SRID.
 fn point() -> impl Strategy<Value = Cell> {
     (prop_oneof![Just(0), Just(4326), any::<u32>()], any::<f64>(), any::<f64>(), any::<bool>()).prop_map(|(srid, x, y, little)| {
         let mut bytes = srid.to_le_bytes().to_vec();
@@ -119,7 +119,7 @@ fn typed() -> impl Strategy<Value = (Column, Cell, Cell)> {
     fn of_column(column: Column, cells: impl Strategy<Value = Cell> + 'static) -> BoxedStrategy<(Column, Cell, Cell)> {
         let cells = prop_oneof![1 => Just(Cell::Null), 6 => cells].boxed();
         let second = cells.clone();
-        // Half of the updates leave a column alone.
+        // Half of the updates leave the column unchanged.
         (cells, second, any::<bool>()).prop_map(move |(a, b, same)| (column.clone(), a.clone(), if same { a } else { b })).boxed()
     }
     let time = -(838 * 3600 + 59 * 60 + 59) * 1_000_000i64..=(838 * 3600 + 59 * 60 + 59) * 1_000_000;
@@ -219,7 +219,8 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
     )
 }
 
-/// Where two numbers of equally few digits are equally near, the standard library, by which the models print, may take the other one.
+/// Why a case is skipped: two decimals of equally few digits are equally near to the number, and the standard library, which prints the
+/// numbers of the models, chooses the other one.
 const TIE: &str = "two shortest texts";
 
 fn same(ours: &str, models: &str) -> bool {

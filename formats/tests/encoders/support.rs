@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use formats::canal_json::{self, CanalJson};
-use formats::dts_avro::{self, DtsAvro};
+use formats::dts_avro::DtsAvro;
 use runtime::{
     Body, Column, ColumnKind, Encoder, Event, Message, Op, Origin, Position, Row, RowChange, SchemaChange, Seq, TableId, TableSchema, Value,
 };
 
-/// A column whose kind is read from its type text, as far as these tests need it.
+/// A column whose kind is parsed from the text of its type, as far as these tests need it.
 pub(crate) fn column(name: &str, source_type: &str) -> Column {
     let lower = source_type.to_lowercase();
     let (base, rest) = lower.split_once(['(', ' ']).unwrap_or((&lower, ""));
@@ -68,7 +68,7 @@ pub(crate) fn table(columns: Vec<Column>) -> Arc<TableSchema> {
     Arc::new(schema)
 }
 
-/// Facts of an event as a source would give them.
+/// An origin as a source would set it.
 pub(crate) fn origin() -> Arc<Origin> {
     let mut origin = Origin::default();
     origin.server_id = 57;
@@ -80,7 +80,7 @@ pub(crate) fn origin() -> Arc<Origin> {
     Arc::new(origin)
 }
 
-/// An event at a fixed moment.
+/// An event at a fixed time.
 pub(crate) fn event(body: Body) -> Event {
     Event {
         seq: Seq(1),
@@ -110,22 +110,22 @@ pub(crate) fn schema_change(change: SchemaChange) -> Event {
 /// The bytes of one event.
 pub(crate) fn encode(encoder: &mut dyn Encoder, event: &Event) -> runtime::Result<Vec<u8>> {
     let mut message = Message::default();
-    assert_eq!(encoder.encode(std::slice::from_ref(event), &mut message)?, 1);
+    encoder.encode(event, &mut message)?;
     Ok(message.value)
 }
 
-/// The Canal JSON of one event under settings written as JSON.
+/// The Canal JSON of one event with these settings, written as JSON.
 pub(crate) fn canal_with(settings: &str, event: &Event) -> String {
     let config: canal_json::Config = serde_json::from_str(settings).unwrap();
     String::from_utf8(encode(&mut CanalJson::new(config), event).unwrap()).unwrap()
 }
 
-/// The Canal JSON of one event under default settings.
+/// The Canal JSON of one event with default settings.
 pub(crate) fn canal(event: &Event) -> String {
     canal_with("{}", event)
 }
 
-/// The DTS Avro of one event under default settings.
+/// The DTS Avro of one event with default settings.
 pub(crate) fn avro(event: &Event) -> Vec<u8> {
-    encode(&mut DtsAvro::new(dts_avro::Config::default()).unwrap(), event).unwrap()
+    encode(&mut DtsAvro::default(), event).unwrap()
 }

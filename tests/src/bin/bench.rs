@@ -1,17 +1,22 @@
-//! Measures the whole program: how fast and at what price it moves rows from a real MySQL into a real Kafka.
+//! Measures the whole program: how fast and at what cost it moves rows from a real MySQL into a real Kafka.
 //!
-//! `cargo run --release -p tests --bin bench [-- --rows 2000000 --single 300000]`
+//! `cargo run --release -p tests --bin bench [-- --rows 2000000 --single 300000 --rounds 1 --workload TEXT]`
 //!
-//! Each line drains what was written before into one partition of an empty topic, with zstd: changes from a saved binlog position, or a
-//! snapshot of the table. The program is a child process; its processor time and peak memory are the kernel's figures.
+//! Each line of the result drains what was written before into one partition of an empty topic, with zstd: changes from a saved binlog
+//! position, or a snapshot of the table. The program is a child process; its CPU time and peak memory are the kernel's figures.
+//!
+//! `--against PATH` compares two builds of the command line, such as `target/release/cli` of two checkouts: both run in turn, in every round
+//! of every line (nine unless `--rounds` is given), and the result gives the medians and their ratio. `--program PATH` names the first of
+//! the two; without it, that is the program `cli` in the folder of this one. Only the command line and the configuration file are used.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tests::checker::Format;
 use tests::harness::{Database, Flavor, Kafka};
-use tests::measure::{Counter, Measured, follow, machine};
+use tests::measure::{Counter, Measured, follow, machine, median};
 use tests::program::{Program, Settings, Task, as_command_line};
 use tests::workload::load;
 use tests::{Failure, Result};
@@ -20,10 +25,12 @@ const TABLE: &str = "bench.records";
 /// Rows of one transaction of the bulk load.
 const BATCH: u64 = 100;
 const DRAIN_LIMIT: Duration = Duration::from_secs(600);
+/// Rounds of a comparison: single runs differ by more than what it is meant to show.
+const ROUNDS: u64 = 9;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // The program runs as a process of its own: this file calls itself for it.
+    // The program runs in its own process: this executable starts itself.
     if let Some(arguments) = as_command_line() {
         return connector_cli::run(connector_cli::bundled(), arguments).await;
     }
@@ -41,86 +48,141 @@ struct Options {
     rows: u64,
     /// One-row inserts, and one-row updates.
     single: u64,
+    rounds: u64,
+    /// Part of the names of the workloads to run.
+    workload: String,
+    program: Option<PathBuf>,
+    against: Option<PathBuf>,
 }
 
-fn options() -> Result<Options> {
-    let mut options = Options { rows: 2_000_000, single: 300_000 };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(name) = arguments.next() {
-        let value = arguments.next().and_then(|value| value.parse().ok()).filter(|&value| value > 0);
-        match (name.as_str(), value) {
-            ("--rows", Some(value)) => options.rows = value,
-            ("--single", Some(value)) => options.single = value,
-            _ => return Failure::err(format!("{name}: the options are --rows N and --single N")),
+impl Options {
+    fn read() -> Result<Self> {
+        let mut options = Self { rows: 2_000_000, single: 300_000, rounds: 0, workload: String::new(), program: None, against: None };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(name) = arguments.next() {
+            let value = arguments.next().ok_or_else(|| Failure::new(format!("{name} needs a value")))?;
+            let number = value.parse().ok().filter(|&value: &u64| value > 0);
+            match (name.as_str(), number) {
+                ("--rows", Some(number)) => options.rows = number,
+                ("--single", Some(number)) => options.single = number,
+                ("--rounds", Some(number)) => options.rounds = number,
+                ("--workload", _) => options.workload = value,
+                ("--program", _) => options.program = Some(value.into()),
+                ("--against", _) => options.against = Some(value.into()),
+                _ => {
+                    return Failure::err(format!(
+                        "{name} {value}: the options are --rows N, --single N, --rounds N, --workload TEXT, --program PATH and --against PATH"
+                    ));
+                }
+            }
         }
+        if options.rounds == 0 {
+            options.rounds = if options.against.is_some() { ROUNDS } else { 1 };
+        }
+        if options.single > options.rows {
+            return Failure::err("--single must not be greater than --rows: every update needs a row");
+        }
+        Ok(options)
     }
-    if options.single > options.rows {
-        return Failure::err("--single must not be greater than --rows: every update needs a row");
+
+    /// The program to measure, and the one to compare it with.
+    fn programs(&self) -> Result<Vec<Program>> {
+        let executable = |path: &PathBuf| -> Result<Program> {
+            // The program is started in a folder of its own.
+            let path = path.canonicalize().map_err(|error| Failure::from(error).context(path.display()))?;
+            Ok(Program::new(path))
+        };
+        let first = match (&self.program, &self.against) {
+            (Some(path), _) => executable(path)?,
+            (None, None) => Program::myself()?,
+            // Two programs of the same kind: this one contains the bench as well.
+            (None, Some(_)) => executable(&std::env::current_exe()?.with_file_name("cli"))?,
+        };
+        let mut programs = vec![first];
+        programs.extend(self.against.as_ref().map(executable).transpose()?);
+        Ok(programs)
     }
-    Ok(options)
 }
 
 async fn bench() -> Result<()> {
-    let Options { rows, single } = options()?;
+    let options = Options::read()?;
+    let programs = options.programs()?;
+    let (rows, single) = (options.rows, options.single);
     let (mysql, kafka) = tokio::join!(Database::start(Flavor::MySql57, &["--innodb-buffer-pool-size=512M"]), Kafka::start());
-    let bench = Bench { mysql: mysql?, kafka: kafka?, program: Program::myself()? };
+    let mut bench = Bench { mysql: mysql?, kafka: kafka?, programs, options, lines: Vec::new() };
     bench.mysql.execute(&["CREATE DATABASE bench", &load::create_ten_columns(TABLE)]).await?;
-    let mut lines = Vec::new();
 
     let from = bench.mysql.position().await?;
     eprintln!("loading {rows} rows");
     load::insert(&bench.mysql, TABLE, 0, rows, BATCH, load::ten_columns).await?;
-    lines.extend(bench.drain(&format!("changes, {BATCH} rows a transaction"), rows, Some(from)).await?);
-    lines.extend(bench.drain("snapshot", rows, None).await?);
+    bench.drain(&format!("changes, {BATCH} rows a transaction"), rows, Some(from)).await?;
+    bench.drain("snapshot", rows, None).await?;
 
     let from = bench.mysql.position().await?;
     eprintln!("inserting {single} rows one by one");
     load::insert(&bench.mysql, TABLE, rows, rows + single, 1, load::ten_columns).await?;
-    lines.extend(bench.drain("changes, one-row inserts", single, Some(from)).await?);
+    bench.drain("changes, one-row inserts", single, Some(from)).await?;
 
     let from = bench.mysql.position().await?;
     eprintln!("updating {single} rows one by one");
     let update =
         |id| format!("UPDATE {TABLE} SET state = state + 1, amount = amount + 1, updated = '2024-06-01 00:00:00.5' WHERE id = {id}");
     load::run(&bench.mysql, single, update).await?;
-    lines.extend(bench.drain("changes, one-row updates", single, Some(from)).await?);
+    bench.drain("changes, one-row updates", single, Some(from)).await?;
 
     println!("\n{}\n", machine());
-    println!("| workload | rows | format | rows/s | CPU µs a row | peak memory MiB | first record after ms |");
-    println!("|---|---:|---|---:|---:|---:|---:|");
-    lines.iter().for_each(|line| println!("{line}"));
+    if bench.programs.len() == 1 {
+        println!("| workload | rows | format | rows/s | CPU µs a row | peak memory MiB | first record after ms |");
+        println!("|---|---:|---|---:|---:|---:|---:|");
+    } else {
+        println!(
+            "Medians of {} rounds, this build and the other in turn. The ratio is the median of the rounds' ratios, and is below 1 where this build needs less CPU time.\n",
+            bench.options.rounds
+        );
+        println!(
+            "| workload | rows | format | CPU µs a row | other | ratio | least–most | peak memory MiB | other | first record after ms | other |"
+        );
+        println!("|---|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|");
+    }
+    bench.lines.iter().for_each(|line| println!("{line}"));
     Ok(())
 }
 
 struct Bench {
     mysql: Database,
     kafka: Kafka,
-    program: Program,
+    programs: Vec<Program>,
+    options: Options,
+    lines: Vec<String>,
 }
 
 impl Bench {
-    /// Moves `rows` rows in each format: those after a binlog position, or the table as it is.
-    async fn drain(&self, workload: &str, rows: u64, from: Option<(String, u64)>) -> Result<Vec<String>> {
-        let mut lines = Vec::new();
-        for format in [Format::CanalJson, Format::DtsAvro] {
-            let topic: String = format!("{workload} {}", format.name()).replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-            let measured = self.measure(&topic, rows, from.as_ref(), format).await?;
-            let Measured { time, first, cpu, .. } = measured;
-            let rate = rows as f64 / time.as_secs_f64();
-            let cost = cpu.as_secs_f64() * 1e6 / rows as f64;
-            let line = format!(
-                "| {workload} | {rows} | `{}` | {rate:.0} | {cost:.2} | {:.1} | {} |",
-                format.name(),
-                measured.peak_mib(),
-                first.as_millis()
-            );
-            eprintln!("{line}");
-            lines.push(line);
+    /// Moves `rows` rows in each format, with each program, as often as was asked for: those after a binlog position, or the table as it is.
+    async fn drain(&mut self, workload: &str, rows: u64, from: Option<(String, u64)>) -> Result<()> {
+        if !workload.contains(&self.options.workload) {
+            return Ok(());
         }
-        Ok(lines)
+        for format in [Format::CanalJson, Format::DtsAvro] {
+            let mut runs: Vec<Vec<Measured>> = vec![Vec::new(); self.programs.len()];
+            for round in 0..self.options.rounds {
+                for turn in 0..self.programs.len() {
+                    // Every other round begins with the other program, so that neither always runs first.
+                    let number = (turn + round as usize) % self.programs.len();
+                    let topic = format!("{workload} {} {round} {number}", format.name());
+                    let topic = topic.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+                    let measured = self.measure(number, &topic, rows, from.as_ref(), format).await?;
+                    eprintln!("{topic}: {:.3} µs a row, {:.1} MiB", cost(&measured, rows), measured.peak_mib());
+                    runs[number].push(measured);
+                }
+            }
+            let line = format!("| {workload} | {rows} | `{}` | {} |", format.name(), figures(&runs, rows));
+            eprintln!("{line}");
+            self.lines.push(line);
+        }
+        Ok(())
     }
 
-    async fn measure(&self, topic: &str, rows: u64, from: Option<&(String, u64)>, format: Format) -> Result<Measured> {
+    async fn measure(&self, program: usize, topic: &str, rows: u64, from: Option<&(String, u64)>, format: Format) -> Result<Measured> {
         self.kafka.create_topic(topic, 1).await?;
         let mut settings = Settings::new(topic, &self.mysql, &[TABLE], &self.kafka, topic, format);
         settings.sink = "compression = \"zstd\"".into();
@@ -128,7 +190,7 @@ impl Bench {
             Some((file, offset)) => format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {offset} }}"),
             None => "phases = [\"full\"]".into(),
         };
-        let mut task = Task::new(&self.program, &settings)?;
+        let mut task = Task::new(&self.programs[program], &settings)?;
         let counter = Counter::open(&self.kafka.broker(), topic, 1).await?;
         let start = Instant::now();
         task.start()?;
@@ -141,6 +203,39 @@ impl Bench {
         if code != 0 || end != rows as i64 {
             return Failure::err(format!("{topic}: exit code {code}, {end} records for {rows} rows:\n{}", task.output()));
         }
+        // Many rounds would fill the disk.
+        self.kafka.client().await?.controller_client()?.delete_topic(topic, 10_000).await?;
         Ok(measured)
+    }
+}
+
+/// CPU time of one row in microseconds.
+fn cost(measured: &Measured, rows: u64) -> f64 {
+    measured.cpu.as_secs_f64() * 1e6 / rows as f64
+}
+
+/// The figures of a line: of one program, or of two compared.
+fn figures(runs: &[Vec<Measured>], rows: u64) -> String {
+    let of = |runs: &[Measured], figure: &dyn Fn(&Measured) -> f64| median(runs.iter().map(figure).collect());
+    let cpu = |run: &Measured| cost(run, rows);
+    let first = |run: &Measured| run.first.as_secs_f64() * 1e3;
+    match runs {
+        [this, other] => {
+            let mut ratios: Vec<f64> = this.iter().zip(other).map(|(this, other)| cpu(this) / cpu(other)).collect();
+            ratios.sort_by(f64::total_cmp);
+            let (least, most) = (ratios.first().copied().unwrap_or(1.0), ratios.last().copied().unwrap_or(1.0));
+            let [this_cpu, other_cpu] = [this, other].map(|runs| of(runs, &cpu));
+            let [this_peak, other_peak] = [this, other].map(|runs| of(runs, &Measured::peak_mib));
+            let [this_first, other_first] = [this, other].map(|runs| of(runs, &first));
+            format!(
+                "{this_cpu:.3} | {other_cpu:.3} | {:.3} | {least:.2}–{most:.2} | {this_peak:.1} | {other_peak:.1} | {this_first:.0} | {other_first:.0}",
+                median(ratios)
+            )
+        }
+        _ => {
+            let runs: Vec<Measured> = runs.concat();
+            let rate = of(&runs, &|run| rows as f64 / run.time.as_secs_f64());
+            format!("{rate:.0} | {:.2} | {:.1} | {:.0}", of(&runs, &cpu), of(&runs, &Measured::peak_mib), of(&runs, &first))
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The stock program under another name: cargo builds no binaries of other packages for tests.
+//! The stock program, built once more: for tests, cargo builds only the binaries of their own package.
 
 use std::process::ExitCode;
 

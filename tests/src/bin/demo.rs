@@ -1,6 +1,6 @@
 //! The demo: a real MySQL with a small shop, a real Kafka, and between them the stock program on `docs/config/shop.toml`.
 //!
-//! `cargo run --release -p tests --bin demo`
+//! `cargo demo`, which is short for `cargo run --profile demo -p tests --bin demo`
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -15,14 +15,14 @@ use tests::{Failure, Result};
 
 const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/config/shop.toml");
 const TOPIC: &str = "shop";
-/// How long the shop does business while the program follows.
+/// How long the shop does business while the program streams.
 const BUSINESS: Duration = Duration::from_secs(15);
-/// The row that is written last; when it is in the topic, everything is.
+/// The row that is written last: once it is in the topic, everything is.
 const LAST_CUSTOMER: &str = "The last customer of the day";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // The program runs as a process of its own, as in production: this file calls itself for it.
+    // The program runs in its own process, as in production: this executable starts itself.
     if let Some(arguments) = as_command_line() {
         return connector_cli::run(connector_cli::bundled(), arguments).await;
     }
@@ -58,11 +58,13 @@ async fn demo() -> Result<()> {
     }
     let mut command = Program::myself()?.command(&["run", CONFIGURATION]);
     command.envs(environment);
-    let mut program = Said { process: Process::spawn("connector-cli", &mut command, folder.path(), "log")?, shown: 0 };
+    let mut program = RunningProgram { process: Process::spawn("connector-cli", &mut command, folder.path(), "log")?, printed: 0 };
     let mut topic = Topic { reader: TopicReader::open(&kafka, TOPIC).await?, entries: Vec::new() };
     println!();
 
     let start = Instant::now();
+    topic.wait(&mut program, |entries| !entries.is_empty()).await?;
+    step.done("first", "the first record is in the topic");
     topic.wait(&mut program, |entries| entries.len() as u64 >= shop::ROWS).await?;
     let rate = shop::ROWS as f64 / start.elapsed().as_secs_f64();
     step.done("full", &format!("{} rows are in the topic, {rate:.0} rows/s with start and end", topic.entries.len()));
@@ -82,7 +84,7 @@ async fn demo() -> Result<()> {
     step.done(
         "incremental",
         &format!(
-            "{} orders placed, {} moved on, {} deleted, {} customers and products edited, {} carts given up; the last change took {} ms",
+            "{} orders placed, {} advanced, {} deleted, {} customers and products edited, {} carts abandoned; the last change took {} ms",
             done.placed,
             done.advanced,
             done.deleted,
@@ -105,11 +107,11 @@ async fn demo() -> Result<()> {
 }
 
 const NEXT: &str = "With servers of your own:
-  1. copy docs/config/shop.toml, name your host, account, tables, broker and topic in it
-  2. make the topic:   kafka-topics.sh --bootstrap-server HOST:9092 --create --topic shop
-  3. look for faults:  cargo run --release -p connector-cli -- check your.toml
+  1. copy docs/config/shop.toml and set your host, account, tables, broker and topic
+  2. create the topic: kafka-topics.sh --bootstrap-server HOST:9092 --create --topic shop
+  3. check it:         cargo run --release -p connector-cli -- check your.toml
   4. start it:         cargo run --release -p connector-cli -- run your.toml
-Ctrl-C stops it at a commit; the next start goes on from there.";
+Ctrl-C stops it at a commit; the next start continues from there.";
 
 /// Prints each step with the time it took.
 struct Step(Instant);
@@ -121,23 +123,23 @@ impl Step {
     }
 }
 
-/// The program, and how much of its output was shown.
-struct Said {
+/// The program, and how much of its output was printed.
+struct RunningProgram {
     process: Process,
-    shown: usize,
+    printed: usize,
 }
 
-impl Said {
-    /// Shows the lines that came since the last call; fails if the program has ended.
+impl RunningProgram {
+    /// Prints the lines written since the last call; fails if the program has ended.
     fn show(&mut self) -> Result<()> {
         let output = self.process.output();
-        let new = output.get(self.shown..).unwrap_or_default();
-        // Whole lines only; the rest comes with the next call.
+        let new = output.get(self.printed..).unwrap_or_default();
+        // Whole lines only; the next call prints the rest.
         let end = new.rfind('\n').map_or(0, |last| last + 1);
         for line in new.get(..end).unwrap_or_default().lines() {
             println!("             | {line}");
         }
-        self.shown += end;
+        self.printed += end;
         self.process.must_run()
     }
 
@@ -151,18 +153,18 @@ impl Said {
     }
 }
 
-/// What has come into the topic.
+/// The records of the topic so far.
 struct Topic {
     reader: TopicReader,
     entries: Vec<Entry>,
 }
 
 impl Topic {
-    async fn wait(&mut self, program: &mut Said, wanted: impl Fn(&[Entry]) -> bool) -> Result<()> {
+    async fn wait(&mut self, program: &mut RunningProgram, wanted: impl Fn(&[Entry]) -> bool) -> Result<()> {
         let start = Instant::now();
         while !wanted(&self.entries) {
             if start.elapsed() > Duration::from_secs(120) {
-                return Failure::err(format!("after two minutes there are only {} records in the topic", self.entries.len()));
+                return Failure::err(format!("after two minutes the topic has only {} records", self.entries.len()));
             }
             self.entries.extend(self.reader.read().await?);
             program.show()?;

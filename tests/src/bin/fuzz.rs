@@ -1,7 +1,7 @@
 //! Fuzzes the encoders, or the checker's readers of messages.
 //!
 //! `cargo run -p tests --bin fuzz -- --target encoders --seconds 3600 [--seed N]`, or `--rounds N` instead of a time. Without a target all
-//! of them take turns. The first seed is drawn from the clock unless it is named; a failure prints how to repeat it.
+//! of them take turns. The first seed is taken from the clock unless it is given; a failure prints how to repeat it.
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -40,7 +40,7 @@ fn fuzz() -> Result<()> {
             _ => return Failure::err(format!("{name} {value}: the options are --target NAME, --seconds N, --rounds N and --seed N")),
         }
     }
-    // A mutated length must not make the Avro library take memory that no message has.
+    // A changed length must not make the Avro library allocate more memory than any message needs.
     apache_avro::util::max_allocation_bytes(64 * 1024 * 1024);
     for target in targets {
         println!("{} from seed {seed}", target.name());

@@ -1,13 +1,16 @@
 //! Measures what must stay small however large the source is: memory, and the time to the first record.
 //!
-//! `cargo run --release -p tests --bin limits [-- transaction chunks tables partitions]`
+//! `cargo run --release -p tests --bin limits [-- [--program PATH] transaction chunks tables partitions many-tables many-chunks]`
 //!
 //! - `transaction`: one transaction of 1,000,000 rows;
 //! - `chunks`: a table of 1,000,000 rows, read in chunks while its rows change;
 //! - `tables`: 1,000 tables, first as a whole, then a restart with changes in all of them;
-//! - `partitions`: a topic of 4,096 partitions, first from nothing, then a restart.
+//! - `partitions`: a topic of 4,096 partitions, first from nothing, then a restart;
+//! - `many-tables`: the full phase of 1,000 and of 10,000 tables with one row each, whose costs must be as 1 to 10;
+//! - `many-chunks`: the full phase of a table in 10,000 and in 100,000 chunks of ten rows, likewise.
 //!
-//! The program is a child process of the same build; its peak memory (VmHWM) is the kernel's figure.
+//! The program is a child process of the same build, or the command line at PATH; its CPU time and peak memory (VmHWM) are the kernel's
+//! figures.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -15,7 +18,7 @@ use std::time::{Duration, Instant};
 use mysql_async::prelude::Queryable;
 use tests::checker::Format;
 use tests::harness::{Database, Flavor, Kafka};
-use tests::measure::{Counter, Measured, follow, machine};
+use tests::measure::{Counter, Measured, finish, follow, machine};
 use tests::program::{Program, Settings, Task, as_command_line};
 use tests::workload::load;
 use tests::{Failure, Result};
@@ -26,12 +29,13 @@ const TABLES: u64 = 1_000;
 const ROWS_A_TABLE: u64 = 10;
 const PARTITIONS: i32 = 4_096;
 const CHANGES: u64 = 20_000;
-/// While a broker opens thousands of logs its heartbeats are late, and leaders would come and go.
-const PATIENT: &str = "broker.session.timeout.ms=30000";
+const FULL: &str = "phases = [\"full\"]";
+/// A broker that opens thousands of logs is late with its heartbeats; with a short session it would lose its partitions again and again.
+const LONG_SESSION: &str = "broker.session.timeout.ms=30000";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // The program runs as a process of its own: this file calls itself for it.
+    // The program runs in its own process: this executable starts itself.
     if let Some(arguments) = as_command_line() {
         return connector_cli::run(connector_cli::bundled(), arguments).await;
     }
@@ -45,22 +49,31 @@ async fn main() -> ExitCode {
 }
 
 async fn limits() -> Result<()> {
-    const ALL: [&str; 4] = ["transaction", "chunks", "tables", "partitions"];
+    const ALL: [&str; 6] = ["transaction", "chunks", "tables", "partitions", "many-tables", "many-chunks"];
     let mut chosen: Vec<String> = std::env::args().skip(1).collect();
+    let mut program = Program::myself()?;
+    if chosen.first().is_some_and(|name| name == "--program") {
+        let path = chosen.get(1).ok_or_else(|| Failure::new("--program needs a path"))?;
+        program = Program::new(std::path::Path::new(path).canonicalize()?);
+        chosen.drain(..2);
+    }
     if let Some(unknown) = chosen.iter().find(|name| !ALL.contains(&name.as_str())) {
         return Failure::err(format!("{unknown}: choose among {}", ALL.join(", ")));
     }
     if chosen.is_empty() {
         chosen = ALL.map(str::to_owned).to_vec();
     }
-    let (mysql, kafka) = tokio::join!(Database::start(Flavor::MySql57, &["--innodb-buffer-pool-size=512M"]), Kafka::start_with(&[PATIENT]));
-    let mut bench = Bench { mysql: mysql?, kafka: kafka?, program: Program::myself()?, lines: Vec::new() };
+    let (mysql, kafka) =
+        tokio::join!(Database::start(Flavor::MySql57, &["--innodb-buffer-pool-size=512M"]), Kafka::start_with(&[LONG_SESSION]));
+    let mut bench = Bench { mysql: mysql?, kafka: kafka?, program, lines: Vec::new() };
     bench.mysql.execute(&["CREATE DATABASE bench"]).await?;
     for name in &chosen {
         match name.as_str() {
             "transaction" => bench.transaction().await?,
             "chunks" => bench.chunks().await?,
             "tables" => bench.tables().await?,
+            "many-tables" => bench.many_tables().await?,
+            "many-chunks" => bench.many_chunks().await?,
             _ => bench.partitions().await?,
         }
     }
@@ -109,7 +122,7 @@ impl Bench {
         for format in [Format::CanalJson, Format::DtsAvro] {
             let mut run = self.run("chunks", "bench.chunks", format, 1, "", "").await?;
             run.start()?;
-            // The first row is there, so the stream's start is noted: every change from now on is delivered.
+            // With the first row delivered, the start of the stream is committed: every change from now on is delivered.
             run.until(1).await?;
             let changes = self.change(|number| format!("UPDATE bench.chunks SET state = state + 1 WHERE id = {}", number * 7919 % MILLION));
             let (changed, read) = tokio::join!(changes, run.until(MILLION + CHANGES));
@@ -181,6 +194,40 @@ impl Bench {
         Ok(())
     }
 
+    async fn many_tables(&mut self) -> Result<()> {
+        for tables in [1_000, 10_000] {
+            eprintln!("{tables} tables with one row each");
+            let database = format!("many_{tables}");
+            self.mysql.execute(&[&format!("CREATE DATABASE {database}")]).await?;
+            let table = format!("{database}.t");
+            load::run(&self.mysql, tables, move |number| load::create_ten_columns(&format!("{table}{number:05}"))).await?;
+            let table = format!("{database}.t");
+            load::run(&self.mysql, tables, move |number| format!("INSERT INTO {table}{number:05} VALUES {}", load::ten_columns(number)))
+                .await?;
+            for format in [Format::CanalJson, Format::DtsAvro] {
+                let mut run = self.run(&format!("many-tables-{tables}"), &format!("{database}.*"), format, 1, FULL, "").await?;
+                run.run_to_end(tables).await?;
+                self.note(&format!("{tables} tables with one row each, full phase"), format, &run);
+            }
+        }
+        Ok(())
+    }
+
+    async fn many_chunks(&mut self) -> Result<()> {
+        const ROWS_A_CHUNK: u64 = 10;
+        for chunks in [10_000, 100_000] {
+            eprintln!("a table in {chunks} chunks");
+            let (table, rows) = (format!("bench.chunks_{chunks}"), chunks * ROWS_A_CHUNK);
+            self.mysql.execute(&[&load::create_ten_columns(&table)]).await?;
+            load::insert(&self.mysql, &table, 0, rows, 1_000, load::ten_columns).await?;
+            let source = format!("{FULL}\nchunk_rows = {ROWS_A_CHUNK}");
+            let mut run = self.run(&format!("many-chunks-{chunks}"), &table, Format::CanalJson, 1, &source, "").await?;
+            run.run_to_end(rows).await?;
+            self.note(&format!("a table in {chunks} chunks, full phase"), Format::CanalJson, &run);
+        }
+        Ok(())
+    }
+
     /// Changes one row a transaction.
     async fn change(&self, statement: impl Fn(u64) -> String + Clone + Send + Sync + 'static) -> Result<()> {
         load::run(&self.mysql, CHANGES, statement).await
@@ -234,9 +281,17 @@ impl Run {
     async fn until(&mut self, records: u64) -> Result<()> {
         let first = (self.records > 0).then_some(self.seen.first);
         self.seen = follow(&mut self.task, &self.counter, self.before, records as i64, self.start, LIMIT).await?;
-        // The first record was seen by the first wait.
+        // The first wait has seen the first record.
         self.seen.first = first.unwrap_or(self.seen.first);
         self.records = records;
+        Ok(())
+    }
+
+    /// Runs a full phase, which ends by itself, and measures the whole process.
+    async fn run_to_end(&mut self, records: u64) -> Result<()> {
+        self.start()?;
+        self.until(records).await?;
+        self.seen = finish(&mut self.task, self.seen, self.start, LIMIT).await?;
         Ok(())
     }
 }

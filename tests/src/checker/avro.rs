@@ -1,4 +1,4 @@
-//! DTS Avro, read with apache-avro and a schema of our own that is written from the published description.
+//! DTS Avro, read with apache-avro and a separate schema, written from the published description.
 
 use std::sync::OnceLock;
 
@@ -40,7 +40,7 @@ fn reader() -> Result<&'static GenericDatumReader<'static>> {
 
 /// The fields of a record, by name and in order. An error if bytes are left over.
 pub fn fields(mut value: &[u8]) -> Result<Vec<(String, Value)>> {
-    let Value::Record(fields) = reader()?.read_value(&mut value)? else { return Failure::err("an Avro value that is no record") };
+    let Value::Record(fields) = reader()?.read_value(&mut value)? else { return Failure::err("an Avro value that is not a record") };
     if value.is_empty() { Ok(fields) } else { Failure::err(format!("{} bytes after the Avro record", value.len())) }
 }
 
@@ -69,7 +69,7 @@ pub(super) fn decode(value: &[u8]) -> Result<Decoded> {
     Ok(Decoded::Rows(vec![Change { table: Table::new(unescape(database), unescape(table)), op, key, before, after }]))
 }
 
-/// What is in a union; other values are what they are.
+/// The value inside a union; any other value is returned unchanged.
 pub fn inner(value: &Value) -> &Value {
     if let Value::Union(_, inner) = value { inner } else { value }
 }
@@ -88,13 +88,13 @@ fn primary_key(tags: &Value) -> Result<Vec<String>> {
 }
 
 fn columns(fields: &Value) -> Result<Vec<(String, i32)>> {
-    let Value::Array(fields) = fields else { return Failure::err("a row whose fields are no array") };
+    let Value::Array(fields) = fields else { return Failure::err("a row whose fields are not an array") };
     let column = |field: &Value| match field {
         Value::Record(parts) => match parts.as_slice() {
             [(_, Value::String(name)), (_, Value::Int(number))] => Ok((name.clone(), *number)),
-            _ => Failure::err(format!("a field that is no Field: {field:?}")),
+            _ => Failure::err(format!("not a Field: {field:?}")),
         },
-        _ => Failure::err(format!("a field that is no record: {field:?}")),
+        _ => Failure::err(format!("a field that is not a record: {field:?}")),
     };
     fields.iter().map(column).collect()
 }
@@ -112,12 +112,12 @@ fn image(columns: &[(String, i32)], images: &Value) -> Result<Option<Image>> {
             let branch = BRANCHES.get(*branch as usize).ok_or_else(|| Failure::new(format!("{name}: unknown branch {branch}")))?;
             Ok((name.clone(), Some(format!("{number} {branch}{}", show(value)))))
         }
-        other => Failure::err(format!("{name}: {other:?} is no union")),
+        other => Failure::err(format!("{name}: {other:?} is not a union")),
     };
     pairs.map(cell).collect::<Result<Image>>().map(Some)
 }
 
-/// A value as text: `{precision:4,value:-7}`. Bytes are shown as text where they are text.
+/// A value as text: `{precision:4,value:-7}`. Bytes that are valid UTF-8 are shown as text.
 fn show(value: &Value) -> String {
     match value {
         Value::Record(fields) => {

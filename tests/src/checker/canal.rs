@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{Change, Decoded, Image, Op, Table};
 use crate::{Failure, Result};
 
-/// All keys must be known: a message with another is not Canal's.
+/// Any other key is an error: Canal does not write it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Message {
@@ -36,7 +36,7 @@ struct Message {
 }
 
 pub(super) fn decode(value: &[u8]) -> Result<Decoded> {
-    let message: Message = serde_json::from_slice(value).map_err(|error| Failure::from(error).while_("read Canal JSON"))?;
+    let message: Message = serde_json::from_slice(value).map_err(|error| Failure::from(error).context("read Canal JSON"))?;
     if message.es <= 0 || message.ts <= 0 {
         return Failure::err(format!("Canal JSON with es {} and ts {}", message.es, message.ts));
     }
@@ -48,7 +48,7 @@ pub(super) fn decode(value: &[u8]) -> Result<Decoded> {
         "INSERT" => Op::Insert,
         "UPDATE" => Op::Update,
         "DELETE" => Op::Delete,
-        other => return Failure::err(format!("Canal JSON of type {other} that is no DDL")),
+        other => return Failure::err(format!("Canal JSON of type {other} that is not a DDL")),
     };
     let table = Table::new(message.database, message.table);
     let key = message.pk_names.ok_or_else(|| Failure::new(format!("{table}: no pkNames")))?;

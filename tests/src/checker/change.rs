@@ -31,11 +31,11 @@ pub type Image = BTreeMap<String, Option<String>>;
 /// What happened to a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// It was there when the full phase read it.
+    /// The full phase read it.
     Read,
     /// It was inserted.
     Insert,
-    /// It was updated, its key perhaps too.
+    /// It was updated, possibly including its key.
     Update,
     /// It was deleted.
     Delete,
@@ -44,9 +44,9 @@ pub enum Op {
 /// What happened to one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Of which table.
+    /// The table.
     pub table: Table,
-    /// What.
+    /// The kind of change.
     pub op: Op,
     /// Columns of the primary key; their order does not matter here.
     pub key: Vec<String>,
@@ -75,13 +75,13 @@ pub(super) fn key_of(columns: &[String], image: &Image) -> Vec<Option<String>> {
 pub enum Decoded {
     /// Changes of rows.
     Rows(Vec<Change>),
-    /// A statement that changed a structure.
+    /// A DDL statement.
     Schema {
         /// The database it was run in.
         database: String,
         /// Its text.
         sql: String,
     },
-    /// A transaction's border or a heartbeat.
+    /// A transaction boundary or a heartbeat.
     Control,
 }

@@ -10,8 +10,8 @@ pub(super) type Rows = BTreeMap<Vec<Option<String>>, Image>;
 
 /// The tables that a topic describes.
 ///
-/// A topic with one partition is folded exactly as it lies. With several, rows of the full phase come first and changes follow by `seq`:
-/// an update may move a row to a key, and so to a partition, where only `seq` tells what came first.
+/// A topic with one partition is folded in log order. With several, rows of the full phase come first and changes follow by `seq`: an
+/// update may change the key of a row, and with it the partition, and between partitions only `seq` gives the order.
 pub(super) fn fold(records: &[Record]) -> Result<BTreeMap<Table, Rows>> {
     let mut ordered: Vec<&Record> = records.iter().collect();
     if ordered.iter().any(|record| record.entry.partition != 0) {
@@ -41,7 +41,7 @@ fn apply(tables: &mut BTreeMap<Table, Rows>, change: &Change) -> Result<()> {
     Ok(())
 }
 
-/// TRUNCATE and DROP TABLE empty a table without a change for each row.
+/// TRUNCATE and DROP TABLE empty a table without a change per row.
 fn clear(tables: &mut BTreeMap<Table, Rows>, database: &str, sql: &str) {
     let words: Vec<&str> = sql.split_whitespace().collect();
     let emptied = matches!(words.as_slice(), [first, ..] if first.eq_ignore_ascii_case("truncate") || first.eq_ignore_ascii_case("drop"));
@@ -52,7 +52,7 @@ fn clear(tables: &mut BTreeMap<Table, Rows>, database: &str, sql: &str) {
     tables.retain(|table, _| table.database != database || !plain.split_whitespace().any(|word| word == table.name));
 }
 
-/// Says where the fold differs from the source, row by row and column by column.
+/// Lists the differences between the fold and the source, row by row and column by column.
 pub(super) fn differences(table: &Table, source: &Rows, folded: Option<&Rows>) -> Vec<String> {
     let empty = Rows::new();
     let folded = folded.unwrap_or(&empty);

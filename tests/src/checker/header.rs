@@ -3,7 +3,7 @@
 
 use crate::{Failure, Result};
 
-/// Whose record it is and where it stands in its split.
+/// Which task wrote the record, and its position in the split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Drawn at the task's first start, kept over restarts.
@@ -14,7 +14,7 @@ pub struct Header {
     pub split: u64,
     /// Order in the split.
     pub seq: u128,
-    /// 1 snapshot, 2 replay not exact, 4 schema change, 8 value framed for a schema registry.
+    /// Bits: 1 snapshot, 2 replay not exact, 4 schema change, 8 value with a schema id prefix.
     pub flags: u8,
 }
 
@@ -47,7 +47,7 @@ impl Header {
         self.flags & 1 != 0
     }
 
-    /// Its replay may differ, so the reader's rule does not apply to it.
+    /// A replay may differ, so that consumers cannot drop repeats of it by `seq`.
     pub fn inexact(&self) -> bool {
         self.flags & 2 != 0
     }

@@ -1,8 +1,8 @@
-//! Reads a topic back and says whether it tells the truth about the source.
+//! Reads a topic back and compares it with the source.
 //!
-//! Every record is decoded twice over: its `dts` header by the rules of the delivery design, its value by a general JSON or Avro library.
-//! The records are folded by key into tables, and each row and column is compared with what the source answers to a SELECT, rendered by a
-//! model of the format that shares no code with the product.
+//! Every record is decoded independently of the product: its `dts` header by the rules of the delivery design, its value by a general JSON
+//! or Avro library. The records are folded by key into tables, and each row and column is compared with the result of a SELECT, rendered by
+//! a model of the format that shares no code with the product.
 
 pub mod avro;
 mod canal;
@@ -39,7 +39,7 @@ impl Format {
         }
     }
 
-    /// What a record's value says.
+    /// The content of a record's value.
     pub fn decode(self, value: &[u8]) -> Result<Decoded> {
         match self {
             Format::CanalJson => canal::decode(value),
@@ -48,22 +48,22 @@ impl Format {
     }
 }
 
-/// A record with all that was read from it.
+/// A record and what was decoded from it.
 pub struct Record {
-    /// Where it lies.
+    /// The record itself.
     pub entry: Entry,
     /// Its header.
     pub header: Header,
-    /// What it says.
+    /// Its content.
     pub decoded: Decoded,
 }
 
-/// What is expected of a topic beyond the right end.
+/// What is expected of a topic, besides the final state of its rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
     /// Format of the values.
     pub format: Format,
-    /// Snapshot chunks that may appear more than once, because a kill cut them: kills × parallel readers. 0 without kills.
+    /// How many snapshot chunks may appear more than once because a kill interrupted them: kills × parallel readers. 0 without kills.
     pub cut_chunks: usize,
 }
 
@@ -78,7 +78,7 @@ pub struct Report {
     pub stream_rows: usize,
     /// Schema changes.
     pub schema_changes: usize,
-    /// Rows that the source has now, every one equal in the topic.
+    /// Rows in the source now, each of them equal in the topic.
     pub rows: usize,
     /// Columns compared.
     pub cells: usize,
@@ -98,7 +98,7 @@ pub async fn verify(mysql: &Database, tables: &[Table], kafka: &Kafka, topic: &s
     verify_entries(mysql, tables, entries, expected).await
 }
 
-/// The same for records that were read before.
+/// The same for records that were read already.
 pub async fn verify_entries(mysql: &Database, tables: &[Table], entries: Vec<Entry>, expected: Expected) -> Result<Report> {
     let records = decode(entries, expected.format)?;
     let mut wrong = order::check(&records, expected.cut_chunks);
@@ -122,19 +122,19 @@ pub async fn verify_entries(mysql: &Database, tables: &[Table], entries: Vec<Ent
     if wrong.is_empty() {
         return Ok(report);
     }
-    let shown: Vec<&str> = wrong.iter().take(20).map(String::as_str).collect();
-    let more = if wrong.len() > shown.len() { format!("\n… and {} more", wrong.len() - shown.len()) } else { String::new() };
-    Failure::err(format!("the topic is wrong in {} places ({} records read):\n{}{more}", wrong.len(), report.records, shown.join("\n")))
+    let first: Vec<&str> = wrong.iter().take(20).map(String::as_str).collect();
+    let more = if wrong.len() > first.len() { format!("\n… and {} more", wrong.len() - first.len()) } else { String::new() };
+    Failure::err(format!("the topic is wrong in {} places ({} records read):\n{}{more}", wrong.len(), report.records, first.join("\n")))
 }
 
 /// Decodes headers and values.
 pub fn decode(entries: Vec<Entry>, format: Format) -> Result<Vec<Record>> {
     let mut records = Vec::with_capacity(entries.len());
     for entry in entries {
-        let place = || format!("partition {} offset {}", entry.partition, entry.offset);
-        let header = entry.header.as_deref().ok_or_else(|| Failure::new(format!("{}: no header `dts`", place())))?;
-        let header = Header::parse(header).map_err(|error| error.while_(place()))?;
-        let decoded = format.decode(&entry.value).map_err(|error| error.while_(place()))?;
+        let location = || format!("partition {} offset {}", entry.partition, entry.offset);
+        let header = entry.header.as_deref().ok_or_else(|| Failure::new(format!("{}: no header `dts`", location())))?;
+        let header = Header::parse(header).map_err(|error| error.context(location()))?;
+        let decoded = format.decode(&entry.value).map_err(|error| error.context(location()))?;
         records.push(Record { entry, header, decoded });
     }
     Ok(records)

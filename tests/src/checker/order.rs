@@ -1,4 +1,4 @@
-//! What the log must never show: a repeat, a step back, a gap in a row's history.
+//! What a topic must never contain: a repeated record, a step back in order, a gap in the history of a row.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use super::{Change, Decoded, Image, Op, Record, Table};
 
 /// Checks the headers, partition by partition in log order.
 ///
-/// - Stream records: per (run, split, partition) `seq` rises, so none is there twice.
+/// - Stream records: per (run, split, partition) `seq` rises, so no record is repeated.
 /// - Snapshot rows: `seq` rises within one epoch, and only `cut_chunks` splits may have been delivered again by a later epoch.
 /// - All records are of one run, and an epoch never falls.
 pub(super) fn check(records: &[Record], cut_chunks: usize) -> Vec<String> {
@@ -21,18 +21,18 @@ pub(super) fn check(records: &[Record], cut_chunks: usize) -> Vec<String> {
     let mut repeated = BTreeSet::new();
     for record in records {
         let (header, partition) = (&record.header, record.entry.partition);
-        let place = format!("partition {partition} offset {}", record.entry.offset);
-        // A sign of life has no seq of its own.
+        let location = format!("partition {partition} offset {}", record.entry.offset);
+        // A heartbeat has no seq of its own.
         if header.inexact() && !header.snapshot() && matches!(record.decoded, Decoded::Control) {
             continue;
         }
         if header.inexact() != header.snapshot() {
-            wrong.push(format!("{place}: flags {:#x}: rows of a snapshot split, and only they, have an inexact replay", header.flags));
+            wrong.push(format!("{location}: flags {:#x}: rows of a snapshot split, and only they, have an inexact replay", header.flags));
         }
         if header.inexact() {
             let last = snapshot_last.insert((header.epoch, header.split, partition), header.seq);
             if last.is_some_and(|last| last >= header.seq) {
-                wrong.push(format!("{place}: snapshot split {}: seq {} after {last:?} in one epoch", header.split, header.seq));
+                wrong.push(format!("{location}: snapshot split {}: seq {} after {last:?} in one epoch", header.split, header.seq));
             }
             if !snapshot_seen.insert((header.split, partition, header.seq)) {
                 repeated.insert(header.split);
@@ -42,11 +42,11 @@ pub(super) fn check(records: &[Record], cut_chunks: usize) -> Vec<String> {
         let last = stream_last.insert((header.run, header.split, partition), (header.seq, header.epoch));
         if let Some((seq, epoch)) = last {
             if seq >= header.seq {
-                let what = if seq == header.seq { "is there twice" } else { "steps back" };
-                wrong.push(format!("{place}: split {} seq {:#x} {what} (last was {seq:#x})", header.split, header.seq));
+                let what = if seq == header.seq { "is repeated" } else { "steps back" };
+                wrong.push(format!("{location}: split {} seq {:#x} {what} (last was {seq:#x})", header.split, header.seq));
             }
             if epoch > header.epoch {
-                wrong.push(format!("{place}: epoch {} after epoch {epoch}", header.epoch));
+                wrong.push(format!("{location}: epoch {} after epoch {epoch}", header.epoch));
             }
         }
     }
@@ -56,17 +56,18 @@ pub(super) fn check(records: &[Record], cut_chunks: usize) -> Vec<String> {
     wrong
 }
 
-/// Checks that the stream tells each row's history without a gap: what an update or delete found is what the change before it left.
+/// Checks that the stream has the history of each row without a gap: the before image of a change equals the row that the previous change
+/// left.
 pub(super) fn check_histories(records: &[Record]) -> Vec<String> {
     let mut stream: Vec<&Record> = records.iter().filter(|record| !record.header.snapshot()).collect();
     stream.sort_by_key(|record| (record.header.split, record.header.seq));
-    // What the last change left of each row seen so far; a row never seen may be in any state.
+    // The state of each row after its last change; a row without a change so far may be in any state.
     let mut rows: BTreeMap<(&Table, Vec<Option<String>>), Option<&Image>> = BTreeMap::new();
     let mut wrong = Vec::new();
     for record in stream {
         let changes = match &record.decoded {
             Decoded::Rows(changes) => changes,
-            // TRUNCATE and DROP end the history of rows without a change for each.
+            // TRUNCATE and DROP end the history of all rows, without a change per row.
             Decoded::Schema { .. } => {
                 rows.clear();
                 continue;
@@ -79,8 +80,8 @@ pub(super) fn check_histories(records: &[Record]) -> Vec<String> {
                 if let Some(known) = rows.get(&(&change.table, key.clone()))
                     && *known != image
                 {
-                    let place = format!("partition {} offset {}", record.entry.partition, record.entry.offset);
-                    wrong.push(format!("{place}: {} {key:?}: {what} ({})", change.table, difference(*known, image)));
+                    let location = format!("partition {} offset {}", record.entry.partition, record.entry.offset);
+                    wrong.push(format!("{location}: {} {key:?}: {what} ({})", change.table, difference(*known, image)));
                 }
             };
             if let Some(before) = &change.before {
@@ -100,7 +101,7 @@ pub(super) fn check_histories(records: &[Record]) -> Vec<String> {
     wrong
 }
 
-/// The new row, if it comes under a key that it did not have before.
+/// The new row, if this change gave it its key.
 fn fresh_key(change: &Change) -> Option<&Image> {
     let after = change.after.as_ref()?;
     match (&change.op, &change.before) {
@@ -143,7 +144,7 @@ mod tests {
     fn a_repeat_and_a_step_back_are_found() {
         let log = |seqs: &[u128]| seqs.iter().map(|&seq| record(seq, 1, 0, Decoded::Control)).collect::<Vec<_>>();
         assert!(check(&log(&[1, 2, 5]), 0).is_empty());
-        assert!(check(&log(&[1, 2, 2]), 0)[0].contains("is there twice"));
+        assert!(check(&log(&[1, 2, 2]), 0)[0].contains("is repeated"));
         assert!(check(&log(&[1, 3, 2]), 0)[0].contains("steps back"));
     }
 

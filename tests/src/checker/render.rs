@@ -5,7 +5,7 @@ use rskafka::chrono::NaiveDateTime;
 use super::Format;
 use crate::{Failure, Result};
 
-/// A value as the server answered it.
+/// A value as the server returned it.
 pub(super) enum Cell {
     Null,
     /// Text or bytes.
@@ -66,7 +66,7 @@ fn canal(kind: &Kind, cell: Cell) -> Result<String> {
         _ => return Failure::err("a number where text was expected"),
     };
     match kind {
-        // Canal maps bytes to the characters of the same numbers; it never sees the zeros that fill up a BINARY.
+        // Canal maps each byte to the character of the same number; the binlog has no zero padding of BINARY columns.
         Kind::Binary { length } => {
             let used = if length.is_some() { bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1) } else { bytes.len() };
             Ok(bytes.iter().take(used).map(|&byte| char::from(byte)).collect())
@@ -77,8 +77,8 @@ fn canal(kind: &Kind, cell: Cell) -> Result<String> {
     }
 }
 
-/// Java's `Double.toString`: the shortest digits that read back the same, but where one digit is enough, the two nearest. Both come in the
-/// form `d.ddde±x`.
+/// Java's `Double.toString`: the shortest digits that parse to the same number, or the two nearest digits where one would do. Both arguments
+/// have the form `d.ddde±x`.
 fn java_number(shortest: &str, two_digits: &str) -> String {
     let scientific = if shortest.contains('.') { shortest } else { two_digits };
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
@@ -146,7 +146,7 @@ fn avro(kind: &Kind, cell: Cell) -> Result<String> {
     })
 }
 
-/// The parts of a DateTime that a type fills; a negative time has every part negated.
+/// A DateTime with the parts that a type fills; all parts of a negative time are negative.
 fn moment(number: u8, text: &str, filled: std::ops::Range<usize>) -> Result<String> {
     const NAMES: [&str; 7] = ["year", "month", "day", "hour", "minute", "second", "millis"];
     let (sign, rest) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
@@ -162,8 +162,8 @@ fn moment(number: u8, text: &str, filled: std::ops::Range<usize>) -> Result<Stri
         let value = index.checked_sub(filled.start).and_then(|index| parts.get(index));
         value.map_or(format!("{name}:null"), |value| format!("{name}:{}", value * sign))
     };
-    let shown: Vec<String> = NAMES.iter().enumerate().map(part).collect();
-    Ok(format!("{number} DateTime{{{}}}", shown.join(",")))
+    let parts: Vec<String> = NAMES.iter().enumerate().map(part).collect();
+    Ok(format!("{number} DateTime{{{}}}", parts.join(",")))
 }
 
 fn labelled(bytes: Vec<u8>) -> Result<(String, String)> {
@@ -176,7 +176,7 @@ fn utf8(bytes: Vec<u8>) -> Result<String> {
     Ok(String::from_utf8(bytes)?)
 }
 
-/// Bytes as text where they are text, else in hexadecimal; the two cannot be taken for one another.
+/// Bytes as text if they are valid UTF-8, else in hexadecimal. No text looks like hexadecimal.
 pub(super) fn show_bytes(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.starts_with("0x") => text.to_owned(),

@@ -1,4 +1,4 @@
-//! What the source has: every row of a table by SELECT, in the texts of a format.
+//! The content of the source: every row of a table by SELECT, as a format writes it.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Value};
@@ -32,17 +32,17 @@ pub(super) async fn read(mysql: &Database, table: &Table, format: Format) -> Res
         )
         .await?;
     if columns.is_empty() || key.is_empty() {
-        return Failure::err(format!("{table} is not there or has no primary key"));
+        return Failure::err(format!("{table} does not exist or has no primary key"));
     }
     let expressions: Vec<&str> = columns.iter().map(|column| column.expression.as_str()).collect();
-    // A prepared statement: its answers carry floats as they are stored, not as six digits.
+    // A prepared statement: its results contain floats as they are stored, not rounded to six digits.
     let mut answer = connection.exec_iter(format!("SELECT {} FROM {table}", expressions.join(", ")), ()).await?;
     let mut rows = Rows::new();
     while let Some(row) = answer.next().await? {
         let mut image = Image::new();
         for (column, value) in columns.iter().zip(row.unwrap()) {
-            let cell = cell(value).map_err(|error| error.while_(format!("{table} column {}", column.name)))?;
-            image.insert(column.name.clone(), render(format, &column.kind, cell).map_err(|error| error.while_(&column.name))?);
+            let cell = cell(value).map_err(|error| error.context(format!("{table} column {}", column.name)))?;
+            image.insert(column.name.clone(), render(format, &column.kind, cell).map_err(|error| error.context(&column.name))?);
         }
         rows.insert(key_of(&key, &image), image);
     }
@@ -56,7 +56,7 @@ fn cell(value: Value) -> Result<Cell> {
         Value::NULL => Ok(Cell::Null),
         Value::Bytes(bytes) => Ok(Cell::Bytes(bytes)),
         Value::Double(number) => Ok(Cell::Real(number)),
-        other => Failure::err(format!("the server answered {other:?}")),
+        other => Failure::err(format!("the server returned {other:?}")),
     }
 }
 
@@ -72,7 +72,7 @@ async fn columns(connection: &mut Conn, table: &Table) -> Result<Vec<Column>> {
     described.into_iter().map(|(name, data_type, octets, precision)| column(name, &data_type, octets, precision)).collect()
 }
 
-/// Has the server write each value in a text that loses nothing.
+/// How the server is asked for a column, so that the text of each value loses nothing.
 fn column(name: String, data_type: &str, octets: Option<u64>, precision: Option<u64>) -> Result<Column> {
     let quoted = format!("`{}`", name.replace('`', "``"));
     let text = format!("CAST({quoted} AS CHAR)");

@@ -1,4 +1,4 @@
-//! Random cells: values of a column, at the edges more often than in the middle, and values that it cannot hold.
+//! Random cells: values of a column, often at the limits of its type, and values that it cannot hold.
 
 use fastrand::Rng;
 use runtime::{Column, ColumnKind, Date, DateTime, RowWriter, Value};
@@ -60,7 +60,7 @@ pub(super) fn push_good(writer: &mut RowWriter<'_>, random: &mut Rng, column: &C
     }
 }
 
-/// Pushes any value at all: of another kind, out of range, of broken text.
+/// Pushes any value at all: of another kind, out of range, of invalid text.
 pub(super) fn push_bad(writer: &mut RowWriter<'_>, random: &mut Rng) {
     let length = random.usize(..30);
     let raw = bytes(random, length);
@@ -99,7 +99,7 @@ pub(super) fn push_bad(writer: &mut RowWriter<'_>, random: &mut Rng) {
     });
 }
 
-/// A name or text with all that is awkward in JSON, in Avro names and in Unicode.
+/// A name or text with characters that need care in JSON, in Avro names or in Unicode.
 pub(super) fn awkward(random: &mut Rng, longest: usize) -> String {
     const PIECES: [&str; 24] = [
         "a", "Z", "0", " ", ".", "\\", "\"", "'", "/", "\0", "\n", "\u{1f}", "\u{7f}", "\u{85}", "é", "中", "😀", "\u{2028}", "\u{feff}",

@@ -1,4 +1,4 @@
-//! Events through both encoders: what they promise about every answer.
+//! Events through both encoders, and what must be true of every result.
 
 use std::sync::OnceLock;
 
@@ -17,14 +17,14 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
     let bad = random.bool();
     let events = events::slice(random, bad);
     let (text, config) = settings::canal(random)?;
-    let context = |failure: Failure| failure.while_(format!("canal_json {text}"));
+    let context = |failure: Failure| failure.context(format!("canal_json {text}"));
     each(&mut CanalJson::new(config), &events, bad, is_json).map_err(context)?;
     let (text, config) = settings::avro(random)?;
-    let context = |failure: Failure| failure.while_(format!("dts_avro {text}"));
+    let context = |failure: Failure| failure.context(format!("dts_avro {text}"));
     each(&mut DtsAvro::new(config)?, &events, bad, is_avro).map_err(context)
 }
 
-/// Encodes all events, a slice at a time as a sink does, and checks every answer.
+/// Encodes all events, a slice at a time like a sink, and checks every result.
 fn each(encoder: &mut dyn Encoder, events: &[Event], bad: bool, check: fn(&[u8]) -> Result<()>) -> Result<()> {
     let mut message = Message::default();
     let mut rest = events;
@@ -48,7 +48,7 @@ fn each(encoder: &mut dyn Encoder, events: &[Event], bad: bool, check: fn(&[u8])
     Ok(())
 }
 
-/// What a refusal must be: of one event, without half a message, without what a cell holds.
+/// Checks a refusal: it is about one event, leaves no partial message and contains no value of a cell.
 fn refused(error: &runtime::Error, message: &Message, events: &[Event], bad: bool) -> Result<()> {
     if error.kind() != Kind::Data {
         return Failure::err(format!("an error of kind {:?}: {error}", error.kind()));
@@ -65,7 +65,7 @@ fn refused(error: &runtime::Error, message: &Message, events: &[Event], bad: boo
     Ok(())
 }
 
-/// Whether an error that speaks of names and types cannot hold the text by them.
+/// Whether no name or type contains the text, so that an error that contains it shows a cell.
 fn names_have_no_secret(event: &Event) -> bool {
     match &event.body {
         Body::Row(change) => !format!("{:?}", change.schema).contains(SECRET),

@@ -1,4 +1,4 @@
-//! Random tables and events: what a source sends, and on request what none may send.
+//! Random tables and events: valid ones, and on request events that no source may send.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(super) fn slice(random: &mut Rng, bad: bool) -> Vec<Event> {
     let (mut events, count) = (Vec::new(), random.usize(1..6));
     let mut op = op(random);
     for number in 0..count {
-        // A binlog event of several rows shares its origin, operation and structure.
+        // A binlog event of several rows shares its origin, operation and schema.
         if random.u8(..3) == 0 {
             origin = Arc::new(self::origin(random));
             op = self::op(random);
@@ -88,7 +88,7 @@ fn row(random: &mut Rng, schema: &TableSchema, like: Option<&Row>, bad: bool) ->
         }
     }
     let row = writer.finish();
-    // A row of a block that was not sealed reads as empty.
+    // Rows of a block that is not sealed read as empty.
     if !spoilt || random.bool() {
         block.seal();
     }
@@ -101,7 +101,7 @@ fn table(random: &mut Rng, bad: bool) -> TableSchema {
     let name = |random: &mut Rng| if bad || random.bool() { awkward(random, 5) } else { "orders".to_owned() };
     let mut schema = TableSchema::new(TableId::new(name(random), name(random)), columns);
     schema.version = random.u32(1..);
-    // In bad tables a key may name a column that is not there.
+    // In invalid tables a key may name a column that does not exist.
     let any = |random: &mut Rng| random.usize(..=last + usize::from(bad));
     if random.u8(..4) > 0 {
         schema.primary_key = if last > 0 && random.bool() { vec![last, 0] } else { vec![any(random)] };

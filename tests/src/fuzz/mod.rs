@@ -1,7 +1,7 @@
 //! Fuzzing: random events through both encoders under every setting, and broken messages through the readers of the checker.
 //!
 //! Every round has a seed of its own, so a failure is repeated by naming it: `fuzz --target encoders --seed 17 --rounds 1`. A round fails
-//! if it panics, takes too long, or breaks a promise: an error with half a message, a message that no library reads, a cell in an error.
+//! if it panics, takes too long, or violates a rule: an error with a partial message, a message that no library reads, a cell in an error.
 
 mod cells;
 mod encoders;
@@ -18,10 +18,10 @@ use crate::{Failure, Result};
 /// Longest time of one round; the usual one takes less than a millisecond.
 const ROUND_LIMIT: Duration = Duration::from_secs(10);
 
-/// What is fed.
+/// What is fuzzed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// `canal_json` and `dts_avro`, with events that a source sends and others that none may send.
+    /// `canal_json` and `dts_avro`, with events that a source sends and others that no source may send.
     Encoders,
     /// The checker's readers of values and headers, with messages that were changed at random.
     Readers,
@@ -83,7 +83,7 @@ pub fn run(target: Target, first_seed: u64, until: Until, mut tell: impl FnMut(u
             Ok(Err(failure)) => return Failure::err(format!("{failure}; {}", repeat())),
             Err(_) => return Failure::err(format!("panic, its message is above; {}", repeat())),
         }
-        // A machine that stood still makes a round look long, so it has to be long twice. Its verdict is known.
+        // A paused machine makes a round look long, so it has to be long twice. Its result is known already.
         if now.elapsed() > ROUND_LIMIT {
             let again = Instant::now();
             let _ = catch_unwind(AssertUnwindSafe(|| target.round(seed)));
@@ -99,7 +99,7 @@ pub fn run(target: Target, first_seed: u64, until: Until, mut tell: impl FnMut(u
 mod tests {
     use super::*;
 
-    /// Another seed every day would make the tests fail on a day when nothing was changed; the long runs of the bin take other ones.
+    /// A fixed seed: with a random one the tests could fail on a day without a change. The long runs of the program `fuzz` use others.
     #[test]
     fn a_short_pass_of_every_target() {
         for target in Target::ALL {

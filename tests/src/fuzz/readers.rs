@@ -1,4 +1,4 @@
-//! Messages, whole and broken, through the readers of the checker: an answer or a failure, never a panic.
+//! Messages, whole and broken, through the readers of the checker: a result or a failure, never a panic.
 
 use fastrand::Rng;
 use formats::canal_json::CanalJson;
@@ -17,7 +17,7 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
     let avro = messages(random, &mut DtsAvro::new(avro)?);
     for (format, messages) in [(Format::CanalJson, &canal), (Format::DtsAvro, &avro)] {
         for message in messages {
-            // Whether it can be read depends on keys and settings: here it is only read.
+            // Whether it is valid depends on keys and settings: here it only must not panic.
             let _ = format.decode(message);
             for _ in 0..4 {
                 let mut broken = message.clone();

@@ -1,4 +1,4 @@
-//! A database of our own: row-based binlog, one scratch folder, started, stopped, killed and frozen at will.
+//! A database server with a row-based binlog and its own scratch folder, to be started, stopped, killed and frozen by tests.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Deref, DerefMut};
@@ -11,23 +11,23 @@ use tempfile::TempDir;
 
 use super::flavor::Flavor;
 use super::process::{Process, copy_folder, free_ports};
-use super::provision::Servers;
+use super::provision::{self, DatabaseFiles};
 use super::server::Server;
 use crate::{Failure, Result};
 
-/// The account that programs under test use; it may do what a migration needs and no more.
+/// The account that programs under test use; it has the grants that a migration needs and no others.
 pub const USER: &str = "dts";
 /// Its password.
 pub const PASSWORD: &str = "dts-secret";
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// A running server; what can be done to its process is in [`Server`]. Dropping it kills the server and removes its files.
+/// A running database; [`Server`] has the methods on its process. Dropping it kills the server and removes its files.
 #[derive(Debug)]
 pub struct Database {
-    // Before the folder: fields are dropped in this order.
+    // Before the folder: fields are dropped in this order, and the server uses the folder.
     server: Server,
-    servers: Servers,
+    files: DatabaseFiles,
     flavor: Flavor,
     folder: TempDir,
     port: u16,
@@ -35,18 +35,17 @@ pub struct Database {
 }
 
 impl Database {
-    /// Starts a fresh server with more options (`--sync-binlog=0`), and makes the account and the watermark table of the tests.
+    /// Starts an empty server with extra options (`--sync-binlog=0`), and creates the account and the watermark table of the tests.
     pub async fn start(flavor: Flavor, options: &[&str]) -> Result<Self> {
-        let servers = tokio::task::spawn_blocking(super::servers).await??;
-        flavor.is_at_hand().await?;
+        let files = tokio::task::spawn_blocking(move || provision::database(flavor)).await??;
         // The socket's path must stay below 108 bytes, so the name is short.
         let folder = tempfile::Builder::new().prefix("db").tempdir()?;
-        copy_folder(&servers.database_template(flavor), &folder.path().join("data"))?;
-        // Without this file the server makes itself a new identity.
+        copy_folder(&files.template, &folder.path().join("data"))?;
+        // Without this file the server generates a new server_uuid.
         let _ = std::fs::remove_file(folder.path().join("data/auto.cnf"));
         let [port] = free_ports()?;
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut database = Self { server: Server::default(), servers, flavor, folder, port, options };
+        let mut database = Self { server: Server::default(), files, flavor, folder, port, options };
         database.resume().await?;
         database
             .execute(&[
@@ -85,15 +84,15 @@ impl Database {
         self.options = options.iter().map(|&option| option.to_owned()).collect();
     }
 
-    /// Starts the server again on the data it has.
+    /// Starts the server again on its data.
     pub async fn resume(&mut self) -> Result<()> {
-        let mut command = self.flavor.command(&self.servers, &self.data());
+        let mut command = self.flavor.command(&self.files.base, &self.data());
         command
             .args(["--bind-address=127.0.0.1", "--server-id=1", "--log-bin=binlog", "--binlog-format=ROW"])
             .args(["--performance-schema=OFF", "--innodb-buffer-pool-size=64M"])
             .arg(format!("--port={}", self.port))
             .arg(format!("--socket={}", self.socket().display()))
-            // A server that starts removes the temporary tables of all others in the same folder.
+            // At its start a server removes the temporary tables of all servers that share its folder.
             .arg(format!("--tmpdir={}", self.folder.path().display()))
             .arg(format!("--pid-file={}", self.folder.path().join("pid").display()))
             .args(self.flavor.own_options())
@@ -109,7 +108,7 @@ impl Database {
                 break;
             }
             if start.elapsed() > START_LIMIT {
-                return Failure::err(format!("{} does not answer; its log:\n{}", self.flavor.name(), process.tail()));
+                return Failure::err(format!("{} does not respond; its log:\n{}", self.flavor.name(), process.tail()));
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
@@ -117,7 +116,7 @@ impl Database {
         Ok(())
     }
 
-    /// A new connection as root, with `sql_mode=''` so that every value the server can hold can be written, and in UTC.
+    /// A new connection as root, in UTC and with `sql_mode=''`, so that it can write every value that the server can store.
     pub async fn connect(&self) -> Result<Conn> {
         Ok(Conn::new(self.root()).await?)
     }
@@ -132,7 +131,7 @@ impl Database {
     pub async fn execute(&self, statements: &[&str]) -> Result<()> {
         let mut connection = self.connect().await?;
         for statement in statements {
-            connection.query_drop(*statement).await.map_err(|error| Failure::from(error).while_(*statement))?;
+            connection.query_drop(*statement).await.map_err(|error| Failure::from(error).context(*statement))?;
         }
         Ok(connection.disconnect().await?)
     }
@@ -140,13 +139,13 @@ impl Database {
     /// File and offset of the end of the binlog.
     pub async fn position(&self) -> Result<(String, u64)> {
         let mut connection = self.connect().await?;
-        let question = if self.flavor == Flavor::MySqlNewest { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };
-        let row: Option<mysql_async::Row> = connection.query_first(question).await?;
+        let query = if self.flavor == Flavor::MySqlNewest { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };
+        let row: Option<mysql_async::Row> = connection.query_first(query).await?;
         connection.disconnect().await?;
-        let row = row.ok_or_else(|| Failure::new(format!("{question} says nothing")))?;
+        let row = row.ok_or_else(|| Failure::new(format!("{query} returned no row")))?;
         match (row.get(0), row.get(1)) {
             (Some(file), Some(offset)) => Ok((file, offset)),
-            _ => Failure::err(format!("{question} gives no position")),
+            _ => Failure::err(format!("{query} returned no position")),
         }
     }
 

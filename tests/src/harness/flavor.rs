@@ -1,29 +1,27 @@
-//! The databases that the tests know, and how each of them wants to be called.
+//! The databases that the tests run on, and how each of them is started.
 
 use std::path::Path;
 use std::process::Command;
 
-use super::provision::Servers;
+use super::packages::MARIADBD;
+use super::provision;
 use crate::Result;
-
-/// Path of MariaDB's server; Debian keeps it outside the search path of ordinary accounts.
-pub(super) const MARIADBD: &str = "/usr/sbin/mariadbd";
 
 /// A kind of database server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Flavor {
-    /// MySQL 5.7.22: anonymous GTIDs, no metadata in TABLE_MAP, no TLS that is still spoken.
+    /// MySQL 5.7.22: anonymous GTIDs, no metadata in TABLE_MAP, no TLS version that clients still accept.
     MySql57,
     /// MySQL 8.0.15: `caching_sha2_password`; its TLS is too old for rustls.
     MySql80,
     /// MariaDB 10.11: rows events of version 1, GTIDs of its own, JSON as text, TLS 1.3.
     MariaDb,
-    /// The newest MySQL that Debian has, 9.7 at present. Only for tests that can do without: see [`Flavor::is_at_hand`].
+    /// The newest MySQL that Debian has, 9.7 at present. It may be unavailable: see [`Flavor::available`].
     MySqlNewest,
 }
 
 impl Flavor {
-    /// All that must be there.
+    /// All flavors that the tests require.
     pub const ALL: [Self; 3] = [Self::MySql57, Self::MySql80, Self::MariaDb];
 
     /// A short name for databases, topics and folders.
@@ -36,13 +34,12 @@ impl Flavor {
         }
     }
 
-    /// Fetches a flavor that is not always to be had, and says why if it cannot be.
-    pub async fn is_at_hand(self) -> Result<()> {
-        tokio::task::spawn_blocking(move || if self == Self::MySqlNewest { super::provision::newest() } else { super::servers().map(drop) })
-            .await?
+    /// Fetches the server; the error says why it is not available.
+    pub async fn available(self) -> Result<()> {
+        tokio::task::spawn_blocking(move || provision::database(self).map(drop)).await?
     }
 
-    /// The size of InnoDB's log in the template; a server must be started with the same value.
+    /// The size of InnoDB's log in the template; the server must be started with the same value.
     pub(super) fn log_size(self) -> &'static str {
         match self {
             Self::MySql57 | Self::MySql80 => "--innodb-log-file-size=4M",
@@ -51,11 +48,10 @@ impl Flavor {
         }
     }
 
-    /// The server on a data folder, without anything about ports.
-    pub(super) fn command(self, servers: &Servers, data: &Path) -> Command {
+    /// The server installed in `base` on a data folder, without anything about ports.
+    pub(super) fn command(self, base: &Path, data: &Path) -> Command {
         let mut command = match self {
             Self::MySql57 | Self::MySql80 => {
-                let base = servers.mysql(self);
                 let mut command = Command::new(base.join("bin/mysqld"));
                 command.arg("--no-defaults");
                 command.arg(format!("--basedir={}", base.display()));
@@ -68,8 +64,8 @@ impl Flavor {
                 command
             }
             Self::MySqlNewest => {
-                // The system's C library is older than the one that it was built with.
-                let base = servers.mysql(self).join("usr");
+                // It needs a newer C library than the system's.
+                let base = base.join("usr");
                 let mut command = Command::new(base.join("lib64/ld-linux-x86-64.so.2"));
                 command.arg("--library-path").arg(base.join("lib/x86_64-linux-gnu")).arg(base.join("sbin/mysqld"));
                 command.args(["--no-defaults", "--secure-file-priv="]).arg(format!("--basedir={}", base.display()));
@@ -82,7 +78,7 @@ impl Flavor {
         command
     }
 
-    /// What this server needs beyond the options that all take.
+    /// Options that only this server needs.
     pub(super) fn own_options(self) -> &'static [&'static str] {
         match self {
             Self::MySql80 | Self::MySqlNewest => &["--mysqlx=OFF"],

@@ -1,4 +1,4 @@
-//! As much HTTP as the tests of the schema registry need, both sides of it.
+//! The parts of HTTP, client and server, that the tests of the schema registry need.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio::net::TcpStream;
 
 use crate::{Failure, Result};
 
-/// The longest request or answer.
+/// The longest request or response.
 const LIMIT: usize = 1 << 20;
 
-/// A request as it was read.
+/// A request that was received.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) method: String,
@@ -21,29 +21,29 @@ pub(super) struct Request {
     pub(super) body: String,
 }
 
-/// Asks a server on this machine, without TLS; status and body.
-pub(super) async fn ask(port: u16, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
-    let asking = async {
+/// Sends a request to a server on this machine, without TLS; returns status and body of the response.
+pub(super) async fn request(port: u16, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
+    let exchange = async {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()
         );
         stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.take(LIMIT as u64).read_to_end(&mut answer).await?;
-        let answer = String::from_utf8(answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| Failure::new("an answer without a head"))?;
+        let mut response = Vec::new();
+        stream.take(LIMIT as u64).read_to_end(&mut response).await?;
+        let response = String::from_utf8(response)?;
+        let (head, body) = response.split_once("\r\n\r\n").ok_or_else(|| Failure::new("a response without a head"))?;
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        Ok((status.ok_or_else(|| Failure::new(format!("an answer without a status: {head}")))?, body.to_owned()))
+        Ok((status.ok_or_else(|| Failure::new(format!("a response without a status: {head}")))?, body.to_owned()))
     };
-    match tokio::time::timeout(Duration::from_secs(10), asking).await {
-        Ok(answer) => answer,
-        Err(_) => Failure::err(format!("port {port} does not answer")),
+    match tokio::time::timeout(Duration::from_secs(10), exchange).await {
+        Ok(response) => response,
+        Err(_) => Failure::err(format!("port {port} does not respond")),
     }
 }
 
-/// Reads one request; `None` if the connection ends before it, or if it is none.
+/// Reads one request; `None` if the connection ends before it is complete, or if it is not HTTP.
 pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Request>> {
     let (mut bytes, mut block) = (Vec::new(), [0; 4096]);
     loop {
@@ -69,8 +69,8 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option
     }
 }
 
-/// Writes an answer and ends the connection.
-pub(super) async fn answer(stream: &mut (impl AsyncWrite + Unpin), status: u16, headers: &str, body: &str) -> Result<()> {
+/// Writes a response and ends the connection.
+pub(super) async fn respond(stream: &mut (impl AsyncWrite + Unpin), status: u16, headers: &str, body: &str) -> Result<()> {
     let head = format!("HTTP/1.1 {status} -\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n", body.len());
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(body.as_bytes()).await?;

@@ -1,7 +1,7 @@
-//! Real servers as processes: where they come from, how they start, how they end, and how the way to them breaks.
+//! Real servers as processes: how they are fetched, started and ended, and proxies that break the connections to them.
 //!
-//! Every server runs in a process group of its own, on free ports of 127.0.0.1, with its files in a scratch folder. A watchdog ends it and
-//! removes the folder even when this process is killed. A server that cannot be had is a failure, never a skip.
+//! Every server runs in its own process group, on free ports of 127.0.0.1, with its files in a scratch folder. A watchdog ends it and removes
+//! the folder even when this process is killed. A test whose server is unavailable fails; it is never skipped.
 
 mod certificates;
 pub mod database;
@@ -20,9 +20,8 @@ pub mod topic;
 pub use certificates::{Certificates, Identity, certificates};
 pub use database::Database;
 pub use flavor::Flavor;
-pub use kafka::{Door, Kafka};
+pub use kafka::{Kafka, Listener};
 pub use process::{Process, free_ports, poll};
-pub use provision::{Servers, servers};
 pub use proxy::Proxy;
 pub use registry::Registry;
 pub use registry_stub::RegistryStub;

@@ -2,44 +2,74 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::flavor::MARIADBD;
+use super::provision;
 use crate::{Failure, Result};
 
-/// A package and how to see that it is not needed.
-struct Package {
+/// Path of MariaDB's server; Debian keeps it outside the search path of ordinary accounts.
+pub(super) const MARIADBD: &str = "/usr/sbin/mariadbd";
+
+/// A package and how to find out whether it is needed.
+pub(super) struct Package {
     name: &'static str,
     present: fn() -> bool,
 }
 
-const PACKAGES: [Package; 6] = [
-    Package { name: "maven", present: || on_path("mvn") },
-    Package { name: "openjdk-17-jre-headless", present: || on_path("java") },
+const MAVEN: Package = Package { name: "maven", present: || on_path("mvn") };
+const JAVA: Package = Package { name: "openjdk-17-jre-headless", present: || on_path("java") };
+
+/// What Kafka needs.
+pub(super) const KAFKA_PACKAGES: [Package; 2] = [MAVEN, JAVA];
+
+/// What every MySQL needs.
+pub(super) const MYSQL_PACKAGES: [Package; 4] = [
+    MAVEN,
+    JAVA,
     Package { name: "libaio1", present: || has_library("libaio.so.1") },
     Package { name: "libnuma1", present: || has_library("libnuma.so.1") },
+];
+
+/// What MariaDB needs, which is one of them itself.
+pub(super) const MARIADB_PACKAGES: [Package; 2] = [
     // The server without a service and without an account of its own.
     Package { name: "mariadb-server-core", present: || Path::new(MARIADBD).is_file() },
-    // Its script that makes an empty server needs a tool of the client.
+    // The server's script that creates an empty database needs a tool of the client.
     Package { name: "mariadb-client", present: || on_path("my_print_defaults") },
 ];
 
-/// Installs what is missing. Who is not root gets the line to run. Call it under the cache's lock: apt takes no second caller.
-pub(super) fn ensure() -> Result<()> {
-    let missing: Vec<&str> = PACKAGES.iter().filter(|package| !(package.present)()).map(|package| package.name).collect();
-    if missing.is_empty() {
+/// Installs what is missing. Without root the failure names the command to run.
+pub(super) fn ensure(packages: &[Package]) -> Result<()> {
+    static UPDATED: AtomicBool = AtomicBool::new(false);
+    if missing(packages).is_empty() {
         return Ok(());
     }
-    let line = format!("apt-get update && apt-get install -y --no-install-recommends {}", missing.join(" "));
+    // apt does not wait for a second caller.
+    let _lock = provision::lock("apt")?;
+    let names = missing(packages);
+    if names.is_empty() {
+        return Ok(());
+    }
+    let install = |names: &[&str]| format!("apt-get install -y --no-install-recommends {}", names.join(" "));
     if !nix::unistd::geteuid().is_root() {
-        return Failure::err(format!("the test servers need Debian packages that are not installed; run this once as root:\n  {line}"));
+        let all = [missing(&MYSQL_PACKAGES), missing(&MARIADB_PACKAGES)].concat();
+        let all = if all.len() > names.len() { format!("\nor, for all servers of the tests:\n  {}", install(&all)) } else { String::new() };
+        return Failure::err(format!("this server needs Debian packages; as root, run once\n  apt-get update\n  {}{all}", install(&names)));
     }
-    eprintln!("installing Debian packages: {}", missing.join(" "));
+    eprintln!("installing Debian packages: {}", names.join(" "));
+    let update = if UPDATED.load(Ordering::Relaxed) { "" } else { "apt-get update && " };
+    let line = format!("{update}{}", install(&names));
     let output = Command::new("sh").args(["-c", &line]).env("DEBIAN_FRONTEND", "noninteractive").output()?;
-    if output.status.success() {
-        return Ok(());
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Failure::err(format!("Debian packages could not be installed ({}) by\n  {line}\n{errors}", output.status));
     }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    Failure::err(format!("Debian packages could not be installed ({}) by\n  {line}\n{said}", output.status))
+    UPDATED.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+fn missing(packages: &[Package]) -> Vec<&'static str> {
+    packages.iter().filter(|package| !(package.present)()).map(|package| package.name).collect()
 }
 
 fn on_path(program: &str) -> bool {

@@ -1,4 +1,4 @@
-//! A child process that cannot be left behind.
+//! A child process that always ends with its owner.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -16,8 +16,8 @@ use nix::unistd::Pid;
 
 use crate::{Failure, Result};
 
-/// A running child in a process group of its own, with its output in a file. It is killed when this value is dropped, and by a watchdog
-/// when this process ends in any other way.
+/// A running child in its own process group, with its output in a file. It is killed when this value is dropped, and by a watchdog when
+/// this process ends in any other way.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -33,7 +33,7 @@ impl Process {
         let log = folder.join(log);
         let output = File::options().create(true).append(true).open(&log)?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
-        let child = command.spawn().map_err(|error| Failure::from(error).while_(format!("start {name}")))?;
+        let child = command.spawn().map_err(|error| Failure::from(error).context(format!("start {name}")))?;
         let watchdog = Watchdog::over(child.id(), folder)?;
         Ok(Self { name: name.to_owned(), child, log, watchdog, ended: None })
     }
@@ -43,7 +43,7 @@ impl Process {
         self.child.id()
     }
 
-    /// How it ended, if it has ended.
+    /// Its exit status, if it has ended.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait()?;
@@ -54,12 +54,12 @@ impl Process {
         Ok(self.ended)
     }
 
-    /// All it has written so far.
+    /// Everything that it has written so far.
     pub fn output(&self) -> String {
         std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
-    /// Sends a signal to its group; nothing happens if it has ended.
+    /// Sends a signal to its process group; does nothing if it has ended.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
         if self.ended()?.is_none() {
             killpg(self.group(), signal)?;
@@ -67,7 +67,7 @@ impl Process {
         Ok(())
     }
 
-    /// Ends it at once, as a power failure would, and waits until it is gone.
+    /// Kills it (SIGKILL) and waits for its end.
     pub fn kill(&mut self) -> Result<()> {
         self.signal(Signal::SIGKILL)?;
         if self.ended.is_none() {
@@ -77,7 +77,7 @@ impl Process {
         Ok(())
     }
 
-    /// Waits for its end.
+    /// Waits until it ends by itself.
     pub async fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         let start = Instant::now();
         loop {
@@ -113,7 +113,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Nothing can be reported from here, and the watchdog is the second line.
+        // An error cannot be reported from here; the watchdog remains.
         let _ = self.kill();
         if std::thread::panicking() {
             eprintln!("--- last lines of {} ---\n{}", self.name, self.tail());
@@ -133,7 +133,7 @@ impl Watchdog {
         Ok(Self(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?))
     }
 
-    /// To be called as soon as the group is gone, since its number may then be given to another.
+    /// Must be called as soon as the process group has ended, since the system may reuse its number.
     fn dismiss(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -146,23 +146,23 @@ impl Drop for Watchdog {
     }
 }
 
-/// Free ports of 127.0.0.1, each given out once by this process.
+/// Free ports of 127.0.0.1; this process never returns the same one twice.
 ///
-/// They lie below those that the system gives to outgoing connections, or a client could hold the port of a server that is down.
+/// They are below the range of outgoing connections: otherwise a client could occupy the port of a server that is down.
 pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    let mut given = GIVEN.lock().map_err(|_| Failure::new("a thread has died while it looked for free ports"))?;
+    static USED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut used = USED.lock().map_err(|_| Failure::new("a thread panicked while it looked for free ports"))?;
     let mut ports = [0; N];
     for port in &mut ports {
-        let free = |candidate: &u16| !given.contains(candidate) && TcpListener::bind((Ipv4Addr::LOCALHOST, *candidate)).is_ok();
+        let free = |candidate: &u16| !used.contains(candidate) && TcpListener::bind((Ipv4Addr::LOCALHOST, *candidate)).is_ok();
         let found = (0..1000).map(|_| fastrand::u16(12_000..32_000)).find(free);
         *port = found.ok_or_else(|| Failure::new("a thousand ports of 127.0.0.1 were tried, and none is free"))?;
-        given.insert(*port);
+        used.insert(*port);
     }
     Ok(ports)
 }
 
-/// Asks again every 25 ms until the answer is there; an error of `ask` ends it at once.
+/// Calls `ask` every 25 ms until it returns a value or an error.
 pub async fn poll<T, F>(what: &str, limit: Duration, mut ask: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<Option<T>>>,
@@ -173,13 +173,13 @@ where
             return Ok(answer);
         }
         if start.elapsed() > limit {
-            return Failure::err(format!("waited {} s in vain for {what}", limit.as_secs()));
+            return Failure::err(format!("waited {} s for {what}, which did not happen", limit.as_secs()));
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
 
-/// Copies a folder with all that is in it.
+/// Copies a folder recursively.
 pub(super) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     let [from, to]: [&OsStr; 2] = [from.as_ref(), to.as_ref()];
     super::provision::run(Command::new("cp").args(["-r", "--reflink=auto"]).args([from, to])).map(drop)

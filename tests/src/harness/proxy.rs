@@ -1,4 +1,4 @@
-//! A way to a server that can be made bad: cut, silent, slow, in single bytes.
+//! A TCP proxy that makes a connection fail in several ways: cut, silent, slow, in single bytes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::{Failure, Result};
 
 const BUFFER: usize = 16 << 10;
 
-/// What the proxy does with bytes and with who connects.
+/// What the proxy does with bytes and with new connections.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mode {
     Pass,
@@ -31,11 +31,11 @@ struct Switch {
     mode: Mode,
     /// How often all connections were cut.
     cuts: u64,
-    /// How often the server's side of all connections was lost.
+    /// How often the server's side of all connections was closed.
     losses: u64,
 }
 
-/// A TCP proxy before one server. It runs in a thread of its own until it is dropped.
+/// A TCP proxy in front of one server. It runs in its own thread until it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -43,7 +43,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts to pass everything on to `upstream`, which need not be there yet.
+    /// Starts forwarding to `upstream`, which may be started later.
     pub fn start(upstream: SocketAddr) -> Result<Self> {
         let [port] = free_ports()?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -60,42 +60,42 @@ impl Proxy {
         self.address
     }
 
-    /// Back to a good network.
+    /// Forwards everything again.
     pub fn pass(&self) {
         self.set(Mode::Pass);
     }
 
-    /// Cuts all connections and lets nobody in, as a server that is down.
+    /// Cuts all connections and refuses new ones, like a server that is down.
     pub fn refuse(&self) {
         self.set(Mode::Refuse);
     }
 
-    /// Cuts all connections now; new ones are let in.
+    /// Cuts all connections now; new ones are accepted.
     pub fn cut(&self) {
         self.switch.send_modify(|switch| switch.cuts += 1);
     }
 
-    /// Connections stay and new ones are let in, but no byte passes until [`Proxy::pass`].
+    /// Connections stay and new ones are accepted, but no byte passes until [`Proxy::pass`].
     pub fn blackhole(&self) {
         self.set(Mode::Blackhole);
     }
 
-    /// The server loses all connections, while its clients hear nothing of it, now and later. New connections are good.
+    /// Closes all connections on the server's side only; clients are never notified. New connections work.
     pub fn half_open(&self) {
         self.switch.send_modify(|switch| switch.losses += 1);
     }
 
-    /// Passes so many bytes a second in each direction of a connection.
+    /// Limits each direction of a connection to so many bytes a second.
     pub fn slow(&self, bytes_per_second: u64) {
         self.set(Mode::Slow(bytes_per_second.max(1)));
     }
 
-    /// Passes every byte as a packet of its own.
+    /// Sends every byte in its own packet.
     pub fn one_byte_at_a_time(&self) {
         self.set(Mode::OneByte);
     }
 
-    /// Cuts each connection when it has carried so many bytes, both ways together.
+    /// Cuts each connection after so many bytes, both directions together.
     pub fn cut_after(&self, bytes: u64) {
         self.set(Mode::CutAfter(bytes));
     }
@@ -116,7 +116,7 @@ async fn serve(address: SocketAddr, upstream: SocketAddr, mut seen: Seen, ready:
     loop {
         if seen.borrow_and_update().mode == Mode::Refuse {
             drop(listener.take());
-            // The port stays ours, but nobody listens on it.
+            // The port stays bound, but nothing listens on it.
             let held = bind(address);
             let over = seen.wait_for(|switch| switch.mode != Mode::Refuse).await.is_err();
             drop(held);
@@ -153,7 +153,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     bind(address)?.listen(1024)
 }
 
-/// Why a connection ends from outside.
+/// Why the proxy ends a connection.
 enum End {
     Cut,
     ServerLost,
@@ -179,7 +179,7 @@ async fn connection(mut client: TcpStream, upstream: SocketAddr, mut seen: Seen)
     let _ = server.set_zero_linger();
     drop(server);
     if matches!(ended, End::ServerLost) {
-        // The client waits in vain until the test cuts it.
+        // The client waits until the test cuts the connection.
         let _ = watcher.wait_for(|switch| switch.cuts > begin.cuts || switch.mode == Mode::Refuse).await;
     }
     let _ = client.set_zero_linger();
@@ -198,12 +198,12 @@ async fn end(seen: &mut Seen, begin: Switch) -> End {
     }
 }
 
-/// Carries bytes one way until the sender closes; an error cuts the connection.
+/// Forwards bytes in one direction until the sender closes; an error cuts the connection.
 async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut seen: Seen, carried: &AtomicU64) -> io::Result<()> {
     let over = |_| io::Error::from(io::ErrorKind::ConnectionReset);
     let mut buffer = [0; BUFFER];
     loop {
-        // A full window must reach the sender, so a silent proxy does not even read.
+        // The sender must see a full window, so a silent proxy does not even read.
         seen.wait_for(|switch| switch.mode != Mode::Blackhole).await.map_err(over)?;
         let mode = seen.borrow_and_update().mode;
         let room = match mode {
@@ -237,7 +237,7 @@ async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
                 let rest = limit.saturating_sub(before) as usize;
                 to.write_all(&buffer[..rest.min(count)]).await?;
                 to.flush().await?;
-                // Bytes under way would go with the connection.
+                // Bytes in flight would be lost with the connection.
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 return Err(io::ErrorKind::ConnectionReset.into());
             }

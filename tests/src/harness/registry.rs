@@ -1,4 +1,4 @@
-//! A schema registry as a process. It keeps schemas in memory: one that is started again knows nothing.
+//! A schema registry as a process. It keeps schemas in memory and loses them when it ends.
 
 use std::process::Command;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Starts one; builds it first if this machine has none.
+    /// Starts one; the first call on a machine builds it.
     pub async fn start() -> Result<Self> {
         let program = tokio::task::spawn_blocking(provision::registry).await??;
         let folder = tempfile::Builder::new().prefix("registry").tempdir()?;
@@ -31,7 +31,7 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Ends it and starts another one in its place, which knows no schema.
+    /// Kills it and starts an empty one at the same address.
     pub async fn forget(&mut self) -> Result<()> {
         self.process.kill()?;
         self.starts += 1;
@@ -39,14 +39,14 @@ impl Registry {
         self.ready().await
     }
 
-    /// Its address, as the settings want it.
+    /// Its address, as the configuration has it.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Asks it something; status and body.
-    pub async fn ask(&self, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
-        http::ask(self.port, method, path, body).await
+    /// Sends a request; returns status and body of the response.
+    pub async fn request(&self, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
+        http::request(self.port, method, path, body).await
     }
 
     async fn ready(&mut self) -> Result<()> {
@@ -55,7 +55,7 @@ impl Registry {
             let runs = process.must_run();
             async move {
                 runs?;
-                Ok(http::ask(port, "GET", "/subjects", "").await.ok().filter(|(status, _)| *status == 200).map(drop))
+                Ok(http::request(port, "GET", "/subjects", "").await.ok().filter(|(status, _)| *status == 200).map(drop))
             }
         })
         .await

@@ -1,4 +1,4 @@
-//! A schema registry of our own: with TLS, users and every answer that the real one at hand cannot be made to give.
+//! A schema registry for tests: with TLS, users, and responses that a real one cannot be made to give.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,21 +16,21 @@ use super::http::{self, Request};
 use super::{Identity, certificates};
 use crate::Result;
 
-/// The only user that it knows, if it asks for one.
+/// The only user, if one is required.
 pub const USER: &str = "registrar";
 /// The user's password.
 pub const PASSWORD: &str = "registry-secret";
 
-/// What it answers instead of doing what it is asked for.
+/// A response instead of the regular one.
 #[derive(Clone, Debug)]
 pub enum Instead {
-    /// This status with an error as registries write them: code and words.
+    /// This status with an error as registries write them: code and message.
     Refuse(u16, i64, String),
-    /// This status with a page for people.
+    /// This status with an HTML page.
     Page(u16),
-    /// Go elsewhere.
+    /// A redirect to this address.
     Redirect(String),
-    /// Nothing, ever.
+    /// None; the connection stays open.
     Silence,
 }
 
@@ -39,9 +39,9 @@ struct State {
     schemas: BTreeMap<u32, String>,
     subjects: BTreeMap<String, Vec<u32>>,
     next: u32,
-    /// Whether it asks for [`USER`].
-    asks: bool,
-    /// With how many requests to do what; `None` for ever.
+    /// Whether requests need [`USER`].
+    requires_user: bool,
+    /// The response to give instead, and to how many requests; `None` is all of them.
     instead: Option<(Instead, Option<u32>)>,
     /// Methods and paths of all requests.
     requests: Vec<String>,
@@ -61,7 +61,7 @@ impl RegistryStub {
         Self::serve(None).await
     }
 
-    /// With TLS under a certificate; `clients`: only clients with a certificate of our authority are let in.
+    /// With TLS and this certificate; `clients`: clients need a certificate of our authority.
     pub async fn encrypted(identity: &Identity, clients: bool) -> Result<Self> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
@@ -87,7 +87,7 @@ impl RegistryStub {
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, state) = (acceptor.clone(), shared.clone());
-                // What goes wrong here is met by the client.
+                // The client sees any error as well.
                 tokio::spawn(async move {
                     match acceptor {
                         Some(acceptor) => match acceptor.accept(stream).await {
@@ -102,38 +102,38 @@ impl RegistryStub {
         Ok(Self { state, port, tls, server })
     }
 
-    /// Its address, as the settings want it.
+    /// Its address, as the configuration has it.
     pub fn url(&self) -> String {
         format!("{}://127.0.0.1:{}", if self.tls { "https" } else { "http" }, self.port)
     }
 
-    /// Asks everybody for [`USER`] and [`PASSWORD`] from now on.
-    pub fn ask_for_user(&self) {
-        self.state().asks = true;
+    /// Requires [`USER`] and [`PASSWORD`] from now on.
+    pub fn require_user(&self) {
+        self.state().requires_user = true;
     }
 
-    /// Answers the next `times` requests, or all, with something else.
+    /// Gives another response to the next `times` requests, or to all.
     pub fn instead(&self, what: Instead, times: Option<u32>) {
         self.state().instead = Some((what, times));
     }
 
-    /// Does again what it is asked for.
+    /// Gives regular responses again.
     pub fn behave(&self) {
         self.state().instead = None;
     }
 
-    /// Knows no schema any more.
+    /// Removes all schemas.
     pub fn forget(&self) {
         let mut state = self.state();
         (state.schemas, state.subjects) = Default::default();
     }
 
-    /// Makes an id another schema's.
+    /// Gives an id another schema.
     pub fn replace(&self, id: u32, schema: &str) {
         self.state().schemas.insert(id, schema.to_owned());
     }
 
-    /// The ids under each subject.
+    /// The schema ids of each subject.
     pub fn subjects(&self) -> BTreeMap<String, Vec<u32>> {
         self.state().subjects.clone()
     }
@@ -160,8 +160,8 @@ impl Drop for RegistryStub {
 }
 
 async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: &Mutex<State>) -> Result<()> {
-    // As a server does that is spoken to in another protocol.
-    let Some(request) = http::read(&mut stream).await? else { return http::answer(&mut stream, 400, "", "").await };
+    // Like a server that received another protocol.
+    let Some(request) = http::read(&mut stream).await? else { return http::respond(&mut stream, 400, "", "").await };
     let instead = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         state.requests.push(format!("{} {}", request.method, request.path));
@@ -184,7 +184,7 @@ async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: &Mutex<Sta
         Some(Instead::Redirect(to)) => (307, format!("Location: {to}\r\n"), String::new()),
         Some(Instead::Silence) => return std::future::pending().await,
     };
-    http::answer(&mut stream, status, &headers, &body).await
+    http::respond(&mut stream, status, &headers, &body).await
 }
 
 fn error(code: i64, words: &str) -> Value {
@@ -195,7 +195,7 @@ impl State {
     fn work(&mut self, request: &Request) -> (u16, Value) {
         use base64::Engine as _;
         let wanted = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}")));
-        if self.asks && request.authorization.as_deref() != Some(&wanted) {
+        if self.requires_user && request.authorization.as_deref() != Some(&wanted) {
             return (401, error(401, "Unauthorized"));
         }
         let path: Vec<&str> = request.path.trim_matches('/').split('/').collect();
@@ -229,7 +229,7 @@ impl State {
         }
     }
 
-    /// As the real ones: one id for one text, whatever the subject.
+    /// Like real registries: one id per text, whatever the subject.
     fn register(&mut self, subject: &str, schema: &str) -> u32 {
         let known = self.schemas.iter().find(|(_, known)| *known == schema).map(|(id, _)| *id);
         let id = known.unwrap_or(self.next);

@@ -1,4 +1,4 @@
-//! What all servers have in common: a process that is ended, frozen and woken at will.
+//! What all servers have in common: a process that tests can end, freeze and thaw.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::Result;
 
 const STOP_LIMIT: Duration = Duration::from_secs(90);
 
-/// The process of a server; none while it is down. Databases and brokers are this and know how to start it.
+/// The process of a server; none while it is down. Databases and brokers dereference to it and know how to start it.
 #[derive(Debug, Default)]
 pub struct Server {
     process: Option<Process>,
@@ -17,22 +17,22 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes over a process that answers.
+    /// Takes over a process that accepts connections.
     pub(super) fn up(&mut self, process: Process) {
         (self.process, self.frozen) = (Some(process), false);
     }
 
-    /// Whether there is a process, awake or not.
+    /// Whether there is a process, frozen or not.
     pub fn is_up(&self) -> bool {
         self.process.is_some()
     }
 
-    /// Whether there is a process that can answer.
+    /// Whether there is a process that can respond.
     pub fn is_awake(&self) -> bool {
         self.is_up() && !self.frozen
     }
 
-    /// Shuts the server down in good order.
+    /// Shuts the server down (SIGTERM).
     pub async fn stop(&mut self) -> Result<()> {
         if let Some(mut process) = self.process.take() {
             process.signal(Signal::SIGTERM)?;
@@ -41,12 +41,12 @@ impl Server {
         Ok(())
     }
 
-    /// Ends the server as a power failure would.
+    /// Kills the server (SIGKILL).
     pub fn kill(&mut self) -> Result<()> {
         self.process.take().map_or(Ok(()), |mut process| process.kill())
     }
 
-    /// Stops the server's work: connections stay, nothing answers.
+    /// Stops the process (SIGSTOP): connections stay, nothing responds.
     pub fn freeze(&mut self) -> Result<()> {
         self.frozen = true;
         self.process.as_mut().map_or(Ok(()), |process| process.signal(Signal::SIGSTOP))

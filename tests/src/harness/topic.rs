@@ -8,7 +8,7 @@ use rskafka::client::partition::{OffsetAt, PartitionClient, UnknownTopicHandling
 use super::Kafka;
 use crate::{Failure, Result};
 
-/// How long a reader waits for a broker that was just started.
+/// How long a broker may wait for records before it responds.
 const FETCH_WAIT_MS: i32 = 200;
 const FETCH_BYTES: i32 = 8 << 20;
 
@@ -29,14 +29,14 @@ pub struct Entry {
     pub timestamp_ms: i64,
 }
 
-/// How long the end of one partition is waited for. The client has no limit of its own for a broker that is frozen.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Timeout of reading one partition. The client has none for a broker that is frozen.
+const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Reads all partitions of one topic, each from where it last stopped.
 pub struct TopicReader {
     topic: String,
     partitions: Vec<Partition>,
-    /// Why the connections are of no use any more.
+    /// Why the connections cannot be used any more.
     broken: Option<Failure>,
 }
 
@@ -56,7 +56,7 @@ impl TopicReader {
         Ok(Self { topic: topic.to_owned(), partitions, broken: None })
     }
 
-    /// How many records lie between the reader's place and the end, over all partitions.
+    /// How many records are left to read, over all partitions.
     pub async fn remaining(&self) -> Result<i64> {
         let mut count = 0;
         for Partition { client, next } in &self.partitions {
@@ -65,19 +65,19 @@ impl TopicReader {
         Ok(count)
     }
 
-    /// Everything from the reader's place to the present end, partition by partition, in log order within each.
+    /// Everything up to the current end, partition by partition, in log order within each.
     pub async fn read(&mut self) -> Result<Vec<Entry>> {
         let entries = self.read_some().await;
         match self.broken.take() {
-            Some(broken) => Err(broken.while_(format!("topic {}", self.topic))),
+            Some(broken) => Err(broken.context(format!("topic {}", self.topic))),
             None => Ok(entries),
         }
     }
 
-    /// The same while brokers may freeze or die: what could be read, and by other connections the next time if one has failed.
+    /// The same while brokers may freeze or die: returns what could be read, and reconnects in the next call if a connection has failed.
     pub async fn read_through_faults(&mut self, kafka: &Kafka) -> Result<Vec<Entry>> {
         if self.broken.is_some() {
-            let reopened = tokio::time::timeout(PATIENCE, clients(kafka, &self.topic)).await;
+            let reopened = tokio::time::timeout(READ_TIMEOUT, clients(kafka, &self.topic)).await;
             let Ok(Ok(clients)) = reopened else { return Ok(Vec::new()) };
             for client in clients {
                 match self.partitions.iter_mut().find(|partition| partition.client.partition() == client.partition()) {
@@ -90,14 +90,14 @@ impl TopicReader {
         Ok(self.read_some().await)
     }
 
-    /// Reads until something fails. What was read before is never thrown away: the reader's place has moved past it.
+    /// Reads until something fails. What was read before that is returned: it would not be read again.
     async fn read_some(&mut self) -> Vec<Entry> {
         let mut entries = Vec::new();
         for partition in &mut self.partitions {
-            match tokio::time::timeout(PATIENCE, partition.read(&mut entries)).await {
+            match tokio::time::timeout(READ_TIMEOUT, partition.read(&mut entries)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => self.broken = Some(error),
-                Err(_) => self.broken = Some(Failure::new(format!("the brokers do not answer for {} s", PATIENCE.as_secs()))),
+                Err(_) => self.broken = Some(Failure::new(format!("the brokers did not respond for {} s", READ_TIMEOUT.as_secs()))),
             }
             if self.broken.is_some() {
                 break;
@@ -106,7 +106,7 @@ impl TopicReader {
         entries
     }
 
-    /// Reads on, at least once, until an entry answers `wanted`, and returns everything read.
+    /// Reads, at least once, until an entry satisfies `wanted`, and returns everything that was read.
     pub async fn read_until(&mut self, what: &str, limit: Duration, mut wanted: impl FnMut(&Entry) -> bool) -> Result<Vec<Entry>> {
         let (start, mut entries) = (Instant::now(), Vec::new());
         loop {
@@ -119,7 +119,7 @@ impl TopicReader {
             if start.elapsed() > limit {
                 let count = entries.len();
                 return Failure::err(format!(
-                    "topic {}: waited {} s in vain for {what} ({count} records came)",
+                    "topic {}: waited {} s for {what}, which did not come ({count} records did)",
                     self.topic,
                     limit.as_secs()
                 ));
@@ -137,7 +137,7 @@ impl Partition {
             let (records, _) = self.client.fetch_records(self.next, 1..FETCH_BYTES, FETCH_WAIT_MS).await?;
             let before = self.next;
             for found in records {
-                // A fetch answers with whole batches, so it may begin before the offset asked for.
+                // A response contains whole batches, so it may begin before the requested offset.
                 if found.offset < self.next {
                     continue;
                 }
@@ -152,7 +152,7 @@ impl Partition {
                 });
             }
             if self.next == before {
-                return Failure::err(format!("partition {number} ends at {end}, but nothing comes from {before}"));
+                return Failure::err(format!("partition {number} ends at {end}, but a fetch from {before} returns nothing"));
             }
         }
         Ok(())

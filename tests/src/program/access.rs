@@ -1,9 +1,9 @@
-//! Ways into Kafka, as the keys of a task's file.
+//! Ways to access Kafka, as keys of the configuration.
 
 use crate::Result;
-use crate::harness::{Door, certificates};
+use crate::harness::{Listener, certificates};
 
-/// How a user proves who they are.
+/// A SASL mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
     /// SCRAM-SHA-256, as alice.
@@ -14,7 +14,7 @@ pub enum Mechanism {
     Plain,
 }
 
-/// A way into Kafka with everything that its door asks for.
+/// A way to access Kafka, with the settings that the listener needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Neither TLS nor a user.
@@ -42,14 +42,14 @@ impl Access {
         Self::MutualTls,
     ];
 
-    /// The door it goes through.
-    pub fn door(self) -> Door {
+    /// The listener that it uses.
+    pub fn listener(self) -> Listener {
         match self {
-            Self::Open => Door::Plain,
-            Self::Proxied => Door::Proxied,
-            Self::Sasl(_) => Door::Sasl,
-            Self::SaslTls(_) => Door::SaslTls,
-            Self::MutualTls => Door::MutualTls,
+            Self::Open => Listener::Plain,
+            Self::Proxied => Listener::Proxied,
+            Self::Sasl(_) => Listener::Sasl,
+            Self::SaslTls(_) => Listener::SaslTls,
+            Self::MutualTls => Listener::MutualTls,
         }
     }
 

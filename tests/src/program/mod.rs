@@ -13,7 +13,7 @@ pub use task::Task;
 
 use crate::Result;
 
-/// How to call the command line: a file and the arguments that go before the user's.
+/// How to call the command line: an executable, and arguments before those of the user.
 #[derive(Clone, Debug)]
 pub struct Program {
     path: PathBuf,
@@ -26,12 +26,12 @@ impl Program {
         Self { path: path.into(), first: Vec::new() }
     }
 
-    /// This very program, called with one more argument under which it is the command line (see [`as_command_line`]).
+    /// The running executable, with an argument that makes it act as the command line (see [`as_command_line`]).
     pub fn myself() -> Result<Self> {
         Ok(Self { path: std::env::current_exe()?, first: vec![AS_COMMAND_LINE.to_owned()] })
     }
 
-    /// The same program, started by another that is given it as its last arguments.
+    /// The same program, started through another one (`starter`) that gets it as its last arguments.
     #[must_use]
     pub fn within(self, starter: &[&str]) -> Self {
         let mut words: Vec<String> = starter.iter().map(|&word| word.to_owned()).collect();
@@ -50,7 +50,7 @@ impl Program {
 
 const AS_COMMAND_LINE: &str = "as-command-line";
 
-/// For programs that start themselves as the command line: the command line's arguments, if this is such a call.
+/// For executables that start themselves as the command line: its arguments, if this is such a call.
 pub fn as_command_line() -> Option<Vec<std::ffi::OsString>> {
     let mut arguments: Vec<_> = std::env::args_os().collect();
     let found = arguments.get(1).is_some_and(|argument| argument == AS_COMMAND_LINE);

@@ -21,26 +21,26 @@ pub struct Settings {
     pub password: String,
     /// Selected tables.
     pub tables: Vec<String>,
-    /// More lines of `[source.polardbx]`.
+    /// Further lines of `[source.polardbx]`.
     pub source: String,
     /// The brokers.
     pub brokers: Vec<String>,
-    /// Lines of `[sink.kafka]` for the way into Kafka.
+    /// Lines of `[sink.kafka]` for the access to Kafka.
     pub access: String,
     /// The topic.
     pub topic: String,
-    /// More lines of `[sink.kafka]`.
+    /// Further lines of `[sink.kafka]`.
     pub sink: String,
     /// Format of the values.
     pub format: Format,
     /// Keys of the format, as they stand between its braces.
     pub options: String,
-    /// More sections.
+    /// Further sections.
     pub more: String,
 }
 
 impl Settings {
-    /// Full and incremental phase of `tables` into `topic`, everything else by default.
+    /// Full and incremental phase of `tables` into `topic`; all other settings have their defaults.
     pub fn new(name: &str, source: &Database, tables: &[&str], kafka: &Kafka, topic: &str, format: Format) -> Self {
         Self {
             name: name.to_owned(),
@@ -59,14 +59,14 @@ impl Settings {
         }
     }
 
-    /// Goes into Kafka in another way, by every broker of it.
+    /// Accesses Kafka in another way, with the addresses of all brokers.
     pub fn enter(&mut self, kafka: &Kafka, access: Access) -> Result<()> {
-        self.brokers = kafka.addresses(access.door());
+        self.brokers = kafka.addresses(access.listener());
         self.access = access.sink_keys()?;
         Ok(())
     }
 
-    /// Goes to the database by another address of this machine.
+    /// Uses another address of the database, on this machine.
     pub fn read_from(&mut self, address: SocketAddr) {
         self.source_port = address.port();
     }

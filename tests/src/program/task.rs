@@ -51,7 +51,7 @@ impl Task {
         if let Some(running) = &mut self.running
             && running.ended()?.is_none()
         {
-            return Failure::err("the task runs already");
+            return Failure::err("the task is already running");
         }
         self.runs += 1;
         let file = self.file().display().to_string();
@@ -66,7 +66,7 @@ impl Task {
         self.running.as_ref().map(Process::id)
     }
 
-    /// All that the last run has written.
+    /// Everything that the last run has written.
     pub fn output(&self) -> String {
         self.running.as_ref().map(Process::output).unwrap_or_default()
     }
@@ -86,7 +86,7 @@ impl Task {
         self.running.as_mut().map_or(Ok(()), |running| running.signal(signal))
     }
 
-    /// Ends the program as a power failure would.
+    /// Kills the program (SIGKILL).
     pub fn kill(&mut self) -> Result<()> {
         self.running.as_mut().map_or(Ok(()), Process::kill)
     }
@@ -102,7 +102,7 @@ impl Task {
         Failure::err(format!("the program stopped with exit code {code}:\n{}", self.output()))
     }
 
-    /// Waits until the program ends by itself; gives its exit code.
+    /// Waits until the program ends by itself; returns its exit code.
     pub async fn wait(&mut self, limit: Duration) -> Result<i32> {
         let running = self.running.as_mut().ok_or_else(|| Failure::new("the task was not started"))?;
         let status = running.wait(limit).await?;

@@ -1,8 +1,8 @@
-//! One table with a column of every supported type, and values at the edges of each.
+//! One table with a column of every supported type, and values at the limits of each.
 
 use fastrand::Rng;
 
-/// A column and SQL literals for it; NULL is among the values of every one.
+/// A column and SQL literals for it; NULL is a value of every column.
 struct Column {
     name: &'static str,
     definition: &'static str,
@@ -107,12 +107,12 @@ pub fn create(table: &str) -> String {
     format!("CREATE TABLE {table} (id BIGINT NOT NULL PRIMARY KEY, {}) CHARACTER SET utf8mb4 ROW_FORMAT=DYNAMIC", columns.join(", "))
 }
 
-/// How many rows it takes to show every value of every column at least once.
+/// How many rows it takes to have every value of every column at least once.
 pub fn variants() -> u64 {
     COLUMNS.iter().map(|column| column.values.len() as u64 + 1).max().unwrap_or(1)
 }
 
-/// `INSERT` of the row `id` in which each column has its value number `id`, NULL being one more. The first [`variants`] rows together hold
+/// `INSERT` of the row `id` in which each column has its value number `id`, NULL being the last. The first [`variants`] rows together have
 /// every value.
 pub fn insert_variant(table: &str, id: u64) -> String {
     let pick = |column: &Column| {
@@ -142,6 +142,6 @@ pub fn assignments(rng: &mut Rng) -> String {
 
 fn random(column: &Column, rng: &mut Rng) -> &'static str {
     let value = column.values.get(rng.usize(..=column.values.len())).copied().unwrap_or("NULL");
-    // Long values only now and then, or the binlog holds little else.
+    // Long values are rare, otherwise the binlog would contain little else.
     if value.starts_with("REPEAT") && rng.u8(..16) != 0 { "NULL" } else { value }
 }

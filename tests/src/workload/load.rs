@@ -1,4 +1,4 @@
-//! Fills tables fast: statements of many rows over several connections, with the server's durability turned down while it lasts.
+//! Fills tables fast: statements of many rows over several connections, with reduced durability of the server in the meantime.
 
 use mysql_async::prelude::Queryable;
 use tokio::task::JoinSet;
@@ -52,7 +52,7 @@ pub async fn insert(mysql: &Database, table: &str, from: u64, to: u64, batch: u6
     .await
 }
 
-/// Runs statements 0..count, each a transaction of its own, over several connections; their order is not kept.
+/// Runs statements 0..count, each a transaction of its own, over several connections, in no particular order.
 pub async fn run(mysql: &Database, count: u64, statement: impl Fn(u64) -> String + Clone + Send + Sync + 'static) -> Result<()> {
     mysql.execute(&["SET GLOBAL sync_binlog = 0", "SET GLOBAL innodb_flush_log_at_trx_commit = 0"]).await?;
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();

@@ -1,6 +1,6 @@
-//! What goes on in the source: tables with every type at its edges, writers that work at the same time, a shop.
+//! Data and changes in the source: tables with the limits of every type, concurrent writers, a shop.
 //!
-//! All of it follows from a seed and ends by count or time.
+//! All of it is determined by a seed, and ends by count or time.
 
 pub mod every_type;
 pub mod load;

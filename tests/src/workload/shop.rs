@@ -1,4 +1,4 @@
-//! A small shop: customers, products, orders and their items, 200,000 rows in all, and a day's business on it.
+//! A small shop: customers, products, orders and their items, 200,000 rows in all, and business that changes them.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::Result;
 use crate::checker::Table;
 use crate::harness::Database;
 
-/// Rows of each table before the business begins.
+/// Rows of each table at the beginning.
 const CUSTOMERS: u64 = 20_000;
 const PRODUCTS: u64 = 5_000;
 const ORDERS: u64 = 50_000;
@@ -21,7 +21,7 @@ pub const ROWS: u64 = CUSTOMERS + PRODUCTS + ORDERS + ITEMS;
 /// Rows a statement while loading.
 const BATCH: u64 = 1000;
 
-/// Makes the database `shop` and fills it.
+/// Creates the database `shop` and fills it.
 pub async fn load(mysql: &Database) -> Result<Vec<Table>> {
     mysql
         .execute(&[
@@ -75,18 +75,18 @@ fn item(number: u64) -> String {
     format!("({order}, {line}, 'SKU{:05}', {}, {}.{:02})", number % PRODUCTS, 1 + number % 4, 1 + number % 300, number % 100)
 }
 
-/// What a day's business has done.
+/// How often each kind of business was done.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Business {
     /// Orders placed.
     pub placed: u32,
-    /// Orders whose state moved on.
+    /// Orders whose state advanced.
     pub advanced: u32,
     /// Orders deleted with their items.
     pub deleted: u32,
     /// Changes of customers and products.
     pub edited: u32,
-    /// Carts given up: transactions rolled back.
+    /// Carts abandoned: transactions rolled back.
     pub abandoned: u32,
 }
 

@@ -1,5 +1,5 @@
-//! Writers that work at the same time, on the same rows, in every way that a key can live: insert, update, delete, key change, delete and
-//! re-insert, transactions over several tables, rollbacks.
+//! Concurrent writers on the same rows, with every kind of change: insert, update, delete, key change, delete and re-insert, transactions
+//! over several tables, rollbacks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,9 +15,9 @@ use crate::checker::Table;
 use crate::harness::Database;
 use crate::{Failure, Result};
 
-/// Keys of the shared tables lie below this, so that writers meet often.
+/// Keys of the shared tables are below this, so that writers often conflict.
 const KEYS: u64 = 400;
-/// Errors that concurrent writers run into by nature: duplicate key, lock wait time-out, deadlock.
+/// Errors that concurrent writers must expect: duplicate key, lock wait timeout, deadlock.
 const EXPECTED: [u16; 3] = [1062, 1205, 1213];
 
 /// What the writers did.
@@ -36,7 +36,7 @@ pub struct Writers {
     committed: Arc<AtomicU64>,
 }
 
-/// The tables that writers work on, in a fresh database, with `rows` rows in each to begin with.
+/// Creates a database with the tables that writers work on, with `rows` rows in each.
 ///
 /// `every` has every type and a number as key, `pairs` a key of text (compared without case) and number, `accounts` a random text as key
 /// and belongs with `moves`, which only grows.
@@ -54,7 +54,7 @@ pub async fn create_tables(mysql: &Database, database: &str, rows: u64) -> Resul
     let (mut connection, mut rng) = (mysql.connect().await?, Rng::with_seed(rows));
     connection.query_drop("BEGIN").await?;
     for id in 0..rows {
-        // The edges first, then a mixture.
+        // The limits of each type first, then random values.
         let row = if id < every_type::variants() {
             every_type::insert_variant(&every, id)
         } else {
@@ -88,7 +88,7 @@ impl Writers {
         self.committed.load(Ordering::Relaxed)
     }
 
-    /// Lets every writer finish its transaction and ends them.
+    /// Stops the writers after their current transactions.
     pub async fn stop(mut self) -> Result<Written> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Written::default();
@@ -134,7 +134,7 @@ impl Writer {
                         self.connection.query_drop("ROLLBACK").await?;
                         return Ok(false);
                     }
-                    Err(error) => return Err(Failure::from(error).while_(statement)),
+                    Err(error) => return Err(Failure::from(error).context(statement)),
                 }
             }
         }

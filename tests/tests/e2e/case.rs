@@ -1,4 +1,4 @@
-//! One task under test: a database, a topic, the program between them, and what has come out so far.
+//! One task under test: a database, a topic, the program between them, and the records so far.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Servers of one's own, for tests that stop them or change their settings.
+    /// Separate servers, for tests that stop them or change their settings.
     pub(crate) async fn own(flavor: Flavor) -> Result<Self> {
         let (source, kafka) = tokio::join!(Database::start(flavor, &[]), Kafka::start());
         Ok(Self { source: Arc::new(source?), kafka: Arc::new(kafka?) })
     }
 
-    /// A database of one's own and three brokers.
+    /// A separate database and three brokers.
     pub(crate) async fn clustered(flavor: Flavor) -> Result<Self> {
         let (source, kafka) = tokio::join!(Database::start(flavor, &[]), Kafka::cluster());
         Ok(Self { source: Arc::new(source?), kafka: Arc::new(kafka?) })
@@ -41,7 +41,7 @@ impl Servers {
         Self::shared_of(Flavor::MySql57).await
     }
 
-    /// The server of a flavor and the broker that all other tests share; each is started when it is first asked for.
+    /// The server of a flavor and the broker that all other tests share; each is started by the first call.
     pub(crate) async fn shared_of(flavor: Flavor) -> Result<Self> {
         static SOURCES: [OnceCell<Arc<Database>>; Flavor::ALL.len()] = [const { OnceCell::const_new() }; Flavor::ALL.len()];
         static KAFKA: OnceCell<Arc<Kafka>> = OnceCell::const_new();
@@ -52,7 +52,7 @@ impl Servers {
     }
 }
 
-/// Makes tests that compare times or kill at moments wait for one another.
+/// A lock for tests that measure times or kill at certain moments: one of them at a time.
 pub(crate) async fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::const_new(());
     TURN.lock().await
@@ -67,28 +67,28 @@ pub(crate) struct Case {
     pub(crate) task: Task,
     pub(crate) entries: Vec<Entry>,
     pub(crate) tables: Vec<Table>,
-    /// Where values are framed for a schema registry: the ids met. `entries` hold the values without their frames.
+    /// With a schema registry: the schema ids of the records so far. `entries` have the values without the schema id prefix.
     pub(crate) ids: Option<BTreeSet<u32>>,
     reader: TopicReader,
-    /// Rows of the table `fence`, of all cases on this database.
+    /// Number of rows in the table `fence`, shared by all cases on this database.
     fences: Arc<AtomicU64>,
 }
 
 impl Case {
-    /// A task called `name` on `tables`, which lie in the database of that name, into a new topic. A table `fence` is added.
+    /// A task `name` that copies `tables` of the database `name` into a new topic `name`. A table `fence` is created in the database.
     pub(crate) async fn new(servers: Servers, name: &str, format: Format, partitions: i32, tables: Vec<Table>) -> Result<Self> {
         servers.source.execute(&[&format!("CREATE TABLE {name}.fence (id BIGINT PRIMARY KEY)")]).await?;
         Self::build(servers, name, name, format, partitions, tables, Arc::default()).await
     }
 
-    /// A task on `tables` of a database whose name is not fit for a task or a topic.
+    /// The same for a database whose name is not valid for a task or a topic.
     pub(crate) async fn in_database(servers: Servers, database: &str, name: &str, format: Format, tables: Vec<Table>) -> Result<Self> {
         let quoted = format!("`{}`", database.replace('`', "``"));
         servers.source.execute(&[&format!("CREATE TABLE {quoted}.fence (id BIGINT PRIMARY KEY)")]).await?;
         Self::build(servers, database, name, format, 1, tables, Arc::default()).await
     }
 
-    /// Another task on the same tables, into a topic of its own.
+    /// Another task on the same tables, into another topic.
     pub(crate) async fn sibling(&self, name: &str, format: Format, partitions: i32) -> Result<Self> {
         let (servers, tables, fences) = (self.servers.clone(), self.tables.clone(), self.fences.clone());
         Self::build(servers, &self.database, name, format, partitions, tables, fences).await
@@ -111,26 +111,26 @@ impl Case {
         Ok(Self { servers, database, topic, settings, task, entries: Vec::new(), tables, ids: None, reader, fences })
     }
 
-    /// Reads on until everything committed in the source before this call is in the topic.
+    /// Reads the topic until it has everything that was committed in the source before this call.
     pub(crate) async fn catch_up(&mut self, limit: Duration) -> Result<()> {
         let fence = self.fence().await?;
         self.reach(fence, limit).await
     }
 
-    /// Writes a row behind everything committed so far, and gives its number.
+    /// Writes a row after everything committed so far, and returns its number.
     pub(crate) async fn fence(&self) -> Result<u64> {
         let number = 1 + self.fences.fetch_add(1, Ordering::Relaxed);
         self.servers.source.execute(&[&format!("INSERT INTO `{}`.fence VALUES ({number})", self.database.replace('`', "``"))]).await?;
         Ok(number)
     }
 
-    /// Reads on until a row of [`Case::fence`] is in the topic.
+    /// Reads the topic until it has a row of [`Case::fence`].
     pub(crate) async fn reach(&mut self, fence: u64, limit: Duration) -> Result<()> {
         let start = Instant::now();
         loop {
             let more = self.reader.read_through_faults(&self.servers.kafka).await?;
             let before = self.entries.len();
-            self.take_in(more)?;
+            self.add(more)?;
             let found = self.entries[before..].iter().any(|entry| self.is_fence(entry, fence));
             if found {
                 return Ok(());
@@ -139,7 +139,7 @@ impl Case {
             if start.elapsed() > limit {
                 let (count, log) = (self.entries.len(), self.task.output());
                 return Failure::err(format!(
-                    "{}: not caught up after {} s, {count} records came; the program says:\n{log}",
+                    "{}: not caught up after {} s, {count} records arrived; the output of the program:\n{log}",
                     self.topic,
                     limit.as_secs()
                 ));
@@ -148,37 +148,37 @@ impl Case {
         }
     }
 
-    /// Compares one more table of the database at the end.
+    /// Adds a table of the database to those that [`Case::verify`] compares.
     pub(crate) fn add_table(&mut self, name: &str) {
         self.tables.push(Table::new(&self.database, name));
     }
 
-    /// Reads on until the topic holds at least so many records.
+    /// Reads the topic until it has at least so many records.
     pub(crate) async fn wait_for_records(&mut self, count: usize, limit: Duration) -> Result<()> {
         let start = Instant::now();
         while self.read().await? < count {
             self.task.must_run()?;
             if start.elapsed() > limit {
                 let (found, log) = (self.entries.len(), self.task.output());
-                return Failure::err(format!("{}: {found} records instead of {count}; the program says:\n{log}", self.topic));
+                return Failure::err(format!("{}: {found} records instead of {count}; the output of the program:\n{log}", self.topic));
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Ok(())
     }
 
-    /// Takes in what is in the topic now; gives how many records there are.
+    /// Reads the topic to its current end; returns how many records it has.
     pub(crate) async fn read(&mut self) -> Result<usize> {
         let more = self.reader.read_through_faults(&self.servers.kafka).await?;
-        self.take_in(more)?;
+        self.add(more)?;
         Ok(self.entries.len())
     }
 
-    fn take_in(&mut self, mut entries: Vec<Entry>) -> Result<()> {
+    fn add(&mut self, mut entries: Vec<Entry>) -> Result<()> {
         if let Some(ids) = &mut self.ids {
             for entry in &mut entries {
                 let Some((&[0, a, b, c, d], bytes)) = entry.value.split_first_chunk() else {
-                    return Failure::err(format!("a value without a frame: {:?}", &entry.value[..entry.value.len().min(20)]));
+                    return Failure::err(format!("a value without a schema id prefix: {:?}", &entry.value[..entry.value.len().min(20)]));
                 };
                 ids.insert(u32::from_be_bytes([a, b, c, d]));
                 entry.value = bytes.to_vec();
@@ -188,7 +188,7 @@ impl Case {
         Ok(())
     }
 
-    /// Compares everything in the topic with the source, which must be at rest and caught up with.
+    /// Compares everything in the topic with the source, which must not change any more. The task must have caught up.
     pub(crate) async fn verify(&mut self, cut_chunks: usize) -> Result<Report> {
         self.read().await?;
         let mut tables = self.tables.clone();
@@ -199,7 +199,7 @@ impl Case {
         Ok(report)
     }
 
-    /// The values of one column in all inserted or read rows of a table, in the order of the topic.
+    /// The values of one column in all images after a change of a table, in the order of the topic.
     pub(crate) fn rows_of(&self, table: &str, column: &str) -> Result<Vec<String>> {
         let mut values = Vec::new();
         for entry in &self.entries {
@@ -211,7 +211,7 @@ impl Case {
     }
 
     fn is_fence(&self, entry: &Entry, fence: u64) -> bool {
-        // The name first: decoding every record here would do the checker's work twice.
+        // The name first: decoding every record here would double the work.
         let named = entry.value.windows(5).any(|part| part == b"fence");
         let Ok(Decoded::Rows(rows)) = (if named { self.settings.format.decode(&entry.value) } else { return false }) else { return false };
         let number = fence.to_string();
@@ -220,12 +220,12 @@ impl Case {
         rows.iter().any(|row| row.table.name == "fence" && row.after.as_ref().is_some_and(|after| after.values().any(is_number)))
     }
 
-    /// The database, to stop and start it. Nobody else may hold it at that moment.
+    /// The database, to stop and start it. Fails if another test uses it.
     pub(crate) fn source_mut(&mut self) -> Result<&mut Database> {
         Arc::get_mut(&mut self.servers.source).ok_or_else(|| Failure::new("the database is in use elsewhere"))
     }
 
-    /// The same for the brokers.
+    /// The brokers, likewise.
     pub(crate) fn kafka_mut(&mut self) -> Result<&mut Kafka> {
         Arc::get_mut(&mut self.servers.kafka).ok_or_else(|| Failure::new("the brokers are in use elsewhere"))
     }

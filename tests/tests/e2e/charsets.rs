@@ -1,4 +1,4 @@
-//! Character sets: every code of every one, as the servers themselves read it.
+//! Character sets: every code of every set, compared with what the servers read.
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -9,18 +9,18 @@ use tests::{Failure, Result};
 
 use super::case::Servers;
 
-/// What a server makes of a character set's bytes: the bytes, and the text in UTF-8.
+/// Bytes in a character set, and the text that a server reads from them, in UTF-8.
 type Reading = (Vec<u8>, Option<Vec<u8>>);
 
-/// Reads codes as `set`: `code` is an expression over the tables x, y, z and w of all bytes.
+/// Has the server read codes of the character set `set`; `code` is an expression over the tables x, y, z and w of all bytes.
 async fn readings(conn: &mut Conn, set: &str, tables: &str, code: &str, wanted: &str) -> Result<Vec<Reading>> {
     let from: Vec<String> = tables.chars().map(|table| format!("charsets.bytes {table}")).collect();
     let text = format!("CAST(CONVERT(CONVERT({code} USING {set}) USING utf8mb4) AS BINARY)");
     Ok(conn.query(format!("SELECT {code}, {text} FROM {} WHERE {wanted}", from.join(", "))).await?)
 }
 
-/// What the server read, `None` if it could not. Where a byte is no character, servers give NULL, cut the text there, or put a question mark.
-/// U+FFFD is what MySQL itself has for codes that the others lack; only sets that have all of Unicode have the character itself.
+/// What the server read, `None` if it could not. For an invalid byte, servers return NULL, cut the text there, or return a question mark.
+/// MySQL itself uses U+FFFD for codes without a character; the character itself exists only in sets with all of Unicode.
 fn read(set: &str, code: &[u8], text: &Option<Vec<u8>>) -> Result<Option<String>> {
     let marks = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'?').count();
     let text = match text {
@@ -28,18 +28,18 @@ fn read(set: &str, code: &[u8], text: &Option<Vec<u8>>) -> Result<Option<String>
         _ => return Ok(None),
     };
     let text = String::from_utf8(text.clone())?;
-    // Unicode's own sets have a code for it, and so has gb18030.
+    // The Unicode sets have a code for it, and so does gb18030.
     let meant = matches!(set, "ucs2" | "utf16" | "utf16le" | "utf32" | "gb18030") || code == [0x84, 0x31, 0xA4, 0x37];
     Ok(Some(text).filter(|text| meant || !text.contains('\u{fffd}')))
 }
 
-/// Compares what the server and we make of codes; how many were compared.
+/// Compares what the server and our code read; returns how many codes were compared.
 fn compare(set: &str, readings: &[Reading]) -> Result<usize> {
     let charset = Charset::from_name(set).ok_or_else(|| Failure::new(format!("{set} is not known")))?;
     let mut wrong = Vec::new();
     let mut compared = 0;
     for (code, text) in readings {
-        // A character of one byte and the next one's begin: both are compared apart.
+        // A character of one byte followed by the first byte of another one: each is compared on its own.
         if let [first, _] = code.as_slice()
             && !matches!(set, "ucs2" | "utf16" | "utf16le")
             && charset.decode(&[*first]).is_some()
@@ -70,7 +70,7 @@ async fn every_code(server: &Database) -> Result<()> {
         let mut compared = 0;
         match set {
             "ucs2" | "utf16" | "utf16le" => {
-                // Halves of pairs are characters to ucs2, and to nobody else.
+                // Only ucs2 accepts single halves of surrogate pairs as characters.
                 let half = if set == "utf16le" { "y.b" } else { "x.b" };
                 let whole = format!("{half} NOT BETWEEN x'D8' AND x'DF'");
                 compared += compare(set, &readings(&mut conn, set, "xy", PAIR, &whole).await?)?;
@@ -89,7 +89,7 @@ async fn every_code(server: &Database) -> Result<()> {
             let code = "CONCAT(x'8F', x.b, y.b)";
             compared += compare(set, &readings(&mut conn, set, "xy", code, "x.b >= x'A1' AND y.b >= x'A1'").await?)?;
         }
-        // 1.6 million codes: the servers have the same table, so one is asked.
+        // 1.6 million codes: the servers have the same table, so one server is enough.
         if set == "gb18030" && server.flavor() == Flavor::MySql57 {
             let digits = "BETWEEN x'30' AND x'39'";
             let wanted = format!("x.b >= x'81' AND y.b {digits} AND z.b >= x'81' AND w.b {digits}");
@@ -101,7 +101,7 @@ async fn every_code(server: &Database) -> Result<()> {
     Ok(())
 }
 
-/// Collations by number, as the server knows them.
+/// The collations of the server, by number.
 async fn every_collation(server: &Database) -> Result<()> {
     let mut conn = server.connect().await?;
     let table = if server.flavor() == Flavor::MariaDb { "COLLATION_CHARACTER_SET_APPLICABILITY" } else { "COLLATIONS" };

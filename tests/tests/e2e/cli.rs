@@ -9,6 +9,7 @@ use tests::workload::{Writers, load, writers};
 use tests::{Failure, Result};
 
 use super::case::{Case, Servers, program};
+use super::report::{HELP, error_in};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -30,15 +31,15 @@ fn exit_codes_of_calls_without_a_task() -> Result<()> {
         (&["check", "/no/such/file.toml"], 2, "/no/such/file.toml"),
     ] {
         let output = call(arguments)?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        assert!(said.contains(text), "{arguments:?} does not say {text:?}: {said}");
+        let console = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {console}");
+        assert!(console.contains(text), "{arguments:?} does not contain {text:?}: {console}");
     }
     Ok(())
 }
 
 #[test]
-fn what_contradicts_itself_is_refused_when_the_file_is_read() -> Result<()> {
+fn contradictory_settings_are_refused_when_the_file_is_read() -> Result<()> {
     const FILE: &str = "name = \"x\"
 [source.polardbx]
 host = \"127.0.0.1\"
@@ -63,10 +64,11 @@ ddl_topic = \"ddl\"
         for command in ["check", "run"] {
             let mut call = program().command(&[command, &file]);
             let output = call.current_dir(folder.path()).output()?;
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(output.status.code(), Some(2), "{command}: {said}");
-            for text in texts.iter().chain([&file.as_str(), &"\n  to go on: "]) {
-                assert!(said.contains(text), "{command} {lines}: {text:?} is not told: {said}");
+            let console = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{command}: {console}");
+            let error = error_in(&console)?;
+            for text in texts.iter().chain([&file.as_str(), &HELP]) {
+                assert!(error.contains(text), "{command} {lines}: {text:?} is not reported: {console}");
             }
         }
     }
@@ -101,12 +103,12 @@ async fn the_example_of_every_help_works_as_it_stands() -> Result<()> {
         let status = process.wait(LIMIT).await?;
         assert!(status.success(), "{example}: {status}\n{}", process.output());
     }
-    assert!(case.read().await? > 0, "the examples have run the task");
+    assert!(case.read().await? > 0, "the task was run by the examples");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn check_says_what_is_wrong_and_changes_nothing() -> Result<()> {
+async fn check_reports_problems_and_changes_nothing() -> Result<()> {
     let servers = Servers::shared().await?;
     let tables = writers::create_tables(&servers.source, "checked", 10).await?;
     let mut case = Case::new(servers.clone(), "checked", Format::CanalJson, 1, tables).await?;
@@ -115,8 +117,8 @@ async fn check_says_what_is_wrong_and_changes_nothing() -> Result<()> {
         let output = call(&["check", &file])?;
         Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)))
     };
-    let (code, said) = check()?;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, console) = check()?;
+    assert_eq!(code, Some(0), "{console}");
     for (spoil, text) in [
         ((|settings| settings.topic = "no_such_topic".into()) as fn(&mut tests::program::Settings), "no_such_topic"),
         (|settings| settings.password = "wrong".into(), "Access denied"),
@@ -126,12 +128,12 @@ async fn check_says_what_is_wrong_and_changes_nothing() -> Result<()> {
         let mut settings = case.settings.clone();
         spoil(&mut settings);
         case.task.configure(&settings)?;
-        let (code, said) = check()?;
-        assert_eq!(code, Some(2), "{said}");
-        assert!(said.contains(text) && said.contains("to go on: "), "{text:?} is not told:\n{said}");
+        let (code, console) = check()?;
+        assert_eq!(code, Some(2), "{console}");
+        assert!(console.contains(text) && console.contains("help: "), "{text:?} is not reported:\n{console}");
     }
     assert_eq!(case.read().await?, 0);
-    // A reader that goes away, as in `check … | head -1`, is no failure.
+    // A reader that closes the pipe, as in `check … | head -1`, is not a failure.
     case.task.configure(&case.settings)?;
     let mut command = program().command(&["check", &file]);
     let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn()?;
@@ -141,7 +143,7 @@ async fn check_says_what_is_wrong_and_changes_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn signals_stop_at_a_commit_and_the_next_start_repeats_nothing() -> Result<()> {
+async fn signals_stop_after_a_commit_and_the_next_start_repeats_nothing() -> Result<()> {
     let servers = Servers::shared().await?;
     let tables = writers::create_tables(&servers.source, "stopped", 50).await?;
     let mut case = Case::new(servers.clone(), "stopped", Format::DtsAvro, 1, tables).await?;
@@ -164,7 +166,7 @@ async fn signals_stop_at_a_commit_and_the_next_start_repeats_nothing() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_in_the_full_phase_goes_on_where_it_was() -> Result<()> {
+async fn a_task_that_is_stopped_in_the_full_phase_continues_from_there() -> Result<()> {
     const ROWS: u64 = 50_000;
     let servers = Servers::shared().await?;
     let mut tables = writers::create_tables(&servers.source, "halfway", 10).await?;
@@ -179,7 +181,7 @@ async fn a_stop_in_the_full_phase_goes_on_where_it_was() -> Result<()> {
     while case.read().await? < 5000 {
         case.task.must_run()?;
         if start.elapsed() > LIMIT {
-            return Failure::err(format!("no rows come:\n{}", case.task.output()));
+            return Failure::err(format!("no rows arrive:\n{}", case.task.output()));
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -189,7 +191,7 @@ async fn a_stop_in_the_full_phase_goes_on_where_it_was() -> Result<()> {
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
-    // At most the chunks that were being read are read again.
+    // Only the chunks that were being read may be read again.
     case.verify(2).await?;
     Ok(())
 }
@@ -203,8 +205,8 @@ async fn a_second_process_on_the_same_task_is_refused() -> Result<()> {
     case.catch_up(LIMIT).await?;
     let file = case.task.file().display().to_string();
     let output = tokio::task::spawn_blocking(move || call(&["run", &file])).await??;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("error: "), "{said}");
+    let console = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && error_in(&console).is_ok(), "{console}");
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
     case.verify(0).await?;

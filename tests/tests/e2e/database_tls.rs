@@ -1,4 +1,4 @@
-//! Encrypted connections to the database: every mode, what a server can and cannot do, and what is wrong with a certificate.
+//! Encrypted connections to the database: every mode, what each server supports, and invalid certificates.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::servers::own;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Sets the `tls` key, runs the task until a row that is written meanwhile has come, and stops it.
+/// Sets the key `tls`, runs the task until a new row has arrived, and stops it.
 async fn works(case: &mut Case, tls: &str) -> Result<()> {
     case.settings.source = format!("tls = {tls}");
     case.task.configure(&case.settings)?;
@@ -76,7 +76,7 @@ async fn all_connections_are_encrypted() -> Result<()> {
     let mut options = known.database_options(&known.server);
     options.push("--performance-schema=ON".into());
     let mut case = own(Flavor::MariaDb, &options.iter().map(String::as_str).collect::<Vec<_>>(), "tls_all").await?;
-    // What is not encrypted does not come in at all.
+    // The account requires encryption.
     case.servers.source.execute(&["ALTER USER 'dts'@'%' REQUIRE SSL"]).await?;
     fails(&mut case, "{ mode = \"disabled\" }", &["Access denied"]).await?;
     case.settings.source = "tls = { mode = \"required\" }".into();
@@ -134,8 +134,8 @@ async fn servers_that_cannot_speak_our_tls() -> Result<()> {
         let mut case = own(flavor, &[], name).await?;
         fails(&mut case, "{ mode = \"required\" }", &["E_TLS", why, "tls.mode"]).await?;
         works(&mut case, "{ mode = \"preferred\" }").await?;
-        let said = case.task.output();
-        assert_eq!(said.matches("are not encrypted").count(), 1, "one warning:\n{said}");
+        let output = case.task.output();
+        assert_eq!(output.matches("are not encrypted").count(), 1, "one warning:\n{output}");
         case.verify(0).await?;
     }
     Ok(())

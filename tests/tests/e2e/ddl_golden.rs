@@ -1,5 +1,5 @@
-//! Every kind of statement that changes structures, as real servers write it to their binlog, and the messages that both formats make of
-//! it. The tables of a statement are those that it names: whether a running task could follow it does not matter here.
+//! Every kind of DDL statement, as real servers write it to their binlog, and the messages of both formats for it. The tables of a statement
+//! are those that it names: whether a running task could apply it does not matter here.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -11,98 +11,98 @@ use tests::checker::Format;
 use tests::harness::{Database, Flavor};
 use tests::{Failure, Result, golden};
 
-/// What a statement's Canal JSON message says: type, database, table. `None`: there is no message.
-type Said = Option<(&'static str, &'static str, &'static str)>;
+/// The Canal JSON message of a statement: type, database, table. `None`: there is no message.
+type Expected = Option<(&'static str, &'static str, &'static str)>;
 
-const fn said(kind: &'static str, table: &'static str) -> Said {
+const fn canal(kind: &'static str, table: &'static str) -> Expected {
     Some((kind, "ddl", table))
 }
 
-/// Where a statement is known.
+/// Which servers have a statement.
 #[derive(Clone, Copy, PartialEq)]
-enum Known {
-    Everywhere,
-    /// Not to MySQL 5.7.
+enum Servers {
+    All,
+    /// All except MySQL 5.7.
     Later,
     MariaDb,
 }
 
-use Known::{Everywhere, Later, MariaDb};
+use Servers::{All, Later, MariaDb};
 
-const STATEMENTS: &[(Known, &str, Said)] = &[
-    (Everywhere, "CREATE DATABASE ddl DEFAULT CHARACTER SET utf8mb4", said("QUERY", "")),
-    (Everywhere, "CREATE TABLE ddl.a (id INT PRIMARY KEY, x INT, y VARCHAR(20) COMMENT 'it''s \"ñ☃\"')", said("CREATE", "a")),
-    (Everywhere, "create table b like a", said("CREATE", "b")),
-    (Everywhere, "CREATE TABLE c (PRIMARY KEY (id)) AS SELECT 1 AS id, 2 AS x", said("CREATE", "c")),
-    (Everywhere, "CREATE TABLE IF NOT EXISTS a (id INT)", said("CREATE", "a")),
-    (Everywhere, "CREATE TABLE parent (id INT PRIMARY KEY)", said("CREATE", "parent")),
-    (Everywhere, "CREATE TEMPORARY TABLE fleeting (id INT)", None),
-    (Everywhere, "ALTER TABLE a ADD COLUMN z INT", said("ALTER", "a")),
-    (Everywhere, "ALTER TABLE a ADD INDEX ix (x)", said("CINDEX", "a")),
-    (Everywhere, "ALTER TABLE a ADD UNIQUE uy (y), ADD COLUMN w INT", said("CINDEX", "a")),
-    (Everywhere, "ALTER TABLE a ADD COLUMN v INT, ADD KEY iv (v)", said("ALTER", "a")),
-    (Everywhere, "ALTER TABLE a ADD FULLTEXT INDEX ft (y)", said("CINDEX", "a")),
-    (Everywhere, "ALTER TABLE a DROP INDEX ix, DROP COLUMN z", said("DINDEX", "a")),
-    (Everywhere, "ALTER TABLE a DROP KEY iv", said("DINDEX", "a")),
-    (Everywhere, "ALTER TABLE a DROP COLUMN v, DROP INDEX ft", said("ALTER", "a")),
-    (Everywhere, "ALTER TABLE c DROP PRIMARY KEY", said("ALTER", "c")),
-    (Everywhere, "ALTER TABLE c ADD PRIMARY KEY (id)", said("CINDEX", "c")),
-    (Everywhere, "ALTER TABLE a ADD CONSTRAINT fk FOREIGN KEY (x) REFERENCES parent (id) ON DELETE CASCADE", None),
-    (Everywhere, "ALTER TABLE a DROP FOREIGN KEY fk", said("DINDEX", "a")),
-    (Everywhere, "ALTER TABLE a ADD CONSTRAINT ck CHECK (x > 0)", None),
-    (MariaDb, "ALTER TABLE a DROP CONSTRAINT ck", said("DINDEX", "a")),
-    (Everywhere, "ALTER TABLE a RENAME INDEX uy TO uz", said("ALTER", "a")),
-    (Later, "ALTER TABLE a RENAME COLUMN w TO w2", said("ALTER", "a")),
-    (Everywhere, "ALTER TABLE a MODIFY COLUMN x BIGINT NOT NULL FIRST", said("ALTER", "a")),
-    (Everywhere, "ALTER TABLE a CHANGE x x2 BIGINT UNSIGNED", said("ALTER", "a")),
-    (Everywhere, "ALTER TABLE a ALTER COLUMN y SET DEFAULT 'none'", said("ALTER", "a")),
-    (Everywhere, "ALTER TABLE a CONVERT TO CHARACTER SET latin1", said("ALTER", "a")),
-    (Everywhere, "alter table `a` engine = InnoDB, comment = 'RENAME TO x, ADD INDEX (y)'", said("ALTER", "a")),
-    (Everywhere, "/*!50000 ALTER TABLE a */ /* with */ AUTO_INCREMENT = 100 -- comments", said("ALTER", "a")),
-    (Everywhere, "ALTER TABLE a RENAME TO a2", said("RENAME", "a2")),
-    (Everywhere, "RENAME TABLE a2 TO a3, b TO b2", said("RENAME", "a3")),
-    (Everywhere, "CREATE INDEX i ON a3 (x2)", said("CINDEX", "a3")),
-    (Everywhere, "CREATE UNIQUE INDEX u USING BTREE ON b2 (y(5))", said("CINDEX", "b2")),
-    (Everywhere, "DROP INDEX i ON a3", said("DINDEX", "a3")),
-    (Everywhere, "DROP INDEX `PRIMARY` ON c", said("DINDEX", "c")),
-    (Everywhere, "TRUNCATE TABLE a3", said("TRUNCATE", "a3")),
-    (Everywhere, "truncate ddl.b2", said("TRUNCATE", "b2")),
+const STATEMENTS: &[(Servers, &str, Expected)] = &[
+    (All, "CREATE DATABASE ddl DEFAULT CHARACTER SET utf8mb4", canal("QUERY", "")),
+    (All, "CREATE TABLE ddl.a (id INT PRIMARY KEY, x INT, y VARCHAR(20) COMMENT 'it''s \"ñ☃\"')", canal("CREATE", "a")),
+    (All, "create table b like a", canal("CREATE", "b")),
+    (All, "CREATE TABLE c (PRIMARY KEY (id)) AS SELECT 1 AS id, 2 AS x", canal("CREATE", "c")),
+    (All, "CREATE TABLE IF NOT EXISTS a (id INT)", canal("CREATE", "a")),
+    (All, "CREATE TABLE parent (id INT PRIMARY KEY)", canal("CREATE", "parent")),
+    (All, "CREATE TEMPORARY TABLE fleeting (id INT)", None),
+    (All, "ALTER TABLE a ADD COLUMN z INT", canal("ALTER", "a")),
+    (All, "ALTER TABLE a ADD INDEX ix (x)", canal("CINDEX", "a")),
+    (All, "ALTER TABLE a ADD UNIQUE uy (y), ADD COLUMN w INT", canal("CINDEX", "a")),
+    (All, "ALTER TABLE a ADD COLUMN v INT, ADD KEY iv (v)", canal("ALTER", "a")),
+    (All, "ALTER TABLE a ADD FULLTEXT INDEX ft (y)", canal("CINDEX", "a")),
+    (All, "ALTER TABLE a DROP INDEX ix, DROP COLUMN z", canal("DINDEX", "a")),
+    (All, "ALTER TABLE a DROP KEY iv", canal("DINDEX", "a")),
+    (All, "ALTER TABLE a DROP COLUMN v, DROP INDEX ft", canal("ALTER", "a")),
+    (All, "ALTER TABLE c DROP PRIMARY KEY", canal("ALTER", "c")),
+    (All, "ALTER TABLE c ADD PRIMARY KEY (id)", canal("CINDEX", "c")),
+    (All, "ALTER TABLE a ADD CONSTRAINT fk FOREIGN KEY (x) REFERENCES parent (id) ON DELETE CASCADE", None),
+    (All, "ALTER TABLE a DROP FOREIGN KEY fk", canal("DINDEX", "a")),
+    (All, "ALTER TABLE a ADD CONSTRAINT ck CHECK (x > 0)", None),
+    (MariaDb, "ALTER TABLE a DROP CONSTRAINT ck", canal("DINDEX", "a")),
+    (All, "ALTER TABLE a RENAME INDEX uy TO uz", canal("ALTER", "a")),
+    (Later, "ALTER TABLE a RENAME COLUMN w TO w2", canal("ALTER", "a")),
+    (All, "ALTER TABLE a MODIFY COLUMN x BIGINT NOT NULL FIRST", canal("ALTER", "a")),
+    (All, "ALTER TABLE a CHANGE x x2 BIGINT UNSIGNED", canal("ALTER", "a")),
+    (All, "ALTER TABLE a ALTER COLUMN y SET DEFAULT 'none'", canal("ALTER", "a")),
+    (All, "ALTER TABLE a CONVERT TO CHARACTER SET latin1", canal("ALTER", "a")),
+    (All, "alter table `a` engine = InnoDB, comment = 'RENAME TO x, ADD INDEX (y)'", canal("ALTER", "a")),
+    (All, "/*!50000 ALTER TABLE a */ /* with */ AUTO_INCREMENT = 100 -- comments", canal("ALTER", "a")),
+    (All, "ALTER TABLE a RENAME TO a2", canal("RENAME", "a2")),
+    (All, "RENAME TABLE a2 TO a3, b TO b2", canal("RENAME", "a3")),
+    (All, "CREATE INDEX i ON a3 (x2)", canal("CINDEX", "a3")),
+    (All, "CREATE UNIQUE INDEX u USING BTREE ON b2 (y(5))", canal("CINDEX", "b2")),
+    (All, "DROP INDEX i ON a3", canal("DINDEX", "a3")),
+    (All, "DROP INDEX `PRIMARY` ON c", canal("DINDEX", "c")),
+    (All, "TRUNCATE TABLE a3", canal("TRUNCATE", "a3")),
+    (All, "truncate ddl.b2", canal("TRUNCATE", "b2")),
     (
-        Everywhere,
+        All,
         "CREATE TABLE p (id INT PRIMARY KEY) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20))",
-        said("CREATE", "p"),
+        canal("CREATE", "p"),
     ),
-    (Everywhere, "ALTER TABLE p ADD PARTITION (PARTITION p2 VALUES LESS THAN (30))", said("ALTER", "p")),
-    (Everywhere, "ALTER TABLE p TRUNCATE PARTITION p0", said("ALTER", "p")),
-    (Everywhere, "ALTER TABLE p REORGANIZE PARTITION p1, p2 INTO (PARTITION p9 VALUES LESS THAN (30))", said("ALTER", "p")),
-    (Everywhere, "ALTER TABLE p DROP PARTITION p0", said("ALTER", "p")),
-    (Everywhere, "ALTER TABLE p REMOVE PARTITIONING", said("ALTER", "p")),
-    (Everywhere, "DROP TABLE a3, b2", said("ERASE", "a3")),
-    (Everywhere, "DROP TABLE IF EXISTS never", said("ERASE", "never")),
-    (Everywhere, "CREATE VIEW v AS SELECT * FROM c", None),
-    (Everywhere, "DROP VIEW v", None),
-    (Everywhere, "CREATE PROCEDURE q() UPDATE c SET x = 1", None),
-    (Everywhere, "DROP PROCEDURE q", None),
-    (Everywhere, "CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1", None),
-    (Everywhere, "DROP FUNCTION f", None),
-    (Everywhere, "CREATE TRIGGER tr BEFORE INSERT ON c FOR EACH ROW SET NEW.x = 5", None),
-    (Everywhere, "DROP TRIGGER tr", None),
-    (Everywhere, "CREATE EVENT e ON SCHEDULE EVERY 9 HOUR DO DELETE FROM c", None),
-    (Everywhere, "DROP EVENT e", None),
-    (Everywhere, "CREATE USER reader", None),
-    (Everywhere, "GRANT SELECT ON ddl.* TO reader", None),
-    (Everywhere, "DROP USER reader", None),
-    (Everywhere, "ANALYZE TABLE c", None),
-    (Everywhere, "OPTIMIZE TABLE c", None),
+    (All, "ALTER TABLE p ADD PARTITION (PARTITION p2 VALUES LESS THAN (30))", canal("ALTER", "p")),
+    (All, "ALTER TABLE p TRUNCATE PARTITION p0", canal("ALTER", "p")),
+    (All, "ALTER TABLE p REORGANIZE PARTITION p1, p2 INTO (PARTITION p9 VALUES LESS THAN (30))", canal("ALTER", "p")),
+    (All, "ALTER TABLE p DROP PARTITION p0", canal("ALTER", "p")),
+    (All, "ALTER TABLE p REMOVE PARTITIONING", canal("ALTER", "p")),
+    (All, "DROP TABLE a3, b2", canal("ERASE", "a3")),
+    (All, "DROP TABLE IF EXISTS never", canal("ERASE", "never")),
+    (All, "CREATE VIEW v AS SELECT * FROM c", None),
+    (All, "DROP VIEW v", None),
+    (All, "CREATE PROCEDURE q() UPDATE c SET x = 1", None),
+    (All, "DROP PROCEDURE q", None),
+    (All, "CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1", None),
+    (All, "DROP FUNCTION f", None),
+    (All, "CREATE TRIGGER tr BEFORE INSERT ON c FOR EACH ROW SET NEW.x = 5", None),
+    (All, "DROP TRIGGER tr", None),
+    (All, "CREATE EVENT e ON SCHEDULE EVERY 9 HOUR DO DELETE FROM c", None),
+    (All, "DROP EVENT e", None),
+    (All, "CREATE USER reader", None),
+    (All, "GRANT SELECT ON ddl.* TO reader", None),
+    (All, "DROP USER reader", None),
+    (All, "ANALYZE TABLE c", None),
+    (All, "OPTIMIZE TABLE c", None),
     (MariaDb, "CREATE SEQUENCE s", None),
     (MariaDb, "DROP SEQUENCE s", None),
-    (Everywhere, "ALTER DATABASE ddl CHARACTER SET latin1", None),
-    (Everywhere, "CREATE DATABASE `ddl``two` /*!40100 CHARACTER SET gbk */", Some(("QUERY", "ddl`two", ""))),
-    (Everywhere, "DROP DATABASE `ddl``two`", Some(("QUERY", "ddl`two", ""))),
-    (Everywhere, "DROP SCHEMA IF EXISTS ddl", said("QUERY", "")),
+    (All, "ALTER DATABASE ddl CHARACTER SET latin1", None),
+    (All, "CREATE DATABASE `ddl``two` /*!40100 CHARACTER SET gbk */", Some(("QUERY", "ddl`two", ""))),
+    (All, "DROP DATABASE `ddl``two`", Some(("QUERY", "ddl`two", ""))),
+    (All, "DROP SCHEMA IF EXISTS ddl", canal("QUERY", "")),
 ];
 
-/// A statement as the binlog has it.
+/// A statement in the binlog.
 struct Captured {
     database: String,
     text: String,
@@ -127,19 +127,19 @@ async fn statements(flavor: Flavor) -> Result<()> {
     let server = Database::start(flavor, &[]).await?;
     let dialect = Dialect::of_version(&version(&server).await?);
     let mut golden = String::new();
-    for (number, &(known, sql, expected)) in STATEMENTS.iter().enumerate() {
-        match known {
+    for (number, &(servers, sql, expected)) in STATEMENTS.iter().enumerate() {
+        match servers {
             Later if flavor == Flavor::MySql57 => continue,
             MariaDb if flavor != Flavor::MariaDb => continue,
             _ => {}
         }
         let (file, from) = server.position().await?;
         let used = if number == 0 || sql.starts_with("DROP SCHEMA") { "USE mysql" } else { "USE ddl" };
-        server.execute(&[used, sql]).await.map_err(|error| error.while_(sql))?;
+        server.execute(&[used, sql]).await.map_err(|error| error.context(sql))?;
         let log = std::fs::read(server.data().join(file))?;
         let mut captured = captured(&log, from as usize)?;
         if captured.is_empty() {
-            // MariaDB does not write what did nothing.
+            // MariaDB does not write statements without an effect.
             let idle = flavor == Flavor::MariaDb && sql.contains("IF ");
             assert!(expected.is_none() || idle, "{sql}: nothing is in the binlog");
             captured.push(Captured { database: String::new(), text: String::new() });
@@ -148,7 +148,7 @@ async fn statements(flavor: Flavor) -> Result<()> {
         let mut messages = 0;
         for Captured { database, text } in &captured {
             let _ = writeln!(golden, "binlog {}", json!([database, text]));
-            let Some(change) = change_of(database, text, dialect).map_err(|error| error.while_(sql))? else { continue };
+            let Some(change) = change_of(database, text, dialect).map_err(|error| error.context(sql))? else { continue };
             messages += 1;
             let canal = encode(Format::CanalJson, &change)?;
             let canal = String::from_utf8(canal).map_err(|error| Failure::new(error.to_string()))?;
@@ -158,7 +158,7 @@ async fn statements(flavor: Flavor) -> Result<()> {
             let found = (found.0.as_str(), found.1.as_str(), found.2.as_str());
             assert_eq!((Some(found), field("sql").as_str()), (expected, text.as_str()), "{sql}");
             let avro = encode(Format::DtsAvro, &change)?;
-            Format::DtsAvro.decode(&avro).map_err(|error| error.while_(sql))?;
+            Format::DtsAvro.decode(&avro).map_err(|error| error.context(sql))?;
             let hex = avro.iter().fold(String::new(), |mut hex, byte| {
                 let _ = write!(hex, "{byte:02x}");
                 hex
@@ -184,10 +184,10 @@ async fn version(server: &Database) -> Result<String> {
     let mut connection = server.connect().await?;
     let version: Option<String> = connection.query_first("SELECT VERSION()").await?;
     connection.disconnect().await?;
-    version.ok_or_else(|| Failure::new("the server does not tell its version"))
+    version.ok_or_else(|| Failure::new("the server does not return its version"))
 }
 
-/// The statements from `from` on, other than the borders of transactions: read with nothing of the product.
+/// The statements from the offset `from` on, without BEGIN and COMMIT; the binlog is read without code of the product.
 fn captured(log: &[u8], from: usize) -> Result<Vec<Captured>> {
     const HEADER: usize = 19;
     const CHECKSUM: usize = 4;
@@ -207,7 +207,7 @@ fn captured(log: &[u8], from: usize) -> Result<Vec<Captured>> {
                 String::from_utf8(bytes.to_vec()).map_err(|error| Failure::new(error.to_string()))
             };
             let one = Captured { database: text(status, status + database)?, text: text(status + database + 1, tail.len())? };
-            // The server drops a session's temporary tables some time after the session has ended.
+            // The server drops the temporary tables of a session some time after its end.
             let cleaning = one.text.starts_with("DROP /*!40005 TEMPORARY */");
             if !cleaning && !matches!(one.text.as_str(), "BEGIN" | "COMMIT") {
                 found.push(one);
@@ -218,7 +218,7 @@ fn captured(log: &[u8], from: usize) -> Result<Vec<Captured>> {
     Ok(found)
 }
 
-/// The schema change that a statement is, with every table that it names; `None` if it has no record.
+/// The schema change of a statement, with every table that it names; `None` if it has no message.
 fn change_of(database: &str, text: &str, dialect: Dialect) -> Result<Option<SchemaChange>> {
     let charsets = |_: &str| Some("utf8mb4".to_owned());
     let change = match read_statement(text, &StatementContext { dialect, ..StatementContext::new(database, &charsets) }) {
@@ -228,8 +228,8 @@ fn change_of(database: &str, text: &str, dialect: Dialect) -> Result<Option<Sche
     };
     let Some(kind) = change.kind else { return Ok(None) };
     let mut tables: Vec<(TableId, Option<Arc<TableSchema>>)> = Vec::new();
-    let mut touch = |table: &TableId, there: bool| {
-        let schema = there.then(|| Arc::new(TableSchema::new(table.clone(), Vec::new())));
+    let mut touch = |table: &TableId, exists: bool| {
+        let schema = exists.then(|| Arc::new(TableSchema::new(table.clone(), Vec::new())));
         tables.push((table.clone(), schema));
     };
     let mut own = None;
@@ -252,12 +252,12 @@ fn change_of(database: &str, text: &str, dialect: Dialect) -> Result<Option<Sche
             | Effect::Exchange { table } => touch(table, true),
         }
     }
-    let mut told = SchemaChange::new(kind, own.unwrap_or_else(|| database.to_owned()), text);
-    told.tables = tables;
-    Ok(Some(told))
+    let mut change = SchemaChange::new(kind, own.unwrap_or_else(|| database.to_owned()), text);
+    change.tables = tables;
+    Ok(Some(change))
 }
 
-/// The message of a schema change whose circumstances are always the same.
+/// The message of a schema change in an event that is always the same.
 fn encode(format: Format, change: &SchemaChange) -> Result<Vec<u8>> {
     let mut registry = Registry::new();
     formats::register(&mut registry);

@@ -1,4 +1,4 @@
-//! Defaults of a server or an account that would cut or change what a session reads: the program sets what it relies on.
+//! Defaults of a server or an account that would truncate or change what a session reads: the program sets what it depends on.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use super::servers::with_source;
 const LIMIT: Duration = Duration::from_secs(60);
 const SMALL_TABLES: usize = 6;
 
-/// What every new session of an ordinary account gets.
+/// Settings of every new session of an ordinary account.
 const INIT: &str = "SET sql_select_limit = 3, max_join_size = 5, sql_big_selects = 0, autocommit = 0, time_zone = '+05:00', \
      sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH', character_set_results = latin1";
 
-/// A table in chunks, one without a key, and more tables than the limit has rows.
+/// A table in several chunks, one without a key, and more tables than `sql_select_limit`.
 async fn tables(servers: &Servers, name: &str) -> Result<Vec<Table>> {
     let source = &servers.source;
     source
@@ -45,7 +45,7 @@ async fn tables(servers: &Servers, name: &str) -> Result<Vec<Table>> {
     Ok(tables)
 }
 
-async fn nothing_is_cut(flavor: Flavor) -> Result<()> {
+async fn nothing_is_truncated(flavor: Flavor) -> Result<()> {
     let servers = with_source(flavor, &[]).await?;
     let name = format!("defaults_{}", flavor.name());
     let tables = tables(&servers, &name).await?;
@@ -59,7 +59,7 @@ async fn nothing_is_cut(flavor: Flavor) -> Result<()> {
     case.servers.source.execute(&[&format!("UPDATE {name}.t SET c = 'ü' WHERE id < 10"), &format!("DELETE FROM {name}.s0")]).await?;
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
-    // The checker finds rows by their keys, so those without are counted here.
+    // The checker finds rows by their keys, so rows without a key are counted here.
     let (mut rows, mut others) = (BTreeSet::new(), Vec::new());
     for entry in case.entries.drain(..) {
         let message: serde_json::Value = serde_json::from_slice(&entry.value)?;
@@ -76,24 +76,24 @@ async fn nothing_is_cut(flavor: Flavor) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn limits_of_an_account_cut_nothing_on_mysql_57() -> Result<()> {
-    nothing_is_cut(Flavor::MySql57).await
+async fn limits_of_an_account_truncate_nothing_on_mysql_57() -> Result<()> {
+    nothing_is_truncated(Flavor::MySql57).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn limits_of_an_account_cut_nothing_on_mysql_80() -> Result<()> {
-    nothing_is_cut(Flavor::MySql80).await
+async fn limits_of_an_account_truncate_nothing_on_mysql_80() -> Result<()> {
+    nothing_is_truncated(Flavor::MySql80).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn limits_of_an_account_cut_nothing_on_mariadb() -> Result<()> {
-    nothing_is_cut(Flavor::MariaDb).await
+async fn limits_of_an_account_truncate_nothing_on_mariadb() -> Result<()> {
+    nothing_is_truncated(Flavor::MariaDb).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long suite"]
 async fn keys_that_the_newest_mysql_generates_and_hides() -> Result<()> {
-    if let Err(why) = Flavor::MySqlNewest.is_at_hand().await {
+    if let Err(why) = Flavor::MySqlNewest.available().await {
         println!("skipped: the newest MySQL cannot be had here: {why}");
         return Ok(());
     }

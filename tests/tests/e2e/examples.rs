@@ -1,4 +1,4 @@
-//! The example programs of the command-line crate, run as a user would run them.
+//! The example programs of the command line, run as a user would run them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,7 +11,7 @@ use tests::{Failure, Result};
 
 use super::case::Servers;
 
-/// Builds the examples (nothing to do if they are fresh) and gives the path of one.
+/// Builds the examples, if necessary, and returns the path of one.
 fn example(name: &str) -> Result<PathBuf> {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_cli"));
     let folder = program.parent().ok_or_else(|| Failure::new("the program under test lies in no folder"))?;
@@ -57,9 +57,9 @@ async fn a_sink_of_ones_own_under_the_stock_program() -> Result<()> {
     let output =
         tokio::task::spawn_blocking(move || -> Result<_> { Ok(Command::new(example("custom_sink")?).arg("run").arg(&file).output()?) })
             .await??;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(said.lines().filter(|line| line.starts_with("row ") && line.contains("Row")).count(), 5, "{said}");
+    let console = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{console}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(console.lines().filter(|line| line.starts_with("row ") && line.contains("Row")).count(), 5, "{console}");
     Ok(())
 }
 
@@ -72,9 +72,9 @@ async fn a_pipeline_in_a_program_of_ones_own() -> Result<()> {
     let arguments = ["127.0.0.1".into(), port, database::USER.into(), database::PASSWORD.into(), "embedded.*".into(), state];
     let output =
         tokio::task::spawn_blocking(move || -> Result<_> { Ok(Command::new(example("embed")?).args(arguments).output()?) }).await??;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(said, "embedded.a 3\nembedded.b 2\n");
+    let console = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{console}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(console, "embedded.a 3\nembedded.b 2\n");
     Ok(())
 }
 

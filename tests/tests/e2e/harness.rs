@@ -1,4 +1,4 @@
-//! The servers themselves: they start, stop, come back with their data, and topics can be read back.
+//! The servers of the harness: they start, stop and come back with their data, and topics can be read.
 
 use std::process::Command;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use rskafka::client::partition::{Compression, UnknownTopicHandling};
 use rskafka::record::Record;
-use tests::harness::{Database, Door, Flavor, Kafka, Process, TopicReader, certificates, poll};
+use tests::harness::{Database, Flavor, Kafka, Listener, Process, TopicReader, certificates, poll};
 use tests::{Failure, Result};
 
 #[tokio::test]
@@ -66,18 +66,18 @@ async fn a_killed_kafka_comes_back_with_its_records() -> Result<()> {
     kafka.stop().await
 }
 
-/// Lists the topics through a door with Kafka's own client.
-async fn topics_through(kafka: &Kafka, door: Door, client: &[(&str, &str)]) -> Result<String> {
+/// Lists the topics through a listener with Kafka's own client.
+async fn topics_through(kafka: &Kafka, listener: Listener, client: &[(&str, &str)]) -> Result<String> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("client.properties");
     let lines: Vec<String> = client.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
     std::fs::write(&file, lines.concat() + "default.api.timeout.ms=20000\nrequest.timeout.ms=10000\n")?;
     let arguments = ["--list", "--command-config", &file.display().to_string()];
-    kafka.tool_at(&kafka.address(door), "org.apache.kafka.tools.TopicCommand", &arguments).await
+    kafka.tool_at(&kafka.address(listener), "org.apache.kafka.tools.TopicCommand", &arguments).await
 }
 
 #[tokio::test]
-async fn every_door_lets_in_who_may_come_in() -> Result<()> {
+async fn every_listener_accepts_the_right_users() -> Result<()> {
     let kafka = Kafka::start().await?;
     kafka.create_topic("t", 1).await?;
     let certificates = certificates()?;
@@ -92,23 +92,23 @@ async fn every_door_lets_in_who_may_come_in() -> Result<()> {
         |protocol, mechanism, login| [("security.protocol", protocol), ("sasl.mechanism", mechanism), ("sasl.jaas.config", login)].to_vec();
     let tls = [("ssl.truststore.type", "PEM"), ("ssl.truststore.location", ca.as_str())];
     let mutual = [("security.protocol", "SSL"), ("ssl.keystore.type", "PEM"), ("ssl.keystore.location", client.as_str())];
-    for (door, keys, sees) in [
-        (Door::Proxied, vec![], true),
-        (Door::Sasl, sasl("SASL_PLAINTEXT", "SCRAM-SHA-256", alice.as_str()), true),
-        (Door::Sasl, sasl("SASL_PLAINTEXT", "SCRAM-SHA-256", mallory.as_str()), false),
-        (Door::SaslTls, [sasl("SASL_SSL", "SCRAM-SHA-512", alice.as_str()), tls.to_vec()].concat(), true),
-        (Door::SaslTls, [sasl("SASL_SSL", "PLAIN", bob.as_str()), tls.to_vec()].concat(), true),
-        (Door::MutualTls, [mutual.to_vec(), tls.to_vec()].concat(), true),
+    for (listener, keys, sees) in [
+        (Listener::Proxied, vec![], true),
+        (Listener::Sasl, sasl("SASL_PLAINTEXT", "SCRAM-SHA-256", alice.as_str()), true),
+        (Listener::Sasl, sasl("SASL_PLAINTEXT", "SCRAM-SHA-256", mallory.as_str()), false),
+        (Listener::SaslTls, [sasl("SASL_SSL", "SCRAM-SHA-512", alice.as_str()), tls.to_vec()].concat(), true),
+        (Listener::SaslTls, [sasl("SASL_SSL", "PLAIN", bob.as_str()), tls.to_vec()].concat(), true),
+        (Listener::MutualTls, [mutual.to_vec(), tls.to_vec()].concat(), true),
     ] {
-        let said = topics_through(&kafka, door, &keys).await.map_err(|error| error.while_(format!("{door:?} {keys:?}")))?;
-        assert_eq!(said.lines().any(|line| line == "t"), sees, "{door:?} {keys:?}: {said}");
+        let topics = topics_through(&kafka, listener, &keys).await.map_err(|error| error.context(format!("{listener:?} {keys:?}")))?;
+        assert_eq!(topics.lines().any(|line| line == "t"), sees, "{listener:?} {keys:?}: {topics}");
     }
-    let refused = topics_through(&kafka, Door::Sasl, &sasl("SASL_PLAINTEXT", "SCRAM-SHA-512", stranger.as_str())).await.unwrap_err();
+    let refused = topics_through(&kafka, Listener::Sasl, &sasl("SASL_PLAINTEXT", "SCRAM-SHA-512", stranger.as_str())).await.unwrap_err();
     assert!(refused.to_string().contains("Authentication failed"), "{refused}");
     Ok(())
 }
 
-/// The watchdog: a child must not outlive a test program that is killed. This test calls itself as that program.
+/// A child process must not outlive a test program that is killed. The test starts itself as that program.
 #[tokio::test]
 async fn a_child_ends_with_its_owner_and_its_folder_goes() -> Result<()> {
     const OWNER: &str = "E2E_OWNER_OF_A_CHILD";
@@ -129,7 +129,7 @@ async fn a_child_ends_with_its_owner_and_its_folder_goes() -> Result<()> {
     let limit = Duration::from_secs(30);
     let child = poll("the child", limit, || async { Ok(std::fs::read_to_string(folder.join("child")).ok()) }).await?;
     owner.kill()?;
-    // A zombie has ended; not every first process of a container takes it away.
+    // A zombie has ended; in a container it may never be reaped.
     let ended = || std::fs::read_to_string(format!("/proc/{child}/stat")).map_or(true, |stat| stat.contains(") Z "));
     poll("the end of the child", limit, || async { Ok(ended().then_some(())) }).await?;
     poll("the removal of the folder", limit, || async { Ok((!folder.exists()).then_some(())) }).await

@@ -1,5 +1,5 @@
-//! JSON, geometries and the types that only one server knows: the full phase, both images of an update and the server's own answer to a
-//! SELECT hold the same bytes. The pipeline runs in this process, with a sink that keeps what it is given.
+//! JSON, geometries and the types that only one server has: the full phase, both images of an update and the server's own result of a
+//! SELECT contain the same bytes. The pipeline runs in this process, with a sink that keeps everything.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use super::case::Servers;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What came of each row of each table: what was done and the cells, by table and key, in order.
+/// The events of each row: operation and cells, by table and key, in order.
 type Seen = BTreeMap<(String, i64), Vec<(Op, Vec<Option<Vec<u8>>>)>>;
 
 #[derive(Clone, Default)]
@@ -37,18 +37,18 @@ impl Sink for Kept {
     }
 }
 
-/// The bytes of all cells but the key and the counter behind it.
+/// The bytes of all cells except the key and the counter after it.
 fn cells(row: &Row) -> Vec<Option<Vec<u8>>> {
     let bytes = |value: Value<'_>| match value {
         Value::Null => None,
         Value::Json(bytes) | Value::Geometry(bytes) | Value::Text(bytes) | Value::Bytes(bytes) => Some(bytes.to_vec()),
-        // No such cell is in these tables: it will not equal what the server answers.
+        // These tables have no such cell: it will not equal the server's result.
         other => Some(format!("{other:?}").into_bytes()),
     };
     row.values().skip(2).map(bytes).collect()
 }
 
-/// Reads the tables of a database by both phases, each row being updated in between, and compares all with what the server answers.
+/// Reads the tables of a database by both phases, with an update of each row in between, and compares all images with the server's results.
 async fn compare(source: &Database, name: &str, tables: &[&str]) -> Result<usize> {
     let folder = tempfile::tempdir()?;
     let settings = serde_json::json!({
@@ -114,12 +114,12 @@ async fn create(source: &Database, database: &str, table: &str, columns: &str, r
     connection.query_drop(format!("CREATE TABLE {database}.{table} (id BIGINT PRIMARY KEY, n INT NOT NULL, {columns})")).await?;
     for (id, row) in rows.iter().enumerate() {
         let sql = format!("INSERT INTO {database}.{table} VALUES ({id}, 0, {row})");
-        connection.query_drop(&sql).await.map_err(|error| Failure::from(error).while_(sql.chars().take(300).collect::<String>()))?;
+        connection.query_drop(&sql).await.map_err(|error| Failure::from(error).context(sql.chars().take(300).collect::<String>()))?;
     }
     Ok(connection.disconnect().await?)
 }
 
-/// Documents with every scalar, every kind of SQL value and the edges of the form.
+/// Documents with every scalar, every kind of SQL value and the limits of the binary form.
 fn documents() -> Vec<String> {
     let mut rows: Vec<String> = [
         "NULL",
@@ -144,7 +144,7 @@ fn documents() -> Vec<String> {
         r#"JSON_ARRAY('a/b"\\\b\f\n\r\t\0', CONVERT(X'01020304050607080B0E1F7F' USING utf8mb4), 'é😀<>&', '')"#,
         r#"'{"b": 1, "a": 2, "ab": 3, "": 4, "aa": 5, "b": 6, "é": 7, "\\u0001\\"": 8}'"#,
         "JSON_OBJECT(REPEAT('k', 300), REPEAT('v', 128), 'x', REPEAT('é', 9000))",
-        // The large form, with what is inlined only in it.
+        // The large form, with values that only this form stores inline.
         "JSON_ARRAY(REPEAT('x', 70000), 100000, -100000, 4294967295, 5000000000, 1.5e0, true, 7)",
         "JSON_OBJECT('a', REPEAT('y', 70000), 'b', 100000, 'c', JSON_OBJECT('d', JSON_ARRAY(1, NULL)), 'e', CAST('1.50' AS DECIMAL(5,2)))",
         "JSON_OBJECT('a', JSON_ARRAY(REPEAT('z', 40000)), 'b', JSON_ARRAY(REPEAT('z', 40000)))",
@@ -270,7 +270,7 @@ async fn shapes_where_the_binlog_tells_more_of_columns() -> Result<()> {
     Ok(())
 }
 
-/// UUID, INET4 and INET6 of MariaDB, which are texts but for the binlog.
+/// UUID, INET4 and INET6 of MariaDB, which are text everywhere except in the binlog.
 async fn create_texts(source: &Database, database: &str) -> Result<()> {
     let mut rows: Vec<String> = [
         "'6ccd780c-baba-1026-9564-5b8c656024db', '10.0.0.1', '2001:db8::1'",
@@ -307,7 +307,7 @@ async fn texts_documents_and_shapes_of_mariadb() -> Result<()> {
     let documents = [r#"'{"b":  1, "a": [1.0,2 ]}'"#, "NULL", "'null'", r#"'"\\u00e9é😀"'"#].map(str::to_owned);
     create(source, name, "documents", "j JSON", &documents).await?;
     compare(source, name, &["texts", "shapes", "documents"]).await?;
-    // As a key: chunks are cut by it.
+    // As a key: the table is split into chunks by it.
     source.execute(&["CREATE DATABASE json_uuids", "CREATE TABLE json_uuids.t (u UUID PRIMARY KEY, a INT)"]).await?;
     let rows: Vec<String> =
         (0..100u32).map(|number| format!("('{:08x}-0000-1000-8000-{number:012x}', {number})", number.wrapping_mul(0x9e37_79b9))).collect();
@@ -353,11 +353,11 @@ impl Sink for Uuids {
     }
 }
 
-/// A server that cannot be had everywhere.
+/// A server that is not available everywhere.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long suite"]
 async fn vectors_documents_and_shapes_of_the_newest_mysql() -> Result<()> {
-    if let Err(why) = Flavor::MySqlNewest.is_at_hand().await {
+    if let Err(why) = Flavor::MySqlNewest.available().await {
         println!("skipped: the newest MySQL cannot be had here: {why}");
         return Ok(());
     }

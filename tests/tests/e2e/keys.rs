@@ -1,4 +1,4 @@
-//! Tables with keys of every kind, and with none, cut into small chunks while they are written to; and names that need their quotes.
+//! Tables with keys of every kind, and without a key, read in small chunks while they are written to; and names that need quotes.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn keyed(name: &'static str, columns: &'static str, keys: &'static str, rows: im
     Keyed { name, columns, keys, rows: rows.into_iter().collect() }
 }
 
-/// The table's one key column `k`.
+/// A table with one key column `k`.
 fn simple(name: &'static str, columns: &'static str, rows: impl IntoIterator<Item = String>) -> Keyed {
     keyed(name, columns, "PRIMARY KEY (k)", rows)
 }
@@ -129,7 +129,7 @@ async fn keys(flavor: Flavor) -> Result<()> {
     case.settings.source = "chunk_rows = 3\nparallelism = 3".into();
     case.task.configure(&case.settings)?;
     case.task.start()?;
-    // Writes meet the reading of the chunks.
+    // Writes while the chunks are read.
     let changes: Vec<String> = tables
         .iter()
         .flat_map(|Keyed { name: table, .. }| {
@@ -178,7 +178,7 @@ async fn tables_without_a_key() -> Result<()> {
         case.settings.source = "chunk_rows = 7".into();
         case.task.configure(&case.settings)?;
         case.task.start()?;
-        // The first row to wait for may be among those of the full phase.
+        // The first fence may be a row of the full phase.
         case.catch_up(LIMIT).await?;
         case.catch_up(LIMIT).await?;
         case.servers
@@ -187,7 +187,7 @@ async fn tables_without_a_key() -> Result<()> {
             .await?;
         case.catch_up(LIMIT).await?;
         case.task.stop().await?;
-        // Without a key nothing can be folded: every row must have come once.
+        // Rows without a key cannot be folded: every row must have arrived once.
         for (table, expected) in [("heap", 53), ("nullable", 52), ("second", 50), ("empty", 1)] {
             let ids = ids_of(&case, table)?;
             assert_eq!(ids.len(), expected, "{table}: {ids:?}");
@@ -200,7 +200,7 @@ async fn tables_without_a_key() -> Result<()> {
     Ok(())
 }
 
-/// The values of `id` in all rows of a table that came; the checker reads only tables with a key.
+/// The values of `id` in all rows of a table in the topic; the checker reads only tables with a key.
 fn ids_of(case: &Case, table: &str) -> Result<Vec<String>> {
     let mut ids = Vec::new();
     for entry in &case.entries {

@@ -1,5 +1,6 @@
-//! The end-to-end tests: real MySQL, real Kafka, the real program as a child process. One binary, so that the servers are shared.
+//! The end-to-end tests: real MySQL, real Kafka, the real program as a child process. One binary, so that tests share the servers.
 
+mod both_phases;
 mod case;
 mod charsets;
 mod cli;
@@ -9,18 +10,18 @@ mod crash;
 mod database_tls;
 mod ddl_golden;
 mod defaults;
-mod doors;
 mod examples;
 mod faults;
-mod first_light;
 mod golden;
 mod harness;
 mod json;
+mod kafka_access;
 mod keys;
 mod matrix;
 mod proxy;
 mod refusals;
 mod registry;
+mod report;
 mod row_events;
 mod schema_changes;
 mod servers;

@@ -1,4 +1,4 @@
-//! Every server × both formats × the ways into Kafka: full and incremental phase with writers at work all the time, every type.
+//! Every server × both formats × every kind of access to Kafka: full and incremental phase with concurrent writers, every type.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,11 +69,11 @@ async fn every_server_and_setting_by_every_way_into_kafka() -> Result<()> {
     Ok(())
 }
 
-/// A server that cannot be had everywhere; what its compressed transactions do is part of it.
+/// A server that is not available everywhere, with compressed transactions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long suite"]
 async fn the_newest_mysql_with_and_without_compressed_transactions() -> Result<()> {
-    if let Err(why) = Flavor::MySqlNewest.is_at_hand().await {
+    if let Err(why) = Flavor::MySqlNewest.available().await {
         println!("skipped: the newest MySQL cannot be had here: {why}");
         return Ok(());
     }
@@ -85,22 +85,22 @@ async fn the_newest_mysql_with_and_without_compressed_transactions() -> Result<(
     Ok(())
 }
 
-/// How one task gets its rows into Kafka.
+/// How one task accesses Kafka.
 struct Way {
     format: Format,
     access: Access,
-    /// More keys of the sink.
+    /// Further keys of the sink.
     sink: &'static str,
 }
 
-/// Runs one task for each way, all at once on the same tables under writers, and compares each topic with the source.
+/// Runs one task for each kind of access, all at once on the same tables with writers, and compares each topic with the source.
 async fn under_writers(servers: Servers, name: &str, ways: Vec<Way>) -> Result<()> {
     let (source, kafka) = (servers.source.clone(), servers.kafka.clone());
     let name = format!("{name}_{}", source.flavor().name());
     let tables = writers::create_tables(&source, &name, ROWS.max(every_type::variants())).await?;
     let mut cases: Vec<Case> = Vec::new();
     for (number, Way { format, access, sink }) in ways.into_iter().enumerate() {
-        // Several partitions for every other task, since keys are spread by their values.
+        // Every other task has several partitions, since keys are distributed by their values.
         let partitions = 1 + 3 * (number as i32 % 2);
         let topic = format!("{name}_{}_{}_{number}", format.name(), access.name());
         let mut case = match cases.first() {

@@ -1,4 +1,4 @@
-//! The schema phase in every combination, statements in order with the rows of their tables, and signs of life of an idle stream.
+//! The schema phase in every combination, DDL in order with the rows of its tables, and heartbeats of an idle stream.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -43,24 +43,24 @@ async fn shop(servers: &Servers, name: &str, format: Format, phases: &str) -> Re
     Ok(case)
 }
 
-/// What the server answers to SHOW CREATE TABLE.
-async fn shown(mysql: &Database, table: &str) -> Result<String> {
+/// The result of SHOW CREATE TABLE.
+async fn show_create_table(mysql: &Database, table: &str) -> Result<String> {
     let mut connection = mysql.connect().await?;
     let row: Option<(String, String)> = connection.query_first(format!("SHOW CREATE TABLE {table}")).await?;
     connection.disconnect().await?;
     row.map(|(_, text)| text).ok_or_else(|| Failure::new(format!("no table {table}")))
 }
 
-/// The texts that the schema phase has of the shop: what the server shows, without the line of the foreign key.
+/// The statements of the schema phase for the shop: those of SHOW CREATE TABLE, without the line of the foreign key.
 async fn texts(mysql: &Database, name: &str) -> Result<BTreeSet<String>> {
     let mut texts = BTreeSet::new();
     for table in ["fence", "orders", "users"] {
-        let shown = shown(mysql, &format!("{name}.{table}")).await?;
-        let line = shown.lines().find(|line| line.trim_start().starts_with("CONSTRAINT `of_user`"));
-        // It is the last definition.
+        let text = show_create_table(mysql, &format!("{name}.{table}")).await?;
+        let line = text.lines().find(|line| line.trim_start().starts_with("CONSTRAINT `of_user`"));
+        // It is the last line of the definition.
         texts.insert(match line {
-            Some(line) => shown.replace(&format!(",\n{line}"), ""),
-            None => shown,
+            Some(line) => text.replace(&format!(",\n{line}"), ""),
+            None => text,
         });
     }
     assert!(texts.iter().all(|text| !text.contains("REFERENCES")), "{texts:?}");
@@ -78,13 +78,13 @@ fn statements(format: Format, entries: &[Entry]) -> Result<Vec<(String, String)>
     Ok(found)
 }
 
-/// One word a record: the operation or type with what it is about.
+/// A word for each row, the operation and the table, and the statements.
 fn order(format: Format, entries: &[Entry]) -> Result<Vec<String>> {
     let mut words = Vec::new();
     for entry in entries {
         match format.decode(&entry.value)? {
             Decoded::Rows(rows) => {
-                // Canal JSON calls rows of the full phase INSERT; the header knows.
+                // Canal JSON uses INSERT for rows of the full phase; the header has a flag.
                 let read = Header::parse(entry.header.as_deref().unwrap_or_default())?.snapshot();
                 let op = |op: String| if read { "Read".to_owned() } else { op };
                 words.extend(rows.iter().map(|row| format!("{} {}", op(format!("{:?}", row.op)), row.table.name)));
@@ -97,7 +97,7 @@ fn order(format: Format, entries: &[Entry]) -> Result<Vec<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_schema_phase_alone_ends_with_the_statements() -> Result<()> {
+async fn the_schema_phase_alone_ends_after_the_statements() -> Result<()> {
     for flavor in Flavor::ALL {
         let servers = Servers::shared_of(flavor).await?;
         let name = format!("schema_{}", flavor.name());
@@ -138,7 +138,7 @@ async fn statements_come_before_the_rows_of_their_tables() -> Result<()> {
         let mut case = shop(&servers, name, format, phases).await?;
         case.task.start()?;
         if phases.contains("incremental") {
-            // The stream begins when the task begins, so only rows behind the statements are certain to be in it.
+            // The stream starts with the task, so only changes after the statements are certain to be in it.
             case.wait_for_records(3 + rows, LIMIT).await?;
             mysql
                 .execute(&[
@@ -188,24 +188,24 @@ async fn kills_in_the_schema_phase_lose_no_statement() -> Result<()> {
         kills += usize::from(case.read().await? < TABLES);
     }
     assert!(kills > 0, "no kill fell into the schema phase");
-    // What is altered meanwhile is told as it was when the task began: the stream has the change.
+    // An altered table is delivered as it was when the task started: the stream has the change.
     mysql.execute(&[&format!("ALTER TABLE {name}.t149 COMMENT 'later'")]).await?;
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
-    let made: Vec<_> =
+    let created: Vec<_> =
         statements(Format::CanalJson, &case.entries)?.into_iter().map(|(_, sql)| sql).filter(|sql| sql.starts_with("CREATE")).collect();
-    let different: BTreeSet<_> = made.iter().collect();
+    let different: BTreeSet<_> = created.iter().collect();
     assert_eq!(different.len(), TABLES + 1, "a statement is lost or altered");
-    // Each kill may repeat what was under way: the one whose delivery was not committed.
-    assert!(made.len() <= TABLES + 1 + 3 * 2, "{} statements of {} tables", made.len(), TABLES + 1);
-    println!("{} statements after {kills} kills in the schema phase", made.len());
+    // Each kill may repeat one statement, whose delivery was not committed.
+    assert!(created.len() <= TABLES + 1 + 3 * 2, "{} statements of {} tables", created.len(), TABLES + 1);
+    println!("{} statements after {kills} kills in the schema phase", created.len());
     case.verify(3).await?;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_phases_than_those_begun_with_are_refused() -> Result<()> {
+async fn other_phases_than_at_the_first_start_are_refused() -> Result<()> {
     let servers = Servers::shared().await?;
     let mut case = shop(&servers, "schema_changed", Format::CanalJson, "[\"schema\", \"full\", \"incremental\"]").await?;
     case.task.start()?;
@@ -219,7 +219,7 @@ async fn other_phases_than_those_begun_with_are_refused() -> Result<()> {
     Ok(())
 }
 
-/// Statements that a running task follows, with rows between them, and what comes of each: type and table, or the rows' operation.
+/// Statements that a running task follows, with changes of rows between them, and the records of each: type or operation, and table.
 const FOLLOWED: &[(&str, &[&str])] = &[
     ("CREATE TABLE made (id INT PRIMARY KEY, a VARCHAR(9))", &["CREATE made"]),
     ("INSERT INTO made VALUES (1, 'one')", &["Insert made"]),
@@ -259,7 +259,7 @@ const FOLLOWED: &[(&str, &[&str])] = &[
 async fn statements_come_in_order_with_the_rows_on_every_server() -> Result<()> {
     for flavor in Flavor::ALL {
         for format in [Format::CanalJson, Format::DtsAvro] {
-            followed(flavor, format).await.map_err(|error| error.while_(format!("{} {}", flavor.name(), format.name())))?;
+            followed(flavor, format).await.map_err(|error| error.context(format!("{} {}", flavor.name(), format.name())))?;
         }
     }
     Ok(())
@@ -278,7 +278,7 @@ async fn followed(flavor: Flavor, format: Format) -> Result<()> {
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     let before = case.entries.len();
-    // MariaDB does not write statements that did nothing.
+    // MariaDB does not write statements without an effect.
     let followed = || FOLLOWED.iter().filter(|(sql, _)| flavor != Flavor::MariaDb || !sql.contains("IF "));
     let texts: Vec<String> = followed().map(|(sql, _)| sql.replace("{db}", &name)).collect();
     let mut all = vec![format!("USE {name}")];
@@ -287,10 +287,13 @@ async fn followed(flavor: Flavor, format: Format) -> Result<()> {
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
 
-    // Both topics, by the order that the header gives.
+    // Both topics, in the order of the headers.
     let mut entries = case.entries.split_off(before);
     let ddl = TopicReader::open(&servers.kafka, &ddl_topic).await?.read().await?;
-    assert!(entries.iter().all(|entry| !matches!(format.decode(&entry.value), Ok(Decoded::Schema { .. }))), "a statement beside the rows");
+    assert!(
+        entries.iter().all(|entry| !matches!(format.decode(&entry.value), Ok(Decoded::Schema { .. }))),
+        "a statement in the topic of the rows"
+    );
     let seqs = |entries: &[Entry]| -> Result<Vec<u128>> {
         entries.iter().map(|entry| Header::parse(entry.header.as_deref().unwrap_or_default()).map(|header| header.seq)).collect()
     };
@@ -308,7 +311,7 @@ async fn followed(flavor: Flavor, format: Format) -> Result<()> {
             Decoded::Schema { database, sql } => {
                 let message: Json = serde_json::from_slice(&entry.value).unwrap_or_default();
                 let two = sql.contains("_two");
-                // Canal JSON names the table's database, DTS Avro the session's unless the statement is about another one.
+                // Canal JSON has the database of the table, DTS Avro that of the session unless the statement is about another one.
                 let of =
                     if two && (format == Format::CanalJson || sql.contains("DATABASE")) { format!("{name}_two") } else { name.clone() };
                 assert_eq!(database, of, "{sql}");
@@ -323,14 +326,14 @@ async fn followed(flavor: Flavor, format: Format) -> Result<()> {
         }
     }
     let mut expected = Vec::new();
-    for ((_, said), text) in followed().zip(&texts) {
-        for said in *said {
-            let row = ["Insert ", "Update ", "Delete "].iter().any(|op| said.starts_with(op));
-            expected.push(if row || format == Format::CanalJson { (*said).to_owned() } else { text.clone() });
+    for ((_, messages), text) in followed().zip(&texts) {
+        for message in *messages {
+            let row = ["Insert ", "Update ", "Delete "].iter().any(|op| message.starts_with(op));
+            expected.push(if row || format == Format::CanalJson { (*message).to_owned() } else { text.clone() });
         }
     }
     if format == Format::DtsAvro {
-        // Servers write these two in words of their own.
+        // Servers write these two in different ways.
         for list in [&mut found, &mut expected] {
             for text in list.iter_mut() {
                 for (begin, plain) in [("CREATE TABLE `chosen`", "chosen"), ("CREATE TABLE chosen", "chosen"), ("DROP TABLE ", "drop")] {
@@ -345,7 +348,7 @@ async fn followed(flavor: Flavor, format: Format) -> Result<()> {
     Ok(())
 }
 
-/// A source of one's own on a table with one row, and its stream.
+/// A source on a database with one table, and its stream.
 async fn stream_of(servers: &Servers, name: &str, more: Json) -> Result<(PolardbxSource, Split, Committed)> {
     let database = &servers.source;
     database.execute(&[&format!("CREATE DATABASE {name}"), &format!("CREATE TABLE {name}.t (id INT PRIMARY KEY)")]).await?;
@@ -368,19 +371,20 @@ async fn stream_of(servers: &Servers, name: &str, more: Json) -> Result<(Polardb
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_idle_stream_gives_signs_of_life() -> Result<()> {
+async fn an_idle_stream_sends_heartbeats() -> Result<()> {
     for flavor in Flavor::ALL {
         let servers = Servers { source: std::sync::Arc::new(Database::start(flavor, &[]).await?), kafka: Servers::shared().await?.kafka };
-        let (source, split, committed) = stream_of(&servers, "alive", json!({"heartbeat": {"enabled": true, "interval_ms": 300}})).await?;
+        let (source, split, committed) =
+            stream_of(&servers, "heartbeats", json!({"heartbeat": {"enabled": true, "interval_ms": 300}})).await?;
         let mut reader = source.open(&split, &committed).await?;
         let mut events: Vec<Event> = Vec::new();
         let (mut last, start) = (runtime::Seq(0), Instant::now());
         let mut written = false;
-        // Signs, a transaction between them, signs behind it.
+        // Heartbeats, a transaction, more heartbeats.
         while start.elapsed() < LIMIT {
             if !written && events.len() >= 3 {
                 written = true;
-                servers.source.execute(&["INSERT INTO alive.t VALUES (1)"]).await?;
+                servers.source.execute(&["INSERT INTO heartbeats.t VALUES (1)"]).await?;
             }
             let batch = tokio::time::timeout(LIMIT, reader.next()).await??.ok_or_else(|| Failure::new("the stream ended"))?;
             batch.verify(last).map_err(Failure::new)?;
@@ -396,29 +400,32 @@ async fn an_idle_stream_gives_signs_of_life() -> Result<()> {
         }
         let kinds: Vec<_> = events.iter().map(|event| std::mem::discriminant(&event.body)).collect();
         assert_eq!(kinds[0], std::mem::discriminant(&Body::Heartbeat), "{events:?}");
-        let row = events.iter().position(|event| matches!(event.body, Body::Row(_))).ok_or_else(|| Failure::new("no row came"))?;
+        let row = events.iter().position(|event| matches!(event.body, Body::Row(_))).ok_or_else(|| Failure::new("no row arrived"))?;
         assert!(matches!(events[row - 1].body, Body::Begin) && matches!(events[row + 1].body, Body::Commit), "{events:?}");
-        let signs: Vec<_> = events.iter().filter(|event| matches!(event.body, Body::Heartbeat)).collect();
-        assert_eq!(signs.len() + 3, events.len(), "{events:?}");
+        let heartbeats: Vec<_> = events.iter().filter(|event| matches!(event.body, Body::Heartbeat)).collect();
+        assert_eq!(heartbeats.len() + 3, events.len(), "{events:?}");
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
-        assert!(signs.is_sorted_by_key(|sign| sign.timestamp_ms), "{signs:?}");
-        assert!(signs.last().is_some_and(|sign| (now - 10_000..=now).contains(&sign.timestamp_ms)), "{signs:?} at {now}");
-        // The place is the end of what was read, in both of its forms.
+        assert!(heartbeats.is_sorted_by_key(|heartbeat| heartbeat.timestamp_ms), "{heartbeats:?}");
+        assert!(
+            heartbeats.last().is_some_and(|heartbeat| (now - 10_000..=now).contains(&heartbeat.timestamp_ms)),
+            "{heartbeats:?} at {now}"
+        );
+        // The position is the end of what was read, in both forms.
         let (file, end) = servers.source.position().await?;
-        let sign = signs.last().ok_or_else(|| Failure::new("no sign"))?;
-        assert_eq!(sign.position.as_str(), format!("{file}:{end}"));
+        let heartbeat = heartbeats.last().ok_or_else(|| Failure::new("no heartbeat"))?;
+        assert_eq!(heartbeat.position.as_str(), format!("{file}:{end}"));
         let number: u32 = file.rsplit('.').next().unwrap_or_default().parse()?;
-        assert_eq!((&*sign.origin.offset, &*sign.origin.safe_offset), (&*format!("{end}@{number}"), &*format!("{end}@{number}")));
-        assert!(sign.origin.server_id == 1 && sign.txid.is_none(), "{sign:?}");
-        // No faster than they were asked for.
+        assert_eq!((&*heartbeat.origin.offset, &*heartbeat.origin.safe_offset), (&*format!("{end}@{number}"), &*format!("{end}@{number}")));
+        assert!(heartbeat.origin.server_id == 1 && heartbeat.txid.is_none(), "{heartbeat:?}");
+        // Not more often than configured.
         let seconds = start.elapsed().as_secs_f64();
-        assert!((signs.len() as f64) < seconds / 0.3 + 2.0, "{} signs in {seconds} s", signs.len());
+        assert!((heartbeats.len() as f64) < seconds / 0.3 + 2.0, "{} heartbeats in {seconds} s", heartbeats.len());
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn transactions_and_statements_carry_their_facts() -> Result<()> {
+async fn transactions_and_ddl_have_their_facts() -> Result<()> {
     for (flavor, options) in [
         (Flavor::MySql57, &["--gtid-mode=ON", "--enforce-gtid-consistency=ON"][..]),
         (Flavor::MySql80, &["--gtid-mode=ON", "--enforce-gtid-consistency=ON"]),
@@ -444,16 +451,16 @@ async fn transactions_and_statements_carry_their_facts() -> Result<()> {
         let fact = |event: &Event, name: &str| event.origin.facts.iter().find(|(found, _)| *found == name).map(|(_, value)| value.clone());
         for event in &events {
             let maria = flavor == Flavor::MariaDb;
-            // MariaDB's binlog tells the connection only of statements.
-            let known = if maria && !matches!(event.body, Body::Schema(_)) { 0 } else { thread };
-            assert_eq!((event.origin.server_id, event.origin.thread_id), (1, known), "{event:?}");
+            // MariaDB's binlog has the connection only for statements.
+            let connection_id = if maria && !matches!(event.body, Body::Schema(_)) { 0 } else { thread };
+            assert_eq!((event.origin.server_id, event.origin.thread_id), (1, connection_id), "{event:?}");
             assert!(event.origin.gtid.is_some() && event.origin.gtid == event.txid, "{event:?}");
         }
         assert_eq!(begin.origin.gtid, commit.origin.gtid);
         assert_ne!(begin.origin.gtid, statement.origin.gtid);
         assert!(row.origin.facts.is_empty() && commit.origin.facts.is_empty(), "only at the beginning and on statements");
-        let told: &[&Event] = if flavor == Flavor::MariaDb { &[statement] } else { &[begin, statement] };
-        for event in told {
+        let with_facts: &[&Event] = if flavor == Flavor::MariaDb { &[statement] } else { &[begin, statement] };
+        for event in with_facts {
             assert_eq!(fact(event, "Q_SQL_MODE_CODE").as_deref(), Some("4"), "{event:?}");
             assert!(fact(event, "Q_CHARSET_CODE").is_some_and(|text| text.starts_with("8,8,")), "{event:?}");
             let flags: u32 = fact(event, "Q_FLAGS2_CODE").unwrap_or_default().parse()?;

@@ -1,4 +1,4 @@
-//! What is special about each server: its accounts, its events, its types and settings.
+//! What only one server has: accounts, events, types and settings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use super::refusals::{create_small, ended, refused};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A case on a database server of its own, with a table `t` of three rows.
+/// A case on a separate database server, with a table `t` of three rows.
 pub(super) async fn own(flavor: Flavor, options: &[&str], name: &str) -> Result<Case> {
     let servers = with_source(flavor, options).await?;
     create_small(&servers.source, name).await?;
     Case::new(servers, name, Format::CanalJson, 1, vec![Table::new(name, "t")]).await
 }
 
-/// A database server of its own beside the broker that all share.
+/// A separate database server, with the shared broker.
 pub(super) async fn with_source(flavor: Flavor, options: &[&str]) -> Result<Servers> {
     let (shared, source) = tokio::try_join!(Servers::shared(), Database::start(flavor, options))?;
     Ok(Servers { source: Arc::new(source), kafka: shared.kafka })
@@ -73,7 +73,7 @@ async fn everything(servers: &Servers, name: &str, format: Format) -> Result<Cas
     Ok(case)
 }
 
-/// The ids of transactions that the records of changes name.
+/// The GTIDs in the records.
 fn gtids(case: &Case) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in &case.entries {
@@ -90,7 +90,7 @@ async fn mysql_8_with_gtids_and_all_metadata() -> Result<()> {
     let options = ["--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--binlog-row-metadata=FULL", "--binlog-rows-query-log-events=ON"];
     let servers = with_source(Flavor::MySql80, &options).await?;
     let mut case = everything(&servers, "full80", Format::CanalJson).await?;
-    // Invisible and descending indexes, checks, defaults in parentheses, made while the stream runs.
+    // Invisible and descending indexes, checks, defaults in parentheses, created while the stream runs.
     servers
         .source
         .execute(&[
@@ -126,13 +126,13 @@ async fn mysql_8_without_checksums() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_password_that_mysql_8_has_forgotten() -> Result<()> {
+async fn a_password_that_mysql_8_has_not_cached() -> Result<()> {
     let mut case = own(Flavor::MySql80, &[], "sha2").await?;
-    // Empties the server's cache of passwords: the next login has to send the password itself, encrypted with the server's key.
+    // Clears the server's password cache: the next login must send the password itself, encrypted with the server's key.
     case.servers.source.execute(&["FLUSH PRIVILEGES"]).await?;
     case.task.start()?;
     case.catch_up(LIMIT).await?;
-    // Now the dump's connection is the first that has to.
+    // Now the connection of the binlog dump is the first that must do so.
     case.servers.source.execute(&["FLUSH PRIVILEGES"]).await?;
     let mut connection = case.servers.source.connect().await?;
     let dumps = "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%' AND USER = 'dts'";
@@ -148,8 +148,8 @@ async fn a_password_that_mysql_8_has_forgotten() -> Result<()> {
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
     case.verify(0).await?;
-    let said = case.task.output();
-    assert!(!said.contains("dts-secret"), "{said}");
+    let console = case.task.output();
+    assert!(!console.contains("dts-secret"), "{console}");
     Ok(())
 }
 
@@ -169,7 +169,7 @@ async fn mysql_8_settings_that_lose_something() -> Result<()> {
     Ok(())
 }
 
-/// Makes a table that the task must refuse before it reads anything, and drops it again.
+/// Creates a table that the task must refuse before it reads anything, and drops it.
 async fn refused_with(case: &mut Case, create: &str, texts: &[&str]) -> Result<()> {
     case.servers.source.execute(&[create]).await?;
     refused(case, 2, texts).await?;
@@ -189,7 +189,7 @@ async fn mariadb_with_its_own_types_and_events() -> Result<()> {
         servers
             .source
             .execute(&[
-                // A sequence is no table, though its rows are in the binlog too.
+                // A sequence is not a table, although its rows are in the binlog.
                 &format!("CREATE SEQUENCE {name}.numbers"),
                 &format!(
                     "CREATE TABLE {name}.documents (id INT PRIMARY KEY DEFAULT NEXTVAL({name}.numbers), body JSON, hidden INT INVISIBLE DEFAULT 7, \
@@ -214,10 +214,10 @@ async fn mariadb_with_its_own_types_and_events() -> Result<()> {
             let gtids = gtids(&case)?;
             assert!(!gtids.is_empty() && gtids.iter().all(|gtid| gtid.starts_with("0-1-")), "{gtids:?}");
         }
-        // The same tables once more, from the full phase.
+        // The same tables again, by the full phase.
         let mut case = case.sibling(&format!("{name}_again"), format, 1).await?;
         case.task.start()?;
-        // The first row to wait for may be among those of the full phase.
+        // The first fence may be a row of the full phase.
         case.catch_up(LIMIT).await?;
         case.catch_up(LIMIT).await?;
         case.task.stop().await?;
@@ -227,7 +227,7 @@ async fn mariadb_with_its_own_types_and_events() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_mariadb_has_and_we_have_not() -> Result<()> {
+async fn what_mariadb_has_and_we_do_not_support() -> Result<()> {
     let mut case = own(Flavor::MariaDb, &[], "maria_odd").await?;
     let versioned = "CREATE TABLE maria_odd.v (id INT PRIMARY KEY) WITH SYSTEM VERSIONING";
     refused_with(&mut case, versioned, &["maria_odd.v", "system versioning"]).await?;
@@ -241,7 +241,7 @@ async fn what_mariadb_has_and_we_have_not() -> Result<()> {
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     case.catch_up(LIMIT).await?;
-    // Past the check: what is compressed must stop the task, not be left out.
+    // After the check: a compressed event must stop the task, not be ignored.
     case.servers.source.execute(&["SET GLOBAL log_bin_compress = ON", "SET GLOBAL log_bin_compress_min_len = 10"]).await?;
     case.servers.source.execute(&["INSERT INTO maria_odd.t VALUES (50, REPEAT('x', 20))"]).await?;
     ended(&mut case, 1, &["E_UNSUPPORTED_EVENT", "log_bin_compress"]).await
@@ -268,15 +268,15 @@ async fn check_names_the_server() -> Result<()> {
         create_small(&servers.source, &name).await?;
         let case = Case::new(servers, &name, Format::CanalJson, 1, vec![Table::new(&name, "t")]).await?;
         let output = super::case::program().command(&["check", &case.task.file().display().to_string()]).output()?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        let line = said.lines().find(|line| line.contains(" server ")).ok_or_else(|| Failure::new(said.clone()))?;
-        assert!(output.status.success() && texts.iter().all(|text| line.contains(text)), "{said}");
+        let console = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let line = console.lines().find(|line| line.contains(" server ")).ok_or_else(|| Failure::new(console.clone()))?;
+        assert!(output.status.success() && texts.iter().all(|text| line.contains(text)), "{console}");
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn statements_about_a_selected_database_are_told() -> Result<()> {
+async fn ddl_about_a_selected_database_is_delivered() -> Result<()> {
     for flavor in Flavor::ALL {
         let servers = Servers::shared_of(flavor).await?;
         let name = format!("db_{}", flavor.name());

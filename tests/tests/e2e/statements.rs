@@ -1,4 +1,4 @@
-//! Statements that leave columns alone are delivered, in order, and the rows behind them are read right.
+//! DDL that does not change columns is delivered, in order, and the rows after it are read correctly.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn statements_that_leave_columns_alone_are_delivered() -> Result<()> {
     case.task.configure(&case.settings)?;
     case.task.start()?;
     case.catch_up(LIMIT).await?;
-    // A table that is made while the task runs; its text columns have the database's character set.
+    // A table that is created while the task runs; its text columns have the character set of the database.
     mysql
         .execute(&[
             "CREATE TABLE statements.made (id BIGINT UNSIGNED PRIMARY KEY, b VARCHAR(9) NOT NULL, c DECIMAL(6,3), d ENUM('x','\u{e9}'))",
@@ -36,7 +36,7 @@ async fn statements_that_leave_columns_alone_are_delivered() -> Result<()> {
         ])
         .await?;
     case.catch_up(LIMIT).await?;
-    // Its structure is in the checkpoint: a restart does not need the statement again.
+    // Its schema is in the checkpoint: a restart does not need the statement again.
     case.task.stop().await?;
     mysql.execute(&["INSERT INTO statements.made VALUES (7, 'seven', 7, NULL)"]).await?;
     case.task.start()?;
@@ -51,7 +51,7 @@ async fn statements_that_leave_columns_alone_are_delivered() -> Result<()> {
             "CREATE TABLE statements.gone (id INT PRIMARY KEY)",
             "INSERT INTO statements.gone VALUES (1)",
             "DROP TABLE statements.gone",
-            // Nothing of these concerns a selected table's structure.
+            // None of these changes the schema of a selected table.
             "CREATE VIEW statements.v AS SELECT * FROM statements.t",
             "DROP VIEW statements.v",
             "ANALYZE TABLE statements.t",

@@ -1,15 +1,16 @@
-//! Topics: made where they are missing, named by a template, written to by columns of choice and in every compression, and large ones.
+//! Topics: created if they are missing, named by a template, partitioned by chosen columns, in every compression, and with many partitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use tests::Result;
 use tests::checker::{Decoded, Format, Table};
-use tests::harness::{Door, TopicReader};
+use tests::harness::{Listener, TopicReader};
 use tests::measure::usage_of;
 use tests::program::{Settings, Task};
-use tests::{Failure, Result};
 
 use super::case::{Case, Servers, alone, program};
+use super::report::{HELP, assert_error};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
@@ -25,14 +26,9 @@ async fn refused(case: &mut Case, texts: &[&str]) -> Result<()> {
     case.task.configure(&case.settings)?;
     case.task.start()?;
     let code = case.task.wait(LIMIT).await?;
-    let said = case.task.output();
-    let at = said.find("error: ").ok_or_else(|| Failure::new(format!("exit code {code}, but no error is told:\n{said}")))?;
-    println!("{}", &said[at..]);
-    assert_eq!(code, 2, "{said}");
-    for text in texts {
-        assert!(said[at..].contains(text), "{text:?} is not named:\n{said}");
-    }
-    Ok(())
+    let output = case.task.output();
+    assert_eq!(code, 2, "{output}");
+    assert_error(&output, texts)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,7 +48,7 @@ async fn every_compression_is_read_by_javas_consumer_and_by_us() -> Result<()> {
         case.task.configure(&case.settings)?;
         case.task.start()?;
         case.catch_up(LIMIT).await?;
-        // Killed right behind a delivery, the next start reads what is newer than the checkpoint.
+        // Killed right after a delivery: the next start reads the records that are newer than the checkpoint.
         for id in 3000..3020 {
             servers.source.execute(&[&format!("INSERT INTO {name}.t VALUES ({id}, 'more of {id}')")]).await?;
         }
@@ -75,7 +71,7 @@ async fn every_compression_is_read_by_javas_consumer_and_by_us() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn missing_topics_are_made_as_the_settings_say() -> Result<()> {
+async fn missing_topics_are_created_as_configured() -> Result<()> {
     let servers = Servers::shared().await?;
     let kafka = servers.kafka.clone();
     create_database(
@@ -95,25 +91,25 @@ async fn missing_topics_are_made_as_the_settings_say() -> Result<()> {
         "enabled = true, partitions = 3, replication = 1, configs = { \"retention.ms\" = \"-1\", \"max.message.bytes\" = \"2000000\" }";
     case.settings.sink = format!("ddl_topic = \"for_ddl\"\ncreate_topics = {{ {how} }}");
     case.task.configure(&case.settings)?;
-    // The precheck makes nothing.
+    // The precheck creates nothing.
     let file = case.task.file().display().to_string();
     let check = program().command(&["check", &file]).output()?;
-    let said = String::from_utf8_lossy(&check.stdout).into_owned();
-    assert!(check.status.success() && said.contains("for_ddl is not there and will be made"), "{said}");
+    let output = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(check.status.success() && output.contains("for_ddl is not there and will be made"), "{output}");
     let there = kafka.tool(TOPICS, &["--list"]).await?;
-    assert!(!there.lines().any(|topic| topic.starts_with("for.") || topic == "for_ddl"), "nothing is made by the precheck");
+    assert!(!there.lines().any(|topic| topic.starts_with("for.") || topic == "for_ddl"), "the precheck creates nothing");
 
     case.task.start()?;
     let start = Instant::now();
-    let (mut counts, mut made_later) = (BTreeMap::new(), false);
+    let (mut counts, mut created_later) = (BTreeMap::new(), false);
     while counts != BTreeMap::from([("for.made.a", 3), ("for.made.b", 2), ("for_ddl", 1)]) {
         assert!(start.elapsed() < LIMIT, "{counts:?}\n{}", case.task.output());
         case.task.must_run()?;
         tokio::time::sleep(Duration::from_millis(200)).await;
-        // A table made while the task runs gets its topic too.
-        if counts.get("for.made.b") == Some(&2) && !made_later && case.task.output().contains("incremental") {
+        // A table that is created while the task runs gets its topic, too.
+        if counts.get("for.made.b") == Some(&2) && !created_later && case.task.output().contains("incremental") {
             servers.source.execute(&["CREATE TABLE made.c (id INT PRIMARY KEY)"]).await?;
-            made_later = true;
+            created_later = true;
         }
         for topic in ["for.made.a", "for.made.b", "for_ddl"] {
             if let Ok(mut reader) = TopicReader::open(&kafka, topic).await {
@@ -135,7 +131,7 @@ async fn missing_topics_are_made_as_the_settings_say() -> Result<()> {
         }
     }
     case.task.stop().await?;
-    // The second start finds them there.
+    // The second start finds them.
     case.task.start()?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     case.task.must_run()?;
@@ -143,7 +139,7 @@ async fn missing_topics_are_made_as_the_settings_say() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_topic_that_cannot_be_made_is_told_in_the_brokers_words() -> Result<()> {
+async fn a_topic_that_cannot_be_created_is_reported_with_the_brokers_message() -> Result<()> {
     let servers = Servers::shared().await?;
     let kafka = servers.kafka.clone();
     create_database(&servers, "unmade", &["CREATE TABLE {db}.a (id INT PRIMARY KEY)", "INSERT INTO {db}.a VALUES (1)"]).await?;
@@ -157,13 +153,13 @@ async fn a_topic_that_cannot_be_made_is_told_in_the_brokers_words() -> Result<()
         case.settings.sink = format!("create_topics = {{ {how} }}");
         refused(&mut case, &["E_NOT_CREATED", "never_made", text]).await?;
         let check = program().command(&["check", &case.task.file().display().to_string()]).output()?;
-        let said = String::from_utf8_lossy(&check.stdout).into_owned();
-        assert!(!check.status.success() && said.contains(text), "{said}");
+        let output = String::from_utf8_lossy(&check.stdout).into_owned();
+        assert!(!check.status.success() && output.contains(text), "{output}");
     }
     case.settings.sink = "create_topics = { enabled = false }".into();
     refused(&mut case, &["E_NO_TOPIC", "never_made"]).await?;
     case.settings.sink = "create_topics = { enabled = true }".into();
-    case.settings.brokers = vec![kafka.address(Door::Sasl)];
+    case.settings.brokers = vec![kafka.address(Listener::Sasl)];
     case.settings.access = "sasl = { mechanism = \"scram_sha_256\", user = \"mallory\", password = \"mallory-secret\" }".into();
     kafka.allow("User:mallory", &["Describe", "Read", "Write"], "never_made").await?;
     refused(&mut case, &["E_DENIED", "User:mallory", "--operation Create --topic never_made"]).await?;
@@ -171,7 +167,7 @@ async fn a_topic_that_cannot_be_made_is_told_in_the_brokers_words() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn columns_of_choice_decide_the_partition() -> Result<()> {
+async fn chosen_columns_decide_the_partition() -> Result<()> {
     let servers = Servers::shared().await?;
     let rows: Vec<String> = (0..400).map(|id| format!("({id}, {})", id % 20)).collect();
     create_database(
@@ -212,13 +208,13 @@ async fn columns_of_choice_decide_the_partition() -> Result<()> {
     }
     assert_eq!(partitions.remove("others"), Some(BTreeSet::from([0])), "other tables keep to `partition`");
     assert_eq!(partitions.len(), 20);
-    assert!(partitions.values().all(|places| places.len() == 1), "one customer, one partition: {partitions:?}");
+    assert!(partitions.values().all(|numbers| numbers.len() == 1), "one customer, one partition: {partitions:?}");
     assert!(partitions.values().flatten().collect::<BTreeSet<_>>().len() > 5, "{partitions:?}");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tables_that_fall_on_one_topic_are_refused() -> Result<()> {
+async fn tables_that_share_a_topic_by_accident_are_refused() -> Result<()> {
     let servers = Servers::shared().await?;
     create_database(
         &servers,
@@ -237,7 +233,7 @@ async fn tables_that_fall_on_one_topic_are_refused() -> Result<()> {
 #[ignore = "long suite"]
 async fn four_thousand_partitions_are_opened_in_seconds_and_in_little_memory() -> Result<()> {
     const PARTITIONS: i32 = 4096;
-    // A broker makes files for each partition at its first record, which takes it longer than all the rest.
+    // A broker creates files for each partition at its first record, which takes longer than everything else.
     const ROWS: u64 = 20_000;
     let _alone = alone().await;
     let servers = Servers::own(tests::harness::Flavor::MySql57).await?;
@@ -248,13 +244,13 @@ async fn four_thousand_partitions_are_opened_in_seconds_and_in_little_memory() -
         &["CREATE TABLE {db}.t (id INT PRIMARY KEY, a VARCHAR(200))", &format!("INSERT INTO {{db}}.t VALUES {}", rows.join(","))],
     )
     .await?;
-    // Kafka's own command counts: a reader with a connection for each partition is no help here.
+    // Kafka's own command counts: our reader has a connection per partition.
     servers.kafka.create_topic("wide", PARTITIONS).await?;
     let mut settings = Settings::new("wide", &servers.source, &["wide.t"], &servers.kafka, "wide", Format::CanalJson);
     settings.sink = "partition = \"primary_key\"".into();
     let mut task = Task::new(&program(), &settings)?;
     let mut peak = 0;
-    // First empty, then with a receipt of all partitions, whose last records are looked at.
+    // First without records, then with a receipt of all partitions, whose last records are read.
     for (start, wanted) in [("first", ROWS), ("second", 2 * ROWS), ("after a kill", 3 * ROWS)] {
         let begin = Instant::now();
         task.start()?;
@@ -319,9 +315,9 @@ async fn a_statement_without_a_topic_stops_the_task_until_it_has_one() -> Result
     reader.read_until("the second row", LIMIT, has("\"2\"")).await?;
     servers.source.execute(&[&format!("CREATE DATABASE {later}"), &format!("INSERT INTO {name}.t VALUES (3)")]).await?;
     let code = case.task.wait(LIMIT).await?;
-    let said = case.task.output();
-    assert!(code == 2 && said.contains("E_NO_DDL_TOPIC") && said.contains("to go on: set ddl_topic"), "{code} {said}");
-    // What the help says works, and nothing was left out or sent again.
+    let output = case.task.output();
+    assert!(code == 2 && output.contains("E_NO_DDL_TOPIC") && output.contains(&format!("{HELP}set ddl_topic")), "{code} {output}");
+    // The advice of the error works, and nothing is lost or repeated.
     case.settings.sink += "\nddl_topic = \"no_ddl_topic_ddl\"";
     case.task.configure(&case.settings)?;
     case.task.start()?;

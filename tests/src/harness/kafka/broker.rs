@@ -7,26 +7,26 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::Door;
+use super::Listener;
 use super::properties::{self, Ports};
+use crate::harness::certificates;
 use crate::harness::process::{Process, copy_folder, free_ports};
-use crate::harness::provision::Servers;
+use crate::harness::provision::{self, BrokerFiles};
 use crate::harness::proxy::Proxy;
 use crate::harness::server::Server;
-use crate::harness::{certificates, servers};
 use crate::{Failure, Result};
 
-/// A JVM under load is slow; its log says when it is up.
+/// A JVM on a busy machine takes long to start.
 const START_LIMIT: Duration = Duration::from_secs(120);
 const STARTED: &str = "Kafka Server started";
 
-/// A broker of a [`super::Kafka`]; what can be done to its process is in [`Server`].
+/// A broker of a [`super::Kafka`]; [`Server`] has the methods on its process.
 #[derive(Debug)]
 pub struct Broker {
-    // Before the folder: fields are dropped in this order.
+    // Before the folder: fields are dropped in this order, and the broker uses the folder.
     server: Server,
     starting: Option<Process>,
-    servers: Servers,
+    files: BrokerFiles,
     folder: TempDir,
     number: u16,
     ports: Ports,
@@ -36,36 +36,37 @@ pub struct Broker {
 
 impl Broker {
     pub(super) async fn new(number: u16, size: u16, controller: u16, more: &[&str]) -> Result<Self> {
-        let (servers, certificates) = tokio::task::spawn_blocking(|| -> Result<_> { Ok((servers()?, certificates()?)) }).await??;
+        let (files, certificates) =
+            tokio::task::spawn_blocking(move || -> Result<_> { Ok((provision::broker(number)?, certificates()?)) }).await??;
         let folder = tempfile::Builder::new().prefix("kafka").tempdir()?;
         let logs = folder.path().join("logs");
-        copy_folder(&servers.kafka_template(number), &logs)?;
+        copy_folder(&files.template, &logs)?;
         let [plain, sasl, mutual_tls, sasl_tls, behind_proxy] = free_ports()?;
         let proxy = Proxy::start((Ipv4Addr::LOCALHOST, behind_proxy).into())?;
         let ports = Ports { controller, plain, sasl, mutual_tls, sasl_tls, behind_proxy, proxy: proxy.address().port() };
         let text = properties::write(number, size, &ports, &logs, certificates, more);
         std::fs::write(folder.path().join("server.properties"), text)?;
-        Ok(Self { server: Server::default(), starting: None, servers, folder, number, ports, proxy, starts: 0 })
+        Ok(Self { server: Server::default(), starting: None, files, folder, number, ports, proxy, starts: 0 })
     }
 
-    /// `host:port` of a door.
-    pub fn address(&self, door: Door) -> String {
+    /// `host:port` of a listener.
+    pub fn address(&self, door: Listener) -> String {
         let port = match door {
-            Door::Plain => self.ports.plain,
-            Door::Sasl => self.ports.sasl,
-            Door::MutualTls => self.ports.mutual_tls,
-            Door::SaslTls => self.ports.sasl_tls,
-            Door::Proxied => self.ports.proxy,
+            Listener::Plain => self.ports.plain,
+            Listener::Sasl => self.ports.sasl,
+            Listener::MutualTls => self.ports.mutual_tls,
+            Listener::SaslTls => self.ports.sasl_tls,
+            Listener::Proxied => self.ports.proxy,
         };
         format!("127.0.0.1:{port}")
     }
 
-    /// The proxy before [`Door::Proxied`].
+    /// The proxy in front of [`Listener::Proxied`].
     pub fn proxy(&self) -> &Proxy {
         &self.proxy
     }
 
-    /// Starts the broker again on the data it has and waits until it says that it is up.
+    /// Starts the broker again on its data and waits until its log says that it is up.
     pub async fn resume(&mut self) -> Result<()> {
         self.begin()?;
         self.ready().await
@@ -76,11 +77,8 @@ impl Broker {
         let mut command = Command::new("java");
         let options =
             ["-Xms64m", "-Xmx768m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"];
-        command
-            .args(options)
-            .args(["-cp", &self.servers.kafka_class_path(), "kafka.Kafka"])
-            .arg(self.folder.path().join("server.properties"));
-        // One log a start, or the line of the last start would count for this one.
+        command.args(options).args(["-cp", &self.files.class_path, "kafka.Kafka"]).arg(self.folder.path().join("server.properties"));
+        // One log per start, since the message of an earlier start must not count.
         let (name, log) = (format!("broker {}", self.number), format!("log-{}", self.starts));
         self.starting = Some(Process::spawn(&name, &mut command, self.folder.path(), &log)?);
         Ok(())

@@ -1,4 +1,4 @@
-//! A Kafka 4.1.0 of our own: KRaft, one broker or three, every door open, topics made only on demand.
+//! Kafka 4.1.0 in KRaft mode: one broker or three, a listener for every kind of access, no automatic topics.
 
 mod broker;
 mod properties;
@@ -18,10 +18,10 @@ use super::provision::NODES;
 use super::proxy::Proxy;
 use crate::{Failure, Result};
 
-/// A listener of a broker. What each asks for is in [`crate::program::Access`].
+/// A listener of a broker. [`crate::program::Access`] has the settings for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Door {
-    /// No TLS and no user; who comes here may do everything.
+pub enum Listener {
+    /// No TLS and no user; its clients may do everything.
     Plain,
     /// SASL without TLS: SCRAM-SHA-256, SCRAM-SHA-512 and PLAIN.
     Sasl,
@@ -29,31 +29,31 @@ pub enum Door {
     MutualTls,
     /// SASL over TLS.
     SaslTls,
-    /// As [`Door::Plain`], through the broker's [`Proxy`]: its clients are sent to no other.
+    /// Like [`Listener::Plain`], but through the broker's [`Proxy`], which is also the advertised address.
     Proxied,
 }
 
 /// Running brokers. Dropping them kills the brokers and removes their files.
 ///
-/// Users: `alice` (SCRAM), `bob` (PLAIN) and the certificate `CN=client` may do everything, `mallory` (SCRAM) nothing. The password of each
-/// is the name with `-secret` behind it.
+/// Users: `alice` (SCRAM), `bob` (PLAIN) and the certificate `CN=client` may do everything, `mallory` (SCRAM) nothing. The password of
+/// each is the name followed by `-secret`.
 #[derive(Debug)]
 pub struct Kafka {
     brokers: Vec<Broker>,
 }
 
 impl Kafka {
-    /// Starts one fresh broker without topics.
+    /// Starts one broker without topics.
     pub async fn start() -> Result<Self> {
         Self::start_with(&[]).await
     }
 
-    /// Starts one with more properties (`message.max.bytes=1000`), which win over the harness's own.
+    /// Starts one broker with extra properties (`message.max.bytes=1000`), which take precedence over the harness's own.
     pub async fn start_with(properties: &[&str]) -> Result<Self> {
         Self::start_nodes(1, properties).await
     }
 
-    /// Starts three: topics have three replicas, two of which must be in sync. The first is the controller and must not go away.
+    /// Starts three brokers: topics have three replicas, two of which must be in sync. The first is the only controller and must stay up.
     pub async fn cluster() -> Result<Self> {
         Self::start_nodes(NODES, &[]).await
     }
@@ -70,16 +70,16 @@ impl Kafka {
 
     /// `host:port` of the first broker for clients without TLS and user.
     pub fn broker(&self) -> String {
-        self.address(Door::Plain)
+        self.address(Listener::Plain)
     }
 
-    /// `host:port` of the first broker's door.
-    pub fn address(&self, door: Door) -> String {
+    /// `host:port` of a listener of the first broker.
+    pub fn address(&self, door: Listener) -> String {
         self.node(1).address(door)
     }
 
-    /// `host:port` of a door of every broker.
-    pub fn addresses(&self, door: Door) -> Vec<String> {
+    /// `host:port` of a listener, of every broker.
+    pub fn addresses(&self, door: Listener) -> Vec<String> {
         self.brokers.iter().map(|broker| broker.address(door)).collect()
     }
 
@@ -93,19 +93,19 @@ impl Kafka {
         &self.brokers[number - 1]
     }
 
-    /// The broker with this number, to end, freeze or start it.
+    /// The broker with this number, to kill, freeze or start it.
     pub fn node_mut(&mut self, number: usize) -> &mut Broker {
         &mut self.brokers[number - 1]
     }
 
-    /// The proxy before the first broker's [`Door::Proxied`].
+    /// The proxy in front of the first broker's [`Listener::Proxied`].
     pub fn proxy(&self) -> &Proxy {
         self.node(1).proxy()
     }
 
-    /// Starts all brokers that are down, on the data they have.
+    /// Starts all brokers that are down, on their data.
     pub async fn resume(&mut self) -> Result<()> {
-        // All begin before the first is waited for: a broker needs its controller, and a JVM takes seconds.
+        // All are started before any is awaited: a broker needs its controller, and a JVM takes seconds to start.
         for broker in self.brokers.iter_mut().filter(|broker| !broker.is_up()) {
             broker.begin()?;
         }
@@ -115,7 +115,7 @@ impl Kafka {
         Ok(())
     }
 
-    /// Shuts all brokers down in good order, the controller last.
+    /// Shuts all brokers down (SIGTERM), the controller last.
     pub async fn stop(&mut self) -> Result<()> {
         for broker in self.brokers.iter_mut().rev() {
             broker.stop().await?;
@@ -123,12 +123,12 @@ impl Kafka {
         Ok(())
     }
 
-    /// Ends all brokers as a power failure would.
+    /// Kills all brokers (SIGKILL).
     pub fn kill(&mut self) -> Result<()> {
         self.brokers.iter_mut().try_for_each(|broker| broker.kill())
     }
 
-    /// Stops the work of all brokers: connections stay, nothing answers.
+    /// Stops all brokers (SIGSTOP): connections stay, nothing responds.
     pub fn freeze(&mut self) -> Result<()> {
         self.brokers.iter_mut().try_for_each(|broker| broker.freeze())
     }
@@ -138,28 +138,29 @@ impl Kafka {
         self.brokers.iter_mut().try_for_each(|broker| broker.thaw())
     }
 
-    /// A client that asks the brokers that can answer, and gives up after half a minute. It has no limit for a broker that freezes later.
+    /// A client of the brokers that can respond; its requests fail after half a minute. It has no timeout for a broker that freezes later.
     pub async fn client(&self) -> Result<Arc<Client>> {
         let backoff = BackoffConfig { deadline: Some(Duration::from_secs(30)), ..BackoffConfig::default() };
-        let awake: Vec<String> = self.brokers.iter().filter(|broker| broker.is_awake()).map(|broker| broker.address(Door::Plain)).collect();
+        let awake: Vec<String> =
+            self.brokers.iter().filter(|broker| broker.is_awake()).map(|broker| broker.address(Listener::Plain)).collect();
         if awake.is_empty() {
             return Failure::err("no broker is up and awake");
         }
         let building = ClientBuilder::new(awake).backoff_config(backoff).build();
         let limit = Duration::from_secs(40);
-        let built = tokio::time::timeout(limit, building).await.map_err(|_| Failure::new("the brokers do not answer"))?;
+        let built = tokio::time::timeout(limit, building).await.map_err(|_| Failure::new("the brokers do not respond"))?;
         Ok(Arc::new(built?))
     }
 
-    /// Makes a topic with a replica on every broker and waits until clients can see it.
+    /// Creates a topic with a replica on every broker and waits until clients see it.
     pub async fn create_topic(&self, name: &str, partitions: i32) -> Result<()> {
         let client = self.client().await?;
         let replicas = i16::try_from(self.size()).map_err(|_| Failure::new("more brokers than a topic can have replicas"))?;
         client.controller_client()?.create_topic(name, partitions, replicas, 10_000).await?;
-        self.topic_is_known(name).await
+        self.wait_for_topic(name).await
     }
 
-    async fn topic_is_known(&self, name: &str) -> Result<()> {
+    async fn wait_for_topic(&self, name: &str) -> Result<()> {
         let client = self.client().await?;
         super::poll(&format!("topic {name}"), Duration::from_secs(30), || async {
             let topics = client.list_topics().await?;

@@ -1,10 +1,10 @@
-//! The file `server.properties`: five doors, users, certificates, rights.
+//! The file `server.properties`: five listeners, users, certificates, access rights.
 
 use std::path::Path;
 
 use crate::harness::Certificates;
 
-/// Users that log in by SCRAM, with their passwords. The templates of the log folders hold them.
+/// Users that log in by SCRAM, with their passwords. They are stored in the templates of the log folders.
 pub(in crate::harness) const SCRAM_USERS: [(&str, &str); 2] = [("alice", "alice-secret"), ("mallory", "mallory-secret")];
 /// The mechanisms that they can use.
 pub(in crate::harness) const SCRAM_MECHANISMS: [&str; 2] = ["SCRAM-SHA-256", "SCRAM-SHA-512"];
@@ -22,12 +22,12 @@ pub(super) struct Ports {
     pub(super) proxy: u16,
 }
 
-/// The properties of broker `node` of `size`; lines of `more` come last and win.
+/// The properties of broker `node` of `size`; lines of `more` come last and take precedence.
 ///
-/// The short sessions let a broker that was killed register again within seconds, and a leader move as fast.
+/// With short sessions a broker that was killed registers again, and leaders move, within seconds.
 pub(super) fn write(node: u16, size: u16, ports: &Ports, logs: &Path, certificates: &Certificates, more: &[&str]) -> String {
     let Ports { controller, plain, sasl, mutual_tls, sasl_tls, behind_proxy, proxy } = ports;
-    let doors = format!(
+    let listeners = format!(
         "PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},SSL://127.0.0.1:{mutual_tls},SASL_SSL://127.0.0.1:{sasl_tls},PROXIED://127.0.0.1"
     );
     let (roles, own) =
@@ -39,8 +39,8 @@ pub(super) fn write(node: u16, size: u16, ports: &Ports, logs: &Path, certificat
         "process.roles={roles}
 node.id={node}
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners={doors}:{behind_proxy}{own}
-advertised.listeners={doors}:{proxy}
+listeners={listeners}:{behind_proxy}{own}
+advertised.listeners={listeners}:{proxy}
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,PROXIED:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
@@ -72,7 +72,7 @@ replica.lag.time.max.ms=3000
     )
 }
 
-/// Logins of one listener; the user of PLAIN is written here, those of SCRAM are in the log folder.
+/// Logins of one listener; the user of PLAIN is listed here, those of SCRAM are in the log folder.
 fn logins(listener: &str) -> String {
     let scram: String = SCRAM_MECHANISMS
         .iter()

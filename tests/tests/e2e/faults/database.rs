@@ -1,4 +1,4 @@
-//! The database is stopped, killed, frozen and started again.
+//! The database is stopped, killed, frozen and restarted.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn mariadb_goes_away_and_comes_back() -> Result<()> {
 
 async fn goes_away(flavor: Flavor, format: Format) -> Result<()> {
     let mut trial = Trial::streaming(Servers::own(flavor).await?, &format!("goes_away_{}", flavor.name()), format).await?;
-    // Writers pause while the server is away, and write on as soon as it is back, before the task is.
+    // Writers pause while the server is down, and continue as soon as it is up, before the task reconnects.
     trial.hold(Duration::from_secs(1)).await?;
     trial.pause_writing().await?;
     trial.case.source_mut()?.stop().await?;
@@ -44,7 +44,7 @@ async fn goes_away(flavor: Flavor, format: Format) -> Result<()> {
         trial.write().await?;
         trial.recovers("a crash of the database").await?;
     }
-    // Frozen for longer than the program waits for a sign of life: the writers wait too.
+    // Frozen for longer than the program waits for a heartbeat: the writers wait, too.
     trial.case.source_mut()?.freeze()?;
     trial.hold(Duration::from_secs(20)).await?;
     trial.case.source_mut()?.thaw()?;

@@ -1,4 +1,4 @@
-//! A port that is no database and no broker, a peer that says nothing, a network that passes single bytes.
+//! A port that is neither a database nor a broker, a peer that never responds, a network that passes single bytes.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,12 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::Trial;
 use crate::case::{Case, Servers, program};
+use crate::report::{assert_no_secrets, error_in};
 
-/// A run ends after its window of five seconds and what the program waits for a silent peer.
+/// A run lasts for its window of five seconds and for the timeouts with a silent peer.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What a listener does that is no server of ours.
+/// What a listener does that is neither a database nor a broker.
 #[derive(Clone, Copy, Debug)]
 enum Peer {
     Random,
@@ -33,29 +34,29 @@ async fn listen(peer: Peer) -> Result<u16> {
         let mut seed = 0;
         while let Ok((stream, _)) = listener.accept().await {
             seed += 1;
-            tokio::spawn(speak(peer, stream, seed));
+            tokio::spawn(respond(peer, stream, seed));
         }
     });
     Ok(port)
 }
 
-async fn speak(peer: Peer, mut stream: TcpStream, seed: u64) {
-    let mut heard = [0; 4096];
+async fn respond(peer: Peer, mut stream: TcpStream, seed: u64) {
+    let mut received = [0; 4096];
     match peer {
         Peer::Closing => {}
-        Peer::Silent => while stream.read(&mut heard).await.is_ok_and(|count| count > 0) {},
+        Peer::Silent => while stream.read(&mut received).await.is_ok_and(|count| count > 0) {},
         Peer::Random => {
             let mut rng = fastrand::Rng::with_seed(seed);
-            // At once, and again whenever something is said.
+            // At once, and again after everything that is received.
             loop {
                 let bytes: Vec<u8> = (0..rng.usize(1..2000)).map(|_| rng.u8(..)).collect();
-                if stream.write_all(&bytes).await.is_err() || !stream.read(&mut heard).await.is_ok_and(|count| count > 0) {
+                if stream.write_all(&bytes).await.is_err() || !stream.read(&mut received).await.is_ok_and(|count| count > 0) {
                     break;
                 }
             }
         }
         Peer::Http => {
-            let _ = tokio::time::timeout(Duration::from_secs(1), stream.read(&mut heard)).await;
+            let _ = tokio::time::timeout(Duration::from_secs(1), stream.read(&mut received)).await;
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
             let _ = stream.shutdown().await;
         }
@@ -63,12 +64,12 @@ async fn speak(peer: Peer, mut stream: TcpStream, seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_port_that_is_no_database() -> Result<()> {
+async fn a_port_that_is_not_a_database() -> Result<()> {
     every_peer("no_database", |case, port| case.settings.source_port = port).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_port_that_is_no_broker() -> Result<()> {
+async fn a_port_that_is_not_a_broker() -> Result<()> {
     every_peer("no_broker", |case, port| case.settings.brokers = vec![format!("127.0.0.1:{port}")]).await
 }
 
@@ -100,25 +101,25 @@ async fn ends_in_time(mut case: Case, peer: Peer, port: u16) -> Result<()> {
     let mut command = program().command(&["check", &file.display().to_string()]);
     let mut check = tests::harness::Process::spawn("check", &mut command, folder.path(), "log")?;
     let status = check.wait(LIMIT).await?;
-    told(&check.output(), status.code(), peer, port, "check");
+    assert_reported(&check.output(), status.code(), peer, port, "check");
     println!("{} check {peer:?} after {:.1} s", case.topic, start.elapsed().as_secs_f64());
     let start = Instant::now();
     case.task.start()?;
     let code = case.task.wait(LIMIT).await?;
-    let said = case.task.output();
-    told(&said, Some(code), peer, port, "run");
-    let error = said.get(said.find("error: ").unwrap_or_default()..).unwrap_or_default();
+    let output = case.task.output();
+    assert_reported(&output, Some(code), peer, port, "run");
+    let error = error_in(&output)?;
     println!("{} run {peer:?} after {:.1} s, exit code {code}: {error}", case.topic, start.elapsed().as_secs_f64());
     assert_eq!(case.read().await?, 0, "something was written");
     Ok(())
 }
 
-fn told(said: &str, code: Option<i32>, peer: Peer, port: u16, command: &str) {
-    assert!(matches!(code, Some(2 | 3)), "{command}, {peer:?}: exit code {code:?}\n{said}");
-    assert!(said.contains(&format!("127.0.0.1:{port}")), "{command}, {peer:?}: the address is not named\n{said}");
-    assert!(said.contains("to go on: "), "{command}, {peer:?}: no help\n{said}");
-    assert!(!said.contains("panicked") && !said.contains("E_PANIC"), "{command}, {peer:?}: a panic\n{said}");
-    assert!(!said.contains("dts-secret"), "{command}, {peer:?}: a password is shown\n{said}");
+fn assert_reported(output: &str, code: Option<i32>, peer: Peer, port: u16, command: &str) {
+    assert!(matches!(code, Some(2 | 3)), "{command}, {peer:?}: exit code {code:?}\n{output}");
+    assert!(output.contains(&format!("127.0.0.1:{port}")), "{command}, {peer:?}: the address is not named\n{output}");
+    assert!(output.contains("help: "), "{command}, {peer:?}: no help\n{output}");
+    assert!(!output.contains("panicked") && !output.contains("E_PANIC"), "{command}, {peer:?}: a panic\n{output}");
+    assert_no_secrets(output);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

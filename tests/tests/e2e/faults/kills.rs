@@ -1,4 +1,4 @@
-//! `kill -9` of the program over both phases while brokers of a cluster die and come back.
+//! `kill -9` of the program in both phases while brokers of a cluster crash and come back.
 
 use std::time::{Duration, Instant};
 
@@ -12,20 +12,20 @@ use crate::case::{Servers, alone};
 const PARALLELISM: usize = 2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn eight_kills_with_brokers_dying_lose_and_repeat_nothing() -> Result<()> {
+async fn eight_kills_while_brokers_crash_lose_and_repeat_nothing() -> Result<()> {
     kills("eight_kills", 8, 30_000).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long suite"]
-async fn fifty_kills_with_brokers_dying_lose_and_repeat_nothing() -> Result<()> {
+async fn fifty_kills_while_brokers_crash_lose_and_repeat_nothing() -> Result<()> {
     kills("fifty_kills", 50, 150_000).await
 }
 
-/// How long the rest of the full phase may take without the brake.
+/// How long the rest of the full phase may take at full speed.
 const FULL_PHASE_LIMIT: Duration = Duration::from_secs(120);
 
-/// What a full phase may read in a second, so that it lasts over its kills.
+/// Speed limit of the full phase, so that it lasts for its kills.
 const BYTES_PER_SECOND: u64 = 300_000;
 
 /// Half of the kills fall into the full phase of `rows` rows, half into the incremental one. In every fourth run a broker is killed before
@@ -49,7 +49,7 @@ async fn kills(name: &str, count: usize, rows: u64) -> Result<()> {
         }
         trial.case.task.start()?;
         if kill == count / 2 + 1 {
-            // However slow the machine is, the second half is of the incremental phase.
+            // However slow the machine is, the second half is in the incremental phase.
             let start = Instant::now();
             while (trial.case.read().await? as u64) < rows && start.elapsed() < FULL_PHASE_LIMIT {
                 tokio::time::sleep(Duration::from_millis(200)).await;

@@ -1,4 +1,4 @@
-//! What a topic and a quota limit: the size of a batch, the size of a record, the rate.
+//! Limits of a topic and a quota: the size of a batch, the size of a record, the rate.
 
 use std::time::{Duration, Instant};
 
@@ -9,18 +9,19 @@ use tests::{Failure, Result};
 
 use super::{RECOVERY, Trial};
 use crate::case::Servers;
+use crate::report::assert_error;
 
-/// How brokers see the program.
+/// The client id of the program.
 const CLIENT_ID: &str = "sink-kafka";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_topic_takes_smaller_batches_and_then_too_small_ones() -> Result<()> {
+async fn batches_are_split_for_a_topic_and_a_row_above_its_limit_stops_the_task() -> Result<()> {
     let name = "too_large";
     let mut trial = Trial::streaming(Servers::shared().await?, name, Format::CanalJson).await?;
     let servers = trial.case.servers.clone();
     servers.source.execute(&["CREATE TABLE too_large.wide (id INT PRIMARY KEY, text MEDIUMTEXT)"]).await?;
     trial.case.add_table("wide");
-    // Rows that do not compress: a transaction makes a batch above the limit, each row alone stays below it.
+    // Rows that do not compress: a transaction makes a batch above the limit, each row alone is below it.
     let row = |id: u64, bytes: usize| {
         let mut rng = fastrand::Rng::with_seed(id);
         let text: String = (0..bytes).map(|_| rng.alphanumeric()).collect();
@@ -29,9 +30,9 @@ async fn a_topic_takes_smaller_batches_and_then_too_small_ones() -> Result<()> {
     servers.kafka.alter_topic(name, "max.message.bytes=60000").await?;
     let rows: Vec<String> = (0..40).map(|id| row(id, 20_000)).collect();
     servers.source.execute(&[&format!("INSERT INTO too_large.wide VALUES {}", rows.join(", "))]).await?;
-    trial.recovers("batches that had to be divided").await?;
+    trial.recovers("batches that had to be split").await?;
 
-    // A row above the limit cannot be delivered, and nothing behind it may be, however often the task is started.
+    // A row above the limit cannot be delivered, and nothing after it may be, however often the task is started.
     let too_large = format!("INSERT INTO too_large.wide VALUES {}", row(1000, 90_000));
     let behind = format!("INSERT INTO too_large.wide VALUES {}", row(1001, 100));
     servers.source.execute(&[&too_large, &behind]).await?;
@@ -40,20 +41,12 @@ async fn a_topic_takes_smaller_batches_and_then_too_small_ones() -> Result<()> {
             trial.case.task.start()?;
         }
         let code = trial.case.task.wait(RECOVERY).await?;
-        let said = trial.case.task.output();
-        let error = said.get(said.find("error: ").unwrap_or_default()..).unwrap_or_default();
-        assert_eq!(code, 4, "start {start}: {said}");
-        for text in [
-            "too_large.wide",
-            "E_TOO_LARGE",
-            "max.message.bytes of the topic is 60000",
-            "--add-config max.message.bytes=1048576",
-            "\n  to go on: ",
-        ] {
-            assert!(error.contains(text), "{text:?} is not named:\n{said}");
-        }
+        let output = trial.case.task.output();
+        assert_eq!(code, 4, "start {start}: {output}");
+        let limit = "max.message.bytes of the topic is 60000";
+        assert_error(&output, &["too_large.wide", "E_TOO_LARGE", limit, "--add-config max.message.bytes=1048576"])?;
     }
-    // With the limit raised it goes on where it stopped.
+    // With a higher limit it continues where it stopped.
     servers.kafka.alter_topic(name, "max.message.bytes=1000000").await?;
     trial.case.task.start()?;
     trial.recovers("the end of the limit").await?;

@@ -1,5 +1,5 @@
-//! Faults as ordinary life: while writers are at work something breaks, the cause ends, and the task must go on by itself within a minute,
-//! with nothing lost and nothing of the stream repeated.
+//! Faults: while writers are at work something breaks, the cause ends, and the task must recover by itself within a minute, with nothing
+//! lost and nothing of the stream repeated.
 
 mod brokers;
 mod checkpoint;
@@ -20,20 +20,20 @@ use tests::{Failure, Result};
 
 use super::case::{Case, Servers};
 
-/// How soon a task must have caught up after the cause of a fault has ended.
+/// How soon a task must have caught up after the end of a fault.
 const RECOVERY: Duration = Duration::from_secs(60);
 
 /// A task that reaches both its servers through proxies, and writers that work on its tables.
 struct Trial {
     case: Case,
-    /// The way to the database.
+    /// The proxy in front of the database.
     source: Proxy,
     writers: Option<Writers>,
     seed: u64,
 }
 
 impl Trial {
-    /// A configured task that was not started. Rows of a key stay in one of four partitions.
+    /// A configured task that was not started. It writes to four partitions, by primary key.
     async fn new(servers: Servers, name: &str, format: Format) -> Result<Self> {
         let tables = writers::create_tables(&servers.source, name, 100).await?;
         let source = Proxy::start(servers.source.address())?;
@@ -45,7 +45,7 @@ impl Trial {
         Ok(Self { case, source, writers: None, seed: 1 })
     }
 
-    /// The task runs, has done its full phase, and rows change.
+    /// A task that has completed its full phase, while rows change.
     async fn streaming(servers: Servers, name: &str, format: Format) -> Result<Self> {
         let mut trial = Self::new(servers, name, format).await?;
         trial.case.task.start()?;
@@ -62,7 +62,7 @@ impl Trial {
         Ok(())
     }
 
-    /// Ends the writers, as before the database goes away.
+    /// Stops the writers, as is needed before the database is stopped.
     async fn pause_writing(&mut self) -> Result<()> {
         match self.writers.take() {
             Some(writers) => writers.stop().await.map(drop),
@@ -70,22 +70,22 @@ impl Trial {
         }
     }
 
-    /// The way to the first broker.
+    /// The proxy in front of the first broker.
     fn broker(&self) -> &Proxy {
         self.case.servers.kafka.proxy()
     }
 
-    /// Lets time pass in which the task must not give up.
+    /// Lets time pass, during which the task must not end.
     async fn hold(&mut self, time: Duration) -> Result<()> {
         tokio::time::sleep(time).await;
         self.case.task.must_run()
     }
 
-    /// The cause of a fault has ended: everything written until now must arrive in time.
+    /// The fault has ended: everything written until now must arrive in time.
     async fn recovers(&mut self, from: &str) -> Result<()> {
         let start = std::time::Instant::now();
-        self.case.catch_up(RECOVERY).await.map_err(|error| error.while_(format!("after {from}")))?;
-        println!("{}: went on {:.1} s after {from}", self.case.topic, start.elapsed().as_secs_f64());
+        self.case.catch_up(RECOVERY).await.map_err(|error| error.context(format!("after {from}")))?;
+        println!("{}: recovered {:.1} s after {from}", self.case.topic, start.elapsed().as_secs_f64());
         Ok(())
     }
 
@@ -94,11 +94,11 @@ impl Trial {
         self.pause_writing().await?;
         self.case.catch_up(RECOVERY).await?;
         self.case.task.stop().await?;
-        // The log tells which of the faults it was.
+        // The log shows which of the faults it was.
         let verified = self.case.verify(cut_chunks).await;
-        let report = verified.map_err(|error| error.while_(format!("the program said:\n{}\n", self.case.task.output())))?;
+        let report = verified.map_err(|error| error.context(format!("the output of the program:\n{}\n", self.case.task.output())))?;
         if report.stream_rows < 100 {
-            return Failure::err(format!("too little was written to prove anything: {report:?}"));
+            return Failure::err(format!("too few changes for a test: {report:?}"));
         }
         Ok(self.case)
     }

@@ -1,4 +1,4 @@
-//! The way to the database and to the broker: cut, refused, silent, half open, slow.
+//! Connections to the database and to the broker: cut, refused, silent, half open, slow.
 
 use std::time::Duration;
 
@@ -9,46 +9,46 @@ use tests::harness::{Flavor, Proxy};
 use super::Trial;
 use crate::case::Servers;
 
-/// Longer than the program waits for a sign of life from either side.
+/// Longer than the program waits for a response or a heartbeat of either side.
 const SILENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_way_to_the_database_breaks() -> Result<()> {
-    let mut trial = Trial::streaming(Servers::shared().await?, "way_to_source", Format::CanalJson).await?;
+async fn the_connection_to_the_database_breaks() -> Result<()> {
+    let mut trial = Trial::streaming(Servers::shared().await?, "network_source", Format::CanalJson).await?;
     every_break(&mut trial, |trial| &trial.source).await?;
     trial.verify(0).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_way_to_the_broker_breaks() -> Result<()> {
-    let mut trial = Trial::streaming(Servers::own(Flavor::MySql57).await?, "way_to_broker", Format::DtsAvro).await?;
+async fn the_connection_to_the_broker_breaks() -> Result<()> {
+    let mut trial = Trial::streaming(Servers::own(Flavor::MySql57).await?, "network_broker", Format::DtsAvro).await?;
     every_break(&mut trial, Trial::broker).await?;
     trial.verify(0).await.map(drop)
 }
 
-async fn every_break(trial: &mut Trial, way: impl Fn(&Trial) -> &Proxy) -> Result<()> {
+async fn every_break(trial: &mut Trial, proxy: impl Fn(&Trial) -> &Proxy) -> Result<()> {
     for _ in 0..5 {
         trial.hold(Duration::from_millis(300)).await?;
-        way(trial).cut();
+        proxy(trial).cut();
     }
     trial.recovers("five cuts").await?;
-    way(trial).refuse();
+    proxy(trial).refuse();
     trial.hold(Duration::from_secs(6)).await?;
-    way(trial).pass();
+    proxy(trial).pass();
     trial.recovers("six seconds of refusal").await?;
-    way(trial).blackhole();
+    proxy(trial).blackhole();
     trial.hold(Duration::from_secs(3)).await?;
-    way(trial).pass();
+    proxy(trial).pass();
     trial.recovers("three silent seconds").await?;
-    way(trial).blackhole();
+    proxy(trial).blackhole();
     trial.hold(SILENCE).await?;
-    way(trial).pass();
+    proxy(trial).pass();
     trial.recovers("a long silence").await?;
-    way(trial).half_open();
-    trial.recovers("connections that the other side has forgotten").await?;
-    way(trial).slow(30_000);
+    proxy(trial).half_open();
+    trial.recovers("connections that only the other side has closed").await?;
+    proxy(trial).slow(30_000);
     trial.hold(Duration::from_secs(3)).await?;
-    way(trial).pass();
+    proxy(trial).pass();
     trial.recovers("a slow network").await
 }
 

@@ -1,10 +1,10 @@
-//! Canal JSON taken apart as the text that it is, so that every byte of it is seen.
+//! Canal JSON, parsed as text, so that every byte is compared.
 
 use tests::{Failure, Result};
 
 use super::piece::{Cell, Op, Piece};
 
-/// The part between `start` and the next `end`, and what stands before and after it, both marks included.
+/// The part between `start` and the next `end`, and the text before and after it, including both marks.
 fn cut<'a>(text: &'a str, start: &str, end: &str) -> Result<(&'a str, &'a str, &'a str)> {
     let missing = || Failure::new(format!("no {start} … {end} in {text}"));
     let from = text.find(start).ok_or_else(missing)? + start.len();
@@ -19,7 +19,7 @@ fn hide(text: &str, start: &str, end: &str) -> Result<String> {
 
 pub(super) fn take_apart(value: &[u8]) -> Result<Piece> {
     let text = std::str::from_utf8(value)?;
-    // What is cut out never ends too early: a quote within a value is escaped.
+    // The part cannot end too early: a quote in a value is escaped.
     let (head, id, rest) = cut(text, "{\"data\":[{\"id\":\"", "\",\"v\":")?;
     let (middle, cell, rest) = cut(rest, "\",\"v\":", "}],\"database\":\"")?;
     let row: u32 = id.parse()?;

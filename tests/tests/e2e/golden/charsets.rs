@@ -4,7 +4,7 @@ use tests::harness::Flavor;
 
 use super::types::TypeCase;
 
-/// A character set and a word of a language that it is for.
+/// A character set and a word in a language that it can write.
 const WORDS: &[(&str, &str)] = &[
     ("armscii8", "Հայաստան"),
     ("ascii", "plain"),
@@ -48,13 +48,13 @@ const WORDS: &[(&str, &str)] = &[
     ("utf8mb4", "中文😀"),
 ];
 
-/// The character sets that a server has, each with a word.
+/// The character sets of a server, each with a word.
 pub(super) fn words(flavor: Flavor) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    // MariaDB does not have this one.
+    // MariaDB does not have it.
     WORDS.iter().filter(move |(set, _)| flavor != Flavor::MariaDb || *set != "gb18030")
 }
 
-/// Of every character set a VARCHAR, and an ENUM and a SET whose labels are written in it.
+/// For every character set a VARCHAR, and an ENUM and a SET with labels in it.
 pub(super) fn all(flavor: Flavor) -> impl Iterator<Item = TypeCase> {
     words(flavor).flat_map(|(set, word)| {
         let quoted = format!("'{word}'");

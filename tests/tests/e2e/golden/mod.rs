@@ -1,7 +1,7 @@
-//! Golden files: every type of every server, at its edges, in both formats, through the whole program.
+//! Golden files: every type of every server, at its limits, in both formats, through the whole program.
 //!
-//! Each value is read by the snapshot, inserted, updated to the next one and deleted. What comes out is in `tests/golden/values`;
-//! `UPDATE_GOLDEN=1` writes it anew. Read the difference before keeping it.
+//! Each value is read by the snapshot, inserted, updated to the next one and deleted. The results are in `tests/golden/values`;
+//! `UPDATE_GOLDEN=1` rewrites them. Review the difference before committing it.
 
 mod avro;
 mod canal;
@@ -27,7 +27,7 @@ use super::case::{Case, Servers};
 
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// Rows of the table that tells that a task has caught up.
+/// Rows of the table `fence`.
 const FENCES: usize = 2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,7 +49,7 @@ async fn every_type_of_mariadb_is_written_as_in_the_golden_files() -> Result<()>
 #[ignore = "long suite"]
 async fn every_type_of_the_newest_mysql_is_written_as_in_the_golden_files() -> Result<()> {
     let flavor = Flavor::MySqlNewest;
-    if let Err(why) = flavor.is_at_hand().await {
+    if let Err(why) = flavor.available().await {
         println!("skipped: the newest MySQL cannot be had here: {why}");
         return Ok(());
     }
@@ -85,7 +85,7 @@ async fn every_type_on(servers: Servers) -> Result<()> {
     page::compare(flavor.name(), "dts_avro", &page::render(&cases, &avro)?)
 }
 
-/// Waits until both tasks have delivered what is in the source.
+/// Waits until both tasks have delivered everything.
 async fn both(canal: &mut Case, avro: &mut Case) -> Result<()> {
     let fence = canal.fence().await?;
     canal.reach(fence, LIMIT).await?;
@@ -103,7 +103,7 @@ fn pieces(case: &Case, take_apart: impl Fn(&[u8]) -> Result<Piece>) -> Result<Ve
 async fn run(source: &Database, statements: &[String]) -> Result<()> {
     let mut connection = source.connect().await?;
     for statement in statements {
-        connection.query_drop(statement).await.map_err(|error| Failure::from(error).while_(statement))?;
+        connection.query_drop(statement).await.map_err(|error| Failure::from(error).context(statement))?;
     }
     Ok(connection.disconnect().await?)
 }
@@ -125,7 +125,7 @@ async fn before(source: &Database, database: &str, cases: &[TypeCase]) -> Result
     run(source, &statements).await
 }
 
-/// Every value once more through the binlog: inserted, changed to the next one, deleted.
+/// Every value again, through the binlog: inserted, changed to the next one, deleted.
 async fn changes(source: &Database, database: &str, cases: &[TypeCase]) -> Result<()> {
     let first = Op::LAST_OF_SNAPSHOT + 1;
     let mut statements = vec!["BEGIN".to_owned()];

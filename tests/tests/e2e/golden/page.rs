@@ -1,4 +1,4 @@
-//! A golden file: a section for each type with the shape of its four messages, and a line for each value.
+//! A golden file: a section for each type with its four messages, and a line for each value.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,8 +9,8 @@ use tests::{Failure, Result};
 use super::piece::{Cell, Op, Piece};
 use super::types::TypeCase;
 
-/// Renders the messages of all types. Fails if one is missing or there twice, if messages of one kind differ in more than their values,
-/// or if a value is not written the same wherever it stands: snapshot, insert, both sides of an update, delete.
+/// Renders the messages of all types. Fails if a message is missing or repeated, if messages of one kind differ in more than their values, or
+/// if a value is not written the same in all places: snapshot, insert, both images of an update, delete.
 pub(super) fn render(cases: &[TypeCase], pieces: &[Piece]) -> Result<String> {
     let mut by_table: BTreeMap<&str, Vec<&Piece>> = BTreeMap::new();
     for piece in pieces {
@@ -21,7 +21,7 @@ pub(super) fn render(cases: &[TypeCase], pieces: &[Piece]) -> Result<String> {
         let pieces = by_table.remove(case.name.as_str()).unwrap_or_default();
         match section(case, &pieces) {
             Ok(text) => page.push_str(&text),
-            Err(error) => wrong.push(error.while_(&case.name).to_string()),
+            Err(error) => wrong.push(error.context(&case.name).to_string()),
         }
     }
     wrong.extend(by_table.keys().map(|table| format!("messages of a table {table} that no case has")));
@@ -45,14 +45,14 @@ fn section(case: &TypeCase, pieces: &[&Piece]) -> Result<String> {
         of_op.insert(op, rows);
     }
     for (number, literal) in case.literals.iter().enumerate() {
-        let cell = one_text(case, number, &of_op).map_err(|error| error.while_(literal))?;
+        let cell = one_text(case, number, &of_op).map_err(|error| error.context(literal))?;
         let note = if cell.note.is_empty() { String::new() } else { format!("   ({})", cell.note) };
         writeln!(page, "  {literal}  =>  {}{note}", cell.text)?;
     }
     Ok(page)
 }
 
-/// The text of a literal, the same in all five places where it stands. The update moves every row to the next literal.
+/// The text of a literal, which must be the same in all five places. The update changes every row to the next literal.
 fn one_text(case: &TypeCase, number: usize, of_op: &BTreeMap<Op, Vec<&Piece>>) -> Result<Cell> {
     let count = case.literals.len();
     let before = (number + count - 1) % count;
@@ -78,7 +78,7 @@ fn path(server: &str, format: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/values").join(server).join(format!("{format}.txt"))
 }
 
-/// Compares a page with its file, or writes it anew if `UPDATE_GOLDEN=1` is set.
+/// Compares a page with its file, or rewrites the file if `UPDATE_GOLDEN=1` is set.
 pub(super) fn compare(server: &str, format: &str, page: &str) -> Result<()> {
     let path = path(server, format);
     let page = format!("Values of {server} in {format}. `…` stands for the value, and for what differs from run to run.\n{page}");
@@ -86,7 +86,7 @@ pub(super) fn compare(server: &str, format: &str, page: &str) -> Result<()> {
         std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
         return Ok(std::fs::write(&path, page)?);
     }
-    let kept = std::fs::read_to_string(&path).map_err(|error| Failure::from(error).while_(path.display()))?;
+    let kept = std::fs::read_to_string(&path).map_err(|error| Failure::from(error).context(path.display()))?;
     if kept == page {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! A message taken apart: what the column under test holds, and everything around it.
+//! A parsed message: the value of the column under test, and everything around it.
 
 use tests::{Failure, Result};
 
@@ -14,7 +14,7 @@ pub(super) enum Op {
 impl Op {
     pub(super) const ALL: [Self; 4] = [Self::Snapshot, Self::Insert, Self::Update, Self::Delete];
 
-    /// Rows up to this number are there before the task starts.
+    /// Rows up to this number exist before the task starts.
     pub(super) const LAST_OF_SNAPSHOT: u32 = 1_000;
 
     pub(super) fn name(self) -> &'static str {
@@ -26,7 +26,8 @@ impl Op {
         }
     }
 
-    /// The operation that a message names. Rows of the snapshot are told from inserted ones by their numbers: a format may call them the same.
+    /// The operation of a message. Rows of the snapshot differ from inserted ones by their numbers, since a format may use the same name for
+    /// both.
     pub(super) fn of(name: &str, id: u32) -> Result<Self> {
         match name {
             "INIT" | "INSERT" if id <= Self::LAST_OF_SNAPSHOT => Ok(Op::Snapshot),
@@ -38,7 +39,7 @@ impl Op {
     }
 }
 
-/// A value as it is written, and what else the message says of it because of its value.
+/// A value as it is written, and the parts of the message that depend on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cell {
     pub(super) text: String,

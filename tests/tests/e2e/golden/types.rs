@@ -1,17 +1,17 @@
-//! What the golden files hold: every type of the servers, and of each the values at its edges.
+//! The content of the golden files: every type of the servers, with values at its limits.
 
 use tests::harness::Flavor;
 
 use super::charsets;
 
-/// A type and SQL literals for it. NULL is the last value of every one and not among the literals.
+/// A type and SQL literals for it. NULL is the last value of every type and is not listed.
 #[derive(Clone, Debug)]
 pub(super) struct TypeCase {
     /// Name of its table.
     pub(super) name: String,
     /// The column's definition.
     pub(super) definition: String,
-    /// Literals, each of another value than its neighbours.
+    /// Literals; neighbours have different values.
     pub(super) literals: Vec<String>,
 }
 
