@@ -5,7 +5,7 @@
 
 use divan::counter::{BytesCount, ItemsCount};
 use sink_kafka::Compression;
-use sink_kafka::measured::BatchMaker;
+use sink_kafka::benchmark::BatchMaker;
 
 fn main() {
     divan::main();

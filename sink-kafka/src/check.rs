@@ -1,43 +1,44 @@
-//! The precheck: brokers, topics, and what will be promised.
+//! The precheck: brokers, topics, keys, and what will be promised.
 
 use std::sync::Arc;
 
-use runtime::{Finding, Level, TableId};
+use runtime::{Context, Finding, Level, TableId};
 
-use crate::cluster::Cluster;
+use crate::client::{ClientError, Connection, ErrorCode, Permission, Server, Session, TopicPartition, topics};
 use crate::config::NotEmpty;
 use crate::error::Error;
-use crate::look::Place;
-use crate::opening::first_records;
-use crate::router::Router;
+use crate::resume::{FirstRecord, Found, first_records};
+use crate::routing::RecordKey;
 use crate::schema_registry::Schemas;
-use crate::session::{Missing, Session};
-use crate::wire::{self, Connection, RightsRequest, Seen, WireError};
+use crate::task::Task;
+
+/// Of a template's topics, how many are checked for compaction.
+const MAX_MATCHING: usize = 100;
 
 /// Looks for what would make the task fail.
-pub(crate) async fn check(cluster: &Cluster) -> Vec<Finding> {
-    let mut findings = vec![brokers(cluster).await];
+pub(crate) async fn check(task: &Task, context: &Context) -> Vec<Finding> {
+    let mut findings = vec![brokers(task).await];
     if findings.iter().any(|finding| finding.level == Level::Failed) {
         return findings;
     }
-    if cluster.sends_plain_password() {
+    if task.reload_security().sends_plain_password() {
         findings.push(Finding::warning(
             "kafka_password",
-            "sasl.mechanism = \"plain\" without `tls`: the password can be read by anybody between here and the brokers",
+            "sasl.mechanism = \"plain\" without `tls`: the password can be read by anybody on the network to the brokers",
             "set `tls`, or use scram_sha_256 or scram_sha_512",
         ));
     }
-    if let Some(idle) = &cluster.idle {
-        findings.push(Finding::warning("kafka_signs_of_life", idle.what.clone(), idle.help.clone()));
+    if let Some(ineffective) = task.ineffective_heartbeats(context) {
+        findings.push(Finding::warning("kafka_heartbeats", ineffective.what, ineffective.help));
     }
-    let session = match cluster.session().await {
-        Ok(session) => session,
+    let producer = match task.producer(context).await {
+        Ok(producer) => producer,
         Err(error) => {
             findings.push(failed("kafka_brokers", error));
             return findings;
         }
     };
-    findings.push(if session.producer.is_idempotent() {
+    findings.push(if producer.is_idempotent() {
         Finding::passed("kafka_idempotence", "the brokers recognise batches that are sent again")
     } else {
         Finding::warning(
@@ -46,52 +47,60 @@ pub(crate) async fn check(cluster: &Cluster) -> Vec<Finding> {
             "allow IdempotentWrite on the cluster, or Write on the topic since Kafka 2.8",
         )
     });
-    let router = match Router::new(&cluster.config, cluster.memory.owners.clone()) {
-        Ok(router) => router,
-        Err(error) => {
-            findings.push(failed("kafka_topic", error));
-            return findings;
-        }
-    };
-    if router.template().is_some() && cluster.config.ddl_topic.is_none() {
-        findings.push(Finding::warning(
-            "kafka_ddl_topic",
-            "`topic` is a template and there is no `ddl_topic`: a schema change that belongs to no table, such as CREATE DATABASE, stops the task",
-            "set `ddl_topic`",
-        ));
+    let session = producer.session();
+    findings.extend(template(task, session).await);
+    for name in task.settings.rules.fixed_topics() {
+        findings.extend(topic(task, session, name).await);
     }
-    if let (Some(template), Some(how)) = (router.template(), cluster.config.creation())
-        && let Ok(example) = template.render(&TableId::new("database", "table"))
-        && let Err(error) = session.could_create(&[example.as_str().into()], how).await
-    {
-        findings.push(failed("kafka_create_topics", error));
-    }
-    for name in router.fixed_topics() {
-        findings.extend(topic(cluster, &session, name).await);
-    }
-    if let Some(schemas) = &cluster.schemas {
-        findings.extend(registry(cluster, schemas, &router).await);
+    if let Some(schemas) = &task.schemas {
+        findings.extend(registry(task, schemas).await);
     }
     findings
 }
 
-/// The schema registry: whether it answers, and whether it would take the schema. Nothing is registered.
-async fn registry(cluster: &Cluster, schemas: &Schemas, router: &Router) -> Vec<Finding> {
+/// A topic that a template could make.
+fn example(task: &Task) -> Option<Arc<str>> {
+    let template = task.settings.rules.template()?;
+    template.render(&TableId::new("database", "table")).ok().map(Arc::from)
+}
+
+/// What holds for all topics of a template.
+async fn template(task: &Task, session: &Session) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let Some(template) = task.settings.rules.template() else { return findings };
+    if task.settings.rules.ddl_topic.is_none() {
+        findings.push(Finding::warning(
+            "kafka_ddl_topic",
+            "`topic` is a template and `ddl_topic` is not set: a DDL statement about no table, such as CREATE DATABASE, stops the task",
+            "set `ddl_topic`",
+        ));
+    }
+    if let (Some(example), Some(creation)) = (example(task), &task.settings.creation)
+        && let Err(error) = topics::validate_creation(session, &[example], creation).await
+    {
+        findings.push(failed("kafka_create_topics", error));
+    }
+    let names = session.topic_names().await.unwrap_or_default();
+    for name in names.iter().filter(|name| template.could_be(name)).take(MAX_MATCHING) {
+        findings.extend(compaction(task, session, name).await.filter(|finding| finding.level != Level::Passed));
+    }
+    findings
+}
+
+/// The schema registry: whether it answers, and whether it would accept the schema. Nothing is registered.
+async fn registry(task: &Task, schemas: &Schemas) -> Vec<Finding> {
     const ITEM: &str = "schema_registry";
     let mut findings = Vec::new();
     if schemas.sends_plain_password() {
         findings.push(Finding::warning(
             "schema_registry_password",
-            "schema_registry.url begins with `http://`: the password can be read by anybody between here and the registry",
+            "schema_registry.url begins with `http://`: the password can be read by anybody on the network to the registry",
             "use the registry's port with TLS and write `https://`",
         ));
     }
-    let mut topics = router.fixed_topics();
-    // The topics of a template are not known yet; asking for one of them shows at least who answers.
-    let example = router.template().and_then(|template| template.render(&TableId::new("database", "table")).ok());
-    topics.extend(example.map(Arc::from));
-    for topic in topics {
-        match schemas.could_register(&topic, &cluster.memory).await {
+    // The topics of a template are not known yet; asking for an example shows at least whether the registry answers.
+    for topic in task.settings.rules.fixed_topics().into_iter().chain(example(task)) {
+        match schemas.could_register(&topic).await {
             Ok(found) => findings.push(Finding::passed(ITEM, found)),
             Err(error) => {
                 findings.push(failed(ITEM, error));
@@ -102,20 +111,20 @@ async fn registry(cluster: &Cluster, schemas: &Schemas, router: &Router) -> Vec<
     findings
 }
 
-async fn brokers(cluster: &Cluster) -> Finding {
-    let (mut problems, mut verdict) = (Vec::new(), None);
-    let security = cluster.renewed_security();
-    for broker in &cluster.config.brokers {
-        if let Err(error) = Connection::open(broker, &security, &cluster.timeouts).await {
-            problems.push(error.to_string());
-            verdict = verdict.or(match &error {
-                WireError::Door { problem, .. } => Some(problem.help()),
+async fn brokers(task: &Task) -> Finding {
+    let (mut problems, mut help) = (Vec::new(), None);
+    let security = task.reload_security();
+    for broker in &task.settings.brokers {
+        if let Err(error) = Connection::open(broker, &security, &task.timeouts).await {
+            help = help.or(match &error {
+                ClientError::Refused { reason, .. } => Some(reason.help(Server::Broker)),
                 _ => None,
             });
+            problems.push(Finding::from_error("", &runtime::Error::from(Error::from(error))).what);
         }
     }
-    let all = cluster.config.brokers.len();
-    let help = verdict.unwrap_or("check the addresses, the network, and that the brokers run");
+    let all = task.settings.brokers.len();
+    let help = help.unwrap_or("check the addresses, the network, and that the brokers run");
     match problems.len() {
         0 => Finding::passed("kafka_brokers", format!("{all} of {all} brokers answer")),
         down if down == all => Finding::failed("kafka_brokers", problems.join("; "), help),
@@ -123,57 +132,102 @@ async fn brokers(cluster: &Cluster) -> Finding {
     }
 }
 
-async fn topic(cluster: &Cluster, session: &Session, name: Arc<str>) -> Vec<Finding> {
-    let count = match (session.learn(std::slice::from_ref(&name)).await, cluster.config.creation()) {
+async fn topic(task: &Task, session: &Session, name: Arc<str>) -> Vec<Finding> {
+    let count = match (session.refresh_topics(std::slice::from_ref(&name)).await, &task.settings.creation) {
         (Ok(counts), _) => counts.first().copied().unwrap_or_default(),
-        (Err(Error::NoTopic { .. }), Some(how)) => {
-            return vec![match session.could_create(std::slice::from_ref(&name), how).await {
-                Ok(()) => Finding::passed("kafka_topic", format!("topic {name} is not there and will be made")),
+        (Err(ClientError::NoTopic { .. }), Some(creation)) => {
+            return vec![match topics::validate_creation(session, std::slice::from_ref(&name), creation).await {
+                Ok(()) => Finding::passed("kafka_topic", format!("topic {name} does not exist and will be created")),
                 Err(error) => failed("kafka_topic", error),
             }];
         }
         (Err(error), _) => return vec![failed("kafka_topic", error)],
     };
-    if let Some(refused) = rights(session, &name).await {
-        return vec![refused];
+    let missing = topics::missing_rights(session, &name).await;
+    if !missing.is_empty() {
+        let operation = format!("{} on topic {name}", missing.join(", "));
+        let error = session.denied(operation, ErrorCode::TOPIC_AUTHORIZATION_FAILED, Permission::UseTopic(&name));
+        return vec![failed("kafka_topic", error)];
     }
     let mut findings = vec![Finding::passed("kafka_topic", format!("topic {name} has {count} partitions"))];
-    let places: Vec<Place> = (0..count).map(|partition| Place { topic: name.clone(), partition }).collect();
-    let help = "choose an empty topic, or write behind what is there with not_empty = \"append\"";
-    findings.push(match first_records(session, &places).await.map(|first| first.into_iter().next()) {
-        Ok(None) => Finding::passed("kafka_topic_empty", format!("topic {name} is empty")),
-        Ok(Some(_)) if cluster.config.not_empty == NotEmpty::Append => {
-            Finding::passed("kafka_topic_empty", format!("topic {name} is not empty; new records go behind those that are there"))
-        }
-        // A task that goes on finds its own records; whether they are its own is known when it starts, which checks it again.
-        Ok(Some((place, Some(Seen::Positioned(position, _))))) => Finding::warning(
-            "kafka_topic_empty",
-            format!(
-                "topic {name} is not empty: partition {} begins with records of run {:016x} of this program",
-                place.partition, position.run
-            ),
-            format!("nothing if this task goes on; else {help}"),
-        ),
-        Ok(Some((place, _))) => Finding::failed(
-            "kafka_topic_empty",
-            format!("topic {name} is not empty: partition {} holds records of another program", place.partition),
-            help,
-        ),
-        Err(error) => failed("kafka_topic_empty", error),
-    });
+    findings.extend(compaction(task, session, &name).await);
+    findings.push(emptiness(task, session, &name, count).await);
     findings
 }
 
-/// What is not allowed to us on a topic. Brokers before Kafka 2.3 do not tell.
-async fn rights(session: &Session, name: &str) -> Option<Finding> {
-    let answer = session.ask_any(&RightsRequest { topics: vec![name] }).await.ok()?;
-    let (_, _, rights) = answer.topics.into_iter().find(|(topic, code, _)| topic == name && *code == 0)?;
-    let missing = wire::missing(rights);
-    let code = 29;
-    let doing = format!("{} on topic {name}", missing.join(", "));
-    (!missing.is_empty()).then(|| failed("kafka_topic", session.denied(doing, code, Missing::Topic(name))))
+/// A compacted topic keeps the last record of each key, and refuses records without a key: what that means for this task.
+async fn compaction(task: &Task, session: &Session, name: &str) -> Option<Finding> {
+    const ITEM: &str = "kafka_compaction";
+    if topics::is_compacted(session, name).await != Some(true) {
+        return None;
+    }
+    let rules = &task.settings.rules;
+    let delete = format!(
+        "kafka-configs.sh --bootstrap-server {} --alter --entity-type topics --entity-name {name} --add-config cleanup.policy=delete",
+        session.first_broker()
+    );
+    let only_ddl = rules.ddl_topic.as_deref() == Some(name) && rules.topic.fixed() != Some(name);
+    Some(match rules.record_key {
+        RecordKey::None => Finding::failed(
+            ITEM,
+            format!("topic {name} is compacted and refuses records without a key, and record_key is \"none\""),
+            if only_ddl {
+                format!("let it keep all DDL statements: {delete}")
+            } else {
+                format!("set record_key = \"primary_key\", or let the topic keep all records: {delete}")
+            },
+        ),
+        _ if only_ddl => Finding::warning(
+            ITEM,
+            format!("topic {name} is compacted: of the DDL statements about a table only the last one is kept"),
+            format!("let the topic keep all of them: {delete}"),
+        ),
+        RecordKey::Table => Finding::warning(
+            ITEM,
+            format!("topic {name} is compacted and record_key is \"table\": of each table only the last record is kept"),
+            format!("set record_key = \"primary_key\", or let the topic keep all records: {delete}"),
+        ),
+        RecordKey::PrimaryKey if !rules.tombstones => Finding::warning(
+            ITEM,
+            format!("topic {name} is compacted and `tombstones` is not set: the last records of deleted rows and of changed keys are kept"),
+            "set tombstones = true",
+        ),
+        RecordKey::PrimaryKey => Finding::passed(
+            ITEM,
+            format!(
+                "topic {name} is compacted: every row needs a primary key or a unique key without nullable columns; other records have keys of their own"
+            ),
+        ),
+    })
 }
 
-fn failed(item: &'static str, error: Error) -> Finding {
-    Finding::from_error(item, &runtime::Error::from(error))
+async fn emptiness(task: &Task, session: &Session, name: &Arc<str>, count: usize) -> Finding {
+    const ITEM: &str = "kafka_topic_empty";
+    let partitions: Vec<TopicPartition> = (0..count).map(|number| TopicPartition::new(name, number)).collect();
+    let help = "choose an empty topic, or write behind its records with not_empty = \"append\"";
+    match first_records(session, &partitions).await.map(|first| first.into_iter().next()) {
+        Ok(None) => Finding::passed(ITEM, format!("topic {name} is empty")),
+        Ok(Some(_)) if task.settings.not_empty == NotEmpty::Append => {
+            Finding::passed(ITEM, format!("topic {name} is not empty; new records go behind those that are there"))
+        }
+        // A task that continues finds its own records. Whether they are its own is known when it starts, which checks it again.
+        Ok(Some(FirstRecord { partition, found: Some(Found::Ours(position, _)) })) => Finding::warning(
+            ITEM,
+            format!(
+                "topic {name} is not empty: partition {} begins with records of run {:016x} of this program",
+                partition.partition, position.run
+            ),
+            format!("nothing if this task continues; else {help}"),
+        ),
+        Ok(Some(FirstRecord { partition, .. })) => Finding::failed(
+            ITEM,
+            format!("topic {name} is not empty: partition {} holds records of another program", partition.partition),
+            help,
+        ),
+        Err(error) => failed(ITEM, error),
+    }
+}
+
+fn failed(item: &'static str, error: impl Into<Error>) -> Finding {
+    Finding::from_error(item, &runtime::Error::from(error.into()))
 }

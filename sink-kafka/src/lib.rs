@@ -1,12 +1,13 @@
 //! The sink `kafka`: writes the events of a pipeline to Apache Kafka so that a reader can have every record exactly once, in order.
 //!
-//! It does: topics and partitions by rule, record batches with idempotence, a position header on every record ([`position`]), receipts, and
-//! a look at the log whenever a lane opens, after which it goes on with exactly the record that is missing.
+//! It does: topics and partitions by rule, record batches with idempotence, keys and tombstones, a position header on every record
+//! ([`record_header`]), receipts, and a recovery that reads the log whenever a lane opens and continues with exactly the record that is
+//! missing.
 //!
-//! It does not: know any source (positions are text to it), encode rows (formats do), or retry on its own beyond sending the same batch again
-//! under the same sequence number.
+//! It does not: know any source (positions are text to it), encode rows (formats do), or retry on its own except by sending the same batch
+//! again with the same sequence number.
 //!
-//! A pipeline wires it by name:
+//! A program wires it by name, or with [`KafkaSink::builder`]:
 //!
 //! ```
 //! use runtime::Registry;
@@ -16,45 +17,42 @@
 //! assert!(registry.names().contains(&("sink", "kafka")));
 //! ```
 //!
-//! Where to read: [`KafkaSink`] is the runtime's view; `opening` looks at what was delivered, `lane` fills record batches, `delivery` sends
-//! them and judges answers, `session` holds connections and leaders, `creation` makes topics, `schema_registry` gives ids to schemas,
-//! `codec` compresses, `wire` is the protocol.
+//! Where to read: `sink` is the runtime's view. `routing` decides where an event goes, `delivery` fills and sends record batches, `resume`
+//! finds out what was delivered, `topics` makes the topics of a lane ready, `schema_registry` gives ids to schemas, `codec` compresses, and
+//! `client` is a Kafka client that knows nothing of tasks. `config` is what is written, `settings` what it means; `task` is what lanes share.
 
-mod asking;
+#[doc(hidden)]
+pub mod benchmark;
+mod builder;
 mod check;
-mod cluster;
+mod classification;
+mod client;
 mod codec;
 mod config;
-mod control;
-mod creation;
 mod delivery;
 mod error;
 #[cfg(test)]
 mod fake_broker;
-mod lane;
-mod look;
-#[doc(hidden)]
-pub mod measured;
-mod opening;
-mod partition;
-pub mod position;
-mod receipt;
-mod record_batch;
-mod router;
+mod invalid_setting;
+mod resume;
+mod routing;
 mod schema_registry;
-mod session;
+mod settings;
 mod sink;
-mod spares;
-mod wire;
+mod task;
+mod topics;
 
-use std::sync::Arc;
-
-pub use config::{Compression, Config, CreateTopics, Mechanism, NotEmpty, PartitionPolicy, Sasl, Tls};
-pub use error::{Denial, Error};
+pub use builder::KafkaSinkBuilder;
+pub use client::{ClientError, ConnectError, Denial, ErrorCode, Mechanism, Sasl, ServerText, Tls, TopicPartition};
+pub use codec::Compression;
+pub use config::{Config, CreateTopics, NotEmpty};
+pub use error::Error;
+pub use invalid_setting::InvalidSetting;
+pub use resume::record_header;
+pub use routing::{PartitionPolicy, RecordKey};
 use runtime::Registry;
 pub use schema_registry::{RegistryError, RegistryUrl, SchemaRegistry, Subject};
 pub use sink::KafkaSink;
-pub use wire::{DoorError, WireError};
 
 /// The key that the format is chosen by.
 const FORMAT: &str = "sink.kafka.format";
@@ -62,16 +60,10 @@ const FORMAT: &str = "sink.kafka.format";
 /// Registers the sink `kafka`.
 pub fn register(registry: &mut Registry) {
     registry.sink_factory("kafka", |config: Config, registry: &Registry| {
-        let (name, settings) = config.format.one(FORMAT)?;
+        let missing = || InvalidSetting::new("format", "is missing: set exactly one format, such as `format.canal_json = {}`");
+        let choice = config.format.clone().ok_or_else(|| Error::from(missing()))?;
+        let (name, settings) = choice.one(FORMAT)?;
         let encoder = registry.encoder_factory_in(FORMAT, name, settings)?;
-        let first = encoder()?;
-        control::check_topic(&config, name, &*first)?;
-        let idle = control::idle(registry.task().signs_of_life, name, &*first);
-        let schema = first.schema().map(str::to_owned);
-        let transforms = &registry.task().transforms;
-        let mut cluster = cluster::Cluster::new(config, transforms, schema.as_deref(), wire::Timeouts::default())?;
-        cluster.idle = idle;
-        let cluster = Arc::new(cluster);
-        Ok(move || Ok(KafkaSink::new(cluster.clone(), encoder()?)))
+        builder::sink_factory(config, name.to_owned(), encoder, client::Timeouts::default())
     });
 }

@@ -1,84 +1,89 @@
-//! The sink: what the runtime sees.
+//! The sink, as the runtime sees it.
 
 use std::sync::Arc;
 
-use runtime::{Batch, Encoder, Finding, Receipt, Result, Sink, Stop, async_trait};
-use tokio::sync::Mutex;
+use runtime::{Batch, Context, Encoder, Finding, Receipt, Result, Sink, async_trait};
 
+use crate::builder::KafkaSinkBuilder;
 use crate::check;
-use crate::cluster::Cluster;
 use crate::codec::Codec;
-use crate::delivery::Tag;
+use crate::delivery::{Sender, Writer, WriterOptions};
 use crate::error::Error;
-use crate::lane::Lane;
-use crate::opening::Opening;
-use crate::receipt;
-use crate::router::Router;
+use crate::resume;
+use crate::resume::record_header::LaneId;
+use crate::routing::Router;
+use crate::task::Task;
+use crate::topics::LaneTopics;
 
 /// Writes the events of one lane to Kafka.
 ///
-/// `write` returns when all replicas in sync have every record. Lanes of a task share connections and the state of partitions.
+/// `write` returns when all in-sync replicas have every record. The lanes of a task share connections and the state of partitions.
 pub struct KafkaSink {
-    cluster: Arc<Cluster>,
-    // Locked by nobody: the wrapper lets `check` borrow a sink whose encoder cannot be shared between threads.
-    encoder: Mutex<Option<Box<dyn Encoder>>>,
-    open: Mutex<Option<(Opening, Lane)>>,
-    stop: Stop,
+    task: Arc<Task>,
+    encoder: Option<Box<dyn Encoder>>,
+    lane: Option<(LaneTopics, Writer)>,
 }
 
 impl KafkaSink {
-    /// A sink for one lane of the task that `cluster` belongs to.
-    pub(crate) fn new(cluster: Arc<Cluster>, encoder: Box<dyn Encoder>) -> Self {
-        Self { cluster, encoder: Mutex::new(Some(encoder)), open: Mutex::new(None), stop: Stop::default() }
+    /// Begins the sink of a task that writes to these brokers, without a registry and without a settings file.
+    pub fn builder(brokers: impl IntoIterator<Item = impl Into<String>>) -> KafkaSinkBuilder {
+        KafkaSinkBuilder::new(brokers)
+    }
+
+    /// A sink for one lane of a task.
+    pub(crate) fn new(task: Arc<Task>, encoder: Box<dyn Encoder>) -> Self {
+        Self { task, encoder: Some(encoder), lane: None }
     }
 }
 
 #[async_trait]
 impl Sink for KafkaSink {
-    fn heed(&mut self, stop: Stop) {
-        self.stop = stop;
-    }
-
-    async fn open(&mut self, lane: &runtime::Lane<'_>, last: &Receipt) -> Result<Receipt> {
-        let known = receipt::parse(last)?;
-        let session = self.cluster.session().await?;
-        let config = &self.cluster.config;
-        // One instance serves one run of one split.
-        let encoder = self.encoder.get_mut().take().ok_or(Error::NotOpen)?;
-        let tag = Tag { run: lane.run, epoch: lane.epoch, split: lane.number };
-        let codec = Codec::new(config.compression).map_err(|problem| Error::RecordBatch { problem })?;
-        let mut lane = Lane::new(
-            session,
-            tag,
-            lane.split.kind,
-            Router::new(config, self.cluster.memory.owners.clone())?,
+    async fn open(&mut self, context: &Context, last: &Receipt) -> Result<()> {
+        let last = resume::parse_receipt(last)?;
+        let lane = context.lane().ok_or(Error::NotOpen)?;
+        let id = LaneId { run: lane.run, epoch: lane.epoch, split: lane.number };
+        let producer = self.task.producer(context).await?;
+        // One instance serves one lane.
+        let encoder = self.encoder.take().ok_or(Error::NotOpen)?;
+        let settings = &self.task.settings;
+        let repeats = context.metrics().counter("kafka_repeated_records", "Records that are in the log twice; readers can ignore them");
+        let mut writer = Writer::new(WriterOptions {
+            sender: Sender { producer: producer.clone(), lane: id, repeats },
+            kind: lane.kind,
+            router: Router::new(settings.rules.clone(), self.task.owners.clone()),
             encoder,
-            codec,
-            config.record_batch_bytes,
-        );
-        lane.framed = self.cluster.schemas.is_some();
-        let opening = Opening::new(self.cluster.clone(), known, self.stop.clone());
-        opening.prepare(&mut lane).await?;
-        let receipt = lane.receipt();
-        *self.open.get_mut() = Some((opening, lane));
-        Ok(receipt)
-    }
-
-    async fn write(&mut self, batch: &mut Batch) -> Result<Receipt> {
-        let (opening, lane) = self.open.get_mut().as_mut().ok_or(Error::NotOpen)?;
-        while let Some(topic) = lane.place_events(&batch.events)? {
-            opening.need(lane, &topic).await?;
-        }
-        lane.write(batch).await?;
-        Ok(lane.receipt())
-    }
-
-    async fn close(&mut self) -> Result<()> {
-        *self.open.get_mut() = None;
+            codec: Codec::new(settings.compression).map_err(|problem| Error::RecordBatch { problem })?,
+            record_batch_bytes: settings.record_batch_bytes,
+            schema_ids: self.task.schemas.is_some(),
+        });
+        let topics = LaneTopics::open(self.task.clone(), producer, id, context, last, &mut writer).await?;
+        self.lane = Some((topics, writer));
         Ok(())
     }
 
-    async fn check(&mut self) -> Vec<Finding> {
-        check::check(&self.cluster).await
+    async fn write(&mut self, batch: &mut Batch) -> Result<()> {
+        let (topics, writer) = self.lane.as_mut().ok_or(Error::NotOpen)?;
+        loop {
+            let missing = writer.route(&batch.events)?;
+            if missing.is_empty() {
+                return writer.write(batch).await;
+            }
+            for topic in missing {
+                topics.require(writer, &topic).await?;
+            }
+        }
+    }
+
+    fn receipt(&self) -> Receipt {
+        self.lane.as_ref().map_or_else(Receipt::default, |(topics, writer)| topics.receipt(writer))
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        self.lane = None;
+        Ok(())
+    }
+
+    async fn check(&mut self, context: &Context) -> Vec<Finding> {
+        check::check(&self.task, context).await
     }
 }

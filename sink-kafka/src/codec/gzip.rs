@@ -4,7 +4,7 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 
 /// Magic, deflate, no flags, no time, no hints, unknown system.
 const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-/// As zstd's: higher levels take several times as long for some percent.
+/// Higher levels take several times as long for a few percent.
 const LEVEL: Compression = Compression::new(1);
 const STEP: usize = 64 << 10;
 

@@ -1,14 +1,14 @@
-//! LZ4 frames as Kafka's readers accept them: independent blocks of at most 64 KiB, no checksum of blocks or contents. Readers of Kafka
-//! insist on independent blocks and do not check a content checksum; the batch has a checksum of its own.
+//! LZ4 frames as Kafka's readers accept them: independent blocks of at most 64 KiB, without checksums. Kafka's readers require independent
+//! blocks and ignore a content checksum; the batch has a checksum of its own.
 //!
-//! The frame is written here because the library's writer makes a new context for every frame.
+//! The frame is written here because the library's writer allocates a new context for every frame.
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
 /// Magic number; version 1 with independent blocks; blocks of 64 KiB; the checksum of these two bytes.
 const HEAD: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82];
 const BLOCK: usize = 64 << 10;
-/// In a block's length: it is stored as it is.
+/// Bit in the length of a block that is not compressed.
 const STORED: u32 = 1 << 31;
 const END: [u8; 4] = [0; 4];
 

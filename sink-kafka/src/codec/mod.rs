@@ -1,4 +1,4 @@
-//! Compression of record batches: in both directions, with contexts and buffers that live as long as the lane.
+//! Compression of record batches, in both directions. Contexts are reused from batch to batch.
 
 mod gzip;
 mod lz4;
@@ -7,16 +7,33 @@ mod snappy;
 
 use std::io::Cursor;
 
-use crate::config::Compression;
-
 pub(crate) use read::reader;
+use serde::Deserialize;
 
-/// zstd's fastest regular level: on such data better and faster than any lz4.
+/// How record batches are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Compression {
+    /// zstd, level 1: the smallest and, on rows of a database, among the fastest.
+    #[default]
+    Zstd,
+    /// lz4, as a frame of independent blocks.
+    Lz4,
+    /// Snappy, in the framing of Java's library.
+    Snappy,
+    /// gzip, level 1.
+    Gzip,
+    /// Not at all.
+    None,
+}
+
+/// zstd's fastest regular level: on rows of a database it is smaller and faster than any lz4.
 const ZSTD_LEVEL: i32 = 1;
 
 /// Compresses batches with one reused context.
 pub(crate) enum Codec {
-    /// As it is.
+    /// No compression.
     None,
     /// A gzip member.
     Gzip(gzip::Gzip),
@@ -40,7 +57,7 @@ impl Codec {
         })
     }
 
-    /// What stands in the attributes of a record batch.
+    /// Its number in the attributes of a record batch.
     pub(crate) fn attributes(&self) -> i16 {
         match self {
             Self::None => 0,
@@ -74,7 +91,7 @@ impl Codec {
     }
 }
 
-/// The kind of compression that attributes name; `None` if there is no such kind.
+/// The compression with this number in the attributes; `None` if there is none.
 pub(crate) fn of_attributes(attributes: u16) -> Option<Compression> {
     [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd]
         .get(usize::from(attributes & 7))

@@ -1,14 +1,14 @@
-//! Reads what any client compressed, piece by piece: a batch that unfolds to gigabytes needs no more memory than one piece of it.
+//! Decompresses what any client compressed, piece by piece: a batch that decompresses to gigabytes needs memory for one piece only.
 
 use std::io::{self, BufReader, Read};
 
+use super::Compression;
 use super::snappy;
-use crate::config::Compression;
 
-/// The longest piece of Snappy that is unfolded at once; Java's library makes pieces of 32 KiB, others one piece of the whole batch.
+/// The largest piece of Snappy that is decompressed at once. Java's library writes pieces of 32 KiB, others one piece for the whole batch.
 const MAX_PIECE: usize = 256 << 20;
 
-/// What `payload` unfolds to.
+/// Reads the decompressed `payload`.
 pub(crate) fn reader<'p>(compression: Compression, payload: &'p [u8]) -> io::Result<Box<dyn Read + 'p>> {
     Ok(match compression {
         Compression::None => Box::new(payload),
@@ -28,12 +28,12 @@ struct Pieces<'p> {
 
 impl<'p> Pieces<'p> {
     fn new(payload: &'p [u8]) -> io::Result<Self> {
-        // Only the magic: versions are numbers that have never changed.
+        // Only the magic is compared: the version numbers behind it have never changed.
         if payload.starts_with(&snappy::HEAD[..8]) {
             let rest = payload.get(snappy::HEAD.len()..).ok_or_else(|| malformed("the head is cut off"))?;
             Ok(Self { rest, piece: Vec::new(), at: 0 })
         } else {
-            Ok(Self { rest: &[], piece: unfold(payload)?, at: 0 })
+            Ok(Self { rest: &[], piece: decompress(payload)?, at: 0 })
         }
     }
 }
@@ -44,7 +44,7 @@ impl Read for Pieces<'_> {
             let (length, after) = self.rest.split_first_chunk::<4>().ok_or_else(|| malformed("a length is cut off"))?;
             let length = u32::from_be_bytes(*length) as usize;
             let (piece, after) = after.split_at_checked(length).ok_or_else(|| malformed("a piece is cut off"))?;
-            (self.piece, self.at, self.rest) = (unfold(piece)?, 0, after);
+            (self.piece, self.at, self.rest) = (decompress(piece)?, 0, after);
         }
         let mut left = self.piece.get(self.at..).unwrap_or_default();
         let count = left.read(out)?;
@@ -53,7 +53,7 @@ impl Read for Pieces<'_> {
     }
 }
 
-fn unfold(piece: &[u8]) -> io::Result<Vec<u8>> {
+fn decompress(piece: &[u8]) -> io::Result<Vec<u8>> {
     if snap::raw::decompress_len(piece).map_err(io::Error::other)? > MAX_PIECE {
         return Err(malformed("a piece is too long"));
     }

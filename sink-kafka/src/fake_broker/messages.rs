@@ -1,18 +1,20 @@
-//! Messages of several rows, signs of life and frames: what the encoder is handed, and what a restart makes of it.
+//! Messages of several rows and heartbeats: what the encoder is handed, and what a restart makes of it.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
-use runtime::{Batch, Body, Encoder, Event, Kind, Message, Origin, Position, Receipt, Sink as _, SplitKind, TableSchema, Value};
+use runtime::{
+    Batch, Body, Encoder, EncoderInfo, Event, Kind, Message, Origin, Position, Receipt, Sink as _, SplitKind, TableSchema, Value,
+};
 use serde_json::json;
 
 use super::FakeCluster;
-use super::scenarios::{any_fault, cluster_of, event, open, row, table};
-use crate::cluster::Cluster;
-use crate::position::{NOT_EXACT, RecordPosition};
+use super::scenarios::{any_fault, event, open, row, table, task_of, write};
+use crate::resume::record_header::{NOT_EXACT, RecordPosition};
 use crate::sink::KafkaSink;
+use crate::task::Task;
 
 /// One message per run of rows of one binlog event; the value names the table and the keys. Notes what it was handed.
 #[derive(Clone, Default)]
@@ -31,11 +33,19 @@ fn parts(event: &Event) -> Option<(&Arc<TableSchema>, i64)> {
 }
 
 impl Encoder for RunEncoder {
-    fn encode(&mut self, events: &[Event], out: &mut Message) -> runtime::Result<usize> {
+    fn info(&self) -> EncoderInfo {
+        many_rows()
+    }
+
+    fn encode(&mut self, event: &Event, out: &mut Message) -> runtime::Result<()> {
+        self.encode_many(std::slice::from_ref(event), out).map(|_| ())
+    }
+
+    fn encode_many(&mut self, events: &[Event], out: &mut Message) -> runtime::Result<usize> {
         self.handed.lock().unwrap().push(events.iter().map(|event| event.seq.0).collect());
         let Some((schema, _)) = parts(&events[0]) else {
             if matches!(events[0].body, Body::Heartbeat) {
-                out.value.extend(b"alive");
+                out.value.extend(b"heartbeat");
             }
             return Ok(1);
         };
@@ -45,6 +55,12 @@ impl Encoder for RunEncoder {
         out.value.extend(format!("{}:{}", schema.id.table, keys.join(",")).bytes());
         Ok(taken)
     }
+}
+
+fn many_rows() -> EncoderInfo {
+    let mut info = EncoderInfo::default();
+    info.many_rows = true;
+    info
 }
 
 /// Rows whose seq is their key; so many of them come from one binlog event.
@@ -66,22 +82,22 @@ fn keys(fake: &FakeCluster, partition: usize) -> Vec<Vec<u128>> {
     fake.values("t", partition).into_iter().map(read).collect()
 }
 
-fn sink(cluster: &Arc<Cluster>, encoder: &RunEncoder) -> KafkaSink {
-    KafkaSink::new(cluster.clone(), Box::new(encoder.clone()))
+fn sink(task: &Arc<Task>, encoder: &RunEncoder) -> KafkaSink {
+    KafkaSink::new(task.clone(), Box::new(encoder.clone()))
 }
 
 #[tokio::test]
 async fn rows_of_one_table_and_route_are_handed_over_together() {
     let fake = FakeCluster::start(1, &[("t", 3)]).await;
     let encoder = RunEncoder::default();
-    let mut sink = sink(&cluster_of(&fake, json!({"partition": "table"})), &encoder);
+    let mut sink = sink(&task_of(&fake, json!({"partition": "table"})), &encoder);
     open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
     let (a, b) = (table("a"), table("b"));
     let mut events = vec![event(1, Body::Begin)];
     events.extend((2..=5).map(|seq| row(&a, seq, seq as i64)));
     events.extend((6..=7).map(|seq| row(&b, seq, seq as i64)));
     events.extend((8..=9).map(|seq| row(&a, seq, seq as i64)));
-    // The same table after a change of its structure.
+    // The same table with another schema.
     events.push(row(&table("a"), 10, 10));
     events.push(event(11, Body::Commit));
     let shared: Arc<Origin> = Arc::default();
@@ -103,21 +119,21 @@ async fn rows_of_one_table_and_route_are_handed_over_together() {
 async fn a_restart_in_the_middle_of_a_message_loses_and_repeats_no_row() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
     let (schema, encoder) = (table("a"), RunEncoder::default());
-    let cluster = || cluster_of(&fake, json!({}));
-    let mut first = sink(&cluster(), &encoder);
+    let task = || task_of(&fake, json!({}));
+    let mut first = sink(&task(), &encoder);
     let baseline = open(&mut first, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
     // Ten rows of one event, cut by the size of a batch behind the fourth. The receipt of it is lost with the process.
     first.write(&mut rows_of_events(&schema, 1..=4, 10)).await.unwrap();
     assert_eq!(keys(&fake, 0), [[1, 2, 3, 4]]);
     // Replayed, the batch is cut elsewhere: in the middle of what is there, and of what is not.
-    let mut second = sink(&cluster(), &encoder);
+    let mut second = sink(&task(), &encoder);
     let after = open(&mut second, SplitKind::Stream, 1, &baseline).await.unwrap();
     second.write(&mut rows_of_events(&schema, 1..=3, 10)).await.unwrap();
     second.write(&mut rows_of_events(&schema, 4..=7, 10)).await.unwrap();
     assert_eq!(keys(&fake, 0), [vec![1, 2, 3, 4], vec![5, 6, 7]]);
     // From the receipts in between as well.
     for receipt in [&baseline, &after] {
-        let mut third = sink(&cluster(), &encoder);
+        let mut third = sink(&task(), &encoder);
         open(&mut third, SplitKind::Stream, 1, receipt).await.unwrap();
         third.write(&mut rows_of_events(&schema, 1..=12, 10)).await.unwrap();
         assert_eq!(keys(&fake, 0), [vec![1, 2, 3, 4], vec![5, 6, 7], vec![8, 9, 10], vec![11, 12]]);
@@ -129,7 +145,7 @@ async fn a_message_of_several_rows_that_is_refused_names_its_first_row() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
     fake.limit_records(i32::MAX, Some(b"a:4,5,6"));
     let encoder = RunEncoder::default();
-    let mut sink = sink(&cluster_of(&fake, json!({"compression": "none"})), &encoder);
+    let mut sink = sink(&task_of(&fake, json!({"compression": "none"})), &encoder);
     open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
     let error = sink.write(&mut rows_of_events(&table("a"), 1..=9, 3)).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Data, "{error}");
@@ -138,20 +154,20 @@ async fn a_message_of_several_rows_that_is_refused_names_its_first_row() {
 }
 
 #[tokio::test]
-async fn signs_of_life_are_sent_whenever_they_come_and_hide_nothing() {
+async fn heartbeats_are_sent_whenever_they_come_and_hide_nothing() {
     let fake = FakeCluster::start(1, &[("t", 2)]).await;
     let (schema, encoder) = (table("a"), RunEncoder::default());
-    let alive = || Batch::new(vec![event(3, Body::Heartbeat)], None, 0);
+    let heartbeat = || Batch::new(vec![event(3, Body::Heartbeat)], None, 0);
     let mut receipt = Receipt::default();
     for _ in 0..2 {
-        let mut sink = sink(&cluster_of(&fake, json!({})), &encoder);
+        let mut sink = sink(&task_of(&fake, json!({})), &encoder);
         receipt = open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
         sink.write(&mut rows_of_events(&schema, 1..=3, 3)).await.unwrap();
         for _ in 0..2 {
-            receipt = sink.write(&mut alive()).await.unwrap();
+            receipt = write(&mut sink, heartbeat()).await.unwrap();
         }
     }
-    let mut sink = sink(&cluster_of(&fake, json!({})), &encoder);
+    let mut sink = sink(&task_of(&fake, json!({})), &encoder);
     open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
     sink.write(&mut rows_of_events(&schema, 3..=4, 1)).await.unwrap();
     let log: Vec<(u128, u8)> = fake
@@ -161,13 +177,13 @@ async fn signs_of_life_are_sent_whenever_they_come_and_hide_nothing() {
         .map(|RecordPosition { seq, flags, .. }| (seq.0, flags))
         .collect();
     assert_eq!(log, [(3, 0), (3, NOT_EXACT), (3, NOT_EXACT), (3, NOT_EXACT), (3, NOT_EXACT), (4, 0)]);
-    assert_eq!((fake.values("t", 0)[1].as_slice(), fake.log("t", 1).len()), (&b"alive"[..], 0));
+    assert_eq!((fake.values("t", 0)[1].as_slice(), fake.log("t", 1).len()), (&b"heartbeat"[..], 0));
 
-    // Under a template they have no topic: a format that writes them says so at once.
+    // Under a template they have no topic.
     let fake = FakeCluster::start(1, &[("a", 1)]).await;
-    let mut sink = self::sink(&cluster_of(&fake, json!({"topic": "{table}"})), &encoder);
+    let mut sink = self::sink(&task_of(&fake, json!({"topic": "{table}"})), &encoder);
     open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
-    assert_eq!(sink.write(&mut alive()).await.unwrap_err().kind(), Kind::Config);
+    assert_eq!(sink.write(&mut heartbeat()).await.unwrap_err().kind(), Kind::Config);
 }
 
 proptest! {
@@ -185,18 +201,18 @@ proptest! {
         threads.block_on(async {
             let fake = FakeCluster::start(2, &[("t", partitions)]).await;
             let policy = if partitions > 1 { "primary_key" } else { "zero" };
-            let cluster = cluster_of(&fake, json!({"partition": policy, "record_batch_bytes": 1024}));
+            let task = task_of(&fake, json!({"partition": policy, "record_batch_bytes": 1024}));
             fake.faults(faults);
             let (schema, encoder) = (table("a"), RunEncoder::default());
             let (mut receipt, mut acknowledged, mut cuts) = (Receipt::default(), 0u128, cuts.into_iter().cycle());
             for attempt in 0.. {
                 assert!(attempt < 50);
-                let mut sink = sink(&cluster, &encoder);
+                let mut sink = sink(&task, &encoder);
                 let run = async {
                     receipt = open(&mut sink, SplitKind::Stream, 1, &receipt).await?;
                     while acknowledged < 60 {
                         let to = (acknowledged + cuts.next().unwrap()).min(60);
-                        receipt = sink.write(&mut rows_of_events(&schema, acknowledged + 1..=to, together)).await?;
+                        receipt = write(&mut sink, rows_of_events(&schema, acknowledged + 1..=to, together)).await?;
                         acknowledged = to;
                     }
                     Ok::<_, runtime::Error>(())

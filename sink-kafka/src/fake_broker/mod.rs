@@ -1,5 +1,6 @@
 //! A small cluster of brokers for tests: real sockets, a log per partition, Kafka's sequence rules, and faults on demand.
 
+mod keys;
 mod messages;
 mod networks;
 pub(crate) mod scenarios;
@@ -12,8 +13,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::position::RecordPosition;
-use crate::wire::{Seen, walk};
+use crate::client::read_batches;
+use crate::client::reference::{ReadRecord, read_batch};
+use crate::resume::record_header::{HEADER, RecordPosition};
 use speech::{Reader, Writer, read_frame, write_frame};
 
 /// What happens to the next Produce request.
@@ -88,6 +90,8 @@ struct State {
     lifetime: Option<Duration>,
     /// Answers go out in pieces of one byte.
     slow: bool,
+    /// Topics are compacted: records without a key are refused.
+    compacted: bool,
     /// Requests for topics to be made, and the code that they are answered with.
     created: Vec<(String, i32)>,
     create_code: i16,
@@ -146,6 +150,10 @@ impl FakeCluster {
         self.state.lock().unwrap().lifetime = Some(lifetime);
     }
 
+    pub(crate) fn compact(&self) {
+        self.state.lock().unwrap().compacted = true;
+    }
+
     pub(crate) fn slow(&self) {
         self.state.lock().unwrap().slow = true;
     }
@@ -172,6 +180,12 @@ impl FakeCluster {
         log.start = offset;
     }
 
+    /// Removes the batch that begins at an offset, as compaction does: the log keeps its begin and its end.
+    pub(crate) fn remove_batch(&self, topic: &str, partition: usize, base: i64) {
+        let mut state = self.state.lock().unwrap();
+        state.topics.get_mut(topic).unwrap()[partition].batches.retain(|batch| batch.base != base);
+    }
+
     /// Cuts the end off, as an unclean election does.
     pub(crate) fn truncate(&self, topic: &str, partition: usize, offset: i64) {
         let mut state = self.state.lock().unwrap();
@@ -196,32 +210,22 @@ impl FakeCluster {
 
     /// The values in a partition, read by another library.
     pub(crate) fn values(&self, topic: &str, partition: usize) -> Vec<Vec<u8>> {
-        use rskafka::protocol::record::{ControlBatchOrRecords, RecordBatch};
-        use rskafka::protocol::traits::ReadType as _;
-        let state = self.state.lock().unwrap();
-        let mut list = Vec::new();
-        for batch in &state.topics[topic][partition].batches {
-            let read = RecordBatch::read(&mut std::io::Cursor::new(&batch.bytes)).unwrap();
-            if let ControlBatchOrRecords::Records(records) = read.records {
-                list.extend(records.into_iter().map(|record| record.value.unwrap_or_default()));
-            }
-        }
-        list
+        self.records(topic, partition).into_iter().map(|record| record.value.unwrap_or_default()).collect()
     }
 
-    /// What stands in a partition: offset and position (`None`: a stranger's record).
+    /// The records in a partition, read by another library.
+    pub(crate) fn records(&self, topic: &str, partition: usize) -> Vec<ReadRecord> {
+        let state = self.state.lock().unwrap();
+        state.topics[topic][partition].batches.iter().flat_map(|batch| read_batch(&batch.bytes).records).collect()
+    }
+
+    /// What is in a partition: offset and position (`None`: a record of another program).
     pub(crate) fn log(&self, topic: &str, partition: usize) -> Vec<(i64, Option<RecordPosition>)> {
         let state = self.state.lock().unwrap();
         let mut list = Vec::new();
         for batch in &state.topics[topic][partition].batches {
-            walk(&batch.bytes, |offset, seen| {
-                list.push((
-                    offset,
-                    match seen {
-                        Seen::Positioned(position, _) => Some(position),
-                        _ => None,
-                    },
-                ));
+            read_batches(&batch.bytes, HEADER, |offset, head| {
+                list.push((offset, head.header.map(|value| RecordPosition::decode(value).unwrap())));
             })
             .unwrap();
         }
@@ -250,7 +254,7 @@ fn append(log: &mut Log, bytes: &[u8]) -> i64 {
 /// Kafka's rules for batches with a producer id: the code and the base offset.
 fn accept(log: &mut Log, bytes: &[u8], forget: bool) -> (i16, i64) {
     // What a broker checks first.
-    if walk(bytes, |_, _| {}).is_err() {
+    if read_batches(bytes, HEADER, |_, _| {}).is_err() {
         return (2, -1);
     }
     let producer = i64::from_be_bytes(bytes[43..51].try_into().unwrap());
@@ -305,7 +309,7 @@ async fn converse(mut stream: TcpStream, node: usize, ports: Vec<u16>, state: Ar
             (18, 3) => speech::api_versions(&mut out),
             (3, 4) => metadata(&mut request, &mut out, &ports, &state.lock().unwrap()),
             (19, 4) => create_topics(&mut request, &mut out, &mut state.lock().unwrap()),
-            (32, 1) => speech::topic_limit(&mut request, &mut out),
+            (32, 1) => speech::describe_topic(&mut request, &mut out, state.lock().unwrap().compacted),
             (22, 1) => init_producer_id(&mut out, &mut state.lock().unwrap()),
             (2, 3) => list_offsets(&mut request, &mut out, &mut state.lock().unwrap()),
             (1, 10) => fetch(&mut request, &mut out, &state.lock().unwrap()),
@@ -413,7 +417,7 @@ fn create_topics(request: &mut Reader<'_>, out: &mut Writer, state: &mut State) 
         let code = if state.topics.contains_key(&name) { 36 } else { state.create_code };
         out.string(Some(&name));
         out.i16(code);
-        out.string(Some("the broker's own words").filter(|_| code != 0));
+        out.string(Some("the broker's own text").filter(|_| code != 0));
         if code == 0 && !validate_only {
             state.created.push((name.clone(), partitions));
             state.topics.insert(name, (0..partitions.max(1)).map(|_| Log::default()).collect());
@@ -521,6 +525,7 @@ fn produce(request: &mut Reader<'_>, out: &mut Writer, fault: &Fault, (node, nod
             let (code, base) = match fault {
                 _ if !leads => (6, -1),
                 _ if too_large => (10, -1),
+                _ if state.compacted && read_batch(bytes).records.iter().any(|record| record.key.is_none()) => (87, -1),
                 Fault::RefusedWith(code) => (*code, -1),
                 Fault::AppendedWith(code) => {
                     accept(log, bytes, false);

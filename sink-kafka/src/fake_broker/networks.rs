@@ -1,41 +1,39 @@
-//! What brokers and networks do as a whole: leaders that move, logins that grow old, answers of one byte at a time, ports that are no
-//! brokers, topics that are missing.
+//! What happens to brokers and networks as a whole: new leaders, expired logins, answers of one byte at a time, ports of other servers,
+//! missing topics.
 
 use std::time::{Duration, Instant};
 
-use runtime::{Kind, Receipt, Sink as _, SplitKind};
+use runtime::{EncoderInfo, Kind, Receipt, Sink as _, SplitKind};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::scenarios::{all, cluster_of, open, pump, read, rows, sink, table, timeouts};
+use super::scenarios::{all, open, pump, read, rows, sink, table, task_of, task_with, timeouts};
 use super::{FakeCluster, Fault};
-use crate::cluster::Cluster;
-use crate::config::tests::config;
+use crate::client::Timeouts;
+use crate::task::Task;
 
 #[tokio::test]
-async fn a_leader_that_stands_still_is_left_when_another_one_is_elected() {
+async fn a_leader_that_hangs_is_left_when_another_one_is_elected() {
     let fake = FakeCluster::start(3, &[("t", 1)]).await;
-    let mut cluster =
-        Cluster::new(config(json!({"brokers": fake.addresses(), "topic": "t", "format": {"canal_json": {}}})), "", None, timeouts())
-            .unwrap();
-    // As the real ones are to one another: a request may take far longer than it takes to ask the others.
-    cluster.timeouts.request = Duration::from_secs(60);
-    let cluster = std::sync::Arc::new(cluster);
+    // In the same proportion as the real ones: a request may take far longer than asking the other brokers.
+    let timeouts = Timeouts { request: Duration::from_secs(60), ..timeouts() };
+    let settings = json!({"brokers": fake.addresses(), "topic": "t", "format": {"canal_json": {}}});
+    let task = task_with(settings, EncoderInfo::default(), timeouts);
     fake.faults([Fault::Fine, Fault::Moved]);
     let begin = Instant::now();
-    let (_, failures) = pump(&cluster, &table("a"), &[1..=3, 4..=6, 7..=9]).await;
+    let (_, failures) = pump(&task, &table("a"), &[1..=3, 4..=6, 7..=9]).await;
     assert_eq!((read(&fake, "t", 1), failures), ((vec![all(9)], 0), 0));
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]
-async fn the_length_of_an_answer_is_judged_before_there_is_room_for_it() {
+async fn the_length_of_an_answer_is_checked_before_memory_is_allocated() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
-    let cluster = cluster_of(&fake, json!({}));
+    let task = task_of(&fake, json!({}));
     fake.faults([Fault::Fine, Fault::Endless]);
     let begin = Instant::now();
-    let (_, failures) = pump(&cluster, &table("a"), &[1..=3, 4..=6]).await;
+    let (_, failures) = pump(&task, &table("a"), &[1..=3, 4..=6]).await;
     assert_eq!((read(&fake, "t", 1), failures), ((vec![all(6)], 0), 0));
     assert!(begin.elapsed() < timeouts().request * 5, "it was not waited for: {:?}", begin.elapsed());
 }
@@ -43,10 +41,10 @@ async fn the_length_of_an_answer_is_judged_before_there_is_room_for_it() {
 #[tokio::test]
 async fn connections_that_are_cut_while_nothing_happens_are_no_failure() {
     let fake = FakeCluster::start(2, &[("t", 3)]).await;
-    let cluster = cluster_of(&fake, json!({"partition": "primary_key"}));
+    let task = task_of(&fake, json!({"partition": "primary_key"}));
     fake.lifetime(Duration::from_millis(40));
     let schema = table("a");
-    let mut sink = sink(&cluster);
+    let mut sink = sink(&task);
     open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
     for n in 0..10 {
         // Some find the connection too old, some do not.
@@ -63,10 +61,10 @@ async fn connections_that_are_cut_while_nothing_happens_are_no_failure() {
 async fn answers_of_one_byte_at_a_time_are_answers() {
     let fake = FakeCluster::start(1, &[("t", 2)]).await;
     fake.slow();
-    let cluster = cluster_of(&fake, json!({"compression": "lz4"}));
-    let (receipt, failures) = pump(&cluster, &table("a"), &[1..=20, 21..=40]).await;
+    let task = task_of(&fake, json!({"compression": "lz4"}));
+    let (receipt, failures) = pump(&task, &table("a"), &[1..=20, 21..=40]).await;
     assert_eq!((read(&fake, "t", 2).0[0].clone(), failures), (all(40), 0));
-    open(&mut sink(&cluster), SplitKind::Stream, 1, &receipt).await.unwrap();
+    open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await.unwrap();
 }
 
 /// A port that says `words` to whoever comes, after it has heard something if `polite`.
@@ -88,7 +86,7 @@ async fn stranger(words: &'static [u8], polite: bool) -> String {
 }
 
 #[tokio::test]
-async fn a_port_that_is_no_broker_is_named_at_once() {
+async fn a_server_that_is_not_a_broker_is_named_at_once() {
     for (words, polite, expected) in [
         (&b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"[..], true, "HTTP"),
         (b"\x4a\0\0\0\x0a5.7.22-log\0", false, "MySQL"),
@@ -98,9 +96,9 @@ async fn a_port_that_is_no_broker_is_named_at_once() {
     ] {
         let address = stranger(words, polite).await;
         let settings = json!({"brokers": [address], "topic": "t", "format": {"canal_json": {}}});
-        let cluster = std::sync::Arc::new(Cluster::new(config(settings), "", None, timeouts()).unwrap());
+        let task = task_with(settings, EncoderInfo::default(), timeouts());
         let begin = Instant::now();
-        let error = open(&mut sink(&cluster), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
+        let error = open(&mut sink(&task), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
         assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_PORT")), "{error}");
         assert!(error.to_string().contains(expected) && error.to_string().contains(&address), "{error}");
         assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
@@ -109,9 +107,9 @@ async fn a_port_that_is_no_broker_is_named_at_once() {
     for words in [&b""[..], b"\0\0\0\x04\0\0\0\x63", b"\0\0\0\x02\0\0"] {
         let address = stranger(words, true).await;
         let settings = json!({"brokers": [address], "topic": "t", "format": {"canal_json": {}}});
-        let cluster = std::sync::Arc::new(Cluster::new(config(settings), "", None, timeouts()).unwrap());
+        let task = task_with(settings, EncoderInfo::default(), timeouts());
         let begin = Instant::now();
-        let error = open(&mut sink(&cluster), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
+        let error = open(&mut sink(&task), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Retryable, "{error}");
         assert!(error.to_string().contains(&address), "{error}");
         assert!(begin.elapsed() < timeouts().connect * 4, "{:?}", begin.elapsed());
@@ -125,10 +123,9 @@ async fn brokers_that_are_gone_or_silent_keep_nobody_waiting() {
     let mut brokers = vec!["127.0.0.1:1".to_owned(), silent.local_addr().unwrap().to_string()];
     brokers.extend(fake.addresses());
     let settings = json!({"brokers": brokers, "topic": "t", "format": {"canal_json": {}}});
-    let mut cluster = Cluster::new(config(settings), "", None, timeouts()).unwrap();
-    cluster.timeouts.connect = Duration::from_secs(60);
+    let task = task_with(settings, EncoderInfo::default(), Timeouts { connect: Duration::from_secs(60), ..timeouts() });
     let begin = Instant::now();
-    pump(&std::sync::Arc::new(cluster), &table("a"), &[1..=3]).await;
+    pump(&task, &table("a"), &[1..=3]).await;
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
 }
 
@@ -143,20 +140,20 @@ async fn a_broker_at_an_address_of_six_is_found() {
             tokio::spawn(async move { tokio::io::copy_bidirectional(&mut one, &mut other).await });
         }
     });
-    let cluster = cluster_of(&fake, json!({"brokers": [here.to_string()]}));
-    pump(&cluster, &table("a"), &[1..=3]).await;
+    let task = task_of(&fake, json!({"brokers": [here.to_string()]}));
+    pump(&task, &table("a"), &[1..=3]).await;
     assert_eq!(read(&fake, "t", 1).0, [all(3)]);
 }
 
 #[tokio::test]
-async fn missing_topics_are_made_once_by_however_many_lanes() {
+async fn missing_topics_are_created_once_by_any_number_of_lanes() {
     let fake = FakeCluster::start(2, &[]).await;
-    let cluster = cluster_of(&fake, json!({"topic": "{table}", "create_topics": {"enabled": true, "partitions": 4}}));
+    let task = task_of(&fake, json!({"topic": "{table}", "create_topics": {"enabled": true, "partitions": 4}}));
     let lanes: Vec<_> = (1..=4)
         .map(|number| {
-            let cluster = cluster.clone();
+            let task = task.clone();
             tokio::spawn(async move {
-                let mut sink = sink(&cluster);
+                let mut sink = sink(&task);
                 open(&mut sink, SplitKind::Snapshot, number, &Receipt::default()).await.unwrap();
                 sink.write(&mut rows(&table("a"), 1..=10)).await.unwrap();
             })
@@ -168,16 +165,16 @@ async fn missing_topics_are_made_once_by_however_many_lanes() {
     assert_eq!(fake.created(), [("a".to_owned(), 4)]);
 
     fake.refuse_to_create(44);
-    let error = sink_error(&cluster).await;
+    let error = sink_error(&task).await;
     assert_eq!((error.kind(), error.code()), (Kind::Retryable, Some("E_NOT_CREATED")), "it worked before: {error}");
-    assert!(error.to_string().contains("the broker's own words"), "{error}");
-    let fresh = cluster_of(&fake, json!({"topic": "{table}", "create_topics": {"enabled": true}}));
+    assert_eq!(error.cause().as_deref(), Some("the broker's own text"));
+    let fresh = task_of(&fake, json!({"topic": "{table}", "create_topics": {"enabled": true}}));
     let error = sink_error(&fresh).await;
     assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_NOT_CREATED")), "{error}");
 }
 
-async fn sink_error(cluster: &std::sync::Arc<Cluster>) -> runtime::Error {
-    let mut sink = sink(cluster);
+async fn sink_error(task: &std::sync::Arc<Task>) -> runtime::Error {
+    let mut sink = sink(task);
     open(&mut sink, SplitKind::Snapshot, 9, &Receipt::default()).await.unwrap();
     sink.write(&mut rows(&table("b"), 1..=10)).await.unwrap_err()
 }
@@ -185,8 +182,8 @@ async fn sink_error(cluster: &std::sync::Arc<Cluster>) -> runtime::Error {
 #[tokio::test]
 async fn many_open_batches_are_sent_before_they_fill_the_memory() {
     let fake = FakeCluster::start(2, &[("t", 200)]).await;
-    let cluster = cluster_of(&fake, json!({"partition": "primary_key", "compression": "none"}));
-    let mut sink = sink(&cluster);
+    let task = task_of(&fake, json!({"partition": "primary_key", "compression": "none"}));
+    let mut sink = sink(&task);
     open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
     // About 150 bytes each: three times what may be open at once, and no partition's batch is ever full.
     sink.write(&mut rows(&table("a"), 1..=150_000)).await.unwrap();

@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use runtime::{
-    Batch, Body, Column, ColumnKind, Encoder, Error, Event, Kind, Lane, Level, Message, Op, Position, Receipt, Row, RowChange,
-    SchemaChange, SchemaChangeKind, Seq, Sink, Split, SplitKind, TableId, TableSchema, Value,
+    Batch, Body, Column, ColumnKind, Context, Encoder, EncoderInfo, Error, Event, Kind, Lane, Level, Message, Op, Position, Receipt, Row,
+    RowChange, SchemaChange, SchemaChangeKind, Seq, Sink, SplitKind, TableId, TableSchema, Value,
 };
 use serde_json::json;
 
 use super::{FakeCluster, Fault};
-use crate::cluster::Cluster;
-use crate::config::tests::config;
-use crate::position::{NOT_EXACT, RecordPosition, RepeatFilter, SNAPSHOT};
+use crate::client::Timeouts;
+use crate::resume::record_header::{NOT_EXACT, RecordPosition, RepeatFilter, SNAPSHOT};
+use crate::settings::tests::config;
+use crate::settings::{Format, Settings};
 use crate::sink::KafkaSink;
-use crate::wire::Timeouts;
+use crate::task::Task;
 
 pub(super) const RUN: u64 = 0xfeed;
 
@@ -24,21 +25,16 @@ pub(super) const RUN: u64 = 0xfeed;
 struct KeyEncoder;
 
 impl Encoder for KeyEncoder {
-    fn encode(&mut self, events: &[Event], out: &mut Message) -> runtime::Result<usize> {
-        match &events[0].body {
+    fn encode(&mut self, event: &Event, out: &mut Message) -> runtime::Result<()> {
+        match &event.body {
             Body::Row(row) => match row.newest().map(|image| image.get(0)) {
-                Some(Value::Int(key)) if key >= 0 => {
-                    out.value.extend(format!("row {key} ").repeat(20).bytes());
-                    Ok(1)
-                }
-                _ => Err(Error::data("encode a negative key")),
+                Some(Value::Int(key)) if key >= 0 => out.value.extend(format!("row {key} ").repeat(20).bytes()),
+                _ => return Err(Error::data("the key is negative")),
             },
-            Body::Schema(change) => {
-                out.value.extend(change.statement.bytes());
-                Ok(1)
-            }
-            _ => Ok(1),
+            Body::Schema(change) => out.value.extend(change.statement.bytes()),
+            _ => {}
         }
+        Ok(())
     }
 }
 
@@ -47,20 +43,28 @@ pub(crate) fn timeouts() -> Timeouts {
     Timeouts { connect: ms(1000), request: ms(300), ask: ms(300), resend: ms(3000), patience: ms(3000), settle: ms(200), suspect: ms(100) }
 }
 
-pub(super) fn cluster_of(fake: &FakeCluster, settings: serde_json::Value) -> Arc<Cluster> {
+pub(super) fn task_of(fake: &FakeCluster, settings: serde_json::Value) -> Arc<Task> {
     let mut all = json!({"brokers": fake.addresses(), "topic": "t", "format": {"canal_json": {}}});
     for (key, value) in settings.as_object().unwrap() {
         all[key] = value.clone();
     }
-    Arc::new(Cluster::new(config(all), "", None, timeouts()).unwrap())
+    task_with(all, EncoderInfo::default(), timeouts())
 }
 
-pub(super) fn sink(cluster: &Arc<Cluster>) -> KafkaSink {
-    KafkaSink::new(cluster.clone(), Box::new(KeyEncoder))
+pub(super) fn sink(task: &Arc<Task>) -> KafkaSink {
+    KafkaSink::new(task.clone(), Box::new(KeyEncoder))
 }
 
-pub(super) fn split(kind: SplitKind) -> Split {
-    Split { id: "s".into(), kind, start: Position::from("0"), schemas: Vec::new(), state: Vec::new() }
+/// A task with these settings, whose format says this of itself.
+pub(crate) fn task_with(settings: serde_json::Value, info: EncoderInfo, timeouts: Timeouts) -> Arc<Task> {
+    let config = config(settings);
+    let name = config.format.as_ref().unwrap().one("format").unwrap().0.to_owned();
+    Arc::new(Task::new(Settings::resolve(config, Format { name, info }).unwrap(), timeouts).unwrap())
+}
+
+/// The context of a lane.
+pub(crate) fn context(kind: SplitKind, number: u32, epoch: u32) -> Context {
+    Context::testing("test").with_lane(Lane { run: RUN, epoch, number, split: "s".into(), kind })
 }
 
 pub(crate) async fn open(sink: &mut KafkaSink, kind: SplitKind, number: u32, last: &Receipt) -> runtime::Result<Receipt> {
@@ -68,7 +72,19 @@ pub(crate) async fn open(sink: &mut KafkaSink, kind: SplitKind, number: u32, las
 }
 
 async fn open_as(sink: &mut KafkaSink, kind: SplitKind, number: u32, epoch: u32, last: &Receipt) -> runtime::Result<Receipt> {
-    sink.open(&Lane { run: RUN, epoch, number, split: &split(kind) }, last).await
+    sink.open(&context(kind, number, epoch), last).await?;
+    Ok(sink.receipt())
+}
+
+/// Writes a batch; returns the receipt afterwards.
+pub(crate) async fn write(sink: &mut KafkaSink, mut batch: Batch) -> runtime::Result<Receipt> {
+    sink.write(&mut batch).await?;
+    Ok(sink.receipt())
+}
+
+/// The findings of the precheck.
+pub(crate) async fn check(task: &Arc<Task>) -> Vec<runtime::Finding> {
+    sink(task).check(&Context::testing("test")).await
 }
 
 pub(crate) fn table(name: &str) -> Arc<TableSchema> {
@@ -91,14 +107,14 @@ pub(super) fn rows(schema: &Arc<TableSchema>, seqs: std::ops::RangeInclusive<u12
 }
 
 /// A supervisor in short: replays from the last acknowledged batch with a new sink after every error that may pass.
-pub(super) async fn pump(cluster: &Arc<Cluster>, schema: &Arc<TableSchema>, batches: &[std::ops::RangeInclusive<u128>]) -> (Receipt, u32) {
+pub(super) async fn pump(task: &Arc<Task>, schema: &Arc<TableSchema>, batches: &[std::ops::RangeInclusive<u128>]) -> (Receipt, u32) {
     let (mut receipt, mut next, mut failures) = (Receipt::default(), 0, 0);
     while next < batches.len() {
         let attempt = async {
-            let mut sink = sink(cluster);
+            let mut sink = sink(task);
             receipt = open(&mut sink, SplitKind::Stream, 1, &receipt).await?;
             while next < batches.len() {
-                receipt = sink.write(&mut rows(schema, batches[next].clone())).await?;
+                receipt = write(&mut sink, rows(schema, batches[next].clone())).await?;
                 next += 1;
             }
             sink.close().await
@@ -161,9 +177,9 @@ async fn each_fault_alone_loses_and_repeats_nothing() {
     ];
     for (fault, failures) in faults {
         let fake = FakeCluster::start(1, &[("t", 1)]).await;
-        let cluster = cluster_of(&fake, json!({}));
+        let task = task_of(&fake, json!({}));
         fake.faults([Fault::Fine, fault.clone()]);
-        let result = pump(&cluster, &table("a"), &[1..=3, 4..=6, 7..=9]).await;
+        let result = pump(&task, &table("a"), &[1..=3, 4..=6, 7..=9]).await;
         assert_eq!(read(&fake, "t", 1), (vec![all(9)], 0), "{fault:?}");
         assert_eq!(result.1, failures, "{fault:?}");
     }
@@ -172,20 +188,20 @@ async fn each_fault_alone_loses_and_repeats_nothing() {
 #[tokio::test]
 async fn a_throttled_batch_is_appended_once_and_the_pause_is_made() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
-    let cluster = cluster_of(&fake, json!({}));
+    let task = task_of(&fake, json!({}));
     fake.faults([Fault::Throttled(400)]);
     let begin = Instant::now();
-    pump(&cluster, &table("a"), &[1..=1, 2..=2]).await;
+    pump(&task, &table("a"), &[1..=1, 2..=2]).await;
     assert!(begin.elapsed() >= Duration::from_millis(400));
     assert_eq!((fake.log("t", 0).len(), fake.produced()), (2, 2));
 }
 
 #[tokio::test]
-async fn a_fault_that_lasts_fails_the_lane_and_a_new_one_goes_on() {
+async fn a_fault_that_lasts_fails_the_lane_and_a_new_one_continues() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
-    let cluster = cluster_of(&fake, json!({}));
+    let task = task_of(&fake, json!({}));
     fake.faults([Fault::Fine, Fault::Swallowed, Fault::Cut, Fault::Garbage, Fault::Swallowed]);
-    let (_, failures) = pump(&cluster, &table("a"), &[1..=3, 4..=6, 7..=9]).await;
+    let (_, failures) = pump(&task, &table("a"), &[1..=3, 4..=6, 7..=9]).await;
     assert_eq!((read(&fake, "t", 1), failures), ((vec![all(9)], 0), 1));
 }
 
@@ -193,10 +209,10 @@ async fn a_fault_that_lasts_fails_the_lane_and_a_new_one_goes_on() {
 async fn without_producer_ids_nothing_is_sent_twice_on_a_guess() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
     fake.refuse_producer_ids([31; 10]);
-    let cluster = cluster_of(&fake, json!({}));
+    let task = task_of(&fake, json!({}));
     fake.faults([Fault::Fine, Fault::Swallowed, Fault::Hang, Fault::RefusedWith(6)]);
-    let (_, failures) = pump(&cluster, &table("a"), &[1..=3, 4..=6, 7..=9, 10..=12]).await;
-    // The looks find what was swallowed.
+    let (_, failures) = pump(&task, &table("a"), &[1..=3, 4..=6, 7..=9, 10..=12]).await;
+    // Recovery finds what was swallowed.
     assert_eq!((read(&fake, "t", 1), failures), ((vec![all(12)], 0), 3));
 }
 
@@ -204,15 +220,15 @@ async fn without_producer_ids_nothing_is_sent_twice_on_a_guess() {
 async fn a_loading_coordinator_is_waited_for() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
     fake.refuse_producer_ids([14, 15, 16]);
-    let cluster = cluster_of(&fake, json!({}));
-    assert!(cluster.session().await.unwrap().producer.is_idempotent());
+    let task = task_of(&fake, json!({}));
+    assert!(task.producer(&Context::testing("test")).await.unwrap().is_idempotent());
 }
 
 #[tokio::test]
 async fn a_batch_too_large_is_halved() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
     fake.limit_records(3, None);
-    let mut sink = sink(&cluster_of(&fake, json!({})));
+    let mut sink = sink(&task_of(&fake, json!({})));
     open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
     sink.write(&mut rows(&table("a"), 1..=10)).await.unwrap();
     assert_eq!(read(&fake, "t", 1), (vec![all(10)], 0));
@@ -227,18 +243,18 @@ async fn nothing_goes_behind_a_record_too_large_however_often_it_is_tried() {
         fake.limit_records(3, Some(b"row 5 row 5"));
         let mut receipt = Receipt::default();
         for _ in 0..3 {
-            let mut sink = sink(&cluster_of(&fake, settings.clone()));
+            let mut sink = sink(&task_of(&fake, settings.clone()));
             receipt = open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
             let error = sink.write(&mut rows(&table("a"), 1..=40)).await.unwrap_err();
             assert_eq!(error.kind(), Kind::Data, "{error}");
             assert!(error.to_string().contains("p:5") && error.to_string().contains("shop.a"), "{error}");
-            assert!(error.to_string().contains(" bytes, and max.message.bytes of the topic is 4711"), "{error}");
+            assert!(error.to_string().contains(" bytes is too large for topic t, whose max.message.bytes is 4711"), "{error}");
             assert_eq!(error.code(), Some("E_TOO_LARGE"));
             assert_eq!(read(&fake, "t", 1), (vec![all(4)], 0));
         }
-        // Once it is taken, the task goes on with it.
+        // Once the broker accepts it, the task continues with it.
         fake.limit_records(i32::MAX, None);
-        let mut sink = sink(&cluster_of(&fake, settings));
+        let mut sink = sink(&task_of(&fake, settings));
         open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
         sink.write(&mut rows(&table("a"), 1..=40)).await.unwrap();
         assert_eq!(read(&fake, "t", 1), (vec![all(40)], 0));
@@ -251,7 +267,7 @@ async fn nothing_goes_behind_what_cannot_be_encoded() {
     let schema = table("a");
     let mut receipt = Receipt::default();
     for _ in 0..2 {
-        let mut sink = sink(&cluster_of(&fake, json!({})));
+        let mut sink = sink(&task_of(&fake, json!({})));
         receipt = open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
         let events = [1, 2, -3, 4, -5].into_iter().map(|key: i64| row(&schema, key.unsigned_abs().into(), key));
         let error = sink.write(&mut Batch::new(events.collect(), None, 0)).await.unwrap_err();
@@ -265,9 +281,9 @@ async fn nothing_goes_behind_what_cannot_be_encoded() {
 async fn whole_batches_refused_and_settings_refused_are_told_apart() {
     for (code, kind) in [(87, Kind::Fatal), (42, Kind::Fatal), (44, Kind::Config), (29, Kind::Config)] {
         let fake = FakeCluster::start(1, &[("t", 1)]).await;
-        let cluster = cluster_of(&fake, json!({}));
+        let task = task_of(&fake, json!({}));
         fake.faults([Fault::RefusedWith(code)]);
-        let mut sink = sink(&cluster);
+        let mut sink = sink(&task);
         open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
         let error = sink.write(&mut rows(&table("a"), 1..=2)).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
@@ -275,18 +291,18 @@ async fn whole_batches_refused_and_settings_refused_are_told_apart() {
     }
     // A permission that goes away later may come back.
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
-    let cluster = cluster_of(&fake, json!({}));
+    let task = task_of(&fake, json!({}));
     fake.faults([Fault::Fine, Fault::RefusedWith(29)]);
-    assert_eq!(pump(&cluster, &table("a"), &[1..=1, 2..=2]).await.1, 1);
+    assert_eq!(pump(&task, &table("a"), &[1..=1, 2..=2]).await.1, 1);
 }
 
 #[tokio::test]
 async fn many_partitions_on_many_brokers_keep_their_order() {
     let fake = FakeCluster::start(3, &[("t", 7)]).await;
-    let cluster = cluster_of(&fake, json!({"partition": "primary_key", "record_batch_bytes": 4096}));
+    let task = task_of(&fake, json!({"partition": "primary_key", "record_batch_bytes": 4096}));
     fake.faults([Fault::Fine, Fault::Swallowed, Fault::RefusedWith(6), Fault::Fine, Fault::Hang, Fault::AppendedWith(7), Fault::Cut]);
     let batches: Vec<_> = (0..12).map(|n| n * 100 + 1..=(n + 1) * 100).collect();
-    pump(&cluster, &table("a"), &batches).await;
+    pump(&task, &table("a"), &batches).await;
     let (lists, ignored) = read(&fake, "t", 7);
     assert_eq!(ignored, 0);
     let mut together: Vec<u128> = lists.iter().flatten().copied().collect();
@@ -298,16 +314,16 @@ async fn many_partitions_on_many_brokers_keep_their_order() {
 #[tokio::test]
 async fn parallel_snapshot_lanes_share_a_partition() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
-    let cluster = cluster_of(&fake, json!({"record_batch_bytes": 2048}));
+    let task = task_of(&fake, json!({"record_batch_bytes": 2048}));
     let schema = table("a");
     let lanes: Vec<_> = (1..=4)
         .map(|number| {
-            let (cluster, schema) = (cluster.clone(), schema.clone());
+            let (task, schema) = (task.clone(), schema.clone());
             tokio::spawn(async move {
-                let mut sink = sink(&cluster);
+                let mut sink = sink(&task);
                 assert!(open(&mut sink, SplitKind::Snapshot, number, &Receipt::default()).await.unwrap().is_empty());
                 for n in 0..10 {
-                    assert!(sink.write(&mut rows(&schema, n * 30 + 1..=(n + 1) * 30)).await.unwrap().is_empty());
+                    assert!(write(&mut sink, rows(&schema, n * 30 + 1..=(n + 1) * 30)).await.unwrap().is_empty());
                 }
             })
         })
@@ -325,15 +341,15 @@ async fn parallel_snapshot_lanes_share_a_partition() {
 }
 
 #[tokio::test]
-async fn a_look_waits_for_the_watermark_and_works_without_the_true_end() {
+async fn recovery_waits_for_the_watermark_and_works_without_the_true_end() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
-    let cluster = cluster_of(&fake, json!({}));
-    let (receipt, _) = pump(&cluster, &table("a"), &[1..=5]).await;
+    let task = task_of(&fake, json!({}));
+    let (receipt, _) = pump(&task, &table("a"), &[1..=5]).await;
     fake.lag(3);
-    open(&mut sink(&cluster), SplitKind::Stream, 1, &receipt).await.unwrap();
+    open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await.unwrap();
     fake.hide_end();
     let begin = Instant::now();
-    open(&mut sink(&cluster), SplitKind::Stream, 1, &receipt).await.unwrap();
+    open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await.unwrap();
     assert!(begin.elapsed() >= timeouts().settle);
 }
 
@@ -345,40 +361,40 @@ async fn a_topic_that_is_not_what_it_was_is_refused() {
         assert_eq!((error.code(), error.kind()), (Some(code), Kind::Fatal), "{error}");
     };
     let fake = FakeCluster::start(1, &[("t", 2)]).await;
-    let cluster = cluster_of(&fake, json!({}));
-    let (receipt, _) = pump(&cluster, &schema, &[1..=3, 4..=6]).await;
+    let task = task_of(&fake, json!({}));
+    let (receipt, _) = pump(&task, &schema, &[1..=3, 4..=6]).await;
 
     fake.set_partitions("t", 3);
-    assert_eq!(open(&mut sink(&cluster), SplitKind::Stream, 1, &receipt).await.unwrap(), receipt, "added partitions are not used");
+    assert_eq!(open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await.unwrap(), receipt, "added partitions are not used");
     fake.set_partitions("t", 1);
-    expect(open(&mut sink(&cluster), SplitKind::Stream, 1, &receipt).await, "E_TOPIC_CHANGED");
+    expect(open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await, "E_TOPIC_CHANGED");
     fake.set_partitions("t", 2);
     // Another process of a later start.
-    let mut later = sink(&cluster);
+    let mut later = sink(&task);
     let after = open_as(&mut later, SplitKind::Stream, 1, 2, &receipt).await.unwrap();
     later.write(&mut rows(&schema, 7..=7)).await.unwrap();
-    expect(open(&mut sink(&cluster), SplitKind::Stream, 1, &after).await, "E_FENCED");
+    expect(open(&mut sink(&task), SplitKind::Stream, 1, &after).await, "E_FENCED");
     fake.truncate("t", 0, 3);
-    expect(open(&mut sink(&cluster), SplitKind::Stream, 1, &receipt).await, "E_SINK_REGRESSED");
+    expect(open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await, "E_SINK_REGRESSED");
     // Made again, and as long as before, but by another program.
     fake.create("t", 2);
     for _ in 0..6 {
         fake.append("t", 0, &super::speech::strangers_batch());
     }
-    expect(open(&mut sink(&cluster), SplitKind::Stream, 1, &receipt).await, "E_TOPIC_CHANGED");
+    expect(open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await, "E_TOPIC_CHANGED");
 }
 
 #[tokio::test]
 async fn deleted_evidence_is_no_obstacle() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
-    let cluster = cluster_of(&fake, json!({}));
+    let task = task_of(&fake, json!({}));
     let schema = table("a");
-    let (receipt, _) = pump(&cluster, &schema, &[1..=3]).await;
-    let mut lost = sink(&cluster);
+    let (receipt, _) = pump(&task, &schema, &[1..=3]).await;
+    let mut lost = sink(&task);
     open(&mut lost, SplitKind::Stream, 1, &receipt).await.unwrap();
     lost.write(&mut rows(&schema, 4..=6)).await.unwrap();
     fake.delete_before("t", 0, 6);
-    let mut next = sink(&cluster);
+    let mut next = sink(&task);
     open(&mut next, SplitKind::Stream, 1, &receipt).await.unwrap();
     next.write(&mut rows(&schema, 4..=8)).await.unwrap();
     assert_eq!(read(&fake, "t", 1).0, [[4, 5, 6, 7, 8]], "what cannot be proved is sent again");
@@ -388,52 +404,50 @@ async fn deleted_evidence_is_no_obstacle() {
 async fn a_topic_must_be_empty_or_ours() {
     let fake = FakeCluster::start(1, &[("t", 2)]).await;
     fake.append("t", 1, &super::speech::strangers_batch());
-    let cluster = cluster_of(&fake, json!({}));
+    let task = task_of(&fake, json!({}));
     for kind in [SplitKind::Stream, SplitKind::Snapshot] {
-        let error = open(&mut sink(&cluster), kind, 1, &Receipt::default()).await.unwrap_err();
+        let error = open(&mut sink(&task), kind, 1, &Receipt::default()).await.unwrap_err();
         assert_eq!((error.code(), error.kind()), (Some("E_NOT_EMPTY"), Kind::Config), "{error}");
     }
-    let findings = sink(&cluster).check().await;
+    let findings = check(&task).await;
     assert!(findings.iter().any(|finding| finding.item == "kafka_topic_empty" && finding.level == Level::Failed), "{findings:?}");
-    let appending = cluster_of(&fake, json!({"not_empty": "append"}));
+    let appending = task_of(&fake, json!({"not_empty": "append"}));
     pump(&appending, &table("a"), &[1..=3]).await;
-    assert!(sink(&appending).check().await.iter().all(|finding| finding.level == Level::Passed));
+    assert!(check(&appending).await.iter().all(|finding| finding.level == Level::Passed));
 
     // Another process of the same run finds its own records.
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
-    pump(&cluster_of(&fake, json!({})), &table("a"), &[1..=3]).await;
-    let restarted = cluster_of(&fake, json!({}));
+    pump(&task_of(&fake, json!({})), &table("a"), &[1..=3]).await;
+    let restarted = task_of(&fake, json!({}));
     open(&mut sink(&restarted), SplitKind::Snapshot, 9, &Receipt::default()).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_missing_topic_and_a_missing_broker_are_said_with_a_remedy() {
+async fn a_missing_topic_and_a_missing_broker_are_reported_with_help() {
     let fake = FakeCluster::start(1, &[("other", 1)]).await;
-    let cluster = cluster_of(&fake, json!({}));
-    let error = open(&mut sink(&cluster), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
+    let task = task_of(&fake, json!({}));
+    let error = open(&mut sink(&task), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
     assert_eq!((error.code(), error.kind()), (Some("E_NO_TOPIC"), Kind::Config));
     assert!(error.help().unwrap().contains("kafka-topics.sh") && error.help().unwrap().contains("--topic t "), "{error:?}");
-    let findings = sink(&cluster).check().await;
+    let findings = check(&task).await;
     assert!(findings.iter().any(|finding| finding.item == "kafka_topic" && finding.level == Level::Failed), "{findings:?}");
 
-    let nowhere = Arc::new(
-        Cluster::new(config(json!({"brokers": ["127.0.0.1:1"], "topic": "t", "format": {"canal_json": {}}})), "", None, timeouts())
-            .unwrap(),
-    );
+    let settings = json!({"brokers": ["127.0.0.1:1"], "topic": "t", "format": {"canal_json": {}}});
+    let nowhere = task_with(settings, EncoderInfo::default(), timeouts());
     let error = open(&mut sink(&nowhere), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Retryable);
     assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
-    assert_eq!(sink(&nowhere).check().await[0].level, Level::Failed);
+    assert_eq!(check(&nowhere).await[0].level, Level::Failed);
 }
 
 #[tokio::test]
 async fn a_template_finds_topics_that_exist_and_that_come_later() {
     let fake = FakeCluster::start(1, &[("shop.a", 1), ("shop.b", 1), ("unrelated", 1), ("ddl", 1)]).await;
     fake.append("unrelated", 0, &super::speech::strangers_batch());
-    let cluster = cluster_of(&fake, json!({"topic": "{database}.{table}", "ddl_topic": "ddl"}));
+    let task = task_of(&fake, json!({"topic": "{database}.{table}", "ddl_topic": "ddl"}));
     let (a, b, c) = (table("a"), table("b"), table("c"));
     let mixed = || Batch::new(vec![row(&a, 1, 1), row(&b, 2, 2), row(&a, 3, 3), event(4, Body::Begin)], None, 0);
-    let mut first = sink(&cluster);
+    let mut first = sink(&task);
     let baseline = open(&mut first, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
     assert!(!baseline.as_str().contains("unrelated"));
     first.write(&mut mixed()).await.unwrap();
@@ -443,9 +457,9 @@ async fn a_template_finds_topics_that_exist_and_that_come_later() {
     let mut change = SchemaChange::new(SchemaChangeKind::Other, "shop", "CREATE TABLE c");
     change.tables.push((c.id.clone(), None));
     let ddl = || Batch::new(vec![event(6, Body::Schema(change.clone()))], None, 0);
-    // Twice the whole story, with the receipt from before it: the second time nothing is sent.
+    // Everything twice, with the receipt from before it: the second time nothing is sent.
     for _ in 0..2 {
-        let mut again = sink(&cluster);
+        let mut again = sink(&task);
         open(&mut again, SplitKind::Stream, 1, &baseline).await.unwrap();
         again.write(&mut mixed()).await.unwrap();
         again.write(&mut Batch::new(vec![row(&c, 5, 5)], None, 0)).await.unwrap();
@@ -472,7 +486,7 @@ pub(super) fn any_fault() -> impl Strategy<Value = Fault> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    // T7: whatever the brokers do, the reader's rule gives the sequence; with idempotence the log itself holds it once.
+    // Whatever the brokers do, the reader's rule gives the sequence; with idempotence the log itself holds it once.
     #[test]
     fn any_mix_of_faults_leaves_exactly_the_sequence(faults in prop::collection::vec(any_fault(), 0..12), plain: bool, partitions in 1usize..4) {
         let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -481,10 +495,10 @@ proptest! {
             if plain {
                 fake.refuse_producer_ids([31; 64]);
             }
-            let cluster = cluster_of(&fake, json!({"partition": "primary_key", "record_batch_bytes": 1024}));
+            let task = task_of(&fake, json!({"partition": "primary_key", "record_batch_bytes": 1024}));
             fake.faults(faults);
             let batches: Vec<_> = (0..8).map(|n| n * 5 + 1..=(n + 1) * 5).collect();
-            pump(&cluster, &table("a"), &batches).await;
+            pump(&task, &table("a"), &batches).await;
             let (lists, ignored) = read(&fake, "t", partitions);
             assert!(lists.iter().all(|list| list.is_sorted()));
             let mut together: Vec<u128> = lists.into_iter().flatten().collect();
@@ -496,10 +510,10 @@ proptest! {
 }
 
 #[tokio::test]
-async fn rows_that_would_go_elsewhere_than_before_are_not_taken_for_delivered() {
+async fn rows_that_would_go_elsewhere_than_before_do_not_count_as_delivered() {
     let fake = FakeCluster::start(1, &[("t", 4)]).await;
     let schema = table("orders");
-    let (receipt, _) = pump(&cluster_of(&fake, json!({"partition": "primary_key"})), &schema, &[1..=40]).await;
+    let (receipt, _) = pump(&task_of(&fake, json!({"partition": "primary_key"})), &schema, &[1..=40]).await;
     for (changed, conflict) in [
         (json!({"partition": "primary_key"}), false),
         (json!({"partition": "primary_key", "compression": "none", "record_batch_bytes": 5000}), false),
@@ -507,27 +521,27 @@ async fn rows_that_would_go_elsewhere_than_before_are_not_taken_for_delivered() 
         (json!({"partition": "primary_key", "partition_columns": {"shop.orders": ["id"]}}), true),
         (json!({"partition": "primary_key", "ddl_topic": "t"}), true),
     ] {
-        let opened = open(&mut sink(&cluster_of(&fake, changed.clone())), SplitKind::Stream, 1, &receipt).await;
+        let opened = open(&mut sink(&task_of(&fake, changed.clone())), SplitKind::Stream, 1, &receipt).await;
         assert_eq!(opened.is_err_and(|error| error.code() == Some("E_CONFIG_CONFLICT")), conflict, "{changed}");
     }
     // Rows of a snapshot are never skipped, so nothing can be lost by it.
-    open(&mut sink(&cluster_of(&fake, json!({"partition": "zero"}))), SplitKind::Snapshot, 2, &receipt).await.unwrap();
+    open(&mut sink(&task_of(&fake, json!({"partition": "zero"}))), SplitKind::Snapshot, 2, &receipt).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_statement_without_a_topic_is_delivered_once_it_has_one() {
+async fn a_ddl_statement_without_a_topic_is_delivered_once_it_has_one() {
     let fake = FakeCluster::start(1, &[("a", 1), ("ddl", 1)]).await;
     let (schema, settings) = (table("a"), json!({"topic": "{table}"}));
     let change = SchemaChange::new(SchemaChangeKind::Other, "later", "CREATE DATABASE later");
     let statement = || Batch::new(vec![event(4, Body::Schema(change.clone()))], None, 0);
-    let mut first = sink(&cluster_of(&fake, settings.clone()));
+    let mut first = sink(&task_of(&fake, settings.clone()));
     open(&mut first, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
-    let receipt = first.write(&mut rows(&schema, 1..=3)).await.unwrap();
+    let receipt = write(&mut first, rows(&schema, 1..=3)).await.unwrap();
     let error = first.write(&mut statement()).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_NO_DDL_TOPIC")), "{error}");
     assert!(error.to_string().contains("p:4") && error.help().unwrap().contains("ddl_topic"), "{error}");
     let with = json!({"topic": "{table}", "ddl_topic": "ddl"});
-    let mut second = sink(&cluster_of(&fake, with));
+    let mut second = sink(&task_of(&fake, with));
     let after = open(&mut second, SplitKind::Stream, 1, &receipt).await.unwrap();
     second.write(&mut rows(&schema, 1..=3)).await.unwrap();
     second.write(&mut statement()).await.unwrap();
@@ -535,6 +549,6 @@ async fn a_statement_without_a_topic_is_delivered_once_it_has_one() {
     let seqs = |topic: &str| fake.log(topic, 0).iter().map(|(_, position)| position.unwrap().seq.0).collect::<Vec<_>>();
     assert_eq!((seqs("a"), seqs("ddl")), (vec![1, 2, 3, 5, 6], vec![4]));
     // Not back again: statements that were delivered there would be missing here.
-    let error = open(&mut sink(&cluster_of(&fake, settings)), SplitKind::Stream, 1, &after).await.unwrap_err();
+    let error = open(&mut sink(&task_of(&fake, settings)), SplitKind::Stream, 1, &after).await.unwrap_err();
     assert_eq!(error.code(), Some("E_CONFIG_CONFLICT"));
 }

@@ -121,12 +121,19 @@ pub(super) fn api_versions(out: &mut Writer) {
     out.0.push(0);
 }
 
-/// An answer to DescribeConfigs, version 1, about one topic.
-pub(super) fn topic_limit(request: &mut Reader<'_>, out: &mut Writer) {
+/// An answer to DescribeConfigs, version 1, about one config of one topic.
+pub(super) fn describe_topic(request: &mut Reader<'_>, out: &mut Writer, compacted: bool) {
     assert_eq!((request.i32(), request.i8()), (1, 2));
     let topic = request.string();
-    assert_eq!((request.i32(), request.string().as_deref()), (1, Some("max.message.bytes")));
+    assert_eq!(request.i32(), 1);
+    let key = request.string().unwrap();
     assert!(!request.bool());
+    let value = match key.as_str() {
+        "max.message.bytes" => "4711",
+        "cleanup.policy" if compacted => "compact,delete",
+        "cleanup.policy" => "delete",
+        other => panic!("{other}"),
+    };
     out.i32(0);
     out.i32(1);
     out.i16(0);
@@ -134,13 +141,13 @@ pub(super) fn topic_limit(request: &mut Reader<'_>, out: &mut Writer) {
     out.0.push(2);
     out.string(topic.as_deref());
     out.i32(1);
-    out.string(Some("max.message.bytes"));
-    out.string(Some("4711"));
+    out.string(Some(&key));
+    out.string(Some(value));
     out.bool(false);
     out.0.push(1);
     out.bool(false);
     out.i32(1);
-    out.string(Some("message.max.bytes"));
+    out.string(Some("synonym"));
     out.string(Some("1048588"));
     out.0.push(5);
 }

@@ -1,4 +1,4 @@
-//! Questions to the registry: one request, one answer of bounded size, every failure with its name.
+//! Requests to the registry: one request, one answer of bounded size, every failure with its name.
 
 use std::error::Error as _;
 use std::io;
@@ -12,70 +12,78 @@ use serde_json::Value;
 
 use super::config::SchemaRegistry;
 use super::error::RegistryError;
-use super::hush::hush;
-use crate::error::{Denial, Error};
-use crate::wire::{DoorError, Keys, Timeouts, client_side};
+use super::redact::redact;
+use crate::client::{ClientTls, ConnectError, Denial, Timeouts};
+use crate::invalid_setting::InvalidSetting;
 
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 /// The largest answer: a schema is some kilobytes.
 const ANSWER_BYTES: usize = 4 << 20;
-/// Of a registry's words as much as an error shows.
-const WORDS: usize = 400;
-/// There is no subject, no version, or no such schema: the codes of a registry that knows the path it was asked by.
+/// How many characters of a registry's text an error shows.
+const MAX_TEXT: usize = 400;
+/// There is no such subject, version or schema: codes that only a registry answers with, so the path was right.
 const NO_SCHEMA: [i64; 3] = [40401, 40402, 40403];
 
-/// The way to one registry.
+/// A client of one registry.
 pub(super) struct Client {
     http: reqwest::Client,
     base: Url,
     name: String,
     user: Option<(String, SecretString)>,
-    /// Whether we show a client certificate, and where the trusted authorities are from: for errors.
-    own: bool,
+    /// Whether a client certificate is shown, and where the trusted authorities are from: for errors.
+    has_certificate: bool,
     roots: String,
 }
 
-/// What the registry said, if it was not what was asked for.
+/// An answer that refuses the request.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: u16,
     /// Its own code; 0 where it gave none.
     pub(super) code: i64,
-    pub(super) words: String,
+    pub(super) text: String,
 }
 
 impl Client {
     /// Reads the files that the settings name; connects to nothing.
-    pub(super) fn new(settings: &SchemaRegistry, timeouts: &Timeouts) -> Result<Self, Error> {
-        let (tls, roots) = match (settings.url.is_encrypted(), &settings.tls) {
-            (true, Some(tls)) => client_side(tls, &Keys::REGISTRY)?,
-            (true, None) => client_side(&crate::config::Tls::default(), &Keys::REGISTRY)?,
-            (false, _) => client_side_without()?,
+    pub(super) fn new(settings: &SchemaRegistry, timeouts: &Timeouts) -> Result<Self, InvalidSetting> {
+        let (tls, roots) = if settings.url.is_encrypted() {
+            let tls = settings.tls.clone().unwrap_or_default();
+            let loaded =
+                ClientTls::load(&tls, "schema_registry.tls").map_err(|error| InvalidSetting::of_tls("schema_registry.tls", error))?;
+            ((*loaded.config).clone(), loaded.roots.to_string())
+        } else {
+            (unused_tls()?, String::new())
         };
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .connect_timeout(timeouts.connect)
             .timeout(timeouts.request)
-            // A registry answers itself. Who is sent elsewhere must not be given our password there.
+            // A registry answers itself. The password must not be sent to another server.
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .no_proxy()
-            // Questions are rare: a connection that was kept would be dead when it is needed.
+            // Requests are rare: an idle connection would be dead when it is needed.
             .pool_max_idle_per_host(0)
             .build()
-            .map_err(|error| Error::Setting { key: "schema_registry", problem: deepest(&error) })?;
+            .map_err(|error| InvalidSetting::new("schema_registry", deepest(&error)))?;
         Ok(Self {
             http,
             base: settings.url.url().clone(),
             name: settings.url.to_string(),
             user: settings.user.clone().zip(settings.password.clone()),
-            own: settings.tls.as_ref().is_some_and(|tls| tls.cert.is_some()),
+            has_certificate: settings.tls.as_ref().is_some_and(|tls| tls.cert.is_some()),
             roots,
         })
     }
 
-    /// Asks. The inner error is a refusal whose meaning depends on the question: 409, 422, and 404 with a code of [`NO_SCHEMA`].
-    pub(super) async fn ask(&self, method: Method, path: &[&str], body: Option<Value>) -> Result<Result<Value, Refusal>, RegistryError> {
+    /// Makes a request. The inner error is a refusal whose meaning depends on the request: 409, 422, and 404 with a code of [`NO_SCHEMA`].
+    pub(super) async fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Option<Value>,
+    ) -> Result<Result<Value, Refusal>, RegistryError> {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
@@ -91,14 +99,14 @@ impl Client {
         let mut response = request.send().await.map_err(|error| self.failed(&error))?;
         let status = response.status().as_u16();
         if response.status().is_redirection()
-            && let Some(to) = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).and_then(|to| self.elsewhere(to, &asked))
+            && let Some(to) = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).and_then(|to| self.redirected(to, &asked))
         {
-            return Err(RegistryError::Elsewhere { url: self.name.clone(), status, to, denial: Denial::AtStart });
+            return Err(RegistryError::Redirected { url: self.name.clone(), status, to, denial: Denial::AtStart });
         }
         let mut answer = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
             if answer.len() + chunk.len() > ANSWER_BYTES {
-                return Err(self.no_registry(format!("its answer is longer than {ANSWER_BYTES} bytes")));
+                return Err(self.not_registry(format!("its answer is longer than {ANSWER_BYTES} bytes")));
             }
             answer.extend_from_slice(&chunk);
         }
@@ -108,43 +116,42 @@ impl Client {
     fn read(&self, status: u16, answer: &[u8]) -> Result<Result<Value, Refusal>, RegistryError> {
         let json: Option<Value> = serde_json::from_slice(answer).ok();
         if (200..300).contains(&status) {
-            return json.map(Ok).ok_or_else(|| self.no_registry(format!("it answers {status} with something that is no JSON")));
+            return json.map(Ok).ok_or_else(|| self.not_registry(format!("it answers {status} with something that is not JSON")));
         }
         let part = |key: &str| json.as_ref().and_then(|json| json.get(key));
         let code = part("error_code").and_then(Value::as_i64);
-        let words = part("message").and_then(Value::as_str).map(|words| self.clean(words));
-        let said = words.clone().unwrap_or_else(|| "without a word".into());
+        let text = part("message").and_then(Value::as_str).map_or_else(|| "the answer gives no reason".into(), |text| self.clean(text));
         let url = self.name.clone();
         match (status, code) {
             (401 | 403, _) => {
                 let user = self.user.as_ref().map_or_else(|| "a task without a user".to_owned(), |(user, _)| format!("user {user}"));
-                Err(RegistryError::Denied { url, status, user, words: said, denial: Denial::AtStart })
+                Err(RegistryError::Denied { url, status, user, source: text.into(), denial: Denial::AtStart })
             }
-            (429 | 500.., _) => Err(RegistryError::Busy { url, status, words: said }),
-            (409 | 422, Some(code)) => Ok(Err(Refusal { status, code, words: said })),
-            (404, Some(code)) if NO_SCHEMA.contains(&code) => Ok(Err(Refusal { status, code, words: said })),
-            // Nothing stands at that path: not the schema is missing, but the registry.
-            (404, _) => Err(RegistryError::NoSuchPath { url, words: said, denial: Denial::AtStart }),
-            // Answers to what a registry was asked for, in words that a registry does not use.
-            (..=399 | 405, _) => Err(self.no_registry(format!("it answers {status}"))),
-            (409 | 422, None) => Ok(Err(Refusal { status, code: 0, words: said })),
-            _ => Err(RegistryError::Refused { url, status, words: said }),
+            (429 | 500.., _) => Err(RegistryError::Busy { url, status, source: text.into() }),
+            (409 | 422, Some(code)) => Ok(Err(Refusal { status, code, text })),
+            (404, Some(code)) if NO_SCHEMA.contains(&code) => Ok(Err(Refusal { status, code, text })),
+            // The path is unknown: the registry is missing, not the schema.
+            (404, _) => Err(RegistryError::NoSuchPath { url, source: text.into(), denial: Denial::AtStart }),
+            // Answers that a registry does not give to these requests.
+            (..=399 | 405, _) => Err(self.not_registry(format!("it answers {status}"))),
+            (409 | 422, None) => Ok(Err(Refusal { status, code: 0, text })),
+            _ => Err(RegistryError::Refused { url, status, source: text.into() }),
         }
     }
 
-    /// The registry's address, as far as a redirection of the path `asked` tells it: without what may be secret, and without the question.
-    pub(super) fn elsewhere(&self, to: &str, asked: &str) -> Option<String> {
+    /// The registry's address, as far as a redirection of the path `asked` tells it, without anything that may be secret.
+    pub(super) fn redirected(&self, to: &str, asked: &str) -> Option<String> {
         let mut to = self.base.join(to).ok().filter(|to| matches!(to.scheme(), "http" | "https"))?;
         to.set_username("").ok()?;
         to.set_password(None).ok()?;
         to.set_query(None);
         to.set_fragment(None);
-        let question = asked.strip_prefix(self.base.path().trim_end_matches('/')).unwrap_or(asked);
-        let base = to.as_str().strip_suffix(question).unwrap_or(to.as_str());
+        let path = asked.strip_prefix(self.base.path().trim_end_matches('/')).unwrap_or(asked);
+        let base = to.as_str().strip_suffix(path).unwrap_or(to.as_str());
         Some(self.clean(base.trim_end_matches('/')))
     }
 
-    pub(super) fn no_registry(&self, problem: String) -> RegistryError {
+    pub(super) fn not_registry(&self, problem: String) -> RegistryError {
         RegistryError::NotRegistry { url: self.name.clone(), problem, denial: Denial::AtStart }
     }
 
@@ -152,41 +159,41 @@ impl Client {
     fn failed(&self, error: &reqwest::Error) -> RegistryError {
         let (url, denial) = (self.name.clone(), Denial::AtStart);
         let host = self.base.host_str().unwrap_or_default();
-        match tls_failure(error).and_then(|error| DoorError::of_tls(error, host, self.own, &self.roots)) {
-            Some(problem) => RegistryError::Tls { url, problem, denial },
-            None if error.is_timeout() => RegistryError::Unreachable { url, problem: "no answer in time".into(), denial },
-            None => RegistryError::Unreachable { url, problem: self.clean(&deepest(error)), denial },
+        match tls_failure(error).and_then(|error| ConnectError::of_tls(error, host, self.has_certificate, &self.roots)) {
+            Some(reason) => RegistryError::Tls { url, reason, denial },
+            None if error.is_timeout() => RegistryError::Unreachable { url, source: "no answer in time".into(), denial },
+            None => RegistryError::Unreachable { url, source: self.clean(&deepest(error)).into(), denial },
         }
     }
 
-    /// No whole answer in time.
-    pub(super) fn late(&self, limit: Duration) -> RegistryError {
-        let problem = format!("no whole answer within {} s", limit.as_secs());
-        RegistryError::Unreachable { url: self.name.clone(), problem, denial: Denial::AtStart }
+    /// There was no complete answer in time.
+    pub(super) fn timed_out(&self, limit: Duration) -> RegistryError {
+        let problem = format!("no complete answer within {} s", limit.as_secs());
+        RegistryError::Unreachable { url: self.name.clone(), source: problem.into(), denial: Denial::AtStart }
     }
 
-    /// The registry's words without what may not be shown, and not too many of them.
-    fn clean(&self, words: &str) -> String {
-        let words = match &self.user {
-            Some((user, password)) => hush(words, user, password.expose_secret()),
-            None => words.to_owned(),
+    /// The registry's text without the password, and not too long.
+    fn clean(&self, text: &str) -> String {
+        let text = match &self.user {
+            Some((user, password)) => redact(text, user, password.expose_secret()),
+            None => text.to_owned(),
         };
-        let mut words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        if let Some((end, _)) = words.char_indices().nth(WORDS) {
-            words.truncate(end);
-            words.push('…');
+        let mut text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {
+            text.truncate(end);
+            text.push('…');
         }
-        words
+        text
     }
 }
 
-/// Our side of a connection that has no TLS: the library wants one all the same.
-fn client_side_without() -> Result<(ClientConfig, String), Error> {
+/// A TLS configuration for connections without TLS: the library requires one.
+fn unused_tls() -> Result<ClientConfig, InvalidSetting> {
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Setting { key: "schema_registry", problem: error.to_string() })?;
-    Ok((builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth(), String::new()))
+        .map_err(|error| InvalidSetting::new("schema_registry", error.to_string()))?;
+    Ok(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
 }
 
 /// The failure of TLS among the causes of an error.

@@ -1,4 +1,4 @@
-//! The settings of the schema registry: what stands under `schema_registry`.
+//! The settings of the schema registry, under `schema_registry`.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use crate::config::Tls;
-use crate::error::Error;
+use crate::client::Tls;
+use crate::invalid_setting::InvalidSetting;
 
 /// A schema registry with Confluent's REST interface.
 #[derive(Clone, Debug, Deserialize)]
@@ -16,21 +16,21 @@ use crate::error::Error;
 pub struct SchemaRegistry {
     /// Where it is.
     pub url: RegistryUrl,
-    /// The user, where it asks for one (HTTP Basic).
+    /// The user, if the registry requires one (HTTP Basic).
     pub user: Option<String>,
     /// The user's password.
     pub password: Option<SecretString>,
-    /// Certificates, where `url` begins with `https`; absent, the authorities of this system's store are trusted.
+    /// Certificates, if `url` begins with `https`; absent, the authorities of this system's store are trusted.
     pub tls: Option<Tls>,
-    /// What the schema is called there.
+    /// The name of the schema in the registry.
     #[serde(default)]
     pub subject: Subject,
-    /// Whether the schema is registered by the task; otherwise it must be there.
+    /// Whether the task registers the schema; if not, it must be registered already.
     #[serde(default = "yes")]
     pub auto_register: bool,
 }
 
-/// What the schema of a topic's records is called in the registry: the names of Confluent's strategies.
+/// The name of the schema of a topic's records in the registry, by Confluent's strategies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -61,11 +61,16 @@ impl Subject {
 pub struct RegistryUrl(Url);
 
 impl RegistryUrl {
+    /// Reads an address, such as `http://registry:8081`.
+    pub fn parse(text: &str) -> Result<Self, InvalidSetting> {
+        Self::try_from(text.to_owned()).map_err(|problem| InvalidSetting::new("schema_registry.url", problem))
+    }
+
     pub(super) fn url(&self) -> &Url {
         &self.0
     }
 
-    /// Whether it is spoken to over TLS.
+    /// Whether connections use TLS.
     pub(crate) fn is_encrypted(&self) -> bool {
         self.0.scheme() == "https"
     }
@@ -88,7 +93,7 @@ impl TryFrom<String> for RegistryUrl {
 
     // No error repeats the text: it may hold a password.
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let url = Url::parse(&text).map_err(|_| "is no address of the form `http://host:port` or `https://host:port`")?;
+        let url = Url::parse(&text).map_err(|_| "is not an address of the form `http://host:port` or `https://host:port`")?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err("must begin with `http://host` or `https://host`");
         }
@@ -107,9 +112,22 @@ fn yes() -> bool {
 }
 
 impl SchemaRegistry {
+    /// The registry at this address, with defaults for everything else.
+    pub fn new(url: RegistryUrl) -> Self {
+        Self { url, user: None, password: None, tls: None, subject: Subject::default(), auto_register: true }
+    }
+
+    /// The same registry, with a user.
+    #[must_use]
+    pub fn with_user(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.user = Some(user.into());
+        self.password = Some(SecretString::from(password.into()));
+        self
+    }
+
     /// Checks what the types cannot say.
-    pub(crate) fn validate(&self) -> Result<(), Error> {
-        let refuse = |key: &'static str, problem: &str| Err(Error::Setting { key, problem: problem.into() });
+    pub(crate) fn validate(&self) -> Result<(), InvalidSetting> {
+        let refuse = |key: &str, problem: &str| Err(InvalidSetting::new(key, problem));
         match (&self.user, &self.password) {
             (None, Some(_)) => return refuse("schema_registry.user", "is missing beside schema_registry.password"),
             (Some(_), None) => return refuse("schema_registry.password", "is missing beside schema_registry.user"),
@@ -128,7 +146,7 @@ impl SchemaRegistry {
         Ok(())
     }
 
-    /// Whether the password goes over the network as it is.
+    /// Whether the password can be read on the network.
     pub(crate) fn sends_plain_password(&self) -> bool {
         self.user.is_some() && !self.url.is_encrypted()
     }
@@ -143,7 +161,7 @@ mod tests {
 
     fn read(settings: Value) -> Result<SchemaRegistry, runtime::Error> {
         let read: SchemaRegistry = Settings::from(settings).parse("sink.kafka.schema_registry")?;
-        read.validate()?;
+        read.validate().map_err(|error| runtime::Error::config(error.to_string()))?;
         Ok(read)
     }
 

@@ -1,128 +1,125 @@
-//! What can go wrong with the schema registry, and what to do about each.
+//! What can go wrong with the schema registry.
 
-use runtime::Error as TaskError;
+use crate::client::{ConnectError, Denial, ServerText};
 
-use crate::error::Denial;
-use crate::wire::DoorError;
-
-/// What can go wrong with the schema registry.
+/// What can go wrong with the schema registry. The message says what happened; the source holds the registry's own text.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
     /// No answer.
-    #[error("schema registry {url}: {problem}")]
+    #[error("the schema registry {url} cannot be reached")]
     Unreachable {
-        /// Where it should be.
+        /// The address in the settings.
         url: String,
-        /// The system's words.
-        problem: String,
+        /// The system's text.
+        source: ServerText,
         /// Whether it ever answered.
         denial: Denial,
     },
     /// TLS fails.
-    #[error("schema registry {url}: {problem}")]
+    #[error("the schema registry {url} cannot be used: {reason}")]
     Tls {
-        /// Where it is.
+        /// The address in the settings.
         url: String,
         /// Why.
-        problem: DoorError,
-        /// How long it has been so.
+        reason: ConnectError,
+        /// How long this has been so.
         denial: Denial,
     },
-    /// Something else is there.
-    #[error("{url} is no schema registry: {problem}")]
+    /// The server is not a schema registry.
+    #[error("{url} is not a schema registry: {problem}")]
     NotRegistry {
-        /// Where it should be.
+        /// The address in the settings.
         url: String,
         /// What it answers.
         problem: String,
         /// Whether a registry ever answered there.
         denial: Denial,
     },
-    /// What answers knows no such path (404): it is not the registry, or stands elsewhere.
-    #[error("no schema registry at {url}: it answers 404, {words}")]
+    /// The path is unknown to the server (404): it is not the registry, or the registry has another path.
+    #[error("there is no schema registry at {url}: the answer is 404")]
     NoSuchPath {
-        /// Where it should be.
+        /// The address in the settings.
         url: String,
-        /// The words of what answers.
-        words: String,
+        /// The server's text.
+        source: ServerText,
         /// Whether a registry ever answered there.
         denial: Denial,
     },
-    /// It sends us elsewhere (3xx).
-    #[error("no schema registry at {url}: it answers {status} and names {to}")]
-    Elsewhere {
-        /// Where it should be.
+    /// The server redirects to another address (3xx).
+    #[error("there is no schema registry at {url}: the answer is {status} and redirects to {to}")]
+    Redirected {
+        /// The address in the settings.
         url: String,
         /// The status.
         status: u16,
-        /// The address that it names, without user and query.
+        /// The other address, without user and query.
         to: String,
         /// Whether a registry ever answered there.
         denial: Denial,
     },
-    /// It does not know us (401), or does not allow it to us (403).
-    #[error("schema registry {url} refuses {user} with {status}: {words}")]
+    /// The user is unknown (401) or has no permission (403).
+    #[error("the schema registry {url} refuses {user} with {status}")]
     Denied {
-        /// Where it is.
+        /// The address in the settings.
         url: String,
         /// The status.
         status: u16,
-        /// Who we said we are.
+        /// Who the request was from.
         user: String,
-        /// Its words.
-        words: String,
-        /// How long it has been so.
+        /// The registry's text.
+        source: ServerText,
+        /// How long this has been so.
         denial: Denial,
     },
-    /// It cannot do it now.
-    #[error("schema registry {url} answers {status}: {words}")]
+    /// The registry cannot answer now.
+    #[error("the schema registry {url} is not available: the answer is {status}")]
     Busy {
-        /// Where it is.
+        /// The address in the settings.
         url: String,
         /// The status, 429 or from 500 on.
         status: u16,
-        /// Its words.
-        words: String,
+        /// The registry's text.
+        source: ServerText,
     },
-    /// The schema does not fit what the subject holds (409).
-    #[error("the schema registry takes no such schema under subject {subject}, answer 409: {words}")]
+    /// The schema is not compatible with the one that the subject has (409).
+    #[error("the schema is not compatible with the one of subject {subject} in the schema registry")]
     Incompatible {
-        /// Where it is.
+        /// The address in the settings.
         url: String,
         /// The subject.
         subject: String,
-        /// Its words.
-        words: String,
+        /// The registry's text.
+        source: ServerText,
     },
-    /// It does not take the schema (422).
-    #[error("the schema registry refuses the schema for subject {subject}, answer 422 (code {code}): {words}")]
+    /// The registry refuses the schema (422).
+    #[error("the schema registry refuses the schema for subject {subject} (422, code {code})")]
     Invalid {
         /// The subject.
         subject: String,
         /// The registry's own code.
         code: i64,
-        /// Its words.
-        words: String,
+        /// The registry's text.
+        source: ServerText,
     },
-    /// The schema is not there, and the task may not register it.
-    #[error("the schema registry has no such schema under subject {subject}: {words}")]
+    /// The schema is not registered, and the task may not register it.
+    #[error("the schema is not registered under subject {subject} of the schema registry")]
     NotRegistered {
         /// The subject.
         subject: String,
-        /// Its words.
-        words: String,
+        /// The registry's text.
+        source: ServerText,
     },
-    /// An id that records were written under is not there any more.
-    #[error("the schema registry does not know id {id} any more, under which topic {topic} was written")]
+    /// An id that records were written with does not exist any more.
+    #[error("the schema registry has no id {id} any more, which records of topic {topic} begin with")]
     Gone {
         /// The id.
         id: u32,
         /// A topic.
         topic: String,
     },
-    /// An id that records were written under is another schema's now.
-    #[error("id {id}, under which topic {topic} was written, is another schema in the schema registry now")]
+    /// An id that records were written with is the id of another schema now.
+    #[error("id {id}, which records of topic {topic} begin with, is the id of another schema in the schema registry now")]
     Changed {
         /// The id.
         id: u32,
@@ -130,105 +127,44 @@ pub enum RegistryError {
         topic: String,
     },
     /// Another refusal.
-    #[error("schema registry {url} answers {status}: {words}")]
+    #[error("the schema registry {url} answers {status}")]
     Refused {
-        /// Where it is.
+        /// The address in the settings.
         url: String,
         /// The status.
         status: u16,
-        /// Its words.
-        words: String,
+        /// The registry's text.
+        source: ServerText,
     },
+    /// The lane is to end, and the registry had not answered yet.
+    #[error("the task is stopping, and the schema registry had not answered yet")]
+    Stopping,
 }
 
-/// Codes of a registry that may only be read.
-const READ_ONLY: [i64; 2] = [42205, 42206];
-
 impl RegistryError {
-    /// Says since when a refusal lasts, where that decides what is done about it.
-    pub(super) fn lasting(mut self, since: impl FnOnce() -> Denial) -> Self {
+    /// Whether the address may be wrong: what is done about it depends on whether a registry ever answered there.
+    pub(super) fn is_about_the_address(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::NotRegistry { .. } | Self::NoSuchPath { .. } | Self::Redirected { .. })
+    }
+
+    /// Sets how long a refusal has lasted, where that decides what is done about it.
+    pub(super) fn with_denial(mut self, since: impl FnOnce() -> Denial) -> Self {
         match &mut self {
             Self::Unreachable { denial, .. }
             | Self::Tls { denial, .. }
             | Self::NotRegistry { denial, .. }
             | Self::NoSuchPath { denial, .. }
-            | Self::Elsewhere { denial, .. }
-            | Self::Denied { denial, .. } => {
-                *denial = since();
-            }
+            | Self::Redirected { denial, .. }
+            | Self::Denied { denial, .. } => *denial = since(),
             Self::Busy { .. }
             | Self::Incompatible { .. }
             | Self::Invalid { .. }
             | Self::NotRegistered { .. }
             | Self::Gone { .. }
             | Self::Changed { .. }
-            | Self::Refused { .. } => {}
+            | Self::Refused { .. }
+            | Self::Stopping => {}
         }
         self
-    }
-
-    /// The kind, the name and the help of the error.
-    pub(crate) fn class(&self) -> TaskError {
-        const DOING: &str = "register the schema";
-        const LOOK: &str = "look for the schemas of what was written before";
-        const OVER: &str = "restore the registry as it was (its topic _schemas), or start the task over: with another topic, or with an empty one and an empty state directory";
-        match self {
-            Self::Unreachable { denial, .. } => {
-                denial.class(DOING).with_code("E_REGISTRY").with_help("correct schema_registry.url, or start the registry and open the way to it")
-            }
-            Self::Tls { problem, denial, .. } => denial.class(DOING).with_code("E_TLS").with_help(tls_remedy(problem)),
-            Self::NotRegistry { denial, .. } => denial
-                .class(DOING)
-                .with_code("E_REGISTRY")
-                .with_help("set schema_registry.url to a registry with Confluent's REST interface, such as http://registry:8081"),
-            Self::NoSuchPath { denial, .. } => denial.class(DOING).with_code("E_REGISTRY").with_help(
-                "correct schema_registry.url, its path: what stands before /subjects and /schemas in the registry's addresses",
-            ),
-            Self::Elsewhere { denial, .. } => denial
-                .class(DOING)
-                .with_code("E_REGISTRY")
-                .with_help("if that is your registry, write that address in schema_registry.url: nobody is followed with the password"),
-            Self::Denied { status: 401, denial, .. } => denial
-                .class(DOING)
-                .with_code("E_REGISTRY_DENIED")
-                .with_help("set or correct schema_registry.user and schema_registry.password"),
-            Self::Denied { user, denial, .. } => denial.class(DOING).with_code("E_REGISTRY_DENIED").with_help(format!(
-                "allow {user} in the registry to read schemas and to write the subjects, or register them by hand and set schema_registry.auto_register = false"
-            )),
-            Self::Busy { .. } => TaskError::retryable(DOING).with_code("E_REGISTRY").with_help("look into the registry's own log"),
-            Self::Incompatible { url, subject, .. } => TaskError::data(DOING).with_code("E_SCHEMA_REFUSED").with_help(format!(
-                "use a topic of its own (or another schema_registry.subject), or let the subject take any schema: curl -X PUT {url}/config/{subject} -H 'Content-Type: application/json' -d '{{\"compatibility\":\"NONE\"}}'"
-            )),
-            Self::Invalid { code, .. } if READ_ONLY.contains(code) => TaskError::data(DOING)
-                .with_code("E_SCHEMA_REFUSED")
-                .with_help("set the registry's mode to READWRITE, or register the schema there and set schema_registry.auto_register = false"),
-            Self::Invalid { .. } => {
-                TaskError::data(DOING).with_code("E_SCHEMA_REFUSED").with_help("use a registry that takes Avro schemas; its words say what it does not take")
-            }
-            Self::NotRegistered { subject, .. } => TaskError::config(DOING).with_code("E_SCHEMA_MISSING").with_help(format!(
-                "register the format's schema under subject {subject}, or set schema_registry.auto_register = true"
-            )),
-            Self::Gone { .. } | Self::Changed { .. } => TaskError::fatal(LOOK).with_code("E_SCHEMA_GONE").with_help(OVER),
-            Self::Refused { .. } => TaskError::config(DOING).with_code("E_REGISTRY").with_help("the registry's words say why; its log may say more"),
-        }
-    }
-}
-
-fn tls_remedy(problem: &DoorError) -> &'static str {
-    match problem {
-        DoorError::UnknownAuthority { .. } => {
-            "set schema_registry.tls.ca to the PEM file of the authority that signed the registry's certificate"
-        }
-        DoorError::WrongHost { .. } => {
-            "name the registry in schema_registry.url as its certificate does, or renew the certificate with that name"
-        }
-        DoorError::CertificateTime { .. } => "renew the registry's certificate; compare this machine's clock",
-        DoorError::NoClientCertificate { .. } => {
-            "set schema_registry.tls.cert and schema_registry.tls.key to a certificate that the registry trusts"
-        }
-        DoorError::ClientCertificate { .. } => "use a client certificate that the registry trusts and that is not expired",
-        DoorError::NoTls => "write http:// in schema_registry.url, or use the registry's port with TLS",
-        DoorError::Handshake { .. } => "allow TLS 1.2 or 1.3 with a common cipher on the registry",
-        _ => "renew the registry's certificate",
     }
 }

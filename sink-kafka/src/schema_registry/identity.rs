@@ -1,4 +1,4 @@
-//! What an Avro schema is, whatever its text: registries put keys in another order, and may leave out what no reader needs.
+//! Whether two Avro schemas are the same: registries may put keys in another order and leave out what readers do not need.
 //!
 //! Two schemas are the same if their *parsing canonical forms* are (Avro specification, "Transforming into Parsing Canonical Form"):
 //! names in full, nothing but what decides about the bytes.
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 /// A schema's name and fingerprint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
-    /// The full name of the record; none for a schema that is no record.
+    /// The full name of the record; none for a schema that is not a record.
     pub(super) name: Option<String>,
     /// The first half of SHA-256 over the canonical form, in hexadecimal digits.
     pub(super) hash: String,
@@ -17,7 +17,7 @@ pub(super) struct Identity {
 
 /// Reads the text of a schema; the error says what is wrong with it.
 pub(super) fn identify(text: &str) -> Result<Identity, String> {
-    let schema: Value = serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?;
+    let schema: Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
     let mut form = String::new();
     write(&schema, "", &mut form)?;
     let name = match &schema {
@@ -38,7 +38,7 @@ fn write(schema: &Value, space: &str, out: &mut String) -> Result<(), String> {
         Value::String(name) => quote(out, &within(name, space)),
         Value::Array(branches) => list(branches, out, |branch, out| write(branch, space, out))?,
         Value::Object(schema) => write_object(schema, space, out)?,
-        _ => return Err("it holds something that is no schema".into()),
+        _ => return Err("it holds something that is not a schema".into()),
     }
     Ok(())
 }
@@ -52,11 +52,11 @@ fn write_object(schema: &Map<String, Value>, space: &str, out: &mut String) -> R
             let inner = name.rsplit_once('.').map_or("", |(space, _)| space);
             head(out, &name, kind);
             out.push_str(",\"fields\":");
-            let fields = of("fields")?.as_array().ok_or("`fields` is no list")?;
+            let fields = of("fields")?.as_array().ok_or("`fields` is not a list")?;
             list(fields, out, |field, out| {
                 let part = |key: &str| field.get(key).ok_or_else(|| format!("a field lacks `{key}`"));
                 out.push_str("{\"name\":");
-                quote(out, part("name")?.as_str().ok_or("a field's name is no text")?);
+                quote(out, part("name")?.as_str().ok_or("a field's name is not text")?);
                 out.push_str(",\"type\":");
                 write(part("type")?, inner, out)?;
                 out.push('}');
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_schema_is_refused() {
+    fn invalid_schemas_are_refused() {
         for text in ["", "7", "{}", r#"{"type":"record"}"#, r#"{"type":"record","name":"a"}"#, r#"{"type":"array"}"#, r#"["int",3]"#] {
             assert!(identify(text).is_err(), "{text}");
         }

@@ -1,15 +1,19 @@
 //! Frames and ids against a small registry and small brokers; users, TLS and refusals are tested end to end.
 
-use runtime::{Batch, Encoder, Event, Kind, Message, Receipt, Sink as _, SplitKind};
+use runtime::{Batch, Context, Encoder, EncoderInfo, Event, Kind, Message, Receipt, Sink as _, SplitKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::config::tests::config;
+use crate::error::Error;
 use crate::fake_broker::FakeCluster;
-use crate::fake_broker::scenarios::{open, row, table, timeouts};
+use crate::fake_broker::scenarios::{open, row, table, task_with, timeouts, write};
+use crate::settings::tests::config;
+use crate::settings::{Format, Settings};
 use crate::sink::KafkaSink;
+use crate::task::Task;
 
 const SCHEMA: &str = r#"{"type":"record","name":"R","namespace":"x","fields":[{"name":"k","type":"long"}]}"#;
 
@@ -50,10 +54,10 @@ impl Registry {
         std::mem::take(&mut *self.asked.lock().unwrap())
     }
 
-    fn cluster(&self, fake: &FakeCluster, topic: &str) -> Arc<crate::cluster::Cluster> {
+    fn cluster(&self, fake: &FakeCluster, topic: &str) -> Arc<Task> {
         let settings =
             json!({"brokers": fake.addresses(), "topic": topic, "format": {"any": {}}, "schema_registry": {"url": self.url.as_str()}});
-        Arc::new(crate::cluster::Cluster::new(config(settings), "", Some(SCHEMA), timeouts()).unwrap())
+        task_with(settings, with_schema(SCHEMA), timeouts())
     }
 }
 
@@ -63,21 +67,27 @@ impl Drop for Registry {
     }
 }
 
+fn with_schema(schema: &str) -> EncoderInfo {
+    let mut info = EncoderInfo::default();
+    info.schema = Some(schema.to_owned());
+    info
+}
+
 struct Fixed;
 
 impl Encoder for Fixed {
-    fn encode(&mut self, _: &[Event], out: &mut Message) -> runtime::Result<usize> {
-        out.value.extend(b"bytes");
-        Ok(1)
+    fn info(&self) -> EncoderInfo {
+        with_schema(SCHEMA)
     }
 
-    fn schema(&self) -> Option<&str> {
-        Some(SCHEMA)
+    fn encode(&mut self, _: &Event, out: &mut Message) -> runtime::Result<()> {
+        out.value.extend(b"bytes");
+        Ok(())
     }
 }
 
-fn sink(cluster: &Arc<crate::cluster::Cluster>) -> KafkaSink {
-    KafkaSink::new(cluster.clone(), Box::new(Fixed))
+fn sink(task: &Arc<Task>) -> KafkaSink {
+    KafkaSink::new(task.clone(), Box::new(Fixed))
 }
 
 fn one(key: u128, of: &str) -> Batch {
@@ -85,12 +95,12 @@ fn one(key: u128, of: &str) -> Batch {
 }
 
 #[test]
-fn a_frame_is_a_zero_byte_and_the_id() {
-    assert_eq!(frame(0x0102_0304), [0, 1, 2, 3, 4]);
+fn a_prefix_is_a_zero_byte_and_the_id() {
+    assert_eq!(prefix_of(0x0102_0304), [0, 1, 2, 3, 4]);
 }
 
 #[tokio::test]
-async fn every_value_is_framed_and_the_id_is_kept() {
+async fn every_value_begins_with_the_id_and_the_id_is_kept() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
     let registry = Registry::start(&[(200, r#"{"id":258}"#)]).await;
     let cluster = registry.cluster(&fake, "t");
@@ -98,7 +108,7 @@ async fn every_value_is_framed_and_the_id_is_kept() {
     let receipt = open(&mut first, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
     assert_eq!(registry.asked(), ["POST /subjects/t-value/versions"], "before the first record");
     first.write(&mut one(1, "a")).await.unwrap();
-    let after = first.write(&mut one(2, "a")).await.unwrap();
+    let after = write(&mut first, one(2, "a")).await.unwrap();
     assert_eq!(fake.values("t", 0), [b"\0\0\0\x01\x02bytes", b"\0\0\0\x01\x02bytes"]);
     for receipt in [&receipt, &after] {
         let hash = identity::identify(SCHEMA).unwrap().hash;
@@ -161,7 +171,7 @@ async fn without_a_receipt_the_topic_itself_tells_the_id() {
 
     // Without a registry the topic would have two kinds of records.
     let settings = json!({"brokers": fake.addresses(), "topic": "t", "format": {"any": {}}});
-    let plain = Arc::new(crate::cluster::Cluster::new(config(settings), "", Some(SCHEMA), timeouts()).unwrap());
+    let plain = task_with(settings, with_schema(SCHEMA), timeouts());
     let error = open(&mut sink(&plain), SplitKind::Snapshot, 3, &Receipt::default()).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_CONFIG_CONFLICT")), "{error}");
 }
@@ -178,7 +188,7 @@ async fn parallel_lanes_ask_once_and_topics_of_a_template_when_they_are_met() {
                 let mut sink = sink(&cluster);
                 assert!(open(&mut sink, SplitKind::Snapshot, number, &Receipt::default()).await.unwrap().is_empty());
                 for table in ["a", "b"] {
-                    let receipt = sink.write(&mut one(1, table)).await.unwrap();
+                    let receipt = write(&mut sink, one(1, table)).await.unwrap();
                     assert!(receipt.as_str().contains(&format!("\"{table}\"]]}}")), "{receipt:?}");
                 }
             })
@@ -233,7 +243,7 @@ fn a_redirection_is_told_without_what_may_be_secret() {
         ("https://sign-in/planted-secret", Some("https://sign-in/…")),
         ("ftp://other/", None),
     ] {
-        assert_eq!(client.elsewhere(location, "/api/subjects/t-value/versions").as_deref(), expected, "{location}");
+        assert_eq!(client.redirected(location, "/api/subjects/t-value/versions").as_deref(), expected, "{location}");
     }
 }
 
@@ -273,7 +283,7 @@ async fn an_answer_that_never_ends_is_waited_for_once_and_not_for_long() {
     });
     let settings = json!({"brokers": fake.addresses(), "topic": "t", "format": {"any": {}}, "schema_registry": {"url": url}});
     let patient = Timeouts { request: Duration::from_secs(40), patience: Duration::from_secs(1), ..timeouts() };
-    let cluster = Arc::new(crate::cluster::Cluster::new(config(settings), "", Some(SCHEMA), patient).unwrap());
+    let cluster = task_with(settings, with_schema(SCHEMA), patient);
     let asked = Instant::now();
     let error = open(&mut sink(&cluster), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_REGISTRY")), "{error}");
@@ -282,22 +292,18 @@ async fn an_answer_that_never_ends_is_waited_for_once_and_not_for_long() {
     server.abort();
 }
 
-/// Delivers one row and ends.
+/// Delivers one row and then waits.
 struct Once;
 
 #[runtime::async_trait]
 impl runtime::Source for Once {
-    async fn plan(&self, _: &runtime::Committed, _: &[runtime::RowFilter]) -> runtime::Result<Vec<runtime::Split>> {
-        Ok(vec![runtime::Split {
-            id: "s".into(),
-            kind: SplitKind::Stream,
-            start: runtime::Position::from("0"),
-            schemas: Vec::new(),
-            state: Vec::new(),
-        }])
+    async fn plan(&self, _: &Context, _: &runtime::Committed, _: &[runtime::RowFilter]) -> runtime::Result<runtime::Plan> {
+        let mut plan = runtime::Plan::new(runtime::Phase::Stream);
+        plan.splits.push(runtime::Split { id: "s".into(), kind: SplitKind::Stream, start: runtime::Position::from("0") });
+        Ok(plan)
     }
 
-    async fn open(&self, _: &runtime::Split, _: &runtime::Committed) -> runtime::Result<Box<dyn runtime::SplitReader>> {
+    async fn open(&self, _: &Context, _: &runtime::Split, _: &runtime::Committed) -> runtime::Result<Box<dyn runtime::SplitReader>> {
         Ok(Box::new(Reader(false)))
     }
 }
@@ -322,12 +328,12 @@ async fn a_stop_does_not_wait_for_a_registry_that_hangs() {
         let (url, count, server) = mute().await;
         let settings = json!({"brokers": fake.addresses(), "topic": topic, "format": {"any": {}}, "schema_registry": {"url": url}});
         let patient = Timeouts { request: Duration::from_secs(40), patience: Duration::from_secs(60), ..timeouts() };
-        let cluster = Arc::new(crate::cluster::Cluster::new(config(settings), "", Some(SCHEMA), patient).unwrap());
+        let cluster = task_with(settings, with_schema(SCHEMA), patient);
         let folder = tempfile::tempdir().unwrap();
         let running = runtime::Pipeline::builder("stop")
-            .source(Arc::new(Once))
+            .source(Once)
             .sink(move || Ok(sink(&cluster)))
-            .store(runtime::LocalStore::open(folder.path()).unwrap())
+            .store(runtime::LocalStore::new(folder.path()))
             .build()
             .unwrap()
             .start();
@@ -349,18 +355,18 @@ async fn a_check_registers_nothing_and_tells_what_would_be() {
     let missing = (404, r#"{"error_code":40401,"message":"Subject not found"}"#);
     let (other, same) = ((200, other.as_str()), (200, same.as_str()));
     for (answers, expected) in [
-        (vec![missing], Ok("not there yet")),
+        (vec![missing], Ok("does not exist yet")),
         (vec![same], Ok("has the schema already")),
-        (vec![other, (200, r#"{"is_compatible":true}"#)], Ok("takes the schema")),
+        (vec![other, (200, r#"{"is_compatible":true}"#)], Ok("accepts the schema")),
         (vec![other, (200, r#"{"is_compatible":false}"#)], Err("E_SCHEMA_REFUSED")),
         (vec![(401, "")], Err("E_REGISTRY_DENIED")),
     ] {
         let registry = Registry::start(&answers).await;
         let cluster = registry.cluster(&fake, "t");
-        let found = cluster.schemas.as_ref().unwrap().could_register("t", &cluster.memory).await;
+        let found = cluster.schemas.as_ref().unwrap().could_register("t").await;
         match (found, expected) {
-            (Ok(found), Ok(words)) => assert!(found.contains(words), "{found}"),
-            (Err(error), Err(code)) => assert_eq!(runtime::Error::from(error).code(), Some(code)),
+            (Ok(found), Ok(part)) => assert!(found.contains(part), "{found}"),
+            (Err(error), Err(code)) => assert_eq!(runtime::Error::from(Error::from(error)).code(), Some(code)),
             (found, expected) => panic!("{found:?} instead of {expected:?}"),
         }
         let asked = registry.asked();
@@ -370,11 +376,14 @@ async fn a_check_registers_nothing_and_tells_what_would_be() {
 
 #[test]
 fn formats_without_a_schema_are_refused_by_name() {
-    for (schema, words) in [(None, "canal_json has no schema"), (Some("{"), "canal_json"), (Some(r#""string""#), "no record")] {
+    for (schema, words) in [(None, "canal_json has no schema"), (Some("{"), "canal_json"), (Some(r#""string""#), "not a record")] {
         let settings = json!({
             "brokers": ["k:1"], "topic": "t", "format": {"canal_json": {}}, "schema_registry": {"url": "http://registry:8081"}
         });
-        let error = runtime::Error::from(crate::cluster::Cluster::new(config(settings), "", schema, timeouts()).err().unwrap());
+        let mut info = EncoderInfo::default();
+        info.schema = schema.map(str::to_owned);
+        let settings = Settings::resolve(config(settings), Format { name: "canal_json".into(), info }).unwrap();
+        let error = runtime::Error::from(Task::new(settings, timeouts()).err().unwrap());
         assert_eq!(error.kind(), Kind::Config);
         assert!(error.to_string().contains("schema_registry") && error.to_string().contains(words), "{error}");
     }

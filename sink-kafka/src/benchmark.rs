@@ -1,0 +1,43 @@
+//! For the benchmarks of this crate. Not part of the API.
+
+use runtime::Seq;
+
+use crate::codec::{Codec, Compression};
+use crate::delivery::{ProducerId, Record, RecordBatchBuilder};
+use crate::error::Error;
+use crate::resume::record_header::RecordPosition;
+
+/// Builds record batches of the same values again and again, as a lane does.
+pub struct BatchMaker {
+    codec: Codec,
+    records: Vec<u8>,
+    batch: Vec<u8>,
+}
+
+impl BatchMaker {
+    /// A maker with empty buffers.
+    pub fn new(compression: Compression) -> Result<Self, Error> {
+        let codec = Codec::new(compression).map_err(|problem| Error::RecordBatch { problem })?;
+        Ok(Self { codec, records: Vec::new(), batch: Vec::new() })
+    }
+
+    /// Encodes, compresses and stamps one batch; returns its size.
+    pub fn make(&mut self, values: &[Vec<u8>]) -> Result<usize, Error> {
+        let mut builder = RecordBatchBuilder::new(std::mem::take(&mut self.records));
+        let mut header = RecordPosition { run: 1, epoch: 1, split: 1, seq: Seq(0), flags: 0 }.encode();
+        let seq_at = header.len() - 17;
+        for (index, value) in values.iter().enumerate() {
+            header.truncate(seq_at);
+            header.extend_from_slice(&(index as u128).to_be_bytes());
+            header.push(0);
+            let record = Record { value: Some(value), position: &header, ..Record::default() };
+            builder.push(&record, index as u32..index as u32 + 1, Seq(index as u128));
+        }
+        let (mut sealed, records) = builder.seal(&mut self.codec, std::mem::take(&mut self.batch))?;
+        sealed.stamp(ProducerId { id: 1, epoch: 0 }, 0);
+        self.records = records;
+        let size = sealed.bytes().len();
+        self.batch = sealed.into_buffer();
+        Ok(size)
+    }
+}

@@ -1,0 +1,164 @@
+//! The sink without a registry and without a settings file.
+
+use std::sync::Arc;
+
+use runtime::{Encoder, Error, Result};
+
+use crate::client::{Sasl, Timeouts, Tls};
+use crate::codec::Compression;
+use crate::config::{Config, CreateTopics, NotEmpty};
+use crate::routing::{PartitionPolicy, RecordKey};
+use crate::schema_registry::SchemaRegistry;
+use crate::settings::{Format, Settings};
+use crate::sink::KafkaSink;
+use crate::task::Task;
+
+type BoxedEncoderFactory = Arc<dyn Fn() -> Result<Box<dyn Encoder>> + Send + Sync>;
+
+/// Puts the sink of a task together; see [`KafkaSink::builder`].
+///
+/// ```no_run
+/// # fn example(format: impl Fn() -> runtime::Result<MyFormat> + Send + Sync + 'static) -> runtime::Result<()> {
+/// use sink_kafka::{KafkaSink, PartitionPolicy, RecordKey};
+///
+/// let sink = KafkaSink::builder(["127.0.0.1:9092"])
+///     .topic("shop")
+///     .partition(PartitionPolicy::PrimaryKey)
+///     .record_key(RecordKey::PrimaryKey)
+///     .format(format)
+///     .build()?;
+/// let pipeline = runtime::Pipeline::builder("orders").sink(sink);
+/// # Ok(())
+/// # }
+/// # struct MyFormat;
+/// # impl runtime::Encoder for MyFormat {
+/// #     fn encode(&mut self, _: &runtime::Event, _: &mut runtime::Message) -> runtime::Result<()> { Ok(()) }
+/// # }
+/// ```
+#[must_use]
+pub struct KafkaSinkBuilder {
+    config: Config,
+    format_name: String,
+    encoder: Option<BoxedEncoderFactory>,
+}
+
+impl KafkaSinkBuilder {
+    pub(crate) fn new(brokers: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { config: Config::new(brokers, ""), format_name: "custom".into(), encoder: None }
+    }
+
+    /// One topic for all tables, or a template such as `{database}.{table}`.
+    pub fn topic(mut self, topic: impl Into<String>) -> Self {
+        self.config.topic = topic.into();
+        self
+    }
+
+    /// Where schema changes go; by default, where the table's rows go.
+    pub fn ddl_topic(mut self, topic: impl Into<String>) -> Self {
+        self.config.ddl_topic = Some(topic.into());
+        self
+    }
+
+    /// What makes the encoder of a lane.
+    pub fn format<E: Encoder + 'static>(mut self, encoder: impl Fn() -> Result<E> + Send + Sync + 'static) -> Self {
+        self.encoder = Some(Arc::new(move || Ok(Box::new(encoder()?))));
+        self
+    }
+
+    /// The name of the format, by default `custom`. A task does not continue with a format of another name.
+    pub fn format_name(mut self, name: impl Into<String>) -> Self {
+        self.format_name = name.into();
+        self
+    }
+
+    /// Which partition a row goes to.
+    pub fn partition(mut self, policy: PartitionPolicy) -> Self {
+        self.config.partition = policy;
+        self
+    }
+
+    /// For one table (`database.table`), the columns whose values decide the partition.
+    pub fn partition_columns(mut self, table: impl Into<String>, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.config.partition_columns.insert(table.into(), columns.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Which key records get.
+    pub fn record_key(mut self, key: RecordKey) -> Self {
+        self.config.record_key = key;
+        self
+    }
+
+    /// Whether each DELETE record is followed by a record with the same key and a null value.
+    pub fn tombstones(mut self, tombstones: bool) -> Self {
+        self.config.tombstones = tombstones;
+        self
+    }
+
+    /// How missing topics are created.
+    pub fn create_topics(mut self, how: CreateTopics) -> Self {
+        self.config.create_topics = Some(how);
+        self
+    }
+
+    /// How record batches are compressed.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.config.compression = compression;
+        self
+    }
+
+    /// Size at which a record batch is closed, in bytes before compression.
+    pub fn record_batch_bytes(mut self, bytes: usize) -> Self {
+        self.config.record_batch_bytes = Some(bytes);
+        self
+    }
+
+    /// What to do if a topic holds records that are not this task's when it starts.
+    pub fn not_empty(mut self, what: NotEmpty) -> Self {
+        self.config.not_empty = what;
+        self
+    }
+
+    /// How the sink authenticates to the brokers.
+    pub fn sasl(mut self, sasl: Sasl) -> Self {
+        self.config.sasl = Some(sasl);
+        self
+    }
+
+    /// TLS to the brokers.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.config.tls = Some(tls);
+        self
+    }
+
+    /// Where the format's schema is registered.
+    pub fn schema_registry(mut self, registry: SchemaRegistry) -> Self {
+        self.config.schema_registry = Some(registry);
+        self
+    }
+
+    /// All settings at once, in place of those set before. Their `format` is not used.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Checks the settings and returns what makes the sink of each lane; connects to nothing.
+    pub fn build(self) -> Result<impl Fn() -> Result<KafkaSink> + Clone + Send + Sync + 'static> {
+        let Self { config, format_name, encoder } = self;
+        let encoder = encoder.ok_or_else(|| Error::config("the Kafka sink has no format").with_help("call `.format(…)` on its builder"))?;
+        sink_factory(config, format_name, encoder, Timeouts::default())
+    }
+}
+
+/// What makes the sink of each lane of a task.
+pub(crate) fn sink_factory(
+    config: Config,
+    format_name: String,
+    encoder: BoxedEncoderFactory,
+    timeouts: Timeouts,
+) -> Result<impl Fn() -> Result<KafkaSink> + Clone + Send + Sync + 'static> {
+    let format = Format { name: format_name, info: encoder()?.info() };
+    let task = Arc::new(Task::new(Settings::resolve(config, format)?, timeouts)?);
+    Ok(move || Ok(KafkaSink::new(task.clone(), encoder()?)))
+}

@@ -1,0 +1,70 @@
+//! DescribeConfigs, version 1, for one config of one topic.
+
+use std::io::Cursor;
+
+use rskafka::protocol::api_key::ApiKey;
+use rskafka::protocol::api_version::{ApiVersion, ApiVersionRange};
+use rskafka::protocol::messages::{ReadVersionedError, ReadVersionedType, RequestBody, WriteVersionedError, WriteVersionedType};
+use rskafka::protocol::primitives::{Boolean, Int8, Int16, Int32, NullableString, String_};
+use rskafka::protocol::traits::{ReadType, WriteType};
+
+const TOPIC: i8 = 2;
+const VERSION: ApiVersion = ApiVersion(Int16(1));
+
+/// Asks for one config of a topic.
+#[derive(Debug)]
+pub(crate) struct DescribeTopicRequest<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) key: &'static str,
+}
+
+/// The value; `None` if the broker does not tell, for example because the permission to read configs is missing.
+#[derive(Debug)]
+pub(crate) struct DescribeTopicResponse {
+    pub(crate) value: Option<String>,
+}
+
+impl RequestBody for DescribeTopicRequest<'_> {
+    type ResponseBody = DescribeTopicResponse;
+    const API_KEY: ApiKey = ApiKey::DescribeConfigs;
+    const API_VERSION_RANGE: ApiVersionRange = ApiVersionRange::new(VERSION, VERSION);
+    const FIRST_TAGGED_FIELD_IN_REQUEST_VERSION: ApiVersion = ApiVersion(Int16(4));
+}
+
+impl WriteVersionedType<Vec<u8>> for DescribeTopicRequest<'_> {
+    fn write_versioned(&self, out: &mut Vec<u8>, _: ApiVersion) -> Result<(), WriteVersionedError> {
+        Int32(1).write(out)?;
+        Int8(TOPIC).write(out)?;
+        String_(self.topic.to_owned()).write(out)?;
+        Int32(1).write(out)?;
+        String_(self.key.to_owned()).write(out)?;
+        Boolean(false).write(out)?; // no synonyms
+        Ok(())
+    }
+}
+
+impl ReadVersionedType<Cursor<Vec<u8>>> for DescribeTopicResponse {
+    fn read_versioned(reader: &mut Cursor<Vec<u8>>, _: ApiVersion) -> Result<Self, ReadVersionedError> {
+        Int32::read(reader)?; // throttle time
+        let mut found = None;
+        for _ in 0..Int32::read(reader)?.0 {
+            Int16::read(reader)?; // code; without the permission there are no configs
+            NullableString::read(reader)?; // text
+            Int8::read(reader)?; // type
+            String_::read(reader)?; // topic
+            for _ in 0..Int32::read(reader)?.0 {
+                String_::read(reader)?; // name: only one was asked for
+                found = NullableString::read(reader)?.0;
+                Boolean::read(reader)?; // read only
+                Int8::read(reader)?; // origin
+                Boolean::read(reader)?; // sensitive
+                for _ in 0..Int32::read(reader)?.0 {
+                    String_::read(reader)?;
+                    NullableString::read(reader)?;
+                    Int8::read(reader)?;
+                }
+            }
+        }
+        Ok(Self { value: found })
+    }
+}

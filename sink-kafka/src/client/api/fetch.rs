@@ -1,0 +1,146 @@
+//! Fetch, versions 4 to 10. rskafka has version 4 alone, which brokers refuse for topics with `compression.type=zstd`, and decodes whole
+//! answers, which fails on control batches and on the compression of other producers. Here records stay bytes.
+
+use std::io::Cursor;
+
+use rskafka::protocol::api_key::ApiKey;
+use rskafka::protocol::api_version::{ApiVersion, ApiVersionRange};
+use rskafka::protocol::messages::{ReadVersionedError, ReadVersionedType, RequestBody, WriteVersionedError, WriteVersionedType};
+use rskafka::protocol::primitives::{Int8, Int16, Int32, Int64, NullableBytes, String_};
+use rskafka::protocol::traits::{ReadError, ReadType, WriteError, WriteType};
+
+use crate::client::error_code::ErrorCode;
+
+/// An ordinary consumer.
+const CONSUMER: i32 = -1;
+/// Everything up to the high watermark, also of open transactions.
+const READ_UNCOMMITTED: i8 = 0;
+/// No fetch session.
+const NO_SESSION: (i32, i32) = (0, -1);
+
+/// Where to read in one partition.
+#[derive(Clone, Debug)]
+pub(crate) struct FetchPartition {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) max_bytes: i32,
+}
+
+/// Reads records of some partitions of one broker; partitions of one topic must stand together. The broker answers at once.
+#[derive(Debug)]
+pub(crate) struct FetchRequest {
+    pub(crate) partitions: Vec<FetchPartition>,
+    pub(crate) max_bytes: i32,
+}
+
+/// What was read.
+#[derive(Debug)]
+pub(crate) struct FetchResponse {
+    /// Of the whole request.
+    pub(crate) code: ErrorCode,
+    pub(crate) partitions: Vec<FetchedPartition>,
+}
+
+/// What was read of one partition.
+#[derive(Debug)]
+pub(crate) struct FetchedPartition {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) code: ErrorCode,
+    pub(crate) high_watermark: i64,
+    /// Record batches one after the other; the last one may be cut off.
+    pub(crate) records: Vec<u8>,
+}
+
+const fn version(number: i16) -> ApiVersion {
+    ApiVersion(Int16(number))
+}
+
+impl RequestBody for FetchRequest {
+    type ResponseBody = FetchResponse;
+    const API_KEY: ApiKey = ApiKey::Fetch;
+    const API_VERSION_RANGE: ApiVersionRange = ApiVersionRange::new(version(4), version(10));
+    const FIRST_TAGGED_FIELD_IN_REQUEST_VERSION: ApiVersion = version(12);
+}
+
+impl WriteVersionedType<Vec<u8>> for FetchRequest {
+    fn write_versioned(&self, out: &mut Vec<u8>, version: ApiVersion) -> Result<(), WriteVersionedError> {
+        let v = version.0.0;
+        Int32(CONSUMER).write(out)?;
+        Int32(0).write(out)?; // longest wait
+        Int32(0).write(out)?; // fewest bytes
+        Int32(self.max_bytes).write(out)?;
+        Int8(READ_UNCOMMITTED).write(out)?;
+        if v >= 7 {
+            Int32(NO_SESSION.0).write(out)?;
+            Int32(NO_SESSION.1).write(out)?;
+        }
+        let topics: Vec<&[FetchPartition]> = self.partitions.chunk_by(|a, b| a.topic == b.topic).collect();
+        write_len(out, topics.len())?;
+        for parts in topics {
+            let name = parts.first().map_or("", |part| part.topic.as_str());
+            String_(name.to_owned()).write(out)?;
+            write_len(out, parts.len())?;
+            for part in parts {
+                Int32(part.partition).write(out)?;
+                if v >= 9 {
+                    Int32(-1).write(out)?; // leader epoch
+                }
+                Int64(part.offset).write(out)?;
+                if v >= 5 {
+                    Int64(-1).write(out)?; // log start, of followers
+                }
+                Int32(part.max_bytes).write(out)?;
+            }
+        }
+        if v >= 7 {
+            write_len(out, 0)?; // forgotten topics
+        }
+        Ok(())
+    }
+}
+
+impl ReadVersionedType<Cursor<Vec<u8>>> for FetchResponse {
+    fn read_versioned(reader: &mut Cursor<Vec<u8>>, version: ApiVersion) -> Result<Self, ReadVersionedError> {
+        let v = version.0.0;
+        Int32::read(reader)?; // throttle time
+        let mut code = ErrorCode::NONE;
+        if v >= 7 {
+            code = ErrorCode(Int16::read(reader)?.0);
+            Int32::read(reader)?; // session
+        }
+        let mut partitions = Vec::new();
+        for _ in 0..read_len(reader)? {
+            let topic = String_::read(reader)?.0;
+            for _ in 0..read_len(reader)? {
+                let partition = Int32::read(reader)?.0;
+                let code = ErrorCode(Int16::read(reader)?.0);
+                let high_watermark = Int64::read(reader)?.0;
+                Int64::read(reader)?; // last stable offset
+                if v >= 5 {
+                    Int64::read(reader)?; // log start
+                }
+                for _ in 0..read_len(reader)? {
+                    Int64::read(reader)?; // producer of an aborted transaction
+                    Int64::read(reader)?; // its first offset
+                }
+                let records = NullableBytes::read(reader)?.0.unwrap_or_default();
+                partitions.push(FetchedPartition { topic: topic.clone(), partition, code, high_watermark, records });
+            }
+        }
+        Ok(Self { code, partitions })
+    }
+}
+
+/// The length of an array; an absent one counts as empty. Nothing is allocated by a length: elements are read one by one.
+fn read_len(reader: &mut Cursor<Vec<u8>>) -> Result<usize, ReadError> {
+    match Int32::read(reader)?.0 {
+        -1 => Ok(0),
+        len => Ok(usize::try_from(len)?),
+    }
+}
+
+fn write_len(out: &mut Vec<u8>, len: usize) -> Result<(), WriteError> {
+    Int32(i32::try_from(len)?).write(out)
+}

@@ -1,0 +1,106 @@
+//! Produce, versions 3 to 7, for batches that are ready to be sent: rskafka's request would encode its own.
+
+use rskafka::protocol::api_key::ApiKey;
+use rskafka::protocol::api_version::{ApiVersion, ApiVersionRange};
+use rskafka::protocol::messages::{ProduceResponse, RequestBody, WriteVersionedError, WriteVersionedType};
+use rskafka::protocol::primitives::{Int16, Int32, NullableString};
+use rskafka::protocol::traits::{WriteError, WriteType};
+
+use crate::client::connection::Connection;
+use crate::client::error::ClientError;
+use crate::client::error_code::ErrorCode;
+
+/// How long a broker waits for its replicas.
+const REPLICAS_TIMEOUT_MS: i32 = 30_000;
+/// All replicas in sync.
+const ACKS_ALL: i16 = -1;
+
+/// A batch for one partition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PartitionRecords<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) partition: i32,
+    pub(crate) records: &'a [u8],
+}
+
+/// One batch for each of some partitions, each at most once; partitions of one topic must stand together.
+#[derive(Debug)]
+struct ProduceRequest<'a> {
+    partitions: &'a [PartitionRecords<'a>],
+    /// Whether a batch is compressed with zstd, which needs version 7.
+    zstd: bool,
+}
+
+/// What an answer says about one batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Produced {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) code: ErrorCode,
+    pub(crate) base_offset: i64,
+}
+
+/// Sends one batch for each of some partitions, each at most once; partitions of one topic must stand together. `zstd`: whether a batch is
+/// compressed with it.
+pub(crate) async fn produce(
+    connection: &Connection,
+    partitions: &[PartitionRecords<'_>],
+    zstd: bool,
+) -> Result<Vec<Produced>, ClientError> {
+    let answer = connection.request(ProduceRequest { partitions, zstd }).await?;
+    if let Some(throttle) = answer.throttle_time_ms {
+        connection.throttle(throttle.0);
+    }
+    let batches = answer.responses.into_iter().flat_map(|topic| {
+        let name = topic.name.0;
+        topic.partition_responses.into_iter().map(move |part| Produced {
+            topic: name.clone(),
+            partition: part.index.0,
+            code: ErrorCode::of(part.error),
+            base_offset: part.base_offset.0,
+        })
+    });
+    Ok(batches.collect())
+}
+
+const fn version(number: i16) -> ApiVersion {
+    ApiVersion(Int16(number))
+}
+
+impl RequestBody for ProduceRequest<'_> {
+    type ResponseBody = ProduceResponse;
+    const API_KEY: ApiKey = ApiKey::Produce;
+    const API_VERSION_RANGE: ApiVersionRange = ApiVersionRange::new(version(3), version(7));
+    const FIRST_TAGGED_FIELD_IN_REQUEST_VERSION: ApiVersion = version(9);
+}
+
+impl WriteVersionedType<Vec<u8>> for ProduceRequest<'_> {
+    fn write_versioned(&self, out: &mut Vec<u8>, version: ApiVersion) -> Result<(), WriteVersionedError> {
+        if self.zstd && version.0.0 < 7 {
+            return Err(WriteVersionedError::FieldNotAvailable { field: "zstd (compression = \"none\" works)".into(), version });
+        }
+        // The batches are copied exactly once, into a buffer that is large enough from the start.
+        out.reserve_exact(self.partitions.iter().map(|part| part.records.len() + part.topic.len() + 32).sum::<usize>() + 32);
+        NullableString(None).write(out)?;
+        Int16(ACKS_ALL).write(out)?;
+        Int32(REPLICAS_TIMEOUT_MS).write(out)?;
+        let topics: Vec<&[PartitionRecords<'_>]> = self.partitions.chunk_by(|a, b| a.topic == b.topic).collect();
+        write_len(out, topics.len())?;
+        for parts in topics {
+            let name = parts.first().map_or("", |part| part.topic);
+            Int16(i16::try_from(name.len()).map_err(WriteError::from)?).write(out)?;
+            out.extend_from_slice(name.as_bytes());
+            write_len(out, parts.len())?;
+            for part in parts {
+                Int32(part.partition).write(out)?;
+                write_len(out, part.records.len())?;
+                out.extend_from_slice(part.records);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_len(out: &mut Vec<u8>, len: usize) -> Result<(), WriteError> {
+    Int32(i32::try_from(len)?).write(out)
+}

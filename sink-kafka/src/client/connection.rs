@@ -1,0 +1,278 @@
+//! One connection to one broker: without delay, with a limit on every wait, and with a way to end it for good.
+
+use std::io::{self, Cursor};
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rskafka::messenger::{Messenger, RequestError, SyncVersionsError};
+use rskafka::protocol::api_key::ApiKey;
+use rskafka::protocol::messages::{ReadVersionedType, RequestBody, WriteVersionedType};
+use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::connect_error::ConnectError;
+use super::diagnosis;
+use super::error::{ClientError, ServerText};
+use super::options::Timeouts;
+use super::security::Security;
+use super::stream::{Failure, MAX_ANSWER_BYTES, Stream, Watch, Watched};
+use super::tls::ClientTls;
+
+/// The longest pause that a broker's quota is obeyed for at once.
+const MAX_THROTTLE: Duration = Duration::from_secs(30);
+/// TCP keepalive: notices a peer that is gone without closing the connection.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+/// The connection counts as lost if sent bytes are not acknowledged for so long.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a failed write waits for the read side to find out the reason.
+const REASON: Duration = Duration::from_millis(100);
+
+/// The client id in every request.
+pub(crate) const CLIENT_ID: &str = "sink-kafka";
+
+/// A connection. Requests may overlap; a broker works on them one after the other.
+pub(crate) struct Connection {
+    messenger: Messenger<Watched>,
+    watch: Arc<Watch>,
+    address: String,
+    security: Arc<Security>,
+    timeouts: Timeouts,
+    /// The same socket, to end it while the messenger still holds it.
+    socket: std::net::TcpStream,
+    broken: AtomicBool,
+    /// Whether any request after the choice of versions was answered.
+    answered: AtomicBool,
+    /// A little before the broker wants the client to authenticate again.
+    expires: Option<Instant>,
+    quiet_until: Mutex<Option<Instant>>,
+}
+
+impl Connection {
+    /// Connects to `host:port`, chooses versions, and authenticates.
+    pub(crate) async fn open(address: &str, security: &Arc<Security>, timeouts: &Timeouts) -> Result<Self, ClientError> {
+        let limit = timeouts.connect;
+        let late = |_| ClientError::ConnectTimeout { address: address.to_owned(), limit };
+        timeout(limit, Self::connect(address, security, timeouts)).await.map_err(late)?
+    }
+
+    async fn connect(address: &str, security: &Arc<Security>, timeouts: &Timeouts) -> Result<Self, ClientError> {
+        let mut connection = Self::connect_unauthenticated(address, security, timeouts).await?;
+        if let Some(sasl) = &security.sasl {
+            let lifetime = super::sasl::authenticate(&connection, sasl).await?;
+            // The broker cuts the connection when that time is over. A new one in time is better than a request with an unknown outcome.
+            connection.expires = lifetime.map(|lifetime| Instant::now() + lifetime.mul_f32(0.8));
+            connection.answered.store(true, Ordering::Release);
+        }
+        Ok(connection)
+    }
+
+    /// Connects and chooses versions.
+    pub(super) async fn connect_unauthenticated(address: &str, security: &Arc<Security>, timeouts: &Timeouts) -> Result<Self, ClientError> {
+        let (stream, socket) = dial(address, security.tls.as_ref()).await?;
+        let (stream, watch) = Watched::new(stream);
+        let mut connection = Self {
+            messenger: Messenger::new(stream, MAX_ANSWER_BYTES, CLIENT_ID.into()),
+            watch,
+            address: address.to_owned(),
+            security: security.clone(),
+            timeouts: *timeouts,
+            socket,
+            broken: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
+            expires: None,
+            quiet_until: Mutex::new(None),
+        };
+        match connection.messenger.sync_versions().await {
+            Ok(()) => {}
+            // No request was sent yet.
+            Err(SyncVersionsError::RequestError(error)) => return Err(connection.versions_failed(error).await),
+            Err(other) => return Err(ClientError::Version { address: address.to_owned(), source: ServerText::of(&other) }),
+        }
+        connection.watch.trust();
+        Ok(connection)
+    }
+
+    /// Why a broker did not tell its versions.
+    async fn versions_failed(&self, error: RequestError) -> ClientError {
+        if self.watch.failure().is_none() {
+            sleep(REASON).await;
+        }
+        let found = match self.watch.failure() {
+            Some(Failure::Ended) => diagnosis::ended_at_once(&self.address, &self.security).await,
+            Some(failure) => self.reason_for(&failure),
+            None => None,
+        };
+        match found {
+            Some(reason) => self.refused(reason),
+            None => ClientError::Connect { address: self.address.clone(), source: Arc::new(io::Error::other(error)) },
+        }
+    }
+
+    /// Why the broker cannot be used, if a failure of the stream tells.
+    fn reason_for(&self, failure: &Failure) -> Option<ConnectError> {
+        match failure {
+            Failure::Answer(reason) => Some(reason.clone()),
+            Failure::Tls(error) => {
+                let tls = self.security.tls.as_ref()?;
+                ConnectError::of_tls(error, host_of(&self.address), tls.has_certificate, &tls.roots)
+            }
+            Failure::Ended | Failure::Io => None,
+        }
+    }
+
+    /// Makes a request and waits for the answer. Any failure ends the connection: nothing more of the request is written, and the next
+    /// request needs a new connection.
+    pub(crate) async fn request<R>(&self, request: R) -> Result<R::ResponseBody, ClientError>
+    where
+        R: RequestBody + Send + WriteVersionedType<Vec<u8>>,
+        R::ResponseBody: ReadVersionedType<Cursor<Vec<u8>>>,
+    {
+        let limit = match R::API_KEY {
+            ApiKey::Produce | ApiKey::Fetch | ApiKey::CreateTopics => self.timeouts.request,
+            _ => self.timeouts.ask,
+        };
+        let address = || self.address.clone();
+        match timeout(limit, self.messenger.request(request)).await {
+            Ok(Ok(answer)) => {
+                self.answered.store(true, Ordering::Release);
+                Ok(answer)
+            }
+            // Neither of these got as far as the socket.
+            Ok(Err(RequestError::NoVersionMatch { api_key })) => {
+                Err(ClientError::Version { address: address(), source: format!("no common version of the request {api_key:?}").into() })
+            }
+            Ok(Err(RequestError::WriteError(error))) => Err(ClientError::Version { address: address(), source: ServerText::of(&error) }),
+            Ok(Err(error)) => {
+                self.cut();
+                Err(self.request_failed(error).await)
+            }
+            Err(_) => {
+                self.cut();
+                Err(ClientError::RequestTimeout { address: address(), limit })
+            }
+        }
+    }
+
+    /// Why a request was not answered.
+    async fn request_failed(&self, error: RequestError) -> ClientError {
+        let failure = self.watch.failure();
+        let first = !self.answered.load(Ordering::Acquire);
+        if first {
+            let found = match &failure {
+                // A port with SASL reads the first request and ends the connection.
+                Some(Failure::Ended) | None if self.security.sasl.is_none() => {
+                    diagnosis::requires_sasl(&self.address, &self.security, &self.timeouts).await
+                }
+                Some(failure) => self.reason_for(failure),
+                None => None,
+            };
+            if let Some(reason) = found {
+                return self.refused(reason);
+            }
+        }
+        let source = match &failure {
+            Some(Failure::Ended) => "the broker ended the connection".into(),
+            Some(Failure::Answer(reason)) => ServerText::of(reason),
+            _ => ServerText::of(&error),
+        };
+        ClientError::Request { address: self.address.clone(), source }
+    }
+
+    /// The broker cannot be used for this reason.
+    pub(super) fn refused(&self, reason: ConnectError) -> ClientError {
+        ClientError::refused(&self.address, reason)
+    }
+
+    /// A request that was answered, but not as it should be.
+    pub(super) fn failed(&self, problem: String) -> ClientError {
+        ClientError::Request { address: self.address.clone(), source: problem.into() }
+    }
+
+    /// The same connection; a failure of its next request is not looked into.
+    pub(super) fn without_diagnosis(self) -> Self {
+        self.answered.store(true, Ordering::Release);
+        self
+    }
+
+    /// `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether it can be used.
+    pub(crate) fn is_sound(&self) -> bool {
+        !self.broken.load(Ordering::Acquire) && !self.watch.has_ended() && self.expires.is_none_or(|expires| Instant::now() < expires)
+    }
+
+    /// Ends the connection at once, also for a request that is still being written.
+    pub(crate) fn cut(&self) {
+        self.broken.store(true, Ordering::Release);
+        // An error here means that the other side ended it already.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    /// The broker asked for a pause. Its answer is valid; the pause is made before the next Produce request.
+    pub(super) fn throttle(&self, ms: i32) {
+        if let Ok(ms @ 1..) = u64::try_from(ms) {
+            let until = Instant::now() + Duration::from_millis(ms).min(MAX_THROTTLE);
+            *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        }
+    }
+
+    /// Makes the pause that the broker asked for.
+    pub(crate) async fn obey_throttle(&self) {
+        let until = self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(until) = until {
+            sleep_until(until).await;
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+/// A stream to `host:port`, and its socket.
+pub(super) async fn dial(address: &str, tls: Option<&ClientTls>) -> Result<(Stream, std::net::TcpStream), ClientError> {
+    let failed = |source| ClientError::Connect { address: address.to_owned(), source: Arc::new(source) };
+    let stream = TcpStream::connect(address).await.map_err(failed)?;
+    // Without this every request of some kilobytes waits for a delayed acknowledgement.
+    stream.set_nodelay(true).map_err(failed)?;
+    let options = SockRef::from(&stream);
+    options.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3)).map_err(failed)?;
+    #[cfg(target_os = "linux")]
+    options.set_tcp_user_timeout(Some(USER_TIMEOUT)).map_err(failed)?;
+    let stream = stream.into_std().map_err(failed)?;
+    let socket = stream.try_clone().map_err(failed)?;
+    let stream = TcpStream::from_std(stream).map_err(failed)?;
+    let Some(tls) = tls else { return Ok((Stream::Plain(stream), socket)) };
+    let host = host_of(address);
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| failed(io::Error::new(io::ErrorKind::InvalidInput, "not a name that a certificate can be for")))?;
+    match tls.connector().connect(name, stream).await {
+        Ok(stream) => Ok((Stream::Tls(Box::new(stream)), socket)),
+        Err(error) => {
+            let found = match Failure::of(&error) {
+                Failure::Tls(error) => ConnectError::of_tls(&error, host, tls.has_certificate, &tls.roots),
+                Failure::Ended if diagnosis::answers_without_tls(address).await => Some(ConnectError::NoTls),
+                _ => None,
+            };
+            Err(match found {
+                Some(reason) => ClientError::refused(address, reason),
+                None => failed(error),
+            })
+        }
+    }
+}
+
+/// The host of `host:port`, without the brackets of an IPv6 address.
+pub(super) fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}

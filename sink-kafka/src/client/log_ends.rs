@@ -1,0 +1,153 @@
+//! Where the logs of partitions begin and end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::api::list_offsets::{Boundary, Offsets, list_offsets};
+use super::connections::Purpose;
+use super::error::ClientError;
+use super::error_code::ErrorCode;
+use super::retry::Retry;
+use super::session::Session;
+use super::topic_partition::TopicPartition;
+
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The offsets at which the log of a partition begins and ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogRange {
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+}
+
+/// The ranges of these partitions, in the same order.
+///
+/// The end is the true one. Beyond the high watermark there can be records that nobody can read yet but that will survive. So the end of the
+/// leader's own log is asked for first, and then the watermark is waited for until it has reached it. An answer to the second request proves
+/// that the broker is the leader. Where a broker does not tell the end of its log, two equal watermarks are required, further apart than any
+/// request can last.
+pub(crate) async fn log_ranges(session: &Session, partitions: &[TopicPartition]) -> Result<Vec<LogRange>, ClientError> {
+    let timeouts = session.timeouts();
+    let mut search = Search { session, found: BTreeMap::new(), settling: BTreeMap::new() };
+    let mut retry = Retry::new(timeouts.patience, PAUSE, PAUSE);
+    loop {
+        let pending: Vec<TopicPartition> = partitions.iter().filter(|of| !search.found.contains_key(of)).cloned().collect();
+        if pending.is_empty() {
+            return Ok(partitions.iter().filter_map(|of| search.found.get(of).copied()).collect());
+        }
+        let mut round = Round::default();
+        for (broker, members) in by_leader(session, pending) {
+            search.ask(broker, members, &mut round).await?;
+        }
+        if round.began_to_settle {
+            retry.extend(timeouts.settle * 3);
+        }
+        if search.found.len() < partitions.len() {
+            retry.again(round.problem.unwrap_or_else(below_watermark)).await?;
+            if round.leaders_are_stale {
+                session.refresh_leaders(partitions).await?;
+            }
+        }
+    }
+}
+
+fn below_watermark() -> ClientError {
+    ClientError::Answer {
+        operation: "waiting for the high watermark to reach the end of the log".into(),
+        code: ErrorCode::OFFSET_NOT_AVAILABLE,
+    }
+}
+
+struct Search<'s> {
+    session: &'s Session,
+    found: BTreeMap<TopicPartition, LogRange>,
+    /// Of partitions whose true end is not told: the watermark, and since when it has been that.
+    settling: BTreeMap<TopicPartition, (i64, Instant)>,
+}
+
+/// What one round of requests showed.
+#[derive(Default)]
+struct Round {
+    problem: Option<ClientError>,
+    leaders_are_stale: bool,
+    began_to_settle: bool,
+}
+
+impl Round {
+    fn failed(&mut self, problem: ClientError) {
+        self.problem = Some(problem);
+        self.leaders_are_stale = true;
+    }
+}
+
+impl Search<'_> {
+    async fn ask(&mut self, broker: Option<i32>, members: Vec<TopicPartition>, round: &mut Round) -> Result<(), ClientError> {
+        let Some(broker) = broker else {
+            if let Some(partition) = members.into_iter().next() {
+                round.failed(ClientError::NoLeader { partition });
+            }
+            return Ok(());
+        };
+        let asked = async {
+            let connection = self.session.connection(broker, Purpose::Read).await?;
+            let ends = list_offsets(&connection, &members, Boundary::LeaderEnd).await?;
+            let watermarks = list_offsets(&connection, &members, Boundary::HighWatermark).await?;
+            let starts = list_offsets(&connection, &members, Boundary::Start).await?;
+            Ok::<_, ClientError>((ends, watermarks, starts))
+        };
+        let (ends, watermarks, starts) = match asked.await {
+            Ok(answers) => answers,
+            Err(error) if !error.is_transient() => return Err(error),
+            Err(error) => {
+                round.failed(error);
+                return Ok(());
+            }
+        };
+        for partition in members {
+            let of = |answers: &Offsets| answers.get(&partition).copied().unwrap_or(Err(ErrorCode(-1)));
+            match (of(&watermarks), of(&starts)) {
+                (Ok(watermark), Ok(start)) => self.compare(partition.clone(), start, watermark, of(&ends), round),
+                (Err(code), _) | (_, Err(code)) => round.failed(refusal(self.session, &partition, code)?),
+            }
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, partition: TopicPartition, start: i64, watermark: i64, end: Result<i64, ErrorCode>, round: &mut Round) {
+        match end {
+            Ok(end) if watermark >= end => {
+                self.found.insert(partition, LogRange { start, end });
+            }
+            Ok(_) => {}
+            Err(code) if code.is_about_leadership() => round.leaders_are_stale = true,
+            // The end is not told.
+            Err(_) => {
+                let now = Instant::now();
+                round.began_to_settle |= !self.settling.contains_key(&partition);
+                let (seen, since) = self.settling.entry(partition.clone()).or_insert((watermark, now));
+                if *seen != watermark {
+                    (*seen, *since) = (watermark, now);
+                } else if since.elapsed() >= self.session.timeouts().settle {
+                    self.found.insert(partition, LogRange { start, end: watermark });
+                }
+            }
+        }
+    }
+}
+
+/// What a code in the place of an offset or of records means: an error that ends the request at once, or one that is returned if it lasts.
+/// Among the latter is 1, OFFSET_OUT_OF_RANGE: the start of the log moved in the meantime.
+pub(super) fn refusal(session: &Session, partition: &TopicPartition, code: ErrorCode) -> Result<ClientError, ClientError> {
+    let error = session.answer(format!("reading partition {partition}"), code, &partition.topic);
+    if error.is_transient() { Ok(error) } else { Err(error) }
+}
+
+fn by_leader(session: &Session, partitions: Vec<TopicPartition>) -> BTreeMap<Option<i32>, Vec<TopicPartition>> {
+    let mut groups: BTreeMap<Option<i32>, Vec<TopicPartition>> = BTreeMap::new();
+    for partition in partitions {
+        groups.entry(session.leader(&partition.topic, partition.partition)).or_default().push(partition);
+    }
+    groups
+}

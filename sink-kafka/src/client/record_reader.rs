@@ -1,0 +1,114 @@
+//! Reads the records of one batch for their offsets, one header and the first bytes of their values. Keys and values are skipped, never kept:
+//! records of other programs need no memory here, however large they are after decompression.
+
+use std::io::{self, BufReader, Read};
+
+use crate::codec::{self, Compression};
+
+/// A longer value of the wanted header is not kept.
+const MAX_HEADER: i64 = 1024;
+/// How many bytes at the front of a value are kept.
+const VALUE_START: usize = 5;
+
+/// What is kept of a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordHead<'a> {
+    /// The value of the wanted header.
+    pub(crate) header: Option<&'a [u8]>,
+    /// The first bytes of the value, if it has so many.
+    pub(crate) value_start: Option<[u8; VALUE_START]>,
+}
+
+/// Passes each record of a batch to `visit`, with its place in the batch. `count` is the number of records that the batch should have.
+pub(super) fn read_records(
+    compression: Compression,
+    payload: &[u8],
+    count: i32,
+    wanted_header: &str,
+    mut visit: impl FnMut(i64, RecordHead<'_>),
+) -> Result<(), String> {
+    let malformed = |error: io::Error| format!("{compression:?} records: {error}");
+    let mut reader = BufReader::new(codec::reader(compression, payload).map_err(malformed)?);
+    let mut scratch = Scratch { name: vec![0; wanted_header.len()], value: Vec::new() };
+    for _ in 0..count {
+        let length = read_varint(&mut reader).map_err(malformed)?;
+        let length = u64::try_from(length).map_err(|_| "a record of negative length".to_owned())?;
+        let mut record = (&mut reader).take(length);
+        let read = read_record(&mut record, wanted_header, &mut scratch).map_err(malformed)?;
+        if record.limit() > 0 {
+            return Err("a record that is longer than its parts".to_owned());
+        }
+        visit(read.place, RecordHead { header: read.has_header.then_some(&scratch.value), value_start: read.value_start });
+    }
+    match reader.read(&mut [0]).map_err(malformed)? {
+        0 => Ok(()),
+        _ => Err("bytes behind the last record".to_owned()),
+    }
+}
+
+/// Reused from record to record.
+struct Scratch {
+    name: Vec<u8>,
+    value: Vec<u8>,
+}
+
+struct ReadRecord {
+    place: i64,
+    has_header: bool,
+    value_start: Option<[u8; VALUE_START]>,
+}
+
+fn read_record(record: &mut impl Read, wanted_header: &str, scratch: &mut Scratch) -> io::Result<ReadRecord> {
+    skip(record, 1)?; // attributes
+    read_varint(record)?; // timestamp
+    let place = read_varint(record)?;
+    let key = read_varint(record)?.max(0);
+    skip(record, key)?;
+    let (mut value, mut value_start) = (read_varint(record)?.max(0), None);
+    if value >= VALUE_START as i64 {
+        let mut start = [0; VALUE_START];
+        record.read_exact(&mut start)?;
+        value -= VALUE_START as i64;
+        value_start = Some(start);
+    }
+    skip(record, value)?;
+    let mut has_header = false;
+    for _ in 0..read_varint(record)? {
+        let name_length = read_varint(record)?;
+        let mut wanted = name_length == wanted_header.len() as i64;
+        if wanted {
+            record.read_exact(&mut scratch.name)?;
+            wanted = scratch.name == wanted_header.as_bytes();
+        } else {
+            skip(record, name_length)?;
+        }
+        let length = read_varint(record)?.max(0);
+        if wanted && !has_header && length <= MAX_HEADER {
+            scratch.value.resize(length as usize, 0);
+            record.read_exact(&mut scratch.value)?;
+            has_header = true;
+        } else {
+            skip(record, length)?;
+        }
+    }
+    Ok(ReadRecord { place, has_header, value_start })
+}
+
+fn skip(reader: &mut impl Read, count: i64) -> io::Result<()> {
+    let count = u64::try_from(count).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a negative length"))?;
+    let passed = io::copy(&mut reader.by_ref().take(count), &mut io::sink())?;
+    if passed == count { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+fn read_varint(reader: &mut impl Read) -> io::Result<i64> {
+    let mut zigzag = 0u64;
+    for shift in (0..64).step_by(7) {
+        let mut byte = [0];
+        reader.read_exact(&mut byte)?;
+        zigzag |= u64::from(byte[0] & 0x7f) << shift;
+        if byte[0] & 0x80 == 0 {
+            return Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64));
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "a number that is too long"))
+}

@@ -1,0 +1,104 @@
+//! The one way to repeat an attempt until it succeeds or its time is over.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// Pauses that double from one to the next, up to a longest one.
+#[derive(Debug)]
+pub(crate) struct Pauses {
+    first: Duration,
+    longest: Duration,
+    next: Duration,
+}
+
+impl Pauses {
+    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest, next: first }
+    }
+
+    /// Makes the next pause.
+    pub(crate) async fn pause(&mut self) {
+        sleep(self.next).await;
+        self.next = (self.next * 2).min(self.longest);
+    }
+
+    /// The next pause is the first one again.
+    pub(crate) fn restart(&mut self) {
+        self.next = self.first;
+    }
+}
+
+/// Repeats attempts with pauses until a limit of time has passed:
+///
+/// ```text
+/// let mut retry = Retry::new(limit, FIRST_PAUSE, LONGEST_PAUSE);
+/// loop {
+///     match attempt().await {
+///         Err(error) if error.is_transient() => retry.again(error).await?,
+///         result => return result,
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+pub(crate) struct Retry {
+    limit: Duration,
+    deadline: Instant,
+    pauses: Pauses,
+}
+
+impl Retry {
+    /// Attempts for `limit` from now on.
+    pub(crate) fn new(limit: Duration, first_pause: Duration, longest_pause: Duration) -> Self {
+        Self { limit, deadline: Instant::now() + limit, pauses: Pauses::new(first_pause, longest_pause) }
+    }
+
+    /// Pauses before the next attempt; once the time is over, returns the error of the last one.
+    pub(crate) async fn again<E>(&mut self, error: E) -> Result<(), E> {
+        if Instant::now() >= self.deadline {
+            return Err(error);
+        }
+        self.pauses.pause().await;
+        Ok(())
+    }
+
+    /// When the time is over.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// There was progress: the time and the pauses start again.
+    pub(crate) fn restart(&mut self) {
+        self.deadline = Instant::now() + self.limit;
+        self.pauses.restart();
+    }
+
+    /// Makes sure that at least so much time is left.
+    pub(crate) fn extend(&mut self, limit: Duration) {
+        self.deadline = self.deadline.max(Instant::now() + limit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_error_of_the_last_attempt_is_returned_when_the_time_is_over() {
+        let ms = Duration::from_millis;
+        let (begin, mut attempts) = (Instant::now(), 0);
+        let mut retry = Retry::new(ms(100), ms(10), ms(20));
+        let last = loop {
+            attempts += 1;
+            if let Err(error) = retry.again(attempts).await {
+                break error;
+            }
+        };
+        assert_eq!(last, attempts);
+        assert!((4..=8).contains(&attempts) && begin.elapsed() >= ms(100), "{attempts} {:?}", begin.elapsed());
+        retry.restart();
+        assert!(retry.again(0).await.is_ok());
+        retry.extend(ms(5000));
+        assert!(retry.deadline() > Instant::now() + ms(4000));
+    }
+}

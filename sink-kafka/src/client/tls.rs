@@ -1,0 +1,158 @@
+//! TLS settings, and the client side of TLS that is made from them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use serde::Deserialize;
+use tokio_rustls::TlsConnector;
+
+/// TLS settings. The server's certificate is always checked, with the host's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Tls {
+    /// PEM file of the authorities that are trusted, and no others; absent, those of this system's store.
+    pub ca: Option<PathBuf>,
+    /// PEM file of a client certificate, with its chain.
+    pub cert: Option<PathBuf>,
+    /// PEM file of its private key, without a passphrase.
+    pub key: Option<PathBuf>,
+}
+
+impl Tls {
+    /// Trusts the authorities of this PEM file, and no others.
+    #[must_use]
+    pub fn with_ca(mut self, ca: impl Into<PathBuf>) -> Self {
+        self.ca = Some(ca.into());
+        self
+    }
+
+    /// Shows a client certificate: PEM files of the certificate and of its private key.
+    #[must_use]
+    pub fn with_client_certificate(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.cert = Some(cert.into());
+        self.key = Some(key.into());
+        self
+    }
+}
+
+/// The setting that a [`TlsError`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsFile {
+    Ca,
+    Cert,
+    Key,
+}
+
+impl fmt::Display for TlsFile {
+    /// The name of the setting.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ca => "ca",
+            Self::Cert => "cert",
+            Self::Key => "key",
+        })
+    }
+}
+
+/// Why TLS settings cannot be used. Who knows where the settings stand names the key.
+#[derive(Debug)]
+pub(crate) struct TlsError {
+    pub(crate) file: TlsFile,
+    pub(crate) problem: String,
+}
+
+/// The client side of TLS.
+#[derive(Clone)]
+pub(crate) struct ClientTls {
+    pub(crate) config: Arc<ClientConfig>,
+    /// Whether a client certificate is shown.
+    pub(crate) has_certificate: bool,
+    /// Where the trusted authorities are from, for errors.
+    pub(crate) roots: Arc<str>,
+}
+
+impl ClientTls {
+    /// Reads the files that the settings name. `prefix` is the key of the settings, such as `tls`: errors of connections show it.
+    pub(crate) fn load(tls: &Tls, prefix: &str) -> Result<Self, TlsError> {
+        let (store, roots) = match &tls.ca {
+            Some(path) => (authorities(path)?, format!("{prefix}.ca ({})", path.display())),
+            None => (system_authorities()?, "this system's store of authorities".to_owned()),
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError { file: TlsFile::Ca, problem: error.to_string() })?
+            .with_root_certificates(store);
+        let config = match (&tls.cert, &tls.key) {
+            (None, None) => builder.with_no_client_auth(),
+            (Some(cert), Some(key)) => {
+                let chain = certificates(TlsFile::Cert, cert)?;
+                let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(TlsFile::Key, key, &error))?;
+                builder.with_client_auth_cert(chain, private).map_err(|error| TlsError {
+                    file: TlsFile::Key,
+                    problem: match error {
+                        rustls::Error::InconsistentKeys(_) => format!("{} is not the key of {}", key.display(), cert.display()),
+                        _ => format!("{} and {} cannot be used: {error}", cert.display(), key.display()),
+                    },
+                })?
+            }
+            (Some(_), None) => return Err(TlsError { file: TlsFile::Key, problem: format!("is missing beside {prefix}.cert") }),
+            (None, Some(_)) => return Err(TlsError { file: TlsFile::Cert, problem: format!("is missing beside {prefix}.key") }),
+        };
+        Ok(Self { config: Arc::new(config), has_certificate: tls.cert.is_some(), roots: roots.into() })
+    }
+
+    pub(super) fn connector(&self) -> TlsConnector {
+        self.config.clone().into()
+    }
+}
+
+fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    for certificate in certificates(TlsFile::Ca, path)? {
+        store.add(certificate).map_err(|error| TlsError {
+            file: TlsFile::Ca,
+            problem: format!("{} holds a certificate that cannot be used: {error}", path.display()),
+        })?;
+    }
+    Ok(store)
+}
+
+fn system_authorities() -> Result<RootCertStore, TlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut store = RootCertStore::empty();
+    // A system's store often holds some certificates that cannot be parsed.
+    let (usable, _) = store.add_parsable_certificates(found.certs);
+    if usable > 0 {
+        return Ok(store);
+    }
+    let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
+    let problem = format!("is not set, and this system has no store of authorities{why}: set it, or install ca-certificates");
+    Err(TlsError { file: TlsFile::Ca, problem })
+}
+
+fn certificates(file: TlsFile, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates = read.map_err(|error| unreadable(file, path, &error))?;
+    if certificates.is_empty() {
+        return Err(TlsError { file, problem: format!("{} holds no certificate in PEM", path.display()) });
+    }
+    Ok(certificates)
+}
+
+/// The library's text is not shown: it may hold parts of the file, which may be a private key.
+fn unreadable(file: TlsFile, path: &Path, error: &pem::Error) -> TlsError {
+    let path = path.display();
+    let problem = match error {
+        pem::Error::Io(error) => format!("{path} cannot be read: {error}"),
+        pem::Error::NoItemsFound if file == TlsFile::Key => format!("{path} holds no private key in PEM without a passphrase"),
+        pem::Error::NoItemsFound => format!("{path} holds no certificate in PEM"),
+        _ => format!("{path} is not PEM"),
+    };
+    TlsError { file, problem }
+}

@@ -1,0 +1,51 @@
+//! The deliveries of a lane that are in flight, in the order of sending.
+
+use std::collections::VecDeque;
+
+use tokio::task::JoinHandle;
+
+use super::outcome::Delivered;
+use crate::error::Error;
+use crate::routing::Target;
+
+/// A delivery in flight.
+pub(super) type Handle = JoinHandle<Result<Vec<Delivered>, Error>>;
+
+struct Entry {
+    /// A delivery may hold batches of several partitions; it is found by one of them.
+    target: Target,
+    bytes: usize,
+    handle: Handle,
+}
+
+/// The deliveries that are in flight.
+#[derive(Default)]
+pub(super) struct InFlight {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+}
+
+impl InFlight {
+    pub(super) fn push(&mut self, target: Target, bytes: usize, handle: Handle) {
+        self.bytes += bytes;
+        self.entries.push_back(Entry { target, bytes, handle });
+    }
+
+    /// Removes the delivery that is found by this partition.
+    pub(super) fn remove(&mut self, target: Target) -> Option<Handle> {
+        let index = self.entries.iter().position(|entry| entry.target == target)?;
+        let entry = self.entries.remove(index)?;
+        self.bytes -= entry.bytes;
+        Some(entry.handle)
+    }
+
+    /// The partition of the delivery that was sent first.
+    pub(super) fn first(&self) -> Option<Target> {
+        self.entries.front().map(|entry| entry.target)
+    }
+
+    /// Bytes of all deliveries together.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

@@ -1,0 +1,241 @@
+//! What an answer to Produce, or its absence, means for a batch: delivered, to be sent again, split, rejected, or failed.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::{Counter, Seq};
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
+
+use super::producer::{Partition, PartitionState, Producer};
+use super::record_batch::SealedBatch;
+use crate::client::{ClientError, ErrorCode, LogPart, ProduceResult, TopicPartition, log_ranges, topics};
+use crate::error::Error;
+use crate::resume::record_header::LaneId;
+use crate::resume::{Found, scan};
+
+/// How often a batch whose outcome is unknown is sent again.
+const MAX_RESENDS: u32 = 3;
+
+/// Who delivers.
+#[derive(Clone)]
+pub(crate) struct Sender {
+    pub(crate) producer: Arc<Producer>,
+    pub(crate) lane: LaneId,
+    /// Counts the records that are in the log twice.
+    pub(crate) repeats: Counter,
+}
+
+/// The result of a delivered batch.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    pub(super) partition: Arc<Partition>,
+    /// Offset and seq of the last record; `None` if all were rejected.
+    pub(super) last: Option<(i64, Seq)>,
+    /// The events whose record the broker refused, and why.
+    pub(super) rejected: Option<(Range<u32>, Error)>,
+    /// A buffer to build another batch in.
+    pub(super) buffer: Vec<u8>,
+}
+
+/// A batch on its way to a partition.
+pub(super) struct Pending {
+    pub(super) partition: Arc<Partition>,
+    /// Held until the outcome is known: one batch is in flight per partition.
+    pub(super) state: OwnedMutexGuard<PartitionState>,
+    /// The batch, or its pieces after it was too large. The first one is in flight.
+    pub(super) queue: VecDeque<SealedBatch>,
+    /// How often the first one was sent again with an unknown outcome.
+    resends: u32,
+    /// Until when the first one may be sent again; set by its first failure.
+    deadline: Option<Instant>,
+    pub(super) delivered: Delivered,
+}
+
+/// What a batch needs next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing; the queue may have more.
+    Done,
+    /// To be sent again after a pause.
+    Resend,
+}
+
+impl Pending {
+    pub(super) async fn new(partition: Arc<Partition>, batch: SealedBatch) -> Self {
+        let state = partition.state.clone().lock_owned().await;
+        let delivered = Delivered { partition: partition.clone(), last: None, rejected: None, buffer: Vec::new() };
+        Self { partition, state, queue: VecDeque::from([batch]), resends: 0, deadline: None, delivered }
+    }
+
+    pub(super) fn id(&self) -> &TopicPartition {
+        &self.partition.id
+    }
+
+    /// The outcome of the first batch is known.
+    fn resolved(&mut self) {
+        self.resends = 0;
+        self.deadline = None;
+    }
+
+    fn sequence_after(&self, records: i32) -> i32 {
+        // Kafka's sequence numbers go from 0 to 2^31 − 1 and start again.
+        self.state.next_sequence.wrapping_add(records) & i32::MAX
+    }
+
+    /// Whether the time for sending again is over; it starts with the first failure.
+    fn is_late(&mut self, limit: Duration) -> bool {
+        let now = Instant::now();
+        now > *self.deadline.get_or_insert(now + limit)
+    }
+
+    fn outcome_unknown(&self, problem: String) -> Error {
+        Error::OutcomeUnknown { partition: self.id().clone(), problem }
+    }
+}
+
+/// Acts on the answer for the first batch.
+pub(super) async fn settle(sender: &Sender, pending: &mut Pending, code: ErrorCode, base_offset: i64) -> Result<Next, Error> {
+    let session = sender.producer.session();
+    let partition = pending.id().clone();
+    let operation = || format!("writing to partition {partition}");
+    match code.produce_result() {
+        ProduceResult::Appended if base_offset >= 0 => appended(sender, pending, base_offset).await,
+        // The broker has the batch, but not its offset.
+        ProduceResult::Appended | ProduceResult::Duplicate => {
+            let base = find_batch(sender, pending).await?;
+            appended(sender, pending, base).await
+        }
+        ProduceResult::TooLarge => too_large(sender, pending).await,
+        ProduceResult::Rejected => {
+            let Some(batch) = pending.queue.pop_front() else { return Ok(Next::Done) };
+            if batch.count() > 1 {
+                return Err(Error::BatchRefused { partition, code });
+            }
+            reject(pending, batch, Error::RecordRefused { partition, code });
+            Ok(Next::Done)
+        }
+        ProduceResult::Denied | ProduceResult::Misconfigured | ProduceResult::InvalidRequest => {
+            Err(session.answer(operation(), code, &partition.topic).into())
+        }
+        ProduceResult::ProducerIdExpired => Err(pending.outcome_unknown(format!("the broker answered {code}"))),
+        ProduceResult::Retry => not_sent(sender, pending, || ClientError::Answer { operation: operation(), code }),
+        ProduceResult::Unknown => resend_if_idempotent(sender, pending, format!("the broker answered {code}")),
+    }
+}
+
+/// The first batch is too large: its halves are sent, or a single record is rejected.
+async fn too_large(sender: &Sender, pending: &mut Pending) -> Result<Next, Error> {
+    let Some(batch) = pending.queue.pop_front() else { return Ok(Next::Done) };
+    if batch.count() > 1 {
+        pending.resolved();
+        let (first, second) = batch.split()?;
+        pending.queue.push_front(second);
+        pending.queue.push_front(first);
+        return Ok(Next::Done);
+    }
+    let (session, partition) = (sender.producer.session(), pending.id().clone());
+    let limit = topics::max_message_bytes(session, &partition.topic).await;
+    let error = Error::RecordTooLarge { partition, bytes: batch.bytes().len(), limit, broker: session.first_broker().to_owned() };
+    reject(pending, batch, error);
+    Ok(Next::Done)
+}
+
+fn reject(pending: &mut Pending, batch: SealedBatch, error: Error) {
+    pending.resolved();
+    pending.delivered.rejected = Some((batch.first_events(), error));
+    pending.delivered.buffer = batch.into_buffer();
+    // Invariant: nothing behind it goes to this partition; otherwise it would count as delivered.
+    pending.queue.clear();
+}
+
+/// The first batch is in the log from `base` on. If that is not the expected offset, what is in between is read.
+async fn appended(sender: &Sender, pending: &mut Pending, base: i64) -> Result<Next, Error> {
+    let Some(batch) = pending.queue.pop_front() else { return Ok(Next::Done) };
+    pending.resolved();
+    match pending.state.expected_offset {
+        Some(expected) if base < expected => {
+            return Err(Error::Regressed { partition: pending.id().clone(), end: base, expected });
+        }
+        Some(expected) if base > expected && !pending.state.shared => inspect(sender, pending, expected, base).await?,
+        _ => {}
+    }
+    let end = base.saturating_add(i64::from(batch.count()));
+    pending.state.expected_offset = Some(end);
+    pending.state.next_sequence = pending.sequence_after(batch.count());
+    pending.delivered.last = Some((end - 1, batch.last_seq()));
+    pending.delivered.buffer = batch.into_buffer();
+    Ok(Next::Done)
+}
+
+/// Finds out whose records were written between this lane's batches.
+async fn inspect(sender: &Sender, pending: &mut Pending, from: i64, to: i64) -> Result<(), Error> {
+    let (partition, lane) = (pending.id().clone(), sender.lane);
+    let (mut late, mut older, mut foreign) = (0u64, 0u64, 0u64);
+    let visit = |_, _, found: Found| {
+        match found {
+            Found::Ours(position, _) if position.run == lane.run && position.epoch > lane.epoch => {
+                return Err(Error::Fenced { partition: partition.clone(), theirs: position.epoch, ours: lane.epoch });
+            }
+            Found::Ours(position, _) if position.run == lane.run && position.epoch < lane.epoch => older += 1,
+            Found::Ours(position, _) if position.run == lane.run => late += 1,
+            Found::Ours(_, _) | Found::Foreign => foreign += 1,
+        }
+        Ok(())
+    };
+    let part = LogPart { partition: partition.clone(), from, to, first_only: false };
+    scan(sender.producer.session(), &[part], visit).await?;
+    if older > 0 {
+        tracing::warn!(%partition, records = older, "an earlier process of this task still writes; readers see its records as repeats");
+    }
+    if late > 0 {
+        tracing::warn!(%partition, records = late, "a late request of this process reached the log; readers see its records as repeats");
+    }
+    if foreign > 0 {
+        tracing::warn!(%partition, "another program writes to this partition: repeats cannot be found by offsets any more");
+        pending.state.shared = true;
+    }
+    sender.repeats.add(older + late);
+    Ok(())
+}
+
+/// The broker has the first batch already but did not say where: finds its last record. Returns its first offset.
+async fn find_batch(sender: &Sender, pending: &Pending) -> Result<i64, Error> {
+    let session = sender.producer.session();
+    let Some(batch) = pending.queue.front() else { return Ok(0) };
+    let missing = || pending.outcome_unknown("the broker says that it has the batch, but it is not in the log".into());
+    let ranges = log_ranges(session, std::slice::from_ref(pending.id())).await?;
+    let range = ranges.first().ok_or_else(missing)?;
+    let from = pending.state.expected_offset.unwrap_or(range.start).max(range.start);
+    let (lane, mut last) = (sender.lane, None);
+    let visit = |_, offset, found| {
+        if let Found::Ours(position, _) = found
+            && (position.run, position.epoch, position.split, position.seq) == (lane.run, lane.epoch, lane.split, batch.last_seq())
+        {
+            last = Some(offset);
+        }
+        Ok(())
+    };
+    let part = LogPart { partition: pending.id().clone(), from, to: range.end, first_only: false };
+    scan(session, &[part], visit).await?;
+    let last: i64 = last.ok_or_else(missing)?;
+    Ok(last + 1 - i64::from(batch.count()))
+}
+
+/// The first batch may be in the log or not. With a producer id the same bytes are sent again; else the lane must recover.
+pub(super) fn resend_if_idempotent(sender: &Sender, pending: &mut Pending, problem: String) -> Result<Next, Error> {
+    pending.resends += 1;
+    let is_late = pending.is_late(sender.producer.session().timeouts().resend);
+    if !sender.producer.is_idempotent() || pending.resends > MAX_RESENDS || is_late {
+        return Err(pending.outcome_unknown(problem));
+    }
+    tracing::debug!(partition = %pending.id(), problem, "sending the same batch again");
+    Ok(Next::Resend)
+}
+
+/// This attempt did not write the first batch. It is sent again for a while; then the error is returned.
+pub(super) fn not_sent(sender: &Sender, pending: &mut Pending, error: impl FnOnce() -> ClientError) -> Result<Next, Error> {
+    if pending.is_late(sender.producer.session().timeouts().resend) { Err(error().into()) } else { Ok(Next::Resend) }
+}

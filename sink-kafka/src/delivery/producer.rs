@@ -1,0 +1,133 @@
+//! A producer: a session, the producer id that the brokers gave it, and the state of every partition that it writes to.
+//!
+//! A producer is valid until something happens whose outcome is unknown. Then it is invalidated: every lane on it fails, and the next
+//! `Sink::open` starts a new producer with a new session and a new id.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::record_batch::ProducerId;
+use crate::client::{ClientError, ErrorCode, InitProducerIdRequest, Permission, ProduceResult, Retry, Session, TopicPartition};
+use crate::codec::Compression;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Whether the brokers ever gave this process a producer id; outlives a producer.
+#[derive(Debug, Default)]
+pub(crate) struct IdempotenceHistory(AtomicBool);
+
+/// What a producer knows of a partition. Whoever holds the lock is the only one that sends to the partition.
+#[derive(Debug, Default)]
+pub(crate) struct PartitionState {
+    /// Sequence number of the next record.
+    pub(super) next_sequence: i32,
+    /// The offset that the next batch must get if nobody else writes.
+    pub(super) expected_offset: Option<i64>,
+    /// Other programs write to the partition.
+    pub(super) shared: bool,
+}
+
+/// A partition as all lanes see it.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(super) id: TopicPartition,
+    pub(super) state: Arc<tokio::sync::Mutex<PartitionState>>,
+}
+
+/// See the module.
+pub(crate) struct Producer {
+    pub(super) session: Arc<Session>,
+    pub(super) id: ProducerId,
+    pub(super) zstd: bool,
+    valid: AtomicBool,
+    partitions: Mutex<HashMap<TopicPartition, Arc<Partition>>>,
+}
+
+impl Partition {
+    /// Takes note of the end of the log, as it was before this process writes to the partition.
+    pub(crate) async fn note_log_end(&self, end: i64, shared: bool) {
+        let mut state = self.state.lock().await;
+        // Another lane may have written since.
+        state.expected_offset.get_or_insert(end);
+        state.shared |= shared;
+    }
+}
+
+impl Producer {
+    /// Asks for a producer id. Brokers that refuse one get batches without it, which lowers the guarantee and is logged.
+    pub(crate) async fn start(session: Arc<Session>, history: &IdempotenceHistory, compression: Compression) -> Result<Self, ClientError> {
+        let id = init_producer_id(&session, history).await?;
+        let zstd = compression == Compression::Zstd;
+        Ok(Self { session, id, zstd, valid: AtomicBool::new(true), partitions: Mutex::default() })
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Whether the brokers recognise batches that are sent again.
+    pub(crate) fn is_idempotent(&self) -> bool {
+        self.id.is_idempotent()
+    }
+
+    /// Whether it can be used.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.valid.load(Ordering::Acquire)
+    }
+
+    /// Nothing more is sent on it. Requests of other lanes that are in flight may still be answered.
+    pub(crate) fn invalidate(&self) {
+        self.valid.store(false, Ordering::Release);
+    }
+
+    /// Invalidates it and ends its connections: what is still being sent is cut off.
+    pub(crate) fn close(&self) {
+        self.invalidate();
+        self.session.close();
+    }
+
+    /// A partition, with the state that all lanes share.
+    pub(crate) fn partition(&self, topic: &Arc<str>, number: usize) -> Arc<Partition> {
+        let id = TopicPartition::new(topic, number);
+        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        partitions.entry(id.clone()).or_insert_with(|| Arc::new(Partition { id, state: Arc::default() })).clone()
+    }
+}
+
+async fn init_producer_id(session: &Session, history: &IdempotenceHistory) -> Result<ProducerId, ClientError> {
+    let operation = || "requesting a producer id".to_owned();
+    let refused = |reason: String| {
+        tracing::warn!(
+            reason,
+            "the brokers give no producer id: batches are sent without idempotence, which lowers the guarantee by one level"
+        );
+        Ok(ProducerId::NONE)
+    };
+    let mut retry = Retry::new(session.timeouts().patience, FIRST_PAUSE, LONGEST_PAUSE);
+    loop {
+        let answer = match session.request_any(&InitProducerIdRequest).await {
+            Ok(answer) => answer,
+            Err(error @ ClientError::Version { .. }) => return refused(error.to_string()),
+            Err(error) => return Err(error),
+        };
+        match answer.code {
+            ErrorCode::NONE if answer.producer_id >= 0 => {
+                history.0.store(true, Ordering::Release);
+                return Ok(ProducerId { id: answer.producer_id, epoch: answer.producer_epoch });
+            }
+            // Still loading when the time is over is an outage, not a refusal.
+            code if code.is_coordinator_loading() => retry.again(ClientError::Answer { operation: operation(), code }).await?,
+            code if matches!(code.produce_result(), ProduceResult::Unknown | ProduceResult::Retry) => {
+                return Err(ClientError::Answer { operation: operation(), code });
+            }
+            // The brokers gave an id before: the permission may come back, and the guarantee must not be lowered in the meantime.
+            code if code.is_denial() && history.0.load(Ordering::Acquire) => {
+                return Err(session.denied(operation(), code, Permission::WriteIdempotently));
+            }
+            code => return refused(code.name()),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The receipt: per partition, up to where the records of a split are known to be in the log.
+//!
+//! Its text is JSON, one list of entries a topic: `{"v":1,"routing":"…","topics":{"shop":[[1042,"…32 hexadecimal digits…"],[7]]}}`. `routing` is the
+//! fingerprint of the settings that decide where a row goes; receipts of old versions have none. With a schema registry there is
+//! `"schemas":{"5":["…fingerprint…",["shop"]]}` as well: the ids that records were written under, each with the schema's fingerprint and
+//! the topics. An entry holds the offset behind the
+//! split's last record in that partition and that record's seq. Without a seq none of the split's records is in the partition, and the
+//! offset is where the log ended when that was known. The length of the list is the number of partitions.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use runtime::{Receipt, Seq};
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::schema_registry::WrittenSchemas;
+
+/// Up to where the records of one split are in one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// The offset behind the split's last record; with `last_seq` 0 the offset from which its records must be searched.
+    pub(crate) next_offset: i64,
+    /// Seq of the split's last record; 0 if there is none.
+    pub(crate) last_seq: Seq,
+}
+
+impl Mark {
+    /// Nothing is known of the partition.
+    pub(crate) const UNKNOWN: Self = Self { next_offset: 0, last_seq: Seq(0) };
+
+    /// Whether the split has a record in the partition.
+    pub(crate) fn is_written(&self) -> bool {
+        self.last_seq > Seq(0)
+    }
+
+    /// Whether an event of a split whose replay is exact was delivered to this partition before.
+    pub(crate) fn covers(&self, seq: Seq) -> bool {
+        seq <= self.last_seq
+    }
+
+    /// A record of the split was seen in the log, or was acknowledged.
+    pub(crate) fn advance(&mut self, offset: i64, seq: Seq) {
+        // A repeat of the last record counts as the record: its offset is checked when the task continues.
+        if seq >= self.last_seq {
+            *self = Self { next_offset: offset.saturating_add(1), last_seq: seq };
+        }
+    }
+}
+
+/// Marks per topic and partition.
+pub(crate) type Marks = BTreeMap<String, Vec<Mark>>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    v: u32,
+    #[serde(default)]
+    routing: Option<String>,
+    topics: BTreeMap<String, Vec<Entry>>,
+    #[serde(default)]
+    schemas: WrittenSchemas,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Seen(i64, String),
+    Bare([i64; 1]),
+}
+
+/// What a receipt says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReceiptContent {
+    pub(crate) marks: Marks,
+    /// Fingerprint of the settings that the marks were made with, if it is known.
+    pub(crate) routing: Option<String>,
+    /// The schema ids that records were written with.
+    pub(crate) schemas: WrittenSchemas,
+}
+
+/// Reads a receipt. An empty one says nothing.
+pub(crate) fn parse(receipt: &Receipt) -> Result<ReceiptContent, Error> {
+    if receipt.is_empty() {
+        return Ok(ReceiptContent::default());
+    }
+    let unreadable = |problem: String| Error::Receipt { problem };
+    let text: Text = serde_json::from_str(receipt.as_str()).map_err(|error| unreadable(error.to_string()))?;
+    if text.v != 1 {
+        return Err(unreadable(format!("version {} is not known", text.v)));
+    }
+    let mark = |entry: Entry| -> Result<Mark, Error> {
+        match entry {
+            Entry::Bare([next_offset]) => Ok(Mark { next_offset, last_seq: Seq(0) }),
+            Entry::Seen(next_offset, seq) => {
+                let last_seq = u128::from_str_radix(&seq, 16).map(Seq).map_err(|_| unreadable(format!("`{seq}` is not a seq")))?;
+                Ok(Mark { next_offset, last_seq })
+            }
+        }
+    };
+    let marks = text.topics.into_iter().map(|(topic, entries)| Ok((topic, entries.into_iter().map(mark).collect::<Result<_, _>>()?)));
+    Ok(ReceiptContent { marks: marks.collect::<Result<_, Error>>()?, routing: text.routing, schemas: text.schemas })
+}
+
+/// Writes a receipt. `routing` holds nothing that must be escaped.
+pub(crate) fn write<'a, P: IntoIterator<Item = &'a Mark>>(
+    routing: &str,
+    topics: impl IntoIterator<Item = (&'a str, P)>,
+    schemas: &WrittenSchemas,
+) -> Receipt {
+    let mut text = format!(r#"{{"v":1,"routing":"{routing}","topics":{{"#);
+    for (index, (topic, marks)) in topics.into_iter().enumerate() {
+        // Names of topics consist of letters, digits, `.`, `_` and `-`: nothing to escape. Writing to a String cannot fail.
+        let _ = write!(text, "{}\"{topic}\":[", if index > 0 { "," } else { "" });
+        for (partition, mark) in marks.into_iter().enumerate() {
+            let comma = if partition > 0 { "," } else { "" };
+            let _ = match mark.last_seq {
+                Seq(0) => write!(text, "{comma}[{}]", mark.next_offset),
+                seq => write!(text, "{comma}[{},\"{seq}\"]", mark.next_offset),
+            };
+        }
+        text.push(']');
+    }
+    text.push('}');
+    if !schemas.is_empty() {
+        // Fingerprints are hexadecimal digits: nothing to escape here either.
+        text.push_str(",\"schemas\":{");
+        for (index, (id, (hash, topics))) in schemas.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            let _ = write!(text, "{comma}\"{id}\":[\"{hash}\",[\"{}\"]]", topics.join("\",\""));
+        }
+        text.push('}');
+    }
+    text.push('}');
+    Receipt::new(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_text_is_the_documented_one() {
+        let marks = [Mark { next_offset: 1042, last_seq: Seq(255) }, Mark { next_offset: 7, last_seq: Seq(0) }];
+        let receipt = write("0a1b2c3d", [("shop", &marks)], &WrittenSchemas::new());
+        assert_eq!(receipt.as_str(), r#"{"v":1,"routing":"0a1b2c3d","topics":{"shop":[[1042,"000000000000000000000000000000ff"],[7]]}}"#);
+        let known = parse(&receipt).unwrap();
+        assert_eq!((&known.marks["shop"][..], known.routing.as_deref()), (&marks[..], Some("0a1b2c3d")));
+        let older = parse(&Receipt::new(r#"{"v":1,"topics":{"shop":[[7]]}}"#)).unwrap();
+        assert_eq!((older.marks["shop"].len(), older.routing), (1, None));
+        let schemas =
+            WrittenSchemas::from([(5, ("f00d".into(), vec!["shop".into(), "ddl".into()])), (7, ("beef".into(), vec!["x".into()]))]);
+        let receipt = write("r", [("shop", &marks[1..])], &schemas);
+        let text = r#"{"v":1,"routing":"r","topics":{"shop":[[7]]},"schemas":{"5":["f00d",["shop","ddl"]],"7":["beef",["x"]]}}"#;
+        assert_eq!((receipt.as_str(), parse(&receipt).unwrap().schemas), (text, schemas));
+    }
+
+    #[test]
+    fn damaged_receipts_are_fatal() {
+        for text in
+            ["{", "[]", r#"{"v":2,"topics":{}}"#, r#"{"v":1,"topics":{"a":[[1,"zz"]]}}"#, r#"{"v":1,"topics":{"a":[[]]}}"#, r#"{"v":1}"#]
+        {
+            let error = runtime::Error::from(parse(&Receipt::new(text)).unwrap_err());
+            assert_eq!(error.kind(), runtime::Kind::Fatal, "{text}");
+        }
+        assert_eq!(parse(&Receipt::default()).unwrap(), ReceiptContent::default());
+    }
+
+    proptest! {
+        #[test]
+        fn there_and_back(topics in prop::collection::btree_map("[a-zA-Z0-9._-]{1,20}", prop::collection::vec((0i64.., any::<u128>()), 0..5), 0..4)) {
+            let marks: Marks = topics.into_iter()
+                .map(|(topic, list)| (topic, list.into_iter().map(|(next_offset, seq)| Mark { next_offset, last_seq: Seq(seq) }).collect()))
+                .collect();
+            let receipt = write("r", marks.iter().map(|(topic, marks)| (topic.as_str(), marks)), &WrittenSchemas::new());
+            prop_assert_eq!(parse(&receipt).unwrap().marks, marks);
+        }
+
+        // Skipping what is covered, after a look at any tail that is a prefix of the sequence with repeats, neither loses nor repeats.
+        #[test]
+        fn a_replay_continues_exactly(delivered in 0u128..30, known in 0u128..30, repeats in prop::collection::vec(0u128..30, 0..5), total in 30u128..40) {
+            let known = known.min(delivered);
+            let mut log: Vec<u128> = (1..=delivered).collect();
+            log.extend(repeats.into_iter().filter(|seq| (1..=delivered).contains(seq)));
+            let mut mark = Mark { next_offset: known as i64, last_seq: Seq(known) };
+            for (offset, seq) in log.iter().enumerate().skip(known as usize) {
+                mark.advance(offset as i64, Seq(*seq));
+            }
+            let replayed: Vec<u128> = (1..=total).filter(|&seq| !mark.covers(Seq(seq))).collect();
+            prop_assert_eq!(replayed, (delivered + 1..=total).collect::<Vec<_>>());
+            prop_assert!(mark.last_seq == Seq(0) || log[mark.next_offset as usize - 1] == mark.last_seq.0);
+        }
+    }
+}

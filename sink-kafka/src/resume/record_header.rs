@@ -1,0 +1,234 @@
+//! The position header: every record says which run, split and event it comes from. So readers can ignore repeats, and a later run of the
+//! task can find out what was delivered.
+//!
+//! The header is called `dts`. Its value, at most 36 bytes:
+//!
+//! | part | bytes |
+//! |---|---|
+//! | version | 1, always 1 |
+//! | run | 8, big endian: random, made at the task's first start |
+//! | epoch | 1–5, unsigned LEB128: rises with every start of the process |
+//! | split | 1–5, unsigned LEB128: number of the split |
+//! | seq | 16, big endian: order in the split |
+//! | flags | 1: 1 snapshot row, 2 replay not exact (or a heartbeat, which has no seq of its own), 4 schema change, 8 values begin with the id of a schema |
+//!
+//! Bytes after the flags (a transaction id) are reserved: this version writes none, and readers must ignore them.
+//!
+//! # The reader's rule
+//!
+//! Per run, split and partition keep the greatest seq; ignore a record whose seq is not greater, unless its flag 2 is set. [`RepeatFilter`]
+//! does that:
+//!
+//! ```
+//! use runtime::Seq;
+//! use sink_kafka::record_header::{RecordPosition, RepeatFilter};
+//!
+//! let position = RecordPosition { run: 7, epoch: 1, split: 1, seq: Seq(42), flags: 0 };
+//! let mut filter = RepeatFilter::default();
+//! assert!(filter.is_new("orders", 0, &RecordPosition::decode(&position.encode()).unwrap()));
+//! assert!(!filter.is_new("orders", 0, &position));
+//! ```
+
+use std::collections::HashMap;
+
+use runtime::Seq;
+
+/// Name of the header.
+pub const HEADER: &str = "dts";
+/// Flag: the row was read by a snapshot.
+pub const SNAPSHOT: u8 = 1;
+/// Flag: the split's replay is not exact, so an equal or smaller seq does not mean a repeat.
+pub const NOT_EXACT: u8 = 2;
+/// Flag: the record is a schema change.
+pub const SCHEMA_CHANGE: u8 = 4;
+/// Flag: values begin with the id of their schema in a registry, a zero byte and four bytes, big endian. A tombstone has the flag too.
+pub const SCHEMA_ID: u8 = 8;
+
+const VERSION: u8 = 1;
+
+/// Where a record comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordPosition {
+    /// Random id of the task, the same until its checkpoint is deleted.
+    pub run: u64,
+    /// Rises with every start of the process.
+    pub epoch: u32,
+    /// Number of the split.
+    pub split: u32,
+    /// Order in the split.
+    pub seq: Seq,
+    /// Any of [`SNAPSHOT`], [`NOT_EXACT`], [`SCHEMA_CHANGE`], [`SCHEMA_ID`].
+    pub flags: u8,
+}
+
+/// Why a header cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PositionError {
+    /// It is of a newer version.
+    #[error("the position header has version {0}, this program knows version {VERSION}")]
+    Version(u8),
+    /// It ends too early or holds a number that is too large.
+    #[error("the position header is malformed")]
+    Malformed,
+}
+
+impl RecordPosition {
+    /// The header's value.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(36);
+        write_prefix(&mut out, LaneId { run: self.run, epoch: self.epoch, split: self.split });
+        out.extend_from_slice(&self.seq.0.to_be_bytes());
+        out.push(self.flags);
+        out
+    }
+
+    /// Reads a header's value. Bytes behind the flags are reserved and ignored.
+    pub fn decode(value: &[u8]) -> Result<Self, PositionError> {
+        let (&version, rest) = value.split_first().ok_or(PositionError::Malformed)?;
+        if version != VERSION {
+            return Err(PositionError::Version(version));
+        }
+        let (run, rest) = rest.split_first_chunk::<8>().ok_or(PositionError::Malformed)?;
+        let (epoch, rest) = read_varint(rest).ok_or(PositionError::Malformed)?;
+        let (split, rest) = read_varint(rest).ok_or(PositionError::Malformed)?;
+        let (seq, rest) = rest.split_first_chunk::<16>().ok_or(PositionError::Malformed)?;
+        let &flags = rest.first().ok_or(PositionError::Malformed)?;
+        Ok(Self { run: u64::from_be_bytes(*run), epoch, split, seq: Seq(u128::from_be_bytes(*seq)), flags })
+    }
+
+    /// Whether the reader's rule may ignore the record at all.
+    pub fn is_exact(&self) -> bool {
+        self.flags & NOT_EXACT == 0
+    }
+}
+
+/// Which lane of which process a record is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LaneId {
+    pub(crate) run: u64,
+    pub(crate) epoch: u32,
+    pub(crate) split: u32,
+}
+
+/// The part of the header that is the same for all records of a lane.
+pub(crate) fn write_prefix(out: &mut Vec<u8>, LaneId { run, epoch, split }: LaneId) {
+    out.push(VERSION);
+    out.extend_from_slice(&run.to_be_bytes());
+    write_varint(out, epoch);
+    write_varint(out, split);
+}
+
+fn write_varint(out: &mut Vec<u8>, mut value: u32) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn read_varint(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let mut value = 0u64;
+    for (index, &byte) in bytes.iter().take(5).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((u32::try_from(value).ok()?, &bytes[index + 1..]));
+        }
+    }
+    None
+}
+
+/// The reader's rule: tells new records from repeats.
+#[derive(Clone, Debug, Default)]
+pub struct RepeatFilter {
+    greatest: HashMap<String, HashMap<(i32, u64, u32), Seq>>,
+}
+
+impl RepeatFilter {
+    /// Whether the record at `position`, met in this partition, was not seen before. Records must come in the order of their offsets.
+    pub fn is_new(&mut self, topic: &str, partition: i32, position: &RecordPosition) -> bool {
+        if !position.is_exact() {
+            return true;
+        }
+        if !self.greatest.contains_key(topic) {
+            self.greatest.insert(topic.to_owned(), HashMap::new());
+        }
+        let greatest = self.greatest.entry(topic.to_owned()).or_default().entry((partition, position.run, position.split)).or_default();
+        let new = position.seq > *greatest;
+        if new {
+            *greatest = position.seq;
+        }
+        new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_bytes_are_the_documented_ones() {
+        let position = RecordPosition { run: 0x0102_0304_0506_0708, epoch: 300, split: 5, seq: Seq(9), flags: SNAPSHOT | SCHEMA_CHANGE };
+        let mut expected = vec![1, 1, 2, 3, 4, 5, 6, 7, 8, 0xac, 0x02, 5];
+        expected.extend([0; 15]);
+        expected.extend([9, 5]);
+        assert_eq!(position.encode(), expected);
+    }
+
+    #[test]
+    fn damaged_headers_are_errors() {
+        let good = RecordPosition { run: 1, epoch: u32::MAX, split: u32::MAX, seq: Seq(u128::MAX), flags: 2 }.encode();
+        assert_eq!(good.len(), 36);
+        for end in 0..good.len() {
+            assert!(RecordPosition::decode(&good[..end]).is_err(), "{end}");
+        }
+        let mut newer = good.clone();
+        newer[0] = 2;
+        assert_eq!(RecordPosition::decode(&newer), Err(PositionError::Version(2)));
+        let mut overlong = good;
+        overlong[13] = 0x7f;
+        assert_eq!(RecordPosition::decode(&overlong), Err(PositionError::Malformed));
+    }
+
+    #[test]
+    fn rows_of_inexact_splits_are_never_repeats() {
+        let mut filter = RepeatFilter::default();
+        let position = RecordPosition { run: 1, epoch: 1, split: 1, seq: Seq(5), flags: SNAPSHOT | NOT_EXACT };
+        assert!(filter.is_new("t", 0, &position) && filter.is_new("t", 0, &position));
+    }
+
+    proptest! {
+        #[test]
+        fn there_and_back(run: u64, epoch: u32, split: u32, seq: u128, flags: u8, tail: Vec<u8>) {
+            let position = RecordPosition { run, epoch, split, seq: Seq(seq), flags };
+            let mut bytes = position.encode();
+            prop_assert!(bytes.len() <= 36);
+            bytes.extend(tail);
+            prop_assert_eq!(RecordPosition::decode(&bytes), Ok(position));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+            let _ = RecordPosition::decode(&bytes);
+        }
+
+        // The lemma of the design: any number of writers, each of which writes consecutive members of a sequence and begins at most one
+        // step behind the greatest seq in the log, leaves exactly the sequence for a reader.
+        #[test]
+        fn repeats_of_any_writers_vanish(writers in prop::collection::vec((0u128..20, 1u128..10), 1..8)) {
+            let (mut log, mut greatest) = (Vec::new(), 0);
+            for (back, length) in writers {
+                let first = (greatest + 1 - back.min(greatest)).max(1);
+                log.extend(first..first + length);
+                greatest = greatest.max(first + length - 1);
+            }
+            let mut filter = RepeatFilter::default();
+            let read: Vec<u128> = log.into_iter()
+                .filter(|&seq| filter.is_new("t", 0, &RecordPosition { run: 1, epoch: 1, split: 1, seq: Seq(seq), flags: 0 }))
+                .collect();
+            prop_assert_eq!(read, (1..=greatest).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Reads parts of the log and tells this program's records from others by their position header.
+
+use super::record_header::{HEADER, PositionError, RecordPosition, SCHEMA_ID};
+use crate::client::{ClientError, LogPart, RecordHead, Session, read_log};
+use crate::error::Error;
+use crate::schema_registry;
+
+/// What is at an offset of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A record with a position header, and the id of its schema if its value begins with one.
+    Ours(RecordPosition, Option<u32>),
+    /// A record of another program.
+    Foreign,
+}
+
+/// Passes every record of the parts to `visit`, with the index of its part and its offset; in order within a part.
+pub(crate) async fn scan(
+    session: &Session,
+    parts: &[LogPart],
+    mut visit: impl FnMut(usize, i64, Found) -> Result<(), Error> + Send,
+) -> Result<(), Error> {
+    read_log(session, parts, HEADER, |index, offset, head| {
+        let found = found(head).map_err(|problem| ClientError::Unreadable {
+            partition: parts[index].partition.clone(),
+            offset,
+            source: problem.to_string().into(),
+        })?;
+        visit(index, offset, found)
+    })
+    .await
+}
+
+/// What a record is.
+pub(crate) fn found(head: RecordHead<'_>) -> Result<Found, PositionError> {
+    let Some(value) = head.header else { return Ok(Found::Foreign) };
+    match RecordPosition::decode(value) {
+        Ok(position) => {
+            let id = head.value_start.filter(|_| position.flags & SCHEMA_ID != 0).and_then(schema_registry::id_of);
+            Ok(Found::Ours(position, id))
+        }
+        Err(error @ PositionError::Version(_)) => Err(error),
+        // Some other program has a header of that name.
+        Err(PositionError::Malformed) => Ok(Found::Foreign),
+    }
+}

@@ -1,0 +1,404 @@
+//! Which topic and partition an event goes to, and its key.
+//!
+//! A router is a pure value: it is told how many partitions a topic has, and answers with a [`Target`] or names a topic that it must be told
+//! about first. Routes of a table are remembered per version of its schema.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use runtime::{Body, Event, Row, RowChange, SchemaChange, TableId, TableSchema};
+
+use super::partitioner;
+use super::record_key::{self, RecordKey, RowKey};
+use super::rules::{PartitionPolicy, RoutingRules};
+use super::topic_owners::TopicOwners;
+use crate::error::Error;
+
+/// Schemas are remembered by address. After so many all are forgotten, so that many schema changes over time need no more memory.
+const MAX_ROUTES: usize = 4096;
+
+/// A topic of the lane, by its index, and a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Target {
+    /// Index into the lane's topics.
+    pub(crate) topic: usize,
+    /// The partition.
+    pub(crate) partition: usize,
+}
+
+/// Where an event goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// To one partition.
+    To(Target),
+    /// The router must be told of this topic first ([`Router::add_topic`]), then asked again.
+    Unknown(Arc<str>),
+    /// A transaction boundary or a heartbeat where each table has a topic of its own: it has none.
+    Nowhere,
+}
+
+struct TableRoute {
+    // Keeps the schema alive, so that no other schema can get its address.
+    _schema: Arc<TableSchema>,
+    topic: usize,
+    partitions: usize,
+    choice: Choice,
+    key: Option<RowKey>,
+}
+
+/// How the partition of a table's rows is found.
+enum Choice {
+    /// The same for all rows.
+    Fixed(usize),
+    /// By the values of these columns.
+    Columns(Vec<usize>),
+}
+
+/// Decides where events go.
+pub(crate) struct Router {
+    rules: Arc<RoutingRules>,
+    /// Name and number of partitions of the topics in the lane's order.
+    topics: Vec<(Arc<str>, usize)>,
+    by_name: HashMap<Arc<str>, usize>,
+    owners: TopicOwners,
+    routes: Vec<TableRoute>,
+    /// Indexes into `routes` by the address of the schema.
+    by_address: HashMap<usize, usize>,
+    /// The last address and its index: rows of one table come one after the other.
+    recent: (usize, usize),
+    scratch: Vec<u8>,
+}
+
+impl Router {
+    /// A router that knows no topic yet.
+    pub(crate) fn new(rules: Arc<RoutingRules>, owners: TopicOwners) -> Self {
+        Self {
+            rules,
+            topics: Vec::new(),
+            by_name: HashMap::new(),
+            owners,
+            routes: Vec::new(),
+            by_address: HashMap::new(),
+            recent: (0, 0),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The rules that the router follows.
+    pub(crate) fn rules(&self) -> &RoutingRules {
+        &self.rules
+    }
+
+    /// Adds a topic. Returns its index, the next one in order.
+    pub(crate) fn add_topic(&mut self, name: Arc<str>, partitions: usize) -> usize {
+        let index = self.topics.len();
+        self.by_name.insert(name.clone(), index);
+        self.topics.push((name, partitions));
+        index
+    }
+
+    /// The index of a topic.
+    pub(crate) fn topic_index(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Where an event other than a schema change goes.
+    pub(crate) fn route(&mut self, event: &Event) -> Result<Route, runtime::Error> {
+        match &event.body {
+            Body::Row(row) => self.route_row(row),
+            Body::Begin | Body::Commit | Body::Heartbeat => match self.rules.topic.fixed() {
+                Some(name) => Ok(match self.topic_index(name) {
+                    Some(topic) => Route::To(Target { topic, partition: 0 }),
+                    None => Route::Unknown(name.into()),
+                }),
+                None => Ok(Route::Nowhere),
+            },
+            Body::Schema(_) => Err(runtime::Error::fatal("a batch has a schema change beside other events")),
+            _ => Err(runtime::Error::data("the event is of a kind that this sink does not know")),
+        }
+    }
+
+    fn route_row(&mut self, row: &RowChange) -> Result<Route, runtime::Error> {
+        if let Some(unknown) = self.find_route(&row.schema)? {
+            return Ok(Route::Unknown(unknown));
+        }
+        // An update goes where its new values go.
+        let image = row.newest().ok_or_else(|| runtime::Error::data("a row change has no image of the row"))?;
+        self.target_of(&row.schema, image).map(Route::To)
+    }
+
+    /// Where a record about this image of a row goes. The route of the table was found before.
+    pub(crate) fn target_of(&mut self, schema: &TableSchema, image: &Row) -> Result<Target, runtime::Error> {
+        let Self { routes, recent, scratch, .. } = self;
+        let route = routes.get(recent.1).ok_or_else(|| runtime::Error::fatal("the remembered route of a table is missing"))?;
+        let partition = match &route.choice {
+            Choice::Fixed(partition) => *partition,
+            Choice::Columns(columns) => partitioner::of_key(schema, columns, image, route.partitions, scratch)?,
+        };
+        Ok(Target { topic: route.topic, partition })
+    }
+
+    /// Makes the route of a table the recent one. Returns the topic that must be added first, if it is not known yet.
+    pub(crate) fn find_route(&mut self, schema: &Arc<TableSchema>) -> Result<Option<Arc<str>>, Error> {
+        let address = Arc::as_ptr(schema) as usize;
+        if self.recent.0 != address {
+            let index = match self.by_address.get(&address) {
+                Some(&index) => index,
+                None => match self.remember(schema)? {
+                    Ok(index) => index,
+                    Err(unknown) => return Ok(Some(unknown)),
+                },
+            };
+            self.recent = (address, index);
+        }
+        Ok(None)
+    }
+
+    /// Works out the route of a table; the inner error is the topic that must be added first.
+    fn remember(&mut self, schema: &Arc<TableSchema>) -> Result<Result<usize, Arc<str>>, Error> {
+        let name = self.topic_of(&schema.id)?;
+        let Some(topic) = self.topic_index(&name) else { return Ok(Err(name)) };
+        if self.routes.len() >= MAX_ROUTES {
+            self.routes.clear();
+            self.by_address.clear();
+        }
+        let partitions = self.partitions(topic);
+        let partitioning = &self.rules.partitioning;
+        let choice = match (partitioning.columns.get(&schema.id), partitioning.policy) {
+            (Some(names), _) => Choice::Columns(named_columns(schema, names)?),
+            (None, PartitionPolicy::Zero) => Choice::Fixed(0),
+            (None, PartitionPolicy::Table) => Choice::Fixed(partitioner::of_table(&schema.id, partitions)),
+            (None, PartitionPolicy::PrimaryKey) => Choice::Columns(partitioner::key_columns(schema)),
+        };
+        let key = RowKey::of_table(schema, self.rules.record_key, self.rules.topic.names_the_table());
+        let index = self.routes.len();
+        self.routes.push(TableRoute { _schema: schema.clone(), topic, partitions, choice, key });
+        self.by_address.insert(Arc::as_ptr(schema) as usize, index);
+        Ok(Ok(index))
+    }
+
+    /// Writes the key of an image of a row into `out`; false if rows of the table have none. The route of the table was found before.
+    pub(crate) fn write_row_key(&mut self, schema: &TableSchema, image: &Row, out: &mut Vec<u8>) -> Result<bool, runtime::Error> {
+        let Self { routes, recent, scratch, .. } = self;
+        match routes.get(recent.1).and_then(|route| route.key.as_ref()) {
+            Some(key) => key.write(schema, image, out, scratch).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Writes the key of a record that is not a row into `out`; false if such records have none.
+    pub(crate) fn write_control_key(&self, body: &Body, split: u32, out: &mut Vec<u8>) -> bool {
+        if self.rules.record_key == RecordKey::None {
+            return false;
+        }
+        record_key::write_control_key(body, split, out);
+        true
+    }
+
+    /// Whether an update may change the key of its record or the partition, so that the old key needs a tombstone. The route of the table was
+    /// found before.
+    pub(crate) fn may_move(&self, before: &Row, after: &Row) -> bool {
+        let Some(TableRoute { choice, key: Some(key), .. }) = self.routes.get(self.recent.1) else { return false };
+        let deciding = match choice {
+            Choice::Fixed(_) => &[][..],
+            Choice::Columns(columns) => columns,
+        };
+        key.columns().iter().chain(deciding).any(|&column| before.get(column) != after.get(column))
+    }
+
+    fn partitions(&self, topic: usize) -> usize {
+        self.topics.get(topic).map_or(1, |(_, partitions)| *partitions)
+    }
+
+    /// Where a schema change goes: to the topic for schema changes, else to the topic of every table that it touches; there to the
+    /// partition of the table's rows if those share one, else to partition 0.
+    pub(crate) fn route_schema_change(&mut self, change: &SchemaChange) -> Result<Vec<Route>, Error> {
+        let tables: Vec<TableId> = change.tables.iter().map(|(table, _)| table.clone()).collect();
+        let ddl_topic = self.rules.ddl_topic.clone();
+        let mut routes = Vec::new();
+        if tables.is_empty() {
+            let name = ddl_topic.clone().or_else(|| self.rules.topic.fixed().map(Arc::from)).ok_or(Error::NoDdlTopic)?;
+            routes.push(self.topic_index(&name).map_or(Route::Unknown(name), |topic| Route::To(Target { topic, partition: 0 })));
+        }
+        for table in &tables {
+            let name = match &ddl_topic {
+                Some(name) => name.clone(),
+                None => self.topic_of(table)?,
+            };
+            let route = match self.topic_index(&name) {
+                None => Route::Unknown(name),
+                Some(topic) => {
+                    let partitioning = &self.rules.partitioning;
+                    let together = partitioning.policy == PartitionPolicy::Table && !partitioning.columns.contains_key(table);
+                    let partition = if together { partitioner::of_table(table, self.partitions(topic)) } else { 0 };
+                    Route::To(Target { topic, partition })
+                }
+            };
+            if !routes.contains(&route) {
+                routes.push(route);
+            }
+        }
+        Ok(routes)
+    }
+
+    /// The topic of a table. It is an error if a template gives two tables the same topic: their rows could not be told apart by topic, which
+    /// is what a template is for.
+    fn topic_of(&mut self, table: &TableId) -> Result<Arc<str>, Error> {
+        if let Some(name) = self.rules.topic.fixed() {
+            return Ok(name.into());
+        }
+        let name = self.rules.topic.render(table).map_err(|problem| Error::TopicName { table: table.to_string(), problem })?;
+        let name: Arc<str> = name.into();
+        match self.owners.claim(&name, table) {
+            Ok(()) => Ok(name),
+            Err(owner) => Err(Error::TopicsCollide { topic: name.to_string(), first: owner.to_string(), second: table.to_string() }),
+        }
+    }
+}
+
+/// The indexes of columns. A name that the table does not have is an error: rows would go elsewhere than the settings say.
+fn named_columns(schema: &TableSchema, names: &[String]) -> Result<Vec<usize>, Error> {
+    let find = |name: &String| {
+        schema.column(name).ok_or_else(|| Error::NoColumn {
+            table: schema.id.to_string(),
+            column: name.clone(),
+            columns: schema.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use runtime::{Column, ColumnKind, Op, Row, SchemaChangeKind, Seq, Value};
+
+    use super::super::rules::Partitioning;
+    use super::super::topic_template::TopicTemplate;
+    use super::*;
+
+    fn rules(topic: &str, policy: PartitionPolicy, ddl_topic: Option<&str>) -> RoutingRules {
+        RoutingRules {
+            topic: TopicTemplate::parse(topic).unwrap(),
+            ddl_topic: ddl_topic.map(Arc::from),
+            partitioning: Partitioning { policy, ..Partitioning::default() },
+            record_key: RecordKey::None,
+            tombstones: false,
+        }
+    }
+
+    fn router(topic: &str, policy: PartitionPolicy, ddl_topic: Option<&str>) -> Router {
+        Router::new(Arc::new(rules(topic, policy, ddl_topic)), TopicOwners::default())
+    }
+
+    #[test]
+    fn columns_decide_for_their_table_alone() {
+        let columns = [("shop.orders", "id"), ("shop.odd", "customer")].map(|(table, column)| (table.to_owned(), vec![column.to_owned()]));
+        let partitioning = Partitioning::new(PartitionPolicy::Table, &BTreeMap::from(columns)).unwrap();
+        let rules = RoutingRules { partitioning, ..rules("t", PartitionPolicy::Table, None) };
+        let mut router = Router::new(Arc::new(rules), TopicOwners::default());
+        router.add_topic("t".into(), 100);
+        let by_id: Vec<Route> = (0..20).map(|id| router.route(&row("orders", id, None)).unwrap()).collect();
+        assert!(by_id.windows(2).any(|pair| pair[0] != pair[1]));
+        assert_eq!(router.route(&row("orders", 7, Some(3))).unwrap(), by_id[7], "an update goes where its new values go");
+        assert_eq!(router.route(&row("other", 1, None)).unwrap(), router.route(&row("other", 2, None)).unwrap());
+        let error = router.route(&row("odd", 1, None)).unwrap_err();
+        assert_eq!(error.kind(), runtime::Kind::Config);
+        assert!(error.to_string().contains("shop.odd") && error.to_string().contains("customer"), "{error}");
+    }
+
+    #[test]
+    fn lanes_share_what_topics_belong_to() {
+        let (rules, owners) = (Arc::new(rules("{table}", PartitionPolicy::Zero, None)), TopicOwners::default());
+        let mut lanes = [(); 2].map(|()| Router::new(rules.clone(), owners.clone()));
+        lanes[0].route(&row("a$", 1, None)).unwrap();
+        lanes[1].route(&row("a$", 1, None)).unwrap();
+        assert!(lanes[1].route(&row("a_24", 1, None)).unwrap_err().to_string().contains("a$"));
+    }
+
+    #[test]
+    fn an_update_moves_if_its_key_or_its_partition_may_change() {
+        let moves = |policy, before, after| {
+            let rules = RoutingRules { record_key: RecordKey::PrimaryKey, ..rules("t", policy, None) };
+            let mut router = Router::new(Arc::new(rules), TopicOwners::default());
+            router.add_topic("t".into(), 10);
+            let event = row("orders", after, Some(before));
+            router.route(&event).unwrap();
+            let Body::Row(change) = &event.body else { panic!() };
+            router.may_move(change.before.as_ref().unwrap(), change.after.as_ref().unwrap())
+        };
+        assert!(moves(PartitionPolicy::Zero, 1, 2) && moves(PartitionPolicy::PrimaryKey, 1, 2));
+        assert!(!moves(PartitionPolicy::Zero, 2, 2));
+    }
+
+    fn row(table: &str, key: i64, before: Option<i64>) -> Event {
+        let mut schema = TableSchema::new(TableId::new("shop", table), vec![Column::new("id", ColumnKind::Int { bytes: 8 }, "bigint")]);
+        schema.primary_key = vec![0];
+        let image = |value| Row::from_values([Value::Int(value)]);
+        event(Body::Row(RowChange { schema: Arc::new(schema), op: Op::Update, before: before.map(image), after: Some(image(key)) }))
+    }
+
+    fn event(body: Body) -> Event {
+        Event { seq: Seq(1), position: "p".into(), timestamp_ms: 0, txid: None, origin: Arc::default(), body }
+    }
+
+    fn ddl(tables: &[&str]) -> SchemaChange {
+        let mut change = SchemaChange::new(SchemaChangeKind::Other, "shop", "x");
+        change.tables = tables.iter().map(|table| (TableId::new("shop", *table), None)).collect();
+        change
+    }
+
+    #[test]
+    fn an_unknown_topic_is_named_and_then_used() {
+        let mut router = router("{table}", PartitionPolicy::Zero, None);
+        let event = row("orders", 1, None);
+        assert_eq!(router.route(&event).unwrap(), Route::Unknown("orders".into()));
+        let topic = router.add_topic("orders".into(), 3);
+        assert_eq!(router.route(&event).unwrap(), Route::To(Target { topic, partition: 0 }));
+        assert_eq!(router.route(&self::event(Body::Begin)).unwrap(), Route::Nowhere);
+    }
+
+    #[test]
+    fn tables_that_fall_on_one_topic_are_refused() {
+        let mut router = router("{table}", PartitionPolicy::Zero, None);
+        router.route(&row("a$", 1, None)).unwrap();
+        let error = router.route(&row("a_24", 1, None)).unwrap_err();
+        assert_eq!(error.kind(), runtime::Kind::Config);
+        assert!(error.to_string().contains("a_24") && error.to_string().contains("a$"), "{error}");
+    }
+
+    #[test]
+    fn an_update_goes_where_its_new_key_goes() {
+        let mut router = router("t", PartitionPolicy::PrimaryKey, None);
+        router.add_topic("t".into(), 10);
+        let (one, two) = (router.route(&row("x", 1, None)).unwrap(), router.route(&row("x", 2, None)).unwrap());
+        assert_ne!(one, two);
+        assert_eq!(router.route(&row("x", 2, Some(1))).unwrap(), two);
+    }
+
+    #[test]
+    fn schema_changes_follow_their_policy() {
+        let mut by_table = router("t", PartitionPolicy::Table, None);
+        by_table.add_topic("t".into(), 8);
+        let row_route = by_table.route(&row("orders", 5, None)).unwrap();
+        assert_eq!(by_table.route_schema_change(&ddl(&["orders"])).unwrap(), [row_route]);
+        assert_eq!(by_table.route_schema_change(&ddl(&[])).unwrap(), [Route::To(Target { topic: 0, partition: 0 })]);
+
+        let mut by_key = router("t", PartitionPolicy::PrimaryKey, None);
+        by_key.add_topic("t".into(), 8);
+        assert_eq!(by_key.route_schema_change(&ddl(&["a", "b"])).unwrap(), [Route::To(Target { topic: 0, partition: 0 })]);
+
+        let mut templated = router("{table}", PartitionPolicy::Zero, None);
+        templated.add_topic("a".into(), 1);
+        templated.add_topic("b".into(), 1);
+        let both = [Route::To(Target { topic: 0, partition: 0 }), Route::To(Target { topic: 1, partition: 0 })];
+        assert_eq!(templated.route_schema_change(&ddl(&["a", "b"])).unwrap(), both);
+        let error = runtime::Error::from(templated.route_schema_change(&ddl(&[])).unwrap_err());
+        assert!(error.kind() == runtime::Kind::Config && error.to_string().contains("ddl_topic"), "{error}");
+
+        let mut apart = router("{table}", PartitionPolicy::Zero, Some("ddl"));
+        assert_eq!(apart.rules().fixed_topics(), [Arc::from("ddl")]);
+        assert_eq!(apart.route_schema_change(&ddl(&["a"])).unwrap(), [Route::Unknown("ddl".into())]);
+    }
+}

@@ -1,0 +1,85 @@
+//! Redacts the password from a registry's texts.
+//!
+//! A server may repeat the request in its error: the header `Authorization`, whose Basic form is the base64 of `user:password` (RFC 7617), or
+//! the password in percent encoding (RFC 3986).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+/// Replaces a secret.
+const REDACTED: &str = "…";
+
+/// The text without the password: as it is, percent-encoded, or in the header that carries it.
+pub(super) fn redact(text: &str, user: &str, password: &str) -> String {
+    let basic = BASE64.encode(format!("{user}:{password}"));
+    let secrets = [basic.as_str(), basic.trim_end_matches('='), password];
+    secrets
+        .iter()
+        .filter(|secret| !secret.is_empty())
+        .fold(text.to_owned(), |text, secret| without(&text.replace(secret, REDACTED), secret))
+}
+
+fn without(text: &str, secret: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(first) = rest.chars().next() {
+        let length = match spelled(rest.as_bytes(), secret.as_bytes()) {
+            Some(length) => {
+                out.push_str(REDACTED);
+                length
+            }
+            None => {
+                out.push(first);
+                first.len_utf8()
+            }
+        };
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    out
+}
+
+/// How many bytes at the front spell the secret, each byte of it as it is or percent-encoded.
+fn spelled(text: &[u8], secret: &[u8]) -> Option<usize> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut at = 0;
+    for &byte in secret {
+        at += match text.get(at..)? {
+            [b'%', high, low, ..] if digit(*high).zip(digit(*low)).is_some_and(|(high, low)| high * 16 + low == u32::from(byte)) => 3,
+            [b'+', ..] if byte == b' ' => 1,
+            [first, ..] if *first == byte => 1,
+            _ => return None,
+        };
+    }
+    Some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_spelling_of_the_password_stays() {
+        let (user, password) = ("alice", "p@ss wörd/1%");
+        let basic = BASE64.encode(format!("{user}:{password}"));
+        for secret in [
+            password.to_owned(),
+            "p%40ss%20w%C3%B6rd%2F1%25".into(),
+            "p%40ss+w%c3%b6rd%2f1%25".into(),
+            "p@ss%20wörd/1%25".into(),
+            basic.clone(),
+            basic.trim_end_matches('=').into(),
+            basic.replace('=', "%3D").replace('/', "%2F").replace('+', "%2B"),
+        ] {
+            let told = redact(&format!("Ünknown <Basic {secret}> {secret}, alice!"), user, password);
+            let rest = told.replace(REDACTED, "").replace("%3D", "").replace('=', "");
+            assert_eq!(rest, "Ünknown <Basic > , alice!", "{secret}: {told}");
+        }
+    }
+
+    #[test]
+    fn other_text_stays_as_it_is() {
+        for text in ["", "Subject 'a%2Fb' not found; 100 % sure", "%", "%4", "é%é"] {
+            assert_eq!(redact(text, "alice", "secret"), text);
+        }
+        assert_eq!(redact("a %25x b", "alice", "%25x"), "a … b", "a password that looks encoded");
+    }
+}

@@ -1,0 +1,308 @@
+//! The settings of the sink, checked and resolved once per task.
+
+use std::sync::Arc;
+
+use runtime::EncoderInfo;
+use secrecy::ExposeSecret as _;
+
+use crate::client::topics::TopicCreation;
+use crate::client::{Sasl, Tls};
+use crate::codec::Compression;
+use crate::config::{Config, CreateTopics, NotEmpty};
+use crate::error::Error;
+use crate::invalid_setting::InvalidSetting;
+use crate::routing::{Partitioning, RecordKey, RoutingRules, TopicTemplate, refuse_control_events_without_topic};
+use crate::schema_registry::SchemaRegistry;
+
+const DEFAULT_RECORD_BATCH_BYTES: usize = 1_000_000;
+/// The largest record batch that can be set; a broker's own limit is about 1 MB unless it was raised.
+const MAX_RECORD_BATCH_BYTES: usize = 64 << 20;
+
+/// The format of the task's messages.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Format {
+    pub(crate) name: String,
+    pub(crate) info: EncoderInfo,
+}
+
+/// The settings of a task.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) brokers: Vec<String>,
+    pub(crate) rules: Arc<RoutingRules>,
+    /// How missing topics are created; absent, they are not.
+    pub(crate) creation: Option<TopicCreation>,
+    pub(crate) format: Format,
+    pub(crate) compression: Compression,
+    pub(crate) record_batch_bytes: usize,
+    pub(crate) not_empty: NotEmpty,
+    pub(crate) sasl: Option<Sasl>,
+    /// Names of files: they are read again for every session, because certificates are renewed while a task runs.
+    pub(crate) tls: Option<Tls>,
+    pub(crate) schema_registry: Option<SchemaRegistry>,
+    fingerprint: FingerprintText,
+}
+
+/// The texts of which the fingerprint of the routing is made.
+#[derive(Clone, Debug)]
+struct FingerprintText {
+    topic: String,
+    ddl_topic: Option<String>,
+    /// Policy, columns, format.
+    rest: String,
+}
+
+impl Settings {
+    /// Checks the settings and resolves them. An error names the key.
+    pub(crate) fn resolve(config: Config, format: Format) -> Result<Self, Error> {
+        let fingerprint = FingerprintText::of(&config, &format.name);
+        let refuse = |key: &str, problem: String| Err(Error::from(InvalidSetting::new(key, problem)));
+        if config.brokers.is_empty() {
+            return refuse("brokers", "needs at least one `host:port`".into());
+        }
+        // The entry is named by its number: whoever writes a user into an address may write a password as well.
+        if let Some(at) = config.brokers.iter().position(|broker| !is_address(broker)) {
+            return refuse("brokers", format!("has an entry, number {}, that is not of the form `host:port`", at + 1));
+        }
+        let record_batch_bytes = config.record_batch_bytes.unwrap_or(DEFAULT_RECORD_BATCH_BYTES);
+        if !(1024..=MAX_RECORD_BATCH_BYTES).contains(&record_batch_bytes) {
+            return refuse("record_batch_bytes", format!("is {record_batch_bytes}, not between 1024 and {MAX_RECORD_BATCH_BYTES}"));
+        }
+        if let Some(sasl) = &config.sasl {
+            for (key, text) in [("sasl.user", sasl.user.as_str()), ("sasl.password", sasl.password.expose_secret())] {
+                if text.is_empty() || text.contains('\0') {
+                    return refuse(key, "is empty, or holds a NUL".into());
+                }
+            }
+        }
+        if let Some(registry) = &config.schema_registry {
+            registry.validate()?;
+        }
+        let rules = rules(&config, &format)?;
+        Ok(Self {
+            brokers: config.brokers,
+            rules: Arc::new(rules),
+            creation: config.create_topics.map(creation).transpose()?.flatten(),
+            format,
+            compression: config.compression,
+            record_batch_bytes,
+            not_empty: config.not_empty,
+            sasl: config.sasl,
+            tls: config.tls,
+            schema_registry: config.schema_registry,
+            fingerprint,
+        })
+    }
+
+    /// The fingerprint of everything that decides where a row goes, with that of the task's transforms; and another one that a task may come
+    /// from as well: under a template, rows do not go elsewhere because `ddl_topic` is set, and a task that stopped at a DDL statement
+    /// without a topic can only continue with it.
+    pub(crate) fn routing_fingerprints(&self, transforms: &str) -> (String, Option<String>) {
+        let FingerprintText { ddl_topic, .. } = &self.fingerprint;
+        let before = (self.rules.template().is_some() && ddl_topic.is_some()).then(|| self.fingerprint.crc(None, transforms));
+        (self.fingerprint.crc(ddl_topic.as_ref(), transforms), before)
+    }
+}
+
+impl FingerprintText {
+    fn of(config: &Config, format: &str) -> Self {
+        // Records with and without the id of a schema have no reader in common.
+        let framed = if config.schema_registry.is_some() { " framed" } else { "" };
+        let rest = format!("{:?} {:?} {format}{framed}", config.partition, config.partition_columns);
+        Self { topic: config.topic.clone(), ddl_topic: config.ddl_topic.clone(), rest }
+    }
+
+    /// The text is fixed for good: receipts hold its checksum.
+    fn crc(&self, ddl_topic: Option<&String>, transforms: &str) -> String {
+        let text = format!("{:?} {ddl_topic:?} {} {transforms}", self.topic, self.rest);
+        format!("{:08x}", crc32c::crc32c(text.as_bytes()))
+    }
+}
+
+fn rules(config: &Config, format: &Format) -> Result<RoutingRules, Error> {
+    let invalid = |key: &'static str| move |problem: String| InvalidSetting::new(key, format!("is invalid: {problem}"));
+    let topic = TopicTemplate::parse(&config.topic).map_err(invalid("topic"))?;
+    let ddl_topic = match &config.ddl_topic {
+        None => None,
+        Some(text) => {
+            let template = TopicTemplate::parse(text).map_err(invalid("ddl_topic"))?;
+            let name = template.fixed().ok_or_else(|| InvalidSetting::new("ddl_topic", "must be one topic's name without placeholders"))?;
+            Some(Arc::from(name))
+        }
+    };
+    let partitioning = Partitioning::new(config.partition, &config.partition_columns).map_err(invalid("partition_columns"))?;
+    if config.tombstones && config.record_key != RecordKey::PrimaryKey {
+        return Err(InvalidSetting::new("tombstones", "needs record_key = \"primary_key\"").into());
+    }
+    if config.record_key != RecordKey::None && format.info.many_rows {
+        return Err(Error::SeveralRowsPerKey { format: format.name.clone() });
+    }
+    refuse_control_events_without_topic(&topic, &format.name, &format.info)?;
+    Ok(RoutingRules { topic, ddl_topic, partitioning, record_key: config.record_key, tombstones: config.tombstones })
+}
+
+fn creation(how: CreateTopics) -> Result<Option<TopicCreation>, InvalidSetting> {
+    let CreateTopics { enabled, partitions, replication, configs } = how;
+    if partitions.is_some_and(|count| count < 1) {
+        return Err(InvalidSetting::new("create_topics.partitions", "must be 1 or more"));
+    }
+    if replication.is_some_and(|count| count < 1) {
+        return Err(InvalidSetting::new("create_topics.replication", "must be 1 or more"));
+    }
+    Ok(enabled.then_some(TopicCreation { partitions, replication, configs }))
+}
+
+/// `host:port`, `1.2.3.4:9092`, `[::1]:9092`.
+fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let bracketed = host.starts_with('[') && host.ends_with(']') && !host.contains('@');
+    let plain = !host.is_empty() && !host.contains([':', '[', ']', '/', '@', ' ']);
+    (bracketed || plain) && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::client::Security;
+    use crate::routing::PartitionPolicy;
+
+    pub(crate) fn config(settings: Value) -> Config {
+        runtime::Settings::from(settings).parse("sink.kafka").unwrap()
+    }
+
+    pub(crate) fn settings(json: Value) -> Result<Settings, Error> {
+        let config = config(json);
+        let name = config.format.as_ref().and_then(|format| Some(format.one("format").ok()?.0.to_owned())).unwrap_or_default();
+        Settings::resolve(config, Format { name, info: EncoderInfo::default() })
+    }
+
+    fn minimal() -> Value {
+        json!({"brokers": ["127.0.0.1:9092"], "topic": "shop", "format": {"canal_json": {}}})
+    }
+
+    #[test]
+    fn the_smallest_configuration_has_the_documented_defaults() {
+        let settings = settings(minimal()).unwrap();
+        assert_eq!(settings.rules.partitioning, Partitioning::default());
+        assert_eq!((settings.compression, settings.not_empty), (Compression::Zstd, NotEmpty::Fail));
+        assert_eq!((settings.rules.record_key, settings.rules.tombstones), (RecordKey::None, false));
+        assert_eq!(settings.record_batch_bytes, 1_000_000);
+        let typed = Config::new(["127.0.0.1:9092"], "shop");
+        assert_eq!((typed.partition, typed.compression), (PartitionPolicy::Zero, Compression::Zstd));
+    }
+
+    #[test]
+    fn fingerprints_of_the_routing_stay_the_same_over_versions() {
+        let of = |json: Value, transforms: &str| settings(json).unwrap().routing_fingerprints(transforms);
+        assert_eq!(of(minimal(), ""), ("234bc488".into(), None));
+        let mut template = minimal();
+        template["topic"] = json!("{table}");
+        template["ddl_topic"] = json!("ddl");
+        template["partition_columns"] = json!({"shop.orders": ["id"]});
+        template["schema_registry"] = json!({"url": "http://r"});
+        assert_eq!(of(template, "x"), ("3a745907".into(), Some("67198703".into())));
+        let mut keyed = minimal();
+        keyed["record_key"] = json!("primary_key");
+        keyed["tombstones"] = json!(true);
+        assert_eq!(of(keyed, ""), of(minimal(), ""), "keys do not change where a row goes");
+    }
+
+    #[test]
+    fn a_password_is_in_no_debug_text() {
+        let mut json = minimal();
+        json["sasl"] = json!({"mechanism": "scram_sha_512", "user": "alice", "password": "planted-secret"});
+        json["tls"] = json!({});
+        let text = format!("{:?} {:?}", config(json.clone()), settings(json).unwrap());
+        assert!(text.contains("alice") && !text.contains("planted-secret"), "{text}");
+    }
+
+    #[test]
+    fn wrong_values_are_refused_by_key() {
+        for (key, value) in [
+            ("brokers", json!([])),
+            ("brokers", json!(["kafka"])),
+            ("brokers", json!(["kafka:0"])),
+            ("topic", json!("{schema}")),
+            ("topic", json!("a b")),
+            ("topic", json!("")),
+            ("ddl_topic", json!("{table}")),
+            ("record_batch_bytes", json!(1)),
+            ("partition_columns", json!({"orders": ["id"]})),
+            ("partition_columns", json!({"shop.orders": []})),
+            ("create_topics", json!({"enabled": true, "partitions": 0})),
+            ("create_topics", json!({"enabled": true, "replication": -1})),
+            ("sasl", json!({"mechanism": "plain", "user": "", "password": "x"})),
+            ("tls", json!({"ca": "/no/such/file"})),
+            ("tombstones", json!(true)),
+        ] {
+            let mut json = minimal();
+            json[key] = value.clone();
+            let checked = settings(json).and_then(|settings| {
+                Security::load(settings.tls.as_ref(), None).map_err(|error| InvalidSetting::of_tls("tls", error).into()).map(|_| ())
+            });
+            let error = runtime::Error::from(checked.unwrap_err()).to_string();
+            assert!(error.contains(key), "{value}: {error}");
+        }
+        for (key, value) in [("compression", "brotli"), ("partition", "columns"), ("not_empty", "truncate"), ("record_key", "row")] {
+            let mut settings = minimal();
+            settings[key] = json!(value);
+            let error = runtime::Settings::from(settings).parse::<Config>("sink.kafka").unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains(value), "{error}");
+        }
+        // What may be a secret in the wrong place is not repeated.
+        for (key, value, shown) in [
+            ("brokers", json!(["kafka:9092", "alice:planted-secret@kafka:9092"]), "number 2"),
+            ("sasl", json!({"mechanism": "planted-secret", "user": "alice", "password": "x"}), "scram_sha_256"),
+        ] {
+            let mut json = minimal();
+            json[key] = value;
+            let read = runtime::Settings::from(json).parse::<Config>("sink.kafka");
+            let read = read.and_then(|config| Settings::resolve(config, Format::default()).map_err(Into::into));
+            let error = read.unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains(shown) && !error.contains("planted-secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn keys_of_rows_need_one_row_per_message() {
+        let info = {
+            let mut info = EncoderInfo::default();
+            info.many_rows = true;
+            info
+        };
+        for (key, refused) in [("none", false), ("primary_key", true), ("table", true)] {
+            let mut json = minimal();
+            json["record_key"] = json!(key);
+            let resolved = Settings::resolve(config(json), Format { name: "canal_json".into(), info: info.clone() });
+            match resolved.map_err(runtime::Error::from) {
+                Ok(_) => assert!(!refused, "{key}"),
+                Err(error) => {
+                    assert!(refused && error.kind() == runtime::Kind::Config, "{error}");
+                    assert!(error.message().contains("record_key") && error.help().unwrap().contains("rows = \"one\""), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        for good in ["kafka:9092", "127.0.0.1:1", "[::1]:9092"] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in [
+            "kafka",
+            ":9092",
+            "kafka:",
+            "kafka:x",
+            "::1:9092",
+            "http://kafka:9092",
+            "kafka:70000",
+            "user:secret@kafka:1",
+            "[user:secret@kafka]:1",
+        ] {
+            assert!(!is_address(bad), "{bad}");
+        }
+    }
+}

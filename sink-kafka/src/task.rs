@@ -1,0 +1,147 @@
+//! What all lanes of a task share: the settings, the current producer, and what must be remembered over producers.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use runtime::Context;
+
+use crate::client::{ClientOptions, Denials, Security, Session, Timeouts};
+use crate::delivery::{IdempotenceHistory, Producer};
+use crate::error::Error;
+use crate::invalid_setting::InvalidSetting;
+use crate::routing::{IneffectiveSetting, TopicOwners, heartbeats_have_no_effect};
+use crate::schema_registry::Schemas;
+use crate::settings::Settings;
+
+/// What all lanes of a task share.
+pub(crate) struct Task {
+    pub(crate) settings: Settings,
+    pub(crate) timeouts: Timeouts,
+    /// The registry, if records begin with the id of their schema.
+    pub(crate) schemas: Option<Schemas>,
+    pub(crate) owners: TopicOwners,
+    pub(crate) topics: TopicMemory,
+    denials: Arc<Denials>,
+    idempotence: IdempotenceHistory,
+    warned: AtomicBool,
+    security: Mutex<Arc<Security>>,
+    producer: tokio::sync::Mutex<Option<Arc<Producer>>>,
+}
+
+/// What this process knows of topics.
+#[derive(Default)]
+pub(crate) struct TopicMemory {
+    /// Topics that were found empty, or with records of this task, at the start.
+    owned: Mutex<HashSet<Arc<str>>>,
+    /// The number of partitions of each topic when this process first saw it: routing keeps to it.
+    partitions: Mutex<HashMap<Arc<str>, usize>>,
+}
+
+impl Task {
+    /// Reads the files that the settings name; connects to nothing.
+    pub(crate) fn new(settings: Settings, timeouts: Timeouts) -> Result<Self, Error> {
+        let denials: Arc<Denials> = Arc::default();
+        let format = &settings.format;
+        let schemas = settings.schema_registry.as_ref();
+        let schemas =
+            schemas.map(|registry| Schemas::new(registry, &format.name, format.info.schema.as_deref(), timeouts, denials.clone()));
+        let schemas = schemas.transpose()?;
+        let security = Mutex::new(Arc::new(load_security(&settings)?));
+        Ok(Self {
+            settings,
+            timeouts,
+            schemas,
+            owners: TopicOwners::default(),
+            topics: TopicMemory::default(),
+            denials,
+            idempotence: IdempotenceHistory::default(),
+            warned: AtomicBool::new(false),
+            security,
+            producer: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// The current producer, or a new one if there is none or the last one was invalidated.
+    pub(crate) async fn producer(&self, context: &Context) -> Result<Arc<Producer>, Error> {
+        let mut current = self.producer.lock().await;
+        if let Some(producer) = current.as_ref().filter(|producer| producer.is_valid()) {
+            return Ok(producer.clone());
+        }
+        // The old connections are ended before new ones find out what became of their requests.
+        if let Some(old) = current.take() {
+            old.close();
+        }
+        self.warn_once(context);
+        let session = Arc::new(Session::connect(&self.client_options()).await?);
+        let producer = Arc::new(Producer::start(session, &self.idempotence, self.settings.compression).await?);
+        *current = Some(producer.clone());
+        Ok(producer)
+    }
+
+    fn client_options(&self) -> ClientOptions {
+        ClientOptions {
+            brokers: self.settings.brokers.clone(),
+            security: self.reload_security(),
+            timeouts: self.timeouts,
+            denials: self.denials.clone(),
+        }
+    }
+
+    /// Reads the files of `tls` again, because certificates are renewed while a task runs. If they cannot be read, the old ones are kept.
+    pub(crate) fn reload_security(&self) -> Arc<Security> {
+        let mut security = self.security.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.settings.tls.is_some() {
+            match load_security(&self.settings) {
+                Ok(renewed) => *security = Arc::new(renewed),
+                Err(error) => tracing::warn!(%error, "the certificates cannot be read again; those read before are still used"),
+            }
+        }
+        security.clone()
+    }
+
+    /// A heartbeat setting of the source or of the format that has no effect.
+    pub(crate) fn ineffective_heartbeats(&self, context: &Context) -> Option<IneffectiveSetting> {
+        let format = &self.settings.format;
+        heartbeats_have_no_effect(context.source().heartbeats, &format.name, &format.info)
+    }
+
+    /// Warns once per task.
+    fn warn_once(&self, context: &Context) {
+        if self.warned.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(IneffectiveSetting { what, help }) = self.ineffective_heartbeats(context) {
+            tracing::warn!("{what}; {help}");
+        }
+        if self.security.lock().unwrap_or_else(PoisonError::into_inner).sends_plain_password() {
+            tracing::warn!("sasl.mechanism = \"plain\" without `tls`: the password can be read by anybody on the network to the brokers");
+        }
+    }
+}
+
+fn load_security(settings: &Settings) -> Result<Security, InvalidSetting> {
+    Security::load(settings.tls.as_ref(), settings.sasl.as_ref()).map_err(|error| InvalidSetting::of_tls("tls", error))
+}
+
+impl TopicMemory {
+    /// Whether it was checked that a topic was empty, or had records of this task.
+    pub(crate) fn is_owned(&self, topic: &str) -> bool {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner).contains(topic)
+    }
+
+    /// A topic was found empty, or with records of this task.
+    pub(crate) fn note_owned(&self, topic: Arc<str>) {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner).insert(topic);
+    }
+
+    /// Whether this process has seen a topic.
+    pub(crate) fn has_seen(&self, topic: &str) -> bool {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).contains_key(topic)
+    }
+
+    /// The number of partitions to route by, given the number now.
+    pub(crate) fn partitions(&self, topic: &Arc<str>, now: usize) -> usize {
+        *self.partitions.lock().unwrap_or_else(PoisonError::into_inner).entry(topic.clone()).or_insert(now)
+    }
+}

@@ -1,0 +1,266 @@
+//! Makes the topics of a lane ready: finds or creates them, recovers how far they were written, checks that they may be written to, and finds
+//! the id of their records' schema.
+//!
+//! A topic may be written to, with `not_empty = "fail"`, if each of its partitions is empty or begins with a record of this task's run. That
+//! holds for the first lane and for later ones, after restarts, and for the parallel lanes of a snapshot, whatever their receipts say.
+
+use std::sync::Arc;
+
+use runtime::{Cancellation, Receipt, SplitKind};
+
+use crate::client::{ClientError, Session, TopicPartition, topics};
+use crate::config::NotEmpty;
+use crate::delivery::{Producer, TopicState, Writer};
+use crate::error::Error;
+use crate::resume::record_header::{LaneId, SCHEMA_ID};
+use crate::resume::{self, Found, Known, Mark, Marks, ReceiptContent};
+use crate::schema_registry::{self, RegistryError, WrittenSchemas};
+use crate::task::Task;
+
+/// Makes the topics of one lane ready.
+pub(crate) struct LaneTopics {
+    task: Arc<Task>,
+    producer: Arc<Producer>,
+    lane: LaneId,
+    kind: SplitKind,
+    cancellation: Cancellation,
+    /// Fingerprint of the routing now.
+    routing: String,
+    /// The marks of the last receipt.
+    marks: Marks,
+    /// The schema ids that records were written with, by this lane and those before it.
+    written: WrittenSchemas,
+}
+
+impl LaneTopics {
+    /// Makes all topics ready that are known before any event. Of those that only match the template, it is found out how far they were
+    /// written; whether they may be written to is checked when they are used.
+    pub(crate) async fn open(
+        task: Arc<Task>,
+        producer: Arc<Producer>,
+        lane: LaneId,
+        context: &runtime::Context,
+        last: ReceiptContent,
+        writer: &mut Writer,
+    ) -> Result<Self, Error> {
+        let (routing, routing_before) = task.settings.routing_fingerprints(context.transforms());
+        let kind = context.lane().map_or(SplitKind::Snapshot, |lane| lane.kind);
+        let ReceiptContent { marks, routing: last_routing, schemas: written } = last;
+        let first = marks.is_empty();
+        let mut topics = Self { task, producer, lane, kind, cancellation: context.cancellation().clone(), routing, marks, written };
+        let fixed = topics.task.settings.rules.fixed_topics();
+        let mut names = fixed.clone();
+        if kind == SplitKind::Stream {
+            topics.add_matching(&mut names).await?;
+            topics.check_routing(last_routing.as_deref(), routing_before.as_deref())?;
+            topics.check_missing(&names)?;
+        }
+        topics.verify_schemas().await?;
+        topics.add(writer, &names, first).await?;
+        for name in &fixed {
+            topics.make_ready(writer, name).await?;
+        }
+        Ok(topics)
+    }
+
+    /// Makes a topic ready that an event goes to.
+    pub(crate) async fn require(&mut self, writer: &mut Writer, name: &Arc<str>) -> Result<(), Error> {
+        if writer.topic_mut(name).is_none() {
+            // It was created after the lane was opened. Earlier lanes may have written to it after the last receipt, so all of it is read.
+            self.add(writer, std::slice::from_ref(name), false).await?;
+        }
+        self.make_ready(writer, name).await
+    }
+
+    /// How far the split was delivered, and with which schema ids. The replay of a snapshot is not exact, so its receipt has no marks.
+    pub(crate) fn receipt(&self, writer: &Writer) -> Receipt {
+        let marks: Vec<_> = match self.kind {
+            SplitKind::Snapshot if self.written.is_empty() => return Receipt::default(),
+            SplitKind::Snapshot => Vec::new(),
+            SplitKind::Stream => writer.marks().collect(),
+        };
+        resume::write_receipt(&self.routing, marks, &self.written)
+    }
+
+    fn session(&self) -> &Session {
+        self.producer.session()
+    }
+
+    /// Adds the existing topics that match the template.
+    async fn add_matching(&self, names: &mut Vec<Arc<str>>) -> Result<(), Error> {
+        if let Some(template) = self.task.settings.rules.template() {
+            let existing = self.session().topic_names().await?;
+            names.extend(existing.iter().filter(|name| template.could_be(name)).map(|name| Arc::from(name.as_str())));
+            names.sort();
+            names.dedup();
+        }
+        Ok(())
+    }
+
+    /// Checks that rows go where they went before. The greatest seq in a partition tells what was delivered to it, but nothing of rows that other
+    /// settings sent elsewhere: they would count as delivered.
+    fn check_routing(&self, last: Option<&str>, before: Option<&str>) -> Result<(), Error> {
+        if last.is_none_or(|last| last == self.routing || Some(last) == before) {
+            return Ok(());
+        }
+        let rules = &self.task.settings.rules;
+        match self.marks.iter().find(|(topic, marks)| rules.could_lead_to(topic) && marks.iter().any(Mark::is_written)) {
+            Some((topic, _)) => Err(Error::RoutingChanged { topic: topic.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that the topics of the receipt still exist.
+    fn check_missing(&self, names: &[Arc<str>]) -> Result<(), Error> {
+        for (topic, marks) in self.marks.iter().filter(|(topic, _)| !names.iter().any(|name| **name == ***topic)) {
+            if !marks.iter().any(Mark::is_written) {
+                continue;
+            }
+            if self.task.settings.rules.template().is_some_and(|template| template.could_be(topic)) {
+                return Err(Error::TopicChanged { topic: topic.clone(), problem: "it does not exist any more".into() });
+            }
+            tracing::warn!(topic, "this task wrote to a topic that its settings do not name any more");
+        }
+        Ok(())
+    }
+
+    /// Checks that the registry still has the schemas of topics that are in use.
+    async fn verify_schemas(&self) -> Result<(), Error> {
+        let Some(schemas) = &self.task.schemas else { return Ok(()) };
+        schemas.reload_certificates();
+        let mut in_use = self.written.clone();
+        in_use.retain(|_, (_, topics)| {
+            topics.retain(|topic| self.task.settings.rules.could_lead_to(topic));
+            !topics.is_empty()
+        });
+        self.unless_cancelled(schemas.verify(&in_use)).await
+    }
+
+    /// Waits for the registry, but not longer than the lane may run: a request to it can be given up and made again.
+    async fn unless_cancelled<T>(&self, request: impl Future<Output = Result<T, RegistryError>>) -> Result<T, Error> {
+        tokio::select! {
+            answer = request => Ok(answer?),
+            () = self.cancellation.cancelled() => Err(RegistryError::Stopping.into()),
+        }
+    }
+
+    /// Finds topics, recovers how far they were written, and adds them to the writer. `at_end`: nothing of the split can be in them.
+    async fn add(&self, writer: &mut Writer, names: &[Arc<str>], at_end: bool) -> Result<(), Error> {
+        let counts = self.find(names).await?;
+        let mut known: Vec<Known> = Vec::new();
+        let mut lengths = Vec::with_capacity(names.len());
+        for (name, now) in names.iter().zip(counts) {
+            let marks = self.marks.get(&**name);
+            let count = marks.map_or_else(|| self.task.topics.partitions(name, now), Vec::len);
+            if now < count {
+                let problem = format!("it has {now} partitions, and had {count}");
+                return Err(Error::TopicChanged { topic: name.to_string(), problem });
+            }
+            if now > count {
+                tracing::warn!(
+                    topic = &**name,
+                    now,
+                    before = count,
+                    "partitions were added; this task keeps to those that it started with"
+                );
+            }
+            known.extend((0..count).map(|number| Known {
+                partition: TopicPartition::new(name, number),
+                mark: marks.and_then(|marks| marks.get(number)).copied(),
+            }));
+            lengths.push(count);
+        }
+        let marks = match self.kind {
+            SplitKind::Snapshot => vec![Mark::UNKNOWN; known.len()],
+            SplitKind::Stream => self.recover(&known, at_end).await?,
+        };
+        let mut partitions = known.into_iter().zip(marks);
+        for (name, count) in names.iter().zip(lengths) {
+            let partitions = partitions.by_ref().take(count);
+            let partitions =
+                partitions.map(|(known, mark)| (self.producer.partition(&known.partition.topic, known.partition.partition), mark));
+            writer.add_topic(TopicState::new(name.clone(), partitions.collect()));
+        }
+        Ok(())
+    }
+
+    async fn recover(&self, known: &[Known], at_end: bool) -> Result<Vec<Mark>, Error> {
+        let recovered = resume::recover(self.session(), self.lane, known, at_end).await?;
+        for (Known { partition, .. }, recovered) in known.iter().zip(&recovered) {
+            self.producer.partition(&partition.topic, partition.partition).note_log_end(recovered.end, recovered.shared).await;
+        }
+        Ok(recovered.into_iter().map(|recovered| recovered.mark).collect())
+    }
+
+    /// Finds topics. Those that are missing are created if the settings say so, unless they had records of this task.
+    async fn find(&self, names: &[Arc<str>]) -> Result<Vec<usize>, Error> {
+        let mut created: Option<Arc<str>> = None;
+        loop {
+            let (topic, broker) = match self.session().refresh_topics(names).await {
+                Err(ClientError::NoTopic { topic, broker }) => (topic, broker),
+                counts => return Ok(counts?),
+            };
+            let written = self.marks.get(&*topic).is_some_and(|marks| marks.iter().any(Mark::is_written));
+            if written || self.task.topics.has_seen(&topic) {
+                return Err(Error::TopicChanged { topic: topic.to_string(), problem: "it does not exist any more".into() });
+            }
+            match &self.task.settings.creation {
+                Some(creation) if created.as_ref() != Some(&topic) => {
+                    topics::create(self.session(), std::slice::from_ref(&topic), creation).await?;
+                }
+                _ => return Err(ClientError::NoTopic { topic, broker }.into()),
+            }
+            created = Some(topic);
+        }
+    }
+
+    /// Checks that a topic may be written to, and finds the id of its records' schema.
+    async fn make_ready(&mut self, writer: &mut Writer, name: &Arc<str>) -> Result<(), Error> {
+        let Some(topic) = writer.topic_mut(name) else { return Ok(()) };
+        if topic.is_ready() {
+            return Ok(());
+        }
+        let owned = topic.is_written() || self.task.settings.not_empty == NotEmpty::Append || self.task.topics.is_owned(name);
+        let id_known = match &self.task.schemas {
+            Some(schemas) => self.unless_cancelled(async { Ok(schemas.knows(name, &self.written).await) }).await?,
+            None => true,
+        };
+        let mut found = None;
+        if !owned || !id_known {
+            found = self.check_first_records(name, topic.partition_count(), owned).await?.filter(|_| !id_known);
+            self.task.topics.note_owned(name.clone());
+        }
+        let prefix = match &self.task.schemas {
+            Some(schemas) => {
+                let id = self.unless_cancelled(schemas.id(name, &self.written, found)).await?;
+                let (_, topics) = self.written.entry(id).or_insert_with(|| (schemas.hash().to_owned(), Vec::new()));
+                if !topics.iter().any(|topic| **topic == **name) {
+                    topics.push(name.to_string());
+                }
+                Some(schema_registry::prefix_of(id))
+            }
+            None => None,
+        };
+        topic.set_ready(prefix);
+        Ok(())
+    }
+
+    /// Checks what the partitions of a topic begin with. Returns the schema id of a record of this task, if there is one.
+    async fn check_first_records(&self, name: &Arc<str>, partitions: usize, owned: bool) -> Result<Option<u32>, Error> {
+        let partitions: Vec<TopicPartition> = (0..partitions).map(|number| TopicPartition::new(name, number)).collect();
+        let first = resume::first_records(self.session(), &partitions).await?;
+        if let Some(foreign) = first.iter().find(|first| !owned && !first.is_of(self.lane.run)) {
+            return Err(Error::NotEmpty { partition: foreign.partition.clone() });
+        }
+        let mut found_id = None;
+        for first in first.iter().filter(|first| first.is_of(self.lane.run)) {
+            let Some(Found::Ours(position, id)) = first.found else { continue };
+            let with_id = position.flags & SCHEMA_ID != 0;
+            if with_id != self.task.schemas.is_some() {
+                return Err(Error::SchemaIdsChanged { topic: name.to_string(), with_id });
+            }
+            found_id = found_id.or(id);
+        }
+        Ok(found_id)
+    }
+}
