@@ -60,7 +60,7 @@ pub(crate) async fn begins_transaction(endpoint: &Endpoint, id: u32, place: &Bin
     };
     match probe(endpoint, (id ^ 0x4000_0000).max(2), &place.base, place.at).await {
         Ok(Probed::Event { may_begin: true } | Probed::End) => Ok(()),
-        Ok(Probed::Event { may_begin: false }) => Err(refuse("it is in the middle of a transaction")),
+        Ok(Probed::Event { may_begin: false }) => Err(refuse("a transaction does not begin there, it is in the middle of one")),
         Ok(Probed::NotAnEvent) | Err(WireError::Refused(1236, _)) => Err(refuse("no event begins there")),
         Err(error) => Err(SourceError::wire("read the event at the start of the stream", error)),
     }
