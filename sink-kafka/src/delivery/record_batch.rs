@@ -238,10 +238,10 @@ impl RecordBatchBuilder {
     fn push_again(&mut self, body: &[u8], events: Range<u32>) -> Option<()> {
         let seq = body.len().checked_sub(SEQ_FROM_END).and_then(|at| body.get(at..)?.first_chunk::<16>())?;
         let (_, tail) = read_varint(body.get(2..)?)?;
-        let place = self.events.len() as i64;
-        write_varint(&mut self.records, (2 + varint_len(place) + tail.len()) as i64);
+        let number = self.events.len() as i64;
+        write_varint(&mut self.records, (2 + varint_len(number) + tail.len()) as i64);
         self.records.extend_from_slice(body.get(..2)?);
-        write_varint(&mut self.records, place);
+        write_varint(&mut self.records, number);
         self.records.extend_from_slice(tail);
         self.events.push(events);
         self.last_seq = Seq(u128::from_be_bytes(*seq));

@@ -1,6 +1,6 @@
 //! The demo: a real MySQL with a small shop, a real Kafka, and between them the stock program on `docs/config/shop.toml`.
 //!
-//! `cargo demo`, which is short for `cargo run --profile demo -p tests --bin demo`
+//! `cargo demo`, an alias of `cargo run --profile demo -p tests --no-default-features --bin demo`
 
 use std::ffi::OsString;
 use std::process::ExitCode;

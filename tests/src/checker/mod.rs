@@ -7,7 +7,9 @@
 pub mod avro;
 mod canal;
 mod change;
+mod decode;
 mod fold;
+mod format;
 mod header;
 mod order;
 mod render;
@@ -16,47 +18,12 @@ mod source;
 use std::fmt;
 
 pub use change::{Change, Decoded, Image, Op, Table};
+pub use decode::{Record, decode};
+pub use format::Format;
 pub use header::Header;
 
 use crate::harness::{Database, Entry, Kafka, TopicReader};
 use crate::{Failure, Result};
-
-/// How values are written in the topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// `format.canal_json`.
-    CanalJson,
-    /// `format.dts_avro`.
-    DtsAvro,
-}
-
-impl Format {
-    /// Its key under `format` in a configuration.
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::CanalJson => "canal_json",
-            Format::DtsAvro => "dts_avro",
-        }
-    }
-
-    /// The content of a record's value.
-    pub fn decode(self, value: &[u8]) -> Result<Decoded> {
-        match self {
-            Format::CanalJson => canal::decode(value),
-            Format::DtsAvro => avro::decode(value),
-        }
-    }
-}
-
-/// A record and what was decoded from it.
-pub struct Record {
-    /// The record itself.
-    pub entry: Entry,
-    /// Its header.
-    pub header: Header,
-    /// Its content.
-    pub decoded: Decoded,
-}
 
 /// What is expected of a topic, besides the final state of its rows.
 #[derive(Clone, Copy, Debug)]
@@ -125,17 +92,4 @@ pub async fn verify_entries(mysql: &Database, tables: &[Table], entries: Vec<Ent
     let first: Vec<&str> = wrong.iter().take(20).map(String::as_str).collect();
     let more = if wrong.len() > first.len() { format!("\n… and {} more", wrong.len() - first.len()) } else { String::new() };
     Failure::err(format!("the topic is wrong in {} places ({} records read):\n{}{more}", wrong.len(), report.records, first.join("\n")))
-}
-
-/// Decodes headers and values.
-pub fn decode(entries: Vec<Entry>, format: Format) -> Result<Vec<Record>> {
-    let mut records = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let location = || format!("partition {} offset {}", entry.partition, entry.offset);
-        let header = entry.header.as_deref().ok_or_else(|| Failure::new(format!("{}: no header `dts`", location())))?;
-        let header = Header::parse(header).map_err(|error| error.context(location()))?;
-        let decoded = format.decode(&entry.value).map_err(|error| error.context(location()))?;
-        records.push(Record { entry, header, decoded });
-    }
-    Ok(records)
 }

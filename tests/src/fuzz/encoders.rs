@@ -21,7 +21,7 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
     each(&mut CanalJson::new(config), &events, bad, is_json).map_err(context)?;
     let (text, config) = settings::avro(random)?;
     let context = |failure: Failure| failure.context(format!("dts_avro {text}"));
-    each(&mut DtsAvro::new(config)?, &events, bad, is_avro).map_err(context)
+    each(&mut DtsAvro::new(config), &events, bad, is_avro).map_err(context)
 }
 
 /// Encodes all events, a slice at a time like a sink, and checks every result.
@@ -29,8 +29,8 @@ fn each(encoder: &mut dyn Encoder, events: &[Event], bad: bool, check: fn(&[u8])
     let mut message = Message::default();
     let mut rest = events;
     while !rest.is_empty() {
-        message.value.clear();
-        let taken = match encoder.encode(rest, &mut message) {
+        message.clear();
+        let taken = match encoder.encode_many(rest, &mut message) {
             Ok(taken) if taken == 0 || taken > rest.len() => return Failure::err(format!("{taken} of {} events were taken", rest.len())),
             Ok(taken) => {
                 if !message.value.is_empty() {
@@ -54,7 +54,7 @@ fn refused(error: &runtime::Error, message: &Message, events: &[Event], bad: boo
         return Failure::err(format!("an error of kind {:?}: {error}", error.kind()));
     }
     if !message.value.is_empty() {
-        return Failure::err(format!("half a message after: {error}"));
+        return Failure::err(format!("a partial message after: {error}"));
     }
     if names_have_no_secret(&events[0]) && format!("{error:?} {error} {:?}", error.help()).contains(SECRET) {
         return Failure::err(format!("a cell in an error: {error}"));
@@ -88,8 +88,8 @@ fn is_avro(bytes: &[u8]) -> Result<()> {
     static SCHEMA: OnceLock<Schema> = OnceLock::new();
     static READER: OnceLock<GenericDatumReader<'static>> = OnceLock::new();
     if READER.get().is_none() {
-        let encoder = DtsAvro::new(formats::dts_avro::Config::default())?;
-        let schema = Schema::parse_str(encoder.schema().ok_or_else(|| Failure::new("dts_avro has no schema"))?)?;
+        let encoder = DtsAvro::new(formats::dts_avro::Config::default());
+        let schema = Schema::parse_str(&encoder.info().schema.ok_or_else(|| Failure::new("dts_avro has no schema"))?)?;
         let reader = GenericDatumReader::builder(SCHEMA.get_or_init(|| schema)).build()?;
         READER.get_or_init(|| reader);
     }

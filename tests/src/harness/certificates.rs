@@ -9,7 +9,7 @@ use rcgen::{
     date_time_ymd,
 };
 
-use super::provision;
+use super::provision::cache::cached;
 use crate::{Failure, Result};
 
 /// Name of the folder in the cache; it changes with the content.
@@ -76,7 +76,7 @@ pub fn certificates() -> Result<&'static Certificates> {
     if let Some(certificates) = DONE.get() {
         return Ok(certificates);
     }
-    let folder = provision::cached(FOLDER, make)?;
+    let folder = cached(FOLDER, make)?;
     Ok(DONE.get_or_init(|| Certificates::within(&folder)))
 }
 

@@ -9,8 +9,9 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder, Pool, PoolConstraints, PoolOpts};
 use tempfile::TempDir;
 
+use super::command::copy_folder;
 use super::flavor::Flavor;
-use super::process::{Process, copy_folder, free_ports};
+use super::process::{Process, free_ports};
 use super::provision::{self, DatabaseFiles};
 use super::server::Server;
 use crate::{Failure, Result};

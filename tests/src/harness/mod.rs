@@ -4,6 +4,7 @@
 //! the folder even when this process is killed. A test whose server is unavailable fails; it is never skipped.
 
 mod certificates;
+mod command;
 pub mod database;
 mod flavor;
 mod http;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::provision;
+use super::provision::cache::lock;
 use crate::{Failure, Result};
 
 /// Path of MariaDB's server; Debian keeps it outside the search path of ordinary accounts.
@@ -45,7 +45,7 @@ pub(super) fn ensure(packages: &[Package]) -> Result<()> {
         return Ok(());
     }
     // apt does not wait for a second caller.
-    let _lock = provision::lock("apt")?;
+    let _lock = lock("apt")?;
     let names = missing(packages);
     if names.is_empty() {
         return Ok(());

@@ -1,7 +1,6 @@
 //! A child process that always ends with its owner.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::future::Future;
 use std::net::{Ipv4Addr, TcpListener};
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use super::command::last_lines;
 use crate::{Failure, Result};
 
 /// A running child in its own process group, with its output in a file. It is killed when this value is dropped, and by a watchdog when
@@ -177,16 +177,4 @@ where
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-}
-
-/// Copies a folder recursively.
-pub(super) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    let [from, to]: [&OsStr; 2] = [from.as_ref(), to.as_ref()];
-    super::provision::run(Command::new("cp").args(["-r", "--reflink=auto"]).args([from, to])).map(drop)
-}
-
-/// The last `count` lines of a text.
-pub(crate) fn last_lines(text: &str, count: usize) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    lines.get(lines.len().saturating_sub(count)..).unwrap_or_default().join("\n")
 }

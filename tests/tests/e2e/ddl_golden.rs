@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use runtime::{Body, Event, Message, Origin, Registry, SchemaChange, Seq, TableId, TableSchema, TaskContext};
+use runtime::{Body, Event, Message, Origin, Registry, SchemaChange, Seq, TableId, TableSchema};
 use serde_json::{Value as Json, json};
 use source_polardbx::schema::{Dialect, Effect, Statement, StatementContext, read_statement};
 use tests::checker::Format;
@@ -261,7 +261,6 @@ fn change_of(database: &str, text: &str, dialect: Dialect) -> Result<Option<Sche
 fn encode(format: Format, change: &SchemaChange) -> Result<Vec<u8>> {
     let mut registry = Registry::new();
     formats::register(&mut registry);
-    let registry = registry.for_task(TaskContext::default());
     let mut encoder = registry.encoder_factory(format.name(), &json!({}).into())?()?;
     let mut origin = Origin::default();
     (origin.server_id, origin.thread_id, origin.server_version) = (1, 9, "8.0.32".into());
@@ -276,6 +275,6 @@ fn encode(format: Format, change: &SchemaChange) -> Result<Vec<u8>> {
         body: Body::Schema(change.clone()),
     };
     let mut message = Message::default();
-    encoder.encode(&[event], &mut message)?;
+    encoder.encode(&event, &mut message)?;
     Ok(message.value)
 }

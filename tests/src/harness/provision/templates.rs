@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::run;
+use crate::harness::command::run;
 use crate::harness::flavor::Flavor;
 use crate::harness::kafka::{SCRAM_MECHANISMS, SCRAM_USERS};
 use crate::harness::packages::MARIADBD;

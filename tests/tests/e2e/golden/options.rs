@@ -28,11 +28,11 @@ const CANAL: &[Run] = &[
 const AVRO: &[Run] = &[
     ("", ""),
     ("snapshot_type = \"INSERT\", transactions = true, charset = \"source\"", ""),
-    ("heartbeats = \"heartbeat\"", SIGNS_OF_LIFE),
-    ("heartbeats = \"checkpoint\", transactions = true", SIGNS_OF_LIFE),
+    ("heartbeats = \"heartbeat\"", HEARTBEATS),
+    ("heartbeats = \"checkpoint\", transactions = true", HEARTBEATS),
 ];
 
-const SIGNS_OF_LIFE: &str = "heartbeat = { enabled = true, interval_ms = 300 }";
+const HEARTBEATS: &str = "heartbeat = { enabled = true, interval_ms = 300 }";
 
 const CREATE: &str = "CREATE TABLE options.t (id INT PRIMARY KEY, d DECIMAL(20,10), u INT UNSIGNED, b BINARY(3), e ENUM('new','paid'), \
     s SET('x','y'), j JSON, t TIMESTAMP NULL, l VARCHAR(9) CHARACTER SET latin1, g VARCHAR(9) CHARACTER SET gbk) CHARACTER SET utf8mb4";
@@ -77,10 +77,10 @@ async fn settings_of_the_formats_write_what_is_in_the_golden_files() -> Result<(
         ])
         .await?;
     reach(&first, canals.iter_mut().chain(&mut avros)).await?;
-    for case in avros.iter_mut().filter(|case| case.settings.source == SIGNS_OF_LIFE) {
+    for case in avros.iter_mut().filter(|case| case.settings.source == HEARTBEATS) {
         let (known, start) = (case.entries.len(), Instant::now());
         while case.read().await? == known {
-            assert!(start.elapsed() < LIMIT, "no sign of life came:\n{}", case.task.output());
+            assert!(start.elapsed() < LIMIT, "no heartbeat arrived:\n{}", case.task.output());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

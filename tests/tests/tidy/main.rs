@@ -1,13 +1,23 @@
-//! Rules that no compiler checks: who may depend on whom, how long a file is, that the examples in the documents work.
+//! Rules that no compiler checks: which crate may depend on which, how modules depend on one another, the length of files, the words of texts,
+//! and that the examples in the documents work.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test from end to end")]
+
+mod modules;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use modules::Crate;
+
 const CRATES: [&str; 6] = ["connector-cli", "formats", "runtime", "sink-kafka", "source-polardbx", "tests"];
 const MAX_LINES: usize = 600;
+/// Files that import from one another in a circle, at most.
+const MAX_CIRCLE: usize = 3;
+/// Files with an inherent `impl` of one type, at most.
+const MAX_IMPLEMENTATIONS: usize = 2;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -57,7 +67,7 @@ fn dependencies_follow_the_arrows() {
 }
 
 #[test]
-fn crates_stay_out_of_what_is_not_theirs() {
+fn crates_do_not_depend_on_foreign_libraries() {
     for (package, foreign) in [
         ("runtime", &["mysql_async", "rskafka", "apache-avro", "toml", "figment", "clap", "tracing-subscriber"] as &[&str]),
         ("formats", &["tokio", "mysql_async", "rskafka", "chrono", "toml", "figment"]),
@@ -66,7 +76,7 @@ fn crates_stay_out_of_what_is_not_theirs() {
         ("connector-cli", &["mysql_async", "rskafka"]),
     ] {
         for name in dependencies(package) {
-            assert!(!foreign.contains(&name.as_str()), "{package} must know nothing of {name}");
+            assert!(!foreign.contains(&name.as_str()), "{package} must not depend on {name}");
         }
     }
 }
@@ -89,14 +99,56 @@ fn no_file_is_too_long_to_read() {
 }
 
 #[test]
-fn texts_speak_of_no_machine_but_the_readers() {
+fn modules_depend_on_one_another_in_one_direction() {
+    let mut wrong = Vec::new();
+    for name in CRATES {
+        let modules = Crate::read(&root().join(name).join("src"));
+        let circles = modules.circles();
+        let largest = circles.iter().map(Vec::len).max().unwrap_or(0);
+        println!("{name}: {} circles of files, the largest has {largest}", circles.len());
+        let large = circles.into_iter().filter(|circle| circle.len() > MAX_CIRCLE);
+        wrong.extend(large.map(|circle| format!("{name}: files that import from one another in a circle: {circle:?}")));
+        let spread = modules.implementations().into_iter().filter(|(_, files)| files.len() > MAX_IMPLEMENTATIONS);
+        wrong.extend(spread.map(|(implemented, files)| format!("{name}: {implemented} is implemented in too many files: {files:?}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_the_kafka_client_names_rskafka() {
+    let client = root().join("sink-kafka/src/client");
+    for path in files(&["rs"]).into_iter().filter(|path| path.starts_with(root().join("sink-kafka/src")) && !path.starts_with(&client)) {
+        assert!(
+            !fs::read_to_string(&path).unwrap().contains("rskafka"),
+            "{} names rskafka, outside of {}",
+            path.display(),
+            client.display()
+        );
+    }
+}
+
+#[test]
+fn texts_use_the_words_of_the_glossary() {
+    // These list the words.
+    let lists = [root().join("docs/glossary.md"), root().join("tests/tests/tidy/words.rs")];
+    let mut found = Vec::new();
+    for path in files(&["rs", "toml", "md"]).into_iter().filter(|path| !lists.contains(path)) {
+        let name = path.strip_prefix(root()).unwrap().display().to_string();
+        found.extend(words::banned_in(&name.replace('/', " ")).into_iter().map(|hit| format!("the path {name}, {hit}")));
+        found.extend(words::banned_in(&fs::read_to_string(&path).unwrap()).into_iter().map(|hit| format!("{name} {hit}")));
+    }
+    assert!(found.is_empty(), "{} banned words:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn texts_do_not_mention_the_machine_they_were_written_on() {
     // Written in two parts, so that this file does not find itself.
     let forbidden = [("/wo", "rk/"), ("/ro", "ot/"), ("/home", "/"), ("repo.mav", "en"), ("apache.org/", "maven"), ("mirr", "ors.")];
     for path in files(&["rs", "toml", "md", "xml", "avsc"]).into_iter().chain([root().join(".ci/run")]).filter(|path| path.is_file()) {
         let text = fs::read_to_string(&path).unwrap();
         for (first, second) in forbidden {
             let word = format!("{first}{second}");
-            assert!(!text.contains(&word), "{} speaks of {word}", path.display());
+            assert!(!text.contains(&word), "{} contains {word}", path.display());
         }
     }
 }
@@ -137,7 +189,7 @@ async fn every_configuration_in_the_documents_is_accepted() {
         for file in references(&text.clone(), "${file:") {
             text = text.replace(&format!("${{file:{file}}}"), "value");
         }
-        // A plugin of the reader's own is not in the stock program.
+        // A custom plugin is not in the stock program.
         let plugin = table["sink"].as_table().and_then(|sinks| sinks.keys().next().cloned()).unwrap_or_default();
         if !registry.names().contains(&("sink", plugin.as_str())) {
             continue;
@@ -147,7 +199,7 @@ async fn every_configuration_in_the_documents_is_accepted() {
     assert!(whole > 0, "the documents hold no whole configuration");
 }
 
-/// What stands between `start` and the next closing brace, for each `start`.
+/// The text between `start` and the next closing brace, for each `start`.
 fn references<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(start).skip(1).filter_map(|rest| rest.split('}').next()).filter(|name| !name.contains('…'))
 }
@@ -156,6 +208,6 @@ fn references<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str
 fn every_plugin_is_documented() {
     let reference = fs::read_to_string(root().join("docs/config/reference.md")).unwrap();
     for (kind, name) in connector_cli::bundled().names() {
-        assert!(reference.contains(name), "docs/config/reference.md does not speak of the {kind} {name}");
+        assert!(reference.contains(name), "docs/config/reference.md does not mention the {kind} {name}");
     }
 }

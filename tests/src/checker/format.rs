@@ -1,0 +1,20 @@
+//! The formats of a topic.
+
+/// How values are written in the topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `format.canal_json`.
+    CanalJson,
+    /// `format.dts_avro`.
+    DtsAvro,
+}
+
+impl Format {
+    /// Its key under `format` in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::CanalJson => "canal_json",
+            Format::DtsAvro => "dts_avro",
+        }
+    }
+}
