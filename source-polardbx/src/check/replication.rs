@@ -79,7 +79,7 @@ async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
     match listed.await {
         Ok(rows) if rows.iter().any(|row| named(row, "Server_id").is_some_and(|other| other == id.to_string())) => Finding::warning(
             "server_id",
-            format!("a replica with our id {id} is connected: this task itself, or another one that ours would push out"),
+            format!("a replica with our id {id} is connected: this task itself, or another one that ours would disconnect"),
             REMEDY,
         ),
         Ok(_) => Finding::passed("server_id", id.to_string()),
