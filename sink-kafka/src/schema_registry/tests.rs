@@ -114,7 +114,7 @@ async fn every_value_begins_with_the_id_and_the_id_is_kept() {
         let hash = identity::identify(SCHEMA).unwrap().hash;
         assert!(receipt.as_str().ends_with(&format!(r#","schemas":{{"258":["{hash}",["t"]]}}}}"#)), "{receipt:?}");
     }
-    // The same process continues: it has asked already.
+    // The same process has sent a request already.
     open(&mut sink(&cluster), SplitKind::Stream, 1, &after).await.unwrap();
     assert!(registry.asked().is_empty());
 }
