@@ -9,12 +9,11 @@
 
 mod api;
 mod engine;
+mod sync;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(feature = "transforms")]
 pub mod transforms;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use api::batch::{Batch, BatchBuilder};
 pub use api::charset::{self, Charset};
@@ -48,9 +47,4 @@ pub fn register(registry: &mut Registry) {
     registry.store("local", |config: LocalStoreConfig| Ok(LocalStore::new(config.path)));
     #[cfg(feature = "transforms")]
     transforms::register(registry);
-}
-
-/// A poisoned lock only means that some thread panicked between two plain stores; the values are still good.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -137,7 +137,7 @@ impl KafkaSinkBuilder {
         self
     }
 
-    /// All settings at once, in place of those set before. Their `format` is not used.
+    /// Replaces all settings. The `format` in them is not used.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self

@@ -43,7 +43,7 @@ pub(crate) struct Settings {
     fingerprint: FingerprintText,
 }
 
-/// The texts of which the fingerprint of the routing is made.
+/// The texts that the routing fingerprint is computed from.
 #[derive(Clone, Debug)]
 struct FingerprintText {
     topic: String,
@@ -252,7 +252,7 @@ pub(crate) mod tests {
             assert!(error.contains(key) && error.contains(value), "{error}");
         }
         // What may be a secret in the wrong place is not repeated.
-        for (key, value, shown) in [
+        for (key, value, expected) in [
             ("brokers", json!(["kafka:9092", "alice:planted-secret@kafka:9092"]), "number 2"),
             ("sasl", json!({"mechanism": "planted-secret", "user": "alice", "password": "x"}), "scram_sha_256"),
         ] {
@@ -261,7 +261,7 @@ pub(crate) mod tests {
             let read = runtime::Settings::from(json).parse::<Config>("sink.kafka");
             let read = read.and_then(|config| Settings::resolve(config, Format::default()).map_err(Into::into));
             let error = read.unwrap_err().to_string();
-            assert!(error.contains(key) && error.contains(shown) && !error.contains("planted-secret"), "{error}");
+            assert!(error.contains(key) && error.contains(expected) && !error.contains("planted-secret"), "{error}");
         }
     }
 

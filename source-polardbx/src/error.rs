@@ -188,8 +188,8 @@ impl From<SourceError> for Error {
             }
             SourceError::Tls(failure) => return Error::config(failure.what.clone()).with_code("E_TLS").with_help(failure.help),
             SourceError::Config(ConfigError { key, why, help }) => {
-                let message = format!("key `source.polardbx.{key}` is not valid");
-                return Error::config(message).because(why.clone()).with_code("E_CONFIG").with_help(help.clone());
+                let message = format!("key `source.polardbx.{key}` is not valid: {why}");
+                return Error::config(message).with_code("E_CONFIG").with_help(help.clone());
             }
             SourceError::Requirement { what, help } => return Error::config(what.clone()).with_help(help.clone()),
             SourceError::TaskChanged { what } => {

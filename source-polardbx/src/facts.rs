@@ -152,24 +152,52 @@ impl DatabaseCharsets {
 
 #[cfg(test)]
 mod tests {
+    use runtime::Facts;
+
     use super::*;
 
-    #[test]
-    fn the_start_is_the_streams_and_the_origin_of_rows() {
+    fn task() -> TaskFacts {
         let start = BinlogCoordinates::new("mysql-bin.000014", 8_273_883).unwrap();
-        let mut facts = TaskFacts {
+        TaskFacts {
             identity: "3e11".into(),
             server_id: 7,
             version: "8.0.15".into(),
             selection: SelectionFact::new(&["b.*".into(), "a.*".into(), "b.*".into()], &[]),
-            phases: vec![Phase::Full, Phase::Incremental],
+            phases: vec![Phase::Schema, Phase::Full, Phase::Incremental],
             start: Some(StartFact::new(&start)),
-        };
+        }
+    }
+
+    #[test]
+    fn the_start_is_the_streams_and_the_origin_of_rows() {
+        let mut facts = task();
         assert_eq!(facts.stream_start().unwrap().as_str(), "v1;id=3e11;base=mysql-bin;at=000014:8273883");
         assert_eq!(&*facts.origin().safe_offset, "8273883@14");
         assert_eq!(facts.selection, SelectionFact::new(&["a.*".into(), "b.*".into()], &[]));
         facts.start = None;
         assert_eq!(&*facts.origin().offset, "0@0");
         assert!(facts.stream_start().is_err());
+    }
+
+    /// What checkpoints hold. Raise the version of a fact when its text changes.
+    #[test]
+    fn the_stored_form_of_each_fact() {
+        let table = TableId::new("shop", "orders");
+        let mut facts = Facts::new();
+        facts.set(&task()).unwrap();
+        facts.set(&SnapshotPlan { next: Some(Cursor { table: table.clone(), chunk: 3, after: Some("7,x6162".into()) }) }).unwrap();
+        facts.set_at("00000001", &TableDefinition { table, ddl: "CREATE TABLE …".into() }).unwrap();
+        facts.set_at("global", &DatabaseCharsets([("shop".into(), Some("gbk".into())), ("x".into(), None)].into())).unwrap();
+        let stored: Vec<_> = facts.stored().map(|(name, text)| (name, text.unwrap())).collect();
+        let expected = [
+            (
+                "task",
+                r#"1 {"identity":"3e11","server_id":7,"version":"8.0.15","selection":{"tables":["a.*","b.*"],"exclude":[]},"phases":["schema","full","incremental"],"start":{"base":"mysql-bin","file":14,"offset":8273883}}"#,
+            ),
+            ("snapshot_plan", r#"1 {"next":{"table":{"database":"shop","table":"orders"},"chunk":3,"after":"7,x6162"}}"#),
+            ("table_definition/00000001", r#"1 {"table":{"database":"shop","table":"orders"},"ddl":"CREATE TABLE …"}"#),
+            ("database_charsets/global", r#"1 {"shop":"gbk","x":null}"#),
+        ];
+        assert_eq!(stored, expected);
     }
 }

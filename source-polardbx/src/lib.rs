@@ -19,10 +19,12 @@
 //! Or in code, without a registry: [`PolardbxSource::builder`].
 //!
 //! Where to read: `planner` plans the splits and [`source`] opens them; `splits` names them, `facts` is what the checkpoint holds about the
-//! task; `schema_phase` delivers table definitions, `snapshot` cuts tables into chunks and reads them, [`binlog`] reads the stream;
-//! [`schema`] reads DDL; `server` knows the kinds of servers; `wire` and `session` are the connections, `tls` their encryption; `check` is
+//! task; `schema_phase` delivers table definitions, `snapshot` cuts tables into chunks and reads them, `binlog` reads the stream;
+//! `schema` reads DDL; `server` knows the kinds of servers; `wire` and `session` are the connections, `tls` their encryption; `check` is
 //! the precheck.
 
+// Not part of the API: public for the benches and for tests that read DDL.
+#[doc(hidden)]
 pub mod binlog;
 mod builder;
 mod check;
@@ -30,6 +32,7 @@ pub mod config;
 pub mod error;
 mod facts;
 mod planner;
+#[doc(hidden)]
 pub mod schema;
 mod schema_phase;
 mod selection;

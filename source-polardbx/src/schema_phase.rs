@@ -1,7 +1,7 @@
 //! The schema phase: the CREATE TABLE of every selected table, delivered as a schema change before any of its rows.
 //!
 //! The definitions are committed by the first plan, so that they are from the same moment as the schemas that rows are read by. Each is
-//! removed when it was delivered: after a failure those that are left come, and only one whose delivery is not known comes again.
+//! removed once it is delivered. After a failure the remaining ones follow; only one whose delivery is unknown is sent again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,11 +37,11 @@ struct Pending {
     ddl: String,
 }
 
-/// Gives the definitions one by one. Cancel-safe: it never waits.
+/// Hands over the definitions one by one. Cancel-safe: it never waits.
 pub(crate) struct SchemaReader {
     pending: VecDeque<Pending>,
     origin: Origin,
-    /// Number of the last one that was given.
+    /// Number of the last definition that was handed over.
     seq: u128,
 }
 

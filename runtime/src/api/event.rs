@@ -61,7 +61,7 @@ pub struct Origin {
 pub enum Body {
     /// A row was read, inserted, updated or deleted.
     Row(RowChange),
-    /// A structure was changed.
+    /// A schema was changed.
     Schema(SchemaChange),
     /// A transaction begins. Only transactions with rows of selected tables have borders.
     Begin,
@@ -88,7 +88,7 @@ pub enum Op {
 /// A change of one row. Images are full: as many cells as the schema has columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowChange {
-    /// The table's structure at that moment.
+    /// The table's schema at that moment.
     pub schema: Arc<TableSchema>,
     /// What happened.
     pub op: Op,
@@ -105,7 +105,7 @@ impl RowChange {
     }
 }
 
-/// A change of structure.
+/// A DDL statement that changed schemas.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SchemaChange {
@@ -126,7 +126,7 @@ impl SchemaChange {
     }
 }
 
-/// Kinds of statements that change structures.
+/// Kinds of DDL statements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SchemaChangeKind {

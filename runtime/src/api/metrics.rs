@@ -11,7 +11,7 @@ use prometheus_client::encoding::text;
 use prometheus_client::metrics::{counter, gauge, histogram};
 use prometheus_client::registry::Registry;
 
-use crate::lock;
+use crate::sync::lock;
 
 /// Where metrics are registered. Clones share everything.
 #[derive(Clone, Default)]

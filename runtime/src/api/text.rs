@@ -149,11 +149,11 @@ pub fn write_timestamp(out: &mut Vec<u8>, micros: i64, fsp: u8, offset_seconds: 
 pub fn unicode<'a>(bytes: &'a [u8], column: &Column) -> Result<Cow<'a, str>> {
     let name = column.charset.as_deref().unwrap_or("utf8mb4");
     let charset = Charset::from_name(name)
-        .ok_or_else(|| Error::data(format!("read column {}: character set {name} is not supported", column.name)))?;
+        .ok_or_else(|| Error::data(format!("column {} has the character set {name}, which is not supported", column.name)))?;
     charset.decode(bytes).ok_or_else(|| {
-        Error::data(format!("read column {}: its bytes are not valid {name}", column.name)).with_help(
-            "repair the value in the source, or give the column its true character set there; if the binlog holds it already, start afresh \
-             with a full phase then",
+        Error::data(format!("column {} holds bytes that are not valid {name}", column.name)).with_help(
+            "repair the value in the source, or give the column its true character set there; if the binlog holds it already, start the task \
+             from scratch with a full phase",
         )
     })
 }

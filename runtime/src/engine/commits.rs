@@ -118,10 +118,14 @@ impl<'a> Commits<'a> {
         }
     }
 
-    /// The split was read to its end.
+    /// The split was read to its end: commits that together with all that is left.
     pub(crate) async fn finish(&mut self, receipt: Receipt) -> Result<()> {
-        let changes = std::mem::take(&mut self.changes);
-        self.write(Checkpoint { receipt, done: true, ..self.committed.clone() }, changes).await
+        let due = self.due.take();
+        let due = due.unwrap_or_else(|| Due { position: self.committed.position.clone(), changes: Changes::default() });
+        let Due { position, mut changes } = due;
+        changes.schemas.append(&mut self.changes.schemas);
+        changes.facts.append(&mut self.changes.facts);
+        self.write(Checkpoint { position, receipt, done: true }, changes).await
     }
 
     async fn write(&mut self, checkpoint: Checkpoint, changes: Changes) -> Result<()> {

@@ -76,10 +76,12 @@ async fn run_split(
         Err(panic) => Err(Error::retryable("the reader of the split panicked").because(panic).with_code("E_PANIC")),
     };
     written?;
-    let ended = read?;
-    if ended == Ended::Finished {
-        writer.commits.finish(writer.sink.receipt()).await?;
+    // One commit ends a split that was read to its end. Otherwise everything that was delivered is committed, also if the reader failed.
+    match &read {
+        Ok(Ended::Finished) => writer.commits.finish(writer.sink.receipt()).await?,
+        Ok(Ended::Stopped) | Err(_) => writer.commit().await?,
     }
+    let ended = read?;
     writer.sink.close().await.map_err(|error| error.while_doing("closing the sink"))?;
     Ok(ended)
 }
@@ -116,6 +118,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// Delivers what the reader sends, and commits when that is due, until the reader has ended.
     async fn drain(&mut self, mut batches: mpsc::Receiver<(Batch, Share)>) -> Result<()> {
         loop {
             match timeout_at(self.commits.deadline(), batches.recv()).await {
@@ -126,7 +129,7 @@ impl Writer<'_> {
                         return Err(error);
                     }
                 }
-                Ok(None) => return self.commit().await,
+                Ok(None) => return Ok(()),
                 Err(_elapsed) => {}
             }
             if self.commits.is_due() {

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::{CheckpointStore, Commit, Committed, Result, lock};
+use crate::sync::lock;
+use crate::{CheckpointStore, Commit, Committed, Result};
 
 /// Writes steps to the store and keeps what is committed in memory, so that nothing is read back while all goes well.
 ///

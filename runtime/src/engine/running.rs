@@ -7,7 +7,8 @@ use tokio::task::JoinHandle;
 
 use super::stats::{RunState, Status};
 use super::supervisor::{Desired, Shared};
-use crate::{Context, Error, Metrics, Result, lock};
+use crate::sync::lock;
+use crate::{Context, Error, Metrics, Result};
 
 /// A pipeline that runs.
 ///

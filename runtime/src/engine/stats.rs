@@ -8,7 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::{Batch, Body, Checkpoint, Counter, Gauge, Metrics, Op, Position, Split, SplitId, SplitKind, TableId, TableProgress, lock};
+use crate::sync::lock;
+use crate::{Batch, Body, Checkpoint, Counter, Gauge, Metrics, Op, Position, Split, SplitId, SplitKind, TableId, TableProgress};
 
 /// What a pipeline is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,8 @@ use tokio::task::JoinSet;
 use super::lane::{self, Ended};
 use super::stats::{RunState, Stats};
 use super::task::{Retry, Task};
-use crate::{Checkpoint, Commit, Committed, Error, Kind, Phase, Plan, Progress, Receipt, Result, Split, lock};
+use crate::sync::lock;
+use crate::{Checkpoint, Commit, Committed, Error, Kind, Phase, Plan, Progress, Receipt, Result, Split};
 
 /// What the owner of a pipeline wants it to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex};
 
-use crate::{CheckpointStore, Commit, Committed, Result, async_trait, lock};
+use crate::sync::lock;
+use crate::{CheckpointStore, Commit, Committed, Result, async_trait};
 
 /// A checkpoint store in memory. Clones share what was committed, so that a test can "restart" a pipeline.
 #[derive(Clone, Default)]

@@ -66,8 +66,8 @@ fn read_batch(
         return Err("a checksum that does not fit".into());
     }
     let compression = codec::of_attributes(attributes).ok_or_else(|| format!("an unknown compression, {}", attributes & 7))?;
-    record_reader::read_records(compression, payload, field(45) as i32, wanted_header, |place, head| {
-        visit(base.saturating_add(place), head)
+    record_reader::read_records(compression, payload, field(45) as i32, wanted_header, |offset_delta, head| {
+        visit(base.saturating_add(offset_delta), head)
     })?;
     Ok(last)
 }

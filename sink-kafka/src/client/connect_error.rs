@@ -60,14 +60,14 @@ pub enum ConnectError {
         /// The library's text.
         problem: String,
     },
-    /// The port does not use TLS.
-    #[error("it does not use TLS on this port")]
+    /// The port does not speak TLS.
+    #[error("it does not speak TLS on this port")]
     NoTls,
-    /// The port uses TLS, and none is set.
-    #[error("it uses TLS on this port, and `tls` is not set")]
+    /// The port speaks TLS, and none is set.
+    #[error("it speaks TLS on this port, and `tls` is not set")]
     TlsNeeded,
     /// The program on the port is not Kafka.
-    #[error("it does not use Kafka's protocol on this port: {what}")]
+    #[error("it does not speak Kafka's protocol on this port: {what}")]
     NotKafka {
         /// What it seems to be.
         what: String,

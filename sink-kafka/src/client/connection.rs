@@ -133,7 +133,7 @@ impl Connection {
     {
         let limit = match R::API_KEY {
             ApiKey::Produce | ApiKey::Fetch | ApiKey::CreateTopics => self.timeouts.request,
-            _ => self.timeouts.ask,
+            _ => self.timeouts.quick_request,
         };
         let address = || self.address.clone();
         match timeout(limit, self.messenger.request(request)).await {

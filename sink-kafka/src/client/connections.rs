@@ -110,7 +110,7 @@ impl Connections {
         Err(refusal.unwrap_or_else(unreachable))
     }
 
-    /// Lets go of the connections to these brokers. Requests that are in flight on them may still be answered.
+    /// Forgets the connections to these brokers. Requests that are in flight on them may still be answered.
     pub(super) fn forget(&self, brokers: &[i32]) {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).retain(|(broker, _), _| !brokers.contains(broker));
     }

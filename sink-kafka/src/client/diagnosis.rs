@@ -27,14 +27,14 @@ const NO_MECHANISM: &str = "NONE";
 
 /// Whether a broker answers on this port without TLS.
 pub(super) async fn answers_without_tls(address: &str) -> bool {
-    let ask = async {
+    let attempt = async {
         let stream = TcpStream::connect(address).await.ok()?;
         let (stream, watch) = Watched::new(Stream::Plain(stream));
         let mut messenger = Messenger::new(stream, ANSWER_BYTES, CLIENT_ID.into());
         let answer = messenger.sync_versions().await;
         (answer.is_ok() && watch.failure().is_none()).then_some(())
     };
-    matches!(timeout(LIMIT, ask).await, Ok(Some(())))
+    matches!(timeout(LIMIT, attempt).await, Ok(Some(())))
 }
 
 /// The broker ended the connection before it told its versions: is TLS missing, or the client certificate?
@@ -62,14 +62,14 @@ pub(super) async fn ended_at_once(address: &str, security: &Security) -> Option<
 async fn uses_tls(address: &str) -> bool {
     /// A record with an invalid handshake message: a server with TLS answers with an alert.
     const INVALID_HANDSHAKE: [u8; 9] = [0x16, 3, 1, 0, 4, 0, 0, 0, 0];
-    let ask = async {
+    let attempt = async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(&INVALID_HANDSHAKE).await?;
         let mut answer = [0; 2];
         stream.read_exact(&mut answer).await?;
         Ok::<_, std::io::Error>(matches!(answer, [0x15 | 0x16, 3]))
     };
-    ask.await.unwrap_or(false)
+    attempt.await.unwrap_or(false)
 }
 
 /// Whether the broker requires SASL. Boxed because the future is recursive: a connection looks into its own failures.
@@ -78,7 +78,7 @@ pub(super) fn requires_sasl<'c>(
     security: &'c Arc<Security>,
     timeouts: &'c Timeouts,
 ) -> Pin<Box<dyn Future<Output = Option<ConnectError>> + Send + 'c>> {
-    let ask = async {
+    let attempt = async {
         let connection = Connection::connect_unauthenticated(address, security, timeouts).await.ok()?.without_diagnosis();
         // A port without SASL answers with ILLEGAL_SASL_STATE.
         match sasl::offered(&connection, NO_MECHANISM).await.ok()? {
@@ -86,5 +86,5 @@ pub(super) fn requires_sasl<'c>(
             _ => None,
         }
     };
-    Box::pin(async { timeout(LIMIT, ask).await.ok()? })
+    Box::pin(async { timeout(LIMIT, attempt).await.ok()? })
 }

@@ -69,7 +69,7 @@ pub enum ClientError {
         /// The broker that led.
         address: String,
     },
-    /// None of the brokers could be asked.
+    /// No broker answered.
     #[error("none of the brokers {brokers} can be reached")]
     Unreachable {
         /// Their addresses.
@@ -192,7 +192,7 @@ impl ServerText {
 }
 
 impl ClientError {
-    /// The broker refuses the connection. `Denial::AtStart` stands until the session, which knows better, replaces it.
+    /// The broker rejected the connection. `denial` starts as `AtStart`; the session replaces it.
     pub(super) fn refused(address: &str, reason: ConnectError) -> Self {
         Self::Refused { address: address.to_owned(), reason, denial: Denial::AtStart }
     }

@@ -71,7 +71,7 @@ impl ErrorCode {
         self.produce_result() == ProduceResult::Denied
     }
 
-    /// Whether asking again is of no use until somebody changes the setup of the broker, the topic or the task.
+    /// Whether a retry cannot succeed before somebody changes the setup of the broker, the topic or the task.
     pub(crate) fn is_misconfiguration(self) -> bool {
         self.produce_result() == ProduceResult::Misconfigured
     }

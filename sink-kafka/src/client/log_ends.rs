@@ -39,7 +39,7 @@ pub(crate) async fn log_ranges(session: &Session, partitions: &[TopicPartition])
         }
         let mut round = Round::default();
         for (broker, members) in by_leader(session, pending) {
-            search.ask(broker, members, &mut round).await?;
+            search.request(broker, members, &mut round).await?;
         }
         if round.began_to_settle {
             retry.extend(timeouts.settle * 3);
@@ -63,7 +63,7 @@ fn below_watermark() -> ClientError {
 struct Search<'s> {
     session: &'s Session,
     found: BTreeMap<TopicPartition, LogRange>,
-    /// Of partitions whose true end is not told: the watermark, and since when it has been that.
+    /// For partitions whose broker does not tell the end: the watermark, and since when it has not moved.
     settling: BTreeMap<TopicPartition, (i64, Instant)>,
 }
 
@@ -83,21 +83,21 @@ impl Round {
 }
 
 impl Search<'_> {
-    async fn ask(&mut self, broker: Option<i32>, members: Vec<TopicPartition>, round: &mut Round) -> Result<(), ClientError> {
+    async fn request(&mut self, broker: Option<i32>, members: Vec<TopicPartition>, round: &mut Round) -> Result<(), ClientError> {
         let Some(broker) = broker else {
             if let Some(partition) = members.into_iter().next() {
                 round.failed(ClientError::NoLeader { partition });
             }
             return Ok(());
         };
-        let asked = async {
+        let answers = async {
             let connection = self.session.connection(broker, Purpose::Read).await?;
             let ends = list_offsets(&connection, &members, Boundary::LeaderEnd).await?;
             let watermarks = list_offsets(&connection, &members, Boundary::HighWatermark).await?;
             let starts = list_offsets(&connection, &members, Boundary::Start).await?;
             Ok::<_, ClientError>((ends, watermarks, starts))
         };
-        let (ends, watermarks, starts) = match asked.await {
+        let (ends, watermarks, starts) = match answers.await {
             Ok(answers) => answers,
             Err(error) if !error.is_transient() => return Err(error),
             Err(error) => {
@@ -122,7 +122,7 @@ impl Search<'_> {
             }
             Ok(_) => {}
             Err(code) if code.is_about_leadership() => round.leaders_are_stale = true,
-            // The end is not told.
+            // The broker does not tell the end.
             Err(_) => {
                 let now = Instant::now();
                 round.began_to_settle |= !self.settling.contains_key(&partition);
@@ -137,8 +137,8 @@ impl Search<'_> {
     }
 }
 
-/// What a code in the place of an offset or of records means: an error that ends the request at once, or one that is returned if it lasts.
-/// Among the latter is 1, OFFSET_OUT_OF_RANGE: the start of the log moved in the meantime.
+/// Classifies a code that a partition is answered with: `Err` ends the request at once, `Ok` is the error to return if it lasts. Code 1,
+/// OFFSET_OUT_OF_RANGE, may pass: the start of the log moved in the meantime.
 pub(super) fn refusal(session: &Session, partition: &TopicPartition, code: ErrorCode) -> Result<ClientError, ClientError> {
     let error = session.answer(format!("reading partition {partition}"), code, &partition.topic);
     if error.is_transient() { Ok(error) } else { Err(error) }

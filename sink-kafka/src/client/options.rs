@@ -26,7 +26,7 @@ pub(crate) struct Timeouts {
     /// For an answer to Produce, CreateTopics and Fetch. Longer than the 30 s that a broker waits for its replicas.
     pub(crate) request: Duration,
     /// For an answer to any other request, which a broker gives from memory.
-    pub(crate) ask: Duration,
+    pub(crate) quick_request: Duration,
     /// How long the same batch is sent again before it counts as failed.
     pub(crate) resend: Duration,
     /// How long leaders, coordinators and watermarks are waited for.
@@ -43,7 +43,7 @@ impl Default for Timeouts {
         Self {
             connect: seconds(10),
             request: seconds(40),
-            ask: seconds(10),
+            quick_request: seconds(10),
             resend: seconds(120),
             patience: seconds(60),
             settle: seconds(45),

@@ -19,7 +19,7 @@ pub(crate) struct RecordHead<'a> {
     pub(crate) value_start: Option<[u8; VALUE_START]>,
 }
 
-/// Passes each record of a batch to `visit`, with its place in the batch. `count` is the number of records that the batch should have.
+/// Passes each record of a batch to `visit`, with its offset relative to the batch. `count` is the number of records that the batch should have.
 pub(super) fn read_records(
     compression: Compression,
     payload: &[u8],
@@ -38,7 +38,7 @@ pub(super) fn read_records(
         if record.limit() > 0 {
             return Err("a record that is longer than its parts".to_owned());
         }
-        visit(read.place, RecordHead { header: read.has_header.then_some(&scratch.value), value_start: read.value_start });
+        visit(read.offset_delta, RecordHead { header: read.has_header.then_some(&scratch.value), value_start: read.value_start });
     }
     match reader.read(&mut [0]).map_err(malformed)? {
         0 => Ok(()),
@@ -53,7 +53,7 @@ struct Scratch {
 }
 
 struct ReadRecord {
-    place: i64,
+    offset_delta: i64,
     has_header: bool,
     value_start: Option<[u8; VALUE_START]>,
 }
@@ -61,7 +61,7 @@ struct ReadRecord {
 fn read_record(record: &mut impl Read, wanted_header: &str, scratch: &mut Scratch) -> io::Result<ReadRecord> {
     skip(record, 1)?; // attributes
     read_varint(record)?; // timestamp
-    let place = read_varint(record)?;
+    let offset_delta = read_varint(record)?;
     let key = read_varint(record)?.max(0);
     skip(record, key)?;
     let (mut value, mut value_start) = (read_varint(record)?.max(0), None);
@@ -91,7 +91,7 @@ fn read_record(record: &mut impl Read, wanted_header: &str, scratch: &mut Scratc
             skip(record, length)?;
         }
     }
-    Ok(ReadRecord { place, has_header, value_start })
+    Ok(ReadRecord { offset_delta, has_header, value_start })
 }
 
 fn skip(reader: &mut impl Read, count: i64) -> io::Result<()> {

@@ -148,7 +148,7 @@ impl Session {
     pub(crate) async fn leader_changed(&self, broker: i32, partitions: &[TopicPartition]) {
         loop {
             sleep(self.options.timeouts.suspect).await;
-            // A failure here is met again by whoever waits for the answer.
+            // A failure here is left to whoever waits for the answer: that wait has a limit.
             if self.refresh_leaders(partitions).await.is_ok()
                 && partitions.iter().any(|of| self.leader(&of.topic, of.partition).is_some_and(|leader| leader != broker))
             {

@@ -1,4 +1,4 @@
-//! TLS settings, and the client side of TLS that is made from them.
+//! TLS settings, and the client side of TLS that is built from them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ impl fmt::Display for TlsFile {
     }
 }
 
-/// Why TLS settings cannot be used. Who knows where the settings stand names the key.
+/// Why TLS settings cannot be used. The caller knows the full key.
 #[derive(Debug)]
 pub(crate) struct TlsError {
     pub(crate) file: TlsFile,

@@ -1,4 +1,4 @@
-//! Questions about topics, and creating them.
+//! Creating topics, and reading their configs and permissions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ async fn request_creation(session: &Session, topics: &[Arc<str>], creation: &Top
     };
     let mut retry = Retry::new(session.timeouts().patience, PAUSE, PAUSE);
     loop {
-        let result = match ask_controller(session, &request).await {
+        let result = match send_to_controller(session, &request).await {
             Ok(answer) => read_answer(session, answer, mode),
             Err(error) => Err(error),
         };
@@ -73,7 +73,7 @@ async fn request_creation(session: &Session, topics: &[Arc<str>], creation: &Top
     }
 }
 
-async fn ask_controller(session: &Session, request: &CreateTopicsRequest<'_>) -> Result<CreateTopicsResponse, ClientError> {
+async fn send_to_controller(session: &Session, request: &CreateTopicsRequest<'_>) -> Result<CreateTopicsResponse, ClientError> {
     session.controller().await?.request(request.clone()).await
 }
 

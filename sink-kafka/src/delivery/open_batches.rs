@@ -66,7 +66,7 @@ impl OpenBatches {
         Ok(Some(batch))
     }
 
-    /// The partitions that may have an open batch, in order. They are given back by [`OpenBatches::reuse`].
+    /// The partitions that may have an open batch, in order. [`OpenBatches::reuse`] takes the list back.
     pub(super) fn take_touched(&mut self) -> Vec<Target> {
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();

@@ -57,11 +57,6 @@ impl Record<'_> {
         self.value_prefix.len() + self.value.map_or(0, <[u8]>::len)
     }
 
-    fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        // Invariant: the position header is the last one, so that seq and flags are the last bytes of a record.
-        self.message.into_iter().flat_map(|message| message.headers()).chain(std::iter::once((HEADER, self.position)))
-    }
-
     fn header_count(&self) -> i64 {
         1 + self.message.map_or(0, |message| message.headers().len()) as i64
     }
@@ -69,9 +64,10 @@ impl Record<'_> {
     /// The bytes from the key on.
     fn len(&self) -> usize {
         let bytes = |len: usize| varint_len(len as i64) + len;
-        let headers: usize = self.headers().map(|(name, value)| bytes(name.len()) + bytes(value.len())).sum();
+        let key = self.key.map_or(1, |key| bytes(key.len()));
         let value = self.value.map_or(1, |_| bytes(self.value_len()));
-        self.key.map_or(1, |key| bytes(key.len())) + value + varint_len(self.header_count()) + headers
+        let headers = self.message.map_or(0, |message| message.headers().map(|(name, value)| bytes(name.len()) + bytes(value.len())).sum());
+        key + value + varint_len(self.header_count()) + headers + bytes(HEADER.len()) + bytes(self.position.len())
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -88,10 +84,15 @@ impl Record<'_> {
             None => write_varint(out, -1),
         }
         write_varint(out, self.header_count());
-        for (name, value) in self.headers() {
-            write_bytes(out, name.as_bytes());
-            write_bytes(out, value);
+        if let Some(message) = self.message {
+            for (name, value) in message.headers() {
+                write_bytes(out, name.as_bytes());
+                write_bytes(out, value);
+            }
         }
+        // Invariant: the position header is the last one, so that seq and flags are the last bytes of a record.
+        write_bytes(out, HEADER.as_bytes());
+        write_bytes(out, self.position);
     }
 }
 
@@ -238,10 +239,10 @@ impl RecordBatchBuilder {
     fn push_again(&mut self, body: &[u8], events: Range<u32>) -> Option<()> {
         let seq = body.len().checked_sub(SEQ_FROM_END).and_then(|at| body.get(at..)?.first_chunk::<16>())?;
         let (_, tail) = read_varint(body.get(2..)?)?;
-        let place = self.events.len() as i64;
-        write_varint(&mut self.records, (2 + varint_len(place) + tail.len()) as i64);
+        let number = self.events.len() as i64;
+        write_varint(&mut self.records, (2 + varint_len(number) + tail.len()) as i64);
         self.records.extend_from_slice(body.get(..2)?);
-        write_varint(&mut self.records, place);
+        write_varint(&mut self.records, number);
         self.records.extend_from_slice(tail);
         self.events.push(events);
         self.last_seq = Seq(u128::from_be_bytes(*seq));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::outcome::{Delivered, Next, Pending, Sender, not_sent, resend_if_idempotent, settle};
 use super::producer::Partition;
 use super::record_batch::SealedBatch;
-use crate::client::{ClientError, ErrorCode, PartitionRecords, Pauses, Purpose, TopicPartition, produce};
+use crate::client::{ClientError, ErrorCode, PartitionRecords, Pauses, Purpose, ServerText, TopicPartition, produce};
 use crate::error::Error;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -72,7 +72,7 @@ async fn drive(sender: &Sender, pending: &mut [Pending]) -> Result<(), Error> {
                         Some((code, base_offset)) => settle(sender, pending, *code, *base_offset).await,
                         None => resend_if_idempotent(sender, pending, "the answer does not mention it".into()),
                     },
-                    Err(error) if error.may_have_arrived() => resend_if_idempotent(sender, pending, error.to_string()),
+                    Err(error) if error.may_have_arrived() => resend_if_idempotent(sender, pending, ServerText::of(error).to_string()),
                     Err(error) if !error.is_transient() => Err(error.clone().into()),
                     Err(error) => not_sent(sender, pending, || error.clone()),
                 };

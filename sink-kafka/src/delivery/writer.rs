@@ -26,7 +26,7 @@ const MAX_IN_FLIGHT_BYTES: usize = 16 << 20;
 /// The low bits of a stream's seq that are left to the sink, for further records of the same event.
 const SUB_BITS: u128 = 0x7f;
 
-/// What a writer is made of.
+/// The parts of a writer.
 pub(crate) struct WriterOptions {
     pub(crate) sender: Sender,
     pub(crate) kind: SplitKind,
@@ -62,14 +62,14 @@ struct Scratch {
     old_key: Vec<u8>,
     header: Vec<u8>,
     header_prefix: usize,
-    places: Vec<Place>,
+    destinations: Vec<Destination>,
     schema_targets: Vec<Target>,
     rejections: Rejections,
 }
 
 /// Where an event of the batch goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Destination {
     Target(Target),
     /// Its record was delivered before; its tombstone perhaps not.
     TombstoneOnly(Target),
@@ -130,20 +130,20 @@ impl Writer {
         self.topics.iter().map(|topic| (&**topic.name(), topic.marks()))
     }
 
-    /// Works out where each event goes; what was delivered before goes nowhere. Returns the topics that must be made ready first: if there are
-    /// any, it must be called again.
+    /// Decides where each event goes; events that were delivered before are skipped. Returns the topics that must be made ready first. If there
+    /// are any, it must be called again.
     pub(crate) fn route(&mut self, events: &[Event]) -> Result<Vec<Arc<str>>, runtime::Error> {
-        let mut places = std::mem::take(&mut self.scratch.places);
-        places.clear();
+        let mut destinations = std::mem::take(&mut self.scratch.destinations);
+        destinations.clear();
         self.scratch.rejections.clear();
         self.scratch.schema_targets.clear();
         let mut missing = Vec::new();
         let result = match events {
             // Invariant of batches: a schema change travels alone.
             [event @ Event { body: Body::Schema(_), .. }] => self.route_schema_change(event, &mut missing),
-            _ => self.route_into(events, &mut places, &mut missing),
+            _ => self.route_into(events, &mut destinations, &mut missing),
         };
-        self.scratch.places = places;
+        self.scratch.destinations = destinations;
         result.map(|()| missing)
     }
 
@@ -151,49 +151,54 @@ impl Writer {
         let Body::Schema(change) = &event.body else { return Ok(()) };
         for route in self.router.route_schema_change(change).map_err(|error| runtime::Error::from(error).of_event(event))? {
             match self.ready(route, missing) {
-                Some(Place::Target(target)) if !self.is_delivered(target, event) => self.scratch.schema_targets.push(target),
+                Some(Destination::Target(target)) if !self.is_delivered(target, event) => self.scratch.schema_targets.push(target),
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn route_into(&mut self, events: &[Event], places: &mut Vec<Place>, missing: &mut Vec<Arc<str>>) -> Result<(), runtime::Error> {
+    fn route_into(
+        &mut self,
+        events: &[Event],
+        destinations: &mut Vec<Destination>,
+        missing: &mut Vec<Arc<str>>,
+    ) -> Result<(), runtime::Error> {
         let tombstones = self.router.rules().tombstones;
         for (index, event) in events.iter().enumerate() {
             if tombstones && self.kind == SplitKind::Stream && event.seq.0 & SUB_BITS != 0 {
                 return Err(runtime::Error::from(Error::NoRoomForTombstone { seq: event.seq.0 }).of_event(event));
             }
-            let place = match self.router.route(event) {
-                Ok(route) => self.ready(route, missing).unwrap_or(Place::Skip),
+            let destination = match self.router.route(event) {
+                Ok(route) => self.ready(route, missing).unwrap_or(Destination::Skip),
                 Err(error) if error.kind() == Kind::Data => {
                     self.scratch.rejections.push((index, error));
-                    Place::Skip
+                    Destination::Skip
                 }
                 Err(error) => return Err(error.of_event(event)),
             };
-            places.push(match place {
-                Place::Target(target) if self.is_delivered(target, event) => {
+            destinations.push(match destination {
+                Destination::Target(target) if self.is_delivered(target, event) => {
                     if tombstones {
-                        Place::TombstoneOnly(target)
+                        Destination::TombstoneOnly(target)
                     } else {
-                        Place::Skip
+                        Destination::Skip
                     }
                 }
-                place => place,
+                destination => destination,
             });
         }
         Ok(())
     }
 
-    /// The place of a route; `None` if its topic is not ready: then it is added to `missing`.
-    fn ready(&self, route: Route, missing: &mut Vec<Arc<str>>) -> Option<Place> {
+    /// The destination of a route. `None` if its topic is not ready; then the topic is added to `missing`.
+    fn ready(&self, route: Route, missing: &mut Vec<Arc<str>>) -> Option<Destination> {
         let name = match route {
-            Route::Nowhere => return Some(Place::Nowhere),
+            Route::Nowhere => return Some(Destination::Nowhere),
             Route::Unknown(name) => name,
             Route::To(target) => match self.topics.get(target.topic) {
                 Some(topic) if !topic.is_ready() => topic.name().clone(),
-                _ => return Some(Place::Target(target)),
+                _ => return Some(Destination::Target(target)),
             },
         };
         if !missing.contains(&name) {
@@ -242,18 +247,18 @@ impl Writer {
         }
         let mut from = 0;
         while from < events.len()
-            && let Some(&place) = self.scratch.places.get(from)
+            && let Some(&destination) = self.scratch.destinations.get(from)
         {
             let to = self.run_end(events, from);
-            match place {
-                Place::Skip => {}
-                Place::Target(target) => self.encode(events, from..to, Some(target)).await?,
-                Place::TombstoneOnly(target) => {
+            match destination {
+                Destination::Skip => {}
+                Destination::Target(target) => self.encode(events, from..to, Some(target)).await?,
+                Destination::TombstoneOnly(target) => {
                     for index in from..to {
                         self.add_tombstone(events, index, target).await?;
                     }
                 }
-                Place::Nowhere => self.encode(events, from..to, None).await?,
+                Destination::Nowhere => self.encode(events, from..to, None).await?,
             }
             from = to;
         }
@@ -269,15 +274,16 @@ impl Writer {
         self.kind == SplitKind::Stream && self.topics.covers(target, seq)
     }
 
-    /// The end of the events from `from` on that go to the same place and are of the same table: what an encoder may take together.
+    /// The end of the events from `from` on that go to the same destination and are of the same table: what an encoder may take together.
     fn run_end(&self, events: &[Event], from: usize) -> usize {
         let table = |event: &Event| match &event.body {
             Body::Row(row) => Some(Arc::as_ptr(&row.schema)),
             _ => None,
         };
         let first = table(&events[from]);
-        let same =
-            |&index: &usize| first.is_some() && self.scratch.places[index] == self.scratch.places[from] && table(&events[index]) == first;
+        let same = |&index: &usize| {
+            first.is_some() && self.scratch.destinations[index] == self.scratch.destinations[from] && table(&events[index]) == first
+        };
         (from + 1..events.len()).find(|index| !same(index)).unwrap_or(events.len())
     }
 

@@ -1,4 +1,4 @@
-//! Keys, headers and tombstones: what stands in the log, and what a restart makes of it; compacted topics.
+//! Keys, headers and tombstones: what is in the log, and what a restart does with it; compacted topics.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! Messages of several rows and heartbeats: what the encoder is handed, and what a restart makes of it.
+//! Messages of several rows and heartbeats: what the encoder gets, and what a restart does with it.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

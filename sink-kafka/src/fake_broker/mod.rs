@@ -3,8 +3,8 @@
 mod keys;
 mod messages;
 mod networks;
+mod protocol;
 pub(crate) mod scenarios;
-mod speech;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::client::read_batches;
 use crate::client::reference::{ReadRecord, read_batch};
 use crate::resume::record_header::{HEADER, RecordPosition};
-use speech::{Reader, Writer, read_frame, write_frame};
+use protocol::{Reader, Writer, read_frame, write_frame};
 
 /// What happens to the next Produce request.
 #[derive(Clone, Debug)]
@@ -35,17 +35,17 @@ pub(crate) enum Fault {
     AppendedWith(i16),
     /// Not appended, and the answer has this code.
     RefusedWith(i16),
-    /// Appended, with a wish for a pause.
+    /// Appended; the answer asks for a pause.
     Throttled(i32),
     /// Another program writes first.
-    Stranger,
+    OtherProgram,
     /// The process dies: the request is cut off and every connection is refused for so long.
     Down(Duration),
     /// Appended, and the broker forgets where; a repeat is answered with code 46.
     Forgotten,
     /// Appended, and the partition has another leader from then on; this one never answers again.
     Moved,
-    /// Appended, and instead of the answer the length of one that nobody can hold.
+    /// Appended; instead of the answer comes the length of an absurdly large one.
     Endless,
 }
 
@@ -69,7 +69,7 @@ struct Log {
 struct State {
     topics: BTreeMap<String, Vec<Log>>,
     faults: VecDeque<Fault>,
-    /// Code that InitProducerId is answered with, as often as there are any; 0 when none is left.
+    /// Codes of the next answers to InitProducerId; then 0.
     init_codes: VecDeque<i16>,
     next_producer: i64,
     /// Batches with more records are refused as too large.
@@ -84,15 +84,15 @@ struct State {
     down_until: Option<tokio::time::Instant>,
     /// By how many places the leaders have moved.
     moved: usize,
-    /// Brokers that take connections and say nothing.
+    /// Brokers that accept connections and never answer.
     frozen: Vec<usize>,
-    /// How long a connection may be used before the broker cuts it, as it does when a login is too old.
+    /// How long a connection may be used before the broker cuts it, as when authentication expires.
     lifetime: Option<Duration>,
     /// Answers go out in pieces of one byte.
     slow: bool,
     /// Topics are compacted: records without a key are refused.
     compacted: bool,
-    /// Requests for topics to be made, and the code that they are answered with.
+    /// Topics that were created, and the code that refuses to create more.
     created: Vec<(String, i32)>,
     create_code: i16,
 }
@@ -162,7 +162,7 @@ impl FakeCluster {
         self.state.lock().unwrap().create_code = code;
     }
 
-    /// Topics that were asked for, with their partitions.
+    /// Topics that were created, with their partitions.
     pub(crate) fn created(&self) -> Vec<(String, i32)> {
         self.state.lock().unwrap().created.clone()
     }
@@ -203,7 +203,7 @@ impl FakeCluster {
         self.state.lock().unwrap().topics.insert(topic.into(), (0..count).map(|_| Log::default()).collect());
     }
 
-    /// Appends a batch that some process sent: whole bytes of a record batch.
+    /// Appends the bytes of a record batch, as another process would.
     pub(crate) fn append(&self, topic: &str, partition: usize, bytes: &[u8]) {
         append(&mut self.state.lock().unwrap().topics.get_mut(topic).unwrap()[partition], bytes);
     }
@@ -285,12 +285,12 @@ async fn serve(listener: TcpListener, node: usize, ports: Vec<u16>, state: Arc<M
         let Ok((stream, _)) = listener.accept().await else { return };
         let down = state.lock().unwrap().down_until.is_some_and(|until| until > tokio::time::Instant::now());
         if !down {
-            tokio::spawn(converse(stream, node, ports.clone(), state.clone()));
+            tokio::spawn(serve_connection(stream, node, ports.clone(), state.clone()));
         }
     }
 }
 
-async fn converse(mut stream: TcpStream, node: usize, ports: Vec<u16>, state: Arc<Mutex<State>>) {
+async fn serve_connection(mut stream: TcpStream, node: usize, ports: Vec<u16>, state: Arc<Mutex<State>>) {
     let begin = tokio::time::Instant::now();
     stream.set_nodelay(true).unwrap();
     while let Some(frame) = read_frame(&mut stream).await {
@@ -306,10 +306,10 @@ async fn converse(mut stream: TcpStream, node: usize, ports: Vec<u16>, state: Ar
         let mut out = Writer::default();
         out.i32(correlation);
         match (key, version) {
-            (18, 3) => speech::api_versions(&mut out),
+            (18, 3) => protocol::api_versions(&mut out),
             (3, 4) => metadata(&mut request, &mut out, &ports, &state.lock().unwrap()),
             (19, 4) => create_topics(&mut request, &mut out, &mut state.lock().unwrap()),
-            (32, 1) => speech::describe_topic(&mut request, &mut out, state.lock().unwrap().compacted),
+            (32, 1) => protocol::describe_topic(&mut request, &mut out, state.lock().unwrap().compacted),
             (22, 1) => init_producer_id(&mut out, &mut state.lock().unwrap()),
             (2, 3) => list_offsets(&mut request, &mut out, &mut state.lock().unwrap()),
             (1, 10) => fetch(&mut request, &mut out, &state.lock().unwrap()),
@@ -368,7 +368,7 @@ fn metadata(request: &mut Reader<'_>, out: &mut Writer, ports: &[u16], state: &S
     let asked = request.i32();
     let names: Vec<String> =
         if asked < 0 { state.topics.keys().cloned().collect() } else { (0..asked).map(|_| request.string().unwrap()).collect() };
-    assert!(!request.bool(), "topics must never be created by asking");
+    assert!(!request.bool(), "a request for metadata must never create topics");
     out.i32(0);
     out.i32(ports.len() as i32);
     for (node, port) in ports.iter().enumerate() {
@@ -490,7 +490,7 @@ fn fetch(request: &mut Reader<'_>, out: &mut Writer, state: &State) {
             out.i64(log.end);
             out.i64(log.start);
             out.i32(-1);
-            // Two batches at a time, so that readers must ask again.
+            // Two batches at a time, so that readers need several requests.
             let records: Vec<u8> = log
                 .batches
                 .iter()
@@ -531,8 +531,8 @@ fn produce(request: &mut Reader<'_>, out: &mut Writer, fault: &Fault, (node, nod
                     accept(log, bytes, false);
                     (*code, -1)
                 }
-                Fault::Stranger => {
-                    append(log, &speech::strangers_batch());
+                Fault::OtherProgram => {
+                    append(log, &protocol::foreign_batch());
                     accept(log, bytes, false)
                 }
                 Fault::Forgotten => accept(log, bytes, true),

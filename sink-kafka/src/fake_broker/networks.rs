@@ -67,8 +67,8 @@ async fn answers_of_one_byte_at_a_time_are_answers() {
     open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await.unwrap();
 }
 
-/// A port that says `words` to whoever comes, after it has heard something if `polite`.
-async fn stranger(words: &'static [u8], polite: bool) -> String {
+/// A port that says `bytes` to every client, after it has received something if `polite`.
+async fn other_server(bytes: &'static [u8], polite: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
@@ -77,7 +77,7 @@ async fn stranger(words: &'static [u8], polite: bool) -> String {
                 if polite {
                     let _ = stream.read(&mut [0; 64]).await;
                 }
-                let _ = stream.write_all(words).await;
+                let _ = stream.write_all(bytes).await;
                 let _ = stream.read(&mut [0; 4096]).await;
             });
         }
@@ -87,14 +87,14 @@ async fn stranger(words: &'static [u8], polite: bool) -> String {
 
 #[tokio::test]
 async fn a_server_that_is_not_a_broker_is_named_at_once() {
-    for (words, polite, expected) in [
+    for (bytes, polite, expected) in [
         (&b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"[..], true, "HTTP"),
         (b"\x4a\0\0\0\x0a5.7.22-log\0", false, "MySQL"),
         (b"SSH-2.0-OpenSSH_9.6\r\n", false, "SSH-"),
         (b"\x15\x03\x01\0\x02\x02\x46", true, "TLS"),
         (b"\x7f\xff\xff\xffgarbage", true, "2147483647"),
     ] {
-        let address = stranger(words, polite).await;
+        let address = other_server(bytes, polite).await;
         let settings = json!({"brokers": [address], "topic": "t", "format": {"canal_json": {}}});
         let task = task_with(settings, EncoderInfo::default(), timeouts());
         let begin = Instant::now();
@@ -104,8 +104,8 @@ async fn a_server_that_is_not_a_broker_is_named_at_once() {
         assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
     }
     // Nobody can say what this is: it may be a broker that is starting.
-    for words in [&b""[..], b"\0\0\0\x04\0\0\0\x63", b"\0\0\0\x02\0\0"] {
-        let address = stranger(words, true).await;
+    for bytes in [&b""[..], b"\0\0\0\x04\0\0\0\x63", b"\0\0\0\x02\0\0"] {
+        let address = other_server(bytes, true).await;
         let settings = json!({"brokers": [address], "topic": "t", "format": {"canal_json": {}}});
         let task = task_with(settings, EncoderInfo::default(), timeouts());
         let begin = Instant::now();

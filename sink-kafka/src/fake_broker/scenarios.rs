@@ -40,7 +40,15 @@ impl Encoder for KeyEncoder {
 
 pub(crate) fn timeouts() -> Timeouts {
     let ms = Duration::from_millis;
-    Timeouts { connect: ms(1000), request: ms(300), ask: ms(300), resend: ms(3000), patience: ms(3000), settle: ms(200), suspect: ms(100) }
+    Timeouts {
+        connect: ms(1000),
+        request: ms(300),
+        quick_request: ms(300),
+        resend: ms(3000),
+        patience: ms(3000),
+        settle: ms(200),
+        suspect: ms(100),
+    }
 }
 
 pub(super) fn task_of(fake: &FakeCluster, settings: serde_json::Value) -> Arc<Task> {
@@ -153,7 +161,7 @@ pub(super) fn all(to: u128) -> Vec<u128> {
 
 #[tokio::test]
 async fn each_fault_alone_loses_and_repeats_nothing() {
-    use Fault::{AppendedWith, Cut, Down, Forgotten, Garbage, Hang, RefusedWith, Stranger, Swallowed, Throttled};
+    use Fault::{AppendedWith, Cut, Down, Forgotten, Garbage, Hang, OtherProgram, RefusedWith, Swallowed, Throttled};
     let faults = [
         (Swallowed, 0),
         (Cut, 0),
@@ -171,7 +179,7 @@ async fn each_fault_alone_loses_and_repeats_nothing() {
         (RefusedWith(47), 1),
         (RefusedWith(59), 1),
         (Throttled(50), 0),
-        (Stranger, 0),
+        (OtherProgram, 0),
         (Forgotten, 0),
         (Down(Duration::from_millis(500)), 0),
     ];
@@ -379,7 +387,7 @@ async fn a_topic_that_is_not_what_it_was_is_refused() {
     // Made again, and as long as before, but by another program.
     fake.create("t", 2);
     for _ in 0..6 {
-        fake.append("t", 0, &super::speech::strangers_batch());
+        fake.append("t", 0, &super::protocol::foreign_batch());
     }
     expect(open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await, "E_TOPIC_CHANGED");
 }
@@ -403,7 +411,7 @@ async fn deleted_evidence_is_no_obstacle() {
 #[tokio::test]
 async fn a_topic_must_be_empty_or_ours() {
     let fake = FakeCluster::start(1, &[("t", 2)]).await;
-    fake.append("t", 1, &super::speech::strangers_batch());
+    fake.append("t", 1, &super::protocol::foreign_batch());
     let task = task_of(&fake, json!({}));
     for kind in [SplitKind::Stream, SplitKind::Snapshot] {
         let error = open(&mut sink(&task), kind, 1, &Receipt::default()).await.unwrap_err();
@@ -443,7 +451,7 @@ async fn a_missing_topic_and_a_missing_broker_are_reported_with_help() {
 #[tokio::test]
 async fn a_template_finds_topics_that_exist_and_that_come_later() {
     let fake = FakeCluster::start(1, &[("shop.a", 1), ("shop.b", 1), ("unrelated", 1), ("ddl", 1)]).await;
-    fake.append("unrelated", 0, &super::speech::strangers_batch());
+    fake.append("unrelated", 0, &super::protocol::foreign_batch());
     let task = task_of(&fake, json!({"topic": "{database}.{table}", "ddl_topic": "ddl"}));
     let (a, b, c) = (table("a"), table("b"), table("c"));
     let mixed = || Batch::new(vec![row(&a, 1, 1), row(&b, 2, 2), row(&a, 3, 3), event(4, Body::Begin)], None, 0);
@@ -476,7 +484,7 @@ pub(super) fn any_fault() -> impl Strategy<Value = Fault> {
         1 => Just(Fault::Swallowed),
         1 => Just(Fault::Cut),
         1 => Just(Fault::Garbage),
-        1 => Just(Fault::Stranger),
+        1 => Just(Fault::OtherProgram),
         1 => Just(Fault::Forgotten),
         1 => prop::sample::select(vec![3i16, 6, 7, 13, 20, 56]).prop_map(Fault::AppendedWith),
         1 => prop::sample::select(vec![3i16, 5, 6, 19, 45, 59, 74]).prop_map(Fault::RefusedWith),

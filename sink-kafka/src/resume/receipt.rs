@@ -178,7 +178,7 @@ mod tests {
             prop_assert_eq!(parse(&receipt).unwrap().marks, marks);
         }
 
-        // Skipping what is covered, after a look at any tail that is a prefix of the sequence with repeats, neither loses nor repeats.
+        // The log holds a prefix of the sequence, with repeats. After reading its tail, skipping what is covered neither loses nor repeats.
         #[test]
         fn a_replay_continues_exactly(delivered in 0u128..30, known in 0u128..30, repeats in prop::collection::vec(0u128..30, 0..5), total in 30u128..40) {
             let known = known.min(delivered);

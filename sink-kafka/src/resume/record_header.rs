@@ -6,7 +6,7 @@
 //! | part | bytes |
 //! |---|---|
 //! | version | 1, always 1 |
-//! | run | 8, big endian: random, made at the task's first start |
+//! | run | 8, big endian: random, drawn at the task's first start |
 //! | epoch | 1–5, unsigned LEB128: rises with every start of the process |
 //! | split | 1–5, unsigned LEB128: number of the split |
 //! | seq | 16, big endian: order in the split |
@@ -145,7 +145,7 @@ pub struct RepeatFilter {
 }
 
 impl RepeatFilter {
-    /// Whether the record at `position`, met in this partition, was not seen before. Records must come in the order of their offsets.
+    /// Whether the record at `position` in this partition was not seen before. Records must be passed in the order of their offsets.
     pub fn is_new(&mut self, topic: &str, partition: i32, position: &RecordPosition) -> bool {
         if !position.is_exact() {
             return true;

@@ -1,7 +1,6 @@
 //! Which topic and partition an event goes to, and its key.
 //!
-//! A router is a pure value: it is told how many partitions a topic has, and answers with a [`Target`] or names a topic that it must be told
-//! about first. Routes of a table are remembered per version of its schema.
+//! A router does no I/O. It returns a [`Target`], or the name of a topic that must be added first with its number of partitions. Routes of a table are remembered per version of its schema.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,7 +30,7 @@ pub(crate) struct Target {
 pub(crate) enum Route {
     /// To one partition.
     To(Target),
-    /// The router must be told of this topic first ([`Router::add_topic`]), then asked again.
+    /// This topic must be added first ([`Router::add_topic`]); then the event is routed again.
     Unknown(Arc<str>),
     /// A transaction boundary or a heartbeat where each table has a topic of its own: it has none.
     Nowhere,
@@ -241,8 +240,8 @@ impl Router {
         Ok(routes)
     }
 
-    /// The topic of a table. It is an error if a template gives two tables the same topic: their rows could not be told apart by topic, which
-    /// is what a template is for.
+    /// The topic of a table. It is an error if a template gives two tables the same topic: a template is there to keep the rows of
+    /// tables apart.
     fn topic_of(&mut self, table: &TableId) -> Result<Arc<str>, Error> {
         if let Some(name) = self.rules.topic.fixed() {
             return Ok(name.into());

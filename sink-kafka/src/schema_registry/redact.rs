@@ -69,9 +69,9 @@ mod tests {
             basic.trim_end_matches('=').into(),
             basic.replace('=', "%3D").replace('/', "%2F").replace('+', "%2B"),
         ] {
-            let told = redact(&format!("Ünknown <Basic {secret}> {secret}, alice!"), user, password);
-            let rest = told.replace(REDACTED, "").replace("%3D", "").replace('=', "");
-            assert_eq!(rest, "Ünknown <Basic > , alice!", "{secret}: {told}");
+            let shown = redact(&format!("Ünknown <Basic {secret}> {secret}, alice!"), user, password);
+            let rest = shown.replace(REDACTED, "").replace("%3D", "").replace('=', "");
+            assert_eq!(rest, "Ünknown <Basic > , alice!", "{secret}: {shown}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Frames and ids against a small registry and small brokers; users, TLS and refusals are tested end to end.
+//! Schema ids with a small registry and small brokers; users, TLS and refusals are tested end to end.
 
 use runtime::{Batch, Context, Encoder, EncoderInfo, Event, Kind, Message, Receipt, Sink as _, SplitKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -34,7 +34,7 @@ impl Registry {
         let server = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let (mut request, mut block) = (Vec::new(), [0; 4096]);
-                // The body of a question ends with a brace; one without a body ends with its head.
+                // The body of a request ends with a brace; a request without a body ends with its head.
                 let whole = |request: &[u8]| request.ends_with(if request.starts_with(b"GET") { b"\r\n\r\n" } else { b"}" as &[u8] });
                 while !whole(&request) {
                     let count = stream.read(&mut block).await.unwrap();
@@ -114,7 +114,7 @@ async fn every_value_begins_with_the_id_and_the_id_is_kept() {
         let hash = identity::identify(SCHEMA).unwrap().hash;
         assert!(receipt.as_str().ends_with(&format!(r#","schemas":{{"258":["{hash}",["t"]]}}}}"#)), "{receipt:?}");
     }
-    // The same process goes on: it was told already.
+    // The same process has sent a request already.
     open(&mut sink(&cluster), SplitKind::Stream, 1, &after).await.unwrap();
     assert!(registry.asked().is_empty());
 }
@@ -150,7 +150,7 @@ async fn a_new_process_looks_for_the_id_and_asks_for_no_other() {
 }
 
 #[tokio::test]
-async fn without_a_receipt_the_topic_itself_tells_the_id() {
+async fn without_a_receipt_the_id_is_found_in_the_topic() {
     let fake = FakeCluster::start(1, &[("t", 2)]).await;
     let registry = Registry::start(&[(200, r#"{"id":5}"#)]).await;
     let mut first = sink(&registry.cluster(&fake, "t"));
@@ -177,7 +177,7 @@ async fn without_a_receipt_the_topic_itself_tells_the_id() {
 }
 
 #[tokio::test]
-async fn parallel_lanes_ask_once_and_topics_of_a_template_when_they_are_met() {
+async fn parallel_lanes_ask_once_and_topics_of_a_template_when_they_are_used() {
     let fake = FakeCluster::start(1, &[("a", 1), ("b", 1)]).await;
     let registry = Registry::start(&[(200, r#"{"id":5}"#)]).await;
     let cluster = registry.cluster(&fake, "{table}");
@@ -233,7 +233,7 @@ async fn answers_have_their_classes() {
 }
 
 #[test]
-fn a_redirection_is_told_without_what_may_be_secret() {
+fn a_redirection_is_reported_without_secrets() {
     let settings = json!({"url": "http://registry:8081/api", "user": "alice", "password": "planted-secret"});
     let settings: SchemaRegistry = runtime::Settings::from(settings).parse("schema_registry").unwrap();
     let client = Client::new(&settings, &timeouts()).unwrap();
@@ -264,7 +264,7 @@ async fn mute() -> (String, Arc<std::sync::atomic::AtomicUsize>, JoinHandle<()>)
 }
 
 #[tokio::test]
-async fn an_answer_that_never_ends_is_waited_for_once_and_not_for_long() {
+async fn an_answer_that_never_ends_is_awaited_once_and_not_for_long() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -348,7 +348,7 @@ async fn a_stop_does_not_wait_for_a_registry_that_hangs() {
 }
 
 #[tokio::test]
-async fn a_check_registers_nothing_and_tells_what_would_be() {
+async fn a_check_registers_nothing_and_reports_what_would_be() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
     let other = json!({"schema": SCHEMA.replace("long", "string"), "id": 3}).to_string();
     let same = json!({"schema": SCHEMA, "id": 3}).to_string();
@@ -376,7 +376,7 @@ async fn a_check_registers_nothing_and_tells_what_would_be() {
 
 #[test]
 fn formats_without_a_schema_are_refused_by_name() {
-    for (schema, words) in [(None, "canal_json has no schema"), (Some("{"), "canal_json"), (Some(r#""string""#), "not a record")] {
+    for (schema, part) in [(None, "canal_json has no schema"), (Some("{"), "canal_json"), (Some(r#""string""#), "not a record")] {
         let settings = json!({
             "brokers": ["k:1"], "topic": "t", "format": {"canal_json": {}}, "schema_registry": {"url": "http://registry:8081"}
         });
@@ -385,6 +385,6 @@ fn formats_without_a_schema_are_refused_by_name() {
         let settings = Settings::resolve(config(settings), Format { name: "canal_json".into(), info }).unwrap();
         let error = runtime::Error::from(Task::new(settings, timeouts()).err().unwrap());
         assert_eq!(error.kind(), Kind::Config);
-        assert!(error.to_string().contains("schema_registry") && error.to_string().contains(words), "{error}");
+        assert!(error.to_string().contains("schema_registry") && error.to_string().contains(part), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Finds out why a server refused or ended a dump. Its message says little, so its list of binlog files is looked at, too.
+//! Finds out why a server refused or ended a dump. Its message says little, so its list of binlog files is consulted, too.
 
 use super::error::StreamError;
 use super::files::BinlogFiles;

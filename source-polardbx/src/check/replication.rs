@@ -60,7 +60,7 @@ pub(crate) async fn begins_transaction(endpoint: &Endpoint, id: u32, place: &Bin
     };
     match probe(endpoint, (id ^ 0x4000_0000).max(2), &place.base, place.at).await {
         Ok(Probed::Event { may_begin: true } | Probed::End) => Ok(()),
-        Ok(Probed::Event { may_begin: false }) => Err(refuse("it is in the middle of a transaction")),
+        Ok(Probed::Event { may_begin: false }) => Err(refuse("a transaction does not begin there, it is in the middle of one")),
         Ok(Probed::NotAnEvent) | Err(WireError::Refused(1236, _)) => Err(refuse("no event begins there")),
         Err(error) => Err(SourceError::wire("read the event at the start of the stream", error)),
     }
@@ -79,7 +79,7 @@ async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
     match listed.await {
         Ok(rows) if rows.iter().any(|row| named(row, "Server_id").is_some_and(|other| other == id.to_string())) => Finding::warning(
             "server_id",
-            format!("a replica with our id {id} is connected: this task itself, or another one that ours would push out"),
+            format!("a replica with our id {id} is connected: this task itself, or another one that ours would disconnect"),
             REMEDY,
         ),
         Ok(_) => Finding::passed("server_id", id.to_string()),

@@ -1,4 +1,4 @@
-//! Whether a task can continue from its checkpoint: the server, the configuration and the binlog must still be those that it stands for.
+//! Whether a task can continue from its checkpoint: it must be the same server, the same configuration and the same binlog.
 
 use runtime::{Committed, Finding};
 
@@ -46,7 +46,7 @@ pub(crate) async fn checkpoint(settings: &SourceSettings, endpoint: &Endpoint, c
     }
 }
 
-/// Where the task continues, in words for people; an error if the binlog does not have the place where the stream resumes.
+/// Where the task continues, for people; an error if the binlog does not have the place where the stream resumes.
 async fn stream_is_there(session: &mut Session, task: &TaskFacts, committed: &Committed) -> Result<String> {
     if !task.has(Phase::Incremental) {
         return Ok("the task continues where it was".into());

@@ -492,7 +492,7 @@ fn a_database_that_exists_keeps_its_character_set() {
         assert_eq!(known.charset("d").as_deref(), charset, "{sql}");
     }
     assert!(known.table(&t()).is_none(), "OR REPLACE drops the tables");
-    // A table tells that its database exists, whose character set nobody may know.
+    // A known table proves that its database exists, even if its character set is unknown.
     let mut known = History::new([Arc::new(create("CREATE TABLE t (a int)"))], HashMap::<String, String>::new(), false);
     apply(&mut known, "CREATE DATABASE IF NOT EXISTS d CHARACTER SET gbk").unwrap();
     assert_eq!(known.charset("d"), None);

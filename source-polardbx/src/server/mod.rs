@@ -17,7 +17,7 @@ pub(crate) use kind::ServerKind;
 use kind::kind_of;
 pub(crate) use tables::{Definition, database_charsets, parse_definition, read_ddl, read_definitions, read_schema, selected_tables};
 
-/// The variables that are looked at.
+/// The variables that are read.
 const VARIABLES: &[&str] = &[
     "server_uuid",
     "server_id",

@@ -68,7 +68,7 @@ pub(crate) async fn next_chunks(
 }
 
 /// Which of the tables have fewer than `chunk_rows` rows, so that each is one chunk. One query for many tables, because a query for each
-/// would be most of the cost of planning small tables. Empty if the server refuses it; then each table is looked at.
+/// would be most of the cost of planning small tables. Empty if the server refuses it; then the tables are checked one by one.
 async fn small_tables(session: &mut Session, tables: &[Arc<TableSchema>], chunk_rows: u64) -> Result<Vec<bool>> {
     /// How many rows the server may have to scan for one query.
     const ROWS: u64 = 4_000_000;
@@ -85,7 +85,7 @@ async fn small_tables(session: &mut Session, tables: &[Arc<TableSchema>], chunk_
                 small.extend((0..part.len()).map(|index| !large.contains(&index)));
             }
             Err(error) if error.code().is_some() => {
-                tracing::debug!(%error, "the tables are looked at one by one");
+                tracing::debug!(%error, "the tables are checked one by one");
                 return Ok(Vec::new());
             }
             Err(error) => return Err(error),

@@ -192,7 +192,7 @@ mod tests {
         let mut other = login("ed25519", false);
         assert!(matches!(other.take(b"\xfeclient_ed25519\0x\0"), Err(WireError::Plugin(name)) if name == "client_ed25519"));
         assert!(
-            matches!(login(NATIVE, false).take(b"\xff\x15\x04#28000Access denied"), Err(WireError::Refused(1045, words)) if words == "Access denied")
+            matches!(login(NATIVE, false).take(b"\xff\x15\x04#28000Access denied"), Err(WireError::Refused(1045, message)) if message == "Access denied")
         );
         assert!(matches!(login(NATIVE, false).take(&[]), Err(WireError::Lost(_))));
     }

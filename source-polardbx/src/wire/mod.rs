@@ -41,12 +41,12 @@ impl WireError {
     /// From an error packet of the server's.
     fn refused(packet: &[u8]) -> Self {
         let rest = packet.get(1..).unwrap_or_default();
-        let (code, words) = match rest.split_first_chunk::<2>() {
-            Some((code, words)) => (u16::from_le_bytes(*code), words),
+        let (code, message) = match rest.split_first_chunk::<2>() {
+            Some((code, message)) => (u16::from_le_bytes(*code), message),
             None => (0, rest),
         };
-        let words = if words.first() == Some(&b'#') { words.get(6..).unwrap_or_default() } else { words };
-        Self::Refused(code, String::from_utf8_lossy(words).into_owned())
+        let message = if message.first() == Some(&b'#') { message.get(6..).unwrap_or_default() } else { message };
+        Self::Refused(code, String::from_utf8_lossy(message).into_owned())
     }
 }
 
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn packets_of_a_dump() {
         assert_eq!(event_of(&[0, 1, 2]).unwrap(), [1, 2]);
-        assert!(matches!(event_of(b"\xff\xd4\x04#HY000no"), Err(WireError::Refused(1236, words)) if words == "no"));
+        assert!(matches!(event_of(b"\xff\xd4\x04#HY000no"), Err(WireError::Refused(1236, message)) if message == "no"));
         assert!(matches!(event_of(&[0xfe, 0, 0, 2, 0]), Err(WireError::Lost(_))));
         assert!(matches!(event_of(&[]), Err(WireError::Lost(_))));
         assert!(matches!(WireError::refused(&[0xff]), WireError::Refused(0, _)));

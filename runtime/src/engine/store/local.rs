@@ -95,7 +95,7 @@ impl CheckpointStore for LocalStore {
 
     async fn commit(&self, commit: Commit) -> Result<()> {
         self.blocking(move |inner| {
-            let mut claim = crate::lock(&inner.claim);
+            let mut claim = crate::sync::lock(&inner.claim);
             claim.as_mut().ok_or(StoreError::NotLoaded)?.with(&inner.dir, |database| write(database, &commit))
         })
         .await
@@ -112,7 +112,7 @@ impl CheckpointStore for LocalStore {
 
 impl Inner {
     fn load(&self) -> Result<Committed, StoreError> {
-        let mut claim = crate::lock(&self.claim);
+        let mut claim = crate::sync::lock(&self.claim);
         if claim.is_none() {
             create(&self.dir)?;
             let mut new = Claim { _lock: lock(&self.dir)?, database: None };
@@ -142,7 +142,7 @@ impl Inner {
 
     /// Reads a copy, so that nothing is changed, not even by a repair.
     fn peek(&self) -> Result<Option<Committed>, StoreError> {
-        if let Some(claim) = crate::lock(&self.claim).as_mut() {
+        if let Some(claim) = crate::sync::lock(&self.claim).as_mut() {
             return claim.with(&self.dir, read).map(Some);
         }
         let file = self.dir.join("checkpoint.redb");
@@ -384,7 +384,7 @@ mod tests {
         store.commit(commit).await.unwrap();
         store.commit(Commit { forget: vec!["a".into()], ..Commit::default() }).await.unwrap();
         let left = |name: &str| {
-            let mut claim = crate::lock(&store.inner.claim);
+            let mut claim = crate::sync::lock(&store.inner.claim);
             claim.as_mut().unwrap().with(dir.path(), |database| first_of(&database.begin_read()?.open_table(SCHEMAS)?, name)).unwrap()
         };
         assert_eq!((left("a"), left("b")), (None, Some(("shop".into(), "x".into()))));

@@ -29,7 +29,7 @@ pub(crate) enum Boundary {
     LeaderEnd,
 }
 
-/// Offsets by partition, or the code that stands in the place of one.
+/// The offset of each partition, or the code instead of it.
 pub(crate) type Offsets = BTreeMap<TopicPartition, Result<i64, ErrorCode>>;
 
 /// Asks the broker of `connection` for one offset of each partition.

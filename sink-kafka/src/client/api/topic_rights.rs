@@ -106,6 +106,6 @@ mod tests {
         assert_eq!(missing(1 << 8 | 1 << 3 | 1 << 4), Vec::<&str>::new());
         assert_eq!(missing(1 << 8), ["Read", "Write"]);
         assert_eq!(missing(0), ["Describe", "Read", "Write"]);
-        assert_eq!(missing(i32::MIN), Vec::<&str>::new(), "not told is not refused");
+        assert_eq!(missing(i32::MIN), Vec::<&str>::new(), "unknown rights are not missing rights");
     }
 }

@@ -9,6 +9,7 @@ use crate::binlog::event::RawEvent;
 pub(super) struct Fingerprint(Sha256);
 
 impl Fingerprint {
+    #[inline]
     pub(super) fn add(&mut self, event: &RawEvent<'_>) {
         let header = &event.header;
         let mut bytes = [0; 17];

@@ -63,6 +63,7 @@ impl TableMaps {
     }
 
     /// The layout of a row event's table; `None` if the table is not selected.
+    #[inline]
     pub(super) fn layout(&self, body: &[u8]) -> Result<Option<Arc<RowLayout>>, StreamError> {
         let id = read_table_id(body)?;
         match self.0.get(&id) {

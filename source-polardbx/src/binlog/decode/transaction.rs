@@ -130,6 +130,7 @@ impl Transaction {
     }
 
     /// Adds an event of the file to the open group's fingerprint; returns whether a group is open.
+    #[inline]
     pub(super) fn add(&mut self, event: &RawEvent<'_>) -> bool {
         let Some(group) = &mut self.open else { return false };
         group.fingerprint.add(event);

@@ -1,4 +1,4 @@
-//! The protocol's primitives, written apart from the ones under test.
+//! The protocol's primitives, independent of the ones under test.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -106,7 +106,7 @@ pub(super) async fn write_frame(stream: &mut TcpStream, frame: &[u8], slow: bool
     stream.write_i32(frame.len() as i32).await.is_ok() && stream.write_all(frame).await.is_ok()
 }
 
-/// The versions that the fake knows, as ApiVersions 3 says them.
+/// An answer to ApiVersions, version 3.
 pub(super) fn api_versions(out: &mut Writer) {
     let ranges: [(i16, i16, i16); 8] = [(0, 3, 9), (1, 4, 13), (2, 1, 7), (3, 0, 12), (18, 0, 3), (19, 2, 7), (22, 0, 4), (32, 1, 4)];
     out.i16(0);
@@ -153,7 +153,7 @@ pub(super) fn describe_topic(request: &mut Reader<'_>, out: &mut Writer, compact
 }
 
 /// A batch of one record of a program that has no position headers.
-pub(super) fn strangers_batch() -> Vec<u8> {
+pub(super) fn foreign_batch() -> Vec<u8> {
     let record = [0, 0, 0, 1, 2, b'x', 0]; // attributes, timestamp, offset, no key, value of one byte, no headers
     let mut bytes = vec![0u8; 61];
     bytes.push(record.len() as u8 * 2);
