@@ -54,8 +54,8 @@ ddl_topic = \"ddl\"
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("x.toml").display().to_string();
     for (lines, texts) in [
-        ("format.dts_avro = { transactions = true }", ["sink.kafka.topic", "transactions = true", "template"]),
-        ("format.dts_avro = { heartbeats = \"heartbeat\" }", ["sink.kafka.topic", "heartbeats = \"heartbeat\"", "template"]),
+        ("format.dts_avro = { transactions = true }", ["`topic`", "transactions = true", "template"]),
+        ("format.dts_avro = { heartbeats = \"heartbeat\" }", ["`topic`", "heartbeats = \"heartbeat\"", "template"]),
         ("format.dts_avr = {}", ["`dts_avr`", "dts_avro", "`format.<name> = {}` in [sink.kafka]"]),
         ("format.dts_avro = { charset = \"x\" }", ["sink.kafka.format.dts_avro.charset", "utf8mb4", "reference.md"]),
         ("format.dts_avro = {}\ncompression = \"${env:NO_SUCH_VARIABLE}\"", ["sink.kafka.compression", "NO_SUCH_VARIABLE", "set NO_SUCH"]),

@@ -113,7 +113,7 @@ async fn what_is_wrong_with_a_certificate_is_told_at_once() -> Result<()> {
     let mut case = mariadb(&known.server, "tls_wrong").await?;
     fails(&mut case, &format!("{{ mode = \"verify_ca\", ca = {other_ca} }}"), &["E_TLS", "authority that is not trusted"]).await?;
     fails(&mut case, "{ mode = \"verify_ca\", ca = \"/no/such/file.pem\" }", &["/no/such/file.pem"]).await?;
-    fails(&mut case, &format!("{{ mode = \"required\", ca = {ca} }}"), &["does not look at the server's certificate"]).await?;
+    fails(&mut case, &format!("{{ mode = \"required\", ca = {ca} }}"), &["does not verify the server's certificate"]).await?;
     fails(&mut case, "{ mode = \"sometimes\" }", &["sometimes"]).await?;
     assert_eq!(case.read().await?, 0);
 

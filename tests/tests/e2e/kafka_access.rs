@@ -101,11 +101,11 @@ async fn a_port_of_another_kind_is_recognised() -> Result<()> {
     let ca = format!("tls = {{ ca = {:?} }}", certificates()?.ca.display().to_string());
     let [plain, sasl, mutual, sasl_tls] =
         [Listener::Plain, Listener::Sasl, Listener::MutualTls, Listener::SaslTls].map(|listener| kafka.address(listener));
-    refused(&mut case, &plain, &ca, &[&plain, "E_PORT", "does not speak TLS"]).await?;
-    refused(&mut case, &sasl, &format!("{ca}\n{ALICE}"), &[&sasl, "E_PORT", "does not speak TLS"]).await?;
-    refused(&mut case, &mutual, "", &[&mutual, "E_PORT", "speaks TLS"]).await?;
-    refused(&mut case, &sasl_tls, ALICE, &[&sasl_tls, "E_PORT", "speaks TLS"]).await?;
-    refused(&mut case, &plain, ALICE, &[&plain, "E_SASL", "takes no `sasl`"]).await?;
+    refused(&mut case, &plain, &ca, &[&plain, "E_PORT", "TLS on this port"]).await?;
+    refused(&mut case, &sasl, &format!("{ca}\n{ALICE}"), &[&sasl, "E_PORT", "TLS on this port"]).await?;
+    refused(&mut case, &mutual, "", &[&mutual, "E_PORT", "TLS on this port, and `tls` is not set"]).await?;
+    refused(&mut case, &sasl_tls, ALICE, &[&sasl_tls, "E_PORT", "TLS on this port, and `tls` is not set"]).await?;
+    refused(&mut case, &plain, ALICE, &[&plain, "E_SASL", "does not use SASL"]).await?;
     refused(&mut case, &sasl, "", &[&sasl, "E_SASL", "SCRAM-SHA-256", "PLAIN", "set sasl"]).await?;
     let mysql = case.servers.source.address().to_string();
     refused(&mut case, &mysql, "", &[&mysql, "E_PORT", "MySQL"]).await?;

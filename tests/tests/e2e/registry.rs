@@ -74,7 +74,7 @@ async fn a_real_registry_serves_the_schema_of_every_record() -> Result<()> {
     let mut registry = Registry::start().await?;
     let mut case = small("registry_real", &at(&registry.url())).await?;
     let output = checked(&case).await?;
-    assert!(output.contains("schema_registry") && output.contains("subject registry_real-value is not there yet"), "{output}");
+    assert!(output.contains("schema_registry") && output.contains("subject registry_real-value does not exist yet"), "{output}");
     let (_, subjects) = registry.request("GET", "/subjects", "").await?;
     assert_eq!(subjects, "[]", "check registers nothing");
 
@@ -163,7 +163,7 @@ async fn users_and_their_refusals() -> Result<()> {
     refused(&mut case, 2, &["E_REGISTRY_DENIED", "403", "may not write", "auto_register"]).await?;
     stub.behave();
     let output = checked(&case).await?;
-    assert!(output.contains("schema_registry_password") && output.contains("is not there yet"), "{output}");
+    assert!(output.contains("schema_registry_password") && output.contains("does not exist yet"), "{output}");
     assert_no_secrets(&output);
     works(&mut case).await
 }
@@ -190,7 +190,7 @@ async fn tls_and_its_refusals() -> Result<()> {
     refused(&mut case, 2, &["E_REGISTRY", "schema_registry.url"]).await?;
     let plain = RegistryStub::start().await?;
     configure(&mut case, &format!("{}, {}", at(&plain.url().replace("http", "https")), ca(&certificates.ca)))?;
-    refused(&mut case, 2, &["E_TLS", "does not speak TLS", "http://"]).await?;
+    refused(&mut case, 2, &["E_PORT", "TLS on this port", "http://"]).await?;
 
     let mutual = RegistryStub::encrypted(&certificates.server, true).await?;
     configure(&mut case, &format!("{}, {}", at(&mutual.url()), ca(&certificates.ca)))?;

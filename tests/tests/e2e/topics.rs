@@ -95,7 +95,7 @@ async fn missing_topics_are_created_as_configured() -> Result<()> {
     let file = case.task.file().display().to_string();
     let check = program().command(&["check", &file]).output()?;
     let output = String::from_utf8_lossy(&check.stdout).into_owned();
-    assert!(check.status.success() && output.contains("for_ddl is not there and will be made"), "{output}");
+    assert!(check.status.success() && output.contains("for_ddl does not exist and will be created"), "{output}");
     let there = kafka.tool(TOPICS, &["--list"]).await?;
     assert!(!there.lines().any(|topic| topic.starts_with("for.") || topic == "for_ddl"), "the precheck creates nothing");
 

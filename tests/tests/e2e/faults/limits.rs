@@ -43,7 +43,7 @@ async fn batches_are_split_for_a_topic_and_a_row_above_its_limit_stops_the_task(
         let code = trial.case.task.wait(RECOVERY).await?;
         let output = trial.case.task.output();
         assert_eq!(code, 4, "start {start}: {output}");
-        let limit = "max.message.bytes of the topic is 60000";
+        let limit = "max.message.bytes is 60000";
         assert_error(&output, &["too_large.wide", "E_TOO_LARGE", limit, "--add-config max.message.bytes=1048576"])?;
     }
     // With a higher limit it continues where it stopped.
