@@ -105,7 +105,7 @@ async fn a_real_registry_serves_the_schema_of_every_record() -> Result<()> {
 
     // It was restarted and is empty: readers of the topic would find no schema.
     registry.forget().await?;
-    refused(&mut case, 1, &["E_SCHEMA_GONE", &format!("id {id}"), "registry_real", "start the task over"]).await
+    refused(&mut case, 1, &["E_SCHEMA_GONE", &format!("id {id}"), "registry_real", "from scratch"]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -326,7 +326,7 @@ async fn a_start_inside_an_event_or_a_transaction() -> Result<()> {
             found.and_then(|row| row.get::<u64, _>("Pos")).ok_or_else(|| Failure::new(format!("no event {wanted}")))
         };
         let table_map = place("Table_map")?;
-        for (at, why) in [(offset + 7, "no event begins there"), (table_map, "in the middle of a transaction")] {
+        for (at, why) in [(offset + 7, "no event begins there"), (table_map, "in the middle of")] {
             case.settings.source = format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {at} }}");
             case.task.configure(&case.settings)?;
             refused(&mut case, 2, &["source.polardbx.start", &at.to_string(), why]).await?;
