@@ -31,6 +31,11 @@ use std::process::ExitCode;
 
 use runtime::Registry;
 
+/// The code in the page on embedding is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct PageOnEmbedding;
+
 /// A registry with all plugins of this program.
 pub fn bundled() -> Registry {
     let mut registry = Registry::new();

@@ -300,7 +300,8 @@ async fn a_dropped_handle_stops_the_pipeline_and_a_detached_one_does_not() {
     for detached in [false, true] {
         let chaos = Chaos::new(5, 0.0);
         let (log, store) = (Log::default(), MemoryStore::new(1));
-        let running = pipeline(&chaos, &log, &store, 1_000_000).start();
+        const EVENTS: usize = 1_000_000;
+        let running = pipeline(&chaos, &log, &store, EVENTS as u64).start();
         assert_eq!(running.wait_for(|state| state == RunState::Streaming).await, RunState::Streaming);
         if detached {
             running.detach();
@@ -318,7 +319,9 @@ async fn a_dropped_handle_stops_the_pipeline_and_a_detached_one_does_not() {
                 break;
             }
         }
-        assert_eq!(still >= 10, !detached, "{last} events");
+        // A detached pipeline may have delivered everything by now.
+        let stopped = still >= 10 && last < EVENTS;
+        assert_eq!(stopped, !detached, "{last} events");
     }
 }
 
