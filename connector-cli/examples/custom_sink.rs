@@ -28,7 +28,7 @@ impl Sink for JsonLines {
         let mut filter = ResumeFilter::new(lane);
         let mut file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path).map_err(failed)?;
         let mut end = 0;
-        // A chunk of existing rows is read again from its start, so its file begins again. Of a stream, whole lines stay.
+        // A chunk of existing rows is read again from its start, so its file is emptied. The file of a stream keeps all lines that are whole.
         if lane.kind == SplitKind::Stream {
             let text = fs::read(&path).map_err(failed)?;
             end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Moves a PolarDB-X or MySQL database into Kafka: existing rows first, then every change as it is committed.
+/// Copies a MySQL or MariaDB database into Kafka: existing rows first, then every change as it is committed.
 #[derive(Debug, Parser)]
 #[command(name = "connector-cli", version, after_help = "Example:\n  connector-cli check shop.toml && connector-cli run shop.toml")]
 pub(crate) struct Arguments {
@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the task of a configuration file until it ends, fails or is stopped (Ctrl-C or SIGTERM; it stops at a commit and continues from there)
+    /// Run the task of a configuration file until it ends, fails or is stopped (Ctrl-C or SIGTERM stops it after a commit; the next run continues from there)
     #[command(after_help = "Example:\n  connector-cli run shop.toml")]
     Run(RunArguments),
     /// Look for everything that would make the task fail, and change nothing
@@ -39,7 +39,7 @@ pub(crate) struct RunArguments {
     /// Write logs as JSON
     #[arg(long)]
     pub(crate) json_logs: bool,
-    /// What is logged, as a tracing filter
+    /// What is logged: a level for everything, and levels for single modules, such as "info,sink_kafka=debug"
     #[arg(long, env = "RUST_LOG", default_value = "info,rskafka=warn,mysql_async=warn", hide_env_values = true)]
     pub(crate) log: String,
 }

@@ -168,6 +168,9 @@ async fn compaction(task: &Task, session: &Session, name: &str) -> Option<Findin
     );
     let only_ddl = rules.ddl_topic.as_deref() == Some(name) && rules.topic.fixed() != Some(name);
     Some(match rules.record_key {
+        RecordKey::None if task.settings.format.info.keys => {
+            Finding::passed(ITEM, format!("topic {name} is compacted, and the format gives every record a key"))
+        }
         RecordKey::None => Finding::failed(
             ITEM,
             format!("topic {name} is compacted and refuses records without a key, and record_key is \"none\""),

@@ -89,14 +89,14 @@ pub enum Error {
     },
     /// Settings were changed that decide where a row goes.
     #[error(
-        "topic {topic} was written to with other settings of where a row goes (`topic`, `ddl_topic`, `partition`, `partition_columns`, the format, `schema_registry` or the transforms)"
+        "topic {topic} was written to with other values of the settings that decide where a row goes (`topic`, `ddl_topic`, `partition`, `partition_columns`, the format, `schema_registry` or the transforms)"
     )]
     RoutingChanged {
         /// A topic that is still written to.
         topic: String,
     },
     /// Records of the topic begin with the id of a schema and new ones would not, or the other way round.
-    #[error("the records of this task in topic {topic} begin {} the id of a schema, and {}", if *with_id { "with" } else { "without" }, if *with_id { "`schema_registry` is not set" } else { "`schema_registry` is set" })]
+    #[error("the records of this task in topic {topic} begin {} the id of a schema, but {}", if *with_id { "with" } else { "without" }, if *with_id { "`schema_registry` is not set" } else { "`schema_registry` is set" })]
     SchemaIdsChanged {
         /// The topic.
         topic: String,

@@ -45,11 +45,12 @@ impl Task {
     }
 
     pub(crate) fn read(file: &str, text: &str, environment: &[(String, String)]) -> Result<Self> {
-        let wrong = |key: &str| Error::config(format!("{file}: key `{key}` is not valid"));
+        let wrong = |key: &str| Error::config(format!("{file}: key `{key}` is not valid")).with_code("E_CONFIG");
         let table: toml::Table = toml::from_str(text).map_err(|error| {
             // The library's full text repeats the line, which may hold a secret: only its place and the message are shown.
             let line = error.span().map_or(0, |span| text.get(..span.start).unwrap_or(text).matches('\n').count() + 1);
             Error::config(format!("{file}: line {line} is not valid TOML"))
+                .with_code("E_CONFIG")
                 .because(error.message().to_owned())
                 .with_help("fix that line; texts stand in quotes")
         })?;
@@ -62,9 +63,9 @@ impl Task {
             }
             figment = figment.merge((key.to_ascii_lowercase().replace("__", "."), value));
         }
-        let mut tree: Value = figment
-            .extract()
-            .map_err(|error| Error::config(format!("{file}: the environment does not fit the file")).because(error.kind.to_string()))?;
+        let mut tree: Value = figment.extract().map_err(|error| {
+            Error::config(format!("{file}: the environment does not fit the file")).with_code("E_CONFIG").because(error.kind.to_string())
+        })?;
         resolve(&mut tree, "", &|reference, key| {
             expand(reference, environment).map_err(|error| wrong(key).because(error.why).with_help(error.help))
         })?;
@@ -147,13 +148,13 @@ impl Task {
     }
 }
 
-/// The error of a file: with its name, and with advice where there is none.
+/// The error of a file: with its name, and with a code and advice where there are none.
 fn in_file(file: &str, error: Error) -> Error {
     // Errors with a code of their own, such as a locked store, are not about the file.
     if error.kind() != Kind::Config || !matches!(error.code(), None | Some("E_CONFIG")) {
         return error;
     }
-    let error = error.map_message(|message| format!("{file}: {message}"));
+    let error = error.map_message(|message| format!("{file}: {message}")).with_code("E_CONFIG");
     match error.help() {
         Some(_) => error,
         None => error.with_help("fix the key; docs/config/reference.md lists all of them"),

@@ -32,6 +32,8 @@ pub struct EncoderInfo {
     pub schema: Option<String>,
     /// Whether a message may hold several rows.
     pub many_rows: bool,
+    /// Whether the format gives every message a key.
+    pub keys: bool,
     /// What becomes of `Body::Begin`.
     pub begin: Control,
     /// What becomes of `Body::Commit`.

@@ -70,6 +70,8 @@ text!(Position);
 text!(SplitId);
 
 /// The order of an event in its split, from 1; 0 means nothing was seen. On replay of a stream split the same event has the same number.
+///
+/// The source of a stream leaves the seven low bits 0: a sink numbers further records of the same event there, such as a tombstone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Seq(pub u128);
