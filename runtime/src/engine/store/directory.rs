@@ -13,7 +13,7 @@ pub(super) fn create(dir: &Path) -> Result<(), StoreError> {
 }
 
 /// Opens a file of the store, which is made if it is missing.
-pub(super) fn open(dir: &Path, name: &str) -> Result<File, StoreError> {
+fn open(dir: &Path, name: &str) -> Result<File, StoreError> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(dir.join(name));
     file.map_err(StoreError::Directory)
 }

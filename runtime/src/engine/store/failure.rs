@@ -20,6 +20,10 @@ pub(super) enum StoreError {
     Corrupt { what: String, source: serde_json::Error },
     #[error("it has format {found}, and this program reads format {known}")]
     Format { found: u64, known: u64 },
+    #[error("checkpoint.redb is missing or empty, and copies of it are there")]
+    Missing,
+    #[error(transparent)]
+    Panicked(tokio::task::JoinError),
     #[error("it was not loaded")]
     NotLoaded,
 }
@@ -56,8 +60,10 @@ impl StoreError {
                 corrupt(&dir).because(error)
             }
             StoreError::Io(error) => unavailable(&dir).because(error),
+            // redb reports a file that is not a database as invalid data.
+            StoreError::Redb(redb::Error::Io(error)) if is_about_content(&error) => corrupt(&dir).because(error),
             StoreError::Redb(error) => unavailable(&dir).because(error),
-            StoreError::Corrupt { .. } => corrupt(&dir).because(self),
+            StoreError::Corrupt { .. } | StoreError::Missing | StoreError::Panicked(_) => corrupt(&dir).because(self),
             StoreError::Format { found, known } if found > known => {
                 Error::fatal(format!("the checkpoint in {dir} was written by a newer version of this program"))
                     .because(self)
@@ -73,6 +79,10 @@ impl StoreError {
             StoreError::NotLoaded => Error::fatal(format!("the checkpoint in {dir} was written before it was loaded")),
         }
     }
+}
+
+fn is_about_content(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 fn corrupt(dir: &dyn std::fmt::Display) -> Error {

@@ -13,11 +13,10 @@ use std::sync::{Arc, Mutex};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
-use super::directory::{check_writable, create, lock, open};
+use super::directory::{check_writable, create, lock};
 use super::failure::StoreError;
 use crate::{
-    Checkpoint, CheckpointStore, Commit, Committed, Error, Facts, Position, Progress, Receipt, Result, SplitId, TableId, TableSchema,
-    async_trait,
+    Checkpoint, CheckpointStore, Commit, Committed, Facts, Position, Progress, Receipt, Result, SplitId, TableId, TableSchema, async_trait,
 };
 
 /// Version of what is stored, raised when the meaning of a table below changes. Version 1 kept the facts of the task under one of its splits.
@@ -83,7 +82,8 @@ impl LocalStore {
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static) -> Result<T> {
         let inner = self.inner.clone();
         let done = tokio::task::spawn_blocking(move || work(&inner).map_err(|error| error.into_error(&inner.dir))).await;
-        done.unwrap_or_else(|error| Err(Error::fatal("an operation of the checkpoint store panicked").because(error)))
+        // redb panics on some damaged files.
+        done.unwrap_or_else(|panic| Err(StoreError::Panicked(panic).into_error(&self.inner.dir)))
     }
 }
 
@@ -116,9 +116,11 @@ impl Inner {
         if claim.is_none() {
             create(&self.dir)?;
             let mut new = Claim { _lock: lock(&self.dir)?, database: None };
-            let file = open(&self.dir, "checkpoint.redb")?;
-            if file.metadata()?.len() > 0 {
-                self.copy()?;
+            if self.is_there()? {
+                let copy = self.copy()?;
+                // Invariant: only a readable database becomes a copy. A start that fails must not push out the good ones.
+                new.with(&self.dir, read)?;
+                self.keep(copy)?;
             }
             new.with(&self.dir, start)?;
             File::open(&self.dir)?.sync_all()?;
@@ -127,16 +129,32 @@ impl Inner {
         claim.as_mut().ok_or(StoreError::NotLoaded)?.with(&self.dir, read)
     }
 
-    /// Keeps a copy of the database as it was before this start.
-    fn copy(&self) -> Result<(), StoreError> {
-        let copy = |number: u32| self.dir.join(format!("checkpoint.redb.{number}"));
+    /// Whether there is a database. An error if there is none, or an empty file, beside copies of one.
+    fn is_there(&self) -> Result<bool, StoreError> {
+        let size = |name: &str| fs::metadata(self.dir.join(name)).map_or(0, |file| file.len());
+        match size("checkpoint.redb") {
+            0 if (1..=COPIES).any(|number| size(&format!("checkpoint.redb.{number}")) > 0) => Err(StoreError::Missing),
+            size => Ok(size > 0),
+        }
+    }
+
+    /// Copies the database as it is before this start changes it. The copy is removed if it is not kept.
+    fn copy(&self) -> Result<tempfile::TempPath, StoreError> {
+        let copy = tempfile::NamedTempFile::new_in(&self.dir)?.into_temp_path();
+        fs::copy(self.dir.join("checkpoint.redb"), &copy)?;
+        Ok(copy)
+    }
+
+    /// Makes a copy the newest of those that are kept.
+    fn keep(&self, copy: tempfile::TempPath) -> Result<(), StoreError> {
+        let kept = |number: u32| self.dir.join(format!("checkpoint.redb.{number}"));
         for number in (1..COPIES).rev() {
-            match fs::rename(copy(number), copy(number + 1)) {
+            match fs::rename(kept(number), kept(number + 1)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
                 _ => {}
             }
         }
-        fs::copy(self.dir.join("checkpoint.redb"), copy(1))?;
+        copy.persist(kept(1)).map_err(|error| error.error)?;
         Ok(())
     }
 
@@ -145,13 +163,12 @@ impl Inner {
         if let Some(claim) = crate::sync::lock(&self.claim).as_mut() {
             return claim.with(&self.dir, read).map(Some);
         }
-        let file = self.dir.join("checkpoint.redb");
-        if fs::metadata(&file).map_or(0, |file| file.len()) == 0 {
+        if !self.is_there()? {
             return check_writable(&self.dir).map(|()| None);
         }
         let _lock = lock(&self.dir)?;
         let copy = tempfile::NamedTempFile::new()?;
-        fs::copy(file, copy.path())?;
+        fs::copy(self.dir.join("checkpoint.redb"), copy.path())?;
         read(&database(copy.path())?).map(Some)
     }
 }
@@ -443,10 +460,22 @@ mod tests {
             store.load().await.unwrap();
             store.commit(begin()).await.unwrap();
         }
+        // A second start keeps a copy.
+        LocalStore::new(dir.path()).load().await.unwrap();
         let file = dir.path().join("checkpoint.redb");
-        let len = fs::metadata(&file).unwrap().len() as usize;
-        fs::write(&file, vec![0x5a; len]).unwrap();
-        assert!(LocalStore::new(dir.path()).load().await.is_err());
+        let good = fs::read(&file).unwrap();
+        let mut flipped = good.clone();
+        flipped.iter_mut().skip(64).step_by(97).for_each(|byte| *byte ^= 0x10);
+        for damaged in [vec![0x5a; good.len()], b"short".to_vec(), Vec::new(), flipped] {
+            fs::write(&file, &damaged).unwrap();
+            for error in [LocalStore::new(dir.path()).load().await.unwrap_err(), LocalStore::new(dir.path()).peek().await.unwrap_err()] {
+                assert_eq!((error.kind(), error.code()), (Kind::Fatal, Some("E_CKPT_CORRUPT")), "{error}");
+                assert!(error.help().unwrap().contains("checkpoint.redb.1"), "{error}");
+            }
+        }
+        assert!(!dir.path().join("checkpoint.redb.2").exists(), "a start that fails keeps no copy");
+        fs::copy(dir.path().join("checkpoint.redb.1"), &file).unwrap();
+        assert!(!LocalStore::new(dir.path()).load().await.unwrap().is_new(), "the copy can be put back");
     }
 
     /// A store as another version of the program left it.
@@ -469,13 +498,11 @@ mod tests {
         for (format, code) in [(1, "E_CKPT_OLDER"), (FORMAT + 1, "E_CKPT_NEWER")] {
             let dir = tempfile::tempdir().unwrap();
             store_of_format(dir.path(), format);
-            let before = fs::read(dir.path().join("checkpoint.redb")).unwrap();
             for error in [LocalStore::new(dir.path()).peek().await.unwrap_err(), LocalStore::new(dir.path()).load().await.unwrap_err()] {
                 assert_eq!((error.kind(), error.code()), (Kind::Fatal, Some(code)));
                 assert!(error.help().unwrap().contains("from scratch"), "{error}");
             }
-            let copy = fs::read(dir.path().join("checkpoint.redb.1")).unwrap();
-            assert_eq!(copy, before, "the store is left as it was, and copied");
+            assert!(!dir.path().join("checkpoint.redb.1").exists());
         }
     }
 }
