@@ -1,4 +1,4 @@
-//! For the benchmarks of this crate. Not part of the API.
+//! Support for the benchmarks of this crate; not part of the API.
 
 use runtime::Seq;
 
@@ -7,7 +7,7 @@ use crate::delivery::{ProducerId, Record, RecordBatchBuilder};
 use crate::error::Error;
 use crate::resume::record_header::RecordPosition;
 
-/// Builds record batches of the same values again and again, as a lane does.
+/// Builds record batches from the same values repeatedly and reuses its buffers, as a lane of the sink does.
 pub struct BatchMaker {
     codec: Codec,
     records: Vec<u8>,
