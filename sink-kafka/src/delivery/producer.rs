@@ -68,7 +68,7 @@ impl Producer {
         &self.session
     }
 
-    /// Whether the brokers have ever given this process a producer id. The value outlives each producer.
+    /// Whether the brokers recognise batches that are sent again.
     pub(crate) fn is_idempotent(&self) -> bool {
         self.id.is_idempotent()
     }
