@@ -51,7 +51,7 @@ pub enum Error {
         /// The format.
         format: String,
     },
-    /// The source numbers its events without gaps, so there are no numbers for tombstones.
+    /// The source uses the low bits of its sequence numbers, which the sink needs to number tombstones.
     #[error("the source numbers its events without room for tombstones: seq {seq} uses the seven lowest bits")]
     NoRoomForTombstone {
         /// The sequence number of an event.

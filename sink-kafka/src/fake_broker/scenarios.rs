@@ -424,7 +424,7 @@ async fn a_topic_must_be_empty_or_ours() {
     pump(&appending, &table("a"), &[1..=3]).await;
     assert!(check(&appending).await.iter().all(|finding| finding.level == Level::Passed));
 
-    // A process that was started later writes to the topic.
+    // Another process of the same run accepts the topic, because the records are its own.
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
     pump(&task_of(&fake, json!({})), &table("a"), &[1..=3]).await;
     let restarted = task_of(&fake, json!({}));

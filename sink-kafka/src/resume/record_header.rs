@@ -10,7 +10,7 @@
 //! | epoch | 1–5, unsigned LEB128: rises with every start of the process |
 //! | split | 1–5, unsigned LEB128: number of the split |
 //! | seq | 16, big endian: order in the split |
-//! | flags | 1: 1 snapshot row, 2 replay not exact (or a heartbeat, which has no seq of its own), 4 schema change, 8 values begin with the id of a schema |
+//! | flags | 1: 1 snapshot row, 2 replay not exact or a heartbeat, 4 schema change, 8 values begin with the id of a schema |
 //!
 //! Bytes after the flags are reserved for later extensions, such as a transaction id. This version writes none, and readers must ignore
 //! them.
