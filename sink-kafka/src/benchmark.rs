@@ -21,7 +21,7 @@ impl BatchMaker {
         Ok(Self { codec, records: Vec::new(), batch: Vec::new() })
     }
 
-    /// Encodes, compresses and stamps one batch; returns its size.
+    /// Encodes, compresses and stamps one batch of these values. Returns the size of the batch in bytes.
     pub fn make(&mut self, values: &[Vec<u8>]) -> Result<usize, Error> {
         let mut builder = RecordBatchBuilder::new(std::mem::take(&mut self.records));
         let mut header = RecordPosition { run: 1, epoch: 1, split: 1, seq: Seq(0), flags: 0 }.encode();

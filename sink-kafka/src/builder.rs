@@ -137,7 +137,7 @@ impl KafkaSinkBuilder {
         self
     }
 
-    /// Replaces all settings. The `format` in them is not used.
+    /// Replaces all settings. The `format` in `config` is ignored, since the builder gets an encoder.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self

@@ -15,7 +15,7 @@ use crate::task::Task;
 /// If the topic is a template, at most this many existing topics that match it are checked for compaction.
 const MAX_MATCHING: usize = 100;
 
-/// Looks for what would make the task fail.
+/// Runs the precheck: looks for problems that would make the task fail, and returns the findings.
 pub(crate) async fn check(task: &Task, context: &Context) -> Vec<Finding> {
     let mut findings = vec![brokers(task).await];
     if findings.iter().any(|finding| finding.level == Level::Failed) {
@@ -87,7 +87,7 @@ async fn template(task: &Task, session: &Session) -> Vec<Finding> {
     findings
 }
 
-/// The schema registry: whether it answers, and whether it would accept the schema. Nothing is registered.
+/// Checks whether the schema registry answers and would accept the schema. Nothing is registered.
 async fn registry(task: &Task, schemas: &Schemas) -> Vec<Finding> {
     const ITEM: &str = "schema_registry";
     let mut findings = Vec::new();

@@ -26,7 +26,7 @@ pub enum Error {
         topic: String,
         /// The table whose events came first.
         first: String,
-        /// The other table.
+        /// The table whose events came later.
         second: String,
     },
     /// There is no topic for a schema change that is not about a table.

@@ -89,7 +89,7 @@ impl LaneTopics {
         self.producer.session()
     }
 
-    /// Adds the existing topics that match the template.
+    /// Adds to `names` the existing topics that match the template.
     async fn add_matching(&self, names: &mut Vec<Arc<str>>) -> Result<(), Error> {
         if let Some(template) = self.task.settings.rules.template() {
             let existing = self.session().topic_names().await?;

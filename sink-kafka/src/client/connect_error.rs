@@ -98,7 +98,7 @@ pub enum ConnectError {
         user: String,
         /// The mechanism.
         mechanism: String,
-        /// The broker's text.
+        /// The error text of the broker.
         text: String,
     },
     /// The broker violates the protocol of the mechanism, or its answer shows that it does not know the password.

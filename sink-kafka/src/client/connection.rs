@@ -31,7 +31,7 @@ const USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a failed write waits for the reading side of the connection to learn the reason of the failure.
 const REASON: Duration = Duration::from_millis(100);
 
-/// The client id in every request.
+/// The client id that is sent in every request.
 pub(crate) const CLIENT_ID: &str = "sink-kafka";
 
 /// A connection to one broker. Several requests may be in flight; the broker works on them one after the other.

@@ -59,7 +59,7 @@ pub(super) async fn ended_at_once(address: &str, security: &Security) -> Option<
     }
 }
 
-/// Whether a server answers a TLS record with a TLS record.
+/// Whether a server answers a TLS record with a TLS record, which shows that it uses TLS.
 async fn uses_tls(address: &str) -> bool {
     /// A TLS record with an invalid handshake message. A server that uses TLS answers it with an alert.
     const INVALID_HANDSHAKE: [u8; 9] = [0x16, 3, 1, 0, 4, 0, 0, 0, 0];

@@ -34,7 +34,7 @@ pub enum ClientError {
     Refused {
         /// The broker.
         address: String,
-        /// Why not.
+        /// Why the broker cannot be used.
         reason: ConnectError,
         /// Whether this error occurred at the start, or how long it has lasted.
         denial: Denial,

@@ -5,7 +5,7 @@ use std::fmt;
 /// An error code of Kafka's protocol; shown as `6 (NotLeaderOrFollower)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorCode(
-    /// The number.
+    /// The number of the error in Kafka's protocol.
     pub i16,
 );
 
@@ -22,7 +22,7 @@ pub(crate) enum ProduceResult {
     Rejected,
     /// Not appended: a permission is missing.
     Denied,
-    /// Not appended: the broker, the topic or the task is set up wrongly.
+    /// Not appended: the broker, the topic or the task is configured wrongly.
     Misconfigured,
     /// Not appended: the broker calls the request invalid.
     InvalidRequest,
@@ -71,7 +71,7 @@ impl ErrorCode {
         self.produce_result() == ProduceResult::Denied
     }
 
-    /// Whether a retry cannot succeed before somebody changes the setup of the broker, the topic or the task.
+    /// Whether a retry cannot succeed until somebody changes the configuration of the broker, the topic or the task.
     pub(crate) fn is_misconfiguration(self) -> bool {
         self.produce_result() == ProduceResult::Misconfigured
     }

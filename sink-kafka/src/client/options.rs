@@ -11,7 +11,7 @@ use super::security::Security;
 pub(crate) struct ClientOptions {
     /// The brokers that are contacted first, as `host:port`. The other brokers of the cluster are found through them.
     pub(crate) brokers: Vec<String>,
-    /// TLS and SASL.
+    /// The TLS and SASL settings.
     pub(crate) security: Arc<Security>,
     pub(crate) timeouts: Timeouts,
     /// The successes and refusals so far, which decide how a refusal is treated. The value outlives the session.

@@ -35,7 +35,7 @@ pub(super) struct Watch {
 /// The first failure of a stream.
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
-    /// The other side ended the connection.
+    /// The server ended the connection.
     Ended,
     /// TLS failed.
     Tls(rustls::Error),

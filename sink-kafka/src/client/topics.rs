@@ -1,4 +1,4 @@
-//! Creating topics, and reading their configs and permissions.
+//! Creates topics, and reads their configs and the permissions on them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 const CLEANUP_POLICY: &str = "cleanup.policy";
 
-/// How topics are created.
+/// The partitions, replicas and configs of topics that are created.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TopicCreation {
     /// `None` means the default of the brokers.

@@ -116,7 +116,7 @@ impl Writer {
         }
     }
 
-    /// Adds a topic that events may be routed to.
+    /// Adds a topic, so that events can be routed to it.
     pub(crate) fn add_topic(&mut self, topic: TopicState) {
         self.router.add_topic(topic.name().clone(), topic.partition_count());
         self.open.add_topic(topic.partition_count());

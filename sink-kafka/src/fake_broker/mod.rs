@@ -205,7 +205,7 @@ impl FakeCluster {
         self.state.lock().unwrap().topics.insert(topic.into(), (0..count).map(|_| Log::default()).collect());
     }
 
-    /// Appends the bytes of a record batch, as another process would.
+    /// Appends an encoded record batch directly, as if another process had written it.
     pub(crate) fn append(&self, topic: &str, partition: usize, bytes: &[u8]) {
         append(&mut self.state.lock().unwrap().topics.get_mut(topic).unwrap()[partition], bytes);
     }

@@ -15,7 +15,7 @@
 //! Bytes after the flags are reserved for later extensions, such as a transaction id. This version writes none, and readers must ignore
 //! them.
 //!
-//! # The reader's rule
+//! # The rule for repeats
 //!
 //! For each run, split and partition, keep the greatest seq. Ignore a record whose seq is not greater, unless flag 2 is set.
 //! [`RepeatFilter`] implements this rule:

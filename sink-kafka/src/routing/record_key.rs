@@ -21,7 +21,7 @@ pub enum RecordKey {
     /// The key of the row: the primary key together with the partition columns, or else the first unique key without nullable columns. Rows
     /// of a table without such a key get no key.
     PrimaryKey,
-    /// The database and the table.
+    /// The database and the table of the row.
     Table,
 }
 

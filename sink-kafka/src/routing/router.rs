@@ -26,7 +26,7 @@ pub(crate) struct Target {
     pub(crate) partition: usize,
 }
 
-/// Where an event goes.
+/// The result of routing an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     /// The event goes to this partition.
@@ -54,7 +54,7 @@ enum Choice {
     Columns(Vec<usize>),
 }
 
-/// Decides where events go.
+/// Decides where events go; see the documentation of this module.
 pub(crate) struct Router {
     rules: Arc<RoutingRules>,
     /// The name and the number of partitions of each topic of the lane.
@@ -103,7 +103,7 @@ impl Router {
         self.by_name.get(name).copied()
     }
 
-    /// Where an event other than a schema change goes.
+    /// Decides where an event goes that is not a schema change.
     pub(crate) fn route(&mut self, event: &Event) -> Result<Route, runtime::Error> {
         match &event.body {
             Body::Row(row) => self.route_row(row),

@@ -35,12 +35,12 @@ pub struct SchemaRegistry {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Subject {
-    /// `<topic>-value`.
+    /// The subject is `<topic>-value`.
     #[default]
     TopicName,
-    /// The full name of the record, so that all topics share one subject.
+    /// The subject is the full name of the record, so all topics share one subject.
     RecordName,
-    /// `<topic>-<full name of the record>`.
+    /// The subject is `<topic>-<full name of the record>`.
     TopicRecordName,
 }
 

@@ -38,7 +38,7 @@ impl WriteVersionedType<Vec<u8>> for DescribeTopicRequest<'_> {
         String_(self.topic.to_owned()).write(out)?;
         Int32(1).write(out)?;
         String_(self.key.to_owned()).write(out)?;
-        Boolean(false).write(out)?; // no synonyms
+        Boolean(false).write(out)?; // whether to include synonyms: no
         Ok(())
     }
 }
@@ -55,9 +55,9 @@ impl ReadVersionedType<Cursor<Vec<u8>>> for DescribeTopicResponse {
             for _ in 0..Int32::read(reader)?.0 {
                 String_::read(reader)?; // config name; only one was requested
                 found = NullableString::read(reader)?.0;
-                Boolean::read(reader)?; // read only
+                Boolean::read(reader)?; // whether the config is read-only
                 Int8::read(reader)?; // config source
-                Boolean::read(reader)?; // sensitive
+                Boolean::read(reader)?; // whether the value is sensitive
                 for _ in 0..Int32::read(reader)?.0 {
                     String_::read(reader)?;
                     NullableString::read(reader)?;

@@ -71,7 +71,7 @@ impl WriteVersionedType<Vec<u8>> for FetchRequest {
         let v = version.0.0;
         Int32(CONSUMER).write(out)?;
         Int32(0).write(out)?; // longest wait, in milliseconds
-        Int32(0).write(out)?; // fewest bytes
+        Int32(0).write(out)?; // fewest bytes to wait for
         Int32(self.max_bytes).write(out)?;
         Int8(READ_UNCOMMITTED).write(out)?;
         if v >= 7 {

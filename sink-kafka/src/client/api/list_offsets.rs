@@ -18,7 +18,7 @@ const DEBUGGING_REPLICA: Int32 = Int32(-2);
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 
-/// Which offset to ask for.
+/// The offset of a partition's log that is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Boundary {
     /// The first offset of the log.

@@ -61,17 +61,17 @@ impl ReadVersionedType<Cursor<Vec<u8>>> for RightsResponse {
     fn read_versioned(reader: &mut Cursor<Vec<u8>>, _: ApiVersion) -> Result<Self, ReadVersionedError> {
         Int32::read(reader)?; // throttle time
         for _ in 0..length(reader)? {
-            Int32::read(reader)?; // broker
+            Int32::read(reader)?; // broker id
             String_::read(reader)?; // host
             Int32::read(reader)?; // port
             NullableString::read(reader)?; // rack
         }
-        NullableString::read(reader)?; // cluster
-        Int32::read(reader)?; // controller
+        NullableString::read(reader)?; // cluster id
+        Int32::read(reader)?; // broker id of the controller
         let mut topics = Vec::new();
         for _ in 0..length(reader)? {
             let (code, name) = (ErrorCode(Int16::read(reader)?.0), String_::read(reader)?.0);
-            Boolean::read(reader)?; // internal
+            Boolean::read(reader)?; // whether the topic is internal
             for _ in 0..length(reader)? {
                 Int16::read(reader)?; // error code of the partition
                 for _ in 0..3 {
