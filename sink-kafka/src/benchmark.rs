@@ -1,4 +1,4 @@
-//! For the benchmarks of this crate. Not part of the API.
+//! Support for the benchmarks of this crate; not part of the API.
 
 use runtime::Seq;
 
@@ -7,7 +7,7 @@ use crate::delivery::{ProducerId, Record, RecordBatchBuilder};
 use crate::error::Error;
 use crate::resume::record_header::RecordPosition;
 
-/// Builds record batches of the same values again and again, as a lane does.
+/// Builds record batches from the same values repeatedly and reuses its buffers, as a lane of the sink does.
 pub struct BatchMaker {
     codec: Codec,
     records: Vec<u8>,
@@ -21,7 +21,7 @@ impl BatchMaker {
         Ok(Self { codec, records: Vec::new(), batch: Vec::new() })
     }
 
-    /// Encodes, compresses and stamps one batch; returns its size.
+    /// Encodes, compresses and stamps one batch of these values. Returns the size of the batch in bytes.
     pub fn make(&mut self, values: &[Vec<u8>]) -> Result<usize, Error> {
         let mut builder = RecordBatchBuilder::new(std::mem::take(&mut self.records));
         let mut header = RecordPosition { run: 1, epoch: 1, split: 1, seq: Seq(0), flags: 0 }.encode();

@@ -1,4 +1,4 @@
-//! The sink without a registry and without a settings file.
+//! The builder of the Kafka sink for programs that set the sink up in code, without a settings file and without a registry of sinks.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::task::Task;
 
 type BoxedEncoderFactory = Arc<dyn Fn() -> Result<Box<dyn Encoder>> + Send + Sync>;
 
-/// Puts the sink of a task together; see [`KafkaSink::builder`].
+/// Collects the settings of a task's Kafka sink and its format; see [`KafkaSink::builder`].
 ///
 /// ```no_run
 /// # fn example(format: impl Fn() -> runtime::Result<MyFormat> + Send + Sync + 'static) -> runtime::Result<()> {
@@ -53,37 +53,37 @@ impl KafkaSinkBuilder {
         self
     }
 
-    /// Where schema changes go; by default, where the table's rows go.
+    /// The topic for schema changes. By default they go to the same topic as the rows of the table.
     pub fn ddl_topic(mut self, topic: impl Into<String>) -> Self {
         self.config.ddl_topic = Some(topic.into());
         self
     }
 
-    /// What makes the encoder of a lane.
+    /// The format: a function that creates one encoder for each lane.
     pub fn format<E: Encoder + 'static>(mut self, encoder: impl Fn() -> Result<E> + Send + Sync + 'static) -> Self {
         self.encoder = Some(Arc::new(move || Ok(Box::new(encoder()?))));
         self
     }
 
-    /// The name of the format, by default `custom`. A task does not continue with a format of another name.
+    /// The name of the format, `custom` by default. A task that was started with one format name refuses to continue with another.
     pub fn format_name(mut self, name: impl Into<String>) -> Self {
         self.format_name = name.into();
         self
     }
 
-    /// Which partition a row goes to.
+    /// How the partition of a row is chosen.
     pub fn partition(mut self, policy: PartitionPolicy) -> Self {
         self.config.partition = policy;
         self
     }
 
-    /// For one table (`database.table`), the columns whose values decide the partition.
+    /// The columns of one table (`database.table`) whose values decide the partition of a row.
     pub fn partition_columns(mut self, table: impl Into<String>, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.config.partition_columns.insert(table.into(), columns.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Which key records get.
+    /// Which key each record gets.
     pub fn record_key(mut self, key: RecordKey) -> Self {
         self.config.record_key = key;
         self
@@ -107,13 +107,13 @@ impl KafkaSinkBuilder {
         self
     }
 
-    /// Size at which a record batch is closed, in bytes before compression.
+    /// The size in bytes, before compression, at which a record batch is closed.
     pub fn record_batch_bytes(mut self, bytes: usize) -> Self {
         self.config.record_batch_bytes = Some(bytes);
         self
     }
 
-    /// What to do if a topic holds records that are not this task's when it starts.
+    /// What to do if a topic already holds records of another task or program at the start.
     pub fn not_empty(mut self, what: NotEmpty) -> Self {
         self.config.not_empty = what;
         self
@@ -125,25 +125,25 @@ impl KafkaSinkBuilder {
         self
     }
 
-    /// TLS to the brokers.
+    /// How the connections to the brokers use TLS.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.config.tls = Some(tls);
         self
     }
 
-    /// Where the format's schema is registered.
+    /// The schema registry in which the format's schema is registered.
     pub fn schema_registry(mut self, registry: SchemaRegistry) -> Self {
         self.config.schema_registry = Some(registry);
         self
     }
 
-    /// Replaces all settings. The `format` in them is not used.
+    /// Replaces all settings. The `format` in `config` is ignored, since the builder gets an encoder.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
-    /// Checks the settings and returns what makes the sink of each lane; connects to nothing.
+    /// Checks the settings and returns a function that creates the sink of each lane. No connection is opened.
     pub fn build(self) -> Result<impl Fn() -> Result<KafkaSink> + Clone + Send + Sync + 'static> {
         let Self { config, format_name, encoder } = self;
         let encoder = encoder.ok_or_else(|| Error::config("the Kafka sink has no format").with_help("call `.format(…)` on its builder"))?;
@@ -151,7 +151,7 @@ impl KafkaSinkBuilder {
     }
 }
 
-/// What makes the sink of each lane of a task.
+/// Returns a function that creates the sink of each lane of a task.
 pub(crate) fn sink_factory(
     config: Config,
     format_name: String,

@@ -1,4 +1,4 @@
-//! The precheck: brokers, topics, keys, and what will be promised.
+//! The precheck of a task: tests the brokers, the topics and the registry before the task starts, and warns about weaker guarantees.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use crate::routing::RecordKey;
 use crate::schema_registry::Schemas;
 use crate::task::Task;
 
-/// Of a template's topics, how many are checked for compaction.
+/// If the topic is a template, at most this many existing topics that match it are checked for compaction.
 const MAX_MATCHING: usize = 100;
 
-/// Looks for what would make the task fail.
+/// Runs the precheck: looks for problems that would make the task fail, and returns the findings.
 pub(crate) async fn check(task: &Task, context: &Context) -> Vec<Finding> {
     let mut findings = vec![brokers(task).await];
     if findings.iter().any(|finding| finding.level == Level::Failed) {
@@ -58,13 +58,13 @@ pub(crate) async fn check(task: &Task, context: &Context) -> Vec<Finding> {
     findings
 }
 
-/// A topic that a template could make.
+/// An example of a topic name that the template produces; `None` if the topic is fixed.
 fn example(task: &Task) -> Option<Arc<str>> {
     let template = task.settings.rules.template()?;
     template.render(&TableId::new("database", "table")).ok().map(Arc::from)
 }
 
-/// What holds for all topics of a template.
+/// The findings about a topic template; none if the topic is fixed.
 async fn template(task: &Task, session: &Session) -> Vec<Finding> {
     let mut findings = Vec::new();
     let Some(template) = task.settings.rules.template() else { return findings };
@@ -87,7 +87,7 @@ async fn template(task: &Task, session: &Session) -> Vec<Finding> {
     findings
 }
 
-/// The schema registry: whether it answers, and whether it would accept the schema. Nothing is registered.
+/// Checks whether the schema registry answers and would accept the schema. Nothing is registered.
 async fn registry(task: &Task, schemas: &Schemas) -> Vec<Finding> {
     const ITEM: &str = "schema_registry";
     let mut findings = Vec::new();
@@ -98,7 +98,7 @@ async fn registry(task: &Task, schemas: &Schemas) -> Vec<Finding> {
             "use the registry's port with TLS and write `https://`",
         ));
     }
-    // The topics of a template are not known yet; asking for an example shows at least whether the registry answers.
+    // The topics of a template are not known yet. A request about an example topic at least shows whether the registry answers.
     for topic in task.settings.rules.fixed_topics().into_iter().chain(example(task)) {
         match schemas.could_register(&topic).await {
             Ok(found) => findings.push(Finding::passed(ITEM, found)),
@@ -155,7 +155,8 @@ async fn topic(task: &Task, session: &Session, name: Arc<str>) -> Vec<Finding> {
     findings
 }
 
-/// A compacted topic keeps the last record of each key, and refuses records without a key: what that means for this task.
+/// The finding about a compacted topic; `None` if the topic is not compacted or the broker does not say. Such a topic keeps only the last
+/// record of each key and refuses records without a key.
 async fn compaction(task: &Task, session: &Session, name: &str) -> Option<Finding> {
     const ITEM: &str = "kafka_compaction";
     if topics::is_compacted(session, name).await != Some(true) {
@@ -213,7 +214,7 @@ async fn emptiness(task: &Task, session: &Session, name: &Arc<str>, count: usize
         Ok(Some(_)) if task.settings.not_empty == NotEmpty::Append => {
             Finding::passed(ITEM, format!("topic {name} is not empty; new records go behind those that are there"))
         }
-        // A task that continues finds its own records. Whether they are its own is known when it starts, which checks it again.
+        // These records may be the task's own, from before a restart. The precheck cannot tell; the start of the task checks it again.
         Ok(Some(FirstRecord { partition, found: Some(Found::Ours(position, _)) })) => Finding::warning(
             ITEM,
             format!(

@@ -1,4 +1,4 @@
-//! The one table of errors: what the supervisor does about each, its stable code, and what the user can do.
+//! Assigns to each error of the sink its kind (what the supervisor does about it), its stable code, and a help text for the user.
 
 use std::error::Error as _;
 
@@ -10,10 +10,10 @@ use crate::schema_registry::RegistryError;
 
 const RESTART: &str = "or start the task from scratch: with another topic, or with an empty one and an empty state directory";
 const NEW_FULL_PHASE: &str = "restore the topic, or delete the task's checkpoint and start with a new full phase";
-/// Codes of a registry that may only be read.
+/// The error codes of a schema registry that is read-only.
 const REGISTRY_READ_ONLY: [i64; 2] = [42205, 42206];
 
-/// What is done about an error.
+/// The classification of one error: kind, stable code (`None` if it has no code of its own), and help text (may be empty).
 struct Class {
     kind: Kind,
     code: Option<&'static str>,
@@ -24,12 +24,12 @@ fn class(kind: Kind, code: &'static str, help: impl Into<String>) -> Class {
     Class { kind, code: Some(code), help: help.into() }
 }
 
-/// Without a code of its own.
+/// A class without a stable code.
 fn plain(kind: Kind, help: impl Into<String>) -> Class {
     Class { kind, code: None, help: help.into() }
 }
 
-/// A refusal may be a wrong setting or pass by itself, depending on how long it has lasted.
+/// The kind of a refusal. It depends on how long the refusal has lasted: at the start it is a wrong setting, later it may pass by itself.
 fn kind_of(denial: Denial) -> Kind {
     match denial {
         Denial::AtStart => Kind::Config,

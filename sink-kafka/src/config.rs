@@ -1,4 +1,4 @@
-//! The settings of the sink as they are written: under `[sink.kafka]`, or in the builder.
+//! The settings of the sink as the user writes them, in the section `[sink.kafka]` or with the builder.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +15,19 @@ use crate::schema_registry::SchemaRegistry;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
-    /// Brokers to ask first, as `host:port`; the others are found through them.
+    /// The brokers that are contacted first, as `host:port`. The other brokers of the cluster are found through them.
     pub brokers: Vec<String>,
     /// One topic for all tables, or a template such as `{database}.{table}`.
     pub topic: String,
-    /// Where schema changes go; absent, they go where the table's rows go.
+    /// The topic for schema changes; `None` means the same topic as the rows of the table.
     pub ddl_topic: Option<String>,
-    /// Which partition a row goes to.
+    /// How the partition of a row is chosen.
     #[serde(default)]
     pub partition: PartitionPolicy,
-    /// For some tables, the columns whose values decide the partition instead of `partition`.
+    /// Columns whose values decide the partition, by table (`database.table`). For these tables they replace `partition`.
     #[serde(default)]
     pub partition_columns: BTreeMap<String, Vec<String>>,
-    /// Which key records get.
+    /// Which key each record gets.
     #[serde(default)]
     pub record_key: RecordKey,
     /// Whether each DELETE record is followed by a record with the same key and a null value. Needs `record_key = "primary_key"`.
@@ -35,26 +35,28 @@ pub struct Config {
     pub tombstones: bool,
     /// Whether and how missing topics are created.
     pub create_topics: Option<CreateTopics>,
-    /// The format, exactly one: `format.canal_json = {}`. Not used by the builder, which takes an encoder.
+    /// The format, exactly one, such as `format.canal_json = {}`. The builder ignores it, since it gets an encoder instead.
     pub format: Option<Choice>,
     /// How record batches are compressed.
     #[serde(default)]
     pub compression: Compression,
-    /// Size at which a record batch is closed, in bytes before compression; a single larger record travels alone. Absent: 1,000,000.
+    /// The size in bytes, before compression, at which a record batch is closed; `None` means 1,000,000. A single record that is larger
+    /// gets a batch of its own.
     pub record_batch_bytes: Option<usize>,
-    /// What to do if a topic holds records that are not this task's when it starts.
+    /// What to do if a topic already holds records of another task or program at the start.
     #[serde(default)]
     pub not_empty: NotEmpty,
-    /// How the sink authenticates to the brokers; absent, it does not.
+    /// How the sink authenticates to the brokers; `None` means without authentication.
     pub sasl: Option<Sasl>,
-    /// TLS to the brokers; absent, there is none.
+    /// How the connections to the brokers use TLS; `None` means without TLS.
     pub tls: Option<Tls>,
-    /// Where the format's schema is registered; absent, records hold the format's bytes alone.
+    /// The registry in which the format's schema is registered. `None` means no registry: record values then contain only the bytes of the
+    /// format, without a schema id.
     pub schema_registry: Option<SchemaRegistry>,
 }
 
 impl Config {
-    /// Settings with defaults for everything else.
+    /// Settings with these brokers and this topic; everything else has its default.
     pub fn new(brokers: impl IntoIterator<Item = impl Into<String>>, topic: impl Into<String>) -> Self {
         Self { brokers: brokers.into_iter().map(Into::into).collect(), topic: topic.into(), ..Self::default() }
     }
@@ -65,11 +67,11 @@ impl Config {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CreateTopics {
-    /// Whether they are created at all.
+    /// Whether missing topics are created at all.
     pub enabled: bool,
-    /// The number of partitions; absent, as the brokers are set.
+    /// The number of partitions; `None` means the default of the brokers.
     pub partitions: Option<i32>,
-    /// The number of replicas; absent, as the brokers are set.
+    /// The number of replicas; `None` means the default of the brokers.
     pub replication: Option<i16>,
     /// Configs of the topics, such as `"retention.ms" = "-1"`.
     #[serde(default)]
@@ -77,26 +79,26 @@ pub struct CreateTopics {
 }
 
 impl CreateTopics {
-    /// Missing topics are created as the brokers are set.
+    /// Creates missing topics with the defaults of the brokers.
     pub fn enabled() -> Self {
         Self { enabled: true, ..Self::default() }
     }
 
-    /// With so many partitions.
+    /// Sets the number of partitions.
     #[must_use]
     pub fn with_partitions(mut self, partitions: i32) -> Self {
         self.partitions = Some(partitions);
         self
     }
 
-    /// With so many replicas.
+    /// Sets the number of replicas.
     #[must_use]
     pub fn with_replication(mut self, replication: i16) -> Self {
         self.replication = Some(replication);
         self
     }
 
-    /// With this config of the topics.
+    /// Adds a config of the topics.
     #[must_use]
     pub fn with_config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.configs.insert(key.into(), value.into());
@@ -104,7 +106,7 @@ impl CreateTopics {
     }
 }
 
-/// What to do with a topic that holds records of other programs at the start.
+/// What to do at the start if a topic already holds records of another task or program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -112,6 +114,6 @@ pub enum NotEmpty {
     /// Refuse to start.
     #[default]
     Fail,
-    /// Write behind them.
+    /// Append new records after the existing ones.
     Append,
 }

@@ -1,17 +1,17 @@
-//! What can go wrong in this sink. What the supervisor does about each error is decided in `classification`.
+//! The errors of this sink. The module `classification` decides what the supervisor does about each error.
 
 use crate::client::{ClientError, ErrorCode, TopicPartition};
 use crate::invalid_setting::InvalidSetting;
 use crate::schema_registry::RegistryError;
 
-/// What can go wrong in this sink. The message says what happened.
+/// The errors of this sink. The message says what happened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A setting has a value that it cannot have.
+    /// A setting has an invalid value.
     #[error(transparent)]
     Setting(#[from] InvalidSetting),
-    /// The template makes an illegal topic name for a table.
+    /// The topic template produces an illegal topic name for a table.
     #[error("table {table} has no topic: {problem}")]
     TopicName {
         /// The table.
@@ -19,42 +19,42 @@ pub enum Error {
         /// What is wrong with the name.
         problem: String,
     },
-    /// The template makes the same name for two tables.
+    /// The topic template produces the same name for two tables.
     #[error("tables {first} and {second} would have the same topic, {topic}")]
     TopicsCollide {
         /// The topic.
         topic: String,
-        /// The table that was seen first.
+        /// The table whose events came first.
         first: String,
-        /// The other table.
+        /// The table whose events came later.
         second: String,
     },
-    /// A schema change of no table has no topic.
+    /// There is no topic for a schema change that is not about a table.
     #[error("a DDL statement about no table has no topic: `topic` is a template, and `ddl_topic` is not set")]
     NoDdlTopic,
-    /// The format emits messages that have no topic, as the settings show.
+    /// The settings of the format ask for messages for which there is no topic.
     #[error(
         "`topic` is a template, so BEGIN, COMMIT and heartbeat messages have no topic, and sink.kafka.format.{format} emits them ({settings})"
     )]
     NoControlTopic {
         /// The format.
         format: String,
-        /// Its settings that ask for them.
+        /// The settings of the format that ask for these messages.
         settings: String,
     },
-    /// The format emitted a message that has no topic.
+    /// The format emitted a message for which there is no topic.
     #[error("`topic` is a template, so BEGIN, COMMIT and heartbeat messages have no topic, and the format emitted one")]
     UnexpectedControlMessage,
-    /// The format puts several rows in a message, and records have the keys of rows.
+    /// The format puts several rows into one message, but the settings require records with the key of one row.
     #[error("sink.kafka.record_key needs one row per message, and sink.kafka.format.{format} puts several in one")]
     SeveralRowsPerKey {
         /// The format.
         format: String,
     },
-    /// The source's numbers of events leave no room for tombstones.
+    /// The source uses the low bits of its sequence numbers, which the sink needs to number tombstones.
     #[error("the source numbers its events without room for tombstones: seq {seq} uses the seven lowest bits")]
     NoRoomForTombstone {
-        /// The number of an event.
+        /// The sequence number of an event.
         seq: u128,
     },
     /// A setting names a column that the table does not have.
@@ -67,82 +67,82 @@ pub enum Error {
         /// The table's columns.
         columns: String,
     },
-    /// A topic holds records that are not this task's.
+    /// A topic contains records that are not from this task.
     #[error("topic {} is not empty: partition {} begins with a record that is not of this task", partition.topic, partition.partition)]
     NotEmpty {
         /// The partition.
         partition: TopicPartition,
     },
-    /// A receipt cannot be read.
+    /// The receipt in the checkpoint cannot be read.
     #[error("the receipt in the checkpoint cannot be read: {problem}")]
     Receipt {
         /// What is wrong.
         problem: String,
     },
-    /// The topic is not the one that was written to before.
+    /// The topic is not the one that the task wrote to before.
     #[error("topic {topic} is not the one that this task wrote to: {problem}")]
     TopicChanged {
         /// The topic.
         topic: String,
-        /// What differs.
+        /// What is different.
         problem: String,
     },
-    /// Settings were changed that decide where a row goes.
+    /// Settings that decide where a row goes have changed.
     #[error(
         "topic {topic} was written to with other values of the settings that decide where a row goes (`topic`, `ddl_topic`, `partition`, `partition_columns`, the format, `schema_registry` or the transforms)"
     )]
     RoutingChanged {
-        /// A topic that is still written to.
+        /// A topic that the task wrote to with the old settings.
         topic: String,
     },
-    /// Records of the topic begin with the id of a schema and new ones would not, or the other way round.
+    /// Existing records of the topic begin with a schema id and new records would not, or the other way round.
     #[error("the records of this task in topic {topic} begin {} the id of a schema, but {}", if *with_id { "with" } else { "without" }, if *with_id { "`schema_registry` is not set" } else { "`schema_registry` is set" })]
     SchemaIdsChanged {
         /// The topic.
         topic: String,
-        /// Whether those in the topic have one.
+        /// Whether the existing records begin with a schema id.
         with_id: bool,
     },
-    /// Acknowledged records are gone.
+    /// Records that the broker acknowledged are missing from the log.
     #[error("partition {partition} ends at offset {end}, but records up to {expected} were acknowledged: they are gone")]
     Regressed {
         /// The partition.
         partition: TopicPartition,
-        /// Where the log ends.
+        /// The offset at which the log ends.
         end: i64,
-        /// Where it should end at least.
+        /// The offset that the log should have reached at least.
         expected: i64,
     },
-    /// A process of this task that was started later is running.
+    /// Another process of this task that was started later is running.
     #[error("partition {partition} holds records of a process of this task that was started later (epoch {theirs}, this one has {ours})")]
     Fenced {
         /// The partition.
         partition: TopicPartition,
-        /// The epoch found.
+        /// The epoch of the other process.
         theirs: u32,
         /// The epoch of this process.
         ours: u32,
     },
-    /// The client.
+    /// An error of the Kafka client.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The schema registry.
+    /// An error of the schema registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// Whole record batches are refused, not single records.
+    /// The broker refuses whole record batches, not single records.
     #[error("the broker refuses all records for partition {partition} with error {code}")]
     BatchRefused {
         /// The partition.
         partition: TopicPartition,
-        /// The code.
+        /// The error code.
         code: ErrorCode,
     },
-    /// One record is refused.
+    /// The broker refuses one record.
     #[error("the broker refuses a record for partition {partition} with error {code}")]
     RecordRefused {
         /// The partition.
         partition: TopicPartition,
-        /// The code.
+        /// The error code.
         code: ErrorCode,
     },
     /// One record is larger than the topic allows.
@@ -150,11 +150,11 @@ pub enum Error {
     RecordTooLarge {
         /// The partition.
         partition: TopicPartition,
-        /// Size of the batch with this record alone, compressed as it was sent: what the broker compares with its limit.
+        /// The size in bytes of a batch with only this record, compressed as it was sent. The broker compares this size with its limit.
         bytes: usize,
-        /// The limit, if the broker tells.
+        /// The broker's limit in bytes; `None` if the broker does not return it.
         limit: Option<u64>,
-        /// A broker, for the help.
+        /// The address of a broker, for the command in the help text.
         broker: String,
     },
     /// It is unknown whether a record batch reached the log.
@@ -165,22 +165,22 @@ pub enum Error {
         /// What happened.
         problem: String,
     },
-    /// The failure of another lane invalidated the connections and the producer id that lanes share.
+    /// Another lane failed and invalidated the connections and the producer id that all lanes share.
     #[error("the connections were given up after the failure of another lane of this task")]
     ProducerInvalidated,
     /// The sink was used before it was opened.
     #[error("the sink was used before it was opened")]
     NotOpen,
-    /// A record batch cannot be built or taken apart.
+    /// A record batch cannot be built or split.
     #[error("a record batch cannot be built: {problem}")]
     RecordBatch {
         /// What is wrong.
         problem: String,
     },
-    /// A task inside the sink ended without a result.
+    /// The background task of a delivery ended without a result.
     #[error("a delivery ended without a result: {problem}")]
     DeliveryLost {
-        /// What is known.
+        /// What the runtime reports about the task.
         problem: String,
     },
 }

@@ -1,12 +1,12 @@
-//! A setting with a value that it cannot have.
+//! The error for a setting with an invalid value.
 
 use crate::client::TlsError;
 
-/// A setting has a value that it cannot have.
+/// A setting has an invalid value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("key `{key}` {problem}")]
 pub struct InvalidSetting {
-    /// The key, below `sink.kafka`.
+    /// The name of the setting, relative to `sink.kafka`.
     pub key: String,
     /// What is wrong with its value.
     pub problem: String,
@@ -17,7 +17,7 @@ impl InvalidSetting {
         Self { key: key.into(), problem: problem.into() }
     }
 
-    /// TLS settings that cannot be used, and where they are.
+    /// Converts an error of TLS settings. `prefix` is the name of these settings, such as `tls`.
     pub(crate) fn of_tls(prefix: &str, error: TlsError) -> Self {
         Self { key: format!("{prefix}.{}", error.file), problem: error.problem }
     }

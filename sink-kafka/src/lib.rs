@@ -1,13 +1,13 @@
-//! The sink `kafka`: writes the events of a pipeline to Apache Kafka so that a reader can have every record exactly once, in order.
+//! The sink `kafka` writes the events of a pipeline to Apache Kafka. A reader can get every record exactly once and in order.
 //!
-//! It does: topics and partitions by rule, record batches with idempotence, keys and tombstones, a position header on every record
-//! ([`record_header`]), receipts, and a recovery that reads the log whenever a lane opens and continues with exactly the record that is
-//! missing.
+//! The sink chooses topics and partitions by rules, sends record batches with idempotence, and sets keys and tombstones. Every record has a
+//! position header ([`record_header`]). Receipts note what was delivered. Whenever a lane opens, a recovery reads the log and continues
+//! with exactly the first record that is missing.
 //!
-//! It does not: know any source (positions are text to it), encode rows (formats do), or retry on its own except by sending the same batch
-//! again with the same sequence number.
+//! The sink does not depend on any source: positions are plain text for it. It does not encode rows; formats do. It does not retry on its
+//! own, except that it sends the same batch again with the same sequence number.
 //!
-//! A program wires it by name, or with [`KafkaSink::builder`]:
+//! A program registers the sink and chooses it by name, or it uses [`KafkaSink::builder`]:
 //!
 //! ```
 //! use runtime::Registry;
@@ -17,9 +17,10 @@
 //! assert!(registry.names().contains(&("sink", "kafka")));
 //! ```
 //!
-//! Where to read: `sink` is the runtime's view. `routing` decides where an event goes, `delivery` fills and sends record batches, `resume`
-//! finds out what was delivered, `topics` makes the topics of a lane ready, `schema_registry` gives ids to schemas, `codec` compresses, and
-//! `client` is a Kafka client that knows nothing of tasks. `config` is what is written, `settings` what it means; `task` is what lanes share.
+//! The modules: `sink` implements the interface of the runtime. `routing` decides where an event goes, `delivery` fills and sends record
+//! batches, `resume` finds out what was delivered, `topics` makes the topics of a lane ready, `schema_registry` gets ids for schemas,
+//! `codec` compresses, and `client` is a Kafka client that does not depend on tasks. `config` holds the settings as written, `settings` the
+//! checked settings, and `task` the state that all lanes share.
 
 #[doc(hidden)]
 pub mod benchmark;
@@ -54,7 +55,7 @@ use runtime::Registry;
 pub use schema_registry::{RegistryError, RegistryUrl, SchemaRegistry, Subject};
 pub use sink::KafkaSink;
 
-/// The key that the format is chosen by.
+/// The full name of the setting that chooses the format.
 const FORMAT: &str = "sink.kafka.format";
 
 /// Registers the sink `kafka`.

@@ -1,4 +1,4 @@
-//! The settings of the sink, checked and resolved once per task.
+//! The settings of the sink, after they were checked and resolved once per task.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::routing::{Partitioning, RecordKey, RoutingRules, TopicTemplate, refus
 use crate::schema_registry::SchemaRegistry;
 
 const DEFAULT_RECORD_BATCH_BYTES: usize = 1_000_000;
-/// The largest record batch that can be set; a broker's own limit is about 1 MB unless it was raised.
+/// The largest value of `record_batch_bytes`. The default limit of a broker is about 1 MB.
 const MAX_RECORD_BATCH_BYTES: usize = 64 << 20;
 
 /// The format of the task's messages.
@@ -25,42 +25,42 @@ pub(crate) struct Format {
     pub(crate) info: EncoderInfo,
 }
 
-/// The settings of a task.
+/// The checked settings of a task.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) brokers: Vec<String>,
     pub(crate) rules: Arc<RoutingRules>,
-    /// How missing topics are created; absent, they are not.
+    /// How missing topics are created; `None` means that they are not created.
     pub(crate) creation: Option<TopicCreation>,
     pub(crate) format: Format,
     pub(crate) compression: Compression,
     pub(crate) record_batch_bytes: usize,
     pub(crate) not_empty: NotEmpty,
     pub(crate) sasl: Option<Sasl>,
-    /// Names of files: they are read again for every session, because certificates are renewed while a task runs.
+    /// The names of the TLS files. The files are read again for every session, because certificates are renewed while a task runs.
     pub(crate) tls: Option<Tls>,
     pub(crate) schema_registry: Option<SchemaRegistry>,
     fingerprint: FingerprintText,
 }
 
-/// The texts that the routing fingerprint is computed from.
+/// The settings that the routing fingerprint is computed from.
 #[derive(Clone, Debug)]
 struct FingerprintText {
     topic: String,
     ddl_topic: Option<String>,
-    /// Policy, columns, format.
+    /// The text of the partition policy, the partition columns, the format, and whether there is a schema registry.
     rest: String,
 }
 
 impl Settings {
-    /// Checks the settings and resolves them. An error names the key.
+    /// Checks and resolves the settings. An error names the setting.
     pub(crate) fn resolve(config: Config, format: Format) -> Result<Self, Error> {
         let fingerprint = FingerprintText::of(&config, &format.name);
         let refuse = |key: &str, problem: String| Err(Error::from(InvalidSetting::new(key, problem)));
         if config.brokers.is_empty() {
             return refuse("brokers", "needs at least one `host:port`".into());
         }
-        // The entry is named by its number: whoever writes a user into an address may write a password as well.
+        // The error shows only the number of the entry: an address with a user may contain a password as well.
         if let Some(at) = config.brokers.iter().position(|broker| !is_address(broker)) {
             return refuse("brokers", format!("has an entry, number {}, that is not of the form `host:port`", at + 1));
         }
@@ -94,9 +94,9 @@ impl Settings {
         })
     }
 
-    /// The fingerprint of everything that decides where a row goes, with that of the task's transforms; and another one that a task may come
-    /// from as well: under a template, rows do not go elsewhere because `ddl_topic` is set, and a task that stopped at a DDL statement
-    /// without a topic can only continue with it.
+    /// Returns the fingerprint of all settings that decide where a row goes, including the fingerprint of the transforms. With a template
+    /// and `ddl_topic`, also returns the fingerprint without `ddl_topic`. A task may continue from that one too: `ddl_topic` does not
+    /// change where rows go, and a task that stopped at a DDL statement without a topic needs this setting to continue.
     pub(crate) fn routing_fingerprints(&self, transforms: &str) -> (String, Option<String>) {
         let FingerprintText { ddl_topic, .. } = &self.fingerprint;
         let before = (self.rules.template().is_some() && ddl_topic.is_some()).then(|| self.fingerprint.crc(None, transforms));
@@ -106,13 +106,13 @@ impl Settings {
 
 impl FingerprintText {
     fn of(config: &Config, format: &str) -> Self {
-        // Records with and without the id of a schema have no reader in common.
+        // No reader can read both records with a schema id and records without one.
         let framed = if config.schema_registry.is_some() { " framed" } else { "" };
         let rest = format!("{:?} {:?} {format}{framed}", config.partition, config.partition_columns);
         Self { topic: config.topic.clone(), ddl_topic: config.ddl_topic.clone(), rest }
     }
 
-    /// The text is fixed for good: receipts hold its checksum.
+    /// The text must never change, because receipts contain its checksum.
     fn crc(&self, ddl_topic: Option<&String>, transforms: &str) -> String {
         let text = format!("{:?} {ddl_topic:?} {} {transforms}", self.topic, self.rest);
         format!("{:08x}", crc32c::crc32c(text.as_bytes()))
@@ -152,7 +152,7 @@ fn creation(how: CreateTopics) -> Result<Option<TopicCreation>, InvalidSetting> 
     Ok(enabled.then_some(TopicCreation { partitions, replication, configs }))
 }
 
-/// `host:port`, `1.2.3.4:9092`, `[::1]:9092`.
+/// Whether the text is an address such as `host:port`, `1.2.3.4:9092` or `[::1]:9092`.
 fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
     let bracketed = host.starts_with('[') && host.ends_with(']') && !host.contains('@');
@@ -251,7 +251,7 @@ pub(crate) mod tests {
             let error = runtime::Settings::from(settings).parse::<Config>("sink.kafka").unwrap_err().to_string();
             assert!(error.contains(key) && error.contains(value), "{error}");
         }
-        // What may be a secret in the wrong place is not repeated.
+        // An error does not repeat a value that may be a secret in the wrong setting.
         for (key, value, expected) in [
             ("brokers", json!(["kafka:9092", "alice:planted-secret@kafka:9092"]), "number 2"),
             ("sasl", json!({"mechanism": "planted-secret", "user": "alice", "password": "x"}), "scram_sha_256"),

@@ -1,4 +1,4 @@
-//! The sink, as the runtime sees it.
+//! Implements the sink interface of the runtime.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::topics::LaneTopics;
 
 /// Writes the events of one lane to Kafka.
 ///
-/// `write` returns when all in-sync replicas have every record. The lanes of a task share connections and the state of partitions.
+/// `write` returns when all in-sync replicas have every record. The lanes of a task share the connections and the state of the partitions.
 pub struct KafkaSink {
     task: Arc<Task>,
     encoder: Option<Box<dyn Encoder>>,
@@ -25,7 +25,7 @@ pub struct KafkaSink {
 }
 
 impl KafkaSink {
-    /// Begins the sink of a task that writes to these brokers, without a registry and without a settings file.
+    /// Returns a builder for a sink that writes to these brokers, for programs that use neither a registry of sinks nor a settings file.
     pub fn builder(brokers: impl IntoIterator<Item = impl Into<String>>) -> KafkaSinkBuilder {
         KafkaSinkBuilder::new(brokers)
     }
@@ -43,7 +43,7 @@ impl Sink for KafkaSink {
         let lane = context.lane().ok_or(Error::NotOpen)?;
         let id = LaneId { run: lane.run, epoch: lane.epoch, split: lane.number };
         let producer = self.task.producer(context).await?;
-        // One instance serves one lane.
+        // The encoder can be taken only once, because one instance of the sink serves one lane.
         let encoder = self.encoder.take().ok_or(Error::NotOpen)?;
         let settings = &self.task.settings;
         let repeats = context.metrics().counter("kafka_repeated_records", "Records that are in the log twice; readers can ignore them");

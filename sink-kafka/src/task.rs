@@ -1,4 +1,4 @@
-//! What all lanes of a task share: the settings, the current producer, and what must be remembered over producers.
+//! The state that all lanes of a task share: the settings, the current producer, and state that outlives a producer.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,11 +14,11 @@ use crate::routing::{IneffectiveSetting, TopicOwners, heartbeats_have_no_effect}
 use crate::schema_registry::Schemas;
 use crate::settings::Settings;
 
-/// What all lanes of a task share.
+/// The state that all lanes of a task share.
 pub(crate) struct Task {
     pub(crate) settings: Settings,
     pub(crate) timeouts: Timeouts,
-    /// The registry, if records begin with the id of their schema.
+    /// The schema and its registry; `None` if records do not begin with a schema id.
     pub(crate) schemas: Option<Schemas>,
     pub(crate) owners: TopicOwners,
     pub(crate) topics: TopicMemory,
@@ -29,17 +29,17 @@ pub(crate) struct Task {
     producer: tokio::sync::Mutex<Option<Arc<Producer>>>,
 }
 
-/// What this process knows of topics.
+/// What this process has found out about topics.
 #[derive(Default)]
 pub(crate) struct TopicMemory {
-    /// Topics that were found empty, or with records of this task, at the start.
+    /// Topics that were empty or contained records of this task when they were checked.
     owned: Mutex<HashSet<Arc<str>>>,
-    /// The number of partitions of each topic when this process first saw it: routing keeps to it.
+    /// The number of partitions of each topic when this process first saw it. Routing keeps this number even if partitions are added.
     partitions: Mutex<HashMap<Arc<str>, usize>>,
 }
 
 impl Task {
-    /// Reads the files that the settings name; connects to nothing.
+    /// Reads the certificate and key files that the settings name. No connection is opened.
     pub(crate) fn new(settings: Settings, timeouts: Timeouts) -> Result<Self, Error> {
         let denials: Arc<Denials> = Arc::default();
         let format = &settings.format;
@@ -62,13 +62,13 @@ impl Task {
         })
     }
 
-    /// The current producer, or a new one if there is none or the last one was invalidated.
+    /// Returns the current producer, or starts a new one if there is none or the current one was invalidated.
     pub(crate) async fn producer(&self, context: &Context) -> Result<Arc<Producer>, Error> {
         let mut current = self.producer.lock().await;
         if let Some(producer) = current.as_ref().filter(|producer| producer.is_valid()) {
             return Ok(producer.clone());
         }
-        // The old connections are ended before new ones find out what became of their requests.
+        // The old connections are closed first, so no late request is written while the new session finds out what was delivered.
         if let Some(old) = current.take() {
             old.close();
         }
@@ -88,7 +88,8 @@ impl Task {
         }
     }
 
-    /// Reads the files of `tls` again, because certificates are renewed while a task runs. If they cannot be read, the old ones are kept.
+    /// Reads the files of `tls` again, because certificates are renewed while a task runs. If they cannot be read, the old certificates are
+    /// kept.
     pub(crate) fn reload_security(&self) -> Arc<Security> {
         let mut security = self.security.lock().unwrap_or_else(PoisonError::into_inner);
         if self.settings.tls.is_some() {
@@ -100,13 +101,13 @@ impl Task {
         security.clone()
     }
 
-    /// A heartbeat setting of the source or of the format that has no effect.
+    /// The heartbeat setting of the source or the format that has no effect; `None` if there is no such setting.
     pub(crate) fn ineffective_heartbeats(&self, context: &Context) -> Option<IneffectiveSetting> {
         let format = &self.settings.format;
         heartbeats_have_no_effect(context.source().heartbeats, &format.name, &format.info)
     }
 
-    /// Warns once per task.
+    /// Logs the warnings about the settings, once per task.
     fn warn_once(&self, context: &Context) {
         if self.warned.swap(true, Ordering::AcqRel) {
             return;
@@ -125,22 +126,22 @@ fn load_security(settings: &Settings) -> Result<Security, InvalidSetting> {
 }
 
 impl TopicMemory {
-    /// Whether it was checked that a topic was empty, or had records of this task.
+    /// Whether a check has found that the topic was empty or contained records of this task.
     pub(crate) fn is_owned(&self, topic: &str) -> bool {
         self.owned.lock().unwrap_or_else(PoisonError::into_inner).contains(topic)
     }
 
-    /// A topic was found empty, or with records of this task.
+    /// Notes that the topic was empty or contained records of this task.
     pub(crate) fn note_owned(&self, topic: Arc<str>) {
         self.owned.lock().unwrap_or_else(PoisonError::into_inner).insert(topic);
     }
 
-    /// Whether this process has seen a topic.
+    /// Whether this process has seen the topic.
     pub(crate) fn has_seen(&self, topic: &str) -> bool {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner).contains_key(topic)
     }
 
-    /// The number of partitions to route by, given the number now.
+    /// The number of partitions that routing uses. This is `now`, the current number, if the process sees the topic for the first time.
     pub(crate) fn partitions(&self, topic: &Arc<str>, now: usize) -> usize {
         *self.partitions.lock().unwrap_or_else(PoisonError::into_inner).entry(topic.clone()).or_insert(now)
     }

@@ -1,8 +1,9 @@
-//! Makes the topics of a lane ready: finds or creates them, recovers how far they were written, checks that they may be written to, and finds
-//! the id of their records' schema.
+//! Makes the topics of a lane ready. It finds or creates the topics, finds out up to where they were written, checks that they may be
+//! written to, and gets the schema id for their records.
 //!
-//! A topic may be written to, with `not_empty = "fail"`, if each of its partitions is empty or begins with a record of this task's run. That
-//! holds for the first lane and for later ones, after restarts, and for the parallel lanes of a snapshot, whatever their receipts say.
+//! With `not_empty = "fail"` a topic may be written to if each of its partitions is empty or begins with a record of this task's run. The
+//! rule is the same for the first lane, for lanes after a restart, and for the parallel lanes of a snapshot. It does not depend on their
+//! receipts.
 
 use std::sync::Arc;
 
@@ -24,17 +25,17 @@ pub(crate) struct LaneTopics {
     lane: LaneId,
     kind: SplitKind,
     cancellation: Cancellation,
-    /// Fingerprint of the routing now.
+    /// The fingerprint of the current routing settings.
     routing: String,
     /// The marks of the last receipt.
     marks: Marks,
-    /// The schema ids that records were written with, by this lane and those before it.
+    /// The schema ids of all records that this lane and earlier lanes wrote.
     written: WrittenSchemas,
 }
 
 impl LaneTopics {
-    /// Makes all topics ready that are known before any event. Of those that only match the template, it is found out how far they were
-    /// written; whether they may be written to is checked when they are used.
+    /// Makes all topics ready that are known before the first event. For a stream, also finds out up to where the other topics that match
+    /// the template were written. Whether those may be written to is checked when an event goes to them.
     pub(crate) async fn open(
         task: Arc<Task>,
         producer: Arc<Producer>,
@@ -63,16 +64,18 @@ impl LaneTopics {
         Ok(topics)
     }
 
-    /// Makes a topic ready that an event goes to.
+    /// Makes a topic ready because an event goes to it.
     pub(crate) async fn require(&mut self, writer: &mut Writer, name: &Arc<str>) -> Result<(), Error> {
         if writer.topic_mut(name).is_none() {
-            // It was created after the lane was opened. Earlier lanes may have written to it after the last receipt, so all of it is read.
+            // The topic was not known when the lane was opened. Earlier lanes may have written to it after the last receipt, so the whole
+            // topic is read.
             self.add(writer, std::slice::from_ref(name), false).await?;
         }
         self.make_ready(writer, name).await
     }
 
-    /// How far the split was delivered, and with which schema ids. The replay of a snapshot is not exact, so its receipt has no marks.
+    /// The receipt: up to where the split was delivered, and with which schema ids. The replay of a snapshot is not exact, so its receipt
+    /// has no marks.
     pub(crate) fn receipt(&self, writer: &Writer) -> Receipt {
         let marks: Vec<_> = match self.kind {
             SplitKind::Snapshot if self.written.is_empty() => return Receipt::default(),
@@ -86,7 +89,7 @@ impl LaneTopics {
         self.producer.session()
     }
 
-    /// Adds the existing topics that match the template.
+    /// Adds to `names` the existing topics that match the template.
     async fn add_matching(&self, names: &mut Vec<Arc<str>>) -> Result<(), Error> {
         if let Some(template) = self.task.settings.rules.template() {
             let existing = self.session().topic_names().await?;
@@ -97,8 +100,8 @@ impl LaneTopics {
         Ok(())
     }
 
-    /// Checks that rows go where they went before. The greatest seq in a partition tells what was delivered to it, but nothing of rows that other
-    /// settings sent elsewhere: they would count as delivered.
+    /// Checks that rows go to the same partitions as before. The greatest seq in a partition says what was delivered to it. If other
+    /// settings sent rows elsewhere before, those rows would wrongly count as delivered.
     fn check_routing(&self, last: Option<&str>, before: Option<&str>) -> Result<(), Error> {
         if last.is_none_or(|last| last == self.routing || Some(last) == before) {
             return Ok(());
@@ -110,7 +113,7 @@ impl LaneTopics {
         }
     }
 
-    /// Checks that the topics of the receipt still exist.
+    /// Checks that the topics in the receipt still exist.
     fn check_missing(&self, names: &[Arc<str>]) -> Result<(), Error> {
         for (topic, marks) in self.marks.iter().filter(|(topic, _)| !names.iter().any(|name| **name == ***topic)) {
             if !marks.iter().any(Mark::is_written) {
@@ -124,7 +127,7 @@ impl LaneTopics {
         Ok(())
     }
 
-    /// Checks that the registry still has the schemas of topics that are in use.
+    /// Checks that the registry still has the schemas of the topics that are in use.
     async fn verify_schemas(&self) -> Result<(), Error> {
         let Some(schemas) = &self.task.schemas else { return Ok(()) };
         schemas.reload_certificates();
@@ -136,7 +139,7 @@ impl LaneTopics {
         self.unless_cancelled(schemas.verify(&in_use)).await
     }
 
-    /// Waits for the registry, but not longer than the lane may run: a request to it can be given up and made again.
+    /// Waits for a request to the registry, until the lane is cancelled. Such a request can be dropped and sent again later.
     async fn unless_cancelled<T>(&self, request: impl Future<Output = Result<T, RegistryError>>) -> Result<T, Error> {
         tokio::select! {
             answer = request => Ok(answer?),
@@ -144,7 +147,8 @@ impl LaneTopics {
         }
     }
 
-    /// Finds topics, recovers how far they were written, and adds them to the writer. `at_end`: nothing of the split can be in them.
+    /// Finds topics, finds out up to where they were written, and adds them to the writer. `at_end` says that they cannot contain records
+    /// of the split.
     async fn add(&self, writer: &mut Writer, names: &[Arc<str>], at_end: bool) -> Result<(), Error> {
         let counts = self.find(names).await?;
         let mut known: Vec<Known> = Vec::new();
@@ -192,7 +196,8 @@ impl LaneTopics {
         Ok(recovered.into_iter().map(|recovered| recovered.mark).collect())
     }
 
-    /// Finds topics. Those that are missing are created if the settings say so, unless they had records of this task.
+    /// Finds topics and returns their numbers of partitions. A missing topic is created if the settings say so. It is an error if this task
+    /// has written to the missing topic or has seen it before.
     async fn find(&self, names: &[Arc<str>]) -> Result<Vec<usize>, Error> {
         let mut created: Option<Arc<str>> = None;
         loop {
@@ -214,7 +219,7 @@ impl LaneTopics {
         }
     }
 
-    /// Checks that a topic may be written to, and finds the id of its records' schema.
+    /// Checks that a topic may be written to, and gets the schema id for its records.
     async fn make_ready(&mut self, writer: &mut Writer, name: &Arc<str>) -> Result<(), Error> {
         let Some(topic) = writer.topic_mut(name) else { return Ok(()) };
         if topic.is_ready() {
@@ -245,7 +250,7 @@ impl LaneTopics {
         Ok(())
     }
 
-    /// Checks what the partitions of a topic begin with. Returns the schema id of a record of this task, if there is one.
+    /// Checks the first record of each partition of a topic. Returns the schema id in a record of this task; `None` if there is none.
     async fn check_first_records(&self, name: &Arc<str>, partitions: usize, owned: bool) -> Result<Option<u32>, Error> {
         let partitions: Vec<TopicPartition> = (0..partitions).map(|number| TopicPartition::new(name, number)).collect();
         let first = resume::first_records(self.session(), &partitions).await?;

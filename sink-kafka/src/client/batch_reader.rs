@@ -1,17 +1,17 @@
-//! Reads fetched record batches, from whatever producer they are.
+//! Reads fetched record batches, which any producer may have written.
 
 use super::record_reader::{self, RecordHead};
 use crate::codec;
 
-/// Offset and length, which stand before every batch of any version.
+/// The size in bytes of the offset and the length, which precede every batch of any version.
 const PREFIX: usize = 12;
-/// The smallest head of a batch of version 2, behind the prefix.
+/// The size in bytes of the header of a version 2 batch after the prefix.
 const HEAD: usize = 49;
 const CONTROL: u16 = 1 << 5;
 
-/// Passes every record to `visit` with its offset, in order, and returns the offset behind the last complete batch (`None` without one).
-/// `wanted_header` names the header that is kept of a record. Transaction markers are left out. The last batch may be cut off; anything else
-/// that is wrong is an error text with its offset.
+/// Passes every record to `visit` with its offset, in order. Returns the offset after the last complete batch; `None` if there is none. Of
+/// each record's headers only the one named `wanted_header` is kept. Transaction markers are skipped. The last batch may be cut off; any
+/// other damage is returned as the offset of the batch and an error text.
 pub(crate) fn read_batches(
     mut bytes: &[u8],
     wanted_header: &str,
@@ -44,7 +44,7 @@ fn read_batch(
     visit: &mut impl FnMut(i64, RecordHead<'_>),
 ) -> Result<i64, String> {
     match body.get(4) {
-        // Before version 2 there were no headers; the offset is that of the last record inside.
+        // Batches before version 2 have no record headers. The offset of such a batch is that of its last record.
         Some(0 | 1) => {
             visit(base, RecordHead { header: None, value_start: None });
             return Ok(base);
@@ -61,7 +61,7 @@ fn read_batch(
         return Ok(last);
     }
     let payload = batch.get(PREFIX + HEAD..).unwrap_or_default();
-    // Everything from the attributes on.
+    // The checksum covers everything from the attributes to the end of the batch.
     if crc32c::crc32c(body.get(9..).unwrap_or_default()) != field(5) {
         return Err("a checksum that does not fit".into());
     }
@@ -81,7 +81,7 @@ mod tests {
     use crate::codec::{Codec, Compression};
     use crate::delivery::{ProducerId, Record, RecordBatchBuilder};
 
-    /// A batch whose records have these numbers in the last bytes of their header `dts`.
+    /// A batch with one record per number. The number is in the last bytes of the header `dts`, which holds the position of the record.
     fn batch(base: i64, numbers: &[u128], compression: Compression) -> Vec<u8> {
         let mut builder = RecordBatchBuilder::new(Vec::new());
         for &number in numbers {
@@ -151,7 +151,7 @@ mod tests {
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
             let _ = read_batches(&bytes, "dts", |_, _| {});
-            // The same damage below a checksum that fits.
+            // The same damage again, now with a correct checksum, so that the reader gets further.
             let crc = crc32c::crc32c(bytes.get(21..).unwrap_or_default());
             bytes[17..21].copy_from_slice(&crc.to_be_bytes());
             let _ = read_batches(&bytes, "dts", |_, _| {});

@@ -1,11 +1,13 @@
-//! Why a server that can be reached cannot be used: TLS, SASL, or another program on the port. Each reason with its help.
+//! The reasons why a server that can be reached cannot be used, such as TLS, SASL, or another program on the port. Each reason has a help
+//! text.
 
 use rustls::{AlertDescription, CertificateError};
 
-/// In seconds.
+/// A day in seconds.
 const DAY: u64 = 86_400;
 
-/// Which server it is: the settings have other names.
+/// The kind of server that an error is about. The help texts depend on it, because the settings of brokers and registry have different
+/// names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Server {
     Broker,
@@ -19,13 +21,13 @@ pub enum ConnectError {
     /// The certificate is not signed by a trusted authority.
     #[error("its certificate is not signed by an authority in {roots}")]
     UnknownAuthority {
-        /// Where the trusted authorities are from.
+        /// The source of the trusted authorities, such as a file.
         roots: String,
     },
     /// The certificate is for another host.
     #[error("its certificate is not for the host {host} but for {names}")]
     WrongHost {
-        /// The name that we know it by.
+        /// The host name that this client used.
         host: String,
         /// The names in the certificate.
         names: String,
@@ -33,84 +35,84 @@ pub enum ConnectError {
     /// The certificate is expired or not valid yet.
     #[error("its certificate {problem}")]
     CertificateTime {
-        /// Which, with the times.
+        /// Whether the certificate is expired or not valid yet, and for how long.
         problem: String,
     },
     /// The certificate cannot be trusted for another reason.
     #[error("its certificate cannot be trusted: {problem}")]
     BadCertificate {
-        /// The library's text.
+        /// The error text of the TLS library.
         problem: String,
     },
-    /// A client certificate is required, and none is set.
+    /// The server requires a client certificate, but the settings contain none.
     #[error("it requires a client certificate, and none is set (TLS alert {alert})")]
     NoClientCertificate {
-        /// The alert.
+        /// The TLS alert of the server.
         alert: String,
     },
-    /// The client certificate is refused.
+    /// The server refuses the client certificate.
     #[error("it refuses the client certificate of `tls.cert` (TLS alert {alert})")]
     ClientCertificate {
-        /// The alert.
+        /// The TLS alert of the server.
         alert: String,
     },
-    /// There is no common version or cipher of TLS.
+    /// Client and server support no common TLS version or cipher.
     #[error("there is no common TLS version or cipher: {problem}")]
     Handshake {
-        /// The library's text.
+        /// The error text of the TLS library.
         problem: String,
     },
     /// The port does not speak TLS.
     #[error("it does not speak TLS on this port")]
     NoTls,
-    /// The port speaks TLS, and none is set.
+    /// The port requires TLS, but the settings do not enable TLS.
     #[error("it speaks TLS on this port, and `tls` is not set")]
     TlsNeeded,
     /// The program on the port is not Kafka.
     #[error("it does not speak Kafka's protocol on this port: {what}")]
     NotKafka {
-        /// What it seems to be.
+        /// A guess at what the program is.
         what: String,
     },
     /// The port does not use SASL.
     #[error("it does not use SASL on this port, and `sasl` is set")]
     NoSasl,
-    /// The port requires SASL, and none is set.
+    /// The port requires SASL, but the settings contain no user.
     #[error("it requires SASL on this port, and `sasl` is not set; it offers {offered}")]
     SaslNeeded {
-        /// The mechanisms offered.
+        /// The mechanisms that the broker offers.
         offered: String,
     },
-    /// The mechanism is not offered.
+    /// The broker does not offer the SASL mechanism of the settings.
     #[error("it does not offer the mechanism {wanted}; it offers {offered}")]
     Mechanism {
-        /// The mechanism set.
+        /// The mechanism of the settings.
         wanted: String,
-        /// The mechanisms offered.
+        /// The mechanisms that the broker offers.
         offered: String,
     },
-    /// User or password are wrong.
+    /// The user name or the password is wrong.
     #[error("it refuses user {user} by {mechanism}: {text}")]
     Credentials {
         /// The user.
         user: String,
         /// The mechanism.
         mechanism: String,
-        /// The broker's text.
+        /// The error text of the broker.
         text: String,
     },
-    /// The broker does not follow the mechanism's protocol, or does not know the password.
+    /// The broker violates the protocol of the mechanism, or its answer shows that it does not know the password.
     #[error("it does not follow {mechanism}: {problem}")]
     Exchange {
         /// The mechanism.
         mechanism: String,
-        /// What is wrong.
+        /// What is wrong with the broker's answer.
         problem: String,
     },
 }
 
 impl ConnectError {
-    /// A stable name for scripts.
+    /// The stable error code that scripts can test for.
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::UnknownAuthority { .. }
@@ -125,7 +127,7 @@ impl ConnectError {
         }
     }
 
-    /// What to do about it, with the names of the settings of that server.
+    /// What the user can do about the error. `server` decides which settings the text names.
     pub(crate) fn help(&self, server: Server) -> &'static str {
         let (brokers, registry) = match self {
             Self::UnknownAuthority { .. } => (
@@ -181,7 +183,8 @@ impl ConnectError {
         }
     }
 
-    /// What a failure of TLS means; `None` if it may pass. `own`: a client certificate is set; `roots`: where the trusted authorities are from.
+    /// The reason behind an error of TLS; `None` if the error may pass by itself. `own` says whether a client certificate is set; `roots`
+    /// is the source of the trusted authorities.
     pub(crate) fn of_tls(error: &rustls::Error, host: &str, own: bool, roots: &str) -> Option<Self> {
         use rustls::Error as Tls;
         let text = || error.to_string();
@@ -202,7 +205,7 @@ impl ConnectError {
                 AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => {
                     Self::Handshake { problem: text() }
                 }
-                // The server is shutting down, or has a problem of its own.
+                // With any other alert the server is shutting down or has an internal problem, which may pass.
                 _ => return None,
             },
             Tls::InvalidMessage(_) => Self::NoTls,
@@ -217,7 +220,7 @@ impl ConnectError {
             CertificateError::UnknownIssuer => Self::UnknownAuthority { roots: roots.to_owned() },
             CertificateError::NotValidForName => Self::WrongHost { host: host.to_owned(), names: "other hosts".into() },
             CertificateError::NotValidForNameContext { presented, .. } => {
-                // The library writes `DnsName("a.example")`.
+                // The TLS library writes a name as `DnsName("a.example")`; only the part in quotes is shown.
                 let bare = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
                 let names =
                     if presented.is_empty() { "no host at all".into() } else { presented.iter().map(bare).collect::<Vec<_>>().join(", ") };
@@ -237,10 +240,10 @@ impl ConnectError {
         }
     }
 
-    /// What kind of server begins an answer with these bytes, where Kafka has the length.
+    /// Guesses the kind of server from the first four bytes of an answer. An answer of Kafka would hold its length there.
     pub(super) fn of_answer(head: [u8; 4]) -> Self {
         match head {
-            // A record of TLS: an alert, or a handshake.
+            // A TLS record: 0x15 is an alert, 0x16 a handshake message.
             [0x15 | 0x16, 3, _, _] => Self::TlsNeeded,
             [b'H', b'T', b'T', b'P'] => Self::NotKafka { what: "it is an HTTP server".into() },
             [_, _, 0, 0] => Self::NotKafka { what: "it seems to be a MySQL server".into() },

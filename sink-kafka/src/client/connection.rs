@@ -1,4 +1,4 @@
-//! One connection to one broker: without delay, with a limit on every wait, and with a way to end it for good.
+//! A connection to one broker. It disables Nagle's algorithm, limits every wait, and can be shut down while requests are in flight.
 
 use std::io::{self, Cursor};
 use std::net::Shutdown;
@@ -22,37 +22,37 @@ use super::security::Security;
 use super::stream::{Failure, MAX_ANSWER_BYTES, Stream, Watch, Watched};
 use super::tls::ClientTls;
 
-/// The longest pause that a broker's quota is obeyed for at once.
+/// The longest pause that is made when a broker's quota asks for one. A longer pause is cut to this.
 const MAX_THROTTLE: Duration = Duration::from_secs(30);
-/// TCP keepalive: notices a peer that is gone without closing the connection.
+/// The TCP keepalive time: detects a peer that disappeared without closing the connection.
 const KEEPALIVE: Duration = Duration::from_secs(15);
-/// The connection counts as lost if sent bytes are not acknowledged for so long.
+/// The TCP user timeout: the connection counts as lost if sent bytes stay unacknowledged for this time.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a failed write waits for the read side to find out the reason.
+/// How long a failed write waits for the reading side of the connection to learn the reason of the failure.
 const REASON: Duration = Duration::from_millis(100);
 
-/// The client id in every request.
+/// The client id that is sent in every request.
 pub(crate) const CLIENT_ID: &str = "sink-kafka";
 
-/// A connection. Requests may overlap; a broker works on them one after the other.
+/// A connection to one broker. Several requests may be in flight; the broker works on them one after the other.
 pub(crate) struct Connection {
     messenger: Messenger<Watched>,
     watch: Arc<Watch>,
     address: String,
     security: Arc<Security>,
     timeouts: Timeouts,
-    /// The same socket, to end it while the messenger still holds it.
+    /// A second handle of the socket, to shut it down while the messenger still owns the first one.
     socket: std::net::TcpStream,
     broken: AtomicBool,
-    /// Whether any request after the choice of versions was answered.
+    /// Whether any request has been answered, not counting the request for the API versions.
     answered: AtomicBool,
-    /// A little before the broker wants the client to authenticate again.
+    /// When the connection must no longer be used: shortly before the broker requires a new authentication. `None` without a limit.
     expires: Option<Instant>,
     quiet_until: Mutex<Option<Instant>>,
 }
 
 impl Connection {
-    /// Connects to `host:port`, chooses versions, and authenticates.
+    /// Connects to `host:port`, negotiates API versions, and authenticates.
     pub(crate) async fn open(address: &str, security: &Arc<Security>, timeouts: &Timeouts) -> Result<Self, ClientError> {
         let limit = timeouts.connect;
         let late = |_| ClientError::ConnectTimeout { address: address.to_owned(), limit };
@@ -63,14 +63,15 @@ impl Connection {
         let mut connection = Self::connect_unauthenticated(address, security, timeouts).await?;
         if let Some(sasl) = &security.sasl {
             let lifetime = super::sasl::authenticate(&connection, sasl).await?;
-            // The broker cuts the connection when that time is over. A new one in time is better than a request with an unknown outcome.
+            // The broker cuts the connection when this time is over. Replacing the connection earlier avoids requests with an unknown
+            // outcome.
             connection.expires = lifetime.map(|lifetime| Instant::now() + lifetime.mul_f32(0.8));
             connection.answered.store(true, Ordering::Release);
         }
         Ok(connection)
     }
 
-    /// Connects and chooses versions.
+    /// Connects and negotiates API versions, but does not authenticate.
     pub(super) async fn connect_unauthenticated(address: &str, security: &Arc<Security>, timeouts: &Timeouts) -> Result<Self, ClientError> {
         let (stream, socket) = dial(address, security.tls.as_ref()).await?;
         let (stream, watch) = Watched::new(stream);
@@ -88,7 +89,7 @@ impl Connection {
         };
         match connection.messenger.sync_versions().await {
             Ok(()) => {}
-            // No request was sent yet.
+            // This error counts as a failed connection, since no other request was sent yet.
             Err(SyncVersionsError::RequestError(error)) => return Err(connection.versions_failed(error).await),
             Err(other) => return Err(ClientError::Version { address: address.to_owned(), source: ServerText::of(&other) }),
         }
@@ -96,7 +97,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Why a broker did not tell its versions.
+    /// The error to return if the request for the broker's API versions failed.
     async fn versions_failed(&self, error: RequestError) -> ClientError {
         if self.watch.failure().is_none() {
             sleep(REASON).await;
@@ -112,7 +113,7 @@ impl Connection {
         }
     }
 
-    /// Why the broker cannot be used, if a failure of the stream tells.
+    /// The reason why the broker cannot be used; `None` if the failure of the stream does not show it.
     fn reason_for(&self, failure: &Failure) -> Option<ConnectError> {
         match failure {
             Failure::Answer(reason) => Some(reason.clone()),
@@ -124,7 +125,7 @@ impl Connection {
         }
     }
 
-    /// Makes a request and waits for the answer. Any failure ends the connection: nothing more of the request is written, and the next
+    /// Sends a request and waits for the answer. A failure ends the connection: the rest of the request is not written, and the next
     /// request needs a new connection.
     pub(crate) async fn request<R>(&self, request: R) -> Result<R::ResponseBody, ClientError>
     where
@@ -141,7 +142,7 @@ impl Connection {
                 self.answered.store(true, Ordering::Release);
                 Ok(answer)
             }
-            // Neither of these got as far as the socket.
+            // This error and the next one happen before anything is written to the socket, so the connection stays usable.
             Ok(Err(RequestError::NoVersionMatch { api_key })) => {
                 Err(ClientError::Version { address: address(), source: format!("no common version of the request {api_key:?}").into() })
             }
@@ -157,13 +158,13 @@ impl Connection {
         }
     }
 
-    /// Why a request was not answered.
+    /// The error to return if a request was not answered.
     async fn request_failed(&self, error: RequestError) -> ClientError {
         let failure = self.watch.failure();
         let first = !self.answered.load(Ordering::Acquire);
         if first {
             let found = match &failure {
-                // A port with SASL reads the first request and ends the connection.
+                // A port that requires SASL reads the first request of an unauthenticated client and ends the connection.
                 Some(Failure::Ended) | None if self.security.sasl.is_none() => {
                     diagnosis::requires_sasl(&self.address, &self.security, &self.timeouts).await
                 }
@@ -182,40 +183,41 @@ impl Connection {
         ClientError::Request { address: self.address.clone(), source }
     }
 
-    /// The broker cannot be used for this reason.
+    /// The error of a broker that cannot be used for `reason`.
     pub(super) fn refused(&self, reason: ConnectError) -> ClientError {
         ClientError::refused(&self.address, reason)
     }
 
-    /// A request that was answered, but not as it should be.
+    /// The error of a request whose answer is not the expected one.
     pub(super) fn failed(&self, problem: String) -> ClientError {
         ClientError::Request { address: self.address.clone(), source: problem.into() }
     }
 
-    /// The same connection; a failure of its next request is not looked into.
+    /// Turns off the diagnosis of a failure of the next request, which would open more connections.
     pub(super) fn without_diagnosis(self) -> Self {
         self.answered.store(true, Ordering::Release);
         self
     }
 
-    /// `host:port`.
+    /// The address of the broker as `host:port`.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
-    /// Whether it can be used.
+    /// Whether the connection can still be used.
     pub(crate) fn is_sound(&self) -> bool {
         !self.broken.load(Ordering::Acquire) && !self.watch.has_ended() && self.expires.is_none_or(|expires| Instant::now() < expires)
     }
 
-    /// Ends the connection at once, also for a request that is still being written.
+    /// Shuts the connection down immediately, even while a request is being written.
     pub(crate) fn cut(&self) {
         self.broken.store(true, Ordering::Release);
-        // An error here means that the other side ended it already.
+        // An error here means that the broker has already closed the connection.
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
-    /// The broker asked for a pause. Its answer is valid; the pause is made before the next Produce request.
+    /// Notes that the broker asked for a pause of `ms` milliseconds. The answer that contained the pause is valid; the pause is made before
+    /// the next Produce request.
     pub(super) fn throttle(&self, ms: i32) {
         if let Ok(ms @ 1..) = u64::try_from(ms) {
             let until = Instant::now() + Duration::from_millis(ms).min(MAX_THROTTLE);
@@ -223,7 +225,7 @@ impl Connection {
         }
     }
 
-    /// Makes the pause that the broker asked for.
+    /// Waits until the pause that the broker asked for is over.
     pub(crate) async fn obey_throttle(&self) {
         let until = self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(until) = until {
@@ -238,11 +240,11 @@ impl Drop for Connection {
     }
 }
 
-/// A stream to `host:port`, and its socket.
+/// Connects to `host:port`. Returns the stream and a second handle of its socket.
 pub(super) async fn dial(address: &str, tls: Option<&ClientTls>) -> Result<(Stream, std::net::TcpStream), ClientError> {
     let failed = |source| ClientError::Connect { address: address.to_owned(), source: Arc::new(source) };
     let stream = TcpStream::connect(address).await.map_err(failed)?;
-    // Without this every request of some kilobytes waits for a delayed acknowledgement.
+    // Otherwise Nagle's algorithm makes every request of some kilobytes wait for a delayed acknowledgement.
     stream.set_nodelay(true).map_err(failed)?;
     let options = SockRef::from(&stream);
     options.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3)).map_err(failed)?;

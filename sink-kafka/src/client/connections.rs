@@ -1,4 +1,4 @@
-//! The connections of a session: one per broker and purpose, and one to whichever broker answers first.
+//! The connections of a session: one for each broker and purpose, and one to any broker for requests that every broker can answer.
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -14,19 +14,20 @@ use super::error::{ClientError, ServerText};
 use super::options::Timeouts;
 use super::security::Security;
 
-/// A broker that has not answered by then gets company: the next one is tried beside it.
+/// If a broker has not answered after this time, the next broker is tried in parallel.
 const STAGGER: Duration = Duration::from_millis(500);
 
-/// What a connection is for. A broker works on one request of a connection at a time, so that reading never waits behind writing.
+/// What a connection is used for. A broker works on one request of a connection at a time. Separate connections make sure that reads never
+/// wait behind writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {
-    /// Produce.
+    /// Produce requests.
     Write,
-    /// Fetch, ListOffsets, and what only the controller answers.
+    /// Fetch and ListOffsets requests, and requests that only the controller answers.
     Read,
 }
 
-/// A connection that is opened when it is needed. Whoever opens it holds the lock.
+/// A connection that is opened when it is first needed. The task that opens it holds the lock.
 type Slot = Arc<tokio::sync::Mutex<Option<Arc<Connection>>>>;
 
 /// The connections of a session.
@@ -34,7 +35,7 @@ pub(super) struct Connections {
     security: Arc<Security>,
     timeouts: Timeouts,
     slots: Mutex<HashMap<(i32, Purpose), Slot>>,
-    /// To some broker, for requests that any broker answers.
+    /// The connection for requests that any broker can answer.
     any: tokio::sync::Mutex<Option<Arc<Connection>>>,
 }
 
@@ -43,7 +44,7 @@ impl Connections {
         Self { security, timeouts, slots: Mutex::default(), any: tokio::sync::Mutex::default() }
     }
 
-    /// The connection to a broker for a purpose; a broken one is replaced.
+    /// Returns the connection to a broker for a purpose; opens a new one if it is missing or broken.
     pub(super) async fn to(&self, broker: i32, address: &str, purpose: Purpose) -> Result<Arc<Connection>, ClientError> {
         let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry((broker, purpose)).or_default().clone();
         let mut slot = slot.lock().await;
@@ -55,7 +56,8 @@ impl Connections {
         Ok(connection)
     }
 
-    /// Makes a request that any broker can answer: on the connection at hand, else on a new one to the first broker that answers.
+    /// Sends a request that any broker can answer. Uses the existing connection if there is one, else a new connection to the first broker
+    /// that answers.
     pub(super) async fn request_any<R>(&self, addresses: &[String], request: &R) -> Result<R::ResponseBody, ClientError>
     where
         R: RequestBody + WriteVersionedType<Vec<u8>> + Sync,
@@ -100,7 +102,8 @@ impl Connections {
                     *any = Some(Arc::new(connection));
                     return Ok(answer);
                 }
-                // Another broker may be set up better. If none is, this says more than one that cannot be reached.
+                // Another broker may accept the connection. If none does, this refusal is a more useful error than that of a broker that
+                // cannot be reached.
                 Err(error) if !error.is_transient() => refusal = refusal.or(Some(error)),
                 Err(error) => last = Some(ServerText::of(&error)),
             }
@@ -110,12 +113,12 @@ impl Connections {
         Err(refusal.unwrap_or_else(unreachable))
     }
 
-    /// Forgets the connections to these brokers. Requests that are in flight on them may still be answered.
+    /// Drops the connections to these brokers from the pool. Requests that are in flight on them may still be answered.
     pub(super) fn forget(&self, brokers: &[i32]) {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).retain(|(broker, _), _| !brokers.contains(broker));
     }
 
-    /// Ends all connections to brokers: what is still being sent is cut off.
+    /// Shuts down all connections to brokers, even if a request is still being sent.
     pub(super) fn cut(&self) {
         let slots: Vec<Slot> = self.slots.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         for slot in slots {

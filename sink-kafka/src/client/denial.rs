@@ -1,25 +1,25 @@
-//! How a refusal for lack of permission is taken: that depends on whether the same client worked before.
+//! Decides how a refusal for lack of permission is treated. This depends on whether the same client succeeded before.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long permissions may be missing for a client that worked before.
+/// How long a client that succeeded before may lack permissions until the refusal counts as lasting.
 const GRACE: Duration = Duration::from_secs(600);
 
-/// How a refusal for lack of permission is taken.
+/// How a refusal for lack of permission is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Denial {
-    /// Nothing worked yet: the task is set up wrongly.
+    /// No request has succeeded yet, so the task is probably set up wrongly.
     AtStart,
-    /// It worked before: the permission may come back.
+    /// Requests succeeded before, so the permission may come back.
     Grace,
-    /// It has been missing for too long.
+    /// Requests succeeded before, but the permission has been missing for too long.
     Lasting,
 }
 
-/// What is remembered of successes and refusals, over all sessions of a client.
+/// The successes and refusals of a client, across all its sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Denials {
     worked: AtomicBool,
@@ -27,14 +27,14 @@ pub(crate) struct Denials {
 }
 
 impl Denials {
-    /// Something worked that needs permissions.
+    /// Records that a request that needs permissions succeeded. This also ends a period of refusals.
     pub(crate) fn note_success(&self) {
         let mut denied_since = self.denied_since.lock().unwrap_or_else(PoisonError::into_inner);
         *denied_since = None;
         self.worked.store(true, Ordering::Release);
     }
 
-    /// A permission is missing.
+    /// Records that a permission is missing. Returns how the refusal is treated.
     pub(crate) fn note_denial(&self) -> Denial {
         if !self.worked.load(Ordering::Acquire) {
             return Denial::AtStart;

@@ -1,5 +1,5 @@
-//! Finds out why a broker ended a connection without an answer, by connecting once more in other ways. No secret is sent. Without an answer
-//! in time the failure stays what it was: one that may pass.
+//! Finds out why a broker ended a connection without an answer, by opening further connections with other settings. No password is sent on
+//! them. If the diagnosis gets no answer in time, the failure counts as one that may pass by itself.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use super::sasl;
 use super::security::Security;
 use super::stream::{Failure, Stream, Watched};
 
-/// For each attempt.
+/// The time limit of each diagnostic connection.
 const LIMIT: Duration = Duration::from_secs(2);
-/// The largest answer to ApiVersions.
+/// The largest accepted answer to an ApiVersions request, in bytes.
 const ANSWER_BYTES: usize = 1 << 20;
-/// No broker has a mechanism of this name: the answer lists those that it has.
+/// A SASL mechanism that no broker has. The broker refuses it and lists the mechanisms that it offers.
 const NO_MECHANISM: &str = "NONE";
 
 /// Whether a broker answers on this port without TLS.
@@ -37,12 +37,13 @@ pub(super) async fn answers_without_tls(address: &str) -> bool {
     matches!(timeout(LIMIT, attempt).await, Ok(Some(())))
 }
 
-/// The broker ended the connection before it told its versions: is TLS missing, or the client certificate?
+/// The reason why a broker ended the connection before it sent its API versions: TLS or the client certificate is missing or refused.
+/// `None` if the reason is not found.
 pub(super) async fn ended_at_once(address: &str, security: &Security) -> Option<ConnectError> {
     match &security.tls {
         None => timeout(LIMIT, uses_tls(address)).await.ok()?.then_some(ConnectError::TlsNeeded),
-        // In TLS 1.3 the server checks the client certificate when the client may already write, and what the client writes can keep it
-        // from reading the alert. So this time nothing is written.
+        // In TLS 1.3 the server checks the client certificate when the client may already write. Data that the client writes can prevent it
+        // from reading the server's alert. So the client only reads here.
         Some(tls) => {
             let listen = async {
                 let (stream, _socket) = dial(address, security.tls.as_ref()).await.ok()?;
@@ -58,9 +59,9 @@ pub(super) async fn ended_at_once(address: &str, security: &Security) -> Option<
     }
 }
 
-/// Whether a server answers a TLS record with a TLS record.
+/// Whether a server answers a TLS record with a TLS record, which shows that it uses TLS.
 async fn uses_tls(address: &str) -> bool {
-    /// A record with an invalid handshake message: a server with TLS answers with an alert.
+    /// A TLS record with an invalid handshake message. A server that uses TLS answers it with an alert.
     const INVALID_HANDSHAKE: [u8; 9] = [0x16, 3, 1, 0, 4, 0, 0, 0, 0];
     let attempt = async {
         let mut stream = TcpStream::connect(address).await?;
@@ -72,7 +73,8 @@ async fn uses_tls(address: &str) -> bool {
     attempt.await.unwrap_or(false)
 }
 
-/// Whether the broker requires SASL. Boxed because the future is recursive: a connection looks into its own failures.
+/// Returns an error with the offered mechanisms if the broker requires SASL. The future is boxed because it is recursive: opening a
+/// connection can itself start a diagnosis.
 pub(super) fn requires_sasl<'c>(
     address: &'c str,
     security: &'c Arc<Security>,

@@ -1,4 +1,4 @@
-//! What can go wrong between this client and the brokers.
+//! The errors of the Kafka client. The message says what happened; the source holds the text of the broker, the system or a library.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,42 +9,42 @@ use super::denial::Denial;
 use super::error_code::ErrorCode;
 use super::topic_partition::TopicPartition;
 
-/// What can go wrong between this client and the brokers. The message says what happened; the source holds the other side's own text.
+/// The errors of the Kafka client. The message says what happened; the source holds the text of the broker, the system or a library.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// There is no connection.
+    /// The connection could not be opened.
     #[error("broker {address} cannot be reached")]
     Connect {
         /// The broker.
         address: String,
-        /// The system's text.
+        /// The error of the operating system.
         source: Arc<std::io::Error>,
     },
-    /// There was no connection in time.
+    /// The connection was not opened within the time limit.
     #[error("broker {address} did not accept a connection within {} s", limit.as_secs_f32())]
     ConnectTimeout {
         /// The broker.
         address: String,
-        /// The limit.
+        /// The time limit.
         limit: Duration,
     },
-    /// The broker can be reached but not used with these settings.
+    /// The broker can be reached, but it cannot be used with these settings.
     #[error("broker {address} cannot be used: {reason}")]
     Refused {
         /// The broker.
         address: String,
-        /// Why not.
+        /// Why the broker cannot be used.
         reason: ConnectError,
-        /// How long this has been so.
+        /// Whether this error occurred at the start, or how long it has lasted.
         denial: Denial,
     },
-    /// The broker has no version of a request that this client has.
+    /// Broker and client have no common version of a request.
     #[error("broker {address} is too old or too new for this program")]
     Version {
         /// The broker.
         address: String,
-        /// What does not fit.
+        /// Which versions do not match.
         source: ServerText,
     },
     /// A request failed; it is unknown whether the broker worked on it.
@@ -55,46 +55,46 @@ pub enum ClientError {
         /// What happened.
         source: ServerText,
     },
-    /// No answer in time; it is unknown whether the broker worked on the request.
+    /// The answer did not arrive within the time limit; it is unknown whether the broker worked on the request.
     #[error("broker {address} did not answer within {} s", limit.as_secs_f32())]
     RequestTimeout {
         /// The broker.
         address: String,
-        /// The limit.
+        /// The time limit.
         limit: Duration,
     },
-    /// Another broker leads the partition now; it is unknown whether the last one worked on the request.
+    /// The partition has a new leader; it is unknown whether the old one worked on the request.
     #[error("broker {address} did not answer, and the partition has another leader now")]
     LeaderChanged {
-        /// The broker that led.
+        /// The old leader.
         address: String,
     },
     /// No broker answered.
     #[error("none of the brokers {brokers} can be reached")]
     Unreachable {
-        /// Their addresses.
+        /// The addresses of the brokers.
         brokers: String,
-        /// The last failure.
+        /// The error of the last attempt.
         source: ServerText,
     },
-    /// The address of a broker is not known, or the cluster has no controller for now.
+    /// The address of a broker is unknown, or the cluster has no controller at the moment.
     #[error("the brokers do not say where {broker} is")]
     UnknownBroker {
         /// The broker.
         broker: String,
     },
-    /// A partition has no leader for now.
+    /// A partition has no leader at the moment.
     #[error("partition {partition} has no leader")]
     NoLeader {
         /// The partition.
         partition: TopicPartition,
     },
-    /// A topic is not there.
+    /// A topic does not exist.
     #[error("topic {topic} does not exist")]
     NoTopic {
         /// The topic.
         topic: Arc<str>,
-        /// A broker, for the help.
+        /// The address of a broker, for the command in the help text.
         broker: String,
     },
     /// A topic cannot be created as requested.
@@ -102,11 +102,11 @@ pub enum ClientError {
     NotCreated {
         /// The topic.
         topic: String,
-        /// The code.
+        /// The error code.
         code: ErrorCode,
-        /// The broker's text.
+        /// The error text of the broker.
         source: ServerText,
-        /// How long this has been so.
+        /// Whether this error occurred at the start, or how long it has lasted.
         denial: Denial,
     },
     /// A broker answered with an error code.
@@ -114,7 +114,7 @@ pub enum ClientError {
     Answer {
         /// What was requested, such as `writing to partition shop/3`.
         operation: String,
-        /// The code.
+        /// The error code.
         code: ErrorCode,
     },
     /// A broker answered with something that its protocol does not allow.
@@ -122,7 +122,7 @@ pub enum ClientError {
     BadAnswer {
         /// What was requested.
         operation: String,
-        /// What is wrong.
+        /// What is wrong with the answer.
         problem: &'static str,
     },
     /// A permission is missing.
@@ -130,11 +130,11 @@ pub enum ClientError {
     Denied {
         /// What was requested.
         operation: String,
-        /// The code.
+        /// The error code.
         code: ErrorCode,
-        /// How long this has been so.
+        /// Whether this error occurred at the start, or how long it has lasted.
         denial: Denial,
-        /// Who we are to the broker, as far as is known.
+        /// The Kafka principal of this client, as far as the client knows it.
         user: String,
         /// The command that adds the permission.
         command: String,
@@ -146,12 +146,12 @@ pub enum ClientError {
         partition: TopicPartition,
         /// The offset of the batch.
         offset: i64,
-        /// What is wrong with it.
+        /// What is wrong with the batch.
         source: ServerText,
     },
 }
 
-/// The other side's own text.
+/// An error text of a server, the operating system or a library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerText(String);
 
@@ -176,7 +176,7 @@ impl fmt::Display for ServerText {
 impl std::error::Error for ServerText {}
 
 impl ServerText {
-    /// The text of an error with all its causes.
+    /// The text of an error, followed by the texts of all its causes.
     pub(crate) fn of(error: &dyn std::error::Error) -> Self {
         let (mut text, mut cause) = (error.to_string(), error.source());
         while let Some(error) = cause {
@@ -197,12 +197,12 @@ impl ClientError {
         Self::Refused { address: address.to_owned(), reason, denial: Denial::AtStart }
     }
 
-    /// Whether the request can have reached the broker.
+    /// Whether the broker may have received the request, so that its outcome is unknown.
     pub(crate) fn may_have_arrived(&self) -> bool {
         matches!(self, Self::Request { .. } | Self::RequestTimeout { .. } | Self::LeaderChanged { .. })
     }
 
-    /// Whether the next attempt may succeed without anybody changing anything.
+    /// Whether a retry may succeed without a change of settings or permissions.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Connect { .. }

@@ -1,36 +1,36 @@
-//! Kafka's error codes: their names, and what they mean for a batch that was sent and for any other request.
+//! Kafka's error codes: their names, and what each one means in the answer to a Produce request or to any other request.
 
 use std::fmt;
 
 /// An error code of Kafka's protocol; shown as `6 (NotLeaderOrFollower)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorCode(
-    /// The number.
+    /// The number of the error in Kafka's protocol.
     pub i16,
 );
 
-/// What an answer to Produce says about the batch.
+/// The meaning of an answer to a Produce request for the batch that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProduceResult {
-    /// It is in the log.
+    /// The batch is in the log.
     Appended,
-    /// It was in the log already; the broker does not say at which offset.
+    /// The batch was already in the log, from an earlier attempt; the broker does not say at which offset.
     Duplicate,
-    /// Not appended: it is too large.
+    /// Not appended: the batch is too large.
     TooLarge,
-    /// Not appended: a record is not acceptable.
+    /// Not appended: the broker does not accept a record of the batch.
     Rejected,
     /// Not appended: a permission is missing.
     Denied,
-    /// Not appended: the broker, the topic or the task is set up wrongly.
+    /// Not appended: the broker, the topic or the task is configured wrongly.
     Misconfigured,
     /// Not appended: the broker calls the request invalid.
     InvalidRequest,
-    /// Not appended: send it again.
+    /// Not appended: the same batch can be sent again.
     Retry,
-    /// Unknown: it may have been appended.
+    /// It is unknown whether the batch was appended.
     Unknown,
-    /// The producer id is not valid any more: recover with a new one.
+    /// The producer id is no longer valid; the lane must recover with a new one.
     ProducerIdExpired,
 }
 
@@ -45,12 +45,12 @@ impl ErrorCode {
     pub(crate) const SASL_AUTHENTICATION_FAILED: Self = Self(58);
     pub(crate) const OFFSET_NOT_AVAILABLE: Self = Self(78);
 
-    /// The code of an optional error of the protocol library.
+    /// Converts an optional error of the protocol library; `None` is code 0.
     pub(super) fn of(error: Option<rskafka::protocol::error::Error>) -> Self {
         Self(rskafka::protocol::primitives::Int16::from(error).0)
     }
 
-    /// What the code of an answer to Produce says about the batch. An unlisted code counts as `Unknown`, never as "not appended".
+    /// What this code means in the answer to a Produce request. A code that is not listed counts as `Unknown`, never as "not appended".
     pub(crate) fn produce_result(self) -> ProduceResult {
         match self.0 {
             0 => ProduceResult::Appended,
@@ -71,7 +71,7 @@ impl ErrorCode {
         self.produce_result() == ProduceResult::Denied
     }
 
-    /// Whether a retry cannot succeed before somebody changes the setup of the broker, the topic or the task.
+    /// Whether a retry cannot succeed until somebody changes the configuration of the broker, the topic or the task.
     pub(crate) fn is_misconfiguration(self) -> bool {
         self.produce_result() == ProduceResult::Misconfigured
     }
@@ -81,22 +81,23 @@ impl ErrorCode {
         self.produce_result() == ProduceResult::InvalidRequest
     }
 
-    /// Whether the partition's leader must be looked up again, or asked again later.
+    /// Whether the error is about the leader of a partition: the leader must be looked up again, or the request repeated later.
     pub(crate) fn is_about_leadership(self) -> bool {
         matches!(self.0, 3 | 5 | 6 | 7 | 9 | 13 | 56 | 72 | 74 | 75 | 78 | 89)
     }
 
-    /// Whether the coordinator of producer ids is still starting.
+    /// Whether the broker's coordinator for producer ids is still starting.
     pub(crate) fn is_coordinator_loading(self) -> bool {
         matches!(self.0, 14..=16)
     }
 
-    /// Whether a topic cannot be created as requested: its name, partitions, replication or configs, or a policy of the brokers.
+    /// Whether the code means that a topic cannot be created as requested, because of its name, partitions, replication or configs, or
+    /// because a policy of the brokers forbids it.
     pub(super) fn refuses_creation(self) -> bool {
         matches!(self.0, 17 | 37..=40 | 42 | 44)
     }
 
-    /// The name in Kafka's protocol.
+    /// The name of the code in Kafka's protocol, such as `NotLeaderOrFollower`.
     pub(crate) fn name(self) -> String {
         rskafka::protocol::error::Error::new(self.0).map_or_else(|| "None".into(), |error| format!("{error:?}"))
     }

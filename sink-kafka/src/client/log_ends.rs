@@ -1,4 +1,4 @@
-//! Where the logs of partitions begin and end.
+//! Finds the offsets at which the logs of partitions begin and end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,19 +15,19 @@ use super::topic_partition::TopicPartition;
 
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The offsets at which the log of a partition begins and ends.
+/// The first offset of a partition's log, and the offset after its last record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogRange {
     pub(crate) start: i64,
     pub(crate) end: i64,
 }
 
-/// The ranges of these partitions, in the same order.
+/// Returns the range of each partition, in the same order.
 ///
-/// The end is the true one. Beyond the high watermark there can be records that nobody can read yet but that will survive. So the end of the
-/// leader's own log is asked for first, and then the watermark is waited for until it has reached it. An answer to the second request proves
-/// that the broker is the leader. Where a broker does not tell the end of its log, two equal watermarks are required, further apart than any
-/// request can last.
+/// The end is that of the leader's own log. It may be beyond the high watermark: records there cannot be read yet, but they will survive.
+/// So the end of the leader's log is requested first, and then the high watermark until it has reached that end. An answer to the second
+/// request proves that the broker is the leader. Some brokers do not return the end of their log. There the high watermark counts as the
+/// end after it has not moved for longer than any request can last.
 pub(crate) async fn log_ranges(session: &Session, partitions: &[TopicPartition]) -> Result<Vec<LogRange>, ClientError> {
     let timeouts = session.timeouts();
     let mut search = Search { session, found: BTreeMap::new(), settling: BTreeMap::new() };
@@ -63,11 +63,12 @@ fn below_watermark() -> ClientError {
 struct Search<'s> {
     session: &'s Session,
     found: BTreeMap<TopicPartition, LogRange>,
-    /// For partitions whose broker does not tell the end: the watermark, and since when it has not moved.
+    /// Partitions whose broker does not return the end of its log. The value is the high watermark, and the time since which it has not
+    /// moved.
     settling: BTreeMap<TopicPartition, (i64, Instant)>,
 }
 
-/// What one round of requests showed.
+/// The result of one round of requests to all leaders.
 #[derive(Default)]
 struct Round {
     problem: Option<ClientError>,
@@ -122,7 +123,7 @@ impl Search<'_> {
             }
             Ok(_) => {}
             Err(code) if code.is_about_leadership() => round.leaders_are_stale = true,
-            // The broker does not tell the end.
+            // The broker does not return the end of its log, so the high watermark is observed instead.
             Err(_) => {
                 let now = Instant::now();
                 round.began_to_settle |= !self.settling.contains_key(&partition);
@@ -137,8 +138,8 @@ impl Search<'_> {
     }
 }
 
-/// Classifies a code that a partition is answered with: `Err` ends the request at once, `Ok` is the error to return if it lasts. Code 1,
-/// OFFSET_OUT_OF_RANGE, may pass: the start of the log moved in the meantime.
+/// Classifies an error code of one partition. `Err` ends the search immediately; `Ok` holds an error that is returned only if it persists.
+/// Code 1, OFFSET_OUT_OF_RANGE, may pass: the start of the log has moved in the meantime.
 pub(super) fn refusal(session: &Session, partition: &TopicPartition, code: ErrorCode) -> Result<ClientError, ClientError> {
     let error = session.answer(format!("reading partition {partition}"), code, &partition.topic);
     if error.is_transient() { Ok(error) } else { Err(error) }

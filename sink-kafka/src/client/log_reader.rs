@@ -1,4 +1,4 @@
-//! Reads parts of the logs of partitions.
+//! Reads ranges of offsets from the logs of partitions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -15,24 +15,24 @@ use super::session::Session;
 use super::topic_partition::TopicPartition;
 
 const PAUSE: Duration = Duration::from_millis(50);
-/// The most bytes of one partition and of one answer.
+/// The largest requested size of the records of one partition, and of a whole answer, in bytes.
 const FETCH_PARTITION_BYTES: i32 = 1 << 20;
 const FETCH_BYTES: i32 = 16 << 20;
-/// A broker gives one batch even if it is larger.
+/// The smallest requested size, in bytes. A larger batch is still returned, since a broker always sends at least one batch.
 const FEWEST_BYTES: i32 = 64 << 10;
 
-/// A part of the log of a partition.
+/// A range of offsets in the log of a partition, from `from` up to but not including `to`.
 #[derive(Clone, Debug)]
 pub(crate) struct LogPart {
     pub(crate) partition: TopicPartition,
     pub(crate) from: i64,
     pub(crate) to: i64,
-    /// Only the first record is wanted. In a compacted topic it is not always at `from`.
+    /// Whether only the first record in the range is needed. In a compacted topic its offset may be greater than `from`.
     pub(crate) first_only: bool,
 }
 
-/// Passes every record of the parts to `visit`, with the index of its part and its offset; in order within a part. `wanted_header` names the
-/// header that is kept of a record.
+/// Reads all parts and passes every record to `visit`, with the index of its part and its offset. The records of a part come in order. Of
+/// each record's headers only the one named `wanted_header` is kept.
 pub(crate) async fn read_log<E: From<ClientError>>(
     session: &Session,
     parts: &[LogPart],
@@ -59,13 +59,13 @@ pub(crate) async fn read_log<E: From<ClientError>>(
             let Some(broker) = broker else { continue };
             let Some(answer) = reader.fetch(broker, &members).await? else { continue };
             let index_of = reader.index_by_name(&members);
-            // A broker leaves partitions out of an answer that is full. An answer without any record is not full.
+            // If an answer is full, the broker leaves out the records of some partitions. An answer without any record is not full.
             let is_empty = answer.partitions.iter().all(|fetched| fetched.records.is_empty());
             for fetched in answer.partitions {
                 let Some(&index) = index_of.get(&(fetched.topic.as_str(), fetched.partition)) else { continue };
                 reader.take(index, &fetched, wanted_header, &mut visit)?;
                 if is_empty && fetched.code == ErrorCode::NONE && fetched.high_watermark >= parts[index].to {
-                    // Compaction has removed the records up to the end of the part.
+                    // The broker has nothing to return below the end of the part, so compaction has removed the rest of its records.
                     reader.next[index] = parts[index].to;
                 }
             }
@@ -84,17 +84,18 @@ pub(crate) async fn read_log<E: From<ClientError>>(
 struct Reader<'r> {
     session: &'r Session,
     parts: &'r [LogPart],
-    /// The next offset of each part.
+    /// The next offset to read, for each part.
     next: Vec<i64>,
-    /// On a slow network an answer may be too large to arrive in time; then smaller ones are asked for.
+    /// The requested sizes, in bytes. They are reduced after a time-out, because on a slow network a large answer may not arrive in time.
     partition_bytes: i32,
     answer_bytes: i32,
-    /// What went wrong in this round.
+    /// The error of the current round, if there was one.
     problem: Option<ClientError>,
 }
 
 impl<'r> Reader<'r> {
-    /// The parts that are not read to their end, by leader; partitions of one topic stand together.
+    /// The parts that are not completely read, grouped by the leader of their partition. Within a group, partitions of the same topic are
+    /// adjacent.
     fn unread_by_leader(&self) -> BTreeMap<Option<i32>, Vec<usize>> {
         let mut groups: BTreeMap<Option<i32>, Vec<usize>> = BTreeMap::new();
         for (index, part) in self.parts.iter().enumerate() {

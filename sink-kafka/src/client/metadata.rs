@@ -1,4 +1,4 @@
-//! What is known of a cluster: its brokers, and which of them leads which partition.
+//! The metadata of a cluster: its brokers, and the leader of each partition.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,27 +6,27 @@ use std::sync::Arc;
 use super::api::metadata::{ClusterDescription, TopicDescription};
 use super::error_code::ErrorCode;
 
-/// What is known of a cluster.
+/// The metadata of a cluster, from the last answers of its brokers.
 #[derive(Debug, Default)]
 pub(super) struct Metadata {
     brokers: HashMap<i32, String>,
     controller: Option<i32>,
-    /// Leaders by partition; −1 where there is none.
+    /// For each topic, the broker id of the leader of each partition; −1 if there is no leader.
     leaders: HashMap<Arc<str>, Vec<i32>>,
 }
 
-/// Why the partitions of a topic are not known after an answer.
+/// Why an answer does not show the partitions of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TopicProblem {
     Code(ErrorCode),
-    /// Invariant of Kafka: partitions of a topic are numbered without gaps.
+    /// The partition numbers have gaps, although Kafka numbers the partitions of a topic without gaps.
     Gaps,
 }
 
 impl Metadata {
-    /// Takes over the brokers. Returns those that are gone or have another address now.
+    /// Replaces the list of brokers. Returns the ids of the brokers that are gone or have a new address.
     pub(super) fn set_brokers(&mut self, brokers: HashMap<i32, String>, controller: Option<i32>) -> Vec<i32> {
-        // An answer without any broker is no answer.
+        // A list without any broker cannot be right, so it is ignored.
         if brokers.is_empty() {
             return Vec::new();
         }
@@ -37,7 +37,7 @@ impl Metadata {
         moved
     }
 
-    /// Takes over the leaders of a topic. Returns the number of its partitions.
+    /// Replaces the leaders of a topic. Returns the number of its partitions.
     pub(super) fn set_leaders(&mut self, topic: &Arc<str>, answer: &ClusterDescription) -> Result<usize, TopicProblem> {
         let found = answer.topics.iter().find(|found| found.name == **topic);
         let Some(TopicDescription { code: ErrorCode::NONE, leaders: numbered, .. }) = found else {
@@ -68,7 +68,7 @@ impl Metadata {
         self.brokers.get(&broker).cloned()
     }
 
-    /// All addresses, sorted.
+    /// The addresses of all brokers, sorted.
     pub(super) fn addresses(&self) -> Vec<String> {
         let mut addresses: Vec<String> = self.brokers.values().cloned().collect();
         addresses.sort();

@@ -1,7 +1,7 @@
-//! A Kafka client: connections, leaders, topics, and requests with typed errors. It knows nothing of tasks, events or settings files.
+//! A Kafka client: connections, leaders, topics, and requests with typed errors. It does not depend on tasks, events or settings files.
 //!
-//! This is the only folder that names `rskafka`. Its messenger and protocol types are used directly, because its public client cannot carry
-//! what this sink promises: it repeats requests on its own, and has no time-outs, no idempotent batches and no `TCP_NODELAY`.
+//! This is the only folder that uses `rskafka`. It uses the messenger and the protocol types of that library directly. The library's public
+//! client does not fit: it repeats requests on its own, and it lacks time-outs, idempotent batches and `TCP_NODELAY`.
 
 mod api;
 mod batch_reader;

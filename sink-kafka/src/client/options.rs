@@ -1,4 +1,4 @@
-//! What a session is connected with.
+//! The settings with which a session connects to a cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,34 +6,34 @@ use std::time::Duration;
 use super::denial::Denials;
 use super::security::Security;
 
-/// What a session is connected with.
+/// The settings with which a session connects to a cluster.
 #[derive(Clone)]
 pub(crate) struct ClientOptions {
-    /// Brokers to ask first, as `host:port`; the others are found through them.
+    /// The brokers that are contacted first, as `host:port`. The other brokers of the cluster are found through them.
     pub(crate) brokers: Vec<String>,
-    /// TLS and SASL.
+    /// The TLS and SASL settings.
     pub(crate) security: Arc<Security>,
     pub(crate) timeouts: Timeouts,
-    /// Outlives the session: decides how a refusal is taken.
+    /// The successes and refusals so far, which decide how a refusal is treated. The value outlives the session.
     pub(crate) denials: Arc<Denials>,
 }
 
-/// How long to wait for what.
+/// The time limits of the client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
-    /// For a connection, with TLS, SASL and the choice of versions.
+    /// The limit for opening a connection, including TLS, SASL and the negotiation of API versions.
     pub(crate) connect: Duration,
-    /// For an answer to Produce, CreateTopics and Fetch. Longer than the 30 s that a broker waits for its replicas.
+    /// The limit for an answer to Produce, CreateTopics or Fetch. It is longer than the 30 s that a broker waits for its replicas.
     pub(crate) request: Duration,
-    /// For an answer to any other request, which a broker gives from memory.
+    /// The limit for an answer to any other request, which a broker answers from memory.
     pub(crate) quick_request: Duration,
-    /// How long the same batch is sent again before it counts as failed.
+    /// How long a batch is sent again until it counts as failed.
     pub(crate) resend: Duration,
-    /// How long leaders, coordinators and watermarks are waited for.
+    /// How long to wait for leaders, coordinators and high watermarks.
     pub(crate) patience: Duration,
-    /// Where a broker does not tell the true end of its log: the time after which nothing older can appear.
+    /// How long the high watermark must stand still to count as the end of the log. Used if a broker does not return the end of its log.
     pub(crate) settle: Duration,
-    /// How long an answer to Produce is waited for before the other brokers are asked whether the leader changed.
+    /// How long to wait for an answer to Produce before asking the other brokers whether the leader has changed.
     pub(crate) suspect: Duration,
 }
 

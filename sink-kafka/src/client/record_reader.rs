@@ -1,25 +1,26 @@
-//! Reads the records of one batch for their offsets, one header and the first bytes of their values. Keys and values are skipped, never kept:
-//! records of other programs need no memory here, however large they are after decompression.
+//! Reads the records of one batch. Only their offsets, one header and the first bytes of their values are kept. Keys and values are
+//! skipped, so even large records of other programs take no memory after decompression.
 
 use std::io::{self, BufReader, Read};
 
 use crate::codec::{self, Compression};
 
-/// A longer value of the wanted header is not kept.
+/// The largest value of the wanted header that is kept, in bytes; a longer one counts as absent.
 const MAX_HEADER: i64 = 1024;
-/// How many bytes at the front of a value are kept.
+/// How many bytes at the start of a value are kept.
 const VALUE_START: usize = 5;
 
-/// What is kept of a record.
+/// The parts of a record that are kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecordHead<'a> {
-    /// The value of the wanted header.
+    /// The value of the wanted header; `None` if the record has no such header.
     pub(crate) header: Option<&'a [u8]>,
-    /// The first bytes of the value, if it has so many.
+    /// The first bytes of the value; `None` if the value is null or shorter.
     pub(crate) value_start: Option<[u8; VALUE_START]>,
 }
 
-/// Passes each record of a batch to `visit`, with its offset relative to the batch. `count` is the number of records that the batch should have.
+/// Passes each record of a batch to `visit`, with its offset relative to the batch. `count` is the number of records in the header of the
+/// batch.
 pub(super) fn read_records(
     compression: Compression,
     payload: &[u8],
@@ -46,7 +47,7 @@ pub(super) fn read_records(
     }
 }
 
-/// Reused from record to record.
+/// Buffers that are reused for every record of a batch.
 struct Scratch {
     name: Vec<u8>,
     value: Vec<u8>,

@@ -1,4 +1,5 @@
-//! Reads record batches with the protocol library's own decoder: in tests, an independent reader of what this crate writes.
+//! Reads record batches with the decoder of the protocol library. Tests use it as an independent check of the batches that this crate
+//! writes.
 
 use std::io::Cursor;
 
@@ -7,7 +8,7 @@ use rskafka::protocol::traits::ReadType as _;
 
 use crate::codec::Compression;
 
-/// A record as another reader sees it.
+/// A record as the protocol library decodes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReadRecord {
     pub(crate) offset_delta: i32,
@@ -16,7 +17,7 @@ pub(crate) struct ReadRecord {
     pub(crate) headers: Vec<(String, Vec<u8>)>,
 }
 
-/// A batch as another reader sees it.
+/// A batch as the protocol library decodes it.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadBatch {
     pub(crate) base_offset: i64,

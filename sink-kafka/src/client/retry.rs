@@ -1,10 +1,10 @@
-//! The one way to repeat an attempt until it succeeds or its time is over.
+//! Repeats an attempt until it succeeds or a time limit is over. All retries of the sink use this module.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// Pauses that double from one to the next, up to a longest one.
+/// Pauses between attempts. Each pause is twice as long as the one before, up to `longest`.
 #[derive(Debug)]
 pub(crate) struct Pauses {
     first: Duration,
@@ -17,13 +17,13 @@ impl Pauses {
         Self { first, longest, next: first }
     }
 
-    /// Makes the next pause.
+    /// Sleeps for the next pause.
     pub(crate) async fn pause(&mut self) {
         sleep(self.next).await;
         self.next = (self.next * 2).min(self.longest);
     }
 
-    /// The next pause is the first one again.
+    /// Starts again with the first pause.
     pub(crate) fn restart(&mut self) {
         self.next = self.first;
     }
@@ -48,13 +48,13 @@ pub(crate) struct Retry {
 }
 
 impl Retry {
-    /// Attempts for `limit` from now on.
+    /// Allows attempts for `limit` from now on.
     pub(crate) fn new(limit: Duration, first_pause: Duration, longest_pause: Duration) -> Self {
         Self { limit, deadline: Instant::now() + limit, pauses: Pauses::new(first_pause, longest_pause) }
     }
 
-    /// Pauses before the next attempt. Returns the error of the last one if no time would be left for another: cut short, it would only say
-    /// that time was over.
+    /// Pauses before the next attempt. Returns `error`, the error of the last attempt, if there is no time left for another one. A last
+    /// attempt that is cut short would only fail with a time-out, which says less.
     pub(crate) async fn again<E>(&mut self, error: E) -> Result<(), E> {
         if Instant::now() + self.pauses.next * 2 >= self.deadline {
             return Err(error);
@@ -63,18 +63,18 @@ impl Retry {
         Ok(())
     }
 
-    /// When the time is over.
+    /// The time after which no further attempt begins.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// There was progress: the time and the pauses start again.
+    /// Notes that an attempt made progress: the time limit and the pauses start again.
     pub(crate) fn restart(&mut self) {
         self.deadline = Instant::now() + self.limit;
         self.pauses.restart();
     }
 
-    /// Makes sure that at least so much time is left.
+    /// Moves the deadline so that at least `limit` is left from now on.
     pub(crate) fn extend(&mut self, limit: Duration) {
         self.deadline = self.deadline.max(Instant::now() + limit);
     }

@@ -1,4 +1,4 @@
-//! SASL on a connection: SaslHandshake, then SaslAuthenticate until both sides are satisfied.
+//! SASL authentication of a connection: a SaslHandshake request, then SaslAuthenticate requests until the exchange is complete.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::error_code::ErrorCode;
 use super::scram::{self, Failed, Hash};
 use super::security::{Mechanism, Sasl};
 
-/// Asks for a mechanism. Returns the code, and the mechanisms that the broker offers.
+/// Requests a SASL mechanism. Returns the error code, and the names of the mechanisms that the broker offers.
 pub(super) async fn offered(connection: &Connection, mechanism: &str) -> Result<(ErrorCode, String), ClientError> {
     let answer = connection.request(SaslHandshakeRequest::new(mechanism)).await?;
     let mut names: Vec<String> = answer.mechanisms.0.unwrap_or_default().into_iter().map(|name| name.0).collect();
@@ -22,7 +22,7 @@ pub(super) async fn offered(connection: &Connection, mechanism: &str) -> Result<
     Ok((ErrorCode::of(answer.error_code), names))
 }
 
-/// Authenticates the connection. Returns for how long, if the broker sets a limit.
+/// Authenticates the connection. Returns how long the broker accepts the authentication; `None` without a limit.
 pub(super) async fn authenticate(connection: &Connection, sasl: &Sasl) -> Result<Option<Duration>, ClientError> {
     let mechanism = sasl.mechanism.to_string();
     let refuse = |problem: ConnectError| connection.refused(problem);

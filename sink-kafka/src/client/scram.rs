@@ -1,7 +1,8 @@
-//! SCRAM (RFC 5802, RFC 7677) as Kafka speaks it: no channel binding, names and passwords as UTF-8 without further preparation.
+//! SCRAM (RFC 5802, RFC 7677) as Kafka uses it: no channel binding, and names and passwords as UTF-8 without normalization.
 //!
-//! No input or output: messages in, messages out. rskafka's own exchange is not used because it derives keys for any number of rounds that
-//! a server asks for, drops the broker's text when it refuses, and keeps the password in a type that prints it.
+//! The code here only computes messages; it sends and receives nothing. The SCRAM code of rskafka is not used for three reasons: it accepts
+//! any number of hash rounds from a server, drops the broker's text when the broker refuses, and keeps the password in a type that prints
+//! it.
 
 use std::num::NonZeroU32;
 
@@ -10,13 +11,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::rand::SecureRandom as _;
 use ring::{digest, hmac, pbkdf2, rand};
 
-/// "No channel binding, no other identity", in the first message and, in base64, in the last.
+/// The GS2 header for "no channel binding, no authorization identity". It is in the first message and, as base64, in the last.
 const GS2: &str = "n,,";
 const GS2_BASE64: &str = "biws";
-/// Brokers allow 16,384. The limit bounds the work that an unknown server can ask for.
+/// The largest accepted number of hash rounds. Brokers allow 16,384. The limit bounds the work that an untrusted server can cause.
 const MAX_ROUNDS: u32 = 1_000_000;
 
-/// Which hash.
+/// The hash function of the mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hash {
     Sha256,
@@ -46,30 +47,30 @@ impl Hash {
     }
 }
 
-/// Why an exchange ends.
+/// Why an exchange failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failed {
-    /// The server's message is not what the protocol says.
+    /// A message of the server violates the protocol.
     Malformed(&'static str),
-    /// The server does not know the password either.
+    /// The server's signature is wrong, so the server does not know the password.
     Impostor,
-    /// The server refuses, with its own text.
+    /// The server refuses the client; the text is from the server.
     Refused(String),
 }
 
-/// The exchange after the first message was sent.
+/// The state of the exchange after the client's first message.
 pub(super) struct First {
     hash: Hash,
     nonce: String,
     bare: String,
 }
 
-/// The exchange after the proof was sent.
+/// The state of the exchange after the client's proof.
 pub(super) struct Last {
     signature: hmac::Tag,
 }
 
-/// Begins: the first message, and what waits for its answer.
+/// Begins an exchange. Returns the first message, and the state that handles the answer to it.
 pub(super) fn begin(hash: Hash, user: &str) -> Result<(String, First), Failed> {
     let mut random = [0u8; 24];
     rand::SystemRandom::new().fill(&mut random).map_err(|_| Failed::Malformed("the system gives no random numbers"))?;
@@ -83,7 +84,7 @@ fn begin_with(hash: Hash, user: &str, nonce: String) -> (String, First) {
 }
 
 impl First {
-    /// Proves that we know the password: the last message, and what waits for its answer.
+    /// Computes the proof that this client knows the password. Returns the last message, and the state that handles the answer to it.
     pub(super) fn prove(self, password: &str, answer: &[u8]) -> Result<(String, Last), Failed> {
         let answer = std::str::from_utf8(answer).map_err(|_| Failed::Malformed("its first message is not text"))?;
         let mut parts = answer.split(',');
@@ -113,7 +114,7 @@ impl First {
 }
 
 impl Last {
-    /// Checks that the server knows the password too.
+    /// Checks the server's signature, which proves that the server knows the password too.
     pub(super) fn verify(self, answer: &[u8]) -> Result<(), Failed> {
         let answer = std::str::from_utf8(answer).map_err(|_| Failed::Malformed("its last message is not text"))?;
         let first = answer.split(',').next().unwrap_or_default();
@@ -122,7 +123,7 @@ impl Last {
         }
         let signature = first.strip_prefix("v=").and_then(|text| BASE64.decode(text).ok());
         let signature = signature.ok_or(Failed::Malformed("its last message has no signature"))?;
-        // Both sides know the value, so the time that the comparison takes gives nothing away.
+        // A comparison in constant time is not needed, since both sides know the signature.
         if signature == self.signature.as_ref() { Ok(()) } else { Err(Failed::Impostor) }
     }
 }
@@ -133,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    /// The exchange of RFC 7677, section 3.
+    /// The example exchange of RFC 7677, section 3.
     fn example() -> (First, &'static str) {
         let (first, state) = begin_with(Hash::Sha256, "user", "rOprNGfwEbeRWgbNEkqO".into());
         assert_eq!(first, "n,,n=user,r=rOprNGfwEbeRWgbNEkqO");

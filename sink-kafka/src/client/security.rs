@@ -1,4 +1,4 @@
-//! How a client identifies itself and checks the brokers: TLS and SASL.
+//! TLS and SASL settings: how a client identifies itself to the brokers and checks their certificates.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use serde::Deserialize;
 
 use super::tls::{ClientTls, Tls, TlsError};
 
-/// Who this client is to the brokers.
+/// The user that the client authenticates as, with SASL.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Sasl {
-    /// How it is proved.
+    /// The mechanism that proves the user's identity.
     pub mechanism: Mechanism,
     /// The user.
     pub user: String,
@@ -21,13 +21,13 @@ pub struct Sasl {
 }
 
 impl Sasl {
-    /// A user that is known by a password.
+    /// A user with a password.
     pub fn new(mechanism: Mechanism, user: impl Into<String>, password: impl Into<String>) -> Self {
         Self { mechanism, user: user.into(), password: SecretString::from(password.into()) }
     }
 }
 
-/// A mechanism of SASL.
+/// A SASL mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 #[non_exhaustive]
@@ -36,14 +36,14 @@ pub enum Mechanism {
     ScramSha256,
     /// SCRAM-SHA-512: the password is never sent.
     ScramSha512,
-    /// PLAIN: the password is sent as it is; for connections with TLS.
+    /// PLAIN: the password is sent in clear text, so the connection should use TLS.
     Plain,
 }
 
 impl TryFrom<String> for Mechanism {
     type Error = &'static str;
 
-    // An unknown name is not repeated: it may be a password in the wrong place.
+    // The error does not repeat an unknown name, because it may be a password that was put into the wrong setting.
     fn try_from(name: String) -> Result<Self, Self::Error> {
         match name.as_str() {
             "scram_sha_256" => Ok(Self::ScramSha256),
@@ -55,7 +55,7 @@ impl TryFrom<String> for Mechanism {
 }
 
 impl fmt::Display for Mechanism {
-    /// The name that brokers know it by.
+    /// Writes the name of the mechanism in Kafka's protocol.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ScramSha256 => "SCRAM-SHA-256",
@@ -65,7 +65,7 @@ impl fmt::Display for Mechanism {
     }
 }
 
-/// TLS and SASL of a client; neither is needed.
+/// The TLS and SASL settings of a client; both are optional.
 #[derive(Clone, Default)]
 pub(crate) struct Security {
     pub(super) tls: Option<ClientTls>,
@@ -73,12 +73,12 @@ pub(crate) struct Security {
 }
 
 impl Security {
-    /// Reads the files that the settings name; connects to nothing.
+    /// Reads the certificate and key files that the settings name. No connection is opened.
     pub(crate) fn load(tls: Option<&Tls>, sasl: Option<&Sasl>) -> Result<Self, TlsError> {
         Ok(Self { tls: tls.map(|tls| ClientTls::load(tls, "tls")).transpose()?, sasl: sasl.cloned() })
     }
 
-    /// Who this client is to the brokers, as far as it can know.
+    /// The Kafka principal of this client, as far as the client knows it. With a client certificate only the broker knows the name.
     pub(crate) fn user(&self) -> String {
         match (&self.sasl, &self.tls) {
             (Some(sasl), _) => format!("User:{}", sasl.user),
@@ -87,7 +87,7 @@ impl Security {
         }
     }
 
-    /// Whether the password can be read on the network.
+    /// Whether the password is sent in clear text over an unencrypted connection.
     pub(crate) fn sends_plain_password(&self) -> bool {
         self.tls.is_none() && self.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == Mechanism::Plain)
     }

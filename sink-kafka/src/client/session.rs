@@ -1,4 +1,4 @@
-//! A session with a cluster: its connections, and what is known of brokers and leaders.
+//! A session with a cluster: its connections, and the metadata of brokers and leaders.
 
 use std::io::Cursor;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -21,14 +21,14 @@ use super::topic_partition::TopicPartition;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A permission that is missing.
+/// The permission that is missing; decides the command in the help text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Permission<'a> {
-    /// To read the metadata of a topic, to read it and to write to it.
+    /// Permission to read the metadata of a topic, to read the topic and to write to it.
     UseTopic(&'a str),
-    /// To create a topic.
+    /// Permission to create a topic.
     CreateTopic(&'a str),
-    /// To write with idempotence, before Kafka 2.8.
+    /// Permission to write with idempotence, which brokers before Kafka 2.8 require.
     WriteIdempotently,
 }
 
@@ -56,29 +56,29 @@ impl Session {
         &self.options.denials
     }
 
-    /// A broker of the settings, for commands in help texts.
+    /// The first broker of the settings, for commands in help texts.
     pub(crate) fn first_broker(&self) -> &str {
         self.options.brokers.first().map_or("<broker>", String::as_str)
     }
 
-    /// Ends all connections: what is still being sent is cut off.
+    /// Shuts down all connections, even if a request is still being sent.
     pub(crate) fn close(&self) {
         self.connections.cut();
     }
 
-    /// The broker that leads a partition, as far as is known.
+    /// The broker id of the leader of a partition; `None` if the metadata do not show one.
     pub(crate) fn leader(&self, topic: &str, partition: usize) -> Option<i32> {
         self.metadata.read().unwrap_or_else(PoisonError::into_inner).leader(topic, partition)
     }
 
-    /// The connection to a broker; a broken one is replaced.
+    /// Returns the connection to a broker for a purpose; opens a new one if it is missing or broken.
     pub(crate) async fn connection(&self, broker: i32, purpose: Purpose) -> Result<Arc<Connection>, ClientError> {
         let address = self.metadata.read().unwrap_or_else(PoisonError::into_inner).address(broker);
         let address = address.ok_or_else(|| ClientError::UnknownBroker { broker: format!("broker {broker}") })?;
         self.connections.to(broker, &address, purpose).await.map_err(|error| self.aged(error))
     }
 
-    /// The connection to the broker that creates topics.
+    /// Returns the connection to the controller, which is the broker that creates topics.
     pub(crate) async fn controller(&self) -> Result<Arc<Connection>, ClientError> {
         let known = || self.metadata.read().unwrap_or_else(PoisonError::into_inner).controller();
         let controller = match known() {
@@ -92,13 +92,13 @@ impl Session {
         self.connection(controller, Purpose::Read).await
     }
 
-    /// Makes a request that any broker can answer.
+    /// Sends a request that any broker can answer.
     pub(crate) async fn request_any<R>(&self, request: &R) -> Result<R::ResponseBody, ClientError>
     where
         R: RequestBody + WriteVersionedType<Vec<u8>> + Sync,
         R::ResponseBody: ReadVersionedType<Cursor<Vec<u8>>>,
     {
-        // Those that are known to exist are tried first.
+        // The brokers in the metadata are tried first, because they are known to exist; then those of the settings.
         let mut addresses = self.metadata.read().unwrap_or_else(PoisonError::into_inner).addresses();
         for address in &self.options.brokers {
             if !addresses.contains(address) {
@@ -108,25 +108,26 @@ impl Session {
         self.connections.request_any(&addresses, request).await.map_err(|error| self.aged(error))
     }
 
-    /// Fetches where the brokers are.
+    /// Refreshes the addresses of the brokers.
     pub(crate) async fn refresh_brokers(&self) -> Result<(), ClientError> {
         self.describe(Some(&[])).await.map(|_| ())
     }
 
-    /// Fetches the leaders of these topics. Returns the numbers of their partitions, in the same order.
+    /// Refreshes the leaders of these topics. Returns the number of partitions of each topic, in the same order.
     pub(crate) async fn refresh_topics(&self, topics: &[Arc<str>]) -> Result<Vec<usize>, ClientError> {
         let mut retry = Retry::new(self.options.timeouts.patience, FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let answer = self.describe(Some(topics)).await?;
             match topics.iter().map(|topic| self.take_over(topic, &answer)).collect() {
-                // A topic that was just created has no leaders for a moment.
+                // A topic that was just created has no leaders for a short time.
                 Err(error @ ClientError::Answer { .. }) if error.is_transient() => retry.again(error).await?,
                 result => return result,
             }
         }
     }
 
-    /// Fetches the leaders anew after a failure. That no broker can be reached is left to the next request, which has a deadline.
+    /// Refreshes the leaders after a failure. A transient error is ignored here: if it persists, the next request fails, and that request
+    /// has a deadline.
     pub(crate) async fn refresh_leaders(&self, partitions: &[TopicPartition]) -> Result<(), ClientError> {
         let mut topics: Vec<Arc<str>> = partitions.iter().map(|partition| partition.topic.clone()).collect();
         topics.sort();
@@ -137,18 +138,18 @@ impl Session {
         }
     }
 
-    /// The names of all topics but Kafka's own.
+    /// The names of all topics except Kafka's internal ones.
     pub(crate) async fn topic_names(&self) -> Result<Vec<String>, ClientError> {
         let answer = self.describe(None).await?;
         let usable = answer.topics.into_iter().filter(|topic| topic.code == ErrorCode::NONE && !topic.is_internal);
         Ok(usable.map(|topic| topic.name).collect())
     }
 
-    /// Returns when one of these partitions has another leader than `broker`; else never.
+    /// Returns as soon as any of these partitions has a leader other than `broker`; otherwise never returns.
     pub(crate) async fn leader_changed(&self, broker: i32, partitions: &[TopicPartition]) {
         loop {
             sleep(self.options.timeouts.suspect).await;
-            // A failure here is left to whoever waits for the answer: that wait has a limit.
+            // A failure to refresh is ignored, because the caller also waits for the answer to its request, with a time limit.
             if self.refresh_leaders(partitions).await.is_ok()
                 && partitions.iter().any(|of| self.leader(&of.topic, of.partition).is_some_and(|leader| leader != broker))
             {
@@ -157,7 +158,7 @@ impl Session {
         }
     }
 
-    /// The error for a missing permission; its help is the command that adds it.
+    /// The error for a missing permission; its help text is the command that adds the permission.
     pub(crate) fn denied(&self, operation: String, code: ErrorCode, permission: Permission<'_>) -> ClientError {
         let user = self.options.security.user();
         let what = match permission {
@@ -169,7 +170,7 @@ impl Session {
         ClientError::Denied { operation, code, denial: self.options.denials.note_denial(), user, command }
     }
 
-    /// The error for a code that a request about a topic was answered with.
+    /// The error for an error code in the answer to a request about a topic.
     pub(crate) fn answer(&self, operation: String, code: ErrorCode, topic: &str) -> ClientError {
         if code.is_denial() {
             return self.denied(operation, code, Permission::UseTopic(topic));
@@ -197,7 +198,7 @@ impl Session {
         })
     }
 
-    /// A refused connection, with how long this has been so.
+    /// Adds to the error of a refused connection how long refusals have lasted. Other errors stay unchanged.
     fn aged(&self, error: ClientError) -> ClientError {
         match error {
             ClientError::Refused { address, reason, .. } => {

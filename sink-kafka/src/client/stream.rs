@@ -1,5 +1,5 @@
-//! The bytes to and from a broker, with or without TLS. The length of every answer is checked before memory is allocated for it, and the
-//! first failure is kept, so that its reason can be found out.
+//! A stream to a broker, with or without TLS. It checks the length of every answer before the messenger allocates memory for the answer. It
+//! also keeps the first failure, so that the reason can be diagnosed later.
 
 use std::io;
 use std::pin::Pin;
@@ -13,18 +13,18 @@ use tokio_rustls::client::TlsStream;
 
 use super::connect_error::ConnectError;
 
-/// The largest answer before the other side has proved to be a broker.
+/// The largest accepted answer, in bytes, until the server has proved to be a Kafka broker.
 const FIRST_ANSWER_BYTES: usize = 1 << 20;
-/// The largest answer that is read; a record batch fetched may be as large as a broker was allowed to take.
+/// The largest accepted answer of a broker, in bytes. A fetched record batch may be as large as the broker's own limit allowed.
 pub(super) const MAX_ANSWER_BYTES: usize = 128 << 20;
 
-/// With or without TLS.
+/// A TCP stream, with or without TLS.
 pub(super) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// What is known of a stream, shared with its connection.
+/// The observed state of a stream, shared with the connection.
 #[derive(Debug)]
 pub(super) struct Watch {
     limit: AtomicUsize,
@@ -32,16 +32,16 @@ pub(super) struct Watch {
     failure: Mutex<Option<Failure>>,
 }
 
-/// The first failure.
+/// The first failure of a stream.
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
-    /// The other side ended the connection.
+    /// The server ended the connection.
     Ended,
     /// TLS failed.
     Tls(rustls::Error),
-    /// The answer is not one of a broker.
+    /// The bytes received are not an answer of a Kafka broker.
     Answer(ConnectError),
-    /// Anything else.
+    /// Any other failure.
     Io,
 }
 
@@ -52,17 +52,17 @@ impl Default for Watch {
 }
 
 impl Watch {
-    /// The other side is a broker: its answers may be large.
+    /// Notes that the server is a Kafka broker; from now on its answers may be large.
     pub(super) fn trust(&self) {
         self.limit.store(MAX_ANSWER_BYTES, Ordering::Relaxed);
     }
 
-    /// Whether nothing more will come.
+    /// Whether the stream has ended or failed, so that no more answers arrive.
     pub(super) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// The first failure.
+    /// The first failure of a stream.
     pub(super) fn failure(&self) -> Option<Failure> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -78,7 +78,7 @@ impl Watch {
 }
 
 impl Failure {
-    /// What kind of failure an error of a stream is.
+    /// Classifies an error of a stream.
     pub(super) fn of(error: &io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(tls) => Self::Tls(tls.clone()),
@@ -93,14 +93,14 @@ impl Failure {
     }
 }
 
-/// A watched stream.
+/// A stream that checks the lengths of received answers and notes failures.
 pub(super) struct Watched {
     stream: Stream,
     watch: Arc<Watch>,
-    /// The length of the answer, as far as it has been received.
+    /// The length field of the current answer, as far as it has been received.
     head: [u8; 4],
     head_len: usize,
-    /// How much of the answer is still missing.
+    /// How many bytes of the current answer are still missing.
     left: usize,
 }
 
@@ -110,7 +110,7 @@ impl Watched {
         (Self { stream, watch: watch.clone(), head: [0; 4], head_len: 0, left: 0 }, watch)
     }
 
-    /// Follows the lengths of answers through received bytes.
+    /// Finds the length field of each answer in the received bytes and checks it against the limit.
     fn follow(&mut self, mut bytes: &[u8]) -> Result<(), ConnectError> {
         while let Some((&byte, rest)) = bytes.split_first() {
             if self.left > 0 {
@@ -165,7 +165,7 @@ impl AsyncRead for Watched {
 impl Watched {
     fn watched<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(error)) = &result {
-            // The read side says more about why a write failed; only an error of TLS is kept.
+            // An error of the reading side explains better why a write failed. So of write errors only TLS errors are noted.
             if matches!(Failure::of(error), Failure::Tls(_)) {
                 self.watch.note_error(error);
             }

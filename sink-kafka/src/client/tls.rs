@@ -1,4 +1,4 @@
-//! TLS settings, and the client side of TLS that is built from them.
+//! TLS settings, and the TLS client configuration that is built from them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,28 +11,28 @@ use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use tokio_rustls::TlsConnector;
 
-/// TLS settings. The server's certificate is always checked, with the host's name.
+/// TLS settings. The server's certificate and its host name are always checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Tls {
-    /// PEM file of the authorities that are trusted, and no others; absent, those of this system's store.
+    /// PEM file of the only authorities that are trusted; `None` means those of the operating system.
     pub ca: Option<PathBuf>,
-    /// PEM file of a client certificate, with its chain.
+    /// PEM file of a client certificate with its chain; `None` means no client certificate.
     pub cert: Option<PathBuf>,
-    /// PEM file of its private key, without a passphrase.
+    /// PEM file of the private key of the client certificate, without a passphrase.
     pub key: Option<PathBuf>,
 }
 
 impl Tls {
-    /// Trusts the authorities of this PEM file, and no others.
+    /// Trusts only the authorities in this PEM file.
     #[must_use]
     pub fn with_ca(mut self, ca: impl Into<PathBuf>) -> Self {
         self.ca = Some(ca.into());
         self
     }
 
-    /// Shows a client certificate: PEM files of the certificate and of its private key.
+    /// Presents a client certificate to the server. The files are PEM files of the certificate and of its private key.
     #[must_use]
     pub fn with_client_certificate(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.cert = Some(cert.into());
@@ -60,25 +60,25 @@ impl fmt::Display for TlsFile {
     }
 }
 
-/// Why TLS settings cannot be used. The caller knows the full key.
+/// Why TLS settings cannot be used. The caller adds the full name of the setting.
 #[derive(Debug)]
 pub(crate) struct TlsError {
     pub(crate) file: TlsFile,
     pub(crate) problem: String,
 }
 
-/// The client side of TLS.
+/// A TLS client configuration that is ready to use.
 #[derive(Clone)]
 pub(crate) struct ClientTls {
     pub(crate) config: Arc<ClientConfig>,
-    /// Whether a client certificate is shown.
+    /// Whether the client presents a certificate.
     pub(crate) has_certificate: bool,
-    /// Where the trusted authorities are from, for errors.
+    /// The source of the trusted authorities, for error texts.
     pub(crate) roots: Arc<str>,
 }
 
 impl ClientTls {
-    /// Reads the files that the settings name. `prefix` is the key of the settings, such as `tls`: errors of connections show it.
+    /// Reads the files that the settings name. `prefix` is the name of the settings, such as `tls`; connection errors show it.
     pub(crate) fn load(tls: &Tls, prefix: &str) -> Result<Self, TlsError> {
         let (store, roots) = match &tls.ca {
             Some(path) => (authorities(path)?, format!("{prefix}.ca ({})", path.display())),
@@ -126,7 +126,7 @@ fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
 fn system_authorities() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut store = RootCertStore::empty();
-    // A system's store often holds some certificates that cannot be parsed.
+    // Certificates that cannot be parsed are ignored, since the stores of operating systems often hold some.
     let (usable, _) = store.add_parsable_certificates(found.certs);
     if usable > 0 {
         return Ok(store);
@@ -145,7 +145,8 @@ fn certificates(file: TlsFile, path: &Path) -> Result<Vec<CertificateDer<'static
     Ok(certificates)
 }
 
-/// The library's text is not shown: it may hold parts of the file, which may be a private key.
+/// The error for a file that cannot be used. The text of the library is not shown, because it may quote the file, which may be a private
+/// key.
 fn unreadable(file: TlsFile, path: &Path, error: &pem::Error) -> TlsError {
     let path = path.display();
     let problem = match error {

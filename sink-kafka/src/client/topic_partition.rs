@@ -1,4 +1,4 @@
-//! A partition of a topic by name.
+//! The name of a partition: its topic and its number.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ impl TopicPartition {
         Self { topic: topic.clone(), partition }
     }
 
-    /// The number as the protocol has it.
+    /// The partition number in the type that Kafka's protocol uses.
     pub(crate) fn index(&self) -> i32 {
-        // Invariant: Kafka numbers partitions with 31 bits, and this number came from a broker.
+        // Invariant: the number came from a broker, where partition numbers are non-negative 32-bit integers.
         self.partition as i32
     }
 }

@@ -1,4 +1,4 @@
-//! Creating topics, and reading their configs and permissions.
+//! Creates topics, and reads their configs and the permissions on them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,30 +16,31 @@ const PAUSE: Duration = Duration::from_millis(100);
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 const CLEANUP_POLICY: &str = "cleanup.policy";
 
-/// How topics are created.
+/// The partitions, replicas and configs of topics that are created.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TopicCreation {
-    /// Absent: as the brokers are set.
+    /// `None` means the default of the brokers.
     pub(crate) partitions: Option<i32>,
-    /// Absent: as the brokers are set.
+    /// `None` means the default of the brokers.
     pub(crate) replication: Option<i16>,
     pub(crate) configs: BTreeMap<String, String>,
 }
 
-/// Creates topics, and waits until they can be written to. One that exists already, perhaps created by another lane, is left as it is.
+/// Creates topics, and waits until they can be written to. A topic that already exists, perhaps because another lane created it, is not
+/// changed.
 pub(crate) async fn create(session: &Session, topics: &[Arc<str>], creation: &TopicCreation) -> Result<(), ClientError> {
     request_creation(session, topics, creation, Mode::Create).await?;
     let mut retry = Retry::new(session.timeouts().patience, PAUSE, PAUSE);
     loop {
         match session.refresh_topics(topics).await {
-            // Not every broker has heard of it at once.
+            // The broker that answered may not know the new topic yet.
             Err(error @ ClientError::NoTopic { .. }) => retry.again(error).await?,
             result => return result.map(|_| ()),
         }
     }
 }
 
-/// Whether topics could be created; creates nothing.
+/// Checks whether topics could be created, without creating them.
 pub(crate) async fn validate_creation(session: &Session, topics: &[Arc<str>], creation: &TopicCreation) -> Result<(), ClientError> {
     request_creation(session, topics, creation, Mode::ValidateOnly).await
 }
@@ -65,7 +66,7 @@ async fn request_creation(session: &Session, topics: &[Arc<str>], creation: &Top
             Err(error) => Err(error),
         };
         match result {
-            // It may have been created or not: the same request once more makes it certain.
+            // After a transient error the topic may or may not exist. Repeating the request makes certain that it exists.
             Err(error) if error.is_transient() => retry.again(error).await?,
             result => return result,
         }
@@ -94,7 +95,7 @@ fn read_answer(session: &Session, answer: CreateTopicsResponse, mode: Mode) -> R
             }
             code => ClientError::Answer { operation: operation(), code },
         };
-        // A refusal says more than what may pass.
+        // A refusal is returned immediately, because it is a more useful error than a transient one.
         if !error.is_transient() {
             return Err(error);
         }
@@ -103,12 +104,12 @@ fn read_answer(session: &Session, answer: CreateTopicsResponse, mode: Mode) -> R
     result
 }
 
-/// The largest batch that a topic takes, if the brokers tell: for an error text, which does without it otherwise.
+/// The largest batch that a topic accepts, in bytes; `None` if the brokers do not return it. It is used only in an error text.
 pub(crate) async fn max_message_bytes(session: &Session, topic: &str) -> Option<u64> {
     config(session, topic, MAX_MESSAGE_BYTES).await?.parse().ok()
 }
 
-/// Whether a topic is compacted; `None` if the brokers do not tell.
+/// Whether a topic is compacted; `None` if the brokers do not return its configs.
 pub(crate) async fn is_compacted(session: &Session, topic: &str) -> Option<bool> {
     Some(config(session, topic, CLEANUP_POLICY).await?.split(',').any(|policy| policy.trim() == "compact"))
 }
@@ -117,7 +118,7 @@ async fn config(session: &Session, topic: &str, key: &'static str) -> Option<Str
     session.request_any(&DescribeTopicRequest { topic, key }).await.ok()?.value
 }
 
-/// The operations on a topic that a writer needs and that are not allowed. Brokers before Kafka 2.3 do not tell.
+/// The operations that a writer needs on a topic but is not allowed. Empty also if the brokers do not report rights, as before Kafka 2.3.
 pub(crate) async fn missing_rights(session: &Session, topic: &str) -> Vec<&'static str> {
     let Ok(answer) = session.request_any(&RightsRequest { topics: vec![topic] }).await else { return Vec::new() };
     let found = answer.topics.into_iter().find(|(name, code, _)| name == topic && *code == ErrorCode::NONE);

@@ -1,10 +1,10 @@
-//! gzip members, written with one context that is reset for each.
+//! Writes gzip members with a single compression context that is reset for each member.
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 
-/// Magic, deflate, no flags, no time, no hints, unknown system.
+/// The gzip header: magic number, method deflate, no flags, no time, no compression hints, unknown operating system.
 const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-/// Higher levels take several times as long for a few percent.
+/// The compression level. Higher levels take several times as long and save only a few percent.
 const LEVEL: Compression = Compression::new(1);
 const STEP: usize = 64 << 10;
 
@@ -36,7 +36,7 @@ impl Gzip {
             }
         }
         out.extend_from_slice(&crc32fast::hash(plain).to_le_bytes());
-        // By definition modulo 2^32.
+        // The gzip format stores the length modulo 2^32.
         out.extend_from_slice(&(plain.len() as u32).to_le_bytes());
         Ok(())
     }

@@ -1,14 +1,14 @@
-//! LZ4 frames as Kafka's readers accept them: independent blocks of at most 64 KiB, without checksums. Kafka's readers require independent
-//! blocks and ignore a content checksum; the batch has a checksum of its own.
+//! Writes LZ4 frames that Kafka's readers accept: independent blocks of at most 64 KiB, without checksums. Kafka's readers require
+//! independent blocks and ignore a content checksum. A checksum is not needed, since the record batch has one.
 //!
-//! The frame is written here because the library's writer allocates a new context for every frame.
+//! The frame is written here because the writer of the library allocates a new context for every frame.
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
-/// Magic number; version 1 with independent blocks; blocks of 64 KiB; the checksum of these two bytes.
+/// The frame header: magic number, version 1 with independent blocks, block size 64 KiB, and the checksum of the two bytes before it.
 const HEAD: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82];
 const BLOCK: usize = 64 << 10;
-/// Bit in the length of a block that is not compressed.
+/// The bit in the length field of a block that marks the block as uncompressed.
 const STORED: u32 = 1 << 31;
 const END: [u8; 4] = [0; 4];
 
@@ -29,7 +29,7 @@ impl Lz4 {
             out.resize(at + 4 + get_maximum_output_size(block.len()), 0);
             let (_, room) = out.split_at_mut(at + 4);
             let packed = compress_into_with_table(block, room, &mut self.table).map_err(|error| format!("compress with lz4: {error}"))?;
-            // Invariant: at most BLOCK, which fits the 31 bits.
+            // Invariant: the length is at most BLOCK, so it fits into 31 bits.
             let length = if packed < block.len() {
                 out.truncate(at + 4 + packed);
                 packed as u32

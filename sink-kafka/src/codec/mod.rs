@@ -1,4 +1,4 @@
-//! Compression of record batches, in both directions. Contexts are reused from batch to batch.
+//! Compression and decompression of record batches. Compression contexts are reused for every batch.
 
 mod gzip;
 mod lz4;
@@ -15,38 +15,38 @@ use serde::Deserialize;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Compression {
-    /// zstd, level 1: the smallest and, on rows of a database, among the fastest.
+    /// zstd at level 1: the best compression for database rows, and among the fastest.
     #[default]
     Zstd,
-    /// lz4, as a frame of independent blocks.
+    /// LZ4, as a frame of independent blocks.
     Lz4,
-    /// Snappy, in the framing of Java's library.
+    /// Snappy, in the framing of the Java library.
     Snappy,
-    /// gzip, level 1.
+    /// gzip at level 1.
     Gzip,
-    /// Not at all.
+    /// No compression.
     None,
 }
 
-/// zstd's fastest regular level: on rows of a database it is smaller and faster than any lz4.
+/// The fastest regular level of zstd. For database rows it is both smaller and faster than LZ4 at any level.
 const ZSTD_LEVEL: i32 = 1;
 
-/// Compresses batches with one reused context.
+/// Compresses batches with a context that is reused.
 pub(crate) enum Codec {
     /// No compression.
     None,
-    /// A gzip member.
+    /// gzip: each batch is one member.
     Gzip(gzip::Gzip),
-    /// Snappy in the framing of Java's library.
+    /// Snappy in the framing of the Java library.
     Snappy(Box<snappy::Snappy>),
-    /// An LZ4 frame.
+    /// LZ4: each batch is one frame.
     Lz4(Box<lz4::Lz4>),
-    /// A zstd frame.
+    /// zstd: each batch is one frame.
     Zstd(zstd::bulk::Compressor<'static>),
 }
 
 impl Codec {
-    /// A codec of this kind.
+    /// Creates the codec for this kind of compression.
     pub(crate) fn new(compression: Compression) -> Result<Self, String> {
         Ok(match compression {
             Compression::None => Self::None,
@@ -57,7 +57,7 @@ impl Codec {
         })
     }
 
-    /// Its number in the attributes of a record batch.
+    /// The number of this compression in the attributes of a record batch.
     pub(crate) fn attributes(&self) -> i16 {
         match self {
             Self::None => 0,
@@ -68,7 +68,7 @@ impl Codec {
         }
     }
 
-    /// Compresses `plain` and adds it to `out`.
+    /// Compresses `plain` and appends the result to `out`.
     pub(crate) fn compress(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
         match self {
             Self::None => {
@@ -91,7 +91,7 @@ impl Codec {
     }
 }
 
-/// The compression with this number in the attributes; `None` if there is none.
+/// The compression whose number is in the attributes of a record batch; `None` if the number is unknown.
 pub(crate) fn of_attributes(attributes: u16) -> Option<Compression> {
     [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd]
         .get(usize::from(attributes & 7))

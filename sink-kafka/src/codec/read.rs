@@ -1,14 +1,15 @@
-//! Decompresses what any client compressed, piece by piece: a batch that decompresses to gigabytes needs memory for one piece only.
+//! Decompresses batches of any client, piece by piece. A batch that decompresses to gigabytes needs memory for only one piece.
 
 use std::io::{self, BufReader, Read};
 
 use super::Compression;
 use super::snappy;
 
-/// The largest piece of Snappy that is decompressed at once. Java's library writes pieces of 32 KiB, others one piece for the whole batch.
+/// The largest piece of Snappy data that is decompressed, in bytes. The Java library writes pieces of 32 KiB; other libraries write one
+/// piece per batch.
 const MAX_PIECE: usize = 256 << 20;
 
-/// Reads the decompressed `payload`.
+/// Returns a reader of the decompressed `payload`.
 pub(crate) fn reader<'p>(compression: Compression, payload: &'p [u8]) -> io::Result<Box<dyn Read + 'p>> {
     Ok(match compression {
         Compression::None => Box::new(payload),
@@ -19,7 +20,7 @@ pub(crate) fn reader<'p>(compression: Compression, payload: &'p [u8]) -> io::Res
     })
 }
 
-/// Pieces of Snappy, with or without Java's framing.
+/// Reads pieces of Snappy data, with or without the framing of the Java library.
 struct Pieces<'p> {
     rest: &'p [u8],
     piece: Vec<u8>,
@@ -28,7 +29,7 @@ struct Pieces<'p> {
 
 impl<'p> Pieces<'p> {
     fn new(payload: &'p [u8]) -> io::Result<Self> {
-        // Only the magic is compared: the version numbers behind it have never changed.
+        // Only the magic number is compared. The version numbers after it have never changed.
         if payload.starts_with(&snappy::HEAD[..8]) {
             let rest = payload.get(snappy::HEAD.len()..).ok_or_else(|| malformed("the head is cut off"))?;
             Ok(Self { rest, piece: Vec::new(), at: 0 })

@@ -1,12 +1,12 @@
-//! Snappy in the framing of Java's library, which Kafka's Java clients write: a head, then chunks, each with its length.
+//! Writes Snappy in the framing of the Java library, as Kafka's Java clients do: a header, then chunks, each preceded by its length.
 
 use snap::raw::{Encoder, max_compress_len};
 
-/// Magic, version and lowest compatible version.
+/// The header: magic number, version, and lowest compatible version.
 pub(super) const HEAD: [u8; 16] = *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
 const CHUNK: usize = 64 << 10;
 
-/// Writes Java's framing.
+/// Writes Snappy data in the framing of the Java library.
 pub(crate) struct Snappy {
     encoder: Encoder,
 }
@@ -25,7 +25,7 @@ impl Snappy {
             let packed = self.encoder.compress(chunk, room).map_err(|error| format!("compress with snappy: {error}"))?;
             out.truncate(at + 4 + packed);
             if let Some(field) = out.get_mut(at..at + 4) {
-                // Invariant: a chunk grows by less than a fifth.
+                // Invariant: compression enlarges a chunk by less than a fifth, so its length fits into 32 bits.
                 field.copy_from_slice(&(packed as u32).to_be_bytes());
             }
         }

@@ -1,6 +1,7 @@
-//! Buffers for the next record batches. The sum of their sizes is limited, because thousands of partitions must not each keep a large one.
+//! A pool of buffers for new record batches. The total size is limited, because with thousands of partitions the buffers would otherwise
+//! take too much memory.
 
-/// How many are kept at most.
+/// The largest number of buffers in the pool.
 const COUNT: usize = 16;
 
 /// A pool of buffers.
@@ -11,19 +12,19 @@ pub(crate) struct BufferPool {
 }
 
 impl BufferPool {
-    /// A pool of at most `limit` bytes in all.
+    /// An empty pool that will keep at most `limit` bytes in total.
     pub(crate) fn new(limit: usize) -> Self {
         Self { buffers: Vec::new(), bytes: 0, limit }
     }
 
-    /// A buffer with any contents.
+    /// Takes a buffer out of the pool, or a new one. Its old contents are not cleared.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         let buffer = self.buffers.pop().unwrap_or_default();
         self.bytes -= buffer.capacity();
         buffer
     }
 
-    /// Keeps a buffer, if there is room for it.
+    /// Puts a buffer into the pool, or drops it if the pool is full.
     pub(crate) fn keep(&mut self, buffer: Vec<u8>) {
         let capacity = buffer.capacity();
         if capacity > 0 && self.buffers.len() < COUNT && self.bytes + capacity <= self.limit {

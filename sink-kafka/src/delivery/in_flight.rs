@@ -1,4 +1,4 @@
-//! The deliveries of a lane that are in flight, in the order of sending.
+//! The deliveries of a lane that are in flight, in the order in which they were sent.
 
 use std::collections::VecDeque;
 
@@ -8,11 +8,11 @@ use super::outcome::Delivered;
 use crate::error::Error;
 use crate::routing::Target;
 
-/// A delivery in flight.
+/// The handle of the task that makes one delivery.
 pub(super) type Handle = JoinHandle<Result<Vec<Delivered>, Error>>;
 
 struct Entry {
-    /// A delivery may hold batches of several partitions; it is found by one of them.
+    /// The partition by which the delivery is found. A delivery may contain batches of several partitions; this is one of them.
     target: Target,
     bytes: usize,
     handle: Handle,
@@ -31,7 +31,7 @@ impl InFlight {
         self.entries.push_back(Entry { target, bytes, handle });
     }
 
-    /// Removes the delivery that is found by this partition.
+    /// Removes and returns the delivery that is found by this partition.
     pub(super) fn remove(&mut self, target: Target) -> Option<Handle> {
         let index = self.entries.iter().position(|entry| entry.target == target)?;
         let entry = self.entries.remove(index)?;
@@ -39,12 +39,12 @@ impl InFlight {
         Some(entry.handle)
     }
 
-    /// The partition of the delivery that was sent first.
+    /// The partition by which the oldest delivery is found.
     pub(super) fn first(&self) -> Option<Target> {
         self.entries.front().map(|entry| entry.target)
     }
 
-    /// Bytes of all deliveries together.
+    /// The total size of all deliveries in flight, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -1,4 +1,4 @@
-//! The batches of a lane that are being filled, at most one per partition.
+//! The batches of a lane that are still being filled, at most one per partition.
 
 use std::ops::Range;
 
@@ -10,7 +10,8 @@ use crate::codec::Codec;
 use crate::error::Error;
 use crate::routing::Target;
 
-/// Buffers that are kept, in full batches: one is filled and one is in flight, each before and after compression.
+/// The size of the buffer pool, as a number of full batches. One batch is being filled and one is in flight, and each may need a buffer
+/// before and after compression.
 const KEPT_BATCHES: usize = 6;
 
 /// The batches that are being filled.
@@ -18,9 +19,10 @@ pub(super) struct OpenBatches {
     codec: Codec,
     max_batch_bytes: usize,
     buffers: BufferPool,
-    /// By topic and partition.
+    /// The open batch of each partition, by index of the topic and number of the partition.
     builders: Vec<Vec<Option<RecordBatchBuilder>>>,
-    /// Partitions whose batch was opened since the last [`OpenBatches::take_touched`]; some may have been sealed.
+    /// The partitions in which a batch was opened since the last call of [`OpenBatches::take_touched`]. Some of these batches may be sealed
+    /// by now.
     touched: Vec<Target>,
     bytes: usize,
 }
@@ -31,17 +33,17 @@ impl OpenBatches {
         Self { codec, max_batch_bytes, buffers, builders: Vec::new(), touched: Vec::new(), bytes: 0 }
     }
 
-    /// Makes room for the next topic.
+    /// Adds a topic, which gets the next topic index.
     pub(super) fn add_topic(&mut self, partitions: usize) {
         self.builders.push((0..partitions).map(|_| None).collect());
     }
 
-    /// Bytes of records in all batches together.
+    /// The total size of the records in all open batches, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Adds a record to the batch of a partition; true if the batch is full now. `None`: there is no such partition.
+    /// Adds a record to the batch of a partition. Returns whether the batch is full now; `None` if the partition does not exist.
     pub(super) fn push(&mut self, target: Target, record: &Record<'_>, events: Range<u32>, seq: Seq) -> Option<bool> {
         let Self { max_batch_bytes, buffers, builders, touched, bytes, .. } = self;
         let builder = builders.get_mut(target.topic)?.get_mut(target.partition)?;
@@ -55,7 +57,7 @@ impl OpenBatches {
         Some(builder.len() >= *max_batch_bytes)
     }
 
-    /// Closes the batch of a partition, if it has one.
+    /// Closes and returns the batch of a partition; `None` if the partition has no open batch.
     pub(super) fn seal(&mut self, target: Target) -> Result<Option<SealedBatch>, Error> {
         let builder = self.builders.get_mut(target.topic).and_then(|topic| topic.get_mut(target.partition)).and_then(Option::take);
         let Some(builder) = builder.filter(|builder| !builder.is_empty()) else { return Ok(None) };
@@ -66,7 +68,7 @@ impl OpenBatches {
         Ok(Some(batch))
     }
 
-    /// The partitions that may have an open batch, in order. [`OpenBatches::reuse`] takes the list back.
+    /// The partitions that may have an open batch, sorted. Give the list back with [`OpenBatches::reuse`].
     pub(super) fn take_touched(&mut self) -> Vec<Target> {
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
@@ -74,13 +76,13 @@ impl OpenBatches {
         touched
     }
 
-    /// Takes the list of [`OpenBatches::take_touched`] back, for its memory.
+    /// Takes back the list of [`OpenBatches::take_touched`], to reuse its memory.
     pub(super) fn reuse(&mut self, mut touched: Vec<Target>) {
         touched.clear();
         self.touched = touched;
     }
 
-    /// Keeps the buffer of a delivered batch for another one.
+    /// Takes back the buffer of a delivered batch, to reuse its memory.
     pub(super) fn keep(&mut self, buffer: Vec<u8>) {
         self.buffers.keep(buffer);
     }

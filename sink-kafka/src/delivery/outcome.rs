@@ -1,4 +1,5 @@
-//! What an answer to Produce, or its absence, means for a batch: delivered, to be sent again, split, rejected, or failed.
+//! Decides what the answer to a Produce request, or a missing answer, means for a batch: it is delivered, sent again, split, rejected, or
+//! failed.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -16,50 +17,50 @@ use crate::error::Error;
 use crate::resume::record_header::LaneId;
 use crate::resume::{Found, scan};
 
-/// How often a batch whose outcome is unknown is sent again.
+/// How many times a batch whose outcome is unknown is sent again.
 const MAX_RESENDS: u32 = 3;
 
-/// Who delivers.
+/// The lane that delivers batches, and the producer that it uses.
 #[derive(Clone)]
 pub(crate) struct Sender {
     pub(crate) producer: Arc<Producer>,
     pub(crate) lane: LaneId,
-    /// Counts the records that are in the log twice.
+    /// Counts the records that were written to the log twice.
     pub(crate) repeats: Counter,
 }
 
-/// The result of a delivered batch.
+/// The result of the delivery of one batch.
 #[derive(Debug)]
 pub(crate) struct Delivered {
     pub(super) partition: Arc<Partition>,
-    /// Offset and seq of the last record; `None` if all were rejected.
+    /// The offset and the sequence number of the last delivered record; `None` if every record was rejected.
     pub(super) last: Option<(i64, Seq)>,
-    /// The events whose record the broker refused, and why.
+    /// The events whose record the broker refused, and the reason; `None` if it accepted all records.
     pub(super) rejected: Option<(Range<u32>, Error)>,
-    /// A buffer to build another batch in.
+    /// The buffer of the batch, to be reused for another one.
     pub(super) buffer: Vec<u8>,
 }
 
-/// A batch on its way to a partition.
+/// A batch that is being delivered to a partition.
 pub(super) struct Pending {
     pub(super) partition: Arc<Partition>,
-    /// Held until the outcome is known: one batch is in flight per partition.
+    /// The lock of the partition. It is held until the outcome is known, so that only one batch per partition is in flight.
     pub(super) state: OwnedMutexGuard<PartitionState>,
-    /// The batch, or its pieces after it was too large. The first one is in flight.
+    /// The batch; or, if the broker found it too large, the pieces it was split into. The first element is in flight.
     pub(super) queue: VecDeque<SealedBatch>,
-    /// How often the first one was sent again with an unknown outcome.
+    /// How many times the first batch of the queue was sent again because its outcome was unknown.
     resends: u32,
-    /// Until when the first one may be sent again; set by its first failure.
+    /// The time until which the first batch of the queue may be sent again; set at its first failure.
     deadline: Option<Instant>,
     pub(super) delivered: Delivered,
 }
 
-/// What a batch needs next.
+/// What must happen next with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Nothing; the queue may have more.
+    /// Nothing more for the first batch. The queue may contain further batches.
     Done,
-    /// To be sent again after a pause.
+    /// The first batch must be sent again after a pause.
     Resend,
 }
 
@@ -74,18 +75,18 @@ impl Pending {
         &self.partition.id
     }
 
-    /// The outcome of the first batch is known.
+    /// Resets the counters of the first batch, since its outcome is known.
     fn resolved(&mut self) {
         self.resends = 0;
         self.deadline = None;
     }
 
     fn sequence_after(&self, records: i32) -> i32 {
-        // Kafka's sequence numbers go from 0 to 2^31 − 1 and start again.
+        // Kafka's sequence numbers of producers go from 0 to 2^31 − 1 and then start again at 0.
         self.state.next_sequence.wrapping_add(records) & i32::MAX
     }
 
-    /// Whether the time for sending again is over; it starts with the first failure.
+    /// Whether the time for sending the first batch again is over. The time begins at the first failure.
     fn is_late(&mut self, limit: Duration) -> bool {
         let now = Instant::now();
         now > *self.deadline.get_or_insert(now + limit)
@@ -96,14 +97,14 @@ impl Pending {
     }
 }
 
-/// Acts on the answer for the first batch.
+/// Handles the broker's answer for the first batch of the queue.
 pub(super) async fn settle(sender: &Sender, pending: &mut Pending, code: ErrorCode, base_offset: i64) -> Result<Next, Error> {
     let session = sender.producer.session();
     let partition = pending.id().clone();
     let operation = || format!("writing to partition {partition}");
     match code.produce_result() {
         ProduceResult::Appended if base_offset >= 0 => appended(sender, pending, base_offset).await,
-        // The broker has the batch, but not its offset.
+        // The batch is in the log, but the answer does not contain its offset.
         ProduceResult::Appended | ProduceResult::Duplicate => {
             let base = find_batch(sender, pending).await?;
             appended(sender, pending, base).await
@@ -126,7 +127,7 @@ pub(super) async fn settle(sender: &Sender, pending: &mut Pending, code: ErrorCo
     }
 }
 
-/// The first batch is too large: its halves are sent, or a single record is rejected.
+/// Handles a batch that is too large: splits it into halves, or rejects it if it has only one record.
 async fn too_large(sender: &Sender, pending: &mut Pending) -> Result<Next, Error> {
     let Some(batch) = pending.queue.pop_front() else { return Ok(Next::Done) };
     if batch.count() > 1 {
@@ -147,11 +148,12 @@ fn reject(pending: &mut Pending, batch: SealedBatch, error: Error) {
     pending.resolved();
     pending.delivered.rejected = Some((batch.first_events(), error));
     pending.delivered.buffer = batch.into_buffer();
-    // Invariant: nothing behind it goes to this partition; otherwise it would count as delivered.
+    // Invariant: no batch that follows a rejected one is sent to this partition. Otherwise the rejected record would count as delivered.
     pending.queue.clear();
 }
 
-/// The first batch is in the log from `base` on. If that is not the expected offset, what is in between is read.
+/// Notes that the first batch is in the log from offset `base`. If `base` is greater than expected, the records in between are read to find
+/// out who wrote them.
 async fn appended(sender: &Sender, pending: &mut Pending, base: i64) -> Result<Next, Error> {
     let Some(batch) = pending.queue.pop_front() else { return Ok(Next::Done) };
     pending.resolved();
@@ -170,7 +172,7 @@ async fn appended(sender: &Sender, pending: &mut Pending, base: i64) -> Result<N
     Ok(Next::Done)
 }
 
-/// Finds out whose records were written between this lane's batches.
+/// Finds out who wrote the records between the batches of this lane.
 async fn inspect(sender: &Sender, pending: &mut Pending, from: i64, to: i64) -> Result<(), Error> {
     let (partition, lane) = (pending.id().clone(), sender.lane);
     let (mut late, mut older, mut foreign) = (0u64, 0u64, 0u64);
@@ -201,7 +203,8 @@ async fn inspect(sender: &Sender, pending: &mut Pending, from: i64, to: i64) -> 
     Ok(())
 }
 
-/// The broker has the first batch already but did not say where: finds its last record. Returns its first offset.
+/// Returns the offset of the first batch, which is in the log although the broker did not say where. Finds it by the sequence number of its
+/// last record.
 async fn find_batch(sender: &Sender, pending: &Pending) -> Result<i64, Error> {
     let session = sender.producer.session();
     let Some(batch) = pending.queue.front() else { return Ok(0) };
@@ -224,7 +227,8 @@ async fn find_batch(sender: &Sender, pending: &Pending) -> Result<i64, Error> {
     Ok(last + 1 - i64::from(batch.count()))
 }
 
-/// The first batch may be in the log or not. With a producer id the same bytes are sent again; else the lane must recover.
+/// Handles a first batch whose outcome is unknown. With a producer id the same bytes are sent again, and the broker drops a duplicate.
+/// Without one the lane must recover.
 pub(super) fn resend_if_idempotent(sender: &Sender, pending: &mut Pending, problem: String) -> Result<Next, Error> {
     pending.resends += 1;
     let is_late = pending.is_late(sender.producer.session().timeouts().resend);
@@ -235,7 +239,7 @@ pub(super) fn resend_if_idempotent(sender: &Sender, pending: &mut Pending, probl
     Ok(Next::Resend)
 }
 
-/// This attempt did not write the first batch. It is sent again for a while; then the error is returned.
+/// Handles a first batch that this attempt did not write. The batch is sent again until its time is over; then the error is returned.
 pub(super) fn not_sent(sender: &Sender, pending: &mut Pending, error: impl FnOnce() -> ClientError) -> Result<Next, Error> {
     if pending.is_late(sender.producer.session().timeouts().resend) { Err(error().into()) } else { Ok(Next::Resend) }
 }

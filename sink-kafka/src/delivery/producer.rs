@@ -1,6 +1,6 @@
-//! A producer: a session, the producer id that the brokers gave it, and the state of every partition that it writes to.
+//! A producer: a session, the producer id from the brokers, and the state of every partition that the producer writes to.
 //!
-//! A producer is valid until something happens whose outcome is unknown. Then it is invalidated: every lane on it fails, and the next
+//! A producer is valid until a batch has an unknown outcome. Then the producer is invalidated: every lane that uses it fails, and the next
 //! `Sink::open` starts a new producer with a new session and a new id.
 
 use std::collections::HashMap;
@@ -15,29 +15,29 @@ use crate::codec::Compression;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Whether the brokers ever gave this process a producer id; outlives a producer.
+/// Whether the brokers have ever given this process a producer id. The value outlives each producer.
 #[derive(Debug, Default)]
 pub(crate) struct IdempotenceHistory(AtomicBool);
 
-/// What a producer knows of a partition. Whoever holds the lock is the only one that sends to the partition.
+/// The state of a partition. Only the holder of its lock sends to the partition.
 #[derive(Debug, Default)]
 pub(crate) struct PartitionState {
-    /// Sequence number of the next record.
+    /// The Kafka sequence number of the next record.
     pub(super) next_sequence: i32,
-    /// The offset that the next batch must get if nobody else writes.
+    /// The offset that the next batch gets if no other program writes to the partition; `None` if it is unknown.
     pub(super) expected_offset: Option<i64>,
-    /// Other programs write to the partition.
+    /// Whether other programs write to the partition.
     pub(super) shared: bool,
 }
 
-/// A partition as all lanes see it.
+/// A partition, shared by all lanes.
 #[derive(Debug)]
 pub(crate) struct Partition {
     pub(super) id: TopicPartition,
     pub(super) state: Arc<tokio::sync::Mutex<PartitionState>>,
 }
 
-/// See the module.
+/// A producer and the state of its partitions; see the documentation of this module.
 pub(crate) struct Producer {
     pub(super) session: Arc<Session>,
     pub(super) id: ProducerId,
@@ -47,17 +47,17 @@ pub(crate) struct Producer {
 }
 
 impl Partition {
-    /// Takes note of the end of the log, as it was before this process writes to the partition.
+    /// Notes the end of the log as it was before this process writes to the partition.
     pub(crate) async fn note_log_end(&self, end: i64, shared: bool) {
         let mut state = self.state.lock().await;
-        // Another lane may have written since.
+        // An offset that is already set is kept: another lane may have written since.
         state.expected_offset.get_or_insert(end);
         state.shared |= shared;
     }
 }
 
 impl Producer {
-    /// Asks for a producer id. Brokers that refuse one get batches without it, which lowers the guarantee and is logged.
+    /// Requests a producer id. If the brokers refuse, batches are sent without one; this lowers the delivery guarantee and is logged.
     pub(crate) async fn start(session: Arc<Session>, history: &IdempotenceHistory, compression: Compression) -> Result<Self, ClientError> {
         let id = init_producer_id(&session, history).await?;
         let zstd = compression == Compression::Zstd;
@@ -73,23 +73,23 @@ impl Producer {
         self.id.is_idempotent()
     }
 
-    /// Whether it can be used.
+    /// Whether the producer may still be used.
     pub(crate) fn is_valid(&self) -> bool {
         self.valid.load(Ordering::Acquire)
     }
 
-    /// Nothing more is sent on it. Requests of other lanes that are in flight may still be answered.
+    /// Invalidates the producer, so that nothing more is sent on it. Requests of other lanes that are in flight may still be answered.
     pub(crate) fn invalidate(&self) {
         self.valid.store(false, Ordering::Release);
     }
 
-    /// Invalidates it and ends its connections: what is still being sent is cut off.
+    /// Invalidates the producer and shuts down its connections, even if a request is still being sent.
     pub(crate) fn close(&self) {
         self.invalidate();
         self.session.close();
     }
 
-    /// A partition, with the state that all lanes share.
+    /// Returns a partition, with the state that all lanes share.
     pub(crate) fn partition(&self, topic: &Arc<str>, number: usize) -> Arc<Partition> {
         let id = TopicPartition::new(topic, number);
         let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,12 +118,13 @@ async fn init_producer_id(session: &Session, history: &IdempotenceHistory) -> Re
                 history.0.store(true, Ordering::Release);
                 return Ok(ProducerId { id: answer.producer_id, epoch: answer.producer_epoch });
             }
-            // Still loading when the time is over is an outage, not a refusal.
+            // A coordinator that is still loading after the time limit is an outage and not a refusal. So it is an error, and batches are
+            // not sent without an id.
             code if code.is_coordinator_loading() => retry.again(ClientError::Answer { operation: operation(), code }).await?,
             code if matches!(code.produce_result(), ProduceResult::Unknown | ProduceResult::Retry) => {
                 return Err(ClientError::Answer { operation: operation(), code });
             }
-            // The brokers gave an id before: the permission may come back, and the guarantee must not be lowered in the meantime.
+            // The brokers have given an id before, so the permission may come back. Until then the delivery guarantee must not be lowered.
             code if code.is_denial() && history.0.load(Ordering::Acquire) => {
                 return Err(session.denied(operation(), code, Permission::WriteIdempotently));
             }

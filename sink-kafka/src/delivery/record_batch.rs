@@ -1,8 +1,8 @@
-//! Kafka's record batch, version 2. It is built here because the client library's builder has no producer id and copies each record several
-//! times.
+//! Builds Kafka's record batches, version 2. The builder of the client library is not used: it does not support producer ids and copies
+//! each record several times.
 //!
-//! Records are encoded into one buffer one after the other, compressed once, and stamped with the producer id when they are sent. After a
-//! failure the same bytes are sent again. Layout: <https://kafka.apache.org/documentation/#recordbatch>.
+//! Records are encoded into one buffer, compressed once, and stamped with the producer id before they are sent. After a failure the same
+//! bytes are sent again. Layout: <https://kafka.apache.org/documentation/#recordbatch>.
 
 use std::io::Read as _;
 use std::ops::Range;
@@ -14,22 +14,23 @@ use crate::codec::{self, Codec};
 use crate::error::Error;
 use crate::resume::record_header::HEADER;
 
-/// Bytes before the records.
+/// The size in bytes of the batch header before the records.
 const HEAD: usize = 61;
-/// `seq` and `flags` are the last bytes of a record.
+/// The distance in bytes of the field `seq` from the end of a record. A record ends with its position header, whose last fields are `seq`
+/// (16 bytes) and `flags` (1 byte).
 const SEQ_FROM_END: usize = 17;
 
-/// The identity of a producer, stamped into its batches.
+/// The producer id and epoch that are stamped into batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ProducerId {
-    /// −1 without idempotence.
+    /// −1 if the producer is not idempotent.
     pub(crate) id: i64,
-    /// −1 without idempotence.
+    /// −1 if the producer is not idempotent.
     pub(crate) epoch: i16,
 }
 
 impl ProducerId {
-    /// No idempotence: the broker appends whatever comes.
+    /// No producer id: the broker does not recognise batches that are sent again.
     pub(crate) const NONE: Self = Self { id: -1, epoch: -1 };
 
     /// Whether the broker recognises a batch that is sent a second time.
@@ -42,13 +43,13 @@ impl ProducerId {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Record<'a> {
     pub(crate) key: Option<&'a [u8]>,
-    /// The first part of the value: the id of its schema, or nothing.
+    /// The first bytes of the value: the id of the schema in the registry, or empty without a registry.
     pub(crate) value_prefix: &'a [u8],
-    /// `None` is a tombstone: the value is null.
+    /// The rest of the value. `None` means that the value is null, which makes the record a tombstone.
     pub(crate) value: Option<&'a [u8]>,
-    /// The headers that the format sets.
+    /// The message whose headers the record gets; `None` for a record without headers of the format.
     pub(crate) message: Option<&'a Message>,
-    /// The value of the position header, which ends with seq and flags.
+    /// The value of the position header, which ends with the fields `seq` and `flags`.
     pub(crate) position: &'a [u8],
 }
 
@@ -61,7 +62,7 @@ impl Record<'_> {
         1 + self.message.map_or(0, |message| message.headers().len()) as i64
     }
 
-    /// The bytes from the key on.
+    /// The encoded size of the key, the value and the headers, in bytes.
     fn len(&self) -> usize {
         let bytes = |len: usize| varint_len(len as i64) + len;
         let key = self.key.map_or(1, |key| bytes(key.len()));
@@ -90,7 +91,7 @@ impl Record<'_> {
                 write_bytes(out, value);
             }
         }
-        // Invariant: the position header is the last one, so that seq and flags are the last bytes of a record.
+        // Invariant: the position header is the last header, so `seq` and `flags` are the last bytes of a record.
         write_bytes(out, HEADER.as_bytes());
         write_bytes(out, self.position);
     }
@@ -101,7 +102,7 @@ fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Collects the records of one partition.
+/// Collects records for one partition.
 pub(crate) struct RecordBatchBuilder {
     records: Vec<u8>,
     events: Vec<Range<u32>>,
@@ -116,7 +117,8 @@ impl RecordBatchBuilder {
         Self { records: buffer, events: Vec::new(), timestamp_ms: now_ms(), last_seq: Seq(0) }
     }
 
-    /// Adds a record that was made from these events of the runtime's batch; `seq` is the number in its position header.
+    /// Adds a record. `events` are the indexes of the events in the runtime's batch that the record was made from; `seq` is the number in
+    /// its position header.
     pub(crate) fn push(&mut self, record: &Record<'_>, events: Range<u32>, seq: Seq) {
         debug_assert!(record.position.len() >= SEQ_FROM_END);
         let number = self.events.len() as i64;
@@ -131,7 +133,7 @@ impl RecordBatchBuilder {
         self.last_seq = seq;
     }
 
-    /// Bytes of records so far.
+    /// The size of the records so far, in bytes before compression.
     pub(crate) fn len(&self) -> usize {
         self.records.len()
     }
@@ -141,7 +143,7 @@ impl RecordBatchBuilder {
         self.events.is_empty()
     }
 
-    /// Compresses the records into a batch that is built in `buffer`. Returns the buffer of the records for the next builder.
+    /// Compresses the records into a batch that is built in `buffer`. Returns the batch, and the buffer of the records for reuse.
     pub(crate) fn seal(self, codec: &mut Codec, mut buffer: Vec<u8>) -> Result<(SealedBatch, Vec<u8>), Error> {
         let problem = |problem: String| Error::RecordBatch { problem };
         let count = i32::try_from(self.events.len()).map_err(|_| problem("too many records".into()))?;
@@ -151,7 +153,7 @@ impl RecordBatchBuilder {
         let length = i32::try_from(buffer.len() - 12).map_err(|_| problem(format!("{} bytes are too many for a batch", buffer.len())))?;
         let mut head = Head(&mut buffer);
         head.put(8, &length.to_be_bytes());
-        head.put(12, &(-1i32).to_be_bytes()); // the leader's epoch is the leader's to fill in
+        head.put(12, &(-1i32).to_be_bytes()); // leader epoch, which the broker fills in
         head.put(16, &[2]);
         head.put(21, &codec.attributes().to_be_bytes());
         head.put(23, &(count - 1).to_be_bytes());
@@ -163,7 +165,7 @@ impl RecordBatchBuilder {
     }
 }
 
-/// A batch that is complete except for the producer id.
+/// A batch that is complete except for the producer id and the sequence number.
 #[derive(Debug)]
 pub(crate) struct SealedBatch {
     bytes: Vec<u8>,
@@ -173,33 +175,33 @@ pub(crate) struct SealedBatch {
 }
 
 impl SealedBatch {
-    /// How many records it has; at least one.
+    /// The number of records, at least one.
     pub(crate) fn count(&self) -> i32 {
         self.events.len() as i32
     }
 
-    /// Seq of the last record.
+    /// The `seq` of the last record.
     pub(crate) fn last_seq(&self) -> Seq {
         self.last_seq
     }
 
-    /// The events of the runtime's batch that the first record was made from.
+    /// The indexes of the events in the runtime's batch that the first record was made from.
     pub(crate) fn first_events(&self) -> Range<u32> {
         self.events.first().cloned().unwrap_or_default()
     }
 
-    /// The bytes to send.
+    /// The encoded batch.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The buffer, for another batch.
+    /// Returns the buffer of the batch for reuse.
     pub(crate) fn into_buffer(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// Writes the producer id and the sequence number. The bytes stay the same until the next call, so that the broker recognises a batch that
-    /// is sent again.
+    /// Writes the producer id, the sequence number and the checksum. The same arguments give the same bytes, so the broker recognises a
+    /// batch that is sent again.
     pub(crate) fn stamp(&mut self, producer: ProducerId, base_sequence: i32) {
         let mut head = Head(&mut self.bytes);
         head.put(43, &producer.id.to_be_bytes());
@@ -209,7 +211,8 @@ impl SealedBatch {
         Head(&mut self.bytes).put(17, &crc.to_be_bytes());
     }
 
-    /// Two batches with the first and the second half of the records; for a batch of at least two that a broker found too large.
+    /// Splits the batch into two with the first and the second half of its records. Used if a broker finds a batch of at least two records
+    /// too large.
     pub(crate) fn split(self) -> Result<(Self, Self), Error> {
         let malformed = || Error::RecordBatch { problem: "a batch that was built here cannot be taken apart".into() };
         let payload = self.bytes.get(HEAD..).ok_or_else(malformed)?;
@@ -235,7 +238,7 @@ impl SealedBatch {
 }
 
 impl RecordBatchBuilder {
-    /// Adds the body of a record of another batch; only its number in the batch changes.
+    /// Adds an encoded record of another batch. Only its number in the batch is changed.
     fn push_again(&mut self, body: &[u8], events: Range<u32>) -> Option<()> {
         let seq = body.len().checked_sub(SEQ_FROM_END).and_then(|at| body.get(at..)?.first_chunk::<16>())?;
         let (_, tail) = read_varint(body.get(2..)?)?;
@@ -250,12 +253,12 @@ impl RecordBatchBuilder {
     }
 }
 
-/// Writes fields of a batch's head at their fixed offsets.
+/// Writes fields of a batch header at their fixed offsets.
 struct Head<'a>(&'a mut Vec<u8>);
 
 impl Head<'_> {
     fn put(&mut self, at: usize, bytes: &[u8]) {
-        // Invariant: every batch begins with HEAD bytes (RecordBatchBuilder::seal), and all fields lie in them.
+        // Invariant: `RecordBatchBuilder::seal` reserves HEAD bytes at the start of every batch, and all fields lie within them.
         if let Some(field) = self.0.get_mut(at..at + bytes.len()) {
             field.copy_from_slice(bytes);
         }

@@ -1,7 +1,8 @@
-//! Delivers sealed batches: stamps them, sends one request per broker, reads the answers, and sends again what the broker can recognise.
+//! Delivers sealed batches: stamps them, sends one request per broker, handles the answers, and sends a batch again if the broker can
+//! recognise it.
 //!
-//! While a batch is in flight its partition is locked, so there is one batch in flight per partition, whichever lane sends it. A delivery
-//! returns when the outcome of all its batches is known, or it invalidates the producer.
+//! While a batch is in flight, its partition is locked. So at most one batch per partition is in flight, whichever lane sends it. A
+//! delivery returns when the outcome of all its batches is known, or it invalidates the producer.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,22 +17,23 @@ use crate::error::Error;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// A batch and its partition.
+/// A sealed batch and the partition that it goes to.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(super) partition: Arc<Partition>,
     pub(super) batch: SealedBatch,
 }
 
-/// Delivers batches, each to another partition. On `Err` the producer is invalid: what was delivered is found out by the next recovery.
+/// Delivers batches, at most one per partition. On `Err` the producer is invalid, and the next recovery finds out which batches were
+/// delivered.
 pub(super) async fn deliver(sender: Sender, mut deliveries: Vec<Delivery>) -> Result<Vec<Delivered>, Error> {
-    // Invariant: partitions are locked in one order everywhere, so two lanes never wait for each other.
+    // Invariant: all lanes lock partitions in the same order, so there is no deadlock between two lanes.
     deliveries.sort_by(|a, b| a.partition.id.cmp(&b.partition.id));
     let mut pending = Vec::with_capacity(deliveries.len());
     for Delivery { partition, batch } in deliveries {
         pending.push(Pending::new(partition, batch).await);
     }
-    // Invariant: nothing is sent on an invalid producer: its sequence numbers are not known any more.
+    // Invariant: nothing is sent on an invalid producer, because its sequence numbers may be wrong.
     if !sender.producer.is_valid() {
         return Err(Error::ProducerInvalidated);
     }
@@ -41,7 +43,7 @@ pub(super) async fn deliver(sender: Sender, mut deliveries: Vec<Delivery>) -> Re
             Ok(pending.into_iter().map(|pending| pending.delivered).collect())
         }
         Err(error) => {
-            // Before the partitions are unlocked: whoever locks them next must see it.
+            // The producer is invalidated before the partitions are unlocked, so the next lane that locks them sees that it is invalid.
             sender.producer.invalidate();
             Err(error)
         }
@@ -79,7 +81,7 @@ async fn drive(sender: &Sender, pending: &mut [Pending]) -> Result<(), Error> {
                 match result {
                     Ok(Next::Done) => {}
                     Ok(Next::Resend) => resend = true,
-                    // The other answers of this round are still read: they are true whatever happened here.
+                    // The remaining answers of this round are still handled, because they are valid despite this error.
                     Err(error) => first_error = first_error.or(Some(error)),
                 }
             }
@@ -88,7 +90,7 @@ async fn drive(sender: &Sender, pending: &mut [Pending]) -> Result<(), Error> {
             return Err(error);
         }
         if resend {
-            // Each batch has a limit of time of its own.
+            // There is no time limit for this loop, because each batch has its own.
             pauses.pause().await;
             refresh_leaders(sender, pending).await?;
         } else {
@@ -101,7 +103,7 @@ async fn refresh_leaders(sender: &Sender, pending: &[Pending]) -> Result<(), Err
     let unsent = pending.iter().filter(|pending| !pending.queue.is_empty());
     let partitions: Vec<TopicPartition> = unsent.map(|pending| pending.id().clone()).collect();
     match sender.producer.session().refresh_leaders(&partitions).await {
-        // Its records are gone with it.
+        // The topic was deleted, and its records with it.
         Err(ClientError::NoTopic { topic, .. }) => {
             Err(Error::TopicChanged { topic: topic.to_string(), problem: "it was deleted while the task ran".into() })
         }
@@ -109,10 +111,10 @@ async fn refresh_leaders(sender: &Sender, pending: &[Pending]) -> Result<(), Err
     }
 }
 
-/// Code and base offset by the index of the batch.
+/// The error code and the base offset for each batch, by index of the batch.
 type Answers = BTreeMap<usize, (ErrorCode, i64)>;
 
-/// Stamps and sends the first batch of each member.
+/// Stamps the first batch of each member and sends all of them in one request. `members` are indexes into `pending`.
 async fn send(sender: &Sender, broker: i32, pending: &mut [Pending], members: &[usize]) -> Result<Answers, ClientError> {
     let producer = &sender.producer;
     let connection = producer.session().connection(broker, Purpose::Write).await?;
@@ -135,7 +137,7 @@ async fn send(sender: &Sender, broker: i32, pending: &mut [Pending], members: &[
     let answers = tokio::select! {
         biased;
         answers = produce(&connection, &records, producer.zstd) => answers?,
-        // A broker that hangs may not answer for longer than this lane can wait; the other brokers elect another leader long before.
+        // A broker that hangs may stay silent for longer than this lane can wait. The other brokers elect a new leader long before that.
         () = producer.session().leader_changed(broker, &partitions) => {
             connection.cut();
             return Err(ClientError::LeaderChanged { address: connection.address().to_owned() });

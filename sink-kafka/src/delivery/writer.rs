@@ -1,6 +1,7 @@
-//! Writes the events of one lane: routes them, encodes them, fills record batches and has them delivered.
+//! Writes the events of one lane: routes and encodes them, fills record batches, and has the batches delivered.
 //!
-//! While a batch of a partition is in flight, the next one is encoded and compressed; it is sent when the answer has arrived.
+//! While a batch of a partition is in flight, the next batch is encoded and compressed. It is sent after the broker has answered the first
+//! one.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,14 +20,16 @@ use crate::resume::Mark;
 use crate::resume::record_header::{self, NOT_EXACT, SCHEMA_CHANGE, SCHEMA_ID, SNAPSHOT};
 use crate::routing::{RecordKey, Route, Router, Target};
 
-/// Records that wait in open batches, of all partitions together: with thousands of partitions no batch may ever be full.
+/// The largest total size of all open batches, in bytes. With thousands of partitions no batch may ever become full, so all of them are
+/// sent when this size is exceeded.
 const MAX_OPEN_BYTES: usize = 8 << 20;
-/// Batches that are in flight, of all partitions together.
+/// The largest total size of all batches in flight, in bytes.
 const MAX_IN_FLIGHT_BYTES: usize = 16 << 20;
-/// The low bits of a stream's seq that are left to the sink, for further records of the same event.
+/// The low bits of the sequence number of a stream's event. The source leaves them 0, so that the sink can number further records of the
+/// same event.
 const SUB_BITS: u128 = 0x7f;
 
-/// The parts of a writer.
+/// The parts that a writer is made of.
 pub(crate) struct WriterOptions {
     pub(crate) sender: Sender,
     pub(crate) kind: SplitKind,
@@ -34,11 +37,11 @@ pub(crate) struct WriterOptions {
     pub(crate) encoder: Box<dyn Encoder>,
     pub(crate) codec: Codec,
     pub(crate) record_batch_bytes: usize,
-    /// Whether values begin with the id of their schema.
+    /// Whether record values begin with the id of their schema.
     pub(crate) schema_ids: bool,
 }
 
-/// Writes the events of one lane.
+/// The writer of one lane.
 pub(crate) struct Writer {
     sender: Sender,
     kind: SplitKind,
@@ -48,12 +51,12 @@ pub(crate) struct Writer {
     schema_ids: bool,
     open: OpenBatches,
     in_flight: InFlight,
-    /// A broker refused a record: what is encoded behind it must not be sent.
+    /// Whether a broker refused a record. Then later records that are already encoded must not be sent.
     refused: bool,
     scratch: Scratch,
 }
 
-/// What is reused from write to write.
+/// Buffers that are reused for every write.
 #[derive(Default)]
 struct Scratch {
     message: Message,
@@ -67,29 +70,29 @@ struct Scratch {
     rejections: Rejections,
 }
 
-/// Where an event of the batch goes.
+/// The destination of an event.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Destination {
     Target(Target),
-    /// Its record was delivered before; its tombstone perhaps not.
+    /// The event's record was delivered before a restart; its tombstone may not have been delivered.
     TombstoneOnly(Target),
-    /// Delivered before, or rejected.
+    /// The event was delivered before a restart, or it was rejected.
     Skip,
-    /// A transaction boundary or a heartbeat that has no topic.
+    /// The event is a transaction boundary or a heartbeat, for which there is no topic.
     Nowhere,
 }
 
-/// Events that cannot be carried, by their index in the batch.
+/// Events that cannot be written, by their index in the batch.
 type Rejections = Vec<(usize, runtime::Error)>;
 
-/// Which record is written for an event.
+/// The kind of record that is written for an event.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RecordKind {
-    /// The message of the format.
+    /// A record with the message of the format.
     Message,
-    /// A null value with the key of the event's record.
+    /// A record with a null value and the key of the event's record.
     Tombstone,
-    /// A null value with the key that the row had before.
+    /// A record with a null value and the key that the row had before the event.
     OldKeyTombstone,
 }
 
@@ -113,25 +116,25 @@ impl Writer {
         }
     }
 
-    /// Adds a topic that events may be routed to.
+    /// Adds a topic, so that events can be routed to it.
     pub(crate) fn add_topic(&mut self, topic: TopicState) {
         self.router.add_topic(topic.name().clone(), topic.partition_count());
         self.open.add_topic(topic.partition_count());
         self.topics.push(topic);
     }
 
-    /// A topic that was added.
+    /// Returns a topic that was added; `None` if it was not.
     pub(crate) fn topic_mut(&mut self, name: &str) -> Option<&mut TopicState> {
         self.router.topic_index(name).and_then(|index| self.topics.get_mut(index))
     }
 
-    /// How far each partition of each topic was delivered.
+    /// The marks of all partitions, by topic. A mark says up to where the partition was delivered.
     pub(crate) fn marks(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = &Mark>)> {
         self.topics.iter().map(|topic| (&**topic.name(), topic.marks()))
     }
 
-    /// Decides where each event goes; events that were delivered before are skipped. Returns the topics that must be made ready first. If there
-    /// are any, it must be called again.
+    /// Decides where each event goes; events that were delivered before are skipped. Returns the topics that must be made ready first. If
+    /// there are any, the caller makes them ready and calls this function again.
     pub(crate) fn route(&mut self, events: &[Event]) -> Result<Vec<Arc<str>>, runtime::Error> {
         let mut destinations = std::mem::take(&mut self.scratch.destinations);
         destinations.clear();
@@ -139,7 +142,7 @@ impl Writer {
         self.scratch.schema_targets.clear();
         let mut missing = Vec::new();
         let result = match events {
-            // Invariant of batches: a schema change travels alone.
+            // Invariant: the runtime puts a schema change into a batch of its own.
             [event @ Event { body: Body::Schema(_), .. }] => self.route_schema_change(event, &mut missing),
             _ => self.route_into(events, &mut destinations, &mut missing),
         };
@@ -191,7 +194,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The destination of a route. `None` if its topic is not ready; then the topic is added to `missing`.
+    /// The destination of a route. If its topic is not ready, the topic is added to `missing` and the result is `None`.
     fn ready(&self, route: Route, missing: &mut Vec<Arc<str>>) -> Option<Destination> {
         let name = match route {
             Route::Nowhere => return Some(Destination::Nowhere),
@@ -207,16 +210,16 @@ impl Writer {
         None
     }
 
-    /// Delivers the events that were routed. An event that cannot be carried is an error of kind `Data`.
+    /// Delivers the events that were routed. An event that cannot be written is an error of kind `Data`.
     ///
-    /// Invariant: nothing behind such an event goes to its partition, in this write or a later one. The greatest seq in a partition says what
-    /// was delivered, so a later record would make the event count as delivered after a restart.
+    /// Invariant: no later event goes to the same partition, neither in this write nor in the next one. The greatest seq in a partition
+    /// says what was delivered, so after a restart a later record would make the failed event count as delivered.
     pub(crate) async fn write(&mut self, batch: &mut Batch) -> Result<(), runtime::Error> {
         let rejected = std::mem::take(&mut self.scratch.rejections).into_iter().min_by_key(|(index, _)| *index);
         let end = rejected.as_ref().map_or(batch.events.len(), |(index, _)| *index);
         let events = batch.events.get(..end).unwrap_or_default();
         let result = self.fill_and_send(events).await;
-        // Invariant: no request of this write is in flight when it returns, whatever happened.
+        // Invariant: when this function returns, with or without an error, none of its requests is in flight.
         let awaited = self.await_all(events).await;
         let rejected = match (rejected, batch.events.get(end)) {
             (Some((_, error)), Some(event)) => Err(error.of_event(event)),
@@ -224,7 +227,7 @@ impl Writer {
         };
         let result = result.and(awaited).and(rejected);
         if result.is_err() {
-            // Batches that were not sent are dropped with the lane.
+            // Other lanes must not use the producer any more. Batches that were not sent are dropped together with this lane.
             self.sender.producer.invalidate();
         }
         result
@@ -232,7 +235,7 @@ impl Writer {
 
     async fn fill_and_send(&mut self, events: &[Event]) -> Result<(), runtime::Error> {
         match self.fill(events).await {
-            // What is before it is delivered; nothing behind it was encoded.
+            // The events before the failed one must still be delivered. No event after it was encoded.
             Err(error) if error.kind() == Kind::Data && !self.refused => self.send_rest(events).await.and(Err(error)),
             filled => {
                 filled?;
@@ -265,7 +268,7 @@ impl Writer {
         Ok(())
     }
 
-    /// A heartbeat comes again with the same seq, and is sent again.
+    /// Whether an event was delivered before a restart. A heartbeat is always sent, because it has the seq of an earlier event.
     fn is_delivered(&self, target: Target, event: &Event) -> bool {
         !matches!(event.body, Body::Heartbeat) && self.is_covered(target, event.seq)
     }
@@ -274,7 +277,8 @@ impl Writer {
         self.kind == SplitKind::Stream && self.topics.covers(target, seq)
     }
 
-    /// The end of the events from `from` on that go to the same destination and are of the same table: what an encoder may take together.
+    /// The end of the run of events that begins at `from`: events with the same destination and the same table definition, which an encoder
+    /// may put into one message.
     fn run_end(&self, events: &[Event], from: usize) -> usize {
         let table = |event: &Event| match &event.body {
             Body::Row(row) => Some(Arc::as_ptr(&row.schema)),
@@ -287,7 +291,7 @@ impl Writer {
         (from + 1..events.len()).find(|index| !same(index)).unwrap_or(events.len())
     }
 
-    /// Encodes a run of events. Their messages go to `target`; without one there may be none.
+    /// Encodes a run of events and adds the messages to the batch of `target`. Without a target the format must emit no message.
     async fn encode(&mut self, events: &[Event], run: Range<usize>, target: Option<Target>) -> Result<(), runtime::Error> {
         let mut from = run.start;
         while from < run.end {
@@ -312,7 +316,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the key of an event's record into the message at hand, unless the format set one and the sink has none.
+    /// Sets the key of the current message to the key that the sink computes. A key from the format remains only if the sink computes none.
     fn prepare_key(&mut self, event: &Event) -> Result<(), runtime::Error> {
         if self.router.rules().record_key == RecordKey::None {
             return Ok(());
@@ -332,8 +336,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Adds the tombstone that an event needs, unless it was delivered before: after a DELETE for the row's key, and after an update that
-    /// changed the key or the partition for the old key, where its records are. `target` is that of the event's record.
+    /// Adds the tombstone that an event needs, unless it was delivered before. A DELETE needs one for the key of the row. An update that
+    /// changes the key or the partition needs one for the old key, in the partition of the old records. `target` is the partition of the
+    /// event's record.
     async fn add_tombstone(&mut self, events: &[Event], index: usize, target: Target) -> Result<(), runtime::Error> {
         let event = &events[index];
         let Body::Row(row) = &event.body else { return Ok(()) };
@@ -347,7 +352,8 @@ impl Writer {
         self.add(events, index..index + 1, target, kind).await
     }
 
-    /// Where a row change needs a tombstone. Its key is in the scratch afterwards.
+    /// Returns the partition and the kind of the tombstone that a row change needs; `None` if it needs none. The key of the tombstone is in
+    /// the scratch buffers afterwards.
     fn tombstone_of(&mut self, row: &RowChange, target: Target) -> Result<Option<(Target, RecordKind)>, runtime::Error> {
         let Some(before) = &row.before else { return Ok(None) };
         self.router.find_route(&row.schema)?;
@@ -360,7 +366,7 @@ impl Writer {
                 }
                 self.router.write_row_key(&row.schema, after, key)?;
                 let old_target = self.router.target_of(&row.schema, before)?;
-                // Different values may have the same text.
+                // The texts are compared, because keys with different values may have the same text.
                 let moved = old_target != target || key != old_key;
                 Ok(moved.then_some((old_target, RecordKind::OldKeyTombstone)))
             }
@@ -368,21 +374,22 @@ impl Writer {
         }
     }
 
-    /// Adds a record to its partition's batch. Sends the batch if it is full, or all batches if they need too much memory.
+    /// Adds a record to the batch of its partition. Sends this batch if it is full, or all batches if they take too much memory.
     async fn add(&mut self, events: &[Event], of: Range<usize>, target: Target, kind: RecordKind) -> Result<(), runtime::Error> {
         if self.append(events, of, target, kind)? {
             self.send_full(target, events).await?;
         } else if self.open.bytes() > MAX_OPEN_BYTES {
             self.send_rest(events).await?;
-            // Invariant: a delivery of several partitions is found by one of them alone, so none of them may get another one beside it.
+            // Invariant: a delivery of several partitions can be found by only one of them. So all deliveries must end before another batch
+            // of these partitions is sent.
             self.await_all(events).await?;
         }
         Ok(())
     }
 
-    /// Adds a record to its partition's batch; true if that is full.
+    /// Adds a record to the batch of its partition. Returns whether the batch is full.
     fn append(&mut self, events: &[Event], of: Range<usize>, target: Target, kind: RecordKind) -> Result<bool, runtime::Error> {
-        // A message has the number of the last event in it: whoever has the message has all of them.
+        // A message gets the seq of its last event: a message is delivered as a whole, so all its events are delivered.
         let Some(last) = events.get(of.end - 1) else { return Ok(false) };
         let seq = if kind == RecordKind::Message { last.seq } else { tombstone_seq(last) };
         let flags = flags(last, self.kind) | if self.schema_ids { SCHEMA_ID } else { 0 };
@@ -405,18 +412,19 @@ impl Writer {
         full.ok_or_else(|| runtime::Error::fatal("a route leads to a partition that the lane does not have"))
     }
 
-    /// Closes the batch of a partition.
+    /// Closes the batch of a partition; `None` if it has no open batch.
     fn seal(&mut self, target: Target) -> Result<Option<Delivery>, runtime::Error> {
         let (Some(partition), Some(batch)) = (self.topics.partition(target).cloned(), self.open.seal(target)?) else { return Ok(None) };
         Ok(Some(Delivery { partition, batch }))
     }
 
-    /// Sends a full batch in the background; waits only for the one before it of the same partition.
+    /// Sends a full batch in the background. Waits only for the previous batch of the same partition, and for older deliveries if too much
+    /// is in flight.
     async fn send_full(&mut self, target: Target, events: &[Event]) -> Result<(), runtime::Error> {
         let Some(delivery) = self.seal(target)? else { return Ok(()) };
         self.await_delivery(target, events).await?;
         self.send(target, vec![delivery]);
-        // The one that was sent first is awaited.
+        // The oldest delivery is awaited first.
         while self.in_flight.bytes() > MAX_IN_FLIGHT_BYTES
             && let Some(first) = self.in_flight.first()
         {
@@ -425,13 +433,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Sends batches in the background. The delivery is found by one of their partitions.
+    /// Sends batches in the background. `target` is the partition by which the delivery is found.
     fn send(&mut self, target: Target, deliveries: Vec<Delivery>) {
         let bytes = deliveries.iter().map(|delivery| delivery.batch.bytes().len()).sum();
         self.in_flight.push(target, bytes, tokio::spawn(send::deliver(self.sender.clone(), deliveries)));
     }
 
-    /// Sends what is left: one request per broker, all brokers at once.
+    /// Sends all open batches, in one request per broker, to all brokers at the same time.
     async fn send_rest(&mut self, events: &[Event]) -> Result<(), runtime::Error> {
         let touched = self.open.take_touched();
         let mut by_broker: Vec<(Option<i32>, Target, Vec<Delivery>)> = Vec::new();
@@ -446,7 +454,7 @@ impl Writer {
             }
         }
         self.open.reuse(touched);
-        // The last one needs no task of its own.
+        // The last request is made by this task, so no task is spawned for it.
         let last = by_broker.pop();
         for (_, target, deliveries) in by_broker {
             self.send(target, deliveries);
@@ -458,7 +466,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Waits for the delivery that is found by a partition, if there is one.
+    /// Waits for the delivery that is found by this partition, if there is one.
     async fn await_delivery(&mut self, target: Target, events: &[Event]) -> Result<(), runtime::Error> {
         if let Some(handle) = self.in_flight.remove(target) {
             let delivered = handle.await.map_err(|error| Error::DeliveryLost { problem: error.to_string() })??;
@@ -467,7 +475,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Waits for everything that is in flight.
+    /// Waits for all deliveries in flight.
     async fn await_all(&mut self, events: &[Event]) -> Result<(), runtime::Error> {
         let mut result = Ok(());
         while let Some(first) = self.in_flight.first() {
@@ -477,7 +485,7 @@ impl Writer {
         result
     }
 
-    /// Notes what was delivered; the first record that the broker refused is an error.
+    /// Notes what was delivered. Returns an error for the first record that a broker refused.
     fn note(&mut self, delivered: Vec<Delivered>, events: &[Event]) -> Result<(), runtime::Error> {
         let mut result = Ok(());
         for Delivered { partition, last, rejected, buffer } in delivered {
@@ -498,7 +506,7 @@ impl Writer {
     }
 }
 
-/// The number of an event's tombstone: the next one of the same event.
+/// The seq of an event's tombstone. It is one greater than the seq of the event.
 fn tombstone_seq(event: &Event) -> Seq {
     Seq(event.seq.0.saturating_add(1))
 }
@@ -507,7 +515,7 @@ fn flags(event: &Event, kind: SplitKind) -> u8 {
     let body = match &event.body {
         Body::Row(row) if row.op == Op::Read => SNAPSHOT,
         Body::Schema(_) => SCHEMA_CHANGE,
-        // An equal seq may have been seen: readers take it all the same.
+        // A heartbeat may have the seq of an earlier record. The flag tells readers not to treat it as a repeat.
         Body::Heartbeat => NOT_EXACT,
         _ => 0,
     };

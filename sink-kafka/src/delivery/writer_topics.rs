@@ -1,4 +1,4 @@
-//! The topics of a lane: how far each partition was delivered, and whether a topic is ready to be written to.
+//! The topics of a lane. Notes up to where each partition was delivered, and whether a topic is ready to be written to.
 
 use std::sync::Arc;
 
@@ -9,16 +9,16 @@ use crate::resume::Mark;
 use crate::routing::Target;
 use crate::schema_registry::SchemaIdPrefix;
 
-/// A topic of a lane.
+/// The state of a topic in one lane.
 pub(crate) struct TopicState {
     name: Arc<str>,
     partitions: Vec<(Arc<Partition>, Mark)>,
     ready: bool,
-    /// The first bytes of every value, if there is a schema registry.
+    /// The first bytes of every record value, with the schema id; `None` without a schema registry.
     prefix: Option<SchemaIdPrefix>,
 }
 
-/// The topics of a lane, in the order of the router's indexes.
+/// The topics of a lane; the index is the topic index of the router.
 #[derive(Default)]
 pub(super) struct WriterTopics(Vec<TopicState>);
 
@@ -32,17 +32,17 @@ impl TopicState {
         self.partitions.len()
     }
 
-    /// Whether the lane's split has a record in the topic.
+    /// Whether the lane's split has written a record to the topic.
     pub(crate) fn is_written(&self) -> bool {
         self.partitions.iter().any(|(_, mark)| mark.is_written())
     }
 
-    /// Whether it was checked that the topic may be written to.
+    /// Whether the checks that allow writing to the topic were made.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready
     }
 
-    /// The topic may be written to; every value begins with `prefix`.
+    /// Notes that the topic may be written to, and that every record value begins with `prefix`.
     pub(crate) fn set_ready(&mut self, prefix: Option<SchemaIdPrefix>) {
         (self.ready, self.prefix) = (true, prefix);
     }
@@ -81,12 +81,12 @@ impl WriterTopics {
         self.0.get(target.topic)?.partitions.get(target.partition).map(|(partition, _)| partition)
     }
 
-    /// Whether a record with this seq was delivered to a partition before.
+    /// Whether the record with this seq was delivered to the partition before.
     pub(super) fn covers(&self, target: Target, seq: Seq) -> bool {
         self.0.get(target.topic).and_then(|topic| topic.partitions.get(target.partition)).is_some_and(|(_, mark)| mark.covers(seq))
     }
 
-    /// A record was delivered.
+    /// Notes that a record was delivered.
     pub(super) fn advance(&mut self, target: Target, offset: i64, seq: Seq) {
         if let Some((_, mark)) = self.0.get_mut(target.topic).and_then(|topic| topic.partitions.get_mut(target.partition)) {
             mark.advance(offset, seq);

@@ -1,4 +1,4 @@
-//! Keys, headers and tombstones: what is in the log, and what a restart does with it; compacted topics.
+//! Tests of keys, headers and tombstones: what the log contains, and what happens after a restart. Also tests of compacted topics.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,7 +17,7 @@ use crate::resume::record_header::{NOT_EXACT, RecordPosition};
 use crate::sink::KafkaSink;
 use crate::task::Task;
 
-/// The value tells the operation and the key; heartbeats and DDL have a message as well.
+/// An encoder for tests. The value contains the operation and the key. Heartbeats and DDL statements get a message too.
 struct OpEncoder;
 
 impl Encoder for OpEncoder {
@@ -50,7 +50,8 @@ fn sink(task: &Arc<Task>) -> KafkaSink {
     KafkaSink::new(task.clone(), Box::new(OpEncoder))
 }
 
-/// A change from one key to another; `None` is a row that does not exist. `number` counts the events of the split.
+/// A row change from one key to another. `None` means that the row does not exist before or after the change. `number` is the number of the
+/// event in its split.
 fn change(schema: &Arc<TableSchema>, number: u128, before: Option<i64>, after: Option<i64>) -> Event {
     let image = |key: i64| Row::from_values([Value::Int(key)]);
     let op = match (before, after) {
@@ -65,10 +66,10 @@ fn batch(events: Vec<Event>) -> Batch {
     Batch::new(events, Some(Position::from("r")), 0)
 }
 
-/// A record in short: key, value and seq.
+/// A record as the tests compare it: key, value and seq.
 type Short = (Option<String>, Option<String>, u128);
 
-/// The records of a partition, without those of other programs, which have no headers.
+/// The records of this program in a partition. Records of other programs are left out; they have no headers.
 fn records(fake: &FakeCluster, topic: &str, partition: usize) -> Vec<Short> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let ours = fake.records(topic, partition).into_iter().filter(|record| !record.headers.is_empty());
@@ -108,7 +109,7 @@ async fn rows_have_the_key_of_their_table_and_deletes_a_tombstone() {
         short(r#"["shop","a","2"]"#, None, 513),
     ];
     assert_eq!(records(&fake, "t", 0), expected);
-    // Nothing is repeated, whatever the last receipt was.
+    // No record is written again, from whichever receipt the task continues.
     for receipt in [&baseline, &after] {
         let mut again = sink(&task());
         open(&mut again, SplitKind::Stream, 1, receipt).await.unwrap();
@@ -132,7 +133,7 @@ async fn a_tombstone_of_an_old_key_goes_where_the_records_of_that_key_are() {
             records(&fake, "shop.a", partition).into_iter().map(move |(key, value, _)| (key.unwrap(), (partition, value)))
         })
         .collect();
-    // The last record of each key; database and table are in the topic's name.
+    // The last record of each key is checked. The keys do not contain database and table, because the name of the topic does.
     let (one, two) = (&by_key[r#"["1"]"#], &by_key[r#"["2"]"#]);
     assert_eq!((one.1.as_deref(), two.1.as_deref()), (None, Some("u2")));
     assert_ne!(one.0, two.0);
@@ -154,7 +155,7 @@ async fn without_tombstones_or_keys_there_are_none() {
         sink.write(&mut batch(vec![change(&schema, 1, Some(7), None)])).await.unwrap();
         assert_eq!(records(&fake, "t", 0), [(key.map(str::to_owned), Some("d7".to_owned()), 128)]);
     }
-    // A table without a key.
+    // A table without a key has no record keys and no tombstones.
     fake.create("t", 1);
     let mut keyless = (*schema).clone();
     keyless.primary_key.clear();
@@ -174,7 +175,7 @@ async fn a_source_that_leaves_no_room_for_tombstones_is_refused() {
     assert!(error.help().unwrap().contains("tombstones = false") && fake.produced() == 0, "{error}");
 }
 
-/// Sets a key and a header of its own.
+/// An encoder that sets a key and a header itself.
 struct OwnKey;
 
 impl Encoder for OwnKey {
@@ -225,7 +226,7 @@ async fn a_compacted_topic_needs_a_key_on_every_record() {
     assert_eq!((error.kind(), error.code()), (Kind::Data, Some("E_RECORD_REFUSED")), "{error}");
     assert!(error.help().unwrap().contains("record_key"), "{error}");
 
-    // DDL and heartbeats have keys of their own.
+    // DDL statements and heartbeats get keys that differ from all row keys.
     let mut sink = sink(&task_of(&fake, keyed));
     open(&mut sink, SplitKind::Stream, 3, &Receipt::default()).await.unwrap();
     sink.write(&mut batch(vec![change(&schema, 1, None, Some(1))])).await.unwrap();
@@ -253,17 +254,18 @@ async fn holes_that_compaction_leaves_are_no_obstacle() {
     for number in 1..=4 {
         receipts.push(write(&mut first, batch(vec![change(&schema, number, None, Some(number as i64))])).await.unwrap());
     }
-    // The first record, one in the middle, and the last one are gone; the log still begins at 0 and ends at 4.
+    // The first record, a record in the middle and the last record are removed one after another. The log still begins at offset 0 and ends
+    // at offset 4.
     for gone in [0, 2, 3] {
         fake.remove_batch("t", 0, gone);
         for receipt in &receipts[1..] {
             let mut next = sink(&task_of(&fake, settings.clone()));
             open(&mut next, SplitKind::Stream, 1, receipt).await.unwrap();
         }
-        // A lane without a receipt checks whose topic it is.
+        // A lane without a receipt checks that the topic belongs to this task.
         open(&mut sink(&task_of(&fake, settings.clone())), SplitKind::Snapshot, 9, &Receipt::default()).await.unwrap();
     }
-    // What is still there counts, what is gone is sent again.
+    // Records that are still in the log count as delivered; records that are gone are sent again.
     let mut next = sink(&task_of(&fake, settings));
     open(&mut next, SplitKind::Stream, 1, &receipts[1]).await.unwrap();
     next.write(&mut batch((1..=5).map(|number| change(&schema, number, None, Some(number as i64))).collect())).await.unwrap();
@@ -271,7 +273,7 @@ async fn holes_that_compaction_leaves_are_no_obstacle() {
     assert_eq!(seqs, [2, 3, 4, 5]);
 }
 
-/// What the log of each partition must hold: the keys of rows by the rules, in order.
+/// The expected records of each partition, in order.
 fn model(changes: &[(Option<i64>, Option<i64>)], partition: impl Fn(i64) -> usize) -> BTreeMap<usize, Vec<Short>> {
     let key = |key: i64| format!(r#"["shop","a","{key}"]"#);
     let mut logs: BTreeMap<usize, Vec<Short>> = BTreeMap::new();
@@ -303,7 +305,8 @@ fn any_change() -> impl Strategy<Value = (Option<i64>, Option<i64>)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    // Whatever the brokers do, and wherever batches are cut, each record and each tombstone is in its partition once and in order.
+    // With any faults of the brokers and any division into batches, each record and each tombstone is in its partition exactly once and in
+    // order.
     #[test]
     fn any_faults_leave_every_record_and_tombstone_once(
         faults in prop::collection::vec(any_fault(), 0..12),
@@ -338,7 +341,7 @@ proptest! {
                     Err(error) => assert_eq!(error.kind(), Kind::Retryable, "{error}"),
                 }
             }
-            // Each key is always in the same partition; which one is not this test's concern.
+            // All records of a key must be in the same partition. Which partition it is does not matter here.
             let mut of_key = BTreeMap::new();
             for partition in 0..partitions {
                 for (key, _, _) in records(&fake, "t", partition) {

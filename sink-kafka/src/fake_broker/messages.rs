@@ -1,4 +1,4 @@
-//! Messages of several rows and heartbeats: what the encoder gets, and what a restart does with it.
+//! Tests of messages with several rows and of heartbeats: what the encoder gets, and what happens after a restart.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -16,7 +16,8 @@ use crate::resume::record_header::{NOT_EXACT, RecordPosition};
 use crate::sink::KafkaSink;
 use crate::task::Task;
 
-/// One message per run of rows of one binlog event; the value names the table and the keys. Notes what it was handed.
+/// An encoder for tests that puts consecutive rows of one binlog event into one message. The value contains the table and the keys.
+/// `handed` notes the seqs of the events in each call.
 #[derive(Clone, Default)]
 struct RunEncoder {
     handed: Arc<Mutex<Vec<Vec<u128>>>>,
@@ -63,7 +64,7 @@ fn many_rows() -> EncoderInfo {
     info
 }
 
-/// Rows whose seq is their key; so many of them come from one binlog event.
+/// Rows whose key equals their seq; `together` is the number of rows that come from one binlog event.
 fn rows_of_events(schema: &Arc<TableSchema>, seqs: RangeInclusive<u128>, together: u128) -> Batch {
     let mut origins: BTreeMap<u128, Arc<Origin>> = BTreeMap::new();
     let events = seqs.map(|seq| {
@@ -97,14 +98,14 @@ async fn rows_of_one_table_and_route_are_handed_over_together() {
     events.extend((2..=5).map(|seq| row(&a, seq, seq as i64)));
     events.extend((6..=7).map(|seq| row(&b, seq, seq as i64)));
     events.extend((8..=9).map(|seq| row(&a, seq, seq as i64)));
-    // The same table with another schema.
+    // The table is the same, but its definition is another object, so the row needs a message of its own.
     events.push(row(&table("a"), 10, 10));
     events.push(event(11, Body::Commit));
     let shared: Arc<Origin> = Arc::default();
     events.iter_mut().for_each(|event| event.origin = shared.clone());
     sink.write(&mut Batch::new(events, None, 0)).await.unwrap();
     assert_eq!(*encoder.handed.lock().unwrap(), [vec![1], vec![2, 3, 4, 5], vec![6, 7], vec![8, 9], vec![10], vec![11]]);
-    // A message has the position of its last row.
+    // The position header of a message contains the seq of its last row.
     let mut log: Vec<(u128, String)> = Vec::new();
     for partition in 0..3 {
         let seqs = fake.log("t", partition).into_iter().map(|(_, position)| position.unwrap().seq.0);
@@ -122,16 +123,16 @@ async fn a_restart_in_the_middle_of_a_message_loses_and_repeats_no_row() {
     let task = || task_of(&fake, json!({}));
     let mut first = sink(&task(), &encoder);
     let baseline = open(&mut first, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
-    // Ten rows of one event, cut by the size of a batch behind the fourth. The receipt of it is lost with the process.
+    // One binlog event has ten rows. The batch ends after the fourth row, and its receipt is lost when the process ends.
     first.write(&mut rows_of_events(&schema, 1..=4, 10)).await.unwrap();
     assert_eq!(keys(&fake, 0), [[1, 2, 3, 4]]);
-    // Replayed, the batch is cut elsewhere: in the middle of what is there, and of what is not.
+    // In the replay the batches end at other rows: one in the middle of the delivered rows, and one after rows that were not delivered.
     let mut second = sink(&task(), &encoder);
     let after = open(&mut second, SplitKind::Stream, 1, &baseline).await.unwrap();
     second.write(&mut rows_of_events(&schema, 1..=3, 10)).await.unwrap();
     second.write(&mut rows_of_events(&schema, 4..=7, 10)).await.unwrap();
     assert_eq!(keys(&fake, 0), [vec![1, 2, 3, 4], vec![5, 6, 7]]);
-    // From the receipts in between as well.
+    // A restart from either of the earlier receipts gives the same result.
     for receipt in [&baseline, &after] {
         let mut third = sink(&task(), &encoder);
         open(&mut third, SplitKind::Stream, 1, receipt).await.unwrap();
@@ -179,7 +180,7 @@ async fn heartbeats_are_sent_whenever_they_come_and_hide_nothing() {
     assert_eq!(log, [(3, 0), (3, NOT_EXACT), (3, NOT_EXACT), (3, NOT_EXACT), (3, NOT_EXACT), (4, 0)]);
     assert_eq!((fake.values("t", 0)[1].as_slice(), fake.log("t", 1).len()), (&b"heartbeat"[..], 0));
 
-    // Under a template they have no topic.
+    // If the topic is a template, there is no topic for heartbeats.
     let fake = FakeCluster::start(1, &[("a", 1)]).await;
     let mut sink = self::sink(&task_of(&fake, json!({"topic": "{table}"})), &encoder);
     open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
@@ -189,7 +190,7 @@ async fn heartbeats_are_sent_whenever_they_come_and_hide_nothing() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    // Wherever batches are cut, and however often they are cut anew, every row is in the log once and in order.
+    // With any division into batches, also after each restart, every row is in the log exactly once and in order.
     #[test]
     fn any_faults_and_any_cuts_leave_every_row_once(
         faults in prop::collection::vec(any_fault(), 0..12),

@@ -1,4 +1,4 @@
-//! A small cluster of brokers for tests: real sockets, a log per partition, Kafka's sequence rules, and faults on demand.
+//! A small Kafka cluster for tests. It has real sockets, one log per partition, Kafka's rules for sequence numbers, and faults on request.
 
 mod keys;
 mod messages;
@@ -18,34 +18,35 @@ use crate::client::reference::{ReadRecord, read_batch};
 use crate::resume::record_header::{HEADER, RecordPosition};
 use protocol::{Reader, Writer, read_frame, write_frame};
 
-/// What happens to the next Produce request.
+/// A fault that is applied to the next Produce request.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
-    /// Nothing: it works.
+    /// No fault: the request succeeds.
     Fine,
-    /// Appended, but the connection is cut instead of an answer.
+    /// The batch is appended, but the connection is cut before the answer.
     Swallowed,
-    /// The connection is cut before anything is appended.
+    /// The connection is cut before the batch is appended.
     Cut,
-    /// Appended, and the answer never comes.
+    /// The batch is appended, but the answer never comes.
     Hang,
-    /// Appended, and the answer is garbage.
+    /// The batch is appended, but the answer is garbage.
     Garbage,
-    /// Appended, and the answer has this code.
+    /// The batch is appended, and the answer contains this error code.
     AppendedWith(i16),
-    /// Not appended, and the answer has this code.
+    /// The batch is not appended, and the answer contains this error code.
     RefusedWith(i16),
-    /// Appended; the answer asks for a pause.
+    /// The batch is appended, and the answer asks for a pause of this many milliseconds.
     Throttled(i32),
-    /// Another program writes first.
+    /// Another program writes a record first.
     OtherProgram,
-    /// The process dies: the request is cut off and every connection is refused for so long.
+    /// The broker process dies: the request is cut off, and every connection is refused for this time.
     Down(Duration),
-    /// Appended, and the broker forgets where; a repeat is answered with code 46.
+    /// The batch is appended, the connection is cut, and the broker forgets the offset. It answers a repeat with code 46,
+    /// DUPLICATE_SEQUENCE_NUMBER.
     Forgotten,
-    /// Appended, and the partition has another leader from then on; this one never answers again.
+    /// The batch is appended, and then the partition gets a new leader. The old leader never answers again.
     Moved,
-    /// Appended; instead of the answer comes the length of an absurdly large one.
+    /// The batch is appended, but the answer begins with an absurdly large length.
     Endless,
 }
 
@@ -61,7 +62,7 @@ struct Log {
     batches: Vec<Stored>,
     start: i64,
     end: i64,
-    /// Batches by producer: base sequence, count, base offset.
+    /// The last batches of each producer id: base sequence number, record count, and base offset.
     known: HashMap<i64, VecDeque<(i32, i32, i64)>>,
 }
 
@@ -69,35 +70,36 @@ struct Log {
 struct State {
     topics: BTreeMap<String, Vec<Log>>,
     faults: VecDeque<Fault>,
-    /// Codes of the next answers to InitProducerId; then 0.
+    /// The error codes of the next answers to InitProducerId; after them the code is 0.
     init_codes: VecDeque<i16>,
     next_producer: i64,
-    /// Batches with more records are refused as too large.
+    /// The largest number of records in a batch; a larger batch is refused as too large.
     max_records: Option<i32>,
-    /// A single record with this text is always too large.
+    /// A batch that contains this text is always refused as too large.
     huge: Option<Vec<u8>>,
-    /// Whether ListOffsets with replica −2 is refused.
+    /// Whether ListOffsets requests with replica id −2, which ask for the end of the leader's log, are refused.
     hides_end: bool,
-    /// How often a watermark lags behind the end before it catches up.
+    /// How many more answers report a high watermark below the end of the log.
     lag: u32,
     produced: u32,
     down_until: Option<tokio::time::Instant>,
-    /// By how many places the leaders have moved.
+    /// How many times the leaders have moved to the next broker.
     moved: usize,
-    /// Brokers that accept connections and never answer.
+    /// The indexes of brokers that accept connections but never answer.
     frozen: Vec<usize>,
-    /// How long a connection may be used before the broker cuts it, as when authentication expires.
+    /// How long a connection may be used before the broker cuts it, as brokers do when authentication expires. `None` means no limit.
     lifetime: Option<Duration>,
-    /// Answers go out in pieces of one byte.
+    /// Whether answers are sent one byte at a time.
     slow: bool,
-    /// Topics are compacted: records without a key are refused.
+    /// Whether topics are compacted, so that records without a key are refused.
     compacted: bool,
-    /// Topics that were created, and the code that refuses to create more.
+    /// The topics that clients created, with the requested number of partitions. `create_code` is the error code for further requests to
+    /// create a topic; 0 allows them.
     created: Vec<(String, i32)>,
     create_code: i16,
 }
 
-/// The cluster. Partition n is led by broker n modulo their number.
+/// The cluster. At the start, the leader of partition n is broker n modulo the number of brokers.
 pub(crate) struct FakeCluster {
     state: Arc<Mutex<State>>,
     ports: Vec<u16>,
@@ -162,17 +164,17 @@ impl FakeCluster {
         self.state.lock().unwrap().create_code = code;
     }
 
-    /// Topics that were created, with their partitions.
+    /// The topics that clients created, with the requested number of partitions.
     pub(crate) fn created(&self) -> Vec<(String, i32)> {
         self.state.lock().unwrap().created.clone()
     }
 
-    /// Produce requests so far.
+    /// The number of Produce requests so far.
     pub(crate) fn produced(&self) -> u32 {
         self.state.lock().unwrap().produced
     }
 
-    /// Deletes batches before an offset.
+    /// Deletes the batches before an offset, as retention does.
     pub(crate) fn delete_before(&self, topic: &str, partition: usize, offset: i64) {
         let mut state = self.state.lock().unwrap();
         let log = &mut state.topics.get_mut(topic).unwrap()[partition];
@@ -180,13 +182,13 @@ impl FakeCluster {
         log.start = offset;
     }
 
-    /// Removes the batch that begins at an offset, as compaction does: the log keeps its begin and its end.
+    /// Removes the batch that begins at an offset, as compaction does. The start and the end of the log stay the same.
     pub(crate) fn remove_batch(&self, topic: &str, partition: usize, base: i64) {
         let mut state = self.state.lock().unwrap();
         state.topics.get_mut(topic).unwrap()[partition].batches.retain(|batch| batch.base != base);
     }
 
-    /// Cuts the end off, as an unclean election does.
+    /// Removes the end of the log from an offset, as an unclean leader election does.
     pub(crate) fn truncate(&self, topic: &str, partition: usize, offset: i64) {
         let mut state = self.state.lock().unwrap();
         let log = &mut state.topics.get_mut(topic).unwrap()[partition];
@@ -203,23 +205,23 @@ impl FakeCluster {
         self.state.lock().unwrap().topics.insert(topic.into(), (0..count).map(|_| Log::default()).collect());
     }
 
-    /// Appends the bytes of a record batch, as another process would.
+    /// Appends an encoded record batch directly, as if another process had written it.
     pub(crate) fn append(&self, topic: &str, partition: usize, bytes: &[u8]) {
         append(&mut self.state.lock().unwrap().topics.get_mut(topic).unwrap()[partition], bytes);
     }
 
-    /// The values in a partition, read by another library.
+    /// The values of the records in a partition, decoded by the protocol library.
     pub(crate) fn values(&self, topic: &str, partition: usize) -> Vec<Vec<u8>> {
         self.records(topic, partition).into_iter().map(|record| record.value.unwrap_or_default()).collect()
     }
 
-    /// The records in a partition, read by another library.
+    /// The records in a partition, decoded by the protocol library.
     pub(crate) fn records(&self, topic: &str, partition: usize) -> Vec<ReadRecord> {
         let state = self.state.lock().unwrap();
         state.topics[topic][partition].batches.iter().flat_map(|batch| read_batch(&batch.bytes).records).collect()
     }
 
-    /// What is in a partition: offset and position (`None`: a record of another program).
+    /// The offset and the position header of each record in a partition; `None` for a record of another program.
     pub(crate) fn log(&self, topic: &str, partition: usize) -> Vec<(i64, Option<RecordPosition>)> {
         let state = self.state.lock().unwrap();
         let mut list = Vec::new();
@@ -251,9 +253,9 @@ fn append(log: &mut Log, bytes: &[u8]) -> i64 {
     base
 }
 
-/// Kafka's rules for batches with a producer id: the code and the base offset.
+/// Appends a batch by Kafka's rules for producer ids and sequence numbers. Returns the error code and the base offset.
 fn accept(log: &mut Log, bytes: &[u8], forget: bool) -> (i16, i64) {
-    // What a broker checks first.
+    // Like a broker, first checks that the batch can be read.
     if read_batches(bytes, HEADER, |_, _| {}).is_err() {
         return (2, -1);
     }
@@ -490,7 +492,7 @@ fn fetch(request: &mut Reader<'_>, out: &mut Writer, state: &State) {
             out.i64(log.end);
             out.i64(log.start);
             out.i32(-1);
-            // Two batches at a time, so that readers need several requests.
+            // An answer has at most two batches, so that readers need several requests.
             let records: Vec<u8> = log
                 .batches
                 .iter()

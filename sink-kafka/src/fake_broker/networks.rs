@@ -1,5 +1,5 @@
-//! What happens to brokers and networks as a whole: new leaders, expired logins, answers of one byte at a time, ports of other servers,
-//! missing topics.
+//! Tests of failures of whole brokers and networks: new leaders, expired authentication, answers of one byte at a time, other servers on
+//! the port, and missing topics.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::task::Task;
 #[tokio::test]
 async fn a_leader_that_hangs_is_left_when_another_one_is_elected() {
     let fake = FakeCluster::start(3, &[("t", 1)]).await;
-    // In the same proportion as the real ones: a request may take far longer than asking the other brokers.
+    // As with the default time-outs, a request may take far longer than it takes to ask the other brokers for the leader.
     let timeouts = Timeouts { request: Duration::from_secs(60), ..timeouts() };
     let settings = json!({"brokers": fake.addresses(), "topic": "t", "format": {"canal_json": {}}});
     let task = task_with(settings, EncoderInfo::default(), timeouts);
@@ -47,7 +47,7 @@ async fn connections_that_are_cut_while_nothing_happens_are_no_failure() {
     let mut sink = sink(&task);
     open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
     for n in 0..10 {
-        // Some find the connection too old, some do not.
+        // The pauses get longer, so some writes find an expired connection and others do not.
         tokio::time::sleep(Duration::from_millis(n * 15)).await;
         sink.write(&mut rows(&schema, u128::from(n) * 10 + 1..=u128::from(n + 1) * 10)).await.unwrap();
     }
@@ -67,7 +67,7 @@ async fn answers_of_one_byte_at_a_time_are_answers() {
     open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await.unwrap();
 }
 
-/// A port that says `bytes` to every client, after it has received something if `polite`.
+/// Starts a server that sends `bytes` to every client; if `polite`, only after the client has sent something. Returns its address.
 async fn other_server(bytes: &'static [u8], polite: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -103,7 +103,7 @@ async fn a_server_that_is_not_a_broker_is_named_at_once() {
         assert!(error.to_string().contains(expected) && error.to_string().contains(&address), "{error}");
         assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
     }
-    // Nobody can say what this is: it may be a broker that is starting.
+    // These answers do not show what the server is. It may be a broker that is starting, so the error is retryable.
     for bytes in [&b""[..], b"\0\0\0\x04\0\0\0\x63", b"\0\0\0\x02\0\0"] {
         let address = other_server(bytes, true).await;
         let settings = json!({"brokers": [address], "topic": "t", "format": {"canal_json": {}}});
@@ -185,7 +185,8 @@ async fn many_open_batches_are_sent_before_they_fill_the_memory() {
     let task = task_of(&fake, json!({"partition": "primary_key", "compression": "none"}));
     let mut sink = sink(&task);
     open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
-    // About 150 bytes each: three times what may be open at once, and no partition's batch is ever full.
+    // The rows take about 150 bytes each. Together they are three times as large as the limit for open batches, but the batch of each
+    // partition stays below its own limit.
     sink.write(&mut rows(&table("a"), 1..=150_000)).await.unwrap();
     assert!(fake.produced() >= 6, "{}", fake.produced());
     let (lists, ignored) = read(&fake, "t", 200);

@@ -1,9 +1,9 @@
-//! The protocol's primitives, independent of the ones under test.
+//! Reads and writes the primitive types of Kafka's protocol, independently of the code that is tested.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Reads primitives of a request. A test fails on anything malformed.
+/// Reads primitive values of a request. Malformed bytes make the test fail.
 pub(super) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -48,7 +48,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Writes primitives of an answer.
+/// Writes primitive values of an answer.
 #[derive(Default)]
 pub(super) struct Writer(pub(super) Vec<u8>);
 
@@ -152,7 +152,7 @@ pub(super) fn describe_topic(request: &mut Reader<'_>, out: &mut Writer, compact
     out.0.push(5);
 }
 
-/// A batch of one record of a program that has no position headers.
+/// A batch with one record of another program, without a position header.
 pub(super) fn foreign_batch() -> Vec<u8> {
     let record = [0, 0, 0, 1, 2, b'x', 0]; // attributes, timestamp, offset, no key, value of one byte, no headers
     let mut bytes = vec![0u8; 61];

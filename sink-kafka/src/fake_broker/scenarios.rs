@@ -1,5 +1,5 @@
-//! Faults, one after the other and mixed, and what must hold after each: nothing lost, nothing out of order, and with idempotence nothing
-//! twice in the log.
+//! Tests with faults, alone and mixed. After each fault no record may be lost or out of order. With idempotence no record may be in the log
+//! twice.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use crate::task::Task;
 
 pub(super) const RUN: u64 = 0xfeed;
 
-/// One row, one message: its key as text. Negative keys cannot be carried.
+/// An encoder for tests that writes one message per row, with the key as text. It rejects negative keys.
 struct KeyEncoder;
 
 impl Encoder for KeyEncoder {
@@ -63,14 +63,14 @@ pub(super) fn sink(task: &Arc<Task>) -> KafkaSink {
     KafkaSink::new(task.clone(), Box::new(KeyEncoder))
 }
 
-/// A task with these settings, whose format says this of itself.
+/// A task with these settings; `info` describes its format.
 pub(crate) fn task_with(settings: serde_json::Value, info: EncoderInfo, timeouts: Timeouts) -> Arc<Task> {
     let config = config(settings);
     let name = config.format.as_ref().unwrap().one("format").unwrap().0.to_owned();
     Arc::new(Task::new(Settings::resolve(config, Format { name, info }).unwrap(), timeouts).unwrap())
 }
 
-/// The context of a lane.
+/// The context with which a lane opens its sink.
 pub(crate) fn context(kind: SplitKind, number: u32, epoch: u32) -> Context {
     Context::testing("test").with_lane(Lane { run: RUN, epoch, number, split: "s".into(), kind })
 }
@@ -84,13 +84,13 @@ async fn open_as(sink: &mut KafkaSink, kind: SplitKind, number: u32, epoch: u32,
     Ok(sink.receipt())
 }
 
-/// Writes a batch; returns the receipt afterwards.
+/// Writes a batch. Returns the receipt after the write.
 pub(crate) async fn write(sink: &mut KafkaSink, mut batch: Batch) -> runtime::Result<Receipt> {
     sink.write(&mut batch).await?;
     Ok(sink.receipt())
 }
 
-/// The findings of the precheck.
+/// Runs the precheck and returns its findings.
 pub(crate) async fn check(task: &Arc<Task>) -> Vec<runtime::Finding> {
     sink(task).check(&Context::testing("test")).await
 }
@@ -114,7 +114,8 @@ pub(super) fn rows(schema: &Arc<TableSchema>, seqs: std::ops::RangeInclusive<u12
     Batch::new(seqs.map(|seq| row(schema, seq, seq as i64)).collect(), Some(Position::from("r")), 0)
 }
 
-/// A supervisor in short: replays from the last acknowledged batch with a new sink after every error that may pass.
+/// Acts as a simple supervisor: after every retryable error it opens a new sink and replays from the last acknowledged batch. Returns the
+/// last receipt and the number of errors.
 pub(super) async fn pump(task: &Arc<Task>, schema: &Arc<TableSchema>, batches: &[std::ops::RangeInclusive<u128>]) -> (Receipt, u32) {
     let (mut receipt, mut next, mut failures) = (Receipt::default(), 0, 0);
     while next < batches.len() {
@@ -136,7 +137,7 @@ pub(super) async fn pump(task: &Arc<Task>, schema: &Arc<TableSchema>, batches: &
     (receipt, failures)
 }
 
-/// The seqs of all partitions of a topic as a reader sees them, and how many records it ignored.
+/// Reads a topic with the rule for repeats. Returns the seqs in each partition, and the number of records that were ignored as repeats.
 pub(super) fn read(fake: &FakeCluster, topic: &str, partitions: usize) -> (Vec<Vec<u128>>, usize) {
     let (mut filter, mut ignored) = (RepeatFilter::default(), 0);
     let lists = (0..partitions)
@@ -220,7 +221,7 @@ async fn without_producer_ids_nothing_is_sent_twice_on_a_guess() {
     let task = task_of(&fake, json!({}));
     fake.faults([Fault::Fine, Fault::Swallowed, Fault::Hang, Fault::RefusedWith(6)]);
     let (_, failures) = pump(&task, &table("a"), &[1..=3, 4..=6, 7..=9, 10..=12]).await;
-    // Recovery finds what was swallowed.
+    // Recovery finds the batch that was appended without an answer.
     assert_eq!((read(&fake, "t", 1), failures), ((vec![all(12)], 0), 3));
 }
 
@@ -244,7 +245,7 @@ async fn a_batch_too_large_is_halved() {
 
 #[tokio::test]
 async fn nothing_goes_behind_a_record_too_large_however_often_it_is_tried() {
-    // With small batches some are under way, and some not encoded yet, when the refusal comes.
+    // With small batches, some batches are in flight and some rows are not encoded yet when the refusal comes.
     for bytes in [1_000_000, 1_024] {
         let fake = FakeCluster::start(1, &[("t", 1)]).await;
         let settings = json!({"compression": "none", "record_batch_bytes": bytes});
@@ -260,7 +261,7 @@ async fn nothing_goes_behind_a_record_too_large_however_often_it_is_tried() {
             assert_eq!(error.code(), Some("E_TOO_LARGE"));
             assert_eq!(read(&fake, "t", 1), (vec![all(4)], 0));
         }
-        // Once the broker accepts it, the task continues with it.
+        // When the broker accepts the record, the task continues with it.
         fake.limit_records(i32::MAX, None);
         let mut sink = sink(&task_of(&fake, settings));
         open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
@@ -297,7 +298,7 @@ async fn whole_batches_refused_and_settings_refused_are_told_apart() {
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(&code.to_string()), "{error}");
     }
-    // A permission that goes away later may come back.
+    // A permission that is lost after a success may come back, so the error is retryable.
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
     let task = task_of(&fake, json!({}));
     fake.faults([Fault::Fine, Fault::RefusedWith(29)]);
@@ -377,14 +378,14 @@ async fn a_topic_that_is_not_what_it_was_is_refused() {
     fake.set_partitions("t", 1);
     expect(open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await, "E_TOPIC_CHANGED");
     fake.set_partitions("t", 2);
-    // Another process of a later start.
+    // A process that was started later writes to the topic.
     let mut later = sink(&task);
     let after = open_as(&mut later, SplitKind::Stream, 1, 2, &receipt).await.unwrap();
     later.write(&mut rows(&schema, 7..=7)).await.unwrap();
     expect(open(&mut sink(&task), SplitKind::Stream, 1, &after).await, "E_FENCED");
     fake.truncate("t", 0, 3);
     expect(open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await, "E_SINK_REGRESSED");
-    // Made again, and as long as before, but by another program.
+    // The topic is created again and is as long as before, but its records are from another program.
     fake.create("t", 2);
     for _ in 0..6 {
         fake.append("t", 0, &super::protocol::foreign_batch());
@@ -423,7 +424,7 @@ async fn a_topic_must_be_empty_or_ours() {
     pump(&appending, &table("a"), &[1..=3]).await;
     assert!(check(&appending).await.iter().all(|finding| finding.level == Level::Passed));
 
-    // Another process of the same run finds its own records.
+    // Another process of the same run accepts the topic, because the records are its own.
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
     pump(&task_of(&fake, json!({})), &table("a"), &[1..=3]).await;
     let restarted = task_of(&fake, json!({}));
@@ -465,7 +466,7 @@ async fn a_template_finds_topics_that_exist_and_that_come_later() {
     let mut change = SchemaChange::new(SchemaChangeKind::Other, "shop", "CREATE TABLE c");
     change.tables.push((c.id.clone(), None));
     let ddl = || Batch::new(vec![event(6, Body::Schema(change.clone()))], None, 0);
-    // Everything twice, with the receipt from before it: the second time nothing is sent.
+    // Everything is written twice, each time from the receipt before the first write. The second time no record is sent.
     for _ in 0..2 {
         let mut again = sink(&task);
         open(&mut again, SplitKind::Stream, 1, &baseline).await.unwrap();
@@ -494,7 +495,8 @@ pub(super) fn any_fault() -> impl Strategy<Value = Fault> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    // Whatever the brokers do, the reader's rule gives the sequence; with idempotence the log itself holds it once.
+    // With any faults of the brokers, the rule for repeats gives exactly the sequence. With idempotence the log itself has each record
+    // once.
     #[test]
     fn any_mix_of_faults_leaves_exactly_the_sequence(faults in prop::collection::vec(any_fault(), 0..12), plain: bool, partitions in 1usize..4) {
         let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -532,7 +534,7 @@ async fn rows_that_would_go_elsewhere_than_before_do_not_count_as_delivered() {
         let opened = open(&mut sink(&task_of(&fake, changed.clone())), SplitKind::Stream, 1, &receipt).await;
         assert_eq!(opened.is_err_and(|error| error.code() == Some("E_CONFIG_CONFLICT")), conflict, "{changed}");
     }
-    // Rows of a snapshot are never skipped, so nothing can be lost by it.
+    // Rows of a snapshot are never skipped, so with a snapshot the change of settings loses nothing.
     open(&mut sink(&task_of(&fake, json!({"partition": "zero"}))), SplitKind::Snapshot, 2, &receipt).await.unwrap();
 }
 
@@ -556,7 +558,7 @@ async fn a_ddl_statement_without_a_topic_is_delivered_once_it_has_one() {
     second.write(&mut rows(&schema, 5..=6)).await.unwrap();
     let seqs = |topic: &str| fake.log(topic, 0).iter().map(|(_, position)| position.unwrap().seq.0).collect::<Vec<_>>();
     assert_eq!((seqs("a"), seqs("ddl")), (vec![1, 2, 3, 5, 6], vec![4]));
-    // Not back again: statements that were delivered there would be missing here.
+    // Removing the setting again is refused: the statements in that topic would be missing elsewhere.
     let error = open(&mut sink(&task_of(&fake, settings)), SplitKind::Stream, 1, &after).await.unwrap_err();
     assert_eq!(error.code(), Some("E_CONFIG_CONFLICT"));
 }

@@ -1,4 +1,4 @@
-//! The rule that a topic must be empty or hold this task's records: what each partition begins with.
+//! Reads the first record of each partition, to check that a topic is empty or contains records of this task.
 
 use super::scan::{Found, scan};
 use crate::client::{LogPart, Session, TopicPartition, log_ranges};
@@ -8,18 +8,18 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 pub(crate) struct FirstRecord {
     pub(crate) partition: TopicPartition,
-    /// `None`: something that is not a record.
+    /// `None` if the log is not empty but has no ordinary record, for example only transaction markers.
     pub(crate) found: Option<Found>,
 }
 
 impl FirstRecord {
-    /// Whether it is a record of this run of the task.
+    /// Whether the record is from this run of the task.
     pub(crate) fn is_of(&self, run: u64) -> bool {
         matches!(self.found, Some(Found::Ours(position, _)) if position.run == run)
     }
 }
 
-/// The first records of these partitions, as far as they are not empty.
+/// Returns the first record of each partition that is not empty.
 pub(crate) async fn first_records(session: &Session, partitions: &[TopicPartition]) -> Result<Vec<FirstRecord>, Error> {
     let ranges = log_ranges(session, partitions).await?;
     let parts: Vec<LogPart> = partitions

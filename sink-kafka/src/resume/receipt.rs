@@ -1,11 +1,11 @@
-//! The receipt: per partition, up to where the records of a split are known to be in the log.
+//! The receipt says, for each partition, up to where the records of a split are known to be in the log.
 //!
-//! Its text is JSON, one list of entries a topic: `{"v":1,"routing":"…","topics":{"shop":[[1042,"…32 hexadecimal digits…"],[7]]}}`. `routing` is the
-//! fingerprint of the settings that decide where a row goes; receipts of old versions have none. With a schema registry there is
-//! `"schemas":{"5":["…fingerprint…",["shop"]]}` as well: the ids that records were written under, each with the schema's fingerprint and
-//! the topics. An entry holds the offset behind the
-//! split's last record in that partition and that record's seq. Without a seq none of the split's records is in the partition, and the
-//! offset is where the log ended when that was known. The length of the list is the number of partitions.
+//! Its text is JSON with a list of entries per topic: `{"v":1,"routing":"…","topics":{"shop":[[1042,"…32 hexadecimal digits…"],[7]]}}`.
+//! `routing` is the fingerprint of the settings that decide where a row goes; receipts of old versions do not have it. The length of a list
+//! is the number of partitions. An entry holds the offset after the split's last record in that partition, and the seq of that record. An
+//! entry without a seq means that the split has no record in the partition; its offset is the end of the log at the time when this was
+//! known. With a schema registry the receipt also has `"schemas":{"5":["…fingerprint…",["shop"]]}`: the schema ids of the written records,
+//! each with the fingerprint of the schema and the topics.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,39 +16,39 @@ use serde::Deserialize;
 use crate::error::Error;
 use crate::schema_registry::WrittenSchemas;
 
-/// Up to where the records of one split are in one partition.
+/// Says up to where the records of one split were delivered to one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// The offset behind the split's last record; with `last_seq` 0 the offset from which its records must be searched.
+    /// The offset after the split's last record. If `last_seq` is 0, the offset from which the records of the split must be searched.
     pub(crate) next_offset: i64,
-    /// Seq of the split's last record; 0 if there is none.
+    /// The seq of the split's last record; 0 if there is none.
     pub(crate) last_seq: Seq,
 }
 
 impl Mark {
-    /// Nothing is known of the partition.
+    /// The mark of a partition about which nothing is known.
     pub(crate) const UNKNOWN: Self = Self { next_offset: 0, last_seq: Seq(0) };
 
-    /// Whether the split has a record in the partition.
+    /// Whether the split has written a record to the partition.
     pub(crate) fn is_written(&self) -> bool {
         self.last_seq > Seq(0)
     }
 
-    /// Whether an event of a split whose replay is exact was delivered to this partition before.
+    /// Whether the event with this seq was delivered to the partition before. Valid only for splits whose replay is exact.
     pub(crate) fn covers(&self, seq: Seq) -> bool {
         seq <= self.last_seq
     }
 
-    /// A record of the split was seen in the log, or was acknowledged.
+    /// Notes a record of the split that was read from the log or acknowledged by a broker.
     pub(crate) fn advance(&mut self, offset: i64, seq: Seq) {
-        // A repeat of the last record counts as the record: its offset is checked when the task continues.
+        // A repeat of the last record replaces it, and its offset is checked when the task continues.
         if seq >= self.last_seq {
             *self = Self { next_offset: offset.saturating_add(1), last_seq: seq };
         }
     }
 }
 
-/// Marks per topic and partition.
+/// The mark of each partition, by topic.
 pub(crate) type Marks = BTreeMap<String, Vec<Mark>>;
 
 #[derive(Deserialize)]
@@ -69,17 +69,17 @@ enum Entry {
     Bare([i64; 1]),
 }
 
-/// What a receipt says.
+/// The content of a receipt.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReceiptContent {
     pub(crate) marks: Marks,
-    /// Fingerprint of the settings that the marks were made with, if it is known.
+    /// The fingerprint of the routing settings at the time of the marks; `None` for receipts of old versions.
     pub(crate) routing: Option<String>,
     /// The schema ids that records were written with.
     pub(crate) schemas: WrittenSchemas,
 }
 
-/// Reads a receipt. An empty one says nothing.
+/// Reads a receipt. An empty receipt has no marks.
 pub(crate) fn parse(receipt: &Receipt) -> Result<ReceiptContent, Error> {
     if receipt.is_empty() {
         return Ok(ReceiptContent::default());
@@ -102,7 +102,7 @@ pub(crate) fn parse(receipt: &Receipt) -> Result<ReceiptContent, Error> {
     Ok(ReceiptContent { marks: marks.collect::<Result<_, Error>>()?, routing: text.routing, schemas: text.schemas })
 }
 
-/// Writes a receipt. `routing` holds nothing that must be escaped.
+/// Writes a receipt. `routing` must not contain characters that JSON has to escape.
 pub(crate) fn write<'a, P: IntoIterator<Item = &'a Mark>>(
     routing: &str,
     topics: impl IntoIterator<Item = (&'a str, P)>,
@@ -110,7 +110,7 @@ pub(crate) fn write<'a, P: IntoIterator<Item = &'a Mark>>(
 ) -> Receipt {
     let mut text = format!(r#"{{"v":1,"routing":"{routing}","topics":{{"#);
     for (index, (topic, marks)) in topics.into_iter().enumerate() {
-        // Names of topics consist of letters, digits, `.`, `_` and `-`: nothing to escape. Writing to a String cannot fail.
+        // Topic names consist of letters, digits, `.`, `_` and `-`, so nothing must be escaped. Writing to a String cannot fail.
         let _ = write!(text, "{}\"{topic}\":[", if index > 0 { "," } else { "" });
         for (partition, mark) in marks.into_iter().enumerate() {
             let comma = if partition > 0 { "," } else { "" };
@@ -123,7 +123,7 @@ pub(crate) fn write<'a, P: IntoIterator<Item = &'a Mark>>(
     }
     text.push('}');
     if !schemas.is_empty() {
-        // Fingerprints are hexadecimal digits: nothing to escape here either.
+        // Fingerprints are hexadecimal digits, so nothing must be escaped here either.
         text.push_str(",\"schemas\":{");
         for (index, (id, (hash, topics))) in schemas.iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
@@ -178,7 +178,8 @@ mod tests {
             prop_assert_eq!(parse(&receipt).unwrap().marks, marks);
         }
 
-        // The log holds a prefix of the sequence, with repeats. After reading its tail, skipping what is covered neither loses nor repeats.
+        // The log contains the first part of the sequence, with repeats. After the end of the log was read, a replay that skips delivered
+        // events neither loses nor repeats one.
         #[test]
         fn a_replay_continues_exactly(delivered in 0u128..30, known in 0u128..30, repeats in prop::collection::vec(0u128..30, 0..5), total in 30u128..40) {
             let known = known.min(delivered);

@@ -1,7 +1,7 @@
-//! The position header: every record says which run, split and event it comes from. So readers can ignore repeats, and a later run of the
-//! task can find out what was delivered.
+//! The position header of a record: the run, the split and the event that the record comes from. With it readers can ignore repeats, and a
+//! later process of the task can find out what was delivered.
 //!
-//! The header is called `dts`. Its value, at most 36 bytes:
+//! The name of the header is `dts`. Its value has at most 36 bytes:
 //!
 //! | part | bytes |
 //! |---|---|
@@ -10,14 +10,15 @@
 //! | epoch | 1–5, unsigned LEB128: rises with every start of the process |
 //! | split | 1–5, unsigned LEB128: number of the split |
 //! | seq | 16, big endian: order in the split |
-//! | flags | 1: 1 snapshot row, 2 replay not exact (or a heartbeat, which has no seq of its own), 4 schema change, 8 values begin with the id of a schema |
+//! | flags | 1: 1 snapshot row, 2 replay not exact or a heartbeat, 4 schema change, 8 values begin with the id of a schema |
 //!
-//! Bytes after the flags (a transaction id) are reserved: this version writes none, and readers must ignore them.
+//! Bytes after the flags are reserved for later extensions, such as a transaction id. This version writes none, and readers must ignore
+//! them.
 //!
-//! # The reader's rule
+//! # The rule for repeats
 //!
-//! Per run, split and partition keep the greatest seq; ignore a record whose seq is not greater, unless its flag 2 is set. [`RepeatFilter`]
-//! does that:
+//! For each run, split and partition, keep the greatest seq. Ignore a record whose seq is not greater, unless flag 2 is set.
+//! [`RepeatFilter`] implements this rule:
 //!
 //! ```
 //! use runtime::Seq;
@@ -33,48 +34,49 @@ use std::collections::HashMap;
 
 use runtime::Seq;
 
-/// Name of the header.
+/// The name of the header.
 pub const HEADER: &str = "dts";
 /// Flag: the row was read by a snapshot.
 pub const SNAPSHOT: u8 = 1;
-/// Flag: the split's replay is not exact, so an equal or smaller seq does not mean a repeat.
+/// Flag: the replay of the split is not exact, so an equal or smaller seq does not mean that the record is a repeat.
 pub const NOT_EXACT: u8 = 2;
 /// Flag: the record is a schema change.
 pub const SCHEMA_CHANGE: u8 = 4;
-/// Flag: values begin with the id of their schema in a registry, a zero byte and four bytes, big endian. A tombstone has the flag too.
+/// Flag: the value begins with the id of its schema in a registry: a zero byte, then four bytes, big endian. A tombstone has the flag too,
+/// although it has no value.
 pub const SCHEMA_ID: u8 = 8;
 
 const VERSION: u8 = 1;
 
-/// Where a record comes from.
+/// The position of a record: the run, the split and the event that it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordPosition {
-    /// Random id of the task, the same until its checkpoint is deleted.
+    /// The random id of the task. It stays the same until the task's checkpoint is deleted.
     pub run: u64,
-    /// Rises with every start of the process.
+    /// A number that increases with every start of the process.
     pub epoch: u32,
-    /// Number of the split.
+    /// The number of the split.
     pub split: u32,
-    /// Order in the split.
+    /// The position of the event in the order of its split.
     pub seq: Seq,
-    /// Any of [`SNAPSHOT`], [`NOT_EXACT`], [`SCHEMA_CHANGE`], [`SCHEMA_ID`].
+    /// A combination of [`SNAPSHOT`], [`NOT_EXACT`], [`SCHEMA_CHANGE`] and [`SCHEMA_ID`].
     pub flags: u8,
 }
 
-/// Why a header cannot be read.
+/// Why a position header cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PositionError {
-    /// It is of a newer version.
+    /// The header has an unknown version.
     #[error("the position header has version {0}, this program knows version {VERSION}")]
     Version(u8),
-    /// It ends too early or holds a number that is too large.
+    /// The header ends too early or contains a number that is too large.
     #[error("the position header is malformed")]
     Malformed,
 }
 
 impl RecordPosition {
-    /// The header's value.
+    /// Encodes the value of the header.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(36);
         write_prefix(&mut out, LaneId { run: self.run, epoch: self.epoch, split: self.split });
@@ -83,7 +85,7 @@ impl RecordPosition {
         out
     }
 
-    /// Reads a header's value. Bytes behind the flags are reserved and ignored.
+    /// Decodes the value of a header. Bytes after the flags are reserved and ignored.
     pub fn decode(value: &[u8]) -> Result<Self, PositionError> {
         let (&version, rest) = value.split_first().ok_or(PositionError::Malformed)?;
         if version != VERSION {
@@ -97,13 +99,13 @@ impl RecordPosition {
         Ok(Self { run: u64::from_be_bytes(*run), epoch, split, seq: Seq(u128::from_be_bytes(*seq)), flags })
     }
 
-    /// Whether the reader's rule may ignore the record at all.
+    /// Whether the record takes part in the rule for repeats; false if it must never be ignored.
     pub fn is_exact(&self) -> bool {
         self.flags & NOT_EXACT == 0
     }
 }
 
-/// Which lane of which process a record is from.
+/// The lane and the process that a record is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LaneId {
     pub(crate) run: u64,
@@ -111,7 +113,7 @@ pub(crate) struct LaneId {
     pub(crate) split: u32,
 }
 
-/// The part of the header that is the same for all records of a lane.
+/// Writes the start of the header, which is the same for all records of a lane.
 pub(crate) fn write_prefix(out: &mut Vec<u8>, LaneId { run, epoch, split }: LaneId) {
     out.push(VERSION);
     out.extend_from_slice(&run.to_be_bytes());
@@ -138,14 +140,15 @@ fn read_varint(bytes: &[u8]) -> Option<(u32, &[u8])> {
     None
 }
 
-/// The reader's rule: tells new records from repeats.
+/// Tells new records from repeats, by the rule in the documentation of this module.
 #[derive(Clone, Debug, Default)]
 pub struct RepeatFilter {
     greatest: HashMap<String, HashMap<(i32, u64, u32), Seq>>,
 }
 
 impl RepeatFilter {
-    /// Whether the record at `position` in this partition was not seen before. Records must be passed in the order of their offsets.
+    /// Whether the record is new, that is, not a repeat of an earlier one. Records of a partition must be passed in the order of their
+    /// offsets.
     pub fn is_new(&mut self, topic: &str, partition: i32, position: &RecordPosition) -> bool {
         if !position.is_exact() {
             return true;
@@ -214,8 +217,8 @@ mod tests {
             let _ = RecordPosition::decode(&bytes);
         }
 
-        // The lemma of the design: any number of writers, each of which writes consecutive members of a sequence and begins at most one
-        // step behind the greatest seq in the log, leaves exactly the sequence for a reader.
+        // The property that makes repeats harmless: each writer writes consecutive members of a sequence, and begins at most one step after
+        // the greatest seq in the log. Then, after any number of writers, the rule for repeats leaves exactly the sequence.
         #[test]
         fn repeats_of_any_writers_vanish(writers in prop::collection::vec((0u128..20, 1u128..10), 1..8)) {
             let (mut log, mut greatest) = (Vec::new(), 0);

@@ -1,8 +1,8 @@
-//! Where a stream split continues in each partition: the pure decision, and reading what it needs.
+//! Finds out where a stream split continues in each partition. The decision what to read is a pure function, separate from the reading.
 //!
-//! Per partition, the log must still end where the receipt says, or behind it, and the split's last record must be where the receipt says.
-//! What was written after the receipt is read, and its greatest seq is where the split continues. Splits of snapshots are not replayed exactly,
-//! so nothing of them is searched, and nothing is skipped.
+//! In each partition the log must not end before the offset in the receipt, and the split's last record must be at the offset in the
+//! receipt. The records that were written after the receipt are read; the split continues after their greatest seq. The replay of a
+//! snapshot split is not exact, so its records are not searched and none is skipped.
 
 use runtime::Seq;
 
@@ -12,25 +12,26 @@ use super::scan::{Found, scan};
 use crate::client::{LogPart, LogRange, Session, TopicPartition, log_ranges};
 use crate::error::Error;
 
-/// A partition with what the last receipt says of it.
+/// A partition with its mark in the last receipt; `None` if the receipt does not contain the partition.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) partition: TopicPartition,
     pub(crate) mark: Option<Mark>,
 }
 
-/// What was found out about a partition.
+/// The result of the recovery of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Recovered {
-    /// Up to where the split was delivered.
+    /// The mark up to which the split was delivered.
     pub(crate) mark: Mark,
-    /// The end of the log.
+    /// The offset at which the log ends.
     pub(crate) end: i64,
-    /// Other programs write to the partition.
+    /// Whether other programs write to the partition.
     pub(crate) shared: bool,
 }
 
-/// Finds out up to where a lane's split was delivered, in the order of `partitions`. `at_end`: nothing of the split can be there.
+/// Finds out up to where a lane's split was delivered. The results are in the order of `partitions`. `at_end` says that the log cannot
+/// contain records of the split in partitions without a mark.
 pub(crate) async fn recover(session: &Session, lane: LaneId, partitions: &[Known], at_end: bool) -> Result<Vec<Recovered>, Error> {
     let names: Vec<TopicPartition> = partitions.iter().map(|known| known.partition.clone()).collect();
     let ranges = log_ranges(session, &names).await?;
@@ -62,25 +63,25 @@ pub(crate) async fn recover(session: &Session, lane: LaneId, partitions: &[Known
     Ok(recovered.map(|((plan, range), shared)| Recovered { mark: plan.mark, end: range.end, shared }).collect())
 }
 
-/// What must be read of a partition, and what is known before that.
+/// The range of a partition that must be read, and what is known before the reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Plan {
     mark: Mark,
     from: i64,
-    /// The record at this offset must be the one with the mark's seq.
+    /// The offset at which the record with the mark's seq must be; `None` if this is not checked.
     anchor: Option<i64>,
-    /// Records after the receipt were deleted before they could be read.
+    /// Whether records after the receipt were deleted before they could be read.
     evidence_deleted: bool,
 }
 
-/// Decides from where a partition is read. `Err` holds the offset at which it should end at least.
+/// Decides from which offset a partition is read. `Err` is the offset that the log should have reached at least.
 fn plan(known: Option<Mark>, range: LogRange, at_end: bool) -> Result<Plan, i64> {
     let whole =
         Plan { mark: Mark { next_offset: range.start, last_seq: Seq(0) }, from: range.start, anchor: None, evidence_deleted: false };
     match known {
         None if at_end => Ok(Plan { mark: Mark { next_offset: range.end, last_seq: Seq(0) }, from: range.end, ..whole }),
         None => Ok(whole),
-        // The split had not written to it. If it is shorter now, it is another log, and everything in it is unknown.
+        // The split had written nothing to the partition. A log that is shorter than before is another log, so all of it is read.
         Some(mark) if !mark.is_written() && range.end < mark.next_offset => Ok(whole),
         Some(mark) if !mark.is_written() => {
             let from = mark.next_offset.max(range.start);
@@ -96,7 +97,7 @@ fn plan(known: Option<Mark>, range: LogRange, at_end: bool) -> Result<Plan, i64>
     }
 }
 
-/// Takes note of one record.
+/// Updates the plan with one record of the log.
 fn note(partition: &TopicPartition, plan: &mut Plan, lane: LaneId, offset: i64, found: Found, shared: &mut bool) -> Result<(), Error> {
     let position = match found {
         Found::Ours(position, _) if position.run == lane.run => Some(position),
@@ -131,14 +132,14 @@ mod tests {
 
     #[test]
     fn where_reading_begins() {
-        // Never opened: the end. Not in the receipt: everything.
+        // A partition without a mark: reading begins at the end if the split cannot have written yet, otherwise at the start.
         assert_eq!(planned(None, 3, 10, true), Ok((10, None, false)));
         assert_eq!(planned(None, 3, 10, false), Ok((3, None, false)));
-        // Known but never written to.
+        // A partition with a mark but without a record of the split.
         assert_eq!(planned(Some(mark(5, 0)), 3, 10, false), Ok((5, None, false)));
         assert_eq!(planned(Some(mark(5, 0)), 7, 10, false), Ok((7, None, true)));
         assert_eq!(planned(Some(mark(50, 0)), 0, 10, false), Ok((0, None, false)));
-        // Written to: the last record is checked too.
+        // A partition with a record of the split: that last record is read and checked too.
         assert_eq!(planned(Some(mark(5, 9)), 3, 10, false), Ok((4, Some(4), false)));
         assert_eq!(planned(Some(mark(5, 9)), 5, 10, false), Ok((5, None, false)));
         assert_eq!(planned(Some(mark(5, 9)), 6, 10, false), Ok((6, None, true)));

@@ -1,20 +1,20 @@
-//! Reads parts of the log and tells this program's records from others by their position header.
+//! Reads ranges of the log and uses the position header to tell this program's records from those of others.
 
 use super::record_header::{HEADER, PositionError, RecordPosition, SCHEMA_ID};
 use crate::client::{ClientError, LogPart, RecordHead, Session, read_log};
 use crate::error::Error;
 use crate::schema_registry;
 
-/// What is at an offset of the log.
+/// The origin of a record in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// A record with a position header, and the id of its schema if its value begins with one.
+    /// A record of this program: its position header, and the id of its schema if the value begins with one.
     Ours(RecordPosition, Option<u32>),
     /// A record of another program.
     Foreign,
 }
 
-/// Passes every record of the parts to `visit`, with the index of its part and its offset; in order within a part.
+/// Passes every record of the parts to `visit`, with the index of its part and its offset. The records of a part come in order.
 pub(crate) async fn scan(
     session: &Session,
     parts: &[LogPart],
@@ -31,7 +31,7 @@ pub(crate) async fn scan(
     .await
 }
 
-/// What a record is.
+/// Decides whose record it is, by its position header.
 pub(crate) fn found(head: RecordHead<'_>) -> Result<Found, PositionError> {
     let Some(value) = head.header else { return Ok(Found::Foreign) };
     match RecordPosition::decode(value) {
@@ -40,7 +40,7 @@ pub(crate) fn found(head: RecordHead<'_>) -> Result<Found, PositionError> {
             Ok(Found::Ours(position, id))
         }
         Err(error @ PositionError::Version(_)) => Err(error),
-        // Some other program has a header of that name.
+        // Another program uses a header with the same name.
         Err(PositionError::Malformed) => Ok(Found::Foreign),
     }
 }

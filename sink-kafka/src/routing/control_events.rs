@@ -1,11 +1,13 @@
-//! What a format makes of BEGIN, COMMIT and heartbeat events, checked against the topics and the source before anything runs.
+//! Checks before the start whether the format emits messages for BEGIN, COMMIT and heartbeat events, and whether this fits the topics and
+//! the source.
 
 use runtime::{Control, EncoderInfo};
 
 use super::topic_template::TopicTemplate;
 use crate::error::Error;
 
-/// Refuses a format that emits messages of no table where each table has a topic of its own: they would have none.
+/// Refuses a format that emits BEGIN, COMMIT or heartbeat messages if the topic is a template. These messages belong to no table, so there
+/// would be no topic for them.
 pub(crate) fn refuse_control_events_without_topic(topic: &TopicTemplate, format: &str, info: &EncoderInfo) -> Result<(), Error> {
     let mut settings: Vec<&str> = [info.begin, info.commit, info.heartbeat]
         .into_iter()
@@ -21,14 +23,16 @@ pub(crate) fn refuse_control_events_without_topic(topic: &TopicTemplate, format:
     Err(Error::NoControlTopic { format: format.to_owned(), settings: settings.join(", ") })
 }
 
-/// A setting that has no effect because only the source or only the format has heartbeats: what is wrong, and what to do.
+/// A heartbeat setting that has no effect, because only the source or only the format supports heartbeats. `what` is the problem and `help`
+/// the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IneffectiveSetting {
     pub(crate) what: String,
     pub(crate) help: String,
 }
 
-/// Whether only the source or only the format has heartbeats. `sent`: whether the source sends them, as far as it is known.
+/// Returns a problem if only the source or only the format has heartbeats. `sent` says whether the source sends heartbeats; `None` if this
+/// is unknown.
 pub(crate) fn heartbeats_have_no_effect(sent: Option<bool>, format: &str, info: &EncoderInfo) -> Option<IneffectiveSetting> {
     match (info.heartbeat, sent) {
         (Control::Emitted { setting }, Some(false)) => Some(IneffectiveSetting {

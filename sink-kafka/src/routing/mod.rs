@@ -1,4 +1,4 @@
-//! Which topic and partition an event goes to, and with which key.
+//! Chooses the topic, the partition and the key of each event.
 
 mod control_events;
 mod partitioner;

@@ -1,21 +1,21 @@
-//! Which partition a row goes to: Java's `String.hashCode` of the table's name or of the row's key, as DTS documents it.
+//! Chooses the partition of a row: Java's `String.hashCode` of the table's name or of the row's key, as the documentation of DTS describes.
 //!
-//! The rules are fixed for good, because a change would break the order per key of every running task. The hashed text of a key is the
-//! canonical texts of its columns in key order, joined with U+0001. The partition is the hash without its sign bit, modulo the number of
-//! partitions.
+//! These rules must never change, because a change would break the order of each key in running tasks. The hashed text of a key consists of
+//! the canonical texts of its columns, in key order, joined with U+0001. The partition is the hash without its sign bit, modulo the number
+//! of partitions.
 
 use runtime::{Error, Result, Row, TableId, TableSchema, text};
 
-/// Between the columns of a key.
+/// The separator between the columns of a key: U+0001.
 const SEPARATOR: u8 = 1;
 
-/// Java's `String.hashCode`: 31·h + unit over the UTF-16 units, wrapping at 32 bits.
+/// Java's `String.hashCode`: for each UTF-16 unit, `h` becomes 31·h + unit, with 32-bit overflow.
 fn java_hash(text: &str) -> i32 {
     let step = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
     if text.is_ascii() { text.bytes().map(u16::from).fold(0, step) } else { text.encode_utf16().fold(0, step) }
 }
 
-/// The partition of a hash. A topic has at least one partition.
+/// The partition for a hash. A count of 0 is treated as 1, since a topic has at least one partition.
 fn partition_of(hash: i32, partitions: usize) -> usize {
     (hash & 0x7fff_ffff) as usize % partitions.max(1)
 }
@@ -25,13 +25,13 @@ pub(crate) fn of_table(table: &TableId, partitions: usize) -> usize {
     partition_of(java_hash(&format!("{}.{}", table.database, table.table)), partitions)
 }
 
-/// The columns that the policy `primary_key` hashes: the primary key, else the first unique key without nullable columns.
+/// The columns that the policy `primary_key` hashes: the primary key, or else the first unique key without nullable columns.
 pub(crate) fn key_columns(schema: &TableSchema) -> Vec<usize> {
     if schema.primary_key.is_empty() { schema.effective_key() } else { schema.primary_key.clone() }
 }
 
-/// The partition of a row under the policy `primary_key`; `scratch` is reused so that nothing is allocated per row. Tables without a key
-/// go to partition 0. An error of kind `Data` if a key cell has no canonical text.
+/// The partition of a row under the policy `primary_key`. Tables without a key use partition 0. A key value without a canonical text is an
+/// error of kind `Data`. `scratch` is a reused buffer, so that no row needs an allocation.
 pub(crate) fn of_key(schema: &TableSchema, key: &[usize], row: &Row, partitions: usize, scratch: &mut Vec<u8>) -> Result<usize> {
     if key.is_empty() {
         return Ok(0);
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn hashes_are_javas() {
-        // Values of `"…".hashCode()` in a JVM.
+        // The expected hashes were computed by a JVM.
         for (text, hash) in [
             ("", 0),
             ("a", 97),

@@ -1,40 +1,41 @@
-//! The keys of records: JSON, so that every consumer can read them.
+//! Writes the keys of records. They are JSON, so that every consumer can read them.
 //!
-//! - The key of a row is an array of canonical texts ([`runtime::text`]): database and table, unless the topic's name holds both, and with
-//!   `primary_key` the values of the key columns. Example: `["shop","orders","42"]`.
-//! - The key of any other record is an object, so that it never equals the key of a row: `{"ddl":["shop","orders"]}`, `{"heartbeat":3}`,
-//!   `{"transaction":3}` with the number of the split. They exist because a compacted topic refuses records without a key.
+//! - The key of a row is an array of canonical texts ([`runtime::text`]). It contains database and table, unless the name of the topic
+//!   contains both. With `primary_key` it also contains the values of the key columns. Example: `["shop","orders","42"]`.
+//! - The key of any other record is an object, so it never equals the key of a row: `{"ddl":["shop","orders"]}`, or `{"heartbeat":3}` and
+//!   `{"transaction":3}` with the number of the split. These keys exist because a compacted topic refuses records without a key.
 //!
-//! The texts are fixed for good: compaction and consumers compare them byte by byte.
+//! The texts must never change, because compaction and consumers compare them byte by byte.
 
 use runtime::{Body, Error, Result, Row, TableId, TableSchema, Value, text};
 use serde::Deserialize;
 
-/// Which key records get.
+/// Which key each record gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RecordKey {
-    /// None, unless the format sets one.
+    /// No key, unless the format sets one.
     #[default]
     None,
-    /// The row's key: the primary key with the partition columns, else the first unique key without nullable columns. A row of a table
-    /// without such a key has none.
+    /// The key of the row: the primary key together with the partition columns, or else the first unique key without nullable columns. Rows
+    /// of a table without such a key get no key.
     PrimaryKey,
-    /// The database and the table.
+    /// The database and the table of the row.
     Table,
 }
 
-/// How the keys of one table's rows are written.
+/// Writes the keys of the rows of one table.
 #[derive(Debug)]
 pub(crate) struct RowKey {
-    /// The array as far as it is the same for all rows.
+    /// The start of the JSON array, which is the same for all rows.
     prefix: Vec<u8>,
     columns: Vec<usize>,
 }
 
 impl RowKey {
-    /// The key of a table's rows; `None` if they have none. `in_topic`: the topic's name holds database and table.
+    /// The writer of a table's row keys; `None` if its rows have no key. `in_topic` says whether the name of the topic contains both
+    /// database and table.
     pub(super) fn of_table(schema: &TableSchema, kind: RecordKey, in_topic: bool) -> Option<Self> {
         let columns = match kind {
             RecordKey::None => return None,
@@ -56,7 +57,7 @@ impl RowKey {
         &self.columns
     }
 
-    /// Writes the key of a row into `out`. An error of kind `Data` if a key cell has no canonical text. `scratch` is reused.
+    /// Writes the key of a row into `out`. A key value without a canonical text is an error of kind `Data`. `scratch` is a reused buffer.
     pub(super) fn write(&self, schema: &TableSchema, row: &Row, out: &mut Vec<u8>, scratch: &mut Vec<u8>) -> Result<()> {
         out.clear();
         out.extend_from_slice(&self.prefix);
@@ -66,7 +67,7 @@ impl RowKey {
                 out.push(b',');
             }
             match row.get(column) {
-                // A partition column may be nullable.
+                // A partition column can be NULL, because it may be nullable.
                 Value::Null => out.extend_from_slice(b"null"),
                 value => {
                     scratch.clear();
@@ -82,7 +83,7 @@ impl RowKey {
     }
 }
 
-/// Writes the key of a record that is not a row into `out`. `split` is the number of the split that it comes from.
+/// Writes the key of a record that is not about a row into `out`. `split` is the number of the split that the event comes from.
 pub(super) fn write_control_key(body: &Body, split: u32, out: &mut Vec<u8>) {
     out.clear();
     match body {
@@ -113,7 +114,7 @@ fn write_table(out: &mut Vec<u8>, table: &TableId) {
     write_string(out, table.table.as_bytes());
 }
 
-/// A JSON string of these bytes, which are UTF-8.
+/// Appends these bytes, which must be UTF-8, as a JSON string.
 fn write_string(out: &mut Vec<u8>, text: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');

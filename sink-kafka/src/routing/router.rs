@@ -1,6 +1,7 @@
-//! Which topic and partition an event goes to, and its key.
+//! Decides the topic, the partition and the key of each event.
 //!
-//! A router does no I/O. It returns a [`Target`], or the name of a topic that must be added first with its number of partitions. Routes of a table are remembered per version of its schema.
+//! A router does no I/O. It returns a [`Target`], or the name of a topic that must be added first with its number of partitions. It caches
+//! the route of a table for each version of the table's definition.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,31 +14,31 @@ use super::rules::{PartitionPolicy, RoutingRules};
 use super::topic_owners::TopicOwners;
 use crate::error::Error;
 
-/// Schemas are remembered by address. After so many all are forgotten, so that many schema changes over time need no more memory.
+/// The largest number of cached routes. Then the cache is cleared, so that many schema changes over time do not take ever more memory.
 const MAX_ROUTES: usize = 4096;
 
-/// A topic of the lane, by its index, and a partition.
+/// A partition of one of the lane's topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Target {
-    /// Index into the lane's topics.
+    /// The index of the topic in the lane.
     pub(crate) topic: usize,
-    /// The partition.
+    /// The number of the partition.
     pub(crate) partition: usize,
 }
 
-/// Where an event goes.
+/// The result of routing an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// To one partition.
+    /// The event goes to this partition.
     To(Target),
-    /// This topic must be added first ([`Router::add_topic`]); then the event is routed again.
+    /// This topic must be added first ([`Router::add_topic`]); then the event must be routed again.
     Unknown(Arc<str>),
-    /// A transaction boundary or a heartbeat where each table has a topic of its own: it has none.
+    /// The event is a transaction boundary or a heartbeat and the topic is a template, so there is no topic for it.
     Nowhere,
 }
 
 struct TableRoute {
-    // Keeps the schema alive, so that no other schema can get its address.
+    // Keeps the table definition alive, so that its address, the key of the cache, is not reused for another one.
     _schema: Arc<TableSchema>,
     topic: usize,
     partitions: usize,
@@ -45,31 +46,32 @@ struct TableRoute {
     key: Option<RowKey>,
 }
 
-/// How the partition of a table's rows is found.
+/// How the partition of a table's rows is chosen.
 enum Choice {
-    /// The same for all rows.
+    /// All rows go to this partition.
     Fixed(usize),
-    /// By the values of these columns.
+    /// The partition depends on the values of these columns.
     Columns(Vec<usize>),
 }
 
-/// Decides where events go.
+/// Decides where events go; see the documentation of this module.
 pub(crate) struct Router {
     rules: Arc<RoutingRules>,
-    /// Name and number of partitions of the topics in the lane's order.
+    /// The name and the number of partitions of each topic of the lane.
     topics: Vec<(Arc<str>, usize)>,
     by_name: HashMap<Arc<str>, usize>,
     owners: TopicOwners,
     routes: Vec<TableRoute>,
-    /// Indexes into `routes` by the address of the schema.
+    /// The index in `routes`, by the address of the table definition.
     by_address: HashMap<usize, usize>,
-    /// The last address and its index: rows of one table come one after the other.
+    /// The address of the last table definition and its index in `routes`. It saves lookups, because consecutive rows are often of the same
+    /// table.
     recent: (usize, usize),
     scratch: Vec<u8>,
 }
 
 impl Router {
-    /// A router that knows no topic yet.
+    /// A router without topics.
     pub(crate) fn new(rules: Arc<RoutingRules>, owners: TopicOwners) -> Self {
         Self {
             rules,
@@ -88,7 +90,7 @@ impl Router {
         &self.rules
     }
 
-    /// Adds a topic. Returns its index, the next one in order.
+    /// Adds a topic. Returns its index, which is the number of topics before.
     pub(crate) fn add_topic(&mut self, name: Arc<str>, partitions: usize) -> usize {
         let index = self.topics.len();
         self.by_name.insert(name.clone(), index);
@@ -96,12 +98,12 @@ impl Router {
         index
     }
 
-    /// The index of a topic.
+    /// The index of a topic; `None` if it was not added.
     pub(crate) fn topic_index(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 
-    /// Where an event other than a schema change goes.
+    /// Decides where an event goes that is not a schema change.
     pub(crate) fn route(&mut self, event: &Event) -> Result<Route, runtime::Error> {
         match &event.body {
             Body::Row(row) => self.route_row(row),
@@ -121,12 +123,12 @@ impl Router {
         if let Some(unknown) = self.find_route(&row.schema)? {
             return Ok(Route::Unknown(unknown));
         }
-        // An update goes where its new values go.
+        // The new values decide where an update goes.
         let image = row.newest().ok_or_else(|| runtime::Error::data("a row change has no image of the row"))?;
         self.target_of(&row.schema, image).map(Route::To)
     }
 
-    /// Where a record about this image of a row goes. The route of the table was found before.
+    /// The partition for a record about this row image. [`Router::find_route`] must have been called for the table before.
     pub(crate) fn target_of(&mut self, schema: &TableSchema, image: &Row) -> Result<Target, runtime::Error> {
         let Self { routes, recent, scratch, .. } = self;
         let route = routes.get(recent.1).ok_or_else(|| runtime::Error::fatal("the remembered route of a table is missing"))?;
@@ -137,7 +139,7 @@ impl Router {
         Ok(Target { topic: route.topic, partition })
     }
 
-    /// Makes the route of a table the recent one. Returns the topic that must be added first, if it is not known yet.
+    /// Looks up the route of a table and makes it the recent one, which other functions use. Returns the topic if it must be added first.
     pub(crate) fn find_route(&mut self, schema: &Arc<TableSchema>) -> Result<Option<Arc<str>>, Error> {
         let address = Arc::as_ptr(schema) as usize;
         if self.recent.0 != address {
@@ -153,7 +155,7 @@ impl Router {
         Ok(None)
     }
 
-    /// Works out the route of a table; the inner error is the topic that must be added first.
+    /// Computes the route of a table and adds it to the cache. The inner error is the topic that must be added first.
     fn remember(&mut self, schema: &Arc<TableSchema>) -> Result<Result<usize, Arc<str>>, Error> {
         let name = self.topic_of(&schema.id)?;
         let Some(topic) = self.topic_index(&name) else { return Ok(Err(name)) };
@@ -176,7 +178,8 @@ impl Router {
         Ok(Ok(index))
     }
 
-    /// Writes the key of an image of a row into `out`; false if rows of the table have none. The route of the table was found before.
+    /// Writes the key of a row image into `out`. Returns false if rows of the table have no key. [`Router::find_route`] must have been
+    /// called for the table before.
     pub(crate) fn write_row_key(&mut self, schema: &TableSchema, image: &Row, out: &mut Vec<u8>) -> Result<bool, runtime::Error> {
         let Self { routes, recent, scratch, .. } = self;
         match routes.get(recent.1).and_then(|route| route.key.as_ref()) {
@@ -185,7 +188,7 @@ impl Router {
         }
     }
 
-    /// Writes the key of a record that is not a row into `out`; false if such records have none.
+    /// Writes the key of a record that is not about a row into `out`. Returns false if such records have no key.
     pub(crate) fn write_control_key(&self, body: &Body, split: u32, out: &mut Vec<u8>) -> bool {
         if self.rules.record_key == RecordKey::None {
             return false;
@@ -194,8 +197,8 @@ impl Router {
         true
     }
 
-    /// Whether an update may change the key of its record or the partition, so that the old key needs a tombstone. The route of the table was
-    /// found before.
+    /// Whether an update may change the key or the partition of the row, so that the old key needs a tombstone. [`Router::find_route`] must
+    /// have been called for the table before.
     pub(crate) fn may_move(&self, before: &Row, after: &Row) -> bool {
         let Some(TableRoute { choice, key: Some(key), .. }) = self.routes.get(self.recent.1) else { return false };
         let deciding = match choice {
@@ -209,8 +212,8 @@ impl Router {
         self.topics.get(topic).map_or(1, |(_, partitions)| *partitions)
     }
 
-    /// Where a schema change goes: to the topic for schema changes, else to the topic of every table that it touches; there to the
-    /// partition of the table's rows if those share one, else to partition 0.
+    /// Decides where a schema change goes. With a topic for schema changes it goes there; otherwise it goes to the topic of every table
+    /// that it changes. Within the topic it goes to the partition of the table's rows if they share one, otherwise to partition 0.
     pub(crate) fn route_schema_change(&mut self, change: &SchemaChange) -> Result<Vec<Route>, Error> {
         let tables: Vec<TableId> = change.tables.iter().map(|(table, _)| table.clone()).collect();
         let ddl_topic = self.rules.ddl_topic.clone();
@@ -240,8 +243,8 @@ impl Router {
         Ok(routes)
     }
 
-    /// The topic of a table. It is an error if a template gives two tables the same topic: a template is there to keep the rows of
-    /// tables apart.
+    /// The topic of a table. It is an error if a template produces the same topic for two tables, because the purpose of a template is to
+    /// separate tables.
     fn topic_of(&mut self, table: &TableId) -> Result<Arc<str>, Error> {
         if let Some(name) = self.rules.topic.fixed() {
             return Ok(name.into());
@@ -255,7 +258,8 @@ impl Router {
     }
 }
 
-/// The indexes of columns. A name that the table does not have is an error: rows would go elsewhere than the settings say.
+/// The indexes of the named columns. A name that the table does not have is an error; otherwise rows would go to partitions that the
+/// settings do not mean.
 fn named_columns(schema: &TableSchema, names: &[String]) -> Result<Vec<usize>, Error> {
     let find = |name: &String| {
         schema.column(name).ok_or_else(|| Error::NoColumn {

@@ -1,4 +1,4 @@
-//! The settings that decide where an event goes, as far as a router needs them.
+//! The settings that a router needs to decide where events go.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,30 +9,30 @@ use serde::Deserialize;
 use super::record_key::RecordKey;
 use super::topic_template::TopicTemplate;
 
-/// How rows are spread over the partitions of a topic.
+/// How rows are distributed over the partitions of a topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PartitionPolicy {
-    /// Everything to partition 0: one order for all rows.
+    /// All rows go to partition 0. This keeps the order of all rows.
     #[default]
     Zero,
-    /// By the hash of the table's name: order per table.
+    /// The hash of the table's name decides. This keeps the order within each table.
     Table,
-    /// By the hash of the row's key: order per row.
+    /// The hash of the row's key decides. This keeps the order of the changes of each row.
     PrimaryKey,
 }
 
-/// How the partition of a row is found.
+/// How the partition of a row is chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Partitioning {
     pub(crate) policy: PartitionPolicy,
-    /// For some tables, the columns that decide instead of the policy.
+    /// Columns whose values decide the partition, by table. For these tables they replace the policy.
     pub(crate) columns: HashMap<TableId, Vec<String>>,
 }
 
 impl Partitioning {
-    /// Reads the settings; the error says what is wrong with `partition_columns`.
+    /// Checks the settings. An error says what is wrong with `partition_columns`.
     pub(crate) fn new(policy: PartitionPolicy, columns: &BTreeMap<String, Vec<String>>) -> Result<Self, String> {
         let mut by_table = HashMap::new();
         for (name, columns) in columns {
@@ -46,32 +46,32 @@ impl Partitioning {
     }
 }
 
-/// The settings that decide where an event goes, and with which key.
+/// The settings that decide the topic, the partition and the key of each event.
 #[derive(Clone, Debug)]
 pub(crate) struct RoutingRules {
     pub(crate) topic: TopicTemplate,
-    /// Where schema changes go; absent, they go where the table's rows go.
+    /// The topic for schema changes; `None` means the same topic as the rows of the table.
     pub(crate) ddl_topic: Option<Arc<str>>,
     pub(crate) partitioning: Partitioning,
     pub(crate) record_key: RecordKey,
-    /// Whether a DELETE is followed by a record with the same key and a null value.
+    /// Whether each DELETE record is followed by a tombstone, a record with the same key and a null value.
     pub(crate) tombstones: bool,
 }
 
 impl RoutingRules {
-    /// The topics that are known before any event: the fixed topic and the one for schema changes.
+    /// The topics that are known before the first event: the topic for all tables, if there is one, and the topic for schema changes.
     pub(crate) fn fixed_topics(&self) -> Vec<Arc<str>> {
         let mut names: Vec<Arc<str>> = self.topic.fixed().map(Arc::from).into_iter().chain(self.ddl_topic.clone()).collect();
         names.dedup();
         names
     }
 
-    /// The template, unless there is one topic for all tables.
+    /// The topic template; `None` if there is one topic for all tables.
     pub(crate) fn template(&self) -> Option<&TopicTemplate> {
         self.topic.fixed().is_none().then_some(&self.topic)
     }
 
-    /// Whether these rules can lead to a topic of this name.
+    /// Whether an event could go to the topic of this name.
     pub(crate) fn could_lead_to(&self, topic: &str) -> bool {
         self.topic.could_be(topic) || self.ddl_topic.as_deref() == Some(topic)
     }

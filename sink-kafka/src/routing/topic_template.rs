@@ -1,13 +1,13 @@
-//! A topic's name, or a template that gives each table a topic of its own.
+//! The name of a topic, or a template that gives each table its own topic.
 
 use std::fmt::Write as _;
 
 use runtime::TableId;
 
-/// The longest name that Kafka allows.
+/// The length of the longest topic name that Kafka allows, in bytes.
 const MAX_TOPIC_NAME: usize = 249;
 
-/// A topic's name, or a template with `{database}` and `{table}`.
+/// The name of a topic, or a template with the placeholders `{database}` and `{table}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TopicTemplate {
     pieces: Vec<Piece>,
@@ -21,7 +21,7 @@ enum Piece {
 }
 
 impl TopicTemplate {
-    /// Reads a template; the error says what is wrong with it.
+    /// Parses a template. An error says what is wrong with it.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -52,7 +52,7 @@ impl TopicTemplate {
         Ok(template)
     }
 
-    /// The name, if there is no placeholder.
+    /// The name of the topic; `None` if there are placeholders.
     pub(crate) fn fixed(&self) -> Option<&str> {
         match self.pieces.as_slice() {
             [Piece::Literal(name)] => Some(name),
@@ -60,12 +60,12 @@ impl TopicTemplate {
         }
     }
 
-    /// Whether the topic's name holds both the database and the table.
+    /// Whether the template contains both placeholders.
     pub(crate) fn names_the_table(&self) -> bool {
         self.pieces.contains(&Piece::Database) && self.pieces.contains(&Piece::Table)
     }
 
-    /// The topic of a table. Bytes of names outside `[A-Za-z0-9._-]` become `_` and two hexadecimal digits.
+    /// The topic of a table. Each byte of a name outside `[A-Za-z0-9._-]` becomes `_` and two hexadecimal digits.
     pub(crate) fn render(&self, table: &TableId) -> Result<String, String> {
         let mut name = String::new();
         for piece in &self.pieces {
@@ -79,7 +79,7 @@ impl TopicTemplate {
         Ok(name)
     }
 
-    /// Whether `name` could be the topic of some table. May be true for other names, never false for such a topic.
+    /// Whether `name` could be the topic of a table. It may be true for a name that is not, but it is never false for one that is.
     pub(crate) fn could_be(&self, name: &str) -> bool {
         let mut rest = name;
         let mut anchored = true;

@@ -1,4 +1,4 @@
-//! Requests to the registry: one request, one answer of bounded size, every failure with its name.
+//! Sends requests to the registry. The size of every answer is bounded, and every kind of failure has its own error.
 
 use std::error::Error as _;
 use std::io;
@@ -17,35 +17,36 @@ use crate::client::{ClientTls, ConnectError, Denial, Timeouts};
 use crate::invalid_setting::InvalidSetting;
 
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
-/// The largest answer: a schema is some kilobytes.
+/// The largest accepted answer, in bytes. A schema has only some kilobytes.
 const ANSWER_BYTES: usize = 4 << 20;
-/// How many characters of a registry's text an error shows.
+/// The largest number of characters of a registry's text in an error.
 const MAX_TEXT: usize = 400;
-/// There is no such subject, version or schema: codes that only a registry answers with, so the path was right.
+/// The registry's error codes for a subject, version or schema that does not exist. Only a registry answers with them, so they also show
+/// that the path is right.
 const NO_SCHEMA: [i64; 3] = [40401, 40402, 40403];
 
-/// A client of one registry.
+/// An HTTP client of one registry.
 pub(super) struct Client {
     http: reqwest::Client,
     base: Url,
     name: String,
     user: Option<(String, SecretString)>,
-    /// Whether a client certificate is shown, and where the trusted authorities are from: for errors.
+    /// Used in error texts: whether a client certificate is presented, and the source of the trusted authorities.
     has_certificate: bool,
     roots: String,
 }
 
-/// An answer that refuses the request.
+/// An answer with which the registry refuses a request.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: u16,
-    /// Its own code; 0 where it gave none.
+    /// The registry's own error code; 0 if the answer has none.
     pub(super) code: i64,
     pub(super) text: String,
 }
 
 impl Client {
-    /// Reads the files that the settings name; connects to nothing.
+    /// Reads the certificate and key files that the settings name. No connection is opened.
     pub(super) fn new(settings: &SchemaRegistry, timeouts: &Timeouts) -> Result<Self, InvalidSetting> {
         let (tls, roots) = if settings.url.is_encrypted() {
             let tls = settings.tls.clone().unwrap_or_default();
@@ -59,11 +60,11 @@ impl Client {
             .tls_backend_preconfigured(tls)
             .connect_timeout(timeouts.connect)
             .timeout(timeouts.request)
-            // A registry answers itself. The password must not be sent to another server.
+            // No redirections: the password must not be sent to another server.
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .no_proxy()
-            // Requests are rare: an idle connection would be dead when it is needed.
+            // Requests are rare, so an idle connection would often be closed by the time it is needed.
             .pool_max_idle_per_host(0)
             .build()
             .map_err(|error| InvalidSetting::new("schema_registry", deepest(&error)))?;
@@ -77,7 +78,8 @@ impl Client {
         })
     }
 
-    /// Makes a request. The inner error is a refusal whose meaning depends on the request: 409, 422, and 404 with a code of [`NO_SCHEMA`].
+    /// Sends a request. The inner error is a refusal whose meaning depends on the request: status 409, 422, or 404 with a code of
+    /// [`NO_SCHEMA`].
     pub(super) async fn request(
         &self,
         method: Method,
@@ -130,16 +132,17 @@ impl Client {
             (429 | 500.., _) => Err(RegistryError::Busy { url, status, source: text.into() }),
             (409 | 422, Some(code)) => Ok(Err(Refusal { status, code, text })),
             (404, Some(code)) if NO_SCHEMA.contains(&code) => Ok(Err(Refusal { status, code, text })),
-            // The path is unknown: the registry is missing, not the schema.
+            // The server does not know the path, so the address is wrong. It does not mean that a schema is missing.
             (404, _) => Err(RegistryError::NoSuchPath { url, source: text.into(), denial: Denial::AtStart }),
-            // Answers that a registry does not give to these requests.
+            // A registry never answers these requests with such a status.
             (..=399 | 405, _) => Err(self.not_registry(format!("it answers {status}"))),
             (409 | 422, None) => Ok(Err(Refusal { status, code: 0, text })),
             _ => Err(RegistryError::Refused { url, status, source: text.into() }),
         }
     }
 
-    /// The registry's address, as far as a redirection of the path `asked` tells it, without anything that may be secret.
+    /// The address of the registry that a redirection to `to` leads to, without user, password and query. `asked` is the path of the
+    /// redirected request, which is removed from the end. `None` if `to` is not an HTTP address.
     pub(super) fn redirected(&self, to: &str, asked: &str) -> Option<String> {
         let mut to = self.base.join(to).ok().filter(|to| matches!(to.scheme(), "http" | "https"))?;
         to.set_username("").ok()?;
@@ -155,7 +158,7 @@ impl Client {
         RegistryError::NotRegistry { url: self.name.clone(), problem, denial: Denial::AtStart }
     }
 
-    /// A request without an answer.
+    /// The error of a request that got no answer.
     fn failed(&self, error: &reqwest::Error) -> RegistryError {
         let (url, denial) = (self.name.clone(), Denial::AtStart);
         let host = self.base.host_str().unwrap_or_default();
@@ -166,13 +169,13 @@ impl Client {
         }
     }
 
-    /// There was no complete answer in time.
+    /// The error of a request that got no complete answer in time.
     pub(super) fn timed_out(&self, limit: Duration) -> RegistryError {
         let problem = format!("no complete answer within {} s", limit.as_secs());
         RegistryError::Unreachable { url: self.name.clone(), source: problem.into(), denial: Denial::AtStart }
     }
 
-    /// The registry's text without the password, and not too long.
+    /// Redacts the password in a text of the registry, and shortens the text.
     fn clean(&self, text: &str) -> String {
         let text = match &self.user {
             Some((user, password)) => redact(text, user, password.expose_secret()),
@@ -187,7 +190,7 @@ impl Client {
     }
 }
 
-/// A TLS configuration for connections without TLS: the library requires one.
+/// An unused TLS configuration for connections without TLS, because the library always requires one.
 fn unused_tls() -> Result<ClientConfig, InvalidSetting> {
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
@@ -196,14 +199,14 @@ fn unused_tls() -> Result<ClientConfig, InvalidSetting> {
     Ok(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
 }
 
-/// The failure of TLS among the causes of an error.
+/// Finds the TLS error among the causes of an error.
 fn tls_failure(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(found) = error.downcast_ref::<rustls::Error>() {
             return Some(found);
         }
-        // An I/O error does not count what it wraps among its causes.
+        // `source` of an I/O error skips the error that it wraps, so the wrapped error is read separately.
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         if let Some(found) = wrapped.and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>()) {
             return Some(found);
@@ -216,7 +219,7 @@ fn tls_failure(error: &reqwest::Error) -> Option<&rustls::Error> {
     None
 }
 
-/// The first cause: the others only say that there is one.
+/// The text of the innermost cause. The outer errors only say that a request failed.
 fn deepest(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {

@@ -1,4 +1,4 @@
-//! The settings of the schema registry, under `schema_registry`.
+//! The settings of the schema registry, in the section `schema_registry`.
 
 use std::fmt;
 
@@ -9,43 +9,43 @@ use serde::Deserialize;
 use crate::client::Tls;
 use crate::invalid_setting::InvalidSetting;
 
-/// A schema registry with Confluent's REST interface.
+/// The settings of a schema registry with Confluent's REST interface.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SchemaRegistry {
-    /// Where it is.
+    /// The address of the registry.
     pub url: RegistryUrl,
-    /// The user, if the registry requires one (HTTP Basic).
+    /// The user for HTTP Basic authentication; `None` means without authentication.
     pub user: Option<String>,
-    /// The user's password.
+    /// The password of the user; set if and only if `user` is set.
     pub password: Option<SecretString>,
-    /// Certificates, if `url` begins with `https`; absent, the authorities of this system's store are trusted.
+    /// TLS settings for an address with `https`. `None` means that the authorities of the operating system are trusted.
     pub tls: Option<Tls>,
-    /// The name of the schema in the registry.
+    /// How the subject is named, which is the name of the schema in the registry.
     #[serde(default)]
     pub subject: Subject,
-    /// Whether the task registers the schema; if not, it must be registered already.
+    /// Whether the task registers the schema. If not, the schema must be registered already.
     #[serde(default = "yes")]
     pub auto_register: bool,
 }
 
-/// The name of the schema of a topic's records in the registry, by Confluent's strategies.
+/// How the subject of a topic's schema is named, by Confluent's three strategies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Subject {
-    /// `<topic>-value`.
+    /// The subject is `<topic>-value`.
     #[default]
     TopicName,
-    /// The record's full name: one subject for all topics.
+    /// The subject is the full name of the record, so all topics share one subject.
     RecordName,
-    /// `<topic>-<full name of the record>`.
+    /// The subject is `<topic>-<full name of the record>`.
     TopicRecordName,
 }
 
 impl Subject {
-    /// The subject of a topic.
+    /// The subject for a topic and the full name of its record.
     pub(super) fn of(self, topic: &str, record: &str) -> String {
         match self {
             Self::TopicName => format!("{topic}-value"),
@@ -55,13 +55,13 @@ impl Subject {
     }
 }
 
-/// The address of a registry: `http` or `https`, a host, and perhaps a path. It holds no user and no password.
+/// The address of a registry: `http` or `https`, a host, and optionally a port and a path. It never contains a user or a password.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct RegistryUrl(Url);
 
 impl RegistryUrl {
-    /// Reads an address, such as `http://registry:8081`.
+    /// Parses an address such as `http://registry:8081`.
     pub fn parse(text: &str) -> Result<Self, InvalidSetting> {
         Self::try_from(text.to_owned()).map_err(|problem| InvalidSetting::new("schema_registry.url", problem))
     }
@@ -70,7 +70,7 @@ impl RegistryUrl {
         &self.0
     }
 
-    /// Whether connections use TLS.
+    /// Whether the address begins with `https`.
     pub(crate) fn is_encrypted(&self) -> bool {
         self.0.scheme() == "https"
     }
@@ -91,7 +91,7 @@ impl fmt::Display for RegistryUrl {
 impl TryFrom<String> for RegistryUrl {
     type Error = &'static str;
 
-    // No error repeats the text: it may hold a password.
+    // The errors do not repeat the text, because it may contain a password.
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let url = Url::parse(&text).map_err(|_| "is not an address of the form `http://host:port` or `https://host:port`")?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
@@ -112,12 +112,12 @@ fn yes() -> bool {
 }
 
 impl SchemaRegistry {
-    /// The registry at this address, with defaults for everything else.
+    /// A registry at this address, with defaults for everything else.
     pub fn new(url: RegistryUrl) -> Self {
         Self { url, user: None, password: None, tls: None, subject: Subject::default(), auto_register: true }
     }
 
-    /// The same registry, with a user.
+    /// Sets the user and the password.
     #[must_use]
     pub fn with_user(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.user = Some(user.into());
@@ -125,7 +125,7 @@ impl SchemaRegistry {
         self
     }
 
-    /// Checks what the types cannot say.
+    /// Checks rules that the types of the settings do not enforce.
     pub(crate) fn validate(&self) -> Result<(), InvalidSetting> {
         let refuse = |key: &str, problem: &str| Err(InvalidSetting::new(key, problem));
         match (&self.user, &self.password) {
@@ -146,7 +146,7 @@ impl SchemaRegistry {
         Ok(())
     }
 
-    /// Whether the password can be read on the network.
+    /// Whether the password is sent in clear text over an unencrypted connection.
     pub(crate) fn sends_plain_password(&self) -> bool {
         self.user.is_some() && !self.url.is_encrypted()
     }

@@ -1,29 +1,29 @@
-//! What can go wrong with the schema registry.
+//! The errors of the schema registry. The message says what happened; the source holds the text of the registry or of the system.
 
 use crate::client::{ConnectError, Denial, ServerText};
 
-/// What can go wrong with the schema registry. The message says what happened; the source holds the registry's own text.
+/// The errors of the schema registry. The message says what happened; the source holds the text of the registry or of the system.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// No answer.
+    /// The registry does not answer.
     #[error("the schema registry {url} cannot be reached")]
     Unreachable {
         /// The address in the settings.
         url: String,
-        /// The system's text.
+        /// The error text of the system.
         source: ServerText,
-        /// Whether it ever answered.
+        /// Whether the registry has ever answered.
         denial: Denial,
     },
-    /// TLS fails.
+    /// The TLS handshake failed.
     #[error("the schema registry {url} cannot be used: {reason}")]
     Tls {
         /// The address in the settings.
         url: String,
-        /// Why.
+        /// The reason.
         reason: ConnectError,
-        /// How long this has been so.
+        /// Whether this error occurred at the start, or how long it has lasted.
         denial: Denial,
     },
     /// The server is not a schema registry.
@@ -31,19 +31,19 @@ pub enum RegistryError {
     NotRegistry {
         /// The address in the settings.
         url: String,
-        /// What it answers.
+        /// What is wrong with its answer.
         problem: String,
-        /// Whether a registry ever answered there.
+        /// Whether a registry has ever answered at this address.
         denial: Denial,
     },
-    /// The path is unknown to the server (404): it is not the registry, or the registry has another path.
+    /// The server does not know the path (404). Either it is not a registry, or the registry has another path.
     #[error("there is no schema registry at {url}: the answer is 404")]
     NoSuchPath {
         /// The address in the settings.
         url: String,
         /// The server's text.
         source: ServerText,
-        /// Whether a registry ever answered there.
+        /// Whether a registry has ever answered at this address.
         denial: Denial,
     },
     /// The server redirects to another address (3xx).
@@ -51,11 +51,11 @@ pub enum RegistryError {
     Redirected {
         /// The address in the settings.
         url: String,
-        /// The status.
+        /// The HTTP status.
         status: u16,
-        /// The other address, without user and query.
+        /// The address of the redirection, without user and query.
         to: String,
-        /// Whether a registry ever answered there.
+        /// Whether a registry has ever answered at this address.
         denial: Denial,
     },
     /// The user is unknown (401) or has no permission (403).
@@ -63,26 +63,26 @@ pub enum RegistryError {
     Denied {
         /// The address in the settings.
         url: String,
-        /// The status.
+        /// The HTTP status.
         status: u16,
-        /// Who the request was from.
+        /// The user that the request was made with.
         user: String,
         /// The registry's text.
         source: ServerText,
-        /// How long this has been so.
+        /// Whether this error occurred at the start, or how long it has lasted.
         denial: Denial,
     },
-    /// The registry cannot answer now.
+    /// The registry cannot answer at the moment.
     #[error("the schema registry {url} is not available: the answer is {status}")]
     Busy {
         /// The address in the settings.
         url: String,
-        /// The status, 429 or from 500 on.
+        /// The HTTP status: 429, or 500 and greater.
         status: u16,
         /// The registry's text.
         source: ServerText,
     },
-    /// The schema is not compatible with the one that the subject has (409).
+    /// The schema is not compatible with the existing schema of the subject (409).
     #[error("the schema is not compatible with the one of subject {subject} in the schema registry")]
     Incompatible {
         /// The address in the settings.
@@ -97,12 +97,12 @@ pub enum RegistryError {
     Invalid {
         /// The subject.
         subject: String,
-        /// The registry's own code.
+        /// The registry's own error code.
         code: i64,
         /// The registry's text.
         source: ServerText,
     },
-    /// The schema is not registered, and the task may not register it.
+    /// The schema is not registered, and the settings forbid the task to register it.
     #[error("the schema is not registered under subject {subject} of the schema registry")]
     NotRegistered {
         /// The subject.
@@ -110,44 +110,44 @@ pub enum RegistryError {
         /// The registry's text.
         source: ServerText,
     },
-    /// An id that records were written with does not exist any more.
+    /// A schema id that records were written with no longer exists in the registry.
     #[error("the schema registry has no id {id} any more, which records of topic {topic} begin with")]
     Gone {
-        /// The id.
+        /// The schema id.
         id: u32,
-        /// A topic.
+        /// A topic with records that begin with this id.
         topic: String,
     },
-    /// An id that records were written with is the id of another schema now.
+    /// A schema id that records were written with now belongs to another schema.
     #[error("id {id}, which records of topic {topic} begin with, is the id of another schema in the schema registry now")]
     Changed {
-        /// The id.
+        /// The schema id.
         id: u32,
-        /// A topic.
+        /// A topic with records that begin with this id.
         topic: String,
     },
-    /// Another refusal.
+    /// The registry refuses the request with another status.
     #[error("the schema registry {url} answers {status}")]
     Refused {
         /// The address in the settings.
         url: String,
-        /// The status.
+        /// The HTTP status.
         status: u16,
         /// The registry's text.
         source: ServerText,
     },
-    /// The lane is to end, and the registry had not answered yet.
+    /// The lane was stopped before the registry answered.
     #[error("the task is stopping, and the schema registry had not answered yet")]
     Stopping,
 }
 
 impl RegistryError {
-    /// Whether the address may be wrong: what is done about it depends on whether a registry ever answered there.
+    /// Whether the address may be wrong. Such an error is treated differently after a registry has answered at this address.
     pub(super) fn is_about_the_address(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::NotRegistry { .. } | Self::NoSuchPath { .. } | Self::Redirected { .. })
     }
 
-    /// Sets how long a refusal has lasted, where that decides what is done about it.
+    /// Sets how long the refusal has lasted, for the errors whose treatment depends on it.
     pub(super) fn with_denial(mut self, since: impl FnOnce() -> Denial) -> Self {
         match &mut self {
             Self::Unreachable { denial, .. }

@@ -1,21 +1,22 @@
-//! Whether two Avro schemas are the same: registries may put keys in another order and leave out what readers do not need.
+//! Decides whether two Avro schemas are the same. The texts may differ, because registries may reorder keys and leave out what readers do
+//! not need.
 //!
-//! Two schemas are the same if their *parsing canonical forms* are (Avro specification, "Transforming into Parsing Canonical Form"):
-//! names in full, nothing but what decides about the bytes.
+//! Two schemas are the same if their *parsing canonical forms* are equal (Avro specification, "Transforming into Parsing Canonical Form").
+//! This form has full names and only the parts of a schema that decide about the encoded bytes.
 
 use ring::digest;
 use serde_json::{Map, Value};
 
-/// A schema's name and fingerprint.
+/// The name and the fingerprint of a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
-    /// The full name of the record; none for a schema that is not a record.
+    /// The full name of the record; `None` for a schema that is not a record.
     pub(super) name: Option<String>,
-    /// The first half of SHA-256 over the canonical form, in hexadecimal digits.
+    /// The first 16 bytes of the SHA-256 of the canonical form, in hexadecimal digits.
     pub(super) hash: String,
 }
 
-/// Reads the text of a schema; the error says what is wrong with it.
+/// Parses the text of a schema and computes its identity. An error says what is wrong with the text.
 pub(super) fn identify(text: &str) -> Result<Identity, String> {
     let schema: Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
     let mut form = String::new();
@@ -31,7 +32,7 @@ pub(super) fn identify(text: &str) -> Result<Identity, String> {
     Ok(Identity { name, hash })
 }
 
-/// Appends the canonical form. Depth is bounded: serde_json reads no deeper than 128.
+/// Appends the canonical form of a schema. The recursion is bounded, because serde_json refuses JSON nested deeper than 128 levels.
 fn write(schema: &Value, space: &str, out: &mut String) -> Result<(), String> {
     match schema {
         Value::String(name) if is_primitive(name) => quote(out, name),
@@ -80,7 +81,7 @@ fn write_object(schema: &Map<String, Value>, space: &str, out: &mut String) -> R
             write(of(key)?, space, out)?;
             out.push('}');
         }
-        // `{"type": "string"}`, a name, or a schema in a schema.
+        // The type of an object can also be a primitive type such as `{"type": "string"}`, a name, or another schema.
         _ => write(kind, space, out)?,
     }
     Ok(())

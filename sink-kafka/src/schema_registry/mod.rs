@@ -1,8 +1,10 @@
-//! The schema registry: the format's schema is registered before the first record of a topic, and every record says under which id.
+//! Uses a schema registry. The format's schema is registered before the first record of a topic, and every record begins with the id of the
+//! schema.
 //!
-//! A record's value then begins as Confluent's readers expect it: a zero byte, the id in four bytes, big endian, and the format's own bytes.
-//! Ids are kept in the receipt with a fingerprint of the schema. A task that continues checks that the registry still has them unchanged, and
-//! stops before it writes anything if not: readers of the topic would find no schema for what is there, or a wrong one.
+//! The value of a record then has the layout that Confluent's readers expect: a zero byte, the id in four bytes, big endian, and the bytes
+//! of the format. The receipt keeps the ids, each with a fingerprint of the schema. A task that continues checks that the registry still
+//! has these schemas unchanged. If not, it stops before it writes anything: readers of the topic would find no schema or a wrong one for
+//! the existing records.
 
 mod client;
 mod config;
@@ -26,45 +28,45 @@ pub use config::{RegistryUrl, SchemaRegistry, Subject};
 pub use error::RegistryError;
 use identity::Identity;
 
-/// How long a request takes at most, with the complete answer. For so long an address is tried that never answered, because programs that
-/// are started together take a moment.
+/// The time limit of a request, including its complete answer. Also the time for which a registry that has never answered is tried, because
+/// programs that are started together take a moment to start.
 const ANSWER: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The greatest id: in Confluent's API and in its readers an id is a Java `int`.
+/// The greatest valid id. In Confluent's API and its readers an id is a Java `int`.
 const MAX_ID: u32 = i32::MAX as u32;
 
-/// The first bytes of a value: a zero byte and the id of its schema.
+/// The first bytes of a record value: a zero byte and the id of the schema.
 pub(crate) type SchemaIdPrefix = [u8; 5];
 
-/// The prefix for an id.
+/// The first bytes of a value whose schema has this id.
 pub(crate) fn prefix_of(id: u32) -> SchemaIdPrefix {
     let [a, b, c, d] = id.to_be_bytes();
     [0, a, b, c, d]
 }
 
-/// The id in the first bytes of a value, if they are a prefix.
+/// The schema id in the first bytes of a value; `None` if they do not begin with a zero byte.
 pub(crate) fn id_of(prefix: SchemaIdPrefix) -> Option<u32> {
     let [0, a, b, c, d] = prefix else { return None };
     Some(u32::from_be_bytes([a, b, c, d]))
 }
 
-/// The ids that records were written with: for each the fingerprint of its schema and the topics. The receipt keeps it.
+/// The schema ids that records were written with. For each id, the fingerprint of its schema and the topics. It is part of the receipt.
 pub(crate) type WrittenSchemas = BTreeMap<u32, (String, Vec<String>)>;
 
-/// The one schema of a task's format, in the registry.
+/// The schema of a task's format, and its ids in the registry.
 pub(crate) struct Schemas {
     settings: SchemaRegistry,
     text: String,
     hash: String,
-    /// The full name of the record.
+    /// The full name of the Avro record.
     record: String,
     timeouts: Timeouts,
     denials: Arc<Denials>,
     client: Mutex<Arc<Client>>,
-    /// Whether the registry ever answered this process or an earlier one of the task.
+    /// Whether the registry has ever answered this process or an earlier process of the task.
     answered: AtomicBool,
-    /// Locked during requests, so that parallel lanes ask once.
+    /// The known ids. The lock is held during requests, so that parallel lanes send a request only once.
     known: tokio::sync::Mutex<Known>,
 }
 
@@ -75,7 +77,8 @@ struct Known {
 }
 
 impl Schemas {
-    /// `schema` is the text that the format gives, `format` its name. The settings are valid. Connects to nothing.
+    /// Checks the schema and creates the client. `format` is the name of the format and `schema` the text of its schema. The settings must
+    /// be valid. No connection is opened.
     pub(crate) fn new(
         settings: &SchemaRegistry,
         format: &str,
@@ -110,12 +113,13 @@ impl Schemas {
         &self.hash
     }
 
-    /// Whether the password can be read on the network.
+    /// Whether the password is sent in clear text over an unencrypted connection.
     pub(crate) fn sends_plain_password(&self) -> bool {
         self.settings.sends_plain_password()
     }
 
-    /// Reads the certificates again, which may be renewed while a task runs. If they cannot be read, the old ones are kept.
+    /// Reads the certificate files again, because they may be renewed while a task runs. If they cannot be read, the old certificates are
+    /// kept.
     pub(crate) fn reload_certificates(&self) {
         if self.settings.url.is_encrypted() {
             match Client::new(&self.settings, &self.timeouts) {
@@ -125,18 +129,18 @@ impl Schemas {
         }
     }
 
-    /// Whether the id of a topic's records is known: by the receipt, or because this process asked for it.
+    /// Whether the schema id of a topic's records is known, from the receipt or from an earlier request of this process.
     pub(crate) async fn knows(&self, topic: &str, written: &WrittenSchemas) -> bool {
         let subject = self.settings.subject.of(topic, &self.record);
         written.values().any(|(_, topics)| topics.iter().any(|name| name == topic))
             || self.known.lock().await.by_subject.contains_key(&subject)
     }
 
-    /// The id for a topic's records. Registers the schema unless that was done before. `found` is the id that a record of this task in the topic
-    /// begins with, if nothing else is known.
+    /// Returns the schema id for the records of a topic, and registers the schema if necessary. `found` is the id in an existing record of
+    /// this task in the topic; `None` if it is not needed or there is no such record.
     pub(crate) async fn id(&self, topic: &str, written: &WrittenSchemas, found: Option<u32>) -> Result<u32, RegistryError> {
         if let Some(id) = found {
-            // The task was stopped before a receipt with the id was committed.
+            // The id comes from a record, because the task was stopped before a receipt with the id was committed. So it is checked first.
             self.verify(&WrittenSchemas::from([(id, (self.hash.clone(), vec![topic.to_owned()]))])).await?;
         }
         let subject = self.settings.subject.of(topic, &self.record);
@@ -144,7 +148,7 @@ impl Schemas {
         if let Some(&id) = known.by_subject.get(&subject) {
             return Ok(id);
         }
-        // Written with this very schema before, and found in the registry when the lane was opened.
+        // The receipt may contain an id of this same schema for this topic. It was checked when the lane was opened.
         let kept = written.iter().find(|(_, (hash, topics))| *hash == self.hash && topics.iter().any(|name| name == topic));
         let id = match kept.map(|(&id, _)| id).or(found) {
             Some(id) => id,
@@ -159,7 +163,7 @@ impl Schemas {
         Ok(id)
     }
 
-    /// Checks that the registry still has the schemas of these ids unchanged.
+    /// Checks that the registry still has the schemas of these ids, unchanged.
     pub(crate) async fn verify(&self, written: &WrittenSchemas) -> Result<(), RegistryError> {
         if !written.is_empty() {
             self.note_answer();
@@ -184,7 +188,7 @@ impl Schemas {
         Ok(())
     }
 
-    /// Whether a topic's schema could be registered; changes nothing. Says what was found.
+    /// Checks whether the schema could be registered for a topic, without registering it. Returns a text for the finding.
     pub(crate) async fn could_register(&self, topic: &str) -> Result<String, RegistryError> {
         let subject = self.settings.subject.of(topic, &self.record);
         if !self.settings.auto_register {
@@ -211,7 +215,7 @@ impl Schemas {
         }
     }
 
-    /// The schema's id under a subject.
+    /// Registers the schema under a subject and returns its id. If the settings forbid this, only looks up the id.
     async fn register(&self, subject: &str) -> Result<u32, RegistryError> {
         let register = ["subjects", subject, "versions"];
         let path = if self.settings.auto_register { &register[..] } else { &register[..2] };
@@ -234,7 +238,7 @@ impl Schemas {
         json!({"schema": self.text})
     }
 
-    /// Makes a request; repeats it for a short time as long as the registry has never answered.
+    /// Sends a request. If the registry has never answered, repeats the request for a short time.
     async fn request(&self, method: Method, path: &[&str], body: Option<Value>) -> Result<Result<Value, Refusal>, RegistryError> {
         let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let limit = ANSWER.min(self.timeouts.patience);
@@ -255,7 +259,7 @@ impl Schemas {
                 RegistryError::Unreachable { .. } if !answered => {
                     retry.again(error).await.map_err(|error| error.with_denial(|| Denial::AtStart))?;
                 }
-                // What answered before is the right address: it comes back, or the retry window ends.
+                // If a registry has answered at this address, the address is right, so the error may pass by itself.
                 error if error.is_about_the_address() => {
                     return Err(error.with_denial(|| if answered { Denial::Grace } else { Denial::AtStart }));
                 }
@@ -264,7 +268,7 @@ impl Schemas {
         }
     }
 
-    /// The server is a registry.
+    /// Notes that the server is a registry.
     fn note_answer(&self) {
         self.answered.store(true, Ordering::Release);
     }

@@ -1,15 +1,15 @@
-//! Redacts the password from a registry's texts.
+//! Redacts the password in texts of a registry.
 //!
-//! A server may repeat the request in its error: the header `Authorization`, whose Basic form is the base64 of `user:password` (RFC 7617), or
-//! the password in percent encoding (RFC 3986).
+//! A server may repeat parts of the request in its error. It may show the header `Authorization`, which contains the base64 of
+//! `user:password` (RFC 7617), or the password in percent-encoding (RFC 3986).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-/// Replaces a secret.
+/// The text that replaces a secret.
 const REDACTED: &str = "…";
 
-/// The text without the password: as it is, percent-encoded, or in the header that carries it.
+/// Replaces the password in a text, whether it is in plain text, percent-encoded, or part of an `Authorization` header.
 pub(super) fn redact(text: &str, user: &str, password: &str) -> String {
     let basic = BASE64.encode(format!("{user}:{password}"));
     let secrets = [basic.as_str(), basic.trim_end_matches('='), password];
@@ -37,7 +37,8 @@ fn without(text: &str, secret: &str) -> String {
     out
 }
 
-/// How many bytes at the front spell the secret, each byte of it as it is or percent-encoded.
+/// The number of bytes at the start of `text` that spell the secret; `None` if they do not. Each byte may be plain or percent-encoded, and
+/// `+` stands for a space.
 fn spelled(text: &[u8], secret: &[u8]) -> Option<usize> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let mut at = 0;

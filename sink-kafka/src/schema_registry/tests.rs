@@ -1,4 +1,5 @@
-//! Schema ids with a small registry and small brokers; users, TLS and refusals are tested end to end.
+//! Tests of schema ids with a small fake registry and fake brokers. Authentication, TLS and refusals of real servers are covered by the
+//! end-to-end tests.
 
 use runtime::{Batch, Context, Encoder, EncoderInfo, Event, Kind, Message, Receipt, Sink as _, SplitKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,7 +18,7 @@ use crate::task::Task;
 
 const SCHEMA: &str = r#"{"type":"record","name":"R","namespace":"x","fields":[{"name":"k","type":"long"}]}"#;
 
-/// Answers in turn; the last answer again and again. Notes the first line of every request.
+/// A fake registry. It gives the answers in order and repeats the last one. It notes the first line of every request.
 struct Registry {
     url: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -34,7 +35,7 @@ impl Registry {
         let server = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let (mut request, mut block) = (Vec::new(), [0; 4096]);
-                // The body of a request ends with a brace; a request without a body ends with its head.
+                // A request with a body ends with a brace; a request without a body ends with its header.
                 let whole = |request: &[u8]| request.ends_with(if request.starts_with(b"GET") { b"\r\n\r\n" } else { b"}" as &[u8] });
                 while !whole(&request) {
                     let count = stream.read(&mut block).await.unwrap();
@@ -114,7 +115,7 @@ async fn every_value_begins_with_the_id_and_the_id_is_kept() {
         let hash = identity::identify(SCHEMA).unwrap().hash;
         assert!(receipt.as_str().ends_with(&format!(r#","schemas":{{"258":["{hash}",["t"]]}}}}"#)), "{receipt:?}");
     }
-    // The same process has sent a request already.
+    // The same process knows the id already, so it sends no request.
     open(&mut sink(&cluster), SplitKind::Stream, 1, &after).await.unwrap();
     assert!(registry.asked().is_empty());
 }
@@ -135,14 +136,14 @@ async fn a_new_process_looks_for_the_id_and_asks_for_no_other() {
         assert_eq!(opened.err().map(|error| error.kind()), code.map(|_| Kind::Fatal));
         assert_eq!(registry.asked(), ["GET /schemas/ids/5"]);
     }
-    // Another 404 says nothing about the schema: the address is wrong, for now or for good, and nothing has to be started over.
+    // Any other 404 says nothing about the schema. The address is wrong, perhaps only for now, so the task need not start from scratch.
     for answer in [(404, "<html>"), (404, r#"{"error_code":404,"message":"HTTP 404 Not Found"}"#)] {
         let registry = Registry::start(&[answer]).await;
         let error = open(&mut sink(&registry.cluster(&fake, "t")), SplitKind::Snapshot, 1, &receipt).await.unwrap_err();
         assert_eq!((error.kind(), error.code()), (Kind::Retryable, Some("E_REGISTRY")), "{error}");
         assert!(error.help().is_some_and(|help| help.contains("schema_registry.url, its path")), "{error}");
     }
-    // A topic that is not written to any more needs no schema.
+    // The schema of a topic that the task no longer writes to is not checked.
     let fake = FakeCluster::start(1, &[("u", 1)]).await;
     let registry = Registry::start(&[(200, r#"{"id":6}"#)]).await;
     open(&mut sink(&registry.cluster(&fake, "u")), SplitKind::Snapshot, 1, &receipt).await.unwrap();
@@ -156,7 +157,7 @@ async fn without_a_receipt_the_id_is_found_in_the_topic() {
     let mut first = sink(&registry.cluster(&fake, "t"));
     open(&mut first, SplitKind::Snapshot, 1, &Receipt::default()).await.unwrap();
     first.write(&mut one(1, "a")).await.unwrap();
-    // Stopped between two splits: the next one knows nothing.
+    // The task is stopped between two splits, so the next split has an empty receipt.
     let known = json!({ "schema": SCHEMA }).to_string();
     let registry = Registry::start(&[(200, &known)]).await;
     let mut second = sink(&registry.cluster(&fake, "t"));
@@ -169,7 +170,7 @@ async fn without_a_receipt_the_id_is_found_in_the_topic() {
     let error = open(&mut sink(&registry.cluster(&fake, "t")), SplitKind::Snapshot, 3, &Receipt::default()).await.unwrap_err();
     assert_eq!(error.code(), Some("E_SCHEMA_GONE"), "{error}");
 
-    // Without a registry the topic would have two kinds of records.
+    // Without the registry setting the topic would contain records with and without a schema id.
     let settings = json!({"brokers": fake.addresses(), "topic": "t", "format": {"any": {}}});
     let plain = task_with(settings, with_schema(SCHEMA), timeouts());
     let error = open(&mut sink(&plain), SplitKind::Snapshot, 3, &Receipt::default()).await.unwrap_err();
@@ -247,7 +248,7 @@ fn a_redirection_is_reported_without_secrets() {
     }
 }
 
-/// An address that is connected to and never answers, with the number of connections so far.
+/// A server that accepts connections but never answers. Returns its address and the number of connections so far.
 async fn mute() -> (String, Arc<std::sync::atomic::AtomicUsize>, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -292,7 +293,7 @@ async fn an_answer_that_never_ends_is_awaited_once_and_not_for_long() {
     server.abort();
 }
 
-/// Delivers one row and then waits.
+/// A source that delivers one row and then waits forever.
 struct Once;
 
 #[runtime::async_trait]
@@ -322,7 +323,7 @@ impl runtime::SplitReader for Reader {
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_a_registry_that_hangs() {
-    // A fixed topic asks when the lane is opened, a template's when its first row is written.
+    // For a fixed topic the request is sent when the lane is opened; for a template, when the first row is written.
     for topic in ["t", "{table}"] {
         let fake = FakeCluster::start(1, &[("t", 1)]).await;
         let (url, count, server) = mute().await;

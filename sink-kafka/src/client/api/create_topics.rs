@@ -1,4 +1,5 @@
-//! CreateTopics, versions 2 to 4: with configs, and with validation alone. rskafka's request has neither.
+//! The request CreateTopics, versions 2 to 4. It is written out here because the one of rskafka supports neither configs nor validation
+//! without creation.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -11,23 +12,23 @@ use rskafka::protocol::traits::{ReadType, WriteError, WriteType};
 
 use crate::client::error_code::ErrorCode;
 
-/// How long a broker waits until the topics exist on all brokers.
+/// How long a broker waits for the new topics to exist on all brokers, in milliseconds.
 const TIMEOUT_MS: i32 = 30_000;
-/// Means "as the brokers are set"; since version 4.
+/// The value for "use the broker's default" in the fields for partitions and replication; allowed since version 4.
 const BROKERS_DEFAULT: i16 = -1;
 
-/// Topics to be created, all alike.
+/// Requests new topics that all have the same partitions, replication and configs. `None` stands for the broker's default.
 #[derive(Clone, Debug)]
 pub(crate) struct CreateTopicsRequest<'a> {
     pub(crate) names: Vec<&'a str>,
     pub(crate) partitions: Option<i32>,
     pub(crate) replication: Option<i16>,
     pub(crate) configs: &'a BTreeMap<String, String>,
-    /// Nothing is created; the answer says whether it could be.
+    /// Whether the broker only checks if the topics could be created, and creates nothing.
     pub(crate) validate_only: bool,
 }
 
-/// By topic: its name, the code, and the broker's text.
+/// The result for each topic: its name, the error code, and the broker's text.
 #[derive(Debug)]
 pub(crate) struct CreateTopicsResponse {
     pub(crate) topics: Vec<(String, ErrorCode, Option<String>)>,
@@ -55,7 +56,7 @@ impl WriteVersionedType<Vec<u8>> for CreateTopicsRequest<'_> {
             String_((*name).to_owned()).write(out)?;
             Int32(self.partitions.unwrap_or(i32::from(BROKERS_DEFAULT))).write(out)?;
             Int16(self.replication.unwrap_or(BROKERS_DEFAULT)).write(out)?;
-            write_len(out, 0)?; // no assignments
+            write_len(out, 0)?; // no manual replica assignments
             write_len(out, self.configs.len())?;
             for (key, value) in self.configs {
                 String_(key.clone()).write(out)?;

@@ -1,4 +1,4 @@
-//! DescribeConfigs, version 1, for one config of one topic.
+//! The request DescribeConfigs, version 1, limited to one config of one topic.
 
 use std::io::Cursor;
 
@@ -11,14 +11,14 @@ use rskafka::protocol::traits::{ReadType, WriteType};
 const TOPIC: i8 = 2;
 const VERSION: ApiVersion = ApiVersion(Int16(1));
 
-/// Asks for one config of a topic.
+/// Requests the value of the config `key` of a topic.
 #[derive(Debug)]
 pub(crate) struct DescribeTopicRequest<'a> {
     pub(crate) topic: &'a str,
     pub(crate) key: &'static str,
 }
 
-/// The value; `None` if the broker does not tell, for example because the permission to read configs is missing.
+/// The value of the config; `None` if the broker does not return it, for example because the permission to read configs is missing.
 #[derive(Debug)]
 pub(crate) struct DescribeTopicResponse {
     pub(crate) value: Option<String>,
@@ -38,7 +38,7 @@ impl WriteVersionedType<Vec<u8>> for DescribeTopicRequest<'_> {
         String_(self.topic.to_owned()).write(out)?;
         Int32(1).write(out)?;
         String_(self.key.to_owned()).write(out)?;
-        Boolean(false).write(out)?; // no synonyms
+        Boolean(false).write(out)?; // whether to include synonyms: no
         Ok(())
     }
 }
@@ -48,16 +48,16 @@ impl ReadVersionedType<Cursor<Vec<u8>>> for DescribeTopicResponse {
         Int32::read(reader)?; // throttle time
         let mut found = None;
         for _ in 0..Int32::read(reader)?.0 {
-            Int16::read(reader)?; // code; without the permission there are no configs
-            NullableString::read(reader)?; // text
-            Int8::read(reader)?; // type
-            String_::read(reader)?; // topic
+            Int16::read(reader)?; // error code; ignored, since an error comes with an empty list of configs
+            NullableString::read(reader)?; // error message
+            Int8::read(reader)?; // resource type
+            String_::read(reader)?; // resource name
             for _ in 0..Int32::read(reader)?.0 {
-                String_::read(reader)?; // name: only one was asked for
+                String_::read(reader)?; // config name; only one was requested
                 found = NullableString::read(reader)?.0;
-                Boolean::read(reader)?; // read only
-                Int8::read(reader)?; // origin
-                Boolean::read(reader)?; // sensitive
+                Boolean::read(reader)?; // whether the config is read-only
+                Int8::read(reader)?; // config source
+                Boolean::read(reader)?; // whether the value is sensitive
                 for _ in 0..Int32::read(reader)?.0 {
                     String_::read(reader)?;
                     NullableString::read(reader)?;

@@ -1,5 +1,6 @@
-//! Fetch, versions 4 to 10. rskafka has version 4 alone, which brokers refuse for topics with `compression.type=zstd`, and decodes whole
-//! answers, which fails on control batches and on the compression of other producers. Here records stay bytes.
+//! The request Fetch, versions 4 to 10. rskafka supports only version 4, which brokers refuse for topics with `compression.type=zstd`. It
+//! also decodes whole answers, which fails on control batches and on some compressions of other producers. The code here returns the
+//! records as undecoded bytes.
 
 use std::io::Cursor;
 
@@ -11,14 +12,14 @@ use rskafka::protocol::traits::{ReadError, ReadType, WriteError, WriteType};
 
 use crate::client::error_code::ErrorCode;
 
-/// An ordinary consumer.
+/// The replica id of an ordinary consumer.
 const CONSUMER: i32 = -1;
-/// Everything up to the high watermark, also of open transactions.
+/// The isolation level that returns all records up to the high watermark, including those of open transactions.
 const READ_UNCOMMITTED: i8 = 0;
-/// No fetch session.
+/// The session id and session epoch of a request without a fetch session.
 const NO_SESSION: (i32, i32) = (0, -1);
 
-/// Where to read in one partition.
+/// The offset at which to read in one partition, and the most bytes to return for it.
 #[derive(Clone, Debug)]
 pub(crate) struct FetchPartition {
     pub(crate) topic: String,
@@ -27,29 +28,30 @@ pub(crate) struct FetchPartition {
     pub(crate) max_bytes: i32,
 }
 
-/// Reads records of some partitions of one broker; partitions of one topic must stand together. The broker answers at once.
+/// Reads records of several partitions from one broker. Partitions of the same topic must be adjacent. The broker answers without waiting
+/// for new records.
 #[derive(Debug)]
 pub(crate) struct FetchRequest {
     pub(crate) partitions: Vec<FetchPartition>,
     pub(crate) max_bytes: i32,
 }
 
-/// What was read.
+/// The answer to a fetch request.
 #[derive(Debug)]
 pub(crate) struct FetchResponse {
-    /// Of the whole request.
+    /// The error code of the whole request; each partition also has its own.
     pub(crate) code: ErrorCode,
     pub(crate) partitions: Vec<FetchedPartition>,
 }
 
-/// What was read of one partition.
+/// The records that were read from one partition, or its error code.
 #[derive(Debug)]
 pub(crate) struct FetchedPartition {
     pub(crate) topic: String,
     pub(crate) partition: i32,
     pub(crate) code: ErrorCode,
     pub(crate) high_watermark: i64,
-    /// Record batches one after the other; the last one may be cut off.
+    /// Consecutive record batches; the last one may be cut off.
     pub(crate) records: Vec<u8>,
 }
 
@@ -68,8 +70,8 @@ impl WriteVersionedType<Vec<u8>> for FetchRequest {
     fn write_versioned(&self, out: &mut Vec<u8>, version: ApiVersion) -> Result<(), WriteVersionedError> {
         let v = version.0.0;
         Int32(CONSUMER).write(out)?;
-        Int32(0).write(out)?; // longest wait
-        Int32(0).write(out)?; // fewest bytes
+        Int32(0).write(out)?; // longest wait, in milliseconds
+        Int32(0).write(out)?; // fewest bytes to wait for
         Int32(self.max_bytes).write(out)?;
         Int8(READ_UNCOMMITTED).write(out)?;
         if v >= 7 {
@@ -89,13 +91,13 @@ impl WriteVersionedType<Vec<u8>> for FetchRequest {
                 }
                 Int64(part.offset).write(out)?;
                 if v >= 5 {
-                    Int64(-1).write(out)?; // log start, of followers
+                    Int64(-1).write(out)?; // log start offset; only followers set it
                 }
                 Int32(part.max_bytes).write(out)?;
             }
         }
         if v >= 7 {
-            write_len(out, 0)?; // forgotten topics
+            write_len(out, 0)?; // number of forgotten topics, which only fetch sessions use
         }
         Ok(())
     }
@@ -108,7 +110,7 @@ impl ReadVersionedType<Cursor<Vec<u8>>> for FetchResponse {
         let mut code = ErrorCode::NONE;
         if v >= 7 {
             code = ErrorCode(Int16::read(reader)?.0);
-            Int32::read(reader)?; // session
+            Int32::read(reader)?; // session id
         }
         let mut partitions = Vec::new();
         for _ in 0..read_len(reader)? {
@@ -119,11 +121,11 @@ impl ReadVersionedType<Cursor<Vec<u8>>> for FetchResponse {
                 let high_watermark = Int64::read(reader)?.0;
                 Int64::read(reader)?; // last stable offset
                 if v >= 5 {
-                    Int64::read(reader)?; // log start
+                    Int64::read(reader)?; // log start offset
                 }
                 for _ in 0..read_len(reader)? {
-                    Int64::read(reader)?; // producer of an aborted transaction
-                    Int64::read(reader)?; // its first offset
+                    Int64::read(reader)?; // aborted transaction: producer id
+                    Int64::read(reader)?; // aborted transaction: first offset
                 }
                 let records = NullableBytes::read(reader)?.0.unwrap_or_default();
                 partitions.push(FetchedPartition { topic: topic.clone(), partition, code, high_watermark, records });
@@ -133,7 +135,8 @@ impl ReadVersionedType<Cursor<Vec<u8>>> for FetchResponse {
     }
 }
 
-/// The length of an array; an absent one counts as empty. Nothing is allocated by a length: elements are read one by one.
+/// The length of an array; a null array counts as empty. The length comes from the network, so callers must not allocate memory by it; they
+/// read the elements one by one.
 fn read_len(reader: &mut Cursor<Vec<u8>>) -> Result<usize, ReadError> {
     match Int32::read(reader)?.0 {
         -1 => Ok(0),

@@ -1,4 +1,4 @@
-//! InitProducerId, versions 0 and 1: the identity by which a broker recognises batches that are sent again.
+//! The request InitProducerId, versions 0 and 1. It returns the producer id by which a broker recognises batches that are sent again.
 
 use std::io::Cursor;
 
@@ -10,14 +10,14 @@ use rskafka::protocol::traits::{ReadType, WriteType};
 
 use crate::client::error_code::ErrorCode;
 
-/// Means "no limit" where there is no transaction.
+/// The longest possible transaction time-out, in milliseconds. It has no effect, since this client uses no transactions.
 const NO_TRANSACTION_TIMEOUT: i32 = i32::MAX;
 
-/// Asks for a producer id without transactions.
+/// Requests a producer id for a producer without transactions.
 #[derive(Debug)]
 pub(crate) struct InitProducerIdRequest;
 
-/// The answer.
+/// The new producer id and its epoch, or an error code.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InitProducerIdResponse {
     pub(crate) code: ErrorCode,

@@ -1,4 +1,4 @@
-//! ListOffsets: where the logs of partitions begin and end.
+//! The request ListOffsets: the offsets at which the logs of partitions begin and end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,26 +13,26 @@ use crate::client::error::ClientError;
 use crate::client::error_code::ErrorCode;
 use crate::client::topic_partition::TopicPartition;
 
-/// Asks for the end of the leader's own log, beyond the high watermark.
+/// The replica id with which a broker returns the end of the leader's own log, even if that is beyond the high watermark.
 const DEBUGGING_REPLICA: Int32 = Int32(-2);
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 
-/// Which offset to ask for.
+/// The offset of a partition's log that is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Boundary {
     /// The first offset of the log.
     Start,
     /// The high watermark: the end of what consumers can read.
     HighWatermark,
-    /// The end of the leader's own log, beyond the high watermark. Not every broker tells.
+    /// The end of the leader's own log, which may be beyond the high watermark. Some brokers do not return it.
     LeaderEnd,
 }
 
-/// The offset of each partition, or the code instead of it.
+/// The requested offset of each partition, or the error code for that partition.
 pub(crate) type Offsets = BTreeMap<TopicPartition, Result<i64, ErrorCode>>;
 
-/// Asks the broker of `connection` for one offset of each partition.
+/// Requests the offset at `boundary` of each partition from the broker of `connection`.
 pub(crate) async fn list_offsets(
     connection: &Connection,
     partitions: &[TopicPartition],

@@ -1,4 +1,4 @@
-//! Metadata: the brokers, and the leaders of partitions. Never creates a topic.
+//! The request Metadata: the brokers, and the leaders of partitions. This request never makes a broker create a missing topic.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,27 +8,27 @@ use rskafka::protocol::primitives::{Boolean, String_};
 
 use crate::client::error_code::ErrorCode;
 
-/// What an answer to Metadata holds.
+/// The part of an answer to Metadata that this client uses.
 #[derive(Debug)]
 pub(crate) struct ClusterDescription {
-    /// Addresses by broker.
+    /// The address `host:port` of each broker, by broker id.
     pub(crate) brokers: HashMap<i32, String>,
     pub(crate) controller: Option<i32>,
     pub(crate) topics: Vec<TopicDescription>,
 }
 
-/// What an answer to Metadata holds of one topic.
+/// The part of an answer to Metadata that describes one topic.
 #[derive(Debug)]
 pub(crate) struct TopicDescription {
     pub(crate) name: String,
     pub(crate) code: ErrorCode,
-    /// Whether it is one of Kafka's own.
+    /// Whether the topic is an internal topic of Kafka, such as `__consumer_offsets`.
     pub(crate) is_internal: bool,
-    /// Number and leader of each partition.
+    /// The number of each partition and the broker id of its leader; the id is negative if there is no leader.
     pub(crate) leaders: Vec<(i32, i32)>,
 }
 
-/// The request about these topics; `None`: about all.
+/// A request about these topics; `None` requests all topics.
 pub(crate) fn request(topics: Option<&[Arc<str>]>) -> MetadataRequest {
     let named = |topic: &Arc<str>| MetadataRequestTopic { name: String_(topic.to_string()) };
     MetadataRequest { topics: topics.map(|topics| topics.iter().map(named).collect()), allow_auto_topic_creation: Some(Boolean(false)) }

@@ -1,4 +1,5 @@
-//! Kafka's requests, one a file. Those that the protocol library lacks, or has in a version that does not do, are written out here.
+//! The requests of Kafka's protocol, one per file. A request is written out here if the protocol library lacks it or lacks the version that
+//! is needed.
 
 pub(crate) mod create_topics;
 pub(crate) mod describe_configs;

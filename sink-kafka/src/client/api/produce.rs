@@ -1,4 +1,5 @@
-//! Produce, versions 3 to 7, for batches that are ready to be sent: rskafka's request would encode its own.
+//! The request Produce, versions 3 to 7, for batches that are already encoded. The request of rskafka can only send batches that it encodes
+//! itself.
 
 use rskafka::protocol::api_key::ApiKey;
 use rskafka::protocol::api_version::{ApiVersion, ApiVersionRange};
@@ -10,12 +11,12 @@ use crate::client::connection::Connection;
 use crate::client::error::ClientError;
 use crate::client::error_code::ErrorCode;
 
-/// How long a broker waits for its replicas.
+/// How long a broker waits for the replicas to acknowledge a batch, in milliseconds.
 const REPLICAS_TIMEOUT_MS: i32 = 30_000;
-/// All replicas in sync.
+/// The value of `acks` for "wait until all in-sync replicas have the batch".
 const ACKS_ALL: i16 = -1;
 
-/// A batch for one partition.
+/// One encoded record batch for one partition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PartitionRecords<'a> {
     pub(crate) topic: &'a str,
@@ -23,15 +24,15 @@ pub(crate) struct PartitionRecords<'a> {
     pub(crate) records: &'a [u8],
 }
 
-/// One batch for each of some partitions, each at most once; partitions of one topic must stand together.
+/// Record batches for several partitions, at most one batch per partition. Partitions of the same topic must be adjacent.
 #[derive(Debug)]
 struct ProduceRequest<'a> {
     partitions: &'a [PartitionRecords<'a>],
-    /// Whether a batch is compressed with zstd, which needs version 7.
+    /// Whether any batch is compressed with zstd, which needs version 7 of the request.
     zstd: bool,
 }
 
-/// What an answer says about one batch.
+/// The broker's result for one batch.
 #[derive(Clone, Debug)]
 pub(crate) struct Produced {
     pub(crate) topic: String,
@@ -40,8 +41,8 @@ pub(crate) struct Produced {
     pub(crate) base_offset: i64,
 }
 
-/// Sends one batch for each of some partitions, each at most once; partitions of one topic must stand together. `zstd`: whether a batch is
-/// compressed with it.
+/// Sends record batches for several partitions, at most one batch per partition. Partitions of the same topic must be adjacent. `zstd` says
+/// whether any batch is compressed with zstd.
 pub(crate) async fn produce(
     connection: &Connection,
     partitions: &[PartitionRecords<'_>],
@@ -79,7 +80,7 @@ impl WriteVersionedType<Vec<u8>> for ProduceRequest<'_> {
         if self.zstd && version.0.0 < 7 {
             return Err(WriteVersionedError::FieldNotAvailable { field: "zstd (compression = \"none\" works)".into(), version });
         }
-        // The batches are copied exactly once, into a buffer that is large enough from the start.
+        // With enough room reserved here, the buffer never grows, and each batch is copied exactly once.
         out.reserve_exact(self.partitions.iter().map(|part| part.records.len() + part.topic.len() + 32).sum::<usize>() + 32);
         NullableString(None).write(out)?;
         Int16(ACKS_ALL).write(out)?;

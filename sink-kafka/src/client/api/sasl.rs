@@ -1,4 +1,5 @@
-//! SaslAuthenticate, versions 0 and 1. rskafka's version 2 subtracts from a length before it looks at it.
+//! The request SaslAuthenticate, versions 0 and 1. The one of rskafka is not used: its version 2 subtracts from a length without checking
+//! that the length is large enough.
 
 use std::io::Cursor;
 
@@ -10,14 +11,14 @@ use rskafka::protocol::traits::{ReadType, WriteError, WriteType};
 
 use crate::client::error_code::ErrorCode;
 
-/// One message of the exchange.
+/// One message of the client in a SASL exchange.
 pub(crate) struct AuthenticateRequest(pub(crate) Vec<u8>);
 
 pub(crate) struct AuthenticateResponse {
     pub(crate) code: ErrorCode,
     pub(crate) text: Option<String>,
     pub(crate) bytes: Vec<u8>,
-    /// How long the broker keeps the connection; 0 without a limit.
+    /// How long the broker accepts this authentication, in milliseconds; 0 means no limit.
     pub(crate) lifetime_ms: i64,
 }
 

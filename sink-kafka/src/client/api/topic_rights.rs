@@ -1,4 +1,5 @@
-//! Metadata, version 8, for one thing: which operations on some topics the broker allows us. rskafka's Metadata is older.
+//! The request Metadata, version 8, used only to learn which operations on some topics the broker allows this client. The Metadata request
+//! of rskafka is too old to return them.
 
 use std::io::Cursor;
 
@@ -10,24 +11,24 @@ use rskafka::protocol::traits::{ReadError, ReadType, WriteError, WriteType};
 
 use crate::client::error_code::ErrorCode;
 
-/// The broker does not tell the operations.
+/// The value that a broker sends if it does not report the allowed operations.
 const UNKNOWN: i32 = i32::MIN;
-/// What a writer needs, with the numbers that the protocol gives to operations.
+/// The operations that a writer needs, with their numbers in Kafka's protocol.
 const NEEDED: [(&str, u32); 3] = [("Describe", 8), ("Read", 3), ("Write", 4)];
 
-/// Asks for the rights on topics.
+/// Requests the operations that are allowed on these topics.
 #[derive(Debug)]
 pub(crate) struct RightsRequest<'a> {
     pub(crate) topics: Vec<&'a str>,
 }
 
-/// The rights by topic, as bits.
+/// The name, error code and allowed operations of each topic. The operations are a bit set: bit `n` stands for operation `n`.
 #[derive(Debug)]
 pub(crate) struct RightsResponse {
     pub(crate) topics: Vec<(String, ErrorCode, i32)>,
 }
 
-/// The operations that a writer needs and `rights` does not hold.
+/// The operations that a writer needs and that the bit set `rights` does not contain; empty if the broker does not report rights.
 pub(crate) fn missing(rights: i32) -> Vec<&'static str> {
     if rights == UNKNOWN {
         return Vec::new();
@@ -48,7 +49,7 @@ impl WriteVersionedType<Vec<u8>> for RightsRequest<'_> {
         for topic in &self.topics {
             String_((*topic).to_owned()).write(out)?;
         }
-        // Create no topic; tell no rights on the cluster, but those on the topics.
+        // The flags in order: create missing topics (no), report rights on the cluster (no), report rights on the topics (yes).
         for flag in [false, false, true] {
             Boolean(flag).write(out)?;
         }
@@ -60,24 +61,24 @@ impl ReadVersionedType<Cursor<Vec<u8>>> for RightsResponse {
     fn read_versioned(reader: &mut Cursor<Vec<u8>>, _: ApiVersion) -> Result<Self, ReadVersionedError> {
         Int32::read(reader)?; // throttle time
         for _ in 0..length(reader)? {
-            Int32::read(reader)?; // broker
+            Int32::read(reader)?; // broker id
             String_::read(reader)?; // host
             Int32::read(reader)?; // port
             NullableString::read(reader)?; // rack
         }
-        NullableString::read(reader)?; // cluster
-        Int32::read(reader)?; // controller
+        NullableString::read(reader)?; // cluster id
+        Int32::read(reader)?; // broker id of the controller
         let mut topics = Vec::new();
         for _ in 0..length(reader)? {
             let (code, name) = (ErrorCode(Int16::read(reader)?.0), String_::read(reader)?.0);
-            Boolean::read(reader)?; // internal
+            Boolean::read(reader)?; // whether the topic is internal
             for _ in 0..length(reader)? {
-                Int16::read(reader)?; // code
+                Int16::read(reader)?; // error code of the partition
                 for _ in 0..3 {
-                    Int32::read(reader)?; // number, leader, its epoch
+                    Int32::read(reader)?; // partition number, leader, leader epoch
                 }
                 for _ in 0..3 {
-                    // Replicas, those in sync, those offline.
+                    // Three lists of broker ids: replicas, in-sync replicas, offline replicas.
                     for _ in 0..length(reader)? {
                         Int32::read(reader)?;
                     }
