@@ -80,7 +80,7 @@ const DROP_PRIMARY_AS_INDEX: &str = "DROP INDEX PRIMARY";
 
 const ADD_PRIMARY_KEY: &str = "ADD PRIMARY KEY";
 
-/// What one clause does.
+/// What one clause of an ALTER TABLE does.
 enum Item {
     /// The clause changes nothing that is tracked here; for example, it sets a table option or adds a partition.
     Option,

@@ -7,7 +7,7 @@ use runtime::TableId;
 use super::ReadError;
 use super::lexer::{Dialect, Lexeme, Token, tokens};
 
-/// A position in the tokens of one statement.
+/// The tokens of one statement, and the position of the next token.
 pub(crate) struct Cursor<'a> {
     sql: &'a str,
     tokens: Vec<Lexeme<'a>>,

@@ -39,7 +39,7 @@ impl Databases {
         self.known.remove(&self.fold(name));
     }
 
-    /// All names with their character sets.
+    /// The names of all databases, with their default character sets.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Option<String>)> {
         self.known.iter()
     }

@@ -6,7 +6,7 @@ use runtime::TableId;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}{}", if near.is_empty() { String::new() } else { format!(" near `{near}`") })]
 pub struct ReadError {
-    /// What was expected or not understood.
+    /// What the parser expected, or what it did not understand.
     pub what: String,
     /// The text from the place of the error on, at most 40 characters; empty if the place is not known.
     pub near: String,

@@ -99,7 +99,7 @@ struct Lexer<'a> {
     /// The offset of the next character. Invariant: it is a character boundary of `sql`.
     at: usize,
     dialect: Dialect,
-    /// How many executable comments are open.
+    /// How many executable comments are open at this offset.
     executable: u32,
     found: Vec<Lexeme<'a>>,
 }

@@ -36,12 +36,12 @@ impl fmt::Display for ServerKind {
 }
 
 impl ServerKind {
-    /// Whether it is MariaDB, whose events and statements differ from MySQL's.
+    /// Whether the server is MariaDB, whose events and statements differ from MySQL's.
     pub(crate) fn is_mariadb(self) -> bool {
         matches!(self, Self::MariaDb { .. })
     }
 
-    /// Whether SHOW BINARY LOG STATUS replaces SHOW MASTER STATUS.
+    /// Whether the server has SHOW BINARY LOG STATUS in place of SHOW MASTER STATUS.
     pub(super) fn has_binary_log_status(self) -> bool {
         matches!(self, Self::MySql { major, minor } if (major, minor) >= (8, 4))
     }

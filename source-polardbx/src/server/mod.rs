@@ -101,7 +101,7 @@ impl Server {
             .with_idle_is_current(self.kind != ServerKind::PolarDbX)
     }
 
-    /// Whether this kind of server can be read.
+    /// The finding `server`: whether this kind of server is supported.
     pub(crate) fn support(&self) -> Finding {
         self.kind.support(&self.version)
     }

@@ -14,7 +14,7 @@ pub(crate) use failure::TlsFailure;
 use files::TlsFiles;
 use verify::Verifier;
 
-/// The configured encryption, with its files read.
+/// The configured encryption, with the contents of its files.
 #[derive(Clone)]
 pub(crate) struct Encryption {
     pub(crate) mode: TlsMode,

@@ -60,7 +60,7 @@ pub(super) struct Login<'a> {
     switched: bool,
 }
 
-/// What to do after a packet of the server.
+/// What we do after a packet from the server.
 pub(super) enum Next {
     Send(Vec<u8>),
     Wait,

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Why a connection could not be made or used.
 #[derive(Debug)]
 pub(crate) enum WireError {
-    /// The server refused, with its error number and message.
+    /// The server refused a request. Holds the server's error number and message.
     Refused(u16, String),
     /// The connection failed or ended.
     Lost(String),
@@ -130,7 +130,7 @@ impl Wire {
         }
     }
 
-    /// Runs a statement without a result.
+    /// Runs a statement that returns no rows.
     pub(crate) async fn execute(&mut self, statement: &str) -> Result<(), WireError> {
         self.command(3, statement.as_bytes()).await?;
         let answer = self.packets.read().await?;

@@ -1,4 +1,4 @@
-//! Packets of the MySQL protocol over a socket, read in place from one buffer.
+//! Reads and writes packets of the MySQL protocol. A body is usually read in place, without a copy, from one buffer.
 
 use std::future::poll_fn;
 use std::io;

@@ -12,7 +12,7 @@ pub(super) enum Label {
     Bytes(Vec<u8>),
 }
 
-/// Takes a label; `None` if the next token is not one.
+/// Takes a label; takes nothing, and returns `None`, if the next token is not a label.
 pub(super) fn take_label(cursor: &mut Cursor<'_>) -> Option<Label> {
     if let Some(text) = cursor.take_text() {
         return Some(Label::Text(text.into_owned()));

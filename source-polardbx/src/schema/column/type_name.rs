@@ -1,4 +1,4 @@
-//! Reads a type as it is written, before the attributes and the character set are known.
+//! Reads the type of a column as it is written, before the column's attributes and character set are known.
 
 use super::ColumnRules;
 use super::enum_labels::{Label, take_label};
@@ -6,7 +6,7 @@ use crate::schema::ReadError;
 use crate::schema::cursor::Cursor;
 use crate::schema::lexer::Token;
 
-/// A type as it is written, before the attributes and the character set are known.
+/// The type of a column as it is written, before the column's attributes and character set are known.
 pub(super) struct TypeText {
     pub(super) base: Base,
     pub(super) arguments: Vec<u32>,

@@ -17,7 +17,7 @@ use keys::{is_placement, over_expression};
 use table_options::TableOptions;
 pub(crate) use table_options::{is_partition_clause, read_partition_clause};
 
-/// Returns the default character set of a database, if it is known.
+/// A function that returns the default character set of a database; `None` if it is not known.
 pub type DatabaseCharsets<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
 
 /// The settings on which the meaning of a statement depends, besides its text.

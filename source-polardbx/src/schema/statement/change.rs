@@ -61,7 +61,7 @@ pub enum Effect {
         /// The table.
         table: TableId,
     },
-    /// Keys that may be unique are added, dropped or renamed.
+    /// Keys are added, dropped or renamed. Some of them may be unique.
     Keys {
         /// The table.
         table: TableId,
