@@ -1,4 +1,4 @@
-//! Builds a source in code.
+//! The builder of a source.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use secrecy::SecretString;
 use crate::config::{Config, Heartbeat, Phase, Start, Tls};
 use crate::source::PolardbxSource;
 
-/// Builds a [`PolardbxSource`]; see [`PolardbxSource::builder`]. What is not set has the default of its key in `[source.polardbx]`.
+/// Builds a [`PolardbxSource`]; see [`PolardbxSource::builder`]. A setting that is not given has the default of its key in
+/// `[source.polardbx]`.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct PolardbxSourceBuilder {
@@ -20,85 +21,85 @@ impl PolardbxSourceBuilder {
         Self { config: Config { host, ..Config::default() } }
     }
 
-    /// TCP port.
+    /// The server's TCP port; 3306 by default.
     pub fn port(mut self, port: u16) -> Self {
         self.config.port = port;
         self
     }
 
-    /// Account; required.
+    /// The account to log in with; required.
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.config.user = user.into();
         self
     }
 
-    /// Password of the account.
+    /// The account's password.
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.config.password = SecretString::from(password.into());
         self
     }
 
-    /// What to move, such as `shop.*`; required. See [`Config::tables`].
+    /// Patterns of the tables to move, such as `shop.*`; required. See [`Config::tables`].
     pub fn tables<T: Into<String>>(mut self, patterns: impl IntoIterator<Item = T>) -> Self {
         self.config.tables = patterns.into_iter().map(Into::into).collect();
         self
     }
 
-    /// What to leave out of it.
+    /// Patterns of tables to leave out although `tables` includes them.
     pub fn exclude<T: Into<String>>(mut self, patterns: impl IntoIterator<Item = T>) -> Self {
         self.config.exclude = patterns.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Which phases run.
+    /// The phases to run; the full and the incremental one by default.
     pub fn phases(mut self, phases: impl IntoIterator<Item = Phase>) -> Self {
         self.config.phases = phases.into_iter().collect();
         self
     }
 
-    /// How many connections read the snapshot at once.
+    /// The number of connections that read the snapshot in parallel, 1 to 64; 4 by default.
     pub fn parallelism(mut self, connections: usize) -> Self {
         self.config.parallelism = connections;
         self
     }
 
-    /// Rows of one chunk of the snapshot.
+    /// The number of rows in one chunk of the snapshot; 50,000 by default.
     pub fn chunk_rows(mut self, rows: u64) -> Self {
         self.config.chunk_rows = rows;
         self
     }
 
-    /// How long to wait before the first SELECT where the account may not write the marker row; see [`Config::barrier_delay_ms`].
+    /// How long to wait before the first SELECT if the account may not write the marker row; see [`Config::barrier_delay_ms`].
     pub fn barrier_delay(mut self, delay: Duration) -> Self {
         self.config.barrier_delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         self
     }
 
-    /// Where an incremental phase without a full one starts.
+    /// Where the stream starts if there is an incremental phase but no full phase; at the end of the binlog by default.
     pub fn start(mut self, start: Start) -> Self {
         self.config.start = Some(start);
         self
     }
 
-    /// Id of the dump connection among the server's replicas.
+    /// The replica id under which the source asks for the binlog. By default it is derived from the task's name and the server's address.
     pub fn server_id(mut self, id: u32) -> Self {
         self.config.server_id = Some(id);
         self
     }
 
-    /// Encryption of the connections.
+    /// How connections are encrypted; by default they are not.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.config.tls = Some(tls);
         self
     }
 
-    /// Sends a heartbeat after so much silence of the stream.
+    /// Sends a heartbeat whenever the stream has been silent for `interval`.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.config.heartbeat = Some(Heartbeat::every(interval));
         self
     }
 
-    /// The source. Does not connect yet; an error of kind `Config` names the key that is wrong.
+    /// Builds the source, without connecting yet. An error of kind `Config` names the key that is wrong.
     pub fn build(self) -> Result<PolardbxSource> {
         PolardbxSource::new(self.config)
     }

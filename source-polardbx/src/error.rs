@@ -1,4 +1,4 @@
-//! What can go wrong with the source, and what the supervisor does then.
+//! The errors of the source, and how each is reported to the supervisor: its kind, its code and the help for the user.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ pub enum SourceError {
     /// The server refused a statement, or the connection broke.
     #[error("{}", message_of(error))]
     Mysql {
-        /// What could not be done, as in "list the tables".
+        /// The action that failed, such as "list the tables".
         doing: Cow<'static, str>,
         /// The server's or the client library's error.
         error: MysqlError,
@@ -30,15 +30,15 @@ pub enum SourceError {
     /// The server did not answer in time.
     #[error("no answer within {seconds} s")]
     Timeout {
-        /// What could not be done.
+        /// The action that failed, such as "list the tables".
         doing: Cow<'static, str>,
-        /// How long we waited.
+        /// How long we waited, in seconds.
         seconds: u64,
     },
-    /// The server answered something that we cannot read.
+    /// The server's answer is not what we expect.
     #[error("{what}")]
     Answer {
-        /// What could not be done.
+        /// The action that failed, such as "list the tables".
         doing: Cow<'static, str>,
         /// What is wrong with the answer.
         what: String,
@@ -46,72 +46,72 @@ pub enum SourceError {
     /// A key of the configuration has a value that cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The server or its tables are not what the source needs.
+    /// The server, its settings or its tables do not meet a requirement of the source.
     #[error("{what}")]
     Requirement {
-        /// What was found.
+        /// What does not meet the requirement.
         what: String,
-        /// What to do about it.
+        /// What the user can do about it.
         help: String,
     },
-    /// The stream cannot be followed.
+    /// Reading the binlog failed.
     #[error(transparent)]
     Stream(#[from] StreamError),
-    /// Another server answers than the one that the checkpoint was made from.
+    /// The server is not the one that the checkpoint was made from.
     #[error("the checkpoint was made from {known}, this server is {found}")]
     IdentityChanged {
-        /// Identity in the checkpoint.
+        /// The server's identity in the checkpoint.
         known: String,
-        /// Identity of the server that answers.
+        /// The identity of the server that we are connected to.
         found: String,
     },
-    /// The configuration selects something else than the task was started with.
+    /// The configuration has other tables or phases than when the task was started.
     #[error("{what}")]
     TaskChanged {
-        /// What differs.
+        /// The message, which says what differs.
         what: String,
     },
-    /// A table's schema is no longer the one that its snapshot began with.
+    /// During the full phase, a table was dropped or its schema changed.
     #[error("{what}")]
     TableChanged {
         /// The table.
         table: TableId,
-        /// What differs.
+        /// What has changed.
         what: String,
     },
-    /// The checkpoint holds something that we did not write.
+    /// The source's part of the checkpoint is incomplete or invalid.
     #[error("{what}")]
     Checkpoint {
-        /// What is wrong with it.
+        /// What is wrong with the checkpoint.
         what: String,
     },
-    /// A cell of a row does not fit its column.
+    /// A value in a row does not fit the type of its column.
     #[error("column `{column}` ({source_type}) holds a value that does not fit its type")]
     Cell {
         /// The table.
         table: TableId,
-        /// The column.
+        /// The name of the column.
         column: String,
-        /// The column's type.
+        /// The column's type, as the server prints it.
         source_type: String,
-        /// The row, such as `shop.orders/chunk-3 row 17`.
+        /// The position of the row, such as `shop.orders/chunk-3 row 17`.
         position: Position,
     },
-    /// An error of the framework, such as a fact of the checkpoint that it could not read.
+    /// An error of the runtime, such as a fact in the checkpoint that it could not read.
     #[error(transparent)]
     Framework(#[from] Error),
 }
 
-/// A result of the source's own code.
+/// The result type of this crate.
 pub(crate) type Result<T, E = SourceError> = std::result::Result<T, E>;
 
 impl SourceError {
-    /// For `map_err` after a call of the client library.
+    /// Wraps an error of the client library, for use in `map_err`. `doing` is the action that failed.
     pub(crate) fn mysql(doing: impl Into<Cow<'static, str>>) -> impl FnOnce(MysqlError) -> Self {
         move |error| Self::Mysql { doing: doing.into(), error }
     }
 
-    /// For what fails on a connection of our own.
+    /// Converts an error of one of our own connections (module `wire`). `doing` is the action that failed.
     pub(crate) fn wire(doing: impl Into<Cow<'static, str>>, error: WireError) -> Self {
         let doing = doing.into();
         match error {
@@ -128,12 +128,13 @@ impl SourceError {
         Self::Answer { doing: doing.into(), what: what.into() }
     }
 
-    /// The checkpoint has no schema of a table that it lists.
+    /// The error for a checkpoint that lists a table without its schema.
     pub(crate) fn unknown_schema(table: &TableId) -> Self {
         Self::Checkpoint { what: format!("it does not hold the schema of table {table}") }
     }
 
-    /// If `error` says that a table of the snapshot does not exist, it was dropped or renamed meanwhile, and no retry brings it back.
+    /// If `error` says that a table of the snapshot does not exist, returns [`SourceError::TableChanged`]: the table was dropped or renamed
+    /// during the snapshot, so a retry cannot help. Returns any other error unchanged.
     pub(crate) fn or_table_is_gone(error: Self, table: &TableId) -> Self {
         const UNKNOWN_DATABASE_OR_TABLE: [u16; 2] = [1049, 1146];
         match error.code() {
@@ -144,7 +145,7 @@ impl SourceError {
         }
     }
 
-    /// The server's error number, if it was the server that refused.
+    /// The server's error number; `None` if the error does not come from the server.
     pub(crate) fn code(&self) -> Option<u16> {
         match self {
             Self::Mysql { error: MysqlError::Server(server), .. } => Some(server.code),
@@ -173,7 +174,7 @@ impl From<StreamError> for Error {
 
 const FROM_SCRATCH: &str = "start the task from scratch with a full phase, in an empty state directory";
 
-// The classification table of this crate.
+// Classifies every error of this crate: its kind, its code and the help for the user.
 impl From<SourceError> for Error {
     fn from(error: SourceError) -> Self {
         let could_not = |doing: &str| format!("could not {doing}");
@@ -224,7 +225,7 @@ impl From<SourceError> for Error {
     }
 }
 
-/// The stream's part of the table.
+/// Classifies the errors of the stream.
 fn stream_error(error: &StreamError) -> Error {
     let fatal = |code, message: &'static str| Error::fatal(message).with_code(code);
     match error {
@@ -335,7 +336,7 @@ fn change_error(change: &ChangeError, statement: &str) -> Error {
     Error::fatal(change.to_string()).with_code(code).of_table(table).with_help(help).because(format!("the statement is `{statement}`"))
 }
 
-/// The server's or the library's message, without the library's wrapping.
+/// The server's or the client library's message, without the text that the client library puts around it.
 fn message_of(error: &MysqlError) -> String {
     match error {
         MysqlError::Server(server) => format!("{} (error {})", server.message, server.code),
@@ -344,7 +345,7 @@ fn message_of(error: &MysqlError) -> String {
     }
 }
 
-/// What a failure of the client library amounts to, and what to do about it (delivery rules for source errors).
+/// The kind of an error of the client library, and the help for the user; the help is empty if there is nothing to advise.
 fn classify(error: &MysqlError) -> (Kind, &'static str) {
     match error {
         MysqlError::Server(server) => classify_code(server.code),
@@ -373,7 +374,7 @@ fn classify_code(code: u16) -> (Kind, &'static str) {
         }
         1040 | 1203 | 1226 => (Kind::Retryable, "raise the server's or the account's connection limit, or lower `parallelism`"),
         1129 => (Kind::Retryable, "the server blocked this host after too many errors: FLUSH HOSTS there"),
-        // Our own statement is not understood: no retry can help.
+        // The server does not understand a statement of ours, so a retry cannot help.
         1064 | 1149 | 1193 | 1210 | 1295 => (Kind::Fatal, ""),
         1054 => (Kind::Fatal, "a selected table was altered meanwhile: start the task from scratch"),
         1236 => (Kind::Retryable, ""),

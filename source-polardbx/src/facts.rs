@@ -1,4 +1,4 @@
-//! What the source remembers about its task, in the checkpoint.
+//! The facts about a task that the source stores in the checkpoint.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,30 +9,32 @@ use crate::binlog::position::{BinlogCoordinates, FileOffset, StreamPosition};
 use crate::config::Phase;
 use crate::error::{Result, SourceError};
 
-/// What the task reads, and from which server: committed by its first plan, and compared with the configuration by every later one.
+/// What the task reads, and from which server. The first plan commits these facts; later plans compare them with the server and the
+/// configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TaskFacts {
-    /// The server's identity.
+    /// The server's identity, by which a later connection recognizes the same server.
     pub(crate) identity: String,
-    /// The server's id and version, which formats print for rows of the snapshot.
+    /// The server's `server_id`. Formats print it, and the `version`, with the rows of the snapshot.
     pub(crate) server_id: u32,
     pub(crate) version: String,
-    /// What the user selected.
+    /// The patterns by which the user selected tables.
     pub(crate) selection: SelectionFact,
-    /// The phases in their order.
+    /// The phases of the task, in the order in which they run.
     pub(crate) phases: Vec<Phase>,
-    /// The end of the binlog before the first SELECT, where the stream starts; `None` for a snapshot of a server without a binlog.
+    /// Where the stream starts. If there is a full phase, this is the end of the binlog before the first SELECT. `None` for a task without
+    /// a stream, if the server did not tell the end of its binlog.
     pub(crate) start: Option<StartFact>,
 }
 
-/// The patterns of `tables` and `exclude`. Their order does not matter.
+/// The patterns of `tables` and `exclude`, sorted and without duplicates: their order in the configuration does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SelectionFact {
     tables: Vec<String>,
     exclude: Vec<String>,
 }
 
-/// A place in the binlog.
+/// A position in the binlog: the base name of its files, the number of the file, and the offset in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StartFact {
     base: String,
@@ -40,32 +42,34 @@ pub(crate) struct StartFact {
     offset: u64,
 }
 
-/// How far the snapshot is planned. Chunks that are handed out and not done are splits of the checkpoint.
+/// How far the snapshot is planned. Chunks that are planned but not read yet are in the checkpoint as splits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SnapshotPlan {
-    /// Where the next chunk begins; `None` when all chunks are handed out.
+    /// Where the next chunk begins; `None` once all chunks are planned.
     pub(crate) next: Option<Cursor>,
 }
 
-/// The beginning of a chunk that is not handed out yet.
+/// Where the first chunk that is not planned yet begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cursor {
-    /// The table. Those before it are handed out to their ends; the order is that of the task's schemas.
+    /// The table of the chunk. All tables before it, in the order of the task's schemas, are planned completely.
     pub(crate) table: TableId,
-    /// The chunk's number in the table, from 1.
+    /// The number of the chunk within its table, counted from 1.
     pub(crate) chunk: u32,
-    /// The greatest key of the chunk before, as text; `None` for the first one.
+    /// The greatest key of the previous chunk, as text; `None` for the first chunk of a table.
     pub(crate) after: Option<String>,
 }
 
-/// The CREATE TABLE of a table, until the schema phase has delivered it. The keys keep the order.
+/// The CREATE TABLE of a table. The fact is removed once the schema phase has delivered it. Its key is a number, so that the tables keep
+/// their order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TableDefinition {
     pub(crate) table: TableId,
     pub(crate) ddl: String,
 }
 
-/// The databases at the resume point of a stream, with their default character sets where those are known. The key is the stream's name.
+/// The databases that exist at the resume point of a stream, each with its default character set; `None` if the character set is not known.
+/// The key of the fact is the stream's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DatabaseCharsets(BTreeMap<String, Option<String>>);
 
@@ -90,7 +94,7 @@ impl Fact for DatabaseCharsets {
 }
 
 impl TaskFacts {
-    /// The facts of a task that ran before.
+    /// Reads the facts of a task from its checkpoint; an error if there are none.
     pub(crate) fn read(committed: &Committed) -> Result<Self> {
         committed.fact()?.ok_or_else(|| SourceError::Checkpoint { what: "it holds splits, but not what the task reads".into() })
     }
@@ -99,7 +103,7 @@ impl TaskFacts {
         self.phases.contains(&phase)
     }
 
-    /// What events of the snapshot say about where they come from.
+    /// The origin that the events of the snapshot carry. Its offset is the start of the stream; `0@0` if there is none.
     pub(crate) fn origin(&self) -> Origin {
         let mut origin = Origin::default();
         origin.server_id = self.server_id;
@@ -110,7 +114,7 @@ impl TaskFacts {
         origin
     }
 
-    /// Where the stream starts.
+    /// The position where the stream starts; an error if the checkpoint does not hold it.
     pub(crate) fn stream_start(&self) -> Result<Position> {
         let start = self.start.as_ref().map(StartFact::coordinates);
         let start = start.ok_or_else(|| SourceError::Checkpoint { what: "it does not hold where the stream starts".into() })?;
@@ -179,7 +183,7 @@ mod tests {
         assert!(facts.stream_start().is_err());
     }
 
-    /// What checkpoints hold. Raise the version of a fact when its text changes.
+    /// Pins the text of each fact in the checkpoint. If the text of a fact changes, raise its `VERSION`.
     #[test]
     fn the_stored_form_of_each_fact() {
         let table = TableId::new("shop", "orders");

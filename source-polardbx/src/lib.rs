@@ -1,7 +1,8 @@
-//! MySQL, MariaDB and PolarDB-X 2.0 as a source: every selected table once, in parallel chunks, and then the binlog.
+//! MySQL, MariaDB and PolarDB-X 2.0 as a source: every selected table is read once, in parallel chunks, and then the binlog is followed.
 //!
-//! It knows the server's protocol, its DDL and its binlog. It knows no topic, no message format and no sink, and it writes nothing to
-//! the source but one row of `dts_health_check.dts_watermark`, by which it knows that earlier commits are visible.
+//! This crate knows the server's protocol, its DDL and its binlog. It knows no topic, no message format and no sink. It writes nothing to
+//! the source but one row of `dts_health_check.dts_watermark`: when the commit of that row returns, all earlier commits are visible to a
+//! SELECT.
 //!
 //! ```
 //! use runtime::{Registry, Settings};
@@ -16,14 +17,14 @@
 //! # }
 //! ```
 //!
-//! Or in code, without a registry: [`PolardbxSource::builder`].
+//! [`PolardbxSource::builder`] builds the same source in code, without a registry.
 //!
-//! Where to read: `planner` plans the splits and [`source`] opens them; `splits` names them, `facts` is what the checkpoint holds about the
-//! task; `schema_phase` delivers table definitions, `snapshot` cuts tables into chunks and reads them, `binlog` reads the stream;
-//! `schema` reads DDL; `server` knows the kinds of servers; `wire` and `session` are the connections, `tls` their encryption; `check` is
-//! the precheck.
+//! Where to start reading: `planner` plans the splits and [`source`] opens them. `splits` prints and parses the names of splits, and
+//! `facts` defines what the checkpoint stores about the task. `schema_phase` delivers table definitions, `snapshot` cuts tables into chunks
+//! and reads them, and `binlog` reads the stream. `schema` parses DDL, `server` asks what the server is and has, `wire` and `session` are
+//! the connections, `tls` encrypts them, and `check` is the precheck.
 
-// Not part of the API: public for the benches and for tests that read DDL.
+// `binlog` and `schema` are not part of the API. They are public only for the benches and for tests that read DDL.
 #[doc(hidden)]
 pub mod binlog;
 mod builder;
@@ -50,7 +51,7 @@ pub use error::SourceError;
 pub use selection::Selection;
 pub use source::PolardbxSource;
 
-/// Adds the source `polardbx`.
+/// Registers the source under the name `polardbx`.
 pub fn register(registry: &mut runtime::Registry) {
     registry.source("polardbx", PolardbxSource::new);
 }

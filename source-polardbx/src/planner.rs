@@ -1,7 +1,7 @@
-//! Decides what is read next.
+//! Plans what the task reads next.
 //!
-//! The first plan notes where the stream will start, passes the visibility barrier, and only then looks at tables. Its facts say what the
-//! task reads; all later plans follow from them and from the splits in the checkpoint.
+//! The first plan notes where the stream will start, passes the visibility barrier, and only then reads table definitions. It commits facts
+//! that say what the task reads. All later plans follow from these facts and from the splits in the checkpoint.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +23,8 @@ use crate::snapshot::progress::{Estimates, SnapshotState};
 use crate::snapshot::sessions::ReaderSessions;
 use crate::splits::{GLOBAL_STREAM, SplitName};
 
-/// Chunks of one plan for each connection that reads: enough to keep all busy, few enough for a short list.
+/// The number of chunks that one plan holds for each reading connection. It is large enough to keep all connections busy, and small enough
+/// to keep the list of splits short.
 const CHUNKS_PER_READER: usize = 8;
 
 /// Plans the splits of a task.
@@ -32,7 +33,8 @@ pub(crate) struct Planner {
     endpoint: Endpoint,
     sessions: Arc<ReaderSessions>,
     estimates: Estimates,
-    /// The tables of the snapshot. They are the task's schemas, which never change, so they are listed only once.
+    /// The tables of the snapshot; `None` until they are first needed. They are the task's schemas, which do not change during the
+    /// snapshot, so they are listed only once.
     tables: Mutex<Option<Arc<[Arc<TableSchema>]>>>,
 }
 
@@ -41,9 +43,9 @@ impl Planner {
         Self { settings, endpoint, sessions, estimates: Estimates::default(), tables: Mutex::default() }
     }
 
-    /// What is to be read next.
+    /// Returns what the task reads next.
     pub(crate) async fn plan(&self, context: &Context, committed: &Committed) -> Result<Plan> {
-        // A reader's session: the bounds of chunks must come in the character sets of their columns.
+        // Use a reader's session: it returns text in the character set of its column, as the bounds of chunks need it.
         let mut lent = self.sessions.lend().await?;
         let planned = if committed.is_new() {
             self.first(&mut lent.session, context).await
@@ -67,7 +69,7 @@ impl Planner {
         session.is_identified = true;
         let start = self.start(session, &server).await?;
         if let (true, Some(start)) = (settings.has(Phase::Incremental), &start) {
-            // Now, and not when all tables are read and the stream begins.
+            // Check this now. Otherwise a missing grant would show only after the full phase, when the stream begins.
             let id = settings.server_id(context.task(), server.server_id())?;
             demand([check::may_dump(&self.endpoint, id, start).await])?;
             if let Some(Start::Position { .. }) = settings.config.start {
@@ -97,7 +99,8 @@ impl Planner {
         }
         let snapshot = SnapshotPlan { next: settings.has(Phase::Full).then(|| first_cursor(&tables)).flatten() };
         let mut plan = if settings.has(Phase::Schema) {
-            // Invariant: chunks are planned when all definitions were delivered.
+            // Invariant: chunks are planned only after all definitions are delivered, so that no row comes before the CREATE TABLE of its
+            // table.
             facts.set(&snapshot)?;
             note_definitions(&mut facts, &definitions)?;
             let mut plan = Plan::new(RunPhase::Snapshot);
@@ -112,7 +115,7 @@ impl Planner {
         Ok(plan)
     }
 
-    /// A later plan: what is left of the snapshot, else the stream.
+    /// A later plan: the schema phase until it is done, then the rest of the snapshot, then the stream.
     async fn next(&self, session: &mut Session, context: &Context, committed: &Committed) -> Result<Plan> {
         let task = TaskFacts::read(committed)?;
         if !session.is_identified {
@@ -131,7 +134,7 @@ impl Planner {
         self.snapshot_or_stream(session, &tables, &task, snapshot, committed).await
     }
 
-    /// The next chunks, or the stream when all of them are done.
+    /// Plans the next chunks. Once all chunks are done, plans the stream, or ends the task if it has no incremental phase.
     async fn snapshot_or_stream(
         &self,
         session: &mut Session,
@@ -152,7 +155,7 @@ impl Planner {
         let slice = self.settings.config.parallelism * CHUNKS_PER_READER;
         let (chunk_rows, wanted) = (self.settings.config.chunk_rows, slice.saturating_sub(open.len()));
         let (chunks, next) = next_chunks(session, tables, snapshot.next.clone(), chunk_rows, wanted).await?;
-        // What is planned and not read comes first.
+        // Chunks that an earlier plan left unread come first, then the new ones.
         open.extend(chunks.into_iter().map(|chunk| {
             let position = chunk.range.position();
             (SplitName::Chunk { table: chunk.table, number: chunk.number }, position)
@@ -190,7 +193,7 @@ impl Planner {
         Ok(plan)
     }
 
-    /// What server answers, if it can be read with these settings.
+    /// Asks the server what it is; an error if it cannot be read with these settings.
     async fn identify(&self, session: &mut Session, context: &Context) -> Result<Server> {
         let server = Server::identify(session).await?;
         demand([server.support()])?;
@@ -202,7 +205,7 @@ impl Planner {
         Ok(server)
     }
 
-    /// The definitions of all selected tables, if all of them can be read.
+    /// Reads the definitions of all selected tables; an error if one of them cannot be read or has an unsupported column.
     async fn definitions(&self, session: &mut Session, server: &Server) -> Result<Vec<Definition>> {
         let settings = &*self.settings;
         let selection = settings.selection.clone().folded(server.lower_case());
@@ -218,7 +221,7 @@ impl Planner {
         Ok(definitions)
     }
 
-    /// Where the stream starts; `None` if a snapshot alone runs where the account may not ask.
+    /// Where the stream starts. `None` for a task without an incremental phase, if the server does not tell the end of its binlog.
     async fn start(&self, session: &mut Session, server: &Server) -> Result<Option<BinlogCoordinates>> {
         const DOING: &str = "find the start of the stream";
         let coordinates = |file: &str, offset| {
@@ -241,13 +244,13 @@ impl Planner {
                     None => return Err(refuse(format!("the server has no binlog file {file:?}")).into()),
                 }
             }
-            // The others are refused with the configuration.
+            // `Gtid` and `Timestamp` do not occur here: the validation of the configuration refuses them.
             Some(Start::Latest {} | Start::Gtid { .. } | Start::Timestamp { .. }) | None => binlog_end(session, server).await?,
         };
         start.map(Some).ok_or_else(|| SourceError::answer(DOING, "the server writes no binlog"))
     }
 
-    /// The tables of the snapshot, in the order of reading.
+    /// The tables of the snapshot, in the order in which they are read.
     fn tables(&self, committed: &Committed) -> Arc<[Arc<TableSchema>]> {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         tables.get_or_insert_with(|| committed.schemas().cloned().collect()).clone()

@@ -1,7 +1,8 @@
-//! The schema phase: the CREATE TABLE of every selected table, delivered as a schema change before any of its rows.
+//! The schema phase: it delivers the CREATE TABLE of every selected table as a schema change, before any row of the table.
 //!
-//! The definitions are committed by the first plan, so that they are from the same moment as the schemas that rows are read by. Each is
-//! removed once it is delivered. After a failure the remaining ones follow; only one whose delivery is unknown is sent again.
+//! The first plan commits the definitions together with the schemas, so that both describe the same moment. A definition is removed from
+//! the checkpoint once it is delivered. After a failure, the remaining definitions are sent. Only a definition whose delivery is uncertain
+//! is sent again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,10 +18,10 @@ use crate::schema::without_foreign_keys;
 use crate::server::Definition;
 use crate::splits::SplitName;
 
-/// The split's position: the facts say what is left.
+/// The position of the split, which never changes: the facts in the checkpoint say which definitions are left.
 pub(crate) const POSITION: &str = "v1";
 
-/// Adds the facts from which the phase is read. Foreign keys are left out, as DTS does.
+/// Adds one fact for each definition, from which the schema phase delivers it. Foreign keys are left out, as in Alibaba DTS.
 pub(crate) fn note_definitions(facts: &mut Facts, definitions: &[Definition]) -> Result<()> {
     for (number, Definition { schema, ddl }) in definitions.iter().enumerate() {
         let doing = || format!("leave the foreign keys out of the CREATE TABLE of {}", schema.id);
@@ -37,16 +38,16 @@ struct Pending {
     ddl: String,
 }
 
-/// Hands over the definitions one by one. Cancel-safe: it never waits.
+/// Returns the definitions one by one. `next` is cancel-safe, because it never waits.
 pub(crate) struct SchemaReader {
     pending: VecDeque<Pending>,
     origin: Origin,
-    /// Number of the last definition that was handed over.
+    /// The number of definitions returned so far, which is also the sequence number of the last one.
     seq: u128,
 }
 
 impl SchemaReader {
-    /// Reads from the checkpoint what is not delivered yet.
+    /// Reads the definitions that are not delivered yet from the checkpoint.
     pub(crate) fn new(committed: &Committed, origin: Origin) -> Result<Self> {
         let mut pending = VecDeque::new();
         for fact in committed.facts::<TableDefinition>() {
@@ -77,7 +78,8 @@ impl SplitReader for SchemaReader {
             origin: Arc::new(origin),
             body: Body::Schema(change),
         };
-        // Invariant: a schema change travels alone; its definition is removed together with the proof of its delivery.
+        // Invariant: a schema change is the only event of its batch. The commit that records its delivery also removes its definition from
+        // the checkpoint.
         let mut batch = Batch::new(vec![event], Some(POSITION.into()), size);
         batch.facts.remove_at::<TableDefinition>(&key);
         Ok(Some(batch))

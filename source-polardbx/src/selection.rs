@@ -1,11 +1,11 @@
-//! Which tables are selected.
+//! Selects tables by the patterns of `tables` and `exclude`.
 
 use regex::{Regex, RegexBuilder};
 use runtime::TableId;
 
 use crate::config::ConfigError;
 
-/// The database of the barrier's marker table; never selected.
+/// The database of the marker table, to which the visibility barrier writes. It is never selected.
 pub(crate) const MARKER_DATABASE: &str = "dts_health_check";
 
 /// Databases that hold the server's own tables.
@@ -15,7 +15,7 @@ const SYSTEM_DATABASES: &[&str] =
 /// PolarDB-X system tables inside user databases.
 const SYSTEM_TABLES: &[&str] = &["__drds_global_tx_log", "polarx_global_trx_log", "__drds_redo_log", "__polardbx_sync_point__"];
 
-/// Which tables are selected: those that a pattern includes and no pattern excludes. System tables never are.
+/// The selected tables: those that match a pattern of `tables` and none of `exclude`. System tables are never selected.
 #[derive(Clone, Debug)]
 pub struct Selection {
     include: Vec<Pattern>,
@@ -25,21 +25,22 @@ pub struct Selection {
 
 #[derive(Clone, Debug)]
 enum Pattern {
-    /// Database and table, each matched by itself.
+    /// A pattern for the database and one for the table, which are matched separately.
     Parts(Part, Part),
-    /// The whole name `database.table`: case-sensitive, and for servers that compare names in lower case.
+    /// A regular expression for the whole name `database.table`. `exact` is case-sensitive; `folded` is for servers that compare names in
+    /// lower case.
     Whole { exact: Regex, folded: Regex },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Literal(String),
-    /// With `*` for any number of characters and `?` for one.
+    /// A glob: `*` matches any number of characters, and `?` exactly one.
     Glob(String),
 }
 
 impl Selection {
-    /// Reads the patterns of the keys `tables` and `exclude`.
+    /// Parses the patterns of the keys `tables` and `exclude`.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, ConfigError> {
         if include.is_empty() {
             return Err(bad("tables", "it is empty", "list what to move, such as tables = [\"shop.*\"]"));
@@ -57,7 +58,7 @@ impl Selection {
         Ok(selection)
     }
 
-    /// The same selection for a server that compares names in lower case, if `fold_case`.
+    /// The same selection. If `fold_case` is set, it is for a server that compares names in lower case.
     pub(crate) fn folded(mut self, fold_case: bool) -> Self {
         self.fold_case = fold_case;
         self
@@ -72,7 +73,7 @@ impl Selection {
             && !self.exclude.iter().any(hit)
     }
 
-    /// Whether the database may hold selected tables; others need not be listed.
+    /// Whether the database may hold selected tables. The tables of other databases need not be listed.
     pub(crate) fn may_select_from(&self, database: &str) -> bool {
         !is_system_database(database)
             && self.include.iter().any(|pattern| match pattern {
@@ -81,14 +82,15 @@ impl Selection {
             })
     }
 
-    /// Whether DDL about the database itself is handed on. Patterns for whole names say nothing about databases.
+    /// Whether DDL about the database itself, such as DROP DATABASE, is delivered. Regular expressions are for names of tables, so they
+    /// select no database.
     pub(crate) fn selects_database(&self, database: &str) -> bool {
         let names = |pattern: &Pattern| matches!(pattern, Pattern::Parts(part, _) if self.part_matches(part, database));
         let all_of = |pattern: &Pattern| matches!(pattern, Pattern::Parts(part, Part::Glob(glob)) if glob == "*" && self.part_matches(part, database));
         !is_system_database(database) && self.include.iter().any(names) && !self.exclude.iter().any(all_of)
     }
 
-    /// The tables that are listed by their full names.
+    /// The tables that `tables` lists by their full names, without a glob or a regular expression.
     pub(crate) fn literals(&self) -> impl Iterator<Item = TableId> + '_ {
         self.include.iter().filter_map(|pattern| match pattern {
             Pattern::Parts(Part::Literal(database), Part::Literal(table)) => Some(TableId::new(database.as_str(), table.as_str())),
@@ -147,7 +149,7 @@ fn lower(text: &str) -> Vec<char> {
 fn parse(key: &'static str, text: &str) -> Result<Pattern, ConfigError> {
     const FORM: &str = "write `database.table`; parts with dots, spaces or quotes go in backticks";
     if let Some(expression) = text.strip_prefix("re:") {
-        // Anchored: an expression for `a.b` must not match `aa.bb`.
+        // The expression is anchored, so that one for `a.b` does not match `aa.bb`.
         let compile = |fold_case| RegexBuilder::new(&format!("^(?:{expression})$")).case_insensitive(fold_case).build();
         return compile(false)
             .and_then(|exact| Ok(Pattern::Whole { exact, folded: compile(true)? }))
@@ -161,7 +163,7 @@ fn parse(key: &'static str, text: &str) -> Result<Pattern, ConfigError> {
     }
 }
 
-/// Reads one part of a name; returns it and the rest. `None` if there is no valid part.
+/// Parses the first part of a name. Returns the part and the text after it; `None` if the part is not valid.
 fn parse_part(text: &str) -> Option<(Part, &str)> {
     if let Some(quoted) = text.strip_prefix('`') {
         let mut name = String::new();
@@ -188,7 +190,8 @@ fn parse_part(text: &str) -> Option<(Part, &str)> {
     Some((part, rest))
 }
 
-/// Whether `glob` matches all of `text`; only the last `*` is ever retried.
+/// Whether `glob` matches the whole of `text`. After a mismatch, only the last `*` is tried with one character more; earlier ones never
+/// need it.
 fn glob_matches(glob: &[char], text: &[char]) -> bool {
     let (mut at_glob, mut at_text) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;

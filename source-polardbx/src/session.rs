@@ -1,4 +1,5 @@
-//! Connections through the client library. Never from its pool, because the session state must be known (PolarDB-X does not reset it).
+//! Connections through the client library. Its connection pool is not used: the session state must be known, and PolarDB-X does not reset
+//! it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,43 +16,45 @@ use crate::error::{Result, SourceError};
 use crate::tls::Encryption;
 use crate::wire::{Address, LoggedIn, Wire, WireError, in_time};
 
-/// How long a new connection may take.
+/// The time limit for a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a query of metadata may take.
+/// The time limit for a query of metadata.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The client library's limit for one packet. Its default is the server's own limit, which a row event may exceed.
+/// The client library's limit for one packet, in bytes. By default the library uses the server's limit, which a row event may exceed.
 const MAX_PACKET_BYTES: usize = 1 << 30;
 
-/// Session variables of every connection, whatever the defaults of the server or the account are; one statement, because every round trip
-/// delays the start. `sql_select_limit` would truncate results without an error, and `max_join_size` (by `sql_big_selects`) refuse large
-/// ones. From MySQL 8.0.30 on, a server may hide generated keys, which are in its binlog all the same. MariaDB skips executable comments
+/// The statement that sets the session variables of every connection, so that they do not depend on the defaults of the server or the
+/// account. It is one statement, because every round trip delays the start. A lower `sql_select_limit` would truncate results without an
+/// error. Without `sql_big_selects`, `max_join_size` could make the server refuse large results. From MySQL 8.0.30 on, a server may hide
+/// generated primary keys, although they are in its binlog; the executable comment makes it show them. MariaDB skips executable comments
 /// for MySQL 5.7 and later.
 const PREPARE: &str = "SET NAMES utf8mb4, sql_mode = '', time_zone = '+00:00', autocommit = 1, sql_big_selects = 1, \
      sql_select_limit = 18446744073709551615 /*!80030 , show_gipk_in_create_table_and_information_schema = ON */";
 
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// Address, account and encryption.
+/// The address of the server, the account, and the encryption.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     address: Address,
     encryption: Option<Encryption>,
-    /// Whether encryption works; found out by the first connection.
+    /// How to connect, with or without encryption; the first connection finds this out.
     route: Arc<OnceCell<Route>>,
 }
 
-/// How to connect to this server.
+/// How to connect to the server, now that it is known whether encryption works.
 struct Route {
-    /// For the client library.
+    /// The options for connections of the client library.
     opts: Opts,
-    /// For our own connections; `None` also if the server does not support it and it is not required.
+    /// The encryption of our own connections. `None` if none is configured, or if the server does not support it and the mode is
+    /// `preferred`.
     encryption: Option<Encryption>,
 }
 
 impl Endpoint {
-    /// Reads the files that `tls` names; nothing is connected yet.
+    /// Reads the files that `tls` names, without connecting yet.
     pub(crate) fn new(config: &Config) -> Result<Self> {
         let encryption = config.tls.as_ref().map(Encryption::new).transpose()?.flatten();
         let address = Address {
@@ -63,7 +66,7 @@ impl Endpoint {
         Ok(Self { address, encryption, route: Arc::default() })
     }
 
-    /// Whether encryption was preferred and is not available.
+    /// Whether the mode is `preferred` and the server does not support encryption; `false` before the first connection.
     pub(crate) fn is_unencrypted_fallback(&self) -> bool {
         self.encryption.is_some() && self.route.get().is_some_and(|route| route.encryption.is_none())
     }
@@ -72,7 +75,7 @@ impl Endpoint {
         self.route.get_or_try_init(|| self.find_route()).await
     }
 
-    /// Tests encryption, if it is configured, with a connection of our own: the errors of the client library tell too little.
+    /// If encryption is configured, tests it with a connection of our own, because the errors of the client library do not say enough.
     async fn find_route(&self) -> Result<Route> {
         let Some(encryption) = &self.encryption else { return Ok(Route { opts: self.library_options(None), encryption: None }) };
         let doing = self.connecting();
@@ -98,23 +101,23 @@ impl Endpoint {
             .tcp_port(self.address.port)
             .user(Some(self.address.user.as_str()))
             .pass(Some(self.address.password.expose_secret()))
-            // By default the library would switch to the local socket of any server on this host.
+            // By default, the library would switch from a local address to a Unix socket, which may belong to another server on this host.
             .prefer_socket(false)
             .tcp_keepalive(Some(TCP_KEEPALIVE))
             .max_allowed_packet(Some(MAX_PACKET_BYTES))
-            // With both limits set, the library does not ask the server for them.
+            // If `max_allowed_packet` and `wait_timeout` are both set, the library does not ask the server for them.
             .wait_timeout(Some(28_800))
             .stmt_cache_size(1)
             .ssl_opts(tls)
             .into()
     }
 
-    /// For errors: with the address, because a wrong one is the most common cause.
+    /// The action "connect", for error messages. It holds the address, because a wrong address is the most common cause.
     fn connecting(&self) -> String {
         format!("connect to the source at {}:{}", self.address.host, self.address.port)
     }
 
-    /// A connection of our own, for a dump.
+    /// Opens a connection of our own, for dumping the binlog.
     pub(crate) async fn connect_wire(&self) -> Result<Wire, WireError> {
         let route = match self.route().await {
             Ok(route) => route,
@@ -124,7 +127,8 @@ impl Endpoint {
         for _ in 0..2 {
             match in_time(Wire::connect(&self.address, route.encryption.as_ref())).await? {
                 LoggedIn::Yes(wire) => return Ok(wire),
-                // The client library can send the encrypted password, which the server then caches for a while.
+                // The client library can send the password encrypted with the server's public key. The server then caches the password's
+                // hash for a while, so that our own login succeeds.
                 LoggedIn::NeedsPassword => match self.connect().await {
                     Ok(session) => session.close().await,
                     Err(error) => return Err(WireError::Lost(error.to_string())),
@@ -134,7 +138,7 @@ impl Endpoint {
         Err(WireError::Lost("the server forgets the account's password at once".to_owned()))
     }
 
-    /// A connection for metadata: names and definitions come in UTF-8.
+    /// Opens a connection for metadata, on which names and definitions arrive in UTF-8.
     pub(crate) async fn connect(&self) -> Result<Session> {
         let doing = self.connecting();
         let connecting = timeout(CONNECT_TIMEOUT, Conn::new(self.route().await?.opts.clone())).await;
@@ -146,14 +150,14 @@ impl Endpoint {
         Ok(session)
     }
 
-    /// A connection for reading rows: text comes in the character set of its column, timestamps in UTC, and no time limit of the server
-    /// ends a long SELECT or a reader that waits for the sink.
+    /// Opens a connection for reading rows. Text arrives in the character set of its column, and timestamps in UTC. The server's timeouts
+    /// are raised or switched off, so that they end neither a long SELECT nor a reader that waits for the sink.
     pub(crate) async fn connect_reader(&self) -> Result<Session> {
         let mut session = self.connect().await?;
         for statement in ["SET character_set_results = NULL", "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"] {
             session.execute("prepare the session", statement).await?;
         }
-        // Of the last two, one is MySQL's and the other MariaDB's.
+        // `max_execution_time` exists only in MySQL, and `max_statement_time` only in MariaDB.
         for statement in [
             "SET SESSION net_write_timeout = 600",
             "SET SESSION net_read_timeout = 600",
@@ -166,11 +170,11 @@ impl Endpoint {
     }
 }
 
-/// One connection.
+/// A connection of the client library.
 pub(crate) struct Session {
-    /// The library's connection, for streaming results.
+    /// The client library's connection, which is used directly to stream results.
     pub(crate) conn: Conn,
-    /// Whether the server was verified to be the one of the task.
+    /// Whether this connection was verified to reach the server of the task.
     pub(crate) is_identified: bool,
 }
 
@@ -184,7 +188,7 @@ impl Session {
         }
     }
 
-    /// As [`Session::rows`], for frequent queries: `doing` is only formatted after a failure.
+    /// Like [`Session::rows`], but formats `doing` only after a failure; for frequent queries.
     pub(crate) async fn rows_of(&mut self, doing: impl FnOnce() -> String, sql: impl AsRef<str>) -> Result<Vec<Row>> {
         match timeout(QUERY_TIMEOUT, sql.as_ref().fetch::<Row, _>(&mut self.conn)).await {
             Ok(Ok(rows)) => Ok(rows),
@@ -193,7 +197,7 @@ impl Session {
         }
     }
 
-    /// Runs the first of two queries, or the second if the server does not know the first.
+    /// Runs the first of two statements. If the server reports a syntax error, runs the second.
     pub(crate) async fn rows_either(&mut self, statements: [&'static str; 2], doing: impl Fn(&'static str) -> String) -> Result<Vec<Row>> {
         const SYNTAX_ERROR: u16 = 1064;
         let [first, second] = statements;
@@ -203,7 +207,7 @@ impl Session {
         }
     }
 
-    /// Runs a statement without a result.
+    /// Runs a statement that returns no rows.
     pub(crate) async fn execute(&mut self, doing: impl Into<Cow<'static, str>>, sql: impl AsRef<str>) -> Result<()> {
         let doing = doing.into();
         match timeout(QUERY_TIMEOUT, sql.as_ref().ignore(&mut self.conn)).await {
@@ -212,7 +216,7 @@ impl Session {
         }
     }
 
-    /// Runs a statement that not every server knows; returns whether this one does.
+    /// Sets a session variable that not every server has. Returns whether this server has it.
     async fn attempt(&mut self, doing: &'static str, sql: &str) -> Result<bool> {
         const UNKNOWN_VARIABLE: u16 = 1193;
         match self.execute(doing, sql).await {
@@ -222,19 +226,21 @@ impl Session {
         }
     }
 
-    /// Closes the connection; errors no longer matter.
+    /// Closes the connection, and ignores errors.
     pub(crate) async fn close(self) {
         let _ = timeout(Duration::from_secs(1), self.conn.disconnect()).await;
     }
 }
 
-/// A column of a SHOW statement's row by its name, whose case differs between servers; `None` if it is missing or NULL.
+/// The value of a column in a row of a SHOW statement, by the column's name, whose case differs between servers. `None` if the column is
+/// missing or NULL.
 pub(crate) fn named(row: &Row, name: &str) -> Option<String> {
     let index = row.columns_ref().iter().position(|column| column.name_str().eq_ignore_ascii_case(name))?;
     nth(row, index)
 }
 
-/// A column of a row by its index; `None` if it is missing or NULL.
+/// The value of a column by its index, as text. `None` if the column is missing, is NULL, or holds a floating-point number, a date or a
+/// time.
 pub(crate) fn nth(row: &Row, index: usize) -> Option<String> {
     match row.as_ref(index)? {
         Value::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
@@ -244,12 +250,12 @@ pub(crate) fn nth(row: &Row, index: usize) -> Option<String> {
     }
 }
 
-/// A name in backticks.
+/// The name as an SQL identifier in backticks.
 pub(crate) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// A text as an SQL literal, in a session without ANSI_QUOTES and NO_BACKSLASH_ESCAPES.
+/// The text as an SQL string literal, for a session whose `sql_mode` has neither ANSI_QUOTES nor NO_BACKSLASH_ESCAPES.
 pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

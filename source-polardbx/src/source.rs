@@ -1,4 +1,4 @@
-//! The source: opens the splits that the planner plans.
+//! The source: it opens the splits that the planner has planned.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use crate::snapshot::chunk::{Chunk, ChunkReader};
 use crate::snapshot::sessions::ReaderSessions;
 use crate::splits::SplitName;
 
-/// The batches of a chunk are not smaller than this, or Kafka's record batches would be.
+/// The lower bound for the size limit of a chunk's batches, in bytes. Smaller batches would make Kafka's record batches small, too.
 const CHUNK_BATCH_BYTES: usize = 256 << 10;
 
-/// A PolarDB-X or MySQL server as a source: its tables as chunks, then its binlog as a stream.
+/// A PolarDB-X, MySQL or MariaDB server as a source. Its tables are read as chunks, then its binlog as a stream.
 pub struct PolardbxSource {
     settings: Arc<SourceSettings>,
     endpoint: Endpoint,
@@ -30,7 +30,7 @@ pub struct PolardbxSource {
 }
 
 impl PolardbxSource {
-    /// Builds a source in code; `host` is the name or address of the server.
+    /// Starts to build a source in code. `host` is the name or address of the server.
     ///
     /// ```
     /// use source_polardbx::PolardbxSource;
@@ -51,7 +51,7 @@ impl PolardbxSource {
         PolardbxSourceBuilder::new(host.into())
     }
 
-    /// A source by its configuration. Does not connect yet; an error of kind `Config` names the key that is wrong.
+    /// Makes a source from its configuration, without connecting yet. An error of kind `Config` names the key that is wrong.
     pub fn new(config: Config) -> Result<Self, Error> {
         let settings = Arc::new(SourceSettings::new(config)?);
         let endpoint = Endpoint::new(&settings.config)?;
@@ -63,7 +63,8 @@ impl PolardbxSource {
     fn open_chunk(&self, context: &Context, split: &Split, table: &TableId, committed: &Committed) -> Result<ChunkReader> {
         let schema = committed.schema(table).cloned().ok_or_else(|| SourceError::unknown_schema(table))?;
         let origin = TaskFacts::read(committed)?.origin();
-        // Chunks are read side by side: together they hold as much as one stream.
+        // The chunks that are read in parallel share the batch size of one stream, so that together they need about as much memory as a
+        // stream.
         let batch_max_bytes = (context.batch_max_bytes() / self.settings.config.parallelism).max(CHUNK_BATCH_BYTES);
         let (id, start) = (split.id.clone(), split.start.clone());
         Ok(ChunkReader::new(self.sessions.clone(), Chunk { id, start, schema, origin, batch_max_bytes }))
@@ -77,7 +78,7 @@ impl PolardbxSource {
         let files = binlog_files(&mut session).await?;
         files.find(&position.base, position.at)?;
         position.forget_purged(|file| files.size(file).is_some());
-        // As they were at the position.
+        // The checkpoint holds the character sets as they were at the resume point. If it holds none, the current ones are used.
         let database_charsets = match committed.fact_at::<DatabaseCharsets>(&name)? {
             Some(charsets) => charsets.into_map(),
             None => database_charsets(&mut session).await?,

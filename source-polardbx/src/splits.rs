@@ -1,4 +1,4 @@
-//! The names of splits: the only place that prints and reads them.
+//! The names of splits. Only this module prints and parses them.
 
 use std::fmt;
 
@@ -6,26 +6,26 @@ use runtime::{SplitId, TableId};
 
 use crate::error::SourceError;
 
-/// The stream of a server that has only one.
+/// The name of the stream, for a server that has only one.
 pub(crate) const GLOBAL_STREAM: &str = "global";
 
 const SCHEMA: &str = "schema";
 const STREAM: &str = "stream_";
 const CHUNK: &str = "/chunk-";
 
-/// What a split reads.
+/// The parsed name of a split, which says what the split reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SplitName {
     /// `schema`: the CREATE TABLE of every table.
     Schema,
     /// `shop.orders/chunk-17`: rows of one table.
     Chunk { table: TableId, number: u32 },
-    /// `stream_global`: a binlog.
+    /// `stream_global`: the events of a binlog.
     Stream { name: String },
 }
 
 impl SplitName {
-    /// The stream of a server that has only one.
+    /// The split of the stream, for a server that has only one.
     pub(crate) fn global_stream() -> Self {
         Self::Stream { name: GLOBAL_STREAM.to_owned() }
     }
@@ -35,7 +35,7 @@ impl SplitName {
         self.to_string().into()
     }
 
-    /// Reads the id of a split; an error if it is none of ours.
+    /// Parses the id of a split; an error if it is not an id that this source prints.
     pub(crate) fn parse(id: &SplitId) -> Result<Self, SourceError> {
         let text = id.as_str();
         let chunk = || {
@@ -44,7 +44,7 @@ impl SplitName {
         };
         let stream = || text.strip_prefix(STREAM).map(|name| Self::Stream { name: name.to_owned() });
         let name = if text == SCHEMA { Some(Self::Schema) } else { chunk().or_else(stream) };
-        // One name for each split: a text that another version printed otherwise would not be found again.
+        // Splits are looked up by their text, so each has exactly one spelling: `chunk-017` is refused, because we print `chunk-17`.
         let name = name.filter(|name| name.to_string() == text);
         name.ok_or_else(|| SourceError::Checkpoint { what: format!("{id} is not the name of a split of this source") })
     }

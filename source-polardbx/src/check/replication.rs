@@ -1,4 +1,4 @@
-//! Whether the account may read the binlog, and under which id.
+//! Checks whether the account may read the binlog, and whether another replica uses our id.
 
 use std::time::Duration;
 
@@ -32,16 +32,16 @@ pub(super) async fn replication(
         Ok(id) => id,
         Err(error) => return found.push(Finding::from_error("server_id", &error.into())),
     };
-    // Before the probe below, which registers a replica without a UUID.
+    // This comes before the probe below, which registers a replica without a UUID: MySQL 5.7 returns broken rows for such replicas.
     found.push(clash(endpoint, id).await);
-    // Without a binlog nothing can be dumped; the finding `log_bin` says so.
+    // Without a binlog there is nothing to dump. The finding `log_bin` reports this.
     let Some(end) = end else { return };
     found.push(may_dump(endpoint, id, &end).await);
 }
 
-/// Whether the account may read the binlog.
+/// The finding `replication_slave`: whether the account may read the binlog.
 pub(crate) async fn may_dump(endpoint: &Endpoint, id: u32, end: &BinlogCoordinates) -> Finding {
-    // The account has just connected with the same password, so only the grant can be missing.
+    // The server's error numbers for a refusal. The account has just logged in with the same password, so only the grant can be missing.
     const DENIED: [u16; 2] = [1045, 1227];
     match probe_dump(endpoint, id, &end.file_name(), end.at.offset).await {
         Ok(()) => Finding::passed("replication_slave", "the account may read the binlog"),
@@ -52,7 +52,7 @@ pub(crate) async fn may_dump(endpoint: &Endpoint, id: u32, end: &BinlogCoordinat
     }
 }
 
-/// Whether a stream may start at a position that the user chose.
+/// Checks that a transaction begins at the position that the user chose for the start of the stream; an error otherwise.
 pub(crate) async fn begins_transaction(endpoint: &Endpoint, id: u32, place: &BinlogCoordinates) -> Result<()> {
     let refuse = |what: &str| {
         let why = format!("position.offset = {}: {what} in {}", place.at.offset, place.file_name());
@@ -66,7 +66,8 @@ pub(crate) async fn begins_transaction(endpoint: &Endpoint, id: u32, place: &Bin
     }
 }
 
-/// Whether another replica has our id. Uses its own connection, because MySQL 5.7 returns broken rows for replicas without a UUID.
+/// The finding `server_id`: whether another replica has our id. The check uses a connection of its own, because MySQL 5.7 returns broken
+/// rows for replicas without a UUID.
 async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
     const REMEDY: &str = "if this task is not running, set `server_id` to a number that no other replica has";
     let listed = async {
@@ -83,7 +84,7 @@ async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
             REMEDY,
         ),
         Ok(_) => Finding::passed("server_id", id.to_string()),
-        // MariaDB requires a grant that a replica does not need.
+        // To list the replicas, MariaDB requires a grant that the task itself does not need.
         Err(error) if error.code() == Some(1227) => {
             Finding::passed("server_id", format!("{id}; whether another replica has it, the account may not see"))
         }
@@ -96,7 +97,8 @@ async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
     }
 }
 
-/// Registers as a replica and asks for the binlog, under an id that does not replace another replica.
+/// Registers as a replica and asks for the binlog. Does so under another id than the task's: the server would disconnect a replica that has
+/// the same id.
 async fn probe_dump(endpoint: &Endpoint, id: u32, file: &str, offset: u64) -> Result<()> {
     const DOING: &str = "ask for the binlog as a replica";
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -105,7 +107,7 @@ async fn probe_dump(endpoint: &Endpoint, id: u32, file: &str, offset: u64) -> Re
         let mut wire = endpoint.connect_wire().await?;
         wire.execute("SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', @mariadb_slave_capability = 4").await?;
         wire.register(probe_id).await?;
-        // A refusal would be the first answer.
+        // If the server refuses the dump, its first answer is an error.
         wire.dump(probe_id, file, u32::try_from(offset).unwrap_or(4)).await?;
         wire.event().await.map(drop)
     };

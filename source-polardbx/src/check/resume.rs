@@ -1,4 +1,5 @@
-//! Whether a task can continue from its checkpoint: it must be the same server, the same configuration and the same binlog.
+//! Checks whether a task can continue from its checkpoint. The server and the configuration must be the same, and the server must still
+//! have the binlog that is needed.
 
 use runtime::{Committed, Finding};
 
@@ -10,7 +11,7 @@ use crate::server::{Server, binlog_files};
 use crate::session::{Endpoint, Session};
 use crate::splits::SplitName;
 
-/// Whether the checkpoint is of this server and this configuration.
+/// Checks that the checkpoint was made from this server and with this configuration; an error otherwise.
 pub(crate) fn same_task(settings: &SourceSettings, server: &Server, task: &TaskFacts) -> Result<()> {
     same_server(server, &task.identity)?;
     let changed = |what: &str| SourceError::TaskChanged { what: format!("the task was started with other {what}") };
@@ -23,13 +24,13 @@ pub(crate) fn same_task(settings: &SourceSettings, server: &Server, task: &TaskF
     Ok(())
 }
 
-/// Whether this is the server whose identity is in the checkpoint.
+/// Checks that this server has the identity `known`, which is in the checkpoint; an error otherwise.
 pub(crate) fn same_server(server: &Server, known: &str) -> Result<()> {
     let found = server.identity()?;
     if known == found { Ok(()) } else { Err(SourceError::IdentityChanged { known: known.to_owned(), found }) }
 }
 
-/// The finding `checkpoint`: what would keep the task from continuing.
+/// The finding `checkpoint`: where the task continues, or why it cannot.
 pub(crate) async fn checkpoint(settings: &SourceSettings, endpoint: &Endpoint, committed: &Committed) -> Finding {
     let checked = async {
         let task = TaskFacts::read(committed)?;
@@ -46,7 +47,8 @@ pub(crate) async fn checkpoint(settings: &SourceSettings, endpoint: &Endpoint, c
     }
 }
 
-/// Where the task continues, for people; an error if the binlog does not have the place where the stream resumes.
+/// Returns a text for the user that says where the task continues; an error if the server no longer has the binlog from which the stream
+/// resumes.
 async fn stream_is_there(session: &mut Session, task: &TaskFacts, committed: &Committed) -> Result<String> {
     if !task.has(Phase::Incremental) {
         return Ok("the task continues where it was".into());

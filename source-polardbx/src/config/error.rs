@@ -4,11 +4,11 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct ConfigError {
-    /// The key below `source.polardbx`.
+    /// The key, relative to `source.polardbx`.
     pub(crate) key: &'static str,
     /// What is wrong with the value.
     pub(crate) why: String,
-    /// What to write instead.
+    /// What the user should write instead.
     pub(crate) help: String,
 }
 

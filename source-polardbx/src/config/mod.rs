@@ -1,4 +1,4 @@
-//! The keys of `[source.polardbx]`; `settings` validates them and resolves them once.
+//! The keys of `[source.polardbx]`. `settings` validates them once, when the source is made.
 
 mod error;
 mod options;
@@ -11,49 +11,49 @@ pub use error::ConfigError;
 pub use options::{Handover, Heartbeat, Phase, Start, Tls, TlsMode};
 pub(crate) use settings::SourceSettings;
 
-/// The keys of `[source.polardbx]`. Unknown keys are errors; a key whose feature is not built yet is refused with its value.
+/// The keys of `[source.polardbx]`. Unknown keys are errors. A value whose feature is not implemented yet is refused.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
     /// Host name or address of the server.
     pub host: String,
-    /// TCP port.
+    /// The server's TCP port; 3306 by default.
     #[serde(default = "default_port")]
     pub port: u16,
-    /// Account.
+    /// The account to log in with.
     pub user: String,
-    /// Its password.
+    /// The account's password.
     pub password: SecretString,
-    /// What to move: `database.table`, each part literal, a glob with `*` and `?`, or in backticks; or `re:` and a regular expression that
-    /// matches whole names.
+    /// The tables to move, as patterns `database.table`. Each part is a literal name, a glob with `*` and `?`, or a name in backticks. A
+    /// pattern may also be `re:` and a regular expression, which must match the whole name.
     pub tables: Vec<String>,
-    /// What to leave out of it, in the same form.
+    /// Tables to leave out although `tables` includes them, as patterns of the same form.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// Any of `schema`, `full` and `incremental`; the last two by default.
+    /// The phases to run: any of `schema`, `full` and `incremental`; the last two by default.
     #[serde(default = "default_phases")]
     pub phases: Vec<Phase>,
-    /// How the full phase hands over to the incremental one; `sequential`.
+    /// How the full phase hands over to the incremental one; `sequential` by default, and no other value is supported yet.
     #[serde(default)]
     pub handover: Handover,
-    /// How many connections read the snapshot at once, 1 to 64.
+    /// The number of connections that read the snapshot in parallel, 1 to 64; 4 by default.
     #[serde(default = "default_parallelism")]
     pub parallelism: usize,
-    /// Rows of one chunk of the snapshot.
+    /// The number of rows in one chunk of the snapshot, 1 to 10,000,000; 50,000 by default.
     #[serde(default = "default_chunk_rows")]
     pub chunk_rows: u64,
-    /// How long to wait before the first SELECT if the account may not write the marker row: longer than any commit takes from being in the
-    /// binlog to being visible. 10,000 by default.
+    /// How long to wait before the first SELECT if the account may not write the marker row, in milliseconds; 10,000 by default. It must be
+    /// longer than any commit takes to become visible after it was written to the binlog.
     #[serde(default = "default_barrier_delay_ms")]
     pub barrier_delay_ms: u64,
-    /// Where an incremental phase without a full one starts; `latest` by default.
+    /// Where the stream starts if there is an incremental phase but no full phase; `latest` by default.
     pub start: Option<Start>,
-    /// Id of the dump connection; derived from the task's name and the host if absent.
+    /// The replica id under which the source asks for the binlog. By default it is derived from the task's name, the host and the port.
     pub server_id: Option<u32>,
-    /// Encryption of the connections; none by default.
+    /// How connections are encrypted; by default they are not.
     pub tls: Option<Tls>,
-    /// Heartbeats of an idle stream, for formats that have a record for them; none by default.
+    /// Heartbeats that an idle stream sends, for formats that have a record for them; none by default.
     pub heartbeat: Option<Heartbeat>,
 }
 
@@ -78,7 +78,7 @@ fn default_barrier_delay_ms() -> u64 {
 }
 
 impl Default for Config {
-    /// The defaults of all keys. `host`, `user` and `tables` are empty, and must be set.
+    /// The default of each key. `host`, `user` and `tables` are empty, and must be set.
     fn default() -> Self {
         Self {
             host: String::new(),

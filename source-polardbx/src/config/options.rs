@@ -1,25 +1,25 @@
-//! The types of values of `[source.polardbx]`.
+//! The types of the values in `[source.polardbx]`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The phases of a task.
+/// A phase of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Phase {
-    /// The CREATE TABLE of every table.
+    /// Delivers the CREATE TABLE of every selected table.
     Schema,
-    /// All rows once.
+    /// Reads all rows of the selected tables once.
     Full,
-    /// Changes as they are made.
+    /// Reads changes from the binlog as they are made.
     Incremental,
 }
 
 impl Phase {
-    /// The value in the configuration.
+    /// The name of the phase in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Schema => "schema",
@@ -34,14 +34,14 @@ impl Phase {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Handover {
-    /// All tables are read, then the binlog is replayed from before the first SELECT.
+    /// All tables are read first. Then the binlog is replayed from a position that was noted before the first SELECT.
     #[default]
     Sequential,
-    /// Chunks are merged into the running stream; not built yet.
+    /// Chunks are merged into the running stream; not implemented yet.
     InBand,
 }
 
-/// Where an incremental phase without a full one starts.
+/// Where the stream starts if there is an incremental phase but no full phase.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
@@ -50,19 +50,19 @@ pub enum Start {
     Latest {},
     /// At the beginning of the oldest binlog file.
     Earliest {},
-    /// At the beginning of a transaction.
+    /// At a position in the binlog, where a transaction must begin.
     Position {
-        /// Name of the binlog file.
+        /// The name of the binlog file.
         file: String,
-        /// Offset in it.
+        /// The offset in the file, in bytes.
         offset: u64,
     },
-    /// After a set of GTIDs; not built yet.
+    /// After the transactions of a GTID set; not implemented yet.
     Gtid {
-        /// The set.
+        /// The GTID set.
         set: String,
     },
-    /// At a point in time; not built yet.
+    /// At a point in time; not implemented yet.
     Timestamp {
         /// The point in time.
         at: String,
@@ -70,7 +70,7 @@ pub enum Start {
 }
 
 impl Start {
-    /// The value in the configuration.
+    /// The name of the variant in the configuration.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Latest {} => "latest",
@@ -82,35 +82,35 @@ impl Start {
     }
 }
 
-/// Encryption of the connections. Paths are relative to the working directory.
+/// How connections are encrypted. Paths of files are relative to the working directory.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Tls {
-    /// How the connection is encrypted and the server verified.
+    /// Whether connections are encrypted, and how the server is verified.
     pub mode: TlsMode,
-    /// File with the certificates to trust, in PEM form; without it, those that the system trusts.
+    /// File with the certificates to trust, in PEM form. Without it, the certificates that the system trusts are used.
     pub ca: Option<PathBuf>,
-    /// File with a client certificate.
+    /// File with a client certificate, in PEM form.
     pub cert: Option<PathBuf>,
-    /// File with its private key.
+    /// File with the private key of the client certificate, in PEM form.
     pub key: Option<PathBuf>,
 }
 
 impl Tls {
-    /// Encryption without files: the system's certificates are trusted, and there is no client certificate.
+    /// Encryption without files: the system's certificates are trusted, and no client certificate is sent.
     pub fn new(mode: TlsMode) -> Self {
         Self { mode, ca: None, cert: None, key: None }
     }
 
-    /// Trusts the certificates in this file.
+    /// Trusts the certificates in this file instead of the system's.
     #[must_use]
     pub fn with_ca(mut self, file: impl Into<PathBuf>) -> Self {
         self.ca = Some(file.into());
         self
     }
 
-    /// Sends the server a client certificate.
+    /// Sends a client certificate to the server; `cert` is its file, and `key` the file of its private key.
     #[must_use]
     pub fn with_client_certificate(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         (self.cert, self.key) = (Some(cert.into()), Some(key.into()));
@@ -118,25 +118,25 @@ impl Tls {
     }
 }
 
-/// How a connection is encrypted and the server verified; the same modes as those of MySQL's own clients.
+/// Whether a connection is encrypted, and how the server is verified. The modes are the same as in MySQL's own clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TlsMode {
-    /// Not encrypted.
+    /// The connection is not encrypted.
     Disabled,
-    /// Encrypted if the server supports it, without verifying its certificate.
+    /// The connection is encrypted if the server supports it. The server's certificate is not verified.
     Preferred,
-    /// Encrypted, without verifying the server's certificate.
+    /// The connection is encrypted. The server's certificate is not verified.
     Required,
-    /// Encrypted, and the server's certificate must be signed by a trusted authority.
+    /// The connection is encrypted, and the server's certificate must be signed by a trusted authority.
     VerifyCa,
-    /// As `verify_ca`, and the certificate must be for the name in `host`.
+    /// Like `verify_ca`, and the certificate must also be valid for the name in `host`.
     VerifyIdentity,
 }
 
 impl TlsMode {
-    /// The value in the configuration.
+    /// The name of the mode in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
@@ -148,19 +148,20 @@ impl TlsMode {
     }
 }
 
-/// Heartbeats of an idle stream. Nothing is written to the source for them: the server's own heartbeats say that there is nothing newer.
+/// Heartbeats of an idle stream. Nothing is written to the source for them: the server's own heartbeats tell that there are no newer
+/// events.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Heartbeat {
     /// Whether heartbeats are sent.
     pub enabled: bool,
-    /// How long the stream is silent before one is sent, 100 to 3,600,000; 10,000 by default.
+    /// Milliseconds without events before a heartbeat is sent, 100 to 3,600,000; 10,000 by default.
     pub interval_ms: Option<u64>,
 }
 
 impl Heartbeat {
-    /// A heartbeat after `interval` of silence.
+    /// Sends a heartbeat whenever the stream has been silent for `interval`.
     pub fn every(interval: Duration) -> Self {
         Self { enabled: true, interval_ms: Some(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX)) }
     }

@@ -1,4 +1,4 @@
-//! The configuration, validated and resolved once.
+//! Validates the configuration once, and resolves its defaults.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ const HEARTBEAT_INTERVAL_MS: u64 = 10_000;
 pub(crate) struct SourceSettings {
     pub(crate) config: Config,
     pub(crate) selection: Selection,
-    /// In the order in which they run.
+    /// The phases, in the order in which they run.
     pub(crate) phases: Vec<Phase>,
     pub(crate) barrier_delay: Duration,
-    /// After how much silence the stream sends a heartbeat, if it does.
+    /// How long the stream is silent before it sends a heartbeat; `None` if it sends none.
     pub(crate) heartbeat: Option<Duration>,
 }
 
@@ -76,7 +76,8 @@ impl SourceSettings {
         self.phases.contains(&phase)
     }
 
-    /// The id of the dump connection of `task`: the configured one, else a stable one that is not the server's own.
+    /// The replica id for the dump connection of `task`: the configured id, or else one that is derived from the task and the server's
+    /// address. It is never `of_server`, the server's own id.
     pub(crate) fn server_id(&self, task: &str, of_server: u32) -> Result<u32, ConfigError> {
         match self.config.server_id {
             Some(id) if id == of_server => Err(wrong(
@@ -97,7 +98,7 @@ fn wrong(key: &'static str, why: impl Into<String>, help: impl Into<String>) -> 
     ConfigError::new(key, why, help)
 }
 
-/// The interval of heartbeats, if they are wanted.
+/// The interval of heartbeats; `None` if heartbeats are not enabled.
 fn heartbeat(config: &Config, incremental: bool) -> Result<Option<Duration>, ConfigError> {
     let Some(heartbeat) = &config.heartbeat else { return Ok(None) };
     let interval_ms = heartbeat.interval_ms.unwrap_or(HEARTBEAT_INTERVAL_MS);
@@ -128,7 +129,8 @@ fn refuse_unbuilt(config: &Config) -> Result<(), ConfigError> {
     }
 }
 
-/// A number from 2^16 to 2^31, well above the small ids that people give to servers.
+/// A stable replica id, the same for the same task and server. It is between 2^16 and 2^31, well above the small ids that people give to
+/// servers.
 fn derived_server_id(task: &str, host: &str, port: u16) -> u32 {
     let hash = Sha256::digest(format!("{task}\n{host}\n{port}").as_bytes());
     let number = hash.iter().take(4).fold(0u32, |number, byte| number << 8 | u32::from(*byte));

@@ -72,32 +72,32 @@ const OPTIONS: &[&str] = &[
 const PARTITION_UPKEEP: &[&str] =
     &["ANALYZE", "CHECK", "COALESCE", "EXTRACT", "MERGE", "MOVE", "OPTIMIZE", "REBUILD", "REORGANIZE", "REPAIR", "SPLIT", "TRUNCATE"];
 
-/// A key over an expression adds a hidden column to the row images.
+/// A clause that adds a key over an expression, which adds a hidden column to the row images.
 pub(crate) const OVER_EXPRESSION: &str = "ADD KEY over an expression";
 
-/// The primary key, dropped by its name.
+/// A clause that drops the primary key like an index, by its name PRIMARY.
 const DROP_PRIMARY_AS_INDEX: &str = "DROP INDEX PRIMARY";
 
 const ADD_PRIMARY_KEY: &str = "ADD PRIMARY KEY";
 
-/// What one clause does.
+/// What one clause of an ALTER TABLE does.
 enum Item {
-    /// Changes nothing that is tracked here: a table option, a partition.
+    /// The clause changes nothing that is tracked here; for example, it sets a table option or adds a partition.
     Option,
-    /// Adds a foreign key or a check.
+    /// The clause adds a foreign key or a check.
     Constraint,
     DropForeignKey,
     AddIndex,
     Key(KeyChange),
     Columns(&'static str),
     Rename(TableId),
-    /// Moves rows into or out of the table without row events; with the other table, if there is one.
+    /// The clause moves rows into or out of the table without row events. Holds the other table, if there is one.
     Exchange(Option<TableId>),
     Repartition(Vec<String>),
 }
 
 impl Item {
-    /// The kind of an ALTER TABLE by its first clause; `None` for a constraint, after which the next clause decides.
+    /// The kind of an ALTER TABLE that begins with this clause; `None` for a constraint, because then the next clause decides.
     fn kind(&self) -> Option<SchemaChangeKind> {
         Some(match self {
             Self::Constraint => return None,
@@ -132,7 +132,7 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
             Item::Key(change) => changes.push(change),
             Item::Columns(item) => columns = columns.or(Some(item)),
             Item::Rename(to) => rename = Some(to),
-            // Afterwards the rows of neither table are known, whichever of the two is selected.
+            // The exchange changes the rows of both tables, and either of them may be selected.
             Item::Exchange(other) => {
                 for table in [table.clone()].into_iter().chain(other) {
                     effects.push(Effect::Exchange { table });
@@ -157,11 +157,11 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
     if effects.is_empty() {
         effects.push(Effect::Keep { table });
     }
-    // A statement without any clause counts like one that sets options.
+    // A statement without any clause has the same kind as a statement that sets options.
     Ok(Change { kind: kind.or((!constrained).then_some(SchemaChangeKind::AlterTable)), effects })
 }
 
-/// Reads one clause and skips the rest of it.
+/// Reads the first words of a clause, which say what it does, and skips the rest of the clause.
 fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContext<'_>) -> Result<Item, ReadError> {
     let item = if cursor.take_word(&["ADD"]) {
         read_add(cursor)?
@@ -178,7 +178,7 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
     } else if cursor.take_word(&["CHANGE"]) {
         Item::Columns("CHANGE COLUMN")
     } else if cursor.take_word(&["ALTER"]) {
-        // Defaults, visibility of columns and indexes, enforcement of checks: not tracked.
+        // ALTER changes a default, the visibility of a column or an index, or the enforcement of a check. None of these is tracked.
         Item::Option
     } else if cursor.take_word(&["RENAME"]) {
         read_rename(cursor, &table.database, context)?
@@ -207,7 +207,7 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
         skip_all(cursor);
         Item::Exchange(Some(other))
     } else if cursor.take_word(&["DISCARD", "IMPORT"]) {
-        // DISCARD or IMPORT of the tablespace of the table or of some partitions.
+        // The clause discards or imports the tablespace of the table or of some partitions.
         skip_all(cursor);
         Item::Exchange(None)
     } else if cursor.take_words(&["ORDER", "BY"]) || cursor.take_word(PARTITION_UPKEEP) {
@@ -230,7 +230,7 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
     Ok(item)
 }
 
-/// Skips a clause that contains commas; such a clause is always the last one.
+/// Skips the rest of the statement, for a clause that contains commas; such a clause is always the last one.
 fn skip_all(cursor: &mut Cursor<'_>) {
     while !cursor.at_end() {
         cursor.advance();
@@ -241,7 +241,8 @@ fn is_option(cursor: &Cursor<'_>) -> bool {
     cursor.is_word(0, OPTIONS) || cursor.word_at(0).is_some_and(|word| word.to_ascii_uppercase().starts_with("SECONDARY_ENGINE"))
 }
 
-/// Skips the rest of an option. Options may follow each other without a comma, and a partition clause may follow anything.
+/// Skips the rest of an option, and further options that follow without a comma. Stops at a partition clause, which also needs no comma
+/// before it.
 fn skip_option(cursor: &mut Cursor<'_>) -> Result<(), ReadError> {
     while cursor.peek().is_some()
         && !cursor.at_end()
@@ -301,7 +302,7 @@ fn read_drop(cursor: &mut Cursor<'_>) -> Result<Item, ReadError> {
     if cursor.take_word(&["CHECK"]) {
         return Ok(Item::Option);
     }
-    // A constraint may be a unique key; a name that is not a known key is ignored later.
+    // A constraint may be a unique key. If no unique key has this name, the change is ignored later.
     if cursor.take_word(&["INDEX", "KEY", "CONSTRAINT"]) {
         cursor.take_if_exists();
         let name = cursor.name("a key")?;
@@ -329,6 +330,6 @@ fn read_rename(cursor: &mut Cursor<'_>, database: &str, context: &StatementConte
         return Ok(Item::Key(KeyChange::Rename(from, cursor.name("a key")?)));
     }
     let _ = cursor.take_word(&["TO", "AS"]) || cursor.take_symbol('=');
-    // A new name without a database is in the session's database, or without one in the table's.
+    // A new name without a database is in the session's database. If the session has none, it is in the database of the table.
     cursor.table(if context.database.is_empty() { database } else { context.database }).map(Item::Rename)
 }

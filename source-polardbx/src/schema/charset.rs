@@ -1,4 +1,4 @@
-//! Character sets as MySQL names them: how wide a character is, and which collation belongs to which.
+//! MySQL's character sets: the greatest size of a character in each of them, and the character set of each collation.
 
 /// The maximum number of bytes of a character; `None` for an unknown character set.
 pub(crate) fn max_bytes(charset: &str) -> Option<u32> {
@@ -13,15 +13,17 @@ pub(crate) fn max_bytes(charset: &str) -> Option<u32> {
     })
 }
 
-/// The character set of a collation: its name up to the first underscore; `None` for a collation of several character sets (MariaDB).
+/// The character set of a collation, which is the collation's name up to the first underscore. `None` for a collation that belongs to
+/// several character sets (MariaDB).
 pub(crate) fn of_collation(collation: &str) -> Option<String> {
     let first = collation.split('_').next().unwrap_or(collation).to_ascii_lowercase();
     (!first.starts_with("uca")).then_some(first)
 }
 
-/// The character set of a collation's number in MySQL and MariaDB; `None` for a number that neither uses.
+/// The character set of the collation with this number in MySQL or MariaDB; `None` if neither uses the number.
 pub fn of_collation_number(number: u16) -> Option<&'static str> {
-    // MariaDB numbers its NOPAD collations 1,024 above the padding ones, and those of UCA 14.0.0 in one range per character set.
+    // In MariaDB, the number of a NOPAD collation is 1,024 more than that of the corresponding padding collation. The collations of UCA
+    // 14.0.0 have one range of numbers for each character set.
     let number = if (1_024..2_048).contains(&number) { number - 1_024 } else { number };
     Some(match number {
         1 | 84 => "big5",

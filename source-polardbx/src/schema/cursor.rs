@@ -7,7 +7,7 @@ use runtime::TableId;
 use super::ReadError;
 use super::lexer::{Dialect, Lexeme, Token, tokens};
 
-/// A position in the tokens of one statement.
+/// The tokens of one statement, and the position of the next token.
 pub(crate) struct Cursor<'a> {
     sql: &'a str,
     tokens: Vec<Lexeme<'a>>,
@@ -46,13 +46,13 @@ impl<'a> Cursor<'a> {
         self.at = mark;
     }
 
-    /// An error at this place.
+    /// An error that quotes the text at the current position.
     pub(crate) fn error(&self, what: impl Into<String>) -> ReadError {
         let start = self.tokens.get(self.at).map_or(self.sql.len(), |lexeme| lexeme.start);
         ReadError::new(what).near(self.sql.get(start..).unwrap_or(""))
     }
 
-    /// The unquoted word `ahead` tokens from here.
+    /// The unquoted word that is `ahead` tokens after the current one; `None` if that token is not an unquoted word.
     pub(crate) fn word_at(&self, ahead: usize) -> Option<&'a str> {
         match self.peek_at(ahead) {
             Some(Token::Word(word)) => Some(word),
@@ -75,7 +75,7 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// Takes all of `words`, or nothing.
+    /// Takes all of `words` if they are next; otherwise takes nothing.
     pub(crate) fn take_words(&mut self, words: &[&str]) -> bool {
         let found = words.iter().enumerate().all(|(ahead, word)| self.is_word(ahead, &[word]));
         self.at += if found { words.len() } else { 0 };
@@ -100,7 +100,7 @@ impl<'a> Cursor<'a> {
         self.take_words(&["IF", "EXISTS"])
     }
 
-    /// A name, quoted or not.
+    /// Takes a name, quoted or not; `None` if the next token is not a name.
     pub(crate) fn take_name(&mut self) -> Option<String> {
         let name = match self.peek()? {
             Token::Word(word) => (*word).to_owned(),
@@ -115,11 +115,11 @@ impl<'a> Cursor<'a> {
         self.take_name().ok_or_else(|| self.error(format!("expected the name of {of}")))
     }
 
-    /// `table` or `database.table`.
+    /// Takes the name of a table, `table` or `database.table`.
     pub(crate) fn table(&mut self, default_database: &str) -> Result<TableId, ReadError> {
         self.take_symbol('.');
         let first = self.name("a table")?;
-        // `table.*` of a DELETE over several tables.
+        // A DELETE from several tables may write `table.*`.
         if self.is_symbol(0, '.') && self.is_symbol(1, '*') {
             self.at += 2;
             return Ok(TableId::new(default_database, first));
@@ -135,7 +135,7 @@ impl<'a> Cursor<'a> {
         Some(text)
     }
 
-    /// A name or a string, as after `CHARSET =`.
+    /// Takes a name or a string; either may follow `CHARSET =`.
     pub(crate) fn name_or_text(&mut self, of: &str) -> Result<String, ReadError> {
         match self.take_text() {
             Some(text) => Ok(text.into_owned()),
@@ -143,7 +143,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The value of `CHARACTER SET =` or `COLLATE =` in lower case; `None` for DEFAULT, which is the same as no such option.
+    /// Takes the value of `CHARACTER SET =` or `COLLATE =`, in lower case; `None` for DEFAULT, which has the same effect as no option.
     pub(crate) fn charset_or_default(&mut self, of: &str) -> Result<Option<String>, ReadError> {
         if self.take_word(&["DEFAULT"]) { Ok(None) } else { self.name_or_text(of).map(|name| Some(name.to_ascii_lowercase())) }
     }
@@ -155,7 +155,7 @@ impl<'a> Cursor<'a> {
         Some(number)
     }
 
-    /// Skips a parenthesis with its contents; the next token must be `(`. Returns the names and words in it.
+    /// Skips parentheses with their contents; the next token must be `(`. Returns the names and words in the parentheses.
     pub(crate) fn skip_parentheses(&mut self) -> Result<Vec<String>, ReadError> {
         let opened = self.error("a parenthesis without end");
         self.expect_symbol('(')?;
@@ -192,7 +192,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Every table that the rest may name: pairs `a.b`, and single names in the default database, except numbers and reserved words.
+    /// Every table that the rest of the statement may name: pairs `a.b`, and single names, which are taken as tables of the default
+    /// database. Numbers and reserved words do not count.
     pub(crate) fn names_in_rest(&mut self, default_database: &str) -> Vec<TableId> {
         let mark = self.at;
         let mut found = Vec::new();

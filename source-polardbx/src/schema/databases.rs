@@ -1,12 +1,12 @@
-//! Default character sets of the databases, as they are at one position of a stream.
+//! The databases and their default character sets, as they are at one position of a stream.
 
 use std::collections::HashMap;
 
-/// The databases that exist, each with its default character set; `None` if that is not known.
+/// The databases that exist, each with its default character set; `None` if the character set is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Databases {
     known: HashMap<String, Option<String>>,
-    /// Whether names are compared in lower case.
+    /// Whether the server compares names in lower case.
     lower_case: bool,
 }
 
@@ -17,12 +17,12 @@ impl Databases {
         databases
     }
 
-    /// The name as this server compares it.
+    /// The name in the form in which the server compares it: in lower case, or unchanged.
     pub(crate) fn fold(&self, name: &str) -> String {
         if self.lower_case { name.to_lowercase() } else { name.to_owned() }
     }
 
-    /// The default character set of a database.
+    /// The default character set of a database; `None` if the database or its character set is not known.
     pub(crate) fn charset(&self, name: &str) -> Option<String> {
         self.known.get(&self.fold(name)).cloned().flatten()
     }
@@ -39,7 +39,7 @@ impl Databases {
         self.known.remove(&self.fold(name));
     }
 
-    /// All names with their character sets.
+    /// The names of all databases, with their default character sets.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Option<String>)> {
         self.known.iter()
     }

@@ -1,4 +1,4 @@
-//! The errors of reading statements, and of applying DDL.
+//! The errors of parsing statements, and of applying DDL.
 
 use runtime::TableId;
 
@@ -6,9 +6,9 @@ use runtime::TableId;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}{}", if near.is_empty() { String::new() } else { format!(" near `{near}`") })]
 pub struct ReadError {
-    /// What was expected or not understood.
+    /// What the parser expected, or what it did not understand.
     pub what: String,
-    /// The text at that place, shortened.
+    /// The text from the place of the error on, at most 40 characters; empty if the place is not known.
     pub near: String,
 }
 
@@ -17,7 +17,7 @@ impl ReadError {
         Self { what: what.into(), near: String::new() }
     }
 
-    /// Adds the text at that place.
+    /// Adds the text from the place of the error on.
     #[must_use]
     pub(crate) fn near(mut self, rest: &str) -> Self {
         self.near = rest.chars().take(40).collect();
@@ -25,30 +25,30 @@ impl ReadError {
     }
 }
 
-/// Why a DDL statement cannot be followed.
+/// Why a DDL statement cannot be applied to the known schemas.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
-    /// It changes the columns of a selected table.
+    /// The statement changes the columns of a selected table.
     #[error("the DDL statement changes the columns of a selected table ({item})")]
     Columns {
         /// The table.
         table: TableId,
-        /// The clause that does so.
+        /// The clause that changes the columns, such as `ADD COLUMN`.
         item: &'static str,
     },
-    /// It moves rows of a selected table without row events.
+    /// The statement moves rows of a selected table without row events.
     #[error("the DDL statement moves rows of {table} without writing them to the binlog")]
     Exchanged {
         /// The table.
         table: TableId,
     },
-    /// It changes the columns by which rows of a selected table are identified.
+    /// The statement partitions a selected table by other columns, which changes the key that identifies its rows.
     #[error("the DDL statement partitions a selected table by columns outside its key, which changes the identity of its rows")]
     Key {
         /// The table.
         table: TableId,
     },
-    /// It renames a selected table, or gives another table the name of a selected one.
+    /// The statement renames a selected table, or gives another table the name of a selected one.
     #[error("the DDL statement renames {from} to {to}")]
     Renamed {
         /// The old name.
@@ -56,23 +56,23 @@ pub enum ChangeError {
         /// The new name.
         to: TableId,
     },
-    /// It is about a selected table and could not be read.
+    /// The statement concerns a selected table and cannot be parsed.
     #[error("{error}")]
     Unread {
         /// The table.
         table: TableId,
-        /// What could not be read.
+        /// Why the statement cannot be parsed.
         error: ReadError,
     },
-    /// It creates a selected table like one that is not selected, whose schema is not tracked.
+    /// The statement is a CREATE TABLE … LIKE of a selected table. The table after LIKE is not selected, so its schema is not known.
     #[error("the schema of {like} is not known, because that table is not selected")]
     LikeUnknown {
         /// The new table.
         table: TableId,
-        /// The other one.
+        /// The table after LIKE.
         like: TableId,
     },
-    /// It changes a selected table whose schema is not known.
+    /// The statement changes a selected table whose schema is not known.
     #[error("the schema of the table is not known at this position")]
     Unknown {
         /// The table.

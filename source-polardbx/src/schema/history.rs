@@ -12,17 +12,18 @@ use super::{Change, Databases, Effect, KeyChange, ReadError};
 /// The selected tables that a schema change touched, with their new schemas; `None` for a table that was dropped.
 pub type Touched = Vec<(TableId, Option<Arc<TableSchema>>)>;
 
-/// What is known about tables and databases at a position.
+/// The schemas of the selected tables, and the databases, at one position of a stream.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     tables: HashMap<TableId, Arc<TableSchema>>,
     databases: Databases,
-    /// Whether names are compared in lower case.
+    /// Whether the server compares names in lower case.
     lower_case: bool,
 }
 
 impl History {
-    /// The schemas at the start of a stream, and the databases that exist there with their default character sets, where those are known.
+    /// Takes the schemas at the start of a stream, and the databases that exist there, each with its default character set if that is
+    /// known.
     pub fn new(
         schemas: impl IntoIterator<Item = Arc<TableSchema>>,
         databases: impl IntoIterator<Item = (String, impl Into<Option<String>>)>,
@@ -35,33 +36,33 @@ impl History {
         history
     }
 
-    /// The name as this server compares it.
+    /// The name in the form in which the server compares it: in lower case, or unchanged.
     pub fn fold(&self, table: &TableId) -> TableId {
         if self.lower_case { TableId::new(table.database.to_lowercase(), table.table.to_lowercase()) } else { table.clone() }
     }
 
-    /// The schema of a table.
+    /// The schema of a table; `None` if it is not known.
     pub fn table(&self, table: &TableId) -> Option<&Arc<TableSchema>> {
         self.tables.get(&self.fold(table))
     }
 
-    /// Whether names are compared in lower case.
+    /// Whether the server compares names in lower case.
     pub fn is_lower_case(&self) -> bool {
         self.lower_case
     }
 
-    /// The default character set of a database.
+    /// The default character set of a database; `None` if the database or its character set is not known.
     pub fn charset(&self, database: &str) -> Option<String> {
         self.databases.charset(database)
     }
 
-    /// The databases.
+    /// The databases that exist at this position.
     pub(crate) fn databases(&self) -> &Databases {
         &self.databases
     }
 
-    /// Applies a DDL statement that was executed at `seconds` since the epoch: all of it, or nothing after an error. `server_charset` is
-    /// the character set of databases that are created without one.
+    /// Applies a DDL statement: all its effects, or none of them if there is an error. `seconds` is the time when the statement was
+    /// executed, in seconds since the epoch. `server_charset` is the character set of databases that are created without one.
     pub fn apply(
         &mut self,
         change: &Change,
@@ -120,7 +121,7 @@ impl History {
             }
             Effect::Drop { table } => {
                 let table = self.fold(table);
-                // A DROP TABLE IF EXISTS is handed on even if the table never existed.
+                // A DROP TABLE IF EXISTS of a selected table is delivered even if the table never existed.
                 if self.tables.remove(&table).is_some() || selected(&table) {
                     touch(touched, table, None);
                 }
@@ -155,7 +156,8 @@ impl History {
                             changed.partition_columns.push(column);
                         }
                     }
-                    // With another effective key, rows would go to other partitions, as with another primary key.
+                    // If the effective key changes, the table's rows go to other partitions of the sink, as they would after a change of
+                    // the primary key.
                     if changed.effective_key() != schema.effective_key() {
                         return Err(ChangeError::Key { table });
                     }
@@ -195,7 +197,7 @@ impl History {
         Ok(())
     }
 
-    /// The table with its schema if it is selected; an error if the schema is not known.
+    /// The table with its schema; `None` if it is not selected. An error if it is selected and its schema is not known.
     fn selected(&self, table: &TableId, selected: &dyn Fn(&TableId) -> bool) -> Result<Option<(TableId, Arc<TableSchema>)>, ChangeError> {
         let table = self.fold(table);
         if !selected(&table) {
@@ -207,8 +209,9 @@ impl History {
         }
     }
 
-    /// Adds a table that a DDL statement creates. Its version is the statement's time, so that a table that was dropped and created again
-    /// has a greater version than before, even after a restart that no longer knows the old one.
+    /// Adds a table that a DDL statement creates. Its version is the time of the statement, or one more than the known version if that is
+    /// greater. So a table that was dropped and created again has a greater version than before, even if a restart has forgotten the
+    /// dropped one.
     fn make(&mut self, schema: TableSchema, table: TableId, seconds: u32, touched: &mut Touched) {
         let mut schema = schema;
         let last = self.tables.get(&table).map_or(0, |known| known.version);
@@ -231,7 +234,7 @@ impl History {
     }
 }
 
-/// Keeps one entry per table: the last effect of a statement decides.
+/// Adds an entry for a table, or replaces it: if a statement has several effects on a table, the last one decides.
 fn touch(touched: &mut Touched, table: TableId, schema: Option<Arc<TableSchema>>) {
     match touched.iter_mut().find(|(other, _)| *other == table) {
         Some((_, last)) => *last = schema,
@@ -248,7 +251,7 @@ fn change_key(schema: &mut TableSchema, change: &KeyChange) -> Result<(), ReadEr
             };
             add_unique_key(schema, KeyDefinition { name: name.clone(), parts: parts.iter().map(part).collect() })
         }
-        // Most indexes are not unique, and those are not tracked.
+        // If no unique key has this name, it is that of another index; only unique keys are tracked.
         KeyChange::Drop(name) => {
             schema.unique_keys.retain(|key| !key.name.eq_ignore_ascii_case(name));
             Ok(())

@@ -1,21 +1,22 @@
-//! Cuts SQL text into tokens, tolerant of everything that MySQL, MariaDB and PolarDB-X write around a statement.
+//! Cuts SQL text into tokens. Accepts everything that MySQL, MariaDB and PolarDB-X write around a statement.
 //!
-//! Comments and hints vanish; executable comments (`/*!40101 … */`) are opened if the server would execute them.
+//! Comments and hints are skipped. The contents of an executable comment (`/*!40101 … */`) become tokens if the server would execute them.
 
 use std::borrow::Cow;
 
 use super::ReadError;
 
-/// How SQL text is read; depends on the session's `sql_mode` and on the server's version.
+/// How SQL text is read. This depends on the session's `sql_mode` and on the server's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dialect {
-    /// `"x"` is a name, not a string (`ANSI_QUOTES`).
+    /// Whether `"x"` is a name and not a string (`ANSI_QUOTES`).
     pub ansi_quotes: bool,
-    /// A backslash in a string escapes (not `NO_BACKSLASH_ESCAPES`).
+    /// Whether a backslash in a string is an escape character (it is not with `NO_BACKSLASH_ESCAPES`).
     pub backslash_escapes: bool,
-    /// `REAL` means `FLOAT` (`REAL_AS_FLOAT`).
+    /// Whether `REAL` means `FLOAT` (`REAL_AS_FLOAT`).
     pub real_as_float: bool,
-    /// The server's version as executable comments write it, such as 50722; comments for later versions are not executed.
+    /// The server's version as executable comments write it, such as 50722. Comments for later versions are not executed. `u32::MAX` if the
+    /// version is not known, or if the server itself has printed the text.
     pub version: u32,
 }
 
@@ -55,14 +56,14 @@ impl Dialect {
     }
 }
 
-/// A token and the offset where it begins.
+/// A token, and the offset in the SQL text where it begins, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lexeme<'a> {
     pub(crate) token: Token<'a>,
     pub(crate) start: usize,
 }
 
-/// A piece of a statement.
+/// A token of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Token<'a> {
     /// A keyword, an unquoted name or a number.
@@ -71,11 +72,11 @@ pub(crate) enum Token<'a> {
     Name(Cow<'a, str>),
     /// A string.
     Text(Cow<'a, str>),
-    /// Anything else, one character.
+    /// Any other character.
     Symbol(char),
 }
 
-/// All tokens of `sql`. An error if a string, a name or a comment has no end.
+/// Cuts `sql` into tokens. An error if a string, a name or a comment has no end.
 pub(crate) fn tokens(sql: &str, dialect: Dialect) -> Result<Vec<Lexeme<'_>>, ReadError> {
     let mut lexer = Lexer { sql, at: 0, dialect, executable: 0, found: Vec::new() };
     while lexer.step()? {}
@@ -83,6 +84,7 @@ pub(crate) fn tokens(sql: &str, dialect: Dialect) -> Result<Vec<Lexeme<'_>>, Rea
 }
 
 /// Whether a name or a keyword of `sql` contains U+FFFD, which replaces bytes that are not valid text. Strings and comments do not count.
+/// `true` also if `sql` cannot be cut into tokens.
 pub(crate) fn loses_names(sql: &str, dialect: Dialect) -> bool {
     let lost = |lexeme: Lexeme<'_>| match lexeme.token {
         Token::Word(word) => word.contains('\u{fffd}'),
@@ -94,10 +96,10 @@ pub(crate) fn loses_names(sql: &str, dialect: Dialect) -> bool {
 
 struct Lexer<'a> {
     sql: &'a str,
-    /// Invariant: a character boundary of `sql`.
+    /// The offset of the next character. Invariant: it is a character boundary of `sql`.
     at: usize,
     dialect: Dialect,
-    /// How many executable comments are open.
+    /// How many executable comments are open at this offset.
     executable: u32,
     found: Vec<Lexeme<'a>>,
 }
@@ -139,7 +141,7 @@ impl<'a> Lexer<'a> {
         let marked = rest.strip_prefix("/*!").or_else(|| rest.strip_prefix("/*M!"));
         if let Some(body) = marked {
             let digits = body.bytes().take(6).take_while(u8::is_ascii_digit).count();
-            // Five digits, or six from MySQL 8.0 and MariaDB 10; fewer are not a version.
+            // A version has five digits, or six from MySQL 8.0 and MariaDB 10 on. Fewer digits are not a version.
             let digits = if digits >= 5 { digits } else { 0 };
             let version: u32 = body.get(..digits).and_then(|text| text.parse().ok()).unwrap_or(0);
             if version <= self.dialect.version {

@@ -1,4 +1,4 @@
-//! Table schemas: read from SHOW CREATE TABLE and from DDL in the binlog, and tracked along the position of a stream.
+//! Table schemas: parsed from SHOW CREATE TABLE and from the DDL in the binlog, and kept up to date while a stream is read.
 
 mod alter;
 mod charset;

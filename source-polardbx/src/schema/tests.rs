@@ -1,4 +1,4 @@
-//! Statements of MySQL and PolarDB-X, and what is read from them.
+//! Tests: statements of MySQL, MariaDB and PolarDB-X are parsed, and the results compared.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -157,14 +157,14 @@ fn the_dialect_of_mariadb() {
     let shown = create("CREATE TABLE t (a uuid NOT NULL, b inet4, c inet6, d vector(3), PRIMARY KEY (a))");
     assert_eq!(types(&shown), ["a uuid not null", "b inet4", "c inet6", "d vector(3)"]);
     assert_eq!((shown.columns[0].charset.as_deref(), &shown.columns[3].kind), (Some("ascii"), &ColumnKind::Blob { prefix: 4 }));
-    // How values are stored is no part of their type.
+    // MariaDB's COMPRESSED says how values are stored, which is not part of the column's type.
     let compressed = create(
         "CREATE TABLE t (a text /*M!100301 COMPRESSED*/ CHARACTER SET ucs2 COLLATE ucs2_general_ci NOT NULL DEFAULT '', \
          b varbinary(9) COMPRESSED=zlib COMMENT 'COMPRESSED', c varchar(20) /*M!100301 COMPRESSED*/ GENERATED ALWAYS AS (`a`) STORED, PRIMARY KEY (b))",
     );
     assert_eq!(types(&compressed), ["a text not null", "b varbinary(9) not null", "c varchar(20)"]);
     assert_eq!(compressed.columns[0].charset.as_deref(), Some("ucs2"));
-    // In a statement of the stream JSON is a text too.
+    // JSON is an alias of LONGTEXT also in a statement from MariaDB's binlog.
     let charsets = |_: &str| Some("latin1".to_owned());
     let context = StatementContext { dialect: Dialect::of_version("10.11.19-MariaDB-log"), ..StatementContext::new("d", &charsets) };
     let Statement::Change(change) = read_statement("CREATE TABLE t (a JSON, b int, c text COLLATE uca1400_ai_ci)", &context) else {
@@ -218,7 +218,7 @@ fn the_dialect_of_mysql_8() {
     ] {
         assert!(matches!(&effects(sql)[..], [Effect::Columns { item: "ADD KEY over an expression", .. }]), "{sql}: {:?}", effects(sql));
     }
-    // What users type is printed as the server would.
+    // The types are printed as the server would print them, not as the user typed them.
     let charsets = |_: &str| Some("utf8mb4".to_owned());
     let context = StatementContext { dialect: Dialect::of_version("8.0.33"), ..StatementContext::new("d", &charsets) };
     let Statement::Change(change) =

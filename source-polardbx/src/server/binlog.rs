@@ -1,4 +1,4 @@
-//! The binlog as SHOW statements describe it.
+//! Asks the server for the end and the files of its binlog, with SHOW statements.
 
 use mysql_async::Row;
 
@@ -7,7 +7,7 @@ use crate::binlog::{BinlogCoordinates, BinlogFiles};
 use crate::error::{Result, SourceError};
 use crate::session::{Session, named};
 
-/// The end of the binlog; `None` if the server does not write one.
+/// The end of the binlog; `None` if the server does not write a binlog.
 pub(crate) async fn binlog_end(session: &mut Session, server: &Server) -> Result<Option<BinlogCoordinates>> {
     const STATEMENTS: [&str; 2] = ["SHOW MASTER STATUS", "SHOW BINARY LOG STATUS"];
     let [first, second] = if server.kind.has_binary_log_status() { [STATEMENTS[1], STATEMENTS[0]] } else { STATEMENTS };

@@ -4,7 +4,7 @@ use std::fmt;
 
 use runtime::Finding;
 
-/// Kinds of servers that speak the MySQL protocol.
+/// The kind of a server that speaks the MySQL protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServerKind {
     MySql {
@@ -15,11 +15,11 @@ pub(crate) enum ServerKind {
         major: u16,
         minor: u16,
     },
-    /// Enterprise edition: a compute node with a logical binlog of its own.
+    /// PolarDB-X Enterprise Edition: a compute node, which has a logical binlog of its own.
     PolarDbX,
-    /// Standard edition: a MySQL with Paxos.
+    /// PolarDB-X Standard Edition: a MySQL server that is replicated with Paxos.
     PolarDbXStandard,
-    /// Another server that speaks the protocol.
+    /// Another server that speaks the protocol, such as TiDB.
     Other,
 }
 
@@ -36,17 +36,17 @@ impl fmt::Display for ServerKind {
 }
 
 impl ServerKind {
-    /// Whether it is MariaDB, whose events and statements differ from MySQL's.
+    /// Whether the server is MariaDB, whose events and statements differ from MySQL's.
     pub(crate) fn is_mariadb(self) -> bool {
         matches!(self, Self::MariaDb { .. })
     }
 
-    /// Whether SHOW BINARY LOG STATUS replaces SHOW MASTER STATUS.
+    /// Whether the server has SHOW BINARY LOG STATUS in place of SHOW MASTER STATUS.
     pub(super) fn has_binary_log_status(self) -> bool {
         matches!(self, Self::MySql { major, minor } if (major, minor) >= (8, 4))
     }
 
-    /// Whether this kind of server is supported; `version` is its version text.
+    /// Whether this kind of server is supported. `version` is the server's version text.
     pub(super) fn support(self, version: &str) -> Finding {
         const SUPPORTED: &str = "use a source of MySQL 5.7 to 9, or of MariaDB 10.5 to 11";
         let name = format!("{self} {version}");
@@ -66,7 +66,7 @@ impl ServerKind {
     }
 }
 
-/// The kind, from the answer to `SELECT VERSION()`, the variable `version_comment`, and whether there are PolarDB-X variables.
+/// Finds the kind from the answer to `SELECT VERSION()`, the variable `version_comment`, and whether the server has PolarDB-X variables.
 pub(super) fn kind_of(version: &str, comment: &str, polardbx: bool) -> ServerKind {
     let has = |word: &str| version.to_ascii_lowercase().contains(word) || comment.to_ascii_lowercase().contains(word);
     if has("tidb") || has("oceanbase") || has("doris") || has("starrocks") || has("vitess") {
@@ -79,7 +79,7 @@ pub(super) fn kind_of(version: &str, comment: &str, polardbx: bool) -> ServerKin
     if !mariadb && (has("-tddl-") || has("-pxc-") || polardbx) {
         return ServerKind::PolarDbX;
     }
-    // Prefix of MariaDB versions for clients that expect MySQL.
+    // MariaDB may put `5.5.5-` before its version, for clients that expect MySQL.
     let own = version.strip_prefix("5.5.5-").filter(|_| mariadb).unwrap_or(version);
     let mut numbers = own.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     match (numbers.next(), numbers.next()) {

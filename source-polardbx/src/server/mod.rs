@@ -1,4 +1,5 @@
-//! The server: `kind` says what it is, `settings` how it must be set up, `binlog` and `tables` ask for its binlog and its tables.
+//! What the source asks of the server: `kind` tells what kind of server it is, `settings` checks its settings, `binlog` asks for its
+//! binlog, and `tables` asks for its tables.
 
 mod binlog;
 mod kind;
@@ -17,7 +18,7 @@ pub(crate) use kind::ServerKind;
 use kind::kind_of;
 pub(crate) use tables::{Definition, database_charsets, parse_definition, read_ddl, read_definitions, read_schema, selected_tables};
 
-/// The variables that are read.
+/// The names of the server variables that are read.
 const VARIABLES: &[&str] = &[
     "server_uuid",
     "server_id",
@@ -36,7 +37,7 @@ const VARIABLES: &[&str] = &[
     "binlog_expire_logs_seconds",
 ];
 
-/// A server, as it answered at the beginning of a connection.
+/// A server's kind, version and variables, as reported at the beginning of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) kind: ServerKind,
@@ -61,13 +62,13 @@ impl Server {
         Ok(Self { kind: kind_of(&version, comment, polardbx), version, variables })
     }
 
-    /// A variable; empty if the server does not have it.
+    /// The value of a variable; empty if the server does not have the variable.
     pub(crate) fn variable(&self, name: &str) -> &str {
         self.variables.get(name).map_or("", String::as_str)
     }
 
-    /// Identity of the binlog history: a position is valid only on a server with the same identity. MySQL has an id for it, MariaDB has
-    /// not.
+    /// The identity of the binlog history. A position is valid only on a server with the same identity. MySQL has an id for this, the
+    /// `server_uuid`. MariaDB has none, so its server id, its domain id and its host name are used.
     pub(crate) fn identity(&self) -> Result<String> {
         let missing = |what| Err(SourceError::answer("ask the server for its identity", format!("it has no {what}")));
         if self.kind.is_mariadb() {
@@ -87,12 +88,12 @@ impl Server {
         self.variable("server_id").parse().unwrap_or_default()
     }
 
-    /// Whether names are stored in lower case.
+    /// Whether the server stores the names of databases and tables in lower case.
     pub(crate) fn lower_case(&self) -> bool {
         self.kind == ServerKind::PolarDbX || self.variable("lower_case_table_names") == "1"
     }
 
-    /// The properties that decide how its events are read.
+    /// The properties of the server that decide how the events of its binlog are read.
     pub(crate) fn profile(&self) -> ServerProfile {
         ServerProfile::new(self.version.as_str())
             .with_explicit_timestamps(self.variable("explicit_defaults_for_timestamp").eq_ignore_ascii_case("ON"))
@@ -100,7 +101,7 @@ impl Server {
             .with_idle_is_current(self.kind != ServerKind::PolarDbX)
     }
 
-    /// Whether this kind of server can be read.
+    /// The finding `server`: whether this kind of server is supported.
     pub(crate) fn support(&self) -> Finding {
         self.kind.support(&self.version)
     }

@@ -1,14 +1,14 @@
-//! The settings that the server must have so that the stream holds everything.
+//! Checks the settings of the server. With other settings, changes would be missing in the stream.
 
 use runtime::Finding;
 
 use super::Server;
 
-/// How many days the binlog should be kept while a full phase runs.
+/// The number of days for which the server should keep its binlog, so that the stream can start after a long full phase.
 const RETENTION_DAYS: f64 = 7.0;
 
 impl Server {
-    /// The settings that the stream needs.
+    /// Checks the settings that the stream needs; returns one finding for each.
     pub(crate) fn stream_settings(&self) -> Vec<Finding> {
         let want = |item: &'static str, expected: &str, help: &str| {
             let found = self.variable(item);
@@ -47,15 +47,16 @@ impl Server {
         found
     }
 
-    /// Why commits may become visible in another order than that of the binlog; `None` if they cannot. On MariaDB they never can.
+    /// Why commits may become visible in another order than in the binlog, as a message; `None` if they cannot. On MariaDB the order is
+    /// always the same.
     pub(crate) fn unordered_commits(&self) -> Option<String> {
         let found = self.variable("binlog_order_commits");
         (!self.kind.is_mariadb() && !found.eq_ignore_ascii_case("ON")).then(|| format!("binlog_order_commits is {found:?}"))
     }
 
-    /// How long the server keeps its binlogs.
+    /// Checks how long the server keeps its binlog files.
     pub(crate) fn retention(&self) -> Finding {
-        // MariaDB allows fractions of days.
+        // A variable may be a fraction: MariaDB allows fractions of days.
         let number = |name| self.variable(name).parse::<f64>().unwrap_or_default();
         let days = number("expire_logs_days").max(number("binlog_expire_logs_seconds") / 86_400.0);
         if days <= 0.0 {

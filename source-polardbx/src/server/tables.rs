@@ -1,4 +1,4 @@
-//! Asks for databases, tables and their definitions.
+//! Asks the server for its databases, its tables and their definitions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,22 +40,22 @@ pub(crate) async fn database_charsets(session: &mut Session) -> Result<HashMap<S
     Ok(rows.iter().filter_map(|row| Some((nth(row, 0)?, nth(row, 1)))).collect())
 }
 
-/// A table as SHOW CREATE TABLE shows it.
+/// The definition of a table, from SHOW CREATE TABLE.
 #[derive(Clone, Debug)]
 pub(crate) struct Definition {
-    /// Its schema, with the columns in the order of the binlog.
+    /// The table's schema. Its columns have the same order as in the row events of the binlog.
     pub(crate) schema: Arc<TableSchema>,
     /// The CREATE TABLE statement.
     pub(crate) ddl: String,
 }
 
-/// A table's schema.
+/// Asks the server for the definition of a table, and parses the schema.
 pub(crate) async fn read_schema(session: &mut Session, table: &TableId) -> Result<TableSchema> {
     let ddl = read_ddl(session, table).await?;
     parse_definition(table, &ddl)
 }
 
-/// The text of SHOW CREATE TABLE.
+/// Asks the server for the CREATE TABLE statement of a table.
 pub(crate) async fn read_ddl(session: &mut Session, table: &TableId) -> Result<String> {
     let doing = || format!("read the definition of table {table}");
     let sql = format!("SHOW CREATE TABLE {}.{}", quoted(&table.database), quoted(&table.table));
@@ -64,7 +64,7 @@ pub(crate) async fn read_ddl(session: &mut Session, table: &TableId) -> Result<S
     ddl.ok_or_else(|| SourceError::answer(doing(), "the server's answer holds no CREATE TABLE"))
 }
 
-/// The schema that a SHOW CREATE TABLE describes.
+/// Parses the schema out of the text of SHOW CREATE TABLE.
 pub(crate) fn parse_definition(table: &TableId, ddl: &str) -> Result<TableSchema> {
     let mut create = read_create_table(ddl, &table.database, &|_| None).map_err(|error| SourceError::Requirement {
         what: format!("the definition of table {table} cannot be read: {error}"),
@@ -74,19 +74,20 @@ pub(crate) fn parse_definition(table: &TableId, ddl: &str) -> Result<TableSchema
     Ok(create.schema)
 }
 
-/// The definitions of many tables, in their order; asks over `session` and up to `more` other connections at once.
+/// Reads the definitions of many tables; the result has the order of `tables`. Uses `session` and, in parallel, up to `more` other
+/// connections.
 pub(crate) async fn read_definitions(
     session: &mut Session,
     endpoint: &Endpoint,
     more: usize,
     tables: &[TableId],
 ) -> Result<Vec<Definition>> {
-    /// For fewer tables another connection does not pay.
+    /// The number of tables from which another connection is worthwhile.
     const TABLES_PER_CONNECTION: usize = 32;
     let parts = (tables.len() / TABLES_PER_CONNECTION).clamp(1, more + 1);
     let mut parts = tables.chunks(tables.len().div_ceil(parts).max(1)).map(<[TableId]>::to_vec).enumerate();
     let own = parts.next();
-    // Aborted when this future is dropped.
+    // Dropping the `JoinSet` aborts its tasks, so they end with this future.
     let mut others = JoinSet::new();
     for (number, part) in parts {
         let endpoint = endpoint.clone();

@@ -2,13 +2,13 @@
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// Why an encrypted connection could not be made. None of these can be fixed by a retry.
+/// Why an encrypted connection could not be made. A retry cannot help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub struct TlsFailure {
     pub(crate) what: String,
     pub(crate) help: &'static str,
-    /// Whether the server does not support TLS as needed, so that mode `preferred` continues without it.
+    /// Whether the server does not support the TLS that we need. In mode `preferred`, the connection is then made without encryption.
     pub(crate) incapable: bool,
 }
 
@@ -25,12 +25,12 @@ impl TlsFailure {
         }
     }
 
-    /// The server ended the connection in the middle of the handshake.
+    /// The server ended the connection in the middle of the TLS handshake.
     pub(crate) fn cut_off() -> Self {
         Self::no_common_ground("the server ended the connection during the TLS handshake")
     }
 
-    /// A certificate cannot be for such a host.
+    /// `host` is neither a host name nor an address, so no certificate can be valid for it.
     pub(crate) fn no_name(host: &str) -> Self {
         Self::new(format!("`{host}` is neither a host name nor an address"), "correct `host`")
     }
@@ -40,7 +40,7 @@ impl TlsFailure {
         Self { incapable: true, ..Self::new(what, REMEDY) }
     }
 
-    /// What the TLS library's error means.
+    /// Explains an error of the TLS library.
     pub(crate) fn of(error: &Error) -> Self {
         match error {
             Error::InvalidCertificate(certificate) => of_certificate(certificate),
@@ -68,7 +68,7 @@ impl TlsFailure {
         }
     }
 
-    /// What an error of a connection means, if it comes from the TLS library.
+    /// Explains an error of a connection; `None` if it does not come from the TLS library.
     pub(crate) fn of_io(error: &std::io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref::<Error>().map(Self::of)
     }

@@ -1,4 +1,4 @@
-//! The files of `[source.polardbx] tls`.
+//! Reads the files that `tls` in `[source.polardbx]` names.
 
 use std::path::Path;
 
@@ -8,26 +8,26 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::{ConfigError, Tls, TlsMode};
 
-/// What was read from the files. Holds a private key, so it has no `Debug`.
+/// The contents of the files. They include a private key, so there is no `Debug`.
 pub(super) struct TlsFiles {
-    /// The certificates to trust; empty if the server's is not verified.
+    /// The certificates to trust; empty if the server's certificate is not verified.
     pub(super) roots: Vec<CertificateDer<'static>>,
-    /// Our own certificates and their key.
+    /// Our client certificate with its private key; `None` if none is configured.
     pub(super) identity: Option<Identity>,
 }
 
-/// A client certificate.
+/// A client certificate and its private key, both parsed and as PEM text.
 pub(super) struct Identity {
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
-    /// The file with the key, for messages.
+    /// The path of the file with the private key, for error messages.
     pub(super) key_file: String,
     chain_pem: Vec<u8>,
     key_pem: Vec<u8>,
 }
 
 impl TlsFiles {
-    /// Reads the files; `None` if nothing is to be encrypted.
+    /// Reads the files; `None` if the mode is `disabled`.
     pub(super) fn read(tls: &Tls) -> Result<Option<Self>, ConfigError> {
         let verifies = matches!(tls.mode, TlsMode::VerifyCa | TlsMode::VerifyIdentity);
         if tls.ca.is_some() && !verifies {
@@ -75,7 +75,7 @@ impl TlsFiles {
         Ok(Some(Self { roots, identity }))
     }
 
-    /// The same for the client library; see [`super::Encryption::library_options`].
+    /// The TLS options for the client library, from the same files; see [`super::Encryption::library_options`].
     pub(super) fn library_options(&self, mode: TlsMode, name: Option<&str>) -> SslOpts {
         let identity =
             self.identity.as_ref().map(|identity| ClientIdentity::new(identity.chain_pem.clone().into(), identity.key_pem.clone().into()));
@@ -83,7 +83,8 @@ impl TlsFiles {
         SslOpts::default()
             .with_client_identity(identity)
             .with_root_certs(self.roots.iter().map(|root| root.to_vec().into()).collect())
-            // Required even if nothing is verified.
+            // The library requires root certificates even in modes that do not verify the server. In these modes its built-in ones stay
+            // enabled.
             .with_disable_built_in_roots(verifies)
             .with_danger_accept_invalid_certs(!verifies)
             .with_danger_tls_hostname_override(name.map(str::to_owned))
@@ -95,7 +96,7 @@ impl Identity {
         let (chain_pem, key_pem) = (read(cert)?, read(key)?);
         let chain = certificates(cert, &chain_pem)?;
         let found = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|error| {
-            // The library's message is not used: it may quote the file.
+            // The library's message is not shown, because it may quote the file with the private key.
             let why = match error {
                 PemError::NoItemsFound => "holds no private key that is not encrypted",
                 _ => "is not a PEM file",

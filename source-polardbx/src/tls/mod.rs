@@ -1,4 +1,4 @@
-//! Encryption of the connections, as configured.
+//! Encrypts the connections as configured.
 
 mod failure;
 mod files;
@@ -14,7 +14,7 @@ pub(crate) use failure::TlsFailure;
 use files::TlsFiles;
 use verify::Verifier;
 
-/// The configured encryption, with its files read.
+/// The configured encryption, with the contents of its files.
 #[derive(Clone)]
 pub(crate) struct Encryption {
     pub(crate) mode: TlsMode,
@@ -23,19 +23,19 @@ pub(crate) struct Encryption {
 }
 
 impl Encryption {
-    /// Reads the files that `tls` names; `None` if nothing is to be encrypted.
+    /// Reads the files that `tls` names; `None` if the mode is `disabled`.
     pub(crate) fn new(tls: &Tls) -> Result<Option<Self>, ConfigError> {
         let Some(files) = TlsFiles::read(tls)? else { return Ok(None) };
         let client = Verifier::client_config(tls.mode, &files)?;
         Ok(Some(Self { mode: tls.mode, client: Arc::new(client), files: Arc::new(files) }))
     }
 
-    /// The host name to give to the client library so that it accepts these certificates; `None` for the real one.
+    /// The host name to give to the client library, so that it accepts these certificates; `None` if the real host name will do.
     pub(crate) fn library_name(&self, certificates: &[CertificateDer<'_>], host: &ServerName<'_>) -> Result<Option<String>, ConfigError> {
         if self.mode == TlsMode::VerifyCa { verify::name_of(&self.files, certificates, host) } else { Ok(None) }
     }
 
-    /// The same for the client library. `name` replaces the host name in the verification.
+    /// The TLS options for the client library. If `name` is given, the certificate is verified against it instead of the host name.
     pub(crate) fn library_options(&self, name: Option<&str>) -> mysql_async::SslOpts {
         self.files.library_options(self.mode, name)
     }

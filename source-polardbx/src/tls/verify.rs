@@ -15,9 +15,9 @@ use crate::config::{ConfigError, TlsMode};
 #[derive(Debug)]
 pub(super) struct Verifier {
     provider: Arc<CryptoProvider>,
-    /// Verifies chain and name; `None` if any certificate is accepted.
+    /// Verifies the certificate's chain and name; `None` if every certificate is accepted.
     chain: Option<Arc<WebPkiServerVerifier>>,
-    /// Whether the name must match.
+    /// Whether the certificate must be valid for the host name.
     name: bool,
 }
 
@@ -71,7 +71,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
         match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is verified last, so the chain is valid.
+            // The name is verified after the chain, so an error about the name means that the chain is valid.
             Err(Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }))
                 if !self.name =>
             {
@@ -104,8 +104,9 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The name to give to the client library in mode `verify_ca`, which it does not support: a name from the certificate itself. `Ok(None)` if
-/// `host` is one of them; an error if the certificate holds no name.
+/// The host name to give to the client library in mode `verify_ca`, which the library does not support. It is a name out of the certificate
+/// itself, so that the library accepts the certificate. `Ok(None)` if the certificate is valid for `host`; an error if the certificate
+/// holds no name.
 pub(super) fn name_of(files: &TlsFiles, certificates: &[CertificateDer<'_>], host: &ServerName<'_>) -> Result<Option<String>, ConfigError> {
     let Some((end_entity, intermediates)) = certificates.split_first() else { return Ok(None) };
     let chain = chain_verifier(&Arc::new(ring::default_provider()), files)?;
@@ -121,7 +122,8 @@ pub(super) fn name_of(files: &TlsFiles, certificates: &[CertificateDer<'_>], hos
     })
 }
 
-/// The name in the TLS library's text for it: `DnsName("db.example.com")` or `IpAddress(127.0.0.1)`.
+/// Takes the name out of the TLS library's description of it, such as `DnsName("db.example.com")` or `IpAddress(127.0.0.1)`. For a
+/// wildcard, returns a name that it matches.
 fn plain_name(presented: &str) -> Option<String> {
     let inner = presented.split_once('(')?.1.strip_suffix(')')?.trim_matches('"');
     let name = inner.strip_prefix("*.").map_or_else(|| inner.to_owned(), |rest| format!("any.{rest}"));

@@ -1,4 +1,4 @@
-//! The beginning of a connection: the server's greeting, and authentication.
+//! The beginning of a connection: the server's greeting, and our authentication.
 
 use secrecy::{ExposeSecret, SecretString};
 use sha1::{Digest as _, Sha1};
@@ -6,14 +6,14 @@ use sha2::Sha256;
 
 use super::WireError;
 
-/// Our capabilities: long flags, protocol 4.1, transactions, secure authentication, authentication plugins.
+/// Our capability flags: long passwords, long flags, protocol 4.1, transactions, secure authentication, authentication plugins.
 const CAPABILITIES: u32 = 0x1 | 0x4 | 0x200 | 0x2000 | 0x8000 | 0x8_0000;
 pub(super) const ENCRYPTION: u32 = 0x800;
-/// Number of the collation utf8mb4_general_ci.
+/// The number of the collation utf8mb4_general_ci.
 const COLLATION: u8 = 45;
 const MAX_PACKET: u32 = 1 << 30;
 
-/// The server's first packet.
+/// The greeting, which is the server's first packet.
 pub(super) struct Greeting {
     pub(super) can_encrypt: bool,
     nonce: Vec<u8>,
@@ -21,14 +21,15 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
-    /// Reads the greeting; `None` if the packet is not one.
+    /// Parses the greeting; `None` if the packet is not a greeting.
     pub(super) fn read(packet: &[u8]) -> Option<Self> {
         let rest = packet.strip_prefix(&[10])?;
         let version = rest.iter().position(|&byte| byte == 0)?;
         let (_thread, rest) = rest.get(version + 1..)?.split_first_chunk::<4>()?;
         let (first, rest) = rest.split_first_chunk::<8>()?;
         let (&[_, low_a, low_b], rest) = rest.split_first_chunk::<3>()?;
-        // Character set, status, capabilities, length of the nonce, and ten bytes that MariaDB uses.
+        // The next fields are the character set, the status, the upper half of the capabilities, the length of the nonce, and ten bytes
+        // that only MariaDB uses.
         let (&[_, _, _, high_a, high_b, _], rest) = rest.split_first_chunk::<6>()?;
         let rest = rest.get(10..)?;
         let capabilities = u32::from_le_bytes([low_a, low_b, high_a, high_b]);
@@ -39,7 +40,7 @@ impl Greeting {
     }
 }
 
-/// The beginning of both the request for encryption and the login packet.
+/// The fields with which both the request for encryption and the login packet begin.
 pub(super) fn head(encryption: bool) -> Vec<u8> {
     let capabilities = CAPABILITIES | if encryption { ENCRYPTION } else { 0 };
     let mut head = capabilities.to_le_bytes().to_vec();
@@ -59,18 +60,18 @@ pub(super) struct Login<'a> {
     switched: bool,
 }
 
-/// What to do after a packet of the server.
+/// What we do after a packet from the server.
 pub(super) enum Next {
     Send(Vec<u8>),
     Wait,
     Done,
-    /// The server wants the password itself, and the connection is not encrypted.
+    /// The server asks for the password itself, but the connection is not encrypted.
     NeedsPassword,
 }
 
 impl<'a> Login<'a> {
     pub(super) fn new(greeting: Greeting, user: &'a str, password: &'a SecretString, encrypted: bool) -> Self {
-        // The greeting names a default plugin; the account's own comes in a request to switch.
+        // The greeting names the server's default plugin. If the account uses another one, the server asks us to switch.
         let known = matches!(greeting.plugin.as_str(), NATIVE | CACHING_SHA2);
         let plugin = if known { greeting.plugin } else { NATIVE.to_owned() };
         Self { user, password, encrypted, plugin, nonce: greeting.nonce, switched: false }
@@ -89,7 +90,7 @@ impl<'a> Login<'a> {
         Ok(packet)
     }
 
-    /// Handles a packet that came after the login packet.
+    /// Handles a packet that the server sent after our login packet.
     pub(super) fn take(&mut self, packet: &[u8]) -> Result<Next, WireError> {
         match packet {
             [0x00, ..] => Ok(Next::Done),
@@ -102,7 +103,7 @@ impl<'a> Login<'a> {
                 self.plugin = String::from_utf8_lossy(plugin).into_owned();
                 self.proof().map(Next::Send)
             }
-            // The server has the password's hash in its cache.
+            // The server found the hash of the password in its cache. It sends an OK packet next.
             [0x01, 0x03] if self.plugin == CACHING_SHA2 => Ok(Next::Wait),
             [0x01, 0x04] if self.plugin == CACHING_SHA2 && self.encrypted => Ok(Next::Send(self.plain())),
             [0x01, 0x04] if self.plugin == CACHING_SHA2 => Ok(Next::NeedsPassword),
@@ -130,7 +131,7 @@ const NATIVE: &str = "mysql_native_password";
 const CACHING_SHA2: &str = "caching_sha2_password";
 const SHA256: &str = "sha256_password";
 
-/// SHA1(password) ⊕ SHA1(nonce, SHA1(SHA1(password))).
+/// The proof for `mysql_native_password`: SHA1(password) XOR SHA1(nonce, SHA1(SHA1(password))).
 fn native(password: &[u8], nonce: &[u8]) -> [u8; 20] {
     let once: [u8; 20] = Sha1::digest(password).into();
     let twice: [u8; 20] = Sha1::digest(once).into();
@@ -138,7 +139,7 @@ fn native(password: &[u8], nonce: &[u8]) -> [u8; 20] {
     std::array::from_fn(|place| once[place] ^ mask[place])
 }
 
-/// SHA256(password) ⊕ SHA256(SHA256(SHA256(password)), nonce).
+/// The proof for `caching_sha2_password`: SHA256(password) XOR SHA256(SHA256(SHA256(password)), nonce).
 fn caching_sha2(password: &[u8], nonce: &[u8]) -> [u8; 32] {
     use sha2::Digest as _;
     let once: [u8; 32] = Sha256::digest(password).into();
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn proofs_are_those_of_the_servers() {
-        // Reversed with what the server stores: SHA1(SHA1(password)).
+        // Verifies the proof like a server, which stores only SHA1(SHA1(password)).
         let nonce = b"abcdefghijklmnopqrst";
         let proof = native(b"secret", nonce);
         let stored: [u8; 20] = Sha1::digest(Sha1::digest(b"secret")).into();

@@ -1,7 +1,7 @@
-//! Our own connection for the dump: the client library would parse events, and expand some, before they could be verified.
+//! Our own connection, for dumping the binlog. The client library would parse events, and expand some of them, before we could verify them.
 //!
-//! `packet` reads and writes packets, `login` authenticates. Only what a dump needs is implemented: session variables, the registration as
-//! a replica, and the dump itself.
+//! `packet` reads and writes packets, and `login` authenticates. Only what a dump needs is implemented: session variables, the registration
+//! as a replica, and the dump itself.
 
 mod login;
 mod packet;
@@ -18,27 +18,28 @@ use crate::tls::{Encryption, TlsFailure};
 use login::{Greeting, Login, Next, head};
 use packet::{Packets, Socket};
 
-/// Flag of a dump: also send events with the text of statements (MariaDB). Without them the offsets would have gaps.
+/// A flag of the dump request: MariaDB then also sends the events that hold the text of statements. Without these events, the offsets would
+/// have gaps.
 const SEND_ANNOTATIONS: u16 = 0x2;
 
-/// How long connecting and a request may take.
+/// The time limit for making a connection, and for one request.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why a connection could not be made or used.
 #[derive(Debug)]
 pub(crate) enum WireError {
-    /// The server refused, with its error number and message.
+    /// The server refused a request. Holds the server's error number and message.
     Refused(u16, String),
     /// The connection failed or ended.
     Lost(String),
-    /// It could not be encrypted.
+    /// The connection could not be encrypted.
     Tls(TlsFailure),
     /// The account uses an authentication plugin that is not supported.
     Plugin(String),
 }
 
 impl WireError {
-    /// From an error packet of the server's.
+    /// Parses an error packet of the server.
     fn refused(packet: &[u8]) -> Self {
         let rest = packet.get(1..).unwrap_or_default();
         let (code, message) = match rest.split_first_chunk::<2>() {
@@ -56,7 +57,7 @@ impl From<io::Error> for WireError {
     }
 }
 
-/// Address of the server, and the account.
+/// The address of the server, and the account to log in with.
 #[derive(Clone)]
 pub(crate) struct Address {
     pub(crate) host: String,
@@ -66,9 +67,9 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// The host as it is named in certificates.
+    /// The host, in the form in which it is compared with the names in a certificate.
     pub(crate) fn server_name(&self) -> Result<ServerName<'static>, TlsFailure> {
-        // IPv6 addresses may be in brackets.
+        // An IPv6 address may be written in brackets.
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         ServerName::try_from(host.to_owned()).map_err(|_| TlsFailure::no_name(&self.host))
     }
@@ -82,12 +83,12 @@ pub(crate) struct Wire {
 /// The result of a login.
 pub(crate) enum LoggedIn {
     Yes(Wire),
-    /// The server needs the password itself first, over an encrypted connection or encrypted with its public key.
+    /// The server asks for the password itself. It must be sent over an encrypted connection, or encrypted with the server's public key.
     NeedsPassword,
 }
 
 impl Wire {
-    /// Connects and encrypts the connection if `encryption` says so, without logging in.
+    /// Connects without logging in. Encrypts the connection if `encryption` is given.
     async fn meet(address: &Address, encryption: Option<&Encryption>) -> Result<(Packets, Greeting), WireError> {
         let host = address.host.trim_start_matches('[').trim_end_matches(']');
         let stream = TcpStream::connect((host, address.port)).await?;
@@ -129,7 +130,7 @@ impl Wire {
         }
     }
 
-    /// Runs a statement without a result.
+    /// Runs a statement that returns no rows.
     pub(crate) async fn execute(&mut self, statement: &str) -> Result<(), WireError> {
         self.command(3, statement.as_bytes()).await?;
         let answer = self.packets.read().await?;
@@ -139,14 +140,14 @@ impl Wire {
     /// Registers as a replica.
     pub(crate) async fn register(&mut self, server_id: u32) -> Result<(), WireError> {
         let mut body = server_id.to_le_bytes().to_vec();
-        // Empty host, user and password; port, rank and source id 0.
+        // The host, user and password are empty; the port, the rank and the source id are 0.
         body.extend_from_slice(&[0; 3 + 2 + 4 + 4]);
         self.command(0x15, &body).await?;
         let answer = self.packets.read().await?;
         accepted(answer)
     }
 
-    /// Asks for the binlog. `offset` must be below 4 GiB.
+    /// Asks for the binlog `file` from `offset` on. The offset in the request has only 32 bits, so it must be below 4 GiB.
     pub(crate) async fn dump(&mut self, server_id: u32, file: &str, offset: u32) -> Result<(), WireError> {
         let mut body = offset.to_le_bytes().to_vec();
         body.extend_from_slice(&SEND_ANNOTATIONS.to_le_bytes());
@@ -160,7 +161,7 @@ impl Wire {
         event_of(self.packets.read().await?)
     }
 
-    /// The next event of a dump if it was received already.
+    /// The next event of a dump; `None` if it has not been received completely yet.
     pub(crate) async fn event_if_ready(&mut self) -> Option<Result<&[u8], WireError>> {
         match self.packets.read_if_ready().await? {
             Ok(packet) => Some(event_of(packet)),
@@ -174,7 +175,7 @@ impl Wire {
     }
 }
 
-/// Waits for an answer, with a timeout.
+/// Waits for an answer, but no longer than `PATIENCE`.
 pub(crate) async fn in_time<T>(answer: impl Future<Output = Result<T, WireError>>) -> Result<T, WireError> {
     match tokio::time::timeout(PATIENCE, answer).await {
         Ok(answer) => answer,
@@ -182,7 +183,7 @@ pub(crate) async fn in_time<T>(answer: impl Future<Output = Result<T, WireError>
     }
 }
 
-/// An OK, or the server's error.
+/// Checks that the answer to a command is an OK packet; otherwise returns the server's error.
 fn accepted(answer: &[u8]) -> Result<(), WireError> {
     match answer.first() {
         Some(0) => Ok(()),
@@ -205,7 +206,7 @@ async fn encrypt(packets: &mut Packets, greeting: &Greeting, encryption: &Encryp
         return Err(WireError::Tls(TlsFailure::not_offered()));
     }
     packets.write(&head(true)).await?;
-    // Data received in plain text must not be taken for encrypted data.
+    // Data that arrived in plain text must not be read as if it had been encrypted: an attacker could have inserted it.
     let Socket::Plain(stream) = std::mem::replace(&mut packets.socket, Socket::Broken) else {
         return Err(WireError::Lost("the connection is encrypted already".to_owned()));
     };

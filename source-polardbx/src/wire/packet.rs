@@ -1,4 +1,4 @@
-//! Packets of the MySQL protocol over a socket, read in place from one buffer.
+//! Reads and writes packets of the MySQL protocol. A body is usually read in place, without a copy, from one buffer.
 
 use std::future::poll_fn;
 use std::io;
@@ -9,38 +9,38 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// Length of a packet's own header: three bytes of length and a number.
+/// The size of a packet's header in bytes: three for the length of the body, and one for the packet's number.
 const HEADER: usize = 4;
-/// The longest body; a longer one continues in the next packet.
+/// The greatest length of a packet's body, in bytes. A longer body continues in the next packet.
 const LONGEST: usize = 0xff_ffff;
-/// How many bytes are read from the socket at once.
+/// The usual size of the read buffer, in bytes.
 const BUFFER_BYTES: usize = 256 << 10;
-/// Larger than any event that MySQL can write.
+/// The limit for a body that spans several packets, in bytes. It is larger than any event that MySQL can write.
 const MAX_BODY_BYTES: usize = (1 << 30) + (1 << 20);
 
 /// A connection to the server, encrypted or not.
 pub(super) enum Socket {
     Plain(TcpStream),
     Encrypted(Box<TlsStream<TcpStream>>),
-    /// While it is being encrypted, and after that failed.
+    /// The state while the connection is being encrypted, and after its encryption has failed.
     Broken,
 }
 
-/// Packets over a socket. Reading is cancel-safe: all its state is in here.
+/// Reads and writes packets over a socket. Reading is cancel-safe, because all its state is in this struct.
 pub(super) struct Packets {
     pub(super) socket: Socket,
     buffer: Vec<u8>,
-    /// Invariant: `start <= end <= buffer.len()`; between the two is data that was read and not used.
+    /// Invariant: `start <= end <= buffer.len()`. The bytes from `start` to `end` were read from the socket and are not used yet.
     start: usize,
     end: usize,
-    /// Collects a body that is spread over several packets.
+    /// Collects a body that spans several packets.
     joined: Vec<u8>,
     joining: bool,
-    /// Number of the next packet in either direction.
+    /// The number that the next packet has, whether it is sent or received.
     pub(super) number: u8,
 }
 
-/// Where a complete body is.
+/// Where a complete body is: in `buffer`, or in `joined` if it spans several packets.
 enum Body {
     Here { from: usize, to: usize },
     Joined,
@@ -51,20 +51,20 @@ impl Packets {
         Self { socket: Socket::Plain(stream), buffer: Vec::new(), start: 0, end: 0, joined: Vec::new(), joining: false, number: 0 }
     }
 
-    /// Whether data was read that was not used. There must be none when encryption begins.
+    /// Whether the buffer holds data that is not used yet. There must be none when encryption begins.
     pub(super) fn has_unread(&self) -> bool {
         self.start < self.end
     }
 
-    /// The next packet's body, put together if it is spread over several. Cancel-safe.
+    /// The next body, put together if it spans several packets. Cancel-safe.
     pub(super) async fn read(&mut self) -> io::Result<&[u8]> {
         let body = poll_fn(|context| self.poll_body(context)).await?;
         Ok(self.body(body))
     }
 
-    /// The next packet's body if it is here already.
+    /// The next body; `None` if it has not been received completely yet.
     pub(super) async fn read_if_ready(&mut self) -> Option<io::Result<&[u8]>> {
-        // Not limited by tokio's cooperative budget, which would hide data that is there.
+        // Without `unconstrained`, tokio's cooperative budget could hide data that has already arrived.
         let found = tokio::task::unconstrained(poll_fn(|context| {
             Poll::Ready(match self.poll_body(context) {
                 Poll::Ready(result) => Some(result),
@@ -100,7 +100,7 @@ impl Packets {
 
     fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Body>> {
         if !self.joining && self.joined.capacity() > 0 {
-            // Bodies of 16 MiB and more are rare.
+            // The memory is freed, because bodies of 16 MiB and more are rare.
             self.joined = Vec::new();
         }
         loop {
@@ -114,7 +114,7 @@ impl Packets {
                 ready!(self.poll_fill(context, HEADER + length))?;
                 continue;
             }
-            // A late error may have any sequence number (PolarDB-X).
+            // PolarDB-X may send an error with a packet number that is not the next one.
             let is_error = !self.joining && rest.first() == Some(&0xff);
             if number != self.number && !is_error {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "packets out of order")));
@@ -137,14 +137,14 @@ impl Packets {
         }
     }
 
-    /// Reads once from the socket; makes room for `wanted` bytes before.
+    /// Makes room in the buffer for a packet of `wanted` bytes, then reads once from the socket.
     fn poll_fill(&mut self, context: &mut Context<'_>, wanted: usize) -> Poll<io::Result<()>> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }
         let size = wanted.max(BUFFER_BYTES);
         if self.buffer.len() - self.start < wanted || (self.start == 0 && self.end == 0 && self.buffer.len() != size) {
-            // Also shrinks a buffer that grew for one packet.
+            // This also shrinks a buffer that grew for a long packet.
             let unread = self.start..self.end;
             if self.buffer.len() == size {
                 self.buffer.copy_within(unread.clone(), 0);
@@ -215,7 +215,7 @@ mod tests {
 
     use super::*;
 
-    /// Packets that read what `send` writes, in pieces of `piece` bytes.
+    /// A connection to a test server, which sends `send` in pieces of `piece` bytes.
     async fn sent(send: Vec<u8>, piece: usize) -> Packets {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -249,7 +249,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_body_continues_in_the_next_packet() {
-        // A body of exactly the longest length is followed by an empty packet.
+        // A body of exactly the greatest length is followed by an empty packet, which ends it.
         for (last, tail) in [(&b"end"[..], 3), (b"", 0)] {
             let long = vec![7; LONGEST];
             let all = [packet(0, &long), packet(1, last), packet(2, b"next")].concat();

@@ -1,4 +1,4 @@
-//! What follows a column's type: sign, NULL, character set, keys.
+//! Reads the attributes that follow a column's type: sign, NULL, character set, keys.
 
 use crate::schema::ReadError;
 use crate::schema::charset::of_collation;
@@ -44,7 +44,7 @@ fn read_attribute(cursor: &mut Cursor<'_>, read: &mut Attributes) -> Result<(), 
     } else if cursor.take_words(&["SERIAL", "DEFAULT", "VALUE"]) {
         (read.not_null, read.auto_increment, read.unique) = (true, true, true);
     } else if cursor.take_word(&["DEFAULT", "UPDATE", "COMMENT", "COLUMN_FORMAT", "STORAGE", "CONSTRAINT", "SRID", "ENGINE_ATTRIBUTE"]) {
-        // Skips the value, which may be a word such as NULL that would mean something on its own.
+        // Skip the value. It may be a word such as NULL, which would otherwise be read as an attribute of its own.
         while cursor.take_symbol('-') || cursor.take_symbol('+') {}
         if !cursor.is_symbol(0, '(') && !cursor.is_symbol(0, ',') && !cursor.is_symbol(0, ')') {
             cursor.advance();
@@ -71,8 +71,8 @@ fn read_attribute(cursor: &mut Cursor<'_>, read: &mut Attributes) -> Result<(), 
     } else if cursor.take_words(&["PRIMARY", "KEY"]) || cursor.take_word(&["KEY"]) {
         read.primary = true;
     } else {
-        // Generated columns, COMPRESSED (MariaDB), ON UPDATE, VIRTUAL, INVISIBLE, AUTO_INCREMENT BY GROUP …: these do not change what
-        // values look like.
+        // All other attributes are skipped, because they do not change how values look: generated columns, COMPRESSED (MariaDB), ON UPDATE,
+        // VIRTUAL, INVISIBLE, AUTO_INCREMENT BY GROUP and others.
         cursor.advance();
     }
     Ok(())

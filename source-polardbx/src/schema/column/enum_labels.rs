@@ -1,4 +1,4 @@
-//! Labels of ENUM and SET: as strings, or as the bytes of their column's character set (`x'c3a9'`, `0x61`, `b'1100001'`).
+//! Reads the labels of ENUM and SET. A label is a string, or bytes in the character set of its column (`x'c3a9'`, `0x61`, `b'1100001'`).
 
 use runtime::Charset;
 
@@ -12,7 +12,7 @@ pub(super) enum Label {
     Bytes(Vec<u8>),
 }
 
-/// Takes a label; `None` if the next token is not one.
+/// Takes a label; takes nothing, and returns `None`, if the next token is not a label.
 pub(super) fn take_label(cursor: &mut Cursor<'_>) -> Option<Label> {
     if let Some(text) = cursor.take_text() {
         return Some(Label::Text(text.into_owned()));
@@ -32,7 +32,7 @@ pub(super) fn take_label(cursor: &mut Cursor<'_>) -> Option<Label> {
     Some(Label::Bytes(bytes))
 }
 
-/// Reads bytes of `per_byte` digits each; the first may have fewer.
+/// Converts digits to bytes, with `per_byte` digits for each byte; the first byte may have fewer digits.
 fn to_bytes(digits: &str, radix: u32, per_byte: usize) -> Option<Vec<u8>> {
     let digits: Vec<u32> = digits.chars().map(|digit| digit.to_digit(radix)).collect::<Option<_>>()?;
     let byte = |digits: &[u32]| u8::try_from(digits.iter().fold(0, |value, digit| value * radix + digit)).ok();
@@ -40,7 +40,7 @@ fn to_bytes(digits: &str, radix: u32, per_byte: usize) -> Option<Vec<u8>> {
     (!first.is_empty()).then_some(first).into_iter().chain(rest.chunks(per_byte)).map(byte).collect()
 }
 
-/// The labels in Unicode. The server drops trailing blanks, except of labels that are written as bytes.
+/// The labels in Unicode. Trailing blanks are dropped, as the server does, except in the character set `binary`.
 pub(super) fn resolve_labels(labels: &[Label], charset: Option<&str>) -> Result<Vec<String>, ReadError> {
     let binary = charset == Some("binary");
     let set = if binary { Some(Charset::UTF8) } else { charset.and_then(Charset::from_name) };

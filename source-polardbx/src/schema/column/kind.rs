@@ -1,4 +1,4 @@
-//! Resolves a type and its attributes to a column kind, and to the text that the server prints for it.
+//! Resolves a type and its attributes to a column kind, and to the text that the server prints for the type.
 
 use runtime::ColumnKind;
 
@@ -9,7 +9,7 @@ use super::{ColumnRules, Widths};
 use crate::schema::ReadError;
 use crate::schema::charset::max_bytes;
 
-/// The kind, and the type as the server prints it.
+/// The column's kind, and its type as the server prints it.
 pub(super) fn resolve(
     read: &TypeText,
     attributes: &Attributes,
@@ -131,16 +131,16 @@ pub(super) fn resolve(
     })
 }
 
-/// TEXT or BLOB with length prefixes of `prefix` bytes.
+/// The TEXT or BLOB type whose length prefix has `prefix` bytes.
 fn large(prefix: u8, text: bool) -> (ColumnKind, String) {
     let size = ["", "tiny", "", "medium", "long"].get(usize::from(prefix)).copied().unwrap_or("");
     if text { (ColumnKind::Text { prefix }, format!("{size}text")) } else { (ColumnKind::Blob { prefix }, format!("{size}blob")) }
 }
 
-/// What VARCHAR and VARBINARY of more than 65,535 bytes become: without the strict mode the server makes them TEXT and BLOB silently, and
-/// with it such a statement fails.
+/// The size of the length prefix if a VARCHAR or VARBINARY is longer than 65,535 bytes and so becomes a TEXT or BLOB; `None` if it is not
+/// longer. The server changes the type silently without strict mode; in strict mode the statement fails.
 fn prefix_of_long(length: u32, charset: Option<&str>) -> Result<Option<u8>, ReadError> {
-    // No character has more than four bytes.
+    // Such a length always fits, because no character has more than four bytes.
     if length <= 0xffff / 4 { Ok(None) } else { prefix_for(length, charset).map(|prefix| (prefix > 2).then_some(prefix)) }
 }
 
@@ -148,7 +148,8 @@ fn narrow(value: u32, most: u8, of: &str) -> Result<u8, ReadError> {
     u8::try_from(value).ok().filter(|&small| small <= most).ok_or_else(|| ReadError::new(format!("{value} is too much for {of}")))
 }
 
-/// `TEXT(n)` and `BLOB(n)` become the smallest type that holds n characters.
+/// The size of the length prefix of the smallest TEXT or BLOB type that holds this many characters. The server chooses this type for
+/// `TEXT(n)` and `BLOB(n)`.
 fn prefix_for(characters: u32, charset: Option<&str>) -> Result<u8, ReadError> {
     let width = charset.and_then(max_bytes).ok_or_else(|| ReadError::new("the size of a text in an unknown character set"))?;
     Ok(match u64::from(characters) * u64::from(width) {

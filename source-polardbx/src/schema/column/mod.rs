@@ -1,5 +1,5 @@
-//! Reads a column's definition: `type_name` its type as it is written, `attributes` what follows, `enum_labels` the labels of ENUM and SET;
-//! `kind` decides what all of it means and how the server prints it.
+//! Reads the definition of a column. `type_name` reads its type as it is written, `enum_labels` the labels of ENUM and SET, and
+//! `attributes` what follows the type. `kind` decides what all of it means and how the server prints it.
 
 mod attributes;
 mod enum_labels;
@@ -14,30 +14,31 @@ use attributes::{Attributes, read_attributes};
 use kind::resolve;
 use type_name::{Base, read_type};
 
-/// What the meaning of a column's definition depends on, besides its text.
+/// The settings on which the meaning of a column's definition depends, besides its text.
 pub(crate) struct ColumnRules<'r> {
-    /// Default character set of the table, else of its database; `None` if unknown, which is an error only for columns that need it.
+    /// The default character set of the table, or else of its database. `None` if it is not known, which is an error only for a column that
+    /// needs it.
     pub(crate) charset: Option<&'r str>,
-    /// `explicit_defaults_for_timestamp`: without it a TIMESTAMP with neither NULL nor NOT NULL is NOT NULL.
+    /// The variable `explicit_defaults_for_timestamp`. If it is off, a TIMESTAMP with neither NULL nor NOT NULL is NOT NULL.
     pub(crate) explicit_timestamps: bool,
     pub(crate) widths: Widths,
     pub(crate) real_as_float: bool,
-    /// JSON is an alias of LONGTEXT (MariaDB).
+    /// Whether JSON is an alias of LONGTEXT, as in MariaDB.
     pub(crate) json_is_text: bool,
 }
 
-/// How the server prints the display widths of integers.
+/// Whether the server prints the display widths of integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Widths {
-    /// `int` as `int(11)`: MariaDB, and MySQL up to 8.0.18.
+    /// The server prints `int` as `int(11)`, as MariaDB and MySQL up to 8.0.18 do.
     Always,
-    /// `int(5)` as `int`, but for TINYINT(1) and ZEROFILL.
+    /// The server prints `int(5)` as `int`. Only TINYINT(1) and ZEROFILL columns keep their widths.
     Never,
-    /// As written, because the text is the server's own.
+    /// The widths stay as written, because the server itself has printed the text.
     AsWritten,
 }
 
-/// A column, and the keys that its definition declares.
+/// A column, and whether its definition declares a primary or a unique key.
 pub(crate) struct ColumnDefinition {
     pub(crate) column: Column,
     pub(crate) primary: bool,

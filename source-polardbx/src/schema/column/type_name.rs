@@ -1,4 +1,4 @@
-//! Reads a type as it is written, before the attributes and the character set are known.
+//! Reads the type of a column as it is written, before the column's attributes and character set are known.
 
 use super::ColumnRules;
 use super::enum_labels::{Label, take_label};
@@ -6,12 +6,12 @@ use crate::schema::ReadError;
 use crate::schema::cursor::Cursor;
 use crate::schema::lexer::Token;
 
-/// A type as it is written, before the attributes and the character set are known.
+/// The type of a column as it is written, before the column's attributes and character set are known.
 pub(super) struct TypeText {
     pub(super) base: Base,
     pub(super) arguments: Vec<u32>,
     pub(super) labels: Vec<Label>,
-    /// Character set that the type itself implies (`NCHAR`).
+    /// The character set that the type itself implies, such as `utf8` for `NCHAR`; `None` for most types.
     pub(super) charset: Option<&'static str>,
 }
 
@@ -31,7 +31,7 @@ pub(super) enum Base {
     Timestamp,
     Char,
     Varchar,
-    /// Bytes of the length prefix; 0 if they follow from the length.
+    /// TEXT with the size of its length prefix in bytes; 0 if the size follows from the length in the definition.
     Text(u8),
     Binary,
     Varbinary,
@@ -40,7 +40,8 @@ pub(super) enum Base {
     Set,
     Json,
     Geometry(&'static str),
-    /// A type of fixed length in the binlog that a SELECT returns as at most so many characters.
+    /// A type whose values have a fixed size in the binlog and are text in a SELECT. Holds the type's name, and the greatest length of the
+    /// text in characters.
     Shown(&'static str, u32),
     Vector,
 }
@@ -123,7 +124,7 @@ pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Res
         "MULTILINESTRING" => Base::Geometry("multilinestring"),
         "MULTIPOLYGON" => Base::Geometry("multipolygon"),
         "GEOMETRYCOLLECTION" | "GEOMCOLLECTION" => Base::Geometry("geometrycollection"),
-        // MariaDB: text in a SELECT, bytes in the binlog.
+        // In MariaDB, values of these types are text in a SELECT and bytes in the binlog.
         "UUID" | "INET4" | "INET6" => {
             charset = Some("ascii");
             match upper.as_str() {
@@ -132,7 +133,7 @@ pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Res
                 _ => Base::Shown("inet6", 39),
             }
         }
-        // MySQL 9 and MariaDB 11.7.
+        // VECTOR exists from MySQL 9 and MariaDB 11.7 on.
         "VECTOR" => Base::Vector,
         "XMLTYPE" => {
             return Err(ReadError::new(format!("the type {} is not supported", upper.to_lowercase())));

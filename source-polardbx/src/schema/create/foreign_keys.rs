@@ -7,7 +7,7 @@ use crate::schema::lexer::{Dialect, Lexeme, Token, tokens};
 pub(crate) fn without_foreign_keys(statement: &str) -> Result<String, ReadError> {
     let lexemes = tokens(statement, Dialect::default())?;
     let mut depth = 0usize;
-    // Where the definitions begin and end, and the commas between them.
+    // The offsets of the outer parentheses, and of the commas between the definitions in them.
     let mut borders = Vec::new();
     let mut firsts: Vec<&[Lexeme<'_>]> = Vec::new();
     for (index, lexeme) in lexemes.iter().enumerate() {
@@ -41,7 +41,7 @@ pub(crate) fn without_foreign_keys(statement: &str) -> Result<String, ReadError>
     for (pair, tokens) in borders.windows(2).zip(&firsts) {
         let mut item = part(pair[0] + 1, pair[1]);
         if pair[1] == last {
-            // White space before the closing parenthesis belongs to it.
+            // The white space before the closing parenthesis is kept, even if the last definition is removed.
             (item, end) = item.split_at(item.trim_end().len());
         }
         if !is_foreign_key(tokens) {

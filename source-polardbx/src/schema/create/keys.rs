@@ -1,4 +1,4 @@
-//! Keys of a table: how they are declared, and which of them identify rows.
+//! Reads the keys of a table, and adds its unique keys to the schema.
 
 use runtime::{ColumnKind, TableSchema, UniqueKey};
 
@@ -14,22 +14,23 @@ pub(crate) struct KeyDefinition {
 
 /// A part of a key.
 pub(crate) enum KeyPart {
-    /// A column, and the length of its prefix if only that is in the key.
+    /// A column. If only a prefix of it is in the key, also the length of the prefix.
     Column(String, Option<u32>),
     Expression,
 }
 
 impl KeyDefinition {
-    /// Whether a part is an expression. The server keeps its values in a hidden column of the row images, somewhere among the others.
+    /// Whether a part of the key is an expression. The server keeps the values of an expression in a hidden column, which is somewhere
+    /// among the other columns of the row images.
     pub(crate) fn has_expression(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, KeyPart::Expression))
     }
 }
 
-/// Whether the next key has a part that is an expression; takes nothing.
+/// Whether a part of the next key is an expression. Does not move the cursor.
 pub(crate) fn is_over_expression(cursor: &mut Cursor<'_>) -> bool {
     let mark = cursor.mark();
-    // Some PolarDB-X forms cannot be read here; they have no expressions.
+    // Some forms of PolarDB-X cannot be parsed here, but they contain no expressions.
     let found = read_key(cursor).is_ok_and(|key| key.has_expression());
     cursor.reset(mark);
     found
@@ -40,7 +41,7 @@ pub(crate) fn over_expression() -> ReadError {
     ReadError::new("a key over an expression is not supported yet")
 }
 
-/// Adds a unique key in the server's order: keys without nullable columns come first. Keys over prefixes are left out.
+/// Adds a unique key in the server's order: keys without nullable columns come first. A key over a prefix of a column is left out.
 pub(crate) fn add_unique_key(schema: &mut TableSchema, key: KeyDefinition) -> Result<(), ReadError> {
     let mut columns = Vec::new();
     for part in &key.parts {
@@ -64,7 +65,7 @@ pub(crate) fn add_unique_key(schema: &mut TableSchema, key: KeyDefinition) -> Re
     Ok(())
 }
 
-/// The name that the server gives to a key without one: its first column's, with a number if that is taken.
+/// The name that the server gives to a key without a name: the name of its first column, with a number if that name is taken.
 fn default_name(schema: &TableSchema, column: usize) -> String {
     let base = &schema.columns[column].name;
     let taken = |name: &str| schema.unique_keys.iter().any(|key| key.name.eq_ignore_ascii_case(name));
@@ -89,7 +90,8 @@ pub(super) fn is_placement(cursor: &Cursor<'_>, ahead: usize) -> bool {
     cursor.is_word(ahead, &["LOCAL", "GLOBAL", "CLUSTERED", "COLUMNAR"])
 }
 
-/// Takes `UNIQUE [GLOBAL|LOCAL|CLUSTERED] [KEY|INDEX]`, in either order; takes nothing if that is not next.
+/// Takes `UNIQUE [GLOBAL|LOCAL|CLUSTERED] [KEY|INDEX]`, where UNIQUE may also be the second word. Takes nothing, and returns `false`, if
+/// these words are not next.
 pub(crate) fn take_unique_words(cursor: &mut Cursor<'_>) -> bool {
     let mark = cursor.mark();
     while is_placement(cursor, 0) {
@@ -106,7 +108,7 @@ pub(crate) fn take_unique_words(cursor: &mut Cursor<'_>) -> bool {
     true
 }
 
-/// Reads `[name] [USING …] (part, …)`.
+/// Reads the rest of a key, `[name] [USING …] (part, …)`.
 pub(crate) fn read_key(cursor: &mut Cursor<'_>) -> Result<KeyDefinition, ReadError> {
     cursor.take_if_not_exists();
     let mut name = None;
@@ -119,7 +121,7 @@ pub(crate) fn read_key(cursor: &mut Cursor<'_>) -> Result<KeyDefinition, ReadErr
     Ok(KeyDefinition { name, parts: read_key_parts(cursor)? })
 }
 
-/// Reads `(part, …)`.
+/// Reads the parts of a key, `(part, …)`.
 pub(crate) fn read_key_parts(cursor: &mut Cursor<'_>) -> Result<Vec<KeyPart>, ReadError> {
     let mut parts = Vec::new();
     cursor.expect_symbol('(')?;

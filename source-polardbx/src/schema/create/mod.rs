@@ -1,5 +1,5 @@
-//! Reads CREATE TABLE: the server's own text (SHOW CREATE TABLE) and statements that users typed. `table_options` reads what follows the
-//! columns, `keys` the keys among them; `foreign_keys` removes foreign keys from the text.
+//! Reads CREATE TABLE, both the server's own text (SHOW CREATE TABLE) and statements that users typed. `table_options` reads what follows
+//! the columns, `keys` reads the keys among the columns, and `foreign_keys` removes foreign keys from the text.
 
 mod foreign_keys;
 mod keys;
@@ -17,30 +17,31 @@ use keys::{is_placement, over_expression};
 use table_options::TableOptions;
 pub(crate) use table_options::{is_partition_clause, read_partition_clause};
 
-/// Returns the default character set of a database, if it is known.
+/// A function that returns the default character set of a database; `None` if it is not known.
 pub type DatabaseCharsets<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
 
-/// What the meaning of a statement depends on, besides its text.
+/// The settings on which the meaning of a statement depends, besides its text.
 #[derive(Clone, Copy)]
 pub struct StatementContext<'a> {
-    /// The session's default database; may be empty.
+    /// The session's default database; empty if it has none.
     pub database: &'a str,
-    /// Default character sets of databases.
+    /// Looks up the default character set of a database.
     pub charsets: DatabaseCharsets<'a>,
-    /// How the text is read.
+    /// How the SQL text is read.
     pub dialect: Dialect,
-    /// Whether a TIMESTAMP with neither NULL nor NOT NULL is nullable (`explicit_defaults_for_timestamp`). The server's own text always
-    /// has one of the two.
+    /// Whether a TIMESTAMP with neither NULL nor NOT NULL is nullable (`explicit_defaults_for_timestamp`). This does not matter for the
+    /// server's own text, which always has NULL or NOT NULL.
     pub explicit_timestamps: bool,
 }
 
 impl<'a> StatementContext<'a> {
-    /// The context of the server's own text.
+    /// The context for text that the server itself has printed, such as SHOW CREATE TABLE.
     pub fn new(database: &'a str, charsets: DatabaseCharsets<'a>) -> Self {
         Self { database, charsets, dialect: Dialect::default(), explicit_timestamps: true }
     }
 
-    /// MySQL prints display widths of integers up to 8.0.18, MariaDB always. In the server's own text they are kept as they are.
+    /// Whether the server prints the display widths of integers: MySQL does up to 8.0.18, and MariaDB always. In the server's own text they
+    /// stay as written.
     fn widths(&self) -> Widths {
         match self.dialect.version {
             u32::MAX => Widths::AsWritten,
@@ -50,16 +51,16 @@ impl<'a> StatementContext<'a> {
     }
 }
 
-/// A table as a CREATE TABLE statement makes it.
+/// The table that a CREATE TABLE statement defines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateTable {
-    /// Its schema, as version 1.
+    /// The table's schema, as version 1.
     pub schema: TableSchema,
     /// Whether the statement does nothing if the table exists.
     pub if_not_exists: bool,
 }
 
-/// Reads the text of `SHOW CREATE TABLE`. `default_charset` gives the default character set of a database.
+/// Parses the text of `SHOW CREATE TABLE`. `default_charset` returns the default character set of a database.
 pub fn read_create_table(sql: &str, database: &str, default_charset: DatabaseCharsets<'_>) -> Result<CreateTable, ReadError> {
     let context = StatementContext::new(database, default_charset);
     let mut cursor = Cursor::new(sql, context.dialect)?;
@@ -71,14 +72,14 @@ pub fn read_create_table(sql: &str, database: &str, default_charset: DatabaseCha
     }
 }
 
-/// `CREATE [OR REPLACE] [TEMPORARY] … TABLE [IF NOT EXISTS]`.
+/// The first words of a CREATE TABLE: `CREATE [OR REPLACE] [TEMPORARY] … TABLE [IF NOT EXISTS]`.
 pub(crate) struct CreateHead {
     pub(crate) temporary: bool,
     pub(crate) if_not_exists: bool,
 }
 
 impl CreateHead {
-    /// Takes the words up to the table's name; takes nothing if it is not a CREATE TABLE.
+    /// Takes the words before the table's name; takes nothing, and returns `None`, if the statement is not a CREATE TABLE.
     pub(crate) fn take(cursor: &mut Cursor<'_>) -> Option<Self> {
         let mark = cursor.mark();
         let mut temporary = false;
@@ -96,7 +97,7 @@ impl CreateHead {
     }
 }
 
-/// What follows the table's name.
+/// What follows the table's name in a CREATE TABLE.
 pub(crate) enum CreateBody {
     Columns(Box<CreateTable>),
     Like(TableId),
@@ -120,7 +121,7 @@ pub(crate) fn read_body(
     if !cursor.is_symbol(0, '(') || cursor.is_word(1, &["SELECT", "WITH"]) {
         return Ok(CreateBody::Select);
     }
-    // The table's options follow its columns but decide their character sets.
+    // The table's options are read first: they follow the columns, but decide the character sets of the columns.
     let body = cursor.mark();
     cursor.skip_parentheses()?;
     let options = TableOptions::read(cursor)?;
@@ -197,7 +198,7 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
         return Err(ReadError::new("the statement does not list its columns"));
     }
 
-    // The ends of a period are never NULL (MariaDB).
+    // The two columns of a PERIOD are never NULL (MariaDB).
     for name in periods {
         if let Some(column) = find_column(&columns, &name) {
             columns[column].nullable = false;
@@ -216,7 +217,7 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
     Ok(schema)
 }
 
-/// The index of a column; column names are case-insensitive.
+/// The index of a column, whose name is case-insensitive; `None` if there is no such column.
 pub(crate) fn find_column(columns: &[Column], name: &str) -> Option<usize> {
     columns.iter().position(|column| column.name == name || column.name.to_lowercase() == name.to_lowercase())
 }
@@ -224,15 +225,15 @@ pub(crate) fn find_column(columns: &[Column], name: &str) -> Option<usize> {
 enum ItemKind {
     Column,
     Primary,
-    /// With the constraint's name, which the key takes if it has none of its own.
+    /// A unique key. Holds the name of the constraint, which the key takes if it has no name of its own.
     Unique(Option<String>),
-    /// PERIOD FOR of MariaDB.
+    /// A `PERIOD FOR` of MariaDB.
     Period,
     Other,
 }
 
 impl ItemKind {
-    /// What the next definition is. For keys, also takes the words before the name.
+    /// The kind of the next definition. If it is a key, also takes the words before the key's name.
     fn next(cursor: &mut Cursor<'_>) -> Self {
         let mut constraint = None;
         if cursor.take_word(&["CONSTRAINT"]) && !cursor.is_word(0, &["PRIMARY", "UNIQUE", "FOREIGN", "CHECK"]) {

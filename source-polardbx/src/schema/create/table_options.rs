@@ -1,14 +1,14 @@
-//! What follows the columns of a CREATE TABLE: character set and partitions.
+//! Reads what follows the columns of a CREATE TABLE: the character set and the partitions.
 
 use crate::schema::ReadError;
 use crate::schema::charset::of_collation;
 use crate::schema::cursor::Cursor;
 
-/// What follows the columns.
+/// The options that follow the columns of a CREATE TABLE.
 #[derive(Default)]
 pub(super) struct TableOptions {
     pub(super) charset: Option<String>,
-    /// Every name in the parentheses of partition clauses; those that are columns are the partition columns.
+    /// Every name in the parentheses of partition clauses. The names that are columns are the partition columns.
     pub(super) partition_names: Vec<String>,
     pub(super) select: bool,
 }
@@ -46,13 +46,13 @@ impl TableOptions {
     }
 }
 
-/// Whether `PARTITION BY`, `SUBPARTITION BY`, `DBPARTITION BY` or `TBPARTITION BY` is next (not `LOCAL PARTITION BY`, which only expires
-/// rows).
+/// Whether `PARTITION BY`, `SUBPARTITION BY`, `DBPARTITION BY` or `TBPARTITION BY` is next. `LOCAL PARTITION BY` does not count: it only
+/// expires rows.
 pub(crate) fn is_partition_clause(cursor: &Cursor<'_>) -> bool {
     cursor.is_word(0, &["PARTITION", "SUBPARTITION", "DBPARTITION", "TBPARTITION"]) && cursor.is_word(1, &["BY"])
 }
 
-/// Takes the clause up to the end of its first parenthesis; returns the names in it.
+/// Takes a partition clause up to the end of its first parentheses. Returns the names in the parentheses.
 pub(crate) fn read_partition_clause(cursor: &mut Cursor<'_>) -> Result<Vec<String>, ReadError> {
     cursor.advance();
     cursor.advance();

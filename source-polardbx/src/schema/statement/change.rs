@@ -5,31 +5,31 @@ use runtime::{SchemaChangeKind, TableId};
 use crate::schema::ReadError;
 use crate::schema::create::{CreateTable, KeyDefinition, KeyPart};
 
-/// A DDL statement.
+/// A parsed DDL statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Its kind; `None` if it changes nothing about rows (added foreign keys and checks, options of databases), so that no event is made
-    /// of it.
+    /// The kind of the change. `None` if it has no effect on rows (added foreign keys and checks, options of databases); the statement then
+    /// makes no event.
     pub kind: Option<SchemaChangeKind>,
-    /// Its effects, in their order.
+    /// The effects of the statement, in their order.
     pub effects: Vec<Effect>,
 }
 
 /// What a DDL statement does to one table or database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// The table is created. The definition may be unreadable, which matters only if the table is selected.
+    /// The table is created. The definition may be one that cannot be parsed, which matters only if the table is selected.
     Create {
         /// The table.
         table: TableId,
-        /// Its definition.
+        /// The table's definition, or why it cannot be parsed.
         definition: Result<Box<CreateTable>, ReadError>,
     },
-    /// The table is created like another one.
+    /// The table is created with CREATE TABLE … LIKE, so it has the columns and keys of another table.
     CreateLike {
         /// The new table.
         table: TableId,
-        /// The other one.
+        /// The table after LIKE.
         like: TableId,
         /// Whether the statement does nothing if the table exists.
         if_not_exists: bool,
@@ -56,42 +56,42 @@ pub enum Effect {
         /// The new name.
         to: TableId,
     },
-    /// Indexes, options or partitions change: nothing that is tracked here.
+    /// Only indexes, options or partitions of the table change, which are not tracked here.
     Keep {
         /// The table.
         table: TableId,
     },
-    /// Keys that may be unique are added, dropped or renamed.
+    /// Keys are added, dropped or renamed. Some of them may be unique.
     Keys {
         /// The table.
         table: TableId,
-        /// The changes in order.
+        /// The changes, in the order of the clauses.
         changes: Vec<KeyChange>,
     },
     /// The table is partitioned by other columns.
     Repartition {
         /// The table.
         table: TableId,
-        /// Every name in the partition clauses.
+        /// Every name in the partition clauses. The names that are columns are the new partition columns.
         names: Vec<String>,
     },
     /// Columns or the primary key change.
     Columns {
         /// The table.
         table: TableId,
-        /// The first clause that does so, such as `ADD COLUMN`.
+        /// The first clause that changes columns or the primary key, such as `ADD COLUMN`.
         item: &'static str,
     },
-    /// Rows move between the table and a partition of another one, without row events.
+    /// Rows move into or out of the table without row events.
     Exchange {
         /// The table.
         table: TableId,
     },
-    /// The database is created, or has another default character set from now on.
+    /// The database is created, or its default character set changes.
     DatabaseCharset {
         /// The database.
         database: String,
-        /// The character set; `None` for the server's default, which is logged with the statement.
+        /// The character set; `None` for the server's default, which the binlog stores with the statement.
         charset: Option<String>,
         /// Whether the statement does nothing if the database exists.
         if_not_exists: bool,
@@ -108,14 +108,14 @@ pub enum Effect {
 pub enum KeyChange {
     /// A unique key is added.
     AddUnique {
-        /// The name, if the statement gives one.
+        /// The name of the key; `None` if the statement does not give one.
         name: Option<String>,
-        /// The columns with their prefix lengths; `None` for an expression.
+        /// The parts of the key, in order: a column and the length of its prefix, if it has one; `None` for an expression.
         parts: Vec<Option<(String, Option<u32>)>>,
     },
-    /// A key is dropped.
+    /// The key with this name is dropped.
     Drop(String),
-    /// A key is renamed.
+    /// A key is renamed, from the first name to the second.
     Rename(String, String),
 }
 

@@ -1,4 +1,4 @@
-//! CREATE, DROP and RENAME of tables, indexes and databases; the options of ALTER DATABASE.
+//! Reads CREATE, DROP and RENAME of tables, indexes and databases, and the options of ALTER DATABASE.
 
 use runtime::SchemaChangeKind;
 
@@ -34,7 +34,7 @@ pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_
         let gone = replaced.then_some(Effect::DropDatabase { database });
         return Ok(change(SchemaChangeKind::Database, gone.into_iter().chain([made]).collect()));
     }
-    // ALGORITHM = …, DEFINER = … and SQL SECURITY only occur before views and routines.
+    // ALGORITHM = …, DEFINER = … and SQL SECURITY occur only in statements that create views, routines, triggers or events.
     if cursor.is_word(0, &["ALGORITHM", "DEFINER", "SQL"]) {
         return Ok(Statement::Unrelated);
     }
@@ -68,15 +68,15 @@ pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_
     Ok(change(SchemaChangeKind::CreateIndex, vec![effect]))
 }
 
-/// Reads what follows `ALTER DATABASE`. No event is made of it.
+/// Reads what follows `ALTER DATABASE`. The statement makes no event.
 pub(super) fn read_alter_database(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Change, ReadError> {
     let (database, charset) = read_database_options(cursor, context)?;
     let effect = charset.map(|charset| Effect::DatabaseCharset { database, charset, if_not_exists: false });
     Ok(Change { kind: None, effects: Vec::from_iter(effect) })
 }
 
-/// Reads `[name] [DEFAULT] CHARACTER SET …` of CREATE and ALTER DATABASE: the database, and its character set if there is one; `Some(None)`
-/// is the server's default.
+/// Reads `[name] [DEFAULT] CHARACTER SET …` of CREATE and ALTER DATABASE. Returns the database, and its character set if the statement sets
+/// one; `Some(None)` means the server's default.
 fn read_database_options(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<(String, Option<Option<String>>), ReadError> {
     let optional = cursor.is_word(0, &["DEFAULT", "CHARACTER", "CHARSET", "COLLATE", "UPGRADE"]) && !cursor.at_end();
     let database = if optional || cursor.at_end() { context.database.to_owned() } else { cursor.name("a database")? };
@@ -154,7 +154,7 @@ pub(super) fn read_rename(cursor: &mut Cursor<'_>, context: &StatementContext<'_
     }
 }
 
-/// Takes `[ONLINE] [IGNORE] TABLE [IF EXISTS]`; whether TABLE was there.
+/// Takes `[ONLINE] [IGNORE] TABLE [IF EXISTS]`; returns whether the word TABLE was there.
 pub(super) fn take_alter_table(cursor: &mut Cursor<'_>) -> bool {
     while cursor.take_word(&["IGNORE", "ONLINE", "OFFLINE"]) {}
     let found = cursor.take_word(&["TABLE"]);

@@ -1,5 +1,5 @@
-//! Reads a statement of the binlog: what it does to which tables. `change` holds the effects, `create_drop` reads CREATE, DROP and RENAME,
-//! `table_names` finds the tables of DML and of statements that cannot be read.
+//! Parses a statement of the binlog: what it does, and to which tables. `change` holds the effects of DDL, `create_drop` reads CREATE, DROP
+//! and RENAME, and `table_names` finds the tables of DML and of statements that cannot be parsed.
 
 mod change;
 mod create_drop;
@@ -15,28 +15,28 @@ pub use change::{Change, Effect, KeyChange};
 use create_drop::{read_alter_database, read_create, read_drop, read_rename, take_alter_table};
 use table_names::{tables_named, tables_written};
 
-/// What a statement of the binlog is.
+/// A parsed statement of the binlog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement {
-    /// Only comments. PolarDB-X writes such statements for changes that do not concern a MySQL table.
+    /// The text consists only of comments. PolarDB-X writes such statements for changes that do not concern a MySQL table.
     Nothing,
-    /// DDL: it changes tables or databases.
+    /// DDL, which changes tables or databases.
     Change(Change),
-    /// DML that is logged as text; with the tables that it may write to.
+    /// DML that is logged as text. Holds the tables that it may write to.
     Rows(Vec<TableId>),
-    /// A savepoint or its release.
+    /// The statement sets or releases a savepoint.
     Savepoint,
-    /// ROLLBACK TO a savepoint: some of the transaction's rows are taken back.
+    /// ROLLBACK TO a savepoint, which undoes some of the transaction's changes.
     RollbackTo,
-    /// A statement of an XA transaction; with the first word after XA.
+    /// A statement of an XA transaction. Holds the word after XA, in upper case.
     Xa(String),
-    /// It concerns no table: grants, views, procedures.
+    /// The statement concerns no table, such as a GRANT or the definition of a view or a procedure.
     Unrelated,
-    /// It could not be read and may concern tables; with every table that it may name.
+    /// The statement cannot be parsed and may concern tables. Holds the reason, and every table that the statement may name.
     Unreadable(ReadError, Vec<TableId>),
 }
 
-/// Reads one statement. Never fails: what cannot be read is [`Statement::Unreadable`].
+/// Parses one statement. Never fails: a statement that cannot be parsed becomes [`Statement::Unreadable`].
 pub fn read_statement(sql: &str, context: &StatementContext<'_>) -> Statement {
     let mut cursor = match Cursor::new(sql, context.dialect) {
         Ok(cursor) => cursor,
@@ -52,7 +52,7 @@ pub fn read_statement(sql: &str, context: &StatementContext<'_>) -> Statement {
     })
 }
 
-/// Objects other than tables and databases.
+/// Kinds of objects that are neither tables nor databases.
 const OTHER_OBJECTS: &[&str] = &[
     "VIEW",
     "PROCEDURE",

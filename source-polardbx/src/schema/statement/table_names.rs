@@ -1,4 +1,4 @@
-//! Finds the tables in a statement: those that DML writes to, and all that a statement may name which cannot be read.
+//! Finds the tables in a statement: the tables that DML writes to, and all tables that a statement may name if it cannot be parsed.
 
 use runtime::TableId;
 
@@ -8,7 +8,7 @@ use crate::schema::create::StatementContext;
 use crate::schema::cursor::Cursor;
 use crate::schema::lexer::Token;
 
-/// The tables that INSERT, REPLACE, LOAD, UPDATE and DELETE may write to; for other statements, every name in them.
+/// The tables that INSERT, REPLACE, LOAD, UPDATE and DELETE may write to. For other statements, every name in them.
 pub(super) fn tables_written(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Vec<TableId>, ReadError> {
     const BEFORE_TABLE: &[&str] =
         &["LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "QUICK", "IGNORE", "INTO", "FROM", "JOIN", "STRAIGHT_JOIN", "USING", "TABLE"];
@@ -40,8 +40,8 @@ pub(super) fn tables_written(cursor: &mut Cursor<'_>, context: &StatementContext
     Ok(tables)
 }
 
-/// The tables that may be concerned by a statement that cannot be read: of ALTER TABLE the table and those next to certain words, of any
-/// other statement every name.
+/// The tables that a statement may concern if it cannot be parsed. For ALTER TABLE, these are the altered table and the names next to
+/// certain words; for any other statement, every name in it.
 pub(super) fn tables_named(cursor: &mut Cursor<'_>, default_database: &str) -> Vec<TableId> {
     while cursor.take_symbol(';') || cursor.take_symbol('(') {}
     let mark = cursor.mark();
@@ -54,12 +54,12 @@ pub(super) fn tables_named(cursor: &mut Cursor<'_>, default_database: &str) -> V
         return found;
     }
     cursor.reset(mark);
-    // The first word is a verb, not a name.
+    // The first word is skipped, because it is a verb and not a name.
     cursor.advance();
     cursor.names_in_rest(default_database)
 }
 
-/// Other tables in an ALTER TABLE: pairs `a.b`, and names after a word that a table may follow.
+/// The other tables in an ALTER TABLE: pairs `a.b`, and names after a word that may come before a table.
 fn other_tables(cursor: &mut Cursor<'_>, default_database: &str) -> Vec<TableId> {
     const BEFORE_TABLE: &[&str] = &["TABLE", "TO", "AS", "RENAME", "WITH", "FROM", "INTO"];
     let mut found = Vec::new();

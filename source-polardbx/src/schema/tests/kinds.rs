@@ -1,4 +1,4 @@
-//! What kind of statement a statement is, and which have no record.
+//! Tests: the kind of each DDL statement, and which statements make no event.
 
 use super::*;
 
@@ -47,7 +47,7 @@ fn the_first_item_of_an_alter_decides() {
         ("EXCHANGE PARTITION p WITH TABLE u", AlterTable),
         ("PARTITION BY KEY (a)", AlterTable),
         ("", AlterTable),
-        // A constraint alone has no record; beside another item that one decides.
+        // A constraint alone makes no event. If the statement has another clause, that clause decides.
         ("ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES x (b), ADD INDEX (a)", CreateIndex),
         ("ADD CHECK (a > 0), COMMENT 'x'", AlterTable),
     ] {
