@@ -76,8 +76,8 @@ pub(super) fn keys(schema: &TableSchema) -> Result<Option<String>, FormatError> 
 
 /// The value of the tag `metaVersion`. It changes whenever the table's schema, its keys or its names in the records change.
 ///
-/// Consumers that cache `fields` per table refresh the cache only when this number changes. The version of the schema is not enough: a
-/// transform may rename columns, which changes the fields but not the version.
+/// Consumers that cache `fields` per table refresh the cache only when this number changes. The version of the schema alone is not enough:
+/// the fields also change if columns are renamed.
 fn meta_version(version: u32, fields: &[u8], keys: &str) -> u64 {
     // The FNV-1a hash: simple, and the same on every machine and in every release.
     let hash = fields.iter().chain(keys.as_bytes()).fold(0x811c_9dc5u32, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
