@@ -1,8 +1,8 @@
 //! Caches keyed by the identity of a shared value.
 //!
-//! All rows of a table version share one `Arc<TableSchema>`, and all rows of a binlog event or chunk one `Arc<Origin>`, so comparing the
-//! `Arc`'s address is enough to recognise them. Invariant: a cache holds a clone of every `Arc` whose address it compares. The value then
-//! stays allocated, and its address cannot be reused for another value.
+//! All rows of a table version share one `Arc<TableSchema>`, and all rows of a binlog event or chunk share one `Arc<Origin>`. Comparing
+//! the addresses of two `Arc`s is therefore enough to recognise a shared value. Invariant: a cache holds a clone of every `Arc` whose
+//! address it compares. The value then stays allocated, and its address cannot be reused for another value.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use runtime::TableSchema;
 
 use crate::error::FormatError;
 
-/// How many entries are kept before those of replaced schemas are looked for.
+/// The number of entries at which the cache first looks for entries of replaced schemas.
 const FIRST_SWEEP: usize = 256;
 
-/// A value of type `T` per table schema, built when the schema is first seen.
+/// Holds one value of type `T` per table schema; the value is built when the schema is first seen.
 pub(crate) struct SchemaCache<T> {
     entries: HashMap<usize, (Arc<TableSchema>, Arc<T>)>,
-    /// The entry used last: rows come in runs of one table.
+    /// The entry used last, checked first: consecutive rows usually belong to the same table.
     last: Option<(Arc<TableSchema>, Arc<T>)>,
     sweep_at: usize,
 }
@@ -29,7 +29,7 @@ impl<T> Default for SchemaCache<T> {
 }
 
 impl<T> SchemaCache<T> {
-    /// The value of `schema`, made by `build` if there is none yet. A failed `build` leaves nothing behind.
+    /// The value for `schema`. If there is none yet, `build` makes it; if `build` fails, nothing is stored.
     pub(crate) fn get(
         &mut self,
         schema: &Arc<TableSchema>,
@@ -59,7 +59,7 @@ impl<T> SchemaCache<T> {
         Ok(entry)
     }
 
-    /// Drops the entries of schemas that only this cache still holds: versions that were replaced.
+    /// Drops the entries whose schema only this cache still holds: these table versions were replaced.
     fn sweep(&mut self) {
         self.last = None;
         self.entries.retain(|_, (schema, _)| Arc::strong_count(schema) > 1);
@@ -67,7 +67,7 @@ impl<T> SchemaCache<T> {
     }
 }
 
-/// The shared value seen last, with what else belongs to the key `K`.
+/// Remembers the shared value and the key of the last call.
 pub(crate) struct LastSeen<T, K = ()> {
     seen: Option<(Arc<T>, K)>,
 }
@@ -79,7 +79,7 @@ impl<T, K> Default for LastSeen<T, K> {
 }
 
 impl<T, K: PartialEq> LastSeen<T, K> {
-    /// Whether `value` and `key` are others than in the last call; the first call always finds them new.
+    /// Whether `value` or `key` differs from the last call; always true in the first call.
     #[inline]
     pub(crate) fn is_new(&mut self, value: &Arc<T>, key: K) -> bool {
         let is_same = self.seen.as_ref().is_some_and(|(last, last_key)| Arc::ptr_eq(last, value) && *last_key == key);

@@ -1,8 +1,8 @@
-//! Why an event cannot be encoded.
+//! The reasons why an event cannot be encoded.
 
 use runtime::Kind;
 
-/// Why an event cannot be encoded. Never holds the value of a cell.
+/// Why an event cannot be encoded. It never contains the value of a cell.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
@@ -11,15 +11,15 @@ pub enum FormatError {
     UnsupportedKind {
         /// The column's name.
         column: String,
-        /// The kind, in the plural.
+        /// The kind's name, in the plural.
         kind: &'static str,
     },
-    /// The column's character set is not known.
+    /// The column's character set is not supported.
     #[error("column {column}: character set {charset} is not supported")]
     UnsupportedCharset {
         /// The column's name.
         column: String,
-        /// The character set, as the source spells it.
+        /// The character set's name, as the source spells it.
         charset: String,
     },
     /// A text is not valid in its column's character set.
@@ -27,7 +27,7 @@ pub enum FormatError {
     InvalidText {
         /// The column's name.
         column: String,
-        /// The character set, as the source spells it.
+        /// The character set's name, as the source spells it.
         charset: String,
     },
     /// A JSON cell does not hold a JSON document.
@@ -36,7 +36,7 @@ pub enum FormatError {
         /// The column's name.
         column: String,
     },
-    /// The cell does not fit the table's schema.
+    /// The cell does not hold a value of its column's type.
     #[error("column {column}: the cell does not hold a value of type {source_type}")]
     WrongCell {
         /// The column's name.
@@ -52,7 +52,7 @@ pub enum FormatError {
         /// The type as the source spells it.
         source_type: String,
     },
-    /// The index of an ENUM, or a bit of a SET, has no label.
+    /// An ENUM's index or a bit of a SET's mask has no label in the column's type.
     #[error("column {column}: the value has no label in {source_type}")]
     NoLabel {
         /// The column's name.
@@ -66,12 +66,12 @@ pub enum FormatError {
         /// `before` or `after`.
         image: &'static str,
     },
-    /// A row image does not have one cell per column.
+    /// The number of cells in a row image differs from the number of the table's columns.
     #[error("the image has {found} cells, the table has {expected} columns")]
     Width {
-        /// Columns of the table.
+        /// The number of the table's columns.
         expected: usize,
-        /// Readable cells.
+        /// The number of the image's readable cells.
         found: usize,
     },
     /// A key of the table names a column that does not exist.
@@ -83,13 +83,13 @@ pub enum FormatError {
     /// The format does not know this kind of event or DDL statement.
     #[error("the format does not know this kind of event")]
     UnknownEvent,
-    /// The encoder was called without an event.
+    /// The encoder was called without events.
     #[error("the encoder was called without events")]
     NoEvents,
 }
 
 impl FormatError {
-    /// Decides what the supervisor does now.
+    /// The kind of the error, from which the supervisor decides what to do.
     fn kind(&self) -> Kind {
         match self {
             FormatError::UnsupportedKind { .. }
@@ -107,7 +107,7 @@ impl FormatError {
         }
     }
 
-    /// What the user can do about it.
+    /// What the user can do about the error.
     fn help(&self) -> &'static str {
         match self {
             FormatError::UnsupportedKind { .. } => "exclude the column or the table from the task, or choose another format",
@@ -126,7 +126,7 @@ impl FormatError {
     }
 }
 
-/// The table and the position of the event are added by the sink.
+/// The table and the position of the event are not included: the sink adds them.
 impl From<FormatError> for runtime::Error {
     fn from(error: FormatError) -> Self {
         runtime::Error::new(error.kind(), error.to_string()).with_help(error.help())

@@ -1,9 +1,9 @@
-//! Text inside a JSON string. Only the characters that JSON requires are escaped, as Canal does.
+//! Writes text inside a JSON string. Only the characters that JSON requires to be escaped are escaped, as Canal does.
 
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
 const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
 
-/// The character after the backslash for each byte; 0 if the byte needs no escape.
+/// For each byte the character that follows the backslash in its escape; 0 if the byte needs no escape.
 const ESCAPES: [u8; 256] = {
     let mut escapes = [0; 256];
     let mut byte = 0;
@@ -33,9 +33,9 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Appends UTF-8 without quotes around it; `None` if the bytes are not valid UTF-8.
+/// Appends UTF-8 text without quotes around it; `None` if the bytes are not valid UTF-8.
 ///
-/// Most text is ASCII without escapes, which a single check finds out.
+/// Most text is ASCII without escapes; it needs only a single check.
 pub(crate) fn write_utf8(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
     if is_plain_ascii(bytes) {
         out.extend_from_slice(bytes);
@@ -52,7 +52,7 @@ pub(crate) fn write_quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Appends bytes as the characters U+0000 to U+00FF (ISO-8859-1), without quotes around them.
+/// Appends each byte as one character from U+0000 to U+00FF (ISO-8859-1), without quotes around the text.
 pub(crate) fn write_latin1(out: &mut Vec<u8>, bytes: &[u8]) {
     out.reserve(bytes.len());
     for &byte in bytes {
@@ -66,7 +66,7 @@ pub(crate) fn write_latin1(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Appends the escape of a byte that has one.
+/// Appends the escape sequence of a byte that needs one.
 fn write_escape(out: &mut Vec<u8>, byte: u8) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     match ESCAPES[usize::from(byte)] {
@@ -75,20 +75,20 @@ fn write_escape(out: &mut Vec<u8>, byte: u8) {
     }
 }
 
-/// Whether all bytes are ASCII and none needs an escape.
+/// Whether all bytes are ASCII and none of them needs an escape.
 fn is_plain_ascii(bytes: &[u8]) -> bool {
     let is_plain = |word: &[u8; 8]| {
         let word = u64::from_le_bytes(*word);
         (special_bytes(word) | word) & HIGH == 0
     };
     match bytes.last_chunk::<8>() {
-        // Some of the last eight bytes may be checked twice.
+        // The last eight bytes may overlap the words before them; some bytes are then checked twice.
         Some(last) => bytes.as_chunks::<8>().0.iter().all(is_plain) && is_plain(last),
         None => bytes.iter().all(|&byte| byte < 0x80 && ESCAPES[usize::from(byte)] == 0),
     }
 }
 
-/// How many bytes from the front need no escape.
+/// The number of bytes before the first byte that needs an escape.
 fn plain_prefix(bytes: &[u8]) -> usize {
     let (words, tail) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
@@ -101,8 +101,8 @@ fn plain_prefix(bytes: &[u8]) -> usize {
     tail.iter().position(|&byte| ESCAPES[usize::from(byte)] != 0).map_or(bytes.len(), |at| start + at)
 }
 
-/// Marks the bytes of `word` that need an escape by their high bit. Only the lowest mark is reliable: the subtraction may borrow from the
-/// bytes above it.
+/// Sets the high bit of each byte of `word` that needs an escape. Only the lowest such bit is reliable: the subtraction may borrow from
+/// the bytes above it.
 fn special_bytes(word: u64) -> u64 {
     let below = |limit: u64, word: u64| word.wrapping_sub(ONES * limit) & !word;
     let control = below(0x20, word);

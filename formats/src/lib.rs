@@ -1,13 +1,14 @@
-//! Message formats: events in, bytes out.
+//! Message formats: encoders that turn events into the bytes of messages.
 //!
-//! [`canal_json`] writes the JSON of Alibaba Canal, [`dts_avro`] the Avro record of Alibaba DTS. Both write one message per row, `canal_json`
-//! on request one per binlog event.
+//! [`canal_json`] writes the JSON of Alibaba Canal, [`dts_avro`] the Avro record of Alibaba DTS. Both write one message per row;
+//! `canal_json` can also write one per binlog event.
 //!
-//! Cells are written straight from the row into the message's buffer. What does not depend on the row is prepared once per table version, and
-//! nothing is allocated per row. One exception: text that is not ASCII, in a character set other than UTF-8, is decoded into a buffer of its
-//! own.
+//! Cells are written directly from the row into the message's buffer. The parts that do not depend on the row are prepared once per table
+//! version, and nothing is allocated per row. There is one exception: text that is not ASCII, in a character set other than UTF-8, is
+//! decoded into a buffer of its own.
 //!
-//! This crate does no I/O, has no clock and starts no task. Topics, partitions, and the schema id before a value are the sink's.
+//! This crate does no I/O, reads no clock and starts no task. The sink chooses topics and partitions, and writes the schema id before a
+//! value.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -47,14 +48,14 @@ use canal_json::CanalJson;
 use dts_avro::DtsAvro;
 use message::MessageIds;
 
-/// The code in the page on `dts_avro` is compiled and run.
+/// Compiles and runs the code in the documentation page on `dts_avro`.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/formats/dts-avro.md")]
 struct PageOfDtsAvro;
 
 /// Registers the encoders `canal_json` and `dts_avro`.
 pub fn register(registry: &mut Registry) {
-    // Each lane has an encoder of its own; all of them share the ids.
+    // Each lane has its own encoder; all encoders of a format share one counter of ids.
     let (canal_ids, dts_ids) = (MessageIds::default(), MessageIds::default());
     registry.encoder("canal_json", move |config: canal_json::Config| Ok(CanalJson::with_ids(config, canal_ids.clone())));
     registry.encoder("dts_avro", move |config: dts_avro::Config| Ok(DtsAvro::with_ids(config, dts_ids.clone())));

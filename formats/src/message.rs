@@ -1,37 +1,37 @@
-//! What the messages of both formats have in common: the type of a snapshot's rows, and an `id` that rises along the stream.
+//! What the messages of both formats have in common: the type of rows read by the snapshot, and an increasing `id`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-/// The type that a row read by the snapshot has in its message.
+/// The type that a message gives to a row read by the snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SnapshotType {
-    /// The same as an inserted row: for readers that know only row changes.
+    /// The same type as an inserted row: for readers that know only row changes.
     #[serde(rename = "INSERT")]
     Insert,
-    /// A type of its own, so that consumers can distinguish it from an inserted row.
+    /// A type of its own, so that consumers can distinguish the row from an inserted row.
     #[serde(rename = "INIT")]
     Init,
 }
 
-/// Ids of messages: microseconds of the reading time, or the previous id plus one.
+/// Ids of messages. An id is the time in microseconds at which the event was read, or the next free number if that id is already used.
 ///
-/// The ids of one encoder rise, also over restarts, since the clock has advanced. Encoders with clones of the same `MessageIds` never use an
-/// id twice, although several lanes encode at the same time in the full phase. An id does not identify an event: a repeated event gets a new
-/// one.
+/// The ids of one encoder increase, also after a restart, since the clock has advanced by then. Encoders with clones of the same
+/// `MessageIds` never use an id twice, although several lanes encode at the same time in the full phase. An id does not identify an
+/// event: an event that is sent again gets a new id.
 #[derive(Debug, Default)]
 pub(crate) struct MessageIds {
     /// The last id that any of the encoders has reserved.
     reserved: Arc<AtomicI64>,
-    /// The ids that this encoder has reserved and not used: from `next` to before `end`.
+    /// The ids that this encoder has reserved but not used: from `next` up to, not including, `end`.
     next: i64,
     end: i64,
 }
 
-/// A clone has no reserved ids at first, and reserves them from the same counter.
+/// A clone starts without reserved ids, and reserves ids from the same counter.
 impl Clone for MessageIds {
     fn clone(&self) -> Self {
         Self { reserved: self.reserved.clone(), next: 0, end: 0 }
@@ -39,7 +39,7 @@ impl Clone for MessageIds {
 }
 
 impl MessageIds {
-    /// How many ids an encoder reserves at once, so that lanes do not contend for the counter at every message.
+    /// How many ids an encoder reserves in one step, so that lanes do not contend for the counter at every message.
     const AT_ONCE: i64 = 64;
 
     /// The id of the next message, whose event was read at `read_ms`.

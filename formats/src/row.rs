@@ -7,22 +7,22 @@ use crate::error::FormatError;
 /// The longest TIME, 838:59:59.999999, in microseconds.
 pub(crate) const MAX_TIME: u64 = (838 * 3600 + 59 * 60 + 59) * 1_000_000 + 999_999;
 
-/// The end of the year 9999 in microseconds since the epoch; no server stores a later TIMESTAMP.
+/// The last microsecond of the year 9999, in microseconds since the epoch; no server stores a later TIMESTAMP.
 pub(crate) const MAX_TIMESTAMP: i64 = 253_402_300_799_999_999;
 
-/// The row images of a change, as its operation requires them.
+/// The row images that the operation of a change requires.
 #[derive(Clone, Copy)]
 pub(crate) enum Images<'a> {
-    /// Of a row that was read or inserted.
+    /// The image of a row that was read or inserted.
     After(&'a Row),
-    /// Of a row that was deleted.
+    /// The image of a row that was deleted.
     Before(&'a Row),
-    /// Of a row that was updated: before and after.
+    /// The images of a row that was updated: before and after the update.
     Both(&'a Row, &'a Row),
 }
 
 impl<'a> Images<'a> {
-    /// The images of `change`; an error if one is missing or does not have one cell per column.
+    /// Returns the images of `change`; an error if one is missing or does not have one cell per column.
     pub(crate) fn of(change: &'a RowChange) -> Result<Self, FormatError> {
         let before = || image(change, change.before.as_ref(), "before");
         let after = || image(change, change.after.as_ref(), "after");
@@ -36,12 +36,12 @@ impl<'a> Images<'a> {
 
 fn image<'a>(change: &RowChange, row: Option<&'a Row>, image: &'static str) -> Result<&'a Row, FormatError> {
     let Some(row) = row else { return Err(FormatError::NoImage { image }) };
-    // `values` counts the readable cells: fewer than `columns` if the row's block was never sealed.
+    // `values` yields only the readable cells: fewer than `columns` if the row's block was never sealed.
     let (expected, found) = (change.schema.columns.len(), row.values().len());
     if row.columns() == expected && found == expected { Ok(row) } else { Err(FormatError::Width { expected, found }) }
 }
 
-/// Whether two cells of one column are written differently: 0.0 and -0.0 are, although they are equal numbers.
+/// Whether two cells of one column are written differently. This is true for 0.0 and -0.0, although these numbers are equal.
 pub(crate) fn differ(before: &Value<'_>, after: &Value<'_>) -> bool {
     match (before, after) {
         (Value::Float(before), Value::Float(after)) => before.to_bits() != after.to_bits(),
@@ -50,7 +50,7 @@ pub(crate) fn differ(before: &Value<'_>, after: &Value<'_>) -> bool {
     }
 }
 
-/// The label of an ENUM index, which counts from 1; index 0 is the empty error value.
+/// The label of an ENUM index. Indexes count from 1; index 0 is the empty text, which the server stores in place of an invalid value.
 pub(crate) fn enum_label(index: u16, labels: &[String]) -> Result<&str, CellError> {
     match usize::from(index).checked_sub(1) {
         None => Ok(""),
@@ -58,7 +58,7 @@ pub(crate) fn enum_label(index: u16, labels: &[String]) -> Result<&str, CellErro
     }
 }
 
-/// The labels of a SET's bit mask, in the order of their definition.
+/// The labels whose bit is set in a SET's mask, in the order in which the column defines them.
 pub(crate) fn set_labels(mask: u64, labels: &[String]) -> Result<impl Iterator<Item = &str> + Clone, CellError> {
     if mask.checked_shr(labels.len() as u32).unwrap_or(0) != 0 {
         return Err(CellError::NoLabel);
@@ -67,7 +67,7 @@ pub(crate) fn set_labels(mask: u64, labels: &[String]) -> Result<impl Iterator<I
     Ok(chosen.map(|(_, label)| label.as_str()))
 }
 
-/// The name of a text column's character set.
+/// The name of a text column's character set; `utf8mb4` if the column does not specify one.
 pub(crate) fn charset_name(column: &Column) -> &str {
     column.charset.as_deref().unwrap_or("utf8mb4")
 }
@@ -78,7 +78,8 @@ pub(crate) fn charset(column: &Column) -> Result<Charset, FormatError> {
     Charset::from_name(name).ok_or_else(|| FormatError::UnsupportedCharset { column: column.name.clone(), charset: name.to_owned() })
 }
 
-/// Why a cell cannot be encoded. Small, because every function that writes a cell returns it; [`CellError::of`] adds the column.
+/// Why a cell cannot be encoded. The type is small, because every function that writes a cell returns it; [`CellError::of`] adds the
+/// column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CellError {
     InvalidText,

@@ -1,4 +1,4 @@
-//! Nothing is allocated per row, once an encoder knows the table and its buffers are large enough.
+//! An encoder makes no allocation per row, once it has seen the table and its buffers are large enough.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -38,7 +38,7 @@ fn schema() -> Arc<TableSchema> {
     Arc::new(schema)
 }
 
-/// Updated rows, ten per origin.
+/// Updates of rows; every ten rows share an origin.
 fn events() -> Vec<Event> {
     let schema = schema();
     let mut block = CellBlock::default();
@@ -116,7 +116,7 @@ fn no_row_allocates() {
     }
 }
 
-/// The counter counts: one vector is one allocation.
+/// Checks the allocation counter itself: one vector is one allocation.
 #[test]
 fn allocations_are_counted() {
     let allocations = allocation_counter::measure(|| drop(std::hint::black_box(vec![0u8; 100])));

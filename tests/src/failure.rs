@@ -1,26 +1,26 @@
-//! The error of this crate: a text for people.
+//! The error type of this crate: a text for the reader of a test's output.
 
 use std::fmt;
 
-/// A result of this crate.
+/// The result type of this crate.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// A text that describes what went wrong. Its `Debug` is the text itself, so that a failing test prints it without escapes.
 pub struct Failure(String);
 
 impl Failure {
-    /// A failure with this text.
+    /// A failure with the given text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The same failure with a context: `context: text`.
+    /// The same failure with a context in front of its text: `context: text`.
     #[must_use]
     pub fn context(self, context: impl fmt::Display) -> Self {
         Self(format!("{context}: {}", self.0))
     }
 
-    /// `Err` with this text.
+    /// An `Err` with the given text.
     pub fn err<T>(text: impl Into<String>) -> Result<T> {
         Err(Self(text.into()))
     }
@@ -38,7 +38,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// `Failure` does not implement `std::error::Error`, so that the errors of all libraries convert.
+/// `Failure` does not implement `std::error::Error`: otherwise this conversion from the errors of all libraries would not be possible.
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
         let mut text = error.to_string();

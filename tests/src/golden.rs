@@ -1,12 +1,12 @@
-//! Golden files: a result is compared with a file of the repository. `UPDATE_GOLDEN=1` in the environment rewrites the file; review the
-//! difference before committing it.
+//! Golden files: a test compares its result with a file of the repository. `UPDATE_GOLDEN=1` in the environment rewrites the file; review
+//! the difference before committing it.
 
 use std::fs;
 use std::path::Path;
 
 use crate::{Failure, Result};
 
-/// Compares `found` with `tests/golden/<name>`; a failure shows the first line that differs.
+/// Compares `found` with the file `tests/golden/<name>`; a failure shows the first line that differs.
 pub fn check(name: &str, found: &str) -> Result<()> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {

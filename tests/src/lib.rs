@@ -1,8 +1,8 @@
-//! What the end-to-end tests share: real MySQL and Kafka servers as processes, a checker that reads topics back and compares them with the
-//! source, workloads, and the program under test as a child process.
+//! The common parts of the end-to-end tests: real MySQL and Kafka servers as processes, a checker that reads topics back and compares
+//! them with the source, workloads, and the program under test as a child process.
 //!
-//! Tests of single functions are beside the code. Nothing of the product's logic is copied or used here: the checker decodes headers, Canal
-//! JSON and DTS Avro with its own code and other libraries, so that it can find mistakes.
+//! Unit tests are next to the code that they test. This crate neither copies nor uses the product's logic: to find mistakes, the checker
+//! decodes headers, Canal JSON and DTS Avro with its own code and with other libraries.
 //!
 //! ```no_run
 //! # async fn example() -> tests::Result<()> {

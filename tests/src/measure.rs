@@ -1,4 +1,5 @@
-//! What the benches measure: the size of a topic by one request, and a process's CPU time and memory as the kernel counts them.
+//! What the benches measure: the number of records in a topic, by one request, and a process's CPU time and memory as the kernel counts
+//! them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,19 +20,19 @@ use crate::{Failure, Result};
 
 const LATEST: i64 = -1;
 const MAX_RESPONSE_BYTES: usize = 16 << 20;
-/// A broker opens the logs of a new topic one after the other.
+/// The limit is long because a broker opens the logs of a new topic one after the other.
 const LEADERS_LIMIT: Duration = Duration::from_secs(120);
 
 /// Time and memory of one run of the program under test.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Measured {
-    /// From the start of the process to the last record; from [`finish`], to the end of the process.
+    /// The time from the start of the process to the last record, or to the end of the process if [`finish`] returned this value.
     pub time: Duration,
-    /// From the start of the process to the first record.
+    /// The time from the start of the process to the first record.
     pub first: Duration,
-    /// CPU time of the process, user and system, over `time`.
+    /// The CPU time of the process during `time`, user and system.
     pub cpu: Duration,
-    /// Peak resident size of the process (VmHWM).
+    /// The peak resident size of the process (VmHWM) in KiB.
     pub peak_kib: u64,
 }
 
@@ -42,7 +43,7 @@ impl Measured {
     }
 
     fn update(&mut self, task: &Task, start: Instant) {
-        // A process that has ended keeps the figures that were last read.
+        // A process that has ended has no figures any more; those read last are kept.
         if let Some((cpu, peak_kib)) = task.id().and_then(|id| usage_of(id).ok()) {
             (self.cpu, self.peak_kib) = (cpu, peak_kib);
         }
@@ -50,7 +51,7 @@ impl Measured {
     }
 }
 
-/// Counts the records of one topic, all partitions in one request.
+/// Counts the records of a topic with a single request for all partitions.
 pub struct Counter {
     messenger: Messenger<BufStream<TcpStream>>,
     topic: String,
@@ -58,7 +59,7 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// Connects to the broker that leads all partitions of the topic, and waits until it does.
+    /// Connects to the broker and waits until it leads all partitions of the topic.
     pub async fn open(broker: &str, topic: &str, partitions: i32) -> Result<Self> {
         let stream = TcpStream::connect(broker).await?;
         stream.set_nodelay(true)?;
@@ -89,11 +90,12 @@ impl Counter {
     }
 }
 
-/// Watches a running task until its topic holds `wanted` records more than `before`; `start` is when the process was started.
+/// Watches a running task until its topic holds `wanted` more records than `before`. `start` is the time at which the process was
+/// started.
 pub async fn follow(task: &mut Task, counter: &Counter, before: i64, wanted: i64, start: Instant, limit: Duration) -> Result<Measured> {
     let (mut measured, mut first) = (Measured::default(), None);
     loop {
-        // A full phase ends by itself, perhaps before its last record is counted here.
+        // The usage is read before the records are counted: the program may end by itself before its last record is seen here.
         measured.update(task, start);
         let count = counter.records().await? - before;
         if count > 0 {
@@ -110,7 +112,7 @@ pub async fn follow(task: &mut Task, counter: &Counter, before: i64, wanted: i64
     }
 }
 
-/// Watches a task that ends by itself until its process has ended, with success.
+/// Watches a task until its process ends by itself; fails unless it ends with success.
 pub async fn finish(task: &mut Task, mut measured: Measured, start: Instant, limit: Duration) -> Result<Measured> {
     while !task.ended()? {
         measured.update(task, start);
@@ -125,18 +127,18 @@ pub async fn finish(task: &mut Task, mut measured: Measured, start: Instant, lim
     }
 }
 
-/// CPU time, user and system, and peak memory (KiB) of a process.
+/// The CPU time (user and system) and the peak memory (in KiB) of a process.
 pub fn usage_of(id: u32) -> Result<(Duration, u64)> {
     let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(id)?))?;
     let cpu = Duration::from(clock_gettime(clock)?);
     let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|rest| rest.trim().strip_suffix(" kB"));
-    // A process that has ended but was not waited for has no memory any more.
+    // A process that has ended but was not waited for reports no memory.
     let peak = peak.ok_or_else(|| Failure::new("the process has ended"))?.trim().parse()?;
     Ok((cpu, peak))
 }
 
-/// The median of some figures; 0 if there are none.
+/// The median of the figures; 0 if there are none.
 pub fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     let middle = figures.len() / 2;
@@ -147,7 +149,7 @@ pub fn median(mut figures: Vec<f64>) -> f64 {
     }
 }
 
-/// The machine, in words.
+/// A description of the machine.
 pub fn machine() -> String {
     let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     let field = |text: &str, name: &str| {

@@ -1,4 +1,4 @@
-//! How the cells of a column are written in `data` and `old`, and its `sqlType`.
+//! How the cells of a column are written in `data` and `old`, and which `sqlType` they have.
 
 use runtime::{Charset, Column, ColumnKind, Value, text};
 
@@ -35,7 +35,7 @@ pub(super) enum Encoding {
     Text {
         charset: Charset,
     },
-    /// BINARY without its trailing zeros: the binlog does not hold them, so Canal does not have them.
+    /// BINARY without its trailing zeros: the binlog omits them, so Canal never sees them.
     UnpaddedBytes,
     Bytes(BinaryText),
     Geometry(BinaryText),
@@ -67,7 +67,7 @@ mod code {
 }
 
 impl Encoding {
-    /// The encoding of a column's cells, and the `sqlType` of most of its values.
+    /// Returns the encoding of a column's cells and the column's `sqlType`. Some values have another type; see `varying_sql_type`.
     pub(super) fn of(column: &Column, config: &Config) -> Result<(Encoding, i16), FormatError> {
         let unsupported = |kind| Err(FormatError::UnsupportedKind { column: column.name.clone(), kind });
         let characters = || charset(column).map(|charset| Encoding::Text { charset });
@@ -108,13 +108,13 @@ impl Encoding {
         })
     }
 
-    /// Whether Canal gives some values of the column another `sqlType` than the others.
+    /// Whether Canal's `sqlType` of the column depends on the value.
     pub(super) fn sql_type_varies(&self) -> bool {
         matches!(self, Encoding::Int { unsigned: true, .. } | Encoding::Set | Encoding::SetLabels(_) | Encoding::Json(_))
     }
 
-    /// Canal's `sqlType` of this value where it differs from the column's: an unsigned integer above the range of the signed type has the
-    /// next larger type, a NULL in a SET column is a BLOB, and a NULL in a JSON column is OTHER.
+    /// Canal's `sqlType` of this value; `None` if it is the column's. An unsigned integer above the range of the signed type has the next
+    /// larger type, a NULL in a SET column is a BLOB, and a NULL in a JSON column is OTHER.
     pub(super) fn varying_sql_type(&self, value: Value<'_>) -> Option<i16> {
         match (self, value) {
             (&Encoding::Int { bytes, unsigned: true }, Value::UInt(value)) => {
@@ -128,7 +128,7 @@ impl Encoding {
     }
 }
 
-/// The code of the type that holds every unsigned integer of this size.
+/// The code of the smallest type that holds every unsigned integer of `bytes` bytes.
 fn wider_type(bytes: u8) -> i16 {
     match bytes {
         1 => code::SMALLINT,
@@ -140,7 +140,7 @@ fn wider_type(bytes: u8) -> i16 {
 
 /// Appends the text of a cell that is not NULL, escaped, without quotes around it.
 ///
-/// Takes the value by reference: copying an unpacked value costs more than writing most of them.
+/// `value` is passed by reference: copying a `Value` costs more than writing most values.
 pub(super) fn write_cell(out: &mut Vec<u8>, value: &Value<'_>, encoding: &Encoding) -> Result<(), CellError> {
     match (encoding, value) {
         (Encoding::Int { unsigned: false, .. }, &Value::Int(value)) => text::write_i64(out, value),

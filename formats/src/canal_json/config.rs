@@ -1,11 +1,11 @@
-//! The settings of the Canal JSON format: a profile, and settings that differ from it.
+//! The settings of the Canal JSON format: a profile, and settings that override the profile's.
 
 use serde::Deserialize;
 
 use super::zone::ZoneOffset;
 use crate::message::SnapshotType;
 
-/// Settings of [`CanalJson`](super::CanalJson). Every setting has a default; three of them take it from the profile.
+/// Settings of [`CanalJson`](super::CanalJson). Every setting has a default; the defaults of three settings depend on the profile.
 ///
 /// ```
 /// use formats::canal_json::{BinaryText, CanalJson, Config, Profile};
@@ -21,34 +21,40 @@ use crate::message::SnapshotType;
 pub struct Config {
     /// Which program's messages to imitate. Default: `canal`.
     pub profile: Profile,
-    /// How many rows a message holds. Default: `one`. Use `event` only for consumers that were written for Canal: Flink and SeaTunnel search
-    /// the names of `old` in all rows of a message, and Paimon fails on two equal rows.
+    /// How many rows a message holds. Default: `one`. Use `event` only for consumers that were written for Canal: Flink and SeaTunnel
+    /// look for a column's name in `old` without distinguishing the rows of the message, and Paimon fails if two rows of a message are
+    /// equal.
     pub rows: RowsPerMessage,
-    /// The `type` of rows that the snapshot read. Default: `INSERT` with the profile `canal`, which every reader accepts, and `INIT` with
-    /// `dts`, on which Flink, SeaTunnel, Paimon and RisingWave fail.
+    /// The `type` of rows that were read by the snapshot. Default: `INSERT` with the profile `canal`, which every reader accepts; `INIT`
+    /// with the profile `dts`, on which Flink, SeaTunnel, Paimon and RisingWave fail.
     pub snapshot_type: SnapshotType,
     /// How decimals are written. Default: `exact`.
     pub decimal: DecimalText,
-    /// How BINARY, VARBINARY, BLOB and geometries are written. Default: `latin1`, as Canal does and as its client adapter, Paimon and TiCDC
-    /// read them. Flink's BYTES needs `base64`.
+    /// How BINARY, VARBINARY, BLOB and geometries are written. Default: `latin1`, which Canal writes, and which its client adapter,
+    /// Paimon and TiCDC expect. The type BYTES of Flink needs `base64`.
     pub binary: BinaryText,
-    /// How ENUM and SET are written. Default: `index`, as Canal does and as Paimon and TiCDC require. `text` is for readers of strings.
+    /// How ENUM and SET are written. Default: `index`, which Canal writes, and which Paimon and TiCDC require. `text` is for readers that
+    /// expect the labels.
     pub labels: LabelText,
     /// How JSON documents are written. Default: `server`.
     pub json: JsonText,
-    /// The time zone of TIMESTAMP texts, as an offset from UTC such as `+08:00`. Default: `UTC`. Canal uses the zone of its JVM.
+    /// The time zone in which TIMESTAMP values are written, as an offset from UTC such as `+08:00`. Default: `UTC`. Canal uses the time
+    /// zone of its JVM.
     pub time_zone: ZoneOffset,
-    /// What `mysqlType` holds. Default: `full` with the profile `canal`, from which Paimon creates its tables, and `base` with `dts`.
+    /// What `mysqlType` holds. Default: `full` with the profile `canal`, since Paimon creates its tables from it; `base` with the profile
+    /// `dts`.
     pub mysql_type: MysqlType,
-    /// Whether a `sqlType` may depend on the value. Default: `canal`.
+    /// Whether the `sqlType` of a column may depend on the value. Default: `canal`, where it may.
     pub sql_type: SqlType,
-    /// What `old` holds. Default: `changed`, which every reader knows. `all` is for consumers that need the whole row before, as in TiCDC.
+    /// What `old` holds. Default: `changed`, which every reader understands. `all` is for consumers that need the whole row before the
+    /// change, as TiCDC writes it.
     pub old: Old,
-    /// Whether keys without a value are written. Default: `write` with the profile `canal`, `omit` with `dts`.
+    /// Whether a key without a value is written as null or omitted. Default: `write` with the profile `canal`, `omit` with the profile
+    /// `dts`.
     pub null_keys: NullKeys,
 }
 
-/// The keys of the configuration file. The profile decides those that are left out.
+/// The keys of the configuration file. A key that is missing takes its default, which may depend on the profile.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Keys {
@@ -90,7 +96,7 @@ impl From<Keys> for Config {
 }
 
 impl Config {
-    /// The settings of a profile.
+    /// The default settings of a profile.
     pub fn of(profile: Profile) -> Self {
         Keys { profile, ..Keys::default() }.into()
     }
@@ -173,11 +179,11 @@ impl Default for Config {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Profile {
-    /// Canal itself: 14 keys; the `type` of a DDL statement says what it did.
+    /// Imitates Canal itself. A message has 14 keys, and the `type` of a DDL statement names its kind, such as `ALTER`.
     #[default]
     Canal,
-    /// What Alibaba DTS calls Canal Json: `INIT` for rows of the full phase, `DDL` for every DDL statement, types without their length, and
-    /// no keys without a value.
+    /// Imitates what Alibaba DTS calls Canal Json. The `type` is `INIT` for rows of the full phase and `DDL` for every DDL statement;
+    /// types are written without their length, and keys without a value are omitted.
     Dts,
 }
 
@@ -186,11 +192,11 @@ pub enum Profile {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum RowsPerMessage {
-    /// One.
+    /// One row per message.
     #[default]
     One,
-    /// All rows of one binlog event, as Canal does, until the message is 256 KiB long. Every row of `old` holds the same columns: those that
-    /// changed in any of the rows.
+    /// All rows of one binlog event, as Canal does, until the message is 256 KiB long. Every row in `old` has the same columns: those
+    /// that changed in at least one row of the message.
     Event,
 }
 
@@ -199,11 +205,11 @@ pub enum RowsPerMessage {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum DecimalText {
-    /// With exactly as many digits after the point as the column has: 5 in a `decimal(10,2)` is `5.00`.
+    /// With exactly as many digits after the point as the column has: the number 5 in a `decimal(10,2)` is written as `5.00`.
     #[default]
     Exact,
-    /// As Canal writes them, mostly without trailing zeros: 5 is `5.0`. For readers that compare with texts written by Canal; the numbers
-    /// are the same.
+    /// As Canal writes them, mostly without trailing zeros: the number 5 is written as `5.0`. This is for readers that compare texts with
+    /// those of Canal; the numbers are the same as with `exact`.
     Canal,
 }
 
@@ -212,12 +218,12 @@ pub enum DecimalText {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum BinaryText {
-    /// One character per byte, U+0000 to U+00FF; BINARY without trailing zeros, which Canal never sees.
+    /// One character per byte, U+0000 to U+00FF. BINARY has no trailing zeros: Canal never sees them.
     #[default]
     Latin1,
-    /// Base64 with padding; BINARY with its trailing zeros.
+    /// Base64 with padding. BINARY keeps its trailing zeros.
     Base64,
-    /// Two lower-case hexadecimal digits per byte; BINARY with its trailing zeros.
+    /// Two lower-case hexadecimal digits per byte. BINARY keeps its trailing zeros.
     Hex,
 }
 
@@ -226,7 +232,7 @@ pub enum BinaryText {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum LabelText {
-    /// ENUM as the index of its label, which counts from 1; SET as a bit mask.
+    /// ENUM as the index of its label, counted from 1; SET as a bit mask.
     #[default]
     Index,
     /// ENUM as its label; SET as its labels joined by commas.
@@ -238,11 +244,11 @@ pub enum LabelText {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum JsonText {
-    /// As the server prints them.
+    /// As the database server prints them.
     #[default]
     Server,
-    /// With numbers, escapes and spaces as Canal writes them (`1.0E10`, `\u0008`), for readers that compare with texts written by Canal.
-    /// Dates and other values that JSON does not have stay as the server prints them.
+    /// With numbers, escapes and spaces as Canal writes them (`1.0E10`, `\u0008`), for readers that compare texts with those of Canal.
+    /// Values of types that JSON does not have, such as dates, are written as the server prints them.
     Canal,
 }
 
@@ -251,22 +257,22 @@ pub enum JsonText {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum MysqlType {
-    /// The whole type: `decimal(10,2) unsigned`.
+    /// The whole type, such as `decimal(10,2) unsigned`.
     Full,
-    /// The type's name: `decimal`.
+    /// The type's name without length and attributes, such as `decimal`.
     Base,
 }
 
-/// Whether a `sqlType` may depend on the value.
+/// Whether the `sqlType` of a column may depend on the value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum SqlType {
-    /// As in Canal: an unsigned integer above the range of the signed type has the next larger type, and NULL in a SET or JSON column has
-    /// a type of its own.
+    /// It may, as in Canal: an unsigned integer above the range of the signed type has the next larger type, and NULL in a SET or JSON
+    /// column has a type of its own.
     #[default]
     Canal,
-    /// One type per column: an unsigned integer always has the next larger type.
+    /// It may not. An unsigned integer always has the next larger type.
     Static,
 }
 
@@ -275,7 +281,7 @@ pub enum SqlType {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Old {
-    /// The former values of the columns that changed.
+    /// Only the columns that changed, with their values before the change.
     #[default]
     Changed,
     /// The whole row before the change.
@@ -287,9 +293,9 @@ pub enum Old {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum NullKeys {
-    /// As null; `gtid` as an empty text.
+    /// They are written as null, and `gtid` as an empty text.
     Write,
-    /// No: the message does not have them.
+    /// They are omitted from the message.
     Omit,
 }
 

@@ -1,4 +1,4 @@
-//! JSON documents as Canal prints them, made from the text that the server prints.
+//! JSON documents as Canal prints them, converted from the text that the database server prints.
 
 use std::fmt::Write;
 use std::str::Chars;
@@ -7,16 +7,16 @@ use serde::de::IgnoredAny;
 
 use super::number::{without_trailing_zero_group, write_f64};
 
-/// The document with Canal's spaces, escapes and numbers. `None` if it is not valid JSON; an empty text stays empty.
+/// Returns the document with Canal's spaces, escapes and numbers; `None` if it is not valid JSON. An empty text stays empty.
 ///
-/// What the server's text does not show is lost: a date is a string in it, MySQL 5.7 prints the double 1.0 as the integer 1, and a decimal
-/// of at most 17 digits that does not end in a zero looks like a double.
+/// Types that the server's text does not distinguish are lost: a date is printed as a string, MySQL 5.7 prints the double 1.0 as the
+/// integer 1, and a decimal of at most 17 digits that does not end in a zero looks like a double.
 pub(super) fn canal_document(document: &str) -> Option<String> {
     let mut out = String::with_capacity(document.len() + document.len() / 8);
     if document.is_empty() {
         return Some(out);
     }
-    // The loop below relies on a valid document.
+    // The loop below relies on the document being valid.
     serde_json::from_str::<IgnoredAny>(document).ok()?;
     let mut rest = document.chars();
     loop {
@@ -37,11 +37,11 @@ pub(super) fn canal_document(document: &str) -> Option<String> {
     }
 }
 
-/// Appends a number: integers as they are, doubles as Java prints them, decimals as Canal prints those of columns.
+/// Appends a number: an integer unchanged, a double as Java prints it, a decimal as Canal prints a DECIMAL column.
 fn write_number(out: &mut String, number: &str) {
     let value = number.parse::<f64>().unwrap_or(f64::INFINITY);
     let whole = !number.contains(['.', 'e', 'E']);
-    // A number outside the range of a double was not printed from a double: it is copied.
+    // A number outside the range of a double cannot be a double that the server printed, so it is copied.
     if whole || !value.is_finite() {
         out.push_str(number);
     } else if number.contains(['e', 'E']) || number.strip_suffix(".0").unwrap_or(number) == value.to_string() {
@@ -76,7 +76,7 @@ fn write_string(out: &mut String, rest: &mut Chars<'_>) -> Option<()> {
     }
 }
 
-/// Appends the character of a `\u` escape, or of two that form a surrogate pair. A lone surrogate stays escaped.
+/// Appends the character of a `\u` escape, or of two escapes that form a surrogate pair. A lone surrogate stays escaped.
 fn write_unit(out: &mut String, rest: &mut Chars<'_>) -> Option<()> {
     let first = hex(rest)?;
     if let Some(c) = char::from_u32(first) {

@@ -1,8 +1,8 @@
-//! Canal JSON: the *FlatMessage* of Alibaba Canal, one row per message unless configured otherwise.
+//! Canal JSON: the *FlatMessage* of Alibaba Canal. A message holds one row unless configured otherwise.
 //!
-//! A message has Canal's 14 keys in alphabetical order. The profile `dts` writes what Alibaba DTS calls Canal Json. Where Canal loses or
-//! blurs a value, this format differs on purpose: `old` holds exactly the changed columns, text is decoded in the character set of its
-//! column, and TIMESTAMP texts are in a configured time zone (default: UTC).
+//! A message has Canal's 14 keys in alphabetical order. The profile `dts` writes what Alibaba DTS calls Canal Json. Where Canal loses
+//! information about a value, this format differs on purpose: `old` holds exactly the changed columns, text is decoded in the character
+//! set of its column, and TIMESTAMP values are written in a configured time zone (default: UTC).
 
 mod cell;
 mod config;
@@ -23,19 +23,19 @@ use crate::message::MessageIds;
 use schema_change::write_schema_change;
 use template::{OriginParts, Template};
 
-/// Encodes events as Canal JSON: one message per row (or per binlog event) and per schema change. Transaction boundaries and heartbeats have
-/// no message.
+/// Encodes events as Canal JSON: one message per row (or per binlog event), and one per schema change. Transaction boundaries and
+/// heartbeats produce no message.
 ///
-/// An encoder serves one lane. A clone serves another lane with the same settings: it has caches of its own, and the two never give the same
-/// `id` to two messages.
+/// Each lane needs an encoder of its own; clone an encoder for another lane. A clone has the same settings and its own caches, and the
+/// two encoders never give the same `id` to two messages.
 pub struct CanalJson {
     config: Config,
     templates: SchemaCache<Template>,
     ids: MessageIds,
     origin: OriginParts,
-    /// Which columns changed in the rows of an update; kept to reuse its memory.
+    /// Which columns changed in the rows of an update. The vector is kept so that its memory is reused.
     changed: Vec<bool>,
-    /// Size of the last message: the next one is probably as long.
+    /// The size of the last message in bytes, used as the estimate for the next message.
     last_size: usize,
 }
 
@@ -89,7 +89,7 @@ impl Encoder for CanalJson {
             _ => Err(FormatError::UnknownEvent),
         };
         if encoded.is_err() {
-            // A message that was written in part must not be taken for a complete one.
+            // The buffer must not hold the beginning of a message after an error: it could be mistaken for a complete message.
             out.value.clear();
         }
         Ok(encoded?)

@@ -1,12 +1,14 @@
 //! Numbers as Canal prints them.
 //!
-//! Floats are printed as by Java (`Float.toString`, `Double.toString` of JDK 19 and later): the shortest decimal that reads back the same.
+//! Floats are printed as Java prints them (`Float.toString`, `Double.toString` of JDK 19 and later): the shortest decimal that parses to
+//! the same float.
 
 /// Appends a finite 4-byte float.
 pub(super) fn write_f32(out: &mut Vec<u8>, value: f32) {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(value);
-    // Java picks the nearest decimal of at least two digits. For subnormal numbers that is not the shortest one: 1.4E-45, not 1E-45.
+    // Java picks the nearest decimal of at least two digits. For subnormal numbers this may be longer than the shortest decimal: 1.4E-45,
+    // not 1E-45.
     if value.is_subnormal() {
         write_subnormal(out, text, format!("{value:.1e}").as_str())
     } else {
@@ -27,7 +29,7 @@ fn write_subnormal(out: &mut Vec<u8>, shortest: &str, two_digits: &str) {
 }
 
 fn write(out: &mut Vec<u8>, shortest: &str, magnitude: f64) {
-    // The common case: in this range zmij prints the same as Java (`123.5`, `100.0`). zmij uses an exponent only below 1e-5 and from 1e16.
+    // The common case: between 1e-3 and 1e7, zmij prints the same text as Java (`123.5`, `100.0`).
     if (1e-3..1e7).contains(&magnitude) {
         out.extend_from_slice(shortest.as_bytes());
     } else {
@@ -35,17 +37,17 @@ fn write(out: &mut Vec<u8>, shortest: &str, magnitude: f64) {
     }
 }
 
-/// A decimal as `d.ddd × 10^exponent`, without zeros at the ends.
+/// A decimal number as `d.ddd × 10^exponent`, without leading or trailing zeros.
 struct Digits {
     negative: bool,
     digits: [u8; Digits::MAX],
-    /// How many of `digits` there are, at least 1.
+    /// How many elements of `digits` are used, at least 1.
     length: usize,
     exponent: i32,
 }
 
 impl Digits {
-    /// More than the 17 that a float has.
+    /// The capacity. A float has at most 17 digits.
     const MAX: usize = 24;
 
     /// Reads `[-]digits[.digits][e[+-]digits]`.
@@ -103,8 +105,8 @@ fn write_fraction(out: &mut Vec<u8>, digits: &[u8]) {
     out.extend_from_slice(if digits.is_empty() { b"0" } else { digits });
 }
 
-/// A decimal without the zeros that Canal does not print. MySQL stores the digits after the point in groups of nine; Canal omits the last,
-/// shorter group if all its digits are zero, but always keeps one digit after the point.
+/// The text of a decimal without the trailing zeros that Canal omits. MySQL stores the digits after the point in groups of nine; Canal
+/// omits the last, shorter group if all its digits are zero, but always keeps one digit after the point.
 pub(super) fn without_trailing_zero_group(decimal: &str) -> &str {
     let Some((whole, fraction)) = decimal.split_once('.') else { return decimal };
     let groups = fraction.len() / 9 * 9;

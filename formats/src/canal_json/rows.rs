@@ -11,17 +11,19 @@ use crate::error::FormatError;
 use crate::message::SnapshotType;
 use crate::row::{Images, differ};
 
-/// Length of `data` at which a message of several rows is closed: together with `old` it stays below Kafka's usual limit for a record.
+/// The length of `data`, in bytes, at which a message of several rows is closed. `data` and `old` together then stay below Kafka's usual
+/// limit for a record.
 const FULL: usize = 256 * 1024;
 
-/// Which row of a message cannot be encoded, and why.
+/// A row of a message that cannot be encoded: its number in the message, and the reason.
 struct RowError {
     row: usize,
     error: FormatError,
 }
 
 impl CanalJson {
-    /// Encodes as many rows from the front of `events` as one message holds, and returns their number. `change` is the first of them.
+    /// Encodes rows from the front of `events` until one message is full, and returns their number. `change` is the row of the first
+    /// event.
     pub(super) fn encode_rows(&mut self, events: &[Event], change: &RowChange, out: &mut Vec<u8>) -> Result<usize, FormatError> {
         let mut together = match self.config.rows {
             RowsPerMessage::One => 1,
@@ -31,7 +33,7 @@ impl CanalJson {
             match self.write(events.get(..together).unwrap_or(events), change, out) {
                 Ok(rows) => return Ok(rows),
                 Err(RowError { row: 0, error }) => return Err(error),
-                // The caller relates an error to the first event, so the rows before the failed one become a message of their own.
+                // The caller attributes an error to the first event, so the rows before the failed row become a message without it.
                 Err(RowError { row, .. }) => {
                     together = row;
                     out.clear();
@@ -79,7 +81,7 @@ impl CanalJson {
     }
 }
 
-/// How many events at the front are rows of one binlog event or chunk, changed in the same way.
+/// The number of events at the front that are rows of the same binlog event or chunk, with the same operation.
 fn same_event(events: &[Event], first: &RowChange) -> usize {
     let Some(front) = events.first() else { return 0 };
     let together = |event: &&Event| match &event.body {
@@ -94,7 +96,7 @@ fn same_event(events: &[Event], first: &RowChange) -> usize {
     events.iter().take_while(together).count()
 }
 
-/// The row changes of events, with their number.
+/// The row changes among `events`, each with its index.
 fn changes(events: &[Event]) -> impl Iterator<Item = (usize, &RowChange)> {
     events.iter().enumerate().filter_map(|(number, event)| match &event.body {
         Body::Row(change) => Some((number, change)),
@@ -102,9 +104,9 @@ fn changes(events: &[Event]) -> impl Iterator<Item = (usize, &RowChange)> {
     })
 }
 
-/// Appends the cells of a row and the end of its object.
+/// Appends the cells of a row and the closing brace of its object.
 fn write_row(out: &mut Vec<u8>, template: &Template, row: &Row) -> Result<(), FormatError> {
-    // Invariant: Images::of counted the cells, so there is a value for every column.
+    // Invariant: `Images::of` counted the cells, so there is a value for every column.
     let mut values = row.values();
     for (index, column) in template.columns.iter().enumerate() {
         let value = values.next();
@@ -114,10 +116,10 @@ fn write_row(out: &mut Vec<u8>, template: &Template, row: &Row) -> Result<(), Fo
     Ok(())
 }
 
-/// Appends `old`: of each row the former values of the columns that changed in any of the rows, or of all columns.
+/// Appends `old`. For each row it holds the former values of the columns that changed in at least one of the rows, or of all columns.
 ///
-/// All rows have the same columns. Some readers search a column's name in the whole of `old`; with different columns in each row they would
-/// take an unchanged column for one that was NULL.
+/// All rows in `old` have the same columns. Some readers look for a column's name in the whole of `old`: if each row had other columns,
+/// they would mistake an unchanged column for one that was NULL.
 fn write_old(out: &mut Vec<u8>, template: &Template, config: &Config, events: &[Event], changed: &mut Vec<bool>) -> Result<(), RowError> {
     if let ([Event { body: Body::Row(change), .. }], Old::Changed) = (events, config.old) {
         return write_changed(out, template, change).map_err(|error| RowError { row: 0, error });
@@ -149,7 +151,7 @@ fn write_old(out: &mut Vec<u8>, template: &Template, config: &Config, events: &[
     Ok(())
 }
 
-/// Appends `old` of a single row, in one pass.
+/// Appends `old` of a message with a single row, in one pass over its columns.
 fn write_changed(out: &mut Vec<u8>, template: &Template, change: &RowChange) -> Result<(), FormatError> {
     out.extend_from_slice(b",\"old\":[{");
     if let Images::Both(before, after) = Images::of(change)? {

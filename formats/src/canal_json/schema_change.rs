@@ -7,7 +7,7 @@ use super::template::OriginParts;
 use crate::error::FormatError;
 use crate::escape::write_quoted;
 
-/// Appends the message of a schema change. `origin` holds the parts of its event.
+/// Appends the message of a schema change. `origin` must be set to the event of the change.
 pub(super) fn write_schema_change(
     out: &mut Vec<u8>,
     change: &SchemaChange,
@@ -58,8 +58,8 @@ fn type_name(kind: SchemaChangeKind) -> Result<&'static str, FormatError> {
     })
 }
 
-/// The database and table of the message: the first table of the statement, or the first new name of a RENAME. A statement about a
-/// database has no table; a statement that was not parsed has neither.
+/// The database and table in the message: the first table of the statement, or the first new name of a RENAME. A statement about a
+/// database has no table; a statement that was not parsed has neither database nor table.
 fn subject(change: &SchemaChange) -> (&str, &str) {
     let first = match change.kind {
         SchemaChangeKind::RenameTable => change.tables.iter().find(|(_, schema)| schema.is_some()).or_else(|| change.tables.first()),

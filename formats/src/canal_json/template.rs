@@ -1,4 +1,4 @@
-//! The parts of a message that do not depend on the row: prepared once per table version, and once per binlog event or chunk.
+//! The parts of a message that do not depend on the row. They are prepared once per table version, or once per binlog event or chunk.
 
 use runtime::{Column, Event, Origin, Row, TableSchema, Value, text};
 
@@ -8,34 +8,34 @@ use crate::cache::LastSeen;
 use crate::error::FormatError;
 use crate::escape::write_quoted;
 
-/// What is prepared per table version. The byte strings are parts of the message.
+/// The parts that are prepared once per table version. The byte strings are pieces of the message's text.
 pub(super) struct Template {
     pub(super) columns: Vec<ColumnTemplate>,
     /// `,"database":"shop","es":`
     pub(super) database: Vec<u8>,
     /// `,"isDdl":false,"mysqlType":{…}`
     pub(super) mysql_types: Vec<u8>,
-    /// `,"old":null`, or nothing.
+    /// `,"old":null`; empty if keys without a value are omitted.
     null_old: &'static [u8],
     /// `,"pkNames":["id"],"sql":"","sqlType":{`
     keys: Vec<u8>,
     /// `},"table":"orders","ts":`
     table: Vec<u8>,
-    /// From `pkNames` to `ts`, if every value has the `sqlType` of its column.
+    /// The text from `pkNames` to `ts`, used if every value has the `sqlType` of its column.
     end: Vec<u8>,
-    /// From `isDdl` to `ts` of a message without `old`, if every value has the `sqlType` of its column.
+    /// The text from `isDdl` to `ts` of a message without `old`, used if every value has the `sqlType` of its column.
     end_without_old: Vec<u8>,
     /// The columns whose `sqlType` depends on the value.
     varying: Vec<usize>,
 }
 
-/// What is prepared per column.
+/// The parts that are prepared per column.
 pub(super) struct ColumnTemplate {
     column: Column,
     encoding: Encoding,
-    /// `,"name":"`; the last quote is not used before null and numbers.
+    /// `,"name":"`; the last quote is left out before null and numbers.
     key: ShortBytes,
-    /// The same as the first member of an object, without the comma.
+    /// `"name":"`, for the first member of an object.
     first_key: ShortBytes,
     sql_type: i16,
 }
@@ -50,7 +50,7 @@ impl ColumnTemplate {
         Ok(Self { column: column.clone(), encoding, key: ShortBytes::new(key), first_key, sql_type })
     }
 
-    /// Appends the cell as a member of an object: a string, or `null`.
+    /// Appends the cell as a member of an object; the value is a string or `null`.
     #[inline]
     pub(super) fn write_cell(&self, out: &mut Vec<u8>, value: &Value<'_>, first: bool) -> Result<(), FormatError> {
         if matches!(value, Value::Null) {
@@ -64,7 +64,7 @@ impl ColumnTemplate {
         Ok(())
     }
 
-    /// The column's key as the first member of an object, or as a later one, up to its colon.
+    /// The column's key with its colon, with a comma before it unless it is the first member of an object.
     fn key(&self, first: bool) -> &[u8] {
         let key = if first { &self.first_key } else { &self.key }.bytes();
         key.split_last().map_or(key, |(_, key)| key)
@@ -97,7 +97,7 @@ impl Template {
         Ok(Self { columns, database, mysql_types, null_old, keys, table, end, end_without_old, varying })
     }
 
-    /// Appends what is between `id` and the value of `ts` in a message without `old`. `sqlType` describes the values of `row`.
+    /// Appends the text between `id` and the value of `ts`, for a message without `old`. `sqlType` describes the values of `row`.
     pub(super) fn write_end_without_old(&self, out: &mut Vec<u8>, row: &Row) {
         if self.has_column_types(row) {
             return out.extend_from_slice(&self.end_without_old);
@@ -107,7 +107,7 @@ impl Template {
         self.write_varying_end(out, row);
     }
 
-    /// Appends what is between `old` and the value of `ts`. `sqlType` describes the values of `row`.
+    /// Appends the text between `old` and the value of `ts`. `sqlType` describes the values of `row`.
     pub(super) fn write_end(&self, out: &mut Vec<u8>, row: &Row) {
         if self.has_column_types(row) { out.extend_from_slice(&self.end) } else { self.write_varying_end(out, row) }
     }
@@ -127,7 +127,7 @@ impl Template {
     }
 }
 
-/// The type's text, or its name alone: `int` of `int(10) unsigned`.
+/// The column's type as the source writes it, or only its name: `int` for `int(10) unsigned`.
 fn mysql_type(column: &Column, wanted: MysqlType) -> &str {
     match wanted {
         MysqlType::Full => &column.source_type,
@@ -140,7 +140,8 @@ fn write_sql_type(out: &mut Vec<u8>, column: &ColumnTemplate, first: bool, code:
     out.extend_from_slice(itoa::Buffer::new().format(code).as_bytes());
 }
 
-/// `pkNames` lists the primary key in the order of the table's columns, not of the key, and is null without a key: as in Canal.
+/// Returns `pkNames`, which lists the columns of the primary key in the order of the table's columns, as Canal does, not in the order of
+/// the key. It is null for a table without a primary key.
 fn keys(schema: &TableSchema, null_keys: NullKeys) -> Result<Vec<u8>, FormatError> {
     let mut out = Vec::new();
     let mut indexes = schema.primary_key.clone();
@@ -159,13 +160,13 @@ fn keys(schema: &TableSchema, null_keys: NullKeys) -> Result<Vec<u8>, FormatErro
     Ok(out)
 }
 
-/// What is written once per origin and time of a change, in buffers that are reused for the next.
+/// The parts that are written once per origin and time of a change. The buffers are reused for the next origin.
 pub(super) struct OriginParts {
     null_keys: NullKeys,
     last: LastSeen<Origin, i64>,
-    /// From the value of `es` to the value of `id`.
+    /// The text from the value of `es` up to the value of `id`.
     before_id: Vec<u8>,
-    /// From the value of `ts` to the value of `type`.
+    /// The text from the value of `ts` up to the value of `type`.
     read_time: Vec<u8>,
 }
 
@@ -174,7 +175,7 @@ impl OriginParts {
         Self { null_keys, last: LastSeen::default(), before_id: Vec::new(), read_time: Vec::new() }
     }
 
-    /// Makes these the parts of `event`.
+    /// Sets the parts to those of `event`.
     #[inline]
     pub(super) fn set(&mut self, event: &Event) {
         if self.last.is_new(&event.origin, event.timestamp_ms) {
@@ -196,7 +197,7 @@ impl OriginParts {
         self.read_time.extend_from_slice(b",\"type\":");
     }
 
-    /// Appends the values of `es`, `gtid` and `id`.
+    /// Appends the text from the value of `es` to the value of `id`, which includes `gtid`.
     pub(super) fn write_until_id(&self, out: &mut Vec<u8>, id: i64) {
         out.extend_from_slice(&self.before_id);
         text::write_i64(out, id);
@@ -208,8 +209,8 @@ impl OriginParts {
     }
 }
 
-/// Bytes that are usually short and often copied. A copy of a constant size costs half as much as one of a variable size, so short bytes are
-/// copied together with the padding behind them.
+/// Bytes that are usually short and often copied. A copy of a constant size costs half as much as one of a variable size. Short bytes are
+/// therefore stored with padding and copied together with it.
 struct ShortBytes {
     bytes: Vec<u8>,
     /// The bytes and their padding; `None` if there are more than [`ShortBytes::MAX`].

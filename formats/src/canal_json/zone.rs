@@ -1,4 +1,4 @@
-//! The time zone of TIMESTAMP texts.
+//! The time zone in which TIMESTAMP values are written.
 
 use std::str::FromStr;
 

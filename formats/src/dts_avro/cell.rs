@@ -1,4 +1,4 @@
-//! Images and their cells, each a branch of a union, and the type numbers of columns.
+//! Row images and their cells, each encoded as a branch of an Avro union, and the type numbers of columns.
 
 use runtime::{Column, ColumnKind, Date, Row, Value};
 
@@ -42,10 +42,10 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-    /// The encoding of a column's cells, and its `dataTypeNumber`.
+    /// Returns the encoding of a column's cells and the column's `dataTypeNumber`.
     ///
-    /// The numbers are those of MySQL's protocol, as DTS uses them. Temporal types with fractions do not have the binlog's numbers 17, 18 and
-    /// 19: consumers fail on these.
+    /// DTS uses the type numbers of MySQL's protocol. Temporal types with fractions of a second do not have the numbers 17, 18 and 19 of
+    /// the binlog: consumers fail on these.
     pub(super) fn of(column: &Column, config: &Config) -> Result<(Encoding, i32), FormatError> {
         let unsupported = |kind| Err(FormatError::UnsupportedKind { column: column.name.clone(), kind });
         let characters = || TextEncoding::of(column, config).map(Encoding::Text);
@@ -84,7 +84,7 @@ impl Encoding {
     }
 }
 
-/// Appends an image: the values of all columns, or null.
+/// Appends a row image: an array with the values of all columns, or null without a row.
 pub(super) fn write_image(out: &mut Vec<u8>, columns: &[(Column, Encoding)], row: Option<&Row>) -> Result<(), FormatError> {
     let Some(row) = row else {
         out.push(branch::NULL);
@@ -92,7 +92,7 @@ pub(super) fn write_image(out: &mut Vec<u8>, columns: &[(Column, Encoding)], row
     };
     out.push(branch::ARRAY);
     begin_block(out, columns.len());
-    // Invariant: Images::of counted the cells, so there is a value for every column.
+    // Invariant: `Images::of` counted the cells, so there is a value for every column.
     let mut values = row.values();
     for (column, encoding) in columns {
         let value = values.next();
@@ -104,7 +104,7 @@ pub(super) fn write_image(out: &mut Vec<u8>, columns: &[(Column, Encoding)], row
 
 /// Appends a cell.
 ///
-/// Takes the value by reference: copying an unpacked value costs more than writing most of them.
+/// `value` is passed by reference: copying a `Value` costs more than writing most values.
 fn write_cell(out: &mut Vec<u8>, value: &Value<'_>, encoding: &Encoding) -> Result<(), CellError> {
     match (encoding, value) {
         (_, &Value::Null) => out.push(branch::NULL),
@@ -153,14 +153,15 @@ fn write_cell(out: &mut Vec<u8>, value: &Value<'_>, encoding: &Encoding) -> Resu
     Ok(())
 }
 
-/// Integer {precision: storage bytes, value}.
+/// Appends an Integer {precision, value}; the precision is the storage size in bytes.
 fn write_integer(out: &mut Vec<u8>, bytes: u8, text: &str) {
-    // At most 20 digits: the length is one byte.
+    // The text has at most 20 digits, so its length is encoded in one byte.
     out.extend_from_slice(&[branch::INTEGER, bytes << 1, (text.len() as u8) << 1]);
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Decimal {value, precision, scale}. Precision and scale are those of the value, not of the column: DTS counts digits of the text.
+/// Appends a Decimal {value, precision, scale}. Precision and scale are those of the value, not of the column: DTS counts the digits of
+/// the text.
 fn write_decimal(out: &mut Vec<u8>, text: &str) -> Result<(), CellError> {
     let (mut precision, mut scale, mut after_point) = (0, 0, false);
     for byte in text.strip_prefix('-').unwrap_or(text).bytes() {
@@ -180,7 +181,7 @@ fn write_decimal(out: &mut Vec<u8>, text: &str) -> Result<(), CellError> {
     Ok(())
 }
 
-/// Float {value, precision, scale}; DTS always writes precision 8 and scale 15.
+/// Appends a Float {value, precision, scale}. DTS always writes precision 8 and scale 15.
 fn write_float(out: &mut Vec<u8>, value: f64) {
     out.push(branch::FLOAT);
     out.extend_from_slice(&value.to_le_bytes());
@@ -188,7 +189,7 @@ fn write_float(out: &mut Vec<u8>, value: f64) {
     write_long(out, 15);
 }
 
-/// The double that is printed like the float: 1.1 for 1.1f32. A conversion would give 1.10000002384185791015625.
+/// The double with the same shortest text as the float: 1.1 for 1.1f32. A conversion would give 1.10000002384185791015625.
 fn shortest(value: f32) -> Result<f64, CellError> {
     zmij::Buffer::new().format_finite(value).parse().map_err(|_| CellError::OutOfRange)
 }
@@ -197,7 +198,7 @@ fn parts(date: Date) -> [Option<i32>; 3] {
     [Some(date.year.into()), Some(date.month.into()), Some(date.day.into())]
 }
 
-/// A TIME as DateTime. Every part has the sign, since any single part may be zero.
+/// Appends a TIME as a DateTime. If the TIME is negative, every part is negative: a single part with the sign could be zero and lose it.
 fn write_time(out: &mut Vec<u8>, micros: i64) {
     let seconds = micros / 1_000_000;
     let time = [seconds / 3600, seconds / 60 % 60, seconds % 60, micros % 1_000_000].map(|part| Some(part as i32));
@@ -205,7 +206,7 @@ fn write_time(out: &mut Vec<u8>, micros: i64) {
     write_date_time(out, &[None, None, None, hour, minute, second, micros]);
 }
 
-/// DateTime {year, month, day, hour, minute, second, millis}; `millis` holds microseconds, in spite of its name.
+/// Appends a DateTime {year, month, day, hour, minute, second, millis}. In spite of its name, `millis` holds microseconds.
 fn write_date_time(out: &mut Vec<u8>, parts: &[Option<i32>; 7]) {
     out.push(branch::DATE_TIME);
     for part in parts {
@@ -231,7 +232,7 @@ fn write_enum(out: &mut Vec<u8>, index: u16, labels: &[String]) -> Result<(), Ce
     Ok(())
 }
 
-/// Appends the labels of the mask, joined by commas.
+/// Appends the labels whose bit is set in `mask`, joined by commas.
 fn write_set(out: &mut Vec<u8>, mask: u64, labels: &[String]) -> Result<(), CellError> {
     let chosen = set_labels(mask, labels)?;
     let length = chosen.clone().map(|label| label.len() + 1).sum::<usize>().saturating_sub(1);
@@ -246,8 +247,9 @@ fn write_set(out: &mut Vec<u8>, mask: u64, labels: &[String]) -> Result<(), Cell
     Ok(())
 }
 
-/// BinaryGeometry {type `WKB`, value}. The value is WKB without the SRID that MySQL stores before it: consumers would read that as another
-/// shape. A SRID other than 0 is written inside the WKB, as EWKB does. `None` if the bytes are too few for a geometry.
+/// Appends a BinaryGeometry {type `WKB`, value}. MySQL stores the SRID in front of the WKB; it is left out there, since consumers would
+/// decode it as part of the shape. A SRID other than 0 is written inside the WKB, as in EWKB. `None` if the bytes are too few for a
+/// geometry.
 fn write_geometry(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
     const HAS_SRID: u32 = 0x2000_0000;
     let (srid, wkb) = bytes.split_first_chunk::<4>()?;

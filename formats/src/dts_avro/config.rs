@@ -16,16 +16,17 @@ use crate::message::SnapshotType;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Config {
-    /// The operation of rows that the snapshot read. Default: `INIT`, as DTS writes it. `INSERT` is for consumers that know only row changes.
+    /// The operation of rows that were read by the snapshot. Default: `INIT`, as DTS writes it. `INSERT` is for consumers that know only
+    /// row changes.
     pub snapshot_type: SnapshotType,
-    /// Whether a record marks the begin and the commit of each transaction. Default: false, as in topics that DTS writes for its users.
-    /// Consumers of DTS's change tracking, which group changes by transaction, need them.
+    /// Whether a record marks the beginning and the commit of each transaction. Default: false, as in topics that DTS writes for its
+    /// users. Consumers of DTS's change tracking need these records: they group changes by transaction.
     pub transactions: bool,
-    /// Which record a heartbeat becomes. Default: `off`. With `heartbeat` the checkpoints of the subscribe SDK advance while the source is
-    /// idle.
+    /// Which record a heartbeat produces. Default: `off`. With `heartbeat`, the checkpoints of DTS's subscribe SDK advance while the
+    /// source is idle.
     pub heartbeats: Heartbeats,
-    /// The character set of texts. Default: `utf8mb4`, which every consumer decodes alike. `source` is for consumers that need the bytes of
-    /// the database, as DTS itself sends them.
+    /// The character set in which texts are written. Default: `utf8mb4`, which all consumers decode correctly. `source` is for consumers
+    /// that need the bytes of the database, as DTS itself sends them.
     pub charset: TextCharset,
     /// What to do with a text whose bytes are not valid in its character set. Default: `fail`.
     pub invalid_text: InvalidText,
@@ -75,12 +76,12 @@ impl Default for Config {
     }
 }
 
-/// Which record a heartbeat of the source becomes.
+/// Which record a heartbeat of the source produces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Heartbeats {
-    /// None.
+    /// No record.
     #[default]
     Off,
     /// A record with the operation HEARTBEAT.
@@ -89,16 +90,16 @@ pub enum Heartbeats {
     Checkpoint,
 }
 
-/// The character set of texts.
+/// The character set in which texts are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum TextCharset {
-    /// UTF-8, under the name `utf8mb4`.
+    /// UTF-8, called `utf8mb4` in the record.
     #[default]
     Utf8mb4,
-    /// That of the column, under its name. The consumers of DTS decode some of MySQL's character sets to wrong characters: `latin1` from 0x80
-    /// to 0x9F, `geostd8`, `armscii8`, `hp8`, `dec8`, `swe7`, `keybcs2`, `koi8u`.
+    /// The character set of the column, under its own name. The consumers of DTS decode some of MySQL's character sets to wrong
+    /// characters: `latin1` from 0x80 to 0x9F, `geostd8`, `armscii8`, `hp8`, `dec8`, `swe7`, `keybcs2`, `koi8u`.
     Source,
 }
 
@@ -107,10 +108,10 @@ pub enum TextCharset {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum InvalidText {
-    /// Refuse the row.
+    /// Report an error instead of encoding the row.
     #[default]
     Fail,
-    /// Write the bytes unchanged, under the name of the column's character set.
+    /// Write the bytes unchanged, with the name of the column's character set.
     Keep,
 }
 

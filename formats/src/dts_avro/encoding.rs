@@ -1,6 +1,6 @@
 //! The parts of Avro's binary encoding that a DTS record needs.
 
-/// Appends a `long`, an `int`, a length, a union branch or an enum index: zig-zag, seven bits per byte, low bits first.
+/// Appends a `long`, an `int`, a length, a union branch or an enum index: a zig-zag number with seven bits per byte, low bits first.
 #[inline]
 pub(super) fn write_long(out: &mut Vec<u8>, value: i64) {
     let zigzag = ((value << 1) ^ (value >> 63)) as u64;
@@ -11,13 +11,13 @@ fn write_several_bytes(out: &mut Vec<u8>, zigzag: u64) {
     let bits = 64 - (zigzag | 1).leading_zeros();
     let length = bits.div_ceil(7);
     let Some(above) = 8u32.checked_sub(length) else { return write_longest(out, zigzag) };
-    // Moves eight groups of seven bits each to the low end of a byte, by halves, quarters and eighths.
+    // Splits the number into eight groups of seven bits, one per byte: first into halves, then quarters, then eighths.
     let spread = (zigzag & 0x0fff_ffff) | (zigzag & 0x00ff_ffff_f000_0000) << 4;
     let spread = (spread & 0x0000_3fff_0000_3fff) | (spread & 0x0fff_c000_0fff_c000) << 2;
     let spread = (spread & 0x007f_007f_007f_007f) | (spread & 0x3f80_3f80_3f80_3f80) << 1;
-    // The high bit of every byte but the last says that another byte follows.
+    // The high bit of every byte except the last means that another byte follows.
     let more = 0x0080_8080_8080_8080 >> (8 * above);
-    // Appending eight bytes and truncating is faster than appending a number of bytes that the compiler does not know.
+    // Appending eight bytes and truncating is faster than appending a number of bytes that is unknown to the compiler.
     out.extend_from_slice(&(spread | more).to_le_bytes());
     out.truncate(out.len() - above as usize);
 }
@@ -50,23 +50,24 @@ pub(super) fn write_string(out: &mut Vec<u8>, text: &str) {
     write_bytes(out, text.as_bytes());
 }
 
-/// Appends the head of an array's or map's only block. The items follow, then a 0. Without items the 0 is all there is.
+/// Appends the start of an array or map that has a single block. The caller appends the items, then a 0. An array or map without items is
+/// only the 0.
 pub(super) fn begin_block(out: &mut Vec<u8>, items: usize) {
     if items > 0 {
         write_length(out, items);
     }
 }
 
-/// Union branches, as the byte that selects them.
+/// Branches of unions, each as the byte that selects it.
 pub(super) mod branch {
     /// The first branch of every union.
     pub(in crate::dts_avro) const NULL: u8 = 0;
-    /// A string, in `objectName`, `fields` and the images.
+    /// The branch of a string, in `objectName`, `fields` and the images.
     pub(in crate::dts_avro) const STRING: u8 = 1 << 1;
-    /// An array, in `fields` and the images.
+    /// The branch of an array, in `fields` and the images.
     pub(in crate::dts_avro) const ARRAY: u8 = 2 << 1;
 
-    // The values in an image. The schema defines Float before Decimal, but in the union Decimal comes first.
+    // The branches of the values in an image. The schema defines Float before Decimal, but the union lists Decimal first.
     pub(in crate::dts_avro) const INTEGER: u8 = 1 << 1;
     pub(in crate::dts_avro) const CHARACTER: u8 = 2 << 1;
     pub(in crate::dts_avro) const DECIMAL: u8 = 3 << 1;
@@ -78,7 +79,7 @@ pub(super) mod branch {
     pub(in crate::dts_avro) const TEXT_OBJECT: u8 = 11 << 1;
 }
 
-/// The entries of a map of strings, encoded.
+/// The encoded entries of a map of strings.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tags {
     count: usize,
@@ -96,7 +97,7 @@ impl Tags {
         self.push(name, itoa::Buffer::new().format(value));
     }
 
-    /// Makes these the same as `other`, without a new allocation.
+    /// Replaces the entries with those of `other`, and reuses the memory.
     pub(super) fn copy_from(&mut self, other: &Tags) {
         self.count = other.count;
         self.bytes.clone_from(&other.bytes);
@@ -108,7 +109,7 @@ impl Tags {
     }
 }
 
-/// Appends one map of the entries of all `parts`.
+/// Appends one map that holds the entries of all `parts`.
 pub(super) fn write_tags(out: &mut Vec<u8>, parts: &[&Tags]) {
     begin_block(out, parts.iter().map(|tags| tags.count).sum());
     for tags in parts {

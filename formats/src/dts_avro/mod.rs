@@ -1,7 +1,8 @@
-//! DTS Avro: the `Record` of Alibaba DTS as a bare Avro datum, one row per message.
+//! DTS Avro: the `Record` of Alibaba DTS as an Avro datum without a header. A message holds one row.
 //!
-//! All known consumers decode the same values from it: type numbers and union branches are those that DTS writes, text is UTF-8 under the
-//! name `utf8mb4` whatever the column's character set, ENUM and SET are labels, and every part of a negative TIME has the sign.
+//! All known consumers decode the same values from these records: type numbers and union branches are those that DTS writes, text is
+//! UTF-8 under the name `utf8mb4` whatever the column's character set is, ENUM and SET are labels, and every part of a negative TIME is
+//! negative.
 
 mod cell;
 mod config;
@@ -21,16 +22,17 @@ use crate::row::Images;
 use record::{Head, Operation};
 use template::{OriginParts, Template};
 
-/// Encodes events as DTS Avro: one record per row and per schema change, and if configured one per transaction boundary and heartbeat.
+/// Encodes events as DTS Avro: one record per row and per schema change, and if configured one per transaction boundary and per
+/// heartbeat.
 ///
-/// An encoder serves one lane. A clone serves another lane with the same settings: it has caches of its own, and the two never give the same
-/// `id` to two records.
+/// Each lane needs an encoder of its own; clone an encoder for another lane. A clone has the same settings and its own caches, and the
+/// two encoders never give the same `id` to two records.
 pub struct DtsAvro {
     config: Config,
     templates: SchemaCache<Template>,
     origin: OriginParts,
     ids: MessageIds,
-    /// Size of the last message: the next one is probably as long.
+    /// The size of the last message in bytes, used as the estimate for the next message.
     last_size: usize,
 }
 
@@ -102,7 +104,7 @@ impl DtsAvro {
         record::write_without_row(out, &head, object, &self.origin.statement, statement);
     }
 
-    /// The operation of a transaction boundary or heartbeat, if the settings ask for a record.
+    /// The operation of a transaction boundary or heartbeat; `None` if the settings do not ask for such a record.
     fn control_operation(&self, body: &Body) -> Option<Operation> {
         match (body, self.config.heartbeats) {
             (Body::Begin, _) => self.config.transactions.then_some(Operation::Begin),
@@ -143,7 +145,7 @@ impl Encoder for DtsAvro {
     fn encode(&mut self, event: &Event, out: &mut Message) -> runtime::Result<()> {
         let encoded = self.encode_event(event, &mut out.value);
         if encoded.is_err() {
-            // A message that was written in part must not be taken for a complete one.
+            // The buffer must not hold the beginning of a message after an error: it could be mistaken for a complete message.
             out.value.clear();
         }
         Ok(encoded?)

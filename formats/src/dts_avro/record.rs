@@ -1,4 +1,4 @@
-//! The record around the images. Fields are written in the order of the schema.
+//! The fields of the record, except the contents of its images. Fields are written in the order of the schema.
 
 use super::cell::write_image;
 use super::encoding::{Tags, branch, write_long, write_string, write_tags};
@@ -6,7 +6,7 @@ use super::template::Template;
 use crate::error::FormatError;
 use crate::row::Images;
 
-/// The symbols of the enum `Operation` that are used, with their index.
+/// The symbols of the schema's enum `Operation` that this format uses, with their index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
     Insert = 0,
@@ -20,19 +20,19 @@ pub(super) enum Operation {
     Init = 16,
 }
 
-/// The fields before `objectName`.
+/// The fields of a record before `objectName`.
 pub(super) struct Head<'a> {
     pub(super) id: i64,
     /// Seconds since the epoch.
     pub(super) timestamp: i64,
-    /// `sourcePosition` to `source`, encoded.
+    /// The encoded fields from `sourcePosition` to `source`.
     pub(super) source: &'a [u8],
     pub(super) operation: Operation,
 }
 
 impl Head<'_> {
     fn write(&self, out: &mut Vec<u8>) {
-        // `version` does not tell the version of the format; recent versions of DTS write 0.
+        // The field `version` is not the version of the format. Recent versions of DTS write 0.
         write_long(out, 0);
         write_long(out, self.id);
         write_long(out, self.timestamp);
@@ -41,7 +41,7 @@ impl Head<'_> {
     }
 }
 
-/// Appends the record of a row. `tags` are written after those of the table.
+/// Appends the record of a row. `tags` are written after the tags of the table.
 pub(super) fn write_row(
     out: &mut Vec<u8>,
     head: &Head<'_>,
@@ -61,11 +61,11 @@ pub(super) fn write_row(
     };
     write_image(out, &template.columns, before)?;
     write_image(out, &template.columns, after)?;
-    write_long(out, head.timestamp); // bornTimestamp: seconds, as DTS writes it
+    write_long(out, head.timestamp); // bornTimestamp, in seconds as DTS writes it
     Ok(())
 }
 
-/// Appends a record without a row. The text of a DDL statement takes the place of the after image.
+/// Appends a record without a row. The text of a DDL statement is written in the place of the after image.
 pub(super) fn write_without_row(out: &mut Vec<u8>, head: &Head<'_>, object_name: Option<&str>, tags: &Tags, statement: Option<&str>) {
     head.write(out);
     write_optional(out, object_name);

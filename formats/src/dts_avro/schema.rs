@@ -1,20 +1,21 @@
-//! The schema of the records, as a registry takes it.
+//! The schema of the records, in the form that a schema registry accepts.
 
 use std::sync::LazyLock;
 
 use apache_avro::Schema;
 use serde_json::Value;
 
-/// The named types of a record, in the order of their definition; the record itself is the last.
+/// The JSON of the named types of a record. Each is defined before it is used, so the record itself is the last.
 const TYPES: &str = include_str!("Record.avsc");
 
-/// The self-contained schema `com.alibaba.dts.formats.avro.Record` as JSON text. A test shows that it can be made of the built-in types.
+/// The schema `com.alibaba.dts.formats.avro.Record`, with all types that it uses, as JSON text. `None` if it cannot be built from the
+/// file; a test shows that it can.
 pub(super) fn text() -> Option<&'static str> {
     static TEXT: LazyLock<Option<String>> = LazyLock::new(|| serde_json::to_string(&self_contained()?).ok());
     TEXT.as_deref()
 }
 
-/// The record with every other type defined where it is first used.
+/// The record's schema, in which every other type is defined where it is first used.
 fn self_contained() -> Option<Schema> {
     let types: Vec<Value> = serde_json::from_str(TYPES).ok()?;
     let mut types = Schema::parse_list(types.iter().map(Value::to_string)).ok()?;
@@ -30,7 +31,7 @@ mod tests {
 
     use super::*;
 
-    /// The published identity of the schema. With another schema consumers would read other values.
+    /// Compares the schema with its published fingerprints. With another schema, consumers would decode wrong values.
     #[test]
     fn it_is_the_schema_that_consumers_were_compiled_with() {
         assert_eq!(serde_json::from_str::<Vec<Value>>(TYPES).unwrap().len(), 14);

@@ -1,4 +1,4 @@
-//! The parts of a record that do not depend on the row: encoded once per table version, and once per binlog event or chunk.
+//! The parts of a record that do not depend on the row. They are encoded once per table version, or once per binlog event or chunk.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::cache::LastSeen;
 use crate::error::FormatError;
 use crate::escape::write_quoted;
 
-/// What is encoded once per table version.
+/// The parts that are encoded once per table version.
 pub(super) struct Template {
     pub(super) columns: Vec<(Column, Encoding)>,
     pub(super) object_name: Vec<u8>,
-    /// `pk_uk_info` and `metaVersion`.
+    /// The tags `pk_uk_info` and `metaVersion`.
     pub(super) tags: Tags,
     pub(super) fields: Vec<u8>,
 }
@@ -44,12 +44,12 @@ impl Template {
     }
 }
 
-/// Part of an `objectName`: a dot in it is escaped, since a dot ends the part.
+/// A database or table name for `objectName`. Dots in the name are escaped, since a dot separates the names.
 pub(super) fn escaped_name(name: &str) -> String {
     name.replace('.', "\\u002E")
 }
 
-/// The value of `pk_uk_info`: `{"PRIMARY":["id"],"uk_a":["a","b"]}`; `None` without keys.
+/// The value of the tag `pk_uk_info`, such as `{"PRIMARY":["id"],"uk_a":["a","b"]}`; `None` if the table has no keys.
 pub(super) fn keys(schema: &TableSchema) -> Result<Option<String>, FormatError> {
     let primary = (!schema.primary_key.is_empty()).then_some(("PRIMARY", &schema.primary_key));
     let unique = schema.unique_keys.iter().map(|key| (key.name.as_str(), &key.columns));
@@ -74,33 +74,33 @@ pub(super) fn keys(schema: &TableSchema) -> Result<Option<String>, FormatError> 
     Ok(Some(String::from_utf8_lossy(&json).into_owned()))
 }
 
-/// The value of `metaVersion`: it changes whenever the table's schema, its keys or the names in its records change.
+/// The value of the tag `metaVersion`. It changes whenever the table's schema, its keys or its names in the records change.
 ///
-/// Consumers that cache `fields` per table refresh them only when this number changes. The version of the schema alone is not enough: renamed
-/// columns change the fields too.
+/// Consumers that cache `fields` per table refresh the cache only when this number changes. The version of the schema alone is not enough:
+/// the fields also change if columns are renamed.
 fn meta_version(version: u32, fields: &[u8], keys: &str) -> u64 {
-    // FNV-1a: small, and the same on every machine and in every release.
+    // The FNV-1a hash: simple, and the same on every machine and in every release.
     let hash = fields.iter().chain(keys.as_bytes()).fold(0x811c_9dc5u32, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     u64::from(version & 0x7fff_ffff) << 32 | u64::from(hash)
 }
 
-/// What is encoded once per [`Origin`], in buffers that are reused for the next.
+/// The parts that are encoded once per [`Origin`]. The buffers are reused for the next origin.
 #[derive(Default)]
 pub(super) struct OriginParts {
     last: LastSeen<Origin>,
-    /// `sourcePosition` to `source`.
+    /// The encoded fields from `sourcePosition` to `source`.
     pub(super) source: Vec<u8>,
     /// Tags of every record.
     pub(super) tags: Tags,
-    /// Tags of a record without a row, after [`OriginParts::set_statement`].
+    /// Tags of a record without a row; valid after [`OriginParts::set_statement`].
     pub(super) statement: Tags,
 }
 
-/// The tags that every record has.
+/// The names of the tags that every record has.
 const ROW_TAGS: [&str; 3] = ["readerThroughoutTime", "server_id", "thread_id"];
 
 impl OriginParts {
-    /// Makes these the parts of `origin`.
+    /// Sets the parts to those of `origin`.
     #[inline]
     pub(super) fn set(&mut self, origin: &Arc<Origin>) {
         if self.last.is_new(origin, ()) {
@@ -118,15 +118,15 @@ impl OriginParts {
         self.tags.push_number(thread, origin.thread_id);
     }
 
-    /// Makes these the parts of `origin`, and [`OriginParts::statement`] the tags of a DDL statement or transaction boundary: those of a row,
-    /// the GTID and the facts of the session.
+    /// Sets the parts to those of `origin`, and sets [`OriginParts::statement`] to the tags of a DDL statement or transaction boundary:
+    /// the tags of a row, the GTID, and the facts about the session.
     pub(super) fn set_statement(&mut self, origin: &Arc<Origin>) {
         self.set(origin);
         self.statement.copy_from(&self.tags);
         if let Some(gtid) = &origin.gtid {
             self.statement.push("GTID", gtid);
         }
-        // A map holds a name once.
+        // A map must not hold a name twice.
         let is_there = |name: &str| ROW_TAGS.contains(&name) || (name == "GTID" && origin.gtid.is_some());
         for (name, value) in origin.facts.iter().filter(|(name, _)| !is_there(name)) {
             self.statement.push(name, value);
@@ -134,7 +134,7 @@ impl OriginParts {
     }
 }
 
-/// Appends `sourcePosition`, `safeSourcePosition`, `sourceTxid` and `source`.
+/// Appends the fields `sourcePosition`, `safeSourcePosition`, `sourceTxid` and `source`.
 pub(super) fn write_source(out: &mut Vec<u8>, position: &str, safe_position: &str, server_version: &str) {
     const MYSQL: i64 = 0;
     write_string(out, position);

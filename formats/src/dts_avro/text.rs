@@ -1,4 +1,4 @@
-//! Text cells: the character set in which they are written, and bytes that are not valid in their character set.
+//! Text cells: in which character set they are written, and what happens to bytes that are not valid in it.
 
 use runtime::{Charset, Column};
 
@@ -10,13 +10,13 @@ use crate::row::{CellError, charset, charset_name};
 /// How the text cells of a column are encoded.
 #[derive(Debug)]
 pub(super) struct TextEncoding {
-    /// The character set in which the bytes must be valid; `None` if any bytes pass.
+    /// The character set in which the bytes must be valid; `None` if all bytes are accepted.
     charset: Option<Charset>,
     /// The union branch and the name of the column's character set, encoded.
     head: Vec<u8>,
     wanted: TextCharset,
     invalid: InvalidText,
-    /// Whether ASCII bytes are written unchanged under the name `utf8mb4`: the common case, decided once.
+    /// Whether ASCII bytes are written unchanged under the name `utf8mb4`. This is the common case, decided once per column.
     ascii_is_utf8: bool,
 }
 
@@ -32,10 +32,10 @@ impl TextEncoding {
         Ok(Self { charset, head, wanted: config.charset, invalid: config.invalid_text, ascii_is_utf8 })
     }
 
-    /// Appends Character {charset, value}.
+    /// Appends a Character {charset, value}.
     #[inline]
     pub(super) fn write(&self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), CellError> {
-        // The union branch, the length of the name, and the name.
+        // The encoded union branch, the length of the name `utf8mb4`, and the name.
         const UTF8_HEAD: &[u8; 9] = b"\x04\x0eutf8mb4";
         if self.ascii_is_utf8 && bytes.is_ascii() {
             out.extend_from_slice(UTF8_HEAD);

@@ -1,4 +1,4 @@
-//! Published test vectors of the format: bytes that the consumers of DTS decode.
+//! Published test vectors of the format: bytes that the consumers of DTS are known to decode.
 
 use runtime::{Column, ColumnKind, Date, DateTime, Row, TableId, TableSchema, Value};
 
@@ -22,7 +22,7 @@ fn head(id: i64, source: &[u8], operation: Operation) -> Head<'_> {
     Head { id, timestamp: 1_700_000_000, source, operation }
 }
 
-/// The template of `shop.t1` with the vectors' only tag.
+/// The template of `shop.t1`, with the only tag that the vectors contain.
 fn template(columns: Vec<Column>) -> Template {
     let mut schema = TableSchema::new(TableId::new("shop", "t1"), columns);
     schema.primary_key = vec![0];

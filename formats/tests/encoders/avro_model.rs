@@ -1,4 +1,5 @@
-//! DTS Avro compared with apache-avro: both write the same bytes for a record, and the bytes decode to the same record.
+//! Compares DTS Avro with the library apache-avro: both write the same bytes for a record, and apache-avro decodes the bytes to the same
+//! record.
 
 use std::collections::HashMap;
 
@@ -18,7 +19,7 @@ pub(crate) fn schema() -> Schema {
     Schema::parse_str(DtsAvro::default().info().schema.as_deref().unwrap()).unwrap()
 }
 
-/// Decodes a record, which must end at the last byte.
+/// Decodes a record and checks that no bytes are left after it.
 pub(crate) fn read(schema: &Schema, mut bytes: &[u8]) -> Avro {
     let value = GenericDatumReader::builder(schema).build().unwrap().read_value(&mut bytes).unwrap();
     assert!(bytes.is_empty(), "{} bytes left", bytes.len());
@@ -82,7 +83,7 @@ pub(crate) fn text_object(type_name: &str, value: &str) -> Avro {
     branch(11, record([("type", text(type_name)), ("value", text(value))]))
 }
 
-/// A text in the character set of the settings.
+/// The expected value of a text cell, in the character set that the settings ask for.
 fn text_cell(v: &[u8], column: &Column, options: &Json) -> Avro {
     match (column.charset.as_deref(), options["charset"] == "source") {
         (Some("utf16"), true) => character("utf16", v),
@@ -96,7 +97,7 @@ fn text_cell(v: &[u8], column: &Column, options: &Json) -> Avro {
     }
 }
 
-/// A point without MySQL's prefix; a SRID other than 0 is inside the WKB.
+/// The expected WKB of a point: without the SRID that MySQL stores first, and with a SRID other than 0 inside the WKB.
 fn ewkb(v: &[u8]) -> Vec<u8> {
     let srid = u32::from_le_bytes(v[..4].try_into().unwrap());
     if srid == 0 {
@@ -191,7 +192,7 @@ fn images(schema: &TableSchema, row: &Option<Vec<Cell>>, options: &Json) -> Avro
     }
 }
 
-/// The record of a case with these tags.
+/// The expected record of a case, with the given tags.
 fn model(case: &Case, tags: HashMap<String, Avro>, options: &Json) -> Avro {
     let (operation, symbol) = match case.op {
         Op::Read if options["snapshot_type"] == "INSERT" => (0, "INSERT"),
@@ -221,7 +222,8 @@ fn model(case: &Case, tags: HashMap<String, Avro>, options: &Json) -> Avro {
     ])
 }
 
-/// The tags of a case. `metaVersion` has no model: it must exist and be a number, and its value is taken from the decoded record.
+/// The expected tags of a case. The value of `metaVersion` cannot be predicted: it is taken from the decoded record, and only its upper
+/// half is checked, which is the schema's version.
 fn tags(case: &Case, read: &Avro) -> HashMap<String, Avro> {
     let Avro::Record(fields) = read else { panic!("{read:?}") };
     let Some((_, Avro::Map(found))) = fields.iter().find(|(name, _)| name == "tags") else { panic!("no tags") };
@@ -247,7 +249,7 @@ fn tags(case: &Case, read: &Avro) -> HashMap<String, Avro> {
     tags.into_iter().map(|(name, value)| (name.to_owned(), Avro::String(value))).collect()
 }
 
-/// Random settings, as in a configuration file.
+/// Random settings, as a configuration file would have them.
 fn options() -> impl Strategy<Value = Json> {
     let of = |values: &'static [&'static str]| proptest::sample::select(values);
     let texts = (of(&["INSERT", "INIT"]), of(&["utf8mb4", "source"]), of(&["fail", "keep"]));
@@ -266,7 +268,8 @@ proptest! {
         let expected = model(&case, tags(&case, &value), &options);
         prop_assert_eq!(&value, &expected);
 
-        // A map has no order: the tags were compared above as values, all other bytes are compared here.
+        // The order of a map's entries is not defined. The tags were compared above as values; here all bytes before and after the tags
+        // are compared.
         let writer = GenericDatumWriter::builder(&schema).build().unwrap();
         let theirs = writer.write_value_to_vec(expected).unwrap();
         let without_tags = writer.write_value_to_vec(model(&case, HashMap::new(), &options)).unwrap();

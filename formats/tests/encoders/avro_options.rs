@@ -1,4 +1,4 @@
-//! DTS Avro with every setting that is not the default.
+//! DTS Avro with each setting at values other than the default.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ fn a_transaction_boundary_has_the_transactions_facts_and_no_object() {
     facts.facts = vec![("Q_FLAGS2_CODE", "0".to_owned()), ("GTID", "twice".to_owned()), ("server_id", "twice".to_owned())];
     let mut begin = event(Body::Begin);
     begin.origin = facts.into();
-    // The example consumer of DTS drops values of 48 bytes and less.
+    // The record must be longer than 48 bytes: the example consumer of DTS drops shorter values.
     let bytes = with(r#"{"transactions":true}"#, &begin).unwrap();
     assert!(bytes.len() > 48);
     let record = read(&schema(), &bytes);
@@ -96,7 +96,7 @@ fn invalid_texts_fail_or_are_written_unchanged() {
     assert_eq!(text(keep, in_charset(column("c", "char(1)"), "utf8mb3"), b"\xff"), Ok(character("utf8", b"\xff")));
     assert_eq!(text(keep, column("c", "varchar(9)"), b"a\xff"), Ok(character("utf8mb4", b"a\xff")));
     assert_eq!(text(keep, in_charset(column("c", "char(1)"), "latin1"), b"\xe9"), Ok(character("utf8mb4", "é".as_bytes())));
-    // Nothing is decoded, so an unknown character set passes under its own name.
+    // With both settings, nothing is decoded: an unknown character set is accepted and keeps its own name.
     let both = r#"{"invalid_text":"keep","charset":"source"}"#;
     assert_eq!(text(both, in_charset(column("c", "text"), "klingon"), b"\xff"), Ok(character("klingon", b"\xff")));
 }
@@ -107,7 +107,7 @@ fn snapshot_rows_and_long_sets() {
     let read = change(&schema, Op::Read, None, Some(Row::from_values([Value::Int(1)])));
     assert_eq!(operation("{}", &read).as_deref(), Some("INIT"));
     assert_eq!(operation(r#"{"snapshot_type":"INSERT"}"#, &read).as_deref(), Some("INSERT"));
-    // No server has a SET of 65 labels; the mask must not be read as one of fewer labels.
+    // No server has a SET of 65 labels, but the encoder must not mistake its mask for one with fewer labels.
     let labels: Vec<String> = (0..65).map(|bit| format!("'l{bit}'")).collect();
     let set = insert(&table(vec![column("c", &format!("set({})", labels.join(",")))]), [Value::Set(1)]);
     let Avro::Union(11, object) =

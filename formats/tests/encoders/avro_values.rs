@@ -1,4 +1,5 @@
-//! What consumers read for every type at its limits: type number, union branch and content; and the fields around the images.
+//! What consumers decode for values at the limits of every type (type number, union branch and content), and for the fields around the
+//! images.
 
 use apache_avro::types::Value as Avro;
 use runtime::{Date, DateTime, SchemaChange, SchemaChangeKind, TableId, UniqueKey, Value};
@@ -13,7 +14,7 @@ pub(crate) fn field<'a>(record: &'a Avro, name: &str) -> &'a Avro {
     &fields.iter().find(|(field, _)| field == name).unwrap().1
 }
 
-/// The only item of an array branch.
+/// The only item of a union's array branch; panics if there is not exactly one.
 pub(crate) fn only(value: &Avro) -> &Avro {
     match value {
         Avro::Union(2, array) => match &**array {

@@ -1,4 +1,5 @@
-//! Canal JSON compared with a model that works differently: it builds a tree of values, prints numbers with std, and counts days.
+//! Compares Canal JSON with a model that works differently from the encoder: it builds a tree of values, prints numbers with std, and
+//! counts days.
 
 use proptest::prelude::*;
 use runtime::{Column, ColumnKind, Op};
@@ -7,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::random::{Case, Cell, case};
 use crate::support::{canal_with, origin};
 
-/// The shortest digits, found by std, in Java's layout.
+/// A number as Java prints it; its shortest digits are found by std.
 fn java(plain: String, scientific: String, two_digits: String, magnitude: f64, subnormal: bool) -> String {
     if magnitude == 0.0 || (1e-3..1e7).contains(&magnitude) {
         return if plain.contains('.') { plain } else { plain + ".0" };
@@ -19,7 +20,7 @@ fn java(plain: String, scientific: String, two_digits: String, magnitude: f64, s
     format!("{mantissa}{point}E{exponent}")
 }
 
-/// The date of a day since 1970-01-01, by counting years and months.
+/// The date that is `days` days after 1970-01-01, found by counting years and months.
 fn counted_date(mut days: i64) -> String {
     let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let mut year = 1970;
@@ -47,7 +48,7 @@ fn fsp(column: &Column) -> u8 {
     }
 }
 
-/// Random settings, as in a configuration file.
+/// Random settings, as a configuration file would have them.
 fn options() -> impl Strategy<Value = Json> {
     let of = |key: &'static str, values: &'static [&'static str]| {
         proptest::option::of(proptest::sample::select(values)).prop_map(move |value| value.map(|value| (key.to_owned(), Json::from(value))))
@@ -61,7 +62,7 @@ fn options() -> impl Strategy<Value = Json> {
     })
 }
 
-/// The value of a setting, or its default.
+/// The value of a setting, or its default if it is not in `options`.
 fn option<'a>(options: &'a Json, key: &str) -> &'a str {
     let dts = options.get("profile").is_some_and(|profile| profile == "dts");
     let default = match (key, dts) {
@@ -82,7 +83,7 @@ fn option<'a>(options: &'a Json, key: &str) -> &'a str {
     options.get(key).map_or(default, |value| value.as_str().unwrap())
 }
 
-/// Canal prints the fraction in groups of nine digits, and the last, shorter group only if it is not zero.
+/// A decimal as Canal prints it: the fraction in groups of nine digits, and the last, shorter group only if it is not zero.
 fn canal_decimal(exact: &str) -> String {
     let Some((whole, fraction)) = exact.split_once('.') else { return exact.to_owned() };
     let mut printed = String::new();

@@ -1,4 +1,4 @@
-//! Canal JSON with every setting that is not the default: profiles, several rows per message, texts.
+//! Canal JSON with each setting at values other than the default: profiles, several rows per message, texts.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use crate::support::{canal_with, change, column, event, insert, origin, schema_change, table};
 
-/// The messages of events with these settings (as JSON), and how many events each message holds.
+/// Encodes events with settings (given as JSON). Returns the messages, each with the number of events that it holds.
 fn messages(settings: &str, events: &[Event]) -> Vec<(usize, Json)> {
     let mut encoder = CanalJson::new(serde_json::from_str::<Config>(settings).unwrap());
     let (mut found, mut rest) = (Vec::new(), events);
@@ -22,7 +22,7 @@ fn messages(settings: &str, events: &[Event]) -> Vec<(usize, Json)> {
     found
 }
 
-/// The rows of a binlog event: they share one origin.
+/// Makes the events rows of one binlog event: they share one origin.
 fn together(events: impl IntoIterator<Item = Event>) -> Vec<Event> {
     let shared = origin();
     events.into_iter().map(|event| Event { origin: Arc::clone(&shared), ..event }).collect()
@@ -71,7 +71,7 @@ fn the_profile_of_dts() {
 #[test]
 fn the_rows_of_a_binlog_event_share_a_message() {
     let schema = two_columns();
-    // Vector (a), with the same columns in every row of `old` and correct values in both.
+    // Published vector (a), where `old` has the same columns in every row of the message.
     let events = together([update(&schema, (1, 1), (1, 9)), update(&schema, (1, 1), (9, 1))]);
     let found = messages(r#"{"rows":"event"}"#, &events);
     assert_eq!(found.len(), 1);

@@ -1,4 +1,5 @@
-//! Published vectors of Canal JSON: what Canal writes for a value, and for a DDL statement.
+//! Published vectors of Canal JSON: what Canal writes for a value or a DDL statement. The numbers and letters in comments are those of
+//! the vectors.
 
 use std::sync::Arc;
 
@@ -6,10 +7,10 @@ use runtime::{Date, DateTime, Op, Row, SchemaChange, SchemaChangeKind, TableId, 
 
 use crate::support::{canal, canal_with, change, column, in_charset, insert, schema_change, table};
 
-/// Decimals and time zone of a Canal that runs in Shanghai.
+/// The settings that give the decimals and time zone of a Canal that runs in Shanghai.
 const LIKE_CANAL: &str = r#"{"decimal":"canal","time_zone":"+08:00"}"#;
 
-/// The JSON of the value and its `sqlType`, cut out of a message about one column.
+/// The JSON of the value and its `sqlType`, cut out of the message of a row with one column.
 fn cell(settings: &str, column: runtime::Column, value: Value<'_>) -> (String, i64) {
     let source_type = column.source_type.clone();
     let message = canal_with(settings, &insert(&table(vec![column]), [value]));
@@ -24,7 +25,7 @@ fn check(source_type: &str, value: Value<'_>, json: &str, sql_type: i64) {
     assert_eq!(cell(LIKE_CANAL, column("c", source_type), value), (json.to_owned(), sql_type), "{source_type}");
 }
 
-/// A value whose text needs no escape.
+/// Checks a value whose text needs no escape.
 fn plain(source_type: &str, value: Value<'_>, text: &str, sql_type: i64) {
     check(source_type, value, &format!("\"{text}\""), sql_type);
 }
@@ -124,7 +125,7 @@ fn texts() {
     plain("char(10)", Value::Text(b"ab"), "ab", 1); // 45
     check("varchar(32)", Value::Text(b"a\"b\\c/\n\t<>&'"), r#""a\"b\\c/\n\t<>&'""#, 12); // 46
     check("varchar(20)", Value::Text(b"x\0y"), r#""x\u0000y""#, 12); // 47
-    // 48: Canal loses these characters; here they are decoded in the column's character set.
+    // Vector 48: Canal loses these characters; this format decodes them in the column's character set.
     let (text, code) = cell("{}", in_charset(column("c", "varchar(10)"), "latin1"), Value::Text(b"\xe9 \x80"));
     assert_eq!((text.as_str(), code), ("\"é €\"", 12));
     plain("mediumtext", Value::Text("😀".as_bytes()), "😀", 2005); // 49
@@ -172,13 +173,13 @@ fn documents() {
     assert_eq!(canal("\"\\b\u{7f}\u{85}\""), "\"\\u0008\\u007f\\u0085\""); // 61
     check("json", Value::Json(b"null"), "\"null\"", 12); // 62
     check("json", Value::Null, "null", 1111); // 62
-    // 60 and 66: Canal prints a date inside a document with a time, and 100 hours as 0; here the server's own text is kept.
+    // Vectors 60 and 66: inside a document, Canal prints a date with a time, and 100 hours as 0; this format keeps the server's text.
     let date = r#"{"b": "2012-03-18"}"#;
     assert_eq!((canal(date), canal("\"100:00:00.000000\"")), (date.into(), "\"100:00:00.000000\"".into()));
-    // 63: the source refuses partial updates, so none reaches a format.
+    // Vector 63 is left out: it is a partial update of a document, which the source refuses.
     check("json", Value::Json(br#"{"a": "x\ty"}"#), r#""{\"a\": \"x\\ty\"}""#, 12);
     check("json", Value::Json(b""), "\"\"", 12);
-    // 53: the text of the type does not decide whether a column holds text.
+    // Vector 53: whether a column holds text is not decided by the text of its type.
     assert_eq!(cell("{}", column("c", "text(100)"), Value::Text("中".as_bytes())), ("\"中\"".to_owned(), 2005));
 }
 
@@ -214,7 +215,7 @@ fn old_holds_exactly_the_changes_of_its_row() {
         let message: serde_json::Value = serde_json::from_str(&canal(&change(&schema, Op::Update, before, after))).unwrap();
         message["old"].clone()
     };
-    // (a), without Canal's defect: there, columns of the first row appear in the second.
+    // Vector (a), without Canal's defect: in Canal, columns that changed in the first row also appear in the second.
     assert_eq!(old(row(1, 1), row(1, 9)), serde_json::json!([{"b": "1"}]));
     assert_eq!(old(row(1, 1), row(9, 1)), serde_json::json!([{"a": "1"}]));
     assert_eq!(old(row(1, 1), row(1, 1)), serde_json::json!([{}]));

@@ -1,4 +1,4 @@
-//! The examples in the documentation are what the encoders write.
+//! Checks that the encoders write exactly the examples in the documentation.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn page(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formats").join(name)).unwrap()
 }
 
-/// The lines of all blocks of a language.
+/// The lines of all code blocks of a language in a page.
 fn lines<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
     let start = format!("```{language}\n");
     page.split(start.as_str()).skip(1).flat_map(|rest| rest.split("```").next().unwrap_or_default().lines()).collect()
@@ -58,7 +58,7 @@ fn of_canal_json() {
     assert_eq!(lines(&page("canal-json.md"), "json"), expected);
 }
 
-/// The single message of all events.
+/// Encodes all events into a single message.
 fn together(settings: &str, events: &[Event]) -> String {
     let mut message = Message::default();
     let mut encoder = CanalJson::new(serde_json::from_str(settings).unwrap());

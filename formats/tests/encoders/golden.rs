@@ -1,4 +1,4 @@
-//! Golden files: `golden/<case>.events` holds a table and its changes; the files beside it hold the messages of both formats.
+//! Golden files: `golden/<case>.events` holds a table and its changes; the other files of the case hold the messages of both formats.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p formats` rewrites the messages; review the difference before committing it.
 
@@ -18,7 +18,7 @@ use serde_json::Value as Json;
 use crate::random::Cell;
 use crate::support::{change, column, encode, in_charset, origin, schema_change};
 
-/// A case as it is written in its file.
+/// A test case, in the form of its file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -98,7 +98,7 @@ impl Case {
                 CaseEvent::Database(text) => statement(SchemaChangeKind::Database, text, None),
             })
             .collect();
-        // Every event has a position of its own, as in a binlog.
+        // Every event gets its own position, as in a binlog.
         for (number, event) in events.iter_mut().enumerate() {
             let end = 1_000 * (number + 1);
             let mut own = (*origin()).clone();
@@ -112,8 +112,8 @@ impl Case {
     }
 }
 
-/// A cell as it is written in a file: a number for numbers, ENUM, SET, BIT and YEAR; TIME and TIMESTAMP in microseconds; bytes as `0x…`; text
-/// for everything else.
+/// Parses a cell of a file. Numbers, ENUM, SET, BIT and YEAR are numbers; TIME and TIMESTAMP are numbers of microseconds; bytes are
+/// `0x…`; everything else is text.
 fn cell(json: &Json, column: &Column) -> Cell {
     let text = || json.as_str().unwrap_or_else(|| panic!("{}: {json}", column.name));
     let number = |at: usize, length: usize| text()[at..at + length].parse::<u32>().unwrap();
@@ -154,7 +154,7 @@ fn unhex(text: &str) -> Vec<u8> {
     (0..text.len() / 2).map(|index| u8::from_str_radix(&text[2 * index..2 * index + 2], 16).unwrap()).collect()
 }
 
-/// Compares the messages of a case with its files, or rewrites the files.
+/// Compares the messages of a case with its files; with `UPDATE_GOLDEN=1`, rewrites the files.
 fn check(name: &str) {
     let path = |extension: &str| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(format!("{name}.{extension}"));
     let case: Case = serde_json::from_str(&fs::read_to_string(path("events")).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! `Encoder::info` says what the encoders do.
+//! Checks that `Encoder::info` describes what the encoders do.
 
 use formats::canal_json::{self, CanalJson, RowsPerMessage};
 use formats::dts_avro::{self, DtsAvro, Heartbeats};

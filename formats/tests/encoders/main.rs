@@ -1,4 +1,4 @@
-//! The encoders tested through their public API: published vectors, independent models, golden files.
+//! Tests of the encoders through their public API: published vectors, independent models, golden files.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests, in modules that clippy does not know as such")]
 

@@ -1,4 +1,4 @@
-//! Random tables and rows of every kind.
+//! Random tables, with columns of every type and random rows.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ impl Cell {
     }
 }
 
-/// A change of a random row.
+/// A change of a row, with random values.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) schema: Arc<TableSchema>,
@@ -87,7 +87,7 @@ fn document() -> impl Strategy<Value = Cell> {
     )
 }
 
-/// A point in either byte order, after its SRID.
+/// A point in either byte order, preceded by its SRID.
 fn point() -> impl Strategy<Value = Cell> {
     (prop_oneof![Just(0), Just(4326), any::<u32>()], any::<f64>(), any::<f64>(), any::<bool>()).prop_map(|(srid, x, y, little)| {
         let mut bytes = srid.to_le_bytes().to_vec();
@@ -111,7 +111,7 @@ fn unsigned(bits: u32) -> impl Strategy<Value = Cell> {
     any::<u64>().prop_map(move |v| Cell::UInt(v >> (64 - bits)))
 }
 
-/// A column and two of its cells.
+/// A random column and two random cells for it.
 fn typed() -> impl Strategy<Value = (Column, Cell, Cell)> {
     fn of(source_type: &'static str, cells: impl Strategy<Value = Cell> + 'static) -> BoxedStrategy<(Column, Cell, Cell)> {
         of_column(column("", source_type), cells)
@@ -219,8 +219,8 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
     )
 }
 
-/// Why a case is skipped: two decimals of equally few digits are equally near to the number, and the standard library, which prints the
-/// numbers of the models, chooses the other one.
+/// The reason for skipping a case: two shortest decimals are equally near to the number, and the standard library, which prints the
+/// model's numbers, chooses a different one than the encoder.
 const TIE: &str = "two shortest texts";
 
 fn same(ours: &str, models: &str) -> bool {

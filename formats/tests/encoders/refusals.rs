@@ -1,4 +1,4 @@
-//! What a format cannot encode is refused with the column's name, and no half of a message is left.
+//! If a format cannot encode an event, the error names the column, and the buffer holds no partial message.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use runtime::{Body, Column, Encoder, Event, Kind, Message, Op, Registry, Row, Se
 
 use crate::support::{canal, change, column, event, in_charset, insert, table};
 
-/// Both formats' errors: kind and message.
+/// Encodes an event with both formats. Returns the kind and text of each error; `None` if there is no error.
 fn refusals(event: &Event) -> [Option<(Kind, String)>; 2] {
     let encoders: [Box<dyn Encoder>; 2] = [Box::new(CanalJson::default()), Box::new(DtsAvro::default())];
     encoders.map(|mut encoder| {

@@ -1,4 +1,4 @@
-//! Tables, events and encoders for the tests.
+//! Helpers that create tables, events and encoders for the tests.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use runtime::{
     Body, Column, ColumnKind, Encoder, Event, Message, Op, Origin, Position, Row, RowChange, SchemaChange, Seq, TableId, TableSchema, Value,
 };
 
-/// A column whose kind is parsed from the text of its type, as far as these tests need it.
+/// A column whose kind is parsed from `source_type`; only the types that these tests use are supported.
 pub(crate) fn column(name: &str, source_type: &str) -> Column {
     let lower = source_type.to_lowercase();
     let (base, rest) = lower.split_once(['(', ' ']).unwrap_or((&lower, ""));
@@ -55,7 +55,7 @@ pub(crate) fn column(name: &str, source_type: &str) -> Column {
     column
 }
 
-/// `column` in another character set.
+/// The same column with a different character set.
 pub(crate) fn in_charset(mut column: Column, charset: &str) -> Column {
     column.charset = Some(charset.to_owned());
     column
@@ -68,7 +68,7 @@ pub(crate) fn table(columns: Vec<Column>) -> Arc<TableSchema> {
     Arc::new(schema)
 }
 
-/// An origin as a source would set it.
+/// An origin with fields as a source would set them.
 pub(crate) fn origin() -> Arc<Origin> {
     let mut origin = Origin::default();
     origin.server_id = 57;
@@ -80,7 +80,7 @@ pub(crate) fn origin() -> Arc<Origin> {
     Arc::new(origin)
 }
 
-/// An event at a fixed time.
+/// An event with a fixed time and position.
 pub(crate) fn event(body: Body) -> Event {
     Event {
         seq: Seq(1),
@@ -92,40 +92,40 @@ pub(crate) fn event(body: Body) -> Event {
     }
 }
 
-/// A row change of `schema`.
+/// An event with a row change in a table of this schema.
 pub(crate) fn change(schema: &Arc<TableSchema>, op: Op, before: Option<Row>, after: Option<Row>) -> Event {
     event(Body::Row(RowChange { schema: schema.clone(), op, before, after }))
 }
 
-/// An inserted row.
+/// An event with an inserted row.
 pub(crate) fn insert<'a>(schema: &Arc<TableSchema>, values: impl IntoIterator<Item = Value<'a>>) -> Event {
     change(schema, Op::Insert, None, Some(Row::from_values(values)))
 }
 
-/// A schema change.
+/// An event with a schema change.
 pub(crate) fn schema_change(change: SchemaChange) -> Event {
     event(Body::Schema(change))
 }
 
-/// The bytes of one event.
+/// Encodes one event and returns the bytes of the message.
 pub(crate) fn encode(encoder: &mut dyn Encoder, event: &Event) -> runtime::Result<Vec<u8>> {
     let mut message = Message::default();
     encoder.encode(event, &mut message)?;
     Ok(message.value)
 }
 
-/// The Canal JSON of one event with these settings, written as JSON.
+/// Encodes one event as Canal JSON; `settings` is JSON.
 pub(crate) fn canal_with(settings: &str, event: &Event) -> String {
     let config: canal_json::Config = serde_json::from_str(settings).unwrap();
     String::from_utf8(encode(&mut CanalJson::new(config), event).unwrap()).unwrap()
 }
 
-/// The Canal JSON of one event with default settings.
+/// Encodes one event as Canal JSON with the default settings.
 pub(crate) fn canal(event: &Event) -> String {
     canal_with("{}", event)
 }
 
-/// The DTS Avro of one event with default settings.
+/// Encodes one event as DTS Avro with the default settings.
 pub(crate) fn avro(event: &Event) -> Vec<u8> {
     encode(&mut DtsAvro::default(), event).unwrap()
 }

@@ -1,13 +1,15 @@
-//! Measures the whole program: how fast and at what cost it moves rows from a real MySQL into a real Kafka.
+//! Measures the whole program: how fast it moves rows from a real MySQL into a real Kafka, and how much CPU time and memory it takes.
 //!
 //! `cargo run --release -p tests --bin bench [-- --rows 2000000 --single 300000 --rounds 1 --workload TEXT]`
 //!
-//! Each line of the result drains what was written before into one partition of an empty topic, with zstd: changes from a saved binlog
-//! position, or a snapshot of the table. The program is a child process; its CPU time and peak memory are the kernel's figures.
+//! Each line of the result measures one run: the program moves rows that were written before into an empty topic with one partition,
+//! compressed with zstd. The rows are the changes after a saved binlog position, or a snapshot of the table. The program is a child
+//! process; its CPU time and peak memory are those that the kernel reports.
 //!
-//! `--against PATH` compares two builds of the command line, such as `target/release/cli` of two checkouts: both run in turn, in every round
-//! of every line (nine unless `--rounds` is given), and the result gives the medians and their ratio. `--program PATH` names the first of
-//! the two; without it, that is the program `cli` in the folder of this one. Only the command line and the configuration file are used.
+//! `--against PATH` compares two builds of the command line, such as `target/release/cli` of two checkouts. Both builds run in every
+//! round of every line (nine rounds unless `--rounds` is given), and the result gives the medians and their ratio. `--program PATH` names
+//! the first build; the default is the program `cli` in the folder of this executable. The bench uses nothing of a build but its command
+//! line and its configuration file.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,15 +24,15 @@ use tests::workload::load;
 use tests::{Failure, Result};
 
 const TABLE: &str = "bench.records";
-/// Rows of one transaction of the bulk load.
+/// Rows per transaction of the bulk load.
 const BATCH: u64 = 100;
 const DRAIN_LIMIT: Duration = Duration::from_secs(600);
-/// Rounds of a comparison: single runs differ by more than what it is meant to show.
+/// Rounds of a comparison. Many are needed, because single runs may differ by more than the two builds do.
 const ROUNDS: u64 = 9;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // The program runs in its own process: this executable starts itself.
+    // The program must run in its own process, so this executable starts itself as the program.
     if let Some(arguments) = as_command_line() {
         return connector_cli::run(connector_cli::bundled(), arguments).await;
     }
@@ -44,12 +46,12 @@ async fn main() -> ExitCode {
 }
 
 struct Options {
-    /// Rows in transactions of [`BATCH`], and of the snapshot.
+    /// Rows that are inserted in transactions of [`BATCH`] rows; also the rows of the snapshot.
     rows: u64,
-    /// One-row inserts, and one-row updates.
+    /// The number of one-row inserts, and the number of one-row updates.
     single: u64,
     rounds: u64,
-    /// Part of the names of the workloads to run.
+    /// Only workloads whose name contains this text are run.
     workload: String,
     program: Option<PathBuf>,
     against: Option<PathBuf>,
@@ -85,17 +87,17 @@ impl Options {
         Ok(options)
     }
 
-    /// The program to measure, and the one to compare it with.
+    /// The program to measure and, if asked for, the program to compare it with.
     fn programs(&self) -> Result<Vec<Program>> {
         let executable = |path: &PathBuf| -> Result<Program> {
-            // The program is started in a folder of its own.
+            // The path must be absolute, because the program is started in a different folder.
             let path = path.canonicalize().map_err(|error| Failure::from(error).context(path.display()))?;
             Ok(Program::new(path))
         };
         let first = match (&self.program, &self.against) {
             (Some(path), _) => executable(path)?,
             (None, None) => Program::myself()?,
-            // Two programs of the same kind: this one contains the bench as well.
+            // For a fair comparison the first program is `cli` too: this executable also contains the bench.
             (None, Some(_)) => executable(&std::env::current_exe()?.with_file_name("cli"))?,
         };
         let mut programs = vec![first];
@@ -157,7 +159,8 @@ struct Bench {
 }
 
 impl Bench {
-    /// Moves `rows` rows in each format, with each program, as often as was asked for: those after a binlog position, or the table as it is.
+    /// Moves `rows` rows in each format with each program, as many times as there are rounds. The rows are the changes after the binlog
+    /// position `from`, or a snapshot of the table if there is none.
     async fn drain(&mut self, workload: &str, rows: u64, from: Option<(String, u64)>) -> Result<()> {
         if !workload.contains(&self.options.workload) {
             return Ok(());
@@ -166,7 +169,7 @@ impl Bench {
             let mut runs: Vec<Vec<Measured>> = vec![Vec::new(); self.programs.len()];
             for round in 0..self.options.rounds {
                 for turn in 0..self.programs.len() {
-                    // Every other round begins with the other program, so that neither always runs first.
+                    // Rounds alternately begin with the first and the second program, so that neither always runs first.
                     let number = (turn + round as usize) % self.programs.len();
                     let topic = format!("{workload} {} {round} {number}", format.name());
                     let topic = topic.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
@@ -203,7 +206,7 @@ impl Bench {
         if code != 0 || end != rows as i64 {
             return Failure::err(format!("{topic}: exit code {code}, {end} records for {rows} rows:\n{}", task.output()));
         }
-        // Many rounds would fill the disk.
+        // Topics are deleted, because those of many rounds would fill the disk.
         self.kafka.client().await?.controller_client()?.delete_topic(topic, 10_000).await?;
         Ok(measured)
     }
@@ -214,7 +217,7 @@ fn cost(measured: &Measured, rows: u64) -> f64 {
     measured.cpu.as_secs_f64() * 1e6 / rows as f64
 }
 
-/// The figures of a line: of one program, or of two compared.
+/// The text of a result line: the figures of one program, or of two programs and their ratio.
 fn figures(runs: &[Vec<Measured>], rows: u64) -> String {
     let of = |runs: &[Measured], figure: &dyn Fn(&Measured) -> f64| median(runs.iter().map(figure).collect());
     let cpu = |run: &Measured| cost(run, rows);

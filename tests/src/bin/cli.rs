@@ -1,4 +1,4 @@
-//! The stock program, built once more: for tests, cargo builds only the binaries of their own package.
+//! The stock program. It is built again in this package, because for tests cargo builds only the binaries of the tests' own package.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! The demo: a real MySQL with a small shop, a real Kafka, and between them the stock program on `docs/config/shop.toml`.
+//! The demo: a real MySQL with the data of a small shop, a real Kafka, and the stock program, which runs `docs/config/shop.toml` between
+//! them.
 //!
 //! `cargo demo`, an alias of `cargo run --profile demo -p tests --no-default-features --bin demo`
 
@@ -15,14 +16,14 @@ use tests::{Failure, Result};
 
 const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/config/shop.toml");
 const TOPIC: &str = "shop";
-/// How long the shop does business while the program streams.
+/// How long the shop does business while the program streams the changes.
 const BUSINESS: Duration = Duration::from_secs(15);
-/// The row that is written last: once it is in the topic, everything is.
+/// The name in the row that is written last. Once this row is in the topic, all earlier changes are there too.
 const LAST_CUSTOMER: &str = "The last customer of the day";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // The program runs in its own process, as in production: this executable starts itself.
+    // The program runs in its own process, as in production: this executable starts itself as the program.
     if let Some(arguments) = as_command_line() {
         return connector_cli::run(connector_cli::bundled(), arguments).await;
     }
@@ -123,18 +124,18 @@ impl Step {
     }
 }
 
-/// The program, and how much of its output was printed.
+/// The running program, and the length of its output that was printed so far.
 struct RunningProgram {
     process: Process,
     printed: usize,
 }
 
 impl RunningProgram {
-    /// Prints the lines written since the last call; fails if the program has ended.
+    /// Prints the lines that the program has written since the last call; fails if the program has ended.
     fn show(&mut self) -> Result<()> {
         let output = self.process.output();
         let new = output.get(self.printed..).unwrap_or_default();
-        // Whole lines only; the next call prints the rest.
+        // Prints whole lines only; an incomplete line is printed by a later call.
         let end = new.rfind('\n').map_or(0, |last| last + 1);
         for line in new.get(..end).unwrap_or_default().lines() {
             println!("             | {line}");
@@ -153,7 +154,7 @@ impl RunningProgram {
     }
 }
 
-/// The records of the topic so far.
+/// The topic's reader and the records that were read so far.
 struct Topic {
     reader: TopicReader,
     entries: Vec<Entry>,

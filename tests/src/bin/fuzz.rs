@@ -1,7 +1,7 @@
-//! Fuzzes the encoders, or the checker's readers of messages.
+//! Fuzzes the encoders, or the code with which the checker reads messages.
 //!
-//! `cargo run -p tests --bin fuzz -- --target encoders --seconds 3600 [--seed N]`, or `--rounds N` instead of a time. Without a target all
-//! of them take turns. The first seed is taken from the clock unless it is given; a failure prints how to repeat it.
+//! `cargo run -p tests --bin fuzz -- --target encoders --seconds 3600 [--seed N]`; `--rounds N` may replace `--seconds`. Without a
+//! target, all targets run in turn. The default of the first seed is taken from the clock. A failure prints the arguments that repeat it.
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -40,7 +40,7 @@ fn fuzz() -> Result<()> {
             _ => return Failure::err(format!("{name} {value}: the options are --target NAME, --seconds N, --rounds N and --seed N")),
         }
     }
-    // A changed length must not make the Avro library allocate more memory than any message needs.
+    // A length that was corrupted must not make the Avro library allocate more memory than any message needs.
     apache_avro::util::max_allocation_bytes(64 * 1024 * 1024);
     for target in targets {
         println!("{} from seed {seed}", target.name());

@@ -1,16 +1,17 @@
-//! Measures what must stay small however large the source is: memory, and the time to the first record.
+//! Measures what must stay small even if the source is large: memory, and the time until the first record.
 //!
 //! `cargo run --release -p tests --bin limits [-- [--program PATH] transaction chunks tables partitions many-tables many-chunks]`
 //!
 //! - `transaction`: one transaction of 1,000,000 rows;
 //! - `chunks`: a table of 1,000,000 rows, read in chunks while its rows change;
-//! - `tables`: 1,000 tables, first as a whole, then a restart with changes in all of them;
-//! - `partitions`: a topic of 4,096 partitions, first from nothing, then a restart;
-//! - `many-tables`: the full phase of 1,000 and of 10,000 tables with one row each, whose costs must be as 1 to 10;
-//! - `many-chunks`: the full phase of a table in 10,000 and in 100,000 chunks of ten rows, likewise.
+//! - `tables`: 1,000 tables: first their full phase, then a restart with changes in all of them;
+//! - `partitions`: a topic of 4,096 partitions: first the start of a new task, then a restart;
+//! - `many-tables`: the full phase of 1,000 and of 10,000 tables with one row each; the second must cost about ten times as much as the
+//! first;
+//! - `many-chunks`: the full phase of a table in 10,000 and in 100,000 chunks of ten rows each, with the same expectation.
 //!
-//! The program is a child process of the same build, or the command line at PATH; its CPU time and peak memory (VmHWM) are the kernel's
-//! figures.
+//! The program is a child process of the same build, or the command line at PATH. Its CPU time and peak memory (VmHWM) are those that the
+//! kernel reports.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -30,12 +31,12 @@ const ROWS_A_TABLE: u64 = 10;
 const PARTITIONS: i32 = 4_096;
 const CHANGES: u64 = 20_000;
 const FULL: &str = "phases = [\"full\"]";
-/// A broker that opens thousands of logs is late with its heartbeats; with a short session it would lose its partitions again and again.
+/// A broker that opens thousands of logs sends its heartbeats late. With a short session it would lose its partitions again and again.
 const LONG_SESSION: &str = "broker.session.timeout.ms=30000";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // The program runs in its own process: this executable starts itself.
+    // The program must run in its own process, so this executable starts itself as the program.
     if let Some(arguments) = as_command_line() {
         return connector_cli::run(connector_cli::bundled(), arguments).await;
     }
@@ -122,7 +123,8 @@ impl Bench {
         for format in [Format::CanalJson, Format::DtsAvro] {
             let mut run = self.run("chunks", "bench.chunks", format, 1, "", "").await?;
             run.start()?;
-            // With the first row delivered, the start of the stream is committed: every change from now on is delivered.
+            // Once the first row is delivered, the start position of the stream is committed, so all changes from now on will be
+            // delivered.
             run.until(1).await?;
             let changes = self.change(|number| format!("UPDATE bench.chunks SET state = state + 1 WHERE id = {}", number * 7919 % MILLION));
             let (changed, read) = tokio::join!(changes, run.until(MILLION + CHANGES));
@@ -228,7 +230,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Changes one row a transaction.
+    /// Runs [`CHANGES`] statements, each of which changes one row in its own transaction.
     async fn change(&self, statement: impl Fn(u64) -> String + Clone + Send + Sync + 'static) -> Result<()> {
         load::run(&self.mysql, CHANGES, statement).await
     }
@@ -259,12 +261,12 @@ impl Bench {
     }
 }
 
-/// One task, from one start of its program to the next.
+/// A task, and what was measured since the last start of its program.
 struct Run {
     task: Task,
     counter: Counter,
     start: Instant,
-    /// Records in the topic when the program was started.
+    /// The number of records in the topic when the program was started.
     before: i64,
     records: u64,
     seen: Measured,
@@ -277,17 +279,17 @@ impl Run {
         self.task.start()
     }
 
-    /// Waits for so many records since the start.
+    /// Waits until `records` records were written since the start.
     async fn until(&mut self, records: u64) -> Result<()> {
         let first = (self.records > 0).then_some(self.seen.first);
         self.seen = follow(&mut self.task, &self.counter, self.before, records as i64, self.start, LIMIT).await?;
-        // The first wait has seen the first record.
+        // The time of the first record is known from the first wait; later waits must not replace it.
         self.seen.first = first.unwrap_or(self.seen.first);
         self.records = records;
         Ok(())
     }
 
-    /// Runs a full phase, which ends by itself, and measures the whole process.
+    /// Runs a full phase, after which the program ends by itself, and measures the process until its end.
     async fn run_to_end(&mut self, records: u64) -> Result<()> {
         self.start()?;
         self.until(records).await?;

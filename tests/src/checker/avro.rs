@@ -1,4 +1,4 @@
-//! DTS Avro, read with apache-avro and a separate schema, written from the published description.
+//! Reads DTS Avro with apache-avro and with a separate schema, which was written from the published description.
 
 use std::sync::OnceLock;
 
@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::{Change, Decoded, Image, Op, Table};
 use crate::{Failure, Result};
 
-/// Names of the branches of a column's value, in the order of the union.
+/// The names of the union branches of a column's value, in the order of the union.
 pub const BRANCHES: [&str; 13] = [
     "null",
     "Integer",
@@ -38,7 +38,7 @@ fn reader() -> Result<&'static GenericDatumReader<'static>> {
     Ok(READER.get_or_init(|| reader))
 }
 
-/// The fields of a record, by name and in order. An error if bytes are left over.
+/// The fields of a record, with their names and in their order. An error if bytes are left after the record.
 pub fn fields(mut value: &[u8]) -> Result<Vec<(String, Value)>> {
     let Value::Record(fields) = reader()?.read_value(&mut value)? else { return Failure::err("an Avro value that is not a record") };
     if value.is_empty() { Ok(fields) } else { Failure::err(format!("{} bytes after the Avro record", value.len())) }
@@ -69,7 +69,7 @@ pub(super) fn decode(value: &[u8]) -> Result<Decoded> {
     Ok(Decoded::Rows(vec![Change { table: Table::new(unescape(database), unescape(table)), op, key, before, after }]))
 }
 
-/// The value inside a union; any other value is returned unchanged.
+/// The value inside a union; any value that is not a union is returned unchanged.
 pub fn inner(value: &Value) -> &Value {
     if let Value::Union(_, inner) = value { inner } else { value }
 }
@@ -78,7 +78,8 @@ fn text(value: &Value) -> Result<String> {
     if let Value::String(text) = value { Ok(text.clone()) } else { Failure::err(format!("text expected, found {value:?}")) }
 }
 
-/// The tag `pk_uk_info` is JSON: key name → columns.
+/// The columns of the primary key, from the tag `pk_uk_info`: a JSON object whose keys are key names and whose values are lists of
+/// columns.
 fn primary_key(tags: &Value) -> Result<Vec<String>> {
     let Value::Map(tags) = tags else { return Failure::err("an Avro record without tags") };
     let keys = text(tags.get("pk_uk_info").ok_or_else(|| Failure::new("a row without the tag pk_uk_info"))?)?;
@@ -117,7 +118,7 @@ fn image(columns: &[(String, i32)], images: &Value) -> Result<Option<Image>> {
     pairs.map(cell).collect::<Result<Image>>().map(Some)
 }
 
-/// A value as text: `{precision:4,value:-7}`. Bytes that are valid UTF-8 are shown as text.
+/// A value as text, such as `{precision:4,value:-7}`. Bytes that are valid UTF-8 are shown as text.
 fn show(value: &Value) -> String {
     match value {
         Value::Record(fields) => {

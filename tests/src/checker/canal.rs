@@ -1,4 +1,4 @@
-//! Canal JSON, read with serde_json.
+//! Reads Canal JSON with serde_json.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{Change, Decoded, Image, Op, Table};
 use crate::{Failure, Result};
 
-/// Any other key is an error: Canal does not write it.
+/// A message. Any other key is an error, since Canal does not write it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Message {

@@ -1,4 +1,4 @@
-//! What a record says, whatever its format.
+//! The content of a record, in a form that does not depend on its format.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,9 +6,9 @@ use std::fmt;
 /// A table's name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Table {
-    /// Database.
+    /// The database's name.
     pub database: String,
-    /// Table.
+    /// The table's name without the database.
     pub name: String,
 }
 
@@ -25,61 +25,61 @@ impl fmt::Display for Table {
     }
 }
 
-/// A row by column, each value in the text of its format; `None` is NULL.
+/// A row: the value of each column, as the text that the format has for it; `None` is NULL.
 pub type Image = BTreeMap<String, Option<String>>;
 
 /// What happened to a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// The full phase read it.
+    /// The row was read by the full phase.
     Read,
-    /// It was inserted.
+    /// The row was inserted.
     Insert,
-    /// It was updated, possibly including its key.
+    /// The row was updated, possibly including its key.
     Update,
-    /// It was deleted.
+    /// The row was deleted.
     Delete,
 }
 
-/// What happened to one row.
+/// A change of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The table.
     pub table: Table,
     /// The kind of change.
     pub op: Op,
-    /// Columns of the primary key; their order does not matter here.
+    /// The columns of the primary key, in any order.
     pub key: Vec<String>,
-    /// The whole row before an update or delete.
+    /// The whole row before the change; `None` for a read or insert.
     pub before: Option<Image>,
-    /// The whole row after a read, insert or update.
+    /// The whole row after the change; `None` for a delete.
     pub after: Option<Image>,
 }
 
 impl Change {
-    /// The key's values in one image, by column name.
+    /// The key's values in an image of the row, in the order of the columns' names.
     pub fn key_of(&self, image: &Image) -> Vec<Option<String>> {
         key_of(&self.key, image)
     }
 }
 
-/// The values of `columns` in an image, in the order of the columns' names.
+/// The values of `columns` in an image of a row, in the order of the columns' names.
 pub(super) fn key_of(columns: &[String], image: &Image) -> Vec<Option<String>> {
     let mut columns: Vec<&String> = columns.iter().collect();
     columns.sort();
     columns.into_iter().map(|column| image.get(column).cloned().flatten()).collect()
 }
 
-/// What one record says.
+/// The content of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decoded {
     /// Changes of rows.
     Rows(Vec<Change>),
     /// A DDL statement.
     Schema {
-        /// The database it was run in.
+        /// The database in which the statement was executed.
         database: String,
-        /// Its text.
+        /// The text of the statement.
         sql: String,
     },
     /// A transaction boundary, a heartbeat or a tombstone.

@@ -1,11 +1,11 @@
-//! Records of a topic, decoded.
+//! Decodes the records of a topic.
 
 use super::{Decoded, Format, Header, avro, canal};
 use crate::harness::Entry;
 use crate::{Failure, Result};
 
 impl Format {
-    /// The content of a record's value.
+    /// Decodes the value of a record.
     pub fn decode(self, value: &[u8]) -> Result<Decoded> {
         match self {
             Format::CanalJson => canal::decode(value),
@@ -18,13 +18,13 @@ impl Format {
 pub struct Record {
     /// The record itself.
     pub entry: Entry,
-    /// Its header.
+    /// The decoded header `dts`.
     pub header: Header,
-    /// Its content.
+    /// The decoded value.
     pub decoded: Decoded,
 }
 
-/// Decodes headers and values.
+/// Decodes the headers and values of records.
 pub fn decode(entries: Vec<Entry>, format: Format) -> Result<Vec<Record>> {
     let mut records = Vec::with_capacity(entries.len());
     for entry in entries {

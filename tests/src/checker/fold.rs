@@ -1,17 +1,17 @@
-//! Folds a topic into tables, as a consumer would, and names what differs from the source.
+//! Folds a topic into tables, as a consumer would, and reports the differences from the source.
 
 use std::collections::BTreeMap;
 
 use super::{Change, Decoded, Image, Op, Record, Table};
 use crate::{Failure, Result};
 
-/// Rows by key.
+/// The rows of a table by their key.
 pub(super) type Rows = BTreeMap<Vec<Option<String>>, Image>;
 
 /// The tables that a topic describes.
 ///
-/// A topic with one partition is folded in log order. With several, rows of the full phase come first and changes follow by `seq`: an
-/// update may change the key of a row, and with it the partition, and between partitions only `seq` gives the order.
+/// A topic with one partition is folded in log order. With several partitions, the rows of the full phase come first, and the changes
+/// follow in the order of `seq`. Log order is not enough there: an update may change the key of a row and with it the row's partition.
 pub(super) fn fold(records: &[Record]) -> Result<BTreeMap<Table, Rows>> {
     let mut ordered: Vec<&Record> = records.iter().collect();
     if ordered.iter().any(|record| record.entry.partition != 0) {
@@ -41,7 +41,7 @@ fn apply(tables: &mut BTreeMap<Table, Rows>, change: &Change) -> Result<()> {
     Ok(())
 }
 
-/// TRUNCATE and DROP TABLE empty a table without a change per row.
+/// Empties the table of a TRUNCATE or DROP TABLE: these statements have no change per row.
 fn clear(tables: &mut BTreeMap<Table, Rows>, database: &str, sql: &str) {
     let words: Vec<&str> = sql.split_whitespace().collect();
     let emptied = matches!(words.as_slice(), [first, ..] if first.eq_ignore_ascii_case("truncate") || first.eq_ignore_ascii_case("drop"));
@@ -52,7 +52,7 @@ fn clear(tables: &mut BTreeMap<Table, Rows>, database: &str, sql: &str) {
     tables.retain(|table, _| table.database != database || !plain.split_whitespace().any(|word| word == table.name));
 }
 
-/// Lists the differences between the fold and the source, row by row and column by column.
+/// Lists the differences between the folded topic and the source, row by row and column by column.
 pub(super) fn differences(table: &Table, source: &Rows, folded: Option<&Rows>) -> Vec<String> {
     let empty = Rows::new();
     let folded = folded.unwrap_or(&empty);

@@ -1,6 +1,6 @@
 //! The formats of a topic.
 
-/// How values are written in the topic.
+/// The format of the values in a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `format.canal_json`.
@@ -10,7 +10,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Its key under `format` in a configuration.
+    /// The format's key under `format` in a configuration.
     pub fn name(self) -> &'static str {
         match self {
             Format::CanalJson => "canal_json",

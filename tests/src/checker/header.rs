@@ -1,20 +1,21 @@
-//! The `dts` header: `version u8 | run u64 | epoch varint | split varint | seq 16 bytes | flags u8 | [txid]`, integers big-endian, varints
-//! in LEB128.
+//! Reads the header `dts`: `version u8 | run u64 | epoch varint | split varint | seq 16 bytes | flags u8 | [txid]`. Integers are
+//! big-endian; varints are LEB128.
 
 use crate::{Failure, Result};
 
-/// Which task wrote the record, and its position in the split.
+/// The task that wrote the record, and the record's position in its split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Drawn at the task's first start, kept over restarts.
+    /// A random number, chosen at the task's first start and kept over restarts.
     pub run: u64,
-    /// Rises with every start.
+    /// The number of the task's start; it increases with every start.
     pub epoch: u64,
     /// The split's number in the checkpoint.
     pub split: u64,
-    /// Order in the split.
+    /// The position in the split; it gives the order of the split's records.
     pub seq: u128,
-    /// Bits: 1 snapshot, 2 replay not exact, 4 schema change, 8 value with a schema id prefix.
+    /// Flags: bit 1 for a snapshot row, 2 for a record whose replay may differ, 4 for a schema change, 8 for a value with a schema id
+    /// prefix.
     pub flags: u8,
 }
 
@@ -42,12 +43,12 @@ impl Header {
         Ok(header)
     }
 
-    /// A row of the full phase.
+    /// Whether the record is a row of the full phase.
     pub fn snapshot(&self) -> bool {
         self.flags & 1 != 0
     }
 
-    /// A replay may differ, so that consumers cannot drop repeats of it by `seq`.
+    /// Whether a replay of the record may differ, so that consumers cannot drop repeated records by their `seq`.
     pub fn inexact(&self) -> bool {
         self.flags & 2 != 0
     }

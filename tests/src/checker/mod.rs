@@ -1,8 +1,8 @@
 //! Reads a topic back and compares it with the source.
 //!
-//! Every record is decoded independently of the product: its `dts` header by the rules of the delivery design, its value by a general JSON
-//! or Avro library. The records are folded by key into tables, and each row and column is compared with the result of a SELECT, rendered by
-//! a model of the format that shares no code with the product.
+//! Every record is decoded independently of the product: its header `dts` by the rules of the delivery design, its value with a general
+//! JSON or Avro library. The records are folded by key into tables. Each row and column is then compared with the result of a SELECT,
+//! which a model of the format renders; the model shares no code with the product.
 
 pub mod avro;
 mod canal;
@@ -25,29 +25,30 @@ pub use header::Header;
 use crate::harness::{Database, Entry, Kafka, TopicReader};
 use crate::{Failure, Result};
 
-/// What is expected of a topic, besides the final state of its rows.
+/// What a topic is expected to hold, besides the final state of its rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
-    /// Format of the values.
+    /// The format of the values.
     pub format: Format,
-    /// How many snapshot chunks may appear more than once because a kill interrupted them: kills × parallel readers. 0 without kills.
+    /// The highest number of snapshot chunks that may appear more than once, because a kill interrupted them: kills × parallel readers. 0
+    /// without kills.
     pub cut_chunks: usize,
 }
 
-/// What a topic holds.
+/// The numbers of records, rows and values in a topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Records in all.
+    /// All records.
     pub records: usize,
-    /// Rows of the full phase.
+    /// Records of rows of the full phase.
     pub snapshot_rows: usize,
-    /// Changes of the incremental phase.
+    /// Records of changes of the incremental phase.
     pub stream_rows: usize,
-    /// Schema changes.
+    /// Records of schema changes.
     pub schema_changes: usize,
-    /// Rows in the source now, each of them equal in the topic.
+    /// Rows that the source has now; each of them equals the row in the topic.
     pub rows: usize,
-    /// Columns compared.
+    /// Columns that were compared.
     pub cells: usize,
 }
 
@@ -59,13 +60,13 @@ impl fmt::Display for Report {
     }
 }
 
-/// Reads a whole topic and compares it with the tables it was made from. The source must be at rest and the topic complete.
+/// Reads a whole topic and compares it with its source tables. The source must not change meanwhile, and the topic must be complete.
 pub async fn verify(mysql: &Database, tables: &[Table], kafka: &Kafka, topic: &str, expected: Expected) -> Result<Report> {
     let entries = TopicReader::open(kafka, topic).await?.read().await?;
     verify_entries(mysql, tables, entries, expected).await
 }
 
-/// The same for records that were read already.
+/// Like [`verify`], for records that were read already.
 pub async fn verify_entries(mysql: &Database, tables: &[Table], entries: Vec<Entry>, expected: Expected) -> Result<Report> {
     let records = decode(entries, expected.format)?;
     let mut wrong = order::check(&records, expected.cut_chunks);

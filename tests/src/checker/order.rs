@@ -1,14 +1,14 @@
-//! What a topic must never contain: a repeated record, a step back in order, a gap in the history of a row.
+//! Checks that a topic has no repeated record, no record out of order, and no gap in the history of a row.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Change, Decoded, Image, Op, Record, Table};
 
-/// Checks the headers, partition by partition in log order.
+/// Checks the headers of each partition in log order.
 ///
-/// - Stream records: per (run, split, partition) `seq` rises, so no record is repeated.
-/// - Snapshot rows: `seq` rises within one epoch, and only `cut_chunks` splits may have been delivered again by a later epoch.
-/// - All records are of one run, and an epoch never falls.
+/// - Stream records: within a run, split and partition `seq` increases, so no record is repeated.
+/// - Snapshot rows: `seq` increases within one epoch. At most `cut_chunks` splits may be delivered again by a later epoch.
+/// - All records belong to one run, and the epoch never decreases.
 pub(super) fn check(records: &[Record], cut_chunks: usize) -> Vec<String> {
     let mut wrong = Vec::new();
     let runs: BTreeSet<u64> = records.iter().map(|record| record.header.run).collect();
@@ -22,7 +22,7 @@ pub(super) fn check(records: &[Record], cut_chunks: usize) -> Vec<String> {
     for record in records {
         let (header, partition) = (&record.header, record.entry.partition);
         let location = format!("partition {partition} offset {}", record.entry.offset);
-        // A heartbeat has no seq of its own.
+        // A heartbeat has no `seq` of its own, so its order is not checked.
         if header.inexact() && !header.snapshot() && matches!(record.decoded, Decoded::Control) {
             continue;
         }
@@ -56,12 +56,12 @@ pub(super) fn check(records: &[Record], cut_chunks: usize) -> Vec<String> {
     wrong
 }
 
-/// Checks that the stream has the history of each row without a gap: the before image of a change equals the row that the previous change
-/// left.
+/// Checks that the stream has no gap in the history of a row: the before image of each change must equal the row after the previous
+/// change.
 pub(super) fn check_histories(records: &[Record]) -> Vec<String> {
     let mut stream: Vec<&Record> = records.iter().filter(|record| !record.header.snapshot()).collect();
     stream.sort_by_key(|record| (record.header.split, record.header.seq));
-    // The state of each row after its last change; a row without a change so far may be in any state.
+    // The state of each row after its last change. A row that had no change so far may be in any state.
     let mut rows: BTreeMap<(&Table, Vec<Option<String>>), Option<&Image>> = BTreeMap::new();
     let mut wrong = Vec::new();
     for record in stream {
@@ -101,7 +101,7 @@ pub(super) fn check_histories(records: &[Record]) -> Vec<String> {
     wrong
 }
 
-/// The new row, if this change gave it its key.
+/// The new row, if the change created its key: an insert, or an update that changed the key.
 fn fresh_key(change: &Change) -> Option<&Image> {
     let after = change.after.as_ref()?;
     match (&change.op, &change.before) {

@@ -1,4 +1,4 @@
-//! The model of the formats: how a value that the server wrote as text must stand in a message.
+//! A model of the formats: how a value that the server returned must be written in a message.
 
 use rskafka::chrono::NaiveDateTime;
 
@@ -14,7 +14,7 @@ pub(super) enum Cell {
     Real(f64),
 }
 
-/// What a column's values are. `number` is the type's number in DTS Avro.
+/// The kind of a column's values. `number` is the number of the type in DTS Avro.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Int {
@@ -35,18 +35,18 @@ pub(super) enum Kind {
     Text {
         number: u8,
     },
-    /// BINARY has a length, VARBINARY none.
+    /// `length` is that of a BINARY column; `None` for VARBINARY.
     Binary {
         length: Option<u64>,
     },
     Blob,
-    /// The cell is `index:label`.
+    /// An ENUM; the cell is `index:label`.
     Enum,
-    /// The cell is `mask:labels`.
+    /// A SET; the cell is `mask:labels`.
     Set,
 }
 
-/// The text of a cell in a format; `None` is NULL.
+/// The text of a cell in a format; `None` if the cell is NULL.
 pub(super) fn render(format: Format, kind: &Kind, cell: Cell) -> Result<Option<String>> {
     match (format, cell) {
         (_, Cell::Null) => Ok(None),
@@ -66,7 +66,8 @@ fn canal(kind: &Kind, cell: Cell) -> Result<String> {
         _ => return Failure::err("a number where text was expected"),
     };
     match kind {
-        // Canal maps each byte to the character of the same number; the binlog has no zero padding of BINARY columns.
+        // Canal maps each byte to the character with the same number. It omits the zero padding of BINARY columns, which is not in the
+        // binlog.
         Kind::Binary { length } => {
             let used = if length.is_some() { bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1) } else { bytes.len() };
             Ok(bytes.iter().take(used).map(|&byte| char::from(byte)).collect())
@@ -77,8 +78,8 @@ fn canal(kind: &Kind, cell: Cell) -> Result<String> {
     }
 }
 
-/// Java's `Double.toString`: the shortest digits that parse to the same number, or the two nearest digits where one would do. Both arguments
-/// have the form `d.ddde±x`.
+/// A number as Java's `Double.toString` prints it: with the shortest digits that parse to the same number, or with the two nearest digits
+/// if a single digit would be enough. Both arguments have the form `d.ddde±x`.
 fn java_number(shortest: &str, two_digits: &str) -> String {
     let scientific = if shortest.contains('.') { shortest } else { two_digits };
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
@@ -104,7 +105,7 @@ fn java_number(shortest: &str, two_digits: &str) -> String {
 fn avro(kind: &Kind, cell: Cell) -> Result<String> {
     let bytes = match (kind, cell) {
         (Kind::Float, Cell::Real(value)) => {
-            // The double of the shortest decimal, not of the widened bits.
+            // The double that is parsed from the float's shortest decimal, not the double that is converted from the float.
             let shortest: f64 = (value as f32).to_string().parse()?;
             return Ok(format!("4 Float{{value:{shortest:?},precision:8,scale:15}}"));
         }
@@ -146,7 +147,7 @@ fn avro(kind: &Kind, cell: Cell) -> Result<String> {
     })
 }
 
-/// A DateTime with the parts that a type fills; all parts of a negative time are negative.
+/// A DateTime in which only the parts in `filled` have a value. All parts of a negative time are negative.
 fn moment(number: u8, text: &str, filled: std::ops::Range<usize>) -> Result<String> {
     const NAMES: [&str; 7] = ["year", "month", "day", "hour", "minute", "second", "millis"];
     let (sign, rest) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
@@ -176,7 +177,8 @@ fn utf8(bytes: Vec<u8>) -> Result<String> {
     Ok(String::from_utf8(bytes)?)
 }
 
-/// Bytes as text if they are valid UTF-8, else in hexadecimal. No text looks like hexadecimal.
+/// Bytes as text if they are valid UTF-8, otherwise in hexadecimal. A text that starts with `0x` is also written in hexadecimal, so the
+/// result is unambiguous.
 pub(super) fn show_bytes(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.starts_with("0x") => text.to_owned(),

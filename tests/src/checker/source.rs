@@ -1,4 +1,4 @@
-//! The content of the source: every row of a table by SELECT, as a format writes it.
+//! Reads every row of a source table by SELECT and renders it as a format writes it.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Value};
@@ -10,7 +10,7 @@ use super::{Format, Image, Table};
 use crate::harness::Database;
 use crate::{Failure, Result};
 
-/// The rows of a table as the topic should describe them.
+/// The rows of a table, as the topic should describe them.
 pub(super) struct SourceTable {
     pub(super) rows: Rows,
     pub(super) columns: usize,
@@ -35,7 +35,7 @@ pub(super) async fn read(mysql: &Database, table: &Table, format: Format) -> Res
         return Failure::err(format!("{table} does not exist or has no primary key"));
     }
     let expressions: Vec<&str> = columns.iter().map(|column| column.expression.as_str()).collect();
-    // A prepared statement: its results contain floats as they are stored, not rounded to six digits.
+    // A prepared statement returns floats as they are stored; a plain one would round them to six digits.
     let mut answer = connection.exec_iter(format!("SELECT {} FROM {table}", expressions.join(", ")), ()).await?;
     let mut rows = Rows::new();
     while let Some(row) = answer.next().await? {
@@ -72,12 +72,12 @@ async fn columns(connection: &mut Conn, table: &Table) -> Result<Vec<Column>> {
     described.into_iter().map(|(name, data_type, octets, precision)| column(name, &data_type, octets, precision)).collect()
 }
 
-/// How the server is asked for a column, so that the text of each value loses nothing.
+/// The kind of a column, and the SQL expression that reads it so that the text of each value is exact.
 fn column(name: String, data_type: &str, octets: Option<u64>, precision: Option<u64>) -> Result<Column> {
     let quoted = format!("`{}`", name.replace('`', "``"));
     let text = format!("CAST({quoted} AS CHAR)");
     let labelled = format!("CONCAT({quoted} + 0, ':', CONVERT({quoted} USING utf8mb4))");
-    // Adding zero drops the padding of ZEROFILL.
+    // Adding zero removes the padding of ZEROFILL.
     let whole = format!("CAST({quoted} + 0 AS CHAR)");
     let (kind, expression) = match data_type {
         "tinyint" => (Kind::Int { number: 1, bytes: 1 }, whole),

@@ -1,15 +1,15 @@
-//! Random cells: values of a column, often at the limits of its type, and values that it cannot hold.
+//! Random cells: values that a column can hold, often at the limits of its type, and values that it cannot hold.
 
 use fastrand::Rng;
 use runtime::{Column, ColumnKind, Date, DateTime, RowWriter, Value};
 
-/// A text that no error may show.
+/// A text that is put into cells; no error message may contain it.
 pub(super) const SECRET: &str = "cell-text-7261";
 
 const HOUR: i64 = 3_600_000_000;
 const MAX_TIME: i64 = 838 * HOUR + 59 * 60_000_000 + 59_000_000;
 
-/// Pushes a value that the column can hold, or NULL.
+/// Pushes a random value that the column can hold, or NULL.
 pub(super) fn push_good(writer: &mut RowWriter<'_>, random: &mut Rng, column: &Column) {
     if column.nullable && random.u8(..8) == 0 {
         return writer.push(Value::Null);
@@ -60,7 +60,7 @@ pub(super) fn push_good(writer: &mut RowWriter<'_>, random: &mut Rng, column: &C
     }
 }
 
-/// Pushes any value at all: of another kind, out of range, of invalid text.
+/// Pushes a value that the column may not be able to hold: of another kind, out of range, or an invalid text.
 pub(super) fn push_bad(writer: &mut RowWriter<'_>, random: &mut Rng) {
     let length = random.usize(..30);
     let raw = bytes(random, length);
@@ -99,7 +99,7 @@ pub(super) fn push_bad(writer: &mut RowWriter<'_>, random: &mut Rng) {
     });
 }
 
-/// A name or text with characters that need care in JSON, in Avro names or in Unicode.
+/// A random name or text with characters that are special in JSON, in Avro names or in Unicode.
 pub(super) fn awkward(random: &mut Rng, longest: usize) -> String {
     const PIECES: [&str; 24] = [
         "a", "Z", "0", " ", ".", "\\", "\"", "'", "/", "\0", "\n", "\u{1f}", "\u{7f}", "\u{85}", "é", "中", "😀", "\u{2028}", "\u{feff}",
@@ -127,7 +127,7 @@ fn text(random: &mut Rng, column: &Column) -> Vec<u8> {
     }
 }
 
-/// Cuts microseconds to `fsp` digits.
+/// Rounds microseconds down to `fsp` digits.
 fn cut(micros: i64, fsp: u8) -> i64 {
     let unit = 10i64.pow(6 - u32::from(fsp.min(6)));
     micros / unit * unit
@@ -167,7 +167,7 @@ fn decimal(random: &mut Rng, precision: u8, scale: u8) -> String {
     if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
 
-/// A document as a server prints it.
+/// A random JSON document, as a server prints it.
 fn json(random: &mut Rng, out: &mut String, depth: usize) {
     match random.u8(..if depth > 5 { 6 } else { 9 }) {
         0 => out.push_str(["null", "true", "false"][random.usize(..3)]),
@@ -205,7 +205,7 @@ fn json_string(random: &mut Rng, out: &mut String) {
     out.push_str(&serde_json::Value::from(text).to_string());
 }
 
-/// A point in MySQL's form, of either byte order.
+/// A random point as MySQL stores it, in either byte order.
 fn point(random: &mut Rng) -> Vec<u8> {
     let mut point = [0, 4326, random.u32(..)][random.usize(..3)].to_le_bytes().to_vec();
     let (x, y) = (random.f64() * 180.0, -random.f64());

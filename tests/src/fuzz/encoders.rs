@@ -1,4 +1,4 @@
-//! Events through both encoders, and what must be true of every result.
+//! Encodes random events with both encoders and checks every result.
 
 use std::sync::OnceLock;
 
@@ -24,7 +24,7 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
     each(&mut DtsAvro::new(config), &events, bad, is_avro).map_err(context)
 }
 
-/// Encodes all events, a slice at a time like a sink, and checks every result.
+/// Encodes all events and checks every result. The encoder is called with the rest of the events each time, as a sink calls it.
 fn each(encoder: &mut dyn Encoder, events: &[Event], bad: bool, check: fn(&[u8]) -> Result<()>) -> Result<()> {
     let mut message = Message::default();
     let mut rest = events;
@@ -48,7 +48,7 @@ fn each(encoder: &mut dyn Encoder, events: &[Event], bad: bool, check: fn(&[u8])
     Ok(())
 }
 
-/// Checks a refusal: it is about one event, leaves no partial message and contains no value of a cell.
+/// Checks an error: it has the kind of a data error, leaves no partial message, and contains no value of a cell.
 fn refused(error: &runtime::Error, message: &Message, events: &[Event], bad: bool) -> Result<()> {
     if error.kind() != Kind::Data {
         return Failure::err(format!("an error of kind {:?}: {error}", error.kind()));
@@ -65,7 +65,7 @@ fn refused(error: &runtime::Error, message: &Message, events: &[Event], bad: boo
     Ok(())
 }
 
-/// Whether no name or type contains the text, so that an error that contains it shows a cell.
+/// Whether no name or type of the event's table contains [`SECRET`]. If so, an error that contains it must have shown a cell.
 fn names_have_no_secret(event: &Event) -> bool {
     match &event.body {
         Body::Row(change) => !format!("{:?}", change.schema).contains(SECRET),
@@ -83,7 +83,7 @@ fn is_json(bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The messages are read by apache-avro with the schema that the encoder gives out.
+/// Checks that apache-avro can read the message with the schema that the encoder provides.
 fn is_avro(bytes: &[u8]) -> Result<()> {
     static SCHEMA: OnceLock<Schema> = OnceLock::new();
     static READER: OnceLock<GenericDatumReader<'static>> = OnceLock::new();

@@ -1,4 +1,4 @@
-//! Random tables and events: valid ones, and on request events that no source may send.
+//! Random tables and events. They are valid, or if asked for may be invalid in ways that no source may send.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use runtime::{
 
 use super::cells::{awkward, push_bad, push_good};
 
-/// Events of one table and one route. `bad`: with images, cells, keys and names that no source may send.
+/// Random events of one table and one route. If `bad`, they may have images, cells, keys and names that no source may send.
 pub(super) fn slice(random: &mut Rng, bad: bool) -> Vec<Event> {
     let schema = Arc::new(table(random, bad));
     let mut origin = Arc::new(origin(random));
@@ -74,7 +74,7 @@ fn change(random: &mut Rng, schema: &Arc<TableSchema>, op: Op, bad: bool) -> Row
     RowChange { schema: schema.clone(), op, before, after }
 }
 
-/// A row; about half of its cells are those of `like`.
+/// A random row. If `like` is given, about half of the cells are copied from it.
 fn row(random: &mut Rng, schema: &TableSchema, like: Option<&Row>, bad: bool) -> Row {
     let spoilt = bad && random.u8(..12) == 0;
     let width = if spoilt { random.usize(..schema.columns.len() + 3) } else { schema.columns.len() };
@@ -88,7 +88,7 @@ fn row(random: &mut Rng, schema: &TableSchema, like: Option<&Row>, bad: bool) ->
         }
     }
     let row = writer.finish();
-    // Rows of a block that is not sealed read as empty.
+    // Rows of a block that was not sealed read as empty.
     if !spoilt || random.bool() {
         block.seal();
     }
@@ -101,7 +101,7 @@ fn table(random: &mut Rng, bad: bool) -> TableSchema {
     let name = |random: &mut Rng| if bad || random.bool() { awkward(random, 5) } else { "orders".to_owned() };
     let mut schema = TableSchema::new(TableId::new(name(random), name(random)), columns);
     schema.version = random.u32(1..);
-    // In invalid tables a key may name a column that does not exist.
+    // A key of an invalid table may name a column that does not exist.
     let any = |random: &mut Rng| random.usize(..=last + usize::from(bad));
     if random.u8(..4) > 0 {
         schema.primary_key = if last > 0 && random.bool() { vec![last, 0] } else { vec![any(random)] };

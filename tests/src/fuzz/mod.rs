@@ -1,7 +1,8 @@
-//! Fuzzing: random events through both encoders under every setting, and broken messages through the readers of the checker.
+//! Fuzzing: random events are encoded by both encoders with random settings, and broken messages are read by the checker.
 //!
-//! Every round has a seed of its own, so a failure is repeated by naming it: `fuzz --target encoders --seed 17 --rounds 1`. A round fails
-//! if it panics, takes too long, or violates a rule: an error with a partial message, a message that no library reads, a cell in an error.
+//! Every round has its own seed, so a failure can be repeated with that seed: `fuzz --target encoders --seed 17 --rounds 1`. A round
+//! fails if it panics, takes too long, or breaks a rule: no partial message after an error, no message that the libraries cannot read, no
+//! value of a cell in an error.
 
 mod cells;
 mod encoders;
@@ -15,23 +16,23 @@ use std::time::{Duration, Instant};
 
 use crate::{Failure, Result};
 
-/// Longest time of one round; the usual one takes less than a millisecond.
+/// The longest time that a round may take; most take less than a millisecond.
 const ROUND_LIMIT: Duration = Duration::from_secs(10);
 
 /// What is fuzzed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// `canal_json` and `dts_avro`, with events that a source sends and others that no source may send.
+    /// The encoders `canal_json` and `dts_avro`, with valid events and with events that no source may send.
     Encoders,
     /// The checker's readers of values and headers, with messages that were changed at random.
     Readers,
 }
 
 impl Target {
-    /// All of them.
+    /// All targets.
     pub const ALL: [Target; 2] = [Target::Encoders, Target::Readers];
 
-    /// Its name on the command line.
+    /// The target's name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Target::Encoders => "encoders",
@@ -39,7 +40,7 @@ impl Target {
         }
     }
 
-    /// One round.
+    /// Runs one round.
     fn round(self, seed: u64) -> Result<()> {
         let mut random = fastrand::Rng::with_seed(seed);
         match self {
@@ -49,17 +50,17 @@ impl Target {
     }
 }
 
-/// When to stop.
+/// When to stop the rounds.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
     /// After this time.
     Passed(Duration),
-    /// After so many rounds.
+    /// After this number of rounds.
     Rounds(u64),
 }
 
-/// Runs rounds with the seeds from `first_seed` on and returns how many they were; `tell` is called about every ten seconds with the next
-/// seed, so that even a process that was aborted leaves a trace.
+/// Runs rounds with consecutive seeds from `first_seed` on and returns the number of rounds. About every ten seconds `tell` is called
+/// with the next seed, so that the seed of a round that aborts the process can be narrowed down.
 pub fn run(target: Target, first_seed: u64, until: Until, mut tell: impl FnMut(u64)) -> Result<u64> {
     let start = Instant::now();
     let mut told = start;
@@ -83,7 +84,8 @@ pub fn run(target: Target, first_seed: u64, until: Until, mut tell: impl FnMut(u
             Ok(Err(failure)) => return Failure::err(format!("{failure}; {}", repeat())),
             Err(_) => return Failure::err(format!("panic, its message is above; {}", repeat())),
         }
-        // A paused machine makes a round look long, so it has to be long twice. Its result is known already.
+        // A round may look slow because the machine was paused, so the round fails only if it is slow a second time. Its result was
+        // checked above.
         if now.elapsed() > ROUND_LIMIT {
             let again = Instant::now();
             let _ = catch_unwind(AssertUnwindSafe(|| target.round(seed)));
@@ -99,7 +101,8 @@ pub fn run(target: Target, first_seed: u64, until: Until, mut tell: impl FnMut(u
 mod tests {
     use super::*;
 
-    /// A fixed seed: with a random one the tests could fail on a day without a change. The long runs of the program `fuzz` use others.
+    /// The seed is fixed: with a random seed the test could fail although nothing was changed. The long runs of the program `fuzz` use
+    /// other seeds.
     #[test]
     fn a_short_pass_of_every_target() {
         for target in Target::ALL {

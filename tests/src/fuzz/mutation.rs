@@ -1,8 +1,8 @@
-//! Random changes of a message.
+//! Changes messages at random.
 
 use fastrand::Rng;
 
-/// Bytes with a meaning in JSON or in Avro's varints.
+/// Byte sequences with a meaning in JSON or in Avro's varints.
 const MEANINGFUL: [&[u8]; 16] = [
     b"{",
     b"}",
@@ -22,7 +22,7 @@ const MEANINGFUL: [&[u8]; 16] = [
     b"\xfe\xff\xff\xff\x0f",
 ];
 
-/// Changes `message` at one to four places. Pieces of `other`, another message, may be inserted.
+/// Changes `message` at one to four places. Pieces of `other`, which is another message, may be inserted.
 pub(super) fn mutate(random: &mut Rng, message: &mut Vec<u8>, other: &[u8]) {
     for _ in 0..random.usize(1..5) {
         let at = random.usize(..=message.len());

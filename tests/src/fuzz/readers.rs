@@ -1,4 +1,4 @@
-//! Messages, whole and broken, through the readers of the checker: a result or a failure, never a panic.
+//! Reads whole and broken messages with the checker's readers, which must return a result or a failure and never panic.
 
 use fastrand::Rng;
 use formats::canal_json::CanalJson;
@@ -17,7 +17,7 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
     let avro = messages(random, &mut DtsAvro::new(avro));
     for (format, messages) in [(Format::CanalJson, &canal), (Format::DtsAvro, &avro)] {
         for message in messages {
-            // Whether it is valid depends on keys and settings: here it only must not panic.
+            // Whether the message is valid depends on its keys and settings, so the result is ignored: the reader only must not panic.
             let _ = format.decode(message);
             for _ in 0..4 {
                 let mut broken = message.clone();
@@ -35,7 +35,7 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
     Ok(())
 }
 
-/// The messages of some events; at least one, which may be empty.
+/// The messages of some random events. There is at least one message, which may be empty.
 fn messages(random: &mut Rng, encoder: &mut dyn Encoder) -> Vec<Vec<u8>> {
     let events = events::slice(random, false);
     let mut messages = Vec::new();

@@ -1,11 +1,11 @@
-//! Random settings of the formats: every key with every value.
+//! Random settings of the formats; every value of every key may occur.
 
 use fastrand::Rng;
 use formats::{canal_json, dts_avro};
 
 use crate::Result;
 
-/// Keys of `canal_json` and their values, as JSON.
+/// The keys of `canal_json` and their possible values, as JSON.
 const CANAL: &[(&str, &[&str])] = &[
     ("profile", &[r#""canal""#, r#""dts""#]),
     ("rows", &[r#""one""#, r#""event""#]),
@@ -21,7 +21,7 @@ const CANAL: &[(&str, &[&str])] = &[
     ("null_keys", &[r#""write""#, r#""omit""#]),
 ];
 
-/// Keys of `dts_avro` and their values.
+/// The keys of `dts_avro` and their possible values, as JSON.
 const AVRO: &[(&str, &[&str])] = &[
     ("snapshot_type", &[r#""INSERT""#, r#""INIT""#]),
     ("transactions", &["true", "false"]),
@@ -40,13 +40,13 @@ fn chosen(random: &mut Rng, keys: &[(&str, &[&str])]) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-/// Settings of `canal_json`, with their text.
+/// Random settings of `canal_json`, as JSON text and parsed.
 pub(super) fn canal(random: &mut Rng) -> Result<(String, canal_json::Config)> {
     let text = chosen(random, CANAL);
     Ok((text.clone(), serde_json::from_str(&text)?))
 }
 
-/// Settings of `dts_avro`, with their text.
+/// Random settings of `dts_avro`, as JSON text and parsed.
 pub(super) fn avro(random: &mut Rng) -> Result<(String, dts_avro::Config)> {
     let text = chosen(random, AVRO);
     Ok((text.clone(), serde_json::from_str(&text)?))

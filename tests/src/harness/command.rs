@@ -1,4 +1,4 @@
-//! Commands that are run to their end.
+//! Runs commands and waits for their end.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::{Failure, Result};
 
-/// Runs a program to its end; a failure shows the last lines of its output.
+/// Runs a program and waits for its end; a failure shows the last lines of its output.
 pub(super) fn run(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| Failure::from(error).context(format!("run {name}")))?;

@@ -1,4 +1,4 @@
-//! A database server with a row-based binlog and its own scratch folder, to be started, stopped, killed and frozen by tests.
+//! A database server with a row-based binlog and its own scratch folder. Tests can start, stop, kill and freeze it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Deref, DerefMut};
@@ -16,17 +16,17 @@ use super::provision::{self, DatabaseFiles};
 use super::server::Server;
 use crate::{Failure, Result};
 
-/// The account that programs under test use; it has the grants that a migration needs and no others.
+/// The account that the program under test uses. It has only the grants that a migration needs.
 pub const USER: &str = "dts";
-/// Its password.
+/// The password of [`USER`].
 pub const PASSWORD: &str = "dts-secret";
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// A running database; [`Server`] has the methods on its process. Dropping it kills the server and removes its files.
+/// A running database; the methods of [`Server`] control its process. Dropping the database kills the server and removes its files.
 #[derive(Debug)]
 pub struct Database {
-    // Before the folder: fields are dropped in this order, and the server uses the folder.
+    // This field must be before `folder`: fields are dropped in their order, and the server uses the folder.
     server: Server,
     files: DatabaseFiles,
     flavor: Flavor,
@@ -36,13 +36,14 @@ pub struct Database {
 }
 
 impl Database {
-    /// Starts an empty server with extra options (`--sync-binlog=0`), and creates the account and the watermark table of the tests.
+    /// Starts an empty server with extra options (such as `--sync-binlog=0`), and creates the account and the watermark table of the
+    /// tests.
     pub async fn start(flavor: Flavor, options: &[&str]) -> Result<Self> {
         let files = tokio::task::spawn_blocking(move || provision::database(flavor)).await??;
-        // The socket's path must stay below 108 bytes, so the name is short.
+        // The path of the socket must be shorter than 108 bytes, so the folder's name is short.
         let folder = tempfile::Builder::new().prefix("db").tempdir()?;
         copy_folder(&files.template, &folder.path().join("data"))?;
-        // Without this file the server generates a new server_uuid.
+        // The file holds the server_uuid of the template; without the file the server generates a new one.
         let _ = std::fs::remove_file(folder.path().join("data/auto.cnf"));
         let [port] = free_ports()?;
         let options = options.iter().map(|&option| option.to_owned()).collect();
@@ -60,32 +61,32 @@ impl Database {
         Ok(database)
     }
 
-    /// What kind of server it is.
+    /// The kind of the server.
     pub fn flavor(&self) -> Flavor {
         self.flavor
     }
 
-    /// The port on 127.0.0.1.
+    /// The server's port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Where it listens, for a [`super::Proxy`].
+    /// The server's address, for a [`super::Proxy`].
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// Its data folder.
+    /// The server's data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    /// Changes the options of the next start.
+    /// Replaces the extra options; the next start uses them.
     pub fn set_options(&mut self, options: &[&str]) {
         self.options = options.iter().map(|&option| option.to_owned()).collect();
     }
 
-    /// Starts the server again on its data.
+    /// Starts the server again on its existing data.
     pub async fn resume(&mut self) -> Result<()> {
         let mut command = self.flavor.command(&self.files.base, &self.data());
         command
@@ -93,7 +94,7 @@ impl Database {
             .args(["--performance-schema=OFF", "--innodb-buffer-pool-size=64M"])
             .arg(format!("--port={}", self.port))
             .arg(format!("--socket={}", self.socket().display()))
-            // At its start a server removes the temporary tables of all servers that share its folder.
+            // Servers must not share this folder: a server removes all temporary tables in it at its start.
             .arg(format!("--tmpdir={}", self.folder.path().display()))
             .arg(format!("--pid-file={}", self.folder.path().join("pid").display()))
             .args(self.flavor.own_options())
@@ -117,18 +118,18 @@ impl Database {
         Ok(())
     }
 
-    /// A new connection as root, in UTC and with `sql_mode=''`, so that it can write every value that the server can store.
+    /// Opens a connection as root, in UTC and with `sql_mode=''`, so that it can write every value that the server can store.
     pub async fn connect(&self) -> Result<Conn> {
         Ok(Conn::new(self.root()).await?)
     }
 
-    /// Connections as root for concurrent users.
+    /// A pool of connections as root, for concurrent use.
     pub fn pool(&self, connections: usize) -> Result<Pool> {
         let constraints = PoolConstraints::new(0, connections).ok_or_else(|| Failure::new("a pool needs a connection"))?;
         Ok(Pool::new(self.root().pool_opts(PoolOpts::default().with_constraints(constraints))))
     }
 
-    /// Runs statements one after the other as root.
+    /// Executes statements one after the other as root.
     pub async fn execute(&self, statements: &[&str]) -> Result<()> {
         let mut connection = self.connect().await?;
         for statement in statements {
@@ -137,7 +138,7 @@ impl Database {
         Ok(connection.disconnect().await?)
     }
 
-    /// File and offset of the end of the binlog.
+    /// The file name and offset of the binlog's end.
     pub async fn position(&self) -> Result<(String, u64)> {
         let mut connection = self.connect().await?;
         let query = if self.flavor == Flavor::MySqlNewest { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };

@@ -1,4 +1,4 @@
-//! The databases that the tests run on, and how each of them is started.
+//! The databases on which the tests run, and how each of them is started.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,13 +10,13 @@ use crate::Result;
 /// A kind of database server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Flavor {
-    /// MySQL 5.7.22: anonymous GTIDs, no metadata in TABLE_MAP, no TLS version that clients still accept.
+    /// MySQL 5.7.22: anonymous GTIDs, no metadata in TABLE_MAP events, only TLS versions that clients do not accept any more.
     MySql57,
-    /// MySQL 8.0.15: `caching_sha2_password`; its TLS is too old for rustls.
+    /// MySQL 8.0.15: the authentication `caching_sha2_password`; its TLS versions are too old for rustls.
     MySql80,
-    /// MariaDB 10.11: rows events of version 1, GTIDs of its own, JSON as text, TLS 1.3.
+    /// MariaDB 10.11: rows events of version 1, its own form of GTIDs, JSON stored as text, TLS 1.3.
     MariaDb,
-    /// The newest MySQL that Debian has, 9.7 at present. It may be unavailable: see [`Flavor::available`].
+    /// The newest MySQL in Debian, 9.7 at present. It may be unavailable: see [`Flavor::available`].
     MySqlNewest,
 }
 
@@ -34,12 +34,12 @@ impl Flavor {
         }
     }
 
-    /// Fetches the server; the error says why it is not available.
+    /// Fetches the server's files; an error says why the server is not available.
     pub async fn available(self) -> Result<()> {
         tokio::task::spawn_blocking(move || provision::database(self).map(drop)).await?
     }
 
-    /// The size of InnoDB's log in the template; the server must be started with the same value.
+    /// The option for the size of InnoDB's log. The template was created with it, and the server must be started with the same value.
     pub(super) fn log_size(self) -> &'static str {
         match self {
             Self::MySql57 | Self::MySql80 => "--innodb-log-file-size=4M",
@@ -48,7 +48,7 @@ impl Flavor {
         }
     }
 
-    /// The server installed in `base` on a data folder, without anything about ports.
+    /// The command that starts the server installed in `base` with the data folder `data`; the caller adds options for ports.
     pub(super) fn command(self, base: &Path, data: &Path) -> Command {
         let mut command = match self {
             Self::MySql57 | Self::MySql80 => {
@@ -64,7 +64,7 @@ impl Flavor {
                 command
             }
             Self::MySqlNewest => {
-                // It needs a newer C library than the system's.
+                // This server needs a newer C library than that of the system.
                 let base = base.join("usr");
                 let mut command = Command::new(base.join("lib64/ld-linux-x86-64.so.2"));
                 command.arg("--library-path").arg(base.join("lib/x86_64-linux-gnu")).arg(base.join("sbin/mysqld"));
@@ -78,7 +78,7 @@ impl Flavor {
         command
     }
 
-    /// Options that only this server needs.
+    /// Extra options for this kind of server.
     pub(super) fn own_options(self) -> &'static [&'static str] {
         match self {
             Self::MySql80 | Self::MySqlNewest => &["--mysqlx=OFF"],

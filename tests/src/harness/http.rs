@@ -1,4 +1,4 @@
-//! The parts of HTTP, client and server, that the tests of the schema registry need.
+//! The parts of HTTP that the tests of the schema registry need, both for clients and for servers.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use tokio::net::TcpStream;
 
 use crate::{Failure, Result};
 
-/// The longest request or response.
+/// The longest request or response that is read, in bytes.
 const LIMIT: usize = 1 << 20;
 
-/// A request that was received.
+/// A request that a server received.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) method: String,
     pub(super) path: String,
-    /// The value of `Authorization`.
+    /// The value of the header `Authorization`.
     pub(super) authorization: Option<String>,
     pub(super) body: String,
 }
 
-/// Sends a request to a server on this machine, without TLS; returns status and body of the response.
+/// Sends a request to a server on this machine without TLS; returns the status and body of the response.
 pub(super) async fn request(port: u16, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
     let exchange = async {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
@@ -43,7 +43,7 @@ pub(super) async fn request(port: u16, method: &str, path: &str, body: &str) -> 
     }
 }
 
-/// Reads one request; `None` if the connection ends before it is complete, or if it is not HTTP.
+/// Reads one request; `None` if the connection ends before the request is complete, or if the bytes are not HTTP.
 pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Request>> {
     let (mut bytes, mut block) = (Vec::new(), [0; 4096]);
     loop {
@@ -69,7 +69,7 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option
     }
 }
 
-/// Writes a response and ends the connection.
+/// Writes a response and closes the connection.
 pub(super) async fn respond(stream: &mut (impl AsyncWrite + Unpin), status: u16, headers: &str, body: &str) -> Result<()> {
     let head = format!("HTTP/1.1 {status} -\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n", body.len());
     stream.write_all(head.as_bytes()).await?;

@@ -1,7 +1,7 @@
-//! Real servers as processes: how they are fetched, started and ended, and proxies that break the connections to them.
+//! Real servers as processes: fetching, starting and ending them, and proxies that break the connections to them.
 //!
-//! Every server runs in its own process group, on free ports of 127.0.0.1, with its files in a scratch folder. A watchdog ends it and removes
-//! the folder even when this process is killed. A test whose server is unavailable fails; it is never skipped.
+//! Every server runs in its own process group, on free ports of 127.0.0.1, with its files in a scratch folder. A watchdog ends the server
+//! and removes the folder even if this process is killed. A test whose server is unavailable fails; it is never skipped.
 
 mod certificates;
 mod command;

@@ -1,4 +1,4 @@
-//! Debian packages that the servers need: a Java runtime, Maven to fetch the servers, two libraries of MySQL, MariaDB itself.
+//! Debian packages that the servers need: a Java runtime, Maven to fetch the servers, two libraries for MySQL, and MariaDB itself.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::provision::cache::lock;
 use crate::{Failure, Result};
 
-/// Path of MariaDB's server; Debian keeps it outside the search path of ordinary accounts.
+/// The path of MariaDB's server. Debian installs it in a folder that is not in the search path of ordinary accounts.
 pub(super) const MARIADBD: &str = "/usr/sbin/mariadbd";
 
-/// A package and how to find out whether it is needed.
+/// A package, and a check whether its content is present.
 pub(super) struct Package {
     name: &'static str,
     present: fn() -> bool,
@@ -19,10 +19,10 @@ pub(super) struct Package {
 const MAVEN: Package = Package { name: "maven", present: || on_path("mvn") };
 const JAVA: Package = Package { name: "openjdk-17-jre-headless", present: || on_path("java") };
 
-/// What Kafka needs.
+/// The packages that Kafka needs.
 pub(super) const KAFKA_PACKAGES: [Package; 2] = [MAVEN, JAVA];
 
-/// What every MySQL needs.
+/// The packages that every MySQL version needs.
 pub(super) const MYSQL_PACKAGES: [Package; 4] = [
     MAVEN,
     JAVA,
@@ -30,21 +30,21 @@ pub(super) const MYSQL_PACKAGES: [Package; 4] = [
     Package { name: "libnuma1", present: || has_library("libnuma.so.1") },
 ];
 
-/// What MariaDB needs, which is one of them itself.
+/// The packages that MariaDB needs, including the server itself.
 pub(super) const MARIADB_PACKAGES: [Package; 2] = [
-    // The server without a service and without an account of its own.
+    // The package of the server alone, which does not create a service or an account.
     Package { name: "mariadb-server-core", present: || Path::new(MARIADBD).is_file() },
-    // The server's script that creates an empty database needs a tool of the client.
+    // The script that creates an empty database needs a tool of the client package.
     Package { name: "mariadb-client", present: || on_path("my_print_defaults") },
 ];
 
-/// Installs what is missing. Without root the failure names the command to run.
+/// Installs the packages that are missing. Without root it fails, and the failure names the command to run.
 pub(super) fn ensure(packages: &[Package]) -> Result<()> {
     static UPDATED: AtomicBool = AtomicBool::new(false);
     if missing(packages).is_empty() {
         return Ok(());
     }
-    // apt does not wait for a second caller.
+    // A second apt would fail instead of waiting, so callers take turns.
     let _lock = lock("apt")?;
     let names = missing(packages);
     if names.is_empty() {

@@ -1,4 +1,4 @@
-//! A child process that always ends with its owner.
+//! A child process that never outlives its owner.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -16,8 +16,8 @@ use nix::unistd::Pid;
 use super::command::last_lines;
 use crate::{Failure, Result};
 
-/// A running child in its own process group, with its output in a file. It is killed when this value is dropped, and by a watchdog when
-/// this process ends in any other way.
+/// A running child process in its own process group; its output is written to a file. The child is killed when this value is dropped. If
+/// this process ends in any other way, a watchdog kills the child.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -28,7 +28,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`; output and errors are appended to the file `log` of its scratch folder, which the watchdog removes.
+    /// Starts `command`. Its output and errors are appended to the file `log` in its scratch folder, which the watchdog removes.
     pub fn spawn(name: &str, command: &mut Command, folder: &Path, log: &str) -> Result<Self> {
         let log = folder.join(log);
         let output = File::options().create(true).append(true).open(&log)?;
@@ -38,12 +38,12 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log, watchdog, ended: None })
     }
 
-    /// Its process id.
+    /// The child's process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its exit status, if it has ended.
+    /// The child's exit status; `None` while it runs.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait()?;
@@ -54,12 +54,12 @@ impl Process {
         Ok(self.ended)
     }
 
-    /// Everything that it has written so far.
+    /// Everything that the child has written so far.
     pub fn output(&self) -> String {
         std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
-    /// Sends a signal to its process group; does nothing if it has ended.
+    /// Sends a signal to the child's process group; does nothing if the child has ended.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
         if self.ended()?.is_none() {
             killpg(self.group(), signal)?;
@@ -67,7 +67,7 @@ impl Process {
         Ok(())
     }
 
-    /// Kills it (SIGKILL) and waits for its end.
+    /// Kills the child (SIGKILL) and waits for its end.
     pub fn kill(&mut self) -> Result<()> {
         self.signal(Signal::SIGKILL)?;
         if self.ended.is_none() {
@@ -77,7 +77,7 @@ impl Process {
         Ok(())
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the child ends by itself, at most `limit`.
     pub async fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         let start = Instant::now();
         loop {
@@ -92,7 +92,7 @@ impl Process {
         }
     }
 
-    /// Fails with the end of the log if the process has ended.
+    /// Fails with the end of the log if the child has ended.
     pub fn must_run(&mut self) -> Result<()> {
         match self.ended()? {
             None => Ok(()),
@@ -113,7 +113,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // An error cannot be reported from here; the watchdog remains.
+        // `drop` cannot report an error; if the kill failed, the watchdog will kill the child.
         let _ = self.kill();
         if std::thread::panicking() {
             eprintln!("--- last lines of {} ---\n{}", self.name, self.tail());
@@ -121,7 +121,8 @@ impl Drop for Process {
     }
 }
 
-/// A shell that waits for the end of this process (its input closes), then kills a process group and removes its scratch folder.
+/// A shell that waits until this process ends (which closes the shell's input), then kills a process group and removes its scratch
+/// folder.
 #[derive(Debug)]
 struct Watchdog(Child);
 
@@ -133,7 +134,7 @@ impl Watchdog {
         Ok(Self(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?))
     }
 
-    /// Must be called as soon as the process group has ended, since the system may reuse its number.
+    /// Ends the watchdog. Must be called as soon as the process group has ended, since the system may reuse its number.
     fn dismiss(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -146,9 +147,9 @@ impl Drop for Watchdog {
     }
 }
 
-/// Free ports of 127.0.0.1; this process never returns the same one twice.
+/// Free ports of 127.0.0.1. Within this process, no port is returned twice.
 ///
-/// They are below the range of outgoing connections: otherwise a client could occupy the port of a server that is down.
+/// The ports are below the range of outgoing connections: otherwise a client's connection could occupy the port of a server that is down.
 pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     static USED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let mut used = USED.lock().map_err(|_| Failure::new("a thread panicked while it looked for free ports"))?;

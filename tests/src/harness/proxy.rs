@@ -1,4 +1,4 @@
-//! A TCP proxy that makes a connection fail in several ways: cut, silent, slow, in single bytes.
+//! A TCP proxy that disturbs connections in several ways: it cuts them, is silent, is slow, or sends single bytes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,9 +29,9 @@ enum Mode {
 #[derive(Clone, Copy, Debug)]
 struct Switch {
     mode: Mode,
-    /// How often all connections were cut.
+    /// How many times all connections were cut.
     cuts: u64,
-    /// How often the server's side of all connections was closed.
+    /// How many times all connections were closed on the server's side only.
     losses: u64,
 }
 
@@ -43,7 +43,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts forwarding to `upstream`, which may be started later.
+    /// Starts a proxy that forwards to `upstream`. The server at `upstream` may be started later.
     pub fn start(upstream: SocketAddr) -> Result<Self> {
         let [port] = free_ports()?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -55,12 +55,12 @@ impl Proxy {
         Ok(Self { address, switch })
     }
 
-    /// Where clients connect.
+    /// The address to which clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Forwards everything again.
+    /// Forwards all bytes and accepts new connections, as at the start.
     pub fn pass(&self) {
         self.set(Mode::Pass);
     }
@@ -70,22 +70,22 @@ impl Proxy {
         self.set(Mode::Refuse);
     }
 
-    /// Cuts all connections now; new ones are accepted.
+    /// Cuts all existing connections; new connections are accepted.
     pub fn cut(&self) {
         self.switch.send_modify(|switch| switch.cuts += 1);
     }
 
-    /// Connections stay and new ones are accepted, but no byte passes until [`Proxy::pass`].
+    /// Keeps connections open and accepts new ones, but forwards no byte until [`Proxy::pass`].
     pub fn blackhole(&self) {
         self.set(Mode::Blackhole);
     }
 
-    /// Closes all connections on the server's side only; clients are never notified. New connections work.
+    /// Closes all existing connections on the server's side only; clients are not notified. New connections work.
     pub fn half_open(&self) {
         self.switch.send_modify(|switch| switch.losses += 1);
     }
 
-    /// Limits each direction of a connection to so many bytes a second.
+    /// Limits each direction of a connection to this number of bytes per second.
     pub fn slow(&self, bytes_per_second: u64) {
         self.set(Mode::Slow(bytes_per_second.max(1)));
     }
@@ -95,7 +95,7 @@ impl Proxy {
         self.set(Mode::OneByte);
     }
 
-    /// Cuts each connection after so many bytes, both directions together.
+    /// Cuts each connection after this number of bytes, counted over both directions.
     pub fn cut_after(&self, bytes: u64) {
         self.set(Mode::CutAfter(bytes));
     }
@@ -116,7 +116,7 @@ async fn serve(address: SocketAddr, upstream: SocketAddr, mut seen: Seen, ready:
     loop {
         if seen.borrow_and_update().mode == Mode::Refuse {
             drop(listener.take());
-            // The port stays bound, but nothing listens on it.
+            // The port stays bound, so that no other process takes it, but nothing listens on it.
             let held = bind(address);
             let over = seen.wait_for(|switch| switch.mode != Mode::Refuse).await.is_err();
             drop(held);
@@ -179,7 +179,7 @@ async fn connection(mut client: TcpStream, upstream: SocketAddr, mut seen: Seen)
     let _ = server.set_zero_linger();
     drop(server);
     if matches!(ended, End::ServerLost) {
-        // The client waits until the test cuts the connection.
+        // The client is not notified: its side stays open until the test cuts the connections.
         let _ = watcher.wait_for(|switch| switch.cuts > begin.cuts || switch.mode == Mode::Refuse).await;
     }
     let _ = client.set_zero_linger();
@@ -198,12 +198,12 @@ async fn end(seen: &mut Seen, begin: Switch) -> End {
     }
 }
 
-/// Forwards bytes in one direction until the sender closes; an error cuts the connection.
+/// Forwards bytes in one direction until the sender closes its side; an error cuts the connection.
 async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut seen: Seen, carried: &AtomicU64) -> io::Result<()> {
     let over = |_| io::Error::from(io::ErrorKind::ConnectionReset);
     let mut buffer = [0; BUFFER];
     loop {
-        // The sender must see a full window, so a silent proxy does not even read.
+        // In a blackhole the proxy does not even read, so that the sender's send window fills up.
         seen.wait_for(|switch| switch.mode != Mode::Blackhole).await.map_err(over)?;
         let mode = seen.borrow_and_update().mode;
         let room = match mode {
@@ -237,7 +237,7 @@ async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
                 let rest = limit.saturating_sub(before) as usize;
                 to.write_all(&buffer[..rest.min(count)]).await?;
                 to.flush().await?;
-                // Bytes in flight would be lost with the connection.
+                // Waits for bytes that are still on their way: cutting the connection would discard them.
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 return Err(io::ErrorKind::ConnectionReset.into());
             }

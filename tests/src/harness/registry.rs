@@ -8,10 +8,10 @@ use tempfile::TempDir;
 use super::{Process, free_ports, http, poll, provision};
 use crate::Result;
 
-/// How long it may take to start.
+/// The time within which the registry must start.
 const START: Duration = Duration::from_secs(30);
 
-/// A running registry.
+/// A running schema registry.
 pub struct Registry {
     process: Process,
     port: u16,
@@ -20,7 +20,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Starts one; the first call on a machine builds it.
+    /// Starts a registry; the first call on a machine builds the program.
     pub async fn start() -> Result<Self> {
         let program = tokio::task::spawn_blocking(provision::registry).await??;
         let folder = tempfile::Builder::new().prefix("registry").tempdir()?;
@@ -31,7 +31,7 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Kills it and starts an empty one at the same address.
+    /// Kills the registry and starts an empty one at the same address.
     pub async fn forget(&mut self) -> Result<()> {
         self.process.kill()?;
         self.starts += 1;
@@ -39,12 +39,12 @@ impl Registry {
         self.ready().await
     }
 
-    /// Its address, as the configuration has it.
+    /// The registry's URL, as written in a configuration.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Sends a request; returns status and body of the response.
+    /// Sends a request to the registry; returns the status and body of the response.
     pub async fn request(&self, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
         http::request(self.port, method, path, body).await
     }

@@ -1,4 +1,4 @@
-//! A schema registry for tests: with TLS, users, and responses that a real one cannot be made to give.
+//! A stub of a schema registry: with TLS, users, and responses that a real registry cannot be made to give.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,21 +16,21 @@ use super::http::{self, Request};
 use super::{Identity, certificates};
 use crate::Result;
 
-/// The only user, if one is required.
+/// The name of the only user, for tests that require a user.
 pub const USER: &str = "registrar";
-/// The user's password.
+/// The password of [`USER`].
 pub const PASSWORD: &str = "registry-secret";
 
-/// A response instead of the regular one.
+/// A response that the stub gives in place of the regular one.
 #[derive(Clone, Debug)]
 pub enum Instead {
-    /// This status with an error as registries write them: code and message.
+    /// This status, with an error as registries write it: a code and a message.
     Refuse(u16, i64, String),
     /// This status with an HTML page.
     Page(u16),
     /// A redirect to this address.
     Redirect(String),
-    /// None; the connection stays open.
+    /// No response; the connection stays open.
     Silence,
 }
 
@@ -41,9 +41,9 @@ struct State {
     next: u32,
     /// Whether requests need [`USER`].
     requires_user: bool,
-    /// The response to give instead, and to how many requests; `None` is all of them.
+    /// The response to give in place of the regular one, and for how many requests; `None` means all requests.
     instead: Option<(Instead, Option<u32>)>,
-    /// Methods and paths of all requests.
+    /// The methods and paths of all requests so far.
     requests: Vec<String>,
 }
 
@@ -56,12 +56,12 @@ pub struct RegistryStub {
 }
 
 impl RegistryStub {
-    /// Without TLS.
+    /// Starts a stub without TLS.
     pub async fn start() -> Result<Self> {
         Self::serve(None).await
     }
 
-    /// With TLS and this certificate; `clients`: clients need a certificate of our authority.
+    /// Starts a stub with TLS and this certificate. If `clients`, clients need a certificate that our authority signed.
     pub async fn encrypted(identity: &Identity, clients: bool) -> Result<Self> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
@@ -87,7 +87,7 @@ impl RegistryStub {
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, state) = (acceptor.clone(), shared.clone());
-                // The client sees any error as well.
+                // An error is ignored here, because the client notices it as well.
                 tokio::spawn(async move {
                     match acceptor {
                         Some(acceptor) => match acceptor.accept(stream).await {
@@ -102,7 +102,7 @@ impl RegistryStub {
         Ok(Self { state, port, tls, server })
     }
 
-    /// Its address, as the configuration has it.
+    /// The stub's URL, as written in a configuration.
     pub fn url(&self) -> String {
         format!("{}://127.0.0.1:{}", if self.tls { "https" } else { "http" }, self.port)
     }
@@ -112,12 +112,12 @@ impl RegistryStub {
         self.state().requires_user = true;
     }
 
-    /// Gives another response to the next `times` requests, or to all.
+    /// Gives the response `what` to the next `times` requests, or to all requests if `times` is `None`.
     pub fn instead(&self, what: Instead, times: Option<u32>) {
         self.state().instead = Some((what, times));
     }
 
-    /// Gives regular responses again.
+    /// Gives regular responses again, after [`RegistryStub::instead`].
     pub fn behave(&self) {
         self.state().instead = None;
     }
@@ -128,17 +128,17 @@ impl RegistryStub {
         (state.schemas, state.subjects) = Default::default();
     }
 
-    /// Gives an id another schema.
+    /// Replaces the schema of an id.
     pub fn replace(&self, id: u32, schema: &str) {
         self.state().schemas.insert(id, schema.to_owned());
     }
 
-    /// The schema ids of each subject.
+    /// The schema ids of each subject, by the subject's name.
     pub fn subjects(&self) -> BTreeMap<String, Vec<u32>> {
         self.state().subjects.clone()
     }
 
-    /// The text of a schema.
+    /// The text of the schema with this id; `None` if there is none.
     pub fn schema(&self, id: u32) -> Option<String> {
         self.state().schemas.get(&id).cloned()
     }
@@ -160,7 +160,7 @@ impl Drop for RegistryStub {
 }
 
 async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: &Mutex<State>) -> Result<()> {
-    // Like a server that received another protocol.
+    // Responds like a server that received a protocol other than HTTP.
     let Some(request) = http::read(&mut stream).await? else { return http::respond(&mut stream, 400, "", "").await };
     let instead = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -229,7 +229,7 @@ impl State {
         }
     }
 
-    /// Like real registries: one id per text, whatever the subject.
+    /// Registers a schema and returns its id. As in real registries, equal texts have one id, whatever the subject.
     fn register(&mut self, subject: &str, schema: &str) -> u32 {
         let known = self.schemas.iter().find(|(_, known)| *known == schema).map(|(id, _)| *id);
         let id = known.unwrap_or(self.next);

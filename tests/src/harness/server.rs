@@ -1,4 +1,4 @@
-//! What all servers have in common: a process that tests can end, freeze and thaw.
+//! The common part of all servers: a process that tests can end, freeze and thaw.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use crate::Result;
 
 const STOP_LIMIT: Duration = Duration::from_secs(90);
 
-/// The process of a server; none while it is down. Databases and brokers dereference to it and know how to start it.
+/// The process of a server; `None` while the server is down. Databases and brokers dereference to this type and know how to start the
+/// process.
 #[derive(Debug, Default)]
 pub struct Server {
     process: Option<Process>,
@@ -17,17 +18,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes over a process that accepts connections.
+    /// Takes over a process that already accepts connections.
     pub(super) fn up(&mut self, process: Process) {
         (self.process, self.frozen) = (Some(process), false);
     }
 
-    /// Whether there is a process, frozen or not.
+    /// Whether the process runs, frozen or not.
     pub fn is_up(&self) -> bool {
         self.process.is_some()
     }
 
-    /// Whether there is a process that can respond.
+    /// Whether the process runs and is not frozen.
     pub fn is_awake(&self) -> bool {
         self.is_up() && !self.frozen
     }
@@ -46,13 +47,13 @@ impl Server {
         self.process.take().map_or(Ok(()), |mut process| process.kill())
     }
 
-    /// Stops the process (SIGSTOP): connections stay, nothing responds.
+    /// Pauses the process (SIGSTOP): connections stay open, but nothing responds.
     pub fn freeze(&mut self) -> Result<()> {
         self.frozen = true;
         self.process.as_mut().map_or(Ok(()), |process| process.signal(Signal::SIGSTOP))
     }
 
-    /// Ends [`Server::freeze`].
+    /// Resumes the process after [`Server::freeze`].
     pub fn thaw(&mut self) -> Result<()> {
         self.frozen = false;
         self.process.as_mut().map_or(Ok(()), |process| process.signal(Signal::SIGCONT))

@@ -1,4 +1,4 @@
-//! Reads topics from the beginning, with headers.
+//! Reads topics from the beginning, including the records' headers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,20 +8,20 @@ use rskafka::client::partition::{OffsetAt, PartitionClient, UnknownTopicHandling
 use super::Kafka;
 use crate::{Failure, Result};
 
-/// How long a broker may wait for records before it responds.
+/// How long a broker may wait for new records before it responds to a fetch.
 const FETCH_WAIT_MS: i32 = 200;
 const FETCH_BYTES: i32 = 8 << 20;
 
 /// One record of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Partition it is in.
+    /// The partition of the record.
     pub partition: i32,
-    /// Offset in that partition.
+    /// The record's offset in the partition.
     pub offset: i64,
-    /// The Kafka key.
+    /// The record's key in Kafka.
     pub key: Option<Vec<u8>>,
-    /// The value; empty if it is null.
+    /// The record's value; empty if the value is null.
     pub value: Vec<u8>,
     /// Whether the value is null.
     pub tombstone: bool,
@@ -31,14 +31,14 @@ pub struct Entry {
     pub timestamp_ms: i64,
 }
 
-/// Timeout of reading one partition. The client has none for a broker that is frozen.
+/// The timeout for reading one partition. It is needed because the client itself would wait forever for a frozen broker.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Reads all partitions of one topic, each from where it last stopped.
+/// Reads all partitions of one topic; each call continues where the last one stopped.
 pub struct TopicReader {
     topic: String,
     partitions: Vec<Partition>,
-    /// Why the connections cannot be used any more.
+    /// The error after which the connections cannot be used any more.
     broken: Option<Failure>,
 }
 
@@ -48,7 +48,7 @@ struct Partition {
 }
 
 impl TopicReader {
-    /// A reader at the beginning of a topic.
+    /// Opens a reader at the beginning of a topic.
     pub async fn open(kafka: &Kafka, topic: &str) -> Result<Self> {
         let mut partitions = Vec::new();
         for client in clients(kafka, topic).await? {
@@ -58,7 +58,7 @@ impl TopicReader {
         Ok(Self { topic: topic.to_owned(), partitions, broken: None })
     }
 
-    /// How many records are left to read, over all partitions.
+    /// The number of records that are left to read, over all partitions.
     pub async fn remaining(&self) -> Result<i64> {
         let mut count = 0;
         for Partition { client, next } in &self.partitions {
@@ -67,7 +67,7 @@ impl TopicReader {
         Ok(count)
     }
 
-    /// Everything up to the current end, partition by partition, in log order within each.
+    /// Reads everything up to the current end: partition by partition, and in log order within a partition.
     pub async fn read(&mut self) -> Result<Vec<Entry>> {
         let entries = self.read_some().await;
         match self.broken.take() {
@@ -76,7 +76,8 @@ impl TopicReader {
         }
     }
 
-    /// The same while brokers may freeze or die: returns what could be read, and reconnects in the next call if a connection has failed.
+    /// Like [`TopicReader::read`], but for brokers that may freeze or die: returns what could be read. If a connection fails, the next
+    /// call reconnects.
     pub async fn read_through_faults(&mut self, kafka: &Kafka) -> Result<Vec<Entry>> {
         if self.broken.is_some() {
             let reopened = tokio::time::timeout(READ_TIMEOUT, clients(kafka, &self.topic)).await;
@@ -92,7 +93,7 @@ impl TopicReader {
         Ok(self.read_some().await)
     }
 
-    /// Reads until something fails. What was read before that is returned: it would not be read again.
+    /// Reads until the end or until something fails. What was read before a failure is returned, because it will not be read again.
     async fn read_some(&mut self) -> Vec<Entry> {
         let mut entries = Vec::new();
         for partition in &mut self.partitions {
@@ -108,7 +109,7 @@ impl TopicReader {
         entries
     }
 
-    /// Reads, at least once, until an entry satisfies `wanted`, and returns everything that was read.
+    /// Reads, at least once, until an entry satisfies `wanted`; returns all entries that were read.
     pub async fn read_until(&mut self, what: &str, limit: Duration, mut wanted: impl FnMut(&Entry) -> bool) -> Result<Vec<Entry>> {
         let (start, mut entries) = (Instant::now(), Vec::new());
         loop {
@@ -139,7 +140,7 @@ impl Partition {
             let (records, _) = self.client.fetch_records(self.next, 1..FETCH_BYTES, FETCH_WAIT_MS).await?;
             let before = self.next;
             for found in records {
-                // A response contains whole batches, so it may begin before the requested offset.
+                // A response contains whole batches, so its first records may have offsets before the requested one.
                 if found.offset < self.next {
                     continue;
                 }

@@ -1,16 +1,16 @@
-//! Ways to access Kafka, as keys of the configuration.
+//! The ways to access Kafka, as keys of the configuration.
 
 use crate::Result;
 use crate::harness::{Listener, certificates};
 
-/// A SASL mechanism.
+/// A SASL mechanism and its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
-    /// SCRAM-SHA-256, as alice.
+    /// SCRAM-SHA-256 with the user `alice`.
     Scram256,
-    /// SCRAM-SHA-512, as alice.
+    /// SCRAM-SHA-512 with the user `alice`.
     Scram512,
-    /// PLAIN, as bob.
+    /// PLAIN with the user `bob`.
     Plain,
 }
 
@@ -19,7 +19,7 @@ pub enum Mechanism {
 pub enum Access {
     /// Neither TLS nor a user.
     Open,
-    /// The same through the brokers' proxies.
+    /// Neither TLS nor a user, through the brokers' proxies.
     Proxied,
     /// A user without TLS.
     Sasl(Mechanism),
@@ -30,7 +30,7 @@ pub enum Access {
 }
 
 impl Access {
-    /// All but the proxied one.
+    /// All ways of access except [`Access::Proxied`].
     pub const ALL: [Self; 8] = [
         Self::Open,
         Self::Sasl(Mechanism::Scram256),
@@ -42,7 +42,7 @@ impl Access {
         Self::MutualTls,
     ];
 
-    /// The listener that it uses.
+    /// The listener that this way of access uses.
     pub fn listener(self) -> Listener {
         match self {
             Self::Open => Listener::Plain,
@@ -53,12 +53,12 @@ impl Access {
         }
     }
 
-    /// A short name for topics.
+    /// A short name for use in topic names.
     pub fn name(self) -> String {
         format!("{self:?}").to_ascii_lowercase().replace('(', "_").replace(')', "")
     }
 
-    /// The keys of `[sink.kafka]`.
+    /// The keys in `[sink.kafka]` for this way of access.
     pub fn sink_keys(self) -> Result<String> {
         let certificates = certificates()?;
         let ca = format!("ca = {:?}", certificates.ca.display().to_string());

@@ -1,4 +1,4 @@
-//! The program under test as a child process, with its configuration file, its checkpoint and its log in a scratch folder.
+//! The program under test as a child process. Its configuration file, checkpoint and log are in a scratch folder.
 
 mod access;
 mod settings;
@@ -13,7 +13,7 @@ pub use task::Task;
 
 use crate::Result;
 
-/// How to call the command line: an executable, and arguments before those of the user.
+/// How to call the command line: an executable, and arguments that precede those of the caller.
 #[derive(Clone, Debug)]
 pub struct Program {
     path: PathBuf,
@@ -26,12 +26,12 @@ impl Program {
         Self { path: path.into(), first: Vec::new() }
     }
 
-    /// The running executable, with an argument that makes it act as the command line (see [`as_command_line`]).
+    /// This executable itself, with an argument that makes it act as the command line (see [`as_command_line`]).
     pub fn myself() -> Result<Self> {
         Ok(Self { path: std::env::current_exe()?, first: vec![AS_COMMAND_LINE.to_owned()] })
     }
 
-    /// The same program, started through another one (`starter`) that gets it as its last arguments.
+    /// The same program, started through the command `starter`, which gets the program and its arguments as its last arguments.
     #[must_use]
     pub fn within(self, starter: &[&str]) -> Self {
         let mut words: Vec<String> = starter.iter().map(|&word| word.to_owned()).collect();
@@ -40,7 +40,7 @@ impl Program {
         Self { path: words.remove(0).into(), first: words }
     }
 
-    /// A call with these arguments.
+    /// The call of the program with these arguments.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
         command.args(&self.first).args(arguments);
@@ -50,7 +50,7 @@ impl Program {
 
 const AS_COMMAND_LINE: &str = "as-command-line";
 
-/// For executables that start themselves as the command line: its arguments, if this is such a call.
+/// For executables that start themselves as the command line: the arguments of the command line; `None` if this is not such a call.
 pub fn as_command_line() -> Option<Vec<std::ffi::OsString>> {
     let mut arguments: Vec<_> = std::env::args_os().collect();
     let found = arguments.get(1).is_some_and(|argument| argument == AS_COMMAND_LINE);

@@ -8,39 +8,39 @@ use crate::Result;
 use crate::checker::Format;
 use crate::harness::{Database, Kafka, database};
 
-/// What a task does; rendered as the TOML file that a user would write.
+/// The settings of a task, which are written as TOML.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The task's name.
     pub name: String,
-    /// Port of the database on 127.0.0.1.
+    /// The port of the database on 127.0.0.1.
     pub source_port: u16,
-    /// Account.
+    /// The account in the database.
     pub user: String,
-    /// Its password.
+    /// The account's password.
     pub password: String,
-    /// Selected tables.
+    /// The selected tables.
     pub tables: Vec<String>,
-    /// Further lines of `[source.polardbx]`.
+    /// Additional lines for `[source.polardbx]`.
     pub source: String,
-    /// The brokers.
+    /// The addresses of the brokers.
     pub brokers: Vec<String>,
-    /// Lines of `[sink.kafka]` for the access to Kafka.
+    /// The lines of `[sink.kafka]` that configure the access to Kafka.
     pub access: String,
     /// The topic.
     pub topic: String,
-    /// Further lines of `[sink.kafka]`.
+    /// Additional lines for `[sink.kafka]`.
     pub sink: String,
-    /// Format of the values.
+    /// The format of the values.
     pub format: Format,
-    /// Keys of the format, as they stand between its braces.
+    /// The keys of the format, as TOML without the braces around them.
     pub options: String,
-    /// Further sections.
+    /// Additional sections of the file.
     pub more: String,
 }
 
 impl Settings {
-    /// Full and incremental phase of `tables` into `topic`; all other settings have their defaults.
+    /// Settings for a full and an incremental phase of `tables` into `topic`; all other settings have their defaults.
     pub fn new(name: &str, source: &Database, tables: &[&str], kafka: &Kafka, topic: &str, format: Format) -> Self {
         Self {
             name: name.to_owned(),
@@ -59,19 +59,19 @@ impl Settings {
         }
     }
 
-    /// Accesses Kafka in another way, with the addresses of all brokers.
+    /// Changes the way of access to Kafka; the addresses become those of all brokers.
     pub fn enter(&mut self, kafka: &Kafka, access: Access) -> Result<()> {
         self.brokers = kafka.addresses(access.listener());
         self.access = access.sink_keys()?;
         Ok(())
     }
 
-    /// Uses another address of the database, on this machine.
+    /// Changes the port of the database to that of `address`, which must be on this machine.
     pub fn read_from(&mut self, address: SocketAddr) {
         self.source_port = address.port();
     }
 
-    /// The file, with the checkpoint in `state`.
+    /// The configuration file as text, with the checkpoint at the path `state`.
     pub fn toml(&self, state: &Path) -> String {
         let Self { brokers, access, topic, sink, format, options, .. } = self;
         let format = format.name();
@@ -79,7 +79,7 @@ impl Settings {
         self.toml_with_sink(state, &kafka)
     }
 
-    /// The file with another section for the sink.
+    /// The configuration file as text, with `sink` in place of the usual section of the sink.
     pub fn toml_with_sink(&self, state: &Path, sink: &str) -> String {
         let Self { name, source_port, user, password, tables, source, more, .. } = self;
         format!(

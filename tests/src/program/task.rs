@@ -1,4 +1,4 @@
-//! A task that runs, stops, is killed and runs again.
+//! A task that can be run, stopped, killed and run again.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::{Program, Settings};
 use crate::harness::Process;
 use crate::{Failure, Result};
 
-/// How long the program may take to stop at a commit.
+/// The time within which the program must stop; it stops at a commit.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// A configured task that can be run, stopped, killed and run again.
@@ -23,7 +23,7 @@ pub struct Task {
 }
 
 impl Task {
-    /// Writes the configuration; nothing is started.
+    /// Writes the configuration; the program is not started.
     pub fn new(program: &Program, settings: &Settings) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("task").tempdir()?;
         let task = Self { program: program.clone(), folder, runs: 0, running: None };
@@ -31,22 +31,22 @@ impl Task {
         Ok(task)
     }
 
-    /// Writes the configuration again, for the next start.
+    /// Replaces the configuration; the next start uses it.
     pub fn configure(&self, settings: &Settings) -> Result<()> {
         self.write(&settings.toml(&self.folder.path().join("state")))
     }
 
-    /// Writes any text as the configuration.
+    /// Writes a text as the configuration, valid or not.
     pub fn write(&self, toml: &str) -> Result<()> {
         Ok(std::fs::write(self.file(), toml)?)
     }
 
-    /// The configuration file.
+    /// The path of the configuration file.
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("task.toml")
     }
 
-    /// Starts `run`.
+    /// Starts the program with the command `run`.
     pub fn start(&mut self) -> Result<()> {
         if let Some(running) = &mut self.running
             && running.ended()?.is_none()
@@ -61,12 +61,12 @@ impl Task {
         Ok(())
     }
 
-    /// Process id of the running program.
+    /// The process id of the program; `None` if it was never started.
     pub fn id(&self) -> Option<u32> {
         self.running.as_ref().map(Process::id)
     }
 
-    /// Everything that the last run has written.
+    /// Everything that the program has written since its last start.
     pub fn output(&self) -> String {
         self.running.as_ref().map(Process::output).unwrap_or_default()
     }
@@ -81,7 +81,7 @@ impl Task {
         Ok(self.running.as_mut().map_or(Ok(None), Process::ended)?.is_some())
     }
 
-    /// Sends a signal.
+    /// Sends a signal to the program.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
         self.running.as_mut().map_or(Ok(()), |running| running.signal(signal))
     }
@@ -91,7 +91,7 @@ impl Task {
         self.running.as_mut().map_or(Ok(()), Process::kill)
     }
 
-    /// Asks the program to stop and fails unless it does so with success.
+    /// Asks the program to stop (SIGTERM); fails unless it stops with success.
     pub async fn stop(&mut self) -> Result<()> {
         self.must_run()?;
         self.signal(Signal::SIGTERM)?;
@@ -102,7 +102,7 @@ impl Task {
         Failure::err(format!("the program stopped with exit code {code}:\n{}", self.output()))
     }
 
-    /// Waits until the program ends by itself; returns its exit code.
+    /// Waits until the program ends by itself, and returns its exit code.
     pub async fn wait(&mut self, limit: Duration) -> Result<i32> {
         let running = self.running.as_mut().ok_or_else(|| Failure::new("the task was not started"))?;
         let status = running.wait(limit).await?;

@@ -1,8 +1,8 @@
-//! One table with a column of every supported type, and values at the limits of each.
+//! A table with a column of every supported type, and values at the limits of each type.
 
 use fastrand::Rng;
 
-/// A column and SQL literals for it; NULL is a value of every column.
+/// A column and its values as SQL literals. NULL is an additional value of every column.
 struct Column {
     name: &'static str,
     definition: &'static str,
@@ -100,20 +100,20 @@ const COLUMNS: &[Column] = &[
     column("st", "SET('x','y','z','w')", &["''", "'x'", "'x,z'", "'x,y,z,w'"]),
 ];
 
-/// `CREATE TABLE` of a table with every type and the key `id`.
+/// The `CREATE TABLE` statement of a table with a column of every type and the primary key `id`.
 pub fn create(table: &str) -> String {
     let columns: Vec<String> = COLUMNS.iter().map(|column| format!("`{}` {}", column.name, column.definition)).collect();
-    // Dynamic rows, so that all the long columns fit together.
+    // The long columns fit into one row only with the dynamic row format.
     format!("CREATE TABLE {table} (id BIGINT NOT NULL PRIMARY KEY, {}) CHARACTER SET utf8mb4 ROW_FORMAT=DYNAMIC", columns.join(", "))
 }
 
-/// How many rows it takes to have every value of every column at least once.
+/// The number of rows that are needed so that every value of every column occurs at least once.
 pub fn variants() -> u64 {
     COLUMNS.iter().map(|column| column.values.len() as u64 + 1).max().unwrap_or(1)
 }
 
-/// `INSERT` of the row `id` in which each column has its value number `id`, NULL being the last. The first [`variants`] rows together have
-/// every value.
+/// The `INSERT` statement of the row `id`, in which each column has its value number `id`, counted cyclically with NULL as the last
+/// value. The first [`variants`] rows together have every value.
 pub fn insert_variant(table: &str, id: u64) -> String {
     let pick = |column: &Column| {
         let index = (id % (column.values.len() as u64 + 1)) as usize;
@@ -122,7 +122,7 @@ pub fn insert_variant(table: &str, id: u64) -> String {
     insert(table, id, COLUMNS.iter().map(pick).collect())
 }
 
-/// `INSERT` of the row `id` with values drawn at random.
+/// The `INSERT` statement of the row `id`, with random values.
 pub fn insert_random(table: &str, id: u64, rng: &mut Rng) -> String {
     insert(table, id, COLUMNS.iter().map(|column| random(column, rng)).collect())
 }
@@ -131,7 +131,7 @@ fn insert(table: &str, id: u64, values: Vec<&str>) -> String {
     format!("INSERT INTO {table} VALUES ({id}, {})", values.join(", "))
 }
 
-/// The `SET` list of an update that changes a few columns.
+/// The `SET` list of an `UPDATE` that gives a few random columns random values.
 pub fn assignments(rng: &mut Rng) -> String {
     let count = 1 + rng.usize(..5);
     let chosen = (0..count).map(|_| &COLUMNS[rng.usize(..COLUMNS.len())]);
@@ -142,6 +142,6 @@ pub fn assignments(rng: &mut Rng) -> String {
 
 fn random(column: &Column, rng: &mut Rng) -> &'static str {
     let value = column.values.get(rng.usize(..=column.values.len())).copied().unwrap_or("NULL");
-    // Long values are rare, otherwise the binlog would contain little else.
+    // Long values are made rare; otherwise the binlog would contain little else.
     if value.starts_with("REPEAT") && rng.u8(..16) != 0 { "NULL" } else { value }
 }

@@ -1,4 +1,4 @@
-//! Fills tables fast: statements of many rows over several connections, with reduced durability of the server in the meantime.
+//! Fills tables fast: each statement inserts many rows, several connections are used, and the server's durability is reduced meanwhile.
 
 use mysql_async::prelude::Queryable;
 use tokio::task::JoinSet;
@@ -6,10 +6,10 @@ use tokio::task::JoinSet;
 use crate::Result;
 use crate::harness::Database;
 
-/// Connections that load at the same time.
+/// The number of connections that load at the same time.
 const CONNECTIONS: u64 = 4;
 
-/// `CREATE TABLE` of the ten columns that the project's figures are measured on.
+/// The `CREATE TABLE` statement of the table with ten columns on which the project's performance is measured.
 pub fn create_ten_columns(table: &str) -> String {
     format!(
         "CREATE TABLE {table} (id BIGINT NOT NULL PRIMARY KEY, customer INT UNSIGNED NOT NULL, name VARCHAR(50) NOT NULL, address VARCHAR(128) NOT NULL, \
@@ -18,9 +18,9 @@ pub fn create_ten_columns(table: &str) -> String {
     )
 }
 
-/// Values of one row of that table: about 110 bytes in the binlog, half of the notes NULL.
+/// The values of one row of the table with ten columns: about 110 bytes in the binlog. The note is NULL in every second row.
 pub fn ten_columns(id: u64) -> String {
-    // Mixes the bits of the number, so that neighbours differ as real rows do.
+    // Mixes the bits of the number, so that neighbouring rows differ as real rows do.
     let mixed = id.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17);
     let note = if id.is_multiple_of(2) { "NULL".to_owned() } else { format!("'note {:08x}'", mixed as u32) };
     format!(
@@ -41,7 +41,7 @@ pub fn ten_columns(id: u64) -> String {
     )
 }
 
-/// Inserts rows `from..to` whose values `row` writes, `batch` rows a statement, each statement a transaction of its own.
+/// Inserts the rows `from..to`, with the values that `row` returns. Each statement inserts `batch` rows and is a transaction of its own.
 pub async fn insert(mysql: &Database, table: &str, from: u64, to: u64, batch: u64, row: fn(u64) -> String) -> Result<()> {
     let table = table.to_owned();
     run(mysql, (to - from).div_ceil(batch), move |number| {
@@ -52,7 +52,7 @@ pub async fn insert(mysql: &Database, table: &str, from: u64, to: u64, batch: u6
     .await
 }
 
-/// Runs statements 0..count, each a transaction of its own, over several connections, in no particular order.
+/// Executes the statements number 0 to `count` - 1 over several connections, in no particular order. Each is a transaction of its own.
 pub async fn run(mysql: &Database, count: u64, statement: impl Fn(u64) -> String + Clone + Send + Sync + 'static) -> Result<()> {
     mysql.execute(&["SET GLOBAL sync_binlog = 0", "SET GLOBAL innodb_flush_log_at_trx_commit = 0"]).await?;
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();

@@ -1,6 +1,6 @@
-//! Data and changes in the source: tables with the limits of every type, concurrent writers, a shop.
+//! Data and changes for the source: tables with values at the limits of every type, concurrent writers, and a shop.
 //!
-//! All of it is determined by a seed, and ends by count or time.
+//! Each workload is determined by a seed and ends after a count or a time.
 
 pub mod every_type;
 pub mod load;

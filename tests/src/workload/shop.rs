@@ -1,4 +1,4 @@
-//! A small shop: customers, products, orders and their items, 200,000 rows in all, and business that changes them.
+//! A small shop: customers, products, orders and their items, 200,000 rows in all, and transactions that change them.
 
 use std::time::{Duration, Instant};
 
@@ -10,15 +10,15 @@ use crate::Result;
 use crate::checker::Table;
 use crate::harness::Database;
 
-/// Rows of each table at the beginning.
+/// The number of rows of each table at the beginning.
 const CUSTOMERS: u64 = 20_000;
 const PRODUCTS: u64 = 5_000;
 const ORDERS: u64 = 50_000;
 const ITEMS: u64 = 125_000;
-/// All of them.
+/// The number of rows of all tables at the beginning.
 pub const ROWS: u64 = CUSTOMERS + PRODUCTS + ORDERS + ITEMS;
 
-/// Rows a statement while loading.
+/// Rows per statement while loading.
 const BATCH: u64 = 1000;
 
 /// Creates the database `shop` and fills it.
@@ -70,12 +70,12 @@ fn order(id: u64) -> String {
 }
 
 fn item(number: u64) -> String {
-    // Two or three items an order.
+    // Each order has two or three items.
     let (order, line) = (1 + number % ORDERS, 1 + number / ORDERS);
     format!("({order}, {line}, 'SKU{:05}', {}, {}.{:02})", number % PRODUCTS, 1 + number % 4, 1 + number % 300, number % 100)
 }
 
-/// How often each kind of business was done.
+/// How often each kind of transaction was done.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Business {
     /// Orders placed.
@@ -84,13 +84,13 @@ pub struct Business {
     pub advanced: u32,
     /// Orders deleted with their items.
     pub deleted: u32,
-    /// Changes of customers and products.
+    /// Changes of single customers and products.
     pub edited: u32,
-    /// Carts abandoned: transactions rolled back.
+    /// Abandoned carts: transactions that were rolled back.
     pub abandoned: u32,
 }
 
-/// Does business for a while: a transaction every few milliseconds.
+/// Does business for the given time: a transaction every few milliseconds.
 pub async fn do_business(mysql: &Database, time: Duration, seed: u64) -> Result<Business> {
     let (mut connection, mut rng, mut done) = (mysql.connect().await?, Rng::with_seed(seed), Business::default());
     let start = Instant::now();

@@ -1,5 +1,5 @@
-//! Concurrent writers on the same rows, with every kind of change: insert, update, delete, key change, delete and re-insert, transactions
-//! over several tables, rollbacks.
+//! Concurrent writers that change the same rows in every way: insert, update, delete, key change, delete and re-insert, transactions over
+//! several tables, and rollbacks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,17 +15,17 @@ use crate::checker::Table;
 use crate::harness::Database;
 use crate::{Failure, Result};
 
-/// Keys of the shared tables are below this, so that writers often conflict.
+/// The keys in the shared tables are smaller than this number, so that writers often conflict.
 const KEYS: u64 = 400;
 /// Errors that concurrent writers must expect: duplicate key, lock wait timeout, deadlock.
 const EXPECTED: [u16; 3] = [1062, 1205, 1213];
 
-/// What the writers did.
+/// The numbers of transactions that the writers ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Transactions committed.
+    /// Transactions that were committed.
     pub committed: u64,
-    /// Transactions rolled back, on purpose or by the server.
+    /// Transactions that were rolled back, on purpose or by the server.
     pub rolled_back: u64,
 }
 
@@ -36,10 +36,10 @@ pub struct Writers {
     committed: Arc<AtomicU64>,
 }
 
-/// Creates a database with the tables that writers work on, with `rows` rows in each.
+/// Creates a database with the tables that the writers change, and inserts `rows` rows into each table except `moves`, which stays empty.
 ///
-/// `every` has every type and a number as key, `pairs` a key of text (compared without case) and number, `accounts` a random text as key
-/// and belongs with `moves`, which only grows.
+/// `every` has a column of every type, and its key is a number. The key of `pairs` is a text (compared without case) and a number. The
+/// key of `accounts` is a random text; its rows are changed together with `moves`, into which rows are only inserted.
 pub async fn create_tables(mysql: &Database, database: &str, rows: u64) -> Result<Vec<Table>> {
     let every = format!("{database}.every");
     mysql
@@ -54,7 +54,7 @@ pub async fn create_tables(mysql: &Database, database: &str, rows: u64) -> Resul
     let (mut connection, mut rng) = (mysql.connect().await?, Rng::with_seed(rows));
     connection.query_drop("BEGIN").await?;
     for id in 0..rows {
-        // The limits of each type first, then random values.
+        // The first rows have the limits of each type, the others random values.
         let row = if id < every_type::variants() {
             every_type::insert_variant(&every, id)
         } else {
@@ -70,7 +70,7 @@ pub async fn create_tables(mysql: &Database, database: &str, rows: u64) -> Resul
 }
 
 impl Writers {
-    /// Starts `count` writers on the tables of [`create_tables`]. Each pauses a little after each transaction and ends by
+    /// Starts `count` writers on the tables of [`create_tables`]. Each writer pauses a little after each transaction and runs until
     /// [`Writers::stop`].
     pub async fn start(mysql: &Database, database: &str, count: u64, pause: Duration, seed: u64) -> Result<Self> {
         let (stop, committed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -83,7 +83,7 @@ impl Writers {
         Ok(Self { tasks, stop, committed })
     }
 
-    /// Transactions committed so far.
+    /// The number of transactions that were committed so far.
     pub fn committed(&self) -> u64 {
         self.committed.load(Ordering::Relaxed)
     }
@@ -123,7 +123,7 @@ impl Writer {
         Ok(written)
     }
 
-    /// One to four changes; true if they were committed.
+    /// Runs a transaction of one to four changes; returns whether it was committed.
     async fn transaction(&mut self) -> Result<bool> {
         self.connection.query_drop("BEGIN").await?;
         for _ in 0..self.rng.usize(1..=4) {
@@ -155,7 +155,7 @@ impl Writer {
             7 => vec![format!("DELETE FROM {every} WHERE id = {id}"), every_type::insert_random(&every, id, rng)],
             8 => vec![format!("INSERT INTO {db}.pairs VALUES ('{}', {id}, '{}')", region(rng), rng.u64(..))],
             9 => vec![format!("UPDATE {db}.pairs SET region = '{}', note = '{}' WHERE n = {id} LIMIT 1", region(rng), rng.u64(..))],
-            // Several rows of one event: a range of keys.
+            // Changes several rows in one binlog event: those with keys in a range.
             10 => vec![format!("UPDATE {db}.pairs SET note = CONCAT(IFNULL(note, ''), '.') WHERE n BETWEEN {id} AND {}", id + 8)],
             11 => vec![format!("DELETE FROM {db}.pairs WHERE n = {id}")],
             _ => {
@@ -171,12 +171,12 @@ impl Writer {
     }
 }
 
-/// Texts that are equal for MySQL where only their case differs.
+/// A random text. MySQL treats texts that differ only in case as equal.
 fn region(rng: &mut Rng) -> &'static str {
     ["north", "North", "south", "östlich", "西", ""][rng.usize(..6)]
 }
 
-/// A text whose order is not that of its number.
+/// A key for the account `id`. The keys are not in the order of the ids.
 fn account(id: u64) -> String {
     format!("acc-{:04x}", (id * 40_503) % 65_536)
 }

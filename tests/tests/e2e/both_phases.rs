@@ -1,4 +1,4 @@
-//! Full and incremental phase with concurrent writers, every type, both formats.
+//! The full and the incremental phase with concurrent writers, every type, and both formats.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ async fn under_writers(name: &str, format: Format, partitions: i32) -> Result<()
     let servers = Servers::shared().await?;
     let tables = writers::create_tables(&servers.source, name, ROWS).await?;
     let mut case = Case::new(servers.clone(), name, format, partitions, tables).await?;
-    // Small chunks, so that the full phase consists of many.
+    // Chunks are small, so that the full phase consists of many chunks.
     case.settings.source = "chunk_rows = 50\nparallelism = 2".into();
     if partitions > 1 {
         case.settings.sink = "partition = \"primary_key\"".into();
@@ -38,7 +38,7 @@ async fn under_writers(name: &str, format: Format, partitions: i32) -> Result<()
     let writers = Writers::start(&servers.source, name, 4, Duration::from_millis(2), 1).await?;
     case.task.start()?;
     case.catch_up(Duration::from_secs(90)).await?;
-    // More time in the incremental phase.
+    // The incremental phase continues a while, so that the writers make more changes in it.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let written = writers.stop().await?;
     assert!(written.committed > 200 && written.rolled_back > 10, "{written:?}");
@@ -66,12 +66,12 @@ async fn every_limit_of_every_type_is_the_same_in_snapshot_and_stream() -> Resul
         let mut case = Case::new(servers.clone(), &name, format, 1, vec![Table::new(&name, "every")]).await?;
         case.task.start()?;
         case.catch_up(Duration::from_secs(60)).await?;
-        // The same values again, through the binlog: every row gets a new key.
+        // The binlog must carry the same values as the full phase: every row gets a new key and keeps its values.
         mysql.execute(&[&format!("UPDATE {table} SET id = id + 1000"), &format!("DELETE FROM {table} WHERE id % 7 = 0")]).await?;
         case.catch_up(Duration::from_secs(60)).await?;
         case.task.stop().await?;
         let report = case.verify(0).await?;
-        // The fence may be a row of the full phase.
+        // The last row of the table `fence` may also have been read by the full phase.
         let snapshot_rows = report.snapshot_rows as u64;
         assert!((every_type::variants()..=every_type::variants() + 1).contains(&snapshot_rows), "{report:?}");
         the_checker_finds_mistakes(&case).await?;
@@ -79,7 +79,7 @@ async fn every_limit_of_every_type_is_the_same_in_snapshot_and_stream() -> Resul
     Ok(())
 }
 
-/// The checker must find a lost, repeated or moved change, and an altered value.
+/// The checker must report an error if a change is lost, repeated or moved, or if a value is altered.
 async fn the_checker_finds_mistakes(case: &Case) -> Result<()> {
     let mysql = &case.servers.source;
     let tables = [Table::new(&case.database, "every"), Table::new(&case.database, "fence")];
@@ -105,7 +105,7 @@ async fn the_checker_finds_mistakes(case: &Case) -> Result<()> {
         Some(("altered", index, entries))
     });
     if expected.format == Format::CanalJson {
-        // The last one is of a row that is not changed later.
+        // The last altered record is of a row that is not changed later, so its wrong value shows in the final state.
         wrong.extend(altered.next_back());
     }
     for (what, index, entries) in wrong {

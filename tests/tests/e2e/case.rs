@@ -1,4 +1,4 @@
-//! One task under test: a database, a topic, the program between them, and the records so far.
+//! A task under test: a database, a topic, the program between them, and the records that were read so far.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,24 +24,24 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Separate servers, for tests that stop them or change their settings.
+    /// Separate servers that no other test uses, for tests that stop servers or change their settings.
     pub(crate) async fn own(flavor: Flavor) -> Result<Self> {
         let (source, kafka) = tokio::join!(Database::start(flavor, &[]), Kafka::start());
         Ok(Self { source: Arc::new(source?), kafka: Arc::new(kafka?) })
     }
 
-    /// A separate database and three brokers.
+    /// A separate database and three separate brokers.
     pub(crate) async fn clustered(flavor: Flavor) -> Result<Self> {
         let (source, kafka) = tokio::join!(Database::start(flavor, &[]), Kafka::cluster());
         Ok(Self { source: Arc::new(source?), kafka: Arc::new(kafka?) })
     }
 
-    /// The MySQL 5.7 and the broker that all other tests share.
+    /// The MySQL 5.7 and the broker that most tests share.
     pub(crate) async fn shared() -> Result<Self> {
         Self::shared_of(Flavor::MySql57).await
     }
 
-    /// The server of a flavor and the broker that all other tests share; each is started by the first call.
+    /// The database of a flavor and the broker that most tests share. Each server is started by the first call that needs it.
     pub(crate) async fn shared_of(flavor: Flavor) -> Result<Self> {
         static SOURCES: [OnceCell<Arc<Database>>; Flavor::ALL.len()] = [const { OnceCell::const_new() }; Flavor::ALL.len()];
         static KAFKA: OnceCell<Arc<Kafka>> = OnceCell::const_new();
@@ -52,13 +52,13 @@ impl Servers {
     }
 }
 
-/// A lock for tests that measure times or kill at certain moments: one of them at a time.
+/// A lock for tests that measure times or kill at certain moments; only one such test runs at a time.
 pub(crate) async fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::const_new(());
     TURN.lock().await
 }
 
-/// A task and what it reads and writes.
+/// A task with its source and its topic.
 pub(crate) struct Case {
     pub(crate) servers: Servers,
     pub(crate) database: String,
@@ -67,10 +67,10 @@ pub(crate) struct Case {
     pub(crate) task: Task,
     pub(crate) entries: Vec<Entry>,
     pub(crate) tables: Vec<Table>,
-    /// With a schema registry: the schema ids of the records so far. `entries` have the values without the schema id prefix.
+    /// The schema ids of the records so far; `None` without a schema registry. The values in `entries` have no schema id prefix.
     pub(crate) ids: Option<BTreeSet<u32>>,
     reader: TopicReader,
-    /// Number of rows in the table `fence`, shared by all cases on this database.
+    /// The number of rows in the table `fence`. All cases on this database share the counter.
     fences: Arc<AtomicU64>,
 }
 
@@ -81,14 +81,14 @@ impl Case {
         Self::build(servers, name, name, format, partitions, tables, Arc::default()).await
     }
 
-    /// The same for a database whose name is not valid for a task or a topic.
+    /// Like [`Case::new`], for a database whose name is not valid as the name of a task or topic.
     pub(crate) async fn in_database(servers: Servers, database: &str, name: &str, format: Format, tables: Vec<Table>) -> Result<Self> {
         let quoted = format!("`{}`", database.replace('`', "``"));
         servers.source.execute(&[&format!("CREATE TABLE {quoted}.fence (id BIGINT PRIMARY KEY)")]).await?;
         Self::build(servers, database, name, format, 1, tables, Arc::default()).await
     }
 
-    /// Another task on the same tables, into another topic.
+    /// Another task on the same tables, which writes to another topic.
     pub(crate) async fn sibling(&self, name: &str, format: Format, partitions: i32) -> Result<Self> {
         let (servers, tables, fences) = (self.servers.clone(), self.tables.clone(), self.fences.clone());
         Self::build(servers, &self.database, name, format, partitions, tables, fences).await
@@ -111,20 +111,20 @@ impl Case {
         Ok(Self { servers, database, topic, settings, task, entries: Vec::new(), tables, ids: None, reader, fences })
     }
 
-    /// Reads the topic until it has everything that was committed in the source before this call.
+    /// Reads the topic until it contains everything that was committed in the source before this call.
     pub(crate) async fn catch_up(&mut self, limit: Duration) -> Result<()> {
         let fence = self.fence().await?;
         self.reach(fence, limit).await
     }
 
-    /// Writes a row after everything committed so far, and returns its number.
+    /// Inserts a row into the table `fence`, after everything that was committed so far, and returns the row's number.
     pub(crate) async fn fence(&self) -> Result<u64> {
         let number = 1 + self.fences.fetch_add(1, Ordering::Relaxed);
         self.servers.source.execute(&[&format!("INSERT INTO `{}`.fence VALUES ({number})", self.database.replace('`', "``"))]).await?;
         Ok(number)
     }
 
-    /// Reads the topic until it has a row of [`Case::fence`].
+    /// Reads the topic until it contains the row that [`Case::fence`] inserted with this number.
     pub(crate) async fn reach(&mut self, fence: u64, limit: Duration) -> Result<()> {
         let start = Instant::now();
         loop {
@@ -148,12 +148,12 @@ impl Case {
         }
     }
 
-    /// Adds a table of the database to those that [`Case::verify`] compares.
+    /// Adds a table to those that [`Case::verify`] compares.
     pub(crate) fn add_table(&mut self, name: &str) {
         self.tables.push(Table::new(&self.database, name));
     }
 
-    /// Reads the topic until it has at least so many records.
+    /// Reads the topic until it has at least `count` records.
     pub(crate) async fn wait_for_records(&mut self, count: usize, limit: Duration) -> Result<()> {
         let start = Instant::now();
         while self.read().await? < count {
@@ -167,7 +167,7 @@ impl Case {
         Ok(())
     }
 
-    /// Reads the topic to its current end; returns how many records it has.
+    /// Reads the topic to its current end; returns the number of records read so far.
     pub(crate) async fn read(&mut self) -> Result<usize> {
         let more = self.reader.read_through_faults(&self.servers.kafka).await?;
         self.add(more)?;
@@ -188,7 +188,7 @@ impl Case {
         Ok(())
     }
 
-    /// Compares everything in the topic with the source, which must not change any more. The task must have caught up.
+    /// Compares all records of the topic with the source, which must not change any more. The task must have caught up.
     pub(crate) async fn verify(&mut self, cut_chunks: usize) -> Result<Report> {
         self.read().await?;
         let mut tables = self.tables.clone();
@@ -199,7 +199,7 @@ impl Case {
         Ok(report)
     }
 
-    /// The values of one column in all images after a change of a table, in the order of the topic.
+    /// The values of one column of a table in all after images, in the order of the topic.
     pub(crate) fn rows_of(&self, table: &str, column: &str) -> Result<Vec<String>> {
         let mut values = Vec::new();
         for entry in &self.entries {
@@ -211,7 +211,7 @@ impl Case {
     }
 
     fn is_fence(&self, entry: &Entry, fence: u64) -> bool {
-        // The name first: decoding every record here would double the work.
+        // The name is searched first, because decoding every record here would double the work.
         let named = entry.value.windows(5).any(|part| part == b"fence");
         let Ok(Decoded::Rows(rows)) = (if named { self.settings.format.decode(&entry.value) } else { return false }) else { return false };
         let number = fence.to_string();
@@ -220,12 +220,12 @@ impl Case {
         rows.iter().any(|row| row.table.name == "fence" && row.after.as_ref().is_some_and(|after| after.values().any(is_number)))
     }
 
-    /// The database, to stop and start it. Fails if another test uses it.
+    /// The database, mutable so that it can be stopped and started. Fails if another test uses it.
     pub(crate) fn source_mut(&mut self) -> Result<&mut Database> {
         Arc::get_mut(&mut self.servers.source).ok_or_else(|| Failure::new("the database is in use elsewhere"))
     }
 
-    /// The brokers, likewise.
+    /// The brokers, mutable so that they can be stopped and started. Fails if another test uses them.
     pub(crate) fn kafka_mut(&mut self) -> Result<&mut Kafka> {
         Arc::get_mut(&mut self.servers.kafka).ok_or_else(|| Failure::new("the brokers are in use elsewhere"))
     }

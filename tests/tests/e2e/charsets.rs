@@ -1,4 +1,4 @@
-//! Character sets: every code of every set, compared with what the servers read.
+//! Character sets: every code of every set is decoded by our code and by the servers, and the results are compared.
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -9,18 +9,20 @@ use tests::{Failure, Result};
 
 use super::case::Servers;
 
-/// Bytes in a character set, and the text that a server reads from them, in UTF-8.
+/// A code in a character set, and the text that a server decodes from it, in UTF-8.
 type Reading = (Vec<u8>, Option<Vec<u8>>);
 
-/// Has the server read codes of the character set `set`; `code` is an expression over the tables x, y, z and w of all bytes.
+/// Lets the server decode codes of the character set `set`. `code` is an SQL expression over the tables x, y, z and w; each holds all 256
+/// bytes.
 async fn readings(conn: &mut Conn, set: &str, tables: &str, code: &str, wanted: &str) -> Result<Vec<Reading>> {
     let from: Vec<String> = tables.chars().map(|table| format!("charsets.bytes {table}")).collect();
     let text = format!("CAST(CONVERT(CONVERT({code} USING {set}) USING utf8mb4) AS BINARY)");
     Ok(conn.query(format!("SELECT {code}, {text} FROM {} WHERE {wanted}", from.join(", "))).await?)
 }
 
-/// What the server read, `None` if it could not. For an invalid byte, servers return NULL, cut the text there, or return a question mark.
-/// MySQL itself uses U+FFFD for codes without a character; the character itself exists only in sets with all of Unicode.
+/// The text that the server decoded from `code`; `None` if it could not decode the code. For an invalid byte, servers return NULL, cut
+/// the text at the byte, or return a question mark. MySQL uses U+FFFD for codes without a character; U+FFFD as a real character exists
+/// only in character sets that have all of Unicode.
 fn read(set: &str, code: &[u8], text: &Option<Vec<u8>>) -> Result<Option<String>> {
     let marks = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'?').count();
     let text = match text {
@@ -28,18 +30,18 @@ fn read(set: &str, code: &[u8], text: &Option<Vec<u8>>) -> Result<Option<String>
         _ => return Ok(None),
     };
     let text = String::from_utf8(text.clone())?;
-    // The Unicode sets have a code for it, and so does gb18030.
+    // The Unicode sets have a code for U+FFFD, and so does gb18030.
     let meant = matches!(set, "ucs2" | "utf16" | "utf16le" | "utf32" | "gb18030") || code == [0x84, 0x31, 0xA4, 0x37];
     Ok(Some(text).filter(|text| meant || !text.contains('\u{fffd}')))
 }
 
-/// Compares what the server and our code read; returns how many codes were compared.
+/// Compares the server's text of each code with ours; returns the number of codes that were compared.
 fn compare(set: &str, readings: &[Reading]) -> Result<usize> {
     let charset = Charset::from_name(set).ok_or_else(|| Failure::new(format!("{set} is not known")))?;
     let mut wrong = Vec::new();
     let mut compared = 0;
     for (code, text) in readings {
-        // A character of one byte followed by the first byte of another one: each is compared on its own.
+        // Skips a character of one byte that is followed by the first byte of another character: single bytes are compared separately.
         if let [first, _] = code.as_slice()
             && !matches!(set, "ucs2" | "utf16" | "utf16le")
             && charset.decode(&[*first]).is_some()
@@ -70,7 +72,7 @@ async fn every_code(server: &Database) -> Result<()> {
         let mut compared = 0;
         match set {
             "ucs2" | "utf16" | "utf16le" => {
-                // Only ucs2 accepts single halves of surrogate pairs as characters.
+                // Surrogate halves are left out: only ucs2 accepts them as characters.
                 let half = if set == "utf16le" { "y.b" } else { "x.b" };
                 let whole = format!("{half} NOT BETWEEN x'D8' AND x'DF'");
                 compared += compare(set, &readings(&mut conn, set, "xy", PAIR, &whole).await?)?;
@@ -89,7 +91,7 @@ async fn every_code(server: &Database) -> Result<()> {
             let code = "CONCAT(x'8F', x.b, y.b)";
             compared += compare(set, &readings(&mut conn, set, "xy", code, "x.b >= x'A1' AND y.b >= x'A1'").await?)?;
         }
-        // 1.6 million codes: the servers have the same table, so one server is enough.
+        // There are 1.6 million codes. All servers have the same table, so one server is enough.
         if set == "gb18030" && server.flavor() == Flavor::MySql57 {
             let digits = "BETWEEN x'30' AND x'39'";
             let wanted = format!("x.b >= x'81' AND y.b {digits} AND z.b >= x'81' AND w.b {digits}");
@@ -101,7 +103,7 @@ async fn every_code(server: &Database) -> Result<()> {
     Ok(())
 }
 
-/// The collations of the server, by number.
+/// Compares the character set of each collation of the server, by the collation's number.
 async fn every_collation(server: &Database) -> Result<()> {
     let mut conn = server.connect().await?;
     let table = if server.flavor() == Flavor::MariaDb { "COLLATION_CHARACTER_SET_APPLICABILITY" } else { "COLLATIONS" };
@@ -109,7 +111,7 @@ async fn every_collation(server: &Database) -> Result<()> {
     let collations: Vec<(u16, String)> = conn.query(query).await?;
     assert!(collations.len() > 200, "{}", collations.len());
     for (number, set) in collations {
-        // The name became longer with MySQL 8 and MariaDB 10.6.
+        // MySQL 8 and MariaDB 10.6 changed the name `utf8` to `utf8mb3`.
         let set = set.replace("utf8mb3", "utf8");
         assert_eq!(of_collation_number(number), Some(set.as_str()), "collation {number}");
     }

@@ -133,7 +133,7 @@ async fn check_reports_problems_and_changes_nothing() -> Result<()> {
         assert!(console.contains(text) && console.contains("help: "), "{text:?} is not reported:\n{console}");
     }
     assert_eq!(case.read().await?, 0);
-    // A reader that closes the pipe, as in `check … | head -1`, is not a failure.
+    // It is not a failure if the reader of the output closes the pipe, as in `check … | head -1`.
     case.task.configure(&case.settings)?;
     let mut command = program().command(&["check", &file]);
     let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn()?;
@@ -191,7 +191,7 @@ async fn a_task_that_is_stopped_in_the_full_phase_continues_from_there() -> Resu
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
-    // Only the chunks that were being read may be read again.
+    // Only the chunks that were being read when the program stopped may be read again.
     case.verify(2).await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! MariaDB's COMPRESSED columns: the full phase reads plain values, the binlog has them as they are stored.
+//! MariaDB's COMPRESSED columns: the full phase reads plain values, but the binlog contains the values in their stored, compressed form.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::servers::with_source;
 
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// Definitions of columns, and the text that is repeated in each.
+/// Column definitions, each with the text that is repeated in its values.
 const COLUMNS: &[(&str, &str)] = &[
     ("TINYTEXT COMPRESSED", "'é'"),
     ("TEXT COMPRESSED", "'中文😀'"),
@@ -36,17 +36,17 @@ const COLUMNS: &[(&str, &str)] = &[
     ("TEXT", "'plain'"),
 ];
 
-/// Makes the server compress values of at least 100 bytes.
+/// Settings of the server, each with another way of compression. By default the server compresses values of at least 100 bytes.
 const WAYS: [&str; 4] = ["zlib_wrap = OFF", "zlib_wrap = ON", "zlib_level = 9", "zlib_level = 0"];
 
-/// Rows with values that grow up to the size of their columns, and one row of NULLs.
+/// Statements that insert rows with values that grow up to the size of their columns, and one row of NULLs.
 fn rows(table: &str, first: usize) -> Vec<String> {
     let row = |id: usize, value: &dyn Fn(&str, &str) -> String| {
         let values: Vec<String> = COLUMNS.iter().map(|(definition, piece)| value(definition, piece)).collect();
         format!("INSERT INTO {table} VALUES ({id}, {})", values.join(", "))
     };
     let repeated = |definition: &str, piece: &str, count: usize| {
-        // A repeated document would not be valid JSON.
+        // A document that is repeated would not be valid JSON.
         if definition.starts_with("JSON") {
             return format!("CONCAT('\"', REPEAT('x', {count}), '\"')");
         }
@@ -82,11 +82,11 @@ async fn compressed_columns_of_mariadb_are_those_of_the_server() -> Result<()> {
     let mut avro = canal.sibling("packed_avro", Format::DtsAvro, 1).await?;
     canal.task.start()?;
     avro.task.start()?;
-    // The full phase may read the first fence.
+    // The full phase may read the first fence, so a second fence shows that the stream has caught up.
     both(&mut canal, &mut avro).await?;
     both(&mut canal, &mut avro).await?;
     write(&servers, 1_000).await?;
-    // Each row gets the values of the previous one, then some are deleted; and a table that is created while the stream runs.
+    // Each row gets the values of the row before it, then some rows are deleted. A further table is created while the stream runs.
     let sets: Vec<String> = (0..COLUMNS.len()).map(|number| format!("a.c{number} = b.c{number}")).collect();
     source
         .execute(&[
@@ -105,14 +105,14 @@ async fn compressed_columns_of_mariadb_are_those_of_the_server() -> Result<()> {
         let report = case.verify(0).await?;
         assert!(report.snapshot_rows >= 28 && report.stream_rows >= 60, "{report:?}");
     }
-    // The storage is not a part of the type.
+    // The type in the message does not mention the compression.
     let mut texts = canal.entries.iter().map(|entry| String::from_utf8_lossy(&entry.value));
     let sent = texts.find(|text| text.contains("\"table\":\"t\"")).ok_or_else(|| Failure::new("no message"))?;
     assert!(sent.contains("\"c0\":\"tinytext\"") && sent.contains("\"c6\":\"varchar(63)\"") && !sent.contains("COMPRESSED"), "{sent}");
     Ok(())
 }
 
-/// The same rows with every setting of the server, and values of a million bytes that zlib can and cannot compress.
+/// Inserts the rows once with each setting in [`WAYS`], and values of a million bytes that zlib can and cannot compress.
 async fn write(servers: &Servers, first: usize) -> Result<()> {
     let mut connection = servers.source.connect().await?;
     for (number, way) in WAYS.iter().enumerate() {
@@ -120,7 +120,7 @@ async fn write(servers: &Servers, first: usize) -> Result<()> {
         for row in rows("packed.t", first + number * 100) {
             connection.query_drop(&row).await.map_err(|error| Failure::from(error).context(&row[..row.len().min(200)]))?;
         }
-        // There are two columns of that size.
+        // Only two columns can hold values of a million bytes.
         let id = first + number * 100 + 50;
         for (offset, text) in [(0, "REPEAT('x', 1000000)"), (1, "REPEAT(HEX(RANDOM_BYTES(1000)), 500)")].into_iter().filter(|_| number < 2)
         {

@@ -1,4 +1,4 @@
-//! The contracts of the framework, run on our own source and sink with real servers.
+//! Runs the contract tests of the framework on our own source and sink with real servers.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn the_source_keeps_its_contract() -> Result<()> {
             vec!["INSERT INTO contract.t VALUES (2000, 'new', NULL)".to_owned(), "DELETE FROM contract.t WHERE id < 200".to_owned()];
         statements.extend((0..20).map(|id| format!("UPDATE contract.t SET a = 'changed' WHERE id = {}", 300 + id)));
         statements.push("CREATE INDEX i ON contract.t (a)".into());
-        // More than fits into one batch.
+        // This statement changes more rows than fit into one batch.
         statements.push("UPDATE contract.t SET id = id + 10000".into());
         database.execute(&statements.iter().map(String::as_str).collect::<Vec<_>>()).await.expect("change the rows");
     };
@@ -45,7 +45,7 @@ async fn the_sink_keeps_its_contract_and_repeats_nothing() -> Result<()> {
     let topic = "sink_contract";
     servers.kafka.create_topic(topic, 1).await?;
     let broker = servers.kafka.broker();
-    // Each call stands for a new process, which shares nothing with the one before.
+    // Each call stands for a new process, which shares nothing with earlier processes.
     let make = || -> runtime::Result<Box<dyn Sink>> {
         let factory = KafkaSink::builder([broker.clone()]).topic(topic).format(|| Ok(CanalJson::default())).build()?;
         Ok(Box::new(factory()?))

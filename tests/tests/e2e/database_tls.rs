@@ -1,4 +1,4 @@
-//! Encrypted connections to the database: every mode, what each server supports, and invalid certificates.
+//! Encrypted connections to the database: every mode, the TLS support of each server, and invalid certificates.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::servers::own;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Sets the key `tls`, runs the task until a new row has arrived, and stops it.
+/// Sets the key `tls`, runs the task until a new row has arrived in the topic, and stops the task.
 async fn works(case: &mut Case, tls: &str) -> Result<()> {
     case.settings.source = format!("tls = {tls}");
     case.task.configure(&case.settings)?;
@@ -40,7 +40,7 @@ async fn mariadb(identity: &tests::harness::Identity, name: &str) -> Result<Case
     own(Flavor::MariaDb, &options.iter().map(String::as_str).collect::<Vec<_>>(), name).await
 }
 
-/// How many connections of the program's account are encrypted and how many are not.
+/// The numbers of encrypted and of unencrypted connections of the program's account.
 async fn encrypted(source: &Database) -> Result<(u64, u64)> {
     let mut connection = source.connect().await?;
     let sql = "SELECT COALESCE(SUM(V.VARIABLE_VALUE <> ''), 0), COALESCE(SUM(V.VARIABLE_VALUE = ''), 0) \
@@ -76,7 +76,7 @@ async fn all_connections_are_encrypted() -> Result<()> {
     let mut options = known.database_options(&known.server);
     options.push("--performance-schema=ON".into());
     let mut case = own(Flavor::MariaDb, &options.iter().map(String::as_str).collect::<Vec<_>>(), "tls_all").await?;
-    // The account requires encryption.
+    // From now on the account accepts only encrypted connections.
     case.servers.source.execute(&["ALTER USER 'dts'@'%' REQUIRE SSL"]).await?;
     fails(&mut case, "{ mode = \"disabled\" }", &["Access denied"]).await?;
     case.settings.source = "tls = { mode = \"required\" }".into();
@@ -129,7 +129,7 @@ async fn what_is_wrong_with_a_certificate_is_told_at_once() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_that_cannot_speak_our_tls() -> Result<()> {
-    // MySQL 5.7.22 has no TLS without certificates; 8.0.15 has one that is too old.
+    // MySQL 5.7.22 has no TLS unless certificates are configured; the TLS versions of 8.0.15 are too old.
     for (flavor, name, why) in [(Flavor::MySql57, "tls_none", "does not offer TLS"), (Flavor::MySql80, "tls_old", "TLS")] {
         let mut case = own(flavor, &[], name).await?;
         fails(&mut case, "{ mode = \"required\" }", &["E_TLS", why, "tls.mode"]).await?;

@@ -1,5 +1,5 @@
-//! Every kind of DDL statement, as real servers write it to their binlog, and the messages of both formats for it. The tables of a statement
-//! are those that it names: whether a running task could apply it does not matter here.
+//! Every kind of DDL statement, as real servers write it to their binlog, and the messages of both formats for it. The tables of a
+//! message are those that the statement names; whether a running task could apply the statement does not matter here.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use tests::checker::Format;
 use tests::harness::{Database, Flavor};
 use tests::{Failure, Result, golden};
 
-/// The Canal JSON message of a statement: type, database, table. `None`: there is no message.
+/// The type, database and table in the Canal JSON message of a statement; `None` if the statement has no message.
 type Expected = Option<(&'static str, &'static str, &'static str)>;
 
 const fn canal(kind: &'static str, table: &'static str) -> Expected {
     Some((kind, "ddl", table))
 }
 
-/// Which servers have a statement.
+/// The servers that support a statement.
 #[derive(Clone, Copy, PartialEq)]
 enum Servers {
     All,
@@ -102,7 +102,7 @@ const STATEMENTS: &[(Servers, &str, Expected)] = &[
     (All, "DROP SCHEMA IF EXISTS ddl", canal("QUERY", "")),
 ];
 
-/// A statement in the binlog.
+/// A statement that was read from the binlog.
 struct Captured {
     database: String,
     text: String,
@@ -139,7 +139,7 @@ async fn statements(flavor: Flavor) -> Result<()> {
         let log = std::fs::read(server.data().join(file))?;
         let mut captured = captured(&log, from as usize)?;
         if captured.is_empty() {
-            // MariaDB does not write statements without an effect.
+            // MariaDB does not write statements that have no effect to its binlog.
             let idle = flavor == Flavor::MariaDb && sql.contains("IF ");
             assert!(expected.is_none() || idle, "{sql}: nothing is in the binlog");
             captured.push(Captured { database: String::new(), text: String::new() });
@@ -187,7 +187,8 @@ async fn version(server: &Database) -> Result<String> {
     version.ok_or_else(|| Failure::new("the server does not return its version"))
 }
 
-/// The statements from the offset `from` on, without BEGIN and COMMIT; the binlog is read without code of the product.
+/// The statements in the binlog from the offset `from` on, without BEGIN and COMMIT. This reader of the binlog uses no code of the
+/// product.
 fn captured(log: &[u8], from: usize) -> Result<Vec<Captured>> {
     const HEADER: usize = 19;
     const CHECKSUM: usize = 4;
@@ -207,7 +208,7 @@ fn captured(log: &[u8], from: usize) -> Result<Vec<Captured>> {
                 String::from_utf8(bytes.to_vec()).map_err(|error| Failure::new(error.to_string()))
             };
             let one = Captured { database: text(status, status + database)?, text: text(status + database + 1, tail.len())? };
-            // The server drops the temporary tables of a session some time after its end.
+            // The server drops the temporary tables of a session some time after the session has ended.
             let cleaning = one.text.starts_with("DROP /*!40005 TEMPORARY */");
             if !cleaning && !matches!(one.text.as_str(), "BEGIN" | "COMMIT") {
                 found.push(one);
@@ -218,7 +219,7 @@ fn captured(log: &[u8], from: usize) -> Result<Vec<Captured>> {
     Ok(found)
 }
 
-/// The schema change of a statement, with every table that it names; `None` if it has no message.
+/// The schema change of a statement, with every table that the statement names; `None` if the statement has no message.
 fn change_of(database: &str, text: &str, dialect: Dialect) -> Result<Option<SchemaChange>> {
     let charsets = |_: &str| Some("utf8mb4".to_owned());
     let change = match read_statement(text, &StatementContext { dialect, ..StatementContext::new(database, &charsets) }) {
@@ -257,7 +258,7 @@ fn change_of(database: &str, text: &str, dialect: Dialect) -> Result<Option<Sche
     Ok(Some(change))
 }
 
-/// The message of a schema change in an event that is always the same.
+/// Encodes a schema change as the message of an event whose other fields are constant.
 fn encode(format: Format, change: &SchemaChange) -> Result<Vec<u8>> {
     let mut registry = Registry::new();
     formats::register(&mut registry);

@@ -1,4 +1,4 @@
-//! Defaults of a server or an account that would truncate or change what a session reads: the program sets what it depends on.
+//! Some defaults of a server or an account would truncate or change what a session reads; the program must override them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use super::servers::with_source;
 const LIMIT: Duration = Duration::from_secs(60);
 const SMALL_TABLES: usize = 6;
 
-/// Settings of every new session of an ordinary account.
+/// The value of `init_connect`: settings that the server applies to every new session of an ordinary account.
 const INIT: &str = "SET sql_select_limit = 3, max_join_size = 5, sql_big_selects = 0, autocommit = 0, time_zone = '+05:00', \
      sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH', character_set_results = latin1";
 
-/// A table in several chunks, one without a key, and more tables than `sql_select_limit`.
+/// Creates a table that is read in several chunks, a table without a key, and more tables than `sql_select_limit` allows rows.
 async fn tables(servers: &Servers, name: &str) -> Result<Vec<Table>> {
     let source = &servers.source;
     source
@@ -59,7 +59,7 @@ async fn nothing_is_truncated(flavor: Flavor) -> Result<()> {
     case.servers.source.execute(&[&format!("UPDATE {name}.t SET c = 'ü' WHERE id < 10"), &format!("DELETE FROM {name}.s0")]).await?;
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
-    // The checker finds rows by their keys, so rows without a key are counted here.
+    // The checker identifies rows by their keys, so rows without a key are counted here.
     let (mut rows, mut others) = (BTreeSet::new(), Vec::new());
     for entry in case.entries.drain(..) {
         let message: serde_json::Value = serde_json::from_slice(&entry.value)?;

@@ -18,7 +18,7 @@ use super::case::{Servers, alone};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Builds the examples, if necessary, and returns the path of one.
+/// Builds the examples if necessary, and returns the path of the example `name`.
 fn example(name: &str) -> Result<PathBuf> {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_cli"));
     let folder = program.parent().ok_or_else(|| Failure::new("the program under test lies in no folder"))?;
@@ -68,7 +68,7 @@ async fn a_pipeline_in_a_custom_program() -> Result<()> {
     Ok(())
 }
 
-/// The lines that the example `custom_sink` has written: file name, tag and change.
+/// The lines that the example `custom_sink` has written, each as the file's name, the tag and the change.
 fn lines(directory: &Path) -> Result<Vec<(String, String, Json)>> {
     let mut found = Vec::new();
     for file in std::fs::read_dir(directory)? {
@@ -106,10 +106,10 @@ async fn a_custom_sink_loses_and_repeats_nothing_when_it_is_killed() -> Result<(
     std::fs::create_dir(&folder)?;
     task.write(&settings.toml_with_sink(&task.file().with_file_name("state"), &format!("[sink.json_lines]\ndirectory = {folder:?}")))?;
 
-    // Slow enough for several kills in the full phase.
+    // The connection is so slow that several kills fall into the full phase.
     proxy.slow(40_000);
     task.start()?;
-    // With the first row written, the start of the stream is committed: it has every change from now on.
+    // Once the first row is written, the start position of the stream is committed, so the stream has all changes from now on.
     poll("the first row", LIMIT, || async { Ok((!lines(&folder)?.is_empty()).then_some(())) }).await?;
     let stop = Arc::new(AtomicBool::new(false));
     let (mut connection, stopped) = (servers.source.connect().await?, stop.clone());
@@ -150,7 +150,7 @@ async fn a_custom_sink_loses_and_repeats_nothing_when_it_is_killed() -> Result<(
     println!("{KILLS} kills, {in_full} of them in the full phase; {changes} changes");
     assert_eq!(changed.len(), changes + 1, "every change once");
     assert!(changed.iter().all(|(file, _, _)| *file == changed[0].0), "the stream is in one file");
-    // Each change continues where the one before it ended.
+    // Each change must continue from the value that the previous change of its row left.
     let mut numbers = BTreeMap::new();
     for (_, _, change) in changed {
         let (before, after) = (&change["before"], &change["after"]);

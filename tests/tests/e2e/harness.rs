@@ -1,4 +1,4 @@
-//! The servers of the harness: they start, stop and come back with their data, and topics can be read.
+//! Tests of the harness: servers start, stop and resume with their data, and topics can be read.
 
 use std::process::Command;
 use std::time::Duration;
@@ -66,7 +66,7 @@ async fn a_killed_kafka_comes_back_with_its_records() -> Result<()> {
     kafka.stop().await
 }
 
-/// Lists the topics through a listener with Kafka's own client.
+/// Lists the topics through a listener, with Kafka's own client.
 async fn topics_through(kafka: &Kafka, listener: Listener, client: &[(&str, &str)]) -> Result<String> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("client.properties");
@@ -108,7 +108,7 @@ async fn every_listener_accepts_the_right_users() -> Result<()> {
     Ok(())
 }
 
-/// A child process must not outlive a test program that is killed. The test starts itself as that program.
+/// A child process must not outlive a test program that is killed. The test starts its own executable as that program.
 #[tokio::test]
 async fn a_child_ends_with_its_owner_and_its_folder_goes() -> Result<()> {
     const OWNER: &str = "E2E_OWNER_OF_A_CHILD";
@@ -129,7 +129,7 @@ async fn a_child_ends_with_its_owner_and_its_folder_goes() -> Result<()> {
     let limit = Duration::from_secs(30);
     let child = poll("the child", limit, || async { Ok(std::fs::read_to_string(folder.join("child")).ok()) }).await?;
     owner.kill()?;
-    // A zombie has ended; in a container it may never be reaped.
+    // A zombie counts as ended, since in a container it may never be reaped.
     let ended = || std::fs::read_to_string(format!("/proc/{child}/stat")).map_or(true, |stat| stat.contains(") Z "));
     poll("the end of the child", limit, || async { Ok(ended().then_some(())) }).await?;
     poll("the removal of the folder", limit, || async { Ok((!folder.exists()).then_some(())) }).await

@@ -1,5 +1,5 @@
-//! JSON, geometries and the types that only one server has: the full phase, both images of an update and the server's own result of a
-//! SELECT contain the same bytes. The pipeline runs in this process, with a sink that keeps everything.
+//! JSON, geometries and the types that only one server has. The full phase, both images of an update, and a SELECT on the server must
+//! give the same bytes. The pipeline runs in this process, with a sink that stores all events.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use super::case::Servers;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The events of each row: operation and cells, by table and key, in order.
+/// The events of each row in their order, each as its operation and cells. The key of the map is the table and the row's key.
 type Seen = BTreeMap<(String, i64), Vec<(Op, Vec<Option<Vec<u8>>>)>>;
 
 #[derive(Clone, Default)]
@@ -38,18 +38,18 @@ impl Sink for Kept {
     }
 }
 
-/// The bytes of all cells except the key and the counter after it.
+/// The bytes of all cells except the first two, which are the key and a counter.
 fn cells(row: &Row) -> Vec<Option<Vec<u8>>> {
     let bytes = |value: Value<'_>| match value {
         Value::Null => None,
         Value::Json(bytes) | Value::Geometry(bytes) | Value::Text(bytes) | Value::Bytes(bytes) => Some(bytes.to_vec()),
-        // These tables have no such cell: it will not equal the server's result.
+        // These tables have no cell of another kind. If there is one, this text will differ from the server's result.
         other => Some(format!("{other:?}").into_bytes()),
     };
     row.values().skip(2).map(bytes).collect()
 }
 
-/// A source for these tables, with small chunks.
+/// The configuration of a source that reads these tables in small chunks.
 fn reader(source: &Database, tables: &str) -> PolardbxSourceBuilder {
     PolardbxSource::builder("127.0.0.1")
         .port(source.port())
@@ -59,7 +59,7 @@ fn reader(source: &Database, tables: &str) -> PolardbxSourceBuilder {
         .chunk_rows(7)
 }
 
-/// Reads the tables of a database by both phases, with an update of each row in between, and compares all images with the server's results.
+/// Reads the tables of a database in both phases, updates each row in between, and compares all images with the results of SELECT.
 async fn compare(source: &Database, name: &str, tables: &[&str]) -> Result<usize> {
     let folder = tempfile::tempdir()?;
     let polardbx = reader(source, &format!("{name}.*")).build()?;
@@ -123,7 +123,7 @@ async fn create(source: &Database, database: &str, table: &str, columns: &str, r
     Ok(connection.disconnect().await?)
 }
 
-/// Documents with every scalar, every kind of SQL value and the limits of the binary form.
+/// JSON documents with every scalar, every kind of SQL value, and the limits of the binary form.
 fn documents() -> Vec<String> {
     let mut rows: Vec<String> = [
         "NULL",
@@ -148,7 +148,7 @@ fn documents() -> Vec<String> {
         r#"JSON_ARRAY('a/b"\\\b\f\n\r\t\0', CONVERT(X'01020304050607080B0E1F7F' USING utf8mb4), 'é😀<>&', '')"#,
         r#"'{"b": 1, "a": 2, "ab": 3, "": 4, "aa": 5, "b": 6, "é": 7, "\\u0001\\"": 8}'"#,
         "JSON_OBJECT(REPEAT('k', 300), REPEAT('v', 128), 'x', REPEAT('é', 9000))",
-        // The large form, with values that only this form stores inline.
+        // The large form of arrays and objects, with values that are stored inline only in this form.
         "JSON_ARRAY(REPEAT('x', 70000), 100000, -100000, 4294967295, 5000000000, 1.5e0, true, 7)",
         "JSON_OBJECT('a', REPEAT('y', 70000), 'b', 100000, 'c', JSON_OBJECT('d', JSON_ARRAY(1, NULL)), 'e', CAST('1.50' AS DECIMAL(5,2)))",
         "JSON_OBJECT('a', JSON_ARRAY(REPEAT('z', 40000)), 'b', JSON_ARRAY(REPEAT('z', 40000)))",
@@ -161,7 +161,7 @@ fn documents() -> Vec<String> {
     rows
 }
 
-/// A document as an SQL expression.
+/// A random document as an SQL expression.
 fn random(rng: &mut Rng, depth: usize) -> String {
     match rng.u32(..if depth == 0 { 12 } else { 16 }) {
         0 => "NULL".into(),
@@ -222,7 +222,7 @@ const SHAPES: &[(&str, &str)] = &[
     ("GEOMETRYCOLLECTION", "GEOMETRYCOLLECTION(POINT(1 2), LINESTRING(0 0, 1 1))"),
 ];
 
-/// A column of each kind of shapes, with each SRID and NULL.
+/// Creates a table with a column for each kind of geometry, and rows with each SRID and with NULL.
 async fn create_shapes(source: &Database, database: &str) -> Result<()> {
     let columns: Vec<String> = SHAPES.iter().enumerate().map(|(index, (kind, _))| format!("g{index} {kind}")).collect();
     let row = |srid: u32| SHAPES.iter().map(|(_, text)| format!("ST_GeomFromText('{text}', {srid})")).collect::<Vec<_>>().join(", ");
@@ -274,7 +274,7 @@ async fn shapes_where_the_binlog_tells_more_of_columns() -> Result<()> {
     Ok(())
 }
 
-/// UUID, INET4 and INET6 of MariaDB, which are text everywhere except in the binlog.
+/// Creates a table with UUID, INET4 and INET6 columns of MariaDB. These types are text everywhere except in the binlog.
 async fn create_texts(source: &Database, database: &str) -> Result<()> {
     let mut rows: Vec<String> = [
         "'6ccd780c-baba-1026-9564-5b8c656024db', '10.0.0.1', '2001:db8::1'",
@@ -311,7 +311,7 @@ async fn texts_documents_and_shapes_of_mariadb() -> Result<()> {
     let documents = [r#"'{"b":  1, "a": [1.0,2 ]}'"#, "NULL", "'null'", r#"'"\\u00e9é😀"'"#].map(str::to_owned);
     create(source, name, "documents", "j JSON", &documents).await?;
     compare(source, name, &["texts", "shapes", "documents"]).await?;
-    // As a key: the table is split into chunks by it.
+    // A UUID as the primary key: the table is split into chunks by it.
     source.execute(&["CREATE DATABASE json_uuids", "CREATE TABLE json_uuids.t (u UUID PRIMARY KEY, a INT)"]).await?;
     let rows: Vec<String> =
         (0..100u32).map(|number| format!("('{:08x}-0000-1000-8000-{number:012x}', {number})", number.wrapping_mul(0x9e37_79b9))).collect();
@@ -334,7 +334,7 @@ async fn texts_documents_and_shapes_of_mariadb() -> Result<()> {
     Ok(())
 }
 
-/// The numbers behind the keys.
+/// A sink that collects the column `a` of each row, which is a number for each UUID.
 #[derive(Clone)]
 struct Uuids(Arc<Mutex<Vec<i64>>>);
 
@@ -353,7 +353,7 @@ impl Sink for Uuids {
     }
 }
 
-/// A server that is not available everywhere.
+/// The newest MySQL is not available everywhere, so the test skips itself where it is missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long suite"]
 async fn vectors_documents_and_shapes_of_the_newest_mysql() -> Result<()> {

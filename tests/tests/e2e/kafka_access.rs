@@ -1,4 +1,5 @@
-//! Access to Kafka: every way works, and every refusal is one clear error at once, with the right exit code and without a secret.
+//! Access to Kafka: every way of access works. Every refusal is immediate and gives one clear error with the right exit code and without
+//! a secret.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +12,11 @@ use super::case::{Case, Servers, program};
 use super::report::{assert_error, assert_no_secrets};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// A refusal at the start is not retried.
+/// The time within which a refusal at the start must end the task; it is not retried.
 const AT_ONCE: Duration = Duration::from_secs(30);
 const ALICE: &str = "sasl = { mechanism = \"scram_sha_256\", user = \"alice\", password = \"alice-secret\" }";
 
-/// A case with one table `t` of three rows on shared servers.
+/// A case with one table `t` of three rows, on the shared servers.
 async fn small(name: &str) -> Result<Case> {
     on(Servers::shared().await?, name).await
 }
@@ -32,7 +33,8 @@ async fn on(servers: Servers, name: &str) -> Result<Case> {
     Case::new(servers, name, Format::CanalJson, 1, vec![Table::new(name, "t")]).await
 }
 
-/// Runs the case with this broker and these lines of `[sink.kafka]`; it must end at once with exit code 2 and an error that contains `texts`.
+/// Runs the case with this broker and these lines of `[sink.kafka]`. It must end without a retry, with exit code 2 and an error that
+/// contains `texts`.
 async fn refused(case: &mut Case, broker: &str, sink: &str, texts: &[&str]) -> Result<()> {
     case.settings.brokers = vec![broker.to_owned()];
     case.settings.access = sink.to_owned();
@@ -70,7 +72,7 @@ async fn a_broker_may_have_a_host_name() -> Result<()> {
     let mut case = small("by_name").await?;
     case.settings.enter(&case.servers.kafka.clone(), Access::SaslTls(Mechanism::Scram512))?;
     let brokers: Vec<String> = case.settings.brokers.iter().map(|broker| broker.replace("127.0.0.1", "localhost")).collect();
-    // Nothing listens on the first port; the second accepts connections and never responds.
+    // The first two addresses do not work: nothing listens on the first port, and the second accepts connections but never responds.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     case.settings.brokers = vec!["127.0.0.1:1".into(), silent.local_addr()?.to_string()];
     case.settings.brokers.extend(brokers);
@@ -133,7 +135,7 @@ async fn certificates_that_cannot_be_trusted_are_refused() -> Result<()> {
     let sink = format!("tls = {{ ca = {ca:?}, cert = \"{cert}\", key = \"{key}\" }}");
     refused(&mut case, &mutual, &sink, &[&mutual, "E_TLS", "refuses the client certificate"]).await?;
 
-    // Files.
+    // Files that do not exist or have the wrong content.
     let client = certificates.client.cert.display();
     for (sink, texts) in [
         ("tls = { ca = \"/no/such/ca.pem\" }".to_owned(), &["tls.ca", "/no/such/ca.pem"] as &[&str]),
@@ -145,7 +147,7 @@ async fn certificates_that_cannot_be_trusted_are_refused() -> Result<()> {
         refused(&mut case, &mutual, &sink, texts).await?;
     }
 
-    // One broker with two listeners, each with another invalid certificate.
+    // One broker with two listeners; each listener has a different invalid certificate.
     let stores = [("ssl", &certificates.expired), ("sasl_ssl", &certificates.wrong_host)]
         .map(|(listener, identity)| format!("listener.name.{listener}.ssl.keystore.location={}", identity.store.display()));
     let kafka = Kafka::start_with(&stores.each_ref().map(String::as_str)).await?;
@@ -171,7 +173,7 @@ async fn a_mechanism_that_is_not_offered_and_a_session_that_ends() -> Result<()>
     case.task.configure(&case.settings)?;
     case.task.start()?;
     let start = Instant::now();
-    // Longer than the broker's limit for a session, with pauses shorter and longer than it.
+    // The test lasts longer than the broker's limit for a session, with pauses that are shorter and longer than the limit.
     for pause_ms in [100, 2500, 300, 1900, 700, 2100, 200] {
         case.catch_up(LIMIT).await?;
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
@@ -201,7 +203,7 @@ async fn a_missing_right_is_reported_with_the_command_that_adds_it() -> Result<(
     case.task.start()?;
     case.catch_up(LIMIT).await?;
 
-    // A right that a running task loses may be given back.
+    // A running task that loses a right waits, since the right may be given back.
     kafka.disallow("User:mallory", &["Write"], "rights").await?;
     case.servers.source.execute(&["INSERT INTO rights.t VALUES (4, 'four')"]).await?;
     tokio::time::sleep(Duration::from_secs(3)).await;

@@ -1,4 +1,5 @@
-//! Tables with keys of every kind, and without a key, read in small chunks while they are written to; and names that need quotes.
+//! Tables with keys of every kind and tables without a key, which are read in small chunks while rows are written; and names that need
+//! quotes.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::case::{Case, Servers};
 
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// A table: its name, its columns besides the value `v`, its keys, and SQL for the key columns of its rows.
+/// A table: its name, its columns except the value `v`, its keys, and SQL for the key columns of its rows.
 struct Keyed {
     name: &'static str,
     columns: &'static str,
@@ -129,7 +130,7 @@ async fn keys(flavor: Flavor) -> Result<()> {
     case.settings.source = "chunk_rows = 3\nparallelism = 3".into();
     case.task.configure(&case.settings)?;
     case.task.start()?;
-    // Writes while the chunks are read.
+    // Rows are changed while the chunks are read.
     let changes: Vec<String> = tables
         .iter()
         .flat_map(|Keyed { name: table, .. }| {
@@ -178,7 +179,7 @@ async fn tables_without_a_key() -> Result<()> {
         case.settings.source = "chunk_rows = 7".into();
         case.task.configure(&case.settings)?;
         case.task.start()?;
-        // The first fence may be a row of the full phase.
+        // The full phase may read the first fence, so a second fence shows that the stream has caught up.
         case.catch_up(LIMIT).await?;
         case.catch_up(LIMIT).await?;
         case.servers
@@ -187,7 +188,7 @@ async fn tables_without_a_key() -> Result<()> {
             .await?;
         case.catch_up(LIMIT).await?;
         case.task.stop().await?;
-        // Rows without a key cannot be folded: every row must have arrived once.
+        // The checker cannot identify rows without a key, so this counts them: every row must have arrived exactly once.
         for (table, expected) in [("heap", 53), ("nullable", 52), ("second", 50), ("empty", 1)] {
             let ids = ids_of(&case, table)?;
             assert_eq!(ids.len(), expected, "{table}: {ids:?}");
@@ -200,7 +201,7 @@ async fn tables_without_a_key() -> Result<()> {
     Ok(())
 }
 
-/// The values of `id` in all rows of a table in the topic; the checker reads only tables with a key.
+/// The values of the column `id` in all rows of a table in the topic. The checker cannot do this, since it needs tables with a key.
 fn ids_of(case: &Case, table: &str) -> Result<Vec<String>> {
     let mut ids = Vec::new();
     for entry in &case.entries {

@@ -1,4 +1,5 @@
-//! The end-to-end tests: real MySQL, real Kafka, the real program as a child process. One binary, so that tests share the servers.
+//! The end-to-end tests: real MySQL, real Kafka, and the real program as a child process. They are one binary, so that tests share the
+//! servers.
 
 mod both_phases;
 mod case;

@@ -1,4 +1,5 @@
-//! Every server × both formats × every kind of access to Kafka: full and incremental phase with concurrent writers, every type.
+//! Every server, with both formats and every kind of access to Kafka: the full and the incremental phase with concurrent writers and
+//! every type.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +70,8 @@ async fn every_server_and_setting_by_every_way_into_kafka() -> Result<()> {
     Ok(())
 }
 
-/// A server that is not available everywhere, with compressed transactions.
+/// The newest MySQL, first without and then with compressed transactions. It is not available everywhere; where it is missing, the test
+/// is skipped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long suite"]
 async fn the_newest_mysql_with_and_without_compressed_transactions() -> Result<()> {
@@ -85,22 +87,23 @@ async fn the_newest_mysql_with_and_without_compressed_transactions() -> Result<(
     Ok(())
 }
 
-/// How one task accesses Kafka.
+/// The settings with which one task accesses Kafka.
 struct Way {
     format: Format,
     access: Access,
-    /// Further keys of the sink.
+    /// Additional keys of `[sink.kafka]`.
     sink: &'static str,
 }
 
-/// Runs one task for each kind of access, all at once on the same tables with writers, and compares each topic with the source.
+/// Runs one task for each kind of access, all at the same time and on the same tables, while writers change rows. Compares each topic
+/// with the source.
 async fn under_writers(servers: Servers, name: &str, ways: Vec<Way>) -> Result<()> {
     let (source, kafka) = (servers.source.clone(), servers.kafka.clone());
     let name = format!("{name}_{}", source.flavor().name());
     let tables = writers::create_tables(&source, &name, ROWS.max(every_type::variants())).await?;
     let mut cases: Vec<Case> = Vec::new();
     for (number, Way { format, access, sink }) in ways.into_iter().enumerate() {
-        // Every other task has several partitions, since keys are distributed by their values.
+        // Every second task has several partitions, because they are chosen by the values of keys.
         let partitions = 1 + 3 * (number as i32 % 2);
         let topic = format!("{name}_{}_{}_{number}", format.name(), access.name());
         let mut case = match cases.first() {

@@ -1,4 +1,4 @@
-//! The proxy of the harness: each of its faults.
+//! Tests of the harness's proxy and of each fault that it can cause.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 const SOON: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_millis(300);
 
-/// A proxy in front of a server that returns everything that it receives.
+/// A proxy in front of a server that sends back everything that it receives.
 async fn before_echo() -> Result<Proxy> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let proxy = Proxy::start(listener.local_addr()?)?;
@@ -123,7 +123,7 @@ async fn slow_single_and_counted_bytes() -> Result<()> {
     proxy.one_byte_at_a_time();
     let mut stream = TcpStream::connect(proxy.address()).await?;
     assert_eq!(echoed(&mut stream, &bytes).await?, bytes);
-    // 100 bytes in one direction and 50 in the other.
+    // The cut comes after 100 bytes in one direction and 50 bytes in the other.
     proxy.cut_after(150);
     let mut stream = TcpStream::connect(proxy.address()).await?;
     stream.write_all(&bytes[..100]).await?;
@@ -137,7 +137,7 @@ async fn slow_single_and_counted_bytes() -> Result<()> {
 async fn a_proxy_may_be_there_before_its_server() -> Result<()> {
     let [port] = free_ports()?;
     let proxy = Proxy::start(([127, 0, 0, 1], port).into())?;
-    // The reset may arrive before the client has seen its connection established.
+    // The connection may already be reset while the client is still connecting.
     if let Ok(mut stream) = TcpStream::connect(proxy.address()).await {
         timeout(SOON, stream.read_u8()).await?.unwrap_err();
     }

@@ -1,4 +1,4 @@
-//! Record keys and tombstones: what a compacted topic needs, and what compaction leaves of it.
+//! Record keys and tombstones: what a compacted topic needs, and which records are left after compaction.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::refusals::refused;
 const LIMIT: Duration = Duration::from_secs(60);
 const KEYED: &str = "record_key = \"primary_key\"\ntombstones = true";
 
-/// A broker that compacts at once, and a table `t` of sixty rows in a compacted topic.
+/// A broker that compacts without delay, and a table `t` of sixty rows whose topic is compacted.
 async fn compacted(name: &str, format: Format) -> Result<Case> {
     let kafka = Arc::new(Kafka::start_with(&["log.cleaner.backoff.ms=100"]).await?);
     let servers = Servers { source: Servers::shared().await?.source, kafka };
@@ -30,12 +30,12 @@ async fn compacted(name: &str, format: Format) -> Result<Case> {
         ])
         .await?;
     let case = Case::new(servers, name, format, 1, vec![Table::new(name, "t")]).await?;
-    // The active segment is never compacted, so nothing is until segments end.
+    // The active segment is never compacted, so nothing is compacted until segments end.
     case.servers.kafka.alter_topic(name, "cleanup.policy=compact").await?;
     Ok(case)
 }
 
-/// The last record of each key; `None` is a tombstone.
+/// The last record of each key; `None` if it is a tombstone.
 fn last_of_each_key(entries: &[Entry]) -> Result<BTreeMap<Vec<u8>, Option<&Entry>>> {
     let mut last = BTreeMap::new();
     for entry in entries {
@@ -45,7 +45,7 @@ fn last_of_each_key(entries: &[Entry]) -> Result<BTreeMap<Vec<u8>, Option<&Entry
     Ok(last)
 }
 
-/// The rows of `t` in the topic, by the last record of each key.
+/// The rows of `t` in the topic, each from the last record of its key.
 fn rows(entries: &[Entry], format: Format, name: &str) -> Result<BTreeMap<i64, Entry>> {
     let mut found = BTreeMap::new();
     for (key, entry) in last_of_each_key(entries)? {
@@ -124,7 +124,7 @@ async fn compaction_leaves_the_rows_of_the_source(name: &str, format: Format) ->
     case.catch_up(LIMIT).await?;
     change(&case, 0).await?;
     case.servers.source.execute(&[&format!("CREATE INDEX by_a ON {name}.t (a)")]).await?;
-    // A restart scans the records behind its receipt, tombstones among them.
+    // After a restart the task scans the records that are newer than its receipt; tombstones are among them.
     case.catch_up(LIMIT).await?;
     case.task.kill()?;
     change(&case, 1).await?;
@@ -140,7 +140,7 @@ async fn compaction_leaves_the_rows_of_the_source(name: &str, format: Format) ->
     let before = case.entries.len() as i64;
     assert!(before > 150, "{before} records");
 
-    // Segments end from now on, and what they hold is compacted.
+    // From now on segments end after a short time, so their records are compacted.
     case.servers.kafka.alter_topic(name, "segment.ms=200,min.cleanable.dirty.ratio=0.001").await?;
     case.task.start()?;
     change(&case, 2).await?;
@@ -150,11 +150,11 @@ async fn compaction_leaves_the_rows_of_the_source(name: &str, format: Format) ->
         source.execute(&[&format!("UPDATE {table} SET a = CONCAT(id, ' ', FLOOR(RAND() * 1000000000))")]).await?;
         let left = TopicReader::open(&kafka, name).await?.read().await?;
         tokio::time::sleep(Duration::from_millis(300)).await;
-        // What stays of the beginning are the rows of `fence`, the DDL and perhaps tombstones.
+        // The old records that stay are the rows of `fence`, the DDL statement and perhaps tombstones.
         Ok((left.iter().filter(|entry| entry.offset < before).count() < 40).then_some(()))
     })
     .await?;
-    // The log has gaps now, and the task resumes in it.
+    // Compaction has left gaps in the log; the task must be able to resume in it.
     case.task.must_run()?;
     case.task.kill()?;
     change(&case, 3).await?;

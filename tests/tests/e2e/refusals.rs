@@ -1,4 +1,5 @@
-//! What cannot work is refused: one clear error with advice, the right exit code, and nothing written after it.
+//! Configurations and sources that cannot work are refused with one clear error with advice and the right exit code. Nothing is written
+//! after the error.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::report::assert_error;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A case on the shared servers with one table `t` of three rows.
+/// A case with one table `t` of three rows, on the shared servers.
 pub(super) async fn small(name: &str) -> Result<Case> {
     let servers = Servers::shared().await?;
     create_small(&servers.source, name).await?;
@@ -28,7 +29,7 @@ pub(super) async fn create_small(mysql: &Database, name: &str) -> Result<()> {
         .await
 }
 
-/// Runs the task, which must end by itself with this exit code and an error that contains `texts`.
+/// Runs the task. It must end by itself with this exit code and an error that contains `texts`.
 pub(super) async fn refused(case: &mut Case, code: i32, texts: &[&str]) -> Result<()> {
     case.task.start()?;
     ended(case, code, texts).await
@@ -61,7 +62,7 @@ async fn a_missing_grant() -> Result<()> {
     case.task.configure(&case.settings)?;
     refused(&mut case, 2, &["REPLICATION"]).await?;
     assert_eq!(case.read().await?, 0);
-    // The grant to read the binlog is needed only after the full phase, but checked before it.
+    // The grant to read the binlog is needed only after the full phase, but it must be checked before that phase.
     mysql.execute(&["GRANT REPLICATION CLIENT ON *.* TO 'reader'@'%'"]).await?;
     refused(&mut case, 2, &["GRANT REPLICATION SLAVE"]).await?;
     assert_eq!(case.read().await?, 0);
@@ -75,7 +76,7 @@ async fn a_table_that_is_dropped_in_the_full_phase() -> Result<()> {
     mysql.execute(&["CREATE TABLE dropped.a (id INT PRIMARY KEY)"]).await?;
     let rows: Vec<String> = (0..20_000).map(|id| format!("({id})")).collect();
     mysql.execute(&[&format!("INSERT INTO dropped.a VALUES {}", rows.join(","))]).await?;
-    // Many plans, so that the last table is planned long after the first.
+    // There are many chunks to plan, so the last table is planned long after the first.
     case.settings.source = "chunk_rows = 20\nparallelism = 1".into();
     case.task.configure(&case.settings)?;
     case.task.start()?;
@@ -138,7 +139,7 @@ async fn ddl_that_changes_columns() -> Result<()> {
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     let mysql = &case.servers.source;
-    // The transaction before the change must arrive, the one after it must not.
+    // The transaction before the schema change must arrive; the transaction after it must not.
     mysql
         .execute(&[
             "INSERT INTO columns_changed.t VALUES (10, 'before')",
@@ -156,7 +157,7 @@ async fn ddl_that_changes_columns() -> Result<()> {
     }
     assert_eq!(keys, ["1", "2", "3", "10"]);
     let records = case.entries.len();
-    // A restart stops at the same change.
+    // After a restart the task stops at the same schema change.
     refused(&mut case, 1, &["columns_changed.t"]).await?;
     assert_eq!(case.read().await?, records, "nothing was written after the change");
     Ok(())

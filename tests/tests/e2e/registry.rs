@@ -1,4 +1,5 @@
-//! The schema registry: every record has a schema id that readers can resolve, ids are kept, and no record is written with another id.
+//! The schema registry: every record has a schema id that readers can resolve. A task keeps its id, and writes no record with a different
+//! id.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,13 +13,13 @@ use super::case::{Case, Servers, program};
 use super::report::{assert_error, assert_no_secrets};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// A refusal at the start is not retried.
+/// The time within which a refusal at the start must end the task; it is not retried.
 const AT_ONCE: Duration = Duration::from_secs(30);
 /// A schema that is not compatible with ours.
 const OTHER: &str = r#"{"type":"record","name":"Other","fields":[{"name":"x","type":"int"}]}"#;
 const ROWS: &str = "INSERT INTO {db}.t VALUES (1, 'one'), (2, 'two'), (3, 'three')";
 
-/// A case with one table `t` of three rows, and these keys of `schema_registry`.
+/// A case with one table `t` of three rows, and with these keys in `schema_registry`.
 async fn small(name: &str, registry: &str) -> Result<Case> {
     let servers = Servers::shared().await?;
     let create = format!("CREATE TABLE {name}.t (id INT PRIMARY KEY, a VARCHAR(20))");
@@ -38,7 +39,7 @@ fn at(url: &str) -> String {
     format!("url = {url:?}")
 }
 
-/// Runs the case; it must end with this exit code and an error that contains `texts`, and write nothing.
+/// Runs the case. It must end with this exit code and an error that contains `texts`, and must not write any record.
 async fn refused(case: &mut Case, code: i32, texts: &[&str]) -> Result<()> {
     let before = case.read().await?;
     let start = Instant::now();
@@ -52,12 +53,12 @@ async fn refused(case: &mut Case, code: i32, texts: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Runs the case to its end and compares everything.
+/// Runs the case until everything is delivered, and compares the topic with the source.
 async fn works(case: &mut Case) -> Result<()> {
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
-    // If the registry is slow, the first lane may be opened again and read its chunk again.
+    // If the registry is slow, the first lane may be opened a second time; it then reads its chunk again.
     case.verify(1).await?;
     assert_no_secrets(&case.task.output());
     Ok(())
@@ -80,7 +81,7 @@ async fn a_real_registry_serves_the_schema_of_every_record() -> Result<()> {
 
     case.task.start()?;
     case.catch_up(LIMIT).await?;
-    // The next start finds the id in the checkpoint.
+    // The next start finds the schema id in the checkpoint.
     case.task.kill()?;
     case.servers.source.execute(&["UPDATE registry_real.t SET a = 'changed'", "DELETE FROM registry_real.t WHERE id = 1"]).await?;
     works(&mut case).await?;
@@ -89,7 +90,7 @@ async fn a_real_registry_serves_the_schema_of_every_record() -> Result<()> {
     let (_, versions) = registry.request("GET", "/subjects/registry_real-value/versions", "").await?;
     assert_eq!(versions, "[1]");
 
-    // A reader that has only the id.
+    // Decodes the records as a reader that knows only the schema id.
     let id = ids.first().copied().unwrap_or_default();
     let (status, response) = registry.request("GET", &format!("/schemas/ids/{id}"), "").await?;
     let response: serde_json::Value = serde_json::from_str(&response)?;
@@ -103,7 +104,7 @@ async fn a_real_registry_serves_the_schema_of_every_record() -> Result<()> {
     }
     assert!(checked(&case).await?.contains("subject registry_real-value has the schema already"));
 
-    // It was restarted and is empty: readers of the topic would find no schema.
+    // The registry was restarted and is empty, so readers of the topic would find no schema.
     registry.forget().await?;
     refused(&mut case, 1, &["E_SCHEMA_GONE", &format!("id {id}"), "registry_real", "from scratch"]).await
 }
@@ -118,7 +119,7 @@ async fn a_subject_that_rejects_the_schema_stops_the_task() -> Result<()> {
     let output = checked(&case).await?;
     assert!(output.contains("E_SCHEMA_REFUSED") || output.contains("not compatible"), "{output}");
     refused(&mut case, 4, &["E_SCHEMA_REFUSED", "409", "registry_409-value", "compatibility"]).await?;
-    // The advice of the error works.
+    // The test follows the advice of the error, which must work.
     let (status, response) = registry.request("PUT", "/config/registry_409-value", r#"{"compatibility":"NONE"}"#).await?;
     assert_eq!(status, 200, "{response}");
     works(&mut case).await
@@ -137,13 +138,13 @@ async fn an_id_without_its_schema_stops_the_task() -> Result<()> {
     stub.replace(70_001, OTHER);
     refused(&mut case, 1, &["E_SCHEMA_GONE", "70001", "another schema"]).await?;
     assert_eq!(stub.subjects().len(), 0, "nothing was registered meanwhile");
-    // Restored, with the keys of the schema in another order.
+    // The schema is restored, but with the keys of its JSON in another order.
     let sorted: serde_json::Value = serde_json::from_str(&schema)?;
     stub.replace(70_001, &sorted.to_string());
     works(&mut case).await?;
     assert_eq!((case.ids.clone(), subjects.len()), (Some(BTreeSet::from([70_001])), 1));
 
-    // The task waits for a registry that is unavailable.
+    // While the registry is unavailable, the task waits.
     stub.instead(Instead::Refuse(503, 50301, "not now".into()), Some(3));
     case.servers.source.execute(&["INSERT INTO registry_gone.t VALUES (9, 'nine')"]).await?;
     works(&mut case).await
@@ -221,7 +222,7 @@ async fn an_address_without_a_registry_stops_the_task_at_once() -> Result<()> {
         configure(&mut case, &at(&stub.url()))?;
         refused(&mut case, 2, &["E_REGISTRY", &stub.url(), text, "schema_registry.url"]).await?;
     }
-    // A URL with a path.
+    // The registry's URL has a path that does not exist.
     stub.behave();
     configure(&mut case, &at(&format!("{}/no/registry/here", stub.url())))?;
     refused(&mut case, 2, &["E_REGISTRY", "/no/registry/here", "405"]).await?;
@@ -232,7 +233,7 @@ async fn an_address_without_a_registry_stops_the_task_at_once() -> Result<()> {
 async fn a_stop_does_not_wait_for_a_registry_that_hangs() -> Result<()> {
     let stub = RegistryStub::start().await?;
     let mut case = small("registry_hangs", &at(&stub.url())).await?;
-    // At the start, and at the first row of a topic template.
+    // The registry hangs when it is first needed: at the start, or with a topic template at the first row.
     for topic in ["registry_hangs", "{database}.{table}"] {
         if topic.contains('{') {
             for table in ["t", "fence"] {
@@ -304,7 +305,7 @@ async fn subjects_by_topic_and_by_record() -> Result<()> {
             _ => topics.iter().map(|topic| format!("{topic}-{record}")).collect(),
         };
         assert_eq!(stub.subjects().into_keys().collect::<BTreeSet<_>>(), expected);
-        // Ids are kept: the next start registers nothing.
+        // The ids are kept in the checkpoint, so the next start registers nothing.
         let before = stub.requests().len();
         case.task.start()?;
         case.servers.source.execute(&[&format!("INSERT INTO registry_{name}.fence VALUES (8)")]).await?;
@@ -330,7 +331,7 @@ async fn a_task_that_may_not_register_uses_existing_schemas() -> Result<()> {
     refused(&mut case, 2, &["E_SCHEMA_MISSING", "registry_found-value", "auto_register = true"]).await?;
     assert!(checked(&case).await?.contains("E_SCHEMA_MISSING") || checked(&case).await?.contains("no such schema"));
     assert_eq!(stub.subjects().len(), 0);
-    // Another task registers the same schema under a subject that both use.
+    // A second task registers the same schema under a different subject, which is the record's name.
     let mut other = case.sibling("registry_found_2", Format::DtsAvro, 1).await?;
     other.ids = Some(BTreeSet::new());
     configure(&mut other, &format!("{}, subject = \"record_name\"", at(&stub.url())))?;
@@ -351,7 +352,7 @@ async fn keys_that_do_not_fit_together() -> Result<()> {
     let stub = RegistryStub::start().await?;
     let mut case = small("registry_keys", &at(&stub.url())).await?;
     works(&mut case).await?;
-    // With another schema id prefix, or none, readers could not read the topic to its end.
+    // If the schema id prefix changed or were dropped within a topic, readers could not read the topic to its end.
     case.settings.sink.clear();
     case.task.configure(&case.settings)?;
     refused(&mut case, 2, &["E_CONFIG_CONFLICT", "schema_registry"]).await?;

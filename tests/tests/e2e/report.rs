@@ -1,13 +1,13 @@
-//! The error that the program reports when it fails, as people and scripts read it.
+//! The error that the program reports when it fails, as people and scripts see it.
 
 use base64::Engine as _;
 use tests::harness::registry_stub;
 use tests::{Failure, Result};
 
-/// What stands in front of the advice of an error.
+/// The text in front of the advice of an error.
 pub(crate) const HELP: &str = "\n  help:  ";
 
-/// Every secret that tests give to the program.
+/// Every secret that the tests give to the program.
 const SECRETS: [&str; 8] = [
     "alice-secret",
     "bob-secret",
@@ -19,7 +19,7 @@ const SECRETS: [&str; 8] = [
     registry_stub::PASSWORD,
 ];
 
-/// The error at the end of the program's output: its first line states what happened, the rest says where, why and what to do.
+/// The error at the end of the program's output. Its first line states what happened; the other lines say where, why and what to do.
 pub(crate) fn error_in(output: &str) -> Result<&str> {
     let starts = |line: &str| line.starts_with("error: ") || line.starts_with("error[");
     let mut offset = 0;
@@ -32,7 +32,7 @@ pub(crate) fn error_in(output: &str) -> Result<&str> {
     Failure::err(format!("no error is reported:\n{output}"))
 }
 
-/// Checks that the output ends with an error that contains `texts` and has one help, and that no secret is shown.
+/// Checks that the output ends with an error that contains `texts` and has exactly one advice, and that no secret is shown.
 pub(crate) fn assert_error(output: &str, texts: &[&str]) -> Result<()> {
     let error = error_in(output)?;
     println!("{error}");

@@ -1,4 +1,5 @@
-//! `rows = "event"`: one message for each row event of the binlog, with its rows in their order, also across a stop and a kill.
+//! `rows = "event"`: there is one message for each row event of the binlog, with the rows in their order. This also holds across a stop
+//! and a kill.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::case::Case;
 
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// Rows of one statement; the server spreads them over several row events of 8 KiB.
+/// Rows per statement; the server distributes them over several row events of 8 KiB.
 const MANY: u32 = 400;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -23,7 +24,7 @@ async fn a_message_holds_the_rows_of_a_row_event() -> Result<()> {
 }
 
 async fn one_server(flavor: Flavor) -> Result<()> {
-    // The binlog is counted, so nobody else may write to it.
+    // The test counts the events in the binlog, so no other test may write to it.
     let servers = super::servers::with_source(flavor, &[]).await?;
     let name = format!("row_events_{}", flavor.name());
     let source = servers.source.clone();
@@ -38,7 +39,7 @@ async fn one_server(flavor: Flavor) -> Result<()> {
     case.settings.options = "rows = \"event\", old = \"all\"".into();
     case.task.configure(&case.settings)?;
     case.task.start()?;
-    // The first fence may be read by the full phase.
+    // The full phase may read the first fence, so a second fence shows that the stream has caught up.
     case.catch_up(LIMIT).await?;
     case.catch_up(LIMIT).await?;
     let from = source.position().await?;
@@ -46,7 +47,7 @@ async fn one_server(flavor: Flavor) -> Result<()> {
 
     write(&source, &name, 1_000).await?;
     case.catch_up(LIMIT).await?;
-    // A stop, and a kill, with changes on their way; and changes while nobody reads.
+    // The program is stopped or killed while changes are being delivered, and more changes are made while it does not run.
     for round in 2..=5 {
         let writing = async {
             tokio::time::sleep(Duration::from_millis(30)).await;
@@ -72,7 +73,8 @@ async fn one_server(flavor: Flavor) -> Result<()> {
     in_order(&case)
 }
 
-/// Statements on the rows from `first` on: of many rows and of one, which leave some rows.
+/// Executes statements on the rows from `first` on. Some change many rows and some change one row, and not all rows are deleted at the
+/// end.
 async fn write(source: &Database, name: &str, first: u32) -> Result<()> {
     let end = first + MANY;
     let rows: Vec<String> = (first..end).map(|id| format!("({id}, {id}, REPEAT('x', {}))", id % 90)).collect();
@@ -87,14 +89,14 @@ async fn write(source: &Database, name: &str, first: u32) -> Result<()> {
     source.execute(&statements.each_ref().map(String::as_str)).await
 }
 
-/// Messages of rows of the incremental phase.
+/// The number of messages with rows of the incremental phase.
 async fn messages(case: &mut Case) -> Result<usize> {
     case.read().await?;
     let records = decode(case.entries.clone(), case.settings.format)?;
     Ok(records.iter().filter(|record| !record.header.snapshot() && matches!(record.decoded, Decoded::Rows(_))).count())
 }
 
-/// Row events behind a place in the binlog.
+/// The number of row events after a position in the binlog.
 async fn row_events(source: &Database, (file, offset): &(String, u64)) -> Result<usize> {
     let mut connection = source.connect().await?;
     let events: Vec<mysql_async::Row> = connection.query(format!("SHOW BINLOG EVENTS IN '{file}' FROM {offset}")).await?;
@@ -102,7 +104,7 @@ async fn row_events(source: &Database, (file, offset): &(String, u64)) -> Result
     Ok(kinds.filter(|kind| ["Write_rows", "Update_rows", "Delete_rows"].iter().any(|rows| kind.starts_with(rows))).count())
 }
 
-/// The rows of a statement came in the order of their keys, within a message and from one to the next.
+/// Checks that the rows of each statement came in the order of their keys, both within a message and from one message to the next.
 fn in_order(case: &Case) -> Result<()> {
     let mut last: Option<(Op, u32)> = None;
     for record in decode(case.entries.clone(), case.settings.format)? {

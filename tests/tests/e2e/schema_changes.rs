@@ -1,4 +1,5 @@
-//! The schema phase in every combination, DDL in order with the rows of its tables, and heartbeats of an idle stream.
+//! The schema phase in combination with the other phases, DDL statements in order with the rows of their tables, and heartbeats of an
+//! idle stream.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,7 +17,7 @@ use super::refusals::refused;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Two tables with keys of every kind, rows, and a foreign key between them.
+/// Creates two tables with keys of every kind, with rows, and with a foreign key between them.
 async fn create_shop(mysql: &Database, name: &str) -> Result<()> {
     mysql
         .execute(&[
@@ -33,7 +34,7 @@ async fn create_shop(mysql: &Database, name: &str) -> Result<()> {
         .await
 }
 
-/// A task on the shop and on a table `fence`.
+/// A task on the tables of the shop and the table `fence`.
 async fn shop(servers: &Servers, name: &str, format: Format, phases: &str) -> Result<Case> {
     create_shop(&servers.source, name).await?;
     let tables = vec![Table::new(name, "users"), Table::new(name, "orders")];
@@ -43,7 +44,7 @@ async fn shop(servers: &Servers, name: &str, format: Format, phases: &str) -> Re
     Ok(case)
 }
 
-/// The result of SHOW CREATE TABLE.
+/// The text that SHOW CREATE TABLE returns.
 async fn show_create_table(mysql: &Database, table: &str) -> Result<String> {
     let mut connection = mysql.connect().await?;
     let row: Option<(String, String)> = connection.query_first(format!("SHOW CREATE TABLE {table}")).await?;
@@ -51,13 +52,13 @@ async fn show_create_table(mysql: &Database, table: &str) -> Result<String> {
     row.map(|(_, text)| text).ok_or_else(|| Failure::new(format!("no table {table}")))
 }
 
-/// The statements of the schema phase for the shop: those of SHOW CREATE TABLE, without the line of the foreign key.
+/// The statements of the schema phase for the shop: the texts of SHOW CREATE TABLE, without the line of the foreign key.
 async fn texts(mysql: &Database, name: &str) -> Result<BTreeSet<String>> {
     let mut texts = BTreeSet::new();
     for table in ["fence", "orders", "users"] {
         let text = show_create_table(mysql, &format!("{name}.{table}")).await?;
         let line = text.lines().find(|line| line.trim_start().starts_with("CONSTRAINT `of_user`"));
-        // It is the last line of the definition.
+        // The foreign key is the last line of the definition, so the comma before it is removed, too.
         texts.insert(match line {
             Some(line) => text.replace(&format!(",\n{line}"), ""),
             None => text,
@@ -67,7 +68,7 @@ async fn texts(mysql: &Database, name: &str) -> Result<BTreeSet<String>> {
     Ok(texts)
 }
 
-/// The statements among records, in their order.
+/// The DDL statements among records, in their order, each with its database.
 fn statements(format: Format, entries: &[Entry]) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     for entry in entries {
@@ -78,13 +79,13 @@ fn statements(format: Format, entries: &[Entry]) -> Result<Vec<(String, String)>
     Ok(found)
 }
 
-/// A word for each row, the operation and the table, and the statements.
+/// The content of records in their order: a text such as `Insert users` for each row, and the text of each statement.
 fn order(format: Format, entries: &[Entry]) -> Result<Vec<String>> {
     let mut words = Vec::new();
     for entry in entries {
         match format.decode(&entry.value)? {
             Decoded::Rows(rows) => {
-                // Canal JSON uses INSERT for rows of the full phase; the header has a flag.
+                // Canal JSON uses INSERT for rows of the full phase, so these rows are recognised by a flag in the header.
                 let read = Header::parse(entry.header.as_deref().unwrap_or_default())?.snapshot();
                 let op = |op: String| if read { "Read".to_owned() } else { op };
                 words.extend(rows.iter().map(|row| format!("{} {}", op(format!("{:?}", row.op)), row.table.name)));
@@ -118,7 +119,7 @@ async fn the_schema_phase_alone_ends_after_the_statements() -> Result<()> {
             let header = Header::parse(entry.header.as_deref().unwrap_or_default())?;
             assert_eq!(header.flags & 7, 7, "a schema change, not exact, of the snapshot");
         }
-        // A second start has nothing left to do.
+        // A second start finds nothing left to do.
         case.task.start()?;
         assert_eq!(case.task.wait(LIMIT).await?, 0, "{}", case.task.output());
         assert_eq!(case.read().await?, 3);
@@ -138,7 +139,8 @@ async fn statements_come_before_the_rows_of_their_tables() -> Result<()> {
         let mut case = shop(&servers, name, format, phases).await?;
         case.task.start()?;
         if phases.contains("incremental") {
-            // The stream starts with the task, so only changes after the statements are certain to be in it.
+            // The stream starts when the task starts, so only changes that are made after the statements arrived are certain to be in the
+            // stream.
             case.wait_for_records(3 + rows, LIMIT).await?;
             mysql
                 .execute(&[
@@ -188,7 +190,7 @@ async fn kills_in_the_schema_phase_lose_no_statement() -> Result<()> {
         kills += usize::from(case.read().await? < TABLES);
     }
     assert!(kills > 0, "no kill fell into the schema phase");
-    // An altered table is delivered as it was when the task started: the stream has the change.
+    // The table was altered after the task had started: the schema phase delivers the old definition, and the stream has the change.
     mysql.execute(&[&format!("ALTER TABLE {name}.t149 COMMENT 'later'")]).await?;
     case.task.start()?;
     case.catch_up(LIMIT).await?;
@@ -197,7 +199,7 @@ async fn kills_in_the_schema_phase_lose_no_statement() -> Result<()> {
         statements(Format::CanalJson, &case.entries)?.into_iter().map(|(_, sql)| sql).filter(|sql| sql.starts_with("CREATE")).collect();
     let different: BTreeSet<_> = created.iter().collect();
     assert_eq!(different.len(), TABLES + 1, "a statement is lost or altered");
-    // Each kill may repeat one statement, whose delivery was not committed.
+    // Each kill may cause a repetition of one statement whose delivery was not committed.
     assert!(created.len() <= TABLES + 1 + 3 * 2, "{} statements of {} tables", created.len(), TABLES + 1);
     println!("{} statements after {kills} kills in the schema phase", created.len());
     case.verify(3).await?;
@@ -219,7 +221,8 @@ async fn other_phases_than_at_the_first_start_are_refused() -> Result<()> {
     Ok(())
 }
 
-/// Statements that a running task follows, with changes of rows between them, and the records of each: type or operation, and table.
+/// Statements that a running task follows, with changes of rows between them. Each has its expected records as type or operation, and
+/// table.
 const FOLLOWED: &[(&str, &[&str])] = &[
     ("CREATE TABLE made (id INT PRIMARY KEY, a VARCHAR(9))", &["CREATE made"]),
     ("INSERT INTO made VALUES (1, 'one')", &["Insert made"]),
@@ -278,7 +281,7 @@ async fn followed(flavor: Flavor, format: Format) -> Result<()> {
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     let before = case.entries.len();
-    // MariaDB does not write statements without an effect.
+    // MariaDB does not write statements that have no effect to its binlog.
     let followed = || FOLLOWED.iter().filter(|(sql, _)| flavor != Flavor::MariaDb || !sql.contains("IF "));
     let texts: Vec<String> = followed().map(|(sql, _)| sql.replace("{db}", &name)).collect();
     let mut all = vec![format!("USE {name}")];
@@ -287,7 +290,7 @@ async fn followed(flavor: Flavor, format: Format) -> Result<()> {
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
 
-    // Both topics, in the order of the headers.
+    // Merges the records of both topics in the order of their headers.
     let mut entries = case.entries.split_off(before);
     let ddl = TopicReader::open(&servers.kafka, &ddl_topic).await?.read().await?;
     assert!(
@@ -311,7 +314,8 @@ async fn followed(flavor: Flavor, format: Format) -> Result<()> {
             Decoded::Schema { database, sql } => {
                 let message: Json = serde_json::from_slice(&entry.value).unwrap_or_default();
                 let two = sql.contains("_two");
-                // Canal JSON has the database of the table, DTS Avro that of the session unless the statement is about another one.
+                // Canal JSON has the database of the table. DTS Avro has the database of the session, unless the statement is about a
+                // database.
                 let of =
                     if two && (format == Format::CanalJson || sql.contains("DATABASE")) { format!("{name}_two") } else { name.clone() };
                 assert_eq!(database, of, "{sql}");
@@ -333,7 +337,7 @@ async fn followed(flavor: Flavor, format: Format) -> Result<()> {
         }
     }
     if format == Format::DtsAvro {
-        // Servers write these two in different ways.
+        // The servers write these two statements in different forms.
         for list in [&mut found, &mut expected] {
             for text in list.iter_mut() {
                 for (begin, plain) in [("CREATE TABLE `chosen`", "chosen"), ("CREATE TABLE chosen", "chosen"), ("DROP TABLE ", "drop")] {
@@ -348,7 +352,7 @@ async fn followed(flavor: Flavor, format: Format) -> Result<()> {
     Ok(())
 }
 
-/// The stream of a new database with one table.
+/// The stream of a new database with a single table.
 async fn stream_of(servers: &Servers, name: &str, more: Json) -> Result<Box<dyn SplitReader>> {
     let database = &servers.source;
     database.execute(&[&format!("CREATE DATABASE {name}"), &format!("CREATE TABLE {name}.t (id INT PRIMARY KEY)")]).await?;
@@ -381,7 +385,7 @@ async fn an_idle_stream_sends_heartbeats() -> Result<()> {
         let mut events: Vec<Event> = Vec::new();
         let (mut last, start) = (runtime::Seq(0), Instant::now());
         let mut written = false;
-        // Heartbeats, a transaction, more heartbeats.
+        // The stream has heartbeats, then a transaction, then more heartbeats.
         while start.elapsed() < LIMIT {
             if !written && events.len() >= 3 {
                 written = true;
@@ -411,14 +415,14 @@ async fn an_idle_stream_sends_heartbeats() -> Result<()> {
             heartbeats.last().is_some_and(|heartbeat| (now - 10_000..=now).contains(&heartbeat.timestamp_ms)),
             "{heartbeats:?} at {now}"
         );
-        // The position is the end of what was read, in both forms.
+        // The position of the last heartbeat is the end of the binlog that was read, in both forms of a position.
         let (file, end) = servers.source.position().await?;
         let heartbeat = heartbeats.last().ok_or_else(|| Failure::new("no heartbeat"))?;
         assert_eq!(heartbeat.position.as_str(), format!("{file}:{end}"));
         let number: u32 = file.rsplit('.').next().unwrap_or_default().parse()?;
         assert_eq!((&*heartbeat.origin.offset, &*heartbeat.origin.safe_offset), (&*format!("{end}@{number}"), &*format!("{end}@{number}")));
         assert!(heartbeat.origin.server_id == 1 && heartbeat.txid.is_none(), "{heartbeat:?}");
-        // Not more often than configured.
+        // Heartbeats must not come more often than configured.
         let seconds = start.elapsed().as_secs_f64();
         assert!((heartbeats.len() as f64) < seconds / 0.3 + 2.0, "{} heartbeats in {seconds} s", heartbeats.len());
     }
@@ -451,7 +455,7 @@ async fn transactions_and_ddl_have_their_facts() -> Result<()> {
         let fact = |event: &Event, name: &str| event.origin.facts.iter().find(|(found, _)| *found == name).map(|(_, value)| value.clone());
         for event in &events {
             let maria = flavor == Flavor::MariaDb;
-            // MariaDB's binlog has the connection only for statements.
+            // MariaDB's binlog has the connection id only for statements.
             let connection_id = if maria && !matches!(event.body, Body::Schema(_)) { 0 } else { thread };
             assert_eq!((event.origin.server_id, event.origin.thread_id), (1, connection_id), "{event:?}");
             assert!(event.origin.gtid.is_some() && event.origin.gtid == event.txid, "{event:?}");

@@ -1,4 +1,4 @@
-//! What only one server has: accounts, events, types and settings.
+//! Accounts, events, types and settings that only one of the servers has.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +21,13 @@ pub(super) async fn own(flavor: Flavor, options: &[&str], name: &str) -> Result<
     Case::new(servers, name, Format::CanalJson, 1, vec![Table::new(name, "t")]).await
 }
 
-/// A separate database server, with the shared broker.
+/// A separate database server and the shared broker.
 pub(super) async fn with_source(flavor: Flavor, options: &[&str]) -> Result<Servers> {
     let (shared, source) = tokio::try_join!(Servers::shared(), Database::start(flavor, options))?;
     Ok(Servers { source: Arc::new(source), kafka: shared.kafka })
 }
 
-/// Every type, generated columns, and odd names in full and incremental phase.
+/// Runs a task on tables with every type, generated columns and unusual names, in the full and the incremental phase.
 async fn everything(servers: &Servers, name: &str, format: Format) -> Result<Case> {
     let source = &servers.source;
     let table = format!("{name}.every");
@@ -73,7 +73,7 @@ async fn everything(servers: &Servers, name: &str, format: Format) -> Result<Cas
     Ok(case)
 }
 
-/// The GTIDs in the records.
+/// The GTIDs in the records, in their order.
 fn gtids(case: &Case) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in &case.entries {
@@ -90,7 +90,7 @@ async fn mysql_8_with_gtids_and_all_metadata() -> Result<()> {
     let options = ["--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--binlog-row-metadata=FULL", "--binlog-rows-query-log-events=ON"];
     let servers = with_source(Flavor::MySql80, &options).await?;
     let mut case = everything(&servers, "full80", Format::CanalJson).await?;
-    // Invisible and descending indexes, checks, defaults in parentheses, created while the stream runs.
+    // Tables with invisible and descending indexes, checks, and defaults in parentheses are created while the stream runs.
     servers
         .source
         .execute(&[
@@ -128,11 +128,11 @@ async fn mysql_8_without_checksums() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_that_mysql_8_has_not_cached() -> Result<()> {
     let mut case = own(Flavor::MySql80, &[], "sha2").await?;
-    // Clears the server's password cache: the next login must send the password itself, encrypted with the server's key.
+    // This clears the server's password cache, so the next login must send the password itself, encrypted with the server's key.
     case.servers.source.execute(&["FLUSH PRIVILEGES"]).await?;
     case.task.start()?;
     case.catch_up(LIMIT).await?;
-    // Now the connection of the binlog dump is the first that must do so.
+    // After this second time the binlog dump's connection is the first that must send the password.
     case.servers.source.execute(&["FLUSH PRIVILEGES"]).await?;
     let mut connection = case.servers.source.connect().await?;
     let dumps = "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%' AND USER = 'dts'";
@@ -169,7 +169,7 @@ async fn mysql_8_settings_that_lose_something() -> Result<()> {
     Ok(())
 }
 
-/// Creates a table that the task must refuse before it reads anything, and drops it.
+/// Creates a table that the task must refuse before it reads any row, runs the task, and drops the table.
 async fn refused_with(case: &mut Case, create: &str, texts: &[&str]) -> Result<()> {
     case.servers.source.execute(&[create]).await?;
     refused(case, 2, texts).await?;
@@ -189,7 +189,7 @@ async fn mariadb_with_its_own_types_and_events() -> Result<()> {
         servers
             .source
             .execute(&[
-                // A sequence is not a table, although its rows are in the binlog.
+                // A sequence is not a table for the task, although its rows are in the binlog.
                 &format!("CREATE SEQUENCE {name}.numbers"),
                 &format!(
                     "CREATE TABLE {name}.documents (id INT PRIMARY KEY DEFAULT NEXTVAL({name}.numbers), body JSON, hidden INT INVISIBLE DEFAULT 7, \
@@ -214,10 +214,10 @@ async fn mariadb_with_its_own_types_and_events() -> Result<()> {
             let gtids = gtids(&case)?;
             assert!(!gtids.is_empty() && gtids.iter().all(|gtid| gtid.starts_with("0-1-")), "{gtids:?}");
         }
-        // The same tables again, by the full phase.
+        // The full phase must be able to read the same tables.
         let mut case = case.sibling(&format!("{name}_again"), format, 1).await?;
         case.task.start()?;
-        // The first fence may be a row of the full phase.
+        // The full phase may read the first fence, so a second fence shows that the stream has caught up.
         case.catch_up(LIMIT).await?;
         case.catch_up(LIMIT).await?;
         case.task.stop().await?;
@@ -241,7 +241,7 @@ async fn what_mariadb_has_and_we_do_not_support() -> Result<()> {
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     case.catch_up(LIMIT).await?;
-    // After the check: a compressed event must stop the task, not be ignored.
+    // The setting is changed after the check at the start: a compressed event must stop the task and must not be ignored.
     case.servers.source.execute(&["SET GLOBAL log_bin_compress = ON", "SET GLOBAL log_bin_compress_min_len = 10"]).await?;
     case.servers.source.execute(&["INSERT INTO maria_odd.t VALUES (50, REPEAT('x', 20))"]).await?;
     ended(&mut case, 1, &["E_UNSUPPORTED_EVENT", "log_bin_compress"]).await
@@ -303,7 +303,7 @@ async fn ddl_about_a_selected_database_is_delivered() -> Result<()> {
                 told.push(sql);
             }
         }
-        // Its options are nothing that a reader of rows could follow.
+        // ALTER DATABASE is not delivered: it changes only options of the database, which readers of rows cannot use.
         let [made, _altered, dropped] = statements;
         assert_eq!(told, [made, dropped]);
     }
@@ -360,7 +360,7 @@ async fn statements_elsewhere_and_what_servers_make_of_statements() -> Result<()
         case.task.start()?;
         case.catch_up(LIMIT).await?;
         let source = &case.servers.source;
-        // Nothing of this is about a selected table, nor does it change the selected database.
+        // None of these statements is about a selected table, and none changes the selected database.
         source
             .execute(&[
                 "SET NAMES binary",
@@ -376,7 +376,7 @@ async fn statements_elsewhere_and_what_servers_make_of_statements() -> Result<()
         case.catch_up(LIMIT).await?;
         case.task.stop().await?;
         case.task.start()?;
-        // Gone from the grammar of MySQL 8.
+        // MySQL 8 does not accept this clause any more.
         let charset = if matches!(flavor, Flavor::MySql80 | Flavor::MySqlNewest) { "" } else { "CHARSET=DEFAULT" };
         case.servers
             .source

@@ -13,7 +13,7 @@ use super::servers::with_source;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// One line of the program's `/proc/<id>/status`, in KiB.
+/// The value of one line of the program's `/proc/<id>/status`, in KiB.
 fn memory_kib(case: &Case, line: &str) -> Result<u64> {
     let id = case.task.id().ok_or_else(|| Failure::new("the program does not run"))?;
     let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
@@ -25,7 +25,7 @@ fn memory_kib(case: &Case, line: &str) -> Result<u64> {
 async fn rows_of_forty_megabytes() -> Result<()> {
     let _turn = alone().await;
     for flavor in Flavor::ALL {
-        // A row may take a tenth of InnoDB's log.
+        // InnoDB's log is large because a row may take only a tenth of it.
         let servers = with_source(flavor, &["--innodb-log-file-size=512M", "--max-allowed-packet=1G"]).await?;
         let name = format!("big_{}", flavor.name());
         servers
@@ -35,7 +35,7 @@ async fn rows_of_forty_megabytes() -> Result<()> {
                 &format!("CREATE TABLE {name}.t (id INT PRIMARY KEY, a LONGTEXT) CHARACTER SET utf8mb4"),
             ])
             .await?;
-        // Around the length of a full packet, after which a row continues in the next one: 16,777,215 bytes including headers.
+        // Lengths around that of a full packet, which is 16,777,215 bytes including headers. A longer row continues in the next packet.
         let lengths = [16_777_000, 16_777_150, 16_777_180, 16_777_190, 16_777_215, 16_777_216, 33_554_300, 40_000_000];
         let insert = |id: usize, length: usize| format!("INSERT INTO {name}.t VALUES ({id}, REPEAT('x', {length}))");
         let first: Vec<String> = lengths.iter().enumerate().map(|(id, &length)| insert(id, length)).collect();
@@ -55,7 +55,7 @@ async fn rows_of_forty_megabytes() -> Result<()> {
     Ok(())
 }
 
-/// Rows whose events have every length around that of a full packet.
+/// Inserts rows so that their events have every length around that of a full packet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long suite"]
 async fn events_of_exactly_a_packet() -> Result<()> {
@@ -65,7 +65,7 @@ async fn events_of_exactly_a_packet() -> Result<()> {
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     for id in 0..24 {
-        // 16,777,215 without a status byte, header, post-header, bitmap, key and checksum is about 16,777,170.
+        // 16,777,215 bytes minus status byte, header, post-header, bitmap, key and checksum are about 16,777,170 bytes.
         case.servers.source.execute(&[&format!("INSERT INTO edge.t VALUES ({id}, REPEAT('x', {}))", 16_777_160 + id)]).await?;
     }
     case.catch_up(LIMIT).await?;
@@ -144,7 +144,7 @@ async fn a_table_of_three_hundred_columns() -> Result<()> {
         let kind = |number: usize| KINDS[number % KINDS.len()];
         let columns: Vec<String> = (0..300).map(|number| format!("c{number} {}", kind(number).0)).collect();
         let row = |id: usize| {
-            // A third of the values are NULL, a different third in each row.
+            // A third of each row's values are NULL, in different columns than in the next row.
             let value = |number: usize| {
                 if (number + id).is_multiple_of(3) { "NULL".to_owned() } else { kind(number).1.replace("{}", &number.to_string()) }
             };
@@ -202,7 +202,7 @@ async fn a_thousand_tables_start_as_fast_as_one() -> Result<()> {
     let start = Instant::now();
     case.task.start()?;
     case.catch_up(LIMIT).await?;
-    // The first fence may be a row of the full phase.
+    // The full phase may read the first fence, so a second fence shows that the stream has caught up.
     case.catch_up(LIMIT).await?;
     println!("the full phase of {TABLES} tables took {} ms", start.elapsed().as_millis());
     case.task.stop().await?;

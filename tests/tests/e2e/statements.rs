@@ -1,4 +1,4 @@
-//! DDL that does not change columns is delivered, in order, and the rows after it are read correctly.
+//! DDL statements that do not change columns are delivered in order, and the rows after them are read correctly.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn statements_that_leave_columns_alone_are_delivered() -> Result<()> {
     case.task.configure(&case.settings)?;
     case.task.start()?;
     case.catch_up(LIMIT).await?;
-    // A table that is created while the task runs; its text columns have the character set of the database.
+    // This table is created while the task runs; its text columns have the default character set of the database.
     mysql
         .execute(&[
             "CREATE TABLE statements.made (id BIGINT UNSIGNED PRIMARY KEY, b VARCHAR(9) NOT NULL, c DECIMAL(6,3), d ENUM('x','\u{e9}'))",
@@ -36,7 +36,7 @@ async fn statements_that_leave_columns_alone_are_delivered() -> Result<()> {
         ])
         .await?;
     case.catch_up(LIMIT).await?;
-    // Its schema is in the checkpoint: a restart does not need the statement again.
+    // The table's schema is now in the checkpoint, so a restart does not need the statement again.
     case.task.stop().await?;
     mysql.execute(&["INSERT INTO statements.made VALUES (7, 'seven', 7, NULL)"]).await?;
     case.task.start()?;
@@ -51,7 +51,7 @@ async fn statements_that_leave_columns_alone_are_delivered() -> Result<()> {
             "CREATE TABLE statements.gone (id INT PRIMARY KEY)",
             "INSERT INTO statements.gone VALUES (1)",
             "DROP TABLE statements.gone",
-            // None of these changes the schema of a selected table.
+            // None of the following statements changes the schema of a selected table.
             "CREATE VIEW statements.v AS SELECT * FROM statements.t",
             "DROP VIEW statements.v",
             "ANALYZE TABLE statements.t",

@@ -1,4 +1,5 @@
-//! Checkpoints that earlier versions of the program have stored: each format is continued, or refused by name with a remedy.
+//! Checkpoints that were stored by earlier versions of the program. Each format is either continued, or refused with an error that names
+//! it and gives a remedy.
 
 use std::fs;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use super::case::program;
 use super::refusals::{refused, small};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// Written by the version before the state of the task got its own place: a task on one table, stopped in its incremental phase.
+/// The checkpoint of a task on one table, stopped in its incremental phase. It was written by the version before the state of the task
+/// was stored separately.
 const FORMAT_1: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/checkpoints/format-1.redb"));
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,5 @@
-//! Topics: created if they are missing, named by a template, partitioned by chosen columns, in every compression, and with many partitions.
+//! Topics: created if they are missing, named by a template, partitioned by chosen columns, with every compression, and with many
+//! partitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -48,7 +49,7 @@ async fn every_compression_is_read_by_javas_consumer_and_by_us() -> Result<()> {
         case.task.configure(&case.settings)?;
         case.task.start()?;
         case.catch_up(LIMIT).await?;
-        // Killed right after a delivery: the next start reads the records that are newer than the checkpoint.
+        // The task is killed right after a delivery, so the next start reads the records that are newer than the checkpoint.
         for id in 3000..3020 {
             servers.source.execute(&[&format!("INSERT INTO {name}.t VALUES ({id}, 'more of {id}')")]).await?;
         }
@@ -91,7 +92,7 @@ async fn missing_topics_are_created_as_configured() -> Result<()> {
         "enabled = true, partitions = 3, replication = 1, configs = { \"retention.ms\" = \"-1\", \"max.message.bytes\" = \"2000000\" }";
     case.settings.sink = format!("ddl_topic = \"for_ddl\"\ncreate_topics = {{ {how} }}");
     case.task.configure(&case.settings)?;
-    // The precheck creates nothing.
+    // The command `check` must not create topics.
     let file = case.task.file().display().to_string();
     let check = program().command(&["check", &file]).output()?;
     let output = String::from_utf8_lossy(&check.stdout).into_owned();
@@ -106,7 +107,7 @@ async fn missing_topics_are_created_as_configured() -> Result<()> {
         assert!(start.elapsed() < LIMIT, "{counts:?}\n{}", case.task.output());
         case.task.must_run()?;
         tokio::time::sleep(Duration::from_millis(200)).await;
-        // A table that is created while the task runs gets its topic, too.
+        // A topic is also created for a table that is created while the task runs.
         if counts.get("for.made.b") == Some(&2) && !created_later && case.task.output().contains("incremental") {
             servers.source.execute(&["CREATE TABLE made.c (id INT PRIMARY KEY)"]).await?;
             created_later = true;
@@ -131,7 +132,7 @@ async fn missing_topics_are_created_as_configured() -> Result<()> {
         }
     }
     case.task.stop().await?;
-    // The second start finds them.
+    // The second start must accept the existing topics.
     case.task.start()?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     case.task.must_run()?;
@@ -233,7 +234,7 @@ async fn tables_that_share_a_topic_by_accident_are_refused() -> Result<()> {
 #[ignore = "long suite"]
 async fn four_thousand_partitions_are_opened_in_seconds_and_in_little_memory() -> Result<()> {
     const PARTITIONS: i32 = 4096;
-    // A broker creates files for each partition at its first record, which takes longer than everything else.
+    // A broker creates the files of a partition at its first record. This takes longer than everything else, so there are few rows.
     const ROWS: u64 = 20_000;
     let _alone = alone().await;
     let servers = Servers::own(tests::harness::Flavor::MySql57).await?;
@@ -244,13 +245,13 @@ async fn four_thousand_partitions_are_opened_in_seconds_and_in_little_memory() -
         &["CREATE TABLE {db}.t (id INT PRIMARY KEY, a VARCHAR(200))", &format!("INSERT INTO {{db}}.t VALUES {}", rows.join(","))],
     )
     .await?;
-    // Kafka's own command counts: our reader has a connection per partition.
+    // Records are counted with Kafka's own tool, because our reader opens one connection per partition.
     servers.kafka.create_topic("wide", PARTITIONS).await?;
     let mut settings = Settings::new("wide", &servers.source, &["wide.t"], &servers.kafka, "wide", Format::CanalJson);
     settings.sink = "partition = \"primary_key\"".into();
     let mut task = Task::new(&program(), &settings)?;
     let mut peak = 0;
-    // First without records, then with a receipt of all partitions, whose last records are read.
+    // The first start finds no records; the later starts find a receipt of all partitions and read the last records of each.
     for (start, wanted) in [("first", ROWS), ("second", 2 * ROWS), ("after a kill", 3 * ROWS)] {
         let begin = Instant::now();
         task.start()?;
@@ -317,7 +318,7 @@ async fn a_statement_without_a_topic_stops_the_task_until_it_has_one() -> Result
     let code = case.task.wait(LIMIT).await?;
     let output = case.task.output();
     assert!(code == 2 && output.contains("E_NO_DDL_TOPIC") && output.contains(&format!("{HELP}set ddl_topic")), "{code} {output}");
-    // The advice of the error works, and nothing is lost or repeated.
+    // The test follows the advice of the error: it must work, and nothing may be lost or repeated.
     case.settings.sink += "\nddl_topic = \"no_ddl_topic_ddl\"";
     case.task.configure(&case.settings)?;
     case.task.start()?;

@@ -1,5 +1,5 @@
-//! Rules that no compiler checks: which crate may depend on which, how modules depend on one another, the length of files, the words of texts,
-//! and that the examples in the documents work.
+//! Rules that no compiler checks: which crate may depend on which, how modules depend on one another, how long files may be, and which
+//! words texts may use. Also checks that the examples in the documents work.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test from end to end")]
 
@@ -14,16 +14,16 @@ use modules::Crate;
 
 const CRATES: [&str; 6] = ["connector-cli", "formats", "runtime", "sink-kafka", "source-polardbx", "tests"];
 const MAX_LINES: usize = 600;
-/// Files that import from one another in a circle, at most.
+/// The largest number of files that may import from one another in a circle.
 const MAX_CIRCLE: usize = 3;
-/// Files with an inherent `impl` of one type, at most.
+/// The largest number of files in which one type may have inherent `impl` blocks.
 const MAX_IMPLEMENTATIONS: usize = 2;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// All files of the repository with one of these extensions, without build output and state.
+/// All files of the repository with one of these extensions, except build output and state.
 fn files(extensions: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root()];
@@ -129,7 +129,7 @@ fn only_the_kafka_client_names_rskafka() {
 
 #[test]
 fn texts_use_the_words_of_the_glossary() {
-    // These list the words.
+    // These two files list the banned words, so they are not checked.
     let lists = [root().join("docs/glossary.md"), root().join("tests/tests/tidy/words.rs")];
     let mut found = Vec::new();
     for path in files(&["rs", "toml", "md"]).into_iter().filter(|path| !lists.contains(path)) {
@@ -142,7 +142,7 @@ fn texts_use_the_words_of_the_glossary() {
 
 #[test]
 fn texts_do_not_mention_the_machine_they_were_written_on() {
-    // Written in two parts, so that this file does not find itself.
+    // Each text is written in two parts, so that this file does not contain the forbidden text itself.
     let forbidden = [("/wo", "rk/"), ("/ro", "ot/"), ("/home", "/"), ("repo.mav", "en"), ("apache.org/", "maven"), ("mirr", "ors.")];
     for path in files(&["rs", "toml", "md", "xml", "avsc"]).into_iter().chain([root().join(".ci/run")]).filter(|path| path.is_file()) {
         let text = fs::read_to_string(&path).unwrap();
@@ -153,7 +153,7 @@ fn texts_do_not_mention_the_machine_they_were_written_on() {
     }
 }
 
-/// Name and text of every TOML text in the documents.
+/// The name and content of every TOML example in the documents.
 fn configurations() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for path in files(&["md", "toml"]) {
@@ -189,7 +189,7 @@ async fn every_configuration_in_the_documents_is_accepted() {
         for file in references(&text.clone(), "${file:") {
             text = text.replace(&format!("${{file:{file}}}"), "value");
         }
-        // A custom plugin is not in the stock program.
+        // A configuration with a custom plugin cannot be checked with the stock program.
         let plugin = table["sink"].as_table().and_then(|sinks| sinks.keys().next().cloned()).unwrap_or_default();
         if !registry.names().contains(&("sink", plugin.as_str())) {
             continue;
@@ -199,7 +199,7 @@ async fn every_configuration_in_the_documents_is_accepted() {
     assert!(whole > 0, "the documents hold no whole configuration");
 }
 
-/// The text between `start` and the next closing brace, for each `start`.
+/// For each `start`, the text between it and the next closing brace.
 fn references<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(start).skip(1).filter_map(|rest| rest.split('}').next()).filter(|name| !name.contains('…'))
 }

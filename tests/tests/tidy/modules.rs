@@ -1,16 +1,16 @@
-//! The modules of a crate: which file imports from which, and which files have an `impl` of which type.
+//! The modules of a crate: which file imports from which others, and which files have an `impl` of which type.
 //!
-//! It reads the sources without a real parser, which is enough for formatted code: comments, string literals and tests are removed, names are
-//! resolved through `use`, and a `pub use` counts as an import only if the file uses the name itself.
+//! The sources are read without a real parser, which is enough for formatted code. Comments, string literals and tests are removed, and
+//! names are resolved through `use`. A `pub use` counts as an import only if the file itself uses the name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// A path such as `crate::api::Error`, or the location of a module; empty for the root.
+/// The segments of a path such as `crate::api::Error`, or the location of a module in its crate; empty for the crate's root.
 type Names = Vec<String>;
 
-/// The modules of a crate, without tests.
+/// The modules of a crate, without its tests.
 pub(crate) struct Crate {
     modules: BTreeMap<Names, Module>,
 }
@@ -18,26 +18,26 @@ pub(crate) struct Crate {
 #[derive(Default)]
 struct Module {
     file: String,
-    /// Names that `use` declares, and their paths.
+    /// The names that `use` declares, each with its path.
     uses: BTreeMap<String, Names>,
     globs: Vec<Names>,
     /// All paths in the code, except those of `pub use`.
     paths: BTreeSet<Names>,
-    /// Names of the items of the module.
+    /// The names of the items that the module defines.
     items: BTreeSet<String>,
-    /// Paths of types with an inherent `impl`.
+    /// The paths of types that have an inherent `impl` in the module.
     implemented: BTreeSet<Names>,
 }
 
 impl Crate {
-    /// Reads the sources in a folder `src`.
+    /// Reads the sources in the folder `src` of a crate.
     pub(crate) fn read(src: &Path) -> Self {
         let mut modules = BTreeMap::new();
         read(&src.join("lib.rs"), src, Vec::new(), &mut modules);
         Self { modules }
     }
 
-    /// Groups of files in which each imports, directly or not, from every other.
+    /// Groups of files in which each file imports from every other file, directly or indirectly.
     pub(crate) fn circles(&self) -> Vec<Vec<&str>> {
         let targets = |name: &Names| -> BTreeSet<Names> {
             let found = self.modules[name].paths.iter().filter_map(|path| self.find(name, path, 0));
@@ -59,7 +59,7 @@ impl Crate {
         self.modules.keys().map(circle).filter(|files| !files.is_empty()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// The files with inherent `impl`s of each type of the crate.
+    /// For each type of the crate, the files that have an inherent `impl` of it.
     pub(crate) fn implementations(&self) -> BTreeMap<String, BTreeSet<&str>> {
         let mut found: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for (name, module) in &self.modules {
@@ -72,10 +72,11 @@ impl Crate {
         found
     }
 
-    /// The module that defines what `path` names in the module `from`, and the item in it; `None` for names of other crates.
+    /// The module that defines what `path` means in the module `from`, and the name of the item in that module; `None` for names of other
+    /// crates.
     fn find(&self, from: &Names, path: &[String], depth: usize) -> Option<(Names, Option<String>)> {
         let (first, rest) = path.split_first()?;
-        // Protects against `use` declarations that refer to one another.
+        // This limit protects against `use` declarations that refer to one another.
         if depth > 20 {
             return None;
         }
@@ -143,7 +144,7 @@ fn read(file: &Path, src: &Path, name: Names, modules: &mut BTreeMap<Names, Modu
                 files.iter().filter(|file| file.is_file()).for_each(|file| read(file, src, child.clone(), modules));
                 at += 2;
             }
-            // Not the `impl` of an argument or a result.
+            // This condition excludes the `impl` in the type of an argument or a result.
             "impl" if at == 0 || ["}", ";", "]", "{", "unsafe"].contains(&tokens[at - 1]) => {
                 let end = tokens[at..].iter().position(|token| *token == "{" || *token == ";").map_or(tokens.len(), |length| at + length);
                 let header = &tokens[at + 1..end];
@@ -156,7 +157,7 @@ fn read(file: &Path, src: &Path, name: Names, modules: &mut BTreeMap<Names, Modu
                     module.implemented.insert(path);
                 }
             }
-            // `pub(in crate::a)` names a module without importing from it.
+            // `pub(in crate::a)` names a module but does not import from it.
             "pub" if next == "(" => {
                 public = true;
                 at += tokens[at..].iter().position(|token| *token == ")").map_or(0, |length| length + 1);
@@ -172,7 +173,7 @@ fn read(file: &Path, src: &Path, name: Names, modules: &mut BTreeMap<Names, Modu
                     path.push(tokens[at + 2].to_owned());
                     at += 2;
                 }
-                // A single name in lower case is mostly a variable.
+                // A single name in lower case is usually a variable, so it is not counted as a path.
                 if path.len() > 1 || path[0].starts_with(char::is_uppercase) {
                     module.paths.insert(path);
                 }
@@ -185,7 +186,7 @@ fn read(file: &Path, src: &Path, name: Names, modules: &mut BTreeMap<Names, Modu
     modules.insert(name, module);
 }
 
-/// The paths of a `use`, each with the name that it declares.
+/// The paths of a `use` declaration, each with the name that it declares.
 fn use_tree(tokens: &[&str], at: &mut usize, prefix: &[String]) -> Vec<(Names, String)> {
     let (mut found, mut path) = (Vec::new(), prefix.to_vec());
     let mut name = None;
@@ -240,7 +241,7 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-/// Names and punctuation; `::` is one token.
+/// Splits code into names and punctuation characters; `::` is a single token.
 fn tokens(code: &str) -> Vec<&str> {
     let (mut found, mut rest) = (Vec::new(), code.trim_start());
     while let Some(first) = rest.chars().next() {
@@ -285,7 +286,7 @@ fn without_literals(code: &str) -> String {
     out
 }
 
-/// The length of a raw string literal such as `r#"…"#`, if one begins here.
+/// The length of the raw string literal, such as `r#"…"#`, with which `rest` begins; `None` if it begins with something else.
 fn raw_text(rest: &str) -> Option<usize> {
     let hashes = rest.strip_prefix('r')?.chars().take_while(|c| *c == '#').count();
     let body = rest[1 + hashes..].strip_prefix('"')?;

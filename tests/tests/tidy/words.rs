@@ -1,6 +1,6 @@
-//! Words that the project does not use, since the field has a better known one; see `docs/glossary.md`.
+//! Words that the project does not use because the field has a better-known word for the same thing; see `docs/glossary.md`.
 
-/// What must not be written, as whole words, and what to write instead. In names, `_` and capitals separate words.
+/// Banned words, and for each the words to use instead. Only whole words count; names are split into words at `_` and at capitals.
 const BANNED: &[(&str, &str)] = &[
     ("sign of life", "heartbeat"),
     ("signs of life", "heartbeats"),
@@ -22,7 +22,7 @@ const BANNED: &[(&str, &str)] = &[
     ("doors", "listeners"),
 ];
 
-/// The banned words in a text, each with its line and the replacement.
+/// The banned words in a text, each with its line number and the words to use instead.
 pub(crate) fn banned_in(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (number, line) in text.lines().enumerate() {
@@ -34,7 +34,7 @@ pub(crate) fn banned_in(text: &str) -> Vec<String> {
     found
 }
 
-/// The words of a line in lower case; a name such as `signsOfLife` or `signs_of_life` is three.
+/// The words of a line in lower case; a name such as `signsOfLife` or `signs_of_life` is three words.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut lower = false;

@@ -1,4 +1,4 @@
-//! One broker: its ports, its files, its process.
+//! A single broker: its ports, files and process.
 
 use std::net::Ipv4Addr;
 use std::ops::{Deref, DerefMut};
@@ -17,14 +17,14 @@ use crate::harness::proxy::Proxy;
 use crate::harness::server::Server;
 use crate::{Failure, Result};
 
-/// A JVM on a busy machine takes long to start.
+/// The limit is long because a JVM starts slowly on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(120);
 const STARTED: &str = "Kafka Server started";
 
-/// A broker of a [`super::Kafka`]; [`Server`] has the methods on its process.
+/// A broker of a [`super::Kafka`]; the methods of [`Server`] control its process.
 #[derive(Debug)]
 pub struct Broker {
-    // Before the folder: fields are dropped in this order, and the broker uses the folder.
+    // This field must be before `folder`: fields are dropped in their order, and the broker uses the folder.
     server: Server,
     starting: Option<Process>,
     files: BrokerFiles,
@@ -50,7 +50,7 @@ impl Broker {
         Ok(Self { server: Server::default(), starting: None, files, folder, number, ports, proxy, starts: 0 })
     }
 
-    /// `host:port` of a listener.
+    /// The address `host:port` of a listener.
     pub fn address(&self, listener: Listener) -> String {
         let port = match listener {
             Listener::Plain => self.ports.plain,
@@ -62,12 +62,12 @@ impl Broker {
         format!("127.0.0.1:{port}")
     }
 
-    /// The proxy in front of [`Listener::Proxied`].
+    /// The proxy in front of the listener [`Listener::Proxied`].
     pub fn proxy(&self) -> &Proxy {
         &self.proxy
     }
 
-    /// Starts the broker again on its data and waits until its log says that it is up.
+    /// Starts the broker again on its existing data and waits until its log says that it is up.
     pub async fn resume(&mut self) -> Result<()> {
         self.begin()?;
         self.ready().await
@@ -79,7 +79,7 @@ impl Broker {
         let options =
             ["-Xms64m", "-Xmx768m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"];
         command.args(options).args(["-cp", &self.files.class_path, "kafka.Kafka"]).arg(self.folder.path().join("server.properties"));
-        // One log per start, since the message of an earlier start must not count.
+        // Each start has its own log file, so that the message of an earlier start is not found again.
         let (name, log) = (format!("broker {}", self.number), format!("log-{}", self.starts));
         self.starting = Some(Process::spawn(&name, &mut command, self.folder.path(), &log)?);
         Ok(())

@@ -1,4 +1,5 @@
-//! Kafka 4.1.0 in KRaft mode: one broker or three, a listener for every kind of access, no automatic topics.
+//! Kafka 4.1.0 in KRaft mode with one broker or three. Brokers have a listener for every kind of access and do not create topics
+//! automatically.
 
 mod broker;
 mod properties;
@@ -18,10 +19,10 @@ use super::provision::NODES;
 use super::proxy::Proxy;
 use crate::{Failure, Result};
 
-/// A listener of a broker. [`crate::program::Access`] has the settings for each.
+/// A listener of a broker. [`crate::program::Access`] has the client's settings for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Listener {
-    /// No TLS and no user; its clients may do everything.
+    /// Neither TLS nor a user; clients may do everything.
     Plain,
     /// SASL without TLS: SCRAM-SHA-256, SCRAM-SHA-512 and PLAIN.
     Sasl,
@@ -29,14 +30,14 @@ pub enum Listener {
     MutualTls,
     /// SASL over TLS.
     SaslTls,
-    /// Like [`Listener::Plain`], but through the broker's [`Proxy`], which is also the advertised address.
+    /// Like [`Listener::Plain`], but through the broker's [`Proxy`]. The advertised address is also that of the proxy.
     Proxied,
 }
 
-/// Running brokers. Dropping them kills the brokers and removes their files.
+/// Running brokers. Dropping this value kills the brokers and removes their files.
 ///
-/// Users: `alice` (SCRAM), `bob` (PLAIN) and the certificate `CN=client` may do everything, `mallory` (SCRAM) nothing. The password of
-/// each is the name followed by `-secret`.
+/// Users: `alice` (SCRAM), `bob` (PLAIN) and the certificate `CN=client` may do everything, `mallory` (SCRAM) may do nothing. Each
+/// password is the user's name followed by `-secret`.
 #[derive(Debug)]
 pub struct Kafka {
     brokers: Vec<Broker>,
@@ -48,12 +49,13 @@ impl Kafka {
         Self::start_with(&[]).await
     }
 
-    /// Starts one broker with extra properties (`message.max.bytes=1000`), which take precedence over the harness's own.
+    /// Starts one broker with extra properties (such as `message.max.bytes=1000`), which override the harness's own properties.
     pub async fn start_with(properties: &[&str]) -> Result<Self> {
         Self::start_nodes(1, properties).await
     }
 
-    /// Starts three brokers: topics have three replicas, two of which must be in sync. The first is the only controller and must stay up.
+    /// Starts three brokers. Topics have three replicas, two of which must be in sync. The first broker is the only controller and must
+    /// stay up.
     pub async fn cluster() -> Result<Self> {
         Self::start_nodes(NODES, &[]).await
     }
@@ -68,44 +70,44 @@ impl Kafka {
         Ok(kafka)
     }
 
-    /// `host:port` of the first broker for clients without TLS and user.
+    /// The address `host:port` of the first broker, for clients without TLS and without a user.
     pub fn broker(&self) -> String {
         self.address(Listener::Plain)
     }
 
-    /// `host:port` of a listener of the first broker.
+    /// The address `host:port` of a listener of the first broker.
     pub fn address(&self, listener: Listener) -> String {
         self.node(1).address(listener)
     }
 
-    /// `host:port` of a listener, of every broker.
+    /// The addresses `host:port` of a listener, one per broker.
     pub fn addresses(&self, listener: Listener) -> Vec<String> {
         self.brokers.iter().map(|broker| broker.address(listener)).collect()
     }
 
-    /// How many brokers there are, up or down.
+    /// The number of brokers, whether they are up or down.
     pub fn size(&self) -> usize {
         self.brokers.len()
     }
 
-    /// The broker with this number; the first is 1.
+    /// The broker with this number. Numbers count from 1.
     pub fn node(&self, number: usize) -> &Broker {
         &self.brokers[number - 1]
     }
 
-    /// The broker with this number, to kill, freeze or start it.
+    /// The broker with this number, mutable so that it can be killed, frozen or started.
     pub fn node_mut(&mut self, number: usize) -> &mut Broker {
         &mut self.brokers[number - 1]
     }
 
-    /// The proxy in front of the first broker's [`Listener::Proxied`].
+    /// The proxy in front of the listener [`Listener::Proxied`] of the first broker.
     pub fn proxy(&self) -> &Proxy {
         self.node(1).proxy()
     }
 
-    /// Starts all brokers that are down, on their data.
+    /// Starts all brokers that are down on their existing data.
     pub async fn resume(&mut self) -> Result<()> {
-        // All are started before any is awaited: a broker needs its controller, and a JVM takes seconds to start.
+        // All brokers are started before the first is awaited: a broker needs its controller, and a JVM takes seconds to start.
         for broker in self.brokers.iter_mut().filter(|broker| !broker.is_up()) {
             broker.begin()?;
         }
@@ -115,7 +117,7 @@ impl Kafka {
         Ok(())
     }
 
-    /// Shuts all brokers down (SIGTERM), the controller last.
+    /// Shuts down all brokers (SIGTERM), the controller last.
     pub async fn stop(&mut self) -> Result<()> {
         for broker in self.brokers.iter_mut().rev() {
             broker.stop().await?;
@@ -128,17 +130,18 @@ impl Kafka {
         self.brokers.iter_mut().try_for_each(|broker| broker.kill())
     }
 
-    /// Stops all brokers (SIGSTOP): connections stay, nothing responds.
+    /// Pauses all brokers (SIGSTOP): connections stay open, but nothing responds.
     pub fn freeze(&mut self) -> Result<()> {
         self.brokers.iter_mut().try_for_each(|broker| broker.freeze())
     }
 
-    /// Ends [`Kafka::freeze`].
+    /// Resumes all brokers after [`Kafka::freeze`].
     pub fn thaw(&mut self) -> Result<()> {
         self.brokers.iter_mut().try_for_each(|broker| broker.thaw())
     }
 
-    /// A client of the brokers that can respond; its requests fail after half a minute. It has no timeout for a broker that freezes later.
+    /// A client of the brokers that can respond now. Its requests fail after 30 seconds, but it has no timeout for a broker that freezes
+    /// later.
     pub async fn client(&self) -> Result<Arc<Client>> {
         let backoff = BackoffConfig { deadline: Some(Duration::from_secs(30)), ..BackoffConfig::default() };
         let awake: Vec<String> =
@@ -152,7 +155,7 @@ impl Kafka {
         Ok(Arc::new(built?))
     }
 
-    /// Creates a topic with a replica on every broker and waits until clients see it.
+    /// Creates a topic with a replica on every broker and waits until clients can see the topic.
     pub async fn create_topic(&self, name: &str, partitions: i32) -> Result<()> {
         let client = self.client().await?;
         let replicas = i16::try_from(self.size()).map_err(|_| Failure::new("more brokers than a topic can have replicas"))?;

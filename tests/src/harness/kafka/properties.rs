@@ -1,18 +1,18 @@
-//! The file `server.properties`: five listeners, users, certificates, access rights.
+//! The file `server.properties`: five listeners, users, certificates and access rights.
 
 use std::path::Path;
 
 use crate::harness::Certificates;
 
-/// Users that log in by SCRAM, with their passwords. They are stored in the templates of the log folders.
+/// Users that log in by SCRAM, with their passwords. They are stored in the templates of the brokers' log folders.
 pub(in crate::harness) const SCRAM_USERS: [(&str, &str); 2] = [("alice", "alice-secret"), ("mallory", "mallory-secret")];
-/// The mechanisms that they can use.
+/// The SCRAM mechanisms that these users can use.
 pub(in crate::harness) const SCRAM_MECHANISMS: [&str; 2] = ["SCRAM-SHA-256", "SCRAM-SHA-512"];
 
-/// Ports of a broker on 127.0.0.1.
+/// The ports of a broker on 127.0.0.1.
 #[derive(Debug)]
 pub(super) struct Ports {
-    /// Of the first broker, which is the controller of all.
+    /// The controller's port on the first broker, which is the controller of all brokers.
     pub(super) controller: u16,
     pub(super) plain: u16,
     pub(super) sasl: u16,
@@ -22,9 +22,9 @@ pub(super) struct Ports {
     pub(super) proxy: u16,
 }
 
-/// The properties of broker `node` of `size`; lines of `more` come last and take precedence.
+/// The properties of broker number `node` in a cluster of `size` brokers. The lines of `more` come last, so they override the others.
 ///
-/// With short sessions a broker that was killed registers again, and leaders move, within seconds.
+/// Sessions are short, so that within seconds a broker that was killed can register again, and leaders can move.
 pub(super) fn write(node: u16, size: u16, ports: &Ports, logs: &Path, certificates: &Certificates, more: &[&str]) -> String {
     let Ports { controller, plain, sasl, mutual_tls, sasl_tls, behind_proxy, proxy } = ports;
     let listeners = format!(
@@ -72,7 +72,7 @@ replica.lag.time.max.ms=3000
     )
 }
 
-/// Logins of one listener; the user of PLAIN is listed here, those of SCRAM are in the log folder.
+/// The login settings of a listener. PLAIN users are listed here; SCRAM users are stored in the log folder.
 fn logins(listener: &str) -> String {
     let scram: String = SCRAM_MECHANISMS
         .iter()

@@ -1,4 +1,4 @@
-//! Kafka's own commands, for what our clients cannot do. Each call starts a JVM and takes about a second.
+//! Kafka's own command-line tools, for tasks that our clients cannot do. Each call starts a JVM and takes about a second.
 
 use std::process::Command;
 
@@ -7,23 +7,23 @@ use crate::harness::command::run;
 use crate::harness::provision::kafka_tools;
 use crate::{Failure, Result};
 
-/// The replicas of a partition.
+/// The leader and the in-sync replicas of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
-    /// Number of the leader, if there is one.
+    /// The number of the broker that leads the partition; `None` without a leader.
     pub leader: Option<usize>,
-    /// Numbers of the in-sync replicas.
+    /// The numbers of the brokers whose replicas are in sync.
     pub in_sync: Vec<usize>,
 }
 
 impl Kafka {
-    /// Runs a command, named by its Java class, with the address of a broker that is up.
+    /// Runs a tool, named by its Java class, with the address of a broker that is up.
     pub async fn tool(&self, class: &str, arguments: &[&str]) -> Result<String> {
         let awake = self.brokers.iter().find(|broker| broker.is_awake()).ok_or_else(|| Failure::new("no broker is up and awake"))?;
         self.tool_at(&awake.address(Listener::Plain), class, arguments).await
     }
 
-    /// The same with a given address.
+    /// Runs a tool with a given broker address.
     pub async fn tool_at(&self, address: &str, class: &str, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new("java");
         command.args(["-Xmx96m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp"]);
@@ -32,7 +32,7 @@ impl Kafka {
         tokio::task::spawn_blocking(move || run(&mut command)).await?
     }
 
-    /// Creates a topic with configs (`max.message.bytes=1000`) or other options of Kafka's command.
+    /// Creates a topic with configs (such as `max.message.bytes=1000`) or with other options of Kafka's tool.
     pub async fn create_topic_with(&self, name: &str, options: &[&str], configs: &[&str]) -> Result<()> {
         let configs = configs.iter().flat_map(|config| ["--config", config]);
         let arguments: Vec<&str> = ["--create", "--topic", name].into_iter().chain(options.iter().copied()).chain(configs).collect();
@@ -40,18 +40,18 @@ impl Kafka {
         self.wait_for_topic(name).await
     }
 
-    /// Changes a config of a topic: `key=value`.
+    /// Changes a config of a topic; `config` is `key=value`.
     pub async fn alter_topic(&self, name: &str, config: &str) -> Result<()> {
         self.config(&["--alter", "--add-config", config, "--entity-type", "topics", "--entity-name", name]).await
     }
 
-    /// Limits how many bytes a second a client may send to each broker.
+    /// Limits how many bytes per second a client may send to each broker.
     pub async fn limit_rate(&self, client_id: &str, bytes_per_second: u64) -> Result<()> {
         let config = format!("producer_byte_rate={bytes_per_second}");
         self.config(&["--alter", "--add-config", &config, "--entity-type", "clients", "--entity-name", client_id]).await
     }
 
-    /// Ends [`Kafka::limit_rate`].
+    /// Removes the limit of [`Kafka::limit_rate`].
     pub async fn unlimit_rate(&self, client_id: &str) -> Result<()> {
         self.config(&["--alter", "--delete-config", "producer_byte_rate", "--entity-type", "clients", "--entity-name", client_id]).await
     }
@@ -62,12 +62,12 @@ impl Kafka {
         self.tool("org.apache.kafka.tools.LeaderElectionCommand", &arguments).await.map(drop)
     }
 
-    /// Allows a user (`User:mallory`) some operations (`Write`) on a topic.
+    /// Allows a user (such as `User:mallory`) some operations (such as `Write`) on a topic.
     pub async fn allow(&self, principal: &str, operations: &[&str], topic: &str) -> Result<()> {
         self.acl("--add", principal, operations, topic).await
     }
 
-    /// Ends [`Kafka::allow`].
+    /// Removes the rights given by [`Kafka::allow`].
     pub async fn disallow(&self, principal: &str, operations: &[&str], topic: &str) -> Result<()> {
         self.acl("--remove", principal, operations, topic).await
     }
@@ -78,7 +78,7 @@ impl Kafka {
         self.tool("org.apache.kafka.tools.TopicCommand", &arguments).await.map(drop)
     }
 
-    /// Leaders and in-sync replicas of the partitions of a topic, by partition number.
+    /// The leader and in-sync replicas of each partition of a topic, by partition number.
     pub async fn placements(&self, topic: &str) -> Result<Vec<Placement>> {
         let said = self.tool("org.apache.kafka.tools.TopicCommand", &["--describe", "--topic", topic]).await?;
         let field = |line: &str, name: &str| -> String {

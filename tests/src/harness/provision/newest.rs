@@ -1,6 +1,7 @@
-//! The newest MySQL that Debian has in its unstable branch: for tests that are skipped where it is unavailable.
+//! The newest MySQL in Debian's unstable branch, for tests that are skipped where it is unavailable.
 //!
-//! Its packages are unpacked outside of the system, with a separate apt state, and it runs with the C library from these packages.
+//! Its packages are unpacked outside the system's folders, with a separate apt state. The server runs with the C library from these
+//! packages.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::process::Command;
 use crate::harness::command::run;
 use crate::{Failure, Result};
 
-/// Unpacks the packages: `usr/` and the rest.
+/// Fetches and unpacks the packages into `folder`; the server is in `usr/`.
 pub(super) fn unpack(folder: &Path) -> Result<()> {
     let apt = folder.join("apt");
     fs::create_dir_all(apt.join("lists/partial"))?;
@@ -30,7 +31,7 @@ pub(super) fn unpack(folder: &Path) -> Result<()> {
         run(&mut command)
     };
     call(&["update"])?;
-    // Only download: the packages of the system must not change.
+    // The packages are only downloaded, since the packages of the system must not change.
     call(&["install", "--no-install-recommends", "--download-only", "-y", "mysql-server-core"])?;
     for package in fs::read_dir(apt.join("cache/archives"))? {
         let package = package?.path();

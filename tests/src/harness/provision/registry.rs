@@ -1,4 +1,4 @@
-//! A schema registry, built from its source in the crate registry, once per machine. That takes some minutes.
+//! A schema registry, built once per machine from its source in the crate registry. The build takes some minutes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::harness::command::run;
 
 const VERSION: &str = "0.0.22";
 
-/// The program, built if it does not exist yet.
+/// The path of the program, which is built if it does not exist yet.
 pub(in crate::harness) fn registry() -> Result<PathBuf> {
     let folder = cached(&format!("rivven-schema-{VERSION}"), build)?;
     Ok(folder.join("bin/rivven-schema"))
@@ -18,11 +18,11 @@ pub(in crate::harness) fn registry() -> Result<PathBuf> {
 
 fn build(folder: &Path) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    // At low priority: other tests run meanwhile.
+    // The build runs at low priority, because other tests run at the same time.
     let mut command = Command::new("nice");
     command.args(["-n", "10"]).arg(cargo).args(["install", "rivven-schema", "--version", VERSION, "--locked"]);
     command.args(["--no-default-features", "--features", "server,avro,cli", "--root"]).arg(folder);
-    // Outside of the workspace, whose settings are not meant for it.
+    // The build runs outside the workspace, whose settings are not meant for it.
     run(command.current_dir(folder).env("CARGO_TARGET_DIR", folder.join("target")).env_remove("RUSTFLAGS"))?;
     Ok(fs::remove_dir_all(folder.join("target"))?)
 }

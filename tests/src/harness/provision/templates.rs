@@ -1,4 +1,4 @@
-//! Empty servers, of which each test copies one.
+//! Templates of empty servers; each test starts from a copy.
 
 use std::fs;
 use std::path::Path;
@@ -10,10 +10,10 @@ use crate::harness::kafka::{SCRAM_MECHANISMS, SCRAM_USERS};
 use crate::harness::packages::MARIADBD;
 use crate::{Failure, Result};
 
-/// The cluster id written into the templates; any 16 bytes in URL-safe base64 do.
+/// The cluster id in the templates: any 16 bytes in URL-safe base64 would do.
 const CLUSTER_ID: &str = "MkU3OEVBNTcwNTJENDM2Qk";
 
-/// Such as `mariadb-10.11.19`, from the output of the installed server.
+/// The name and version of the installed server, such as `mariadb-10.11.19`.
 pub(super) fn mariadb_version() -> Result<String> {
     let output = run(Command::new(MARIADBD).arg("--version"))?;
     let version = output.split_once("Ver ").and_then(|(_, rest)| rest.split('-').next());
@@ -22,7 +22,7 @@ pub(super) fn mariadb_version() -> Result<String> {
     Ok(format!("mariadb-{version}"))
 }
 
-/// Data folder of an empty database whose root has no password.
+/// Creates the data folder of an empty database whose root has no password.
 pub(super) fn database(flavor: Flavor, base: &Path, data: &Path) -> Result<()> {
     if flavor == Flavor::MariaDb {
         let arguments =
@@ -35,7 +35,7 @@ pub(super) fn database(flavor: Flavor, base: &Path, data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Log folder of one broker. The first is broker and controller, the others are brokers of the same cluster.
+/// Creates the log folder of one broker. The first is both broker and controller; the others are only brokers of the same cluster.
 pub(super) fn kafka(node: u16, class_path: &str, folder: &Path) -> Result<()> {
     let properties = folder.with_file_name(format!("node-{node}.properties"));
     let (roles, listeners) =

@@ -1,4 +1,4 @@
-//! Brokers that stop, crash, freeze and come back: the only one, one of three, two of three.
+//! Brokers stop, crash, freeze and come back: the only broker, one of three, or two of three.
 
 use std::time::Duration;
 
@@ -16,27 +16,27 @@ async fn brokers_crash_freeze_and_come_back() -> Result<()> {
     let _turn = alone().await;
     let mut trial = Trial::streaming(Servers::clustered(Flavor::MySql57).await?, "three_brokers", Format::DtsAvro).await?;
 
-    // Another broker leads while one is down; then it comes back.
+    // While the leader is down another broker leads; then the first one comes back.
     let down = a_leader(&trial, &[2, 3]).await?;
     trial.case.kafka_mut()?.node_mut(down).kill()?;
     trial.recovers("the crash of a leader").await?;
     trial.case.kafka_mut()?.node_mut(down).resume().await?;
     all_in_sync(&trial).await?;
-    // The leadership moves back under load.
+    // The leadership moves back while changes are being written.
     trial.case.servers.kafka.elect_preferred().await?;
     trial.recovers("a preferred election").await?;
     if a_leader(&trial, &[down]).await.is_err() {
         return Failure::err("the election has moved no leadership");
     }
 
-    // A frozen leader loses its partitions without closing connections.
+    // A frozen leader loses its partitions, but does not close its connections.
     trial.case.kafka_mut()?.node_mut(down).freeze()?;
     trial.recovers("the freeze of a leader").await?;
     trial.case.kafka_mut()?.node_mut(down).thaw()?;
     all_in_sync(&trial).await?;
     trial.recovers("the end of the freeze").await?;
 
-    // One of three is left: nothing may be acknowledged.
+    // Only one of three brokers is left, so no record may be acknowledged.
     trial.case.kafka_mut()?.node_mut(2).kill()?;
     trial.case.kafka_mut()?.node_mut(3).kill()?;
     trial.hold(Duration::from_secs(6)).await?;
@@ -64,7 +64,7 @@ async fn the_only_broker_stops_crashes_and_freezes() -> Result<()> {
         trial.case.kafka_mut()?.resume().await?;
         trial.recovers("a crash of the broker").await?;
     }
-    // Longer than the timeout of a response, after which metadata is fetched again.
+    // The freeze lasts longer than the timeout of a response, after which the program fetches metadata again.
     trial.case.kafka_mut()?.freeze()?;
     trial.hold(Duration::from_secs(8)).await?;
     trial.case.kafka_mut()?.thaw()?;
@@ -72,7 +72,7 @@ async fn the_only_broker_stops_crashes_and_freezes() -> Result<()> {
     trial.verify(0).await.map(drop)
 }
 
-/// One of the brokers `wanted` that leads a partition of the topic.
+/// A broker that leads a partition of the topic and is one of `wanted`.
 async fn a_leader(trial: &Trial, wanted: &[usize]) -> Result<usize> {
     let placements = trial.case.servers.kafka.placements(&trial.case.topic).await?;
     let mut leaders = placements.iter().filter_map(|placement| placement.leader);

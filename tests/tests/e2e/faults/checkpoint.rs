@@ -1,7 +1,7 @@
-//! The disk of the checkpoint is full.
+//! The disk that holds the checkpoint becomes full.
 //!
-//! The checkpoint is in a small tmpfs that only the program sees: it is mounted in a mount namespace of its own, which needs root or user
-//! namespaces and ends with the process. The test fills and empties it through `/proc/PID/root`.
+//! The checkpoint is in a small tmpfs that only the program sees: it is mounted in a separate mount namespace, which ends with the
+//! process. This needs root or user namespaces. The test reaches the tmpfs through `/proc/PID/root` to fill and empty it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use super::windows::{WINDOW, gives_up};
 use super::{RECOVERY, Trial};
 use crate::case::{Case, Servers, program};
 
-/// Mounts the tmpfs over the folder `state` and becomes the program.
+/// Shell commands that mount the tmpfs at the folder `state` and then execute the program.
 const MOUNT: &str = "mkdir -p state && mount -t tmpfs -o size=6m tmpfs state && exec \"$@\"";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,7 +29,7 @@ async fn the_disk_of_the_checkpoint_is_full_and_then_is_not() -> Result<()> {
     for round in 1..=2 {
         let ballast = state(&trial.case.task)?.join("ballast");
         fill(&ballast)?;
-        // The checkpoint reuses its space, so only what makes it grow fills the disk: the schemas of new tables.
+        // The checkpoint reuses its space, so the disk is full only for data that makes the checkpoint grow: the schemas of new tables.
         create_tables(&trial, round).await?;
         trial.hold(Duration::from_secs(6)).await?;
         let output = trial.case.task.output();
@@ -64,7 +64,7 @@ async fn create_tables(trial: &Trial, round: u32) -> Result<()> {
     trial.case.servers.source.execute(&statements.iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
-/// The folder of the checkpoint as the running program sees it.
+/// The path of the checkpoint's folder, through which the test sees it as the running program does.
 fn state(task: &Task) -> Result<PathBuf> {
     let id = task.id().ok_or_else(|| Failure::new("the task does not run"))?;
     let folder = task.file().parent().map(|folder| folder.join("state")).ok_or_else(|| Failure::new("a file without folder"))?;
@@ -72,7 +72,7 @@ fn state(task: &Task) -> Result<PathBuf> {
     Ok(PathBuf::from(format!("/proc/{id}/root")).join(inside))
 }
 
-/// Writes until nothing more fits.
+/// Writes the file `ballast` until the disk is full.
 fn fill(ballast: &PathBuf) -> Result<()> {
     use std::io::{ErrorKind, Write};
     let mut file = fs::File::create(ballast)?;

@@ -28,7 +28,7 @@ async fn mariadb_goes_away_and_comes_back() -> Result<()> {
 
 async fn goes_away(flavor: Flavor, format: Format) -> Result<()> {
     let mut trial = Trial::streaming(Servers::own(flavor).await?, &format!("goes_away_{}", flavor.name()), format).await?;
-    // Writers pause while the server is down, and continue as soon as it is up, before the task reconnects.
+    // Writers pause while the server is down. They continue as soon as the server is up, before the task has reconnected.
     trial.hold(Duration::from_secs(1)).await?;
     trial.pause_writing().await?;
     trial.case.source_mut()?.stop().await?;
@@ -44,7 +44,7 @@ async fn goes_away(flavor: Flavor, format: Format) -> Result<()> {
         trial.write().await?;
         trial.recovers("a crash of the database").await?;
     }
-    // Frozen for longer than the program waits for a heartbeat: the writers wait, too.
+    // The freeze lasts longer than the program waits for a heartbeat. The writers wait during the freeze, too.
     trial.case.source_mut()?.freeze()?;
     trial.hold(Duration::from_secs(20)).await?;
     trial.case.source_mut()?.thaw()?;

@@ -1,4 +1,4 @@
-//! A port that is neither a database nor a broker, a peer that never responds, a network that passes single bytes.
+//! Faulty peers: a port that is neither a database nor a broker, a peer that never responds, and a network that passes single bytes.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,10 @@ use super::Trial;
 use crate::case::{Case, Servers, program};
 use crate::report::{assert_no_secrets, error_in};
 
-/// A run lasts for its window of five seconds and for the timeouts with a silent peer.
+/// A run may take as long as its retry window of five seconds and the timeouts with a silent peer.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What a listener does that is neither a database nor a broker.
+/// The behaviour of a listener that is neither a database nor a broker.
 #[derive(Clone, Copy, Debug)]
 enum Peer {
     Random,
@@ -26,7 +26,7 @@ enum Peer {
 
 const PEERS: [Peer; 4] = [Peer::Random, Peer::Closing, Peer::Http, Peer::Silent];
 
-/// Listens as long as the test lasts; gives the port.
+/// Listens on a free port until the test ends, and returns the port.
 async fn listen(peer: Peer) -> Result<u16> {
     let [port] = free_ports()?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
@@ -47,7 +47,7 @@ async fn respond(peer: Peer, mut stream: TcpStream, seed: u64) {
         Peer::Silent => while stream.read(&mut received).await.is_ok_and(|count| count > 0) {},
         Peer::Random => {
             let mut rng = fastrand::Rng::with_seed(seed);
-            // At once, and again after everything that is received.
+            // Sends random bytes after the connection is made, and again after everything that it receives.
             loop {
                 let bytes: Vec<u8> = (0..rng.usize(1..2000)).map(|_| rng.u8(..)).collect();
                 if stream.write_all(&bytes).await.is_err() || !stream.read(&mut received).await.is_ok_and(|count| count > 0) {
@@ -73,7 +73,7 @@ async fn a_port_that_is_not_a_broker() -> Result<()> {
     every_peer("no_broker", |case, port| case.settings.brokers = vec![format!("127.0.0.1:{port}")]).await
 }
 
-/// `check` and `run` end with an error that names the address, in time, without a panic and without anything written.
+/// For each peer, `check` and `run` must end in time with an error that names the address, must not panic, and must not write any record.
 async fn every_peer(name: &str, aim: fn(&mut Case, u16)) -> Result<()> {
     let servers = Servers::shared().await?;
     servers.source.execute(&[&format!("CREATE DATABASE {name}"), &format!("CREATE TABLE {name}.t (id INT PRIMARY KEY)")]).await?;

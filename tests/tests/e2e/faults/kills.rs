@@ -1,4 +1,4 @@
-//! `kill -9` of the program in both phases while brokers of a cluster crash and come back.
+//! `kill -9` of the program in both phases, while brokers of a cluster crash and come back.
 
 use std::time::{Duration, Instant};
 
@@ -22,14 +22,14 @@ async fn fifty_kills_while_brokers_crash_lose_and_repeat_nothing() -> Result<()>
     kills("fifty_kills", 50, 150_000).await
 }
 
-/// How long the rest of the full phase may take at full speed.
+/// How long the rest of the full phase may take without the speed limit.
 const FULL_PHASE_LIMIT: Duration = Duration::from_secs(120);
 
-/// Speed limit of the full phase, so that it lasts for its kills.
+/// The speed limit of the full phase, in bytes per second. It makes the phase long enough for all its kills.
 const BYTES_PER_SECOND: u64 = 300_000;
 
-/// Half of the kills fall into the full phase of `rows` rows, half into the incremental one. In every fourth run a broker is killed before
-/// the program is; it comes back two runs later.
+/// Half of the `count` kills fall into the full phase of `rows` rows, the other half into the incremental phase. In every fourth run a
+/// broker is killed before the program is killed; the broker comes back two runs later.
 async fn kills(name: &str, count: usize, rows: u64) -> Result<()> {
     let _turn = alone().await;
     let mut trial = Trial::new(Servers::clustered(Flavor::MySql57).await?, name, Format::CanalJson).await?;
@@ -49,7 +49,8 @@ async fn kills(name: &str, count: usize, rows: u64) -> Result<()> {
         }
         trial.case.task.start()?;
         if kill == count / 2 + 1 {
-            // However slow the machine is, the second half is in the incremental phase.
+            // Waits for the end of the full phase, so that the second half of the kills is in the incremental phase even on a slow
+            // machine.
             let start = Instant::now();
             while (trial.case.read().await? as u64) < rows && start.elapsed() < FULL_PHASE_LIMIT {
                 tokio::time::sleep(Duration::from_millis(200)).await;

@@ -1,4 +1,4 @@
-//! Limits of a topic and a quota: the size of a batch, the size of a record, the rate.
+//! Limits of a topic and of a quota: the size of a batch, the size of a record, and the rate.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::{RECOVERY, Trial};
 use crate::case::Servers;
 use crate::report::assert_error;
 
-/// The client id of the program.
+/// The client id that the program uses.
 const CLIENT_ID: &str = "sink-kafka";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -21,7 +21,7 @@ async fn batches_are_split_for_a_topic_and_a_row_above_its_limit_stops_the_task(
     let servers = trial.case.servers.clone();
     servers.source.execute(&["CREATE TABLE too_large.wide (id INT PRIMARY KEY, text MEDIUMTEXT)"]).await?;
     trial.case.add_table("wide");
-    // Rows that do not compress: a transaction makes a batch above the limit, each row alone is below it.
+    // The rows cannot be compressed: each row is below the limit, but a transaction of them makes a batch above it.
     let row = |id: u64, bytes: usize| {
         let mut rng = fastrand::Rng::with_seed(id);
         let text: String = (0..bytes).map(|_| rng.alphanumeric()).collect();
@@ -32,7 +32,7 @@ async fn batches_are_split_for_a_topic_and_a_row_above_its_limit_stops_the_task(
     servers.source.execute(&[&format!("INSERT INTO too_large.wide VALUES {}", rows.join(", "))]).await?;
     trial.recovers("batches that had to be split").await?;
 
-    // A row above the limit cannot be delivered, and nothing after it may be, however often the task is started.
+    // A row above the limit cannot be delivered. No later row may be delivered either, however often the task is started.
     let too_large = format!("INSERT INTO too_large.wide VALUES {}", row(1000, 90_000));
     let behind = format!("INSERT INTO too_large.wide VALUES {}", row(1001, 100));
     servers.source.execute(&[&too_large, &behind]).await?;
@@ -46,7 +46,7 @@ async fn batches_are_split_for_a_topic_and_a_row_above_its_limit_stops_the_task(
         let limit = "max.message.bytes is 60000";
         assert_error(&output, &["too_large.wide", "E_TOO_LARGE", limit, "--add-config max.message.bytes=1048576"])?;
     }
-    // With a higher limit it continues where it stopped.
+    // With a higher limit the task continues where it stopped.
     servers.kafka.alter_topic(name, "max.message.bytes=1000000").await?;
     trial.case.task.start()?;
     trial.recovers("the end of the limit").await?;

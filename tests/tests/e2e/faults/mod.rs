@@ -1,5 +1,5 @@
-//! Faults: while writers are at work something breaks, the cause ends, and the task must recover by itself within a minute, with nothing
-//! lost and nothing of the stream repeated.
+//! Faults: something breaks while writers change rows, and later the cause ends. The task must then recover by itself within a minute.
+//! Nothing may be lost, and no record of the stream may be repeated.
 
 mod brokers;
 mod checkpoint;
@@ -20,10 +20,10 @@ use tests::{Failure, Result};
 
 use super::case::{Case, Servers};
 
-/// How soon a task must have caught up after the end of a fault.
+/// The time within which a task must have caught up after the end of a fault.
 const RECOVERY: Duration = Duration::from_secs(60);
 
-/// A task that reaches both its servers through proxies, and writers that work on its tables.
+/// A task that connects to the database and to Kafka through proxies, and writers that change its tables.
 struct Trial {
     case: Case,
     /// The proxy in front of the database.
@@ -33,7 +33,7 @@ struct Trial {
 }
 
 impl Trial {
-    /// A configured task that was not started. It writes to four partitions, by primary key.
+    /// A task that is configured but not started. It distributes rows over four partitions by their primary keys.
     async fn new(servers: Servers, name: &str, format: Format) -> Result<Self> {
         let tables = writers::create_tables(&servers.source, name, 100).await?;
         let source = Proxy::start(servers.source.address())?;
@@ -45,7 +45,7 @@ impl Trial {
         Ok(Self { case, source, writers: None, seed: 1 })
     }
 
-    /// A task that has completed its full phase, while rows change.
+    /// A task that has completed its full phase, with running writers.
     async fn streaming(servers: Servers, name: &str, format: Format) -> Result<Self> {
         let mut trial = Self::new(servers, name, format).await?;
         trial.case.task.start()?;
@@ -54,7 +54,7 @@ impl Trial {
         Ok(trial)
     }
 
-    /// Starts the writers; they do not go through the proxy.
+    /// Starts the writers, which connect to the database directly and not through the proxy.
     async fn write(&mut self) -> Result<()> {
         self.seed += 1;
         let writers = Writers::start(&self.case.servers.source, &self.case.database, 2, Duration::from_millis(4), self.seed).await?;
@@ -62,7 +62,7 @@ impl Trial {
         Ok(())
     }
 
-    /// Stops the writers, as is needed before the database is stopped.
+    /// Stops the writers. This must be done before the database is stopped.
     async fn pause_writing(&mut self) -> Result<()> {
         match self.writers.take() {
             Some(writers) => writers.stop().await.map(drop),
@@ -75,13 +75,13 @@ impl Trial {
         self.case.servers.kafka.proxy()
     }
 
-    /// Lets time pass, during which the task must not end.
+    /// Waits for `time`; fails if the task ends meanwhile.
     async fn hold(&mut self, time: Duration) -> Result<()> {
         tokio::time::sleep(time).await;
         self.case.task.must_run()
     }
 
-    /// The fault has ended: everything written until now must arrive in time.
+    /// Must be called when a fault has ended: everything that was written until now must arrive within [`RECOVERY`].
     async fn recovers(&mut self, from: &str) -> Result<()> {
         let start = std::time::Instant::now();
         self.case.catch_up(RECOVERY).await.map_err(|error| error.context(format!("after {from}")))?;
@@ -89,12 +89,12 @@ impl Trial {
         Ok(())
     }
 
-    /// Ends everything and compares the topic with the source; `cut_chunks` as in [`Case::verify`].
+    /// Stops the writers and the task and compares the topic with the source; `cut_chunks` as in [`Case::verify`].
     async fn verify(mut self, cut_chunks: usize) -> Result<Case> {
         self.pause_writing().await?;
         self.case.catch_up(RECOVERY).await?;
         self.case.task.stop().await?;
-        // The log shows which of the faults it was.
+        // If the check fails, the program's log shows which fault was the reason.
         let verified = self.case.verify(cut_chunks).await;
         let report = verified.map_err(|error| error.context(format!("the output of the program:\n{}\n", self.case.task.output())))?;
         if report.stream_rows < 100 {
@@ -104,7 +104,7 @@ impl Trial {
     }
 }
 
-/// Fills the table `bulk` of a database, so that its full phase takes a while.
+/// Creates and fills the table `bulk` of a database, so that the full phase takes a while.
 async fn create_bulk(source: &Database, database: &str, rows: u64) -> Result<()> {
     use tests::workload::load;
     let table = format!("{database}.bulk");

@@ -1,4 +1,4 @@
-//! Connections to the database and to the broker: cut, refused, silent, half open, slow.
+//! Broken connections to the database and to the broker: cut, refused, silent, half open or slow.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tests::harness::{Flavor, Proxy};
 use super::Trial;
 use crate::case::Servers;
 
-/// Longer than the program waits for a response or a heartbeat of either side.
+/// This is longer than the program waits for a response or a heartbeat of the database or of a broker.
 const SILENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,5 @@
-//! The cause lasts: after the retry window the task fails with exit code 3 and names it; a later start continues.
+//! The cause of a fault does not end: after the retry window the task fails with exit code 3 and an error that names the cause. When the
+//! cause has ended, the next start continues.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,8 @@ use crate::report::assert_error;
 
 pub(super) const WINDOW: Duration = Duration::from_secs(6);
 
-/// What the program may need in addition to the window: a batch without a response is sent again for two minutes before its lane fails.
+/// The time that the program may need after the retry window: a batch without a response is sent again for two minutes before its lane
+/// fails.
 const SLACK: Duration = Duration::from_secs(200);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -21,7 +23,7 @@ async fn the_window_ends_while_the_database_is_down() -> Result<()> {
     let address = trial.source.address().to_string();
     trial.source.refuse();
     gives_up(&mut trial, &[&address, "refused"]).await?;
-    // It does not start either.
+    // A new start fails in the same way.
     trial.case.task.start()?;
     gives_up(&mut trial, &[&address, "refused"]).await?;
     trial.source.pass();
@@ -79,7 +81,7 @@ async fn with_window(servers: Servers, name: &str) -> Result<Trial> {
     Ok(trial)
 }
 
-/// The task must end by itself, not at once, with exit code 3 and an error that contains `texts`.
+/// Waits for the task to end by itself. It must not end immediately, and must have exit code 3 and an error that contains `texts`.
 pub(super) async fn gives_up(trial: &mut Trial, texts: &[&str]) -> Result<()> {
     let start = Instant::now();
     let code = trial.case.task.wait(WINDOW + SLACK).await?;

@@ -1,4 +1,4 @@
-//! DTS Avro, parsed with apache-avro and the published schema.
+//! Parses DTS Avro with apache-avro and the published schema.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use tests::{Failure, Result};
 
 use super::piece::{Cell, Op, Piece};
 
-/// Fields of the record that differ from run to run.
+/// The fields of a record whose values differ from run to run.
 const VOLATILE: [&str; 7] =
     ["id", "sourceTimestamp", "sourcePosition", "safeSourcePosition", "sourceTxid", "processTimestamps", "bornTimestamp"];
 
-/// Tags that differ from run to run.
+/// The tags whose values differ from run to run.
 const VOLATILE_TAGS: [&str; 5] = ["readerThroughoutTime", "thread_id", "GTID", "GTID_SET", "commitTimestamp"];
 
-/// A record as the pieces that are compared.
+/// Splits a record into the parts that are compared.
 pub(super) fn take_apart(value: &[u8]) -> Result<Piece> {
     let fields = fields(value)?;
     let (mut shape, mut name, mut kind, mut id) = (Vec::new(), String::new(), String::new(), None);
@@ -56,7 +56,8 @@ fn tag((name, value): (&String, &Value)) -> String {
     if VOLATILE_TAGS.contains(&name.as_str()) { format!("{name} …") } else { format!("{name} {}", show(value)) }
 }
 
-/// A record of any operation and table in one line, without nulls and without what differs from run to run; of `fields` only the number.
+/// A record of any operation and table as one line. Nulls and values that differ from run to run are left out; of `fields` only the count
+/// is written.
 pub(super) fn line(value: &[u8]) -> Result<String> {
     let mut parts = Vec::new();
     for (field, value) in &fields(value)? {
@@ -78,7 +79,7 @@ pub(super) fn line(value: &[u8]) -> Result<String> {
     Ok(parts.join("; "))
 }
 
-/// The number in the cell of the key.
+/// The number in the cell of the key column `id`.
 fn number(cell: &Value) -> Result<u32> {
     match inner(cell) {
         Value::Record(parts) => match parts.last() {
@@ -93,7 +94,7 @@ fn hide_number(text: &str, id: Option<u32>) -> String {
     id.map_or_else(|| text.to_owned(), |id| text.replace(&format!("\"{id}\""), "…"))
 }
 
-/// The value of a column with the name of its branch.
+/// The value of a cell, preceded by the name of its union branch.
 fn branch(cell: &Value) -> Result<String> {
     match cell {
         Value::Union(0, _) => Ok("null".to_owned()),

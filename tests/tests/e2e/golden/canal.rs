@@ -1,10 +1,10 @@
-//! Canal JSON, parsed as text, so that every byte is compared.
+//! Parses Canal JSON as text, so that every byte is compared.
 
 use tests::{Failure, Result};
 
 use super::piece::{Cell, Op, Piece};
 
-/// The part between `start` and the next `end`, and the text before and after it, including both marks.
+/// The text between `start` and the next `end`, together with the text up to and including `start` and the text from `end` on.
 fn cut<'a>(text: &'a str, start: &str, end: &str) -> Result<(&'a str, &'a str, &'a str)> {
     let missing = || Failure::new(format!("no {start} … {end} in {text}"));
     let from = text.find(start).ok_or_else(missing)? + start.len();
@@ -19,7 +19,7 @@ fn hide(text: &str, start: &str, end: &str) -> Result<String> {
 
 pub(super) fn take_apart(value: &[u8]) -> Result<Piece> {
     let text = std::str::from_utf8(value)?;
-    // The part cannot end too early: a quote in a value is escaped.
+    // The search cannot stop too early inside a value: quotes in values are escaped.
     let (head, id, rest) = cut(text, "{\"data\":[{\"id\":\"", "\",\"v\":")?;
     let (middle, cell, rest) = cut(rest, "\",\"v\":", "}],\"database\":\"")?;
     let row: u32 = id.parse()?;
@@ -42,7 +42,7 @@ pub(super) fn take_apart(value: &[u8]) -> Result<Piece> {
     Ok(Piece { table: table.to_owned(), op, id: row, shape: format!("{head}…{middle}…{shape}"), before, after })
 }
 
-/// A whole message, of any type and any settings, with `…` for what differs from run to run.
+/// A whole message of any type, written with any settings. `…` replaces everything that differs from run to run.
 pub(super) fn line(value: &[u8]) -> Result<String> {
     let mut text = std::str::from_utf8(value)?.to_owned();
     for number in ["\"es\":", ",\"id\":", "\"ts\":"] {

@@ -1,10 +1,10 @@
-//! Texts and labels in every character set.
+//! Texts, and labels of ENUM and SET, in every character set.
 
 use tests::harness::Flavor;
 
 use super::types::TypeCase;
 
-/// A character set and a word in a language that it can write.
+/// Character sets, each with a word of a language that it can write.
 const WORDS: &[(&str, &str)] = &[
     ("armscii8", "Հայաստան"),
     ("ascii", "plain"),
@@ -48,13 +48,13 @@ const WORDS: &[(&str, &str)] = &[
     ("utf8mb4", "中文😀"),
 ];
 
-/// The character sets of a server, each with a word.
+/// The character sets that a server supports, each with a word.
 pub(super) fn words(flavor: Flavor) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    // MariaDB does not have it.
+    // MariaDB does not have gb18030.
     WORDS.iter().filter(move |(set, _)| flavor != Flavor::MariaDb || *set != "gb18030")
 }
 
-/// For every character set a VARCHAR, and an ENUM and a SET with labels in it.
+/// For every character set a VARCHAR column, and an ENUM and a SET column with labels in that set.
 pub(super) fn all(flavor: Flavor) -> impl Iterator<Item = TypeCase> {
     words(flavor).flat_map(|(set, word)| {
         let quoted = format!("'{word}'");

@@ -1,4 +1,4 @@
-//! Keys in every character set: tables are split into chunks by them, and rows change from one key to another.
+//! Text keys in every character set: tables are split into chunks by these keys, and updates change the keys of rows.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ async fn keys_of(flavor: Flavor) -> Result<()> {
     for (set, word) in words(flavor) {
         let table = format!("{name}.of_{set}");
         statements.push(format!("CREATE TABLE {table} (k VARCHAR(40) CHARACTER SET {set}, n INT, PRIMARY KEY (k))"));
-        // Every prefix of the word, so that keys differ within characters as well as in length.
+        // Keys begin with every prefix of the word, so that they differ in their characters as well as in their length.
         let beginnings: Vec<String> = (1..=word.chars().count()).map(|count| word.chars().take(count).collect()).collect();
         let rows = (0..ROWS).map(|n| format!("('{}{n}', {n})", beginnings[n as usize % beginnings.len()]));
         statements.push(format!("INSERT INTO {table} VALUES {}", rows.collect::<Vec<_>>().join(", ")));
@@ -58,7 +58,7 @@ async fn keys_of(flavor: Flavor) -> Result<()> {
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
     let report = case.verify(0).await?;
-    // The rows that were not deleted, and two fences.
+    // The rows that were not deleted, and the two rows of the table `fence`.
     assert_eq!(report.rows, count * (ROWS - ROWS / 6) as usize + 2, "{report:?}");
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Golden files: every type of every server, at its limits, in both formats, through the whole program.
+//! Golden files: every type of every server, with values at its limits, goes through the whole program in both formats.
 //!
-//! Each value is read by the snapshot, inserted, updated to the next one and deleted. The results are in `tests/golden/values`;
-//! `UPDATE_GOLDEN=1` rewrites them. Review the difference before committing it.
+//! Each value is read by the snapshot, inserted, updated to the next value and deleted. The results are in `tests/golden/values`.
+//! `UPDATE_GOLDEN=1` rewrites the files; review the difference before committing it.
 
 mod avro;
 mod canal;
@@ -27,7 +27,7 @@ use super::case::{Case, Servers};
 
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// Rows of the table `fence`.
+/// The number of rows in the table `fence`.
 const FENCES: usize = 2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,7 +73,7 @@ async fn every_type_on(servers: Servers) -> Result<()> {
     both(&mut canal, &mut avro).await?;
     changes(&servers.source, &database, &cases).await?;
     both(&mut canal, &mut avro).await?;
-    // The stream may be ahead of the snapshot.
+    // The stream may deliver the fence before the snapshot has delivered all rows.
     let messages = Op::ALL.len() * cases.iter().map(|case| case.literals.len()).sum::<usize>();
     canal.wait_for_records(messages + FENCES, LIMIT).await?;
     avro.wait_for_records(messages + FENCES, LIMIT).await?;
@@ -85,14 +85,14 @@ async fn every_type_on(servers: Servers) -> Result<()> {
     page::compare(flavor.name(), "dts_avro", &page::render(&cases, &avro)?)
 }
 
-/// Waits until both tasks have delivered everything.
+/// Waits until both tasks have delivered everything that was committed so far.
 async fn both(canal: &mut Case, avro: &mut Case) -> Result<()> {
     let fence = canal.fence().await?;
     canal.reach(fence, LIMIT).await?;
     avro.reach(fence, LIMIT).await
 }
 
-/// The messages of the tables under test.
+/// The parsed messages of the tables under test, without those of the table `fence`.
 fn pieces(case: &Case, take_apart: impl Fn(&[u8]) -> Result<Piece>) -> Result<Vec<Piece>> {
     let of_fence = |value: &[u8]| value.windows(6).any(|part| part == b".fence" || part == b"\"fence");
     let values = case.entries.iter().map(|entry| entry.value.as_slice()).filter(|value| !of_fence(value));
@@ -108,13 +108,13 @@ async fn run(source: &Database, statements: &[String]) -> Result<()> {
     Ok(connection.disconnect().await?)
 }
 
-/// Inserts every literal of a type, in rows from `first` on.
+/// The statement that inserts every literal of a type; the first row has the key `first`.
 fn insert(database: &str, case: &TypeCase, first: u32) -> String {
     let rows: Vec<String> = case.literals.iter().zip(first..).map(|(literal, id)| format!("({id}, {literal})")).collect();
     format!("INSERT INTO {database}.{} VALUES {}", case.name, rows.join(", "))
 }
 
-/// The tables, with every value in them.
+/// Creates the tables and inserts every value, before the tasks start.
 async fn before(source: &Database, database: &str, cases: &[TypeCase]) -> Result<()> {
     let mut statements = vec![format!("CREATE DATABASE {database} CHARACTER SET utf8mb4")];
     for case in cases {
@@ -125,7 +125,7 @@ async fn before(source: &Database, database: &str, cases: &[TypeCase]) -> Result
     run(source, &statements).await
 }
 
-/// Every value again, through the binlog: inserted, changed to the next one, deleted.
+/// Writes every value to the binlog: rows are inserted, updated to the next value, and deleted.
 async fn changes(source: &Database, database: &str, cases: &[TypeCase]) -> Result<()> {
     let first = Op::LAST_OF_SNAPSHOT + 1;
     let mut statements = vec!["BEGIN".to_owned()];

@@ -1,5 +1,5 @@
-//! The effect of every setting of the formats, through the whole program: one small table, one task for each group of independent settings,
-//! and all messages of each task on one page.
+//! The effect of every setting of the formats, through the whole program. There is one small table, one task for each group of
+//! independent settings, and one page with all messages of each task.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::{avro, canal};
 
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// Settings of a format, and of the source that they need.
+/// Settings of a format, and the settings of the source that they need.
 type Run = (&'static str, &'static str);
 
 const CANAL: &[Run] = &[
@@ -37,7 +37,7 @@ const HEARTBEATS: &str = "heartbeat = { enabled = true, interval_ms = 300 }";
 const CREATE: &str = "CREATE TABLE options.t (id INT PRIMARY KEY, d DECIMAL(20,10), u INT UNSIGNED, b BINARY(3), e ENUM('new','paid'), \
     s SET('x','y'), j JSON, t TIMESTAMP NULL, l VARCHAR(9) CHARACTER SET latin1, g VARCHAR(9) CHARACTER SET gbk) CHARACTER SET utf8mb4";
 
-/// A row of values that depend on the settings, and one of NULLs.
+/// Inserts a row whose values are written differently with different settings, and a row of NULLs.
 fn rows(first: u32) -> String {
     let values = "1.5, 4294967295, X'FE0A00', 'paid', 'x,y', '{\"b\": 1.5e20, \"a\": \"\\\\u0008\"}', '2024-02-29 12:34:56', 'é', '中'";
     format!(
@@ -64,7 +64,7 @@ async fn settings_of_the_formats_write_what_is_in_the_golden_files() -> Result<(
             cases.push(case);
         }
     }
-    // The full phase may read the first fence.
+    // The full phase may read the first fence, so a second fence shows that the stream has caught up.
     reach(&first, canals.iter_mut().chain(&mut avros)).await?;
     reach(&first, canals.iter_mut().chain(&mut avros)).await?;
     source
@@ -109,8 +109,8 @@ async fn reach(first: &Case, cases: impl Iterator<Item = &mut Case>) -> Result<(
     Ok(())
 }
 
-/// The messages of a task without those of the fences and their transactions. Heartbeats come at any time, so one of each form is at the
-/// end.
+/// The messages of a task without those of the fences and of their transactions. Heartbeats may come at any time, so only one heartbeat
+/// of each form is kept, at the end.
 fn messages(case: &Case, line: impl Fn(&[u8]) -> Result<String>) -> Result<Vec<String>> {
     let lines = case.entries.iter().map(|entry| line(&entry.value)).collect::<Result<Vec<_>>>()?;
     let is_fence = |line: &String| line.contains("options.fence") || line.contains("\"table\":\"fence\"");

@@ -1,4 +1,4 @@
-//! A golden file: a section for each type with its four messages, and a line for each value.
+//! The text of a golden file: a section for each type with its four kinds of messages, and a line for each value.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,8 +9,8 @@ use tests::{Failure, Result};
 use super::piece::{Cell, Op, Piece};
 use super::types::TypeCase;
 
-/// Renders the messages of all types. Fails if a message is missing or repeated, if messages of one kind differ in more than their values, or
-/// if a value is not written the same in all places: snapshot, insert, both images of an update, delete.
+/// Renders the messages of all types. Fails if a message is missing or repeated, if messages of one kind differ in more than their
+/// values, or if a value is not written in the same way in all places: snapshot, insert, both images of an update, and delete.
 pub(super) fn render(cases: &[TypeCase], pieces: &[Piece]) -> Result<String> {
     let mut by_table: BTreeMap<&str, Vec<&Piece>> = BTreeMap::new();
     for piece in pieces {
@@ -52,7 +52,7 @@ fn section(case: &TypeCase, pieces: &[&Piece]) -> Result<String> {
     Ok(page)
 }
 
-/// The text of a literal, which must be the same in all five places. The update changes every row to the next literal.
+/// The text of a literal, which must be the same in all five places. The update changes every row to the next literal in the list.
 fn one_text(case: &TypeCase, number: usize, of_op: &BTreeMap<Op, Vec<&Piece>>) -> Result<Cell> {
     let count = case.literals.len();
     let before = (number + count - 1) % count;
@@ -78,7 +78,7 @@ fn path(server: &str, format: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/values").join(server).join(format!("{format}.txt"))
 }
 
-/// Compares a page with its file, or rewrites the file if `UPDATE_GOLDEN=1` is set.
+/// Compares a page with its file; if `UPDATE_GOLDEN=1` is set, rewrites the file.
 pub(super) fn compare(server: &str, format: &str, page: &str) -> Result<()> {
     let path = path(server, format);
     let page = format!("Values of {server} in {format}. `…` stands for the value, and for what differs from run to run.\n{page}");

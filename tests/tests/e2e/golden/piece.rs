@@ -1,8 +1,8 @@
-//! A parsed message: the value of the column under test, and everything around it.
+//! A parsed message, separated into the value of the column under test and everything around the value.
 
 use tests::{Failure, Result};
 
-/// What happened to a row.
+/// The operation of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Op {
     Snapshot,
@@ -14,7 +14,7 @@ pub(super) enum Op {
 impl Op {
     pub(super) const ALL: [Self; 4] = [Self::Snapshot, Self::Insert, Self::Update, Self::Delete];
 
-    /// Rows up to this number exist before the task starts.
+    /// The largest key of the rows that exist before the task starts.
     pub(super) const LAST_OF_SNAPSHOT: u32 = 1_000;
 
     pub(super) fn name(self) -> &'static str {
@@ -26,8 +26,8 @@ impl Op {
         }
     }
 
-    /// The operation of a message. Rows of the snapshot differ from inserted ones by their numbers, since a format may use the same name for
-    /// both.
+    /// The operation of a message with this type and key. Rows of the snapshot are recognised by their keys, since a format may use the
+    /// same type for them and for inserted rows.
     pub(super) fn of(name: &str, id: u32) -> Result<Self> {
         match name {
             "INIT" | "INSERT" if id <= Self::LAST_OF_SNAPSHOT => Ok(Op::Snapshot),
@@ -39,20 +39,20 @@ impl Op {
     }
 }
 
-/// A value as it is written, and the parts of the message that depend on it.
+/// A value as it is written in a message, and the other parts of the message that depend on the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cell {
     pub(super) text: String,
     pub(super) note: String,
 }
 
-/// One message of one row.
+/// A message, which holds one row.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
     pub(super) table: String,
     pub(super) op: Op,
     pub(super) id: u32,
-    /// The message without the values under test, and with `…` for what differs from run to run.
+    /// The message without the values under test; `…` replaces everything that differs from run to run.
     pub(super) shape: String,
     pub(super) before: Option<Cell>,
     pub(super) after: Option<Cell>,

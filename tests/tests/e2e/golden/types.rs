@@ -4,14 +4,14 @@ use tests::harness::Flavor;
 
 use super::charsets;
 
-/// A type and SQL literals for it. NULL is the last value of every type and is not listed.
+/// A type and SQL literals for its values. NULL is added to every type as its last value and is not listed.
 #[derive(Clone, Debug)]
 pub(super) struct TypeCase {
-    /// Name of its table.
+    /// The name of the table for this type.
     pub(super) name: String,
     /// The column's definition.
     pub(super) definition: String,
-    /// Literals; neighbours have different values.
+    /// The literals; two that are next to each other must be different values.
     pub(super) literals: Vec<String>,
 }
 
@@ -22,7 +22,7 @@ impl TypeCase {
     }
 }
 
-/// Every type that a server has.
+/// Every type that the server supports.
 pub(super) fn all(flavor: Flavor) -> Vec<TypeCase> {
     let mut lists = vec![INTEGERS, NUMBERS, BITS, DATES, TIMES, DATETIMES, TIMESTAMPS, TEXTS, BYTES, LABELS, GEOMETRIES];
     match flavor {

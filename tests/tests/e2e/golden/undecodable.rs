@@ -1,5 +1,5 @@
-//! Text columns with bytes that are not valid in their character set. Every server stores them if a character has the right length but its
-//! code is unused: unused pairs of gbk, unused bytes of hebrew.
+//! Text columns with bytes that are not valid in their character set. Every server stores such bytes if a character has the right length
+//! but its code is unused, such as unused pairs of gbk and unused bytes of hebrew.
 
 use std::time::Duration;
 
@@ -32,7 +32,8 @@ async fn create(servers: &Servers, name: &str) -> Result<()> {
     source.execute(&[&format!("CREATE DATABASE {name}"), &format!("CREATE TABLE {name}.t ({columns})")]).await
 }
 
-/// By default such a value stops the task, in both phases, with everything before it delivered; once it is fixed, the task continues.
+/// By default such a value stops the task in both phases, after everything before the value was delivered. Once the value is fixed, the
+/// task continues.
 async fn stops(servers: Servers, format: Format) -> Result<()> {
     let name = format!("undecodable_{}_{}", servers.source.flavor().name(), format.name());
     create(&servers, &name).await?;
@@ -43,13 +44,13 @@ async fn stops(servers: Servers, format: Format) -> Result<()> {
     let query = operations_query()?.replace("shop.orders", &format!("{name}.t")).replace("note", "g");
     assert_eq!(source.connect().await?.query::<u32, _>(query).await?, [2], "the query of the operations page finds the row");
     source.execute(&[&format!("UPDATE {name}.t SET g = '文' WHERE id = 2")]).await?;
-    // The stream has the fixed row as a before image.
+    // The update that fixed the row has the invalid value in its before image.
     refused(&mut case, 4, &[&format!("table {name}.t"), "column g", "not valid gbk"]).await?;
     assert_eq!(case.rows_of("t", "g")?.len(), 0);
     Ok(())
 }
 
-/// The query for such values, as in the document for operators.
+/// The query that finds such values, taken from the documentation for operators.
 fn operations_query() -> Result<String> {
     let page = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md"))?;
     let query = page.lines().find(|line| line.starts_with("SELECT id FROM shop.orders WHERE BINARY"));
@@ -57,7 +58,7 @@ fn operations_query() -> Result<String> {
     Ok(query.to_owned())
 }
 
-/// On request the bytes are written unchanged, and everything else as usual.
+/// With `invalid_text = "keep"` the bytes are written unchanged, and all other values as usual.
 async fn kept(servers: Servers) -> Result<()> {
     let name = format!("undecodable_{}_kept", servers.source.flavor().name());
     create(&servers, &name).await?;
@@ -75,7 +76,7 @@ async fn kept(servers: Servers) -> Result<()> {
         case.task.configure(&case.settings)?;
         case.task.start()?;
     }
-    // The full phase may read the first fence.
+    // The full phase may read the first fence, so a second fence shows that the stream has caught up.
     both(&mut utf8, &mut raw).await?;
     both(&mut utf8, &mut raw).await?;
     source
@@ -87,7 +88,9 @@ async fn kept(servers: Servers) -> Result<()> {
     let as_source = ["Character {charset \"gbk\", value 0xd6d0}", "Character {charset \"hebrew\", value 0xf9}"];
     for (mut case, good) in [(utf8, as_utf8), (raw, as_source)] {
         case.task.stop().await?;
-        // Read, inserted, before the update; the second column also after it, and deleted. The valid ones were read, inserted and deleted.
+        // Each invalid value occurs when it is read, when it is inserted, and in the before image of the update. In the second column,
+        // which is not updated, it also occurs in the after image and in the delete. Valid values occur when they are read, inserted and
+        // deleted.
         for (cells, expected) in [(odd, [3, 5]), (good, [3, 3])] {
             for (cell, times) in cells.iter().zip(expected) {
                 assert_eq!(count(&case, cell)?, times, "{cell} of {}", case.topic);
@@ -103,7 +106,7 @@ async fn both(first: &mut Case, second: &mut Case) -> Result<()> {
     second.reach(fence, LIMIT).await
 }
 
-/// How often a cell is in the messages of rows.
+/// How many times a cell occurs in the messages of rows.
 fn count(case: &Case, cell: &str) -> Result<usize> {
     let mut count = 0;
     for entry in &case.entries {
