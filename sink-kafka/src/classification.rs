@@ -173,7 +173,6 @@ fn classify(error: &Error) -> Class {
         }
         Error::Regressed { .. } => class(Kind::Fatal, "E_SINK_REGRESSED", NEW_FULL_PHASE),
         Error::Fenced { .. } => class(Kind::Fatal, "E_FENCED", "find and stop the other process of this task; only one may run"),
-        Error::BatchRefused { .. } => plain(Kind::Fatal, REFUSED),
         Error::RecordRefused { .. } => class(Kind::Data, "E_RECORD_REFUSED", REFUSED),
         Error::RecordTooLarge { partition, bytes, broker, .. } => class(
             Kind::Data,

@@ -129,14 +129,6 @@ pub enum Error {
     /// An error of the schema registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The broker refuses whole record batches, not single records.
-    #[error("the broker refuses all records for partition {partition} with error {code}")]
-    BatchRefused {
-        /// The partition.
-        partition: TopicPartition,
-        /// The error code.
-        code: ErrorCode,
-    },
     /// The broker refuses one record.
     #[error("the broker refuses a record for partition {partition} with error {code}")]
     RecordRefused {

@@ -170,7 +170,10 @@ fn find<'m, T>(map: &'m BTreeMap<&'static str, T>, kind: &str, name: &str) -> Re
         let known: Vec<&str> = map.keys().copied().collect();
         Error::config(format!("there is no {kind} called `{name}`"))
             .because(if known.is_empty() { format!("this program has no {kind}s") } else { format!("known: {}", known.join(", ")) })
-            .with_help(format!("write [{kind}.<name>] with one of the known names"))
+            .with_help(match kind {
+                "transform" => "write `<name> = { … }` in [[transform]] with one of the known names".to_owned(),
+                _ => format!("write [{kind}.<name>] with one of the known names"),
+            })
     })
 }
 

@@ -45,6 +45,9 @@ impl Settings {
     pub fn parse<C: DeserializeOwned>(&self, path: &str) -> Result<C> {
         serde_path_to_error::deserialize(Node(&self.0)).map_err(|error| {
             let inner = error.path().to_string();
+            if path.is_empty() && inner == "." {
+                return Error::config("the settings are not valid").because(error.into_inner().to_string()).with_code("E_CONFIG");
+            }
             let key = match (path.is_empty(), inner == ".") {
                 (true, _) => inner,
                 (false, true) => path.to_owned(),

@@ -113,7 +113,7 @@ pub(super) async fn settle(sender: &Sender, pending: &mut Pending, code: ErrorCo
         ProduceResult::Rejected => {
             let Some(batch) = pending.queue.pop_front() else { return Ok(Next::Done) };
             if batch.count() > 1 {
-                return Err(Error::BatchRefused { partition, code });
+                return halve(pending, batch);
             }
             reject(pending, batch, Error::RecordRefused { partition, code });
             Ok(Next::Done)
@@ -131,16 +131,21 @@ pub(super) async fn settle(sender: &Sender, pending: &mut Pending, code: ErrorCo
 async fn too_large(sender: &Sender, pending: &mut Pending) -> Result<Next, Error> {
     let Some(batch) = pending.queue.pop_front() else { return Ok(Next::Done) };
     if batch.count() > 1 {
-        pending.resolved();
-        let (first, second) = batch.split()?;
-        pending.queue.push_front(second);
-        pending.queue.push_front(first);
-        return Ok(Next::Done);
+        return halve(pending, batch);
     }
     let (session, partition) = (sender.producer.session(), pending.id().clone());
     let limit = topics::max_message_bytes(session, &partition.topic).await;
     let error = Error::RecordTooLarge { partition, bytes: batch.bytes().len(), limit, broker: session.first_broker().to_owned() };
     reject(pending, batch, error);
+    Ok(Next::Done)
+}
+
+/// Sends a refused batch again as two halves. In the end the record that the broker refuses is alone, and what comes before it is delivered.
+fn halve(pending: &mut Pending, batch: SealedBatch) -> Result<Next, Error> {
+    pending.resolved();
+    let (first, second) = batch.split()?;
+    pending.queue.push_front(second);
+    pending.queue.push_front(first);
     Ok(Next::Done)
 }
 
