@@ -172,13 +172,14 @@ impl fmt::Display for FileOffset {
     }
 }
 
-/// Builds the order of an event: `timeline:12 | file:24 | off:44 | kind:1 | ord:40 | sub:7`. `start` is the start of its transaction,
-/// `ord` its number among the rows of selected tables.
+/// Builds the sequence number of an event from bit fields, highest first: `timeline:12 | file:24 | off:44 | kind:1 | ord:40 | sub:7`.
+/// `start` is where the event's transaction begins. `ord` is the event's number in the transaction, which counts only selected tables.
 pub fn transaction_seq(timeline: u16, start: FileOffset, ord: u64) -> Seq {
     seq(timeline, start, 1, ord)
 }
 
-/// Order of a heartbeat: after all transactions that begin before `at`, and before the one that begins there.
+/// Builds the sequence number of a heartbeat. It sorts after all transactions that begin before `at`, and before the transaction that
+/// begins at `at`.
 pub(crate) fn heartbeat_seq(timeline: u16, at: FileOffset, number: u64) -> Seq {
     seq(timeline, at, 0, number)
 }
@@ -188,7 +189,7 @@ fn seq(timeline: u16, start: FileOffset, kind: u64, ord: u64) -> Seq {
     Seq(fields.into_iter().fold(0, |seq, (value, bits)| seq << bits | u128::from(value) & ((1 << bits) - 1)))
 }
 
-/// The name of a binlog file: at least six digits.
+/// The name of a binlog file: the number has at least six digits.
 pub(crate) fn file_name(base: &str, file: u32) -> String {
     format!("{base}.{file:06}")
 }

@@ -1,10 +1,10 @@
-//! The range of keys of a chunk: as text for the checkpoint, and as an SQL condition.
+//! The range of keys of a chunk, which can be written as text for the checkpoint and as an SQL condition.
 
 use runtime::{Column, ColumnKind, Position, TableSchema};
 
 use crate::session::quoted;
 
-/// The values of the key's columns as the server's text protocol prints them, in the column's character set.
+/// The values of a key's columns, in the form of the server's text protocol and in the character set of each column.
 pub(crate) type Key = Vec<Vec<u8>>;
 
 /// Keys greater than `after` and not greater than `upto`, in the server's order. Without a bound the range is open at that end.
@@ -14,8 +14,8 @@ pub(crate) struct KeyRange {
     pub(crate) upto: Option<Key>,
 }
 
-/// The columns by which a table is cut into chunks. Empty if the table is read in one piece: because it has no key, or one whose order or
-/// literals are not safe (floats, enums, sets, bits, years, long texts, nullable columns).
+/// The columns by which a table is cut into chunks; empty if the table is read in one piece. That is so if the table has no key, or if the
+/// key has a column whose order or SQL literals are not reliable: FLOAT, DOUBLE, ENUM, SET, BIT, YEAR, a long text or a nullable column.
 pub(crate) fn chunk_key(schema: &TableSchema) -> Vec<&Column> {
     let key: Option<Vec<&Column>> = schema.effective_key().into_iter().map(|index| schema.columns.get(index)).collect();
     key.filter(|columns| columns.iter().all(|column| !column.nullable && has_safe_order(&column.kind))).unwrap_or_default()
@@ -99,7 +99,7 @@ fn is_number(value: &[u8]) -> bool {
     [whole, fraction].iter().all(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
 }
 
-/// A key as text: `7,x6162`.
+/// Writes a key as text, such as `7,x6162`: numbers are written as they are, other values in hexadecimal after an `x`.
 pub(crate) fn key_text(key: &Key) -> String {
     let value = |value: &Vec<u8>| if is_number(value) { String::from_utf8_lossy(value).into_owned() } else { format!("x{}", hex(value)) };
     key.iter().map(value).collect::<Vec<_>>().join(",")

@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(read(b"a '\xe9'", 8), ("a 'é'".into(), None));
         assert_eq!(read("a 'é'".as_bytes(), 63), ("a 'é'".into(), None));
         assert_eq!(read(b"a '\xff\xfe' b", 45), ("a '\u{fffd}\u{fffd}' b".into(), Some("utf8mb4".into())));
-        // In GBK the second byte of a character may be a backslash.
+        // In GBK the second byte of a character may have the value of a backslash.
         assert_eq!(read(b"'\xd5\\\xff' b", 28), ("'誠\u{fffd}' b".into(), Some("gbk".into())));
         assert_eq!(read(b"a", 9_999), ("a".into(), None));
         assert_eq!(read(b"\xe9", 9_999), ("\u{fffd}".into(), Some("number 9999".into())));
