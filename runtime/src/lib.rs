@@ -1,11 +1,13 @@
-//! A Kafka Connect-style framework: sources, transforms, encoders, sinks and checkpoint stores as traits, and the pipeline that runs them
-//! so that nothing is lost, nothing is reordered in a split, and a sink that can find what it delivered repeats nothing.
+//! A Kafka Connect-style framework: sources, transforms, encoders, sinks and checkpoint stores as traits, and the pipeline that runs them.
+//! The pipeline loses no event and keeps the order of events within a split. If a sink can find out what it has delivered, no event is
+//! delivered twice.
 //!
-//! Two layers: `api` is what the author of a plugin reads; `engine` runs plugins and is read from `engine/lane.rs` on.
+//! There are two layers. `api` has the traits and types for authors of plugins. `engine` runs the plugins; start reading it at
+//! `engine/lane.rs`.
 //!
-//! The runtime has no client of a database or a message broker, no message format and no SQL. It reads no TOML, no environment and no signals,
-//! and sets up no logs: those belong to plugins and to the program around it. Its values and character sets are those of MySQL, so a source
-//! of another kind maps its types to them.
+//! The runtime has no client of a database or a message broker, no message format and no SQL: these belong to plugins. It reads no TOML, no
+//! environment variables and no signals, and sets up no logging: these belong to the program that embeds it. Its value types and character
+//! sets are those of MySQL, so any other source must map its types to them.
 
 mod api;
 mod engine;

@@ -1,8 +1,8 @@
-//! Locks of plain values.
+//! Locks a mutex that guards plain values.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A poisoned lock only means that some thread panicked between two plain stores; the values are still good.
+/// Locks `mutex` even if it is poisoned. The guarded values are plain, so they are still usable after another thread has panicked.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,6 @@
-//! Time to decode the events of a ten-column table, checksums and packing into cells included: bulk events of 75 rows, four to a
-//! transaction, and transactions of one row. Reported per iteration; divide by [`ROWS`].
+//! Measures the time to decode the events of a table with ten columns, including the verification of checksums and the packing into cells.
+//! One benchmark has transactions of four row events with 75 rows each, the other has transactions of one row. The reported time is per
+//! iteration, which decodes [`ROWS`] rows.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use source_polardbx::Selection;
 use source_polardbx::binlog::{Decoder, DecoderOptions, ServerProfile, StreamPosition};
 use source_polardbx::schema::{History, read_create_table};
 
-/// Rows of one iteration.
+/// The number of rows that one iteration decodes.
 const ROWS: usize = 30_000;
 
 fn main() {
@@ -23,7 +24,7 @@ fn schema() -> Arc<TableSchema> {
     create.map(|create| Arc::new(create.schema)).unwrap_or_else(|_| Arc::new(TableSchema::new(TableId::new("d", "t"), Vec::new())))
 }
 
-/// The log's events, as a dump sends them.
+/// A binlog in memory, as the list of events that a server sends.
 struct Log {
     offset: u64,
     events: Vec<Vec<u8>>,

@@ -1,36 +1,37 @@
-//! The memory that batches of all lanes may hold together.
+//! Limits the memory that the batches of all lanes may hold together.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes per permit of the semaphore: small enough for small batches, large enough that the number of permits fits.
+/// Bytes per permit of the semaphore. It is small enough to count small batches well, and large enough that the number of permits fits.
 const UNIT_BYTES: usize = 1024;
 
-/// A number of bytes of which lanes take shares. Shares are given in the order of the requests, so no lane starves.
+/// A number of bytes from which lanes take shares. Shares are given in the order of the requests, so that no lane starves.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     free: Arc<Semaphore>,
     units: u32,
 }
 
-/// Bytes of a budget, given back when dropped.
+/// A share of a budget, which is given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Budget {
-    /// A budget of so many bytes, at least one unit.
+    /// Creates a budget of `bytes`, but of at least one unit.
     pub(crate) fn new(bytes: usize) -> Self {
         let units = u32::try_from(bytes / UNIT_BYTES).unwrap_or(u32::MAX).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize) as u32);
         Self { free: Arc::new(Semaphore::new(units as usize)), units }
     }
 
-    /// Waits until so many bytes are free. More than the whole budget waits until nothing else is held, and then passes alone.
+    /// Waits until `bytes` are free, and takes them. A request for more than the whole budget waits until no other share is held, and takes
+    /// the whole budget.
     pub(crate) async fn take(&self, bytes: usize) -> Share {
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX).min(self.units);
-        // An error would mean that the semaphore is closed, which nobody does.
+        // An error would mean that the semaphore is closed, but it is never closed.
         Share { _permit: self.free.clone().acquire_many_owned(units).await.ok() }
     }
 }

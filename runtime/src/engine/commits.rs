@@ -1,4 +1,4 @@
-//! What a lane has delivered and not committed yet.
+//! Tracks what a lane has delivered but not committed yet.
 
 use std::time::Duration;
 
@@ -8,32 +8,33 @@ use super::ledger::Ledger;
 use super::stats::SplitStats;
 use crate::{Body, Checkpoint, Commit, Event, Facts, Position, Progress, Receipt, Result, SchemaChanges, SplitId};
 
-/// A commit is due after so many bytes even if the flush interval has not passed.
+/// A commit is due after this many delivered bytes even if the flush interval has not passed.
 const COMMIT_BYTES: usize = 64 << 20;
-/// Deadline where no commit is due: any long time.
+/// The time until the deadline if nothing has to be committed. Any long time would do.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Collects what the next commit writes, and writes it.
+/// Collects the contents of the next commit, and writes it.
 ///
-/// Invariant: a committed position never passes an event that is not durable. The receipt may be ahead of it.
+/// Invariant: every event before a committed position is durable in the sink. The committed receipt may be ahead of the position.
 pub(crate) struct Commits<'a> {
     ledger: &'a Ledger,
     split: &'a SplitId,
     number: u32,
     stats: &'a SplitStats,
     flush_interval: Duration,
-    /// What was committed last.
+    /// The checkpoint that was committed last.
     committed: Checkpoint,
     /// Changes since the last resume position; they are committed with the next one.
     changes: Changes,
-    /// What the next commit writes, and when it must be written.
+    /// The contents of the next commit; `None` if there is nothing to commit. `flush_at` is the time at which it must be written at the
+    /// latest.
     due: Option<Due>,
     due_bytes: usize,
     flush_at: Instant,
     barrier: bool,
 }
 
-/// What is committed together with a position.
+/// The changes that are committed together with a position.
 #[derive(Default)]
 struct Changes {
     schemas: SchemaChanges,
@@ -46,7 +47,7 @@ struct Due {
 }
 
 impl<'a> Commits<'a> {
-    /// Commits of the split `number` that continues from `committed`.
+    /// Creates the commits of a split, which has the number `number` and continues from `committed`.
     pub(crate) fn new(
         ledger: &'a Ledger,
         split: &'a SplitId,
@@ -59,7 +60,8 @@ impl<'a> Commits<'a> {
         Self { ledger, split, number, stats, flush_interval, committed, changes, due: None, due_bytes: 0, flush_at, barrier: false }
     }
 
-    /// Commits what a sink found when it was opened, before anything is written.
+    /// Commits the receipt of a sink that was just opened, before anything is written to it. Does nothing if the receipt is already
+    /// committed.
     pub(crate) async fn baseline(&mut self, receipt: Receipt) -> Result<()> {
         if receipt == self.committed.receipt {
             return Ok(());
@@ -68,7 +70,8 @@ impl<'a> Commits<'a> {
         self.write(checkpoint, Changes::default()).await
     }
 
-    /// Collects what changes with these events: schemas under the source's own names, so this is called before the transforms.
+    /// Collects the facts and the schema changes of a batch. Must be called before the transforms, because schemas are committed under
+    /// their names in the source.
     pub(crate) fn collect(&mut self, events: &[Event], facts: &mut Facts) {
         for event in events {
             if let Body::Schema(change) = &event.body {
@@ -79,7 +82,7 @@ impl<'a> Commits<'a> {
         self.changes.facts.append(facts);
     }
 
-    /// A batch of so many bytes is durable. `resume` is its resume position, if it has one.
+    /// Records that a batch of `bytes` is durable. `resume` is the resume position of the batch, if it has one.
     pub(crate) fn delivered(&mut self, bytes: usize, resume: Option<Position>) {
         self.due_bytes += bytes;
         let Some(position) = resume else { return };
@@ -100,7 +103,7 @@ impl<'a> Commits<'a> {
         if self.due.is_some() { self.flush_at } else { Instant::now() + NEVER }
     }
 
-    /// Whether it is time to commit: after the flush interval, after many bytes, and behind every schema change.
+    /// Whether it is time to commit: after the flush interval, after `COMMIT_BYTES`, and after every schema change.
     pub(crate) fn is_due(&self) -> bool {
         self.due.is_some() && (self.barrier || self.due_bytes >= COMMIT_BYTES || Instant::now() >= self.flush_at)
     }
@@ -110,7 +113,7 @@ impl<'a> Commits<'a> {
         self.due.is_some()
     }
 
-    /// Commits all that can be, with what the sink says now.
+    /// Commits everything up to the last resume position, with the sink's current receipt.
     pub(crate) async fn commit(&mut self, receipt: Receipt) -> Result<()> {
         match self.due.take() {
             Some(Due { position, changes }) => self.write(Checkpoint { position, receipt, done: false }, changes).await,
@@ -118,7 +121,7 @@ impl<'a> Commits<'a> {
         }
     }
 
-    /// The split was read to its end: commits that together with all that is left.
+    /// Commits that the split was read to its end, together with all remaining changes.
     pub(crate) async fn finish(&mut self, receipt: Receipt) -> Result<()> {
         let due = self.due.take();
         let due = due.unwrap_or_else(|| Due { position: self.committed.position.clone(), changes: Changes::default() });

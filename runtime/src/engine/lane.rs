@@ -1,11 +1,11 @@
-//! A lane runs one split in a straight line, and is where nothing may be lost:
+//! A lane moves the events of one split from the source to the sink, without losing any:
 //!
 //! ```text
 //! SplitReader::next ──channel of 2 batches──▶ Transform::apply* ─▶ Sink::write ─▶ commit
 //!   own task, may be cancelled                 never cancelled, awaited to the end
 //! ```
 //!
-//! Any failure ends the whole lane; the supervisor opens a new one at the last checkpoint. There is no other recovery.
+//! Any failure ends the whole lane. The supervisor then opens a new lane at the last checkpoint. There is no other recovery.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use super::stats::SplitStats;
 use super::task::Task;
 use crate::{Batch, Cancellation, Committed, Error, Lane, Result, Seq, Sink, Split, SplitReader, Transform};
 
-/// Batches between the reader and the writer: with one being read and one being written, a lane holds at most four batches, and fewer
-/// where the budget of all lanes is used up.
+/// The number of batches in the channel between the reader and the writer. Including one batch that is being read and one that is being
+/// written, a lane holds at most four batches. It holds fewer if the memory budget of all lanes is used up.
 const CHANNEL_BATCHES: usize = 2;
 
 /// How a lane ended without an error.
@@ -27,11 +27,11 @@ const CHANNEL_BATCHES: usize = 2;
 pub(crate) enum Ended {
     /// The split was read to its end.
     Finished,
-    /// The stop signal ended the reader; everything read was delivered, and committed as far as it can be.
+    /// The stop signal ended the reader. Everything that was read was delivered, and is committed up to the last resume position.
     Stopped,
 }
 
-/// Runs one split until it ends, fails, or `stop` becomes true. When it returns, nothing of it is running any more.
+/// Runs one split until it ends, fails, or `stop` becomes true. When this function returns, no task of the lane is running any more.
 pub(crate) async fn run(
     task: Arc<Task>,
     split: Split,
@@ -65,18 +65,19 @@ async fn run_split(
     let mut writer = Writer { transforms: task.transforms()?, sink, commits, stats: &stats, last_seq: Seq(0) };
 
     let reader = task.source.open(&context, &split, &committed).await.map_err(|error| error.while_doing("opening the split"))?;
-    // Dropped before the lane runs: changing state that is still shared copies it.
+    // `committed` is dropped before the lane runs. While it is still shared, a commit would copy the whole state.
     drop(committed);
     let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
     let reading = tokio::spawn(read(reader, sender, task.budget.clone(), stop));
-    // `drain` owns the receiver: when it returns, also with an error, the reader sees a closed channel and ends.
+    // `drain` owns the receiver. When it returns, even with an error, the channel is closed, so the reader ends.
     let written = writer.drain(receiver).await;
     let read = match reading.await {
         Ok(read) => read.map_err(|error| error.while_doing("reading the split")),
         Err(panic) => Err(Error::retryable("the reader of the split panicked").because(panic).with_code("E_PANIC")),
     };
     written?;
-    // One commit ends a split that was read to its end. Otherwise everything that was delivered is committed, also if the reader failed.
+    // If the split was read to its end, one commit marks it as done. Otherwise everything that was delivered is committed, even if the
+    // reader failed.
     match &read {
         Ok(Ended::Finished) => writer.commits.finish(writer.sink.receipt()).await?,
         Ok(Ended::Stopped) | Err(_) => writer.commit().await?,
@@ -100,7 +101,8 @@ async fn read(
             batch = reader.next() => batch?,
         };
         let Some(batch) = batch else { return Ok(Ended::Finished) };
-        // Held until the batch is delivered. A lane that waits here waits only for lanes that deliver, so there is no deadlock.
+        // The share is held until the batch is delivered. A lane that waits here waits only for lanes that are delivering, so there is no
+        // deadlock.
         let share = budget.take(batch.size()).await;
         if batches.send((batch, share)).await.is_err() {
             return Ok(Ended::Stopped);
@@ -118,13 +120,14 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Delivers what the reader sends, and commits when that is due, until the reader has ended.
+    /// Delivers the batches that the reader sends, and commits when a commit is due, until the reader has ended.
     async fn drain(&mut self, mut batches: mpsc::Receiver<(Batch, Share)>) -> Result<()> {
         loop {
             match timeout_at(self.commits.deadline(), batches.recv()).await {
                 Ok(Some((batch, _share))) => {
                     if let Err(error) = self.deliver(batch).await {
-                        // What was acknowledged before is worth keeping; the error that ends the lane is the delivery's.
+                        // The batches that were acknowledged before are still committed. If this commit fails too, the error of the
+                        // delivery is returned.
                         let _ = self.commit().await;
                         return Err(error);
                     }
@@ -138,7 +141,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Commits all that can be. The receipt is made only now: it may be long.
+    /// Commits everything up to the last resume position. The receipt may be long, so it is made only if there is something to commit.
     async fn commit(&mut self) -> Result<()> {
         if !self.commits.is_pending() {
             return Ok(());
@@ -157,7 +160,8 @@ impl Writer<'_> {
         for transform in &mut self.transforms {
             transform.apply(&mut batch).map_err(|error| error.while_doing("transforming a batch"))?;
         }
-        // Before anything is written: a sink that skips what is behind its last event would take a rejected one for delivered.
+        // This check must come before anything is written. After a restart, a sink may skip every event up to the last one that it wrote,
+        // and so would skip a rejected event before it.
         refuse_rejected(&mut batch).map_err(|error| error.while_doing("transforming a batch"))?;
         let written = self.sink.write(&mut batch).await.and_then(|()| refuse_rejected(&mut batch));
         written.map_err(|error| error.while_doing("delivering a batch"))?;
@@ -167,7 +171,7 @@ impl Writer<'_> {
     }
 }
 
-/// Rejected events end the lane.
+/// Fails if the batch has a rejected event, which ends the lane.
 fn refuse_rejected(batch: &mut Batch) -> Result<()> {
     match batch.take_rejected().into_iter().next() {
         Some((event, error)) => Err(error.of_event(&event)),

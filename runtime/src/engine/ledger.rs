@@ -1,4 +1,4 @@
-//! What is committed, in the store and in memory.
+//! Keeps the committed state in the store and in memory.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex};
 use crate::sync::lock;
 use crate::{CheckpointStore, Commit, Committed, Result};
 
-/// Writes steps to the store and keeps what is committed in memory, so that nothing is read back while all goes well.
+/// Writes commits to the store and also keeps the committed state in memory, so that nothing is read back unless a commit fails.
 ///
-/// Invariant: what is in memory is what the store holds, unless a commit failed. Then the outcome of that commit is unknown, and everything
-/// is loaded again.
+/// Invariant: the state in memory equals the state in the store, unless a commit failed. The outcome of a failed commit is unknown, so the
+/// state is then loaded again.
 pub(crate) struct Ledger {
     store: Arc<dyn CheckpointStore>,
     committed: Mutex<Committed>,
     stale: AtomicBool,
 }
 
-/// Marks the ledger as stale when it is dropped: a commit failed, or was never awaited to its end.
+/// A guard that marks the ledger as stale when it is dropped, because a commit failed or was not awaited to its end.
 struct Unknown<'a>(&'a AtomicBool);
 
 impl Drop for Unknown<'_> {
@@ -26,7 +26,7 @@ impl Drop for Unknown<'_> {
 }
 
 impl Ledger {
-    /// A ledger over a store that is not loaded yet.
+    /// Creates a ledger for a store that is not loaded yet.
     pub(crate) fn new(store: Arc<dyn CheckpointStore>) -> Self {
         Self { store, committed: Mutex::default(), stale: AtomicBool::new(true) }
     }
@@ -36,7 +36,7 @@ impl Ledger {
         &*self.store
     }
 
-    /// What is committed; loaded if that is not known. Not to be called while lanes run.
+    /// The committed state. It is loaded from the store if the state in memory is stale. Must not be called while lanes run.
     pub(crate) async fn load(&self) -> Result<Committed> {
         if self.stale.load(Ordering::Acquire) {
             let loaded = self.store.load().await?;
@@ -46,7 +46,7 @@ impl Ledger {
         Ok(lock(&self.committed).clone())
     }
 
-    /// Commits one step.
+    /// Writes one commit to the store, and then applies it to the state in memory.
     pub(crate) async fn commit(&self, commit: Commit) -> Result<()> {
         let unknown = Unknown(&self.stale);
         self.store.commit(commit.clone()).await?;

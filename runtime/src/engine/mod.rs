@@ -1,4 +1,4 @@
-//! What runs plugins: the supervisor plans and starts lanes, a lane moves the events of one split. Read `lane` first.
+//! The engine that runs plugins. The supervisor plans and starts lanes, and a lane moves the events of one split. Read `lane` first.
 
 mod budget;
 mod commits;

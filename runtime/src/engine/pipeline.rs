@@ -1,4 +1,4 @@
-//! Putting a pipeline together.
+//! Pipelines and their builder.
 //!
 //! ```no_run
 //! # async fn example(source: impl runtime::Source + 'static, sink: impl runtime::Sink + Clone + Sync + 'static) -> runtime::Result<()> {
@@ -31,19 +31,19 @@ use super::task::{Retry, Task};
 use crate::api::context::TaskContext;
 use crate::{CheckpointStore, Context, Error, Finding, Metrics, Result, Sink, Source, Transform};
 
-/// Room for the batches of all lanes: far more than a usual task takes, far less than a usual machine has.
+/// The default memory limit for the batches of all lanes. It is far more than a usual task needs, and far less than a usual machine has.
 const MEMORY_MAX_BYTES: usize = 512 << 20;
 
-/// Bytes of cells that a source hands over at once.
+/// The default size of a batch, in bytes of cells.
 const BATCH_MAX_BYTES: usize = 1 << 20;
 
-/// A pipeline that is put together and not started yet.
+/// A pipeline that is built but not started yet.
 pub struct Pipeline {
     task: Task,
     retry: Retry,
 }
 
-/// Puts a pipeline together.
+/// Builds a [`Pipeline`].
 pub struct PipelineBuilder {
     name: String,
     source: Option<Arc<dyn Source>>,
@@ -58,7 +58,7 @@ pub struct PipelineBuilder {
 }
 
 impl Pipeline {
-    /// Begins a pipeline called `name`.
+    /// Creates a builder for a pipeline called `name`.
     pub fn builder(name: impl Into<String>) -> PipelineBuilder {
         PipelineBuilder {
             name: name.into(),
@@ -74,8 +74,8 @@ impl Pipeline {
         }
     }
 
-    /// Looks for everything that would make the task fail, without changing anything: source, sink, and whether a task that ran before can
-    /// continue from its checkpoint.
+    /// Looks for everything that would make the task fail, without changing anything. It checks the source, the sink, and whether a task
+    /// that has run before can continue from its checkpoint.
     pub async fn check(&self) -> Vec<Finding> {
         let Task { source, sink, ledger, context, .. } = &self.task;
         let peeked = ledger.store().peek().await;
@@ -100,7 +100,7 @@ impl Pipeline {
         findings
     }
 
-    /// Starts it on the caller's tokio runtime.
+    /// Starts the pipeline on the caller's tokio runtime.
     pub fn start(self) -> Running {
         let Self { task, retry } = self;
         let stats = Stats::new(task.context.metrics().clone());
@@ -113,95 +113,96 @@ impl Pipeline {
 }
 
 impl PipelineBuilder {
-    /// Where events come from.
+    /// Sets the source, from which events come.
     #[must_use]
     pub fn source(self, source: impl Source + 'static) -> Self {
         self.shared_source(Arc::new(source))
     }
 
-    /// As [`PipelineBuilder::source`], with a source from a registry.
+    /// Like [`PipelineBuilder::source`], but takes a source that a registry has built.
     #[must_use]
     pub fn shared_source(mut self, source: Arc<dyn Source>) -> Self {
         self.source = Some(source);
         self
     }
 
-    /// Adds a transform behind the ones that are there; `factory` makes one instance per lane.
+    /// Adds a transform, which runs after the transforms that were added before. `factory` makes one instance per lane.
     #[must_use]
     pub fn transform<T: Transform + 'static>(self, factory: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
         self.transform_factory(Arc::new(move || Ok(Box::new(factory()?))))
     }
 
-    /// As [`PipelineBuilder::transform`], with a factory from a registry.
+    /// Like [`PipelineBuilder::transform`], but takes a factory that a registry has built.
     #[must_use]
     pub fn transform_factory(mut self, factory: TransformFactory) -> Self {
         self.transforms.push(factory);
         self
     }
 
-    /// Where events go; `factory` makes one instance per lane.
+    /// Sets the sink, to which events go. `factory` makes one instance per lane.
     #[must_use]
     pub fn sink<T: Sink + 'static>(self, factory: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
         self.sink_factory(Arc::new(move || Ok(Box::new(factory()?))))
     }
 
-    /// As [`PipelineBuilder::sink`], with a factory from a registry.
+    /// Like [`PipelineBuilder::sink`], but takes a factory that a registry has built.
     #[must_use]
     pub fn sink_factory(mut self, factory: SinkFactory) -> Self {
         self.sink = Some(factory);
         self
     }
 
-    /// Where checkpoints are kept.
+    /// Sets the store, in which checkpoints are kept.
     #[must_use]
     pub fn store(self, store: impl CheckpointStore + 'static) -> Self {
         self.shared_store(Arc::new(store))
     }
 
-    /// As [`PipelineBuilder::store`], with a store from a registry.
+    /// Like [`PipelineBuilder::store`], but takes a store that a registry has built.
     #[must_use]
     pub fn shared_store(mut self, store: Arc<dyn CheckpointStore>) -> Self {
         self.store = Some(store);
         self
     }
 
-    /// A directory in which plugins keep files of this task; by default the store's, if it has one.
+    /// Sets the directory in which plugins keep files of this task. The default is the directory of the store, if the store has one.
     #[must_use]
     pub fn state_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.state_dir = Some(dir.into());
         self
     }
 
-    /// How many bytes of cells the source hands over in one batch; 1 MiB by default.
+    /// Sets how many bytes of cells the source puts into one batch; 1 MiB by default.
     #[must_use]
     pub fn batch_max_bytes(mut self, bytes: usize) -> Self {
         self.batch_max_bytes = bytes;
         self
     }
 
-    /// The longest time between a delivery and its commit; 1 s by default.
+    /// Sets the longest time between a delivery and its commit; 1 s by default.
     #[must_use]
     pub fn flush_interval(mut self, interval: Duration) -> Self {
         self.flush_interval = interval;
         self
     }
 
-    /// How many bytes of cells all lanes together may hold between reading and delivery; 512 MiB by default. A batch that is larger waits
-    /// until nothing else is held, and passes alone.
+    /// Sets how many bytes of cells all lanes together may hold between reading and delivery; 512 MiB by default. A batch that is larger
+    /// than the limit waits until no other batch is held.
     #[must_use]
     pub fn memory_max_bytes(mut self, bytes: usize) -> Self {
         self.memory_max_bytes = bytes;
         self
     }
 
-    /// How failures that may pass are retried.
+    /// Sets how temporary failures are retried.
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// The pipeline; an error of kind `Config` if source, sink or store is missing, or if a transform cannot be made.
+    /// Builds the pipeline. Fails with an error of kind `Config` if the source, the sink or the store is missing, or if a transform cannot
+    /// be made.
     pub fn build(self) -> Result<Pipeline> {
         fn required<T>(part: Option<T>, what: &str) -> Result<T> {
             part.ok_or_else(|| Error::config(format!("the pipeline has no {what}")))

@@ -1,4 +1,4 @@
-//! Plugins by name. A registry is a plain value: nothing registers itself, and a program can hold several.
+//! A registry of plugins by name. It is a plain value: nothing registers itself, and a program can have several registries.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub type EncoderFactory = Arc<dyn Fn() -> Result<Box<dyn Encoder>> + Send + Sync
 
 type Build<T> = Arc<dyn Fn(&Settings, &str, &Registry) -> Result<T> + Send + Sync>;
 
-/// Plugins by name and kind. The key in a configuration is the plugin's name, the value is exactly its config struct.
+/// Plugins by name and kind. In a configuration, the key is the plugin's name, and the value is read as its config struct.
 #[derive(Clone, Default)]
 pub struct Registry {
     sources: BTreeMap<&'static str, Build<Arc<dyn Source>>>,
@@ -32,7 +32,7 @@ impl Registry {
         Self::default()
     }
 
-    /// Adds a source, or replaces the one of that name. `build` runs once per task.
+    /// Adds a source, or replaces the source with the same name. `build` runs once per task.
     pub fn source<C, T, F>(&mut self, name: &'static str, build: F)
     where
         C: DeserializeOwned,
@@ -42,7 +42,7 @@ impl Registry {
         self.sources.insert(name, Arc::new(move |settings, path, _| Ok(Arc::new(build(settings.parse(path)?)?))));
     }
 
-    /// Adds a checkpoint store, or replaces the one of that name. `build` runs once per task.
+    /// Adds a checkpoint store, or replaces the store with the same name. `build` runs once per task.
     pub fn store<C, T, F>(&mut self, name: &'static str, build: F)
     where
         C: DeserializeOwned,
@@ -52,8 +52,8 @@ impl Registry {
         self.stores.insert(name, Arc::new(move |settings, path, _| Ok(Arc::new(build(settings.parse(path)?)?))));
     }
 
-    /// Adds a transform, or replaces the one of that name. `build` runs once per lane, and once at the start so that a mistake in the settings
-    /// shows before anything runs.
+    /// Adds a transform, or replaces the transform with the same name. `build` runs once per lane, and once at the start, so that a mistake
+    /// in the settings is reported before anything runs.
     pub fn transform<C, T, F>(&mut self, name: &'static str, build: F)
     where
         C: DeserializeOwned + Clone + Send + Sync + 'static,
@@ -69,8 +69,8 @@ impl Registry {
         self.transforms.insert(name, Arc::new(outer));
     }
 
-    /// Adds an encoder, or replaces the one of that name. `build` runs once per lane, and once at the start so that a mistake in the settings
-    /// shows before anything runs.
+    /// Adds an encoder, or replaces the encoder with the same name. `build` runs once per lane, and once at the start, so that a mistake in
+    /// the settings is reported before anything runs.
     pub fn encoder<C, T, F>(&mut self, name: &'static str, build: F)
     where
         C: DeserializeOwned + Clone + Send + Sync + 'static,
@@ -86,7 +86,7 @@ impl Registry {
         self.encoders.insert(name, Arc::new(outer));
     }
 
-    /// Adds a sink whose lanes share nothing, or replaces the one of that name. `build` runs once per lane.
+    /// Adds a sink whose lanes share nothing, or replaces the sink with the same name. `build` runs once per lane.
     pub fn sink<C, T, F>(&mut self, name: &'static str, build: F)
     where
         C: DeserializeOwned + Clone + Send + Sync + 'static,
@@ -100,8 +100,8 @@ impl Registry {
         });
     }
 
-    /// Adds a sink whose lanes share something, such as connections, or that takes a format from the registry; or replaces the one of that
-    /// name. `build` runs once per task, and what it returns once a lane.
+    /// Adds a sink, or replaces the sink with the same name. Use it if the lanes share something such as connections, or if the sink takes
+    /// a format from the registry. `build` runs once per task, and the function that it returns runs once per lane.
     pub fn sink_factory<C, T, G, F>(&mut self, name: &'static str, build: F)
     where
         C: DeserializeOwned,
@@ -136,13 +136,14 @@ impl Registry {
         find(&self.stores, "store", name)?(settings, &format!("store.{name}"), self)
     }
 
-    /// For sinks that write bytes: what makes the encoder of a lane, from the settings under `format.<name>`.
+    /// Builds the format `name` from the settings under `format.<name>`, for sinks that write bytes. The returned factory makes the encoder
+    /// of each lane.
     pub fn encoder_factory(&self, name: &str, settings: &Settings) -> Result<EncoderFactory> {
         self.encoder_factory_in("format", name, settings)
     }
 
-    /// As [`Registry::encoder_factory`], with the full path of the key that the format is chosen by, such as `sink.kafka.format`: errors name
-    /// keys by it.
+    /// Like [`Registry::encoder_factory`], but with the full path of the key under which the format is chosen, such as `sink.kafka.format`.
+    /// Errors name keys by this path.
     pub fn encoder_factory_in(&self, path: &str, name: &str, settings: &Settings) -> Result<EncoderFactory> {
         let build = find(&self.encoders, "format", name).map_err(|error| match path.rsplit_once('.') {
             Some((table, key)) => error.with_help(format!("write `{key}.<name> = {{}}` in [{table}] with one of the known names")),
@@ -151,7 +152,7 @@ impl Registry {
         build(settings, &format!("{path}.{name}"), self)
     }
 
-    /// Kind and name of every plugin, sorted.
+    /// The kind and name of every plugin, sorted by name within each kind.
     pub fn names(&self) -> Vec<(&'static str, &'static str)> {
         fn of<T>(kind: &'static str, map: &BTreeMap<&'static str, T>) -> impl Iterator<Item = (&'static str, &'static str)> {
             map.keys().map(move |name| (kind, *name))

@@ -1,4 +1,4 @@
-//! The handle of a pipeline that runs.
+//! The handle of a running pipeline.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use super::supervisor::{Desired, Shared};
 use crate::sync::lock;
 use crate::{Context, Error, Metrics, Result};
 
-/// A pipeline that runs.
+/// A running pipeline.
 ///
-/// Dropping it asks the pipeline to stop at a commit; it then ends by itself, as long as the tokio runtime lives. Use [`Running::wait`] to
-/// wait for the end, or [`Running::detach`] to let it run without a handle.
+/// Dropping the handle asks the pipeline to stop after a commit. The pipeline then ends by itself, as long as the tokio runtime runs. Use
+/// [`Running::wait`] to wait for the end, or [`Running::detach`] to let it run without a handle.
 #[must_use = "a pipeline stops when its handle is dropped"]
 pub struct Running {
     context: Context,
@@ -27,13 +27,13 @@ impl Running {
         Self { context, shared, desired, task: Some(task) }
     }
 
-    /// What it is doing.
+    /// What the pipeline is doing.
     pub fn state(&self) -> RunState {
         *self.shared.state.borrow()
     }
 
-    /// Waits until `condition` holds for the state, and returns that state. Returns as well when the pipeline has ended: no other state comes
-    /// then. Cancel-safe.
+    /// Waits until `condition` holds for the state, and returns that state. Also returns when the pipeline has ended, because the state
+    /// then does not change any more. Cancel-safe.
     pub async fn wait_for(&self, mut condition: impl FnMut(RunState) -> bool) -> RunState {
         let mut state = self.shared.state.subscribe();
         // The sender lives in `self.shared`, so waiting cannot fail.
@@ -43,7 +43,7 @@ impl Running {
         }
     }
 
-    /// A snapshot of what it is doing.
+    /// A snapshot of the pipeline's status.
     pub fn status(&self) -> Status {
         let error = lock(&self.shared.error).clone();
         self.shared.stats.status(self.context.task(), self.state(), error)
@@ -54,8 +54,8 @@ impl Running {
         self.context.metrics()
     }
 
-    /// Stops reading, delivers and commits what was read, closes everything, and waits for [`Running::resume`]. Returns when all is closed,
-    /// or when the pipeline has ended.
+    /// Pauses the pipeline: it stops reading, delivers and commits what was read, and closes its lanes. Returns when all lanes are closed,
+    /// or when the pipeline has ended. [`Running::resume`] continues it.
     pub async fn pause(&self) {
         self.desired.send_replace(Desired::Pause);
         self.wait_for(|state| state == RunState::Paused).await;
@@ -66,24 +66,24 @@ impl Running {
         self.desired.send_replace(Desired::Run);
     }
 
-    /// Asks it to stop at a commit, without waiting; [`Running::wait`] then returns.
+    /// Asks the pipeline to stop after a commit, and does not wait. [`Running::wait`] returns when it has stopped.
     pub fn request_stop(&self) {
         self.desired.send_replace(Desired::Stop);
     }
 
-    /// Stops at a commit and waits for the end.
+    /// Stops the pipeline after a commit, and waits until it has ended.
     pub async fn stop(self) -> Result<()> {
         self.request_stop();
         self.wait().await
     }
 
-    /// Waits until it ends: by itself, by a stop, or by an error.
+    /// Waits until the pipeline ends: because nothing is left to read, by a stop, or by an error.
     pub async fn wait(mut self) -> Result<()> {
         self.wait_mut().await
     }
 
-    /// As [`Running::wait`], for callers that ask for the status meanwhile; cancel-safe. After the end was returned once, it is an error to
-    /// ask again.
+    /// Like [`Running::wait`], but keeps the handle, so that the caller can get the status in the meantime. Cancel-safe. After it has
+    /// returned once, a further call returns an error.
     pub async fn wait_mut(&mut self) -> Result<()> {
         let Some(task) = &mut self.task else { return Err(Error::fatal("the end of the pipeline was returned before")) };
         let ended = task.await;
@@ -91,10 +91,10 @@ impl Running {
         ended.unwrap_or_else(|panic| Err(Error::fatal("the pipeline panicked").because(panic)))
     }
 
-    /// Lets it run without a handle, until it ends by itself.
+    /// Drops the handle, but lets the pipeline run until it ends by itself.
     pub fn detach(mut self) {
         let desired = std::mem::replace(&mut self.desired, watch::Sender::new(Desired::Run));
-        // Without a sender nobody could ask a paused pipeline to continue.
+        // A paused pipeline is resumed, because nobody could resume it without the handle.
         desired.send_if_modified(|desired| std::mem::replace(desired, Desired::Run) == Desired::Pause);
     }
 }

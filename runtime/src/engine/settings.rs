@@ -1,8 +1,8 @@
-//! A parsed tree of settings, and how a plugin's config struct is read from it.
+//! A parsed tree of settings, from which the config struct of a plugin is read.
 //!
-//! Where the tree comes from (a file, the environment, a program) is not known here. Texts are read as the type that the struct asks for:
-//! values from the environment are always text, and a password `00123` must stay one. An error names the key and what was expected; it
-//! never repeats the value, which may be a secret.
+//! The tree may come from a file, from environment variables or from a program. A text is converted to the type of the struct's field:
+//! values from the environment are always text, and a password such as `00123` must not become a number. An error names the key and what
+//! was expected. It never contains the value, which may be a secret.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ impl Default for Settings {
     }
 }
 
-// Settings may hold secrets: only the keys of the first level are shown.
+// Settings may hold secrets, so only the keys of the first level are shown.
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -41,7 +41,8 @@ impl From<Value> for Settings {
 }
 
 impl Settings {
-    /// Reads the tree as `C`. `path` is the key of the tree, such as `sink.kafka`, for the error, which is of kind `Config`.
+    /// Reads the tree as `C`. Fails with an error of kind `Config`, which names the key. `path` is the key of the tree itself, such as
+    /// `sink.kafka`.
     pub fn parse<C: DeserializeOwned>(&self, path: &str) -> Result<C> {
         serde_path_to_error::deserialize(Node(&self.0)).map_err(|error| {
             let inner = error.path().to_string();
@@ -64,7 +65,8 @@ impl Settings {
 pub struct Choice(std::collections::BTreeMap<String, Settings>);
 
 impl Choice {
-    /// The name and the settings; an error of kind `Config` unless there is exactly one. `path` is the key, for the error.
+    /// The name and the settings of the chosen plugin. Fails with an error of kind `Config` unless there is exactly one. `path` is the key
+    /// that the error names.
     pub fn one(&self, path: &str) -> Result<(&str, &Settings)> {
         let mut entries = self.0.iter();
         match (entries.next(), entries.next()) {
@@ -190,7 +192,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DeError> {
         match self.0 {
             Value::Array(list) => visitor.visit_seq(SeqDeserializer::new(list.iter().map(Node))),
-            // From the environment: a JSON list, or words with commas between them.
+            // In an environment variable, a list is written as a JSON list or as words with commas between them.
             Value::String(text) if text.trim_start().starts_with('[') => {
                 let list: Vec<Value> = serde_json::from_str(text).map_err(|_| mismatch("a list such as [\"a\", \"b\"]", self.0))?;
                 visitor.visit_seq(SeqDeserializer::new(list.iter().map(Node).map(Owned::from)))
@@ -228,7 +230,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
     forward_to_deserialize_any! { i128 u128 char bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any }
 }
 
-/// A node of a tree that was read from one text: its strings cannot be borrowed for long, so they are handed over by value.
+/// A node of a tree that was parsed from a text value. It owns its strings, because they cannot be borrowed from the settings.
 struct Owned(Value);
 
 impl From<Node<'_>> for Owned {

@@ -1,4 +1,4 @@
-//! What a pipeline says about itself: plain snapshots and metrics, no global recorder.
+//! The status of a pipeline: snapshots and metrics as plain values, without a global recorder.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -22,7 +22,7 @@ pub enum RunState {
     Snapshot,
     /// Following changes.
     Streaming,
-    /// Stopped at a commit, ready to continue.
+    /// Stopped after a commit, and ready to continue.
     Paused,
     /// Waiting before the lanes are opened again after a failure.
     Retrying,
@@ -41,65 +41,67 @@ impl RunState {
     }
 }
 
-/// A snapshot of a pipeline.
+/// A snapshot of a pipeline's status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Status {
     /// The task's name.
     pub name: String,
-    /// What it is doing.
+    /// What the pipeline is doing.
     pub state: RunState,
-    /// The last error, while `Retrying` or `Failed`.
+    /// The last error, while the state is `Retrying` or `Failed`; otherwise `None`.
     pub error: Option<String>,
     /// Rows delivered by this process.
     pub rows: u64,
     /// Bytes of cells delivered by this process.
     pub bytes: u64,
-    /// The splits that this process opened, without those of a snapshot that are done.
+    /// The splits that this process opened, without the snapshot splits that are done.
     pub splits: Vec<SplitStatus>,
-    /// The tables of the snapshot in the order of reading, if the source reports them.
+    /// The tables of the snapshot in the order in which they are read; empty if the source does not report them.
     pub tables: Vec<TableStatus>,
     /// Counters and gauges of the runtime and the plugins, by name.
     pub metrics: BTreeMap<String, i64>,
 }
 
-/// A snapshot of a table that is, or was, read as a whole.
+/// The progress of a table in the snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TableStatus {
-    /// The table, under the source's name.
+    /// The table, under its name in the source.
     pub table: TableId,
-    /// Rows delivered, with those of earlier processes as the source estimates them. Rows of a chunk that is read again count again.
+    /// The number of delivered rows. For earlier processes it is the source's estimate. Rows of a chunk that is read again are counted
+    /// again.
     pub rows: u64,
-    /// Rows that it has, as the source estimates them.
+    /// The number of rows in the table, as the source estimates it.
     pub estimate: u64,
-    /// Whether a lane reads it now.
+    /// Whether a lane is reading the table now.
     pub reading: bool,
-    /// Whether all of it is delivered.
+    /// Whether the whole table is delivered.
     pub done: bool,
 }
 
-/// A snapshot of a split.
+/// The status of a split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SplitStatus {
     /// The split.
     pub split: SplitId,
-    /// Whether it is a part of the snapshot.
+    /// Whether the split is a part of the snapshot.
     pub snapshot: bool,
-    /// Whether it was read to its end.
+    /// Whether the split was read to its end.
     pub done: bool,
     /// The last committed position.
     pub position: Option<Position>,
-    /// Where the last delivered event is, for people.
+    /// The position of the last delivered event in the source, in a form for display.
     pub location: Option<Position>,
     /// Rows delivered by this process.
     pub rows: u64,
     /// Bytes of cells delivered by this process.
     pub bytes: u64,
-    /// Age of the newest delivered change when it was durable; 0 after a heartbeat of a source that has nothing new.
+    /// The age in milliseconds of the newest delivered event at the time when it became durable; 0 after an empty batch that only advances
+    /// the position.
     pub lag_ms: u64,
-    /// How often its lane was opened.
+    /// How often a lane for the split was opened.
     pub opened: u32,
 }
 
@@ -111,12 +113,12 @@ pub(crate) struct SplitStats {
     lag_ms: AtomicI64,
     opened: AtomicU32,
     marks: Mutex<Marks>,
-    /// The table that the lane reads, once its first batch is there.
+    /// The table that the lane reads; `None` before its first batch.
     table: Mutex<Option<Arc<TableCount>>>,
     shared: Arc<SharedStats>,
 }
 
-/// What all splits add to.
+/// The counters that all splits share.
 struct SharedStats {
     progress: Mutex<Instant>,
     tables: Mutex<Tables>,
@@ -126,21 +128,21 @@ struct SharedStats {
     lag_ms: Gauge,
 }
 
-/// The tables of the snapshot in the order of reading.
+/// The tables of the snapshot in the order in which they are read.
 #[derive(Default)]
 struct Tables {
     list: Vec<(TableProgress, Arc<TableCount>)>,
     places: HashMap<TableId, usize>,
 }
 
-/// What this process did for a table.
+/// What this process has delivered of a table, and how many lanes are reading it.
 #[derive(Default)]
 pub(crate) struct TableCount {
     rows: AtomicU64,
     lanes: AtomicU32,
 }
 
-/// A lane that reads; dropped when it has ended.
+/// A guard that exists while a lane reads a split.
 pub(crate) struct Reading<'a>(&'a SplitStats);
 
 impl Drop for Reading<'_> {
@@ -165,7 +167,7 @@ impl SplitStats {
         Reading(self)
     }
 
-    /// The table whose existing rows are in `batch`. Must be called before the transforms, which may rename it.
+    /// The table whose existing rows are in `batch`. Must be called before the transforms, which may rename the table.
     pub(crate) fn table(&self, batch: &Batch) -> Option<Arc<TableCount>> {
         if !self.snapshot {
             return None;
@@ -240,8 +242,8 @@ impl Stats {
         Self { splits: Mutex::default(), shared: Arc::new(shared), metrics }
     }
 
-    /// What a plan says of its tables. Rows that were read before this process count once, as the first plan says: rows of this process are
-    /// counted here. Splits of the snapshot that are done are left out of the status from now on.
+    /// Records the table progress that a plan reports. The rows of earlier processes are taken only from the first report, because this
+    /// process counts its own rows. Snapshot splits that are done are omitted from the status from now on.
     pub(crate) fn planned(&self, reported: Vec<TableProgress>) {
         lock(&self.splits).retain(|_, stats| !(stats.snapshot && lock(&stats.marks).done));
         let mut tables = lock(&self.shared.tables);
@@ -275,12 +277,12 @@ impl Stats {
         lock(&self.splits).entry(split.id.clone()).or_insert_with(|| Arc::new(stats())).clone()
     }
 
-    /// When anything was committed last; at first, when the pipeline was made.
+    /// When a lane last committed; before the first commit, when the pipeline was created.
     pub(crate) fn last_progress(&self) -> Instant {
         *lock(&self.shared.progress)
     }
 
-    /// All of it at this moment.
+    /// The current status of the pipeline.
     pub(crate) fn status(&self, name: &str, state: RunState, error: Option<String>) -> Status {
         let splits = lock(&self.splits).iter().map(|(split, stats)| split_status(split, stats)).collect();
         let tables = lock(&self.shared.tables).list.iter().map(table_status).collect();

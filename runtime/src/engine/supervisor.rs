@@ -1,4 +1,5 @@
-//! The supervisor: load → plan → commit the start of every new split → run → join → plan again.
+//! The supervisor. One round is: load the checkpoint, plan, commit the start of every new split, run the lanes, and join them. Then the
+//! next round begins.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,7 @@ use super::task::{Retry, Task};
 use crate::sync::lock;
 use crate::{Checkpoint, Commit, Committed, Error, Kind, Phase, Plan, Progress, Receipt, Result, Split};
 
-/// What the owner of a pipeline wants it to do.
+/// What the owner of a pipeline has asked it to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Desired {
     Run,
@@ -20,7 +21,7 @@ pub(crate) enum Desired {
     Stop,
 }
 
-/// What the supervisor tells the handle.
+/// The state that the supervisor shares with the pipeline's handle.
 pub(crate) struct Shared {
     pub(crate) stats: Stats,
     pub(crate) error: Mutex<Option<String>>,
@@ -52,7 +53,7 @@ impl Supervisor {
                 Desired::Stop => return self.end(RunState::Stopped, Ok(())),
                 Desired::Pause => {
                     self.shared.state.send_replace(RunState::Paused);
-                    // An error means that the handle is gone: nobody can resume any more.
+                    // An error means that the handle was dropped, so nobody can resume the pipeline any more.
                     if self.desired.changed().await.is_err() {
                         return self.end(RunState::Stopped, Ok(()));
                     }
@@ -73,14 +74,14 @@ impl Supervisor {
             if progress > before {
                 pause = self.retry.first_pause;
             }
-            // A panic may be an accident once; without progress in between it is a defect that no retry fixes.
+            // A panic is retried once. A second panic without any progress in between is a defect that no retry fixes.
             if error.code() == Some("E_PANIC") && panicked_at.replace(progress) == Some(progress) {
                 return self.end(RunState::Failed, Err(error.into_kind(Kind::Fatal)));
             }
             if error.kind() != Kind::Retryable {
                 return self.end(RunState::Failed, Err(error));
             }
-            // The task is to stop anyway. What failed is read again from the checkpoint at the next start.
+            // The task is stopping anyway, so the failure is not retried. The failed lane continues from its checkpoint at the next start.
             if *self.desired.borrow() != Desired::Run {
                 tracing::info!(%error, "a lane ended with a failure while the task was stopping");
                 continue;
@@ -95,11 +96,11 @@ impl Supervisor {
             tracing::warn!(error = %error, pause_ms = pause.as_millis() as u64, "opening the lanes again after a failure");
             *lock(&self.shared.error) = Some(error.to_string());
             self.shared.state.send_replace(RunState::Retrying);
-            // Full jitter, so that many tasks do not come back in step.
+            // The pause is random (full jitter), so that many tasks do not retry at the same time.
             let jittered = pause.mul_f64(fastrand::f64().max(0.05));
             tokio::select! {
                 () = tokio::time::sleep(jittered) => {}
-                // An error means that the handle is gone: then nothing cuts the pause short.
+                // An error means that the handle was dropped, so nothing ends the pause early.
                 Ok(()) = self.desired.changed() => {}
             }
             pause = (pause * 2).min(self.retry.longest_pause);
@@ -124,7 +125,7 @@ impl Supervisor {
         self.run_lanes(phase, lanes.into(), at_once, committed).await
     }
 
-    /// Asks the source what is next and commits what must be durable before that begins.
+    /// Asks the source for the next splits, and commits everything that must be durable before they are read.
     async fn plan(&self) -> Result<(Phase, Vec<Split>, Arc<Committed>)> {
         let Task { source, ledger, context, .. } = &*self.task;
         let committed = ledger.load().await.map_err(|error| error.while_doing("loading the checkpoint"))?;
@@ -137,11 +138,12 @@ impl Supervisor {
         if splits.is_empty() && phase != Phase::Done {
             return Err(Error::fatal("the source planned no split, and did not say that it is done"));
         }
-        // Invariant: the state of the task and the start of a split are durable before any row is read. A restart would begin elsewhere.
+        // Invariant: the state of the task and the start of a split are durable before any row is read. Otherwise a restart would begin at
+        // another position.
         let new = splits.iter().filter(|split| committed.split(&split.id).is_none());
         let starts = new.zip(committed.next_number()..).map(|(split, number)| start_of(split, number)).collect();
         let commit = Commit { facts, schemas, splits: starts, forget };
-        // Dropped before the commit: changing state that is still shared copies it.
+        // `committed` is dropped before the commit. While it is still shared, a change would copy the whole state.
         drop(committed);
         if commit != Commit::default() {
             ledger.commit(commit).await.map_err(|error| error.while_doing("committing a plan"))?;
@@ -150,11 +152,11 @@ impl Supervisor {
         Ok((phase, splits, Arc::new(ledger.load().await?)))
     }
 
-    /// Runs lanes until all have ended. On the first error, when a stream ends, or when something else than running is desired, the others
-    /// are stopped.
+    /// Runs lanes until all have ended. On the first error, when a stream ends, or when the owner asks for a pause or a stop, the remaining
+    /// lanes are stopped.
     ///
-    /// Invariant: every lane is joined before this returns. An old lane that still writes while a new one scans what was delivered breaks
-    /// the order of records.
+    /// Invariant: every lane is joined before this returns. An old lane that still writes while a new lane scans the delivered records
+    /// would break the order of records.
     async fn run_lanes(&mut self, phase: Phase, mut waiting: VecDeque<Split>, at_once: usize, committed: Arc<Committed>) -> Result<Round> {
         let mut committed = Some(committed);
         let stop = watch::Sender::new(false);
@@ -175,7 +177,7 @@ impl Supervisor {
             let stopping = *stop.borrow();
             let joined = tokio::select! {
                 joined = lanes.join_next() => joined,
-                // An error means that the handle is gone: nobody can ask for anything else any more.
+                // An error means that the handle was dropped, so nobody can ask for a pause or a stop any more.
                 Ok(()) = self.desired.changed(), if !stopping => continue,
             };
             let error = match joined {
@@ -190,7 +192,7 @@ impl Supervisor {
             };
             if let Some(error) = error {
                 stop.send_replace(true);
-                // The first error tells the cause; a worse one of another lane decides.
+                // The first error is reported, because it is closest to the cause. A later error replaces it only if it has a worse kind.
                 match &failed {
                     Some(first) if error_rank(first) >= error_rank(&error) => tracing::debug!(%error, "another lane failed too"),
                     _ => failed = Some(error),

@@ -1,4 +1,4 @@
-//! What the lanes of a task share, and how failures are retried.
+//! The data that all lanes of a task share, and the settings for retries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,15 +8,16 @@ use super::ledger::Ledger;
 use super::registry::{SinkFactory, TransformFactory};
 use crate::{Context, Result, Source, Transform};
 
-/// How failures that may pass are retried.
+/// How temporary failures are retried.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Retry {
-    /// How long without any progress before the task fails. DTS: "Retry Time for Failed Connections", default 720 minutes.
+    /// The task fails if retries make no progress for this long. DTS calls this setting "Retry Time for Failed Connections"; its default is
+    /// 720 minutes.
     pub window: Duration,
-    /// The first pause is at most this long; each next one at most twice as long as the one before.
+    /// The longest duration of the first pause before a retry. It doubles with each further pause.
     pub first_pause: Duration,
-    /// No pause is longer.
+    /// The longest duration of any pause.
     pub longest_pause: Duration,
 }
 
@@ -26,7 +27,7 @@ impl Default for Retry {
     }
 }
 
-/// What the lanes of a task share.
+/// The data that all lanes of a task share.
 pub(crate) struct Task {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) transforms: Vec<TransformFactory>,

@@ -1,4 +1,4 @@
-//! Maps the names of databases and tables. DTS: "Map object names", "Capitalization of object names".
+//! Maps the names of databases and tables. DTS calls these settings "Map object names" and "Capitalization of object names".
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use crate::{Batch, Body, Error, Result, TableId, TableSchema, Transform};
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct RenameConfig {
-    /// Source name to target name, both `database.table`.
+    /// Maps source names to target names. Both have the form `database.table`.
     pub tables: BTreeMap<String, String>,
-    /// Patterns over the whole source name, for tables that are not in `tables`; the first that matches counts.
+    /// Patterns for the tables that are not in `tables`. A pattern must match the whole source name. The first matching pattern is used.
     pub patterns: Vec<Pattern>,
-    /// Applied last, to database and table.
+    /// The capitalization of the database and table name, which is applied last.
     pub case: Case,
 }
 
-/// A rule for many tables.
+/// A rule that renames all tables whose names match a pattern.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pattern {
-    /// A regular expression over `database.table`.
+    /// A regular expression that must match the whole name `database.table`.
     #[serde(rename = "match")]
     pub matches: String,
     /// The target `database.table`, in which `{1}` stands for the first group of the match.
@@ -36,7 +36,7 @@ pub struct Pattern {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Case {
-    /// Unchanged.
+    /// The case is not changed.
     #[default]
     Keep,
     /// Lower case.
@@ -45,18 +45,19 @@ pub enum Case {
     Upper,
 }
 
-/// Gives tables other names. Rows and schema changes carry the new names; the text of a statement stays as it was executed.
+/// A transform that renames tables. Rows and schema changes carry the new names. The text of a DDL statement is not changed.
 pub struct Rename {
     tables: HashMap<TableId, TableId>,
     patterns: Vec<(Regex, String)>,
     case: Case,
     fingerprint: String,
-    // By the address of the schema. The schema is kept beside its renamed copy, so that no other one can get its address.
+    // Renamed schemas by the address of the original schema. Each entry also keeps the original schema alive, so that no other schema can
+    // get the same address.
     renamed: HashMap<usize, (Arc<TableSchema>, Arc<TableSchema>)>,
 }
 
 impl Rename {
-    /// Reads the rules; an error of kind `Config` names the one that is wrong.
+    /// Reads the rules. Fails with an error of kind `Config` if a rule is not valid.
     pub fn new(config: RenameConfig) -> Result<Self> {
         let fingerprint =
             serde_json::to_string(&config).map_err(|error| Error::fatal("the settings of `rename` cannot be printed").because(error))?;
@@ -64,7 +65,7 @@ impl Rename {
             |text: &str| text.parse::<TableId>().map_err(|why| Error::config("key `transform.rename.tables` is not valid").because(why));
         let tables: HashMap<_, _> = config.tables.iter().map(|(from, to)| Ok((id(from)?, id(to)?))).collect::<Result<_>>()?;
         let patterns = config.patterns.into_iter().map(|pattern| {
-            // Anchored: a rule is about the whole name.
+            // The expression is anchored, because a rule must match the whole name.
             let regex = Regex::new(&format!("^(?:{})$", pattern.matches))
                 .map_err(|why| Error::config("key `transform.rename.patterns` is not valid").because(why))?;
             Ok((regex, pattern.to))
@@ -139,7 +140,7 @@ impl Transform for Rename {
                     if let Some((id, _)) = change.tables.first() {
                         change.database = id.database.to_string();
                     }
-                    // Schemas change rarely, and old ones do not come again.
+                    // Schemas change rarely, and an old schema is not used again after a change.
                     self.renamed.clear();
                 }
                 Body::Begin | Body::Commit | Body::Heartbeat => {}

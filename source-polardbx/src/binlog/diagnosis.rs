@@ -1,4 +1,4 @@
-//! Finds out why a server refused or ended a dump. Its message says little, so its list of binlog files is consulted, too.
+//! Finds out why a server refused or ended a dump. The server's error message is vague, so the list of its binlog files is checked, too.
 
 use super::error::StreamError;
 use super::files::BinlogFiles;
@@ -8,7 +8,7 @@ use crate::server::binlog_files;
 use crate::session::Endpoint;
 use crate::wire::WireError;
 
-/// The error for a failed dump at `at`.
+/// The error for a dump that failed at the position `at`.
 pub(crate) async fn diagnose(error: WireError, endpoint: &Endpoint, position: &StreamPosition, at: FileOffset) -> SourceError {
     let (code, message) = match error {
         WireError::Refused(code, message) => (code, message),
@@ -23,8 +23,8 @@ pub(crate) async fn diagnose(error: WireError, endpoint: &Endpoint, position: &S
     if code == 4052 || message.contains("same server_uuid/server_id") || message.contains("same server_id") {
         return StreamError::Fenced { message }.into();
     }
-    // For an offset behind the end of a file the server sends the message for an event that is too large or truncated, so the files are
-    // checked first. If even they cannot be listed, the failure may be temporary.
+    // If the offset is behind the end of the file, the server sends the same message as for an event that is too large or truncated, so the
+    // list of files is checked first. If the files cannot be listed either, the failure may be temporary.
     let meaning = match files(endpoint).await {
         Ok(files) => files.find(&position.base, at).err().unwrap_or_else(|| by_message(message)),
         Err(_) => StreamError::Disconnected { message },
@@ -32,8 +32,8 @@ pub(crate) async fn diagnose(error: WireError, endpoint: &Endpoint, position: &S
     meaning.into()
 }
 
-/// Compares a silent stream at `at` with the server's files: an error if that position no longer exists, else whether the files continue
-/// behind it.
+/// Checks the position `at` of a stream without new events against the server's binlog files. Fails if the position no longer exists;
+/// otherwise returns whether the server has more events behind it.
 pub(crate) async fn compare(endpoint: &Endpoint, position: &StreamPosition, at: FileOffset) -> Result<bool, StreamError> {
     // If the files cannot be listed, the stream itself will fail soon.
     let Ok(files) = files(endpoint).await else { return Ok(false) };
@@ -48,7 +48,7 @@ async fn files(endpoint: &Endpoint) -> Result<BinlogFiles> {
     files
 }
 
-/// The error by the server's message, if the position exists.
+/// Derives the error from the server's message. The position is known to exist.
 fn by_message(message: String) -> StreamError {
     if message.contains("max_allowed_packet") {
         StreamError::EventTooLarge { message }

@@ -1,11 +1,11 @@
-//! What can go wrong with a stream.
+//! The errors of a binlog stream.
 
 use runtime::TableId;
 
 use crate::schema::ReadError;
 use crate::schema::history::ChangeError;
 
-/// A failure of a stream.
+/// An error of a binlog stream.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
@@ -15,10 +15,10 @@ pub enum StreamError {
         /// What is wrong, without any value of a cell.
         what: String,
     },
-    /// An event is missing, or several were joined.
+    /// The offsets of two consecutive events do not fit together: an event is missing, or several events were joined into one.
     #[error("{what}")]
     Gap {
-        /// What was expected and found.
+        /// What was expected and what was found.
         what: String,
     },
     /// The server reports that it lost events.
@@ -33,13 +33,13 @@ pub enum StreamError {
         /// A selected table that the statement names.
         table: TableId,
     },
-    /// Row images do not hold all columns.
+    /// The row images of a selected table do not hold all columns.
     #[error("a row event does not hold all columns (binlog_row_image is not FULL for that session)")]
     PartialImage {
         /// The table.
         table: TableId,
     },
-    /// JSON columns were logged as differences.
+    /// JSON columns were logged as differences from the old document.
     #[error("a row event holds differences of JSON documents (binlog_row_value_options=PARTIAL_JSON)")]
     PartialJson,
     /// A TABLE_MAP does not match the known schema.
@@ -61,21 +61,21 @@ pub enum StreamError {
     /// Rows were rolled back after they were logged.
     #[error("{what}")]
     RollbackGroup {
-        /// How.
+        /// How the rows were rolled back.
         what: &'static str,
     },
     /// The server uses something that is not supported yet.
     #[error("{what} is not supported yet")]
     Unsupported {
-        /// What it uses.
+        /// The unsupported feature.
         what: String,
         /// What to do instead.
         help: &'static str,
     },
-    /// A DDL statement cannot be followed.
+    /// The known schemas cannot be updated after a DDL statement.
     #[error("{change}")]
     Change {
-        /// Why.
+        /// Why the schemas cannot be updated.
         change: ChangeError,
         /// The beginning of the statement.
         statement: String,
@@ -83,7 +83,7 @@ pub enum StreamError {
     /// A statement that may concern a selected table could not be read.
     #[error("{error}")]
     Unreadable {
-        /// A selected table that it may concern.
+        /// A selected table that the statement may concern.
         table: TableId,
         /// What could not be read.
         error: ReadError,
@@ -93,34 +93,34 @@ pub enum StreamError {
     /// A DDL statement about a selected table has bytes that are not valid in its client's character set.
     #[error("the statement has bytes that are not valid in {charset}, its client's character set")]
     NotText {
-        /// The table; without a name if the bytes are in a name.
+        /// The table; its name is empty if the invalid bytes are in a name, so that the table is not known.
         table: TableId,
         /// The character set.
         charset: String,
         /// The beginning of the statement.
         statement: String,
     },
-    /// The transaction at the position is not the one that was delivered.
+    /// The server's binlog is not the one from which this task read before, so the stream cannot be resumed.
     #[error("{what}")]
     HistoryDiverged {
-        /// What was expected and found.
+        /// What was expected and what was found.
         what: String,
     },
-    /// The file needed next was purged.
+    /// The server has purged the binlog file that this task needs next.
     #[error("the oldest file it still has is {oldest}; this task stopped at {needed}")]
     Purged {
-        /// The oldest file.
+        /// The oldest file that the server still has.
         oldest: String,
-        /// The file and offset needed.
+        /// The file and offset that this task needs.
         needed: String,
     },
-    /// Another client took our place on the server.
+    /// Another replica with the same id or UUID connected, so the server ended this stream.
     #[error("{message}")]
     Fenced {
         /// The server's message.
         message: String,
     },
-    /// The server cannot send an event to us.
+    /// The server cannot send an event that is larger than its `max_allowed_packet`.
     #[error("{message}")]
     EventTooLarge {
         /// The server's message.
@@ -135,7 +135,7 @@ pub enum StreamError {
     /// The connection failed, or the server ended the stream.
     #[error("{message}")]
     Disconnected {
-        /// The library's or the server's message.
+        /// The message of the client library or of the server.
         message: String,
     },
 }
@@ -145,13 +145,13 @@ impl StreamError {
         Self::Corrupt { what: what.into() }
     }
 
-    /// Whether the event may be intact when it is read again.
+    /// Whether the error may disappear when the event is read a second time, because the network may have caused it.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Corrupt { .. } | Self::Gap { .. })
     }
 }
 
-/// The beginning of a statement, for an error message.
+/// The beginning of a statement for an error message: at most 120 characters, with white space collapsed.
 pub(crate) fn shorten(statement: &str) -> String {
     let mut text: String = statement.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.chars().count() > 120 {

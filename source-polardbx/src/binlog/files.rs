@@ -8,12 +8,12 @@ use super::position::{FileOffset, file_name, location, split_file_name};
 pub(crate) struct BinlogFiles(Vec<(String, u64)>);
 
 impl BinlogFiles {
-    /// From names and sizes as SHOW BINARY LOGS lists them.
+    /// Creates the list from the names and sizes that SHOW BINARY LOGS returns.
     pub(crate) fn new(files: Vec<(String, u64)>) -> Self {
         Self(files)
     }
 
-    /// The oldest file's name.
+    /// The name of the oldest file; `None` if the server has no binlog file.
     pub(crate) fn oldest(&self) -> Option<&str> {
         self.0.first().map(|(name, _)| name.as_str())
     }
@@ -23,13 +23,14 @@ impl BinlogFiles {
         self.0.iter().find(|(file, _)| file == name).map(|(_, size)| *size)
     }
 
-    /// The end of the newest file.
+    /// The end of the newest file; `None` if the server has no binlog file.
     pub(crate) fn end(&self) -> Option<FileOffset> {
         let (name, size) = self.0.last()?;
         Some(FileOffset::new(split_file_name(name)?.1, *size))
     }
 
-    /// Checks that the position `at` of the files called `base` exists. An error says whether it was purged, or is not from this history.
+    /// Checks that the position `at` exists in the files called `base`. The error is `Purged` if the server deleted the file, and
+    /// `HistoryDiverged` if this server cannot have had the position.
     pub(crate) fn find(&self, base: &str, at: FileOffset) -> Result<(), StreamError> {
         let needed = || location(base, at);
         let diverged = |what: String| Err(StreamError::HistoryDiverged { what });

@@ -1,8 +1,8 @@
-//! The incremental phase: the binlog's raw events are checked, decoded and cut into batches.
+//! The incremental phase: the raw events of the binlog are checked, decoded and grouped into batches.
 //!
 //! Data flow: `transport` (the socket) → `track` and `event` (length, checksum, continuity) → [`decode`] (transaction boundaries,
-//! selection, order) → `table_map` and `row` (cells) → a batch. [`decode`] does no I/O, `transport` knows no events; `reader` joins the
-//! two.
+//! selection, order) → `table_map` and `row` (cells) → a batch. [`decode`] does no I/O, and `transport` does not interpret events; `reader`
+//! connects the two.
 
 pub mod decode;
 mod diagnosis;

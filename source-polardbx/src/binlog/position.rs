@@ -1,4 +1,4 @@
-//! Positions in the binlog, and the order of events as one number.
+//! Positions in the binlog, and the numbers that order events.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub struct FileOffset {
 }
 
 impl FileOffset {
-    /// Where the events of a file begin, after its magic number.
+    /// Offset of the first event in a file, right after the 4-byte magic number.
     pub const FIRST: u64 = 4;
 
     /// The position `offset` in file number `file`.
@@ -26,13 +26,13 @@ impl FileOffset {
 /// A position in the binlog with the name of its file, as in SHOW MASTER STATUS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BinlogCoordinates {
-    /// Name of the files without the number.
+    /// Name of the binlog files without the point and the number.
     pub(crate) base: String,
     pub(crate) at: FileOffset,
 }
 
 impl BinlogCoordinates {
-    /// From a file's name and an offset; `None` if it is not the name of a binlog file.
+    /// Coordinates from a file's name and an offset; `None` if `file` is not the name of a binlog file.
     pub(crate) fn new(file: &str, offset: u64) -> Option<Self> {
         let (base, file) = split_file_name(file)?;
         Some(Self { base: base.to_owned(), at: FileOffset { file, offset } })
@@ -54,27 +54,27 @@ impl BinlogCoordinates {
 #[error("{0}")]
 pub struct PositionError(String);
 
-/// Where a stream resumes. Its text is `v1;id=…;base=…;at=000014:8273883;prev=…;floor=…;fp=…`.
+/// Where a stream resumes. Its text form is `v1;id=…;base=…;at=000014:8273883;prev=…;floor=…;fp=…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamPosition {
-    /// Identity of the server: MySQL's `server_uuid`; empty if it has none.
+    /// Identity of the server: MySQL's `server_uuid`; empty if the server has none.
     pub identity: String,
-    /// Name of the binlog files without the numeric suffix and its point.
+    /// Name of the binlog files without the point and the numeric suffix.
     pub base: String,
     /// The commit point after the last transaction that was delivered.
     pub at: FileOffset,
-    /// Start of that transaction; `None` if no transaction was read yet.
+    /// Start of the last delivered transaction; `None` if no transaction was read yet or its file was purged.
     pub previous: Option<FileOffset>,
-    /// The last start of a transaction below 2 GiB in the file of `previous`.
+    /// The latest start of a transaction at an offset below 2 GiB. The dump begins here if `previous` is in the same file above 2 GiB.
     pub floor: Option<FileOffset>,
-    /// First bytes of the SHA-256 over what identifies the events of that transaction.
+    /// First 8 bytes of a SHA-256 hash over the headers and checksums of the events in the last delivered transaction; `None` without it.
     pub fingerprint: Option<[u8; 8]>,
-    /// Increases with every accepted change of the server.
+    /// Counts how often the task accepted a change to another server; events of a later timeline sort after all earlier ones.
     pub timeline: u16,
 }
 
 impl StreamPosition {
-    /// The beginning of a stream at a commit point, given as `SHOW MASTER STATUS` gives it.
+    /// The position of a new stream that begins at a commit point. `SHOW MASTER STATUS` returns such a file name and offset.
     pub fn start(identity: impl Into<String>, file_name: &str, offset: u64) -> Result<Self, PositionError> {
         let (base, file) =
             split_file_name(file_name).ok_or_else(|| PositionError(format!("`{file_name}` is not the name of a binlog file")))?;
@@ -120,8 +120,8 @@ impl StreamPosition {
         }
     }
 
-    /// Forgets the last transaction if its file is purged while the resume point is still there. `has_file` says which files the server
-    /// has.
+    /// Clears `previous`, `fingerprint` and `floor` if the file of `previous` was purged but the file of the resume point still exists.
+    /// `has_file` tells whether the server has a file with a given name.
     pub(crate) fn forget_purged(&mut self, has_file: impl Fn(&str) -> bool) {
         let listed = |file: u32| has_file(&self.file_name(file));
         let purged = self.previous.is_some_and(|previous| previous.file != self.at.file && !listed(previous.file));
@@ -131,12 +131,12 @@ impl StreamPosition {
         }
     }
 
-    /// The text as the runtime keeps it.
+    /// The position in the text form that the runtime stores.
     pub fn to_position(&self) -> Position {
         Position::from(self.to_string())
     }
 
-    /// The name of a binlog file.
+    /// The name of the binlog file with the number `file`.
     pub fn file_name(&self, file: u32) -> String {
         file_name(&self.base, file)
     }
@@ -172,13 +172,14 @@ impl fmt::Display for FileOffset {
     }
 }
 
-/// Builds the order of an event: `timeline:12 | file:24 | off:44 | kind:1 | ord:40 | sub:7`. `start` is the start of its transaction,
-/// `ord` its number among the rows of selected tables.
+/// Builds the sequence number of an event from bit fields, highest first: `timeline:12 | file:24 | off:44 | kind:1 | ord:40 | sub:7`.
+/// `start` is where the event's transaction begins. `ord` is the event's number in the transaction, which counts only selected tables.
 pub fn transaction_seq(timeline: u16, start: FileOffset, ord: u64) -> Seq {
     seq(timeline, start, 1, ord)
 }
 
-/// Order of a heartbeat: after all transactions that begin before `at`, and before the one that begins there.
+/// Builds the sequence number of a heartbeat. It sorts after all transactions that begin before `at`, and before the transaction that
+/// begins at `at`.
 pub(crate) fn heartbeat_seq(timeline: u16, at: FileOffset, number: u64) -> Seq {
     seq(timeline, at, 0, number)
 }
@@ -188,7 +189,7 @@ fn seq(timeline: u16, start: FileOffset, kind: u64, ord: u64) -> Seq {
     Seq(fields.into_iter().fold(0, |seq, (value, bits)| seq << bits | u128::from(value) & ((1 << bits) - 1)))
 }
 
-/// The name of a binlog file: at least six digits.
+/// The name of a binlog file: the number has at least six digits.
 pub(crate) fn file_name(base: &str, file: u32) -> String {
     format!("{base}.{file:06}")
 }
@@ -198,11 +199,11 @@ pub(crate) fn location(base: &str, at: FileOffset) -> String {
     format!("{}:{}", file_name(base, at.file), at.offset)
 }
 
-/// Splits `binlog.000014` into `binlog` and 14. The only parser of binlog file names.
+/// Splits `binlog.000014` into `binlog` and 14. All names of binlog files are parsed here.
 pub(crate) fn split_file_name(name: &str) -> Option<(&str, u32)> {
     let (base, digits) = name.rsplit_once('.').filter(|(base, _)| !base.is_empty())?;
     let number = (digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())??;
-    // The order of events has 24 bits for the number.
+    // The sequence number of an event has 24 bits for the file number.
     (number < 1 << 24).then_some((base, number))
 }
 
@@ -217,7 +218,7 @@ fn parse_fingerprint(text: &str) -> Option<[u8; 8]> {
         .then(|| u64::from_str_radix(text, 16).ok().map(u64::to_be_bytes))?
 }
 
-/// `%`, `;`, `=` and control characters as `%XX`.
+/// Replaces `%`, `;`, `=` and control characters by `%XX`.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

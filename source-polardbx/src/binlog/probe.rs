@@ -1,4 +1,4 @@
-//! Asks for one event of the binlog over a connection of its own.
+//! Reads a single event of the binlog over a separate connection.
 
 use super::event::{kind, read_format, read_query};
 use super::position::FileOffset;
@@ -7,7 +7,7 @@ use super::transport::{SILENCE, Transport};
 use crate::session::Endpoint;
 use crate::wire::WireError;
 
-/// What is at a position in the binlog.
+/// The result of reading one position of the binlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Probed {
     /// An event, and whether a transaction may begin with it.
@@ -18,7 +18,7 @@ pub(crate) enum Probed {
     End,
 }
 
-/// Asks for the event at `at`.
+/// Reads the event at the position `at`.
 pub(crate) async fn probe(endpoint: &Endpoint, server_id: u32, base: &str, at: FileOffset) -> Result<Probed, WireError> {
     let asked = async {
         let mut transport = Transport::open(endpoint, server_id, base, at, None).await?;
@@ -37,7 +37,7 @@ pub(crate) async fn probe(endpoint: &Endpoint, server_id: u32, base: &str, at: F
             }
         }
     };
-    // A server without more events would have sent a heartbeat before that.
+    // A server at the end of its binlog normally sends a heartbeat before this timeout. Silence is treated the same way.
     tokio::time::timeout(SILENCE, asked).await.unwrap_or(Ok(Probed::End))
 }
 

@@ -1,10 +1,11 @@
-//! What decides how the events of a server are read.
+//! The properties of a server that decide how its events are decoded.
 
 use std::sync::Arc;
 
 use crate::schema::Dialect;
 
-/// The properties of a server that decide what its events mean. Everything that differs between MySQL, MariaDB and PolarDB-X is here.
+/// The properties of a server that decide how its events are decoded. All differences between MySQL, MariaDB and PolarDB-X are recorded
+/// here.
 #[derive(Clone, Debug)]
 pub struct ServerProfile {
     version: Arc<str>,
@@ -15,40 +16,41 @@ pub struct ServerProfile {
 }
 
 impl ServerProfile {
-    /// The profile of a server with this answer to `SELECT VERSION()`, with the settings that MySQL 5.7 has by default.
+    /// Creates a profile from the server's answer to `SELECT VERSION()`. All other settings are the defaults of MySQL 5.7.
     pub fn new(version: impl Into<Arc<str>>) -> Self {
         let version = version.into();
         let dialect = Dialect::of_version(&version);
         Self { version, dialect, explicit_timestamps: false, lower_case_names: false, idle_is_current: true }
     }
 
-    /// The server's `explicit_defaults_for_timestamp`; it holds for DDL of sessions that do not log a value of their own.
+    /// Sets the server's value of `explicit_defaults_for_timestamp`. It applies to DDL from sessions that do not log their own value.
     #[must_use]
     pub fn with_explicit_timestamps(mut self, explicit: bool) -> Self {
         self.explicit_timestamps = explicit;
         self
     }
 
-    /// Whether the server compares names in lower case.
+    /// Sets whether the server compares the names of databases and tables in lower case.
     #[must_use]
     pub fn with_lower_case_names(mut self, lower_case: bool) -> Self {
         self.lower_case_names = lower_case;
         self
     }
 
-    /// Whether a server that has nothing to send has nothing newer either. PolarDB-X has: its binlog is behind its commits.
+    /// Sets whether an idle stream means that the server has no newer commits. For PolarDB-X it does not: its binlog lags behind its
+    /// commits.
     #[must_use]
     pub fn with_idle_is_current(mut self, current: bool) -> Self {
         self.idle_is_current = current;
         self
     }
 
-    /// The version text.
+    /// The server's answer to `SELECT VERSION()`.
     pub fn version(&self) -> &Arc<str> {
         &self.version
     }
 
-    /// How the server's SQL is read.
+    /// The SQL dialect in which the server's statements are parsed.
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }

@@ -1,4 +1,4 @@
-//! Reads a stream: the transport's bytes through the decoder into batches.
+//! Reads a stream: passes the events from the transport to the decoder, which returns batches.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,25 +26,25 @@ pub(crate) struct StreamOptions {
     pub(crate) stream: String,
     /// How to connect.
     pub(crate) endpoint: Endpoint,
-    /// Our own id as a replica; unique among the server's replicas.
+    /// The id with which the connector registers as a replica; it must be unique among the server's replicas.
     pub(crate) server_id: u32,
-    /// Where to begin.
+    /// Where the stream begins.
     pub(crate) position: StreamPosition,
     /// The schemas at `position`.
     pub(crate) schemas: Vec<Arc<TableSchema>>,
     /// Default character sets of the databases at `position`, where they are known.
     pub(crate) database_charsets: HashMap<String, Option<String>>,
-    /// Which tables are wanted.
+    /// The selected tables.
     pub(crate) selection: Selection,
-    /// What server it is.
+    /// The properties of the server.
     pub(crate) profile: ServerProfile,
-    /// After how much silence a heartbeat is due, if heartbeats are wanted.
+    /// A heartbeat is due after this time without events; `None` turns heartbeats off.
     pub(crate) heartbeat: Option<Duration>,
     /// Batches are cut at about this size.
     pub(crate) batch_max_bytes: usize,
 }
 
-/// Reads the binlog of a server from a position on. `next` is cancel-safe: all its state is in here.
+/// Reads the binlog of a server from a position on. `next` is cancel-safe: all its state is in this struct.
 pub(crate) struct StreamReader {
     endpoint: Endpoint,
     server_id: u32,
@@ -59,12 +59,12 @@ pub(crate) struct StreamReader {
 enum Failure {
     Transport(WireError),
     Stream(StreamError, FileOffset),
-    /// It was returned already.
+    /// The failure was already returned.
     Reported,
 }
 
 impl StreamReader {
-    /// Connects and asks for the stream.
+    /// Connects to the server and requests the stream.
     pub(crate) async fn open(options: StreamOptions) -> Result<Self, SourceError> {
         let StreamOptions { stream, endpoint, server_id, position, selection, profile, .. } = options;
         let from = Decoder::dump_from(&position);
@@ -84,14 +84,14 @@ impl StreamReader {
         Ok(Self { endpoint, server_id, position, transport, decoder, failure: None, timers })
     }
 
-    /// Reads events until a batch is there or a failure was met.
+    /// Reads events until a batch is complete. Returns `None` if reading failed; the cause is in `failure`.
     async fn advance(&mut self) -> Option<Batch> {
         loop {
             if let Some(batch) = self.decoder.take() {
                 return Some(batch);
             }
             if self.failure.is_some() {
-                // What came before the failure is valid.
+                // The events before the failure are valid, so they are still delivered.
                 return self.decoder.drain();
             }
             if self.timers.ends_turn() {
@@ -126,13 +126,13 @@ impl StreamReader {
         }
     }
 
-    /// A batch that is due although nothing was decoded: a heartbeat, or one without events that advances the resume point.
+    /// A batch that is due although no event was decoded: a heartbeat, or an empty batch that advances the resume point.
     fn due_batch(&mut self) -> Option<Batch> {
         let heartbeat = if self.timers.is_heartbeat_due() { self.decoder.heartbeat(now_ms()) } else { None };
         heartbeat.or_else(|| if self.timers.is_position_due() { self.decoder.position_update() } else { None })
     }
 
-    /// Compares a stream that brings nothing new with the server's files.
+    /// Checks a stream without new events against the server's list of binlog files.
     async fn compare(&mut self) {
         let at = self.decoder.at();
         match compare(&self.endpoint, &self.position, at).await {
@@ -145,7 +145,7 @@ impl StreamReader {
         }
     }
 
-    /// Waits for the next event, for the time of the next batch without events, or until the connection counts as lost.
+    /// Waits for the next event, but at most until an empty batch or a heartbeat is due or the connection counts as lost.
     async fn wait(&mut self) {
         let wait = self.timers.wait(self.decoder.has_moved(), self.decoder.is_between_transactions());
         match tokio::time::timeout(wait.limit, self.transport.next()).await {
@@ -161,7 +161,7 @@ impl StreamReader {
         }
     }
 
-    /// The error for the failure; asks the server if its message does not tell enough.
+    /// Turns the failure into an error. After a failure of the connection, the server is asked for the exact cause.
     async fn report(&mut self) -> Error {
         let (error, at) = match self.failure.replace(Failure::Reported) {
             Some(Failure::Stream(error, at)) => (error, at),
@@ -182,19 +182,20 @@ impl StreamReader {
         self.decoder.located(error, at)
     }
 
-    /// Whether the event at `at` is intact over a new connection: then the network damaged it, and the file is fine.
+    /// Whether the event at `at` is intact when it is read over a new connection. If so, the network damaged it, and the binlog file is
+    /// fine.
     async fn reads_well_again(&self, at: FileOffset) -> bool {
         match probe(&self.endpoint, self.server_id, &self.position.base, at).await {
             Ok(Probed::Event { .. } | Probed::End) => true,
             // The server itself says that its file is damaged.
             Err(WireError::Refused(..)) | Ok(Probed::NotAnEvent) => false,
-            // Without a connection: the first failure may well have come from the network, too.
+            // The new connection failed, so the first failure probably came from the network, too.
             Err(WireError::Lost(_) | WireError::Tls(_) | WireError::Plugin(_)) => true,
         }
     }
 }
 
-/// Passes an event to the decoder and records a failure.
+/// Passes an event to the decoder. An error is stored in `failure`.
 fn feed(decoder: &mut Decoder, failure: &mut Option<Failure>, event: Result<&[u8], WireError>) {
     let at = decoder.at();
     match event {

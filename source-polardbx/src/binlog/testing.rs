@@ -1,4 +1,4 @@
-//! Builds events for tests, from the documented layouts.
+//! Builds binlog events for tests, with the layouts that the MySQL documentation describes.
 
 /// One event being built.
 pub(crate) struct EventBytes {
@@ -52,7 +52,7 @@ impl EventBytes {
     }
 }
 
-/// A FORMAT_DESCRIPTION as MySQL 5.7 writes it, at offset `start`; artificial unless that is 4.
+/// A FORMAT_DESCRIPTION event of MySQL 5.7 at offset `start`; it is artificial unless `start` is 4.
 pub(crate) fn format_description(start: u64) -> Vec<u8> {
     let mut body = 4u16.to_le_bytes().to_vec();
     let mut version = b"5.7.22-log".to_vec();
@@ -79,7 +79,7 @@ pub(crate) fn inner_event(kind: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The body of a TRANSACTION_PAYLOAD with the stated size `stated`.
+/// The body of a TRANSACTION_PAYLOAD that holds the events `inner`. Its header states `stated` as the uncompressed size.
 pub(crate) fn compressed(inner: &[u8], stated: usize) -> Vec<u8> {
     let packed = zstd::encode_all(inner, 3).expect("zstd");
     let number = |number: usize| [&[0xfc][..], &(number as u16).to_le_bytes()].concat();

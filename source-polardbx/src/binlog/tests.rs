@@ -1,4 +1,4 @@
-//! The decoder against bytes made by an encoder of our own, which follows the server's arithmetic and shares no code with the decoder.
+//! Tests of the decoder. The encoder below makes the bytes of events with the server's arithmetic; it shares no code with the decoder.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{Decoder, DecoderOptions, FileOffset, ServerProfile, StreamPosition};
 use crate::Selection;
 use crate::schema::History;
 
-/// A column with a value, and the bytes that the server would write for both.
+/// A column with a value, and the bytes that the server writes for the column (in a TABLE_MAP) and for the value.
 #[derive(Clone, Debug)]
 struct Sample {
     column: Column,
@@ -48,7 +48,7 @@ fn integer(value: i64, bytes: u8, unsigned: bool) -> Sample {
     made
 }
 
-/// `digits` are the number's digits without the point, exactly as many as its precision.
+/// A DECIMAL column. `digits` are all digits of the value without the point; their number is the precision.
 fn decimal(negative: bool, digits: &str, scale: u8) -> Sample {
     let precision = digits.len() as u8;
     let (whole, part) = digits.split_at(digits.len() - usize::from(scale));
@@ -74,7 +74,7 @@ fn decimal(negative: bool, digits: &str, scale: u8) -> Sample {
     sample(ColumnKind::Decimal { precision, scale }, 246, &[precision, scale], bytes, Value::Decimal(&text))
 }
 
-/// The server's form of a fraction: bytes, and microseconds of one unit.
+/// How the server stores a fraction with `fsp` digits: the number of bytes, and the microseconds of one unit.
 fn fraction(fsp: u8) -> (usize, i64) {
     [(0, 1_000_000), (1, 10_000), (1, 10_000), (2, 100), (2, 100), (3, 1), (3, 1)][usize::from(fsp)]
 }
@@ -229,7 +229,7 @@ fn samples() -> impl Strategy<Value = Sample> {
     ]
 }
 
-/// A binlog being written, with the events as a dump would send them.
+/// A binlog that is being written, as the list of events that a server would send.
 struct Log {
     offset: u64,
     events: Vec<Vec<u8>>,
@@ -249,7 +249,7 @@ impl Log {
         self
     }
 
-    /// A statement of a client whose character set is that of the collation `client`.
+    /// Adds a statement of a client whose character set is that of the collation number `client`.
     fn query_in(&mut self, client: u8, text: &[u8]) -> &mut Self {
         let mut body = 7u32.to_le_bytes().to_vec();
         body.extend_from_slice(&[0, 0, 0, 0, 1, 0, 0, 7, 0, 4, client, 0, 8, 0, 8, 0]);
@@ -302,7 +302,7 @@ impl Log {
     }
 }
 
-/// An image with the cells of `samples`; those in `nulls` are NULL.
+/// A row image with the values of `samples`. A cell is NULL if its entry in `nulls` is true.
 fn image(samples: &[Sample], nulls: &[bool]) -> Vec<u8> {
     let mut bitmap = vec![0u8; samples.len().div_ceil(8)];
     let mut cells = Vec::new();
@@ -345,7 +345,7 @@ fn start() -> StreamPosition {
     StreamPosition::start("id", "binlog.000001", FileOffset::FIRST).unwrap()
 }
 
-/// Everything that the log gives, up to the first error.
+/// Decodes the log up to the first error. Returns all batches and the error.
 fn read(decoder: &mut Decoder, log: &Log) -> (Vec<Batch>, Option<runtime::Error>) {
     let failed = log.events.iter().find_map(|event| decoder.event(event, 5).err());
     let mut batches: Vec<_> = std::iter::from_fn(|| decoder.drain()).collect();
@@ -358,7 +358,7 @@ fn read(decoder: &mut Decoder, log: &Log) -> (Vec<Batch>, Option<runtime::Error>
     (batches, failed)
 }
 
-/// One line an event, without what may differ from reading to reading.
+/// One line for each event, without the fields that may differ when the binlog is read again.
 fn lines(batches: &[Batch]) -> Vec<String> {
     batches
         .iter()
@@ -437,7 +437,7 @@ proptest! {
     }
 }
 
-/// The events that a dump from `from` sends: a ROTATE and a description made for it, then the file's own.
+/// The events that a server sends for a dump from `from`: an artificial ROTATE and FORMAT_DESCRIPTION, and then the events of the file.
 fn dump(log: &Log, from: FileOffset) -> Log {
     let head = [&from.offset.to_le_bytes()[..], b"binlog.000001"].concat();
     let mut events = vec![EventBytes::new(4).body(&head).artificial().finish()];
@@ -476,7 +476,7 @@ fn a_damaged_or_short_event_is_never_used() {
             damaged[place] ^= 1 << (place % 8);
             let before_format = number == 0;
             let in_use_flag = number == 1 && place == 17 && place % 8 == 1;
-            // The first ROTATE may come without a checksum, so a damaged one is refused for its content.
+            // The first ROTATE may come without a checksum, so a damaged ROTATE can be detected only by its content.
             assert!(intact.event(&damaged, 0).is_err() || before_format || in_use_flag, "event {number} damaged at {place}");
             assert_eq!(intact.at(), at);
         }

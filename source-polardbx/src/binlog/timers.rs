@@ -1,4 +1,4 @@
-//! The clocks that tell a stream reader what is due although no event came.
+//! The timers of a stream reader, for work that is due even if no event comes.
 
 use std::time::{Duration, Instant};
 
@@ -10,21 +10,21 @@ const POSITION_INTERVAL: Duration = Duration::from_secs(1);
 /// A stream without events is compared with the server's list of files this often: after RESET MASTER a server keeps sending heartbeats to
 /// a reader of files that no longer exist.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(20);
-/// After so many events the reader lets other tasks run, even if more events are here already.
+/// After this many events the reader lets other tasks run, even if more events have already arrived.
 const EVENTS_PER_TURN: u32 = 512;
 
-/// The clocks of a stream reader.
+/// The timers of a stream reader.
 #[derive(Debug)]
 pub(super) struct Timers {
-    /// When waiting for the current event began.
+    /// When the reader began to wait for the next event; `None` while it does not wait.
     idle_since: Option<Instant>,
-    /// When the last event came, or the stream was compared with the server's files.
+    /// When an event last came without a wait, or the stream was last compared with the server's files.
     compared: Instant,
-    /// Position of the stream at the last comparison, if the server's files continued behind it.
+    /// Position of the stream at the last comparison if the server had more events behind it, else `None`.
     behind: Option<FileOffset>,
-    /// When the last batch was handed over.
+    /// When the last batch was returned.
     batch: Instant,
-    /// Interval of heartbeats, if they are wanted, and when the last event was handed over.
+    /// The interval of heartbeats, and when the last batch with events was returned; `None` if heartbeats are off.
     heartbeat: Option<(Duration, Instant)>,
     events: u32,
 }
@@ -37,7 +37,7 @@ pub(super) struct Wait {
 }
 
 impl Timers {
-    /// Starts now. `heartbeat` is the interval of heartbeats, if they are wanted.
+    /// Starts the timers now. `heartbeat` is the interval of heartbeats; `None` turns them off.
     pub(super) fn start(heartbeat: Option<Duration>) -> Self {
         let now = Instant::now();
         let heartbeat = heartbeat.map(|interval| (interval, now));
@@ -50,17 +50,18 @@ impl Timers {
         self.events.is_multiple_of(EVENTS_PER_TURN)
     }
 
-    /// An event was there without waiting.
+    /// Records that an event came without a wait.
     pub(super) fn event_was_ready(&mut self) {
         (self.idle_since, self.compared) = (None, Instant::now());
     }
 
-    /// An awaited event came. It may be a heartbeat of the server, so a comparison with the server's files stays due.
+    /// Records that an event came after a wait. It may be a heartbeat of the server, so it does not delay the comparison with the server's
+    /// files.
     pub(super) fn event_was_awaited(&mut self) {
         self.idle_since = None;
     }
 
-    /// A batch is handed over.
+    /// Records that a batch is returned.
     pub(super) fn batch(&mut self, has_events: bool) {
         self.batch = Instant::now();
         if let Some((_, last)) = self.heartbeat.as_mut().filter(|_| has_events) {
@@ -68,7 +69,7 @@ impl Timers {
         }
     }
 
-    /// Whether the position may be committed without events.
+    /// Whether an empty batch may be returned now, only to commit the position.
     pub(super) fn is_position_due(&self) -> bool {
         self.batch.elapsed() >= POSITION_INTERVAL
     }
@@ -77,13 +78,13 @@ impl Timers {
         self.heartbeat.is_some_and(|(interval, last)| last.elapsed() >= interval)
     }
 
-    /// Whether the stream is to be compared with the server's files.
+    /// Whether it is time to compare the stream with the server's files.
     pub(super) fn is_comparison_due(&self) -> bool {
         self.compared.elapsed() >= COMPARE_INTERVAL
     }
 
-    /// The stream at `at` was compared with the server's files. Returns whether it is stuck: the server had more events at two comparisons
-    /// in a row, and none of them came in between.
+    /// Records that the stream, which is at `at`, was compared with the server's files. Returns whether the stream is stuck: at two
+    /// comparisons in a row the server had more events, but none came in between.
     pub(super) fn is_stuck(&mut self, at: FileOffset, server_has_more: bool) -> bool {
         self.compared = Instant::now();
         let stuck = server_has_more && self.behind == Some(at);
@@ -91,7 +92,7 @@ impl Timers {
         stuck
     }
 
-    /// How long to wait for the next event.
+    /// How long to wait for the next event. `position_waits` tells whether the resume point has moved and is not committed yet.
     pub(super) fn wait(&mut self, position_waits: bool, between_transactions: bool) -> Wait {
         let patience = SILENCE.saturating_sub(self.idle_since.get_or_insert_with(Instant::now).elapsed());
         let mut limit = patience;

@@ -1,4 +1,4 @@
-//! Follows the offset of a stream through events and files, so that a lost or duplicated event is detected at once.
+//! Follows the offset of a stream through events and files, so that a lost or duplicated event is detected immediately.
 
 use super::error::StreamError;
 use super::event::{Checksums, RawEvent, open_event, read_rotate};
@@ -8,9 +8,9 @@ use super::position::{FileOffset, file_name, location, split_file_name};
 #[derive(Debug)]
 pub(crate) struct Tracker {
     base: String,
-    /// Invariant: the offset of the next event in the file.
+    /// Where the next event begins.
     at: FileOffset,
-    /// Invariant: the name of the file in `at`.
+    /// Invariant: the name of the file whose number is in `at`.
     file_name: String,
     pub(crate) checksums: Checksums,
 }
@@ -30,14 +30,14 @@ impl Tracker {
         &self.file_name
     }
 
-    /// Verifies an event's length, checksum and offset, and advances past it. Returns the event and where it begins. After an error the
-    /// position is unchanged.
+    /// Verifies an event's length, checksum and offset, and advances the position past the event. Returns the event and its start. After an
+    /// error the position is unchanged.
     pub(crate) fn pass<'a>(&mut self, bytes: &'a [u8]) -> Result<(RawEvent<'a>, FileOffset), StreamError> {
         let event = open_event(bytes, self.checksums)?;
         let start = self.at;
         if event.header.is_real() {
             let end = start.offset + u64::from(event.header.size);
-            // Invariant: headers hold the low 32 bits of the end of their event.
+            // A header holds the low 32 bits of the offset at which its event ends.
             if end as u32 != event.header.log_pos {
                 let what = format!(
                     "the event of type {} at {} should end at {end}, but says {}",
@@ -52,8 +52,8 @@ impl Tracker {
         Ok((event, start))
     }
 
-    /// Follows a ROTATE; `true` if another file begins. A real ROTATE is at the end of a file. An artificial one opens a stream, repeats a
-    /// real one, or follows a file that a crash left without its end.
+    /// Follows a ROTATE event. Returns `true` if the next file begins. A real ROTATE is the last event of a file. The server sends an
+    /// artificial ROTATE at the start of a stream, after a real ROTATE, and after a file that a crash left without a ROTATE.
     pub(crate) fn rotate(&mut self, event: &RawEvent<'_>) -> Result<bool, StreamError> {
         let (offset, name) = read_rotate(event.body)?;
         let Some((base, file)) = split_file_name(name) else {

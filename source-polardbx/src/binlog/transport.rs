@@ -1,4 +1,4 @@
-//! The connection of a dump: gives the raw bytes of events.
+//! The connection over which the server sends the binlog, as raw bytes of events.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use super::position::{FileOffset, file_name};
 use crate::session::Endpoint;
 use crate::wire::{Wire, WireError, in_time};
 
-/// How often an idle server is asked to send a heartbeat.
+/// The interval at which an idle server is asked to send heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// After so much silence, heartbeats included, the connection counts as lost.
+/// The connection counts as lost after this time without any event, heartbeats included.
 pub(crate) const SILENCE: Duration = Duration::from_secs(15);
 /// Tells MariaDB that its GTID events are understood, so that it sends every event unchanged.
 const MARIADB_CAPABILITY: u8 = 4;
 
-/// The connection of a dump.
+/// The connection over which the server sends the binlog.
 pub(crate) struct Transport {
     wire: Wire,
 }
 
 impl Transport {
-    /// Registers as a replica and asks for the binlog from `from` on. `heartbeat` is how often the server's heartbeats are wanted, if that
-    /// is more often than the connection needs them.
+    /// Registers as a replica and asks for the binlog from `from` on. `heartbeat` is the wanted interval of the server's heartbeats; it is
+    /// used only if it is shorter than `HEARTBEAT`.
     pub(crate) async fn open(
         endpoint: &Endpoint,
         server_id: u32,
@@ -31,7 +31,7 @@ impl Transport {
         heartbeat: Option<Duration>,
     ) -> Result<Self, WireError> {
         let mut wire = endpoint.connect_wire().await?;
-        // User variables: a server ignores those that it does not know.
+        // Names with `@` are user variables: a server accepts them even if they mean nothing to it.
         let session = format!(
             "SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}, @slave_uuid = '{uuid}', @replica_uuid = '{uuid}', \
              @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', @mariadb_slave_capability = {MARIADB_CAPABILITY}, \
@@ -52,13 +52,13 @@ impl Transport {
         self.wire.event().await
     }
 
-    /// The next event's bytes if they are here already.
+    /// The next event's bytes if they have already arrived, else `None`.
     pub(crate) async fn next_if_ready(&mut self) -> Option<Result<&[u8], WireError>> {
         self.wire.event_if_ready().await
     }
 }
 
-/// A stable UUID for this replica: the server ends an older dump with the same one.
+/// The UUID of this replica. It is always the same for a `server_id`, because the server ends an older dump that has the same UUID.
 fn replica_uuid(server_id: u32) -> String {
     let hash = Sha256::new_with_prefix(b"connector replica ").chain_update(server_id.to_be_bytes()).finalize();
     let number = hash.first_chunk::<16>().map_or(0, |bytes| u128::from_be_bytes(*bytes));

@@ -1,7 +1,7 @@
-//! The visibility barrier: between noting a position of the binlog and the first SELECT that relies on it.
+//! The visibility barrier, which is passed after the start position in the binlog is recorded and before the first SELECT of the snapshot.
 //!
-//! The server writes a transaction to the binlog before SELECT can see it. Without a barrier, a transaction before the noted position could
-//! be missing in the snapshot and, since the stream starts after it, in the stream: it would be lost unnoticed.
+//! The server writes a transaction to the binlog before SELECT can see it. Without a barrier, a transaction before the recorded position
+//! might not be visible to the snapshot. The stream starts after that position, so the transaction would be lost without any error.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,12 +13,13 @@ use crate::session::{Session, literal};
 
 const DOING: &str = "write the barrier's marker row";
 
-/// How the barrier is passed.
+/// The way in which the barrier is passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Barrier {
-    /// A commit of our own. Commits become visible in the order of the binlog, so when ours returns, all earlier ones are visible.
+    /// The connector commits a marker row. Commits become visible in the order of the binlog, so once this commit returns, all earlier
+    /// commits are visible.
     Marker,
-    /// Waiting for longer than any commit takes; with the reason why no marker can be written.
+    /// The connector waits for longer than any commit takes. The text is the reason why no marker row can be used.
     Delay(Duration, String),
 }
 
@@ -40,13 +41,13 @@ impl Barrier {
         let sql = format!("INSERT INTO {MARKER_DATABASE}.dts_watermark (task, token) SELECT '', 0 FROM DUAL WHERE 1 = 0");
         match session.execute(DOING, sql).await {
             Ok(()) => Ok(Self::Marker),
-            // It will be created.
+            // The marker table does not exist yet; `pass` creates it.
             Err(error) if is_missing(&error) => Ok(Self::Marker),
             Err(error) => Ok(Self::Delay(delay, refusal(error)?)),
         }
     }
 
-    /// Waits until every transaction before the current end of the binlog is visible to new SELECTs. Returns how.
+    /// Waits until every transaction before the current end of the binlog is visible to new SELECTs. Returns the way that was used.
     pub(crate) async fn pass(session: &mut Session, server: &Server, task: &str, delay: Duration) -> Result<Self> {
         let why = match server.unordered_commits() {
             Some(why) => why,
@@ -63,7 +64,7 @@ impl Barrier {
 
 async fn write_marker(session: &mut Session, task: &str) -> Result<()> {
     let token = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    // The key holds 64 characters. Two tasks that share a row do not disturb each other.
+    // The key column holds 64 characters. If two task names become equal when cut, the tasks share a row, which does no harm.
     let task: String = task.chars().take(64).collect();
     let upsert = format!(
         "INSERT INTO {MARKER_DATABASE}.dts_watermark (task, token) VALUES ({}, {token}) ON DUPLICATE KEY UPDATE token = VALUES(token)",
@@ -92,12 +93,12 @@ async fn create_table(session: &mut Session) -> Result<()> {
     }
 }
 
-/// Unknown database, unknown table.
+/// Whether the database or the table does not exist.
 fn is_missing(error: &SourceError) -> bool {
     matches!(error.code(), Some(1049 | 1146))
 }
 
-/// The server's reason for refusing a write; any other failure is returned.
+/// The message of an error by which the server refuses to write; any other error is returned as it is.
 fn refusal(error: SourceError) -> Result<String> {
     match error.code() {
         Some(1044 | 1142 | 1143 | 1227 | 1290 | 1792 | 1836) => Ok(error.to_string()),

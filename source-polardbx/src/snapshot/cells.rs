@@ -1,12 +1,12 @@
-//! Converts cells of a SELECT in the binary protocol to the same values as the binlog has.
+//! Converts the cells that a SELECT returns in the binary protocol to the same values that are decoded from the binlog.
 
 use mysql_async::Value as Cell;
 use runtime::{Column, ColumnKind, Date, DateTime, RowWriter, TableSchema, Value};
 
 use crate::session::quoted;
 
-/// The select list of a table: columns by name, because `*` leaves invisible ones out; enums and sets as numbers, because labels can be
-/// ambiguous.
+/// The select list of a table. It names the columns, because `*` omits invisible columns. It selects ENUM and SET values as numbers,
+/// because labels can be ambiguous.
 pub(crate) fn select_list(schema: &TableSchema) -> String {
     let item = |column: &Column| match column.kind {
         ColumnKind::Enum { .. } | ColumnKind::Set { .. } => format!("CAST({} AS UNSIGNED)", quoted(&column.name)),
@@ -15,7 +15,7 @@ pub(crate) fn select_list(schema: &TableSchema) -> String {
     schema.columns.iter().map(item).collect::<Vec<_>>().join(", ")
 }
 
-/// Packs a cell; `None` if it does not fit the column.
+/// Packs a cell; `None` if its value does not fit the column's type.
 pub(crate) fn push(row: &mut RowWriter<'_>, cell: &Cell, column: &Column) -> Option<()> {
     if let Cell::NULL = cell {
         row.push(Value::Null);
@@ -36,7 +36,7 @@ pub(crate) fn push(row: &mut RowWriter<'_>, cell: &Cell, column: &Column) -> Opt
         (ColumnKind::Char { .. } | ColumnKind::Varchar { .. } | ColumnKind::Text { .. }, Cell::Bytes(bytes)) => Value::Text(bytes),
         (ColumnKind::Binary { length }, Cell::Bytes(bytes)) if bytes.len() == *length as usize => Value::Bytes(bytes),
         (ColumnKind::Varbinary { .. } | ColumnKind::Blob { .. }, Cell::Bytes(bytes)) => Value::Bytes(bytes),
-        // The server prints the document; the stream makes the same text from its binary format.
+        // The server has printed the document as text. For the binlog, the connector makes the same text from the binary format.
         (ColumnKind::Json, Cell::Bytes(bytes)) => Value::Json(bytes),
         (ColumnKind::Geometry, Cell::Bytes(bytes)) => Value::Geometry(bytes),
         (ColumnKind::Enum { .. }, _) => Value::Enum(unsigned(cell)?.try_into().ok()?),
@@ -63,7 +63,7 @@ fn unsigned(cell: &Cell) -> Option<u64> {
     }
 }
 
-/// Packs a decimal without the leading zeros of ZEROFILL.
+/// Packs a decimal without the leading zeros that ZEROFILL adds; `None` if `text` is not a decimal.
 fn push_decimal(row: &mut RowWriter<'_>, text: &[u8]) -> Option<()> {
     let (sign, digits): (&[u8], &[u8]) = match text.strip_prefix(b"-") {
         Some(digits) => (b"-", digits),
@@ -76,7 +76,7 @@ fn push_decimal(row: &mut RowWriter<'_>, text: &[u8]) -> Option<()> {
     if whole == 0 || points > 1 || digits.last() == Some(&b'.') || !digits.iter().all(|&byte| byte.is_ascii_digit() || byte == b'.') {
         return None;
     }
-    // There is no negative zero in the binlog.
+    // The binlog has no negative zero, so the sign of a zero is dropped.
     let zero = digits.iter().all(|&byte| matches!(byte, b'0' | b'.'));
     row.push_decimal(|out| {
         if !zero {
@@ -100,7 +100,7 @@ fn date_time(cell: &Cell) -> Option<DateTime> {
     }
 }
 
-/// The session's time zone is UTC; the zero timestamp is 0.
+/// Microseconds since the epoch; 0 for the zero timestamp, `None` for any other value without month or day. The session's time zone is UTC.
 fn timestamp(value: DateTime) -> Option<i64> {
     if value == DateTime::default() {
         return Some(0);

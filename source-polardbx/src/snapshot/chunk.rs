@@ -1,4 +1,4 @@
-//! Reads one chunk.
+//! Reads one chunk of a table.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,13 +21,13 @@ use crate::error::{Result, SourceError};
 use crate::server::{parse_definition, read_ddl};
 use crate::session::Session;
 
-/// How long the server may take for the rows of one batch before the connection counts as lost. The client library has no read time-out.
+/// The connection counts as lost if the server takes longer than this for the rows of one batch. The client library has no read time-out.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Memory of an event besides its cells, for the size of a batch.
+/// Bytes of memory that an event takes besides its cells. They count towards the size of a batch.
 const EVENT_BYTES: usize = size_of::<Event>();
 
-/// What is read, and the origin of its events.
+/// A chunk to read, and what its events carry.
 pub(crate) struct Chunk {
     pub(crate) id: SplitId,
     pub(crate) start: Position,
@@ -38,8 +38,8 @@ pub(crate) struct Chunk {
 
 /// Reads one chunk: all its rows in batches, the last of which carries the resume position.
 ///
-/// Reading is one future, which hands over batches through a channel of capacity one and is only polled inside [`SplitReader::next`]. Both
-/// outlive a call of `next` that is dropped, so nothing is lost with it.
+/// Reading is one future, which sends batches through a channel of capacity one and is polled only inside [`SplitReader::next`]. The future
+/// and the channel are kept between calls, so nothing is lost if a call of `next` is dropped.
 pub(crate) struct ChunkReader {
     reading: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
     batches: mpsc::Receiver<Batch>,
@@ -52,7 +52,7 @@ impl ChunkReader {
         let reading = async move {
             let read = read(&sessions, chunk, sender).await;
             if read.is_err() {
-                // Whatever broke one connection may have broken the others.
+                // The cause of the failure may have broken the idle connections, too.
                 sessions.discard_idle();
             }
             read
@@ -97,7 +97,7 @@ async fn read(sessions: &ReaderSessions, mut chunk: Chunk, batches: mpsc::Sender
     loop {
         let filling = async {
             while !packer.is_full() {
-                // `next` is not in the library's documentation; the documented ways to stream box every row, or cannot be paused.
+                // `next` is missing in the library's documentation. The documented ways to stream rows box every row, or cannot be paused.
                 match result.next().await.map_err(SourceError::mysql(doing.clone()))? {
                     Some(row) => packer.push(&row)?,
                     None => return Ok(true),
@@ -114,16 +114,16 @@ async fn read(sessions: &ReaderSessions, mut chunk: Chunk, batches: mpsc::Sender
         }
     }
     drop(result);
-    // Invariant: a chunk is not done if its table was altered meanwhile.
+    // Invariant: a chunk is complete only if its table was not altered while it was read.
     verify_schema(&mut lent.session, &chunk, Some(&ddl)).await?;
-    // An error means that the reader was dropped.
+    // Sending fails only if the `ChunkReader` was dropped.
     let _ = batches.send(packer.finish(Some(chunk.start.clone()))).await;
     sessions.give_back(lent);
     Ok(())
 }
 
-/// Checks that the table still has the schema that the full phase began with, and returns its SHOW CREATE TABLE. `known` is a text that was
-/// checked before; if it is unchanged, it is not parsed again.
+/// Checks that the table still has the schema that the full phase began with, and returns its SHOW CREATE TABLE. `known` is a text of SHOW
+/// CREATE TABLE that was checked before; if the text is the same now, it is not parsed again.
 async fn verify_schema(session: &mut Session, chunk: &Chunk, known: Option<&str>) -> Result<String> {
     let table = &chunk.schema.id;
     let ddl = read_ddl(session, table).await.map_err(|error| SourceError::or_table_is_gone(error, table))?;
@@ -163,7 +163,7 @@ impl<'a> Packer<'a> {
         Ok((packer, sql))
     }
 
-    /// Begins the next batch, whose events share a timestamp.
+    /// Begins the next batch. All events of a batch have the same timestamp, in whole seconds.
     fn begin(&mut self) {
         self.timestamp_ms = now_ms() / 1000 * 1000;
     }

@@ -1,4 +1,4 @@
-//! The full phase: every selected table is cut into chunks by its effective key, and each chunk is a split of its own.
+//! The full phase: every selected table is cut into chunks by its effective key, and each chunk is read as a separate split.
 
 pub(crate) mod barrier;
 mod cells;

@@ -1,7 +1,7 @@
 //! Cuts tables into chunks, a bounded number at a time.
 //!
-//! What a plan costs depends on the chunks that it hands out, and not on how many tables and chunks there are or were: a [`Cursor`] says
-//! where the next chunk begins, and chunks that are done are forgotten.
+//! The cost of a plan depends only on how many chunks it returns, not on the total number of tables and chunks. A [`Cursor`] records where
+//! the next chunk begins, and chunks that are done are forgotten.
 
 use std::sync::Arc;
 
@@ -16,17 +16,18 @@ use crate::session::{Session, literal, nth, quoted};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PlannedChunk {
     pub(crate) table: TableId,
-    /// From 1.
+    /// The chunk's number in its table, counted from 1.
     pub(crate) number: u32,
     pub(crate) range: KeyRange,
 }
 
-/// The first chunk of the first table.
+/// A cursor at the first chunk of the first table; `None` if there are no tables.
 pub(crate) fn first_cursor(tables: &[Arc<TableSchema>]) -> Option<Cursor> {
     tables.first().map(|schema| Cursor { table: schema.id.clone(), chunk: 1, after: None })
 }
 
-/// The next chunks from `cursor` on, at most `wanted`, and where the chunk after them begins. `tables` are sorted by name.
+/// Returns the next chunks, at most `wanted`, beginning at `cursor`. Also returns the cursor for the chunk after them; `None` if there is
+/// none. `tables` must be sorted by name.
 pub(crate) async fn next_chunks(
     session: &mut Session,
     tables: &[Arc<TableSchema>],
@@ -68,9 +69,10 @@ pub(crate) async fn next_chunks(
 }
 
 /// Which of the tables have fewer than `chunk_rows` rows, so that each is one chunk. One query for many tables, because a query for each
-/// would be most of the cost of planning small tables. Empty if the server refuses it; then the tables are checked one by one.
+/// would be most of the cost of planning small tables. The result is empty if the server refuses the query; then the tables are checked one
+/// by one.
 async fn small_tables(session: &mut Session, tables: &[Arc<TableSchema>], chunk_rows: u64) -> Result<Vec<bool>> {
-    /// How many rows the server may have to scan for one query.
+    /// The most rows that the server may have to scan for one query.
     const ROWS: u64 = 4_000_000;
     let at_once = usize::try_from(ROWS / chunk_rows.max(1)).unwrap_or(usize::MAX).clamp(1, 64);
     let mut small = Vec::with_capacity(tables.len());
@@ -94,8 +96,8 @@ async fn small_tables(session: &mut Session, tables: &[Arc<TableSchema>], chunk_
     Ok(small)
 }
 
-/// At most `wanted` ranges after `after`; the last one is open if it reaches the end of the table. `session` is a reader's, which returns
-/// text in the character set of its column.
+/// Cuts the keys after `after` into at most `wanted` ranges. The last range has no upper bound if it reaches the end of the table.
+/// `session` must be a session for reading chunks, which returns text in the character set of its column.
 async fn cut(session: &mut Session, schema: &TableSchema, mut after: Option<Key>, chunk_rows: u64, wanted: usize) -> Result<Vec<KeyRange>> {
     let key = chunk_key(schema);
     if key.is_empty() {
@@ -113,7 +115,7 @@ async fn cut(session: &mut Session, schema: &TableSchema, mut after: Option<Key>
         if open {
             return Ok(ranges);
         }
-        // With the greatest key and an estimate, further bounds can often be computed instead of scanning the key for every chunk.
+        // For a dense integer key, the bounds of further ranges are computed. This saves a scan of the key for every chunk.
         if ranges.len() == 1
             && let Some(max) = dense_end(session, schema, &key, upto.as_ref(), chunk_rows).await?
         {
@@ -157,7 +159,8 @@ async fn boundary(
 
 /// The greatest key of a table whose key is one integer column with few gaps after `from`; `None` for any other table.
 ///
-/// A range of `chunk_rows` numbers holds at most as many rows, so even ranges are never too large; with gaps there are only more of them.
+/// A range of `chunk_rows` numbers holds at most `chunk_rows` rows, so a chunk with such a range is never too large. Gaps between the keys
+/// only increase the number of ranges.
 async fn dense_end(
     session: &mut Session,
     schema: &TableSchema,
@@ -180,7 +183,8 @@ async fn dense_end(
     Ok((width <= rows.saturating_mul(2).saturating_add(i128::from(chunk_rows))).then_some(max))
 }
 
-/// At most `wanted` ranges of `width` numbers each after `after`; the one that reaches `max` is open.
+/// Makes at most `wanted` ranges of `width` numbers each, beginning after the number `after`. The range that reaches `max` has no upper
+/// bound.
 fn even_ranges(mut after: i128, max: i128, width: u64, wanted: usize) -> Vec<KeyRange> {
     let key = |number: i128| Some(vec![number.to_string().into_bytes()]);
     let mut ranges = Vec::new();
@@ -203,7 +207,7 @@ fn whole_number(key: &Key) -> Option<i128> {
     }
 }
 
-/// A table's name in SQL.
+/// The quoted name of a table, with its database, for SQL.
 pub(crate) fn table_name(table: &TableId) -> String {
     format!("{}.{}", quoted(&table.database), quoted(&table.table))
 }

@@ -1,4 +1,4 @@
-//! How far the snapshot is, for people who watch it.
+//! The progress of the snapshot, for display.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,24 +8,24 @@ use runtime::{TableId, TableProgress, TableSchema};
 use crate::facts::Cursor;
 use crate::session::{Session, literal, nth};
 
-/// The server's guess of every table's size, asked for once; nothing depends on it.
+/// The server's estimates of how many rows the tables have. They are requested only once, and serve only for display.
 #[derive(Default)]
 pub(crate) struct Estimates(Mutex<Option<Arc<HashMap<TableId, u64>>>>);
 
-/// The state of the snapshot in a plan.
+/// The state of the snapshot from which its progress is computed.
 pub(crate) struct SnapshotState<'a> {
-    /// All tables, in the order of reading.
+    /// All tables, in the order in which they are read.
     pub(crate) tables: &'a [Arc<TableSchema>],
-    /// Where the next chunk begins; `None` if all are handed out.
+    /// Where the next chunk begins; `None` if all chunks are handed out.
     pub(crate) cursor: Option<&'a Cursor>,
-    /// The tables of the chunks that are handed out and not done; one entry a chunk.
+    /// One entry for each chunk that is handed out and not done: the table of the chunk.
     pub(crate) open: Vec<&'a TableId>,
-    /// Rows of one chunk.
+    /// The number of rows in a chunk.
     pub(crate) chunk_rows: u64,
 }
 
 impl Estimates {
-    /// Progress of the tables in `changed`; of all tables in the first call.
+    /// The progress of the tables in `changed`; in the first call, the progress of all tables.
     pub(crate) async fn progress(
         &self,
         session: &mut Session,
@@ -37,7 +37,7 @@ impl Estimates {
         let estimates = match known {
             Some(estimates) => estimates,
             None => {
-                // After the snapshot the sizes are of no interest, and a restart should not ask for them.
+                // After the snapshot the estimates are not needed, so a restarted task does not request them.
                 let over = state.cursor.is_none() && state.open.is_empty();
                 let estimates = Arc::new(if over { HashMap::new() } else { estimate(session, state.tables).await });
                 *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(estimates.clone());
@@ -58,7 +58,7 @@ impl Estimates {
     }
 }
 
-/// Progress of one table, of which `open` chunks are handed out and not done.
+/// The progress of one table. `open` is how many of its chunks are handed out and not done.
 fn progress_of(table: &TableId, state: &SnapshotState<'_>, estimate: u64, open: u64) -> TableProgress {
     let open_rows = open.saturating_mul(state.chunk_rows);
     let read = match state.cursor {
@@ -70,7 +70,7 @@ fn progress_of(table: &TableId, state: &SnapshotState<'_>, estimate: u64, open: 
     TableProgress { table: table.clone(), estimate, read: read.min(estimate), done: is_planned && open == 0 }
 }
 
-/// The server's guess of how many rows tables have; empty if it does not answer.
+/// Requests the server's estimates of how many rows the tables have. The result is empty if the request fails.
 async fn estimate(session: &mut Session, tables: &[Arc<TableSchema>]) -> HashMap<TableId, u64> {
     let databases: BTreeSet<&str> = tables.iter().map(|schema| &*schema.id.database).collect();
     let databases = databases.into_iter().map(literal).collect::<Vec<_>>().join(", ");

@@ -1,21 +1,22 @@
-//! The range of keys of a chunk: as text for the checkpoint, and as an SQL condition.
+//! The range of keys of a chunk, which can be written as text for the checkpoint and as an SQL condition.
 
 use runtime::{Column, ColumnKind, Position, TableSchema};
 
 use crate::session::quoted;
 
-/// The values of the key's columns as the server's text protocol prints them, in the column's character set.
+/// The values of a key's columns, in the form of the server's text protocol and in the character set of each column.
 pub(crate) type Key = Vec<Vec<u8>>;
 
-/// Keys greater than `after` and not greater than `upto`, in the server's order. Without a bound the range is open at that end.
+/// The keys that are greater than `after` and not greater than `upto`, in the server's order. `None` means that the range has no bound at
+/// that end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeyRange {
     pub(crate) after: Option<Key>,
     pub(crate) upto: Option<Key>,
 }
 
-/// The columns by which a table is cut into chunks. Empty if the table is read in one piece: because it has no key, or one whose order or
-/// literals are not safe (floats, enums, sets, bits, years, long texts, nullable columns).
+/// The columns by which a table is cut into chunks; empty if the table is read in one piece. That is so if the table has no key, or if the
+/// key has a column whose order or SQL literals are not reliable: FLOAT, DOUBLE, ENUM, SET, BIT, YEAR, a long text or a nullable column.
 pub(crate) fn chunk_key(schema: &TableSchema) -> Vec<&Column> {
     let key: Option<Vec<&Column>> = schema.effective_key().into_iter().map(|index| schema.columns.get(index)).collect();
     key.filter(|columns| columns.iter().all(|column| !column.nullable && has_safe_order(&column.kind))).unwrap_or_default()
@@ -53,8 +54,9 @@ impl KeyRange {
     }
 }
 
-/// The condition for one side of a bound. MySQL does not use an index range for comparisons of row constructors, hence the long form; the
-/// condition on the first column alone gives it the range.
+/// The condition that a key is greater than `bound` (`>`), or not greater (`<`). MySQL does not use an index range to compare row
+/// constructors such as `(a, b) > (1, 2)`, so the comparison is written out. The condition on the first column alone lets MySQL use an
+/// index range.
 fn side(key: &[&Column], bound: &Key, operator: char) -> Option<String> {
     if key.is_empty() || key.len() != bound.len() {
         return None;
@@ -71,7 +73,8 @@ fn side(key: &[&Column], bound: &Key, operator: char) -> Option<String> {
     Some(first.unwrap_or_default() + &condition)
 }
 
-/// A value as an SQL literal that the server compares in the column's own type, character set and collation.
+/// A value as an SQL literal, which the server compares in the column's type, character set and collation; `None` if the value does not fit
+/// the type.
 fn literal(column: &Column, value: &[u8]) -> Option<String> {
     use ColumnKind::{Binary, Char, Date, DateTime, Decimal, Int, Time, Timestamp, Varbinary, Varchar};
     match column.kind {
@@ -99,13 +102,13 @@ fn is_number(value: &[u8]) -> bool {
     [whole, fraction].iter().all(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
 }
 
-/// A key as text: `7,x6162`.
+/// Writes a key as text, such as `7,x6162`: numbers are written as they are, other values in hexadecimal after an `x`.
 pub(crate) fn key_text(key: &Key) -> String {
     let value = |value: &Vec<u8>| if is_number(value) { String::from_utf8_lossy(value).into_owned() } else { format!("x{}", hex(value)) };
     key.iter().map(value).collect::<Vec<_>>().join(",")
 }
 
-/// The opposite of [`key_text`]; `None` if the text is not a key.
+/// Reads the text of [`key_text`]; `None` if the text is not a key.
 pub(crate) fn parse_key(text: &str) -> Option<Key> {
     let value = |text: &str| match text.strip_prefix('x') {
         Some(digits) => unhex(digits),
@@ -118,7 +121,7 @@ fn bound_text(bound: Option<&Key>) -> String {
     bound.map_or_else(|| "-".to_owned(), key_text)
 }
 
-/// The opposite of [`bound_text`]: `None` if the text is not a bound, `Some(None)` for an open end.
+/// Reads the text of [`bound_text`]: `None` if the text is not a bound, `Some(None)` for an end without a bound.
 fn parse_bound(text: &str) -> Option<Option<Key>> {
     if text == "-" { Some(None) } else { parse_key(text).map(Some) }
 }

@@ -8,17 +8,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::error::{Result, SourceError};
 use crate::session::{Endpoint, Session};
 
-/// A connection that was idle for longer may be dead unnoticed: after a pause of the task, or behind a firewall.
+/// A connection that was idle for longer is not reused. It may be broken without an error yet, for example because a firewall dropped it or
+/// the task was paused.
 const MAX_IDLE: Duration = Duration::from_secs(10);
 
-/// Connections for reading chunks: as many as the configured parallelism, kept from one chunk to the next.
+/// The connections for reading chunks, as many as the configured parallelism. They are reused for the next chunks.
 pub(crate) struct ReaderSessions {
     endpoint: Endpoint,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<(Session, Instant)>>,
 }
 
-/// A connection out of [`ReaderSessions`]. It goes back only after a success; otherwise it is closed.
+/// A connection lent by [`ReaderSessions`]. It is given back only after a success; otherwise it is closed.
 pub(crate) struct Lent {
     pub(crate) session: Session,
     _permit: OwnedSemaphorePermit,
@@ -29,7 +30,7 @@ impl ReaderSessions {
         Self { endpoint, permits: Arc::new(Semaphore::new(parallelism)), idle: Mutex::default() }
     }
 
-    /// An idle connection, or a new one; waits while all are lent.
+    /// Lends an idle connection or a new one. Waits while the permitted number of connections is lent.
     pub(crate) async fn lend(&self) -> Result<Lent> {
         let permit = self.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| SourceError::answer("wait for a connection", "the source is closed"))?;
@@ -37,7 +38,7 @@ impl ReaderSessions {
         let session = match idle {
             Some((session, since)) if since.elapsed() <= MAX_IDLE => session,
             Some(_) => {
-                // The others are idle for longer.
+                // The other idle connections have been idle for even longer.
                 self.discard_idle();
                 self.endpoint.connect_reader().await?
             }
@@ -50,7 +51,7 @@ impl ReaderSessions {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((lent.session, Instant::now()));
     }
 
-    /// Closes the idle connections: one of them failed, or the snapshot is over.
+    /// Closes the idle connections. Called when a connection has failed or the snapshot is over.
     pub(crate) fn discard_idle(&self) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -7,12 +7,12 @@ use std::path::Path;
 
 use super::failure::StoreError;
 
-/// Makes the directory, if it is missing, for this account alone.
+/// Creates the directory if it is missing. Only this account can access it.
 pub(super) fn create(dir: &Path) -> Result<(), StoreError> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(StoreError::Directory)
 }
 
-/// Opens a file of the store, which is made if it is missing.
+/// Opens a file of the store. The file is created if it is missing.
 fn open(dir: &Path, name: &str) -> Result<File, StoreError> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(dir.join(name));
     file.map_err(StoreError::Directory)

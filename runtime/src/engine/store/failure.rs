@@ -1,11 +1,11 @@
-//! What can go wrong in a local store, and what that means for the task.
+//! The errors of a local store, and how the task reacts to them.
 
 use std::io;
 use std::path::Path;
 
 use crate::Error;
 
-/// What can go wrong in the store.
+/// An error of a local store.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
     #[error(transparent)]
@@ -45,7 +45,7 @@ redb_errors!(
 );
 
 impl StoreError {
-    /// The classification: what the supervisor does about it.
+    /// Converts into an error of the runtime. The kind of the error decides whether the supervisor retries.
     pub(super) fn into_error(self, dir: &Path) -> Error {
         let dir = dir.display();
         match self {

@@ -19,26 +19,27 @@ use crate::{
     Checkpoint, CheckpointStore, Commit, Committed, Facts, Position, Progress, Receipt, Result, SplitId, TableId, TableSchema, async_trait,
 };
 
-/// Version of what is stored, raised when the meaning of a table below changes. Version 1 kept the facts of the task under one of its splits.
+/// Version of the stored format. It is increased when the meaning of a table below changes. Version 1 stored the facts of the task under
+/// one of its splits.
 const FORMAT: u64 = 2;
-/// Copies of the database, made at the last starts.
+/// The number of copies of the database that are kept. A copy is made at each start.
 const COPIES: u32 = 3;
-/// What redb keeps in memory: the database is small, or written once and rarely read.
+/// The size of redb's cache. It can be small, because the database is small or rarely read.
 const CACHE_BYTES: usize = 8 << 20;
 
-/// Keys: `format`, `run`, `epoch`, and `splits`, the greatest number that any split had.
+/// Keys: `format`, `run`, `epoch` and `splits`. The value of `splits` is the greatest number that any split has had.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-/// Key: name of the split. Value: [`StoredSplit`] as JSON.
+/// The key is the name of the split. The value is a [`StoredSplit`] as JSON.
 const SPLITS: TableDefinition<'_, &str, &str> = TableDefinition::new("splits");
-/// Key: split, database, table. Value: the schema as JSON, `null` for a table that a split has seen dropped. The schemas of the task itself
-/// have [`TASK`] in place of a split.
+/// The key is split, database and table. The value is the schema as JSON; `null` if the table was dropped in the split's events. The
+/// schemas of the task itself have [`TASK`] in place of a split.
 const SCHEMAS: TableDefinition<'_, (&str, &str, &str), &str> = TableDefinition::new("schemas");
-/// Key: stored name of the fact. Value: its stored text.
+/// The key is the stored name of the fact. The value is its stored text.
 const FACTS: TableDefinition<'_, &str, &str> = TableDefinition::new("facts");
-/// No split has an empty name.
+/// Stands for the task itself in place of a split's name. No split has an empty name.
 const TASK: &str = "";
 
-/// What is stored of a split.
+/// The stored state of a split.
 #[derive(Serialize, Deserialize)]
 struct StoredSplit {
     number: u32,
@@ -52,11 +53,11 @@ struct StoredSplit {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct LocalStoreConfig {
-    /// The directory; created if it is missing.
+    /// The directory of the store. It is created if it is missing.
     pub path: PathBuf,
 }
 
-/// The checkpoint store in a local directory. One process at a time.
+/// The checkpoint store in a local directory. Only one process at a time can open it.
 pub struct LocalStore {
     inner: Arc<Inner>,
 }
@@ -66,15 +67,15 @@ struct Inner {
     claim: Mutex<Option<Claim>>,
 }
 
-/// A store that this process has open.
+/// The lock and the database of a store that this process has open.
 struct Claim {
     _lock: File,
-    /// `None` after a failed operation: redb asks to be opened again then.
+    /// `None` after a failed operation, because redb must then be opened again.
     database: Option<Database>,
 }
 
 impl LocalStore {
-    /// A store in `dir`. Nothing is opened or created before the first `load`.
+    /// Creates a store in `dir`. Nothing is opened or created before the first `load`.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self { inner: Arc::new(Inner { dir: dir.into(), claim: Mutex::new(None) }) }
     }
@@ -158,7 +159,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Reads a copy, so that nothing is changed, not even by a repair.
+    /// Reads a temporary copy of the database, so that the original is not changed, not even by a repair.
     fn peek(&self) -> Result<Option<Committed>, StoreError> {
         if let Some(claim) = crate::sync::lock(&self.claim).as_mut() {
             return claim.with(&self.dir, read).map(Some);
@@ -191,7 +192,7 @@ fn database(file: &Path) -> Result<Database, StoreError> {
     Ok(Database::builder().set_cache_size(CACHE_BYTES).create(file)?)
 }
 
-/// Raises the epoch; a new database gets its run.
+/// Increases the epoch. A new database also gets its run.
 fn start(database: &Database) -> Result<(), StoreError> {
     let writing = database.begin_write()?;
     {
@@ -200,7 +201,7 @@ fn start(database: &Database) -> Result<(), StoreError> {
         match format {
             None => {
                 meta.insert("format", FORMAT)?;
-                // Never 0, which stands for "no run" in positions.
+                // The run is never 0, because 0 stands for "no run" in positions.
                 meta.insert("run", fastrand::u64(1..))?;
             }
             Some(FORMAT) => {}
@@ -309,7 +310,7 @@ fn write(database: &Database, commit: &Commit) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Database and table of the first schema that is stored under a split.
+/// The database and table of the first schema that is stored under a split; `None` if there is none.
 fn first_of(
     schemas: &impl ReadableTable<(&'static str, &'static str, &'static str), &'static str>,
     split: &str,

@@ -1,4 +1,4 @@
-//! What events need to know of the binlog event that they are made from.
+//! The properties of a binlog event that the events decoded from it need.
 
 use crate::binlog::event::Header;
 use crate::binlog::track::Tracker;
@@ -6,21 +6,21 @@ use crate::binlog::track::Tracker;
 /// Origin and position of the binlog event that is being decoded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EventContext<'a> {
-    /// The server that wrote it.
+    /// Id of the server that wrote the binlog event.
     pub(super) server_id: u32,
-    /// When, in seconds since the epoch.
+    /// When the binlog event was written, in seconds since the epoch.
     pub(super) timestamp: u32,
-    /// Name and number of its file.
+    /// Name of the file that holds the binlog event; `file` is the number of the file.
     pub(super) file_name: &'a str,
     pub(super) file: u32,
-    /// Where it ends in that file.
+    /// Offset in the file at which the binlog event ends.
     pub(super) end: u64,
-    /// When we read it, in milliseconds since the epoch.
+    /// When the connector read the binlog event, in milliseconds since the epoch.
     pub(super) read_ms: i64,
 }
 
 impl<'a> EventContext<'a> {
-    /// The context of the event that `tracker` passed last.
+    /// The context of the event that `tracker` verified last.
     pub(super) fn new(tracker: &'a Tracker, header: &Header, read_ms: i64) -> Self {
         let end = tracker.at();
         let (server_id, timestamp) = (header.server_id, header.timestamp);

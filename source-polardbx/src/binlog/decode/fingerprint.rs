@@ -21,7 +21,7 @@ impl Fingerprint {
         self.0.update(bytes);
     }
 
-    /// The first bytes of the hash.
+    /// The first 8 bytes of the hash.
     pub(super) fn value(&self) -> [u8; 8] {
         let hash = self.0.clone().finalize();
         hash.first_chunk::<8>().copied().unwrap_or_default()

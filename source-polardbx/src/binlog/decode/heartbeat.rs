@@ -1,4 +1,4 @@
-//! Heartbeats: between transactions, where the stream is and what the latest known time of the source is.
+//! Heartbeat events. They are made between transactions and carry the stream's position and the latest known time of the source.
 
 use std::sync::Arc;
 
@@ -7,42 +7,42 @@ use runtime::{Body, Event, Origin, Position};
 use crate::binlog::event::Header;
 use crate::binlog::position::{FileOffset, StreamPosition, heartbeat_seq};
 
-/// What a heartbeat says.
+/// The state from which heartbeat events are made.
 #[derive(Debug, Default)]
 pub(super) struct Heartbeats {
-    /// Latest known time of the source in milliseconds since the epoch; 0 if none is known yet. Invariant: it never goes back; over a
-    /// restart it may by less than a second, because the binlog counts seconds.
+    /// Latest known time of the source in milliseconds since the epoch; 0 while no time is known. Invariant: it never decreases. Only a
+    /// restart may set it back, by less than a second, because times in the binlog are whole seconds.
     source_ms: i64,
-    /// The server that sends the stream.
+    /// Id of the server that sends the stream.
     server_id: u32,
-    /// Where the last heartbeat was made, and its number there.
+    /// Position of the last heartbeat, and its number among the heartbeats at this position.
     last: Option<(FileOffset, u64)>,
 }
 
 impl Heartbeats {
-    /// Notes the server that sends the stream.
+    /// Records the id of the server that sends the stream.
     pub(super) fn set_server(&mut self, server_id: u32) {
         self.server_id = server_id;
     }
 
-    /// Notes the time of an event of a new transaction. Events at the head of a file do not count: their time is that of the file's
-    /// creation.
+    /// Records the time of an event in a new transaction. It must not be called for the events at the head of a file: they carry the time
+    /// at which the file was created.
     pub(super) fn note_event(&mut self, header: &Header) {
         self.note_time(i64::from(header.timestamp) * 1000);
     }
 
-    /// The source has nothing newer than `ms`.
+    /// Records that the source has no changes before the time `ms` that are not read yet.
     pub(super) fn note_time(&mut self, ms: i64) {
         self.source_ms = self.source_ms.max(ms);
     }
 
-    /// The next heartbeat, at the resume point; `None` while no time of the source is known.
+    /// The next heartbeat event, which is placed at the resume point; `None` while no time of the source is known.
     pub(super) fn event(&mut self, position: &StreamPosition, server_version: &Arc<str>, read_ms: i64) -> Option<Event> {
         if self.source_ms == 0 {
             return None;
         }
         let at = position.at;
-        // After the transactions before this position and the earlier heartbeats at it, before the transaction that begins here.
+        // With this number the heartbeat sorts after the earlier heartbeats at this position, and before the transaction that begins here.
         let number = self.last.filter(|(last, _)| *last == at).map_or(0, |(_, number)| number + 1);
         self.last = Some((at, number));
         let mut origin = Origin::default();

@@ -1,8 +1,9 @@
-//! Turns the bytes of binlog events into batches. Knows no socket: bytes in, batches out.
+//! Turns the bytes of binlog events into batches. It does no I/O.
 //!
-//! This file sorts the events by type; the state is in parts. `resume_guard` finds the last delivered transaction again and keeps the
-//! resume point, `transaction` watches transaction boundaries and numbers events, `table_maps` knows what row events are about, `rows`
-//! decodes them, `query` follows DDL, `statement_text` reads its text, `heartbeat` makes heartbeats, `output` cuts batches.
+//! This file dispatches the events by type; the submodules do the work. `resume_guard` finds the last delivered transaction again and keeps
+//! the resume point. `transaction` tracks transaction boundaries and numbers events. `table_maps` maps table ids to tables, and `rows`
+//! decodes row events. `query` handles statements such as DDL, whose text `statement_text` decodes. `heartbeat` makes heartbeat events.
+//! `output` groups events into batches.
 
 mod context;
 mod fingerprint;
@@ -38,11 +39,11 @@ pub struct DecoderOptions {
     pub stream: String,
     /// Where the stream resumes.
     pub position: StreamPosition,
-    /// The schemas at that position.
+    /// The schemas at `position`.
     pub history: History,
-    /// Which tables are wanted.
+    /// The selected tables.
     pub selection: Selection,
-    /// What server the events come from.
+    /// The properties of the server that wrote the events.
     pub profile: ServerProfile,
     /// Batches are cut at about this size.
     pub batch_max_bytes: usize,
@@ -60,12 +61,12 @@ pub struct Decoder {
     tables: TableMaps,
     heartbeats: Heartbeats,
     output: BatchOutput,
-    /// The compressed transaction that is being taken apart, and when it was read.
+    /// The compressed transaction whose events are being extracted, and when it was read, in milliseconds since the epoch.
     payload: Option<(Payload, i64)>,
 }
 
 impl Decoder {
-    /// A decoder for a stream that is dumped from [`Decoder::dump_from`].
+    /// Creates a decoder for a stream whose dump begins at [`Decoder::dump_from`].
     pub fn new(options: DecoderOptions) -> Self {
         let DecoderOptions { stream, position, history, selection, profile, batch_max_bytes } = options;
         Self {
@@ -83,7 +84,7 @@ impl Decoder {
         }
     }
 
-    /// Where the dump has to begin.
+    /// Where the dump has to begin so that it contains the last delivered transaction.
     pub fn dump_from(position: &StreamPosition) -> FileOffset {
         ResumeGuard::dump_from(position)
     }
@@ -93,8 +94,8 @@ impl Decoder {
         self.tracker.at()
     }
 
-    /// Takes one event with header and checksum, read at `read_ms` since the epoch. After an error the decoder takes no more events, but
-    /// what came before the event can still be taken out.
+    /// Decodes one event, which includes its header and checksum. `read_ms` is when it was read, in milliseconds since the epoch. After an
+    /// error the decoder must not be given more events, but [`Decoder::drain`] still returns the events before the error.
     pub fn event(&mut self, bytes: &[u8], read_ms: i64) -> Result<(), Error> {
         let at = self.tracker.at();
         let mut taken = self.take_event(bytes, read_ms);
@@ -104,23 +105,23 @@ impl Decoder {
         taken.map_err(|error| self.located(error, at))
     }
 
-    /// The same error with the place in the binlog.
+    /// Adds the position `at` in the binlog to an error.
     pub(crate) fn located(&self, error: StreamError, at: FileOffset) -> Error {
         Error::from(error).at(&Position::from(self.resume.position().location(at)))
     }
 
-    /// As [`Decoder::event`], but leaves a compressed transaction to be expanded.
+    /// Like [`Decoder::event`], but does not expand a compressed transaction: the caller must call [`Decoder::expand`].
     pub(crate) fn take_event(&mut self, bytes: &[u8], read_ms: i64) -> Result<(), StreamError> {
         let (event, start) = self.tracker.pass(bytes)?;
         let opens = matches!(event.header.kind, kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIADB_GTID);
-        // A compressed transaction without a GTID of its own is a group too.
+        // Without a GTID event before it, a statement or a compressed transaction begins a group itself.
         let alone = matches!(event.header.kind, kind::QUERY | kind::TRANSACTION_PAYLOAD) && !self.transaction.is_open();
         if opens || alone {
             self.transaction.interrupt()?;
             self.resume.open(start)?;
             self.transaction.open(start);
         }
-        // Transactions that an earlier run delivered do not count: their time is in the past.
+        // Transactions that an earlier run delivered do not update the heartbeat's time, because they are in the past.
         if event.header.is_real() && self.transaction.add(&event) && self.resume.is_live() {
             self.heartbeats.note_event(&event.header);
         }
@@ -154,7 +155,7 @@ impl Decoder {
             }
             kind::ROTATE => self.rotate(event),
             kind::INCIDENT => Err(StreamError::Incident { message: read_incident(event.body) }),
-            // A group with rows of a selected table was refused at the first of them, so nothing of this one is needed.
+            // An XA transaction with rows of a selected table has already failed at the first of these rows. So this one has no such rows.
             kind::XA_PREPARE => self.close_transaction(),
             kind::EXECUTE_LOAD_QUERY => {
                 let query = read_query(event.body, true)?;
@@ -213,7 +214,7 @@ impl Decoder {
         self.close_transaction()
     }
 
-    /// The open group, if there is one, is complete: its end is the new resume point.
+    /// Closes the open group, if there is one. Its end is the new resume point.
     fn close_transaction(&mut self) -> Result<(), StreamError> {
         let Some(group) = self.transaction.close() else { return Ok(()) };
         if self.resume.close(group, self.tracker.at())? && self.output.is_cut_due() {
@@ -231,7 +232,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// The server sent a heartbeat, because it has no more events at the moment.
+    /// Handles a heartbeat of the server. The server sends it when it has no more events at the moment.
     fn server_idle(&mut self, header: &Header, read_ms: i64) {
         // The header holds the low 32 bits of the server's position.
         let here = header.log_pos == 0 || header.log_pos == self.tracker.at().offset as u32;
@@ -240,27 +241,27 @@ impl Decoder {
         }
     }
 
-    /// Begins to read a compressed transaction, whose events [`Decoder::expand`] takes out.
+    /// Opens a compressed transaction. [`Decoder::expand`] extracts its events.
     fn payload(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
         if !self.resume.is_live() {
-            // The fingerprint covers the compressed event as a whole.
+            // No event needs to be extracted: the fingerprint covers the compressed event as a whole.
             return self.close_transaction();
         }
         self.payload = Some((Payload::open(event.body)?, read_ms));
         Ok(())
     }
 
-    /// Whether events of a compressed transaction are still to be taken out, before the next event is read.
+    /// Whether the open compressed transaction still has to be expanded. The next event of the file may be read only after that.
     pub(crate) fn is_expanding(&self) -> bool {
         self.payload.is_some()
     }
 
-    /// Takes one event out of the compressed transaction that was read last: one at a time, so that a batch is delivered before the next
-    /// one is made.
+    /// Extracts the next event of the open compressed transaction. Each call extracts only one, so that a full batch can be delivered
+    /// before the next batch is filled.
     pub(crate) fn expand(&mut self) -> Result<(), StreamError> {
         let Some((mut payload, read_ms)) = self.payload.take() else { return Ok(()) };
         let Some(event) = payload.next()? else {
-            // Its XID must have closed it.
+            // The last event of the compressed transaction is an XID, which must have closed the group.
             return match self.transaction.is_open() {
                 false => Ok(()),
                 true => Err(StreamError::corrupt("a compressed transaction without its end")),
@@ -280,12 +281,13 @@ impl Decoder {
         Ok(())
     }
 
-    /// A finished batch.
+    /// The next finished batch; `None` if there is none.
     pub fn take(&mut self) -> Option<Batch> {
         self.output.take()
     }
 
-    /// What was decoded so far, unless it ends inside a transaction, the rest of which is on its way.
+    /// The next batch, even if it is not full. Inside a transaction no batch is cut early, because the rest of the transaction is about to
+    /// come.
     pub fn flush(&mut self) -> Option<Batch> {
         if !self.transaction.is_emitted() {
             self.cut();
@@ -293,28 +295,28 @@ impl Decoder {
         self.take()
     }
 
-    /// What was decoded so far, even if it ends inside a transaction.
+    /// The next batch, even if it is not full or ends inside a transaction.
     pub fn drain(&mut self) -> Option<Batch> {
         self.cut();
         self.take()
     }
 
-    /// Whether the resume point moved since the last batch while no event was decoded.
+    /// Whether the resume point has moved since the last batch although no event was decoded.
     pub fn has_moved(&self) -> bool {
         self.output.is_drained() && !self.transaction.is_emitted() && self.resume.has_moved()
     }
 
-    /// An empty batch that only moves the resume point, if it moved.
+    /// An empty batch that only moves the resume point; `None` if the resume point has not moved.
     pub fn position_update(&mut self) -> Option<Batch> {
         self.has_moved().then(|| self.output.separate(Vec::new(), self.resume.hand_out()))
     }
 
-    /// Whether the stream is between two transactions and everything before was handed on.
+    /// Whether the stream is between two transactions and all events before this point were taken.
     pub(crate) fn is_between_transactions(&self) -> bool {
         self.resume.is_live() && !self.transaction.is_open() && self.output.is_drained()
     }
 
-    /// A batch with one heartbeat, which also moves the resume point; `None` inside a transaction, and while no time of the source is
+    /// A batch with one heartbeat event, which also moves the resume point; `None` inside a transaction, and while no time of the source is
     /// known.
     pub(crate) fn heartbeat(&mut self, read_ms: i64) -> Option<Batch> {
         if !self.is_between_transactions() {
@@ -324,12 +326,12 @@ impl Decoder {
         Some(self.output.separate(vec![heartbeat], self.resume.hand_out()))
     }
 
-    /// Makes a batch of what was decoded so far.
+    /// Makes a batch of the events that were decoded so far.
     fn cut(&mut self) {
         if self.output.is_empty() {
             return;
         }
-        // Invariant: a batch may be resumed behind only if it ends where a transaction ends.
+        // Invariant: a batch has a resume point only if the batch ends at the end of a transaction.
         let resume = (!self.transaction.is_emitted()).then(|| self.resume.hand_out());
         self.output.cut(resume);
     }

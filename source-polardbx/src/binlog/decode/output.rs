@@ -1,4 +1,4 @@
-//! Decoded events on their way into batches.
+//! Groups decoded events into batches.
 
 use std::collections::VecDeque;
 
@@ -8,12 +8,12 @@ use crate::binlog::error::StreamError;
 
 /// Collects events and cuts them into batches.
 ///
-/// Invariant: facts are committed only together with a resume point that is behind the events that changed them.
+/// Invariant: facts are committed only together with a resume point, so never with a batch that ends inside a transaction.
 pub(super) struct BatchOutput {
     builder: BatchBuilder,
     ready: VecDeque<Batch>,
     max_bytes: usize,
-    /// The last batch ended inside a transaction, so a resume point is due at its end.
+    /// Whether the last batch ended inside a transaction. If so, a batch with a resume point is due at the end of this transaction.
     resume_due: bool,
     /// Facts to commit with the next resume point.
     facts: Facts,
@@ -26,7 +26,7 @@ impl BatchOutput {
         Self { builder, ready, max_bytes: max_bytes.max(1), resume_due: false, facts }
     }
 
-    /// Where the rows of the next events are packed.
+    /// The block into which the cells of the next row events are written.
     #[inline]
     pub(super) fn block(&mut self) -> &mut CellBlock {
         &mut self.builder.block
@@ -37,23 +37,23 @@ impl BatchOutput {
         self.builder.push(event);
     }
 
-    /// Sets the fact `key`. It may also be committed with a resume point before the event that changed it, which then sets it to the same
-    /// again.
+    /// Sets the fact `key`, which is committed with the next resume point. This resume point may be before the event that changed the fact:
+    /// after a restart, the event sets the fact to the same value again.
     pub(super) fn set_fact<F: Fact>(&mut self, key: &str, fact: &F) -> Result<(), StreamError> {
         self.facts.set_at(key, fact).map_err(|error| StreamError::corrupt(error.to_string()))
     }
 
-    /// Whether no event waits for a batch.
+    /// Whether every event is in a batch already.
     pub(super) fn is_empty(&self) -> bool {
         self.builder.is_empty()
     }
 
-    /// Whether neither an event nor a batch waits to be handed on.
+    /// Whether every event is in a batch and every batch was taken.
     pub(super) fn is_drained(&self) -> bool {
         self.ready.is_empty() && self.builder.is_empty()
     }
 
-    /// Whether a batch must be cut now, also inside a transaction.
+    /// Whether a batch must be cut now, even inside a transaction.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         self.size() >= self.max_bytes
@@ -74,7 +74,7 @@ impl BatchOutput {
         self.ready.push_back(batch);
     }
 
-    /// A separate batch with a resume point; only while no event and no batch waits.
+    /// Makes a batch with a resume point that bypasses the queue. It may be called only while [`BatchOutput::is_drained`] is true.
     pub(super) fn separate(&mut self, events: Vec<Event>, resume: Position) -> Batch {
         let mut batch = Batch::new(events, Some(resume), 0);
         batch.facts = std::mem::take(&mut self.facts);
@@ -86,7 +86,7 @@ impl BatchOutput {
         self.ready.pop_front()
     }
 
-    /// Memory of the events that wait for a batch.
+    /// Memory in bytes of the events that are not in a batch yet.
     #[inline]
     fn size(&self) -> usize {
         self.builder.block.len() + self.builder.len() * size_of::<Event>()

@@ -1,4 +1,4 @@
-//! QUERY events: transaction boundaries that are written as statements, and DDL.
+//! QUERY events: DDL, and transaction boundaries that are logged as statements.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ impl Decoder {
         }
     }
 
-    /// Handles any other statement.
+    /// Handles a statement other than BEGIN, COMMIT and ROLLBACK.
     pub(super) fn statement(&mut self, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
         let variables = SessionVariables::read(query.status)?;
         let source = StatementText::read(query.text, &variables);
@@ -77,7 +77,7 @@ impl Decoder {
                 Statement::Nothing | Statement::Savepoint | Statement::RollbackTo | Statement::Xa(_) | Statement::Unrelated => {}
             }
         }
-        // Outside a transaction a statement is a group by itself. A DDL statement may have closed it already.
+        // Outside a transaction the statement is a group of its own, which ends here. For DDL, `change` may have closed the group already.
         if begun { Ok(()) } else { self.close_transaction() }
     }
 
@@ -88,12 +88,12 @@ impl Decoder {
                 Ok(())
             }
             "END" => Ok(()),
-            // The second half of an XA transaction; its first half had no row of a selected table.
+            // XA COMMIT or XA ROLLBACK. The XA transaction has no rows of a selected table, because such rows are refused.
             _ => self.close_transaction(),
         }
     }
 
-    /// Applies a DDL statement to the known schemas and, if it concerns a selected table or database, hands it on.
+    /// Applies a DDL statement to the known schemas and, if it concerns a selected table or database, emits it as an event.
     fn change(
         &mut self,
         event: &RawEvent<'_>,
@@ -142,7 +142,7 @@ impl Decoder {
         if !begun {
             self.close_transaction()?;
         }
-        // Invariant: a schema change travels alone.
+        // Invariant: a schema change is alone in its batch.
         self.cut();
         Ok(())
     }
@@ -153,14 +153,14 @@ fn not_text(table: TableId, source: &StatementText) -> StreamError {
     StreamError::NotText { table, charset, statement: shorten(&source.text) }
 }
 
-/// Whether a statement is followed by rows of the same transaction: CREATE TABLE … SELECT as written by MySQL 8.0.21 and later.
+/// Whether rows of the same transaction follow the statement. This is how MySQL 8.0.21 and later log CREATE TABLE … SELECT.
 fn opens_transaction(text: &str) -> bool {
     const WORDS: &str = "START TRANSACTION";
     let text = text.trim_end();
     text.len().checked_sub(WORDS.len()).and_then(|at| text.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(WORDS))
 }
 
-/// The database that a DDL statement is about, else the session's, else that of the first table.
+/// The database that a DDL statement changes, else the default database of the session, else the database of the first table.
 fn database_of(change: &Change, query: &Query<'_>, touched: &[(TableId, Option<Arc<TableSchema>>)]) -> String {
     let own = change.effects.iter().find_map(|effect| match effect {
         Effect::DropDatabase { database } | Effect::DatabaseCharset { database, .. } => Some(database.clone()),

@@ -1,4 +1,4 @@
-//! Where the stream resumes, and the proof that the server still has what was delivered before.
+//! Keeps the resume point, and checks after a restart that the server's binlog still has the transaction that was delivered last.
 
 use std::cmp::Ordering;
 
@@ -12,39 +12,39 @@ use crate::binlog::position::{FileOffset, StreamPosition};
 /// Offsets in dump requests must be below this: some servers read them as signed 32-bit numbers.
 const DUMP_LIMIT: u64 = 1 << 31;
 
-/// After a restart, finds the last delivered transaction again and compares it with what was delivered. From then on, tracks the resume
-/// point.
+/// After a restart, finds the last delivered transaction again and compares its fingerprint with the committed one. From then on, tracks
+/// the resume point.
 ///
-/// Invariant: the resume point is the end of a transaction, and nothing is handed on before [`ResumeGuard::is_live`].
+/// Invariant: the resume point is never inside a transaction, and no event is emitted before [`ResumeGuard::is_live`] is true.
 #[derive(Debug)]
 pub(super) struct ResumeGuard {
     phase: Phase,
-    /// Where the stream resumes. Its fingerprint is filled in when it is handed out.
+    /// Where the stream resumes. Its `fingerprint` is updated only in [`ResumeGuard::hand_out`].
     position: StreamPosition,
-    /// The transaction that ends at the resume point.
+    /// Fingerprint of the transaction that ends at the resume point; `None` if none was read since the start.
     last: Option<Fingerprint>,
-    /// The resume point that was handed out last.
+    /// The resume point that [`ResumeGuard::hand_out`] returned last.
     handed_out: FileOffset,
 }
 
-/// What is done with the current events.
+/// How the current events are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Before the last delivered transaction: only transaction boundaries are followed.
     Skip,
-    /// In the last delivered transaction: it is compared with what was delivered.
+    /// In the last delivered transaction: its fingerprint is compared with the committed one.
     Verify,
-    /// After it: events are handed on.
+    /// After the last delivered transaction: events are emitted.
     Live,
 }
 
 impl ResumeGuard {
-    /// The guard of a stream that is dumped from [`ResumeGuard::dump_from`].
+    /// Creates the guard of a stream whose dump begins at [`ResumeGuard::dump_from`].
     pub(super) fn new(position: StreamPosition) -> Self {
         Self { phase: first_phase(&position), handed_out: position.at, position, last: None }
     }
 
-    /// Where the dump has to begin so that the last delivered transaction is in it.
+    /// Where the dump has to begin so that it contains the last delivered transaction.
     pub(super) fn dump_from(position: &StreamPosition) -> FileOffset {
         let (target, _) = target(position);
         if target.offset < DUMP_LIMIT {
@@ -54,7 +54,7 @@ impl ResumeGuard {
         floor.unwrap_or(FileOffset::new(target.file, FileOffset::FIRST))
     }
 
-    /// Whether the current events are to be handed on.
+    /// Whether the current events are emitted.
     #[inline]
     pub(super) fn is_live(&self) -> bool {
         self.phase == Phase::Live
@@ -64,7 +64,7 @@ impl ResumeGuard {
         &self.position
     }
 
-    /// A group begins at `start`. Until the stream is live, decides whether the group is skipped, compared or handed on.
+    /// Handles the begin of a group at `start`. Until the stream is live, decides whether the group is skipped, compared or emitted.
     pub(super) fn open(&mut self, start: FileOffset) -> Result<(), StreamError> {
         if self.is_live() {
             return Ok(());
@@ -83,7 +83,7 @@ impl ResumeGuard {
         Ok(())
     }
 
-    /// A group ends at `end`; returns whether that is the new resume point, which it is once the stream is live.
+    /// Handles the end of a group at `end`. Returns whether `end` is the new resume point; until the stream is live, it is not.
     pub(super) fn close(&mut self, group: ClosedGroup, end: FileOffset) -> Result<bool, StreamError> {
         match self.phase {
             Phase::Skip => return Ok(false),
@@ -103,19 +103,19 @@ impl ResumeGuard {
         Ok(true)
     }
 
-    /// The next file begins, between two transactions.
+    /// Handles the begin of the next file. A file always begins between two transactions.
     pub(super) fn enter_file(&mut self, start: FileOffset) {
         if self.is_live() {
             self.position.at = start;
         }
     }
 
-    /// Whether the resume point moved since it was handed out.
+    /// Whether the resume point has moved since the last call of [`ResumeGuard::hand_out`].
     pub(super) fn has_moved(&self) -> bool {
         self.handed_out != self.position.at
     }
 
-    /// The resume point, to be committed.
+    /// Returns the resume point, which is to be committed with a batch.
     pub(super) fn hand_out(&mut self) -> Position {
         if let Some(last) = &self.last {
             self.position.fingerprint = Some(last.value());
@@ -124,7 +124,7 @@ impl ResumeGuard {
         self.position.to_position()
     }
 
-    /// Compares the last delivered transaction with what the server has in its place now.
+    /// Compares the last delivered transaction with `group`, which the server now has at the same position.
     fn verify(&mut self, group: ClosedGroup, end: FileOffset) -> Result<(), StreamError> {
         let at = self.position.at;
         // After the last transaction of a file, the resume point moves to the beginning of the next file.
@@ -146,7 +146,8 @@ fn first_phase(position: &StreamPosition) -> Phase {
     }
 }
 
-/// Where the last delivered transaction begins, and `true`, if it is known and can be compared; else the resume point, and `false`.
+/// The start of the last delivered transaction and `true`, if its start and fingerprint are known; else the resume point and `false`,
+/// because no transaction can be compared.
 fn target(position: &StreamPosition) -> (FileOffset, bool) {
     match (position.previous, position.fingerprint) {
         (Some(previous), Some(_)) => (previous, true),

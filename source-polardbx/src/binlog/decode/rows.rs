@@ -1,4 +1,4 @@
-//! Row events: from their images to events of a batch.
+//! Decodes the row images of row events into the events of a batch.
 
 use runtime::{Body, Op, RowChange};
 

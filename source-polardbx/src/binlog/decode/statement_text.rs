@@ -9,12 +9,12 @@ use crate::schema::{Change, Effect, of_collation_number};
 
 /// A statement in Unicode.
 pub(super) struct StatementText {
-    /// Invalid bytes are replaced by U+FFFD: good enough to see what the statement does, but not to hand it on.
+    /// The text, with U+FFFD for every invalid byte. If it has any, the text shows what the statement does, but must not be emitted.
     pub(super) text: String,
-    /// The character set in which some of the bytes are not valid.
+    /// The client's character set, if some of the bytes are not valid in it; `None` if all bytes are valid.
     pub(super) not_in: Option<String>,
     /// Whether the client's character set is `binary`, and the text is not ASCII. The server then reads names and comments as UTF-8, but
-    /// takes the bytes of labels as text in their column's character set.
+    /// the labels of ENUM and SET columns in the character set of their column.
     bytes: bool,
 }
 
@@ -38,7 +38,7 @@ impl StatementText {
         }
     }
 
-    /// Whether labels of ENUM or SET columns may differ from what the text shows; see `bytes`.
+    /// Whether the labels of ENUM or SET columns may differ from what the text shows; the field `bytes` explains why.
     pub(super) fn hides_labels_of(&self, change: &Change) -> bool {
         self.bytes
             && change.effects.iter().any(|effect| {
@@ -60,7 +60,7 @@ fn with_marks(bytes: &[u8], charset: Option<Charset>) -> String {
     let mut text = String::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        // A character has at most four bytes.
+        // A character has at most four bytes in every character set.
         let found = (1..=4).find_map(|length| Some((length, charset.decode(bytes.get(at..at + length)?)?)));
         let (length, piece) = found.unwrap_or((1, Cow::Borrowed("\u{fffd}")));
         text.push_str(&piece);
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(read(b"a '\xe9'", 8), ("a 'é'".into(), None));
         assert_eq!(read("a 'é'".as_bytes(), 63), ("a 'é'".into(), None));
         assert_eq!(read(b"a '\xff\xfe' b", 45), ("a '\u{fffd}\u{fffd}' b".into(), Some("utf8mb4".into())));
-        // In GBK the second byte of a character may be a backslash.
+        // In GBK the second byte of a character may have the value of a backslash.
         assert_eq!(read(b"'\xd5\\\xff' b", 28), ("'誠\u{fffd}' b".into(), Some("gbk".into())));
         assert_eq!(read(b"a", 9_999), ("a".into(), None));
         assert_eq!(read(b"\xe9", 9_999), ("\u{fffd}".into(), Some("number 9999".into())));

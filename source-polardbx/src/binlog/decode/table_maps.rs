@@ -1,4 +1,4 @@
-//! The TABLE_MAPs of the file that is being read.
+//! The TABLE_MAP events of the binlog file that is being read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::selection::Selection;
 /// The table id of row events that only mark the end of a statement.
 const NO_TABLE: u64 = 0xff_ffff;
 
-/// The tables behind the table ids of row events. An id is valid within one file, until the next schema change.
+/// Maps the table ids in row events to tables. An id is valid within one file, until the next schema change.
 #[derive(Debug, Default)]
 pub(super) struct TableMaps(HashMap<u64, MappedTable>);
 
@@ -31,7 +31,7 @@ impl TableMaps {
         self.0.clear();
     }
 
-    /// Reads a TABLE_MAP. Cheap if it is identical to the last one of its id.
+    /// Reads a TABLE_MAP. This is cheap if the previous TABLE_MAP with the same table id was identical.
     pub(super) fn add(
         &mut self,
         body: &[u8],
@@ -48,7 +48,7 @@ impl TableMaps {
         let layout = if selection.selects(&map.table) {
             match history.table(&map.table) {
                 Some(schema) => Some(Arc::new(row_layout(&map, schema, profile.dialect())?)),
-                // A sequence of MariaDB's has columns of its own and is never listed among the tables.
+                // A sequence of MariaDB is logged like a table, but is not listed among the tables. Its rows are ignored.
                 None if profile.dialect().is_mariadb() && map.is_sequence() => None,
                 None => {
                     let what = "rows of a selected table whose schema is not known".to_owned();

@@ -1,4 +1,4 @@
-//! The transaction that is being read: where it begins and ends, and what all its events carry.
+//! Tracks the transaction that is being read: its begin and end, and the data that all its events carry.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -14,8 +14,9 @@ use crate::binlog::position::{FileOffset, transaction_seq};
 
 /// The transaction that is being read, if there is one.
 ///
-/// It numbers its events. Invariant: the events of a transaction have the numbers 0 (BEGIN), 1, 2 … without a gap, whenever and however
-/// often the binlog is read; BEGIN comes with the first event of a selected table, and COMMIT only if BEGIN came.
+/// It also numbers the events. Invariant: the events of a transaction have the numbers 0 (BEGIN), 1, 2 … without a gap, and the same
+/// numbers whenever the binlog is read again. BEGIN is emitted right before the first event of a selected table, and COMMIT only if BEGIN
+/// was emitted.
 #[derive(Debug)]
 pub(super) struct Transaction {
     timeline: u16,
@@ -23,28 +24,28 @@ pub(super) struct Transaction {
     open: Option<Group>,
     /// Session variables logged with the BEGIN of the open group, undecoded.
     begin_variables: Vec<u8>,
-    /// Reused for formatting texts.
+    /// A buffer that is reused to format texts.
     scratch: String,
 }
 
-/// The events that the server commits as a whole: a transaction, or a DDL statement alone.
+/// The events that the server commits as a whole: a transaction, or a single DDL statement.
 #[derive(Debug)]
 pub(super) struct Group {
     timeline: u16,
-    /// Where its first event begins.
+    /// Where the first event of the group begins.
     start: FileOffset,
-    /// Whether a BEGIN was read, so that the group ends with its XID or COMMIT. Else it ends with its only statement.
+    /// Whether a BEGIN was read. If so, the group ends with an XID or COMMIT; otherwise it ends with its only statement.
     begun: bool,
-    /// Whether it is a branch of an XA transaction.
+    /// Whether the group is a branch of an XA transaction.
     xa: bool,
-    /// Whether its BEGIN event was handed on.
+    /// Whether the BEGIN event of the group was emitted.
     emitted: bool,
-    /// Number of its next event.
+    /// Number of the group's next event.
     ord: u64,
-    /// The connection that made it.
+    /// Id of the connection that made the changes.
     thread_id: u32,
     gtid: Option<Gtid>,
-    /// Made when the first of its events is handed on.
+    /// Texts that all events of the group carry; `None` until the first event is emitted.
     labels: Option<GroupLabels>,
     begin: Option<BeginEvent>,
     fingerprint: Fingerprint,
@@ -65,7 +66,7 @@ struct BeginEvent {
     timestamp: u32,
 }
 
-/// What the events made from one binlog event share.
+/// The data that all events made from one binlog event share.
 #[derive(Debug)]
 pub(super) struct Stamp {
     timestamp_ms: i64,
@@ -90,12 +91,12 @@ impl Transaction {
         self.open.is_some()
     }
 
-    /// Whether BEGIN was read, so that the end of the current statement is not the end of the group.
+    /// Whether a BEGIN was read, so that the group does not end with the current statement.
     pub(super) fn is_begun(&self) -> bool {
         self.open.as_ref().is_some_and(|group| group.begun)
     }
 
-    /// Whether events of the open transaction were handed on.
+    /// Whether events of the open transaction were emitted.
     pub(super) fn is_emitted(&self) -> bool {
         self.open.as_ref().is_some_and(|group| group.emitted)
     }
@@ -117,14 +118,15 @@ impl Transaction {
         });
     }
 
-    /// Another group or another file begins, so the open group was never committed.
+    /// Drops the open group, because the next group or the next file begins before it was committed. Fails if events of it were already
+    /// emitted.
     pub(super) fn interrupt(&mut self) -> Result<(), StreamError> {
         let emitted = self.is_emitted();
         self.open = None;
         if emitted { Err(StreamError::RollbackGroup { what: "a transaction has no end in the binlog" }) } else { Ok(()) }
     }
 
-    /// The open group is complete.
+    /// Closes the open group, which is complete; `None` if no group is open.
     pub(super) fn close(&mut self) -> Option<ClosedGroup> {
         self.open.take().map(|group| ClosedGroup { start: group.start, fingerprint: group.fingerprint })
     }
@@ -157,7 +159,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// A BEGIN statement, with the session variables that were logged with it.
+    /// Handles a BEGIN statement, with the session variables that were logged with it.
     pub(super) fn begin(&mut self, thread_id: u32, variables: &[u8], context: &EventContext<'_>) {
         if let Some(group) = &mut self.open {
             group.begun = true;
@@ -168,7 +170,7 @@ impl Transaction {
         self.begin_variables.extend_from_slice(variables);
     }
 
-    /// A statement that begins a transaction and belongs to it.
+    /// Handles a statement that begins a transaction and is itself a part of it.
     pub(super) fn begin_with_statement(&mut self, context: &EventContext<'_>) {
         if let Some(group) = &mut self.open {
             group.begun = true;
@@ -183,7 +185,7 @@ impl Transaction {
         }
     }
 
-    /// Hands on the BEGIN event, once, before the first event of a selected table.
+    /// Emits the BEGIN event before the first event of a selected table. Later calls do nothing.
     pub(super) fn emit_begin(&mut self, context: &EventContext<'_>, output: &mut BatchOutput) -> Result<(), StreamError> {
         let Some(group) = &mut self.open else { return Err(StreamError::corrupt("rows outside a transaction")) };
         if group.xa {
@@ -203,7 +205,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Hands on the COMMIT event, if BEGIN was handed on.
+    /// Emits the COMMIT event if BEGIN was emitted.
     pub(super) fn emit_commit(&mut self, context: &EventContext<'_>, output: &mut BatchOutput) -> Result<(), StreamError> {
         match &self.open {
             None => return Err(StreamError::corrupt("the end of a transaction that did not begin")),
@@ -215,7 +217,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Hands on a DDL statement of connection `thread_id`.
+    /// Emits a DDL statement of the connection `thread_id`.
     pub(super) fn emit_ddl(
         &mut self,
         thread_id: u32,
@@ -229,14 +231,14 @@ impl Transaction {
         }
         let (mut stamp, group) = self.stamp(context, variables)?;
         if let Some(origin) = Arc::get_mut(&mut stamp.origin) {
-            // DTS prints the statement's own end as its safe offset.
+            // For DDL, DTS uses the end of the statement as the safe offset, too.
             origin.safe_offset = origin.offset.clone();
         }
         output.push(stamp.into_event(group.next_seq(), Body::Schema(change)));
         Ok(())
     }
 
-    /// What all events made from the binlog event of `context` carry, and the group that numbers them.
+    /// The data that all events made from the binlog event of `context` carry, and the group that numbers these events.
     #[inline]
     pub(super) fn stamp(
         &mut self,
@@ -269,7 +271,7 @@ impl Transaction {
 }
 
 impl Group {
-    /// Order of the next event of the group.
+    /// The sequence number of the group's next event.
     #[inline]
     pub(super) fn next_seq(&mut self) -> Seq {
         let seq = transaction_seq(self.timeline, self.start, self.ord);
@@ -279,7 +281,7 @@ impl Group {
 }
 
 impl Stamp {
-    /// Makes one of several events.
+    /// Makes an event. The stamp can be used for more events.
     #[inline]
     pub(super) fn event(&self, seq: Seq, body: Body) -> Event {
         Event {
@@ -292,7 +294,7 @@ impl Stamp {
         }
     }
 
-    /// Makes the only event.
+    /// Makes the only event from this stamp.
     #[inline]
     fn into_event(self, seq: Seq, body: Body) -> Event {
         let Self { timestamp_ms, position, txid, origin } = self;

@@ -2,7 +2,7 @@
 
 use crate::binlog::error::StreamError;
 
-/// Reads numbers and slices from the front of some bytes; an error if they end too early.
+/// Reads numbers and slices from the front of a slice. Every read fails if the slice is too short.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
         Ok(*head)
     }
 
-    /// A number in MySQL's length-encoded form.
+    /// Reads a number in MySQL's length-encoded form.
     pub(crate) fn length_encoded(&mut self) -> Result<usize, StreamError> {
         let number = match self.u8()? {
             0xfc => u64::from(self.u16()?),

@@ -1,4 +1,4 @@
-//! Events about the file and its transactions: FORMAT_DESCRIPTION, ROTATE, GTID, INCIDENT.
+//! Reads the events that describe the file and its transactions: FORMAT_DESCRIPTION, ROTATE, GTID and INCIDENT.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::fields::{Reader, short};
 use super::{Checksums, HEADER, kind};
 use crate::binlog::error::StreamError;
 
-/// Reads a FORMAT_DESCRIPTION: whether the events of the file have checksums.
+/// Reads a FORMAT_DESCRIPTION event. Returns whether the events of the file have checksums.
 pub(crate) fn read_format(body: &[u8]) -> Result<Checksums, StreamError> {
     let mut reader = Reader::new(body);
     let version = reader.u16()?;
@@ -20,7 +20,7 @@ pub(crate) fn read_format(body: &[u8]) -> Result<Checksums, StreamError> {
     }
     let (&algorithm, lengths) = reader.rest().split_last().ok_or_else(short)?;
     let length_of = |kind: u8| lengths.get(usize::from(kind) - 1).copied().unwrap_or(0);
-    // Row events are read with these fixed lengths; 0 means that the server does not write such events.
+    // The post-headers of row events are read with these fixed lengths. A length of 0 means that the server does not write such events.
     for (kind, expected) in [(kind::TABLE_MAP, 8), (kind::WRITE_ROWS_V1, 8), (kind::WRITE_ROWS, 10)] {
         let found = length_of(kind);
         if found != expected && found != 0 {
@@ -39,7 +39,7 @@ pub(crate) fn read_format(body: &[u8]) -> Result<Checksums, StreamError> {
     }
 }
 
-/// The offset and the file that a ROTATE leads to.
+/// Reads a ROTATE event: the offset and the name of the file in which the binlog continues.
 pub(crate) fn read_rotate(body: &[u8]) -> Result<(u64, &str), StreamError> {
     let mut reader = Reader::new(body);
     let offset = reader.u64()?;
@@ -47,7 +47,7 @@ pub(crate) fn read_rotate(body: &[u8]) -> Result<(u64, &str), StreamError> {
     Ok((offset, name))
 }
 
-/// The id of a transaction in binary form; its text is only made for transactions that are handed on.
+/// The id of a transaction in binary form; its text is made only for transactions that are emitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gtid {
     MySql { uuid: u128, number: u64 },
@@ -55,14 +55,14 @@ pub(crate) enum Gtid {
 }
 
 impl Gtid {
-    /// From the body of MySQL's GTID event.
+    /// Reads the GTID from the body of MySQL's GTID event.
     pub(crate) fn read(body: &[u8]) -> Result<Self, StreamError> {
         let mut reader = Reader::new(body);
         reader.u8()?;
         Ok(Self::MySql { uuid: u128::from_be_bytes(reader.array()?), number: reader.u64()? })
     }
 
-    /// From the body of MariaDB's GTID event; and whether a single statement follows.
+    /// Reads the GTID from the body of MariaDB's GTID event, and whether a single statement follows it instead of a transaction.
     pub(crate) fn read_mariadb(body: &[u8], server: u32) -> Result<(Self, bool), StreamError> {
         const STANDALONE: u8 = 1;
         let mut reader = Reader::new(body);
@@ -86,7 +86,7 @@ impl fmt::Display for Gtid {
     }
 }
 
-/// The message of an INCIDENT.
+/// The message and number of an INCIDENT event.
 pub(crate) fn read_incident(body: &[u8]) -> String {
     let mut reader = Reader::new(body);
     let read = (|| {

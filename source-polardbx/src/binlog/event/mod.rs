@@ -1,7 +1,7 @@
-//! One event of the binlog: header, length and checksum; `fields` reads its numbers, `file` and `query` the bodies of events other than
-//! rows, `payload` decompresses a transaction.
+//! Reads one event of the binlog. This file reads the header and verifies length and checksum. `fields` reads numbers and slices, `file`
+//! and `query` read the bodies of events without rows, and `payload` decompresses a transaction.
 //!
-//! Nothing of an event is used before its length and its checksum were verified. Every read is checked against the end of the body.
+//! The body of an event is not used before its length and its checksum were verified. Every read is checked against the end of the body.
 
 mod fields;
 mod file;
@@ -48,9 +48,9 @@ pub(crate) mod kind {
     pub(crate) const PARTIAL_UPDATE_ROWS: u8 = 39;
     pub(crate) const TRANSACTION_PAYLOAD: u8 = 40;
     pub(crate) const HEARTBEAT_V2: u8 = 41;
-    /// A GTID with a tag, in another format.
+    /// A GTID with a tag, whose event has another format than `GTID`.
     pub(crate) const GTID_TAGGED: u8 = 42;
-    // The rest are MariaDB's.
+    // Only MariaDB writes the types below.
     pub(crate) const ANNOTATE_ROWS: u8 = 160;
     pub(crate) const CHECKPOINT: u8 = 161;
     pub(crate) const MARIADB_GTID: u8 = 162;
@@ -60,19 +60,19 @@ pub(crate) mod kind {
     pub(crate) const LAST_COMPRESSED: u8 = 171;
 }
 
-/// Flag of events that the server made for this connection only.
+/// Flag of an event that the server made only for this connection, so that it is not in the binlog file.
 const ARTIFICIAL: u16 = 0x20;
 
-/// Flag of events that may be skipped by a reader that does not know them.
+/// Flag of an event that a reader may skip if it does not know the event's type.
 pub(crate) const IGNORABLE: u16 = 0x80;
 
 /// Flag of a file that is still being written; set in its first event after the checksum was computed.
 const IN_USE: u16 = 0x1;
 
-/// Length of the header.
+/// Length of an event's header in bytes.
 pub(crate) const HEADER: usize = 19;
 
-/// Length of the checksum.
+/// Length of an event's checksum in bytes.
 const CHECKSUM: usize = 4;
 
 /// The header of an event.
@@ -87,7 +87,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Whether the event is in the file, so that it advances the offset. Others were made for this connection only.
+    /// Whether the event is in the binlog file and so advances the offset. The server made all other events only for this connection.
     pub(crate) fn is_real(&self) -> bool {
         self.log_pos != 0 && self.flags & ARTIFICIAL == 0 && !matches!(self.kind, kind::HEARTBEAT | kind::HEARTBEAT_V2)
     }
@@ -99,14 +99,14 @@ pub(crate) struct RawEvent<'a> {
     pub(crate) header: Header,
     /// The bytes between header and checksum.
     pub(crate) body: &'a [u8],
-    /// CRC32 of the event, also if the server does not send one.
+    /// CRC32 of the event. It is computed even if the server sends no checksum.
     pub(crate) crc: u32,
 }
 
 /// Whether events carry a checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Checksums {
-    /// No FORMAT_DESCRIPTION was read yet: only a ROTATE may come, with or without a checksum.
+    /// No FORMAT_DESCRIPTION was read yet. Only a ROTATE may come before it, with or without a checksum.
     Unknown,
     Off,
     Crc32,
@@ -124,7 +124,7 @@ fn read_header(reader: &mut Reader<'_>) -> Result<Header, StreamError> {
     })
 }
 
-/// Verifies length and checksum.
+/// Verifies the length and the checksum of an event and splits it into header and body.
 pub(crate) fn open_event(bytes: &[u8], checksums: Checksums) -> Result<RawEvent<'_>, StreamError> {
     let mut reader = Reader::new(bytes);
     let header = read_header(&mut reader)?;
@@ -149,7 +149,7 @@ pub(crate) fn open_event(bytes: &[u8], checksums: Checksums) -> Result<RawEvent<
     }
     let (body, stated) = split_checksum(body).ok_or_else(|| StreamError::corrupt("an event too short for its checksum"))?;
     let crc = crc_of(bytes, CHECKSUM, format);
-    // A FORMAT_DESCRIPTION always has the field, even if checksums are off.
+    // A FORMAT_DESCRIPTION always has the checksum field, even if checksums are off.
     let described_off = format && body.last() == Some(&0);
     if crc != stated && !described_off {
         return Err(StreamError::corrupt(format!(
@@ -165,7 +165,7 @@ fn split_checksum(body: &[u8]) -> Option<(&[u8], u32)> {
     Some((body, u32::from_le_bytes(*stated)))
 }
 
-/// CRC32 over all but the last `tail` bytes.
+/// CRC32 over all but the last `tail` bytes. For a FORMAT_DESCRIPTION (`format`), the in-use flag is left out as on the server.
 fn crc_of(bytes: &[u8], tail: usize, format: bool) -> u32 {
     let covered = bytes.get(..bytes.len().saturating_sub(tail)).unwrap_or(&[]);
     if !format {

@@ -8,10 +8,10 @@ use std::io::{BufReader, Cursor, Read};
 use super::{HEADER, Header, RawEvent, Reader, read_header};
 use crate::binlog::error::StreamError;
 
-/// MySQL does not write larger events.
+/// The largest event that MySQL writes, in bytes.
 const MAX_EVENT_BYTES: usize = 1 << 30;
 
-/// Field numbers, and the numbers of compressions.
+/// The numbers of the fields before the payload, and the numbers of the compression methods.
 mod field {
     pub(super) const END: usize = 0;
     pub(super) const PAYLOAD_BYTES: usize = 1;
@@ -24,7 +24,7 @@ mod field {
 /// A compressed transaction that is being decompressed.
 pub(crate) struct Payload {
     bytes: Box<dyn Read + Send + Sync>,
-    /// How many bytes are left of the stated size.
+    /// How many decompressed bytes are still to come according to the stated size.
     left: u64,
     event: Vec<u8>,
 }
@@ -36,7 +36,7 @@ impl fmt::Debug for Payload {
 }
 
 impl Payload {
-    /// Reads the fields before the payload.
+    /// Reads the fields before the payload and prepares to decompress it.
     pub(crate) fn open(body: &[u8]) -> Result<Self, StreamError> {
         let mut reader = Reader::new(body);
         let (mut stated, mut compression, mut expanded) = (None, None, None);
@@ -51,7 +51,7 @@ impl Payload {
                 field::PAYLOAD_BYTES => stated = Some(value.length_encoded()?),
                 field::COMPRESSION => compression = Some(value.length_encoded()?),
                 field::EXPANDED_BYTES => expanded = Some(value.length_encoded()?),
-                // Unknown fields do not affect the events.
+                // Unknown fields are ignored: they do not affect the events.
                 _ => {}
             }
         }
@@ -86,10 +86,11 @@ impl Payload {
         Ok(Self { bytes, left: left as u64, event: Vec::new() })
     }
 
-    /// The next event; `None` after the last one. Its position in the file is that of the whole transaction.
+    /// The next event; `None` after the last one. Such an event has no position of its own in the file, only the position of the whole
+    /// transaction.
     pub(crate) fn next(&mut self) -> Result<Option<RawEvent<'_>>, StreamError> {
         if self.left == 0 {
-            // More data than stated is an error, like less.
+            // More data than the stated size is an error, as is less data.
             return match self.bytes.read(&mut [0]) {
                 Ok(0) => Ok(None),
                 Ok(_) => Err(StreamError::corrupt("a compressed transaction is longer than it states")),
@@ -108,7 +109,7 @@ impl Payload {
         }
         let mut event = std::mem::take(&mut self.event);
         event.clear();
-        // Grows with the data, not with the stated size, which may be wrong.
+        // The buffer grows with the data. It is not allocated with the stated size, which may be wrong.
         let read = self.bytes.by_ref().take(size as u64).read_to_end(&mut event).map_err(|error| broken(&error))?;
         if read < size {
             return Err(StreamError::corrupt("a compressed transaction ends inside an event"));
@@ -151,7 +152,7 @@ mod tests {
         let expected = [(2, b"BEGIN".to_vec()), (30, vec![7; 5000]), (16, vec![0; 8])];
         assert_eq!(all(&compressed(&inner, inner.len())).unwrap(), expected);
         let plain = [&[2, 1, 255][..], &[1, 3, 0xfc], &(inner.len() as u16).to_le_bytes(), &[0], &inner].concat();
-        // The numbers are length-encoded themselves: 255 takes three bytes.
+        // The compression number is length-encoded, so 255 takes three bytes.
         let plain = [&[2, 3, 0xfc, 255, 0][..], &plain[3..]].concat();
         assert_eq!(all(&plain).unwrap(), expected);
     }

@@ -1,4 +1,4 @@
-//! QUERY: a statement as text, with the session variables that affect it.
+//! QUERY events: a statement as text, and the session variables that affect it.
 
 use super::fields::Reader;
 use crate::binlog::error::StreamError;
@@ -12,7 +12,7 @@ pub(crate) struct Query<'a> {
     pub(crate) text: &'a [u8],
 }
 
-/// Reads a QUERY, or with `load` an EXECUTE_LOAD_QUERY, whose post-header is longer.
+/// Reads a QUERY event, or an EXECUTE_LOAD_QUERY event if `load` is true. The latter has a longer post-header.
 pub(crate) fn read_query(body: &[u8], load: bool) -> Result<Query<'_>, StreamError> {
     let mut reader = Reader::new(body);
     let thread_id = reader.u32()?;
@@ -29,19 +29,20 @@ pub(crate) fn read_query(body: &[u8], load: bool) -> Result<Query<'_>, StreamErr
     Ok(Query { thread_id, status, database, text: reader.rest() })
 }
 
-/// The session variables that are logged with a statement, as far as they matter here.
+/// The session variables that are logged with a statement, as far as the connector uses them. `None` means that a variable was not logged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SessionVariables {
     pub(crate) flags2: Option<u32>,
     pub(crate) sql_mode: Option<u64>,
-    /// Collation numbers of client, connection and server.
+    /// The collation numbers of the client, of the connection and of the server.
     pub(crate) charset: Option<[u16; 3]>,
     pub(crate) time_zone: Option<String>,
     pub(crate) explicit_timestamps: Option<bool>,
 }
 
 impl SessionVariables {
-    /// Reads the variables up to the first unknown one: they come in the order of their codes, and new ones are added at the end.
+    /// Reads the variables up to the first unknown one. This is safe because they are ordered by their codes, and servers add new codes at
+    /// the end.
     pub(crate) fn read(status: &[u8]) -> Result<Self, StreamError> {
         let mut variables = Self::default();
         let mut reader = Reader::new(status);
@@ -69,7 +70,7 @@ impl SessionVariables {
                 }
                 12 => {
                     let count = reader.u8()?;
-                    // 254 means that there were too many to list.
+                    // The count 254 means that the statement used too many databases to list.
                     for _ in 0..if count == 254 { 0 } else { count } {
                         while reader.u8()? != 0 {}
                     }
@@ -85,7 +86,7 @@ impl SessionVariables {
         Ok(variables)
     }
 
-    /// The variables under the names that DTS gives them.
+    /// The variables with the names that DTS gives them.
     pub(crate) fn named(&self) -> Vec<(&'static str, String)> {
         let mut named = Vec::new();
         if let Some(flags) = self.flags2 {

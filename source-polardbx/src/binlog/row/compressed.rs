@@ -1,9 +1,10 @@
 //! Values of MariaDB's COMPRESSED columns, which the binlog stores in the same format as the table.
 //!
-//! After the length comes a header byte. If its upper half is 0, the value itself follows. If it is 8, the value's length follows in as
-//! many bytes as the lower three bits say (highest first), and then zlib data: raw deflate, without zlib's header and checksum, if the bit
-//! of value 8 is set (`column_compression_zlib_wrap=OFF`). An empty value has no header byte. As seen in binlogs of MariaDB 10.11; the
-//! terms are those of <https://mariadb.com/kb/en/storage-engine-independent-column-compression/>.
+//! After the length comes a header byte. If its upper half is 0, the value itself follows. If it is 8, the length of the value follows as a
+//! big-endian number, and then compressed data. The lower three bits of the header byte tell how many bytes the length has. The data is in
+//! zlib format, or raw deflate if the header byte has the bit 0x08 (`column_compression_zlib_wrap=OFF`). An empty value has no header byte.
+//! The format was found in binlogs of MariaDB 10.11. Its documentation is
+//! <https://mariadb.com/kb/en/storage-engine-independent-column-compression/>.
 
 use std::io::Read;
 
@@ -13,13 +14,13 @@ use super::fields::prefixed;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
 
-/// The upper half of the header byte.
+/// The values of the header byte's upper half.
 mod method {
     pub(super) const NONE: u8 = 0;
     pub(super) const ZLIB: u8 = 8;
 }
 
-/// Reads a value of at most `most` bytes; it is expanded into `scratch`.
+/// Reads a value of at most `most` bytes. A compressed value is expanded into `scratch`.
 pub(super) fn read<'a: 's, 's>(reader: &mut Reader<'a>, prefix: u8, most: u32, scratch: &'s mut Vec<u8>) -> Result<&'s [u8], StreamError> {
     let stored = prefixed(reader, prefix)?;
     let Some((&head, rest)) = stored.split_first() else { return Ok(&[]) };
@@ -42,7 +43,8 @@ pub(super) fn read<'a: 's, 's>(reader: &mut Reader<'a>, prefix: u8, most: u32, s
     if value.len() > most as usize { Err(wrong(format!("has {} bytes, its column holds {most}", value.len()))) } else { Ok(value) }
 }
 
-/// Expands at most one byte more than the stated length, and returns the stated length.
+/// Expands the data into `out` and returns the stated length. It stops one byte after the stated length, which is enough to detect a longer
+/// value.
 fn expand(head: u8, rest: &[u8], most: u32, out: &mut Vec<u8>) -> Result<usize, StreamError> {
     let (length, data) = match usize::from(head & 7) {
         bytes @ 1..=4 => rest.split_at_checked(bytes).ok_or_else(|| wrong("ends inside its length"))?,
@@ -53,7 +55,7 @@ fn expand(head: u8, rest: &[u8], most: u32, out: &mut Vec<u8>) -> Result<usize, 
         return Err(wrong(format!("states {stated} bytes, its column holds {most}")));
     }
     out.clear();
-    // Grows with the data, not with the stated length, which may be wrong.
+    // The buffer grows with the data. It is not allocated with the stated length, which may be wrong.
     let read = if head & 8 == 0 {
         let mut decoder = ZlibDecoder::new(data).take(stated + 1);
         decoder.read_to_end(out).map(|_| decoder.into_inner().into_inner().len())
@@ -81,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    /// The value after a length of two bytes.
+    /// Reads `stored`, which is put after a length of two bytes.
     fn value(stored: &[u8], most: u32) -> Result<Vec<u8>, StreamError> {
         let bytes = [&(stored.len() as u16).to_le_bytes(), stored].concat();
         let mut scratch = vec![7; 3];
@@ -95,7 +97,7 @@ mod tests {
         value(stored, most).unwrap_err().to_string()
     }
 
-    /// Bytes that MariaDB 10.11 wrote.
+    /// The bytes are from a binlog of MariaDB 10.11.
     #[test]
     fn values_are_the_servers() {
         for (stored, expected) in [
@@ -132,7 +134,7 @@ mod tests {
         assert!(said(b"\x00short", 4).contains("has 5 bytes, its column holds 4"));
     }
 
-    /// A small value that expands to more than it states is refused early.
+    /// A value that expands to more than its stated length is refused before it is expanded as a whole.
     #[test]
     fn nothing_is_expanded_beyond_what_it_states() {
         let mut encoder = flate2::write::DeflateEncoder::new(vec![0x8a, 1, 0], flate2::Compression::best());

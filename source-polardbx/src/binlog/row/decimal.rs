@@ -1,25 +1,26 @@
-//! DECIMAL: from the groups of digits in a row to text.
+//! DECIMAL: converts the groups of digits in a row to text.
 
 use super::fields::impossible;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
 
-/// How many bytes store so many decimal digits.
+/// The number of bytes that store a group of decimal digits, by the number of digits.
 const DIGIT_BYTES: [u8; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 
-/// A validated DECIMAL of a row; its text is written later.
+/// A validated DECIMAL of a row. [`DecimalBytes::write`] makes its text.
 pub(super) struct DecimalBytes {
     negative: bool,
-    /// Groups of up to nine digits: value and number of digits. 65 digits with any scale need at most nine groups.
+    /// Groups of up to nine digits, each as its value and its number of digits. A DECIMAL has at most 65 digits, which need at most nine
+    /// groups for any scale.
     groups: [(u32, u8); 10],
     used: usize,
-    /// Groups before the point.
+    /// The number of groups before the decimal point.
     whole: usize,
 }
 
 impl DecimalBytes {
-    /// Numbers are big-endian groups of nine digits in four bytes; the first and the last group may be shorter. The sign is the inverted
-    /// first bit, and a negative number has all its bits inverted.
+    /// Reads a DECIMAL. It is stored as groups of nine digits, each a big-endian number of four bytes; the first and the last group may be
+    /// shorter. The first bit is 1 for a positive number. All bits of a negative number are inverted.
     pub(super) fn read(reader: &mut Reader<'_>, precision: u8, scale: u8) -> Result<Self, StreamError> {
         let whole_digits = precision.checked_sub(scale).ok_or_else(|| impossible("a decimal"))?;
         let mut peek = *reader;

@@ -20,7 +20,7 @@ pub(super) fn big_endian(reader: &mut Reader<'_>, bytes: u8) -> Result<u64, Stre
     Ok(reader.take(bytes.into())?.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)))
 }
 
-/// Bytes after a length of `prefix` bytes.
+/// Reads a length of `prefix` bytes, and then as many bytes as the length says.
 #[inline]
 pub(super) fn prefixed<'a>(reader: &mut Reader<'a>, prefix: u8) -> Result<&'a [u8], StreamError> {
     let length = match prefix {

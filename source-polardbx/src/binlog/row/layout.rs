@@ -63,11 +63,11 @@ pub(crate) enum CellFormat {
         prefix: u8,
         style: JsonStyle,
     },
-    /// SRID and WKB, after a length of `prefix` bytes.
+    /// A geometry as SRID and WKB, after a length of `prefix` bytes.
     Geometry {
         prefix: u8,
     },
-    /// A value of at most `most` bytes that may be stored compressed, after the length of what is stored.
+    /// A value of at most `most` bytes that may be stored compressed. The length before it, of `prefix` bytes, is that of the stored form.
     Compressed {
         prefix: u8,
         text: bool,
@@ -75,7 +75,7 @@ pub(crate) enum CellFormat {
     },
     /// A UUID or an IP address of MariaDB.
     UuidInet(UuidInet),
-    /// Bytes after a length of `prefix` bytes, to be padded with zeros to the column's length.
+    /// A BINARY value after a length of `prefix` bytes. It must be padded with zero bytes to the column's `length`.
     Padded {
         prefix: u8,
         length: u32,

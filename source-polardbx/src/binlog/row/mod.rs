@@ -1,5 +1,5 @@
-//! Decodes row images from the bytes of a row event straight into packed cells; `decimal`, `time`, `json`, `uuid_inet` and
-//! `compressed` decode the types of those names.
+//! Decodes row images from the bytes of a row event straight into packed cells; `decimal`, `time`, `json`, `uuid_inet` and `compressed`
+//! decode the types that they are named after.
 
 mod compressed;
 mod decimal;
@@ -41,7 +41,7 @@ impl RowsKind {
     }
 }
 
-/// The images of one row event, read one after another.
+/// The row images of one row event, which are read one after another.
 #[derive(Debug)]
 pub(crate) struct RowImages<'a> {
     reader: Reader<'a>,
@@ -54,7 +54,7 @@ impl<'a> RowImages<'a> {
         reader.u48()?;
         reader.u16()?;
         if matches!(event, kind::WRITE_ROWS | kind::UPDATE_ROWS | kind::DELETE_ROWS) {
-            // The length includes its own two bytes.
+            // The length of the extra bytes includes the two bytes of the length itself.
             let extra =
                 usize::from(reader.u16()?).checked_sub(2).ok_or_else(|| StreamError::corrupt("a row event with a length below its own"))?;
             reader.take(extra)?;
@@ -77,7 +77,7 @@ impl<'a> RowImages<'a> {
         self.reader.is_empty()
     }
 
-    /// Packs the next image.
+    /// Decodes the next row image and packs it into `block`.
     pub(crate) fn decode(&mut self, layout: &RowLayout, block: &mut CellBlock) -> Result<Row, StreamError> {
         let nulls = self.reader.take(layout.cells.len().div_ceil(8))?;
         let mut writer = block.row(layout.cells.len());
@@ -165,7 +165,7 @@ fn in_column(error: StreamError, layout: &RowLayout, index: usize) -> StreamErro
     }
 }
 
-/// The binlog leaves out the zeros at the end of a BINARY.
+/// Decodes a BINARY value. The binlog omits the zero bytes at its end, so they are added here.
 fn padded(reader: &mut Reader<'_>, prefix: u8, length: u32, writer: &mut RowWriter<'_>) -> Result<(), StreamError> {
     // A BINARY has at most 255 bytes.
     const ZEROS: [u8; 256] = [0; 256];

@@ -1,4 +1,4 @@
-//! Dates and times: the packed formats of today, and those from before MySQL 5.6.4.
+//! Dates and times, in the current packed formats and in the formats before MySQL 5.6.4.
 
 use runtime::{Date, DateTime};
 
@@ -11,7 +11,7 @@ pub(super) fn date(packed: u32) -> Result<Date, StreamError> {
     if date.month > 12 || date.year > 9999 { Err(impossible("a date")) } else { Ok(date) }
 }
 
-/// Microseconds of the fraction that follows a DATETIME or TIMESTAMP.
+/// Reads the fraction of a second that follows a DATETIME or TIMESTAMP, in microseconds.
 #[inline]
 pub(super) fn fraction(reader: &mut Reader<'_>, fsp: u8) -> Result<u32, StreamError> {
     let (bytes, unit) = fraction_form(fsp);
@@ -22,7 +22,7 @@ pub(super) fn fraction(reader: &mut Reader<'_>, fsp: u8) -> Result<u32, StreamEr
     if micros >= 1_000_000 { Err(impossible("a fraction of a second")) } else { Ok(micros as u32) }
 }
 
-/// How many bytes a fraction has, and how many microseconds one unit of it.
+/// The number of bytes of a fraction with `fsp` digits, and the microseconds of one unit in it.
 fn fraction_form(fsp: u8) -> (u8, u64) {
     match fsp {
         0 => (0, 1),
@@ -32,8 +32,8 @@ fn fraction_form(fsp: u8) -> (u8, u64) {
     }
 }
 
-/// TIME with fraction: whole and fraction together are one big-endian number, offset so that negative times sort first. The fraction of a
-/// negative time counts down from the next lower second.
+/// Reads a TIME, in microseconds. Whole seconds and fraction together are one big-endian number, to which an offset is added so that
+/// negative times sort before positive ones.
 pub(super) fn time(reader: &mut Reader<'_>, fsp: u8) -> Result<i64, StreamError> {
     let (bytes, unit) = fraction_form(fsp);
     let bits = u32::from(bytes) * 8;

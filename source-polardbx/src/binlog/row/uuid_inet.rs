@@ -1,4 +1,4 @@
-//! MariaDB's UUID, INET4 and INET6: bytes of a fixed length in the binlog, text in the answer to a SELECT.
+//! MariaDB's types UUID, INET4 and INET6. The binlog holds them as bytes of a fixed length; a SELECT returns them as text.
 
 use std::io::{Result, Write};
 
@@ -8,7 +8,7 @@ use super::fields::{impossible, prefixed};
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
 
-/// One of these types.
+/// One of MariaDB's types UUID, INET4 and INET6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UuidInet {
     Uuid,
@@ -17,7 +17,7 @@ pub(crate) enum UuidInet {
 }
 
 impl UuidInet {
-    /// The type of a column; `None` for any other type.
+    /// The type of a column; `None` if it is not UUID, INET4 or INET6.
     pub(crate) fn of(column: &Column) -> Option<Self> {
         match (&column.kind, column.source_type.as_str()) {
             (ColumnKind::Char { .. }, "uuid") => Some(Self::Uuid),
@@ -27,12 +27,12 @@ impl UuidInet {
         }
     }
 
-    /// How many bytes a value has.
+    /// The number of bytes of a value.
     pub(crate) fn bytes(self) -> u32 {
         if self == Self::Inet4 { 4 } else { 16 }
     }
 
-    /// Reads a value, whose trailing zeros are left out in the binlog, and packs its text.
+    /// Reads a value and packs its text. The binlog omits the zero bytes at the end of a value.
     pub(super) fn decode(self, reader: &mut Reader<'_>, writer: &mut RowWriter<'_>) -> std::result::Result<(), StreamError> {
         let stored = prefixed(reader, 1)?;
         let mut full = [0; 16];
@@ -40,7 +40,7 @@ impl UuidInet {
             Some(head) => head.copy_from_slice(stored),
             None => return Err(impossible("more bytes than its UUID, INET4 or INET6 column")),
         }
-        // Longest: `xxxx:xxxx:xxxx:xxxx:xxxx:xxxx:xxxx:xxxx`.
+        // The longest text is `xxxx:xxxx:xxxx:xxxx:xxxx:xxxx:xxxx:xxxx`.
         let mut text = [0; 48];
         let mut rest = &mut text[..];
         let left = self.write(full, &mut rest).map(|()| rest.len()).map_err(|_| impossible("a UUID, INET4 or INET6"))?;
@@ -63,8 +63,9 @@ impl UuidInet {
     }
 }
 
-/// Writes the longest run of zero groups (the first one of several, also a single group) as `::`, and an IPv4 address after six zero
-/// groups, or after five and `ffff`, in dotted form.
+/// Writes an IPv6 address as MariaDB does. The longest run of zero groups is written as `::`, even if it is a single group; of several
+/// equally long runs it is the first one. The last two groups are written as a dotted IPv4 address if six zero groups, or five zero groups
+/// and `ffff`, come before them.
 fn write_inet6(full: [u8; 16], out: &mut impl Write) -> Result<()> {
     let mut groups = [0u16; 8];
     for (group, bytes) in groups.iter_mut().zip(full.as_chunks::<2>().0) {
@@ -91,7 +92,7 @@ fn write_inet6(full: [u8; 16], out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-/// Start and length of the longest run of zero groups.
+/// Start and length of the longest run of zero groups; the length is 0 if no group is zero.
 fn longest_gap(groups: &[u16; 8]) -> (usize, usize) {
     let (mut longest, mut current) = ((0, 0), 0);
     for (index, &group) in groups.iter().enumerate() {
@@ -113,7 +114,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    /// Texts printed by MariaDB 10.11.
+    /// The expected texts were printed by MariaDB 10.11.
     #[test]
     fn texts_are_the_servers() {
         for (groups, expected) in [

@@ -1,11 +1,11 @@
-//! One column: compares the type in the binlog with the known one, and chooses how the column is decoded.
+//! Compares a column's type in the binlog with its type in the known schema, and chooses how the column is decoded.
 
 use runtime::{Column, ColumnKind};
 
 use crate::binlog::row::{CellFormat, JsonStyle, UuidInet};
 use crate::schema::{Dialect, max_bytes};
 
-/// Type bytes of columns.
+/// The type bytes of columns in a TABLE_MAP.
 pub(super) mod field {
     pub(crate) const TINY: u8 = 1;
     pub(crate) const SHORT: u8 = 2;
@@ -24,7 +24,7 @@ pub(super) mod field {
     pub(crate) const TIMESTAMP2: u8 = 17;
     pub(crate) const DATETIME2: u8 = 18;
     pub(crate) const TIME2: u8 = 19;
-    /// MariaDB's.
+    /// This type and the next one exist only in MariaDB.
     pub(crate) const BLOB_COMPRESSED: u8 = 140;
     pub(crate) const VARCHAR_COMPRESSED: u8 = 141;
     pub(crate) const VECTOR: u8 = 242;
@@ -41,20 +41,20 @@ pub(super) mod field {
 /// The description of one column in a TABLE_MAP.
 pub(super) struct Field {
     pub(super) kind: u8,
-    /// The metadata, in the order of its bytes.
+    /// The first byte of the column's metadata, and in `second` the second byte; 0 if the type does not have that byte.
     pub(super) first: u8,
     pub(super) second: u8,
     pub(super) nullable: bool,
 }
 
 impl Field {
-    /// The metadata of types for which it is a number of two bytes.
+    /// The metadata as one number of two bytes, for types such as VARCHAR that store a length in it.
     fn length(&self) -> u32 {
         u32::from(u16::from_le_bytes([self.first, self.second]))
     }
 }
 
-/// How the column is decoded; `None` if its type in the binlog is not the known one.
+/// How the column is decoded; `None` if its type in the binlog is not the type in the known schema.
 pub(super) fn match_column(field: &Field, column: &Column, dialect: Dialect) -> Option<CellFormat> {
     let unsigned = column.unsigned;
     match (&column.kind, field.kind) {
@@ -103,7 +103,7 @@ pub(super) fn match_column(field: &Field, column: &Column, dialect: Dialect) -> 
         (&ColumnKind::Blob { prefix }, field::BLOB | field::VECTOR) => (field.first == prefix).then_some(CellFormat::Bytes { prefix }),
         (&ColumnKind::Text { prefix }, field::BLOB_COMPRESSED) => (field.first == prefix).then(|| compressed(prefix, true, u32::MAX)),
         (&ColumnKind::Blob { prefix }, field::BLOB_COMPRESSED) => (field.first == prefix).then(|| compressed(prefix, false, u32::MAX)),
-        // A stored value has a header byte.
+        // The length in the metadata includes the header byte of a stored value.
         (ColumnKind::Varchar { length }, field::VARCHAR_COMPRESSED) => {
             let most = length.saturating_mul(width(column)?);
             (field.length() == most.saturating_add(1)).then(|| compressed(prefix_of(field.length()), true, most))
@@ -130,12 +130,13 @@ pub(super) fn match_column(field: &Field, column: &Column, dialect: Dialect) -> 
     }
 }
 
-/// ENUM and SET are logged as STRING, with their own type in the metadata.
+/// Whether a column has the type `own`, which is ENUM or SET. These are usually logged as STRING, with the type `own` in the metadata.
 fn is_packed(field: &Field, own: u8) -> bool {
     field.kind == own || field.first == own
 }
 
-/// The length in bytes of a CHAR or BINARY. Its two highest bits are in the type byte of the metadata, inverted.
+/// The length in bytes of a CHAR or BINARY column; `None` for another type. The two highest bits of the length are in the first metadata
+/// byte, inverted.
 fn string_length(field: &Field) -> Option<u32> {
     let high = u32::from(!field.first & 0x30) << 4;
     let kind = field.first | 0x30;
@@ -151,7 +152,7 @@ fn is_prefix(bytes: u8) -> bool {
     (1..=4).contains(&bytes)
 }
 
-/// The format of a compressed column. A value is at most as long as a packet.
+/// The format of a compressed column. Besides `most`, the largest packet and the length prefix limit the length of a value.
 fn compressed(prefix: u8, text: bool, most: u32) -> CellFormat {
     const PACKET: u32 = 1 << 30;
     let countable = 1u64 << (8 * u32::from(prefix).min(4));

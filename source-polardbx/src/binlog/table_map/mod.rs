@@ -1,4 +1,5 @@
-//! TABLE_MAP: which table the rows that follow belong to, checked against the known schema, and the layout by which they are decoded.
+//! TABLE_MAP events. A TABLE_MAP describes the table of the row events that follow. It is compared with the known schema, and the layout
+//! for decoding the rows is made from it.
 
 mod cell;
 mod optional;
@@ -22,12 +23,12 @@ pub(crate) struct TableMap<'a> {
     types: &'a [u8],
     metadata: &'a [u8],
     nullable: &'a [u8],
-    /// Optional metadata.
+    /// The optional metadata; empty if the server does not write it.
     optional: &'a [u8],
 }
 
 impl TableMap<'_> {
-    /// Whether it looks like a MariaDB sequence, which is stored like a table with one row.
+    /// Whether the table has the columns of a MariaDB sequence, which is stored like a table with one row.
     pub(crate) fn is_sequence(&self) -> bool {
         let mut types = [field::LONGLONG; 8];
         types[6] = field::TINY;
@@ -35,7 +36,7 @@ impl TableMap<'_> {
     }
 }
 
-/// The table id, which row events use.
+/// Reads the table id, by which row events refer to a TABLE_MAP.
 pub(crate) fn read_table_id(body: &[u8]) -> Result<u64, StreamError> {
     Reader::new(body).u48()
 }
@@ -60,7 +61,7 @@ pub(crate) fn read_table_map(body: &[u8]) -> Result<TableMap<'_>, StreamError> {
     Ok(TableMap { table_id, table, types, metadata, nullable, optional: reader.rest() })
 }
 
-/// Checks a TABLE_MAP against the known schema and gives the layout of its rows.
+/// Compares a TABLE_MAP with the known schema and returns the layout of its rows.
 pub(crate) fn row_layout(map: &TableMap<'_>, schema: &Arc<TableSchema>, dialect: Dialect) -> Result<RowLayout, StreamError> {
     let mismatch = |what: String| StreamError::SchemaMismatch { table: map.table.clone(), what };
     if map.types.len() != schema.columns.len() {
@@ -141,7 +142,8 @@ fn read_field(kind: u8, nullable: bool, metadata: &mut Reader<'_>) -> Result<Fie
 fn refuse_unsupported(table: &TableId, column: &Column) -> Result<(), StreamError> {
     let refuse = |what: String| Err(StreamError::UnsupportedColumn { table: table.clone(), what });
     match column.charset.as_deref() {
-        // Rows of ENUM and SET hold only numbers; the labels are in the schema, in Unicode.
+        // Row events hold only the numbers of ENUM and SET values. The labels are in the schema, in Unicode, so their character set does
+        // not matter.
         Some(_) if matches!(column.kind, ColumnKind::Enum { .. } | ColumnKind::Set { .. }) => Ok(()),
         Some(charset) if Charset::from_name(charset).is_none() => {
             refuse(format!("column `{}` has the character set {charset}, which is not supported yet", column.name))

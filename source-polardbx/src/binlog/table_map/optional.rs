@@ -1,6 +1,6 @@
 //! Compares the optional metadata of a TABLE_MAP (MySQL 8.0, MariaDB 10.5) with the known schema.
 //!
-//! It is read only where a TABLE_MAP differs from the last one of its table, so it costs nothing per row.
+//! It is read only if a TABLE_MAP differs from the last TABLE_MAP of the same table, so it costs nothing per row.
 
 use runtime::{Charset, Column, ColumnKind, TableSchema};
 
@@ -9,7 +9,7 @@ use crate::binlog::event::Reader;
 use crate::binlog::row::UuidInet;
 use crate::schema::{Dialect, of_collation_number};
 
-/// Numbers of the fields.
+/// The numbers of the metadata fields.
 mod field {
     pub(super) const SIGNEDNESS: u8 = 1;
     pub(super) const DEFAULT_CHARSET: u8 = 2;
@@ -25,9 +25,9 @@ mod field {
 
 /// Why the metadata cannot be used.
 pub(super) enum Mismatch {
-    /// It does not match the known schema.
+    /// The metadata does not match the known schema.
     Differs(String),
-    /// It cannot be read.
+    /// The metadata cannot be read.
     Broken(StreamError),
 }
 
@@ -39,9 +39,9 @@ impl From<StreamError> for Mismatch {
 
 type Checked<T = ()> = Result<T, Mismatch>;
 
-/// Compares all fields that are there. The types of the columns were compared before.
+/// Compares all fields of the metadata with the known schema. The types of the columns were already compared.
 pub(super) fn check_metadata(bytes: &[u8], schema: &TableSchema, dialect: Dialect) -> Checked {
-    // MariaDB counts geometries among them, MySQL does not.
+    // MariaDB also writes a character set for geometry columns; MySQL does not.
     let is_characters = |kind: &ColumnKind| is_characters(kind) || (*kind == ColumnKind::Geometry && dialect.is_mariadb());
     let mut reader = Reader::new(bytes);
     let mut names = false;
@@ -71,7 +71,7 @@ pub(super) fn check_metadata(bytes: &[u8], schema: &TableSchema, dialect: Dialec
             _ => {}
         }
     }
-    // The key is written only together with the names.
+    // A server writes the primary key only if it also writes the column names.
     if names && key.as_deref().unwrap_or_default() != schema.primary_key {
         let list = |key: &[usize]| {
             let names: Vec<_> = key.iter().filter_map(|&index| schema.columns.get(index)).map(|column| column.name.as_str()).collect();
@@ -86,7 +86,8 @@ pub(super) fn check_metadata(bytes: &[u8], schema: &TableSchema, dialect: Dialec
     Ok(())
 }
 
-/// One bit for each numeric column, the first in the highest bit. MariaDB counts YEAR as numeric, MySQL 8.0 does not; both are accepted.
+/// Compares which columns are unsigned. The field has one bit for each numeric column; the first column has the highest bit. For MariaDB,
+/// YEAR is a numeric type; for MySQL 8.0 it is not. Both forms are accepted.
 fn signedness(bits: &[u8], schema: &TableSchema) -> Checked {
     compare_signs(bits, schema, false).or_else(|error| compare_signs(bits, schema, true).map_err(|_| error))
 }
@@ -105,7 +106,7 @@ fn compare_signs(bits: &[u8], schema: &TableSchema, years: bool) -> Checked {
     Ok(())
 }
 
-/// Columns that hold characters or bytes of any length.
+/// Whether a column holds characters or bytes, so that the metadata has a character set for it.
 fn is_characters(kind: &ColumnKind) -> bool {
     use ColumnKind::{Binary, Blob, Char, Text, Varbinary, Varchar};
     matches!(kind, Char { .. } | Varchar { .. } | Text { .. } | Binary { .. } | Varbinary { .. } | Blob { .. })
@@ -115,7 +116,8 @@ fn has_labels(kind: &ColumnKind) -> bool {
     matches!(kind, ColumnKind::Enum { .. } | ColumnKind::Set { .. })
 }
 
-/// A collation for all columns of a sort, then exceptions by their index among them.
+/// Compares the collations of the columns that `sort` selects. The field holds a default collation, then the index and the collation of
+/// each column that differs. The index counts only the selected columns.
 fn default_charset(value: &mut Reader<'_>, schema: &TableSchema, sort: impl Fn(&ColumnKind) -> bool) -> Checked {
     let default = value.length_encoded()?;
     let mut collations: Vec<usize> = schema.columns.iter().filter(|column| sort(&column.kind)).map(|_| default).collect();
@@ -127,13 +129,13 @@ fn default_charset(value: &mut Reader<'_>, schema: &TableSchema, sort: impl Fn(&
     schema.columns.iter().filter(|column| sort(&column.kind)).zip(collations).try_for_each(|(column, collation)| charset(column, collation))
 }
 
-/// A collation for each column of a sort.
+/// Compares the collations of the columns that `sort` selects. The field holds one collation for each of them.
 fn charsets(value: &mut Reader<'_>, schema: &TableSchema, sort: impl Fn(&ColumnKind) -> bool) -> Checked {
     schema.columns.iter().filter(|column| sort(&column.kind)).try_for_each(|column| charset(column, value.length_encoded()?))
 }
 
 fn charset(column: &Column, collation: usize) -> Checked {
-    // An unknown collation is not compared; its column's character set is checked elsewhere.
+    // A collation with an unknown number is not compared. The character set in the known schema is checked in `refuse_unsupported`.
     let Some(found) = u16::try_from(collation).ok().and_then(of_collation_number) else { return Ok(()) };
     // UUID and INET columns have no character set in the binlog.
     let charset = column.charset.as_deref().filter(|_| UuidInet::of(column).is_none());
@@ -157,7 +159,7 @@ fn column_names(value: &mut Reader<'_>, schema: &TableSchema) -> Checked {
     Ok(())
 }
 
-/// The labels of every column for which `labels` returns some.
+/// Compares the labels of every column for which `labels` returns the known labels.
 fn all_labels(value: &mut Reader<'_>, schema: &TableSchema, labels: impl Fn(&ColumnKind) -> Option<&Vec<String>>) -> Checked {
     for column in &schema.columns {
         let Some(known) = labels(&column.kind) else { continue };

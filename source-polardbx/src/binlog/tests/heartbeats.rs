@@ -1,9 +1,9 @@
-//! Heartbeats.
+//! Tests of heartbeats.
 
 use super::*;
 use crate::binlog::testing::EventBytes;
 
-/// The server says that it has nothing behind `at`.
+/// A heartbeat of the server, which says that its binlog ends at `at`.
 fn server_heartbeat(at: u64) -> Vec<u8> {
     let mut bytes = EventBytes::new(27).body(b"binlog.000001").ending_at(at).finish();
     let end = bytes.len() - 4;
@@ -36,7 +36,7 @@ fn a_heartbeat_says_where_the_stream_is_and_when() {
     decoder.event(&commit[0], 5).unwrap();
     assert!(next_heartbeat(&mut decoder, 1).is_none(), "the transaction is not handed on yet");
     let last = decoder.flush().unwrap().last_seq().unwrap();
-    // The time of the last event, until the server says that there is nothing newer.
+    // The heartbeat has the time of the last event, until the server reports that it has no newer events.
     let end = decoder.at().offset;
     let place = format!("binlog.000001:{end}");
     let (first, at, one) = next_heartbeat(&mut decoder, 1).unwrap();
@@ -45,7 +45,7 @@ fn a_heartbeat_says_where_the_stream_is_and_when() {
     decoder.event(&server_heartbeat(end), now).unwrap();
     let (second, at, two) = next_heartbeat(&mut decoder, now).unwrap();
     assert_eq!((second, at), (place, now));
-    // A clock that goes back, and a server that is elsewhere, change nothing.
+    // A clock that goes back does not change the time, nor does a heartbeat of the server for another position.
     decoder.event(&server_heartbeat(end), now - 5_000).unwrap();
     decoder.event(&server_heartbeat(end + 1), now + 5_000).unwrap();
     let (_, at, three) = next_heartbeat(&mut decoder, now).unwrap();
@@ -81,7 +81,7 @@ fn the_first_heartbeat_after_a_restart_is_not_in_the_past() {
     }
     decoder.flush().unwrap();
     let resume = decoder.heartbeat(1).unwrap().resume.unwrap();
-    // The next run reads the last transaction again, to compare it.
+    // After a restart, the decoder reads the last transaction again to compare it.
     let position = StreamPosition::parse(resume.as_str()).unwrap();
     let again = dump(&log, Decoder::dump_from(&position));
     assert!(again.events.iter().any(|event| event[4] == 30), "its rows are there");

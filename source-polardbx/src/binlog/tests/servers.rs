@@ -1,4 +1,4 @@
-//! What only some servers write: MariaDB's groups, compressed transactions, column metadata.
+//! Tests of events that only some servers write: MariaDB's GTIDs and sequences, compressed transactions, and optional metadata of columns.
 
 use super::*;
 use crate::binlog::testing::{compressed, inner_event};
@@ -32,7 +32,7 @@ fn a_transaction_of_mariadb_has_a_gtid_and_no_begin() {
     let expected =
         [("3-1-7", false), ("3-1-7", true), ("3-1-7", false), ("3-1-8", false), ("3-1-9", false), ("3-1-9", true), ("3-1-9", false)];
     assert_eq!(kinds, expected);
-    // The last group is found again.
+    // After a restart, the decoder finds the last group again.
     let position = StreamPosition::parse(batches.last().unwrap().resume.as_ref().unwrap().as_str()).unwrap();
     let mut again = super::decoder(position.clone(), schema(&cells), 1 << 20);
     let (rest, failed) = read(&mut again, &dump(&log, Decoder::dump_from(&position)));
@@ -48,7 +48,7 @@ fn a_sequence_of_mariadb_is_not_a_table() {
     log.add(162, &gtid(7, 0)).add(19, &body).rows(23, 6, 8, &row(&numbers)).commit();
     let (batches, failed) = read(&mut maria(schema(&cells)), &log);
     assert!(failed.is_none() && lines(&batches).is_empty(), "{failed:?}");
-    // Any other table must be known, and on a MySQL this one too.
+    // MySQL has no sequences, so there this table must be known. On MariaDB a table with other columns must be known, too.
     let (_, failed) = read(&mut super::decoder(start(), schema(&cells), 1 << 20), &log);
     assert_eq!(failed.unwrap().code(), Some("E_SCHEMA_MISMATCH"));
     body[22] = 3;
@@ -57,7 +57,7 @@ fn a_sequence_of_mariadb_is_not_a_table() {
     assert_eq!(read(&mut maria(schema(&cells)), &log).1.unwrap().code(), Some("E_SCHEMA_MISMATCH"));
 }
 
-/// The events of one transaction, behind its GTID, as they are inside a payload.
+/// The events of one transaction without its GTID event, in the form that they have inside a TRANSACTION_PAYLOAD.
 fn transaction(cells: &[Sample], rows: usize) -> Vec<u8> {
     let mut log = Log::new();
     log.query("BEGIN")
@@ -87,7 +87,7 @@ fn a_compressed_transaction_gives_what_the_plain_one_gives() {
     };
     let (events, last) = bodies(&packed, 2_000);
     assert_eq!(events, bodies(&plain, 1 << 20).0);
-    // It is found again as one event, without being taken apart.
+    // After a restart, the decoder finds the compressed transaction again without decompressing it.
     let mut again = decoder(last.clone(), schema(&cells), 2_000);
     let (rest, failed) = read(&mut again, &dump(&packed, Decoder::dump_from(&last)));
     assert!(failed.is_none() && lines(&rest).is_empty(), "{failed:?}");

@@ -1,4 +1,4 @@
-//! Statements and what is known of databases.
+//! Tests of statements, and of the known character sets of databases.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn invalid_bytes_matter_only_in_ddl_of_selected_tables() {
         let (_, failed) = read_one(client, text);
         assert!(failed.is_none(), "{failed:?}");
     }
-    // The server takes names and comments of such a client for UTF-8.
+    // If the client's character set is `binary` (63), the server reads names and comments as UTF-8.
     let (batches, failed) = read_one(63, "ALTER TABLE t COMMENT 'é'".as_bytes());
     assert!(failed.is_none() && lines(&batches)[0].contains("COMMENT 'é'"), "{failed:?} {:?}", lines(&batches));
     for (client, text, said) in [

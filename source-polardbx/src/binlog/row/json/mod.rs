@@ -1,9 +1,9 @@
-//! JSON: from MySQL's binary format to the text that the same server prints for the document.
+//! JSON: converts MySQL's binary format to the same text that the server itself prints for the document.
 //!
 //! A document is a type byte and a value. Objects and arrays begin with their count of elements and their size, then one entry for each key
-//! (offset, length) and each value (type, offset), then the keys and values; offsets count from the beginning of the object or array, and
-//! small scalars stand in the place of their offset. Numbers are little-endian. The format is described in `sql/json_binary.h` of MySQL;
-//! the printed texts were compared with MySQL 5.7, 8.0 and 9.7.
+//! (offset, length) and each value (type, offset), then the keys and values; offsets count from the beginning of the object or array. A
+//! small scalar is stored in the entry itself, in place of its offset. Numbers are little-endian. The format is described in
+//! `sql/json_binary.h` of MySQL; the printed texts were compared with MySQL 5.7, 8.0 and 9.7.
 
 mod number;
 mod opaque;
@@ -24,12 +24,12 @@ use opaque::write_opaque;
 pub(crate) use style::JsonStyle;
 use text::write_string;
 
-/// Nesting of objects and arrays that MySQL allows.
+/// The deepest nesting of objects and arrays that MySQL allows.
 const MAX_DEPTH: u32 = 100;
 /// The longest text that a server can send for a document.
 const MAX_TEXT: usize = 1 << 30;
 
-/// Types of values.
+/// The type bytes of values.
 mod kind {
     pub(super) const SMALL_OBJECT: u8 = 0;
     pub(super) const LARGE_OBJECT: u8 = 1;
@@ -49,7 +49,7 @@ mod kind {
 
 /// Appends the text of a document.
 pub(super) fn write_json(document: &[u8], style: JsonStyle, out: &mut Vec<u8>) -> Result<(), StreamError> {
-    // An empty value is in a NOT NULL column after a NULL was forced into it; the server reads it as the literal null.
+    // A NOT NULL column holds an empty value after a NULL was forced into it. The server reads an empty value as the JSON literal null.
     let Some((&kind, value)) = document.split_first() else {
         out.extend_from_slice(b"null");
         return Ok(());
@@ -60,15 +60,15 @@ pub(super) fn write_json(document: &[u8], style: JsonStyle, out: &mut Vec<u8>) -
 struct Printer<'o> {
     style: JsonStyle,
     out: &'o mut Vec<u8>,
-    /// Length that `out` must not reach.
+    /// The length of `out`, in bytes, that the text must not reach.
     limit: usize,
-    /// Bytes of the document that no value has taken yet. Each belongs to one value at most, so entries that point to the same place
-    /// cannot make a short document print without end.
+    /// Number of bytes of the document that are not part of a printed value yet. A byte may belong to only one value. So a short document
+    /// whose entries point to the same value cannot print an endless text.
     unread: usize,
 }
 
 impl Printer<'_> {
-    /// The value that begins with `bytes`.
+    /// Prints the value of type `kind` at the beginning of `bytes`.
     fn value(&mut self, kind: u8, bytes: &[u8], depth: u32) -> Result<(), StreamError> {
         if let Some(form) = Form::of(kind) {
             return self.container(form, bytes, depth);
@@ -167,7 +167,7 @@ impl Form {
         }
     }
 
-    /// Bytes of a count, a size or an offset.
+    /// The number of bytes of a count, a size or an offset.
     fn width(self) -> usize {
         if self.large { 4 } else { 2 }
     }
@@ -182,7 +182,8 @@ impl Form {
     }
 }
 
-/// Bytes after a length of up to five bytes. Each byte of the length holds seven bits, lowest first, and a flag that another one follows.
+/// Reads a length of up to five bytes, and then as many bytes as the length says. Each byte of the length holds seven bits, lowest first;
+/// its highest bit tells whether the length has another byte.
 fn variable<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], StreamError> {
     let mut length = 0u64;
     for shift in [0, 7, 14, 21, 28] {

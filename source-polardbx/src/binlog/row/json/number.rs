@@ -6,17 +6,17 @@ use super::style::JsonStyle;
 use crate::binlog::error::StreamError;
 use crate::binlog::row::fields::impossible;
 
-/// The range of exponents in which numbers are printed without an exponent.
+/// The decimal exponents with which a number is printed without an exponent, such as `0.001`.
 const PLAIN: std::ops::RangeInclusive<i32> = -15..=14;
 
 /// Appends the shortest digits that read back as the same number, in the format of MySQL's `my_gcvt`.
 pub(super) fn write_double(value: f64, style: JsonStyle, out: &mut Vec<u8>) -> Result<(), StreamError> {
-    // Longest: `-2.2250738585072014e-308`.
+    // The longest text is `-2.2250738585072014e-308`.
     let mut buffer = [0; 32];
     let mut rest = &mut buffer[..];
     let left = write!(rest, "{value:e}").map(|()| rest.len());
     let text = left.ok().and_then(|left| buffer.get(..buffer.len() - left)).unwrap_or_default();
-    // Infinity has no exponent.
+    // Infinity is printed without an exponent, so it is refused here.
     let (mantissa, power) = split(text).ok_or_else(|| impossible("a JSON number"))?;
     if !PLAIN.contains(&power) {
         out.extend_from_slice(text);
@@ -44,7 +44,7 @@ pub(super) fn write_double(value: f64, style: JsonStyle, out: &mut Vec<u8>) -> R
     Ok(())
 }
 
-/// `1.5e-3` as `1.5` and -3.
+/// Splits a number such as `1.5e-3` into `1.5` and -3.
 fn split(text: &[u8]) -> Option<(&[u8], i32)> {
     let at = text.iter().position(|&byte| byte == b'e')?;
     let (mantissa, power) = (text.get(..at)?, text.get(at + 1..)?);
@@ -61,7 +61,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    /// Texts printed by MySQL 5.7.22 and 8.0.15.
+    /// The expected texts were printed by MySQL 5.7.22 and 8.0.15.
     #[test]
     fn doubles_are_set_as_the_server_sets_them() {
         for (value, old, new) in [

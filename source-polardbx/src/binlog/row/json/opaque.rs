@@ -1,4 +1,4 @@
-//! Values of SQL types inside a document: decimals, dates and times in their own formats, everything else as Base64.
+//! Values of SQL types inside a JSON document. Decimals, dates and times are printed as such, all other types as Base64.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use crate::binlog::event::Reader;
 use crate::binlog::row::decimal::DecimalBytes;
 use crate::binlog::row::fields::impossible;
 
-/// Numbers of the SQL types that have a format of their own.
+/// The type bytes of the SQL types that are not printed as Base64.
 mod field {
     pub(super) const TIMESTAMP: u8 = 7;
     pub(super) const DATE: u8 = 10;
@@ -20,7 +20,7 @@ mod field {
     pub(super) const DECIMAL: u8 = 246;
 }
 
-/// Characters of Base64 between two line breaks.
+/// The number of Base64 characters between two line breaks.
 const LINE: usize = 76;
 
 /// Appends a value of the SQL type `kind`.
@@ -33,7 +33,7 @@ pub(super) fn write_opaque(kind: u8, bytes: &[u8], style: JsonStyle, out: &mut V
         }
         _ => {}
     }
-    // MySQL 5.7 does not escape the line breaks, so the text is not valid JSON; but it is what the server prints.
+    // MySQL 5.7 does not escape the line breaks, so its text is not valid JSON. It is reproduced, because a SELECT returns the same text.
     let line_break: &[u8] = if style == JsonStyle::MySql57 { b"\n" } else { b"\\n" };
     out.extend_from_slice(b"\"base64:type");
     write_u64(out, kind.into());
@@ -48,7 +48,7 @@ pub(super) fn write_opaque(kind: u8, bytes: &[u8], style: JsonStyle, out: &mut V
     Ok(())
 }
 
-/// Precision, scale, and the digits as in a row.
+/// Appends a decimal. It is stored as its precision, its scale and the digits in the format of a row.
 fn write_decimal(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), StreamError> {
     let mut reader = Reader::new(bytes);
     let (precision, scale) = (reader.u8()?, reader.u8()?);
@@ -60,8 +60,8 @@ fn write_decimal(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), StreamError> {
     Ok(())
 }
 
-/// 24 bits of microseconds, above them 17 bits of clock, above them, but for TIME, 5 bits of day and the months since the year 0, 13 a
-/// year.
+/// Appends a date or time. The lowest 24 bits of `packed` are the microseconds. The 17 bits above are hour, minute and second. For types
+/// with a date, 5 bits of day follow, and then the number of months since the year 0, at 13 months a year.
 fn write_temporal(kind: u8, packed: i64, out: &mut Vec<u8>) -> Result<(), StreamError> {
     let broken = || impossible("a date or time in a JSON document");
     let magnitude = packed.unsigned_abs();

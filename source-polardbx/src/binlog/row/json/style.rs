@@ -1,4 +1,4 @@
-//! Differences between servers in printing JSON.
+//! The differences between servers in how they print JSON.
 
 use crate::schema::Dialect;
 
@@ -7,7 +7,7 @@ use crate::schema::Dialect;
 pub(crate) enum JsonStyle {
     /// MySQL 5.7: a double without a fraction is printed like an integer, and line breaks in long Base64 are not escaped.
     MySql57,
-    /// MySQL 8.0 and later.
+    /// MySQL 8.0 and later: a double without a fraction is printed with `.0`, and line breaks in long Base64 are escaped.
     MySql80,
 }
 

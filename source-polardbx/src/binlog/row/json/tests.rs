@@ -15,7 +15,7 @@ fn small_objects_hold_their_keys_and_values_by_offset() {
     let head = [&[2, 0, 36, 0][..], &[18, 0, 1, 0], &[19, 0, 2, 0], &[5, 1, 0], &[2, 21, 0]].concat();
     let document = [&[0][..], &head, b"abb", &array].concat();
     assert_eq!(print(&document).unwrap(), r#"{"a": 1, "bb": [true, null, "x"]}"#);
-    // Every byte less is an error, not a shorter document.
+    // A truncated document is an error and does not print as a shorter document.
     for length in 1..document.len() {
         assert!(print(&document[..length]).is_err(), "{length}");
     }
@@ -26,7 +26,7 @@ fn an_empty_document_is_null() {
     assert_eq!(print(b"").unwrap(), "null");
 }
 
-/// Arrays in one another.
+/// A document of `levels` arrays that are nested in one another.
 fn nested(levels: usize) -> Vec<u8> {
     let mut inner = vec![0, 0, 4, 0];
     for _ in 1..levels {
@@ -44,7 +44,7 @@ fn a_hundred_levels_and_no_more() {
 
 #[test]
 fn values_that_share_their_bytes_are_refused() {
-    // Each level points twice to the next one: 2^60 values in some hundred bytes.
+    // Each of 60 levels points twice to the next level, so a document of some hundred bytes would print 2^60 values.
     let mut inner = vec![0, 0, 4, 0];
     for _ in 0..60 {
         let size = inner.len() as u16 + 10;

@@ -1,4 +1,4 @@
-//! Prints strings as the server does.
+//! Prints the strings of a JSON document in the same form as the server.
 
 /// Appends a string in quotes. Only quotes, backslashes and control characters are escaped.
 pub(super) fn write_string(text: &str, out: &mut Vec<u8>) {
