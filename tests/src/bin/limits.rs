@@ -7,7 +7,7 @@
 //! - `tables`: 1,000 tables: first their full phase, then a restart with changes in all of them;
 //! - `partitions`: a topic of 4,096 partitions: first the start of a new task, then a restart;
 //! - `many-tables`: the full phase of 1,000 and of 10,000 tables with one row each; the second must cost about ten times as much as the
-//! first;
+//!   first;
 //! - `many-chunks`: the full phase of a table in 10,000 and in 100,000 chunks of ten rows each, with the same expectation.
 //!
 //! The program is a child process of the same build, or the command line at PATH. Its CPU time and peak memory (VmHWM) are those that the
