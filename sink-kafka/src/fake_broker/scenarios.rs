@@ -287,8 +287,19 @@ async fn nothing_goes_behind_what_cannot_be_encoded() {
 }
 
 #[tokio::test]
-async fn whole_batches_refused_and_settings_refused_are_told_apart() {
-    for (code, kind) in [(87, Kind::Fatal), (42, Kind::Fatal), (44, Kind::Config), (29, Kind::Config)] {
+async fn a_refused_record_and_refused_settings_are_distinguished() {
+    // The batch is refused, then its first half is accepted and the second half refused.
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let task = task_of(&fake, json!({}));
+    fake.faults([Fault::RefusedWith(87), Fault::Fine, Fault::RefusedWith(87)]);
+    let mut refusing = sink(&task);
+    open(&mut refusing, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    let error = refusing.write(&mut rows(&table("a"), 1..=2)).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Data, Some("E_RECORD_REFUSED")), "{error}");
+    assert!(error.to_string().contains("shop.a"), "{error}");
+    assert_eq!(read(&fake, "t", 1), (vec![all(1)], 0));
+
+    for (code, kind) in [(42, Kind::Fatal), (44, Kind::Config), (29, Kind::Config)] {
         let fake = FakeCluster::start(1, &[("t", 1)]).await;
         let task = task_of(&fake, json!({}));
         fake.faults([Fault::RefusedWith(code)]);
