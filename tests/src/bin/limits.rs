@@ -1,4 +1,4 @@
-//! Measures what must stay small however large the source is: memory, and the time to the first record.
+//! Measures memory, CPU time and the time to the first record with large sources: none of them may grow faster than the source.
 //!
 //! `cargo run --release -p tests --bin limits [-- [--program PATH] transaction chunks tables partitions many-tables many-chunks]`
 //!

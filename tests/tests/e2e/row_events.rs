@@ -1,4 +1,4 @@
-//! `rows = "event"`: one message for each row event of the binlog, with its rows in their order, also across a stop and a kill.
+//! `rows = "event"`: one message for each row event of the binlog, with its rows in order, also across a stop and a kill.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn a_message_holds_the_rows_of_a_row_event() -> Result<()> {
 }
 
 async fn one_server(flavor: Flavor) -> Result<()> {
-    // The binlog is counted, so nobody else may write to it.
+    // Events of the binlog are counted, so nothing else may write to it.
     let servers = super::servers::with_source(flavor, &[]).await?;
     let name = format!("row_events_{}", flavor.name());
     let source = servers.source.clone();
@@ -38,7 +38,7 @@ async fn one_server(flavor: Flavor) -> Result<()> {
     case.settings.options = "rows = \"event\", old = \"all\"".into();
     case.task.configure(&case.settings)?;
     case.task.start()?;
-    // The first fence may be read by the full phase.
+    // The full phase may read the first fence.
     case.catch_up(LIMIT).await?;
     case.catch_up(LIMIT).await?;
     let from = source.position().await?;
@@ -46,7 +46,7 @@ async fn one_server(flavor: Flavor) -> Result<()> {
 
     write(&source, &name, 1_000).await?;
     case.catch_up(LIMIT).await?;
-    // A stop, and a kill, with changes on their way; and changes while nobody reads.
+    // A stop and a kill while changes are in flight, and changes while the task is stopped.
     for round in 2..=5 {
         let writing = async {
             tokio::time::sleep(Duration::from_millis(30)).await;
@@ -72,7 +72,7 @@ async fn one_server(flavor: Flavor) -> Result<()> {
     in_order(&case)
 }
 
-/// Statements on the rows from `first` on: of many rows and of one, which leave some rows.
+/// Statements on the rows from `first` on, each on many rows or on one; some rows remain.
 async fn write(source: &Database, name: &str, first: u32) -> Result<()> {
     let end = first + MANY;
     let rows: Vec<String> = (first..end).map(|id| format!("({id}, {id}, REPEAT('x', {}))", id % 90)).collect();
@@ -94,7 +94,7 @@ async fn messages(case: &mut Case) -> Result<usize> {
     Ok(records.iter().filter(|record| !record.header.snapshot() && matches!(record.decoded, Decoded::Rows(_))).count())
 }
 
-/// Row events behind a place in the binlog.
+/// Number of row events after a position of the binlog.
 async fn row_events(source: &Database, (file, offset): &(String, u64)) -> Result<usize> {
     let mut connection = source.connect().await?;
     let events: Vec<mysql_async::Row> = connection.query(format!("SHOW BINLOG EVENTS IN '{file}' FROM {offset}")).await?;
@@ -102,7 +102,7 @@ async fn row_events(source: &Database, (file, offset): &(String, u64)) -> Result
     Ok(kinds.filter(|kind| ["Write_rows", "Update_rows", "Delete_rows"].iter().any(|rows| kind.starts_with(rows))).count())
 }
 
-/// The rows of a statement came in the order of their keys, within a message and from one to the next.
+/// Checks that the rows of a statement are in the order of their keys, within a message and from message to message.
 fn in_order(case: &Case) -> Result<()> {
     let mut last: Option<(Op, u32)> = None;
     for record in decode(case.entries.clone(), case.settings.format)? {
