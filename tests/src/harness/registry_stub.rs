@@ -179,7 +179,7 @@ async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: &Mutex<Sta
             let (status, body) = state.lock().unwrap_or_else(PoisonError::into_inner).work(&request);
             (status, String::new(), body.to_string())
         }
-        Some(Instead::Refuse(status, code, words)) => (status, String::new(), error(code, &words).to_string()),
+        Some(Instead::Refuse(status, code, message)) => (status, String::new(), error(code, &message).to_string()),
         Some(Instead::Page(status)) => (status, "Content-Type: text/html\r\n".into(), "<html>Welcome</html>".into()),
         Some(Instead::Redirect(to)) => (307, format!("Location: {to}\r\n"), String::new()),
         Some(Instead::Silence) => return std::future::pending().await,
@@ -187,8 +187,8 @@ async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: &Mutex<Sta
     http::respond(&mut stream, status, &headers, &body).await
 }
 
-fn error(code: i64, words: &str) -> Value {
-    json!({"error_code": code, "message": words})
+fn error(code: i64, message: &str) -> Value {
+    json!({"error_code": code, "message": message})
 }
 
 impl State {

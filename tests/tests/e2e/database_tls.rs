@@ -107,7 +107,7 @@ async fn a_client_certificate() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_wrong_with_a_certificate_is_told_at_once() -> Result<()> {
+async fn an_invalid_certificate_is_reported_at_once() -> Result<()> {
     let known = certificates()?;
     let (ca, other_ca) = (path(&known.ca), path(&known.other_ca));
     let mut case = mariadb(&known.server, "tls_wrong").await?;
@@ -128,8 +128,8 @@ async fn what_is_wrong_with_a_certificate_is_told_at_once() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn servers_that_cannot_speak_our_tls() -> Result<()> {
-    // MySQL 5.7.22 has no TLS unless certificates are configured; the TLS versions of 8.0.15 are too old.
+async fn servers_without_tls_that_we_can_use() -> Result<()> {
+    // MySQL 5.7.22 has no TLS without certificates; 8.0.15 has one that is too old.
     for (flavor, name, why) in [(Flavor::MySql57, "tls_none", "does not offer TLS"), (Flavor::MySql80, "tls_old", "TLS")] {
         let mut case = own(flavor, &[], name).await?;
         fails(&mut case, "{ mode = \"required\" }", &["E_TLS", why, "tls.mode"]).await?;

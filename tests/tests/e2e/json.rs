@@ -259,7 +259,7 @@ async fn documents_and_shapes_of_mysql_8_0() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn shapes_where_the_binlog_tells_more_of_columns() -> Result<()> {
+async fn shapes_with_full_metadata_in_the_binlog() -> Result<()> {
     for flavor in [Flavor::MySql80, Flavor::MariaDb] {
         let source = Database::start(flavor, &["--binlog-row-metadata=FULL"]).await?;
         create_shapes(&source, "more").await?;

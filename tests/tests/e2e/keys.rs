@@ -213,7 +213,7 @@ fn ids_of(case: &Case, table: &str) -> Result<Vec<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn names_that_need_their_quotes() -> Result<()> {
+async fn names_that_need_quotes() -> Result<()> {
     const TABLES: [&str; 9] = ["select", "sp ace", "do.t", "☃", "it's", "say \"x\"", "tick`ed", "100%_", "ÄÖ"];
     for flavor in Flavor::ALL {
         let servers = Servers::shared_of(flavor).await?;

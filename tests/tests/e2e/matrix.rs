@@ -31,14 +31,15 @@ async fn mariadb_into_both_formats_openly_and_by_scram_over_tls() -> Result<()> 
 }
 
 async fn into_both_formats(servers: Servers, name: &str) -> Result<()> {
-    let ways = [Access::Open, Access::SaslTls(Mechanism::Scram256)];
-    let tasks = [Format::CanalJson, Format::DtsAvro].into_iter().flat_map(|format| ways.map(|access| Way { format, access, sink: "" }));
+    let accesses = [Access::Open, Access::SaslTls(Mechanism::Scram256)];
+    let tasks =
+        [Format::CanalJson, Format::DtsAvro].into_iter().flat_map(|format| accesses.map(|access| Setup { format, access, sink: "" }));
     under_writers(servers, name, tasks.collect()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long suite"]
-async fn every_server_and_setting_by_every_way_into_kafka() -> Result<()> {
+async fn every_server_and_setting_with_every_access_to_kafka() -> Result<()> {
     const GTID: [&str; 2] = ["--gtid-mode=ON", "--enforce-gtid-consistency=ON"];
     const FULL: &str = "--binlog-row-metadata=FULL";
     let _turn = alone().await;
@@ -61,10 +62,10 @@ async fn every_server_and_setting_by_every_way_into_kafka() -> Result<()> {
             "compression = \"zstd\"",
         ];
         for (turn, formats) in [[Format::CanalJson, Format::DtsAvro], [Format::DtsAvro, Format::CanalJson]].into_iter().enumerate() {
-            let ways = Access::ALL.into_iter().enumerate();
-            let way = |(number, access)| Way { format: formats[number % 2], access, sink: sinks[(number + 3 * turn) % sinks.len()] };
+            let accesses = Access::ALL.into_iter().enumerate();
+            let setup = |(number, access)| Setup { format: formats[number % 2], access, sink: sinks[(number + 3 * turn) % sinks.len()] };
             let servers = Servers { source: source.clone(), kafka: kafka.clone() };
-            under_writers(servers, &format!("all_{name}_{turn}"), ways.map(way).collect()).await?;
+            under_writers(servers, &format!("all_{name}_{turn}"), accesses.map(setup).collect()).await?;
         }
     }
     Ok(())
@@ -87,23 +88,22 @@ async fn the_newest_mysql_with_and_without_compressed_transactions() -> Result<(
     Ok(())
 }
 
-/// The settings with which one task accesses Kafka.
-struct Way {
+/// Format and access to Kafka of one task.
+struct Setup {
     format: Format,
     access: Access,
     /// Additional keys of `[sink.kafka]`.
     sink: &'static str,
 }
 
-/// Runs one task for each kind of access, all at the same time and on the same tables, while writers change rows. Compares each topic
-/// with the source.
-async fn under_writers(servers: Servers, name: &str, ways: Vec<Way>) -> Result<()> {
+/// Runs one task for each kind of access, all at once on the same tables with writers, and compares each topic with the source.
+async fn under_writers(servers: Servers, name: &str, setups: Vec<Setup>) -> Result<()> {
     let (source, kafka) = (servers.source.clone(), servers.kafka.clone());
     let name = format!("{name}_{}", source.flavor().name());
     let tables = writers::create_tables(&source, &name, ROWS.max(every_type::variants())).await?;
     let mut cases: Vec<Case> = Vec::new();
-    for (number, Way { format, access, sink }) in ways.into_iter().enumerate() {
-        // Every second task has several partitions, because they are chosen by the values of keys.
+    for (number, Setup { format, access, sink }) in setups.into_iter().enumerate() {
+        // Every other task has several partitions, since keys are distributed by their values.
         let partitions = 1 + 3 * (number as i32 % 2);
         let topic = format!("{name}_{}_{}_{number}", format.name(), access.name());
         let mut case = match cases.first() {

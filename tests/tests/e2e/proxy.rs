@@ -134,7 +134,7 @@ async fn slow_single_and_counted_bytes() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_proxy_may_be_there_before_its_server() -> Result<()> {
+async fn a_proxy_may_start_before_its_server() -> Result<()> {
     let [port] = free_ports()?;
     let proxy = Proxy::start(([127, 0, 0, 1], port).into())?;
     // The connection may already be reset while the client is still connecting.

@@ -214,9 +214,9 @@ async fn an_address_without_a_registry_stops_the_task_at_once() -> Result<()> {
     configure(&mut case, &at(&format!("http://{broker}")))?;
     refused(&mut case, 2, &["E_REGISTRY", &broker, "schema_registry.url"]).await?;
     for (instead, text) in [
-        (Instead::Page(404), "it answers 404"),
-        (Instead::Page(200), "no JSON"),
-        (Instead::Redirect(format!("{}/elsewhere", stub.url())), "it answers 307"),
+        (Instead::Page(404), "the answer is 404"),
+        (Instead::Page(200), "JSON"),
+        (Instead::Redirect(format!("{}/elsewhere", stub.url())), "307"),
     ] {
         stub.instead(instead, None);
         configure(&mut case, &at(&stub.url()))?;

@@ -128,7 +128,7 @@ async fn the_schema_phase_alone_ends_after_the_statements() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn statements_come_before_the_rows_of_their_tables() -> Result<()> {
+async fn table_definitions_come_before_the_rows_of_their_tables() -> Result<()> {
     let servers = Servers::shared().await?;
     let mysql = &servers.source;
     for (name, format, phases, rows) in [
@@ -172,7 +172,7 @@ async fn statements_come_before_the_rows_of_their_tables() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kills_in_the_schema_phase_lose_no_statement() -> Result<()> {
+async fn kills_in_the_schema_phase_lose_no_table_definition() -> Result<()> {
     const TABLES: usize = 150;
     let servers = Servers::shared().await?;
     let (name, mysql) = ("schema_kills", &servers.source);
@@ -259,7 +259,7 @@ const FOLLOWED: &[(&str, &[&str])] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn statements_come_in_order_with_the_rows_on_every_server() -> Result<()> {
+async fn ddl_comes_in_order_with_the_rows_on_every_server() -> Result<()> {
     for flavor in Flavor::ALL {
         for format in [Format::CanalJson, Format::DtsAvro] {
             followed(flavor, format).await.map_err(|error| error.context(format!("{} {}", flavor.name(), format.name())))?;

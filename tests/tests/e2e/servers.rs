@@ -321,11 +321,11 @@ async fn a_start_inside_an_event_or_a_transaction() -> Result<()> {
         servers.source.execute(&[&format!("INSERT INTO {name}.t VALUES (10, 'ten')")]).await?;
         let mut connection = servers.source.connect().await?;
         let events: Vec<mysql_async::Row> = connection.query(format!("SHOW BINLOG EVENTS IN '{file}' FROM {offset} LIMIT 20")).await?;
-        let place = |wanted: &str| {
+        let position_of = |wanted: &str| {
             let found = events.iter().find(|row| row.get::<String, _>("Event_type").is_some_and(|kind| kind == wanted));
             found.and_then(|row| row.get::<u64, _>("Pos")).ok_or_else(|| Failure::new(format!("no event {wanted}")))
         };
-        let table_map = place("Table_map")?;
+        let table_map = position_of("Table_map")?;
         for (at, why) in [(offset + 7, "no event begins there"), (table_map, "in the middle of")] {
             case.settings.source = format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {at} }}");
             case.task.configure(&case.settings)?;
@@ -342,7 +342,7 @@ async fn a_start_inside_an_event_or_a_transaction() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn statements_elsewhere_and_what_servers_make_of_statements() -> Result<()> {
+async fn ddl_on_other_tables_and_ddl_that_servers_rewrite() -> Result<()> {
     for flavor in Flavor::ALL {
         let servers = Servers::shared_of(flavor).await?;
         let name = format!("elsewhere_{}", flavor.name());

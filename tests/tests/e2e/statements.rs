@@ -11,7 +11,7 @@ use super::case::{Case, Servers};
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn statements_that_leave_columns_alone_are_delivered() -> Result<()> {
+async fn ddl_that_does_not_change_columns_is_delivered() -> Result<()> {
     let servers = Servers::shared().await?;
     let (name, topic) = ("statements", "statements_ddl");
     let mysql = &servers.source;

@@ -295,7 +295,7 @@ async fn four_thousand_partitions_are_opened_in_seconds_and_in_little_memory() -
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_statement_without_a_topic_stops_the_task_until_it_has_one() -> Result<()> {
+async fn ddl_without_a_topic_stops_the_task_until_it_has_one() -> Result<()> {
     let (servers, name, later) = (Servers::shared().await?, "no_ddl_topic", "no_ddl_topic_later");
     create_database(&servers, name, &["CREATE TABLE {db}.t (id INT PRIMARY KEY)", "INSERT INTO {db}.t VALUES (1)"]).await?;
     let mut case = Case::new(servers.clone(), name, Format::CanalJson, 1, vec![Table::new(name, "t")]).await?;

@@ -80,12 +80,12 @@ impl Kafka {
 
     /// The leader and in-sync replicas of each partition of a topic, by partition number.
     pub async fn placements(&self, topic: &str) -> Result<Vec<Placement>> {
-        let said = self.tool("org.apache.kafka.tools.TopicCommand", &["--describe", "--topic", topic]).await?;
+        let description = self.tool("org.apache.kafka.tools.TopicCommand", &["--describe", "--topic", topic]).await?;
         let field = |line: &str, name: &str| -> String {
             let after = line.split_once(name).map_or("", |(_, rest)| rest);
             after.trim_start().split('\t').next().unwrap_or_default().trim().to_owned()
         };
-        let lines = said.lines().filter(|line| line.contains("Partition: "));
+        let lines = description.lines().filter(|line| line.contains("Partition: "));
         let placement = |line: &str| Placement {
             leader: field(line, "Leader:").parse().ok(),
             in_sync: field(line, "Isr:").split(',').filter_map(|node| node.parse().ok()).collect(),

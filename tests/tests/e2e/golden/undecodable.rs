@@ -15,7 +15,7 @@ use super::avro;
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_text_without_characters_stops_the_task_or_is_kept() -> Result<()> {
+async fn invalid_text_stops_the_task_or_is_kept() -> Result<()> {
     for flavor in Flavor::ALL {
         let servers = Servers::shared_of(flavor).await?;
         for format in [Format::CanalJson, Format::DtsAvro] {
