@@ -129,7 +129,7 @@ impl Task {
             None => registry.build_store("local", &serde_json::json!({ "path": Path::new("state").join(name) }).into())?,
         };
         let mut retry = Retry::default();
-        // Checked when it was read.
+        // The window was checked when the settings were read, so this cannot fail here.
         retry.window = self.tree.retry.window().unwrap_or(retry.window);
         let builder = Pipeline::builder(name)
             .shared_source(source)

@@ -29,7 +29,7 @@ pub(super) struct Template {
     varying: Vec<usize>,
 }
 
-/// The parts that are prepared per column.
+/// What is prepared for one column: its name as a JSON key, and the encoding and `sqlType` of its values.
 pub(super) struct ColumnTemplate {
     column: Column,
     encoding: Encoding,

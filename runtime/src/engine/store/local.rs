@@ -1,9 +1,9 @@
 //! The store `local`: one redb database in a locked directory.
 //!
 //! ```text
-//! lock               held exclusively while the store is open; a second process fails at its start
-//! checkpoint.redb    the database; a commit returns when it is on the disk
-//! checkpoint.redb.1  copies made at the last three starts, the newest first
+//! lock                       held exclusively while the store is open; a second process fails at its start
+//! checkpoint.redb            the database; a commit returns when it is on the disk
+//! checkpoint.redb.1, .2, .3  copies made at the last three starts that could read the database, the newest first
 //! ```
 
 use std::fs::{self, File};

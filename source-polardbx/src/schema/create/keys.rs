@@ -90,8 +90,9 @@ pub(super) fn is_placement(cursor: &Cursor<'_>, ahead: usize) -> bool {
     cursor.is_word(ahead, &["LOCAL", "GLOBAL", "CLUSTERED", "COLUMNAR"])
 }
 
-/// Takes `UNIQUE [GLOBAL|LOCAL|CLUSTERED] [KEY|INDEX]`, where UNIQUE may also be the second word. Takes nothing, and returns `false`, if
-/// these words are not next.
+/// Takes the words that begin a unique key: UNIQUE, with optional placement words (such as GLOBAL) before or after it, and then optionally
+/// KEY or INDEX. A placement word after UNIQUE is taken only if KEY, INDEX or COLUMNAR follows it; otherwise it is the name of the key.
+/// Takes nothing, and returns `false`, if UNIQUE is missing.
 pub(crate) fn take_unique_words(cursor: &mut Cursor<'_>) -> bool {
     let mark = cursor.mark();
     while is_placement(cursor, 0) {

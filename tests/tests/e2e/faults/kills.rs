@@ -28,8 +28,9 @@ const FULL_PHASE_LIMIT: Duration = Duration::from_secs(120);
 /// The speed limit of the full phase, in bytes per second. It makes the phase long enough for all its kills.
 const BYTES_PER_SECOND: u64 = 300_000;
 
-/// Half of the `count` kills fall into the full phase of `rows` rows, the other half into the incremental phase. In every fourth run a
-/// broker is killed before the program is killed; the broker comes back two runs later.
+/// Starts and kills the program `count` times, then compares the topic with the source. The first half of the kills is meant for the full
+/// phase of `rows` rows, the second half for the incremental phase. In every fourth run a broker is killed before the program is killed;
+/// the broker comes back two runs later.
 async fn kills(name: &str, count: usize, rows: u64) -> Result<()> {
     let _turn = alone().await;
     let mut trial = Trial::new(Servers::clustered(Flavor::MySql57).await?, name, Format::CanalJson).await?;
