@@ -120,7 +120,7 @@ impl Inner {
             if self.is_there()? {
                 let copy = self.copy()?;
                 // Invariant: only a readable database becomes a copy. A start that fails must not push out the good ones.
-                new.with(&self.dir, read)?;
+                read(&database(&copy)?)?;
                 self.keep(copy)?;
             }
             new.with(&self.dir, start)?;
@@ -499,11 +499,13 @@ mod tests {
         for (format, code) in [(1, "E_CKPT_OLDER"), (FORMAT + 1, "E_CKPT_NEWER")] {
             let dir = tempfile::tempdir().unwrap();
             store_of_format(dir.path(), format);
+            let before = fs::read(dir.path().join("checkpoint.redb")).unwrap();
             for error in [LocalStore::new(dir.path()).peek().await.unwrap_err(), LocalStore::new(dir.path()).load().await.unwrap_err()] {
                 assert_eq!((error.kind(), error.code()), (Kind::Fatal, Some(code)));
                 assert!(error.help().unwrap().contains("from scratch"), "{error}");
             }
             assert!(!dir.path().join("checkpoint.redb.1").exists());
+            assert!(fs::read(dir.path().join("checkpoint.redb")).unwrap() == before, "a store that is refused is left as it was");
         }
     }
 }
