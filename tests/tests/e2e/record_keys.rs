@@ -93,7 +93,7 @@ async fn a_compacted_topic_refuses_records_without_a_key() -> Result<()> {
     let check = || -> Result<String> { Ok(String::from_utf8(program().command(&["check", &file]).output()?.stdout)?) };
     let console = check()?;
     assert!(console.contains("FAILED   kafka_compaction") && console.contains("record_key = \"primary_key\""), "{console}");
-    refused(&mut case, 1, &["unkeyed", "record_key = \"primary_key\""]).await?;
+    refused(&mut case, 4, &["E_RECORD_REFUSED", "unkeyed", "record_key = \"primary_key\""]).await?;
     assert_eq!(case.read().await?, 0);
 
     case.settings.sink = "tombstones = true".into();
