@@ -111,7 +111,8 @@ impl Case {
         Ok(Self { servers, database, topic, settings, task, entries: Vec::new(), tables, ids: None, reader, fences })
     }
 
-    /// Reads the topic until it contains everything that was committed in the source before this call.
+    /// Reads the topic until it contains everything that was committed in the source before this call. While the full phase runs, rows
+    /// of other tables may still be missing.
     pub(crate) async fn catch_up(&mut self, limit: Duration) -> Result<()> {
         let fence = self.fence().await?;
         self.reach(fence, limit).await
