@@ -1,6 +1,6 @@
 //! Measures the time to decode the events of a table with ten columns, including the verification of checksums and the packing into cells.
-//! One benchmark has transactions of four row events with 75 rows each, the other has transactions of one row. The reported time is per
-//! iteration, which decodes [`ROWS`] rows.
+//! `bulk_insert` reads transactions of four row events with 75 rows each, and `one_row_update` reads transactions of one updated row. The
+//! reported time is the time of one iteration, which decodes [`ROWS`] rows.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fn schema() -> Arc<TableSchema> {
     create.map(|create| Arc::new(create.schema)).unwrap_or_else(|_| Arc::new(TableSchema::new(TableId::new("d", "t"), Vec::new())))
 }
 
-/// A binlog in memory, as the list of events that a server sends.
+/// A binlog in memory: the list of the events that a server would send.
 struct Log {
     offset: u64,
     events: Vec<Vec<u8>>,
@@ -60,7 +60,7 @@ impl Log {
         self.events.push(event);
     }
 
-    /// One transaction of `events` row events with `rows` rows each.
+    /// Appends one transaction of `events` row events with `rows` rows each.
     fn transaction(&mut self, kind: u8, events: usize, rows: usize) {
         self.add(34, &[0; 42]);
         self.add(2, b"\x07\0\0\0\0\0\0\0\x01\0\0\x05\0\0\0\0\0\0d\0BEGIN");

@@ -51,7 +51,7 @@ impl PolardbxSourceBuilder {
         self
     }
 
-    /// The phases to run; the full and the incremental one by default.
+    /// The phases to run. The default is the full phase and the incremental phase.
     pub fn phases(mut self, phases: impl IntoIterator<Item = Phase>) -> Self {
         self.config.phases = phases.into_iter().collect();
         self
@@ -69,7 +69,8 @@ impl PolardbxSourceBuilder {
         self
     }
 
-    /// How long to wait before the first SELECT if the account may not write the marker row; see [`Config::barrier_delay_ms`].
+    /// How long to wait before the first SELECT if the account may not write the marker row of the visibility barrier; see
+    /// [`Config::barrier_delay_ms`].
     pub fn barrier_delay(mut self, delay: Duration) -> Self {
         self.config.barrier_delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         self
@@ -99,7 +100,7 @@ impl PolardbxSourceBuilder {
         self
     }
 
-    /// Builds the source, without connecting yet. An error of kind `Config` names the key that is wrong.
+    /// Builds the source, which does not connect yet. An error of kind `Config` names the key that is wrong.
     pub fn build(self) -> Result<PolardbxSource> {
         PolardbxSource::new(self.config)
     }

@@ -32,10 +32,10 @@ pub enum SourceError {
     Timeout {
         /// The action that failed, such as "list the tables".
         doing: Cow<'static, str>,
-        /// How long we waited, in seconds.
+        /// How long the source waited, in seconds.
         seconds: u64,
     },
-    /// The server's answer is not what we expect.
+    /// The server's answer is not as expected.
     #[error("{what}")]
     Answer {
         /// The action that failed, such as "list the tables".
@@ -62,7 +62,7 @@ pub enum SourceError {
     IdentityChanged {
         /// The server's identity in the checkpoint.
         known: String,
-        /// The identity of the server that we are connected to.
+        /// The identity of the server to which the source is connected.
         found: String,
     },
     /// The configuration has other tables or phases than when the task was started.
@@ -97,7 +97,7 @@ pub enum SourceError {
         /// The position of the row, such as `shop.orders/chunk-3 row 17`.
         position: Position,
     },
-    /// An error of the runtime, such as a fact in the checkpoint that it could not read.
+    /// An error of the runtime, for example because the runtime could not read a fact in the checkpoint.
     #[error(transparent)]
     Framework(#[from] Error),
 }
@@ -111,7 +111,7 @@ impl SourceError {
         move |error| Self::Mysql { doing: doing.into(), error }
     }
 
-    /// Converts an error of one of our own connections (module `wire`). `doing` is the action that failed.
+    /// Converts an error of a connection of the module `wire`. `doing` is the action that failed.
     pub(crate) fn wire(doing: impl Into<Cow<'static, str>>, error: WireError) -> Self {
         let doing = doing.into();
         match error {
@@ -133,7 +133,7 @@ impl SourceError {
         Self::Checkpoint { what: format!("it does not hold the schema of table {table}") }
     }
 
-    /// If `error` says that a table of the snapshot does not exist, returns [`SourceError::TableChanged`]: the table was dropped or renamed
+    /// Returns [`SourceError::TableChanged`] if `error` says that a table of the snapshot does not exist. The table was dropped or renamed
     /// during the snapshot, so a retry cannot help. Returns any other error unchanged.
     pub(crate) fn or_table_is_gone(error: Self, table: &TableId) -> Self {
         const UNKNOWN_DATABASE_OR_TABLE: [u16; 2] = [1049, 1146];
@@ -374,7 +374,7 @@ fn classify_code(code: u16) -> (Kind, &'static str) {
         }
         1040 | 1203 | 1226 => (Kind::Retryable, "raise the server's or the account's connection limit, or lower `parallelism`"),
         1129 => (Kind::Retryable, "the server blocked this host after too many errors: FLUSH HOSTS there"),
-        // The server does not understand a statement of ours, so a retry cannot help.
+        // The server does not understand a statement of this crate, so a retry cannot help.
         1064 | 1149 | 1193 | 1210 | 1295 => (Kind::Fatal, ""),
         1054 => (Kind::Fatal, "a selected table was altered meanwhile: start the task from scratch"),
         1236 => (Kind::Retryable, ""),

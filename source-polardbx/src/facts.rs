@@ -15,7 +15,7 @@ use crate::error::{Result, SourceError};
 pub(crate) struct TaskFacts {
     /// The server's identity, by which a later connection recognizes the same server.
     pub(crate) identity: String,
-    /// The server's `server_id`. Formats print it, and the `version`, with the rows of the snapshot.
+    /// The server's `server_id`. Formats print `server_id` and `version` with the rows of the snapshot.
     pub(crate) server_id: u32,
     pub(crate) version: String,
     /// The patterns by which the user selected tables.
@@ -60,8 +60,8 @@ pub(crate) struct Cursor {
     pub(crate) after: Option<String>,
 }
 
-/// The CREATE TABLE of a table. The fact is removed once the schema phase has delivered it. Its key is a number, so that the tables keep
-/// their order.
+/// The CREATE TABLE of a table. The fact is removed once the schema phase has delivered it. The key of the fact is a number, which keeps
+/// the tables in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TableDefinition {
     pub(crate) table: TableId,
@@ -94,7 +94,7 @@ impl Fact for DatabaseCharsets {
 }
 
 impl TaskFacts {
-    /// Reads the facts of a task from its checkpoint; an error if there are none.
+    /// Reads the facts of a task from its checkpoint. Fails if the checkpoint has none.
     pub(crate) fn read(committed: &Committed) -> Result<Self> {
         committed.fact()?.ok_or_else(|| SourceError::Checkpoint { what: "it holds splits, but not what the task reads".into() })
     }
@@ -103,7 +103,7 @@ impl TaskFacts {
         self.phases.contains(&phase)
     }
 
-    /// The origin that the events of the snapshot carry. Its offset is the start of the stream; `0@0` if there is none.
+    /// The origin that the events of the snapshot carry. Its offset is the start of the stream; `0@0` if that start is not known.
     pub(crate) fn origin(&self) -> Origin {
         let mut origin = Origin::default();
         origin.server_id = self.server_id;
@@ -114,7 +114,7 @@ impl TaskFacts {
         origin
     }
 
-    /// The position where the stream starts; an error if the checkpoint does not hold it.
+    /// The position where the stream starts. Fails if the checkpoint does not hold it.
     pub(crate) fn stream_start(&self) -> Result<Position> {
         let start = self.start.as_ref().map(StartFact::coordinates);
         let start = start.ok_or_else(|| SourceError::Checkpoint { what: "it does not hold where the stream starts".into() })?;

@@ -1,8 +1,8 @@
 //! MySQL, MariaDB and PolarDB-X 2.0 as a source: every selected table is read once, in parallel chunks, and then the binlog is followed.
 //!
-//! This crate knows the server's protocol, its DDL and its binlog. It knows no topic, no message format and no sink. It writes nothing to
-//! the source but one row of `dts_health_check.dts_watermark`: when the commit of that row returns, all earlier commits are visible to a
-//! SELECT.
+//! This crate knows the server's protocol, its DDL and its binlog. It knows no topic, no message format and no sink. The only thing that it
+//! writes to the source is one row of `dts_health_check.dts_watermark`. When the commit of that row returns, all earlier commits are
+//! visible to a SELECT.
 //!
 //! ```
 //! use runtime::{Registry, Settings};
@@ -21,8 +21,8 @@
 //!
 //! Where to start reading: `planner` plans the splits and [`source`] opens them. `splits` prints and parses the names of splits, and
 //! `facts` defines what the checkpoint stores about the task. `schema_phase` delivers table definitions, `snapshot` cuts tables into chunks
-//! and reads them, and `binlog` reads the stream. `schema` parses DDL, `server` asks what the server is and has, `wire` and `session` are
-//! the connections, `tls` encrypts them, and `check` is the precheck.
+//! and reads them, and `binlog` reads the stream. `schema` parses DDL, and `server` asks the server for its properties and its tables.
+//! `wire` and `session` are the connections, `tls` encrypts them, and `check` is the precheck.
 
 // `binlog` and `schema` are not part of the API. They are public only for the benches and for tests that read DDL.
 #[doc(hidden)]

@@ -33,8 +33,8 @@ pub(crate) struct Planner {
     endpoint: Endpoint,
     sessions: Arc<ReaderSessions>,
     estimates: Estimates,
-    /// The tables of the snapshot; `None` until they are first needed. They are the task's schemas, which do not change during the
-    /// snapshot, so they are listed only once.
+    /// The tables of the snapshot; `None` until they are first needed. These tables are the schemas of the task. They do not change during
+    /// the snapshot, so they are listed only once.
     tables: Mutex<Option<Arc<[Arc<TableSchema>]>>>,
 }
 
@@ -45,7 +45,8 @@ impl Planner {
 
     /// Returns what the task reads next.
     pub(crate) async fn plan(&self, context: &Context, committed: &Committed) -> Result<Plan> {
-        // Use a reader's session: it returns text in the character set of its column, as the bounds of chunks need it.
+        // The plan uses a session of the chunk readers. Such a session returns text in the character set of its column, which the bounds of
+        // chunks need.
         let mut lent = self.sessions.lend().await?;
         let planned = if committed.is_new() {
             self.first(&mut lent.session, context).await
@@ -69,7 +70,8 @@ impl Planner {
         session.is_identified = true;
         let start = self.start(session, &server).await?;
         if let (true, Some(start)) = (settings.has(Phase::Incremental), &start) {
-            // Check this now. Otherwise a missing grant would show only after the full phase, when the stream begins.
+            // The grant is checked now. If it were missing, the task would otherwise fail only after the full phase, when the stream
+            // begins.
             let id = settings.server_id(context.task(), server.server_id())?;
             demand([check::may_dump(&self.endpoint, id, start).await])?;
             if let Some(Start::Position { .. }) = settings.config.start {
@@ -193,7 +195,7 @@ impl Planner {
         Ok(plan)
     }
 
-    /// Asks the server what it is; an error if it cannot be read with these settings.
+    /// Asks the server for its kind and its settings. Fails if the server cannot be read with the settings of this task.
     async fn identify(&self, session: &mut Session, context: &Context) -> Result<Server> {
         let server = Server::identify(session).await?;
         demand([server.support()])?;
@@ -205,7 +207,7 @@ impl Planner {
         Ok(server)
     }
 
-    /// Reads the definitions of all selected tables; an error if one of them cannot be read or has an unsupported column.
+    /// Reads the definitions of all selected tables. Fails if a table cannot be read or has an unsupported column.
     async fn definitions(&self, session: &mut Session, server: &Server) -> Result<Vec<Definition>> {
         let settings = &*self.settings;
         let selection = settings.selection.clone().folded(server.lower_case());

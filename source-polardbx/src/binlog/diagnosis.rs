@@ -1,4 +1,4 @@
-//! Finds out why a server refused or ended a dump. The server's error message is vague, so the list of its binlog files is checked, too.
+//! Finds out why a server refused or ended a dump. The server's error message is vague, so the list of its binlog files is checked as well.
 
 use super::error::StreamError;
 use super::files::BinlogFiles;
@@ -23,8 +23,8 @@ pub(crate) async fn diagnose(error: WireError, endpoint: &Endpoint, position: &S
     if code == 4052 || message.contains("same server_uuid/server_id") || message.contains("same server_id") {
         return StreamError::Fenced { message }.into();
     }
-    // If the offset is behind the end of the file, the server sends the same message as for an event that is too large or truncated, so the
-    // list of files is checked first. If the files cannot be listed either, the failure may be temporary.
+    // The server sends the same message for an offset after the end of the file as for an event that is too large or truncated. So the list
+    // of files is checked first. If the files cannot be listed either, the failure may be temporary.
     let meaning = match files(endpoint).await {
         Ok(files) => files.find(&position.base, at).err().unwrap_or_else(|| by_message(message)),
         Err(_) => StreamError::Disconnected { message },
@@ -32,10 +32,10 @@ pub(crate) async fn diagnose(error: WireError, endpoint: &Endpoint, position: &S
     meaning.into()
 }
 
-/// Checks the position `at` of a stream without new events against the server's binlog files. Fails if the position no longer exists;
-/// otherwise returns whether the server has more events behind it.
+/// Checks the position `at` against the server's binlog files. It is called for a stream that has had no new events for a while. Fails if
+/// the position no longer exists; otherwise returns whether the server has more events after `at`.
 pub(crate) async fn compare(endpoint: &Endpoint, position: &StreamPosition, at: FileOffset) -> Result<bool, StreamError> {
-    // If the files cannot be listed, the stream itself will fail soon.
+    // If the files cannot be listed, the stream itself will soon fail as well and report the cause.
     let Ok(files) = files(endpoint).await else { return Ok(false) };
     files.find(&position.base, at)?;
     Ok(files.end().is_some_and(|end| end > at))
@@ -48,7 +48,7 @@ async fn files(endpoint: &Endpoint) -> Result<BinlogFiles> {
     files
 }
 
-/// Derives the error from the server's message. The position is known to exist.
+/// Derives the error from the server's message. The position was already found in the server's binlog files.
 fn by_message(message: String) -> StreamError {
     if message.contains("max_allowed_packet") {
         StreamError::EventTooLarge { message }

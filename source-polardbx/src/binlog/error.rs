@@ -27,7 +27,7 @@ pub enum StreamError {
         /// The server's message.
         message: String,
     },
-    /// Rows of a selected table were changed by a statement.
+    /// A statement that changes rows of a selected table was logged as text, instead of the changed rows.
     #[error("a statement, not its rows, was written to the binlog (binlog_format is not ROW for that session)")]
     StatementDml {
         /// A selected table that the statement names.
@@ -93,7 +93,7 @@ pub enum StreamError {
     /// A DDL statement about a selected table has bytes that are not valid in its client's character set.
     #[error("the statement has bytes that are not valid in {charset}, its client's character set")]
     NotText {
-        /// The table; its name is empty if the invalid bytes are in a name, so that the table is not known.
+        /// The table. Its name is empty if the table is not known, for example because the invalid bytes are in a name.
         table: TableId,
         /// The character set.
         charset: String,

@@ -1,9 +1,9 @@
-//! The binlog files that a server has.
+//! The list of a server's binlog files, and the check whether a position exists in it.
 
 use super::error::StreamError;
 use super::position::{FileOffset, file_name, location, split_file_name};
 
-/// The binlog files that a server has, oldest first, with their sizes.
+/// The names and sizes in bytes of the binlog files that a server has, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BinlogFiles(Vec<(String, u64)>);
 
@@ -18,7 +18,7 @@ impl BinlogFiles {
         self.0.first().map(|(name, _)| name.as_str())
     }
 
-    /// The size of a file; `None` if the server does not have it.
+    /// The size of a file in bytes; `None` if the server does not have the file.
     pub(crate) fn size(&self, name: &str) -> Option<u64> {
         self.0.iter().find(|(file, _)| file == name).map(|(_, size)| *size)
     }
@@ -29,8 +29,8 @@ impl BinlogFiles {
         Some(FileOffset::new(split_file_name(name)?.1, *size))
     }
 
-    /// Checks that the position `at` exists in the files called `base`. The error is `Purged` if the server deleted the file, and
-    /// `HistoryDiverged` if this server cannot have had the position.
+    /// Checks that the position `at` exists in the files whose names begin with `base`. The error is `Purged` if the server deleted the
+    /// file, and `HistoryDiverged` if the position cannot come from this server.
     pub(crate) fn find(&self, base: &str, at: FileOffset) -> Result<(), StreamError> {
         let needed = || location(base, at);
         let diverged = |what: String| Err(StreamError::HistoryDiverged { what });

@@ -1,4 +1,4 @@
-//! Positions in the binlog, and the numbers that order events.
+//! Positions in the binlog, and the sequence numbers by which events are ordered.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use runtime::{Position, Seq};
 pub struct FileOffset {
     /// Numeric suffix of the file's name.
     pub file: u32,
-    /// 64-bit offset of the next byte to read.
+    /// 64-bit offset of the next byte to read in the file.
     pub offset: u64,
 }
 
@@ -26,7 +26,7 @@ impl FileOffset {
 /// A position in the binlog with the name of its file, as in SHOW MASTER STATUS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BinlogCoordinates {
-    /// Name of the binlog files without the point and the number.
+    /// Name of the binlog files without the dot and the number.
     pub(crate) base: String,
     pub(crate) at: FileOffset,
 }
@@ -43,13 +43,13 @@ impl BinlogCoordinates {
         file_name(&self.base, self.at.file)
     }
 
-    /// The form that DTS prints: `<offset>@<file number>`.
+    /// The position in the form that DTS prints: `<offset>@<file number>`.
     pub(crate) fn offset_text(&self) -> String {
         format!("{}@{}", self.at.offset, self.at.file)
     }
 }
 
-/// A text that is not a position of a stream.
+/// The error for a text that is not the position of a stream, or not the name of a binlog file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PositionError(String);
@@ -59,22 +59,26 @@ pub struct PositionError(String);
 pub struct StreamPosition {
     /// Identity of the server: MySQL's `server_uuid`; empty if the server has none.
     pub identity: String,
-    /// Name of the binlog files without the point and the numeric suffix.
+    /// Name of the binlog files without the dot and the number.
     pub base: String,
-    /// The commit point after the last transaction that was delivered.
+    /// Where the stream resumes: the end of the last delivered transaction.
     pub at: FileOffset,
     /// Start of the last delivered transaction; `None` if no transaction was read yet or its file was purged.
     pub previous: Option<FileOffset>,
-    /// The latest start of a transaction at an offset below 2 GiB. The dump begins here if `previous` is in the same file above 2 GiB.
+    /// The latest start of a transaction at an offset below 2 GiB. Some servers cannot begin a dump at a greater offset, so the dump begins
+    /// here if `previous` is in the same file above 2 GiB.
     pub floor: Option<FileOffset>,
-    /// First 8 bytes of a SHA-256 hash over the headers and checksums of the events in the last delivered transaction; `None` without it.
+    /// First 8 bytes of a SHA-256 hash over the headers and checksums of the events in the last delivered transaction; `None` if the events
+    /// of that transaction are not known.
     pub fingerprint: Option<[u8; 8]>,
-    /// Counts how often the task accepted a change to another server; events of a later timeline sort after all earlier ones.
+    /// Counts how often the task accepted a change to another server. Events of a later timeline sort after the events of all earlier
+    /// timelines.
     pub timeline: u16,
 }
 
 impl StreamPosition {
-    /// The position of a new stream that begins at a commit point. `SHOW MASTER STATUS` returns such a file name and offset.
+    /// The position of a new stream. `offset` must lie between two transactions, like the file name and offset that `SHOW MASTER STATUS`
+    /// returns.
     pub fn start(identity: impl Into<String>, file_name: &str, offset: u64) -> Result<Self, PositionError> {
         let (base, file) =
             split_file_name(file_name).ok_or_else(|| PositionError(format!("`{file_name}` is not the name of a binlog file")))?;
@@ -141,7 +145,7 @@ impl StreamPosition {
         file_name(&self.base, file)
     }
 
-    /// A position in these binlog files, for messages: `binlog.000014:8273883`.
+    /// A position in the binlog files of this stream, for messages: `binlog.000014:8273883`.
     pub(crate) fn location(&self, at: FileOffset) -> String {
         location(&self.base, at)
     }
@@ -173,7 +177,7 @@ impl fmt::Display for FileOffset {
 }
 
 /// Builds the sequence number of an event from bit fields, highest first: `timeline:12 | file:24 | off:44 | kind:1 | ord:40 | sub:7`.
-/// `start` is where the event's transaction begins. `ord` is the event's number in the transaction, which counts only selected tables.
+/// `start` is where the event's transaction begins. `ord` is the event's number in the transaction, in which only emitted events count.
 pub fn transaction_seq(timeline: u16, start: FileOffset, ord: u64) -> Seq {
     seq(timeline, start, 1, ord)
 }
@@ -189,7 +193,7 @@ fn seq(timeline: u16, start: FileOffset, kind: u64, ord: u64) -> Seq {
     Seq(fields.into_iter().fold(0, |seq, (value, bits)| seq << bits | u128::from(value) & ((1 << bits) - 1)))
 }
 
-/// The name of a binlog file: the number has at least six digits.
+/// The name of a binlog file. Its number is padded to at least six digits.
 pub(crate) fn file_name(base: &str, file: u32) -> String {
     format!("{base}.{file:06}")
 }
@@ -199,7 +203,8 @@ pub(crate) fn location(base: &str, at: FileOffset) -> String {
     format!("{}:{}", file_name(base, at.file), at.offset)
 }
 
-/// Splits `binlog.000014` into `binlog` and 14. All names of binlog files are parsed here.
+/// Splits `binlog.000014` into `binlog` and 14; `None` if `name` is not the name of a binlog file. All names of binlog files are parsed
+/// here.
 pub(crate) fn split_file_name(name: &str) -> Option<(&str, u32)> {
     let (base, digits) = name.rsplit_once('.').filter(|(base, _)| !base.is_empty())?;
     let number = (digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())??;
@@ -218,7 +223,7 @@ fn parse_fingerprint(text: &str) -> Option<[u8; 8]> {
         .then(|| u64::from_str_radix(text, 16).ok().map(u64::to_be_bytes))?
 }
 
-/// Replaces `%`, `;`, `=` and control characters by `%XX`.
+/// Replaces `%`, `;`, `=` and control characters with `%XX`.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -37,7 +37,7 @@ pub(crate) async fn probe(endpoint: &Endpoint, server_id: u32, base: &str, at: F
             }
         }
     };
-    // A server at the end of its binlog normally sends a heartbeat before this timeout. Silence is treated the same way.
+    // A server at the end of its binlog normally sends a heartbeat before this timeout. If it sends nothing, the end is assumed as well.
     tokio::time::timeout(SILENCE, asked).await.unwrap_or(Ok(Probed::End))
 }
 

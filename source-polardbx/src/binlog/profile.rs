@@ -1,11 +1,10 @@
-//! The properties of a server that decide how its events are decoded.
+//! The profile of a server, which records the differences between MySQL, MariaDB and PolarDB-X.
 
 use std::sync::Arc;
 
 use crate::schema::Dialect;
 
-/// The properties of a server that decide how its events are decoded. All differences between MySQL, MariaDB and PolarDB-X are recorded
-/// here.
+/// The properties of a server that decide how its events are decoded.
 #[derive(Clone, Debug)]
 pub struct ServerProfile {
     version: Arc<str>,

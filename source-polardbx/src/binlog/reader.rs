@@ -1,4 +1,4 @@
-//! Reads a stream: passes the events from the transport to the decoder, which returns batches.
+//! Reads a stream: passes the events from the transport to the decoder, and returns the decoder's batches.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::selection::Selection;
 use crate::session::Endpoint;
 use crate::wire::WireError;
 
-/// What a stream reader needs.
+/// The inputs of a [`StreamReader`].
 pub(crate) struct StreamOptions {
     /// Name of the stream.
     pub(crate) stream: String,
@@ -40,11 +40,11 @@ pub(crate) struct StreamOptions {
     pub(crate) profile: ServerProfile,
     /// A heartbeat is due after this time without events; `None` turns heartbeats off.
     pub(crate) heartbeat: Option<Duration>,
-    /// Batches are cut at about this size.
+    /// Batches are cut at about this size, in bytes.
     pub(crate) batch_max_bytes: usize,
 }
 
-/// Reads the binlog of a server from a position on. `next` is cancel-safe: all its state is in this struct.
+/// Reads the binlog of a server, starting at a given position. `next` is cancel-safe, because all its state is in this struct.
 pub(crate) struct StreamReader {
     endpoint: Endpoint,
     server_id: u32,
@@ -145,7 +145,7 @@ impl StreamReader {
         }
     }
 
-    /// Waits for the next event, but at most until an empty batch or a heartbeat is due or the connection counts as lost.
+    /// Waits for the next event. The wait ends early when an empty batch or a heartbeat is due, or when the connection counts as lost.
     async fn wait(&mut self) {
         let wait = self.timers.wait(self.decoder.has_moved(), self.decoder.is_between_transactions());
         match tokio::time::timeout(wait.limit, self.transport.next()).await {
@@ -187,7 +187,7 @@ impl StreamReader {
     async fn reads_well_again(&self, at: FileOffset) -> bool {
         match probe(&self.endpoint, self.server_id, &self.position.base, at).await {
             Ok(Probed::Event { .. } | Probed::End) => true,
-            // The server itself says that its file is damaged.
+            // The server reports an error or sends the damaged bytes again, so its binlog file itself is damaged.
             Err(WireError::Refused(..)) | Ok(Probed::NotAnEvent) => false,
             // The new connection failed, so the first failure probably came from the network, too.
             Err(WireError::Lost(_) | WireError::Tls(_) | WireError::Plugin(_)) => true,

@@ -1,6 +1,6 @@
 //! Builds binlog events for tests, with the layouts that the MySQL documentation describes.
 
-/// One event being built.
+/// An event that is being built.
 pub(crate) struct EventBytes {
     kind: u8,
     timestamp: u32,
@@ -33,7 +33,7 @@ impl EventBytes {
         self
     }
 
-    /// Length of the finished event.
+    /// Length of the finished event in bytes, with header and checksum.
     pub(crate) fn size(&self) -> u64 {
         19 + self.body.len() as u64 + 4
     }
@@ -70,7 +70,7 @@ pub(crate) fn format_description(start: u64) -> Vec<u8> {
     if start == 4 { event.ending_at(end).finish() } else { event.finish() }
 }
 
-/// An event inside a compressed transaction, which has no checksum.
+/// An event as it is stored inside a compressed transaction: without a checksum.
 pub(crate) fn inner_event(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = EventBytes::new(kind).body(body).finish();
     bytes.truncate(bytes.len() - 4);

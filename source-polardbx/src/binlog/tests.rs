@@ -1,4 +1,4 @@
-//! Tests of the decoder. The encoder below makes the bytes of events with the server's arithmetic; it shares no code with the decoder.
+//! Tests of the decoder. This file encodes events in the same way as the server does, and shares no code with the decoder.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ fn integer(value: i64, bytes: u8, unsigned: bool) -> Sample {
     made
 }
 
-/// A DECIMAL column. `digits` are all digits of the value without the point; their number is the precision.
+/// A DECIMAL column. `digits` are all digits of the value without the decimal point; their number is the precision.
 fn decimal(negative: bool, digits: &str, scale: u8) -> Sample {
     let precision = digits.len() as u8;
     let (whole, part) = digits.split_at(digits.len() - usize::from(scale));
@@ -249,7 +249,7 @@ impl Log {
         self
     }
 
-    /// Adds a statement of a client whose character set is that of the collation number `client`.
+    /// Adds a statement of a client. `client` is the collation number of the client's character set.
     fn query_in(&mut self, client: u8, text: &[u8]) -> &mut Self {
         let mut body = 7u32.to_le_bytes().to_vec();
         body.extend_from_slice(&[0, 0, 0, 0, 1, 0, 0, 7, 0, 4, client, 0, 8, 0, 8, 0]);
@@ -476,7 +476,7 @@ fn a_damaged_or_short_event_is_never_used() {
             damaged[place] ^= 1 << (place % 8);
             let before_format = number == 0;
             let in_use_flag = number == 1 && place == 17 && place % 8 == 1;
-            // The first ROTATE may come without a checksum, so a damaged ROTATE can be detected only by its content.
+            // The first ROTATE may have no checksum, so its damage is detected only if it makes the content invalid.
             assert!(intact.event(&damaged, 0).is_err() || before_format || in_use_flag, "event {number} damaged at {place}");
             assert_eq!(intact.at(), at);
         }

@@ -1,4 +1,4 @@
-//! The timers of a stream reader, for work that is due even if no event comes.
+//! The timers of a stream reader. They tell when something must be done even if no event comes.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +7,8 @@ use super::transport::SILENCE;
 
 /// An idle stream commits its position at most this often.
 const POSITION_INTERVAL: Duration = Duration::from_secs(1);
-/// A stream without events is compared with the server's list of files this often: after RESET MASTER a server keeps sending heartbeats to
-/// a reader of files that no longer exist.
+/// A stream without events is compared with the server's list of binlog files this often. The comparison is needed because after RESET
+/// MASTER a server keeps sending heartbeats to a reader whose files no longer exist.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(20);
 /// After this many events the reader lets other tasks run, even if more events have already arrived.
 const EVENTS_PER_TURN: u32 = 512;
@@ -20,7 +20,7 @@ pub(super) struct Timers {
     idle_since: Option<Instant>,
     /// When an event last came without a wait, or the stream was last compared with the server's files.
     compared: Instant,
-    /// Position of the stream at the last comparison if the server had more events behind it, else `None`.
+    /// Position of the stream at the last comparison, if the server had more events after this position; otherwise `None`.
     behind: Option<FileOffset>,
     /// When the last batch was returned.
     batch: Instant,
@@ -55,8 +55,8 @@ impl Timers {
         (self.idle_since, self.compared) = (None, Instant::now());
     }
 
-    /// Records that an event came after a wait. It may be a heartbeat of the server, so it does not delay the comparison with the server's
-    /// files.
+    /// Records that an event came after a wait. The event may be a heartbeat of the server, so it does not delay the next comparison with
+    /// the server's files.
     pub(super) fn event_was_awaited(&mut self) {
         self.idle_since = None;
     }
@@ -69,7 +69,7 @@ impl Timers {
         }
     }
 
-    /// Whether an empty batch may be returned now, only to commit the position.
+    /// Whether enough time has passed to return an empty batch that only commits the position.
     pub(super) fn is_position_due(&self) -> bool {
         self.batch.elapsed() >= POSITION_INTERVAL
     }
@@ -83,8 +83,8 @@ impl Timers {
         self.compared.elapsed() >= COMPARE_INTERVAL
     }
 
-    /// Records that the stream, which is at `at`, was compared with the server's files. Returns whether the stream is stuck: at two
-    /// comparisons in a row the server had more events, but none came in between.
+    /// Records that the stream was compared with the server's files while it was at `at`. Returns whether the stream is stuck: the server
+    /// had more events at two comparisons in a row, but the stream received none in between.
     pub(super) fn is_stuck(&mut self, at: FileOffset, server_has_more: bool) -> bool {
         self.compared = Instant::now();
         let stuck = server_has_more && self.behind == Some(at);

@@ -4,13 +4,13 @@ use super::error::StreamError;
 use super::event::{Checksums, RawEvent, open_event, read_rotate};
 use super::position::{FileOffset, file_name, location, split_file_name};
 
-/// The current position of a stream.
+/// The current position of a stream, and the checks of the events that advance it.
 #[derive(Debug)]
 pub(crate) struct Tracker {
     base: String,
-    /// Where the next event begins.
+    /// The position at which the next event begins.
     at: FileOffset,
-    /// Invariant: the name of the file whose number is in `at`.
+    /// Invariant: this is the name of the file whose number is `at.file`.
     file_name: String,
     pub(crate) checksums: Checksums,
 }
@@ -20,7 +20,7 @@ impl Tracker {
         Self { base: base.to_owned(), at, file_name: file_name(base, at.file), checksums: Checksums::Unknown }
     }
 
-    /// Where the next event begins.
+    /// The position at which the next event begins.
     pub(crate) fn at(&self) -> FileOffset {
         self.at
     }

@@ -10,7 +10,7 @@ use crate::wire::{Wire, WireError, in_time};
 
 /// The interval at which an idle server is asked to send heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// The connection counts as lost after this time without any event, heartbeats included.
+/// The connection counts as lost if the server sends nothing for this long, not even a heartbeat.
 pub(crate) const SILENCE: Duration = Duration::from_secs(15);
 /// Tells MariaDB that its GTID events are understood, so that it sends every event unchanged.
 const MARIADB_CAPABILITY: u8 = 4;
@@ -21,8 +21,8 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// Registers as a replica and asks for the binlog from `from` on. `heartbeat` is the wanted interval of the server's heartbeats; it is
-    /// used only if it is shorter than `HEARTBEAT`.
+    /// Registers as a replica and asks for the binlog, starting at `from`. `heartbeat` is the wanted interval of the server's heartbeats;
+    /// it is used only if it is shorter than `HEARTBEAT`.
     pub(crate) async fn open(
         endpoint: &Endpoint,
         server_id: u32,
@@ -31,7 +31,7 @@ impl Transport {
         heartbeat: Option<Duration>,
     ) -> Result<Self, WireError> {
         let mut wire = endpoint.connect_wire().await?;
-        // Names with `@` are user variables: a server accepts them even if they mean nothing to it.
+        // The names with `@` are user variables. A server accepts any user variable, even if it does not use it.
         let session = format!(
             "SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}, @slave_uuid = '{uuid}', @replica_uuid = '{uuid}', \
              @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', @mariadb_slave_capability = {MARIADB_CAPABILITY}, \
@@ -47,18 +47,18 @@ impl Transport {
         Ok(Self { wire })
     }
 
-    /// The next event's bytes. Cancel-safe.
+    /// Returns the bytes of the next event. This method is cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<&[u8], WireError> {
         self.wire.event().await
     }
 
-    /// The next event's bytes if they have already arrived, else `None`.
+    /// Returns the bytes of the next event if they have already arrived; `None` otherwise.
     pub(crate) async fn next_if_ready(&mut self) -> Option<Result<&[u8], WireError>> {
         self.wire.event_if_ready().await
     }
 }
 
-/// The UUID of this replica. It is always the same for a `server_id`, because the server ends an older dump that has the same UUID.
+/// The UUID of this replica. It depends only on `server_id`, because the server ends an older dump that has the same UUID.
 fn replica_uuid(server_id: u32) -> String {
     let hash = Sha256::new_with_prefix(b"connector replica ").chain_update(server_id.to_be_bytes()).finalize();
     let number = hash.first_chunk::<16>().map_or(0, |bytes| u128::from_be_bytes(*bytes));

@@ -1,4 +1,4 @@
-//! The precheck: it tries what the task will do, without changing anything, and reports what would make the task fail.
+//! The precheck. It tries what the task will do, without changing anything, and reports what would make the task fail.
 //!
 //! The planner repeats the checks that prevent loss of data, so a task that runs without a precheck is safe, too.
 
@@ -41,7 +41,7 @@ pub(crate) async fn findings(settings: &SourceSettings, endpoint: &Endpoint, tas
     found
 }
 
-/// Whether the connections are encrypted as configured; `None` if no encryption is configured.
+/// The finding `tls`: whether the connections are encrypted as configured; `None` if no encryption is configured.
 fn encryption(settings: &SourceSettings, endpoint: &Endpoint) -> Option<Finding> {
     let tls = settings.config.tls.as_ref().filter(|tls| tls.mode != TlsMode::Disabled)?;
     Some(if endpoint.is_unencrypted_fallback() {
@@ -86,7 +86,8 @@ async fn supported(
     }
 }
 
-/// Checks the selected tables. If there are none, the phases `schema` and `full` fail; a stream alone may wait for tables to be created.
+/// Checks the selected tables. If no table is selected, a task with the phase `schema` or `full` fails. A task that only streams gets a
+/// warning, because its tables may be created later.
 async fn tables(session: &mut Session, selection: &Selection, settings: &SourceSettings) -> Result<Vec<Finding>> {
     let (tables, views) = selected_tables(session, selection).await?;
     let mut found = missing(selection, &tables, &views);
@@ -102,7 +103,7 @@ async fn tables(session: &mut Session, selection: &Selection, settings: &SourceS
                 found.extend(columns(&schema));
                 found.extend(key(&schema));
             }
-            // This is an error of the connection, which says nothing about the table.
+            // An error of the connection says nothing about the table, so it ends the check.
             Err(error) if error.code().is_none() && !matches!(error, SourceError::Answer { .. } | SourceError::Requirement { .. }) => {
                 return Err(error);
             }
@@ -126,7 +127,7 @@ async fn tables(session: &mut Session, selection: &Selection, settings: &SourceS
     Ok(found)
 }
 
-/// One failed finding for each table that `tables` lists by its full name but that is missing, is a view or is excluded.
+/// A failed finding for each table that `tables` lists by its full name, if the table is missing, is a view or is excluded.
 pub(crate) fn missing(selection: &Selection, tables: &[TableId], views: &[TableId]) -> Vec<Finding> {
     let among = |list: &[TableId], literal: &TableId| list.iter().any(|table| selection.same(table, literal));
     let absent = selection.literals().filter(|literal| !among(tables, literal));
@@ -159,8 +160,8 @@ pub(crate) fn columns(schema: &TableSchema) -> Vec<Finding> {
 fn unsupported(column: &Column) -> Option<String> {
     use ColumnKind as K;
     match &column.kind {
-        // A row holds the number of a label, not its text. The labels of a `binary` column are bytes, which must be valid UTF-8; U+FFFD
-        // stands for bytes that are not.
+        // A row holds the number of a label, not its text. The labels of a `binary` column are bytes, which must be valid UTF-8. U+FFFD
+        // stands for bytes that are not valid.
         K::Enum { labels } | K::Set { labels } if column.charset.as_deref() == Some("binary") => {
             labels.iter().any(|label| label.contains('\u{fffd}')).then(|| "a label has bytes that are not valid text".to_owned())
         }
@@ -172,7 +173,7 @@ fn unsupported(column: &Column) -> Option<String> {
         K::Int { .. } | K::Decimal { .. } | K::Float | K::Double | K::Bit { .. } => None,
         K::Year | K::Date | K::Time { .. } | K::DateTime { .. } | K::Timestamp { .. } => None,
         K::Binary { .. } | K::Varbinary { .. } | K::Blob { .. } | K::Json | K::Geometry => None,
-        // `ColumnKind` may get new kinds, which are not supported before they are listed here.
+        // A kind that is added to `ColumnKind` in the future counts as unsupported until it is listed above.
         _ => Some("its type is not supported yet".to_owned()),
     }
 }
@@ -200,7 +201,7 @@ fn key(schema: &TableSchema) -> Option<Finding> {
     })
 }
 
-/// Returns an error of kind `Config` if there are failed findings. Its message names them all; its help is that of the first.
+/// Returns an error of kind `Config` if there are failed findings. Its message names all of them; its help is the help of the first.
 pub(crate) fn demand(findings: impl IntoIterator<Item = Finding>) -> Result<()> {
     let mut failed = findings.into_iter().filter(|finding| finding.level == Level::Failed);
     let Some(Finding { what, help, .. }) = failed.next() else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! Checks whether the account may read the binlog, and whether another replica uses our id.
+//! Checks whether the account may read the binlog, and whether another replica uses the replica id of this task.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::server::{Server, binlog_end};
 use crate::session::{Endpoint, Session, named};
 use crate::wire::WireError;
 
-/// Checks the grants REPLICATION CLIENT and REPLICATION SLAVE, and the id of our dump connection.
+/// Checks the grants REPLICATION CLIENT and REPLICATION SLAVE, and the replica id of this task.
 pub(super) async fn replication(
     settings: &SourceSettings,
     task: &str,
@@ -32,7 +32,7 @@ pub(super) async fn replication(
         Ok(id) => id,
         Err(error) => return found.push(Finding::from_error("server_id", &error.into())),
     };
-    // This comes before the probe below, which registers a replica without a UUID: MySQL 5.7 returns broken rows for such replicas.
+    // `clash` must run before `may_dump`, which registers a replica without a UUID: MySQL 5.7 returns broken rows for such replicas.
     found.push(clash(endpoint, id).await);
     // Without a binlog there is nothing to dump. The finding `log_bin` reports this.
     let Some(end) = end else { return };
@@ -52,7 +52,7 @@ pub(crate) async fn may_dump(endpoint: &Endpoint, id: u32, end: &BinlogCoordinat
     }
 }
 
-/// Checks that a transaction begins at the position that the user chose for the start of the stream; an error otherwise.
+/// Checks that a transaction begins at the position that the user chose for the start of the stream. Fails if none can begin there.
 pub(crate) async fn begins_transaction(endpoint: &Endpoint, id: u32, place: &BinlogCoordinates) -> Result<()> {
     let refuse = |what: &str| {
         let why = format!("position.offset = {}: {what} in {}", place.at.offset, place.file_name());
@@ -66,8 +66,8 @@ pub(crate) async fn begins_transaction(endpoint: &Endpoint, id: u32, place: &Bin
     }
 }
 
-/// The finding `server_id`: whether another replica has our id. The check uses a connection of its own, because MySQL 5.7 returns broken
-/// rows for replicas without a UUID.
+/// The finding `server_id`: whether another replica has the id of this task. The check uses a connection of its own, because MySQL 5.7
+/// returns broken rows for replicas without a UUID.
 async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
     const REMEDY: &str = "if this task is not running, set `server_id` to a number that no other replica has";
     let listed = async {
@@ -97,8 +97,8 @@ async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
     }
 }
 
-/// Registers as a replica and asks for the binlog. Does so under another id than the task's: the server would disconnect a replica that has
-/// the same id.
+/// Registers as a replica and asks for the binlog. It uses another id than the task, because the server would disconnect a running replica
+/// that has the same id.
 async fn probe_dump(endpoint: &Endpoint, id: u32, file: &str, offset: u64) -> Result<()> {
     const DOING: &str = "ask for the binlog as a replica";
     const PATIENCE: Duration = Duration::from_secs(10);

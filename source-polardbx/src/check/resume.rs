@@ -11,7 +11,7 @@ use crate::server::{Server, binlog_files};
 use crate::session::{Endpoint, Session};
 use crate::splits::SplitName;
 
-/// Checks that the checkpoint was made from this server and with this configuration; an error otherwise.
+/// Checks that the checkpoint was made from this server and with this configuration. Fails if not.
 pub(crate) fn same_task(settings: &SourceSettings, server: &Server, task: &TaskFacts) -> Result<()> {
     same_server(server, &task.identity)?;
     let changed = |what: &str| SourceError::TaskChanged { what: format!("the task was started with other {what}") };
@@ -24,7 +24,7 @@ pub(crate) fn same_task(settings: &SourceSettings, server: &Server, task: &TaskF
     Ok(())
 }
 
-/// Checks that this server has the identity `known`, which is in the checkpoint; an error otherwise.
+/// Checks that this server has the identity `known` from the checkpoint. Fails if not.
 pub(crate) fn same_server(server: &Server, known: &str) -> Result<()> {
     let found = server.identity()?;
     if known == found { Ok(()) } else { Err(SourceError::IdentityChanged { known: known.to_owned(), found }) }
@@ -47,7 +47,7 @@ pub(crate) async fn checkpoint(settings: &SourceSettings, endpoint: &Endpoint, c
     }
 }
 
-/// Returns a text for the user that says where the task continues; an error if the server no longer has the binlog from which the stream
+/// Returns a text for the user that says where the task continues. Fails if the server no longer has the binlog from which the stream
 /// resumes.
 async fn stream_is_there(session: &mut Session, task: &TaskFacts, committed: &Committed) -> Result<String> {
     if !task.has(Phase::Incremental) {

@@ -1,6 +1,6 @@
 //! The error of an invalid setting.
 
-/// A key of the configuration has a value that cannot work.
+/// The error for a key of the configuration whose value cannot work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct ConfigError {

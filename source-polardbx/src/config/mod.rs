@@ -34,7 +34,7 @@ pub struct Config {
     /// The phases to run: any of `schema`, `full` and `incremental`; the last two by default.
     #[serde(default = "default_phases")]
     pub phases: Vec<Phase>,
-    /// How the full phase hands over to the incremental one; `sequential` by default, and no other value is supported yet.
+    /// How the full phase hands over to the incremental phase; `sequential` by default, and no other value is supported yet.
     #[serde(default)]
     pub handover: Handover,
     /// The number of connections that read the snapshot in parallel, 1 to 64; 4 by default.
@@ -43,8 +43,8 @@ pub struct Config {
     /// The number of rows in one chunk of the snapshot, 1 to 10,000,000; 50,000 by default.
     #[serde(default = "default_chunk_rows")]
     pub chunk_rows: u64,
-    /// How long to wait before the first SELECT if the account may not write the marker row, in milliseconds; 10,000 by default. It must be
-    /// longer than any commit takes to become visible after it was written to the binlog.
+    /// How long to wait before the first SELECT if the account may not write the marker row of the visibility barrier, in milliseconds;
+    /// 10,000 by default. It must be longer than the time that any commit needs to become visible after it was written to the binlog.
     #[serde(default = "default_barrier_delay_ms")]
     pub barrier_delay_ms: u64,
     /// Where the stream starts if there is an incremental phase but no full phase; `latest` by default.

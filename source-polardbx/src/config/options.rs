@@ -29,7 +29,7 @@ impl Phase {
     }
 }
 
-/// How the full phase hands over to the incremental one.
+/// How the full phase hands over to the incremental phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -89,7 +89,7 @@ impl Start {
 pub struct Tls {
     /// Whether connections are encrypted, and how the server is verified.
     pub mode: TlsMode,
-    /// File with the certificates to trust, in PEM form. Without it, the certificates that the system trusts are used.
+    /// File with the certificates to trust, in PEM form. If it is not given, the certificates that the system trusts are used.
     pub ca: Option<PathBuf>,
     /// File with a client certificate, in PEM form.
     pub cert: Option<PathBuf>,

@@ -24,7 +24,7 @@ pub(crate) struct SourceSettings {
 }
 
 impl SourceSettings {
-    /// Validates every key. An error names the key and its value.
+    /// Validates every key. The error names the first key that is not valid.
     pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
         refuse_unbuilt(&config)?;
         if config.host.trim().is_empty() {
@@ -76,7 +76,7 @@ impl SourceSettings {
         self.phases.contains(&phase)
     }
 
-    /// The replica id for the dump connection of `task`: the configured id, or else one that is derived from the task and the server's
+    /// The replica id for the dump connection of `task`: the configured id, or else an id that is derived from the task and the server's
     /// address. It is never `of_server`, the server's own id.
     pub(crate) fn server_id(&self, task: &str, of_server: u32) -> Result<u32, ConfigError> {
         match self.config.server_id {
@@ -129,8 +129,8 @@ fn refuse_unbuilt(config: &Config) -> Result<(), ConfigError> {
     }
 }
 
-/// A stable replica id, the same for the same task and server. It is between 2^16 and 2^31, well above the small ids that people give to
-/// servers.
+/// Derives a replica id that is always the same for a task and a server. It is between 2^16 and 2^31, well above the small ids that people
+/// give to servers.
 fn derived_server_id(task: &str, host: &str, port: u16) -> u32 {
     let hash = Sha256::digest(format!("{task}\n{host}\n{port}").as_bytes());
     let number = hash.iter().take(4).fold(0u32, |number, byte| number << 8 | u32::from(*byte));

@@ -72,10 +72,10 @@ const OPTIONS: &[&str] = &[
 const PARTITION_UPKEEP: &[&str] =
     &["ANALYZE", "CHECK", "COALESCE", "EXTRACT", "MERGE", "MOVE", "OPTIMIZE", "REBUILD", "REORGANIZE", "REPAIR", "SPLIT", "TRUNCATE"];
 
-/// A clause that adds a key over an expression, which adds a hidden column to the row images.
+/// A clause that adds a key over an expression. Such a key adds a hidden column to the row images.
 pub(crate) const OVER_EXPRESSION: &str = "ADD KEY over an expression";
 
-/// A clause that drops the primary key like an index, by its name PRIMARY.
+/// A clause that drops the primary key as if it were an index with the name PRIMARY.
 const DROP_PRIMARY_AS_INDEX: &str = "DROP INDEX PRIMARY";
 
 const ADD_PRIMARY_KEY: &str = "ADD PRIMARY KEY";
@@ -113,7 +113,7 @@ impl Item {
     }
 }
 
-/// Reads what follows `ALTER TABLE [IF EXISTS]`.
+/// Reads the part of an ALTER TABLE after the words `ALTER TABLE [IF EXISTS]`.
 pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Change, ReadError> {
     let table = cursor.table(context.database)?;
     cursor.take_wait();
@@ -330,6 +330,7 @@ fn read_rename(cursor: &mut Cursor<'_>, database: &str, context: &StatementConte
         return Ok(Item::Key(KeyChange::Rename(from, cursor.name("a key")?)));
     }
     let _ = cursor.take_word(&["TO", "AS"]) || cursor.take_symbol('=');
-    // A new name without a database is in the session's database. If the session has none, it is in the database of the table.
+    // A new name without a database is in the session's database. If the session has no database, the new name is in the database of the
+    // table.
     cursor.table(if context.database.is_empty() { database } else { context.database }).map(Item::Rename)
 }

@@ -33,7 +33,7 @@ impl<'a> Cursor<'a> {
         token
     }
 
-    /// Whether nothing but semicolons follows.
+    /// Whether only semicolons are left.
     pub(crate) fn at_end(&self) -> bool {
         self.tokens.iter().skip(self.at).all(|lexeme| lexeme.token == Token::Symbol(';'))
     }
@@ -192,8 +192,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Every table that the rest of the statement may name: pairs `a.b`, and single names, which are taken as tables of the default
-    /// database. Numbers and reserved words do not count.
+    /// Every table that the rest of the statement may name. A pair `a.b` counts as a table, and so does a single name, which is taken as a
+    /// table of the default database. Numbers and reserved words do not count.
     pub(crate) fn names_in_rest(&mut self, default_database: &str) -> Vec<TableId> {
         let mark = self.at;
         let mut found = Vec::new();

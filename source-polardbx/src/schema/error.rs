@@ -8,7 +8,7 @@ use runtime::TableId;
 pub struct ReadError {
     /// What the parser expected, or what it did not understand.
     pub what: String,
-    /// The text from the place of the error on, at most 40 characters; empty if the place is not known.
+    /// The text that begins at the place of the error, at most 40 characters; empty if the place is not known.
     pub near: String,
 }
 
@@ -17,7 +17,7 @@ impl ReadError {
         Self { what: what.into(), near: String::new() }
     }
 
-    /// Adds the text from the place of the error on.
+    /// Adds the text that begins at the place of the error.
     #[must_use]
     pub(crate) fn near(mut self, rest: &str) -> Self {
         self.near = rest.chars().take(40).collect();

@@ -1,4 +1,4 @@
-//! The schemas of the selected tables at one position of a stream.
+//! Applies DDL statements to the known schemas of the selected tables.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ pub struct History {
 }
 
 impl History {
-    /// Takes the schemas at the start of a stream, and the databases that exist there, each with its default character set if that is
-    /// known.
+    /// Creates the history at the start of a stream. `schemas` are the schemas of the selected tables at that position. `databases` are the
+    /// databases that exist there, each with its default character set if that is known.
     pub fn new(
         schemas: impl IntoIterator<Item = Arc<TableSchema>>,
         databases: impl IntoIterator<Item = (String, impl Into<Option<String>>)>,
@@ -61,8 +61,8 @@ impl History {
         &self.databases
     }
 
-    /// Applies a DDL statement: all its effects, or none of them if there is an error. `seconds` is the time when the statement was
-    /// executed, in seconds since the epoch. `server_charset` is the character set of databases that are created without one.
+    /// Applies all effects of a DDL statement, or none of them if there is an error. `seconds` is the time when the statement was executed,
+    /// in seconds since the epoch. `server_charset` is the character set of databases that are created without a character set.
     pub fn apply(
         &mut self,
         change: &Change,
@@ -156,8 +156,8 @@ impl History {
                             changed.partition_columns.push(column);
                         }
                     }
-                    // If the effective key changes, the table's rows go to other partitions of the sink, as they would after a change of
-                    // the primary key.
+                    // If the effective key changes, the same rows go to other partitions of the sink, as after a change of the primary key.
+                    // This is refused.
                     if changed.effective_key() != schema.effective_key() {
                         return Err(ChangeError::Key { table });
                     }
@@ -197,7 +197,7 @@ impl History {
         Ok(())
     }
 
-    /// The table with its schema; `None` if it is not selected. An error if it is selected and its schema is not known.
+    /// The table with its schema; `None` if the table is not selected. Fails if the table is selected but its schema is not known.
     fn selected(&self, table: &TableId, selected: &dyn Fn(&TableId) -> bool) -> Result<Option<(TableId, Arc<TableSchema>)>, ChangeError> {
         let table = self.fold(table);
         if !selected(&table) {
@@ -209,9 +209,9 @@ impl History {
         }
     }
 
-    /// Adds a table that a DDL statement creates. Its version is the time of the statement, or one more than the known version if that is
-    /// greater. So a table that was dropped and created again has a greater version than before, even if a restart has forgotten the
-    /// dropped one.
+    /// Adds a table that a DDL statement creates. The version of its schema is the time of the statement, or one more than the known
+    /// version if that is greater. So a table that was dropped and created again has a greater version than before, even if the dropped
+    /// table was forgotten in a restart.
     fn make(&mut self, schema: TableSchema, table: TableId, seconds: u32, touched: &mut Touched) {
         let mut schema = schema;
         let last = self.tables.get(&table).map_or(0, |known| known.version);
@@ -234,7 +234,7 @@ impl History {
     }
 }
 
-/// Adds an entry for a table, or replaces it: if a statement has several effects on a table, the last one decides.
+/// Adds an entry for a table, or replaces the entry that exists. So if a statement has several effects on a table, the last effect decides.
 fn touch(touched: &mut Touched, table: TableId, schema: Option<Arc<TableSchema>>) {
     match touched.iter_mut().find(|(other, _)| *other == table) {
         Some((_, last)) => *last = schema,
@@ -251,7 +251,7 @@ fn change_key(schema: &mut TableSchema, change: &KeyChange) -> Result<(), ReadEr
             };
             add_unique_key(schema, KeyDefinition { name: name.clone(), parts: parts.iter().map(part).collect() })
         }
-        // If no unique key has this name, it is that of another index; only unique keys are tracked.
+        // If no unique key has this name, the name belongs to another index. Only unique keys are tracked.
         KeyChange::Drop(name) => {
             schema.unique_keys.retain(|key| !key.name.eq_ignore_ascii_case(name));
             Ok(())

@@ -1,4 +1,4 @@
-//! Cuts SQL text into tokens. Accepts everything that MySQL, MariaDB and PolarDB-X write around a statement.
+//! Cuts SQL text into tokens. The lexer accepts everything that MySQL, MariaDB and PolarDB-X write around a statement.
 //!
 //! Comments and hints are skipped. The contents of an executable comment (`/*!40101 … */`) become tokens if the server would execute them.
 
@@ -15,8 +15,8 @@ pub struct Dialect {
     pub backslash_escapes: bool,
     /// Whether `REAL` means `FLOAT` (`REAL_AS_FLOAT`).
     pub real_as_float: bool,
-    /// The server's version as executable comments write it, such as 50722. Comments for later versions are not executed. `u32::MAX` if the
-    /// version is not known, or if the server itself has printed the text.
+    /// The server's version in the form used by executable comments, such as 50722. Comments for later versions are not executed.
+    /// `u32::MAX` if the version is not known, or if the server itself has printed the text.
     pub version: u32,
 }
 
@@ -76,7 +76,7 @@ pub(crate) enum Token<'a> {
     Symbol(char),
 }
 
-/// Cuts `sql` into tokens. An error if a string, a name or a comment has no end.
+/// Cuts `sql` into tokens. Fails if a string, a name or a comment has no end.
 pub(crate) fn tokens(sql: &str, dialect: Dialect) -> Result<Vec<Lexeme<'_>>, ReadError> {
     let mut lexer = Lexer { sql, at: 0, dialect, executable: 0, found: Vec::new() };
     while lexer.step()? {}
@@ -84,7 +84,7 @@ pub(crate) fn tokens(sql: &str, dialect: Dialect) -> Result<Vec<Lexeme<'_>>, Rea
 }
 
 /// Whether a name or a keyword of `sql` contains U+FFFD, which replaces bytes that are not valid text. Strings and comments do not count.
-/// `true` also if `sql` cannot be cut into tokens.
+/// The result is also `true` if `sql` cannot be cut into tokens.
 pub(crate) fn loses_names(sql: &str, dialect: Dialect) -> bool {
     let lost = |lexeme: Lexeme<'_>| match lexeme.token {
         Token::Word(word) => word.contains('\u{fffd}'),

@@ -1,4 +1,4 @@
-//! Table schemas: parsed from SHOW CREATE TABLE and from the DDL in the binlog, and kept up to date while a stream is read.
+//! Table schemas. They are parsed from SHOW CREATE TABLE and from the DDL in the binlog, and kept up to date while a stream is read.
 
 mod alter;
 mod charset;

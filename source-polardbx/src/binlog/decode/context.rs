@@ -1,4 +1,4 @@
-//! The properties of a binlog event that the events decoded from it need.
+//! The properties of a binlog event that are copied into the events decoded from it.
 
 use crate::binlog::event::Header;
 use crate::binlog::track::Tracker;

@@ -1,10 +1,10 @@
-//! Recognises a transaction that was delivered before.
+//! The fingerprint of a transaction, by which a delivered transaction is recognised after a restart.
 
 use sha2::{Digest, Sha256};
 
 use crate::binlog::event::RawEvent;
 
-/// SHA-256 over type, time, server, size and CRC32 of the events of a transaction.
+/// SHA-256 hash over the type, timestamp, server id, size and CRC32 of every event of a transaction.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fingerprint(Sha256);
 

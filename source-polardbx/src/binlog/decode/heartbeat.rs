@@ -10,8 +10,8 @@ use crate::binlog::position::{FileOffset, StreamPosition, heartbeat_seq};
 /// The state from which heartbeat events are made.
 #[derive(Debug, Default)]
 pub(super) struct Heartbeats {
-    /// Latest known time of the source in milliseconds since the epoch; 0 while no time is known. Invariant: it never decreases. Only a
-    /// restart may set it back, by less than a second, because times in the binlog are whole seconds.
+    /// Latest known time of the source in milliseconds since the epoch; 0 while no time is known. Invariant: it never decreases while the
+    /// connector runs. A restart may set it back by less than a second, because times in the binlog are whole seconds.
     source_ms: i64,
     /// Id of the server that sends the stream.
     server_id: u32,
@@ -31,18 +31,18 @@ impl Heartbeats {
         self.note_time(i64::from(header.timestamp) * 1000);
     }
 
-    /// Records that the source has no changes before the time `ms` that are not read yet.
+    /// Records that every change before `ms` was read. `ms` is a time of the source, in milliseconds since the epoch.
     pub(super) fn note_time(&mut self, ms: i64) {
         self.source_ms = self.source_ms.max(ms);
     }
 
-    /// The next heartbeat event, which is placed at the resume point; `None` while no time of the source is known.
+    /// Makes the next heartbeat event, with the resume point as its position. Returns `None` while no time of the source is known.
     pub(super) fn event(&mut self, position: &StreamPosition, server_version: &Arc<str>, read_ms: i64) -> Option<Event> {
         if self.source_ms == 0 {
             return None;
         }
         let at = position.at;
-        // With this number the heartbeat sorts after the earlier heartbeats at this position, and before the transaction that begins here.
+        // This number makes the heartbeat sort after the earlier heartbeats at this position, and before the transaction that begins here.
         let number = self.last.filter(|(last, _)| *last == at).map_or(0, |(_, number)| number + 1);
         self.last = Some((at, number));
         let mut origin = Origin::default();

@@ -1,9 +1,9 @@
 //! Turns the bytes of binlog events into batches. It does no I/O.
 //!
-//! This file dispatches the events by type; the submodules do the work. `resume_guard` finds the last delivered transaction again and keeps
-//! the resume point. `transaction` tracks transaction boundaries and numbers events. `table_maps` maps table ids to tables, and `rows`
-//! decodes row events. `query` handles statements such as DDL, whose text `statement_text` decodes. `heartbeat` makes heartbeat events.
-//! `output` groups events into batches.
+//! This file dispatches the events by type; the submodules do the work. `resume_guard` finds the last delivered transaction again after a
+//! restart, and keeps the resume point. `transaction` tracks transaction boundaries and numbers events. `table_maps` maps table ids to
+//! tables, and `rows` decodes row events. `query` handles statements such as DDL, and `statement_text` decodes their text. `heartbeat`
+//! makes heartbeat events. `output` groups events into batches.
 
 mod context;
 mod fingerprint;
@@ -33,7 +33,7 @@ use rows::decode_rows;
 use table_maps::TableMaps;
 use transaction::Transaction;
 
-/// What a decoder needs.
+/// The inputs of a [`Decoder`].
 pub struct DecoderOptions {
     /// Name of the stream, under which its facts are committed.
     pub stream: String,
@@ -45,11 +45,11 @@ pub struct DecoderOptions {
     pub selection: Selection,
     /// The properties of the server that wrote the events.
     pub profile: ServerProfile,
-    /// Batches are cut at about this size.
+    /// Batches are cut at about this size, in bytes.
     pub batch_max_bytes: usize,
 }
 
-/// Decodes one stream.
+/// Decodes the binlog events of one stream into batches.
 pub struct Decoder {
     stream: String,
     profile: ServerProfile,
@@ -66,7 +66,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Creates a decoder for a stream whose dump begins at [`Decoder::dump_from`].
+    /// Creates a decoder. Its first event must be the first event of a binlog dump that begins at [`Decoder::dump_from`].
     pub fn new(options: DecoderOptions) -> Self {
         let DecoderOptions { stream, position, history, selection, profile, batch_max_bytes } = options;
         Self {
@@ -84,12 +84,12 @@ impl Decoder {
         }
     }
 
-    /// Where the dump has to begin so that it contains the last delivered transaction.
+    /// The position at which the binlog dump has to begin so that it contains the last delivered transaction.
     pub fn dump_from(position: &StreamPosition) -> FileOffset {
         ResumeGuard::dump_from(position)
     }
 
-    /// Where the next event begins.
+    /// The position at which the next binlog event begins.
     pub fn at(&self) -> FileOffset {
         self.tracker.at()
     }
@@ -114,7 +114,7 @@ impl Decoder {
     pub(crate) fn take_event(&mut self, bytes: &[u8], read_ms: i64) -> Result<(), StreamError> {
         let (event, start) = self.tracker.pass(bytes)?;
         let opens = matches!(event.header.kind, kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIADB_GTID);
-        // Without a GTID event before it, a statement or a compressed transaction begins a group itself.
+        // A statement or a compressed transaction begins a group itself if no GTID event has opened the group before.
         let alone = matches!(event.header.kind, kind::QUERY | kind::TRANSACTION_PAYLOAD) && !self.transaction.is_open();
         if opens || alone {
             self.transaction.interrupt()?;
@@ -155,7 +155,8 @@ impl Decoder {
             }
             kind::ROTATE => self.rotate(event),
             kind::INCIDENT => Err(StreamError::Incident { message: read_incident(event.body) }),
-            // An XA transaction with rows of a selected table has already failed at the first of these rows. So this one has no such rows.
+            // An XA transaction with rows of a selected table has already failed at its first such row. So this XA transaction has no such
+            // rows.
             kind::XA_PREPARE => self.close_transaction(),
             kind::EXECUTE_LOAD_QUERY => {
                 let query = read_query(event.body, true)?;
@@ -214,7 +215,7 @@ impl Decoder {
         self.close_transaction()
     }
 
-    /// Closes the open group, if there is one. Its end is the new resume point.
+    /// Closes the open group, if there is one. If the stream is live, the end of the group becomes the resume point.
     fn close_transaction(&mut self) -> Result<(), StreamError> {
         let Some(group) = self.transaction.close() else { return Ok(()) };
         if self.resume.close(group, self.tracker.at())? && self.output.is_cut_due() {
@@ -234,7 +235,7 @@ impl Decoder {
 
     /// Handles a heartbeat of the server. The server sends it when it has no more events at the moment.
     fn server_idle(&mut self, header: &Header, read_ms: i64) {
-        // The header holds the low 32 bits of the server's position.
+        // The header holds only the low 32 bits of the server's position, so only these bits are compared.
         let here = header.log_pos == 0 || header.log_pos == self.tracker.at().offset as u32;
         if self.profile.idle_is_current() && here {
             self.heartbeats.note_time(read_ms);
@@ -286,8 +287,8 @@ impl Decoder {
         self.output.take()
     }
 
-    /// The next batch, even if it is not full. Inside a transaction no batch is cut early, because the rest of the transaction is about to
-    /// come.
+    /// Returns the next batch, even if it is not full. While a transaction is being emitted, no batch is cut early, because the rest of the
+    /// transaction follows soon.
     pub fn flush(&mut self) -> Option<Batch> {
         if !self.transaction.is_emitted() {
             self.cut();
@@ -301,7 +302,7 @@ impl Decoder {
         self.take()
     }
 
-    /// Whether the resume point has moved since the last batch although no event was decoded.
+    /// Whether the resume point has moved, and no decoded event is left whose batch could carry it.
     pub fn has_moved(&self) -> bool {
         self.output.is_drained() && !self.transaction.is_emitted() && self.resume.has_moved()
     }
@@ -311,7 +312,7 @@ impl Decoder {
         self.has_moved().then(|| self.output.separate(Vec::new(), self.resume.hand_out()))
     }
 
-    /// Whether the stream is between two transactions and all events before this point were taken.
+    /// Whether the stream is live and between two transactions, and every decoded event was taken.
     pub(crate) fn is_between_transactions(&self) -> bool {
         self.resume.is_live() && !self.transaction.is_open() && self.output.is_drained()
     }

@@ -20,7 +20,7 @@ pub(super) struct BatchOutput {
 }
 
 impl BatchOutput {
-    /// Cuts batches at about `max_bytes`.
+    /// Creates an output that cuts batches at about `max_bytes` bytes.
     pub(super) fn new(max_bytes: usize) -> Self {
         let (builder, ready, facts) = (BatchBuilder::default(), VecDeque::new(), Facts::new());
         Self { builder, ready, max_bytes: max_bytes.max(1), resume_due: false, facts }
@@ -37,18 +37,18 @@ impl BatchOutput {
         self.builder.push(event);
     }
 
-    /// Sets the fact `key`, which is committed with the next resume point. This resume point may be before the event that changed the fact:
-    /// after a restart, the event sets the fact to the same value again.
+    /// Sets the fact `key`, which is committed with the next resume point. This resume point may lie before the event that changed the
+    /// fact. That does no harm: after a restart, the event is read again and sets the fact to the same value.
     pub(super) fn set_fact<F: Fact>(&mut self, key: &str, fact: &F) -> Result<(), StreamError> {
         self.facts.set_at(key, fact).map_err(|error| StreamError::corrupt(error.to_string()))
     }
 
-    /// Whether every event is in a batch already.
+    /// Whether all collected events were put into batches.
     pub(super) fn is_empty(&self) -> bool {
         self.builder.is_empty()
     }
 
-    /// Whether every event is in a batch and every batch was taken.
+    /// Whether all collected events were put into batches, and all batches were taken.
     pub(super) fn is_drained(&self) -> bool {
         self.ready.is_empty() && self.builder.is_empty()
     }
@@ -74,14 +74,15 @@ impl BatchOutput {
         self.ready.push_back(batch);
     }
 
-    /// Makes a batch with a resume point that bypasses the queue. It may be called only while [`BatchOutput::is_drained`] is true.
+    /// Makes a batch with a resume point. The batch bypasses the queue of finished batches, so this method may be called only while
+    /// [`BatchOutput::is_drained`] is true.
     pub(super) fn separate(&mut self, events: Vec<Event>, resume: Position) -> Batch {
         let mut batch = Batch::new(events, Some(resume), 0);
         batch.facts = std::mem::take(&mut self.facts);
         batch
     }
 
-    /// The next finished batch.
+    /// Takes the next finished batch; `None` if there is none.
     pub(super) fn take(&mut self) -> Option<Batch> {
         self.ready.pop_front()
     }

@@ -153,14 +153,16 @@ fn not_text(table: TableId, source: &StatementText) -> StreamError {
     StreamError::NotText { table, charset, statement: shorten(&source.text) }
 }
 
-/// Whether rows of the same transaction follow the statement. This is how MySQL 8.0.21 and later log CREATE TABLE … SELECT.
+/// Whether the statement is followed by rows of the same transaction. MySQL 8.0.21 and later log CREATE TABLE … SELECT in this way: they
+/// append START TRANSACTION to the statement.
 fn opens_transaction(text: &str) -> bool {
     const WORDS: &str = "START TRANSACTION";
     let text = text.trim_end();
     text.len().checked_sub(WORDS.len()).and_then(|at| text.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(WORDS))
 }
 
-/// The database that a DDL statement changes, else the default database of the session, else the database of the first table.
+/// The database of a DDL statement: the database that the statement drops or alters itself, else the default database of the session, else
+/// the database of the first touched table.
 fn database_of(change: &Change, query: &Query<'_>, touched: &[(TableId, Option<Arc<TableSchema>>)]) -> String {
     let own = change.effects.iter().find_map(|effect| match effect {
         Effect::DropDatabase { database } | Effect::DatabaseCharset { database, .. } => Some(database.clone()),

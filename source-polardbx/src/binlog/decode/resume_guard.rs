@@ -9,11 +9,11 @@ use super::transaction::ClosedGroup;
 use crate::binlog::error::StreamError;
 use crate::binlog::position::{FileOffset, StreamPosition};
 
-/// Offsets in dump requests must be below this: some servers read them as signed 32-bit numbers.
+/// Offsets in dump requests must be less than this, because some servers read them as signed 32-bit numbers.
 const DUMP_LIMIT: u64 = 1 << 31;
 
-/// After a restart, finds the last delivered transaction again and compares its fingerprint with the committed one. From then on, tracks
-/// the resume point.
+/// Finds the last delivered transaction again after a restart, and compares its fingerprint with the committed fingerprint. From then on,
+/// the guard tracks the resume point.
 ///
 /// Invariant: the resume point is never inside a transaction, and no event is emitted before [`ResumeGuard::is_live`] is true.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl ResumeGuard {
         floor.unwrap_or(FileOffset::new(target.file, FileOffset::FIRST))
     }
 
-    /// Whether the current events are emitted.
+    /// Whether the events that are being read are emitted.
     #[inline]
     pub(super) fn is_live(&self) -> bool {
         self.phase == Phase::Live
@@ -64,7 +64,8 @@ impl ResumeGuard {
         &self.position
     }
 
-    /// Handles the begin of a group at `start`. Until the stream is live, decides whether the group is skipped, compared or emitted.
+    /// Handles the beginning of a group at `start`. Until the stream is live, this decides whether the group is skipped, verified or
+    /// emitted.
     pub(super) fn open(&mut self, start: FileOffset) -> Result<(), StreamError> {
         if self.is_live() {
             return Ok(());
@@ -83,7 +84,8 @@ impl ResumeGuard {
         Ok(())
     }
 
-    /// Handles the end of a group at `end`. Returns whether `end` is the new resume point; until the stream is live, it is not.
+    /// Handles the end of a group at `end`. Returns whether `end` is the new resume point. A group that is skipped or verified does not
+    /// move the resume point.
     pub(super) fn close(&mut self, group: ClosedGroup, end: FileOffset) -> Result<bool, StreamError> {
         match self.phase {
             Phase::Skip => return Ok(false),
@@ -103,7 +105,7 @@ impl ResumeGuard {
         Ok(true)
     }
 
-    /// Handles the begin of the next file. A file always begins between two transactions.
+    /// Handles the start of the next file, which always lies between two transactions.
     pub(super) fn enter_file(&mut self, start: FileOffset) {
         if self.is_live() {
             self.position.at = start;
@@ -146,8 +148,9 @@ fn first_phase(position: &StreamPosition) -> Phase {
     }
 }
 
-/// The start of the last delivered transaction and `true`, if its start and fingerprint are known; else the resume point and `false`,
-/// because no transaction can be compared.
+/// The group from which on events are verified or emitted, and whether it is verified. If the start and the fingerprint of the last
+/// delivered transaction are known, the result is this start and `true`. Otherwise nothing can be compared: the result is the resume point
+/// and `false`.
 fn target(position: &StreamPosition) -> (FileOffset, bool) {
     match (position.previous, position.fingerprint) {
         (Some(previous), Some(_)) => (previous, true),

@@ -9,9 +9,10 @@ use crate::schema::{Change, Effect, of_collation_number};
 
 /// A statement in Unicode.
 pub(super) struct StatementText {
-    /// The text, with U+FFFD for every invalid byte. If it has any, the text shows what the statement does, but must not be emitted.
+    /// The text, with U+FFFD for every invalid byte. If there are invalid bytes, the text is used only to find out what the statement does.
+    /// It must not be emitted.
     pub(super) text: String,
-    /// The client's character set, if some of the bytes are not valid in it; `None` if all bytes are valid.
+    /// The client's character set if some of the bytes are not valid in it; `None` if all bytes are valid.
     pub(super) not_in: Option<String>,
     /// Whether the client's character set is `binary`, and the text is not ASCII. The server then reads names and comments as UTF-8, but
     /// the labels of ENUM and SET columns in the character set of their column.
@@ -52,7 +53,7 @@ impl StatementText {
     }
 }
 
-/// The text with U+FFFD for every invalid byte.
+/// Decodes a text, with U+FFFD for every invalid byte.
 fn with_marks(bytes: &[u8], charset: Option<Charset>) -> String {
     let Some(charset) = charset.filter(|charset| *charset != Charset::UTF8) else {
         return String::from_utf8_lossy(bytes).into_owned();

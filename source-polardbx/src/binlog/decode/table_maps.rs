@@ -19,9 +19,9 @@ pub(super) struct TableMaps(HashMap<u64, MappedTable>);
 
 #[derive(Debug)]
 struct MappedTable {
-    /// The body of the TABLE_MAP, to recognise an identical one.
+    /// The body of the TABLE_MAP event. If the next event with this table id has the same body, it is not parsed again.
     body: Vec<u8>,
-    /// `None` if the table is not selected.
+    /// How the rows of the table are decoded; `None` if the rows are ignored, for example because the table is not selected.
     layout: Option<Arc<RowLayout>>,
 }
 
@@ -62,7 +62,7 @@ impl TableMaps {
         Ok(())
     }
 
-    /// The layout of a row event's table; `None` if the table is not selected.
+    /// The layout of a row event's table; `None` if the rows of the table are ignored, or if the event names no table.
     #[inline]
     pub(super) fn layout(&self, body: &[u8]) -> Result<Option<Arc<RowLayout>>, StreamError> {
         let id = read_table_id(body)?;

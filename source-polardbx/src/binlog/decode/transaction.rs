@@ -40,7 +40,7 @@ pub(super) struct Group {
     xa: bool,
     /// Whether the BEGIN event of the group was emitted.
     emitted: bool,
-    /// Number of the group's next event.
+    /// Number of the next event within the group.
     ord: u64,
     /// Id of the connection that made the changes.
     thread_id: u32,
@@ -66,7 +66,7 @@ struct BeginEvent {
     timestamp: u32,
 }
 
-/// The data that all events made from one binlog event share.
+/// The data that is shared by all events made from one binlog event.
 #[derive(Debug)]
 pub(super) struct Stamp {
     timestamp_ms: i64,
@@ -91,7 +91,7 @@ impl Transaction {
         self.open.is_some()
     }
 
-    /// Whether a BEGIN was read, so that the group does not end with the current statement.
+    /// Whether a BEGIN was read. If so, the group does not end with the current statement.
     pub(super) fn is_begun(&self) -> bool {
         self.open.as_ref().is_some_and(|group| group.begun)
     }
@@ -118,8 +118,8 @@ impl Transaction {
         });
     }
 
-    /// Drops the open group, because the next group or the next file begins before it was committed. Fails if events of it were already
-    /// emitted.
+    /// Drops the open group, because the next group or the next file begins before the group was committed. Fails if events of the group
+    /// were already emitted.
     pub(super) fn interrupt(&mut self) -> Result<(), StreamError> {
         let emitted = self.is_emitted();
         self.open = None;
@@ -147,7 +147,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Reads MariaDB's GTID event, which also begins a transaction, unless a single statement follows.
+    /// Reads MariaDB's GTID event. The event also begins a transaction, unless it announces a single statement.
     pub(super) fn mariadb_gtid(&mut self, body: &[u8], context: &EventContext<'_>) -> Result<(), StreamError> {
         let (gtid, standalone) = Gtid::read_mariadb(body, context.server_id)?;
         self.begin_variables.clear();
@@ -185,7 +185,8 @@ impl Transaction {
         }
     }
 
-    /// Emits the BEGIN event before the first event of a selected table. Later calls do nothing.
+    /// Emits the BEGIN event of the open group. It is called before the events of a selected table, and only the first call in a group
+    /// emits.
     pub(super) fn emit_begin(&mut self, context: &EventContext<'_>, output: &mut BatchOutput) -> Result<(), StreamError> {
         let Some(group) = &mut self.open else { return Err(StreamError::corrupt("rows outside a transaction")) };
         if group.xa {
@@ -231,14 +232,14 @@ impl Transaction {
         }
         let (mut stamp, group) = self.stamp(context, variables)?;
         if let Some(origin) = Arc::get_mut(&mut stamp.origin) {
-            // For DDL, DTS uses the end of the statement as the safe offset, too.
+            // DTS reports the end of a DDL statement both as its offset and as its safe offset.
             origin.safe_offset = origin.offset.clone();
         }
         output.push(stamp.into_event(group.next_seq(), Body::Schema(change)));
         Ok(())
     }
 
-    /// The data that all events made from the binlog event of `context` carry, and the group that numbers these events.
+    /// Returns the data that is shared by all events made from the binlog event of `context`, and the group that numbers these events.
     #[inline]
     pub(super) fn stamp(
         &mut self,
@@ -260,7 +261,7 @@ impl Transaction {
         origin.safe_offset = labels.safe_offset.clone();
         let txid = labels.gtid.clone();
         self.scratch.clear();
-        // Writing into a String does not fail.
+        // Writing into a String never fails, so the result is ignored.
         let _ = write!(self.scratch, "{}@{}", context.end, context.file);
         origin.offset = Arc::from(self.scratch.as_str());
         self.scratch.clear();
@@ -294,7 +295,7 @@ impl Stamp {
         }
     }
 
-    /// Makes the only event from this stamp.
+    /// Makes an event from a stamp that is used for no other event, which saves the clones.
     #[inline]
     fn into_event(self, seq: Seq, body: Body) -> Event {
         let Self { timestamp_ms, position, txid, origin } = self;

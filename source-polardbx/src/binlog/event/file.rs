@@ -39,7 +39,7 @@ pub(crate) fn read_format(body: &[u8]) -> Result<Checksums, StreamError> {
     }
 }
 
-/// Reads a ROTATE event: the offset and the name of the file in which the binlog continues.
+/// Reads a ROTATE event. Returns the offset and the name of the file in which the binlog continues.
 pub(crate) fn read_rotate(body: &[u8]) -> Result<(u64, &str), StreamError> {
     let mut reader = Reader::new(body);
     let offset = reader.u64()?;
@@ -62,7 +62,7 @@ impl Gtid {
         Ok(Self::MySql { uuid: u128::from_be_bytes(reader.array()?), number: reader.u64()? })
     }
 
-    /// Reads the GTID from the body of MariaDB's GTID event, and whether a single statement follows it instead of a transaction.
+    /// Reads the GTID from the body of MariaDB's GTID event. Also returns whether a single statement follows instead of a transaction.
     pub(crate) fn read_mariadb(body: &[u8], server: u32) -> Result<(Self, bool), StreamError> {
         const STANDALONE: u8 = 1;
         let mut reader = Reader::new(body);

@@ -1,6 +1,6 @@
 //! Reads one event of the binlog. This file reads the header and verifies length and checksum. `fields` reads numbers and slices, `file`
 //! and `query` read the bodies of events without rows, and `payload` decompresses a transaction.
-//!
+//! The body of an event is used only after its length and its checksum were verified. Every read is checked against the end of the body.
 //! The body of an event is not used before its length and its checksum were verified. Every read is checked against the end of the body.
 
 mod fields;
@@ -48,7 +48,7 @@ pub(crate) mod kind {
     pub(crate) const PARTIAL_UPDATE_ROWS: u8 = 39;
     pub(crate) const TRANSACTION_PAYLOAD: u8 = 40;
     pub(crate) const HEARTBEAT_V2: u8 = 41;
-    /// A GTID with a tag, whose event has another format than `GTID`.
+    /// The event of a GTID with a tag. Its format differs from the format of `GTID`.
     pub(crate) const GTID_TAGGED: u8 = 42;
     // Only MariaDB writes the types below.
     pub(crate) const ANNOTATE_ROWS: u8 = 160;
@@ -60,13 +60,13 @@ pub(crate) mod kind {
     pub(crate) const LAST_COMPRESSED: u8 = 171;
 }
 
-/// Flag of an event that the server made only for this connection, so that it is not in the binlog file.
+/// Flag of an event that is not in the binlog file, because the server made it only for this connection.
 const ARTIFICIAL: u16 = 0x20;
 
 /// Flag of an event that a reader may skip if it does not know the event's type.
 pub(crate) const IGNORABLE: u16 = 0x80;
 
-/// Flag of a file that is still being written; set in its first event after the checksum was computed.
+/// Flag in the first event of a file: the file is still being written. The server sets this flag after it computed the checksum.
 const IN_USE: u16 = 0x1;
 
 /// Length of an event's header in bytes.
@@ -149,7 +149,7 @@ pub(crate) fn open_event(bytes: &[u8], checksums: Checksums) -> Result<RawEvent<
     }
     let (body, stated) = split_checksum(body).ok_or_else(|| StreamError::corrupt("an event too short for its checksum"))?;
     let crc = crc_of(bytes, CHECKSUM, format);
-    // A FORMAT_DESCRIPTION always has the checksum field, even if checksums are off.
+    // A FORMAT_DESCRIPTION always has a checksum field. If its body ends with 0, checksums are off and the field is not verified.
     let described_off = format && body.last() == Some(&0);
     if crc != stated && !described_off {
         return Err(StreamError::corrupt(format!(
@@ -165,7 +165,8 @@ fn split_checksum(body: &[u8]) -> Option<(&[u8], u32)> {
     Some((body, u32::from_le_bytes(*stated)))
 }
 
-/// CRC32 over all but the last `tail` bytes. For a FORMAT_DESCRIPTION (`format`), the in-use flag is left out as on the server.
+/// CRC32 over all but the last `tail` bytes. If `format` is true, the event is a FORMAT_DESCRIPTION and its in-use flag counts as 0,
+/// because the server computes the checksum before it sets the flag.
 fn crc_of(bytes: &[u8], tail: usize, format: bool) -> u32 {
     let covered = bytes.get(..bytes.len().saturating_sub(tail)).unwrap_or(&[]);
     if !format {

@@ -1,6 +1,6 @@
-//! TRANSACTION_PAYLOAD: a transaction's events, compressed as one (MySQL 8.0.20 and later).
+//! TRANSACTION_PAYLOAD: the events of a transaction, compressed as a whole (MySQL 8.0.20 and later).
 //!
-//! The events are decompressed one by one, so memory holds the compressed transaction and its largest event.
+//! The events are decompressed one by one, so memory holds only the compressed transaction and one decompressed event.
 
 use std::fmt;
 use std::io::{BufReader, Cursor, Read};
@@ -86,11 +86,11 @@ impl Payload {
         Ok(Self { bytes, left: left as u64, event: Vec::new() })
     }
 
-    /// The next event; `None` after the last one. Such an event has no position of its own in the file, only the position of the whole
-    /// transaction.
+    /// Extracts the next event; `None` after the last one. An extracted event has no position of its own in the file. Its position is the
+    /// position of the whole transaction.
     pub(crate) fn next(&mut self) -> Result<Option<RawEvent<'_>>, StreamError> {
         if self.left == 0 {
-            // More data than the stated size is an error, as is less data.
+            // The data must have exactly the stated size, so data after it is an error.
             return match self.bytes.read(&mut [0]) {
                 Ok(0) => Ok(None),
                 Ok(_) => Err(StreamError::corrupt("a compressed transaction is longer than it states")),

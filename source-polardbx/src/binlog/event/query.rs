@@ -12,7 +12,7 @@ pub(crate) struct Query<'a> {
     pub(crate) text: &'a [u8],
 }
 
-/// Reads a QUERY event, or an EXECUTE_LOAD_QUERY event if `load` is true. The latter has a longer post-header.
+/// Reads a QUERY event, or an EXECUTE_LOAD_QUERY event if `load` is true. An EXECUTE_LOAD_QUERY has a longer post-header.
 pub(crate) fn read_query(body: &[u8], load: bool) -> Result<Query<'_>, StreamError> {
     let mut reader = Reader::new(body);
     let thread_id = reader.u32()?;
@@ -29,7 +29,7 @@ pub(crate) fn read_query(body: &[u8], load: bool) -> Result<Query<'_>, StreamErr
     Ok(Query { thread_id, status, database, text: reader.rest() })
 }
 
-/// The session variables that are logged with a statement, as far as the connector uses them. `None` means that a variable was not logged.
+/// The session variables that are logged with a statement and that the connector uses. `None` means that a variable was not logged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SessionVariables {
     pub(crate) flags2: Option<u32>,
@@ -41,8 +41,8 @@ pub(crate) struct SessionVariables {
 }
 
 impl SessionVariables {
-    /// Reads the variables up to the first unknown one. This is safe because they are ordered by their codes, and servers add new codes at
-    /// the end.
+    /// Reads the variables up to the first unknown code. The rest is not needed: variables are ordered by their codes, and servers add new
+    /// codes at the end.
     pub(crate) fn read(status: &[u8]) -> Result<Self, StreamError> {
         let mut variables = Self::default();
         let mut reader = Reader::new(status);

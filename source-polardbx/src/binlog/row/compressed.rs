@@ -1,10 +1,10 @@
 //! Values of MariaDB's COMPRESSED columns, which the binlog stores in the same format as the table.
 //!
-//! After the length comes a header byte. If its upper half is 0, the value itself follows. If it is 8, the length of the value follows as a
-//! big-endian number, and then compressed data. The lower three bits of the header byte tell how many bytes the length has. The data is in
-//! zlib format, or raw deflate if the header byte has the bit 0x08 (`column_compression_zlib_wrap=OFF`). An empty value has no header byte.
-//! The format was found in binlogs of MariaDB 10.11. Its documentation is
-//! <https://mariadb.com/kb/en/storage-engine-independent-column-compression/>.
+//! A value is stored as a length, a header byte and data. If the upper half of the header byte is 0, the data is the value itself. If the
+//! upper half is 8, the data is the length of the value as a big-endian number, followed by the compressed value. The lower three bits of
+//! the header byte tell how many bytes this length has. The value is compressed in zlib format, or as raw deflate if the header byte has
+//! the bit 0x08 (`column_compression_zlib_wrap=OFF`). An empty value has no header byte. The format was found in binlogs of MariaDB 10.11.
+//! Its documentation is <https://mariadb.com/kb/en/storage-engine-independent-column-compression/>.
 
 use std::io::Read;
 
@@ -14,13 +14,13 @@ use super::fields::prefixed;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
 
-/// The values of the header byte's upper half.
+/// The compression methods, as stated in the upper half of the header byte.
 mod method {
     pub(super) const NONE: u8 = 0;
     pub(super) const ZLIB: u8 = 8;
 }
 
-/// Reads a value of at most `most` bytes. A compressed value is expanded into `scratch`.
+/// Reads a value of at most `most` bytes, whose length is stored in `prefix` bytes. A compressed value is expanded into `scratch`.
 pub(super) fn read<'a: 's, 's>(reader: &mut Reader<'a>, prefix: u8, most: u32, scratch: &'s mut Vec<u8>) -> Result<&'s [u8], StreamError> {
     let stored = prefixed(reader, prefix)?;
     let Some((&head, rest)) = stored.split_first() else { return Ok(&[]) };
@@ -43,8 +43,8 @@ pub(super) fn read<'a: 's, 's>(reader: &mut Reader<'a>, prefix: u8, most: u32, s
     if value.len() > most as usize { Err(wrong(format!("has {} bytes, its column holds {most}", value.len()))) } else { Ok(value) }
 }
 
-/// Expands the data into `out` and returns the stated length. It stops one byte after the stated length, which is enough to detect a longer
-/// value.
+/// Expands the data into `out` and returns the stated length. The expansion stops one byte after the stated length, which is enough to
+/// detect that the value is longer.
 fn expand(head: u8, rest: &[u8], most: u32, out: &mut Vec<u8>) -> Result<usize, StreamError> {
     let (length, data) = match usize::from(head & 7) {
         bytes @ 1..=4 => rest.split_at_checked(bytes).ok_or_else(|| wrong("ends inside its length"))?,
@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads `stored`, which is put after a length of two bytes.
+    /// Reads `stored` as a value that follows a length of two bytes.
     fn value(stored: &[u8], most: u32) -> Result<Vec<u8>, StreamError> {
         let bytes = [&(stored.len() as u16).to_le_bytes(), stored].concat();
         let mut scratch = vec![7; 3];

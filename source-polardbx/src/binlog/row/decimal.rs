@@ -4,10 +4,10 @@ use super::fields::impossible;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
 
-/// The number of bytes that store a group of decimal digits, by the number of digits.
+/// The number of bytes that store a group of decimal digits, indexed by the number of digits.
 const DIGIT_BYTES: [u8; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 
-/// A validated DECIMAL of a row. [`DecimalBytes::write`] makes its text.
+/// A validated DECIMAL of a row. [`DecimalBytes::write`] writes it as text.
 pub(super) struct DecimalBytes {
     negative: bool,
     /// Groups of up to nine digits, each as its value and its number of digits. A DECIMAL has at most 65 digits, which need at most nine
@@ -20,7 +20,7 @@ pub(super) struct DecimalBytes {
 
 impl DecimalBytes {
     /// Reads a DECIMAL. It is stored as groups of nine digits, each a big-endian number of four bytes; the first and the last group may be
-    /// shorter. The first bit is 1 for a positive number. All bits of a negative number are inverted.
+    /// shorter. The first bit is 1 if the number is not negative. All bits of a negative number are inverted.
     pub(super) fn read(reader: &mut Reader<'_>, precision: u8, scale: u8) -> Result<Self, StreamError> {
         let whole_digits = precision.checked_sub(scale).ok_or_else(|| impossible("a decimal"))?;
         let mut peek = *reader;

@@ -50,24 +50,25 @@ pub(crate) enum CellFormat {
     Timestamp {
         fsp: u8,
     },
-    /// Text after a length of `prefix` bytes.
+    /// Text that follows a length field of `prefix` bytes.
     Text {
         prefix: u8,
     },
-    /// Bytes after a length of `prefix` bytes.
+    /// Bytes that follow a length field of `prefix` bytes.
     Bytes {
         prefix: u8,
     },
-    /// A document in MySQL's binary format, after a length of `prefix` bytes.
+    /// A document in MySQL's binary format, which follows a length field of `prefix` bytes.
     Json {
         prefix: u8,
         style: JsonStyle,
     },
-    /// A geometry as SRID and WKB, after a length of `prefix` bytes.
+    /// A geometry as SRID and WKB, which follows a length field of `prefix` bytes.
     Geometry {
         prefix: u8,
     },
-    /// A value of at most `most` bytes that may be stored compressed. The length before it, of `prefix` bytes, is that of the stored form.
+    /// A value of at most `most` bytes that may be stored compressed. It follows a length field of `prefix` bytes, which states the stored
+    /// length.
     Compressed {
         prefix: u8,
         text: bool,
@@ -75,7 +76,7 @@ pub(crate) enum CellFormat {
     },
     /// A UUID or an IP address of MariaDB.
     UuidInet(UuidInet),
-    /// A BINARY value after a length of `prefix` bytes. It must be padded with zero bytes to the column's `length`.
+    /// A BINARY value that follows a length field of `prefix` bytes. It must be padded with zero bytes to the column's `length`.
     Padded {
         prefix: u8,
         length: u32,

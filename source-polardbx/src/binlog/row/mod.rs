@@ -155,7 +155,7 @@ fn decode_cell(format: CellFormat, reader: &mut Reader<'_>, writer: &mut RowWrit
     Ok(())
 }
 
-/// Adds the column to an error.
+/// Adds the name of the column and of its table to an error.
 #[cold]
 fn in_column(error: StreamError, layout: &RowLayout, index: usize) -> StreamError {
     let Some(column) = layout.schema.columns.get(index) else { return error };

@@ -32,8 +32,8 @@ fn fraction_form(fsp: u8) -> (u8, u64) {
     }
 }
 
-/// Reads a TIME, in microseconds. Whole seconds and fraction together are one big-endian number, to which an offset is added so that
-/// negative times sort before positive ones.
+/// Reads a TIME, in microseconds. The whole seconds and the fraction together are one big-endian number. The server adds an offset to this
+/// number so that negative times sort before positive times.
 pub(super) fn time(reader: &mut Reader<'_>, fsp: u8) -> Result<i64, StreamError> {
     let (bytes, unit) = fraction_form(fsp);
     let bits = u32::from(bytes) * 8;

@@ -63,9 +63,9 @@ impl UuidInet {
     }
 }
 
-/// Writes an IPv6 address as MariaDB does. The longest run of zero groups is written as `::`, even if it is a single group; of several
-/// equally long runs it is the first one. The last two groups are written as a dotted IPv4 address if six zero groups, or five zero groups
-/// and `ffff`, come before them.
+/// Writes an IPv6 address as MariaDB does. The longest run of zero groups is written as `::`, even if it is a single group. If several runs
+/// are equally long, only the first is written as `::`. The last two groups are written as a dotted IPv4 address if six zero groups, or
+/// five zero groups and `ffff`, come before them.
 fn write_inet6(full: [u8; 16], out: &mut impl Write) -> Result<()> {
     let mut groups = [0u16; 8];
     for (group, bytes) in groups.iter_mut().zip(full.as_chunks::<2>().0) {

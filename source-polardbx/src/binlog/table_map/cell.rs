@@ -24,7 +24,7 @@ pub(super) mod field {
     pub(crate) const TIMESTAMP2: u8 = 17;
     pub(crate) const DATETIME2: u8 = 18;
     pub(crate) const TIME2: u8 = 19;
-    /// This type and the next one exist only in MariaDB.
+    /// `BLOB_COMPRESSED` and `VARCHAR_COMPRESSED` exist only in MariaDB.
     pub(crate) const BLOB_COMPRESSED: u8 = 140;
     pub(crate) const VARCHAR_COMPRESSED: u8 = 141;
     pub(crate) const VECTOR: u8 = 242;
@@ -41,7 +41,7 @@ pub(super) mod field {
 /// The description of one column in a TABLE_MAP.
 pub(super) struct Field {
     pub(super) kind: u8,
-    /// The first byte of the column's metadata, and in `second` the second byte; 0 if the type does not have that byte.
+    /// The first byte of the column's metadata. The field `second` is the second byte. A byte that the type does not have is 0.
     pub(super) first: u8,
     pub(super) second: u8,
     pub(super) nullable: bool,
@@ -103,7 +103,7 @@ pub(super) fn match_column(field: &Field, column: &Column, dialect: Dialect) -> 
         (&ColumnKind::Blob { prefix }, field::BLOB | field::VECTOR) => (field.first == prefix).then_some(CellFormat::Bytes { prefix }),
         (&ColumnKind::Text { prefix }, field::BLOB_COMPRESSED) => (field.first == prefix).then(|| compressed(prefix, true, u32::MAX)),
         (&ColumnKind::Blob { prefix }, field::BLOB_COMPRESSED) => (field.first == prefix).then(|| compressed(prefix, false, u32::MAX)),
-        // The length in the metadata includes the header byte of a stored value.
+        // The length in the metadata is the length of a stored value, which includes its header byte.
         (ColumnKind::Varchar { length }, field::VARCHAR_COMPRESSED) => {
             let most = length.saturating_mul(width(column)?);
             (field.length() == most.saturating_add(1)).then(|| compressed(prefix_of(field.length()), true, most))
@@ -130,13 +130,14 @@ pub(super) fn match_column(field: &Field, column: &Column, dialect: Dialect) -> 
     }
 }
 
-/// Whether a column has the type `own`, which is ENUM or SET. These are usually logged as STRING, with the type `own` in the metadata.
+/// Whether a column has the type `own`, which is ENUM or SET. ENUM and SET columns are usually logged as STRING, with the type `own` in the
+/// metadata.
 fn is_packed(field: &Field, own: u8) -> bool {
     field.kind == own || field.first == own
 }
 
-/// The length in bytes of a CHAR or BINARY column; `None` for another type. The two highest bits of the length are in the first metadata
-/// byte, inverted.
+/// The length in bytes of a CHAR or BINARY column; `None` for another type. The two highest bits of the length are stored inverted in the
+/// first metadata byte.
 fn string_length(field: &Field) -> Option<u32> {
     let high = u32::from(!field.first & 0x30) << 4;
     let kind = field.first | 0x30;
@@ -152,7 +153,7 @@ fn is_prefix(bytes: u8) -> bool {
     (1..=4).contains(&bytes)
 }
 
-/// The format of a compressed column. Besides `most`, the largest packet and the length prefix limit the length of a value.
+/// The format of a compressed column. The length of a value is limited by `most`, by the largest packet and by the length prefix.
 fn compressed(prefix: u8, text: bool, most: u32) -> CellFormat {
     const PACKET: u32 = 1 << 30;
     let countable = 1u64 << (8 * u32::from(prefix).min(4));

@@ -1,5 +1,5 @@
-//! TABLE_MAP events. A TABLE_MAP describes the table of the row events that follow. It is compared with the known schema, and the layout
-//! for decoding the rows is made from it.
+//! TABLE_MAP events. A TABLE_MAP describes the table of the row events that follow. This description is compared with the known schema, and
+//! yields the layout by which the rows are decoded.
 
 mod cell;
 mod optional;

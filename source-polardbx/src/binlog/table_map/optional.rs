@@ -1,6 +1,6 @@
 //! Compares the optional metadata of a TABLE_MAP (MySQL 8.0, MariaDB 10.5) with the known schema.
 //!
-//! It is read only if a TABLE_MAP differs from the last TABLE_MAP of the same table, so it costs nothing per row.
+//! The optional metadata is read only if a TABLE_MAP differs from the last TABLE_MAP of the same table, so it costs nothing per row.
 
 use runtime::{Charset, Column, ColumnKind, TableSchema};
 
@@ -106,7 +106,7 @@ fn compare_signs(bits: &[u8], schema: &TableSchema, years: bool) -> Checked {
     Ok(())
 }
 
-/// Whether a column holds characters or bytes, so that the metadata has a character set for it.
+/// Whether a column holds characters or bytes. The metadata has a character set for each such column.
 fn is_characters(kind: &ColumnKind) -> bool {
     use ColumnKind::{Binary, Blob, Char, Text, Varbinary, Varchar};
     matches!(kind, Char { .. } | Varchar { .. } | Text { .. } | Binary { .. } | Varbinary { .. } | Blob { .. })
@@ -116,8 +116,8 @@ fn has_labels(kind: &ColumnKind) -> bool {
     matches!(kind, ColumnKind::Enum { .. } | ColumnKind::Set { .. })
 }
 
-/// Compares the collations of the columns that `sort` selects. The field holds a default collation, then the index and the collation of
-/// each column that differs. The index counts only the selected columns.
+/// Compares the collations of the columns that `sort` selects. The field holds a default collation. For each column with another collation,
+/// it also holds the index and the collation of the column. The index counts only the selected columns.
 fn default_charset(value: &mut Reader<'_>, schema: &TableSchema, sort: impl Fn(&ColumnKind) -> bool) -> Checked {
     let default = value.length_encoded()?;
     let mut collations: Vec<usize> = schema.columns.iter().filter(|column| sort(&column.kind)).map(|_| default).collect();
@@ -129,7 +129,7 @@ fn default_charset(value: &mut Reader<'_>, schema: &TableSchema, sort: impl Fn(&
     schema.columns.iter().filter(|column| sort(&column.kind)).zip(collations).try_for_each(|(column, collation)| charset(column, collation))
 }
 
-/// Compares the collations of the columns that `sort` selects. The field holds one collation for each of them.
+/// Compares the collations of the columns that `sort` selects. The field holds one collation for each of these columns.
 fn charsets(value: &mut Reader<'_>, schema: &TableSchema, sort: impl Fn(&ColumnKind) -> bool) -> Checked {
     schema.columns.iter().filter(|column| sort(&column.kind)).try_for_each(|column| charset(column, value.length_encoded()?))
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::binlog::testing::EventBytes;
 
-/// A heartbeat of the server, which says that its binlog ends at `at`.
+/// A heartbeat event of a server whose binlog ends at the offset `at`.
 fn server_heartbeat(at: u64) -> Vec<u8> {
     let mut bytes = EventBytes::new(27).body(b"binlog.000001").ending_at(at).finish();
     let end = bytes.len() - 4;
@@ -45,7 +45,7 @@ fn a_heartbeat_says_where_the_stream_is_and_when() {
     decoder.event(&server_heartbeat(end), now).unwrap();
     let (second, at, two) = next_heartbeat(&mut decoder, now).unwrap();
     assert_eq!((second, at), (place, now));
-    // A clock that goes back does not change the time, nor does a heartbeat of the server for another position.
+    // The time does not change if the clock goes back, or if a heartbeat of the server is for another position.
     decoder.event(&server_heartbeat(end), now - 5_000).unwrap();
     decoder.event(&server_heartbeat(end + 1), now + 5_000).unwrap();
     let (_, at, three) = next_heartbeat(&mut decoder, now).unwrap();

@@ -48,7 +48,8 @@ fn a_sequence_of_mariadb_is_not_a_table() {
     log.add(162, &gtid(7, 0)).add(19, &body).rows(23, 6, 8, &row(&numbers)).commit();
     let (batches, failed) = read(&mut maria(schema(&cells)), &log);
     assert!(failed.is_none() && lines(&batches).is_empty(), "{failed:?}");
-    // MySQL has no sequences, so there this table must be known. On MariaDB a table with other columns must be known, too.
+    // MySQL has no sequences, so a decoder for MySQL must know the schema of this table. A decoder for MariaDB must know it, too, if the
+    // table has other columns than a sequence.
     let (_, failed) = read(&mut super::decoder(start(), schema(&cells), 1 << 20), &log);
     assert_eq!(failed.unwrap().code(), Some("E_SCHEMA_MISMATCH"));
     body[22] = 3;

@@ -12,7 +12,7 @@ pub(super) enum Label {
     Bytes(Vec<u8>),
 }
 
-/// Takes a label; takes nothing, and returns `None`, if the next token is not a label.
+/// Takes the next label. If the next token is not a label, it takes nothing and returns `None`.
 pub(super) fn take_label(cursor: &mut Cursor<'_>) -> Option<Label> {
     if let Some(text) = cursor.take_text() {
         return Some(Label::Text(text.into_owned()));
@@ -40,7 +40,7 @@ fn to_bytes(digits: &str, radix: u32, per_byte: usize) -> Option<Vec<u8>> {
     (!first.is_empty()).then_some(first).into_iter().chain(rest.chunks(per_byte)).map(byte).collect()
 }
 
-/// The labels in Unicode. Trailing blanks are dropped, as the server does, except in the character set `binary`.
+/// Converts the labels to Unicode. Trailing blanks are dropped, as the server does, except in the character set `binary`.
 pub(super) fn resolve_labels(labels: &[Label], charset: Option<&str>) -> Result<Vec<String>, ReadError> {
     let binary = charset == Some("binary");
     let set = if binary { Some(Charset::UTF8) } else { charset.and_then(Charset::from_name) };
@@ -62,7 +62,7 @@ pub(super) fn resolve_labels(labels: &[Label], charset: Option<&str>) -> Result<
     labels.iter().map(resolve).collect()
 }
 
-/// The labels, quoted as in `SHOW CREATE TABLE`.
+/// Lists the labels, quoted as in `SHOW CREATE TABLE`.
 pub(super) fn quote_labels(labels: &[String]) -> String {
     let mut text = String::new();
     for label in labels {

@@ -1,5 +1,6 @@
-//! Reads the definition of a column. `type_name` reads its type as it is written, `enum_labels` the labels of ENUM and SET, and
-//! `attributes` what follows the type. `kind` decides what all of it means and how the server prints it.
+//! Reads the definition of a column. `type_name` reads the type as it is written, `enum_labels` reads the labels of ENUM and SET, and
+//! `attributes` reads the attributes after the type. `kind` combines these parts into the column's kind and the type that the server
+//! prints.
 
 mod attributes;
 mod enum_labels;
@@ -16,8 +17,8 @@ use type_name::{Base, read_type};
 
 /// The settings on which the meaning of a column's definition depends, besides its text.
 pub(crate) struct ColumnRules<'r> {
-    /// The default character set of the table, or else of its database. `None` if it is not known, which is an error only for a column that
-    /// needs it.
+    /// The default character set of the table, or else of its database; `None` if neither is known. An unknown character set is an error
+    /// only for a column that needs it.
     pub(crate) charset: Option<&'r str>,
     /// The variable `explicit_defaults_for_timestamp`. If it is off, a TIMESTAMP with neither NULL nor NOT NULL is NOT NULL.
     pub(crate) explicit_timestamps: bool,

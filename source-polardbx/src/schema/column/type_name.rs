@@ -1,4 +1,4 @@
-//! Reads the type of a column as it is written, before the column's attributes and character set are known.
+//! Reads the type of a column as it is written.
 
 use super::ColumnRules;
 use super::enum_labels::{Label, take_label};
@@ -40,8 +40,8 @@ pub(super) enum Base {
     Set,
     Json,
     Geometry(&'static str),
-    /// A type whose values have a fixed size in the binlog and are text in a SELECT. Holds the type's name, and the greatest length of the
-    /// text in characters.
+    /// A type whose values have a fixed size in the binlog, and are text in a SELECT. The fields are the type's name and the greatest
+    /// length of the text in characters.
     Shown(&'static str, u32),
     Vector,
 }
@@ -133,7 +133,7 @@ pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Res
                 _ => Base::Shown("inet6", 39),
             }
         }
-        // VECTOR exists from MySQL 9 and MariaDB 11.7 on.
+        // MySQL has VECTOR since version 9, and MariaDB since version 11.7.
         "VECTOR" => Base::Vector,
         "XMLTYPE" => {
             return Err(ReadError::new(format!("the type {} is not supported", upper.to_lowercase())));

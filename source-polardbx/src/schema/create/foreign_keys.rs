@@ -3,7 +3,7 @@
 use crate::schema::ReadError;
 use crate::schema::lexer::{Dialect, Lexeme, Token, tokens};
 
-/// The text of a SHOW CREATE TABLE without its foreign keys, otherwise unchanged.
+/// Returns the text of a SHOW CREATE TABLE without its foreign keys. The rest of the text is unchanged.
 pub(crate) fn without_foreign_keys(statement: &str) -> Result<String, ReadError> {
     let lexemes = tokens(statement, Dialect::default())?;
     let mut depth = 0usize;

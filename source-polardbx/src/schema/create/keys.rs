@@ -14,14 +14,14 @@ pub(crate) struct KeyDefinition {
 
 /// A part of a key.
 pub(crate) enum KeyPart {
-    /// A column. If only a prefix of it is in the key, also the length of the prefix.
+    /// A column. If the key covers only a prefix of the column, the number is the length of the prefix.
     Column(String, Option<u32>),
     Expression,
 }
 
 impl KeyDefinition {
-    /// Whether a part of the key is an expression. The server keeps the values of an expression in a hidden column, which is somewhere
-    /// among the other columns of the row images.
+    /// Whether a part of the key is an expression. The server keeps the values of an expression in a hidden column. This column may be
+    /// anywhere among the other columns of the row images.
     pub(crate) fn has_expression(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, KeyPart::Expression))
     }
@@ -30,7 +30,7 @@ impl KeyDefinition {
 /// Whether a part of the next key is an expression. Does not move the cursor.
 pub(crate) fn is_over_expression(cursor: &mut Cursor<'_>) -> bool {
     let mark = cursor.mark();
-    // Some forms of PolarDB-X cannot be parsed here, but they contain no expressions.
+    // Some forms of keys in PolarDB-X cannot be parsed here, but they contain no expressions.
     let found = read_key(cursor).is_ok_and(|key| key.has_expression());
     cursor.reset(mark);
     found

@@ -40,8 +40,8 @@ impl<'a> StatementContext<'a> {
         Self { database, charsets, dialect: Dialect::default(), explicit_timestamps: true }
     }
 
-    /// Whether the server prints the display widths of integers: MySQL does up to 8.0.18, and MariaDB always. In the server's own text they
-    /// stay as written.
+    /// Whether the server prints the display widths of integers: MySQL does up to 8.0.18, and MariaDB always does. In text that the server
+    /// itself has printed, the widths stay as written.
     fn widths(&self) -> Widths {
         match self.dialect.version {
             u32::MAX => Widths::AsWritten,
@@ -54,7 +54,7 @@ impl<'a> StatementContext<'a> {
 /// The table that a CREATE TABLE statement defines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateTable {
-    /// The table's schema, as version 1.
+    /// The table's schema, with version 1.
     pub schema: TableSchema,
     /// Whether the statement does nothing if the table exists.
     pub if_not_exists: bool,
@@ -79,7 +79,7 @@ pub(crate) struct CreateHead {
 }
 
 impl CreateHead {
-    /// Takes the words before the table's name; takes nothing, and returns `None`, if the statement is not a CREATE TABLE.
+    /// Takes the words before the table's name. If the statement is not a CREATE TABLE, it takes nothing and returns `None`.
     pub(crate) fn take(cursor: &mut Cursor<'_>) -> Option<Self> {
         let mark = cursor.mark();
         let mut temporary = false;
@@ -97,7 +97,7 @@ impl CreateHead {
     }
 }
 
-/// What follows the table's name in a CREATE TABLE.
+/// The part of a CREATE TABLE after the table's name.
 pub(crate) enum CreateBody {
     Columns(Box<CreateTable>),
     Like(TableId),
@@ -217,7 +217,7 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
     Ok(schema)
 }
 
-/// The index of a column, whose name is case-insensitive; `None` if there is no such column.
+/// The index of a column; `None` if there is no such column. The case of the name does not matter.
 pub(crate) fn find_column(columns: &[Column], name: &str) -> Option<usize> {
     columns.iter().position(|column| column.name == name || column.name.to_lowercase() == name.to_lowercase())
 }
@@ -233,7 +233,7 @@ enum ItemKind {
 }
 
 impl ItemKind {
-    /// The kind of the next definition. If it is a key, also takes the words before the key's name.
+    /// Returns the kind of the next definition. If the definition is a key, this also takes the words before the key's name.
     fn next(cursor: &mut Cursor<'_>) -> Self {
         let mut constraint = None;
         if cursor.take_word(&["CONSTRAINT"]) && !cursor.is_word(0, &["PRIMARY", "UNIQUE", "FOREIGN", "CHECK"]) {

@@ -1,4 +1,4 @@
-//! Reads what follows the columns of a CREATE TABLE: the character set and the partitions.
+//! Reads the part of a CREATE TABLE after its columns: the character set and the partitions.
 
 use crate::schema::ReadError;
 use crate::schema::charset::of_collation;
@@ -46,8 +46,8 @@ impl TableOptions {
     }
 }
 
-/// Whether `PARTITION BY`, `SUBPARTITION BY`, `DBPARTITION BY` or `TBPARTITION BY` is next. `LOCAL PARTITION BY` does not count: it only
-/// expires rows.
+/// Whether `PARTITION BY`, `SUBPARTITION BY`, `DBPARTITION BY` or `TBPARTITION BY` is next. `LOCAL PARTITION BY` does not count, because it
+/// only lets rows expire.
 pub(crate) fn is_partition_clause(cursor: &Cursor<'_>) -> bool {
     cursor.is_word(0, &["PARTITION", "SUBPARTITION", "DBPARTITION", "TBPARTITION"]) && cursor.is_word(1, &["BY"])
 }

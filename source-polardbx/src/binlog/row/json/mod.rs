@@ -26,7 +26,7 @@ use text::write_string;
 
 /// The deepest nesting of objects and arrays that MySQL allows.
 const MAX_DEPTH: u32 = 100;
-/// The longest text that a server can send for a document.
+/// The longest text in bytes that a server can send for a document.
 const MAX_TEXT: usize = 1 << 30;
 
 /// The type bytes of values.
@@ -49,7 +49,7 @@ mod kind {
 
 /// Appends the text of a document.
 pub(super) fn write_json(document: &[u8], style: JsonStyle, out: &mut Vec<u8>) -> Result<(), StreamError> {
-    // A NOT NULL column holds an empty value after a NULL was forced into it. The server reads an empty value as the JSON literal null.
+    // A NOT NULL column into which a NULL was forced holds an empty value. The server reads an empty value as the JSON literal null.
     let Some((&kind, value)) = document.split_first() else {
         out.extend_from_slice(b"null");
         return Ok(());
@@ -60,10 +60,10 @@ pub(super) fn write_json(document: &[u8], style: JsonStyle, out: &mut Vec<u8>) -
 struct Printer<'o> {
     style: JsonStyle,
     out: &'o mut Vec<u8>,
-    /// The length of `out`, in bytes, that the text must not reach.
+    /// The greatest allowed length of `out`, in bytes.
     limit: usize,
-    /// Number of bytes of the document that are not part of a printed value yet. A byte may belong to only one value. So a short document
-    /// whose entries point to the same value cannot print an endless text.
+    /// Number of bytes of the document that no printed value has used yet. Each byte may belong to only one value. Otherwise a short
+    /// document whose entries all point to the same value could print an endless text.
     unread: usize,
 }
 
@@ -167,7 +167,7 @@ impl Form {
         }
     }
 
-    /// The number of bytes of a count, a size or an offset.
+    /// The size of a count, a size or an offset, in bytes.
     fn width(self) -> usize {
         if self.large { 4 } else { 2 }
     }

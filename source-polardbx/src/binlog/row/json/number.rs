@@ -1,4 +1,4 @@
-//! Prints doubles as the server does.
+//! Prints doubles in a JSON document as the server does.
 
 use std::io::Write;
 
@@ -9,14 +9,14 @@ use crate::binlog::row::fields::impossible;
 /// The decimal exponents with which a number is printed without an exponent, such as `0.001`.
 const PLAIN: std::ops::RangeInclusive<i32> = -15..=14;
 
-/// Appends the shortest digits that read back as the same number, in the format of MySQL's `my_gcvt`.
+/// Appends a double in the format of MySQL's `my_gcvt`, with the fewest digits that read back as the same number.
 pub(super) fn write_double(value: f64, style: JsonStyle, out: &mut Vec<u8>) -> Result<(), StreamError> {
     // The longest text is `-2.2250738585072014e-308`.
     let mut buffer = [0; 32];
     let mut rest = &mut buffer[..];
     let left = write!(rest, "{value:e}").map(|()| rest.len());
     let text = left.ok().and_then(|left| buffer.get(..buffer.len() - left)).unwrap_or_default();
-    // Infinity is printed without an exponent, so it is refused here.
+    // Infinity and NaN are formatted without an exponent, so `split` refuses them.
     let (mantissa, power) = split(text).ok_or_else(|| impossible("a JSON number"))?;
     if !PLAIN.contains(&power) {
         out.extend_from_slice(text);

@@ -48,7 +48,7 @@ pub(super) fn write_opaque(kind: u8, bytes: &[u8], style: JsonStyle, out: &mut V
     Ok(())
 }
 
-/// Appends a decimal. It is stored as its precision, its scale and the digits in the format of a row.
+/// Appends a decimal. The value is stored as its precision and its scale, followed by the digits in the format of a row.
 fn write_decimal(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), StreamError> {
     let mut reader = Reader::new(bytes);
     let (precision, scale) = (reader.u8()?, reader.u8()?);
@@ -60,8 +60,9 @@ fn write_decimal(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), StreamError> {
     Ok(())
 }
 
-/// Appends a date or time. The lowest 24 bits of `packed` are the microseconds. The 17 bits above are hour, minute and second. For types
-/// with a date, 5 bits of day follow, and then the number of months since the year 0, at 13 months a year.
+/// Appends a date or time. The lowest 24 bits of `packed` are the microseconds. The 17 bits above them are hour, minute and second. For
+/// types with a date, the next 5 bits are the day, and the remaining bits are the number of months since the year 0, with 13 months in each
+/// year.
 fn write_temporal(kind: u8, packed: i64, out: &mut Vec<u8>) -> Result<(), StreamError> {
     let broken = || impossible("a date or time in a JSON document");
     let magnitude = packed.unsigned_abs();
