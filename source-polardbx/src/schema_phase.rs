@@ -21,7 +21,8 @@ use crate::splits::SplitName;
 /// The position of the split, which never changes: the facts in the checkpoint say which definitions are left.
 pub(crate) const POSITION: &str = "v1";
 
-/// Adds one fact for each definition, from which the schema phase delivers it. Foreign keys are left out, as in Alibaba DTS.
+/// Adds one fact for each definition. The schema phase delivers the definitions from these facts. Foreign keys are left out, as in Alibaba
+/// DTS.
 pub(crate) fn note_definitions(facts: &mut Facts, definitions: &[Definition]) -> Result<()> {
     for (number, Definition { schema, ddl }) in definitions.iter().enumerate() {
         let doing = || format!("leave the foreign keys out of the CREATE TABLE of {}", schema.id);
@@ -42,12 +43,12 @@ struct Pending {
 pub(crate) struct SchemaReader {
     pending: VecDeque<Pending>,
     origin: Origin,
-    /// The number of definitions returned so far, which is also the sequence number of the last one.
+    /// The number of definitions returned so far, which is also the sequence number of the last definition.
     seq: u128,
 }
 
 impl SchemaReader {
-    /// Reads the definitions that are not delivered yet from the checkpoint.
+    /// Reads from the checkpoint the definitions that are not delivered yet.
     pub(crate) fn new(committed: &Committed, origin: Origin) -> Result<Self> {
         let mut pending = VecDeque::new();
         for fact in committed.facts::<TableDefinition>() {

@@ -15,7 +15,7 @@ const SYSTEM_DATABASES: &[&str] =
 /// PolarDB-X system tables inside user databases.
 const SYSTEM_TABLES: &[&str] = &["__drds_global_tx_log", "polarx_global_trx_log", "__drds_redo_log", "__polardbx_sync_point__"];
 
-/// The selected tables: those that match a pattern of `tables` and none of `exclude`. System tables are never selected.
+/// The selected tables: those that match a pattern of `tables` and no pattern of `exclude`. System tables are never selected.
 #[derive(Clone, Debug)]
 pub struct Selection {
     include: Vec<Pattern>,
@@ -25,7 +25,7 @@ pub struct Selection {
 
 #[derive(Clone, Debug)]
 enum Pattern {
-    /// A pattern for the database and one for the table, which are matched separately.
+    /// A pattern for the database and a pattern for the table, which are matched separately.
     Parts(Part, Part),
     /// A regular expression for the whole name `database.table`. `exact` is case-sensitive; `folded` is for servers that compare names in
     /// lower case.
@@ -58,7 +58,7 @@ impl Selection {
         Ok(selection)
     }
 
-    /// The same selection. If `fold_case` is set, it is for a server that compares names in lower case.
+    /// Returns the same selection for a server that compares names in lower case, if `fold_case` is true, or with their case otherwise.
     pub(crate) fn folded(mut self, fold_case: bool) -> Self {
         self.fold_case = fold_case;
         self
@@ -149,7 +149,7 @@ fn lower(text: &str) -> Vec<char> {
 fn parse(key: &'static str, text: &str) -> Result<Pattern, ConfigError> {
     const FORM: &str = "write `database.table`; parts with dots, spaces or quotes go in backticks";
     if let Some(expression) = text.strip_prefix("re:") {
-        // The expression is anchored, so that one for `a.b` does not match `aa.bb`.
+        // The expression is anchored at both ends. Otherwise an expression for `a.b` would also match `aa.bb`.
         let compile = |fold_case| RegexBuilder::new(&format!("^(?:{expression})$")).case_insensitive(fold_case).build();
         return compile(false)
             .and_then(|exact| Ok(Pattern::Whole { exact, folded: compile(true)? }))
@@ -190,8 +190,8 @@ fn parse_part(text: &str) -> Option<(Part, &str)> {
     Some((part, rest))
 }
 
-/// Whether `glob` matches the whole of `text`. After a mismatch, only the last `*` is tried with one character more; earlier ones never
-/// need it.
+/// Whether `glob` matches the whole of `text`. After a mismatch, only the last `*` is tried again, with one more character. Earlier `*`
+/// never need another try.
 fn glob_matches(glob: &[char], text: &[char]) -> bool {
     let (mut at_glob, mut at_text) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;

@@ -1,5 +1,5 @@
-//! Connections through the client library. Its connection pool is not used: the session state must be known, and PolarDB-X does not reset
-//! it.
+//! Connections through the client library. The library's connection pool is not used, because the session state must be known and PolarDB-X
+//! does not reset it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -26,10 +26,10 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_PACKET_BYTES: usize = 1 << 30;
 
 /// The statement that sets the session variables of every connection, so that they do not depend on the defaults of the server or the
-/// account. It is one statement, because every round trip delays the start. A lower `sql_select_limit` would truncate results without an
-/// error. Without `sql_big_selects`, `max_join_size` could make the server refuse large results. From MySQL 8.0.30 on, a server may hide
-/// generated primary keys, although they are in its binlog; the executable comment makes it show them. MariaDB skips executable comments
-/// for MySQL 5.7 and later.
+/// account. It is a single statement, because every round trip delays the start. A lower `sql_select_limit` would truncate results without
+/// an error. Without `sql_big_selects`, `max_join_size` could make the server refuse large results. Since MySQL 8.0.30, a server may hide
+/// generated primary keys, although they are in its binlog. The executable comment makes the server show them. MariaDB skips executable
+/// comments that are written for MySQL 5.7 or later.
 const PREPARE: &str = "SET NAMES utf8mb4, sql_mode = '', time_zone = '+00:00', autocommit = 1, sql_big_selects = 1, \
      sql_select_limit = 18446744073709551615 /*!80030 , show_gipk_in_create_table_and_information_schema = ON */";
 
@@ -40,21 +40,21 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 pub(crate) struct Endpoint {
     address: Address,
     encryption: Option<Encryption>,
-    /// How to connect, with or without encryption; the first connection finds this out.
+    /// How to connect, with or without encryption. The first connection finds this out.
     route: Arc<OnceCell<Route>>,
 }
 
-/// How to connect to the server, now that it is known whether encryption works.
+/// How to connect to the server. A route is made once it is known whether encryption works.
 struct Route {
     /// The options for connections of the client library.
     opts: Opts,
-    /// The encryption of our own connections. `None` if none is configured, or if the server does not support it and the mode is
-    /// `preferred`.
+    /// The encryption of the connections of the module `wire`. `None` if no encryption is configured, or if the server does not support it
+    /// and the mode is `preferred`.
     encryption: Option<Encryption>,
 }
 
 impl Endpoint {
-    /// Reads the files that `tls` names, without connecting yet.
+    /// Reads the files that `tls` names. This does not connect yet.
     pub(crate) fn new(config: &Config) -> Result<Self> {
         let encryption = config.tls.as_ref().map(Encryption::new).transpose()?.flatten();
         let address = Address {
@@ -75,7 +75,8 @@ impl Endpoint {
         self.route.get_or_try_init(|| self.find_route()).await
     }
 
-    /// If encryption is configured, tests it with a connection of our own, because the errors of the client library do not say enough.
+    /// Finds the route. If encryption is configured, it is tested with a connection of the module `wire`, because the errors of the client
+    /// library do not say enough.
     async fn find_route(&self) -> Result<Route> {
         let Some(encryption) = &self.encryption else { return Ok(Route { opts: self.library_options(None), encryption: None }) };
         let doing = self.connecting();
@@ -105,7 +106,7 @@ impl Endpoint {
             .prefer_socket(false)
             .tcp_keepalive(Some(TCP_KEEPALIVE))
             .max_allowed_packet(Some(MAX_PACKET_BYTES))
-            // If `max_allowed_packet` and `wait_timeout` are both set, the library does not ask the server for them.
+            // The library asks the server for `max_allowed_packet` and `wait_timeout` unless both are set here.
             .wait_timeout(Some(28_800))
             .stmt_cache_size(1)
             .ssl_opts(tls)
@@ -117,7 +118,7 @@ impl Endpoint {
         format!("connect to the source at {}:{}", self.address.host, self.address.port)
     }
 
-    /// Opens a connection of our own, for dumping the binlog.
+    /// Opens a connection of the module `wire`, for dumping the binlog.
     pub(crate) async fn connect_wire(&self) -> Result<Wire, WireError> {
         let route = match self.route().await {
             Ok(route) => route,
@@ -128,7 +129,7 @@ impl Endpoint {
             match in_time(Wire::connect(&self.address, route.encryption.as_ref())).await? {
                 LoggedIn::Yes(wire) => return Ok(wire),
                 // The client library can send the password encrypted with the server's public key. The server then caches the password's
-                // hash for a while, so that our own login succeeds.
+                // hash for a while, so the next login in this loop succeeds.
                 LoggedIn::NeedsPassword => match self.connect().await {
                     Ok(session) => session.close().await,
                     Err(error) => return Err(WireError::Lost(error.to_string())),
@@ -138,7 +139,7 @@ impl Endpoint {
         Err(WireError::Lost("the server forgets the account's password at once".to_owned()))
     }
 
-    /// Opens a connection for metadata, on which names and definitions arrive in UTF-8.
+    /// Opens a connection for metadata. Names and definitions arrive in UTF-8.
     pub(crate) async fn connect(&self) -> Result<Session> {
         let doing = self.connecting();
         let connecting = timeout(CONNECT_TIMEOUT, Conn::new(self.route().await?.opts.clone())).await;
@@ -150,8 +151,8 @@ impl Endpoint {
         Ok(session)
     }
 
-    /// Opens a connection for reading rows. Text arrives in the character set of its column, and timestamps in UTC. The server's timeouts
-    /// are raised or switched off, so that they end neither a long SELECT nor a reader that waits for the sink.
+    /// Opens a connection for reading rows. Text arrives in the character set of its column, and timestamps arrive in UTC. The server's
+    /// timeouts are raised or switched off. Otherwise they could end a long SELECT, or a reader that waits for the sink.
     pub(crate) async fn connect_reader(&self) -> Result<Session> {
         let mut session = self.connect().await?;
         for statement in ["SET character_set_results = NULL", "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"] {
@@ -232,8 +233,8 @@ impl Session {
     }
 }
 
-/// The value of a column in a row of a SHOW statement, by the column's name, whose case differs between servers. `None` if the column is
-/// missing or NULL.
+/// The value of a column in a row of a SHOW statement; `None` if the column is missing or NULL. The column is found by its name without
+/// regard to case, because the case differs between servers.
 pub(crate) fn named(row: &Row, name: &str) -> Option<String> {
     let index = row.columns_ref().iter().position(|column| column.name_str().eq_ignore_ascii_case(name))?;
     nth(row, index)

@@ -63,8 +63,7 @@ impl PolardbxSource {
     fn open_chunk(&self, context: &Context, split: &Split, table: &TableId, committed: &Committed) -> Result<ChunkReader> {
         let schema = committed.schema(table).cloned().ok_or_else(|| SourceError::unknown_schema(table))?;
         let origin = TaskFacts::read(committed)?.origin();
-        // The chunks that are read in parallel share the batch size of one stream, so that together they need about as much memory as a
-        // stream.
+        // The chunks that are read in parallel share the batch size of one stream. So together they need about as much memory as a stream.
         let batch_max_bytes = (context.batch_max_bytes() / self.settings.config.parallelism).max(CHUNK_BATCH_BYTES);
         let (id, start) = (split.id.clone(), split.start.clone());
         Ok(ChunkReader::new(self.sessions.clone(), Chunk { id, start, schema, origin, batch_max_bytes }))
@@ -78,7 +77,7 @@ impl PolardbxSource {
         let files = binlog_files(&mut session).await?;
         files.find(&position.base, position.at)?;
         position.forget_purged(|file| files.size(file).is_some());
-        // The checkpoint holds the character sets as they were at the resume point. If it holds none, the current ones are used.
+        // The checkpoint holds the character sets as of the resume point. If it holds no character sets, the current ones are used.
         let database_charsets = match committed.fact_at::<DatabaseCharsets>(&name)? {
             Some(charsets) => charsets.into_map(),
             None => database_charsets(&mut session).await?,

@@ -6,7 +6,7 @@ use runtime::{SplitId, TableId};
 
 use crate::error::SourceError;
 
-/// The name of the stream, for a server that has only one.
+/// The name of the stream, for a server that has only one stream.
 pub(crate) const GLOBAL_STREAM: &str = "global";
 
 const SCHEMA: &str = "schema";
@@ -25,7 +25,7 @@ pub(crate) enum SplitName {
 }
 
 impl SplitName {
-    /// The split of the stream, for a server that has only one.
+    /// The split of the stream, for a server that has only one stream.
     pub(crate) fn global_stream() -> Self {
         Self::Stream { name: GLOBAL_STREAM.to_owned() }
     }
@@ -35,7 +35,7 @@ impl SplitName {
         self.to_string().into()
     }
 
-    /// Parses the id of a split; an error if it is not an id that this source prints.
+    /// Parses the id of a split. Fails if this source does not print such an id.
     pub(crate) fn parse(id: &SplitId) -> Result<Self, SourceError> {
         let text = id.as_str();
         let chunk = || {
@@ -44,7 +44,8 @@ impl SplitName {
         };
         let stream = || text.strip_prefix(STREAM).map(|name| Self::Stream { name: name.to_owned() });
         let name = if text == SCHEMA { Some(Self::Schema) } else { chunk().or_else(stream) };
-        // Splits are looked up by their text, so each has exactly one spelling: `chunk-017` is refused, because we print `chunk-17`.
+        // Splits are looked up by their text, so each split has exactly one spelling: `chunk-017` is refused, because `Display` prints
+        // `chunk-17`.
         let name = name.filter(|name| name.to_string() == text);
         name.ok_or_else(|| SourceError::Checkpoint { what: format!("{id} is not the name of a split of this source") })
     }

@@ -31,7 +31,7 @@ pub struct Config {
     /// Tables to leave out although `tables` includes them, as patterns of the same form.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// The phases to run: any of `schema`, `full` and `incremental`; the last two by default.
+    /// The phases to run: any of `schema`, `full` and `incremental`. The default is `full` and `incremental`.
     #[serde(default = "default_phases")]
     pub phases: Vec<Phase>,
     /// How the full phase hands over to the incremental phase; `sequential` by default, and no other value is supported yet.

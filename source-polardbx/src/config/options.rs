@@ -148,7 +148,7 @@ impl TlsMode {
     }
 }
 
-/// Heartbeats of an idle stream. Nothing is written to the source for them: the server's own heartbeats tell that there are no newer
+/// Heartbeats of an idle stream. They write nothing to the source, because the server's own heartbeats already tell that there are no newer
 /// events.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,4 +1,4 @@
-//! Tests: statements of MySQL, MariaDB and PolarDB-X are parsed, and the results compared.
+//! Tests that parse statements of MySQL, MariaDB and PolarDB-X, and compare the results.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What the source asks of the server: `kind` tells what kind of server it is, `settings` checks its settings, `binlog` asks for its
-//! binlog, and `tables` asks for its tables.
+//! The questions that the source asks the server. `kind` finds out what kind of server it is, `settings` checks its settings, `binlog` asks
+//! for its binlog, and `tables` asks for its tables.
 
 mod binlog;
 mod kind;

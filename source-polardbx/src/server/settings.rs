@@ -1,4 +1,4 @@
-//! Checks the settings of the server. With other settings, changes would be missing in the stream.
+//! Checks the settings of the server. If a setting is wrong, changes would be missing in the stream.
 
 use runtime::Finding;
 
@@ -8,7 +8,7 @@ use super::Server;
 const RETENTION_DAYS: f64 = 7.0;
 
 impl Server {
-    /// Checks the settings that the stream needs; returns one finding for each.
+    /// Checks the settings that the stream needs. Returns one finding for each setting.
     pub(crate) fn stream_settings(&self) -> Vec<Finding> {
         let want = |item: &'static str, expected: &str, help: &str| {
             let found = self.variable(item);
@@ -47,7 +47,7 @@ impl Server {
         found
     }
 
-    /// Why commits may become visible in another order than in the binlog, as a message; `None` if they cannot. On MariaDB the order is
+    /// Says why commits may become visible in another order than in the binlog; `None` if the order is the same. On MariaDB the order is
     /// always the same.
     pub(crate) fn unordered_commits(&self) -> Option<String> {
         let found = self.variable("binlog_order_commits");
@@ -56,7 +56,7 @@ impl Server {
 
     /// Checks how long the server keeps its binlog files.
     pub(crate) fn retention(&self) -> Finding {
-        // A variable may be a fraction: MariaDB allows fractions of days.
+        // The value may have a fraction, because MariaDB allows fractions of days.
         let number = |name| self.variable(name).parse::<f64>().unwrap_or_default();
         let days = number("expire_logs_days").max(number("binlog_expire_logs_seconds") / 86_400.0);
         if days <= 0.0 {

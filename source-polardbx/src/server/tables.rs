@@ -64,7 +64,7 @@ pub(crate) async fn read_ddl(session: &mut Session, table: &TableId) -> Result<S
     ddl.ok_or_else(|| SourceError::answer(doing(), "the server's answer holds no CREATE TABLE"))
 }
 
-/// Parses the schema out of the text of SHOW CREATE TABLE.
+/// Parses the text of SHOW CREATE TABLE into the schema.
 pub(crate) fn parse_definition(table: &TableId, ddl: &str) -> Result<TableSchema> {
     let mut create = read_create_table(ddl, &table.database, &|_| None).map_err(|error| SourceError::Requirement {
         what: format!("the definition of table {table} cannot be read: {error}"),
@@ -74,15 +74,14 @@ pub(crate) fn parse_definition(table: &TableId, ddl: &str) -> Result<TableSchema
     Ok(create.schema)
 }
 
-/// Reads the definitions of many tables; the result has the order of `tables`. Uses `session` and, in parallel, up to `more` other
-/// connections.
+/// Reads the definitions of many tables, in the order of `tables`. It uses `session` and, in parallel, up to `more` other connections.
 pub(crate) async fn read_definitions(
     session: &mut Session,
     endpoint: &Endpoint,
     more: usize,
     tables: &[TableId],
 ) -> Result<Vec<Definition>> {
-    /// The number of tables from which another connection is worthwhile.
+    /// The number of tables for which another connection is worthwhile.
     const TABLES_PER_CONNECTION: usize = 32;
     let parts = (tables.len() / TABLES_PER_CONNECTION).clamp(1, more + 1);
     let mut parts = tables.chunks(tables.len().div_ceil(parts).max(1)).map(<[TableId]>::to_vec).enumerate();

@@ -19,7 +19,7 @@ pub(crate) enum Barrier {
     /// The connector commits a marker row. Commits become visible in the order of the binlog, so once this commit returns, all earlier
     /// commits are visible.
     Marker,
-    /// The connector waits for longer than any commit takes. The text is the reason why no marker row can be used.
+    /// The connector waits for longer than any commit needs to become visible. The text is the reason why no marker row can be used.
     Delay(Duration, String),
 }
 
@@ -47,7 +47,7 @@ impl Barrier {
         }
     }
 
-    /// Waits until every transaction before the current end of the binlog is visible to new SELECTs. Returns the way that was used.
+    /// Waits until every transaction before the current end of the binlog is visible to new SELECTs. Returns how the barrier was passed.
     pub(crate) async fn pass(session: &mut Session, server: &Server, task: &str, delay: Duration) -> Result<Self> {
         let why = match server.unordered_commits() {
             Some(why) => why,

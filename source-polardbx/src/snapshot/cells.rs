@@ -100,7 +100,8 @@ fn date_time(cell: &Cell) -> Option<DateTime> {
     }
 }
 
-/// Microseconds since the epoch; 0 for the zero timestamp, `None` for any other value without month or day. The session's time zone is UTC.
+/// Microseconds since the epoch, because the session's time zone is UTC. The zero timestamp is 0; `None` for any other value without month
+/// or day.
 fn timestamp(value: DateTime) -> Option<i64> {
     if value == DateTime::default() {
         return Some(0);

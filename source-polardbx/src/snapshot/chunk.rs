@@ -27,7 +27,7 @@ const BATCH_TIMEOUT: Duration = Duration::from_secs(600);
 /// Bytes of memory that an event takes besides its cells. They count towards the size of a batch.
 const EVENT_BYTES: usize = size_of::<Event>();
 
-/// A chunk to read, and what its events carry.
+/// A chunk to read, and the data that its events carry.
 pub(crate) struct Chunk {
     pub(crate) id: SplitId,
     pub(crate) start: Position,
@@ -97,7 +97,8 @@ async fn read(sessions: &ReaderSessions, mut chunk: Chunk, batches: mpsc::Sender
     loop {
         let filling = async {
             while !packer.is_full() {
-                // `next` is missing in the library's documentation. The documented ways to stream rows box every row, or cannot be paused.
+                // The method `next` is not in the library's documentation. The documented ways to stream rows box every row, or cannot be
+                // paused.
                 match result.next().await.map_err(SourceError::mysql(doing.clone()))? {
                     Some(row) => packer.push(&row)?,
                     None => return Ok(true),
@@ -122,8 +123,8 @@ async fn read(sessions: &ReaderSessions, mut chunk: Chunk, batches: mpsc::Sender
     Ok(())
 }
 
-/// Checks that the table still has the schema that the full phase began with, and returns its SHOW CREATE TABLE. `known` is a text of SHOW
-/// CREATE TABLE that was checked before; if the text is the same now, it is not parsed again.
+/// Checks that the table still has the schema with which the full phase began. Returns the table's SHOW CREATE TABLE. `known` is such a
+/// text that was checked before; if the text is the same now, it is not parsed again.
 async fn verify_schema(session: &mut Session, chunk: &Chunk, known: Option<&str>) -> Result<String> {
     let table = &chunk.schema.id;
     let ddl = read_ddl(session, table).await.map_err(|error| SourceError::or_table_is_gone(error, table))?;

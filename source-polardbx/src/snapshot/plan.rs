@@ -26,8 +26,8 @@ pub(crate) fn first_cursor(tables: &[Arc<TableSchema>]) -> Option<Cursor> {
     tables.first().map(|schema| Cursor { table: schema.id.clone(), chunk: 1, after: None })
 }
 
-/// Returns the next chunks, at most `wanted`, beginning at `cursor`. Also returns the cursor for the chunk after them; `None` if there is
-/// none. `tables` must be sorted by name.
+/// Returns the next chunks, at most `wanted`, beginning at `cursor`. Also returns the cursor for the chunk after these chunks; `None` if
+/// all chunks are planned. `tables` must be sorted by name.
 pub(crate) async fn next_chunks(
     session: &mut Session,
     tables: &[Arc<TableSchema>],
@@ -68,9 +68,9 @@ pub(crate) async fn next_chunks(
     Ok((chunks, None))
 }
 
-/// Which of the tables have fewer than `chunk_rows` rows, so that each is one chunk. One query for many tables, because a query for each
-/// would be most of the cost of planning small tables. The result is empty if the server refuses the query; then the tables are checked one
-/// by one.
+/// Tells for each table whether it has fewer than `chunk_rows` rows, so that it is a single chunk. One query covers many tables, because
+/// separate queries would be most of the cost of planning small tables. The result is empty if the server refuses the query; then the
+/// tables are checked one by one.
 async fn small_tables(session: &mut Session, tables: &[Arc<TableSchema>], chunk_rows: u64) -> Result<Vec<bool>> {
     /// The most rows that the server may have to scan for one query.
     const ROWS: u64 = 4_000_000;
@@ -128,7 +128,7 @@ async fn cut(session: &mut Session, schema: &TableSchema, mut after: Option<Key>
     Ok(ranges)
 }
 
-/// The greatest key of the next `chunk_rows` rows; `None` if fewer are left.
+/// The greatest key of the next `chunk_rows` rows; `None` if fewer rows are left.
 async fn boundary(
     session: &mut Session,
     schema: &TableSchema,

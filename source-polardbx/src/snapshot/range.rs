@@ -15,8 +15,9 @@ pub(crate) struct KeyRange {
     pub(crate) upto: Option<Key>,
 }
 
-/// The columns by which a table is cut into chunks; empty if the table is read in one piece. That is so if the table has no key, or if the
-/// key has a column whose order or SQL literals are not reliable: FLOAT, DOUBLE, ENUM, SET, BIT, YEAR, a long text or a nullable column.
+/// The columns by which a table is cut into chunks; empty if the table is read in one piece. A table is read in one piece if it has no key,
+/// or if its key has a column whose order or SQL literals are not reliable: FLOAT, DOUBLE, ENUM, SET, BIT, YEAR, a long text or a nullable
+/// column.
 pub(crate) fn chunk_key(schema: &TableSchema) -> Vec<&Column> {
     let key: Option<Vec<&Column>> = schema.effective_key().into_iter().map(|index| schema.columns.get(index)).collect();
     key.filter(|columns| columns.iter().all(|column| !column.nullable && has_safe_order(&column.kind))).unwrap_or_default()
@@ -54,9 +55,9 @@ impl KeyRange {
     }
 }
 
-/// The condition that a key is greater than `bound` (`>`), or not greater (`<`). MySQL does not use an index range to compare row
-/// constructors such as `(a, b) > (1, 2)`, so the comparison is written out. The condition on the first column alone lets MySQL use an
-/// index range.
+/// The condition that a key is greater than `bound` (if `operator` is `>`), or that it is not greater (if `operator` is `<`). The
+/// comparison is written out, because MySQL does not use an index range for row constructors such as `(a, b) > (1, 2)`. The condition on
+/// the first column alone lets MySQL use an index range.
 fn side(key: &[&Column], bound: &Key, operator: char) -> Option<String> {
     if key.is_empty() || key.len() != bound.len() {
         return None;
@@ -73,8 +74,8 @@ fn side(key: &[&Column], bound: &Key, operator: char) -> Option<String> {
     Some(first.unwrap_or_default() + &condition)
 }
 
-/// A value as an SQL literal, which the server compares in the column's type, character set and collation; `None` if the value does not fit
-/// the type.
+/// A value as an SQL literal; `None` if the value does not fit the column's type. The server compares the literal in the column's type,
+/// character set and collation.
 fn literal(column: &Column, value: &[u8]) -> Option<String> {
     use ColumnKind::{Binary, Char, Date, DateTime, Decimal, Int, Time, Timestamp, Varbinary, Varchar};
     match column.kind {

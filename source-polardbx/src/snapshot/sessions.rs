@@ -8,11 +8,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::error::{Result, SourceError};
 use crate::session::{Endpoint, Session};
 
-/// A connection that was idle for longer is not reused. It may be broken without an error yet, for example because a firewall dropped it or
-/// the task was paused.
+/// A connection that was idle for longer than this is not reused. It may already be broken without having reported an error, for example
+/// because a firewall dropped it or the task was paused.
 const MAX_IDLE: Duration = Duration::from_secs(10);
 
-/// The connections for reading chunks, as many as the configured parallelism. They are reused for the next chunks.
+/// The connections for reading chunks. There are at most as many as the configured parallelism, and they are reused for the next chunks.
 pub(crate) struct ReaderSessions {
     endpoint: Endpoint,
     permits: Arc<Semaphore>,

@@ -8,7 +8,8 @@ use rustls::{AlertDescription, CertificateError, Error};
 pub struct TlsFailure {
     pub(crate) what: String,
     pub(crate) help: &'static str,
-    /// Whether the server does not support the TLS that we need. In mode `preferred`, the connection is then made without encryption.
+    /// Whether the server does not support a form of TLS that this program can use. In mode `preferred`, the connection is then not
+    /// encrypted.
     pub(crate) incapable: bool,
 }
 
@@ -68,7 +69,7 @@ impl TlsFailure {
         }
     }
 
-    /// Explains an error of a connection; `None` if it does not come from the TLS library.
+    /// Explains an error of a connection; `None` if the error does not come from the TLS library.
     pub(crate) fn of_io(error: &std::io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref::<Error>().map(Self::of)
     }

@@ -12,7 +12,7 @@ use crate::config::{ConfigError, Tls, TlsMode};
 pub(super) struct TlsFiles {
     /// The certificates to trust; empty if the server's certificate is not verified.
     pub(super) roots: Vec<CertificateDer<'static>>,
-    /// Our client certificate with its private key; `None` if none is configured.
+    /// The client certificate of this program, with its private key; `None` if none is configured.
     pub(super) identity: Option<Identity>,
 }
 
@@ -83,8 +83,8 @@ impl TlsFiles {
         SslOpts::default()
             .with_client_identity(identity)
             .with_root_certs(self.roots.iter().map(|root| root.to_vec().into()).collect())
-            // The library requires root certificates even in modes that do not verify the server. In these modes its built-in ones stay
-            // enabled.
+            // The library requires root certificates even in modes that do not verify the server. In these modes, the library's built-in
+            // root certificates stay enabled.
             .with_disable_built_in_roots(verifies)
             .with_danger_accept_invalid_certs(!verifies)
             .with_danger_tls_hostname_override(name.map(str::to_owned))

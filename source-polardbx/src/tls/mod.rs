@@ -30,7 +30,7 @@ impl Encryption {
         Ok(Some(Self { mode: tls.mode, client: Arc::new(client), files: Arc::new(files) }))
     }
 
-    /// The host name to give to the client library, so that it accepts these certificates; `None` if the real host name will do.
+    /// The host name to give to the client library so that it accepts these certificates; `None` if the library can use the real host name.
     pub(crate) fn library_name(&self, certificates: &[CertificateDer<'_>], host: &ServerName<'_>) -> Result<Option<String>, ConfigError> {
         if self.mode == TlsMode::VerifyCa { verify::name_of(&self.files, certificates, host) } else { Ok(None) }
     }

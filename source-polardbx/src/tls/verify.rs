@@ -104,9 +104,9 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The host name to give to the client library in mode `verify_ca`, which the library does not support. It is a name out of the certificate
-/// itself, so that the library accepts the certificate. `Ok(None)` if the certificate is valid for `host`; an error if the certificate
-/// holds no name.
+/// The host name to give to the client library in mode `verify_ca`, which the library does not support. It is a name from the certificate
+/// itself, so the library accepts the certificate. `Ok(None)` if the certificate is valid for `host`. Fails if the certificate holds no
+/// name.
 pub(super) fn name_of(files: &TlsFiles, certificates: &[CertificateDer<'_>], host: &ServerName<'_>) -> Result<Option<String>, ConfigError> {
     let Some((end_entity, intermediates)) = certificates.split_first() else { return Ok(None) };
     let chain = chain_verifier(&Arc::new(ring::default_provider()), files)?;
@@ -122,8 +122,8 @@ pub(super) fn name_of(files: &TlsFiles, certificates: &[CertificateDer<'_>], hos
     })
 }
 
-/// Takes the name out of the TLS library's description of it, such as `DnsName("db.example.com")` or `IpAddress(127.0.0.1)`. For a
-/// wildcard, returns a name that it matches.
+/// Takes the name out of the TLS library's description of a name, such as `DnsName("db.example.com")` or `IpAddress(127.0.0.1)`. For a
+/// wildcard, returns a name that the wildcard matches.
 fn plain_name(presented: &str) -> Option<String> {
     let inner = presented.split_once('(')?.1.strip_suffix(')')?.trim_matches('"');
     let name = inner.strip_prefix("*.").map_or_else(|| inner.to_owned(), |rest| format!("any.{rest}"));

@@ -1,4 +1,4 @@
-//! The beginning of a connection: the server's greeting, and our authentication.
+//! The beginning of a connection: the server's greeting, and the authentication of this program.
 
 use secrecy::{ExposeSecret, SecretString};
 use sha1::{Digest as _, Sha1};
@@ -6,7 +6,8 @@ use sha2::Sha256;
 
 use super::WireError;
 
-/// Our capability flags: long passwords, long flags, protocol 4.1, transactions, secure authentication, authentication plugins.
+/// The capability flags of this client: long passwords, long flags, protocol 4.1, transactions, secure authentication, authentication
+/// plugins.
 const CAPABILITIES: u32 = 0x1 | 0x4 | 0x200 | 0x2000 | 0x8000 | 0x8_0000;
 pub(super) const ENCRYPTION: u32 = 0x800;
 /// The number of the collation utf8mb4_general_ci.
@@ -40,7 +41,7 @@ impl Greeting {
     }
 }
 
-/// The fields with which both the request for encryption and the login packet begin.
+/// The fields at the beginning of both the request for encryption and the login packet.
 pub(super) fn head(encryption: bool) -> Vec<u8> {
     let capabilities = CAPABILITIES | if encryption { ENCRYPTION } else { 0 };
     let mut head = capabilities.to_le_bytes().to_vec();
@@ -60,7 +61,7 @@ pub(super) struct Login<'a> {
     switched: bool,
 }
 
-/// What we do after a packet from the server.
+/// The next step after a packet from the server.
 pub(super) enum Next {
     Send(Vec<u8>),
     Wait,
@@ -71,7 +72,7 @@ pub(super) enum Next {
 
 impl<'a> Login<'a> {
     pub(super) fn new(greeting: Greeting, user: &'a str, password: &'a SecretString, encrypted: bool) -> Self {
-        // The greeting names the server's default plugin. If the account uses another one, the server asks us to switch.
+        // The greeting names the server's default plugin. If the account uses another plugin, the server asks the client to switch.
         let known = matches!(greeting.plugin.as_str(), NATIVE | CACHING_SHA2);
         let plugin = if known { greeting.plugin } else { NATIVE.to_owned() };
         Self { user, password, encrypted, plugin, nonce: greeting.nonce, switched: false }
@@ -90,7 +91,7 @@ impl<'a> Login<'a> {
         Ok(packet)
     }
 
-    /// Handles a packet that the server sent after our login packet.
+    /// Handles a packet that the server sent after the login packet.
     pub(super) fn take(&mut self, packet: &[u8]) -> Result<Next, WireError> {
         match packet {
             [0x00, ..] => Ok(Next::Done),
@@ -103,7 +104,7 @@ impl<'a> Login<'a> {
                 self.plugin = String::from_utf8_lossy(plugin).into_owned();
                 self.proof().map(Next::Send)
             }
-            // The server found the hash of the password in its cache. It sends an OK packet next.
+            // The server found the hash of the password in its cache. The server sends an OK packet next.
             [0x01, 0x03] if self.plugin == CACHING_SHA2 => Ok(Next::Wait),
             [0x01, 0x04] if self.plugin == CACHING_SHA2 && self.encrypted => Ok(Next::Send(self.plain())),
             [0x01, 0x04] if self.plugin == CACHING_SHA2 => Ok(Next::NeedsPassword),
@@ -200,7 +201,7 @@ mod tests {
 
     #[test]
     fn proofs_are_those_of_the_servers() {
-        // Verifies the proof like a server, which stores only SHA1(SHA1(password)).
+        // Verifies the proof in the way a server does, which stores only SHA1(SHA1(password)).
         let nonce = b"abcdefghijklmnopqrst";
         let proof = native(b"secret", nonce);
         let stored: [u8; 20] = Sha1::digest(Sha1::digest(b"secret")).into();

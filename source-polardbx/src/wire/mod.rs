@@ -1,4 +1,5 @@
-//! Our own connection, for dumping the binlog. The client library would parse events, and expand some of them, before we could verify them.
+//! A connection for dumping the binlog. The client library is not used for it, because the library would parse events, and expand some of
+//! them, before they could be verified.
 //!
 //! `packet` reads and writes packets, and `login` authenticates. Only what a dump needs is implemented: session variables, the registration
 //! as a replica, and the dump itself.
@@ -18,8 +19,8 @@ use crate::tls::{Encryption, TlsFailure};
 use login::{Greeting, Login, Next, head};
 use packet::{Packets, Socket};
 
-/// A flag of the dump request: MariaDB then also sends the events that hold the text of statements. Without these events, the offsets would
-/// have gaps.
+/// A flag of the dump request. It makes MariaDB also send the events that hold the text of statements. Without these events, the offsets
+/// would have gaps.
 const SEND_ANNOTATIONS: u16 = 0x2;
 
 /// The time limit for making a connection, and for one request.
@@ -67,7 +68,7 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// The host, in the form in which it is compared with the names in a certificate.
+    /// The host in the form that is compared with the names in a certificate.
     pub(crate) fn server_name(&self) -> Result<ServerName<'static>, TlsFailure> {
         // An IPv6 address may be written in brackets.
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
@@ -107,7 +108,7 @@ impl Wire {
         Ok((packets, greeting))
     }
 
-    /// Connects only to test encryption; returns the server's certificates.
+    /// Connects only to test encryption. Returns the server's certificates.
     pub(crate) async fn probe(address: &Address, encryption: &Encryption) -> Result<Vec<CertificateDer<'static>>, WireError> {
         let (packets, _) = Self::meet(address, Some(encryption)).await?;
         let Socket::Encrypted(stream) = &packets.socket else { return Ok(Vec::new()) };
@@ -147,7 +148,7 @@ impl Wire {
         accepted(answer)
     }
 
-    /// Asks for the binlog `file` from `offset` on. The offset in the request has only 32 bits, so it must be below 4 GiB.
+    /// Asks for the binlog `file`, starting at `offset`. The offset must be below 4 GiB, because the request has only 32 bits for it.
     pub(crate) async fn dump(&mut self, server_id: u32, file: &str, offset: u32) -> Result<(), WireError> {
         let mut body = offset.to_le_bytes().to_vec();
         body.extend_from_slice(&SEND_ANNOTATIONS.to_le_bytes());
@@ -156,12 +157,12 @@ impl Wire {
         self.command(0x12, &body).await
     }
 
-    /// The next event of a dump. Cancel-safe.
+    /// Returns the next event of a dump. This method is cancel-safe.
     pub(crate) async fn event(&mut self) -> Result<&[u8], WireError> {
         event_of(self.packets.read().await?)
     }
 
-    /// The next event of a dump; `None` if it has not been received completely yet.
+    /// Returns the next event of a dump; `None` if the event has not been received completely yet.
     pub(crate) async fn event_if_ready(&mut self) -> Option<Result<&[u8], WireError>> {
         match self.packets.read_if_ready().await? {
             Ok(packet) => Some(event_of(packet)),
@@ -183,7 +184,7 @@ pub(crate) async fn in_time<T>(answer: impl Future<Output = Result<T, WireError>
     }
 }
 
-/// Checks that the answer to a command is an OK packet; otherwise returns the server's error.
+/// Checks that the answer to a command is an OK packet. Otherwise returns the server's error.
 fn accepted(answer: &[u8]) -> Result<(), WireError> {
     match answer.first() {
         Some(0) => Ok(()),
@@ -206,7 +207,7 @@ async fn encrypt(packets: &mut Packets, greeting: &Greeting, encryption: &Encryp
         return Err(WireError::Tls(TlsFailure::not_offered()));
     }
     packets.write(&head(true)).await?;
-    // Data that arrived in plain text must not be read as if it had been encrypted: an attacker could have inserted it.
+    // Data that arrived in plain text must not be read as if it had been encrypted, because an attacker could have inserted it.
     let Socket::Plain(stream) = std::mem::replace(&mut packets.socket, Socket::Broken) else {
         return Err(WireError::Lost("the connection is encrypted already".to_owned()));
     };

@@ -51,18 +51,18 @@ impl Packets {
         Self { socket: Socket::Plain(stream), buffer: Vec::new(), start: 0, end: 0, joined: Vec::new(), joining: false, number: 0 }
     }
 
-    /// Whether the buffer holds data that is not used yet. There must be none when encryption begins.
+    /// Whether the buffer holds data that is not used yet. There must be no such data when encryption begins.
     pub(super) fn has_unread(&self) -> bool {
         self.start < self.end
     }
 
-    /// The next body, put together if it spans several packets. Cancel-safe.
+    /// Returns the next body, joined if it spans several packets. This method is cancel-safe.
     pub(super) async fn read(&mut self) -> io::Result<&[u8]> {
         let body = poll_fn(|context| self.poll_body(context)).await?;
         Ok(self.body(body))
     }
 
-    /// The next body; `None` if it has not been received completely yet.
+    /// Returns the next body; `None` if the body has not been received completely yet.
     pub(super) async fn read_if_ready(&mut self) -> Option<io::Result<&[u8]>> {
         // Without `unconstrained`, tokio's cooperative budget could hide data that has already arrived.
         let found = tokio::task::unconstrained(poll_fn(|context| {

@@ -1,4 +1,4 @@
-//! What a DDL statement does: its effects on tables, keys and databases.
+//! The effects of a DDL statement on tables, keys and databases.
 
 use runtime::{SchemaChangeKind, TableId};
 
@@ -8,8 +8,8 @@ use crate::schema::create::{CreateTable, KeyDefinition, KeyPart};
 /// A parsed DDL statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The kind of the change. `None` if it has no effect on rows (added foreign keys and checks, options of databases); the statement then
-    /// makes no event.
+    /// The kind of the change. `None` if the statement has no effect on rows and so makes no event: it adds foreign keys or checks, or
+    /// changes options of databases.
     pub kind: Option<SchemaChangeKind>,
     /// The effects of the statement, in their order.
     pub effects: Vec<Effect>,
@@ -18,7 +18,7 @@ pub struct Change {
 /// What a DDL statement does to one table or database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// The table is created. The definition may be one that cannot be parsed, which matters only if the table is selected.
+    /// The table is created. A definition that cannot be parsed matters only if the table is selected.
     Create {
         /// The table.
         table: TableId,

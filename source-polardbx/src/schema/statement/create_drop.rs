@@ -68,7 +68,7 @@ pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_
     Ok(change(SchemaChangeKind::CreateIndex, vec![effect]))
 }
 
-/// Reads what follows `ALTER DATABASE`. The statement makes no event.
+/// Reads the part after `ALTER DATABASE`. The statement makes no event.
 pub(super) fn read_alter_database(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Change, ReadError> {
     let (database, charset) = read_database_options(cursor, context)?;
     let effect = charset.map(|charset| Effect::DatabaseCharset { database, charset, if_not_exists: false });

@@ -1,4 +1,4 @@
-//! Tests: the kind of each DDL statement, and which statements make no event.
+//! Tests of the kind of each DDL statement, and of the statements that make no event.
 
 use super::*;
 
