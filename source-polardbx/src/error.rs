@@ -57,7 +57,7 @@ pub enum SourceError {
     /// Reading the binlog failed.
     #[error(transparent)]
     Stream(#[from] StreamError),
-    /// The server is not the one that the checkpoint was made from.
+    /// The checkpoint was made from another server.
     #[error("the checkpoint was made from {known}, this server is {found}")]
     IdentityChanged {
         /// The server's identity in the checkpoint.

@@ -9,8 +9,8 @@ use crate::binlog::position::{BinlogCoordinates, FileOffset, StreamPosition};
 use crate::config::Phase;
 use crate::error::{Result, SourceError};
 
-/// What the task reads, and from which server. The first plan commits these facts; later plans compare them with the server and the
-/// configuration.
+/// The facts about what the task reads, and from which server. The first plan commits these facts; later plans compare them with the server
+/// and the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TaskFacts {
     /// The server's identity, by which a later connection recognizes the same server.

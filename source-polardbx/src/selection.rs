@@ -58,7 +58,8 @@ impl Selection {
         Ok(selection)
     }
 
-    /// Returns the same selection for a server that compares names in lower case, if `fold_case` is true, or with their case otherwise.
+    /// Returns the same selection, which ignores the case of names if `fold_case` is true. This is for servers that compare names in lower
+    /// case.
     pub(crate) fn folded(mut self, fold_case: bool) -> Self {
         self.fold_case = fold_case;
         self

@@ -35,7 +35,7 @@ impl SplitName {
         self.to_string().into()
     }
 
-    /// Parses the id of a split. Fails if this source does not print such an id.
+    /// Parses the id of a split. Fails if the text is not an id that this source prints.
     pub(crate) fn parse(id: &SplitId) -> Result<Self, SourceError> {
         let text = id.as_str();
         let chunk = || {

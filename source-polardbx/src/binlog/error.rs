@@ -100,7 +100,7 @@ pub enum StreamError {
         /// The beginning of the statement.
         statement: String,
     },
-    /// The server's binlog is not the one from which this task read before, so the stream cannot be resumed.
+    /// The server's binlog differs from the binlog that this task read before, so the stream cannot be resumed.
     #[error("{what}")]
     HistoryDiverged {
         /// What was expected and what was found.

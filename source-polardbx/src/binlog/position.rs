@@ -61,7 +61,7 @@ pub struct StreamPosition {
     pub identity: String,
     /// Name of the binlog files without the dot and the number.
     pub base: String,
-    /// Where the stream resumes: the end of the last delivered transaction.
+    /// Where the stream resumes: between two transactions, after the last delivered transaction.
     pub at: FileOffset,
     /// Start of the last delivered transaction; `None` if no transaction was read yet or its file was purged.
     pub previous: Option<FileOffset>,
@@ -77,8 +77,7 @@ pub struct StreamPosition {
 }
 
 impl StreamPosition {
-    /// The position of a new stream. `offset` must lie between two transactions, like the file name and offset that `SHOW MASTER STATUS`
-    /// returns.
+    /// The position of a new stream. It must lie between two transactions, like the file name and offset that `SHOW MASTER STATUS` returns.
     pub fn start(identity: impl Into<String>, file_name: &str, offset: u64) -> Result<Self, PositionError> {
         let (base, file) =
             split_file_name(file_name).ok_or_else(|| PositionError(format!("`{file_name}` is not the name of a binlog file")))?;

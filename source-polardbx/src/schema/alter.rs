@@ -68,7 +68,7 @@ const OPTIONS: &[&str] = &[
     "WITHOUT",
 ];
 
-/// First words of clauses that maintain partitions. Such a clause is the only one of its statement and may list several partitions.
+/// First words of clauses that maintain partitions. Such a clause is the only clause of its statement, and it may list several partitions.
 const PARTITION_UPKEEP: &[&str] =
     &["ANALYZE", "CHECK", "COALESCE", "EXTRACT", "MERGE", "MOVE", "OPTIMIZE", "REBUILD", "REORGANIZE", "REPAIR", "SPLIT", "TRUNCATE"];
 
@@ -80,7 +80,7 @@ const DROP_PRIMARY_AS_INDEX: &str = "DROP INDEX PRIMARY";
 
 const ADD_PRIMARY_KEY: &str = "ADD PRIMARY KEY";
 
-/// What one clause of an ALTER TABLE does.
+/// The effect of one clause of an ALTER TABLE.
 enum Item {
     /// The clause changes nothing that is tracked here; for example, it sets a table option or adds a partition.
     Option,
@@ -91,7 +91,7 @@ enum Item {
     Key(KeyChange),
     Columns(&'static str),
     Rename(TableId),
-    /// The clause moves rows into or out of the table without row events. Holds the other table, if there is one.
+    /// The clause moves rows into or out of the table without row events. The field holds the other table, if the clause names one.
     Exchange(Option<TableId>),
     Repartition(Vec<String>),
 }
@@ -230,7 +230,7 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
     Ok(item)
 }
 
-/// Skips the rest of the statement, for a clause that contains commas; such a clause is always the last one.
+/// Skips the rest of the statement. It is used for clauses that contain commas; such a clause is always the last clause of its statement.
 fn skip_all(cursor: &mut Cursor<'_>) {
     while !cursor.at_end() {
         cursor.advance();

@@ -22,8 +22,8 @@ pub(crate) fn of_collation(collation: &str) -> Option<String> {
 
 /// The character set of the collation with this number in MySQL or MariaDB; `None` if neither uses the number.
 pub fn of_collation_number(number: u16) -> Option<&'static str> {
-    // In MariaDB, the number of a NOPAD collation is 1,024 more than that of the corresponding padding collation. The collations of UCA
-    // 14.0.0 have one range of numbers for each character set.
+    // In MariaDB, the number of a NOPAD collation is 1,024 more than the number of the corresponding padding collation. The collations of
+    // UCA 14.0.0 have one range of numbers for each character set.
     let number = if (1_024..2_048).contains(&number) { number - 1_024 } else { number };
     Some(match number {
         1 | 84 => "big5",

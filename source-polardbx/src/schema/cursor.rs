@@ -52,7 +52,7 @@ impl<'a> Cursor<'a> {
         ReadError::new(what).near(self.sql.get(start..).unwrap_or(""))
     }
 
-    /// The unquoted word that is `ahead` tokens after the current one; `None` if that token is not an unquoted word.
+    /// The unquoted word that is `ahead` tokens after the next token; `None` if there is no unquoted word at that place.
     pub(crate) fn word_at(&self, ahead: usize) -> Option<&'a str> {
         match self.peek_at(ahead) {
             Some(Token::Word(word)) => Some(word),

@@ -48,7 +48,7 @@ pub enum ChangeError {
         /// The table.
         table: TableId,
     },
-    /// The statement renames a selected table, or gives another table the name of a selected one.
+    /// The statement renames a selected table, or gives another table the name of a selected table.
     #[error("the DDL statement renames {from} to {to}")]
     Renamed {
         /// The old name.

@@ -100,8 +100,8 @@ fn date_time(cell: &Cell) -> Option<DateTime> {
     }
 }
 
-/// Microseconds since the epoch, because the session's time zone is UTC. The zero timestamp is 0; `None` for any other value without month
-/// or day.
+/// Converts a time in UTC, which is the session's time zone, to microseconds since the epoch. The zero timestamp becomes 0; any other value
+/// without month or day becomes `None`.
 fn timestamp(value: DateTime) -> Option<i64> {
     if value == DateTime::default() {
         return Some(0);

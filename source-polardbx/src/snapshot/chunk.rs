@@ -36,7 +36,7 @@ pub(crate) struct Chunk {
     pub(crate) batch_max_bytes: usize,
 }
 
-/// Reads one chunk: all its rows in batches, the last of which carries the resume position.
+/// Reads the rows of one chunk in batches. The last batch carries the resume position.
 ///
 /// Reading is one future, which sends batches through a channel of capacity one and is polled only inside [`SplitReader::next`]. The future
 /// and the channel are kept between calls, so nothing is lost if a call of `next` is dropped.

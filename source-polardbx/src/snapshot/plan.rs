@@ -72,7 +72,7 @@ pub(crate) async fn next_chunks(
 /// separate queries would be most of the cost of planning small tables. The result is empty if the server refuses the query; then the
 /// tables are checked one by one.
 async fn small_tables(session: &mut Session, tables: &[Arc<TableSchema>], chunk_rows: u64) -> Result<Vec<bool>> {
-    /// The most rows that the server may have to scan for one query.
+    /// The greatest number of rows that the server may have to scan for one query.
     const ROWS: u64 = 4_000_000;
     let at_once = usize::try_from(ROWS / chunk_rows.max(1)).unwrap_or(usize::MAX).clamp(1, 64);
     let mut small = Vec::with_capacity(tables.len());

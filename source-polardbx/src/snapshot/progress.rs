@@ -58,7 +58,7 @@ impl Estimates {
     }
 }
 
-/// The progress of one table. `open` is how many of its chunks are handed out and not done.
+/// The progress of one table. `open` is the number of the table's chunks that are handed out and not done.
 fn progress_of(table: &TableId, state: &SnapshotState<'_>, estimate: u64, open: u64) -> TableProgress {
     let open_rows = open.saturating_mul(state.chunk_rows);
     let read = match state.cursor {

@@ -51,7 +51,7 @@ impl ReaderSessions {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((lent.session, Instant::now()));
     }
 
-    /// Closes the idle connections. Called when a connection has failed or the snapshot is over.
+    /// Closes the idle connections. This is called when a connection has failed or the snapshot is over.
     pub(crate) fn discard_idle(&self) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -94,8 +94,8 @@ impl Decoder {
         self.tracker.at()
     }
 
-    /// Decodes one event, which includes its header and checksum. `read_ms` is when it was read, in milliseconds since the epoch. After an
-    /// error the decoder must not be given more events, but [`Decoder::drain`] still returns the events before the error.
+    /// Decodes one event. `bytes` include the header and the checksum. `read_ms` is when the event was read, in milliseconds since the
+    /// epoch. After an error the decoder must not be given more events, but [`Decoder::drain`] still returns the events before the error.
     pub fn event(&mut self, bytes: &[u8], read_ms: i64) -> Result<(), Error> {
         let at = self.tracker.at();
         let mut taken = self.take_event(bytes, read_ms);
@@ -257,7 +257,7 @@ impl Decoder {
         self.payload.is_some()
     }
 
-    /// Extracts the next event of the open compressed transaction. Each call extracts only one, so that a full batch can be delivered
+    /// Extracts the next event of the open compressed transaction. Each call extracts only one event, so that a full batch can be delivered
     /// before the next batch is filled.
     pub(crate) fn expand(&mut self) -> Result<(), StreamError> {
         let Some((mut payload, read_ms)) = self.payload.take() else { return Ok(()) };

@@ -32,7 +32,7 @@ pub(super) struct ResumeGuard {
 enum Phase {
     /// Before the last delivered transaction: only transaction boundaries are followed.
     Skip,
-    /// In the last delivered transaction: its fingerprint is compared with the committed one.
+    /// In the last delivered transaction: its fingerprint is compared with the committed fingerprint.
     Verify,
     /// After the last delivered transaction: events are emitted.
     Live,
@@ -148,7 +148,7 @@ fn first_phase(position: &StreamPosition) -> Phase {
     }
 }
 
-/// The group from which on events are verified or emitted, and whether it is verified. If the start and the fingerprint of the last
+/// The start of the group that is verified or emitted first, and whether it is verified. If the start and the fingerprint of the last
 /// delivered transaction are known, the result is this start and `true`. Otherwise nothing can be compared: the result is the resume point
 /// and `false`.
 fn target(position: &StreamPosition) -> (FileOffset, bool) {

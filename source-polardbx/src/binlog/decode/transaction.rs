@@ -295,7 +295,7 @@ impl Stamp {
         }
     }
 
-    /// Makes an event from a stamp that is used for no other event, which saves the clones.
+    /// Makes the only event from this stamp. Its data is moved into the event and not cloned.
     #[inline]
     fn into_event(self, seq: Seq, body: Body) -> Event {
         let Self { timestamp_ms, position, txid, origin } = self;

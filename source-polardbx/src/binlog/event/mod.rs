@@ -1,7 +1,7 @@
 //! Reads one event of the binlog. This file reads the header and verifies length and checksum. `fields` reads numbers and slices, `file`
 //! and `query` read the bodies of events without rows, and `payload` decompresses a transaction.
+//!
 //! The body of an event is used only after its length and its checksum were verified. Every read is checked against the end of the body.
-//! The body of an event is not used before its length and its checksum were verified. Every read is checked against the end of the body.
 
 mod fields;
 mod file;

@@ -21,7 +21,7 @@ pub(crate) use layout::{CellFormat, RowLayout};
 use time::{date, datetime, fraction, old_datetime, old_time, time};
 pub(crate) use uuid_inet::UuidInet;
 
-/// What a row event does to its rows.
+/// The kind of change that a row event makes to its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowsKind {
     Write,

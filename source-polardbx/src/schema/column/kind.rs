@@ -137,8 +137,8 @@ fn large(prefix: u8, text: bool) -> (ColumnKind, String) {
     if text { (ColumnKind::Text { prefix }, format!("{size}text")) } else { (ColumnKind::Blob { prefix }, format!("{size}blob")) }
 }
 
-/// Returns the size of the length prefix if a VARCHAR or VARBINARY is longer than 65,535 bytes; `None` if it is shorter. Without strict
-/// mode, the server silently makes a longer column a TEXT or BLOB. In strict mode, the statement fails.
+/// Returns the size of the length prefix if a VARCHAR or VARBINARY is longer than 65,535 bytes; `None` otherwise. Without strict mode, the
+/// server silently makes a longer column a TEXT or BLOB. In strict mode, the statement fails.
 fn prefix_of_long(length: u32, charset: Option<&str>) -> Result<Option<u8>, ReadError> {
     // A length up to this limit always fits into 65,535 bytes, because no character has more than four bytes.
     if length <= 0xffff / 4 { Ok(None) } else { prefix_for(length, charset).map(|prefix| (prefix > 2).then_some(prefix)) }

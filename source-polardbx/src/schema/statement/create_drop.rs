@@ -75,8 +75,8 @@ pub(super) fn read_alter_database(cursor: &mut Cursor<'_>, context: &StatementCo
     Ok(Change { kind: None, effects: Vec::from_iter(effect) })
 }
 
-/// Reads `[name] [DEFAULT] CHARACTER SET …` of CREATE and ALTER DATABASE. Returns the database, and its character set if the statement sets
-/// one; `Some(None)` means the server's default.
+/// Reads `[name] [DEFAULT] CHARACTER SET …` of CREATE and ALTER DATABASE. Returns the database, and the character set that the statement
+/// sets: `None` if it sets no character set, and `Some(None)` if it sets the server's default.
 fn read_database_options(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<(String, Option<Option<String>>), ReadError> {
     let optional = cursor.is_word(0, &["DEFAULT", "CHARACTER", "CHARSET", "COLLATE", "UPGRADE"]) && !cursor.at_end();
     let database = if optional || cursor.at_end() { context.database.to_owned() } else { cursor.name("a database")? };

@@ -167,7 +167,7 @@ impl Form {
         }
     }
 
-    /// The size of a count, a size or an offset, in bytes.
+    /// The number of bytes that hold a count, a size or an offset.
     fn width(self) -> usize {
         if self.large { 4 } else { 2 }
     }

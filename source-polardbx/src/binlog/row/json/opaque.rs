@@ -1,4 +1,4 @@
-//! Values of SQL types inside a JSON document. Decimals, dates and times are printed as such, all other types as Base64.
+//! Values of SQL types inside a JSON document. Decimals, dates and times are printed in their usual text form, all other types as Base64.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
