@@ -68,7 +68,7 @@ pub(super) fn check_histories(records: &[Record]) -> Vec<String> {
     for record in stream {
         let changes = match &record.decoded {
             Decoded::Rows(changes) => changes,
-            // TRUNCATE and DROP remove rows without a change for each row, so all histories begin again after a statement.
+            // TRUNCATE and DROP TABLE remove rows without a change for each row, so every DDL statement ends all histories.
             Decoded::Schema { .. } => {
                 rows.clear();
                 continue;

@@ -1,5 +1,5 @@
-//! Data and changes for the source: tables with values at the limits of every type, bulk loads, concurrent writers, and a shop. The seed of
-//! all random values is given by the caller.
+//! Data and changes for the source: tables with values at the limits of every type, bulk loads, concurrent writers, and a shop. Random
+//! values come from seeded generators.
 
 pub mod every_type;
 pub mod load;
