@@ -38,7 +38,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// `Failure` does not implement `std::error::Error`: otherwise this conversion from the errors of all libraries would not be possible.
+/// `Failure` does not implement `std::error::Error`. If it did, this conversion from all error types would conflict with `From<Failure> for
+/// Failure`.
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
         let mut text = error.to_string();

@@ -1,5 +1,5 @@
-//! What the benches measure: the number of records in a topic, by one request, and a process's CPU time and memory as the kernel counts
-//! them.
+//! Measures for the benches: the number of records in a topic, counted with one request, and the CPU time and memory of a process, as the
+//! kernel reports them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ impl Measured {
     }
 
     fn update(&mut self, task: &Task, start: Instant) {
-        // A process that has ended has no figures any more; those read last are kept.
+        // A process that has ended has no figures any more, so the figures that were read last are kept.
         if let Some((cpu, peak_kib)) = task.id().and_then(|id| usage_of(id).ok()) {
             (self.cpu, self.peak_kib) = (cpu, peak_kib);
         }
@@ -95,7 +95,7 @@ impl Counter {
 pub async fn follow(task: &mut Task, counter: &Counter, before: i64, wanted: i64, start: Instant, limit: Duration) -> Result<Measured> {
     let (mut measured, mut first) = (Measured::default(), None);
     loop {
-        // The usage is read before the records are counted: the program may end by itself before its last record is seen here.
+        // The usage is read before the records are counted, because the program may end by itself before this loop sees its last record.
         measured.update(task, start);
         let count = counter.records().await? - before;
         if count > 0 {

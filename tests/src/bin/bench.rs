@@ -2,14 +2,14 @@
 //!
 //! `cargo run --release -p tests --bin bench [-- --rows 2000000 --single 300000 --rounds 1 --workload TEXT]`
 //!
-//! Each line of the result measures one run: the program moves rows that were written before into an empty topic with one partition,
-//! compressed with zstd. The rows are the changes after a saved binlog position, or a snapshot of the table. The program is a child
-//! process; its CPU time and peak memory are those that the kernel reports.
+//! Each line of the result is for one workload and one format. The rows of a workload are already in MySQL when a run starts: they are the
+//! changes after a saved binlog position, or a snapshot of the table. A run copies them into an empty topic with one partition, compressed
+//! with zstd. The program is a child process; the kernel reports its CPU time and peak memory.
 //!
-//! `--against PATH` compares two builds of the command line, such as `target/release/cli` of two checkouts. Both builds run in every
-//! round of every line (nine rounds unless `--rounds` is given), and the result gives the medians and their ratio. `--program PATH` names
-//! the first build; the default is the program `cli` in the folder of this executable. The bench uses nothing of a build but its command
-//! line and its configuration file.
+//! `--against PATH` compares two builds of the command line, such as `target/release/cli` of two checkouts. Each line then takes nine
+//! rounds, unless `--rounds` is given. Both builds run in each round. The line shows the medians of each build, and the median of the
+//! rounds' ratios. `--program PATH` names the first build; the default is the program `cli` in the folder of this executable. The bench
+//! depends only on the command line and the configuration file of a build.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,12 +27,12 @@ const TABLE: &str = "bench.records";
 /// Rows per transaction of the bulk load.
 const BATCH: u64 = 100;
 const DRAIN_LIMIT: Duration = Duration::from_secs(600);
-/// Rounds of a comparison. Many are needed, because single runs may differ by more than the two builds do.
+/// The default number of rounds of a comparison. Many rounds are needed, because two runs of one build may differ more than the two builds.
 const ROUNDS: u64 = 9;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // The program must run in its own process, so this executable starts itself as the program.
+    // The bench starts this same executable as the program under test, in a process of its own. This branch is that process.
     if let Some(arguments) = as_command_line() {
         return connector_cli::run(connector_cli::bundled(), arguments).await;
     }
@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
 }
 
 struct Options {
-    /// Rows that are inserted in transactions of [`BATCH`] rows; also the rows of the snapshot.
+    /// The number of rows that are inserted in transactions of [`BATCH`] rows. The snapshot reads the same rows.
     rows: u64,
     /// The number of one-row inserts, and the number of one-row updates.
     single: u64,
@@ -97,7 +97,7 @@ impl Options {
         let first = match (&self.program, &self.against) {
             (Some(path), _) => executable(path)?,
             (None, None) => Program::myself()?,
-            // For a fair comparison the first program is `cli` too: this executable also contains the bench.
+            // For a fair comparison the first program is also `cli`, and not this executable, which contains the bench as well.
             (None, Some(_)) => executable(&std::env::current_exe()?.with_file_name("cli"))?,
         };
         let mut programs = vec![first];
@@ -159,8 +159,8 @@ struct Bench {
 }
 
 impl Bench {
-    /// Moves `rows` rows in each format with each program, as many times as there are rounds. The rows are the changes after the binlog
-    /// position `from`, or a snapshot of the table if there is none.
+    /// Moves `rows` rows with each program in each format, once per round. The rows are the changes after the binlog position `from`;
+    /// without `from` they are a snapshot of the table.
     async fn drain(&mut self, workload: &str, rows: u64, from: Option<(String, u64)>) -> Result<()> {
         if !workload.contains(&self.options.workload) {
             return Ok(());
@@ -206,7 +206,7 @@ impl Bench {
         if code != 0 || end != rows as i64 {
             return Failure::err(format!("{topic}: exit code {code}, {end} records for {rows} rows:\n{}", task.output()));
         }
-        // Topics are deleted, because those of many rounds would fill the disk.
+        // The topic is deleted at once, because the topics of many rounds would fill the disk.
         self.kafka.client().await?.controller_client()?.delete_topic(topic, 10_000).await?;
         Ok(measured)
     }

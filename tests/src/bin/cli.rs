@@ -1,4 +1,5 @@
-//! The stock program. It is built again in this package, because for tests cargo builds only the binaries of the tests' own package.
+//! The stock program `connector-cli`. It is built again in this package, because cargo gives a package's tests only the binaries of the
+//! same package.
 
 use std::process::ExitCode;
 

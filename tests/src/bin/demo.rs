@@ -1,7 +1,7 @@
-//! The demo: a real MySQL with the data of a small shop, a real Kafka, and the stock program, which runs `docs/config/shop.toml` between
-//! them.
+//! The demo starts a real MySQL with the data of a small shop, and a real Kafka. The stock program copies the shop into Kafka, with the
+//! configuration `docs/config/shop.toml`.
 //!
-//! `cargo demo`, an alias of `cargo run --profile demo -p tests --no-default-features --bin demo`
+//! Run it with `cargo demo`, an alias of `cargo run --profile demo -p tests --no-default-features --bin demo`.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -23,7 +23,7 @@ const LAST_CUSTOMER: &str = "The last customer of the day";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // The program runs in its own process, as in production: this executable starts itself as the program.
+    // The demo starts this same executable as the program, in a process of its own as in production. This branch is that process.
     if let Some(arguments) = as_command_line() {
         return connector_cli::run(connector_cli::bundled(), arguments).await;
     }
@@ -114,7 +114,7 @@ const NEXT: &str = "With servers of your own:
   4. start it:         cargo run --release -p connector-cli -- run your.toml
 Ctrl-C stops it at a commit; the next start continues from there.";
 
-/// Prints each step with the time it took.
+/// Prints each step of the demo with its duration. The field is the time at which the current step began.
 struct Step(Instant);
 
 impl Step {
@@ -124,7 +124,7 @@ impl Step {
     }
 }
 
-/// The running program, and the length of its output that was printed so far.
+/// The running program, and how many bytes of its output were printed so far.
 struct RunningProgram {
     process: Process,
     printed: usize,
@@ -135,7 +135,7 @@ impl RunningProgram {
     fn show(&mut self) -> Result<()> {
         let output = self.process.output();
         let new = output.get(self.printed..).unwrap_or_default();
-        // Prints whole lines only; an incomplete line is printed by a later call.
+        // Only whole lines are printed; a later call prints the incomplete line.
         let end = new.rfind('\n').map_or(0, |last| last + 1);
         for line in new.get(..end).unwrap_or_default().lines() {
             println!("             | {line}");

@@ -1,7 +1,8 @@
 //! Fuzzes the encoders, or the code with which the checker reads messages.
 //!
-//! `cargo run -p tests --bin fuzz -- --target encoders --seconds 3600 [--seed N]`; `--rounds N` may replace `--seconds`. Without a
-//! target, all targets run in turn. The default of the first seed is taken from the clock. A failure prints the arguments that repeat it.
+//! `cargo run -p tests --bin fuzz -- --target encoders --seconds 3600 [--seed N]`; `--rounds N` may replace `--seconds`. Without
+//! `--target`, all targets run in turn. Without `--seed`, the first seed is taken from the clock. A failure prints the arguments that
+//! repeat it.
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -40,7 +41,8 @@ fn fuzz() -> Result<()> {
             _ => return Failure::err(format!("{name} {value}: the options are --target NAME, --seconds N, --rounds N and --seed N")),
         }
     }
-    // A length that was corrupted must not make the Avro library allocate more memory than any message needs.
+    // A message may have a corrupted length. This limit keeps the Avro library from allocating that much memory; no valid message needs
+    // more.
     apache_avro::util::max_allocation_bytes(64 * 1024 * 1024);
     for target in targets {
         println!("{} from seed {seed}", target.name());

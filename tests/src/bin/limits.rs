@@ -6,12 +6,13 @@
 //! - `chunks`: a table of 1,000,000 rows, read in chunks while its rows change;
 //! - `tables`: 1,000 tables: first their full phase, then a restart with changes in all of them;
 //! - `partitions`: a topic of 4,096 partitions: first the start of a new task, then a restart;
-//! - `many-tables`: the full phase of 1,000 and of 10,000 tables with one row each; the second must cost about ten times as much as the
+//! - `many-tables`: the full phase of 1,000 and of 10,000 tables with one row each. The second run must cost about ten times as much as the
 //!   first;
-//! - `many-chunks`: the full phase of a table in 10,000 and in 100,000 chunks of ten rows each, with the same expectation.
+//! - `many-chunks`: the full phase of a table in 10,000 and in 100,000 chunks of ten rows each. Again the second run must cost about ten
+//!   times as much.
 //!
-//! The program is a child process of the same build, or the command line at PATH. Its CPU time and peak memory (VmHWM) are those that the
-//! kernel reports.
+//! The program is a child process of the same build, or the command line at PATH. The kernel reports its CPU time and its peak memory
+//! (VmHWM).
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -31,12 +32,13 @@ const ROWS_A_TABLE: u64 = 10;
 const PARTITIONS: i32 = 4_096;
 const CHANGES: u64 = 20_000;
 const FULL: &str = "phases = [\"full\"]";
-/// A broker that opens thousands of logs sends its heartbeats late. With a short session it would lose its partitions again and again.
+/// A broker sends its heartbeats late while it opens thousands of logs. With a short session timeout it would lose its partitions again and
+/// again.
 const LONG_SESSION: &str = "broker.session.timeout.ms=30000";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // The program must run in its own process, so this executable starts itself as the program.
+    // The bench starts this same executable as the program under test, in a process of its own. This branch is that process.
     if let Some(arguments) = as_command_line() {
         return connector_cli::run(connector_cli::bundled(), arguments).await;
     }

@@ -1,4 +1,4 @@
-//! Reads DTS Avro with apache-avro and with a separate schema, which was written from the published description.
+//! Reads DTS Avro with the library apache-avro. Its schema was written from the published description, not from the encoder.
 
 use std::sync::OnceLock;
 
@@ -38,7 +38,7 @@ fn reader() -> Result<&'static GenericDatumReader<'static>> {
     Ok(READER.get_or_init(|| reader))
 }
 
-/// The fields of a record, with their names and in their order. An error if bytes are left after the record.
+/// Reads the fields of a record, each with its name, in the order of the schema. Bytes after the record are an error.
 pub fn fields(mut value: &[u8]) -> Result<Vec<(String, Value)>> {
     let Value::Record(fields) = reader()?.read_value(&mut value)? else { return Failure::err("an Avro value that is not a record") };
     if value.is_empty() { Ok(fields) } else { Failure::err(format!("{} bytes after the Avro record", value.len())) }

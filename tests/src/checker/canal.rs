@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{Change, Decoded, Image, Op, Table};
 use crate::{Failure, Result};
 
-/// A message. Any other key is an error, since Canal does not write it.
+/// A message, with every key that Canal writes. Any other key is an error.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Message {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A table's name.
+/// The full name of a table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Table {
     /// The database's name.
@@ -25,7 +25,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// A row: the value of each column, as the text that the format has for it; `None` is NULL.
+/// A row: for each column name, the text of the column's value. The text depends on the format; `None` is NULL.
 pub type Image = BTreeMap<String, Option<String>>;
 
 /// What happened to a row.
@@ -57,13 +57,13 @@ pub struct Change {
 }
 
 impl Change {
-    /// The key's values in an image of the row, in the order of the columns' names.
+    /// The values of the key columns in an image of the row, sorted by column name.
     pub fn key_of(&self, image: &Image) -> Vec<Option<String>> {
         key_of(&self.key, image)
     }
 }
 
-/// The values of `columns` in an image of a row, in the order of the columns' names.
+/// The values of `columns` in an image of a row, sorted by column name.
 pub(super) fn key_of(columns: &[String], image: &Image) -> Vec<Option<String>> {
     let mut columns: Vec<&String> = columns.iter().collect();
     columns.sort();

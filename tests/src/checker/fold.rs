@@ -8,10 +8,11 @@ use crate::{Failure, Result};
 /// The rows of a table by their key.
 pub(super) type Rows = BTreeMap<Vec<Option<String>>, Image>;
 
-/// The tables that a topic describes.
+/// Folds the records of a topic into the tables that they describe.
 ///
-/// A topic with one partition is folded in log order. With several partitions, the rows of the full phase come first, and the changes
-/// follow in the order of `seq`. Log order is not enough there: an update may change the key of a row and with it the row's partition.
+/// A topic with one partition is folded in log order. With several partitions, log order is not enough: an update may change the key of a
+/// row, and thereby move the row to another partition. The rows of the full phase are then folded first, and the changes follow in the
+/// order of `seq`.
 pub(super) fn fold(records: &[Record]) -> Result<BTreeMap<Table, Rows>> {
     let mut ordered: Vec<&Record> = records.iter().collect();
     if ordered.iter().any(|record| record.entry.partition != 0) {
@@ -41,7 +42,7 @@ fn apply(tables: &mut BTreeMap<Table, Rows>, change: &Change) -> Result<()> {
     Ok(())
 }
 
-/// Empties the table of a TRUNCATE or DROP TABLE: these statements have no change per row.
+/// Empties the table that a TRUNCATE or DROP TABLE names, since such a statement has no event for each row.
 fn clear(tables: &mut BTreeMap<Table, Rows>, database: &str, sql: &str) {
     let words: Vec<&str> = sql.split_whitespace().collect();
     let emptied = matches!(words.as_slice(), [first, ..] if first.eq_ignore_ascii_case("truncate") || first.eq_ignore_ascii_case("drop"));

@@ -1,12 +1,12 @@
-//! Reads the header `dts`: `version u8 | run u64 | epoch varint | split varint | seq 16 bytes | flags u8 | [txid]`. Integers are
-//! big-endian; varints are LEB128.
+//! Reads the record header `dts`. Its layout is `version u8 | run u64 | epoch varint | split varint | seq 16 bytes | flags u8 | [txid]`.
+//! Integers are big-endian; varints are LEB128.
 
 use crate::{Failure, Result};
 
 /// The task that wrote the record, and the record's position in its split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// A random number, chosen at the task's first start and kept over restarts.
+    /// The random id of the task, chosen at the task's first start and kept over restarts.
     pub run: u64,
     /// The number of the task's start; it increases with every start.
     pub epoch: u64,
@@ -14,8 +14,8 @@ pub struct Header {
     pub split: u64,
     /// The position in the split; it gives the order of the split's records.
     pub seq: u128,
-    /// Flags: bit 1 for a snapshot row, 2 for a record whose replay may differ, 4 for a schema change, 8 for a value with a schema id
-    /// prefix.
+    /// Flags, combined by OR: 1 for a snapshot row, 2 for a record whose replay may differ, 4 for a schema change, 8 for a value with a
+    /// schema id prefix.
     pub flags: u8,
 }
 

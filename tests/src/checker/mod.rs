@@ -1,8 +1,8 @@
 //! Reads a topic back and compares it with the source.
 //!
-//! Every record is decoded independently of the product: its header `dts` by the rules of the delivery design, its value with a general
-//! JSON or Avro library. The records are folded by key into tables. Each row and column is then compared with the result of a SELECT,
-//! which a model of the format renders; the model shares no code with the product.
+//! Records are decoded without code of the product. The header `dts` is parsed as the design of the delivery describes it, and the value is
+//! read with a general JSON or Avro library. The records are folded by key into tables. Each row and column is then compared with the
+//! result of a SELECT. A model of the format renders that result; the model shares no code with the product.
 
 pub mod avro;
 mod canal;
@@ -30,8 +30,8 @@ use crate::{Failure, Result};
 pub struct Expected {
     /// The format of the values.
     pub format: Format,
-    /// The highest number of snapshot chunks that may appear more than once, because a kill interrupted them: kills × parallel readers. 0
-    /// without kills.
+    /// The highest number of snapshot chunks that may be in the topic more than once. Each kill can interrupt one chunk per parallel
+    /// reader, so this is kills × parallel readers; without kills it is 0.
     pub cut_chunks: usize,
 }
 

@@ -6,9 +6,10 @@ use super::{Change, Decoded, Image, Op, Record, Table};
 
 /// Checks the headers of each partition in log order.
 ///
-/// - Stream records: within a run, split and partition `seq` increases, so no record is repeated.
-/// - Snapshot rows: `seq` increases within one epoch. At most `cut_chunks` splits may be delivered again by a later epoch.
-/// - All records belong to one run, and the epoch never decreases.
+/// - Stream records: within a run, split and partition `seq` increases, so no record is repeated. The epoch never decreases.
+/// - Snapshot rows: within an epoch, split and partition `seq` increases. At most `cut_chunks` splits may be delivered again by a later
+///   epoch.
+/// - All records belong to one run.
 pub(super) fn check(records: &[Record], cut_chunks: usize) -> Vec<String> {
     let mut wrong = Vec::new();
     let runs: BTreeSet<u64> = records.iter().map(|record| record.header.run).collect();
@@ -61,13 +62,13 @@ pub(super) fn check(records: &[Record], cut_chunks: usize) -> Vec<String> {
 pub(super) fn check_histories(records: &[Record]) -> Vec<String> {
     let mut stream: Vec<&Record> = records.iter().filter(|record| !record.header.snapshot()).collect();
     stream.sort_by_key(|record| (record.header.split, record.header.seq));
-    // The state of each row after its last change. A row that had no change so far may be in any state.
+    // The state of each row after its last change; `None` if the row was deleted. A row without an entry may be in any state.
     let mut rows: BTreeMap<(&Table, Vec<Option<String>>), Option<&Image>> = BTreeMap::new();
     let mut wrong = Vec::new();
     for record in stream {
         let changes = match &record.decoded {
             Decoded::Rows(changes) => changes,
-            // TRUNCATE and DROP end the history of all rows, without a change per row.
+            // TRUNCATE and DROP TABLE remove rows without a change for each row, so every DDL statement ends all histories.
             Decoded::Schema { .. } => {
                 rows.clear();
                 continue;

@@ -1,4 +1,4 @@
-//! A model of the formats: how a value that the server returned must be written in a message.
+//! A model of the formats. It renders a value that the server returned as the format must write it.
 
 use rskafka::chrono::NaiveDateTime;
 
@@ -35,14 +35,14 @@ pub(super) enum Kind {
     Text {
         number: u8,
     },
-    /// `length` is that of a BINARY column; `None` for VARBINARY.
+    /// `length` is the column's length in bytes for BINARY, and `None` for VARBINARY.
     Binary {
         length: Option<u64>,
     },
     Blob,
-    /// An ENUM; the cell is `index:label`.
+    /// An ENUM. The SELECT returns its cell as `index:label`.
     Enum,
-    /// A SET; the cell is `mask:labels`.
+    /// A SET. The SELECT returns its cell as `mask:labels`.
     Set,
 }
 
@@ -66,7 +66,7 @@ fn canal(kind: &Kind, cell: Cell) -> Result<String> {
         _ => return Failure::err("a number where text was expected"),
     };
     match kind {
-        // Canal maps each byte to the character with the same number. It omits the zero padding of BINARY columns, which is not in the
+        // Canal writes each byte as the character with that number. It leaves out the zero padding of BINARY columns, which is not in the
         // binlog.
         Kind::Binary { length } => {
             let used = if length.is_some() { bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1) } else { bytes.len() };
@@ -78,8 +78,8 @@ fn canal(kind: &Kind, cell: Cell) -> Result<String> {
     }
 }
 
-/// A number as Java's `Double.toString` prints it: with the shortest digits that parse to the same number, or with the two nearest digits
-/// if a single digit would be enough. Both arguments have the form `d.ddde±x`.
+/// A number as Java's `Double.toString` prints it. `shortest` has the fewest digits that parse to the same number. Java chooses among at
+/// least two digits, so `two_digits` is used if `shortest` has only one. Both arguments have the form `d.ddde±x`.
 fn java_number(shortest: &str, two_digits: &str) -> String {
     let scientific = if shortest.contains('.') { shortest } else { two_digits };
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
@@ -105,7 +105,8 @@ fn java_number(shortest: &str, two_digits: &str) -> String {
 fn avro(kind: &Kind, cell: Cell) -> Result<String> {
     let bytes = match (kind, cell) {
         (Kind::Float, Cell::Real(value)) => {
-            // The double that is parsed from the float's shortest decimal, not the double that is converted from the float.
+            // The message has the double that is parsed from the float's shortest decimal text. A direct conversion of the float would give
+            // another double.
             let shortest: f64 = (value as f32).to_string().parse()?;
             return Ok(format!("4 Float{{value:{shortest:?},precision:8,scale:15}}"));
         }
@@ -147,7 +148,8 @@ fn avro(kind: &Kind, cell: Cell) -> Result<String> {
     })
 }
 
-/// A DateTime in which only the parts in `filled` have a value. All parts of a negative time are negative.
+/// A DateTime record. Only the parts with an index in `filled` have a value; the other parts are null. All parts of a negative time are
+/// negative.
 fn moment(number: u8, text: &str, filled: std::ops::Range<usize>) -> Result<String> {
     const NAMES: [&str; 7] = ["year", "month", "day", "hour", "minute", "second", "millis"];
     let (sign, rest) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));

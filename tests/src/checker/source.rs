@@ -35,7 +35,7 @@ pub(super) async fn read(mysql: &Database, table: &Table, format: Format) -> Res
         return Failure::err(format!("{table} does not exist or has no primary key"));
     }
     let expressions: Vec<&str> = columns.iter().map(|column| column.expression.as_str()).collect();
-    // A prepared statement returns floats as they are stored; a plain one would round them to six digits.
+    // A prepared statement returns floats as they are stored; a plain statement would round them to six digits.
     let mut answer = connection.exec_iter(format!("SELECT {} FROM {table}", expressions.join(", ")), ()).await?;
     let mut rows = Rows::new();
     while let Some(row) = answer.next().await? {
@@ -72,7 +72,7 @@ async fn columns(connection: &mut Conn, table: &Table) -> Result<Vec<Column>> {
     described.into_iter().map(|(name, data_type, octets, precision)| column(name, &data_type, octets, precision)).collect()
 }
 
-/// The kind of a column, and the SQL expression that reads it so that the text of each value is exact.
+/// Describes a column: its kind, and the SQL expression with which its values are read exactly.
 fn column(name: String, data_type: &str, octets: Option<u64>, precision: Option<u64>) -> Result<Column> {
     let quoted = format!("`{}`", name.replace('`', "``"));
     let text = format!("CAST({quoted} AS CHAR)");

@@ -60,7 +60,7 @@ pub(super) fn push_good(writer: &mut RowWriter<'_>, random: &mut Rng, column: &C
     }
 }
 
-/// Pushes a value that the column may not be able to hold: of another kind, out of range, or an invalid text.
+/// Pushes a value that the column may be unable to hold: a value of another kind, a value out of range, or an invalid text.
 pub(super) fn push_bad(writer: &mut RowWriter<'_>, random: &mut Rng) {
     let length = random.usize(..30);
     let raw = bytes(random, length);

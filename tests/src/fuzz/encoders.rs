@@ -24,7 +24,7 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
     each(&mut DtsAvro::new(config), &events, bad, is_avro).map_err(context)
 }
 
-/// Encodes all events and checks every result. The encoder is called with the rest of the events each time, as a sink calls it.
+/// Encodes all events and checks every result. Each call of the encoder gets all events that are left, as a call by a sink does.
 fn each(encoder: &mut dyn Encoder, events: &[Event], bad: bool, check: fn(&[u8]) -> Result<()>) -> Result<()> {
     let mut message = Message::default();
     let mut rest = events;
@@ -48,7 +48,8 @@ fn each(encoder: &mut dyn Encoder, events: &[Event], bad: bool, check: fn(&[u8])
     Ok(())
 }
 
-/// Checks an error: it has the kind of a data error, leaves no partial message, and contains no value of a cell.
+/// Checks that an error has the kind `Data`, leaves no partial message and contains no value of a cell. Valid events must not cause an
+/// error.
 fn refused(error: &runtime::Error, message: &Message, events: &[Event], bad: bool) -> Result<()> {
     if error.kind() != Kind::Data {
         return Failure::err(format!("an error of kind {:?}: {error}", error.kind()));
@@ -65,7 +66,8 @@ fn refused(error: &runtime::Error, message: &Message, events: &[Event], bad: boo
     Ok(())
 }
 
-/// Whether no name or type of the event's table contains [`SECRET`]. If so, an error that contains it must have shown a cell.
+/// Whether the names and types of the event's table are free of [`SECRET`]. An error that contains the secret then shows the value of a
+/// cell.
 fn names_have_no_secret(event: &Event) -> bool {
     match &event.body {
         Body::Row(change) => !format!("{:?}", change.schema).contains(SECRET),

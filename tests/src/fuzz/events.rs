@@ -1,4 +1,4 @@
-//! Random tables and events. They are valid, or if asked for may be invalid in ways that no source may send.
+//! Random tables and events. They are valid by default. With `bad` they may be invalid in ways that a source must never produce.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use runtime::{
 
 use super::cells::{awkward, push_bad, push_good};
 
-/// Random events of one table and one route. If `bad`, they may have images, cells, keys and names that no source may send.
+/// Random events of one table, for one topic-partition. With `bad`, they may have images, cells, keys and names that a source must never
+/// produce.
 pub(super) fn slice(random: &mut Rng, bad: bool) -> Vec<Event> {
     let schema = Arc::new(table(random, bad));
     let mut origin = Arc::new(origin(random));
@@ -18,7 +19,7 @@ pub(super) fn slice(random: &mut Rng, bad: bool) -> Vec<Event> {
     let (mut events, count) = (Vec::new(), random.usize(1..6));
     let mut op = op(random);
     for number in 0..count {
-        // A binlog event of several rows shares its origin, operation and schema.
+        // The rows of one binlog event share origin, operation and schema. A new origin stands for the next binlog event.
         if random.u8(..3) == 0 {
             origin = Arc::new(self::origin(random));
             op = self::op(random);
@@ -88,7 +89,7 @@ fn row(random: &mut Rng, schema: &TableSchema, like: Option<&Row>, bad: bool) ->
         }
     }
     let row = writer.finish();
-    // Rows of a block that was not sealed read as empty.
+    // Until a block is sealed, its rows read as empty. Some invalid rows are left in that state.
     if !spoilt || random.bool() {
         block.seal();
     }

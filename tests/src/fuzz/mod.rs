@@ -1,8 +1,8 @@
 //! Fuzzing: random events are encoded by both encoders with random settings, and broken messages are read by the checker.
 //!
-//! Every round has its own seed, so a failure can be repeated with that seed: `fuzz --target encoders --seed 17 --rounds 1`. A round
-//! fails if it panics, takes too long, or breaks a rule: no partial message after an error, no message that the libraries cannot read, no
-//! value of a cell in an error.
+//! Every round has its own seed, so a failure can be repeated with that seed: `fuzz --target encoders --seed 17 --rounds 1`. A round fails
+//! if it panics, takes too long, or breaks one of three rules: an error leaves no partial message, an error shows no value of a cell, and
+//! the libraries can read every message.
 
 mod cells;
 mod encoders;

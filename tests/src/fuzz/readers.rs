@@ -17,7 +17,7 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
     let avro = messages(random, &mut DtsAvro::new(avro));
     for (format, messages) in [(Format::CanalJson, &canal), (Format::DtsAvro, &avro)] {
         for message in messages {
-            // Whether the message is valid depends on its keys and settings, so the result is ignored: the reader only must not panic.
+            // The settings decide whether the reader can read the message, so the result is ignored. Only a panic is a failure.
             let _ = format.decode(message);
             for _ in 0..4 {
                 let mut broken = message.clone();
@@ -35,7 +35,7 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
     Ok(())
 }
 
-/// The messages of some random events. There is at least one message, which may be empty.
+/// The messages of some random events, and an empty message at the end. So there is at least one message.
 fn messages(random: &mut Rng, encoder: &mut dyn Encoder) -> Vec<Vec<u8>> {
     let events = events::slice(random, false);
     let mut messages = Vec::new();

@@ -12,7 +12,7 @@ use rcgen::{
 use super::provision::cache::cached;
 use crate::{Failure, Result};
 
-/// The name of the folder in the cache. It must be changed when the content changes.
+/// The name of the folder in the cache. It must be changed when the content changes, because an existing folder is never written again.
 const FOLDER: &str = "certificates-1";
 
 /// A certificate and its private key, as paths of PEM files.
@@ -22,14 +22,14 @@ pub struct Identity {
     pub cert: PathBuf,
     /// The private key in PKCS#8.
     pub key: PathBuf,
-    /// A file with both key and certificate, as Kafka expects its key store.
+    /// A PEM file with the private key and the certificate, which is the form of a key store for Kafka.
     pub store: PathBuf,
 }
 
 /// All certificates of the tests. Server certificates are for `localhost` and 127.0.0.1 unless stated otherwise.
 #[derive(Clone, Debug)]
 pub struct Certificates {
-    /// The certificate of the authority that signed all certificates below.
+    /// The certificate of the authority that signed all certificates of servers and clients below.
     pub ca: PathBuf,
     /// The certificate of an authority that signed none of them.
     pub other_ca: PathBuf,
@@ -60,7 +60,8 @@ impl Certificates {
         }
     }
 
-    /// Options that make a database use TLS with this certificate, and accept client certificates that our authority signed.
+    /// Options with which a database uses TLS with the certificate of `identity`, and accepts client certificates that the authority `ca`
+    /// signed.
     pub fn database_options(&self, identity: &Identity) -> Vec<String> {
         vec![
             format!("--ssl-ca={}", self.ca.display()),
@@ -70,7 +71,7 @@ impl Certificates {
     }
 }
 
-/// The certificates; the first call on a machine generates them.
+/// Returns the certificates. The first call on a machine generates them.
 pub fn certificates() -> Result<&'static Certificates> {
     static DONE: OnceLock<Certificates> = OnceLock::new();
     if let Some(certificates) = DONE.get() {

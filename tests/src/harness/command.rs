@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::{Failure, Result};
 
-/// Runs a program and waits for its end; a failure shows the last lines of its output.
+/// Runs a program, waits for its end and returns its standard output. If the program fails, the error shows the last lines of its output.
 pub(super) fn run(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| Failure::from(error).context(format!("run {name}")))?;

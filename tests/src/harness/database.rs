@@ -26,7 +26,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// A running database; the methods of [`Server`] control its process. Dropping the database kills the server and removes its files.
 #[derive(Debug)]
 pub struct Database {
-    // This field must be before `folder`: fields are dropped in their order, and the server uses the folder.
+    // This field must be before `folder`: fields are dropped in the order of their declaration, and the server uses the folder.
     server: Server,
     files: DatabaseFiles,
     flavor: Flavor,

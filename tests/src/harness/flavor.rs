@@ -14,9 +14,9 @@ pub enum Flavor {
     MySql57,
     /// MySQL 8.0.15: the authentication `caching_sha2_password`; its TLS versions are too old for rustls.
     MySql80,
-    /// MariaDB 10.11: rows events of version 1, its own form of GTIDs, JSON stored as text, TLS 1.3.
+    /// MariaDB 10.11: row events of version 1, its own form of GTIDs, JSON stored as text, TLS 1.3.
     MariaDb,
-    /// The newest MySQL in Debian, 9.7 at present. It may be unavailable: see [`Flavor::available`].
+    /// The newest MySQL in Debian, 9.7 at present. It is not available on every machine; see [`Flavor::available`].
     MySqlNewest,
 }
 
@@ -64,7 +64,8 @@ impl Flavor {
                 command
             }
             Self::MySqlNewest => {
-                // This server needs a newer C library than that of the system.
+                // This server needs a newer C library than the system has. So the loader from the packages of the server starts it, with
+                // the libraries from there.
                 let base = base.join("usr");
                 let mut command = Command::new(base.join("lib64/ld-linux-x86-64.so.2"));
                 command.arg("--library-path").arg(base.join("lib/x86_64-linux-gnu")).arg(base.join("sbin/mysqld"));

@@ -1,7 +1,8 @@
-//! Real servers as processes: fetching, starting and ending them, and proxies that break the connections to them.
+//! Fetches, starts and ends real servers as child processes, and provides proxies that disturb the connections to them.
 //!
 //! Every server runs in its own process group, on free ports of 127.0.0.1, with its files in a scratch folder. A watchdog ends the server
-//! and removes the folder even if this process is killed. A test whose server is unavailable fails; it is never skipped.
+//! and removes the folder even if the test program is killed. A test whose server is unavailable fails. Only a test of
+//! [`Flavor::MySqlNewest`] is skipped instead.
 
 mod certificates;
 mod command;

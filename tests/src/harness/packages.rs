@@ -32,19 +32,19 @@ pub(super) const MYSQL_PACKAGES: [Package; 4] = [
 
 /// The packages that MariaDB needs, including the server itself.
 pub(super) const MARIADB_PACKAGES: [Package; 2] = [
-    // The package of the server alone, which does not create a service or an account.
+    // This package contains only the server. It does not create a service or an account.
     Package { name: "mariadb-server-core", present: || Path::new(MARIADBD).is_file() },
     // The script that creates an empty database needs a tool of the client package.
     Package { name: "mariadb-client", present: || on_path("my_print_defaults") },
 ];
 
-/// Installs the packages that are missing. Without root it fails, and the failure names the command to run.
+/// Installs the packages that are missing. Without root this fails, and the error names the command to run.
 pub(super) fn ensure(packages: &[Package]) -> Result<()> {
     static UPDATED: AtomicBool = AtomicBool::new(false);
     if missing(packages).is_empty() {
         return Ok(());
     }
-    // A second apt would fail instead of waiting, so callers take turns.
+    // If another apt is already running, apt fails instead of waiting, so callers take turns.
     let _lock = lock("apt")?;
     let names = missing(packages);
     if names.is_empty() {

@@ -16,8 +16,8 @@ use nix::unistd::Pid;
 use super::command::last_lines;
 use crate::{Failure, Result};
 
-/// A running child process in its own process group; its output is written to a file. The child is killed when this value is dropped. If
-/// this process ends in any other way, a watchdog kills the child.
+/// A running child process in its own process group. Its output is written to a file. The child is killed when this value is dropped. If
+/// the test program ends without dropping this value, a watchdog kills the child.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -28,7 +28,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`. Its output and errors are appended to the file `log` in its scratch folder, which the watchdog removes.
+    /// Starts `command`. Its standard output and standard error are appended to the file `log` in the scratch folder `folder`. If the
+    /// watchdog has to kill the child, it also removes that folder.
     pub fn spawn(name: &str, command: &mut Command, folder: &Path, log: &str) -> Result<Self> {
         let log = folder.join(log);
         let output = File::options().create(true).append(true).open(&log)?;
@@ -113,7 +114,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // `drop` cannot report an error; if the kill failed, the watchdog will kill the child.
+        // `drop` cannot report an error, so a failed kill is ignored.
         let _ = self.kill();
         if std::thread::panicking() {
             eprintln!("--- last lines of {} ---\n{}", self.name, self.tail());
@@ -121,8 +122,8 @@ impl Drop for Process {
     }
 }
 
-/// A shell that waits until this process ends (which closes the shell's input), then kills a process group and removes its scratch
-/// folder.
+/// A shell that waits until the test program ends, which closes the shell's standard input. The shell then kills a process group and
+/// removes the scratch folder of that group.
 #[derive(Debug)]
 struct Watchdog(Child);
 
@@ -163,7 +164,7 @@ pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     Ok(ports)
 }
 
-/// Calls `ask` every 25 ms until it returns a value or an error.
+/// Calls `ask` every 25 ms until it returns a value or an error. Fails if there is no value within `limit`.
 pub async fn poll<T, F>(what: &str, limit: Duration, mut ask: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<Option<T>>>,

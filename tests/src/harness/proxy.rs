@@ -75,7 +75,7 @@ impl Proxy {
         self.switch.send_modify(|switch| switch.cuts += 1);
     }
 
-    /// Keeps connections open and accepts new ones, but forwards no byte until [`Proxy::pass`].
+    /// Keeps connections open and accepts new ones, but forwards no byte until [`Proxy::pass`] is called.
     pub fn blackhole(&self) {
         self.set(Mode::Blackhole);
     }
@@ -203,7 +203,7 @@ async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
     let over = |_| io::Error::from(io::ErrorKind::ConnectionReset);
     let mut buffer = [0; BUFFER];
     loop {
-        // In a blackhole the proxy does not even read, so that the sender's send window fills up.
+        // In the mode `Blackhole` the proxy does not even read, so that the sender's send window fills up.
         seen.wait_for(|switch| switch.mode != Mode::Blackhole).await.map_err(over)?;
         let mode = seen.borrow_and_update().mode;
         let room = match mode {
@@ -237,7 +237,7 @@ async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
                 let rest = limit.saturating_sub(before) as usize;
                 to.write_all(&buffer[..rest.min(count)]).await?;
                 to.flush().await?;
-                // Waits for bytes that are still on their way: cutting the connection would discard them.
+                // Waits for bytes that are still on their way, because cutting the connection would discard them.
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 return Err(io::ErrorKind::ConnectionReset.into());
             }

@@ -1,4 +1,4 @@
-//! A stub of a schema registry: with TLS, users, and responses that a real registry cannot be made to give.
+//! A stub of a schema registry. It supports TLS and a user, and gives responses that a real registry does not give on demand.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,9 +24,9 @@ pub const PASSWORD: &str = "registry-secret";
 /// A response that the stub gives in place of the regular one.
 #[derive(Clone, Debug)]
 pub enum Instead {
-    /// This status, with an error as registries write it: a code and a message.
+    /// An error as registries write it: this HTTP status, error code and message.
     Refuse(u16, i64, String),
-    /// This status with an HTML page.
+    /// An HTML page with this HTTP status.
     Page(u16),
     /// A redirect to this address.
     Redirect(String),
@@ -61,7 +61,8 @@ impl RegistryStub {
         Self::serve(None).await
     }
 
-    /// Starts a stub with TLS and this certificate. If `clients`, clients need a certificate that our authority signed.
+    /// Starts a stub with TLS and this certificate. If `clients` is true, clients need a certificate that the authority of the tests
+    /// signed.
     pub async fn encrypted(identity: &Identity, clients: bool) -> Result<Self> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
@@ -160,7 +161,7 @@ impl Drop for RegistryStub {
 }
 
 async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: &Mutex<State>) -> Result<()> {
-    // Responds like a server that received a protocol other than HTTP.
+    // If the client sends no complete HTTP request, the stub responds with status 400, as an HTTP server does.
     let Some(request) = http::read(&mut stream).await? else { return http::respond(&mut stream, 400, "", "").await };
     let instead = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -229,7 +230,7 @@ impl State {
         }
     }
 
-    /// Registers a schema and returns its id. As in real registries, equal texts have one id, whatever the subject.
+    /// Registers a schema and returns its id. As in real registries, equal schemas have the same id under all subjects.
     fn register(&mut self, subject: &str, schema: &str) -> u32 {
         let known = self.schemas.iter().find(|(_, known)| *known == schema).map(|(id, _)| *id);
         let id = known.unwrap_or(self.next);

@@ -31,14 +31,14 @@ pub struct Entry {
     pub timestamp_ms: i64,
 }
 
-/// The timeout for reading one partition. It is needed because the client itself would wait forever for a frozen broker.
+/// The timeout for reading one partition. Without it, the client would wait forever for a frozen broker.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Reads all partitions of one topic; each call continues where the last one stopped.
 pub struct TopicReader {
     topic: String,
     partitions: Vec<Partition>,
-    /// The error after which the connections cannot be used any more.
+    /// The error after which the connections are not used any more; `None` while they work.
     broken: Option<Failure>,
 }
 
@@ -109,7 +109,8 @@ impl TopicReader {
         entries
     }
 
-    /// Reads, at least once, until an entry satisfies `wanted`; returns all entries that were read.
+    /// Reads repeatedly until an entry satisfies `wanted`; returns all entries that were read. Fails if no such entry arrives within
+    /// `limit`.
     pub async fn read_until(&mut self, what: &str, limit: Duration, mut wanted: impl FnMut(&Entry) -> bool) -> Result<Vec<Entry>> {
         let (start, mut entries) = (Instant::now(), Vec::new());
         loop {
@@ -140,7 +141,7 @@ impl Partition {
             let (records, _) = self.client.fetch_records(self.next, 1..FETCH_BYTES, FETCH_WAIT_MS).await?;
             let before = self.next;
             for found in records {
-                // A response contains whole batches, so its first records may have offsets before the requested one.
+                // A response contains whole record batches, so its first records may have offsets before the requested one.
                 if found.offset < self.next {
                     continue;
                 }

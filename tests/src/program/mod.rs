@@ -31,7 +31,7 @@ impl Program {
         Ok(Self { path: std::env::current_exe()?, first: vec![AS_COMMAND_LINE.to_owned()] })
     }
 
-    /// The same program, started through the command `starter`, which gets the program and its arguments as its last arguments.
+    /// The same program, started through the command `starter`. The program and its arguments become the last arguments of `starter`.
     #[must_use]
     pub fn within(self, starter: &[&str]) -> Self {
         let mut words: Vec<String> = starter.iter().map(|&word| word.to_owned()).collect();
@@ -40,7 +40,7 @@ impl Program {
         Self { path: words.remove(0).into(), first: words }
     }
 
-    /// The call of the program with these arguments.
+    /// The command that runs the program with these arguments.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
         command.args(&self.first).args(arguments);
@@ -50,7 +50,7 @@ impl Program {
 
 const AS_COMMAND_LINE: &str = "as-command-line";
 
-/// For executables that start themselves as the command line: the arguments of the command line; `None` if this is not such a call.
+/// The arguments of the command line, if [`Program::myself`] started this executable as the program; `None` otherwise.
 pub fn as_command_line() -> Option<Vec<std::ffi::OsString>> {
     let mut arguments: Vec<_> = std::env::args_os().collect();
     let found = arguments.get(1).is_some_and(|argument| argument == AS_COMMAND_LINE);

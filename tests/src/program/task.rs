@@ -10,7 +10,7 @@ use super::{Program, Settings};
 use crate::harness::Process;
 use crate::{Failure, Result};
 
-/// The time within which the program must stop; it stops at a commit.
+/// The time within which the program must stop after a signal. It stops only at a commit.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// A configured task that can be run, stopped, killed and run again.

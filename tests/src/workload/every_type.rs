@@ -112,8 +112,8 @@ pub fn variants() -> u64 {
     COLUMNS.iter().map(|column| column.values.len() as u64 + 1).max().unwrap_or(1)
 }
 
-/// The `INSERT` statement of the row `id`, in which each column has its value number `id`, counted cyclically with NULL as the last
-/// value. The first [`variants`] rows together have every value.
+/// The `INSERT` statement of the row `id`. Each column gets value number `id` of its list. The list ends with NULL and then begins again.
+/// The first [`variants`] rows together contain every value.
 pub fn insert_variant(table: &str, id: u64) -> String {
     let pick = |column: &Column| {
         let index = (id % (column.values.len() as u64 + 1)) as usize;

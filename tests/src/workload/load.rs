@@ -20,7 +20,7 @@ pub fn create_ten_columns(table: &str) -> String {
 
 /// The values of one row of the table with ten columns: about 110 bytes in the binlog. The note is NULL in every second row.
 pub fn ten_columns(id: u64) -> String {
-    // Mixes the bits of the number, so that neighbouring rows differ as real rows do.
+    // Mixes the bits of the id, so that neighbouring rows differ as real rows do.
     let mixed = id.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17);
     let note = if id.is_multiple_of(2) { "NULL".to_owned() } else { format!("'note {:08x}'", mixed as u32) };
     format!(
@@ -52,7 +52,8 @@ pub async fn insert(mysql: &Database, table: &str, from: u64, to: u64, batch: u6
     .await
 }
 
-/// Executes the statements number 0 to `count` - 1 over several connections, in no particular order. Each is a transaction of its own.
+/// Executes the statements with the numbers 0 to `count` - 1 over several connections, in no particular order. Each statement is a
+/// transaction of its own.
 pub async fn run(mysql: &Database, count: u64, statement: impl Fn(u64) -> String + Clone + Send + Sync + 'static) -> Result<()> {
     mysql.execute(&["SET GLOBAL sync_binlog = 0", "SET GLOBAL innodb_flush_log_at_trx_commit = 0"]).await?;
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();

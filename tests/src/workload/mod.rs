@@ -1,6 +1,5 @@
-//! Data and changes for the source: tables with values at the limits of every type, concurrent writers, and a shop.
-//!
-//! Each workload is determined by a seed and ends after a count or a time.
+//! Data and changes for the source: tables with values at the limits of every type, bulk loads, concurrent writers, and a shop. Random
+//! values come from seeded generators.
 
 pub mod every_type;
 pub mod load;

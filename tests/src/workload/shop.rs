@@ -18,7 +18,7 @@ const ITEMS: u64 = 125_000;
 /// The number of rows of all tables at the beginning.
 pub const ROWS: u64 = CUSTOMERS + PRODUCTS + ORDERS + ITEMS;
 
-/// Rows per statement while loading.
+/// The number of rows per statement while the shop is loaded.
 const BATCH: u64 = 1000;
 
 /// Creates the database `shop` and fills it.
@@ -90,7 +90,7 @@ pub struct Business {
     pub abandoned: u32,
 }
 
-/// Does business for the given time: a transaction every few milliseconds.
+/// Runs random transactions of the shop for the given time, one every few milliseconds.
 pub async fn do_business(mysql: &Database, time: Duration, seed: u64) -> Result<Business> {
     let (mut connection, mut rng, mut done) = (mysql.connect().await?, Rng::with_seed(seed), Business::default());
     let start = Instant::now();

@@ -155,7 +155,7 @@ impl Writer {
             7 => vec![format!("DELETE FROM {every} WHERE id = {id}"), every_type::insert_random(&every, id, rng)],
             8 => vec![format!("INSERT INTO {db}.pairs VALUES ('{}', {id}, '{}')", region(rng), rng.u64(..))],
             9 => vec![format!("UPDATE {db}.pairs SET region = '{}', note = '{}' WHERE n = {id} LIMIT 1", region(rng), rng.u64(..))],
-            // Changes several rows in one binlog event: those with keys in a range.
+            // This UPDATE changes all rows with a number in a range, so one binlog event has several rows.
             10 => vec![format!("UPDATE {db}.pairs SET note = CONCAT(IFNULL(note, ''), '.') WHERE n BETWEEN {id} AND {}", id + 8)],
             11 => vec![format!("DELETE FROM {db}.pairs WHERE n = {id}")],
             _ => {
@@ -171,7 +171,7 @@ impl Writer {
     }
 }
 
-/// A random text. MySQL treats texts that differ only in case as equal.
+/// A random text. To MySQL, texts that differ only in case are the same key value.
 fn region(rng: &mut Rng) -> &'static str {
     ["north", "North", "south", "östlich", "西", ""][rng.usize(..6)]
 }

@@ -66,14 +66,15 @@ async fn every_limit_of_every_type_is_the_same_in_snapshot_and_stream() -> Resul
         let mut case = Case::new(servers.clone(), &name, format, 1, vec![Table::new(&name, "every")]).await?;
         case.task.start()?;
         case.catch_up(Duration::from_secs(60)).await?;
-        // The row of `fence` may have been read by the full phase, before the rows of `every` were.
+        // The full phase may read the row of `fence` before the rows of `every`. So the fence alone does not show that all rows have
+        // arrived.
         case.wait_for_records(every_type::variants() as usize + 1, Duration::from_secs(60)).await?;
-        // The binlog must carry the same values as the full phase: every row gets a new key and keeps its values.
+        // Every row gets a new key and keeps its values, so the binlog must contain the values that the full phase has read.
         mysql.execute(&[&format!("UPDATE {table} SET id = id + 1000"), &format!("DELETE FROM {table} WHERE id % 7 = 0")]).await?;
         case.catch_up(Duration::from_secs(60)).await?;
         case.task.stop().await?;
         let report = case.verify(0).await?;
-        // The last row of the table `fence` may also have been read by the full phase.
+        // The full phase may also have read the first row of the table `fence`.
         let snapshot_rows = report.snapshot_rows as u64;
         assert!((every_type::variants()..=every_type::variants() + 1).contains(&snapshot_rows), "{report:?}");
         the_checker_finds_mistakes(&case).await?;
@@ -87,7 +88,8 @@ async fn the_checker_finds_mistakes(case: &Case) -> Result<()> {
     let tables = [Table::new(&case.database, "every"), Table::new(&case.database, "fence")];
     let expected = Expected { format: case.settings.format, cut_chunks: 0 };
     let records = decode(case.entries.clone(), expected.format)?;
-    // A row of `fence` may come from both phases. If one of the two is lost, nothing is missing.
+    // The topic may contain a row of `fence` from both phases. If one of the two records is lost, the result is still right, so only
+    // `every` is used here.
     let of_every = |record: &Record| matches!(&record.decoded, Decoded::Rows(rows) if rows.iter().all(|row| row.table.name == "every"));
     let stream: Vec<usize> =
         (0..records.len()).filter(|&index| !records[index].header.snapshot() && of_every(&records[index])).collect();
@@ -110,7 +112,7 @@ async fn the_checker_finds_mistakes(case: &Case) -> Result<()> {
         Some(("altered", index, entries))
     });
     if expected.format == Format::CanalJson {
-        // The last altered record is of a row that is not changed later, so its wrong value shows in the final state.
+        // Only the last altered record is used. Its row does not change later, so the wrong value shows in the final state.
         wrong.extend(altered.next_back());
     }
     for (what, index, entries) in wrong {

@@ -16,7 +16,7 @@ pub(crate) fn program() -> Program {
     Program::new(env!("CARGO_BIN_EXE_cli"))
 }
 
-/// A database and a Kafka.
+/// A database and Kafka brokers.
 #[derive(Clone)]
 pub(crate) struct Servers {
     pub(crate) source: Arc<Database>,
@@ -67,7 +67,8 @@ pub(crate) struct Case {
     pub(crate) task: Task,
     pub(crate) entries: Vec<Entry>,
     pub(crate) tables: Vec<Table>,
-    /// The schema ids of the records so far; `None` without a schema registry. The values in `entries` have no schema id prefix.
+    /// With a schema registry, the schema ids in the records so far; the values in `entries` are then stored without their schema id
+    /// prefix. `None` without a schema registry.
     pub(crate) ids: Option<BTreeSet<u32>>,
     reader: TopicReader,
     /// The number of rows in the table `fence`. All cases on this database share the counter.

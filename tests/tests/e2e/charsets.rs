@@ -12,8 +12,8 @@ use super::case::Servers;
 /// A code in a character set, and the text that a server decodes from it, in UTF-8.
 type Reading = (Vec<u8>, Option<Vec<u8>>);
 
-/// Lets the server decode codes of the character set `set`. `code` is an SQL expression over the tables x, y, z and w; each holds all 256
-/// bytes.
+/// Lets the server decode codes of the character set `set`. `code` is an SQL expression over the tables in `tables`, which are named `x`,
+/// `y`, `z` or `w` and hold all 256 bytes each. `wanted` is the condition that selects the codes.
 async fn readings(conn: &mut Conn, set: &str, tables: &str, code: &str, wanted: &str) -> Result<Vec<Reading>> {
     let from: Vec<String> = tables.chars().map(|table| format!("charsets.bytes {table}")).collect();
     let text = format!("CAST(CONVERT(CONVERT({code} USING {set}) USING utf8mb4) AS BINARY)");
@@ -41,7 +41,8 @@ fn compare(set: &str, readings: &[Reading]) -> Result<usize> {
     let mut wrong = Vec::new();
     let mut compared = 0;
     for (code, text) in readings {
-        // Skips a character of one byte that is followed by the first byte of another character: single bytes are compared separately.
+        // If the first byte is a character by itself, these two bytes are not one code and are skipped. Single bytes are compared
+        // separately.
         if let [first, _] = code.as_slice()
             && !matches!(set, "ucs2" | "utf16" | "utf16le")
             && charset.decode(&[*first]).is_some()
@@ -91,7 +92,7 @@ async fn every_code(server: &Database) -> Result<()> {
             let code = "CONCAT(x'8F', x.b, y.b)";
             compared += compare(set, &readings(&mut conn, set, "xy", code, "x.b >= x'A1' AND y.b >= x'A1'").await?)?;
         }
-        // There are 1.6 million codes. All servers have the same table, so one server is enough.
+        // gb18030 has 1.6 million codes of four bytes. All servers use the same table for them, so one server is enough.
         if set == "gb18030" && server.flavor() == Flavor::MySql57 {
             let digits = "BETWEEN x'30' AND x'39'";
             let wanted = format!("x.b >= x'81' AND y.b {digits} AND z.b >= x'81' AND w.b {digits}");
@@ -103,7 +104,7 @@ async fn every_code(server: &Database) -> Result<()> {
     Ok(())
 }
 
-/// Compares the character set of each collation of the server, by the collation's number.
+/// Checks our table of collation numbers: each collation of the server must lead to the same character set as on the server.
 async fn every_collation(server: &Database) -> Result<()> {
     let mut conn = server.connect().await?;
     let table = if server.flavor() == Flavor::MariaDb { "COLLATION_CHARACTER_SET_APPLICABILITY" } else { "COLLATIONS" };

@@ -133,7 +133,7 @@ async fn check_reports_problems_and_changes_nothing() -> Result<()> {
         assert!(console.contains(text) && console.contains("help: "), "{text:?} is not reported:\n{console}");
     }
     assert_eq!(case.read().await?, 0);
-    // It is not a failure if the reader of the output closes the pipe, as in `check … | head -1`.
+    // If the reader of the output closes the pipe, as in `check … | head -1`, the program must still succeed.
     case.task.configure(&case.settings)?;
     let mut command = program().command(&["check", &file]);
     let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn()?;

@@ -36,17 +36,18 @@ const COLUMNS: &[(&str, &str)] = &[
     ("TEXT", "'plain'"),
 ];
 
-/// Settings of the server, each with another way of compression. By default the server compresses values of at least 100 bytes.
+/// Settings of the server variables `column_compression_…`, each with another way of compression. By default the server compresses values
+/// of at least 100 bytes.
 const WAYS: [&str; 4] = ["zlib_wrap = OFF", "zlib_wrap = ON", "zlib_level = 9", "zlib_level = 0"];
 
-/// Statements that insert rows with values that grow up to the size of their columns, and one row of NULLs.
+/// The INSERT statements of a row of NULLs, a row of empty values, and rows with longer and longer values, up to the size of the columns.
 fn rows(table: &str, first: usize) -> Vec<String> {
     let row = |id: usize, value: &dyn Fn(&str, &str) -> String| {
         let values: Vec<String> = COLUMNS.iter().map(|(definition, piece)| value(definition, piece)).collect();
         format!("INSERT INTO {table} VALUES ({id}, {})", values.join(", "))
     };
     let repeated = |definition: &str, piece: &str, count: usize| {
-        // A document that is repeated would not be valid JSON.
+        // A repeated document would not be valid JSON, so a JSON column gets one long string.
         if definition.starts_with("JSON") {
             return format!("CONCAT('\"', REPEAT('x', {count}), '\"')");
         }
@@ -86,7 +87,8 @@ async fn compressed_columns_of_mariadb_are_those_of_the_server() -> Result<()> {
     both(&mut canal, &mut avro).await?;
     both(&mut canal, &mut avro).await?;
     write(&servers, 1_000).await?;
-    // Each row gets the values of the row before it, then some rows are deleted. A further table is created while the stream runs.
+    // Each of the new rows gets the values of the row before it, then some rows are deleted. Further tables are created while the stream
+    // runs.
     let sets: Vec<String> = (0..COLUMNS.len()).map(|number| format!("a.c{number} = b.c{number}")).collect();
     source
         .execute(&[
@@ -112,7 +114,7 @@ async fn compressed_columns_of_mariadb_are_those_of_the_server() -> Result<()> {
     Ok(())
 }
 
-/// Inserts the rows once with each setting in [`WAYS`], and values of a million bytes that zlib can and cannot compress.
+/// Inserts the rows once with each setting in [`WAYS`]. With the first two settings it also inserts values of a million bytes.
 async fn write(servers: &Servers, first: usize) -> Result<()> {
     let mut connection = servers.source.connect().await?;
     for (number, way) in WAYS.iter().enumerate() {
@@ -120,7 +122,7 @@ async fn write(servers: &Servers, first: usize) -> Result<()> {
         for row in rows("packed.t", first + number * 100) {
             connection.query_drop(&row).await.map_err(|error| Failure::from(error).context(&row[..row.len().min(200)]))?;
         }
-        // Only two columns can hold values of a million bytes.
+        // Values of a million bytes are written only to the LONGTEXT column `c3` and the LONGBLOB column `c18`.
         let id = first + number * 100 + 50;
         for (offset, text) in [(0, "REPEAT('x', 1000000)"), (1, "REPEAT(HEX(RANDOM_BYTES(1000)), 500)")].into_iter().filter(|_| number < 2)
         {

@@ -27,7 +27,7 @@ async fn twenty_kills_lose_nothing_and_repeat_nothing_of_the_stream() -> Result<
     let mut rng = fastrand::Rng::with_seed(20);
     let writers = Writers::start(&servers.source, name, 3, Duration::from_millis(3), 2).await?;
 
-    // The first half of the kills: each comes at a later point of the full phase.
+    // The first half of the kills is meant for the full phase. Each kill comes at a later point of it.
     let mut in_snapshot = 0;
     for kill in 1..=KILLS / 2 {
         case.task.start()?;
@@ -42,7 +42,7 @@ async fn twenty_kills_lose_nothing_and_repeat_nothing_of_the_stream() -> Result<
         in_snapshot += usize::from((case.read().await? as u64) < BULK_ROWS);
     }
     assert!(in_snapshot >= 5, "only {in_snapshot} kills fell into the full phase");
-    // The second half of the kills: each comes at a random moment after the start.
+    // The second half of the kills is meant for the incremental phase. Each kill comes at a random moment after the start.
     case.task.start()?;
     case.catch_up(Duration::from_secs(60)).await?;
     case.task.kill()?;

@@ -129,7 +129,7 @@ async fn an_invalid_certificate_is_reported_at_once() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_without_tls_that_we_can_use() -> Result<()> {
-    // MySQL 5.7.22 has no TLS without certificates; 8.0.15 has one that is too old.
+    // MySQL 5.7.22 offers no TLS unless it has certificates. The TLS versions of MySQL 8.0.15 are too old for the program.
     for (flavor, name, why) in [(Flavor::MySql57, "tls_none", "does not offer TLS"), (Flavor::MySql80, "tls_old", "TLS")] {
         let mut case = own(flavor, &[], name).await?;
         fails(&mut case, "{ mode = \"required\" }", &["E_TLS", why, "tls.mode"]).await?;

@@ -17,7 +17,8 @@ const SMALL_TABLES: usize = 6;
 const INIT: &str = "SET sql_select_limit = 3, max_join_size = 5, sql_big_selects = 0, autocommit = 0, time_zone = '+05:00', \
      sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH', character_set_results = latin1";
 
-/// Creates a table that is read in several chunks, a table without a key, and more tables than `sql_select_limit` allows rows.
+/// Creates a table that is read in several chunks, a table without a key, and more small tables than `sql_select_limit` lets a query
+/// return.
 async fn tables(servers: &Servers, name: &str) -> Result<Vec<Table>> {
     let source = &servers.source;
     source

@@ -17,7 +17,8 @@ use super::case::Servers;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The events of each row in their order, each as its operation and cells. The key of the map is the table and the row's key.
+/// For each row, its images in the order of the events, each with the operation of its event. The key of the map is the table and the key
+/// of the row.
 type Seen = BTreeMap<(String, i64), Vec<(Op, Vec<Option<Vec<u8>>>)>>;
 
 #[derive(Clone, Default)]
@@ -59,7 +60,8 @@ fn reader(source: &Database, tables: &str) -> PolardbxSourceBuilder {
         .chunk_rows(7)
 }
 
-/// Reads the tables of a database in both phases, updates each row in between, and compares all images with the results of SELECT.
+/// Reads the tables of a database in both phases and compares all images with the results of SELECT. Each row is updated after the full
+/// phase.
 async fn compare(source: &Database, name: &str, tables: &[&str]) -> Result<usize> {
     let folder = tempfile::tempdir()?;
     let polardbx = reader(source, &format!("{name}.*")).build()?;
@@ -148,7 +150,7 @@ fn documents() -> Vec<String> {
         r#"JSON_ARRAY('a/b"\\\b\f\n\r\t\0', CONVERT(X'01020304050607080B0E1F7F' USING utf8mb4), 'é😀<>&', '')"#,
         r#"'{"b": 1, "a": 2, "ab": 3, "": 4, "aa": 5, "b": 6, "é": 7, "\\u0001\\"": 8}'"#,
         "JSON_OBJECT(REPEAT('k', 300), REPEAT('v', 128), 'x', REPEAT('é', 9000))",
-        // The large form of arrays and objects, with values that are stored inline only in this form.
+        // These documents have the large form of arrays and objects. Some of their values are stored inline only in this form.
         "JSON_ARRAY(REPEAT('x', 70000), 100000, -100000, 4294967295, 5000000000, 1.5e0, true, 7)",
         "JSON_OBJECT('a', REPEAT('y', 70000), 'b', 100000, 'c', JSON_OBJECT('d', JSON_ARRAY(1, NULL)), 'e', CAST('1.50' AS DECIMAL(5,2)))",
         "JSON_OBJECT('a', JSON_ARRAY(REPEAT('z', 40000)), 'b', JSON_ARRAY(REPEAT('z', 40000)))",
@@ -334,7 +336,7 @@ async fn texts_documents_and_shapes_of_mariadb() -> Result<()> {
     Ok(())
 }
 
-/// A sink that collects the column `a` of each row, which is a number for each UUID.
+/// A sink that collects the column `a` of each row. Each UUID has its own number in this column.
 #[derive(Clone)]
 struct Uuids(Arc<Mutex<Vec<i64>>>);
 

@@ -1,5 +1,5 @@
-//! Access to Kafka: every way of access works. Every refusal is immediate and gives one clear error with the right exit code and without
-//! a secret.
+//! Access to Kafka. Every way of access must work. Every refusal must be immediate, with one clear error, the right exit code, and no
+//! secret in the output.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::case::{Case, Servers, program};
 use super::report::{assert_error, assert_no_secrets};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// The time within which a refusal at the start must end the task; it is not retried.
+/// A refusal at the start is not retried, so it must end the task within this time.
 const AT_ONCE: Duration = Duration::from_secs(30);
 const ALICE: &str = "sasl = { mechanism = \"scram_sha_256\", user = \"alice\", password = \"alice-secret\" }";
 
@@ -33,7 +33,7 @@ async fn on(servers: Servers, name: &str) -> Result<Case> {
     Case::new(servers, name, Format::CanalJson, 1, vec![Table::new(name, "t")]).await
 }
 
-/// Runs the case with this broker and these lines of `[sink.kafka]`. It must end without a retry, with exit code 2 and an error that
+/// Runs the task with this broker and these lines of `[sink.kafka]`. The task must end without a retry, with exit code 2 and an error that
 /// contains `texts`.
 async fn refused(case: &mut Case, broker: &str, sink: &str, texts: &[&str]) -> Result<()> {
     case.settings.brokers = vec![broker.to_owned()];
@@ -135,7 +135,7 @@ async fn certificates_that_cannot_be_trusted_are_refused() -> Result<()> {
     let sink = format!("tls = {{ ca = {ca:?}, cert = \"{cert}\", key = \"{key}\" }}");
     refused(&mut case, &mutual, &sink, &[&mutual, "E_TLS", "refuses the client certificate"]).await?;
 
-    // Files that do not exist or have the wrong content.
+    // These files do not exist or have the wrong content.
     let client = certificates.client.cert.display();
     for (sink, texts) in [
         ("tls = { ca = \"/no/such/ca.pem\" }".to_owned(), &["tls.ca", "/no/such/ca.pem"] as &[&str]),
@@ -147,7 +147,7 @@ async fn certificates_that_cannot_be_trusted_are_refused() -> Result<()> {
         refused(&mut case, &mutual, &sink, texts).await?;
     }
 
-    // One broker with two listeners; each listener has a different invalid certificate.
+    // This broker has two listeners with TLS, each with a different invalid certificate.
     let stores = [("ssl", &certificates.expired), ("sasl_ssl", &certificates.wrong_host)]
         .map(|(listener, identity)| format!("listener.name.{listener}.ssl.keystore.location={}", identity.store.display()));
     let kafka = Kafka::start_with(&stores.each_ref().map(String::as_str)).await?;

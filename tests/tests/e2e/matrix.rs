@@ -88,7 +88,7 @@ async fn the_newest_mysql_with_and_without_compressed_transactions() -> Result<(
     Ok(())
 }
 
-/// Format and access to Kafka of one task.
+/// The format of one task and its access to Kafka.
 struct Setup {
     format: Format,
     access: Access,
@@ -96,14 +96,14 @@ struct Setup {
     sink: &'static str,
 }
 
-/// Runs one task for each kind of access, all at once on the same tables with writers, and compares each topic with the source.
+/// Runs one task for each setup, all at once on the same tables while writers change rows, and compares each topic with the source.
 async fn under_writers(servers: Servers, name: &str, setups: Vec<Setup>) -> Result<()> {
     let (source, kafka) = (servers.source.clone(), servers.kafka.clone());
     let name = format!("{name}_{}", source.flavor().name());
     let tables = writers::create_tables(&source, &name, ROWS.max(every_type::variants())).await?;
     let mut cases: Vec<Case> = Vec::new();
     for (number, Setup { format, access, sink }) in setups.into_iter().enumerate() {
-        // Every other task has several partitions, since keys are distributed by their values.
+        // Every other task has four partitions, and distributes rows over them by primary key.
         let partitions = 1 + 3 * (number as i32 % 2);
         let topic = format!("{name}_{}_{}_{number}", format.name(), access.name());
         let mut case = match cases.first() {

@@ -1,4 +1,4 @@
-//! Record keys and tombstones: what a compacted topic needs, and which records are left after compaction.
+//! Record keys and tombstones: a compacted topic needs them, and after compaction the last record of each key must be left.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -154,7 +154,7 @@ async fn compaction_leaves_the_rows_of_the_source(name: &str, format: Format) ->
         Ok((left.iter().filter(|entry| entry.offset < before).count() < 40).then_some(()))
     })
     .await?;
-    // Compaction has left gaps in the log; the task must be able to resume in it.
+    // Compaction has left gaps in the log. The task must be able to resume from such a log.
     case.task.must_run()?;
     case.task.kill()?;
     change(&case, 3).await?;

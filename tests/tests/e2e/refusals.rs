@@ -1,5 +1,5 @@
-//! Configurations and sources that cannot work are refused with one clear error with advice and the right exit code. Nothing is written
-//! after the error.
+//! Configurations and sources that cannot work are refused: there is one clear error with advice and the right exit code, and nothing is
+//! written after the error.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(super) async fn create_small(mysql: &Database, name: &str) -> Result<()> {
         .await
 }
 
-/// Runs the task. It must end by itself with this exit code and an error that contains `texts`.
+/// Runs the task. The task must end by itself with this exit code and an error that contains `texts`.
 pub(super) async fn refused(case: &mut Case, code: i32, texts: &[&str]) -> Result<()> {
     case.task.start()?;
     ended(case, code, texts).await

@@ -13,7 +13,7 @@ use super::case::{Case, Servers, program};
 use super::report::{assert_error, assert_no_secrets};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// The time within which a refusal at the start must end the task; it is not retried.
+/// A refusal at the start is not retried, so it must end the task within this time.
 const AT_ONCE: Duration = Duration::from_secs(30);
 /// A schema that is not compatible with ours.
 const OTHER: &str = r#"{"type":"record","name":"Other","fields":[{"name":"x","type":"int"}]}"#;
@@ -39,7 +39,7 @@ fn at(url: &str) -> String {
     format!("url = {url:?}")
 }
 
-/// Runs the case. It must end with this exit code and an error that contains `texts`, and must not write any record.
+/// Runs the task. The task must end with this exit code and an error that contains `texts`, and must not write any record.
 async fn refused(case: &mut Case, code: i32, texts: &[&str]) -> Result<()> {
     let before = case.read().await?;
     let start = Instant::now();
@@ -58,7 +58,8 @@ async fn works(case: &mut Case) -> Result<()> {
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
-    // If the registry is slow, the first lane may be opened a second time; it then reads its chunk again.
+    // If the registry is slow, the first lane may be opened a second time. That lane then reads its chunk again, so one repeated chunk is
+    // allowed.
     case.verify(1).await?;
     assert_no_secrets(&case.task.output());
     Ok(())

@@ -32,7 +32,7 @@ pub(crate) fn error_in(output: &str) -> Result<&str> {
     Failure::err(format!("no error is reported:\n{output}"))
 }
 
-/// Checks that the output ends with an error that contains `texts` and has exactly one advice, and that no secret is shown.
+/// Checks that the output ends with an error that contains `texts` and has exactly one help line, and that no secret is shown.
 pub(crate) fn assert_error(output: &str, texts: &[&str]) -> Result<()> {
     let error = error_in(output)?;
     println!("{error}");

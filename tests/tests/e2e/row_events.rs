@@ -1,5 +1,5 @@
-//! `rows = "event"`: there is one message for each row event of the binlog, with the rows in their order. This also holds across a stop
-//! and a kill.
+//! Tests of the setting `rows = "event"`: there is one message for each row event of the binlog, with the rows in their order. This also
+//! holds across a stop and a kill.
 
 use std::time::Duration;
 
@@ -73,8 +73,8 @@ async fn one_server(flavor: Flavor) -> Result<()> {
     in_order(&case)
 }
 
-/// Executes statements on the rows from `first` on. Some change many rows and some change one row, and not all rows are deleted at the
-/// end.
+/// Executes statements on the rows from `first` on. Some statements change many rows, others change one row. Not all rows are deleted at
+/// the end.
 async fn write(source: &Database, name: &str, first: u32) -> Result<()> {
     let end = first + MANY;
     let rows: Vec<String> = (first..end).map(|id| format!("({id}, {id}, REPEAT('x', {}))", id % 90)).collect();

@@ -139,8 +139,8 @@ async fn table_definitions_come_before_the_rows_of_their_tables() -> Result<()> 
         let mut case = shop(&servers, name, format, phases).await?;
         case.task.start()?;
         if phases.contains("incremental") {
-            // The stream starts when the task starts, so only changes that are made after the statements arrived are certain to be in the
-            // stream.
+            // The start position of the stream is noted before any record is delivered. So the stream is certain to contain all changes
+            // that are made after the records below have arrived.
             case.wait_for_records(3 + rows, LIMIT).await?;
             mysql
                 .execute(&[
@@ -190,7 +190,7 @@ async fn kills_in_the_schema_phase_lose_no_table_definition() -> Result<()> {
         kills += usize::from(case.read().await? < TABLES);
     }
     assert!(kills > 0, "no kill fell into the schema phase");
-    // The table was altered after the task had started: the schema phase delivers the old definition, and the stream has the change.
+    // The table is altered after the task has started. The schema phase delivers the old definition, and the stream has the change.
     mysql.execute(&[&format!("ALTER TABLE {name}.t149 COMMENT 'later'")]).await?;
     case.task.start()?;
     case.catch_up(LIMIT).await?;
@@ -199,7 +199,7 @@ async fn kills_in_the_schema_phase_lose_no_table_definition() -> Result<()> {
         statements(Format::CanalJson, &case.entries)?.into_iter().map(|(_, sql)| sql).filter(|sql| sql.starts_with("CREATE")).collect();
     let different: BTreeSet<_> = created.iter().collect();
     assert_eq!(different.len(), TABLES + 1, "a statement is lost or altered");
-    // Each kill may cause a repetition of one statement whose delivery was not committed.
+    // After a kill, statements whose delivery was not committed are repeated. At most two repetitions per kill are allowed here.
     assert!(created.len() <= TABLES + 1 + 3 * 2, "{} statements of {} tables", created.len(), TABLES + 1);
     println!("{} statements after {kills} kills in the schema phase", created.len());
     case.verify(3).await?;
@@ -221,8 +221,8 @@ async fn other_phases_than_at_the_first_start_are_refused() -> Result<()> {
     Ok(())
 }
 
-/// Statements that a running task follows, with changes of rows between them. Each has its expected records as type or operation, and
-/// table.
+/// Statements that a running task follows, with changes of rows between them. Each statement has its expected records. A record is written
+/// as the type of its message or the operation on its row, followed by the table.
 const FOLLOWED: &[(&str, &[&str])] = &[
     ("CREATE TABLE made (id INT PRIMARY KEY, a VARCHAR(9))", &["CREATE made"]),
     ("INSERT INTO made VALUES (1, 'one')", &["Insert made"]),
@@ -281,7 +281,7 @@ async fn followed(flavor: Flavor, format: Format) -> Result<()> {
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     let before = case.entries.len();
-    // MariaDB does not write statements that have no effect to its binlog.
+    // MariaDB does not write some statements without an effect to its binlog, so statements with IF EXISTS or IF NOT EXISTS are left out.
     let followed = || FOLLOWED.iter().filter(|(sql, _)| flavor != Flavor::MariaDb || !sql.contains("IF "));
     let texts: Vec<String> = followed().map(|(sql, _)| sql.replace("{db}", &name)).collect();
     let mut all = vec![format!("USE {name}")];
@@ -337,7 +337,7 @@ async fn followed(flavor: Flavor, format: Format) -> Result<()> {
         }
     }
     if format == Format::DtsAvro {
-        // The servers write these two statements in different forms.
+        // The servers write these two statements to their binlogs in different forms.
         for list in [&mut found, &mut expected] {
             for text in list.iter_mut() {
                 for (begin, plain) in [("CREATE TABLE `chosen`", "chosen"), ("CREATE TABLE chosen", "chosen"), ("DROP TABLE ", "drop")] {

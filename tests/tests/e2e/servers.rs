@@ -90,7 +90,7 @@ async fn mysql_8_with_gtids_and_all_metadata() -> Result<()> {
     let options = ["--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--binlog-row-metadata=FULL", "--binlog-rows-query-log-events=ON"];
     let servers = with_source(Flavor::MySql80, &options).await?;
     let mut case = everything(&servers, "full80", Format::CanalJson).await?;
-    // Tables with invisible and descending indexes, checks, and defaults in parentheses are created while the stream runs.
+    // A table with invisible and descending indexes, a check, and a default in parentheses is created while the stream runs.
     servers
         .source
         .execute(&[
@@ -132,7 +132,7 @@ async fn a_password_that_mysql_8_has_not_cached() -> Result<()> {
     case.servers.source.execute(&["FLUSH PRIVILEGES"]).await?;
     case.task.start()?;
     case.catch_up(LIMIT).await?;
-    // After this second time the binlog dump's connection is the first that must send the password.
+    // The password cache is cleared again, and then the connection of the binlog dump is killed. The new connection must send the password.
     case.servers.source.execute(&["FLUSH PRIVILEGES"]).await?;
     let mut connection = case.servers.source.connect().await?;
     let dumps = "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%' AND USER = 'dts'";
@@ -376,7 +376,7 @@ async fn ddl_on_other_tables_and_ddl_that_servers_rewrite() -> Result<()> {
         case.catch_up(LIMIT).await?;
         case.task.stop().await?;
         case.task.start()?;
-        // MySQL 8 does not accept this clause any more.
+        // MySQL 8 does not accept the clause `CHARSET=DEFAULT` any more.
         let charset = if matches!(flavor, Flavor::MySql80 | Flavor::MySqlNewest) { "" } else { "CHARSET=DEFAULT" };
         case.servers
             .source

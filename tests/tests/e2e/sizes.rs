@@ -35,7 +35,8 @@ async fn rows_of_forty_megabytes() -> Result<()> {
                 &format!("CREATE TABLE {name}.t (id INT PRIMARY KEY, a LONGTEXT) CHARACTER SET utf8mb4"),
             ])
             .await?;
-        // Lengths around that of a full packet, which is 16,777,215 bytes including headers. A longer row continues in the next packet.
+        // These lengths are around the length of a full packet, which is 16,777,215 bytes including headers. A longer row continues in the
+        // next packet.
         let lengths = [16_777_000, 16_777_150, 16_777_180, 16_777_190, 16_777_215, 16_777_216, 33_554_300, 40_000_000];
         let insert = |id: usize, length: usize| format!("INSERT INTO {name}.t VALUES ({id}, REPEAT('x', {length}))");
         let first: Vec<String> = lengths.iter().enumerate().map(|(id, &length)| insert(id, length)).collect();

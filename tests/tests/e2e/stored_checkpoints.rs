@@ -1,5 +1,5 @@
-//! Checkpoints that were stored by earlier versions of the program. Each format is either continued, or refused with an error that names
-//! it and gives a remedy.
+//! Checkpoints that were stored by earlier versions of the program. The program either continues a stored format, or refuses it with an
+//! error that names the format and gives a remedy.
 
 use std::fs;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use super::case::program;
 use super::refusals::{refused, small};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// The checkpoint of a task on one table, stopped in its incremental phase. It was written by the version before the state of the task
-/// was stored separately.
+/// The checkpoint of a task on one table, which was stopped in its incremental phase. It was written by the last version that did not store
+/// the state of the task separately.
 const FORMAT_1: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/checkpoints/format-1.redb"));
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,5 @@
-//! Topics: created if they are missing, named by a template, partitioned by chosen columns, with every compression, and with many
-//! partitions.
+//! Tests of topics: topics that are missing and are created, topic templates, partitions by chosen columns, every compression, and topics
+//! with many partitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

@@ -199,7 +199,7 @@ async fn every_configuration_in_the_documents_is_accepted() {
     assert!(whole > 0, "the documents hold no whole configuration");
 }
 
-/// For each `start`, the text between it and the next closing brace.
+/// For each occurrence of `start` in `text`: the text from there to the next closing brace. Placeholders with `…` are left out.
 fn references<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(start).skip(1).filter_map(|rest| rest.split('}').next()).filter(|name| !name.contains('…'))
 }

@@ -72,8 +72,8 @@ impl Crate {
         found
     }
 
-    /// The module that defines what `path` means in the module `from`, and the name of the item in that module; `None` for names of other
-    /// crates.
+    /// Resolves a path that is written in the module `from`: returns the module that defines the item, and the name of the item. The name
+    /// is `None` if the path leads to the module itself. For names of other crates the result is `None`.
     fn find(&self, from: &Names, path: &[String], depth: usize) -> Option<(Names, Option<String>)> {
         let (first, rest) = path.split_first()?;
         // This limit protects against `use` declarations that refer to one another.
@@ -144,7 +144,7 @@ fn read(file: &Path, src: &Path, name: Names, modules: &mut BTreeMap<Names, Modu
                 files.iter().filter(|file| file.is_file()).for_each(|file| read(file, src, child.clone(), modules));
                 at += 2;
             }
-            // This condition excludes the `impl` in the type of an argument or a result.
+            // This condition excludes `impl Trait` in the type of an argument or a result.
             "impl" if at == 0 || ["}", ";", "]", "{", "unsafe"].contains(&tokens[at - 1]) => {
                 let end = tokens[at..].iter().position(|token| *token == "{" || *token == ";").map_or(tokens.len(), |length| at + length);
                 let header = &tokens[at + 1..end];

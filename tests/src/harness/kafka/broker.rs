@@ -24,7 +24,7 @@ const STARTED: &str = "Kafka Server started";
 /// A broker of a [`super::Kafka`]; the methods of [`Server`] control its process.
 #[derive(Debug)]
 pub struct Broker {
-    // This field must be before `folder`: fields are dropped in their order, and the broker uses the folder.
+    // This field must be before `folder`: fields are dropped in the order of their declaration, and the broker uses the folder.
     server: Server,
     starting: Option<Process>,
     files: BrokerFiles,
@@ -79,7 +79,7 @@ impl Broker {
         let options =
             ["-Xms64m", "-Xmx768m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"];
         command.args(options).args(["-cp", &self.files.class_path, "kafka.Kafka"]).arg(self.folder.path().join("server.properties"));
-        // Each start has its own log file, so that the message of an earlier start is not found again.
+        // Each start has its own log file. Otherwise `ready` would find the message of an earlier start.
         let (name, log) = (format!("broker {}", self.number), format!("log-{}", self.starts));
         self.starting = Some(Process::spawn(&name, &mut command, self.folder.path(), &log)?);
         Ok(())

@@ -19,7 +19,7 @@ use super::provision::NODES;
 use super::proxy::Proxy;
 use crate::{Failure, Result};
 
-/// A listener of a broker. [`crate::program::Access`] has the client's settings for each.
+/// A listener of a broker. [`crate::program::Access`] has the client's settings for each listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Listener {
     /// Neither TLS nor a user; clients may do everything.
@@ -105,9 +105,9 @@ impl Kafka {
         self.node(1).proxy()
     }
 
-    /// Starts all brokers that are down on their existing data.
+    /// Starts all brokers that are down, on their existing data.
     pub async fn resume(&mut self) -> Result<()> {
-        // All brokers are started before the first is awaited: a broker needs its controller, and a JVM takes seconds to start.
+        // All brokers are started before the first broker is awaited: a broker needs its controller, and a JVM takes seconds to start.
         for broker in self.brokers.iter_mut().filter(|broker| !broker.is_up()) {
             broker.begin()?;
         }
@@ -140,8 +140,8 @@ impl Kafka {
         self.brokers.iter_mut().try_for_each(|broker| broker.thaw())
     }
 
-    /// A client of the brokers that can respond now. Its requests fail after 30 seconds, but it has no timeout for a broker that freezes
-    /// later.
+    /// A client that connects to the brokers that can respond now. It retries a failed request for 30 seconds. If a broker freezes later, a
+    /// request to that broker waits forever.
     pub async fn client(&self) -> Result<Arc<Client>> {
         let backoff = BackoffConfig { deadline: Some(Duration::from_secs(30)), ..BackoffConfig::default() };
         let awake: Vec<String> =

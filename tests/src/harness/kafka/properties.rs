@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::harness::Certificates;
 
-/// Users that log in by SCRAM, with their passwords. They are stored in the templates of the brokers' log folders.
+/// The users that log in by SCRAM, with their passwords. The templates of the brokers' log folders contain these users.
 pub(in crate::harness) const SCRAM_USERS: [(&str, &str); 2] = [("alice", "alice-secret"), ("mallory", "mallory-secret")];
 /// The SCRAM mechanisms that these users can use.
 pub(in crate::harness) const SCRAM_MECHANISMS: [&str; 2] = ["SCRAM-SHA-256", "SCRAM-SHA-512"];

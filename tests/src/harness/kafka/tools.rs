@@ -10,14 +10,14 @@ use crate::{Failure, Result};
 /// The leader and the in-sync replicas of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
-    /// The number of the broker that leads the partition; `None` without a leader.
+    /// The number of the broker that leads the partition; `None` if there is no leader.
     pub leader: Option<usize>,
     /// The numbers of the brokers whose replicas are in sync.
     pub in_sync: Vec<usize>,
 }
 
 impl Kafka {
-    /// Runs a tool, named by its Java class, with the address of a broker that is up.
+    /// Runs a tool, named by its Java class. The tool gets the address of a broker that is up and not frozen.
     pub async fn tool(&self, class: &str, arguments: &[&str]) -> Result<String> {
         let awake = self.brokers.iter().find(|broker| broker.is_awake()).ok_or_else(|| Failure::new("no broker is up and awake"))?;
         self.tool_at(&awake.address(Listener::Plain), class, arguments).await

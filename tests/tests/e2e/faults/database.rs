@@ -44,7 +44,7 @@ async fn goes_away(flavor: Flavor, format: Format) -> Result<()> {
         trial.write().await?;
         trial.recovers("a crash of the database").await?;
     }
-    // The freeze lasts longer than the program waits for a heartbeat. The writers wait during the freeze, too.
+    // The freeze lasts longer than the program waits for a heartbeat. The statements of the writers also wait until the freeze ends.
     trial.case.source_mut()?.freeze()?;
     trial.hold(Duration::from_secs(20)).await?;
     trial.case.source_mut()?.thaw()?;

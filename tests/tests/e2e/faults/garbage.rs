@@ -12,7 +12,7 @@ use super::Trial;
 use crate::case::{Case, Servers, program};
 use crate::report::{assert_no_secrets, error_in};
 
-/// A run may take as long as its retry window of five seconds and the timeouts with a silent peer.
+/// A run may take its retry window of five seconds, plus the timeouts with a silent peer.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The behaviour of a listener that is neither a database nor a broker.
@@ -47,7 +47,7 @@ async fn respond(peer: Peer, mut stream: TcpStream, seed: u64) {
         Peer::Silent => while stream.read(&mut received).await.is_ok_and(|count| count > 0) {},
         Peer::Random => {
             let mut rng = fastrand::Rng::with_seed(seed);
-            // Sends random bytes after the connection is made, and again after everything that it receives.
+            // Sends random bytes as soon as the client has connected, and again after each piece of data from the client.
             loop {
                 let bytes: Vec<u8> = (0..rng.usize(1..2000)).map(|_| rng.u8(..)).collect();
                 if stream.write_all(&bytes).await.is_err() || !stream.read(&mut received).await.is_ok_and(|count| count > 0) {

@@ -1,5 +1,5 @@
-//! Faults: something breaks while writers change rows, and later the cause ends. The task must then recover by itself within a minute.
-//! Nothing may be lost, and no record of the stream may be repeated.
+//! Tests of faults. Something breaks while writers change rows, and later the cause ends. The task must then recover by itself within a
+//! minute. Nothing may be lost, and no record of the stream may be repeated.
 
 mod brokers;
 mod checkpoint;
@@ -81,7 +81,7 @@ impl Trial {
         self.case.task.must_run()
     }
 
-    /// Must be called when a fault has ended: everything that was written until now must arrive within [`RECOVERY`].
+    /// Must be called when a fault has ended. Everything that was committed in the database until now must arrive within [`RECOVERY`].
     async fn recovers(&mut self, from: &str) -> Result<()> {
         let start = std::time::Instant::now();
         self.case.catch_up(RECOVERY).await.map_err(|error| error.context(format!("after {from}")))?;

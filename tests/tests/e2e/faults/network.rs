@@ -9,7 +9,8 @@ use tests::harness::{Flavor, Proxy};
 use super::Trial;
 use crate::case::Servers;
 
-/// This is longer than the program waits for a response or a heartbeat of the database or of a broker.
+/// How long a long silence lasts. The program waits for a response or a heartbeat for a shorter time, both with the database and with a
+/// broker.
 const SILENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! The cause of a fault does not end: after the retry window the task fails with exit code 3 and an error that names the cause. When the
+//! Faults whose cause does not end. After the retry window the task fails with exit code 3 and an error that names the cause. Once the
 //! cause has ended, the next start continues.
 
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use crate::report::assert_error;
 
 pub(super) const WINDOW: Duration = Duration::from_secs(6);
 
-/// The time that the program may need after the retry window: a batch without a response is sent again for two minutes before its lane
-/// fails.
+/// The time that the program may need after the retry window. It is long because a batch without a response is sent again for two minutes
+/// before its lane fails.
 const SLACK: Duration = Duration::from_secs(200);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@ use tests::{Failure, Result};
 
 use super::piece::{Cell, Op, Piece};
 
-/// The text between `start` and the next `end`, together with the text up to and including `start` and the text from `end` on.
+/// Splits a text into three parts: the text up to and including `start`, the text before the next `end`, and the rest from `end` on.
 fn cut<'a>(text: &'a str, start: &str, end: &str) -> Result<(&'a str, &'a str, &'a str)> {
     let missing = || Failure::new(format!("no {start} … {end} in {text}"));
     let from = text.find(start).ok_or_else(missing)? + start.len();
@@ -19,7 +19,7 @@ fn hide(text: &str, start: &str, end: &str) -> Result<String> {
 
 pub(super) fn take_apart(value: &[u8]) -> Result<Piece> {
     let text = std::str::from_utf8(value)?;
-    // The search cannot stop too early inside a value: quotes in values are escaped.
+    // Quotes in values are escaped, so this search cannot stop too early inside a value.
     let (head, id, rest) = cut(text, "{\"data\":[{\"id\":\"", "\",\"v\":")?;
     let (middle, cell, rest) = cut(rest, "\",\"v\":", "}],\"database\":\"")?;
     let row: u32 = id.parse()?;

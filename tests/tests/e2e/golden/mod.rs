@@ -99,7 +99,7 @@ fn pieces(case: &Case, take_apart: impl Fn(&[u8]) -> Result<Piece>) -> Result<Ve
     values.map(take_apart).collect()
 }
 
-/// Runs statements in one transaction.
+/// Runs statements on one connection.
 async fn run(source: &Database, statements: &[String]) -> Result<()> {
     let mut connection = source.connect().await?;
     for statement in statements {

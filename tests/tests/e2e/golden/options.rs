@@ -1,5 +1,5 @@
-//! The effect of every setting of the formats, through the whole program. There is one small table, one task for each group of
-//! independent settings, and one page with all messages of each task.
+//! Shows the effect of every setting of the formats, through the whole program. There is one small table, and one task for each group of
+//! settings. The page of a format has a section with the messages of each of its tasks.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ const HEARTBEATS: &str = "heartbeat = { enabled = true, interval_ms = 300 }";
 const CREATE: &str = "CREATE TABLE options.t (id INT PRIMARY KEY, d DECIMAL(20,10), u INT UNSIGNED, b BINARY(3), e ENUM('new','paid'), \
     s SET('x','y'), j JSON, t TIMESTAMP NULL, l VARCHAR(9) CHARACTER SET latin1, g VARCHAR(9) CHARACTER SET gbk) CHARACTER SET utf8mb4";
 
-/// Inserts a row whose values are written differently with different settings, and a row of NULLs.
+/// Inserts two rows whose values are written differently with different settings, and a row of NULLs.
 fn rows(first: u32) -> String {
     let values = "1.5, 4294967295, X'FE0A00', 'paid', 'x,y', '{\"b\": 1.5e20, \"a\": \"\\\\u0008\"}', '2024-02-29 12:34:56', 'é', '中'";
     format!(

@@ -11,7 +11,7 @@ pub(super) struct TypeCase {
     pub(super) name: String,
     /// The column's definition.
     pub(super) definition: String,
-    /// The literals; two that are next to each other must be different values.
+    /// The literals. Neighbouring literals must be different values, because an update changes each row to the next literal.
     pub(super) literals: Vec<String>,
 }
 

@@ -1,5 +1,5 @@
-//! Text columns with bytes that are not valid in their character set. Every server stores such bytes if a character has the right length
-//! but its code is unused, such as unused pairs of gbk and unused bytes of hebrew.
+//! Text columns with bytes that are not valid in their character set. All servers store a code of the right length even if no character has
+//! this code. Examples are unused pairs of gbk and unused bytes of hebrew.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ async fn create(servers: &Servers, name: &str) -> Result<()> {
     source.execute(&[&format!("CREATE DATABASE {name}"), &format!("CREATE TABLE {name}.t ({columns})")]).await
 }
 
-/// By default such a value stops the task in both phases, after everything before the value was delivered. Once the value is fixed, the
+/// By default an invalid value stops the task in both phases, after everything before the value was delivered. Once the value is fixed, the
 /// task continues.
 async fn stops(servers: Servers, format: Format) -> Result<()> {
     let name = format!("undecodable_{}_{}", servers.source.flavor().name(), format.name());
@@ -50,7 +50,7 @@ async fn stops(servers: Servers, format: Format) -> Result<()> {
     Ok(())
 }
 
-/// The query that finds such values, taken from the documentation for operators.
+/// The query that finds invalid values, as the page `docs/operations.md` gives it.
 fn operations_query() -> Result<String> {
     let page = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md"))?;
     let query = page.lines().find(|line| line.starts_with("SELECT id FROM shop.orders WHERE BINARY"));
