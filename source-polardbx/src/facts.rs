@@ -68,8 +68,8 @@ pub(crate) struct TableDefinition {
     pub(crate) ddl: String,
 }
 
-/// The databases that exist at the resume point of a stream, each with its default character set; `None` if the character set is not known.
-/// The key of the fact is the stream's name.
+/// The databases that exist at the resume point of a stream. Maps each database to its default character set, or to `None` if that is not
+/// known. There is one such fact for each stream, stored under the stream's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DatabaseCharsets(BTreeMap<String, Option<String>>);
 

@@ -112,7 +112,8 @@ impl Template {
         if self.has_column_types(row) { out.extend_from_slice(&self.end) } else { self.write_varying_end(out, row) }
     }
 
-    /// Whether every value has the `sqlType` of its column.
+    /// Whether the prepared end of the message fits `row`: every value has the `sqlType` of its column. In columns of some types, a value
+    /// may have a `sqlType` of its own.
     fn has_column_types(&self, row: &Row) -> bool {
         let has = |index: &usize| self.columns.get(*index).is_none_or(|column| column.encoding.varying_sql_type(row.get(*index)).is_none());
         self.varying.iter().all(has)

@@ -51,7 +51,7 @@ impl Facts {
         self.0.push((name_at::<F>(key), None));
     }
 
-    /// Adds later changes; `later` is empty then.
+    /// Appends the changes of `later`, which were made after these. Leaves `later` empty.
     pub fn append(&mut self, later: &mut Self) {
         self.0.append(&mut later.0);
     }

@@ -24,7 +24,7 @@ const ROUND_LIMIT: Duration = Duration::from_secs(10);
 pub enum Target {
     /// The encoders `canal_json` and `dts_avro`, with valid events and with events that no source may send.
     Encoders,
-    /// The checker's readers of values and headers, with messages that were changed at random.
+    /// The functions of [`crate::checker`] that read values and headers, with messages that were changed at random.
     Readers,
 }
 

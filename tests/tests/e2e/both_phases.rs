@@ -91,8 +91,7 @@ async fn the_checker_finds_mistakes(case: &Case) -> Result<()> {
     // The topic may contain a row of `fence` from both phases. If one of the two records is lost, the result is still right, so only
     // `every` is used here.
     let of_every = |record: &Record| matches!(&record.decoded, Decoded::Rows(rows) if rows.iter().all(|row| row.table.name == "every"));
-    let stream: Vec<usize> =
-        (0..records.len()).filter(|&index| !records[index].header.snapshot() && of_every(&records[index])).collect();
+    let stream: Vec<usize> = (0..records.len()).filter(|&index| !records[index].header.snapshot() && of_every(&records[index])).collect();
     let mut wrong = Vec::new();
     for &index in &stream {
         let (mut lost, mut repeated) = (case.entries.clone(), case.entries.clone());

@@ -1,9 +1,12 @@
 //! Turns the bytes of binlog events into batches. It does no I/O.
 //!
-//! This file dispatches the events by type; the submodules do the work. `resume_guard` finds the last delivered transaction again after a
-//! restart, and keeps the resume point. `transaction` tracks transaction boundaries and numbers events. `table_maps` maps table ids to
-//! tables, and `rows` decodes row events. `query` handles statements such as DDL, and `statement_text` decodes their text. `heartbeat`
-//! makes heartbeat events. `output` groups events into batches.
+//! This file dispatches the events by type. The submodules do the work:
+//!
+//! - `resume_guard` holds the position at which reading continues after a restart, and checks that the last delivered transaction is there.
+//! - `transaction` tracks where transactions begin and end, and gives each event its `seq`.
+//! - `table_maps` maps table ids to tables, and `rows` decodes row events.
+//! - `query` handles statements such as DDL, and `statement_text` decodes their text.
+//! - `heartbeat` makes heartbeat events, and `output` groups events into batches.
 
 mod context;
 mod fingerprint;

@@ -30,7 +30,7 @@ pub enum Statement {
     RollbackTo,
     /// A statement of an XA transaction. Holds the word after XA, in upper case.
     Xa(String),
-    /// The statement concerns no table, such as a GRANT or the definition of a view or a procedure.
+    /// The statement changes no table, for example GRANT, CREATE VIEW or CREATE PROCEDURE.
     Unrelated,
     /// The statement cannot be parsed and may concern tables. Holds the reason, and every table that the statement may name.
     Unreadable(ReadError, Vec<TableId>),
