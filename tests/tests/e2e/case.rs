@@ -222,6 +222,15 @@ impl Case {
         rows.iter().any(|row| row.table.name == "fence" && row.after.as_ref().is_some_and(|after| after.values().any(is_number)))
     }
 
+    /// Deletes the topic and creates it again, with one partition. The records that were read before are forgotten.
+    pub(crate) async fn recreate_topic(&mut self) -> Result<()> {
+        self.servers.kafka.client().await?.controller_client()?.delete_topic(&self.topic, 10_000).await?;
+        self.servers.kafka.create_topic(&self.topic, 1).await?;
+        self.reader = TopicReader::open(&self.servers.kafka, &self.topic).await?;
+        self.entries.clear();
+        Ok(())
+    }
+
     /// The database, mutable so that it can be stopped and started. Fails if another test uses it.
     pub(crate) fn source_mut(&mut self) -> Result<&mut Database> {
         Arc::get_mut(&mut self.servers.source).ok_or_else(|| Failure::new("the database is in use elsewhere"))

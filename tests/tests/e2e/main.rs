@@ -3,6 +3,7 @@
 
 mod both_phases;
 mod case;
+mod cases;
 mod charsets;
 mod cli;
 mod compressed_columns;
