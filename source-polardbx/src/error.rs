@@ -71,13 +71,19 @@ pub enum SourceError {
         /// The message, which says what differs.
         what: String,
     },
-    /// During the full phase, a table was dropped or its schema changed.
+    /// During the full phase, the schema of a table changed.
     #[error("{what}")]
     TableChanged {
         /// The table.
         table: TableId,
         /// What has changed.
         what: String,
+    },
+    /// During the full phase, a table was dropped or renamed.
+    #[error("the table does not exist any more")]
+    TableGone {
+        /// The table.
+        table: TableId,
     },
     /// The source's part of the checkpoint is incomplete or invalid.
     #[error("{what}")]
@@ -133,14 +139,12 @@ impl SourceError {
         Self::Checkpoint { what: format!("it does not hold the schema of table {table}") }
     }
 
-    /// Returns [`SourceError::TableChanged`] if `error` says that a table of the snapshot does not exist. The table was dropped or renamed
+    /// Returns [`SourceError::TableGone`] if `error` says that a table of the snapshot does not exist. The table was dropped or renamed
     /// during the snapshot, so a retry cannot help. Returns any other error unchanged.
     pub(crate) fn or_table_is_gone(error: Self, table: &TableId) -> Self {
         const UNKNOWN_DATABASE_OR_TABLE: [u16; 2] = [1049, 1146];
         match error.code() {
-            Some(code) if UNKNOWN_DATABASE_OR_TABLE.contains(&code) => {
-                Self::TableChanged { table: table.clone(), what: "the table is gone".to_owned() }
-            }
+            Some(code) if UNKNOWN_DATABASE_OR_TABLE.contains(&code) => Self::TableGone { table: table.clone() },
             _ => error,
         }
     }
@@ -217,6 +221,10 @@ impl From<SourceError> for Error {
                 .with_code("E_SCHEMA_CHANGED")
                 .of_table(table)
                 .with_help("start the task from scratch, and change no selected table before its full phase is over"),
+            SourceError::TableGone { table } => Error::fatal("the table was dropped or renamed during the full phase")
+                .with_code("E_SCHEMA_CHANGED")
+                .of_table(table)
+                .with_help("start the task from scratch, so that it reads the tables that exist now"),
             SourceError::Checkpoint { .. } => {
                 Error::fatal("the source's part of the checkpoint is unreadable").with_code("E_CKPT_CORRUPT").with_help(FROM_SCRATCH)
             }

@@ -156,7 +156,7 @@ impl Planner {
         }
         let slice = self.settings.config.parallelism * CHUNKS_PER_READER;
         let (chunk_rows, wanted) = (self.settings.config.chunk_rows, slice.saturating_sub(open.len()));
-        let (chunks, next) = next_chunks(session, tables, snapshot.next.clone(), chunk_rows, wanted).await?;
+        let (chunks, next) = next_chunks(session, tables, snapshot.next.clone(), chunk_rows, wanted, task.has(Phase::Incremental)).await?;
         // The chunks that an earlier plan left unread come first. The new chunks follow.
         open.extend(chunks.into_iter().map(|chunk| {
             let position = chunk.range.position();

@@ -99,6 +99,13 @@ impl Selection {
         })
     }
 
+    /// Those of `texts`, the patterns of `tables` in the same order, that match none of `tables` and are not a table's full name.
+    pub(crate) fn patterns_without_table<'t>(&self, texts: &'t [String], tables: &[TableId]) -> Vec<&'t str> {
+        let is_full_name = |pattern: &Pattern| matches!(pattern, Pattern::Parts(Part::Literal(_), Part::Literal(_)));
+        let idle = |pattern: &Pattern| !is_full_name(pattern) && !tables.iter().any(|table| self.matches(pattern, table));
+        texts.iter().zip(&self.include).filter(|(_, pattern)| idle(pattern)).map(|(text, _)| text.as_str()).collect()
+    }
+
     /// Whether two names mean the same table on this server.
     pub(crate) fn same(&self, a: &TableId, b: &TableId) -> bool {
         self.same_text(&a.database, &b.database) && self.same_text(&a.table, &b.table)
@@ -228,6 +235,13 @@ mod tests {
     fn selects(include: &[&str], exclude: &[&str], database: &str, table: &str) -> bool {
         let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         Selection::new(&owned(include), &owned(exclude)).unwrap().selects(&TableId::new(database, table))
+    }
+
+    #[test]
+    fn patterns_that_match_no_table_are_listed() {
+        let texts: Vec<String> = ["shop.*", "nosuch.*", "shop.missing", "re:^shop\\.x", "sho?.orders"].map(str::to_owned).into();
+        let selection = Selection::new(&texts, &[]).unwrap();
+        assert_eq!(selection.patterns_without_table(&texts, &[TableId::new("shop", "orders")]), ["nosuch.*", "re:^shop\\.x"]);
     }
 
     #[test]

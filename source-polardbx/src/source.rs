@@ -7,7 +7,7 @@ use runtime::{Committed, Context, Error, Finding, Plan, RowFilter, Source, Sourc
 use crate::binlog::{StreamOptions, StreamPosition, StreamReader};
 use crate::builder::PolardbxSourceBuilder;
 use crate::check;
-use crate::config::{Config, SourceSettings};
+use crate::config::{Config, Phase, SourceSettings};
 use crate::error::{Result, SourceError};
 use crate::facts::{DatabaseCharsets, TaskFacts};
 use crate::planner::Planner;
@@ -62,11 +62,12 @@ impl PolardbxSource {
 
     fn open_chunk(&self, context: &Context, split: &Split, table: &TableId, committed: &Committed) -> Result<ChunkReader> {
         let schema = committed.schema(table).cloned().ok_or_else(|| SourceError::unknown_schema(table))?;
-        let origin = TaskFacts::read(committed)?.origin();
+        let task = TaskFacts::read(committed)?;
+        let (origin, stream_follows) = (task.origin(), task.has(Phase::Incremental));
         // The chunks that are read in parallel share the batch size of one stream. So together they need about as much memory as a stream.
         let batch_max_bytes = (context.batch_max_bytes() / self.settings.config.parallelism).max(CHUNK_BATCH_BYTES);
         let (id, start) = (split.id.clone(), split.start.clone());
-        Ok(ChunkReader::new(self.sessions.clone(), Chunk { id, start, schema, origin, batch_max_bytes }))
+        Ok(ChunkReader::new(self.sessions.clone(), Chunk { id, start, schema, origin, batch_max_bytes, stream_follows }))
     }
 
     async fn open_stream(&self, context: &Context, split: &Split, name: String, committed: &Committed) -> Result<StreamReader> {

@@ -121,7 +121,14 @@ async fn tables(session: &mut Session, selection: &Selection, settings: &SourceS
         } else {
             Finding::warning("tables", what, help)
         });
-    } else if unreadable == 0 {
+    } else {
+        let idle = selection.patterns_without_table(&settings.config.tables, &tables);
+        found.extend(idle.into_iter().map(|pattern| {
+            let what = format!("the pattern {pattern:?} selects no table");
+            Finding::warning("tables", what, "correct `tables`, unless these tables are created later or `exclude` names all of them")
+        }));
+    }
+    if !tables.is_empty() && unreadable == 0 {
         found.push(Finding::passed("tables", format!("{} selected", tables.len())));
     }
     Ok(found)

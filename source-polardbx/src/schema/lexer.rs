@@ -15,6 +15,11 @@ pub struct Dialect {
     pub backslash_escapes: bool,
     /// Whether `REAL` means `FLOAT` (`REAL_AS_FLOAT`).
     pub real_as_float: bool,
+    /// Whether types have the meaning that Oracle gives them (`ORACLE` of MariaDB), such as `DATE` with a time of day. MySQL has a mode of
+    /// this name, too, which changes no type.
+    pub oracle: bool,
+    /// Whether `TIMESTAMP` means `DATETIME` (`MAXDB`).
+    pub maxdb: bool,
     /// The server's version in the form used by executable comments, such as 50722. Comments for later versions are not executed.
     /// `u32::MAX` if the version is not known, or if the server itself has printed the text.
     pub version: u32,
@@ -22,13 +27,15 @@ pub struct Dialect {
 
 impl Default for Dialect {
     fn default() -> Self {
-        Self { ansi_quotes: false, backslash_escapes: true, real_as_float: false, version: u32::MAX }
+        Self { ansi_quotes: false, backslash_escapes: true, real_as_float: false, oracle: false, maxdb: false, version: u32::MAX }
     }
 }
 
 impl Dialect {
     const REAL_AS_FLOAT: u64 = 1;
     const ANSI_QUOTES: u64 = 4;
+    const ORACLE: u64 = 1 << 9;
+    const MAXDB: u64 = 1 << 12;
     const NO_BACKSLASH_ESCAPES: u64 = 1 << 20;
 
     /// Whether the server is MariaDB.
@@ -43,6 +50,8 @@ impl Dialect {
             ansi_quotes: mode & Self::ANSI_QUOTES != 0,
             backslash_escapes: mode & Self::NO_BACKSLASH_ESCAPES == 0,
             real_as_float: mode & Self::REAL_AS_FLOAT != 0,
+            oracle: mode & Self::ORACLE != 0 && self.is_mariadb(),
+            maxdb: mode & Self::MAXDB != 0,
             ..self
         }
     }

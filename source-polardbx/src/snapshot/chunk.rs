@@ -34,6 +34,15 @@ pub(crate) struct Chunk {
     pub(crate) schema: Arc<TableSchema>,
     pub(crate) origin: Origin,
     pub(crate) batch_max_bytes: usize,
+    /// Whether a stream follows the full phase. If the table was dropped, the stream then delivers its DROP TABLE.
+    pub(crate) stream_follows: bool,
+}
+
+impl Chunk {
+    /// Whether a chunk that ended with this error counts as read, without rows: its table is gone, and the stream says so later.
+    fn is_gone(&self, error: &SourceError) -> bool {
+        self.stream_follows && matches!(error, SourceError::TableGone { .. })
+    }
 }
 
 /// Reads the rows of one chunk in batches. The last batch carries the resume position.
@@ -85,11 +94,21 @@ impl SplitReader for ChunkReader {
 
 async fn read(sessions: &ReaderSessions, mut chunk: Chunk, batches: mpsc::Sender<Batch>) -> Result<()> {
     let mut lent = sessions.lend().await?;
-    let ddl = verify_schema(&mut lent.session, &chunk, None).await?;
+    let verified = verify_schema(&mut lent.session, &chunk, None).await;
     chunk.origin.read_ms = now_ms();
     let (mut packer, sql) = Packer::new(&chunk)?;
+    let ddl = match verified {
+        Err(error) if chunk.is_gone(&error) => {
+            tracing::warn!(table = %chunk.schema.id, "the table was dropped before its rows were read; the stream will deliver the statement");
+            let _ = batches.send(packer.finish(Some(chunk.start.clone()))).await;
+            sessions.give_back(lent);
+            return Ok(());
+        }
+        verified => verified?,
+    };
     let doing = format!("read chunk {}", chunk.id);
     let late = || SourceError::Timeout { doing: doing.clone().into(), seconds: BATCH_TIMEOUT.as_secs() };
+    // The table may be dropped right here. The error is then a failure of the lane like any other, and the chunk is read again.
     let mut result = timeout(BATCH_TIMEOUT, sql.with(()).run(&mut lent.session.conn))
         .await
         .map_err(|_| late())?
@@ -116,7 +135,11 @@ async fn read(sessions: &ReaderSessions, mut chunk: Chunk, batches: mpsc::Sender
     }
     drop(result);
     // Invariant: a chunk is complete only if its table was not altered while it was read.
-    verify_schema(&mut lent.session, &chunk, Some(&ddl)).await?;
+    match verify_schema(&mut lent.session, &chunk, Some(&ddl)).await {
+        // The rows were read before the table was dropped. If the table was altered as well, the stream reports that.
+        Err(error) if chunk.is_gone(&error) => {}
+        verified => drop(verified?),
+    }
     // Sending fails only if the `ChunkReader` was dropped.
     let _ = batches.send(packer.finish(Some(chunk.start.clone()))).await;
     sessions.give_back(lent);

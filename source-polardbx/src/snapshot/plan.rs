@@ -27,13 +27,15 @@ pub(crate) fn first_cursor(tables: &[Arc<TableSchema>]) -> Option<Cursor> {
 }
 
 /// Returns the next chunks, at most `wanted`, beginning at `cursor`. Also returns the cursor for the chunk after these chunks; `None` if
-/// all chunks are planned. `tables` must be sorted by name.
+/// all chunks are planned. `tables` must be sorted by name. With `skip_dropped`, a table that does not exist any more has no chunks; otherwise
+/// it is an error.
 pub(crate) async fn next_chunks(
     session: &mut Session,
     tables: &[Arc<TableSchema>],
     cursor: Option<Cursor>,
     chunk_rows: u64,
     wanted: usize,
+    skip_dropped: bool,
 ) -> Result<(Vec<PlannedChunk>, Option<Cursor>)> {
     let mut chunks = Vec::new();
     let Some(Cursor { table, chunk, after }) = cursor else { return Ok((chunks, None)) };
@@ -53,7 +55,13 @@ pub(crate) async fn next_chunks(
         } else {
             let room = wanted - chunks.len();
             let cut = cut(session, schema, after.take(), chunk_rows, room).await;
-            cut.map_err(|error| SourceError::or_table_is_gone(error, &schema.id))?
+            match cut.map_err(|error| SourceError::or_table_is_gone(error, &schema.id)) {
+                Err(SourceError::TableGone { table }) if skip_dropped => {
+                    tracing::warn!(%table, "the table was dropped before all its rows were read; the stream will deliver the statement");
+                    Vec::new()
+                }
+                cut => cut?,
+            }
         };
         after = ranges.last().and_then(|range| range.upto.clone());
         for range in ranges {

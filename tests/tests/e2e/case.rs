@@ -119,6 +119,13 @@ impl Case {
         self.reach(fence, limit).await
     }
 
+    /// Like [`Case::catch_up`], and the full phase is over afterwards. The row that the first call waits for may still be read by the full
+    /// phase; the second row is inserted after that, so it can only come from the stream.
+    pub(crate) async fn catch_up_in_stream(&mut self, limit: Duration) -> Result<()> {
+        self.catch_up(limit).await?;
+        self.catch_up(limit).await
+    }
+
     /// Inserts a row into the table `fence`, after everything that was committed so far, and returns the row's number.
     pub(crate) async fn fence(&self) -> Result<u64> {
         let number = 1 + self.fences.fetch_add(1, Ordering::Relaxed);

@@ -11,6 +11,7 @@ use runtime::{Column, ColumnKind};
 
 use super::ReadError;
 use super::cursor::Cursor;
+use super::lexer::Dialect;
 use attributes::{Attributes, read_attributes};
 use kind::resolve;
 use type_name::{Base, read_type};
@@ -23,9 +24,7 @@ pub(crate) struct ColumnRules<'r> {
     /// The variable `explicit_defaults_for_timestamp`. If it is off, a TIMESTAMP with neither NULL nor NOT NULL is NOT NULL.
     pub(crate) explicit_timestamps: bool,
     pub(crate) widths: Widths,
-    pub(crate) real_as_float: bool,
-    /// Whether JSON is an alias of LONGTEXT, as in MariaDB.
-    pub(crate) json_is_text: bool,
+    pub(crate) dialect: Dialect,
 }
 
 /// Whether the server prints the display widths of integers.

@@ -48,6 +48,7 @@ pub(super) enum Base {
 
 pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Result<TypeText, ReadError> {
     let Some(word) = cursor.word_at(0) else { return Err(cursor.error("expected a type")) };
+    let dialect = rules.dialect;
     let mut charset = None;
     let upper = word.to_ascii_uppercase();
     let unknown = cursor.error("an unknown type");
@@ -62,16 +63,20 @@ pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Res
         "SERIAL" => Base::Serial,
         "DECIMAL" | "NUMERIC" | "DEC" | "FIXED" => Base::Decimal,
         "FLOAT" | "FLOAT4" => Base::Float,
-        "REAL" if rules.real_as_float => Base::Float,
+        "REAL" if dialect.real_as_float => Base::Float,
         "DOUBLE" | "FLOAT8" | "REAL" => {
             cursor.take_word(&["PRECISION"]);
             Base::Double
         }
         "BIT" => Base::Bit,
         "YEAR" => Base::Year,
+        "NUMBER" if dialect.oracle && !cursor.is_symbol(0, '(') => Base::Double,
+        "NUMBER" if dialect.oracle => Base::Decimal,
+        "DATE" if dialect.oracle => Base::DateTime,
         "DATE" => Base::Date,
         "TIME" => Base::Time,
         "DATETIME" => Base::DateTime,
+        "TIMESTAMP" if dialect.maxdb => Base::DateTime,
         "TIMESTAMP" => Base::Timestamp,
         "CHAR" | "CHARACTER" => characters(cursor),
         "NCHAR" => {
@@ -93,6 +98,10 @@ pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Res
             Base::Varchar
         }
         "VARCHAR" | "VARCHARACTER" => Base::Varchar,
+        "VARCHAR2" if dialect.oracle => Base::Varchar,
+        "RAW" if dialect.oracle => Base::Varbinary,
+        "CLOB" if dialect.oracle => Base::Text(4),
+        "BLOB" if dialect.oracle => Base::Blob(4),
         "BINARY" => Base::Binary,
         "VARBINARY" => Base::Varbinary,
         "TINYTEXT" => Base::Text(1),
@@ -111,7 +120,7 @@ pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Res
         }
         "ENUM" => Base::Enum,
         "SET" => Base::Set,
-        "JSON" if rules.json_is_text => {
+        "JSON" if dialect.is_mariadb() => {
             charset = Some("utf8mb4");
             Base::Text(4)
         }

@@ -135,8 +135,7 @@ pub(crate) fn read_body(
         charset: charset.as_deref(),
         explicit_timestamps: context.explicit_timestamps,
         widths: context.widths(),
-        real_as_float: context.dialect.real_as_float,
-        json_is_text: context.dialect.is_mariadb(),
+        dialect: context.dialect,
     };
     let mut schema = read_definitions(cursor, &rules, id)?;
     for name in &options.partition_names {

@@ -33,12 +33,15 @@ cases! {
     attack_set_statement_swap
     attack_statement_function
     attack_xa_rollback_maria
+    create_maxdb
+    create_oracle_mode
     ddl_alter_event
     ddl_alter_view
     ddl_set_statement
     ddl_set_statement_create
     ddl_spatial_reference
     fk_cascade_check
+    full_drop_race
     maria_two_phase_alter
     stmt_function
     stmt_trigger
@@ -125,14 +128,10 @@ impl<'a> Trial<'a> {
         match self.script.live_from {
             LiveFrom::Start => {}
             LiveFrom::Record => self.case.wait_for_records(1, self.script.settle).await?,
-            LiveFrom::Stream => {
-                // The first row may still be read by the full phase.
-                self.case.catch_up(self.script.settle).await?;
-                self.case.catch_up(self.script.settle).await?;
-            }
+            LiveFrom::Stream => self.case.catch_up_in_stream(self.script.settle).await?,
         }
         self.take(&self.script.live).await?;
-        self.case.catch_up(self.script.settle).await
+        self.case.catch_up_in_stream(self.script.settle).await
     }
 
     async fn take(&mut self, steps: &[Step]) -> Result<()> {
