@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::budget::{Budget, Share};
 use super::commits::Commits;
@@ -122,14 +122,21 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// Delivers the batches that the reader sends, and commits when a commit is due, until the reader has ended.
     async fn drain(&mut self, mut batches: mpsc::Receiver<(Batch, Share)>) -> Result<()> {
+        let mut idle_since = Instant::now();
         loop {
-            match timeout_at(self.commits.deadline(), batches.recv()).await {
+            let received = timeout_at(self.commits.deadline(), batches.recv()).await;
+            self.stats.idle(idle_since.elapsed());
+            match received {
                 Ok(Some((batch, _share))) => {
+                    let has_events = !batch.events.is_empty();
                     if let Err(error) = self.deliver(batch).await {
                         // The batches that were acknowledged before are still committed. If this commit fails too, the error of the
                         // delivery is returned.
                         let _ = self.commit().await;
                         return Err(error);
+                    }
+                    if has_events {
+                        idle_since = Instant::now();
                     }
                 }
                 Ok(None) => return Ok(()),
@@ -165,7 +172,7 @@ impl Writer<'_> {
         refuse_rejected(&mut batch).map_err(|error| error.while_doing("transforming a batch"))?;
         let written = self.sink.write(&mut batch).await.and_then(|()| refuse_rejected(&mut batch));
         written.map_err(|error| error.while_doing("delivering a batch"))?;
-        self.stats.delivered(&batch, table);
+        self.stats.delivered(&batch, self.last_seq, table);
         self.commits.delivered(batch.size(), batch.resume.take());
         Ok(())
     }
