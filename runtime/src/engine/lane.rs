@@ -56,15 +56,21 @@ async fn run_split(
     split.start = last.position.clone();
     let _reading = stats.reading();
     let lane = Lane { run: committed.run(), epoch: committed.epoch(), number, split: split.id.clone(), kind: split.kind };
-    let context = task.context.for_lane(lane, Cancellation::new(stop.clone()));
+    let cancellation = Cancellation::new(stop.clone());
+    let context = task.context.for_lane(lane, cancellation.clone());
 
     let mut sink = (task.sink)()?;
-    sink.open(&context, &last.receipt).await.map_err(|error| error.while_doing("opening the sink"))?;
+    // Before anything is written, both `open`s are dropped when the lane is to end.
+    let opened = cancellation.unless_cancelled(sink.open(&context, &last.receipt)).await;
+    let Some(opened) = opened else { return Ok(Ended::Stopped) };
+    opened.map_err(|error| error.while_doing("opening the sink"))?;
     let mut commits = Commits::new(&task.ledger, &split.id, number, last, &stats, task.flush_interval);
     commits.baseline(sink.receipt()).await?;
     let mut writer = Writer { transforms: task.transforms()?, sink, commits, stats: &stats, last_seq: Seq(0) };
 
-    let reader = task.source.open(&context, &split, &committed).await.map_err(|error| error.while_doing("opening the split"))?;
+    let opened = cancellation.unless_cancelled(task.source.open(&context, &split, &committed)).await;
+    let Some(opened) = opened else { return Ok(Ended::Stopped) };
+    let reader = opened.map_err(|error| error.while_doing("opening the split"))?;
     // `committed` is dropped before the lane runs. While it is still shared, a commit would copy the whole state.
     drop(committed);
     let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);

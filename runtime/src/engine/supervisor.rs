@@ -107,7 +107,7 @@ impl Supervisor {
     }
 
     async fn round(&mut self) -> Result<Round> {
-        let (phase, lanes, committed) = self.plan().await?;
+        let Some((phase, lanes, committed)) = self.plan().await? else { return Ok(Round::Again) };
         let (state, at_once) = match phase {
             Phase::Done => return Ok(Round::Finished),
             Phase::Snapshot => (RunState::Snapshot, self.parallelism),
@@ -118,13 +118,20 @@ impl Supervisor {
         self.run_lanes(phase, lanes.into(), at_once, committed).await
     }
 
-    /// Asks the source for the next splits, and commits everything that must be durable before they are read.
-    async fn plan(&self) -> Result<(Phase, Vec<Split>, Arc<Committed>)> {
+    /// Asks the source for the next splits, and commits everything that must be durable before they are read. Returns `None` if the owner
+    /// asks for a pause or a stop while the source plans.
+    async fn plan(&self) -> Result<Option<(Phase, Vec<Split>, Arc<Committed>)>> {
         let Task { source, ledger, context, .. } = &*self.task;
         let committed = ledger.load().await.map_err(|error| error.while_doing("loading the checkpoint"))?;
         let pushdown: Vec<_> = self.task.transforms()?.iter().flat_map(|transform| transform.pushdown()).collect();
-        let planned = source.plan(context, &committed, &pushdown).await.map_err(|error| error.while_doing("planning"))?;
-        let Plan { phase, splits, facts, schemas, forget, tables } = planned;
+        let mut desired = self.desired.clone();
+        let planned = tokio::select! {
+            biased;
+            // An error means that the handle was dropped, so nobody can ask for a pause or a stop any more.
+            Ok(_) = desired.wait_for(|desired| *desired != Desired::Run) => return Ok(None),
+            planned = source.plan(context, &committed, &pushdown) => planned,
+        };
+        let Plan { phase, splits, facts, schemas, forget, tables } = planned.map_err(|error| error.while_doing("planning"))?;
         if let Some(split) = splits.iter().find(|split| committed.split(&split.id).is_some_and(|known| known.checkpoint.done)) {
             return Err(Error::fatal("the source planned a split that is done").in_split(&split.id));
         }
@@ -142,7 +149,7 @@ impl Supervisor {
             ledger.commit(commit).await.map_err(|error| error.while_doing("committing a plan"))?;
         }
         self.shared.stats.planned(tables);
-        Ok((phase, splits, Arc::new(ledger.load().await?)))
+        Ok(Some((phase, splits, Arc::new(ledger.load().await?))))
     }
 
     /// Runs lanes until all have ended. On the first error, when a stream ends, or when the owner asks for a pause or a stop, the remaining
