@@ -140,7 +140,8 @@ impl Context {
 /// Tells when a lane is to end: because the task was stopped or paused, or because another lane failed.
 ///
 /// A plugin may abort waits of its own with a `Retryable` error, as long as it is known what became of everything that it sent; the lane is
-/// not opened again then. It must not abort a write that is in flight. A plugin that ignores the token is awaited.
+/// not opened again then. It must not abort a write that is in flight. A write that ignores the token is awaited. The calls that open a lane
+/// need not look at it: they are dropped.
 #[derive(Clone, Default)]
 pub struct Cancellation(Option<watch::Receiver<bool>>);
 
@@ -157,6 +158,15 @@ impl Cancellation {
             return;
         }
         std::future::pending().await
+    }
+
+    /// The result of `work`; `None` if the lane is to end before the work is done, which is then dropped.
+    pub(crate) async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.cancelled() => None,
+            done = work => Some(done),
+        }
     }
 
     /// Whether the lane is to end.

@@ -7,6 +7,8 @@ use crate::{Batch, Context, Finding, Receipt, Result, async_trait};
 pub trait Sink: Send {
     /// Connects, and finds out what earlier lanes of the split delivered after the last committed receipt. The default is right for a sink
     /// that cannot find out, which may then repeat events after a failure.
+    ///
+    /// A call may be dropped at any await, because the lane is to end. The instance is then dropped too, and a new one can be opened.
     async fn open(&mut self, context: &Context, last: &Receipt) -> Result<()> {
         let _ = (context, last);
         Ok(())

@@ -20,9 +20,13 @@ pub trait Source: Send + Sync {
     /// that neither a plan nor the checkpoint grows with what was read.
     ///
     /// `pushdown` holds conditions of the transforms that a source may evaluate while it reads a snapshot; it may ignore them.
+    ///
+    /// A call may be dropped at any await, because the task is stopped or paused. A later call then plans as if it had never been made.
     async fn plan(&self, context: &Context, committed: &Committed, pushdown: &[RowFilter]) -> Result<Plan>;
 
     /// Opens one split of the last plan at its committed position, for the lane of `context`.
+    ///
+    /// A call may be dropped at any await, because the lane is to end. The split can be opened again after that.
     async fn open(&self, context: &Context, split: &Split, committed: &Committed) -> Result<Box<dyn SplitReader>>;
 
     /// Looks for what would make the task fail: grants, settings, unsupported columns; with `committed`, also whether a task that ran before

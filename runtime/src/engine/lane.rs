@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::budget::{Budget, Share};
 use super::commits::Commits;
@@ -56,15 +56,21 @@ async fn run_split(
     split.start = last.position.clone();
     let _reading = stats.reading();
     let lane = Lane { run: committed.run(), epoch: committed.epoch(), number, split: split.id.clone(), kind: split.kind };
-    let context = task.context.for_lane(lane, Cancellation::new(stop.clone()));
+    let cancellation = Cancellation::new(stop.clone());
+    let context = task.context.for_lane(lane, cancellation.clone());
 
     let mut sink = (task.sink)()?;
-    sink.open(&context, &last.receipt).await.map_err(|error| error.while_doing("opening the sink"))?;
+    // Before anything is written, both `open`s are dropped when the lane is to end.
+    let opened = cancellation.unless_cancelled(sink.open(&context, &last.receipt)).await;
+    let Some(opened) = opened else { return Ok(Ended::Stopped) };
+    opened.map_err(|error| error.while_doing("opening the sink"))?;
     let mut commits = Commits::new(&task.ledger, &split.id, number, last, &stats, task.flush_interval);
     commits.baseline(sink.receipt()).await?;
     let mut writer = Writer { transforms: task.transforms()?, sink, commits, stats: &stats, last_seq: Seq(0) };
 
-    let reader = task.source.open(&context, &split, &committed).await.map_err(|error| error.while_doing("opening the split"))?;
+    let opened = cancellation.unless_cancelled(task.source.open(&context, &split, &committed)).await;
+    let Some(opened) = opened else { return Ok(Ended::Stopped) };
+    let reader = opened.map_err(|error| error.while_doing("opening the split"))?;
     // `committed` is dropped before the lane runs. While it is still shared, a commit would copy the whole state.
     drop(committed);
     let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
@@ -122,14 +128,21 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// Delivers the batches that the reader sends, and commits when a commit is due, until the reader has ended.
     async fn drain(&mut self, mut batches: mpsc::Receiver<(Batch, Share)>) -> Result<()> {
+        let mut idle_since = Instant::now();
         loop {
-            match timeout_at(self.commits.deadline(), batches.recv()).await {
+            let received = timeout_at(self.commits.deadline(), batches.recv()).await;
+            self.stats.idle(idle_since.elapsed());
+            match received {
                 Ok(Some((batch, _share))) => {
+                    let has_events = !batch.events.is_empty();
                     if let Err(error) = self.deliver(batch).await {
                         // The batches that were acknowledged before are still committed. If this commit fails too, the error of the
                         // delivery is returned.
                         let _ = self.commit().await;
                         return Err(error);
+                    }
+                    if has_events {
+                        idle_since = Instant::now();
                     }
                 }
                 Ok(None) => return Ok(()),
@@ -165,7 +178,7 @@ impl Writer<'_> {
         refuse_rejected(&mut batch).map_err(|error| error.while_doing("transforming a batch"))?;
         let written = self.sink.write(&mut batch).await.and_then(|()| refuse_rejected(&mut batch));
         written.map_err(|error| error.while_doing("delivering a batch"))?;
-        self.stats.delivered(&batch, table);
+        self.stats.delivered(&batch, self.last_seq, table);
         self.commits.delivered(batch.size(), batch.resume.take());
         Ok(())
     }

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use crate::sync::lock;
-use crate::{Batch, Body, Checkpoint, Counter, Gauge, Metrics, Op, Position, Split, SplitId, SplitKind, TableId, TableProgress};
+use crate::{Batch, Body, Checkpoint, Counter, Gauge, Metrics, Op, Position, Seq, Split, SplitId, SplitKind, TableId, TableProgress};
+
+/// A stream that had nothing to deliver for this long works again after a failure. It is longer than sources take to notice that they are
+/// not served.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// What a pipeline is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +123,8 @@ pub(crate) struct SplitStats {
 
 /// The counters that all splits share.
 struct SharedStats {
-    progress: Mutex<Instant>,
+    /// Increases whenever a lane gets further than any lane before it.
+    progress: AtomicU64,
     tables: Mutex<Tables>,
     rows: Counter,
     bytes: Counter,
@@ -157,6 +161,8 @@ impl Drop for Reading<'_> {
 struct Marks {
     position: Option<Position>,
     location: Option<Position>,
+    /// The last event that any lane of the split has delivered.
+    delivered: Seq,
     done: bool,
 }
 
@@ -184,7 +190,8 @@ impl SplitStats {
         current.clone()
     }
 
-    pub(crate) fn delivered(&self, batch: &Batch, table: Option<Arc<TableCount>>) {
+    /// Records that the sink has acknowledged a batch, and all events of the split up to `last`.
+    pub(crate) fn delivered(&self, batch: &Batch, last: Seq, table: Option<Arc<TableCount>>) {
         let (rows, bytes) = (batch.row_count() as u64, batch.size() as u64);
         self.rows.fetch_add(rows, Relaxed);
         self.bytes.fetch_add(bytes, Relaxed);
@@ -193,9 +200,16 @@ impl SplitStats {
         if let Some(table) = table {
             table.rows.fetch_add(rows, Relaxed);
         }
+        // Events that are delivered again after a failure are no progress. A heartbeat is: it has no place of its own among the events.
+        let is_heartbeat = batch.events.last().is_some_and(|event| matches!(event.body, Body::Heartbeat));
+        let mut marks = lock(&self.marks);
+        if last > marks.delivered || is_heartbeat {
+            marks.delivered = marks.delivered.max(last);
+            self.shared.progress.fetch_add(1, Relaxed);
+        }
         let lag_ms = match batch.events.last() {
             Some(event) => {
-                lock(&self.marks).location = Some(event.location());
+                marks.location = Some(event.location());
                 (now_ms() - event.timestamp_ms).max(0)
             }
             None if batch.resume.is_some() => 0,
@@ -209,10 +223,21 @@ impl SplitStats {
 
     pub(crate) fn committed(&self, checkpoint: &Checkpoint) {
         let mut marks = lock(&self.marks);
-        marks.position = Some(checkpoint.position.clone());
+        let position = marks.position.replace(checkpoint.position.clone());
         marks.done = checkpoint.done;
         self.shared.commits.add(1);
-        *lock(&self.shared.progress) = Instant::now();
+        // A commit of the receipt alone is made whenever a sink is opened, so it is no progress.
+        if checkpoint.done || position != marks.position {
+            self.shared.progress.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Records that the lane has had nothing to deliver for this long. A stream that was idle for a while works again after a failure.
+    /// A lane of the snapshot always has something to deliver, so its wait proves nothing.
+    pub(crate) fn idle(&self, time: Duration) {
+        if !self.snapshot && time >= IDLE {
+            self.shared.progress.fetch_add(1, Relaxed);
+        }
     }
 }
 
@@ -232,7 +257,7 @@ pub(crate) struct Stats {
 impl Stats {
     pub(crate) fn new(metrics: Metrics) -> Self {
         let shared = SharedStats {
-            progress: Mutex::new(Instant::now()),
+            progress: AtomicU64::default(),
             tables: Mutex::default(),
             rows: metrics.counter("rows", "Rows delivered."),
             bytes: metrics.counter("bytes", "Bytes of cells delivered."),
@@ -277,9 +302,9 @@ impl Stats {
         lock(&self.splits).entry(split.id.clone()).or_insert_with(|| Arc::new(stats())).clone()
     }
 
-    /// When a lane last committed; before the first commit, when the pipeline was created.
-    pub(crate) fn last_progress(&self) -> Instant {
-        *lock(&self.shared.progress)
+    /// A number that increases whenever a lane delivers an event for the first time, commits a new position, or was idle for a while.
+    pub(crate) fn progress(&self) -> u64 {
+        self.shared.progress.load(Relaxed)
     }
 
     /// The current status of the pipeline.

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::lane::{self, Ended};
+use super::retries::Retries;
 use super::stats::{RunState, Stats};
 use super::task::{Retry, Task};
 use crate::sync::lock;
@@ -45,7 +46,7 @@ enum Round {
 impl Supervisor {
     /// Runs until the pipeline ends.
     pub(crate) async fn run(mut self) -> Result<()> {
-        let mut pause = self.retry.first_pause;
+        let mut retries = Retries::new(self.retry);
         let mut panicked_at = None;
         loop {
             let desired = *self.desired.borrow_and_update();
@@ -53,6 +54,8 @@ impl Supervisor {
                 Desired::Stop => return self.end(RunState::Stopped, Ok(())),
                 Desired::Pause => {
                     self.shared.state.send_replace(RunState::Paused);
+                    // A failure before the pause says nothing about the time after it.
+                    retries.forget();
                     // An error means that the handle was dropped, so nobody can resume the pipeline any more.
                     if self.desired.changed().await.is_err() {
                         return self.end(RunState::Stopped, Ok(()));
@@ -61,19 +64,15 @@ impl Supervisor {
                 }
                 Desired::Run => {}
             }
-            let before = self.shared.stats.last_progress();
             let error = match self.round().await {
                 Ok(Round::Finished) => return self.end(RunState::Finished, Ok(())),
                 Ok(Round::Again) => {
-                    pause = self.retry.first_pause;
+                    retries.forget();
                     continue;
                 }
                 Err(error) => error,
             };
-            let progress = self.shared.stats.last_progress();
-            if progress > before {
-                pause = self.retry.first_pause;
-            }
+            let progress = self.shared.stats.progress();
             // A panic is retried once. A second panic without any progress in between is a defect that no retry fixes.
             if error.code() == Some("E_PANIC") && panicked_at.replace(progress) == Some(progress) {
                 return self.end(RunState::Failed, Err(error.into_kind(Kind::Fatal)));
@@ -86,24 +85,18 @@ impl Supervisor {
                 tracing::info!(%error, "a lane ended with a failure while the task was stopping");
                 continue;
             }
-            if progress.elapsed() >= self.retry.window {
-                let window = match self.retry.window.as_secs() {
-                    seconds @ 0..=119 => format!("{seconds} seconds"),
-                    seconds => format!("{} minutes", seconds / 60),
-                };
-                return self.end(RunState::Failed, Err(error.with_help(format!("it was retried for {window} without progress; fix the cause, then start the task again: it continues from its checkpoint"))));
-            }
-            tracing::warn!(error = %error, pause_ms = pause.as_millis() as u64, "opening the lanes again after a failure");
+            let Some(pause) = retries.failed(progress) else {
+                return self.end(RunState::Failed, Err(retries.window_ended(error)));
+            };
+            let pause_ms = pause.as_millis() as u64;
+            tracing::warn!(%error, help = error.help(), pause_ms, "the task failed and is tried again in {pause_ms} ms");
             *lock(&self.shared.error) = Some(error.to_string());
             self.shared.state.send_replace(RunState::Retrying);
-            // The pause is random (full jitter), so that many tasks do not retry at the same time.
-            let jittered = pause.mul_f64(fastrand::f64().max(0.05));
             tokio::select! {
-                () = tokio::time::sleep(jittered) => {}
+                () = tokio::time::sleep(pause) => {}
                 // An error means that the handle was dropped, so nothing ends the pause early.
                 Ok(()) = self.desired.changed() => {}
             }
-            pause = (pause * 2).min(self.retry.longest_pause);
         }
     }
 
@@ -114,7 +107,7 @@ impl Supervisor {
     }
 
     async fn round(&mut self) -> Result<Round> {
-        let (phase, lanes, committed) = self.plan().await?;
+        let Some((phase, lanes, committed)) = self.plan().await? else { return Ok(Round::Again) };
         let (state, at_once) = match phase {
             Phase::Done => return Ok(Round::Finished),
             Phase::Snapshot => (RunState::Snapshot, self.parallelism),
@@ -125,13 +118,20 @@ impl Supervisor {
         self.run_lanes(phase, lanes.into(), at_once, committed).await
     }
 
-    /// Asks the source for the next splits, and commits everything that must be durable before they are read.
-    async fn plan(&self) -> Result<(Phase, Vec<Split>, Arc<Committed>)> {
+    /// Asks the source for the next splits, and commits everything that must be durable before they are read. Returns `None` if the owner
+    /// asks for a pause or a stop while the source plans.
+    async fn plan(&self) -> Result<Option<(Phase, Vec<Split>, Arc<Committed>)>> {
         let Task { source, ledger, context, .. } = &*self.task;
         let committed = ledger.load().await.map_err(|error| error.while_doing("loading the checkpoint"))?;
         let pushdown: Vec<_> = self.task.transforms()?.iter().flat_map(|transform| transform.pushdown()).collect();
-        let planned = source.plan(context, &committed, &pushdown).await.map_err(|error| error.while_doing("planning"))?;
-        let Plan { phase, splits, facts, schemas, forget, tables } = planned;
+        let mut desired = self.desired.clone();
+        let planned = tokio::select! {
+            biased;
+            // An error means that the handle was dropped, so nobody can ask for a pause or a stop any more.
+            Ok(_) = desired.wait_for(|desired| *desired != Desired::Run) => return Ok(None),
+            planned = source.plan(context, &committed, &pushdown) => planned,
+        };
+        let Plan { phase, splits, facts, schemas, forget, tables } = planned.map_err(|error| error.while_doing("planning"))?;
         if let Some(split) = splits.iter().find(|split| committed.split(&split.id).is_some_and(|known| known.checkpoint.done)) {
             return Err(Error::fatal("the source planned a split that is done").in_split(&split.id));
         }
@@ -149,7 +149,7 @@ impl Supervisor {
             ledger.commit(commit).await.map_err(|error| error.while_doing("committing a plan"))?;
         }
         self.shared.stats.planned(tables);
-        Ok((phase, splits, Arc::new(ledger.load().await?)))
+        Ok(Some((phase, splits, Arc::new(ledger.load().await?))))
     }
 
     /// Runs lanes until all have ended. On the first error, when a stream ends, or when the owner asks for a pause or a stop, the remaining

@@ -12,8 +12,9 @@ use crate::{Context, Result, Source, Transform};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Retry {
-    /// The task fails if retries make no progress for this long. DTS calls this setting "Retry Time for Failed Connections"; its default is
-    /// 720 minutes.
+    /// The task fails if retries make no progress for this long. The time begins at the first failure since the last progress, so a task
+    /// that was idle or paused, or delivered a long transaction, has all of it. DTS calls this setting "Retry Time for Failed
+    /// Connections"; its default is 720 minutes.
     pub window: Duration,
     /// The longest duration of the first pause before a retry. It doubles with each further pause.
     pub first_pause: Duration,

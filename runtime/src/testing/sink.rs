@@ -1,6 +1,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use super::{MIDWAY, drop_midway};
 use crate::{
     Batch, Body, Column, ColumnKind, Context, Event, Lane, Op, Origin, Position, Receipt, Result, Row, RowChange, Seq, Sink, SplitKind,
     TableId, TableSchema, Value,
@@ -35,7 +36,8 @@ pub fn events(first: u128, count: usize) -> Vec<Event> {
 /// target; `exact` says whether the sink promises to repeat nothing after a failure.
 ///
 /// Checks: everything is delivered in order; an empty batch is accepted; a sink that was dropped without `close` and replaced by one with an
-/// *older* receipt loses nothing, keeps the order of first deliveries, and repeats nothing if `exact`.
+/// *older* receipt loses nothing, keeps the order of first deliveries, and repeats nothing if `exact`; a sink whose `open` was dropped midway
+/// changes nothing of all that.
 ///
 /// # Panics
 /// When the contract is broken.
@@ -48,6 +50,14 @@ where
     let lane = |epoch| Lane { run: 0x0c0f_fee0, epoch, number: 1, split: "contract".into(), kind: SplitKind::Stream };
     let context = |epoch| Context::testing("contract").with_lane(lane(epoch));
 
+    let abandon = async |context: &Context, receipt: &Receipt| {
+        for limit in MIDWAY {
+            let mut sink = make().expect("make a sink to abandon");
+            drop_midway(limit, sink.open(context, receipt)).await;
+        }
+    };
+
+    abandon(&context(1), &Receipt::default()).await;
     let mut sink = make().expect("make the sink");
     sink.open(&context(1), &Receipt::default()).await.expect("open a new sink");
     let baseline = sink.receipt();
@@ -60,6 +70,7 @@ where
 
     // As after a crash between the second write and its commit: the receipt is older than what was delivered.
     for (epoch, receipt, from) in [(2, first, 11), (3, baseline, 1)] {
+        abandon(&context(epoch), &receipt).await;
         let mut sink = make().expect("make the sink again");
         sink.open(&context(epoch), &receipt).await.expect("open with an older receipt");
         let last = 20 + u128::from(epoch) - 1;

@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::{MIDWAY, drop_midway};
 use crate::{Batch, Checkpoint, Commit, Committed, Context, Lane, Phase, Plan, Position, Progress, Receipt, Seq, Source, Split, SplitKind};
 
 /// Runs the contract of [`Source`] on `source`, whose data must not change meanwhile except as `change` does, which is called once, when the
 /// streams begin, and must cause at least one event. A stream counts as caught up when nothing came for `quiet`.
 ///
-/// Checks: a plan repeats as long as nothing was committed; every snapshot split ends; every batch keeps its invariants; finished splits are
+/// Checks: a plan repeats as long as nothing was committed, also after calls that were dropped midway; every snapshot split ends; every batch keeps its invariants; finished splits are
 /// not planned again; a stream that is opened again at any of its resume positions gives exactly the same rest, seq by seq.
 ///
 /// # Panics
@@ -16,6 +17,9 @@ pub async fn source_contract<C: Future<Output = ()>>(source: &dyn Source, change
     let context = Context::testing("contract");
     let mut change = Some(change);
     loop {
+        for limit in MIDWAY {
+            drop_midway(limit, source.plan(&context, &committed, &[])).await;
+        }
         let plan = source.plan(&context, &committed, &[]).await.expect("plan");
         let ids = |plan: &Plan| plan.splits.iter().map(|split| split.id.clone()).collect::<Vec<_>>();
         let again = source.plan(&context, &committed, &[]).await.expect("plan again");
@@ -81,6 +85,9 @@ async fn read_until_quiet(
     quiet: Duration,
 ) -> (Vec<Seq>, BTreeMap<String, (Position, usize)>) {
     let context = lane(&Context::testing("contract"), split);
+    for limit in MIDWAY {
+        drop_midway(limit, source.open(&context, split, committed)).await;
+    }
     let mut reader = source.open(&context, split, committed).await.expect("open a stream split");
     let (mut seqs, mut resumes, mut last) = (Vec::new(), BTreeMap::new(), Seq(0));
     while let Ok(batch) = tokio::time::timeout(quiet, reader.next()).await {
