@@ -10,7 +10,7 @@ mod query;
 
 use super::error::StreamError;
 pub(crate) use fields::Reader;
-pub(crate) use file::{Gtid, read_format, read_incident, read_rotate};
+pub(crate) use file::{Gtid, MariaDbGroup, read_format, read_incident, read_rotate};
 pub(crate) use payload::Payload;
 pub(crate) use query::{Query, SessionVariables, read_query};
 
