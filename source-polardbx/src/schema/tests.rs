@@ -481,6 +481,29 @@ fn the_history_follows_what_it_can() {
 }
 
 #[test]
+fn a_change_of_the_effective_key_is_refused() {
+    let without_primary_key = |keys: &str| {
+        let schema = create(&format!("CREATE TABLE t (a int NOT NULL, b int NOT NULL, c int{keys})"));
+        History::new([Arc::new(schema)], HashMap::from([("d".to_owned(), "utf8mb4".to_owned())]), false)
+    };
+    for (keys, sql, refused) in [
+        (", UNIQUE u (a)", "DROP INDEX u ON t", true),
+        (", UNIQUE u (a)", "ALTER TABLE t DROP KEY u, ADD UNIQUE v (b)", true),
+        (", UNIQUE u (a)", "ALTER TABLE t DROP KEY u, ADD UNIQUE v (a)", false),
+        (", UNIQUE u (a), UNIQUE v (b)", "DROP INDEX v ON t", false),
+        (", UNIQUE u (a)", "CREATE UNIQUE INDEX v ON t (b)", false),
+        (", UNIQUE u (c)", "ALTER TABLE t DROP KEY u, ADD UNIQUE w (c, a)", false),
+        ("", "ALTER TABLE t ADD UNIQUE (a)", true),
+        ("", "CREATE UNIQUE INDEX u ON t (a, b)", true),
+        ("", "CREATE UNIQUE INDEX u ON t (c)", false),
+    ] {
+        let done = apply(&mut without_primary_key(keys), sql);
+        assert_eq!(matches!(done, Err(ChangeError::Key { .. })), refused, "{keys} {sql}: {done:?}");
+        assert_eq!(done.is_err(), refused, "{keys} {sql}");
+    }
+}
+
+#[test]
 fn labels_may_be_bytes_and_long_texts_become_large() {
     let sql = "CREATE TABLE t (a ENUM(x'c3a9 ','z ',0x61), b SET(b'1100010',0B11) CHARSET latin1, c ENUM(X'e9') CHARSET latin1, \
                d ENUM('é ', x'c3a9') CHARACTER SET binary, e VARCHAR(70000), f VARBINARY(70000), g VARCHAR(70000) CHARSET latin1, \
