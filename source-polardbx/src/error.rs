@@ -246,10 +246,19 @@ fn stream_error(error: &StreamError) -> Error {
         StreamError::Incident { message } => {
             fatal("E_SOURCE_INCIDENT", "the server wrote an incident into its binlog").because(message.clone()).with_help(FROM_SCRATCH)
         }
-        StreamError::StatementDml { table } => fatal("E_STATEMENT_DML", "rows of a selected table were changed by a statement, and the binlog holds only its text")
-            .because("binlog_format is not ROW for that session")
-            .of_table(table)
-            .with_help("set binlog_format=ROW globally and reconnect all sessions, then start from scratch with a full phase"),
+        StreamError::StatementDml { table, statement } => {
+            let (message, why) = match table {
+                Some(_) => ("rows of a selected table were changed by a statement, and the binlog holds only its text", ""),
+                None => (
+                    "the binlog holds only the text of a statement that may have changed rows of a selected table",
+                    ", and its triggers, functions and procedures may change any table",
+                ),
+            };
+            let error = fatal("E_STATEMENT_DML", message)
+                .because(format!("binlog_format is not ROW for that session{why}; the statement is `{statement}`"))
+                .with_help("set binlog_format=ROW globally and reconnect all sessions, then start from scratch with a full phase");
+            table.iter().fold(error, Error::of_table)
+        }
         StreamError::PartialImage { table } => fatal("E_PARTIAL_IMAGE", "a row event does not hold all columns")
             .because("binlog_row_image is not FULL for that session")
             .of_table(table)

@@ -138,7 +138,8 @@ fn bad(key: &'static str, why: impl Into<String>, help: &str) -> ConfigError {
     ConfigError::new(key, why, help)
 }
 
-fn is_system_database(name: &str) -> bool {
+/// Whether the database holds the server's own tables, which are never selected.
+pub(crate) fn is_system_database(name: &str) -> bool {
     SYSTEM_DATABASES.iter().any(|system| name.eq_ignore_ascii_case(system)) || starts_with_folded(name, "__cdc__")
 }
 

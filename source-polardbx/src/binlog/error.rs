@@ -27,11 +27,13 @@ pub enum StreamError {
         /// The server's message.
         message: String,
     },
-    /// A statement that changes rows of a selected table was logged as text, instead of the changed rows.
+    /// A statement that may change rows of a selected table was logged as text, instead of the changed rows.
     #[error("a statement, not its rows, was written to the binlog (binlog_format is not ROW for that session)")]
     StatementDml {
-        /// A selected table that the statement names.
-        table: TableId,
+        /// A selected table that the statement names. `None` if it names none: its triggers, functions or procedures may still change one.
+        table: Option<TableId>,
+        /// The beginning of the statement.
+        statement: String,
     },
     /// The row images of a selected table do not hold all columns.
     #[error("a row event does not hold all columns (binlog_row_image is not FULL for that session)")]

@@ -547,6 +547,13 @@ fn what_cannot_be_delivered_rightly_is_refused_by_name() {
     }
     for (text, expected) in [
         ("INSERT INTO t VALUES (1)", "E_STATEMENT_DML"),
+        ("INSERT INTO other VALUES (1)", "E_STATEMENT_DML"),
+        ("UPDATE mysql.x, other SET a = 1", "E_STATEMENT_DML"),
+        ("DELETE FROM other", "E_STATEMENT_DML"),
+        ("DELETE FROM `d`.`t`", "E_STATEMENT_DML"),
+        ("SELECT `d`.`f`()", "E_STATEMENT_DML"),
+        ("DO f()", "E_STATEMENT_DML"),
+        ("IMPORT TABLE FROM '/tmp/x.sdi'", "E_DDL_UNREAD"),
         ("ALTER TABLE t DROP a", "E_DDL_COLUMNS"),
         ("RENAME TABLE t TO t9", "E_DDL_COLUMNS"),
         ("ALTER TABLE t GIZMO", "E_DDL_UNREAD"),
@@ -557,6 +564,10 @@ fn what_cannot_be_delivered_rightly_is_refused_by_name() {
         log.add(34, &[0; 42]).query(text);
         assert_eq!(code(&log), expected, "{text}");
     }
+    // A server empties a table of the engine MEMORY in a transaction without an XID.
+    log = Log::new();
+    log.begin().query("DELETE FROM `d`.`other`").commit();
+    assert_eq!(code(&log), "E_STATEMENT_DML");
     log = Log::new();
     log.begin().table(5, "t", &[integer(1, 8, false)]);
     assert_eq!(code(&log), "E_SCHEMA_MISMATCH");
@@ -570,7 +581,8 @@ fn what_is_not_selected_only_moves_the_position() {
     let cells = [integer(1, 4, false)];
     let mut log = Log::new();
     log.begin().table(5, "other", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
-    log.add(34, &[0; 42]).query("ALTER TABLE other ADD COLUMN z int").add(34, &[0; 42]).query("INSERT INTO other VALUES (1)");
+    log.add(34, &[0; 42]).query("ALTER TABLE other ADD COLUMN z int").add(34, &[0; 42]).query("INSERT INTO mysql.other VALUES (1)");
+    log.begin().query("DELETE FROM `d`.`other`").query("COMMIT");
     log.begin().query("SAVEPOINT s").query("ROLLBACK TO s").query("ROLLBACK");
     let (batches, failed) = read(&mut decoder(start(), schema(&cells), 1 << 20), &log);
     assert!(failed.is_none() && batches.len() == 1 && batches[0].events.is_empty());

@@ -94,6 +94,18 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_ends_at_four_gib_is_in_the_file() {
+        let start = FileOffset::new(3, (1 << 32) - 29);
+        let mut tracker = Tracker::new("binlog", start);
+        tracker.checksums = Checksums::Crc32;
+        let bytes = EventBytes::new(29).body(b"\x01hello").ending_at(1 << 32).finish();
+        tracker.pass(&bytes).unwrap();
+        assert_eq!(tracker.at(), FileOffset::new(3, 1 << 32));
+        tracker.pass(&EventBytes::new(27).body(b"binlog.000003").finish()).unwrap();
+        assert_eq!(tracker.at().offset, 1 << 32, "a heartbeat is not in the file");
+    }
+
+    #[test]
     fn files_follow_each_other() {
         let rotate = |file: &str, offset: u64, real: bool| {
             let body = [&offset.to_le_bytes(), file.as_bytes()].concat();

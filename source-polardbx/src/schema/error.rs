@@ -42,8 +42,9 @@ pub enum ChangeError {
         /// The table.
         table: TableId,
     },
-    /// The statement partitions a selected table by other columns, which changes the key that identifies its rows.
-    #[error("the DDL statement partitions a selected table by columns outside its key, which changes the identity of its rows")]
+    /// The statement changes the key that identifies the rows of a selected table: its unique keys, or the columns by which it is
+    /// partitioned.
+    #[error("the DDL statement changes the key by which the rows of a selected table are told apart")]
     Key {
         /// The table.
         table: TableId,

@@ -144,7 +144,7 @@ impl History {
                         .iter()
                         .try_for_each(|change| change_key(&mut changed, change))
                         .map_err(|error| ChangeError::Unread { table: table.clone(), error })?;
-                    self.replace(table, &schema, changed, touched);
+                    self.replace(table, &schema, changed, touched)?;
                 }
             }
             Effect::Repartition { table, names } => {
@@ -156,12 +156,7 @@ impl History {
                             changed.partition_columns.push(column);
                         }
                     }
-                    // If the effective key changes, the same rows go to other partitions of the sink, as after a change of the primary key.
-                    // This is refused.
-                    if changed.effective_key() != schema.effective_key() {
-                        return Err(ChangeError::Key { table });
-                    }
-                    self.replace(table, &schema, changed, touched);
+                    self.replace(table, &schema, changed, touched)?;
                 }
             }
             Effect::Columns { table, item } => {
@@ -222,7 +217,18 @@ impl History {
         touch(touched, table, Some(schema));
     }
 
-    fn replace(&mut self, table: TableId, old: &Arc<TableSchema>, mut changed: TableSchema, touched: &mut Touched) {
+    /// Replaces the schema of a table after a change of its keys. Fails if the effective key changes: then the same rows would go to other
+    /// partitions of the sink, as after a change of the primary key.
+    fn replace(
+        &mut self,
+        table: TableId,
+        old: &Arc<TableSchema>,
+        mut changed: TableSchema,
+        touched: &mut Touched,
+    ) -> Result<(), ChangeError> {
+        if changed.effective_key() != old.effective_key() {
+            return Err(ChangeError::Key { table });
+        }
         let schema = if changed == **old {
             old.clone()
         } else {
@@ -231,6 +237,7 @@ impl History {
         };
         self.tables.insert(table.clone(), schema.clone());
         touch(touched, table, Some(schema));
+        Ok(())
     }
 }
 

@@ -143,7 +143,10 @@ impl Decoder {
             | kind::UPDATE_ROWS_V1
             | kind::DELETE_ROWS_V1 => self.rows(event, read_ms),
             kind::QUERY => self.query(event, read_ms),
-            kind::XID => self.commit(event, read_ms),
+            kind::XID => {
+                self.transaction.check_emptied()?;
+                self.commit(event, read_ms)
+            }
             kind::GTID => self.transaction.gtid(event.body),
             kind::MARIADB_GTID => self.transaction.mariadb_gtid(event.body, &EventContext::new(&self.tracker, &event.header, read_ms)),
             kind::HEARTBEAT | kind::HEARTBEAT_V2 => {

@@ -11,6 +11,7 @@ use crate::binlog::error::{StreamError, shorten};
 use crate::binlog::event::{Query, RawEvent, SessionVariables, read_query};
 use crate::facts::DatabaseCharsets;
 use crate::schema::{Change, Effect, Statement, StatementContext, loses_names, of_collation_number, read_statement};
+use crate::selection::is_system_database;
 
 impl Decoder {
     pub(super) fn query(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
@@ -32,6 +33,9 @@ impl Decoder {
 
     /// Handles a statement other than BEGIN, COMMIT and ROLLBACK.
     pub(super) fn statement(&mut self, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
+        if self.transaction.is_uncommitted_alter() {
+            return self.close_transaction();
+        }
         let variables = SessionVariables::read(query.status)?;
         let source = StatementText::read(query.text, &variables);
         let text = source.text.as_str();
@@ -57,9 +61,13 @@ impl Decoder {
                     return Err(not_text(TableId::new(database.as_ref(), ""), &source));
                 }
                 Statement::Change(change) => self.change(event, query, &change, &source, &variables, read_ms)?,
+                Statement::Rows(tables) if is_server_emptying(text, &tables) && !tables.iter().any(wanted) => {
+                    self.transaction.note_emptied(shorten(text));
+                }
                 Statement::Rows(tables) => {
-                    if let Some(table) = tables.into_iter().find(wanted) {
-                        return Err(StreamError::StatementDml { table });
+                    let system = !tables.is_empty() && tables.iter().all(|table| is_system_database(&table.database));
+                    if !system {
+                        return Err(StreamError::StatementDml { table: tables.into_iter().find(wanted), statement: shorten(text) });
                     }
                 }
                 Statement::RollbackTo if self.transaction.is_emitted() => {
@@ -68,9 +76,13 @@ impl Decoder {
                     });
                 }
                 Statement::Unreadable(error, tables) => {
-                    // A text that cannot even be tokenized may name any table.
-                    let table = if tables.is_empty() { Some(TableId::new(database.as_ref(), "")) } else { tables.into_iter().find(wanted) };
-                    if let Some(table) = table {
+                    // A statement that is not understood at all may concern any table.
+                    let any = tables.is_empty();
+                    let mut tables = tables.into_iter().filter(wanted).peekable();
+                    if any || tables.peek().is_some() {
+                        // A name that is not a known table may be a keyword.
+                        let known = tables.find(|table| self.history.table(table).is_some());
+                        let table = known.unwrap_or_else(|| TableId::new(database.as_ref(), ""));
                         return Err(StreamError::Unreadable { table, error, statement: shorten(text) });
                     }
                 }
@@ -146,6 +158,15 @@ impl Decoder {
         self.cut();
         Ok(())
     }
+}
+
+/// Whether the statement is the text that a server writes when it opens an empty table of the engine MEMORY for the first time after a
+/// restart. No trigger runs then. A session may write the same text, see [`Transaction::note_emptied`].
+///
+/// [`Transaction::note_emptied`]: super::transaction::Transaction::note_emptied
+fn is_server_emptying(text: &str, tables: &[TableId]) -> bool {
+    let quoted = |name: &str| name.replace('`', "``");
+    matches!(tables, [table] if text == format!("DELETE FROM `{}`.`{}`", quoted(&table.database), quoted(&table.table)))
 }
 
 fn not_text(table: TableId, source: &StatementText) -> StreamError {

@@ -9,7 +9,7 @@ use super::context::EventContext;
 use super::fingerprint::Fingerprint;
 use super::output::BatchOutput;
 use crate::binlog::error::StreamError;
-use crate::binlog::event::{Gtid, RawEvent, SessionVariables};
+use crate::binlog::event::{Gtid, MariaDbGroup, RawEvent, SessionVariables};
 use crate::binlog::position::{FileOffset, transaction_seq};
 
 /// The transaction that is being read, if there is one.
@@ -38,6 +38,10 @@ pub(super) struct Group {
     begun: bool,
     /// Whether the group is a branch of an XA transaction.
     xa: bool,
+    /// Whether the group holds an ALTER TABLE that has only begun or was rolled back.
+    uncommitted_alter: bool,
+    /// The beginning of a statement that emptied a table of the engine MEMORY, see [`Transaction::note_emptied`].
+    emptied: Option<String>,
     /// Whether the BEGIN event of the group was emitted.
     emitted: bool,
     /// Number of the next event within the group.
@@ -96,6 +100,27 @@ impl Transaction {
         self.open.as_ref().is_some_and(|group| group.begun)
     }
 
+    /// Whether the statement of the open group must be passed over: it is an ALTER TABLE that has only begun or was rolled back.
+    pub(super) fn is_uncommitted_alter(&self) -> bool {
+        self.open.as_ref().is_some_and(|group| group.uncommitted_alter)
+    }
+
+    /// Notes `statement`, which a server writes when it finds a table of the engine MEMORY empty. The server logs it in a group without an
+    /// XID. A session's own statement of the same text can change a transactional table by a trigger, and then its group ends with an XID.
+    pub(super) fn note_emptied(&mut self, statement: String) {
+        if let Some(group) = &mut self.open {
+            group.emptied = Some(statement);
+        }
+    }
+
+    /// Fails if the group, which ends with an XID, holds a statement that may have changed rows by a trigger.
+    pub(super) fn check_emptied(&mut self) -> Result<(), StreamError> {
+        match self.open.as_mut().and_then(|group| group.emptied.take()) {
+            Some(statement) => Err(StreamError::StatementDml { table: None, statement }),
+            None => Ok(()),
+        }
+    }
+
     /// Whether events of the open transaction were emitted.
     pub(super) fn is_emitted(&self) -> bool {
         self.open.as_ref().is_some_and(|group| group.emitted)
@@ -108,6 +133,8 @@ impl Transaction {
             start,
             begun: false,
             xa: false,
+            uncommitted_alter: false,
+            emptied: None,
             emitted: false,
             ord: 0,
             thread_id: 0,
@@ -147,13 +174,15 @@ impl Transaction {
         Ok(())
     }
 
-    /// Reads MariaDB's GTID event. The event also begins a transaction, unless it announces a single statement.
+    /// Reads MariaDB's GTID event. The event also begins a transaction or an XA transaction, unless it announces a single statement.
     pub(super) fn mariadb_gtid(&mut self, body: &[u8], context: &EventContext<'_>) -> Result<(), StreamError> {
-        let (gtid, standalone) = Gtid::read_mariadb(body, context.server_id)?;
+        let MariaDbGroup { gtid, standalone, prepared_xa, uncommitted_alter } = MariaDbGroup::read(body, context.server_id)?;
         self.begin_variables.clear();
         if let Some(group) = &mut self.open {
             group.gtid = Some(gtid);
             group.begun = !standalone;
+            group.xa = prepared_xa;
+            group.uncommitted_alter = uncommitted_alter;
             group.begin = Some(BeginEvent::of(context));
         }
         Ok(())

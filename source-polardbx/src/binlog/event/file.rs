@@ -61,15 +61,49 @@ impl Gtid {
         reader.u8()?;
         Ok(Self::MySql { uuid: u128::from_be_bytes(reader.array()?), number: reader.u64()? })
     }
+}
 
-    /// Reads the GTID from the body of MariaDB's GTID event. Also returns whether a single statement follows instead of a transaction.
-    pub(crate) fn read_mariadb(body: &[u8], server: u32) -> Result<(Self, bool), StreamError> {
+/// MariaDB's GTID event, which begins every group of events.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MariaDbGroup {
+    pub(crate) gtid: Gtid,
+    /// Whether a single statement follows instead of a transaction.
+    pub(crate) standalone: bool,
+    /// Whether the group is the first half of an XA transaction, which ends with its XA PREPARE.
+    pub(crate) prepared_xa: bool,
+    /// Whether the group holds an ALTER TABLE that has only begun or was rolled back. With `binlog_alter_two_phase` the text of a statement
+    /// is logged when it begins and again when it commits or is rolled back.
+    pub(crate) uncommitted_alter: bool,
+}
+
+impl MariaDbGroup {
+    /// Reads the body of a GTID event that the server with the id `server` wrote.
+    pub(crate) fn read(body: &[u8], server: u32) -> Result<Self, StreamError> {
         const STANDALONE: u8 = 1;
+        const GROUP_COMMIT_ID: u8 = 2;
+        const PREPARED_XA: u8 = 64;
+        const COMPLETED_XA: u8 = 128;
+        const START_ALTER: u8 = 2;
+        const ROLLBACK_ALTER: u8 = 8;
         let mut reader = Reader::new(body);
         let number = reader.u64()?;
         let domain = reader.u32()?;
         let flags = reader.u8()?;
-        Ok((Self::MariaDb { domain, server, number }, flags & STANDALONE != 0))
+        if flags & GROUP_COMMIT_ID != 0 {
+            reader.u64()?;
+        }
+        if flags & (PREPARED_XA | COMPLETED_XA) != 0 {
+            let _format = reader.u32()?;
+            let (global, branch) = (reader.u8()?, reader.u8()?);
+            reader.take(usize::from(global) + usize::from(branch))?;
+        }
+        let extra = if reader.is_empty() { 0 } else { reader.u8()? };
+        Ok(Self {
+            gtid: Gtid::MariaDb { domain, server, number },
+            standalone: flags & STANDALONE != 0,
+            prepared_xa: flags & PREPARED_XA != 0,
+            uncommitted_alter: extra & (START_ALTER | ROLLBACK_ALTER) != 0,
+        })
     }
 }
 

@@ -10,7 +10,7 @@ mod query;
 
 use super::error::StreamError;
 pub(crate) use fields::Reader;
-pub(crate) use file::{Gtid, read_format, read_incident, read_rotate};
+pub(crate) use file::{Gtid, MariaDbGroup, read_format, read_incident, read_rotate};
 pub(crate) use payload::Payload;
 pub(crate) use query::{Query, SessionVariables, read_query};
 
@@ -87,9 +87,13 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Whether the event is in the binlog file and so advances the offset. The server made all other events only for this connection.
+    /// Whether the event is in the binlog file and so advances the offset. The server made all other events only for this connection. An
+    /// event in the file that ends at a multiple of 4 GiB says that it ends at 0, so the offset tells artificial events apart only where no
+    /// flag does: at the head of a stream.
     pub(crate) fn is_real(&self) -> bool {
-        self.log_pos != 0 && self.flags & ARTIFICIAL == 0 && !matches!(self.kind, kind::HEARTBEAT | kind::HEARTBEAT_V2)
+        let head = matches!(self.kind, kind::FORMAT_DESCRIPTION | kind::ROTATE | kind::GTID_LIST | kind::START_ENCRYPTION);
+        let made_for_us = self.flags & ARTIFICIAL != 0 || (head && self.log_pos == 0);
+        !made_for_us && !matches!(self.kind, kind::HEARTBEAT | kind::HEARTBEAT_V2)
     }
 }
 

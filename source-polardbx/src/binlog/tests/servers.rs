@@ -40,6 +40,41 @@ fn a_transaction_of_mariadb_has_a_gtid_and_no_begin() {
 }
 
 #[test]
+fn an_alter_in_two_phases_is_delivered_when_it_commits() {
+    let cells = [integer(1, 4, false)];
+    let extra = |number: u64, flags: u8| [&gtid(number, 1)[..13], &[flags], &6u64.to_le_bytes()].concat();
+    let alter = "ALTER TABLE t ADD INDEX i (c0)";
+    let mut log = Log::new();
+    log.add(162, &extra(7, 2)).query(alter);
+    log.add(162, &gtid(8, 0)).table(5, "t", &cells).rows(23, 5, 1, &row(&cells)).commit();
+    log.add(162, &extra(9, 4)).query(alter);
+    // This statement would change columns, if it were not rolled back.
+    log.add(162, &extra(10, 2)).query("ALTER TABLE t ADD z INT").add(162, &extra(11, 8)).query("ALTER TABLE t ADD z INT");
+    let (batches, failed) = read(&mut maria(schema(&cells)), &log);
+    assert!(failed.is_none(), "{failed:?}");
+    let events = batches.iter().flat_map(|batch| &batch.events);
+    let statements: Vec<_> = events.filter(|event| matches!(event.body, Body::Schema(_))).map(|event| event.txid.as_deref()).collect();
+    assert_eq!(statements, [Some("3-1-9")]);
+}
+
+#[test]
+fn an_xa_transaction_of_mariadb_is_named_by_its_gtid_event() {
+    let cells = [integer(1, 4, false)];
+    let prepared = |flags: u8, commit_id: &[u8]| [&gtid(7, flags)[..13], commit_id, &1u32.to_le_bytes(), b"\x02\0x1"].concat();
+    for head in [prepared(64, &[]), prepared(64 | 2, &[9; 8])] {
+        let mut log = Log::new();
+        log.add(162, &head).table(5, "t", &cells).rows(23, 5, 1, &row(&cells));
+        let (_, failed) = read(&mut maria(schema(&cells)), &log);
+        assert_eq!(failed.unwrap().code(), Some("E_UNSUPPORTED_EVENT"));
+        log = Log::new();
+        log.add(162, &head).table(5, "other", &cells).rows(23, 5, 1, &row(&cells)).query("XA END X'7831',X'',1").add(38, &[0; 9]);
+        log.add(162, &prepared(128, &[])).query("XA ROLLBACK X'7831',X'',1");
+        let (batches, failed) = read(&mut maria(schema(&cells)), &log);
+        assert!(failed.is_none() && lines(&batches).is_empty(), "{failed:?}");
+    }
+}
+
+#[test]
 fn a_sequence_of_mariadb_is_not_a_table() {
     let cells = [integer(1, 4, false)];
     let numbers: Vec<Sample> = (0..8).map(|place| integer(1, if place == 6 { 1 } else { 8 }, false)).collect();

@@ -34,10 +34,6 @@ pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_
         let gone = replaced.then_some(Effect::DropDatabase { database });
         return Ok(change(SchemaChangeKind::Database, gone.into_iter().chain([made]).collect()));
     }
-    // ALGORITHM = …, DEFINER = … and SQL SECURITY occur only in statements that create views, routines, triggers or events.
-    if cursor.is_word(0, &["ALGORITHM", "DEFINER", "SQL"]) {
-        return Ok(Statement::Unrelated);
-    }
     let mark = cursor.mark();
     let unique = take_unique_words(cursor);
     let named = unique || {

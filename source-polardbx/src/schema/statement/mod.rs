@@ -22,7 +22,8 @@ pub enum Statement {
     Nothing,
     /// DDL, which changes tables or databases.
     Change(Change),
-    /// DML that is logged as text. Holds the tables that it may write to.
+    /// A statement, logged as text, that may change rows: DML, or a statement that calls functions or procedures. Holds the tables that it
+    /// names as its targets; triggers, functions and procedures may change other tables as well.
     Rows(Vec<TableId>),
     /// The statement sets or releases a savepoint.
     Savepoint,
@@ -32,7 +33,8 @@ pub enum Statement {
     Xa(String),
     /// The statement changes no table, for example GRANT, CREATE VIEW or CREATE PROCEDURE.
     Unrelated,
-    /// The statement cannot be parsed and may concern tables. Holds the reason, and every table that the statement may name.
+    /// The statement cannot be parsed and may concern tables. Holds the reason, and every table that the statement may name; without any
+    /// name, the statement may concern every table.
     Unreadable(ReadError, Vec<TableId>),
 }
 
@@ -46,11 +48,38 @@ pub fn read_statement(sql: &str, context: &StatementContext<'_>) -> Statement {
     if cursor.at_end() {
         return Statement::Nothing;
     }
-    read(&mut cursor, context).unwrap_or_else(|error| {
-        cursor.reset(0);
-        Statement::Unreadable(error, tables_named(&mut cursor, context.database))
-    })
+    let read = take_set_statement(&mut cursor, context).and_then(|()| {
+        let mark = cursor.mark();
+        read(&mut cursor, context).or_else(|error| {
+            cursor.reset(mark);
+            // Nobody knows what a statement with an unknown first word names, or what it changes.
+            let named = if cursor.is_word(0, PARSED) { tables_named(&mut cursor, context.database) } else { Vec::new() };
+            Ok(Statement::Unreadable(error, named))
+        })
+    });
+    read.unwrap_or_else(|error| Statement::Unreadable(error, Vec::new()))
 }
+
+/// Takes MariaDB's `SET STATEMENT variable = value, … FOR`, which may come before any statement, also more than once.
+fn take_set_statement(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<(), ReadError> {
+    while context.dialect.is_mariadb() && cursor.take_words(&["SET", "STATEMENT"]) {
+        while !cursor.take_word(&["FOR"]) {
+            // The server parses the statement in the mode of the session, but logs the mode that is set here.
+            if cursor.at_end() || cursor.is_word(0, &["SQL_MODE"]) {
+                return Err(cursor.error("a SET STATEMENT that cannot be parsed"));
+            }
+            if cursor.is_symbol(0, '(') {
+                cursor.skip_parentheses()?;
+            } else {
+                cursor.advance();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// First words of the statements that are parsed further.
+const PARSED: &[&str] = &["CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE"];
 
 /// Kinds of objects that are neither tables nor databases.
 const OTHER_OBJECTS: &[&str] = &[
@@ -79,15 +108,15 @@ const OTHER_OBJECTS: &[&str] = &[
     "SYSTEM",
     "CCL_RULE",
     "OUTLINE",
+    "LIBRARY",
 ];
 
-/// First words of statements that change neither schemas nor rows.
+/// First words of statements that change neither schemas nor rows. The list is closed: a word that is not known may change everything.
 const UNRELATED: &[&str] = &[
     "GRANT",
     "REVOKE",
     "SET",
     "FLUSH",
-    "ANALYZE",
     "OPTIMIZE",
     "REPAIR",
     "CHECK",
@@ -101,8 +130,6 @@ const UNRELATED: &[&str] = &[
     "SHOW",
     "LOCK",
     "UNLOCK",
-    "CALL",
-    "DO",
     "HANDLER",
     "EXPLAIN",
     "DESCRIBE",
@@ -111,14 +138,16 @@ const UNRELATED: &[&str] = &[
     "CHANGE",
     "STOP",
     "SHUTDOWN",
-    "REBALANCE",
-    "REFRESH",
-    "CLEAR",
-    "SELECT",
 ];
 
-/// First words of statements that change rows.
+/// More such words, of PolarDB-X.
+const UNRELATED_POLARDBX: &[&str] = &["REBALANCE", "REFRESH", "CLEAR"];
+
+/// First words of statements that change rows of the tables that they name.
 const ROWS: &[&str] = &["INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "WITH", "MERGE"];
+
+/// First words of statements that are logged only if a function or a procedure that they call changes rows.
+const CALLS: &[&str] = &["SELECT", "DO", "CALL"];
 
 fn read(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {
     if cursor.is_word(0, &["CREATE"]) {
@@ -126,6 +155,9 @@ fn read(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<State
     }
     if cursor.is_word(0, ROWS) {
         return tables_written(cursor, context).map(Statement::Rows);
+    }
+    if cursor.is_word(0, CALLS) {
+        return Ok(Statement::Rows(Vec::new()));
     }
     if cursor.take_words(&["ROLLBACK", "TO"]) || cursor.take_words(&["ROLLBACK", "WORK", "TO"]) {
         return Ok(Statement::RollbackTo);
@@ -136,8 +168,13 @@ fn read(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<State
     if cursor.take_word(&["XA"]) {
         return Ok(Statement::Xa(cursor.word_at(0).unwrap_or("").to_ascii_uppercase()));
     }
-    if cursor.is_word(0, UNRELATED) {
+    if cursor.is_word(0, UNRELATED) || (!context.dialect.is_mariadb() && cursor.is_word(0, UNRELATED_POLARDBX)) {
         return Ok(Statement::Unrelated);
+    }
+    if cursor.take_word(&["ANALYZE"]) {
+        cursor.take_word(&["NO_WRITE_TO_BINLOG", "LOCAL"]);
+        // In MariaDB, ANALYZE before a statement executes the statement.
+        return if cursor.is_word(0, &["TABLE", "TABLES"]) { Ok(Statement::Unrelated) } else { Ok(Statement::Rows(Vec::new())) };
     }
     if cursor.take_word(&["ALTER"]) {
         if take_alter_table(cursor) {
@@ -166,6 +203,44 @@ fn change(kind: SchemaChangeKind, effects: Vec<Effect>) -> Statement {
     Statement::Change(Change { kind: Some(kind), effects })
 }
 
-fn other_object(cursor: &Cursor<'_>) -> Result<Statement, ReadError> {
-    if cursor.is_word(0, OTHER_OBJECTS) { Ok(Statement::Unrelated) } else { Err(cursor.error("an unknown kind of object")) }
+/// Reads the kind of an object that is neither a table nor a database, behind CREATE, ALTER or DROP.
+fn other_object(cursor: &mut Cursor<'_>) -> Result<Statement, ReadError> {
+    let mark = cursor.mark();
+    take_definition_options(cursor);
+    let spatial = cursor.take_words(&["SPATIAL", "REFERENCE", "SYSTEM"]);
+    let duality = cursor.take_words(&["JSON", "DUALITY", "VIEW"]) || cursor.take_words(&["JSON", "RELATIONAL", "DUALITY", "VIEW"]);
+    if spatial || duality || cursor.is_word(0, OTHER_OBJECTS) {
+        return Ok(Statement::Unrelated);
+    }
+    cursor.reset(mark);
+    Err(cursor.error("an unknown kind of object"))
+}
+
+/// Takes `ALGORITHM = …`, `DEFINER = …` and `SQL SECURITY …`, which come before the kind of a view, a routine, a trigger or an event.
+fn take_definition_options(cursor: &mut Cursor<'_>) {
+    loop {
+        if cursor.take_words(&["SQL", "SECURITY"]) || cursor.take_word(&["ALGORITHM"]) {
+            cursor.take_symbol('=');
+            cursor.advance();
+        } else if cursor.take_word(&["DEFINER"]) {
+            cursor.take_symbol('=');
+            take_user(cursor);
+        } else {
+            return;
+        }
+    }
+}
+
+/// Takes `CURRENT_USER()`, or a user with or without `@host`. A host without quotes may hold dots and dashes.
+fn take_user(cursor: &mut Cursor<'_>) {
+    cursor.advance();
+    if cursor.take_symbol('(') {
+        cursor.take_symbol(')');
+    }
+    if cursor.take_symbol('@') {
+        cursor.advance();
+        while cursor.take_symbol('.') || cursor.take_symbol('-') {
+            cursor.advance();
+        }
+    }
 }

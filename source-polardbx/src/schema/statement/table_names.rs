@@ -8,7 +8,7 @@ use crate::schema::create::StatementContext;
 use crate::schema::cursor::Cursor;
 use crate::schema::lexer::Token;
 
-/// The tables that INSERT, REPLACE, LOAD, UPDATE and DELETE may write to. For other statements, the result is every name in the statement.
+/// The targets of INSERT, REPLACE, LOAD, UPDATE and DELETE. For other statements, the result is every name in the statement.
 pub(super) fn tables_written(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Vec<TableId>, ReadError> {
     const BEFORE_TABLE: &[&str] =
         &["LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "QUICK", "IGNORE", "INTO", "FROM", "JOIN", "STRAIGHT_JOIN", "USING", "TABLE"];
@@ -43,7 +43,6 @@ pub(super) fn tables_written(cursor: &mut Cursor<'_>, context: &StatementContext
 /// The tables that a statement may concern if it cannot be parsed. For ALTER TABLE, these are the altered table and the names next to
 /// certain words. For any other statement, these are all names in the statement.
 pub(super) fn tables_named(cursor: &mut Cursor<'_>, default_database: &str) -> Vec<TableId> {
-    while cursor.take_symbol(';') || cursor.take_symbol('(') {}
     let mark = cursor.mark();
     if cursor.take_word(&["ALTER"])
         && take_alter_table(cursor)
