@@ -113,6 +113,28 @@ impl Connections {
         Err(refusal.unwrap_or_else(unreachable))
     }
 
+    /// Sends a request over a new connection to each of these brokers. Passes the answers to `visit` until it returns true. Brokers that
+    /// cannot be reached are left out.
+    pub(super) async fn request_each<R>(&self, addresses: Vec<String>, request: &R, mut visit: impl FnMut(R::ResponseBody) -> bool + Send)
+    where
+        R: RequestBody + WriteVersionedType<Vec<u8>> + Sync,
+        R::ResponseBody: ReadVersionedType<Cursor<Vec<u8>>> + Send,
+    {
+        let mut attempts = JoinSet::new();
+        for address in addresses {
+            let (security, timeouts) = (self.security.clone(), self.timeouts);
+            attempts.spawn(async move { Connection::open(&address, &security, &timeouts).await });
+        }
+        while let Some(opened) = attempts.join_next().await {
+            if let Ok(Ok(connection)) = opened
+                && let Ok(answer) = connection.request(request).await
+                && visit(answer)
+            {
+                return;
+            }
+        }
+    }
+
     /// Drops the connections to these brokers from the pool. Requests that are in flight on them may still be answered.
     pub(super) fn forget(&self, brokers: &[i32]) {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).retain(|(broker, _), _| !brokers.contains(broker));

@@ -81,6 +81,10 @@ struct State {
     hides_end: bool,
     /// How many more answers report a high watermark below the end of the log.
     lag: u32,
+    /// How many more answers to Metadata say that the topics do not exist.
+    forgotten: u32,
+    /// How many more answers to Metadata leave out the last partition of each topic.
+    shortened: u32,
     produced: u32,
     down_until: Option<tokio::time::Instant>,
     /// How many times the leaders have moved to the next broker.
@@ -146,6 +150,16 @@ impl FakeCluster {
 
     pub(crate) fn lag(&self, questions: u32) {
         self.state.lock().unwrap().lag = questions;
+    }
+
+    /// Makes this many answers to Metadata say that the topics do not exist.
+    pub(crate) fn forget_topics(&self, answers: u32) {
+        self.state.lock().unwrap().forgotten = answers;
+    }
+
+    /// Makes this many answers to Metadata leave out the last partition of each topic.
+    pub(crate) fn shorten_topics(&self, answers: u32) {
+        self.state.lock().unwrap().shortened = answers;
     }
 
     pub(crate) fn lifetime(&self, lifetime: Duration) {
@@ -309,7 +323,7 @@ async fn serve_connection(mut stream: TcpStream, node: usize, ports: Vec<u16>, s
         out.i32(correlation);
         match (key, version) {
             (18, 3) => protocol::api_versions(&mut out),
-            (3, 4) => metadata(&mut request, &mut out, &ports, &state.lock().unwrap()),
+            (3, 4) => metadata(&mut request, &mut out, &ports, &mut state.lock().unwrap()),
             (19, 4) => create_topics(&mut request, &mut out, &mut state.lock().unwrap()),
             (32, 1) => protocol::describe_topic(&mut request, &mut out, state.lock().unwrap().compacted),
             (22, 1) => init_producer_id(&mut out, &mut state.lock().unwrap()),
@@ -366,7 +380,7 @@ async fn serve_connection(mut stream: TcpStream, node: usize, ports: Vec<u16>, s
     }
 }
 
-fn metadata(request: &mut Reader<'_>, out: &mut Writer, ports: &[u16], state: &State) {
+fn metadata(request: &mut Reader<'_>, out: &mut Writer, ports: &[u16], state: &mut State) {
     let asked = request.i32();
     let names: Vec<String> =
         if asked < 0 { state.topics.keys().cloned().collect() } else { (0..asked).map(|_| request.string().unwrap()).collect() };
@@ -382,12 +396,16 @@ fn metadata(request: &mut Reader<'_>, out: &mut Writer, ports: &[u16], state: &S
     out.string(Some("fake"));
     out.i32(0);
     out.i32(names.len() as i32);
+    let forgets = !names.is_empty() && state.forgotten > 0;
+    let shortens = !names.is_empty() && state.shortened > 0;
+    state.forgotten -= u32::from(forgets);
+    state.shortened -= u32::from(shortens);
     for name in names {
-        let logs = state.topics.get(&name);
+        let logs = state.topics.get(&name).filter(|_| !forgets);
         out.i16(if logs.is_some() { 0 } else { 3 });
         out.string(Some(&name));
         out.bool(false);
-        let count = logs.map_or(0, Vec::len);
+        let count = logs.map_or(0, Vec::len).saturating_sub(usize::from(shortens));
         out.i32(count as i32);
         for partition in 0..count {
             out.i16(0);

@@ -46,6 +46,7 @@ pub(crate) fn timeouts() -> Timeouts {
         quick_request: ms(300),
         resend: ms(3000),
         patience: ms(3000),
+        propagation: ms(600),
         settle: ms(200),
         suspect: ms(100),
     }
