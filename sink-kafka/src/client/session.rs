@@ -21,6 +21,9 @@ use super::topic_partition::TopicPartition;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// After a failure another broker is asked for the leaders, but not more often than this, so that frequent failures do not open many
+/// connections.
+const LEAST_AGE: Duration = Duration::from_secs(1);
 
 /// The permission that is missing; decides the command in the help text.
 #[derive(Clone, Copy, Debug)]
@@ -167,6 +170,14 @@ impl Session {
         }
     }
 
+    /// Lets another broker name the leaders of these partitions, and closes the connections for reading. Used before a verdict that ends the
+    /// task, because a broker that is cut off from the others still believes that it leads.
+    pub(crate) async fn look_again(&self, partitions: &[TopicPartition]) -> Result<(), ClientError> {
+        self.connections.close_readers();
+        self.connections.ask_another(Duration::ZERO).await;
+        self.refresh_leaders(partitions).await
+    }
+
     /// Asks all brokers about the topics that are missing in `found`, and replaces the results of those that a broker knows.
     async fn ask_every_broker(&self, topics: &[ExpectedTopic], names: &[Arc<str>], found: &mut [Result<usize, ClientError>]) {
         let visit = |answer| {
@@ -182,7 +193,7 @@ impl Session {
         self.connections.request_each(self.addresses(), &metadata::request(Some(names)), visit).await;
     }
 
-    /// Refreshes the leaders after a failure. A transient error is ignored here: if it persists, the next request fails, and that request
+    /// Refreshes the leaders after a failure, from another broker than before, which may be cut off from the others. A transient error is ignored here: if it persists, the next request fails, and that request
     /// has a deadline.
     pub(crate) async fn refresh_leaders(&self, partitions: &[TopicPartition]) -> Result<(), ClientError> {
         let mut topics: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
@@ -191,6 +202,7 @@ impl Session {
             *count = (*count).max(partition.partition + 1);
         }
         let topics: Vec<ExpectedTopic> = topics.into_iter().map(|(name, count)| ExpectedTopic::new(name, count)).collect();
+        self.connections.ask_another(LEAST_AGE).await;
         match self.refresh_topics(&topics).await {
             Err(ClientError::NoTopic { topic, .. }) => Err(ClientError::TopicGone { topic }),
             Err(error) if !error.is_transient() => Err(error),

@@ -243,3 +243,16 @@ async fn a_topic_that_is_gone_ends_the_task_and_one_that_never_was_is_reported_a
     fake.forget_topics(3);
     open(&mut sink(&task_of(&fake, json!({}))), SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_broker_that_is_cut_off_from_the_others_is_not_believed() {
+    let fake = FakeCluster::start(2, &[("t", 1)]).await;
+    let (receipt, _) = pump(&task_of(&fake, json!({})), &table("a"), &[1..=3, 4..=6]).await;
+    fake.cut_off(0, 3);
+    // The cut off broker is asked first.
+    let task = task_of(&fake, json!({}));
+    let mut sink = sink(&task);
+    open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
+    sink.write(&mut rows(&table("a"), 4..=9)).await.unwrap();
+    assert_eq!(read(&fake, "t", 1), (vec![all(9)], 0));
+}
