@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use runtime::{Context, Finding, Level, TableId};
 
-use crate::client::{ClientError, Connection, ErrorCode, Permission, Server, Session, TopicPartition, topics};
+use crate::client::{ClientError, Connection, ErrorCode, ExpectedTopic, Permission, Server, Session, TopicPartition, topics};
 use crate::config::NotEmpty;
 use crate::error::Error;
 use crate::resume::{FirstRecord, Found, first_records};
@@ -133,7 +133,7 @@ async fn brokers(task: &Task) -> Finding {
 }
 
 async fn topic(task: &Task, session: &Session, name: Arc<str>) -> Vec<Finding> {
-    let count = match (session.refresh_topics(std::slice::from_ref(&name)).await, &task.settings.creation) {
+    let count = match (session.refresh_topics(&[ExpectedTopic::new(&name, 0)]).await, &task.settings.creation) {
         (Ok(counts), _) => counts.first().copied().unwrap_or_default(),
         (Err(ClientError::NoTopic { .. }), Some(creation)) => {
             return vec![match topics::validate_creation(session, std::slice::from_ref(&name), creation).await {

@@ -136,9 +136,9 @@ impl TopicMemory {
         self.owned.lock().unwrap_or_else(PoisonError::into_inner).insert(topic);
     }
 
-    /// Whether this process has seen the topic.
-    pub(crate) fn has_seen(&self, topic: &str) -> bool {
-        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).contains_key(topic)
+    /// The number of partitions of a topic that this process has seen; `None` if it has not seen the topic.
+    pub(crate) fn seen(&self, topic: &str) -> Option<usize> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).get(topic).copied()
     }
 
     /// The number of partitions that routing uses. This is `now`, the current number, if the process sees the topic for the first time.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use runtime::{Cancellation, Receipt, SplitKind};
 
-use crate::client::{ClientError, Session, TopicPartition, topics};
+use crate::client::{ClientError, ExpectedTopic, Session, TopicPartition, topics};
 use crate::config::NotEmpty;
 use crate::delivery::{Producer, TopicState, Writer};
 use crate::error::Error;
@@ -54,7 +54,7 @@ impl LaneTopics {
         if kind == SplitKind::Stream {
             topics.add_matching(&mut names).await?;
             topics.check_routing(last_routing.as_deref(), routing_before.as_deref())?;
-            topics.check_missing(&names)?;
+            topics.warn_of_unused(&names);
         }
         topics.verify_schemas().await?;
         topics.add(writer, &names, first).await?;
@@ -89,11 +89,12 @@ impl LaneTopics {
         self.producer.session()
     }
 
-    /// Adds to `names` the existing topics that match the template.
+    /// Adds to `names` the topics that match the template: those that exist, and those that this split has written to.
     async fn add_matching(&self, names: &mut Vec<Arc<str>>) -> Result<(), Error> {
         if let Some(template) = self.task.settings.rules.template() {
             let existing = self.session().topic_names().await?;
-            names.extend(existing.iter().filter(|name| template.could_be(name)).map(|name| Arc::from(name.as_str())));
+            let written = self.marks.iter().filter(|(_, marks)| marks.iter().any(Mark::is_written)).map(|(name, _)| name);
+            names.extend(existing.iter().chain(written).filter(|name| template.could_be(name)).map(|name| Arc::from(name.as_str())));
             names.sort();
             names.dedup();
         }
@@ -113,18 +114,12 @@ impl LaneTopics {
         }
     }
 
-    /// Checks that the topics in the receipt still exist.
-    fn check_missing(&self, names: &[Arc<str>]) -> Result<(), Error> {
-        for (topic, marks) in self.marks.iter().filter(|(topic, _)| !names.iter().any(|name| **name == ***topic)) {
-            if !marks.iter().any(Mark::is_written) {
-                continue;
-            }
-            if self.task.settings.rules.template().is_some_and(|template| template.could_be(topic)) {
-                return Err(Error::TopicChanged { topic: topic.clone(), problem: "it does not exist any more".into() });
-            }
+    /// Logs the topics that the split has written to and that the settings do not name any more.
+    fn warn_of_unused(&self, names: &[Arc<str>]) {
+        let written = self.marks.iter().filter(|(_, marks)| marks.iter().any(Mark::is_written));
+        for (topic, _) in written.filter(|(topic, _)| !names.iter().any(|name| **name == ***topic)) {
             tracing::warn!(topic, "this task wrote to a topic that its settings do not name any more");
         }
-        Ok(())
     }
 
     /// Checks that the registry still has the schemas of the topics that are in use.
@@ -196,18 +191,24 @@ impl LaneTopics {
         Ok(recovered.into_iter().map(|recovered| recovered.mark).collect())
     }
 
+    /// The number of partitions that a topic had when it was last seen; 0 if it was not seen before.
+    fn partitions_before(&self, topic: &Arc<str>) -> usize {
+        self.marks.get(&**topic).map_or_else(|| self.task.topics.seen(topic).unwrap_or(0), Vec::len)
+    }
+
     /// Finds topics and returns their numbers of partitions. A missing topic is created if the settings say so. It is an error if this task
     /// has written to the missing topic or has seen it before.
     async fn find(&self, names: &[Arc<str>]) -> Result<Vec<usize>, Error> {
+        let expected: Vec<ExpectedTopic> = names.iter().map(|name| ExpectedTopic::new(name, self.partitions_before(name))).collect();
         let mut created: Option<Arc<str>> = None;
         loop {
-            let (topic, broker) = match self.session().refresh_topics(names).await {
+            let (topic, broker) = match self.session().refresh_topics(&expected).await {
                 Err(ClientError::NoTopic { topic, broker }) => (topic, broker),
                 counts => return Ok(counts?),
             };
             let written = self.marks.get(&*topic).is_some_and(|marks| marks.iter().any(Mark::is_written));
-            if written || self.task.topics.has_seen(&topic) {
-                return Err(Error::TopicChanged { topic: topic.to_string(), problem: "it does not exist any more".into() });
+            if written || self.task.topics.seen(&topic).is_some() {
+                return Err(ClientError::TopicGone { topic }.into());
             }
             match &self.task.settings.creation {
                 Some(creation) if created.as_ref() != Some(&topic) => {

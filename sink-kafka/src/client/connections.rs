@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rskafka::protocol::messages::{ReadVersionedType, RequestBody, WriteVersionedType};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::connection::Connection;
 use super::error::{ClientError, ServerText};
@@ -36,7 +36,24 @@ pub(super) struct Connections {
     timeouts: Timeouts,
     slots: Mutex<HashMap<(i32, Purpose), Slot>>,
     /// The connection for requests that any broker can answer.
-    any: tokio::sync::Mutex<Option<Arc<Connection>>>,
+    any: tokio::sync::Mutex<AnyBroker>,
+}
+
+/// The connection to any broker.
+#[derive(Default)]
+struct AnyBroker {
+    connection: Option<Arc<Connection>>,
+    /// When the connection was opened.
+    since: Option<Instant>,
+    /// How many times the connection was given up. The next one is opened to another broker.
+    given_up: usize,
+}
+
+impl AnyBroker {
+    fn give_up(&mut self) {
+        self.connection = None;
+        self.given_up += 1;
+    }
 }
 
 impl Connections {
@@ -64,13 +81,17 @@ impl Connections {
         R::ResponseBody: ReadVersionedType<Cursor<Vec<u8>>>,
     {
         let mut any = self.any.lock().await;
-        if let Some(connection) = any.take_if(|connection| connection.is_sound())
-            && let Ok(answer) = connection.request(request).await
-        {
-            *any = Some(connection);
-            return Ok(answer);
+        if let Some(connection) = any.connection.take() {
+            if connection.is_sound()
+                && let Ok(answer) = connection.request(request).await
+            {
+                any.connection = Some(connection);
+                return Ok(answer);
+            }
+            any.give_up();
         }
-        let mut waiting = addresses.iter();
+        let first = any.given_up % addresses.len().max(1);
+        let mut waiting = addresses.iter().cycle().skip(first).take(addresses.len());
         let mut next = waiting.next();
         let mut attempts = JoinSet::new();
         let (mut refusal, mut last) = (None, None);
@@ -99,7 +120,7 @@ impl Connections {
             };
             match result {
                 Ok((connection, answer)) => {
-                    *any = Some(Arc::new(connection));
+                    (any.connection, any.since) = (Some(Arc::new(connection)), Some(Instant::now()));
                     return Ok(answer);
                 }
                 // Another broker may accept the connection. If none does, this refusal is a more useful error than that of a broker that
@@ -113,9 +134,45 @@ impl Connections {
         Err(refusal.unwrap_or_else(unreachable))
     }
 
+    /// Lets the next request that any broker can answer go to another broker than the last one. Does nothing if the connection is younger
+    /// than `least_age`.
+    pub(super) async fn ask_another(&self, least_age: Duration) {
+        let mut any = self.any.lock().await;
+        if any.connection.is_some() && any.since.is_none_or(|since| since.elapsed() >= least_age) {
+            any.give_up();
+        }
+    }
+
+    /// Sends a request over a new connection to each of these brokers. Passes the answers to `visit` until it returns true. Brokers that
+    /// cannot be reached are left out.
+    pub(super) async fn request_each<R>(&self, addresses: Vec<String>, request: &R, mut visit: impl FnMut(R::ResponseBody) -> bool + Send)
+    where
+        R: RequestBody + WriteVersionedType<Vec<u8>> + Sync,
+        R::ResponseBody: ReadVersionedType<Cursor<Vec<u8>>> + Send,
+    {
+        let mut attempts = JoinSet::new();
+        for address in addresses {
+            let (security, timeouts) = (self.security.clone(), self.timeouts);
+            attempts.spawn(async move { Connection::open(&address, &security, &timeouts).await });
+        }
+        while let Some(opened) = attempts.join_next().await {
+            if let Ok(Ok(connection)) = opened
+                && let Ok(answer) = connection.request(request).await
+                && visit(answer)
+            {
+                return;
+            }
+        }
+    }
+
     /// Drops the connections to these brokers from the pool. Requests that are in flight on them may still be answered.
     pub(super) fn forget(&self, brokers: &[i32]) {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).retain(|(broker, _), _| !brokers.contains(broker));
+    }
+
+    /// Drops the connections for reading from the pool, so that new ones are opened.
+    pub(super) fn close_readers(&self) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, purpose), _| *purpose != Purpose::Read);
     }
 
     /// Shuts down all connections to brokers, even if a request is still being sent.

@@ -97,6 +97,12 @@ pub enum ClientError {
         /// The address of a broker, for the command in the help text.
         broker: String,
     },
+    /// A topic that is in use does not exist any more.
+    #[error("topic {topic} does not exist any more")]
+    TopicGone {
+        /// The topic.
+        topic: Arc<str>,
+    },
     /// A topic cannot be created as requested.
     #[error("topic {topic} cannot be created: error {code}")]
     NotCreated {
@@ -218,6 +224,7 @@ impl ClientError {
             Self::Refused { .. }
             | Self::Version { .. }
             | Self::NoTopic { .. }
+            | Self::TopicGone { .. }
             | Self::NotCreated { .. }
             | Self::Denied { .. }
             | Self::Unreadable { .. } => false,

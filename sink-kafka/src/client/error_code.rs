@@ -81,6 +81,11 @@ impl ErrorCode {
         self.produce_result() == ProduceResult::InvalidRequest
     }
 
+    /// Whether the broker does not know the topic: neither its name nor its id.
+    pub(crate) fn is_unknown_topic(self) -> bool {
+        matches!(self.0, 3 | 100)
+    }
+
     /// Whether the error is about the leader of a partition: the leader must be looked up again, or the request repeated later.
     pub(crate) fn is_about_leadership(self) -> bool {
         matches!(self.0, 3 | 5 | 6 | 7 | 9 | 13 | 56 | 72 | 74 | 75 | 78 | 89)

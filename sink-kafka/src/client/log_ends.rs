@@ -26,12 +26,14 @@ pub(crate) struct LogRange {
 ///
 /// The end is that of the leader's own log. It may be beyond the high watermark: records there cannot be read yet, but they will survive.
 /// So the end of the leader's log is requested first, and then the high watermark until it has reached that end. An answer to the second
-/// request proves that the broker is the leader. Some brokers do not return the end of their log. There the high watermark counts as the
-/// end after it has not moved for longer than any request can last.
+/// request proves that the broker is the leader. The first end that is seen counts: what this task has written is before it, and the log
+/// of a busy partition has no last record. Some brokers do not return the end of their log. There the high watermark counts as the end
+/// after it was observed for longer than any request can last.
 pub(crate) async fn log_ranges(session: &Session, partitions: &[TopicPartition]) -> Result<Vec<LogRange>, ClientError> {
     let timeouts = session.timeouts();
-    let mut search = Search { session, found: BTreeMap::new(), settling: BTreeMap::new() };
+    let mut search = Search { session, found: BTreeMap::new(), ends: BTreeMap::new(), settling: BTreeMap::new() };
     let mut retry = Retry::new(timeouts.patience, PAUSE, PAUSE);
+    let (mut extended, mut refreshed) = (false, Instant::now());
     loop {
         let pending: Vec<TopicPartition> = partitions.iter().filter(|of| !search.found.contains_key(of)).cloned().collect();
         if pending.is_empty() {
@@ -41,13 +43,16 @@ pub(crate) async fn log_ranges(session: &Session, partitions: &[TopicPartition])
         for (broker, members) in by_leader(session, pending) {
             search.request(broker, members, &mut round).await?;
         }
-        if round.began_to_settle {
+        // The limit is extended only once, so that the wait ends also if the leaders change again and again.
+        if !search.settling.is_empty() && !std::mem::replace(&mut extended, true) {
             retry.extend(timeouts.settle * 3);
         }
         if search.found.len() < partitions.len() {
             retry.again(round.problem.unwrap_or_else(below_watermark)).await?;
-            if round.leaders_are_stale {
+            // A broker whose watermark stays behind may be cut off from the others, which have another leader by then.
+            if round.leaders_are_stale || refreshed.elapsed() >= timeouts.suspect {
                 session.refresh_leaders(partitions).await?;
+                refreshed = Instant::now();
             }
         }
     }
@@ -63,9 +68,10 @@ fn below_watermark() -> ClientError {
 struct Search<'s> {
     session: &'s Session,
     found: BTreeMap<TopicPartition, LogRange>,
-    /// Partitions whose broker does not return the end of its log. The value is the high watermark, and the time since which it has not
-    /// moved.
-    settling: BTreeMap<TopicPartition, (i64, Instant)>,
+    /// The end of each partition's log when it was first seen, and the broker that leads the partition.
+    ends: BTreeMap<TopicPartition, (i32, i64)>,
+    /// Partitions whose broker does not return the end of its log: the broker, and the time of its first answer.
+    settling: BTreeMap<TopicPartition, (i32, Instant)>,
 }
 
 /// The result of one round of requests to all leaders.
@@ -73,7 +79,6 @@ struct Search<'s> {
 struct Round {
     problem: Option<ClientError>,
     leaders_are_stale: bool,
-    began_to_settle: bool,
 }
 
 impl Round {
@@ -109,29 +114,38 @@ impl Search<'_> {
         for partition in members {
             let of = |answers: &Offsets| answers.get(&partition).copied().unwrap_or(Err(ErrorCode(-1)));
             match (of(&watermarks), of(&starts)) {
-                (Ok(watermark), Ok(start)) => self.compare(partition.clone(), start, watermark, of(&ends), round),
+                (Ok(watermark), Ok(start)) => self.compare(broker, partition.clone(), LogRange { start, end: watermark }, of(&ends), round),
                 (Err(code), _) | (_, Err(code)) => round.failed(refusal(self.session, &partition, code)?),
             }
         }
         Ok(())
     }
 
-    fn compare(&mut self, partition: TopicPartition, start: i64, watermark: i64, end: Result<i64, ErrorCode>, round: &mut Round) {
+    /// Compares the readable range of a partition with the end of the leader's log.
+    fn compare(&mut self, broker: i32, partition: TopicPartition, readable: LogRange, end: Result<i64, ErrorCode>, round: &mut Round) {
         match end {
-            Ok(end) if watermark >= end => {
-                self.found.insert(partition, LogRange { start, end });
+            Ok(end) => {
+                let first = self.ends.entry(partition.clone()).or_insert((broker, end));
+                // A new leader may have a shorter log, and so has a leader that followed another one for a while.
+                if first.0 != broker || end < first.1 {
+                    *first = (broker, end);
+                }
+                // Retention may have deleted everything up to that end in the meantime.
+                let end = first.1.max(readable.start);
+                if readable.end >= end {
+                    self.found.insert(partition, LogRange { end, ..readable });
+                }
             }
-            Ok(_) => {}
             Err(code) if code.is_about_leadership() => round.leaders_are_stale = true,
             // The broker does not return the end of its log, so the high watermark is observed instead.
             Err(_) => {
                 let now = Instant::now();
-                round.began_to_settle |= !self.settling.contains_key(&partition);
-                let (seen, since) = self.settling.entry(partition.clone()).or_insert((watermark, now));
-                if *seen != watermark {
-                    (*seen, *since) = (watermark, now);
-                } else if since.elapsed() >= self.session.timeouts().settle {
-                    self.found.insert(partition, LogRange { start, end: watermark });
+                let first = self.settling.entry(partition.clone()).or_insert((broker, now));
+                if first.0 != broker {
+                    *first = (broker, now);
+                }
+                if first.1.elapsed() >= self.session.timeouts().settle {
+                    self.found.insert(partition, readable);
                 }
             }
         }

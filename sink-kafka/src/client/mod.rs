@@ -49,7 +49,7 @@ pub(crate) use record_reader::RecordHead;
 pub(crate) use retry::{Pauses, Retry};
 pub(crate) use security::Security;
 pub use security::{Mechanism, Sasl};
-pub(crate) use session::{Permission, Session};
+pub(crate) use session::{ExpectedTopic, Permission, Session};
 pub use tls::Tls;
 pub(crate) use tls::{ClientTls, TlsError};
 pub use topic_partition::TopicPartition;

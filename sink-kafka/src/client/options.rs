@@ -31,7 +31,10 @@ pub(crate) struct Timeouts {
     pub(crate) resend: Duration,
     /// How long to wait for leaders, coordinators and high watermarks.
     pub(crate) patience: Duration,
-    /// How long the high watermark must stand still to count as the end of the log. Used if a broker does not return the end of its log.
+    /// How long a topic is looked for that should exist but that the brokers do not know, or that has fewer partitions than before. A
+    /// broker that has just started, or that is cut off from the others, does not know what they know.
+    pub(crate) propagation: Duration,
+    /// How long the high watermark is observed before it counts as the end of the log. Used if a broker does not return the end of its log.
     pub(crate) settle: Duration,
     /// How long to wait for an answer to Produce before asking the other brokers whether the leader has changed.
     pub(crate) suspect: Duration,
@@ -46,6 +49,7 @@ impl Default for Timeouts {
             quick_request: seconds(10),
             resend: seconds(120),
             patience: seconds(60),
+            propagation: seconds(30),
             settle: seconds(45),
             suspect: seconds(5),
         }

@@ -1,5 +1,6 @@
 //! A session with a cluster: its connections, and the metadata of brokers and leaders.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -20,6 +21,9 @@ use super::topic_partition::TopicPartition;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// After a failure another broker is asked for the leaders, but not more often than this, so that frequent failures do not open many
+/// connections.
+const LEAST_AGE: Duration = Duration::from_secs(1);
 
 /// The permission that is missing; decides the command in the help text.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +34,28 @@ pub(crate) enum Permission<'a> {
     CreateTopic(&'a str),
     /// Permission to write with idempotence, which brokers before Kafka 2.8 require.
     WriteIdempotently,
+}
+
+/// A topic whose metadata are requested, and what is known about it.
+#[derive(Clone, Debug)]
+pub(crate) struct ExpectedTopic {
+    name: Arc<str>,
+    /// The number of partitions that the topic had, or a part of them; 0 if the topic may not exist.
+    partitions: usize,
+}
+
+impl ExpectedTopic {
+    pub(crate) fn new(name: &Arc<str>, partitions: usize) -> Self {
+        Self { name: name.clone(), partitions }
+    }
+
+    /// Whether the topic does not exist by this answer, or has fewer partitions than expected.
+    fn is_missing_in(&self, found: &Result<usize, ClientError>) -> bool {
+        match found {
+            Ok(count) => *count < self.partitions,
+            Err(error) => matches!(error, ClientError::NoTopic { .. }),
+        }
+    }
 }
 
 /// A session with a cluster.
@@ -98,14 +124,18 @@ impl Session {
         R: RequestBody + WriteVersionedType<Vec<u8>> + Sync,
         R::ResponseBody: ReadVersionedType<Cursor<Vec<u8>>>,
     {
-        // The brokers in the metadata are tried first, because they are known to exist; then those of the settings.
+        self.connections.request_any(&self.addresses(), request).await.map_err(|error| self.aged(error))
+    }
+
+    /// The addresses of all brokers. Those in the metadata come first, because they are known to exist; then those of the settings.
+    fn addresses(&self) -> Vec<String> {
         let mut addresses = self.metadata.read().unwrap_or_else(PoisonError::into_inner).addresses();
         for address in &self.options.brokers {
             if !addresses.contains(address) {
                 addresses.push(address.clone());
             }
         }
-        self.connections.request_any(&addresses, request).await.map_err(|error| self.aged(error))
+        addresses
     }
 
     /// Refreshes the addresses of the brokers.
@@ -114,25 +144,67 @@ impl Session {
     }
 
     /// Refreshes the leaders of these topics. Returns the number of partitions of each topic, in the same order.
-    pub(crate) async fn refresh_topics(&self, topics: &[Arc<str>]) -> Result<Vec<usize>, ClientError> {
-        let mut retry = Retry::new(self.options.timeouts.patience, FIRST_PAUSE, LONGEST_PAUSE);
+    ///
+    /// If a broker does not know a topic, or knows fewer partitions than expected, all brokers are asked. If nobody knows more, and the topic
+    /// should exist, they are asked again for some time, because a change of the metadata does not reach all brokers at once.
+    pub(crate) async fn refresh_topics(&self, topics: &[ExpectedTopic]) -> Result<Vec<usize>, ClientError> {
+        let timeouts = &self.options.timeouts;
+        let mut election = Retry::new(timeouts.patience, FIRST_PAUSE, LONGEST_PAUSE);
+        let mut propagation = Retry::new(timeouts.propagation, FIRST_PAUSE, LONGEST_PAUSE);
+        let names: Vec<Arc<str>> = topics.iter().map(|topic| topic.name.clone()).collect();
         loop {
-            let answer = self.describe(Some(topics)).await?;
-            match topics.iter().map(|topic| self.take_over(topic, &answer)).collect() {
+            let answer = self.describe(Some(&names)).await?;
+            let mut found: Vec<_> = topics.iter().map(|topic| self.take_over(&topic.name, &answer)).collect();
+            if topics.iter().zip(&found).any(|(topic, found)| topic.is_missing_in(found)) {
+                self.ask_every_broker(topics, &names, &mut found).await;
+            }
+            let should_exist =
+                |(topic, found): (&ExpectedTopic, &Result<usize, ClientError>)| topic.partitions > 0 && topic.is_missing_in(found);
+            let hidden = topics.iter().zip(&found).any(should_exist);
+            match found.into_iter().collect() {
                 // A topic that was just created has no leaders for a short time.
-                Err(error @ ClientError::Answer { .. }) if error.is_transient() => retry.again(error).await?,
+                Err(error @ ClientError::Answer { .. }) if error.is_transient() => election.again(error).await?,
+                result if hidden && propagation.again(()).await.is_ok() => drop(result),
                 result => return result,
             }
         }
     }
 
-    /// Refreshes the leaders after a failure. A transient error is ignored here: if it persists, the next request fails, and that request
+    /// Lets another broker name the leaders of these partitions, and closes the connections for reading. Used before a verdict that ends the
+    /// task, because a broker that is cut off from the others still believes that it leads.
+    pub(crate) async fn look_again(&self, partitions: &[TopicPartition]) -> Result<(), ClientError> {
+        self.connections.close_readers();
+        self.connections.ask_another(Duration::ZERO).await;
+        self.refresh_leaders(partitions).await
+    }
+
+    /// Asks all brokers about the topics that are missing in `found`, and replaces the results of those that a broker knows.
+    async fn ask_every_broker(&self, topics: &[ExpectedTopic], names: &[Arc<str>], found: &mut [Result<usize, ClientError>]) {
+        let visit = |answer| {
+            let answer = ClusterDescription::from(answer);
+            for (topic, found) in topics.iter().zip(found.iter_mut()).filter(|(topic, found)| topic.is_missing_in(found)) {
+                let result = self.take_over(&topic.name, &answer);
+                if !topic.is_missing_in(&result) {
+                    *found = result;
+                }
+            }
+            topics.iter().zip(found.iter()).all(|(topic, found)| !topic.is_missing_in(found))
+        };
+        self.connections.request_each(self.addresses(), &metadata::request(Some(names)), visit).await;
+    }
+
+    /// Refreshes the leaders after a failure, from another broker than before, which may be cut off from the others. A transient error is ignored here: if it persists, the next request fails, and that request
     /// has a deadline.
     pub(crate) async fn refresh_leaders(&self, partitions: &[TopicPartition]) -> Result<(), ClientError> {
-        let mut topics: Vec<Arc<str>> = partitions.iter().map(|partition| partition.topic.clone()).collect();
-        topics.sort();
-        topics.dedup();
+        let mut topics: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
+        for partition in partitions {
+            let count = topics.entry(&partition.topic).or_default();
+            *count = (*count).max(partition.partition + 1);
+        }
+        let topics: Vec<ExpectedTopic> = topics.into_iter().map(|(name, count)| ExpectedTopic::new(name, count)).collect();
+        self.connections.ask_another(LEAST_AGE).await;
         match self.refresh_topics(&topics).await {
+            Err(ClientError::NoTopic { topic, .. }) => Err(ClientError::TopicGone { topic }),
             Err(error) if !error.is_transient() => Err(error),
             _ => Ok(()),
         }
@@ -190,7 +262,7 @@ impl Session {
         let operation = || format!("reading the metadata of topic {topic}");
         let result = self.metadata.write().unwrap_or_else(PoisonError::into_inner).set_leaders(topic, answer);
         result.map_err(|problem| match problem {
-            TopicProblem::Code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
+            TopicProblem::Code(code) if code.is_unknown_topic() => {
                 ClientError::NoTopic { topic: topic.clone(), broker: self.first_broker().to_owned() }
             }
             TopicProblem::Code(code) => self.answer(operation(), code, topic),

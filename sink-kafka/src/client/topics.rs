@@ -10,7 +10,7 @@ use super::api::topic_rights::{RightsRequest, missing};
 use super::error::ClientError;
 use super::error_code::ErrorCode;
 use super::retry::Retry;
-use super::session::{Permission, Session};
+use super::session::{ExpectedTopic, Permission, Session};
 
 const PAUSE: Duration = Duration::from_millis(100);
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
@@ -30,14 +30,9 @@ pub(crate) struct TopicCreation {
 /// changed.
 pub(crate) async fn create(session: &Session, topics: &[Arc<str>], creation: &TopicCreation) -> Result<(), ClientError> {
     request_creation(session, topics, creation, Mode::Create).await?;
-    let mut retry = Retry::new(session.timeouts().patience, PAUSE, PAUSE);
-    loop {
-        match session.refresh_topics(topics).await {
-            // The broker that answered may not know the new topic yet.
-            Err(error @ ClientError::NoTopic { .. }) => retry.again(error).await?,
-            result => return result.map(|_| ()),
-        }
-    }
+    // Most brokers do not know the new topics yet.
+    let created: Vec<ExpectedTopic> = topics.iter().map(|topic| ExpectedTopic::new(topic, 1)).collect();
+    session.refresh_topics(&created).await.map(|_| ())
 }
 
 /// Checks whether topics could be created, without creating them.

@@ -102,13 +102,7 @@ async fn drive(sender: &Sender, pending: &mut [Pending]) -> Result<(), Error> {
 async fn refresh_leaders(sender: &Sender, pending: &[Pending]) -> Result<(), Error> {
     let unsent = pending.iter().filter(|pending| !pending.queue.is_empty());
     let partitions: Vec<TopicPartition> = unsent.map(|pending| pending.id().clone()).collect();
-    match sender.producer.session().refresh_leaders(&partitions).await {
-        // The topic was deleted, and its records with it.
-        Err(ClientError::NoTopic { topic, .. }) => {
-            Err(Error::TopicChanged { topic: topic.to_string(), problem: "it was deleted while the task ran".into() })
-        }
-        result => Ok(result?),
-    }
+    Ok(sender.producer.session().refresh_leaders(&partitions).await?)
 }
 
 /// The error code and the base offset for each batch, by index of the batch.

@@ -81,12 +81,18 @@ struct State {
     hides_end: bool,
     /// How many more answers report a high watermark below the end of the log.
     lag: u32,
+    /// How many more answers to Metadata say that the topics do not exist.
+    forgotten: u32,
+    /// How many more answers to Metadata leave out the last partition of each topic.
+    shortened: u32,
     produced: u32,
     down_until: Option<tokio::time::Instant>,
     /// How many times the leaders have moved to the next broker.
     moved: usize,
     /// The indexes of brokers that accept connections but never answer.
     frozen: Vec<usize>,
+    /// A broker that is cut off from the others, with the length of its logs. It believes that it leads all partitions.
+    cut_off: Option<(usize, i64)>,
     /// How long a connection may be used before the broker cuts it, as brokers do when authentication expires. `None` means no limit.
     lifetime: Option<Duration>,
     /// Whether answers are sent one byte at a time.
@@ -146,6 +152,23 @@ impl FakeCluster {
 
     pub(crate) fn lag(&self, questions: u32) {
         self.state.lock().unwrap().lag = questions;
+    }
+
+    /// Makes this many answers to Metadata say that the topics do not exist.
+    pub(crate) fn forget_topics(&self, answers: u32) {
+        self.state.lock().unwrap().forgotten = answers;
+    }
+
+    /// Makes this many answers to Metadata leave out the last partition of each topic.
+    pub(crate) fn shorten_topics(&self, answers: u32) {
+        self.state.lock().unwrap().shortened = answers;
+    }
+
+    /// Cuts a broker off from the others: it believes that it leads all partitions, and that their logs end at `end`. The others have
+    /// another leader.
+    pub(crate) fn cut_off(&self, node: usize, end: i64) {
+        let mut state = self.state.lock().unwrap();
+        (state.cut_off, state.moved) = (Some((node, end)), state.moved + 1);
     }
 
     pub(crate) fn lifetime(&self, lifetime: Duration) {
@@ -309,11 +332,11 @@ async fn serve_connection(mut stream: TcpStream, node: usize, ports: Vec<u16>, s
         out.i32(correlation);
         match (key, version) {
             (18, 3) => protocol::api_versions(&mut out),
-            (3, 4) => metadata(&mut request, &mut out, &ports, &state.lock().unwrap()),
+            (3, 4) => metadata(&mut request, &mut out, node, &ports, &mut state.lock().unwrap()),
             (19, 4) => create_topics(&mut request, &mut out, &mut state.lock().unwrap()),
             (32, 1) => protocol::describe_topic(&mut request, &mut out, state.lock().unwrap().compacted),
             (22, 1) => init_producer_id(&mut out, &mut state.lock().unwrap()),
-            (2, 3) => list_offsets(&mut request, &mut out, &mut state.lock().unwrap()),
+            (2, 3) => list_offsets(&mut request, &mut out, node, &mut state.lock().unwrap()),
             (1, 10) => fetch(&mut request, &mut out, &state.lock().unwrap()),
             (0, 7) => {
                 let fault = {
@@ -366,7 +389,7 @@ async fn serve_connection(mut stream: TcpStream, node: usize, ports: Vec<u16>, s
     }
 }
 
-fn metadata(request: &mut Reader<'_>, out: &mut Writer, ports: &[u16], state: &State) {
+fn metadata(request: &mut Reader<'_>, out: &mut Writer, asked_node: usize, ports: &[u16], state: &mut State) {
     let asked = request.i32();
     let names: Vec<String> =
         if asked < 0 { state.topics.keys().cloned().collect() } else { (0..asked).map(|_| request.string().unwrap()).collect() };
@@ -382,17 +405,23 @@ fn metadata(request: &mut Reader<'_>, out: &mut Writer, ports: &[u16], state: &S
     out.string(Some("fake"));
     out.i32(0);
     out.i32(names.len() as i32);
+    let forgets = !names.is_empty() && state.forgotten > 0;
+    let shortens = !names.is_empty() && state.shortened > 0;
+    state.forgotten -= u32::from(forgets);
+    state.shortened -= u32::from(shortens);
+    let cut_off = state.cut_off.is_some_and(|(node, _)| node == asked_node);
     for name in names {
-        let logs = state.topics.get(&name);
+        let logs = state.topics.get(&name).filter(|_| !forgets);
         out.i16(if logs.is_some() { 0 } else { 3 });
         out.string(Some(&name));
         out.bool(false);
-        let count = logs.map_or(0, Vec::len);
+        let count = logs.map_or(0, Vec::len).saturating_sub(usize::from(shortens));
         out.i32(count as i32);
         for partition in 0..count {
             out.i16(0);
             out.i32(partition as i32);
-            out.i32(((partition + state.moved) % ports.len()) as i32);
+            let leader = if cut_off { asked_node } else { (partition + state.moved) % ports.len() };
+            out.i32(leader as i32);
             out.i32(0);
             out.i32(0);
         }
@@ -436,7 +465,7 @@ fn init_producer_id(out: &mut Writer, state: &mut State) {
     out.i16(0);
 }
 
-fn list_offsets(request: &mut Reader<'_>, out: &mut Writer, state: &mut State) {
+fn list_offsets(request: &mut Reader<'_>, out: &mut Writer, node: usize, state: &mut State) {
     let replica = request.i32();
     request.i8();
     out.i32(0);
@@ -456,6 +485,7 @@ fn list_offsets(request: &mut Reader<'_>, out: &mut Writer, state: &mut State) {
             out.i64(-1);
             out.i64(match timestamp {
                 -2 => log.start,
+                _ if state.cut_off.is_some_and(|(cut_off, _)| cut_off == node) => state.cut_off.map_or(0, |(_, end)| end),
                 _ if lagging => log.end - 1,
                 _ => log.end,
             });

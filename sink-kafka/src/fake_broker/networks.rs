@@ -193,3 +193,66 @@ async fn many_open_batches_are_sent_before_they_fill_the_memory() {
     assert!(lists.iter().all(|list| list.is_sorted()));
     assert_eq!((lists.iter().map(Vec::len).sum::<usize>(), ignored), (150_000, 0));
 }
+
+#[tokio::test]
+async fn a_broker_that_does_not_know_a_topic_is_asked_again() {
+    let schema = table("a");
+    for (settings, topic) in [(json!({}), "t"), (json!({"topic": "{table}"}), "a")] {
+        let fake = FakeCluster::start(2, &[(topic, 2)]).await;
+        let task = task_of(&fake, settings.clone());
+        let (mut receipt, failures) = pump(&task, &schema, &[1..=3]).await;
+        assert_eq!(failures, 0);
+        // While a batch is sent again.
+        let mut sink = sink(&task);
+        open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
+        for (next, forgotten, shortened) in [(4, 1, 0), (7, 4, 0), (10, 0, 1)] {
+            fake.faults([Fault::RefusedWith(6)]);
+            fake.forget_topics(forgotten);
+            fake.shorten_topics(shortened);
+            sink.write(&mut rows(&schema, next..=next + 2)).await.unwrap();
+            receipt = sink.receipt();
+        }
+        // When a lane opens, also in a new process.
+        for (forgotten, shortened) in [(1, 0), (4, 0), (0, 1), (0, 4)] {
+            for task in [&task, &task_of(&fake, settings.clone())] {
+                fake.forget_topics(forgotten);
+                fake.shorten_topics(shortened);
+                open(&mut self::sink(task), SplitKind::Stream, 1, &receipt).await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_is_gone_ends_the_task_and_one_that_never_was_is_reported_at_once() {
+    let fake = FakeCluster::start(3, &[("t", 1)]).await;
+    let task = task_of(&fake, json!({}));
+    let (receipt, _) = pump(&task, &table("a"), &[1..=3]).await;
+    fake.forget_topics(u32::MAX);
+    for task in [&task, &task_of(&fake, json!({}))] {
+        let begin = Instant::now();
+        let error = open(&mut sink(task), SplitKind::Stream, 1, &receipt).await.unwrap_err();
+        assert_eq!((error.code(), error.kind()), (Some("E_TOPIC_CHANGED"), Kind::Fatal), "{error}");
+        assert!(begin.elapsed() > timeouts().propagation / 2, "{:?}", begin.elapsed());
+    }
+    let begin = Instant::now();
+    let error = open(&mut sink(&task_of(&fake, json!({}))), SplitKind::Stream, 1, &Receipt::default()).await.unwrap_err();
+    assert_eq!((error.code(), error.kind()), (Some("E_NO_TOPIC"), Kind::Config), "{error}");
+    assert!(begin.elapsed() < timeouts().propagation / 2, "{:?}", begin.elapsed());
+    // One broker that knows the topic is enough.
+    fake.forget_topics(3);
+    open(&mut sink(&task_of(&fake, json!({}))), SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_broker_that_is_cut_off_from_the_others_is_not_believed() {
+    let fake = FakeCluster::start(2, &[("t", 1)]).await;
+    let (receipt, _) = pump(&task_of(&fake, json!({})), &table("a"), &[1..=3, 4..=6]).await;
+    fake.cut_off(0, 3);
+    // The cut off broker is asked first.
+    let task = task_of(&fake, json!({}));
+    let mut sink = sink(&task);
+    open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
+    sink.write(&mut rows(&table("a"), 4..=9)).await.unwrap();
+    assert_eq!(read(&fake, "t", 1), (vec![all(9)], 0));
+}

@@ -46,6 +46,7 @@ pub(crate) fn timeouts() -> Timeouts {
         quick_request: ms(300),
         resend: ms(3000),
         patience: ms(3000),
+        propagation: ms(600),
         settle: ms(200),
         suspect: ms(100),
     }
@@ -371,6 +372,34 @@ async fn recovery_waits_for_the_watermark_and_works_without_the_true_end() {
     let begin = Instant::now();
     open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await.unwrap();
     assert!(begin.elapsed() >= timeouts().settle);
+}
+
+#[tokio::test]
+async fn recovery_does_not_wait_for_the_end_of_a_busy_partition() {
+    for hides_end in [false, true] {
+        let fake = Arc::new(FakeCluster::start(1, &[("t", 1)]).await);
+        let task = task_of(&fake, json!({}));
+        let (receipt, _) = pump(&task, &table("a"), &[1..=5]).await;
+        let writer = tokio::spawn({
+            let fake = fake.clone();
+            async move {
+                loop {
+                    fake.append("t", 0, &super::protocol::foreign_batch());
+                    tokio::time::sleep(Duration::from_millis(30)).await;
+                }
+            }
+        });
+        if hides_end {
+            fake.hide_end();
+        } else {
+            // The watermark is always one record behind.
+            fake.lag(u32::MAX);
+        }
+        let begin = Instant::now();
+        open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await.unwrap();
+        assert!(begin.elapsed() < timeouts().settle * 4, "{:?}", begin.elapsed());
+        writer.abort();
+    }
 }
 
 #[tokio::test]

@@ -4,13 +4,18 @@
 //! receipt. The records that were written after the receipt are read; the split continues after their greatest seq. The replay of a
 //! snapshot split is not exact, so its records are not searched and none is skipped.
 
+use std::time::Duration;
+
 use runtime::Seq;
 
 use super::receipt::Mark;
 use super::record_header::LaneId;
 use super::scan::{Found, scan};
-use crate::client::{LogPart, LogRange, Session, TopicPartition, log_ranges};
+use crate::client::{LogPart, LogRange, Retry, Session, TopicPartition, log_ranges};
 use crate::error::Error;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A partition with its mark in the last receipt; `None` if the receipt does not contain the partition.
 #[derive(Clone, Debug)]
@@ -32,9 +37,32 @@ pub(crate) struct Recovered {
 
 /// Finds out up to where a lane's split was delivered. The results are in the order of `partitions`. `at_end` says that the log cannot
 /// contain records of the split in partitions without a mark.
+///
+/// A log that does not hold what was acknowledged may be that of a broker that is cut off from the others and does not lead any more. So
+/// it is read again for some time, over new connections and from the leaders that other brokers name, before this is an error.
 pub(crate) async fn recover(session: &Session, lane: LaneId, partitions: &[Known], at_end: bool) -> Result<Vec<Recovered>, Error> {
     let names: Vec<TopicPartition> = partitions.iter().map(|known| known.partition.clone()).collect();
-    let ranges = log_ranges(session, &names).await?;
+    let mut retry = Retry::new(session.timeouts().propagation, FIRST_PAUSE, LONGEST_PAUSE);
+    loop {
+        match recover_once(session, lane, partitions, &names, at_end).await {
+            Err(error @ (Error::Regressed { .. } | Error::TopicChanged { .. })) => {
+                tracing::warn!(%error, "looking again: the broker may be cut off from the others");
+                retry.again(error).await?;
+                session.look_again(&names).await?;
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn recover_once(
+    session: &Session,
+    lane: LaneId,
+    partitions: &[Known],
+    names: &[TopicPartition],
+    at_end: bool,
+) -> Result<Vec<Recovered>, Error> {
+    let ranges = log_ranges(session, names).await?;
     let mut plans = Vec::with_capacity(partitions.len());
     for (Known { partition, mark }, range) in partitions.iter().zip(&ranges) {
         let plan =
