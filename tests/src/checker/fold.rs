@@ -44,7 +44,11 @@ fn apply(tables: &mut BTreeMap<Table, Rows>, change: &Change) -> Result<()> {
 
 /// Empties the table that a TRUNCATE or DROP TABLE names, since such a statement has no event for each row.
 fn clear(tables: &mut BTreeMap<Table, Rows>, database: &str, sql: &str) {
-    let words: Vec<&str> = sql.split_whitespace().collect();
+    let mut words: Vec<&str> = sql.split_whitespace().collect();
+    // MariaDB logs the whole text of `SET STATEMENT variables FOR statement`.
+    if let (Some(&"SET"), Some(&"STATEMENT"), Some(end)) = (words.first(), words.get(1), words.iter().position(|word| *word == "FOR")) {
+        words.drain(..=end);
+    }
     let emptied = matches!(words.as_slice(), [first, ..] if first.eq_ignore_ascii_case("truncate") || first.eq_ignore_ascii_case("drop"));
     if !emptied {
         return;
@@ -115,5 +119,7 @@ mod tests {
         let mut tables = BTreeMap::from([(Table::new("d", "t"), rows(&[("1", "x")])), (Table::new("d", "tt"), rows(&[("1", "x")]))]);
         clear(&mut tables, "d", "TRUNCATE TABLE `d`.`t`");
         assert_eq!(tables.len(), 1);
+        clear(&mut tables, "d", "SET STATEMENT lock_wait_timeout = 1 FOR TRUNCATE tt");
+        assert_eq!(tables.len(), 0);
     }
 }
