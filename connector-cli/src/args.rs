@@ -9,6 +9,9 @@ use clap::{Args, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "connector-cli", version, after_help = "Example:\n  connector-cli check shop.toml && connector-cli run shop.toml")]
 pub(crate) struct Arguments {
+    /// Print no status line
+    #[arg(long, global = true)]
+    pub(crate) quiet: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -33,9 +36,6 @@ pub(crate) enum Command {
 pub(crate) struct RunArguments {
     /// The configuration file (TOML)
     pub(crate) file: PathBuf,
-    /// Print no status line
-    #[arg(long)]
-    pub(crate) quiet: bool,
     /// Write logs as JSON
     #[arg(long)]
     pub(crate) json_logs: bool,
@@ -59,6 +59,13 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn quiet_stands_before_or_after_the_command() {
+        let quiet = |line: &str| parse(line.split(' ').map(OsString::from)).unwrap().quiet;
+        assert!(quiet("connector-cli --quiet run shop.toml") && quiet("connector-cli run --quiet shop.toml"));
+        assert!(quiet("connector-cli run shop.toml --quiet") && !quiet("connector-cli run shop.toml"));
+    }
 
     #[test]
     fn every_help_ends_with_an_example() {

@@ -60,7 +60,7 @@ pub async fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -
         }
     };
     match args.command {
-        args::Command::Run(run) => run::run(registry, run).await,
+        args::Command::Run(run) => run::run(registry, run, args.quiet).await,
         args::Command::Check(check) => check::check(registry, &check).await,
         args::Command::Plugins => {
             for (kind, name) in registry.names() {

@@ -17,8 +17,8 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// What a shell shows for a program that was interrupted.
 const INTERRUPTED: i32 = 130;
 
-pub(crate) async fn run(registry: Registry, args: RunArguments) -> ExitCode {
-    let screen = Screen::new(args.quiet);
+pub(crate) async fn run(registry: Registry, args: RunArguments, quiet: bool) -> ExitCode {
+    let screen = Screen::new(quiet);
     if let Err(error) = start_logs(&args, screen.log_writer()) {
         eprintln!("error: the option --log is not valid\n  cause: {error}\n  help:  give a filter such as info or warn,runtime=debug");
         return ExitCode::from(2);

@@ -20,7 +20,7 @@ pub(crate) fn line(status: &Status, rate: f64) -> String {
     let mut text = format!("{phase:<11} {rows:>11} rows {rate:>8.0} rows/s");
     let lag = status.splits.iter().filter(|split| !split.snapshot).map(|split| split.lag_ms).max();
     if let Some(lag) = lag.filter(|_| status.state == RunState::Streaming) {
-        text.push_str(&format!("  lag {:.1} s", lag as f64 / 1000.0));
+        text.push_str(&format!("  lag {}", duration(lag)));
     }
     let location = location(status, snapshot);
     if !location.is_empty() {
@@ -32,6 +32,17 @@ pub(crate) fn line(status: &Status, rate: f64) -> String {
         text.push_str(&format!("  {}", error.replace(['\n', '\r'], " ")));
     }
     text
+}
+
+/// A duration in the two largest units that it has.
+fn duration(ms: u64) -> String {
+    let (minutes, hours, days) = (ms / 60_000, ms / 3_600_000, ms / 86_400_000);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        (0, 0, _) => format!("{minutes} min {} s", ms / 1000 % 60),
+        (0, _, _) => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
 }
 
 fn location(status: &Status, snapshot: bool) -> String {
@@ -57,5 +68,22 @@ mod tests {
         assert_eq!(text, "incremental       12345 rows       42 rows/s  lag 1.5 s  binlog.000007:4711");
         let text = line(&status("snapshot", &[("orders", 5, 10, true), ("users", 7, 7, false)]), 0.0);
         assert!(text.ends_with(" rows/s  1 of 2 tables") && !text.contains("lag"), "{text}");
+    }
+
+    #[test]
+    fn a_long_lag_is_shown_in_long_units() {
+        let (second, hour) = (1000, 3_600_000);
+        for (ms, text) in [
+            (0, "0.0 s"),
+            (59_999, "59.9 s"),
+            (60_000, "1 min 0 s"),
+            (hour - second, "59 min 59 s"),
+            (26 * hour - 1, "1 d 1 h"),
+            (23 * hour + 60_000, "23 h 1 min"),
+            (76 * hour, "3 d 4 h"),
+            (1_900_000_000_000, "21990 d 17 h"),
+        ] {
+            assert_eq!(duration(ms), text);
+        }
     }
 }

@@ -27,7 +27,23 @@ pub(crate) struct Screen {
 enum Show {
     Nothing,
     Bars(Bars),
-    Lines(Option<(Instant, RunState)>),
+    Lines(Lines),
+}
+
+/// When the last plain line was written, and its state.
+#[derive(Default)]
+struct Lines(Option<(Instant, RunState)>);
+
+impl Lines {
+    /// Whether a line is due, which is then written: at every change of state, and every now and then. The state in which a task ends is
+    /// written once, whoever sees it first.
+    fn is_due(&mut self, state: RunState) -> bool {
+        let due = self.0.is_none_or(|(at, last)| last != state || (at.elapsed() >= PLAIN_INTERVAL && !state.is_ended()));
+        if due {
+            self.0 = Some((Instant::now(), state));
+        }
+        due
+    }
 }
 
 impl Screen {
@@ -38,7 +54,7 @@ impl Screen {
         } else if std::io::stdout().is_terminal() {
             Show::Bars(Bars::new(ProgressDrawTarget::stdout()))
         } else {
-            Show::Lines(None)
+            Show::Lines(Lines::default())
         };
         Self { show, rate: Rate::default() }
     }
@@ -57,10 +73,8 @@ impl Screen {
         match &mut self.show {
             Show::Nothing => {}
             Show::Bars(bars) => bars.show(status, &line(status, rate)),
-            Show::Lines(last) => {
-                let due = last.is_none_or(|(at, state)| state != status.state || at.elapsed() >= PLAIN_INTERVAL);
-                if due {
-                    *last = Some((Instant::now(), status.state));
+            Show::Lines(lines) => {
+                if lines.is_due(status.state) {
                     crate::report::say(format_args!("{}", line(status, rate)));
                 }
             }
@@ -69,9 +83,6 @@ impl Screen {
 
     /// Shows the last status and leaves the screen to others.
     pub(crate) fn end(&mut self, status: &Status) {
-        if let Show::Lines(last) = &mut self.show {
-            *last = None;
-        }
         self.show(status);
         if let Show::Bars(bars) = &self.show {
             bars.end();
@@ -109,6 +120,13 @@ pub(crate) mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_last_line_is_written_once() {
+        let mut lines = Lines::default();
+        let due = [RunState::Streaming, RunState::Streaming, RunState::Stopped, RunState::Stopped].map(|state| lines.is_due(state));
+        assert_eq!(due, [true, false, true, false]);
+    }
 
     pub(crate) fn status(state: &str, tables: &[(&str, u64, u64, bool)]) -> Status {
         let tables: Vec<_> = tables

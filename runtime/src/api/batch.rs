@@ -5,8 +5,8 @@ use crate::{Body, CellBlock, Error, Event, Facts, Kind, Position, Result, Seq};
 /// Consecutive events of one split.
 ///
 /// Invariants, checked by [`Batch::verify`] (in debug builds for every batch of every lane): `seq` rises strictly; a schema change travels
-/// alone; `resume` is set only at a transaction boundary or the end of a chunk, so a large transaction is many batches with `None`; an
-/// empty batch with `resume` is a heartbeat.
+/// alone; `resume` is set only at a transaction boundary or the end of a chunk, so a large transaction is many batches with `None`. An empty
+/// batch only moves the resume position, or tells the source's time.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// The events in order.
@@ -15,6 +15,9 @@ pub struct Batch {
     pub resume: Option<Position>,
     /// Changes of the task's facts, committed together with `resume`.
     pub facts: Facts,
+    /// The time of the source up to which it was read, in milliseconds since the epoch: that of the last event read, also of one that is not
+    /// in a batch, or the present if the source has nothing more. `None` means the time of the batch's last event. The lag is counted from it.
+    pub source_ms: Option<i64>,
     rejected: Vec<(Event, Error)>,
     bytes: usize,
 }
@@ -22,7 +25,7 @@ pub struct Batch {
 impl Batch {
     /// A batch of these events; `bytes` is their size in memory as the source counts it.
     pub fn new(events: Vec<Event>, resume: Option<Position>, bytes: usize) -> Self {
-        Self { events, resume, facts: Facts::new(), rejected: Vec::new(), bytes }
+        Self { events, resume, facts: Facts::new(), source_ms: None, rejected: Vec::new(), bytes }
     }
 
     /// Size of the events' cells in bytes.

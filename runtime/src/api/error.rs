@@ -99,6 +99,14 @@ impl Error {
         Self::new(Kind::Fatal, message)
     }
 
+    /// The checkpoint, or a part of it, cannot be read: `E_CKPT_CORRUPT`, with what can be done about it.
+    pub fn damaged_checkpoint(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::fatal(message).with_code("E_CKPT_CORRUPT").with_help(
+            "put back a copy of the checkpoint (the store `local` keeps checkpoint.redb.1, .2 and .3), or start the task from scratch in an \
+             empty directory and an empty topic",
+        )
+    }
+
     /// Adds the cause: the server's or the library's own words.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

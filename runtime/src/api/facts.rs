@@ -96,7 +96,5 @@ pub(super) fn read<F: Fact>(name: &str, stored: &str) -> Result<F> {
 }
 
 fn unreadable(name: &str) -> Error {
-    Error::fatal(format!("the fact {name} of the checkpoint is unreadable"))
-        .with_code("E_CKPT_CORRUPT")
-        .with_help("restore an older copy of the checkpoint, or start the task from scratch with an empty directory and an empty topic")
+    Error::damaged_checkpoint(format!("the fact {name} of the checkpoint is unreadable"))
 }

@@ -169,7 +169,7 @@ impl Writer<'_> {
         }
         self.last_seq = batch.last_seq().unwrap_or(self.last_seq);
         self.commits.collect(&batch.events, &mut batch.facts);
-        let table = self.stats.table(&batch);
+        let read = self.stats.read(&batch);
         for transform in &mut self.transforms {
             transform.apply(&mut batch).map_err(|error| error.while_doing("transforming a batch"))?;
         }
@@ -178,7 +178,7 @@ impl Writer<'_> {
         refuse_rejected(&mut batch).map_err(|error| error.while_doing("transforming a batch"))?;
         let written = self.sink.write(&mut batch).await.and_then(|()| refuse_rejected(&mut batch));
         written.map_err(|error| error.while_doing("delivering a batch"))?;
-        self.stats.delivered(&batch, self.last_seq, table);
+        self.stats.delivered(&batch, read);
         self.commits.delivered(batch.size(), batch.resume.take());
         Ok(())
     }

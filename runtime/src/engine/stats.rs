@@ -101,8 +101,8 @@ pub struct SplitStatus {
     pub rows: u64,
     /// Bytes of cells delivered by this process.
     pub bytes: u64,
-    /// The age in milliseconds of the newest delivered event at the time when it became durable; 0 after an empty batch that only advances
-    /// the position.
+    /// How far the split was behind its source when a batch was last delivered, in milliseconds: the age of the last event that was read
+    /// before, also of one that is not delivered. 0 if the source had nothing more.
     pub lag_ms: u64,
     /// How often a lane for the split was opened.
     pub opened: u32,
@@ -146,6 +146,13 @@ pub(crate) struct TableCount {
     lanes: AtomicU32,
 }
 
+/// What is counted of a batch once it is delivered.
+pub(crate) struct Read {
+    table: Option<Arc<TableCount>>,
+    last: Seq,
+    source_ms: Option<i64>,
+}
+
 /// A guard that exists while a lane reads a split.
 pub(crate) struct Reading<'a>(&'a SplitStats);
 
@@ -173,8 +180,14 @@ impl SplitStats {
         Reading(self)
     }
 
-    /// The table whose existing rows are in `batch`. Must be called before the transforms, which may rename the table.
-    pub(crate) fn table(&self, batch: &Batch) -> Option<Arc<TableCount>> {
+    /// What is counted of a batch once it is delivered. Must be called before the transforms, which may rename tables and drop events.
+    pub(crate) fn read(&self, batch: &Batch) -> Read {
+        let source_ms = batch.source_ms.or_else(|| batch.events.last().map(|event| event.timestamp_ms));
+        Read { table: self.table(batch), last: batch.last_seq().unwrap_or_default(), source_ms }
+    }
+
+    /// The table whose existing rows are in `batch`.
+    fn table(&self, batch: &Batch) -> Option<Arc<TableCount>> {
         if !self.snapshot {
             return None;
         }
@@ -190,13 +203,14 @@ impl SplitStats {
         current.clone()
     }
 
-    /// Records that the sink has acknowledged a batch, and all events of the split up to `last`.
-    pub(crate) fn delivered(&self, batch: &Batch, last: Seq, table: Option<Arc<TableCount>>) {
+    /// Records that the sink has acknowledged a batch. `read` was made of it before the transforms.
+    pub(crate) fn delivered(&self, batch: &Batch, read: Read) {
         let (rows, bytes) = (batch.row_count() as u64, batch.size() as u64);
         self.rows.fetch_add(rows, Relaxed);
         self.bytes.fetch_add(bytes, Relaxed);
         self.shared.rows.add(rows);
         self.shared.bytes.add(bytes);
+        let Read { table, last, source_ms } = read;
         if let Some(table) = table {
             table.rows.fetch_add(rows, Relaxed);
         }
@@ -207,14 +221,11 @@ impl SplitStats {
             marks.delivered = marks.delivered.max(last);
             self.shared.progress.fetch_add(1, Relaxed);
         }
-        let lag_ms = match batch.events.last() {
-            Some(event) => {
-                marks.location = Some(event.location());
-                (now_ms() - event.timestamp_ms).max(0)
-            }
-            None if batch.resume.is_some() => 0,
-            None => return,
-        };
+        if let Some(event) = batch.events.last() {
+            marks.location = Some(event.location());
+        }
+        let Some(source_ms) = source_ms else { return };
+        let lag_ms = (now_ms() - source_ms).max(0);
         self.lag_ms.store(lag_ms, Relaxed);
         if !self.snapshot {
             self.shared.lag_ms.set(lag_ms);
@@ -262,7 +273,7 @@ impl Stats {
             rows: metrics.counter("rows", "Rows delivered."),
             bytes: metrics.counter("bytes", "Bytes of cells delivered."),
             commits: metrics.counter("commits", "Checkpoints committed by lanes."),
-            lag_ms: metrics.gauge("lag_ms", "Age of the newest delivered change of a stream when it was durable, in milliseconds."),
+            lag_ms: metrics.gauge("lag_ms", "How far a stream was behind its source at its last delivery, in milliseconds."),
         };
         Self { splits: Mutex::default(), shared: Arc::new(shared), metrics }
     }

@@ -9,6 +9,7 @@ use runtime::{Batch, Error, Result, SplitReader, TableSchema, async_trait};
 use super::decode::{Decoder, DecoderOptions};
 use super::diagnosis::{compare, diagnose};
 use super::error::StreamError;
+use super::event::{Reader, kind};
 use super::position::{FileOffset, StreamPosition};
 use super::probe::{Probed, probe};
 use super::profile::ServerProfile;
@@ -53,6 +54,37 @@ pub(crate) struct StreamReader {
     decoder: Decoder,
     failure: Option<Failure>,
     timers: Timers,
+    time: SourceTime,
+}
+
+/// The time of the source up to which the stream was read.
+struct SourceTime {
+    /// Whether an idle stream means that the server has no newer commits.
+    idle_is_current: bool,
+    /// In milliseconds since the epoch; `None` before the first event.
+    ms: Option<i64>,
+    /// Whether the server has said that it has nothing more, and no batch has told this yet.
+    is_idle: bool,
+}
+
+impl SourceTime {
+    /// Notes an event that moved the stream from `before` to `at`.
+    fn note(&mut self, bytes: &[u8], before: FileOffset, at: FileOffset, read_ms: i64) -> Result<(), StreamError> {
+        let mut header = Reader::new(bytes);
+        let (timestamp, kind) = (header.u32()?, header.u8()?);
+        let (_server_and_size, log_pos) = (header.u64()?, header.u32()?);
+        match kind {
+            // The position in a heartbeat has only the low 32 bits, as in the decoder.
+            kind::HEARTBEAT | kind::HEARTBEAT_V2 if self.idle_is_current && (log_pos == 0 || log_pos == at.offset as u32) => {
+                (self.ms, self.is_idle) = (Some(read_ms), true);
+            }
+            // The first events of a file carry the time at which the file was created.
+            kind::HEARTBEAT | kind::HEARTBEAT_V2 | kind::FORMAT_DESCRIPTION | kind::PREVIOUS_GTIDS | kind::GTID_LIST => {}
+            _ if timestamp != 0 && at != before => (self.ms, self.is_idle) = (Some(i64::from(timestamp) * 1000), false),
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// Why the stream ended.
@@ -72,6 +104,7 @@ impl StreamReader {
             Ok(transport) => transport,
             Err(error) => return Err(diagnose(error, &endpoint, &position, from).await),
         };
+        let time = SourceTime { idle_is_current: profile.idle_is_current(), ms: None, is_idle: false };
         let decoder = Decoder::new(DecoderOptions {
             stream,
             position: position.clone(),
@@ -81,7 +114,7 @@ impl StreamReader {
             batch_max_bytes: options.batch_max_bytes,
         });
         let timers = Timers::start(options.heartbeat);
-        Ok(Self { endpoint, server_id, position, transport, decoder, failure: None, timers })
+        Ok(Self { endpoint, server_id, position, transport, decoder, failure: None, timers, time })
     }
 
     /// Reads events until a batch is complete. Returns `None` if reading failed; the cause is in `failure`.
@@ -110,7 +143,7 @@ impl StreamReader {
             match self.transport.next_if_ready().await {
                 Some(event) => {
                     self.timers.event_was_ready();
-                    feed(&mut self.decoder, &mut self.failure, event);
+                    feed(&mut self.decoder, &mut self.time, &mut self.failure, event);
                 }
                 None => {
                     if let Some(batch) = self.decoder.flush().or_else(|| self.due_batch()) {
@@ -126,10 +159,14 @@ impl StreamReader {
         }
     }
 
-    /// A batch that is due although no event was decoded: a heartbeat, or an empty batch that advances the resume point.
+    /// A batch that is due although no event was decoded: a heartbeat, or an empty batch that advances the resume point or tells that the
+    /// server has nothing more.
     fn due_batch(&mut self) -> Option<Batch> {
         let heartbeat = if self.timers.is_heartbeat_due() { self.decoder.heartbeat(now_ms()) } else { None };
-        heartbeat.or_else(|| if self.timers.is_position_due() { self.decoder.position_update() } else { None })
+        heartbeat.or_else(|| {
+            let position = if self.time.is_idle || self.timers.is_position_due() { self.decoder.position_update() } else { None };
+            position.or_else(|| self.time.is_idle.then(Batch::default))
+        })
     }
 
     /// Checks a stream without new events against the server's list of binlog files.
@@ -151,7 +188,7 @@ impl StreamReader {
         match tokio::time::timeout(wait.limit, self.transport.next()).await {
             Ok(event) => {
                 self.timers.event_was_awaited();
-                feed(&mut self.decoder, &mut self.failure, event);
+                feed(&mut self.decoder, &mut self.time, &mut self.failure, event);
             }
             Err(_) if wait.is_last => {
                 let message = format!("the server sent nothing for {} s, not even a heartbeat", SILENCE.as_secs());
@@ -196,11 +233,13 @@ impl StreamReader {
 }
 
 /// Passes an event to the decoder. An error is stored in `failure`.
-fn feed(decoder: &mut Decoder, failure: &mut Option<Failure>, event: Result<&[u8], WireError>) {
+fn feed(decoder: &mut Decoder, time: &mut SourceTime, failure: &mut Option<Failure>, event: Result<&[u8], WireError>) {
     let at = decoder.at();
     match event {
         Ok(bytes) => {
-            if let Err(error) = decoder.take_event(bytes, now_ms()) {
+            let read_ms = now_ms();
+            let taken = decoder.take_event(bytes, read_ms).and_then(|()| time.note(bytes, at, decoder.at(), read_ms));
+            if let Err(error) = taken {
                 *failure = Some(Failure::Stream(error, at));
             }
         }
@@ -216,11 +255,51 @@ fn now_ms() -> i64 {
 impl SplitReader for StreamReader {
     async fn next(&mut self) -> Result<Option<Batch>> {
         match self.advance().await {
-            Some(batch) => {
+            Some(mut batch) => {
                 self.timers.batch(!batch.events.is_empty());
+                // A batch with events has the time of its last event.
+                if batch.events.is_empty() {
+                    batch.source_ms = self.time.ms;
+                    self.time.is_idle = false;
+                }
                 Ok(Some(batch))
             }
             None => Err(self.report().await),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The header of an event that ends at `log_pos`.
+    fn header(timestamp: u32, kind: u8, log_pos: u32) -> Vec<u8> {
+        let mut bytes = timestamp.to_le_bytes().to_vec();
+        bytes.push(kind);
+        bytes.extend([0; 8]);
+        bytes.extend(log_pos.to_le_bytes());
+        bytes.extend([0; 2]);
+        bytes
+    }
+
+    #[test]
+    fn the_source_is_idle_only_after_a_heartbeat_at_the_position() {
+        const NOW: i64 = 2_000_000_000_000;
+        let at = |offset: u64| FileOffset { file: 1, offset };
+        let mut time = SourceTime { idle_is_current: true, ms: None, is_idle: false };
+        let mut note = |timestamp, kind, log_pos, from, to| {
+            time.note(&header(timestamp, kind, log_pos), at(from), at(to), NOW).unwrap();
+            (time.ms, time.is_idle)
+        };
+        assert_eq!(note(1_500, kind::FORMAT_DESCRIPTION, 120, 4, 120), (None, false));
+        assert_eq!(note(0, kind::ROTATE, 0, 120, 120), (None, false));
+        assert_eq!(note(1_000, kind::XID, 200, 120, 200), (Some(1_000_000), false));
+        assert_eq!(note(0, kind::HEARTBEAT, 900, 200, 200), (Some(1_000_000), false), "the server is elsewhere");
+        assert_eq!(note(0, kind::HEARTBEAT, 200, 200, 200), (Some(NOW), true));
+        assert_eq!(note(1_001, kind::QUERY, 300, 200, 300), (Some(1_001_000), false));
+        time.idle_is_current = false;
+        time.note(&header(0, kind::HEARTBEAT, 300), at(300), at(300), NOW).unwrap();
+        assert_eq!((time.ms, time.is_idle), (Some(1_001_000), false), "this server's binlog lags behind its commits");
     }
 }

@@ -70,12 +70,14 @@ impl StoreError {
                     .with_code("E_CKPT_NEWER")
                     .with_help("run the newer version again, or start the task from scratch in another directory and an empty topic")
             }
-            StoreError::Format { .. } => {
-                Error::fatal(format!("the checkpoint in {dir} was written by an older version of this program, and cannot be continued"))
-                    .because(self)
-                    .with_code("E_CKPT_OLDER")
-                    .with_help("let the older version finish the task, or start it from scratch in another directory and an empty topic")
-            }
+            StoreError::Format { .. } => Error::fatal(format!(
+                "the checkpoint in {dir} was written by an older version of this program, and cannot be continued"
+            ))
+            .because(self)
+            .with_code("E_CKPT_OLDER")
+            .with_help(
+                "go on with the older version, or start the task from scratch with this one, in another directory and an empty topic",
+            ),
             StoreError::NotLoaded => Error::fatal(format!("the checkpoint in {dir} was written before it was loaded")),
         }
     }
@@ -86,9 +88,7 @@ fn is_about_content(error: &io::Error) -> bool {
 }
 
 fn corrupt(dir: &dyn std::fmt::Display) -> Error {
-    Error::fatal(format!("the checkpoint in {dir} is damaged")).with_code("E_CKPT_CORRUPT").with_help(
-        "restore the copy checkpoint.redb.1 made at the last start, or start the task from scratch in an empty directory and an empty topic",
-    )
+    Error::damaged_checkpoint(format!("the checkpoint in {dir} is damaged"))
 }
 
 fn unavailable(dir: &dyn std::fmt::Display) -> Error {

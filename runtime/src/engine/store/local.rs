@@ -479,6 +479,42 @@ mod tests {
         assert!(!LocalStore::new(dir.path()).load().await.unwrap().is_new(), "the copy can be put back");
     }
 
+    #[tokio::test]
+    async fn failing_starts_keep_the_good_copies() {
+        let dir = tempfile::tempdir().unwrap();
+        let start = async || LocalStore::new(dir.path()).load().await;
+        {
+            let store = LocalStore::new(dir.path());
+            store.load().await.unwrap();
+            store.commit(begin()).await.unwrap();
+        }
+        for _ in 0..COPIES {
+            start().await.unwrap();
+        }
+        let names = ["checkpoint.redb.1", "checkpoint.redb.2", "checkpoint.redb.3"];
+        let copies = || names.map(|name| fs::read(dir.path().join(name)).unwrap());
+        let (good, file) = (copies(), dir.path().join("checkpoint.redb"));
+        fs::write(&file, vec![0x5a; good[0].len()]).unwrap();
+        for _ in 0..3 {
+            assert_eq!(start().await.unwrap_err().code(), Some("E_CKPT_CORRUPT"));
+            assert!(copies() == good, "a copy was replaced");
+        }
+        fs::remove_file(&file).unwrap();
+        for _ in 0..3 {
+            let error = start().await.unwrap_err();
+            assert_eq!((error.kind(), error.code()), (Kind::Fatal, Some("E_CKPT_CORRUPT")));
+            assert!(copies() == good && !file.exists(), "a missing database was replaced");
+        }
+        for name in names {
+            fs::copy(dir.path().join(name), &file).unwrap();
+            assert_eq!(start().await.unwrap().split(&"s".into()).unwrap().checkpoint.position.as_str(), "1", "{name}");
+            fs::write(dir.path().join("checkpoint.redb.1"), &good[0]).unwrap();
+            fs::write(dir.path().join("checkpoint.redb.2"), &good[1]).unwrap();
+            fs::write(dir.path().join("checkpoint.redb.3"), &good[2]).unwrap();
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 5, "no temporary file is left");
+    }
+
     /// A store as another version of the program left it.
     fn store_of_format(dir: &Path, format: u64) {
         let database = Database::create(dir.join("checkpoint.redb")).unwrap();
@@ -502,7 +538,8 @@ mod tests {
             let before = fs::read(dir.path().join("checkpoint.redb")).unwrap();
             for error in [LocalStore::new(dir.path()).peek().await.unwrap_err(), LocalStore::new(dir.path()).load().await.unwrap_err()] {
                 assert_eq!((error.kind(), error.code()), (Kind::Fatal, Some(code)));
-                assert!(error.help().unwrap().contains("from scratch"), "{error}");
+                let help = error.help().unwrap();
+                assert!(help.contains("from scratch") && !help.contains("finish"), "{help}");
             }
             assert!(!dir.path().join("checkpoint.redb.1").exists());
             assert!(fs::read(dir.path().join("checkpoint.redb")).unwrap() == before, "a store that is refused is left as it was");
