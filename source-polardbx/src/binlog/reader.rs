@@ -138,7 +138,9 @@ impl StreamReader {
         match compare(&self.endpoint, &self.position, at).await {
             Err(error) => self.failure = Some(Failure::Stream(error, at)),
             Ok(server_has_more) => {
-                if self.timers.is_stuck(at, server_has_more) {
+                // An event that is still arriving is no standstill.
+                let (_, is_arriving) = self.transport.last_byte();
+                if self.timers.is_stuck(at, server_has_more && !is_arriving) {
                     self.failure = Some(Failure::Transport(WireError::Lost(stuck_message())));
                 }
             }
@@ -147,17 +149,16 @@ impl StreamReader {
 
     /// Waits for the next event. The wait ends early when an empty batch or a heartbeat is due, or when the connection counts as lost.
     async fn wait(&mut self) {
-        let wait = self.timers.wait(self.decoder.has_moved(), self.decoder.is_between_transactions());
-        match tokio::time::timeout(wait.limit, self.transport.next()).await {
-            Ok(event) => {
-                self.timers.event_was_awaited();
-                feed(&mut self.decoder, &mut self.failure, event);
-            }
-            Err(_) if wait.is_last => {
-                let message = format!("the server sent nothing for {} s, not even a heartbeat", SILENCE.as_secs());
-                self.failure = Some(Failure::Transport(WireError::Lost(message)));
-            }
-            Err(_) => {}
+        let (last_byte, _) = self.transport.last_byte();
+        let wait = self.timers.wait(last_byte, self.decoder.has_moved(), self.decoder.is_between_transactions());
+        if let Ok(event) = tokio::time::timeout(wait.limit, self.transport.next()).await {
+            self.timers.event_was_awaited();
+            feed(&mut self.decoder, &mut self.failure, event);
+            return;
+        }
+        if wait.is_last && self.transport.last_byte().0 == last_byte {
+            let message = format!("the server sent nothing for {} s, not even a heartbeat", SILENCE.as_secs());
+            self.failure = Some(Failure::Transport(WireError::Lost(message)));
         }
     }
 
