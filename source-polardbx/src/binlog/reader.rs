@@ -1,7 +1,7 @@
 //! Reads a stream: passes the events from the transport to the decoder, and returns the decoder's batches.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use runtime::{Batch, Error, Result, SplitReader, TableSchema, async_trait};
@@ -42,6 +42,22 @@ pub(crate) struct StreamOptions {
     pub(crate) heartbeat: Option<Duration>,
     /// Batches are cut at about this size, in bytes.
     pub(crate) batch_max_bytes: usize,
+    /// What this process could not decode before.
+    pub(crate) undecodable: Undecodable,
+}
+
+/// The last event that could not be decoded although its checksum was right: its position and the error. The readers that follow one another
+/// share it. The event is read again once. If it fails in the same way, the binlog itself holds what cannot be decoded.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Undecodable(Arc<Mutex<Option<(FileOffset, String)>>>);
+
+impl Undecodable {
+    /// Notes an error at `at`. Returns whether it is the same as the last one.
+    fn is_repeated(&self, at: FileOffset, error: &StreamError) -> bool {
+        let found = Some((at, error.to_string()));
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *last, found.clone()) == found
+    }
 }
 
 /// Reads the binlog of a server, starting at a given position. `next` is cancel-safe, because all its state is in this struct.
@@ -53,6 +69,7 @@ pub(crate) struct StreamReader {
     decoder: Decoder,
     failure: Option<Failure>,
     timers: Timers,
+    undecodable: Undecodable,
 }
 
 /// Why the stream ended.
@@ -66,7 +83,7 @@ enum Failure {
 impl StreamReader {
     /// Connects to the server and requests the stream.
     pub(crate) async fn open(options: StreamOptions) -> Result<Self, SourceError> {
-        let StreamOptions { stream, endpoint, server_id, position, selection, profile, .. } = options;
+        let StreamOptions { stream, endpoint, server_id, position, selection, profile, undecodable, .. } = options;
         let from = Decoder::dump_from(&position);
         let transport = match Transport::open(&endpoint, server_id, &position.base, from, options.heartbeat).await {
             Ok(transport) => transport,
@@ -81,7 +98,7 @@ impl StreamReader {
             batch_max_bytes: options.batch_max_bytes,
         });
         let timers = Timers::start(options.heartbeat);
-        Ok(Self { endpoint, server_id, position, transport, decoder, failure: None, timers })
+        Ok(Self { endpoint, server_id, position, transport, decoder, failure: None, timers, undecodable })
     }
 
     /// Reads events until a batch is complete. Returns `None` if reading failed; the cause is in `failure`.
@@ -180,6 +197,9 @@ impl StreamReader {
         if error.may_pass() && self.reads_well_again(at).await {
             return StreamError::Disconnected { message: format!("{error}; it was intact when it was read again") }.into();
         }
+        if matches!(error, StreamError::Content { .. }) && !self.undecodable.is_repeated(at, &error) {
+            return StreamError::Disconnected { message: format!("an event cannot be decoded, and is read once more: {error}") }.into();
+        }
         self.decoder.located(error, at)
     }
 
@@ -223,5 +243,21 @@ impl SplitReader for StreamReader {
             }
             None => Err(self.report().await),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_cannot_be_decoded_is_read_once_more() {
+        let (first, at) = (Undecodable::default(), FileOffset::new(3, 4));
+        let next = first.clone();
+        let error = |what: &str| StreamError::corrupt(what).of_content();
+        assert!(!first.is_repeated(at, &error("a date")));
+        assert!(next.is_repeated(at, &error("a date")), "the next reader knows it");
+        assert!(!next.is_repeated(at, &error("a time")));
+        assert!(!next.is_repeated(FileOffset::new(3, 5), &error("a time")));
     }
 }
