@@ -240,6 +240,9 @@ fn stream_error(error: &StreamError) -> Error {
         StreamError::Corrupt { what } => fatal("E_BINLOG_CORRUPT", "the binlog holds a damaged event").because(what.clone()).with_help(
             "verify the file on the server (mysqlbinlog --verify-binlog-checksum); if it is damaged there, start from scratch with a full phase",
         ),
+        StreamError::Content { what } => fatal("E_BINLOG_CORRUPT", "an event of the binlog cannot be decoded, although its checksum is right")
+            .because(what.clone())
+            .with_help("look at the event on the server with mysqlbinlog; report it, and start from scratch with a full phase"),
         StreamError::Gap { what } => fatal("E_STREAM_GAP", "an event of the binlog is missing").because(what.clone()).with_help(
             "an event was lost between the server and this program: check proxies between the two and the server's log, then start again",
         ),

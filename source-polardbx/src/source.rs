@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use runtime::{Committed, Context, Error, Finding, Plan, RowFilter, Source, SourceInfo, Split, SplitReader, TableId, async_trait};
 
-use crate::binlog::{StreamOptions, StreamPosition, StreamReader};
+use crate::binlog::{StreamOptions, StreamPosition, StreamReader, Undecodable};
 use crate::builder::PolardbxSourceBuilder;
 use crate::check;
 use crate::config::{Config, Phase, SourceSettings};
@@ -27,6 +27,7 @@ pub struct PolardbxSource {
     endpoint: Endpoint,
     sessions: Arc<ReaderSessions>,
     planner: Planner,
+    undecodable: Undecodable,
 }
 
 impl PolardbxSource {
@@ -57,7 +58,7 @@ impl PolardbxSource {
         let endpoint = Endpoint::new(&settings.config)?;
         let sessions = Arc::new(ReaderSessions::new(endpoint.clone(), settings.config.parallelism));
         let planner = Planner::new(settings.clone(), endpoint.clone(), sessions.clone());
-        Ok(Self { settings, endpoint, sessions, planner })
+        Ok(Self { settings, endpoint, sessions, planner, undecodable: Undecodable::default() })
     }
 
     fn open_chunk(&self, context: &Context, split: &Split, table: &TableId, committed: &Committed) -> Result<ChunkReader> {
@@ -95,6 +96,7 @@ impl PolardbxSource {
             profile: server.profile(),
             heartbeat: self.settings.heartbeat,
             batch_max_bytes: context.batch_max_bytes(),
+            undecodable: self.undecodable.clone(),
         })
         .await
     }

@@ -15,6 +15,12 @@ pub enum StreamError {
         /// What is wrong, without any value of a cell.
         what: String,
     },
+    /// The content of an event cannot be decoded, although its length and its checksum are right.
+    #[error("{what}")]
+    Content {
+        /// What is wrong, without any value of a cell.
+        what: String,
+    },
     /// The offsets of two consecutive events do not fit together: an event is missing, or several events were joined into one.
     #[error("{what}")]
     Gap {
@@ -145,6 +151,14 @@ pub enum StreamError {
 impl StreamError {
     pub(crate) fn corrupt(what: impl Into<String>) -> Self {
         Self::Corrupt { what: what.into() }
+    }
+
+    /// The error for an event whose length and checksum are right: then it is its content that is damaged.
+    pub(crate) fn of_content(self) -> Self {
+        match self {
+            Self::Corrupt { what } => Self::Content { what },
+            other => other,
+        }
     }
 
     /// Whether the error may disappear when the event is read a second time, because the network may have caused it.

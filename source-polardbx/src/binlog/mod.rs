@@ -30,4 +30,4 @@ pub(crate) use position::BinlogCoordinates;
 pub use position::{FileOffset, StreamPosition};
 pub(crate) use probe::{Probed, probe};
 pub use profile::ServerProfile;
-pub(crate) use reader::{StreamOptions, StreamReader};
+pub(crate) use reader::{StreamOptions, StreamReader, Undecodable};

@@ -3,7 +3,7 @@
 use super::event::{kind, read_format, read_query};
 use super::position::FileOffset;
 use super::track::Tracker;
-use super::transport::{SILENCE, Transport};
+use super::transport::Transport;
 use crate::session::Endpoint;
 use crate::wire::WireError;
 
@@ -20,25 +20,22 @@ pub(crate) enum Probed {
 
 /// Reads the event at the position `at`.
 pub(crate) async fn probe(endpoint: &Endpoint, server_id: u32, base: &str, at: FileOffset) -> Result<Probed, WireError> {
-    let asked = async {
-        let mut transport = Transport::open(endpoint, server_id, base, at, None).await?;
-        let mut tracker = Tracker::new(base, at);
-        loop {
-            let bytes = transport.next().await?;
-            let Ok((event, _)) = tracker.pass(bytes) else { return Ok(Probed::NotAnEvent) };
-            match event.header.kind {
-                kind::FORMAT_DESCRIPTION if tracker.at() == at => match read_format(event.body) {
-                    Ok(checksums) => tracker.checksums = checksums,
-                    Err(_) => return Ok(Probed::NotAnEvent),
-                },
-                kind::HEARTBEAT | kind::HEARTBEAT_V2 => return Ok(Probed::End),
-                _ if tracker.at() == at => {}
-                found => return Ok(Probed::Event { may_begin: may_begin(found, event.body) }),
-            }
+    let mut transport = Transport::open(endpoint, server_id, base, at, None).await?;
+    let mut tracker = Tracker::new(base, at);
+    loop {
+        // A server at the end of its binlog normally sends a heartbeat soon. If it sends nothing, the end is assumed as well.
+        let Some(event) = transport.next_unless_silent().await else { return Ok(Probed::End) };
+        let Ok((event, _)) = tracker.pass(event?) else { return Ok(Probed::NotAnEvent) };
+        match event.header.kind {
+            kind::FORMAT_DESCRIPTION if tracker.at() == at => match read_format(event.body) {
+                Ok(checksums) => tracker.checksums = checksums,
+                Err(_) => return Ok(Probed::NotAnEvent),
+            },
+            kind::HEARTBEAT | kind::HEARTBEAT_V2 => return Ok(Probed::End),
+            _ if tracker.at() == at => {}
+            found => return Ok(Probed::Event { may_begin: may_begin(found, event.body) }),
         }
-    };
-    // A server at the end of its binlog normally sends a heartbeat before this timeout. If it sends nothing, the end is assumed as well.
-    tokio::time::timeout(SILENCE, asked).await.unwrap_or(Ok(Probed::End))
+    }
 }
 
 /// Whether a transaction may begin with an event of this type.

@@ -1,7 +1,7 @@
 //! Reads a stream: passes the events from the transport to the decoder, and returns the decoder's batches.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use runtime::{Batch, Error, Result, SplitReader, TableSchema, async_trait};
@@ -43,6 +43,22 @@ pub(crate) struct StreamOptions {
     pub(crate) heartbeat: Option<Duration>,
     /// Batches are cut at about this size, in bytes.
     pub(crate) batch_max_bytes: usize,
+    /// What this process could not decode before.
+    pub(crate) undecodable: Undecodable,
+}
+
+/// The last event that could not be decoded although its checksum was right: its position and the error. The readers that follow one another
+/// share it. The event is read again once. If it fails in the same way, the binlog itself holds what cannot be decoded.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Undecodable(Arc<Mutex<Option<(FileOffset, String)>>>);
+
+impl Undecodable {
+    /// Notes an error at `at`. Returns whether it is the same as the last one.
+    fn is_repeated(&self, at: FileOffset, error: &StreamError) -> bool {
+        let found = Some((at, error.to_string()));
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *last, found.clone()) == found
+    }
 }
 
 /// Reads the binlog of a server, starting at a given position. `next` is cancel-safe, because all its state is in this struct.
@@ -54,6 +70,7 @@ pub(crate) struct StreamReader {
     decoder: Decoder,
     failure: Option<Failure>,
     timers: Timers,
+    undecodable: Undecodable,
     time: SourceTime,
 }
 
@@ -98,7 +115,7 @@ enum Failure {
 impl StreamReader {
     /// Connects to the server and requests the stream.
     pub(crate) async fn open(options: StreamOptions) -> Result<Self, SourceError> {
-        let StreamOptions { stream, endpoint, server_id, position, selection, profile, .. } = options;
+        let StreamOptions { stream, endpoint, server_id, position, selection, profile, undecodable, .. } = options;
         let from = Decoder::dump_from(&position);
         let transport = match Transport::open(&endpoint, server_id, &position.base, from, options.heartbeat).await {
             Ok(transport) => transport,
@@ -114,7 +131,7 @@ impl StreamReader {
             batch_max_bytes: options.batch_max_bytes,
         });
         let timers = Timers::start(options.heartbeat);
-        Ok(Self { endpoint, server_id, position, transport, decoder, failure: None, timers, time })
+        Ok(Self { endpoint, server_id, position, transport, decoder, failure: None, timers, time, undecodable })
     }
 
     /// Reads events until a batch is complete. Returns `None` if reading failed; the cause is in `failure`.
@@ -175,7 +192,9 @@ impl StreamReader {
         match compare(&self.endpoint, &self.position, at).await {
             Err(error) => self.failure = Some(Failure::Stream(error, at)),
             Ok(server_has_more) => {
-                if self.timers.is_stuck(at, server_has_more) {
+                // An event that is still arriving is no standstill.
+                let (_, is_arriving) = self.transport.last_byte();
+                if self.timers.is_stuck(at, server_has_more && !is_arriving) {
                     self.failure = Some(Failure::Transport(WireError::Lost(stuck_message())));
                 }
             }
@@ -184,17 +203,16 @@ impl StreamReader {
 
     /// Waits for the next event. The wait ends early when an empty batch or a heartbeat is due, or when the connection counts as lost.
     async fn wait(&mut self) {
-        let wait = self.timers.wait(self.decoder.has_moved(), self.decoder.is_between_transactions());
-        match tokio::time::timeout(wait.limit, self.transport.next()).await {
-            Ok(event) => {
-                self.timers.event_was_awaited();
-                feed(&mut self.decoder, &mut self.time, &mut self.failure, event);
-            }
-            Err(_) if wait.is_last => {
-                let message = format!("the server sent nothing for {} s, not even a heartbeat", SILENCE.as_secs());
-                self.failure = Some(Failure::Transport(WireError::Lost(message)));
-            }
-            Err(_) => {}
+        let (last_byte, _) = self.transport.last_byte();
+        let wait = self.timers.wait(last_byte, self.decoder.has_moved(), self.decoder.is_between_transactions());
+        if let Ok(event) = tokio::time::timeout(wait.limit, self.transport.next()).await {
+            self.timers.event_was_awaited();
+            feed(&mut self.decoder, &mut self.time, &mut self.failure, event);
+            return;
+        }
+        if wait.is_last && self.transport.last_byte().0 == last_byte {
+            let message = format!("the server sent nothing for {} s, not even a heartbeat", SILENCE.as_secs());
+            self.failure = Some(Failure::Transport(WireError::Lost(message)));
         }
     }
 
@@ -215,6 +233,9 @@ impl StreamReader {
         };
         if error.may_pass() && self.reads_well_again(at).await {
             return StreamError::Disconnected { message: format!("{error}; it was intact when it was read again") }.into();
+        }
+        if matches!(error, StreamError::Content { .. }) && !self.undecodable.is_repeated(at, &error) {
+            return StreamError::Disconnected { message: format!("an event cannot be decoded, and is read once more: {error}") }.into();
         }
         self.decoder.located(error, at)
     }
@@ -301,5 +322,16 @@ mod tests {
         time.idle_is_current = false;
         time.note(&header(0, kind::HEARTBEAT, 300), at(300), at(300), NOW).unwrap();
         assert_eq!((time.ms, time.is_idle), (Some(1_001_000), false), "this server's binlog lags behind its commits");
+    }
+
+    #[test]
+    fn an_event_that_cannot_be_decoded_is_read_once_more() {
+        let (first, at) = (Undecodable::default(), FileOffset::new(3, 4));
+        let next = first.clone();
+        let error = |what: &str| StreamError::corrupt(what).of_content();
+        assert!(!first.is_repeated(at, &error("a date")));
+        assert!(next.is_repeated(at, &error("a date")), "the next reader knows it");
+        assert!(!next.is_repeated(at, &error("a time")));
+        assert!(!next.is_repeated(FileOffset::new(3, 5), &error("a time")));
     }
 }

@@ -10,7 +10,7 @@ mod servers;
 mod statements;
 
 use super::testing::{EventBytes, format_description};
-use super::{Decoder, DecoderOptions, FileOffset, ServerProfile, StreamPosition};
+use super::{Decoder, DecoderOptions, FileOffset, ServerProfile, StreamError, StreamPosition};
 use crate::Selection;
 use crate::schema::History;
 
@@ -574,6 +574,25 @@ fn what_cannot_be_delivered_rightly_is_refused_by_name() {
     log = Log::new();
     log.begin().table(5, "t", &[integer(1, 4, false), integer(1, 4, false)]);
     assert_eq!(code(&log), "E_SCHEMA_MISMATCH");
+}
+
+#[test]
+fn damaged_content_is_told_apart_from_damaged_transport() {
+    let cells = [integer(1, 4, false)];
+    let mut log = Log::new();
+    log.begin().table(5, "t", &cells).rows(30, 5, 1, &[vec![0]]);
+    let fail = |bytes: &[u8]| {
+        let mut decoder = decoder(start(), schema(&cells), 1 << 20);
+        let (last, before) = log.events.split_last().unwrap();
+        before.iter().for_each(|event| decoder.take_event(event, 0).unwrap());
+        decoder.take_event(if bytes.is_empty() { last } else { bytes }, 0).unwrap_err()
+    };
+    let content = fail(&[]);
+    assert!(matches!(content, StreamError::Content { .. }) && !content.may_pass(), "{content}");
+    let mut flipped = log.events.last().unwrap().clone();
+    flipped[25] ^= 1;
+    let transport = fail(&flipped);
+    assert!(matches!(transport, StreamError::Corrupt { .. }) && transport.may_pass(), "{transport}");
 }
 
 #[test]

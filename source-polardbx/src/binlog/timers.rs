@@ -1,6 +1,8 @@
 //! The timers of a stream reader. They tell when something must be done even if no event comes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::position::FileOffset;
 use super::transport::SILENCE;
@@ -32,7 +34,7 @@ pub(super) struct Timers {
 /// How long the reader may wait for an event.
 pub(super) struct Wait {
     pub(super) limit: Duration,
-    /// Whether the connection counts as lost if no event comes.
+    /// Whether the connection counts as lost if not a single byte comes.
     pub(super) is_last: bool,
 }
 
@@ -92,9 +94,11 @@ impl Timers {
         stuck
     }
 
-    /// How long to wait for the next event. `position_waits` tells whether the resume point has moved and is not committed yet.
-    pub(super) fn wait(&mut self, position_waits: bool, between_transactions: bool) -> Wait {
-        let patience = SILENCE.saturating_sub(self.idle_since.get_or_insert_with(Instant::now).elapsed());
+    /// How long to wait for the next event. `last_byte` is when the last bytes came. `position_waits` tells whether the resume point has moved
+    /// and is not committed yet.
+    pub(super) fn wait(&mut self, last_byte: Instant, position_waits: bool, between_transactions: bool) -> Wait {
+        let idle_since = *self.idle_since.get_or_insert_with(Instant::now);
+        let patience = SILENCE.saturating_sub(idle_since.max(last_byte).elapsed());
         let mut limit = patience;
         if position_waits {
             limit = limit.min(POSITION_INTERVAL.saturating_sub(self.batch.elapsed()));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use super::position::{FileOffset, file_name};
 use crate::session::Endpoint;
@@ -10,7 +11,7 @@ use crate::wire::{Wire, WireError, in_time};
 
 /// The interval at which an idle server is asked to send heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// The connection counts as lost if the server sends nothing for this long, not even a heartbeat.
+/// The connection counts as lost if the server sends not a single byte for this long, not even a heartbeat. A large event may take longer.
 pub(crate) const SILENCE: Duration = Duration::from_secs(15);
 /// Tells MariaDB that its GTID events are understood, so that it sends every event unchanged.
 const MARIADB_CAPABILITY: u8 = 4;
@@ -50,6 +51,16 @@ impl Transport {
     /// Returns the bytes of the next event. This method is cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<&[u8], WireError> {
         self.wire.event().await
+    }
+
+    /// Returns the bytes of the next event; `None` if the server sends no byte for as long as `SILENCE`. This method is cancel-safe.
+    pub(crate) async fn next_unless_silent(&mut self) -> Option<Result<&[u8], WireError>> {
+        self.wire.event_unless_silent(SILENCE).await
+    }
+
+    /// When the last bytes came, and whether they are the beginning of an event that is not complete.
+    pub(crate) fn last_byte(&self) -> (Instant, bool) {
+        self.wire.last_byte()
     }
 
     /// Returns the bytes of the next event if they have already arrived; `None` otherwise.

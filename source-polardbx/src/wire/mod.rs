@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, ServerName};
 use secrecy::SecretString;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::tls::{Encryption, TlsFailure};
@@ -160,6 +161,19 @@ impl Wire {
     /// Returns the next event of a dump. This method is cancel-safe.
     pub(crate) async fn event(&mut self) -> Result<&[u8], WireError> {
         event_of(self.packets.read().await?)
+    }
+
+    /// Returns the next event of a dump; `None` if no byte comes for as long as `silence`. This method is cancel-safe.
+    pub(crate) async fn event_unless_silent(&mut self, silence: Duration) -> Option<Result<&[u8], WireError>> {
+        match self.packets.read_unless_silent(silence).await? {
+            Ok(packet) => Some(event_of(packet)),
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    /// When the last bytes came, and whether they are the beginning of an event that is not complete.
+    pub(crate) fn last_byte(&self) -> (Instant, bool) {
+        self.packets.last_byte()
     }
 
     /// Returns the next event of a dump; `None` if the event has not been received completely yet.

@@ -4,9 +4,11 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 /// The size of a packet's header in bytes: three for the length of the body, and one for the packet's number.
@@ -36,6 +38,8 @@ pub(super) struct Packets {
     /// Collects a body that spans several packets.
     joined: Vec<u8>,
     joining: bool,
+    /// When the last bytes came.
+    last_byte: Instant,
     /// The number that the next packet has, whether it is sent or received.
     pub(super) number: u8,
 }
@@ -48,12 +52,40 @@ enum Body {
 
 impl Packets {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self { socket: Socket::Plain(stream), buffer: Vec::new(), start: 0, end: 0, joined: Vec::new(), joining: false, number: 0 }
+        Self {
+            socket: Socket::Plain(stream),
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            joined: Vec::new(),
+            joining: false,
+            last_byte: Instant::now(),
+            number: 0,
+        }
     }
 
     /// Whether the buffer holds data that is not used yet. There must be no such data when encryption begins.
     pub(super) fn has_unread(&self) -> bool {
         self.start < self.end
+    }
+
+    /// When the last bytes came, and whether they are the beginning of a body that is not complete.
+    pub(super) fn last_byte(&self) -> (Instant, bool) {
+        (self.last_byte, self.joining || self.has_unread())
+    }
+
+    /// Like [`Packets::read`], but returns `None` if no byte comes for as long as `silence`. A long body may take longer than that.
+    pub(super) async fn read_unless_silent(&mut self, silence: Duration) -> Option<io::Result<&[u8]>> {
+        let asked = Instant::now();
+        loop {
+            let until = self.last_byte.max(asked) + silence;
+            match tokio::time::timeout_at(until, poll_fn(|context| self.poll_body(context))).await {
+                Ok(Ok(body)) => return Some(Ok(self.body(body))),
+                Ok(Err(error)) => return Some(Err(error)),
+                Err(_) if self.last_byte.max(asked) + silence <= until => return None,
+                Err(_) => {}
+            }
+        }
     }
 
     /// Returns the next body, joined if it spans several packets. This method is cancel-safe.
@@ -163,6 +195,7 @@ impl Packets {
             0 => Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"))),
             read => {
                 self.end += read;
+                self.last_byte = Instant::now();
                 Poll::Ready(Ok(()))
             }
         }
@@ -228,6 +261,31 @@ mod tests {
             }
         });
         Packets::new(TcpStream::connect(address).await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn only_a_server_that_sends_nothing_is_silent() {
+        let body = vec![7; 40];
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let send = packet(0, &body);
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            for byte in send {
+                stream.write_all(&[byte]).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            stream.write_all(&[7, 0]).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        });
+        let mut packets = Packets::new(TcpStream::connect(address).await.unwrap());
+        // The body takes more than twice as long as the silence.
+        let silence = Duration::from_secs(1);
+        assert_eq!(packets.read_unless_silent(silence).await.unwrap().unwrap(), body);
+        assert!(packets.read_unless_silent(silence).await.is_none());
+        let (last, is_partial) = packets.last_byte();
+        assert!(last.elapsed() >= silence && is_partial);
     }
 
     fn packet(number: u8, body: &[u8]) -> Vec<u8> {

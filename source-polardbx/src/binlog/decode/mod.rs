@@ -116,6 +116,11 @@ impl Decoder {
     /// Like [`Decoder::event`], but does not expand a compressed transaction: the caller must call [`Decoder::expand`].
     pub(crate) fn take_event(&mut self, bytes: &[u8], read_ms: i64) -> Result<(), StreamError> {
         let (event, start) = self.tracker.pass(bytes)?;
+        self.take_intact(&event, start, read_ms).map_err(StreamError::of_content)
+    }
+
+    /// Handles an event whose length, checksum and offset are right.
+    fn take_intact(&mut self, event: &RawEvent<'_>, start: FileOffset, read_ms: i64) -> Result<(), StreamError> {
         let opens = matches!(event.header.kind, kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIADB_GTID);
         // A statement or a compressed transaction begins a group itself if no GTID event has opened the group before.
         let alone = matches!(event.header.kind, kind::QUERY | kind::TRANSACTION_PAYLOAD) && !self.transaction.is_open();
@@ -125,10 +130,10 @@ impl Decoder {
             self.transaction.open(start);
         }
         // Transactions that an earlier run delivered do not update the heartbeat's time, because they are in the past.
-        if event.header.is_real() && self.transaction.add(&event) && self.resume.is_live() {
+        if event.header.is_real() && self.transaction.add(event) && self.resume.is_live() {
             self.heartbeats.note_event(&event.header);
         }
-        self.dispatch(&event, read_ms)
+        self.dispatch(event, read_ms)
     }
 
     /// Handles an event of the file or of a compressed transaction.
@@ -266,6 +271,10 @@ impl Decoder {
     /// Extracts the next event of the open compressed transaction. Each call extracts only one event, so that a full batch can be delivered
     /// before the next batch is filled.
     pub(crate) fn expand(&mut self) -> Result<(), StreamError> {
+        self.expand_next().map_err(StreamError::of_content)
+    }
+
+    fn expand_next(&mut self) -> Result<(), StreamError> {
         let Some((mut payload, read_ms)) = self.payload.take() else { return Ok(()) };
         let Some(event) = payload.next()? else {
             // The last event of the compressed transaction is an XID, which must have closed the group.
