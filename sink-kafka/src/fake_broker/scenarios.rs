@@ -434,6 +434,19 @@ async fn a_topic_that_is_not_what_it_was_is_refused() {
 }
 
 #[tokio::test]
+async fn records_of_other_programs_are_read_once() {
+    let fake = FakeCluster::start(1, &[("t", 2)]).await;
+    let task = task_of(&fake, json!({"not_empty": "append"}));
+    let (receipt, _) = pump(&task, &table("a"), &[1..=3]).await;
+    for _ in 0..5 {
+        fake.append("t", 1, &super::protocol::foreign_batch());
+    }
+    let end = fake.log("t", 1).len();
+    let after = open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await.unwrap();
+    assert!(after.as_str().contains(&format!(",[{end}]]")), "{} {}", receipt.as_str(), after.as_str());
+}
+
+#[tokio::test]
 async fn deleted_evidence_is_no_obstacle() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
     let task = task_of(&fake, json!({}));
