@@ -14,7 +14,7 @@ use super::scan::{Found, scan};
 use crate::client::{LogPart, LogRange, Retry, Session, TopicPartition, log_ranges};
 use crate::error::Error;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A partition with its mark in the last receipt; `None` if the receipt does not contain the partition.
