@@ -50,6 +50,8 @@ pub(super) struct Pending {
     pub(super) queue: VecDeque<SealedBatch>,
     /// How many times the first batch of the queue was sent again because its outcome was unknown.
     resends: u32,
+    /// Whether a broker has called the first batch of the queue corrupt.
+    was_corrupt: bool,
     /// The time until which the first batch of the queue may be sent again; set at its first failure.
     deadline: Option<Instant>,
     pub(super) delivered: Delivered,
@@ -68,7 +70,7 @@ impl Pending {
     pub(super) async fn new(partition: Arc<Partition>, batch: SealedBatch) -> Self {
         let state = partition.state.clone().lock_owned().await;
         let delivered = Delivered { partition: partition.clone(), last: None, rejected: None, buffer: Vec::new() };
-        Self { partition, state, queue: VecDeque::from([batch]), resends: 0, deadline: None, delivered }
+        Self { partition, state, queue: VecDeque::from([batch]), resends: 0, was_corrupt: false, deadline: None, delivered }
     }
 
     pub(super) fn id(&self) -> &TopicPartition {
@@ -78,6 +80,7 @@ impl Pending {
     /// Resets the counters of the first batch, since its outcome is known.
     fn resolved(&mut self) {
         self.resends = 0;
+        self.was_corrupt = false;
         self.deadline = None;
     }
 
@@ -110,7 +113,14 @@ pub(super) async fn settle(sender: &Sender, pending: &mut Pending, code: ErrorCo
             appended(sender, pending, base).await
         }
         ProduceResult::TooLarge => too_large(sender, pending).await,
-        ProduceResult::Rejected => {
+        // A bit may have changed on the way. If the same bytes are refused again over a new connection, the records are the reason.
+        ProduceResult::Corrupt if !pending.was_corrupt => {
+            tracing::warn!(%partition, %code, "the broker calls a batch corrupt; it is sent again over a new connection");
+            pending.was_corrupt = true;
+            session.renew_leader(&partition);
+            Ok(Next::Resend)
+        }
+        ProduceResult::Corrupt | ProduceResult::Rejected => {
             let Some(batch) = pending.queue.pop_front() else { return Ok(Next::Done) };
             if batch.count() > 1 {
                 return halve(pending, batch);

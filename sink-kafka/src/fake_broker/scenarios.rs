@@ -172,6 +172,7 @@ async fn each_fault_alone_loses_and_repeats_nothing() {
         (AppendedWith(20), 0),
         (AppendedWith(7), 0),
         (AppendedWith(4711), 0),
+        (RefusedWith(2), 0),
         (RefusedWith(6), 0),
         (RefusedWith(3), 0),
         (RefusedWith(5), 0),
@@ -315,6 +316,17 @@ async fn a_refused_record_and_refused_settings_are_distinguished() {
     let task = task_of(&fake, json!({}));
     fake.faults([Fault::Fine, Fault::RefusedWith(29)]);
     assert_eq!(pump(&task, &table("a"), &[1..=1, 2..=2]).await.1, 1);
+}
+
+#[tokio::test]
+async fn a_record_that_is_called_corrupt_twice_is_refused() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let mut sink = sink(&task_of(&fake, json!({})));
+    fake.faults([Fault::RefusedWith(2), Fault::RefusedWith(2)]);
+    open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    let error = sink.write(&mut rows(&table("a"), 1..=1)).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Data, Some("E_RECORD_REFUSED")), "{error}");
+    assert_eq!(fake.produced(), 2);
 }
 
 #[tokio::test]
