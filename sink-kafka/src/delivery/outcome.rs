@@ -15,7 +15,7 @@ use super::record_batch::SealedBatch;
 use crate::client::{ClientError, ErrorCode, LogPart, ProduceResult, TopicPartition, log_ranges, topics};
 use crate::error::Error;
 use crate::resume::record_header::LaneId;
-use crate::resume::{Found, scan};
+use crate::resume::{Found, scan, scan_with_producers};
 
 /// How many times a batch whose outcome is unknown is sent again.
 const MAX_RESENDS: u32 = 3;
@@ -191,19 +191,22 @@ async fn appended(sender: &Sender, pending: &mut Pending, base: i64) -> Result<N
 async fn inspect(sender: &Sender, pending: &mut Pending, from: i64, to: i64) -> Result<(), Error> {
     let (partition, lane) = (pending.id().clone(), sender.lane);
     let (mut late, mut older, mut foreign) = (0u64, 0u64, 0u64);
-    let visit = |_, _, found: Found| {
+    let visit = |_, _, found: Found, producer_id: i64| {
         match found {
             Found::Ours(position, _) if position.run == lane.run && position.epoch > lane.epoch => {
                 return Err(Error::Fenced { partition: partition.clone(), theirs: position.epoch, ours: lane.epoch });
             }
             Found::Ours(position, _) if position.run == lane.run && position.epoch < lane.epoch => older += 1,
+            Found::Ours(position, _) if position.run == lane.run && sender.producer.is_of_another_process(producer_id) => {
+                return Err(Error::SecondInstance { partition: partition.clone(), producer_id });
+            }
             Found::Ours(position, _) if position.run == lane.run => late += 1,
             Found::Ours(_, _) | Found::Foreign => foreign += 1,
         }
         Ok(())
     };
     let part = LogPart { partition: partition.clone(), from, to, first_only: false };
-    scan(sender.producer.session(), &[part], visit).await?;
+    scan_with_producers(sender.producer.session(), &[part], visit).await?;
     if older > 0 {
         tracing::warn!(%partition, records = older, "an earlier process of this task still writes; readers see its records as repeats");
     }

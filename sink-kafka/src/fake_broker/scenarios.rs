@@ -330,6 +330,20 @@ async fn a_record_that_is_called_corrupt_twice_is_refused() {
 }
 
 #[tokio::test]
+async fn a_second_process_with_a_copy_of_the_state_is_recognised() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let (one, other) = (task_of(&fake, json!({})), task_of(&fake, json!({})));
+    let (mut first, mut second) = (sink(&one), sink(&other));
+    for sink in [&mut first, &mut second] {
+        open(sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    }
+    first.write(&mut rows(&table("a"), 1..=3)).await.unwrap();
+    let error = second.write(&mut rows(&table("a"), 1..=3)).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Fatal, Some("E_FENCED")), "{error}");
+    assert!(error.to_string().contains("a copy of this task's state"), "{error}");
+}
+
+#[tokio::test]
 async fn many_partitions_on_many_brokers_keep_their_order() {
     let fake = FakeCluster::start(3, &[("t", 7)]).await;
     let task = task_of(&fake, json!({"partition": "primary_key", "record_batch_bytes": 4096}));
