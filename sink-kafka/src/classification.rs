@@ -174,6 +174,9 @@ fn classify(error: &Error) -> Class {
         }
         Error::Regressed { .. } => class(Kind::Fatal, "E_SINK_REGRESSED", NEW_FULL_PHASE),
         Error::Fenced { .. } => class(Kind::Fatal, "E_FENCED", "find and stop the other process of this task; only one may run"),
+        Error::SecondInstance { .. } => {
+            class(Kind::Fatal, "E_FENCED", "find and stop the other process; only one may run with a state directory or a copy of it")
+        }
         Error::RecordRefused { .. } => class(Kind::Data, "E_RECORD_REFUSED", REFUSED),
         Error::RecordTooLarge { partition, bytes, broker, .. } => class(
             Kind::Data,

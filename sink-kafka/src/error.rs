@@ -123,6 +123,14 @@ pub enum Error {
         /// The epoch of this process.
         ours: u32,
     },
+    /// Another process with a copy of this task's state is running.
+    #[error("another process writes to partition {partition} with a copy of this task's state (producer id {producer_id})")]
+    SecondInstance {
+        /// The partition.
+        partition: TopicPartition,
+        /// The producer id of the other process.
+        producer_id: i64,
+    },
     /// An error of the Kafka client.
     #[error(transparent)]
     Client(#[from] ClientError),

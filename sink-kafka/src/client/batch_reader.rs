@@ -46,7 +46,7 @@ fn read_batch(
     match body.get(4) {
         // Batches before version 2 have no record headers. The offset of such a batch is that of its last record.
         Some(0 | 1) => {
-            visit(base, RecordHead { header: None, value_start: None });
+            visit(base, RecordHead { header: None, value_start: None, producer_id: -1 });
             return Ok(base);
         }
         Some(2) if body.len() >= HEAD => {}
@@ -66,8 +66,9 @@ fn read_batch(
         return Err("a checksum that does not fit".into());
     }
     let compression = codec::of_attributes(attributes).ok_or_else(|| format!("an unknown compression, {}", attributes & 7))?;
+    let producer_id = i64::from(field(31) as i32) << 32 | i64::from(field(35));
     record_reader::read_records(compression, payload, field(45) as i32, wanted_header, |offset_delta, head| {
-        visit(base.saturating_add(offset_delta), head)
+        visit(base.saturating_add(offset_delta), RecordHead { producer_id, ..head })
     })?;
     Ok(last)
 }

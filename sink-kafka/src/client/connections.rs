@@ -45,15 +45,8 @@ struct AnyBroker {
     connection: Option<Arc<Connection>>,
     /// When the connection was opened.
     since: Option<Instant>,
-    /// How many times the connection was given up. The next one is opened to another broker.
-    given_up: usize,
-}
-
-impl AnyBroker {
-    fn give_up(&mut self) {
-        self.connection = None;
-        self.given_up += 1;
-    }
+    /// The broker of the last connection. The next one is opened to the broker that follows it.
+    last: Option<String>,
 }
 
 impl Connections {
@@ -81,16 +74,15 @@ impl Connections {
         R::ResponseBody: ReadVersionedType<Cursor<Vec<u8>>>,
     {
         let mut any = self.any.lock().await;
-        if let Some(connection) = any.connection.take() {
-            if connection.is_sound()
-                && let Ok(answer) = connection.request(request).await
-            {
-                any.connection = Some(connection);
-                return Ok(answer);
-            }
-            any.give_up();
+        if let Some(connection) = any.connection.take()
+            && connection.is_sound()
+            && let Ok(answer) = connection.request(request).await
+        {
+            any.connection = Some(connection);
+            return Ok(answer);
         }
-        let first = any.given_up % addresses.len().max(1);
+        let last = addresses.iter().position(|address| any.last.as_ref() == Some(address));
+        let first = last.map_or(0, |last| last + 1);
         let mut waiting = addresses.iter().cycle().skip(first).take(addresses.len());
         let mut next = waiting.next();
         let mut attempts = JoinSet::new();
@@ -120,6 +112,7 @@ impl Connections {
             };
             match result {
                 Ok((connection, answer)) => {
+                    any.last = Some(connection.address().to_owned());
                     (any.connection, any.since) = (Some(Arc::new(connection)), Some(Instant::now()));
                     return Ok(answer);
                 }
@@ -139,7 +132,7 @@ impl Connections {
     pub(super) async fn ask_another(&self, least_age: Duration) {
         let mut any = self.any.lock().await;
         if any.connection.is_some() && any.since.is_none_or(|since| since.elapsed() >= least_age) {
-            any.give_up();
+            any.connection = None;
         }
     }
 

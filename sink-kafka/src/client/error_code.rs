@@ -20,6 +20,8 @@ pub(crate) enum ProduceResult {
     TooLarge,
     /// Not appended: the broker does not accept a record of the batch.
     Rejected,
+    /// Not appended: the bytes that the broker received do not fit their checksum, or it does not accept a record of the batch.
+    Corrupt,
     /// Not appended: a permission is missing.
     Denied,
     /// Not appended: the broker, the topic or the task is configured wrongly.
@@ -56,7 +58,8 @@ impl ErrorCode {
             0 => ProduceResult::Appended,
             46 => ProduceResult::Duplicate,
             10 | 18 => ProduceResult::TooLarge,
-            2 | 87 | 32 => ProduceResult::Rejected,
+            2 => ProduceResult::Corrupt,
+            87 | 32 => ProduceResult::Rejected,
             29 | 31 | 58 | 53 => ProduceResult::Denied,
             17 | 21 | 33 | 34 | 35 | 43 | 44 | 76 => ProduceResult::Misconfigured,
             42 => ProduceResult::InvalidRequest,
@@ -120,11 +123,12 @@ mod tests {
 
     #[test]
     fn the_table_is_the_documented_one() {
-        let table: [(ProduceResult, &[i16]); 10] = [
+        let table: [(ProduceResult, &[i16]); 11] = [
             (ProduceResult::Appended, &[0]),
             (ProduceResult::Duplicate, &[46]),
             (ProduceResult::TooLarge, &[10, 18]),
-            (ProduceResult::Rejected, &[2, 87, 32]),
+            (ProduceResult::Corrupt, &[2]),
+            (ProduceResult::Rejected, &[87, 32]),
             (ProduceResult::Denied, &[29, 31, 58, 53]),
             (ProduceResult::Misconfigured, &[17, 21, 33, 34, 35, 43, 44, 76]),
             (ProduceResult::InvalidRequest, &[42]),

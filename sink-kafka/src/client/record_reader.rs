@@ -17,6 +17,8 @@ pub(crate) struct RecordHead<'a> {
     pub(crate) header: Option<&'a [u8]>,
     /// The first bytes of the value; `None` if the value is null or shorter.
     pub(crate) value_start: Option<[u8; VALUE_START]>,
+    /// The producer id of the batch; −1 if the batch was written without one. The reader of the batch sets it.
+    pub(crate) producer_id: i64,
 }
 
 /// Passes each record of a batch to `visit`, with its offset relative to the batch. `count` is the number of records in the header of the
@@ -39,7 +41,10 @@ pub(super) fn read_records(
         if record.limit() > 0 {
             return Err("a record that is longer than its parts".to_owned());
         }
-        visit(read.offset_delta, RecordHead { header: read.has_header.then_some(&scratch.value), value_start: read.value_start });
+        visit(
+            read.offset_delta,
+            RecordHead { header: read.has_header.then_some(&scratch.value), value_start: read.value_start, producer_id: -1 },
+        );
     }
     match reader.read(&mut [0]).map_err(malformed)? {
         0 => Ok(()),

@@ -104,6 +104,13 @@ impl Session {
         self.connections.to(broker, &address, purpose).await.map_err(|error| self.aged(error))
     }
 
+    /// Makes the next requests to the leader of a partition go over new connections. Requests that are in flight may still be answered.
+    pub(crate) fn renew_leader(&self, partition: &TopicPartition) {
+        if let Some(leader) = self.leader(&partition.topic, partition.partition) {
+            self.connections.forget(&[leader]);
+        }
+    }
+
     /// Returns the connection to the controller, which is the broker that creates topics.
     pub(crate) async fn controller(&self) -> Result<Arc<Connection>, ClientError> {
         let known = || self.metadata.read().unwrap_or_else(PoisonError::into_inner).controller();

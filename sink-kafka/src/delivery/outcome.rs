@@ -15,7 +15,7 @@ use super::record_batch::SealedBatch;
 use crate::client::{ClientError, ErrorCode, LogPart, ProduceResult, TopicPartition, log_ranges, topics};
 use crate::error::Error;
 use crate::resume::record_header::LaneId;
-use crate::resume::{Found, scan};
+use crate::resume::{Found, scan, scan_with_producers};
 
 /// How many times a batch whose outcome is unknown is sent again.
 const MAX_RESENDS: u32 = 3;
@@ -50,6 +50,8 @@ pub(super) struct Pending {
     pub(super) queue: VecDeque<SealedBatch>,
     /// How many times the first batch of the queue was sent again because its outcome was unknown.
     resends: u32,
+    /// Whether a broker has called the first batch of the queue corrupt.
+    was_corrupt: bool,
     /// The time until which the first batch of the queue may be sent again; set at its first failure.
     deadline: Option<Instant>,
     pub(super) delivered: Delivered,
@@ -68,7 +70,7 @@ impl Pending {
     pub(super) async fn new(partition: Arc<Partition>, batch: SealedBatch) -> Self {
         let state = partition.state.clone().lock_owned().await;
         let delivered = Delivered { partition: partition.clone(), last: None, rejected: None, buffer: Vec::new() };
-        Self { partition, state, queue: VecDeque::from([batch]), resends: 0, deadline: None, delivered }
+        Self { partition, state, queue: VecDeque::from([batch]), resends: 0, was_corrupt: false, deadline: None, delivered }
     }
 
     pub(super) fn id(&self) -> &TopicPartition {
@@ -78,6 +80,7 @@ impl Pending {
     /// Resets the counters of the first batch, since its outcome is known.
     fn resolved(&mut self) {
         self.resends = 0;
+        self.was_corrupt = false;
         self.deadline = None;
     }
 
@@ -110,7 +113,14 @@ pub(super) async fn settle(sender: &Sender, pending: &mut Pending, code: ErrorCo
             appended(sender, pending, base).await
         }
         ProduceResult::TooLarge => too_large(sender, pending).await,
-        ProduceResult::Rejected => {
+        // A bit may have changed on the way. If the same bytes are refused again over a new connection, the records are the reason.
+        ProduceResult::Corrupt if !pending.was_corrupt => {
+            tracing::warn!(%partition, %code, "the broker calls a batch corrupt; it is sent again over a new connection");
+            pending.was_corrupt = true;
+            session.renew_leader(&partition);
+            Ok(Next::Resend)
+        }
+        ProduceResult::Corrupt | ProduceResult::Rejected => {
             let Some(batch) = pending.queue.pop_front() else { return Ok(Next::Done) };
             if batch.count() > 1 {
                 return halve(pending, batch);
@@ -181,19 +191,22 @@ async fn appended(sender: &Sender, pending: &mut Pending, base: i64) -> Result<N
 async fn inspect(sender: &Sender, pending: &mut Pending, from: i64, to: i64) -> Result<(), Error> {
     let (partition, lane) = (pending.id().clone(), sender.lane);
     let (mut late, mut older, mut foreign) = (0u64, 0u64, 0u64);
-    let visit = |_, _, found: Found| {
+    let visit = |_, _, found: Found, producer_id: i64| {
         match found {
             Found::Ours(position, _) if position.run == lane.run && position.epoch > lane.epoch => {
                 return Err(Error::Fenced { partition: partition.clone(), theirs: position.epoch, ours: lane.epoch });
             }
             Found::Ours(position, _) if position.run == lane.run && position.epoch < lane.epoch => older += 1,
+            Found::Ours(position, _) if position.run == lane.run && sender.producer.is_of_another_process(producer_id) => {
+                return Err(Error::SecondInstance { partition: partition.clone(), producer_id });
+            }
             Found::Ours(position, _) if position.run == lane.run => late += 1,
             Found::Ours(_, _) | Found::Foreign => foreign += 1,
         }
         Ok(())
     };
     let part = LogPart { partition: partition.clone(), from, to, first_only: false };
-    scan(sender.producer.session(), &[part], visit).await?;
+    scan_with_producers(sender.producer.session(), &[part], visit).await?;
     if older > 0 {
         tracing::warn!(%partition, records = older, "an earlier process of this task still writes; readers see its records as repeats");
     }

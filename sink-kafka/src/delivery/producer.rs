@@ -3,7 +3,7 @@
 //! A producer is valid until a batch has an unknown outcome. Then the producer is invalidated: every lane that uses it fails, and the next
 //! `Sink::open` starts a new producer with a new session and a new id.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,9 +15,23 @@ use crate::codec::Compression;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Whether the brokers have ever given this process a producer id. The value outlives each producer.
+/// The producer ids that the brokers have given this process. The value outlives each producer.
 #[derive(Debug, Default)]
-pub(crate) struct IdempotenceHistory(AtomicBool);
+pub(crate) struct IdempotenceHistory(Mutex<HashSet<i64>>);
+
+impl IdempotenceHistory {
+    fn note(&self, id: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    fn contains(&self, id: i64) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    }
+}
 
 /// The state of a partition. Only the holder of its lock sends to the partition.
 #[derive(Debug, Default)]
@@ -41,6 +55,7 @@ pub(crate) struct Partition {
 pub(crate) struct Producer {
     pub(super) session: Arc<Session>,
     pub(super) id: ProducerId,
+    history: Arc<IdempotenceHistory>,
     pub(super) zstd: bool,
     valid: AtomicBool,
     partitions: Mutex<HashMap<TopicPartition, Arc<Partition>>>,
@@ -58,10 +73,14 @@ impl Partition {
 
 impl Producer {
     /// Requests a producer id. If the brokers refuse, batches are sent without one; this lowers the delivery guarantee and is logged.
-    pub(crate) async fn start(session: Arc<Session>, history: &IdempotenceHistory, compression: Compression) -> Result<Self, ClientError> {
+    pub(crate) async fn start(
+        session: Arc<Session>,
+        history: &Arc<IdempotenceHistory>,
+        compression: Compression,
+    ) -> Result<Self, ClientError> {
         let id = init_producer_id(&session, history).await?;
         let zstd = compression == Compression::Zstd;
-        Ok(Self { session, id, zstd, valid: AtomicBool::new(true), partitions: Mutex::default() })
+        Ok(Self { session, id, history: history.clone(), zstd, valid: AtomicBool::new(true), partitions: Mutex::default() })
     }
 
     pub(crate) fn session(&self) -> &Session {
@@ -71,6 +90,11 @@ impl Producer {
     /// Whether the brokers recognise batches that are sent again.
     pub(crate) fn is_idempotent(&self) -> bool {
         self.id.is_idempotent()
+    }
+
+    /// Whether a batch with this producer id cannot be from this process. A batch without one can.
+    pub(super) fn is_of_another_process(&self, producer_id: i64) -> bool {
+        producer_id >= 0 && !self.history.contains(producer_id)
     }
 
     /// Whether the producer may still be used.
@@ -115,7 +139,7 @@ async fn init_producer_id(session: &Session, history: &IdempotenceHistory) -> Re
         };
         match answer.code {
             ErrorCode::NONE if answer.producer_id >= 0 => {
-                history.0.store(true, Ordering::Release);
+                history.note(answer.producer_id);
                 return Ok(ProducerId { id: answer.producer_id, epoch: answer.producer_epoch });
             }
             // A coordinator that is still loading after the time limit is an outage and not a refusal. So it is an error, and batches are
@@ -125,7 +149,7 @@ async fn init_producer_id(session: &Session, history: &IdempotenceHistory) -> Re
                 return Err(ClientError::Answer { operation: operation(), code });
             }
             // The brokers have given an id before, so the permission may come back. Until then the delivery guarantee must not be lowered.
-            code if code.is_denial() && history.0.load(Ordering::Acquire) => {
+            code if code.is_denial() && !history.is_empty() => {
                 return Err(session.denied(operation(), code, Permission::WriteIdempotently));
             }
             code => return refused(code.name()),

@@ -4,6 +4,7 @@ mod keys;
 mod messages;
 mod networks;
 mod protocol;
+mod recoveries;
 pub(crate) mod scenarios;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};

@@ -80,7 +80,7 @@ pub(crate) async fn open(sink: &mut KafkaSink, kind: SplitKind, number: u32, las
     open_as(sink, kind, number, 1, last).await
 }
 
-async fn open_as(sink: &mut KafkaSink, kind: SplitKind, number: u32, epoch: u32, last: &Receipt) -> runtime::Result<Receipt> {
+pub(super) async fn open_as(sink: &mut KafkaSink, kind: SplitKind, number: u32, epoch: u32, last: &Receipt) -> runtime::Result<Receipt> {
     sink.open(&context(kind, number, epoch), last).await?;
     Ok(sink.receipt())
 }
@@ -172,6 +172,7 @@ async fn each_fault_alone_loses_and_repeats_nothing() {
         (AppendedWith(20), 0),
         (AppendedWith(7), 0),
         (AppendedWith(4711), 0),
+        (RefusedWith(2), 0),
         (RefusedWith(6), 0),
         (RefusedWith(3), 0),
         (RefusedWith(5), 0),
@@ -318,6 +319,31 @@ async fn a_refused_record_and_refused_settings_are_distinguished() {
 }
 
 #[tokio::test]
+async fn a_record_that_is_called_corrupt_twice_is_refused() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let mut sink = sink(&task_of(&fake, json!({})));
+    fake.faults([Fault::RefusedWith(2), Fault::RefusedWith(2)]);
+    open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    let error = sink.write(&mut rows(&table("a"), 1..=1)).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Data, Some("E_RECORD_REFUSED")), "{error}");
+    assert_eq!(fake.produced(), 2);
+}
+
+#[tokio::test]
+async fn a_second_process_with_a_copy_of_the_state_is_recognised() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let (one, other) = (task_of(&fake, json!({})), task_of(&fake, json!({})));
+    let (mut first, mut second) = (sink(&one), sink(&other));
+    for sink in [&mut first, &mut second] {
+        open(sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    }
+    first.write(&mut rows(&table("a"), 1..=3)).await.unwrap();
+    let error = second.write(&mut rows(&table("a"), 1..=3)).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Fatal, Some("E_FENCED")), "{error}");
+    assert!(error.to_string().contains("a copy of this task's state"), "{error}");
+}
+
+#[tokio::test]
 async fn many_partitions_on_many_brokers_keep_their_order() {
     let fake = FakeCluster::start(3, &[("t", 7)]).await;
     let task = task_of(&fake, json!({"partition": "primary_key", "record_batch_bytes": 4096}));
@@ -359,94 +385,6 @@ async fn parallel_snapshot_lanes_share_a_partition() {
         assert_eq!(seqs, all(300));
     }
     assert!(log.iter().all(|position| position.flags == SNAPSHOT | NOT_EXACT));
-}
-
-#[tokio::test]
-async fn recovery_waits_for_the_watermark_and_works_without_the_true_end() {
-    let fake = FakeCluster::start(1, &[("t", 1)]).await;
-    let task = task_of(&fake, json!({}));
-    let (receipt, _) = pump(&task, &table("a"), &[1..=5]).await;
-    fake.lag(3);
-    open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await.unwrap();
-    fake.hide_end();
-    let begin = Instant::now();
-    open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await.unwrap();
-    assert!(begin.elapsed() >= timeouts().settle);
-}
-
-#[tokio::test]
-async fn recovery_does_not_wait_for_the_end_of_a_busy_partition() {
-    for hides_end in [false, true] {
-        let fake = Arc::new(FakeCluster::start(1, &[("t", 1)]).await);
-        let task = task_of(&fake, json!({}));
-        let (receipt, _) = pump(&task, &table("a"), &[1..=5]).await;
-        let writer = tokio::spawn({
-            let fake = fake.clone();
-            async move {
-                loop {
-                    fake.append("t", 0, &super::protocol::foreign_batch());
-                    tokio::time::sleep(Duration::from_millis(30)).await;
-                }
-            }
-        });
-        if hides_end {
-            fake.hide_end();
-        } else {
-            // The watermark is always one record behind.
-            fake.lag(u32::MAX);
-        }
-        let begin = Instant::now();
-        open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await.unwrap();
-        assert!(begin.elapsed() < timeouts().settle * 4, "{:?}", begin.elapsed());
-        writer.abort();
-    }
-}
-
-#[tokio::test]
-async fn a_topic_that_is_not_what_it_was_is_refused() {
-    let schema = table("a");
-    let expect = |result: runtime::Result<Receipt>, code: &str| {
-        let error = result.unwrap_err();
-        assert_eq!((error.code(), error.kind()), (Some(code), Kind::Fatal), "{error}");
-    };
-    let fake = FakeCluster::start(1, &[("t", 2)]).await;
-    let task = task_of(&fake, json!({}));
-    let (receipt, _) = pump(&task, &schema, &[1..=3, 4..=6]).await;
-
-    fake.set_partitions("t", 3);
-    assert_eq!(open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await.unwrap(), receipt, "added partitions are not used");
-    fake.set_partitions("t", 1);
-    expect(open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await, "E_TOPIC_CHANGED");
-    fake.set_partitions("t", 2);
-    // A process that was started later writes to the topic.
-    let mut later = sink(&task);
-    let after = open_as(&mut later, SplitKind::Stream, 1, 2, &receipt).await.unwrap();
-    later.write(&mut rows(&schema, 7..=7)).await.unwrap();
-    expect(open(&mut sink(&task), SplitKind::Stream, 1, &after).await, "E_FENCED");
-    fake.truncate("t", 0, 3);
-    expect(open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await, "E_SINK_REGRESSED");
-    // The topic is created again and is as long as before, but its records are from another program.
-    fake.create("t", 2);
-    for _ in 0..6 {
-        fake.append("t", 0, &super::protocol::foreign_batch());
-    }
-    expect(open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await, "E_TOPIC_CHANGED");
-}
-
-#[tokio::test]
-async fn deleted_evidence_is_no_obstacle() {
-    let fake = FakeCluster::start(1, &[("t", 1)]).await;
-    let task = task_of(&fake, json!({}));
-    let schema = table("a");
-    let (receipt, _) = pump(&task, &schema, &[1..=3]).await;
-    let mut lost = sink(&task);
-    open(&mut lost, SplitKind::Stream, 1, &receipt).await.unwrap();
-    lost.write(&mut rows(&schema, 4..=6)).await.unwrap();
-    fake.delete_before("t", 0, 6);
-    let mut next = sink(&task);
-    open(&mut next, SplitKind::Stream, 1, &receipt).await.unwrap();
-    next.write(&mut rows(&schema, 4..=8)).await.unwrap();
-    assert_eq!(read(&fake, "t", 1).0, [[4, 5, 6, 7, 8]], "what cannot be proved is sent again");
 }
 
 #[tokio::test]

@@ -9,4 +9,4 @@ mod scan;
 pub(crate) use ownership::{FirstRecord, first_records};
 pub(crate) use receipt::{Mark, Marks, ReceiptContent, parse as parse_receipt, write as write_receipt};
 pub(crate) use recovery::{Known, recover};
-pub(crate) use scan::{Found, scan};
+pub(crate) use scan::{Found, scan, scan_with_producers};

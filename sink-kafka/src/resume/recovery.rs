@@ -14,7 +14,7 @@ use super::scan::{Found, scan};
 use crate::client::{LogPart, LogRange, Retry, Session, TopicPartition, log_ranges};
 use crate::error::Error;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A partition with its mark in the last receipt; `None` if the receipt does not contain the partition.
@@ -88,7 +88,12 @@ async fn recover_once(
     })
     .await?;
     let recovered = plans.into_iter().zip(ranges).zip(shared);
-    Ok(recovered.map(|((plan, range), shared)| Recovered { mark: plan.mark, end: range.end, shared }).collect())
+    Ok(recovered.map(|((plan, range), shared)| Recovered { mark: searched(plan.mark, range), end: range.end, shared }).collect())
+}
+
+/// The mark of a partition whose log was read to its end. If no record of the split was found, the next search begins at that end.
+fn searched(mark: Mark, range: LogRange) -> Mark {
+    if mark.is_written() { mark } else { Mark { next_offset: range.end, ..mark } }
 }
 
 /// The range of a partition that must be read, and what is known before the reading.

@@ -20,13 +20,22 @@ pub(crate) async fn scan(
     parts: &[LogPart],
     mut visit: impl FnMut(usize, i64, Found) -> Result<(), Error> + Send,
 ) -> Result<(), Error> {
+    scan_with_producers(session, parts, |index, offset, found, _| visit(index, offset, found)).await
+}
+
+/// Like [`scan`], and also passes the producer id of each record; −1 if it was written without one.
+pub(crate) async fn scan_with_producers(
+    session: &Session,
+    parts: &[LogPart],
+    mut visit: impl FnMut(usize, i64, Found, i64) -> Result<(), Error> + Send,
+) -> Result<(), Error> {
     read_log(session, parts, HEADER, |index, offset, head| {
         let found = found(head).map_err(|problem| ClientError::Unreadable {
             partition: parts[index].partition.clone(),
             offset,
             source: problem.to_string().into(),
         })?;
-        visit(index, offset, found)
+        visit(index, offset, found, head.producer_id)
     })
     .await
 }
