@@ -104,9 +104,9 @@ async fn hanging(hangs: Call, second_fails: bool) -> (Running, Plugin) {
 async fn a_stop_ends_every_call_that_waits() {
     for call in [Call::Plan, Call::OpenSink, Call::OpenSource] {
         let (running, _) = hanging(call, false).await;
-        timeout(Duration::from_secs(1), running.stop()).await.unwrap_or_else(|_| panic!("{call:?} goes on")).unwrap();
+        timeout(Duration::from_secs(1), running.stop()).await.unwrap_or_else(|_| panic!("{call:?} continues")).unwrap();
         let (running, plugin) = hanging(call, false).await;
-        timeout(Duration::from_secs(1), running.pause()).await.unwrap_or_else(|_| panic!("{call:?} goes on"));
+        timeout(Duration::from_secs(1), running.pause()).await.unwrap_or_else(|_| panic!("{call:?} continues"));
         assert_eq!(running.state(), RunState::Paused);
         running.resume();
         sleep(Duration::from_secs(1)).await;
@@ -119,7 +119,7 @@ async fn a_stop_ends_every_call_that_waits() {
 async fn a_lane_that_fails_ends_the_opening_of_the_others() {
     for call in [Call::OpenSink, Call::OpenSource] {
         let (running, _) = hanging(call, true).await;
-        let ended = timeout(Duration::from_secs(10), running.wait()).await.unwrap_or_else(|_| panic!("{call:?} goes on"));
+        let ended = timeout(Duration::from_secs(10), running.wait()).await.unwrap_or_else(|_| panic!("{call:?} continues"));
         assert_eq!(ended.unwrap_err().message(), "the second split is broken");
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct Script {
     /// Lines for `[source.polardbx]`.
     pub(super) source: Vec<String>,
     pub(super) expected: Expected,
-    /// Texts of which one must be in the error if the program refuses to go on; empty if it must not.
+    /// Texts of which one must be in the error if the program refuses to continue; empty if it must not refuse.
     pub(super) may_refuse: Vec<String>,
     pub(super) live_from: LiveFrom,
     /// Only the final rows are compared; rows of the full phase may come twice.
