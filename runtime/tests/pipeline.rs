@@ -258,11 +258,13 @@ async fn pause_and_stop_commit_everything_that_was_read() {
     assert_eq!(running.status().state, RunState::Paused);
     let paused = log.lock().unwrap()["stream"].len();
     let committed = store.committed().split(&"stream".into()).unwrap().checkpoint.clone();
-    // What was delivered behind the last transaction's end stays in front of the position, and the receipt knows it.
+    // What was delivered behind the last transaction's end is not covered by the position.
     let position: usize = committed.position.as_str().parse().unwrap();
     // A batch of the model ends at the end of a transaction one time in three.
     assert!(position <= paused && paused - position < 100, "{position} of {paused}");
-    assert_eq!(committed.receipt.as_str(), paused.to_string());
+    // The receipt may miss batches that came after the last commit and end inside a transaction. They are found again behind it.
+    let receipt: usize = committed.receipt.as_str().parse().unwrap();
+    assert!((position..=paused).contains(&receipt), "{receipt} of {paused}");
     running.resume();
     until(|| log.lock().unwrap()["stream"].len() > paused + 500).await;
     running.stop().await.unwrap();

@@ -225,9 +225,7 @@ impl From<SourceError> for Error {
                 .with_code("E_SCHEMA_CHANGED")
                 .of_table(table)
                 .with_help("start the task from scratch, so that it reads the tables that exist now"),
-            SourceError::Checkpoint { .. } => {
-                Error::fatal("the source's part of the checkpoint is unreadable").with_code("E_CKPT_CORRUPT").with_help(FROM_SCRATCH)
-            }
+            SourceError::Checkpoint { .. } => Error::damaged_checkpoint("the source's part of the checkpoint is unreadable"),
         }
         .because(error)
     }

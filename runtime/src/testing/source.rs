@@ -7,8 +7,9 @@ use crate::{Batch, Checkpoint, Commit, Committed, Context, Lane, Phase, Plan, Po
 /// Runs the contract of [`Source`] on `source`, whose data must not change meanwhile except as `change` does, which is called once, when the
 /// streams begin, and must cause at least one event. A stream counts as caught up when nothing came for `quiet`.
 ///
-/// Checks: a plan repeats as long as nothing was committed, also after calls that were dropped midway; every snapshot split ends; every batch keeps its invariants; finished splits are
-/// not planned again; a stream that is opened again at any of its resume positions gives exactly the same rest, seq by seq.
+/// Checks: a plan repeats as long as nothing was committed, also after calls that were dropped midway; every snapshot split ends; every
+/// batch keeps its invariants; finished splits are not planned again; a stream that is opened again at any of its resume positions gives
+/// exactly the same rest, seq by seq.
 ///
 /// # Panics
 /// When the contract is broken.

@@ -1,7 +1,5 @@
 //! Tests that parse statements of MySQL, MariaDB and PolarDB-X, and compare the results.
 
-mod sql_modes;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -587,6 +585,7 @@ fn the_history_stops_where_it_must() {
 }
 
 mod kinds;
+mod sql_modes;
 
 proptest::proptest! {
     #[test]

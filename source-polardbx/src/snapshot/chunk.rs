@@ -38,13 +38,6 @@ pub(crate) struct Chunk {
     pub(crate) stream_follows: bool,
 }
 
-impl Chunk {
-    /// Whether a chunk that ended with this error counts as read, without rows: its table is gone, and the stream says so later.
-    fn is_gone(&self, error: &SourceError) -> bool {
-        self.stream_follows && matches!(error, SourceError::TableGone { .. })
-    }
-}
-
 /// Reads the rows of one chunk in batches. The last batch carries the resume position.
 ///
 /// Reading is one future, which sends batches through a channel of capacity one and is polled only inside [`SplitReader::next`]. The future
@@ -92,33 +85,34 @@ impl SplitReader for ChunkReader {
     }
 }
 
+/// Reads the chunk. If its table was dropped and a stream follows, the chunk ends without the rows that were not sent yet.
 async fn read(sessions: &ReaderSessions, mut chunk: Chunk, batches: mpsc::Sender<Batch>) -> Result<()> {
-    let mut lent = sessions.lend().await?;
-    let verified = verify_schema(&mut lent.session, &chunk, None).await;
     chunk.origin.read_ms = now_ms();
-    let (mut packer, sql) = Packer::new(&chunk)?;
-    let ddl = match verified {
-        Err(error) if chunk.is_gone(&error) => {
-            tracing::warn!(table = %chunk.schema.id, "the table was dropped before its rows were read; the stream will deliver the statement");
+    match read_rows(sessions, &chunk, &batches).await {
+        Err(SourceError::TableGone { table }) if chunk.stream_follows => {
+            tracing::warn!(%table, "the table was dropped before all its rows were read; the stream will deliver the statement");
+            let (mut packer, _) = Packer::new(&chunk)?;
             let _ = batches.send(packer.finish(Some(chunk.start.clone()))).await;
-            sessions.give_back(lent);
-            return Ok(());
+            Ok(())
         }
-        verified => verified?,
-    };
+        read => read,
+    }
+}
+
+async fn read_rows(sessions: &ReaderSessions, chunk: &Chunk, batches: &mpsc::Sender<Batch>) -> Result<()> {
+    let mut lent = sessions.lend().await?;
+    let ddl = verify_schema(&mut lent.session, chunk, None).await?;
+    let (mut packer, sql) = Packer::new(chunk)?;
     let doing = format!("read chunk {}", chunk.id);
     let late = || SourceError::Timeout { doing: doing.clone().into(), seconds: BATCH_TIMEOUT.as_secs() };
-    // The table may be dropped right here. The error is then a failure of the lane like any other, and the chunk is read again.
-    let mut result = timeout(BATCH_TIMEOUT, sql.with(()).run(&mut lent.session.conn))
-        .await
-        .map_err(|_| late())?
-        .map_err(SourceError::mysql(doing.clone()))?;
+    let failed = |error| SourceError::or_table_is_gone(SourceError::mysql(doing.clone())(error), &chunk.schema.id);
+    let mut result = timeout(BATCH_TIMEOUT, sql.with(()).run(&mut lent.session.conn)).await.map_err(|_| late())?.map_err(failed)?;
     loop {
         let filling = async {
             while !packer.is_full() {
                 // The method `next` is not in the library's documentation. The documented ways to stream rows box every row, or cannot be
                 // paused.
-                match result.next().await.map_err(SourceError::mysql(doing.clone()))? {
+                match result.next().await.map_err(failed)? {
                     Some(row) => packer.push(&row)?,
                     None => return Ok(true),
                 }
@@ -135,11 +129,7 @@ async fn read(sessions: &ReaderSessions, mut chunk: Chunk, batches: mpsc::Sender
     }
     drop(result);
     // Invariant: a chunk is complete only if its table was not altered while it was read.
-    match verify_schema(&mut lent.session, &chunk, Some(&ddl)).await {
-        // The rows were read before the table was dropped. If the table was altered as well, the stream reports that.
-        Err(error) if chunk.is_gone(&error) => {}
-        verified => drop(verified?),
-    }
+    verify_schema(&mut lent.session, chunk, Some(&ddl)).await?;
     // Sending fails only if the `ChunkReader` was dropped.
     let _ = batches.send(packer.finish(Some(chunk.start.clone()))).await;
     sessions.give_back(lent);

@@ -76,7 +76,7 @@ impl StoreError {
             .because(self)
             .with_code("E_CKPT_OLDER")
             .with_help(
-                "go on with the older version, or start the task from scratch with this one, in another directory and an empty topic",
+                "continue with the older version, or start the task from scratch with this one, in another directory and an empty topic",
             ),
             StoreError::NotLoaded => Error::fatal(format!("the checkpoint in {dir} was written before it was loaded")),
         }

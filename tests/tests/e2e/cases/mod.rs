@@ -1,5 +1,5 @@
-//! Runs the case files of `tests/cases`, whose README describes them. Every run takes the servers in the other format than the run before,
-//! so that both formats are covered; the long suite runs every server with every format.
+//! Runs the case files of `tests/cases`, whose README describes them. The servers of a case take turns with the two formats. The long suite
+//! runs every server with every format.
 
 mod script;
 
