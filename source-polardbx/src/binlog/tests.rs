@@ -577,25 +577,6 @@ fn what_cannot_be_delivered_rightly_is_refused_by_name() {
 }
 
 #[test]
-fn damaged_content_is_told_apart_from_damaged_transport() {
-    let cells = [integer(1, 4, false)];
-    let mut log = Log::new();
-    log.begin().table(5, "t", &cells).rows(30, 5, 1, &[vec![0]]);
-    let fail = |bytes: &[u8]| {
-        let mut decoder = decoder(start(), schema(&cells), 1 << 20);
-        let (last, before) = log.events.split_last().unwrap();
-        before.iter().for_each(|event| decoder.take_event(event, 0).unwrap());
-        decoder.take_event(if bytes.is_empty() { last } else { bytes }, 0).unwrap_err()
-    };
-    let content = fail(&[]);
-    assert!(matches!(content, StreamError::Content { .. }) && !content.may_pass(), "{content}");
-    let mut flipped = log.events.last().unwrap().clone();
-    flipped[25] ^= 1;
-    let transport = fail(&flipped);
-    assert!(matches!(transport, StreamError::Corrupt { .. }) && transport.may_pass(), "{transport}");
-}
-
-#[test]
 fn what_is_not_selected_only_moves_the_position() {
     let cells = [integer(1, 4, false)];
     let mut log = Log::new();

@@ -1,4 +1,4 @@
-//! Tests of statements, and of the known character sets of databases.
+//! Tests of statements, of the known character sets of databases, and of damaged events.
 
 use super::*;
 
@@ -42,4 +42,23 @@ fn databases_are_committed_with_the_position() {
     let mut facts: Vec<_> = batches.iter().flat_map(|batch| batch.facts.stored()).collect();
     let (name, text) = facts.pop().unwrap();
     assert_eq!((name, text), ("database_charsets/global", Some(r#"1 {"d":"utf8mb4","x":"gbk"}"#)));
+}
+
+#[test]
+fn damaged_content_is_told_apart_from_damaged_transport() {
+    let cells = [integer(1, 4, false)];
+    let mut log = Log::new();
+    log.begin().table(5, "t", &cells).rows(30, 5, 1, &[vec![0]]);
+    let fail = |bytes: &[u8]| {
+        let mut decoder = super::decoder(start(), schema(&cells), 1 << 20);
+        let (last, before) = log.events.split_last().unwrap();
+        before.iter().for_each(|event| decoder.take_event(event, 0).unwrap());
+        decoder.take_event(if bytes.is_empty() { last } else { bytes }, 0).unwrap_err()
+    };
+    let content = fail(&[]);
+    assert!(matches!(content, StreamError::Content { .. }) && !content.may_pass(), "{content}");
+    let mut flipped = log.events.last().unwrap().clone();
+    flipped[25] ^= 1;
+    let transport = fail(&flipped);
+    assert!(matches!(transport, StreamError::Corrupt { .. }) && transport.may_pass(), "{transport}");
 }
