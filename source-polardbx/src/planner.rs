@@ -82,6 +82,12 @@ impl Planner {
             let barrier = Barrier::pass(session, &server, context.task(), settings.barrier_delay).await?;
             tracing::info!(%barrier, "all commits before the start of the stream are visible");
         }
+        if settings.has(Phase::Incremental) {
+            let selection = settings.selection.clone().folded(server.lower_case());
+            if let Some(warning) = check::cascades(session, &selection).await? {
+                tracing::warn!("{}", warning.what);
+            }
+        }
         let definitions = self.definitions(session, &server).await?;
         let tables: Vec<Arc<TableSchema>> = definitions.iter().map(|Definition { schema, .. }| schema.clone()).collect();
 
@@ -203,6 +209,8 @@ impl Planner {
         if self.settings.has(Phase::Incremental) {
             demand(server.stream_settings())?;
             self.settings.server_id(context.task(), server.server_id())?;
+            let selection = self.settings.selection.clone().folded(server.lower_case());
+            demand(check::completeness(session, &server, &selection).await?)?;
         }
         Ok(server)
     }

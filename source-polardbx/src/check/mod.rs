@@ -2,6 +2,7 @@
 //!
 //! The planner repeats the checks that prevent loss of data, so a task that runs without a precheck is safe, too.
 
+mod completeness;
 mod replication;
 mod resume;
 
@@ -15,6 +16,7 @@ use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
 use crate::snapshot::range::chunk_key;
+pub(crate) use completeness::{cascades, completeness};
 use replication::replication;
 pub(crate) use replication::{begins_transaction, may_dump};
 pub(crate) use resume::{checkpoint, same_server, same_task};
@@ -80,6 +82,18 @@ async fn supported(
         found.push(server.retention());
     }
     let selection = settings.selection.clone().folded(server.lower_case());
+    if settings.has(Phase::Incremental) {
+        match completeness(session, server, &selection).await {
+            Ok(mut of_binlog) => found.append(&mut of_binlog),
+            // The finding `replication_client` has reported that the account may not ask.
+            Err(error) if error.code() == Some(1227) => {}
+            Err(error) => found.push(Finding::from_error("binlog_filters", &error.into())),
+        }
+        match cascades(session, &selection).await {
+            Ok(warning) => found.extend(warning),
+            Err(error) => found.push(Finding::from_error("foreign_keys", &error.into())),
+        }
+    }
     match tables(session, &selection, settings).await {
         Ok(mut of_tables) => found.append(&mut of_tables),
         Err(error) => found.push(Finding::from_error("tables", &error.into())),

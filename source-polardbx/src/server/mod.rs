@@ -13,7 +13,7 @@ use runtime::Finding;
 use crate::binlog::ServerProfile;
 use crate::error::{Result, SourceError};
 use crate::session::{Session, nth};
-pub(crate) use binlog::{binlog_end, binlog_files};
+pub(crate) use binlog::{BinlogFilters, binlog_end, binlog_files, binlog_filters};
 pub(crate) use kind::ServerKind;
 use kind::kind_of;
 pub(crate) use tables::{Definition, database_charsets, parse_definition, read_ddl, read_definitions, read_schema, selected_tables};
@@ -29,6 +29,8 @@ const VARIABLES: &[&str] = &[
     "explicit_defaults_for_timestamp",
     "log_bin",
     "log_bin_compress",
+    "log_slave_updates",
+    "log_replica_updates",
     "binlog_format",
     "binlog_row_image",
     "binlog_row_value_options",

@@ -47,6 +47,11 @@ impl Server {
         found
     }
 
+    /// Whether the server writes changes that it gets from a source of its own into its binlog.
+    pub(crate) fn logs_replicated_changes(&self) -> bool {
+        ["log_slave_updates", "log_replica_updates"].iter().any(|name| self.variable(name).eq_ignore_ascii_case("ON"))
+    }
+
     /// Says why commits may become visible in another order than in the binlog; `None` if the order is the same. On MariaDB the order is
     /// always the same.
     pub(crate) fn unordered_commits(&self) -> Option<String> {

@@ -6,9 +6,10 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::binlog::BinlogCoordinates;
 use crate::error::{Result, SourceError};
 use crate::selection::MARKER_DATABASE;
-use crate::server::Server;
+use crate::server::{Server, binlog_end, binlog_filters};
 use crate::session::{Session, literal};
 
 const DOING: &str = "write the barrier's marker row";
@@ -39,7 +40,9 @@ impl Barrier {
             return Ok(Self::Delay(delay, why));
         }
         let sql = format!("INSERT INTO {MARKER_DATABASE}.dts_watermark (task, token) SELECT '', 0 FROM DUAL WHERE 1 = 0");
+        let hidden = binlog_filters(session, server).await.is_ok_and(|filters| filters.hide(MARKER_DATABASE));
         match session.execute(DOING, sql).await {
+            Ok(()) if hidden => Ok(Self::Delay(delay, format!("{MARKER_DATABASE} is left out of the binlog"))),
             Ok(()) => Ok(Self::Marker),
             // The marker table does not exist yet; `pass` creates it.
             Err(error) if is_missing(&error) => Ok(Self::Marker),
@@ -51,15 +54,26 @@ impl Barrier {
     pub(crate) async fn pass(session: &mut Session, server: &Server, task: &str, delay: Duration) -> Result<Self> {
         let why = match server.unordered_commits() {
             Some(why) => why,
-            None => match write_marker(session, task).await {
-                Ok(()) => return Ok(Self::Marker),
-                Err(error) => refusal(error)?,
-            },
+            None => {
+                let before = binlog_end(session, server).await?;
+                match write_marker(session, task).await {
+                    // A commit that is not in the binlog is not ordered with the commits that are.
+                    Ok(()) if is_logged(session, server, before).await? => return Ok(Self::Marker),
+                    Ok(()) => "the marker row is not in the binlog".to_owned(),
+                    Err(error) => refusal(error)?,
+                }
+            }
         };
         tracing::info!(delay_ms = delay.as_millis() as u64, why, "waiting until all commits before the start position are visible");
         tokio::time::sleep(delay).await;
         Ok(Self::Delay(delay, why))
     }
+}
+
+/// Whether the marker row is in the binlog. `before` is the end of the binlog before the row was written.
+async fn is_logged(session: &mut Session, server: &Server, before: Option<BinlogCoordinates>) -> Result<bool> {
+    let hidden = binlog_filters(session, server).await?.hide(MARKER_DATABASE);
+    Ok(!hidden && binlog_end(session, server).await? != before)
 }
 
 async fn write_marker(session: &mut Session, task: &str) -> Result<()> {
