@@ -22,4 +22,4 @@ pub use error::ReadError;
 pub use history::History;
 pub use lexer::Dialect;
 pub(crate) use lexer::loses_names;
-pub use statement::{Change, Effect, KeyChange, Statement, read_statement};
+pub use statement::{Change, Effect, KeyChange, Statement, XaStatement, Xid, read_statement};

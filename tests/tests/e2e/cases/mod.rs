@@ -32,6 +32,7 @@ macro_rules! cases {
 cases! {
     attack_set_statement_swap
     attack_statement_function
+    attack_xa_over_start
     attack_xa_rollback_maria
     create_maxdb
     create_oracle_mode
@@ -42,8 +43,11 @@ cases! {
     ddl_spatial_reference
     full_drop_race
     maria_two_phase_alter
+    roll_savepoint
+    roll_temp_table_big
     stmt_function
     stmt_trigger
+    xa_commit
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
