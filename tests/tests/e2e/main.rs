@@ -32,3 +32,4 @@ mod sizes;
 mod statements;
 mod stored_checkpoints;
 mod topics;
+mod xa;

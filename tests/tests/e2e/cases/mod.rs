@@ -101,12 +101,12 @@ struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     async fn run(script: &'a Script, name: &str, flavor: Flavor, format: Format) -> Result<()> {
-        // A statement that is logged as text may end the tasks of other tests on the same server.
+        // A statement that is logged as text may end the tasks of other tests on the same server, and a prepared transaction delays them.
         let disturbs = |step: &Step| match step {
-            Step::Sql(sql) => sql.contains("binlog_format"),
+            Step::Sql(sql) => sql.contains("binlog_format") || sql.starts_with("XA "),
             step => matches!(step, Step::StopServer),
         };
-        let servers = if script.live.iter().any(disturbs) { Servers::own(flavor).await? } else { Servers::shared_of(flavor).await? };
+        let servers = if script.before.iter().chain(&script.live).any(disturbs) { Servers::own(flavor).await? } else { Servers::shared_of(flavor).await? };
         servers.source.execute(&[&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")]).await?;
         let mut case = Case::new(servers, name, format, 1, Vec::new()).await?;
         if !script.tables.is_empty() {
