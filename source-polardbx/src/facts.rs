@@ -240,10 +240,7 @@ mod tests {
             ),
             ("snapshot_plan", r#"1 {"next":{"table":{"database":"shop","table":"orders"},"chunk":3,"after":"7,x6162"}}"#),
             ("table_definition/00000001", r#"1 {"table":{"database":"shop","table":"orders"},"ddl":"CREATE TABLE …"}"#),
-            (
-                "prepared_xa/global/000014:99",
-                r#"1 {"xid":{"global":[97],"branch":[],"format":1},"file":14,"offset":99,"spool_bytes":40}"#,
-            ),
+            ("prepared_xa/global/000014:99", r#"1 {"xid":{"global":[97],"branch":[],"format":1},"file":14,"offset":99,"spool_bytes":40}"#),
             ("database_charsets/global", r#"1 {"shop":"gbk","x":null}"#),
         ];
         assert_eq!(stored, expected);

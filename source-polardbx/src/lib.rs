@@ -41,9 +41,9 @@ mod selection;
 mod server;
 mod session;
 mod snapshot;
-mod spool;
 pub mod source;
 mod splits;
+mod spool;
 mod tls;
 mod wire;
 

@@ -61,7 +61,20 @@ impl<'a> Commits<'a> {
         position: CommittedPosition,
     ) -> Self {
         let (changes, flush_at) = (Changes::default(), Instant::now());
-        Self { ledger, split, number, stats, flush_interval, committed, position, changes, due: None, due_bytes: 0, flush_at, barrier: false }
+        Self {
+            ledger,
+            split,
+            number,
+            stats,
+            flush_interval,
+            committed,
+            position,
+            changes,
+            due: None,
+            due_bytes: 0,
+            flush_at,
+            barrier: false,
+        }
     }
 
     /// Commits the receipt of a sink that was just opened, before anything is written to it. Does nothing if the receipt is already

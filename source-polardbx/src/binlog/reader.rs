@@ -125,7 +125,8 @@ enum Failure {
 impl StreamReader {
     /// Connects to the server and requests the stream.
     pub(crate) async fn open(options: StreamOptions) -> Result<Self, SourceError> {
-        let StreamOptions { stream, endpoint, server_id, position, selection, profile, undecodable, last_end, prepared, context, .. } = options;
+        let StreamOptions { stream, endpoint, server_id, position, selection, profile, undecodable, last_end, prepared, context, .. } =
+            options;
         let from = Decoder::dump_from(&position);
         let transport = match Transport::open(&endpoint, server_id, &position.base, from, options.heartbeat).await {
             Ok(transport) => transport,

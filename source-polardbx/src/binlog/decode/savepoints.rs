@@ -29,8 +29,8 @@ impl<P: Copy> Savepoints<P> {
         }
         let found = self.0.iter().rposition(|(other, _)| other.eq_ignore_ascii_case(name));
         let found = found.and_then(|index| Some((index, self.0.get(index)?.1)));
-        let (index, place) =
-            found.ok_or(StreamError::RollbackGroup { what: "a transaction was rolled back to a savepoint that the binlog does not hold" })?;
+        let (index, place) = found
+            .ok_or(StreamError::RollbackGroup { what: "a transaction was rolled back to a savepoint that the binlog does not hold" })?;
         self.0.truncate(index + 1);
         Ok(place)
     }

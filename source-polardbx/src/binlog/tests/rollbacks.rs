@@ -28,8 +28,8 @@ fn transactions() -> impl Strategy<Value = Vec<Transaction>> {
         1 => (0u8..3).prop_map(Step::Savepoint),
         1 => (0u8..3).prop_map(Step::ReturnTo),
     ];
-    let transaction = (proptest::collection::vec(step, 0..12), any::<bool>())
-        .prop_map(|(steps, rolled_back)| Transaction { steps, rolled_back });
+    let transaction =
+        (proptest::collection::vec(step, 0..12), any::<bool>()).prop_map(|(steps, rolled_back)| Transaction { steps, rolled_back });
     proptest::collection::vec(transaction, 1..6)
 }
 

@@ -106,7 +106,11 @@ impl<'a> Trial<'a> {
             Step::Sql(sql) => sql.contains("binlog_format") || sql.starts_with("XA "),
             step => matches!(step, Step::StopServer),
         };
-        let servers = if script.before.iter().chain(&script.live).any(disturbs) { Servers::own(flavor).await? } else { Servers::shared_of(flavor).await? };
+        let servers = if script.before.iter().chain(&script.live).any(disturbs) {
+            Servers::own(flavor).await?
+        } else {
+            Servers::shared_of(flavor).await?
+        };
         servers.source.execute(&[&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")]).await?;
         let mut case = Case::new(servers, name, format, 1, Vec::new()).await?;
         if !script.tables.is_empty() {
