@@ -147,16 +147,21 @@ impl PreparedTransactions {
             None => {}
             Some(Change::Prepared(transaction)) => {
                 output.set_fact(&PreparedXa::key(&self.stream, Some(transaction.at())), &transaction)?;
-                self.listed.insert(transaction.xid.clone(), transaction);
-            }
-            Some(Change::Ended(transaction)) => {
-                output.remove_fact::<PreparedXa>(&PreparedXa::key(&self.stream, Some(transaction.at())));
-                if let (Some(folder), Some(_)) = (&self.folder, transaction.spool_bytes) {
-                    self.leftover.push_back((end, file_of(folder, transaction.at())));
+                // A server that crashed between the binlog and its storage engine has forgotten the earlier transaction of the same id.
+                if let Some(forgotten) = self.listed.insert(transaction.xid.clone(), transaction) {
+                    self.forget(&forgotten, end, output);
                 }
             }
+            Some(Change::Ended(transaction)) => self.forget(&transaction, end, output),
         }
         Ok(())
+    }
+
+    fn forget(&mut self, transaction: &PreparedXa, end: FileOffset, output: &mut BatchOutput) {
+        output.remove_fact::<PreparedXa>(&PreparedXa::key(&self.stream, Some(transaction.at())));
+        if let (Some(folder), Some(_)) = (&self.folder, transaction.spool_bytes) {
+            self.leftover.push_back((end, file_of(folder, transaction.at())));
+        }
     }
 
     /// Whether there are files that may be removed once a later position is committed.

@@ -200,6 +200,22 @@ fn without_a_folder_only_unselected_tables_may_be_prepared() {
 }
 
 #[test]
+fn a_transaction_that_the_server_has_forgotten_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::new();
+    log.first_half("a", "t", &[1], false).first_half("a", "t", &[2], false).outcome("COMMIT", "a");
+    let mut decoder = new_decoder(folder.path());
+    let (batches, failed) = read(&mut decoder, &log);
+    assert!(failed.is_none(), "{failed:?}");
+    assert_eq!(values(&batches), [2]);
+    let mut committed = Committed::default();
+    batches.into_iter().for_each(|batch| committed.apply(&Commit { facts: batch.facts, ..Commit::default() }));
+    assert_eq!(committed.facts::<crate::facts::PreparedXa>().count(), 0);
+    decoder.prepared().remove_leftover(FileOffset::new(1, log.offset));
+    assert_eq!(files(folder.path()), 0);
+}
+
+#[test]
 fn a_prepare_without_its_start_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = Log::new();
