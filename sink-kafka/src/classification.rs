@@ -61,7 +61,7 @@ fn client(error: &ClientError) -> Class {
                 "create it: kafka-topics.sh --bootstrap-server {broker} --create --topic {topic} --partitions <count> --replication-factor <count>, or set create_topics = {{ enabled = true }}"
             ),
         ),
-        ClientError::TopicGone { .. } => class(Kind::Fatal, "E_TOPIC_CHANGED", NEW_FULL_PHASE),
+        ClientError::TopicGone { .. } | ClientError::TopicReplaced { .. } => class(Kind::Fatal, "E_TOPIC_CHANGED", NEW_FULL_PHASE),
         ClientError::NotCreated { denial, .. } => class(
             kind_of(*denial),
             "E_NOT_CREATED",

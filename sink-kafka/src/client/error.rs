@@ -103,6 +103,16 @@ pub enum ClientError {
         /// The topic.
         topic: Arc<str>,
     },
+    /// A topic that is in use was deleted and created again.
+    #[error("topic {topic} was deleted and created again: its id was {before}, and now it is {now}")]
+    TopicReplaced {
+        /// The topic.
+        topic: Arc<str>,
+        /// The id that the topic had.
+        before: String,
+        /// The id that the topic has.
+        now: String,
+    },
     /// A topic cannot be created as requested.
     #[error("topic {topic} cannot be created: error {code}")]
     NotCreated {
@@ -225,6 +235,7 @@ impl ClientError {
             | Self::Version { .. }
             | Self::NoTopic { .. }
             | Self::TopicGone { .. }
+            | Self::TopicReplaced { .. }
             | Self::NotCreated { .. }
             | Self::Denied { .. }
             | Self::Unreadable { .. } => false,

@@ -42,6 +42,22 @@ impl<'a> Reader<'a> {
         Some(String::from_utf8(self.take(len).to_vec()).unwrap())
     }
 
+    /// The compact length of an array or a string; −1 stands for null.
+    pub(super) fn compact_length(&mut self) -> i32 {
+        let length = self.i8();
+        assert!(length >= 0, "long compact lengths are not needed here");
+        i32::from(length) - 1
+    }
+
+    pub(super) fn compact_string(&mut self) -> Option<String> {
+        let length = usize::try_from(self.compact_length()).ok()?;
+        Some(String::from_utf8(self.take(length).to_vec()).unwrap())
+    }
+
+    pub(super) fn uuid(&mut self) -> [u8; 16] {
+        self.take(16).try_into().unwrap()
+    }
+
     pub(super) fn bytes(&mut self) -> &'a [u8] {
         let len = self.i32();
         self.take(usize::try_from(len).unwrap())
@@ -79,6 +95,21 @@ impl Writer {
         }
     }
 
+    /// A length as flexible versions write it; −1 stands for null.
+    pub(super) fn compact_length(&mut self, length: i32) {
+        let mut rest = (length + 1) as u32;
+        while rest >= 0x80 {
+            self.0.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.0.push(rest as u8);
+    }
+
+    pub(super) fn compact_string(&mut self, value: Option<&str>) {
+        self.compact_length(value.map_or(-1, |text| text.len() as i32));
+        self.0.extend(value.unwrap_or_default().as_bytes());
+    }
+
     pub(super) fn bytes(&mut self, value: &[u8]) {
         self.i32(value.len() as i32);
         self.0.extend(value);
@@ -107,8 +138,10 @@ pub(super) async fn write_frame(stream: &mut TcpStream, frame: &[u8], slow: bool
 }
 
 /// An answer to ApiVersions, version 3.
-pub(super) fn api_versions(out: &mut Writer) {
-    let ranges: [(i16, i16, i16); 8] = [(0, 3, 9), (1, 4, 13), (2, 1, 7), (3, 0, 12), (18, 0, 3), (19, 2, 7), (22, 0, 4), (32, 1, 4)];
+pub(super) fn api_versions(out: &mut Writer, is_old: bool) {
+    let [fetch, list_offsets, metadata] = if is_old { [4, 3, 4] } else { [13, 7, 12] };
+    let ranges: [(i16, i16, i16); 8] =
+        [(0, 3, 9), (1, 4, fetch), (2, 1, list_offsets), (3, 0, metadata), (18, 0, 3), (19, 2, 7), (22, 0, 4), (32, 1, 4)];
     out.i16(0);
     out.0.push(ranges.len() as u8 + 1);
     for (key, min, max) in ranges {
