@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::api::create_topics::{CreateTopicsRequest, CreateTopicsResponse};
-use super::api::describe_configs::DescribeTopicRequest;
+use super::api::describe_configs::{DescribeConfigRequest, Resource};
 use super::api::metadata::MetadataRequest;
+use super::connections::Purpose;
 use super::error::ClientError;
 use super::error_code::ErrorCode;
 use super::retry::Retry;
@@ -14,6 +15,7 @@ use super::session::{ExpectedTopic, Permission, Session};
 
 const PAUSE: Duration = Duration::from_millis(100);
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
+const MAX_REQUEST_BYTES: &str = "socket.request.max.bytes";
 const CLEANUP_POLICY: &str = "cleanup.policy";
 /// The operations that a writer needs, with their numbers in Kafka's protocol.
 const NEEDED_RIGHTS: [(&str, u32); 3] = [("Describe", 8), ("Read", 3), ("Write", 4)];
@@ -110,13 +112,26 @@ pub(crate) async fn max_message_bytes(session: &Session, topic: &str) -> Option<
     config(session, topic, MAX_MESSAGE_BYTES).await?.parse().ok()
 }
 
+/// The largest request that a broker accepts, in bytes, and the address of the broker; `None` for the size if the broker does not return
+/// it.
+pub(crate) async fn max_request_bytes(session: &Session, broker: i32) -> Result<(Option<u64>, String), ClientError> {
+    let connection = session.connection(broker, Purpose::Read).await?;
+    let request = DescribeConfigRequest { resource: Resource::Broker(broker), key: MAX_REQUEST_BYTES };
+    let limit = match connection.request(request).await {
+        Ok(answer) => answer.value.and_then(|value| value.parse().ok()),
+        Err(ClientError::Version { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    Ok((limit, connection.address().to_owned()))
+}
+
 /// Whether a topic is compacted; `None` if the brokers do not return its configs.
 pub(crate) async fn is_compacted(session: &Session, topic: &str) -> Option<bool> {
     Some(config(session, topic, CLEANUP_POLICY).await?.split(',').any(|policy| policy.trim() == "compact"))
 }
 
 async fn config(session: &Session, topic: &str, key: &'static str) -> Option<String> {
-    session.request_any(&DescribeTopicRequest { topic, key }).await.ok()?.value
+    session.request_any(&DescribeConfigRequest { resource: Resource::Topic(topic), key }).await.ok()?.value
 }
 
 /// The operations that a writer needs on a topic but is not allowed. Empty also if the brokers do not report rights, as before Kafka 2.3.

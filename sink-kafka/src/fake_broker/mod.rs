@@ -2,6 +2,7 @@
 
 mod elections;
 mod keys;
+mod large_requests;
 mod messages;
 mod networks;
 mod protocol;
@@ -111,6 +112,8 @@ struct State {
     /// create a topic; 0 allows them.
     created: Vec<(String, i32)>,
     create_code: i16,
+    /// The largest request in bytes, and whether clients may read this limit. On a larger request the connection is cut.
+    request_limit: Option<(usize, bool)>,
 }
 
 /// A broker that is cut off from the others: the length of its logs, and the leader epoch that it knows.
@@ -223,6 +226,11 @@ impl FakeCluster {
 
     pub(crate) fn slow(&self) {
         self.state.lock().unwrap().slow = true;
+    }
+
+    /// Cuts the connection of a client that sends a larger request. `readable` says whether clients may read the limit.
+    pub(crate) fn limit_requests(&self, bytes: usize, readable: bool) {
+        self.state.lock().unwrap().request_limit = Some((bytes, readable));
     }
 
     pub(crate) fn refuse_to_create(&self, code: i16) {
@@ -362,7 +370,9 @@ async fn serve(listener: TcpListener, node: usize, ports: Vec<u16>, state: Arc<M
 async fn serve_connection(mut stream: TcpStream, node: usize, ports: Vec<u16>, state: Arc<Mutex<State>>) {
     let begin = tokio::time::Instant::now();
     stream.set_nodelay(true).unwrap();
-    while let Some(frame) = read_frame(&mut stream).await {
+    loop {
+        let limit = state.lock().unwrap().request_limit.map_or(usize::MAX, |(limit, _)| limit);
+        let Some(frame) = read_frame(&mut stream, limit).await else { return };
         if state.lock().unwrap().frozen.contains(&node) {
             std::future::pending::<()>().await;
         }
@@ -378,7 +388,11 @@ async fn serve_connection(mut stream: TcpStream, node: usize, ports: Vec<u16>, s
             (18, 3) => protocol::api_versions(&mut out, state.lock().unwrap().is_old),
             (3, 4 | 12) => reads::metadata(&mut request, &mut out, version, node, &ports, &mut state.lock().unwrap()),
             (19, 4) => create_topics(&mut request, &mut out, &mut state.lock().unwrap()),
-            (32, 1) => protocol::describe_topic(&mut request, &mut out, state.lock().unwrap().compacted),
+            (32, 1) => {
+                let state = state.lock().unwrap();
+                let limit = state.request_limit.map_or(Some(100 << 20), |(limit, readable)| readable.then_some(limit));
+                protocol::describe_config(&mut request, &mut out, state.compacted, limit);
+            }
             (22, 1) => init_producer_id(&mut out, &mut state.lock().unwrap()),
             (2, 3 | 5) => reads::list_offsets(&mut request, &mut out, version, node, &mut state.lock().unwrap()),
             (1, 4 | 10) => reads::fetch(&mut request, &mut out, version, node, &state.lock().unwrap()),

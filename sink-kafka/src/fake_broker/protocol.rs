@@ -116,9 +116,13 @@ impl Writer {
     }
 }
 
-pub(super) async fn read_frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let len = stream.read_i32().await.ok()?;
-    let mut frame = vec![0; len as usize];
+/// Reads a request; `None` if there is none, or if it is larger than `limit` bytes.
+pub(super) async fn read_frame(stream: &mut TcpStream, limit: usize) -> Option<Vec<u8>> {
+    let len = usize::try_from(stream.read_i32().await.ok()?).unwrap();
+    if len > limit {
+        return None;
+    }
+    let mut frame = vec![0; len];
     stream.read_exact(&mut frame).await.ok()?;
     Some(frame)
 }
@@ -154,28 +158,31 @@ pub(super) fn api_versions(out: &mut Writer, is_old: bool) {
     out.0.push(0);
 }
 
-/// An answer to DescribeConfigs, version 1, about one config of one topic.
-pub(super) fn describe_topic(request: &mut Reader<'_>, out: &mut Writer, compacted: bool) {
-    assert_eq!((request.i32(), request.i8()), (1, 2));
-    let topic = request.string();
+/// An answer to DescribeConfigs, version 1, about one config of one topic or broker. `request_limit` is that of the broker; `None` means that
+/// the client may not read it.
+pub(super) fn describe_config(request: &mut Reader<'_>, out: &mut Writer, compacted: bool, request_limit: Option<usize>) {
+    assert_eq!(request.i32(), 1);
+    let (kind, name) = (request.i8(), request.string());
     assert_eq!(request.i32(), 1);
     let key = request.string().unwrap();
     assert!(!request.bool());
-    let value = match key.as_str() {
-        "max.message.bytes" => "4711",
-        "cleanup.policy" if compacted => "compact,delete",
-        "cleanup.policy" => "delete",
-        other => panic!("{other}"),
+    let value = match (kind, key.as_str()) {
+        (2, "max.message.bytes") => Some("4711".into()),
+        (2, "cleanup.policy") if compacted => Some("compact,delete".into()),
+        (2, "cleanup.policy") => Some("delete".into()),
+        (4, "socket.request.max.bytes") => request_limit.map(|limit| limit.to_string()),
+        other => panic!("{other:?}"),
     };
     out.i32(0);
     out.i32(1);
-    out.i16(0);
+    out.i16(if value.is_some() { 0 } else { 29 });
     out.string(None);
-    out.0.push(2);
-    out.string(topic.as_deref());
-    out.i32(1);
+    out.0.push(kind as u8);
+    out.string(name.as_deref());
+    out.i32(i32::from(value.is_some()));
+    let Some(value) = value else { return };
     out.string(Some(&key));
-    out.string(Some(value));
+    out.string(Some(&value));
     out.bool(false);
     out.0.push(1);
     out.bool(false);
