@@ -49,6 +49,7 @@ fn client(error: &ClientError) -> Class {
         ClientError::Connect { .. }
         | ClientError::ConnectTimeout { .. }
         | ClientError::Request { .. }
+        | ClientError::ConnectionEnded { .. }
         | ClientError::RequestTimeout { .. }
         | ClientError::LeaderChanged { .. }
         | ClientError::Unreachable { .. }
@@ -61,7 +62,7 @@ fn client(error: &ClientError) -> Class {
                 "create it: kafka-topics.sh --bootstrap-server {broker} --create --topic {topic} --partitions <count> --replication-factor <count>, or set create_topics = {{ enabled = true }}"
             ),
         ),
-        ClientError::TopicGone { .. } => class(Kind::Fatal, "E_TOPIC_CHANGED", NEW_FULL_PHASE),
+        ClientError::TopicGone { .. } | ClientError::TopicReplaced { .. } => class(Kind::Fatal, "E_TOPIC_CHANGED", NEW_FULL_PHASE),
         ClientError::NotCreated { denial, .. } => class(
             kind_of(*denial),
             "E_NOT_CREATED",
@@ -184,6 +185,14 @@ fn classify(error: &Error) -> Class {
             format!(
                 "let the topic take it: kafka-configs.sh --bootstrap-server {broker} --alter --entity-type topics --entity-name {} --add-config max.message.bytes={}; where messages hold several rows, rows = \"one\" of the format makes them smaller",
                 partition.topic,
+                bytes.next_multiple_of(1 << 20)
+            ),
+        ),
+        Error::RequestTooLarge { bytes, .. } => class(
+            Kind::Data,
+            "E_TOO_LARGE",
+            format!(
+                "let the brokers take it: socket.request.max.bytes={} in server.properties of every broker, and a restart of each; where messages hold several rows, rows = \"one\" of the format makes them smaller",
                 bytes.next_multiple_of(1 << 20)
             ),
         ),

@@ -157,6 +157,21 @@ pub enum Error {
         /// The address of a broker, for the command in the help text.
         broker: String,
     },
+    /// One record is larger than a broker accepts in a request. Such a broker ends the connection and says nothing.
+    #[error("a record of {bytes} bytes for partition {partition} is too large for broker {broker}{}", match limit {
+        Some(limit) => format!(", whose socket.request.max.bytes is {limit}"),
+        None => ": it ended the connection every time that it was sent this record, and does not say what its socket.request.max.bytes is".into(),
+    })]
+    RequestTooLarge {
+        /// The partition.
+        partition: TopicPartition,
+        /// The size in bytes of a request with only this record, compressed as it was sent.
+        bytes: usize,
+        /// The broker's limit in bytes; `None` if the broker does not return it.
+        limit: Option<u64>,
+        /// The address of the broker.
+        broker: String,
+    },
     /// It is unknown whether a record batch reached the log.
     #[error("it is unknown whether records reached partition {partition}: {problem}")]
     OutcomeUnknown {

@@ -160,6 +160,9 @@ impl Connection {
 
     /// The error to return if a request was not answered.
     async fn request_failed(&self, error: RequestError) -> ClientError {
+        if self.watch.failure().is_none() {
+            sleep(REASON).await;
+        }
         let failure = self.watch.failure();
         let first = !self.answered.load(Ordering::Acquire);
         if first {
@@ -176,7 +179,7 @@ impl Connection {
             }
         }
         let source = match &failure {
-            Some(Failure::Ended) => "the broker ended the connection".into(),
+            Some(Failure::Ended) => return ClientError::ConnectionEnded { address: self.address.clone() },
             Some(Failure::Answer(reason)) => ServerText::of(reason),
             _ => ServerText::of(&error),
         };

@@ -55,6 +55,12 @@ pub enum ClientError {
         /// What happened.
         source: ServerText,
     },
+    /// The broker ended the connection instead of answering; it is unknown whether it worked on the request.
+    #[error("broker {address} ended the connection during a request")]
+    ConnectionEnded {
+        /// The broker.
+        address: String,
+    },
     /// The answer did not arrive within the time limit; it is unknown whether the broker worked on the request.
     #[error("broker {address} did not answer within {} s", limit.as_secs_f32())]
     RequestTimeout {
@@ -102,6 +108,16 @@ pub enum ClientError {
     TopicGone {
         /// The topic.
         topic: Arc<str>,
+    },
+    /// A topic that is in use was deleted and created again.
+    #[error("topic {topic} was deleted and created again: its id was {before}, and now it is {now}")]
+    TopicReplaced {
+        /// The topic.
+        topic: Arc<str>,
+        /// The id that the topic had.
+        before: String,
+        /// The id that the topic has.
+        now: String,
     },
     /// A topic cannot be created as requested.
     #[error("topic {topic} cannot be created: error {code}")]
@@ -205,7 +221,7 @@ impl ClientError {
 
     /// Whether the broker may have received the request, so that its outcome is unknown.
     pub(crate) fn may_have_arrived(&self) -> bool {
-        matches!(self, Self::Request { .. } | Self::RequestTimeout { .. } | Self::LeaderChanged { .. })
+        matches!(self, Self::Request { .. } | Self::ConnectionEnded { .. } | Self::RequestTimeout { .. } | Self::LeaderChanged { .. })
     }
 
     /// Whether a retry may succeed without a change of settings or permissions.
@@ -214,6 +230,7 @@ impl ClientError {
             Self::Connect { .. }
             | Self::ConnectTimeout { .. }
             | Self::Request { .. }
+            | Self::ConnectionEnded { .. }
             | Self::RequestTimeout { .. }
             | Self::LeaderChanged { .. }
             | Self::Unreachable { .. }
@@ -225,6 +242,7 @@ impl ClientError {
             | Self::Version { .. }
             | Self::NoTopic { .. }
             | Self::TopicGone { .. }
+            | Self::TopicReplaced { .. }
             | Self::NotCreated { .. }
             | Self::Denied { .. }
             | Self::Unreadable { .. } => false,

@@ -96,11 +96,13 @@ impl Search<'_> {
             }
             return Ok(());
         };
+        let mut with_epochs: Vec<_> = members.iter().map(|of| (of.clone(), self.session.leader_epoch(of))).collect();
+        with_epochs.sort();
         let answers = async {
             let connection = self.session.connection(broker, Purpose::Read).await?;
-            let ends = list_offsets(&connection, &members, Boundary::LeaderEnd).await?;
-            let watermarks = list_offsets(&connection, &members, Boundary::HighWatermark).await?;
-            let starts = list_offsets(&connection, &members, Boundary::Start).await?;
+            let ends = list_offsets(&connection, &with_epochs, Boundary::LeaderEnd).await?;
+            let watermarks = list_offsets(&connection, &with_epochs, Boundary::HighWatermark).await?;
+            let starts = list_offsets(&connection, &with_epochs, Boundary::Start).await?;
             Ok::<_, ClientError>((ends, watermarks, starts))
         };
         let (ends, watermarks, starts) = match answers.await {

@@ -119,6 +119,7 @@ impl<'r> Reader<'r> {
         let partitions = members.iter().map(|&index| FetchPartition {
             topic: self.parts[index].partition.topic.to_string(),
             partition: self.parts[index].partition.index(),
+            leader_epoch: self.session.leader_epoch(&self.parts[index].partition),
             offset: self.next[index],
             max_bytes: self.partition_bytes,
         });

@@ -26,10 +26,13 @@ mod security;
 mod session;
 mod stream;
 mod tls;
+mod topic_id;
 mod topic_partition;
 pub(crate) mod topics;
 
 pub(crate) use api::init_producer_id::InitProducerIdRequest;
+#[cfg(test)]
+pub(crate) use api::list_offsets::{Boundary, list_offsets};
 pub(crate) use api::produce::{PartitionRecords, produce};
 #[cfg(test)]
 pub(crate) use batch_reader::read_batches;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rskafka::protocol::messages::{ReadVersionedType, RequestBody, WriteVersionedType};
 use tokio::time::sleep;
 
-use super::api::metadata::{self, ClusterDescription};
+use super::api::metadata::{ClusterDescription, MetadataRequest};
 use super::connection::Connection;
 use super::connections::{Connections, Purpose};
 use super::denial::Denials;
@@ -17,6 +17,7 @@ use super::error_code::ErrorCode;
 use super::metadata::{Metadata, TopicProblem};
 use super::options::{ClientOptions, Timeouts};
 use super::retry::Retry;
+use super::topic_id::TopicId;
 use super::topic_partition::TopicPartition;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -49,11 +50,16 @@ impl ExpectedTopic {
         Self { name: name.clone(), partitions }
     }
 
-    /// Whether the topic does not exist by this answer, or has fewer partitions than expected.
+    /// Whether the topic is in use, so that it must exist and must still be the same topic.
+    fn is_in_use(&self) -> bool {
+        self.partitions > 0
+    }
+
+    /// Whether by this answer the topic does not exist, is another one of the same name, or has fewer partitions than expected.
     fn is_missing_in(&self, found: &Result<usize, ClientError>) -> bool {
         match found {
             Ok(count) => *count < self.partitions,
-            Err(error) => matches!(error, ClientError::NoTopic { .. }),
+            Err(error) => matches!(error, ClientError::NoTopic { .. } | ClientError::TopicReplaced { .. }),
         }
     }
 }
@@ -95,6 +101,17 @@ impl Session {
     /// The broker id of the leader of a partition; `None` if the metadata do not show one.
     pub(crate) fn leader(&self, topic: &str, partition: usize) -> Option<i32> {
         self.metadata.read().unwrap_or_else(PoisonError::into_inner).leader(topic, partition)
+    }
+
+    /// The leader epoch of a partition, by which a broker finds out that it or this client has not heard of the last election; `None` if the
+    /// brokers do not return epochs that can be relied on.
+    pub(crate) fn leader_epoch(&self, partition: &TopicPartition) -> Option<i32> {
+        self.metadata.read().unwrap_or_else(PoisonError::into_inner).leader_epoch(&partition.topic, partition.partition)
+    }
+
+    /// The id of a topic whose leaders were requested; `None` if the brokers do not return ids, as before Kafka 2.8.
+    pub(crate) fn topic_id(&self, topic: &str) -> Option<TopicId> {
+        self.metadata.read().unwrap_or_else(PoisonError::into_inner).topic_id(topic)
     }
 
     /// Returns the connection to a broker for a purpose; opens a new one if it is missing or broken.
@@ -161,12 +178,12 @@ impl Session {
         let names: Vec<Arc<str>> = topics.iter().map(|topic| topic.name.clone()).collect();
         loop {
             let answer = self.describe(Some(&names)).await?;
-            let mut found: Vec<_> = topics.iter().map(|topic| self.take_over(&topic.name, &answer)).collect();
+            let mut found: Vec<_> = topics.iter().map(|topic| self.take_over(topic, &answer)).collect();
             if topics.iter().zip(&found).any(|(topic, found)| topic.is_missing_in(found)) {
                 self.ask_every_broker(topics, &names, &mut found).await;
             }
             let should_exist =
-                |(topic, found): (&ExpectedTopic, &Result<usize, ClientError>)| topic.partitions > 0 && topic.is_missing_in(found);
+                |(topic, found): (&ExpectedTopic, &Result<usize, ClientError>)| topic.is_in_use() && topic.is_missing_in(found);
             let hidden = topics.iter().zip(&found).any(should_exist);
             match found.into_iter().collect() {
                 // A topic that was just created has no leaders for a short time.
@@ -185,19 +202,29 @@ impl Session {
         self.refresh_leaders(partitions).await
     }
 
+    /// Lets a second broker name the leaders of these partitions too; of two leaders the one with the greater epoch counts. Used before the
+    /// end of a log decides where a task continues, because the first broker may be cut off from the others. Without epochs the word of a
+    /// second broker is no better than that of the first, so it is not asked.
+    pub(crate) async fn confirm_leaders(&self, partitions: &[TopicPartition]) -> Result<(), ClientError> {
+        if self.addresses().len() > 1 && partitions.iter().any(|partition| self.leader_epoch(partition).is_some()) {
+            self.connections.ask_another(Duration::ZERO).await;
+            self.refresh_leaders(partitions).await?;
+        }
+        Ok(())
+    }
+
     /// Asks all brokers about the topics that are missing in `found`, and replaces the results of those that a broker knows.
     async fn ask_every_broker(&self, topics: &[ExpectedTopic], names: &[Arc<str>], found: &mut [Result<usize, ClientError>]) {
-        let visit = |answer| {
-            let answer = ClusterDescription::from(answer);
+        let visit = |answer: ClusterDescription| {
             for (topic, found) in topics.iter().zip(found.iter_mut()).filter(|(topic, found)| topic.is_missing_in(found)) {
-                let result = self.take_over(&topic.name, &answer);
+                let result = self.take_over(topic, &answer);
                 if !topic.is_missing_in(&result) {
                     *found = result;
                 }
             }
             topics.iter().zip(found.iter()).all(|(topic, found)| !topic.is_missing_in(found))
         };
-        self.connections.request_each(self.addresses(), &metadata::request(Some(names)), visit).await;
+        self.connections.request_each(self.addresses(), &MetadataRequest::new(Some(names)), visit).await;
     }
 
     /// Refreshes the leaders after a failure, from another broker than before, which may be cut off from the others. A transient error is ignored here: if it persists, the next request fails, and that request
@@ -258,21 +285,25 @@ impl Session {
     }
 
     async fn describe(&self, topics: Option<&[Arc<str>]>) -> Result<ClusterDescription, ClientError> {
-        let mut answer = ClusterDescription::from(self.request_any(&metadata::request(topics)).await?);
+        let mut answer = self.request_any(&MetadataRequest::new(topics)).await?;
         let brokers = std::mem::take(&mut answer.brokers);
         let moved = self.metadata.write().unwrap_or_else(PoisonError::into_inner).set_brokers(brokers, answer.controller);
         self.connections.forget(&moved);
         Ok(answer)
     }
 
-    fn take_over(&self, topic: &Arc<str>, answer: &ClusterDescription) -> Result<usize, ClientError> {
+    fn take_over(&self, expected: &ExpectedTopic, answer: &ClusterDescription) -> Result<usize, ClientError> {
+        let topic = &expected.name;
         let operation = || format!("reading the metadata of topic {topic}");
-        let result = self.metadata.write().unwrap_or_else(PoisonError::into_inner).set_leaders(topic, answer);
+        let result = self.metadata.write().unwrap_or_else(PoisonError::into_inner).set_leaders(topic, answer, expected.is_in_use());
         result.map_err(|problem| match problem {
             TopicProblem::Code(code) if code.is_unknown_topic() => {
                 ClientError::NoTopic { topic: topic.clone(), broker: self.first_broker().to_owned() }
             }
             TopicProblem::Code(code) => self.answer(operation(), code, topic),
+            TopicProblem::OtherTopic { before, now } => {
+                ClientError::TopicReplaced { topic: topic.clone(), before: before.to_string(), now: now.to_string() }
+            }
             TopicProblem::Gaps => ClientError::BadAnswer { operation: operation(), problem: "the numbers of its partitions have gaps" },
         })
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::api::create_topics::{CreateTopicsRequest, CreateTopicsResponse};
-use super::api::describe_configs::DescribeTopicRequest;
-use super::api::topic_rights::{RightsRequest, missing};
+use super::api::describe_configs::{DescribeConfigRequest, Resource};
+use super::api::metadata::MetadataRequest;
+use super::connections::Purpose;
 use super::error::ClientError;
 use super::error_code::ErrorCode;
 use super::retry::Retry;
@@ -14,7 +15,10 @@ use super::session::{ExpectedTopic, Permission, Session};
 
 const PAUSE: Duration = Duration::from_millis(100);
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
+const MAX_REQUEST_BYTES: &str = "socket.request.max.bytes";
 const CLEANUP_POLICY: &str = "cleanup.policy";
+/// The operations that a writer needs, with their numbers in Kafka's protocol.
+const NEEDED_RIGHTS: [(&str, u32); 3] = [("Describe", 8), ("Read", 3), ("Write", 4)];
 
 /// The partitions, replicas and configs of topics that are created.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +36,11 @@ pub(crate) async fn create(session: &Session, topics: &[Arc<str>], creation: &To
     request_creation(session, topics, creation, Mode::Create).await?;
     // Most brokers do not know the new topics yet.
     let created: Vec<ExpectedTopic> = topics.iter().map(|topic| ExpectedTopic::new(topic, 1)).collect();
-    session.refresh_topics(&created).await.map(|_| ())
+    session.refresh_topics(&created).await?;
+    for topic in topics {
+        tracing::debug!(%topic, id = session.topic_id(topic).map(tracing::field::display), "the topic exists");
+    }
+    Ok(())
 }
 
 /// Checks whether topics could be created, without creating them.
@@ -104,18 +112,49 @@ pub(crate) async fn max_message_bytes(session: &Session, topic: &str) -> Option<
     config(session, topic, MAX_MESSAGE_BYTES).await?.parse().ok()
 }
 
+/// The largest request that a broker accepts, in bytes, and the address of the broker; `None` for the size if the broker does not return
+/// it.
+pub(crate) async fn max_request_bytes(session: &Session, broker: i32) -> Result<(Option<u64>, String), ClientError> {
+    let connection = session.connection(broker, Purpose::Read).await?;
+    let request = DescribeConfigRequest { resource: Resource::Broker(broker), key: MAX_REQUEST_BYTES };
+    let limit = match connection.request(request).await {
+        Ok(answer) => answer.value.and_then(|value| value.parse().ok()),
+        Err(ClientError::Version { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    Ok((limit, connection.address().to_owned()))
+}
+
 /// Whether a topic is compacted; `None` if the brokers do not return its configs.
 pub(crate) async fn is_compacted(session: &Session, topic: &str) -> Option<bool> {
     Some(config(session, topic, CLEANUP_POLICY).await?.split(',').any(|policy| policy.trim() == "compact"))
 }
 
 async fn config(session: &Session, topic: &str, key: &'static str) -> Option<String> {
-    session.request_any(&DescribeTopicRequest { topic, key }).await.ok()?.value
+    session.request_any(&DescribeConfigRequest { resource: Resource::Topic(topic), key }).await.ok()?.value
 }
 
 /// The operations that a writer needs on a topic but is not allowed. Empty also if the brokers do not report rights, as before Kafka 2.3.
-pub(crate) async fn missing_rights(session: &Session, topic: &str) -> Vec<&'static str> {
-    let Ok(answer) = session.request_any(&RightsRequest { topics: vec![topic] }).await else { return Vec::new() };
-    let found = answer.topics.into_iter().find(|(name, code, _)| name == topic && *code == ErrorCode::NONE);
-    found.map(|(_, _, rights)| missing(rights)).unwrap_or_default()
+pub(crate) async fn missing_rights(session: &Session, topic: &Arc<str>) -> Vec<&'static str> {
+    let request = MetadataRequest { topics: Some(std::slice::from_ref(topic)), with_rights: true };
+    let Ok(answer) = session.request_any(&request).await else { return Vec::new() };
+    let found = answer.topics.into_iter().find(|found| found.name == **topic && found.code == ErrorCode::NONE);
+    found.and_then(|found| found.rights).map(missing).unwrap_or_default()
+}
+
+/// The operations that a writer needs and that the bit set `rights` does not contain. Bit `n` stands for operation `n`.
+fn missing(rights: i32) -> Vec<&'static str> {
+    NEEDED_RIGHTS.into_iter().filter(|(_, operation)| rights & (1 << operation) == 0).map(|(name, _)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::missing;
+
+    #[test]
+    fn rights_are_bits() {
+        assert_eq!(missing(1 << 8 | 1 << 3 | 1 << 4), Vec::<&str>::new());
+        assert_eq!(missing(1 << 8), ["Read", "Write"]);
+        assert_eq!(missing(0), ["Describe", "Read", "Write"]);
+    }
 }

@@ -8,17 +8,19 @@ use std::time::Duration;
 
 use runtime::{Counter, Seq};
 use tokio::sync::OwnedMutexGuard;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::producer::{Partition, PartitionState, Producer};
 use super::record_batch::SealedBatch;
-use crate::client::{ClientError, ErrorCode, LogPart, ProduceResult, TopicPartition, log_ranges, topics};
+use crate::client::{ClientError, ErrorCode, LogPart, PartitionRecords, ProduceResult, ServerText, TopicPartition, log_ranges, topics};
 use crate::error::Error;
 use crate::resume::record_header::LaneId;
 use crate::resume::{Found, scan, scan_with_producers};
 
 /// How many times a batch whose outcome is unknown is sent again.
 const MAX_RESENDS: u32 = 3;
+/// The size of a request, in bytes, above which it may be too large for a broker that does not return its limit.
+const LARGE_REQUEST: usize = 1 << 20;
 
 /// The lane that delivers batches, and the producer that it uses.
 #[derive(Clone)]
@@ -50,6 +52,9 @@ pub(super) struct Pending {
     pub(super) queue: VecDeque<SealedBatch>,
     /// How many times the first batch of the queue was sent again because its outcome was unknown.
     resends: u32,
+    /// How many times in a row the broker `ended_by` ended the connection when it was sent the first batch of the queue.
+    ended: u32,
+    ended_by: Option<i32>,
     /// Whether a broker has called the first batch of the queue corrupt.
     was_corrupt: bool,
     /// The time until which the first batch of the queue may be sent again; set at its first failure.
@@ -70,7 +75,17 @@ impl Pending {
     pub(super) async fn new(partition: Arc<Partition>, batch: SealedBatch) -> Self {
         let state = partition.state.clone().lock_owned().await;
         let delivered = Delivered { partition: partition.clone(), last: None, rejected: None, buffer: Vec::new() };
-        Self { partition, state, queue: VecDeque::from([batch]), resends: 0, was_corrupt: false, deadline: None, delivered }
+        Self {
+            partition,
+            state,
+            queue: VecDeque::from([batch]),
+            resends: 0,
+            ended: 0,
+            ended_by: None,
+            was_corrupt: false,
+            deadline: None,
+            delivered,
+        }
     }
 
     pub(super) fn id(&self) -> &TopicPartition {
@@ -80,8 +95,15 @@ impl Pending {
     /// Resets the counters of the first batch, since its outcome is known.
     fn resolved(&mut self) {
         self.resends = 0;
+        self.ended = 0;
+        self.ended_by = None;
         self.was_corrupt = false;
         self.deadline = None;
+    }
+
+    /// Whether the first batch must be sent in a request of its own, because it may be too large for the broker.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.ended > 0
     }
 
     fn sequence_after(&self, records: i32) -> i32 {
@@ -243,6 +265,50 @@ async fn find_batch(sender: &Sender, pending: &Pending) -> Result<i64, Error> {
     scan(session, &[part], visit).await?;
     let last: i64 = last.ok_or_else(missing)?;
     Ok(last + 1 - i64::from(batch.count()))
+}
+
+/// Handles a first batch whose request to the leader `broker` was not answered.
+pub(super) async fn unanswered(sender: &Sender, pending: &mut Pending, broker: Option<i32>, error: &ClientError) -> Result<Next, Error> {
+    if let (Some(broker), ClientError::ConnectionEnded { .. }) = (broker, error) {
+        pending.ended = if pending.ended_by.replace(broker) == Some(broker) { pending.ended + 1 } else { 1 };
+        // A broker that goes down ends connections as well. But one that has just accepted a new connection is asked for its limit.
+        if (pending.ended > 1 || !sender.producer.is_idempotent())
+            && let Some((bytes, limit, broker)) = exceeds_request_limit(sender, pending, broker).await
+        {
+            return request_too_large(pending, bytes, limit, broker);
+        }
+    }
+    resend_if_idempotent(sender, pending, ServerText::of(error).to_string())
+}
+
+/// Whether the first batch is larger than the broker accepts: the size of the request, the limit if it is known, and the broker's address.
+///
+/// If the broker does not return its limit, a large request counts as too large when the broker ended the connection at every attempt. Each attempt after the first one had a new connection, on which the broker had answered other requests.
+async fn exceeds_request_limit(sender: &Sender, pending: &Pending, broker: i32) -> Option<(usize, Option<u64>, String)> {
+    let (session, batch) = (sender.producer.session(), pending.queue.front()?);
+    let records = PartitionRecords { topic: &pending.id().topic, partition: pending.id().index(), records: batch.bytes() };
+    let bytes = records.request_bytes();
+    let asked = timeout(session.timeouts().suspect, topics::max_request_bytes(session, broker)).await;
+    let (limit, address) = asked.ok()?.ok()?;
+    let exceeds = match limit {
+        Some(limit) => u64::try_from(bytes).is_ok_and(|bytes| bytes > limit),
+        None => bytes > LARGE_REQUEST && pending.ended > MAX_RESENDS,
+    };
+    // Invariant: all attempts went to this broker and ended in this way. If one of them was appended nevertheless, the broker refuses the
+    // halves of the batch by their sequence numbers, and the lane recovers.
+    let only_ended = pending.ended == pending.resends + 1;
+    (exceeds && only_ended).then_some((bytes, limit, address))
+}
+
+/// Handles a first batch that is larger than the broker accepts: splits it into halves, or rejects it if it has only one record.
+fn request_too_large(pending: &mut Pending, bytes: usize, limit: Option<u64>, broker: String) -> Result<Next, Error> {
+    let Some(batch) = pending.queue.pop_front() else { return Ok(Next::Done) };
+    if batch.count() > 1 {
+        return halve(pending, batch);
+    }
+    let partition = pending.id().clone();
+    reject(pending, batch, Error::RequestTooLarge { partition, bytes, limit, broker });
+    Ok(Next::Done)
 }
 
 /// Handles a first batch whose outcome is unknown. With a producer id the same bytes are sent again, and the broker drops a duplicate.

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::outcome::{Delivered, Next, Pending, Sender, not_sent, resend_if_idempotent, settle};
+use super::outcome::{Delivered, Next, Pending, Sender, not_sent, resend_if_idempotent, settle, unanswered};
 use super::producer::Partition;
 use super::record_batch::SealedBatch;
-use crate::client::{ClientError, ErrorCode, PartitionRecords, Pauses, Purpose, ServerText, TopicPartition, produce};
+use crate::client::{ClientError, ErrorCode, PartitionRecords, Pauses, Purpose, TopicPartition, produce};
 use crate::error::Error;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -54,15 +54,17 @@ async fn drive(sender: &Sender, pending: &mut [Pending]) -> Result<(), Error> {
     let session = sender.producer.session();
     let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
-        let mut groups: BTreeMap<Option<i32>, Vec<usize>> = BTreeMap::new();
+        // One request per broker, and one for each batch that may be too large for its broker.
+        let mut groups: BTreeMap<(Option<i32>, Option<usize>), Vec<usize>> = BTreeMap::new();
         for (index, pending) in pending.iter().enumerate().filter(|(_, pending)| !pending.queue.is_empty()) {
-            groups.entry(session.leader(&pending.id().topic, pending.id().partition)).or_default().push(index);
+            let leader = session.leader(&pending.id().topic, pending.id().partition);
+            groups.entry((leader, pending.is_suspect().then_some(index))).or_default().push(index);
         }
         if groups.is_empty() {
             return Ok(());
         }
         let (mut first_error, mut resend) = (None, false);
-        for (broker, members) in groups {
+        for ((broker, _), members) in groups {
             let answers = match broker {
                 Some(broker) => send(sender, broker, pending, &members).await,
                 None => Err(ClientError::NoLeader { partition: pending[members[0]].id().clone() }),
@@ -74,7 +76,7 @@ async fn drive(sender: &Sender, pending: &mut [Pending]) -> Result<(), Error> {
                         Some((code, base_offset)) => settle(sender, pending, *code, *base_offset).await,
                         None => resend_if_idempotent(sender, pending, "the answer does not mention it".into()),
                     },
-                    Err(error) if error.may_have_arrived() => resend_if_idempotent(sender, pending, ServerText::of(error).to_string()),
+                    Err(error) if error.may_have_arrived() => unanswered(sender, pending, broker, error).await,
                     Err(error) if !error.is_transient() => Err(error.clone().into()),
                     Err(error) => not_sent(sender, pending, || error.clone()),
                 };

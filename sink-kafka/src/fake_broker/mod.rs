@@ -1,9 +1,12 @@
 //! A small Kafka cluster for tests. It has real sockets, one log per partition, Kafka's rules for sequence numbers, and faults on request.
 
+mod elections;
 mod keys;
+mod large_requests;
 mod messages;
 mod networks;
 mod protocol;
+mod reads;
 mod recoveries;
 pub(crate) mod scenarios;
 
@@ -92,8 +95,13 @@ struct State {
     moved: usize,
     /// The indexes of brokers that accept connections but never answer.
     frozen: Vec<usize>,
-    /// A broker that is cut off from the others, with the length of its logs. It believes that it leads all partitions.
-    cut_off: Option<(usize, i64)>,
+    /// A broker that is cut off from the others. It believes that it leads all partitions.
+    cut_off: Option<CutOff>,
+    /// The ids of the topics; a topic that is created again gets another one.
+    ids: BTreeMap<String, u8>,
+    next_id: u8,
+    /// Whether the brokers support only the versions of requests before leader epochs and topic ids.
+    is_old: bool,
     /// How long a connection may be used before the broker cuts it, as brokers do when authentication expires. `None` means no limit.
     lifetime: Option<Duration>,
     /// Whether answers are sent one byte at a time.
@@ -104,6 +112,36 @@ struct State {
     /// create a topic; 0 allows them.
     created: Vec<(String, i32)>,
     create_code: i16,
+    /// The largest request in bytes, and whether clients may read this limit. On a larger request the connection is cut.
+    request_limit: Option<(usize, bool)>,
+}
+
+/// A broker that is cut off from the others: the length of its logs, and the leader epoch that it knows.
+#[derive(Clone, Copy)]
+struct CutOff {
+    node: usize,
+    end: i64,
+    epoch: i32,
+}
+
+impl State {
+    /// The leader epoch of all partitions by the knowledge of one broker. It rises whenever the leaders move.
+    fn epoch(&self, node: usize) -> i32 {
+        self.cut_off_as(node).map_or(self.moved as i32, |cut_off| cut_off.epoch)
+    }
+
+    fn cut_off_as(&self, node: usize) -> Option<CutOff> {
+        self.cut_off.filter(|cut_off| cut_off.node == node)
+    }
+
+    /// The error code for a request to a leader with this leader epoch; a negative epoch is not compared.
+    fn check_epoch(&self, node: usize, asked: i32) -> i16 {
+        match self.epoch(node) {
+            known if asked < 0 || asked == known => 0,
+            known if asked < known => 74,
+            _ => 75,
+        }
+    }
 }
 
 /// The cluster. At the start, the leader of partition n is broker n modulo the number of brokers.
@@ -169,7 +207,13 @@ impl FakeCluster {
     /// another leader.
     pub(crate) fn cut_off(&self, node: usize, end: i64) {
         let mut state = self.state.lock().unwrap();
-        (state.cut_off, state.moved) = (Some((node, end)), state.moved + 1);
+        let epoch = state.epoch(node);
+        (state.cut_off, state.moved) = (Some(CutOff { node, end, epoch }), state.moved + 1);
+    }
+
+    /// Makes the brokers support only the versions of requests before leader epochs and topic ids.
+    pub(crate) fn support_old_versions(&self) {
+        self.state.lock().unwrap().is_old = true;
     }
 
     pub(crate) fn lifetime(&self, lifetime: Duration) {
@@ -182,6 +226,11 @@ impl FakeCluster {
 
     pub(crate) fn slow(&self) {
         self.state.lock().unwrap().slow = true;
+    }
+
+    /// Cuts the connection of a client that sends a larger request. `readable` says whether clients may read the limit.
+    pub(crate) fn limit_requests(&self, bytes: usize, readable: bool) {
+        self.state.lock().unwrap().request_limit = Some((bytes, readable));
     }
 
     pub(crate) fn refuse_to_create(&self, code: i16) {
@@ -226,7 +275,9 @@ impl FakeCluster {
     }
 
     pub(crate) fn create(&self, topic: &str, count: usize) {
-        self.state.lock().unwrap().topics.insert(topic.into(), (0..count).map(|_| Log::default()).collect());
+        let mut state = self.state.lock().unwrap();
+        state.ids.remove(topic);
+        state.topics.insert(topic.into(), (0..count).map(|_| Log::default()).collect());
     }
 
     /// Appends an encoded record batch directly, as if another process had written it.
@@ -319,7 +370,9 @@ async fn serve(listener: TcpListener, node: usize, ports: Vec<u16>, state: Arc<M
 async fn serve_connection(mut stream: TcpStream, node: usize, ports: Vec<u16>, state: Arc<Mutex<State>>) {
     let begin = tokio::time::Instant::now();
     stream.set_nodelay(true).unwrap();
-    while let Some(frame) = read_frame(&mut stream).await {
+    loop {
+        let limit = state.lock().unwrap().request_limit.map_or(usize::MAX, |(limit, _)| limit);
+        let Some(frame) = read_frame(&mut stream, limit).await else { return };
         if state.lock().unwrap().frozen.contains(&node) {
             std::future::pending::<()>().await;
         }
@@ -332,13 +385,17 @@ async fn serve_connection(mut stream: TcpStream, node: usize, ports: Vec<u16>, s
         let mut out = Writer::default();
         out.i32(correlation);
         match (key, version) {
-            (18, 3) => protocol::api_versions(&mut out),
-            (3, 4) => metadata(&mut request, &mut out, node, &ports, &mut state.lock().unwrap()),
+            (18, 3) => protocol::api_versions(&mut out, state.lock().unwrap().is_old),
+            (3, 4 | 12) => reads::metadata(&mut request, &mut out, version, node, &ports, &mut state.lock().unwrap()),
             (19, 4) => create_topics(&mut request, &mut out, &mut state.lock().unwrap()),
-            (32, 1) => protocol::describe_topic(&mut request, &mut out, state.lock().unwrap().compacted),
+            (32, 1) => {
+                let state = state.lock().unwrap();
+                let limit = state.request_limit.map_or(Some(100 << 20), |(limit, readable)| readable.then_some(limit));
+                protocol::describe_config(&mut request, &mut out, state.compacted, limit);
+            }
             (22, 1) => init_producer_id(&mut out, &mut state.lock().unwrap()),
-            (2, 3) => list_offsets(&mut request, &mut out, node, &mut state.lock().unwrap()),
-            (1, 10) => fetch(&mut request, &mut out, &state.lock().unwrap()),
+            (2, 3 | 5) => reads::list_offsets(&mut request, &mut out, version, node, &mut state.lock().unwrap()),
+            (1, 4 | 10) => reads::fetch(&mut request, &mut out, version, node, &state.lock().unwrap()),
             (0, 7) => {
                 let fault = {
                     let mut state = state.lock().unwrap();
@@ -390,45 +447,6 @@ async fn serve_connection(mut stream: TcpStream, node: usize, ports: Vec<u16>, s
     }
 }
 
-fn metadata(request: &mut Reader<'_>, out: &mut Writer, asked_node: usize, ports: &[u16], state: &mut State) {
-    let asked = request.i32();
-    let names: Vec<String> =
-        if asked < 0 { state.topics.keys().cloned().collect() } else { (0..asked).map(|_| request.string().unwrap()).collect() };
-    assert!(!request.bool(), "a request for metadata must never create topics");
-    out.i32(0);
-    out.i32(ports.len() as i32);
-    for (node, port) in ports.iter().enumerate() {
-        out.i32(node as i32);
-        out.string(Some("127.0.0.1"));
-        out.i32(i32::from(*port));
-        out.string(None);
-    }
-    out.string(Some("fake"));
-    out.i32(0);
-    out.i32(names.len() as i32);
-    let forgets = !names.is_empty() && state.forgotten > 0;
-    let shortens = !names.is_empty() && state.shortened > 0;
-    state.forgotten -= u32::from(forgets);
-    state.shortened -= u32::from(shortens);
-    let cut_off = state.cut_off.is_some_and(|(node, _)| node == asked_node);
-    for name in names {
-        let logs = state.topics.get(&name).filter(|_| !forgets);
-        out.i16(if logs.is_some() { 0 } else { 3 });
-        out.string(Some(&name));
-        out.bool(false);
-        let count = logs.map_or(0, Vec::len).saturating_sub(usize::from(shortens));
-        out.i32(count as i32);
-        for partition in 0..count {
-            out.i16(0);
-            out.i32(partition as i32);
-            let leader = if cut_off { asked_node } else { (partition + state.moved) % ports.len() };
-            out.i32(leader as i32);
-            out.i32(0);
-            out.i32(0);
-        }
-    }
-}
-
 fn create_topics(request: &mut Reader<'_>, out: &mut Writer, state: &mut State) {
     out.i32(0);
     let count = request.i32();
@@ -464,76 +482,6 @@ fn init_producer_id(out: &mut Writer, state: &mut State) {
     state.next_producer += 1;
     out.i64(if code == 0 { state.next_producer } else { -1 });
     out.i16(0);
-}
-
-fn list_offsets(request: &mut Reader<'_>, out: &mut Writer, node: usize, state: &mut State) {
-    let replica = request.i32();
-    request.i8();
-    out.i32(0);
-    let topics = request.i32();
-    out.i32(topics);
-    let lagging = replica == -1 && state.lag > 0;
-    for _ in 0..topics {
-        let name = request.string().unwrap();
-        out.string(Some(&name));
-        let partitions = request.i32();
-        out.i32(partitions);
-        for _ in 0..partitions {
-            let (partition, timestamp) = (request.i32(), request.i64());
-            let log = &state.topics[&name][partition as usize];
-            out.i32(partition);
-            out.i16(if replica == -2 && state.hides_end { 42 } else { 0 });
-            out.i64(-1);
-            out.i64(match timestamp {
-                -2 => log.start,
-                _ if state.cut_off.is_some_and(|(cut_off, _)| cut_off == node) => state.cut_off.map_or(0, |(_, end)| end),
-                _ if lagging => log.end - 1,
-                _ => log.end,
-            });
-            if timestamp == -1 && lagging {
-                state.lag -= 1;
-            }
-        }
-    }
-}
-
-fn fetch(request: &mut Reader<'_>, out: &mut Writer, state: &State) {
-    for _ in 0..4 {
-        request.i32();
-    }
-    request.i8();
-    request.i32();
-    request.i32();
-    out.i32(0);
-    out.i16(0);
-    out.i32(0);
-    let topics = request.i32();
-    out.i32(topics);
-    for _ in 0..topics {
-        let name = request.string().unwrap();
-        out.string(Some(&name));
-        let partitions = request.i32();
-        out.i32(partitions);
-        for _ in 0..partitions {
-            let (partition, _, offset, _, _) = (request.i32(), request.i32(), request.i64(), request.i64(), request.i32());
-            let log = &state.topics[&name][partition as usize];
-            out.i32(partition);
-            out.i16(if (log.start..=log.end).contains(&offset) { 0 } else { 1 });
-            out.i64(log.end);
-            out.i64(log.end);
-            out.i64(log.start);
-            out.i32(-1);
-            // An answer has at most two batches, so that readers need several requests.
-            let records: Vec<u8> = log
-                .batches
-                .iter()
-                .filter(|batch| batch.base + i64::from(batch.count) > offset)
-                .take(2)
-                .flat_map(|batch| batch.bytes.clone())
-                .collect();
-            out.bytes(&records);
-        }
-    }
 }
 
 fn produce(request: &mut Reader<'_>, out: &mut Writer, fault: &Fault, (node, nodes): (usize, usize), state: &mut State) {

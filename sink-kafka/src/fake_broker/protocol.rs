@@ -42,6 +42,22 @@ impl<'a> Reader<'a> {
         Some(String::from_utf8(self.take(len).to_vec()).unwrap())
     }
 
+    /// The compact length of an array or a string; −1 stands for null.
+    pub(super) fn compact_length(&mut self) -> i32 {
+        let length = self.i8();
+        assert!(length >= 0, "long compact lengths are not needed here");
+        i32::from(length) - 1
+    }
+
+    pub(super) fn compact_string(&mut self) -> Option<String> {
+        let length = usize::try_from(self.compact_length()).ok()?;
+        Some(String::from_utf8(self.take(length).to_vec()).unwrap())
+    }
+
+    pub(super) fn uuid(&mut self) -> [u8; 16] {
+        self.take(16).try_into().unwrap()
+    }
+
     pub(super) fn bytes(&mut self) -> &'a [u8] {
         let len = self.i32();
         self.take(usize::try_from(len).unwrap())
@@ -79,15 +95,34 @@ impl Writer {
         }
     }
 
+    /// A length as flexible versions write it; −1 stands for null.
+    pub(super) fn compact_length(&mut self, length: i32) {
+        let mut rest = (length + 1) as u32;
+        while rest >= 0x80 {
+            self.0.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.0.push(rest as u8);
+    }
+
+    pub(super) fn compact_string(&mut self, value: Option<&str>) {
+        self.compact_length(value.map_or(-1, |text| text.len() as i32));
+        self.0.extend(value.unwrap_or_default().as_bytes());
+    }
+
     pub(super) fn bytes(&mut self, value: &[u8]) {
         self.i32(value.len() as i32);
         self.0.extend(value);
     }
 }
 
-pub(super) async fn read_frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let len = stream.read_i32().await.ok()?;
-    let mut frame = vec![0; len as usize];
+/// Reads a request; `None` if there is none, or if it is larger than `limit` bytes.
+pub(super) async fn read_frame(stream: &mut TcpStream, limit: usize) -> Option<Vec<u8>> {
+    let len = usize::try_from(stream.read_i32().await.ok()?).unwrap();
+    if len > limit {
+        return None;
+    }
+    let mut frame = vec![0; len];
     stream.read_exact(&mut frame).await.ok()?;
     Some(frame)
 }
@@ -107,8 +142,10 @@ pub(super) async fn write_frame(stream: &mut TcpStream, frame: &[u8], slow: bool
 }
 
 /// An answer to ApiVersions, version 3.
-pub(super) fn api_versions(out: &mut Writer) {
-    let ranges: [(i16, i16, i16); 8] = [(0, 3, 9), (1, 4, 13), (2, 1, 7), (3, 0, 12), (18, 0, 3), (19, 2, 7), (22, 0, 4), (32, 1, 4)];
+pub(super) fn api_versions(out: &mut Writer, is_old: bool) {
+    let [fetch, list_offsets, metadata] = if is_old { [4, 3, 4] } else { [13, 7, 12] };
+    let ranges: [(i16, i16, i16); 8] =
+        [(0, 3, 9), (1, 4, fetch), (2, 1, list_offsets), (3, 0, metadata), (18, 0, 3), (19, 2, 7), (22, 0, 4), (32, 1, 4)];
     out.i16(0);
     out.0.push(ranges.len() as u8 + 1);
     for (key, min, max) in ranges {
@@ -121,28 +158,31 @@ pub(super) fn api_versions(out: &mut Writer) {
     out.0.push(0);
 }
 
-/// An answer to DescribeConfigs, version 1, about one config of one topic.
-pub(super) fn describe_topic(request: &mut Reader<'_>, out: &mut Writer, compacted: bool) {
-    assert_eq!((request.i32(), request.i8()), (1, 2));
-    let topic = request.string();
+/// An answer to DescribeConfigs, version 1, about one config of one topic or broker. `request_limit` is that of the broker; `None` means that
+/// the client may not read it.
+pub(super) fn describe_config(request: &mut Reader<'_>, out: &mut Writer, compacted: bool, request_limit: Option<usize>) {
+    assert_eq!(request.i32(), 1);
+    let (kind, name) = (request.i8(), request.string());
     assert_eq!(request.i32(), 1);
     let key = request.string().unwrap();
     assert!(!request.bool());
-    let value = match key.as_str() {
-        "max.message.bytes" => "4711",
-        "cleanup.policy" if compacted => "compact,delete",
-        "cleanup.policy" => "delete",
-        other => panic!("{other}"),
+    let value = match (kind, key.as_str()) {
+        (2, "max.message.bytes") => Some("4711".into()),
+        (2, "cleanup.policy") if compacted => Some("compact,delete".into()),
+        (2, "cleanup.policy") => Some("delete".into()),
+        (4, "socket.request.max.bytes") => request_limit.map(|limit| limit.to_string()),
+        other => panic!("{other:?}"),
     };
     out.i32(0);
     out.i32(1);
-    out.i16(0);
+    out.i16(if value.is_some() { 0 } else { 29 });
     out.string(None);
-    out.0.push(2);
-    out.string(topic.as_deref());
-    out.i32(1);
+    out.0.push(kind as u8);
+    out.string(name.as_deref());
+    out.i32(i32::from(value.is_some()));
+    let Some(value) = value else { return };
     out.string(Some(&key));
-    out.string(Some(value));
+    out.string(Some(&value));
     out.bool(false);
     out.0.push(1);
     out.bool(false);

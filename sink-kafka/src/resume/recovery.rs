@@ -42,6 +42,7 @@ pub(crate) struct Recovered {
 /// it is read again for some time, over new connections and from the leaders that other brokers name, before this is an error.
 pub(crate) async fn recover(session: &Session, lane: LaneId, partitions: &[Known], at_end: bool) -> Result<Vec<Recovered>, Error> {
     let names: Vec<TopicPartition> = partitions.iter().map(|known| known.partition.clone()).collect();
+    session.confirm_leaders(&names).await?;
     let mut retry = Retry::new(session.timeouts().propagation, FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         match recover_once(session, lane, partitions, &names, at_end).await {

@@ -1,4 +1,4 @@
-//! The request DescribeConfigs, version 1, limited to one config of one topic.
+//! The request DescribeConfigs, version 1, limited to one config of one topic or broker.
 
 use std::io::Cursor;
 
@@ -8,34 +8,45 @@ use rskafka::protocol::messages::{ReadVersionedError, ReadVersionedType, Request
 use rskafka::protocol::primitives::{Boolean, Int8, Int16, Int32, NullableString, String_};
 use rskafka::protocol::traits::{ReadType, WriteType};
 
-const TOPIC: i8 = 2;
 const VERSION: ApiVersion = ApiVersion(Int16(1));
 
-/// Requests the value of the config `key` of a topic.
+/// The owner of a config.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Resource<'a> {
+    Topic(&'a str),
+    /// The broker with this id. Only the broker itself knows its config.
+    Broker(i32),
+}
+
+/// Requests the value of the config `key` of a resource.
 #[derive(Debug)]
-pub(crate) struct DescribeTopicRequest<'a> {
-    pub(crate) topic: &'a str,
+pub(crate) struct DescribeConfigRequest<'a> {
+    pub(crate) resource: Resource<'a>,
     pub(crate) key: &'static str,
 }
 
 /// The value of the config; `None` if the broker does not return it, for example because the permission to read configs is missing.
 #[derive(Debug)]
-pub(crate) struct DescribeTopicResponse {
+pub(crate) struct DescribeConfigResponse {
     pub(crate) value: Option<String>,
 }
 
-impl RequestBody for DescribeTopicRequest<'_> {
-    type ResponseBody = DescribeTopicResponse;
+impl RequestBody for DescribeConfigRequest<'_> {
+    type ResponseBody = DescribeConfigResponse;
     const API_KEY: ApiKey = ApiKey::DescribeConfigs;
     const API_VERSION_RANGE: ApiVersionRange = ApiVersionRange::new(VERSION, VERSION);
     const FIRST_TAGGED_FIELD_IN_REQUEST_VERSION: ApiVersion = ApiVersion(Int16(4));
 }
 
-impl WriteVersionedType<Vec<u8>> for DescribeTopicRequest<'_> {
+impl WriteVersionedType<Vec<u8>> for DescribeConfigRequest<'_> {
     fn write_versioned(&self, out: &mut Vec<u8>, _: ApiVersion) -> Result<(), WriteVersionedError> {
         Int32(1).write(out)?;
-        Int8(TOPIC).write(out)?;
-        String_(self.topic.to_owned()).write(out)?;
+        let (kind, name) = match self.resource {
+            Resource::Topic(name) => (2, name.to_owned()),
+            Resource::Broker(id) => (4, id.to_string()),
+        };
+        Int8(kind).write(out)?;
+        String_(name).write(out)?;
         Int32(1).write(out)?;
         String_(self.key.to_owned()).write(out)?;
         Boolean(false).write(out)?; // whether to include synonyms: no
@@ -43,7 +54,7 @@ impl WriteVersionedType<Vec<u8>> for DescribeTopicRequest<'_> {
     }
 }
 
-impl ReadVersionedType<Cursor<Vec<u8>>> for DescribeTopicResponse {
+impl ReadVersionedType<Cursor<Vec<u8>>> for DescribeConfigResponse {
     fn read_versioned(reader: &mut Cursor<Vec<u8>>, _: ApiVersion) -> Result<Self, ReadVersionedError> {
         Int32::read(reader)?; // throttle time
         let mut found = None;

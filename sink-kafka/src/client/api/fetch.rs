@@ -10,6 +10,7 @@ use rskafka::protocol::messages::{ReadVersionedError, ReadVersionedType, Request
 use rskafka::protocol::primitives::{Int8, Int16, Int32, Int64, NullableBytes, String_};
 use rskafka::protocol::traits::{ReadError, ReadType, WriteError, WriteType};
 
+use super::NO_LEADER_EPOCH;
 use crate::client::error_code::ErrorCode;
 
 /// The replica id of an ordinary consumer.
@@ -19,11 +20,12 @@ const READ_UNCOMMITTED: i8 = 0;
 /// The session id and session epoch of a request without a fetch session.
 const NO_SESSION: (i32, i32) = (0, -1);
 
-/// The offset at which to read in one partition, and the most bytes to return for it.
+/// The offset at which to read in one partition, the most bytes to return for it, and the epoch in which the broker should lead it.
 #[derive(Clone, Debug)]
 pub(crate) struct FetchPartition {
     pub(crate) topic: String,
     pub(crate) partition: i32,
+    pub(crate) leader_epoch: Option<i32>,
     pub(crate) offset: i64,
     pub(crate) max_bytes: i32,
 }
@@ -87,7 +89,7 @@ impl WriteVersionedType<Vec<u8>> for FetchRequest {
             for part in parts {
                 Int32(part.partition).write(out)?;
                 if v >= 9 {
-                    Int32(-1).write(out)?; // leader epoch
+                    Int32(part.leader_epoch.unwrap_or(NO_LEADER_EPOCH)).write(out)?;
                 }
                 Int64(part.offset).write(out)?;
                 if v >= 5 {
@@ -146,4 +148,66 @@ fn read_len(reader: &mut Cursor<Vec<u8>>) -> Result<usize, ReadError> {
 
 fn write_len(out: &mut Vec<u8>, len: usize) -> Result<(), WriteError> {
     Int32(i32::try_from(len)?).write(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn answer(v: i16) -> Vec<u8> {
+        let mut out = vec![0; 4];
+        if v >= 7 {
+            out.extend([0; 6]);
+        }
+        out.extend([0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 7, 0, 75]);
+        out.extend([[0, 0, 0, 0, 0, 0, 0, 9], [0; 8]].concat());
+        if v >= 5 {
+            out.extend([0; 8]);
+        }
+        out.extend([[0xff; 4], [0, 0, 0, 3]].concat());
+        out.extend(b"abc");
+        out
+    }
+
+    fn read(v: i16, bytes: Vec<u8>) -> Result<(FetchResponse, usize), ReadVersionedError> {
+        let mut reader = Cursor::new(bytes);
+        FetchResponse::read_versioned(&mut reader, version(v)).map(|read| (read, reader.position() as usize))
+    }
+
+    #[test]
+    fn every_version_is_read_to_its_end() {
+        for v in 4..=10 {
+            let (read, end) = read(v, answer(v)).unwrap();
+            let part = &read.partitions[0];
+            assert_eq!((part.topic.as_str(), part.partition, part.code, part.high_watermark), ("t", 7, ErrorCode(75), 9), "{v}");
+            assert_eq!((part.records.as_slice(), end), (&b"abc"[..], answer(v).len()), "{v}");
+        }
+    }
+
+    #[test]
+    fn a_request_has_the_leader_epoch_since_version_9() {
+        let part = FetchPartition { topic: "t".into(), partition: 7, leader_epoch: Some(0x1234_5678), offset: 9, max_bytes: 5 };
+        let request = FetchRequest { partitions: vec![part], max_bytes: 6 };
+        for v in 4..=10 {
+            let mut out = Vec::new();
+            request.write_versioned(&mut out, version(v)).unwrap();
+            let found = out.windows(8).any(|window| window == [0, 0, 0, 7, 0x12, 0x34, 0x56, 0x78]);
+            assert_eq!(found, v >= 9, "{v}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_damage_is_read_or_refused(v in 4i16..=10, at: prop::sample::Index, byte: u8, rest: Vec<u8>) {
+            let mut bytes = answer(v);
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let _ = read(v, bytes.clone());
+            bytes.truncate(at);
+            bytes.extend(rest);
+            let _ = read(v, bytes);
+        }
+    }
 }

@@ -1,12 +1,36 @@
-//! The request Metadata: the brokers, and the leaders of partitions. This request never makes a broker create a missing topic.
+//! The request Metadata, versions 4 to 12: the brokers, and for each topic its id, the leaders of its partitions and the operations that
+//! the broker allows. It is written out here because the one of rskafka ends at version 4. This request never makes a broker create a
+//! missing topic.
 
 use std::collections::HashMap;
+use std::io::Cursor;
 use std::sync::Arc;
 
-use rskafka::protocol::messages::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
-use rskafka::protocol::primitives::{Boolean, String_};
+use rskafka::protocol::api_key::ApiKey;
+use rskafka::protocol::api_version::{ApiVersion, ApiVersionRange};
+use rskafka::protocol::messages::{ReadVersionedError, ReadVersionedType, RequestBody, WriteVersionedError, WriteVersionedType};
+use rskafka::protocol::primitives::Int16;
+use rskafka::protocol::traits::ReadError;
 
+use super::fields::{FieldWriter, Fields};
 use crate::client::error_code::ErrorCode;
+use crate::client::topic_id::TopicId;
+
+/// The first version whose leader epochs can be relied on. Brokers before Kafka 2.4, whose newest version is 8, return epochs that may be
+/// too old while a partition is being moved to other brokers.
+const RELIABLE_EPOCHS: i16 = 9;
+/// The first version in the flexible encoding.
+const FLEXIBLE: i16 = 9;
+/// The value that a broker sends if it does not report the allowed operations.
+const UNKNOWN_RIGHTS: i32 = i32::MIN;
+
+/// A request about these topics; `None` requests all topics.
+#[derive(Debug)]
+pub(crate) struct MetadataRequest<'a> {
+    pub(crate) topics: Option<&'a [Arc<str>]>,
+    /// Whether the broker reports which operations on the topics it allows.
+    pub(crate) with_rights: bool,
+}
 
 /// The part of an answer to Metadata that this client uses.
 #[derive(Debug)]
@@ -21,31 +45,235 @@ pub(crate) struct ClusterDescription {
 #[derive(Debug)]
 pub(crate) struct TopicDescription {
     pub(crate) name: String,
+    /// The id of the topic; `None` if the broker does not return it, as before Kafka 2.8.
+    pub(crate) id: Option<TopicId>,
     pub(crate) code: ErrorCode,
     /// Whether the topic is an internal topic of Kafka, such as `__consumer_offsets`.
     pub(crate) is_internal: bool,
-    /// The number of each partition and the broker id of its leader; the id is negative if there is no leader.
-    pub(crate) leaders: Vec<(i32, i32)>,
+    pub(crate) partitions: Vec<PartitionDescription>,
+    /// The allowed operations as a bit set: bit `n` stands for operation `n`. `None` if the broker does not report them.
+    pub(crate) rights: Option<i32>,
 }
 
-/// A request about these topics; `None` requests all topics.
-pub(crate) fn request(topics: Option<&[Arc<str>]>) -> MetadataRequest {
-    let named = |topic: &Arc<str>| MetadataRequestTopic { name: String_(topic.to_string()) };
-    MetadataRequest { topics: topics.map(|topics| topics.iter().map(named).collect()), allow_auto_topic_creation: Some(Boolean(false)) }
+/// The part of an answer to Metadata that describes one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PartitionDescription {
+    pub(crate) number: i32,
+    /// The broker id of the leader; negative if there is no leader.
+    pub(crate) leader: i32,
+    /// A number that rises with every election of a leader; `None` if the broker does not return it reliably.
+    pub(crate) leader_epoch: Option<i32>,
 }
 
-impl From<MetadataResponse> for ClusterDescription {
-    fn from(answer: MetadataResponse) -> Self {
-        let brokers = answer.brokers.into_iter().map(|broker| {
-            let host = if broker.host.0.contains(':') { format!("[{}]", broker.host.0) } else { broker.host.0 };
-            (broker.node_id.0, format!("{host}:{}", broker.port.0))
-        });
-        let topics = answer.topics.into_iter().map(|topic| TopicDescription {
-            is_internal: topic.is_internal.is_some_and(|internal| internal.0) || topic.name.0.starts_with("__"),
-            name: topic.name.0,
-            code: ErrorCode::of(topic.error),
-            leaders: topic.partitions.iter().map(|partition| (partition.partition_index.0, partition.leader_id.0)).collect(),
-        });
-        Self { brokers: brokers.collect(), controller: answer.controller_id.map(|id| id.0), topics: topics.collect() }
+impl<'a> MetadataRequest<'a> {
+    pub(crate) fn new(topics: Option<&'a [Arc<str>]>) -> Self {
+        Self { topics, with_rights: false }
+    }
+}
+
+const fn version(number: i16) -> ApiVersion {
+    ApiVersion(Int16(number))
+}
+
+impl RequestBody for MetadataRequest<'_> {
+    type ResponseBody = ClusterDescription;
+    const API_KEY: ApiKey = ApiKey::Metadata;
+    const API_VERSION_RANGE: ApiVersionRange = ApiVersionRange::new(version(4), version(12));
+    const FIRST_TAGGED_FIELD_IN_REQUEST_VERSION: ApiVersion = version(FLEXIBLE);
+}
+
+impl WriteVersionedType<Vec<u8>> for MetadataRequest<'_> {
+    fn write_versioned(&self, out: &mut Vec<u8>, version: ApiVersion) -> Result<(), WriteVersionedError> {
+        let v = version.0.0;
+        let mut out = FieldWriter::new(out, v >= FLEXIBLE);
+        out.length(self.topics.map(<[_]>::len))?;
+        for topic in self.topics.unwrap_or_default() {
+            if v >= 10 {
+                out.uuid([0; 16]); // topics are asked for by name
+            }
+            out.string(topic)?;
+            out.end()?;
+        }
+        out.bool(false)?; // whether missing topics are created
+        if (8..=10).contains(&v) {
+            out.bool(false)?; // whether the operations on the cluster are reported
+        }
+        if v >= 8 {
+            out.bool(self.with_rights)?;
+        }
+        Ok(out.end()?)
+    }
+}
+
+impl ReadVersionedType<Cursor<Vec<u8>>> for ClusterDescription {
+    fn read_versioned(reader: &mut Cursor<Vec<u8>>, version: ApiVersion) -> Result<Self, ReadVersionedError> {
+        let v = version.0.0;
+        let mut fields = Fields::new(reader, v >= FLEXIBLE);
+        fields.i32()?; // throttle time
+        let brokers = fields.list(read_broker)?;
+        fields.nullable_string()?; // cluster id
+        let controller = fields.i32()?;
+        let topics = fields.list(|fields| read_topic(fields, v))?;
+        if (8..=10).contains(&v) {
+            fields.i32()?; // operations on the cluster
+        }
+        fields.end()?;
+        Ok(Self { brokers: brokers.into_iter().collect(), controller: (controller >= 0).then_some(controller), topics })
+    }
+}
+
+fn read_broker(fields: &mut Fields<'_>) -> Result<(i32, String), ReadError> {
+    let (id, host, port) = (fields.i32()?, fields.string()?, fields.i32()?);
+    fields.nullable_string()?; // rack
+    fields.end()?;
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    Ok((id, format!("{host}:{port}")))
+}
+
+fn read_topic(fields: &mut Fields<'_>, v: i16) -> Result<TopicDescription, ReadError> {
+    let (code, name) = (fields.code()?, fields.string()?);
+    let id = if v >= 10 { TopicId::of(fields.uuid()?) } else { None };
+    let is_internal = fields.bool()? || name.starts_with("__");
+    let partitions = fields.list(|fields| read_partition(fields, v))?;
+    let rights = if v >= 8 { Some(fields.i32()?).filter(|rights| *rights != UNKNOWN_RIGHTS) } else { None };
+    fields.end()?;
+    Ok(TopicDescription { name, id, code, is_internal, partitions, rights })
+}
+
+fn read_partition(fields: &mut Fields<'_>, v: i16) -> Result<PartitionDescription, ReadError> {
+    fields.code()?; // error code of the partition
+    let (number, leader) = (fields.i32()?, fields.i32()?);
+    let epoch = if v >= 7 { fields.i32()? } else { -1 };
+    // Two lists of broker ids, replicas and in-sync replicas; a third one, offline replicas, since version 5.
+    for _ in 0..if v >= 5 { 3 } else { 2 } {
+        fields.list(Fields::i32)?;
+    }
+    fields.end()?;
+    Ok(PartitionDescription { number, leader, leader_epoch: (v >= RELIABLE_EPOCHS && epoch >= 0).then_some(epoch) })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ID: [u8; 16] = [7; 16];
+
+    /// An answer of version `v` with one broker at an IPv6 address and one topic with two partitions, written independently of the reader.
+    fn answer(v: i16) -> Vec<u8> {
+        let flexible = v >= 9;
+        let mut out: Vec<u8> = vec![0, 0, 0, 0];
+        let length = |out: &mut Vec<u8>, length: u8| if flexible { out.push(length + 1) } else { out.extend([0, 0, 0, length]) };
+        let string = |out: &mut Vec<u8>, text: &str| {
+            if flexible {
+                out.push(text.len() as u8 + 1)
+            } else {
+                out.extend([0, text.len() as u8])
+            }
+            out.extend(text.bytes());
+        };
+        // A tagged field that nobody knows.
+        let end = |out: &mut Vec<u8>| {
+            if flexible {
+                out.extend([1, 9, 2, 0xaa, 0xbb])
+            }
+        };
+        length(&mut out, 1);
+        out.extend([0, 0, 0, 5]);
+        string(&mut out, "::1");
+        out.extend([0, 0, 0x23, 0x84]);
+        if flexible {
+            out.push(0)
+        } else {
+            out.extend([0xff, 0xff])
+        }
+        end(&mut out);
+        string(&mut out, "cluster");
+        out.extend([0, 0, 0, 5]);
+        length(&mut out, 1);
+        out.extend([0, 0]);
+        string(&mut out, "shop");
+        if v >= 10 {
+            out.extend(ID);
+        }
+        out.push(0);
+        length(&mut out, 2);
+        for (number, leader) in [(0, 5), (1, 0xff)] {
+            out.extend([0, 0, 0, 0, 0, number]);
+            out.extend([if leader == 0xff { 0xff } else { 0 }; 3]);
+            out.push(leader);
+            if v >= 7 {
+                out.extend([0, 0, 1, 2]);
+            }
+            for _ in 0..if v >= 5 { 3 } else { 2 } {
+                length(&mut out, 1);
+                out.extend([0, 0, 0, 5]);
+            }
+            end(&mut out);
+        }
+        if v >= 8 {
+            out.extend([0, 0, 1, 0x18]);
+        }
+        end(&mut out);
+        if (8..=10).contains(&v) {
+            out.extend([0x80, 0, 0, 0]);
+        }
+        end(&mut out);
+        out
+    }
+
+    fn read(v: i16, bytes: Vec<u8>) -> Result<(ClusterDescription, usize), ReadVersionedError> {
+        let mut reader = Cursor::new(bytes);
+        ClusterDescription::read_versioned(&mut reader, version(v)).map(|read| (read, reader.position() as usize))
+    }
+
+    #[test]
+    fn every_version_is_read_to_its_end() {
+        for v in 4..=12 {
+            let bytes = answer(v);
+            let (cluster, end) = read(v, bytes.clone()).unwrap();
+            assert_eq!(end, bytes.len(), "{v}");
+            assert_eq!((cluster.brokers[&5].as_str(), cluster.controller), ("[::1]:9092", Some(5)), "{v}");
+            let topic = &cluster.topics[0];
+            assert_eq!((topic.name.as_str(), topic.code, topic.is_internal), ("shop", ErrorCode::NONE, false), "{v}");
+            assert_eq!(topic.id, TopicId::of(ID).filter(|_| v >= 10), "{v}");
+            assert_eq!(topic.rights, (v >= 8).then_some(1 << 8 | 1 << 4 | 1 << 3), "{v}");
+            let leader_epoch = (v >= 9).then_some(258);
+            let expected = [(0, 5), (1, -1)].map(|(number, leader)| PartitionDescription { number, leader, leader_epoch });
+            assert_eq!(topic.partitions, expected, "{v}");
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_request_are_those_of_its_version() {
+        let topics: [Arc<str>; 1] = ["ab".into()];
+        let bytes = |topics, v| {
+            let mut out = Vec::new();
+            MetadataRequest { topics, with_rights: true }.write_versioned(&mut out, version(v)).unwrap();
+            out
+        };
+        assert_eq!(bytes(Some(&topics), 4), [&[0, 0, 0, 1, 0, 2][..], b"ab", &[0]].concat());
+        assert_eq!(bytes(Some(&topics), 8), [&[0, 0, 0, 1, 0, 2][..], b"ab", &[0, 0, 1]].concat());
+        assert_eq!(bytes(Some(&topics), 9), [&[2, 3][..], b"ab", &[0, 0, 0, 1, 0]].concat());
+        assert_eq!(bytes(Some(&topics), 12), [&[2][..], &[0; 16], &[3], b"ab", &[0, 0, 1, 0]].concat());
+        assert_eq!((bytes(None, 7), bytes(None, 12)), (vec![0xff, 0xff, 0xff, 0xff, 0], vec![0, 0, 1, 0]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>, v in 4i16..=12) {
+            let _ = read(v, bytes);
+        }
+
+        #[test]
+        fn any_damage_is_read_or_refused(v in 4i16..=12, at: prop::sample::Index, byte: u8, end: prop::sample::Index) {
+            let mut bytes = answer(v);
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let _ = read(v, bytes.clone());
+            bytes.truncate(end.index(bytes.len()));
+            let _ = read(v, bytes);
+        }
     }
 }

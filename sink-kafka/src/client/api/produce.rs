@@ -7,12 +7,15 @@ use rskafka::protocol::messages::{ProduceResponse, RequestBody, WriteVersionedEr
 use rskafka::protocol::primitives::{Int16, Int32, NullableString};
 use rskafka::protocol::traits::{WriteError, WriteType};
 
-use crate::client::connection::Connection;
+use crate::client::connection::{CLIENT_ID, Connection};
 use crate::client::error::ClientError;
 use crate::client::error_code::ErrorCode;
 
 /// How long a broker waits for the replicas to acknowledge a batch, in milliseconds.
 const REPLICAS_TIMEOUT_MS: i32 = 30_000;
+/// The size in bytes of a request with one batch, without the client id, the name of the topic and the batch: 10 for the header, 8 for its
+/// own fields, and 18 for those of topic and partition.
+const REQUEST_BYTES: usize = 36;
 /// The value of `acks` for "wait until all in-sync replicas have the batch".
 const ACKS_ALL: i16 = -1;
 
@@ -22,6 +25,13 @@ pub(crate) struct PartitionRecords<'a> {
     pub(crate) topic: &'a str,
     pub(crate) partition: i32,
     pub(crate) records: &'a [u8],
+}
+
+impl PartitionRecords<'_> {
+    /// The size in bytes of a request with only this batch, as a broker compares it with its limit.
+    pub(crate) fn request_bytes(&self) -> usize {
+        REQUEST_BYTES + CLIENT_ID.len() + self.topic.len() + self.records.len()
+    }
 }
 
 /// Record batches for several partitions, at most one batch per partition. Partitions of the same topic must be adjacent.
@@ -104,4 +114,19 @@ impl WriteVersionedType<Vec<u8>> for ProduceRequest<'_> {
 
 fn write_len(out: &mut Vec<u8>, len: usize) -> Result<(), WriteError> {
     Int32(i32::try_from(len)?).write(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_a_request_is_known_before_it_is_written() {
+        let part = PartitionRecords { topic: "shop", partition: 3, records: b"records" };
+        let mut body = Vec::new();
+        ProduceRequest { partitions: &[part], zstd: false }.write_versioned(&mut body, version(7)).unwrap();
+        // The header: the number of the request, its version, the correlation id, and the client id with its length.
+        let header = 2 + 2 + 4 + 2 + CLIENT_ID.len();
+        assert_eq!(part.request_bytes(), header + body.len());
+    }
 }
