@@ -1,5 +1,6 @@
 //! A small Kafka cluster for tests. It has real sockets, one log per partition, Kafka's rules for sequence numbers, and faults on request.
 
+mod key_moves;
 mod keys;
 mod messages;
 mod networks;
