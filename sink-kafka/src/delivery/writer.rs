@@ -197,7 +197,7 @@ impl Writer {
                 Err(error) => return Err(error.of_event(event)),
             };
             let several = tombstones || matches!(destination, Destination::Moved { .. });
-            if several && self.kind == SplitKind::Stream && event.seq.0 & SUB_BITS != 0 {
+            if several && self.kind == SplitKind::Stream && !is_heartbeat(event) && event.seq.0 & SUB_BITS != 0 {
                 return Err(runtime::Error::from(Error::NoRoomForRecords { seq: event.seq.0 }).of_event(event));
             }
             destinations.push(match destination {
@@ -277,7 +277,14 @@ impl Writer {
             let to = self.run_end(events, from);
             match destination {
                 Destination::Skip => {}
-                Destination::Target(target) => self.encode(events, from..to, Some(target)).await?,
+                Destination::Target(target) => {
+                    if is_heartbeat(&events[from]) {
+                        // A heartbeat states the last seq of its partition. So everything before it is delivered first.
+                        self.send_rest(events).await?;
+                        self.await_all(events).await?;
+                    }
+                    self.encode(events, from..to, Some(target)).await?;
+                }
                 Destination::Moved { from: old, to: new } => {
                     for index in from..to {
                         self.add_move(events, index, old, new).await?;
@@ -295,9 +302,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether an event was delivered before a restart. A heartbeat is always sent, because it has the seq of an earlier event.
+    /// Whether an event was delivered before a restart. A heartbeat is always sent, because it has no seq of its own.
     fn is_delivered(&self, target: Target, event: &Event) -> bool {
-        !matches!(event.body, Body::Heartbeat) && self.is_covered(target, event.seq)
+        !is_heartbeat(event) && self.is_covered(target, event.seq)
     }
 
     pub(super) fn is_covered(&self, target: Target, seq: Seq) -> bool {
@@ -425,7 +432,7 @@ impl Writer {
     fn append(&mut self, events: &[Event], of: Range<usize>, target: Target, kind: RecordKind) -> Result<bool, runtime::Error> {
         // A message gets the seq of its last event: a message is delivered as a whole, so all its events are delivered.
         let Some(last) = events.get(of.end - 1) else { return Ok(false) };
-        let seq = kind.seq(last);
+        let seq = if is_heartbeat(last) { self.topics.last_seq(target) } else { kind.seq(last) };
         let flags = flags(last, self.kind) | if self.schema_ids { SCHEMA_ID } else { 0 };
         let Scratch { message, key, old_key, header, header_prefix, .. } = &mut self.scratch;
         header.truncate(*header_prefix);
@@ -540,6 +547,10 @@ impl Writer {
     }
 }
 
+fn is_heartbeat(event: &Event) -> bool {
+    matches!(event.body, Body::Heartbeat)
+}
+
 fn note_missing(missing: &mut Vec<Arc<str>>, name: Arc<str>) {
     if !missing.contains(&name) {
         missing.push(name);
@@ -550,7 +561,7 @@ fn flags(event: &Event, kind: SplitKind) -> u8 {
     let body = match &event.body {
         Body::Row(row) if row.op == Op::Read => SNAPSHOT,
         Body::Schema(_) => SCHEMA_CHANGE,
-        // A heartbeat may have the seq of an earlier record. The flag tells readers not to treat it as a repeat.
+        // A heartbeat has the seq of the record before it. The flag tells readers not to treat it as a repeat.
         Body::Heartbeat => NOT_EXACT,
         _ => 0,
     };

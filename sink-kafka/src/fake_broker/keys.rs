@@ -234,7 +234,7 @@ async fn a_compacted_topic_needs_a_key_on_every_record() {
     let mut ddl = SchemaChange::new(SchemaChangeKind::Other, "shop", "ALTER");
     ddl.tables.push((schema.id.clone(), None));
     sink.write(&mut batch(vec![event(2 << 7, Body::Schema(ddl))])).await.unwrap();
-    sink.write(&mut batch(vec![event(2 << 7, Body::Heartbeat)])).await.unwrap();
+    sink.write(&mut batch(vec![event(0, Body::Heartbeat)])).await.unwrap();
     let expected = [
         short(r#"["shop","a","1"]"#, Some("i1"), 128),
         short(r#"{"ddl":["shop","a"]}"#, Some("ALTER"), 256),
