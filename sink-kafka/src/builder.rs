@@ -7,7 +7,7 @@ use runtime::{Encoder, Error, Result};
 use crate::client::{Sasl, Timeouts, Tls};
 use crate::codec::Compression;
 use crate::config::{Config, CreateTopics, NotEmpty};
-use crate::routing::{PartitionPolicy, RecordKey};
+use crate::routing::{KeyChange, PartitionPolicy, RecordKey};
 use crate::schema_registry::SchemaRegistry;
 use crate::settings::{Format, Settings};
 use crate::sink::KafkaSink;
@@ -92,6 +92,12 @@ impl KafkaSinkBuilder {
     /// Whether each DELETE record is followed by a record with the same key and a null value.
     pub fn tombstones(mut self, tombstones: bool) -> Self {
         self.config.tombstones = tombstones;
+        self
+    }
+
+    /// What is written for an update that changes the partition or the record key of a row.
+    pub fn key_change(mut self, how: KeyChange) -> Self {
+        self.config.key_change = how;
         self
     }
 

@@ -161,7 +161,9 @@ fn classify(error: &Error) -> Class {
             plain(Kind::Config, "let the format ignore these events, or set `topic` to one topic without placeholders")
         }
         Error::SeveralRowsPerKey { .. } => plain(Kind::Config, "set rows = \"one\" of the format, or record_key = \"none\""),
-        Error::NoRoomForTombstone { .. } => plain(Kind::Fatal, "set tombstones = false; this is a defect of the source"),
+        Error::NoRoomForRecords { .. } => {
+            plain(Kind::Fatal, "set tombstones = false and key_change = \"keep\"; this is a defect of the source")
+        }
         Error::NoColumn { .. } => {
             class(Kind::Config, "E_NO_COLUMN", "correct `partition_columns`; the names are those after transforms, spelled exactly")
         }

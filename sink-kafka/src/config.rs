@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::client::{Sasl, Tls};
 use crate::codec::Compression;
-use crate::routing::{PartitionPolicy, RecordKey};
+use crate::routing::{KeyChange, PartitionPolicy, RecordKey};
 use crate::schema_registry::SchemaRegistry;
 
 /// Settings of the sink `kafka`.
@@ -33,6 +33,9 @@ pub struct Config {
     /// Whether each DELETE record is followed by a record with the same key and a null value. Needs `record_key = "primary_key"`.
     #[serde(default)]
     pub tombstones: bool,
+    /// What is written for an update that changes the partition or the record key of a row.
+    #[serde(default)]
+    pub key_change: KeyChange,
     /// Whether and how missing topics are created.
     pub create_topics: Option<CreateTopics>,
     /// The format, exactly one, such as `format.canal_json = {}`. The builder ignores it, since it gets an encoder instead.

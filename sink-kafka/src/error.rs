@@ -51,9 +51,9 @@ pub enum Error {
         /// The format.
         format: String,
     },
-    /// The source uses the low bits of its sequence numbers, which the sink needs to number tombstones.
-    #[error("the source numbers its events without room for tombstones: seq {seq} uses the seven lowest bits")]
-    NoRoomForTombstone {
+    /// The source uses the low bits of its sequence numbers, which the sink needs to number several records of one event.
+    #[error("the source numbers its events without room for further records: seq {seq} uses the seven lowest bits")]
+    NoRoomForRecords {
         /// The sequence number of an event.
         seq: u128,
     },
@@ -89,7 +89,7 @@ pub enum Error {
     },
     /// Settings that decide where a row goes have changed.
     #[error(
-        "topic {topic} was written to with other values of the settings that decide where a row goes (`topic`, `ddl_topic`, `partition`, `partition_columns`, the format, `schema_registry` or the transforms)"
+        "topic {topic} was written to with other values of the settings that decide where a row goes (`topic`, `ddl_topic`, `partition`, `partition_columns`, `record_key`, `key_change`, the format, `schema_registry` or the transforms)"
     )]
     RoutingChanged {
         /// A topic that the task wrote to with the old settings.

@@ -50,7 +50,7 @@ pub use config::{Config, CreateTopics, NotEmpty};
 pub use error::Error;
 pub use invalid_setting::InvalidSetting;
 pub use resume::record_header;
-pub use routing::{PartitionPolicy, RecordKey};
+pub use routing::{KeyChange, PartitionPolicy, RecordKey};
 use runtime::Registry;
 pub use schema_registry::{RegistryError, RegistryUrl, SchemaRegistry, Subject};
 pub use sink::KafkaSink;

@@ -94,13 +94,22 @@ impl Settings {
         })
     }
 
-    /// Returns the fingerprint of all settings that decide where a row goes, including the fingerprint of the transforms. With a template
-    /// and `ddl_topic`, also returns the fingerprint without `ddl_topic`. A task may continue from that one too: `ddl_topic` does not
-    /// change where rows go, and a task that stopped at a DDL statement without a topic needs this setting to continue.
-    pub(crate) fn routing_fingerprints(&self, transforms: &str) -> (String, Option<String>) {
+    /// Returns the fingerprint of all settings that decide where a row goes, including the fingerprint of the transforms. Then the others
+    /// from which a task may continue too:
+    ///
+    /// - With a template and `ddl_topic`, the one without `ddl_topic`. `ddl_topic` does not change where rows go, and a task that stopped at
+    ///   a DDL statement without a topic needs this setting to continue.
+    /// - If updates are split, the one without this. The other way round a half of a split update that was not delivered would be lost.
+    pub(crate) fn routing_fingerprints(&self, transforms: &str) -> (String, Vec<String>) {
         let FingerprintText { ddl_topic, .. } = &self.fingerprint;
-        let before = (self.rules.template().is_some() && ddl_topic.is_some()).then(|| self.fingerprint.crc(None, transforms));
-        (self.fingerprint.crc(ddl_topic.as_ref(), transforms), before)
+        let mut topics = vec![ddl_topic.as_ref()];
+        if self.rules.template().is_some() && ddl_topic.is_some() {
+            topics.push(None);
+        }
+        let splits: &[bool] = if self.rules.may_split() { &[true, false] } else { &[false] };
+        let mut all = splits.iter().flat_map(|&split| topics.iter().map(move |topic| (split, *topic)));
+        let mut next = || all.next().map(|(split, topic)| self.fingerprint.crc(topic, split, transforms));
+        (next().unwrap_or_default(), std::iter::from_fn(next).collect())
     }
 }
 
@@ -113,8 +122,9 @@ impl FingerprintText {
     }
 
     /// The text must never change, because receipts contain its checksum.
-    fn crc(&self, ddl_topic: Option<&String>, transforms: &str) -> String {
-        let text = format!("{:?} {ddl_topic:?} {} {transforms}", self.topic, self.rest);
+    fn crc(&self, ddl_topic: Option<&String>, split: bool, transforms: &str) -> String {
+        let split = if split { " split" } else { "" };
+        let text = format!("{:?} {ddl_topic:?} {}{split} {transforms}", self.topic, self.rest);
         format!("{:08x}", crc32c::crc32c(text.as_bytes()))
     }
 }
@@ -138,7 +148,8 @@ fn rules(config: &Config, format: &Format) -> Result<RoutingRules, Error> {
         return Err(Error::SeveralRowsPerKey { format: format.name.clone() });
     }
     refuse_control_events_without_topic(&topic, &format.name, &format.info)?;
-    Ok(RoutingRules { topic, ddl_topic, partitioning, record_key: config.record_key, tombstones: config.tombstones })
+    let Config { record_key, tombstones, key_change, .. } = *config;
+    Ok(RoutingRules { topic, ddl_topic, partitioning, record_key, tombstones, key_change })
 }
 
 fn creation(how: CreateTopics) -> Result<Option<TopicCreation>, InvalidSetting> {
@@ -196,16 +207,22 @@ pub(crate) mod tests {
     #[test]
     fn fingerprints_of_the_routing_stay_the_same_over_versions() {
         let of = |json: Value, transforms: &str| settings(json).unwrap().routing_fingerprints(transforms);
-        assert_eq!(of(minimal(), ""), ("234bc488".into(), None));
+        assert_eq!(of(minimal(), ""), ("234bc488".into(), vec![]));
         let mut template = minimal();
         template["topic"] = json!("{table}");
         template["ddl_topic"] = json!("ddl");
         template["partition_columns"] = json!({"shop.orders": ["id"]});
         template["schema_registry"] = json!({"url": "http://r"});
-        assert_eq!(of(template, "x"), ("3a745907".into(), Some("67198703".into())));
+        template["key_change"] = json!("keep");
+        assert_eq!(of(template.clone(), "x"), ("3a745907".into(), vec!["67198703".into()]));
+        template["key_change"] = json!("split");
+        let (split, before) = of(template, "x");
+        assert!(split != "3a745907" && before.contains(&"3a745907".into()) && before.contains(&"67198703".into()), "{before:?}");
         let mut keyed = minimal();
         keyed["record_key"] = json!("primary_key");
         keyed["tombstones"] = json!(true);
+        assert_eq!(of(keyed.clone(), "").1, [of(minimal(), "").0], "updates were not split before");
+        keyed["key_change"] = json!("keep");
         assert_eq!(of(keyed, ""), of(minimal(), ""), "keys do not change where a row goes");
     }
 

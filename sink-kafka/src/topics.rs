@@ -53,7 +53,7 @@ impl LaneTopics {
         let mut names = fixed.clone();
         if kind == SplitKind::Stream {
             topics.add_matching(&mut names).await?;
-            topics.check_routing(last_routing.as_deref(), routing_before.as_deref())?;
+            topics.check_routing(last_routing.as_deref(), &routing_before)?;
             topics.warn_of_unused(&names);
         }
         topics.verify_schemas().await?;
@@ -103,8 +103,8 @@ impl LaneTopics {
 
     /// Checks that rows go to the same partitions as before. The greatest seq in a partition says what was delivered to it. If other
     /// settings sent rows elsewhere before, those rows would wrongly count as delivered.
-    fn check_routing(&self, last: Option<&str>, before: Option<&str>) -> Result<(), Error> {
-        if last.is_none_or(|last| last == self.routing || Some(last) == before) {
+    fn check_routing(&self, last: Option<&str>, before: &[String]) -> Result<(), Error> {
+        if last.is_none_or(|last| last == self.routing || before.iter().any(|before| before == last)) {
             return Ok(());
         }
         let rules = &self.task.settings.rules;

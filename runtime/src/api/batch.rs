@@ -4,8 +4,8 @@ use crate::{Body, CellBlock, Error, Event, Facts, Kind, Position, Result, Seq};
 
 /// Consecutive events of one split.
 ///
-/// Invariants, checked by [`Batch::verify`] (in debug builds for every batch of every lane): `seq` rises strictly; a schema change travels
-/// alone; `resume` is set only at a transaction boundary or the end of a chunk, so a large transaction is many batches with `None`. An empty
+/// Invariants, checked by [`Batch::verify`] (in debug builds for every batch of every lane): `seq` rises strictly, heartbeats apart; a schema
+/// change travels alone; `resume` is set only at a transaction boundary or the end of a chunk, so a large transaction is many batches with `None`. An empty
 /// batch only moves the resume position, or tells the source's time.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -38,9 +38,9 @@ impl Batch {
         self.events.iter().filter(|event| matches!(event.body, Body::Row(_))).count()
     }
 
-    /// The `seq` of the last event.
+    /// The `seq` of the last event that is no heartbeat.
     pub fn last_seq(&self) -> Option<Seq> {
-        self.events.last().map(|event| event.seq)
+        self.events.iter().rev().find(|event| !matches!(event.body, Body::Heartbeat)).map(|event| event.seq)
     }
 
     /// Keeps events for which `f` returns true and drops those for which it returns false. An error of kind [`Kind::Data`] moves the event
@@ -78,6 +78,9 @@ impl Batch {
     pub fn verify(&self, last: Seq) -> Result<(), String> {
         let mut previous = last;
         for event in &self.events {
+            if matches!(event.body, Body::Heartbeat) {
+                continue;
+            }
             if event.seq <= previous {
                 return Err(format!("seq {} after {previous}", event.seq));
             }
@@ -169,6 +172,19 @@ mod tests {
         let rejected: Vec<_> = batch.take_rejected().into_iter().map(|(event, error)| (event.seq.0, error.to_string())).collect();
         assert_eq!(rejected, [(3, "too long".to_owned()), (4, "not a number".to_owned())]);
         assert!(batch.take_rejected().is_empty());
+    }
+
+    #[test]
+    fn heartbeats_have_no_place_in_the_order() {
+        let mut list = events(5, 3);
+        for (index, seq) in [(1, 0), (3, 9)] {
+            list.insert(index, Event { seq: Seq(seq), body: Body::Heartbeat, ..list[0].clone() });
+        }
+        let batch = Batch::new(list, None, 0);
+        assert_eq!((batch.verify(Seq(4)), batch.last_seq()), (Ok(()), Some(Seq(7))));
+        assert!(batch.verify(Seq(5)).is_err());
+        let heartbeat = Event { body: Body::Heartbeat, ..events(1, 1).remove(0) };
+        assert_eq!(Batch::new(vec![heartbeat], None, 0).last_seq(), None);
     }
 
     #[test]

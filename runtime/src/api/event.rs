@@ -7,7 +7,7 @@ use crate::{Position, Row, Seq, TableId, TableSchema};
 /// One event of a split.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Order in the split.
+    /// Order in the split. A heartbeat has no place in the order: its `seq` is 0, and nobody looks at it.
     pub seq: Seq,
     /// Short text of the place in the source, such as `binlog.000014:8273883`: for people and error messages, not for resuming. See
     /// [`Event::location`].
@@ -67,8 +67,8 @@ pub enum Body {
     Begin,
     /// A transaction was committed.
     Commit,
-    /// No change up to the event's position; `timestamp_ms` is the source's latest known time. A heartbeat stands between transactions and may
-    /// come again with the same `seq`. Only sources that are configured to send heartbeats do.
+    /// No change up to the event's position; `timestamp_ms` is the source's latest known time. A heartbeat stands between transactions and has
+    /// no `seq` of its own. Only sources that are configured to send heartbeats do.
     Heartbeat,
 }
 

@@ -35,9 +35,10 @@ impl ResumeFilter {
         Self { run: lane.run, split: lane.number, kind: lane.kind, last: Seq(0) }
     }
 
-    /// The tag of an event of the lane.
+    /// The tag of an event of the lane. A heartbeat has the seq 0, so that nothing counts as delivered because of it.
     pub fn tag(&self, event: &Event) -> Tag {
-        Tag { run: self.run, split: self.split, seq: event.seq }
+        let seq = if matches!(event.body, Body::Heartbeat) { Seq(0) } else { event.seq };
+        Tag { run: self.run, split: self.split, seq }
     }
 
     /// Takes note of a tag in the destination, in any order. Tags of other tasks and other splits are ignored.
@@ -47,7 +48,7 @@ impl ResumeFilter {
         }
     }
 
-    /// Whether an event is in the destination already. Heartbeats never are: they come again with the same `seq`.
+    /// Whether an event is in the destination already. Heartbeats never are: they have no `seq`.
     pub fn is_delivered(&self, event: &Event) -> bool {
         self.kind == SplitKind::Stream && event.seq <= self.last && !matches!(event.body, Body::Heartbeat)
     }
@@ -97,6 +98,8 @@ mod tests {
         assert_eq!(left, (5..=10).collect::<Vec<_>>());
         let heartbeat = Event { body: Body::Heartbeat, ..events[0].clone() };
         assert!(!filter.is_delivered(&heartbeat));
+        filter.found(filter.tag(&Event { seq: Seq(8), ..heartbeat }));
+        assert!(filter.is_delivered(&events[3]) && !filter.is_delivered(&events[4]), "a heartbeat says nothing about events");
     }
 
     #[test]

@@ -33,9 +33,9 @@ pub fn events(first: u128, count: usize) -> Vec<Event> {
 }
 
 /// Runs the contract of [`Sink`] on what `make` makes. `delivered` reads back, from the outside, the seqs of all events in their order in the
-/// target; `exact` says whether the sink promises to repeat nothing after a failure.
+/// target, without heartbeats; `exact` says whether the sink promises to repeat nothing after a failure.
 ///
-/// Checks: everything is delivered in order; an empty batch is accepted; a sink that was dropped without `close` and replaced by one with an
+/// Checks: everything is delivered in order; an empty batch and a heartbeat are accepted; a sink that was dropped without `close` and replaced by one with an
 /// *older* receipt loses nothing, keeps the order of first deliveries, and repeats nothing if `exact`; a sink whose `open` was dropped midway
 /// changes nothing of all that.
 ///
@@ -64,6 +64,8 @@ where
     sink.write(&mut Batch::new(events(1, 10), None, 0)).await.expect("write a batch");
     let first = sink.receipt();
     sink.write(&mut Batch::new(Vec::new(), Some(Position::from("10")), 0)).await.expect("write an empty batch");
+    let heartbeat = Event { seq: Seq(0), body: Body::Heartbeat, ..events(1, 1).remove(0) };
+    sink.write(&mut Batch::new(vec![heartbeat], Some(Position::from("10")), 0)).await.expect("write a heartbeat");
     sink.write(&mut Batch::new(events(11, 10), None, 0)).await.expect("write a second batch");
     assert_eq!(delivered().await, (1..=20).collect::<Vec<_>>(), "a write that returned Ok was not delivered, or not in order");
     drop(sink);

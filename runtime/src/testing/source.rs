@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{MIDWAY, drop_midway};
-use crate::{Batch, Checkpoint, Commit, Committed, Context, Lane, Phase, Plan, Position, Progress, Receipt, Seq, Source, Split, SplitKind};
+use crate::{
+    Batch, Body, Checkpoint, Commit, Committed, Context, Lane, Phase, Plan, Position, Progress, Receipt, Seq, Source, Split, SplitKind,
+};
 
 /// Runs the contract of [`Source`] on `source`, whose data must not change meanwhile except as `change` does, which is called once, when the
 /// streams begin, and must cause at least one event. A stream counts as caught up when nothing came for `quiet`.
@@ -94,7 +96,7 @@ async fn read_until_quiet(
     while let Ok(batch) = tokio::time::timeout(quiet, reader.next()).await {
         let batch = batch.expect("read a stream split").expect("a stream has no end");
         verify(&batch, &mut last, split);
-        seqs.extend(batch.events.iter().map(|event| event.seq));
+        seqs.extend(batch.events.iter().filter(|event| !matches!(event.body, Body::Heartbeat)).map(|event| event.seq));
         if let Some(resume) = &batch.resume {
             resumes.insert(resume.to_string(), (resume.clone(), seqs.len()));
         }

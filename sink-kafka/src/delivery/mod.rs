@@ -2,6 +2,7 @@
 
 mod buffer_pool;
 mod in_flight;
+mod key_moves;
 mod open_batches;
 mod outcome;
 mod producer;

@@ -45,21 +45,21 @@ pub(crate) struct WriterOptions {
 pub(crate) struct Writer {
     sender: Sender,
     kind: SplitKind,
-    router: Router,
+    pub(super) router: Router,
     topics: WriterTopics,
-    encoder: Box<dyn Encoder>,
+    pub(super) encoder: Box<dyn Encoder>,
     schema_ids: bool,
     open: OpenBatches,
     in_flight: InFlight,
     /// Whether a broker refused a record. Then later records that are already encoded must not be sent.
     refused: bool,
-    scratch: Scratch,
+    pub(super) scratch: Scratch,
 }
 
 /// Buffers that are reused for every write.
 #[derive(Default)]
-struct Scratch {
-    message: Message,
+pub(super) struct Scratch {
+    pub(super) message: Message,
     key: Vec<u8>,
     /// The key of a row before an update.
     old_key: Vec<u8>,
@@ -74,6 +74,11 @@ struct Scratch {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Destination {
     Target(Target),
+    /// The event is an update that is written as a DELETE and an INSERT. What of them was delivered before is found out for each record.
+    Moved {
+        from: Target,
+        to: Target,
+    },
     /// The event's record was delivered before a restart; its tombstone may not have been delivered.
     TombstoneOnly(Target),
     /// The event was delivered before a restart, or it was rejected.
@@ -87,13 +92,27 @@ type Rejections = Vec<(usize, runtime::Error)>;
 
 /// The kind of record that is written for an event.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum RecordKind {
+pub(super) enum RecordKind {
     /// A record with the message of the format.
     Message,
     /// A record with a null value and the key of the event's record.
     Tombstone,
     /// A record with a null value and the key that the row had before the event.
     OldKeyTombstone,
+    /// A record with the message of the INSERT that an update is split into.
+    Inserted,
+}
+
+impl RecordKind {
+    /// The seq of a record of the event, which is counted whether the records before it are written or not.
+    pub(super) fn seq(self, event: &Event) -> Seq {
+        let sub = match self {
+            Self::Message => 0,
+            Self::Tombstone | Self::OldKeyTombstone => 1,
+            Self::Inserted => 2,
+        };
+        Seq(event.seq.0.saturating_add(sub))
+    }
 }
 
 impl Writer {
@@ -169,9 +188,6 @@ impl Writer {
     ) -> Result<(), runtime::Error> {
         let tombstones = self.router.rules().tombstones;
         for (index, event) in events.iter().enumerate() {
-            if tombstones && self.kind == SplitKind::Stream && event.seq.0 & SUB_BITS != 0 {
-                return Err(runtime::Error::from(Error::NoRoomForTombstone { seq: event.seq.0 }).of_event(event));
-            }
             let destination = match self.router.route(event) {
                 Ok(route) => self.ready(route, missing).unwrap_or(Destination::Skip),
                 Err(error) if error.kind() == Kind::Data => {
@@ -180,6 +196,10 @@ impl Writer {
                 }
                 Err(error) => return Err(error.of_event(event)),
             };
+            let several = tombstones || matches!(destination, Destination::Moved { .. });
+            if several && self.kind == SplitKind::Stream && !is_heartbeat(event) && event.seq.0 & SUB_BITS != 0 {
+                return Err(runtime::Error::from(Error::NoRoomForRecords { seq: event.seq.0 }).of_event(event));
+            }
             destinations.push(match destination {
                 Destination::Target(target) if self.is_delivered(target, event) => {
                     if tombstones {
@@ -196,16 +216,18 @@ impl Writer {
 
     /// The destination of a route. If its topic is not ready, the topic is added to `missing` and the result is `None`.
     fn ready(&self, route: Route, missing: &mut Vec<Arc<str>>) -> Option<Destination> {
-        let name = match route {
+        let (target, destination) = match route {
             Route::Nowhere => return Some(Destination::Nowhere),
-            Route::Unknown(name) => name,
-            Route::To(target) => match self.topics.get(target.topic) {
-                Some(topic) if !topic.is_ready() => topic.name().clone(),
-                _ => return Some(Destination::Target(target)),
-            },
+            Route::Unknown(name) => {
+                note_missing(missing, name);
+                return None;
+            }
+            Route::To(target) => (target, Destination::Target(target)),
+            Route::Moved { from, to } => (to, Destination::Moved { from, to }),
         };
-        if !missing.contains(&name) {
-            missing.push(name);
+        match self.topics.get(target.topic) {
+            Some(topic) if !topic.is_ready() => note_missing(missing, topic.name().clone()),
+            _ => return Some(destination),
         }
         None
     }
@@ -255,7 +277,19 @@ impl Writer {
             let to = self.run_end(events, from);
             match destination {
                 Destination::Skip => {}
-                Destination::Target(target) => self.encode(events, from..to, Some(target)).await?,
+                Destination::Target(target) => {
+                    if is_heartbeat(&events[from]) {
+                        // A heartbeat states the last seq of its partition. So everything before it is delivered first.
+                        self.send_rest(events).await?;
+                        self.await_all(events).await?;
+                    }
+                    self.encode(events, from..to, Some(target)).await?;
+                }
+                Destination::Moved { from: old, to: new } => {
+                    for index in from..to {
+                        self.add_move(events, index, old, new).await?;
+                    }
+                }
                 Destination::TombstoneOnly(target) => {
                     for index in from..to {
                         self.add_tombstone(events, index, target).await?;
@@ -268,12 +302,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether an event was delivered before a restart. A heartbeat is always sent, because it has the seq of an earlier event.
+    /// Whether an event was delivered before a restart. A heartbeat is always sent, because it has no seq of its own.
     fn is_delivered(&self, target: Target, event: &Event) -> bool {
-        !matches!(event.body, Body::Heartbeat) && self.is_covered(target, event.seq)
+        !is_heartbeat(event) && self.is_covered(target, event.seq)
     }
 
-    fn is_covered(&self, target: Target, seq: Seq) -> bool {
+    pub(super) fn is_covered(&self, target: Target, seq: Seq) -> bool {
         self.kind == SplitKind::Stream && self.topics.covers(target, seq)
     }
 
@@ -317,7 +351,7 @@ impl Writer {
     }
 
     /// Sets the key of the current message to the key that the sink computes. A key from the format remains only if the sink computes none.
-    fn prepare_key(&mut self, event: &Event) -> Result<(), runtime::Error> {
+    pub(super) fn prepare_key(&mut self, event: &Event) -> Result<(), runtime::Error> {
         if self.router.rules().record_key == RecordKey::None {
             return Ok(());
         }
@@ -340,13 +374,26 @@ impl Writer {
     /// changes the key or the partition needs one for the old key, in the partition of the old records. `target` is the partition of the
     /// event's record.
     async fn add_tombstone(&mut self, events: &[Event], index: usize, target: Target) -> Result<(), runtime::Error> {
+        match &events[index].body {
+            Body::Row(row) => self.add_tombstone_of(events, index, row, target).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Like [`Writer::add_tombstone`], for an event or half of an event.
+    pub(super) async fn add_tombstone_of(
+        &mut self,
+        events: &[Event],
+        index: usize,
+        row: &RowChange,
+        target: Target,
+    ) -> Result<(), runtime::Error> {
         let event = &events[index];
-        let Body::Row(row) = &event.body else { return Ok(()) };
         let (target, kind) = match self.tombstone_of(row, target).map_err(|error| error.of_event(event))? {
             Some(tombstone) => tombstone,
             None => return Ok(()),
         };
-        if self.is_covered(target, tombstone_seq(event)) {
+        if self.is_covered(target, kind.seq(event)) {
             return Ok(());
         }
         self.add(events, index..index + 1, target, kind).await
@@ -358,24 +405,18 @@ impl Writer {
         let Some(before) = &row.before else { return Ok(None) };
         self.router.find_route(&row.schema)?;
         let Scratch { key, old_key, .. } = &mut self.scratch;
-        match (row.op, &row.after) {
-            (Op::Delete, _) => Ok(self.router.write_row_key(&row.schema, before, key)?.then_some((target, RecordKind::Tombstone))),
-            (Op::Update, Some(after)) if self.router.may_move(before, after) => {
-                if !self.router.write_row_key(&row.schema, before, old_key)? {
-                    return Ok(None);
-                }
-                self.router.write_row_key(&row.schema, after, key)?;
-                let old_target = self.router.target_of(&row.schema, before)?;
-                // The texts are compared, because keys with different values may have the same text.
-                let moved = old_target != target || key != old_key;
-                Ok(moved.then_some((old_target, RecordKind::OldKeyTombstone)))
-            }
+        match row.op {
+            Op::Delete => Ok(self.router.write_row_key(&row.schema, before, key)?.then_some((target, RecordKind::Tombstone))),
+            Op::Update => match self.router.moved_from(row, target)? {
+                Some(from) if self.router.write_row_key(&row.schema, before, old_key)? => Ok(Some((from, RecordKind::OldKeyTombstone))),
+                _ => Ok(None),
+            },
             _ => Ok(None),
         }
     }
 
     /// Adds a record to the batch of its partition. Sends this batch if it is full, or all batches if they take too much memory.
-    async fn add(&mut self, events: &[Event], of: Range<usize>, target: Target, kind: RecordKind) -> Result<(), runtime::Error> {
+    pub(super) async fn add(&mut self, events: &[Event], of: Range<usize>, target: Target, kind: RecordKind) -> Result<(), runtime::Error> {
         if self.append(events, of, target, kind)? {
             self.send_full(target, events).await?;
         } else if self.open.bytes() > MAX_OPEN_BYTES {
@@ -391,14 +432,14 @@ impl Writer {
     fn append(&mut self, events: &[Event], of: Range<usize>, target: Target, kind: RecordKind) -> Result<bool, runtime::Error> {
         // A message gets the seq of its last event: a message is delivered as a whole, so all its events are delivered.
         let Some(last) = events.get(of.end - 1) else { return Ok(false) };
-        let seq = if kind == RecordKind::Message { last.seq } else { tombstone_seq(last) };
+        let seq = if is_heartbeat(last) { self.topics.last_seq(target) } else { kind.seq(last) };
         let flags = flags(last, self.kind) | if self.schema_ids { SCHEMA_ID } else { 0 };
         let Scratch { message, key, old_key, header, header_prefix, .. } = &mut self.scratch;
         header.truncate(*header_prefix);
         header.extend_from_slice(&seq.0.to_be_bytes());
         header.push(flags);
         let record = match kind {
-            RecordKind::Message => Record {
+            RecordKind::Message | RecordKind::Inserted => Record {
                 key: message.key(),
                 value_prefix: self.topics.get(target.topic).map_or(&[], TopicState::prefix),
                 value: Some(&message.value),
@@ -506,16 +547,21 @@ impl Writer {
     }
 }
 
-/// The seq of an event's tombstone. It is one greater than the seq of the event.
-fn tombstone_seq(event: &Event) -> Seq {
-    Seq(event.seq.0.saturating_add(1))
+fn is_heartbeat(event: &Event) -> bool {
+    matches!(event.body, Body::Heartbeat)
+}
+
+fn note_missing(missing: &mut Vec<Arc<str>>, name: Arc<str>) {
+    if !missing.contains(&name) {
+        missing.push(name);
+    }
 }
 
 fn flags(event: &Event, kind: SplitKind) -> u8 {
     let body = match &event.body {
         Body::Row(row) if row.op == Op::Read => SNAPSHOT,
         Body::Schema(_) => SCHEMA_CHANGE,
-        // A heartbeat may have the seq of an earlier record. The flag tells readers not to treat it as a repeat.
+        // A heartbeat has the seq of the record before it. The flag tells readers not to treat it as a repeat.
         Body::Heartbeat => NOT_EXACT,
         _ => 0,
     };

@@ -86,6 +86,11 @@ impl WriterTopics {
         self.0.get(target.topic).and_then(|topic| topic.partitions.get(target.partition)).is_some_and(|(_, mark)| mark.covers(seq))
     }
 
+    /// The seq of the last record that was delivered to the partition; 0 if there is none.
+    pub(super) fn last_seq(&self, target: Target) -> Seq {
+        self.0.get(target.topic).and_then(|topic| topic.partitions.get(target.partition)).map_or(Seq(0), |(_, mark)| mark.last_seq)
+    }
+
     /// Notes that a record was delivered.
     pub(super) fn advance(&mut self, target: Target, offset: i64, seq: Seq) {
         if let Some((_, mark)) = self.0.get_mut(target.topic).and_then(|topic| topic.partitions.get_mut(target.partition)) {

@@ -18,7 +18,7 @@ use crate::sink::KafkaSink;
 use crate::task::Task;
 
 /// An encoder for tests. The value contains the operation and the key. Heartbeats and DDL statements get a message too.
-struct OpEncoder;
+pub(super) struct OpEncoder;
 
 impl Encoder for OpEncoder {
     fn encode(&mut self, event: &Event, out: &mut Message) -> runtime::Result<()> {
@@ -39,20 +39,20 @@ impl Encoder for OpEncoder {
     }
 }
 
-fn key_of(row: &Row) -> i64 {
+pub(super) fn key_of(row: &Row) -> i64 {
     match row.get(0) {
         Value::Int(key) => key,
         _ => panic!("a key that is not a number"),
     }
 }
 
-fn sink(task: &Arc<Task>) -> KafkaSink {
+pub(super) fn sink(task: &Arc<Task>) -> KafkaSink {
     KafkaSink::new(task.clone(), Box::new(OpEncoder))
 }
 
 /// A row change from one key to another. `None` means that the row does not exist before or after the change. `number` is the number of the
 /// event in its split.
-fn change(schema: &Arc<TableSchema>, number: u128, before: Option<i64>, after: Option<i64>) -> Event {
+pub(super) fn change(schema: &Arc<TableSchema>, number: u128, before: Option<i64>, after: Option<i64>) -> Event {
     let image = |key: i64| Row::from_values([Value::Int(key)]);
     let op = match (before, after) {
         (None, _) => Op::Insert,
@@ -62,15 +62,15 @@ fn change(schema: &Arc<TableSchema>, number: u128, before: Option<i64>, after: O
     event(number << 7, Body::Row(RowChange { schema: schema.clone(), op, before: before.map(image), after: after.map(image) }))
 }
 
-fn batch(events: Vec<Event>) -> Batch {
+pub(super) fn batch(events: Vec<Event>) -> Batch {
     Batch::new(events, Some(Position::from("r")), 0)
 }
 
 /// A record as the tests compare it: key, value and seq.
-type Short = (Option<String>, Option<String>, u128);
+pub(super) type Short = (Option<String>, Option<String>, u128);
 
 /// The records of this program in a partition. Records of other programs are left out; they have no headers.
-fn records(fake: &FakeCluster, topic: &str, partition: usize) -> Vec<Short> {
+pub(super) fn records(fake: &FakeCluster, topic: &str, partition: usize) -> Vec<Short> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let ours = fake.records(topic, partition).into_iter().filter(|record| !record.headers.is_empty());
     ours.map(|record| {
@@ -103,8 +103,9 @@ async fn rows_have_the_key_of_their_table_and_deletes_a_tombstone() {
     let expected = [
         short(r#"["shop","a","1"]"#, Some("i1"), 128),
         short(r#"["shop","a","1"]"#, Some("u1"), 256),
-        short(r#"["shop","a","2"]"#, Some("u2"), 384),
+        short(r#"["shop","a","1"]"#, Some("d1"), 384),
         short(r#"["shop","a","1"]"#, None, 385),
+        short(r#"["shop","a","2"]"#, Some("i2"), 386),
         short(r#"["shop","a","2"]"#, Some("d2"), 512),
         short(r#"["shop","a","2"]"#, None, 513),
     ];
@@ -123,7 +124,7 @@ async fn a_tombstone_of_an_old_key_goes_where_the_records_of_that_key_are() {
     let fake = FakeCluster::start(1, &[("shop.a", 5)]).await;
     let schema = table("a");
     let settings = json!({
-        "topic": "{database}.{table}", "partition": "primary_key", "record_key": "primary_key", "tombstones": true
+        "topic": "{database}.{table}", "partition": "primary_key", "record_key": "primary_key", "tombstones": true, "key_change": "keep"
     });
     let mut sink = sink(&task_of(&fake, settings));
     open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
@@ -233,7 +234,7 @@ async fn a_compacted_topic_needs_a_key_on_every_record() {
     let mut ddl = SchemaChange::new(SchemaChangeKind::Other, "shop", "ALTER");
     ddl.tables.push((schema.id.clone(), None));
     sink.write(&mut batch(vec![event(2 << 7, Body::Schema(ddl))])).await.unwrap();
-    sink.write(&mut batch(vec![event(2 << 7, Body::Heartbeat)])).await.unwrap();
+    sink.write(&mut batch(vec![event(0, Body::Heartbeat)])).await.unwrap();
     let expected = [
         short(r#"["shop","a","1"]"#, Some("i1"), 128),
         short(r#"{"ddl":["shop","a"]}"#, Some("ALTER"), 256),
@@ -274,7 +275,7 @@ async fn holes_that_compaction_leaves_are_no_obstacle() {
 }
 
 /// The expected records of each partition, in order.
-fn model(changes: &[(Option<i64>, Option<i64>)], partition: impl Fn(i64) -> usize) -> BTreeMap<usize, Vec<Short>> {
+fn model(changes: &[(Option<i64>, Option<i64>)], split: bool, partition: impl Fn(i64) -> usize) -> BTreeMap<usize, Vec<Short>> {
     let key = |key: i64| format!(r#"["shop","a","{key}"]"#);
     let mut logs: BTreeMap<usize, Vec<Short>> = BTreeMap::new();
     for (index, (before, after)) in changes.iter().enumerate() {
@@ -285,6 +286,12 @@ fn model(changes: &[(Option<i64>, Option<i64>)], partition: impl Fn(i64) -> usiz
             (Some(before), None) => ('d', before),
             (None, None) => continue,
         };
+        if let (true, Some(before), Some(after)) = (split && before != after, before, after) {
+            logs.entry(partition(*before)).or_default().push(short(&key(*before), Some(&format!("d{before}")), seq));
+            logs.entry(partition(*before)).or_default().push(short(&key(*before), None, seq + 1));
+            logs.entry(partition(*after)).or_default().push(short(&key(*after), Some(&format!("i{after}")), seq + 2));
+            continue;
+        }
         logs.entry(partition(*newest)).or_default().push(short(&key(*newest), Some(&format!("{op}{newest}")), seq));
         if let Some(before) = before.filter(|before| *after != Some(*before)) {
             logs.entry(partition(before)).or_default().push(short(&key(before), None, seq + 1));
@@ -313,12 +320,16 @@ proptest! {
         changes in prop::collection::vec(any_change(), 40..80),
         cuts in prop::collection::vec(1usize..9, 60),
         partitions in 1usize..4,
+        split: bool,
     ) {
         let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         threads.block_on(async {
             let fake = FakeCluster::start(2, &[("t", partitions)]).await;
             fake.faults(faults);
-            let settings = json!({"partition": "primary_key", "record_key": "primary_key", "tombstones": true, "record_batch_bytes": 1024});
+            let settings = json!({
+                "partition": "primary_key", "record_key": "primary_key", "tombstones": true, "record_batch_bytes": 1024,
+                "key_change": if split { "split" } else { "keep" },
+            });
             let (task, schema) = (task_of(&fake, settings), table("a"));
             let part = |of: Range<usize>| {
                 batch(of.map(|index| change(&schema, index as u128 + 1, changes[index].0, changes[index].1)).collect())
@@ -349,7 +360,7 @@ proptest! {
                     assert_eq!(known, partition);
                 }
             }
-            let expected = model(&changes, |key| of_key[&format!(r#"["shop","a","{key}"]"#)]);
+            let expected = model(&changes, split, |key| of_key[&format!(r#"["shop","a","{key}"]"#)]);
             for partition in 0..partitions {
                 assert_eq!(records(&fake, "t", partition), expected.get(&partition).cloned().unwrap_or_default());
             }

@@ -158,27 +158,33 @@ async fn a_message_of_several_rows_that_is_refused_names_its_first_row() {
 async fn heartbeats_are_sent_whenever_they_come_and_hide_nothing() {
     let fake = FakeCluster::start(1, &[("t", 2)]).await;
     let (schema, encoder) = (table("a"), RunEncoder::default());
-    let heartbeat = || Batch::new(vec![event(3, Body::Heartbeat)], None, 0);
+    // Whatever the source writes there: the seq of a heartbeat is not looked at.
+    let heartbeat = || Batch::new(vec![event(9, Body::Heartbeat)], None, 0);
     let mut receipt = Receipt::default();
     for _ in 0..2 {
         let mut sink = sink(&task_of(&fake, json!({})), &encoder);
-        receipt = open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
+        open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
+        sink.write(&mut heartbeat()).await.unwrap();
         sink.write(&mut rows_of_events(&schema, 1..=3, 3)).await.unwrap();
-        for _ in 0..2 {
-            receipt = write(&mut sink, heartbeat()).await.unwrap();
-        }
+        receipt = write(&mut sink, heartbeat()).await.unwrap();
+        assert!(receipt.as_str().contains(&format!("\"{:032x}\"", 3)), "{receipt:?}");
     }
+    // A heartbeat beside other events states the last seq before it.
+    let mut together = rows_of_events(&schema, 4..=5, 1);
+    together.events.insert(1, event(0, Body::Heartbeat));
     let mut sink = sink(&task_of(&fake, json!({})), &encoder);
     open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
-    sink.write(&mut rows_of_events(&schema, 3..=4, 1)).await.unwrap();
+    sink.write(&mut rows_of_events(&schema, 3..=3, 1)).await.unwrap();
+    sink.write(&mut together).await.unwrap();
     let log: Vec<(u128, u8)> = fake
         .log("t", 0)
         .into_iter()
         .map(|(_, position)| position.unwrap())
         .map(|RecordPosition { seq, flags, .. }| (seq.0, flags))
         .collect();
-    assert_eq!(log, [(3, 0), (3, NOT_EXACT), (3, NOT_EXACT), (3, NOT_EXACT), (3, NOT_EXACT), (4, 0)]);
-    assert_eq!((fake.values("t", 0)[1].as_slice(), fake.log("t", 1).len()), (&b"heartbeat"[..], 0));
+    let beat = |seq| (seq, NOT_EXACT);
+    assert_eq!(log, [beat(0), (3, 0), beat(3), beat(3), beat(3), (4, 0), beat(4), (5, 0)]);
+    assert_eq!((fake.values("t", 0)[0].as_slice(), fake.log("t", 1).len()), (&b"heartbeat"[..], 0));
 
     // If the topic is a template, there is no topic for heartbeats.
     let fake = FakeCluster::start(1, &[("a", 1)]).await;

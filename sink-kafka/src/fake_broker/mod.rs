@@ -1,6 +1,7 @@
 //! A small Kafka cluster for tests. It has real sockets, one log per partition, Kafka's rules for sequence numbers, and faults on request.
 
 mod elections;
+mod key_moves;
 mod keys;
 mod large_requests;
 mod messages;

@@ -9,8 +9,8 @@
 //! | run | 8, big endian: random, drawn at the task's first start |
 //! | epoch | 1–5, unsigned LEB128: rises with every start of the process |
 //! | split | 1–5, unsigned LEB128: number of the split |
-//! | seq | 16, big endian: order in the split |
-//! | flags | 1: 1 snapshot row, 2 replay not exact or a heartbeat, 4 schema change, 8 values begin with the id of a schema |
+//! | seq | 16, big endian: order in the split; in a heartbeat, the greatest seq of its split in the partition before it, or 0 |
+//! | flags | 1: 1 snapshot row, 2 replay not exact, 4 schema change, 8 values begin with the id of a schema; 2 without 1 is a heartbeat |
 //!
 //! Bytes after the flags are reserved for later extensions, such as a transaction id. This version writes none, and readers must ignore
 //! them.
@@ -57,7 +57,8 @@ pub struct RecordPosition {
     pub epoch: u32,
     /// The number of the split.
     pub split: u32,
-    /// The position of the event in the order of its split.
+    /// The position of the event in the order of its split. In a heartbeat, the greatest seq of its split in the partition before it; 0 if
+    /// there is none.
     pub seq: Seq,
     /// A combination of [`SNAPSHOT`], [`NOT_EXACT`], [`SCHEMA_CHANGE`] and [`SCHEMA_ID`].
     pub flags: u8,
@@ -97,6 +98,11 @@ impl RecordPosition {
         let (seq, rest) = rest.split_first_chunk::<16>().ok_or(PositionError::Malformed)?;
         let &flags = rest.first().ok_or(PositionError::Malformed)?;
         Ok(Self { run: u64::from_be_bytes(*run), epoch, split, seq: Seq(u128::from_be_bytes(*seq)), flags })
+    }
+
+    /// Whether the record is a heartbeat.
+    pub fn is_heartbeat(&self) -> bool {
+        self.flags & (NOT_EXACT | SNAPSHOT) == NOT_EXACT
     }
 
     /// Whether the record takes part in the rule for repeats; false if it must never be ignored.

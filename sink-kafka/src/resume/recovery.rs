@@ -146,7 +146,12 @@ fn note(partition: &TopicPartition, plan: &mut Plan, lane: LaneId, offset: i64, 
         Some(position) if position.epoch > lane.epoch => {
             return Err(Error::Fenced { partition: partition.clone(), theirs: position.epoch, ours: lane.epoch });
         }
-        Some(position) if position.split == lane.split => plan.mark.advance(offset, position.seq),
+        Some(position) if position.split == lane.split => {
+            // A heartbeat states the seq of an earlier record, so it never says that more was delivered.
+            if !position.is_heartbeat() || position.seq <= plan.mark.last_seq {
+                plan.mark.advance(offset, position.seq);
+            }
+        }
         Some(_) => {}
     }
     Ok(())

@@ -11,7 +11,7 @@ mod topic_template;
 pub(crate) use control_events::{IneffectiveSetting, heartbeats_have_no_effect, refuse_control_events_without_topic};
 pub use record_key::RecordKey;
 pub(crate) use router::{Route, Router, Target};
-pub use rules::PartitionPolicy;
+pub use rules::{KeyChange, PartitionPolicy};
 pub(crate) use rules::{Partitioning, RoutingRules};
 pub(crate) use topic_owners::TopicOwners;
 pub(crate) use topic_template::TopicTemplate;

@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use runtime::{Body, Event, Row, RowChange, SchemaChange, TableId, TableSchema};
+use runtime::{Body, Event, Op, Row, RowChange, SchemaChange, TableId, TableSchema, Value};
 
 use super::partitioner;
 use super::record_key::{self, RecordKey, RowKey};
-use super::rules::{PartitionPolicy, RoutingRules};
+use super::rules::{KeyChange, PartitionPolicy, RoutingRules};
 use super::topic_owners::TopicOwners;
 use crate::error::Error;
 
@@ -31,6 +31,8 @@ pub(crate) struct Target {
 pub(crate) enum Route {
     /// The event goes to this partition.
     To(Target),
+    /// The event is an update that is written as a DELETE in the partition `from`, and an INSERT in the partition `to`.
+    Moved { from: Target, to: Target },
     /// This topic must be added first ([`Router::add_topic`]); then the event must be routed again.
     Unknown(Arc<str>),
     /// The event is a transaction boundary or a heartbeat and the topic is a template, so there is no topic for it.
@@ -68,6 +70,8 @@ pub(crate) struct Router {
     /// table.
     recent: (usize, usize),
     scratch: Vec<u8>,
+    /// The keys of a row before and after an update.
+    keys: [Vec<u8>; 2],
 }
 
 impl Router {
@@ -82,6 +86,7 @@ impl Router {
             by_address: HashMap::new(),
             recent: (0, 0),
             scratch: Vec::new(),
+            keys: Default::default(),
         }
     }
 
@@ -125,7 +130,32 @@ impl Router {
         }
         // The new values decide where an update goes.
         let image = row.newest().ok_or_else(|| runtime::Error::data("a row change has no image of the row"))?;
-        self.target_of(&row.schema, image).map(Route::To)
+        let to = self.target_of(&row.schema, image)?;
+        if self.rules.key_change == KeyChange::Split
+            && let Some(from) = self.moved_from(row, to)?
+        {
+            return Ok(Route::Moved { from, to });
+        }
+        Ok(Route::To(to))
+    }
+
+    /// The partition that an update moves a row from, if it changes the partition or the key of the row; `to` is the partition of the new
+    /// row. [`Router::find_route`] must have been called for the table before.
+    pub(crate) fn moved_from(&mut self, row: &RowChange, to: Target) -> Result<Option<Target>, runtime::Error> {
+        let (Op::Update, Some(before), Some(after)) = (row.op, &row.before, &row.after) else { return Ok(None) };
+        if !self.may_move(before, after) {
+            return Ok(None);
+        }
+        let from = self.target_of(&row.schema, before)?;
+        let [mut old, mut new] = std::mem::take(&mut self.keys);
+        let keyed = self.write_row_key(&row.schema, before, &mut old).and_then(|keyed| {
+            self.write_row_key(&row.schema, after, &mut new)?;
+            Ok(keyed)
+        });
+        // The texts are compared, because keys with different values may have the same text.
+        let moved = from != to || (keyed? && old != new);
+        self.keys = [old, new];
+        Ok(moved.then_some(from))
     }
 
     /// The partition for a record about this row image. [`Router::find_route`] must have been called for the table before.
@@ -197,15 +227,15 @@ impl Router {
         true
     }
 
-    /// Whether an update may change the key or the partition of the row, so that the old key needs a tombstone. [`Router::find_route`] must
-    /// have been called for the table before.
-    pub(crate) fn may_move(&self, before: &Row, after: &Row) -> bool {
-        let Some(TableRoute { choice, key: Some(key), .. }) = self.routes.get(self.recent.1) else { return false };
+    /// Whether an update changes a column that the key or the partition of the row depends on.
+    fn may_move(&self, before: &Row, after: &Row) -> bool {
+        let Some(TableRoute { choice, key, .. }) = self.routes.get(self.recent.1) else { return false };
         let deciding = match choice {
             Choice::Fixed(_) => &[][..],
             Choice::Columns(columns) => columns,
         };
-        key.columns().iter().chain(deciding).any(|&column| before.get(column) != after.get(column))
+        let of_key = key.as_ref().map_or(&[][..], RowKey::columns);
+        of_key.iter().chain(deciding).any(|&column| !is_same(before.get(column), after.get(column)))
     }
 
     fn partitions(&self, topic: usize) -> usize {
@@ -258,6 +288,15 @@ impl Router {
     }
 }
 
+/// Whether two values have the same text. Zero and minus zero are equal, but their texts differ.
+fn is_same(one: Value<'_>, other: Value<'_>) -> bool {
+    match (one, other) {
+        (Value::Float(one), Value::Float(other)) => one.to_bits() == other.to_bits(),
+        (Value::Double(one), Value::Double(other)) => one.to_bits() == other.to_bits(),
+        (one, other) => one == other,
+    }
+}
+
 /// The indexes of the named columns. A name that the table does not have is an error; otherwise rows would go to partitions that the
 /// settings do not mean.
 fn named_columns(schema: &TableSchema, names: &[String]) -> Result<Vec<usize>, Error> {
@@ -288,6 +327,7 @@ mod tests {
             partitioning: Partitioning { policy, ..Partitioning::default() },
             record_key: RecordKey::None,
             tombstones: false,
+            key_change: KeyChange::Keep,
         }
     }
 
@@ -378,6 +418,33 @@ mod tests {
         let (one, two) = (router.route(&row("x", 1, None)).unwrap(), router.route(&row("x", 2, None)).unwrap());
         assert_ne!(one, two);
         assert_eq!(router.route(&row("x", 2, Some(1))).unwrap(), two);
+    }
+
+    #[test]
+    fn an_update_that_moves_a_row_is_split() {
+        let split = |policy, record_key| RoutingRules { key_change: KeyChange::Split, record_key, ..rules("t", policy, None) };
+        let mut by_key = Router::new(Arc::new(split(PartitionPolicy::PrimaryKey, RecordKey::None)), TopicOwners::default());
+        by_key.add_topic("t".into(), 10);
+        let target = |route| match route {
+            Route::To(target) => target,
+            other => panic!("{other:?}"),
+        };
+        let from = target(by_key.route(&row("x", 1, None)).unwrap());
+        let to = target(by_key.route(&row("x", 2, Some(2))).unwrap());
+        assert_eq!(by_key.route(&row("x", 2, Some(1))).unwrap(), Route::Moved { from, to });
+        // In one partition only the record key matters.
+        for (record_key, moved) in [(RecordKey::None, false), (RecordKey::Table, false), (RecordKey::PrimaryKey, true)] {
+            let mut router = Router::new(Arc::new(split(PartitionPolicy::Zero, record_key)), TopicOwners::default());
+            router.add_topic("t".into(), 10);
+            let route = router.route(&row("x", 2, Some(1))).unwrap();
+            assert_eq!(matches!(route, Route::Moved { .. }), moved, "{record_key:?}");
+        }
+    }
+
+    #[test]
+    fn zero_and_minus_zero_are_two_texts() {
+        assert!(!is_same(Value::Double(0.0), Value::Double(-0.0)) && !is_same(Value::Float(0.0), Value::Float(-0.0)));
+        assert!(is_same(Value::Double(1.5), Value::Double(1.5)) && !is_same(Value::Text(b"a"), Value::Text(b"A")));
     }
 
     #[test]

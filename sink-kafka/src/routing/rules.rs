@@ -23,6 +23,19 @@ pub enum PartitionPolicy {
     PrimaryKey,
 }
 
+/// What is written for an update that changes the partition or the record key of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum KeyChange {
+    /// A DELETE in the partition and with the key of the old row, then an INSERT in the partition and with the key of the new row. So each
+    /// partition alone says which rows it holds.
+    #[default]
+    Split,
+    /// One UPDATE, in the partition and with the key of the new row.
+    Keep,
+}
+
 /// How the partition of a row is chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Partitioning {
@@ -56,6 +69,7 @@ pub(crate) struct RoutingRules {
     pub(crate) record_key: RecordKey,
     /// Whether each DELETE record is followed by a tombstone, a record with the same key and a null value.
     pub(crate) tombstones: bool,
+    pub(crate) key_change: KeyChange,
 }
 
 impl RoutingRules {
@@ -64,6 +78,12 @@ impl RoutingRules {
         let mut names: Vec<Arc<str>> = self.topic.fixed().map(Arc::from).into_iter().chain(self.ddl_topic.clone()).collect();
         names.dedup();
         names
+    }
+
+    /// Whether an update may be written as a DELETE and an INSERT.
+    pub(crate) fn may_split(&self) -> bool {
+        let moves = self.partitioning.policy == PartitionPolicy::PrimaryKey || !self.partitioning.columns.is_empty();
+        self.key_change == KeyChange::Split && (moves || self.record_key == RecordKey::PrimaryKey)
     }
 
     /// The topic template; `None` if there is one topic for all tables.

@@ -8,18 +8,41 @@ use crate::{Failure, Result};
 /// The rows of a table by their key.
 pub(super) type Rows = BTreeMap<Vec<Option<String>>, Image>;
 
+/// Tables by their names.
+pub(super) type Tables = BTreeMap<Table, Rows>;
+
 /// Folds the records of a topic into the tables that they describe.
 ///
-/// A topic with one partition is folded in log order. With several partitions, log order is not enough: an update may change the key of a
-/// row, and thereby move the row to another partition. The rows of the full phase are then folded first, and the changes follow in the
+/// A topic with one partition is folded in log order. With several partitions, log order is not enough: with `key_change = "keep"` an update
+/// may move the row to another partition, and a DDL statement is in one partition only. The rows of the full phase are then folded first, and the changes follow in the
 /// order of `seq`.
-pub(super) fn fold(records: &[Record]) -> Result<BTreeMap<Table, Rows>> {
+pub(super) fn fold(records: &[Record]) -> Result<Tables> {
     let mut ordered: Vec<&Record> = records.iter().collect();
     if ordered.iter().any(|record| record.entry.partition != 0) {
         ordered.sort_by_key(|record| (!record.header.snapshot(), if record.header.snapshot() { 0 } else { record.header.seq }));
     }
+    fold_in_order(ordered)
+}
+
+/// Folds a topic as readers of single partitions do, whose speeds differ: the records of each partition come in log order, those of
+/// different partitions in any order. Returns the tables of several such orders.
+///
+/// Only for topics whose partition is determined by the key of the row, and without DDL statements, which are in one partition only.
+pub(super) fn fold_by_readers(records: &[Record]) -> Result<Vec<Tables>> {
+    let mut partitions: BTreeMap<i32, Vec<&Record>> = BTreeMap::new();
+    for record in records {
+        partitions.entry(record.entry.partition).or_default().push(record);
+    }
+    let forwards = partitions.values().flatten().copied().collect();
+    let backwards = partitions.values().rev().flatten().copied().collect();
+    let longest = partitions.values().map(Vec::len).max().unwrap_or_default();
+    let in_turn = (0..longest).flat_map(|at| partitions.values().filter_map(move |log| log.get(at).copied())).collect();
+    [forwards, backwards, in_turn].into_iter().map(fold_in_order).collect()
+}
+
+fn fold_in_order(records: Vec<&Record>) -> Result<Tables> {
     let mut tables = BTreeMap::new();
-    for record in ordered {
+    for record in records {
         match &record.decoded {
             Decoded::Rows(changes) => changes.iter().try_for_each(|change| apply(&mut tables, change))?,
             Decoded::Schema { database, sql } => clear(&mut tables, database, sql),

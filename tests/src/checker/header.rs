@@ -37,7 +37,7 @@ impl Header {
         if header.flags & !15 != 0 {
             return Failure::err(format!("header `dts` has unknown flags {:#x}", header.flags));
         }
-        if header.seq == 0 {
+        if header.seq == 0 && !header.heartbeat() {
             return Failure::err("header `dts` has seq 0, the first is 1");
         }
         Ok(header)
@@ -46,6 +46,11 @@ impl Header {
     /// Whether the record is a row of the full phase.
     pub fn snapshot(&self) -> bool {
         self.flags & 1 != 0
+    }
+
+    /// Whether the record is a heartbeat. Its `seq` is that of the last record of its split in the partition; 0 if there is none.
+    pub fn heartbeat(&self) -> bool {
+        self.inexact() && !self.snapshot()
     }
 
     /// Whether a replay of the record may differ, so that consumers cannot drop repeated records by their `seq`.

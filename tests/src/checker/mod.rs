@@ -60,6 +60,10 @@ impl fmt::Display for Report {
     }
 }
 
+fn is_schema_change(record: &Record) -> bool {
+    matches!(record.decoded, Decoded::Schema { .. })
+}
+
 /// Reads a whole topic and compares it with its source tables. The source must not change meanwhile, and the topic must be complete.
 pub async fn verify(mysql: &Database, tables: &[Table], kafka: &Kafka, topic: &str, expected: Expected) -> Result<Report> {
     let entries = TopicReader::open(kafka, topic).await?.read().await?;
@@ -72,6 +76,11 @@ pub async fn verify_entries(mysql: &Database, tables: &[Table], entries: Vec<Ent
     let mut wrong = order::check(&records, expected.cut_chunks);
     wrong.extend(order::check_histories(&records));
     let folded = fold::fold(&records)?;
+    let by_readers = if records.iter().any(|record| record.entry.partition != 0) && !records.iter().any(is_schema_change) {
+        fold::fold_by_readers(&records)?
+    } else {
+        Vec::new()
+    };
     let mut report = Report { records: records.len(), ..Report::default() };
     for record in &records {
         match &record.decoded {
@@ -86,6 +95,8 @@ pub async fn verify_entries(mysql: &Database, tables: &[Table], entries: Vec<Ent
         report.rows += source.rows.len();
         report.cells += source.rows.len() * source.columns;
         wrong.extend(fold::differences(table, &source.rows, folded.get(table)));
+        let of_readers = by_readers.iter().flat_map(|tables| fold::differences(table, &source.rows, tables.get(table)));
+        wrong.extend(of_readers.map(|problem| format!("for readers of single partitions: {problem}")));
     }
     if wrong.is_empty() {
         return Ok(report);

@@ -7,6 +7,7 @@ use super::{Change, Decoded, Image, Op, Record, Table};
 /// Checks the headers of each partition in log order.
 ///
 /// - Stream records: within a run, split and partition `seq` increases, so no record is repeated. The epoch never decreases.
+/// - Heartbeats state the last `seq` of their split in the partition.
 /// - Snapshot rows: within an epoch, split and partition `seq` increases. At most `cut_chunks` splits may be delivered again by a later
 ///   epoch.
 /// - All records belong to one run.
@@ -23,8 +24,11 @@ pub(super) fn check(records: &[Record], cut_chunks: usize) -> Vec<String> {
     for record in records {
         let (header, partition) = (&record.header, record.entry.partition);
         let location = format!("partition {partition} offset {}", record.entry.offset);
-        // A heartbeat has no `seq` of its own, so its order is not checked.
-        if header.inexact() && !header.snapshot() && matches!(record.decoded, Decoded::Control) {
+        if header.heartbeat() && matches!(record.decoded, Decoded::Control) {
+            let last = stream_last.get(&(header.run, header.split, partition)).map_or(0, |(seq, _)| *seq);
+            if header.seq != last {
+                wrong.push(format!("{location}: a heartbeat states seq {:#x}, the last in its partition is {last:#x}", header.seq));
+            }
             continue;
         }
         if header.inexact() != header.snapshot() {
@@ -148,6 +152,18 @@ mod tests {
         assert!(check(&log(&[1, 2, 5]), 0).is_empty());
         assert!(check(&log(&[1, 2, 2]), 0)[0].contains("is repeated"));
         assert!(check(&log(&[1, 3, 2]), 0)[0].contains("steps back"));
+    }
+
+    #[test]
+    fn a_heartbeat_states_the_last_seq() {
+        let heartbeat = |seq| {
+            let mut record = record(seq, 1, 2, Decoded::Control);
+            record.header.split = 0;
+            record
+        };
+        let row = |seq| record(seq, 1, 0, Decoded::Control);
+        assert!(check(&[heartbeat(0), row(5), heartbeat(5), heartbeat(5), row(7), heartbeat(7)], 0).is_empty());
+        assert!(check(&[row(5), heartbeat(6)], 0)[0].contains("the last in its partition is 0x5"));
     }
 
     #[test]

@@ -116,6 +116,51 @@ async fn compaction_of_dts_avro_leaves_the_rows_of_the_source() -> Result<()> {
     compaction_leaves_the_rows_of_the_source("keyed_avro", Format::DtsAvro).await
 }
 
+/// Rows whose keys change, and with them their partitions: readers of single partitions get the table of the source, whatever their speeds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_move_between_partitions_are_not_lost() -> Result<()> {
+    let servers = Servers::shared().await?;
+    for (format, sink) in
+        [(Format::CanalJson, "partition = \"primary_key\"".to_owned()), (Format::DtsAvro, format!("partition = \"primary_key\"\n{KEYED}"))]
+    {
+        let name = format!("moved_{}", format.name());
+        let rows: Vec<String> = (1..=400).map(|id| format!("({id}, 'row {id}')")).collect();
+        let table = format!("{name}.t");
+        let source = servers.source.clone();
+        source
+            .execute(&[
+                &format!("CREATE DATABASE {name}"),
+                &format!("CREATE TABLE {table} (id INT PRIMARY KEY, a VARCHAR(20))"),
+                &format!("INSERT INTO {table} VALUES {}", rows.join(", ")),
+            ])
+            .await?;
+        let mut case = Case::new(servers.clone(), &name, format, 5, vec![Table::new(&name, "t")]).await?;
+        case.settings.sink = sink;
+        case.task.configure(&case.settings)?;
+        case.task.start()?;
+        case.catch_up_in_stream(LIMIT).await?;
+        for round in 0..6 {
+            source
+                .execute(&[
+                    &format!("UPDATE {table} SET id = id + 1000 WHERE id % 3 = {} AND id < 1000", round % 3),
+                    &format!("UPDATE {table} SET id = id - 1000 WHERE id % 2 = {} AND id > 1000", round % 2),
+                    &format!("UPDATE {table} SET a = 'round {round}' WHERE id % 5 = {}", round % 5),
+                    &format!("DELETE FROM {table} WHERE id % 97 = {round}"),
+                ])
+                .await?;
+            if round == 2 {
+                case.task.kill()?;
+                case.task.start()?;
+            }
+        }
+        case.catch_up(LIMIT).await?;
+        case.task.stop().await?;
+        let report = case.verify(0).await?;
+        assert!(report.rows > 350, "{report:?}");
+    }
+    Ok(())
+}
+
 async fn compaction_leaves_the_rows_of_the_source(name: &str, format: Format) -> Result<()> {
     let mut case = compacted(name, format).await?;
     case.settings.sink = KEYED.into();
