@@ -82,13 +82,10 @@ impl Planner {
             let barrier = Barrier::pass(session, &server, context.task(), settings.barrier_delay).await?;
             tracing::info!(%barrier, "all commits before the start of the stream are visible");
         }
-        if settings.has(Phase::Incremental) {
-            let selection = settings.selection.clone().folded(server.lower_case());
-            if let Some(warning) = check::cascades(session, &selection).await? {
-                tracing::warn!("{}", warning.what);
-            }
-        }
         let definitions = self.definitions(session, &server).await?;
+        if settings.has(Phase::Incremental) {
+            demand(check::cascades(definitions.iter().map(|Definition { schema, ddl }| (&schema.id, ddl.as_str()))))?;
+        }
         let tables: Vec<Arc<TableSchema>> = definitions.iter().map(|Definition { schema, .. }| schema.clone()).collect();
 
         let mut facts = Facts::new();

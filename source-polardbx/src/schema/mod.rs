@@ -15,8 +15,8 @@ mod tests;
 
 pub(crate) use charset::max_bytes;
 pub use charset::of_collation_number;
-pub(crate) use create::without_foreign_keys;
 pub use create::{CreateTable, DatabaseCharsets, StatementContext, read_create_table};
+pub(crate) use create::{foreign_key_actions, without_foreign_keys};
 pub(crate) use databases::Databases;
 pub use error::ReadError;
 pub use history::History;

@@ -16,7 +16,7 @@ use crate::session::{Session, nth};
 pub(crate) use binlog::{BinlogFilters, binlog_end, binlog_files, binlog_filters};
 pub(crate) use kind::ServerKind;
 use kind::kind_of;
-pub(crate) use tables::{Definition, database_charsets, parse_definition, read_ddl, read_definitions, read_schema, selected_tables};
+pub(crate) use tables::{Definition, database_charsets, parse_definition, read_ddl, read_definitions, selected_tables};
 
 /// The names of the server variables that are read.
 const VARIABLES: &[&str] = &[

@@ -6,6 +6,7 @@ mod case;
 mod cases;
 mod charsets;
 mod cli;
+mod completeness;
 mod compressed_columns;
 mod contracts;
 mod crash;

@@ -1,5 +1,5 @@
 //! Reads CREATE TABLE, both the server's own text (SHOW CREATE TABLE) and statements that users typed. `table_options` reads what follows
-//! the columns, `keys` reads the keys among the columns, and `foreign_keys` removes foreign keys from the text.
+//! the columns, `keys` reads the keys among the columns, and `foreign_keys` finds and removes foreign keys.
 
 mod foreign_keys;
 mod keys;
@@ -11,7 +11,7 @@ use super::ReadError;
 use super::column::{ColumnRules, Widths, read_column};
 use super::cursor::Cursor;
 use super::lexer::Dialect;
-pub(crate) use foreign_keys::without_foreign_keys;
+pub(crate) use foreign_keys::{foreign_key_actions, without_foreign_keys};
 pub(crate) use keys::{KeyDefinition, KeyPart, add_unique_key, is_over_expression, read_key, read_key_parts, take_unique_words};
 use keys::{is_placement, over_expression};
 use table_options::TableOptions;

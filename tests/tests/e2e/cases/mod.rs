@@ -40,6 +40,7 @@ cases! {
     ddl_set_statement
     ddl_set_statement_create
     ddl_spatial_reference
+    fk_cascade_check
     full_drop_race
     maria_two_phase_alter
     stmt_function
