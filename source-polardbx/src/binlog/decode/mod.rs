@@ -228,6 +228,7 @@ impl Decoder {
 
     /// Closes the open group, if there is one. If the stream is live, the end of the group becomes the resume point.
     fn close_transaction(&mut self) -> Result<(), StreamError> {
+        self.transaction.check_emptied()?;
         let Some(group) = self.transaction.close() else { return Ok(()) };
         if self.resume.close(group, self.tracker.at())? && self.output.is_cut_due() {
             self.cut();

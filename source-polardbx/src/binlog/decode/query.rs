@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use runtime::{SchemaChange, TableId, TableSchema};
+use runtime::{SchemaChange, SchemaChangeKind, TableId, TableSchema};
 
 use super::Decoder;
 use super::context::EventContext;
@@ -22,7 +22,10 @@ impl Decoder {
                 self.transaction.begin(query.thread_id, query.status, &context);
                 Ok(())
             }
-            b"COMMIT" => self.commit(event, read_ms),
+            b"COMMIT" => match self.transaction.take_emptied() {
+                Some(table) => self.emptied(event, &query, table, read_ms),
+                None => self.commit(event, read_ms),
+            },
             b"ROLLBACK" if self.transaction.is_emitted() => {
                 Err(StreamError::RollbackGroup { what: "a transaction was rolled back after its rows were written" })
             }
@@ -61,9 +64,8 @@ impl Decoder {
                     return Err(not_text(TableId::new(database.as_ref(), ""), &source));
                 }
                 Statement::Change(change) => self.change(event, query, &change, &source, &variables, read_ms)?,
-                Statement::Rows(tables) if is_server_emptying(text, &tables) && !tables.iter().any(wanted) => {
-                    self.transaction.note_emptied(shorten(text));
-                }
+                // Without a BEGIN there is no end that tells whether the server wrote it.
+                Statement::Rows(tables) if begun && is_server_emptying(text, &tables) && self.transaction.note_emptied(&tables) => {}
                 Statement::Rows(tables) => {
                     let system = !tables.is_empty() && tables.iter().all(|table| is_system_database(&table.database));
                     if !system {
@@ -91,6 +93,15 @@ impl Decoder {
         }
         // Outside a transaction the statement is a group of its own, which ends here. For DDL, `change` may have closed the group already.
         if begun { Ok(()) } else { self.close_transaction() }
+    }
+
+    /// Handles the end of a group in which the server emptied a table of the engine MEMORY: this is a TRUNCATE TABLE, without BEGIN and COMMIT.
+    fn emptied(&mut self, event: &RawEvent<'_>, query: &Query<'_>, table: TableId, read_ms: i64) -> Result<(), StreamError> {
+        let source = StatementText::of_server(format!("TRUNCATE TABLE {}", in_backticks(&table)));
+        let change = Change { kind: Some(SchemaChangeKind::TruncateTable), effects: vec![Effect::Truncate { table }] };
+        let variables = SessionVariables::read(query.status)?;
+        self.change(event, query, &change, &source, &variables, read_ms)?;
+        self.close_transaction()
     }
 
     fn xa(&mut self, word: &str) -> Result<(), StreamError> {
@@ -165,8 +176,12 @@ impl Decoder {
 ///
 /// [`Transaction::note_emptied`]: super::transaction::Transaction::note_emptied
 fn is_server_emptying(text: &str, tables: &[TableId]) -> bool {
+    matches!(tables, [table] if text == format!("DELETE FROM {}", in_backticks(table)))
+}
+
+fn in_backticks(table: &TableId) -> String {
     let quoted = |name: &str| name.replace('`', "``");
-    matches!(tables, [table] if text == format!("DELETE FROM `{}`.`{}`", quoted(&table.database), quoted(&table.table)))
+    format!("`{}`.`{}`", quoted(&table.database), quoted(&table.table))
 }
 
 fn not_text(table: TableId, source: &StatementText) -> StreamError {

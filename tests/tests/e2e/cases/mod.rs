@@ -44,6 +44,7 @@ cases! {
     full_drop_race
     maria_two_phase_alter
     stmt_function
+    stmt_memory_restart
     stmt_trigger
 }
 
