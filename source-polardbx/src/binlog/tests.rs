@@ -8,6 +8,7 @@ use runtime::{Batch, Body, Column, ColumnKind, Date, DateTime, Op, Row, TableId,
 mod heartbeats;
 mod servers;
 mod statements;
+mod timestamps;
 
 use super::testing::{EventBytes, format_description};
 use super::{Decoder, DecoderOptions, FileOffset, ServerProfile, StreamError, StreamPosition};

@@ -12,10 +12,11 @@ mod lexer;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod unstated;
 
 pub(crate) use charset::max_bytes;
 pub use charset::of_collation_number;
-pub use create::{CreateTable, DatabaseCharsets, StatementContext, read_create_table};
+pub use create::{CreateTable, DatabaseCharsets, ExplicitTimestamps, StatementContext, read_create_table};
 pub(crate) use create::{foreign_key_actions, without_foreign_keys};
 pub(crate) use databases::Databases;
 pub use error::ReadError;
@@ -23,3 +24,4 @@ pub use history::History;
 pub use lexer::Dialect;
 pub(crate) use lexer::loses_names;
 pub use statement::{Change, Effect, KeyChange, Statement, read_statement};
+pub use unstated::Unstated;

@@ -5,6 +5,7 @@
 //! - `resume_guard` holds the position at which reading continues after a restart, and checks that the last delivered transaction is there.
 //! - `transaction` tracks where transactions begin and end, and gives each event its `seq`.
 //! - `table_maps` maps table ids to tables, and `rows` decodes row events.
+//! - `unstated` takes from TABLE_MAPs what CREATE TABLE statements leave open.
 //! - `query` handles statements such as DDL, and `statement_text` decodes their text.
 //! - `heartbeat` makes heartbeat events, and `output` groups events into batches.
 
@@ -18,6 +19,7 @@ mod rows;
 mod statement_text;
 mod table_maps;
 mod transaction;
+mod unstated;
 
 use runtime::{Batch, Error, Event, Position};
 
@@ -139,7 +141,9 @@ impl Decoder {
     /// Handles an event of the file or of a compressed transaction.
     fn dispatch(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
         match event.header.kind {
-            kind::TABLE_MAP if self.resume.is_live() => self.tables.add(event.body, &self.history, &self.selection, &self.profile),
+            kind::TABLE_MAP if self.resume.is_live() => {
+                self.settle(event.body).and_then(|()| self.tables.add(event.body, &self.history, &self.selection, &self.profile))
+            }
             kind::TABLE_MAP => Ok(()),
             kind::WRITE_ROWS
             | kind::UPDATE_ROWS

@@ -43,6 +43,11 @@ impl BatchOutput {
         self.facts.set_at(key, fact).map_err(|error| StreamError::corrupt(error.to_string()))
     }
 
+    /// Removes the fact `key` with the next resume point.
+    pub(super) fn remove_fact<F: Fact>(&mut self, key: &str) {
+        self.facts.remove_at::<F>(key);
+    }
+
     /// Whether all collected events were put into batches.
     pub(super) fn is_empty(&self) -> bool {
         self.builder.is_empty()

@@ -10,7 +10,7 @@ use super::statement_text::StatementText;
 use crate::binlog::error::{StreamError, shorten};
 use crate::binlog::event::{Query, RawEvent, SessionVariables, read_query};
 use crate::facts::DatabaseCharsets;
-use crate::schema::{Change, Effect, Statement, StatementContext, loses_names, of_collation_number, read_statement};
+use crate::schema::{Change, Effect, ExplicitTimestamps, Statement, StatementContext, loses_names, of_collation_number, read_statement};
 use crate::selection::is_system_database;
 
 impl Decoder {
@@ -51,7 +51,10 @@ impl Decoder {
             database: &database,
             charsets: &|name| self.history.charset(name),
             dialect: self.profile.dialect().with_sql_mode(variables.sql_mode.unwrap_or(0)),
-            explicit_timestamps: variables.explicit_timestamps.unwrap_or(self.profile.explicit_timestamps()),
+            explicit_timestamps: match variables.explicit_timestamps {
+                Some(explicit) => ExplicitTimestamps::Known(explicit),
+                None => ExplicitTimestamps::Assumed(self.profile.explicit_timestamps()),
+            },
         };
         let statement = read_statement(text, &context);
         if let Statement::Xa(word) = &statement {
@@ -132,6 +135,7 @@ impl Decoder {
             .history
             .apply(change, event.header.timestamp, server_charset, &|table| self.selection.selects(table))
             .map_err(|change| StreamError::Change { change, statement: shorten(text) })?;
+        self.note_unstated()?;
         let databases = || {
             change.effects.iter().filter_map(|effect| match effect {
                 Effect::DatabaseCharset { database, .. } | Effect::DropDatabase { database } => Some(database),

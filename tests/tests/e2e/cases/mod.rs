@@ -35,6 +35,7 @@ cases! {
     attack_xa_rollback_maria
     create_maxdb
     create_oracle_mode
+    create_timestamps
     ddl_alter_event
     ddl_alter_view
     ddl_set_statement
