@@ -45,6 +45,8 @@ impl Planner {
 
     /// Returns what the task reads next.
     pub(crate) async fn plan(&self, context: &Context, committed: &Committed) -> Result<Plan> {
+        // Every connection must reach the server of the checkpoint, or else the server that the first plan finds.
+        self.endpoint.expect(if committed.is_new() { None } else { Some(TaskFacts::read(committed)?.identity) });
         // The plan uses a session of the chunk readers. Such a session returns text in the character set of its column, which the bounds of
         // chunks need.
         let mut lent = self.sessions.lend().await?;
@@ -68,6 +70,7 @@ impl Planner {
         let settings = &*self.settings;
         let server = self.identify(session, context).await?;
         session.is_identified = true;
+        self.endpoint.expect(Some(server.identity()?));
         let start = self.start(session, &server).await?;
         if let (true, Some(start)) = (settings.has(Phase::Incremental), &start) {
             // The grant is checked now. If it were missing, the task would otherwise fail only after the full phase, when the stream

@@ -32,6 +32,8 @@ pub(crate) async fn findings(settings: &SourceSettings, endpoint: &Endpoint, tas
     found.extend(encryption(settings, endpoint));
     match Server::identify(&mut session).await {
         Ok(server) => {
+            // All connections of the check must reach the same server.
+            endpoint.expect(server.identity().ok());
             found.push(server.support());
             if found.iter().all(|finding| finding.level != Level::Failed) {
                 supported(settings, task, endpoint, &server, &mut session, &mut found).await;

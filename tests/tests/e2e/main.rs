@@ -17,6 +17,7 @@ mod examples;
 mod faults;
 mod golden;
 mod harness;
+mod identity;
 mod json;
 mod kafka_access;
 mod keys;
