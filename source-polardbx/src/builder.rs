@@ -76,6 +76,12 @@ impl PolardbxSourceBuilder {
         self
     }
 
+    /// How long the first start waits for the outcome of XA transactions that are prepared on the server; 60 s by default.
+    pub fn xa_wait(mut self, wait: Duration) -> Self {
+        self.config.xa_wait_seconds = wait.as_secs();
+        self
+    }
+
     /// Where the stream starts if there is an incremental phase but no full phase; at the end of the binlog by default.
     pub fn start(mut self, start: Start) -> Self {
         self.config.start = Some(start);

@@ -54,6 +54,14 @@ pub enum SourceError {
         /// What the user can do about it.
         help: String,
     },
+    /// XA transactions that were prepared before the start of the task have no outcome.
+    #[error("{} still prepared after {seconds} s: {}", if transactions.len() == 1 { "an XA transaction is" } else { "XA transactions are" }, transactions.join("; "))]
+    PreparedXa {
+        /// The ids of the transactions.
+        transactions: Vec<String>,
+        /// How long the source waited, in seconds.
+        seconds: u64,
+    },
     /// Reading the binlog failed.
     #[error(transparent)]
     Stream(#[from] StreamError),
@@ -205,6 +213,11 @@ impl From<SourceError> for Error {
                 return Error::config(message).with_code("E_CONFIG").with_help(help.clone());
             }
             SourceError::Requirement { what, help } => return Error::config(what.clone()).with_help(help.clone()),
+            SourceError::PreparedXa { .. } => {
+                return Error::config(error.to_string()).with_code("E_XA_PREPARED").with_help(
+                    "commit them or roll them back (XA RECOVER lists them), or raise `source.polardbx.xa_wait_seconds`; then start again",
+                );
+            }
             SourceError::TaskChanged { what } => {
                 return Error::config(what.clone())
                     .with_code("E_CONFIG_CONFLICT")
@@ -287,7 +300,23 @@ fn stream_error(error: &StreamError) -> Error {
             .of_table(table)
             .with_help("leave the table out of the selection, or change the column's type"),
         StreamError::RollbackGroup { what } => fatal("E_ROLLBACK_GROUP", what)
-            .with_help("do not mix transactional and other tables in one transaction; then start from scratch with a full phase"),
+            .with_help("start from scratch with a full phase; name the savepoints of transactions that drop temporary tables in ASCII"),
+        StreamError::UnknownXa { xid } => fatal("E_XA_UNKNOWN", "the changes of an XA transaction were not read")
+            .because(format!("the transaction {xid} ends here, and was prepared before the start of this task"))
+            .with_help(
+                "start from scratch with a full phase while XA RECOVER lists nothing, or with XA_RECOVER_ADMIN, so that the start waits for it",
+            ),
+        StreamError::SpoolLost { xid, prepared, what } => fatal("E_SPOOL_LOST", "the changes of a prepared XA transaction cannot be read back")
+            .because(format!("the transaction {xid}, prepared at {prepared}: {what}"))
+            .with_help("put the file back into the state directory, or start from scratch with a full phase"),
+        StreamError::SpoolUnread { message } => fatal("E_SPOOL_LOST", "the changes of a prepared XA transaction cannot be read back")
+            .because(message.clone())
+            .with_help("put its file back into the state directory, or start from scratch with a full phase"),
+        StreamError::SpoolUnwritten { message } => {
+            Error::retryable("the changes of an XA transaction cannot be written to the state directory")
+                .because(message.clone())
+                .with_help("make room in the state directory, and let this program write to it")
+        }
         StreamError::Unsupported { help, .. } => Error::fatal(error.to_string()).with_code("E_UNSUPPORTED_EVENT").with_help(*help),
         StreamError::Change { change, statement } => change_error(change, statement),
         StreamError::Unreadable { table, error, statement } => fatal("E_DDL_UNREAD", "a statement that may change a selected table cannot be read")

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::binlog::position::{BinlogCoordinates, FileOffset, StreamPosition};
 use crate::config::Phase;
 use crate::error::{Result, SourceError};
-use crate::schema::Unstated;
+use crate::schema::{Unstated, Xid};
 
 /// The facts about what the task reads, and from which server. The first plan commits these facts; later plans compare them with the server
 /// and the configuration.
@@ -26,6 +26,9 @@ pub(crate) struct TaskFacts {
     /// Where the stream starts. If there is a full phase, this is the end of the binlog before the first SELECT. `None` for a task without
     /// a stream, if the server did not tell the end of its binlog.
     pub(crate) start: Option<StartFact>,
+    /// The end of the binlog when no XA transaction was left that was prepared before `start`. Outcomes before it may belong to such
+    /// transactions. `None` if such an outcome is an error: for a task without a stream, and if the start was chosen by the user.
+    pub(crate) settled: Option<StartFact>,
 }
 
 /// The patterns of `tables` and `exclude`, sorted and without duplicates: their order in the configuration does not matter.
@@ -74,8 +77,24 @@ pub(crate) struct TableDefinition {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DatabaseCharsets(BTreeMap<String, Option<String>>);
 
+/// An XA transaction whose first half was read, and whose outcome was not. There is one such fact for each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PreparedXa {
+    pub(crate) xid: Xid,
+    /// Where its first half begins.
+    file: u32,
+    offset: u64,
+    /// The length of its spool file in bytes; `None` if it has no rows of selected tables, and so no file.
+    pub(crate) spool_bytes: Option<u64>,
+}
+
 impl Fact for TaskFacts {
     const NAME: &'static str = "task";
+    const VERSION: u32 = 2;
+}
+
+impl Fact for PreparedXa {
+    const NAME: &'static str = "prepared_xa";
     const VERSION: u32 = 1;
 }
 
@@ -146,8 +165,24 @@ impl StartFact {
         Self { base: start.base.clone(), file: start.at.file, offset: start.at.offset }
     }
 
-    fn coordinates(&self) -> BinlogCoordinates {
+    pub(crate) fn coordinates(&self) -> BinlogCoordinates {
         BinlogCoordinates { base: self.base.clone(), at: FileOffset::new(self.file, self.offset) }
+    }
+}
+
+impl PreparedXa {
+    pub(crate) fn new(xid: Xid, at: FileOffset, spool_bytes: Option<u64>) -> Self {
+        Self { xid, file: at.file, offset: at.offset, spool_bytes }
+    }
+
+    /// Where the first half begins.
+    pub(crate) fn at(&self) -> FileOffset {
+        FileOffset::new(self.file, self.offset)
+    }
+
+    /// The key of the transaction of a stream whose first half begins at `at`; without `at`, the beginning of all keys of the stream.
+    pub(crate) fn key(stream: &str, at: Option<FileOffset>) -> String {
+        at.map_or_else(|| format!("{stream}/"), |at| format!("{stream}/{at}"))
     }
 }
 
@@ -176,6 +211,7 @@ mod tests {
             selection: SelectionFact::new(&["b.*".into(), "a.*".into(), "b.*".into()], &[]),
             phases: vec![Phase::Schema, Phase::Full, Phase::Incremental],
             start: Some(StartFact::new(&start)),
+            settled: Some(StartFact::new(&start)),
         }
     }
 
@@ -198,15 +234,19 @@ mod tests {
         facts.set(&task()).unwrap();
         facts.set(&SnapshotPlan { next: Some(Cursor { table: table.clone(), chunk: 3, after: Some("7,x6162".into()) }) }).unwrap();
         facts.set_at("00000001", &TableDefinition { table, ddl: "CREATE TABLE …".into() }).unwrap();
+        let xid = Xid { global: b"a".to_vec(), branch: Vec::new(), format: 1 };
+        let at = FileOffset::new(14, 99);
+        facts.set_at(&PreparedXa::key("global", Some(at)), &PreparedXa::new(xid, at, Some(40))).unwrap();
         facts.set_at("global", &DatabaseCharsets([("shop".into(), Some("gbk".into())), ("x".into(), None)].into())).unwrap();
         let stored: Vec<_> = facts.stored().map(|(name, text)| (name, text.unwrap())).collect();
         let expected = [
             (
                 "task",
-                r#"1 {"identity":"3e11","server_id":7,"version":"8.0.15","selection":{"tables":["a.*","b.*"],"exclude":[]},"phases":["schema","full","incremental"],"start":{"base":"mysql-bin","file":14,"offset":8273883}}"#,
+                r#"2 {"identity":"3e11","server_id":7,"version":"8.0.15","selection":{"tables":["a.*","b.*"],"exclude":[]},"phases":["schema","full","incremental"],"start":{"base":"mysql-bin","file":14,"offset":8273883},"settled":{"base":"mysql-bin","file":14,"offset":8273883}}"#,
             ),
             ("snapshot_plan", r#"1 {"next":{"table":{"database":"shop","table":"orders"},"chunk":3,"after":"7,x6162"}}"#),
             ("table_definition/00000001", r#"1 {"table":{"database":"shop","table":"orders"},"ddl":"CREATE TABLE …"}"#),
+            ("prepared_xa/global/000014:99", r#"1 {"xid":{"global":[97],"branch":[],"format":1},"file":14,"offset":99,"spool_bytes":40}"#),
             ("database_charsets/global", r#"1 {"shop":"gbk","x":null}"#),
         ];
         assert_eq!(stored, expected);

@@ -22,7 +22,7 @@
 //! Where to start reading: `planner` plans the splits and [`source`] opens them. `splits` prints and parses the names of splits, and
 //! `facts` defines what the checkpoint stores about the task. `schema_phase` delivers table definitions, `snapshot` cuts tables into chunks
 //! and reads them, and `binlog` reads the stream. `schema` parses DDL, and `server` asks the server for its properties and its tables.
-//! `wire` and `session` are the connections, `tls` encrypts them, and `check` is the precheck.
+//! `spool` keeps rows in a file until they are needed. `wire` and `session` are the connections, `tls` encrypts them, and `check` is the precheck.
 
 // `binlog` and `schema` are not part of the API. They are public only for the benches and for tests that read DDL.
 #[doc(hidden)]
@@ -33,6 +33,7 @@ pub mod config;
 pub mod error;
 mod facts;
 mod planner;
+mod prepared;
 #[doc(hidden)]
 pub mod schema;
 mod schema_phase;
@@ -42,6 +43,7 @@ mod session;
 mod snapshot;
 pub mod source;
 mod splits;
+mod spool;
 mod tls;
 mod wire;
 

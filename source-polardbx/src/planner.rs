@@ -13,6 +13,7 @@ use crate::check::{self, demand, same_task};
 use crate::config::{ConfigError, Phase, SourceSettings, Start};
 use crate::error::{Result, SourceError};
 use crate::facts::{DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, TaskFacts};
+use crate::prepared;
 use crate::schema::Databases;
 use crate::schema_phase::{self, note_definitions};
 use crate::server::{Definition, Server, binlog_end, binlog_files, database_charsets, read_definitions, selected_tables};
@@ -81,6 +82,10 @@ impl Planner {
                 check::begins_transaction(&self.endpoint, id, start).await?;
             }
         }
+        let settled = match self.waits_for_prepared() {
+            true => prepared::settle(session, &server, settings.xa_wait).await?,
+            false => None,
+        };
         if settings.has(Phase::Full) && settings.has(Phase::Incremental) {
             let barrier = Barrier::pass(session, &server, context.task(), settings.barrier_delay).await?;
             tracing::info!(%barrier, "all commits before the start of the stream are visible");
@@ -99,6 +104,7 @@ impl Planner {
             selection: SelectionFact::new(&settings.config.tables, &settings.config.exclude),
             phases: settings.phases.clone(),
             start: start.as_ref().map(StartFact::new),
+            settled: settled.as_ref().map(StartFact::new),
         };
         facts.set(&task)?;
         if settings.has(Phase::Incremental) {
@@ -229,6 +235,11 @@ impl Planner {
         let definitions = read_definitions(session, &self.endpoint, settings.config.parallelism, &tables).await?;
         demand(definitions.iter().flat_map(|Definition { schema, .. }| check::columns(schema)))?;
         Ok(definitions)
+    }
+
+    /// Whether the start of the stream is a moment of the first plan. Then XA transactions that are prepared at this moment are waited for.
+    fn waits_for_prepared(&self) -> bool {
+        self.settings.has(Phase::Incremental) && matches!(self.settings.config.start, Some(Start::Latest {}) | None)
     }
 
     /// Where the stream starts. `None` for a task without an incremental phase, if the server does not tell the end of its binlog.

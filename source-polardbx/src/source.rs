@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use runtime::{Committed, Context, Error, Finding, Plan, RowFilter, Source, SourceInfo, Split, SplitReader, TableId, async_trait};
 
-use crate::binlog::{StreamOptions, StreamPosition, StreamReader, Undecodable};
+use crate::binlog::{LastEnd, PreparedTransactions, StreamOptions, StreamPosition, StreamReader, Undecodable};
 use crate::builder::PolardbxSourceBuilder;
 use crate::check;
 use crate::config::{Config, Phase, SourceSettings};
@@ -29,6 +29,7 @@ pub struct PolardbxSource {
     sessions: Arc<ReaderSessions>,
     planner: Planner,
     undecodable: Undecodable,
+    last_end: LastEnd,
 }
 
 impl PolardbxSource {
@@ -59,7 +60,7 @@ impl PolardbxSource {
         let endpoint = Endpoint::new(&settings.config)?;
         let sessions = Arc::new(ReaderSessions::new(endpoint.clone(), settings.config.parallelism));
         let planner = Planner::new(settings.clone(), endpoint.clone(), sessions.clone());
-        Ok(Self { settings, endpoint, sessions, planner, undecodable: Undecodable::default() })
+        Ok(Self { settings, endpoint, sessions, planner, undecodable: Undecodable::default(), last_end: LastEnd::default() })
     }
 
     fn open_chunk(&self, context: &Context, split: &Split, table: &TableId, committed: &Committed) -> Result<ChunkReader> {
@@ -89,6 +90,8 @@ impl PolardbxSource {
         let of_stream = format!("{name}/");
         let unstated = committed.facts::<Unstated>().filter(|fact| fact.as_ref().map_or(true, |(key, _)| key.starts_with(&of_stream)));
         let unstated = unstated.map(|fact| fact.map(|(_, unstated)| unstated)).collect::<Result<_, _>>()?;
+        let settled = TaskFacts::read(committed)?.settled.map(|settled| settled.coordinates().at);
+        let prepared = PreparedTransactions::open(&name, context.state_dir().map(Into::into), settled, committed)?;
         StreamReader::open(StreamOptions {
             stream: name,
             endpoint: self.endpoint.clone(),
@@ -102,6 +105,9 @@ impl PolardbxSource {
             heartbeat: self.settings.heartbeat,
             batch_max_bytes: context.batch_max_bytes(),
             undecodable: self.undecodable.clone(),
+            last_end: self.last_end.clone(),
+            prepared,
+            context: context.clone(),
         })
         .await
     }

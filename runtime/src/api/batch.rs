@@ -116,6 +116,14 @@ impl BatchBuilder {
         self.events.push(event);
     }
 
+    /// Keeps the first `events` events and drops the later ones. The block keeps the bytes of the dropped rows until the batch is made.
+    pub fn truncate(&mut self, events: usize) {
+        if events == 0 {
+            *self = Self::default();
+        }
+        self.events.truncate(events);
+    }
+
     /// Events so far.
     pub fn len(&self) -> usize {
         self.events.len()

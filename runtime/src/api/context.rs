@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
 use super::metrics::Metrics;
 use super::source::{SourceInfo, SplitKind};
-use crate::SplitId;
+use crate::sync::lock;
+use crate::{Position, SplitId};
 
 /// What a plugin is told about the task, and about the lane that it serves. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -16,6 +17,17 @@ pub struct Context {
     task: Arc<TaskContext>,
     lane: Option<Arc<Lane>>,
     cancellation: Cancellation,
+    committed: CommittedPosition,
+}
+
+/// The position of a lane that was committed last. The lane sets it, and its plugins read it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CommittedPosition(Arc<Mutex<Option<Position>>>);
+
+impl CommittedPosition {
+    pub(crate) fn set(&self, position: Position) {
+        *lock(&self.0) = Some(position);
+    }
 }
 
 /// What is the same for all lanes of a task.
@@ -46,12 +58,17 @@ pub struct Lane {
 
 impl Context {
     pub(crate) fn new(task: TaskContext) -> Self {
-        Self { task: Arc::new(task), lane: None, cancellation: Cancellation::default() }
+        Self { task: Arc::new(task), lane: None, cancellation: Cancellation::default(), committed: CommittedPosition::default() }
     }
 
     /// The same task, for a lane that ends when `cancellation` says so.
     pub(crate) fn for_lane(&self, lane: Lane, cancellation: Cancellation) -> Self {
-        Self { task: self.task.clone(), lane: Some(Arc::new(lane)), cancellation }
+        Self { task: self.task.clone(), lane: Some(Arc::new(lane)), cancellation, committed: CommittedPosition::default() }
+    }
+
+    /// Where the lane notes what it has committed.
+    pub(crate) fn committed(&self) -> &CommittedPosition {
+        &self.committed
     }
 
     /// The task's name.
@@ -62,6 +79,12 @@ impl Context {
     /// The lane, where a plugin is called for one: in `Sink::open` and `Source::open`.
     pub fn lane(&self) -> Option<&Lane> {
         self.lane.as_deref()
+    }
+
+    /// The position that the lane committed last; `None` before its first commit, and without a lane. A source can remove what it keeps for
+    /// the events before this position.
+    pub fn committed_position(&self) -> Option<Position> {
+        lock(&self.committed.0).clone()
     }
 
     /// Tells when the lane is to end; never without a lane.

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::ledger::Ledger;
 use super::stats::SplitStats;
+use crate::api::context::CommittedPosition;
 use crate::{Body, Checkpoint, Commit, Event, Facts, Position, Progress, Receipt, Result, SchemaChanges, SplitId};
 
 /// A commit is due after this many delivered bytes even if the flush interval has not passed.
@@ -24,6 +25,8 @@ pub(crate) struct Commits<'a> {
     flush_interval: Duration,
     /// The checkpoint that was committed last.
     committed: Checkpoint,
+    /// Tells the plugins the position of `committed`.
+    position: CommittedPosition,
     /// Changes since the last resume position; they are committed with the next one.
     changes: Changes,
     /// The contents of the next commit; `None` if there is nothing to commit. `flush_at` is the time at which it must be written at the
@@ -55,9 +58,23 @@ impl<'a> Commits<'a> {
         committed: Checkpoint,
         stats: &'a SplitStats,
         flush_interval: Duration,
+        position: CommittedPosition,
     ) -> Self {
         let (changes, flush_at) = (Changes::default(), Instant::now());
-        Self { ledger, split, number, stats, flush_interval, committed, changes, due: None, due_bytes: 0, flush_at, barrier: false }
+        Self {
+            ledger,
+            split,
+            number,
+            stats,
+            flush_interval,
+            committed,
+            position,
+            changes,
+            due: None,
+            due_bytes: 0,
+            flush_at,
+            barrier: false,
+        }
     }
 
     /// Commits the receipt of a sink that was just opened, before anything is written to it. Does nothing if the receipt is already
@@ -136,6 +153,7 @@ impl<'a> Commits<'a> {
         let progress = Progress { split: self.split.clone(), number: self.number, checkpoint: checkpoint.clone(), schemas };
         self.ledger.commit(Commit { facts, splits: vec![progress], ..Commit::default() }).await?;
         self.stats.committed(&checkpoint);
+        self.position.set(checkpoint.position.clone());
         self.committed = checkpoint;
         (self.due_bytes, self.barrier) = (0, false);
         Ok(())

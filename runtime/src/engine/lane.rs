@@ -64,7 +64,7 @@ async fn run_split(
     let opened = cancellation.unless_cancelled(sink.open(&context, &last.receipt)).await;
     let Some(opened) = opened else { return Ok(Ended::Stopped) };
     opened.map_err(|error| error.while_doing("opening the sink"))?;
-    let mut commits = Commits::new(&task.ledger, &split.id, number, last, &stats, task.flush_interval);
+    let mut commits = Commits::new(&task.ledger, &split.id, number, last, &stats, task.flush_interval, context.committed().clone());
     commits.baseline(sink.receipt()).await?;
     let mut writer = Writer { transforms: task.transforms()?, sink, commits, stats: &stats, last_seq: Seq(0) };
 

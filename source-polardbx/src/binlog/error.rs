@@ -72,6 +72,34 @@ pub enum StreamError {
         /// How the rows were rolled back.
         what: &'static str,
     },
+    /// An XA COMMIT or XA ROLLBACK was read, but not the changes of its transaction.
+    #[error("the binlog ends the XA transaction {xid}, and its changes come before the start of this task")]
+    UnknownXa {
+        /// The id of the transaction.
+        xid: String,
+    },
+    /// The changes of a prepared XA transaction cannot be read back.
+    #[error("{what}")]
+    SpoolLost {
+        /// The id of the transaction.
+        xid: String,
+        /// Where its changes begin in the binlog.
+        prepared: String,
+        /// What is wrong with the file.
+        what: String,
+    },
+    /// The changes of an XA transaction cannot be read back from their file.
+    #[error("{message}")]
+    SpoolUnread {
+        /// What is wrong with the file, or the message of the operating system.
+        message: String,
+    },
+    /// The changes of an XA transaction cannot be written to their file.
+    #[error("{message}")]
+    SpoolUnwritten {
+        /// The message of the operating system.
+        message: String,
+    },
     /// The server uses something that is not supported yet.
     #[error("{what} is not supported yet")]
     Unsupported {

@@ -1,8 +1,8 @@
 //! The incremental phase: the raw events of the binlog are checked, decoded and grouped into batches.
 //!
 //! Data flow: `transport` (the socket) → `track` and `event` (length, checksum, continuity) → [`decode`] (transaction boundaries,
-//! selection, order) → `table_map` and `row` (cells) → a batch. [`decode`] does no I/O, and `transport` does not interpret events; `reader`
-//! connects the two.
+//! selection, order) → `table_map` and `row` (cells) → a batch. [`decode`] does no I/O, except that the rows of XA transactions wait in files,
+//! and `transport` does not interpret events; `reader` connects the two.
 
 pub mod decode;
 mod diagnosis;
@@ -14,6 +14,7 @@ mod probe;
 pub mod profile;
 mod reader;
 mod row;
+mod scan;
 mod table_map;
 #[cfg(test)]
 mod testing;
@@ -23,7 +24,7 @@ mod timers;
 mod track;
 mod transport;
 
-pub use decode::{Decoder, DecoderOptions};
+pub use decode::{Decoder, DecoderOptions, PreparedTransactions};
 pub use error::StreamError;
 pub(crate) use files::BinlogFiles;
 pub(crate) use position::BinlogCoordinates;
@@ -31,3 +32,4 @@ pub use position::{FileOffset, StreamPosition};
 pub(crate) use probe::{Probed, probe};
 pub use profile::ServerProfile;
 pub(crate) use reader::{StreamOptions, StreamReader, Undecodable};
+pub(crate) use scan::LastEnd;

@@ -62,6 +62,12 @@ impl ServerProfile {
         self.lower_case_names
     }
 
+    /// Whether the server may write a transaction that was rolled back, or a ROLLBACK TO a savepoint, into its binlog. MySQL 5.7 and MariaDB
+    /// do so if the transaction has dropped a temporary table; MySQL 8.0.15 does not.
+    pub(crate) fn logs_rollbacks(&self) -> bool {
+        self.dialect.is_mariadb() || self.dialect.version < 80_000
+    }
+
     pub(crate) fn idle_is_current(&self) -> bool {
         self.idle_is_current
     }

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use runtime::{Batch, Error, Result, SplitReader, TableSchema, async_trait};
+use runtime::{Batch, Context, Error, Result, SplitReader, TableSchema, async_trait};
 
-use super::decode::{Decoder, DecoderOptions};
+use super::decode::{Decoder, DecoderOptions, OpenGroup, PreparedTransactions};
 use super::diagnosis::{compare, diagnose};
 use super::error::StreamError;
 use super::event::{Reader, kind};
 use super::position::{FileOffset, StreamPosition};
 use super::probe::{Probed, probe};
 use super::profile::ServerProfile;
+use super::scan::{LastEnd, ScanError};
 use super::timers::{Timers, stuck_message};
 use super::transport::{SILENCE, Transport};
 use crate::error::SourceError;
@@ -47,6 +48,12 @@ pub(crate) struct StreamOptions {
     pub(crate) batch_max_bytes: usize,
     /// What this process could not decode before.
     pub(crate) undecodable: Undecodable,
+    /// The end of a large transaction that this process found last.
+    pub(crate) last_end: LastEnd,
+    /// The XA transactions that are prepared at `position`.
+    pub(crate) prepared: PreparedTransactions,
+    /// Tells what is committed.
+    pub(crate) context: Context,
 }
 
 /// The last event that could not be decoded although its checksum was right: its position and the error. The readers that follow one another
@@ -73,6 +80,9 @@ pub(crate) struct StreamReader {
     failure: Option<Failure>,
     timers: Timers,
     undecodable: Undecodable,
+    last_end: LastEnd,
+    profile: ServerProfile,
+    context: Context,
     time: SourceTime,
 }
 
@@ -117,7 +127,8 @@ enum Failure {
 impl StreamReader {
     /// Connects to the server and requests the stream.
     pub(crate) async fn open(options: StreamOptions) -> Result<Self, SourceError> {
-        let StreamOptions { stream, endpoint, server_id, position, selection, profile, undecodable, .. } = options;
+        let StreamOptions { stream, endpoint, server_id, position, selection, profile, undecodable, last_end, prepared, context, .. } =
+            options;
         let from = Decoder::dump_from(&position);
         let transport = match Transport::open(&endpoint, server_id, &position.base, from, options.heartbeat).await {
             Ok(transport) => transport,
@@ -131,11 +142,13 @@ impl StreamReader {
             position: position.clone(),
             history,
             selection,
-            profile,
+            profile: profile.clone(),
+            prepared,
             batch_max_bytes: options.batch_max_bytes,
         });
         let timers = Timers::start(options.heartbeat);
-        Ok(Self { endpoint, server_id, position, transport, decoder, failure: None, timers, time, undecodable })
+        let failure = None;
+        Ok(Self { endpoint, server_id, position, transport, decoder, failure, timers, time, undecodable, last_end, profile, context })
     }
 
     /// Reads events until a batch is complete. Returns `None` if reading failed; the cause is in `failure`.
@@ -161,6 +174,10 @@ impl StreamReader {
                 }
                 continue;
             }
+            if let Some(group) = self.decoder.wants_end() {
+                self.find_end(&group).await;
+                continue;
+            }
             match self.transport.next_if_ready().await {
                 Some(event) => {
                     self.timers.event_was_ready();
@@ -177,6 +194,26 @@ impl StreamReader {
                     }
                 }
             }
+        }
+    }
+
+    /// Finds the end of a large transaction that may be rolled back, so that its events need not be held back any longer.
+    async fn find_end(&mut self, group: &OpenGroup) {
+        let found = self.last_end.find(&self.endpoint, &self.profile, &self.position.base, group).await;
+        self.failure = match found {
+            Ok(end) => self.decoder.end_is_known(end).err().map(|error| Failure::Stream(error, group.at)),
+            Err(ScanError::Wire(error)) => Some(Failure::Transport(error)),
+            Err(ScanError::Stream(error, at)) => Some(Failure::Stream(error, at)),
+        };
+    }
+
+    /// Removes the files that are not needed any more.
+    fn remove_leftover(&mut self) {
+        if self.decoder.prepared().has_leftover()
+            && let Some(committed) = self.context.committed_position()
+            && let Ok(position) = StreamPosition::parse(committed.as_str())
+        {
+            self.decoder.prepared().remove_leftover(position.at);
         }
     }
 
@@ -281,6 +318,7 @@ impl SplitReader for StreamReader {
     async fn next(&mut self) -> Result<Option<Batch>> {
         match self.advance().await {
             Some(mut batch) => {
+                self.remove_leftover();
                 self.timers.batch(!batch.events.is_empty());
                 // A batch with events has the time of its last event.
                 if batch.events.is_empty() {

@@ -6,12 +6,14 @@ use proptest::prelude::*;
 use runtime::{Batch, Body, Column, ColumnKind, Date, DateTime, Op, Row, TableId, TableSchema, Value};
 
 mod heartbeats;
+mod rollbacks;
 mod servers;
 mod statements;
 mod timestamps;
+mod xa;
 
 use super::testing::{EventBytes, format_description};
-use super::{Decoder, DecoderOptions, FileOffset, ServerProfile, StreamError, StreamPosition};
+use super::{Decoder, DecoderOptions, FileOffset, PreparedTransactions, ServerProfile, StreamError, StreamPosition};
 use crate::Selection;
 use crate::schema::History;
 
@@ -338,6 +340,7 @@ fn options(position: StreamPosition, schema: Arc<TableSchema>, batch_max_bytes: 
         history: History::new([schema], databases, false),
         selection: Selection::new(&["d.t*".to_owned()], &[]).unwrap(),
         profile: ServerProfile::new("5.7.22-log"),
+        prepared: PreparedTransactions::default(),
         batch_max_bytes,
     }
 }
@@ -524,10 +527,7 @@ fn what_cannot_be_delivered_rightly_is_refused_by_name() {
     let cells = [integer(1, 4, false)];
     let row = || vec![image(&cells, &[])];
     let mut log = Log::new();
-    log.begin().table(5, "t", &cells).rows(30, 5, 1, &row()).query("ROLLBACK");
-    assert_eq!(code(&log), "E_ROLLBACK_GROUP");
-    log = Log::new();
-    log.begin().table(5, "t", &cells).rows(30, 5, 1, &row()).query("ROLLBACK TO `s`");
+    log.begin().table(5, "t", &cells).rows(30, 5, 1, &row()).add(34, &[0; 42]);
     assert_eq!(code(&log), "E_ROLLBACK_GROUP");
     log = Log::new();
     log.add(34, &[0; 42]).query("XA START X'31',X'',1").table(5, "t", &cells).rows(30, 5, 1, &row());

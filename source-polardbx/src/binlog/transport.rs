@@ -51,6 +51,19 @@ impl Transport {
         Ok(Self { wire, first: Some(server.server_id) })
     }
 
+    /// Asks for the binlog from `from` to its end, without registering as a replica. So it ends no other dump.
+    pub(crate) async fn open_to_end(endpoint: &Endpoint, base: &str, from: FileOffset) -> Result<Self, WireError> {
+        let (mut wire, server) = endpoint.connect_wire().await?;
+        let session = format!(
+            "SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', @mariadb_slave_capability = {MARIADB_CAPABILITY}, \
+             SESSION net_write_timeout = 600, SESSION net_read_timeout = 600"
+        );
+        in_time(wire.execute(&session)).await?;
+        let offset = u32::try_from(from.offset).map_err(|_| WireError::Lost(format!("a dump cannot begin at {}", from.offset)))?;
+        in_time(wire.dump_to_end(&file_name(base, from.file), offset)).await?;
+        Ok(Self { wire, first: Some(server.server_id) })
+    }
+
     /// Returns the bytes of the next event. This method is cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<&[u8], WireError> {
         let Self { wire, first } = self;

@@ -47,6 +47,9 @@ pub struct Config {
     /// 10,000 by default. It must be longer than the time that any commit needs to become visible after it was written to the binlog.
     #[serde(default = "default_barrier_delay_ms")]
     pub barrier_delay_ms: u64,
+    /// How long the first start waits for the outcome of XA transactions that are prepared on the server, 0 to 86,400 seconds; 60 by default.
+    #[serde(default = "default_xa_wait_seconds")]
+    pub xa_wait_seconds: u64,
     /// Where the stream starts if there is an incremental phase but no full phase; `latest` by default.
     pub start: Option<Start>,
     /// The replica id under which the source asks for the binlog. By default it is derived from the task's name, the host and the port.
@@ -77,6 +80,10 @@ fn default_barrier_delay_ms() -> u64 {
     10_000
 }
 
+fn default_xa_wait_seconds() -> u64 {
+    60
+}
+
 impl Default for Config {
     /// The default of each key. `host`, `user` and `tables` are empty, and must be set.
     fn default() -> Self {
@@ -92,6 +99,7 @@ impl Default for Config {
             parallelism: default_parallelism(),
             chunk_rows: default_chunk_rows(),
             barrier_delay_ms: default_barrier_delay_ms(),
+            xa_wait_seconds: default_xa_wait_seconds(),
             start: None,
             server_id: None,
             tls: None,

@@ -19,6 +19,8 @@ pub(crate) struct SourceSettings {
     /// The phases, in the order in which they run.
     pub(crate) phases: Vec<Phase>,
     pub(crate) barrier_delay: Duration,
+    /// How long the first start waits for prepared XA transactions.
+    pub(crate) xa_wait: Duration,
     /// How long the stream is silent before it sends a heartbeat; `None` if it sends none.
     pub(crate) heartbeat: Option<Duration>,
 }
@@ -68,8 +70,11 @@ impl SourceSettings {
         }
         let heartbeat = heartbeat(&config, has(Phase::Incremental))?;
         let selection = Selection::new(&config.tables, &config.exclude)?;
-        let barrier_delay = Duration::from_millis(config.barrier_delay_ms);
-        Ok(Self { config, selection, phases, barrier_delay, heartbeat })
+        if config.xa_wait_seconds > 86_400 {
+            return Err(wrong("xa_wait_seconds", format!("{} is not between 0 and 86400", config.xa_wait_seconds), "leave it out for 60"));
+        }
+        let (barrier_delay, xa_wait) = (Duration::from_millis(config.barrier_delay_ms), Duration::from_secs(config.xa_wait_seconds));
+        Ok(Self { config, selection, phases, barrier_delay, xa_wait, heartbeat })
     }
 
     pub(crate) fn has(&self, phase: Phase) -> bool {
@@ -173,6 +178,7 @@ mod tests {
             ("server_id", json!(1), "2"),
             ("chunk_rows", json!(0), "0"),
             ("parallelism", json!(0), "0"),
+            ("xa_wait_seconds", json!(86_401), "86401"),
             ("tables", json!([]), "empty"),
             ("tables", json!(["mysql.user"]), "mysql"),
         ] {

@@ -23,5 +23,5 @@ pub use error::ReadError;
 pub use history::History;
 pub use lexer::Dialect;
 pub(crate) use lexer::loses_names;
-pub use statement::{Change, Effect, KeyChange, Statement, read_statement};
+pub use statement::{Change, Effect, KeyChange, Statement, XaStatement, Xid, read_statement};
 pub use unstated::Unstated;

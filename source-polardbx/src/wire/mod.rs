@@ -23,6 +23,8 @@ use packet::{Packets, Socket};
 /// A flag of the dump request. It makes MariaDB also send the events that hold the text of statements. Without these events, the offsets
 /// would have gaps.
 const SEND_ANNOTATIONS: u16 = 0x2;
+/// A flag of the dump request. The server ends the stream at the end of the binlog instead of waiting for more.
+const NON_BLOCKING: u16 = 0x1;
 
 const NOT_UNDERSTOOD: &str = "the server's answer to a command is not understood";
 
@@ -177,8 +179,17 @@ impl Wire {
 
     /// Asks for the binlog `file`, starting at `offset`. The offset must be below 4 GiB, because the request has only 32 bits for it.
     pub(crate) async fn dump(&mut self, server_id: u32, file: &str, offset: u32) -> Result<(), WireError> {
+        self.request_dump(SEND_ANNOTATIONS, server_id, file, offset).await
+    }
+
+    /// Like [`Wire::dump`], but the server sends the binlog only up to its end, and does not take this connection for a replica.
+    pub(crate) async fn dump_to_end(&mut self, file: &str, offset: u32) -> Result<(), WireError> {
+        self.request_dump(SEND_ANNOTATIONS | NON_BLOCKING, 0, file, offset).await
+    }
+
+    async fn request_dump(&mut self, flags: u16, server_id: u32, file: &str, offset: u32) -> Result<(), WireError> {
         let mut body = offset.to_le_bytes().to_vec();
-        body.extend_from_slice(&SEND_ANNOTATIONS.to_le_bytes());
+        body.extend_from_slice(&flags.to_le_bytes());
         body.extend_from_slice(&server_id.to_le_bytes());
         body.extend_from_slice(file.as_bytes());
         self.command(0x12, &body).await

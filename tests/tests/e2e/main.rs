@@ -34,3 +34,4 @@ mod sizes;
 mod statements;
 mod stored_checkpoints;
 mod topics;
+mod xa;

@@ -1,4 +1,4 @@
-//! Turns the bytes of binlog events into batches. It does no I/O.
+//! Turns the bytes of binlog events into batches. It does no I/O, except for the files in which the rows of XA transactions wait.
 //!
 //! This file dispatches the events by type. The submodules do the work:
 //!
@@ -7,15 +7,21 @@
 //! - `table_maps` maps table ids to tables, and `rows` decodes row events.
 //! - `unstated` takes from TABLE_MAPs what CREATE TABLE statements leave open.
 //! - `query` handles statements such as DDL, and `statement_text` decodes their text.
+//! - `prepared` keeps the changes of XA transactions until their outcome is read, and `expansion` gives them back.
+//! - `savepoints` and `group_end` tell which changes of a transaction are rolled back.
 //! - `heartbeat` makes heartbeat events, and `output` groups events into batches.
 
 mod context;
+mod expansion;
 mod fingerprint;
+mod group_end;
 mod heartbeat;
 mod output;
+mod prepared;
 mod query;
 mod resume_guard;
 mod rows;
+mod savepoints;
 mod statement_text;
 mod table_maps;
 mod transaction;
@@ -31,8 +37,11 @@ use super::track::Tracker;
 use crate::schema::History;
 use crate::selection::Selection;
 use context::EventContext;
+use expansion::{Expansion, SpooledRows};
+pub(super) use group_end::{GroupEnd, OpenGroup, Undone};
 use heartbeat::Heartbeats;
 use output::BatchOutput;
+pub use prepared::PreparedTransactions;
 use resume_guard::ResumeGuard;
 use rows::decode_rows;
 use table_maps::TableMaps;
@@ -50,6 +59,8 @@ pub struct DecoderOptions {
     pub selection: Selection,
     /// The properties of the server that wrote the events.
     pub profile: ServerProfile,
+    /// The XA transactions that are prepared at `position`.
+    pub prepared: PreparedTransactions,
     /// Batches are cut at about this size, in bytes.
     pub batch_max_bytes: usize,
 }
@@ -66,22 +77,24 @@ pub struct Decoder {
     tables: TableMaps,
     heartbeats: Heartbeats,
     output: BatchOutput,
-    /// The compressed transaction whose events are being extracted, and when it was read, in milliseconds since the epoch.
-    payload: Option<(Payload, i64)>,
+    prepared: PreparedTransactions,
+    /// The sources of events that are being expanded, the innermost last. Each belongs to the open group.
+    expansions: Vec<Expansion>,
 }
 
 impl Decoder {
     /// Creates a decoder. Its first event must be the first event of a binlog dump that begins at [`Decoder::dump_from`].
     pub fn new(options: DecoderOptions) -> Self {
-        let DecoderOptions { stream, position, history, selection, profile, batch_max_bytes } = options;
+        let DecoderOptions { stream, position, history, selection, profile, prepared, batch_max_bytes } = options;
         Self {
             tracker: Tracker::new(&position.base, ResumeGuard::dump_from(&position)),
-            transaction: Transaction::new(position.timeline, profile.version().clone()),
+            transaction: Transaction::new(position.timeline, profile.version().clone(), profile.logs_rollbacks()),
             resume: ResumeGuard::new(position),
             tables: TableMaps::default(),
             heartbeats: Heartbeats::default(),
             output: BatchOutput::new(batch_max_bytes),
-            payload: None,
+            prepared,
+            expansions: Vec::new(),
             stream,
             profile,
             selection,
@@ -142,7 +155,9 @@ impl Decoder {
     fn dispatch(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
         match event.header.kind {
             kind::TABLE_MAP if self.resume.is_live() => {
-                self.settle(event.body).and_then(|()| self.tables.add(event.body, &self.history, &self.selection, &self.profile))
+                self.settle(event.body)?;
+                self.tables.add(event.body, &self.history, &self.selection, &self.profile)?;
+                self.spool(event).map(drop)
             }
             kind::TABLE_MAP => Ok(()),
             kind::WRITE_ROWS
@@ -170,9 +185,7 @@ impl Decoder {
             }
             kind::ROTATE => self.rotate(event),
             kind::INCIDENT => Err(StreamError::Incident { message: read_incident(event.body) }),
-            // An XA transaction with rows of a selected table has already failed at its first such row. So this XA transaction has no such
-            // rows.
-            kind::XA_PREPARE => self.close_transaction(),
+            kind::XA_PREPARE => self.xa_prepare(event, read_ms),
             kind::EXECUTE_LOAD_QUERY => {
                 let query = read_query(event.body, true)?;
                 self.statement(event, &query, read_ms)
@@ -220,9 +233,22 @@ impl Decoder {
         if !self.resume.is_live() {
             return Ok(());
         }
+        if self.spool(event)? {
+            return Ok(());
+        }
         let Some(layout) = self.tables.layout(event.body)? else { return Ok(()) };
         let context = EventContext::new(&self.tracker, &event.header, read_ms);
         decode_rows(event, &layout, &context, &mut self.transaction, &mut self.output)
+    }
+
+    /// Puts a row event or a TABLE_MAP of a selected table into the spool of the XA transaction to which it belongs. Returns whether it
+    /// belongs to an XA transaction.
+    fn spool(&mut self, event: &RawEvent<'_>) -> Result<bool, StreamError> {
+        let Some((branch, start)) = self.transaction.branch() else { return Ok(false) };
+        if self.tables.layout(event.body)?.is_some() {
+            self.prepared.add(branch, start, event)?;
+        }
+        Ok(true)
     }
 
     fn commit(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
@@ -234,8 +260,11 @@ impl Decoder {
     fn close_transaction(&mut self) -> Result<(), StreamError> {
         self.transaction.check_emptied()?;
         let Some(group) = self.transaction.close() else { return Ok(()) };
-        if self.resume.close(group, self.tracker.at())? && self.output.is_cut_due() {
-            self.cut();
+        if self.resume.close(group, self.tracker.at())? {
+            self.prepared.group_closed(self.tracker.at(), &mut self.output)?;
+            if self.output.is_cut_due() {
+                self.cut();
+            }
         }
         Ok(())
     }
@@ -264,27 +293,57 @@ impl Decoder {
             // No event needs to be extracted: the fingerprint covers the compressed event as a whole.
             return self.close_transaction();
         }
-        self.payload = Some((Payload::open(event.body)?, read_ms));
+        self.expansions.push(Expansion::Payload(Payload::open(event.body)?, read_ms));
         Ok(())
     }
 
-    /// Whether the open compressed transaction still has to be expanded. The next event of the file may be read only after that.
+    /// Whether a compressed transaction or an XA transaction still has to be expanded. The next event of the file may be read only after
+    /// that.
     pub(crate) fn is_expanding(&self) -> bool {
-        self.payload.is_some()
+        !self.expansions.is_empty()
     }
 
-    /// Extracts the next event of the open compressed transaction. Each call extracts only one event, so that a full batch can be delivered
-    /// before the next batch is filled.
+    /// Expands the next event. Each call expands only one event, so that a full batch can be delivered before the next batch is filled.
     pub(crate) fn expand(&mut self) -> Result<(), StreamError> {
         self.expand_next().map_err(StreamError::of_content)
     }
 
     fn expand_next(&mut self) -> Result<(), StreamError> {
-        let Some((mut payload, read_ms)) = self.payload.take() else { return Ok(()) };
+        let Some(expansion) = self.expansions.pop() else { return Ok(()) };
+        // The event may begin another expansion, which then comes first.
+        let place = self.expansions.len();
+        let rest = match expansion {
+            Expansion::Payload(payload, read_ms) => self.expand_payload(payload, read_ms)?.map(|rest| Expansion::Payload(rest, read_ms)),
+            Expansion::Spool(rows) => self.expand_spool(rows)?.map(Expansion::Spool),
+        };
+        if let Some(rest) = rest {
+            self.expansions.insert(place, rest);
+        }
+        Ok(())
+    }
+
+    /// Emits the next row event of an XA transaction, or commits it after the last one. Returns the rest.
+    fn expand_spool(&mut self, mut rows: Box<SpooledRows>) -> Result<Option<Box<SpooledRows>>, StreamError> {
+        let (header, read_ms) = (rows.header, rows.read_ms);
+        let context = EventContext::new(&self.tracker, &header, read_ms);
+        let Some((event, tables)) = rows.next()? else {
+            self.transaction.emit_commit(&context, &mut self.output)?;
+            return self.close_transaction().map(|()| None);
+        };
+        if event.header.kind == kind::TABLE_MAP {
+            tables.add(event.body, &self.history, &self.selection, &self.profile)?;
+        } else if let Some(layout) = tables.layout(event.body)? {
+            decode_rows(&event, &layout, &context, &mut self.transaction, &mut self.output)?;
+        }
+        Ok(Some(rows))
+    }
+
+    /// Extracts the next event of a compressed transaction. Returns the rest.
+    fn expand_payload(&mut self, mut payload: Payload, read_ms: i64) -> Result<Option<Payload>, StreamError> {
         let Some(event) = payload.next()? else {
             // The last event of the compressed transaction is an XID, which must have closed the group.
             return match self.transaction.is_open() {
-                false => Ok(()),
+                false => Ok(None),
                 true => Err(StreamError::corrupt("a compressed transaction without its end")),
             };
         };
@@ -298,8 +357,27 @@ impl Decoder {
             return Err(StreamError::corrupt("a compressed transaction has events behind its end"));
         }
         self.dispatch(&event, read_ms)?;
-        self.payload = Some((payload, read_ms));
-        Ok(())
+        Ok(Some(payload))
+    }
+
+    /// The open group, if its end must be found before more of it is read.
+    pub(crate) fn wants_end(&self) -> Option<OpenGroup> {
+        self.transaction.wants_end(self.tracker.at(), &self.output)
+    }
+
+    #[cfg(test)]
+    pub(super) fn hold_at_most(&mut self, bytes: usize) {
+        self.transaction.hold_at_most(bytes);
+    }
+
+    /// Notes how the group ends that [`Decoder::wants_end`] has returned.
+    pub(crate) fn end_is_known(&mut self, end: GroupEnd) -> Result<(), StreamError> {
+        self.transaction.end_is_known(end, self.tracker.at(), &mut self.output)
+    }
+
+    /// The files of XA transactions.
+    pub(crate) fn prepared(&mut self) -> &mut PreparedTransactions {
+        &mut self.prepared
     }
 
     /// The next finished batch; `None` if there is none.
@@ -316,8 +394,13 @@ impl Decoder {
         self.take()
     }
 
-    /// The next batch, even if it is not full or ends inside a transaction.
+    /// The next batch, even if it is not full or ends inside a transaction. Events whose transaction may still be rolled back are dropped.
     pub fn drain(&mut self) -> Option<Batch> {
+        if self.output.drop_held() && !self.output.is_empty() {
+            // What is left comes before the open transaction.
+            let resume = self.resume.hand_out();
+            self.output.cut(Some(resume));
+        }
         self.cut();
         self.take()
     }

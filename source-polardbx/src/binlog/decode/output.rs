@@ -17,13 +17,85 @@ pub(super) struct BatchOutput {
     resume_due: bool,
     /// Facts to commit with the next resume point.
     facts: Facts,
+    /// The number of batches that were taken.
+    taken: u64,
+    /// The events that must not be taken yet, because the end of their group is not known.
+    held: Option<Held>,
+}
+
+/// A place between two events of the output.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    /// The number of the batch, over all batches that were ever cut.
+    batch: u64,
+    /// The number of events before it in that batch.
+    events: usize,
+}
+
+/// Where held events begin.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    from: Mark,
+    /// Memory in bytes of the events before `from` in its batch.
+    before: usize,
+    /// Memory in bytes of the batches that were cut since.
+    cut: usize,
 }
 
 impl BatchOutput {
     /// Creates an output that cuts batches at about `max_bytes` bytes.
     pub(super) fn new(max_bytes: usize) -> Self {
         let (builder, ready, facts) = (BatchBuilder::default(), VecDeque::new(), Facts::new());
-        Self { builder, ready, max_bytes: max_bytes.max(1), resume_due: false, facts }
+        Self { builder, ready, max_bytes: max_bytes.max(1), resume_due: false, facts, taken: 0, held: None }
+    }
+
+    /// The place behind the last event.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { batch: self.taken + self.ready.len() as u64, events: self.builder.len() }
+    }
+
+    /// Holds all events from now on back, until [`BatchOutput::release`] is called.
+    pub(super) fn hold(&mut self) {
+        self.held = Some(Held { from: self.mark(), before: self.size(), cut: 0 });
+    }
+
+    /// Lets the held events go.
+    pub(super) fn release(&mut self) {
+        self.held = None;
+    }
+
+    /// Memory in bytes of the held events; 0 if none are held.
+    #[inline]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.map_or(0, |held| (held.cut + self.size()).saturating_sub(held.before))
+    }
+
+    /// Drops all held events, and holds no more. Returns whether events were held.
+    pub(super) fn drop_held(&mut self) -> bool {
+        let held = self.held.take();
+        if let Some(held) = held {
+            self.drop_behind(held.from);
+        }
+        held.is_some()
+    }
+
+    /// Drops the events behind `mark`, which must be in the held part.
+    pub(super) fn drop_behind(&mut self, mark: Mark) {
+        let index = usize::try_from(mark.batch.saturating_sub(self.taken)).unwrap_or(usize::MAX);
+        if index > self.ready.len() {
+            return;
+        }
+        if index == self.ready.len() {
+            self.builder.truncate(mark.events.min(self.builder.len()));
+            return;
+        }
+        self.builder.truncate(0);
+        self.ready.truncate(index + 1);
+        let Some(last) = self.ready.back_mut() else { return };
+        last.events.truncate(mark.events);
+        if last.events.is_empty() {
+            self.ready.pop_back();
+        }
     }
 
     /// The block into which the cells of the next row events are written.
@@ -43,7 +115,7 @@ impl BatchOutput {
         self.facts.set_at(key, fact).map_err(|error| StreamError::corrupt(error.to_string()))
     }
 
-    /// Removes the fact `key` with the next resume point.
+    /// Removes the fact `key`, like [`BatchOutput::set_fact`] sets it.
     pub(super) fn remove_fact<F: Fact>(&mut self, key: &str) {
         self.facts.remove_at::<F>(key);
     }
@@ -72,6 +144,10 @@ impl BatchOutput {
     /// Makes a batch of the events collected so far. `resume` is `None` inside a transaction.
     pub(super) fn cut(&mut self, resume: Option<Position>) {
         self.resume_due = resume.is_none();
+        let size = self.size();
+        if let Some(held) = &mut self.held {
+            held.cut += size;
+        }
         let mut batch = self.builder.finish(resume);
         if batch.resume.is_some() {
             batch.facts = std::mem::take(&mut self.facts);
@@ -87,9 +163,14 @@ impl BatchOutput {
         batch
     }
 
-    /// Takes the next finished batch; `None` if there is none.
+    /// Takes the next finished batch; `None` if there is none, or if it is held.
     pub(super) fn take(&mut self) -> Option<Batch> {
-        self.ready.pop_front()
+        if self.held.is_some_and(|held| held.from.batch <= self.taken) {
+            return None;
+        }
+        let batch = self.ready.pop_front()?;
+        self.taken += 1;
+        Some(batch)
     }
 
     /// Memory in bytes of the events that are not in a batch yet.

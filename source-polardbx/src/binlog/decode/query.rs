@@ -6,12 +6,17 @@ use runtime::{SchemaChange, SchemaChangeKind, TableId, TableSchema};
 
 use super::Decoder;
 use super::context::EventContext;
+use super::expansion::Expansion;
+use super::prepared::{Ended, read_xa_prepare};
 use super::statement_text::StatementText;
 use crate::binlog::error::{StreamError, shorten};
 use crate::binlog::event::{Query, RawEvent, SessionVariables, read_query};
 use crate::facts::DatabaseCharsets;
-use crate::schema::{Change, Effect, ExplicitTimestamps, Statement, StatementContext, loses_names, of_collation_number, read_statement};
+use crate::schema::{
+    Change, Effect, ExplicitTimestamps, Statement, StatementContext, XaStatement, loses_names, of_collation_number, read_statement,
+};
 use crate::selection::is_system_database;
+use crate::spool::SpoolReader;
 
 impl Decoder {
     pub(super) fn query(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
@@ -26,10 +31,10 @@ impl Decoder {
                 Some(table) => self.emptied(event, &query, table, read_ms),
                 None => self.commit(event, read_ms),
             },
-            b"ROLLBACK" if self.transaction.is_emitted() => {
-                Err(StreamError::RollbackGroup { what: "a transaction was rolled back after its rows were written" })
+            b"ROLLBACK" => {
+                self.transaction.roll_back(&mut self.output)?;
+                self.close_transaction()
             }
-            b"ROLLBACK" => self.close_transaction(),
             _ => self.statement(event, &query, read_ms),
         }
     }
@@ -57,8 +62,8 @@ impl Decoder {
             },
         };
         let statement = read_statement(text, &context);
-        if let Statement::Xa(word) = &statement {
-            return self.xa(word);
+        if let Statement::Xa(statement) = statement {
+            return self.xa(event, query.thread_id, statement, read_ms);
         }
         if self.resume.is_live() {
             let wanted = |table: &TableId| self.selection.selects(&self.history.fold(table));
@@ -75,11 +80,8 @@ impl Decoder {
                         return Err(StreamError::StatementDml { table: tables.into_iter().find(wanted), statement: shorten(text) });
                     }
                 }
-                Statement::RollbackTo if self.transaction.is_emitted() => {
-                    return Err(StreamError::RollbackGroup {
-                        what: "a transaction was rolled back to a savepoint after its rows were written",
-                    });
-                }
+                Statement::Savepoint(name) => self.transaction.savepoint(name, self.tracker.at(), &self.output),
+                Statement::RollbackTo(name) => self.transaction.return_to(&name, &mut self.output)?,
                 Statement::Unreadable(error, tables) => {
                     // A statement that is not understood at all may concern any table.
                     let any = tables.is_empty();
@@ -91,7 +93,7 @@ impl Decoder {
                         return Err(StreamError::Unreadable { table, error, statement: shorten(text) });
                     }
                 }
-                Statement::Nothing | Statement::Savepoint | Statement::RollbackTo | Statement::Xa(_) | Statement::Unrelated => {}
+                Statement::Nothing | Statement::Xa(_) | Statement::Unrelated => {}
             }
         }
         // Outside a transaction the statement is a group of its own, which ends here. For DDL, `change` may have closed the group already.
@@ -107,16 +109,48 @@ impl Decoder {
         self.close_transaction()
     }
 
-    fn xa(&mut self, word: &str) -> Result<(), StreamError> {
-        match word {
-            "START" | "BEGIN" => {
-                self.transaction.begin_xa();
+    fn xa(&mut self, event: &RawEvent<'_>, thread_id: u32, statement: XaStatement, read_ms: i64) -> Result<(), StreamError> {
+        let (xid, committed) = match statement {
+            XaStatement::Start(xid) => {
+                self.transaction.begin_xa(xid);
+                return Ok(());
+            }
+            XaStatement::End => return Ok(()),
+            XaStatement::Commit(xid) => (xid, true),
+            XaStatement::Rollback(xid) => (xid, false),
+        };
+        let Some(start) = self.transaction.start().filter(|_| self.resume.is_live()) else { return self.close_transaction() };
+        match self.prepared.end(&xid, committed, start)? {
+            Ended::Nothing => self.close_transaction(),
+            Ended::Rows(spool) => {
+                self.commit_prepared(event, Some(thread_id), spool, read_ms);
                 Ok(())
             }
-            "END" => Ok(()),
-            // XA COMMIT or XA ROLLBACK. The XA transaction has no rows of a selected table, because such rows are refused.
-            _ => self.close_transaction(),
         }
+    }
+
+    /// Handles an XA_PREPARE event. With one phase it is the commit of its transaction.
+    pub(super) fn xa_prepare(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
+        if !self.resume.is_live() {
+            return self.close_transaction();
+        }
+        let (xid, one_phase) = read_xa_prepare(event.body)?;
+        let Some((branch, start)) = self.transaction.take_branch().filter(|(branch, _)| branch.xid == xid) else {
+            return Err(StreamError::corrupt("an XA PREPARE outside its transaction"));
+        };
+        if !one_phase {
+            self.prepared.prepare(branch, start)?;
+        } else if let Some(spool) = branch.into_reader()? {
+            self.commit_prepared(event, None, spool, read_ms);
+            return Ok(());
+        }
+        self.close_transaction()
+    }
+
+    /// Begins to emit the rows of an XA transaction, which `event` commits.
+    fn commit_prepared(&mut self, event: &RawEvent<'_>, thread_id: Option<u32>, spool: SpoolReader, read_ms: i64) {
+        self.transaction.begin_committed(thread_id, &EventContext::new(&self.tracker, &event.header, read_ms));
+        self.expansions.push(Expansion::of_spool(spool, event.header, read_ms));
     }
 
     /// Applies a DDL statement to the known schemas and, if it concerns a selected table or database, emits it as an event.
@@ -157,6 +191,7 @@ impl Decoder {
         let begun = self.transaction.is_begun();
         if begun {
             self.transaction.emit_begin(&EventContext::new(&self.tracker, &event.header, read_ms), &mut self.output)?;
+            self.transaction.schema_changed();
         }
         self.cut();
         let mut facts = variables.named();

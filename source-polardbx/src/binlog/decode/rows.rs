@@ -1,12 +1,13 @@
 //! Decodes the row images of row events into the events of a batch.
 
-use runtime::{Body, Op, RowChange};
+use runtime::{Body, CellBlock, Op, RowChange};
 
 use super::context::EventContext;
 use super::output::BatchOutput;
 use super::transaction::Transaction;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::RawEvent;
+use crate::binlog::position::FileOffset;
 use crate::binlog::row::{RowImages, RowLayout, RowsKind};
 
 /// Decodes the rows of an event into batches. Inside a transaction a full batch is cut without a resume point.
@@ -22,6 +23,9 @@ pub(super) fn decode_rows(
     if images.is_empty() {
         return Ok(());
     }
+    if transaction.undoes(FileOffset::new(context.file, context.end)) {
+        return pass_over(images, kind, layout, transaction);
+    }
     transaction.emit_begin(context, output)?;
     let (stamp, group) = transaction.stamp(context, Vec::new())?;
     while !images.is_empty() {
@@ -36,6 +40,19 @@ pub(super) fn decode_rows(
         if output.is_full() {
             output.cut(None);
         }
+    }
+    Ok(())
+}
+
+/// Passes over rows that are undone later. They get numbers like all rows, so that the numbers of the others do not depend on it.
+fn pass_over(mut images: RowImages<'_>, kind: RowsKind, layout: &RowLayout, transaction: &mut Transaction) -> Result<(), StreamError> {
+    let mut block = CellBlock::default();
+    while !images.is_empty() {
+        images.decode(layout, &mut block)?;
+        if kind == RowsKind::Update {
+            images.decode(layout, &mut block)?;
+        }
+        transaction.skip_number();
     }
     Ok(())
 }

@@ -7,10 +7,17 @@ use runtime::{Body, Event, Origin, Position, SchemaChange, Seq, TableId};
 
 use super::context::EventContext;
 use super::fingerprint::Fingerprint;
-use super::output::BatchOutput;
+use super::group_end::{GroupEnd, OpenGroup};
+use super::output::{BatchOutput, Mark};
+use super::prepared::Branch;
+use super::savepoints::Savepoints;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::{Gtid, MariaDbGroup, RawEvent, SessionVariables};
 use crate::binlog::position::{FileOffset, transaction_seq};
+use crate::schema::Xid;
+
+/// The usual value of [`Transaction::hold_bytes`].
+const HOLD_BYTES: usize = 4 << 20;
 
 /// The transaction that is being read, if there is one.
 ///
@@ -21,6 +28,10 @@ use crate::binlog::position::{FileOffset, transaction_seq};
 pub(super) struct Transaction {
     timeline: u16,
     server_version: Arc<str>,
+    /// Whether the events of a transaction are held back until its end is known, because it may be rolled back.
+    holds: bool,
+    /// Events of a transaction are held back up to this size, in bytes. The end of a larger transaction is looked for.
+    hold_bytes: usize,
     open: Option<Group>,
     /// Session variables logged with the BEGIN of the open group, undecoded.
     begin_variables: Vec<u8>,
@@ -36,8 +47,13 @@ pub(super) struct Group {
     start: FileOffset,
     /// Whether a BEGIN was read. If so, the group ends with an XID or COMMIT; otherwise it ends with its only statement.
     begun: bool,
-    /// Whether the group is a branch of an XA transaction.
-    xa: bool,
+    /// The first half of an XA transaction, if the group is one.
+    branch: Option<Branch>,
+    savepoints: Savepoints<Place>,
+    /// The end of the group, if it is known before it is read.
+    end: Option<GroupEnd>,
+    /// Whether the group has changed the schema of a table. A ROLLBACK would not undo that.
+    changed_schema: bool,
     /// Whether the group holds an ALTER TABLE that has only begun or was rolled back.
     uncommitted_alter: bool,
     /// The table of the engine MEMORY that the server emptied, see [`Transaction::note_emptied`].
@@ -53,6 +69,15 @@ pub(super) struct Group {
     labels: Option<GroupLabels>,
     begin: Option<BeginEvent>,
     fingerprint: Fingerprint,
+}
+
+/// The place of a savepoint.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Where the event that set it ends.
+    end: FileOffset,
+    /// The place in the output; `None` if no event of the group was emitted before it.
+    mark: Option<Mark>,
 }
 
 /// Texts that all events of a group carry.
@@ -87,8 +112,9 @@ pub(super) struct ClosedGroup {
 }
 
 impl Transaction {
-    pub(super) fn new(timeline: u16, server_version: Arc<str>) -> Self {
-        Self { timeline, server_version, open: None, begin_variables: Vec::new(), scratch: String::new() }
+    /// `holds` says whether the server may write transactions into its binlog that were rolled back.
+    pub(super) fn new(timeline: u16, server_version: Arc<str>, holds: bool) -> Self {
+        Self { timeline, server_version, holds, hold_bytes: HOLD_BYTES, open: None, begin_variables: Vec::new(), scratch: String::new() }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -147,7 +173,10 @@ impl Transaction {
             timeline: self.timeline,
             start,
             begun: false,
-            xa: false,
+            branch: None,
+            savepoints: Savepoints::default(),
+            end: None,
+            changed_schema: false,
             uncommitted_alter: false,
             emptied: None,
             emitted: false,
@@ -196,7 +225,7 @@ impl Transaction {
         if let Some(group) = &mut self.open {
             group.gtid = Some(gtid);
             group.begun = !standalone;
-            group.xa = prepared_xa;
+            group.branch = prepared_xa.map(Branch::new);
             group.uncommitted_alter = uncommitted_alter;
             group.begin = Some(BeginEvent::of(context));
         }
@@ -222,31 +251,156 @@ impl Transaction {
         }
     }
 
-    /// Begins a branch of an XA transaction.
-    pub(super) fn begin_xa(&mut self) {
+    /// Begins the first half of an XA transaction.
+    pub(super) fn begin_xa(&mut self, xid: Xid) {
         if let Some(group) = &mut self.open {
-            (group.xa, group.begun) = (true, true);
+            group.begun = true;
+            group.branch = Some(Branch::new(xid));
         }
+    }
+
+    /// The first half of an XA transaction and where it begins, if the open group is one.
+    pub(super) fn branch(&mut self) -> Option<(&mut Branch, FileOffset)> {
+        let group = self.open.as_mut()?;
+        Some((group.branch.as_mut()?, group.start))
+    }
+
+    /// Takes the first half of the XA transaction, because all of it was read.
+    pub(super) fn take_branch(&mut self) -> Option<(Branch, FileOffset)> {
+        let group = self.open.as_mut()?;
+        Some((group.branch.take()?, group.start))
+    }
+
+    /// Where the open group begins.
+    pub(super) fn start(&self) -> Option<FileOffset> {
+        self.open.as_ref().map(|group| group.start)
+    }
+
+    /// Begins the events of an XA transaction that is committed by this statement of the connection `thread_id`.
+    pub(super) fn begin_committed(&mut self, thread_id: Option<u32>, context: &EventContext<'_>) {
+        if let Some(group) = &mut self.open {
+            group.begun = true;
+            group.thread_id = thread_id.unwrap_or(group.thread_id);
+            group.end = Some(GroupEnd::COMMITTED);
+            group.begin = Some(BeginEvent::of(context));
+        }
+        self.begin_variables.clear();
+    }
+
+    /// Sets a savepoint with an event that ends at `end`.
+    pub(super) fn savepoint(&mut self, name: String, end: FileOffset, output: &BatchOutput) {
+        let Some(group) = &mut self.open else { return };
+        match &mut group.branch {
+            Some(branch) => branch.savepoint(name),
+            None => group.savepoints.set(name, Place { end, mark: group.emitted.then(|| output.mark()) }),
+        }
+    }
+
+    /// Undoes the events since the savepoint `name`.
+    pub(super) fn return_to(&mut self, name: &str, output: &mut BatchOutput) -> Result<(), StreamError> {
+        let Some(group) = &mut self.open else { return Ok(()) };
+        if let Some(branch) = &mut group.branch {
+            return branch.return_to(name);
+        }
+        if !group.emitted || group.end.is_some() {
+            // Nothing was emitted since the savepoint, or only what stays.
+            return Ok(());
+        }
+        group.check_undo(self.holds)?;
+        match group.savepoints.return_to(name)?.mark {
+            Some(mark) => output.drop_behind(mark),
+            None => group.drop_all(output),
+        }
+        Ok(())
+    }
+
+    /// Drops the emitted events of the open group, because it is rolled back.
+    pub(super) fn roll_back(&mut self, output: &mut BatchOutput) -> Result<(), StreamError> {
+        let Some(group) = self.open.as_mut().filter(|group| group.emitted) else { return Ok(()) };
+        match &group.end {
+            Some(end) if !end.committed => Ok(()),
+            Some(_) => Err(StreamError::corrupt("a transaction that ends in two ways")),
+            None => {
+                group.check_undo(self.holds)?;
+                group.drop_all(output);
+                Ok(())
+            }
+        }
+    }
+
+    /// The open group, if so many of its events are held back in `output` that its end must be found before more of it is read. It was read
+    /// up to `at`.
+    pub(super) fn wants_end(&self, at: FileOffset, output: &BatchOutput) -> Option<OpenGroup> {
+        if output.held_bytes() <= self.hold_bytes {
+            return None;
+        }
+        let group = self.open.as_ref()?;
+        Some(OpenGroup { start: group.start, at, savepoints: group.savepoints.map(|place| place.end) })
+    }
+
+    #[cfg(test)]
+    pub(super) fn hold_at_most(&mut self, bytes: usize) {
+        self.hold_bytes = bytes;
+    }
+
+    /// Notes how the open group ends, which was read up to `at`, and lets its held events go or drops them.
+    pub(super) fn end_is_known(&mut self, end: GroupEnd, at: FileOffset, output: &mut BatchOutput) -> Result<(), StreamError> {
+        let Some(group) = &mut self.open else { return Ok(()) };
+        if !end.committed || !end.undone.is_empty() {
+            group.check_undo(self.holds)?;
+        }
+        if !end.committed {
+            group.drop_all(output);
+        }
+        // What was undone before `at` is dropped already.
+        for part in end.undone.iter().filter(|part| part.upto > at) {
+            match group.savepoints.place(|place| place.end == part.after) {
+                Some(Place { mark: Some(mark), .. }) => output.drop_behind(mark),
+                Some(Place { mark: None, .. }) => group.drop_all(output),
+                // The savepoint is set later.
+                None => {}
+            }
+        }
+        output.release();
+        group.end = Some(end);
+        Ok(())
+    }
+
+    /// Passes over the number of the next event.
+    pub(super) fn skip_number(&mut self) {
+        if let Some(group) = &mut self.open {
+            group.begin_seq();
+            group.next_seq();
+        }
+    }
+
+    /// Notes that the open group has changed the schema of a table.
+    pub(super) fn schema_changed(&mut self) {
+        if let Some(group) = &mut self.open {
+            group.changed_schema = true;
+        }
+    }
+
+    /// Whether the row event that ends at `end` is undone by a later event of the open group.
+    pub(super) fn undoes(&self, end: FileOffset) -> bool {
+        self.open.as_ref().and_then(|group| group.end.as_ref()).is_some_and(|known| known.undoes(end))
     }
 
     /// Emits the BEGIN event of the open group. It is called before the events of a selected table, and only the first call in a group
     /// emits.
     pub(super) fn emit_begin(&mut self, context: &EventContext<'_>, output: &mut BatchOutput) -> Result<(), StreamError> {
         let Some(group) = &mut self.open else { return Err(StreamError::corrupt("rows outside a transaction")) };
-        if group.xa {
-            return Err(StreamError::Unsupported {
-                what: "an XA transaction with rows of a selected table".to_owned(),
-                help: "leave the table out of the selection, or use ordinary transactions",
-            });
-        }
         if group.emitted {
             return Ok(());
         }
         group.emitted = true;
+        if self.holds && group.end.is_none() {
+            output.hold();
+        }
         let BeginEvent { end, server_id, timestamp } = group.begin.unwrap_or_default();
         let variables = SessionVariables::read(&self.begin_variables)?.named();
         let (stamp, group) = self.stamp(&EventContext { end, server_id, timestamp, ..*context }, variables)?;
-        output.push(stamp.into_event(group.next_seq(), Body::Begin));
+        output.push(stamp.into_event(group.begin_seq(), Body::Begin));
         Ok(())
     }
 
@@ -259,6 +413,7 @@ impl Transaction {
         }
         let (stamp, group) = self.stamp(context, Vec::new())?;
         output.push(stamp.into_event(group.next_seq(), Body::Commit));
+        output.release();
         Ok(())
     }
 
@@ -316,6 +471,27 @@ impl Transaction {
 }
 
 impl Group {
+    /// Fails if emitted events of the group cannot be undone.
+    fn check_undo(&self, holds: bool) -> Result<(), StreamError> {
+        match (holds, self.changed_schema) {
+            (false, _) => Err(StreamError::RollbackGroup { what: "a transaction was rolled back after its rows were written" }),
+            (true, true) => Err(StreamError::RollbackGroup { what: "a transaction that created a table was rolled back" }),
+            (true, false) => Ok(()),
+        }
+    }
+
+    /// Drops the emitted events of the group, which are all held back. Another BEGIN is emitted before the next event.
+    fn drop_all(&mut self, output: &mut BatchOutput) {
+        output.drop_held();
+        self.emitted = false;
+    }
+
+    /// The sequence number of BEGIN. It is always the first one, also if the first rows of the group were undone.
+    fn begin_seq(&mut self) -> Seq {
+        self.ord = self.ord.max(1);
+        transaction_seq(self.timeline, self.start, 0)
+    }
+
     /// The sequence number of the group's next event.
     #[inline]
     pub(super) fn next_seq(&mut self) -> Seq {

@@ -5,6 +5,7 @@ use std::fmt;
 use super::fields::{Reader, short};
 use super::{Checksums, HEADER, kind};
 use crate::binlog::error::StreamError;
+use crate::schema::Xid;
 
 /// Reads a FORMAT_DESCRIPTION event. Returns whether the events of the file have checksums.
 pub(crate) fn read_format(body: &[u8]) -> Result<Checksums, StreamError> {
@@ -64,13 +65,13 @@ impl Gtid {
 }
 
 /// MariaDB's GTID event, which begins every group of events.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct MariaDbGroup {
     pub(crate) gtid: Gtid,
     /// Whether a single statement follows instead of a transaction.
     pub(crate) standalone: bool,
-    /// Whether the group is the first half of an XA transaction, which ends with its XA PREPARE.
-    pub(crate) prepared_xa: bool,
+    /// The id of the XA transaction if the group is its first half, which ends with its XA PREPARE.
+    pub(crate) prepared_xa: Option<Xid>,
     /// Whether the group holds an ALTER TABLE that has only begun or was rolled back. With `binlog_alter_two_phase` the text of a statement
     /// is logged when it begins and again when it commits or is rolled back.
     pub(crate) uncommitted_alter: bool,
@@ -92,16 +93,17 @@ impl MariaDbGroup {
         if flags & GROUP_COMMIT_ID != 0 {
             reader.u64()?;
         }
+        let mut xid = None;
         if flags & (PREPARED_XA | COMPLETED_XA) != 0 {
-            let _format = reader.u32()?;
+            let format = reader.u32()?;
             let (global, branch) = (reader.u8()?, reader.u8()?);
-            reader.take(usize::from(global) + usize::from(branch))?;
+            xid = Some(Xid { global: reader.take(global.into())?.to_vec(), branch: reader.take(branch.into())?.to_vec(), format });
         }
         let extra = if reader.is_empty() { 0 } else { reader.u8()? };
         Ok(Self {
             gtid: Gtid::MariaDb { domain, server, number },
             standalone: flags & STANDALONE != 0,
-            prepared_xa: flags & PREPARED_XA != 0,
+            prepared_xa: xid.filter(|_| flags & PREPARED_XA != 0),
             uncommitted_alter: extra & (START_ALTER | ROLLBACK_ALTER) != 0,
         })
     }

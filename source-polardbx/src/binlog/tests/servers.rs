@@ -67,7 +67,8 @@ fn an_xa_transaction_of_mariadb_is_named_by_its_gtid_event() {
         let (_, failed) = read(&mut maria(schema(&cells)), &log);
         assert_eq!(failed.unwrap().code(), Some("E_UNSUPPORTED_EVENT"));
         log = Log::new();
-        log.add(162, &head).table(5, "other", &cells).rows(23, 5, 1, &row(&cells)).query("XA END X'7831',X'',1").add(38, &[0; 9]);
+        log.add(162, &head).table(5, "other", &cells).rows(23, 5, 1, &row(&cells)).query("XA END X'7831',X'',1");
+        log.add(38, &[&[0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0][..], b"x1"].concat());
         log.add(162, &prepared(128, &[])).query("XA ROLLBACK X'7831',X'',1");
         let (batches, failed) = read(&mut maria(schema(&cells)), &log);
         assert!(failed.is_none() && lines(&batches).is_empty(), "{failed:?}");

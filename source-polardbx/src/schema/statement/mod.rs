@@ -4,6 +4,7 @@
 mod change;
 mod create_drop;
 mod table_names;
+mod xa;
 
 use runtime::{SchemaChangeKind, TableId};
 
@@ -14,6 +15,8 @@ use super::cursor::Cursor;
 pub use change::{Change, Effect, KeyChange};
 use create_drop::{read_alter_database, read_create, read_drop, read_rename, take_alter_table};
 use table_names::{tables_named, tables_written};
+use xa::read_xa;
+pub use xa::{XaStatement, Xid};
 
 /// A parsed statement of the binlog.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,12 +28,12 @@ pub enum Statement {
     /// A statement, logged as text, that may change rows: DML, or a statement that calls functions or procedures. Holds the tables that it
     /// names as its targets; triggers, functions and procedures may change other tables as well.
     Rows(Vec<TableId>),
-    /// The statement sets or releases a savepoint.
-    Savepoint,
-    /// ROLLBACK TO a savepoint, which undoes some of the transaction's changes.
-    RollbackTo,
-    /// A statement of an XA transaction. Holds the word after XA, in upper case.
-    Xa(String),
+    /// The statement sets the savepoint of this name.
+    Savepoint(String),
+    /// ROLLBACK TO the savepoint of this name, which undoes the changes of the transaction since then.
+    RollbackTo(String),
+    /// A statement of an XA transaction.
+    Xa(XaStatement),
     /// The statement changes no table, for example GRANT, CREATE VIEW or CREATE PROCEDURE.
     Unrelated,
     /// The statement cannot be parsed and may concern tables. Holds the reason, and every table that the statement may name; without any
@@ -160,13 +163,18 @@ fn read(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<State
         return Ok(Statement::Rows(Vec::new()));
     }
     if cursor.take_words(&["ROLLBACK", "TO"]) || cursor.take_words(&["ROLLBACK", "WORK", "TO"]) {
-        return Ok(Statement::RollbackTo);
+        // Servers write the name in backticks, so the word SAVEPOINT is no name.
+        cursor.take_word(&["SAVEPOINT"]);
+        return cursor.name("the savepoint").map(Statement::RollbackTo);
     }
-    if cursor.is_word(0, &["SAVEPOINT", "RELEASE"]) {
-        return Ok(Statement::Savepoint);
+    if cursor.take_word(&["SAVEPOINT"]) {
+        return cursor.name("the savepoint").map(Statement::Savepoint);
+    }
+    if cursor.take_words(&["RELEASE", "SAVEPOINT"]) {
+        return Ok(Statement::Unrelated);
     }
     if cursor.take_word(&["XA"]) {
-        return Ok(Statement::Xa(cursor.word_at(0).unwrap_or("").to_ascii_uppercase()));
+        return read_xa(cursor).map(Statement::Xa);
     }
     if cursor.is_word(0, UNRELATED) || (!context.dialect.is_mariadb() && cursor.is_word(0, UNRELATED_POLARDBX)) {
         return Ok(Statement::Unrelated);

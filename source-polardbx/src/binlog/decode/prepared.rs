@@ -1,0 +1,219 @@
+//! XA transactions whose outcome is not known yet.
+//!
+//! The binlog holds an XA transaction in two halves: its changes, which end with an XA PREPARE, and later its outcome, XA COMMIT or XA
+//! ROLLBACK. The row events of the first half wait in a spool file. So the resume point can move on, however late the outcome comes.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+
+use runtime::Committed;
+
+use super::output::BatchOutput;
+use super::savepoints::Savepoints;
+use crate::binlog::error::StreamError;
+use crate::binlog::event::{RawEvent, Reader};
+use crate::binlog::position::FileOffset;
+use crate::error::{Result, SourceError};
+use crate::facts::PreparedXa;
+use crate::schema::Xid;
+use crate::spool::{SpoolReader, SpoolWriter};
+
+/// The prepared XA transactions of a stream.
+///
+/// Invariant: every listed transaction with rows of selected tables has a durable spool file. The list is committed together with the resume
+/// point behind the XA PREPARE or the outcome that changed it.
+#[derive(Debug, Default)]
+pub struct PreparedTransactions {
+    stream: String,
+    /// The folder of the spool files; `None` if the task has no folder for files.
+    folder: Option<PathBuf>,
+    /// An outcome that begins before this may belong to a transaction that was prepared before the stream began. Its rows are in the full
+    /// phase, or before the start.
+    settled: Option<FileOffset>,
+    listed: HashMap<Xid, PreparedXa>,
+    /// The change of the list by the open group.
+    change: Option<Change>,
+    /// The spool files that are not needed once the position beside each is committed, in order.
+    leftover: VecDeque<(FileOffset, PathBuf)>,
+}
+
+#[derive(Debug)]
+enum Change {
+    Prepared(PreparedXa),
+    Ended(PreparedXa),
+}
+
+/// The first half of an XA transaction, while it is read.
+#[derive(Debug)]
+pub(super) struct Branch {
+    pub(super) xid: Xid,
+    /// The row events of selected tables; `None` if there are none yet.
+    spool: Option<SpoolWriter>,
+    /// The savepoints, each with the length of the spool.
+    savepoints: Savepoints<u64>,
+}
+
+/// What an outcome ends.
+pub(super) enum Ended {
+    /// A transaction without rows of selected tables.
+    Nothing,
+    /// A transaction with the rows in this spool.
+    Rows(SpoolReader),
+}
+
+impl PreparedTransactions {
+    /// Reads the list of the stream from the checkpoint, and removes files in `folder` that are not listed. `settled` is a position before
+    /// which outcomes of transactions may come that were prepared before the stream began.
+    pub(crate) fn open(stream: &str, folder: Option<PathBuf>, settled: Option<FileOffset>, committed: &Committed) -> Result<Self> {
+        let folder = folder.map(|folder| folder.join("spool").join(stream));
+        let mut listed = HashMap::new();
+        let key = PreparedXa::key(stream, None);
+        for fact in committed.facts::<PreparedXa>() {
+            let (found, prepared) = fact?;
+            if found.starts_with(&key) {
+                listed.insert(prepared.xid.clone(), prepared);
+            }
+        }
+        let prepared = Self { stream: stream.to_owned(), folder, settled, listed, ..Self::default() };
+        prepared.remove_unlisted().map_err(|error| SourceError::answer("remove old spool files", error.to_string()))?;
+        for transaction in prepared.listed.values().filter(|transaction| transaction.spool_bytes.is_some()) {
+            prepared.read(transaction)?;
+        }
+        Ok(prepared)
+    }
+
+    fn remove_unlisted(&self) -> std::io::Result<()> {
+        let Some(folder) = self.folder.as_deref().filter(|folder| folder.is_dir()) else { return Ok(()) };
+        let listed: Vec<PathBuf> = self.listed.values().map(|transaction| file_of(folder, transaction.at())).collect();
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if !listed.contains(&path) {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The spool of a listed transaction.
+    fn read(&self, transaction: &PreparedXa) -> Result<SpoolReader, StreamError> {
+        let lost = |what: String| StreamError::SpoolLost { xid: transaction.xid.to_string(), prepared: transaction.at().to_string(), what };
+        let folder = self.folder.as_deref().ok_or_else(|| lost("the task has no folder for files".to_owned()))?;
+        let path = file_of(folder, transaction.at());
+        SpoolReader::open(&path, transaction.spool_bytes.unwrap_or(0)).map_err(|error| lost(format!("{}: {error}", path.display())))
+    }
+
+    /// Adds a row event, or its TABLE_MAP, to the first half of a transaction, which begins at `start`.
+    pub(super) fn add(&self, branch: &mut Branch, start: FileOffset, event: &RawEvent<'_>) -> Result<(), StreamError> {
+        let spool = match &mut branch.spool {
+            Some(spool) => spool,
+            None => {
+                let folder = self.folder.as_deref().ok_or_else(|| StreamError::Unsupported {
+                    what: "an XA transaction with rows of a selected table, in a task without a folder for files,".to_owned(),
+                    help: "give the pipeline a state directory, leave the table out of the selection, or use ordinary transactions",
+                })?;
+                branch.spool.insert(SpoolWriter::new(file_of(folder, start)))
+            }
+        };
+        spool.add(&[&[event.header.kind], event.body]).map_err(unwritten)
+    }
+
+    /// Lists the transaction that begins at `start`, whose first half is complete. Its rows are durable when this method returns.
+    pub(super) fn prepare(&mut self, branch: Branch, start: FileOffset) -> Result<(), StreamError> {
+        let Branch { xid, spool, .. } = branch;
+        let spool_bytes = spool.filter(|spool| !spool.is_empty()).map(SpoolWriter::persist).transpose().map_err(unwritten)?;
+        self.change = Some(Change::Prepared(PreparedXa::new(xid, start, spool_bytes)));
+        Ok(())
+    }
+
+    /// Ends a listed transaction by its outcome, whose group begins at `start`.
+    pub(super) fn end(&mut self, xid: &Xid, committed: bool, start: FileOffset) -> Result<Ended, StreamError> {
+        let Some(transaction) = self.listed.remove(xid) else {
+            return match self.settled {
+                Some(settled) if start < settled => Ok(Ended::Nothing),
+                _ => Err(StreamError::UnknownXa { xid: xid.to_string() }),
+            };
+        };
+        let ended = match transaction.spool_bytes {
+            Some(_) if committed => Ended::Rows(self.read(&transaction)?),
+            _ => Ended::Nothing,
+        };
+        self.change = Some(Change::Ended(transaction));
+        Ok(ended)
+    }
+
+    /// Notes in `output` how the group that ends at `end` changes the list. Must be called before the resume point moves to `end`.
+    pub(super) fn group_closed(&mut self, end: FileOffset, output: &mut BatchOutput) -> Result<(), StreamError> {
+        match self.change.take() {
+            None => {}
+            Some(Change::Prepared(transaction)) => {
+                output.set_fact(&PreparedXa::key(&self.stream, Some(transaction.at())), &transaction)?;
+                self.listed.insert(transaction.xid.clone(), transaction);
+            }
+            Some(Change::Ended(transaction)) => {
+                output.remove_fact::<PreparedXa>(&PreparedXa::key(&self.stream, Some(transaction.at())));
+                if let (Some(folder), Some(_)) = (&self.folder, transaction.spool_bytes) {
+                    self.leftover.push_back((end, file_of(folder, transaction.at())));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there are files that may be removed once a later position is committed.
+    pub(crate) fn has_leftover(&self) -> bool {
+        !self.leftover.is_empty()
+    }
+
+    /// Removes the files that are not needed any more, now that everything before `committed` is committed.
+    pub(crate) fn remove_leftover(&mut self, committed: FileOffset) {
+        while let Some((_, path)) = self.leftover.pop_front_if(|(end, _)| *end <= committed) {
+            if let Err(error) = std::fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "a spool file that is not needed any more cannot be removed");
+            }
+        }
+    }
+}
+
+impl Branch {
+    pub(super) fn new(xid: Xid) -> Self {
+        Self { xid, spool: None, savepoints: Savepoints::default() }
+    }
+
+    /// Sets a savepoint.
+    pub(super) fn savepoint(&mut self, name: String) {
+        self.savepoints.set(name, self.spool.as_ref().map_or(0, SpoolWriter::len));
+    }
+
+    /// Drops the row events since the savepoint `name`.
+    pub(super) fn return_to(&mut self, name: &str) -> Result<(), StreamError> {
+        let Some(spool) = &mut self.spool else { return Ok(()) };
+        match self.savepoints.return_to(name)? {
+            0 => self.spool = None,
+            length => spool.truncate(length).map_err(unwritten)?,
+        }
+        Ok(())
+    }
+
+    /// The row events, for a transaction that is committed with its first half; `None` if there are none.
+    pub(super) fn into_reader(self) -> Result<Option<SpoolReader>, StreamError> {
+        self.spool.filter(|spool| !spool.is_empty()).map(SpoolWriter::into_reader).transpose().map_err(unwritten)
+    }
+}
+
+/// Reads the body of an XA_PREPARE event: the id of the transaction, and whether the event commits it.
+pub(super) fn read_xa_prepare(body: &[u8]) -> Result<(Xid, bool), StreamError> {
+    let mut reader = Reader::new(body);
+    let (one_phase, format) = (reader.u8()? != 0, reader.u32()?);
+    let (global, branch) = (reader.u32()? as usize, reader.u32()? as usize);
+    let xid = Xid { global: reader.take(global)?.to_vec(), branch: reader.take(branch)?.to_vec(), format };
+    Ok((xid, one_phase))
+}
+
+/// The spool file of the transaction that begins at `start`.
+fn file_of(folder: &Path, start: FileOffset) -> PathBuf {
+    folder.join(format!("xa-{:06}-{}.rows", start.file, start.offset))
+}
+
+fn unwritten(error: std::io::Error) -> StreamError {
+    StreamError::SpoolUnwritten { message: error.to_string() }
+}

@@ -1,0 +1,211 @@
+//! Tests of XA transactions: their changes wait in a spool until their outcome is read.
+
+use std::path::Path;
+
+use runtime::{Commit, Committed};
+
+use super::*;
+
+const MYSQL: &str = "5.7.22-log";
+
+/// The bytes of the xid `name`, in the form of an XA_PREPARE event.
+fn prepare(name: &str, one_phase: bool) -> Vec<u8> {
+    let mut body = vec![u8::from(one_phase), 1, 0, 0, 0];
+    body.extend_from_slice(&(name.len() as u32).to_le_bytes());
+    body.extend_from_slice(&[0; 4]);
+    body.extend_from_slice(name.as_bytes());
+    body
+}
+
+fn xid(name: &str) -> String {
+    crate::schema::Xid { global: name.as_bytes().to_vec(), branch: Vec::new(), format: 1 }.to_string()
+}
+
+impl Log {
+    /// Adds the first half of a transaction of MySQL, with one row of the table in each of `values`.
+    fn first_half(&mut self, name: &str, table: &str, values: &[i64], one_phase: bool) -> &mut Self {
+        self.add(34, &[0; 42]).query(&format!("XA START {}", xid(name)));
+        for value in values {
+            let cells = [integer(*value, 4, false)];
+            self.table(5, table, &cells).rows(30, 5, 1, &[image(&cells, &[])]);
+        }
+        self.query(&format!("XA END {}", xid(name))).add(38, &prepare(name, one_phase))
+    }
+
+    fn outcome(&mut self, word: &str, name: &str) -> &mut Self {
+        self.add(34, &[0; 42]).query(&format!("XA {word} {}", xid(name)))
+    }
+
+    fn insert(&mut self, value: i64) -> &mut Self {
+        let cells = [integer(value, 4, false)];
+        self.begin().table(5, "t", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit()
+    }
+}
+
+fn decoder_of(position: StreamPosition, folder: Option<&Path>, settled: Option<FileOffset>, committed: &Committed) -> Decoder {
+    let prepared = PreparedTransactions::open("global", folder.map(Into::into), settled, committed).unwrap();
+    let profile = ServerProfile::new(MYSQL);
+    Decoder::new(DecoderOptions { prepared, profile, ..options(position, schema(&[integer(1, 4, false)]), 1 << 20) })
+}
+
+fn new_decoder(folder: &Path) -> Decoder {
+    decoder_of(start(), Some(folder), None, &Committed::default())
+}
+
+fn values(batches: &[Batch]) -> Vec<i64> {
+    let row = |event: &runtime::Event| match &event.body {
+        Body::Row(row) => match row.after.as_ref()?.get(0) {
+            Value::Int(number) => Some(number),
+            _ => None,
+        },
+        _ => None,
+    };
+    batches.iter().flat_map(|batch| &batch.events).filter_map(row).collect()
+}
+
+fn files(folder: &Path) -> usize {
+    std::fs::read_dir(folder.join("spool/global")).map_or(0, Iterator::count)
+}
+
+#[test]
+fn the_rows_come_with_the_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::new();
+    log.first_half("a", "t", &[1, 2], false).insert(3).first_half("b", "t", &[4], false).first_half("c", "other", &[5], false);
+    log.insert(6).outcome("COMMIT", "a").outcome("ROLLBACK", "b").outcome("COMMIT", "c").first_half("d", "t", &[7], true).insert(8);
+    let (batches, failed) = read(&mut new_decoder(folder.path()), &log);
+    assert!(failed.is_none(), "{failed:?}");
+    assert_eq!(values(&batches), [3, 6, 1, 2, 7, 8]);
+    let events: Vec<_> = batches.iter().flat_map(|batch| &batch.events).collect();
+    let shape: String = events.iter().map(|event| if let Body::Begin = event.body { 'b' } else { 'e' }).collect();
+    assert_eq!(shape, "beebeebeeebeebee");
+    let resume = batches.last().unwrap().resume.clone().unwrap();
+    assert_eq!(StreamPosition::parse(resume.as_str()).unwrap().at.offset, log.offset);
+}
+
+#[test]
+fn a_restart_between_the_halves_loses_and_repeats_nothing() {
+    let mut log = Log::new();
+    log.insert(1).first_half("a", "t", &[2, 3], false).insert(4).first_half("b", "t", &[5], false).first_half("c", "t", &[6], false);
+    log.outcome("COMMIT", "b").insert(7).outcome("ROLLBACK", "c").outcome("COMMIT", "a").insert(8);
+    let folder = tempfile::tempdir().unwrap();
+    let (all, _) = read(&mut new_decoder(folder.path()), &log);
+    let expected = lines(&all);
+    assert_eq!(values(&all), [1, 4, 5, 7, 2, 3, 8]);
+    // The stream stops after each event, is committed up to the last resume point, and begins again there.
+    for stop in 1..log.events.len() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut committed = Committed::default();
+        let mut first = new_decoder(folder.path());
+        log.events[..stop].iter().for_each(|event| first.event(event, 5).unwrap());
+        let (mut delivered, mut position) = (0, start());
+        let batches = std::iter::from_fn(|| first.drain()).collect::<Vec<_>>().into_iter();
+        let mut count = 0;
+        for mut batch in batches.chain(first.position_update()) {
+            count += batch.events.len();
+            if let Some(resume) = &batch.resume {
+                (delivered, position) = (count, StreamPosition::parse(resume.as_str()).unwrap());
+                committed.apply(&Commit { facts: std::mem::take(&mut batch.facts), ..Commit::default() });
+            }
+        }
+        drop(first);
+        let tail = dump(&log, Decoder::dump_from(&position));
+        let mut second = decoder_of(position, Some(folder.path()), None, &committed);
+        let (rest, failed) = read(&mut second, &tail);
+        assert!(failed.is_none(), "{stop}: {failed:?}");
+        assert_eq!(lines(&rest), expected[delivered..], "{stop}");
+        second.prepared().remove_leftover(FileOffset::new(1, log.offset));
+        assert_eq!(files(folder.path()), 0, "{stop}");
+    }
+}
+
+#[test]
+fn a_file_is_removed_when_the_outcome_is_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::new();
+    log.first_half("a", "t", &[1], false).outcome("COMMIT", "a");
+    let end = log.offset;
+    let mut decoder = new_decoder(folder.path());
+    let (batches, _) = read(&mut decoder, &log);
+    assert_eq!((values(&batches), files(folder.path())), (vec![1], 1));
+    decoder.prepared().remove_leftover(FileOffset::new(1, end - 1));
+    assert_eq!(files(folder.path()), 1);
+    decoder.prepared().remove_leftover(FileOffset::new(1, end));
+    assert!(files(folder.path()) == 0 && !decoder.prepared().has_leftover());
+    // A file that no checkpoint lists is left from a process that was killed.
+    std::fs::write(folder.path().join("spool/global/xa-000001-99.rows"), b"x").unwrap();
+    drop(new_decoder(folder.path()));
+    assert_eq!(files(folder.path()), 0);
+}
+
+#[test]
+fn savepoints_inside_are_returned_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let cells = |value| [integer(value, 4, false)];
+    let row = |log: &mut Log, value: i64| {
+        log.table(5, "t", &cells(value)).rows(30, 5, 1, &[image(&cells(value), &[])]);
+    };
+    let mut log = Log::new();
+    log.add(34, &[0; 42]).query(&format!("XA START {}", xid("a"))).query("SAVEPOINT `z`");
+    row(&mut log, 1);
+    log.query("ROLLBACK TO `z`");
+    row(&mut log, 2);
+    log.query("SAVEPOINT `s`");
+    row(&mut log, 3);
+    log.query("ROLLBACK TO `s`");
+    row(&mut log, 4);
+    log.query(&format!("XA END {}", xid("a"))).add(38, &prepare("a", false)).outcome("COMMIT", "a");
+    let (batches, failed) = read(&mut new_decoder(folder.path()), &log);
+    assert!(failed.is_none(), "{failed:?}");
+    assert_eq!(values(&batches), [2, 4]);
+}
+
+#[test]
+fn an_outcome_whose_changes_were_not_read_stops_the_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    for word in ["COMMIT", "ROLLBACK"] {
+        let mut log = Log::new();
+        log.outcome(word, "a").insert(1);
+        let (_, failed) = read(&mut new_decoder(folder.path()), &log);
+        let failed = failed.unwrap();
+        assert!(failed.code() == Some("E_XA_UNKNOWN") && failed.to_string().contains("X'61',X'',1"), "{failed}");
+        // Before the position at which the server had no prepared transaction, such an outcome belongs to the full phase.
+        let settled = Some(FileOffset::new(1, log.offset));
+        let (batches, failed) = read(&mut decoder_of(start(), Some(folder.path()), settled, &Committed::default()), &log);
+        assert!(failed.is_none(), "{failed:?}");
+        assert_eq!(values(&batches), [1]);
+    }
+}
+
+#[test]
+fn a_lost_file_is_an_error_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::new();
+    log.first_half("a", "t", &[1], false);
+    let (batches, _) = read(&mut new_decoder(folder.path()), &log);
+    let mut committed = Committed::default();
+    committed.apply(&Commit { facts: batches.last().unwrap().facts.clone(), ..Commit::default() });
+    let open = |folder: &Path| PreparedTransactions::open("global", Some(folder.into()), None, &committed).map(drop);
+    assert!(open(folder.path()).is_ok());
+    let lost = runtime::Error::from(open(tempfile::tempdir().unwrap().path()).unwrap_err());
+    assert!(lost.code() == Some("E_SPOOL_LOST") && lost.to_string().contains("X'61',X'',1"), "{lost}");
+}
+
+#[test]
+fn without_a_folder_only_unselected_tables_may_be_prepared() {
+    let mut log = Log::new();
+    log.first_half("a", "other", &[1], false).outcome("COMMIT", "a").first_half("b", "t", &[1], false);
+    let (_, failed) = read(&mut decoder_of(start(), None, None, &Committed::default()), &log);
+    assert_eq!(failed.unwrap().code(), Some("E_UNSUPPORTED_EVENT"));
+}
+
+#[test]
+fn a_prepare_without_its_start_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::new();
+    log.begin().add(38, &prepare("a", false));
+    assert_eq!(read(&mut new_decoder(folder.path()), &log).1.unwrap().code(), Some("E_BINLOG_CORRUPT"));
+    log = Log::new();
+    log.add(34, &[0; 42]).query(&format!("XA START {}", xid("a"))).add(38, &prepare("b", false));
+    assert_eq!(read(&mut new_decoder(folder.path()), &log).1.unwrap().code(), Some("E_BINLOG_CORRUPT"));
+}
