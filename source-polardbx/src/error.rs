@@ -73,6 +73,14 @@ pub enum SourceError {
         /// The identity of the server to which the source is connected.
         found: String,
     },
+    /// A connection reached another server than the connections before it.
+    #[error("a connection reached the server {found}, and this task reads from {known}")]
+    OtherServer {
+        /// The identity of the task's server.
+        known: String,
+        /// The identity of the server that the connection reached.
+        found: String,
+    },
     /// The configuration has other tables or phases than when the task was started.
     #[error("{what}")]
     TaskChanged {
@@ -230,6 +238,9 @@ impl From<SourceError> for Error {
                     "point `source.polardbx.host` at the server of the checkpoint, or start the task from scratch with a full phase",
                 )
             }
+            SourceError::OtherServer { .. } => Error::retryable("connections to the source reach different servers")
+                .with_code("E_OTHER_SERVER")
+                .with_help("let `source.polardbx.host` name one server, without load balancing over several"),
             SourceError::TableChanged { table, .. } => Error::fatal("the schema of the table changed during the full phase")
                 .with_code("E_SCHEMA_CHANGED")
                 .of_table(table)

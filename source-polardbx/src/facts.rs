@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::binlog::position::{BinlogCoordinates, FileOffset, StreamPosition};
 use crate::config::Phase;
 use crate::error::{Result, SourceError};
-use crate::schema::Xid;
+use crate::schema::{Unstated, Xid};
 
 /// The facts about what the task reads, and from which server. The first plan commits these facts; later plans compare them with the server
 /// and the configuration.
@@ -105,6 +105,12 @@ impl Fact for SnapshotPlan {
 
 impl Fact for TableDefinition {
     const NAME: &'static str = "table_definition";
+    const VERSION: u32 = 1;
+}
+
+/// There is one such fact for each table, stored under the names of the stream and the table.
+impl Fact for Unstated {
+    const NAME: &'static str = "unstated_nulls";
     const VERSION: u32 = 1;
 }
 

@@ -46,6 +46,8 @@ impl Planner {
 
     /// Returns what the task reads next.
     pub(crate) async fn plan(&self, context: &Context, committed: &Committed) -> Result<Plan> {
+        // Every connection must reach the server of the checkpoint, or else the server that the first plan finds.
+        self.endpoint.expect(if committed.is_new() { None } else { Some(TaskFacts::read(committed)?.identity) });
         // The plan uses a session of the chunk readers. Such a session returns text in the character set of its column, which the bounds of
         // chunks need.
         let mut lent = self.sessions.lend().await?;
@@ -69,6 +71,7 @@ impl Planner {
         let settings = &*self.settings;
         let server = self.identify(session, context).await?;
         session.is_identified = true;
+        self.endpoint.expect(Some(server.identity()?));
         let start = self.start(session, &server).await?;
         if let (true, Some(start)) = (settings.has(Phase::Incremental), &start) {
             // The grant is checked now. If it were missing, the task would otherwise fail only after the full phase, when the stream
@@ -87,13 +90,10 @@ impl Planner {
             let barrier = Barrier::pass(session, &server, context.task(), settings.barrier_delay).await?;
             tracing::info!(%barrier, "all commits before the start of the stream are visible");
         }
-        if settings.has(Phase::Incremental) {
-            let selection = settings.selection.clone().folded(server.lower_case());
-            if let Some(warning) = check::cascades(session, &selection).await? {
-                tracing::warn!("{}", warning.what);
-            }
-        }
         let definitions = self.definitions(session, &server).await?;
+        if settings.has(Phase::Incremental) {
+            demand(check::cascades(definitions.iter().map(|Definition { schema, ddl }| (&schema.id, ddl.as_str()))))?;
+        }
         let tables: Vec<Arc<TableSchema>> = definitions.iter().map(|Definition { schema, .. }| schema.clone()).collect();
 
         let mut facts = Facts::new();

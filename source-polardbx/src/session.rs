@@ -2,7 +2,7 @@
 //! does not reset it.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mysql_async::prelude::Query;
@@ -13,11 +13,15 @@ use tokio::time::timeout;
 
 use crate::config::{Config, TlsMode};
 use crate::error::{Result, SourceError};
+use crate::server::{IDENTITY, Identity};
 use crate::tls::Encryption;
 use crate::wire::{Address, LoggedIn, Wire, WireError, in_time};
 
 /// The time limit for a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a connection is made anew at once if it reaches another server than it must. Proxies often take turns between servers.
+const ATTEMPTS: usize = 5;
 
 /// The time limit for a query of metadata.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,6 +46,16 @@ pub(crate) struct Endpoint {
     encryption: Option<Encryption>,
     /// How to connect, with or without encryption. The first connection finds this out.
     route: Arc<OnceCell<Route>>,
+    /// The server that every connection must reach; `None` until it is known.
+    expected: Arc<Mutex<Option<Expected>>>,
+}
+
+/// The server that every connection must reach.
+#[derive(Clone)]
+struct Expected {
+    history: String,
+    /// Whether a connection of this process has reached it. If none has, the address probably leads to another server now.
+    is_reached: bool,
 }
 
 /// How to connect to the server. A route is made once it is known whether encryption works.
@@ -63,12 +77,40 @@ impl Endpoint {
             user: config.user.clone(),
             password: config.password.clone(),
         };
-        Ok(Self { address, encryption, route: Arc::default() })
+        Ok(Self { address, encryption, route: Arc::default(), expected: Arc::default() })
     }
 
     /// Whether the mode is `preferred` and the server does not support encryption; `false` before the first connection.
     pub(crate) fn is_unencrypted_fallback(&self) -> bool {
         self.encryption.is_some() && self.route.get().is_some_and(|route| route.encryption.is_none())
+    }
+
+    /// Says which server every later connection must reach, by the identity of its binlog history; `None` allows any.
+    pub(crate) fn expect(&self, history: Option<String>) {
+        let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        if expected.as_ref().map(|expected| &expected.history) != history.as_ref() {
+            *expected = history.map(|history| Expected { history, is_reached: false });
+        }
+    }
+
+    /// Checks which server a connection has reached. Fails if it must be another.
+    fn admit(&self, found: &Identity) -> Result<()> {
+        let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(expected) = expected.as_mut() else { return Ok(()) };
+        let (known, found) = (expected.history.clone(), found.history.clone());
+        match (known == found, expected.is_reached) {
+            (true, _) => {
+                expected.is_reached = true;
+                Ok(())
+            }
+            (false, true) => Err(SourceError::OtherServer { known, found }),
+            (false, false) => Err(SourceError::IdentityChanged { known, found }),
+        }
+    }
+
+    /// Asks once more which server a connection has reached. A proxy may have moved it meanwhile.
+    pub(crate) async fn confirm(&self, session: &mut Session) -> Result<()> {
+        self.admit(&Identity::ask(session).await?)
     }
 
     async fn route(&self) -> Result<&Route> {
@@ -118,8 +160,28 @@ impl Endpoint {
         format!("connect to the source at {}:{}", self.address.host, self.address.port)
     }
 
-    /// Opens a connection of the module `wire`, for dumping the binlog.
-    pub(crate) async fn connect_wire(&self) -> Result<Wire, WireError> {
+    /// Opens a connection of the module `wire`, for dumping the binlog. Returns the identity of the server as well.
+    pub(crate) async fn connect_wire(&self) -> Result<(Wire, Identity), WireError> {
+        let mut attempts = 1..=ATTEMPTS;
+        loop {
+            let mut wire = self.connect_wire_anywhere().await?;
+            let rows = in_time(wire.rows(IDENTITY)).await?;
+            let rows = rows.into_iter().map(|row| <[_; 2]>::try_from(row).map_or((None, None), |[name, value]| (name, value)));
+            let found = Identity::of_rows(rows).map_err(|error| WireError::Lost(error.to_string()))?;
+            match self.admit(&found) {
+                Ok(()) => return Ok((wire, found)),
+                Err(error) => {
+                    tracing::warn!("a connection for the binlog is closed: {error}");
+                    attempts.next();
+                    if attempts.is_empty() {
+                        return Err(WireError::Lost(error.to_string()));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn connect_wire_anywhere(&self) -> Result<Wire, WireError> {
         let route = match self.route().await {
             Ok(route) => route,
             Err(SourceError::Tls(failure)) => return Err(WireError::Tls(failure)),
@@ -139,8 +201,32 @@ impl Endpoint {
         Err(WireError::Lost("the server forgets the account's password at once".to_owned()))
     }
 
-    /// Opens a connection for metadata. Names and definitions arrive in UTF-8.
+    /// Opens a connection for metadata. Names and definitions arrive in UTF-8. A connection that reaches another server than it must is
+    /// closed, and another one is opened.
     pub(crate) async fn connect(&self) -> Result<Session> {
+        let is_any_right = self.expected.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+        if is_any_right {
+            return self.connect_anywhere().await;
+        }
+        let mut attempts = 1..=ATTEMPTS;
+        loop {
+            let mut session = self.connect_anywhere().await?;
+            match self.confirm(&mut session).await {
+                Ok(()) => return Ok(session),
+                Err(error @ (SourceError::OtherServer { .. } | SourceError::IdentityChanged { .. })) => {
+                    session.close().await;
+                    tracing::warn!("a connection is closed: {error}");
+                    attempts.next();
+                    if attempts.is_empty() {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn connect_anywhere(&self) -> Result<Session> {
         let doing = self.connecting();
         let connecting = timeout(CONNECT_TIMEOUT, Conn::new(self.route().await?.opts.clone())).await;
         let conn = connecting

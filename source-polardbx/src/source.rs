@@ -11,6 +11,7 @@ use crate::config::{Config, Phase, SourceSettings};
 use crate::error::{Result, SourceError};
 use crate::facts::{DatabaseCharsets, TaskFacts};
 use crate::planner::Planner;
+use crate::schema::Unstated;
 use crate::schema_phase::SchemaReader;
 use crate::server::{Server, binlog_files, database_charsets};
 use crate::session::Endpoint;
@@ -86,6 +87,9 @@ impl PolardbxSource {
             None => database_charsets(&mut session).await?,
         };
         session.close().await;
+        let of_stream = format!("{name}/");
+        let unstated = committed.facts::<Unstated>().filter(|fact| fact.as_ref().map_or(true, |(key, _)| key.starts_with(&of_stream)));
+        let unstated = unstated.map(|fact| fact.map(|(_, unstated)| unstated)).collect::<Result<_, _>>()?;
         let settled = TaskFacts::read(committed)?.settled.map(|settled| settled.coordinates().at);
         let prepared = PreparedTransactions::open(&name, context.state_dir().map(Into::into), settled, committed)?;
         StreamReader::open(StreamOptions {
@@ -94,6 +98,7 @@ impl PolardbxSource {
             server_id: self.settings.server_id(context.task(), server.server_id())?,
             position,
             schemas: committed.split_schemas(&split.id),
+            unstated,
             database_charsets,
             selection: self.settings.selection.clone().folded(server.lower_case()),
             profile: server.profile(),

@@ -17,7 +17,7 @@ use super::scan::{LastEnd, ScanError};
 use super::timers::{Timers, stuck_message};
 use super::transport::{SILENCE, Transport};
 use crate::error::SourceError;
-use crate::schema::History;
+use crate::schema::{History, Unstated};
 use crate::selection::Selection;
 use crate::session::Endpoint;
 use crate::wire::WireError;
@@ -34,6 +34,8 @@ pub(crate) struct StreamOptions {
     pub(crate) position: StreamPosition,
     /// The schemas at `position`.
     pub(crate) schemas: Vec<Arc<TableSchema>>,
+    /// What is known of columns that their CREATE TABLE leaves open, at `position`.
+    pub(crate) unstated: Vec<Unstated>,
     /// Default character sets of the databases at `position`, where they are known.
     pub(crate) database_charsets: HashMap<String, Option<String>>,
     /// The selected tables.
@@ -133,10 +135,12 @@ impl StreamReader {
             Err(error) => return Err(diagnose(error, &endpoint, &position, from).await),
         };
         let time = SourceTime { idle_is_current: profile.idle_is_current(), ms: None, is_idle: false };
+        let mut history = History::new(options.schemas, options.database_charsets, profile.lower_case_names());
+        history.restore_unstated(options.unstated);
         let decoder = Decoder::new(DecoderOptions {
             stream,
             position: position.clone(),
-            history: History::new(options.schemas, options.database_charsets, profile.lower_case_names()),
+            history,
             selection,
             profile: profile.clone(),
             prepared,

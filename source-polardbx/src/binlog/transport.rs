@@ -19,6 +19,9 @@ const MARIADB_CAPABILITY: u8 = 4;
 /// The connection over which the server sends the binlog.
 pub(crate) struct Transport {
     wire: Wire,
+    /// The `server_id` that the first event must have: the server makes this event for the dump, while other events have the id of the
+    /// server that first wrote them. `None` once the first event was read.
+    first: Option<u32>,
 }
 
 impl Transport {
@@ -31,7 +34,7 @@ impl Transport {
         from: FileOffset,
         heartbeat: Option<Duration>,
     ) -> Result<Self, WireError> {
-        let mut wire = endpoint.connect_wire().await?;
+        let (mut wire, server) = endpoint.connect_wire().await?;
         // The names with `@` are user variables. A server accepts any user variable, even if it does not use it.
         let session = format!(
             "SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}, @slave_uuid = '{uuid}', @replica_uuid = '{uuid}', \
@@ -45,12 +48,12 @@ impl Transport {
         let offset = u32::try_from(from.offset)
             .map_err(|_| WireError::Lost(format!("a dump cannot begin at {}, behind the first 4 GiB of its file", from.offset)))?;
         in_time(wire.dump(server_id, &file_name(base, from.file), offset)).await?;
-        Ok(Self { wire })
+        Ok(Self { wire, first: Some(server.server_id) })
     }
 
     /// Asks for the binlog from `from` to its end, without registering as a replica. So it ends no other dump.
     pub(crate) async fn open_to_end(endpoint: &Endpoint, base: &str, from: FileOffset) -> Result<Self, WireError> {
-        let mut wire = endpoint.connect_wire().await?;
+        let (mut wire, server) = endpoint.connect_wire().await?;
         let session = format!(
             "SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', @mariadb_slave_capability = {MARIADB_CAPABILITY}, \
              SESSION net_write_timeout = 600, SESSION net_read_timeout = 600"
@@ -58,17 +61,21 @@ impl Transport {
         in_time(wire.execute(&session)).await?;
         let offset = u32::try_from(from.offset).map_err(|_| WireError::Lost(format!("a dump cannot begin at {}", from.offset)))?;
         in_time(wire.dump_to_end(&file_name(base, from.file), offset)).await?;
-        Ok(Self { wire })
+        Ok(Self { wire, first: Some(server.server_id) })
     }
 
     /// Returns the bytes of the next event. This method is cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<&[u8], WireError> {
-        self.wire.event().await
+        let Self { wire, first } = self;
+        let event = wire.event().await?;
+        verify(first, event)
     }
 
     /// Returns the bytes of the next event; `None` if the server sends no byte for as long as `SILENCE`. This method is cancel-safe.
     pub(crate) async fn next_unless_silent(&mut self) -> Option<Result<&[u8], WireError>> {
-        self.wire.event_unless_silent(SILENCE).await
+        let Self { wire, first } = self;
+        let event = wire.event_unless_silent(SILENCE).await?;
+        Some(event.and_then(|event| verify(first, event)))
     }
 
     /// When the last bytes came, and whether they are the beginning of an event that is not complete.
@@ -78,7 +85,22 @@ impl Transport {
 
     /// Returns the bytes of the next event if they have already arrived; `None` otherwise.
     pub(crate) async fn next_if_ready(&mut self) -> Option<Result<&[u8], WireError>> {
-        self.wire.event_if_ready().await
+        let Self { wire, first } = self;
+        let event = wire.event_if_ready().await?;
+        Some(event.and_then(|event| verify(first, event)))
+    }
+}
+
+/// Checks the server of the first event, if it is a ROTATE that the server has made for the dump.
+fn verify<'a>(first: &mut Option<u32>, event: &'a [u8]) -> Result<&'a [u8], WireError> {
+    const ROTATE: u8 = 4;
+    let Some(expected) = first.take() else { return Ok(event) };
+    match event {
+        &[_, _, _, _, ROTATE, a, b, c, d, ..] if u32::from_le_bytes([a, b, c, d]) != expected => {
+            let found = u32::from_le_bytes([a, b, c, d]);
+            Err(WireError::Lost(format!("the binlog comes from the server with server_id {found}, and the connection leads to {expected}")))
+        }
+        _ => Ok(event),
     }
 }
 
@@ -89,4 +111,21 @@ fn replica_uuid(server_id: u32) -> String {
     let hex = format!("{number:032x}");
     let part = |range| hex.get(range).unwrap_or("");
     format!("{}-{}-{}-{}-{}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_of_another_server_is_noticed_at_its_first_event() {
+        let event = |kind: u8, server_id: u8| [&[0, 0, 0, 0, kind, server_id][..], &[0; 13]].concat();
+        assert!(verify(&mut Some(7), &event(4, 7)).is_ok());
+        let Err(WireError::Lost(message)) = verify(&mut Some(7), &event(4, 8)) else { panic!("taken") };
+        assert!(message.contains("server_id 8") && message.contains("leads to 7"), "{message}");
+        // Later events may come from other servers, by replication.
+        let mut first = Some(7);
+        verify(&mut first, &event(4, 7)).unwrap();
+        assert!(verify(&mut first, &event(2, 9)).is_ok() && verify(&mut first, &event(4, 9)).is_ok());
+    }
 }

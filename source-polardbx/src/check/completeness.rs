@@ -3,9 +3,10 @@
 use runtime::{Finding, TableId};
 
 use crate::error::Result;
+use crate::schema::foreign_key_actions;
 use crate::selection::Selection;
 use crate::server::{BinlogFilters, Server, binlog_filters};
-use crate::session::{Session, named, nth};
+use crate::session::{Session, nth};
 
 /// Findings for what keeps changes of selected tables out of the binlog. There is none if nothing does.
 pub(crate) async fn completeness(session: &mut Session, server: &Server, selection: &Selection) -> Result<Vec<Finding>> {
@@ -21,21 +22,26 @@ pub(crate) async fn completeness(session: &mut Session, server: &Server, selecti
     Ok(found)
 }
 
-/// A failed finding if `binlog_do_db` or `binlog_ignore_db` of the server hides one of the databases.
+/// A failed finding if `binlog_do_db` or `binlog_ignore_db` of the server hides one of the databases. Otherwise a warning if they are set: by
+/// them the server judges a DDL statement by the default database of its session, not by its table.
 fn filtered(filters: &BinlogFilters, databases: &[String]) -> Option<Finding> {
+    const ITEM: &str = "binlog_filters";
+    const HELP: &str = "remove binlog_do_db and binlog_ignore_db from the server's option file and restart it";
     let hidden: Vec<&str> = databases.iter().map(String::as_str).filter(|database| filters.hide(database)).collect();
-    (!hidden.is_empty()).then(|| {
-        Finding::failed(
-            "binlog_filters",
-            format!("the server does not write changes of {} into its binlog ({filters})", hidden.join(", ")),
-            "remove binlog_do_db and binlog_ignore_db from the server's option file and restart it",
-        )
+    if !hidden.is_empty() {
+        let what = format!("the server does not write changes of {} into its binlog ({filters})", hidden.join(", "));
+        return Some(Finding::failed(ITEM, what, HELP));
+    }
+    (!filters.is_empty()).then(|| {
+        let what = format!("a DDL statement is not in the binlog if its session's default database is left out ({filters})");
+        Finding::warning(ITEM, what, HELP)
     })
 }
 
 /// A finding for a server that is a replica and does not write the changes of its own source into its binlog.
 async fn upstream(session: &mut Session, server: &Server) -> Result<Option<Finding>> {
     const ITEM: &str = "log_replica_updates";
+    const WHAT: &str = "the server is a replica and does not write replicated changes into its binlog";
     const HELP: &str = "read from its source, or start the server with --log-slave-updates (--log-replica-updates); if it is no replica, RESET \
                         SLAVE ALL";
     if server.logs_replicated_changes() {
@@ -44,7 +50,8 @@ async fn upstream(session: &mut Session, server: &Server) -> Result<Option<Findi
     let statements = if server.kind.is_mariadb() { ["SHOW ALL SLAVES STATUS"; 2] } else { ["SHOW SLAVE STATUS", "SHOW REPLICA STATUS"] };
     match session.rows_either(statements, |statement| format!("ask whether the server is a replica ({statement})")).await {
         Ok(rows) if rows.is_empty() => Ok(None),
-        Ok(_) => Ok(Some(Finding::failed(ITEM, "the server is a replica and does not write replicated changes into its binlog", HELP))),
+        Ok(_) => Ok(Some(Finding::failed(ITEM, WHAT, HELP))),
+        Err(error) if error.code() == Some(1227) && replicates(session).await? => Ok(Some(Finding::failed(ITEM, WHAT, HELP))),
         Err(error) if error.code() == Some(1227) => Ok(Some(Finding::warning(
             ITEM,
             "replicated changes are not written into the binlog, and the account may not see whether the server is a replica",
@@ -54,40 +61,47 @@ async fn upstream(session: &mut Session, server: &Server) -> Result<Option<Findi
     }
 }
 
-/// A warning for selected tables whose rows are changed by foreign keys. The storage engine makes these changes, so they are not logged.
-pub(crate) async fn cascades(session: &mut Session, selection: &Selection) -> Result<Option<Finding>> {
-    const SQL: &str = "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, DELETE_RULE, UPDATE_RULE FROM information_schema.REFERENTIAL_CONSTRAINTS \
-                       WHERE DELETE_RULE IN ('CASCADE', 'SET NULL') OR UPDATE_RULE IN ('CASCADE', 'SET NULL')";
-    let rows = session.rows("list the foreign keys", SQL).await?;
-    let text = |row, name| named(row, name).unwrap_or_default();
-    let mut children: Vec<String> = rows
-        .iter()
-        .map(|row| (TableId::new(text(row, "CONSTRAINT_SCHEMA"), text(row, "TABLE_NAME")), row))
-        .filter(|(table, _)| selection.selects(table))
-        .map(|(table, row)| format!("{table} (ON DELETE {}, ON UPDATE {})", text(row, "DELETE_RULE"), text(row, "UPDATE_RULE")))
+/// Whether the server replicates at this moment. MariaDB tells every account.
+async fn replicates(session: &mut Session) -> Result<bool> {
+    let rows = session.rows("ask whether the server replicates", "SHOW GLOBAL STATUS LIKE 'Slaves_running'").await?;
+    Ok(rows.first().and_then(|row| nth(row, 1)).is_some_and(|count| count != "0"))
+}
+
+/// A warning for tables whose rows are changed by foreign keys. The storage engine makes these changes, so they are not logged. `tables` are
+/// tables with their SHOW CREATE TABLE, which every account sees that may read the table.
+pub(crate) fn cascades<'a>(tables: impl IntoIterator<Item = (&'a TableId, &'a str)>) -> Option<Finding> {
+    let children: Vec<String> = tables
+        .into_iter()
+        // A definition that cannot be read is reported elsewhere.
+        .map(|(table, ddl)| (table, Vec::from_iter(foreign_key_actions(ddl).unwrap_or_default())))
+        .filter(|(_, actions)| !actions.is_empty())
+        .map(|(table, actions)| format!("{table} ({})", actions.join(", ")))
         .collect();
-    children.sort();
-    children.dedup();
-    Ok((!children.is_empty()).then(|| {
+    (!children.is_empty()).then(|| {
         Finding::warning(
             "foreign_keys",
             format!("changes that a foreign key makes are not in the binlog, and so are not delivered: {}", children.join(", ")),
             "change the rows of these tables by statements of their own, or exclude the tables",
         )
-    }))
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use runtime::Level;
+
     use super::*;
 
     #[test]
     fn databases_that_are_not_logged_are_named() {
         let databases = ["crm".to_owned(), "shop".to_owned()];
-        let found = |logged: &str, ignored: &str| filtered(&BinlogFilters::new(logged, ignored, false), &databases).map(|found| found.what);
+        let finding = |logged: &str, ignored: &str| filtered(&BinlogFilters::new(logged, ignored, false), &databases);
+        let found = |logged: &str, ignored: &str| finding(logged, ignored).map(|found| found.what);
         assert_eq!(found("", ""), None);
-        assert_eq!(found("shop,crm", ""), None);
-        assert_eq!(found("", "other"), None);
+        for (logged, ignored) in [("shop,crm", ""), ("", "other")] {
+            let warning = finding(logged, ignored).unwrap();
+            assert!(warning.level == Level::Warning && warning.what.contains("default database"), "{}", warning.what);
+        }
         let what = found("x,shop", "").unwrap();
         assert!(what.contains("changes of crm into") && what.contains("binlog_do_db=x,shop"), "{what}");
         assert!(found("x", "").unwrap().contains("crm, shop"));

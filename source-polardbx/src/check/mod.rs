@@ -11,7 +11,7 @@ use runtime::{Charset, Column, ColumnKind, Finding, Level, TableId, TableSchema}
 use crate::config::{Phase, SourceSettings, TlsMode};
 use crate::error::{Result, SourceError};
 use crate::selection::Selection;
-use crate::server::{Server, read_schema, selected_tables};
+use crate::server::{Server, parse_definition, read_ddl, selected_tables};
 use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
@@ -32,6 +32,8 @@ pub(crate) async fn findings(settings: &SourceSettings, endpoint: &Endpoint, tas
     found.extend(encryption(settings, endpoint));
     match Server::identify(&mut session).await {
         Ok(server) => {
+            // All connections of the check must reach the same server.
+            endpoint.expect(server.identity().ok());
             found.push(server.support());
             if found.iter().all(|finding| finding.level != Level::Failed) {
                 supported(settings, task, endpoint, &server, &mut session, &mut found).await;
@@ -89,10 +91,6 @@ async fn supported(
             Err(error) if error.code() == Some(1227) => {}
             Err(error) => found.push(Finding::from_error("binlog_filters", &error.into())),
         }
-        match cascades(session, &selection).await {
-            Ok(warning) => found.extend(warning),
-            Err(error) => found.push(Finding::from_error("foreign_keys", &error.into())),
-        }
     }
     match tables(session, &selection, settings).await {
         Ok(mut of_tables) => found.append(&mut of_tables),
@@ -105,17 +103,18 @@ async fn supported(
 async fn tables(session: &mut Session, selection: &Selection, settings: &SourceSettings) -> Result<Vec<Finding>> {
     let (tables, views) = selected_tables(session, selection).await?;
     let mut found = missing(selection, &tables, &views);
-    let mut unreadable = 0;
+    let (mut unreadable, mut ddls) = (0, Vec::new());
     for table in &tables {
         let readable = session.execute(format!("read table {table}"), format!("SELECT 1 FROM {} LIMIT 0", table_name(table))).await;
-        let schema = match readable {
-            Ok(()) => read_schema(session, table).await,
+        let ddl = match readable {
+            Ok(()) => read_ddl(session, table).await,
             Err(error) => Err(error),
         };
-        match schema {
-            Ok(schema) => {
+        match ddl.and_then(|ddl| Ok((parse_definition(table, &ddl)?, ddl))) {
+            Ok((schema, ddl)) => {
                 found.extend(columns(&schema));
                 found.extend(key(&schema));
+                ddls.push((table, ddl));
             }
             // An error of the connection says nothing about the table, so it ends the check.
             Err(error) if error.code().is_none() && !matches!(error, SourceError::Answer { .. } | SourceError::Requirement { .. }) => {
@@ -126,6 +125,9 @@ async fn tables(session: &mut Session, selection: &Selection, settings: &SourceS
                 found.push(Finding::from_error("select", &error.into()));
             }
         }
+    }
+    if settings.has(Phase::Incremental) {
+        found.extend(cascades(ddls.iter().map(|(table, ddl)| (*table, ddl.as_str()))));
     }
     if tables.is_empty() {
         let what = format!("no table is selected by {}", settings.config.tables.join(", "));
@@ -223,8 +225,15 @@ fn key(schema: &TableSchema) -> Option<Finding> {
 }
 
 /// Returns an error of kind `Config` if there are failed findings. Its message names all of them; its help is the help of the first.
+/// Warnings are logged.
 pub(crate) fn demand(findings: impl IntoIterator<Item = Finding>) -> Result<()> {
-    let mut failed = findings.into_iter().filter(|finding| finding.level == Level::Failed);
+    let logged = |Finding { level, what, .. }: &Finding| {
+        if *level == Level::Warning {
+            tracing::warn!("{what}");
+        }
+    };
+    let findings = findings.into_iter().inspect(logged);
+    let mut failed = findings.filter(|finding| finding.level == Level::Failed);
     let Some(Finding { what, help, .. }) = failed.next() else { return Ok(()) };
     let what = failed.fold(what, |all, finding| all + "; " + &finding.what);
     Err(SourceError::Requirement { what, help })

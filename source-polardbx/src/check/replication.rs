@@ -104,7 +104,7 @@ async fn probe_dump(endpoint: &Endpoint, id: u32, file: &str, offset: u64) -> Re
     const PATIENCE: Duration = Duration::from_secs(10);
     let probe_id = (id ^ 0x4000_0000).max(2);
     let probe = async {
-        let mut wire = endpoint.connect_wire().await?;
+        let (mut wire, _) = endpoint.connect_wire().await?;
         wire.execute("SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', @mariadb_slave_capability = 4").await?;
         wire.register(probe_id).await?;
         // If the server refuses the dump, its first answer is an error.

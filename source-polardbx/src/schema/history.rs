@@ -1,13 +1,13 @@
 //! Applies DDL statements to the known schemas of the selected tables.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use runtime::{TableId, TableSchema};
 
 use super::create::{KeyDefinition, KeyPart, add_unique_key, find_column};
 pub use super::error::ChangeError;
-use super::{Change, Databases, Effect, KeyChange, ReadError};
+use super::{Change, Databases, Effect, KeyChange, ReadError, Unstated};
 
 /// The selected tables that a schema change touched, with their new schemas; `None` for a table that was dropped.
 pub type Touched = Vec<(TableId, Option<Arc<TableSchema>>)>;
@@ -17,6 +17,10 @@ pub type Touched = Vec<(TableId, Option<Arc<TableSchema>>)>;
 pub struct History {
     tables: HashMap<TableId, Arc<TableSchema>>,
     databases: Databases,
+    /// The tables with columns of which the CREATE TABLE does not say whether they are nullable, and those among them that have changed since
+    /// they were last taken.
+    unstated: HashMap<TableId, Unstated>,
+    changed: BTreeSet<TableId>,
     /// Whether the server compares names in lower case.
     lower_case: bool,
 }
@@ -29,11 +33,66 @@ impl History {
         databases: impl IntoIterator<Item = (String, impl Into<Option<String>>)>,
         lower_case: bool,
     ) -> Self {
-        let mut history = Self { tables: HashMap::new(), databases: Databases::new(databases, lower_case), lower_case };
+        let databases = Databases::new(databases, lower_case);
+        let mut history = Self { databases, lower_case, ..Self::default() };
         for schema in schemas {
             history.tables.insert(history.fold(&schema.id), schema);
         }
         history
+    }
+
+    /// Restores what was taken from [`History::take_unstated`] before.
+    pub(crate) fn restore_unstated(&mut self, all: impl IntoIterator<Item = Unstated>) {
+        for unstated in all {
+            let table = unstated.table.clone();
+            self.correct(&table, &unstated);
+            self.unstated.insert(table, unstated);
+        }
+    }
+
+    /// Whether there is a column of which nobody has said yet whether it is nullable.
+    pub(crate) fn has_unstated(&self) -> bool {
+        self.unstated.values().any(Unstated::is_open)
+    }
+
+    /// Notes what the first TABLE_MAP of a table shows of such columns. The schema gets a new version if it said something else.
+    pub(crate) fn settle(&mut self, table: &TableId, is_nullable: impl Fn(usize) -> bool) {
+        let table = self.fold(table);
+        let Some(mut unstated) = self.unstated.remove(&table) else { return };
+        if unstated.is_open() {
+            unstated.settle(is_nullable);
+            self.changed.insert(table.clone());
+            if !self.correct(&table, &unstated) {
+                return;
+            }
+        }
+        self.unstated.insert(table, unstated);
+    }
+
+    /// Returns the tables whose columns have changed, with what is known; `None` if nothing needs to be remembered any more.
+    pub(crate) fn take_unstated(&mut self) -> Vec<(TableId, Option<Unstated>)> {
+        std::mem::take(&mut self.changed).into_iter().map(|table| (table.clone(), self.unstated.get(&table).cloned())).collect()
+    }
+
+    /// Replaces the schema of a table by what is known. Returns whether it said something else.
+    fn correct(&mut self, table: &TableId, unstated: &Unstated) -> bool {
+        let Some(corrected) = self.tables.get(table).and_then(|schema| unstated.corrected(schema)) else { return false };
+        self.tables.insert(table.clone(), Arc::new(corrected));
+        true
+    }
+
+    /// Sets or removes the columns of a table that was created or dropped.
+    fn set_unstated(&mut self, table: &TableId, unstated: Option<Unstated>) {
+        let known = match unstated {
+            Some(unstated) => {
+                self.unstated.insert(table.clone(), unstated);
+                true
+            }
+            None => self.unstated.remove(table).is_some(),
+        };
+        if known {
+            self.changed.insert(table.clone());
+        }
     }
 
     /// The name in the form in which the server compares it: in lower case, or unchanged.
@@ -96,7 +155,11 @@ impl History {
                 let create = definition.as_ref().map_err(|error| ChangeError::Unread { table: table.clone(), error: error.clone() })?;
                 match self.tables.get(&table).filter(|_| create.if_not_exists).cloned() {
                     Some(known) => touch(touched, table, Some(known)),
-                    None => self.make(create.schema.clone(), table, seconds, touched),
+                    None => {
+                        let unstated = Some(&create.unstated).filter(|columns| !columns.is_empty());
+                        self.set_unstated(&table, unstated.map(|columns| Unstated::new(table.clone(), columns.clone())));
+                        self.make(create.schema.clone(), table, seconds, touched);
+                    }
                 }
             }
             Effect::CreateLike { table, like, if_not_exists } => {
@@ -111,6 +174,7 @@ impl History {
                 let Some(schema) = self.table(like).map(|schema| TableSchema::clone(schema)) else {
                     return Err(ChangeError::LikeUnknown { table, like: self.fold(like) });
                 };
+                self.set_unstated(&table, self.unstated.get(&self.fold(like)).and_then(|unstated| unstated.like(&table)));
                 self.make(schema, table, seconds, touched);
             }
             Effect::CreateSelect { table } => {
@@ -121,6 +185,7 @@ impl History {
             }
             Effect::Drop { table } => {
                 let table = self.fold(table);
+                self.set_unstated(&table, None);
                 // A DROP TABLE IF EXISTS of a selected table is delivered even if the table never existed.
                 if self.tables.remove(&table).is_some() || selected(&table) {
                     touch(touched, table, None);
@@ -184,6 +249,7 @@ impl History {
                 gone.sort();
                 for table in gone {
                     self.tables.remove(&table);
+                    self.set_unstated(&table, None);
                     touched.push((table, None));
                 }
                 self.databases.forget(database);
@@ -226,7 +292,9 @@ impl History {
         mut changed: TableSchema,
         touched: &mut Touched,
     ) -> Result<(), ChangeError> {
-        if changed.effective_key() != old.effective_key() {
+        // While it is not known which columns are nullable, the table has no rows.
+        let is_empty = self.unstated.get(&table).is_some_and(Unstated::is_open);
+        if !is_empty && changed.effective_key() != old.effective_key() {
             return Err(ChangeError::Key { table });
         }
         let schema = if changed == **old {

@@ -12,14 +12,16 @@ mod lexer;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod unstated;
 
 pub(crate) use charset::max_bytes;
 pub use charset::of_collation_number;
-pub(crate) use create::without_foreign_keys;
-pub use create::{CreateTable, DatabaseCharsets, StatementContext, read_create_table};
+pub use create::{CreateTable, DatabaseCharsets, ExplicitTimestamps, StatementContext, read_create_table};
+pub(crate) use create::{foreign_key_actions, without_foreign_keys};
 pub(crate) use databases::Databases;
 pub use error::ReadError;
 pub use history::History;
 pub use lexer::Dialect;
 pub(crate) use lexer::loses_names;
 pub use statement::{Change, Effect, KeyChange, Statement, XaStatement, Xid, read_statement};
+pub use unstated::Unstated;

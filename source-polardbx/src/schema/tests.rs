@@ -6,12 +6,15 @@ use std::sync::Arc;
 use runtime::{ColumnKind, SchemaChangeKind, TableId, TableSchema};
 
 use super::history::ChangeError;
-use super::{Dialect, Effect, History, Statement, StatementContext, read_create_table, read_statement};
+use super::{Dialect, Effect, ExplicitTimestamps, History, Statement, StatementContext, read_create_table, read_statement};
 
 fn read(sql: &str) -> Statement {
     let charsets = |_: &str| Some("utf8mb4".to_owned());
     let dialect = Dialect::of_version("5.7.22-log");
-    read_statement(sql, &StatementContext { explicit_timestamps: false, dialect, ..StatementContext::new("d", &charsets) })
+    read_statement(
+        sql,
+        &StatementContext { explicit_timestamps: ExplicitTimestamps::Known(false), dialect, ..StatementContext::new("d", &charsets) },
+    )
 }
 
 fn create(sql: &str) -> TableSchema {

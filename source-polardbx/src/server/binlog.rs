@@ -43,6 +43,11 @@ impl BinlogFilters {
         Self { logged: names(logged), ignored: names(ignored), lower_case }
     }
 
+    /// Whether the server leaves nothing out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.logged.is_empty() && self.ignored.is_empty()
+    }
+
     /// Whether changes of the database are not in the binlog. If `binlog_do_db` is set, the server does not use `binlog_ignore_db`.
     pub(crate) fn hide(&self, database: &str) -> bool {
         let among = |list: &[String]| {

@@ -1,7 +1,8 @@
-//! The questions that the source asks the server. `kind` finds out what kind of server it is, `settings` checks its settings, `binlog` asks
+//! The questions that the source asks the server. `kind` finds out what kind of server it is, `identity` which one, `settings` checks its settings, `binlog` asks
 //! for its binlog, and `tables` asks for its tables.
 
 mod binlog;
+mod identity;
 mod kind;
 mod settings;
 mod tables;
@@ -14,9 +15,10 @@ use crate::binlog::ServerProfile;
 use crate::error::{Result, SourceError};
 use crate::session::{Session, nth};
 pub(crate) use binlog::{BinlogFilters, binlog_end, binlog_files, binlog_filters};
+pub(crate) use identity::{IDENTITY, Identity};
 pub(crate) use kind::ServerKind;
 use kind::kind_of;
-pub(crate) use tables::{Definition, database_charsets, parse_definition, read_ddl, read_definitions, read_schema, selected_tables};
+pub(crate) use tables::{Definition, database_charsets, parse_definition, read_ddl, read_definitions, selected_tables};
 
 /// The names of the server variables that are read.
 const VARIABLES: &[&str] = &[
@@ -69,23 +71,6 @@ impl Server {
         self.variables.get(name).map_or("", String::as_str)
     }
 
-    /// The identity of the binlog history. A position is valid only on a server with the same identity. MySQL has an id for this, the
-    /// `server_uuid`. MariaDB has none, so its server id, its domain id and its host name are used.
-    pub(crate) fn identity(&self) -> Result<String> {
-        let missing = |what| Err(SourceError::answer("ask the server for its identity", format!("it has no {what}")));
-        if self.kind.is_mariadb() {
-            return match (self.variable("server_id"), self.variable("gtid_domain_id"), self.variable("hostname")) {
-                ("", ..) => missing("server_id"),
-                (_, "", _) => missing("gtid_domain_id"),
-                (id, domain, host) => Ok(format!("mariadb server {id} domain {domain} host {host}")),
-            };
-        }
-        match self.variable("server_uuid") {
-            "" => missing("server_uuid"),
-            uuid => Ok(uuid.to_owned()),
-        }
-    }
-
     pub(crate) fn server_id(&self) -> u32 {
         self.variable("server_id").parse().unwrap_or_default()
     }
@@ -106,24 +91,5 @@ impl Server {
     /// The finding `server`: whether this kind of server is supported.
     pub(crate) fn support(&self) -> Finding {
         self.kind.support(&self.version)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_identity_is_what_positions_belong_to() {
-        let server = |version: &str, variables: &[(&str, &str)]| Server {
-            kind: kind_of(version, "", false),
-            version: version.to_owned(),
-            variables: variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        };
-        assert_eq!(server("8.0.15", &[("server_uuid", "3e11"), ("server_id", "1")]).identity().unwrap(), "3e11");
-        assert!(server("8.0.15", &[("server_id", "1")]).identity().is_err());
-        let facts = [("server_id", "1"), ("gtid_domain_id", "0"), ("hostname", "db-1")];
-        assert_eq!(server("10.11.2-MariaDB", &facts).identity().unwrap(), "mariadb server 1 domain 0 host db-1");
-        assert!(server("10.11.2-MariaDB", &[("server_uuid", "3e11")]).identity().is_err());
     }
 }

@@ -49,12 +49,6 @@ pub(crate) struct Definition {
     pub(crate) ddl: String,
 }
 
-/// Asks the server for the definition of a table, and parses the schema.
-pub(crate) async fn read_schema(session: &mut Session, table: &TableId) -> Result<TableSchema> {
-    let ddl = read_ddl(session, table).await?;
-    parse_definition(table, &ddl)
-}
-
 /// Asks the server for the CREATE TABLE statement of a table.
 pub(crate) async fn read_ddl(session: &mut Session, table: &TableId) -> Result<String> {
     let doing = || format!("read the definition of table {table}");

@@ -130,6 +130,8 @@ async fn read_rows(sessions: &ReaderSessions, chunk: &Chunk, batches: &mpsc::Sen
     drop(result);
     // Invariant: a chunk is complete only if its table was not altered while it was read.
     verify_schema(&mut lent.session, chunk, Some(&ddl)).await?;
+    // Invariant: the rows of a chunk are the rows of the server whose binlog is read.
+    sessions.confirm(&mut lent).await?;
     // Sending fails only if the `ChunkReader` was dropped.
     let _ = batches.send(packer.finish(Some(chunk.start.clone()))).await;
     sessions.give_back(lent);

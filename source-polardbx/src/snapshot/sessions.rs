@@ -47,6 +47,11 @@ impl ReaderSessions {
         Ok(Lent { session, _permit: permit })
     }
 
+    /// Fails if a connection does not reach the server of the task any more.
+    pub(crate) async fn confirm(&self, lent: &mut Lent) -> Result<()> {
+        self.endpoint.confirm(&mut lent.session).await
+    }
+
     pub(crate) fn give_back(&self, lent: Lent) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((lent.session, Instant::now()));
     }

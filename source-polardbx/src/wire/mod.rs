@@ -26,6 +26,8 @@ const SEND_ANNOTATIONS: u16 = 0x2;
 /// A flag of the dump request. The server ends the stream at the end of the binlog instead of waiting for more.
 const NON_BLOCKING: u16 = 0x1;
 
+const NOT_UNDERSTOOD: &str = "the server's answer to a command is not understood";
+
 /// The time limit for making a connection, and for one request.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -141,6 +143,30 @@ impl Wire {
         accepted(answer)
     }
 
+    /// Runs a statement that returns rows of short texts, such as SHOW VARIABLES.
+    pub(crate) async fn rows(&mut self, statement: &str) -> Result<Vec<Vec<Option<String>>>, WireError> {
+        self.command(3, statement.as_bytes()).await?;
+        let columns = match self.packets.read().await? {
+            packet @ [0xff, ..] => return Err(WireError::refused(packet)),
+            &[columns @ 1..=250] => columns,
+            _ => return Err(WireError::Lost(NOT_UNDERSTOOD.to_owned())),
+        };
+        for _ in 0..columns {
+            self.packets.read().await?;
+        }
+        let mut rows = Vec::new();
+        // One packet ends the columns, another one ends the rows.
+        let mut ends = 0;
+        while ends < 2 {
+            match self.packets.read().await? {
+                packet @ [0xff, ..] => return Err(WireError::refused(packet)),
+                packet @ [0xfe, ..] if packet.len() < 9 => ends += 1,
+                packet => rows.push(texts(packet).ok_or_else(|| WireError::Lost(NOT_UNDERSTOOD.to_owned()))?),
+            }
+        }
+        Ok(rows)
+    }
+
     /// Registers as a replica.
     pub(crate) async fn register(&mut self, server_id: u32) -> Result<(), WireError> {
         let mut body = server_id.to_le_bytes().to_vec();
@@ -214,8 +240,29 @@ fn accepted(answer: &[u8]) -> Result<(), WireError> {
     match answer.first() {
         Some(0) => Ok(()),
         Some(0xff) => Err(WireError::refused(answer)),
-        _ => Err(WireError::Lost("the server's answer to a command is not understood".to_owned())),
+        _ => Err(WireError::Lost(NOT_UNDERSTOOD.to_owned())),
     }
+}
+
+/// Reads a row of texts that are each shorter than 64 KiB.
+fn texts(mut packet: &[u8]) -> Option<Vec<Option<String>>> {
+    let mut row = Vec::new();
+    while let Some((&first, rest)) = packet.split_first() {
+        let (length, rest) = match first {
+            0xfb => {
+                row.push(None);
+                packet = rest;
+                continue;
+            }
+            0xfc => rest.split_first_chunk::<2>().map(|(length, rest)| (usize::from(u16::from_le_bytes(*length)), rest))?,
+            0..=0xfa => (usize::from(first), rest),
+            _ => return None,
+        };
+        let (text, rest) = rest.split_at_checked(length)?;
+        row.push(Some(String::from_utf8_lossy(text).into_owned()));
+        packet = rest;
+    }
+    Some(row)
 }
 
 fn event_of(packet: &[u8]) -> Result<&[u8], WireError> {
@@ -260,6 +307,18 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_of_texts() {
+        let long = [&[0xfc, 0x2c, 1][..], &[b'x'; 300]].concat();
+        assert_eq!(
+            texts(&[b"\x03abc\x00\xfb", &long[..]].concat()).unwrap(),
+            [Some("abc".into()), Some("".into()), None, Some("x".repeat(300))]
+        );
+        for broken in [&b"\x03ab"[..], b"\xfc\x01", b"\xfd\0\0\0"] {
+            assert_eq!(texts(broken), None);
+        }
+    }
 
     #[test]
     fn packets_of_a_dump() {

@@ -79,12 +79,12 @@ fn text(value: &Value) -> Result<String> {
 }
 
 /// The columns of the primary key, from the tag `pk_uk_info`: a JSON object whose keys are key names and whose values are lists of
-/// columns.
+/// columns. Empty if the table has no primary key.
 fn primary_key(tags: &Value) -> Result<Vec<String>> {
     let Value::Map(tags) = tags else { return Failure::err("an Avro record without tags") };
-    let keys = text(tags.get("pk_uk_info").ok_or_else(|| Failure::new("a row without the tag pk_uk_info"))?)?;
-    let keys: Json = serde_json::from_str(&keys)?;
-    let columns = keys.get("PRIMARY").and_then(Json::as_array).ok_or_else(|| Failure::new("pk_uk_info without PRIMARY"))?;
+    let Some(keys) = tags.get("pk_uk_info") else { return Ok(Vec::new()) };
+    let keys: Json = serde_json::from_str(&text(keys)?)?;
+    let columns = keys.get("PRIMARY").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
     Ok(columns.iter().filter_map(|column| column.as_str().map(str::to_owned)).collect())
 }
 

@@ -51,7 +51,8 @@ pub(super) fn decode(value: &[u8]) -> Result<Decoded> {
         other => return Failure::err(format!("Canal JSON of type {other} that is not a DDL")),
     };
     let table = Table::new(message.database, message.table);
-    let key = message.pk_names.ok_or_else(|| Failure::new(format!("{table}: no pkNames")))?;
+    // A table without a primary key has none.
+    let key = message.pk_names.unwrap_or_default();
     let data = message.data.ok_or_else(|| Failure::new(format!("{table}: {} without data", message.kind)))?;
     let types = message.mysql_type.zip(message.sql_type);
     let (names, codes) = types.ok_or_else(|| Failure::new(format!("{table}: no mysqlType or sqlType")))?;

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -35,29 +36,40 @@ struct Switch {
     losses: u64,
 }
 
-/// A TCP proxy in front of one server. It runs in its own thread until it is dropped.
+/// A TCP proxy in front of a server, or of several. It runs in its own thread until it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    upstream: Upstream,
     switch: watch::Sender<Switch>,
 }
 
 impl Proxy {
-    /// Starts a proxy that forwards to `upstream`. The server at `upstream` may be started later.
-    pub fn start(upstream: SocketAddr) -> Result<Self> {
+    /// Starts a proxy that forwards to `server`, which may be started later.
+    pub fn start(server: SocketAddr) -> Result<Self> {
+        let upstream = Upstream::default();
+        upstream.lead_to(&[server]);
         let [port] = free_ports()?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let (switch, seen) = watch::channel(Switch { mode: Mode::Pass, cuts: 0, losses: 0 });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (ready, listens) = sync_channel(1);
-        std::thread::Builder::new().name("proxy".into()).spawn(move || runtime.block_on(serve(address, upstream, seen, ready)))?;
+        std::thread::Builder::new().name("proxy".into()).spawn({
+            let upstream = upstream.clone();
+            move || runtime.block_on(serve(address, upstream, seen, ready))
+        })?;
         listens.recv().map_err(|_| Failure::new("the proxy's thread has ended"))??;
-        Ok(Self { address, switch })
+        Ok(Self { address, upstream, switch })
     }
 
     /// The address to which clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Forwards new connections to these servers in turns, the first of them first.
+    pub fn lead_to(&self, servers: &[SocketAddr]) {
+        self.upstream.lead_to(servers);
     }
 
     /// Forwards all bytes and accepts new connections, as at the start.
@@ -105,9 +117,25 @@ impl Proxy {
     }
 }
 
+/// The servers to which connections are forwarded in turns, and how many were forwarded so far.
+#[derive(Clone, Debug, Default)]
+struct Upstream(Arc<Mutex<(Vec<SocketAddr>, usize)>>);
+
+impl Upstream {
+    fn lead_to(&self, servers: &[SocketAddr]) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (servers.to_vec(), 0);
+    }
+
+    fn next(&self) -> Option<SocketAddr> {
+        let (servers, count) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *count += 1;
+        servers.get((*count - 1) % servers.len().max(1)).copied()
+    }
+}
+
 type Seen = watch::Receiver<Switch>;
 
-async fn serve(address: SocketAddr, upstream: SocketAddr, mut seen: Seen, ready: SyncSender<io::Result<()>>) {
+async fn serve(address: SocketAddr, upstream: Upstream, mut seen: Seen, ready: SyncSender<io::Result<()>>) {
     let mut listener = match listen(address) {
         Ok(listener) => Some(listener),
         Err(error) => return drop(ready.send(Err(error))),
@@ -133,7 +161,7 @@ async fn serve(address: SocketAddr, upstream: SocketAddr, mut seen: Seen, ready:
         };
         tokio::select! {
             accepted = listener.accept() => if let Ok((client, _)) = accepted {
-                tokio::spawn(connection(client, upstream, seen.clone()));
+                tokio::spawn(connection(client, upstream.clone(), seen.clone()));
             },
             changed = seen.changed() => if changed.is_err() {
                 return;
@@ -159,7 +187,7 @@ enum End {
     ServerLost,
 }
 
-async fn connection(mut client: TcpStream, upstream: SocketAddr, mut seen: Seen) {
+async fn connection(mut client: TcpStream, upstream: Upstream, mut seen: Seen) {
     let begin = *seen.borrow();
     let Some(mut server) = connect(upstream, &mut seen).await else {
         let _ = client.set_zero_linger();
@@ -185,9 +213,9 @@ async fn connection(mut client: TcpStream, upstream: SocketAddr, mut seen: Seen)
     let _ = client.set_zero_linger();
 }
 
-async fn connect(upstream: SocketAddr, seen: &mut Seen) -> Option<TcpStream> {
+async fn connect(upstream: Upstream, seen: &mut Seen) -> Option<TcpStream> {
     seen.wait_for(|switch| switch.mode != Mode::Blackhole).await.ok()?;
-    TcpStream::connect(upstream).await.ok()
+    TcpStream::connect(upstream.next()?).await.ok()
 }
 
 async fn end(seen: &mut Seen, begin: Switch) -> End {

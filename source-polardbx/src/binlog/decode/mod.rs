@@ -5,6 +5,7 @@
 //! - `resume_guard` holds the position at which reading continues after a restart, and checks that the last delivered transaction is there.
 //! - `transaction` tracks where transactions begin and end, and gives each event its `seq`.
 //! - `table_maps` maps table ids to tables, and `rows` decodes row events.
+//! - `unstated` takes from TABLE_MAPs what CREATE TABLE statements leave open.
 //! - `query` handles statements such as DDL, and `statement_text` decodes their text.
 //! - `prepared` keeps the changes of XA transactions until their outcome is read, and `expansion` gives them back.
 //! - `savepoints` and `group_end` tell which changes of a transaction are rolled back.
@@ -24,6 +25,7 @@ mod savepoints;
 mod statement_text;
 mod table_maps;
 mod transaction;
+mod unstated;
 
 use runtime::{Batch, Error, Event, Position};
 
@@ -153,6 +155,7 @@ impl Decoder {
     fn dispatch(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
         match event.header.kind {
             kind::TABLE_MAP if self.resume.is_live() => {
+                self.settle(event.body)?;
                 self.tables.add(event.body, &self.history, &self.selection, &self.profile)?;
                 self.spool(event).map(drop)
             }
@@ -255,6 +258,7 @@ impl Decoder {
 
     /// Closes the open group, if there is one. If the stream is live, the end of the group becomes the resume point.
     fn close_transaction(&mut self) -> Result<(), StreamError> {
+        self.transaction.check_emptied()?;
         let Some(group) = self.transaction.close() else { return Ok(()) };
         if self.resume.close(group, self.tracker.at())? {
             self.prepared.group_closed(self.tracker.at(), &mut self.output)?;

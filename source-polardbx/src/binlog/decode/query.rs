@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use runtime::{SchemaChange, TableId, TableSchema};
+use runtime::{SchemaChange, SchemaChangeKind, TableId, TableSchema};
 
 use super::Decoder;
 use super::context::EventContext;
@@ -12,7 +12,9 @@ use super::statement_text::StatementText;
 use crate::binlog::error::{StreamError, shorten};
 use crate::binlog::event::{Query, RawEvent, SessionVariables, read_query};
 use crate::facts::DatabaseCharsets;
-use crate::schema::{Change, Effect, Statement, StatementContext, XaStatement, loses_names, of_collation_number, read_statement};
+use crate::schema::{
+    Change, Effect, ExplicitTimestamps, Statement, StatementContext, XaStatement, loses_names, of_collation_number, read_statement,
+};
 use crate::selection::is_system_database;
 use crate::spool::SpoolReader;
 
@@ -25,7 +27,10 @@ impl Decoder {
                 self.transaction.begin(query.thread_id, query.status, &context);
                 Ok(())
             }
-            b"COMMIT" => self.commit(event, read_ms),
+            b"COMMIT" => match self.transaction.take_emptied() {
+                Some(table) => self.emptied(event, &query, table, read_ms),
+                None => self.commit(event, read_ms),
+            },
             b"ROLLBACK" => {
                 self.transaction.roll_back(&mut self.output)?;
                 self.close_transaction()
@@ -51,7 +56,10 @@ impl Decoder {
             database: &database,
             charsets: &|name| self.history.charset(name),
             dialect: self.profile.dialect().with_sql_mode(variables.sql_mode.unwrap_or(0)),
-            explicit_timestamps: variables.explicit_timestamps.unwrap_or(self.profile.explicit_timestamps()),
+            explicit_timestamps: match variables.explicit_timestamps {
+                Some(explicit) => ExplicitTimestamps::Known(explicit),
+                None => ExplicitTimestamps::Assumed(self.profile.explicit_timestamps()),
+            },
         };
         let statement = read_statement(text, &context);
         if let Statement::Xa(statement) = statement {
@@ -64,9 +72,8 @@ impl Decoder {
                     return Err(not_text(TableId::new(database.as_ref(), ""), &source));
                 }
                 Statement::Change(change) => self.change(event, query, &change, &source, &variables, read_ms)?,
-                Statement::Rows(tables) if is_server_emptying(text, &tables) && !tables.iter().any(wanted) => {
-                    self.transaction.note_emptied(shorten(text));
-                }
+                // Without a BEGIN there is no end that tells whether the server wrote it.
+                Statement::Rows(tables) if begun && is_server_emptying(text, &tables) && self.transaction.note_emptied(&tables) => {}
                 Statement::Rows(tables) => {
                     let system = !tables.is_empty() && tables.iter().all(|table| is_system_database(&table.database));
                     if !system {
@@ -91,6 +98,15 @@ impl Decoder {
         }
         // Outside a transaction the statement is a group of its own, which ends here. For DDL, `change` may have closed the group already.
         if begun { Ok(()) } else { self.close_transaction() }
+    }
+
+    /// Handles the end of a group in which the server emptied a table of the engine MEMORY: this is a TRUNCATE TABLE, without BEGIN and COMMIT.
+    fn emptied(&mut self, event: &RawEvent<'_>, query: &Query<'_>, table: TableId, read_ms: i64) -> Result<(), StreamError> {
+        let source = StatementText::of_server(format!("TRUNCATE TABLE {}", in_backticks(&table)));
+        let change = Change { kind: Some(SchemaChangeKind::TruncateTable), effects: vec![Effect::Truncate { table }] };
+        let variables = SessionVariables::read(query.status)?;
+        self.change(event, query, &change, &source, &variables, read_ms)?;
+        self.close_transaction()
     }
 
     fn xa(&mut self, event: &RawEvent<'_>, thread_id: u32, statement: XaStatement, read_ms: i64) -> Result<(), StreamError> {
@@ -153,6 +169,7 @@ impl Decoder {
             .history
             .apply(change, event.header.timestamp, server_charset, &|table| self.selection.selects(table))
             .map_err(|change| StreamError::Change { change, statement: shorten(text) })?;
+        self.note_unstated()?;
         let databases = || {
             change.effects.iter().filter_map(|effect| match effect {
                 Effect::DatabaseCharset { database, .. } | Effect::DropDatabase { database } => Some(database),
@@ -198,8 +215,12 @@ impl Decoder {
 ///
 /// [`Transaction::note_emptied`]: super::transaction::Transaction::note_emptied
 fn is_server_emptying(text: &str, tables: &[TableId]) -> bool {
+    matches!(tables, [table] if text == format!("DELETE FROM {}", in_backticks(table)))
+}
+
+fn in_backticks(table: &TableId) -> String {
     let quoted = |name: &str| name.replace('`', "``");
-    matches!(tables, [table] if text == format!("DELETE FROM `{}`.`{}`", quoted(&table.database), quoted(&table.table)))
+    format!("`{}`.`{}`", quoted(&table.database), quoted(&table.table))
 }
 
 fn not_text(table: TableId, source: &StatementText) -> StreamError {

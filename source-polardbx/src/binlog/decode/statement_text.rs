@@ -39,6 +39,11 @@ impl StatementText {
         }
     }
 
+    /// The text of a statement for what the server did on its own.
+    pub(super) fn of_server(text: String) -> Self {
+        Self { text, not_in: None, bytes: false }
+    }
+
     /// Whether the labels of ENUM or SET columns may differ from what the text shows; the field `bytes` explains why.
     pub(super) fn hides_labels_of(&self, change: &Change) -> bool {
         self.bytes

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use runtime::{Body, Event, Origin, Position, SchemaChange, Seq};
+use runtime::{Body, Event, Origin, Position, SchemaChange, Seq, TableId};
 
 use super::context::EventContext;
 use super::fingerprint::Fingerprint;
@@ -56,8 +56,8 @@ pub(super) struct Group {
     changed_schema: bool,
     /// Whether the group holds an ALTER TABLE that has only begun or was rolled back.
     uncommitted_alter: bool,
-    /// The beginning of a statement that emptied a table of the engine MEMORY, see [`Transaction::note_emptied`].
-    emptied: Option<String>,
+    /// The table of the engine MEMORY that the server emptied, see [`Transaction::note_emptied`].
+    emptied: Option<TableId>,
     /// Whether the BEGIN event of the group was emitted.
     emitted: bool,
     /// Number of the next event within the group.
@@ -131,18 +131,33 @@ impl Transaction {
         self.open.as_ref().is_some_and(|group| group.uncommitted_alter)
     }
 
-    /// Notes `statement`, which a server writes when it finds a table of the engine MEMORY empty. The server logs it in a group without an
+    /// Notes that the server found the only one of `tables` empty, a table of the engine MEMORY. The server logs this in a group without an
     /// XID. A session's own statement of the same text can change a transactional table by a trigger, and then its group ends with an XID.
-    pub(super) fn note_emptied(&mut self, statement: String) {
-        if let Some(group) = &mut self.open {
-            group.emptied = Some(statement);
+    /// Returns whether this is the first statement of the group, as it must be.
+    pub(super) fn note_emptied(&mut self, tables: &[TableId]) -> bool {
+        match (&mut self.open, tables) {
+            (Some(group), [table]) if !group.emitted && group.emptied.is_none() => {
+                group.emptied = Some(table.clone());
+                true
+            }
+            _ => false,
         }
     }
 
-    /// Fails if the group, which ends with an XID, holds a statement that may have changed rows by a trigger.
+    /// Takes the table that the server emptied, if the group, which ends without an XID, holds nothing else. The group then counts as one
+    /// statement without a BEGIN.
+    pub(super) fn take_emptied(&mut self) -> Option<TableId> {
+        let group = self.open.as_mut().filter(|group| !group.emitted)?;
+        let table = group.emptied.take()?;
+        group.begun = false;
+        Some(table)
+    }
+
+    /// Fails if the group, which ends in another way than a group of the server's own statement, holds a statement that may have changed
+    /// rows by a trigger.
     pub(super) fn check_emptied(&mut self) -> Result<(), StreamError> {
         match self.open.as_mut().and_then(|group| group.emptied.take()) {
-            Some(statement) => Err(StreamError::StatementDml { table: None, statement }),
+            Some(table) => Err(StreamError::StatementDml { table: None, statement: format!("DELETE FROM {table}") }),
             None => Ok(()),
         }
     }

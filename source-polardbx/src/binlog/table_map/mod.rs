@@ -28,6 +28,11 @@ pub(crate) struct TableMap<'a> {
 }
 
 impl TableMap<'_> {
+    /// Whether the column with this index is nullable.
+    pub(crate) fn is_nullable(&self, index: usize) -> bool {
+        self.nullable.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1)
+    }
+
     /// Whether the table has the columns of a MariaDB sequence, which is stored like a table with one row.
     pub(crate) fn is_sequence(&self) -> bool {
         let mut types = [field::LONGLONG; 8];
@@ -70,8 +75,7 @@ pub(crate) fn row_layout(map: &TableMap<'_>, schema: &Arc<TableSchema>, dialect:
     let mut metadata = Reader::new(map.metadata);
     let mut cells = Vec::with_capacity(schema.columns.len());
     for (index, (&kind, column)) in map.types.iter().zip(&schema.columns).enumerate() {
-        let nullable = map.nullable.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
-        let field = read_field(kind, nullable, &mut metadata)?;
+        let field = read_field(kind, map.is_nullable(index), &mut metadata)?;
         refuse_unsupported(&map.table, column)?;
         let cell = match_column(&field, column, dialect).ok_or_else(|| {
             mismatch(format!(

@@ -62,3 +62,39 @@ fn damaged_content_is_told_apart_from_damaged_transport() {
     let transport = fail(&flipped);
     assert!(matches!(transport, StreamError::Corrupt { .. }) && transport.may_pass(), "{transport}");
 }
+
+#[test]
+fn a_table_that_the_server_found_empty_is_truncated() {
+    let cells = [integer(1, 4, false)];
+    let mut log = Log::new();
+    log.begin().query("DELETE FROM `d`.`t`").query("COMMIT");
+    log.begin().table(5, "t", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
+    let (batches, failed) = read(&mut decoder(start(), schema(&cells), 1 << 20), &log);
+    assert!(failed.is_none(), "{failed:?}");
+    assert_eq!(batches[0].events.len(), 1, "a schema change is alone in its batch");
+    assert!(batches[0].resume.is_some());
+    let Body::Schema(change) = &batches[0].events[0].body else { panic!("{:?}", batches[0].events[0]) };
+    assert_eq!((change.kind, change.statement.as_str()), (runtime::SchemaChangeKind::TruncateTable, "TRUNCATE TABLE `d`.`t`"));
+    assert_eq!(change.tables[0].0, TableId::new("d", "t"));
+    assert_eq!(batches[1].row_count(), 1);
+}
+
+#[test]
+fn only_the_server_empties_a_table_in_a_group_of_its_own_without_an_xid() {
+    let cells = [integer(1, 4, false)];
+    let ends: [fn(&mut Log, &[Sample]); 4] = [
+        |log, _| _ = log.commit(),
+        |log, _| _ = log.query("DELETE FROM `d`.`other`").query("COMMIT"),
+        |log, _| _ = log.query("ROLLBACK"),
+        |log, cells| _ = log.table(5, "t", cells).rows(30, 5, 1, &[image(cells, &[])]).query("COMMIT"),
+    ];
+    for (number, end) in ends.into_iter().enumerate() {
+        for table in ["other", "t"] {
+            let mut log = Log::new();
+            log.begin().query(&format!("DELETE FROM `d`.`{table}`"));
+            end(&mut log, &cells);
+            let failed = read(&mut decoder(start(), schema(&cells), 1 << 20), &log).1.unwrap();
+            assert_eq!(failed.code(), Some("E_STATEMENT_DML"), "{table}, end {number}: {failed}");
+        }
+    }
+}

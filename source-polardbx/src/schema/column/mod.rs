@@ -22,7 +22,7 @@ pub(crate) struct ColumnRules<'r> {
     /// only for a column that needs it.
     pub(crate) charset: Option<&'r str>,
     /// The variable `explicit_defaults_for_timestamp`. If it is off, a TIMESTAMP with neither NULL nor NOT NULL is NOT NULL.
-    pub(crate) explicit_timestamps: bool,
+    pub(crate) explicit_timestamps: ExplicitTimestamps,
     pub(crate) widths: Widths,
     pub(crate) dialect: Dialect,
 }
@@ -43,6 +43,17 @@ pub(crate) struct ColumnDefinition {
     pub(crate) column: Column,
     pub(crate) primary: bool,
     pub(crate) unique: bool,
+    /// Whether the column is nullable only by an assumption.
+    pub(crate) unstated: bool,
+}
+
+/// The variable `explicit_defaults_for_timestamp` of the session that executes a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExplicitTimestamps {
+    /// The binlog holds the session's value.
+    Known(bool),
+    /// The binlog does not hold it. This is the server's value, which the session may have changed for itself.
+    Assumed(bool),
 }
 
 /// Reads `name type attributes` up to the `,` or `)` that ends it.
@@ -70,7 +81,10 @@ pub(crate) fn read_column(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> R
         column.charset = Some(charset.to_ascii_lowercase());
     }
     column.unsigned = attributes.unsigned || attributes.zerofill;
-    let implicit = matches!(column.kind, ColumnKind::Timestamp { .. }) && !rules.explicit_timestamps && !attributes.null;
+    let stated = attributes.null || attributes.not_null || attributes.primary || attributes.auto_increment;
+    let depends = matches!(column.kind, ColumnKind::Timestamp { .. }) && !stated;
+    let implicit = depends && matches!(rules.explicit_timestamps, ExplicitTimestamps::Known(false) | ExplicitTimestamps::Assumed(false));
     column.nullable = !(attributes.not_null || attributes.primary || attributes.auto_increment || implicit);
-    Ok(ColumnDefinition { column, primary: attributes.primary, unique: attributes.unique })
+    let unstated = depends && matches!(rules.explicit_timestamps, ExplicitTimestamps::Assumed(_));
+    Ok(ColumnDefinition { column, primary: attributes.primary, unique: attributes.unique, unstated })
 }

@@ -1,4 +1,6 @@
-//! Removes the foreign keys from a CREATE TABLE.
+//! The foreign keys of a CREATE TABLE: which rows they change, and the text without them.
+
+use std::collections::BTreeSet;
 
 use crate::schema::ReadError;
 use crate::schema::lexer::{Dialect, Lexeme, Token, tokens};
@@ -51,6 +53,24 @@ pub(crate) fn without_foreign_keys(statement: &str) -> Result<String, ReadError>
     Ok(format!("{}{}{end}{}", part(0, first + 1), kept.join(","), part(last, statement.len())))
 }
 
+/// The actions by which the foreign keys of a SHOW CREATE TABLE change rows of the table, such as `ON DELETE CASCADE`.
+pub(crate) fn foreign_key_actions(statement: &str) -> Result<BTreeSet<String>, ReadError> {
+    let lexemes = tokens(statement, Dialect::default())?;
+    let word = |index: usize| match lexemes.get(index).map(|lexeme| &lexeme.token) {
+        Some(Token::Word(word)) => word.to_ascii_uppercase(),
+        _ => String::new(),
+    };
+    let action = |index: usize| {
+        let cause = Some(word(index + 1)).filter(|cause| word(index) == "ON" && (cause == "DELETE" || cause == "UPDATE"))?;
+        match (word(index + 2).as_str(), word(index + 3).as_str()) {
+            ("CASCADE", _) => Some(format!("ON {cause} CASCADE")),
+            ("SET", to @ ("NULL" | "DEFAULT")) => Some(format!("ON {cause} SET {to}")),
+            _ => None,
+        }
+    };
+    Ok((0..lexemes.len()).filter_map(action).collect())
+}
+
 fn is_foreign_key(tokens: &[Lexeme<'_>]) -> bool {
     let is = |index: usize, word: &str| matches!(tokens.get(index).map(|lexeme| &lexeme.token), Some(Token::Word(found)) if found.eq_ignore_ascii_case(word));
     let begins = |index: usize| is(index, "FOREIGN") && is(index + 1, "KEY");
@@ -74,6 +94,18 @@ mod tests {
         assert_eq!(without_foreign_keys(expected).unwrap(), expected);
         let named = "CREATE TABLE t (`foreign` int, `constraint` int, key (`foreign`))";
         assert_eq!(without_foreign_keys(named).unwrap(), named);
+    }
+
+    #[test]
+    fn actions_that_change_rows_are_found() {
+        let found = |text: &str| foreign_key_actions(text).unwrap().into_iter().collect::<Vec<_>>().join(", ");
+        assert_eq!(
+            found("CREATE TABLE `c` (`p` int, FOREIGN KEY (`p`) REFERENCES `o` (`a`) ON DELETE CASCADE ON UPDATE SET NULL)"),
+            "ON DELETE CASCADE, ON UPDATE SET NULL"
+        );
+        assert_eq!(found("CREATE TABLE c (p int, FOREIGN KEY (p) REFERENCES o (a) ON DELETE RESTRICT ON UPDATE NO ACTION)"), "");
+        let quoted = "CREATE TABLE c (`ON` int, `t` timestamp ON UPDATE CURRENT_TIMESTAMP COMMENT 'ON DELETE CASCADE')";
+        assert_eq!(found(quoted), "");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Reads CREATE TABLE, both the server's own text (SHOW CREATE TABLE) and statements that users typed. `table_options` reads what follows
-//! the columns, `keys` reads the keys among the columns, and `foreign_keys` removes foreign keys from the text.
+//! the columns, `keys` reads the keys among the columns, and `foreign_keys` finds and removes foreign keys.
 
 mod foreign_keys;
 mod keys;
@@ -8,10 +8,11 @@ mod table_options;
 use runtime::{Column, TableId, TableSchema};
 
 use super::ReadError;
+pub use super::column::ExplicitTimestamps;
 use super::column::{ColumnRules, Widths, read_column};
 use super::cursor::Cursor;
 use super::lexer::Dialect;
-pub(crate) use foreign_keys::without_foreign_keys;
+pub(crate) use foreign_keys::{foreign_key_actions, without_foreign_keys};
 pub(crate) use keys::{KeyDefinition, KeyPart, add_unique_key, is_over_expression, read_key, read_key_parts, take_unique_words};
 use keys::{is_placement, over_expression};
 use table_options::TableOptions;
@@ -31,13 +32,13 @@ pub struct StatementContext<'a> {
     pub dialect: Dialect,
     /// Whether a TIMESTAMP with neither NULL nor NOT NULL is nullable (`explicit_defaults_for_timestamp`). This does not matter for the
     /// server's own text, which always has NULL or NOT NULL.
-    pub explicit_timestamps: bool,
+    pub explicit_timestamps: ExplicitTimestamps,
 }
 
 impl<'a> StatementContext<'a> {
     /// The context for text that the server itself has printed, such as SHOW CREATE TABLE.
     pub fn new(database: &'a str, charsets: DatabaseCharsets<'a>) -> Self {
-        Self { database, charsets, dialect: Dialect::default(), explicit_timestamps: true }
+        Self { database, charsets, dialect: Dialect::default(), explicit_timestamps: ExplicitTimestamps::Known(true) }
     }
 
     /// Whether the server prints the display widths of integers: MySQL does up to 8.0.18, and MariaDB always does. In text that the server
@@ -56,6 +57,8 @@ impl<'a> StatementContext<'a> {
 pub struct CreateTable {
     /// The table's schema, with version 1.
     pub schema: TableSchema,
+    /// The columns that are nullable, or not, only by an assumption.
+    pub unstated: Vec<usize>,
     /// Whether the statement does nothing if the table exists.
     pub if_not_exists: bool,
 }
@@ -137,18 +140,19 @@ pub(crate) fn read_body(
         widths: context.widths(),
         dialect: context.dialect,
     };
-    let mut schema = read_definitions(cursor, &rules, id)?;
+    let (mut schema, unstated) = read_definitions(cursor, &rules, id)?;
     for name in &options.partition_names {
         if let Some(column) = find_column(&schema.columns, name).filter(|column| !schema.partition_columns.contains(column)) {
             schema.partition_columns.push(column);
         }
     }
     cursor.reset(end);
-    Ok(CreateBody::Columns(Box::new(CreateTable { schema, if_not_exists })))
+    Ok(CreateBody::Columns(Box::new(CreateTable { schema, unstated, if_not_exists })))
 }
 
-fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableId) -> Result<TableSchema, ReadError> {
-    let mut columns = Vec::new();
+/// Reads the columns and keys in the parentheses. Returns the schema, and the columns that are nullable, or not, only by an assumption.
+fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableId) -> Result<(TableSchema, Vec<usize>), ReadError> {
+    let (mut columns, mut unstated) = (Vec::new(), Vec::new());
     let mut primary: Vec<String> = Vec::new();
     let mut keys = Vec::new();
     let mut periods = Vec::new();
@@ -165,6 +169,9 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
                 }
                 if find_column(&columns, &read.column.name).is_some() {
                     return Err(ReadError::new(format!("two columns called `{}`", read.column.name)));
+                }
+                if read.unstated {
+                    unstated.push(columns.len());
                 }
                 columns.push(read.column);
             }
@@ -201,6 +208,7 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
     for name in periods {
         if let Some(column) = find_column(&columns, &name) {
             columns[column].nullable = false;
+            unstated.retain(|&other| other != column);
         }
     }
     let mut schema = TableSchema::new(id, columns);
@@ -209,11 +217,12 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
             .ok_or_else(|| ReadError::new(format!("the primary key names `{name}`, which is not a column")))?;
         schema.columns[column].nullable = false;
         schema.primary_key.push(column);
+        unstated.retain(|&other| other != column);
     }
     for key in keys {
         add_unique_key(&mut schema, key)?;
     }
-    Ok(schema)
+    Ok((schema, unstated))
 }
 
 /// The index of a column; `None` if there is no such column. The case of the name does not matter.

@@ -36,16 +36,19 @@ cases! {
     attack_xa_rollback_maria
     create_maxdb
     create_oracle_mode
+    create_timestamps
     ddl_alter_event
     ddl_alter_view
     ddl_set_statement
     ddl_set_statement_create
     ddl_spatial_reference
+    fk_cascade_check
     full_drop_race
     maria_two_phase_alter
     roll_savepoint
     roll_temp_table_big
     stmt_function
+    stmt_memory_restart
     stmt_trigger
     xa_commit
 }
