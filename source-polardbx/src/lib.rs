@@ -44,6 +44,7 @@ mod snapshot;
 pub mod source;
 mod splits;
 mod spool;
+mod start;
 mod tls;
 mod wire;
 

@@ -44,6 +44,7 @@ use output::BatchOutput;
 pub use prepared::PreparedTransactions;
 use resume_guard::ResumeGuard;
 use rows::decode_rows;
+pub(super) use statement_text::StatementText;
 use table_maps::TableMaps;
 use transaction::Transaction;
 

@@ -1,0 +1,85 @@
+//! Starts of the stream: the structure of the tables must belong to them.
+
+use std::time::{Duration, Instant};
+
+use tests::checker::{Format, Table};
+use tests::harness::Flavor;
+use tests::{Failure, Result};
+
+use super::case::{Case, Servers};
+use super::refusals::refused;
+use super::servers::with_source;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+async fn two_columns(flavor: Flavor, name: &str) -> Result<Case> {
+    let servers: Servers = with_source(flavor, &[]).await?;
+    servers
+        .source
+        .execute(&[
+            &format!("CREATE DATABASE {name}"),
+            &format!("CREATE TABLE {name}.t (id INT PRIMARY KEY, a INT, b INT)"),
+            &format!("INSERT INTO {name}.t VALUES (1, 10, 20)"),
+        ])
+        .await?;
+    Case::new(servers, name, Format::CanalJson, 1, vec![Table::new(name, "t")]).await
+}
+
+/// Exchanges the columns `a` and `b`. Their type is the same, so row events look as before.
+fn swap(name: &str) -> String {
+    format!("ALTER TABLE {name}.t CHANGE a b INT, CHANGE b a INT")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_yesterday_are_not_read_with_the_structure_of_today() -> Result<()> {
+    for flavor in Flavor::ALL {
+        let name = format!("yesterday_{}", flavor.name());
+        let mut case = two_columns(flavor, &name).await?;
+        case.servers.source.execute(&["FLUSH LOGS", &format!("INSERT INTO {name}.t VALUES (2, 10, 20)")]).await?;
+        let (file, offset) = case.servers.source.position().await?;
+        case.servers.source.execute(&[&swap(&name), &format!("INSERT INTO {name}.t VALUES (3, 10, 20)")]).await?;
+        let what = format!("changes columns or the primary key of {name}.t");
+        for start in ["start.earliest = {}".to_owned(), format!("start.position = {{ file = {file:?}, offset = {offset} }}")] {
+            case.settings.source = format!("phases = [\"incremental\"]\n{start}");
+            case.task.configure(&case.settings)?;
+            refused(&mut case, 2, &["source.polardbx.start", &what, &format!("{file}:"), "ALTER TABLE"]).await?;
+        }
+        assert_eq!(case.read().await?, 0);
+        // Behind the statement, the structure is known.
+        let (file, offset) = case.servers.source.position().await?;
+        case.servers.source.execute(&[&format!("INSERT INTO {name}.t VALUES (4, 10, 20)")]).await?;
+        case.settings.source = format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {offset} }}");
+        case.task.configure(&case.settings)?;
+        case.task.start()?;
+        case.catch_up(LIMIT).await?;
+        case.task.stop().await?;
+        assert_eq!((case.rows_of("t", "a")?, case.rows_of("t", "b")?), (vec!["20".to_owned()], vec!["10".to_owned()]));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_changes_while_the_task_begins() -> Result<()> {
+    let mut case = two_columns(Flavor::MySql57, "begins").await?;
+    case.servers.source.execute(&["REVOKE ALL ON dts_health_check.* FROM 'dts'@'%'"]).await?;
+    // The barrier is a wait, which begins after the start of the stream is noted.
+    case.settings.source = "barrier_delay_ms = 3000".into();
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    let start = Instant::now();
+    while !case.task.output().contains("waiting until all commits before the start position are visible") {
+        if start.elapsed() > LIMIT {
+            return Failure::err(format!("no wait begins:\n{}", case.task.output()));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let statements =
+        ["INSERT INTO begins.t VALUES (2, 10, 20)".to_owned(), swap("begins"), "INSERT INTO begins.t VALUES (3, 10, 20)".to_owned()];
+    case.servers.source.execute(&statements.each_ref().map(String::as_str)).await?;
+    case.catch_up_in_stream(LIMIT).await?;
+    case.task.stop().await?;
+    let output = case.task.output();
+    assert!(output.contains("changes columns or the primary key of begins.t while the task began"), "{output}");
+    case.verify(0).await?;
+    Ok(())
+}
