@@ -30,6 +30,7 @@ pub mod binlog;
 mod builder;
 mod check;
 pub mod config;
+mod denials;
 pub mod error;
 mod facts;
 mod planner;
