@@ -148,8 +148,9 @@ impl Source for PolardbxSource {
     }
 
     async fn check(&self, context: &Context, committed: Option<&Committed>) -> Vec<Finding> {
-        let mut found = check::findings(&self.settings, &self.endpoint, context.task()).await;
-        if let Some(committed) = committed.filter(|committed| !committed.is_new()) {
+        let committed = committed.filter(|committed| !committed.is_new());
+        let mut found = check::findings(&self.settings, &self.endpoint, context.task(), committed.is_none()).await;
+        if let Some(committed) = committed {
             found.push(check::checkpoint(&self.settings, &self.endpoint, committed).await);
         }
         found
