@@ -6,7 +6,7 @@ use tests::checker::{Format, Table};
 use tests::harness::Flavor;
 use tests::{Failure, Result};
 
-use super::case::{Case, Servers};
+use super::case::{Case, Servers, program};
 use super::refusals::refused;
 use super::servers::with_source;
 
@@ -81,5 +81,40 @@ async fn a_table_that_changes_while_the_task_begins() -> Result<()> {
     let output = case.task.output();
     assert!(output.contains("changes columns or the primary key of begins.t while the task began"), "{output}");
     case.verify(0).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_finds_what_the_first_start_refuses() -> Result<()> {
+    let mut case = two_columns(Flavor::MySql57, "checked").await?;
+    let check = |case: &Case| -> Result<(Option<i32>, String)> {
+        let output = program().command(&["check", &case.task.file().display().to_string()]).output()?;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)))
+    };
+    let starts = [
+        ("start.position = { file = \"binlog.999999\", offset = 4 }", "the server has no binlog file \"binlog.999999\""),
+        ("start.position = { file = \"binlog.000001\", offset = 5 }", "no event begins there"),
+        ("start.earliest = {}", "changes columns or the primary key of checked.t"),
+    ];
+    case.servers.source.execute(&[&swap("checked")]).await?;
+    for (start, said) in starts {
+        case.settings.source = format!("phases = [\"incremental\"]\n{start}");
+        case.task.configure(&case.settings)?;
+        let (code, console) = check(&case)?;
+        assert!(code == Some(2) && console.contains(said), "{console}");
+    }
+    // A table that is listed by its name must exist at the first start only.
+    case.settings.source = String::new();
+    case.settings.tables = vec!["checked.fence".into(), "checked.t".into(), "checked.later".into()];
+    case.task.configure(&case.settings)?;
+    let (code, console) = check(&case)?;
+    assert!(code == Some(2) && console.contains("table checked.later does not exist"), "{console}");
+    case.servers.source.execute(&["CREATE TABLE checked.later (id INT PRIMARY KEY)"]).await?;
+    case.task.start()?;
+    case.catch_up_in_stream(LIMIT).await?;
+    case.task.stop().await?;
+    case.servers.source.execute(&["DROP TABLE checked.later"]).await?;
+    let (code, console) = check(&case)?;
+    assert!(code == Some(0) && console.contains("table checked.later does not exist"), "{console}");
     Ok(())
 }
