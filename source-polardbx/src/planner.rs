@@ -22,7 +22,7 @@ use crate::snapshot::plan::{first_cursor, next_chunks};
 use crate::snapshot::progress::{Estimates, SnapshotState};
 use crate::snapshot::sessions::ReaderSessions;
 use crate::splits::{GLOBAL_STREAM, SplitName};
-use crate::start::{prove_structure, starts_now, stream_start};
+use crate::start::{prove_schemas, starts_now, stream_start};
 
 /// The number of chunks that one plan holds for each reading connection. It is large enough to keep all connections busy, and small enough
 /// to keep the list of splits short.
@@ -112,7 +112,7 @@ impl Planner {
             facts.set_at(GLOBAL_STREAM, &DatabaseCharsets::new(databases.iter()))?;
         }
         if let (true, Some(start)) = (settings.has(Phase::Incremental), &start) {
-            prove_structure(settings, &self.endpoint, session, &server, start, tables.iter().map(|table| &table.id)).await?;
+            prove_schemas(settings, &self.endpoint, session, &server, start, tables.iter().map(|table| &table.id)).await?;
         }
         let snapshot = SnapshotPlan { next: settings.has(Phase::Full).then(|| first_cursor(&tables)).flatten() };
         let mut plan = if settings.has(Phase::Schema) {

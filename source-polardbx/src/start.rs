@@ -1,8 +1,8 @@
-//! Where the stream starts, and whether the structure of the tables there is known.
+//! Where the stream starts, and whether the schemas of the tables there are known.
 
 use runtime::{Position, TableId};
 
-use crate::binlog::{Baseline, BinlogCoordinates, FileOffset, Restructured, ScanError, first_restructured};
+use crate::binlog::{Baseline, BinlogCoordinates, ChangedSchema, FileOffset, ScanError, first_schema_change};
 use crate::config::{ConfigError, Phase, SourceSettings, Start};
 use crate::error::{Result, SourceError};
 use crate::server::{Server, binlog_end, binlog_files};
@@ -42,8 +42,8 @@ pub(crate) fn starts_now(settings: &SourceSettings) -> bool {
     settings.has(Phase::Incremental) && matches!(settings.config.start, Some(Start::Latest {}) | None)
 }
 
-/// Proves that the tables had the same structure at the start of the stream as now. Fails if a statement since then has changed it.
-pub(crate) async fn prove_structure<'a>(
+/// Proves that the tables had the same schemas at the start of the stream as now. Fails if a statement since then has changed one.
+pub(crate) async fn prove_schemas<'a>(
     settings: &SourceSettings,
     endpoint: &Endpoint,
     session: &mut Session,
@@ -58,7 +58,7 @@ pub(crate) async fn prove_structure<'a>(
     if !starts_now(settings) {
         tracing::info!(from = start.file_name(), to = end.file_name(), "looking for changes of tables since the start of the stream");
     }
-    let found = match first_restructured(endpoint, &server.profile(), start, &end, baseline).await {
+    let found = match first_schema_change(endpoint, &server.profile(), start, &end, baseline).await {
         Ok(found) => found,
         Err(ScanError::Wire(error)) => return Err(SourceError::wire(DOING, error)),
         Err(ScanError::Stream(error, at)) => {
@@ -66,11 +66,11 @@ pub(crate) async fn prove_structure<'a>(
             return Err(runtime::Error::from(error).at(&at).into());
         }
     };
-    let Some(Restructured { location, statement, what }) = found else { return Ok(()) };
+    let Some(ChangedSchema { location, statement, what }) = found else { return Ok(()) };
     if starts_now(settings) {
         let error = runtime::Error::retryable(format!("a statement at {location} {what} while the task began, and it begins again"));
         return Err(error.because(statement).into());
     }
-    let why = format!("the statement at {location} {what}, and the structure before it is not known: {statement}");
+    let why = format!("the statement at {location} {what}, and the schema before it is not known: {statement}");
     Err(ConfigError::new("start", why, "choose a start behind this statement, or read the tables with a full phase").into())
 }

@@ -18,9 +18,9 @@ use crate::selection::Selection;
 use crate::session::Endpoint;
 use crate::wire::WireError;
 
-/// A statement after which a selected table may have another structure than before.
+/// A statement after which a selected table may have another schema than before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Restructured {
+pub(crate) struct ChangedSchema {
     /// Where the statement is in the binlog.
     pub(crate) location: String,
     pub(crate) statement: String,
@@ -29,13 +29,13 @@ pub(crate) struct Restructured {
 }
 
 /// Reads the statements between `from` and `to`. Returns the first after which the definitions that were read at `to` do not hold before.
-pub(crate) async fn first_restructured(
+pub(crate) async fn first_schema_change(
     endpoint: &Endpoint,
     profile: &ServerProfile,
     from: &BinlogCoordinates,
     to: &BinlogCoordinates,
     mut baseline: Baseline<'_>,
-) -> Result<Option<Restructured>, ScanError> {
+) -> Result<Option<ChangedSchema>, ScanError> {
     let base = from.base.as_str();
     if to.base != base || to.at < from.at {
         let what = format!("the binlog ends in {}, and the stream starts in {}", to.file_name(), from.file_name());
@@ -77,7 +77,7 @@ pub(crate) async fn first_restructured(
                     baseline.take(&text.text, &read_statement(&text.text, &context))
                 };
                 if let Some(what) = what {
-                    return Ok(Some(Restructured { location: location(base, at), statement: shorten(&text.text), what }));
+                    return Ok(Some(ChangedSchema { location: location(base, at), statement: shorten(&text.text), what }));
                 }
             }
             _ => {}
@@ -86,13 +86,13 @@ pub(crate) async fn first_restructured(
     Ok(None)
 }
 
-/// Takes the statements of the binlog one after the other, and finds the first that gives a table another structure.
+/// Takes the statements of the binlog one after the other, and finds the first that gives a table another schema.
 pub(crate) struct Baseline<'a> {
     selection: &'a Selection,
     lower_case: bool,
     /// The selected tables that exist after the last statement.
     tables: BTreeSet<TableId>,
-    /// Tables that a statement has created. The stream knows their structure from this statement.
+    /// Tables that a statement has created. The stream knows their schemas from this statement.
     created: BTreeSet<TableId>,
     created_databases: BTreeSet<String>,
 }
@@ -110,7 +110,7 @@ impl<'a> Baseline<'a> {
         if self.lower_case { TableId::new(table.database.to_lowercase(), table.table.to_lowercase()) } else { table.clone() }
     }
 
-    /// Takes the next statement. Returns what it does if the structure of a table may have been another before it.
+    /// Takes the next statement. Returns what it does if the schema of a table may have been another before it.
     fn take(&mut self, text: &str, statement: &Statement) -> Option<String> {
         match statement {
             Statement::Change(change) => change.effects.iter().find_map(|effect| self.effect(text, change, effect)),
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statements_that_give_a_table_another_structure_are_found() {
+    fn statements_that_give_a_table_another_schema_are_found() {
         let selection = Selection::new(&["d.*".to_owned()], &[]).unwrap();
         let first = |statements: &[&str]| {
             let mut baseline = Baseline::new(&selection, false, ["t", "u"].map(|table| TableId::new("d", table)));

@@ -25,7 +25,7 @@ mod timers;
 mod track;
 mod transport;
 
-pub(crate) use baseline::{Baseline, Restructured, first_restructured};
+pub(crate) use baseline::{Baseline, ChangedSchema, first_schema_change};
 pub use decode::{Decoder, DecoderOptions, PreparedTransactions};
 pub use error::StreamError;
 pub(crate) use files::BinlogFiles;

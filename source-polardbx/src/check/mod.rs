@@ -16,7 +16,7 @@ use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
 use crate::snapshot::range::chunk_key;
-use crate::start::{prove_structure, starts_now, stream_start};
+use crate::start::{prove_schemas, starts_now, stream_start};
 pub(crate) use completeness::{cascades, completeness};
 use replication::replication;
 pub(crate) use replication::{begins_transaction, may_dump};
@@ -120,7 +120,7 @@ async fn start(
         begins_transaction(endpoint, settings.server_id(task, server.server_id())?, &start).await?;
     }
     let (tables, _) = selected_tables(session, selection).await?;
-    prove_structure(settings, endpoint, session, server, &start, &tables).await?;
+    prove_schemas(settings, endpoint, session, server, &start, &tables).await?;
     Ok(format!("the stream starts at {}", start.location()))
 }
 

@@ -1,4 +1,4 @@
-//! Starts of the stream: the structure of the tables must belong to them.
+//! Starts of the stream: the schemas of the tables must belong to them.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ fn swap(name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rows_of_yesterday_are_not_read_with_the_structure_of_today() -> Result<()> {
+async fn rows_of_yesterday_are_not_read_with_the_schema_of_today() -> Result<()> {
     for flavor in Flavor::ALL {
         let name = format!("yesterday_{}", flavor.name());
         let mut case = two_columns(flavor, &name).await?;
@@ -45,7 +45,7 @@ async fn rows_of_yesterday_are_not_read_with_the_structure_of_today() -> Result<
             refused(&mut case, 2, &["source.polardbx.start", &what, &format!("{file}:"), "ALTER TABLE"]).await?;
         }
         assert_eq!(case.read().await?, 0);
-        // Behind the statement, the structure is known.
+        // Behind the statement, the schema is known.
         let (file, offset) = case.servers.source.position().await?;
         case.servers.source.execute(&[&format!("INSERT INTO {name}.t VALUES (4, 10, 20)")]).await?;
         case.settings.source = format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {offset} }}");
