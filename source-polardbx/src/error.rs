@@ -192,6 +192,14 @@ impl From<StreamError> for Error {
     }
 }
 
+/// The code of an error by which the server refuses the account.
+pub(crate) const DENIED: &str = "E_DENIED";
+
+/// Whether the server refuses the account by an error with this number.
+fn is_denial(code: u16) -> bool {
+    matches!(code, 1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1370)
+}
+
 const FROM_SCRATCH: &str = "start the task from scratch with a full phase, in an empty state directory";
 
 // Classifies every error of this crate: its kind, its code and the help for the user.
@@ -226,7 +234,10 @@ impl From<SourceError> for Error {
             SourceError::Cell { table, position, .. } => return Error::fatal(error.to_string()).of_table(table).at(position),
             SourceError::Mysql { doing, error: mysql } => {
                 let (kind, help) = classify(mysql);
-                let made = Error::new(kind, could_not(doing));
+                let mut made = Error::new(kind, could_not(doing));
+                if error.code().is_some_and(is_denial) {
+                    made = made.with_code(DENIED);
+                }
                 if help.is_empty() { made } else { made.with_help(help) }
             }
             SourceError::Timeout { doing, .. } => {
@@ -353,7 +364,7 @@ fn stream_error(error: &StreamError) -> Error {
             .because(message.clone())
             .with_help("set max_allowed_packet=1073741824 globally on the server"),
         StreamError::Denied { message } => Error::config("the account may not read the binlog")
-            .with_code("E_DENIED")
+            .with_code(DENIED)
             .because(message.clone())
             .with_help("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* to the account"),
         StreamError::Disconnected { message } => Error::retryable("the stream was interrupted").because(message.clone()),

@@ -30,6 +30,7 @@ pub mod binlog;
 mod builder;
 mod check;
 pub mod config;
+mod denials;
 pub mod error;
 mod facts;
 mod planner;
@@ -44,6 +45,7 @@ mod snapshot;
 pub mod source;
 mod splits;
 mod spool;
+mod start;
 mod tls;
 mod wire;
 

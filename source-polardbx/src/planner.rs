@@ -8,21 +8,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use runtime::{Committed, Context, Facts, Phase as RunPhase, Plan, Position, Split, SplitId, SplitKind, TableId, TableSchema};
 
-use crate::binlog::{BinlogCoordinates, FileOffset};
 use crate::check::{self, demand, same_task};
 use crate::config::{ConfigError, Phase, SourceSettings, Start};
-use crate::error::{Result, SourceError};
+use crate::error::Result;
 use crate::facts::{DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, TaskFacts};
 use crate::prepared;
 use crate::schema::Databases;
 use crate::schema_phase::{self, note_definitions};
-use crate::server::{Definition, Server, binlog_end, binlog_files, database_charsets, read_definitions, selected_tables};
+use crate::server::{Definition, Server, database_charsets, read_definitions, selected_tables};
 use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::{first_cursor, next_chunks};
 use crate::snapshot::progress::{Estimates, SnapshotState};
 use crate::snapshot::sessions::ReaderSessions;
 use crate::splits::{GLOBAL_STREAM, SplitName};
+use crate::start::{prove_schemas, starts_now, stream_start};
 
 /// The number of chunks that one plan holds for each reading connection. It is large enough to keep all connections busy, and small enough
 /// to keep the list of splits short.
@@ -72,7 +72,7 @@ impl Planner {
         let server = self.identify(session, context).await?;
         session.is_identified = true;
         self.endpoint.expect(Some(server.identity()?));
-        let start = self.start(session, &server).await?;
+        let start = stream_start(settings, session, &server).await?;
         if let (true, Some(start)) = (settings.has(Phase::Incremental), &start) {
             // The grant is checked now. If it were missing, the task would otherwise fail only after the full phase, when the stream
             // begins.
@@ -82,7 +82,7 @@ impl Planner {
                 check::begins_transaction(&self.endpoint, id, start).await?;
             }
         }
-        let settled = match self.waits_for_prepared() {
+        let settled = match starts_now(settings) {
             true => prepared::settle(session, &server, settings.xa_wait).await?,
             false => None,
         };
@@ -110,6 +110,9 @@ impl Planner {
         if settings.has(Phase::Incremental) {
             let databases = Databases::new(database_charsets(session).await?, false);
             facts.set_at(GLOBAL_STREAM, &DatabaseCharsets::new(databases.iter()))?;
+        }
+        if let (true, Some(start)) = (settings.has(Phase::Incremental), &start) {
+            prove_schemas(settings, &self.endpoint, session, &server, start, tables.iter().map(|table| &table.id)).await?;
         }
         let snapshot = SnapshotPlan { next: settings.has(Phase::Full).then(|| first_cursor(&tables)).flatten() };
         let mut plan = if settings.has(Phase::Schema) {
@@ -235,40 +238,6 @@ impl Planner {
         let definitions = read_definitions(session, &self.endpoint, settings.config.parallelism, &tables).await?;
         demand(definitions.iter().flat_map(|Definition { schema, .. }| check::columns(schema)))?;
         Ok(definitions)
-    }
-
-    /// Whether the start of the stream is a moment of the first plan. Then XA transactions that are prepared at this moment are waited for.
-    fn waits_for_prepared(&self) -> bool {
-        self.settings.has(Phase::Incremental) && matches!(self.settings.config.start, Some(Start::Latest {}) | None)
-    }
-
-    /// Where the stream starts. `None` for a task without an incremental phase, if the server does not tell the end of its binlog.
-    async fn start(&self, session: &mut Session, server: &Server) -> Result<Option<BinlogCoordinates>> {
-        const DOING: &str = "find the start of the stream";
-        let coordinates = |file: &str, offset| {
-            let made = BinlogCoordinates::new(file, offset);
-            made.ok_or_else(|| SourceError::answer(DOING, format!("{file} is not the name of a binlog file")))
-        };
-        if !self.settings.has(Phase::Incremental) {
-            return Ok(binlog_end(session, server).await.ok().flatten());
-        }
-        let start = match &self.settings.config.start {
-            Some(Start::Earliest {}) => {
-                let files = binlog_files(session).await?;
-                files.oldest().map(|file| coordinates(file, FileOffset::FIRST)).transpose()?
-            }
-            Some(Start::Position { file, offset }) => {
-                let refuse = |why: String| ConfigError::new("start", why, "choose a file and an offset that SHOW BINLOG EVENTS lists");
-                match binlog_files(session).await?.size(file) {
-                    Some(size) if *offset <= size => Some(coordinates(file, *offset)?),
-                    Some(size) => return Err(refuse(format!("position.offset = {offset} is beyond the {size} bytes of {file}")).into()),
-                    None => return Err(refuse(format!("the server has no binlog file {file:?}")).into()),
-                }
-            }
-            // `Gtid` and `Timestamp` do not occur here: the validation of the configuration refuses them.
-            Some(Start::Latest {} | Start::Gtid { .. } | Start::Timestamp { .. }) | None => binlog_end(session, server).await?,
-        };
-        start.map(Some).ok_or_else(|| SourceError::answer(DOING, "the server writes no binlog"))
     }
 
     /// The tables of the snapshot, in the order in which they are read.

@@ -8,6 +8,7 @@ use crate::binlog::{LastEnd, PreparedTransactions, StreamOptions, StreamPosition
 use crate::builder::PolardbxSourceBuilder;
 use crate::check;
 use crate::config::{Config, Phase, SourceSettings};
+use crate::denials::{Denials, Judged};
 use crate::error::{Result, SourceError};
 use crate::facts::{DatabaseCharsets, TaskFacts};
 use crate::planner::Planner;
@@ -30,6 +31,7 @@ pub struct PolardbxSource {
     planner: Planner,
     undecodable: Undecodable,
     last_end: LastEnd,
+    denials: Arc<Denials>,
 }
 
 impl PolardbxSource {
@@ -60,7 +62,15 @@ impl PolardbxSource {
         let endpoint = Endpoint::new(&settings.config)?;
         let sessions = Arc::new(ReaderSessions::new(endpoint.clone(), settings.config.parallelism));
         let planner = Planner::new(settings.clone(), endpoint.clone(), sessions.clone());
-        Ok(Self { settings, endpoint, sessions, planner, undecodable: Undecodable::default(), last_end: LastEnd::default() })
+        Ok(Self {
+            settings,
+            endpoint,
+            sessions,
+            planner,
+            undecodable: Undecodable::default(),
+            last_end: LastEnd::default(),
+            denials: Arc::default(),
+        })
     }
 
     fn open_chunk(&self, context: &Context, split: &Split, table: &TableId, committed: &Committed) -> Result<ChunkReader> {
@@ -120,20 +130,27 @@ impl Source for PolardbxSource {
     }
 
     async fn plan(&self, context: &Context, committed: &Committed, _pushdown: &[RowFilter]) -> Result<Plan, Error> {
-        Ok(self.planner.plan(context, committed).await?)
+        self.denials.begin(committed);
+        self.planner.plan(context, committed).await.map_err(|error| self.denials.judge(error.into()))
     }
 
     async fn open(&self, context: &Context, split: &Split, committed: &Committed) -> Result<Box<dyn SplitReader>, Error> {
-        Ok(match SplitName::parse(&split.id)? {
-            SplitName::Schema => Box::new(SchemaReader::new(committed, TaskFacts::read(committed)?.origin())?),
+        let reader: Box<dyn SplitReader> = match SplitName::parse(&split.id)? {
+            // The definitions are in the checkpoint, so this reader proves nothing about the account.
+            SplitName::Schema => return Ok(Box::new(SchemaReader::new(committed, TaskFacts::read(committed)?.origin())?)),
             SplitName::Chunk { table, .. } => Box::new(self.open_chunk(context, split, &table, committed)?),
-            SplitName::Stream { name } => Box::new(self.open_stream(context, split, name, committed).await?),
-        })
+            SplitName::Stream { name } => {
+                let opened = self.open_stream(context, split, name, committed).await;
+                Box::new(opened.map_err(|error| self.denials.judge(error.into()))?)
+            }
+        };
+        Ok(Box::new(Judged { reader, denials: self.denials.clone() }))
     }
 
     async fn check(&self, context: &Context, committed: Option<&Committed>) -> Vec<Finding> {
-        let mut found = check::findings(&self.settings, &self.endpoint, context.task()).await;
-        if let Some(committed) = committed.filter(|committed| !committed.is_new()) {
+        let committed = committed.filter(|committed| !committed.is_new());
+        let mut found = check::findings(&self.settings, &self.endpoint, context.task(), committed.is_none()).await;
+        if let Some(committed) = committed {
             found.push(check::checkpoint(&self.settings, &self.endpoint, committed).await);
         }
         found

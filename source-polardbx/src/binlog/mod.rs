@@ -4,6 +4,7 @@
 //! selection, order) → `table_map` and `row` (cells) → a batch. [`decode`] does no I/O, except that the rows of XA transactions wait in files,
 //! and `transport` does not interpret events; `reader` connects the two.
 
+mod baseline;
 pub mod decode;
 mod diagnosis;
 pub mod error;
@@ -24,6 +25,7 @@ mod timers;
 mod track;
 mod transport;
 
+pub(crate) use baseline::{Baseline, ChangedSchema, first_schema_change};
 pub use decode::{Decoder, DecoderOptions, PreparedTransactions};
 pub use error::StreamError;
 pub(crate) use files::BinlogFiles;
@@ -32,4 +34,4 @@ pub use position::{FileOffset, StreamPosition};
 pub(crate) use probe::{Probed, probe};
 pub use profile::ServerProfile;
 pub(crate) use reader::{StreamOptions, StreamReader, Undecodable};
-pub(crate) use scan::LastEnd;
+pub(crate) use scan::{LastEnd, ScanError};

@@ -43,6 +43,11 @@ impl BinlogCoordinates {
         file_name(&self.base, self.at.file)
     }
 
+    /// The position for messages, such as `binlog.000014:8273883`.
+    pub(crate) fn location(&self) -> String {
+        location(&self.base, self.at)
+    }
+
     /// The position in the form that DTS prints: `<offset>@<file number>`.
     pub(crate) fn offset_text(&self) -> String {
         format!("{}@{}", self.at.offset, self.at.file)

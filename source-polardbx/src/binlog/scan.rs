@@ -14,7 +14,7 @@ use crate::session::Endpoint;
 use crate::wire::WireError;
 
 /// Offsets in dump requests must be less than this, because some servers read them as signed 32-bit numbers.
-const DUMP_LIMIT: u64 = 1 << 31;
+pub(super) const DUMP_LIMIT: u64 = 1 << 31;
 
 /// Why the end of a group was not found.
 pub(crate) enum ScanError {

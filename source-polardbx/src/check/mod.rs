@@ -8,7 +8,7 @@ mod resume;
 
 use runtime::{Charset, Column, ColumnKind, Finding, Level, TableId, TableSchema};
 
-use crate::config::{Phase, SourceSettings, TlsMode};
+use crate::config::{Phase, SourceSettings, Start, TlsMode};
 use crate::error::{Result, SourceError};
 use crate::selection::Selection;
 use crate::server::{Server, parse_definition, read_ddl, selected_tables};
@@ -16,13 +16,14 @@ use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
 use crate::snapshot::range::chunk_key;
+use crate::start::{prove_schemas, starts_now, stream_start};
 pub(crate) use completeness::{cascades, completeness};
 use replication::replication;
 pub(crate) use replication::{begins_transaction, may_dump};
 pub(crate) use resume::{checkpoint, same_server, same_task};
 
-/// Runs all checks, and returns their findings.
-pub(crate) async fn findings(settings: &SourceSettings, endpoint: &Endpoint, task: &str) -> Vec<Finding> {
+/// Runs all checks, and returns their findings. `is_first` says whether the task has no checkpoint yet.
+pub(crate) async fn findings(settings: &SourceSettings, endpoint: &Endpoint, task: &str, is_first: bool) -> Vec<Finding> {
     let mut session = match endpoint.connect().await {
         Ok(session) => session,
         Err(error) => return vec![Finding::from_error("connection", &error.into())],
@@ -36,7 +37,7 @@ pub(crate) async fn findings(settings: &SourceSettings, endpoint: &Endpoint, tas
             endpoint.expect(server.identity().ok());
             found.push(server.support());
             if found.iter().all(|finding| finding.level != Level::Failed) {
-                supported(settings, task, endpoint, &server, &mut session, &mut found).await;
+                supported(settings, task, endpoint, &server, &mut session, is_first, &mut found).await;
             }
         }
         Err(error) => found.push(Finding::from_error("server", &error.into())),
@@ -65,6 +66,7 @@ async fn supported(
     endpoint: &Endpoint,
     server: &Server,
     session: &mut Session,
+    is_first: bool,
     found: &mut Vec<Finding>,
 ) {
     if settings.has(Phase::Incremental) {
@@ -92,17 +94,45 @@ async fn supported(
             Err(error) => found.push(Finding::from_error("binlog_filters", &error.into())),
         }
     }
-    match tables(session, &selection, settings).await {
+    if is_first && settings.has(Phase::Incremental) && !starts_now(settings) {
+        found.push(match start(settings, task, endpoint, server, session, &selection).await {
+            Ok(place) => Finding::passed("start", place),
+            Err(error) => Finding::from_error("start", &error.into()),
+        });
+    }
+    match tables(session, &selection, settings, is_first).await {
         Ok(mut of_tables) => found.append(&mut of_tables),
         Err(error) => found.push(Finding::from_error("tables", &error.into())),
     }
 }
 
-/// Checks the selected tables. If no table is selected, a task with the phase `schema` or `full` fails. A task that only streams gets a
-/// warning, because its tables may be created later.
-async fn tables(session: &mut Session, selection: &Selection, settings: &SourceSettings) -> Result<Vec<Finding>> {
+/// Checks the start that the user chose, as the first plan does. Returns it.
+async fn start(
+    settings: &SourceSettings,
+    task: &str,
+    endpoint: &Endpoint,
+    server: &Server,
+    session: &mut Session,
+    selection: &Selection,
+) -> Result<String> {
+    let Some(start) = stream_start(settings, session, server).await? else { return Ok("the stream starts anywhere".to_owned()) };
+    if let Some(Start::Position { .. }) = settings.config.start {
+        begins_transaction(endpoint, settings.server_id(task, server.server_id())?, &start).await?;
+    }
+    let (tables, _) = selected_tables(session, selection).await?;
+    prove_schemas(settings, endpoint, session, server, &start, &tables).await?;
+    Ok(format!("the stream starts at {}", start.location()))
+}
+
+/// Checks the selected tables. If no table is selected, a task with the phase `schema` or `full` fails at its first start. Any other
+/// task gets a warning, because its tables may be created later.
+async fn tables(session: &mut Session, selection: &Selection, settings: &SourceSettings, is_first: bool) -> Result<Vec<Finding>> {
     let (tables, views) = selected_tables(session, selection).await?;
     let mut found = missing(selection, &tables, &views);
+    if !is_first {
+        // The task knows its tables, which may have been dropped since.
+        found.iter_mut().for_each(|finding| finding.level = Level::Warning);
+    }
     let (mut unreadable, mut ddls) = (0, Vec::new());
     for table in &tables {
         let readable = session.execute(format!("read table {table}"), format!("SELECT 1 FROM {} LIMIT 0", table_name(table))).await;
@@ -132,7 +162,7 @@ async fn tables(session: &mut Session, selection: &Selection, settings: &SourceS
     if tables.is_empty() {
         let what = format!("no table is selected by {}", settings.config.tables.join(", "));
         let help = "check `tables` and `exclude`, and that the account has SELECT on them";
-        found.push(if settings.has(Phase::Full) || settings.has(Phase::Schema) {
+        found.push(if is_first && (settings.has(Phase::Full) || settings.has(Phase::Schema)) {
             Finding::failed("tables", what, help)
         } else {
             Finding::warning("tables", what, help)

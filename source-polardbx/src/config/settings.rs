@@ -32,6 +32,9 @@ impl SourceSettings {
         if config.host.trim().is_empty() {
             return Err(wrong("host", "it is empty", "name the host of the server"));
         }
+        if let Some((host, port)) = config.host.split_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) {
+            return Err(wrong("host", format!("{:?} holds a port", config.host), format!("write host = {host:?} and port = {port}")));
+        }
         if config.port == 0 {
             return Err(wrong("port", "0 is not a TCP port", "leave it out for 3306"));
         }
@@ -168,6 +171,7 @@ mod tests {
     #[test]
     fn what_is_not_built_is_refused_by_key_and_value() {
         for (key, value, said) in [
+            ("host", json!("a:1"), "\"a:1\" holds a port"),
             ("phases", json!([]), "empty"),
             ("phases", json!(["full", "incremental", "full"]), "\"full\" is there twice"),
             ("handover", json!("in_band"), "in_band"),
@@ -193,6 +197,9 @@ mod tests {
 
     #[test]
     fn what_amounts_to_the_default_is_taken() {
+        for host in ["::1", "[::1]", "fe80::1:2"] {
+            settings(|keys| drop(keys.insert("host".into(), json!(host)))).unwrap();
+        }
         settings(|keys| {
             keys.insert("tls".into(), json!({"mode": "disabled"}));
             keys.insert("heartbeat".into(), json!({"enabled": false, "interval_ms": 5000}));

@@ -10,11 +10,8 @@ use super::{Dialect, Effect, ExplicitTimestamps, History, Statement, StatementCo
 
 fn read(sql: &str) -> Statement {
     let charsets = |_: &str| Some("utf8mb4".to_owned());
-    let dialect = Dialect::of_version("5.7.22-log");
-    read_statement(
-        sql,
-        &StatementContext { explicit_timestamps: ExplicitTimestamps::Known(false), dialect, ..StatementContext::new("d", &charsets) },
-    )
+    let (dialect, explicit_timestamps) = (Dialect::of_version("5.7.22-log"), ExplicitTimestamps::Known(false));
+    read_statement(sql, &StatementContext { explicit_timestamps, dialect, ..StatementContext::new("d", &charsets) })
 }
 
 fn create(sql: &str) -> TableSchema {

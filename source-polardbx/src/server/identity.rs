@@ -1,6 +1,5 @@
 //! Which server a connection has reached. Behind a name or a proxy there may be several servers, so every connection is asked.
 
-use super::Server;
 use crate::error::{Result, SourceError};
 use crate::session::{Session, nth};
 
@@ -32,7 +31,7 @@ impl Identity {
         Self::of(!variable("gtid_domain_id").is_empty(), variable)
     }
 
-    fn of<'a>(is_mariadb: bool, variable: impl Fn(&str) -> &'a str) -> Result<Self> {
+    pub(super) fn of<'a>(is_mariadb: bool, variable: impl Fn(&str) -> &'a str) -> Result<Self> {
         let missing = |what| Err(SourceError::answer("ask the server for its identity", format!("it has no {what}")));
         let server_id = variable("server_id").parse().unwrap_or_default();
         let history = if is_mariadb {
@@ -51,15 +50,9 @@ impl Identity {
     }
 }
 
-impl Server {
-    /// The identity of the server's binlog history.
-    pub(crate) fn identity(&self) -> Result<String> {
-        Identity::of(self.kind.is_mariadb(), |name| self.variable(name)).map(|identity| identity.history)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Server;
     use super::super::kind::kind_of;
     use super::*;
 

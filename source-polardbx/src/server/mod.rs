@@ -71,6 +71,11 @@ impl Server {
         self.variables.get(name).map_or("", String::as_str)
     }
 
+    /// The identity of the server's binlog history.
+    pub(crate) fn identity(&self) -> Result<String> {
+        Identity::of(self.kind.is_mariadb(), |name| self.variable(name)).map(|identity| identity.history)
+    }
+
     pub(crate) fn server_id(&self) -> u32 {
         self.variable("server_id").parse().unwrap_or_default()
     }

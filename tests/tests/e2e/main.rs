@@ -31,6 +31,7 @@ mod row_events;
 mod schema_changes;
 mod servers;
 mod sizes;
+mod starts;
 mod statements;
 mod stored_checkpoints;
 mod topics;

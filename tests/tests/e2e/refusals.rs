@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use mysql_async::prelude::Queryable;
 use tests::Result;
 use tests::checker::{Decoded, Format, Table};
 use tests::harness::{Database, Flavor};
@@ -50,6 +51,33 @@ async fn a_wrong_password() -> Result<()> {
     refused(&mut case, 2, &["Access denied", "password"]).await?;
     assert!(!case.task.output().contains("no-such-secret"));
     assert_eq!(case.read().await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_is_changed_in_two_steps() -> Result<()> {
+    let servers = Servers::own(Flavor::MySql57).await?;
+    create_small(&servers.source, "rotated").await?;
+    let mut case = Case::new(servers, "rotated", Format::CanalJson, 1, vec![Table::new("rotated", "t")]).await?;
+    case.task.start()?;
+    case.catch_up_in_stream(LIMIT).await?;
+    let mut connection = case.servers.source.connect().await?;
+    connection.query_drop("ALTER USER 'dts'@'%' IDENTIFIED BY 'alice-secret'").await?;
+    let dumps = "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'dts'";
+    for dump in connection.query::<u64, _>(dumps).await? {
+        connection.query_drop(format!("KILL {dump}")).await?;
+    }
+    let start = std::time::Instant::now();
+    while !case.task.output().contains("Access denied") {
+        assert!(start.elapsed() < LIMIT, "{}", case.task.output());
+        case.task.must_run()?;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    connection.query_drop("ALTER USER 'dts'@'%' IDENTIFIED BY 'dts-secret'").await?;
+    case.servers.source.execute(&["INSERT INTO rotated.t VALUES (4, 'four')"]).await?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    case.verify(0).await?;
     Ok(())
 }
 

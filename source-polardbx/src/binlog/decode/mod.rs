@@ -44,6 +44,7 @@ use output::BatchOutput;
 pub use prepared::PreparedTransactions;
 use resume_guard::ResumeGuard;
 use rows::decode_rows;
+pub(super) use statement_text::StatementText;
 use table_maps::TableMaps;
 use transaction::Transaction;
 
@@ -155,7 +156,7 @@ impl Decoder {
     fn dispatch(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
         match event.header.kind {
             kind::TABLE_MAP if self.resume.is_live() => {
-                self.settle(event.body)?;
+                unstated::settle(event.body, &self.stream, &mut self.history, &mut self.output)?;
                 self.tables.add(event.body, &self.history, &self.selection, &self.profile)?;
                 self.spool(event).map(drop)
             }

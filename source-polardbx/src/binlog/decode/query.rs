@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use runtime::{SchemaChange, SchemaChangeKind, TableId, TableSchema};
 
-use super::Decoder;
 use super::context::EventContext;
 use super::expansion::Expansion;
 use super::prepared::{Ended, read_xa_prepare};
 use super::statement_text::StatementText;
+use super::{Decoder, unstated};
 use crate::binlog::error::{StreamError, shorten};
 use crate::binlog::event::{Query, RawEvent, SessionVariables, read_query};
 use crate::facts::DatabaseCharsets;
@@ -169,7 +169,7 @@ impl Decoder {
             .history
             .apply(change, event.header.timestamp, server_charset, &|table| self.selection.selects(table))
             .map_err(|change| StreamError::Change { change, statement: shorten(text) })?;
-        self.note_unstated()?;
+        unstated::note(&self.stream, &mut self.history, &mut self.output)?;
         let databases = || {
             change.effects.iter().filter_map(|effect| match effect {
                 Effect::DatabaseCharset { database, .. } | Effect::DropDatabase { database } => Some(database),

@@ -8,19 +8,19 @@ use crate::binlog::event::SessionVariables;
 use crate::schema::{Change, Effect, of_collation_number};
 
 /// A statement in Unicode.
-pub(super) struct StatementText {
+pub(in crate::binlog) struct StatementText {
     /// The text, with U+FFFD for every invalid byte. If there are invalid bytes, the text is used only to find out what the statement does.
     /// It must not be emitted.
-    pub(super) text: String,
+    pub(in crate::binlog) text: String,
     /// The client's character set if some of the bytes are not valid in it; `None` if all bytes are valid.
-    pub(super) not_in: Option<String>,
+    pub(in crate::binlog) not_in: Option<String>,
     /// Whether the client's character set is `binary`, and the text is not ASCII. The server then reads names and comments as UTF-8, but
     /// the labels of ENUM and SET columns in the character set of their column.
     bytes: bool,
 }
 
 impl StatementText {
-    pub(super) fn read(bytes: &[u8], facts: &SessionVariables) -> Self {
+    pub(in crate::binlog) fn read(bytes: &[u8], facts: &SessionVariables) -> Self {
         let number = facts.charset.map(|[client, ..]| client);
         let name = number.map_or(Some("utf8mb4"), of_collation_number);
         let of_bytes = name == Some("binary");
@@ -40,12 +40,12 @@ impl StatementText {
     }
 
     /// The text of a statement for what the server did on its own.
-    pub(super) fn of_server(text: String) -> Self {
+    pub(in crate::binlog) fn of_server(text: String) -> Self {
         Self { text, not_in: None, bytes: false }
     }
 
     /// Whether the labels of ENUM or SET columns may differ from what the text shows; the field `bytes` explains why.
-    pub(super) fn hides_labels_of(&self, change: &Change) -> bool {
+    pub(in crate::binlog) fn hides_labels_of(&self, change: &Change) -> bool {
         self.bytes
             && change.effects.iter().any(|effect| {
                 let Effect::Create { definition: Ok(create), .. } = effect else { return false };

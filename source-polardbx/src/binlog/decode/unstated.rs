@@ -1,30 +1,28 @@
 //! Columns of which a CREATE TABLE does not say whether they are nullable: see [`Unstated`].
 
-use super::Decoder;
+use super::output::BatchOutput;
 use crate::binlog::error::StreamError;
 use crate::binlog::table_map::read_table_map;
-use crate::schema::Unstated;
+use crate::schema::{History, Unstated};
 
-impl Decoder {
-    /// Takes from a TABLE_MAP, if it is the first of its table, which columns are nullable.
-    pub(super) fn settle(&mut self, body: &[u8]) -> Result<(), StreamError> {
-        if !self.history.has_unstated() {
-            return Ok(());
-        }
-        let map = read_table_map(body)?;
-        self.history.settle(&map.table, |column| map.is_nullable(column));
-        self.note_unstated()
+/// Takes from a TABLE_MAP, if it is the first of its table, which columns are nullable.
+pub(super) fn settle(body: &[u8], stream: &str, history: &mut History, output: &mut BatchOutput) -> Result<(), StreamError> {
+    if !history.has_unstated() {
+        return Ok(());
     }
+    let map = read_table_map(body)?;
+    history.settle(&map.table, |column| map.is_nullable(column));
+    note(stream, history, output)
+}
 
-    /// Commits what has changed with the next resume point.
-    pub(super) fn note_unstated(&mut self) -> Result<(), StreamError> {
-        for (table, unstated) in self.history.take_unstated() {
-            let key = format!("{}/{table}", self.stream);
-            match unstated {
-                Some(unstated) => self.output.set_fact(&key, &unstated)?,
-                None => self.output.remove_fact::<Unstated>(&key),
-            }
+/// Commits what has changed with the next resume point.
+pub(super) fn note(stream: &str, history: &mut History, output: &mut BatchOutput) -> Result<(), StreamError> {
+    for (table, unstated) in history.take_unstated() {
+        let key = format!("{stream}/{table}");
+        match unstated {
+            Some(unstated) => output.set_fact(&key, &unstated)?,
+            None => output.remove_fact::<Unstated>(&key),
         }
-        Ok(())
     }
+    Ok(())
 }

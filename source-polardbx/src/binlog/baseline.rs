@@ -1,0 +1,217 @@
+//! Proves that the definitions which the server shows now are those at the start of the stream, by a pass over the statements between.
+
+use std::collections::BTreeSet;
+
+use runtime::TableId;
+
+use super::BinlogCoordinates;
+use super::decode::StatementText;
+use super::error::{StreamError, shorten};
+use super::event::{SessionVariables, kind, read_format, read_query};
+use super::position::{FileOffset, location};
+use super::profile::ServerProfile;
+use super::scan::{DUMP_LIMIT, ScanError};
+use super::track::Tracker;
+use super::transport::Transport;
+use crate::schema::{Change, Effect, ExplicitTimestamps, Statement, StatementContext, loses_names, read_statement};
+use crate::selection::Selection;
+use crate::session::Endpoint;
+use crate::wire::WireError;
+
+/// A statement after which a selected table may have another schema than before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ChangedSchema {
+    /// Where the statement is in the binlog.
+    pub(crate) location: String,
+    pub(crate) statement: String,
+    /// What the statement does, such as `changes columns of shop.orders`.
+    pub(crate) what: String,
+}
+
+/// Reads the statements between `from` and `to`. Returns the first after which the definitions that were read at `to` do not hold before.
+pub(crate) async fn first_schema_change(
+    endpoint: &Endpoint,
+    profile: &ServerProfile,
+    from: &BinlogCoordinates,
+    to: &BinlogCoordinates,
+    mut baseline: Baseline<'_>,
+) -> Result<Option<ChangedSchema>, ScanError> {
+    let base = from.base.as_str();
+    if to.base != base || to.at < from.at {
+        let what = format!("the binlog ends in {}, and the stream starts in {}", to.file_name(), from.file_name());
+        return Err(ScanError::Stream(StreamError::HistoryDiverged { what }, from.at));
+    }
+    let start = if from.at.offset < DUMP_LIMIT { from.at } else { FileOffset::new(from.at.file, FileOffset::FIRST) };
+    if from.at == to.at {
+        return Ok(None);
+    }
+    let mut transport = Transport::open_to_end(endpoint, base, start).await.map_err(ScanError::Wire)?;
+    let mut tracker = Tracker::new(base, start);
+    while tracker.at() < to.at {
+        let bytes = match transport.next_unless_silent().await {
+            Some(bytes) => bytes.map_err(ScanError::Wire)?,
+            None => return Err(ScanError::Wire(WireError::Lost("the server sent nothing before the end of the binlog".to_owned()))),
+        };
+        let here = tracker.at();
+        let broken = |error: StreamError| ScanError::Stream(error, here);
+        let (event, at) = tracker.pass(bytes).map_err(broken)?;
+        match event.header.kind {
+            kind::FORMAT_DESCRIPTION => tracker.checksums = read_format(event.body).map_err(broken)?,
+            kind::ROTATE => _ = tracker.rotate(&event).map_err(broken)?,
+            kind::QUERY if at >= from.at => {
+                let query = read_query(event.body, false).map_err(broken)?;
+                if matches!(query.text, b"BEGIN" | b"COMMIT" | b"ROLLBACK") {
+                    continue;
+                }
+                let variables = SessionVariables::read(query.status).map_err(broken)?;
+                let text = StatementText::read(query.text, &variables);
+                let database = String::from_utf8_lossy(query.database);
+                let context = StatementContext {
+                    dialect: profile.dialect().with_sql_mode(variables.sql_mode.unwrap_or(0)),
+                    explicit_timestamps: ExplicitTimestamps::Assumed(false),
+                    ..StatementContext::new(&database, &|_| None)
+                };
+                let what = if text.not_in.is_some() && loses_names(&text.text, context.dialect) {
+                    Some("names tables in bytes that are not text".to_owned())
+                } else {
+                    baseline.take(&text.text, &read_statement(&text.text, &context))
+                };
+                if let Some(what) = what {
+                    return Ok(Some(ChangedSchema { location: location(base, at), statement: shorten(&text.text), what }));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Takes the statements of the binlog one after the other, and finds the first that gives a table another schema.
+pub(crate) struct Baseline<'a> {
+    selection: &'a Selection,
+    lower_case: bool,
+    /// The selected tables that exist after the last statement.
+    tables: BTreeSet<TableId>,
+    /// Tables that a statement has created. The stream knows their schemas from this statement.
+    created: BTreeSet<TableId>,
+    created_databases: BTreeSet<String>,
+}
+
+impl<'a> Baseline<'a> {
+    /// `tables` are the selected tables that exist now.
+    pub(crate) fn new(selection: &'a Selection, lower_case: bool, tables: impl IntoIterator<Item = TableId>) -> Self {
+        let mut baseline =
+            Self { selection, lower_case, tables: BTreeSet::new(), created: BTreeSet::new(), created_databases: BTreeSet::new() };
+        baseline.tables = tables.into_iter().map(|table| baseline.fold(&table)).collect();
+        baseline
+    }
+
+    fn fold(&self, table: &TableId) -> TableId {
+        if self.lower_case { TableId::new(table.database.to_lowercase(), table.table.to_lowercase()) } else { table.clone() }
+    }
+
+    /// Takes the next statement. Returns what it does if the schema of a table may have been another before it.
+    fn take(&mut self, text: &str, statement: &Statement) -> Option<String> {
+        match statement {
+            Statement::Change(change) => change.effects.iter().find_map(|effect| self.effect(text, change, effect)),
+            Statement::Unreadable(_, tables) if tables.is_empty() => Some("cannot be read".to_owned()),
+            Statement::Unreadable(_, tables) => {
+                let table = tables.iter().map(|table| self.fold(table)).find(|table| self.selection.selects(table))?;
+                Some(format!("cannot be read, and names {table}"))
+            }
+            Statement::Nothing
+            | Statement::Rows(_)
+            | Statement::Savepoint(_)
+            | Statement::RollbackTo(_)
+            | Statement::Xa(_)
+            | Statement::Unrelated => None,
+        }
+    }
+
+    fn effect(&mut self, text: &str, change: &Change, effect: &Effect) -> Option<String> {
+        let selected = |table: &TableId| Some(self.fold(table)).filter(|table| self.selection.selects(table));
+        let is_old = |table: &TableId| self.tables.contains(table) && !self.created.contains(table);
+        match effect {
+            Effect::Create { table, .. } | Effect::CreateLike { table, .. } => {
+                let table = selected(table)?;
+                let replaces = text.to_ascii_uppercase().contains("OR REPLACE");
+                if replaces && is_old(&table) {
+                    return Some(format!("replaces {table}"));
+                }
+                self.created.insert(table);
+                None
+            }
+            Effect::CreateSelect { table } => selected(table).map(|table| format!("creates {table} from a SELECT")),
+            Effect::Drop { table } => selected(table).filter(is_old).map(|table| format!("drops {table}, which was created again later")),
+            Effect::DropDatabase { database } => {
+                let mut gone = self.tables.iter().filter(|table| self.selection.selects(table) && is_old(table));
+                let same = |table: &&TableId| *table.database == *self.fold(&TableId::new(database.as_str(), "")).database;
+                gone.find(same).map(|table| format!("drops the database of {table}, which was created again later"))
+            }
+            Effect::Rename { from, to } => {
+                selected(from).or_else(|| selected(to)).map(|_| format!("renames {} to {}", self.fold(from), self.fold(to)))
+            }
+            Effect::Columns { table, .. } => selected(table).map(|table| format!("changes columns or the primary key of {table}")),
+            Effect::Exchange { table } => selected(table).map(|table| format!("exchanges rows of {table}")),
+            // CREATE DATABASE has a kind, ALTER DATABASE has none.
+            Effect::DatabaseCharset { database, .. } if change.kind.is_some() => {
+                self.created_databases.insert(database.clone());
+                None
+            }
+            Effect::DatabaseCharset { database, .. } => (self.selection.may_select_from(database)
+                && !self.created_databases.contains(database))
+            .then(|| format!("changes the character set of new tables in {database}")),
+            Effect::Truncate { .. } | Effect::Keep { .. } | Effect::Keys { .. } | Effect::Repartition { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_that_give_a_table_another_schema_are_found() {
+        let selection = Selection::new(&["d.*".to_owned()], &[]).unwrap();
+        let first = |statements: &[&str]| {
+            let mut baseline = Baseline::new(&selection, false, ["t", "u"].map(|table| TableId::new("d", table)));
+            statements.iter().find_map(|sql| {
+                let context = StatementContext::new("d", &|_| None);
+                baseline.take(sql, &read_statement(sql, &context)).map(|what| format!("{sql}: {what}"))
+            })
+        };
+        for statements in [
+            &["CREATE TABLE t (a INT)", "DROP TABLE t", "CREATE TABLE t (b INT)", "TRUNCATE t", "CREATE INDEX i ON t (b)"][..],
+            &["DROP TABLE gone", "CREATE TABLE gone (a INT)", "DROP TABLE gone", "ALTER TABLE x.t ADD a INT", "DROP TABLE x.t"],
+            &["CREATE TABLE IF NOT EXISTS t (a INT)", "ALTER TABLE t ADD UNIQUE KEY k (a)", "ALTER TABLE t ENGINE = InnoDB"],
+            &["INSERT INTO t VALUES (1)", "CREATE VIEW v AS SELECT 1", "GRANT ALL ON d.* TO x", "RENAME TABLE x.a TO x.b"],
+            &[
+                "CREATE DATABASE d",
+                "ALTER DATABASE d CHARACTER SET latin1",
+                "CREATE TABLE t (a INT)",
+                "CREATE TABLE u LIKE t",
+                "DROP DATABASE d",
+            ],
+            &["DROP DATABASE x", "ALTER DATABASE x CHARACTER SET latin1", "CREATE OR REPLACE TABLE v (a INT)"],
+        ] {
+            assert_eq!(first(statements), None);
+        }
+        for (statement, what) in [
+            ("ALTER TABLE t CHANGE a b INT, CHANGE b a INT", "changes columns or the primary key of d.t"),
+            ("ALTER TABLE d.u ADD c INT", "of d.u"),
+            ("RENAME TABLE t TO u2", "renames d.t to d.u2"),
+            ("RENAME TABLE x.t TO d.t", "renames x.t to d.t"),
+            ("DROP TABLE IF EXISTS t", "drops d.t"),
+            ("CREATE OR REPLACE TABLE t (a INT)", "replaces d.t"),
+            ("DROP DATABASE d", "drops the database of d.t"),
+            ("CREATE TABLE n AS SELECT 1", "creates d.n from a SELECT"),
+            ("ALTER DATABASE d CHARACTER SET latin1", "character set of new tables in d"),
+            ("ALTER TABLE t EXCHANGE PARTITION p WITH TABLE x", "exchanges rows of d.t"),
+            ("ALTER TABLE t GIZMO", "cannot be read, and names d.t"),
+            ("GIZMO", "cannot be read"),
+        ] {
+            let found = first(&["TRUNCATE t", statement]).unwrap_or_default();
+            assert!(found.starts_with(statement) && found.contains(what), "{statement}: {found}");
+        }
+    }
+}

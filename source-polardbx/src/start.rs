@@ -1,0 +1,76 @@
+//! Where the stream starts, and whether the schemas of the tables there are known.
+
+use runtime::{Position, TableId};
+
+use crate::binlog::{Baseline, BinlogCoordinates, ChangedSchema, FileOffset, ScanError, first_schema_change};
+use crate::config::{ConfigError, Phase, SourceSettings, Start};
+use crate::error::{Result, SourceError};
+use crate::server::{Server, binlog_end, binlog_files};
+use crate::session::{Endpoint, Session};
+
+/// Where the stream starts. `None` for a task without an incremental phase, if the server does not tell the end of its binlog.
+pub(crate) async fn stream_start(settings: &SourceSettings, session: &mut Session, server: &Server) -> Result<Option<BinlogCoordinates>> {
+    const DOING: &str = "find the start of the stream";
+    let coordinates = |file: &str, offset| {
+        let made = BinlogCoordinates::new(file, offset);
+        made.ok_or_else(|| SourceError::answer(DOING, format!("{file} is not the name of a binlog file")))
+    };
+    if !settings.has(Phase::Incremental) {
+        return Ok(binlog_end(session, server).await.ok().flatten());
+    }
+    let start = match &settings.config.start {
+        Some(Start::Earliest {}) => {
+            let files = binlog_files(session).await?;
+            files.oldest().map(|file| coordinates(file, FileOffset::FIRST)).transpose()?
+        }
+        Some(Start::Position { file, offset }) => {
+            let refuse = |why: String| ConfigError::new("start", why, "choose a file and an offset that SHOW BINLOG EVENTS lists");
+            match binlog_files(session).await?.size(file) {
+                Some(size) if *offset <= size => Some(coordinates(file, *offset)?),
+                Some(size) => return Err(refuse(format!("position.offset = {offset} is beyond the {size} bytes of {file}")).into()),
+                None => return Err(refuse(format!("the server has no binlog file {file:?}")).into()),
+            }
+        }
+        // `Gtid` and `Timestamp` do not occur here: the validation of the configuration refuses them.
+        Some(Start::Latest {} | Start::Gtid { .. } | Start::Timestamp { .. }) | None => binlog_end(session, server).await?,
+    };
+    start.map(Some).ok_or_else(|| SourceError::answer(DOING, "the server writes no binlog"))
+}
+
+/// Whether the start of the stream is a moment of the first plan. Then XA transactions that are prepared at this moment are waited for.
+pub(crate) fn starts_now(settings: &SourceSettings) -> bool {
+    settings.has(Phase::Incremental) && matches!(settings.config.start, Some(Start::Latest {}) | None)
+}
+
+/// Proves that the tables had the same schemas at the start of the stream as now. Fails if a statement since then has changed one.
+pub(crate) async fn prove_schemas<'a>(
+    settings: &SourceSettings,
+    endpoint: &Endpoint,
+    session: &mut Session,
+    server: &Server,
+    start: &BinlogCoordinates,
+    tables: impl IntoIterator<Item = &'a TableId>,
+) -> Result<()> {
+    const DOING: &str = "read the statements since the start of the stream";
+    let end = binlog_end(session, server).await?.ok_or_else(|| SourceError::answer(DOING, "the server writes no binlog"))?;
+    let selection = settings.selection.clone().folded(server.lower_case());
+    let baseline = Baseline::new(&selection, server.lower_case(), tables.into_iter().cloned());
+    if !starts_now(settings) {
+        tracing::info!(from = start.file_name(), to = end.file_name(), "looking for changes of tables since the start of the stream");
+    }
+    let found = match first_schema_change(endpoint, &server.profile(), start, &end, baseline).await {
+        Ok(found) => found,
+        Err(ScanError::Wire(error)) => return Err(SourceError::wire(DOING, error)),
+        Err(ScanError::Stream(error, at)) => {
+            let at = Position::from(BinlogCoordinates { base: start.base.clone(), at }.location());
+            return Err(runtime::Error::from(error).at(&at).into());
+        }
+    };
+    let Some(ChangedSchema { location, statement, what }) = found else { return Ok(()) };
+    if starts_now(settings) {
+        let error = runtime::Error::retryable(format!("a statement at {location} {what} while the task began, and it begins again"));
+        return Err(error.because(statement).into());
+    }
+    let why = format!("the statement at {location} {what}, and the schema before it is not known: {statement}");
+    Err(ConfigError::new("start", why, "choose a start behind this statement, or read the tables with a full phase").into())
+}

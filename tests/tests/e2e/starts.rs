@@ -1,0 +1,120 @@
+//! Starts of the stream: the schemas of the tables must belong to them.
+
+use std::time::{Duration, Instant};
+
+use tests::checker::{Format, Table};
+use tests::harness::Flavor;
+use tests::{Failure, Result};
+
+use super::case::{Case, Servers, program};
+use super::refusals::refused;
+use super::servers::with_source;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+async fn two_columns(flavor: Flavor, name: &str) -> Result<Case> {
+    let servers: Servers = with_source(flavor, &[]).await?;
+    servers
+        .source
+        .execute(&[
+            &format!("CREATE DATABASE {name}"),
+            &format!("CREATE TABLE {name}.t (id INT PRIMARY KEY, a INT, b INT)"),
+            &format!("INSERT INTO {name}.t VALUES (1, 10, 20)"),
+        ])
+        .await?;
+    Case::new(servers, name, Format::CanalJson, 1, vec![Table::new(name, "t")]).await
+}
+
+/// Exchanges the columns `a` and `b`. Their type is the same, so row events look as before.
+fn swap(name: &str) -> String {
+    format!("ALTER TABLE {name}.t CHANGE a b INT, CHANGE b a INT")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_yesterday_are_not_read_with_the_schema_of_today() -> Result<()> {
+    for flavor in Flavor::ALL {
+        let name = format!("yesterday_{}", flavor.name());
+        let mut case = two_columns(flavor, &name).await?;
+        case.servers.source.execute(&["FLUSH LOGS", &format!("INSERT INTO {name}.t VALUES (2, 10, 20)")]).await?;
+        let (file, offset) = case.servers.source.position().await?;
+        case.servers.source.execute(&[&swap(&name), &format!("INSERT INTO {name}.t VALUES (3, 10, 20)")]).await?;
+        let what = format!("changes columns or the primary key of {name}.t");
+        for start in ["start.earliest = {}".to_owned(), format!("start.position = {{ file = {file:?}, offset = {offset} }}")] {
+            case.settings.source = format!("phases = [\"incremental\"]\n{start}");
+            case.task.configure(&case.settings)?;
+            refused(&mut case, 2, &["source.polardbx.start", &what, &format!("{file}:"), "ALTER TABLE"]).await?;
+        }
+        assert_eq!(case.read().await?, 0);
+        // Behind the statement, the schema is known.
+        let (file, offset) = case.servers.source.position().await?;
+        case.servers.source.execute(&[&format!("INSERT INTO {name}.t VALUES (4, 10, 20)")]).await?;
+        case.settings.source = format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {offset} }}");
+        case.task.configure(&case.settings)?;
+        case.task.start()?;
+        case.catch_up(LIMIT).await?;
+        case.task.stop().await?;
+        assert_eq!((case.rows_of("t", "a")?, case.rows_of("t", "b")?), (vec!["20".to_owned()], vec!["10".to_owned()]));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_changes_while_the_task_begins() -> Result<()> {
+    let mut case = two_columns(Flavor::MySql57, "begins").await?;
+    case.servers.source.execute(&["REVOKE ALL ON dts_health_check.* FROM 'dts'@'%'"]).await?;
+    // The barrier is a wait, which begins after the start of the stream is noted.
+    case.settings.source = "barrier_delay_ms = 3000".into();
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    let start = Instant::now();
+    while !case.task.output().contains("waiting until all commits before the start position are visible") {
+        if start.elapsed() > LIMIT {
+            return Failure::err(format!("no wait begins:\n{}", case.task.output()));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let statements =
+        ["INSERT INTO begins.t VALUES (2, 10, 20)".to_owned(), swap("begins"), "INSERT INTO begins.t VALUES (3, 10, 20)".to_owned()];
+    case.servers.source.execute(&statements.each_ref().map(String::as_str)).await?;
+    case.catch_up_in_stream(LIMIT).await?;
+    case.task.stop().await?;
+    let output = case.task.output();
+    assert!(output.contains("changes columns or the primary key of begins.t while the task began"), "{output}");
+    case.verify(0).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_finds_what_the_first_start_refuses() -> Result<()> {
+    let mut case = two_columns(Flavor::MySql57, "checked").await?;
+    let check = |case: &Case| -> Result<(Option<i32>, String)> {
+        let output = program().command(&["check", &case.task.file().display().to_string()]).output()?;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)))
+    };
+    let starts = [
+        ("start.position = { file = \"binlog.999999\", offset = 4 }", "the server has no binlog file \"binlog.999999\""),
+        ("start.position = { file = \"binlog.000001\", offset = 5 }", "no event begins there"),
+        ("start.earliest = {}", "changes columns or the primary key of checked.t"),
+    ];
+    case.servers.source.execute(&[&swap("checked")]).await?;
+    for (start, said) in starts {
+        case.settings.source = format!("phases = [\"incremental\"]\n{start}");
+        case.task.configure(&case.settings)?;
+        let (code, console) = check(&case)?;
+        assert!(code == Some(2) && console.contains(said), "{console}");
+    }
+    // A table that is listed by its name must exist at the first start only.
+    case.settings.source = String::new();
+    case.settings.tables = vec!["checked.fence".into(), "checked.t".into(), "checked.later".into()];
+    case.task.configure(&case.settings)?;
+    let (code, console) = check(&case)?;
+    assert!(code == Some(2) && console.contains("table checked.later does not exist"), "{console}");
+    case.servers.source.execute(&["CREATE TABLE checked.later (id INT PRIMARY KEY)"]).await?;
+    case.task.start()?;
+    case.catch_up_in_stream(LIMIT).await?;
+    case.task.stop().await?;
+    case.servers.source.execute(&["DROP TABLE checked.later"]).await?;
+    let (code, console) = check(&case)?;
+    assert!(code == Some(0) && console.contains("table checked.later does not exist"), "{console}");
+    Ok(())
+}
