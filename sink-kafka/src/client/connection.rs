@@ -12,7 +12,7 @@ use rskafka::protocol::messages::{ReadVersionedType, RequestBody, WriteVersioned
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::connect_error::ConnectError;
 use super::diagnosis;
@@ -28,6 +28,8 @@ const MAX_THROTTLE: Duration = Duration::from_secs(30);
 const KEEPALIVE: Duration = Duration::from_secs(15);
 /// The TCP user timeout: the connection counts as lost if sent bytes stay unacknowledged for this time.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many bytes the system buffers that it has not sent yet.
+const UNSENT_BYTES: u32 = 128 << 10;
 /// How long a failed write waits for the reading side of the connection to learn the reason of the failure.
 const REASON: Duration = Duration::from_millis(100);
 
@@ -137,23 +139,39 @@ impl Connection {
             _ => self.timeouts.quick_request,
         };
         let address = || self.address.clone();
-        match timeout(limit, self.messenger.request(request)).await {
-            Ok(Ok(answer)) => {
+        match self.unless_silent(limit, self.messenger.request(request)).await {
+            Some(Ok(answer)) => {
                 self.answered.store(true, Ordering::Release);
                 Ok(answer)
             }
             // This error and the next one happen before anything is written to the socket, so the connection stays usable.
-            Ok(Err(RequestError::NoVersionMatch { api_key })) => {
+            Some(Err(RequestError::NoVersionMatch { api_key })) => {
                 Err(ClientError::Version { address: address(), source: format!("no common version of the request {api_key:?}").into() })
             }
-            Ok(Err(RequestError::WriteError(error))) => Err(ClientError::Version { address: address(), source: ServerText::of(&error) }),
-            Ok(Err(error)) => {
+            Some(Err(RequestError::WriteError(error))) => Err(ClientError::Version { address: address(), source: ServerText::of(&error) }),
+            Some(Err(error)) => {
                 self.cut();
                 Err(self.request_failed(error).await)
             }
-            Err(_) => {
+            None => {
                 self.cut();
                 Err(ClientError::RequestTimeout { address: address(), limit })
+            }
+        }
+    }
+
+    /// Waits for the answer to a request. Returns `None` if the broker neither takes nor sends a byte for `limit`. So a large request may
+    /// take its time on a slow network, and so may the requests that were sent before it.
+    async fn unless_silent<T>(&self, limit: Duration, request: impl Future<Output = T>) -> Option<T> {
+        let mut request = std::pin::pin!(request);
+        let mut deadline = Instant::now() + limit;
+        loop {
+            if let Ok(answer) = timeout_at(deadline, &mut request).await {
+                return Some(answer);
+            }
+            deadline = self.watch.last_byte() + limit;
+            if deadline <= Instant::now() {
+                return None;
             }
         }
     }
@@ -214,6 +232,12 @@ impl Connection {
 
     /// Shuts the connection down immediately, even while a request is being written.
     pub(crate) fn cut(&self) {
+        // When the socket is closed, the system discards what it has not sent yet, so it cannot arrive after a request on a newer connection.
+        let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+        self.shut_down();
+    }
+
+    fn shut_down(&self) {
         self.broken.store(true, Ordering::Release);
         // An error here means that the broker has already closed the connection.
         let _ = self.socket.shutdown(Shutdown::Both);
@@ -239,7 +263,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.cut();
+        self.shut_down();
     }
 }
 
@@ -252,7 +276,11 @@ pub(super) async fn dial(address: &str, tls: Option<&ClientTls>) -> Result<(Stre
     let options = SockRef::from(&stream);
     options.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3)).map_err(failed)?;
     #[cfg(target_os = "linux")]
-    options.set_tcp_user_timeout(Some(USER_TIMEOUT)).map_err(failed)?;
+    {
+        options.set_tcp_user_timeout(Some(USER_TIMEOUT)).map_err(failed)?;
+        // Otherwise megabytes wait in the system's buffer on a slow network, and they would count as taken by the broker.
+        options.set_tcp_notsent_lowat(UNSENT_BYTES).map_err(failed)?;
+    }
     let stream = stream.into_std().map_err(failed)?;
     let socket = stream.try_clone().map_err(failed)?;
     let stream = TcpStream::from_std(stream).map_err(failed)?;

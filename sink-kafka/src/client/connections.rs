@@ -61,6 +61,8 @@ impl Connections {
         if let Some(connection) = slot.as_ref().filter(|connection| connection.is_sound()) {
             return Ok(connection.clone());
         }
+        // The old connection is closed before the new one is opened, so that what it has not sent yet is discarded first.
+        *slot = None;
         let connection = Arc::new(Connection::open(address, &self.security, &self.timeouts).await?);
         *slot = Some(connection.clone());
         Ok(connection)

@@ -61,8 +61,8 @@ pub enum ClientError {
         /// The broker.
         address: String,
     },
-    /// The answer did not arrive within the time limit; it is unknown whether the broker worked on the request.
-    #[error("broker {address} did not answer within {} s", limit.as_secs_f32())]
+    /// The broker did not answer, and neither took nor sent a byte within the time limit; it is unknown whether it worked on the request.
+    #[error("broker {address} did not answer, and neither took nor sent a byte for {} s", limit.as_secs_f32())]
     RequestTimeout {
         /// The broker.
         address: String,

@@ -23,9 +23,10 @@ pub(crate) struct ClientOptions {
 pub(crate) struct Timeouts {
     /// The limit for opening a connection, including TLS, SASL and the negotiation of API versions.
     pub(crate) connect: Duration,
-    /// The limit for an answer to Produce, CreateTopics or Fetch. It is longer than the 30 s that a broker waits for its replicas.
+    /// How long a broker may neither take nor send a byte before it has answered a Produce, CreateTopics or Fetch request. This is longer than
+    /// the 30 s that a broker waits for its replicas.
     pub(crate) request: Duration,
-    /// The limit for an answer to any other request, which a broker answers from memory.
+    /// The same for any other request, which a broker answers from memory.
     pub(crate) quick_request: Duration,
     /// How long a batch is sent again until it counts as failed.
     pub(crate) resend: Duration,

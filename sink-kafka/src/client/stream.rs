@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::connect_error::ConnectError;
@@ -30,6 +31,8 @@ pub(super) struct Watch {
     limit: AtomicUsize,
     ended: AtomicBool,
     failure: Mutex<Option<Failure>>,
+    /// When the peer last took or sent a byte.
+    last_byte: Mutex<Instant>,
 }
 
 /// The first failure of a stream.
@@ -47,7 +50,12 @@ pub(super) enum Failure {
 
 impl Default for Watch {
     fn default() -> Self {
-        Self { limit: AtomicUsize::new(FIRST_ANSWER_BYTES), ended: AtomicBool::new(false), failure: Mutex::new(None) }
+        Self {
+            limit: AtomicUsize::new(FIRST_ANSWER_BYTES),
+            ended: AtomicBool::new(false),
+            failure: Mutex::new(None),
+            last_byte: Mutex::new(Instant::now()),
+        }
     }
 }
 
@@ -65,6 +73,15 @@ impl Watch {
     /// The first failure of a stream.
     pub(super) fn failure(&self) -> Option<Failure> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// When the peer last took or sent a byte; at first, when the stream began.
+    pub(super) fn last_byte(&self) -> Instant {
+        *self.last_byte.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_bytes(&self) {
+        *self.last_byte.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     fn note(&self, failure: Failure) {
@@ -149,7 +166,9 @@ impl AsyncRead for Watched {
             return Poll::Ready(Err(error));
         }
         let came = buffer.filled().get(before..).unwrap_or_default();
-        if came.is_empty() && room > 0 {
+        if !came.is_empty() {
+            self.watch.note_bytes();
+        } else if room > 0 {
             self.watch.note(Failure::Ended);
         }
         if let Err(problem) = self.follow(came) {
@@ -180,6 +199,9 @@ impl AsyncWrite for Watched {
             Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_write(context, bytes),
         };
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.watch.note_bytes();
+        }
         self.watched(written)
     }
 

@@ -24,7 +24,7 @@ impl Encoder for SizeEncoder {
     }
 }
 
-async fn write_sizes(task: &Arc<Task>, sizes: &[usize]) -> runtime::Result<()> {
+pub(super) async fn write_sizes(task: &Arc<Task>, sizes: &[usize]) -> runtime::Result<()> {
     let mut sink = KafkaSink::new(task.clone(), Box::new(SizeEncoder));
     open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await?;
     let schema: Arc<TableSchema> = table("a");

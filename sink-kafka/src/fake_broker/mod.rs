@@ -10,6 +10,7 @@ mod protocol;
 mod reads;
 mod recoveries;
 pub(crate) mod scenarios;
+mod slow_networks;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -107,6 +108,8 @@ struct State {
     lifetime: Option<Duration>,
     /// Whether answers are sent one byte at a time.
     slow: bool,
+    /// Whether requests are read slowly.
+    reads_slowly: bool,
     /// Whether topics are compacted, so that records without a key are refused.
     compacted: bool,
     /// The topics that clients created, with the requested number of partitions. `create_code` is the error code for further requests to
@@ -223,6 +226,11 @@ impl FakeCluster {
 
     pub(crate) fn compact(&self) {
         self.state.lock().unwrap().compacted = true;
+    }
+
+    /// Makes the brokers read requests at about 3 MB/s, with small buffers.
+    pub(crate) fn read_slowly(&self) {
+        self.state.lock().unwrap().reads_slowly = true;
     }
 
     pub(crate) fn slow(&self) {
@@ -371,9 +379,13 @@ async fn serve(listener: TcpListener, node: usize, ports: Vec<u16>, state: Arc<M
 async fn serve_connection(mut stream: TcpStream, node: usize, ports: Vec<u16>, state: Arc<Mutex<State>>) {
     let begin = tokio::time::Instant::now();
     stream.set_nodelay(true).unwrap();
+    let reads_slowly = state.lock().unwrap().reads_slowly;
+    if reads_slowly {
+        socket2::SockRef::from(&stream).set_recv_buffer_size(protocol::SLOW_BYTES).unwrap();
+    }
     loop {
         let limit = state.lock().unwrap().request_limit.map_or(usize::MAX, |(limit, _)| limit);
-        let Some(frame) = read_frame(&mut stream, limit).await else { return };
+        let Some(frame) = read_frame(&mut stream, limit, reads_slowly).await else { return };
         if state.lock().unwrap().frozen.contains(&node) {
             std::future::pending::<()>().await;
         }

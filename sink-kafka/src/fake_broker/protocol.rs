@@ -1,5 +1,7 @@
 //! Reads and writes the primitive types of Kafka's protocol, independently of the code that is tested.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -116,14 +118,23 @@ impl Writer {
     }
 }
 
+/// A slow network takes this many bytes, then pauses.
+pub(super) const SLOW_BYTES: usize = 64 << 10;
+const SLOW_PAUSE: Duration = Duration::from_millis(20);
+
 /// Reads a request; `None` if there is none, or if it is larger than `limit` bytes.
-pub(super) async fn read_frame(stream: &mut TcpStream, limit: usize) -> Option<Vec<u8>> {
+pub(super) async fn read_frame(stream: &mut TcpStream, limit: usize, slowly: bool) -> Option<Vec<u8>> {
     let len = usize::try_from(stream.read_i32().await.ok()?).unwrap();
     if len > limit {
         return None;
     }
     let mut frame = vec![0; len];
-    stream.read_exact(&mut frame).await.ok()?;
+    for piece in frame.chunks_mut(if slowly { SLOW_BYTES } else { usize::MAX }) {
+        if slowly {
+            tokio::time::sleep(SLOW_PAUSE).await;
+        }
+        stream.read_exact(piece).await.ok()?;
+    }
     Some(frame)
 }
 

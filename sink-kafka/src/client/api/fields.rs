@@ -71,7 +71,7 @@ impl<'r> Fields<'r> {
         Ok(list)
     }
 
-    /// Skips the tagged fields at the end of a structure. Older versions have none.
+    /// Skips the tagged fields at the end of an element. Older versions have none.
     pub(super) fn end(&mut self) -> Result<(), ReadError> {
         if self.is_flexible {
             for _ in 0..UnsignedVarint::read(self.reader)?.0 {
@@ -118,7 +118,7 @@ impl<'w> FieldWriter<'w> {
         }
     }
 
-    /// Writes that a structure has no tagged fields.
+    /// Writes that an element has no tagged fields.
     pub(super) fn end(&mut self) -> Result<(), WriteError> {
         if self.is_flexible { UnsignedVarint(0).write(self.out) } else { Ok(()) }
     }
