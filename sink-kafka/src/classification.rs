@@ -172,7 +172,7 @@ fn classify(error: &Error) -> Class {
         }
         Error::Receipt { .. } => class(Kind::Fatal, "E_CKPT_CORRUPT", ""),
         Error::TopicChanged { .. } => class(Kind::Fatal, "E_TOPIC_CHANGED", NEW_FULL_PHASE),
-        Error::RoutingChanged { .. } | Error::SchemaIdsChanged { .. } => {
+        Error::RoutingChanged { .. } | Error::FullPhaseChanged { .. } | Error::SchemaIdsChanged { .. } => {
             class(Kind::Config, "E_CONFIG_CONFLICT", format!("put the settings back, {RESTART}"))
         }
         Error::Regressed { .. } => class(Kind::Fatal, "E_SINK_REGRESSED", NEW_FULL_PHASE),

@@ -95,6 +95,14 @@ pub enum Error {
         /// A topic that the task wrote to with the old settings.
         topic: String,
     },
+    /// Settings that decide what the records of the full phase are have changed before it was over.
+    #[error(
+        "topic {topic} holds rows of a full phase that began with other settings (`topic`, `ddl_topic`, `partition`, `partition_columns`, `record_key`, `tombstones`, `key_change`, the format or its options, `schema_registry` or the transforms)"
+    )]
+    FullPhaseChanged {
+        /// A topic that the full phase wrote to with the old settings.
+        topic: String,
+    },
     /// Existing records of the topic begin with a schema id and new records would not, or the other way round.
     #[error("the records of this task in topic {topic} begin {} the id of a schema, but {}", if *with_id { "with" } else { "without" }, if *with_id { "`schema_registry` is not set" } else { "`schema_registry` is set" })]
     SchemaIdsChanged {

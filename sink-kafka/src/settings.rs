@@ -50,6 +50,8 @@ struct FingerprintText {
     ddl_topic: Option<String>,
     /// The text of the partition policy, the partition columns, the format, and whether there is a schema registry.
     rest: String,
+    /// What decides the bytes of a record besides: the record key, the tombstones, and the settings of the format.
+    bytes: String,
 }
 
 impl Settings {
@@ -111,6 +113,14 @@ impl Settings {
         let mut next = || all.next().map(|(split, topic)| self.fingerprint.crc(topic, split, transforms));
         (next().unwrap_or_default(), std::iter::from_fn(next).collect())
     }
+
+    /// Returns the fingerprints of all settings that decide what the records of the full phase are and where they go: the current one, and
+    /// then those from which a full phase may continue too.
+    pub(crate) fn full_phase_fingerprints(&self, transforms: &str) -> Vec<String> {
+        let (routing, before) = self.routing_fingerprints(transforms);
+        let of = |routing: &String| format!("{:08x}", crc32c::crc32c(format!("{routing} {}", self.fingerprint.bytes).as_bytes()));
+        std::iter::once(&routing).chain(&before).map(of).collect()
+    }
 }
 
 impl FingerprintText {
@@ -118,7 +128,9 @@ impl FingerprintText {
         // No reader can read both records with a schema id and records without one.
         let framed = if config.schema_registry.is_some() { " framed" } else { "" };
         let rest = format!("{:?} {:?} {format}{framed}", config.partition, config.partition_columns);
-        Self { topic: config.topic.clone(), ddl_topic: config.ddl_topic.clone(), rest }
+        let options = config.format.as_ref().and_then(|format| serde_json::to_string(format.one("format").ok()?.1).ok());
+        let bytes = format!("{:?} {} {}", config.record_key, config.tombstones, options.unwrap_or_default());
+        Self { topic: config.topic.clone(), ddl_topic: config.ddl_topic.clone(), rest, bytes }
     }
 
     /// The text must never change, because receipts contain its checksum.

@@ -13,7 +13,7 @@ use crate::resume;
 use crate::resume::record_header::LaneId;
 use crate::routing::Router;
 use crate::task::Task;
-use crate::topics::LaneTopics;
+use crate::topics::{self, LaneTopics};
 
 /// Writes the events of one lane to Kafka.
 ///
@@ -47,17 +47,20 @@ impl Sink for KafkaSink {
         let encoder = self.encoder.take().ok_or(Error::NotOpen)?;
         let settings = &self.task.settings;
         let repeats = context.metrics().counter("kafka_repeated_records", "Records that are in the log twice; readers can ignore them");
+        topics::prove_full_phase(&self.task, &producer, id, context, &last).await?;
         let mut writer = Writer::new(WriterOptions {
             sender: Sender { producer: producer.clone(), lane: id, repeats },
             kind: lane.kind,
+            attempt: self.task.next_attempt(),
+            evidence: self.task.evidence.clone(),
             router: Router::new(settings.rules.clone(), self.task.owners.clone()),
             encoder,
             codec: Codec::new(settings.compression).map_err(|problem| Error::RecordBatch { problem })?,
             record_batch_bytes: settings.record_batch_bytes,
             schema_ids: self.task.schemas.is_some(),
         });
-        let topics = LaneTopics::open(self.task.clone(), producer, id, context, last, &mut writer).await?;
-        self.lane = Some((topics, writer));
+        let lane_topics = LaneTopics::open(self.task.clone(), producer, id, context, last, &mut writer).await?;
+        self.lane = Some((lane_topics, writer));
         Ok(())
     }
 
@@ -76,6 +79,10 @@ impl Sink for KafkaSink {
 
     fn receipt(&self) -> Receipt {
         self.lane.as_ref().map_or_else(Receipt::default, |(topics, writer)| topics.receipt(writer))
+    }
+
+    fn evidence(&self) -> Option<Receipt> {
+        self.lane.as_ref().filter(|(_, writer)| writer.is_snapshot()).and_then(|_| self.task.evidence.text())
     }
 
     async fn close(&mut self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The state that all lanes of a task share: the settings, the current producer, and state that outlives a producer.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use runtime::Context;
@@ -10,6 +10,7 @@ use crate::client::{ClientOptions, Denials, Security, Session, Timeouts};
 use crate::delivery::{IdempotenceHistory, Producer};
 use crate::error::Error;
 use crate::invalid_setting::InvalidSetting;
+use crate::resume::Evidence;
 use crate::routing::{IneffectiveSetting, TopicOwners, heartbeats_have_no_effect};
 use crate::schema_registry::Schemas;
 use crate::settings::Settings;
@@ -22,6 +23,9 @@ pub(crate) struct Task {
     pub(crate) schemas: Option<Schemas>,
     pub(crate) owners: TopicOwners,
     pub(crate) topics: TopicMemory,
+    /// What the full phase has written.
+    pub(crate) evidence: Arc<Evidence>,
+    attempts: AtomicU32,
     denials: Arc<Denials>,
     idempotence: Arc<IdempotenceHistory>,
     warned: AtomicBool,
@@ -54,6 +58,8 @@ impl Task {
             schemas,
             owners: TopicOwners::default(),
             topics: TopicMemory::default(),
+            evidence: Arc::default(),
+            attempts: AtomicU32::new(0),
             denials,
             idempotence: Arc::default(),
             warned: AtomicBool::new(false),
@@ -77,6 +83,11 @@ impl Task {
         let producer = Arc::new(Producer::start(session, &self.idempotence, self.settings.compression).await?);
         *current = Some(producer.clone());
         Ok(producer)
+    }
+
+    /// The number of the next attempt of this process to deliver a split, from 1.
+    pub(crate) fn next_attempt(&self) -> u32 {
+        self.attempts.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
     fn client_options(&self) -> ClientOptions {

@@ -33,6 +33,45 @@ pub(crate) struct LaneTopics {
     written: WrittenSchemas,
 }
 
+/// Proves that what the full phase has written is still there and that its settings are those of now, before a lane writes anything. `last`
+/// is the receipt of the lane.
+///
+/// While a session lasts, each write proves its own partition by the offset that the broker answers. So the logs are read once per session,
+/// and again when the stream is opened, which ends the full phase.
+pub(crate) async fn prove_full_phase(
+    task: &Task,
+    producer: &Producer,
+    lane: LaneId,
+    context: &runtime::Context,
+    last: &ReceiptContent,
+) -> Result<(), Error> {
+    let evidence = &task.evidence;
+    evidence.load(context.evidence())?;
+    let streams = context.lane().is_some_and(|lane| lane.kind == SplitKind::Stream);
+    let stream_wrote = last.marks.values().flatten().any(Mark::is_written);
+    if !stream_wrote {
+        let accepted = task.settings.full_phase_fingerprints(context.transforms());
+        evidence.begin(&accepted).map_err(|topic| Error::FullPhaseChanged { topic })?;
+    }
+    let prove = async || {
+        let topics = evidence.topics(|topic| task.settings.rules.could_lead_to(topic));
+        let expected: Vec<ExpectedTopic> = topics.iter().map(|(name, count)| ExpectedTopic::new(&name.as_str().into(), *count)).collect();
+        let counts = match producer.session().refresh_topics(&expected).await {
+            Err(ClientError::NoTopic { topic, .. }) => return Err(ClientError::TopicGone { topic }.into()),
+            counts => counts?,
+        };
+        for ((name, count), now) in topics.iter().zip(counts) {
+            // Partitions that were added while the task did not run are not used.
+            task.topics.partitions(&name.as_str().into(), *count);
+            if now < *count {
+                return Err(Error::TopicChanged { topic: name.clone(), problem: format!("it has {now} partitions, and had {count}") });
+            }
+        }
+        resume::verify_evidence(producer.session(), lane.run, evidence, &topics).await
+    };
+    if streams { prove().await } else { producer.proven.get_or_try_init(prove).await.copied() }
+}
+
 impl LaneTopics {
     /// Makes all topics ready that are known before the first event. For a stream, also finds out up to where the other topics that match
     /// the template were written. Whether those may be written to is checked when an event goes to them.

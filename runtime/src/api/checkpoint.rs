@@ -47,6 +47,8 @@ pub struct Commit {
     pub splits: Vec<Progress>,
     /// Splits that are not needed any more.
     pub forget: Vec<SplitId>,
+    /// What the sink says of the whole task ([`crate::Sink::evidence`]); `None` keeps what was committed before.
+    pub evidence: Option<Receipt>,
 }
 
 /// What is known of one split.
@@ -69,6 +71,7 @@ pub struct Committed {
     facts: Arc<BTreeMap<String, String>>,
     schemas: Arc<BTreeMap<TableId, Arc<TableSchema>>>,
     splits: BTreeMap<SplitId, SplitState>,
+    evidence: Arc<Receipt>,
 }
 
 impl Committed {
@@ -109,6 +112,9 @@ impl Committed {
         for split in &commit.forget {
             self.splits.remove(split);
         }
+        if let Some(evidence) = &commit.evidence {
+            self.evidence = Arc::new(evidence.clone());
+        }
     }
 
     /// Random id of the task, made at its first start and kept until its checkpoint is deleted; 0 before that.
@@ -139,6 +145,11 @@ impl Committed {
     /// All splits, by their names.
     pub fn splits(&self) -> impl Iterator<Item = (&SplitId, &SplitState)> {
         self.splits.iter()
+    }
+
+    /// What the sink last said of the whole task; empty if it said nothing yet.
+    pub fn evidence(&self) -> &Arc<Receipt> {
+        &self.evidence
     }
 
     /// The only fact of its kind.

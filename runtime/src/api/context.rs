@@ -9,13 +9,14 @@ use tokio::sync::watch;
 use super::metrics::Metrics;
 use super::source::{SourceInfo, SplitKind};
 use crate::sync::lock;
-use crate::{Position, SplitId};
+use crate::{Position, Receipt, SplitId};
 
 /// What a plugin is told about the task, and about the lane that it serves. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Context {
     task: Arc<TaskContext>,
     lane: Option<Arc<Lane>>,
+    evidence: Arc<Receipt>,
     cancellation: Cancellation,
     committed: CommittedPosition,
 }
@@ -58,12 +59,14 @@ pub struct Lane {
 
 impl Context {
     pub(crate) fn new(task: TaskContext) -> Self {
-        Self { task: Arc::new(task), lane: None, cancellation: Cancellation::default(), committed: CommittedPosition::default() }
+        let committed = CommittedPosition::default();
+        Self { task: Arc::new(task), lane: None, evidence: Arc::default(), cancellation: Cancellation::default(), committed }
     }
 
-    /// The same task, for a lane that ends when `cancellation` says so.
-    pub(crate) fn for_lane(&self, lane: Lane, cancellation: Cancellation) -> Self {
-        Self { task: self.task.clone(), lane: Some(Arc::new(lane)), cancellation, committed: CommittedPosition::default() }
+    /// The same task, for a lane that ends when `cancellation` says so. `evidence` is what the sink last said of the whole task.
+    pub(crate) fn for_lane(&self, lane: Lane, evidence: Arc<Receipt>, cancellation: Cancellation) -> Self {
+        let committed = CommittedPosition::default();
+        Self { task: self.task.clone(), lane: Some(Arc::new(lane)), evidence, cancellation, committed }
     }
 
     /// Where the lane notes what it has committed.
@@ -85,6 +88,11 @@ impl Context {
     /// the events before this position.
     pub fn committed_position(&self) -> Option<Position> {
         lock(&self.committed.0).clone()
+    }
+
+    /// What the sink said of the whole task when it was committed last ([`crate::Sink::evidence`]), or earlier; empty if it never did.
+    pub fn evidence(&self) -> &Receipt {
+        &self.evidence
     }
 
     /// Tells when the lane is to end; never without a lane.
@@ -135,7 +143,13 @@ impl Context {
     /// The same task, for a lane that is never cancelled.
     #[must_use]
     pub fn with_lane(&self, lane: Lane) -> Self {
-        self.for_lane(lane, Cancellation::default())
+        self.for_lane(lane, self.evidence.clone(), Cancellation::default())
+    }
+
+    /// The same lane of a task whose sink has said this of the whole task.
+    #[must_use]
+    pub fn with_evidence(&self, evidence: Receipt) -> Self {
+        Self { evidence: Arc::new(evidence), ..self.clone() }
     }
 
     /// The same lane, with a token that is cancelled by sending `true`.

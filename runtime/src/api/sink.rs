@@ -25,6 +25,14 @@ pub trait Sink: Send {
         Receipt::default()
     }
 
+    /// What the destination must still hold of the whole task, in the sink's own text. It is committed beside the receipt of whichever lane
+    /// commits, and given to every later lane ([`Context::evidence`]). So the lanes of a snapshot, which are never opened again once they are
+    /// done, can still be proven later. Called as often as `receipt`; what is returned later is newer, whichever lane returns it. `None`
+    /// keeps what was committed before.
+    fn evidence(&self) -> Option<Receipt> {
+        None
+    }
+
     /// Ends cleanly, after the last write was committed. Nothing to do by default.
     async fn close(&mut self) -> Result<()> {
         Ok(())

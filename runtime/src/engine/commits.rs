@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Turn};
 use super::stats::SplitStats;
 use crate::api::context::CommittedPosition;
 use crate::{Body, Checkpoint, Commit, Event, Facts, Position, Progress, Receipt, Result, SchemaChanges, SplitId};
@@ -35,6 +35,15 @@ pub(crate) struct Commits<'a> {
     due_bytes: usize,
     flush_at: Instant,
     barrier: bool,
+    /// Whether nothing is committed yet of what the sink says of the whole task.
+    without_evidence: bool,
+}
+
+/// What a sink says when something is committed: its receipt, and what it says of the whole task.
+#[derive(Default)]
+pub(crate) struct Said {
+    pub(crate) receipt: Receipt,
+    pub(crate) evidence: Option<Receipt>,
 }
 
 /// The changes that are committed together with a position.
@@ -60,7 +69,8 @@ impl<'a> Commits<'a> {
         flush_interval: Duration,
         position: CommittedPosition,
     ) -> Self {
-        let (changes, flush_at) = (Changes::default(), Instant::now());
+        let (changes, flush_at, without_evidence) = (Changes::default(), Instant::now(), !ledger.has_evidence());
+        let (due, due_bytes, barrier) = (None, 0, false);
         Self {
             ledger,
             split,
@@ -70,11 +80,31 @@ impl<'a> Commits<'a> {
             committed,
             position,
             changes,
-            due: None,
-            due_bytes: 0,
+            due,
+            due_bytes,
             flush_at,
-            barrier: false,
+            barrier,
+            without_evidence,
         }
+    }
+
+    /// Waits until no other lane is committing. What the sink says is asked for afterwards.
+    pub(crate) async fn turn(&self) -> Turn<'a> {
+        self.ledger.turn().await
+    }
+
+    /// Whether what the sink says of the whole task must be committed now, because something was delivered and nothing is committed of it.
+    pub(crate) fn needs_evidence(&self) -> bool {
+        self.without_evidence
+    }
+
+    /// Commits what the sink says of the whole task, and nothing else.
+    pub(crate) async fn first_evidence(&mut self, turn: Turn<'_>, evidence: Option<Receipt>) -> Result<()> {
+        self.without_evidence = false;
+        if evidence.is_none() {
+            return Ok(());
+        }
+        turn.commit(Commit { evidence, ..Commit::default() }).await
     }
 
     /// Commits the receipt of a sink that was just opened, before anything is written to it. Does nothing if the receipt is already
@@ -84,7 +114,8 @@ impl<'a> Commits<'a> {
             return Ok(());
         }
         let checkpoint = Checkpoint { receipt, ..self.committed.clone() };
-        self.write(checkpoint, Changes::default()).await
+        let turn = self.turn().await;
+        self.write(turn, checkpoint, Changes::default(), None).await
     }
 
     /// Collects the facts and the schema changes of a batch. Must be called before the transforms, because schemas are committed under
@@ -131,27 +162,29 @@ impl<'a> Commits<'a> {
     }
 
     /// Commits everything up to the last resume position, with the sink's current receipt.
-    pub(crate) async fn commit(&mut self, receipt: Receipt) -> Result<()> {
+    pub(crate) async fn commit(&mut self, turn: Turn<'_>, said: Said) -> Result<()> {
+        let Said { receipt, evidence } = said;
         match self.due.take() {
-            Some(Due { position, changes }) => self.write(Checkpoint { position, receipt, done: false }, changes).await,
+            Some(Due { position, changes }) => self.write(turn, Checkpoint { position, receipt, done: false }, changes, evidence).await,
             None => Ok(()),
         }
     }
 
     /// Commits that the split was read to its end, together with all remaining changes.
-    pub(crate) async fn finish(&mut self, receipt: Receipt) -> Result<()> {
+    pub(crate) async fn finish(&mut self, turn: Turn<'_>, said: Said) -> Result<()> {
+        let Said { receipt, evidence } = said;
         let due = self.due.take();
         let due = due.unwrap_or_else(|| Due { position: self.committed.position.clone(), changes: Changes::default() });
         let Due { position, mut changes } = due;
         changes.schemas.append(&mut self.changes.schemas);
         changes.facts.append(&mut self.changes.facts);
-        self.write(Checkpoint { position, receipt, done: true }, changes).await
+        self.write(turn, Checkpoint { position, receipt, done: true }, changes, evidence).await
     }
 
-    async fn write(&mut self, checkpoint: Checkpoint, changes: Changes) -> Result<()> {
+    async fn write(&mut self, turn: Turn<'_>, checkpoint: Checkpoint, changes: Changes, evidence: Option<Receipt>) -> Result<()> {
         let Changes { schemas, facts } = changes;
         let progress = Progress { split: self.split.clone(), number: self.number, checkpoint: checkpoint.clone(), schemas };
-        self.ledger.commit(Commit { facts, splits: vec![progress], ..Commit::default() }).await?;
+        turn.commit(Commit { facts, splits: vec![progress], evidence, ..Commit::default() }).await?;
         self.stats.committed(&checkpoint);
         self.position.set(checkpoint.position.clone());
         self.committed = checkpoint;

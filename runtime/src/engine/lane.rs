@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::budget::{Budget, Share};
-use super::commits::Commits;
+use super::commits::{Commits, Said};
+use super::ledger::Turn;
 use super::stats::SplitStats;
 use super::task::Task;
 use crate::{Batch, Cancellation, Committed, Error, Lane, Result, Seq, Sink, Split, SplitReader, Transform};
@@ -57,7 +58,7 @@ async fn run_split(
     let _reading = stats.reading();
     let lane = Lane { run: committed.run(), epoch: committed.epoch(), number, split: split.id.clone(), kind: split.kind };
     let cancellation = Cancellation::new(stop.clone());
-    let context = task.context.for_lane(lane, cancellation.clone());
+    let context = task.context.for_lane(lane, committed.evidence().clone(), cancellation.clone());
 
     let mut sink = (task.sink)()?;
     // Before anything is written, both `open`s are dropped when the lane is to end.
@@ -85,7 +86,10 @@ async fn run_split(
     // If the split was read to its end, one commit marks it as done. Otherwise everything that was delivered is committed, even if the
     // reader failed.
     match &read {
-        Ok(Ended::Finished) => writer.commits.finish(writer.sink.receipt()).await?,
+        Ok(Ended::Finished) => {
+            let (turn, said) = writer.ask_sink().await;
+            writer.commits.finish(turn, said).await?;
+        }
         Ok(Ended::Stopped) | Err(_) => writer.commit().await?,
     }
     let ended = read?;
@@ -125,7 +129,7 @@ struct Writer<'a> {
     last_seq: Seq,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
     /// Delivers the batches that the reader sends, and commits when a commit is due, until the reader has ended.
     async fn drain(&mut self, mut batches: mpsc::Receiver<(Batch, Share)>) -> Result<()> {
         let mut idle_since = Instant::now();
@@ -142,6 +146,10 @@ impl Writer<'_> {
                         return Err(error);
                     }
                     if has_events {
+                        if self.commits.needs_evidence() {
+                            let (turn, said) = self.ask_sink().await;
+                            self.commits.first_evidence(turn, said.evidence).await?;
+                        }
                         idle_since = Instant::now();
                     }
                 }
@@ -159,8 +167,14 @@ impl Writer<'_> {
         if !self.commits.is_pending() {
             return Ok(());
         }
-        let receipt = self.sink.receipt();
-        self.commits.commit(receipt).await
+        let (turn, said) = self.ask_sink().await;
+        self.commits.commit(turn, said).await
+    }
+
+    /// Asks the sink what to commit, once no other lane is committing.
+    async fn ask_sink(&mut self) -> (Turn<'a>, Said) {
+        let turn = self.commits.turn().await;
+        (turn, Said { receipt: self.sink.receipt(), evidence: self.sink.evidence() })
     }
 
     async fn deliver(&mut self, mut batch: Batch) -> Result<()> {

@@ -14,6 +14,21 @@ pub(crate) struct Ledger {
     store: Arc<dyn CheckpointStore>,
     committed: Mutex<Committed>,
     stale: AtomicBool,
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// The right to write the next commit. What a lane commits about the whole task is taken while it has this right, so that nothing older
+/// replaces it.
+pub(crate) struct Turn<'a> {
+    ledger: &'a Ledger,
+    _turn: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Turn<'_> {
+    /// Writes one commit.
+    pub(crate) async fn commit(self, commit: Commit) -> Result<()> {
+        self.ledger.write(commit).await
+    }
 }
 
 /// A guard that marks the ledger as stale when it is dropped, because a commit failed or was not awaited to its end.
@@ -28,7 +43,7 @@ impl Drop for Unknown<'_> {
 impl Ledger {
     /// Creates a ledger for a store that is not loaded yet.
     pub(crate) fn new(store: Arc<dyn CheckpointStore>) -> Self {
-        Self { store, committed: Mutex::default(), stale: AtomicBool::new(true) }
+        Self { store, committed: Mutex::default(), stale: AtomicBool::new(true), turn: tokio::sync::Mutex::default() }
     }
 
     /// The store.
@@ -46,8 +61,23 @@ impl Ledger {
         Ok(lock(&self.committed).clone())
     }
 
-    /// Writes one commit to the store, and then applies it to the state in memory.
+    /// Waits until no other commit is being written.
+    pub(crate) async fn turn(&self) -> Turn<'_> {
+        Turn { ledger: self, _turn: self.turn.lock().await }
+    }
+
+    /// Whether the sink has said something of the whole task.
+    pub(crate) fn has_evidence(&self) -> bool {
+        !lock(&self.committed).evidence().is_empty()
+    }
+
+    /// Writes one commit that says nothing of the whole task.
     pub(crate) async fn commit(&self, commit: Commit) -> Result<()> {
+        self.turn().await.commit(commit).await
+    }
+
+    /// Writes one commit to the store, and then applies it to the state in memory.
+    async fn write(&self, commit: Commit) -> Result<()> {
         let unknown = Unknown(&self.stale);
         self.store.commit(commit.clone()).await?;
         lock(&self.committed).apply(&commit);

@@ -142,7 +142,7 @@ impl Supervisor {
         // another position.
         let new = splits.iter().filter(|split| committed.split(&split.id).is_none());
         let starts = new.zip(committed.next_number()..).map(|(split, number)| start_of(split, number)).collect();
-        let commit = Commit { facts, schemas, splits: starts, forget };
+        let commit = Commit { facts, schemas, splits: starts, forget, evidence: None };
         // `committed` is dropped before the commit. While it is still shared, a change would copy the whole state.
         drop(committed);
         if commit != Commit::default() {

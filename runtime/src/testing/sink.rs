@@ -68,13 +68,15 @@ where
     sink.write(&mut Batch::new(vec![heartbeat], Some(Position::from("10")), 0)).await.expect("write a heartbeat");
     sink.write(&mut Batch::new(events(11, 10), None, 0)).await.expect("write a second batch");
     assert_eq!(delivered().await, (1..=20).collect::<Vec<_>>(), "a write that returned Ok was not delivered, or not in order");
+    let evidence = sink.evidence().unwrap_or_default();
     drop(sink);
 
     // As after a crash between the second write and its commit: the receipt is older than what was delivered.
     for (epoch, receipt, from) in [(2, first, 11), (3, baseline, 1)] {
-        abandon(&context(epoch), &receipt).await;
+        let context = context(epoch).with_evidence(evidence.clone());
+        abandon(&context, &receipt).await;
         let mut sink = make().expect("make the sink again");
-        sink.open(&context(epoch), &receipt).await.expect("open with an older receipt");
+        sink.open(&context, &receipt).await.expect("open with an older receipt");
         let last = 20 + u128::from(epoch) - 1;
         let mut replay = Batch::new(events(from, (last + 1 - from) as usize), None, 0);
         sink.write(&mut replay).await.expect("write the replay");

@@ -32,7 +32,7 @@ pub async fn source_contract<C: Future<Output = ()>>(source: &dyn Source, change
             let done = committed.split(&split.id).is_some_and(|known| known.checkpoint.done);
             assert!(!done, "{} was finished and is planned again", split.id);
         }
-        committed.apply(&Commit { facts, schemas, forget, splits: Vec::new() });
+        committed.apply(&Commit { facts, schemas, forget, ..Commit::default() });
         for split in &splits {
             if committed.split(&split.id).is_none() {
                 commit(&mut committed, split, split.start.clone(), false);

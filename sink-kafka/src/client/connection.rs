@@ -239,7 +239,9 @@ impl Connection {
 
     fn shut_down(&self) {
         self.broken.store(true, Ordering::Release);
-        // An error here means that the broker has already closed the connection.
+        // What the system has not sent yet is discarded when the socket is closed, so that nothing reaches the broker late. An error here
+        // means that the broker has already closed the connection.
+        let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 

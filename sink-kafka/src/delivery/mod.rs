@@ -8,6 +8,7 @@ mod outcome;
 mod producer;
 mod record_batch;
 mod send;
+mod tombstones;
 mod writer;
 mod writer_topics;
 

@@ -58,6 +58,8 @@ pub(crate) struct Producer {
     history: Arc<IdempotenceHistory>,
     pub(super) zstd: bool,
     valid: AtomicBool,
+    /// Set once the records of the full phase were proven over this session.
+    pub(crate) proven: tokio::sync::OnceCell<()>,
     partitions: Mutex<HashMap<TopicPartition, Arc<Partition>>>,
 }
 
@@ -80,7 +82,15 @@ impl Producer {
     ) -> Result<Self, ClientError> {
         let id = init_producer_id(&session, history).await?;
         let zstd = compression == Compression::Zstd;
-        Ok(Self { session, id, history: history.clone(), zstd, valid: AtomicBool::new(true), partitions: Mutex::default() })
+        Ok(Self {
+            session,
+            id,
+            history: history.clone(),
+            zstd,
+            valid: AtomicBool::new(true),
+            proven: tokio::sync::OnceCell::new(),
+            partitions: Mutex::default(),
+        })
     }
 
     pub(crate) fn session(&self) -> &Session {

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use runtime::{Batch, Body, Encoder, Event, Kind, Message, Op, RowChange, Seq, SplitKind};
+use runtime::{Batch, Body, Encoder, Event, Kind, Message, Op, Seq, SplitKind};
 
 use super::in_flight::InFlight;
 use super::open_batches::OpenBatches;
@@ -16,8 +16,8 @@ use super::send::{self, Delivery};
 use super::writer_topics::{TopicState, WriterTopics};
 use crate::codec::Codec;
 use crate::error::Error;
-use crate::resume::Mark;
 use crate::resume::record_header::{self, NOT_EXACT, SCHEMA_CHANGE, SCHEMA_ID, SNAPSHOT};
+use crate::resume::{Evidence, Mark};
 use crate::routing::{RecordKey, Route, Router, Target};
 
 /// The largest total size of all open batches, in bytes. With thousands of partitions no batch may ever become full, so all of them are
@@ -33,6 +33,9 @@ const SUB_BITS: u128 = 0x7f;
 pub(crate) struct WriterOptions {
     pub(crate) sender: Sender,
     pub(crate) kind: SplitKind,
+    /// The number of the attempt of this process to deliver the split.
+    pub(crate) attempt: u32,
+    pub(crate) evidence: Arc<Evidence>,
     pub(crate) router: Router,
     pub(crate) encoder: Box<dyn Encoder>,
     pub(crate) codec: Codec,
@@ -45,6 +48,8 @@ pub(crate) struct WriterOptions {
 pub(crate) struct Writer {
     sender: Sender,
     kind: SplitKind,
+    attempt: u32,
+    evidence: Arc<Evidence>,
     pub(super) router: Router,
     topics: WriterTopics,
     pub(super) encoder: Box<dyn Encoder>,
@@ -60,9 +65,9 @@ pub(crate) struct Writer {
 #[derive(Default)]
 pub(super) struct Scratch {
     pub(super) message: Message,
-    key: Vec<u8>,
+    pub(super) key: Vec<u8>,
     /// The key of a row before an update.
-    old_key: Vec<u8>,
+    pub(super) old_key: Vec<u8>,
     header: Vec<u8>,
     header_prefix: usize,
     destinations: Vec<Destination>,
@@ -117,13 +122,15 @@ impl RecordKind {
 
 impl Writer {
     pub(crate) fn new(options: WriterOptions) -> Self {
-        let WriterOptions { sender, kind, router, encoder, codec, record_batch_bytes, schema_ids } = options;
+        let WriterOptions { sender, kind, attempt, evidence, router, encoder, codec, record_batch_bytes, schema_ids } = options;
         let mut scratch = Scratch::default();
         record_header::write_prefix(&mut scratch.header, sender.lane);
         scratch.header_prefix = scratch.header.len();
         Self {
             sender,
             kind,
+            attempt,
+            evidence,
             router,
             topics: WriterTopics::default(),
             encoder,
@@ -133,6 +140,11 @@ impl Writer {
             refused: false,
             scratch,
         }
+    }
+
+    /// Whether the lane's split is one of the full phase.
+    pub(crate) fn is_snapshot(&self) -> bool {
+        self.kind == SplitKind::Snapshot
     }
 
     /// Adds a topic, so that events can be routed to it.
@@ -370,51 +382,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Adds the tombstone that an event needs, unless it was delivered before. A DELETE needs one for the key of the row. An update that
-    /// changes the key or the partition needs one for the old key, in the partition of the old records. `target` is the partition of the
-    /// event's record.
-    async fn add_tombstone(&mut self, events: &[Event], index: usize, target: Target) -> Result<(), runtime::Error> {
-        match &events[index].body {
-            Body::Row(row) => self.add_tombstone_of(events, index, row, target).await,
-            _ => Ok(()),
-        }
-    }
-
-    /// Like [`Writer::add_tombstone`], for an event or half of an event.
-    pub(super) async fn add_tombstone_of(
-        &mut self,
-        events: &[Event],
-        index: usize,
-        row: &RowChange,
-        target: Target,
-    ) -> Result<(), runtime::Error> {
-        let event = &events[index];
-        let (target, kind) = match self.tombstone_of(row, target).map_err(|error| error.of_event(event))? {
-            Some(tombstone) => tombstone,
-            None => return Ok(()),
-        };
-        if self.is_covered(target, kind.seq(event)) {
-            return Ok(());
-        }
-        self.add(events, index..index + 1, target, kind).await
-    }
-
-    /// Returns the partition and the kind of the tombstone that a row change needs; `None` if it needs none. The key of the tombstone is in
-    /// the scratch buffers afterwards.
-    fn tombstone_of(&mut self, row: &RowChange, target: Target) -> Result<Option<(Target, RecordKind)>, runtime::Error> {
-        let Some(before) = &row.before else { return Ok(None) };
-        self.router.find_route(&row.schema)?;
-        let Scratch { key, old_key, .. } = &mut self.scratch;
-        match row.op {
-            Op::Delete => Ok(self.router.write_row_key(&row.schema, before, key)?.then_some((target, RecordKind::Tombstone))),
-            Op::Update => match self.router.moved_from(row, target)? {
-                Some(from) if self.router.write_row_key(&row.schema, before, old_key)? => Ok(Some((from, RecordKind::OldKeyTombstone))),
-                _ => Ok(None),
-            },
-            _ => Ok(None),
-        }
-    }
-
     /// Adds a record to the batch of its partition. Sends this batch if it is full, or all batches if they take too much memory.
     pub(super) async fn add(&mut self, events: &[Event], of: Range<usize>, target: Target, kind: RecordKind) -> Result<(), runtime::Error> {
         if self.append(events, of, target, kind)? {
@@ -432,7 +399,11 @@ impl Writer {
     fn append(&mut self, events: &[Event], of: Range<usize>, target: Target, kind: RecordKind) -> Result<bool, runtime::Error> {
         // A message gets the seq of its last event: a message is delivered as a whole, so all its events are delivered.
         let Some(last) = events.get(of.end - 1) else { return Ok(false) };
-        let seq = if is_heartbeat(last) { self.topics.last_seq(target) } else { kind.seq(last) };
+        let seq = match kind.seq(last) {
+            _ if is_heartbeat(last) => self.topics.last_seq(target),
+            seq if self.is_snapshot() => record_header::seq_of_attempt(self.attempt, seq),
+            seq => seq,
+        };
         let flags = flags(last, self.kind) | if self.schema_ids { SCHEMA_ID } else { 0 };
         let Scratch { message, key, old_key, header, header_prefix, .. } = &mut self.scratch;
         header.truncate(*header_prefix);
@@ -532,6 +503,10 @@ impl Writer {
         for Delivered { partition, last, rejected, buffer } in delivered {
             if let (Some(topic), Some((offset, seq))) = (self.router.topic_index(&partition.id.topic), last) {
                 self.topics.advance(Target { topic, partition: partition.id.partition }, offset, seq);
+                if self.is_snapshot() {
+                    let partitions = self.topics.get(topic).map_or(0, TopicState::partition_count);
+                    self.evidence.note(&partition.id, partitions, offset, self.sender.lane.split, seq);
+                }
             }
             self.open.keep(buffer);
             if let Some((range, error)) = rejected {

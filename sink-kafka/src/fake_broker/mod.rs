@@ -1,6 +1,7 @@
 //! A small Kafka cluster for tests. It has real sockets, one log per partition, Kafka's rules for sequence numbers, and faults on request.
 
 mod elections;
+mod full_phase;
 mod key_moves;
 mod keys;
 mod large_requests;
@@ -35,6 +36,8 @@ pub(crate) enum Fault {
     Cut,
     /// The batch is appended, but the answer never comes.
     Hang,
+    /// The request is held back on its way: it reaches the broker when [`FakeCluster::release`] is called. The answer never comes.
+    Held,
     /// The batch is appended, but the answer is garbage.
     Garbage,
     /// The batch is appended, and the answer contains this error code.
@@ -92,6 +95,8 @@ struct State {
     /// How many more answers to Metadata leave out the last partition of each topic.
     shortened: u32,
     produced: u32,
+    /// The requests that are held back, each with the broker that it goes to.
+    held: Vec<(usize, Vec<u8>)>,
     down_until: Option<tokio::time::Instant>,
     /// How many times the leaders have moved to the next broker.
     moved: usize,
@@ -420,6 +425,11 @@ async fn serve_connection(mut stream: TcpStream, node: usize, ports: Vec<u16>, s
                     return;
                 }
                 if matches!(fault, Fault::Cut) {
+                    return;
+                }
+                if matches!(fault, Fault::Held) {
+                    state.lock().unwrap().held.push((node, frame));
+                    std::future::pending::<()>().await;
                     return;
                 }
                 produce(&mut request, &mut out, &fault, (node, ports.len()), &mut state.lock().unwrap());

@@ -9,7 +9,7 @@
 //! | run | 8, big endian: random, drawn at the task's first start |
 //! | epoch | 1–5, unsigned LEB128: rises with every start of the process |
 //! | split | 1–5, unsigned LEB128: number of the split |
-//! | seq | 16, big endian: order in the split; in a heartbeat, the greatest seq of its split in the partition before it, or 0 |
+//! | seq | 16, big endian: order in the split; in a heartbeat, the greatest seq of its split in the partition before it, or 0; in a record of the full phase, the first 8 bytes count the attempts of the process to deliver a split |
 //! | flags | 1: 1 snapshot row, 2 replay not exact, 4 schema change, 8 values begin with the id of a schema; 2 without 1 is a heartbeat |
 //!
 //! Bytes after the flags are reserved for later extensions, such as a transaction id. This version writes none, and readers must ignore
@@ -17,7 +17,10 @@
 //!
 //! # The rule for repeats
 //!
-//! For each run, split and partition, keep the greatest seq. Ignore a record whose seq is not greater, unless flag 2 is set.
+//! 1. Never ignore a heartbeat: flag 2 without flag 1.
+//! 2. Ignore a record of the full phase, flags 1 and 2, if its partition already holds a record of its run without flag 2.
+//! 3. Of other records, keep the greatest seq for each run, split and partition. Ignore a record whose seq is not greater.
+//!
 //! [`RepeatFilter`] implements this rule:
 //!
 //! ```
@@ -30,7 +33,7 @@
 //! assert!(!filter.is_new("orders", 0, &position));
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use runtime::Seq;
 
@@ -105,7 +108,7 @@ impl RecordPosition {
         self.flags & (NOT_EXACT | SNAPSHOT) == NOT_EXACT
     }
 
-    /// Whether the record takes part in the rule for repeats; false if it must never be ignored.
+    /// Whether the record's seq says whether it is a repeat; false for heartbeats and records of the full phase.
     pub fn is_exact(&self) -> bool {
         self.flags & NOT_EXACT == 0
     }
@@ -117,6 +120,11 @@ pub(crate) struct LaneId {
     pub(crate) run: u64,
     pub(crate) epoch: u32,
     pub(crate) split: u32,
+}
+
+/// The seq of a record of the full phase: the number of the attempt in the upper half, the number of the row in the lower half.
+pub(crate) fn seq_of_attempt(attempt: u32, row: Seq) -> Seq {
+    Seq(u128::from(attempt) << 64 | row.0 & u128::from(u64::MAX))
 }
 
 /// Writes the start of the header, which is the same for all records of a lane.
@@ -149,20 +157,33 @@ fn read_varint(bytes: &[u8]) -> Option<(u32, &[u8])> {
 /// Tells new records from repeats, by the rule in the documentation of this module.
 #[derive(Clone, Debug, Default)]
 pub struct RepeatFilter {
-    greatest: HashMap<String, HashMap<(i32, u64, u32), Seq>>,
+    topics: HashMap<String, Partitions>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Partitions {
+    /// The greatest seq of each partition, run and split.
+    greatest: HashMap<(i32, u64, u32), Seq>,
+    /// The partitions and runs that hold an exact record, so that their full phase is over.
+    streamed: HashSet<(i32, u64)>,
 }
 
 impl RepeatFilter {
     /// Whether the record is new, that is, not a repeat of an earlier one. Records of a partition must be passed in the order of their
     /// offsets.
     pub fn is_new(&mut self, topic: &str, partition: i32, position: &RecordPosition) -> bool {
-        if !position.is_exact() {
+        if position.is_heartbeat() {
             return true;
         }
-        if !self.greatest.contains_key(topic) {
-            self.greatest.insert(topic.to_owned(), HashMap::new());
+        if !self.topics.contains_key(topic) {
+            self.topics.insert(topic.to_owned(), Partitions::default());
         }
-        let greatest = self.greatest.entry(topic.to_owned()).or_default().entry((partition, position.run, position.split)).or_default();
+        let Partitions { greatest, streamed } = self.topics.entry(topic.to_owned()).or_default();
+        if !position.is_exact() {
+            return !streamed.contains(&(partition, position.run));
+        }
+        streamed.insert((partition, position.run));
+        let greatest = greatest.entry((partition, position.run, position.split)).or_default();
         let new = position.seq > *greatest;
         if new {
             *greatest = position.seq;
@@ -202,10 +223,21 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_inexact_splits_are_never_repeats() {
+    fn rows_of_the_full_phase_count_until_the_stream_begins() {
         let mut filter = RepeatFilter::default();
-        let position = RecordPosition { run: 1, epoch: 1, split: 1, seq: Seq(5), flags: SNAPSHOT | NOT_EXACT };
-        assert!(filter.is_new("t", 0, &position) && filter.is_new("t", 0, &position));
+        let row = RecordPosition { run: 1, epoch: 1, split: 1, seq: Seq(5), flags: SNAPSHOT | NOT_EXACT };
+        let heartbeat = RecordPosition { flags: NOT_EXACT, ..row };
+        assert!(filter.is_new("t", 0, &row) && filter.is_new("t", 0, &row) && filter.is_new("t", 0, &heartbeat));
+        assert!(filter.is_new("t", 0, &row), "a heartbeat does not end the full phase");
+        assert!(filter.is_new("t", 0, &RecordPosition { split: 2, flags: 0, ..row }));
+        assert!(!filter.is_new("t", 0, &row), "a late record");
+        assert!(filter.is_new("t", 0, &heartbeat));
+        assert!(filter.is_new("t", 1, &row) && filter.is_new("u", 0, &row) && filter.is_new("t", 0, &RecordPosition { run: 2, ..row }));
+    }
+
+    #[test]
+    fn an_attempt_is_in_the_upper_half() {
+        assert_eq!(seq_of_attempt(3, Seq(9)), Seq(3 << 64 | 9));
     }
 
     proptest! {

@@ -14,8 +14,8 @@ use super::scan::{Found, scan};
 use crate::client::{LogPart, LogRange, Retry, Session, TopicPartition, log_ranges};
 use crate::error::Error;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A partition with its mark in the last receipt; `None` if the receipt does not contain the partition.
 #[derive(Clone, Debug)]

@@ -53,6 +53,16 @@ impl Header {
         self.inexact() && !self.snapshot()
     }
 
+    /// For a record of the full phase, which attempt of the process wrote it.
+    pub fn attempt(&self) -> u64 {
+        (self.seq >> 64) as u64
+    }
+
+    /// For a record of the full phase, its number in the split.
+    pub fn row(&self) -> u64 {
+        self.seq as u64
+    }
+
     /// Whether a replay of the record may differ, so that consumers cannot drop repeated records by their `seq`.
     pub fn inexact(&self) -> bool {
         self.flags & 2 != 0

@@ -8,8 +8,8 @@ use super::{Change, Decoded, Image, Op, Record, Table};
 ///
 /// - Stream records: within a run, split and partition `seq` increases, so no record is repeated. The epoch never decreases.
 /// - Heartbeats state the last `seq` of their split in the partition.
-/// - Snapshot rows: within an epoch, split and partition `seq` increases. At most `cut_chunks` splits may be delivered again by a later
-///   epoch.
+/// - Snapshot rows: within an attempt, split and partition the number of the row increases. At most `cut_chunks` splits may be delivered
+///   again by a later attempt.
 /// - All records belong to one run.
 pub(super) fn check(records: &[Record], cut_chunks: usize) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -35,11 +35,11 @@ pub(super) fn check(records: &[Record], cut_chunks: usize) -> Vec<String> {
             wrong.push(format!("{location}: flags {:#x}: rows of a snapshot split, and only they, have an inexact replay", header.flags));
         }
         if header.inexact() {
-            let last = snapshot_last.insert((header.epoch, header.split, partition), header.seq);
-            if last.is_some_and(|last| last >= header.seq) {
-                wrong.push(format!("{location}: snapshot split {}: seq {} after {last:?} in one epoch", header.split, header.seq));
+            let last = snapshot_last.insert((header.epoch, header.attempt(), header.split, partition), header.row());
+            if last.is_some_and(|last| last >= header.row()) {
+                wrong.push(format!("{location}: snapshot split {}: row {} after {last:?} in one attempt", header.split, header.row()));
             }
-            if !snapshot_seen.insert((header.split, partition, header.seq)) {
+            if !snapshot_seen.insert((header.split, partition, header.row())) {
                 repeated.insert(header.split);
             }
             continue;

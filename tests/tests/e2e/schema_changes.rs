@@ -366,7 +366,7 @@ async fn stream_of(servers: &Servers, name: &str, more: Json) -> Result<Box<dyn 
     let mut committed = Committed::new(1, 1, 0);
     let plan = source.plan(&context, &committed, &[]).await?;
     assert_eq!((plan.phase, plan.splits.len()), (Phase::Stream, 1));
-    committed.apply(&Commit { facts: plan.facts, schemas: plan.schemas, forget: plan.forget, splits: Vec::new() });
+    committed.apply(&Commit { facts: plan.facts, schemas: plan.schemas, forget: plan.forget, ..Commit::default() });
     let split = plan.splits.into_iter().next().ok_or_else(|| Failure::new("no split"))?;
     let checkpoint = Checkpoint { position: split.start.clone(), receipt: Receipt::default(), done: false };
     committed.apply(&Commit {

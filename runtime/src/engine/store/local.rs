@@ -36,6 +36,8 @@ const SPLITS: TableDefinition<'_, &str, &str> = TableDefinition::new("splits");
 const SCHEMAS: TableDefinition<'_, (&str, &str, &str), &str> = TableDefinition::new("schemas");
 /// The key is the stored name of the fact. The value is its stored text.
 const FACTS: TableDefinition<'_, &str, &str> = TableDefinition::new("facts");
+/// The key is [`TASK`]. The value is what the sink said of the whole task. Stores of older versions do not have this table.
+const EVIDENCE: TableDefinition<'_, &str, &str> = TableDefinition::new("evidence");
 /// Stands for the task itself in place of a split's name. No split has an empty name.
 const TASK: &str = "";
 
@@ -212,6 +214,7 @@ fn start(database: &Database) -> Result<(), StoreError> {
         writing.open_table(SPLITS)?;
         writing.open_table(SCHEMAS)?;
         writing.open_table(FACTS)?;
+        writing.open_table(EVIDENCE)?;
     }
     writing.commit()?;
     Ok(())
@@ -226,7 +229,7 @@ fn read(database: &Database) -> Result<Committed, StoreError> {
         found => return Err(StoreError::Format { found, known: FORMAT }),
     }
     let mut committed = Committed::new(number("run")?, number("epoch")? as u32, number("splits")? as u32);
-    let mut all = Commit { facts: read_facts(&reading)?, ..Commit::default() };
+    let mut all = Commit { facts: read_facts(&reading)?, evidence: read_evidence(&reading)?, ..Commit::default() };
     for entry in reading.open_table(SPLITS)?.iter()? {
         let (key, value) = entry?;
         let split = SplitId::from(key.value());
@@ -259,6 +262,14 @@ fn read_facts(reading: &ReadTransaction) -> Result<Facts, StoreError> {
     Ok(Facts::from_stored(facts))
 }
 
+fn read_evidence(reading: &ReadTransaction) -> Result<Option<Receipt>, StoreError> {
+    match reading.open_table(EVIDENCE) {
+        Ok(evidence) => Ok(evidence.get(TASK)?.map(|text| Receipt::new(text.value()))),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn write(database: &Database, commit: &Commit) -> Result<(), StoreError> {
     let writing = database.begin_write()?;
     if !commit.facts.is_empty() {
@@ -269,6 +280,9 @@ fn write(database: &Database, commit: &Commit) -> Result<(), StoreError> {
                 None => facts.remove(name)?,
             };
         }
+    }
+    if let Some(evidence) = &commit.evidence {
+        writing.open_table(EVIDENCE)?.insert(TASK, evidence.as_str())?;
     }
     if !commit.splits.is_empty() {
         let mut splits = writing.open_table(SPLITS)?;
@@ -367,7 +381,7 @@ mod tests {
             facts.set_at("1", &Server("gone".into())).unwrap();
             let schemas = vec![named(schema("orders")), named(schema("items"))];
             let splits = vec![progress("chunk", 1, "k"), progress("stream", 2, "a:1")];
-            let begin = Commit { facts, schemas, splits, forget: Vec::new() };
+            let begin = Commit { facts, schemas, splits, evidence: Some(Receipt::new("of all")), ..Commit::default() };
             let mut next = Commit { forget: vec!["chunk".into()], splits: vec![progress("stream", 2, "a:2")], ..Commit::default() };
             next.facts.remove_at::<Server>("1");
             next.splits[0].schemas = vec![named(schema("new")), (TableId::new("shop", "orders"), None)];

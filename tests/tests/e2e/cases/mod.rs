@@ -32,6 +32,7 @@ macro_rules! cases {
 cases! {
     attack_set_statement_swap
     attack_statement_function
+    attack_topic_remade_in_full
     attack_xa_over_start
     attack_xa_rollback_maria
     create_maxdb

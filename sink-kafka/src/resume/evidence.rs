@@ -1,0 +1,223 @@
+//! The evidence of the full phase: what the task has written to each partition, over all its splits, and with which settings.
+//!
+//! A split of the full phase that is done is never opened again. So its records must be proven by somebody else: every process of the task
+//! looks for the last record of the full phase in each partition before it writes anything.
+//!
+//! The text is JSON: `{"v":1,"settings":"0a1b2c3d","topics":{"shop":{"partitions":[[1042,3,"…32 hexadecimal digits…"],null]}}}`. `settings`
+//! is the fingerprint of all settings that decide what the records are and where they go. The length of a list is the number of partitions.
+//! An entry holds the offset after the last record that was acknowledged, its split and its seq; `null` means that there is none. `id` is
+//! the id of the topic, where the brokers tell it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use runtime::{Receipt, Seq};
+use serde::{Deserialize, Serialize};
+
+use super::recovery::{FIRST_PAUSE, LONGEST_PAUSE};
+use super::scan::{Found, scan};
+use crate::client::{LogPart, Retry, Session, TopicPartition, log_ranges};
+use crate::error::Error;
+
+/// The last record of the full phase in a partition: the offset after it, its split and its seq.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Last(i64, u32, String);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Topic {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    partitions: Vec<Option<Last>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    v: u32,
+    settings: String,
+    topics: BTreeMap<String, Topic>,
+}
+
+/// What the task has written in its full phase. All lanes share it.
+#[derive(Debug, Default)]
+pub(crate) struct Evidence(Mutex<Option<Content>>);
+
+impl Evidence {
+    /// Reads the evidence of earlier processes, unless this process has done so before.
+    pub(crate) fn load(&self, committed: &Receipt) -> Result<(), Error> {
+        let mut content = self.lock();
+        if content.is_none() {
+            *content = Some(parse(committed)?);
+        }
+        Ok(())
+    }
+
+    /// Notes the settings with which records are written from now on; the first of `accepted` is their fingerprint. If records were written
+    /// with settings that are not accepted, the error is a topic of theirs.
+    pub(crate) fn begin(&self, accepted: &[String]) -> Result<(), String> {
+        let mut content = self.lock();
+        let Some(Content { settings, topics, .. }) = content.as_mut() else { return Ok(()) };
+        let written = topics.iter().find(|(_, topic)| topic.partitions.iter().any(Option::is_some));
+        match written {
+            Some((topic, _)) if !accepted.contains(settings) => Err(topic.clone()),
+            _ => {
+                settings.clone_from(accepted.first().unwrap_or(&String::new()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes a record that a broker has acknowledged.
+    pub(crate) fn note(&self, partition: &TopicPartition, partitions: usize, offset: i64, split: u32, seq: Seq) {
+        let mut content = self.lock();
+        let Some(content) = content.as_mut() else { return };
+        let topic = content.topics.entry(partition.topic.to_string()).or_default();
+        if topic.partitions.len() < partitions {
+            topic.partitions.resize(partitions, None);
+        }
+        if let Some(last) = topic.partitions.get_mut(partition.partition)
+            && last.as_ref().is_none_or(|last| last.0 <= offset)
+        {
+            *last = Some(Last(offset.saturating_add(1), split, seq.to_string()));
+        }
+    }
+
+    /// The topics with records that `is_used` accepts, each with its number of partitions.
+    pub(crate) fn topics(&self, is_used: impl Fn(&str) -> bool) -> Vec<(String, usize)> {
+        let content = self.lock();
+        let topics = content.iter().flat_map(|content| &content.topics);
+        topics.filter(|(name, _)| is_used(name)).map(|(name, topic)| (name.clone(), topic.partitions.len())).collect()
+    }
+
+    /// The last record of each partition of these topics, where there is one.
+    fn last_records(&self, topics: &[(String, usize)]) -> Vec<(TopicPartition, Last)> {
+        let content = self.lock();
+        let known = |name: &String| content.as_ref().and_then(|content| content.topics.get(name));
+        let mut all = Vec::new();
+        for (name, topic) in topics.iter().filter_map(|(name, _)| Some((name, known(name)?))) {
+            let name = name.as_str().into();
+            let written = topic.partitions.iter().enumerate().filter_map(|(number, last)| Some((number, last.clone()?)));
+            all.extend(written.map(|(number, last)| (TopicPartition::new(&name, number), last)));
+        }
+        all
+    }
+
+    /// The evidence as text; `None` if nothing was written.
+    pub(crate) fn text(&self) -> Option<Receipt> {
+        let content = self.lock();
+        let content = content.as_ref().filter(|content| !content.topics.is_empty())?;
+        serde_json::to_string(content).ok().map(Receipt::new)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Content>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn parse(committed: &Receipt) -> Result<Content, Error> {
+    if committed.is_empty() {
+        return Ok(Content { v: 1, settings: String::new(), topics: BTreeMap::new() });
+    }
+    let unreadable = |problem: String| Error::Receipt { problem };
+    let content: Content = serde_json::from_str(committed.as_str()).map_err(|error| unreadable(error.to_string()))?;
+    if content.v != 1 {
+        return Err(unreadable(format!("version {} of the evidence is not known", content.v)));
+    }
+    Ok(content)
+}
+
+/// Proves that the last records of these topics are still where they were acknowledged.
+///
+/// As in a recovery, a log that does not hold them is read again for some time before this is an error. A record may be missing from its
+/// place, because compaction and retention remove records; another record may not be there.
+pub(crate) async fn verify(session: &Session, run: u64, evidence: &Evidence, topics: &[(String, usize)]) -> Result<(), Error> {
+    let written = evidence.last_records(topics);
+    let names: Vec<TopicPartition> = written.iter().map(|(partition, _)| partition.clone()).collect();
+    let mut retry = Retry::new(session.timeouts().propagation, FIRST_PAUSE, LONGEST_PAUSE);
+    loop {
+        match verify_once(session, run, &names, &written).await {
+            Err(error @ (Error::Regressed { .. } | Error::TopicChanged { .. })) => {
+                tracing::warn!(%error, "looking again: the broker may be cut off from the others");
+                retry.again(error).await?;
+                session.look_again(&names).await?;
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn verify_once(session: &Session, run: u64, names: &[TopicPartition], written: &[(TopicPartition, Last)]) -> Result<(), Error> {
+    let ranges = log_ranges(session, names).await?;
+    let mut parts = Vec::new();
+    let mut expected = Vec::new();
+    for ((partition, last), range) in written.iter().zip(ranges) {
+        let Last(next, split, seq) = last;
+        if range.end < *next {
+            return Err(Error::Regressed { partition: partition.clone(), end: range.end, expected: *next });
+        }
+        if range.start < *next {
+            parts.push(LogPart { partition: partition.clone(), from: next - 1, to: *next, first_only: false });
+            expected.push((partition, *split, seq));
+        }
+    }
+    scan(session, &parts, |index, offset, found| {
+        let (Some(part), Some((partition, split, seq))) = (parts.get(index), expected.get(index)) else { return Ok(()) };
+        let is_ours = match found {
+            Found::Ours(position, _) => (position.run, position.split) == (run, *split) && position.seq.to_string() == **seq,
+            Found::Foreign => false,
+        };
+        if offset != part.from || is_ours {
+            return Ok(());
+        }
+        let problem = format!("offset {offset} of partition {} holds another record than the acknowledged one", partition.partition);
+        Err(Error::TopicChanged { topic: partition.topic.to_string(), problem })
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loaded(text: &str) -> Evidence {
+        let evidence = Evidence::default();
+        evidence.load(&Receipt::new(text)).unwrap();
+        evidence
+    }
+
+    #[test]
+    fn the_text_is_the_documented_one() {
+        let evidence = loaded("");
+        assert_eq!((evidence.begin(&["0a1b2c3d".into()]), evidence.text()), (Ok(()), None));
+        let partition = TopicPartition::new(&"shop".into(), 0);
+        for (offset, seq) in [(9, 1), (1041, 255), (7, 3)] {
+            evidence.note(&partition, 2, offset, 3, Seq(seq));
+        }
+        let text = r#"{"v":1,"settings":"0a1b2c3d","topics":{"shop":{"partitions":[[1042,3,"000000000000000000000000000000ff"],null]}}}"#;
+        assert_eq!(evidence.text().unwrap().as_str(), text);
+        assert_eq!(loaded(text).text(), evidence.text());
+        assert_eq!(evidence.topics(|_| true), [("shop".to_owned(), 2)]);
+        let with_id = text.replace(r#"{"partitions""#, r#"{"id":"u","partitions""#);
+        assert_eq!(loaded(&with_id).text().unwrap().as_str(), with_id);
+    }
+
+    #[test]
+    fn settings_may_change_only_before_the_first_record() {
+        let evidence = loaded("");
+        evidence.begin(&["a".into()]).unwrap();
+        evidence.begin(&["b".into()]).unwrap();
+        evidence.note(&TopicPartition::new(&"shop".into(), 0), 1, 0, 1, Seq(1));
+        assert_eq!(evidence.begin(&["a".into()]), Err("shop".into()));
+        evidence.begin(&["c".into(), "b".into()]).unwrap();
+        assert_eq!(evidence.begin(&["b".into()]), Err("shop".into()));
+    }
+
+    #[test]
+    fn a_damaged_text_is_fatal() {
+        for text in ["{", "[]", r#"{"v":2,"settings":"","topics":{}}"#, r#"{"v":1,"topics":{}}"#] {
+            let error = runtime::Error::from(Evidence::default().load(&Receipt::new(text)).unwrap_err());
+            assert_eq!((error.kind(), error.code()), (runtime::Kind::Fatal, Some("E_CKPT_CORRUPT")), "{text}");
+        }
+    }
+}
