@@ -1,6 +1,6 @@
 //! Several servers behind one address: only one of them is the source of a task.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use tests::Result;
@@ -73,4 +73,28 @@ async fn a_proxy_that_leads_to_another_server_for_good() -> Result<()> {
     // A process that never reached the server of its checkpoint does not wait for it.
     case.task.start()?;
     ended(&mut case, 1, &["E_IDENTITY_CHANGED", &ids[0], &ids[1]]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_dump_reaches_another_server() -> Result<()> {
+    const CLOSED: &str = "a connection for the binlog is closed: a connection reached the server";
+    let (mut case, other, proxy) = before_two(Flavor::MySql57, "dump_elsewhere").await?;
+    case.task.start()?;
+    case.catch_up_in_stream(LIMIT).await?;
+    // The plan and the opening of the stream have a connection each, and the third is for the binlog.
+    let right = case.servers.source.address();
+    proxy.lead_to(&[right, right, other.address()]);
+    proxy.cut();
+    let start = Instant::now();
+    while !case.task.output().contains(CLOSED) {
+        assert!(start.elapsed() < LIMIT, "{}", case.task.output());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    other.execute(&["INSERT INTO dump_elsewhere.t VALUES (10, 'wrong')"]).await?;
+    case.servers.source.execute(&["INSERT INTO dump_elsewhere.t VALUES (10, 'right')"]).await?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    assert!(!case.task.output().contains("a connection is closed: "), "{}", case.task.output());
+    case.verify(0).await?;
+    Ok(())
 }

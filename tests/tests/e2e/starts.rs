@@ -86,7 +86,7 @@ async fn a_table_that_changes_while_the_task_begins() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn check_finds_what_the_first_start_refuses() -> Result<()> {
-    let mut case = two_columns(Flavor::MySql57, "checked").await?;
+    let mut case = two_columns(Flavor::MySql57, "first_check").await?;
     let check = |case: &Case| -> Result<(Option<i32>, String)> {
         let output = program().command(&["check", &case.task.file().display().to_string()]).output()?;
         Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)))
@@ -94,9 +94,9 @@ async fn check_finds_what_the_first_start_refuses() -> Result<()> {
     let starts = [
         ("start.position = { file = \"binlog.999999\", offset = 4 }", "the server has no binlog file \"binlog.999999\""),
         ("start.position = { file = \"binlog.000001\", offset = 5 }", "no event begins there"),
-        ("start.earliest = {}", "changes columns or the primary key of checked.t"),
+        ("start.earliest = {}", "changes columns or the primary key of first_check.t"),
     ];
-    case.servers.source.execute(&[&swap("checked")]).await?;
+    case.servers.source.execute(&[&swap("first_check")]).await?;
     for (start, said) in starts {
         case.settings.source = format!("phases = [\"incremental\"]\n{start}");
         case.task.configure(&case.settings)?;
@@ -105,16 +105,16 @@ async fn check_finds_what_the_first_start_refuses() -> Result<()> {
     }
     // A table that is listed by its name must exist at the first start only.
     case.settings.source = String::new();
-    case.settings.tables = vec!["checked.fence".into(), "checked.t".into(), "checked.later".into()];
+    case.settings.tables = vec!["first_check.fence".into(), "first_check.t".into(), "first_check.later".into()];
     case.task.configure(&case.settings)?;
     let (code, console) = check(&case)?;
-    assert!(code == Some(2) && console.contains("table checked.later does not exist"), "{console}");
-    case.servers.source.execute(&["CREATE TABLE checked.later (id INT PRIMARY KEY)"]).await?;
+    assert!(code == Some(2) && console.contains("table first_check.later does not exist"), "{console}");
+    case.servers.source.execute(&["CREATE TABLE first_check.later (id INT PRIMARY KEY)"]).await?;
     case.task.start()?;
     case.catch_up_in_stream(LIMIT).await?;
     case.task.stop().await?;
-    case.servers.source.execute(&["DROP TABLE checked.later"]).await?;
+    case.servers.source.execute(&["DROP TABLE first_check.later"]).await?;
     let (code, console) = check(&case)?;
-    assert!(code == Some(0) && console.contains("table checked.later does not exist"), "{console}");
+    assert!(code == Some(0) && console.contains("table first_check.later does not exist"), "{console}");
     Ok(())
 }
