@@ -232,12 +232,6 @@ impl Connection {
 
     /// Shuts the connection down immediately, even while a request is being written.
     pub(crate) fn cut(&self) {
-        // When the socket is closed, the system discards what it has not sent yet, so it cannot arrive after a request on a newer connection.
-        let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
-        self.shut_down();
-    }
-
-    fn shut_down(&self) {
         self.broken.store(true, Ordering::Release);
         // What the system has not sent yet is discarded when the socket is closed, so that nothing reaches the broker late. An error here
         // means that the broker has already closed the connection.
@@ -265,7 +259,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.shut_down();
+        self.cut();
     }
 }
 

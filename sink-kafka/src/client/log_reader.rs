@@ -15,11 +15,10 @@ use super::session::Session;
 use super::topic_partition::TopicPartition;
 
 const PAUSE: Duration = Duration::from_millis(50);
-/// The largest requested size of the records of one partition, and of a whole answer, in bytes.
+/// The largest requested size of the records of one partition, and of a whole answer, in bytes. A larger batch is still returned, since a
+/// broker always sends at least one batch.
 const FETCH_PARTITION_BYTES: i32 = 1 << 20;
 const FETCH_BYTES: i32 = 16 << 20;
-/// The smallest requested size, in bytes. A larger batch is still returned, since a broker always sends at least one batch.
-const FEWEST_BYTES: i32 = 64 << 10;
 
 /// A range of offsets in the log of a partition, from `from` up to but not including `to`.
 #[derive(Clone, Debug)]
@@ -39,14 +38,7 @@ pub(crate) async fn read_log<E: From<ClientError>>(
     wanted_header: &str,
     mut visit: impl FnMut(usize, i64, RecordHead<'_>) -> Result<(), E> + Send,
 ) -> Result<(), E> {
-    let mut reader = Reader {
-        session,
-        parts,
-        next: parts.iter().map(|part| part.from).collect(),
-        partition_bytes: FETCH_PARTITION_BYTES,
-        answer_bytes: FETCH_BYTES,
-        problem: None,
-    };
+    let mut reader = Reader { session, parts, next: parts.iter().map(|part| part.from).collect(), problem: None };
     let mut retry = Retry::new(session.timeouts().patience, PAUSE, PAUSE);
     loop {
         let groups = reader.unread_by_leader();
@@ -86,9 +78,6 @@ struct Reader<'r> {
     parts: &'r [LogPart],
     /// The next offset to read, for each part.
     next: Vec<i64>,
-    /// The requested sizes, in bytes. They are reduced after a time-out, because on a slow network a large answer may not arrive in time.
-    partition_bytes: i32,
-    answer_bytes: i32,
     /// The error of the current round, if there was one.
     problem: Option<ClientError>,
 }
@@ -121,9 +110,9 @@ impl<'r> Reader<'r> {
             partition: self.parts[index].partition.index(),
             leader_epoch: self.session.leader_epoch(&self.parts[index].partition),
             offset: self.next[index],
-            max_bytes: self.partition_bytes,
+            max_bytes: FETCH_PARTITION_BYTES,
         });
-        let request = FetchRequest { partitions: partitions.collect(), max_bytes: self.answer_bytes };
+        let request = FetchRequest { partitions: partitions.collect(), max_bytes: FETCH_BYTES };
         let answer = match self.session.connection(broker, Purpose::Read).await {
             Ok(connection) => connection.request(request).await,
             Err(error) => Err(error),
@@ -137,10 +126,6 @@ impl<'r> Reader<'r> {
             }
             Err(error) if !error.is_transient() => Err(error),
             Err(error) => {
-                if matches!(error, ClientError::RequestTimeout { .. }) {
-                    self.partition_bytes = (self.partition_bytes / 4).max(FEWEST_BYTES);
-                    self.answer_bytes = (self.answer_bytes / 4).max(FEWEST_BYTES);
-                }
                 self.problem = Some(error);
                 Ok(None)
             }

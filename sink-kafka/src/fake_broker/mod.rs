@@ -1,10 +1,10 @@
 //! A small Kafka cluster for tests. It has real sockets, one log per partition, Kafka's rules for sequence numbers, and faults on request.
 
-mod elections;
 mod full_phase;
 mod key_moves;
 mod keys;
 mod large_requests;
+mod leader_epochs;
 mod messages;
 mod networks;
 mod protocol;

@@ -1,9 +1,10 @@
 //! Limits of a topic and of a quota: the size of a batch, the size of a record, and the rate.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tests::checker::Format;
-use tests::harness::Flavor;
+use tests::harness::{Flavor, Kafka};
 use tests::workload::load;
 use tests::{Failure, Result};
 
@@ -74,4 +75,25 @@ async fn a_quota_slows_the_task_and_repeats_nothing() -> Result<()> {
     trial.recovers("the end of a quota").await?;
     drop(servers);
     trial.verify(0).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_above_the_request_limit_of_a_broker_stops_the_task() -> Result<()> {
+    const LIMIT: &str = "socket.request.max.bytes=2000000";
+    let name = "request_limit";
+    let kafka = Arc::new(Kafka::start_with(&[LIMIT, "message.max.bytes=10000000"]).await?);
+    let servers = Servers { kafka, ..Servers::shared().await? };
+    let mut trial = Trial::streaming(servers, name, Format::CanalJson).await?;
+    let source = trial.case.servers.source.clone();
+    source.execute(&["CREATE TABLE request_limit.wide (id INT PRIMARY KEY, text LONGTEXT)"]).await?;
+    trial.case.add_table("wide");
+    let mut rng = fastrand::Rng::with_seed(1);
+    let text: String = (0..3_000_000).map(|_| rng.alphanumeric()).collect();
+    source.execute(&["INSERT INTO request_limit.wide VALUES (1, 'before')"]).await?;
+    trial.recovers("a row before the large one").await?;
+    source.execute(&[&format!("INSERT INTO request_limit.wide VALUES (2, '{text}')")]).await?;
+    let code = trial.case.task.wait(RECOVERY).await?;
+    let output = trial.case.task.output();
+    assert_eq!(code, 4, "{output}");
+    assert_error(&output, &["request_limit.wide", "E_TOO_LARGE", "socket.request.max.bytes is 2000000", "socket.request.max.bytes=3145728"])
 }
