@@ -45,31 +45,33 @@ pub(crate) async fn prove_full_phase(
     context: &runtime::Context,
     last: &ReceiptContent,
 ) -> Result<(), Error> {
-    let evidence = &task.evidence;
-    evidence.load(context.evidence())?;
+    task.evidence.load(context.evidence())?;
     let streams = context.lane().is_some_and(|lane| lane.kind == SplitKind::Stream);
     let stream_wrote = last.marks.values().flatten().any(Mark::is_written);
     if !stream_wrote {
         let accepted = task.settings.full_phase_fingerprints(context.transforms());
-        evidence.begin(&accepted).map_err(|topic| Error::FullPhaseChanged { topic })?;
+        task.evidence.begin(&accepted).map_err(|topic| Error::FullPhaseChanged { topic })?;
     }
-    let prove = async || {
-        let topics = evidence.topics(|topic| task.settings.rules.could_lead_to(topic));
-        let expected: Vec<ExpectedTopic> = topics.iter().map(|(name, count)| ExpectedTopic::new(&name.as_str().into(), *count)).collect();
-        let counts = match producer.session().refresh_topics(&expected).await {
-            Err(ClientError::NoTopic { topic, .. }) => return Err(ClientError::TopicGone { topic }.into()),
-            counts => counts?,
-        };
-        for ((name, count), now) in topics.iter().zip(counts) {
-            // Partitions that were added while the task did not run are not used.
-            task.topics.partitions(&name.as_str().into(), *count);
-            if now < *count {
-                return Err(Error::TopicChanged { topic: name.clone(), problem: format!("it has {now} partitions, and had {count}") });
-            }
-        }
-        resume::verify_evidence(producer.session(), lane.run, evidence, &topics).await
-    };
+    let prove = || prove_records(task, producer, lane.run);
     if streams { prove().await } else { producer.proven.get_or_try_init(prove).await.map(|()| ()) }
+}
+
+/// Proves that the last records of the full phase are where they were acknowledged.
+pub(crate) async fn prove_records(task: &Task, producer: &Producer, run: u64) -> Result<(), Error> {
+    let topics = task.evidence.topics(|topic| task.settings.rules.could_lead_to(topic));
+    let expected: Vec<ExpectedTopic> = topics.iter().map(|(name, count)| ExpectedTopic::new(&name.as_str().into(), *count)).collect();
+    let counts = match producer.session().refresh_topics(&expected).await {
+        Err(ClientError::NoTopic { topic, .. }) => return Err(ClientError::TopicGone { topic }.into()),
+        counts => counts?,
+    };
+    for ((name, count), now) in topics.iter().zip(counts) {
+        // Partitions that were added while the task did not run are not used.
+        task.topics.partitions(&name.as_str().into(), *count);
+        if now < *count {
+            return Err(Error::TopicChanged { topic: name.clone(), problem: format!("it has {now} partitions, and had {count}") });
+        }
+    }
+    resume::verify_evidence(producer.session(), run, &task.evidence, &topics).await
 }
 
 impl LaneTopics {

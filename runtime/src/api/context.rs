@@ -16,6 +16,7 @@ pub struct Context {
     task: Arc<TaskContext>,
     lane: Option<Arc<Lane>>,
     evidence: Arc<Receipt>,
+    run: Option<u64>,
     cancellation: Cancellation,
 }
 
@@ -47,12 +48,17 @@ pub struct Lane {
 
 impl Context {
     pub(crate) fn new(task: TaskContext) -> Self {
-        Self { task: Arc::new(task), lane: None, evidence: Arc::default(), cancellation: Cancellation::default() }
+        Self { task: Arc::new(task), lane: None, evidence: Arc::default(), run: None, cancellation: Cancellation::default() }
     }
 
     /// The same task, for a lane that ends when `cancellation` says so. `evidence` is what the sink last said of the whole task.
     pub(crate) fn for_lane(&self, lane: Lane, evidence: Arc<Receipt>, cancellation: Cancellation) -> Self {
-        Self { task: self.task.clone(), lane: Some(Arc::new(lane)), evidence, cancellation }
+        Self { task: self.task.clone(), run: Some(lane.run), lane: Some(Arc::new(lane)), evidence, cancellation }
+    }
+
+    /// The same task, for a check. `run` is that of the checkpoint, 0 without one, and `None` if it cannot be read.
+    pub(crate) fn for_check(&self, run: Option<u64>, evidence: Arc<Receipt>) -> Self {
+        Self { run, evidence, ..self.clone() }
     }
 
     /// The task's name.
@@ -63,6 +69,11 @@ impl Context {
     /// The lane, where a plugin is called for one: in `Sink::open` and `Source::open`.
     pub fn lane(&self) -> Option<&Lane> {
         self.lane.as_deref()
+    }
+
+    /// The random id of the task, kept until its checkpoint is deleted; 0 if it has no checkpoint yet. In a check, `None` if that is not known.
+    pub fn run(&self) -> Option<u64> {
+        self.run
     }
 
     /// What the sink said of the whole task when it was committed last ([`crate::Sink::evidence`]), or earlier; empty if it never did.
@@ -125,6 +136,12 @@ impl Context {
     #[must_use]
     pub fn with_evidence(&self, evidence: Receipt) -> Self {
         Self { evidence: Arc::new(evidence), ..self.clone() }
+    }
+
+    /// The same task, for a check that knows the task's run.
+    #[must_use]
+    pub fn with_run(&self, run: u64) -> Self {
+        Self { run: Some(run), ..self.clone() }
     }
 
     /// The same lane, with a token that is cancelled by sending `true`.
