@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::metrics::Metrics;
 use super::source::{SourceInfo, SplitKind};
-use crate::{Receipt, SplitId};
+use crate::{Receipt, SplitId, TableId};
 
 /// What a plugin is told about the task, and about the lane that it serves. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,6 +17,7 @@ pub struct Context {
     lane: Option<Arc<Lane>>,
     evidence: Arc<Receipt>,
     run: Option<u64>,
+    tables: Arc<[TableId]>,
     cancellation: Cancellation,
 }
 
@@ -48,12 +49,21 @@ pub struct Lane {
 
 impl Context {
     pub(crate) fn new(task: TaskContext) -> Self {
-        Self { task: Arc::new(task), lane: None, evidence: Arc::default(), run: None, cancellation: Cancellation::default() }
+        Self {
+            task: Arc::new(task),
+            lane: None,
+            evidence: Arc::default(),
+            run: None,
+            tables: Arc::default(),
+            cancellation: Cancellation::default(),
+        }
     }
 
-    /// The same task, for a lane that ends when `cancellation` says so. `evidence` is what the sink last said of the whole task.
-    pub(crate) fn for_lane(&self, lane: Lane, evidence: Arc<Receipt>, cancellation: Cancellation) -> Self {
-        Self { task: self.task.clone(), run: Some(lane.run), lane: Some(Arc::new(lane)), evidence, cancellation }
+    /// The same task, for a lane that ends when `cancellation` says so. `evidence` is what the sink last said of the whole task, `tables` are
+    /// those of the split.
+    pub(crate) fn for_lane(&self, lane: Lane, evidence: Arc<Receipt>, tables: Vec<TableId>, cancellation: Cancellation) -> Self {
+        let (task, run, tables) = (self.task.clone(), Some(lane.run), tables.into());
+        Self { task, run, lane: Some(Arc::new(lane)), evidence, tables, cancellation }
     }
 
     /// The same task, for a check. `run` is that of the checkpoint, 0 without one, and `None` if it cannot be read.
@@ -79,6 +89,12 @@ impl Context {
     /// What the sink said of the whole task when it was committed last ([`crate::Sink::evidence`]), or earlier; empty if it never did.
     pub fn evidence(&self) -> &Receipt {
         &self.evidence
+    }
+
+    /// The tables of a stream at its checkpoint, under the names that the transforms give them. Tables that are created later are not among
+    /// them. Empty for a snapshot, and where the source has committed no schemas.
+    pub fn tables(&self) -> &[TableId] {
+        &self.tables
     }
 
     /// Tells when the lane is to end; never without a lane.
@@ -129,7 +145,13 @@ impl Context {
     /// The same task, for a lane that is never cancelled.
     #[must_use]
     pub fn with_lane(&self, lane: Lane) -> Self {
-        self.for_lane(lane, self.evidence.clone(), Cancellation::default())
+        self.for_lane(lane, self.evidence.clone(), self.tables.to_vec(), Cancellation::default())
+    }
+
+    /// The same lane, with these tables.
+    #[must_use]
+    pub fn with_tables(&self, tables: Vec<TableId>) -> Self {
+        Self { tables: tables.into(), ..self.clone() }
     }
 
     /// The same lane of a task whose sink has said this of the whole task.
