@@ -54,7 +54,7 @@ pub(crate) async fn prove_full_phase(
         task.evidence.begin(&accepted).map_err(|topic| Error::FullPhaseChanged { topic })?;
     }
     let prove = || prove_records(task, producer, lane.run);
-    if streams { prove().await } else { producer.proven.get_or_try_init(prove).await.map(|()| ()) }
+    if streams { prove().await } else { producer.proven.get_or_try_init(prove).await.copied() }
 }
 
 /// Proves that the last records of the full phase are where they were acknowledged.

@@ -112,8 +112,11 @@ async fn a_task_that_split_updates_must_go_on_splitting_them() {
     assert!(error.message().contains("key_change"), "{error}");
 }
 
+/// The key of a row before and after a change.
+type Change = (Option<i64>, Option<i64>);
+
 /// Changes that are possible one after another, made from random ones: an insert needs a free key, the others need a row.
-fn history(random: &[(i64, i64, bool)]) -> (Vec<(Option<i64>, Option<i64>)>, BTreeSet<i64>) {
+fn history(random: &[(i64, i64, bool)]) -> (Vec<Change>, BTreeSet<i64>) {
     let mut rows = BTreeSet::new();
     let mut changes = Vec::new();
     for &(one, two, moves) in random {
