@@ -6,11 +6,13 @@ use runtime::{Context, Finding, Level, TableId};
 
 use crate::client::{ClientError, Connection, ErrorCode, ExpectedTopic, Permission, Server, Session, TopicPartition, topics};
 use crate::config::NotEmpty;
+use crate::delivery::Producer;
 use crate::error::Error;
 use crate::resume::{FirstRecord, Found, first_records};
 use crate::routing::RecordKey;
 use crate::schema_registry::Schemas;
 use crate::task::Task;
+use crate::topics as topics_of_lanes;
 
 /// If the topic is a template, at most this many existing topics that match it are checked for compaction.
 const MAX_MATCHING: usize = 100;
@@ -47,15 +49,27 @@ pub(crate) async fn check(task: &Task, context: &Context) -> Vec<Finding> {
             "allow IdempotentWrite on the cluster, or Write on the topic since Kafka 2.8",
         )
     });
+    if !context.evidence().is_empty() {
+        findings.push(match evidence(task, &producer, context).await {
+            Ok(()) => Finding::passed("kafka_evidence", "the records of the full phase are where they were acknowledged"),
+            Err(error) => failed("kafka_evidence", error),
+        });
+    }
     let session = producer.session();
     findings.extend(template(task, session).await);
     for name in task.settings.rules.fixed_topics() {
-        findings.extend(topic(task, session, name).await);
+        findings.extend(topic(task, session, name, context.run()).await);
     }
     if let Some(schemas) = &task.schemas {
         findings.extend(registry(task, schemas).await);
     }
     findings
+}
+
+/// Checks whether the topics still hold what the full phase has written.
+async fn evidence(task: &Task, producer: &Producer, context: &Context) -> Result<(), Error> {
+    task.evidence.load(context.evidence())?;
+    topics_of_lanes::prove_records(task, producer, context.run().unwrap_or_default()).await
 }
 
 /// An example of a topic name that the template produces; `None` if the topic is fixed.
@@ -81,7 +95,9 @@ async fn template(task: &Task, session: &Session) -> Vec<Finding> {
         findings.push(failed("kafka_create_topics", error));
     }
     let names = session.topic_names().await.unwrap_or_default();
-    for name in names.iter().filter(|name| template.could_be(name)).take(MAX_MATCHING) {
+    let fixed = task.settings.rules.fixed_topics();
+    let matching = names.iter().filter(|name| template.could_be(name) && fixed.iter().all(|fixed| **fixed != ***name));
+    for name in matching.take(MAX_MATCHING) {
         findings.extend(compaction(task, session, name).await.filter(|finding| finding.level != Level::Passed));
     }
     findings
@@ -132,7 +148,7 @@ async fn brokers(task: &Task) -> Finding {
     }
 }
 
-async fn topic(task: &Task, session: &Session, name: Arc<str>) -> Vec<Finding> {
+async fn topic(task: &Task, session: &Session, name: Arc<str>, run: Option<u64>) -> Vec<Finding> {
     let count = match (session.refresh_topics(&[ExpectedTopic::new(&name, 0)]).await, &task.settings.creation) {
         (Ok(counts), _) => counts.first().copied().unwrap_or_default(),
         (Err(ClientError::NoTopic { .. }), Some(creation)) => {
@@ -151,7 +167,7 @@ async fn topic(task: &Task, session: &Session, name: Arc<str>) -> Vec<Finding> {
     }
     let mut findings = vec![Finding::passed("kafka_topic", format!("topic {name} has {count} partitions"))];
     findings.extend(compaction(task, session, &name).await);
-    findings.push(emptiness(task, session, &name, count).await);
+    findings.push(emptiness(task, session, &name, count, run).await);
     findings
 }
 
@@ -205,17 +221,22 @@ async fn compaction(task: &Task, session: &Session, name: &str) -> Option<Findin
     })
 }
 
-async fn emptiness(task: &Task, session: &Session, name: &Arc<str>, count: usize) -> Finding {
+/// The finding about records that the topic already holds. `run` is that of the task's checkpoint, 0 without one; `None` if it is not known.
+async fn emptiness(task: &Task, session: &Session, name: &Arc<str>, count: usize, run: Option<u64>) -> Finding {
     const ITEM: &str = "kafka_topic_empty";
     let partitions: Vec<TopicPartition> = (0..count).map(|number| TopicPartition::new(name, number)).collect();
     let help = "choose an empty topic, or write behind its records with not_empty = \"append\"";
-    match first_records(session, &partitions).await.map(|first| first.into_iter().next()) {
+    let first = first_records(session, &partitions).await;
+    let foreign = |first: Vec<FirstRecord>| first.into_iter().find(|first| run.is_none_or(|run| !first.is_of(run)));
+    let is_empty = first.as_ref().is_ok_and(Vec::is_empty);
+    match first.map(foreign) {
+        Ok(None) if !is_empty => Finding::passed(ITEM, format!("topic {name} holds records of this task, which continues behind them")),
         Ok(None) => Finding::passed(ITEM, format!("topic {name} is empty")),
         Ok(Some(_)) if task.settings.not_empty == NotEmpty::Append => {
             Finding::passed(ITEM, format!("topic {name} is not empty; new records go behind those that are there"))
         }
-        // These records may be the task's own, from before a restart. The precheck cannot tell; the start of the task checks it again.
-        Ok(Some(FirstRecord { partition, found: Some(Found::Ours(position, _)) })) => Finding::warning(
+        // These records may be the task's own, from before a restart. The start of the task checks it again.
+        Ok(Some(FirstRecord { partition, found: Some(Found::Ours(position, _)) })) if run.is_none() => Finding::warning(
             ITEM,
             format!(
                 "topic {name} is not empty: partition {} begins with records of run {:016x} of this program",
@@ -225,7 +246,7 @@ async fn emptiness(task: &Task, session: &Session, name: &Arc<str>, count: usize
         ),
         Ok(Some(FirstRecord { partition, .. })) => Finding::failed(
             ITEM,
-            format!("topic {name} is not empty: partition {} holds records of another program", partition.partition),
+            format!("topic {name} is not empty: partition {} begins with a record that is not of this task", partition.partition),
             help,
         ),
         Err(error) => failed(ITEM, error),

@@ -170,7 +170,10 @@ fn classify(error: &Error) -> Class {
         Error::NotEmpty { .. } => {
             class(Kind::Config, "E_NOT_EMPTY", "choose an empty topic, or write behind its records with not_empty = \"append\"")
         }
-        Error::Receipt { .. } => class(Kind::Fatal, "E_CKPT_CORRUPT", ""),
+        Error::Receipt { .. } => {
+            let damaged = TaskError::damaged_checkpoint("");
+            class(Kind::Fatal, "E_CKPT_CORRUPT", damaged.help().unwrap_or_default().to_owned())
+        }
         Error::TopicChanged { .. } => class(Kind::Fatal, "E_TOPIC_CHANGED", NEW_FULL_PHASE),
         Error::RoutingChanged { .. } | Error::FullPhaseChanged { .. } | Error::SchemaIdsChanged { .. } => {
             class(Kind::Config, "E_CONFIG_CONFLICT", format!("put the settings back, {RESTART}"))

@@ -30,11 +30,11 @@ pub enum Error {
         second: String,
     },
     /// There is no topic for a schema change that is not about a table.
-    #[error("a DDL statement about no table has no topic: `topic` is a template, and `ddl_topic` is not set")]
+    #[error("a DDL statement about no table has no topic: `sink.kafka.topic` is a template, and `sink.kafka.ddl_topic` is not set")]
     NoDdlTopic,
     /// The settings of the format ask for messages for which there is no topic.
     #[error(
-        "`topic` is a template, so BEGIN, COMMIT and heartbeat messages have no topic, and sink.kafka.format.{format} emits them ({settings})"
+        "`sink.kafka.topic` is a template, so BEGIN, COMMIT and heartbeat messages have no topic, and sink.kafka.format.{format} emits them ({settings})"
     )]
     NoControlTopic {
         /// The format.
@@ -43,7 +43,7 @@ pub enum Error {
         settings: String,
     },
     /// The format emitted a message for which there is no topic.
-    #[error("`topic` is a template, so BEGIN, COMMIT and heartbeat messages have no topic, and the format emitted one")]
+    #[error("`sink.kafka.topic` is a template, so BEGIN, COMMIT and heartbeat messages have no topic, and the format emitted one")]
     UnexpectedControlMessage,
     /// The format puts several rows into one message, but the settings require records with the key of one row.
     #[error("sink.kafka.record_key needs one row per message, and sink.kafka.format.{format} puts several in one")]
@@ -58,7 +58,7 @@ pub enum Error {
         seq: u128,
     },
     /// A setting names a column that the table does not have.
-    #[error("`partition_columns` of table {table} names column {column}, but the table has {columns}")]
+    #[error("`sink.kafka.partition_columns` of table {table} names column {column}, but the table has {columns}")]
     NoColumn {
         /// The table.
         table: String,
@@ -89,7 +89,7 @@ pub enum Error {
     },
     /// Settings that decide where a row goes have changed.
     #[error(
-        "topic {topic} was written to with other values of the settings that decide where a row goes (`topic`, `ddl_topic`, `partition`, `partition_columns`, `record_key`, `key_change`, the format, `schema_registry` or the transforms)"
+        "topic {topic} was written to with other values of the settings of sink.kafka that decide where a row goes (`topic`, `ddl_topic`, `partition`, `partition_columns`, `record_key`, `key_change`, the format, `schema_registry` or the transforms)"
     )]
     RoutingChanged {
         /// A topic that the task wrote to with the old settings.
@@ -97,14 +97,14 @@ pub enum Error {
     },
     /// Settings that decide what the records of the full phase are have changed before it was over.
     #[error(
-        "topic {topic} holds rows of a full phase that began with other settings (`topic`, `ddl_topic`, `partition`, `partition_columns`, `record_key`, `tombstones`, `key_change`, the format or its options, `schema_registry` or the transforms)"
+        "topic {topic} holds rows of a full phase that began with other settings of sink.kafka (`topic`, `ddl_topic`, `partition`, `partition_columns`, `record_key`, `tombstones`, `key_change`, the format or its options, `schema_registry` or the transforms)"
     )]
     FullPhaseChanged {
         /// A topic that the full phase wrote to with the old settings.
         topic: String,
     },
     /// Existing records of the topic begin with a schema id and new records would not, or the other way round.
-    #[error("the records of this task in topic {topic} begin {} the id of a schema, but {}", if *with_id { "with" } else { "without" }, if *with_id { "`schema_registry` is not set" } else { "`schema_registry` is set" })]
+    #[error("the records of this task in topic {topic} begin {} the id of a schema, but {}", if *with_id { "with" } else { "without" }, if *with_id { "`sink.kafka.schema_registry` is not set" } else { "`sink.kafka.schema_registry` is set" })]
     SchemaIdsChanged {
         /// The topic.
         topic: String,

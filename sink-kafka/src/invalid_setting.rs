@@ -4,7 +4,7 @@ use crate::client::TlsError;
 
 /// A setting has an invalid value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("key `{key}` {problem}")]
+#[error("key `sink.kafka.{key}` {problem}")]
 pub struct InvalidSetting {
     /// The name of the setting, relative to `sink.kafka`.
     pub key: String,

@@ -39,7 +39,7 @@ impl KafkaSink {
 #[async_trait]
 impl Sink for KafkaSink {
     async fn open(&mut self, context: &Context, last: &Receipt) -> Result<()> {
-        let last = resume::parse_receipt(last)?;
+        let (first, last) = (last.is_empty(), resume::parse_receipt(last)?);
         let lane = context.lane().ok_or(Error::NotOpen)?;
         let id = LaneId { run: lane.run, epoch: lane.epoch, split: lane.number };
         let producer = self.task.producer(context).await?;
@@ -59,7 +59,7 @@ impl Sink for KafkaSink {
             record_batch_bytes: settings.record_batch_bytes,
             schema_ids: self.task.schemas.is_some(),
         });
-        let lane_topics = LaneTopics::open(self.task.clone(), producer, id, context, last, &mut writer).await?;
+        let lane_topics = LaneTopics::open(self.task.clone(), producer, id, context, last, first, &mut writer).await?;
         self.lane = Some((lane_topics, writer));
         Ok(())
     }

@@ -5,9 +5,10 @@
 //! rule is the same for the first lane, for lanes after a restart, and for the parallel lanes of a snapshot. It does not depend on their
 //! receipts.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use runtime::{Cancellation, Receipt, SplitKind};
+use runtime::{Cancellation, Receipt, SplitKind, TableId};
 
 use crate::client::{ClientError, ExpectedTopic, Session, TopicPartition, topics};
 use crate::config::NotEmpty;
@@ -45,53 +46,56 @@ pub(crate) async fn prove_full_phase(
     context: &runtime::Context,
     last: &ReceiptContent,
 ) -> Result<(), Error> {
-    let evidence = &task.evidence;
-    evidence.load(context.evidence())?;
+    task.evidence.load(context.evidence())?;
     let streams = context.lane().is_some_and(|lane| lane.kind == SplitKind::Stream);
     let stream_wrote = last.marks.values().flatten().any(Mark::is_written);
     if !stream_wrote {
         let accepted = task.settings.full_phase_fingerprints(context.transforms());
-        evidence.begin(&accepted).map_err(|topic| Error::FullPhaseChanged { topic })?;
+        task.evidence.begin(&accepted).map_err(|topic| Error::FullPhaseChanged { topic })?;
     }
-    let prove = async || {
-        let topics = evidence.topics(|topic| task.settings.rules.could_lead_to(topic));
-        let expected: Vec<ExpectedTopic> = topics.iter().map(|(name, count)| ExpectedTopic::new(&name.as_str().into(), *count)).collect();
-        let counts = match producer.session().refresh_topics(&expected).await {
-            Err(ClientError::NoTopic { topic, .. }) => return Err(ClientError::TopicGone { topic }.into()),
-            counts => counts?,
-        };
-        for ((name, count), now) in topics.iter().zip(counts) {
-            // Partitions that were added while the task did not run are not used.
-            task.topics.partitions(&name.as_str().into(), *count);
-            if now < *count {
-                return Err(Error::TopicChanged { topic: name.clone(), problem: format!("it has {now} partitions, and had {count}") });
-            }
-        }
-        resume::verify_evidence(producer.session(), lane.run, evidence, &topics).await
-    };
+    let prove = || prove_records(task, producer, lane.run);
     if streams { prove().await } else { producer.proven.get_or_try_init(prove).await.copied() }
 }
 
+/// Proves that the last records of the full phase are where they were acknowledged.
+pub(crate) async fn prove_records(task: &Task, producer: &Producer, run: u64) -> Result<(), Error> {
+    let topics = task.evidence.topics(|topic| task.settings.rules.could_lead_to(topic));
+    let expected: Vec<ExpectedTopic> = topics.iter().map(|(name, count)| ExpectedTopic::new(&name.as_str().into(), *count)).collect();
+    let counts = match producer.session().refresh_topics(&expected).await {
+        Err(ClientError::NoTopic { topic, .. }) => return Err(ClientError::TopicGone { topic }.into()),
+        counts => counts?,
+    };
+    for ((name, count), now) in topics.iter().zip(counts) {
+        // Partitions that were added while the task did not run are not used.
+        task.topics.partitions(&name.as_str().into(), *count);
+        if now < *count {
+            return Err(Error::TopicChanged { topic: name.clone(), problem: format!("it has {now} partitions, and had {count}") });
+        }
+    }
+    resume::verify_evidence(producer.session(), run, &task.evidence, &topics).await
+}
+
 impl LaneTopics {
-    /// Makes all topics ready that are known before the first event. For a stream, also finds out up to where the other topics that match
-    /// the template were written. Whether those may be written to is checked when an event goes to them.
+    /// Makes all topics ready that are known before the first event. For a stream with a template, also finds out up to where the topics of
+    /// its tables were written, and those that it has written to before. Whether they may be written to is checked when an event goes to
+    /// them. `first` says that the split was never opened before.
     pub(crate) async fn open(
         task: Arc<Task>,
         producer: Arc<Producer>,
         lane: LaneId,
         context: &runtime::Context,
         last: ReceiptContent,
+        first: bool,
         writer: &mut Writer,
     ) -> Result<Self, Error> {
         let (routing, routing_before) = task.settings.routing_fingerprints(context.transforms());
         let kind = context.lane().map_or(SplitKind::Snapshot, |lane| lane.kind);
         let ReceiptContent { marks, routing: last_routing, schemas: written } = last;
-        let first = marks.is_empty();
         let mut topics = Self { task, producer, lane, kind, cancellation: context.cancellation().clone(), routing, marks, written };
         let fixed = topics.task.settings.rules.fixed_topics();
         let mut names = fixed.clone();
         if kind == SplitKind::Stream {
-            topics.add_matching(&mut names).await?;
+            topics.add_own(&mut names, context.tables()).await?;
             topics.check_routing(last_routing.as_deref(), &routing_before)?;
             topics.warn_of_unused(&names);
         }
@@ -128,15 +132,19 @@ impl LaneTopics {
         self.producer.session()
     }
 
-    /// Adds to `names` the topics that match the template: those that exist, and those that this split has written to.
-    async fn add_matching(&self, names: &mut Vec<Arc<str>>) -> Result<(), Error> {
-        if let Some(template) = self.task.settings.rules.template() {
-            let existing = self.session().topic_names().await?;
-            let written = self.marks.iter().filter(|(_, marks)| marks.iter().any(Mark::is_written)).map(|(name, _)| name);
-            names.extend(existing.iter().chain(written).filter(|name| template.could_be(name)).map(|name| Arc::from(name.as_str())));
-            names.sort();
-            names.dedup();
+    /// Adds to `names` the topics of a template that are this split's: those that it has written to, and those of its tables that exist.
+    /// Other topics of the cluster may match the template too. They are somebody else's, and nothing is asked about them.
+    async fn add_own(&self, names: &mut Vec<Arc<str>>, tables: &[TableId]) -> Result<(), Error> {
+        let Some(template) = self.task.settings.rules.template() else { return Ok(()) };
+        let written = self.marks.iter().filter(|(_, marks)| marks.iter().any(Mark::is_written)).map(|(name, _)| name);
+        names.extend(written.filter(|name| template.could_be(name)).map(|name| Arc::from(name.as_str())));
+        if !tables.is_empty() {
+            let existing: HashSet<String> = self.session().topic_names().await?.into_iter().collect();
+            let rendered = tables.iter().filter_map(|table| template.render(table).ok());
+            names.extend(rendered.filter(|name| existing.contains(name)).map(Arc::from));
         }
+        names.sort();
+        names.dedup();
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::metrics::Metrics;
 use super::source::{SourceInfo, SplitKind};
 use crate::sync::lock;
-use crate::{Position, Receipt, SplitId};
+use crate::{Position, Receipt, SplitId, TableId};
 
 /// What a plugin is told about the task, and about the lane that it serves. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct Context {
     task: Arc<TaskContext>,
     lane: Option<Arc<Lane>>,
     evidence: Arc<Receipt>,
+    run: Option<u64>,
+    tables: Arc<[TableId]>,
     cancellation: Cancellation,
     committed: CommittedPosition,
 }
@@ -59,19 +61,32 @@ pub struct Lane {
 
 impl Context {
     pub(crate) fn new(task: TaskContext) -> Self {
-        let committed = CommittedPosition::default();
-        Self { task: Arc::new(task), lane: None, evidence: Arc::default(), cancellation: Cancellation::default(), committed }
+        Self {
+            task: Arc::new(task),
+            lane: None,
+            evidence: Arc::default(),
+            run: None,
+            tables: Arc::default(),
+            cancellation: Cancellation::default(),
+            committed: CommittedPosition::default(),
+        }
     }
 
-    /// The same task, for a lane that ends when `cancellation` says so. `evidence` is what the sink last said of the whole task.
-    pub(crate) fn for_lane(&self, lane: Lane, evidence: Arc<Receipt>, cancellation: Cancellation) -> Self {
-        let committed = CommittedPosition::default();
-        Self { task: self.task.clone(), lane: Some(Arc::new(lane)), evidence, cancellation, committed }
+    /// The same task, for a lane that ends when `cancellation` says so. `evidence` is what the sink last said of the whole task, `tables` are
+    /// those of the split.
+    pub(crate) fn for_lane(&self, lane: Lane, evidence: Arc<Receipt>, tables: Vec<TableId>, cancellation: Cancellation) -> Self {
+        let (task, run, tables) = (self.task.clone(), Some(lane.run), tables.into());
+        Self { task, run, lane: Some(Arc::new(lane)), evidence, tables, cancellation, committed: CommittedPosition::default() }
     }
 
     /// Where the lane notes what it has committed.
     pub(crate) fn committed(&self) -> &CommittedPosition {
         &self.committed
+    }
+
+    /// The same task, for a check. `run` is that of the checkpoint, 0 without one, and `None` if it cannot be read.
+    pub(crate) fn for_check(&self, run: Option<u64>, evidence: Arc<Receipt>) -> Self {
+        Self { run, evidence, ..self.clone() }
     }
 
     /// The task's name.
@@ -90,9 +105,20 @@ impl Context {
         lock(&self.committed.0).clone()
     }
 
+    /// The random id of the task, kept until its checkpoint is deleted; 0 if it has no checkpoint yet. In a check, `None` if that is not known.
+    pub fn run(&self) -> Option<u64> {
+        self.run
+    }
+
     /// What the sink said of the whole task when it was committed last ([`crate::Sink::evidence`]), or earlier; empty if it never did.
     pub fn evidence(&self) -> &Receipt {
         &self.evidence
+    }
+
+    /// The tables of a stream at its checkpoint, under the names that the transforms give them. Tables that are created later are not among
+    /// them. Empty for a snapshot, and where the source has committed no schemas.
+    pub fn tables(&self) -> &[TableId] {
+        &self.tables
     }
 
     /// Tells when the lane is to end; never without a lane.
@@ -143,13 +169,25 @@ impl Context {
     /// The same task, for a lane that is never cancelled.
     #[must_use]
     pub fn with_lane(&self, lane: Lane) -> Self {
-        self.for_lane(lane, self.evidence.clone(), Cancellation::default())
+        self.for_lane(lane, self.evidence.clone(), self.tables.to_vec(), Cancellation::default())
+    }
+
+    /// The same lane, with these tables.
+    #[must_use]
+    pub fn with_tables(&self, tables: Vec<TableId>) -> Self {
+        Self { tables: tables.into(), ..self.clone() }
     }
 
     /// The same lane of a task whose sink has said this of the whole task.
     #[must_use]
     pub fn with_evidence(&self, evidence: Receipt) -> Self {
         Self { evidence: Arc::new(evidence), ..self.clone() }
+    }
+
+    /// The same task, for a check that knows the task's run.
+    #[must_use]
+    pub fn with_run(&self, run: u64) -> Self {
+        Self { run: Some(run), ..self.clone() }
     }
 
     /// The same lane, with a token that is cancelled by sending `true`.

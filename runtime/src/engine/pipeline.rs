@@ -79,6 +79,11 @@ impl Pipeline {
     pub async fn check(&self) -> Vec<Finding> {
         let Task { source, sink, ledger, context, .. } = &self.task;
         let peeked = ledger.store().peek().await;
+        let context = &match &peeked {
+            Ok(Some(committed)) => context.for_check(Some(committed.run()), committed.evidence().clone()),
+            Ok(None) => context.for_check(Some(0), Arc::default()),
+            Err(_) => context.clone(),
+        };
         let (committed, checkpoint) = match peeked {
             Ok(Some(committed)) if !committed.is_new() => (Some(committed), None),
             Ok(_) => (None, Some(Finding::passed("checkpoint", "there is none yet: the task starts from its beginning"))),

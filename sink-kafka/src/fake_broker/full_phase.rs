@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use runtime::{Batch, Kind, Position, Receipt, Sink as _, SplitKind};
+use runtime::{Batch, Context, Kind, Level, Position, Receipt, Sink as _, SplitKind};
 use serde_json::json;
 
 use super::protocol::{Reader, Writer};
-use super::scenarios::{context, open, row, sink, table, task_of, write};
+use super::scenarios::{RUN, context, open, row, sink, table, task_of, write};
 use super::{FakeCluster, Fault, produce};
 use crate::resume::record_header::{RepeatFilter, SNAPSHOT};
 use crate::sink::KafkaSink;
@@ -82,13 +82,42 @@ async fn a_later_process_proves_what_finished_chunks_have_written() {
 }
 
 #[tokio::test]
+async fn a_check_knows_whose_records_a_topic_holds() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let evidence = chunk(&task_of(&fake, json!({})), 1, 1..=5).await;
+    let level = async |context: &Context, item: &str| {
+        let findings = sink(&task_of(&fake, json!({}))).check(context).await;
+        findings.into_iter().find(|finding| finding.item == item).map(|finding| finding.level)
+    };
+    let unknown = Context::testing("test");
+    let (new, continued) = (unknown.with_run(0), unknown.with_run(RUN).with_evidence(evidence));
+    for (context, expected) in [(&unknown, Level::Warning), (&new, Level::Failed), (&continued, Level::Passed)] {
+        assert_eq!(level(context, "kafka_topic_empty").await, Some(expected), "{:?}", context.run());
+    }
+    assert_eq!((level(&new, "kafka_evidence").await, level(&continued, "kafka_evidence").await), (None, Some(Level::Passed)));
+    fake.truncate("t", 0, 2);
+    assert_eq!(level(&continued, "kafka_evidence").await, Some(Level::Failed));
+}
+
+#[tokio::test]
+async fn a_compacted_topic_is_named_once() {
+    let fake = FakeCluster::start(1, &[("shop.ddl", 1), ("shop.a", 1)]).await;
+    fake.compact();
+    let task = task_of(&fake, json!({"topic": "{database}.{table}", "ddl_topic": "shop.ddl"}));
+    let findings = sink(&task).check(&Context::testing("test")).await;
+    let named: Vec<_> = findings.iter().filter(|finding| finding.item == "kafka_compaction").map(|finding| &finding.what).collect();
+    assert_eq!(named.iter().filter(|what| what.contains("topic shop.ddl ")).count(), 1, "{named:?}");
+    assert_eq!(named.len(), 2, "{named:?}");
+}
+
+#[tokio::test]
 async fn the_stream_proves_the_full_phase_of_the_same_process() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
     let task = task_of(&fake, json!({}));
     chunk(&task, 1, 1..=5).await;
     fake.create("t", 1);
     let error = open(&mut sink(&task), SplitKind::Stream, 2, &Receipt::default()).await.unwrap_err();
-    assert_eq!(error.code(), Some("E_SINK_REGRESSED"), "{error}");
+    assert_eq!(error.code(), Some("E_TOPIC_CHANGED"), "{error}");
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ async fn a_task_that_split_updates_must_go_on_splitting_them() {
     assert!(error.message().contains("key_change"), "{error}");
 }
 
-/// The keys before and after a change.
+/// The key of a row before and after a change.
 type Change = (Option<i64>, Option<i64>);
 
 /// Changes that are possible one after another, made from random ones: an insert needs a free key, the others need a row.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use runtime::{Kind, Receipt, Sink as _, SplitKind};
+use runtime::{Kind, Receipt, Sink as _, SplitKind, TableId};
 use serde_json::json;
 
 use super::FakeCluster;
-use super::scenarios::{open, open_as, pump, read, rows, sink, table, task_of, timeouts};
+use super::scenarios::{context, open, open_as, pump, read, rows, sink, table, task_of, timeouts};
+use crate::sink::KafkaSink;
+use crate::task::Task;
 
 #[tokio::test]
 async fn recovery_waits_for_the_watermark_and_works_without_the_true_end() {
@@ -79,6 +81,50 @@ async fn a_topic_that_is_not_what_it_was_is_refused() {
         fake.append("t", 0, &super::protocol::foreign_batch());
     }
     expect(open(&mut sink(&task), SplitKind::Stream, 1, &receipt).await, "E_TOPIC_CHANGED");
+}
+
+/// Opens a stream of these tables.
+async fn open_with(task: &Arc<Task>, tables: &[&str], receipt: &Receipt) -> runtime::Result<KafkaSink> {
+    let tables = tables.iter().map(|table| TableId::new("shop", *table)).collect();
+    let mut lane = sink(task);
+    lane.open(&context(SplitKind::Stream, 1, 1).with_tables(tables), receipt).await?;
+    Ok(lane)
+}
+
+#[tokio::test]
+async fn topics_of_others_that_match_the_template_are_left_alone() {
+    let fake = FakeCluster::start(1, &[("a", 1), ("other", 3)]).await;
+    fake.append("other", 2, &super::protocol::foreign_batch());
+    let task = || task_of(&fake, json!({"topic": "{table}"}));
+    let first = open_with(&task(), &["a", "not_there"], &Receipt::default()).await.unwrap();
+    let receipt = first.receipt();
+    assert!(receipt.as_str().contains("\"a\":") && !receipt.as_str().contains("other"), "{receipt:?}");
+    assert!(fake.created().is_empty());
+    // Whatever becomes of the foreign topic, the task goes on.
+    fake.create("other", 1);
+    let mut next = open_with(&task(), &["a"], &receipt).await.unwrap();
+    next.write(&mut rows(&table("a"), 1..=3)).await.unwrap();
+    // A topic with records is the task's, also if its table is gone.
+    let receipt = next.receipt();
+    assert_eq!(open_with(&task(), &[], &receipt).await.unwrap().receipt(), receipt);
+    fake.create("a", 1);
+    let error = open_with(&task(), &[], &receipt).await.err().unwrap();
+    assert_eq!(error.code(), Some("E_SINK_REGRESSED"), "{error}");
+}
+
+#[tokio::test]
+async fn a_topic_that_the_receipt_does_not_name_may_hold_records_of_the_split() {
+    let fake = FakeCluster::start(1, &[("a", 1)]).await;
+    let task = task_of(&fake, json!({"topic": "{table}"}));
+    // The table was created after the checkpoint, so the lane gets to know its topic by the first event.
+    let mut first = open_with(&task, &[], &Receipt::default()).await.unwrap();
+    let baseline = first.receipt();
+    first.write(&mut rows(&table("a"), 1..=3)).await.unwrap();
+    for tables in [&[][..], &["a"]] {
+        let mut next = open_with(&task, tables, &baseline).await.unwrap();
+        next.write(&mut rows(&table("a"), 1..=3)).await.unwrap();
+        assert_eq!(fake.log("a", 0).len(), 3, "{tables:?}");
+    }
 }
 
 #[tokio::test]

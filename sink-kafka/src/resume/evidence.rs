@@ -218,6 +218,7 @@ mod tests {
         for text in ["{", "[]", r#"{"v":2,"settings":"","topics":{}}"#, r#"{"v":1,"topics":{}}"#] {
             let error = runtime::Error::from(Evidence::default().load(&Receipt::new(text)).unwrap_err());
             assert_eq!((error.kind(), error.code()), (runtime::Kind::Fatal, Some("E_CKPT_CORRUPT")), "{text}");
+            assert!(error.help().is_some_and(|help| help.contains("put back a copy")), "{error}");
         }
     }
 }

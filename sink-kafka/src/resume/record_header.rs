@@ -208,6 +208,29 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_of_the_documentation_are_read() {
+        let examples: Vec<RecordPosition> = include_str!("../../../docs/record-header.md")
+            .lines()
+            .filter(|line| line.starts_with("01 "))
+            .map(|line| {
+                let digits: String = line.split(' ').collect();
+                let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+                RecordPosition::decode(&(0..digits.len()).step_by(2).map(byte).collect::<Vec<_>>()).unwrap()
+            })
+            .collect();
+        let row = RecordPosition {
+            run: 0x0102_0304_0506_0708,
+            epoch: 300,
+            split: 5,
+            seq: seq_of_attempt(1, Seq(3)),
+            flags: SNAPSHOT | NOT_EXACT,
+        };
+        let change = RecordPosition { split: 7, seq: Seq(0x14 << 64 | 0x1002), flags: 0, ..row };
+        assert_eq!(examples, [row, change, RecordPosition { flags: NOT_EXACT, ..change }]);
+        assert!(examples[2].is_heartbeat());
+    }
+
+    #[test]
     fn damaged_headers_are_errors() {
         let good = RecordPosition { run: 1, epoch: u32::MAX, split: u32::MAX, seq: Seq(u128::MAX), flags: 2 }.encode();
         assert_eq!(good.len(), 36);
