@@ -1,14 +1,13 @@
 //! Encodes events, fills record batches and delivers them.
 
 mod buffer_pool;
+mod further_records;
 mod in_flight;
-mod key_moves;
 mod open_batches;
 mod outcome;
 mod producer;
 mod record_batch;
 mod send;
-mod tombstones;
 mod writer;
 mod writer_topics;
 

@@ -100,7 +100,7 @@ async fn topics_of_others_that_match_the_template_are_left_alone() {
     let receipt = first.receipt();
     assert!(receipt.as_str().contains("\"a\":") && !receipt.as_str().contains("other"), "{receipt:?}");
     assert!(fake.created().is_empty());
-    // Whatever becomes of the foreign topic, the task goes on.
+    // Whatever becomes of the foreign topic, the task continues.
     fake.create("other", 1);
     let mut next = open_with(&task(), &["a"], &receipt).await.unwrap();
     next.write(&mut rows(&table("a"), 1..=3)).await.unwrap();
