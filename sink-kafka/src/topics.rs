@@ -72,7 +72,20 @@ pub(crate) async fn prove_records(task: &Task, producer: &Producer, run: u64) ->
             return Err(Error::TopicChanged { topic: name.clone(), problem: format!("it has {now} partitions, and had {count}") });
         }
     }
-    resume::verify_evidence(producer.session(), run, &task.evidence, &topics).await
+    let proven = resume::verify_evidence(producer.session(), run, &task.evidence, &topics).await;
+    // The ids are known now, because the logs were looked for.
+    for (name, _) in &topics {
+        let now = producer.session().topic_id(name).map(|id| id.to_string());
+        if let (Some(known), Some(now)) = (task.evidence.id(name), now)
+            && known != now
+        {
+            return Err(Error::TopicChanged {
+                topic: name.clone(),
+                problem: format!("it was created again: its id is {now}, and was {known}"),
+            });
+        }
+    }
+    proven
 }
 
 impl LaneTopics {

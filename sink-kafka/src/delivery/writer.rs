@@ -505,7 +505,9 @@ impl Writer {
                 self.topics.advance(Target { topic, partition: partition.id.partition }, offset, seq);
                 if self.is_snapshot() {
                     let partitions = self.topics.get(topic).map_or(0, TopicState::partition_count);
-                    self.evidence.note(&partition.id, partitions, offset, self.sender.lane.split, seq);
+                    let (split, session) = (self.sender.lane.split, self.sender.producer.session());
+                    let id = || session.topic_id(&partition.id.topic).map(|id| id.to_string());
+                    self.evidence.note(&partition.id, partitions, offset, (split, seq), id);
                 }
             }
             self.open.keep(buffer);

@@ -53,7 +53,7 @@ async fn a_later_process_proves_what_finished_chunks_have_written() {
         for (what, code) in [
             ("nothing", None),
             ("truncated", Some("E_SINK_REGRESSED")),
-            ("remade", Some("E_SINK_REGRESSED")),
+            ("remade", Some("E_TOPIC_CHANGED")),
             ("foreign", Some("E_TOPIC_CHANGED")),
             ("fewer", Some("E_TOPIC_CHANGED")),
             ("retention", None),

@@ -68,11 +68,21 @@ impl Evidence {
         }
     }
 
-    /// Notes a record that a broker has acknowledged.
-    pub(crate) fn note(&self, partition: &TopicPartition, partitions: usize, offset: i64, split: u32, seq: Seq) {
+    /// Notes a record that a broker has acknowledged. `id` returns the id of the topic, if it is known.
+    pub(crate) fn note(
+        &self,
+        partition: &TopicPartition,
+        partitions: usize,
+        offset: i64,
+        (split, seq): (u32, Seq),
+        id: impl FnOnce() -> Option<String>,
+    ) {
         let mut content = self.lock();
         let Some(content) = content.as_mut() else { return };
         let topic = content.topics.entry(partition.topic.to_string()).or_default();
+        if topic.id.is_none() {
+            topic.id = id();
+        }
         if topic.partitions.len() < partitions {
             topic.partitions.resize(partitions, None);
         }
@@ -88,6 +98,11 @@ impl Evidence {
         let content = self.lock();
         let topics = content.iter().flat_map(|content| &content.topics);
         topics.filter(|(name, _)| is_used(name)).map(|(name, topic)| (name.clone(), topic.partitions.len())).collect()
+    }
+
+    /// The id that the topic had when it was written to, if it is known.
+    pub(crate) fn id(&self, topic: &str) -> Option<String> {
+        self.lock().as_ref()?.topics.get(topic)?.id.clone()
     }
 
     /// The last record of each partition of these topics, where there is one.
@@ -192,7 +207,7 @@ mod tests {
         assert_eq!((evidence.begin(&["0a1b2c3d".into()]), evidence.text()), (Ok(()), None));
         let partition = TopicPartition::new(&"shop".into(), 0);
         for (offset, seq) in [(9, 1), (1041, 255), (7, 3)] {
-            evidence.note(&partition, 2, offset, 3, Seq(seq));
+            evidence.note(&partition, 2, offset, (3, Seq(seq)), || None);
         }
         let text = r#"{"v":1,"settings":"0a1b2c3d","topics":{"shop":{"partitions":[[1042,3,"000000000000000000000000000000ff"],null]}}}"#;
         assert_eq!(evidence.text().unwrap().as_str(), text);
@@ -207,7 +222,7 @@ mod tests {
         let evidence = loaded("");
         evidence.begin(&["a".into()]).unwrap();
         evidence.begin(&["b".into()]).unwrap();
-        evidence.note(&TopicPartition::new(&"shop".into(), 0), 1, 0, 1, Seq(1));
+        evidence.note(&TopicPartition::new(&"shop".into(), 0), 1, 0, (1, Seq(1)), || None);
         assert_eq!(evidence.begin(&["a".into()]), Err("shop".into()));
         evidence.begin(&["c".into(), "b".into()]).unwrap();
         assert_eq!(evidence.begin(&["b".into()]), Err("shop".into()));
