@@ -3,6 +3,7 @@
 //! A contract panics with what was broken, so it belongs into a test.
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)]
 
+mod promises;
 mod sink;
 mod source;
 mod store;
@@ -10,6 +11,7 @@ mod store;
 use std::future::Future;
 use std::time::Duration;
 
+pub use promises::{evidence_contract, key_move_contract};
 pub use sink::{events, sink_contract};
 pub use source::source_contract;
 pub use store::MemoryStore;

@@ -82,6 +82,16 @@ async fn a_later_process_proves_what_finished_chunks_have_written() {
 }
 
 #[tokio::test]
+async fn the_contract_of_evidence_is_kept() {
+    for remade in [false, true] {
+        let fake = FakeCluster::start(1, &[("t", 1)]).await;
+        let make = || -> runtime::Result<Box<dyn runtime::Sink>> { Ok(Box::new(sink(&task_of(&fake, json!({}))))) };
+        let lose = || async { if remade { fake.create("t", 1) } else { fake.truncate("t", 0, 0) } };
+        runtime::testing::evidence_contract(make, lose).await;
+    }
+}
+
+#[tokio::test]
 async fn a_check_knows_whose_records_a_topic_holds() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
     let evidence = chunk(&task_of(&fake, json!({})), 1, 1..=5).await;

@@ -171,6 +171,26 @@ impl Encoder for Images {
     }
 }
 
+#[tokio::test]
+async fn the_contract_of_key_moves_is_kept() {
+    for partitions in [1, 4] {
+        let fake = FakeCluster::start(1, &[("t", partitions)]).await;
+        let settings = json!({"partition": "primary_key", "record_key": "primary_key"});
+        // Each sink stands for a process of its own.
+        let make = || -> runtime::Result<Box<dyn runtime::Sink>> {
+            Ok(Box::new(KafkaSink::new(task_of(&fake, settings.clone()), Box::new(Images))))
+        };
+        let logs = || (0..partitions).map(|partition| records(&fake, "t", partition)).collect::<Vec<_>>();
+        let rows = || async {
+            // The reader of each partition in turn is much faster than the others.
+            let folded: Vec<_> = (0..partitions).map(|fast| fold(logs(), std::iter::repeat(fast))).collect();
+            assert!(folded.iter().all(|rows| rows == &folded[0]), "{folded:?}");
+            folded[0].iter().copied().collect()
+        };
+        runtime::testing::key_move_contract(make, rows).await;
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use runtime::{Body, Event, Origin, Position};
+use runtime::{Body, Event, Origin, Position, Seq};
 
 use crate::binlog::event::Header;
-use crate::binlog::position::{FileOffset, StreamPosition, heartbeat_seq};
+use crate::binlog::position::StreamPosition;
 
 /// The state from which heartbeat events are made.
 #[derive(Debug, Default)]
@@ -15,8 +15,6 @@ pub(super) struct Heartbeats {
     source_ms: i64,
     /// Id of the server that sends the stream.
     server_id: u32,
-    /// Position of the last heartbeat, and its number among the heartbeats at this position.
-    last: Option<(FileOffset, u64)>,
 }
 
 impl Heartbeats {
@@ -42,9 +40,6 @@ impl Heartbeats {
             return None;
         }
         let at = position.at;
-        // This number makes the heartbeat sort after the earlier heartbeats at this position, and before the transaction that begins here.
-        let number = self.last.filter(|(last, _)| *last == at).map_or(0, |(_, number)| number + 1);
-        self.last = Some((at, number));
         let mut origin = Origin::default();
         origin.server_id = self.server_id;
         origin.server_version = server_version.clone();
@@ -52,7 +47,8 @@ impl Heartbeats {
         let offset: Arc<str> = format!("{}@{}", at.offset, at.file).into();
         (origin.offset, origin.safe_offset) = (offset.clone(), offset);
         Some(Event {
-            seq: heartbeat_seq(position.timeline, at, number),
+            // A heartbeat has no place among the events.
+            seq: Seq(0),
             position: Position::from(position.location(at)),
             timestamp_ms: self.source_ms,
             txid: None,
