@@ -117,6 +117,8 @@ impl Decoder {
             }
             XaStatement::End => return Ok(()),
             XaStatement::Commit(xid) => (xid, true),
+            // MySQL 5.7 logs a transaction that was not prepared in this way if it has dropped a temporary table.
+            XaStatement::Rollback(_) if self.transaction.take_branch().is_some() => return self.close_transaction(),
             XaStatement::Rollback(xid) => (xid, false),
         };
         let Some(start) = self.transaction.start().filter(|_| self.resume.is_live()) else { return self.close_transaction() };

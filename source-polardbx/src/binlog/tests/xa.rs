@@ -200,6 +200,20 @@ fn without_a_folder_only_unselected_tables_may_be_prepared() {
 }
 
 #[test]
+fn a_transaction_may_be_rolled_back_without_a_prepare() {
+    let folder = tempfile::tempdir().unwrap();
+    let cells = [integer(1, 4, false)];
+    for table in ["t", "other"] {
+        let mut log = Log::new();
+        log.add(34, &[0; 42]).query(&format!("XA START {}", xid("a"))).table(5, table, &cells).rows(30, 5, 1, &[image(&cells, &[])]);
+        log.query(&format!("XA END {}", xid("a"))).query(&format!("XA ROLLBACK {}", xid("a"))).insert(2);
+        let (batches, failed) = read(&mut new_decoder(folder.path()), &log);
+        assert!(failed.is_none(), "{failed:?}");
+        assert_eq!((values(&batches), files(folder.path())), (vec![2], 0));
+    }
+}
+
+#[test]
 fn a_transaction_that_the_server_has_forgotten_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = Log::new();
