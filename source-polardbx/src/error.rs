@@ -313,7 +313,7 @@ fn stream_error(error: &StreamError) -> Error {
         StreamError::RollbackGroup { what } => fatal("E_ROLLBACK_GROUP", what)
             .with_help("start from scratch with a full phase; name the savepoints of transactions that drop temporary tables in ASCII"),
         StreamError::UnknownXa { xid } => fatal("E_XA_UNKNOWN", "the changes of an XA transaction were not read")
-            .because(format!("the transaction {xid} ends here, and was prepared before the start of this task"))
+            .because(format!("the transaction {xid} is committed here, and was prepared before the start of this task"))
             .with_help(
                 "start from scratch with a full phase while XA RECOVER lists nothing, or with XA_RECOVER_ADMIN, so that the start waits for it",
             ),

@@ -142,6 +142,13 @@ impl SpoolReader {
         Self::new(Box::new(BufReader::with_capacity(256 << 10, file)), len, None)
     }
 
+    /// Reads a durable spool of `len` bytes to its end. An error says what is wrong with it.
+    pub(crate) fn verify(path: &Path, len: u64) -> io::Result<()> {
+        let mut reader = Self::open(path, len)?;
+        while reader.next()?.is_some() {}
+        Ok(())
+    }
+
     fn new(mut bytes: Box<dyn Read + Send + Sync>, len: u64, writer: Option<SpoolWriter>) -> io::Result<Self> {
         let mut magic = [0; MAGIC.len()];
         bytes.read_exact(&mut magic)?;

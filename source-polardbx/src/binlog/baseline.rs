@@ -8,9 +8,9 @@ use super::BinlogCoordinates;
 use super::decode::StatementText;
 use super::error::{StreamError, shorten};
 use super::event::{SessionVariables, kind, read_format, read_query};
-use super::position::{FileOffset, location};
+use super::position::location;
 use super::profile::ServerProfile;
-use super::scan::{DUMP_LIMIT, ScanError};
+use super::scan::ScanError;
 use super::track::Tracker;
 use super::transport::Transport;
 use crate::schema::{Change, Effect, ExplicitTimestamps, Statement, StatementContext, loses_names, read_statement};
@@ -41,7 +41,7 @@ pub(crate) async fn first_schema_change(
         let what = format!("the binlog ends in {}, and the stream starts in {}", to.file_name(), from.file_name());
         return Err(ScanError::Stream(StreamError::HistoryDiverged { what }, from.at));
     }
-    let start = if from.at.offset < DUMP_LIMIT { from.at } else { FileOffset::new(from.at.file, FileOffset::FIRST) };
+    let start = from.at.dump_start();
     if from.at == to.at {
         return Ok(None);
     }
@@ -141,7 +141,7 @@ impl<'a> Baseline<'a> {
                 self.created.insert(table);
                 None
             }
-            Effect::CreateSelect { table } => selected(table).map(|table| format!("creates {table} from a SELECT")),
+            Effect::CreateSelect { table } => selected(table).map(|table| format!("creates {table} without its columns")),
             Effect::Drop { table } => selected(table).filter(is_old).map(|table| format!("drops {table}, which was created again later")),
             Effect::DropDatabase { database } => {
                 let mut gone = self.tables.iter().filter(|table| self.selection.selects(table) && is_old(table));
@@ -204,7 +204,7 @@ mod tests {
             ("DROP TABLE IF EXISTS t", "drops d.t"),
             ("CREATE OR REPLACE TABLE t (a INT)", "replaces d.t"),
             ("DROP DATABASE d", "drops the database of d.t"),
-            ("CREATE TABLE n AS SELECT 1", "creates d.n from a SELECT"),
+            ("CREATE TABLE n ENGINE=x", "creates d.n without its columns"),
             ("ALTER DATABASE d CHARACTER SET latin1", "character set of new tables in d"),
             ("ALTER TABLE t EXCHANGE PARTITION p WITH TABLE x", "exchanges rows of d.t"),
             ("ALTER TABLE t GIZMO", "cannot be read, and names d.t"),

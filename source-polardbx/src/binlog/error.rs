@@ -72,8 +72,8 @@ pub enum StreamError {
         /// How the rows were rolled back.
         what: &'static str,
     },
-    /// An XA COMMIT or XA ROLLBACK was read, but not the changes of its transaction.
-    #[error("the binlog ends the XA transaction {xid}, and its changes come before the start of this task")]
+    /// An XA COMMIT was read, but not the changes of its transaction.
+    #[error("the binlog commits the XA transaction {xid}, and its changes come before the start of this task")]
     UnknownXa {
         /// The id of the transaction.
         xid: String,

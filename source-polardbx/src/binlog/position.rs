@@ -4,6 +4,9 @@ use std::fmt;
 
 use runtime::{Position, Seq};
 
+/// Offsets in dump requests must be less than this, because some servers read them as signed 32-bit numbers.
+pub(crate) const DUMP_LIMIT: u64 = 1 << 31;
+
 /// A position in the binlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileOffset {
@@ -20,6 +23,11 @@ impl FileOffset {
     /// The position `offset` in file number `file`.
     pub fn new(file: u32, offset: u64) -> Self {
         Self { file, offset }
+    }
+
+    /// Where a dump begins that has to contain this position: here, or at the beginning of the file if a dump cannot begin here.
+    pub(crate) fn dump_start(self) -> Self {
+        if self.offset < DUMP_LIMIT { self } else { Self::new(self.file, Self::FIRST) }
     }
 }
 

@@ -13,9 +13,6 @@ use crate::schema::{Statement, StatementContext, read_statement};
 use crate::session::Endpoint;
 use crate::wire::WireError;
 
-/// Offsets in dump requests must be less than this, because some servers read them as signed 32-bit numbers.
-pub(super) const DUMP_LIMIT: u64 = 1 << 31;
-
 /// Why the end of a group was not found.
 pub(crate) enum ScanError {
     /// The connection failed.
@@ -50,7 +47,7 @@ impl LastEnd {
 
 async fn scan(endpoint: &Endpoint, profile: &ServerProfile, base: &str, group: &OpenGroup) -> Result<GroupEnd, ScanError> {
     let at = group.at;
-    let from = if at.offset < DUMP_LIMIT { at } else { FileOffset::new(at.file, FileOffset::FIRST) };
+    let from = at.dump_start();
     let mut transport = Transport::open_to_end(endpoint, base, from).await.map_err(ScanError::Wire)?;
     let mut tracker = Tracker::new(base, from);
     let (mut savepoints, mut undone) = (group.savepoints.clone(), Vec::new());

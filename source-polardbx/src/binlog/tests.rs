@@ -550,6 +550,12 @@ fn what_cannot_be_delivered_rightly_is_refused_by_name() {
         ("INSERT INTO t VALUES (1)", "E_STATEMENT_DML"),
         ("INSERT INTO other VALUES (1)", "E_STATEMENT_DML"),
         ("UPDATE mysql.x, other SET a = 1", "E_STATEMENT_DML"),
+        ("INSERT INTO mysql.x SELECT d.f()", "E_STATEMENT_DML"),
+        ("INSERT INTO mysql.x VALUES (`f`(1))", "E_STATEMENT_DML"),
+        ("UPDATE mysql.x SET a = d.now()", "E_STATEMENT_DML"),
+        ("INSERT INTO dts_health_check.x VALUES (1)", "E_STATEMENT_DML"),
+        ("CREATE TABLE other AS SELECT f()", "E_STATEMENT_DML"),
+        ("CREATE TEMPORARY TABLE x SELECT d.f()", "E_STATEMENT_DML"),
         ("DELETE FROM other", "E_STATEMENT_DML"),
         ("DELETE FROM `d`.`t`", "E_STATEMENT_DML"),
         ("SELECT `d`.`f`()", "E_STATEMENT_DML"),
@@ -578,7 +584,10 @@ fn what_is_not_selected_only_moves_the_position() {
     let cells = [integer(1, 4, false)];
     let mut log = Log::new();
     log.begin().table(5, "other", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
-    log.add(34, &[0; 42]).query("ALTER TABLE other ADD COLUMN z int").add(34, &[0; 42]).query("INSERT INTO mysql.other VALUES (1)");
+    log.add(34, &[0; 42])
+        .query("ALTER TABLE other ADD COLUMN z int")
+        .add(34, &[0; 42])
+        .query("INSERT INTO mysql.other (a, b) VALUES (1, now()) ON DUPLICATE KEY UPDATE b = VALUES(b)");
     log.begin().query("DELETE FROM `d`.`other`").query("COMMIT");
     log.begin().query("SAVEPOINT s").query("ROLLBACK TO s").query("ROLLBACK");
     let (batches, failed) = read(&mut decoder(start(), schema(&cells), 1 << 20), &log);

@@ -68,6 +68,11 @@ impl<'a> Cursor<'a> {
         self.peek_at(ahead) == Some(&Token::Symbol(symbol))
     }
 
+    /// Whether one of `words` comes anywhere in the rest, unquoted.
+    pub(crate) fn holds_word(&self, words: &[&str]) -> bool {
+        (0..self.tokens.len().saturating_sub(self.at)).any(|ahead| self.is_word(ahead, words))
+    }
+
     /// Takes one of `words` if it is next.
     pub(crate) fn take_word(&mut self, words: &[&str]) -> bool {
         let found = self.is_word(0, words);

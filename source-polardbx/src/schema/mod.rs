@@ -23,5 +23,6 @@ pub use error::ReadError;
 pub use history::History;
 pub use lexer::Dialect;
 pub(crate) use lexer::loses_names;
+pub(crate) use statement::changes_only_named_tables;
 pub use statement::{Change, Effect, KeyChange, Statement, XaStatement, Xid, read_statement};
 pub use unstated::Unstated;

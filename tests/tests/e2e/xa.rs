@@ -67,7 +67,7 @@ async fn a_start_between_the_halves_stops_at_the_outcome() -> Result<()> {
         let (file, offset) = case.servers.source.position().await?;
         case.settings.source = format!("phases = [\"incremental\"]\nstart.position = {{ file = \"{file}\", offset = {offset} }}");
         case.task.configure(&case.settings)?;
-        case.servers.source.execute(&["XA ROLLBACK 'x10','b',7"]).await?;
+        case.servers.source.execute(&["XA COMMIT 'x10','b',7"]).await?;
         case.task.start()?;
         ended(&mut case, 1, &["E_XA_UNKNOWN", "X'783130',X'62',7"]).await?;
     }

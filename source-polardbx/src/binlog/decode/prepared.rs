@@ -94,12 +94,14 @@ impl PreparedTransactions {
         Ok(())
     }
 
-    /// The spool of a listed transaction.
+    /// The spool of a listed transaction, after all of it was verified.
     fn read(&self, transaction: &PreparedXa) -> Result<SpoolReader, StreamError> {
         let lost = |what: String| StreamError::SpoolLost { xid: transaction.xid.to_string(), prepared: transaction.at().to_string(), what };
         let folder = self.folder.as_deref().ok_or_else(|| lost("the task has no folder for files".to_owned()))?;
         let path = file_of(folder, transaction.at());
-        SpoolReader::open(&path, transaction.spool_bytes.unwrap_or(0)).map_err(|error| lost(format!("{}: {error}", path.display())))
+        let length = transaction.spool_bytes.unwrap_or(0);
+        let opened = SpoolReader::verify(&path, length).and_then(|()| SpoolReader::open(&path, length));
+        opened.map_err(|error| lost(format!("{}: {error}", path.display())))
     }
 
     /// Adds a row event, or its TABLE_MAP, to the first half of a transaction, which begins at `start`.
@@ -130,6 +132,8 @@ impl PreparedTransactions {
         let Some(transaction) = self.listed.remove(xid) else {
             return match self.settled {
                 Some(settled) if start < settled => Ok(Ended::Nothing),
+                // Nothing is lost by it, whatever the transaction has changed.
+                _ if !committed => Ok(Ended::Nothing),
                 _ => Err(StreamError::UnknownXa { xid: xid.to_string() }),
             };
         };

@@ -13,9 +13,9 @@ use crate::binlog::error::{StreamError, shorten};
 use crate::binlog::event::{Query, RawEvent, SessionVariables, read_query};
 use crate::facts::DatabaseCharsets;
 use crate::schema::{
-    Change, Effect, ExplicitTimestamps, Statement, StatementContext, XaStatement, loses_names, of_collation_number, read_statement,
+    Change, Effect, ExplicitTimestamps, Statement, StatementContext, XaStatement, changes_only_named_tables, loses_names,
+    of_collation_number, read_statement,
 };
-use crate::selection::is_system_database;
 use crate::spool::SpoolReader;
 
 impl Decoder {
@@ -75,8 +75,9 @@ impl Decoder {
                 // Without a BEGIN there is no end that tells whether the server wrote it.
                 Statement::Rows(tables) if begun && is_server_emptying(text, &tables) && self.transaction.note_emptied(&tables) => {}
                 Statement::Rows(tables) => {
-                    let system = !tables.is_empty() && tables.iter().all(|table| is_system_database(&table.database));
-                    if !system {
+                    // Servers allow no triggers in this database.
+                    let own = !tables.is_empty() && tables.iter().all(|table| table.database.eq_ignore_ascii_case("mysql"));
+                    if !own || !changes_only_named_tables(text, &context) {
                         return Err(StreamError::StatementDml { table: tables.into_iter().find(wanted), statement: shorten(text) });
                     }
                 }

@@ -7,10 +7,7 @@ use runtime::Position;
 use super::fingerprint::Fingerprint;
 use super::transaction::ClosedGroup;
 use crate::binlog::error::StreamError;
-use crate::binlog::position::{FileOffset, StreamPosition};
-
-/// Offsets in dump requests must be less than this, because some servers read them as signed 32-bit numbers.
-const DUMP_LIMIT: u64 = 1 << 31;
+use crate::binlog::position::{DUMP_LIMIT, FileOffset, StreamPosition};
 
 /// Finds the last delivered transaction again after a restart, and compares its fingerprint with the committed fingerprint. From then on,
 /// the guard tracks the resume point.

@@ -87,7 +87,8 @@ fn model(transactions: &[Transaction]) -> Model {
     Model { log, committed, ends }
 }
 
-fn values(batches: &[Batch]) -> Vec<i64> {
+/// The first values of the rows that a decoder returns.
+pub(super) fn values(batches: &[Batch]) -> Vec<i64> {
     let row = |event: &runtime::Event| match &event.body {
         Body::Row(row) => match row.after.as_ref()?.get(0) {
             Value::Int(number) => Some(number),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use runtime::{Commit, Committed};
 
+use super::rollbacks::values;
 use super::*;
 
 const MYSQL: &str = "5.7.22-log";
@@ -50,17 +51,6 @@ fn decoder_of(position: StreamPosition, folder: Option<&Path>, settled: Option<F
 
 fn new_decoder(folder: &Path) -> Decoder {
     decoder_of(start(), Some(folder), None, &Committed::default())
-}
-
-fn values(batches: &[Batch]) -> Vec<i64> {
-    let row = |event: &runtime::Event| match &event.body {
-        Body::Row(row) => match row.after.as_ref()?.get(0) {
-            Value::Int(number) => Some(number),
-            _ => None,
-        },
-        _ => None,
-    };
-    batches.iter().flat_map(|batch| &batch.events).filter_map(row).collect()
 }
 
 fn files(folder: &Path) -> usize {
@@ -166,9 +156,13 @@ fn an_outcome_whose_changes_were_not_read_stops_the_stream() {
     for word in ["COMMIT", "ROLLBACK"] {
         let mut log = Log::new();
         log.outcome(word, "a").insert(1);
-        let (_, failed) = read(&mut new_decoder(folder.path()), &log);
-        let failed = failed.unwrap();
-        assert!(failed.code() == Some("E_XA_UNKNOWN") && failed.to_string().contains("X'61',X'',1"), "{failed}");
+        match read(&mut new_decoder(folder.path()), &log) {
+            (batches, None) => assert_eq!((word, values(&batches)), ("ROLLBACK", vec![1]), "nothing can be lost by a rollback"),
+            (_, Some(failed)) => {
+                let text = failed.to_string();
+                assert!(word == "COMMIT" && failed.code() == Some("E_XA_UNKNOWN") && text.contains("X'61',X'',1"), "{failed}");
+            }
+        }
         // Before the position at which the server had no prepared transaction, such an outcome belongs to the full phase.
         let settled = Some(FileOffset::new(1, log.offset));
         let (batches, failed) = read(&mut decoder_of(start(), Some(folder.path()), settled, &Committed::default()), &log);
@@ -189,6 +183,24 @@ fn a_lost_file_is_an_error_at_the_start() {
     assert!(open(folder.path()).is_ok());
     let lost = runtime::Error::from(open(tempfile::tempdir().unwrap().path()).unwrap_err());
     assert!(lost.code() == Some("E_SPOOL_LOST") && lost.to_string().contains("X'61',X'',1"), "{lost}");
+}
+
+#[test]
+fn a_damaged_file_is_named_and_gives_no_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::new();
+    log.first_half("a", "t", &[1, 2], false);
+    let mut decoder = new_decoder(folder.path());
+    log.events.iter().for_each(|event| decoder.event(event, 5).unwrap());
+    let path = std::fs::read_dir(folder.path().join("spool/global")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    log.outcome("COMMIT", "a");
+    let failed = log.events[log.events.len() - 2..].iter().find_map(|event| decoder.event(event, 5).err()).unwrap();
+    let text = failed.to_string();
+    assert!(failed.code() == Some("E_SPOOL_LOST") && text.contains("X'61',X'',1") && text.contains(".rows"), "{text}");
+    assert!(decoder.drain().is_none());
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub enum Effect {
         /// Whether the statement does nothing if the table exists.
         if_not_exists: bool,
     },
-    /// The table is created from a SELECT, so its columns are not in the statement.
+    /// The table is created without its columns, which its storage engine knows.
     CreateSelect {
         /// The table.
         table: TableId,

@@ -14,9 +14,16 @@ use crate::schema::cursor::Cursor;
 pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {
     if let Some(head) = CreateHead::take(cursor) {
         let table = cursor.table(context.database)?;
+        // In a row-based binlog a server writes the columns instead of the SELECT. So this is the text of a session with another format, and
+        // the functions that it calls may change any table.
+        let (body, has_select) = (cursor.mark(), cursor.holds_word(&["SELECT", "VALUES"]));
         if head.temporary {
-            return Ok(Statement::Unrelated);
+            return Ok(if has_select { Statement::Rows(vec![table]) } else { Statement::Unrelated });
         }
+        if has_select && matches!(read_body(cursor, context, table.clone(), head.if_not_exists), Ok(CreateBody::Select)) {
+            return Ok(Statement::Rows(vec![table]));
+        }
+        cursor.reset(body);
         let effect = match read_body(cursor, context, table.clone(), head.if_not_exists) {
             Ok(CreateBody::Columns(create)) => Effect::Create { table, definition: Ok(create) },
             Ok(CreateBody::Like(like)) => Effect::CreateLike { table, like, if_not_exists: head.if_not_exists },

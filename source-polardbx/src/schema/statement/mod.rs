@@ -14,7 +14,7 @@ use super::create::StatementContext;
 use super::cursor::Cursor;
 pub use change::{Change, Effect, KeyChange};
 use create_drop::{read_alter_database, read_create, read_drop, read_rename, take_alter_table};
-use table_names::{tables_named, tables_written};
+use table_names::{calls_only_builtins, tables_named, tables_written};
 use xa::read_xa;
 pub use xa::{XaStatement, Xid};
 
@@ -61,6 +61,13 @@ pub fn read_statement(sql: &str, context: &StatementContext<'_>) -> Statement {
         })
     });
     read.unwrap_or_else(|error| Statement::Unreadable(error, Vec::new()))
+}
+
+/// Whether the statement is INSERT, REPLACE, UPDATE or DELETE, and changes nothing but the rows of the tables that it names, unless they have
+/// triggers.
+pub(crate) fn changes_only_named_tables(sql: &str, context: &StatementContext<'_>) -> bool {
+    Cursor::new(sql, context.dialect)
+        .is_ok_and(|mut cursor| cursor.is_word(0, &["INSERT", "REPLACE", "UPDATE", "DELETE"]) && calls_only_builtins(&mut cursor, context))
 }
 
 /// Takes MariaDB's `SET STATEMENT variable = value, … FOR`, which may come before any statement, also more than once.

@@ -40,6 +40,72 @@ pub(super) fn tables_written(cursor: &mut Cursor<'_>, context: &StatementContext
     Ok(tables)
 }
 
+/// Whether DML calls nothing but functions of the server itself. A SELECT may read a view that calls others.
+pub(super) fn calls_only_builtins(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> bool {
+    /// Words that may stand before a parenthesis: functions of the server, and words that begin a list or an expression.
+    const BEFORE_PARENTHESIS: &[&str] = &[
+        "VALUES",
+        "VALUE",
+        "SET",
+        "WHERE",
+        "IN",
+        "AND",
+        "OR",
+        "NOT",
+        "ON",
+        "KEY",
+        "BETWEEN",
+        "NOW",
+        "SYSDATE",
+        "CURDATE",
+        "CURTIME",
+        "CURRENT_TIMESTAMP",
+        "CURRENT_DATE",
+        "CURRENT_TIME",
+        "LOCALTIME",
+        "LOCALTIMESTAMP",
+        "UTC_TIMESTAMP",
+        "UNIX_TIMESTAMP",
+        "FROM_UNIXTIME",
+        "UUID",
+        "VERSION",
+        "USER",
+        "CURRENT_USER",
+        "DATABASE",
+        "CONNECTION_ID",
+        "CONCAT",
+        "COALESCE",
+        "IFNULL",
+        "IF",
+        "PASSWORD",
+        "MD5",
+        "SHA1",
+        "SHA2",
+    ];
+    if cursor.is_word(0, &["INSERT", "REPLACE"]) {
+        // The table may be followed by the list of its columns.
+        let named = tables_written(cursor, context).is_ok();
+        if !named || (cursor.is_symbol(0, '(') && cursor.skip_parentheses().is_err()) {
+            return false;
+        }
+    }
+    let mut behind_dot = false;
+    while let Some(token) = cursor.advance() {
+        let called = cursor.is_symbol(0, '(');
+        let harmless = match token {
+            Token::Word(word) if word.eq_ignore_ascii_case("SELECT") || word.eq_ignore_ascii_case("WITH") => false,
+            Token::Word(word) if called => !behind_dot && BEFORE_PARENTHESIS.iter().any(|known| word.eq_ignore_ascii_case(known)),
+            Token::Name(_) => !called,
+            _ => true,
+        };
+        if !harmless {
+            return false;
+        }
+        behind_dot = token == Token::Symbol('.');
+    }
+    true
+}
+
 /// The tables that a statement may concern if it cannot be parsed. For ALTER TABLE, these are the altered table and the names next to
 /// certain words. For any other statement, these are all names in the statement.
 pub(super) fn tables_named(cursor: &mut Cursor<'_>, default_database: &str) -> Vec<TableId> {

@@ -75,7 +75,6 @@ fn statements_other_than_alter() {
     for (sql, expected) in [
         ("CREATE TABLE n (a int)", CreateTable),
         ("CREATE TABLE n LIKE t", CreateTable),
-        ("CREATE TABLE n AS SELECT 1", CreateTable),
         ("DROP TABLE a, b", DropTable),
         ("RENAME TABLE a TO b, c TO d", RenameTable),
         ("TRUNCATE t", TruncateTable),

@@ -48,6 +48,7 @@ cases! {
     maria_two_phase_alter
     roll_savepoint
     roll_temp_table_big
+    stmt_create_select
     stmt_function
     stmt_memory_restart
     stmt_trigger
