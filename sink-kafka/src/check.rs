@@ -8,7 +8,7 @@ use crate::client::{ClientError, Connection, ErrorCode, ExpectedTopic, Permissio
 use crate::config::NotEmpty;
 use crate::delivery::Producer;
 use crate::error::Error;
-use crate::resume::{FirstRecord, Found, first_records};
+use crate::resume::{self, FirstRecord, Found, ReceiptContent, Removed, first_records};
 use crate::routing::RecordKey;
 use crate::schema_registry::Schemas;
 use crate::task::Task;
@@ -49,12 +49,7 @@ pub(crate) async fn check(task: &Task, context: &Context) -> Vec<Finding> {
             "allow IdempotentWrite on the cluster, or Write on the topic since Kafka 2.8",
         )
     });
-    if !context.evidence().is_empty() {
-        findings.push(match evidence(task, &producer, context).await {
-            Ok(()) => Finding::passed("kafka_evidence", "the records of the full phase are where they were acknowledged"),
-            Err(error) => failed("kafka_evidence", error),
-        });
-    }
+    findings.extend(continuation(task, &producer, context).await);
     let session = producer.session();
     findings.extend(template(task, session).await);
     for name in task.settings.rules.fixed_topics() {
@@ -66,10 +61,50 @@ pub(crate) async fn check(task: &Task, context: &Context) -> Vec<Finding> {
     findings
 }
 
-/// Checks whether the topics still hold what the full phase has written.
-async fn evidence(task: &Task, producer: &Producer, context: &Context) -> Result<(), Error> {
-    task.evidence.load(context.evidence())?;
-    topics_of_lanes::prove_records(task, producer, context.run().unwrap_or_default()).await
+/// The findings about what the task has delivered before; none at its first start.
+async fn continuation(task: &Task, producer: &Producer, context: &Context) -> Vec<Finding> {
+    const SETTINGS: &str = "kafka_settings";
+    const DELIVERED: &str = "kafka_delivered";
+    let mut findings = Vec::new();
+    let receipts: Result<Vec<ReceiptContent>, Error> = context.receipts().iter().map(resume::parse_receipt).collect();
+    let receipts = match receipts.and_then(|receipts| task.evidence.load(context.evidence()).map(|()| receipts)) {
+        Ok(receipts) => receipts,
+        Err(error) => return vec![failed(DELIVERED, error)],
+    };
+    let streams = receipts.iter().any(ReceiptContent::is_written);
+    if !streams && context.evidence().is_empty() {
+        return findings;
+    }
+    let in_full_phase = || if streams { Ok(()) } else { task.evidence.begin(task.settings.fingerprint(context.transforms())) };
+    let settings =
+        receipts.iter().try_for_each(|receipt| topics_of_lanes::check_settings(task, context, receipt)).and_then(|()| in_full_phase());
+    findings.push(match settings {
+        Ok(()) => Finding::passed(SETTINGS, "records go where they went before"),
+        Err(error) => failed(SETTINGS, error),
+    });
+    let mut delivered = topics_of_lanes::prove_records(task, producer, context.run().unwrap_or_default()).await;
+    for receipt in receipts.iter().filter(|receipt| receipt.is_written()) {
+        if delivered.is_ok()
+            && let Err(error) = topics_of_lanes::prove_marks(task, producer.session(), &receipt.marks).await
+        {
+            delivered = Err(error);
+        }
+    }
+    match delivered {
+        Ok(removed) => {
+            findings.push(Finding::passed(DELIVERED, "the records that the task wrote before are where they were acknowledged"));
+            let removed = removed.into_iter().filter(|_| !streams);
+            findings.extend(removed.map(|Removed { partition, start }| {
+                Finding::warning(
+                    DELIVERED,
+                    format!("partition {partition} begins at offset {start}: records of the full phase before it were removed"),
+                    "let the topic keep its records for longer than the full phase; start the task from scratch if readers have missed them",
+                )
+            }));
+        }
+        Err(error) => findings.push(failed(DELIVERED, error)),
+    }
+    findings
 }
 
 /// An example of a topic name that the template produces; `None` if the topic is fixed.
@@ -165,7 +200,14 @@ async fn topic(task: &Task, session: &Session, name: Arc<str>, run: Option<u64>)
         let error = session.denied(operation, ErrorCode::TOPIC_AUTHORIZATION_FAILED, Permission::UseTopic(&name));
         return vec![failed("kafka_topic", error)];
     }
-    let mut findings = vec![Finding::passed("kafka_topic", format!("topic {name} has {count} partitions"))];
+    let mut findings = vec![match task.topics.seen(&name).filter(|before| *before < count) {
+        None => Finding::passed("kafka_topic", format!("topic {name} has {count} partitions")),
+        Some(before) => Finding::warning(
+            "kafka_topic",
+            format!("topic {name} has {count} partitions; the task began with {before} and uses only those"),
+            "start the task from scratch, with an empty topic, to use all of them",
+        ),
+    }];
     findings.extend(compaction(task, session, &name).await);
     findings.push(emptiness(task, session, &name, count, run).await);
     findings

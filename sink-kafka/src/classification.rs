@@ -174,8 +174,18 @@ fn classify(error: &Error) -> Class {
             let damaged = TaskError::damaged_checkpoint("");
             class(Kind::Fatal, "E_CKPT_CORRUPT", damaged.help().unwrap_or_default().to_owned())
         }
+        Error::StateVersion { found, known, .. } if found > known => class(
+            Kind::Fatal,
+            "E_CKPT_NEWER",
+            "run the newer version again, or start the task from scratch in another directory and an empty topic",
+        ),
+        Error::StateVersion { .. } => class(
+            Kind::Fatal,
+            "E_CKPT_OLDER",
+            "continue with the older version, or start the task from scratch with this one, in another directory and an empty topic",
+        ),
         Error::TopicChanged { .. } => class(Kind::Fatal, "E_TOPIC_CHANGED", NEW_FULL_PHASE),
-        Error::RoutingChanged { .. } | Error::FullPhaseChanged { .. } | Error::SchemaIdsChanged { .. } => {
+        Error::SettingsChanged { .. } | Error::SchemaIdsChanged { .. } => {
             class(Kind::Config, "E_CONFIG_CONFLICT", format!("put the settings back, {RESTART}"))
         }
         Error::Regressed { .. } => class(Kind::Fatal, "E_SINK_REGRESSED", NEW_FULL_PHASE),

@@ -87,21 +87,23 @@ pub enum Error {
         /// What is different.
         problem: String,
     },
-    /// Settings that decide where a row goes have changed.
-    #[error(
-        "topic {topic} was written to with other values of the settings of sink.kafka that decide where a row goes (`topic`, `ddl_topic`, `partition`, `partition_columns`, `record_key`, `key_change`, the format, `schema_registry` or the transforms)"
-    )]
-    RoutingChanged {
+    /// The stored state of the sink is that of another version of this program.
+    #[error("{what} has version {found}, and this program reads version {known}")]
+    StateVersion {
+        /// What was stored.
+        what: &'static str,
+        /// Its version.
+        found: u32,
+        /// The version that this program reads.
+        known: u32,
+    },
+    /// Settings that decide what a record is or where it goes have changed, and they must not.
+    #[error("topic {topic} was written to with other values of these settings of sink.kafka: {changed}")]
+    SettingsChanged {
         /// A topic that the task wrote to with the old settings.
         topic: String,
-    },
-    /// Settings that decide what the records of the full phase are have changed before it was over.
-    #[error(
-        "topic {topic} holds rows of a full phase that began with other settings of sink.kafka (`topic`, `ddl_topic`, `partition`, `partition_columns`, `record_key`, `tombstones`, `key_change`, the format or its options, `schema_registry` or the transforms)"
-    )]
-    FullPhaseChanged {
-        /// A topic that the full phase wrote to with the old settings.
-        topic: String,
+        /// The settings.
+        changed: String,
     },
     /// Existing records of the topic begin with a schema id and new records would not, or the other way round.
     #[error("the records of this task in topic {topic} begin {} the id of a schema, but {}", if *with_id { "with" } else { "without" }, if *with_id { "`sink.kafka.schema_registry` is not set" } else { "`sink.kafka.schema_registry` is set" })]

@@ -34,6 +34,7 @@ mod delivery;
 mod error;
 #[cfg(test)]
 mod fake_broker;
+mod fingerprint;
 mod invalid_setting;
 mod resume;
 mod routing;

@@ -10,6 +10,7 @@ use crate::client::{Sasl, Tls};
 use crate::codec::Compression;
 use crate::config::{Config, CreateTopics, NotEmpty};
 use crate::error::Error;
+use crate::fingerprint::Fingerprint;
 use crate::invalid_setting::InvalidSetting;
 use crate::routing::{Partitioning, RecordKey, RoutingRules, TopicTemplate, refuse_control_events_without_topic};
 use crate::schema_registry::SchemaRegistry;
@@ -40,24 +41,13 @@ pub(crate) struct Settings {
     /// The names of the TLS files. The files are read again for every session, because certificates are renewed while a task runs.
     pub(crate) tls: Option<Tls>,
     pub(crate) schema_registry: Option<SchemaRegistry>,
-    fingerprint: FingerprintText,
-}
-
-/// The settings that the routing fingerprint is computed from.
-#[derive(Clone, Debug)]
-struct FingerprintText {
-    topic: String,
-    ddl_topic: Option<String>,
-    /// The text of the partition policy, the partition columns, the format, and whether there is a schema registry.
-    rest: String,
-    /// What decides the bytes of a record besides: the record key, the tombstones, and the settings of the format.
-    bytes: String,
+    /// Without the transforms.
+    fingerprint: Fingerprint,
 }
 
 impl Settings {
     /// Checks and resolves the settings. An error names the setting.
     pub(crate) fn resolve(config: Config, format: Format) -> Result<Self, Error> {
-        let fingerprint = FingerprintText::of(&config, &format.name);
         let refuse = |key: &str, problem: String| Err(Error::from(InvalidSetting::new(key, problem)));
         if config.brokers.is_empty() {
             return refuse("brokers", "needs at least one `host:port`".into());
@@ -81,6 +71,7 @@ impl Settings {
             registry.validate()?;
         }
         let rules = rules(&config, &format)?;
+        let fingerprint = fingerprint(&config, &rules, &format.name);
         Ok(Self {
             brokers: config.brokers,
             rules: Arc::new(rules),
@@ -96,49 +87,33 @@ impl Settings {
         })
     }
 
-    /// Returns the fingerprint of all settings that decide where a row goes, including the fingerprint of the transforms. Then the others
-    /// from which a task may continue too:
-    ///
-    /// - With a template and `ddl_topic`, the one without `ddl_topic`. `ddl_topic` does not change where rows go, and a task that stopped at
-    ///   a DDL statement without a topic needs this setting to continue.
-    /// - If updates are split, the one without this. The other way round a half of a split update that was not delivered would be lost.
-    pub(crate) fn routing_fingerprints(&self, transforms: &str) -> (String, Vec<String>) {
-        let FingerprintText { ddl_topic, .. } = &self.fingerprint;
-        let mut topics = vec![ddl_topic.as_ref()];
-        if self.rules.template().is_some() && ddl_topic.is_some() {
-            topics.push(None);
-        }
-        let splits: &[bool] = if self.rules.may_split() { &[true, false] } else { &[false] };
-        let mut all = splits.iter().flat_map(|&split| topics.iter().map(move |topic| (split, *topic)));
-        let mut next = || all.next().map(|(split, topic)| self.fingerprint.crc(topic, split, transforms));
-        (next().unwrap_or_default(), std::iter::from_fn(next).collect())
-    }
-
-    /// Returns the fingerprints of all settings that decide what the records of the full phase are and where they go: the current one, and
-    /// then those from which a full phase may continue too.
-    pub(crate) fn full_phase_fingerprints(&self, transforms: &str) -> Vec<String> {
-        let (routing, before) = self.routing_fingerprints(transforms);
-        let of = |routing: &String| format!("{:08x}", crc32c::crc32c(format!("{routing} {}", self.fingerprint.bytes).as_bytes()));
-        std::iter::once(&routing).chain(&before).map(of).collect()
+    /// The fingerprint of all settings that decide what a record is and where it goes. `transforms` is the fingerprint of the transforms.
+    pub(crate) fn fingerprint(&self, transforms: &str) -> Fingerprint {
+        self.fingerprint.clone().with("transforms", transforms)
     }
 }
 
-impl FingerprintText {
-    fn of(config: &Config, format: &str) -> Self {
-        // No reader can read both records with a schema id and records without one.
-        let framed = if config.schema_registry.is_some() { " framed" } else { "" };
-        let rest = format!("{:?} {:?} {format}{framed}", config.partition, config.partition_columns);
-        let options = config.format.as_ref().and_then(|format| serde_json::to_string(format.one("format").ok()?.1).ok());
-        let bytes = format!("{:?} {} {}", config.record_key, config.tombstones, options.unwrap_or_default());
-        Self { topic: config.topic.clone(), ddl_topic: config.ddl_topic.clone(), rest, bytes }
+fn fingerprint(config: &Config, rules: &RoutingRules, format: &str) -> Fingerprint {
+    let options = config.format.as_ref().and_then(|format| serde_json::to_string(format.one("format").ok()?.1).ok());
+    let mut fingerprint = Fingerprint::new(rules.template().is_some())
+        .with("topic", &config.topic)
+        .with("partition", &format!("{:?}", config.partition))
+        .with("partition_columns", &format!("{:?}", config.partition_columns))
+        .with("record_key", &format!("{:?}", config.record_key))
+        .with("tombstones", &config.tombstones.to_string())
+        .with("format", format)
+        .with("format_options", &options.unwrap_or_default());
+    if let Some(topic) = &config.ddl_topic {
+        fingerprint = fingerprint.with("ddl_topic", topic);
     }
-
-    /// The text must never change, because receipts contain its checksum.
-    fn crc(&self, ddl_topic: Option<&String>, split: bool, transforms: &str) -> String {
-        let split = if split { " split" } else { "" };
-        let text = format!("{:?} {ddl_topic:?} {}{split} {transforms}", self.topic, self.rest);
-        format!("{:08x}", crc32c::crc32c(text.as_bytes()))
+    // No reader can read both records with a schema id and records without one.
+    if config.schema_registry.is_some() {
+        fingerprint = fingerprint.with("schema_registry", "set");
     }
+    if rules.may_split() {
+        fingerprint = fingerprint.with("key_change", "split");
+    }
+    fingerprint
 }
 
 fn rules(config: &Config, format: &Format) -> Result<RoutingRules, Error> {
@@ -178,7 +153,7 @@ fn creation(how: CreateTopics) -> Result<Option<TopicCreation>, InvalidSetting> 
 /// Whether the text is an address such as `host:port`, `1.2.3.4:9092` or `[::1]:9092`.
 fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let bracketed = host.starts_with('[') && host.ends_with(']') && !host.contains('@');
+    let bracketed = host.len() > 2 && host.starts_with('[') && host.ends_with(']') && !host.contains('@');
     let plain = !host.is_empty() && !host.contains([':', '[', ']', '/', '@', ' ']);
     (bracketed || plain) && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
@@ -217,25 +192,19 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn fingerprints_of_the_routing_stay_the_same_over_versions() {
-        let of = |json: Value, transforms: &str| settings(json).unwrap().routing_fingerprints(transforms);
-        assert_eq!(of(minimal(), ""), ("234bc488".into(), vec![]));
-        let mut template = minimal();
-        template["topic"] = json!("{table}");
-        template["ddl_topic"] = json!("ddl");
-        template["partition_columns"] = json!({"shop.orders": ["id"]});
-        template["schema_registry"] = json!({"url": "http://r"});
-        template["key_change"] = json!("keep");
-        assert_eq!(of(template.clone(), "x"), ("3a745907".into(), vec!["67198703".into()]));
-        template["key_change"] = json!("split");
-        let (split, before) = of(template, "x");
-        assert!(split != "3a745907" && before.contains(&"3a745907".into()) && before.contains(&"67198703".into()), "{before:?}");
-        let mut keyed = minimal();
-        keyed["record_key"] = json!("primary_key");
-        keyed["tombstones"] = json!(true);
-        assert_eq!(of(keyed.clone(), "").1, [of(minimal(), "").0], "updates were not split before");
-        keyed["key_change"] = json!("keep");
-        assert_eq!(of(keyed, ""), of(minimal(), ""), "keys do not change where a row goes");
+    fn fingerprints_stay_the_same_over_versions() {
+        let of = |json: Value| serde_json::to_string(&settings(json).unwrap().fingerprint("")).unwrap();
+        let text = r#"{"format":"312e752f","format_options":"297bd0aa","partition":"f9f1e3fc","partition_columns":"297bd0aa","record_key":"9b307427","tombstones":"070d3382","topic":"b7af0651","transforms":"00000000"}"#;
+        assert_eq!(of(minimal()), text);
+        let mut all = minimal();
+        all["topic"] = json!("{table}");
+        all["ddl_topic"] = json!("ddl");
+        all["partition_columns"] = json!({"shop.orders": ["id"]});
+        all["schema_registry"] = json!({"url": "http://r"});
+        all["record_key"] = json!("primary_key");
+        all["tombstones"] = json!(true);
+        let text = r#"{"ddl_topic":"3a0864c5","format":"312e752f","format_options":"297bd0aa","key_change":"03fbde73","partition":"f9f1e3fc","partition_columns":"63a9bf47","record_key":"e056dab2","schema_registry":"b77f7af1","tombstones":"09087e7d","topic":"2b0e2bf1","transforms":"00000000"}"#;
+        assert_eq!(of(all), text);
     }
 
     #[test]
@@ -323,6 +292,7 @@ pub(crate) mod tests {
         for bad in [
             "kafka",
             ":9092",
+            "[]:9092",
             "kafka:",
             "kafka:x",
             "::1:9092",

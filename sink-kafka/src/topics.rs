@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use runtime::{Cancellation, Receipt, SplitKind, TableId};
 
-use crate::client::{ClientError, ExpectedTopic, Session, TopicPartition, topics};
+use crate::client::{ClientError, ExpectedTopic, Session, TopicPartition, log_ranges, topics};
 use crate::config::NotEmpty;
 use crate::delivery::{Producer, TopicState, Writer};
 use crate::error::Error;
 use crate::resume::record_header::{LaneId, SCHEMA_ID};
-use crate::resume::{self, Found, Known, Mark, Marks, ReceiptContent};
+use crate::resume::{self, Found, Known, Mark, Marks, ReceiptContent, Removed};
 use crate::schema_registry::{self, RegistryError, WrittenSchemas};
 use crate::task::Task;
 
@@ -26,8 +26,8 @@ pub(crate) struct LaneTopics {
     lane: LaneId,
     kind: SplitKind,
     cancellation: Cancellation,
-    /// The fingerprint of the current routing settings.
-    routing: String,
+    /// The fingerprint of the settings that decide where a row goes, as text.
+    settings: String,
     /// The marks of the last receipt.
     marks: Marks,
     /// The schema ids of all records that this lane and earlier lanes wrote.
@@ -48,17 +48,23 @@ pub(crate) async fn prove_full_phase(
 ) -> Result<(), Error> {
     task.evidence.load(context.evidence())?;
     let streams = context.lane().is_some_and(|lane| lane.kind == SplitKind::Stream);
-    let stream_wrote = last.marks.values().flatten().any(Mark::is_written);
+    let stream_wrote = last.is_written();
     if !stream_wrote {
-        let accepted = task.settings.full_phase_fingerprints(context.transforms());
-        task.evidence.begin(&accepted).map_err(|topic| Error::FullPhaseChanged { topic })?;
+        task.evidence.begin(task.settings.fingerprint(context.transforms()))?;
     }
-    let prove = || prove_records(task, producer, lane.run);
+    let prove = async || {
+        let removed = prove_records(task, producer, lane.run).await?;
+        // Later, retention may remove them: readers had the time of the full phase to read them.
+        for Removed { partition, start } in removed.iter().filter(|_| !stream_wrote) {
+            tracing::warn!(%partition, start, "records of the full phase were removed before it was over: those before this offset are gone");
+        }
+        Ok(())
+    };
     if streams { prove().await } else { producer.proven.get_or_try_init(prove).await.copied() }
 }
 
-/// Proves that the last records of the full phase are where they were acknowledged.
-pub(crate) async fn prove_records(task: &Task, producer: &Producer, run: u64) -> Result<(), Error> {
+/// Proves that the last records of the full phase are where they were acknowledged. Returns where records were removed.
+pub(crate) async fn prove_records(task: &Task, producer: &Producer, run: u64) -> Result<Vec<Removed>, Error> {
     let topics = task.evidence.topics(|topic| task.settings.rules.could_lead_to(topic));
     let expected: Vec<ExpectedTopic> = topics.iter().map(|(name, count)| ExpectedTopic::new(&name.as_str().into(), *count)).collect();
     let counts = match producer.session().refresh_topics(&expected).await {
@@ -88,6 +94,44 @@ pub(crate) async fn prove_records(task: &Task, producer: &Producer, run: u64) ->
     proven
 }
 
+/// Checks that rows go to the same partitions as before. The greatest seq in a partition says what was delivered to it. If other settings
+/// sent rows elsewhere before, those rows would wrongly count as delivered. `last` is a receipt of the stream; one of a snapshot has no marks.
+pub(crate) fn check_settings(task: &Task, context: &runtime::Context, last: &ReceiptContent) -> Result<(), Error> {
+    let rules = &task.settings.rules;
+    let written = |(topic, marks): &(&String, &Vec<Mark>)| rules.could_lead_to(topic) && marks.iter().any(Mark::is_written);
+    let Some((topic, _)) = last.marks.iter().find(written) else { return Ok(()) };
+    match task.settings.fingerprint(context.transforms()).routing().conflict(&last.settings) {
+        Some(changed) => Err(Error::SettingsChanged { topic: topic.clone(), changed }),
+        None => Ok(()),
+    }
+}
+
+/// Proves, for a check, that the topics still have the partitions and the records that the stream wrote. A lane that is opened proves more:
+/// it reads its last record.
+pub(crate) async fn prove_marks(task: &Task, session: &Session, marks: &Marks) -> Result<(), Error> {
+    let written = |(name, marks): &(&String, &Vec<Mark>)| task.settings.rules.could_lead_to(name) && marks.iter().any(Mark::is_written);
+    for (name, marks) in marks.iter().filter(written) {
+        let name = Arc::from(name.as_str());
+        let counts = match session.refresh_topics(&[ExpectedTopic::new(&name, marks.len())]).await {
+            Err(ClientError::NoTopic { topic, .. }) => return Err(ClientError::TopicGone { topic }.into()),
+            counts => counts?,
+        };
+        if let Some(now) = counts.first().filter(|now| **now < marks.len()) {
+            let problem = format!("it has {now} partitions, and had {}", marks.len());
+            return Err(Error::TopicChanged { topic: name.to_string(), problem });
+        }
+        task.topics.partitions(&name, marks.len());
+        let partitions: Vec<_> = (0..marks.len()).map(|number| TopicPartition::new(&name, number)).collect();
+        let ranges = log_ranges(session, &partitions).await?;
+        for ((partition, mark), range) in partitions.into_iter().zip(marks).zip(ranges) {
+            if range.end < mark.next_offset {
+                return Err(Error::Regressed { partition, end: range.end, expected: mark.next_offset });
+            }
+        }
+    }
+    Ok(())
+}
+
 impl LaneTopics {
     /// Makes all topics ready that are known before the first event. For a stream with a template, also finds out up to where the topics of
     /// its tables were written, and those that it has written to before. Whether they may be written to is checked when an event goes to
@@ -101,15 +145,18 @@ impl LaneTopics {
         first: bool,
         writer: &mut Writer,
     ) -> Result<Self, Error> {
-        let (routing, routing_before) = task.settings.routing_fingerprints(context.transforms());
         let kind = context.lane().map_or(SplitKind::Snapshot, |lane| lane.kind);
-        let ReceiptContent { marks, routing: last_routing, schemas: written } = last;
-        let mut topics = Self { task, producer, lane, kind, cancellation: context.cancellation().clone(), routing, marks, written };
+        if kind == SplitKind::Stream {
+            check_settings(&task, context, &last)?;
+        }
+        let settings = task.settings.fingerprint(context.transforms()).routing();
+        let settings = serde_json::to_string(&settings).map_err(|error| Error::Receipt { problem: error.to_string() })?;
+        let ReceiptContent { marks, schemas: written, .. } = last;
+        let mut topics = Self { task, producer, lane, kind, cancellation: context.cancellation().clone(), settings, marks, written };
         let fixed = topics.task.settings.rules.fixed_topics();
         let mut names = fixed.clone();
         if kind == SplitKind::Stream {
             topics.add_own(&mut names, context.tables()).await?;
-            topics.check_routing(last_routing.as_deref(), &routing_before)?;
             topics.warn_of_unused(&names);
         }
         topics.verify_schemas().await?;
@@ -138,7 +185,7 @@ impl LaneTopics {
             SplitKind::Snapshot => Vec::new(),
             SplitKind::Stream => writer.marks().collect(),
         };
-        resume::write_receipt(&self.routing, marks, &self.written)
+        resume::write_receipt(&self.settings, marks, &self.written)
     }
 
     fn session(&self) -> &Session {
@@ -159,19 +206,6 @@ impl LaneTopics {
         names.sort();
         names.dedup();
         Ok(())
-    }
-
-    /// Checks that rows go to the same partitions as before. The greatest seq in a partition says what was delivered to it. If other
-    /// settings sent rows elsewhere before, those rows would wrongly count as delivered.
-    fn check_routing(&self, last: Option<&str>, before: &[String]) -> Result<(), Error> {
-        if last.is_none_or(|last| last == self.routing || before.iter().any(|before| before == last)) {
-            return Ok(());
-        }
-        let rules = &self.task.settings.rules;
-        match self.marks.iter().find(|(topic, marks)| rules.could_lead_to(topic) && marks.iter().any(Mark::is_written)) {
-            Some((topic, _)) => Err(Error::RoutingChanged { topic: topic.clone() }),
-            None => Ok(()),
-        }
     }
 
     /// Logs the topics that the split has written to and that the settings do not name any more.

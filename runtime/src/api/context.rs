@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::metrics::Metrics;
 use super::source::{SourceInfo, SplitKind};
 use crate::sync::lock;
-use crate::{Position, Receipt, SplitId, TableId};
+use crate::{Committed, Position, Receipt, SplitId, TableId};
 
 /// What a plugin is told about the task, and about the lane that it serves. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -19,6 +19,7 @@ pub struct Context {
     evidence: Arc<Receipt>,
     run: Option<u64>,
     tables: Arc<[TableId]>,
+    receipts: Arc<[Receipt]>,
     cancellation: Cancellation,
     committed: CommittedPosition,
 }
@@ -67,6 +68,7 @@ impl Context {
             evidence: Arc::default(),
             run: None,
             tables: Arc::default(),
+            receipts: Arc::default(),
             cancellation: Cancellation::default(),
             committed: CommittedPosition::default(),
         }
@@ -75,8 +77,8 @@ impl Context {
     /// The same task, for a lane that ends when `cancellation` says so. `evidence` is what the sink last said of the whole task, `tables` are
     /// those of the split.
     pub(crate) fn for_lane(&self, lane: Lane, evidence: Arc<Receipt>, tables: Vec<TableId>, cancellation: Cancellation) -> Self {
-        let (task, run, tables) = (self.task.clone(), Some(lane.run), tables.into());
-        Self { task, run, lane: Some(Arc::new(lane)), evidence, tables, cancellation, committed: CommittedPosition::default() }
+        let (run, tables, committed) = (Some(lane.run), tables.into(), CommittedPosition::default());
+        Self { run, lane: Some(Arc::new(lane)), evidence, tables, cancellation, committed, ..self.clone() }
     }
 
     /// Where the lane notes what it has committed.
@@ -84,9 +86,11 @@ impl Context {
         &self.committed
     }
 
-    /// The same task, for a check. `run` is that of the checkpoint, 0 without one, and `None` if it cannot be read.
-    pub(crate) fn for_check(&self, run: Option<u64>, evidence: Arc<Receipt>) -> Self {
-        Self { run, evidence, ..self.clone() }
+    /// The same task, for a check of what is committed; `None` if nothing is.
+    pub(crate) fn for_check(&self, committed: Option<&Committed>) -> Self {
+        let Some(committed) = committed else { return Self { run: Some(0), ..self.clone() } };
+        let receipts = committed.splits().map(|(_, split)| split.checkpoint.receipt.clone()).filter(|receipt| !receipt.is_empty());
+        Self { run: Some(committed.run()), evidence: committed.evidence().clone(), receipts: receipts.collect(), ..self.clone() }
     }
 
     /// The task's name.
@@ -119,6 +123,12 @@ impl Context {
     /// them. Empty for a snapshot, and where the source has committed no schemas.
     pub fn tables(&self) -> &[TableId] {
         &self.tables
+    }
+
+    /// The last receipts of all splits, in a check; empty without a checkpoint, or if it cannot be read. The one of a lane is given to
+    /// [`crate::Sink::open`].
+    pub fn receipts(&self) -> &[Receipt] {
+        &self.receipts
     }
 
     /// Tells when the lane is to end; never without a lane.
@@ -182,6 +192,12 @@ impl Context {
     #[must_use]
     pub fn with_evidence(&self, evidence: Receipt) -> Self {
         Self { evidence: Arc::new(evidence), ..self.clone() }
+    }
+
+    /// The same task, for a check that knows these receipts.
+    #[must_use]
+    pub fn with_receipts(&self, receipts: Vec<Receipt>) -> Self {
+        Self { receipts: receipts.into(), ..self.clone() }
     }
 
     /// The same task, for a check that knows the task's run.

@@ -80,8 +80,7 @@ impl Pipeline {
         let Task { source, sink, ledger, context, .. } = &self.task;
         let peeked = ledger.store().peek().await;
         let context = &match &peeked {
-            Ok(Some(committed)) => context.for_check(Some(committed.run()), committed.evidence().clone()),
-            Ok(None) => context.for_check(Some(0), Arc::default()),
+            Ok(committed) => context.for_check(committed.as_ref()),
             Err(_) => context.clone(),
         };
         let (committed, checkpoint) = match peeked {

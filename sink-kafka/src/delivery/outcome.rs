@@ -35,6 +35,8 @@ pub(crate) struct Sender {
 #[derive(Debug)]
 pub(crate) struct Delivered {
     pub(super) partition: Arc<Partition>,
+    /// The offset of the first delivered record.
+    pub(super) first: Option<i64>,
     /// The offset and the sequence number of the last delivered record; `None` if every record was rejected.
     pub(super) last: Option<(i64, Seq)>,
     /// The events whose record the broker refused, and the reason; `None` if it accepted all records.
@@ -74,7 +76,7 @@ pub(super) enum Next {
 impl Pending {
     pub(super) async fn new(partition: Arc<Partition>, batch: SealedBatch) -> Self {
         let state = partition.state.clone().lock_owned().await;
-        let delivered = Delivered { partition: partition.clone(), last: None, rejected: None, buffer: Vec::new() };
+        let delivered = Delivered { partition: partition.clone(), first: None, last: None, rejected: None, buffer: Vec::new() };
         Self {
             partition,
             state,
@@ -204,6 +206,7 @@ async fn appended(sender: &Sender, pending: &mut Pending, base: i64) -> Result<N
     let end = base.saturating_add(i64::from(batch.count()));
     pending.state.expected_offset = Some(end);
     pending.state.next_sequence = pending.sequence_after(batch.count());
+    pending.delivered.first.get_or_insert(base);
     pending.delivered.last = Some((end - 1, batch.last_seq()));
     pending.delivered.buffer = batch.into_buffer();
     Ok(Next::Done)

@@ -500,14 +500,14 @@ impl Writer {
     /// Notes what was delivered. Returns an error for the first record that a broker refused.
     fn note(&mut self, delivered: Vec<Delivered>, events: &[Event]) -> Result<(), runtime::Error> {
         let mut result = Ok(());
-        for Delivered { partition, last, rejected, buffer } in delivered {
+        for Delivered { partition, first, last, rejected, buffer } in delivered {
             if let (Some(topic), Some((offset, seq))) = (self.router.topic_index(&partition.id.topic), last) {
                 self.topics.advance(Target { topic, partition: partition.id.partition }, offset, seq);
                 if self.is_snapshot() {
                     let partitions = self.topics.get(topic).map_or(0, TopicState::partition_count);
                     let (split, session) = (self.sender.lane.split, self.sender.producer.session());
                     let id = || session.topic_id(&partition.id.topic).map(|id| id.to_string());
-                    self.evidence.note(&partition.id, partitions, offset, (split, seq), id);
+                    self.evidence.note(&partition.id, partitions, first.unwrap_or(offset)..=offset, (split, seq), id);
                 }
             }
             self.open.keep(buffer);

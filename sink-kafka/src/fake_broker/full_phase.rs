@@ -104,9 +104,54 @@ async fn a_check_knows_whose_records_a_topic_holds() {
     for (context, expected) in [(&unknown, Level::Warning), (&new, Level::Failed), (&continued, Level::Passed)] {
         assert_eq!(level(context, "kafka_topic_empty").await, Some(expected), "{:?}", context.run());
     }
-    assert_eq!((level(&new, "kafka_evidence").await, level(&continued, "kafka_evidence").await), (None, Some(Level::Passed)));
+    assert_eq!((level(&new, "kafka_delivered").await, level(&continued, "kafka_delivered").await), (None, Some(Level::Passed)));
     fake.truncate("t", 0, 2);
-    assert_eq!(level(&continued, "kafka_evidence").await, Some(Level::Failed));
+    assert_eq!(level(&continued, "kafka_delivered").await, Some(Level::Failed));
+}
+
+#[tokio::test]
+async fn a_check_names_what_a_task_cannot_continue_with() {
+    for streams in [false, true] {
+        let fake = FakeCluster::start(1, &[("t", 2)]).await;
+        let task = task_of(&fake, json!({}));
+        let evidence = chunk(&task, 1, 1..=5).await;
+        let mut context = Context::testing("test").with_run(RUN).with_evidence(evidence.clone());
+        if streams {
+            let mut stream = sink(&task);
+            stream.open(&super::scenarios::context(SplitKind::Stream, 2, 1).with_evidence(evidence), &Receipt::default()).await.unwrap();
+            let receipt = write(&mut stream, Batch::new(vec![row(&table("a"), 1 << 7, 2)], Some(Position::from("r")), 0)).await.unwrap();
+            context = context.with_receipts(vec![receipt]);
+        }
+        let check = async |settings: serde_json::Value, context: &Context, item: &str| {
+            let findings = sink(&task_of(&fake, settings)).check(context).await;
+            findings.into_iter().filter(|finding| finding.item == item).max_by_key(|finding| finding.level).unwrap()
+        };
+        for (settings, named) in [
+            (json!({"partition": "primary_key"}), "`partition`"),
+            (json!({"format": {"dts_avro": {}}}), "the format"),
+            (json!({"key_change": "keep", "topic": "{table}", "ddl_topic": "t"}), "`topic`"),
+        ] {
+            let found = check(settings, &context, "kafka_settings").await;
+            assert!(found.level == Level::Failed && found.what.contains(named), "{found:?}");
+        }
+        let found = check(json!({}), &context.with_transforms("x"), "kafka_settings").await;
+        assert!(found.level == Level::Failed && found.what.contains(": the transforms ["), "{found:?}");
+        // What a record is may change once the stream has written.
+        let found = check(json!({"format": {"canal_json": {"rows": "event"}}}), &context, "kafka_settings").await;
+        assert_eq!(found.level, if streams { Level::Passed } else { Level::Failed });
+        assert_eq!(check(json!({}), &context, "kafka_topic").await.level, Level::Passed);
+        fake.set_partitions("t", 3);
+        assert_eq!(check(json!({}), &context, "kafka_topic").await.level, Level::Warning);
+        fake.delete_before("t", 0, 2);
+        // Retention may remove rows of the full phase once it is over.
+        let expected = if streams { Level::Passed } else { Level::Warning };
+        assert_eq!(check(json!({}), &context, "kafka_delivered").await.level, expected);
+        fake.truncate("t", 0, if streams { 5 } else { 4 });
+        assert_eq!(check(json!({}), &context, "kafka_delivered").await.level, Level::Failed);
+        fake.create("t", 1);
+        let found = check(json!({}), &context, "kafka_delivered").await;
+        assert!(found.level == Level::Failed && found.what.contains("it has 1 partitions, and had 2"), "{found:?}");
+    }
 }
 
 #[tokio::test]

@@ -7,8 +7,23 @@ pub mod record_header;
 mod recovery;
 mod scan;
 
-pub(crate) use evidence::{Evidence, verify as verify_evidence};
+use runtime::Receipt;
+use serde::Deserialize;
+
+use crate::error::Error;
+
+pub(crate) use evidence::{Evidence, Removed, verify as verify_evidence};
 pub(crate) use ownership::{FirstRecord, first_records};
 pub(crate) use receipt::{Mark, Marks, ReceiptContent, parse as parse_receipt, write as write_receipt};
 pub(crate) use recovery::{Known, recover};
 pub(crate) use scan::{Found, scan, scan_with_producers};
+
+/// Checks the version `v` of a stored JSON text before the rest of it is read.
+fn check_version(what: &'static str, text: &Receipt, known: u32) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u32,
+    }
+    let Version { v: found } = serde_json::from_str(text.as_str()).map_err(|error| Error::Receipt { problem: error.to_string() })?;
+    if found == known { Ok(()) } else { Err(Error::StateVersion { what, found, known }) }
+}

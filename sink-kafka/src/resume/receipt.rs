@@ -1,8 +1,8 @@
 //! The receipt says, for each partition, up to where the records of a split are known to be in the log.
 //!
-//! Its text is JSON with a list of entries per topic: `{"v":1,"routing":"…","topics":{"shop":[[1042,"…32 hexadecimal digits…"],[7]]}}`.
-//! `routing` is the fingerprint of the settings that decide where a row goes; receipts of old versions do not have it. The length of a list
-//! is the number of partitions. An entry holds the offset after the split's last record in that partition, and the seq of that record. An
+//! Its text is JSON with a list of entries per topic:
+//! `{"v":2,"settings":{"topic":"0a1b2c3d"},"topics":{"shop":[[1042,"…32 hexadecimal digits…"],[7]]}}`. `settings` is the fingerprint of the
+//! settings that decide where a row goes. The length of a list is the number of partitions. An entry holds the offset after the split's last record in that partition, and the seq of that record. An
 //! entry without a seq means that the split has no record in the partition; its offset is the end of the log at the time when this was
 //! known. With a schema registry the receipt also has `"schemas":{"5":["…fingerprint…",["shop"]]}`: the schema ids of the written records,
 //! each with the fingerprint of the schema and the topics.
@@ -14,6 +14,7 @@ use runtime::{Receipt, Seq};
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::fingerprint::Fingerprint;
 use crate::schema_registry::WrittenSchemas;
 
 /// Says up to where the records of one split were delivered to one partition.
@@ -51,12 +52,14 @@ impl Mark {
 /// The mark of each partition, by topic.
 pub(crate) type Marks = BTreeMap<String, Vec<Mark>>;
 
+const VERSION: u32 = 2;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Text {
-    v: u32,
-    #[serde(default)]
-    routing: Option<String>,
+    #[serde(rename = "v")]
+    _version: u32,
+    settings: Fingerprint,
     topics: BTreeMap<String, Vec<Entry>>,
     #[serde(default)]
     schemas: WrittenSchemas,
@@ -70,13 +73,20 @@ enum Entry {
 }
 
 /// The content of a receipt.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct ReceiptContent {
     pub(crate) marks: Marks,
-    /// The fingerprint of the routing settings at the time of the marks; `None` for receipts of old versions.
-    pub(crate) routing: Option<String>,
+    /// The fingerprint of the settings that decided where rows went; empty in an empty receipt.
+    pub(crate) settings: Fingerprint,
     /// The schema ids that records were written with.
     pub(crate) schemas: WrittenSchemas,
+}
+
+impl ReceiptContent {
+    /// Whether the split has written a record.
+    pub(crate) fn is_written(&self) -> bool {
+        self.marks.values().flatten().any(Mark::is_written)
+    }
 }
 
 /// Reads a receipt. An empty receipt has no marks.
@@ -85,10 +95,8 @@ pub(crate) fn parse(receipt: &Receipt) -> Result<ReceiptContent, Error> {
         return Ok(ReceiptContent::default());
     }
     let unreadable = |problem: String| Error::Receipt { problem };
+    super::check_version("the receipt", receipt, VERSION)?;
     let text: Text = serde_json::from_str(receipt.as_str()).map_err(|error| unreadable(error.to_string()))?;
-    if text.v != 1 {
-        return Err(unreadable(format!("version {} is not known", text.v)));
-    }
     let mark = |entry: Entry| -> Result<Mark, Error> {
         match entry {
             Entry::Bare([next_offset]) => Ok(Mark { next_offset, last_seq: Seq(0) }),
@@ -99,16 +107,16 @@ pub(crate) fn parse(receipt: &Receipt) -> Result<ReceiptContent, Error> {
         }
     };
     let marks = text.topics.into_iter().map(|(topic, entries)| Ok((topic, entries.into_iter().map(mark).collect::<Result<_, _>>()?)));
-    Ok(ReceiptContent { marks: marks.collect::<Result<_, Error>>()?, routing: text.routing, schemas: text.schemas })
+    Ok(ReceiptContent { marks: marks.collect::<Result<_, Error>>()?, settings: text.settings, schemas: text.schemas })
 }
 
-/// Writes a receipt. `routing` must not contain characters that JSON has to escape.
+/// Writes a receipt. `settings` is the text of a fingerprint.
 pub(crate) fn write<'a, P: IntoIterator<Item = &'a Mark>>(
-    routing: &str,
+    settings: &str,
     topics: impl IntoIterator<Item = (&'a str, P)>,
     schemas: &WrittenSchemas,
 ) -> Receipt {
-    let mut text = format!(r#"{{"v":1,"routing":"{routing}","topics":{{"#);
+    let mut text = format!(r#"{{"v":{VERSION},"settings":{settings},"topics":{{"#);
     for (index, (topic, marks)) in topics.into_iter().enumerate() {
         // Topic names consist of letters, digits, `.`, `_` and `-`, so nothing must be escaped. Writing to a String cannot fail.
         let _ = write!(text, "{}\"{topic}\":[", if index > 0 { "," } else { "" });
@@ -144,28 +152,31 @@ mod tests {
     #[test]
     fn the_text_is_the_documented_one() {
         let marks = [Mark { next_offset: 1042, last_seq: Seq(255) }, Mark { next_offset: 7, last_seq: Seq(0) }];
-        let receipt = write("0a1b2c3d", [("shop", &marks)], &WrittenSchemas::new());
-        assert_eq!(receipt.as_str(), r#"{"v":1,"routing":"0a1b2c3d","topics":{"shop":[[1042,"000000000000000000000000000000ff"],[7]]}}"#);
-        let known = parse(&receipt).unwrap();
-        assert_eq!((&known.marks["shop"][..], known.routing.as_deref()), (&marks[..], Some("0a1b2c3d")));
-        let older = parse(&Receipt::new(r#"{"v":1,"topics":{"shop":[[7]]}}"#)).unwrap();
-        assert_eq!((older.marks["shop"].len(), older.routing), (1, None));
+        let receipt = write(r#"{"topic":"0a1b2c3d"}"#, [("shop", &marks)], &WrittenSchemas::new());
+        let text = r#"{"v":2,"settings":{"topic":"0a1b2c3d"},"topics":{"shop":[[1042,"000000000000000000000000000000ff"],[7]]}}"#;
+        assert_eq!(receipt.as_str(), text);
+        assert_eq!(parse(&receipt).unwrap().marks["shop"], marks);
         let schemas =
             WrittenSchemas::from([(5, ("f00d".into(), vec!["shop".into(), "ddl".into()])), (7, ("beef".into(), vec!["x".into()]))]);
-        let receipt = write("r", [("shop", &marks[1..])], &schemas);
-        let text = r#"{"v":1,"routing":"r","topics":{"shop":[[7]]},"schemas":{"5":["f00d",["shop","ddl"]],"7":["beef",["x"]]}}"#;
+        let receipt = write("{}", [("shop", &marks[1..])], &schemas);
+        let text = r#"{"v":2,"settings":{},"topics":{"shop":[[7]]},"schemas":{"5":["f00d",["shop","ddl"]],"7":["beef",["x"]]}}"#;
         assert_eq!((receipt.as_str(), parse(&receipt).unwrap().schemas), (text, schemas));
     }
 
     #[test]
     fn damaged_receipts_are_fatal() {
-        for text in
-            ["{", "[]", r#"{"v":2,"topics":{}}"#, r#"{"v":1,"topics":{"a":[[1,"zz"]]}}"#, r#"{"v":1,"topics":{"a":[[]]}}"#, r#"{"v":1}"#]
-        {
+        for text in [
+            "{",
+            "[]",
+            r#"{"v":1,"topics":{}}"#,
+            r#"{"v":2,"settings":{},"topics":{"a":[[1,"zz"]]}}"#,
+            r#"{"v":2,"topics":{}}"#,
+            r#"{"v":2}"#,
+        ] {
             let error = runtime::Error::from(parse(&Receipt::new(text)).unwrap_err());
             assert_eq!(error.kind(), runtime::Kind::Fatal, "{text}");
         }
-        assert_eq!(parse(&Receipt::default()).unwrap(), ReceiptContent::default());
+        assert!(parse(&Receipt::default()).unwrap().marks.is_empty());
     }
 
     proptest! {
@@ -174,7 +185,7 @@ mod tests {
             let marks: Marks = topics.into_iter()
                 .map(|(topic, list)| (topic, list.into_iter().map(|(next_offset, seq)| Mark { next_offset, last_seq: Seq(seq) }).collect()))
                 .collect();
-            let receipt = write("r", marks.iter().map(|(topic, marks)| (topic.as_str(), marks)), &WrittenSchemas::new());
+            let receipt = write("{}", marks.iter().map(|(topic, marks)| (topic.as_str(), marks)), &WrittenSchemas::new());
             prop_assert_eq!(parse(&receipt).unwrap().marks, marks);
         }
 

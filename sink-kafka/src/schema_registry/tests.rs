@@ -125,7 +125,7 @@ async fn a_new_process_looks_for_the_id_and_asks_for_no_other() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
     let registry = Registry::start(&[(200, r#"{"id":5}"#)]).await;
     let receipt = open(&mut sink(&registry.cluster(&fake, "t")), SplitKind::Snapshot, 1, &Receipt::default()).await.unwrap();
-    assert!(receipt.as_str().starts_with(r#"{"v":1,"routing":""#) && receipt.as_str().contains(r#""topics":{}"#), "{receipt:?}");
+    assert!(receipt.as_str().starts_with(r#"{"v":2,"settings":{""#) && receipt.as_str().contains(r#""topics":{}"#), "{receipt:?}");
     let known = json!({"schema": SCHEMA.replace(r#""type":"record","#, "").replace("]}", r#"],"type":"record"}"#)}).to_string();
     let other = json!({"schema": SCHEMA.replace("long", "int")}).to_string();
     let gone = (404, r#"{"error_code":40403,"message":"Schema not found"}"#);

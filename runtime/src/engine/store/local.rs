@@ -4,6 +4,7 @@
 //! lock                       held exclusively while the store is open; a second process fails at its start
 //! checkpoint.redb            the database; a commit returns when it is on the disk
 //! checkpoint.redb.1, .2, .3  copies made at the last three starts that could read the database, the newest first
+//! checkpoint.redb.new        a copy that is being made
 //! ```
 
 use std::fs::{self, File};
@@ -143,7 +144,8 @@ impl Inner {
 
     /// Copies the database as it is before this start changes it. The copy is removed if it is not kept.
     fn copy(&self) -> Result<tempfile::TempPath, StoreError> {
-        let copy = tempfile::NamedTempFile::new_in(&self.dir)?.into_temp_path();
+        // The same name at every start, so that a process that is killed here leaves at most one such file.
+        let copy = tempfile::TempPath::try_from_path(self.dir.join("checkpoint.redb.new"))?;
         fs::copy(self.dir.join("checkpoint.redb"), &copy)?;
         Ok(copy)
     }
