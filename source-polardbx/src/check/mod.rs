@@ -10,6 +10,7 @@ use runtime::{Charset, Column, ColumnKind, Finding, Level, TableId, TableSchema}
 
 use crate::config::{Phase, SourceSettings, Start, TlsMode};
 use crate::error::{Result, SourceError};
+use crate::prepared::prepared_now;
 use crate::selection::Selection;
 use crate::server::{Server, parse_definition, read_ddl, selected_tables};
 use crate::session::{Endpoint, Session};
@@ -99,6 +100,9 @@ async fn supported(
             Ok(place) => Finding::passed("start", place),
             Err(error) => Finding::from_error("start", &error.into()),
         });
+    }
+    if is_first && starts_now(settings) {
+        found.push(prepared_now(session, settings.xa_wait).await);
     }
     match tables(session, &selection, settings, is_first).await {
         Ok(mut of_tables) => found.append(&mut of_tables),

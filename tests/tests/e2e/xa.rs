@@ -7,7 +7,7 @@ use tests::Result;
 use tests::checker::{Format, Table};
 use tests::harness::Flavor;
 
-use super::case::{Case, Servers};
+use super::case::{Case, Servers, program};
 use super::refusals::{create_small, ended, refused};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -33,14 +33,25 @@ async fn prepare(case: &Case, id: u32) -> Result<()> {
     Ok(connection.disconnect().await?)
 }
 
+/// Runs `check`, which must end with this exit code and say `texts`.
+fn checked(case: &Case, code: i32, texts: &[&str]) -> Result<()> {
+    let output = program().command(&["check", &case.task.file().display().to_string()]).output()?;
+    let console = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(code) && texts.iter().all(|text| console.contains(text)), "{texts:?} and {code}:\n{console}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_waits_for_prepared_transactions() -> Result<()> {
     for flavor in [Flavor::MySql57, Flavor::MySql80] {
         let mut case = case(flavor, "xa_wait_seconds = 1").await?;
         if flavor == Flavor::MySql80 {
+            checked(&case, 0, &["warning  prepared_xa", "may not ask", "GRANT XA_RECOVER_ADMIN ON *.*"])?;
             case.servers.source.execute(&["GRANT XA_RECOVER_ADMIN ON *.* TO 'dts'@'%'"]).await?;
         }
+        checked(&case, 0, &["no XA transaction is prepared"])?;
         prepare(&case, 10).await?;
+        checked(&case, 0, &["warning  prepared_xa", "\"x10\",\"b\",7; the start waits for the outcome, at most 1 s"])?;
         refused(&mut case, 2, &["E_XA_PREPARED", "\"x10\",\"b\",7", "xa_wait_seconds"]).await?;
         assert_eq!(case.read().await?, 0);
         case.settings.source = "xa_wait_seconds = 60".to_owned();
@@ -71,5 +82,34 @@ async fn a_start_between_the_halves_stops_at_the_outcome() -> Result<()> {
         case.task.start()?;
         ended(&mut case, 1, &["E_XA_UNKNOWN", "X'783130',X'62',7"]).await?;
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_file_of_a_prepared_transaction_is_found_before_the_start() -> Result<()> {
+    let mut case = case(Flavor::MySql57, "").await?;
+    case.task.start()?;
+    case.catch_up_in_stream(LIMIT).await?;
+    prepare(&case, 10).await?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    checked(&case, 0, &["the binlog still has"])?;
+    let folder = case.task.file().with_file_name("state").join("spool/global");
+    for file in std::fs::read_dir(&folder)? {
+        let file = file?.path();
+        let kept = std::fs::read(&file)?;
+        std::fs::write(&file, &kept[..kept.len() - 1])?;
+        checked(&case, 2, &["[E_SPOOL_LOST]", "X'783130',X'62',7"])?;
+        std::fs::remove_file(&file)?;
+        let texts = ["[E_SPOOL_LOST]", "X'783130',X'62',7", "the changes of a prepared XA transaction cannot be read back", ".rows"];
+        checked(&case, 2, &texts)?;
+        refused(&mut case, 1, &["E_SPOOL_LOST", texts[1], texts[2], texts[3]]).await?;
+        std::fs::write(&file, kept)?;
+    }
+    case.servers.source.execute(&["XA COMMIT 'x10','b',7"]).await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    assert_eq!(case.rows_of("t", "id")?, ["1", "2", "3", "10"]);
     Ok(())
 }

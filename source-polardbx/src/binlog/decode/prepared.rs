@@ -62,10 +62,22 @@ pub(super) enum Ended {
 }
 
 impl PreparedTransactions {
-    /// Reads the list of the stream from the checkpoint, and removes files in `folder` that are not listed. `settled` is a position before
-    /// which outcomes of transactions may come that were prepared before the stream began.
-    pub(crate) fn open(stream: &str, folder: Option<PathBuf>, settled: Option<FileOffset>, committed: &Committed) -> Result<Self> {
-        let folder = folder.map(|folder| folder.join("spool").join(stream));
+    /// Reads the list of the stream from the checkpoint, and removes files that are not listed. `state_dir` is the folder of the task's
+    /// files. `settled` is a position before which outcomes of transactions may come that were prepared before the stream began.
+    pub(crate) fn open(stream: &str, state_dir: Option<&Path>, settled: Option<FileOffset>, committed: &Committed) -> Result<Self> {
+        let prepared = Self { settled, ..Self::listed_in(stream, state_dir, committed)? };
+        prepared.remove_unlisted().map_err(|error| SourceError::answer("remove old spool files", error.to_string()))?;
+        prepared.verify_files()?;
+        Ok(prepared)
+    }
+
+    /// Fails as [`PreparedTransactions::open`] does if a listed transaction cannot be read back. Changes nothing.
+    pub(crate) fn verify(stream: &str, state_dir: Option<&Path>, committed: &Committed) -> Result<()> {
+        Self::listed_in(stream, state_dir, committed)?.verify_files()
+    }
+
+    fn listed_in(stream: &str, state_dir: Option<&Path>, committed: &Committed) -> Result<Self> {
+        let folder = state_dir.map(|folder| folder.join("spool").join(stream));
         let mut listed = HashMap::new();
         let key = PreparedXa::key(stream, None);
         for fact in committed.facts::<PreparedXa>() {
@@ -74,12 +86,14 @@ impl PreparedTransactions {
                 listed.insert(prepared.xid.clone(), prepared);
             }
         }
-        let prepared = Self { stream: stream.to_owned(), folder, settled, listed, ..Self::default() };
-        prepared.remove_unlisted().map_err(|error| SourceError::answer("remove old spool files", error.to_string()))?;
-        for transaction in prepared.listed.values().filter(|transaction| transaction.spool_bytes.is_some()) {
-            prepared.read(transaction)?;
+        Ok(Self { stream: stream.to_owned(), folder, listed, ..Self::default() })
+    }
+
+    fn verify_files(&self) -> Result<()> {
+        for transaction in self.listed.values().filter(|transaction| transaction.spool_bytes.is_some()) {
+            self.read(transaction)?;
         }
-        Ok(prepared)
+        Ok(())
     }
 
     fn remove_unlisted(&self) -> std::io::Result<()> {

@@ -44,7 +44,7 @@ impl Log {
 }
 
 fn decoder_of(position: StreamPosition, folder: Option<&Path>, settled: Option<FileOffset>, committed: &Committed) -> Decoder {
-    let prepared = PreparedTransactions::open("global", folder.map(Into::into), settled, committed).unwrap();
+    let prepared = PreparedTransactions::open("global", folder, settled, committed).unwrap();
     let profile = ServerProfile::new(MYSQL);
     Decoder::new(DecoderOptions { prepared, profile, ..options(position, schema(&[integer(1, 4, false)]), 1 << 20) })
 }
@@ -179,10 +179,20 @@ fn a_lost_file_is_an_error_at_the_start() {
     let (batches, _) = read(&mut new_decoder(folder.path()), &log);
     let mut committed = Committed::default();
     committed.apply(&Commit { facts: batches.last().unwrap().facts.clone(), ..Commit::default() });
-    let open = |folder: &Path| PreparedTransactions::open("global", Some(folder.into()), None, &committed).map(drop);
-    assert!(open(folder.path()).is_ok());
-    let lost = runtime::Error::from(open(tempfile::tempdir().unwrap().path()).unwrap_err());
-    assert!(lost.code() == Some("E_SPOOL_LOST") && lost.to_string().contains("X'61',X'',1"), "{lost}");
+    let other = tempfile::tempdir().unwrap();
+    for open in [
+        |folder: &Path, committed: &Committed| PreparedTransactions::open("global", Some(folder), None, committed).map(drop),
+        |folder: &Path, committed: &Committed| PreparedTransactions::verify("global", Some(folder), committed),
+    ] {
+        assert!(open(folder.path(), &committed).is_ok());
+        let lost = runtime::Error::from(open(other.path(), &committed).unwrap_err());
+        assert!(lost.code() == Some("E_SPOOL_LOST") && lost.to_string().contains("X'61',X'',1"), "{lost}");
+    }
+    // Who only verifies removes nothing.
+    let unlisted = folder.path().join("spool/global/xa-000001-99.rows");
+    std::fs::write(&unlisted, b"x").unwrap();
+    PreparedTransactions::verify("global", Some(folder.path()), &committed).unwrap();
+    assert!(unlisted.exists());
 }
 
 #[test]
