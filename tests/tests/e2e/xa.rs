@@ -23,11 +23,19 @@ async fn case(flavor: Flavor, source: &str) -> Result<Case> {
 }
 
 async fn prepare(case: &Case, id: u32) -> Result<()> {
-    let insert = format!("INSERT INTO xa.t VALUES ({id}, 'xa')");
+    prepare_in(case, id, &["t"]).await
+}
+
+/// Prepares a transaction that inserts a row into each of `tables`.
+async fn prepare_in(case: &Case, id: u32, tables: &[&str]) -> Result<()> {
     let xid = format!("'x{id}','b',7");
     let mut connection = case.servers.source.connect().await?;
-    for statement in [&format!("XA START {xid}"), &insert, &format!("XA END {xid}"), &format!("XA PREPARE {xid}")] {
-        connection.query_drop(statement).await?;
+    connection.query_drop(format!("XA START {xid}")).await?;
+    for table in tables {
+        connection.query_drop(format!("INSERT INTO xa.{table} VALUES ({id}, 'xa')")).await?;
+    }
+    for word in ["END", "PREPARE"] {
+        connection.query_drop(format!("XA {word} {xid}")).await?;
     }
     // The transaction stays prepared without its connection.
     Ok(connection.disconnect().await?)
@@ -112,4 +120,41 @@ async fn a_lost_file_of_a_prepared_transaction_is_found_before_the_start() -> Re
     case.task.stop().await?;
     assert_eq!(case.rows_of("t", "id")?, ["1", "2", "3", "10"]);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_are_dropped_or_emptied_between_the_halves_of_a_transaction() -> Result<()> {
+    let mut case = case(Flavor::MySql57, "").await?;
+    let source = case.servers.source.clone();
+    for table in ["dropped", "emptied", "again"] {
+        source.execute(&[&format!("CREATE TABLE xa.{table} (id INT PRIMARY KEY, a VARCHAR(20))")]).await?;
+    }
+    let partitions = "PARTITION p0 VALUES LESS THAN (50), PARTITION p1 VALUES LESS THAN MAXVALUE";
+    source.execute(&[&format!("CREATE TABLE xa.cut (id INT PRIMARY KEY, a VARCHAR(20)) PARTITION BY RANGE (id) ({partitions})")]).await?;
+    case.task.start()?;
+    case.catch_up_in_stream(LIMIT).await?;
+    prepare_in(&case, 10, &["dropped", "t", "emptied", "again"]).await?;
+    source.execute(&["DROP TABLE xa.dropped, xa.again", "TRUNCATE xa.emptied"]).await?;
+    // The types are the same, and the names have changed their places.
+    source
+        .execute(&[
+            "CREATE TABLE xa.again (a INT PRIMARY KEY, id VARCHAR(20))",
+            "INSERT INTO xa.again VALUES (2, 'later')",
+            "INSERT INTO xa.emptied VALUES (3, 'later')",
+        ])
+        .await?;
+    case.catch_up(LIMIT).await?;
+    case.task.kill()?;
+    source.execute(&["XA COMMIT 'x10','b',7"]).await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    let ids = |table: &str| case.rows_of(table, "id");
+    assert_eq!((ids("t")?.pop(), ids("dropped")?.pop()), (Some("10".to_owned()), None));
+    assert_eq!((ids("emptied")?, ids("again")?), (vec!["3".to_owned()], vec!["later".to_owned()]));
+    ["emptied", "again", "cut"].iter().for_each(|table| case.add_table(table));
+    case.verify(0).await?;
+
+    prepare_in(&case, 11, &["cut"]).await?;
+    source.execute(&["ALTER TABLE xa.cut TRUNCATE PARTITION p0", "XA COMMIT 'x11','b',7"]).await?;
+    ended(&mut case, 1, &["E_XA_CHANGED", "X'783131',X'62',7", "xa.cut", "ALTER TABLE xa.cut TRUNCATE PARTITION p0"]).await
 }
