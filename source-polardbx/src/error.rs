@@ -220,7 +220,9 @@ impl From<SourceError> for Error {
                 let message = format!("key `source.polardbx.{key}` is not valid: {why}");
                 return Error::config(message).with_code("E_CONFIG").with_help(help.clone());
             }
-            SourceError::Requirement { what, help } => return Error::config(what.clone()).with_help(help.clone()),
+            SourceError::Requirement { what, help } => {
+                return Error::config(what.clone()).with_code("E_REQUIREMENT").with_help(help.clone());
+            }
             SourceError::PreparedXa { .. } => {
                 return Error::config(error.to_string()).with_code("E_XA_PREPARED").with_help(
                     "commit them or roll them back (XA RECOVER lists them), or raise `source.polardbx.xa_wait_seconds`; then start again",
