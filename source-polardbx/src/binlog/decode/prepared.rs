@@ -287,7 +287,7 @@ fn effect_on_rows(effect: &Effect, table: &TableId, history: &History) -> Effect
         | Effect::Repartition { table, .. }
         | Effect::Columns { table, .. }
         | Effect::Exchange { table }
-        | Effect::CreateSelect { table }
+        | Effect::CreateUnlisted { table, .. }
             if is(table) =>
         {
             Unknown
