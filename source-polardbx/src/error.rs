@@ -220,7 +220,9 @@ impl From<SourceError> for Error {
                 let message = format!("key `source.polardbx.{key}` is not valid: {why}");
                 return Error::config(message).with_code("E_CONFIG").with_help(help.clone());
             }
-            SourceError::Requirement { what, help } => return Error::config(what.clone()).with_help(help.clone()),
+            SourceError::Requirement { what, help } => {
+                return Error::config(what.clone()).with_code("E_REQUIREMENT").with_help(help.clone());
+            }
             SourceError::PreparedXa { .. } => {
                 return Error::config(error.to_string()).with_code("E_XA_PREPARED").with_help(
                     "commit them or roll them back (XA RECOVER lists them), or raise `source.polardbx.xa_wait_seconds`; then start again",
@@ -317,6 +319,15 @@ fn stream_error(error: &StreamError) -> Error {
             .with_help(
                 "start from scratch with a full phase while XA RECOVER lists nothing, or with XA_RECOVER_ADMIN, so that the start waits for it",
             ),
+        StreamError::PreparedInDoubt { xid, prepared, table, statement } => {
+            fatal("E_XA_CHANGED", "a table was changed between the prepare and the commit of an XA transaction that has rows of it")
+                .because(format!(
+                    "the transaction {xid}, prepared at {prepared}, is committed here, and it is not known which of its rows the statement has \
+                     removed; the statement is `{statement}`"
+                ))
+                .of_table(table)
+                .with_help("start from scratch with a full phase, and change no table while XA RECOVER lists a transaction with rows of it")
+        }
         StreamError::SpoolLost { xid, prepared, what } => fatal("E_SPOOL_LOST", "the changes of a prepared XA transaction cannot be read back")
             .because(format!("the transaction {xid}, prepared at {prepared}: {what}"))
             .with_help("put the file back into the state directory, or start from scratch with a full phase"),

@@ -86,6 +86,20 @@ pub(crate) struct PreparedXa {
     offset: u64,
     /// The length of its spool file in bytes; `None` if it has no rows of selected tables, and so no file.
     pub(crate) spool_bytes: Option<u64>,
+    /// The tables of its rows, and what has become of the rows.
+    pub(crate) tables: Vec<(TableId, PreparedRows)>,
+}
+
+/// What DDL statements have done to the rows of a prepared XA transaction in one table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PreparedRows {
+    /// Nothing.
+    Kept,
+    /// The table was dropped or emptied, and the server has removed the rows with it.
+    Removed,
+    /// This statement may have removed or changed some of them.
+    InDoubt(String),
 }
 
 impl Fact for TaskFacts {
@@ -95,7 +109,7 @@ impl Fact for TaskFacts {
 
 impl Fact for PreparedXa {
     const NAME: &'static str = "prepared_xa";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 impl Fact for SnapshotPlan {
@@ -171,8 +185,9 @@ impl StartFact {
 }
 
 impl PreparedXa {
-    pub(crate) fn new(xid: Xid, at: FileOffset, spool_bytes: Option<u64>) -> Self {
-        Self { xid, file: at.file, offset: at.offset, spool_bytes }
+    pub(crate) fn new(xid: Xid, at: FileOffset, spool_bytes: Option<u64>, tables: impl IntoIterator<Item = TableId>) -> Self {
+        let tables = tables.into_iter().map(|table| (table, PreparedRows::Kept)).collect();
+        Self { xid, file: at.file, offset: at.offset, spool_bytes, tables }
     }
 
     /// Where the first half begins.
@@ -233,10 +248,13 @@ mod tests {
         let mut facts = Facts::new();
         facts.set(&task()).unwrap();
         facts.set(&SnapshotPlan { next: Some(Cursor { table: table.clone(), chunk: 3, after: Some("7,x6162".into()) }) }).unwrap();
-        facts.set_at("00000001", &TableDefinition { table, ddl: "CREATE TABLE …".into() }).unwrap();
+        facts.set_at("00000001", &TableDefinition { table: table.clone(), ddl: "CREATE TABLE …".into() }).unwrap();
         let xid = Xid { global: b"a".to_vec(), branch: Vec::new(), format: 1 };
         let at = FileOffset::new(14, 99);
-        facts.set_at(&PreparedXa::key("global", Some(at)), &PreparedXa::new(xid, at, Some(40))).unwrap();
+        let mut prepared = PreparedXa::new(xid, at, Some(40), [table.clone(), table.clone(), table]);
+        prepared.tables[1].1 = PreparedRows::Removed;
+        prepared.tables[2].1 = PreparedRows::InDoubt("ALTER TABLE …".into());
+        facts.set_at(&PreparedXa::key("global", Some(at)), &prepared).unwrap();
         facts.set_at("global", &DatabaseCharsets([("shop".into(), Some("gbk".into())), ("x".into(), None)].into())).unwrap();
         let stored: Vec<_> = facts.stored().map(|(name, text)| (name, text.unwrap())).collect();
         let expected = [
@@ -246,7 +264,10 @@ mod tests {
             ),
             ("snapshot_plan", r#"1 {"next":{"table":{"database":"shop","table":"orders"},"chunk":3,"after":"7,x6162"}}"#),
             ("table_definition/00000001", r#"1 {"table":{"database":"shop","table":"orders"},"ddl":"CREATE TABLE …"}"#),
-            ("prepared_xa/global/000014:99", r#"1 {"xid":{"global":[97],"branch":[],"format":1},"file":14,"offset":99,"spool_bytes":40}"#),
+            (
+                "prepared_xa/global/000014:99",
+                r#"2 {"xid":{"global":[97],"branch":[],"format":1},"file":14,"offset":99,"spool_bytes":40,"tables":[[{"database":"shop","table":"orders"},"kept"],[{"database":"shop","table":"orders"},"removed"],[{"database":"shop","table":"orders"},{"in_doubt":"ALTER TABLE …"}]]}"#,
+            ),
             ("database_charsets/global", r#"1 {"shop":"gbk","x":null}"#),
         ];
         assert_eq!(stored, expected);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use runtime::{Committed, Context, Facts, Phase as RunPhase, Plan, Position, Split, SplitId, SplitKind, TableId, TableSchema};
 
-use crate::check::{self, demand, same_task};
+use crate::check::{self, demand, demand_of_key, same_task};
 use crate::config::{ConfigError, Phase, SourceSettings, Start};
 use crate::error::Result;
 use crate::facts::{DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, TaskFacts};
@@ -229,7 +229,7 @@ impl Planner {
         let settings = &*self.settings;
         let selection = settings.selection.clone().folded(server.lower_case());
         let (tables, views) = selected_tables(session, &selection).await?;
-        demand(check::missing(&selection, &tables, &views))?;
+        demand_of_key("tables", check::missing(&selection, &tables, &views))?;
         if tables.is_empty() && (settings.has(Phase::Full) || settings.has(Phase::Schema)) {
             let why = format!("no table is selected by {}", settings.config.tables.join(", "));
             let help = "check `tables` and `exclude`, and that the account has SELECT on the tables";

@@ -101,7 +101,7 @@ impl PolardbxSource {
         let unstated = committed.facts::<Unstated>().filter(|fact| fact.as_ref().map_or(true, |(key, _)| key.starts_with(&of_stream)));
         let unstated = unstated.map(|fact| fact.map(|(_, unstated)| unstated)).collect::<Result<_, _>>()?;
         let settled = TaskFacts::read(committed)?.settled.map(|settled| settled.coordinates().at);
-        let prepared = PreparedTransactions::open(&name, context.state_dir().map(Into::into), settled, committed)?;
+        let prepared = PreparedTransactions::open(&name, context.state_dir(), settled, committed)?;
         StreamReader::open(StreamOptions {
             stream: name,
             endpoint: self.endpoint.clone(),
@@ -151,7 +151,7 @@ impl Source for PolardbxSource {
         let committed = committed.filter(|committed| !committed.is_new());
         let mut found = check::findings(&self.settings, &self.endpoint, context.task(), committed.is_none()).await;
         if let Some(committed) = committed {
-            found.push(check::checkpoint(&self.settings, &self.endpoint, committed).await);
+            found.push(check::checkpoint(&self.settings, &self.endpoint, context.state_dir(), committed).await);
         }
         found
     }

@@ -141,7 +141,9 @@ impl<'a> Baseline<'a> {
                 self.created.insert(table);
                 None
             }
-            Effect::CreateSelect { table } => selected(table).map(|table| format!("creates {table} without its columns")),
+            Effect::CreateUnlisted { table, error } => {
+                selected(table).map(|table| format!("creates {table} without a list of columns ({error})"))
+            }
             Effect::Drop { table } => selected(table).filter(is_old).map(|table| format!("drops {table}, which was created again later")),
             Effect::DropDatabase { database } => {
                 let mut gone = self.tables.iter().filter(|table| self.selection.selects(table) && is_old(table));
@@ -204,7 +206,7 @@ mod tests {
             ("DROP TABLE IF EXISTS t", "drops d.t"),
             ("CREATE OR REPLACE TABLE t (a INT)", "replaces d.t"),
             ("DROP DATABASE d", "drops the database of d.t"),
-            ("CREATE TABLE n ENGINE=x", "creates d.n without its columns"),
+            ("CREATE TABLE n ENGINE=x", "creates d.n without a list of columns (expected the columns of the table near `ENGINE=x`)"),
             ("ALTER DATABASE d CHARACTER SET latin1", "character set of new tables in d"),
             ("ALTER TABLE t EXCHANGE PARTITION p WITH TABLE x", "exchanges rows of d.t"),
             ("ALTER TABLE t GIZMO", "cannot be read, and names d.t"),

@@ -78,6 +78,18 @@ pub enum StreamError {
         /// The id of the transaction.
         xid: String,
     },
+    /// It is not known which rows of an XA transaction still exist when it is committed.
+    #[error("the XA transaction {xid} is committed here, and table {table} was changed since it was prepared: {statement}")]
+    PreparedInDoubt {
+        /// The id of the transaction.
+        xid: String,
+        /// Where its changes begin in the binlog.
+        prepared: String,
+        /// The table.
+        table: TableId,
+        /// The beginning of the statement that changed the table.
+        statement: String,
+    },
     /// The changes of a prepared XA transaction cannot be read back.
     #[error("{what}")]
     SpoolLost {

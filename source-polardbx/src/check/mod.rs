@@ -8,8 +8,9 @@ mod resume;
 
 use runtime::{Charset, Column, ColumnKind, Finding, Level, TableId, TableSchema};
 
-use crate::config::{Phase, SourceSettings, Start, TlsMode};
+use crate::config::{ConfigError, Phase, SourceSettings, Start, TlsMode};
 use crate::error::{Result, SourceError};
+use crate::prepared::prepared_now;
 use crate::selection::Selection;
 use crate::server::{Server, parse_definition, read_ddl, selected_tables};
 use crate::session::{Endpoint, Session};
@@ -99,6 +100,9 @@ async fn supported(
             Ok(place) => Finding::passed("start", place),
             Err(error) => Finding::from_error("start", &error.into()),
         });
+    }
+    if is_first && starts_now(settings) {
+        found.push(prepared_now(session, settings.xa_wait).await);
     }
     match tables(session, &selection, settings, is_first).await {
         Ok(mut of_tables) => found.append(&mut of_tables),
@@ -257,6 +261,22 @@ fn key(schema: &TableSchema) -> Option<Finding> {
 /// Returns an error of kind `Config` if there are failed findings. Its message names all of them; its help is the help of the first.
 /// Warnings are logged.
 pub(crate) fn demand(findings: impl IntoIterator<Item = Finding>) -> Result<()> {
+    match all_failed(findings) {
+        Some((what, help)) => Err(SourceError::Requirement { what, help }),
+        None => Ok(()),
+    }
+}
+
+/// Like [`demand`], for findings that mean that the value of a key of the configuration is not valid.
+pub(crate) fn demand_of_key(key: &'static str, findings: impl IntoIterator<Item = Finding>) -> Result<()> {
+    match all_failed(findings) {
+        Some((what, help)) => Err(ConfigError::new(key, what, help).into()),
+        None => Ok(()),
+    }
+}
+
+/// What all failed findings say, with the help of the first; `None` if no finding has failed. Warnings are logged.
+fn all_failed(findings: impl IntoIterator<Item = Finding>) -> Option<(String, String)> {
     let logged = |Finding { level, what, .. }: &Finding| {
         if *level == Level::Warning {
             tracing::warn!("{what}");
@@ -264,9 +284,8 @@ pub(crate) fn demand(findings: impl IntoIterator<Item = Finding>) -> Result<()> 
     };
     let findings = findings.into_iter().inspect(logged);
     let mut failed = findings.filter(|finding| finding.level == Level::Failed);
-    let Some(Finding { what, help, .. }) = failed.next() else { return Ok(()) };
-    let what = failed.fold(what, |all, finding| all + "; " + &finding.what);
-    Err(SourceError::Requirement { what, help })
+    let Finding { what, help, .. } = failed.next()?;
+    Some((failed.fold(what, |all, finding| all + "; " + &finding.what), help))
 }
 
 #[cfg(test)]
@@ -299,7 +318,7 @@ mod tests {
             ]
         );
         let error: runtime::Error = demand(found).unwrap_err().into();
-        assert_eq!(error.kind(), runtime::Kind::Config);
+        assert_eq!((error.kind(), error.code()), (runtime::Kind::Config, Some("E_REQUIREMENT")));
         assert!(error.to_string().contains("klingon") && error.to_string().contains("shop.t.m"), "{error}");
     }
 
@@ -312,6 +331,13 @@ mod tests {
         assert!(
             texts[0].contains("d.b does not exist") && texts[1].contains("d.v is a view") && texts[2].contains("d.x is both"),
             "{texts:?}"
+        );
+        let error: runtime::Error = demand_of_key("tables", found).unwrap_err().into();
+        assert_eq!((error.kind(), error.code()), (runtime::Kind::Config, Some("E_CONFIG")));
+        let text = error.to_string();
+        assert!(
+            text.contains("`source.polardbx.tables` is not valid: table d.b does not exist") && text.contains("d.v is a view"),
+            "{text}"
         );
     }
 

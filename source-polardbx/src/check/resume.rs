@@ -1,15 +1,17 @@
 //! Checks whether a task can continue from its checkpoint. The server and the configuration must be the same, and the server must still
 //! have the binlog that is needed.
 
+use std::path::Path;
+
 use runtime::{Committed, Finding};
 
-use crate::binlog::StreamPosition;
+use crate::binlog::{PreparedTransactions, StreamPosition};
 use crate::config::{Phase, SourceSettings};
 use crate::error::{Result, SourceError};
 use crate::facts::{SelectionFact, TaskFacts};
 use crate::server::{Server, binlog_files};
 use crate::session::{Endpoint, Session};
-use crate::splits::SplitName;
+use crate::splits::{GLOBAL_STREAM, SplitName};
 
 /// Checks that the checkpoint was made from this server and with this configuration. Fails if not.
 pub(crate) fn same_task(settings: &SourceSettings, server: &Server, task: &TaskFacts) -> Result<()> {
@@ -30,8 +32,8 @@ pub(crate) fn same_server(server: &Server, known: &str) -> Result<()> {
     if known == found { Ok(()) } else { Err(SourceError::IdentityChanged { known: known.to_owned(), found }) }
 }
 
-/// The finding `checkpoint`: where the task continues, or why it cannot.
-pub(crate) async fn checkpoint(settings: &SourceSettings, endpoint: &Endpoint, committed: &Committed) -> Finding {
+/// The finding `checkpoint`: where the task continues, or why it cannot. `state_dir` is the folder of the task's files.
+pub(crate) async fn checkpoint(settings: &SourceSettings, endpoint: &Endpoint, state_dir: Option<&Path>, committed: &Committed) -> Finding {
     let checked = async {
         let task = TaskFacts::read(committed)?;
         let mut session = endpoint.connect().await?;
@@ -39,6 +41,7 @@ pub(crate) async fn checkpoint(settings: &SourceSettings, endpoint: &Endpoint, c
         same_task(settings, &server, &task)?;
         let place = stream_is_there(&mut session, &task, committed).await;
         session.close().await;
+        PreparedTransactions::verify(GLOBAL_STREAM, state_dir, committed)?;
         place
     };
     match checked.await {

@@ -177,10 +177,10 @@ impl History {
                 self.set_unstated(&table, self.unstated.get(&self.fold(like)).and_then(|unstated| unstated.like(&table)));
                 self.make(schema, table, seconds, touched);
             }
-            Effect::CreateSelect { table } => {
+            Effect::CreateUnlisted { table, error } => {
                 let table = self.fold(table);
                 if selected(&table) {
-                    return Err(ChangeError::Unread { table, error: ReadError::new("the statement does not list its columns") });
+                    return Err(ChangeError::Unread { table, error: error.clone() });
                 }
             }
             Effect::Drop { table } => {

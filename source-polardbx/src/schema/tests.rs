@@ -341,7 +341,7 @@ fn other_statements() {
     let made = Effect::DatabaseCharset { database: "x".into(), charset: Some("gbk".into()), if_not_exists: false };
     assert_eq!(effects("CREATE DATABASE x MODE='auto' CHARSET = `gbk`"), [made]);
     assert!(matches!(effects("create table t like d.u")[0], Effect::CreateLike { .. }));
-    assert!(matches!(effects("create table t engine=federated connection='x'")[0], Effect::CreateSelect { .. }));
+    assert!(matches!(effects("create table t engine=federated connection='x'")[0], Effect::CreateUnlisted { .. }));
     for sql in [
         "GRANT ALL ON *.* TO a",
         "CREATE ALGORITHM=UNDEFINED DEFINER=`a`@`b` SQL SECURITY DEFINER VIEW v AS SELECT 1",

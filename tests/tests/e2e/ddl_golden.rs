@@ -245,7 +245,7 @@ fn change_of(database: &str, text: &str, dialect: Dialect) -> Result<Option<Sche
             Effect::DatabaseCharset { database, .. } | Effect::DropDatabase { database } => own = Some(database.clone()),
             Effect::Create { table, .. }
             | Effect::CreateLike { table, .. }
-            | Effect::CreateSelect { table }
+            | Effect::CreateUnlisted { table, .. }
             | Effect::Truncate { table }
             | Effect::Keep { table }
             | Effect::Keys { table, .. }

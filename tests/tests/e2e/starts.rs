@@ -109,6 +109,7 @@ async fn check_finds_what_the_first_start_refuses() -> Result<()> {
     case.task.configure(&case.settings)?;
     let (code, console) = check(&case)?;
     assert!(code == Some(2) && console.contains("table first_check.later does not exist"), "{console}");
+    refused(&mut case, 2, &["E_CONFIG", "source.polardbx.tables", "table first_check.later does not exist"]).await?;
     case.servers.source.execute(&["CREATE TABLE first_check.later (id INT PRIMARY KEY)"]).await?;
     case.task.start()?;
     case.catch_up_in_stream(LIMIT).await?;

@@ -7,7 +7,7 @@ use tests::Result;
 use tests::checker::{Format, Table};
 use tests::harness::Flavor;
 
-use super::case::{Case, Servers};
+use super::case::{Case, Servers, program};
 use super::refusals::{create_small, ended, refused};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -23,14 +23,30 @@ async fn case(flavor: Flavor, source: &str) -> Result<Case> {
 }
 
 async fn prepare(case: &Case, id: u32) -> Result<()> {
-    let insert = format!("INSERT INTO xa.t VALUES ({id}, 'xa')");
+    prepare_in(case, id, &["t"]).await
+}
+
+/// Prepares a transaction that inserts a row into each of `tables`.
+async fn prepare_in(case: &Case, id: u32, tables: &[&str]) -> Result<()> {
     let xid = format!("'x{id}','b',7");
     let mut connection = case.servers.source.connect().await?;
-    for statement in [&format!("XA START {xid}"), &insert, &format!("XA END {xid}"), &format!("XA PREPARE {xid}")] {
-        connection.query_drop(statement).await?;
+    connection.query_drop(format!("XA START {xid}")).await?;
+    for table in tables {
+        connection.query_drop(format!("INSERT INTO xa.{table} VALUES ({id}, 'xa')")).await?;
+    }
+    for word in ["END", "PREPARE"] {
+        connection.query_drop(format!("XA {word} {xid}")).await?;
     }
     // The transaction stays prepared without its connection.
     Ok(connection.disconnect().await?)
+}
+
+/// Runs `check`, which must end with this exit code and say `texts`.
+fn checked(case: &Case, code: i32, texts: &[&str]) -> Result<()> {
+    let output = program().command(&["check", &case.task.file().display().to_string()]).output()?;
+    let console = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(code) && texts.iter().all(|text| console.contains(text)), "{texts:?} and {code}:\n{console}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,9 +54,12 @@ async fn a_start_waits_for_prepared_transactions() -> Result<()> {
     for flavor in [Flavor::MySql57, Flavor::MySql80] {
         let mut case = case(flavor, "xa_wait_seconds = 1").await?;
         if flavor == Flavor::MySql80 {
+            checked(&case, 0, &["warning  prepared_xa", "may not ask", "GRANT XA_RECOVER_ADMIN ON *.*"])?;
             case.servers.source.execute(&["GRANT XA_RECOVER_ADMIN ON *.* TO 'dts'@'%'"]).await?;
         }
+        checked(&case, 0, &["no XA transaction is prepared"])?;
         prepare(&case, 10).await?;
+        checked(&case, 0, &["warning  prepared_xa", "\"x10\",\"b\",7; the start waits for the outcome, at most 1 s"])?;
         refused(&mut case, 2, &["E_XA_PREPARED", "\"x10\",\"b\",7", "xa_wait_seconds"]).await?;
         assert_eq!(case.read().await?, 0);
         case.settings.source = "xa_wait_seconds = 60".to_owned();
@@ -72,4 +91,70 @@ async fn a_start_between_the_halves_stops_at_the_outcome() -> Result<()> {
         ended(&mut case, 1, &["E_XA_UNKNOWN", "X'783130',X'62',7"]).await?;
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_file_of_a_prepared_transaction_is_found_before_the_start() -> Result<()> {
+    let mut case = case(Flavor::MySql57, "").await?;
+    case.task.start()?;
+    case.catch_up_in_stream(LIMIT).await?;
+    prepare(&case, 10).await?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    checked(&case, 0, &["the binlog still has"])?;
+    let folder = case.task.file().with_file_name("state").join("spool/global");
+    for file in std::fs::read_dir(&folder)? {
+        let file = file?.path();
+        let kept = std::fs::read(&file)?;
+        std::fs::write(&file, &kept[..kept.len() - 1])?;
+        checked(&case, 2, &["[E_SPOOL_LOST]", "X'783130',X'62',7"])?;
+        std::fs::remove_file(&file)?;
+        let texts = ["[E_SPOOL_LOST]", "X'783130',X'62',7", "the changes of a prepared XA transaction cannot be read back", ".rows"];
+        checked(&case, 2, &texts)?;
+        refused(&mut case, 1, &["E_SPOOL_LOST", texts[1], texts[2], texts[3]]).await?;
+        std::fs::write(&file, kept)?;
+    }
+    case.servers.source.execute(&["XA COMMIT 'x10','b',7"]).await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    assert_eq!(case.rows_of("t", "id")?, ["1", "2", "3", "10"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_are_dropped_or_emptied_between_the_halves_of_a_transaction() -> Result<()> {
+    let mut case = case(Flavor::MySql57, "").await?;
+    let source = case.servers.source.clone();
+    for table in ["dropped", "emptied", "again"] {
+        source.execute(&[&format!("CREATE TABLE xa.{table} (id INT PRIMARY KEY, a VARCHAR(20))")]).await?;
+    }
+    let partitions = "PARTITION p0 VALUES LESS THAN (50), PARTITION p1 VALUES LESS THAN MAXVALUE";
+    source.execute(&[&format!("CREATE TABLE xa.cut (id INT PRIMARY KEY, a VARCHAR(20)) PARTITION BY RANGE (id) ({partitions})")]).await?;
+    case.task.start()?;
+    case.catch_up_in_stream(LIMIT).await?;
+    prepare_in(&case, 10, &["dropped", "t", "emptied", "again"]).await?;
+    source.execute(&["DROP TABLE xa.dropped, xa.again", "TRUNCATE xa.emptied"]).await?;
+    // The types are the same, and the names have changed their places.
+    source
+        .execute(&[
+            "CREATE TABLE xa.again (a INT PRIMARY KEY, id VARCHAR(20))",
+            "INSERT INTO xa.again VALUES (2, 'later')",
+            "INSERT INTO xa.emptied VALUES (3, 'later')",
+        ])
+        .await?;
+    case.catch_up(LIMIT).await?;
+    case.task.kill()?;
+    source.execute(&["XA COMMIT 'x10','b',7"]).await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    let ids = |table: &str| case.rows_of(table, "id");
+    assert_eq!((ids("t")?.pop(), ids("dropped")?.pop()), (Some("10".to_owned()), None));
+    assert_eq!((ids("emptied")?, ids("again")?), (vec!["3".to_owned()], vec!["later".to_owned()]));
+    ["emptied", "again", "cut"].iter().for_each(|table| case.add_table(table));
+    case.verify(0).await?;
+
+    prepare_in(&case, 11, &["cut"]).await?;
+    source.execute(&["ALTER TABLE xa.cut TRUNCATE PARTITION p0", "XA COMMIT 'x11','b',7"]).await?;
+    ended(&mut case, 1, &["E_XA_CHANGED", "X'783131',X'62',7", "xa.cut", "ALTER TABLE xa.cut TRUNCATE PARTITION p0"]).await
 }

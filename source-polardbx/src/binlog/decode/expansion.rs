@@ -25,8 +25,8 @@ pub(super) struct SpooledRows {
 }
 
 impl Expansion {
-    pub(super) fn of_spool(spool: SpoolReader, header: Header, read_ms: i64) -> Self {
-        Self::Spool(Box::new(SpooledRows { spool, header, read_ms, tables: TableMaps::default() }))
+    pub(super) fn of_spool(spool: SpoolReader, tables: TableMaps, header: Header, read_ms: i64) -> Self {
+        Self::Spool(Box::new(SpooledRows { spool, header, read_ms, tables }))
     }
 }
 

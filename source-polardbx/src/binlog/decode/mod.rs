@@ -246,8 +246,8 @@ impl Decoder {
     /// belongs to an XA transaction.
     fn spool(&mut self, event: &RawEvent<'_>) -> Result<bool, StreamError> {
         let Some((branch, start)) = self.transaction.branch() else { return Ok(false) };
-        if self.tables.layout(event.body)?.is_some() {
-            self.prepared.add(branch, start, event)?;
+        if let Some(layout) = self.tables.layout(event.body)? {
+            self.prepared.add(branch, start, self.history.fold(&layout.schema.id), event)?;
         }
         Ok(true)
     }

@@ -2,20 +2,23 @@
 //!
 //! The binlog holds an XA transaction in two halves: its changes, which end with an XA PREPARE, and later its outcome, XA COMMIT or XA
 //! ROLLBACK. The row events of the first half wait in a spool file. So the resume point can move on, however late the outcome comes.
+//!
+//! MySQL 5.7 lets DROP and TRUNCATE through between the two halves, of tables and of partitions. Its storage engine then removes the
+//! prepared rows, too: none of them is in the table after the XA COMMIT. MariaDB lets DROP PARTITION through.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 
-use runtime::Committed;
+use runtime::{Committed, TableId};
 
 use super::output::BatchOutput;
 use super::savepoints::Savepoints;
-use crate::binlog::error::StreamError;
+use crate::binlog::error::{StreamError, shorten};
 use crate::binlog::event::{RawEvent, Reader};
 use crate::binlog::position::FileOffset;
 use crate::error::{Result, SourceError};
-use crate::facts::PreparedXa;
-use crate::schema::Xid;
+use crate::facts::{PreparedRows, PreparedXa};
+use crate::schema::{Change as SchemaChange, Effect, History, Xid};
 use crate::spool::{SpoolReader, SpoolWriter};
 
 /// The prepared XA transactions of a stream.
@@ -49,6 +52,8 @@ pub(super) struct Branch {
     pub(super) xid: Xid,
     /// The row events of selected tables; `None` if there are none yet.
     spool: Option<SpoolWriter>,
+    /// The tables of these events.
+    tables: BTreeSet<TableId>,
     /// The savepoints, each with the length of the spool.
     savepoints: Savepoints<u64>,
 }
@@ -57,15 +62,27 @@ pub(super) struct Branch {
 pub(super) enum Ended {
     /// A transaction without rows of selected tables.
     Nothing,
-    /// A transaction with the rows in this spool.
-    Rows(SpoolReader),
+    /// A transaction with the rows in this spool. Those of `removed` tables do not exist any more.
+    Rows { spool: SpoolReader, removed: Vec<TableId> },
 }
 
 impl PreparedTransactions {
-    /// Reads the list of the stream from the checkpoint, and removes files in `folder` that are not listed. `settled` is a position before
-    /// which outcomes of transactions may come that were prepared before the stream began.
-    pub(crate) fn open(stream: &str, folder: Option<PathBuf>, settled: Option<FileOffset>, committed: &Committed) -> Result<Self> {
-        let folder = folder.map(|folder| folder.join("spool").join(stream));
+    /// Reads the list of the stream from the checkpoint, and removes files that are not listed. `state_dir` is the folder of the task's
+    /// files. `settled` is a position before which outcomes of transactions may come that were prepared before the stream began.
+    pub(crate) fn open(stream: &str, state_dir: Option<&Path>, settled: Option<FileOffset>, committed: &Committed) -> Result<Self> {
+        let prepared = Self { settled, ..Self::listed_in(stream, state_dir, committed)? };
+        prepared.remove_unlisted().map_err(|error| SourceError::answer("remove old spool files", error.to_string()))?;
+        prepared.verify_files()?;
+        Ok(prepared)
+    }
+
+    /// Fails as [`PreparedTransactions::open`] does if a listed transaction cannot be read back. Changes nothing.
+    pub(crate) fn verify(stream: &str, state_dir: Option<&Path>, committed: &Committed) -> Result<()> {
+        Self::listed_in(stream, state_dir, committed)?.verify_files()
+    }
+
+    fn listed_in(stream: &str, state_dir: Option<&Path>, committed: &Committed) -> Result<Self> {
+        let folder = state_dir.map(|folder| folder.join("spool").join(stream));
         let mut listed = HashMap::new();
         let key = PreparedXa::key(stream, None);
         for fact in committed.facts::<PreparedXa>() {
@@ -74,12 +91,14 @@ impl PreparedTransactions {
                 listed.insert(prepared.xid.clone(), prepared);
             }
         }
-        let prepared = Self { stream: stream.to_owned(), folder, settled, listed, ..Self::default() };
-        prepared.remove_unlisted().map_err(|error| SourceError::answer("remove old spool files", error.to_string()))?;
-        for transaction in prepared.listed.values().filter(|transaction| transaction.spool_bytes.is_some()) {
-            prepared.read(transaction)?;
+        Ok(Self { stream: stream.to_owned(), folder, listed, ..Self::default() })
+    }
+
+    fn verify_files(&self) -> Result<()> {
+        for transaction in self.listed.values().filter(|transaction| transaction.spool_bytes.is_some()) {
+            self.read(transaction)?;
         }
-        Ok(prepared)
+        Ok(())
     }
 
     fn remove_unlisted(&self) -> std::io::Result<()> {
@@ -104,8 +123,9 @@ impl PreparedTransactions {
         opened.map_err(|error| lost(format!("{}: {error}", path.display())))
     }
 
-    /// Adds a row event, or its TABLE_MAP, to the first half of a transaction, which begins at `start`.
-    pub(super) fn add(&self, branch: &mut Branch, start: FileOffset, event: &RawEvent<'_>) -> Result<(), StreamError> {
+    /// Adds a row event of `table`, or its TABLE_MAP, to the first half of a transaction, which begins at `start`.
+    pub(super) fn add(&self, branch: &mut Branch, start: FileOffset, table: TableId, event: &RawEvent<'_>) -> Result<(), StreamError> {
+        branch.tables.insert(table);
         let spool = match &mut branch.spool {
             Some(spool) => spool,
             None => {
@@ -121,9 +141,9 @@ impl PreparedTransactions {
 
     /// Lists the transaction that begins at `start`, whose first half is complete. Its rows are durable when this method returns.
     pub(super) fn prepare(&mut self, branch: Branch, start: FileOffset) -> Result<(), StreamError> {
-        let Branch { xid, spool, .. } = branch;
+        let Branch { xid, spool, tables, .. } = branch;
         let spool_bytes = spool.filter(|spool| !spool.is_empty()).map(SpoolWriter::persist).transpose().map_err(unwritten)?;
-        self.change = Some(Change::Prepared(PreparedXa::new(xid, start, spool_bytes)));
+        self.change = Some(Change::Prepared(PreparedXa::new(xid, start, spool_bytes, tables)));
         Ok(())
     }
 
@@ -138,11 +158,41 @@ impl PreparedTransactions {
             };
         };
         let ended = match transaction.spool_bytes {
-            Some(_) if committed => Ended::Rows(self.read(&transaction)?),
+            Some(_) if committed => Ended::Rows { removed: removed_tables(&transaction)?, spool: self.read(&transaction)? },
             _ => Ended::Nothing,
         };
         self.change = Some(Change::Ended(transaction));
         Ok(ended)
+    }
+
+    /// Notes what a DDL statement has done to the rows of prepared transactions. `history` tells how the server compares names.
+    pub(super) fn schema_changed(
+        &mut self,
+        change: &SchemaChange,
+        statement: &str,
+        history: &History,
+        output: &mut BatchOutput,
+    ) -> Result<(), StreamError> {
+        for transaction in self.listed.values_mut() {
+            let mut changed = false;
+            for (table, rows) in &mut transaction.tables {
+                for effect in &change.effects {
+                    let next = match effect_on_rows(effect, table, history) {
+                        EffectOnRows::None => continue,
+                        EffectOnRows::Removes => PreparedRows::Removed,
+                        EffectOnRows::Unknown => PreparedRows::InDoubt(shorten(statement)),
+                    };
+                    // What is removed stays removed, whatever becomes of another table of the same name.
+                    if *rows != PreparedRows::Removed {
+                        (*rows, changed) = (next, true);
+                    }
+                }
+            }
+            if changed {
+                output.set_fact(&PreparedXa::key(&self.stream, Some(transaction.at())), transaction)?;
+            }
+        }
+        Ok(())
     }
 
     /// Notes in `output` how the group that ends at `end` changes the list. Must be called before the resume point moves to `end`.
@@ -185,7 +235,7 @@ impl PreparedTransactions {
 
 impl Branch {
     pub(super) fn new(xid: Xid) -> Self {
-        Self { xid, spool: None, savepoints: Savepoints::default() }
+        Self { xid, spool: None, tables: BTreeSet::new(), savepoints: Savepoints::default() }
     }
 
     /// Sets a savepoint.
@@ -207,6 +257,64 @@ impl Branch {
     pub(super) fn into_reader(self) -> Result<Option<SpoolReader>, StreamError> {
         self.spool.filter(|spool| !spool.is_empty()).map(SpoolWriter::into_reader).transpose().map_err(unwritten)
     }
+}
+
+/// What a statement does to the rows of a prepared transaction.
+enum EffectOnRows {
+    None,
+    Removes,
+    /// The server should have made it wait for the outcome, or it concerns some of the rows.
+    Unknown,
+}
+
+/// What an effect of a DDL statement does to the rows of a prepared transaction in `table`.
+fn effect_on_rows(effect: &Effect, table: &TableId, history: &History) -> EffectOnRows {
+    use EffectOnRows::{None, Removes, Unknown};
+    let is = |other: &TableId| history.fold(other) == *table;
+    match effect {
+        // The table does not exist, or the statement does nothing.
+        Effect::Create { definition: Ok(create), .. } if create.if_not_exists => None,
+        Effect::CreateLike { if_not_exists: true, .. } | Effect::DatabaseCharset { .. } => None,
+        // If the table exists, it is replaced.
+        Effect::Create { table, .. } | Effect::CreateLike { table, .. } | Effect::Drop { table } | Effect::Truncate { table }
+            if is(table) =>
+        {
+            Removes
+        }
+        Effect::DropDatabase { database } if history.databases().fold(database) == *table.database => Removes,
+        Effect::Keep { table }
+        | Effect::Keys { table, .. }
+        | Effect::Repartition { table, .. }
+        | Effect::Columns { table, .. }
+        | Effect::Exchange { table }
+        | Effect::CreateUnlisted { table, .. }
+            if is(table) =>
+        {
+            Unknown
+        }
+        Effect::Rename { from, to } if is(from) || is(to) => Unknown,
+        _ => None,
+    }
+}
+
+/// The tables that were dropped or emptied after the transaction was prepared. Fails if it is not known which of its rows still exist.
+fn removed_tables(transaction: &PreparedXa) -> Result<Vec<TableId>, StreamError> {
+    let mut removed = Vec::new();
+    for (table, rows) in &transaction.tables {
+        match rows {
+            PreparedRows::Kept => {}
+            PreparedRows::Removed => {
+                let xid = transaction.xid.to_string();
+                tracing::info!(xid, %table, "rows of an XA transaction were removed with their table before its commit");
+                removed.push(table.clone());
+            }
+            PreparedRows::InDoubt(statement) => {
+                let (xid, prepared) = (transaction.xid.to_string(), transaction.at().to_string());
+                return Err(StreamError::PreparedInDoubt { xid, prepared, table: table.clone(), statement: statement.clone() });
+            }
+        }
+    }
+    Ok(removed)
 }
 
 /// Reads the body of an XA_PREPARE event: the id of the transaction, and whether the event commits it.

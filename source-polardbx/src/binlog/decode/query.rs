@@ -8,6 +8,7 @@ use super::context::EventContext;
 use super::expansion::Expansion;
 use super::prepared::{Ended, read_xa_prepare};
 use super::statement_text::StatementText;
+use super::table_maps::TableMaps;
 use super::{Decoder, unstated};
 use crate::binlog::error::{StreamError, shorten};
 use crate::binlog::event::{Query, RawEvent, SessionVariables, read_query};
@@ -125,8 +126,8 @@ impl Decoder {
         let Some(start) = self.transaction.start().filter(|_| self.resume.is_live()) else { return self.close_transaction() };
         match self.prepared.end(&xid, committed, start)? {
             Ended::Nothing => self.close_transaction(),
-            Ended::Rows(spool) => {
-                self.commit_prepared(event, Some(thread_id), spool, read_ms);
+            Ended::Rows { spool, removed } => {
+                self.commit_prepared(event, Some(thread_id), spool, TableMaps::without(removed), read_ms);
                 Ok(())
             }
         }
@@ -144,16 +145,16 @@ impl Decoder {
         if !one_phase {
             self.prepared.prepare(branch, start)?;
         } else if let Some(spool) = branch.into_reader()? {
-            self.commit_prepared(event, None, spool, read_ms);
+            self.commit_prepared(event, None, spool, TableMaps::default(), read_ms);
             return Ok(());
         }
         self.close_transaction()
     }
 
     /// Begins to emit the rows of an XA transaction, which `event` commits.
-    fn commit_prepared(&mut self, event: &RawEvent<'_>, thread_id: Option<u32>, spool: SpoolReader, read_ms: i64) {
+    fn commit_prepared(&mut self, event: &RawEvent<'_>, thread_id: Option<u32>, spool: SpoolReader, tables: TableMaps, read_ms: i64) {
         self.transaction.begin_committed(thread_id, &EventContext::new(&self.tracker, &event.header, read_ms));
-        self.expansions.push(Expansion::of_spool(spool, event.header, read_ms));
+        self.expansions.push(Expansion::of_spool(spool, tables, event.header, read_ms));
     }
 
     /// Applies a DDL statement to the known schemas and, if it concerns a selected table or database, emits it as an event.
@@ -173,6 +174,7 @@ impl Decoder {
             .apply(change, event.header.timestamp, server_charset, &|table| self.selection.selects(table))
             .map_err(|change| StreamError::Change { change, statement: shorten(text) })?;
         unstated::note(&self.stream, &mut self.history, &mut self.output)?;
+        self.prepared.schema_changed(change, text, &self.history, &mut self.output)?;
         let databases = || {
             change.effects.iter().filter_map(|effect| match effect {
                 Effect::DatabaseCharset { database, .. } | Effect::DropDatabase { database } => Some(database),

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use runtime::TableId;
+
 use crate::binlog::error::StreamError;
 use crate::binlog::profile::ServerProfile;
 use crate::binlog::row::RowLayout;
@@ -25,6 +27,8 @@ pub(super) struct TableMaps {
     recent: HashMap<u64, MappedTable>,
     /// The ids of the TABLE_MAPs before them.
     older: HashMap<u64, MappedTable>,
+    /// Selected tables whose rows are ignored.
+    ignored: Vec<TableId>,
 }
 
 #[derive(Debug)]
@@ -36,6 +40,11 @@ struct MappedTable {
 }
 
 impl TableMaps {
+    /// Ignores the rows of these tables.
+    pub(super) fn without(ignored: Vec<TableId>) -> Self {
+        Self { ignored, ..Self::default() }
+    }
+
     /// Forgets all ids, because another file begins or a schema has changed.
     pub(super) fn clear(&mut self) {
         self.recent.clear();
@@ -60,7 +69,7 @@ impl TableMaps {
         }
         let mut map = read_table_map(body)?;
         map.table = history.fold(&map.table);
-        let layout = if selection.selects(&map.table) {
+        let layout = if selection.selects(&map.table) && !self.ignored.contains(&map.table) {
             match history.table(&map.table) {
                 Some(schema) => Some(Arc::new(row_layout(&map, schema, profile.dialect())?)),
                 // A sequence of MariaDB is logged like a table, but is not listed among the tables. Its rows are ignored.

@@ -98,3 +98,12 @@ fn only_the_server_empties_a_table_in_a_group_of_its_own_without_an_xid() {
         }
     }
 }
+
+#[test]
+fn a_table_that_is_created_without_a_list_of_columns_says_what_is_there_instead() {
+    let mut log = Log::new();
+    log.add(34, &[0; 42]).query("CREATE TABLE t2 ENGINE=FEDERATED CONNECTION='x'");
+    let failed = read(&mut decoder(start(), schema(&[integer(1, 4, false)]), 1 << 20), &log).1.unwrap();
+    let text = failed.to_string();
+    assert!(failed.code() == Some("E_DDL_UNREAD") && text.contains("expected the columns of the table near `ENGINE=FEDERATED"), "{text}");
+}

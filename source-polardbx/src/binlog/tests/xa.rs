@@ -1,5 +1,6 @@
 //! Tests of XA transactions: their changes wait in a spool until their outcome is read.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use runtime::{Commit, Committed};
@@ -37,6 +38,10 @@ impl Log {
         self.add(34, &[0; 42]).query(&format!("XA {word} {}", xid(name)))
     }
 
+    fn ddl(&mut self, statement: &str) -> &mut Self {
+        self.add(34, &[0; 42]).query(statement)
+    }
+
     fn insert(&mut self, value: i64) -> &mut Self {
         let cells = [integer(value, 4, false)];
         self.begin().table(5, "t", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit()
@@ -44,7 +49,7 @@ impl Log {
 }
 
 fn decoder_of(position: StreamPosition, folder: Option<&Path>, settled: Option<FileOffset>, committed: &Committed) -> Decoder {
-    let prepared = PreparedTransactions::open("global", folder.map(Into::into), settled, committed).unwrap();
+    let prepared = PreparedTransactions::open("global", folder, settled, committed).unwrap();
     let profile = ServerProfile::new(MYSQL);
     Decoder::new(DecoderOptions { prepared, profile, ..options(position, schema(&[integer(1, 4, false)]), 1 << 20) })
 }
@@ -78,14 +83,20 @@ fn a_restart_between_the_halves_loses_and_repeats_nothing() {
     let mut log = Log::new();
     log.insert(1).first_half("a", "t", &[2, 3], false).insert(4).first_half("b", "t", &[5], false).first_half("c", "t", &[6], false);
     log.outcome("COMMIT", "b").insert(7).outcome("ROLLBACK", "c").outcome("COMMIT", "a").insert(8);
+    assert_eq!(values(&read_in_two_runs(&log)), [1, 4, 5, 7, 2, 3, 8]);
+}
+
+/// Reads the log at once, and also with a stop after each event: what was committed up to the last resume point is kept, and another
+/// decoder begins there. Both ways must deliver the same. Returns it.
+fn read_in_two_runs(log: &Log) -> Vec<Batch> {
     let folder = tempfile::tempdir().unwrap();
-    let (all, _) = read(&mut new_decoder(folder.path()), &log);
+    let (all, failed) = read(&mut new_decoder(folder.path()), log);
+    assert!(failed.is_none(), "{failed:?}");
     let expected = lines(&all);
-    assert_eq!(values(&all), [1, 4, 5, 7, 2, 3, 8]);
-    // The stream stops after each event, is committed up to the last resume point, and begins again there.
     for stop in 1..log.events.len() {
         let folder = tempfile::tempdir().unwrap();
         let mut committed = Committed::default();
+        let mut schemas = HashMap::from([(TableId::new("d", "t"), Some(schema(&[integer(1, 4, false)])))]);
         let mut first = new_decoder(folder.path());
         log.events[..stop].iter().for_each(|event| first.event(event, 5).unwrap());
         let (mut delivered, mut position) = (0, start());
@@ -93,19 +104,79 @@ fn a_restart_between_the_halves_loses_and_repeats_nothing() {
         let mut count = 0;
         for mut batch in batches.chain(first.position_update()) {
             count += batch.events.len();
+            for event in &batch.events {
+                if let Body::Schema(change) = &event.body {
+                    schemas.extend(change.tables.iter().cloned());
+                }
+            }
             if let Some(resume) = &batch.resume {
                 (delivered, position) = (count, StreamPosition::parse(resume.as_str()).unwrap());
                 committed.apply(&Commit { facts: std::mem::take(&mut batch.facts), ..Commit::default() });
             }
         }
         drop(first);
-        let tail = dump(&log, Decoder::dump_from(&position));
-        let mut second = decoder_of(position, Some(folder.path()), None, &committed);
+        let tail = dump(log, Decoder::dump_from(&position));
+        let prepared = PreparedTransactions::open("global", Some(folder.path()), None, &committed).unwrap();
+        let history = History::new(schemas.into_values().flatten(), [("d".to_owned(), "utf8mb4".to_owned())], false);
+        let mut second = Decoder::new(DecoderOptions { prepared, history, ..options(position, schema(&[integer(1, 4, false)]), 1 << 20) });
         let (rest, failed) = read(&mut second, &tail);
         assert!(failed.is_none(), "{stop}: {failed:?}");
         assert_eq!(lines(&rest), expected[delivered..], "{stop}");
         second.prepared().remove_leftover(FileOffset::new(1, log.offset));
         assert_eq!(files(folder.path()), 0, "{stop}");
+    }
+    all
+}
+
+#[test]
+fn rows_go_with_the_table_that_is_dropped_or_emptied_between_the_halves() {
+    for (statements, rows) in [
+        (&["DROP TABLE t"] as &[&str], [3, 4].as_slice()),
+        (&["DROP TABLE IF EXISTS u, t"], &[3, 4]),
+        (&["TRUNCATE t"], &[3, 4]),
+        (&["DROP DATABASE d"], &[3, 4]),
+        // Another table of the same name, whose rows look the same in the binlog.
+        (&["DROP TABLE t", "CREATE TABLE t (other INT)"], &[3, 4]),
+        (&["CREATE OR REPLACE TABLE t (other INT)"], &[3, 4]),
+        (&["DROP TABLE t", "CREATE TABLE t (other VARCHAR(9))", "ALTER TABLE t COMMENT = 'x'"], &[3, 4]),
+        // These change nothing of the rows.
+        (&["CREATE TABLE IF NOT EXISTS t (other INT)"], &[3, 1, 2, 4]),
+        (&["CREATE TABLE IF NOT EXISTS t LIKE tz"], &[3, 1, 2, 4]),
+        (&["DROP TABLE tz", "TRUNCATE other"], &[3, 1, 2, 4]),
+    ] {
+        let mut log = Log::new();
+        let cells = |value| [integer(value, 4, false)];
+        log.first_half("a", "t", &[1, 2], false).insert(3);
+        for statement in statements {
+            log.ddl(statement);
+        }
+        log.ddl("CREATE TABLE tt (a INT)").outcome("COMMIT", "a");
+        log.begin().table(9, "tt", &cells(4)).rows(30, 9, 1, &[image(&cells(4), &[])]).commit();
+        assert_eq!(values(&read_in_two_runs(&log)), rows, "{statements:?}");
+    }
+}
+
+#[test]
+fn rows_of_a_table_that_another_statement_changes_between_the_halves_are_in_doubt() {
+    for statement in ["ALTER TABLE t DROP PARTITION p0", "ALTER TABLE t TRUNCATE PARTITION p0", "ALTER TABLE t ADD UNIQUE KEY (c0)"] {
+        for (word, more) in [("COMMIT", ""), ("ROLLBACK", ""), ("COMMIT", "DROP TABLE t")] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut log = Log::new();
+            log.first_half("a", "t", &[1], false).ddl(statement);
+            if !more.is_empty() {
+                log.ddl(more);
+            }
+            log.outcome(word, "a");
+            let (batches, failed) = read(&mut new_decoder(folder.path()), &log);
+            assert!(values(&batches).is_empty());
+            assert_eq!(failed.is_some(), word == "COMMIT" && more.is_empty(), "{statement} {word} {more}: {failed:?}");
+            let Some(failed) = failed else { continue };
+            let text = failed.to_string();
+            assert_eq!(failed.code(), Some("E_XA_CHANGED"), "{text}");
+            for part in ["d.t", "X'61',X'',1", statement] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+        }
     }
 }
 
@@ -179,10 +250,20 @@ fn a_lost_file_is_an_error_at_the_start() {
     let (batches, _) = read(&mut new_decoder(folder.path()), &log);
     let mut committed = Committed::default();
     committed.apply(&Commit { facts: batches.last().unwrap().facts.clone(), ..Commit::default() });
-    let open = |folder: &Path| PreparedTransactions::open("global", Some(folder.into()), None, &committed).map(drop);
-    assert!(open(folder.path()).is_ok());
-    let lost = runtime::Error::from(open(tempfile::tempdir().unwrap().path()).unwrap_err());
-    assert!(lost.code() == Some("E_SPOOL_LOST") && lost.to_string().contains("X'61',X'',1"), "{lost}");
+    let other = tempfile::tempdir().unwrap();
+    for open in [
+        |folder: &Path, committed: &Committed| PreparedTransactions::open("global", Some(folder), None, committed).map(drop),
+        |folder: &Path, committed: &Committed| PreparedTransactions::verify("global", Some(folder), committed),
+    ] {
+        assert!(open(folder.path(), &committed).is_ok());
+        let lost = runtime::Error::from(open(other.path(), &committed).unwrap_err());
+        assert!(lost.code() == Some("E_SPOOL_LOST") && lost.to_string().contains("X'61',X'',1"), "{lost}");
+    }
+    // Who only verifies removes nothing.
+    let unlisted = folder.path().join("spool/global/xa-000001-99.rows");
+    std::fs::write(&unlisted, b"x").unwrap();
+    PreparedTransactions::verify("global", Some(folder.path()), &committed).unwrap();
+    assert!(unlisted.exists());
 }
 
 #[test]

@@ -71,7 +71,8 @@ pub fn read_create_table(sql: &str, database: &str, default_charset: DatabaseCha
     let id = cursor.table(database)?;
     match read_body(&mut cursor, &context, id, head.if_not_exists)? {
         CreateBody::Columns(create) => Ok(*create),
-        CreateBody::Like(_) | CreateBody::Select => Err(ReadError::new("the statement does not list its columns")),
+        CreateBody::Like(_) => Err(ReadError::new("the statement does not list its columns")),
+        CreateBody::Unlisted(error) => Err(error),
     }
 }
 
@@ -104,7 +105,8 @@ impl CreateHead {
 pub(crate) enum CreateBody {
     Columns(Box<CreateTable>),
     Like(TableId),
-    Select,
+    /// The columns are not listed: they come from a SELECT, or from the storage engine. The error says what is there instead.
+    Unlisted(ReadError),
 }
 
 pub(crate) fn read_body(
@@ -122,14 +124,14 @@ pub(crate) fn read_body(
         return Ok(CreateBody::Like(cursor.table(context.database)?));
     }
     if !cursor.is_symbol(0, '(') || cursor.is_word(1, &["SELECT", "WITH"]) {
-        return Ok(CreateBody::Select);
+        return Ok(CreateBody::Unlisted(cursor.error("expected the columns of the table")));
     }
     // The table's options are read first: they follow the columns, but decide the character sets of the columns.
     let body = cursor.mark();
     cursor.skip_parentheses()?;
     let options = TableOptions::read(cursor)?;
     if options.select {
-        return Ok(CreateBody::Select);
+        return Ok(CreateBody::Unlisted(ReadError::new("the statement takes columns from a SELECT")));
     }
     let end = cursor.mark();
     cursor.reset(body);

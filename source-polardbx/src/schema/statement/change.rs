@@ -35,9 +35,11 @@ pub enum Effect {
         if_not_exists: bool,
     },
     /// The table is created without its columns, which its storage engine knows.
-    CreateSelect {
+    CreateUnlisted {
         /// The table.
         table: TableId,
+        /// What the statement has instead of the columns.
+        error: ReadError,
     },
     /// The table is dropped.
     Drop {

@@ -20,14 +20,14 @@ pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_
         if head.temporary {
             return Ok(if has_select { Statement::Rows(vec![table]) } else { Statement::Unrelated });
         }
-        if has_select && matches!(read_body(cursor, context, table.clone(), head.if_not_exists), Ok(CreateBody::Select)) {
+        if has_select && matches!(read_body(cursor, context, table.clone(), head.if_not_exists), Ok(CreateBody::Unlisted(_))) {
             return Ok(Statement::Rows(vec![table]));
         }
         cursor.reset(body);
         let effect = match read_body(cursor, context, table.clone(), head.if_not_exists) {
             Ok(CreateBody::Columns(create)) => Effect::Create { table, definition: Ok(create) },
             Ok(CreateBody::Like(like)) => Effect::CreateLike { table, like, if_not_exists: head.if_not_exists },
-            Ok(CreateBody::Select) => Effect::CreateSelect { table },
+            Ok(CreateBody::Unlisted(error)) => Effect::CreateUnlisted { table, error },
             Err(error) => Effect::Create { table, definition: Err(error) },
         };
         return Ok(change(SchemaChangeKind::CreateTable, vec![effect]));
