@@ -98,7 +98,7 @@ pub enum Error {
         known: u32,
     },
     /// Settings that decide what a record is or where it goes have changed, and they must not.
-    #[error("topic {topic} was written to with other values of these settings of sink.kafka: {changed}")]
+    #[error("topic {topic} was written to with other settings: {changed}")]
     SettingsChanged {
         /// A topic that the task wrote to with the old settings.
         topic: String,

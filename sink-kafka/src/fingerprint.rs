@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 const DDL_TOPIC: &str = "ddl_topic";
 const KEY_CHANGE: &str = "key_change";
-/// The settings that decide what a record is, but not where it goes.
-const OF_BYTES: [&str; 3] = ["format_options", "record_key", "tombstones"];
+const RECORD_KEY: &str = "record_key";
+/// The settings that decide what a record is, but not where it goes. The record key decides both if updates that change it are split.
+const OF_BYTES: [&str; 3] = ["format_options", RECORD_KEY, "tombstones"];
 
 /// For each setting that is set, the CRC32C of its value as eight hexadecimal digits.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -19,11 +20,16 @@ pub(crate) struct Fingerprint {
     /// Whether the topics of rows come from a template.
     #[serde(skip)]
     template: bool,
+    /// Whether an update that changes the record key is split.
+    #[serde(skip)]
+    splits_by_key: bool,
 }
 
 impl Fingerprint {
-    pub(crate) fn new(template: bool) -> Self {
-        Self { settings: BTreeMap::new(), template }
+    /// An empty fingerprint. `template` says whether the topics of rows come from a template, `splits_by_key` whether an update that changes
+    /// the record key is split.
+    pub(crate) fn new(template: bool, splits_by_key: bool) -> Self {
+        Self { settings: BTreeMap::new(), template, splits_by_key }
     }
 
     /// The same with one more setting. The value's text must stay the same over versions, because its checksum is stored.
@@ -36,19 +42,21 @@ impl Fingerprint {
     /// The part that decides where a record goes.
     #[must_use]
     pub(crate) fn routing(mut self) -> Self {
-        self.settings.retain(|setting, _| !OF_BYTES.contains(&setting.as_str()));
+        let splits_by_key = self.splits_by_key;
+        self.settings.retain(|setting, _| !OF_BYTES.contains(&setting.as_str()) || (setting == RECORD_KEY && splits_by_key));
         self
     }
 
-    /// Names the settings that are not as they were `before` and must be; `None` if there are none. These two may be added later:
+    /// Names the settings that are not as they were `before` and must be; `None` if there are none. These may be added later:
     ///
     /// - `ddl_topic` with a template: it does not change where rows go, and a task that stopped at a DDL statement without a topic needs it
     ///   to continue;
-    /// - the splitting of updates. The other way round a half of a split update that was not delivered would be lost.
+    /// - the splitting of updates, by all settings that decide it. The other way round a half of a split update that was not delivered would
+    ///   be lost.
     pub(crate) fn conflict(&self, before: &Self) -> Option<String> {
         let names = self.settings.keys().chain(before.settings.keys().filter(|name| !self.settings.contains_key(*name)));
         let may_differ = |name: &str| match before.settings.get(name) {
-            None => name == KEY_CHANGE || (name == DDL_TOPIC && self.template),
+            None => matches!(name, KEY_CHANGE | RECORD_KEY) || (name == DDL_TOPIC && self.template),
             Some(_) => false,
         };
         let differ = |name: &&String| self.settings.get(*name) != before.settings.get(*name) && !may_differ(name);
@@ -64,8 +72,6 @@ fn shown(name: &str) -> Cow<'_, str> {
         "transforms" => "the transforms".into(),
         "format" => "the format".into(),
         "format_options" => "the options of the format".into(),
-        // Whether updates are split depends on the record key, too.
-        KEY_CHANGE => "`key_change` or `record_key`".into(),
         name => format!("`{name}`").into(),
     }
 }
@@ -76,25 +82,26 @@ mod tests {
 
     #[test]
     fn settings_that_differ_are_named() {
-        let base = || Fingerprint::new(true).with("topic", "{table}").with("record_key", "None");
+        let base = || Fingerprint::new(true, false).with("topic", "{table}").with(RECORD_KEY, "None");
         let named = |now: Fingerprint, before: Fingerprint| now.conflict(&before);
         assert_eq!(named(base(), base()), None);
         assert_eq!(named(base().with("topic", "a").with("transforms", "x"), base()).as_deref(), Some("`topic`, the transforms"));
         assert_eq!(named(base(), base().with("schema_registry", "")).as_deref(), Some("`schema_registry`"));
         assert_eq!(named(base().with(DDL_TOPIC, "d").with(KEY_CHANGE, "split"), base()), None);
-        assert_eq!(
-            named(base(), base().with(DDL_TOPIC, "d").with(KEY_CHANGE, "split")).as_deref(),
-            Some("`ddl_topic`, `key_change` or `record_key`")
-        );
+        assert_eq!(named(base(), base().with(DDL_TOPIC, "d").with(KEY_CHANGE, "split")).as_deref(), Some("`ddl_topic`, `key_change`"));
         let mut fixed = base().with(DDL_TOPIC, "d");
         fixed.template = false;
         assert_eq!(named(fixed, base()).as_deref(), Some("`ddl_topic`"));
-        assert_eq!(named(base().with("record_key", "Table").routing(), base().routing()), None);
+        let keyed = || Fingerprint { splits_by_key: true, ..base().with(RECORD_KEY, "PrimaryKey") };
+        assert_eq!(named(base().with(RECORD_KEY, "Table").routing(), base().routing()), None);
+        assert_eq!(named(keyed().routing(), base().routing()), None, "more updates are split than before");
+        assert_eq!(named(base().routing(), keyed().routing()).as_deref(), Some("`record_key`"));
+        assert_eq!(named(keyed(), base()).as_deref(), Some("`record_key`"), "in the full phase");
     }
 
     #[test]
     fn the_text_is_the_documented_one() {
-        let text = serde_json::to_string(&Fingerprint::new(false).with("topic", "shop").with("partition", "Zero")).unwrap();
+        let text = serde_json::to_string(&Fingerprint::new(false, false).with("topic", "shop").with("partition", "Zero")).unwrap();
         assert_eq!(text, r#"{"partition":"f9f1e3fc","topic":"b7af0651"}"#);
     }
 }

@@ -12,7 +12,7 @@ use crate::config::{Config, CreateTopics, NotEmpty};
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
 use crate::invalid_setting::InvalidSetting;
-use crate::routing::{Partitioning, RecordKey, RoutingRules, TopicTemplate, refuse_control_events_without_topic};
+use crate::routing::{KeyChange, Partitioning, RecordKey, RoutingRules, TopicTemplate, refuse_control_events_without_topic};
 use crate::schema_registry::SchemaRegistry;
 
 const DEFAULT_RECORD_BATCH_BYTES: usize = 1_000_000;
@@ -95,7 +95,8 @@ impl Settings {
 
 fn fingerprint(config: &Config, rules: &RoutingRules, format: &str) -> Fingerprint {
     let options = config.format.as_ref().and_then(|format| serde_json::to_string(format.one("format").ok()?.1).ok());
-    let mut fingerprint = Fingerprint::new(rules.template().is_some())
+    let splits = rules.key_change == KeyChange::Split;
+    let mut fingerprint = Fingerprint::new(rules.template().is_some(), splits && rules.record_key == RecordKey::PrimaryKey)
         .with("topic", &config.topic)
         .with("partition", &format!("{:?}", config.partition))
         .with("partition_columns", &format!("{:?}", config.partition_columns))
@@ -110,7 +111,7 @@ fn fingerprint(config: &Config, rules: &RoutingRules, format: &str) -> Fingerpri
     if config.schema_registry.is_some() {
         fingerprint = fingerprint.with("schema_registry", "set");
     }
-    if rules.may_split() {
+    if splits {
         fingerprint = fingerprint.with("key_change", "split");
     }
     fingerprint
@@ -194,7 +195,7 @@ pub(crate) mod tests {
     #[test]
     fn fingerprints_stay_the_same_over_versions() {
         let of = |json: Value| serde_json::to_string(&settings(json).unwrap().fingerprint("")).unwrap();
-        let text = r#"{"format":"312e752f","format_options":"297bd0aa","partition":"f9f1e3fc","partition_columns":"297bd0aa","record_key":"9b307427","tombstones":"070d3382","topic":"b7af0651","transforms":"00000000"}"#;
+        let text = r#"{"format":"312e752f","format_options":"297bd0aa","key_change":"03fbde73","partition":"f9f1e3fc","partition_columns":"297bd0aa","record_key":"9b307427","tombstones":"070d3382","topic":"b7af0651","transforms":"00000000"}"#;
         assert_eq!(of(minimal()), text);
         let mut all = minimal();
         all["topic"] = json!("{table}");

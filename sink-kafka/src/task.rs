@@ -40,6 +40,8 @@ pub(crate) struct TopicMemory {
     owned: Mutex<HashSet<Arc<str>>>,
     /// The number of partitions of each topic when this process first saw it. Routing keeps this number even if partitions are added.
     partitions: Mutex<HashMap<Arc<str>, usize>>,
+    /// What was warned of, by kind and name.
+    warned: Mutex<HashSet<(&'static str, String)>>,
 }
 
 impl Task {
@@ -145,6 +147,11 @@ impl TopicMemory {
     /// Notes that the topic was empty or contained records of this task.
     pub(crate) fn note_owned(&self, topic: Arc<str>) {
         self.owned.lock().unwrap_or_else(PoisonError::into_inner).insert(topic);
+    }
+
+    /// Whether a warning of this kind about `name` is the first one.
+    pub(crate) fn is_first_warning(&self, kind: &'static str, name: &str) -> bool {
+        self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, name.to_owned()))
     }
 
     /// The number of partitions of a topic that this process has seen; `None` if it has not seen the topic.

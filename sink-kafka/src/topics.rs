@@ -48,6 +48,9 @@ pub(crate) async fn prove_full_phase(
 ) -> Result<(), Error> {
     task.evidence.load(context.evidence())?;
     let streams = context.lane().is_some_and(|lane| lane.kind == SplitKind::Stream);
+    if streams {
+        check_settings(task, context, last)?;
+    }
     let stream_wrote = last.is_written();
     if !stream_wrote {
         task.evidence.begin(task.settings.fingerprint(context.transforms()))?;
@@ -55,7 +58,8 @@ pub(crate) async fn prove_full_phase(
     let prove = async || {
         let removed = prove_records(task, producer, lane.run).await?;
         // Later, retention may remove them: readers had the time of the full phase to read them.
-        for Removed { partition, start } in removed.iter().filter(|_| !stream_wrote) {
+        let removed = removed.iter().filter(|_| !stream_wrote);
+        for Removed { partition, start } in removed.filter(|of| task.topics.is_first_warning("removed", &of.partition.to_string())) {
             tracing::warn!(%partition, start, "records of the full phase were removed before it was over: those before this offset are gone");
         }
         Ok(())
@@ -65,15 +69,15 @@ pub(crate) async fn prove_full_phase(
 
 /// Proves that the last records of the full phase are where they were acknowledged. Returns where records were removed.
 pub(crate) async fn prove_records(task: &Task, producer: &Producer, run: u64) -> Result<Vec<Removed>, Error> {
-    let topics = task.evidence.topics(|topic| task.settings.rules.could_lead_to(topic));
+    let topics = task.evidence.topics();
+    // Partitions that were added while the task did not run are not used.
+    topics.iter().for_each(|(name, count)| _ = task.topics.partitions(&name.as_str().into(), *count));
     let expected: Vec<ExpectedTopic> = topics.iter().map(|(name, count)| ExpectedTopic::new(&name.as_str().into(), *count)).collect();
     let counts = match producer.session().refresh_topics(&expected).await {
         Err(ClientError::NoTopic { topic, .. }) => return Err(ClientError::TopicGone { topic }.into()),
         counts => counts?,
     };
     for ((name, count), now) in topics.iter().zip(counts) {
-        // Partitions that were added while the task did not run are not used.
-        task.topics.partitions(&name.as_str().into(), *count);
         if now < *count {
             return Err(Error::TopicChanged { topic: name.clone(), problem: format!("it has {now} partitions, and had {count}") });
         }
@@ -97,9 +101,7 @@ pub(crate) async fn prove_records(task: &Task, producer: &Producer, run: u64) ->
 /// Checks that rows go to the same partitions as before. The greatest seq in a partition says what was delivered to it. If other settings
 /// sent rows elsewhere before, those rows would wrongly count as delivered. `last` is a receipt of the stream; one of a snapshot has no marks.
 pub(crate) fn check_settings(task: &Task, context: &runtime::Context, last: &ReceiptContent) -> Result<(), Error> {
-    let rules = &task.settings.rules;
-    let written = |(topic, marks): &(&String, &Vec<Mark>)| rules.could_lead_to(topic) && marks.iter().any(Mark::is_written);
-    let Some((topic, _)) = last.marks.iter().find(written) else { return Ok(()) };
+    let Some((topic, _)) = last.marks.iter().find(|(_, marks)| marks.iter().any(Mark::is_written)) else { return Ok(()) };
     match task.settings.fingerprint(context.transforms()).routing().conflict(&last.settings) {
         Some(changed) => Err(Error::SettingsChanged { topic: topic.clone(), changed }),
         None => Ok(()),
@@ -109,9 +111,9 @@ pub(crate) fn check_settings(task: &Task, context: &runtime::Context, last: &Rec
 /// Proves, for a check, that the topics still have the partitions and the records that the stream wrote. A lane that is opened proves more:
 /// it reads its last record.
 pub(crate) async fn prove_marks(task: &Task, session: &Session, marks: &Marks) -> Result<(), Error> {
-    let written = |(name, marks): &(&String, &Vec<Mark>)| task.settings.rules.could_lead_to(name) && marks.iter().any(Mark::is_written);
-    for (name, marks) in marks.iter().filter(written) {
+    for (name, marks) in marks.iter().filter(|(_, marks)| marks.iter().any(Mark::is_written)) {
         let name = Arc::from(name.as_str());
+        task.topics.partitions(&name, marks.len());
         let counts = match session.refresh_topics(&[ExpectedTopic::new(&name, marks.len())]).await {
             Err(ClientError::NoTopic { topic, .. }) => return Err(ClientError::TopicGone { topic }.into()),
             counts => counts?,
@@ -120,7 +122,6 @@ pub(crate) async fn prove_marks(task: &Task, session: &Session, marks: &Marks) -
             let problem = format!("it has {now} partitions, and had {}", marks.len());
             return Err(Error::TopicChanged { topic: name.to_string(), problem });
         }
-        task.topics.partitions(&name, marks.len());
         let partitions: Vec<_> = (0..marks.len()).map(|number| TopicPartition::new(&name, number)).collect();
         let ranges = log_ranges(session, &partitions).await?;
         for ((partition, mark), range) in partitions.into_iter().zip(marks).zip(ranges) {
@@ -146,9 +147,6 @@ impl LaneTopics {
         writer: &mut Writer,
     ) -> Result<Self, Error> {
         let kind = context.lane().map_or(SplitKind::Snapshot, |lane| lane.kind);
-        if kind == SplitKind::Stream {
-            check_settings(&task, context, &last)?;
-        }
         let settings = task.settings.fingerprint(context.transforms()).routing();
         let settings = serde_json::to_string(&settings).map_err(|error| Error::Receipt { problem: error.to_string() })?;
         let ReceiptContent { marks, schemas: written, .. } = last;
@@ -157,7 +155,6 @@ impl LaneTopics {
         let mut names = fixed.clone();
         if kind == SplitKind::Stream {
             topics.add_own(&mut names, context.tables()).await?;
-            topics.warn_of_unused(&names);
         }
         topics.verify_schemas().await?;
         topics.add(writer, &names, first).await?;
@@ -208,14 +205,6 @@ impl LaneTopics {
         Ok(())
     }
 
-    /// Logs the topics that the split has written to and that the settings do not name any more.
-    fn warn_of_unused(&self, names: &[Arc<str>]) {
-        let written = self.marks.iter().filter(|(_, marks)| marks.iter().any(Mark::is_written));
-        for (topic, _) in written.filter(|(topic, _)| !names.iter().any(|name| **name == ***topic)) {
-            tracing::warn!(topic, "this task wrote to a topic that its settings do not name any more");
-        }
-    }
-
     /// Checks that the registry still has the schemas of the topics that are in use.
     async fn verify_schemas(&self) -> Result<(), Error> {
         let Some(schemas) = &self.task.schemas else { return Ok(()) };
@@ -249,7 +238,7 @@ impl LaneTopics {
                 let problem = format!("it has {now} partitions, and had {count}");
                 return Err(Error::TopicChanged { topic: name.to_string(), problem });
             }
-            if now > count {
+            if now > count && self.task.topics.is_first_warning("partitions", name) {
                 tracing::warn!(
                     topic = &**name,
                     now,

@@ -514,6 +514,17 @@ async fn rows_that_would_go_elsewhere_than_before_do_not_count_as_delivered() {
         let opened = open(&mut sink(&task_of(&fake, changed.clone())), SplitKind::Stream, 1, &receipt).await;
         assert_eq!(opened.is_err_and(|error| error.code() == Some("E_CONFIG_CONFLICT")), conflict, "{changed}");
     }
+    // Whether an update is one record or two depends on the record key. So a half of it could count as the whole.
+    let keyed = |key: &str| json!({"partition": "primary_key", "record_key": key});
+    let (receipt, _) = pump(&task_of(&fake, keyed("primary_key")), &schema, &[1..=2]).await;
+    for (settings, named) in [
+        (keyed("none"), "`record_key`"),
+        (json!({"partition": "zero", "record_key": "primary_key"}), "settings: `partition`"),
+        (json!({"topic": "other", "partition": "primary_key", "record_key": "primary_key"}), "settings: `topic`"),
+    ] {
+        let error = open(&mut sink(&task_of(&fake, settings)), SplitKind::Stream, 1, &receipt).await.unwrap_err();
+        assert!(error.code() == Some("E_CONFIG_CONFLICT") && error.message().ends_with(named), "{error}");
+    }
     // Rows of a snapshot are never skipped, so with a snapshot the change of settings loses nothing.
     open(&mut sink(&task_of(&fake, json!({"partition": "zero"}))), SplitKind::Snapshot, 2, &receipt).await.unwrap();
 }

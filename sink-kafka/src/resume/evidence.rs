@@ -104,11 +104,11 @@ impl Evidence {
         }
     }
 
-    /// The topics with records that `is_used` accepts, each with its number of partitions.
-    pub(crate) fn topics(&self, is_used: impl Fn(&str) -> bool) -> Vec<(String, usize)> {
+    /// The topics with records, each with its number of partitions.
+    pub(crate) fn topics(&self) -> Vec<(String, usize)> {
         let content = self.lock();
         let topics = content.iter().flat_map(|content| &content.topics);
-        topics.filter(|(name, _)| is_used(name)).map(|(name, topic)| (name.clone(), topic.partitions.len())).collect()
+        topics.map(|(name, topic)| (name.clone(), topic.partitions.len())).collect()
     }
 
     /// The id that the topic had when it was written to, if it is known.
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn the_text_is_the_documented_one() {
         let evidence = loaded("");
-        evidence.begin(Fingerprint::new(false).with("topic", "shop")).unwrap();
+        evidence.begin(Fingerprint::new(false, false).with("topic", "shop")).unwrap();
         assert_eq!(evidence.text(), None);
         let partition = TopicPartition::new(&"shop".into(), 0);
         for (offsets, seq) in [(9..=9, 1), (100..=1041, 255), (7..=8, 3)] {
@@ -232,14 +232,14 @@ mod tests {
         let text = r#"{"v":2,"settings":{"topic":"b7af0651"},"topics":{"shop":{"partitions":[[7,1042,3,"000000000000000000000000000000ff"],null]}}}"#;
         assert_eq!(evidence.text().unwrap().as_str(), text);
         assert_eq!(loaded(text).text(), evidence.text());
-        assert_eq!(evidence.topics(|_| true), [("shop".to_owned(), 2)]);
+        assert_eq!(evidence.topics(), [("shop".to_owned(), 2)]);
         let with_id = text.replace(r#"{"partitions""#, r#"{"id":"u","partitions""#);
         assert_eq!(loaded(&with_id).text().unwrap().as_str(), with_id);
     }
 
     #[test]
     fn settings_may_change_only_before_the_first_record() {
-        let with = |topic: &str| Fingerprint::new(false).with("topic", topic);
+        let with = |topic: &str| Fingerprint::new(false, false).with("topic", topic);
         let evidence = loaded("");
         evidence.begin(with("a")).unwrap();
         evidence.begin(with("b")).unwrap();

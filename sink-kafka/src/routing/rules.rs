@@ -80,12 +80,6 @@ impl RoutingRules {
         names
     }
 
-    /// Whether an update may be written as a DELETE and an INSERT.
-    pub(crate) fn may_split(&self) -> bool {
-        let moves = self.partitioning.policy == PartitionPolicy::PrimaryKey || !self.partitioning.columns.is_empty();
-        self.key_change == KeyChange::Split && (moves || self.record_key == RecordKey::PrimaryKey)
-    }
-
     /// The topic template; `None` if there is one topic for all tables.
     pub(crate) fn template(&self) -> Option<&TopicTemplate> {
         self.topic.fixed().is_none().then_some(&self.topic)
