@@ -8,6 +8,7 @@ use divan::{Bencher, black_box, counter::ItemsCount};
 use runtime::{TableId, TableSchema};
 use source_polardbx::Selection;
 use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, ServerProfile, StreamPosition};
+use source_polardbx::config::PolarDbXOptions;
 use source_polardbx::schema::{History, read_create_table};
 
 /// The number of rows that one iteration decodes.
@@ -102,6 +103,7 @@ fn run(bencher: Bencher<'_, '_>, log: &Log) {
             selection: selection.clone(),
             profile: ServerProfile::new("5.7.22-log"),
             prepared: PreparedTransactions::default(),
+            polardbx: PolarDbXOptions::default(),
             batch_max_bytes: 4 << 20,
         });
         let mut rows = 0;

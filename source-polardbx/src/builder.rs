@@ -5,7 +5,7 @@ use std::time::Duration;
 use runtime::Result;
 use secrecy::SecretString;
 
-use crate::config::{Config, Heartbeat, Phase, Start, Tls};
+use crate::config::{ArchivedDeletes, Config, DdlText, Heartbeat, Phase, Start, Tls};
 use crate::source::PolardbxSource;
 
 /// Builds a [`PolardbxSource`]; see [`PolardbxSource::builder`]. A setting that is not given has the default of its key in
@@ -91,6 +91,18 @@ impl PolardbxSourceBuilder {
     /// The replica id under which the source asks for the binlog. By default it is derived from the task's name and the server's address.
     pub fn server_id(mut self, id: u32) -> Self {
         self.config.server_id = Some(id);
+        self
+    }
+
+    /// What becomes of the rows that PolarDB-X archives and so deletes; delivered by default.
+    pub fn archived_deletes(mut self, deletes: ArchivedDeletes) -> Self {
+        self.config.archived_deletes = deletes;
+        self
+    }
+
+    /// Which text of a DDL statement of PolarDB-X is delivered; the one for MySQL by default.
+    pub fn ddl_text(mut self, text: DdlText) -> Self {
+        self.config.ddl_text = text;
         self
     }
 

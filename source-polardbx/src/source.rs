@@ -112,6 +112,7 @@ impl PolardbxSource {
             database_charsets,
             selection: self.settings.selection.clone().folded(server.lower_case()),
             profile: server.profile(),
+            polardbx: self.settings.polardbx(),
             heartbeat: self.settings.heartbeat,
             batch_max_bytes: context.batch_max_bytes(),
             undecodable: self.undecodable.clone(),

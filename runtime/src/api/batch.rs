@@ -119,6 +119,11 @@ impl BatchBuilder {
         self.events.push(event);
     }
 
+    /// The events so far.
+    pub fn events_mut(&mut self) -> &mut [Event] {
+        &mut self.events
+    }
+
     /// Keeps the first `events` events and drops the later ones. The block keeps the bytes of the dropped rows until the batch is made.
     pub fn truncate(&mut self, events: usize) {
         if events == 0 {

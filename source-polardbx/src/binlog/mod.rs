@@ -28,6 +28,7 @@ mod transport;
 pub(crate) use baseline::{Baseline, ChangedSchema, first_schema_change};
 pub use decode::{Decoder, DecoderOptions, PreparedTransactions};
 pub use error::StreamError;
+pub use event::Tso;
 pub(crate) use files::BinlogFiles;
 pub(crate) use position::BinlogCoordinates;
 pub use position::{FileOffset, StreamPosition};

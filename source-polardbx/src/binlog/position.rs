@@ -4,6 +4,8 @@ use std::fmt;
 
 use runtime::{Position, Seq};
 
+use super::event::Tso;
+
 /// Offsets in dump requests must be less than this, because some servers read them as signed 32-bit numbers.
 pub(crate) const DUMP_LIMIT: u64 = 1 << 31;
 
@@ -67,7 +69,7 @@ impl BinlogCoordinates {
 #[error("{0}")]
 pub struct PositionError(String);
 
-/// Where a stream resumes. Its text form is `v1;id=…;base=…;at=000014:8273883;prev=…;floor=…;fp=…`.
+/// Where a stream resumes. Its text form is `v1;id=…;base=…;at=000014:8273883;prev=…;floor=…;fp=…;tso=…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamPosition {
     /// Identity of the server: MySQL's `server_uuid`; empty if the server has none.
@@ -84,6 +86,8 @@ pub struct StreamPosition {
     /// First 8 bytes of a SHA-256 hash over the headers and checksums of the events in the last delivered transaction; `None` if the events
     /// of that transaction are not known.
     pub fingerprint: Option<[u8; 8]>,
+    /// The commit timestamp of the last transaction that was read, where the server writes one. The next one must be greater.
+    pub tso: Option<Tso>,
     /// Counts how often the task accepted a change to another server. Events of a later timeline sort after the events of all earlier
     /// timelines.
     pub timeline: u16,
@@ -101,6 +105,7 @@ impl StreamPosition {
             previous: None,
             floor: None,
             fingerprint: None,
+            tso: None,
             timeline: 0,
         })
     }
@@ -113,7 +118,7 @@ impl StreamPosition {
             return Err(wrong("an unknown version"));
         }
         let (mut identity, mut base, mut at) = (None, None, None);
-        let (mut previous, mut floor, mut fingerprint, mut timeline) = (None, None, None, 0);
+        let (mut previous, mut floor, mut fingerprint, mut tso, mut timeline) = (None, None, None, None, 0);
         for part in parts {
             let (key, value) = part.split_once('=').ok_or_else(|| wrong("a part without `=`"))?;
             let place = || parse_place(value).ok_or_else(|| wrong("a part that is not a file and an offset"));
@@ -124,6 +129,7 @@ impl StreamPosition {
                 "prev" => previous = Some(place()?),
                 "floor" => floor = Some(place()?),
                 "fp" => fingerprint = Some(parse_fingerprint(value).ok_or_else(|| wrong("an invalid fingerprint"))?),
+                "tso" => tso = Some(Tso::parse(value.as_bytes()).ok_or_else(|| wrong("an invalid commit timestamp"))?),
                 "timeline" => {
                     timeline = value.parse().ok().filter(|&number| number < 1 << 12).ok_or_else(|| wrong("an invalid timeline"))?
                 }
@@ -131,7 +137,7 @@ impl StreamPosition {
             }
         }
         match (identity, base, at) {
-            (Some(identity), Some(base), Some(at)) => Ok(Self { identity, base, at, previous, floor, fingerprint, timeline }),
+            (Some(identity), Some(base), Some(at)) => Ok(Self { identity, base, at, previous, floor, fingerprint, tso, timeline }),
             _ => Err(wrong("a part is missing")),
         }
     }
@@ -174,6 +180,9 @@ impl fmt::Display for StreamPosition {
         }
         if let Some(fingerprint) = self.fingerprint {
             write!(f, ";fp={:016x}", u64::from_be_bytes(fingerprint))?;
+        }
+        if let Some(tso) = self.tso {
+            write!(f, ";tso={tso}")?;
         }
         if self.timeline > 0 {
             write!(f, ";timeline={}", self.timeline)?;
@@ -268,9 +277,11 @@ mod tests {
             previous in proptest::option::of(place()),
             floor in proptest::option::of(place()),
             fingerprint in proptest::option::of(any::<[u8; 8]>()),
+            tso in proptest::option::of("[0-8][0-9]{53}"),
             timeline in 0u16..1 << 12,
         ) {
-            let position = StreamPosition { identity, base, at, previous, floor, fingerprint, timeline };
+            let tso = tso.and_then(|text| Tso::parse(text.as_bytes()));
+            let position = StreamPosition { identity, base, at, previous, floor, fingerprint, tso, timeline };
             prop_assert_eq!(StreamPosition::parse(&position.to_string()).unwrap(), position);
         }
 

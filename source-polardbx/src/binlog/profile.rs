@@ -12,14 +12,16 @@ pub struct ServerProfile {
     explicit_timestamps: bool,
     lower_case_names: bool,
     idle_is_current: bool,
+    polardbx: bool,
 }
 
 impl ServerProfile {
-    /// Creates a profile from the server's answer to `SELECT VERSION()`. All other settings are the defaults of MySQL 5.7.
+    /// Creates a profile from the server's answer to `SELECT VERSION()`. All other settings are the defaults of that server.
     pub fn new(version: impl Into<Arc<str>>) -> Self {
         let version = version.into();
         let dialect = Dialect::of_version(&version);
-        Self { version, dialect, explicit_timestamps: false, lower_case_names: false, idle_is_current: true }
+        let polardbx = is_polardbx(&version);
+        Self { version, dialect, explicit_timestamps: false, lower_case_names: polardbx, idle_is_current: !polardbx, polardbx }
     }
 
     /// Sets the server's value of `explicit_defaults_for_timestamp`. It applies to DDL from sessions that do not log their own value.
@@ -33,14 +35,6 @@ impl ServerProfile {
     #[must_use]
     pub fn with_lower_case_names(mut self, lower_case: bool) -> Self {
         self.lower_case_names = lower_case;
-        self
-    }
-
-    /// Sets whether an idle stream means that the server has no newer commits. For PolarDB-X it does not: its binlog lags behind its
-    /// commits.
-    #[must_use]
-    pub fn with_idle_is_current(mut self, current: bool) -> Self {
-        self.idle_is_current = current;
         self
     }
 
@@ -65,10 +59,22 @@ impl ServerProfile {
     /// Whether the server may write a transaction that was rolled back, or a ROLLBACK TO a savepoint, into its binlog. MySQL 5.7 and MariaDB
     /// do so if the transaction has dropped a temporary table; MySQL 8.0.15 does not.
     pub(crate) fn logs_rollbacks(&self) -> bool {
-        self.dialect.is_mariadb() || self.dialect.version < 80_000
+        self.dialect.is_mariadb() || (self.dialect.version < 80_000 && !self.polardbx)
     }
 
+    /// Whether an idle stream means that the server has no newer commits. For PolarDB-X it does not: its binlog lags behind its commits.
     pub(crate) fn idle_is_current(&self) -> bool {
         self.idle_is_current
     }
+
+    /// Whether the server is PolarDB-X. Its transactions end with a commit mark, and its statements begin with comment lines.
+    pub(crate) fn is_polardbx(&self) -> bool {
+        self.polardbx
+    }
+}
+
+/// Whether the answer to `SELECT VERSION()` is that of a compute node of PolarDB-X.
+pub(crate) fn is_polardbx(version: &str) -> bool {
+    let version = version.to_ascii_lowercase();
+    version.contains("-pxc-") || version.contains("-tddl-")
 }

@@ -16,6 +16,7 @@ use super::profile::ServerProfile;
 use super::scan::{LastEnd, ScanError};
 use super::timers::{Timers, stuck_message};
 use super::transport::{SILENCE, Transport};
+use crate::config::PolarDbXOptions;
 use crate::error::SourceError;
 use crate::schema::{History, Unstated};
 use crate::selection::Selection;
@@ -42,6 +43,8 @@ pub(crate) struct StreamOptions {
     pub(crate) selection: Selection,
     /// The properties of the server.
     pub(crate) profile: ServerProfile,
+    /// How the events of PolarDB-X are delivered.
+    pub(crate) polardbx: PolarDbXOptions,
     /// A heartbeat is due after this time without events; `None` turns heartbeats off.
     pub(crate) heartbeat: Option<Duration>,
     /// Batches are cut at about this size, in bytes.
@@ -144,6 +147,7 @@ impl StreamReader {
             selection,
             profile: profile.clone(),
             prepared,
+            polardbx: options.polardbx,
             batch_max_bytes: options.batch_max_bytes,
         });
         let timers = Timers::start(options.heartbeat);

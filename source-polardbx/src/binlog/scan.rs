@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::decode::{GroupEnd, OpenGroup, Undone};
 use super::error::StreamError;
-use super::event::{kind, read_format, read_query};
+use super::event::{CommitMark, kind, read_format, read_query};
 use super::position::FileOffset;
 use super::profile::ServerProfile;
 use super::track::Tracker;
@@ -68,12 +68,19 @@ async fn scan(endpoint: &Endpoint, profile: &ServerProfile, base: &str, group: &
         }
         let end = tracker.at();
         match event.header.kind {
-            kind::XID => return Ok(GroupEnd { committed: true, undone }),
+            // Of a transaction with a commit mark, the mark follows.
+            kind::XID if profile.is_polardbx() => {}
+            kind::XID => return Ok(GroupEnd { committed: true, undone, tso: None }),
+            kind::ROWS_QUERY if profile.is_polardbx() => {
+                if let Some(CommitMark::End(tso)) = CommitMark::read(event.body).map_err(broken)? {
+                    return Ok(GroupEnd { committed: true, undone, tso: Some(tso) });
+                }
+            }
             kind::QUERY => {
                 let query = read_query(event.body, false).map_err(broken)?;
                 match query.text {
-                    b"COMMIT" => return Ok(GroupEnd { committed: true, undone }),
-                    b"ROLLBACK" => return Ok(GroupEnd { committed: false, undone }),
+                    b"COMMIT" => return Ok(GroupEnd { committed: true, undone, tso: None }),
+                    b"ROLLBACK" => return Ok(GroupEnd { committed: false, undone, tso: None }),
                     text if text.starts_with(b"SAVEPOINT") || text.starts_with(b"ROLLBACK") => {
                         let text = String::from_utf8_lossy(text);
                         let context = StatementContext { dialect: profile.dialect(), ..StatementContext::new("", &|_| None) };

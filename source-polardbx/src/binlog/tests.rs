@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use runtime::{Batch, Body, Column, ColumnKind, Date, DateTime, Op, Row, TableId, TableSchema, Value};
 
 mod heartbeats;
+mod polardbx;
 mod rollbacks;
 mod servers;
 mod statements;
@@ -15,6 +16,7 @@ mod xa;
 use super::testing::{EventBytes, format_description};
 use super::{Decoder, DecoderOptions, FileOffset, PreparedTransactions, ServerProfile, StreamError, StreamPosition};
 use crate::Selection;
+use crate::config::PolarDbXOptions;
 use crate::schema::History;
 
 /// A column with a value, and the bytes that the server writes for the column (in a TABLE_MAP) and for the value.
@@ -341,6 +343,7 @@ fn options(position: StreamPosition, schema: Arc<TableSchema>, batch_max_bytes: 
         selection: Selection::new(&["d.t*".to_owned()], &[]).unwrap(),
         profile: ServerProfile::new("5.7.22-log"),
         prepared: PreparedTransactions::default(),
+        polardbx: PolarDbXOptions::default(),
         batch_max_bytes,
     }
 }

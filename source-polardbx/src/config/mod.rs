@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use error::ConfigError;
-pub use options::{Handover, Heartbeat, Phase, Start, Tls, TlsMode};
+pub use options::{ArchivedDeletes, DdlText, Handover, Heartbeat, Phase, PolarDbXOptions, Start, Tls, TlsMode};
 pub(crate) use settings::SourceSettings;
 
 /// The keys of `[source.polardbx]`. Unknown keys are errors. A value whose feature is not implemented yet is refused.
@@ -54,6 +54,12 @@ pub struct Config {
     pub start: Option<Start>,
     /// The replica id under which the source asks for the binlog. By default it is derived from the task's name, the host and the port.
     pub server_id: Option<u32>,
+    /// What becomes of the rows that PolarDB-X archives and so deletes; delivered by default. Other servers do not mark such deletes.
+    #[serde(default)]
+    pub archived_deletes: ArchivedDeletes,
+    /// Which text of a DDL statement of PolarDB-X is delivered; the one for MySQL by default.
+    #[serde(default)]
+    pub ddl_text: DdlText,
     /// How connections are encrypted; by default they are not.
     pub tls: Option<Tls>,
     /// Heartbeats that an idle stream sends, for formats that have a record for them; none by default.
@@ -102,6 +108,8 @@ impl Default for Config {
             xa_wait_seconds: default_xa_wait_seconds(),
             start: None,
             server_id: None,
+            archived_deletes: ArchivedDeletes::default(),
+            ddl_text: DdlText::default(),
             tls: None,
             heartbeat: None,
         }

@@ -82,6 +82,39 @@ impl Start {
     }
 }
 
+/// What becomes of the rows that the server's own archiving deletes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ArchivedDeletes {
+    /// They are delivered like all others.
+    #[default]
+    Deliver,
+    /// They are not delivered.
+    Skip,
+}
+
+/// Which text of a DDL statement is delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DdlText {
+    /// The statement for MySQL, without what only PolarDB-X understands.
+    #[default]
+    Mysql,
+    /// The statement of the user. Statements that MySQL does not have are delivered, too, if they name a selected table.
+    Original,
+}
+
+/// How the events of PolarDB-X are delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PolarDbXOptions {
+    /// What becomes of the rows that the server's own archiving deletes.
+    pub archived_deletes: ArchivedDeletes,
+    /// Which text of a DDL statement is delivered.
+    pub ddl_text: DdlText,
+}
+
 /// How connections are encrypted. Paths of files are relative to the working directory.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

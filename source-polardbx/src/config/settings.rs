@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::Config;
 use super::error::ConfigError;
-use super::options::{Handover, Phase, Start};
+use super::options::{Handover, Phase, PolarDbXOptions, Start};
 use crate::selection::Selection;
 
 const HEARTBEAT_INTERVAL_MS: u64 = 10_000;
@@ -82,6 +82,11 @@ impl SourceSettings {
 
     pub(crate) fn has(&self, phase: Phase) -> bool {
         self.phases.contains(&phase)
+    }
+
+    /// How the events of PolarDB-X are delivered.
+    pub(crate) fn polardbx(&self) -> PolarDbXOptions {
+        PolarDbXOptions { archived_deletes: self.config.archived_deletes, ddl_text: self.config.ddl_text }
     }
 
     /// The replica id for the dump connection of `task`: the configured id, or else an id that is derived from the task and the server's

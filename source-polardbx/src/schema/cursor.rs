@@ -38,6 +38,11 @@ impl<'a> Cursor<'a> {
         self.tokens.iter().skip(self.at).all(|lexeme| lexeme.token == Token::Symbol(';'))
     }
 
+    /// Where the next token begins in the text, in bytes.
+    pub(crate) fn offset(&self) -> usize {
+        self.tokens.get(self.at).map_or(self.sql.len(), |lexeme| lexeme.start)
+    }
+
     pub(crate) fn mark(&self) -> usize {
         self.at
     }
@@ -48,8 +53,7 @@ impl<'a> Cursor<'a> {
 
     /// An error that quotes the text at the current position.
     pub(crate) fn error(&self, what: impl Into<String>) -> ReadError {
-        let start = self.tokens.get(self.at).map_or(self.sql.len(), |lexeme| lexeme.start);
-        ReadError::new(what).near(self.sql.get(start..).unwrap_or(""))
+        ReadError::new(what).near(self.sql.get(self.offset()..).unwrap_or(""))
     }
 
     /// The unquoted word that is `ahead` tokens after the next token; `None` if there is no unquoted word at that place.

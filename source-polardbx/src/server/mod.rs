@@ -90,7 +90,6 @@ impl Server {
         ServerProfile::new(self.version.as_str())
             .with_explicit_timestamps(self.variable("explicit_defaults_for_timestamp").eq_ignore_ascii_case("ON"))
             .with_lower_case_names(self.lower_case())
-            .with_idle_is_current(self.kind != ServerKind::PolarDbX)
     }
 
     /// The finding `server`: whether this kind of server is supported.

@@ -1,6 +1,7 @@
 //! How a group ends, where that is known before its end is read.
 
 use super::savepoints::Savepoints;
+use crate::binlog::event::Tso;
 use crate::binlog::position::FileOffset;
 
 /// The end of a group.
@@ -10,6 +11,8 @@ pub(crate) struct GroupEnd {
     pub(crate) committed: bool,
     /// The parts that are undone by a ROLLBACK TO a savepoint.
     pub(crate) undone: Vec<Undone>,
+    /// The commit timestamp, if the group ends with one.
+    pub(crate) tso: Option<Tso>,
 }
 
 /// The events from a savepoint to the ROLLBACK TO it.
@@ -34,7 +37,7 @@ pub(crate) struct OpenGroup {
 
 impl GroupEnd {
     /// The end of a group of which everything is committed.
-    pub(crate) const COMMITTED: Self = Self { committed: true, undone: Vec::new() };
+    pub(crate) const COMMITTED: Self = Self { committed: true, undone: Vec::new(), tso: None };
 
     /// Whether the changes of the event that ends at `end` are undone.
     pub(crate) fn undoes(&self, end: FileOffset) -> bool {

@@ -3,12 +3,13 @@
 //! This file dispatches the events by type. The submodules do the work:
 //!
 //! - `resume_guard` holds the position at which reading continues after a restart, and checks that the last delivered transaction is there.
-//! - `transaction` tracks where transactions begin and end, and gives each event its `seq`.
+//! - `transaction` tracks where transactions begin and end, and gives each event its `seq` and its `stamp`.
 //! - `table_maps` maps table ids to tables, and `rows` decodes row events.
 //! - `unstated` takes from TABLE_MAPs what CREATE TABLE statements leave open.
-//! - `query` handles statements such as DDL, and `statement_text` decodes their text.
+//! - `query` handles statements such as DDL, and the commit marks of PolarDB-X; `statement_text` decodes their text.
 //! - `prepared` keeps the changes of XA transactions until their outcome is read, and `expansion` gives them back.
 //! - `savepoints` and `group_end` tell which changes of a transaction are rolled back.
+//! - `polardbx` reads the comment lines before the statements of PolarDB-X.
 //! - `heartbeat` makes heartbeat events, and `output` groups events into batches.
 
 mod context;
@@ -17,11 +18,13 @@ mod fingerprint;
 mod group_end;
 mod heartbeat;
 mod output;
+mod polardbx;
 mod prepared;
 mod query;
 mod resume_guard;
 mod rows;
 mod savepoints;
+mod stamp;
 mod statement_text;
 mod table_maps;
 mod transaction;
@@ -34,6 +37,7 @@ use super::event::{Header, IGNORABLE, Payload, RawEvent, kind, read_format, read
 use super::position::{FileOffset, StreamPosition};
 use super::profile::ServerProfile;
 use super::track::Tracker;
+use crate::config::PolarDbXOptions;
 use crate::schema::History;
 use crate::selection::Selection;
 use context::EventContext;
@@ -41,9 +45,10 @@ use expansion::{Expansion, SpooledRows};
 pub(super) use group_end::{GroupEnd, OpenGroup, Undone};
 use heartbeat::Heartbeats;
 use output::BatchOutput;
+use polardbx::LoggedStatement;
 pub use prepared::PreparedTransactions;
 use resume_guard::ResumeGuard;
-use rows::decode_rows;
+use rows::{decode_rows, pass_over_rows};
 pub(super) use statement_text::StatementText;
 use table_maps::TableMaps;
 use transaction::Transaction;
@@ -62,6 +67,8 @@ pub struct DecoderOptions {
     pub profile: ServerProfile,
     /// The XA transactions that are prepared at `position`.
     pub prepared: PreparedTransactions,
+    /// How the events of PolarDB-X are delivered.
+    pub polardbx: PolarDbXOptions,
     /// Batches are cut at about this size, in bytes.
     pub batch_max_bytes: usize,
 }
@@ -81,21 +88,26 @@ pub struct Decoder {
     prepared: PreparedTransactions,
     /// The sources of events that are being expanded, the innermost last. Each belongs to the open group.
     expansions: Vec<Expansion>,
+    polardbx: PolarDbXOptions,
+    /// The statement of PolarDB-X whose commit mark was not read yet.
+    logged: Option<LoggedStatement>,
 }
 
 impl Decoder {
     /// Creates a decoder. Its first event must be the first event of a binlog dump that begins at [`Decoder::dump_from`].
     pub fn new(options: DecoderOptions) -> Self {
-        let DecoderOptions { stream, position, history, selection, profile, prepared, batch_max_bytes } = options;
+        let DecoderOptions { stream, position, history, selection, profile, prepared, polardbx, batch_max_bytes } = options;
         Self {
             tracker: Tracker::new(&position.base, ResumeGuard::dump_from(&position)),
-            transaction: Transaction::new(position.timeline, profile.version().clone(), profile.logs_rollbacks()),
+            transaction: Transaction::new(position.timeline, &profile),
             resume: ResumeGuard::new(position),
             tables: TableMaps::default(),
             heartbeats: Heartbeats::default(),
             output: BatchOutput::new(batch_max_bytes),
             prepared,
             expansions: Vec::new(),
+            polardbx,
+            logged: None,
             stream,
             profile,
             selection,
@@ -139,8 +151,9 @@ impl Decoder {
     fn take_intact(&mut self, event: &RawEvent<'_>, start: FileOffset, read_ms: i64) -> Result<(), StreamError> {
         let opens = matches!(event.header.kind, kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIADB_GTID);
         // A statement or a compressed transaction begins a group itself if no GTID event has opened the group before.
-        let alone = matches!(event.header.kind, kind::QUERY | kind::TRANSACTION_PAYLOAD) && !self.transaction.is_open();
-        if opens || alone {
+        let alone = matches!(event.header.kind, kind::QUERY | kind::TRANSACTION_PAYLOAD)
+            || (event.header.kind == kind::ROWS_QUERY && self.profile.is_polardbx());
+        if opens || (alone && !self.transaction.is_open()) {
             self.transaction.interrupt()?;
             self.resume.open(start)?;
             self.transaction.open(start);
@@ -168,6 +181,7 @@ impl Decoder {
             | kind::UPDATE_ROWS_V1
             | kind::DELETE_ROWS_V1 => self.rows(event, read_ms),
             kind::QUERY => self.query(event, read_ms),
+            kind::XID if self.profile.is_polardbx() => self.transaction.end(),
             kind::XID => {
                 self.transaction.check_emptied()?;
                 self.commit(event, read_ms)
@@ -185,6 +199,7 @@ impl Decoder {
                 self.transaction.interrupt()
             }
             kind::ROTATE => self.rotate(event),
+            kind::ROWS_QUERY if self.profile.is_polardbx() => self.rows_query(event, read_ms),
             kind::INCIDENT => Err(StreamError::Incident { message: read_incident(event.body) }),
             kind::XA_PREPARE => self.xa_prepare(event, read_ms),
             kind::EXECUTE_LOAD_QUERY => {
@@ -237,7 +252,13 @@ impl Decoder {
         if self.spool(event)? {
             return Ok(());
         }
+        if self.profile.is_polardbx() && !self.transaction.takes_rows() {
+            return Err(StreamError::corrupt("rows outside a transaction"));
+        }
         let Some(layout) = self.tables.layout(event.body)? else { return Ok(()) };
+        if self.passes_over(event) {
+            return pass_over_rows(event, &layout, &mut self.transaction);
+        }
         let context = EventContext::new(&self.tracker, &event.header, read_ms);
         decode_rows(event, &layout, &context, &mut self.transaction, &mut self.output)
     }

@@ -70,6 +70,18 @@ impl BatchOutput {
         self.held.map_or(0, |held| (held.cut + self.size()).saturating_sub(held.before))
     }
 
+    /// Changes all held events.
+    pub(super) fn change_held(&mut self, mut change: impl FnMut(&mut Event)) {
+        let Some(Held { from, .. }) = self.held else { return };
+        let first = usize::try_from(from.batch.saturating_sub(self.taken)).unwrap_or(usize::MAX);
+        for (index, batch) in self.ready.iter_mut().enumerate().skip(first) {
+            let skipped = if index == first { from.events } else { 0 };
+            batch.events.iter_mut().skip(skipped).for_each(&mut change);
+        }
+        let skipped = if first >= self.ready.len() { from.events } else { 0 };
+        self.builder.events_mut().iter_mut().skip(skipped).for_each(change);
+    }
+
     /// Drops all held events, and holds no more. Returns whether events were held.
     pub(super) fn drop_held(&mut self) -> bool {
         let held = self.held.take();

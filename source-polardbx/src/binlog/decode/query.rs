@@ -1,27 +1,33 @@
-//! QUERY events: DDL, and transaction boundaries that are logged as statements.
+//! QUERY events: DDL, and transaction boundaries that are logged as statements. Also the commit marks of PolarDB-X.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use runtime::{SchemaChange, SchemaChangeKind, TableId, TableSchema};
 
 use super::context::EventContext;
 use super::expansion::Expansion;
+use super::polardbx::{LoggedStatement, StatementTexts};
 use super::prepared::{Ended, read_xa_prepare};
 use super::statement_text::StatementText;
 use super::table_maps::TableMaps;
 use super::{Decoder, unstated};
 use crate::binlog::error::{StreamError, shorten};
-use crate::binlog::event::{Query, RawEvent, SessionVariables, read_query};
+use crate::binlog::event::{CommitMark, Query, RawEvent, SessionVariables, Tso, kind, read_query};
+use crate::config::{ArchivedDeletes, DdlText};
 use crate::facts::DatabaseCharsets;
 use crate::schema::{
-    Change, Effect, ExplicitTimestamps, Statement, StatementContext, XaStatement, changes_only_named_tables, loses_names,
-    of_collation_number, read_statement,
+    Change, Effect, ExplicitTimestamps, Statement, StatementContext, XaStatement, changes_only_named_tables, concerns_accounts,
+    loses_names, of_collation_number, read_statement, tables_named, without_leading_comma,
 };
 use crate::spool::SpoolReader;
 
 impl Decoder {
     pub(super) fn query(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
         let query = read_query(event.body, false)?;
+        if self.profile.is_polardbx() {
+            return self.logical_query(event, &query, read_ms);
+        }
         match query.text {
             b"BEGIN" => {
                 let context = EventContext::new(&self.tracker, &event.header, read_ms);
@@ -42,11 +48,23 @@ impl Decoder {
 
     /// Handles a statement other than BEGIN, COMMIT and ROLLBACK.
     pub(super) fn statement(&mut self, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
+        self.statement_shown_as(None, event, query, read_ms)
+    }
+
+    /// Like [`Decoder::statement`], but delivers the text `shown`, if there is one, in place of the statement that is applied.
+    pub(super) fn statement_shown_as(
+        &mut self,
+        shown: Option<String>,
+        event: &RawEvent<'_>,
+        query: &Query<'_>,
+        read_ms: i64,
+    ) -> Result<(), StreamError> {
         if self.transaction.is_uncommitted_alter() {
             return self.close_transaction();
         }
         let variables = SessionVariables::read(query.status)?;
-        let source = StatementText::read(query.text, &variables);
+        let mut source = StatementText::read(query.text, &variables);
+        source.shown = shown;
         let text = source.text.as_str();
         if opens_transaction(text) {
             self.transaction.begin_with_statement(&EventContext::new(&self.tracker, &event.header, read_ms));
@@ -202,7 +220,8 @@ impl Decoder {
         let mut facts = variables.named();
         facts.push(("commitTimestamp", event.header.timestamp.to_string()));
         facts.push(("lowerCaseTableNames", self.history.is_lower_case().to_string()));
-        let mut schema_change = SchemaChange::new(kind, database_of(change, query, &touched), text);
+        let shown = source.shown.as_deref().unwrap_or(text);
+        let mut schema_change = SchemaChange::new(kind, database_of(change, query, &touched), shown);
         schema_change.tables = touched;
         let context = EventContext::new(&self.tracker, &event.header, read_ms);
         self.transaction.emit_ddl(query.thread_id, &context, facts, schema_change, &mut self.output)?;
@@ -212,6 +231,98 @@ impl Decoder {
         // Invariant: a schema change is alone in its batch.
         self.cut();
         Ok(())
+    }
+
+    /// Handles a QUERY event of PolarDB-X.
+    fn logical_query(&mut self, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
+        if self.transaction.is_begun() || self.logged.is_some() {
+            return Err(StreamError::corrupt("a statement in the middle of a transaction"));
+        }
+        if query.text == b"BEGIN" {
+            self.transaction.begin(query.thread_id, query.status, &EventContext::new(&self.tracker, &event.header, read_ms));
+        } else {
+            self.logged = Some(LoggedStatement::new(event));
+        }
+        Ok(())
+    }
+
+    /// Handles a ROWS_QUERY event of PolarDB-X: a commit mark, or the trace of a statement.
+    pub(super) fn rows_query(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
+        match CommitMark::read(event.body)? {
+            Some(CommitMark::End(tso)) => self.commit_mark(tso, event, read_ms),
+            Some(CommitMark::Announced { tso, is_archive }) => self.transaction.announce(tso, is_archive),
+            None if self.transaction.is_begun() => Ok(()),
+            None => Err(StreamError::corrupt("a text (ROWS_QUERY) outside a transaction")),
+        }
+    }
+
+    fn commit_mark(&mut self, tso: Tso, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
+        self.transaction.mark(tso, &mut self.output)?;
+        if self.resume.is_live() {
+            self.heartbeats.note_time(tso.ms());
+        }
+        if let Some(statement) = self.logged.take() {
+            self.logical_statement(&statement.event(), read_ms)?;
+        } else if self.transaction.is_begun() {
+            return self.commit(event, read_ms);
+        }
+        self.close_transaction()
+    }
+
+    /// Handles a statement of PolarDB-X. Its text for MySQL says what it does.
+    fn logical_statement(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
+        let query = read_query(event.body, false)?;
+        let texts = StatementTexts::read(query.text);
+        let original = self.polardbx.ddl_text == DdlText::Original;
+        if texts.mysql.trim_ascii().is_empty() {
+            return match texts.original {
+                Some(text) if original && self.resume.is_live() => self.untranslated(&text, event, &query, read_ms),
+                _ => Ok(()),
+            };
+        }
+        let shown = texts.original.filter(|_| original).map(Cow::into_owned);
+        let shown = shown.and_then(|text| String::from_utf8(text).ok());
+        let repaired = std::str::from_utf8(texts.mysql).ok().and_then(|text| without_leading_comma(text, self.profile.dialect()));
+        let text = repaired.as_deref().map_or(texts.mysql, str::as_bytes);
+        self.statement_shown_as(shown, event, &Query { text, ..query }, read_ms)
+    }
+
+    /// Delivers a statement that MySQL does not have if it names a selected table. It changes no column. A statement about accounts may hold
+    /// a password, and is not delivered.
+    fn untranslated(&mut self, text: &[u8], event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
+        let variables = SessionVariables::read(query.status)?;
+        let source = StatementText::read(text, &variables);
+        let database = String::from_utf8_lossy(query.database);
+        let context = StatementContext { dialect: self.profile.dialect(), ..StatementContext::new(&database, &|_| None) };
+        if source.not_in.is_some() || concerns_accounts(&source.text, &context) {
+            return Ok(());
+        }
+        let named = tables_named(&source.text, &context).into_iter().map(|table| self.history.fold(&table));
+        let mut tables: Vec<TableId> = named.filter(|table| self.selection.selects(table) && self.history.table(table).is_some()).collect();
+        tables.sort();
+        tables.dedup();
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let mut change = SchemaChange::new(SchemaChangeKind::Other, database, source.text);
+        change.tables = tables.into_iter().map(|table| (table.clone(), self.history.table(&table).cloned())).collect();
+        self.cut();
+        let context = EventContext::new(&self.tracker, &event.header, read_ms);
+        let mut facts = variables.named();
+        facts.push(("commitTimestamp", event.header.timestamp.to_string()));
+        facts.push(("lowerCaseTableNames", self.history.is_lower_case().to_string()));
+        self.transaction.emit_ddl(query.thread_id, &context, facts, change, &mut self.output)?;
+        self.close_transaction()?;
+        // Invariant: a schema change is alone in its batch.
+        self.cut();
+        Ok(())
+    }
+
+    /// Whether the rows of the event are not wanted.
+    pub(super) fn passes_over(&self, event: &RawEvent<'_>) -> bool {
+        self.polardbx.archived_deletes == ArchivedDeletes::Skip
+            && matches!(event.header.kind, kind::DELETE_ROWS | kind::DELETE_ROWS_V1)
+            && self.transaction.is_archive()
     }
 }
 

@@ -96,6 +96,13 @@ impl ResumeGuard {
         if group.start.offset < DUMP_LIMIT {
             self.position.floor = Some(group.start);
         }
+        if let (Some(tso), Some(last)) = (group.tso, self.position.tso)
+            && tso <= last
+        {
+            let what = format!("the commit timestamp {tso} comes behind {last}");
+            return Err(StreamError::HistoryDiverged { what });
+        }
+        self.position.tso = group.tso.or(self.position.tso);
         self.position.at = end;
         self.position.previous = Some(group.start);
         self.last = Some(group.fingerprint);

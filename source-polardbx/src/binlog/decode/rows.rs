@@ -44,7 +44,13 @@ pub(super) fn decode_rows(
     Ok(())
 }
 
-/// Passes over rows that are undone later. They get numbers like all rows, so that the numbers of the others do not depend on it.
+/// Passes over all rows of an event.
+pub(super) fn pass_over_rows(event: &RawEvent<'_>, layout: &RowLayout, transaction: &mut Transaction) -> Result<(), StreamError> {
+    let Some(kind) = RowsKind::of(event.header.kind) else { return Ok(()) };
+    pass_over(RowImages::open(event.body, event.header.kind, layout)?, kind, layout, transaction)
+}
+
+/// Passes over rows that are undone later or not wanted. They get numbers like all rows, so that the numbers of the others do not depend on it.
 fn pass_over(mut images: RowImages<'_>, kind: RowsKind, layout: &RowLayout, transaction: &mut Transaction) -> Result<(), StreamError> {
     let mut block = CellBlock::default();
     while !images.is_empty() {

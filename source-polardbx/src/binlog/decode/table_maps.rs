@@ -71,7 +71,7 @@ impl TableMaps {
         map.table = history.fold(&map.table);
         let layout = if selection.selects(&map.table) && !self.ignored.contains(&map.table) {
             match history.table(&map.table) {
-                Some(schema) => Some(Arc::new(row_layout(&map, schema, profile.dialect())?)),
+                Some(schema) => Some(Arc::new(row_layout(&map, schema, profile)?)),
                 // A sequence of MariaDB is logged like a table, but is not listed among the tables. Its rows are ignored.
                 None if profile.dialect().is_mariadb() && map.is_sequence() => None,
                 None => {

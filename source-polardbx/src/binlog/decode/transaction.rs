@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use runtime::{Body, Event, Origin, Position, SchemaChange, Seq, TableId};
+use runtime::{Body, Origin, Position, SchemaChange, Seq, TableId};
 
 use super::context::EventContext;
 use super::fingerprint::Fingerprint;
@@ -11,9 +11,11 @@ use super::group_end::{GroupEnd, OpenGroup};
 use super::output::{BatchOutput, Mark};
 use super::prepared::Branch;
 use super::savepoints::Savepoints;
+use super::stamp::Stamp;
 use crate::binlog::error::StreamError;
-use crate::binlog::event::{Gtid, MariaDbGroup, RawEvent, SessionVariables};
+use crate::binlog::event::{Gtid, MariaDbGroup, RawEvent, SessionVariables, Tso};
 use crate::binlog::position::{FileOffset, transaction_seq};
+use crate::binlog::profile::ServerProfile;
 use crate::schema::Xid;
 
 /// The usual value of [`Transaction::hold_bytes`].
@@ -30,6 +32,8 @@ pub(super) struct Transaction {
     server_version: Arc<str>,
     /// Whether the events of a transaction are held back until its end is known, because it may be rolled back.
     holds: bool,
+    /// Whether transactions end with a commit mark, as in PolarDB-X.
+    marks: bool,
     /// Events of a transaction are held back up to this size, in bytes. The end of a larger transaction is looked for.
     hold_bytes: usize,
     open: Option<Group>,
@@ -58,6 +62,12 @@ pub(super) struct Group {
     uncommitted_alter: bool,
     /// The table of the engine MEMORY that the server emptied, see [`Transaction::note_emptied`].
     emptied: Option<TableId>,
+    /// The commit timestamp, if it is known.
+    tso: Option<Tso>,
+    /// Whether the server's own archiving made the transaction.
+    is_archive: bool,
+    /// Whether the XID was read. If transactions end with a commit mark, only this mark may follow.
+    ended: bool,
     /// Whether the BEGIN event of the group was emitted.
     emitted: bool,
     /// Number of the next event within the group.
@@ -84,6 +94,7 @@ struct Place {
 #[derive(Clone, Debug)]
 struct GroupLabels {
     gtid: Option<Arc<str>>,
+    txid: Option<Arc<str>>,
     safe_offset: Arc<str>,
 }
 
@@ -95,26 +106,26 @@ struct BeginEvent {
     timestamp: u32,
 }
 
-/// The data that is shared by all events made from one binlog event.
-#[derive(Debug)]
-pub(super) struct Stamp {
-    timestamp_ms: i64,
-    position: Position,
-    txid: Option<Arc<str>>,
-    origin: Arc<Origin>,
-}
-
 /// A group that was read to its end.
 #[derive(Debug)]
 pub(super) struct ClosedGroup {
     pub(super) start: FileOffset,
     pub(super) fingerprint: Fingerprint,
+    pub(super) tso: Option<Tso>,
 }
 
 impl Transaction {
-    /// `holds` says whether the server may write transactions into its binlog that were rolled back.
-    pub(super) fn new(timeline: u16, server_version: Arc<str>, holds: bool) -> Self {
-        Self { timeline, server_version, holds, hold_bytes: HOLD_BYTES, open: None, begin_variables: Vec::new(), scratch: String::new() }
+    pub(super) fn new(timeline: u16, profile: &ServerProfile) -> Self {
+        Self {
+            timeline,
+            server_version: profile.version().clone(),
+            holds: profile.logs_rollbacks(),
+            marks: profile.is_polardbx(),
+            hold_bytes: HOLD_BYTES,
+            open: None,
+            begin_variables: Vec::new(),
+            scratch: String::new(),
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -179,6 +190,9 @@ impl Transaction {
             changed_schema: false,
             uncommitted_alter: false,
             emptied: None,
+            tso: None,
+            is_archive: false,
+            ended: false,
             emitted: false,
             ord: 0,
             thread_id: 0,
@@ -193,13 +207,15 @@ impl Transaction {
     /// were already emitted.
     pub(super) fn interrupt(&mut self) -> Result<(), StreamError> {
         let emitted = self.is_emitted();
+        // Where transactions end with commit marks, nothing else may come before the mark.
+        let unmarked = self.marks && self.is_open();
         self.open = None;
-        if emitted { Err(StreamError::RollbackGroup { what: "a transaction has no end in the binlog" }) } else { Ok(()) }
+        if emitted || unmarked { Err(StreamError::RollbackGroup { what: "a transaction has no end in the binlog" }) } else { Ok(()) }
     }
 
     /// Closes the open group, which is complete; `None` if no group is open.
     pub(super) fn close(&mut self) -> Option<ClosedGroup> {
-        self.open.take().map(|group| ClosedGroup { start: group.start, fingerprint: group.fingerprint })
+        self.open.take().map(|Group { start, fingerprint, tso, .. }| ClosedGroup { start, fingerprint, tso })
     }
 
     /// Adds an event of the file to the open group's fingerprint; returns whether a group is open.
@@ -361,9 +377,57 @@ impl Transaction {
                 None => {}
             }
         }
+        if let Some(tso) = end.tso {
+            group.set_tso(tso, output);
+        }
         output.release();
         group.end = Some(end);
         Ok(())
+    }
+
+    /// Notes the commit timestamp that a transaction announces. It must come before the rows.
+    pub(super) fn announce(&mut self, tso: Tso, is_archive: bool) -> Result<(), StreamError> {
+        match &mut self.open {
+            Some(group) if group.begun && !group.emitted && group.tso.is_none_or(|known| known == tso) => {
+                (group.tso, group.is_archive) = (Some(tso), is_archive);
+                Ok(())
+            }
+            _ => Err(StreamError::corrupt("a commit mark in the middle of a transaction")),
+        }
+    }
+
+    /// Notes that the XID of a transaction was read.
+    pub(super) fn end(&mut self) -> Result<(), StreamError> {
+        match &mut self.open {
+            Some(group) if group.begun && !group.ended => {
+                group.ended = true;
+                Ok(())
+            }
+            _ => Err(StreamError::corrupt("the end of a transaction that did not begin")),
+        }
+    }
+
+    /// Notes the commit mark that ends the open group.
+    pub(super) fn mark(&mut self, tso: Tso, output: &mut BatchOutput) -> Result<(), StreamError> {
+        let Some(group) = &mut self.open else { return Ok(()) };
+        if group.begun && !group.ended {
+            return Err(StreamError::corrupt("a commit mark (CTS) before the end of its transaction (XID)"));
+        }
+        if group.tso.is_some_and(|known| known != tso) {
+            return Err(StreamError::corrupt("a transaction that ends with another commit timestamp than it has announced"));
+        }
+        group.set_tso(tso, output);
+        Ok(())
+    }
+
+    /// Whether the DELETEs of the open group are those of the server's own archiving.
+    pub(super) fn is_archive(&self) -> bool {
+        self.open.as_ref().is_some_and(|group| group.is_archive)
+    }
+
+    /// Whether rows may follow in the open group.
+    pub(super) fn takes_rows(&self) -> bool {
+        self.open.as_ref().is_some_and(|group| group.begun && !group.ended)
     }
 
     /// Passes over the number of the next event.
@@ -394,7 +458,8 @@ impl Transaction {
             return Ok(());
         }
         group.emitted = true;
-        if self.holds && group.end.is_none() {
+        let waits_for_mark = self.marks && group.tso.is_none();
+        if waits_for_mark || (self.holds && group.end.is_none()) {
             output.hold();
         }
         let BeginEvent { end, server_id, timestamp } = group.begin.unwrap_or_default();
@@ -446,9 +511,10 @@ impl Transaction {
         facts: Vec<(&'static str, String)>,
     ) -> Result<(Stamp, &mut Group), StreamError> {
         let Some(group) = &mut self.open else { return Err(StreamError::corrupt("an event outside a transaction")) };
-        let labels = group.labels.get_or_insert_with(|| GroupLabels {
-            gtid: group.gtid.map(|gtid| Arc::from(gtid.to_string())),
-            safe_offset: Arc::from(format!("{}@{}", group.start.offset, context.file)),
+        let labels = group.labels.get_or_insert_with(|| {
+            let gtid: Option<Arc<str>> = group.gtid.map(|gtid| Arc::from(gtid.to_string()));
+            let txid = group.tso.map_or_else(|| gtid.clone(), |tso| Some(Arc::from(tso.text())));
+            GroupLabels { gtid, txid, safe_offset: Arc::from(format!("{}@{}", group.start.offset, context.file)) }
         });
         let mut origin = Origin::default();
         origin.server_id = context.server_id;
@@ -458,7 +524,8 @@ impl Transaction {
         origin.thread_id = group.thread_id;
         origin.gtid = labels.gtid.clone();
         origin.safe_offset = labels.safe_offset.clone();
-        let txid = labels.gtid.clone();
+        let txid = labels.txid.clone();
+        let timestamp_ms = group.tso.map_or_else(|| context.timestamp_ms(), |tso| tso.ms());
         self.scratch.clear();
         // Writing into a String never fails, so the result is ignored.
         let _ = write!(self.scratch, "{}@{}", context.end, context.file);
@@ -466,11 +533,20 @@ impl Transaction {
         self.scratch.clear();
         let _ = write!(self.scratch, "{}:{}", context.file_name, context.end);
         let position = Position::from(self.scratch.as_str());
-        Ok((Stamp { timestamp_ms: context.timestamp_ms(), position, txid, origin: Arc::new(origin) }, group))
+        Ok((Stamp { timestamp_ms, position, txid, origin: Arc::new(origin) }, group))
     }
 }
 
 impl Group {
+    /// Sets the commit timestamp, also of the events that are held back until it is known.
+    fn set_tso(&mut self, tso: Tso, output: &mut BatchOutput) {
+        if self.tso.replace(tso).is_none() {
+            self.labels = None;
+            let txid: Arc<str> = Arc::from(tso.text());
+            output.change_held(|event| (event.timestamp_ms, event.txid) = (tso.ms(), Some(txid.clone())));
+        }
+    }
+
     /// Fails if emitted events of the group cannot be undone.
     fn check_undo(&self, holds: bool) -> Result<(), StreamError> {
         match (holds, self.changed_schema) {
@@ -498,28 +574,6 @@ impl Group {
         let seq = transaction_seq(self.timeline, self.start, self.ord);
         self.ord += 1;
         seq
-    }
-}
-
-impl Stamp {
-    /// Makes an event. The stamp can be used for more events.
-    #[inline]
-    pub(super) fn event(&self, seq: Seq, body: Body) -> Event {
-        Event {
-            seq,
-            position: self.position.clone(),
-            timestamp_ms: self.timestamp_ms,
-            txid: self.txid.clone(),
-            origin: self.origin.clone(),
-            body,
-        }
-    }
-
-    /// Makes the only event from this stamp. Its data is moved into the event and not cloned.
-    #[inline]
-    fn into_event(self, seq: Seq, body: Body) -> Event {
-        let Self { timestamp_ms, position, txid, origin } = self;
-        Event { seq, position, timestamp_ms, txid, origin, body }
     }
 }
 

@@ -1,14 +1,17 @@
-//! Reads one event of the binlog. This file reads the header and verifies length and checksum. `fields` reads numbers and slices, `file`
-//! and `query` read the bodies of events without rows, and `payload` decompresses a transaction.
+//! Reads one event of the binlog. This file reads the header and verifies length and checksum. `fields` reads numbers and slices, `file`,
+//! `query` and `commit_mark` read the bodies of events without rows, and `payload` decompresses a transaction.
 //!
 //! The body of an event is used only after its length and its checksum were verified. Every read is checked against the end of the body.
 
+mod commit_mark;
 mod fields;
 mod file;
 mod payload;
 mod query;
 
 use super::error::StreamError;
+pub(crate) use commit_mark::CommitMark;
+pub use commit_mark::Tso;
 pub(crate) use fields::Reader;
 pub(crate) use file::{Gtid, MariaDbGroup, read_format, read_incident, read_rotate};
 pub(crate) use payload::Payload;

@@ -12,6 +12,15 @@ use super::uuid_inet::UuidInet;
 pub(crate) struct RowLayout {
     pub(crate) schema: Arc<TableSchema>,
     pub(crate) cells: Vec<CellFormat>,
+    /// Whether PolarDB-X adds its hidden key column behind the columns of the schema.
+    pub(crate) hidden_key: bool,
+}
+
+impl RowLayout {
+    /// The number of columns in the row events.
+    pub(crate) fn width(&self) -> usize {
+        self.cells.len() + usize::from(self.hidden_key)
+    }
 }
 
 /// How the bytes of one column are decoded.

@@ -29,6 +29,9 @@ pub(crate) enum RowsKind {
     Delete,
 }
 
+/// Flag of a row event of PolarDB-X: the last column is the hidden key.
+const HIDDEN_KEY: u16 = 0x80;
+
 impl RowsKind {
     /// The kind of a row event; `None` for other events.
     pub(crate) fn of(event: u8) -> Option<Self> {
@@ -52,7 +55,7 @@ impl<'a> RowImages<'a> {
     pub(crate) fn open(body: &'a [u8], event: u8, layout: &RowLayout) -> Result<Self, StreamError> {
         let mut reader = Reader::new(body);
         reader.u48()?;
-        reader.u16()?;
+        let flags = reader.u16()?;
         if matches!(event, kind::WRITE_ROWS | kind::UPDATE_ROWS | kind::DELETE_ROWS) {
             // The length of the extra bytes includes the two bytes of the length itself.
             let extra =
@@ -60,8 +63,13 @@ impl<'a> RowImages<'a> {
             reader.take(extra)?;
         }
         let columns = reader.length_encoded()?;
-        if columns != layout.cells.len() {
-            return Err(StreamError::corrupt(format!("a row event of {columns} columns after a TABLE_MAP of {}", layout.cells.len())));
+        if layout.hidden_key && flags & HIDDEN_KEY == 0 && !layout.schema.primary_key.is_empty() {
+            let what =
+                "the binlog shows one more column, and does not say that it is the hidden key of a table without primary key".to_owned();
+            return Err(StreamError::SchemaMismatch { table: layout.schema.id.clone(), what });
+        }
+        if columns != layout.width() {
+            return Err(StreamError::corrupt(format!("a row event of {columns} columns after a TABLE_MAP of {}", layout.width())));
         }
         let images = if RowsKind::of(event) == Some(RowsKind::Update) { 2 } else { 1 };
         for _ in 0..images {
@@ -79,7 +87,7 @@ impl<'a> RowImages<'a> {
 
     /// Decodes the next row image and packs it into `block`.
     pub(crate) fn decode(&mut self, layout: &RowLayout, block: &mut CellBlock) -> Result<Row, StreamError> {
-        let nulls = self.reader.take(layout.cells.len().div_ceil(8))?;
+        let nulls = self.reader.take(layout.width().div_ceil(8))?;
         let mut writer = block.row(layout.cells.len());
         for (index, &format) in layout.cells.iter().enumerate() {
             if nulls.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1) {
@@ -87,6 +95,9 @@ impl<'a> RowImages<'a> {
             } else {
                 decode_cell(format, &mut self.reader, &mut writer).map_err(|error| in_column(error, layout, index))?;
             }
+        }
+        if layout.hidden_key {
+            self.reader.u64()?;
         }
         Ok(writer.finish())
     }

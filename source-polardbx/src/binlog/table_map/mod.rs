@@ -10,8 +10,8 @@ use runtime::{Charset, Column, ColumnKind, TableId, TableSchema};
 
 use super::error::StreamError;
 use super::event::Reader;
+use super::profile::ServerProfile;
 use super::row::RowLayout;
-use crate::schema::Dialect;
 use cell::{Field, field, match_column};
 use optional::{Mismatch, check_metadata};
 
@@ -67,9 +67,16 @@ pub(crate) fn read_table_map(body: &[u8]) -> Result<TableMap<'_>, StreamError> {
 }
 
 /// Compares a TABLE_MAP with the known schema and returns the layout of its rows.
-pub(crate) fn row_layout(map: &TableMap<'_>, schema: &Arc<TableSchema>, dialect: Dialect) -> Result<RowLayout, StreamError> {
+///
+/// PolarDB-X may add one column behind the others, its hidden key of a table without a primary key. The row events then say so.
+pub(crate) fn row_layout(map: &TableMap<'_>, schema: &Arc<TableSchema>, profile: &ServerProfile) -> Result<RowLayout, StreamError> {
+    let dialect = profile.dialect();
+    let hidden_key = profile.is_polardbx()
+        && map.types.len() == schema.columns.len() + 1
+        && map.types.last() == Some(&field::LONGLONG)
+        && !map.is_nullable(schema.columns.len());
     let mismatch = |what: String| StreamError::SchemaMismatch { table: map.table.clone(), what };
-    if map.types.len() != schema.columns.len() {
+    if map.types.len() != schema.columns.len() + usize::from(hidden_key) {
         return Err(mismatch(format!("the binlog shows {} columns, the known schema has {}", map.types.len(), schema.columns.len())));
     }
     let mut metadata = Reader::new(map.metadata);
@@ -103,7 +110,7 @@ pub(crate) fn row_layout(map: &TableMap<'_>, schema: &Arc<TableSchema>, dialect:
         return Err(StreamError::corrupt(format!("the TABLE_MAP of {} has too much metadata", map.table)));
     }
     match check_metadata(map.optional, schema, dialect) {
-        Ok(()) => Ok(RowLayout { schema: schema.clone(), cells }),
+        Ok(()) => Ok(RowLayout { schema: schema.clone(), cells, hidden_key }),
         Err(Mismatch::Differs(what)) => Err(mismatch(what)),
         Err(Mismatch::Broken(error)) => Err(error),
     }

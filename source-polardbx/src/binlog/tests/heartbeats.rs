@@ -54,11 +54,11 @@ fn a_heartbeat_says_where_the_stream_is_and_when() {
 fn a_stream_that_lags_behind_its_server_does_not_report_the_current_time() {
     let cells = [integer(1, 4, false)];
     let mut log = Log::new();
-    log.begin().table(5, "other", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
-    let mut decoder = Decoder::new(DecoderOptions {
-        profile: ServerProfile::new("8.0.3-X-Cluster").with_idle_is_current(false),
-        ..options(start(), schema(&cells), 1 << 20)
-    });
+    log.query("BEGIN").table(5, "other", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
+    // The time of the commit mark is 2023-11-14 22:13:20 UTC.
+    log.add(29, format!("\u{1}CTS::7130316800000000000{}", "0".repeat(35)).as_bytes());
+    let mut decoder =
+        Decoder::new(DecoderOptions { profile: ServerProfile::new("5.7.25-PXC-5.4.20"), ..options(start(), schema(&cells), 1 << 20) });
     for event in &log.events {
         decoder.event(event, 5).unwrap();
     }

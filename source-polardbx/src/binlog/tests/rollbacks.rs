@@ -82,7 +82,7 @@ fn model(transactions: &[Transaction]) -> Model {
             log.commit();
             committed.append(&mut rows);
         }
-        ends.push((start, GroupEnd { committed: !rolled_back, undone }));
+        ends.push((start, GroupEnd { committed: !rolled_back, undone, tso: None }));
     }
     Model { log, committed, ends }
 }

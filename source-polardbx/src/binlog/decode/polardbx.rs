@@ -1,0 +1,94 @@
+//! What only PolarDB-X writes into its binlog.
+//!
+//! - A transaction ends with a commit mark (CTS) behind its XID. The mark holds the commit timestamp. A statement has a mark behind it, too,
+//!   and marks come on their own. The end of a mark is the only place at which reading may continue.
+//! - Before a statement come comment lines, `# POLARX_<name>=<value>`. They hold the statement as the user wrote it. Behind them comes the
+//!   same statement for MySQL, or nothing if MySQL has no such statement.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::binlog::event::{Header, RawEvent};
+
+/// A statement whose commit mark was not read yet.
+pub(super) struct LoggedStatement {
+    header: Header,
+    body: Vec<u8>,
+    crc: u32,
+}
+
+impl LoggedStatement {
+    pub(super) fn new(event: &RawEvent<'_>) -> Self {
+        Self { header: event.header, body: event.body.to_vec(), crc: event.crc }
+    }
+
+    pub(super) fn event(&self) -> RawEvent<'_> {
+        RawEvent { header: self.header, body: &self.body, crc: self.crc }
+    }
+}
+
+/// The two texts of a logged statement.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct StatementTexts<'a> {
+    /// The statement of the user, in UTF-8; `None` if it is not there or cannot be read.
+    pub(super) original: Option<Cow<'a, [u8]>>,
+    /// The same for MySQL; blank if MySQL has no such statement.
+    pub(super) mysql: &'a [u8],
+}
+
+impl<'a> StatementTexts<'a> {
+    /// Takes the comment lines off the text. Their order does not matter, and unknown ones are passed over. Old servers write one block
+    /// comment instead.
+    pub(super) fn read(text: &'a [u8]) -> Self {
+        const LINE: &[u8] = b"# POLARX_";
+        const BLOCK: &[u8] = b"/*POLARX_ORIGIN_SQL=";
+        if let Some(rest) = text.strip_prefix(BLOCK)
+            && let Some(end) = rest.windows(2).position(|two| two == b"*/")
+            && let Some((original, rest)) = rest.split_at_checked(end)
+        {
+            return Self { original: Some(original.into()), mysql: rest.get(2..).unwrap_or_default() };
+        }
+        let (mut original, mut is_encoded, mut rest) = (None, false, text);
+        while let Some(line) = rest.strip_prefix(LINE) {
+            let end = line.iter().position(|&byte| byte == b'\n');
+            let (line, behind) = line.split_at(end.unwrap_or(line.len()));
+            if let Some(value) = line.strip_prefix(b"ORIGIN_SQL=") {
+                original = Some(value);
+            } else if line == b"ORIGIN_SQL_ENCODE=BASE64" {
+                is_encoded = true;
+            }
+            rest = behind.get(1..).unwrap_or_default();
+        }
+        let original = match original {
+            Some(value) if is_encoded => BASE64_STANDARD.decode(value).ok().map(Cow::from),
+            value => value.map(Cow::from),
+        };
+        Self { original, mysql: rest }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_texts_of_a_statement() {
+        let read = |text: &'static str| {
+            let StatementTexts { original, mysql } = StatementTexts::read(text.as_bytes());
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            (original.as_deref().map(text), text(mysql))
+        };
+        let both = |original: &str, mysql: &str| (Some(original.to_owned()), mysql.to_owned());
+        assert_eq!(
+            read("# POLARX_ORIGIN_SQL=DROP TABLE t PURGE\n# POLARX_TSO=1\n# POLARX_DDL_ID=0\nDROP TABLE t"),
+            both("DROP TABLE t PURGE", "DROP TABLE t")
+        );
+        assert_eq!(read("# POLARX_ORIGIN_SQL_ENCODE=BASE64\n# POLARX_ORIGIN_SQL=YQpi\n# POLARX_TSO=1\n"), both("a\nb", ""));
+        assert_eq!(read("# POLARX_TSO=1\n# POLARX_NEW=x\n# POLARX_ORIGIN_SQL=x"), both("x", ""));
+        assert_eq!(read("/*POLARX_ORIGIN_SQL=CREATE TABLE t (a INT)\n broadcast*/ CREATE TABLE t (a INT)").1, " CREATE TABLE t (a INT)");
+        assert_eq!(read("CREATE TABLE t (a INT)"), (None, "CREATE TABLE t (a INT)".to_owned()));
+        assert_eq!(read("# POLARX_ORIGIN_SQL_ENCODE=BASE64\n# POLARX_ORIGIN_SQL=?\nALTER TABLE t ").0, None);
+    }
+}

@@ -1,0 +1,170 @@
+//! Tests of what only PolarDB-X writes: commit marks, statements with comment lines, its hidden key, and the marks of archiving.
+
+mod captured;
+
+use super::*;
+use crate::config::{ArchivedDeletes, DdlText};
+
+const VERSION: &str = "5.7.25-PXC-5.4.20";
+
+/// The commit timestamp with this number.
+fn tso(number: u64) -> String {
+    format!("{:019}{:035}", (1_700_000_000_000 + number) << 22, 0)
+}
+
+impl Log {
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.add(29, format!("\u{1}{text}").as_bytes())
+    }
+
+    fn mark(&mut self, number: u64) -> &mut Self {
+        self.text(&format!("CTS::{}", tso(number)))
+    }
+
+    /// A transaction that announces its timestamp and inserts a row.
+    fn marked(&mut self, number: u64, value: i64) -> &mut Self {
+        let cells = [integer(value, 4, false)];
+        self.query("BEGIN").text(&format!("/*DRDS /10.0.0.7/1-1/0// */\n# CTS::{}", tso(number)));
+        self.table(5, "t", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit().mark(number)
+    }
+}
+
+fn decoder_with(polardbx: PolarDbXOptions, schema: Arc<TableSchema>) -> Decoder {
+    Decoder::new(DecoderOptions { profile: ServerProfile::new(VERSION), polardbx, ..options(start(), schema, 1 << 20) })
+}
+
+fn one_column() -> Arc<TableSchema> {
+    schema(&[integer(1, 4, false)])
+}
+
+/// Reads the log. Returns the events with their transaction and time, and the error.
+fn read_marked(log: &Log) -> (Vec<(String, i64, String)>, Option<runtime::Error>) {
+    let (batches, failed) = read(&mut decoder_with(PolarDbXOptions::default(), one_column()), log);
+    let events = batches.iter().flat_map(|batch| &batch.events);
+    let shown = |body: &Body| match body {
+        Body::Row(row) => format!("{:?}", row.after.as_ref().or(row.before.as_ref()).unwrap().get(0)),
+        Body::Schema(change) => change.statement.to_string(),
+        Body::Begin => "BEGIN".to_owned(),
+        Body::Commit => "COMMIT".to_owned(),
+        other => format!("{other:?}"),
+    };
+    let events = events.map(|event| (event.txid.as_deref().unwrap_or("none").to_owned(), event.timestamp_ms, shown(&event.body)));
+    (events.collect(), failed)
+}
+
+#[test]
+fn every_event_of_a_transaction_has_its_commit_timestamp() {
+    let cells = [integer(7, 4, false)];
+    let mut log = Log::new();
+    log.marked(1, 6);
+    // Without an announcement the timestamp is known only at the end.
+    log.query("BEGIN").table(5, "t", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit().mark(2);
+    let (events, failed) = read_marked(&log);
+    assert!(failed.is_none(), "{failed:?}");
+    let of = |number: u64, text: &str| (tso(number), 1_700_000_000_000 + number as i64, text.to_owned());
+    let expected = [(1, "BEGIN"), (1, "Int(6)"), (1, "COMMIT"), (2, "BEGIN"), (2, "Int(7)"), (2, "COMMIT")];
+    assert_eq!(events, expected.map(|(number, text)| of(number, text)));
+}
+
+#[test]
+fn only_the_end_of_a_mark_is_a_resume_point() {
+    let mut log = Log::new();
+    log.marked(1, 6).mark(2).text(&format!("CTS::{}::FlushLog", tso(3))).query("BEGIN").text("# TSO HEARTBEAT TXN").commit().mark(4);
+    log.query(&format!("# POLARX_ORIGIN_SQL=x\n# POLARX_TSO={}\nTRUNCATE TABLE t", tso(5))).mark(5).marked(6, 7);
+    let mut decoder = decoder_with(PolarDbXOptions::default(), one_column());
+    let mut ends = vec![start().at];
+    for event in &log.events {
+        decoder.event(event, 5).unwrap();
+        let is_mark = event[4] == 29 && event[20..].starts_with(b"CTS::");
+        if is_mark {
+            ends.push(decoder.at());
+        }
+        let batches: Vec<Batch> = std::iter::from_fn(|| decoder.flush()).collect();
+        for resume in
+            batches.iter().filter_map(|batch| batch.resume.clone()).chain(decoder.position_update().and_then(|batch| batch.resume))
+        {
+            let position = StreamPosition::parse(resume.as_str()).unwrap();
+            assert!(ends.contains(&position.at), "{position}");
+            assert!(ends.len() == 1 || position.tso.is_some());
+        }
+    }
+    assert_eq!(ends.len(), 7);
+}
+
+#[test]
+fn a_transaction_that_is_not_whole_is_an_error() {
+    let cells = [integer(7, 4, false)];
+    let rows = |log: &mut Log| {
+        log.query("BEGIN").table(5, "t", &cells).rows(30, 5, 1, &[image(&cells, &[])]);
+    };
+    type Break = fn(&mut Log);
+    let broken: [(&str, Break); 8] = [
+        ("no XID", |log| _ = log.mark(2)),
+        ("another timestamp", |log| _ = log.commit().mark(1).marked(1, 3)),
+        ("no mark", |log| _ = log.commit().query("BEGIN")),
+        ("a late announcement", |log| _ = log.text(&format!("# CTS::{}", tso(2)))),
+        ("a statement", |log| _ = log.query("TRUNCATE TABLE t")),
+        ("rows behind the end", |log| {
+            let cells = [integer(8, 4, false)];
+            log.commit().rows(30, 5, 1, &[image(&cells, &[])]);
+        }),
+        ("two ends", |log| _ = log.commit().commit()),
+        ("no digits", |log| _ = log.commit().text("CTS::12")),
+    ];
+    for (what, break_it) in broken {
+        let mut log = Log::new();
+        log.marked(1, 6);
+        rows(&mut log);
+        break_it(&mut log);
+        let (events, failed) = read_marked(&log);
+        assert!(failed.is_some(), "{what}");
+        // Nothing of the broken transaction is delivered.
+        assert!(events.len() == 3 || what == "another timestamp", "{what}: {events:?}");
+    }
+    let mut announced = Log::new();
+    announced.query("BEGIN").text(&format!("# CTS::{}", tso(1))).commit().mark(2);
+    assert!(read_marked(&announced).1.is_some());
+}
+
+#[test]
+fn a_statement_is_applied_by_its_text_for_mysql() {
+    let mut log = Log::new();
+    let comments = |original: &str| format!("# POLARX_ORIGIN_SQL={original}\n# POLARX_TSO={}\n# POLARX_DDL_ID=0\n", tso(1));
+    log.query(&format!("{}CREATE TABLE t2 (id INT PRIMARY KEY)", comments("CREATE TABLE t2 (id INT PRIMARY KEY) BROADCAST"))).mark(1);
+    log.query(&comments("CREATE GLOBAL INDEX g ON t (c0) PARTITION BY KEY(c0)")).mark(2);
+    log.query(&comments("ALTER TABLE other PARTITIONS 3")).mark(3);
+    log.query(&comments("GRANT SELECT ON d.t TO u IDENTIFIED BY 'secret'")).mark(4);
+    log.query(&format!("{}ALTER TABLE t ", comments("ALTER TABLE t SINGLE"))).mark(5);
+    let texts = |ddl_text: DdlText| {
+        let polardbx = PolarDbXOptions { ddl_text, ..PolarDbXOptions::default() };
+        let (batches, failed) = read(&mut decoder_with(polardbx, one_column()), &log);
+        assert!(failed.is_none(), "{failed:?}");
+        let events = batches.iter().flat_map(|batch| &batch.events);
+        events
+            .filter_map(|event| if let Body::Schema(change) = &event.body { Some(change.statement.to_string()) } else { None })
+            .collect::<Vec<_>>()
+    };
+    let mysql = texts(DdlText::Mysql);
+    assert_eq!(mysql[0], "CREATE TABLE t2 (id INT PRIMARY KEY)");
+    assert!(mysql.iter().all(|text| !text.contains("POLARX") && !text.contains("secret") && !text.contains("GLOBAL")), "{mysql:?}");
+    let original = texts(DdlText::Original);
+    assert_eq!(original[..2], ["CREATE TABLE t2 (id INT PRIMARY KEY) BROADCAST", "CREATE GLOBAL INDEX g ON t (c0) PARTITION BY KEY(c0)"]);
+    assert!(original.iter().all(|text| !text.contains("secret") && !text.contains("other")), "{original:?}");
+}
+
+#[test]
+fn deletes_of_the_archiving_can_be_left_out() {
+    let cells = [integer(7, 4, false)];
+    for (archived_deletes, expected) in [(ArchivedDeletes::Deliver, 4), (ArchivedDeletes::Skip, 2)] {
+        let mut log = Log::new();
+        for (number, word) in [(1, "::ARCHIVE"), (2, "")] {
+            log.query("BEGIN").text(&format!("# CTS::{}{word}", tso(number))).table(5, "t", &cells);
+            log.rows(32, 5, 1, &[image(&cells, &[]), image(&cells, &[])]).commit().mark(number);
+        }
+        let polardbx = PolarDbXOptions { archived_deletes, ..PolarDbXOptions::default() };
+        let (batches, failed) = read(&mut decoder_with(polardbx, one_column()), &log);
+        assert!(failed.is_none(), "{failed:?}");
+        let rows = batches.iter().flat_map(|batch| &batch.events).filter(|event| matches!(event.body, Body::Row(_)));
+        assert_eq!(rows.count(), expected);
+    }
+}
