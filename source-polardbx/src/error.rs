@@ -10,7 +10,7 @@ use crate::binlog::position::PositionError;
 use crate::config::ConfigError;
 use crate::schema::history::ChangeError;
 use crate::tls::TlsFailure;
-use crate::wire::WireError;
+use crate::wire::{WireError, mysql_number};
 
 /// A failure of the source.
 #[derive(Debug, thiserror::Error)]
@@ -165,10 +165,10 @@ impl SourceError {
         }
     }
 
-    /// The server's error number; `None` if the error does not come from the server.
+    /// The server's error number, in MySQL's numbers; `None` if the error does not come from the server.
     pub(crate) fn code(&self) -> Option<u16> {
         match self {
-            Self::Mysql { error: MysqlError::Server(server), .. } => Some(server.code),
+            Self::Mysql { error: MysqlError::Server(server), .. } => Some(mysql_number(server.code, &server.message)),
             _ => None,
         }
     }

@@ -6,6 +6,7 @@ use runtime::{Committed, Fact, Origin, Position, TableId};
 use serde::{Deserialize, Serialize};
 
 use crate::binlog::position::{BinlogCoordinates, FileOffset, StreamPosition};
+use crate::binlog::profile::is_polardbx;
 use crate::config::Phase;
 use crate::error::{Result, SourceError};
 use crate::schema::{Unstated, Xid};
@@ -137,6 +138,10 @@ impl TaskFacts {
     /// Reads the facts of a task from its checkpoint. Fails if the checkpoint has none.
     pub(crate) fn read(committed: &Committed) -> Result<Self> {
         committed.fact()?.ok_or_else(|| SourceError::Checkpoint { what: "it holds splits, but not what the task reads".into() })
+    }
+
+    pub(crate) fn is_polardbx(&self) -> bool {
+        is_polardbx(&self.version)
     }
 
     pub(crate) fn has(&self, phase: Phase) -> bool {

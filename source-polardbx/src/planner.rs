@@ -18,6 +18,7 @@ use crate::schema_phase::{self, note_definitions};
 use crate::server::{Definition, Server, database_charsets, read_definitions, selected_tables};
 use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
+use crate::snapshot::cells::as_read;
 use crate::snapshot::plan::{first_cursor, next_chunks};
 use crate::snapshot::progress::{Estimates, SnapshotState};
 use crate::snapshot::sessions::ReaderSessions;
@@ -171,7 +172,8 @@ impl Planner {
         }
         let slice = self.settings.config.parallelism * CHUNKS_PER_READER;
         let (chunk_rows, wanted) = (self.settings.config.chunk_rows, slice.saturating_sub(open.len()));
-        let (chunks, next) = next_chunks(session, tables, snapshot.next.clone(), chunk_rows, wanted, task.has(Phase::Incremental)).await?;
+        let read: Vec<Arc<TableSchema>> = tables.iter().map(|table| as_read(table, task.is_polardbx())).collect();
+        let (chunks, next) = next_chunks(session, &read, snapshot.next.clone(), chunk_rows, wanted, task.has(Phase::Incremental)).await?;
         // The chunks that an earlier plan left unread come first. The new chunks follow.
         open.extend(chunks.into_iter().map(|chunk| {
             let position = chunk.range.position();

@@ -11,9 +11,10 @@ use secrecy::ExposeSecret;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use crate::binlog::profile::is_polardbx;
 use crate::config::{Config, TlsMode};
 use crate::error::{Result, SourceError};
-use crate::server::{IDENTITY, Identity};
+use crate::server::{Identity, ServerKind, kind_of};
 use crate::tls::Encryption;
 use crate::wire::{Address, LoggedIn, Wire, WireError, in_time};
 
@@ -29,13 +30,19 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The client library's limit for one packet, in bytes. By default the library uses the server's limit, which a row event may exceed.
 const MAX_PACKET_BYTES: usize = 1 << 30;
 
-/// The statement that sets the session variables of every connection, so that they do not depend on the defaults of the server or the
-/// account. It is a single statement, because every round trip delays the start. A lower `sql_select_limit` would truncate results without
-/// an error. Without `sql_big_selects`, `max_join_size` could make the server refuse large results. Since MySQL 8.0.30, a server may hide
-/// generated primary keys, although they are in its binlog. The executable comment makes the server show them. MariaDB skips executable
-/// comments that are written for MySQL 5.7 or later.
-const PREPARE: &str = "SET NAMES utf8mb4, sql_mode = '', time_zone = '+00:00', autocommit = 1, sql_big_selects = 1, \
-     sql_select_limit = 18446744073709551615 /*!80030 , show_gipk_in_create_table_and_information_schema = ON */";
+/// The statements that set the session variables of every connection, so that they do not depend on the defaults of the server or the
+/// account. A lower `sql_select_limit` would truncate results without an error. Without `sql_big_selects`, `max_join_size` could make the
+/// server refuse large results. PolarDB-X drops what stands beside NAMES in the same statement, and a limit above the greatest signed number.
+const PREPARE: [&str; 2] = [
+    "SET NAMES utf8mb4",
+    "SET sql_mode = '', time_zone = '+00:00', autocommit = 1, sql_big_selects = 1, sql_select_limit = 9223372036854775807",
+];
+/// Since MySQL 8.0.30, a server may hide generated primary keys, although they are in its binlog.
+const SHOW_HIDDEN_KEYS: &str = "SET show_gipk_in_create_table_and_information_schema = ON";
+/// Reads back what [`PREPARE`] has set, because a server that ignores it would give other values without an error.
+const PREPARED: &str = "SELECT @@time_zone, @@sql_mode, @@autocommit";
+const PREPARED_VALUES: [&str; 3] = ["+00:00", "", "1"];
+const PREPARING: &str = "prepare the session";
 
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -48,6 +55,8 @@ pub(crate) struct Endpoint {
     route: Arc<OnceCell<Route>>,
     /// The server that every connection must reach; `None` until it is known.
     expected: Arc<Mutex<Option<Expected>>>,
+    /// The answer to `SELECT VERSION()`, from the first connection.
+    version: Arc<OnceCell<Arc<str>>>,
 }
 
 /// The server that every connection must reach.
@@ -77,12 +86,17 @@ impl Endpoint {
             user: config.user.clone(),
             password: config.password.clone(),
         };
-        Ok(Self { address, encryption, route: Arc::default(), expected: Arc::default() })
+        Ok(Self { address, encryption, route: Arc::default(), expected: Arc::default(), version: Arc::default() })
     }
 
     /// Whether the mode is `preferred` and the server does not support encryption; `false` before the first connection.
     pub(crate) fn is_unencrypted_fallback(&self) -> bool {
         self.encryption.is_some() && self.route.get().is_some_and(|route| route.encryption.is_none())
+    }
+
+    /// Whether the server is PolarDB-X; `false` before the first connection.
+    pub(crate) fn is_polardbx(&self) -> bool {
+        self.version.get().is_some_and(|version| is_polardbx(version))
     }
 
     /// Says which server every later connection must reach, by the identity of its binlog history; `None` allows any.
@@ -166,10 +180,16 @@ impl Endpoint {
         loop {
             let mut wire = self.connect_wire_anywhere().await?;
             // The account's own limits would cut the answer.
-            in_time(wire.execute("SET sql_select_limit = 18446744073709551615, sql_big_selects = 1")).await?;
-            let rows = in_time(wire.rows(IDENTITY)).await?;
+            in_time(wire.execute("SET sql_select_limit = 9223372036854775807, sql_big_selects = 1")).await?;
+            let version = self.version.get_or_try_init(async || {
+                let rows = in_time(wire.rows("SELECT VERSION()")).await?;
+                let version = rows.into_iter().flatten().next().flatten();
+                version.map(Arc::from).ok_or_else(|| WireError::Lost("the server does not report its version".to_owned()))
+            });
+            let kind = kind_of(version.await?, "");
+            let rows = in_time(wire.rows(Identity::question(kind))).await?;
             let rows = rows.into_iter().map(|row| <[_; 2]>::try_from(row).map_or((None, None), |[name, value]| (name, value)));
-            let found = Identity::of_rows(rows).map_err(|error| WireError::Lost(error.to_string()))?;
+            let found = Identity::of_rows(kind, rows).map_err(|error| WireError::Lost(error.to_string()))?;
             match self.admit(&found) {
                 Ok(()) => return Ok((wire, found)),
                 Err(error) => {
@@ -234,26 +254,44 @@ impl Endpoint {
         let conn = connecting
             .map_err(|_| SourceError::Timeout { doing: doing.clone().into(), seconds: CONNECT_TIMEOUT.as_secs() })?
             .map_err(SourceError::mysql(doing))?;
-        let mut session = Session { conn, is_identified: false };
-        session.execute("prepare the session", PREPARE).await?;
+        let mut session = Session { conn, is_identified: false, version: "".into() };
+        for statement in PREPARE {
+            session.execute(PREPARING, statement).await?;
+        }
+        session.verify().await?;
+        let version = self.version.get_or_try_init(async || {
+            let version = session.rows(PREPARING, "SELECT VERSION()").await?.first().and_then(|row| nth(row, 0));
+            version.map(Arc::from).ok_or_else(|| SourceError::answer(PREPARING, "the server does not report its version"))
+        });
+        session.version = version.await?.clone();
+        if matches!(kind_of(&session.version, ""), ServerKind::MySql { major: 8.., .. }) {
+            session.attempt(PREPARING, SHOW_HIDDEN_KEYS).await?;
+        }
         Ok(session)
     }
 
-    /// Opens a connection for reading rows. Text arrives in the character set of its column, and timestamps arrive in UTC. The server's
-    /// timeouts are raised or switched off. Otherwise they could end a long SELECT, or a reader that waits for the sink.
+    /// Opens a connection for reading rows. Text arrives in the character set of its column, of PolarDB-X in UTF-8, and timestamps arrive in
+    /// UTC. The server's timeouts are raised or switched off. Otherwise they could end a long SELECT, or a reader that waits for the sink.
     pub(crate) async fn connect_reader(&self) -> Result<Session> {
+        const ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
         let mut session = self.connect().await?;
-        for statement in ["SET character_set_results = NULL", "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"] {
-            session.execute("prepare the session", statement).await?;
+        let (required, wanted): (&[&str], &[&str]) = if is_polardbx(&session.version) {
+            (&[ISOLATION], &["SET SESSION net_read_timeout = 600", "SET SESSION max_execution_time = 0"])
+        } else {
+            // `max_execution_time` exists only in MySQL, and `max_statement_time` only in MariaDB.
+            let wanted = &[
+                "SET SESSION net_write_timeout = 600",
+                "SET SESSION net_read_timeout = 600",
+                "SET SESSION max_execution_time = 0",
+                "SET SESSION max_statement_time = 0",
+            ];
+            (&["SET character_set_results = NULL", ISOLATION], wanted)
+        };
+        for statement in required {
+            session.execute(PREPARING, statement).await?;
         }
-        // `max_execution_time` exists only in MySQL, and `max_statement_time` only in MariaDB.
-        for statement in [
-            "SET SESSION net_write_timeout = 600",
-            "SET SESSION net_read_timeout = 600",
-            "SET SESSION max_execution_time = 0",
-            "SET SESSION max_statement_time = 0",
-        ] {
-            session.attempt("prepare the session", statement).await?;
+        for statement in wanted {
+            session.attempt(PREPARING, statement).await?;
         }
         Ok(session)
     }
@@ -265,9 +303,26 @@ pub(crate) struct Session {
     pub(crate) conn: Conn,
     /// Whether this connection was verified to reach the server of the task.
     pub(crate) is_identified: bool,
+    version: Arc<str>,
 }
 
 impl Session {
+    /// The server's answer to `SELECT VERSION()`.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Checks that the server has taken the session variables.
+    async fn verify(&mut self) -> Result<()> {
+        let rows = self.rows(PREPARING, PREPARED).await?;
+        let found: Vec<String> = (0..3).filter_map(|index| rows.first().and_then(|row| nth(row, index))).collect();
+        if found == PREPARED_VALUES {
+            return Ok(());
+        }
+        let what = format!("the server has not taken the session's time_zone, sql_mode and autocommit: they are {}", found.join(", "));
+        Err(SourceError::answer(PREPARING, what))
+    }
+
     /// Runs a query for metadata and collects its rows.
     pub(crate) async fn rows(&mut self, doing: impl Into<Cow<'static, str>>, sql: impl AsRef<str>) -> Result<Vec<Row>> {
         let doing = doing.into();

@@ -16,6 +16,7 @@ use crate::schema::Unstated;
 use crate::schema_phase::SchemaReader;
 use crate::server::{Server, binlog_files, database_charsets};
 use crate::session::Endpoint;
+use crate::snapshot::cells::as_read;
 use crate::snapshot::chunk::{Chunk, ChunkReader};
 use crate::snapshot::sessions::ReaderSessions;
 use crate::splits::SplitName;
@@ -80,7 +81,8 @@ impl PolardbxSource {
         // The chunks that are read in parallel share the batch size of one stream. So together they need about as much memory as a stream.
         let batch_max_bytes = (context.batch_max_bytes() / self.settings.config.parallelism).max(CHUNK_BATCH_BYTES);
         let (id, start) = (split.id.clone(), split.start.clone());
-        Ok(ChunkReader::new(self.sessions.clone(), Chunk { id, start, schema, origin, batch_max_bytes, stream_follows }))
+        let read_as = as_read(&schema, task.is_polardbx());
+        Ok(ChunkReader::new(self.sessions.clone(), Chunk { id, start, read_as, schema, origin, batch_max_bytes, stream_follows }))
     }
 
     async fn open_stream(&self, context: &Context, split: &Split, name: String, committed: &Committed) -> Result<StreamReader> {

@@ -1,6 +1,6 @@
 //! Reads a single event of the binlog over a separate connection.
 
-use super::event::{kind, read_format, read_query};
+use super::event::{CommitMark, kind, read_format, read_query};
 use super::position::FileOffset;
 use super::track::Tracker;
 use super::transport::Transport;
@@ -41,6 +41,8 @@ pub(crate) async fn probe(endpoint: &Endpoint, server_id: u32, base: &str, at: F
 /// Whether a transaction may begin with an event of this type.
 fn may_begin(found: u8, body: &[u8]) -> bool {
     match found {
+        // PolarDB-X writes marks between its transactions.
+        kind::ROWS_QUERY => matches!(CommitMark::read(body), Ok(Some(CommitMark::End(_)))),
         kind::QUERY => read_query(body, false).is_ok_and(|query| !matches!(query.text, b"COMMIT" | b"ROLLBACK")),
         kind::TABLE_MAP
         | kind::WRITE_ROWS
@@ -50,7 +52,6 @@ fn may_begin(found: u8, body: &[u8]) -> bool {
         | kind::UPDATE_ROWS_V1
         | kind::DELETE_ROWS_V1
         | kind::PARTIAL_UPDATE_ROWS
-        | kind::ROWS_QUERY
         | kind::ANNOTATE_ROWS
         | kind::XID
         | kind::XA_PREPARE => false,

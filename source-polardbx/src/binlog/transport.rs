@@ -35,14 +35,18 @@ impl Transport {
         heartbeat: Option<Duration>,
     ) -> Result<Self, WireError> {
         let (mut wire, server) = endpoint.connect_wire().await?;
-        // The names with `@` are user variables. A server accepts any user variable, even if it does not use it.
-        let session = format!(
-            "SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}, @slave_uuid = '{uuid}', @replica_uuid = '{uuid}', \
+        let period = heartbeat.map_or(HEARTBEAT, |wanted| wanted.min(HEARTBEAT)).as_nanos();
+        // The names with `@` are user variables. A server accepts any user variable, even if it does not use it. PolarDB-X uses these two.
+        let session = if endpoint.is_polardbx() {
+            format!("SET @master_heartbeat_period = {period}, @master_binlog_checksum = 'CRC32'")
+        } else {
+            format!(
+                "SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}, @slave_uuid = '{uuid}', @replica_uuid = '{uuid}', \
              @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', @mariadb_slave_capability = {MARIADB_CAPABILITY}, \
              SESSION net_write_timeout = 600, SESSION net_read_timeout = 600",
-            period = heartbeat.map_or(HEARTBEAT, |wanted| wanted.min(HEARTBEAT)).as_nanos(),
-            uuid = replica_uuid(server_id),
-        );
+                uuid = replica_uuid(server_id),
+            )
+        };
         in_time(wire.execute(&session)).await?;
         in_time(wire.register(server_id)).await?;
         let offset = u32::try_from(from.offset)
@@ -54,10 +58,14 @@ impl Transport {
     /// Asks for the binlog from `from` to its end, without registering as a replica. So it ends no other dump.
     pub(crate) async fn open_to_end(endpoint: &Endpoint, base: &str, from: FileOffset) -> Result<Self, WireError> {
         let (mut wire, server) = endpoint.connect_wire().await?;
-        let session = format!(
-            "SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', @mariadb_slave_capability = {MARIADB_CAPABILITY}, \
-             SESSION net_write_timeout = 600, SESSION net_read_timeout = 600"
-        );
+        let session = if endpoint.is_polardbx() {
+            format!("SET @master_heartbeat_period = {}, @master_binlog_checksum = 'CRC32'", HEARTBEAT.as_nanos())
+        } else {
+            format!(
+                "SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', @mariadb_slave_capability = {MARIADB_CAPABILITY}, \
+                 SESSION net_write_timeout = 600, SESSION net_read_timeout = 600"
+            )
+        };
         in_time(wire.execute(&session)).await?;
         let offset = u32::try_from(from.offset).map_err(|_| WireError::Lost(format!("a dump cannot begin at {}", from.offset)))?;
         in_time(wire.dump_to_end(&file_name(base, from.file), offset)).await?;

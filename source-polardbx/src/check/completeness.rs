@@ -44,7 +44,7 @@ async fn upstream(session: &mut Session, server: &Server) -> Result<Option<Findi
     const WHAT: &str = "the server is a replica and does not write replicated changes into its binlog";
     const HELP: &str = "read from its source, or start the server with --log-slave-updates (--log-replica-updates); if it is no replica, RESET \
                         SLAVE ALL";
-    if server.logs_replicated_changes() {
+    if server.logs_replicated_changes() || server.is_polardbx() {
         return Ok(None);
     }
     let statements = if server.kind.is_mariadb() { ["SHOW ALL SLAVES STATUS"; 2] } else { ["SHOW SLAVE STATUS", "SHOW REPLICA STATUS"] };

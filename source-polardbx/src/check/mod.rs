@@ -76,7 +76,7 @@ async fn supported(
     }
     if settings.has(Phase::Full) && settings.has(Phase::Incremental) {
         found.push(match Barrier::probe(session, server, settings.barrier_delay).await {
-            Ok(Barrier::Marker) => Finding::passed("barrier", Barrier::Marker.to_string()),
+            Ok(barrier @ (Barrier::Marker | Barrier::Reported(_))) => Finding::passed("barrier", barrier.to_string()),
             Ok(delay @ Barrier::Delay(..)) => Finding::warning(
                 "barrier",
                 format!("{delay}: the snapshot relies on commits that take less"),
@@ -101,7 +101,7 @@ async fn supported(
             Err(error) => Finding::from_error("start", &error.into()),
         });
     }
-    if is_first && starts_now(settings) {
+    if is_first && starts_now(settings) && !server.is_polardbx() {
         found.push(prepared_now(session, settings.xa_wait).await);
     }
     match tables(session, &selection, settings, is_first).await {

@@ -33,7 +33,8 @@ pub(super) async fn replication(
         Err(error) => return found.push(Finding::from_error("server_id", &error.into())),
     };
     // `clash` must run before `may_dump`, which registers a replica without a UUID: MySQL 5.7 returns broken rows for such replicas.
-    found.push(clash(endpoint, id).await);
+    // On PolarDB-X a data node would answer.
+    found.push(if server.is_polardbx() { Finding::passed("server_id", id.to_string()) } else { clash(endpoint, id).await });
     // Without a binlog there is nothing to dump. The finding `log_bin` reports this.
     let Some(end) = end else { return };
     found.push(may_dump(endpoint, id, &end).await);
@@ -105,11 +106,18 @@ async fn probe_dump(endpoint: &Endpoint, id: u32, file: &str, offset: u64) -> Re
     let probe_id = (id ^ 0x4000_0000).max(2);
     let probe = async {
         let (mut wire, _) = endpoint.connect_wire().await?;
-        wire.execute("SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', @mariadb_slave_capability = 4").await?;
+        let session = if endpoint.is_polardbx() {
+            "SET @master_binlog_checksum = 'CRC32'"
+        } else {
+            "SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', @mariadb_slave_capability = 4"
+        };
+        wire.execute(session).await?;
         wire.register(probe_id).await?;
         // If the server refuses the dump, its first answer is an error.
         wire.dump(probe_id, file, u32::try_from(offset).unwrap_or(4)).await?;
-        wire.event().await.map(drop)
+        wire.event().await?;
+        // PolarDB-X makes its first event before it looks whether the file is there.
+        if endpoint.is_polardbx() { wire.event().await.map(drop) } else { Ok(()) }
     };
     let late = |_| SourceError::Timeout { doing: DOING.into(), seconds: PATIENCE.as_secs() };
     timeout(PATIENCE, probe).await.map_err(late)?.map_err(|error| SourceError::wire(DOING, error))

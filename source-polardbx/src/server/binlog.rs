@@ -5,7 +5,7 @@ use std::fmt;
 use mysql_async::Row;
 
 use super::Server;
-use crate::binlog::{BinlogCoordinates, BinlogFiles};
+use crate::binlog::{BinlogCoordinates, BinlogFiles, FileOffset};
 use crate::error::{Result, SourceError};
 use crate::session::{Session, named};
 
@@ -15,6 +15,15 @@ pub(crate) async fn binlog_end(session: &mut Session, server: &Server) -> Result
     let Some(row) = rows.first() else { return Ok(None) };
     let end = named(row, "File").zip(named(row, "Position").and_then(|text| text.parse().ok()));
     let end = end.and_then(|(file, offset)| BinlogCoordinates::new(&file, offset));
+    if server.is_polardbx() {
+        return match end {
+            Some(end) if end.base.split('_').next_back() == Some("binlog") && end.at.offset > FileOffset::FIRST => Ok(Some(end)),
+            _ => Err(SourceError::Requirement {
+                what: format!("the instance has no global binlog: SHOW MASTER STATUS names {}", named(row, "File").unwrap_or_default()),
+                help: "wait until its CDC nodes have written the first events, or add CDC nodes to the instance".into(),
+            }),
+        };
+    }
     end.map(Some).ok_or_else(|| SourceError::answer(doing("SHOW MASTER STATUS"), "the server's answer names no binlog file and position"))
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use runtime::Finding;
 
+use crate::binlog::profile::is_polardbx;
+
 /// The kind of a server that speaks the MySQL protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServerKind {
@@ -48,7 +50,7 @@ impl ServerKind {
 
     /// Whether this kind of server is supported. `version` is the server's version text.
     pub(super) fn support(self, version: &str) -> Finding {
-        const SUPPORTED: &str = "use a source of MySQL 5.7 to 9, or of MariaDB 10.5 to 11";
+        const SUPPORTED: &str = "use a source of PolarDB-X 2.0 (Enterprise Edition), of MySQL 5.7 to 9, or of MariaDB 10.5 to 11";
         let name = format!("{self} {version}");
         let untested = || Finding::warning("server", format!("{name} is newer than what this program was tested with"), SUPPORTED);
         match self {
@@ -59,15 +61,17 @@ impl ServerKind {
             Self::MySql { major, .. } if major > 9 => untested(),
             Self::MariaDb { major, .. } if major > 11 => untested(),
             Self::MySql { .. } | Self::MariaDb { .. } => Finding::failed("server", format!("{name} is too old"), SUPPORTED),
-            Self::PolarDbX | Self::PolarDbXStandard | Self::Other => {
+            Self::PolarDbX => Finding::passed("server", name),
+            Self::PolarDbXStandard | Self::Other => {
                 Finding::failed("server", format!("{self}, version {version}, is not supported yet"), SUPPORTED)
             }
         }
     }
 }
 
-/// Finds the kind from the answer to `SELECT VERSION()`, the variable `version_comment`, and whether the server has PolarDB-X variables.
-pub(super) fn kind_of(version: &str, comment: &str, polardbx: bool) -> ServerKind {
+/// Finds the kind from the answer to `SELECT VERSION()` and the variable `version_comment`. What a server says when a connection begins is
+/// not enough: PolarDB-X names only the MySQL version there.
+pub(crate) fn kind_of(version: &str, comment: &str) -> ServerKind {
     let has = |word: &str| version.to_ascii_lowercase().contains(word) || comment.to_ascii_lowercase().contains(word);
     if has("tidb") || has("oceanbase") || has("doris") || has("starrocks") || has("vitess") {
         return ServerKind::Other;
@@ -76,7 +80,7 @@ pub(super) fn kind_of(version: &str, comment: &str, polardbx: bool) -> ServerKin
     if !mariadb && has("x-cluster") {
         return ServerKind::PolarDbXStandard;
     }
-    if !mariadb && (has("-tddl-") || has("-pxc-") || polardbx) {
+    if !mariadb && is_polardbx(version) {
         return ServerKind::PolarDbX;
     }
     // MariaDB may put `5.5.5-` before its version, for clients that expect MySQL.
@@ -97,21 +101,21 @@ mod tests {
 
     #[test]
     fn kinds_by_version() {
-        for (version, comment, polardbx, kind) in [
-            ("5.7.22-log", "MySQL Community Server (GPL)", false, ServerKind::MySql { major: 5, minor: 7 }),
-            ("8.0.15", "", false, ServerKind::MySql { major: 8, minor: 0 }),
-            ("8.0.30-22", "Percona Server (GPL), Release 22", false, ServerKind::MySql { major: 8, minor: 0 }),
-            ("5.7.25-TDDL-5.4.19-20251031", "", true, ServerKind::PolarDbX),
-            ("5.7.25-PXC-5.4.20", "", false, ServerKind::PolarDbX),
-            ("8.0.32-X-Cluster-8.4.20-20241014", "", false, ServerKind::PolarDbXStandard),
-            ("10.11.6-MariaDB-0+deb12u1", "", false, ServerKind::MariaDb { major: 10, minor: 11 }),
-            ("5.5.5-10.6.4-MariaDB-log", "", false, ServerKind::MariaDb { major: 10, minor: 6 }),
-            ("11.4.5", "mariadb.org binary distribution", false, ServerKind::MariaDb { major: 11, minor: 4 }),
-            ("5.7.25-TiDB-v6.5.0", "", false, ServerKind::Other),
-            ("5.7.25", "OceanBase_CE 4.2", false, ServerKind::Other),
-            ("strange", "", false, ServerKind::Other),
+        for (version, comment, kind) in [
+            ("5.7.22-log", "MySQL Community Server (GPL)", ServerKind::MySql { major: 5, minor: 7 }),
+            ("8.0.15", "", ServerKind::MySql { major: 8, minor: 0 }),
+            ("8.0.30-22", "Percona Server (GPL), Release 22", ServerKind::MySql { major: 8, minor: 0 }),
+            ("5.7.25-TDDL-5.4.19-20251031", "", ServerKind::PolarDbX),
+            ("5.7.25-PXC-5.4.20", "", ServerKind::PolarDbX),
+            ("8.0.32-X-Cluster-8.4.20-20241014", "", ServerKind::PolarDbXStandard),
+            ("10.11.6-MariaDB-0+deb12u1", "", ServerKind::MariaDb { major: 10, minor: 11 }),
+            ("5.5.5-10.6.4-MariaDB-log", "", ServerKind::MariaDb { major: 10, minor: 6 }),
+            ("11.4.5", "mariadb.org binary distribution", ServerKind::MariaDb { major: 11, minor: 4 }),
+            ("5.7.25-TiDB-v6.5.0", "", ServerKind::Other),
+            ("5.7.25", "OceanBase_CE 4.2", ServerKind::Other),
+            ("strange", "", ServerKind::Other),
         ] {
-            assert_eq!(kind_of(version, comment, polardbx), kind, "{version}");
+            assert_eq!(kind_of(version, comment), kind, "{version}");
         }
     }
 
@@ -126,9 +130,10 @@ mod tests {
             ("10.4.1-MariaDB", Level::Failed),
             ("10.11.19-MariaDB", Level::Passed),
             ("12.0.1-MariaDB", Level::Warning),
-            ("5.7.25-PXC-5.4.20", Level::Failed),
+            ("5.7.25-PXC-5.4.20", Level::Passed),
+            ("8.0.32-X-Cluster-8.4.20-20241014", Level::Failed),
         ] {
-            let finding = kind_of(version, "", false).support(version);
+            let finding = kind_of(version, "").support(version);
             assert_eq!(finding.level, level, "{version}");
             assert!(finding.what.contains(version), "{}", finding.what);
         }

@@ -1,5 +1,5 @@
-//! The questions that the source asks the server. `kind` finds out what kind of server it is, `identity` which one, `settings` checks its settings, `binlog` asks
-//! for its binlog, and `tables` asks for its tables.
+//! The questions that the source asks the server. `kind` finds out what kind of server it is, `identity` which one, `settings` checks its
+//! settings, `binlog` asks for its binlog, and `tables` asks for its tables.
 
 mod binlog;
 mod identity;
@@ -12,12 +12,12 @@ use std::collections::HashMap;
 use runtime::Finding;
 
 use crate::binlog::ServerProfile;
-use crate::error::{Result, SourceError};
+use crate::binlog::profile::is_polardbx;
+use crate::error::Result;
 use crate::session::{Session, nth};
 pub(crate) use binlog::{BinlogFilters, binlog_end, binlog_files, binlog_filters};
-pub(crate) use identity::{IDENTITY, Identity};
-pub(crate) use kind::ServerKind;
-use kind::kind_of;
+pub(crate) use identity::Identity;
+pub(crate) use kind::{ServerKind, kind_of};
 pub(crate) use tables::{Definition, database_charsets, parse_definition, read_ddl, read_definitions, selected_tables};
 
 /// The names of the server variables that are read.
@@ -54,16 +54,20 @@ impl Server {
     /// Asks the server for its version and settings.
     pub(crate) async fn identify(session: &mut Session) -> Result<Self> {
         const DOING: &str = "ask the server for its version and settings";
-        let version = session.rows(DOING, "SELECT VERSION()").await?.first().and_then(|row| nth(row, 0));
-        let version = version.ok_or_else(|| SourceError::answer(DOING, "the server does not report its version"))?;
-        let list = VARIABLES.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
-        let rows = session.rows(DOING, format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({list})")).await?;
-        let mut variables: HashMap<String, String> =
-            rows.iter().filter_map(|row| Some((nth(row, 0)?.to_ascii_lowercase(), nth(row, 1)?))).collect();
-        let polardbx = !session.rows(DOING, "SHOW GLOBAL VARIABLES LIKE 'polarx\\_%'").await?.is_empty();
-        variables.retain(|_, value| !value.is_empty());
+        let version = session.version().to_owned();
+        // PolarDB-X would not apply a WHERE.
+        let statement = if is_polardbx(&version) {
+            "SHOW GLOBAL VARIABLES".to_owned()
+        } else {
+            let list = VARIABLES.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+            format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({list})")
+        };
+        let rows = session.rows(DOING, statement).await?;
+        let variables = rows.iter().filter_map(|row| Some((nth(row, 0)?.to_ascii_lowercase(), nth(row, 1)?)));
+        let variables: HashMap<String, String> =
+            variables.filter(|(name, value)| !value.is_empty() && VARIABLES.contains(&name.as_str())).collect();
         let comment = variables.get("version_comment").map_or("", String::as_str);
-        Ok(Self { kind: kind_of(&version, comment, polardbx), version, variables })
+        Ok(Self { kind: kind_of(&version, comment), version, variables })
     }
 
     /// The value of a variable; empty if the server does not have the variable.
@@ -73,7 +77,7 @@ impl Server {
 
     /// The identity of the server's binlog history.
     pub(crate) fn identity(&self) -> Result<String> {
-        Identity::of(self.kind.is_mariadb(), |name| self.variable(name)).map(|identity| identity.history)
+        Identity::of(self.kind, |name| self.variable(name)).map(|identity| identity.history)
     }
 
     pub(crate) fn server_id(&self) -> u32 {
@@ -82,7 +86,7 @@ impl Server {
 
     /// Whether the server stores the names of databases and tables in lower case.
     pub(crate) fn lower_case(&self) -> bool {
-        self.kind == ServerKind::PolarDbX || self.variable("lower_case_table_names") == "1"
+        self.is_polardbx() || self.variable("lower_case_table_names") == "1"
     }
 
     /// The properties of the server that decide how the events of its binlog are read.
@@ -90,6 +94,11 @@ impl Server {
         ServerProfile::new(self.version.as_str())
             .with_explicit_timestamps(self.variable("explicit_defaults_for_timestamp").eq_ignore_ascii_case("ON"))
             .with_lower_case_names(self.lower_case())
+    }
+
+    /// Whether the server is PolarDB-X.
+    pub(crate) fn is_polardbx(&self) -> bool {
+        self.kind == ServerKind::PolarDbX
     }
 
     /// The finding `server`: whether this kind of server is supported.

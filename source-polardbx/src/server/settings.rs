@@ -18,23 +18,24 @@ impl Server {
                 Finding::failed(item, format!("{item} is {found:?}, and must be {expected:?}"), help)
             }
         };
-        let mut found = vec![
-            want("log_bin", "ON", "start the server with --log-bin and --server-id"),
-            want(
-                "binlog_format",
-                "ROW",
-                "SET GLOBAL binlog_format = 'ROW', the same in the server's option file, and let all sessions connect again",
-            ),
-            want(
-                "binlog_row_image",
-                "FULL",
-                "SET GLOBAL binlog_row_image = 'FULL', the same in the server's option file, and let all sessions connect again",
-            ),
-        ];
+        const RECONNECT: &str = "the same in the server's option file, and let all sessions connect again";
+        let format = want("binlog_format", "ROW", &format!("SET GLOBAL binlog_format = 'ROW', {RECONNECT}"));
+        let image = want("binlog_row_image", "FULL", &format!("SET GLOBAL binlog_row_image = 'FULL', {RECONNECT}"));
+        let options = || want("binlog_row_value_options", "", "SET GLOBAL binlog_row_value_options = ''");
+        if self.is_polardbx() {
+            // The variables are those of one data node. From what the data nodes write, PolarDB-X makes its binlog.
+            let mut found = vec![format, image, options()];
+            for finding in &mut found {
+                finding.what += " (reported by one data node)";
+                finding.help = "set it for all data nodes in the parameters of the instance".into();
+            }
+            return found;
+        }
+        let mut found = vec![want("log_bin", "ON", "start the server with --log-bin and --server-id"), format, image];
         if self.kind.is_mariadb() {
             found.push(want("log_bin_compress", "OFF", "SET GLOBAL log_bin_compress = OFF, and the same in the server's option file"));
         } else {
-            found.push(want("binlog_row_value_options", "", "SET GLOBAL binlog_row_value_options = ''"));
+            found.push(options());
         }
         found.push(match self.server_id() {
             0 => Finding::failed(
@@ -56,7 +57,8 @@ impl Server {
     /// always the same.
     pub(crate) fn unordered_commits(&self) -> Option<String> {
         let found = self.variable("binlog_order_commits");
-        (!self.kind.is_mariadb() && !found.eq_ignore_ascii_case("ON")).then(|| format!("binlog_order_commits is {found:?}"))
+        (!self.kind.is_mariadb() && !self.is_polardbx() && !found.eq_ignore_ascii_case("ON"))
+            .then(|| format!("binlog_order_commits is {found:?}"))
     }
 
     /// Checks how long the server keeps its binlog files.
@@ -92,7 +94,7 @@ mod tests {
 
     fn server(version: &str, variables: &[(&str, &str)]) -> Server {
         let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Server { kind: kind_of(version, "", false), version: version.to_owned(), variables }
+        Server { kind: kind_of(version, ""), version: version.to_owned(), variables }
     }
 
     fn failed(server: &Server) -> Vec<String> {
@@ -109,6 +111,15 @@ mod tests {
         assert_eq!(failed(&server("10.11.2-MariaDB", &rows)), ["log_bin_compress"]);
         rows.push(("binlog_row_value_options", "PARTIAL_JSON"));
         assert_eq!(failed(&server("8.0.15", &rows)), ["binlog_row_value_options"]);
+    }
+
+    #[test]
+    fn of_polardbx_the_settings_of_the_data_nodes_count() {
+        let rows = [("binlog_format", "ROW"), ("binlog_row_image", "MINIMAL"), ("server_id", "0")];
+        let server = server("5.7.25-PXC-5.4.20", &rows);
+        assert_eq!(failed(&server), ["binlog_row_image"]);
+        assert!(server.stream_settings()[0].what.contains("one data node"));
+        assert!(server.unordered_commits().is_none());
     }
 
     #[test]

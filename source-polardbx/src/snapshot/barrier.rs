@@ -22,13 +22,22 @@ pub(crate) enum Barrier {
     Marker,
     /// The connector waits for longer than any commit needs to become visible. The text is the reason why no marker row can be used.
     Delay(Duration, String),
+    /// PolarDB-X reports only positions whose transactions every data node has committed. The connector waits until the nodes have also made
+    /// them visible.
+    Reported(Duration),
 }
+
+/// How long a data node of PolarDB-X may take to make a logged commit visible.
+const REPORTED: Duration = Duration::from_secs(1);
 
 impl fmt::Display for Barrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Marker => write!(f, "marker row in {MARKER_DATABASE}.dts_watermark"),
             Self::Delay(delay, why) => write!(f, "delay of {} ms ({why})", delay.as_millis()),
+            Self::Reported(delay) => {
+                write!(f, "delay of {} ms (PolarDB-X reports only what its data nodes have committed)", delay.as_millis())
+            }
         }
     }
 }
@@ -36,6 +45,9 @@ impl fmt::Display for Barrier {
 impl Barrier {
     /// Finds out how the barrier would be passed, without writing anything.
     pub(crate) async fn probe(session: &mut Session, server: &Server, delay: Duration) -> Result<Self> {
+        if server.is_polardbx() {
+            return Ok(Self::Reported(REPORTED));
+        }
         if let Some(why) = server.unordered_commits() {
             return Ok(Self::Delay(delay, why));
         }
@@ -52,6 +64,10 @@ impl Barrier {
 
     /// Waits until every transaction before the current end of the binlog is visible to new SELECTs. Returns how the barrier was passed.
     pub(crate) async fn pass(session: &mut Session, server: &Server, task: &str, delay: Duration) -> Result<Self> {
+        if server.is_polardbx() {
+            tokio::time::sleep(REPORTED).await;
+            return Ok(Self::Reported(REPORTED));
+        }
         let why = match server.unordered_commits() {
             Some(why) => why,
             None => {

@@ -1,5 +1,7 @@
 //! Converts the cells that a SELECT returns in the binary protocol to the same values that are decoded from the binlog.
 
+use std::sync::Arc;
+
 use mysql_async::Value as Cell;
 use runtime::{Column, ColumnKind, Date, DateTime, RowWriter, TableSchema, Value};
 
@@ -13,6 +15,20 @@ pub(crate) fn select_list(schema: &TableSchema) -> String {
         _ => quoted(&column.name),
     };
     schema.columns.iter().map(item).collect::<Vec<_>>().join(", ")
+}
+
+/// The table as its rows arrive from a SELECT. PolarDB-X converts all text to the character set of the session, which is utf8mb4.
+pub(crate) fn as_read(schema: &Arc<TableSchema>, is_polardbx: bool) -> Arc<TableSchema> {
+    if !is_polardbx {
+        return schema.clone();
+    }
+    let mut read = TableSchema::clone(schema);
+    for column in &mut read.columns {
+        if matches!(column.kind, ColumnKind::Char { .. } | ColumnKind::Varchar { .. } | ColumnKind::Text { .. }) {
+            column.charset = Some("utf8mb4".into());
+        }
+    }
+    Arc::new(read)
 }
 
 /// Packs a cell; `None` if its value does not fit the column's type.

@@ -31,7 +31,10 @@ const EVENT_BYTES: usize = size_of::<Event>();
 pub(crate) struct Chunk {
     pub(crate) id: SplitId,
     pub(crate) start: Position,
+    /// The table as the full phase began with it.
     pub(crate) schema: Arc<TableSchema>,
+    /// The same as its rows arrive, see [`as_read`].
+    pub(crate) read_as: Arc<TableSchema>,
     pub(crate) origin: Origin,
     pub(crate) batch_max_bytes: usize,
     /// Whether a stream follows the full phase. If the table was dropped, the stream then delivers its DROP TABLE.
@@ -168,7 +171,7 @@ struct Packer<'a> {
 impl<'a> Packer<'a> {
     fn new(chunk: &'a Chunk) -> Result<(Self, String)> {
         let range = KeyRange::parse(chunk.start.as_str());
-        let condition = range.and_then(|range| range.condition(&chunk_key(&chunk.schema)));
+        let condition = range.and_then(|range| range.condition(&chunk_key(&chunk.read_as)));
         let condition = condition
             .ok_or_else(|| SourceError::Checkpoint { what: format!("split {} has the unreadable range {}", chunk.id, chunk.start) })?;
         let sql = format!("SELECT {} FROM {}{condition}", cells::select_list(&chunk.schema), table_name(&chunk.schema.id));
@@ -189,7 +192,7 @@ impl<'a> Packer<'a> {
     }
 
     fn push(&mut self, row: &Row) -> Result<()> {
-        let schema = &self.chunk.schema;
+        let schema = &self.chunk.read_as;
         let mut writer = self.builder.block.row(schema.columns.len());
         for (index, column) in schema.columns.iter().enumerate() {
             let packed = row.as_ref(index).and_then(|cell| cells::push(&mut writer, cell, column));

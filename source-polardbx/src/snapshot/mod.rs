@@ -1,7 +1,7 @@
 //! The full phase: every selected table is cut into chunks by its effective key, and each chunk is read as a separate split.
 
 pub(crate) mod barrier;
-mod cells;
+pub(crate) mod cells;
 pub(crate) mod chunk;
 pub(crate) mod plan;
 pub(crate) mod progress;

@@ -1,9 +1,10 @@
 //! A connection for dumping the binlog. The client library is not used for it, because the library would parse events, and expand some of
 //! them, before they could be verified.
 //!
-//! `packet` reads and writes packets, and `login` authenticates. Only what a dump needs is implemented: session variables, the registration
+//! `packet` reads and writes packets, `login` authenticates, and `error_numbers` knows the errors of PolarDB-X. Only what a dump needs is implemented: session variables, the registration
 //! as a replica, and the dump itself.
 
+mod error_numbers;
 mod login;
 mod packet;
 
@@ -17,8 +18,9 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::tls::{Encryption, TlsFailure};
+pub(crate) use error_numbers::mysql_number;
 use login::{Greeting, Login, Next, head};
-use packet::{Packets, Socket};
+use packet::{LONGEST, Packets, Socket};
 
 /// A flag of the dump request. It makes MariaDB also send the events that hold the text of statements. Without these events, the offsets
 /// would have gaps.
@@ -34,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Why a connection could not be made or used.
 #[derive(Debug)]
 pub(crate) enum WireError {
-    /// The server refused a request. Holds the server's error number and message.
+    /// The server refused a request. Holds the server's error number, in MySQL's numbers, and its message.
     Refused(u16, String),
     /// The connection failed or ended.
     Lost(String),
@@ -53,7 +55,8 @@ impl WireError {
             None => (0, rest),
         };
         let message = if message.first() == Some(&b'#') { message.get(6..).unwrap_or_default() } else { message };
-        Self::Refused(code, String::from_utf8_lossy(message).into_owned())
+        let message = String::from_utf8_lossy(message).into_owned();
+        Self::Refused(mysql_number(code, &message), message)
     }
 }
 
@@ -84,6 +87,43 @@ impl Address {
 /// A connection to the server.
 pub(crate) struct Wire {
     packets: Packets,
+    glued: Glued,
+}
+
+/// What came behind an event in the same body.
+///
+/// A body whose last packet is full must be ended by an empty packet. PolarDB-X leaves it out, so that the next event is taken for a part of
+/// the body. The length in the header of the first event tells them apart.
+#[derive(Default)]
+struct Glued {
+    /// The events that were not returned yet, each with the byte before it.
+    next: Vec<u8>,
+    /// The body that was returned last.
+    current: Vec<u8>,
+}
+
+impl Glued {
+    /// Takes the body that is next; `None` if there is none.
+    fn take(&mut self) -> Option<&[u8]> {
+        if self.next.is_empty() {
+            return None;
+        }
+        self.current = std::mem::take(&mut self.next);
+        Some(Self::split(&self.current, &mut self.next))
+    }
+
+    /// Returns the first event of a body, with the byte before it, and keeps the rest in `next`.
+    fn split<'a>(body: &'a [u8], next: &mut Vec<u8>) -> &'a [u8] {
+        const SIZE_AT: usize = 10;
+        let size = body.get(SIZE_AT..).and_then(|rest| rest.first_chunk::<4>()).map_or(0, |size| u32::from_le_bytes(*size) as usize);
+        let end = size + 1;
+        if body.first() != Some(&0) || end < LONGEST || !end.is_multiple_of(LONGEST) || body.get(end) != Some(&0) {
+            return body;
+        }
+        let (event, rest) = body.split_at(end);
+        next.extend_from_slice(rest);
+        event
+    }
 }
 
 /// The result of a login.
@@ -130,7 +170,7 @@ impl Wire {
             match next {
                 Next::Send(bytes) => packets.write(&bytes).await?,
                 Next::Wait => {}
-                Next::Done => return Ok(LoggedIn::Yes(Self { packets })),
+                Next::Done => return Ok(LoggedIn::Yes(Self { packets, glued: Glued::default() })),
                 Next::NeedsPassword => return Ok(LoggedIn::NeedsPassword),
             }
         }
@@ -197,13 +237,21 @@ impl Wire {
 
     /// Returns the next event of a dump. This method is cancel-safe.
     pub(crate) async fn event(&mut self) -> Result<&[u8], WireError> {
-        event_of(self.packets.read().await?)
+        let Self { packets, glued } = self;
+        if !glued.next.is_empty() {
+            return event_of(glued.take().unwrap_or_default());
+        }
+        event_of(Glued::split(packets.read().await?, &mut glued.next))
     }
 
     /// Returns the next event of a dump; `None` if no byte comes for as long as `silence`. This method is cancel-safe.
     pub(crate) async fn event_unless_silent(&mut self, silence: Duration) -> Option<Result<&[u8], WireError>> {
-        match self.packets.read_unless_silent(silence).await? {
-            Ok(packet) => Some(event_of(packet)),
+        let Self { packets, glued } = self;
+        if !glued.next.is_empty() {
+            return glued.take().map(event_of);
+        }
+        match packets.read_unless_silent(silence).await? {
+            Ok(packet) => Some(event_of(Glued::split(packet, &mut glued.next))),
             Err(error) => Some(Err(error.into())),
         }
     }
@@ -215,8 +263,12 @@ impl Wire {
 
     /// Returns the next event of a dump; `None` if the event has not been received completely yet.
     pub(crate) async fn event_if_ready(&mut self) -> Option<Result<&[u8], WireError>> {
-        match self.packets.read_if_ready().await? {
-            Ok(packet) => Some(event_of(packet)),
+        let Self { packets, glued } = self;
+        if !glued.next.is_empty() {
+            return glued.take().map(event_of);
+        }
+        match packets.read_if_ready().await? {
+            Ok(packet) => Some(event_of(Glued::split(packet, &mut glued.next))),
             Err(error) => Some(Err(error.into())),
         }
     }
@@ -318,6 +370,32 @@ mod tests {
         for broken in [&b"\x03ab"[..], b"\xfc\x01", b"\xfd\0\0\0"] {
             assert_eq!(texts(broken), None);
         }
+    }
+
+    #[test]
+    fn events_without_the_packet_that_ends_them_are_cut() {
+        let event = |size: usize, fill: u8| {
+            let mut body = vec![fill; size + 1];
+            body[0] = 0;
+            body[10..14].copy_from_slice(&(size as u32).to_le_bytes());
+            body
+        };
+        for (size, is_cut) in [(LONGEST - 1, true), (2 * LONGEST - 1, true), (LONGEST, false), (LONGEST - 2, false)] {
+            let (first, second) = (event(size, 1), event(40, 2));
+            let mut glued = Glued::default();
+            let body = [&first[..], &second[..]].concat();
+            let found = Glued::split(&body, &mut glued.next).len();
+            assert_eq!(found, if is_cut { first.len() } else { body.len() }, "{size}");
+            if is_cut {
+                assert_eq!(glued.take().unwrap(), second);
+            }
+            assert_eq!(glued.take(), None);
+        }
+        // An event that ends as it must is whole.
+        let mut glued = Glued::default();
+        let whole = event(LONGEST - 1, 1);
+        assert_eq!(Glued::split(&whole, &mut glued.next).len(), whole.len());
+        assert_eq!(glued.take(), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 /// The size of a packet's header in bytes: three for the length of the body, and one for the packet's number.
 const HEADER: usize = 4;
 /// The greatest length of a packet's body, in bytes. A longer body continues in the next packet.
-const LONGEST: usize = 0xff_ffff;
+pub(super) const LONGEST: usize = 0xff_ffff;
 /// The usual size of the read buffer, in bytes.
 const BUFFER_BYTES: usize = 256 << 10;
 /// The limit for a body that spans several packets, in bytes. It is larger than any event that MySQL can write.
