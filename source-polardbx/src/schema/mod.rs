@@ -24,7 +24,7 @@ pub use error::ReadError;
 pub use history::History;
 pub use lexer::Dialect;
 pub(crate) use lexer::loses_names;
-pub(crate) use polardbx::{concerns_accounts, tables_named, without_leading_comma};
+pub(crate) use polardbx::{add_partitions, concerns_accounts, partitions_only, tables_named, without_leading_comma};
 pub(crate) use statement::changes_only_named_tables;
 pub use statement::{Change, Effect, KeyChange, Statement, XaStatement, Xid, read_statement};
 pub use unstated::Unstated;

@@ -1,6 +1,5 @@
 //! QUERY events: DDL, and transaction boundaries that are logged as statements. Also the commit marks of PolarDB-X.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use runtime::{SchemaChange, SchemaChangeKind, TableId, TableSchema};
@@ -17,8 +16,8 @@ use crate::binlog::event::{CommitMark, Query, RawEvent, SessionVariables, Tso, k
 use crate::config::{ArchivedDeletes, DdlText};
 use crate::facts::DatabaseCharsets;
 use crate::schema::{
-    Change, Effect, ExplicitTimestamps, Statement, StatementContext, XaStatement, changes_only_named_tables, concerns_accounts,
-    loses_names, of_collation_number, read_statement, tables_named, without_leading_comma,
+    Change, Effect, ExplicitTimestamps, Statement, StatementContext, XaStatement, add_partitions, changes_only_named_tables,
+    concerns_accounts, loses_names, of_collation_number, partitions_only, read_statement, tables_named, without_leading_comma,
 };
 use crate::spool::SpoolReader;
 
@@ -48,23 +47,17 @@ impl Decoder {
 
     /// Handles a statement other than BEGIN, COMMIT and ROLLBACK.
     pub(super) fn statement(&mut self, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
-        self.statement_shown_as(None, event, query, read_ms)
+        self.statement_of(None, event, query, read_ms)
     }
 
-    /// Like [`Decoder::statement`], but delivers the text `shown`, if there is one, in place of the statement that is applied.
-    pub(super) fn statement_shown_as(
-        &mut self,
-        shown: Option<String>,
-        event: &RawEvent<'_>,
-        query: &Query<'_>,
-        read_ms: i64,
-    ) -> Result<(), StreamError> {
+    /// Like [`Decoder::statement`], for a statement that PolarDB-X has made from the statement `original` of a user.
+    fn statement_of(&mut self, original: Option<&str>, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
         if self.transaction.is_uncommitted_alter() {
             return self.close_transaction();
         }
         let variables = SessionVariables::read(query.status)?;
         let mut source = StatementText::read(query.text, &variables);
-        source.shown = shown;
+        source.shown = original.filter(|_| self.polardbx.ddl_text == DdlText::Original).map(str::to_owned);
         let text = source.text.as_str();
         if opens_transaction(text) {
             self.transaction.begin_with_statement(&EventContext::new(&self.tracker, &event.header, read_ms));
@@ -80,7 +73,10 @@ impl Decoder {
                 None => ExplicitTimestamps::Assumed(self.profile.explicit_timestamps()),
             },
         };
-        let statement = read_statement(text, &context);
+        let mut statement = read_statement(text, &context);
+        if let (Statement::Change(change), Some(original)) = (&mut statement, original) {
+            add_partitions(change, original, &context);
+        }
         if let Statement::Xa(statement) = statement {
             return self.xa(event, query.thread_id, statement, read_ms);
         }
@@ -273,38 +269,38 @@ impl Decoder {
     fn logical_statement(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
         let query = read_query(event.body, false)?;
         let texts = StatementTexts::read(query.text);
-        let original = self.polardbx.ddl_text == DdlText::Original;
+        let original = texts.original.as_deref().and_then(|text| std::str::from_utf8(text).ok());
         if texts.mysql.trim_ascii().is_empty() {
-            return match texts.original {
-                Some(text) if original && self.resume.is_live() => self.untranslated(&text, event, &query, read_ms),
-                _ => Ok(()),
+            return match original.filter(|_| self.resume.is_live()) {
+                Some(text) => self.untranslated(text, event, &query, read_ms),
+                None => Ok(()),
             };
         }
-        let shown = texts.original.filter(|_| original).map(Cow::into_owned);
-        let shown = shown.and_then(|text| String::from_utf8(text).ok());
         let repaired = std::str::from_utf8(texts.mysql).ok().and_then(|text| without_leading_comma(text, self.profile.dialect()));
         let text = repaired.as_deref().map_or(texts.mysql, str::as_bytes);
-        self.statement_shown_as(shown, event, &Query { text, ..query }, read_ms)
+        self.statement_of(original, event, &Query { text, ..query }, read_ms)
     }
 
-    /// Delivers a statement that MySQL does not have if it names a selected table. It changes no column. A statement about accounts may hold
-    /// a password, and is not delivered.
-    fn untranslated(&mut self, text: &[u8], event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
+    /// Handles a statement that MySQL does not have. It changes no column, but it may change by which columns a table is partitioned. It is
+    /// delivered, where this is wanted, if it names a selected table. A statement about accounts may hold a password, and is never delivered.
+    fn untranslated(&mut self, text: &str, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
         let variables = SessionVariables::read(query.status)?;
-        let source = StatementText::read(text, &variables);
         let database = String::from_utf8_lossy(query.database);
         let context = StatementContext { dialect: self.profile.dialect(), ..StatementContext::new(&database, &|_| None) };
-        if source.not_in.is_some() || concerns_accounts(&source.text, &context) {
+        if let Some(change) = partitions_only(text, &context) {
+            self.change(event, query, &change, &StatementText::of_server(text.to_owned()), &variables, read_ms)?;
+        }
+        if self.polardbx.ddl_text != DdlText::Original || concerns_accounts(text, &context) {
             return Ok(());
         }
-        let named = tables_named(&source.text, &context).into_iter().map(|table| self.history.fold(&table));
+        let named = tables_named(text, &context).into_iter().map(|table| self.history.fold(&table));
         let mut tables: Vec<TableId> = named.filter(|table| self.selection.selects(table) && self.history.table(table).is_some()).collect();
         tables.sort();
         tables.dedup();
         if tables.is_empty() {
             return Ok(());
         }
-        let mut change = SchemaChange::new(SchemaChangeKind::Other, database, source.text);
+        let mut change = SchemaChange::new(SchemaChangeKind::Other, database, text);
         change.tables = tables.into_iter().map(|table| (table.clone(), self.history.table(&table).cloned())).collect();
         self.cut();
         let context = EventContext::new(&self.tracker, &event.header, read_ms);
