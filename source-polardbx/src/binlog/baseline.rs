@@ -57,7 +57,7 @@ pub(crate) async fn first_schema_change(
         let (event, at) = tracker.pass(bytes).map_err(broken)?;
         match event.header.kind {
             kind::FORMAT_DESCRIPTION => tracker.checksums = read_format(event.body).map_err(broken)?,
-            kind::ROTATE => _ = tracker.rotate(&event).map_err(broken)?,
+            kind::ROTATE => _ = tracker.rotate(&event, profile.is_polardbx()).map_err(broken)?,
             kind::QUERY if at >= from.at => {
                 let query = read_query(event.body, false).map_err(broken)?;
                 if matches!(query.text, b"BEGIN" | b"COMMIT" | b"ROLLBACK") {

@@ -5,27 +5,36 @@ use super::position::{FileOffset, file_name, location, split_file_name};
 
 /// The names and sizes in bytes of the binlog files that a server has, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct BinlogFiles(Vec<(String, u64)>);
+pub(crate) struct BinlogFiles {
+    files: Vec<(String, u64)>,
+    /// Whether the newest file may be larger than its size says.
+    may_lag: bool,
+}
 
 impl BinlogFiles {
     /// Creates the list from the names and sizes that SHOW BINARY LOGS returns.
     pub(crate) fn new(files: Vec<(String, u64)>) -> Self {
-        Self(files)
+        Self { files, may_lag: false }
+    }
+
+    /// Says that the newest file may be larger than its size says. PolarDB-X may send its binlog from another node than the one that lists it.
+    pub(crate) fn that_may_lag(self) -> Self {
+        Self { may_lag: true, ..self }
     }
 
     /// The name of the oldest file; `None` if the server has no binlog file.
     pub(crate) fn oldest(&self) -> Option<&str> {
-        self.0.first().map(|(name, _)| name.as_str())
+        self.files.first().map(|(name, _)| name.as_str())
     }
 
     /// The size of a file in bytes; `None` if the server does not have the file.
     pub(crate) fn size(&self, name: &str) -> Option<u64> {
-        self.0.iter().find(|(file, _)| file == name).map(|(_, size)| *size)
+        self.files.iter().find(|(file, _)| file == name).map(|(_, size)| *size)
     }
 
     /// The end of the newest file; `None` if the server has no binlog file.
     pub(crate) fn end(&self) -> Option<FileOffset> {
-        let (name, size) = self.0.last()?;
+        let (name, size) = self.files.last()?;
         Some(FileOffset::new(split_file_name(name)?.1, *size))
     }
 
@@ -35,7 +44,7 @@ impl BinlogFiles {
         let needed = || location(base, at);
         let diverged = |what: String| Err(StreamError::HistoryDiverged { what });
         let own: Vec<(u32, u64)> = self
-            .0
+            .files
             .iter()
             .filter_map(|(name, size)| split_file_name(name).filter(|(of, _)| *of == base).map(|(_, file)| (file, *size)))
             .collect();
@@ -43,7 +52,7 @@ impl BinlogFiles {
             return diverged(format!("the server has no binlog files called `{base}.…`; this task stopped at {}", needed()));
         };
         match own.iter().find(|(file, _)| *file == at.file) {
-            Some((_, size)) if at.offset > *size => {
+            Some((_, size)) if at.offset > *size && !(self.may_lag && at.file == newest) => {
                 diverged(format!("this task stopped at {}, behind the end of that file, which has {size} bytes", needed()))
             }
             Some(_) => Ok(()),
@@ -74,5 +83,8 @@ mod tests {
         assert!(matches!(find(6, 201), Err(StreamError::HistoryDiverged { .. })));
         assert!(matches!(files.find("other", FileOffset::new(5, 4)), Err(StreamError::HistoryDiverged { .. })));
         assert_eq!((files.end(), files.size("binlog.000005")), (Some(FileOffset::new(6, 200)), Some(1000)));
+        let lagging = files.that_may_lag();
+        let find = |file, offset| lagging.find("binlog", FileOffset::new(file, offset));
+        assert!(find(6, 201).is_ok() && find(5, 1001).is_err() && find(7, 4).is_err());
     }
 }

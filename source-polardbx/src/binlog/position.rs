@@ -88,8 +88,8 @@ pub struct StreamPosition {
     pub fingerprint: Option<[u8; 8]>,
     /// The commit timestamp of the last transaction that was read, where the server writes one. The next one must be greater.
     pub tso: Option<Tso>,
-    /// Counts how often the task accepted a change to another server. Events of a later timeline sort after the events of all earlier
-    /// timelines.
+    /// Counts how often the task accepted a change to another server, and how often the numbers of PolarDB-X's binlog files began again.
+    /// Events of a later timeline sort after the events of all earlier timelines.
     pub timeline: u16,
 }
 

@@ -53,8 +53,10 @@ impl Tracker {
     }
 
     /// Follows a ROTATE event. Returns `true` if the next file begins. A real ROTATE is the last event of a file. The server sends an
-    /// artificial ROTATE at the start of a stream, after a real ROTATE, and after a file that a crash left without a ROTATE.
-    pub(crate) fn rotate(&mut self, event: &RawEvent<'_>) -> Result<bool, StreamError> {
+    /// artificial ROTATE at the start of a stream, after a real ROTATE, and after a file that a crash left without a ROTATE. `wraps` says whether
+    /// the file after number 999,999 has number 1, as in PolarDB-X.
+    pub(crate) fn rotate(&mut self, event: &RawEvent<'_>, wraps: bool) -> Result<bool, StreamError> {
+        const LAST: u32 = 999_999;
         let (offset, name) = read_rotate(event.body)?;
         let Some((base, file)) = split_file_name(name) else {
             return Err(StreamError::corrupt("a ROTATE does not name a binlog file"));
@@ -68,7 +70,8 @@ impl Tracker {
         if to == self.at && !event.header.is_real() {
             return Ok(false);
         }
-        if file == self.at.file + 1 && offset == FileOffset::FIRST {
+        let next = if wraps && self.at.file == LAST { 1 } else { self.at.file + 1 };
+        if file == next && offset == FileOffset::FIRST {
             self.at = to;
             self.file_name = file_name(&self.base, file);
             return Ok(true);
@@ -115,12 +118,19 @@ mod tests {
         let go = |at: FileOffset, bytes: &[u8]| {
             let mut tracker = Tracker::new("binlog", at);
             let event = open_event(bytes, Checksums::Unknown).unwrap();
-            tracker.rotate(&event).map(|changed| (changed, tracker.at()))
+            tracker.rotate(&event, false).map(|changed| (changed, tracker.at()))
         };
         let at = FileOffset::new(7, 500);
         assert_eq!(go(at, &rotate("binlog.000007", 500, false)).unwrap(), (false, at));
         assert_eq!(go(at, &rotate("binlog.000008", 4, true)).unwrap(), (true, FileOffset::new(8, 4)));
         assert_eq!(go(at, &rotate("binlog.000008", 4, false)).unwrap(), (true, FileOffset::new(8, 4)));
+        let wrap = |wraps| {
+            let bytes = rotate("binlog.000001", 4, true);
+            let mut tracker = Tracker::new("binlog", FileOffset::new(999_999, 500));
+            tracker.rotate(&open_event(&bytes, Checksums::Unknown).unwrap(), wraps).map(|changed| (changed, tracker.at()))
+        };
+        assert_eq!(wrap(true).unwrap(), (true, FileOffset::new(1, 4)));
+        assert!(wrap(false).is_err());
         assert!(go(at, &rotate("binlog.000009", 4, true)).is_err());
         assert!(go(at, &rotate("binlog.000007", 501, false)).is_err());
         assert!(go(at, &rotate("other.000008", 4, true)).is_err());

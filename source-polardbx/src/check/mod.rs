@@ -12,7 +12,7 @@ use crate::config::{ConfigError, Phase, SourceSettings, Start, TlsMode};
 use crate::error::{Result, SourceError};
 use crate::prepared::prepared_now;
 use crate::selection::Selection;
-use crate::server::{Server, parse_definition, read_ddl, selected_tables};
+use crate::server::{Needed, Server, parse_definition, read_ddl, retention, selected_tables};
 use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
@@ -84,7 +84,15 @@ async fn supported(
             ),
             Err(error) => Finding::from_error("barrier", &error.into()),
         });
-        found.push(server.retention());
+    }
+    if settings.has(Phase::Incremental) {
+        let needed = if settings.has(Phase::Full) { Needed::StreamAfterFullPhase } else { Needed::Stream };
+        match retention(session, server, needed).await {
+            Ok(finding) => found.push(finding),
+            // The finding `replication_client` has reported that the account may not ask.
+            Err(error) if error.code() == Some(1227) => {}
+            Err(error) => found.push(Finding::from_error("binlog_retention", &error.into())),
+        }
     }
     let selection = settings.selection.clone().folded(server.lower_case());
     if settings.has(Phase::Incremental) {

@@ -5,6 +5,7 @@ use std::fmt;
 use mysql_async::Row;
 
 use super::Server;
+use crate::binlog::profile::is_polardbx;
 use crate::binlog::{BinlogCoordinates, BinlogFiles, FileOffset};
 use crate::error::{Result, SourceError};
 use crate::session::{Session, named};
@@ -86,5 +87,6 @@ pub(crate) async fn binlog_filters(session: &mut Session, server: &Server) -> Re
 pub(crate) async fn binlog_files(session: &mut Session) -> Result<BinlogFiles> {
     let rows = session.rows("list the binlog files (SHOW BINARY LOGS)", "SHOW BINARY LOGS").await?;
     let file = |row: &Row| Some((named(row, "Log_name")?, named(row, "File_size")?.parse().ok()?));
-    Ok(BinlogFiles::new(rows.iter().filter_map(file).collect()))
+    let files = BinlogFiles::new(rows.iter().filter_map(file).collect());
+    Ok(if is_polardbx(session.version()) { files.that_may_lag() } else { files })
 }

@@ -1,9 +1,10 @@
-//! The questions that the source asks the server. `kind` finds out what kind of server it is, `identity` which one, `settings` checks its
-//! settings, `binlog` asks for its binlog, and `tables` asks for its tables.
+//! The questions that the source asks the server. `kind` finds out what kind of server it is, `identity` which one, `settings` and
+//! `retention` check its settings, `binlog` asks for its binlog, and `tables` asks for its tables.
 
 mod binlog;
 mod identity;
 mod kind;
+mod retention;
 mod settings;
 mod tables;
 
@@ -18,6 +19,7 @@ use crate::session::{Session, nth};
 pub(crate) use binlog::{BinlogFilters, binlog_end, binlog_files, binlog_filters};
 pub(crate) use identity::Identity;
 pub(crate) use kind::{ServerKind, kind_of};
+pub(crate) use retention::{Needed, retention};
 pub(crate) use tables::{Definition, database_charsets, parse_definition, read_ddl, read_definitions, selected_tables};
 
 /// The names of the server variables that are read.

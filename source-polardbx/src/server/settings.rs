@@ -4,9 +4,6 @@ use runtime::Finding;
 
 use super::Server;
 
-/// The number of days for which the server should keep its binlog, so that the stream can start after a long full phase.
-const RETENTION_DAYS: f64 = 7.0;
-
 impl Server {
     /// Checks the settings that the stream needs. Returns one finding for each setting.
     pub(crate) fn stream_settings(&self) -> Vec<Finding> {
@@ -60,29 +57,6 @@ impl Server {
         (!self.kind.is_mariadb() && !self.is_polardbx() && !found.eq_ignore_ascii_case("ON"))
             .then(|| format!("binlog_order_commits is {found:?}"))
     }
-
-    /// Checks how long the server keeps its binlog files.
-    pub(crate) fn retention(&self) -> Finding {
-        // The value may have a fraction, because MariaDB allows fractions of days.
-        let number = |name| self.variable(name).parse::<f64>().unwrap_or_default();
-        let days = number("expire_logs_days").max(number("binlog_expire_logs_seconds") / 86_400.0);
-        if days <= 0.0 {
-            return Finding::passed("binlog_retention", "binlogs are kept until someone purges them");
-        }
-        let days_text = format!("{:.1}", days).trim_end_matches(".0").to_owned();
-        if days >= RETENTION_DAYS {
-            return Finding::passed("binlog_retention", format!("binlogs are kept for {days_text} days"));
-        }
-        let help = match self.variable("binlog_expire_logs_seconds") {
-            "" => "keep binlogs for at least 7 days: SET GLOBAL expire_logs_days = 7",
-            _ => "keep binlogs for at least 7 days: SET GLOBAL binlog_expire_logs_seconds = 604800",
-        };
-        Finding::warning(
-            "binlog_retention",
-            format!("binlogs are kept for {days_text} days; the stream needs them for as long as the full phase takes"),
-            help,
-        )
-    }
 }
 
 #[cfg(test)]
@@ -120,16 +94,6 @@ mod tests {
         assert_eq!(failed(&server), ["binlog_row_image"]);
         assert!(server.stream_settings()[0].what.contains("one data node"));
         assert!(server.unordered_commits().is_none());
-    }
-
-    #[test]
-    fn days_may_have_fractions() {
-        let what = |variables: &[(&str, &str)]| server("10.11.2-MariaDB", variables).retention();
-        assert_eq!(what(&[("expire_logs_days", "0.000000"), ("binlog_expire_logs_seconds", "0")]).level, Level::Passed);
-        let short = what(&[("expire_logs_days", "0.500000"), ("binlog_expire_logs_seconds", "43200")]);
-        assert_eq!(short.level, Level::Warning);
-        assert!(short.what.contains("0.5 days"), "{}", short.what);
-        assert!(what(&[("binlog_expire_logs_seconds", "2592000")]).what.contains("30 days"));
     }
 
     #[test]

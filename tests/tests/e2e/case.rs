@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tests::checker::{Decoded, Expected, Format, Report, Table, verify_entries};
+use tests::checker::{Decoded, Expected, Format, Header, Report, Table, verify_entries};
 use tests::harness::{Database, Entry, Flavor, Kafka, TopicReader};
 use tests::program::{Program, Settings, Task};
 use tests::{Failure, Result};
@@ -112,18 +112,15 @@ impl Case {
         Ok(Self { servers, database, topic, settings, task, entries: Vec::new(), tables, ids: None, reader, fences })
     }
 
-    /// Reads the topic until it contains everything that was committed in the source before this call. While the full phase runs, rows
-    /// of other tables may still be missing.
+    /// Reads the topic until it contains everything that was committed in the source before this call. The full phase is over afterwards:
+    /// while it runs, rows of other tables may still be missing, so a row that the full phase has read does not count.
     pub(crate) async fn catch_up(&mut self, limit: Duration) -> Result<()> {
-        let fence = self.fence().await?;
-        self.reach(fence, limit).await
-    }
-
-    /// Like [`Case::catch_up`], and the full phase is over afterwards. The row that the first call waits for may still be read by the full
-    /// phase; the second row is inserted after that, so it can only come from the stream.
-    pub(crate) async fn catch_up_in_stream(&mut self, limit: Duration) -> Result<()> {
-        self.catch_up(limit).await?;
-        self.catch_up(limit).await
+        loop {
+            let fence = self.fence().await?;
+            if !self.is_from_full_phase(fence, limit).await? {
+                return Ok(());
+            }
+        }
     }
 
     /// Inserts a row into the table `fence`, after everything that was committed so far, and returns the row's number.
@@ -135,14 +132,18 @@ impl Case {
 
     /// Reads the topic until it contains the row that [`Case::fence`] inserted with this number.
     pub(crate) async fn reach(&mut self, fence: u64, limit: Duration) -> Result<()> {
+        self.is_from_full_phase(fence, limit).await.map(drop)
+    }
+
+    /// Like [`Case::reach`]; returns whether the full phase has read the row.
+    async fn is_from_full_phase(&mut self, fence: u64, limit: Duration) -> Result<bool> {
         let start = Instant::now();
         loop {
             let more = self.reader.read_through_faults(&self.servers.kafka).await?;
             let before = self.entries.len();
             self.add(more)?;
-            let found = self.entries[before..].iter().any(|entry| self.is_fence(entry, fence));
-            if found {
-                return Ok(());
+            if let Some(entry) = self.entries[before..].iter().find(|entry| self.is_fence(entry, fence)) {
+                return entry.header.as_deref().map_or(Ok(false), |header| Ok(Header::parse(header)?.snapshot()));
             }
             self.task.must_run()?;
             if start.elapsed() > limit {

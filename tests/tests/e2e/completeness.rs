@@ -53,7 +53,7 @@ async fn a_replica_that_does_not_log_what_it_replicates() -> Result<()> {
         assert_eq!(case.read().await?, 0);
         case.servers.source.execute(&["STOP SLAVE", "RESET SLAVE ALL"]).await?;
         case.task.start()?;
-        case.catch_up_in_stream(LIMIT).await?;
+        case.catch_up(LIMIT).await?;
         case.task.stop().await?;
     }
     Ok(())
@@ -89,7 +89,7 @@ async fn a_marker_row_that_is_not_logged_proves_nothing() -> Result<()> {
         case.settings.source = "barrier_delay_ms = 700".into();
         case.task.configure(&case.settings)?;
         case.task.start()?;
-        case.catch_up_in_stream(LIMIT).await?;
+        case.catch_up(LIMIT).await?;
         case.servers.source.execute(&[&format!("INSERT INTO {name}.t VALUES (4, 'four')")]).await?;
         case.catch_up(LIMIT).await?;
         case.task.stop().await?;

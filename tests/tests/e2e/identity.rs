@@ -37,7 +37,7 @@ async fn a_proxy_that_takes_turns_between_two_servers() -> Result<()> {
         let (mut case, other, proxy) = before_two(flavor, &name).await?;
         proxy.lead_to(&[case.servers.source.address(), other.address()]);
         case.task.start()?;
-        case.catch_up_in_stream(LIMIT).await?;
+        case.catch_up(LIMIT).await?;
         for id in 10..16 {
             proxy.cut();
             other.execute(&[&format!("INSERT INTO {name}.t VALUES ({id}, 'wrong')")]).await?;
@@ -61,7 +61,7 @@ async fn a_proxy_that_leads_to_another_server_for_good() -> Result<()> {
     case.settings.more = "[retry]\nwindow_seconds = 3".into();
     case.task.configure(&case.settings)?;
     case.task.start()?;
-    case.catch_up_in_stream(LIMIT).await?;
+    case.catch_up(LIMIT).await?;
     proxy.lead_to(&[other.address()]);
     proxy.cut();
     let mut ids = Vec::new();
@@ -80,7 +80,7 @@ async fn only_the_dump_reaches_another_server() -> Result<()> {
     const CLOSED: &str = "a connection for the binlog is closed: a connection reached the server";
     let (mut case, other, proxy) = before_two(Flavor::MySql57, "dump_elsewhere").await?;
     case.task.start()?;
-    case.catch_up_in_stream(LIMIT).await?;
+    case.catch_up(LIMIT).await?;
     // The plan and the opening of the stream have a connection each, and the third is for the binlog.
     let right = case.servers.source.address();
     proxy.lead_to(&[right, right, other.address()]);

@@ -138,7 +138,7 @@ async fn rows_that_move_between_partitions_are_not_lost() -> Result<()> {
         case.settings.sink = sink;
         case.task.configure(&case.settings)?;
         case.task.start()?;
-        case.catch_up_in_stream(LIMIT).await?;
+        case.catch_up(LIMIT).await?;
         for round in 0..6 {
             source
                 .execute(&[

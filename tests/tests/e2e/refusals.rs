@@ -60,7 +60,7 @@ async fn a_password_that_is_changed_in_two_steps() -> Result<()> {
     create_small(&servers.source, "rotated").await?;
     let mut case = Case::new(servers, "rotated", Format::CanalJson, 1, vec![Table::new("rotated", "t")]).await?;
     case.task.start()?;
-    case.catch_up_in_stream(LIMIT).await?;
+    case.catch_up(LIMIT).await?;
     let mut connection = case.servers.source.connect().await?;
     connection.query_drop("ALTER USER 'dts'@'%' IDENTIFIED BY 'alice-secret'").await?;
     let dumps = "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'dts'";

@@ -76,7 +76,7 @@ async fn a_table_that_changes_while_the_task_begins() -> Result<()> {
     let statements =
         ["INSERT INTO begins.t VALUES (2, 10, 20)".to_owned(), swap("begins"), "INSERT INTO begins.t VALUES (3, 10, 20)".to_owned()];
     case.servers.source.execute(&statements.each_ref().map(String::as_str)).await?;
-    case.catch_up_in_stream(LIMIT).await?;
+    case.catch_up(LIMIT).await?;
     case.task.stop().await?;
     let output = case.task.output();
     assert!(output.contains("changes columns or the primary key of begins.t while the task began"), "{output}");
@@ -112,7 +112,7 @@ async fn check_finds_what_the_first_start_refuses() -> Result<()> {
     refused(&mut case, 2, &["E_CONFIG", "source.polardbx.tables", "table first_check.later does not exist"]).await?;
     case.servers.source.execute(&["CREATE TABLE first_check.later (id INT PRIMARY KEY)"]).await?;
     case.task.start()?;
-    case.catch_up_in_stream(LIMIT).await?;
+    case.catch_up(LIMIT).await?;
     case.task.stop().await?;
     case.servers.source.execute(&["DROP TABLE first_check.later"]).await?;
     let (code, console) = check(&case)?;

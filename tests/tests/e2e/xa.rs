@@ -72,7 +72,7 @@ async fn a_start_waits_for_prepared_transactions() -> Result<()> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         case.servers.source.execute(&["XA COMMIT 'x10','b',7", "INSERT INTO xa.t VALUES (11, 'after')"]).await?;
-        case.catch_up_in_stream(LIMIT).await?;
+        case.catch_up(LIMIT).await?;
         case.task.stop().await?;
     }
     Ok(())
@@ -97,7 +97,7 @@ async fn a_start_between_the_halves_stops_at_the_outcome() -> Result<()> {
 async fn a_lost_file_of_a_prepared_transaction_is_found_before_the_start() -> Result<()> {
     let mut case = case(Flavor::MySql57, "").await?;
     case.task.start()?;
-    case.catch_up_in_stream(LIMIT).await?;
+    case.catch_up(LIMIT).await?;
     prepare(&case, 10).await?;
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
@@ -132,7 +132,7 @@ async fn tables_that_are_dropped_or_emptied_between_the_halves_of_a_transaction(
     let partitions = "PARTITION p0 VALUES LESS THAN (50), PARTITION p1 VALUES LESS THAN MAXVALUE";
     source.execute(&[&format!("CREATE TABLE xa.cut (id INT PRIMARY KEY, a VARCHAR(20)) PARTITION BY RANGE (id) ({partitions})")]).await?;
     case.task.start()?;
-    case.catch_up_in_stream(LIMIT).await?;
+    case.catch_up(LIMIT).await?;
     prepare_in(&case, 10, &["dropped", "t", "emptied", "again"]).await?;
     source.execute(&["DROP TABLE xa.dropped, xa.again", "TRUNCATE xa.emptied"]).await?;
     // The types are the same, and the names have changed their places.

@@ -292,9 +292,16 @@ impl Decoder {
     }
 
     fn rotate(&mut self, event: &RawEvent<'_>) -> Result<(), StreamError> {
-        if self.tracker.rotate(event)? {
+        let before = self.tracker.at().file;
+        if self.tracker.rotate(event, self.profile.is_polardbx())? {
             self.transaction.interrupt()?;
             self.tables.clear();
+            let is_passed = self.resume.position().at == self.tracker.at();
+            if self.tracker.at().file < before && !is_passed {
+                // The numbers of the files begin again. The events behind must sort after all before.
+                self.transaction.begin_timeline();
+                self.resume.begin_timeline();
+            }
             self.resume.enter_file(self.tracker.at());
         }
         Ok(())

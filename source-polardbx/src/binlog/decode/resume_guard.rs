@@ -109,6 +109,13 @@ impl ResumeGuard {
         Ok(true)
     }
 
+    /// Begins the next timeline. The resume point is moved by [`ResumeGuard::enter_file`].
+    pub(super) fn begin_timeline(&mut self) {
+        if self.is_live() {
+            self.position.timeline += 1;
+        }
+    }
+
     /// Handles the start of the next file, which always lies between two transactions.
     pub(super) fn enter_file(&mut self, start: FileOffset) {
         if self.is_live() {
@@ -134,7 +141,7 @@ impl ResumeGuard {
     fn verify(&mut self, group: ClosedGroup, end: FileOffset) -> Result<(), StreamError> {
         let at = self.position.at;
         // After the last transaction of a file, the resume point moves to the beginning of the next file.
-        let ends_right = end == at || (end.file < at.file && at.offset == FileOffset::FIRST);
+        let ends_right = end == at || (end.file != at.file && at.offset == FileOffset::FIRST);
         if ends_right && Some(group.fingerprint.value()) == self.position.fingerprint {
             self.last = Some(group.fingerprint);
             return Ok(());

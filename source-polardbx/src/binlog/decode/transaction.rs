@@ -128,6 +128,13 @@ impl Transaction {
         }
     }
 
+    /// Begins the next timeline, see [`StreamPosition::timeline`].
+    ///
+    /// [`StreamPosition::timeline`]: crate::binlog::StreamPosition::timeline
+    pub(super) fn begin_timeline(&mut self) {
+        self.timeline += 1;
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.open.is_some()
     }

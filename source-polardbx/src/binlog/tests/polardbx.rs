@@ -168,3 +168,42 @@ fn deletes_of_the_archiving_can_be_left_out() {
         assert_eq!(rows.count(), expected);
     }
 }
+
+#[test]
+fn events_keep_their_order_where_the_file_numbers_begin_again() {
+    let cells = [integer(7, 4, false)];
+    let mut log = Log::new();
+    log.marked(1, 1);
+    // The first event names another file.
+    log.events.remove(0);
+    let rotate = |end: u64| EventBytes::new(4).body(&[&4u64.to_le_bytes()[..], b"binlog.000001"].concat()).ending_at(end).finish();
+    let mut events = log.events.clone();
+    events.push(rotate(log.offset + rotate(0).len() as u64));
+    let mut next = Log::new();
+    next.marked(2, 2);
+    events.extend(next.events);
+    let begin = |position: StreamPosition| {
+        Decoder::new(DecoderOptions { profile: ServerProfile::new(VERSION), ..options(position, schema(&cells), 1 << 20) })
+    };
+    let run = |mut decoder: Decoder, events: &[Vec<u8>]| {
+        events.iter().for_each(|event| decoder.event(event, 5).unwrap());
+        let mut batches: Vec<Batch> = std::iter::from_fn(|| decoder.flush()).collect();
+        batches.extend(decoder.position_update());
+        let seqs: Vec<u128> = batches.iter().flat_map(|batch| &batch.events).map(|event| event.seq.0).collect();
+        let resume = batches.iter().rev().find_map(|batch| batch.resume.clone());
+        (seqs, resume.map(|resume| StreamPosition::parse(resume.as_str()).unwrap()))
+    };
+    let start = StreamPosition::start("id", "binlog.999999", FileOffset::FIRST).unwrap();
+    let (seqs, resume) = run(begin(start.clone()), &events);
+    assert!(seqs.len() == 6 && seqs.is_sorted(), "{seqs:?}");
+    assert_eq!(resume.as_ref().map(|position| (position.at.file, position.timeline)), Some((1, 1)));
+    // A task that has stopped between the two files continues in the same order.
+    let (first, between) = run(begin(start), &events[..log.events.len() + 1]);
+    let between = between.unwrap();
+    assert_eq!((between.at, between.timeline), (FileOffset::new(1, 4), 1));
+    assert_eq!(Decoder::dump_from(&between).file, 999_999);
+    let mut rest = vec![format_description(Decoder::dump_from(&between).offset)];
+    rest.extend(events.into_iter().skip(1));
+    let (second, _) = run(begin(between), &rest);
+    assert_eq!([first, second].concat(), seqs);
+}

@@ -144,10 +144,10 @@ impl<'a> Trial<'a> {
         match self.script.live_from {
             LiveFrom::Start => {}
             LiveFrom::Record => self.case.wait_for_records(1, self.script.settle).await?,
-            LiveFrom::Stream => self.case.catch_up_in_stream(self.script.settle).await?,
+            LiveFrom::Stream => self.case.catch_up(self.script.settle).await?,
         }
         self.take(&self.script.live).await?;
-        self.case.catch_up_in_stream(self.script.settle).await
+        self.case.catch_up(self.script.settle).await
     }
 
     async fn take(&mut self, steps: &[Step]) -> Result<()> {
