@@ -328,6 +328,16 @@ fn stream_error(error: &StreamError) -> Error {
                 .of_table(table)
                 .with_help("start from scratch with a full phase, and change no table while XA RECOVER lists a transaction with rows of it")
         }
+        StreamError::XaOrder { xid, prepared, table, event } => {
+            fatal("E_XA_ORDER", "a row of an XA transaction was changed again, and the outcome of the transaction is missing")
+                .because(format!(
+                    "the transaction {xid}, prepared at {prepared}, and the row event that ends at {event} change the same row, so the                      transaction had ended; the binlog does not say how"
+                ))
+                .of_table(table)
+                .with_help(
+                    "if XA RECOVER lists the transaction, commit it or roll it back and start this task again; if not, the server has lost                      its outcome, so start from scratch with a full phase",
+                )
+        }
         StreamError::SpoolLost { xid, prepared, what } => fatal("E_SPOOL_LOST", "the changes of a prepared XA transaction cannot be read back")
             .because(format!("the transaction {xid}, prepared at {prepared}: {what}"))
             .with_help("put the file back into the state directory, or start from scratch with a full phase"),

@@ -11,6 +11,7 @@ mod servers;
 mod statements;
 mod timestamps;
 mod xa;
+mod xa_order;
 
 use super::testing::{EventBytes, format_description};
 use super::{Decoder, DecoderOptions, FileOffset, PreparedTransactions, ServerProfile, StreamError, StreamPosition};
