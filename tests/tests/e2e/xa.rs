@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use tests::Result;
-use tests::checker::{Format, Table};
+use tests::checker::{Decoded, Format, Table};
 use tests::harness::Flavor;
 
 use super::case::{Case, Servers, program};
@@ -157,4 +157,83 @@ async fn tables_that_are_dropped_or_emptied_between_the_halves_of_a_transaction(
     prepare_in(&case, 11, &["cut"]).await?;
     source.execute(&["ALTER TABLE xa.cut TRUNCATE PARTITION p0", "XA COMMIT 'x11','b',7"]).await?;
     ended(&mut case, 1, &["E_XA_CHANGED", "X'783131',X'62',7", "xa.cut", "ALTER TABLE xa.cut TRUNCATE PARTITION p0"]).await
+}
+
+/// MySQL 5.7 releases the locks of an XA transaction before it writes the XA COMMIT of another session into the binlog. Nothing makes a
+/// server do that at a chosen moment, so many sessions change one row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long suite"]
+async fn changes_that_follow_an_xa_transaction_keep_their_order() -> Result<()> {
+    const TIME: Duration = Duration::from_secs(10);
+    const UNKNOWN_XID: u16 = 1397;
+    let mut case = case(Flavor::MySql57, "").await?;
+    let source = case.servers.source.clone();
+    source.execute(&["CREATE TABLE xa.hot (id INT PRIMARY KEY, v INT)", "INSERT INTO xa.hot VALUES (1, 0), (2, 0)"]).await?;
+    case.task.start()?;
+    case.catch_up_in_stream(LIMIT).await?;
+    case.read().await?;
+    let stop = Instant::now() + TIME;
+    let mut sessions = Vec::new();
+    for session in 0..4 {
+        let source = source.clone();
+        sessions.push(tokio::spawn(async move {
+            let (mut first, mut second) = (source.connect().await?, source.connect().await?);
+            for number in 0.. {
+                let xid = format!("'hot','{session}-{number}',7");
+                let outcome = if number % 5 == 4 { "ROLLBACK" } else { "COMMIT" };
+                match session {
+                    0 | 1 => {
+                        for statement in [
+                            &format!("XA START {xid}"),
+                            "UPDATE xa.hot SET v = v + 1",
+                            &format!("XA END {xid}"),
+                            &format!("XA PREPARE {xid}"),
+                        ] {
+                            first.query_drop(statement).await?;
+                        }
+                        first.disconnect().await?;
+                        first = source.connect().await?;
+                        // A server that gets the outcome too early writes it, and keeps the locks all the same.
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                        loop {
+                            match second.query_drop(format!("XA {outcome} {xid}")).await {
+                                Err(mysql_async::Error::Server(error)) if error.code == UNKNOWN_XID => {
+                                    tokio::time::sleep(Duration::from_millis(1)).await;
+                                }
+                                done => break done?,
+                            }
+                        }
+                    }
+                    _ => first.query_drop("UPDATE xa.hot SET v = v + 1 WHERE id = 1").await?,
+                }
+                if Instant::now() > stop {
+                    break;
+                }
+            }
+            Ok::<_, tests::Failure>(())
+        }));
+    }
+    tokio::time::sleep(TIME / 2).await;
+    case.task.kill()?;
+    case.task.start()?;
+    for session in sessions {
+        session.await??;
+    }
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    let mut last = [0; 3];
+    for entry in &case.entries {
+        let Decoded::Rows(rows) = case.settings.format.decode(&entry.value)? else { continue };
+        for row in rows.iter().filter(|row| row.table.name == "hot") {
+            let Some(after) = &row.after else { continue };
+            let number = |column: &str| after.get(column).cloned().flatten().and_then(|text| text.parse::<usize>().ok());
+            let (Some(id), Some(value)) = (number("id"), number("v")) else { panic!("{after:?}") };
+            assert!(value == last[id] + 1 || value == 0, "row {id} has the value {value} after {}", last[id]);
+            last[id] = value;
+        }
+    }
+    let mut connection = source.connect().await?;
+    let now: Vec<usize> = connection.query("SELECT v FROM xa.hot ORDER BY id").await?;
+    assert!(last[1..] == now && now[0] > 100, "{last:?} {now:?}");
+    Ok(())
 }

@@ -10,13 +10,10 @@ use std::collections::VecDeque;
 use runtime::TableId;
 
 use super::group_end::{EndSearch, GroupEnd, OpenGroup};
-use super::prepared::{Ended, PreparedTransactions, Schemas};
-use super::table_maps::TableMaps;
-use super::{Decoder, Expansion};
+use super::prepared::PreparedTransactions;
 use crate::binlog::error::StreamError;
-use crate::binlog::event::{Header, RawEvent, kind, read_format, read_query};
+use crate::binlog::event::{RawEvent, kind, read_format, read_query};
 use crate::binlog::position::FileOffset;
-use crate::binlog::row::RowLayout;
 use crate::binlog::track::Tracker;
 use crate::schema::{Dialect, Statement, StatementContext, XaStatement, Xid, read_statement};
 use crate::spool::{SpoolReader, SpoolWriter};
@@ -52,7 +49,7 @@ struct AheadGroup {
 }
 
 /// What is looked for.
-struct Wait {
+pub(super) struct Wait {
     xid: Xid,
     /// Where the transaction was prepared.
     prepared: FileOffset,
@@ -84,12 +81,17 @@ impl LookAhead {
     }
 
     /// Whether the transaction is committed by the first outcome at or behind `from`; `None` if no outcome was read yet.
-    fn outcome(&self, xid: &Xid, from: FileOffset) -> Option<bool> {
+    pub(super) fn outcome(&self, xid: &Xid, from: FileOffset) -> Option<bool> {
         self.outcomes.iter().find(|(at, other, _)| *at >= from && other == xid).map(|(_, _, committed)| *committed)
     }
 
+    /// How the group that begins at `start` ends, if its end was read.
+    pub(super) fn end_of(&self, start: FileOffset) -> Option<GroupEnd> {
+        self.ends.iter().find(|(other, ..)| *other == start).map(|(.., end)| end.clone())
+    }
+
     /// Begins to look for an outcome. `open` is the group at `tracker`, if its end is not known.
-    fn begin(&mut self, wait: Wait, tracker: &Tracker, open: Option<OpenGroup>) {
+    pub(super) fn begin(&mut self, wait: Wait, tracker: &Tracker, open: Option<OpenGroup>) {
         tracing::debug!(xid = %wait.xid, table = %wait.table, "looking for the outcome of an XA transaction");
         if self.tracker.is_none() {
             self.tracker = Some(tracker.clone());
@@ -199,6 +201,11 @@ impl LookAhead {
 }
 
 impl Wait {
+    /// A row event of `table`, which ends at `event`, waits for the outcome of the transaction `xid`, which was prepared at `prepared`.
+    pub(super) fn new(xid: Xid, prepared: FileOffset, table: TableId, event: FileOffset, since_ms: i64) -> Self {
+        Self { xid, prepared, table, event, since_ms, groups: 0 }
+    }
+
     fn missing(&self) -> StreamError {
         StreamError::XaOrder {
             xid: self.xid.to_string(),
@@ -206,46 +213,5 @@ impl Wait {
             table: self.table.clone(),
             event: self.event.to_string(),
         }
-    }
-}
-
-impl Decoder {
-    /// Whether the rows of a prepared XA transaction come before this row event. If so, they come next, or their outcome is looked for, and
-    /// the event must come again after that. `before` is where the transaction of the event begins if the event comes from a spool.
-    pub(super) fn follows_prepared(
-        &mut self,
-        event: &RawEvent<'_>,
-        layout: &RowLayout,
-        before: Option<FileOffset>,
-        header: &Header,
-        read_ms: i64,
-    ) -> Result<bool, StreamError> {
-        let here = self.tracker.at();
-        if self.prepared.is_empty() || self.transaction.undoes(here) {
-            return Ok(false);
-        }
-        let schemas = Schemas { history: &self.history, selection: &self.selection, profile: &self.profile };
-        let Some(earlier) = self.prepared.followed(event, layout, before, schemas)? else { return Ok(false) };
-        let (xid, prepared) = (earlier.xid.clone(), earlier.at());
-        let Some(committed) = self.ahead.outcome(&xid, here) else {
-            let table = layout.schema.id.clone();
-            let wait = Wait { xid, prepared, table, event: here, since_ms: read_ms, groups: 0 };
-            self.ahead.begin(wait, &self.tracker, self.transaction.unknown_end(here));
-            return Ok(true);
-        };
-        if let Some(open) = self.transaction.unknown_end(here) {
-            let end = self.ahead.ends.iter().find(|(start, ..)| *start == open.start).map(|(.., end)| end.clone());
-            let end = end.ok_or(StreamError::RollbackGroup { what: "a transaction has no end in the binlog" })?;
-            self.end_is_known(end)?;
-            if self.transaction.undoes(here) {
-                return Ok(false);
-            }
-        }
-        if let Ended::Rows { start, spool, removed } = self.prepared.settle(&xid, committed)? {
-            let mut rows = Expansion::of_spool(spool, start, TableMaps::without(removed), *header, read_ms);
-            rows.is_outcome = false;
-            self.expansions.push(Expansion::Spool(rows));
-        }
-        Ok(true)
     }
 }

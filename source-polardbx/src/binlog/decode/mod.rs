@@ -36,6 +36,7 @@ use super::error::StreamError;
 use super::event::{Header, IGNORABLE, Payload, RawEvent, kind, read_format, read_incident, read_query};
 use super::position::{FileOffset, StreamPosition};
 use super::profile::ServerProfile;
+use super::row::RowLayout;
 use super::track::Tracker;
 use crate::schema::History;
 use crate::selection::Selection;
@@ -45,9 +46,10 @@ use expansion::{Expansion, SpooledRows};
 pub(super) use group_end::Undone;
 pub(super) use group_end::{EndSearch, GroupEnd, OpenGroup};
 use heartbeat::Heartbeats;
-use look_ahead::LookAhead;
+use look_ahead::{LookAhead, Wait};
 use output::BatchOutput;
 pub use prepared::PreparedTransactions;
+use prepared::{Ended, Schemas};
 use resume_guard::ResumeGuard;
 use rows::decode_rows;
 pub(super) use statement_text::StatementText;
@@ -266,6 +268,43 @@ impl Decoder {
         }
         let context = EventContext::new(&self.tracker, &event.header, read_ms);
         decode_rows(event, &layout, &context, &mut self.transaction, &mut self.output)
+    }
+
+    /// Whether the rows of a prepared XA transaction come before this row event. If so, they come next, or their outcome is looked for, and
+    /// the event must come again after that. `before` is where the transaction of the event begins if the event comes from a spool.
+    fn follows_prepared(
+        &mut self,
+        event: &RawEvent<'_>,
+        layout: &RowLayout,
+        before: Option<FileOffset>,
+        header: &Header,
+        read_ms: i64,
+    ) -> Result<bool, StreamError> {
+        let here = self.tracker.at();
+        if self.prepared.is_empty() || self.transaction.undoes(here) {
+            return Ok(false);
+        }
+        let schemas = Schemas { history: &self.history, selection: &self.selection, profile: &self.profile };
+        let Some(earlier) = self.prepared.followed(event, layout, before, schemas)? else { return Ok(false) };
+        let (xid, prepared) = (earlier.xid.clone(), earlier.at());
+        let Some(committed) = self.ahead.outcome(&xid, here) else {
+            let wait = Wait::new(xid, prepared, layout.schema.id.clone(), here, read_ms);
+            self.ahead.begin(wait, &self.tracker, self.transaction.unknown_end(here));
+            return Ok(true);
+        };
+        if let Some(open) = self.transaction.unknown_end(here) {
+            let end = self.ahead.end_of(open.start);
+            self.end_is_known(end.ok_or(StreamError::RollbackGroup { what: "a transaction has no end in the binlog" })?)?;
+            if self.transaction.undoes(here) {
+                return Ok(false);
+            }
+        }
+        if let Ended::Rows { start, spool, removed } = self.prepared.settle(&xid, committed)? {
+            let mut rows = Expansion::of_spool(spool, start, TableMaps::without(removed), *header, read_ms);
+            rows.is_outcome = false;
+            self.expansions.push(Expansion::Spool(rows));
+        }
+        Ok(true)
     }
 
     /// Puts a row event or a TABLE_MAP of a selected table into the spool of the XA transaction to which it belongs. Returns whether it
