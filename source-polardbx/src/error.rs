@@ -317,7 +317,8 @@ fn stream_error(error: &StreamError) -> Error {
         StreamError::UnknownXa { xid } => fatal("E_XA_UNKNOWN", "the changes of an XA transaction were not read")
             .because(format!("the transaction {xid} is committed here, and was prepared before the start of this task"))
             .with_help(
-                "start from scratch with a full phase while XA RECOVER lists nothing, or with XA_RECOVER_ADMIN, so that the start waits for it",
+                "start from scratch: a full phase, or start.latest, waits for transactions that are prepared, if the account may list them (on \
+                 MySQL 8: GRANT XA_RECOVER_ADMIN ON *.*); a start.position must lie before the XA START, or behind this XA COMMIT",
             ),
         StreamError::PreparedInDoubt { xid, prepared, table, statement } => {
             fatal("E_XA_CHANGED", "a table was changed between the prepare and the commit of an XA transaction that has rows of it")
