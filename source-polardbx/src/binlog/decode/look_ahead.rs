@@ -56,8 +56,8 @@ pub(super) struct Wait {
     /// The table of the row event that waits, and where that event ends.
     table: TableId,
     event: FileOffset,
-    /// When the wait began, in milliseconds since the epoch.
-    since_ms: i64,
+    /// When the first event after it was read, in milliseconds since the epoch.
+    since_ms: Option<i64>,
     /// The number of groups that were read since.
     groups: u64,
 }
@@ -124,10 +124,10 @@ impl LookAhead {
             writer.add(&[&read_ms.to_le_bytes(), bytes]).map_err(|error| StreamError::SpoolUnwritten { message: error.to_string() })?;
             self.look_at(&event, start, dialect).map_err(StreamError::of_content)?;
         }
-        match &self.wait {
-            Some(wait) if read_ms - wait.since_ms >= PATIENCE_MS && (is_idle || wait.groups >= GROUPS) => Err(wait.missing()),
-            _ => Ok(()),
-        }
+        let Some(wait) = &mut self.wait else { return Ok(()) };
+        let since_ms = *wait.since_ms.get_or_insert(read_ms);
+        let is_overdue = read_ms - since_ms >= PATIENCE_MS && (is_idle || wait.groups >= GROUPS);
+        if is_overdue { Err(wait.missing()) } else { Ok(()) }
     }
 
     fn look_at(&mut self, event: &RawEvent<'_>, start: FileOffset, dialect: Dialect) -> Result<(), StreamError> {
@@ -202,8 +202,8 @@ impl LookAhead {
 
 impl Wait {
     /// A row event of `table`, which ends at `event`, waits for the outcome of the transaction `xid`, which was prepared at `prepared`.
-    pub(super) fn new(xid: Xid, prepared: FileOffset, table: TableId, event: FileOffset, since_ms: i64) -> Self {
-        Self { xid, prepared, table, event, since_ms, groups: 0 }
+    pub(super) fn new(xid: Xid, prepared: FileOffset, table: TableId, event: FileOffset) -> Self {
+        Self { xid, prepared, table, event, since_ms: None, groups: 0 }
     }
 
     fn missing(&self) -> StreamError {

@@ -288,7 +288,7 @@ impl Decoder {
         let Some(earlier) = self.prepared.followed(event, layout, before, schemas)? else { return Ok(false) };
         let (xid, prepared) = (earlier.xid.clone(), earlier.at());
         let Some(committed) = self.ahead.outcome(&xid, here) else {
-            let wait = Wait::new(xid, prepared, layout.schema.id.clone(), here, read_ms);
+            let wait = Wait::new(xid, prepared, layout.schema.id.clone(), here);
             self.ahead.begin(wait, &self.tracker, self.transaction.unknown_end(here));
             return Ok(true);
         };

@@ -157,6 +157,7 @@ fn a_missing_outcome_is_an_error_before_the_change() {
         let mut decoder = decoder_in(folder.path(), table());
         log.events.iter().for_each(|event| decoder.event(event, 5).unwrap());
         assert_eq!(decoder.at().offset, end);
+        decoder.event(&idle, 5).unwrap();
         decoder.event(&idle, 60_004).unwrap();
         let mut more = Log { offset: log.offset, events: events.to_vec() };
         (0..groups).for_each(|_| _ = more.plain(&[(9, 0, 1)]));
