@@ -3,7 +3,7 @@
 use proptest::sample::subsequence;
 use runtime::{Committed, UniqueKey};
 
-use super::xa::{prepare, read_table_in_two_runs, xid};
+use super::xa::{files, prepare, read_table_in_two_runs, xid};
 use super::*;
 
 /// The images of an UPDATE of the row `id`, with its values before and after.
@@ -117,6 +117,36 @@ fn the_outcome_may_come_in_the_next_file() {
         StreamPosition::parse(batches.last().unwrap().resume.as_ref().unwrap().as_str()).unwrap().at,
         FileOffset::new(2, log.offset)
     );
+}
+
+#[test]
+fn the_end_of_a_transaction_that_was_never_prepared_is_no_outcome() {
+    let mut log = Log::new();
+    log.prepared("a", &[(1, 0, 1)]).plain(&[(1, 1, 2)]);
+    log.add(34, &[0; 42]).query(&format!("XA START {}", xid("a"))).updates(&[(3, 0, 9)]);
+    log.query(&format!("XA END {}", xid("a"))).query(&format!("XA ROLLBACK {}", xid("a"))).outcome("COMMIT", "a");
+    assert_eq!(delivered(&log), [[(1, 0, 1), (1, 1, 2)]]);
+}
+
+#[test]
+fn many_events_before_the_outcome_wait_in_a_file() {
+    let (count, other) = (300_000, [image(&cells(7, 0), &[]), image(&cells(7, 1), &[])].concat());
+    let mut log = Log::new();
+    log.prepared("a", &[(1, 0, 1)]).begin().updates(&[(1, 1, 2)]).rows(31, 5, 2, &vec![other; count]).commit();
+    let folder = tempfile::tempdir().unwrap();
+    let mut decoder = decoder_in(folder.path(), table());
+    log.events.iter().for_each(|event| decoder.event(event, 5).unwrap());
+    assert!(decoder.is_looking_ahead() && files(folder.path()) == 2);
+    let mut rest = Log { offset: log.offset, events: Vec::new() };
+    rest.outcome("COMMIT", "a").plain(&[(1, 2, 3)]);
+    rest.events.iter().for_each(|event| decoder.event(event, 5).unwrap());
+    let transactions = transactions(&std::iter::from_fn(|| decoder.drain()).collect::<Vec<_>>());
+    assert_eq!(
+        (transactions[0].len(), &transactions[0][..2], &transactions[1][..]),
+        (count + 2, &[(1, 0, 1), (1, 1, 2)][..], &[(1, 2, 3)][..])
+    );
+    decoder.prepared().remove_leftover(FileOffset::new(1, rest.offset));
+    assert_eq!(files(folder.path()), 0);
 }
 
 #[test]
