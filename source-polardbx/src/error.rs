@@ -317,7 +317,8 @@ fn stream_error(error: &StreamError) -> Error {
         StreamError::UnknownXa { xid } => fatal("E_XA_UNKNOWN", "the changes of an XA transaction were not read")
             .because(format!("the transaction {xid} is committed here, and was prepared before the start of this task"))
             .with_help(
-                "start from scratch with a full phase while XA RECOVER lists nothing, or with XA_RECOVER_ADMIN, so that the start waits for it",
+                "start from scratch: a full phase, or start.latest, waits for transactions that are prepared, if the account may list them (on \
+                 MySQL 8: GRANT XA_RECOVER_ADMIN ON *.*); a start.position must lie before the XA START, or behind this XA COMMIT",
             ),
         StreamError::PreparedInDoubt { xid, prepared, table, statement } => {
             fatal("E_XA_CHANGED", "a table was changed between the prepare and the commit of an XA transaction that has rows of it")
@@ -327,6 +328,16 @@ fn stream_error(error: &StreamError) -> Error {
                 ))
                 .of_table(table)
                 .with_help("start from scratch with a full phase, and change no table while XA RECOVER lists a transaction with rows of it")
+        }
+        StreamError::XaOrder { xid, prepared, table, event } => {
+            fatal("E_XA_ORDER", "a row of an XA transaction was changed again, and the outcome of the transaction is missing")
+                .because(format!(
+                    "the transaction {xid}, prepared at {prepared}, and the row event that ends at {event} change the same row, so the                      transaction had ended; the binlog does not say how"
+                ))
+                .of_table(table)
+                .with_help(
+                    "if XA RECOVER lists the transaction, commit it or roll it back and start this task again; if not, the server has lost                      its outcome, so start from scratch with a full phase",
+                )
         }
         StreamError::SpoolLost { xid, prepared, what } => fatal("E_SPOOL_LOST", "the changes of a prepared XA transaction cannot be read back")
             .because(format!("the transaction {xid}, prepared at {prepared}: {what}"))

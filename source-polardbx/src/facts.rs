@@ -195,6 +195,11 @@ impl PreparedXa {
         Self { xid, file: at.file, offset: at.offset, spool_bytes, tables }
     }
 
+    /// The same transaction after its rows were delivered or dropped.
+    pub(crate) fn without_rows(&self) -> Self {
+        Self { spool_bytes: None, tables: Vec::new(), ..self.clone() }
+    }
+
     /// Where the first half begins.
     pub(crate) fn at(&self) -> FileOffset {
         FileOffset::new(self.file, self.offset)

@@ -10,22 +10,31 @@ use tokio::time::{Instant, sleep};
 
 use crate::binlog::BinlogCoordinates;
 use crate::error::{Result, SourceError};
-use crate::server::{Server, binlog_end};
+use crate::server::{Server, ServerKind, binlog_end};
 use crate::session::{Session, nth};
 
 const ITEM: &str = "prepared_xa";
 const DOING: &str = "list the prepared XA transactions (XA RECOVER)";
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
+/// What the binlog says may differ from what XA RECOVER lists for less than this time. Servers write an XA PREPARE before they list the
+/// transaction, and MySQL 5.7 writes an XA COMMIT after it has stopped listing it.
+const DELAY: Duration = Duration::from_millis(300);
 const MAY_NOT_ASK: &str =
     "the account may not ask for prepared XA transactions; if one is prepared when the task starts, its outcome will stop the stream";
 const GRANT: &str = "GRANT XA_RECOVER_ADMIN ON *.* TO the account";
 
 /// Waits at most `wait` until every XA transaction that is prepared now has its outcome. Returns the end of the binlog after that: an
 /// outcome behind it belongs to a transaction that was prepared after this call. `None` if the server writes no binlog.
+///
+/// Must be called after the start of the stream was noted, and before the barrier of a full phase: what has its outcome before the returned
+/// end is then in the rows of the full phase.
 pub(crate) async fn settle(session: &mut Session, server: &Server, wait: Duration) -> Result<Option<BinlogCoordinates>> {
     // PolarDB-X merges the parts of distributed transactions itself.
     let prepared = if server.is_polardbx() { Some(Vec::new()) } else { listed(session).await? };
+    if !server.is_polardbx() {
+        sleep(DELAY).await;
+    }
     if let Some(mut left) = prepared {
         let (deadline, mut said) = (Instant::now() + wait, false);
         while !left.is_empty() {
@@ -42,6 +51,9 @@ pub(crate) async fn settle(session: &mut Session, server: &Server, wait: Duratio
         }
     } else {
         tracing::warn!("{MAY_NOT_ASK} ({GRANT})");
+    }
+    if matches!(server.kind, ServerKind::MySql { major: 5, .. }) {
+        sleep(DELAY).await;
     }
     binlog_end(session, server).await
 }

@@ -175,6 +175,11 @@ impl SpoolReader {
         }
         Ok(Some(&self.record))
     }
+
+    /// The bytes of the record that was read last.
+    pub(crate) fn last(&self) -> &[u8] {
+        &self.record
+    }
 }
 
 fn damaged(what: impl Into<String>) -> io::Error {

@@ -90,6 +90,18 @@ pub enum StreamError {
         /// The beginning of the statement that changed the table.
         statement: String,
     },
+    /// A row was changed after a prepared XA transaction had changed it, and the outcome of that transaction is not in the binlog.
+    #[error("the binlog does not tell the outcome of the XA transaction {xid}, and table {table} was changed after it at {event}")]
+    XaOrder {
+        /// The id of the transaction.
+        xid: String,
+        /// Where its changes begin in the binlog.
+        prepared: String,
+        /// The table.
+        table: TableId,
+        /// Where the later change ends in the binlog.
+        event: String,
+    },
     /// The changes of a prepared XA transaction cannot be read back.
     #[error("{what}")]
     SpoolLost {

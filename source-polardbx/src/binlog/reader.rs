@@ -303,8 +303,11 @@ fn feed(decoder: &mut Decoder, time: &mut SourceTime, failure: &mut Option<Failu
     let at = decoder.at();
     match event {
         Ok(bytes) => {
-            let read_ms = now_ms();
-            let taken = decoder.take_event(bytes, read_ms).and_then(|()| time.note(bytes, at, decoder.at(), read_ms));
+            let (read_ms, looks_ahead) = (now_ms(), decoder.is_looking_ahead());
+            let taken = decoder.take_event(bytes, read_ms).and_then(|()| match looks_ahead {
+                true => Ok(()),
+                false => time.note(bytes, at, decoder.at(), read_ms),
+            });
             if let Err(error) = taken {
                 *failure = Some(Failure::Stream(error, at));
             }

@@ -2,14 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::decode::{GroupEnd, OpenGroup, Undone};
+use super::decode::{EndSearch, GroupEnd, OpenGroup};
 use super::error::StreamError;
-use super::event::{CommitMark, kind, read_format, read_query};
+use super::event::{kind, read_format};
 use super::position::FileOffset;
 use super::profile::ServerProfile;
 use super::track::Tracker;
 use super::transport::Transport;
-use crate::schema::{Statement, StatementContext, read_statement};
 use crate::session::Endpoint;
 use crate::wire::WireError;
 
@@ -50,7 +49,7 @@ async fn scan(endpoint: &Endpoint, profile: &ServerProfile, base: &str, group: &
     let from = at.dump_start();
     let mut transport = Transport::open_to_end(endpoint, base, from).await.map_err(ScanError::Wire)?;
     let mut tracker = Tracker::new(base, from);
-    let (mut savepoints, mut undone) = (group.savepoints.clone(), Vec::new());
+    let mut search = EndSearch::new(group.savepoints.clone());
     loop {
         let bytes = match transport.next_unless_silent().await {
             Some(bytes) => bytes.map_err(ScanError::Wire)?,
@@ -67,39 +66,14 @@ async fn scan(endpoint: &Endpoint, profile: &ServerProfile, base: &str, group: &
             continue;
         }
         let end = tracker.at();
-        match event.header.kind {
-            // Of a transaction with a commit mark, the mark follows.
-            kind::XID if profile.is_polardbx() => {}
-            kind::XID => return Ok(GroupEnd { committed: true, undone, tso: None }),
-            kind::ROWS_QUERY if profile.is_polardbx() => {
-                if let Some(CommitMark::End(tso)) = CommitMark::read(event.body).map_err(broken)? {
-                    return Ok(GroupEnd { committed: true, undone, tso: Some(tso) });
-                }
-            }
-            kind::QUERY => {
-                let query = read_query(event.body, false).map_err(broken)?;
-                match query.text {
-                    b"COMMIT" => return Ok(GroupEnd { committed: true, undone, tso: None }),
-                    b"ROLLBACK" => return Ok(GroupEnd { committed: false, undone, tso: None }),
-                    text if text.starts_with(b"SAVEPOINT") || text.starts_with(b"ROLLBACK") => {
-                        let text = String::from_utf8_lossy(text);
-                        let context = StatementContext { dialect: profile.dialect(), ..StatementContext::new("", &|_| None) };
-                        match read_statement(&text, &context) {
-                            Statement::Savepoint(name) => savepoints.set(name, end),
-                            Statement::RollbackTo(name) => {
-                                let after = savepoints.return_to(&name).map_err(broken)?;
-                                undone.push(Undone { after, upto: end });
-                            }
-                            _ => {}
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIADB_GTID | kind::ROTATE | kind::FORMAT_DESCRIPTION => {
-                return Err(broken(StreamError::RollbackGroup { what: "a transaction has no end in the binlog" }));
-            }
-            _ => {}
+        if matches!(
+            event.header.kind,
+            kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIADB_GTID | kind::ROTATE | kind::FORMAT_DESCRIPTION
+        ) {
+            return Err(broken(StreamError::RollbackGroup { what: "a transaction has no end in the binlog" }));
+        }
+        if let Some(end) = search.take(&event, end, profile).map_err(broken)? {
+            return Ok(end);
         }
     }
 }

@@ -5,7 +5,7 @@ use super::event::{Checksums, RawEvent, open_event, read_rotate};
 use super::position::{FileOffset, file_name, location, split_file_name};
 
 /// The current position of a stream, and the checks of the events that advance it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tracker {
     base: String,
     /// The position at which the next event begins.

@@ -1,11 +1,13 @@
 //! XA transactions that are prepared when a task starts. `tests/cases` has those that a running task meets.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
-use tests::Result;
-use tests::checker::{Format, Table};
-use tests::harness::Flavor;
+use tests::checker::{Decoded, Format, Table};
+use tests::harness::{Database, Flavor};
+use tests::{Failure, Result};
+use tokio::task::JoinSet;
 
 use super::case::{Case, Servers, program};
 use super::refusals::{create_small, ended, refused};
@@ -157,4 +159,129 @@ async fn tables_that_are_dropped_or_emptied_between_the_halves_of_a_transaction(
     prepare_in(&case, 11, &["cut"]).await?;
     source.execute(&["ALTER TABLE xa.cut TRUNCATE PARTITION p0", "XA COMMIT 'x11','b',7"]).await?;
     ended(&mut case, 1, &["E_XA_CHANGED", "X'783131',X'62',7", "xa.cut", "ALTER TABLE xa.cut TRUNCATE PARTITION p0"]).await
+}
+
+/// MySQL 5.7 releases the locks of an XA transaction before it writes the XA COMMIT of another session into the binlog. Nothing makes a
+/// server do that at a chosen moment, so many sessions change one row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long suite"]
+async fn changes_that_follow_an_xa_transaction_keep_their_order() -> Result<()> {
+    let mut case = hot_case().await?;
+    case.task.start()?;
+    case.catch_up_in_stream(LIMIT).await?;
+    case.read().await?;
+    let end = Instant::now() + Duration::from_secs(10);
+    let mut sessions = JoinSet::new();
+    for name in ["a", "b"] {
+        sessions.spawn(prepare_and_end(case.servers.source.clone(), name, "UPDATE xa.hot SET v = v + 1", end));
+    }
+    for _ in 0..2 {
+        let source = case.servers.source.clone();
+        sessions.spawn(async move {
+            let mut connection = source.connect().await?;
+            while Instant::now() < end {
+                connection.query_drop("UPDATE xa.hot SET v = v + 1 WHERE id = 1").await?;
+            }
+            Ok(())
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    case.task.kill()?;
+    case.task.start()?;
+    while let Some(ended) = sessions.join_next().await {
+        ended??;
+    }
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    let mut connection = case.servers.source.connect().await?;
+    let now: Vec<usize> = connection.query("SELECT v FROM xa.hot ORDER BY id").await?;
+    assert!(now[0] > 100 && hot_values(&case)? == now, "{now:?}");
+    Ok(())
+}
+
+/// An XA COMMIT may come into the binlog after the server has stopped listing its transaction, and an XA PREPARE before it lists it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long suite"]
+async fn a_start_among_many_xa_transactions_knows_all_that_it_reads() -> Result<()> {
+    let case = hot_case().await?;
+    let end = Instant::now() + Duration::from_secs(40);
+    let mut sessions = JoinSet::new();
+    for (name, change) in [("a", "UPDATE xa.hot SET v = v + 1 WHERE id = 1"), ("b", "UPDATE xa.hot SET v = v + 1 WHERE id = 2")] {
+        sessions.spawn(prepare_and_end(case.servers.source.clone(), name, change, end));
+    }
+    let mut number = 0;
+    while Instant::now() < end {
+        number += 1;
+        let mut one = case.sibling(&format!("xa{number}"), Format::CanalJson, 1).await?;
+        one.settings.source = "phases = [\"incremental\"]".to_owned();
+        one.task.configure(&one.settings)?;
+        one.task.start()?;
+        // A fence before the start of the stream would not come.
+        let start = Instant::now();
+        while !one.task.output().contains("incremental") {
+            one.task.must_run()?;
+            assert!(start.elapsed() < LIMIT, "{}", one.task.output());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        one.catch_up(LIMIT).await?;
+        one.task.stop().await?;
+        hot_values(&one)?;
+    }
+    while let Some(ended) = sessions.join_next().await {
+        ended??;
+    }
+    assert!(number > 3, "{number} starts");
+    Ok(())
+}
+
+async fn hot_case() -> Result<Case> {
+    let case = case(Flavor::MySql57, "").await?;
+    let create = "CREATE TABLE xa.hot (id INT PRIMARY KEY, v INT)";
+    case.servers.source.execute(&[create, "INSERT INTO xa.hot VALUES (1, 0), (2, 0)"]).await?;
+    Ok(case)
+}
+
+/// Makes a change in XA transactions that one session prepares and another one ends, again and again.
+async fn prepare_and_end(source: Arc<Database>, name: &str, change: &str, end: Instant) -> Result<()> {
+    const UNKNOWN_XID: u16 = 1397;
+    let mut second = source.connect().await?;
+    let mut number = 0;
+    while Instant::now() < end {
+        number += 1;
+        let xid = format!("'{name}','{number}',7");
+        let mut first = source.connect().await?;
+        for statement in [&format!("XA START {xid}"), change, &format!("XA END {xid}"), &format!("XA PREPARE {xid}")] {
+            first.query_drop(statement).await?;
+        }
+        first.disconnect().await?;
+        // A server that gets the outcome too early writes it, and keeps the locks all the same.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let outcome = if number % 5 == 0 { "ROLLBACK" } else { "COMMIT" };
+        loop {
+            match second.query_drop(format!("XA {outcome} {xid}")).await {
+                Err(mysql_async::Error::Server(error)) if error.code == UNKNOWN_XID => {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                done => break done?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The last values of both rows. Each value must be the one before it plus one.
+fn hot_values(case: &Case) -> Result<Vec<usize>> {
+    let mut last = [None; 2];
+    for entry in &case.entries {
+        let Decoded::Rows(rows) = case.settings.format.decode(&entry.value)? else { continue };
+        for after in rows.iter().filter(|row| row.table.name == "hot").filter_map(|row| row.after.as_ref()) {
+            let number = |column: &str| after.get(column).cloned().flatten().and_then(|text| text.parse::<usize>().ok());
+            let (Some(id), Some(value)) = (number("id"), number("v")) else {
+                return Err(Failure::new(format!("a row without numbers: {after:?}")));
+            };
+            let before = last[id - 1].replace(value);
+            assert!(before.is_none_or(|before| value == before + 1), "row {id} has the value {value} after {before:?}");
+        }
+    }
+    Ok(last.into_iter().flatten().collect())
 }

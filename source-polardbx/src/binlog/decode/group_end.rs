@@ -1,8 +1,11 @@
 //! How a group ends, where that is known before its end is read.
 
 use super::savepoints::Savepoints;
-use crate::binlog::event::Tso;
+use crate::binlog::error::StreamError;
+use crate::binlog::event::{CommitMark, RawEvent, Tso, kind, read_query};
 use crate::binlog::position::FileOffset;
+use crate::binlog::profile::ServerProfile;
+use crate::schema::{Statement, StatementContext, read_statement};
 
 /// The end of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,5 +45,56 @@ impl GroupEnd {
     /// Whether the changes of the event that ends at `end` are undone.
     pub(crate) fn undoes(&self, end: FileOffset) -> bool {
         !self.committed || self.undone.iter().any(|part| part.after < end && end <= part.upto)
+    }
+}
+
+/// Follows the events of a group to its end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EndSearch {
+    savepoints: Savepoints<FileOffset>,
+    undone: Vec<Undone>,
+}
+
+impl EndSearch {
+    /// Begins in a group in which these savepoints are set, each with the end of its event.
+    pub(crate) fn new(savepoints: Savepoints<FileOffset>) -> Self {
+        Self { savepoints, undone: Vec::new() }
+    }
+
+    /// Takes the next event, which ends at `end`. Returns the end of the group if the event is its last one.
+    pub(crate) fn take(&mut self, event: &RawEvent<'_>, end: FileOffset, profile: &ServerProfile) -> Result<Option<GroupEnd>, StreamError> {
+        let mut tso = None;
+        let committed = match event.header.kind {
+            // Of a transaction with a commit mark, the mark follows.
+            kind::XID if profile.is_polardbx() => return Ok(None),
+            kind::ROWS_QUERY if profile.is_polardbx() => match CommitMark::read(event.body)? {
+                Some(CommitMark::End(found)) => {
+                    tso = Some(found);
+                    true
+                }
+                _ => return Ok(None),
+            },
+            kind::XID => true,
+            kind::QUERY => match read_query(event.body, false)?.text {
+                b"COMMIT" => true,
+                b"ROLLBACK" => false,
+                text if text.starts_with(b"SAVEPOINT") || text.starts_with(b"ROLLBACK") => {
+                    let text = String::from_utf8_lossy(text);
+                    let context = StatementContext { dialect: profile.dialect(), ..StatementContext::new("", &|_| None) };
+                    match read_statement(&text, &context) {
+                        Statement::Savepoint(name) => self.savepoints.set(name, end),
+                        Statement::RollbackTo(name) => {
+                            let after = self.savepoints.return_to(&name)?;
+                            self.undone.push(Undone { after, upto: end });
+                        }
+                        _ => {}
+                    }
+                    return Ok(None);
+                }
+                _ => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        Ok(Some(GroupEnd { committed, undone: std::mem::take(&mut self.undone), tso }))
     }
 }

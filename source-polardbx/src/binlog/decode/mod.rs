@@ -7,7 +7,8 @@
 //! - `table_maps` maps table ids to tables, and `rows` decodes row events.
 //! - `unstated` takes from TABLE_MAPs what CREATE TABLE statements leave open.
 //! - `query` handles statements such as DDL, and the commit marks of PolarDB-X; `statement_text` decodes their text.
-//! - `prepared` keeps the changes of XA transactions until their outcome is read, and `expansion` gives them back.
+//! - `prepared` keeps the changes of XA transactions until their outcome is read, and `expansion` gives them back. `row_keys` finds later
+//!   changes of the same rows, before which `look_ahead` looks for the outcome.
 //! - `savepoints` and `group_end` tell which changes of a transaction are rolled back.
 //! - `polardbx` reads the comment lines before the statements of PolarDB-X.
 //! - `heartbeat` makes heartbeat events, and `output` groups events into batches.
@@ -17,11 +18,13 @@ mod expansion;
 mod fingerprint;
 mod group_end;
 mod heartbeat;
+mod look_ahead;
 mod output;
 mod polardbx;
 mod prepared;
 mod query;
 mod resume_guard;
+mod row_keys;
 mod rows;
 mod savepoints;
 mod stamp;
@@ -36,17 +39,22 @@ use super::error::StreamError;
 use super::event::{Header, IGNORABLE, Payload, RawEvent, kind, read_format, read_incident, read_query};
 use super::position::{FileOffset, StreamPosition};
 use super::profile::ServerProfile;
+use super::row::RowLayout;
 use super::track::Tracker;
 use crate::config::PolarDbXOptions;
 use crate::schema::History;
 use crate::selection::Selection;
 use context::EventContext;
 use expansion::{Expansion, SpooledRows};
-pub(super) use group_end::{GroupEnd, OpenGroup, Undone};
+#[cfg(test)]
+pub(super) use group_end::Undone;
+pub(super) use group_end::{EndSearch, GroupEnd, OpenGroup};
 use heartbeat::Heartbeats;
+use look_ahead::{LookAhead, Wait};
 use output::BatchOutput;
 use polardbx::LoggedStatement;
 pub use prepared::PreparedTransactions;
+use prepared::{Ended, Schemas};
 use resume_guard::ResumeGuard;
 use rows::{decode_rows, pass_over_rows};
 pub(super) use statement_text::StatementText;
@@ -91,6 +99,8 @@ pub struct Decoder {
     polardbx: PolarDbXOptions,
     /// The statement of PolarDB-X whose commit mark was not read yet.
     logged: Option<LoggedStatement>,
+    /// The events that were read before their turn. They follow the expansions.
+    ahead: LookAhead,
 }
 
 impl Decoder {
@@ -108,6 +118,7 @@ impl Decoder {
             expansions: Vec::new(),
             polardbx,
             logged: None,
+            ahead: LookAhead::default(),
             stream,
             profile,
             selection,
@@ -122,13 +133,18 @@ impl Decoder {
 
     /// The position at which the next binlog event begins.
     pub fn at(&self) -> FileOffset {
-        self.tracker.at()
+        self.ahead.at().unwrap_or(self.tracker.at())
+    }
+
+    /// Whether events are read before their turn, because the outcome of an XA transaction has to be known first.
+    pub(crate) fn is_looking_ahead(&self) -> bool {
+        self.ahead.is_waiting()
     }
 
     /// Decodes one event. `bytes` include the header and the checksum. `read_ms` is when the event was read, in milliseconds since the
     /// epoch. After an error the decoder must not be given more events, but [`Decoder::drain`] still returns the events before the error.
     pub fn event(&mut self, bytes: &[u8], read_ms: i64) -> Result<(), Error> {
-        let at = self.tracker.at();
+        let at = self.at();
         let mut taken = self.take_event(bytes, read_ms);
         while taken.is_ok() && self.is_expanding() {
             taken = self.expand();
@@ -143,6 +159,13 @@ impl Decoder {
 
     /// Like [`Decoder::event`], but does not expand a compressed transaction: the caller must call [`Decoder::expand`].
     pub(crate) fn take_event(&mut self, bytes: &[u8], read_ms: i64) -> Result<(), StreamError> {
+        if self.ahead.is_waiting() {
+            return self.ahead.take(bytes, read_ms, &self.profile, &self.prepared);
+        }
+        self.take_in_turn(bytes, read_ms)
+    }
+
+    fn take_in_turn(&mut self, bytes: &[u8], read_ms: i64) -> Result<(), StreamError> {
         let (event, start) = self.tracker.pass(bytes)?;
         self.take_intact(&event, start, read_ms).map_err(StreamError::of_content)
     }
@@ -259,8 +282,50 @@ impl Decoder {
         if self.passes_over(event) {
             return pass_over_rows(event, &layout, &mut self.transaction);
         }
+        let place = self.expansions.len();
+        if self.follows_prepared(event, &layout, None, &event.header, read_ms)? {
+            self.expansions.insert(place, Expansion::later(event, read_ms));
+            return Ok(());
+        }
         let context = EventContext::new(&self.tracker, &event.header, read_ms);
         decode_rows(event, &layout, &context, &mut self.transaction, &mut self.output)
+    }
+
+    /// Whether the rows of a prepared XA transaction come before this row event. If so, they come next, or their outcome is looked for, and
+    /// the event must come again after that. `before` is where the transaction of the event begins if the event comes from a spool.
+    fn follows_prepared(
+        &mut self,
+        event: &RawEvent<'_>,
+        layout: &RowLayout,
+        before: Option<FileOffset>,
+        header: &Header,
+        read_ms: i64,
+    ) -> Result<bool, StreamError> {
+        let here = self.tracker.at();
+        if self.prepared.is_empty() || self.transaction.undoes(here) {
+            return Ok(false);
+        }
+        let schemas = Schemas { history: &self.history, selection: &self.selection, profile: &self.profile };
+        let Some(earlier) = self.prepared.followed(event, layout, before, schemas)? else { return Ok(false) };
+        let (xid, prepared) = (earlier.xid.clone(), earlier.at());
+        let Some(committed) = self.ahead.outcome(&xid, here) else {
+            let wait = Wait::new(xid, prepared, layout.schema.id.clone(), here);
+            self.ahead.begin(wait, &self.tracker, self.transaction.unknown_end(here));
+            return Ok(true);
+        };
+        if let Some(open) = self.transaction.unknown_end(here) {
+            let end = self.ahead.end_of(open.start);
+            self.end_is_known(end.ok_or(StreamError::RollbackGroup { what: "a transaction has no end in the binlog" })?)?;
+            if self.transaction.undoes(here) {
+                return Ok(false);
+            }
+        }
+        if let Ended::Rows { start, spool, removed } = self.prepared.settle(&xid, committed)? {
+            let mut rows = Expansion::of_spool(spool, start, TableMaps::without(removed), *header, read_ms);
+            rows.is_outcome = false;
+            self.expansions.push(Expansion::Spool(rows));
+        }
+        Ok(true)
     }
 
     /// Puts a row event or a TABLE_MAP of a selected table into the spool of the XA transaction to which it belongs. Returns whether it
@@ -326,10 +391,10 @@ impl Decoder {
         Ok(())
     }
 
-    /// Whether a compressed transaction or an XA transaction still has to be expanded. The next event of the file may be read only after
-    /// that.
+    /// Whether a compressed transaction or an XA transaction still has to be expanded, or events were read before their turn. The next event
+    /// of the file may be read only after that.
     pub(crate) fn is_expanding(&self) -> bool {
-        !self.expansions.is_empty()
+        !self.ahead.is_waiting() && (!self.expansions.is_empty() || self.ahead.has_events())
     }
 
     /// Expands the next event. Each call expands only one event, so that a full batch can be delivered before the next batch is filled.
@@ -338,12 +403,21 @@ impl Decoder {
     }
 
     fn expand_next(&mut self) -> Result<(), StreamError> {
-        let Some(expansion) = self.expansions.pop() else { return Ok(()) };
+        let Some(expansion) = self.expansions.pop() else {
+            return match self.ahead.next(self.tracker.at())? {
+                Some((bytes, read_ms)) => self.take_in_turn(&bytes, read_ms),
+                None => Ok(()),
+            };
+        };
         // The event may begin another expansion, which then comes first.
         let place = self.expansions.len();
         let rest = match expansion {
             Expansion::Payload(payload, read_ms) => self.expand_payload(payload, read_ms)?.map(|rest| Expansion::Payload(rest, read_ms)),
             Expansion::Spool(rows) => self.expand_spool(rows)?.map(Expansion::Spool),
+            Expansion::Later(later) => {
+                self.dispatch(&later.event(), later.read_ms)?;
+                None
+            }
         };
         if let Some(rest) = rest {
             self.expansions.insert(place, rest);
@@ -351,17 +425,25 @@ impl Decoder {
         Ok(())
     }
 
-    /// Emits the next row event of an XA transaction, or commits it after the last one. Returns the rest.
+    /// Emits the next row event of an XA transaction, or ends the group of its outcome after the last one. Returns the rest.
     fn expand_spool(&mut self, mut rows: Box<SpooledRows>) -> Result<Option<Box<SpooledRows>>, StreamError> {
-        let (header, read_ms) = (rows.header, rows.read_ms);
-        let context = EventContext::new(&self.tracker, &header, read_ms);
+        let (header, read_ms, start, is_outcome) = (rows.header, rows.read_ms, rows.start, rows.is_outcome);
         let Some((event, tables)) = rows.next()? else {
+            if !is_outcome {
+                return Ok(None);
+            }
+            let context = EventContext::new(&self.tracker, &header, read_ms);
             self.transaction.emit_commit(&context, &mut self.output)?;
             return self.close_transaction().map(|()| None);
         };
         if event.header.kind == kind::TABLE_MAP {
             tables.add(event.body, &self.history, &self.selection, &self.profile)?;
         } else if let Some(layout) = tables.layout(event.body)? {
+            if self.follows_prepared(&event, &layout, Some(start), &header, read_ms)? {
+                rows.step_back();
+                return Ok(Some(rows));
+            }
+            let context = EventContext::new(&self.tracker, &header, read_ms);
             decode_rows(&event, &layout, &context, &mut self.transaction, &mut self.output)?;
         }
         Ok(Some(rows))

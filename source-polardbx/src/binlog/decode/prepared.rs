@@ -11,14 +11,20 @@ use std::path::{Path, PathBuf};
 
 use runtime::{Committed, TableId};
 
+use super::expansion::spooled;
 use super::output::BatchOutput;
+use super::row_keys::RowKeys;
 use super::savepoints::Savepoints;
+use super::table_maps::TableMaps;
 use crate::binlog::error::{StreamError, shorten};
-use crate::binlog::event::{RawEvent, Reader};
+use crate::binlog::event::{RawEvent, Reader, kind};
 use crate::binlog::position::FileOffset;
+use crate::binlog::profile::ServerProfile;
+use crate::binlog::row::RowLayout;
 use crate::error::{Result, SourceError};
 use crate::facts::{PreparedRows, PreparedXa};
 use crate::schema::{Change as SchemaChange, Effect, History, Xid};
+use crate::selection::Selection;
 use crate::spool::{SpoolReader, SpoolWriter};
 
 /// The prepared XA transactions of a stream.
@@ -34,8 +40,11 @@ pub struct PreparedTransactions {
     /// phase, or before the start.
     settled: Option<FileOffset>,
     listed: HashMap<Xid, PreparedXa>,
-    /// The change of the list by the open group.
-    change: Option<Change>,
+    /// The keys of the rows of listed transactions, by the beginning of the transaction and the table. They are read from the spool when they
+    /// are needed first.
+    keys: HashMap<FileOffset, HashMap<TableId, RowKeys>>,
+    /// The changes of the list by the open group.
+    changes: Vec<Change>,
     /// The spool files that are not needed once the position beside each is committed, in order.
     leftover: VecDeque<(FileOffset, PathBuf)>,
 }
@@ -44,6 +53,8 @@ pub struct PreparedTransactions {
 enum Change {
     Prepared(PreparedXa),
     Ended(PreparedXa),
+    /// The rows were delivered or dropped before the outcome is read.
+    Settled(PreparedXa),
 }
 
 /// The first half of an XA transaction, while it is read.
@@ -62,8 +73,16 @@ pub(super) struct Branch {
 pub(super) enum Ended {
     /// A transaction without rows of selected tables.
     Nothing,
-    /// A transaction with the rows in this spool. Those of `removed` tables do not exist any more.
-    Rows { spool: SpoolReader, removed: Vec<TableId> },
+    /// A transaction that began at `start`, with the rows in this spool. Those of `removed` tables do not exist any more.
+    Rows { start: FileOffset, spool: SpoolReader, removed: Vec<TableId> },
+}
+
+/// What is needed to decode rows.
+#[derive(Clone, Copy)]
+pub(super) struct Schemas<'a> {
+    pub(super) history: &'a History,
+    pub(super) selection: &'a Selection,
+    pub(super) profile: &'a ServerProfile,
 }
 
 impl PreparedTransactions {
@@ -103,7 +122,8 @@ impl PreparedTransactions {
 
     fn remove_unlisted(&self) -> std::io::Result<()> {
         let Some(folder) = self.folder.as_deref().filter(|folder| folder.is_dir()) else { return Ok(()) };
-        let listed: Vec<PathBuf> = self.listed.values().map(|transaction| file_of(folder, transaction.at())).collect();
+        let with_rows = self.listed.values().filter(|transaction| transaction.spool_bytes.is_some());
+        let listed: Vec<PathBuf> = with_rows.map(|transaction| file_of(folder, transaction.at())).collect();
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
             if !listed.contains(&path) {
@@ -143,7 +163,7 @@ impl PreparedTransactions {
     pub(super) fn prepare(&mut self, branch: Branch, start: FileOffset) -> Result<(), StreamError> {
         let Branch { xid, spool, tables, .. } = branch;
         let spool_bytes = spool.filter(|spool| !spool.is_empty()).map(SpoolWriter::persist).transpose().map_err(unwritten)?;
-        self.change = Some(Change::Prepared(PreparedXa::new(xid, start, spool_bytes, tables)));
+        self.changes.push(Change::Prepared(PreparedXa::new(xid, start, spool_bytes, tables)));
         Ok(())
     }
 
@@ -157,12 +177,97 @@ impl PreparedTransactions {
                 _ => Err(StreamError::UnknownXa { xid: xid.to_string() }),
             };
         };
-        let ended = match transaction.spool_bytes {
-            Some(_) if committed => Ended::Rows { removed: removed_tables(&transaction)?, spool: self.read(&transaction)? },
-            _ => Ended::Nothing,
-        };
-        self.change = Some(Change::Ended(transaction));
+        let ended = self.rows(&transaction, committed)?;
+        self.keys.remove(&transaction.at());
+        self.changes.push(Change::Ended(transaction));
         Ok(ended)
+    }
+
+    /// Takes the rows from a listed transaction whose outcome comes later, because a row event follows one of them. The outcome then finds
+    /// none.
+    pub(super) fn settle(&mut self, xid: &Xid, committed: bool) -> Result<Ended, StreamError> {
+        let Some(transaction) = self.listed.get(xid) else { return Ok(Ended::Nothing) };
+        let ended = self.rows(transaction, committed)?;
+        let transaction = transaction.clone();
+        self.listed.insert(xid.clone(), transaction.without_rows());
+        self.keys.remove(&transaction.at());
+        self.changes.push(Change::Settled(transaction));
+        Ok(ended)
+    }
+
+    fn rows(&self, transaction: &PreparedXa, committed: bool) -> Result<Ended, StreamError> {
+        match transaction.spool_bytes {
+            Some(_) if committed => {
+                Ok(Ended::Rows { start: transaction.at(), removed: removed_tables(transaction)?, spool: self.read(transaction)? })
+            }
+            _ => Ok(Ended::Nothing),
+        }
+    }
+
+    /// Whether no transaction is listed.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.listed.is_empty()
+    }
+
+    /// The first listed transaction that has changed a row of this row event before. With `before`, the row event belongs to a transaction
+    /// that was prepared there, so only those that were prepared earlier count.
+    ///
+    /// The server let the row event wait until the transaction released its locks. So the outcome of the transaction is decided, although MySQL
+    /// 5.7 may write it into the binlog later.
+    pub(super) fn followed(
+        &mut self,
+        event: &RawEvent<'_>,
+        layout: &RowLayout,
+        before: Option<FileOffset>,
+        schemas: Schemas<'_>,
+    ) -> Result<Option<&PreparedXa>, StreamError> {
+        let table = schemas.history.fold(&layout.schema.id);
+        let has_rows = |transaction: &&PreparedXa| {
+            transaction.spool_bytes.is_some()
+                && before.is_none_or(|before| transaction.at() < before)
+                && transaction.tables.iter().any(|(other, rows)| *other == table && *rows == PreparedRows::Kept)
+        };
+        let mut candidates: Vec<&PreparedXa> = self.listed.values().filter(has_rows).collect();
+        if candidates.is_empty() {
+            return Ok(None);
+        }
+        candidates.sort_by_key(|transaction| transaction.at());
+        let mut event_keys = RowKeys::default();
+        event_keys.add(event, layout)?;
+        for transaction in candidates {
+            let at = transaction.at();
+            if !self.keys.contains_key(&at) {
+                let keys = self.read_keys(transaction, schemas)?;
+                self.keys.insert(at, keys);
+            }
+            let keys = self.keys.get(&at).and_then(|tables| tables.get(&table));
+            if keys.is_some_and(|keys| event_keys.follow(keys)) {
+                return Ok(Some(transaction));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_keys(&self, transaction: &PreparedXa, schemas: Schemas<'_>) -> Result<HashMap<TableId, RowKeys>, StreamError> {
+        // The schemas of other tables may have changed.
+        let changed = transaction.tables.iter().filter(|(_, rows)| *rows != PreparedRows::Kept);
+        let mut maps = TableMaps::without(changed.map(|(table, _)| table.clone()).collect());
+        let mut spool = self.read(transaction)?;
+        let mut keys: HashMap<TableId, RowKeys> = HashMap::new();
+        while let Some(event) = spooled(&mut spool)? {
+            if event.header.kind == kind::TABLE_MAP {
+                maps.add(event.body, schemas.history, schemas.selection, schemas.profile)?;
+            } else if let Some(layout) = maps.layout(event.body)? {
+                keys.entry(schemas.history.fold(&layout.schema.id)).or_default().add(&event, &layout)?;
+            }
+        }
+        Ok(keys)
+    }
+
+    /// A file beside the spool files. It is removed at the next start.
+    pub(super) fn file_beside(&self, name: &str) -> Option<PathBuf> {
+        Some(self.folder.as_ref()?.join(name))
     }
 
     /// Notes what a DDL statement has done to the rows of prepared transactions. `history` tells how the server compares names.
@@ -197,22 +302,33 @@ impl PreparedTransactions {
 
     /// Notes in `output` how the group that ends at `end` changes the list. Must be called before the resume point moves to `end`.
     pub(super) fn group_closed(&mut self, end: FileOffset, output: &mut BatchOutput) -> Result<(), StreamError> {
-        match self.change.take() {
-            None => {}
-            Some(Change::Prepared(transaction)) => {
-                output.set_fact(&PreparedXa::key(&self.stream, Some(transaction.at())), &transaction)?;
-                // A server that crashed between the binlog and its storage engine has forgotten the earlier transaction of the same id.
-                if let Some(forgotten) = self.listed.insert(transaction.xid.clone(), transaction) {
-                    self.forget(&forgotten, end, output);
+        for change in std::mem::take(&mut self.changes) {
+            match change {
+                Change::Prepared(transaction) => {
+                    output.set_fact(&PreparedXa::key(&self.stream, Some(transaction.at())), &transaction)?;
+                    // A server that crashed between the binlog and its storage engine has forgotten the earlier transaction of the same id.
+                    if let Some(forgotten) = self.listed.insert(transaction.xid.clone(), transaction) {
+                        self.forget(&forgotten, end, output);
+                    }
+                }
+                Change::Ended(transaction) => self.forget(&transaction, end, output),
+                Change::Settled(transaction) => {
+                    output.set_fact(&PreparedXa::key(&self.stream, Some(transaction.at())), &transaction.without_rows())?;
+                    self.leave(&transaction, end);
                 }
             }
-            Some(Change::Ended(transaction)) => self.forget(&transaction, end, output),
         }
         Ok(())
     }
 
     fn forget(&mut self, transaction: &PreparedXa, end: FileOffset, output: &mut BatchOutput) {
         output.remove_fact::<PreparedXa>(&PreparedXa::key(&self.stream, Some(transaction.at())));
+        self.leave(transaction, end);
+    }
+
+    /// Notes that the file of a transaction is not needed once `end` is committed.
+    fn leave(&mut self, transaction: &PreparedXa, end: FileOffset) {
+        self.keys.remove(&transaction.at());
         if let (Some(folder), Some(_)) = (&self.folder, transaction.spool_bytes) {
             self.leftover.push_back((end, file_of(folder, transaction.at())));
         }

@@ -13,6 +13,7 @@ use super::table_maps::TableMaps;
 use super::{Decoder, unstated};
 use crate::binlog::error::{StreamError, shorten};
 use crate::binlog::event::{CommitMark, Query, RawEvent, SessionVariables, Tso, kind, read_query};
+use crate::binlog::position::FileOffset;
 use crate::config::{ArchivedDeletes, DdlText};
 use crate::facts::DatabaseCharsets;
 use crate::schema::{
@@ -140,8 +141,8 @@ impl Decoder {
         let Some(start) = self.transaction.start().filter(|_| self.resume.is_live()) else { return self.close_transaction() };
         match self.prepared.end(&xid, committed, start)? {
             Ended::Nothing => self.close_transaction(),
-            Ended::Rows { spool, removed } => {
-                self.commit_prepared(event, Some(thread_id), spool, TableMaps::without(removed), read_ms);
+            Ended::Rows { start, spool, removed } => {
+                self.commit_prepared(event, Some(thread_id), spool, start, TableMaps::without(removed), read_ms);
                 Ok(())
             }
         }
@@ -159,16 +160,24 @@ impl Decoder {
         if !one_phase {
             self.prepared.prepare(branch, start)?;
         } else if let Some(spool) = branch.into_reader()? {
-            self.commit_prepared(event, None, spool, TableMaps::default(), read_ms);
+            self.commit_prepared(event, None, spool, start, TableMaps::default(), read_ms);
             return Ok(());
         }
         self.close_transaction()
     }
 
-    /// Begins to emit the rows of an XA transaction, which `event` commits.
-    fn commit_prepared(&mut self, event: &RawEvent<'_>, thread_id: Option<u32>, spool: SpoolReader, tables: TableMaps, read_ms: i64) {
+    /// Begins to emit the rows of the XA transaction that begins at `start`, which `event` commits.
+    fn commit_prepared(
+        &mut self,
+        event: &RawEvent<'_>,
+        thread_id: Option<u32>,
+        spool: SpoolReader,
+        start: FileOffset,
+        tables: TableMaps,
+        read_ms: i64,
+    ) {
         self.transaction.begin_committed(thread_id, &EventContext::new(&self.tracker, &event.header, read_ms));
-        self.expansions.push(Expansion::of_spool(spool, tables, event.header, read_ms));
+        self.expansions.push(Expansion::Spool(Expansion::of_spool(spool, start, tables, event.header, read_ms)));
     }
 
     /// Applies a DDL statement to the known schemas and, if it concerns a selected table or database, emits it as an event.

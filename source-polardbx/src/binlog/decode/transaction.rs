@@ -357,8 +357,13 @@ impl Transaction {
         if output.held_bytes() <= self.hold_bytes {
             return None;
         }
-        let group = self.open.as_ref()?;
-        Some(OpenGroup { start: group.start, at, savepoints: group.savepoints.map(|place| place.end) })
+        Some(self.open.as_ref()?.read_to(at))
+    }
+
+    /// The open group, if it may be rolled back and its end is not known. It was read up to `at`.
+    pub(super) fn unknown_end(&self, at: FileOffset) -> Option<OpenGroup> {
+        let group = self.open.as_ref().filter(|group| self.holds && group.end.is_none() && group.branch.is_none())?;
+        Some(group.read_to(at))
     }
 
     #[cfg(test)]
@@ -552,6 +557,10 @@ impl Group {
             let txid: Arc<str> = Arc::from(tso.text());
             output.change_held(|event| (event.timestamp_ms, event.txid) = (tso.ms(), Some(txid.clone())));
         }
+    }
+
+    fn read_to(&self, at: FileOffset) -> OpenGroup {
+        OpenGroup { start: self.start, at, savepoints: self.savepoints.map(|place| place.end) }
     }
 
     /// Fails if emitted events of the group cannot be undone.

@@ -1,5 +1,7 @@
 //! Tests of XA transactions: their changes wait in a spool until their outcome is read.
 
+mod order;
+
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -11,7 +13,7 @@ use super::*;
 const MYSQL: &str = "5.7.22-log";
 
 /// The bytes of the xid `name`, in the form of an XA_PREPARE event.
-fn prepare(name: &str, one_phase: bool) -> Vec<u8> {
+pub(super) fn prepare(name: &str, one_phase: bool) -> Vec<u8> {
     let mut body = vec![u8::from(one_phase), 1, 0, 0, 0];
     body.extend_from_slice(&(name.len() as u32).to_le_bytes());
     body.extend_from_slice(&[0; 4]);
@@ -19,13 +21,13 @@ fn prepare(name: &str, one_phase: bool) -> Vec<u8> {
     body
 }
 
-fn xid(name: &str) -> String {
+pub(super) fn xid(name: &str) -> String {
     crate::schema::Xid { global: name.as_bytes().to_vec(), branch: Vec::new(), format: 1 }.to_string()
 }
 
 impl Log {
     /// Adds the first half of a transaction of MySQL, with one row of the table in each of `values`.
-    fn first_half(&mut self, name: &str, table: &str, values: &[i64], one_phase: bool) -> &mut Self {
+    pub(super) fn first_half(&mut self, name: &str, table: &str, values: &[i64], one_phase: bool) -> &mut Self {
         self.add(34, &[0; 42]).query(&format!("XA START {}", xid(name)));
         for value in values {
             let cells = [integer(*value, 4, false)];
@@ -34,31 +36,31 @@ impl Log {
         self.query(&format!("XA END {}", xid(name))).add(38, &prepare(name, one_phase))
     }
 
-    fn outcome(&mut self, word: &str, name: &str) -> &mut Self {
+    pub(super) fn outcome(&mut self, word: &str, name: &str) -> &mut Self {
         self.add(34, &[0; 42]).query(&format!("XA {word} {}", xid(name)))
     }
 
-    fn ddl(&mut self, statement: &str) -> &mut Self {
+    pub(super) fn ddl(&mut self, statement: &str) -> &mut Self {
         self.add(34, &[0; 42]).query(statement)
     }
 
-    fn insert(&mut self, value: i64) -> &mut Self {
+    pub(super) fn insert(&mut self, value: i64) -> &mut Self {
         let cells = [integer(value, 4, false)];
         self.begin().table(5, "t", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit()
     }
 }
 
-fn decoder_of(position: StreamPosition, folder: Option<&Path>, settled: Option<FileOffset>, committed: &Committed) -> Decoder {
+pub(super) fn decoder_of(position: StreamPosition, folder: Option<&Path>, settled: Option<FileOffset>, committed: &Committed) -> Decoder {
     let prepared = PreparedTransactions::open("global", folder, settled, committed).unwrap();
     let profile = ServerProfile::new(MYSQL);
     Decoder::new(DecoderOptions { prepared, profile, ..options(position, schema(&[integer(1, 4, false)]), 1 << 20) })
 }
 
-fn new_decoder(folder: &Path) -> Decoder {
+pub(super) fn new_decoder(folder: &Path) -> Decoder {
     decoder_of(start(), Some(folder), None, &Committed::default())
 }
 
-fn files(folder: &Path) -> usize {
+pub(super) fn files(folder: &Path) -> usize {
     std::fs::read_dir(folder.join("spool/global")).map_or(0, Iterator::count)
 }
 
@@ -89,6 +91,15 @@ fn a_restart_between_the_halves_loses_and_repeats_nothing() {
 /// Reads the log at once, and also with a stop after each event: what was committed up to the last resume point is kept, and another
 /// decoder begins there. Both ways must deliver the same. Returns it.
 fn read_in_two_runs(log: &Log) -> Vec<Batch> {
+    read_table_in_two_runs(log, &schema(&[integer(1, 4, false)]))
+}
+
+/// The same with another schema of the table.
+pub(super) fn read_table_in_two_runs(log: &Log, table: &Arc<TableSchema>) -> Vec<Batch> {
+    let new_decoder = |folder: &Path| {
+        let prepared = PreparedTransactions::open("global", Some(folder), None, &Committed::default()).unwrap();
+        Decoder::new(DecoderOptions { prepared, ..options(start(), table.clone(), 1 << 20) })
+    };
     let folder = tempfile::tempdir().unwrap();
     let (all, failed) = read(&mut new_decoder(folder.path()), log);
     assert!(failed.is_none(), "{failed:?}");
@@ -96,7 +107,7 @@ fn read_in_two_runs(log: &Log) -> Vec<Batch> {
     for stop in 1..log.events.len() {
         let folder = tempfile::tempdir().unwrap();
         let mut committed = Committed::default();
-        let mut schemas = HashMap::from([(TableId::new("d", "t"), Some(schema(&[integer(1, 4, false)])))]);
+        let mut schemas = HashMap::from([(TableId::new("d", "t"), Some(table.clone()))]);
         let mut first = new_decoder(folder.path());
         log.events[..stop].iter().for_each(|event| first.event(event, 5).unwrap());
         let (mut delivered, mut position) = (0, start());
@@ -118,7 +129,7 @@ fn read_in_two_runs(log: &Log) -> Vec<Batch> {
         let tail = dump(log, Decoder::dump_from(&position));
         let prepared = PreparedTransactions::open("global", Some(folder.path()), None, &committed).unwrap();
         let history = History::new(schemas.into_values().flatten(), [("d".to_owned(), "utf8mb4".to_owned())], false);
-        let mut second = Decoder::new(DecoderOptions { prepared, history, ..options(position, schema(&[integer(1, 4, false)]), 1 << 20) });
+        let mut second = Decoder::new(DecoderOptions { prepared, history, ..options(position, table.clone(), 1 << 20) });
         let (rest, failed) = read(&mut second, &tail);
         assert!(failed.is_none(), "{stop}: {failed:?}");
         assert_eq!(lines(&rest), expected[delivered..], "{stop}");
