@@ -68,7 +68,7 @@ impl DtsAvro {
         let config = &self.config;
         let template = self.templates.get(&change.schema, |schema| Template::of(schema, config))?;
         let images = Images::of(change)?;
-        self.origin.set(&event.origin);
+        self.origin.set(event);
         let head = Head {
             id: self.ids.next(event.origin.read_ms),
             timestamp: seconds(event),
@@ -98,7 +98,7 @@ impl DtsAvro {
         statement: Option<&str>,
         out: &mut Vec<u8>,
     ) {
-        self.origin.set_statement(&event.origin);
+        self.origin.set_statement(event);
         let id = self.ids.next(event.origin.read_ms);
         let head = Head { id, timestamp: seconds(event), source: &self.origin.source, operation };
         record::write_without_row(out, &head, object, &self.origin.statement, statement);

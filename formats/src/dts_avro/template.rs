@@ -1,8 +1,6 @@
 //! The parts of a record that do not depend on the row. They are encoded once per table version, or once per binlog event or chunk.
 
-use std::sync::Arc;
-
-use runtime::{Column, Origin, TableSchema};
+use runtime::{Column, Event, Origin, TableSchema};
 
 use super::cell::Encoding;
 use super::config::Config;
@@ -100,17 +98,20 @@ pub(super) struct OriginParts {
 const ROW_TAGS: [&str; 3] = ["readerThroughoutTime", "server_id", "thread_id"];
 
 impl OriginParts {
-    /// Sets the parts to those of `origin`.
+    /// Sets the parts to those of the event's origin.
     #[inline]
-    pub(super) fn set(&mut self, origin: &Arc<Origin>) {
-        if self.last.is_new(origin, ()) {
-            self.fill(origin);
+    pub(super) fn set(&mut self, event: &Event) {
+        if self.last.is_new(&event.origin, ()) {
+            self.fill(event);
         }
     }
 
-    fn fill(&mut self, origin: &Origin) {
+    fn fill(&mut self, event: &Event) {
+        let origin = &*event.origin;
+        // Consumers expect no GTID here; it is a tag of its own.
+        let txid = event.txid.as_deref().filter(|_| origin.gtid.is_none());
         self.source.clear();
-        write_source(&mut self.source, &origin.offset, &origin.safe_offset, &origin.server_version);
+        write_source(&mut self.source, &origin.offset, &origin.safe_offset, txid.unwrap_or("0"), &origin.server_version);
         self.tags.clear();
         let [read, server, thread] = ROW_TAGS;
         self.tags.push_number(read, origin.read_ms);
@@ -118,10 +119,11 @@ impl OriginParts {
         self.tags.push_number(thread, origin.thread_id);
     }
 
-    /// Sets the parts to those of `origin`, and sets [`OriginParts::statement`] to the tags of a DDL statement or transaction boundary:
+    /// Sets the parts to those of the event's origin, and sets [`OriginParts::statement`] to the tags of a DDL statement or transaction boundary:
     /// the tags of a row, the GTID, and the facts about the session.
-    pub(super) fn set_statement(&mut self, origin: &Arc<Origin>) {
-        self.set(origin);
+    pub(super) fn set_statement(&mut self, event: &Event) {
+        let origin = &event.origin;
+        self.set(event);
         self.statement.copy_from(&self.tags);
         if let Some(gtid) = &origin.gtid {
             self.statement.push("GTID", gtid);
@@ -135,11 +137,11 @@ impl OriginParts {
 }
 
 /// Appends the fields `sourcePosition`, `safeSourcePosition`, `sourceTxid` and `source`.
-pub(super) fn write_source(out: &mut Vec<u8>, position: &str, safe_position: &str, server_version: &str) {
+pub(super) fn write_source(out: &mut Vec<u8>, position: &str, safe_position: &str, txid: &str, server_version: &str) {
     const MYSQL: i64 = 0;
     write_string(out, position);
     write_string(out, safe_position);
-    write_string(out, "0");
+    write_string(out, txid);
     write_long(out, MYSQL);
     write_string(out, server_version);
 }

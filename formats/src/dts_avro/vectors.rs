@@ -14,7 +14,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn source(position: &str, safe_position: &str) -> Vec<u8> {
     let mut source = Vec::new();
-    write_source(&mut source, position, safe_position, "8.0.32");
+    write_source(&mut source, position, safe_position, "0", "8.0.32");
     source
 }
 

@@ -123,6 +123,11 @@ impl Case {
         }
     }
 
+    /// The number of rows in the table `fence`.
+    pub(crate) fn fences(&self) -> u64 {
+        self.fences.load(Ordering::Relaxed)
+    }
+
     /// Inserts a row into the table `fence`, after everything that was committed so far, and returns the row's number.
     pub(crate) async fn fence(&self) -> Result<u64> {
         let number = 1 + self.fences.fetch_add(1, Ordering::Relaxed);
