@@ -1,5 +1,9 @@
 //! The stand-in for PolarDB-X, without the program: what it answers, what it writes into its files, and how it sends them.
 
+mod reader;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
@@ -7,170 +11,10 @@ use mysql_async::{Conn, OptsBuilder, Row};
 use tests::harness::database::{MYSQL, PASSWORD, STAND_IN, USER};
 use tests::harness::standin::Outcome;
 use tests::harness::{Database, Flavor, poll};
+use tests::workload::{every_type, writers};
 use tests::{Failure, Result};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-/// An event of the global binlog.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Event {
-    time: u32,
-    kind: u8,
-    flags: u16,
-    end: u32,
-    body: Vec<u8>,
-}
-
-impl Event {
-    /// Reads an event; `checked` says whether a checksum is at its end.
-    fn read(bytes: &[u8], checked: bool) -> Result<Self> {
-        let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        assert_eq!(number(9) as usize, bytes.len(), "the size in the header");
-        let end = if checked { bytes.len() - 4 } else { bytes.len() };
-        if checked {
-            assert_eq!(crc32fast::hash(&bytes[..end]), number(end), "the checksum");
-        }
-        let flags = u16::from_le_bytes([bytes[17], bytes[18]]);
-        Ok(Self { time: number(0), kind: bytes[4], flags, end: number(13), body: bytes[19..end].to_vec() })
-    }
-
-    fn size(&self) -> u32 {
-        self.body.len() as u32 + 23
-    }
-
-    /// The text of a ROWS_QUERY or a QUERY event.
-    fn text(&self) -> String {
-        let from = match self.kind {
-            29 => 1,
-            2 => 13 + usize::from(self.body[8]) + usize::from(u16::from_le_bytes([self.body[11], self.body[12]])) + 1,
-            _ => return String::new(),
-        };
-        String::from_utf8_lossy(&self.body[from..]).into_owned()
-    }
-
-    /// The event in one word or line, for comparisons.
-    fn summary(&self) -> String {
-        match self.kind {
-            2 => self.text(),
-            4 => "ROTATE".to_owned(),
-            15 => "FORMAT".to_owned(),
-            16 => "XID".to_owned(),
-            19 => {
-                let database = usize::from(self.body[8]);
-                let table = usize::from(self.body[10 + database]);
-                let name = |from: usize, length: usize| String::from_utf8_lossy(&self.body[from..from + length]).into_owned();
-                format!("MAP {}.{}", name(9, database), name(11 + database, table))
-            }
-            27 => "HEARTBEAT".to_owned(),
-            29 => self.text().split(|c: char| c.is_ascii_digit() || c == '\n').next().unwrap_or_default().to_owned(),
-            30 => "INSERT".to_owned(),
-            31 => "UPDATE".to_owned(),
-            32 => "DELETE".to_owned(),
-            other => format!("event {other}"),
-        }
-    }
-}
-
-/// A dump connection that knows as little as possible.
-struct Dump {
-    stream: TcpStream,
-    sequence: u8,
-}
-
-impl Dump {
-    async fn open(source: &Database, settings: &str, file: &str, position: u32) -> Result<Self> {
-        let mut dump = Self { stream: TcpStream::connect(source.address()).await?, sequence: 0 };
-        dump.packet().await?;
-        let mut login = 0x0008_A200_u32.to_le_bytes().to_vec();
-        login.extend_from_slice(&[0, 0, 0, 1, 45]);
-        login.extend_from_slice(&[0; 23]);
-        login.extend_from_slice(b"root\0\0mysql_native_password\0");
-        dump.send(1, &login).await?;
-        assert_eq!(dump.packet().await?.first(), Some(&0), "the login");
-        if !settings.is_empty() {
-            dump.send(0, &[&[3], settings.as_bytes()].concat()).await?;
-            assert_eq!(dump.packet().await?.first(), Some(&0), "{settings}");
-        }
-        let mut request = vec![0x12];
-        request.extend_from_slice(&position.to_le_bytes());
-        request.extend_from_slice(&[0, 0, 9, 0, 0, 0]);
-        request.extend_from_slice(file.as_bytes());
-        dump.send(0, &request).await?;
-        Ok(dump)
-    }
-
-    async fn send(&mut self, sequence: u8, payload: &[u8]) -> Result<()> {
-        let mut packet = (payload.len() as u32).to_le_bytes()[..3].to_vec();
-        packet.push(sequence);
-        packet.extend_from_slice(payload);
-        Ok(self.stream.write_all(&packet).await?)
-    }
-
-    async fn packet(&mut self) -> Result<Vec<u8>> {
-        let mut payload = Vec::new();
-        loop {
-            let mut header = [0; 4];
-            timeout(Duration::from_secs(20), self.stream.read_exact(&mut header)).await??;
-            self.sequence = header[3];
-            let from = payload.len();
-            let length = u32::from_le_bytes([header[0], header[1], header[2], 0]) as usize;
-            payload.resize(from + length, 0);
-            self.stream.read_exact(&mut payload[from..]).await?;
-            if length < 0xFF_FFFF {
-                return Ok(payload);
-            }
-        }
-    }
-
-    /// The bytes of the next event, or the text of an error.
-    async fn next(&mut self) -> Result<Result<Vec<u8>, String>> {
-        let payload = self.packet().await?;
-        Ok(match payload.first() {
-            Some(0) => Ok(payload[1..].to_vec()),
-            _ => Err(format!("{} {}", u16::from_le_bytes([payload[1], payload[2]]), String::from_utf8_lossy(&payload[9..]))),
-        })
-    }
-
-    /// The next event that has a checksum.
-    async fn event(&mut self) -> Result<Event> {
-        Event::read(&self.next().await?.map_err(Failure::new)?, true)
-    }
-
-    /// Reads until a CTS event whose text contains `last`, without the heartbeats. Checks that no byte of the files is missing.
-    async fn until(&mut self, last: &str) -> Result<Vec<Event>> {
-        let (mut found, mut position): (Vec<Event>, u32) = (Vec::new(), 0);
-        loop {
-            let event = self.event().await?;
-            if event.kind == 27 {
-                continue;
-            }
-            if event.kind == 4 && event.flags & 0x20 != 0 {
-                position = event.body[0].into();
-                continue;
-            }
-            if event.end != 0 && position != 0 {
-                assert_eq!(position + event.size(), event.end, "{event:?}");
-            }
-            position = event.end;
-            let is_last = event.kind == 29 && event.text().starts_with("CTS::") && event.text().contains(last);
-            found.push(event);
-            if is_last {
-                return Ok(found);
-            }
-        }
-    }
-}
-
-const CHECKED: &str = "SET @master_binlog_checksum = 'CRC32', @master_heartbeat_period = 300000000";
-
-/// The transactions and DDL statements of a list of events, without the transactions of heartbeats and without what is around files.
-fn groups(events: &[Event]) -> Vec<Vec<String>> {
-    let ends = |event: &Event| event.kind == 29 && event.text().starts_with("CTS::");
-    let summaries = |group: &[Event]| group.iter().filter(|event| ![4, 15].contains(&event.kind)).map(Event::summary).collect::<Vec<_>>();
-    let all = events.split_inclusive(ends).map(summaries);
-    all.filter(|group| !group.iter().any(|text| text.starts_with("# TSO"))).collect()
-}
+use reader::{CHECKED, Dump, Event, group_with, groups, tso};
 
 async fn error_of(connection: &mut Conn, statement: &str) -> String {
     match connection.query_drop(statement).await {
@@ -252,11 +96,6 @@ async fn the_stand_in_answers_as_a_compute_node() -> Result<()> {
     assert_eq!(outcome("VARIABLES LIKE"), Some(Outcome::Done));
     assert_eq!(outcome("a + ?"), Some(Outcome::Done));
     Ok(())
-}
-
-/// The TSO of a CTS event.
-fn tso(event: &Event) -> Option<String> {
-    (event.kind == 29).then(|| event.text()).and_then(|text| text.strip_prefix("CTS::").map(|tso| tso[..54].to_owned()))
 }
 
 #[tokio::test]
@@ -463,16 +302,6 @@ async fn a_dump_is_refused_as_the_real_service_refuses_it() -> Result<()> {
     Ok(())
 }
 
-/// Reads the next group that contains `text` and its events.
-async fn group_with(dump: &mut Dump, text: &str) -> Result<Vec<Event>> {
-    loop {
-        let events = dump.until("CTS::").await?;
-        if events.iter().any(|event| event.summary().contains(text) || event.text().contains(text)) {
-            return Ok(events);
-        }
-    }
-}
-
 #[tokio::test]
 async fn each_switch_changes_what_it_names() -> Result<()> {
     let source = Database::start(Flavor::PolarDbX, &["--max-allowed-packet=64M", "--standin-set=heartbeat_ms=100"]).await?;
@@ -539,5 +368,87 @@ async fn each_switch_changes_what_it_names() -> Result<()> {
         dump.next().await?.map_err(Failure::new)?;
     }
     assert_eq!((dump.next().await?, dump.sequence), (Err("1236 binlog dump error!".to_owned()), 1));
+    Ok(())
+}
+
+/// The ids in the INSERT events of a table whose first column is an INT, and which has no columns that may be NULL.
+fn inserted(events: &[Event], row: usize) -> Vec<u32> {
+    let rows = events.iter().filter(|event| event.kind == 30).flat_map(|event| event.body[12..].chunks(row));
+    rows.map(|row| u32::from_le_bytes([row[1], row[2], row[3], row[4]])).collect()
+}
+
+/// A writer of single rows, which survives that the server is away. Returns the ids that were surely committed.
+async fn write_through(port: u16, stop: Arc<AtomicBool>) -> Result<Vec<u32>> {
+    let opts = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(port).user(Some("root")).prefer_socket(false);
+    let (mut committed, mut id) = (Vec::new(), 0);
+    while !stop.load(Ordering::Relaxed) {
+        let Ok(mut connection) = Conn::new(opts.clone()).await else {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        loop {
+            id += 1;
+            if stop.load(Ordering::Relaxed) || connection.query_drop(format!("INSERT INTO d.t VALUES ({id})")).await.is_err() {
+                break;
+            }
+            committed.push(id);
+        }
+    }
+    Ok(committed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_of_either_process_lose_and_repeat_nothing() -> Result<()> {
+    let options = ["--standin-set=rotate_every=200", "--standin-set=heartbeat_ms=50"];
+    let mut source = Database::start(Flavor::PolarDbX, &options).await?;
+    source.execute(&["CREATE DATABASE d", "CREATE TABLE d.t (id int NOT NULL PRIMARY KEY)"]).await?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = tokio::spawn(write_through(source.port(), stop.clone()));
+    for round in 0..6 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        source.kill_at(if round % 3 == 2 { MYSQL } else { STAND_IN })?;
+        source.resume().await?;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let committed = writer.await??;
+    source.execute(&["CREATE TABLE d.last (id int PRIMARY KEY)"]).await?;
+    let mut root = source.connect().await?;
+    let rows: Vec<u32> = root.query("SELECT id FROM d.t ORDER BY id").await?;
+    let mut dump = Dump::open(&source, CHECKED, "", 4).await?;
+    let mut events: Vec<Event> = Vec::new();
+    while !events.iter().any(|event| event.text().contains("d.last")) {
+        events.extend(dump.until("CTS::").await?);
+    }
+    let found = inserted(&events, 5);
+    assert!(committed.len() > 20 && committed.iter().all(|id| rows.contains(id)), "{} of {}", committed.len(), rows.len());
+    assert_eq!(found, rows, "the rows in the global binlog are those of the table, once each and in their order");
+    let tsos: Vec<String> = events.iter().filter_map(tso).collect();
+    assert!(tsos.is_sorted_by(|a, b| a < b));
+    assert!(events.iter().any(|event| event.kind == 4), "there was a rotation");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_type_and_many_writers_pass_through() -> Result<()> {
+    let source = Database::start(Flavor::PolarDbX, &[]).await?;
+    source.execute(&["CREATE DATABASE every", &every_type::create("every.t")]).await?;
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut statements: Vec<String> = (0..every_type::variants()).map(|id| every_type::insert_variant("every.t", id)).collect();
+    statements.extend((0..40).map(|id| format!("UPDATE every.t SET {} WHERE id = {}", every_type::assignments(&mut rng), id % 7)));
+    source.execute(&statements.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    writers::create_tables(&source, "busy", 50).await?;
+    let writers = writers::Writers::start(&source, "busy", 3, Duration::ZERO, 5).await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let written = writers.stop().await?;
+    source.execute(&["CREATE TABLE every.last (id int PRIMARY KEY)"]).await?;
+    let mut dump = Dump::open(&source, CHECKED, "", 4).await?;
+    let mut events: Vec<Event> = Vec::new();
+    while !events.iter().any(|event| event.text().contains("every.last")) {
+        events.extend(dump.until("CTS::").await?);
+    }
+    let groups = groups(&events);
+    let of = |table: &str| groups.iter().filter(|group| group.iter().any(|line| line.starts_with(table))).count() as u64;
+    assert!(of("MAP every.t") >= every_type::variants(), "{}", of("MAP every.t"));
+    assert!(written.committed > 50 && of("MAP busy.") > written.committed / 2, "{} of {}", of("MAP busy."), written.committed);
     Ok(())
 }
