@@ -16,6 +16,8 @@ pub enum Flavor {
     MySql80,
     /// MariaDB 10.11: row events of version 1, its own form of GTIDs, JSON stored as text, TLS 1.3.
     MariaDb,
+    /// A stand-in for PolarDB-X 2.0 in front of a MySQL 5.7.22; see [`super::standin`].
+    PolarDbX,
     /// The newest MySQL in Debian, 9.7 at present. It is not available on every machine; see [`Flavor::available`].
     MySqlNewest,
 }
@@ -30,6 +32,7 @@ impl Flavor {
             Self::MySql57 => "mysql57",
             Self::MySql80 => "mysql80",
             Self::MariaDb => "mariadb",
+            Self::PolarDbX => "polardbx",
             Self::MySqlNewest => "mysql_newest",
         }
     }
@@ -42,7 +45,7 @@ impl Flavor {
     /// The option for the size of InnoDB's log. The template was created with it, and the server must be started with the same value.
     pub(super) fn log_size(self) -> &'static str {
         match self {
-            Self::MySql57 | Self::MySql80 => "--innodb-log-file-size=4M",
+            Self::MySql57 | Self::MySql80 | Self::PolarDbX => "--innodb-log-file-size=4M",
             Self::MySqlNewest => "--innodb-redo-log-capacity=8M",
             Self::MariaDb => "--innodb-log-file-size=8M",
         }
@@ -51,7 +54,7 @@ impl Flavor {
     /// The command that starts the server installed in `base` with the data folder `data`; the caller adds options for ports.
     pub(super) fn command(self, base: &Path, data: &Path) -> Command {
         let mut command = match self {
-            Self::MySql57 | Self::MySql80 => {
+            Self::MySql57 | Self::MySql80 | Self::PolarDbX => {
                 let mut command = Command::new(base.join("bin/mysqld"));
                 command.arg("--no-defaults");
                 command.arg(format!("--basedir={}", base.display()));
@@ -83,6 +86,7 @@ impl Flavor {
     pub(super) fn own_options(self) -> &'static [&'static str] {
         match self {
             Self::MySql80 | Self::MySqlNewest => &["--mysqlx=OFF"],
+            Self::PolarDbX => &["--server-id=1147473645", "--lower-case-table-names=1", "--character-set-server=utf8mb4"],
             Self::MySql57 | Self::MariaDb => &[],
         }
     }

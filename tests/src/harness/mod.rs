@@ -17,6 +17,7 @@ mod proxy;
 mod registry;
 pub mod registry_stub;
 mod server;
+pub mod standin;
 pub mod topic;
 
 pub use certificates::{Certificates, Identity, certificates};

@@ -26,6 +26,7 @@ async fn a_killed_database_comes_back_with_its_rows_and_binlog() -> Result<()> {
             Flavor::MySql57 => "5.7.22",
             Flavor::MySql80 => "8.0.15",
             Flavor::MariaDb => "10.11.",
+            Flavor::PolarDbX => "5.7.25-PXC-",
             Flavor::MySqlNewest => "",
         };
         assert!(version.starts_with(wanted), "{version}");

@@ -22,6 +22,7 @@ mod json;
 mod kafka_access;
 mod keys;
 mod matrix;
+mod polardbx;
 mod proxy;
 mod record_keys;
 mod refusals;

@@ -32,7 +32,7 @@ pub(super) struct DatabaseFiles {
 /// up to a minute.
 pub(super) fn database(flavor: Flavor) -> Result<DatabaseFiles> {
     let (base, version) = match flavor {
-        Flavor::MySql57 => mysql("mysql-5.7.22", 5)?,
+        Flavor::MySql57 | Flavor::PolarDbX => mysql("mysql-5.7.22", 5)?,
         Flavor::MySql80 => mysql("mysql-8.0.15", 8)?,
         Flavor::MariaDb => {
             packages::ensure(&MARIADB_PACKAGES)?;

@@ -26,7 +26,7 @@ impl TypeCase {
 pub(super) fn all(flavor: Flavor) -> Vec<TypeCase> {
     let mut lists = vec![INTEGERS, NUMBERS, BITS, DATES, TIMES, DATETIMES, TIMESTAMPS, TEXTS, BYTES, LABELS, GEOMETRIES];
     match flavor {
-        Flavor::MySql57 | Flavor::MySql80 => lists.push(JSON),
+        Flavor::MySql57 | Flavor::MySql80 | Flavor::PolarDbX => lists.push(JSON),
         Flavor::MySqlNewest => lists.extend([JSON, VECTORS]),
         Flavor::MariaDb => lists.push(MARIADB),
     }
