@@ -168,7 +168,7 @@ async fn tables_that_are_dropped_or_emptied_between_the_halves_of_a_transaction(
 async fn changes_that_follow_an_xa_transaction_keep_their_order() -> Result<()> {
     let mut case = hot_case().await?;
     case.task.start()?;
-    case.catch_up_in_stream(LIMIT).await?;
+    case.catch_up(LIMIT).await?;
     case.read().await?;
     let end = Instant::now() + Duration::from_secs(10);
     let mut sessions = JoinSet::new();
