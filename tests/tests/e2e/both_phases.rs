@@ -55,9 +55,13 @@ async fn under_writers(name: &str, format: Format, partitions: i32) -> Result<()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_limit_of_every_type_is_the_same_in_snapshot_and_stream() -> Result<()> {
-    let servers = Servers::shared().await?;
+    every_limit_of_every_type(&Servers::shared().await?, "edges").await
+}
+
+/// Compares every type in both phases and both formats, in databases and topics whose names begin with `prefix`.
+pub(crate) async fn every_limit_of_every_type(servers: &Servers, prefix: &str) -> Result<()> {
     for format in [Format::CanalJson, Format::DtsAvro] {
-        let name = format!("edges_{}", format.name());
+        let name = format!("{prefix}_{}", format.name());
         let table = format!("{name}.every");
         let mysql = &servers.source;
         mysql.execute(&[&format!("CREATE DATABASE {name}"), &every_type::create(&table)]).await?;

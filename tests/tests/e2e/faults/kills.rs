@@ -13,13 +13,19 @@ const PARALLELISM: usize = 2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_kills_while_brokers_crash_lose_and_repeat_nothing() -> Result<()> {
-    kills("eight_kills", 8, 30_000).await
+    kills("eight_kills", Flavor::MySql57, 8, 30_000).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long suite"]
 async fn fifty_kills_while_brokers_crash_lose_and_repeat_nothing() -> Result<()> {
-    kills("fifty_kills", 50, 150_000).await
+    kills("fifty_kills", Flavor::MySql57, 50, 150_000).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long suite"]
+async fn fifty_kills_on_the_stand_in_for_polardbx_lose_and_repeat_nothing() -> Result<()> {
+    kills("fifty_kills_px", Flavor::PolarDbX, 50, 150_000).await
 }
 
 /// How long the rest of the full phase may take without the speed limit.
@@ -31,9 +37,9 @@ const BYTES_PER_SECOND: u64 = 300_000;
 /// Starts and kills the program `count` times, then compares the topic with the source. The first half of the kills is meant for the full
 /// phase of `rows` rows, the second half for the incremental phase. In every fourth run a broker is killed before the program is killed;
 /// the broker comes back two runs later.
-async fn kills(name: &str, count: usize, rows: u64) -> Result<()> {
+async fn kills(name: &str, flavor: Flavor, count: usize, rows: u64) -> Result<()> {
     let _turn = alone().await;
-    let mut trial = Trial::new(Servers::clustered(Flavor::MySql57).await?, name, Format::CanalJson).await?;
+    let mut trial = Trial::new(Servers::clustered(flavor).await?, name, Format::CanalJson).await?;
     super::create_bulk(&trial.case.servers.source, name, rows).await?;
     trial.case.settings.source = format!("chunk_rows = 1000\nparallelism = {PARALLELISM}");
     trial.case.task.configure(&trial.case.settings)?;

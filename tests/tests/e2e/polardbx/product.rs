@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tests::Result;
-use tests::checker::Format;
+use tests::checker::{Format, Table};
 use tests::harness::database::USER;
 use tests::harness::standin::Outcome;
 use tests::harness::{Database, Flavor};
 use tests::workload::{Writers, every_type, writers};
 
+use crate::both_phases::every_limit_of_every_type;
 use crate::case::{Case, Servers};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -58,4 +59,86 @@ async fn both_formats_equal_the_source_under_concurrent_writers() -> Result<()> 
     let odd: Vec<_> = own.iter().filter(|line| line.outcome != Outcome::Done).collect();
     assert!(odd.is_empty(), "{odd:?}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_property_of_a_real_server_at_once() -> Result<()> {
+    under_writers(
+        "px_all",
+        &[
+            "--default-time-zone=-03:30",
+            "--standin-first-file=999999",
+            "--standin-set=rotate_every=40",
+            "--standin-set=early_cts=0",
+            "--standin-set=heartbeat_as_transaction=0",
+            "--standin-set=hidden_key=1",
+            "--standin-set=late_error=2000",
+            "--standin-set=server_uuid_changes=1",
+            "--standin-set=master_status_lag_ms=300",
+            "--standin-set=lag_ms=200",
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long suite"]
+async fn each_property_of_a_real_server_alone() -> Result<()> {
+    for (number, set) in [
+        "rotate_every=7",
+        "early_cts=0",
+        "heartbeat_as_transaction=0",
+        "rows_query=0",
+        "hidden_key=1",
+        "late_error=500",
+        "server_uuid_changes=1",
+        "master_status_lag_ms=1000",
+        "lag_ms=1000",
+        "file_bytes=16384",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        under_writers(&format!("px_alone_{number}"), &[&format!("--standin-set={set}")]).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_type_is_the_same_in_both_phases_whatever_the_zone_of_the_server() -> Result<()> {
+    types_in("-03:30").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long suite"]
+async fn every_type_is_the_same_in_both_phases_in_other_zones() -> Result<()> {
+    for zone in ["+00:00", "+08:00"] {
+        types_in(zone).await?;
+    }
+    Ok(())
+}
+
+async fn types_in(zone: &str) -> Result<()> {
+    let source = Arc::new(Database::start(Flavor::PolarDbX, &[&format!("--default-time-zone={zone}")]).await?);
+    let name: String = zone.chars().filter(char::is_ascii_digit).collect();
+    every_limit_of_every_type(&Servers { source, kafka: Servers::shared().await?.kafka }, &format!("px_types_{name}")).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_without_the_packet_that_ends_them_arrive() -> Result<()> {
+    let options = ["--innodb-log-file-size=512M", "--max-allowed-packet=1G"];
+    let source = Arc::new(Database::start(Flavor::PolarDbX, &options).await?);
+    let servers = Servers { source: source.clone(), kafka: Servers::shared().await?.kafka };
+    source.execute(&["CREATE DATABASE px_glued", "CREATE TABLE px_glued.t (id INT PRIMARY KEY, a LONGBLOB)"]).await?;
+    let mut case = Case::new(servers, "px_glued", Format::CanalJson, 1, vec![Table::new("px_glued", "t")]).await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    // Besides the value the row event of an INSERT has 44 bytes here. One of these events has 0xFFFFFE bytes.
+    for (id, length) in (0xff_ffff - 1 - 44 - 2..=0xff_ffff - 1 - 44 + 2).enumerate() {
+        source.execute(&[&format!("INSERT INTO px_glued.t VALUES ({id}, REPEAT('x', {length}))")]).await?;
+    }
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    case.verify(0).await.map(drop)
 }
