@@ -148,7 +148,7 @@ impl Session {
                 let answered = self.relay.forward(&[&[0x16], changed.as_bytes()].concat(), Form::Prepared, true).await?;
                 self.log_done(answered, &text)?;
             }
-            0x17 => drop(self.relay.forward(command, Form::Results, true).await?),
+            0x17 => drop(self.relay.forward(command, Form::BinaryResults, true).await?),
             0x1A => drop(self.relay.forward(command, Form::Results, true).await?),
             0x1C => drop(self.relay.forward(command, Form::Rows, true).await?),
             // Neither of these has an answer.
