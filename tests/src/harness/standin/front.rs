@@ -317,6 +317,9 @@ impl Session {
         if begins(rest, &["CREATE", "TABLE"]) {
             return plain(self.ask_and_change(sql, answers::create_table).await?);
         }
+        if is(at, &["GRANTS"]) {
+            return plain(self.ask_and_change(sql, answers::grants).await?);
+        }
         if is(0, &["DESC", "DESCRIBE"]) || is(at, &["COLUMNS", "FIELDS"]) {
             return plain(self.ask_and_change(sql, |rows| answers::without_hidden_key(rows, 0)).await?);
         }

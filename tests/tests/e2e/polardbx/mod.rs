@@ -23,8 +23,8 @@ async fn error_of(connection: &mut Conn, statement: &str) -> String {
     }
 }
 
-async fn account(source: &Database) -> Result<Conn> {
-    let opts = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(source.port()).user(Some(USER)).pass(Some(PASSWORD));
+async fn account(source: &Database, user: &str, password: &str) -> Result<Conn> {
+    let opts = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(source.port()).user(Some(user)).pass(Some(password));
     Ok(Conn::new(opts.prefer_socket(false)).await?)
 }
 
@@ -41,7 +41,7 @@ async fn the_stand_in_answers_as_a_compute_node() -> Result<()> {
         ])
         .await?;
     let mut root = source.connect().await?;
-    let mut reader = account(&source).await?;
+    let mut reader = account(&source, USER, PASSWORD).await?;
     let version: Option<(String, u32)> = reader.query_first("SELECT VERSION(), @@server_id").await?;
     assert_eq!(version, Some(("5.7.25-PXC-5.4.20-20251031".to_owned(), 1_147_473_645)));
     let table: Option<(String, String)> = root.query_first("SHOW CREATE TABLE shop.orders").await?;
@@ -83,6 +83,12 @@ async fn the_stand_in_answers_as_a_compute_node() -> Result<()> {
     assert!(error_of(&mut reader, "CREATE DATABASE other").await.contains("PXC-5118"));
     assert!(error_of(&mut reader, "USE missing").await.contains("1049"));
     assert!(error_of(&mut reader, "SET @standin_lag_ms = 1").await.contains("only root"));
+    root.query_drop("CREATE USER poor@'%' IDENTIFIED BY 'poor-secret'").await?;
+    let mut poor = account(&source, "poor", "poor-secret").await?;
+    for statement in ["SHOW MASTER STATUS", "SHOW BINARY LOGS"] {
+        let found = error_of(&mut poor, statement).await;
+        assert!(found.contains("PXC-5110"), "{statement}: {found}");
+    }
     // Prepared statements pass through.
     let sum: Option<i64> = reader.exec_first("SELECT a + ? FROM shop.nopk", (2,)).await?;
     assert_eq!(sum, Some(7));
@@ -400,8 +406,29 @@ async fn write_through(port: u16, stop: Arc<AtomicBool>) -> Result<Vec<u32>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_of_either_process_lose_and_repeat_nothing() -> Result<()> {
-    let options = ["--standin-set=rotate_every=200", "--standin-set=heartbeat_ms=50"];
-    let mut source = Database::start(Flavor::PolarDbX, &options).await?;
+    kills(&["--standin-set=rotate_every=200", "--standin-set=heartbeat_ms=50"]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_lose_and_repeat_nothing_with_all_switches() -> Result<()> {
+    kills(&[
+        "--default-time-zone=-03:30",
+        "--standin-first-file=999998",
+        "--standin-set=rotate_every=7",
+        "--standin-set=heartbeat_ms=50",
+        "--standin-set=heartbeat_as_transaction=0",
+        "--standin-set=early_cts=0",
+        "--standin-set=rows_query=0",
+        "--standin-set=hidden_key=1",
+        "--standin-set=server_uuid_changes=1",
+        "--standin-set=archive_tables=d.t",
+        "--standin-set=lag_ms=0",
+    ])
+    .await
+}
+
+async fn kills(options: &[&str]) -> Result<()> {
+    let mut source = Database::start(Flavor::PolarDbX, options).await?;
     source.execute(&["CREATE DATABASE d", "CREATE TABLE d.t (id int NOT NULL PRIMARY KEY)"]).await?;
     let stop = Arc::new(AtomicBool::new(false));
     let writer = tokio::spawn(write_through(source.port(), stop.clone()));
