@@ -97,6 +97,14 @@ pub(super) fn create_table(mut rows: Rows) -> Rows {
     rows
 }
 
+/// SHOW GRANTS: names are not quoted.
+pub(super) fn grants(mut rows: Rows) -> Rows {
+    for text in rows.rows.iter_mut().flatten().flatten() {
+        text.retain(|byte| *byte != b'`');
+    }
+    rows
+}
+
 /// SHOW COLUMNS and SHOW INDEX, without the hidden key. `column` is the index of the cell that names a column.
 pub(super) fn without_hidden_key(mut rows: Rows, column: usize) -> Rows {
     rows.rows.retain(|row| row.get(column).is_none_or(|name| name.as_deref() != Some(HIDDEN_KEY.as_bytes())));
@@ -139,6 +147,9 @@ mod tests {
         tables.rows = vec![vec![cell("t"), cell("BASE TABLE")], vec![cell("v"), cell("VIEW")]];
         let found = full_tables("d", &tables, &Rows::default());
         assert_eq!((found.rows.len(), found.rows[0].len()), (1, 4));
+        let mut granted = Rows::new(&["Grants for 'u'@'%'"]);
+        granted.rows.push(vec![cell("GRANT SELECT ON `d`.* TO 'u'@'%'")]);
+        assert_eq!(grants(granted).text(0, 0), "GRANT SELECT ON d.* TO 'u'@'%'");
         assert_eq!(variables(Rows::new(&["Variable_name", "Value"]), None, Some("'polarx\\_%'")).rows.len(), 1);
         assert_eq!(variables(Rows::new(&["Variable_name", "Value"]), None, Some("'server%'")).rows.len(), 0);
     }

@@ -1,6 +1,6 @@
 //! DDL statements: what MySQL executes, and what appears in the global binlog.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -11,6 +11,9 @@ use crate::{Failure, Result};
 
 /// The statement of a sync point.
 pub(super) const SYNC_POINT: &str = "CALL trigger_sync_point_trx()";
+
+/// The character set of a database that names none; MySQL is started with it.
+const DEFAULT_CHARSET: &str = "utf8mb4";
 
 const MARK: &str = "/*standin ";
 
@@ -215,7 +218,8 @@ pub(super) struct Shown {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Catalog {
     tables: BTreeMap<(String, String), Table>,
-    databases: BTreeSet<String>,
+    /// The databases with their character sets.
+    databases: BTreeMap<String, String>,
 }
 
 impl Catalog {
@@ -264,7 +268,8 @@ impl Catalog {
             if created.if_not_exists && self.tables.contains_key(&key) {
                 return Ok(Vec::new());
             }
-            let text = lower_name(&created.for_binlog());
+            let charset = self.databases.get(&key.0).map_or(DEFAULT_CHARSET, String::as_str);
+            let text = lower_name(&created.for_binlog(charset));
             let partition = partition_columns(&created.remembered.tail, &created.columns);
             let owner = key.0.clone();
             self.tables.insert(key, Table { columns: created.columns, is_hidden: created.is_hidden, partition });
@@ -311,14 +316,15 @@ impl Catalog {
         if begins(all, &["CREATE", "DATABASE"]) || begins(all, &["CREATE", "SCHEMA"]) {
             let at = if has_if(2) { 5 } else { 2 };
             let name = all.get(at).map(Token::name).unwrap_or_default().to_lowercase();
-            if self.databases.insert(name.clone()) || !has_if(2) {
+            if !self.databases.contains_key(&name) || !has_if(2) {
+                self.databases.insert(name.clone(), charset_of(all).unwrap_or_else(|| DEFAULT_CHARSET.to_owned()));
                 found.push(shown(&name, origin, &reduced(sql)));
             }
         } else if begins(all, &["DROP", "DATABASE"]) || begins(all, &["DROP", "SCHEMA"]) {
             let at = if has_if(2) { 4 } else { 2 };
             let name = all.get(at).map(Token::name).unwrap_or_default().to_lowercase();
             self.tables.retain(|(database, _), _| *database != name);
-            if self.databases.remove(&name) || !has_if(2) {
+            if self.databases.remove(&name).is_some() || !has_if(2) {
                 found.push(shown(&name, origin, &reduced(sql)));
             }
         } else if begins(all, &["DROP", "TABLE"]) || begins(all, &["DROP", "TABLES"]) {
@@ -367,6 +373,13 @@ impl Catalog {
         }
         Ok(found)
     }
+}
+
+/// The character set that CREATE DATABASE or ALTER DATABASE names, or that of the collation that it names.
+fn charset_of(all: &[Token<'_>]) -> Option<String> {
+    let at = all.iter().position(|token| ["CHARSET", "CHARACTER", "COLLATE"].iter().any(|word| token.is(word)))?;
+    let value = all.get(at + 1..)?.iter().find(|token| !token.is("SET") && !token.is("="))?;
+    value.name().trim_matches(['\'', '"']).split('_').next().map(str::to_lowercase)
 }
 
 /// The new name of the table, if the item of ALTER TABLE renames it.
@@ -443,8 +456,11 @@ mod tests {
     fn ddl_appears_as_the_real_server_writes_it() {
         let mut catalog = Catalog::default();
         let some = |text: &str| vec![Some(text.to_owned())];
-        assert_eq!(texts(&mut catalog, "CREATE DATABASE d MODE='auto'"), some("CREATE DATABASE d"));
-        assert_eq!(texts(&mut catalog, "CREATE TABLE T (a int) PARTITION BY KEY(a) PARTITIONS 2"), some("CREATE TABLE `t` ( a int )"));
+        assert_eq!(texts(&mut catalog, "CREATE DATABASE d CHARSET gbk MODE='auto'"), some("CREATE DATABASE d CHARSET gbk"));
+        assert_eq!(
+            texts(&mut catalog, "CREATE TABLE T (a int) PARTITION BY KEY(a) PARTITIONS 2"),
+            some("CREATE TABLE `t` ( a int ) DEFAULT CHARACTER SET = gbk")
+        );
         assert_eq!(texts(&mut catalog, "CREATE TABLE IF NOT EXISTS t (a int)"), []);
         assert_eq!(
             texts(&mut catalog, "ALTER TABLE t ADD COLUMN c int FIRST, ALGORITHM=OMC"),

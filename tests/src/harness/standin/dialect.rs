@@ -81,10 +81,23 @@ impl Created {
     }
 
     /// The statement in the binlog, which is MySQL's as well but shows nothing of the hidden key.
-    pub(super) fn for_binlog(&self) -> String {
+    /// `charset` is the database's, which the statement names if the user's did not name one.
+    pub(super) fn for_binlog(&self, charset: &str) -> String {
+        let has_charset =
+            plain_tokens(&self.options).iter().any(|token| ["CHARSET", "CHARACTER", "COLLATE"].iter().any(|word| token.is(word)));
+        let charset = if has_charset { String::new() } else { default_charset(charset) };
         let comment = self.comment.as_ref().map(|text| format!(" COMMENT='{}'", text.replace('\'', "''"))).unwrap_or_default();
-        format!("{} ( {} ){}{comment}", self.head, self.shown.join(", "), self.options)
+        format!("{} ( {} ){}{comment}{charset}", self.head, self.shown.join(", "), self.options)
     }
+}
+
+/// The table options that name a character set.
+fn default_charset(charset: &str) -> String {
+    let collation = match charset {
+        "utf8mb4" | "utf8" => format!(" DEFAULT COLLATE = {charset}_general_ci"),
+        _ => String::new(),
+    };
+    format!(" DEFAULT CHARACTER SET = {charset}{collation}")
 }
 
 /// The columns of the partition clauses in `tail`.
@@ -361,18 +374,24 @@ mod tests {
         assert_eq!(created.columns, ["id", "amount", "note"]);
         assert!(!created.is_hidden);
         assert_eq!(
-            created.for_binlog(),
+            created.for_binlog("gbk"),
             "CREATE TABLE shop.orders ( id bigint NOT NULL AUTO_INCREMENT, amount decimal(12, 2), note varchar(64) DEFAULT 'a,)', \
-             PRIMARY KEY (id), INDEX g (note), KEY k (amount) ) ENGINE = InnoDB COMMENT='it''s'"
+             PRIMARY KEY (id), INDEX g (note), KEY k (amount) ) ENGINE = InnoDB COMMENT='it''s' DEFAULT CHARACTER SET = gbk"
         );
         assert!(created.for_mysql().unwrap().contains("COMMENT='it''sstandin:"));
         assert_eq!(partition_columns(&created.remembered.tail, &created.columns), ["id"]);
         let hidden = read_create_table("CREATE TABLE t (a int) SINGLE").unwrap().unwrap();
         assert!(hidden.for_mysql().unwrap().starts_with("CREATE TABLE t ( a int, `_drds_implicit_id_` bigint"), "{hidden:?}");
-        assert_eq!(hidden.for_binlog(), "CREATE TABLE t ( a int )");
+        assert_eq!(
+            hidden.for_binlog("utf8mb4"),
+            "CREATE TABLE t ( a int ) DEFAULT CHARACTER SET = utf8mb4 DEFAULT COLLATE = utf8mb4_general_ci"
+        );
         let generated = "CREATE TABLE t (a int PRIMARY KEY, b int GENERATED ALWAYS AS (a + (1)) STORED NOT NULL, c int AS (a) LOGICAL)";
         let generated = read_create_table(generated).unwrap().unwrap();
-        assert_eq!(generated.for_binlog(), "CREATE TABLE t ( a int PRIMARY KEY, b int NOT NULL, c int )");
+        assert_eq!(
+            generated.for_binlog("big5"),
+            "CREATE TABLE t ( a int PRIMARY KEY, b int NOT NULL, c int ) DEFAULT CHARACTER SET = big5"
+        );
         assert!(generated.for_mysql().unwrap().ends_with("AS (a + (1)) STORED NOT NULL, c int AS (a) )"));
         assert!(read_create_table("CREATE TABLE t LIKE u").unwrap().is_none());
         assert!(read_create_table("CREATE TABLE t (a int, b int AUTO_INCREMENT, KEY (b))").is_err());

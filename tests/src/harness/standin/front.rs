@@ -148,7 +148,7 @@ impl Session {
                 let answered = self.relay.forward(&[&[0x16], changed.as_bytes()].concat(), Form::Prepared, true).await?;
                 self.log_done(answered, &text)?;
             }
-            0x17 => drop(self.relay.forward(command, Form::Results, true).await?),
+            0x17 => drop(self.relay.forward(command, Form::BinaryResults, true).await?),
             0x1A => drop(self.relay.forward(command, Form::Results, true).await?),
             0x1C => drop(self.relay.forward(command, Form::Rows, true).await?),
             // Neither of these has an answer.
@@ -316,6 +316,9 @@ impl Session {
         }
         if begins(rest, &["CREATE", "TABLE"]) {
             return plain(self.ask_and_change(sql, answers::create_table).await?);
+        }
+        if is(at, &["GRANTS"]) {
+            return plain(self.ask_and_change(sql, answers::grants).await?);
         }
         if is(0, &["DESC", "DESCRIBE"]) || is(at, &["COLUMNS", "FIELDS"]) {
             return plain(self.ask_and_change(sql, |rows| answers::without_hidden_key(rows, 0)).await?);

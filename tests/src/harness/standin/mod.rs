@@ -4,9 +4,10 @@
 //! does. A global binlog is written from MySQL's own binlog, and sent to clients as the dump service of PolarDB-X does. The stand-in is a
 //! process of its own, so that tests can kill and freeze it.
 //!
-//! What it does not imitate: SHOW BINLOG EVENTS (always an error), several streams, and the form of temporal values in binary rows.
+//! What it does not imitate: SHOW BINLOG EVENTS (always an error), and several streams.
 
 mod answers;
+mod binary_rows;
 mod ddl;
 mod dialect;
 mod dump;

@@ -5,6 +5,7 @@ use std::path::Path;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 
+use super::binary_rows;
 use super::errors::translated;
 use super::wire::{
     CAPABILITIES, Rows, end_of, put_message, read_error, read_message, read_packet, read_rows, send, take, take_bytes, take_length,
@@ -20,6 +21,8 @@ pub(super) type Answered = Option<u16>;
 pub(super) enum Form {
     /// OK, an error, or results.
     Results,
+    /// The same, with rows in binary form.
+    BinaryResults,
     /// The description of a prepared statement.
     Prepared,
     /// Rows of a cursor.
@@ -109,7 +112,10 @@ impl Relay {
                     }
                 }
                 _ => {
-                    let is_last = if form == Form::Rows { self.rows(&mut out, first).await? } else { self.result(&mut out, first).await? };
+                    let is_last = match form {
+                        Form::Rows => self.rows(&mut out, first, None).await?,
+                        _ => self.result(&mut out, first, form == Form::BinaryResults).await?,
+                    };
                     if is_last {
                         break;
                     }
@@ -122,8 +128,9 @@ impl Relay {
     }
 
     /// Forwards a result whose first message is `first`. Returns whether it is the last one.
-    async fn result(&mut self, out: &mut Out, first: Vec<u8>) -> Result<bool> {
+    async fn result(&mut self, out: &mut Out, first: Vec<u8>, is_binary: bool) -> Result<bool> {
         const CURSOR: u8 = 0x40;
+        let mut types = Vec::new();
         out.add(&mut self.client, &first).await?;
         loop {
             let message = self.next().await?;
@@ -134,20 +141,26 @@ impl Relay {
                 }
                 break;
             }
+            types.push(binary_rows::column_type(&message)?);
         }
         let row = self.next().await?;
-        self.rows(out, row).await
+        self.rows(out, row, is_binary.then_some(&types)).await
     }
 
-    /// Forwards rows, the first of which is given, up to their end. Returns whether no other result follows.
-    async fn rows(&mut self, out: &mut Out, mut message: Vec<u8>) -> Result<bool> {
+    /// Forwards rows, the first of which is given, up to their end. `types` are the column types of rows in binary form. Returns whether no
+    /// other result follows.
+    async fn rows(&mut self, out: &mut Out, mut message: Vec<u8>, types: Option<&Vec<u8>>) -> Result<bool> {
         loop {
             if message.first() == Some(&0xFF) {
                 out.add(&mut self.client, &translated(&message)).await?;
                 return Ok(true);
             }
+            let end = end_of(&message);
+            if let (Some(types), None) = (types, end) {
+                message = binary_rows::lengthened(&message, types)?;
+            }
             out.add(&mut self.client, &message).await?;
-            if let Some(more) = end_of(&message) {
+            if let Some(more) = end {
                 return Ok(!more);
             }
             message = self.next().await?;

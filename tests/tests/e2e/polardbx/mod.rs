@@ -24,8 +24,8 @@ async fn error_of(connection: &mut Conn, statement: &str) -> String {
     }
 }
 
-async fn account(source: &Database) -> Result<Conn> {
-    let opts = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(source.port()).user(Some(USER)).pass(Some(PASSWORD));
+async fn account(source: &Database, user: &str, password: &str) -> Result<Conn> {
+    let opts = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(source.port()).user(Some(user)).pass(Some(password));
     Ok(Conn::new(opts.prefer_socket(false)).await?)
 }
 
@@ -42,7 +42,7 @@ async fn the_stand_in_answers_as_a_compute_node() -> Result<()> {
         ])
         .await?;
     let mut root = source.connect().await?;
-    let mut reader = account(&source).await?;
+    let mut reader = account(&source, USER, PASSWORD).await?;
     let version: Option<(String, u32)> = reader.query_first("SELECT VERSION(), @@server_id").await?;
     assert_eq!(version, Some(("5.7.25-PXC-5.4.20-20251031".to_owned(), 1_147_473_645)));
     let table: Option<(String, String)> = root.query_first("SHOW CREATE TABLE shop.orders").await?;
@@ -84,6 +84,12 @@ async fn the_stand_in_answers_as_a_compute_node() -> Result<()> {
     assert!(error_of(&mut reader, "CREATE DATABASE other").await.contains("PXC-5118"));
     assert!(error_of(&mut reader, "USE missing").await.contains("1049"));
     assert!(error_of(&mut reader, "SET @standin_lag_ms = 1").await.contains("only root"));
+    root.query_drop("CREATE USER poor@'%' IDENTIFIED BY 'poor-secret'").await?;
+    let mut poor = account(&source, "poor", "poor-secret").await?;
+    for statement in ["SHOW MASTER STATUS", "SHOW BINARY LOGS"] {
+        let found = error_of(&mut poor, statement).await;
+        assert!(found.contains("PXC-5110"), "{statement}: {found}");
+    }
     // Prepared statements pass through.
     let sum: Option<i64> = reader.exec_first("SELECT a + ? FROM shop.nopk", (2,)).await?;
     assert_eq!(sum, Some(7));
@@ -179,7 +185,8 @@ async fn the_global_binlog_has_the_form_of_the_real_one() -> Result<()> {
             "CTS::"
         ]
     );
-    let orders = find("CREATE TABLE shop.`orders` ( id int NOT NULL PRIMARY KEY, region int, note varchar(300) )")?;
+    let orders =
+        find("CREATE TABLE shop.`orders` ( id int NOT NULL PRIMARY KEY, region int, note varchar(300) ) DEFAULT CHARACTER SET = utf8mb4")?;
     assert_eq!(orders.len(), 2);
     assert!(orders[0].starts_with("# POLARX_ORIGIN_SQL=CREATE TABLE shop.Orders (id int NOT NULL PRIMARY KEY"), "{orders:?}");
     assert!(find("CREATE GLOBAL INDEX")?[0].ends_with("# POLARX_DDL_ID=0\n"));
@@ -400,8 +407,29 @@ async fn write_through(port: u16, stop: Arc<AtomicBool>) -> Result<Vec<u32>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_of_either_process_lose_and_repeat_nothing() -> Result<()> {
-    let options = ["--standin-set=rotate_every=200", "--standin-set=heartbeat_ms=50"];
-    let mut source = Database::start(Flavor::PolarDbX, &options).await?;
+    kills(&["--standin-set=rotate_every=200", "--standin-set=heartbeat_ms=50"]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_lose_and_repeat_nothing_with_all_switches() -> Result<()> {
+    kills(&[
+        "--default-time-zone=-03:30",
+        "--standin-first-file=999998",
+        "--standin-set=rotate_every=7",
+        "--standin-set=heartbeat_ms=50",
+        "--standin-set=heartbeat_as_transaction=0",
+        "--standin-set=early_cts=0",
+        "--standin-set=rows_query=0",
+        "--standin-set=hidden_key=1",
+        "--standin-set=server_uuid_changes=1",
+        "--standin-set=archive_tables=d.t",
+        "--standin-set=lag_ms=0",
+    ])
+    .await
+}
+
+async fn kills(options: &[&str]) -> Result<()> {
+    let mut source = Database::start(Flavor::PolarDbX, options).await?;
     source.execute(&["CREATE DATABASE d", "CREATE TABLE d.t (id int NOT NULL PRIMARY KEY)"]).await?;
     let stop = Arc::new(AtomicBool::new(false));
     let writer = tokio::spawn(write_through(source.port(), stop.clone()));
@@ -429,6 +457,27 @@ async fn kills_of_either_process_lose_and_repeat_nothing() -> Result<()> {
     Ok(())
 }
 
+/// The events in MySQL's own binlog.
+fn mysql_events(source: &Database) -> Result<Vec<Event>> {
+    let mut files: Vec<_> = std::fs::read_dir(source.data())?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    files.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("binlog.0")));
+    files.sort();
+    let mut events = Vec::new();
+    for file in files {
+        let bytes = std::fs::read(file)?;
+        let mut rest = &bytes[4..];
+        while rest.len() > 19 {
+            let size = u32::from_le_bytes([rest[9], rest[10], rest[11], rest[12]]) as usize;
+            // The flag in the format event that says that the file is open is not in its checksum.
+            if rest[4] != 15 {
+                events.push(Event::read(&rest[..size], true)?);
+            }
+            rest = &rest[size..];
+        }
+    }
+    Ok(events)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_type_and_many_writers_pass_through() -> Result<()> {
     let source = Database::start(Flavor::PolarDbX, &[]).await?;
@@ -451,5 +500,13 @@ async fn every_type_and_many_writers_pass_through() -> Result<()> {
     let of = |table: &str| groups.iter().filter(|group| group.iter().any(|line| line.starts_with(table))).count() as u64;
     assert!(of("MAP every.t") >= every_type::variants(), "{}", of("MAP every.t"));
     assert!(written.committed > 50 && of("MAP busy.") > written.committed / 2, "{} of {}", of("MAP busy."), written.committed);
+    // The rows are MySQL's own, byte for byte. In every other event, the unused bits of the bitmaps differ.
+    let rows = |events: &[Event]| -> Vec<Vec<u8>> {
+        events.iter().filter(|event| (30..33).contains(&event.kind)).map(|event| event.body[8..].to_vec()).collect()
+    };
+    let (found, expected) = (rows(&events), rows(&mysql_events(&source)?));
+    assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), expected.iter().map(Vec::len).collect::<Vec<_>>());
+    let same = found.iter().zip(&expected).filter(|(found, expected)| found == expected).count();
+    assert!(same >= found.len() / 2, "{same} of {}", found.len());
     Ok(())
 }
