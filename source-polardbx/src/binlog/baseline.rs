@@ -37,7 +37,8 @@ pub(crate) async fn first_schema_change(
     mut baseline: Baseline<'_>,
 ) -> Result<Option<ChangedSchema>, ScanError> {
     let base = from.base.as_str();
-    if to.base != base || to.at < from.at {
+    let wraps = profile.is_polardbx();
+    if to.base != base || to.at.is_before(from.at, wraps) {
         let what = format!("the binlog ends in {}, and the stream starts in {}", to.file_name(), from.file_name());
         return Err(ScanError::Stream(StreamError::HistoryDiverged { what }, from.at));
     }
@@ -47,7 +48,7 @@ pub(crate) async fn first_schema_change(
     }
     let mut transport = Transport::open_to_end(endpoint, base, start).await.map_err(ScanError::Wire)?;
     let mut tracker = Tracker::new(base, start);
-    while tracker.at() < to.at {
+    while tracker.at().is_before(to.at, wraps) {
         let bytes = match transport.next_unless_silent().await {
             Some(bytes) => bytes.map_err(ScanError::Wire)?,
             None => return Err(ScanError::Wire(WireError::Lost("the server sent nothing before the end of the binlog".to_owned()))),
@@ -57,8 +58,8 @@ pub(crate) async fn first_schema_change(
         let (event, at) = tracker.pass(bytes).map_err(broken)?;
         match event.header.kind {
             kind::FORMAT_DESCRIPTION => tracker.checksums = read_format(event.body).map_err(broken)?,
-            kind::ROTATE => _ = tracker.rotate(&event, profile.is_polardbx()).map_err(broken)?,
-            kind::QUERY if at >= from.at => {
+            kind::ROTATE => _ = tracker.rotate(&event, wraps).map_err(broken)?,
+            kind::QUERY if !at.is_before(from.at, wraps) => {
                 let query = read_query(event.body, false).map_err(broken)?;
                 if matches!(query.text, b"BEGIN" | b"COMMIT" | b"ROLLBACK") {
                     continue;

@@ -27,6 +27,13 @@ impl FileOffset {
         Self { file, offset }
     }
 
+    /// Whether this position comes before another one of the same binlog. `wraps` says whether the numbers of its files begin again after
+    /// 999,999, as in PolarDB-X. There are never so many files that this leaves a doubt.
+    pub(crate) fn is_before(self, other: Self, wraps: bool) -> bool {
+        const HALF: u32 = 500_000;
+        if wraps && self.file.abs_diff(other.file) > HALF { self.file > other.file } else { self < other }
+    }
+
     /// Where a dump begins that has to contain this position: here, or at the beginning of the file if a dump cannot begin here.
     pub(crate) fn dump_start(self) -> Self {
         if self.offset < DUMP_LIMIT { self } else { Self::new(self.file, Self::FIRST) }
@@ -323,6 +330,14 @@ mod tests {
         assert_eq!(position, before, "then nothing is there to continue from");
         position.forget_purged(has(&["binlog.000014"]));
         assert_eq!((position.previous, position.floor, position.fingerprint), (None, None, None));
+    }
+
+    #[test]
+    fn file_numbers_may_begin_again() {
+        let (last, first) = (FileOffset::new(999_999, 500), FileOffset::new(1, 4));
+        assert!(last.is_before(first, true) && !first.is_before(last, true));
+        assert!(first.is_before(last, false) && !last.is_before(first, false));
+        assert!(first.is_before(FileOffset::new(1, 5), true) && !first.is_before(first, true));
     }
 
     #[test]
