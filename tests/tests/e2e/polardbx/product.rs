@@ -7,11 +7,11 @@ use tests::Result;
 use tests::checker::{Format, Table};
 use tests::harness::database::USER;
 use tests::harness::standin::Outcome;
-use tests::harness::{Database, Flavor};
+use tests::harness::{Database, Entry, Flavor};
 use tests::workload::{Writers, every_type, writers};
 
 use crate::both_phases::every_limit_of_every_type;
-use crate::case::{Case, Servers};
+use crate::case::{Case, Servers, program};
 
 const LIMIT: Duration = Duration::from_secs(120);
 const ROWS: u64 = 150;
@@ -140,5 +140,83 @@ async fn events_without_the_packet_that_ends_them_arrive() -> Result<()> {
     }
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
+    case.verify(0).await.map(drop)
+}
+
+/// The output of `check`, and whether it found nothing that fails.
+async fn checked(case: &Case) -> Result<(String, bool)> {
+    let file = case.task.file().display().to_string();
+    let output = tokio::task::spawn_blocking(move || program().command(&["check", &file]).output()).await??;
+    Ok((String::from_utf8_lossy(&output.stdout).into_owned(), output.status.success()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_knows_the_server_and_what_the_account_may() -> Result<()> {
+    let source = Arc::new(Database::start(Flavor::PolarDbX, &[]).await?);
+    let servers = Servers { source: source.clone(), kafka: Servers::shared().await?.kafka };
+    source
+        .execute(&[
+            "CREATE DATABASE px_check MODE='auto'",
+            "CREATE TABLE px_check.t (id INT, region INT, PRIMARY KEY (id)) PARTITION BY KEY(region) PARTITIONS 4",
+            "CREATE TABLE px_check.nopk (a INT) BROADCAST",
+        ])
+        .await?;
+    let case = Case::new(servers, "px_check", Format::CanalJson, 1, Vec::new()).await?;
+    let (output, passes) = checked(&case).await?;
+    for expected in [
+        "ok       server",
+        "PolarDB-X 5.7.25-PXC",
+        "reported by one data node",
+        "PolarDB-X reports only what its data nodes have committed",
+        "warning  binlog_retention",
+        "table px_check.nopk has no primary key",
+        "3 selected",
+    ] {
+        assert!(output.contains(expected), "{expected}: {output}");
+    }
+    assert!(passes && !output.contains("FAILED"), "{output}");
+    let odd: Vec<_> = source.general_log()?.into_iter().filter(|line| line.user == USER && line.outcome != Outcome::Done).collect();
+    assert!(odd.is_empty(), "{odd:?}");
+    source.execute(&[&format!("REVOKE REPLICATION SLAVE ON *.* FROM '{USER}'@'%'")]).await?;
+    let (output, passes) = checked(&case).await?;
+    assert!(!passes && output.contains("FAILED   replication_slave") && output.contains("PXC-5110"), "{output}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_and_archived_rows_are_delivered_as_the_settings_say() -> Result<()> {
+    let source = Arc::new(Database::start(Flavor::PolarDbX, &["--standin-set=archive_tables=px_ddl.old"]).await?);
+    let servers = Servers { source: source.clone(), kafka: Servers::shared().await?.kafka };
+    source.execute(&["CREATE DATABASE px_ddl MODE='auto'", "CREATE TABLE px_ddl.old (id INT PRIMARY KEY)"]).await?;
+    let mut case = Case::new(servers, "px_ddl", Format::CanalJson, 1, vec![Table::new("px_ddl", "t")]).await?;
+    case.settings.source = "archived_deletes = \"skip\"\nddl_text = \"original\"".into();
+    case.settings.sink = "record_key = \"primary_key\"".into();
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    source
+        .execute(&[
+            "INSERT INTO px_ddl.old VALUES (1), (2)",
+            "CREATE TABLE px_ddl.t (id INT, region INT, PRIMARY KEY (id)) PARTITION BY KEY(region) PARTITIONS 4",
+            "INSERT INTO px_ddl.t VALUES (1, 1), (2, 2)",
+            "UPDATE px_ddl.t SET region = 3 WHERE id = 1",
+            "DELETE FROM px_ddl.old WHERE id = 1",
+            "CREATE USER px_someone IDENTIFIED BY 'planted-secret'",
+        ])
+        .await?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    let texts: Vec<String> = case.entries.iter().map(|entry| String::from_utf8_lossy(&entry.value).into_owned()).collect();
+    let of = |table: &str| texts.iter().filter(|text| text.contains(&format!("\"table\":\"{table}\""))).collect::<Vec<_>>();
+    let is_row_of_t = |entry: &Entry| {
+        let text = String::from_utf8_lossy(&entry.value);
+        text.contains("\"table\":\"t\"") && text.contains("\"isDdl\":false")
+    };
+    // The text of the user has the partitions, and they are a part of the key.
+    assert!(texts.iter().any(|text| text.contains("\"isDdl\":true") && text.contains("PARTITION BY KEY(region)")), "{texts:#?}");
+    let keys: std::collections::BTreeSet<_> = case.entries.iter().filter(|entry| is_row_of_t(entry)).map(|entry| &entry.key).collect();
+    assert_eq!(keys.len(), 3, "{texts:#?}");
+    assert_eq!(of("old").iter().filter(|text| text.contains("\"DELETE\"")).count(), 0, "{texts:#?}");
+    assert!(!case.task.output().contains("planted-secret") && texts.iter().all(|text| !text.contains("planted-secret")));
     case.verify(0).await.map(drop)
 }
