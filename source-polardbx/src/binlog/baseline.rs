@@ -42,24 +42,42 @@ pub(crate) async fn first_schema_change(
         let what = format!("the binlog ends in {}, and the stream starts in {}", to.file_name(), from.file_name());
         return Err(ScanError::Stream(StreamError::HistoryDiverged { what }, from.at));
     }
-    let start = from.at.dump_start();
     if from.at == to.at {
         return Ok(None);
     }
-    let mut transport = Transport::open_to_end(endpoint, base, start).await.map_err(ScanError::Wire)?;
-    let mut tracker = Tracker::new(base, start);
+    // A connection that ends early is replaced by another one, as long as each of them comes further.
+    let (mut next, mut begun) = (from.at, from.at.dump_start());
+    let mut transport = Transport::open_to_end(endpoint, base, begun).await.map_err(ScanError::Wire)?;
+    let mut tracker = Tracker::new(base, begun);
     while tracker.at().is_before(to.at, wraps) {
         let bytes = match transport.next_unless_silent().await {
-            Some(bytes) => bytes.map_err(ScanError::Wire)?,
+            Some(Ok(bytes)) => bytes,
+            Some(Err(_)) if next != from.at && next != begun => {
+                begun = next;
+                transport = Transport::open_to_end(endpoint, base, next.dump_start()).await.map_err(ScanError::Wire)?;
+                tracker = Tracker::new(base, next.dump_start());
+                continue;
+            }
+            Some(Err(error)) => return Err(ScanError::Wire(error)),
             None => return Err(ScanError::Wire(WireError::Lost("the server sent nothing before the end of the binlog".to_owned()))),
         };
         let here = tracker.at();
         let broken = |error: StreamError| ScanError::Stream(error, here);
         let (event, at) = tracker.pass(bytes).map_err(broken)?;
+        let is_new = !at.is_before(next, wraps);
+        if event.header.is_real() && is_new {
+            next = tracker.at();
+        }
         match event.header.kind {
             kind::FORMAT_DESCRIPTION => tracker.checksums = read_format(event.body).map_err(broken)?,
-            kind::ROTATE => _ = tracker.rotate(&event, wraps).map_err(broken)?,
-            kind::QUERY if !at.is_before(from.at, wraps) => {
+            kind::ROTATE => {
+                tracker.rotate(&event, wraps).map_err(broken)?;
+                if is_new {
+                    // The end of a file that is full is no position at which a dump may begin.
+                    next = tracker.at();
+                }
+            }
+            kind::QUERY if is_new => {
                 let query = read_query(event.body, false).map_err(broken)?;
                 if matches!(query.text, b"BEGIN" | b"COMMIT" | b"ROLLBACK") {
                     continue;

@@ -91,7 +91,7 @@ async fn each_property_of_a_real_server_alone() -> Result<()> {
         "heartbeat_as_transaction=0",
         "rows_query=0",
         "hidden_key=1",
-        "late_error=500",
+        "late_error=5000",
         "server_uuid_changes=1",
         "master_status_lag_ms=1000",
         "lag_ms=1000",
