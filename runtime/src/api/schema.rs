@@ -109,16 +109,17 @@ impl TableSchema {
         self.columns.iter().position(|column| column.name == name)
     }
 
-    /// The columns that identify a row: primary key plus partition columns, else the first unique key without a nullable column;
-    /// empty if no row can be told from another.
+    /// The columns that identify a row: the primary key, else the first unique key without a nullable column, and the partition columns,
+    /// because a key may be unique within a partition only. Empty if no row can be told from another.
     pub fn effective_key(&self) -> Vec<usize> {
-        if !self.primary_key.is_empty() {
-            let mut key = self.primary_key.clone();
-            key.extend(self.partition_columns.iter().filter(|column| !self.primary_key.contains(column)));
-            return key;
-        }
         let usable = |key: &&UniqueKey| !key.columns.is_empty() && key.columns.iter().all(|&column| !self.columns[column].nullable);
-        self.unique_keys.iter().find(usable).map(|key| key.columns.clone()).unwrap_or_default()
+        let unique = || self.unique_keys.iter().find(usable).map(|key| key.columns.clone()).unwrap_or_default();
+        let mut key = if self.primary_key.is_empty() { unique() } else { self.primary_key.clone() };
+        if !key.is_empty() {
+            let others: Vec<usize> = self.partition_columns.iter().copied().filter(|column| !key.contains(column)).collect();
+            key.extend(others);
+        }
+        key
     }
 }
 
@@ -274,6 +275,9 @@ mod tests {
         assert!(schema.effective_key().is_empty());
         schema.unique_keys = vec![UniqueKey { name: "u".into(), columns: vec![0] }, UniqueKey { name: "v".into(), columns: vec![1] }];
         assert_eq!(schema.effective_key(), [1]);
+        schema.partition_columns = vec![2, 1];
+        assert_eq!(schema.effective_key(), [1, 2], "it may be unique within a partition only");
+        schema.partition_columns.clear();
         schema.primary_key = vec![2];
         schema.partition_columns = vec![0, 2];
         assert_eq!(schema.effective_key(), [2, 0]);

@@ -93,7 +93,7 @@ pub struct StreamPosition {
     /// First 8 bytes of a SHA-256 hash over the headers and checksums of the events in the last delivered transaction; `None` if the events
     /// of that transaction are not known.
     pub fingerprint: Option<[u8; 8]>,
-    /// The commit timestamp of the last transaction that was read, where the server writes one. The next one must be greater.
+    /// The commit timestamp of the last transaction that was read, where the server writes one. The next one must not be smaller.
     pub tso: Option<Tso>,
     /// Counts how often the task accepted a change to another server, and how often the numbers of PolarDB-X's binlog files began again.
     /// Events of a later timeline sort after the events of all earlier timelines.

@@ -34,7 +34,11 @@ pub(crate) async fn retention(session: &mut Session, server: &Server, needed: Ne
         return Ok(configured(server, needed));
     }
     // The variables are those of a data node, whose binlog is another one. So the files themselves are looked at.
-    let rows = session.rows("list the binlog files (SHOW FULL BINARY LOGS)", "SHOW FULL BINARY LOGS").await?;
+    let rows = match session.rows("list the binlog files (SHOW FULL BINARY LOGS)", "SHOW FULL BINARY LOGS").await {
+        // Versions before 5.4.18 do not know the statement.
+        Err(error) if error.code() == Some(1064) => Vec::new(),
+        rows => rows?,
+    };
     let file = |row| Some((named(row, "Log_name")?, Tso::parse(named(row, "Last_tso")?.as_bytes())?.ms()));
     Ok(observed(&rows.iter().filter_map(file).collect::<Vec<_>>(), needed))
 }

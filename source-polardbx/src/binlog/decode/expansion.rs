@@ -2,7 +2,7 @@
 
 use super::table_maps::TableMaps;
 use crate::binlog::error::StreamError;
-use crate::binlog::event::{Header, Payload, RawEvent};
+use crate::binlog::event::{Header, KeptEvent, Payload, RawEvent};
 use crate::binlog::position::FileOffset;
 use crate::spool::SpoolReader;
 
@@ -18,9 +18,7 @@ pub(super) enum Expansion {
 
 /// An event that is decoded once what comes before it is known.
 pub(super) struct LaterEvent {
-    header: Header,
-    body: Vec<u8>,
-    crc: u32,
+    pub(super) event: KeptEvent,
     pub(super) read_ms: i64,
 }
 
@@ -49,13 +47,7 @@ impl Expansion {
 
     /// The event once more.
     pub(super) fn later(event: &RawEvent<'_>, read_ms: i64) -> Self {
-        Self::Later(Box::new(LaterEvent { header: event.header, body: event.body.to_vec(), crc: event.crc, read_ms }))
-    }
-}
-
-impl LaterEvent {
-    pub(super) fn event(&self) -> RawEvent<'_> {
-        RawEvent { header: self.header, body: &self.body, crc: self.crc }
+        Self::Later(Box::new(LaterEvent { event: KeptEvent::new(event), read_ms }))
     }
 }
 

@@ -36,7 +36,7 @@ mod unstated;
 use runtime::{Batch, Error, Event, Position};
 
 use super::error::StreamError;
-use super::event::{Header, IGNORABLE, Payload, RawEvent, kind, read_format, read_incident, read_query};
+use super::event::{Header, IGNORABLE, KeptEvent, Payload, RawEvent, kind, read_format, read_incident, read_query};
 use super::position::{FileOffset, StreamPosition};
 use super::profile::ServerProfile;
 use super::row::RowLayout;
@@ -52,7 +52,6 @@ pub(super) use group_end::{EndSearch, GroupEnd, OpenGroup};
 use heartbeat::Heartbeats;
 use look_ahead::{LookAhead, Wait};
 use output::BatchOutput;
-use polardbx::LoggedStatement;
 pub use prepared::PreparedTransactions;
 use prepared::{Ended, Schemas};
 use resume_guard::ResumeGuard;
@@ -98,7 +97,7 @@ pub struct Decoder {
     expansions: Vec<Expansion>,
     polardbx: PolarDbXOptions,
     /// The statement of PolarDB-X whose commit mark was not read yet.
-    logged: Option<LoggedStatement>,
+    logged: Option<KeptEvent>,
     /// The events that were read before their turn. They follow the expansions.
     ahead: LookAhead,
 }
@@ -415,7 +414,7 @@ impl Decoder {
             Expansion::Payload(payload, read_ms) => self.expand_payload(payload, read_ms)?.map(|rest| Expansion::Payload(rest, read_ms)),
             Expansion::Spool(rows) => self.expand_spool(rows)?.map(Expansion::Spool),
             Expansion::Later(later) => {
-                self.dispatch(&later.event(), later.read_ms)?;
+                self.dispatch(&later.event.event(), later.read_ms)?;
                 None
             }
         };

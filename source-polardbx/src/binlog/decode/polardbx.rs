@@ -1,33 +1,10 @@
-//! What only PolarDB-X writes into its binlog.
-//!
-//! - A transaction ends with a commit mark (CTS) behind its XID. The mark holds the commit timestamp. A statement has a mark behind it, too,
-//!   and marks come on their own. The end of a mark is the only place at which reading may continue.
-//! - Before a statement come comment lines, `# POLARX_<name>=<value>`. They hold the statement as the user wrote it. Behind them comes the
-//!   same statement for MySQL, or nothing if MySQL has no such statement.
+//! The comment lines before the statements of PolarDB-X, `# POLARX_<name>=<value>`. They hold the statement as the user wrote it. Behind them
+//! comes the same statement for MySQL, or nothing if MySQL has no such statement.
 
 use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-
-use crate::binlog::event::{Header, RawEvent};
-
-/// A statement whose commit mark was not read yet.
-pub(super) struct LoggedStatement {
-    header: Header,
-    body: Vec<u8>,
-    crc: u32,
-}
-
-impl LoggedStatement {
-    pub(super) fn new(event: &RawEvent<'_>) -> Self {
-        Self { header: event.header, body: event.body.to_vec(), crc: event.crc }
-    }
-
-    pub(super) fn event(&self) -> RawEvent<'_> {
-        RawEvent { header: self.header, body: &self.body, crc: self.crc }
-    }
-}
 
 /// The two texts of a logged statement.
 #[derive(Debug, PartialEq, Eq)]

@@ -6,13 +6,13 @@ use runtime::{SchemaChange, SchemaChangeKind, TableId, TableSchema};
 
 use super::context::EventContext;
 use super::expansion::Expansion;
-use super::polardbx::{LoggedStatement, StatementTexts};
+use super::polardbx::StatementTexts;
 use super::prepared::{Ended, read_xa_prepare};
 use super::statement_text::StatementText;
 use super::table_maps::TableMaps;
 use super::{Decoder, unstated};
 use crate::binlog::error::{StreamError, shorten};
-use crate::binlog::event::{CommitMark, Query, RawEvent, SessionVariables, Tso, kind, read_query};
+use crate::binlog::event::{CommitMark, KeptEvent, Query, RawEvent, SessionVariables, Tso, kind, read_query};
 use crate::binlog::position::FileOffset;
 use crate::config::{ArchivedDeletes, DdlText};
 use crate::facts::DatabaseCharsets;
@@ -246,7 +246,7 @@ impl Decoder {
         if query.text == b"BEGIN" {
             self.transaction.begin(query.thread_id, query.status, &EventContext::new(&self.tracker, &event.header, read_ms));
         } else {
-            self.logged = Some(LoggedStatement::new(event));
+            self.logged = Some(KeptEvent::new(event));
         }
         Ok(())
     }
@@ -262,6 +262,8 @@ impl Decoder {
     }
 
     fn commit_mark(&mut self, tso: Tso, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
+        let is_alone = self.logged.is_none() && !self.transaction.is_begun();
+        self.resume.check_timestamp(tso, is_alone)?;
         self.transaction.mark(tso, &mut self.output)?;
         if self.resume.is_live() {
             self.heartbeats.note_time(tso.ms());

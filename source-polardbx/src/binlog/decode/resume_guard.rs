@@ -7,6 +7,7 @@ use runtime::Position;
 use super::fingerprint::Fingerprint;
 use super::transaction::ClosedGroup;
 use crate::binlog::error::StreamError;
+use crate::binlog::event::Tso;
 use crate::binlog::position::{DUMP_LIMIT, FileOffset, StreamPosition};
 
 /// Finds the last delivered transaction again after a restart, and compares its fingerprint with the committed fingerprint. From then on,
@@ -81,6 +82,14 @@ impl ResumeGuard {
         Ok(())
     }
 
+    /// Checks that a commit timestamp comes behind that of the last transaction. A mark without a transaction may repeat it.
+    pub(super) fn check_timestamp(&self, tso: Tso, may_repeat: bool) -> Result<(), StreamError> {
+        match self.position.tso.filter(|last| self.is_live() && (tso < *last || (tso == *last && !may_repeat))) {
+            Some(last) => Err(StreamError::HistoryDiverged { what: format!("the commit timestamp {tso} comes behind {last}") }),
+            None => Ok(()),
+        }
+    }
+
     /// Handles the end of a group at `end`. Returns whether `end` is the new resume point. A group that is skipped or verified does not
     /// move the resume point.
     pub(super) fn close(&mut self, group: ClosedGroup, end: FileOffset) -> Result<bool, StreamError> {
@@ -95,12 +104,6 @@ impl ResumeGuard {
         }
         if group.start.offset < DUMP_LIMIT {
             self.position.floor = Some(group.start);
-        }
-        if let (Some(tso), Some(last)) = (group.tso, self.position.tso)
-            && tso <= last
-        {
-            let what = format!("the commit timestamp {tso} comes behind {last}");
-            return Err(StreamError::HistoryDiverged { what });
         }
         self.position.tso = group.tso.or(self.position.tso);
         self.position.at = end;

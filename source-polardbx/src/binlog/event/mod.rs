@@ -110,6 +110,24 @@ pub(crate) struct RawEvent<'a> {
     pub(crate) crc: u32,
 }
 
+/// An event that is kept until later.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptEvent {
+    header: Header,
+    body: Vec<u8>,
+    crc: u32,
+}
+
+impl KeptEvent {
+    pub(crate) fn new(event: &RawEvent<'_>) -> Self {
+        Self { header: event.header, body: event.body.to_vec(), crc: event.crc }
+    }
+
+    pub(crate) fn event(&self) -> RawEvent<'_> {
+        RawEvent { header: self.header, body: &self.body, crc: self.crc }
+    }
+}
+
 /// Whether events carry a checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Checksums {
