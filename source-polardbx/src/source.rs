@@ -117,6 +117,7 @@ impl PolardbxSource {
             polardbx: self.settings.polardbx(),
             heartbeat: self.settings.heartbeat,
             batch_max_bytes: context.batch_max_bytes(),
+            behind_full_phase: TaskFacts::read(committed)?.has(Phase::Full),
             undecodable: self.undecodable.clone(),
             last_end: self.last_end.clone(),
             prepared,

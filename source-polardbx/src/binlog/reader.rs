@@ -49,6 +49,8 @@ pub(crate) struct StreamOptions {
     pub(crate) heartbeat: Option<Duration>,
     /// Batches are cut at about this size, in bytes.
     pub(crate) batch_max_bytes: usize,
+    /// Whether a full phase has read what comes before the first position of the stream.
+    pub(crate) behind_full_phase: bool,
     /// What this process could not decode before.
     pub(crate) undecodable: Undecodable,
     /// The end of a large transaction that this process found last.
@@ -149,7 +151,8 @@ impl StreamReader {
             prepared,
             polardbx: options.polardbx,
             batch_max_bytes: options.batch_max_bytes,
-        });
+        })
+        .behind_full_phase(options.behind_full_phase);
         let timers = Timers::start(options.heartbeat);
         let failure = None;
         Ok(Self { endpoint, server_id, position, transport, decoder, failure, timers, time, undecodable, last_end, profile, context })
