@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use runtime::{Committed, Context, Error, Finding, Plan, RowFilter, Source, SourceInfo, Split, SplitReader, TableId, async_trait};
 
-use crate::binlog::{LastEnd, PreparedTransactions, StreamOptions, StreamPosition, StreamReader, Undecodable};
+use crate::binlog::{BehindEnd, LastEnd, PreparedTransactions, StreamOptions, StreamPosition, StreamReader, Undecodable};
 use crate::builder::PolardbxSourceBuilder;
 use crate::check;
 use crate::config::{Config, Phase, SourceSettings};
@@ -32,6 +32,7 @@ pub struct PolardbxSource {
     planner: Planner,
     undecodable: Undecodable,
     last_end: LastEnd,
+    behind_end: BehindEnd,
     denials: Arc<Denials>,
 }
 
@@ -70,6 +71,7 @@ impl PolardbxSource {
             planner,
             undecodable: Undecodable::default(),
             last_end: LastEnd::default(),
+            behind_end: BehindEnd::default(),
             denials: Arc::default(),
         })
     }
@@ -120,6 +122,7 @@ impl PolardbxSource {
             behind_full_phase: TaskFacts::read(committed)?.has(Phase::Full),
             undecodable: self.undecodable.clone(),
             last_end: self.last_end.clone(),
+            behind_end: self.behind_end.clone(),
             prepared,
             context: context.clone(),
         })

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use runtime::{Batch, Context, Error, Result, SplitReader, TableSchema, async_trait};
 
 use super::decode::{Decoder, DecoderOptions, OpenGroup, PreparedTransactions};
-use super::diagnosis::{compare, diagnose};
+use super::diagnosis::{BehindEnd, compare, diagnose};
 use super::error::StreamError;
 use super::event::{Reader, kind};
 use super::position::{FileOffset, StreamPosition};
@@ -55,6 +55,8 @@ pub(crate) struct StreamOptions {
     pub(crate) undecodable: Undecodable,
     /// The end of a large transaction that this process found last.
     pub(crate) last_end: LastEnd,
+    /// Since when the server has refused a position that is behind its end.
+    pub(crate) behind_end: BehindEnd,
     /// The XA transactions that are prepared at `position`.
     pub(crate) prepared: PreparedTransactions,
     /// Tells what is committed.
@@ -86,6 +88,7 @@ pub(crate) struct StreamReader {
     timers: Timers,
     undecodable: Undecodable,
     last_end: LastEnd,
+    behind_end: BehindEnd,
     profile: ServerProfile,
     context: Context,
     time: SourceTime,
@@ -134,10 +137,11 @@ impl StreamReader {
     pub(crate) async fn open(options: StreamOptions) -> Result<Self, SourceError> {
         let StreamOptions { stream, endpoint, server_id, position, selection, profile, undecodable, last_end, prepared, context, .. } =
             options;
+        let behind_end = options.behind_end;
         let from = Decoder::dump_from(&position);
         let transport = match Transport::open(&endpoint, server_id, &position.base, from, options.heartbeat).await {
             Ok(transport) => transport,
-            Err(error) => return Err(diagnose(error, &endpoint, &position, from).await),
+            Err(error) => return Err(diagnose(error, &endpoint, &position, from, &behind_end).await),
         };
         let time = SourceTime { idle_is_current: profile.idle_is_current(), ms: None, is_idle: false };
         let mut history = History::new(options.schemas, options.database_charsets, profile.lower_case_names());
@@ -155,7 +159,21 @@ impl StreamReader {
         .behind_full_phase(options.behind_full_phase);
         let timers = Timers::start(options.heartbeat);
         let failure = None;
-        Ok(Self { endpoint, server_id, position, transport, decoder, failure, timers, time, undecodable, last_end, profile, context })
+        Ok(Self {
+            endpoint,
+            server_id,
+            position,
+            transport,
+            decoder,
+            failure,
+            timers,
+            undecodable,
+            last_end,
+            behind_end,
+            profile,
+            context,
+            time,
+        })
     }
 
     /// Reads events until a batch is complete. Returns `None` if reading failed; the cause is in `failure`.
@@ -270,7 +288,10 @@ impl StreamReader {
             Some(Failure::Stream(error, at)) => (error, at),
             Some(Failure::Transport(error)) => {
                 let at = self.decoder.at();
-                match diagnose(error, &self.endpoint, &self.position, at).await {
+                if self.decoder.has_format() {
+                    self.behind_end.clear();
+                }
+                match diagnose(error, &self.endpoint, &self.position, at, &self.behind_end).await {
                     SourceError::Stream(error) => (error, at),
                     other => return other.into(),
                 }

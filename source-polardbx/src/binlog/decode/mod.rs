@@ -38,7 +38,7 @@ mod unstated;
 use runtime::{Batch, Error, Event, Position};
 
 use super::error::StreamError;
-use super::event::{Header, IGNORABLE, KeptEvent, Payload, RawEvent, kind, read_format, read_incident, read_query};
+use super::event::{Checksums, Header, IGNORABLE, KeptEvent, Payload, RawEvent, kind, read_format, read_incident, read_query};
 use super::position::{FileOffset, StreamPosition};
 use super::profile::ServerProfile;
 use super::row::RowLayout;
@@ -144,6 +144,11 @@ impl Decoder {
     /// The position at which the next binlog event begins.
     pub fn at(&self) -> FileOffset {
         self.ahead.at().unwrap_or(self.tracker.at())
+    }
+
+    /// Whether the server has sent the format of the file, which it does once it has found the position.
+    pub(crate) fn has_format(&self) -> bool {
+        self.tracker.checksums != Checksums::Unknown
     }
 
     /// Whether events are read before their turn, because the outcome of an XA transaction has to be known first.
