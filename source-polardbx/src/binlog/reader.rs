@@ -21,12 +21,13 @@ use crate::error::SourceError;
 use crate::schema::{History, Unstated};
 use crate::selection::Selection;
 use crate::session::Endpoint;
+use crate::splits::StreamName;
 use crate::wire::WireError;
 
 /// The inputs of a [`StreamReader`].
 pub(crate) struct StreamOptions {
     /// Name of the stream.
-    pub(crate) stream: String,
+    pub(crate) stream: StreamName,
     /// How to connect.
     pub(crate) endpoint: Endpoint,
     /// The id with which the connector registers as a replica; it must be unique among the server's replicas.
@@ -76,6 +77,7 @@ impl Undecodable {
 /// Reads the binlog of a server, starting at a given position. `next` is cancel-safe, because all its state is in this struct.
 pub(crate) struct StreamReader {
     endpoint: Endpoint,
+    stream: StreamName,
     server_id: u32,
     position: StreamPosition,
     transport: Transport,
@@ -135,13 +137,13 @@ impl StreamReader {
         let from = Decoder::dump_from(&position);
         let transport = match Transport::open(&endpoint, server_id, &position.base, from, options.heartbeat).await {
             Ok(transport) => transport,
-            Err(error) => return Err(diagnose(error, &endpoint, &position, from).await),
+            Err(error) => return Err(diagnose(error, &endpoint, &stream, &position, from).await),
         };
         let time = SourceTime { idle_is_current: profile.idle_is_current(), ms: None, is_idle: false };
         let mut history = History::new(options.schemas, options.database_charsets, profile.lower_case_names());
         history.restore_unstated(options.unstated);
         let decoder = Decoder::new(DecoderOptions {
-            stream,
+            stream: stream.as_str().to_owned(),
             position: position.clone(),
             history,
             selection,
@@ -152,7 +154,21 @@ impl StreamReader {
         });
         let timers = Timers::start(options.heartbeat);
         let failure = None;
-        Ok(Self { endpoint, server_id, position, transport, decoder, failure, timers, time, undecodable, last_end, profile, context })
+        Ok(Self {
+            endpoint,
+            stream,
+            server_id,
+            position,
+            transport,
+            decoder,
+            failure,
+            timers,
+            time,
+            undecodable,
+            last_end,
+            profile,
+            context,
+        })
     }
 
     /// Reads events until a batch is complete. Returns `None` if reading failed; the cause is in `failure`.
@@ -234,7 +250,7 @@ impl StreamReader {
     /// Checks a stream without new events against the server's list of binlog files.
     async fn compare(&mut self) {
         let at = self.decoder.at();
-        match compare(&self.endpoint, &self.position, at).await {
+        match compare(&self.endpoint, &self.stream, &self.position, at).await {
             Err(error) => self.failure = Some(Failure::Stream(error, at)),
             Ok(server_has_more) => {
                 // An event that is still arriving is no standstill.
@@ -267,7 +283,7 @@ impl StreamReader {
             Some(Failure::Stream(error, at)) => (error, at),
             Some(Failure::Transport(error)) => {
                 let at = self.decoder.at();
-                match diagnose(error, &self.endpoint, &self.position, at).await {
+                match diagnose(error, &self.endpoint, &self.stream, &self.position, at).await {
                     SourceError::Stream(error) => (error, at),
                     other => return other.into(),
                 }
