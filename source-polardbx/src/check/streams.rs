@@ -9,7 +9,7 @@ use crate::streams::Streams;
 pub(crate) fn streams(streams: &Streams) -> Option<Finding> {
     let group = streams.group.as_deref()?;
     let what = format!(
-        "the {} streams of the group {group} are read: changes are in order within a stream only, so for each primary key; not over keys, \
+        "the streams of the group {group} ({}) are read: changes are in order within a stream only, so for each primary key; not over keys, \
          within a transaction, or between rows and DDL statements",
         streams.names.len()
     );

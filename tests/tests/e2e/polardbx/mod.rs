@@ -2,6 +2,7 @@
 
 mod product;
 mod reader;
+mod streams;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

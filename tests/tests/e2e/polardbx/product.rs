@@ -144,7 +144,7 @@ async fn events_without_the_packet_that_ends_them_arrive() -> Result<()> {
 }
 
 /// The output of `check`, and whether it found nothing that fails.
-async fn checked(case: &Case) -> Result<(String, bool)> {
+pub(super) async fn checked(case: &Case) -> Result<(String, bool)> {
     let file = case.task.file().display().to_string();
     let output = tokio::task::spawn_blocking(move || program().command(&["check", &file]).output()).await??;
     Ok((String::from_utf8_lossy(&output.stdout).into_owned(), output.status.success()))
