@@ -91,17 +91,20 @@ impl Source for Model {
         plan.facts.set(&Planned(next))?;
         if plan.splits.is_empty() {
             plan.phase = Phase::Stream;
+            let stream = SplitId::from("stream".to_owned());
+            let position = committed.split(&stream).map_or("0", |split| split.checkpoint.position.as_str());
+            // The schemas are committed together with the position behind which they hold.
+            if position != "0" && committed.split_schemas(&stream) != [schema_at(position.parse().unwrap())] {
+                return Err(Error::fatal(format!("the schemas are not those of position {position}")));
+            }
             plan.splits.push(split("stream".into(), SplitKind::Stream));
         }
         Ok(plan)
     }
 
-    async fn open(&self, _: &Context, split: &Split, committed: &Committed) -> Result<Box<dyn SplitReader>> {
+    async fn open(&self, _: &Context, split: &Split, _: &Committed) -> Result<Box<dyn SplitReader>> {
         self.chaos.strike("the source was not opened")?;
         let at = split.start.as_str().parse().map_err(|_| Error::fatal("the position is not a number"))?;
-        if split.kind == SplitKind::Stream && at > 0 && committed.split_schemas(&split.id) != [schema_at(at)] {
-            return Err(Error::fatal(format!("the schemas are not those of position {at}")));
-        }
         let end = if split.kind == SplitKind::Stream { self.stream } else { CHUNK_ROWS };
         Ok(Box::new(ModelReader { chaos: self.chaos.clone(), stream: split.kind == SplitKind::Stream, at, end }))
     }
