@@ -3,6 +3,7 @@
 mod product;
 mod reader;
 mod streams;
+mod tables;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
