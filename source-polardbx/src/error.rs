@@ -321,6 +321,10 @@ fn stream_error(error: &StreamError) -> Error {
             .with_code("E_UNSUPPORTED_COLUMN")
             .of_table(table)
             .with_help("leave the table out of the selection, or change the column's type"),
+        StreamError::NoRows { table, .. } => fatal("E_STREAM_KEYS", "the rows of a table are not in the streams")
+            .because(error.to_string())
+            .of_table(table)
+            .with_help("if the group is split by table or database, set `source.polardbx.stream_split`; else start from scratch without the table"),
         StreamError::RollbackGroup { what } => fatal("E_ROLLBACK_GROUP", what)
             .with_help("start from scratch with a full phase; name the savepoints of transactions that drop temporary tables in ASCII"),
         StreamError::UnknownXa { xid } => fatal("E_XA_UNKNOWN", "the changes of an XA transaction were not read")

@@ -8,7 +8,7 @@ use runtime::{Committed, Context, Error, Finding, Plan, RowFilter, Source, Sourc
 use crate::binlog::{LastEnd, PreparedTransactions, StreamOptions, StreamPosition, StreamReader, Undecodable};
 use crate::builder::PolardbxSourceBuilder;
 use crate::check;
-use crate::config::{Config, Phase, SourceSettings};
+use crate::config::{Config, Phase, SourceSettings, StreamSplit};
 use crate::denials::{Denials, Judged};
 use crate::error::{Result, SourceError};
 use crate::facts::{DatabaseCharsets, TaskFacts};
@@ -105,7 +105,9 @@ impl PolardbxSource {
         let task = TaskFacts::read(committed)?;
         let settled = task.settled.as_ref().map(|settled| settled.coordinates().at);
         let prepared = PreparedTransactions::open(name.as_str(), context.state_dir(), settled, committed)?;
-        let polardbx = self.settings.polardbx(task.is_later_stream(&name));
+        let mut polardbx = self.settings.polardbx();
+        polardbx.is_later_stream = task.is_later_stream(&name);
+        polardbx.lacks_keyless = task.group.is_some() && self.settings.config.stream_split == StreamSplit::Record;
         let reading = self.readings.lock().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_default().clone();
         StreamReader::open(StreamOptions {
             stream: name,

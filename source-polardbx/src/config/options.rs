@@ -129,6 +129,8 @@ pub struct PolarDbXOptions {
     pub ddl_text: DdlText,
     /// Whether a statement that all streams of a group have is only followed, because another of them delivers it.
     pub is_later_stream: bool,
+    /// Whether the rows of tables without a primary key are not in the stream.
+    pub lacks_keyless: bool,
 }
 
 /// How connections are encrypted. Paths of files are relative to the working directory.

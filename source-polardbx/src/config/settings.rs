@@ -88,8 +88,9 @@ impl SourceSettings {
     }
 
     /// How the events of PolarDB-X are delivered.
-    pub(crate) fn polardbx(&self, is_later_stream: bool) -> PolarDbXOptions {
-        PolarDbXOptions { archived_deletes: self.config.archived_deletes, ddl_text: self.config.ddl_text, is_later_stream }
+    pub(crate) fn polardbx(&self) -> PolarDbXOptions {
+        let Config { archived_deletes, ddl_text, .. } = self.config;
+        PolarDbXOptions { archived_deletes, ddl_text, ..PolarDbXOptions::default() }
     }
 
     /// The replica id for the dump connection of `task`: the configured id, or else an id that is derived from the task and the server's

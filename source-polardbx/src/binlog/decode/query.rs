@@ -207,6 +207,11 @@ impl Decoder {
             .history
             .apply(change, event.header.timestamp, server_charset, &|table| self.selection.selects(table))
             .map_err(|change| StreamError::Change { change, statement: shorten(text) })?;
+        if self.polardbx.lacks_keyless
+            && let Some((table, _)) = touched.iter().find(|(_, schema)| schema.as_ref().is_some_and(|schema| schema.primary_key.is_empty()))
+        {
+            return Err(StreamError::NoRows { table: table.clone(), statement: shorten(text) });
+        }
         unstated::note(&self.stream, &mut self.history, &mut self.output)?;
         self.prepared.schema_changed(change, text, &self.history, &mut self.output)?;
         let databases = || {

@@ -204,6 +204,24 @@ fn a_statement_of_all_streams_is_delivered_by_the_first_and_followed_by_each() {
 }
 
 #[test]
+fn a_table_whose_rows_are_not_in_the_streams_stops_them() {
+    for (definition, is_lost) in [("id INT", true), ("id INT PRIMARY KEY", false), ("id INT NOT NULL, UNIQUE KEY (id)", true)] {
+        for lacks_keyless in [true, false] {
+            let mut log = Log::new();
+            log.query(&format!("# POLARX_ORIGIN_SQL=x\n# POLARX_TSO={}\nCREATE TABLE t2 ({definition})", tso(1))).mark(1);
+            let polardbx = PolarDbXOptions { lacks_keyless, ..PolarDbXOptions::default() };
+            let (batches, failed) = read(&mut decoder_with(polardbx, one_column()), &log);
+            assert_eq!(
+                failed.as_ref().and_then(runtime::Error::code),
+                (is_lost && lacks_keyless).then_some("E_STREAM_KEYS"),
+                "{definition}"
+            );
+            assert_eq!(batches.iter().any(|batch| !batch.events.is_empty()), failed.is_none());
+        }
+    }
+}
+
+#[test]
 fn other_partition_columns_are_committed_although_no_event_tells_them() {
     let mut log = Log::new();
     log.query(&format!("# POLARX_ORIGIN_SQL=ALTER TABLE t PARTITION BY KEY(c0)\n# POLARX_TSO={}\n", tso(1))).mark(1);
