@@ -1,5 +1,6 @@
 //! The stand-in for PolarDB-X, without the program: what it answers, what it writes into its files, and how it sends them.
 
+mod alibaba;
 mod product;
 mod reader;
 mod streams;
