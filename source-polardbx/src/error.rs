@@ -382,6 +382,9 @@ fn stream_error(error: &StreamError) -> Error {
                 "the server lost or rewrote its binlog, was restored from a backup, or is another one; start from scratch with a full phase",
             )
         }
+        StreamError::StartInTransaction => fatal("E_START_IN_TRANSACTION", "the stream would begin inside a transaction")
+            .because("the node of PolarDB-X that named the end of the binlog had copied only a part of it, and no full phase reads the rest")
+            .with_help("start from scratch, in an empty state directory: nothing was delivered yet, and the start is noted again"),
         StreamError::Purged { oldest, needed } => {
             let file = needed.rsplit_once(':').map_or(needed.as_str(), |(file, _)| file);
             Error::fatal(format!("the binlog needed next, {file}, was purged"))

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use runtime::{Committed, Context, Error, Finding, Plan, RowFilter, Source, SourceInfo, Split, SplitReader, TableId, async_trait};
 
-use crate::binlog::{LastEnd, PreparedTransactions, StreamOptions, StreamPosition, StreamReader, Undecodable};
+use crate::binlog::{BehindEnd, LastEnd, PreparedTransactions, StreamOptions, StreamPosition, StreamReader, Undecodable};
 use crate::builder::PolardbxSourceBuilder;
 use crate::check;
 use crate::config::{Config, Phase, SourceSettings, StreamSplit};
@@ -30,6 +30,7 @@ const CHUNK_BATCH_BYTES: usize = 256 << 10;
 struct Reading {
     undecodable: Undecodable,
     last_end: LastEnd,
+    behind_end: BehindEnd,
 }
 
 /// A PolarDB-X, MySQL or MariaDB server as a source. Its tables are read as chunks, then its binlog as a stream.
@@ -124,6 +125,8 @@ impl PolardbxSource {
             batch_max_bytes: context.batch_max_bytes(),
             undecodable: reading.undecodable,
             last_end: reading.last_end,
+            behind_end: reading.behind_end,
+            behind_full_phase: task.has(Phase::Full),
             prepared,
             context: context.clone(),
         })

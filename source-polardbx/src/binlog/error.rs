@@ -176,6 +176,9 @@ pub enum StreamError {
         /// What was expected and what was found.
         what: String,
     },
+    /// The position from which a task without a full phase starts is inside a transaction.
+    #[error("the stream would begin inside a transaction, without its first rows")]
+    StartInTransaction,
     /// The server has purged the binlog file that this task needs next.
     #[error("the oldest file it still has is {oldest}; this task stopped at {needed}")]
     Purged {
