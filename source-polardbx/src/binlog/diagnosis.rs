@@ -9,6 +9,7 @@ use super::position::{FileOffset, StreamPosition, file_name};
 use crate::error::{Result, SourceError};
 use crate::server::binlog_files;
 use crate::session::Endpoint;
+use crate::splits::StreamName;
 use crate::wire::WireError;
 
 /// How long a node of PolarDB-X may lag behind the one that has sent the events before a position. A switch to another node takes up to
@@ -43,6 +44,7 @@ impl BehindEnd {
 pub(crate) async fn diagnose(
     error: WireError,
     endpoint: &Endpoint,
+    stream: &StreamName,
     position: &StreamPosition,
     at: FileOffset,
     behind_end: &BehindEnd,
@@ -62,7 +64,7 @@ pub(crate) async fn diagnose(
     }
     // The server sends the same message for an offset after the end of the file as for an event that is too large or truncated. So the list
     // of files is checked first. If the files cannot be listed either, the failure may be temporary.
-    let meaning = match files(endpoint).await {
+    let meaning = match files(endpoint, stream).await {
         Ok(files) => by_files(&files, &position.base, at, message, behind_end, Instant::now()),
         Err(_) => StreamError::Disconnected { message },
     };
@@ -71,16 +73,21 @@ pub(crate) async fn diagnose(
 
 /// Checks the position `at` against the server's binlog files. It is called for a stream that has had no new events for a while. Fails if
 /// the position no longer exists; otherwise returns whether the server has more events after `at`.
-pub(crate) async fn compare(endpoint: &Endpoint, position: &StreamPosition, at: FileOffset) -> Result<bool, StreamError> {
+pub(crate) async fn compare(
+    endpoint: &Endpoint,
+    stream: &StreamName,
+    position: &StreamPosition,
+    at: FileOffset,
+) -> Result<bool, StreamError> {
     // If the files cannot be listed, the stream itself will soon fail as well and report the cause.
-    let Ok(files) = files(endpoint).await else { return Ok(false) };
+    let Ok(files) = files(endpoint, stream).await else { return Ok(false) };
     files.find(&position.base, at)?;
     Ok(files.end().is_some_and(|end| end > at))
 }
 
-async fn files(endpoint: &Endpoint) -> Result<BinlogFiles> {
+async fn files(endpoint: &Endpoint, stream: &StreamName) -> Result<BinlogFiles> {
     let mut session = endpoint.connect().await?;
-    let files = binlog_files(&mut session).await;
+    let files = binlog_files(&mut session, stream).await;
     session.close().await;
     files
 }

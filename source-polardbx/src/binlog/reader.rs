@@ -21,12 +21,13 @@ use crate::error::SourceError;
 use crate::schema::{History, Unstated};
 use crate::selection::Selection;
 use crate::session::Endpoint;
+use crate::splits::StreamName;
 use crate::wire::WireError;
 
 /// The inputs of a [`StreamReader`].
 pub(crate) struct StreamOptions {
     /// Name of the stream.
-    pub(crate) stream: String,
+    pub(crate) stream: StreamName,
     /// How to connect.
     pub(crate) endpoint: Endpoint,
     /// The id with which the connector registers as a replica; it must be unique among the server's replicas.
@@ -80,6 +81,7 @@ impl Undecodable {
 /// Reads the binlog of a server, starting at a given position. `next` is cancel-safe, because all its state is in this struct.
 pub(crate) struct StreamReader {
     endpoint: Endpoint,
+    stream: StreamName,
     server_id: u32,
     position: StreamPosition,
     transport: Transport,
@@ -141,13 +143,13 @@ impl StreamReader {
         let from = Decoder::dump_from(&position);
         let transport = match Transport::open(&endpoint, server_id, &position.base, from, options.heartbeat).await {
             Ok(transport) => transport,
-            Err(error) => return Err(diagnose(error, &endpoint, &position, from, &behind_end).await),
+            Err(error) => return Err(diagnose(error, &endpoint, &stream, &position, from, &behind_end).await),
         };
         let time = SourceTime { idle_is_current: profile.idle_is_current(), ms: None, is_idle: false };
         let mut history = History::new(options.schemas, options.database_charsets, profile.lower_case_names());
         history.restore_unstated(options.unstated);
         let decoder = Decoder::new(DecoderOptions {
-            stream,
+            stream: stream.as_str().to_owned(),
             position: position.clone(),
             history,
             selection,
@@ -161,18 +163,19 @@ impl StreamReader {
         let failure = None;
         Ok(Self {
             endpoint,
+            stream,
             server_id,
             position,
             transport,
             decoder,
             failure,
             timers,
+            time,
             undecodable,
             last_end,
             behind_end,
             profile,
             context,
-            time,
         })
     }
 
@@ -255,7 +258,7 @@ impl StreamReader {
     /// Checks a stream without new events against the server's list of binlog files.
     async fn compare(&mut self) {
         let at = self.decoder.at();
-        match compare(&self.endpoint, &self.position, at).await {
+        match compare(&self.endpoint, &self.stream, &self.position, at).await {
             Err(error) => self.failure = Some(Failure::Stream(error, at)),
             Ok(server_has_more) => {
                 // An event that is still arriving is no standstill.
@@ -291,7 +294,7 @@ impl StreamReader {
                 if self.decoder.has_format() {
                     self.behind_end.clear();
                 }
-                match diagnose(error, &self.endpoint, &self.position, at, &self.behind_end).await {
+                match diagnose(error, &self.endpoint, &self.stream, &self.position, at, &self.behind_end).await {
                     SourceError::Stream(error) => (error, at),
                     other => return other.into(),
                 }

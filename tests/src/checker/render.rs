@@ -1,4 +1,4 @@
-//! A model of the formats. It renders a value that the server returned as the format must write it.
+//! A model of the formats. It renders a value that the server returned as the format must write it, or as a reader of Alibaba must see it.
 
 use rskafka::chrono::NaiveDateTime;
 
@@ -46,12 +46,22 @@ pub(super) enum Kind {
     Set,
 }
 
-/// The text of a cell in a format; `None` if the cell is NULL.
-pub(super) fn render(format: Format, kind: &Kind, cell: Cell) -> Result<Option<String>> {
-    match (format, cell) {
-        (_, Cell::Null) => Ok(None),
-        (Format::CanalJson, cell) => canal(kind, cell).map(Some),
-        (Format::DtsAvro, cell) => avro(kind, cell).map(Some),
+/// Who reads the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// The checker.
+    Checker,
+    /// Alibaba's classes.
+    Alibaba,
+}
+
+/// The text of a cell in a format, as the reader sees it; `None` if the cell is NULL.
+pub(super) fn render(format: Format, reader: Reader, kind: &Kind, cell: Cell) -> Result<Option<String>> {
+    match (format, reader, cell) {
+        (_, _, Cell::Null) => Ok(None),
+        (Format::CanalJson, _, cell) => canal(kind, cell).map(Some),
+        (Format::DtsAvro, Reader::Checker, cell) => avro(kind, cell).map(Some),
+        (Format::DtsAvro, Reader::Alibaba, cell) => sdk(kind, cell).map(Some),
     }
 }
 
@@ -105,10 +115,7 @@ fn java_number(shortest: &str, two_digits: &str) -> String {
 fn avro(kind: &Kind, cell: Cell) -> Result<String> {
     let bytes = match (kind, cell) {
         (Kind::Float, Cell::Real(value)) => {
-            // The message has the double that is parsed from the float's shortest decimal text. A direct conversion of the float would give
-            // another double.
-            let shortest: f64 = (value as f32).to_string().parse()?;
-            return Ok(format!("4 Float{{value:{shortest:?},precision:8,scale:15}}"));
+            return Ok(format!("4 Float{{value:{:?},precision:8,scale:15}}", shortest(value)?));
         }
         (Kind::Double, Cell::Real(value)) => return Ok(format!("5 Float{{value:{value:?},precision:8,scale:15}}")),
         (_, Cell::Bytes(bytes)) => bytes,
@@ -146,6 +153,48 @@ fn avro(kind: &Kind, cell: Cell) -> Result<String> {
         Kind::Set => format!("248 TextObject{{type:set,value:{}}}", labelled(bytes)?.1),
         Kind::Float | Kind::Double => return Failure::err("text where a number was expected"),
     })
+}
+
+/// The double of a FLOAT in the message: it is parsed from the float's shortest decimal text. A direct conversion of the float would give
+/// another double.
+fn shortest(value: f64) -> Result<f64> {
+    Ok((value as f32).to_string().parse()?)
+}
+
+/// A value as the SDK hands it to its user: the name of the value's type, and its text.
+fn sdk(kind: &Kind, cell: Cell) -> Result<String> {
+    let bytes = match (kind, cell) {
+        (Kind::Float, Cell::Real(value)) => {
+            let double = Cell::Real(shortest(value)?);
+            return Ok(format!("FLOAT_NUMERIC {}", canal(&Kind::Double, double)?));
+        }
+        (Kind::Double, cell @ Cell::Real(_)) => return Ok(format!("FLOAT_NUMERIC {}", canal(kind, cell)?)),
+        (_, Cell::Bytes(bytes)) => bytes,
+        _ => return Failure::err("a number where text was expected"),
+    };
+    Ok(match kind {
+        Kind::Int { .. } | Kind::Bit { .. } => format!("INTEGER_NUMERIC {}", utf8(bytes)?),
+        Kind::Decimal => format!("DECIMAL_NUMERIC {}", utf8(bytes)?),
+        Kind::Year | Kind::Date => format!("DATETIME {}", utf8(bytes)?),
+        Kind::Time | Kind::DateTime => format!("DATETIME {}", java_fraction(&utf8(bytes)?)),
+        Kind::Timestamp => {
+            let text = utf8(bytes)?;
+            // The format has no zero timestamp; it writes the epoch instead.
+            let text = if text.starts_with("0000-00-00") { "1970-01-01 00:00:00" } else { &text };
+            format!("UNIX_TIMESTAMP {}", java_fraction(text))
+        }
+        Kind::Text { .. } => format!("STRING {}", utf8(bytes)?),
+        Kind::Binary { .. } | Kind::Blob => bytes.iter().fold("BINARY_ENCODING_OBJECT ".into(), |text, byte| format!("{text}{byte:02X}")),
+        Kind::Enum | Kind::Set => format!("TEXT_ENCODING_OBJECT {}", labelled(bytes)?.1),
+        Kind::Float | Kind::Double => return Failure::err("text where a number was expected"),
+    })
+}
+
+/// A moment whose fraction has as many digits as Java's `Timestamp` prints: at least one, and no zeros at the end behind it.
+fn java_fraction(moment: &str) -> String {
+    let (whole, fraction) = moment.split_once('.').unwrap_or((moment, ""));
+    let fraction = fraction.trim_end_matches('0');
+    format!("{whole}.{}", if fraction.is_empty() { "0" } else { fraction })
 }
 
 /// A DateTime record. Only the parts with an index in `filled` have a value; the other parts are null. All parts of a negative time are
@@ -210,6 +259,13 @@ mod tests {
         }
         for (value, text) in [(16_777_216f32, "1.6777216E7"), (f32::MIN_POSITIVE, "1.1754944E-38"), (1e-45, "1.4E-45"), (1.1, "1.1")] {
             assert_eq!(java_number(&format!("{value:e}"), &format!("{value:.1e}")), text);
+        }
+    }
+
+    #[test]
+    fn fractions_as_java_writes_them() {
+        for (moment, expected) in [("10:00:00", "10:00:00.0"), ("10:00:00.000", "10:00:00.0"), ("-10:00:00.0120", "-10:00:00.012")] {
+            assert_eq!(java_fraction(moment), expected);
         }
     }
 

@@ -5,7 +5,7 @@ use mysql_async::{Conn, Value};
 
 use super::change::key_of;
 use super::fold::Rows;
-use super::render::{Cell, Kind, render};
+use super::render::{Cell, Kind, Reader, render};
 use super::{Format, Image, Table};
 use crate::harness::Database;
 use crate::{Failure, Result};
@@ -22,7 +22,7 @@ struct Column {
     expression: String,
 }
 
-pub(super) async fn read(mysql: &Database, table: &Table, format: Format) -> Result<SourceTable> {
+pub(super) async fn read(mysql: &Database, table: &Table, format: Format, reader: Reader) -> Result<SourceTable> {
     let mut connection = mysql.connect().await?;
     let columns = columns(&mut connection, table).await?;
     let key: Vec<String> = connection
@@ -42,7 +42,7 @@ pub(super) async fn read(mysql: &Database, table: &Table, format: Format) -> Res
         let mut image = Image::new();
         for (column, value) in columns.iter().zip(row.unwrap()) {
             let cell = cell(value).map_err(|error| error.context(format!("{table} column {}", column.name)))?;
-            image.insert(column.name.clone(), render(format, &column.kind, cell).map_err(|error| error.context(&column.name))?);
+            image.insert(column.name.clone(), render(format, reader, &column.kind, cell).map_err(|error| error.context(&column.name))?);
         }
         rows.insert(key_of(&key, &image), image);
     }

@@ -4,6 +4,7 @@
 //! and removes the folder even if the test program is killed. A test whose server is unavailable fails. Only a test of
 //! [`Flavor::MySqlNewest`] is skipped instead.
 
+pub mod alibaba;
 mod certificates;
 mod command;
 pub mod database;

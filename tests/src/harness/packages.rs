@@ -1,4 +1,4 @@
-//! Debian packages that the servers need: a Java runtime, Maven to fetch the servers, two libraries for MySQL, and MariaDB itself.
+//! Debian packages that the tests need: Java and Maven, with which the servers are fetched, two libraries for MySQL, and MariaDB itself.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +18,10 @@ pub(super) struct Package {
 
 const MAVEN: Package = Package { name: "maven", present: || on_path("mvn") };
 const JAVA: Package = Package { name: "openjdk-17-jre-headless", present: || on_path("java") };
+
+/// The packages that a Java program of the tests needs, which is compiled when it runs.
+pub(super) const JAVA_PACKAGES: [Package; 2] =
+    [MAVEN, Package { name: "openjdk-17-jdk-headless", present: || on_path("java") && on_path("javac") }];
 
 /// The packages that Kafka needs.
 pub(super) const KAFKA_PACKAGES: [Package; 2] = [MAVEN, JAVA];

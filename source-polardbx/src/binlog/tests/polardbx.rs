@@ -237,6 +237,78 @@ fn a_statement_is_applied_by_its_text_for_mysql() {
     assert!(original.iter().all(|text| !text.contains("secret") && !text.contains("other")), "{original:?}");
 }
 
+/// The statements that a stream delivers, and the schemas of its tables that are committed.
+fn followed(log: &Log, is_later_stream: bool) -> (Vec<String>, Vec<(String, Option<Arc<TableSchema>>)>) {
+    let polardbx = PolarDbXOptions { is_later_stream, ..PolarDbXOptions::default() };
+    let mut decoder = decoder_with(polardbx, one_column());
+    let (mut statements, mut schemas) = (Vec::new(), Vec::new());
+    for event in &log.events {
+        decoder.event(event, 5).unwrap();
+        let mut batches: Vec<Batch> = std::iter::from_fn(|| decoder.flush()).collect();
+        batches.extend(decoder.position_update());
+        for batch in batches {
+            assert!(batch.schemas.is_empty() || batch.resume.is_some());
+            for event in &batch.events {
+                if let Body::Schema(change) = &event.body {
+                    statements.push(change.statement.to_string());
+                    schemas.extend(change.tables.iter().map(|(table, schema)| (table.to_string(), schema.clone())));
+                }
+            }
+            schemas.extend(batch.schemas.into_iter().map(|(table, schema)| (table.to_string(), schema)));
+        }
+    }
+    (statements, schemas)
+}
+
+#[test]
+fn a_statement_of_all_streams_is_delivered_by_the_first_and_followed_by_each() {
+    let mut log = Log::new();
+    let comments =
+        |number: u64, original: &str| format!("# POLARX_ORIGIN_SQL={original}\n# POLARX_TSO={}\n# POLARX_DDL_ID=0\n", tso(number));
+    let create = "CREATE TABLE t2 (id INT PRIMARY KEY)";
+    log.query(&format!("{}{create}", comments(1, create))).mark(1);
+    // This one is only in the stream of its database.
+    log.query(&format!("# POLARX_DDL_ROUTE_MODE=SINGLE\n{}TRUNCATE TABLE t", comments(2, "TRUNCATE TABLE t"))).mark(2);
+    log.query(&format!("{}DROP TABLE t2", comments(3, "DROP TABLE t2"))).mark(3).marked(4, 7);
+    let (first, schemas_of_first) = followed(&log, false);
+    assert_eq!(first, [create, "TRUNCATE TABLE t", "DROP TABLE t2"]);
+    let (later, schemas_of_later) = followed(&log, true);
+    assert_eq!(later, ["TRUNCATE TABLE t"]);
+    assert_eq!(schemas_of_later, schemas_of_first);
+    assert_eq!(
+        schemas_of_later.iter().map(|(table, schema)| (table.as_str(), schema.is_some())).collect::<Vec<_>>(),
+        [("d.t2", true), ("d.t", true), ("d.t2", false)]
+    );
+}
+
+#[test]
+fn a_table_whose_rows_are_not_in_the_streams_stops_them() {
+    for (definition, is_lost) in [("id INT", true), ("id INT PRIMARY KEY", false), ("id INT NOT NULL, UNIQUE KEY (id)", true)] {
+        for lacks_keyless in [true, false] {
+            let mut log = Log::new();
+            log.query(&format!("# POLARX_ORIGIN_SQL=x\n# POLARX_TSO={}\nCREATE TABLE t2 ({definition})", tso(1))).mark(1);
+            let polardbx = PolarDbXOptions { lacks_keyless, ..PolarDbXOptions::default() };
+            let (batches, failed) = read(&mut decoder_with(polardbx, one_column()), &log);
+            assert_eq!(
+                failed.as_ref().and_then(runtime::Error::code),
+                (is_lost && lacks_keyless).then_some("E_STREAM_KEYS"),
+                "{definition}"
+            );
+            assert_eq!(batches.iter().any(|batch| !batch.events.is_empty()), failed.is_none());
+        }
+    }
+}
+
+#[test]
+fn other_partition_columns_are_committed_although_no_event_tells_them() {
+    let mut log = Log::new();
+    log.query(&format!("# POLARX_ORIGIN_SQL=ALTER TABLE t PARTITION BY KEY(c0)\n# POLARX_TSO={}\n", tso(1))).mark(1);
+    let (statements, schemas) = followed(&log, false);
+    assert!(statements.is_empty());
+    assert_eq!(schemas.len(), 1);
+    assert_eq!(schemas[0].1.as_ref().map(|schema| schema.partition_columns.clone()), Some(vec![0]));
+}
+
 #[test]
 fn deletes_of_the_archiving_can_be_left_out() {
     let cells = [integer(7, 4, false)];

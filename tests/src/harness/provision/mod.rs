@@ -13,7 +13,7 @@ use cache::cached;
 pub(super) use registry::registry;
 
 use super::flavor::Flavor;
-use super::packages::{self, KAFKA_PACKAGES, MARIADB_PACKAGES, MYSQL_PACKAGES};
+use super::packages::{self, JAVA_PACKAGES, KAFKA_PACKAGES, MARIADB_PACKAGES, MYSQL_PACKAGES};
 use crate::Result;
 
 /// The largest number of brokers in a cluster.
@@ -75,6 +75,12 @@ pub(super) fn broker(node: u16) -> Result<BrokerFiles> {
 pub(super) fn kafka_tools() -> Result<String> {
     let tools = cached("kafka-tools-4.1.0", maven::kafka_tools)?;
     Ok(format!("{}:{}", kafka()?, tools.join("jars/*").display()))
+}
+
+/// The class path of Alibaba's classes that decode the formats.
+pub(super) fn alibaba() -> Result<String> {
+    packages::ensure(&JAVA_PACKAGES)?;
+    Ok(cached("dts-new-subscribe-sdk-2.0.0", maven::alibaba)?.join("jars/*").display().to_string())
 }
 
 fn kafka() -> Result<String> {

@@ -1,7 +1,10 @@
 //! The stand-in for PolarDB-X, without the program: what it answers, what it writes into its files, and how it sends them.
 
+mod alibaba;
 mod product;
 mod reader;
+mod streams;
+mod tables;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
