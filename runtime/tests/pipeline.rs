@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use runtime::testing::{MemoryStore, events};
 use runtime::{
-    Batch, CheckpointStore, Commit, Committed, Context, Error, Fact, Kind, Phase, Pipeline, Plan, Position, Receipt, Result, Retry,
-    RowFilter, RunState, Seq, Sink, Source, SourceInfo, Split, SplitId, SplitKind, SplitReader, TableId, Transform, async_trait,
+    Batch, CheckpointStore, Column, ColumnKind, Commit, Committed, Context, Error, Fact, Kind, Phase, Pipeline, Plan, Position, Receipt,
+    Result, Retry, RowFilter, RunState, Seq, Sink, Source, SourceInfo, Split, SplitId, SplitKind, SplitReader, TableId, TableSchema,
+    Transform, async_trait,
 };
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,12 @@ impl Fact for Planned {
     const VERSION: u32 = 1;
 }
 
+/// The schema that a table has at a position of the stream.
+fn schema_at(position: u64) -> Arc<TableSchema> {
+    let column = Column::new(position.to_string(), ColumnKind::Int { bytes: 4 }, "int");
+    Arc::new(TableSchema::new(TableId::new("model", "t"), vec![column]))
+}
+
 fn split(id: String, kind: SplitKind) -> Split {
     Split { id: SplitId::from(id), kind, start: Position::from("0") }
 }
@@ -84,6 +91,12 @@ impl Source for Model {
         plan.facts.set(&Planned(next))?;
         if plan.splits.is_empty() {
             plan.phase = Phase::Stream;
+            let stream = SplitId::from("stream".to_owned());
+            let position = committed.split(&stream).map_or("0", |split| split.checkpoint.position.as_str());
+            // The schemas are committed together with the position behind which they hold.
+            if position != "0" && committed.split_schemas(&stream) != [schema_at(position.parse().unwrap())] {
+                return Err(Error::fatal(format!("the schemas are not those of position {position}")));
+            }
             plan.splits.push(split("stream".into(), SplitKind::Stream));
         }
         Ok(plan)
@@ -120,7 +133,11 @@ impl SplitReader for ModelReader {
         self.at += count;
         // Every third event ends a transaction; a chunk has no place to resume in its middle.
         let resume = (self.stream && (self.at.is_multiple_of(3) || self.at == self.end)).then(|| Position::from(self.at.to_string()));
-        Ok(Some(Batch::new(batch, resume, count as usize)))
+        let mut batch = Batch::new(batch, resume, count as usize);
+        if batch.resume.is_some() {
+            batch.schemas.push((TableId::new("model", "t"), Some(schema_at(self.at))));
+        }
+        Ok(Some(batch))
     }
 }
 

@@ -1,10 +1,13 @@
 //! Support for the benchmarks of this crate; not part of the API.
 
+use std::sync::Arc;
+
 use runtime::Seq;
 
 use crate::codec::{Codec, Compression};
 use crate::delivery::{ProducerId, Record, RecordBatchBuilder};
 use crate::error::Error;
+use crate::resume::TransactionBytes;
 use crate::resume::record_header::RecordPosition;
 
 /// Builds record batches from the same values repeatedly and reuses its buffers, as a lane of the sink does.
@@ -21,15 +24,17 @@ impl BatchMaker {
         Ok(Self { codec, records: Vec::new(), batch: Vec::new() })
     }
 
-    /// Encodes, compresses and stamps one batch of these values. Returns the size of the batch in bytes.
-    pub fn make(&mut self, values: &[Vec<u8>]) -> Result<usize, Error> {
+    /// Encodes, compresses and stamps one batch of these values, with the ids of their transactions. Returns the size of the batch in bytes.
+    pub fn make(&mut self, values: &[Vec<u8>], transactions: &[Arc<str>]) -> Result<usize, Error> {
         let mut builder = RecordBatchBuilder::new(std::mem::take(&mut self.records));
         let mut header = RecordPosition { run: 1, epoch: 1, split: 1, seq: Seq(0), flags: 0 }.encode();
         let seq_at = header.len() - 17;
+        let mut transaction = TransactionBytes::default();
         for (index, value) in values.iter().enumerate() {
             header.truncate(seq_at);
             header.extend_from_slice(&(index as u128).to_be_bytes());
             header.push(0);
+            header.extend_from_slice(transaction.of(transactions.get(index)));
             let record = Record { value: Some(value), position: &header, ..Record::default() };
             builder.push(&record, index as u32..index as u32 + 1, Seq(index as u128));
         }

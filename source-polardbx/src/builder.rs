@@ -5,7 +5,7 @@ use std::time::Duration;
 use runtime::Result;
 use secrecy::SecretString;
 
-use crate::config::{ArchivedDeletes, Config, DdlText, Heartbeat, Phase, Start, Tls};
+use crate::config::{ArchivedDeletes, Config, DdlText, Heartbeat, Phase, Start, StreamSplit, Tls};
 use crate::source::PolardbxSource;
 
 /// Builds a [`PolardbxSource`]; see [`PolardbxSource::builder`]. A setting that is not given has the default of its key in
@@ -91,6 +91,18 @@ impl PolardbxSourceBuilder {
     /// The replica id under which the source asks for the binlog. By default it is derived from the task's name and the server's address.
     pub fn server_id(mut self, id: u32) -> Self {
         self.config.server_id = Some(id);
+        self
+    }
+
+    /// The group of binlog streams of PolarDB-X that the stream phase reads; see [`Config::stream_group`].
+    pub fn stream_group(mut self, group: impl Into<String>) -> Self {
+        self.config.stream_group = Some(group.into());
+        self
+    }
+
+    /// By what the streams of the group are split; by the record by default.
+    pub fn stream_split(mut self, split: StreamSplit) -> Self {
+        self.config.stream_split = split;
         self
     }
 

@@ -87,6 +87,12 @@ pub enum SourceError {
         /// The message, which says what differs.
         what: String,
     },
+    /// The streams that the task reads are not there any more, or others have come.
+    #[error("{what}")]
+    StreamsChanged {
+        /// What differs.
+        what: String,
+    },
     /// During the full phase, the schema of a table changed.
     #[error("{what}")]
     TableChanged {
@@ -254,6 +260,9 @@ impl From<SourceError> for Error {
             SourceError::OtherServer { .. } => Error::retryable("connections to the source reach different servers")
                 .with_code("E_OTHER_SERVER")
                 .with_help("let `source.polardbx.host` name one server, without load balancing over several"),
+            SourceError::StreamsChanged { .. } => {
+                Error::fatal("the binlog has other streams than before").with_code("E_STREAMS_CHANGED").with_help(FROM_SCRATCH)
+            }
             SourceError::TableChanged { table, .. } => Error::fatal("the schema of the table changed during the full phase")
                 .with_code("E_SCHEMA_CHANGED")
                 .of_table(table)
@@ -312,6 +321,10 @@ fn stream_error(error: &StreamError) -> Error {
             .with_code("E_UNSUPPORTED_COLUMN")
             .of_table(table)
             .with_help("leave the table out of the selection, or change the column's type"),
+        StreamError::NoRows { table, .. } => fatal("E_STREAM_KEYS", "the rows of a table are not in the streams")
+            .because(error.to_string())
+            .of_table(table)
+            .with_help("if the group is split by table or database, set `source.polardbx.stream_split`; else start from scratch without the table"),
         StreamError::RollbackGroup { what } => fatal("E_ROLLBACK_GROUP", what)
             .with_help("start from scratch with a full phase; name the savepoints of transactions that drop temporary tables in ASCII"),
         StreamError::UnknownXa { xid } => fatal("E_XA_UNKNOWN", "the changes of an XA transaction were not read")
@@ -369,6 +382,9 @@ fn stream_error(error: &StreamError) -> Error {
                 "the server lost or rewrote its binlog, was restored from a backup, or is another one; start from scratch with a full phase",
             )
         }
+        StreamError::StartInTransaction => fatal("E_START_IN_TRANSACTION", "the stream would begin inside a transaction")
+            .because("the node of PolarDB-X that named the end of the binlog had copied only a part of it, and no full phase reads the rest")
+            .with_help("start from scratch, in an empty state directory: nothing was delivered yet, and the start is noted again"),
         StreamError::Purged { oldest, needed } => {
             let file = needed.rsplit_once(':').map_or(needed.as_str(), |(file, _)| file);
             Error::fatal(format!("the binlog needed next, {file}, was purged"))

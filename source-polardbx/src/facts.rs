@@ -10,6 +10,7 @@ use crate::binlog::profile::is_polardbx;
 use crate::config::Phase;
 use crate::error::{Result, SourceError};
 use crate::schema::{Unstated, Xid};
+use crate::splits::StreamName;
 
 /// The facts about what the task reads, and from which server. The first plan commits these facts; later plans compare them with the server
 /// and the configuration.
@@ -24,10 +25,12 @@ pub(crate) struct TaskFacts {
     pub(crate) selection: SelectionFact,
     /// The phases of the task, in the order in which they run.
     pub(crate) phases: Vec<Phase>,
-    /// Where the stream starts. If there is a full phase, this is the end of the binlog before the first SELECT. `None` for a task without
-    /// a stream, if the server did not tell the end of its binlog.
-    pub(crate) start: Option<StartFact>,
-    /// The end of the binlog when no XA transaction was left that was prepared before `start`. Outcomes before it may belong to such
+    /// The group of streams that the task reads; `None` if it reads the only binlog of a server, or the global binlog of PolarDB-X.
+    pub(crate) group: Option<String>,
+    /// The streams that the task reads, and where they start, ordered by their numbers. If there is a full phase, they start at the end of the
+    /// binlog before the first SELECT. Empty for a task without a stream, if the server did not tell the end of its binlog.
+    pub(crate) streams: Vec<StreamStart>,
+    /// The end of the binlog when no XA transaction was left that was prepared before the start. Outcomes before it may belong to such
     /// transactions. `None` if such an outcome is an error: for a task without a stream, and if the start was chosen by the user.
     pub(crate) settled: Option<StartFact>,
 }
@@ -45,6 +48,13 @@ pub(crate) struct StartFact {
     base: String,
     file: u32,
     offset: u64,
+}
+
+/// A stream, and where it starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StreamStart {
+    pub(crate) name: StreamName,
+    pub(crate) start: StartFact,
 }
 
 /// How far the snapshot is planned. Chunks that are planned but not read yet are in the checkpoint as splits.
@@ -105,7 +115,7 @@ pub(crate) enum PreparedRows {
 
 impl Fact for TaskFacts {
     const NAME: &'static str = "task";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 }
 
 impl Fact for PreparedXa {
@@ -148,22 +158,32 @@ impl TaskFacts {
         self.phases.contains(&phase)
     }
 
-    /// The origin that the events of the snapshot carry. Its offset is the start of the stream; `0@0` if that start is not known.
+    /// The origin that the events of the snapshot carry. Its offset is the start of the first stream; `0@0` if that start is not known.
     pub(crate) fn origin(&self) -> Origin {
         let mut origin = Origin::default();
         origin.server_id = self.server_id;
         origin.server_version = self.version.as_str().into();
-        let offset = self.start.as_ref().map_or_else(|| "0@0".to_owned(), |start| start.coordinates().offset_text());
+        let offset = self.streams.first().map_or_else(|| "0@0".to_owned(), |stream| stream.start.coordinates().offset_text());
         origin.offset = offset.into();
         origin.safe_offset = origin.offset.clone();
         origin
     }
 
-    /// The position where the stream starts. Fails if the checkpoint does not hold it.
-    pub(crate) fn stream_start(&self) -> Result<Position> {
-        let start = self.start.as_ref().map(StartFact::coordinates);
-        let start = start.ok_or_else(|| SourceError::Checkpoint { what: "it does not hold where the stream starts".into() })?;
-        Ok(StreamPosition::start(self.identity.as_str(), &start.file_name(), start.at.offset)?.to_position())
+    /// The streams to read, each with the position where it starts. Fails if the checkpoint does not hold any.
+    pub(crate) fn stream_starts(&self) -> Result<Vec<(StreamName, Position)>> {
+        let position = |StreamStart { name, start }: &StreamStart| {
+            let start = start.coordinates();
+            Ok((name.clone(), StreamPosition::start(self.identity.as_str(), &start.file_name(), start.at.offset)?.to_position()))
+        };
+        if self.streams.is_empty() {
+            return Err(SourceError::Checkpoint { what: "it does not hold where the stream starts".into() });
+        }
+        self.streams.iter().map(position).collect()
+    }
+
+    /// Whether another stream before this one delivers the statements that all streams of the group have.
+    pub(crate) fn is_later_stream(&self, name: &StreamName) -> bool {
+        self.streams.first().is_some_and(|first| first.name != *name)
     }
 }
 
@@ -235,7 +255,8 @@ mod tests {
             version: "8.0.15".into(),
             selection: SelectionFact::new(&["b.*".into(), "a.*".into(), "b.*".into()], &[]),
             phases: vec![Phase::Schema, Phase::Full, Phase::Incremental],
-            start: Some(StartFact::new(&start)),
+            group: None,
+            streams: vec![StreamStart { name: StreamName::global(), start: StartFact::new(&start) }],
             settled: Some(StartFact::new(&start)),
         }
     }
@@ -243,12 +264,16 @@ mod tests {
     #[test]
     fn the_start_is_the_streams_and_the_origin_of_rows() {
         let mut facts = task();
-        assert_eq!(facts.stream_start().unwrap().as_str(), "v1;id=3e11;base=mysql-bin;at=000014:8273883");
+        let starts = facts.stream_starts().unwrap();
+        assert_eq!(starts[0].0, StreamName::global());
+        assert_eq!(starts[0].1.as_str(), "v1;id=3e11;base=mysql-bin;at=000014:8273883");
+        let second = StreamName::of_group("g_stream_1").unwrap();
+        assert!(!facts.is_later_stream(&StreamName::global()) && facts.is_later_stream(&second));
         assert_eq!(&*facts.origin().safe_offset, "8273883@14");
         assert_eq!(facts.selection, SelectionFact::new(&["a.*".into(), "b.*".into()], &[]));
-        facts.start = None;
+        facts.streams.clear();
         assert_eq!(&*facts.origin().offset, "0@0");
-        assert!(facts.stream_start().is_err());
+        assert!(facts.stream_starts().is_err());
     }
 
     /// Pins the text of each fact in the checkpoint. If the text of a fact changes, raise its `VERSION`.
@@ -270,7 +295,7 @@ mod tests {
         let expected = [
             (
                 "task",
-                r#"2 {"identity":"3e11","server_id":7,"version":"8.0.15","selection":{"tables":["a.*","b.*"],"exclude":[]},"phases":["schema","full","incremental"],"start":{"base":"mysql-bin","file":14,"offset":8273883},"settled":{"base":"mysql-bin","file":14,"offset":8273883}}"#,
+                r#"3 {"identity":"3e11","server_id":7,"version":"8.0.15","selection":{"tables":["a.*","b.*"],"exclude":[]},"phases":["schema","full","incremental"],"group":null,"streams":[{"name":"global","start":{"base":"mysql-bin","file":14,"offset":8273883}}],"settled":{"base":"mysql-bin","file":14,"offset":8273883}}"#,
             ),
             ("snapshot_plan", r#"1 {"next":{"table":{"database":"shop","table":"orders"},"chunk":3,"after":"7,x6162"}}"#),
             ("table_definition/00000001", r#"1 {"table":{"database":"shop","table":"orders"},"ddl":"CREATE TABLE …"}"#),

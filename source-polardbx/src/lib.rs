@@ -19,8 +19,8 @@
 //!
 //! [`PolardbxSource::builder`] builds the same source in code, without a registry.
 //!
-//! Where to start reading: `planner` plans the splits and [`source`] opens them. `splits` prints and parses the names of splits, and
-//! `facts` defines what the checkpoint stores about the task. `schema_phase` delivers table definitions, `snapshot` cuts tables into chunks
+//! Where to start reading: `planner` plans the splits and [`source`] opens them. `splits` prints and parses the names of splits and
+//! streams, `streams` chooses the streams, and `facts` defines what the checkpoint stores about the task. `schema_phase` delivers table definitions, `snapshot` cuts tables into chunks
 //! and reads them, and `binlog` reads the stream. `schema` parses DDL, and `server` asks the server for its properties and its tables.
 //! `spool` keeps rows in a file until they are needed. `wire` and `session` are the connections, `tls` encrypts them, and `check` is the precheck.
 
@@ -46,6 +46,7 @@ pub mod source;
 mod splits;
 mod spool;
 mod start;
+mod streams;
 mod tls;
 mod wire;
 

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use runtime::{Committed, Context, Facts, Phase as RunPhase, Plan, Position, Split, SplitId, SplitKind, TableId, TableSchema};
 
-use crate::check::{self, demand, demand_of_key, same_task};
+use crate::check::{self, demand, demand_of_key, same_streams, same_task};
 use crate::config::{ConfigError, Phase, SourceSettings, Start};
 use crate::error::Result;
-use crate::facts::{DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, TaskFacts};
+use crate::facts::{DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, StreamStart, TaskFacts};
 use crate::prepared;
 use crate::schema::Databases;
 use crate::schema_phase::{self, note_definitions};
@@ -22,8 +22,9 @@ use crate::snapshot::cells::as_read;
 use crate::snapshot::plan::{first_cursor, next_chunks};
 use crate::snapshot::progress::{Estimates, SnapshotState};
 use crate::snapshot::sessions::ReaderSessions;
-use crate::splits::{GLOBAL_STREAM, SplitName};
-use crate::start::{prove_schemas, starts_now, stream_start};
+use crate::splits::{SplitName, StreamName};
+use crate::start::{prove_schemas, starts_now, stream_starts};
+use crate::streams::Streams;
 
 /// The number of chunks that one plan holds for each reading connection. It is large enough to keep all connections busy, and small enough
 /// to keep the list of splits short.
@@ -73,8 +74,12 @@ impl Planner {
         let server = self.identify(session, context).await?;
         session.is_identified = true;
         self.endpoint.expect(Some(server.identity()?));
-        let start = stream_start(settings, session, &server).await?;
-        if let (true, Some(start)) = (settings.has(Phase::Incremental), &start) {
+        let streams = match settings.has(Phase::Incremental) {
+            true => Streams::choose(settings, session, &server).await?,
+            false => Streams::global(),
+        };
+        let starts = stream_starts(settings, session, &server, &streams).await?;
+        if let (true, Some((_, start))) = (settings.has(Phase::Incremental), starts.first()) {
             // The grant is checked now. If it were missing, the task would otherwise fail only after the full phase, when the stream
             // begins.
             let id = settings.server_id(context.task(), server.server_id())?;
@@ -94,6 +99,8 @@ impl Planner {
         let definitions = self.definitions(session, &server).await?;
         if settings.has(Phase::Incremental) {
             demand(check::cascades(definitions.iter().map(|Definition { schema, ddl }| (&schema.id, ddl.as_str()))))?;
+            demand(check::streams(&streams))?;
+            demand(definitions.iter().filter_map(|Definition { schema, .. }| check::stream_key(settings, &streams, schema)))?;
         }
         let tables: Vec<Arc<TableSchema>> = definitions.iter().map(|Definition { schema, .. }| schema.clone()).collect();
 
@@ -104,16 +111,19 @@ impl Planner {
             version: server.version.clone(),
             selection: SelectionFact::new(&settings.config.tables, &settings.config.exclude),
             phases: settings.phases.clone(),
-            start: start.as_ref().map(StartFact::new),
+            streams: starts.iter().map(|(name, start)| StreamStart { name: name.clone(), start: StartFact::new(start) }).collect(),
+            group: streams.group,
             settled: settled.as_ref().map(StartFact::new),
         };
         facts.set(&task)?;
         if settings.has(Phase::Incremental) {
             let databases = Databases::new(database_charsets(session).await?, false);
-            facts.set_at(GLOBAL_STREAM, &DatabaseCharsets::new(databases.iter()))?;
-        }
-        if let (true, Some(start)) = (settings.has(Phase::Incremental), &start) {
-            prove_schemas(settings, &self.endpoint, session, &server, start, tables.iter().map(|table| &table.id)).await?;
+            for (stream, _) in &starts {
+                facts.set_at(stream.as_str(), &DatabaseCharsets::new(databases.iter()))?;
+            }
+            for start in &starts {
+                prove_schemas(settings, &self.endpoint, session, &server, start, tables.iter().map(|table| &table.id)).await?;
+            }
         }
         let snapshot = SnapshotPlan { next: settings.has(Phase::Full).then(|| first_cursor(&tables)).flatten() };
         let mut plan = if settings.has(Phase::Schema) {
@@ -139,6 +149,7 @@ impl Planner {
         if !session.is_identified {
             let server = self.identify(session, context).await?;
             same_task(&self.settings, &server, &task)?;
+            same_streams(session, &task).await?;
             session.is_identified = true;
         }
         let schema_split = SplitName::Schema.id();
@@ -161,11 +172,10 @@ impl Planner {
         snapshot: SnapshotPlan,
         committed: &Committed,
     ) -> Result<Plan> {
-        let stream_name = SplitName::global_stream();
         let (mut open, mut done) = (Vec::new(), Vec::new());
         for (id, state) in committed.splits() {
             match SplitName::parse(id)? {
-                SplitName::Stream { .. } => {}
+                SplitName::Stream(_) => {}
                 name if state.checkpoint.done => done.push((id.clone(), name)),
                 name => open.push((name, state.checkpoint.position.clone())),
             }
@@ -203,12 +213,12 @@ impl Planner {
             return Ok(plan);
         }
         plan.phase = RunPhase::Stream;
-        let id = stream_name.id();
-        let start = match committed.split(&id) {
-            Some(split) => split.checkpoint.position.clone(),
-            None => task.stream_start()?,
+        let split = |(name, start): (StreamName, Position)| {
+            let id = SplitName::Stream(name).id();
+            let start = committed.split(&id).map_or(start, |split| split.checkpoint.position.clone());
+            Split { id, kind: SplitKind::Stream, start }
         };
-        plan.splits = vec![Split { id, kind: SplitKind::Stream, start }];
+        plan.splits = task.stream_starts()?.into_iter().map(split).collect();
         Ok(plan)
     }
 

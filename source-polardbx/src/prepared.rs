@@ -12,6 +12,7 @@ use crate::binlog::BinlogCoordinates;
 use crate::error::{Result, SourceError};
 use crate::server::{Server, ServerKind, binlog_end};
 use crate::session::{Session, nth};
+use crate::splits::StreamName;
 
 const ITEM: &str = "prepared_xa";
 const DOING: &str = "list the prepared XA transactions (XA RECOVER)";
@@ -25,16 +26,17 @@ const MAY_NOT_ASK: &str =
 const GRANT: &str = "GRANT XA_RECOVER_ADMIN ON *.* TO the account";
 
 /// Waits at most `wait` until every XA transaction that is prepared now has its outcome. Returns the end of the binlog after that: an
-/// outcome behind it belongs to a transaction that was prepared after this call. `None` if the server writes no binlog.
+/// outcome behind it belongs to a transaction that was prepared after this call. `None` if the server writes no binlog, and for PolarDB-X.
 ///
 /// Must be called after the start of the stream was noted, and before the barrier of a full phase: what has its outcome before the returned
-/// end is then in the rows of the full phase.
+/// end is then in the rows of the full phase. PolarDB-X has no XA transactions in its binlog.
 pub(crate) async fn settle(session: &mut Session, server: &Server, wait: Duration) -> Result<Option<BinlogCoordinates>> {
     // PolarDB-X merges the parts of distributed transactions itself.
-    let prepared = if server.is_polardbx() { Some(Vec::new()) } else { listed(session).await? };
-    if !server.is_polardbx() {
-        sleep(DELAY).await;
+    if server.is_polardbx() {
+        return Ok(None);
     }
+    let prepared = listed(session).await?;
+    sleep(DELAY).await;
     if let Some(mut left) = prepared {
         let (deadline, mut said) = (Instant::now() + wait, false);
         while !left.is_empty() {
@@ -55,7 +57,7 @@ pub(crate) async fn settle(session: &mut Session, server: &Server, wait: Duratio
     if matches!(server.kind, ServerKind::MySql { major: 5, .. }) {
         sleep(DELAY).await;
     }
-    binlog_end(session, server).await
+    binlog_end(session, server, &StreamName::global()).await
 }
 
 /// The finding `prepared_xa`: whether [`settle`] would wait now.

@@ -1,13 +1,14 @@
 //! The source: it opens the splits that the planner has planned.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use runtime::{Committed, Context, Error, Finding, Plan, RowFilter, Source, SourceInfo, Split, SplitReader, TableId, async_trait};
 
-use crate::binlog::{LastEnd, PreparedTransactions, StreamOptions, StreamPosition, StreamReader, Undecodable};
+use crate::binlog::{BehindEnd, LastEnd, PreparedTransactions, StreamOptions, StreamPosition, StreamReader, Undecodable};
 use crate::builder::PolardbxSourceBuilder;
 use crate::check;
-use crate::config::{Config, Phase, SourceSettings};
+use crate::config::{Config, Phase, SourceSettings, StreamSplit};
 use crate::denials::{Denials, Judged};
 use crate::error::{Result, SourceError};
 use crate::facts::{DatabaseCharsets, TaskFacts};
@@ -19,10 +20,18 @@ use crate::session::Endpoint;
 use crate::snapshot::cells::as_read;
 use crate::snapshot::chunk::{Chunk, ChunkReader};
 use crate::snapshot::sessions::ReaderSessions;
-use crate::splits::SplitName;
+use crate::splits::{SplitName, StreamName};
 
 /// The lower bound for the size limit of a chunk's batches, in bytes. Smaller batches would make Kafka's record batches small, too.
 const CHUNK_BATCH_BYTES: usize = 256 << 10;
+
+/// What a reader of a stream hands on to the next one.
+#[derive(Clone, Default)]
+struct Reading {
+    undecodable: Undecodable,
+    last_end: LastEnd,
+    behind_end: BehindEnd,
+}
 
 /// A PolarDB-X, MySQL or MariaDB server as a source. Its tables are read as chunks, then its binlog as a stream.
 pub struct PolardbxSource {
@@ -30,8 +39,8 @@ pub struct PolardbxSource {
     endpoint: Endpoint,
     sessions: Arc<ReaderSessions>,
     planner: Planner,
-    undecodable: Undecodable,
-    last_end: LastEnd,
+    /// What the readers of each stream, which follow one another, know of it.
+    readings: Mutex<HashMap<StreamName, Reading>>,
     denials: Arc<Denials>,
 }
 
@@ -63,15 +72,7 @@ impl PolardbxSource {
         let endpoint = Endpoint::new(&settings.config)?;
         let sessions = Arc::new(ReaderSessions::new(endpoint.clone(), settings.config.parallelism));
         let planner = Planner::new(settings.clone(), endpoint.clone(), sessions.clone());
-        Ok(Self {
-            settings,
-            endpoint,
-            sessions,
-            planner,
-            undecodable: Undecodable::default(),
-            last_end: LastEnd::default(),
-            denials: Arc::default(),
-        })
+        Ok(Self { settings, endpoint, sessions, planner, readings: Mutex::default(), denials: Arc::default() })
     }
 
     fn open_chunk(&self, context: &Context, split: &Split, table: &TableId, committed: &Committed) -> Result<ChunkReader> {
@@ -85,16 +86,16 @@ impl PolardbxSource {
         Ok(ChunkReader::new(self.sessions.clone(), Chunk { id, start, read_as, schema, origin, batch_max_bytes, stream_follows }))
     }
 
-    async fn open_stream(&self, context: &Context, split: &Split, name: String, committed: &Committed) -> Result<StreamReader> {
+    async fn open_stream(&self, context: &Context, split: &Split, name: StreamName, committed: &Committed) -> Result<StreamReader> {
         let mut position = StreamPosition::parse(split.start.as_str())?;
         let mut session = self.endpoint.connect().await?;
         let server = Server::identify(&mut session).await?;
         check::same_server(&server, &position.identity)?;
-        let files = binlog_files(&mut session).await?;
+        let files = binlog_files(&mut session, &name).await?;
         files.find(&position.base, position.at)?;
         position.forget_purged(|file| files.size(file).is_some());
         // The checkpoint holds the character sets as of the resume point. If it holds no character sets, the current ones are used.
-        let database_charsets = match committed.fact_at::<DatabaseCharsets>(&name)? {
+        let database_charsets = match committed.fact_at::<DatabaseCharsets>(name.as_str())? {
             Some(charsets) => charsets.into_map(),
             None => database_charsets(&mut session).await?,
         };
@@ -102,8 +103,13 @@ impl PolardbxSource {
         let of_stream = format!("{name}/");
         let unstated = committed.facts::<Unstated>().filter(|fact| fact.as_ref().map_or(true, |(key, _)| key.starts_with(&of_stream)));
         let unstated = unstated.map(|fact| fact.map(|(_, unstated)| unstated)).collect::<Result<_, _>>()?;
-        let settled = TaskFacts::read(committed)?.settled.map(|settled| settled.coordinates().at);
-        let prepared = PreparedTransactions::open(&name, context.state_dir(), settled, committed)?;
+        let task = TaskFacts::read(committed)?;
+        let settled = task.settled.as_ref().map(|settled| settled.coordinates().at);
+        let prepared = PreparedTransactions::open(name.as_str(), context.state_dir(), settled, committed)?;
+        let mut polardbx = self.settings.polardbx();
+        polardbx.is_later_stream = task.is_later_stream(&name);
+        polardbx.lacks_keyless = task.group.is_some() && self.settings.config.stream_split == StreamSplit::Record;
+        let reading = self.readings.lock().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_default().clone();
         StreamReader::open(StreamOptions {
             stream: name,
             endpoint: self.endpoint.clone(),
@@ -114,11 +120,13 @@ impl PolardbxSource {
             database_charsets,
             selection: self.settings.selection.clone().folded(server.lower_case()),
             profile: server.profile(),
-            polardbx: self.settings.polardbx(),
+            polardbx,
             heartbeat: self.settings.heartbeat,
             batch_max_bytes: context.batch_max_bytes(),
-            undecodable: self.undecodable.clone(),
-            last_end: self.last_end.clone(),
+            undecodable: reading.undecodable,
+            last_end: reading.last_end,
+            behind_end: reading.behind_end,
+            behind_full_phase: task.has(Phase::Full),
             prepared,
             context: context.clone(),
         })
@@ -142,7 +150,7 @@ impl Source for PolardbxSource {
             // The definitions are in the checkpoint, so this reader proves nothing about the account.
             SplitName::Schema => return Ok(Box::new(SchemaReader::new(committed, TaskFacts::read(committed)?.origin())?)),
             SplitName::Chunk { table, .. } => Box::new(self.open_chunk(context, split, &table, committed)?),
-            SplitName::Stream { name } => {
+            SplitName::Stream(name) => {
                 let opened = self.open_stream(context, split, name, committed).await;
                 Box::new(opened.map_err(|error| self.denials.judge(error.into()))?)
             }

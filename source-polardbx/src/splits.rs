@@ -3,15 +3,57 @@
 use std::fmt;
 
 use runtime::{SplitId, TableId};
+use serde::{Deserialize, Serialize};
 
 use crate::error::SourceError;
 
-/// The name of the stream, for a server that has only one stream.
-pub(crate) const GLOBAL_STREAM: &str = "global";
+/// The name of the stream of a server that has only one.
+const GLOBAL: &str = "global";
 
 const SCHEMA: &str = "schema";
-const STREAM: &str = "stream_";
+const GLOBAL_STREAM: &str = "stream_global";
+/// What stands between a group and a number in the name of a stream.
+const STREAM_OF_GROUP: &str = "_stream_";
 const CHUNK: &str = "/chunk-";
+
+/// The name of a stream: `global` for the binlog of a server or the global binlog of PolarDB-X, or the name that PolarDB-X gives to one of
+/// several streams, such as `group1_stream_0`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct StreamName(String);
+
+impl StreamName {
+    /// The stream of a server that has only one, and the global binlog of PolarDB-X.
+    pub(crate) fn global() -> Self {
+        Self(GLOBAL.to_owned())
+    }
+
+    /// The name of one of several streams. `None` if it is not a name as PolarDB-X gives them: a group, `_stream_` and a number.
+    pub(crate) fn of_group(name: &str) -> Option<Self> {
+        let (group, number) = name.rsplit_once(STREAM_OF_GROUP)?;
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        (is_number && !group.is_empty() && !group.contains('/')).then(|| Self(name.to_owned()))
+    }
+
+    pub(crate) fn is_global(&self) -> bool {
+        self.0 == GLOBAL
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The number in its group, by which streams are ordered.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.rsplit_once(STREAM_OF_GROUP).and_then(|(_, number)| number.parse().ok()).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// The parsed name of a split, which says what the split reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,16 +62,11 @@ pub(crate) enum SplitName {
     Schema,
     /// `shop.orders/chunk-17`: rows of one table.
     Chunk { table: TableId, number: u32 },
-    /// `stream_global`: the events of a binlog.
-    Stream { name: String },
+    /// `stream_global` or `group1_stream_0`: the events of a binlog.
+    Stream(StreamName),
 }
 
 impl SplitName {
-    /// The split of the stream, for a server that has only one stream.
-    pub(crate) fn global_stream() -> Self {
-        Self::Stream { name: GLOBAL_STREAM.to_owned() }
-    }
-
     /// The split's id.
     pub(crate) fn id(&self) -> SplitId {
         self.to_string().into()
@@ -42,7 +79,7 @@ impl SplitName {
             let (table, number) = text.rsplit_once(CHUNK)?;
             Some(Self::Chunk { table: table.parse().ok()?, number: number.parse().ok()? })
         };
-        let stream = || text.strip_prefix(STREAM).map(|name| Self::Stream { name: name.to_owned() });
+        let stream = || if text == GLOBAL_STREAM { Some(StreamName::global()) } else { StreamName::of_group(text) }.map(Self::Stream);
         let name = if text == SCHEMA { Some(Self::Schema) } else { chunk().or_else(stream) };
         // Splits are looked up by their text, so each split has exactly one spelling: `chunk-017` is refused, because `Display` prints
         // `chunk-17`.
@@ -56,7 +93,8 @@ impl fmt::Display for SplitName {
         match self {
             Self::Schema => f.write_str(SCHEMA),
             Self::Chunk { table, number } => write!(f, "{table}{CHUNK}{number}"),
-            Self::Stream { name } => write!(f, "{STREAM}{name}"),
+            Self::Stream(name) if name.is_global() => f.write_str(GLOBAL_STREAM),
+            Self::Stream(name) => name.fmt(f),
         }
     }
 }
@@ -72,8 +110,25 @@ mod tests {
         let chunk = |database: &str, table: &str| SplitName::Chunk { table: TableId::new(database, table), number: 17 };
         assert_eq!(chunk("shop", "orders").to_string(), "shop.orders/chunk-17");
         assert_eq!(chunk("a.b", "c`d").to_string(), "`a.b`.`c``d`/chunk-17");
-        assert_eq!(SplitName::global_stream().to_string(), "stream_global");
-        for text in ["", "snapshot_plan", "shop.orders", "shop.orders/chunk-x", "shop.orders/chunk-017", "a/chunk-1"] {
+        assert_eq!(SplitName::Stream(StreamName::global()).to_string(), "stream_global");
+        for text in ["stream_global", "group1_stream_0", "a_stream_1_stream_12"] {
+            let name = SplitName::parse(&text.into()).unwrap();
+            assert!(matches!(&name, SplitName::Stream(_)) && name.to_string() == text, "{name:?}");
+        }
+        assert_eq!(StreamName::of_group("group1_stream_12").map(|name| name.number()), Some(12));
+        for text in [
+            "",
+            "global",
+            "group1_stream_",
+            "_stream_1",
+            "group1_stream_x",
+            "stream_0",
+            "snapshot_plan",
+            "shop.orders",
+            "shop.orders/chunk-x",
+            "shop.orders/chunk-017",
+            "a/chunk-1",
+        ] {
             assert!(SplitName::parse(&text.into()).is_err(), "{text}");
         }
     }

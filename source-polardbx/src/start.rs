@@ -7,32 +7,57 @@ use crate::config::{ConfigError, Phase, SourceSettings, Start};
 use crate::error::{Result, SourceError};
 use crate::server::{Server, binlog_end, binlog_files};
 use crate::session::{Endpoint, Session};
+use crate::splits::StreamName;
+use crate::streams::Streams;
 
-/// Where the stream starts. `None` for a task without an incremental phase, if the server does not tell the end of its binlog.
-pub(crate) async fn stream_start(settings: &SourceSettings, session: &mut Session, server: &Server) -> Result<Option<BinlogCoordinates>> {
+/// Where each of the streams starts, in their order. Empty for a task without an incremental phase, if the server does not tell the end of its
+/// binlog.
+pub(crate) async fn stream_starts(
+    settings: &SourceSettings,
+    session: &mut Session,
+    server: &Server,
+    streams: &Streams,
+) -> Result<Vec<(StreamName, BinlogCoordinates)>> {
+    if let (Some(Start::Position { .. }), Some(group)) = (&settings.config.start, &streams.group) {
+        let why = format!("position names one file, and the group {group} has {} streams", streams.names.len());
+        return Err(ConfigError::new("start", why, "use start.latest or start.earliest").into());
+    }
+    let mut starts = Vec::new();
+    for stream in &streams.names {
+        starts.extend(stream_start(settings, session, server, stream).await?.map(|start| (stream.clone(), start)));
+    }
+    Ok(starts)
+}
+
+async fn stream_start(
+    settings: &SourceSettings,
+    session: &mut Session,
+    server: &Server,
+    stream: &StreamName,
+) -> Result<Option<BinlogCoordinates>> {
     const DOING: &str = "find the start of the stream";
     let coordinates = |file: &str, offset| {
         let made = BinlogCoordinates::new(file, offset);
         made.ok_or_else(|| SourceError::answer(DOING, format!("{file} is not the name of a binlog file")))
     };
     if !settings.has(Phase::Incremental) {
-        return Ok(binlog_end(session, server).await.ok().flatten());
+        return Ok(binlog_end(session, server, stream).await.ok().flatten());
     }
     let start = match &settings.config.start {
         Some(Start::Earliest {}) => {
-            let files = binlog_files(session).await?;
+            let files = binlog_files(session, stream).await?;
             files.oldest().map(|file| coordinates(file, FileOffset::FIRST)).transpose()?
         }
         Some(Start::Position { file, offset }) => {
             let refuse = |why: String| ConfigError::new("start", why, "choose a file and an offset that SHOW BINLOG EVENTS lists");
-            match binlog_files(session).await?.size(file) {
+            match binlog_files(session, stream).await?.size(file) {
                 Some(size) if *offset <= size => Some(coordinates(file, *offset)?),
                 Some(size) => return Err(refuse(format!("position.offset = {offset} is beyond the {size} bytes of {file}")).into()),
                 None => return Err(refuse(format!("the server has no binlog file {file:?}")).into()),
             }
         }
         // `Gtid` and `Timestamp` do not occur here: the validation of the configuration refuses them.
-        Some(Start::Latest {} | Start::Gtid { .. } | Start::Timestamp { .. }) | None => binlog_end(session, server).await?,
+        Some(Start::Latest {} | Start::Gtid { .. } | Start::Timestamp { .. }) | None => binlog_end(session, server, stream).await?,
     };
     start.map(Some).ok_or_else(|| SourceError::answer(DOING, "the server writes no binlog"))
 }
@@ -42,17 +67,17 @@ pub(crate) fn starts_now(settings: &SourceSettings) -> bool {
     settings.has(Phase::Incremental) && matches!(settings.config.start, Some(Start::Latest {}) | None)
 }
 
-/// Proves that the tables had the same schemas at the start of the stream as now. Fails if a statement since then has changed one.
+/// Proves that the tables had the same schemas at the start of a stream as now. Fails if a statement since then has changed one.
 pub(crate) async fn prove_schemas<'a>(
     settings: &SourceSettings,
     endpoint: &Endpoint,
     session: &mut Session,
     server: &Server,
-    start: &BinlogCoordinates,
+    (stream, start): &(StreamName, BinlogCoordinates),
     tables: impl IntoIterator<Item = &'a TableId>,
 ) -> Result<()> {
     const DOING: &str = "read the statements since the start of the stream";
-    let end = binlog_end(session, server).await?.ok_or_else(|| SourceError::answer(DOING, "the server writes no binlog"))?;
+    let end = binlog_end(session, server, stream).await?.ok_or_else(|| SourceError::answer(DOING, "the server writes no binlog"))?;
     let selection = settings.selection.clone().folded(server.lower_case());
     let baseline = Baseline::new(&selection, server.lower_case(), tables.into_iter().cloned());
     if !starts_now(settings) {

@@ -1,6 +1,6 @@
 //! The batch: the unit that crosses tasks, channels and `await`s. Single rows never do.
 
-use crate::{Body, CellBlock, Error, Event, Facts, Kind, Position, Result, Seq};
+use crate::{Body, CellBlock, Error, Event, Facts, Kind, Position, Result, SchemaChanges, Seq};
 
 /// Consecutive events of one split.
 ///
@@ -15,6 +15,9 @@ pub struct Batch {
     pub resume: Option<Position>,
     /// Changes of the task's facts, committed together with `resume`.
     pub facts: Facts,
+    /// Changes of the split's schemas that no event of the batch tells, under the tables' names in the source. They are committed together
+    /// with `resume`, which must lie behind the statements that made them.
+    pub schemas: SchemaChanges,
     /// The time of the source up to which it was read, in milliseconds since the epoch: that of the last event read, also of one that is not
     /// in a batch, or the present if the source has nothing more. `None` means the time of the batch's last event. The lag is counted from it.
     pub source_ms: Option<i64>,
@@ -25,7 +28,7 @@ pub struct Batch {
 impl Batch {
     /// A batch of these events; `bytes` is their size in memory as the source counts it.
     pub fn new(events: Vec<Event>, resume: Option<Position>, bytes: usize) -> Self {
-        Self { events, resume, facts: Facts::new(), source_ms: None, rejected: Vec::new(), bytes }
+        Self { events, resume, facts: Facts::new(), schemas: SchemaChanges::new(), source_ms: None, rejected: Vec::new(), bytes }
     }
 
     /// Size of the events' cells in bytes.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::ledger::{Ledger, Turn};
 use super::stats::SplitStats;
 use crate::api::context::CommittedPosition;
-use crate::{Body, Checkpoint, Commit, Event, Facts, Position, Progress, Receipt, Result, SchemaChanges, SplitId};
+use crate::{Batch, Body, Checkpoint, Commit, Facts, Position, Progress, Receipt, Result, SchemaChanges, SplitId};
 
 /// A commit is due after this many delivered bytes even if the flush interval has not passed.
 const COMMIT_BYTES: usize = 64 << 20;
@@ -120,14 +120,15 @@ impl<'a> Commits<'a> {
 
     /// Collects the facts and the schema changes of a batch. Must be called before the transforms, because schemas are committed under
     /// their names in the source.
-    pub(crate) fn collect(&mut self, events: &[Event], facts: &mut Facts) {
-        for event in events {
+    pub(crate) fn collect(&mut self, batch: &mut Batch) {
+        for event in &batch.events {
             if let Body::Schema(change) = &event.body {
                 self.changes.schemas.extend(change.tables.iter().cloned());
                 self.barrier = true;
             }
         }
-        self.changes.facts.append(facts);
+        self.changes.schemas.append(&mut batch.schemas);
+        self.changes.facts.append(&mut batch.facts);
     }
 
     /// Records that a batch of `bytes` is durable. `resume` is the resume position of the batch, if it has one.

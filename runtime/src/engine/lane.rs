@@ -189,7 +189,7 @@ impl<'a> Writer<'a> {
             batch.verify(self.last_seq).map_err(|broken| Error::fatal("the source broke the order of a batch").because(broken))?;
         }
         self.last_seq = batch.last_seq().unwrap_or(self.last_seq);
-        self.commits.collect(&batch.events, &mut batch.facts);
+        self.commits.collect(&mut batch);
         let read = self.stats.read(&batch);
         for transform in &mut self.transforms {
             transform.apply(&mut batch).map_err(|error| error.while_doing("transforming a batch"))?;

@@ -12,13 +12,10 @@ use runtime::{Message, Seq};
 
 use crate::codec::{self, Codec};
 use crate::error::Error;
-use crate::resume::record_header::HEADER;
+use crate::resume::record_header::{HEADER, RecordPosition};
 
 /// The size in bytes of the batch header before the records.
 const HEAD: usize = 61;
-/// The distance in bytes of the field `seq` from the end of a record. A record ends with its position header, whose last fields are `seq`
-/// (16 bytes) and `flags` (1 byte).
-const SEQ_FROM_END: usize = 17;
 
 /// The producer id and epoch that are stamped into batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +46,7 @@ pub(crate) struct Record<'a> {
     pub(crate) value: Option<&'a [u8]>,
     /// The message whose headers the record gets; `None` for a record without headers of the format.
     pub(crate) message: Option<&'a Message>,
-    /// The value of the position header, which ends with the fields `seq` and `flags`.
+    /// The value of the position header.
     pub(crate) position: &'a [u8],
 }
 
@@ -91,7 +88,7 @@ impl Record<'_> {
                 write_bytes(out, value);
             }
         }
-        // Invariant: the position header is the last header, so `seq` and `flags` are the last bytes of a record.
+        // Invariant: the position header is the last header, where `read_seq` looks for it.
         write_bytes(out, HEADER.as_bytes());
         write_bytes(out, self.position);
     }
@@ -120,7 +117,6 @@ impl RecordBatchBuilder {
     /// Adds a record. `events` are the indexes of the events in the runtime's batch that the record was made from; `seq` is the number in
     /// its position header.
     pub(crate) fn push(&mut self, record: &Record<'_>, events: Range<u32>, seq: Seq) {
-        debug_assert!(record.position.len() >= SEQ_FROM_END);
         let number = self.events.len() as i64;
         let body = 2 + varint_len(number) + record.len();
         let out = &mut self.records;
@@ -240,17 +236,36 @@ impl SealedBatch {
 impl RecordBatchBuilder {
     /// Adds an encoded record of another batch. Only its number in the batch is changed.
     fn push_again(&mut self, body: &[u8], events: Range<u32>) -> Option<()> {
-        let seq = body.len().checked_sub(SEQ_FROM_END).and_then(|at| body.get(at..)?.first_chunk::<16>())?;
         let (_, tail) = read_varint(body.get(2..)?)?;
+        let seq = read_seq(tail)?;
         let number = self.events.len() as i64;
         write_varint(&mut self.records, (2 + varint_len(number) + tail.len()) as i64);
         self.records.extend_from_slice(body.get(..2)?);
         write_varint(&mut self.records, number);
         self.records.extend_from_slice(tail);
         self.events.push(events);
-        self.last_seq = Seq(u128::from_be_bytes(*seq));
+        self.last_seq = seq;
         Some(())
     }
+}
+
+/// Reads the seq of a record from its position header, which is the last one. `record` begins with the key.
+fn read_seq(record: &[u8]) -> Option<Seq> {
+    let (_, rest) = read_bytes(record)?;
+    let (_, rest) = read_bytes(rest)?;
+    let (headers, mut rest) = read_varint(rest)?;
+    let mut last = &[][..];
+    for _ in 0..headers {
+        let (_, after) = read_bytes(rest)?;
+        (last, rest) = read_bytes(after)?;
+    }
+    RecordPosition::decode(last).ok().map(|position| position.seq)
+}
+
+/// Reads a length and that many bytes. A negative length, which stands for null, is followed by none.
+fn read_bytes(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = read_varint(bytes)?;
+    rest.split_at_checked(usize::try_from(length.max(0)).ok()?)
 }
 
 /// Writes fields of a batch header at their fixed offsets.
@@ -301,10 +316,12 @@ mod tests {
     use super::*;
     use crate::client::reference::{ReadBatch, read_batch};
     use crate::codec::Compression;
-    use crate::resume::record_header::RecordPosition;
+    use crate::resume::record_header::TransactionId;
 
+    /// A position header. Those of odd seqs have a transaction id.
     fn position(seq: u128) -> Vec<u8> {
-        RecordPosition { run: 1, epoch: 2, split: 3, seq: Seq(seq), flags: 0 }.encode()
+        let position = RecordPosition { run: 1, epoch: 2, split: 3, seq: Seq(seq), flags: 0 };
+        if seq.is_multiple_of(2) { position.encode() } else { position.encode_with_transaction(TransactionId::of("0-1-77")) }
     }
 
     fn build(values: &[Vec<u8>], compression: Compression) -> SealedBatch {

@@ -17,7 +17,7 @@ use super::writer_topics::{TopicState, WriterTopics};
 use crate::codec::Codec;
 use crate::error::Error;
 use crate::resume::record_header::{self, NOT_EXACT, SCHEMA_CHANGE, SCHEMA_ID, SNAPSHOT};
-use crate::resume::{Evidence, Mark};
+use crate::resume::{Evidence, Mark, TransactionBytes};
 use crate::routing::{RecordKey, Route, Router, Target};
 
 /// The largest total size of all open batches, in bytes. With thousands of partitions no batch may ever become full, so all of them are
@@ -70,6 +70,7 @@ pub(super) struct Scratch {
     pub(super) old_key: Vec<u8>,
     header: Vec<u8>,
     header_prefix: usize,
+    transaction: TransactionBytes,
     destinations: Vec<Destination>,
     schema_targets: Vec<Target>,
     rejections: Rejections,
@@ -405,10 +406,11 @@ impl Writer {
             seq => seq,
         };
         let flags = flags(last, self.kind) | if self.schema_ids { SCHEMA_ID } else { 0 };
-        let Scratch { message, key, old_key, header, header_prefix, .. } = &mut self.scratch;
+        let Scratch { message, key, old_key, header, header_prefix, transaction, .. } = &mut self.scratch;
         header.truncate(*header_prefix);
         header.extend_from_slice(&seq.0.to_be_bytes());
         header.push(flags);
+        header.extend_from_slice(transaction.of(last.txid.as_ref()));
         let record = match kind {
             RecordKind::Message | RecordKind::Inserted => Record {
                 key: message.key(),

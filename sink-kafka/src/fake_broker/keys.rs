@@ -85,6 +85,34 @@ fn short(key: &str, value: Option<&str>, seq: u128) -> Short {
 }
 
 #[tokio::test]
+async fn all_records_of_an_event_have_the_id_of_its_transaction() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let schema = table("a");
+    let mut sink = sink(&task_of(&fake, json!({"record_key": "primary_key", "tombstones": true})));
+    open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    let ids: [Option<Arc<str>>; 3] = [Some("0-1-7".into()), None, Some("other".into())];
+    let of = |id: &Option<Arc<str>>, event: Event| Event { txid: id.clone(), ..event };
+    let events = vec![
+        of(&ids[0], change(&schema, 1, None, Some(1))),
+        of(&ids[0], change(&schema, 2, Some(1), Some(2))),
+        of(&ids[1], change(&schema, 3, None, Some(3))),
+        of(&ids[2], change(&schema, 4, Some(3), None)),
+    ];
+    write(&mut sink, batch(events)).await.unwrap();
+    let found: Vec<_> = fake
+        .records("t", 0)
+        .iter()
+        .map(|record| {
+            let (position, id) = RecordPosition::decode_with_transaction(&record.headers.last().unwrap().1).unwrap();
+            (position.seq.0, id.map(|id| id.to_string()))
+        })
+        .collect();
+    let [first, none, last] = ids.map(|id| id.map(|id| id.to_string()));
+    let expected = [(128, &first), (256, &first), (257, &first), (258, &first), (384, &none), (512, &last), (513, &last)];
+    assert_eq!(found, expected.map(|(seq, id)| (seq, id.clone())));
+}
+
+#[tokio::test]
 async fn rows_have_the_key_of_their_table_and_deletes_a_tombstone() {
     let fake = FakeCluster::start(1, &[("t", 1)]).await;
     let schema = table("a");

@@ -6,6 +6,7 @@ mod receipt;
 pub mod record_header;
 mod recovery;
 mod scan;
+mod transaction_id;
 
 use runtime::Receipt;
 use serde::Deserialize;
@@ -17,6 +18,7 @@ pub(crate) use ownership::{FirstRecord, first_records};
 pub(crate) use receipt::{Mark, Marks, ReceiptContent, parse as parse_receipt, write as write_receipt};
 pub(crate) use recovery::{Known, recover};
 pub(crate) use scan::{Found, scan, scan_with_producers};
+pub(crate) use transaction_id::TransactionBytes;
 
 /// Checks the version `v` of a stored JSON text before the rest of it is read.
 fn check_version(what: &'static str, text: &Receipt, known: u32) -> Result<(), Error> {

@@ -1,7 +1,7 @@
-//! The position header of a record: the run, the split and the event that the record comes from. With it readers can ignore repeats, and a
-//! later process of the task can find out what was delivered.
+//! The position header of a record: the run, the split, the event and the transaction that the record comes from. With it readers can
+//! ignore repeats, and a later process of the task can find out what was delivered.
 //!
-//! The name of the header is `dts`. Its value has at most 36 bytes:
+//! The name of the header is `dts`. Its value has at most 36 bytes without a transaction id:
 //!
 //! | part | bytes |
 //! |---|---|
@@ -12,8 +12,17 @@
 //! | seq | 16, big endian: order in the split; in a heartbeat, the greatest seq of its split in the partition before it, or 0; in a record of the full phase, the first 8 bytes count the attempts of the process to deliver a split |
 //! | flags | 1: 1 snapshot row, 2 replay not exact, 4 schema change, 8 values begin with the id of a schema; 2 without 1 is a heartbeat |
 //!
-//! Bytes after the flags are reserved for later extensions, such as a transaction id. This version writes none, and readers must ignore
-//! them.
+//! The id of the transaction follows if the source knows one: a tag (1 byte), and bytes that depend on it. Rows of the full phase and
+//! heartbeats have none.
+//!
+//! | tag | id | bytes |
+//! |---|---|---|
+//! | 1 | commit timestamp (TSO) of PolarDB-X | 27: its 54 digits, two in a byte |
+//! | 2 | GTID of MySQL | 16: the UUID; 1–10, unsigned LEB128: the number |
+//! | 3 | GTID of MariaDB | domain, server and number, each unsigned LEB128 |
+//! | 4 | any other text of at most 255 bytes | 1: its length; its bytes, UTF-8 |
+//!
+//! Other tags, and bytes after the id, are reserved for later extensions. Readers must ignore them.
 //!
 //! # The rule for repeats
 //!
@@ -32,10 +41,25 @@
 //! assert!(filter.is_new("orders", 0, &RecordPosition::decode(&position.encode()).unwrap()));
 //! assert!(!filter.is_new("orders", 0, &position));
 //! ```
+//!
+//! The id of the transaction is read with [`RecordPosition::decode_with_transaction`]:
+//!
+//! ```
+//! use runtime::Seq;
+//! use sink_kafka::record_header::{RecordPosition, TransactionId};
+//!
+//! let position = RecordPosition { run: 7, epoch: 1, split: 1, seq: Seq(42), flags: 0 };
+//! let id = "3e11fa47-71ca-11e1-9e33-c80aa9429562:23";
+//! let header = position.encode_with_transaction(TransactionId::of(id));
+//! let (_, found) = RecordPosition::decode_with_transaction(&header).unwrap();
+//! assert_eq!(found.unwrap().to_string(), id);
+//! ```
 
 use std::collections::{HashMap, HashSet};
 
 use runtime::Seq;
+
+pub use super::transaction_id::TransactionId;
 
 /// The name of the header.
 pub const HEADER: &str = "dts";
@@ -74,7 +98,7 @@ pub enum PositionError {
     /// The header has an unknown version.
     #[error("the position header has version {0}, this program knows version {VERSION}")]
     Version(u8),
-    /// The header ends too early or contains a number that is too large.
+    /// The header ends too early, or contains a number that is too large or an invalid id.
     #[error("the position header is malformed")]
     Malformed,
 }
@@ -89,8 +113,20 @@ impl RecordPosition {
         out
     }
 
-    /// Decodes the value of a header. Bytes after the flags are reserved and ignored.
+    /// Encodes the value of the header of a record whose transaction is known. An id of more than 255 bytes is left out.
+    pub fn encode_with_transaction(&self, id: TransactionId<'_>) -> Vec<u8> {
+        let mut out = self.encode();
+        id.write(&mut out);
+        out
+    }
+
+    /// Decodes the value of a header.
     pub fn decode(value: &[u8]) -> Result<Self, PositionError> {
+        Self::decode_with_transaction(value).map(|(position, _)| position)
+    }
+
+    /// Decodes the value of a header, and the id of the transaction if it has one.
+    pub fn decode_with_transaction(value: &[u8]) -> Result<(Self, Option<TransactionId<'_>>), PositionError> {
         let (&version, rest) = value.split_first().ok_or(PositionError::Malformed)?;
         if version != VERSION {
             return Err(PositionError::Version(version));
@@ -99,8 +135,9 @@ impl RecordPosition {
         let (epoch, rest) = read_varint(rest).ok_or(PositionError::Malformed)?;
         let (split, rest) = read_varint(rest).ok_or(PositionError::Malformed)?;
         let (seq, rest) = rest.split_first_chunk::<16>().ok_or(PositionError::Malformed)?;
-        let &flags = rest.first().ok_or(PositionError::Malformed)?;
-        Ok(Self { run: u64::from_be_bytes(*run), epoch, split, seq: Seq(u128::from_be_bytes(*seq)), flags })
+        let (&flags, rest) = rest.split_first().ok_or(PositionError::Malformed)?;
+        let position = Self { run: u64::from_be_bytes(*run), epoch, split, seq: Seq(u128::from_be_bytes(*seq)), flags };
+        Ok((position, TransactionId::read(rest)?))
     }
 
     /// Whether the record is a heartbeat.
@@ -131,11 +168,11 @@ pub(crate) fn seq_of_attempt(attempt: u32, row: Seq) -> Seq {
 pub(crate) fn write_prefix(out: &mut Vec<u8>, LaneId { run, epoch, split }: LaneId) {
     out.push(VERSION);
     out.extend_from_slice(&run.to_be_bytes());
-    write_varint(out, epoch);
-    write_varint(out, split);
+    write_varint(out, epoch.into());
+    write_varint(out, split.into());
 }
 
-fn write_varint(out: &mut Vec<u8>, mut value: u32) {
+pub(super) fn write_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -143,12 +180,13 @@ fn write_varint(out: &mut Vec<u8>, mut value: u32) {
     out.push(value as u8);
 }
 
-fn read_varint(bytes: &[u8]) -> Option<(u32, &[u8])> {
-    let mut value = 0u64;
-    for (index, &byte) in bytes.iter().take(5).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * index);
+pub(super) fn read_varint<T: TryFrom<u128>>(bytes: &[u8]) -> Option<(T, &[u8])> {
+    let longest = (8 * size_of::<T>()).div_ceil(7);
+    let mut value = 0u128;
+    for (index, &byte) in bytes.iter().take(longest).enumerate() {
+        value |= u128::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
-            return Some((u32::try_from(value).ok()?, &bytes[index + 1..]));
+            return Some((T::try_from(value).ok()?, &bytes[index + 1..]));
         }
     }
     None
@@ -209,13 +247,15 @@ mod tests {
 
     #[test]
     fn the_examples_of_the_documentation_are_read() {
-        let examples: Vec<RecordPosition> = include_str!("../../../docs/record-header.md")
+        let examples: Vec<(RecordPosition, Option<String>)> = include_str!("../../../docs/record-header.md")
             .lines()
             .filter(|line| line.starts_with("01 "))
             .map(|line| {
                 let digits: String = line.split(' ').collect();
                 let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
-                RecordPosition::decode(&(0..digits.len()).step_by(2).map(byte).collect::<Vec<_>>()).unwrap()
+                let bytes: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
+                let (position, id) = RecordPosition::decode_with_transaction(&bytes).unwrap();
+                (position, id.map(|id| id.to_string()))
             })
             .collect();
         let row = RecordPosition {
@@ -226,8 +266,11 @@ mod tests {
             flags: SNAPSHOT | NOT_EXACT,
         };
         let change = RecordPosition { split: 7, seq: Seq(0x14 << 64 | 0x1002), flags: 0, ..row };
-        assert_eq!(examples, [row, change, RecordPosition { flags: NOT_EXACT, ..change }]);
-        assert!(examples[2].is_heartbeat());
+        let heartbeat = RecordPosition { flags: NOT_EXACT, ..change };
+        let gtid = Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:23".to_owned());
+        let tso = Some("753257768515167846418831443902710416620000000000000000".to_owned());
+        assert_eq!(examples, [(row, None), (change, gtid), (change, tso), (change, Some("0-1-300".to_owned())), (heartbeat, None)]);
+        assert!(heartbeat.is_heartbeat());
     }
 
     #[test]
@@ -240,9 +283,14 @@ mod tests {
         let mut newer = good.clone();
         newer[0] = 2;
         assert_eq!(RecordPosition::decode(&newer), Err(PositionError::Version(2)));
-        let mut overlong = good;
+        let mut overlong = good.clone();
         overlong[13] = 0x7f;
         assert_eq!(RecordPosition::decode(&overlong), Err(PositionError::Malformed));
+        let longer = RecordPosition::decode(&good).unwrap().encode_with_transaction(TransactionId::of("1-2-3"));
+        assert_eq!(longer.len(), 40);
+        for end in 37..40 {
+            assert_eq!(RecordPosition::decode(&longer[..end]), Err(PositionError::Malformed), "{end}");
+        }
     }
 
     #[test]
@@ -265,12 +313,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn there_and_back(run: u64, epoch: u32, split: u32, seq: u128, flags: u8, tail: Vec<u8>) {
+        fn there_and_back(run: u64, epoch: u32, split: u32, seq: u128, flags: u8, id in prop::option::of(".{0,60}|[0-9]{54}"), tail: Vec<u8>) {
             let position = RecordPosition { run, epoch, split, seq: Seq(seq), flags };
-            let mut bytes = position.encode();
-            prop_assert!(bytes.len() <= 36);
-            bytes.extend(tail);
+            prop_assert!(position.encode().len() <= 36);
+            let mut bytes = match &id {
+                Some(id) => position.encode_with_transaction(TransactionId::of(id)),
+                None => position.encode(),
+            };
             prop_assert_eq!(RecordPosition::decode(&bytes), Ok(position));
+            if id.is_some() {
+                bytes.extend(tail);
+            }
+            let (read, read_id) = RecordPosition::decode_with_transaction(&bytes).unwrap();
+            prop_assert_eq!((read, read_id.map(|id| id.to_string())), (position, id));
         }
 
         #[test]

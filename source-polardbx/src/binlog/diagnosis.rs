@@ -1,15 +1,54 @@
 //! Finds out why a server refused or ended a dump. The server's error message is vague, so the list of its binlog files is checked as well.
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use super::error::StreamError;
 use super::files::BinlogFiles;
-use super::position::{FileOffset, StreamPosition};
+use super::position::{FileOffset, StreamPosition, file_name};
 use crate::error::{Result, SourceError};
 use crate::server::binlog_files;
 use crate::session::Endpoint;
+use crate::splits::StreamName;
 use crate::wire::WireError;
 
+/// How long a node of PolarDB-X may lag behind the one that has sent the events before a position. A switch to another node takes up to
+/// 30 s.
+const LAG: Duration = Duration::from_secs(60);
+
+/// Since when the server has refused a position behind the end of its newest file. The readers that follow one another share it. A node that
+/// lags has the position soon; a server that lost its newest events, or was built again, never has it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BehindEnd(Arc<Mutex<Option<(FileOffset, Instant)>>>);
+
+impl BehindEnd {
+    /// Notes that the position was refused. Returns whether it has been for longer than a node lags.
+    fn is_refused(&self, at: FileOffset, now: Instant) -> bool {
+        let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match *since {
+            Some((refused, since)) if refused == at => now.duration_since(since) >= LAG,
+            _ => {
+                *since = Some((at, now));
+                false
+            }
+        }
+    }
+
+    /// Notes that the server has sent events, or has the position.
+    pub(super) fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
 /// The error for a dump that failed at the position `at`.
-pub(crate) async fn diagnose(error: WireError, endpoint: &Endpoint, position: &StreamPosition, at: FileOffset) -> SourceError {
+pub(crate) async fn diagnose(
+    error: WireError,
+    endpoint: &Endpoint,
+    stream: &StreamName,
+    position: &StreamPosition,
+    at: FileOffset,
+    behind_end: &BehindEnd,
+) -> SourceError {
     let (code, message) = match error {
         WireError::Refused(code, message) => (code, message),
         WireError::Lost(message) => return StreamError::Disconnected { message }.into(),
@@ -25,8 +64,8 @@ pub(crate) async fn diagnose(error: WireError, endpoint: &Endpoint, position: &S
     }
     // The server sends the same message for an offset after the end of the file as for an event that is too large or truncated. So the list
     // of files is checked first. If the files cannot be listed either, the failure may be temporary.
-    let meaning = match files(endpoint).await {
-        Ok(files) => files.find(&position.base, at).err().unwrap_or_else(|| by_message(message)),
+    let meaning = match files(endpoint, stream).await {
+        Ok(files) => by_files(&files, &position.base, at, message, behind_end, Instant::now()),
         Err(_) => StreamError::Disconnected { message },
     };
     meaning.into()
@@ -34,18 +73,46 @@ pub(crate) async fn diagnose(error: WireError, endpoint: &Endpoint, position: &S
 
 /// Checks the position `at` against the server's binlog files. It is called for a stream that has had no new events for a while. Fails if
 /// the position no longer exists; otherwise returns whether the server has more events after `at`.
-pub(crate) async fn compare(endpoint: &Endpoint, position: &StreamPosition, at: FileOffset) -> Result<bool, StreamError> {
+pub(crate) async fn compare(
+    endpoint: &Endpoint,
+    stream: &StreamName,
+    position: &StreamPosition,
+    at: FileOffset,
+) -> Result<bool, StreamError> {
     // If the files cannot be listed, the stream itself will soon fail as well and report the cause.
-    let Ok(files) = files(endpoint).await else { return Ok(false) };
+    let Ok(files) = files(endpoint, stream).await else { return Ok(false) };
     files.find(&position.base, at)?;
     Ok(files.end().is_some_and(|end| end > at))
 }
 
-async fn files(endpoint: &Endpoint) -> Result<BinlogFiles> {
+async fn files(endpoint: &Endpoint, stream: &StreamName) -> Result<BinlogFiles> {
     let mut session = endpoint.connect().await?;
-    let files = binlog_files(&mut session).await;
+    let files = binlog_files(&mut session, stream).await;
     session.close().await;
     files
+}
+
+/// Derives the error from the server's files, and from its message where the files have the position.
+fn by_files(files: &BinlogFiles, base: &str, at: FileOffset, message: String, behind_end: &BehindEnd, now: Instant) -> StreamError {
+    if let Err(error) = files.find(base, at) {
+        return error;
+    }
+    let name = file_name(base, at.file);
+    match files.size(&name).filter(|size| at.offset > *size) {
+        Some(size) if behind_end.is_refused(at, now) => StreamError::HistoryDiverged {
+            what: format!(
+                "this task stopped at {name}:{}, and for {} s that file has had only {size} bytes: the server lost its newest events, or was \
+                 built again",
+                at.offset,
+                LAG.as_secs()
+            ),
+        },
+        Some(size) => StreamError::Disconnected { message: format!("{message}; {name} has {size} bytes, and {} are needed", at.offset) },
+        None => {
+            behind_end.clear();
+            by_message(message)
+        }
+    }
 }
 
 /// Derives the error from the server's message. The position was already found in the server's binlog files.
@@ -62,6 +129,30 @@ fn by_message(message: String) -> StreamError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_position_behind_the_end_is_waited_for_and_then_lost() {
+        let files = |size| BinlogFiles::new(vec![("binlog.000005".to_owned(), 1000), ("binlog.000006".to_owned(), size)]).that_may_lag();
+        let (behind_end, start) = (BehindEnd::default(), Instant::now());
+        let ask = |size: u64, offset: u64, seconds: u64| {
+            let now = start + Duration::from_secs(seconds);
+            by_files(&files(size), "binlog", FileOffset::new(6, offset), "binlog dump error!".to_owned(), &behind_end, now)
+        };
+        let waits = |error: &StreamError| matches!(error, StreamError::Disconnected { .. });
+        let first = ask(200, 500, 0);
+        assert!(waits(&first) && first.to_string() == "binlog dump error!; binlog.000006 has 200 bytes, and 500 are needed", "{first}");
+        assert!(waits(&ask(200, 500, 59)));
+        let lost = ask(300, 500, 60);
+        assert!(matches!(&lost, StreamError::HistoryDiverged { what } if what.contains("binlog.000006:500") && what.contains("300 bytes")));
+        // Another position begins anew, and so does one that the server had, or from which it has sent events.
+        assert!(waits(&ask(200, 501, 61)) && !waits(&ask(200, 501, 121)));
+        assert!(waits(&ask(501, 501, 122)) && waits(&ask(200, 501, 123)) && waits(&ask(200, 501, 182)));
+        behind_end.clear();
+        assert!(waits(&ask(200, 501, 183)));
+        // A file that is not the newest does not grow.
+        let old = by_files(&files(200), "binlog", FileOffset::new(5, 1001), String::new(), &BehindEnd::default(), start);
+        assert!(matches!(old, StreamError::HistoryDiverged { .. }));
+    }
 
     #[test]
     fn the_message_says_it_where_the_files_do_not() {

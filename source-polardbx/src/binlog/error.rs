@@ -66,6 +66,16 @@ pub enum StreamError {
         /// The column and its type.
         what: String,
     },
+    /// A table got no primary key, and the stream has only rows of tables with one.
+    #[error(
+        "the statement leaves the table without a primary key, and streams that are split by the record do not have its rows: {statement}"
+    )]
+    NoRows {
+        /// The table.
+        table: TableId,
+        /// The beginning of the statement.
+        statement: String,
+    },
     /// Rows were rolled back after they were logged.
     #[error("{what}")]
     RollbackGroup {
@@ -166,6 +176,9 @@ pub enum StreamError {
         /// What was expected and what was found.
         what: String,
     },
+    /// The position from which a task without a full phase starts is inside a transaction.
+    #[error("the stream would begin inside a transaction, without its first rows")]
+    StartInTransaction,
     /// The server has purged the binlog file that this task needs next.
     #[error("the oldest file it still has is {oldest}; this task stopped at {needed}")]
     Purged {

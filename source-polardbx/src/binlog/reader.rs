@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use runtime::{Batch, Context, Error, Result, SplitReader, TableSchema, async_trait};
 
 use super::decode::{Decoder, DecoderOptions, OpenGroup, PreparedTransactions};
-use super::diagnosis::{compare, diagnose};
+use super::diagnosis::{BehindEnd, compare, diagnose};
 use super::error::StreamError;
 use super::event::{Reader, kind};
 use super::position::{FileOffset, StreamPosition};
@@ -21,12 +21,13 @@ use crate::error::SourceError;
 use crate::schema::{History, Unstated};
 use crate::selection::Selection;
 use crate::session::Endpoint;
+use crate::splits::StreamName;
 use crate::wire::WireError;
 
 /// The inputs of a [`StreamReader`].
 pub(crate) struct StreamOptions {
     /// Name of the stream.
-    pub(crate) stream: String,
+    pub(crate) stream: StreamName,
     /// How to connect.
     pub(crate) endpoint: Endpoint,
     /// The id with which the connector registers as a replica; it must be unique among the server's replicas.
@@ -49,10 +50,14 @@ pub(crate) struct StreamOptions {
     pub(crate) heartbeat: Option<Duration>,
     /// Batches are cut at about this size, in bytes.
     pub(crate) batch_max_bytes: usize,
+    /// Whether a full phase has read what comes before the first position of the stream.
+    pub(crate) behind_full_phase: bool,
     /// What this process could not decode before.
     pub(crate) undecodable: Undecodable,
     /// The end of a large transaction that this process found last.
     pub(crate) last_end: LastEnd,
+    /// Since when the server has refused a position that is behind its end.
+    pub(crate) behind_end: BehindEnd,
     /// The XA transactions that are prepared at `position`.
     pub(crate) prepared: PreparedTransactions,
     /// Tells what is committed.
@@ -76,6 +81,7 @@ impl Undecodable {
 /// Reads the binlog of a server, starting at a given position. `next` is cancel-safe, because all its state is in this struct.
 pub(crate) struct StreamReader {
     endpoint: Endpoint,
+    stream: StreamName,
     server_id: u32,
     position: StreamPosition,
     transport: Transport,
@@ -84,6 +90,7 @@ pub(crate) struct StreamReader {
     timers: Timers,
     undecodable: Undecodable,
     last_end: LastEnd,
+    behind_end: BehindEnd,
     profile: ServerProfile,
     context: Context,
     time: SourceTime,
@@ -132,16 +139,17 @@ impl StreamReader {
     pub(crate) async fn open(options: StreamOptions) -> Result<Self, SourceError> {
         let StreamOptions { stream, endpoint, server_id, position, selection, profile, undecodable, last_end, prepared, context, .. } =
             options;
+        let behind_end = options.behind_end;
         let from = Decoder::dump_from(&position);
         let transport = match Transport::open(&endpoint, server_id, &position.base, from, options.heartbeat).await {
             Ok(transport) => transport,
-            Err(error) => return Err(diagnose(error, &endpoint, &position, from).await),
+            Err(error) => return Err(diagnose(error, &endpoint, &stream, &position, from, &behind_end).await),
         };
         let time = SourceTime { idle_is_current: profile.idle_is_current(), ms: None, is_idle: false };
         let mut history = History::new(options.schemas, options.database_charsets, profile.lower_case_names());
         history.restore_unstated(options.unstated);
         let decoder = Decoder::new(DecoderOptions {
-            stream,
+            stream: stream.as_str().to_owned(),
             position: position.clone(),
             history,
             selection,
@@ -149,10 +157,26 @@ impl StreamReader {
             prepared,
             polardbx: options.polardbx,
             batch_max_bytes: options.batch_max_bytes,
-        });
+        })
+        .behind_full_phase(options.behind_full_phase);
         let timers = Timers::start(options.heartbeat);
         let failure = None;
-        Ok(Self { endpoint, server_id, position, transport, decoder, failure, timers, time, undecodable, last_end, profile, context })
+        Ok(Self {
+            endpoint,
+            stream,
+            server_id,
+            position,
+            transport,
+            decoder,
+            failure,
+            timers,
+            time,
+            undecodable,
+            last_end,
+            behind_end,
+            profile,
+            context,
+        })
     }
 
     /// Reads events until a batch is complete. Returns `None` if reading failed; the cause is in `failure`.
@@ -234,7 +258,7 @@ impl StreamReader {
     /// Checks a stream without new events against the server's list of binlog files.
     async fn compare(&mut self) {
         let at = self.decoder.at();
-        match compare(&self.endpoint, &self.position, at).await {
+        match compare(&self.endpoint, &self.stream, &self.position, at).await {
             Err(error) => self.failure = Some(Failure::Stream(error, at)),
             Ok(server_has_more) => {
                 // An event that is still arriving is no standstill.
@@ -267,7 +291,10 @@ impl StreamReader {
             Some(Failure::Stream(error, at)) => (error, at),
             Some(Failure::Transport(error)) => {
                 let at = self.decoder.at();
-                match diagnose(error, &self.endpoint, &self.position, at).await {
+                if self.decoder.has_format() {
+                    self.behind_end.clear();
+                }
+                match diagnose(error, &self.endpoint, &self.stream, &self.position, at, &self.behind_end).await {
                     SourceError::Stream(error) => (error, at),
                     other => return other.into(),
                 }

@@ -5,6 +5,7 @@
 mod completeness;
 mod replication;
 mod resume;
+mod streams;
 
 use runtime::{Charset, Column, ColumnKind, Finding, Level, TableId, TableSchema};
 
@@ -17,11 +18,13 @@ use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
 use crate::snapshot::range::chunk_key;
-use crate::start::{prove_schemas, starts_now, stream_start};
+use crate::start::{prove_schemas, starts_now, stream_starts};
+use crate::streams::Streams;
 pub(crate) use completeness::{cascades, completeness};
 use replication::replication;
 pub(crate) use replication::{begins_transaction, may_dump};
-pub(crate) use resume::{checkpoint, same_server, same_task};
+pub(crate) use resume::{checkpoint, same_server, same_streams, same_task};
+pub(crate) use streams::{stream_key, streams};
 
 /// Runs all checks, and returns their findings. `is_first` says whether the task has no checkpoint yet.
 pub(crate) async fn findings(settings: &SourceSettings, endpoint: &Endpoint, task: &str, is_first: bool) -> Vec<Finding> {
@@ -72,7 +75,20 @@ async fn supported(
 ) {
     if settings.has(Phase::Incremental) {
         found.extend(server.stream_settings());
-        replication(settings, task, endpoint, server, session, found).await;
+    }
+    let streams = match settings.has(Phase::Incremental) {
+        true => Streams::choose(settings, session, server).await,
+        false => Ok(Streams::global()),
+    };
+    let streams = match streams {
+        Ok(streams) => streams,
+        // The finding `replication_client` says so.
+        Err(error) if error.code() == Some(1227) => Streams::global(),
+        Err(error) => return found.push(Finding::from_error("streams", &error.into())),
+    };
+    if settings.has(Phase::Incremental) {
+        replication(settings, task, endpoint, server, session, &streams, found).await;
+        found.extend(self::streams(&streams));
     }
     if settings.has(Phase::Full) && settings.has(Phase::Incremental) {
         found.push(match Barrier::probe(session, server, settings.barrier_delay).await {
@@ -87,7 +103,8 @@ async fn supported(
     }
     if settings.has(Phase::Incremental) {
         let needed = if settings.has(Phase::Full) { Needed::StreamAfterFullPhase } else { Needed::Stream };
-        match retention(session, server, needed).await {
+        // All streams of a group are kept for the same time.
+        match retention(session, server, &streams.names[0], needed).await {
             Ok(finding) => found.push(finding),
             // The finding `replication_client` has reported that the account may not ask.
             Err(error) if error.code() == Some(1227) => {}
@@ -104,7 +121,7 @@ async fn supported(
         }
     }
     if is_first && settings.has(Phase::Incremental) && !starts_now(settings) {
-        found.push(match start(settings, task, endpoint, server, session, &selection).await {
+        found.push(match start(settings, task, endpoint, server, session, &streams, &selection).await {
             Ok(place) => Finding::passed("start", place),
             Err(error) => Finding::from_error("start", &error.into()),
         });
@@ -112,7 +129,7 @@ async fn supported(
     if is_first && starts_now(settings) && !server.is_polardbx() {
         found.push(prepared_now(session, settings.xa_wait).await);
     }
-    match tables(session, &selection, settings, is_first).await {
+    match tables(session, &selection, settings, &streams, is_first).await {
         Ok(mut of_tables) => found.append(&mut of_tables),
         Err(error) => found.push(Finding::from_error("tables", &error.into())),
     }
@@ -125,20 +142,30 @@ async fn start(
     endpoint: &Endpoint,
     server: &Server,
     session: &mut Session,
+    streams: &Streams,
     selection: &Selection,
 ) -> Result<String> {
-    let Some(start) = stream_start(settings, session, server).await? else { return Ok("the stream starts anywhere".to_owned()) };
-    if let Some(Start::Position { .. }) = settings.config.start {
-        begins_transaction(endpoint, settings.server_id(task, server.server_id())?, &start).await?;
-    }
+    let starts = stream_starts(settings, session, server, streams).await?;
     let (tables, _) = selected_tables(session, selection).await?;
-    prove_schemas(settings, endpoint, session, server, &start, &tables).await?;
-    Ok(format!("the stream starts at {}", start.location()))
+    for start in &starts {
+        if let Some(Start::Position { .. }) = settings.config.start {
+            begins_transaction(endpoint, settings.server_id(task, server.server_id())?, &start.1).await?;
+        }
+        prove_schemas(settings, endpoint, session, server, start, &tables).await?;
+    }
+    let places = starts.iter().map(|(_, start)| start.location()).collect::<Vec<_>>().join(", ");
+    Ok(format!("the stream starts at {places}"))
 }
 
 /// Checks the selected tables. If no table is selected, a task with the phase `schema` or `full` fails at its first start. Any other
 /// task gets a warning, because its tables may be created later.
-async fn tables(session: &mut Session, selection: &Selection, settings: &SourceSettings, is_first: bool) -> Result<Vec<Finding>> {
+async fn tables(
+    session: &mut Session,
+    selection: &Selection,
+    settings: &SourceSettings,
+    streams: &Streams,
+    is_first: bool,
+) -> Result<Vec<Finding>> {
     let (tables, views) = selected_tables(session, selection).await?;
     let mut found = missing(selection, &tables, &views);
     if !is_first {
@@ -156,6 +183,7 @@ async fn tables(session: &mut Session, selection: &Selection, settings: &SourceS
             Ok((schema, ddl)) => {
                 found.extend(columns(&schema));
                 found.extend(key(&schema));
+                found.extend(stream_key(settings, streams, &schema));
                 ddls.push((table, ddl));
             }
             // An error of the connection says nothing about the table, so it ends the check.

@@ -10,6 +10,7 @@ use crate::config::{ConfigError, SourceSettings};
 use crate::error::{Result, SourceError};
 use crate::server::{Server, binlog_end};
 use crate::session::{Endpoint, Session, named};
+use crate::streams::Streams;
 use crate::wire::WireError;
 
 /// Checks the grants REPLICATION CLIENT and REPLICATION SLAVE, and the replica id of this task.
@@ -19,9 +20,10 @@ pub(super) async fn replication(
     endpoint: &Endpoint,
     server: &Server,
     session: &mut Session,
+    streams: &Streams,
     found: &mut Vec<Finding>,
 ) {
-    let end = match binlog_end(session, server).await {
+    let end = match ends(session, server, streams).await {
         Ok(end) => {
             found.push(Finding::passed("replication_client", "the account may ask for the binlog's position"));
             end
@@ -38,6 +40,16 @@ pub(super) async fn replication(
     // Without a binlog there is nothing to dump. The finding `log_bin` reports this.
     let Some(end) = end else { return };
     found.push(may_dump(endpoint, id, &end).await);
+}
+
+/// The ends of all streams are asked for. The result is that of the first; `None` if the server does not write a binlog.
+async fn ends(session: &mut Session, server: &Server, streams: &Streams) -> Result<Option<BinlogCoordinates>> {
+    let mut first = None;
+    for stream in &streams.names {
+        let end = binlog_end(session, server, stream).await?;
+        first = first.or(end);
+    }
+    Ok(first)
 }
 
 /// The finding `replication_slave`: whether the account may read the binlog.

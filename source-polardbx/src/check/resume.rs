@@ -11,7 +11,8 @@ use crate::error::{Result, SourceError};
 use crate::facts::{SelectionFact, TaskFacts};
 use crate::server::{Server, binlog_files};
 use crate::session::{Endpoint, Session};
-use crate::splits::{GLOBAL_STREAM, SplitName};
+use crate::splits::{SplitName, StreamName};
+use crate::streams::Streams;
 
 /// Checks that the checkpoint was made from this server and with this configuration. Fails if not.
 pub(crate) fn same_task(settings: &SourceSettings, server: &Server, task: &TaskFacts) -> Result<()> {
@@ -19,6 +20,9 @@ pub(crate) fn same_task(settings: &SourceSettings, server: &Server, task: &TaskF
     let changed = |what: &str| SourceError::TaskChanged { what: format!("the task was started with other {what}") };
     if task.selection != SelectionFact::new(&settings.config.tables, &settings.config.exclude) {
         return Err(changed("`tables` or `exclude`"));
+    }
+    if settings.config.stream_group.is_some() && task.group != settings.config.stream_group {
+        return Err(changed("`stream_group`"));
     }
     if task.phases != settings.phases {
         return Err(changed("`phases`"));
@@ -32,6 +36,13 @@ pub(crate) fn same_server(server: &Server, known: &str) -> Result<()> {
     if known == found { Ok(()) } else { Err(SourceError::IdentityChanged { known: known.to_owned(), found }) }
 }
 
+/// Checks that the server has the streams with which the task began. Fails if not.
+pub(crate) async fn same_streams(session: &mut Session, task: &TaskFacts) -> Result<()> {
+    let Some(group) = task.group.as_deref().filter(|_| task.has(Phase::Incremental)) else { return Ok(()) };
+    let known: Vec<StreamName> = task.streams.iter().map(|stream| stream.name.clone()).collect();
+    Streams::verify(session, group, &known).await
+}
+
 /// The finding `checkpoint`: where the task continues, or why it cannot. `state_dir` is the folder of the task's files.
 pub(crate) async fn checkpoint(settings: &SourceSettings, endpoint: &Endpoint, state_dir: Option<&Path>, committed: &Committed) -> Finding {
     let checked = async {
@@ -41,7 +52,7 @@ pub(crate) async fn checkpoint(settings: &SourceSettings, endpoint: &Endpoint, s
         same_task(settings, &server, &task)?;
         let place = stream_is_there(&mut session, &task, committed).await;
         session.close().await;
-        PreparedTransactions::verify(GLOBAL_STREAM, state_dir, committed)?;
+        PreparedTransactions::verify(StreamName::global().as_str(), state_dir, committed)?;
         place
     };
     match checked.await {
@@ -56,11 +67,13 @@ async fn stream_is_there(session: &mut Session, task: &TaskFacts, committed: &Co
     if !task.has(Phase::Incremental) {
         return Ok("the task continues where it was".into());
     }
-    let position = match committed.split(&SplitName::global_stream().id()) {
-        Some(split) => split.checkpoint.position.clone(),
-        None => task.stream_start()?,
-    };
-    let position = StreamPosition::parse(position.as_str())?;
-    binlog_files(session).await?.find(&position.base, position.at)?;
-    Ok(format!("the binlog still has {}", position.location(position.at)))
+    same_streams(session, task).await?;
+    let mut found = Vec::new();
+    for (stream, start) in task.stream_starts()? {
+        let position = committed.split(&SplitName::Stream(stream.clone()).id()).map_or(start, |split| split.checkpoint.position.clone());
+        let position = StreamPosition::parse(position.as_str())?;
+        binlog_files(session, &stream).await?.find(&position.base, position.at)?;
+        found.push(position.location(position.at));
+    }
+    Ok(format!("the binlog still has {}", found.join(", ")))
 }

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use error::ConfigError;
-pub use options::{ArchivedDeletes, DdlText, Handover, Heartbeat, Phase, PolarDbXOptions, Start, Tls, TlsMode};
+pub use options::{ArchivedDeletes, DdlText, Handover, Heartbeat, Phase, PolarDbXOptions, Start, StreamSplit, Tls, TlsMode};
 pub(crate) use settings::SourceSettings;
 
 /// The keys of `[source.polardbx]`. Unknown keys are errors. A value whose feature is not implemented yet is refused.
@@ -54,6 +54,12 @@ pub struct Config {
     pub start: Option<Start>,
     /// The replica id under which the source asks for the binlog. By default it is derived from the task's name, the host and the port.
     pub server_id: Option<u32>,
+    /// The group of binlog streams of PolarDB-X that the stream phase reads, such as `group1`. By default the global binlog is read, or the only
+    /// group of an instance that has no global binlog.
+    pub stream_group: Option<String>,
+    /// By what the streams of the group are split; by the record, unless this says otherwise. The server does not tell.
+    #[serde(default)]
+    pub stream_split: StreamSplit,
     /// What becomes of the rows that PolarDB-X archives and so deletes; delivered by default. Other servers do not mark such deletes.
     #[serde(default)]
     pub archived_deletes: ArchivedDeletes,
@@ -108,6 +114,8 @@ impl Default for Config {
             xa_wait_seconds: default_xa_wait_seconds(),
             start: None,
             server_id: None,
+            stream_group: None,
+            stream_split: StreamSplit::default(),
             archived_deletes: ArchivedDeletes::default(),
             ddl_text: DdlText::default(),
             tls: None,

@@ -106,6 +106,20 @@ pub enum DdlText {
     Original,
 }
 
+/// By what PolarDB-X splits its changes over the streams of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StreamSplit {
+    /// By the primary key of the row. The rows of tables without a primary key are in no stream.
+    #[default]
+    Record,
+    /// By the table.
+    Table,
+    /// By the database.
+    Database,
+}
+
 /// How the events of PolarDB-X are delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PolarDbXOptions {
@@ -113,6 +127,10 @@ pub struct PolarDbXOptions {
     pub archived_deletes: ArchivedDeletes,
     /// Which text of a DDL statement is delivered.
     pub ddl_text: DdlText,
+    /// Whether a statement that all streams of a group have is only followed, because another of them delivers it.
+    pub is_later_stream: bool,
+    /// Whether the rows of tables without a primary key are not in the stream.
+    pub lacks_keyless: bool,
 }
 
 /// How connections are encrypted. Paths of files are relative to the working directory.

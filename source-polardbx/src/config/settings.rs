@@ -55,6 +55,9 @@ impl SourceSettings {
         if !(1..=10_000_000).contains(&config.chunk_rows) {
             return Err(wrong("chunk_rows", format!("{} is not between 1 and 10000000", config.chunk_rows), "leave it out for 50000"));
         }
+        if config.stream_group.as_ref().is_some_and(|group| group.trim().is_empty()) {
+            return Err(wrong("stream_group", "it is empty", "leave it out, or name a group that SHOW BINARY STREAMS lists"));
+        }
         if config.server_id.is_some_and(|id| id < 2) {
             return Err(wrong(
                 "server_id",
@@ -86,7 +89,8 @@ impl SourceSettings {
 
     /// How the events of PolarDB-X are delivered.
     pub(crate) fn polardbx(&self) -> PolarDbXOptions {
-        PolarDbXOptions { archived_deletes: self.config.archived_deletes, ddl_text: self.config.ddl_text }
+        let Config { archived_deletes, ddl_text, .. } = self.config;
+        PolarDbXOptions { archived_deletes, ddl_text, ..PolarDbXOptions::default() }
     }
 
     /// The replica id for the dump connection of `task`: the configured id, or else an id that is derived from the task and the server's
@@ -188,6 +192,7 @@ mod tests {
             ("chunk_rows", json!(0), "0"),
             ("parallelism", json!(0), "0"),
             ("xa_wait_seconds", json!(86_401), "86401"),
+            ("stream_group", json!(" "), "empty"),
             ("tables", json!([]), "empty"),
             ("tables", json!(["mysql.user"]), "mysql"),
         ] {

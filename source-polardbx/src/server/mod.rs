@@ -16,7 +16,7 @@ use crate::binlog::ServerProfile;
 use crate::binlog::profile::is_polardbx;
 use crate::error::Result;
 use crate::session::{Session, nth};
-pub(crate) use binlog::{BinlogFilters, binlog_end, binlog_files, binlog_filters};
+pub(crate) use binlog::{BinlogFilters, binlog_end, binlog_files, binlog_filters, has_global_binlog, stream_groups};
 pub(crate) use identity::Identity;
 pub(crate) use kind::{ServerKind, kind_of};
 pub(crate) use retention::{Needed, retention};

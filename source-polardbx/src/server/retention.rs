@@ -3,9 +3,11 @@
 use runtime::Finding;
 
 use super::Server;
+use super::binlog::with;
 use crate::binlog::{BinlogCoordinates, Tso};
 use crate::error::Result;
 use crate::session::{Session, named};
+use crate::splits::StreamName;
 
 const ITEM: &str = "binlog_retention";
 const MS_PER_DAY: f64 = 86_400_000.0;
@@ -28,13 +30,14 @@ impl Needed {
     }
 }
 
-/// The finding about the time for which the server keeps its binlog.
-pub(crate) async fn retention(session: &mut Session, server: &Server, needed: Needed) -> Result<Finding> {
+/// The finding about the time for which the server keeps its binlog, or one of several streams.
+pub(crate) async fn retention(session: &mut Session, server: &Server, stream: &StreamName, needed: Needed) -> Result<Finding> {
     if !server.is_polardbx() {
         return Ok(configured(server, needed));
     }
     // The variables are those of a data node, whose binlog is another one. So the files themselves are looked at.
-    let rows = match session.rows("list the binlog files (SHOW FULL BINARY LOGS)", "SHOW FULL BINARY LOGS").await {
+    let statement = format!("SHOW FULL BINARY LOGS{}", with(stream));
+    let rows = match session.rows_of(|| format!("list the binlog files ({statement})"), &statement).await {
         // Versions before 5.4.18 do not know the statement.
         Err(error) if error.code() == Some(1064) => Vec::new(),
         rows => rows?,

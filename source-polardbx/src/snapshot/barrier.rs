@@ -11,6 +11,7 @@ use crate::error::{Result, SourceError};
 use crate::selection::MARKER_DATABASE;
 use crate::server::{Server, binlog_end, binlog_filters};
 use crate::session::{Session, literal};
+use crate::splits::StreamName;
 
 const DOING: &str = "write the barrier's marker row";
 
@@ -71,7 +72,7 @@ impl Barrier {
         let why = match server.unordered_commits() {
             Some(why) => why,
             None => {
-                let before = binlog_end(session, server).await?;
+                let before = binlog_end(session, server, &StreamName::global()).await?;
                 match write_marker(session, task).await {
                     // A commit that is not in the binlog is not ordered with the commits that are.
                     Ok(()) if is_logged(session, server, before).await? => return Ok(Self::Marker),
@@ -89,7 +90,7 @@ impl Barrier {
 /// Whether the marker row is in the binlog. `before` is the end of the binlog before the row was written.
 async fn is_logged(session: &mut Session, server: &Server, before: Option<BinlogCoordinates>) -> Result<bool> {
     let hidden = binlog_filters(session, server).await?.hide(MARKER_DATABASE);
-    Ok(!hidden && binlog_end(session, server).await? != before)
+    Ok(!hidden && binlog_end(session, server, &StreamName::global()).await? != before)
 }
 
 async fn write_marker(session: &mut Session, task: &str) -> Result<()> {

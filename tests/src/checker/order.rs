@@ -138,7 +138,7 @@ mod tests {
     fn record(seq: u128, epoch: u64, flags: u8, decoded: Decoded) -> Record {
         let entry =
             Entry { partition: 0, offset: seq as i64, key: None, value: Vec::new(), tombstone: false, header: None, timestamp_ms: 0 };
-        Record { entry, header: Header { run: 1, epoch, split: u64::from(flags), seq, flags }, decoded }
+        Record { entry, header: Header { run: 1, epoch, split: u64::from(flags), seq, flags, txid: None }, decoded }
     }
 
     fn change(op: Op, before: Option<(&str, &str)>, after: Option<(&str, &str)>) -> Decoded {

@@ -2,6 +2,7 @@
 //!
 //! This file dispatches the events by type. The submodules do the work:
 //!
+//! - `first_group` passes over a transaction of PolarDB-X that began before the stream.
 //! - `resume_guard` holds the position at which reading continues after a restart, and checks that the last delivered transaction is there.
 //! - `transaction` tracks where transactions begin and end, and gives each event its `seq` and its `stamp`.
 //! - `table_maps` maps table ids to tables, and `rows` decodes row events.
@@ -16,6 +17,7 @@
 mod context;
 mod expansion;
 mod fingerprint;
+mod first_group;
 mod group_end;
 mod heartbeat;
 mod look_ahead;
@@ -36,7 +38,7 @@ mod unstated;
 use runtime::{Batch, Error, Event, Position};
 
 use super::error::StreamError;
-use super::event::{Header, IGNORABLE, KeptEvent, Payload, RawEvent, kind, read_format, read_incident, read_query};
+use super::event::{Checksums, Header, IGNORABLE, KeptEvent, Payload, RawEvent, kind, read_format, read_incident, read_query};
 use super::position::{FileOffset, StreamPosition};
 use super::profile::ServerProfile;
 use super::row::RowLayout;
@@ -46,6 +48,7 @@ use crate::schema::History;
 use crate::selection::Selection;
 use context::EventContext;
 use expansion::{Expansion, SpooledRows};
+use first_group::FirstGroup;
 #[cfg(test)]
 pub(super) use group_end::Undone;
 pub(super) use group_end::{EndSearch, GroupEnd, OpenGroup};
@@ -88,6 +91,7 @@ pub struct Decoder {
     history: History,
     tracker: Tracker,
     resume: ResumeGuard,
+    first_group: FirstGroup,
     transaction: Transaction,
     tables: TableMaps,
     heartbeats: Heartbeats,
@@ -109,6 +113,7 @@ impl Decoder {
         Self {
             tracker: Tracker::new(&position.base, ResumeGuard::dump_from(&position)),
             transaction: Transaction::new(position.timeline, &profile),
+            first_group: FirstGroup::new(&position, &profile),
             resume: ResumeGuard::new(position),
             tables: TableMaps::default(),
             heartbeats: Heartbeats::default(),
@@ -125,6 +130,12 @@ impl Decoder {
         }
     }
 
+    /// Says whether a full phase has read what comes before the start of the stream. If so, the stream may begin inside a transaction.
+    pub fn behind_full_phase(mut self, is_behind: bool) -> Self {
+        self.first_group.set_read(is_behind);
+        self
+    }
+
     /// The position at which the binlog dump has to begin so that it contains the last delivered transaction.
     pub fn dump_from(position: &StreamPosition) -> FileOffset {
         ResumeGuard::dump_from(position)
@@ -133,6 +144,11 @@ impl Decoder {
     /// The position at which the next binlog event begins.
     pub fn at(&self) -> FileOffset {
         self.ahead.at().unwrap_or(self.tracker.at())
+    }
+
+    /// Whether the server has sent the format of the file, which it does once it has found the position.
+    pub(crate) fn has_format(&self) -> bool {
+        self.tracker.checksums != Checksums::Unknown
     }
 
     /// Whether events are read before their turn, because the outcome of an XA transaction has to be known first.
@@ -171,6 +187,9 @@ impl Decoder {
 
     /// Handles an event whose length, checksum and offset are right.
     fn take_intact(&mut self, event: &RawEvent<'_>, start: FileOffset, read_ms: i64) -> Result<(), StreamError> {
+        if self.first_group.passes_over(event)? {
+            return Ok(());
+        }
         let opens = matches!(event.header.kind, kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIADB_GTID);
         // A statement or a compressed transaction begins a group itself if no GTID event has opened the group before.
         let alone = matches!(event.header.kind, kind::QUERY | kind::TRANSACTION_PAYLOAD)
@@ -346,6 +365,9 @@ impl Decoder {
     fn close_transaction(&mut self) -> Result<(), StreamError> {
         self.transaction.check_emptied()?;
         let Some(group) = self.transaction.close() else { return Ok(()) };
+        if self.profile.is_polardbx() && self.resume.starts_inside(self.tracker.at()) {
+            self.first_group.pass_over()?;
+        }
         if self.resume.close(group, self.tracker.at())? {
             self.prepared.group_closed(self.tracker.at(), &mut self.output)?;
             if self.output.is_cut_due() {
@@ -527,7 +549,7 @@ impl Decoder {
 
     /// Whether the stream is live and between two transactions, and every decoded event was taken.
     pub(crate) fn is_between_transactions(&self) -> bool {
-        self.resume.is_live() && !self.transaction.is_open() && self.output.is_drained()
+        self.resume.is_live() && !self.transaction.is_open() && !self.first_group.is_inside() && self.output.is_drained()
     }
 
     /// A batch with one heartbeat event, which also moves the resume point; `None` inside a transaction, and while no time of the source is

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use runtime::{Batch, BatchBuilder, CellBlock, Event, Fact, Facts, Position};
+use runtime::{Batch, BatchBuilder, CellBlock, Event, Fact, Facts, Position, SchemaChanges};
 
 use crate::binlog::error::StreamError;
 
 /// Collects events and cuts them into batches.
 ///
-/// Invariant: facts are committed only together with a resume point, so never with a batch that ends inside a transaction.
+/// Invariant: facts and schemas are committed only together with a resume point, so never with a batch that ends inside a transaction.
 pub(super) struct BatchOutput {
     builder: BatchBuilder,
     ready: VecDeque<Batch>,
@@ -17,6 +17,8 @@ pub(super) struct BatchOutput {
     resume_due: bool,
     /// Facts to commit with the next resume point.
     facts: Facts,
+    /// Schemas to commit with the next resume point, which no event tells.
+    schemas: SchemaChanges,
     /// The number of batches that were taken.
     taken: u64,
     /// The events that must not be taken yet, because the end of their group is not known.
@@ -45,8 +47,8 @@ struct Held {
 impl BatchOutput {
     /// Creates an output that cuts batches at about `max_bytes` bytes.
     pub(super) fn new(max_bytes: usize) -> Self {
-        let (builder, ready, facts) = (BatchBuilder::default(), VecDeque::new(), Facts::new());
-        Self { builder, ready, max_bytes: max_bytes.max(1), resume_due: false, facts, taken: 0, held: None }
+        let (builder, ready, facts, schemas) = (BatchBuilder::default(), VecDeque::new(), Facts::new(), SchemaChanges::new());
+        Self { builder, ready, max_bytes: max_bytes.max(1), resume_due: false, facts, schemas, taken: 0, held: None }
     }
 
     /// The place behind the last event.
@@ -132,6 +134,12 @@ impl BatchOutput {
         self.facts.remove_at::<F>(key);
     }
 
+    /// Sets schemas that are committed with the next resume point, which must lie behind the statement that changed them: the statement must
+    /// be a group of its own, which ends before another batch is made.
+    pub(super) fn set_schemas(&mut self, schemas: SchemaChanges) {
+        self.schemas.extend(schemas);
+    }
+
     /// Whether all collected events were put into batches.
     pub(super) fn is_empty(&self) -> bool {
         self.builder.is_empty()
@@ -162,7 +170,7 @@ impl BatchOutput {
         }
         let mut batch = self.builder.finish(resume);
         if batch.resume.is_some() {
-            batch.facts = std::mem::take(&mut self.facts);
+            self.add_changes(&mut batch);
         }
         self.ready.push_back(batch);
     }
@@ -171,8 +179,13 @@ impl BatchOutput {
     /// [`BatchOutput::is_drained`] is true.
     pub(super) fn separate(&mut self, events: Vec<Event>, resume: Position) -> Batch {
         let mut batch = Batch::new(events, Some(resume), 0);
-        batch.facts = std::mem::take(&mut self.facts);
+        self.add_changes(&mut batch);
         batch
+    }
+
+    fn add_changes(&mut self, batch: &mut Batch) {
+        batch.facts = std::mem::take(&mut self.facts);
+        batch.schemas = std::mem::take(&mut self.schemas);
     }
 
     /// Takes the next finished batch; `None` if there is none, or if it is held.

@@ -13,6 +13,9 @@ pub(super) struct StatementTexts<'a> {
     pub(super) original: Option<Cow<'a, [u8]>>,
     /// The same for MySQL; blank if MySQL has no such statement.
     pub(super) mysql: &'a [u8],
+    /// Whether only this one of several streams has the statement. Source: the relay log of polardbx-cdc, for databases that are in one stream
+    /// as a whole.
+    pub(super) is_in_one_stream: bool,
 }
 
 impl<'a> StatementTexts<'a> {
@@ -25,9 +28,9 @@ impl<'a> StatementTexts<'a> {
             && let Some(end) = rest.windows(2).position(|two| two == b"*/")
             && let Some((original, rest)) = rest.split_at_checked(end)
         {
-            return Self { original: Some(original.into()), mysql: rest.get(2..).unwrap_or_default() };
+            return Self { original: Some(original.into()), mysql: rest.get(2..).unwrap_or_default(), is_in_one_stream: false };
         }
-        let (mut original, mut is_encoded, mut rest) = (None, false, text);
+        let (mut original, mut is_encoded, mut is_in_one_stream, mut rest) = (None, false, false, text);
         while let Some(line) = rest.strip_prefix(LINE) {
             let end = line.iter().position(|&byte| byte == b'\n');
             let (line, behind) = line.split_at(end.unwrap_or(line.len()));
@@ -35,6 +38,8 @@ impl<'a> StatementTexts<'a> {
                 original = Some(value);
             } else if line == b"ORIGIN_SQL_ENCODE=BASE64" {
                 is_encoded = true;
+            } else if line == b"DDL_ROUTE_MODE=SINGLE" {
+                is_in_one_stream = true;
             }
             rest = behind.get(1..).unwrap_or_default();
         }
@@ -42,7 +47,7 @@ impl<'a> StatementTexts<'a> {
             Some(value) if is_encoded => BASE64_STANDARD.decode(value).ok().map(Cow::from),
             value => value.map(Cow::from),
         };
-        Self { original, mysql: rest }
+        Self { original, mysql: rest, is_in_one_stream }
     }
 }
 
@@ -53,7 +58,7 @@ mod tests {
     #[test]
     fn the_texts_of_a_statement() {
         let read = |text: &'static str| {
-            let StatementTexts { original, mysql } = StatementTexts::read(text.as_bytes());
+            let StatementTexts { original, mysql, .. } = StatementTexts::read(text.as_bytes());
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
             (original.as_deref().map(text), text(mysql))
         };
@@ -67,5 +72,8 @@ mod tests {
         assert_eq!(read("/*POLARX_ORIGIN_SQL=CREATE TABLE t (a INT)\n broadcast*/ CREATE TABLE t (a INT)").1, " CREATE TABLE t (a INT)");
         assert_eq!(read("CREATE TABLE t (a INT)"), (None, "CREATE TABLE t (a INT)".to_owned()));
         assert_eq!(read("# POLARX_ORIGIN_SQL_ENCODE=BASE64\n# POLARX_ORIGIN_SQL=?\nALTER TABLE t ").0, None);
+        let is_in_one = |text: &str| StatementTexts::read(text.as_bytes()).is_in_one_stream;
+        assert!(is_in_one("# POLARX_DDL_ROUTE_MODE=SINGLE\n# POLARX_ORIGIN_SQL=x\nx"));
+        assert!(!is_in_one("# POLARX_DDL_ROUTE_MODE=BROADCAST\nx") && !is_in_one("# POLARX_ORIGIN_SQL=# POLARX_DDL_ROUTE_MODE=SINGLE\nx"));
     }
 }

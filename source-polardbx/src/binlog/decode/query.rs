@@ -22,6 +22,15 @@ use crate::schema::{
 };
 use crate::spool::SpoolReader;
 
+/// The statement of a user from which PolarDB-X has made a statement for MySQL.
+#[derive(Clone, Copy, Default)]
+struct Original<'a> {
+    /// Its text, if it can be read.
+    text: Option<&'a str>,
+    /// Whether another stream delivers it.
+    is_elsewhere: bool,
+}
+
 impl Decoder {
     pub(super) fn query(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
         let query = read_query(event.body, false)?;
@@ -48,17 +57,19 @@ impl Decoder {
 
     /// Handles a statement other than BEGIN, COMMIT and ROLLBACK.
     pub(super) fn statement(&mut self, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
-        self.statement_of(None, event, query, read_ms)
+        self.statement_of(Original::default(), event, query, read_ms)
     }
 
-    /// Like [`Decoder::statement`], for a statement that PolarDB-X has made from the statement `original` of a user.
-    fn statement_of(&mut self, original: Option<&str>, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
+    /// Like [`Decoder::statement`], for a statement that PolarDB-X has made from the statement of a user.
+    fn statement_of(&mut self, original: Original<'_>, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
+        let Original { text: original, is_elsewhere } = original;
         if self.transaction.is_uncommitted_alter() {
             return self.close_transaction();
         }
         let variables = SessionVariables::read(query.status)?;
         let mut source = StatementText::read(query.text, &variables);
         source.shown = original.filter(|_| self.polardbx.ddl_text == DdlText::Original).map(str::to_owned);
+        source.is_elsewhere = is_elsewhere;
         let text = source.text.as_str();
         if opens_transaction(text) {
             self.transaction.begin_with_statement(&EventContext::new(&self.tracker, &event.header, read_ms));
@@ -196,6 +207,11 @@ impl Decoder {
             .history
             .apply(change, event.header.timestamp, server_charset, &|table| self.selection.selects(table))
             .map_err(|change| StreamError::Change { change, statement: shorten(text) })?;
+        if self.polardbx.lacks_keyless
+            && let Some((table, _)) = touched.iter().find(|(_, schema)| schema.as_ref().is_some_and(|schema| schema.primary_key.is_empty()))
+        {
+            return Err(StreamError::NoRows { table: table.clone(), statement: shorten(text) });
+        }
         unstated::note(&self.stream, &mut self.history, &mut self.output)?;
         self.prepared.schema_changed(change, text, &self.history, &mut self.output)?;
         let databases = || {
@@ -211,11 +227,14 @@ impl Decoder {
             return Ok(());
         }
         self.tables.clear();
-        let Some(kind) = change.kind else { return Ok(()) };
-        if source.not_in.is_some() || source.hides_labels_of(change) {
+        if change.kind.is_some() && (source.not_in.is_some() || source.hides_labels_of(change)) {
             let table = touched.into_iter().next().map(|(table, _)| table);
             return Err(not_text(table.unwrap_or_else(|| TableId::new(database_of(change, query, &[]), "")), source));
         }
+        let Some(kind) = change.kind.filter(|_| !source.is_elsewhere) else {
+            self.output.set_schemas(touched);
+            return Ok(());
+        };
         let begun = self.transaction.is_begun();
         if begun {
             self.transaction.emit_begin(&EventContext::new(&self.tracker, &event.header, read_ms), &mut self.output)?;
@@ -285,27 +304,35 @@ impl Decoder {
         let query = read_query(event.body, false)?;
         let texts = StatementTexts::read(query.text);
         let original = texts.original.as_deref().and_then(|text| std::str::from_utf8(text).ok());
+        let is_elsewhere = self.polardbx.is_later_stream && !texts.is_in_one_stream;
         if texts.mysql.trim_ascii().is_empty() {
             return match original.filter(|_| self.resume.is_live()) {
-                Some(text) => self.untranslated(text, event, &query, read_ms),
+                Some(text) => self.untranslated(text, is_elsewhere, event, &query, read_ms),
                 None => Ok(()),
             };
         }
         let repaired = std::str::from_utf8(texts.mysql).ok().and_then(|text| without_leading_comma(text, self.profile.dialect()));
         let text = repaired.as_deref().map_or(texts.mysql, str::as_bytes);
-        self.statement_of(original, event, &Query { text, ..query }, read_ms)
+        self.statement_of(Original { text: original, is_elsewhere }, event, &Query { text, ..query }, read_ms)
     }
 
     /// Handles a statement that MySQL does not have. It changes no column, but it may change by which columns a table is partitioned. It is
     /// delivered, where this is wanted, if it names a selected table. A statement about accounts may hold a password, and is never delivered.
-    fn untranslated(&mut self, text: &str, event: &RawEvent<'_>, query: &Query<'_>, read_ms: i64) -> Result<(), StreamError> {
+    fn untranslated(
+        &mut self,
+        text: &str,
+        is_elsewhere: bool,
+        event: &RawEvent<'_>,
+        query: &Query<'_>,
+        read_ms: i64,
+    ) -> Result<(), StreamError> {
         let variables = SessionVariables::read(query.status)?;
         let database = String::from_utf8_lossy(query.database);
         let context = StatementContext { dialect: self.profile.dialect(), ..StatementContext::new(&database, &|_| None) };
         if let Some(change) = partitions_only(text, &context) {
             self.change(event, query, &change, &StatementText::of_server(text.to_owned()), &variables, read_ms)?;
         }
-        if self.polardbx.ddl_text != DdlText::Original || concerns_accounts(text, &context) {
+        if is_elsewhere || self.polardbx.ddl_text != DdlText::Original || concerns_accounts(text, &context) {
             return Ok(());
         }
         let named = tables_named(text, &context).into_iter().map(|table| self.history.fold(&table));

@@ -90,6 +90,12 @@ impl ResumeGuard {
         }
     }
 
+    /// Whether the start of the stream, before which nothing was delivered, is inside the group that is skipped and ends at `end`.
+    pub(super) fn starts_inside(&self, end: FileOffset) -> bool {
+        let (target, verified) = target(&self.position);
+        self.phase == Phase::Skip && !verified && end > target
+    }
+
     /// Handles the end of a group at `end`. Returns whether `end` is the new resume point. A group that is skipped or verified does not
     /// move the resume point.
     pub(super) fn close(&mut self, group: ClosedGroup, end: FileOffset) -> Result<bool, StreamError> {

@@ -16,6 +16,8 @@ pub(in crate::binlog) struct StatementText {
     pub(in crate::binlog) not_in: Option<String>,
     /// The text to deliver, if it is another one.
     pub(in crate::binlog) shown: Option<String>,
+    /// Whether another stream delivers the statement.
+    pub(in crate::binlog) is_elsewhere: bool,
     /// Whether the client's character set is `binary`, and the text is not ASCII. The server then reads names and comments as UTF-8, but
     /// the labels of ENUM and SET columns in the character set of their column.
     bytes: bool,
@@ -32,19 +34,18 @@ impl StatementText {
             None => Charset::UTF8.decode(bytes).filter(|_| bytes.is_ascii()),
         };
         match known {
-            Some(text) => Self { bytes: of_bytes && !text.is_ascii(), text: text.into_owned(), not_in: None, shown: None },
+            Some(text) => Self { bytes: of_bytes && !text.is_ascii(), ..Self::of_server(text.into_owned()) },
             None => Self {
-                text: with_marks(bytes, charset),
                 not_in: Some(name.map_or_else(|| format!("number {}", number.unwrap_or_default()), str::to_owned)),
-                shown: None,
                 bytes: of_bytes,
+                ..Self::of_server(with_marks(bytes, charset))
             },
         }
     }
 
     /// The text of a statement for what the server did on its own.
     pub(in crate::binlog) fn of_server(text: String) -> Self {
-        Self { text, not_in: None, shown: None, bytes: false }
+        Self { text, not_in: None, shown: None, is_elsewhere: false, bytes: false }
     }
 
     /// Whether the labels of ENUM or SET columns may differ from what the text shows; the field `bytes` explains why.

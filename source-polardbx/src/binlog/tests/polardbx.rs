@@ -133,6 +133,84 @@ fn a_transaction_that_is_not_whole_is_an_error() {
     assert!(read_marked(&announced).1.is_some());
 }
 
+/// Decodes a dump of the log that begins with its event `first`, as the first one of a task.
+fn read_from(log: &Log, first: usize, is_behind: bool) -> (Vec<Batch>, Option<runtime::Error>) {
+    // The first event is an artificial one.
+    let at = 4 + log.events[1..first].iter().map(|event| event.len() as u64).sum::<u64>();
+    let position = StreamPosition::start("id", "binlog.000001", at).unwrap();
+    let options = DecoderOptions { profile: ServerProfile::new(VERSION), ..options(position, one_column(), 1 << 20) };
+    let mut decoder = Decoder::new(options).behind_full_phase(is_behind);
+    let mut events = vec![format_description(at)];
+    events.extend_from_slice(&log.events[first..]);
+    read(&mut decoder, &Log { events, ..Log::new() })
+}
+
+#[test]
+fn a_transaction_that_began_before_the_stream_is_passed_over_or_refused() {
+    let cells = [integer(7, 4, false)];
+    let mut log = Log::new();
+    log.marked(1, 6);
+    let cut = log.events.len();
+    log.query("BEGIN").text(&format!("/*DRDS /10.0.0.7/1-1/0// */\n# CTS::{}", tso(2))).table(5, "t", &cells);
+    log.rows(30, 5, 1, &[image(&cells, &[])]).text("/*DRDS /10.0.0.7/1-1/1// */").table(5, "t", &cells);
+    log.rows(30, 5, 1, &[image(&cells, &[])]).commit().mark(2);
+    let end = log.events.len();
+    log.marked(3, 8).query(&format!("# POLARX_ORIGIN_SQL=x\n# POLARX_TSO={}\nTRUNCATE TABLE t", tso(4))).mark(4);
+    let seqs = |batches: &[Batch]| batches.iter().flat_map(|batch| &batch.events).map(|event| event.seq).collect::<Vec<_>>();
+    let (all, _) = read_from(&log, cut, true);
+    let all = seqs(&all);
+    assert_eq!(all.len(), 4 + 3 + 1);
+    for first in cut..=end {
+        let (batches, failed) = read_from(&log, first, true);
+        assert!(failed.is_none(), "{failed:?} from the event {first}");
+        let found = seqs(&batches);
+        let expected = if first == cut { &all[..] } else { &all[4..] };
+        assert_eq!(found, expected, "from the event {first}");
+        let resume = StreamPosition::parse(batches.last().unwrap().resume.as_ref().unwrap().as_str()).unwrap();
+        assert!(resume.tso.is_some() && resume.previous.is_some());
+        // Without a full phase only what begins between two transactions is delivered. A mark may be one of its own.
+        let (batches, failed) = read_from(&log, first, false);
+        if [cut, end - 1, end].contains(&first) {
+            assert!(failed.is_none(), "{failed:?} from the event {first}");
+            assert_eq!(seqs(&batches), expected);
+        } else {
+            assert_eq!(failed.and_then(|error| error.code().map(str::to_owned)).as_deref(), Some("E_START_IN_TRANSACTION"));
+            assert!(batches.iter().all(|batch| batch.events.is_empty() && batch.resume.is_none()), "from the event {first}");
+        }
+    }
+}
+
+#[test]
+fn a_transaction_that_began_before_a_start_behind_two_gib_is_passed_over_or_refused() {
+    let from = (1 << 31) - 60;
+    let mut log = Log { offset: from, events: vec![format_description(from)] };
+    log.marked(1, 6).marked(2, 7);
+    let at = from + log.events[1..4].iter().map(|event| event.len() as u64).sum::<u64>();
+    assert!(at >= 1 << 31);
+    // The dump begins before, where a position can be asked for.
+    let position = StreamPosition { floor: Some(FileOffset::new(1, from)), ..StreamPosition::start("id", "binlog.000001", at).unwrap() };
+    assert_eq!(Decoder::dump_from(&position).offset, from);
+    for is_behind in [true, false] {
+        let options = DecoderOptions { profile: ServerProfile::new(VERSION), ..options(position.clone(), one_column(), 1 << 20) };
+        let (batches, failed) = read(&mut Decoder::new(options).behind_full_phase(is_behind), &log);
+        let txids: Vec<_> = batches.iter().flat_map(|batch| &batch.events).map(|event| event.txid.clone().unwrap()).collect();
+        let expected = if is_behind { vec![tso(2).into(); 3] } else { Vec::new() };
+        assert_eq!(txids, expected);
+        assert_eq!(failed.is_none(), is_behind, "{failed:?}");
+    }
+}
+
+#[test]
+fn nothing_is_committed_inside_a_transaction_that_began_before_the_stream() {
+    let cells = [integer(7, 4, false)];
+    let mut log = Log::new();
+    log.query("BEGIN").table(5, "t", &cells);
+    let rows = log.events.len();
+    log.rows(30, 5, 1, &[image(&cells, &[])]);
+    let (batches, failed) = read_from(&log, rows, true);
+    assert!(failed.is_none() && batches.is_empty(), "{failed:?} {batches:?}");
+}
+
 #[test]
 fn a_statement_is_applied_by_its_text_for_mysql() {
     let mut log = Log::new();
@@ -157,6 +235,78 @@ fn a_statement_is_applied_by_its_text_for_mysql() {
     let original = texts(DdlText::Original);
     assert_eq!(original[..2], ["CREATE TABLE t2 (id INT PRIMARY KEY) BROADCAST", "CREATE GLOBAL INDEX g ON t (c0) PARTITION BY KEY(c0)"]);
     assert!(original.iter().all(|text| !text.contains("secret") && !text.contains("other")), "{original:?}");
+}
+
+/// The statements that a stream delivers, and the schemas of its tables that are committed.
+fn followed(log: &Log, is_later_stream: bool) -> (Vec<String>, Vec<(String, Option<Arc<TableSchema>>)>) {
+    let polardbx = PolarDbXOptions { is_later_stream, ..PolarDbXOptions::default() };
+    let mut decoder = decoder_with(polardbx, one_column());
+    let (mut statements, mut schemas) = (Vec::new(), Vec::new());
+    for event in &log.events {
+        decoder.event(event, 5).unwrap();
+        let mut batches: Vec<Batch> = std::iter::from_fn(|| decoder.flush()).collect();
+        batches.extend(decoder.position_update());
+        for batch in batches {
+            assert!(batch.schemas.is_empty() || batch.resume.is_some());
+            for event in &batch.events {
+                if let Body::Schema(change) = &event.body {
+                    statements.push(change.statement.to_string());
+                    schemas.extend(change.tables.iter().map(|(table, schema)| (table.to_string(), schema.clone())));
+                }
+            }
+            schemas.extend(batch.schemas.into_iter().map(|(table, schema)| (table.to_string(), schema)));
+        }
+    }
+    (statements, schemas)
+}
+
+#[test]
+fn a_statement_of_all_streams_is_delivered_by_the_first_and_followed_by_each() {
+    let mut log = Log::new();
+    let comments =
+        |number: u64, original: &str| format!("# POLARX_ORIGIN_SQL={original}\n# POLARX_TSO={}\n# POLARX_DDL_ID=0\n", tso(number));
+    let create = "CREATE TABLE t2 (id INT PRIMARY KEY)";
+    log.query(&format!("{}{create}", comments(1, create))).mark(1);
+    // This one is only in the stream of its database.
+    log.query(&format!("# POLARX_DDL_ROUTE_MODE=SINGLE\n{}TRUNCATE TABLE t", comments(2, "TRUNCATE TABLE t"))).mark(2);
+    log.query(&format!("{}DROP TABLE t2", comments(3, "DROP TABLE t2"))).mark(3).marked(4, 7);
+    let (first, schemas_of_first) = followed(&log, false);
+    assert_eq!(first, [create, "TRUNCATE TABLE t", "DROP TABLE t2"]);
+    let (later, schemas_of_later) = followed(&log, true);
+    assert_eq!(later, ["TRUNCATE TABLE t"]);
+    assert_eq!(schemas_of_later, schemas_of_first);
+    assert_eq!(
+        schemas_of_later.iter().map(|(table, schema)| (table.as_str(), schema.is_some())).collect::<Vec<_>>(),
+        [("d.t2", true), ("d.t", true), ("d.t2", false)]
+    );
+}
+
+#[test]
+fn a_table_whose_rows_are_not_in_the_streams_stops_them() {
+    for (definition, is_lost) in [("id INT", true), ("id INT PRIMARY KEY", false), ("id INT NOT NULL, UNIQUE KEY (id)", true)] {
+        for lacks_keyless in [true, false] {
+            let mut log = Log::new();
+            log.query(&format!("# POLARX_ORIGIN_SQL=x\n# POLARX_TSO={}\nCREATE TABLE t2 ({definition})", tso(1))).mark(1);
+            let polardbx = PolarDbXOptions { lacks_keyless, ..PolarDbXOptions::default() };
+            let (batches, failed) = read(&mut decoder_with(polardbx, one_column()), &log);
+            assert_eq!(
+                failed.as_ref().and_then(runtime::Error::code),
+                (is_lost && lacks_keyless).then_some("E_STREAM_KEYS"),
+                "{definition}"
+            );
+            assert_eq!(batches.iter().any(|batch| !batch.events.is_empty()), failed.is_none());
+        }
+    }
+}
+
+#[test]
+fn other_partition_columns_are_committed_although_no_event_tells_them() {
+    let mut log = Log::new();
+    log.query(&format!("# POLARX_ORIGIN_SQL=ALTER TABLE t PARTITION BY KEY(c0)\n# POLARX_TSO={}\n", tso(1))).mark(1);
+    let (statements, schemas) = followed(&log, false);
+    assert!(statements.is_empty());
+    assert_eq!(schemas.len(), 1);
+    assert_eq!(schemas[0].1.as_ref().map(|schema| schema.partition_columns.clone()), Some(vec![0]));
 }
 
 #[test]

@@ -65,9 +65,23 @@ pub(super) fn full_binary_logs(files: &[FileInfo]) -> Rows {
     rows
 }
 
-/// SHOW BINARY STREAMS: there are none.
-pub(super) fn binary_streams() -> Rows {
-    Rows::new(&["Group", "Stream", "File", "Position"])
+/// SHOW BINARY STREAMS: the streams, each with its end.
+pub(super) fn binary_streams(streams: impl IntoIterator<Item = (String, (String, u64))>) -> Rows {
+    let mut rows = Rows::new(&["Group", "Stream", "File", "Position"]);
+    let row = |(stream, end): (String, (String, u64))| {
+        let group = stream.split_once("_stream_").map_or("", |(group, _)| group);
+        vec![cell(group), cell(&stream), cell(end.0), cell(end.1)]
+    };
+    rows.rows = streams.into_iter().map(row).collect();
+    rows
+}
+
+/// SHOW MASTER STATUS and SHOW BINARY LOGS of a data node, whose binlog has another name.
+pub(super) fn of_data_node(mut rows: Rows) -> Rows {
+    for name in rows.rows.iter_mut().filter_map(|row| row.first_mut().and_then(Option::as_mut)) {
+        *name = String::from_utf8_lossy(name).replace("binlog.", "mysql-bin.").into_bytes();
+    }
+    rows
 }
 
 /// SHOW DATABASES.

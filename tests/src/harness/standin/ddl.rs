@@ -199,8 +199,10 @@ pub(super) struct Table {
     /// The names of the columns, without the hidden key; empty if they are not known.
     pub(super) columns: Vec<String>,
     pub(super) is_hidden: bool,
-    /// The indexes of the partition columns.
+    /// The names of the partition columns.
     pub(super) partition: Vec<String>,
+    /// The names of the columns of the primary key.
+    pub(super) key: Vec<String>,
 }
 
 /// A DDL statement as it appears in the global binlog.
@@ -272,7 +274,7 @@ impl Catalog {
             let text = lower_name(&created.for_binlog(charset));
             let partition = partition_columns(&created.remembered.tail, &created.columns);
             let owner = key.0.clone();
-            self.tables.insert(key, Table { columns: created.columns, is_hidden: created.is_hidden, partition });
+            self.tables.insert(key, Table { columns: created.columns, is_hidden: created.is_hidden, partition, key: created.key });
             return Ok(shown(&owner, Some(text)));
         }
         if let Some(altered) = read_alter(&all) {
@@ -466,12 +468,12 @@ mod tests {
             texts(&mut catalog, "ALTER TABLE t ADD COLUMN c int FIRST, ALGORITHM=OMC"),
             some("ALTER TABLE t ADD COLUMN c int FIRST")
         );
-        let table = Table { columns: vec!["c".into(), "a".into()], is_hidden: true, partition: vec!["a".into()] };
+        let table = Table { columns: vec!["c".into(), "a".into()], is_hidden: true, partition: vec!["a".into()], key: Vec::new() };
         assert_eq!(catalog.table("D", "T"), Some(&table));
         assert_eq!(texts(&mut catalog, "ALTER TABLE t ADD PRIMARY KEY (a)"), some("ALTER TABLE t , ADD PRIMARY KEY (a)"));
         assert_eq!(texts(&mut catalog, "ALTER TABLE t CHANGE a b bigint AFTER c, DROP c, PARTITION BY KEY(b)"), [None]);
         assert_eq!(texts(&mut catalog, "ALTER TABLE t CHANGE a b bigint, DROP c"), some("ALTER TABLE t CHANGE a b bigint, DROP c"));
-        let table = Table { columns: vec!["b".into()], is_hidden: false, partition: vec!["b".into()] };
+        let table = Table { columns: vec!["b".into()], is_hidden: false, partition: vec!["b".into()], key: Vec::new() };
         assert_eq!(catalog.table("d", "t").map(|table| &table.columns), Some(&table.columns));
         assert_eq!(texts(&mut catalog, "CREATE GLOBAL INDEX g ON t (b)"), [None]);
         assert_eq!(texts(&mut catalog, "ALTER TABLE t SPLIT PARTITION p1"), [None]);

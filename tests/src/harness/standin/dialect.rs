@@ -59,6 +59,8 @@ pub(super) struct Created {
     pub(super) columns: Vec<String>,
     /// Whether the table gets a hidden key column.
     pub(super) is_hidden: bool,
+    /// The columns of the primary key.
+    pub(super) key: Vec<String>,
     pub(super) remembered: Remembered,
     head: String,
     items: Vec<String>,
@@ -180,14 +182,23 @@ pub(super) fn read_create_table(sql: &str) -> Result<Option<Created>> {
     for item in split_commas(all.get(at + 1..close - 1).unwrap_or_default()) {
         let has = |word: &str| item.iter().any(|token| token.is(word));
         if is_key(item) {
-            has_key |= has("PRIMARY");
+            if has("PRIMARY") {
+                let open = item.iter().position(|token| token.is("(")).unwrap_or(item.len());
+                let names = split_commas(item.get(open + 1..item.len().saturating_sub(1)).unwrap_or_default());
+                created.key = names.iter().filter_map(|name| name.first().map(Token::name)).collect();
+                has_key = true;
+            }
             let index = plain_index(sql, item, &mut created.remembered);
             created.shown.push(index.clone());
             created.items.push(index);
         } else {
-            has_key |= has("PRIMARY") || (item.len() > 2 && item.last().is_some_and(|token| token.is("KEY")) && !has("UNIQUE"));
+            let name = item.first().map(Token::name).unwrap_or_default();
+            if has("PRIMARY") || (item.len() > 2 && item.last().is_some_and(|token| token.is("KEY")) && !has("UNIQUE")) {
+                created.key = vec![name.clone()];
+                has_key = true;
+            }
             has_counter |= has("AUTO_INCREMENT");
-            created.columns.push(item.first().map(Token::name).unwrap_or_default());
+            created.columns.push(name);
             created.shown.push(without_words(sql, item, true));
             created.items.push(without_words(sql, item, false));
         }

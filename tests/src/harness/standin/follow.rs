@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::ddl::Shown;
 use super::events::{CHECKSUM, Event, HEADER, HEARTBEAT, ROTATE, START};
+use super::parts::{Place, Split};
 use super::store::{Store, Upstream, Writer, now_ms, seconds, tso_text};
 use super::switches::Switches;
 use super::transactions::{Change, Collector, Transaction};
@@ -81,18 +82,19 @@ impl Handle {
     }
 }
 
-/// Starts the follower and the writer. The receiver gets their error, if one of them ends.
-pub(super) fn start(socket: PathBuf, writer: Writer, store: Arc<Store>, switches: Switches) -> (Handle, mpsc::Receiver<Failure>) {
+/// Starts the follower and the writer of the logs, of which the first is the global binlog. The receiver gets their error, if one of them ends.
+pub(super) fn start(socket: PathBuf, logs: Vec<Log>, switches: Switches) -> (Handle, mpsc::Receiver<Failure>) {
     let (items, queue) = mpsc::unbounded_channel();
     let (requests, asked) = mpsc::unbounded_channel();
     let (followed, followed_receiver) = watch::channel(Followed::default());
     let (written, written_receiver) = watch::channel(0);
     let (failed, failures) = mpsc::channel(2);
+    let states = || logs.iter().map(|log| log.writer.state());
     let follower = Follower {
         socket,
-        clock: Clock(writer.state().tso),
-        resume: writer.state().upstream.clone(),
-        collector: Collector::new(writer.state().table_id),
+        clock: Clock(states().map(|state| state.tso).max().unwrap_or_default()),
+        resume: states().map(|state| state.upstream.clone()).min().unwrap_or_default(),
+        collector: Collector::new(states().map(|state| state.table_id).max().unwrap_or_default(), logs.len() > 1),
         switches: switches.clone(),
         items,
         followed,
@@ -108,7 +110,7 @@ pub(super) fn start(socket: PathBuf, writer: Writer, store: Arc<Store>, switches
         }
     });
     tokio::spawn(async move {
-        if let Err(error) = write_all(writer, &store, &switches, queue, &written).await {
+        if let Err(error) = write_all(logs, &switches, queue, &written).await {
             let _ = failed.send(error.context("write the global binlog")).await;
         }
     });
@@ -271,51 +273,14 @@ async fn read_connection(socket: &Path, incoming: &mpsc::Sender<Incoming>) -> Re
 
 /// Writes the items, each at its time.
 async fn write_all(
-    mut writer: Writer,
-    store: &Store,
+    mut logs: Vec<Log>,
     switches: &Switches,
     mut queue: mpsc::UnboundedReceiver<Item>,
     written: &watch::Sender<u64>,
 ) -> Result<()> {
-    let (mut xid, mut trace, mut transactions) = (0, now_ms() << 8, 0_u64);
     while let Some(item) = queue.recv().await {
         tokio::time::sleep_until(item.due.into()).await;
-        let mut must_rotate = false;
-        let last = match item.content {
-            Content::Heartbeat(tso) => {
-                if switches.is_on("heartbeat_as_transaction") {
-                    xid += 1;
-                    writer.write(&[Event::begin(), Event::text("# TSO HEARTBEAT TXN"), Event::xid(xid)], seconds(tso))?;
-                }
-                tso
-            }
-            Content::Transaction(tso, transaction) => {
-                (xid, trace, transactions) = (xid + 1, trace + 1, transactions + 1);
-                let archived: BTreeSet<String> = switches.text("archive_tables").split(',').map(str::to_owned).collect();
-                let frame = Frame { tso, xid, trace, is_archive: !archived.is_disjoint(&transaction.deleted) };
-                writer.write(&frame.around(transaction, switches.is_on("rows_query"), switches.is_on("early_cts")), seconds(tso))?;
-                tso
-            }
-            Content::Ddl(shown, mode) => {
-                let mut last = 0;
-                let count = shown.len();
-                for (index, (tso, shown)) in shown.into_iter().enumerate() {
-                    let event = Event::ddl(&shown.schema, shown.updated.as_deref(), mode, &ddl_text(tso, &shown));
-                    writer.write(&[event], seconds(tso))?;
-                    if index + 1 < count {
-                        writer.write(&[Event::text(&format!("CTS::{}", tso_text(tso)))], seconds(tso))?;
-                    }
-                    last = tso;
-                }
-                transactions += 1;
-                last
-            }
-            Content::FlushLogs(tso) => {
-                must_rotate = true;
-                tso
-            }
-        };
-        let word = if must_rotate {
+        let word = if matches!(item.content, Content::FlushLogs(_)) {
             "::FlushLog"
         } else if switches.is_on("config_change") {
             switches.set("config_change", "0")?;
@@ -323,16 +288,92 @@ async fn write_all(
         } else {
             ""
         };
-        writer.write(&[Event::text(&format!("CTS::{}{word}", tso_text(last)))], seconds(last))?;
-        writer.commit(store, last, item.upstream, item.table_id)?;
-        let every = switches.number("rotate_every");
-        if must_rotate || writer.position() >= switches.number("file_bytes") || (every > 0 && transactions >= every) {
-            writer.rotate(store)?;
-            transactions = 0;
+        for log in &mut logs {
+            log.write(&item, word, switches)?;
         }
         written.send_modify(|count| *count += 1);
     }
     Ok(())
+}
+
+/// The global binlog, or a stream.
+pub(super) struct Log {
+    writer: Writer,
+    store: Arc<Store>,
+    /// The place of the stream in its group; `None` for the global binlog.
+    place: Option<Place>,
+    xid: u64,
+    trace: u64,
+    transactions: u64,
+}
+
+impl Log {
+    pub(super) fn new(writer: Writer, store: Arc<Store>, place: Option<Place>) -> Self {
+        Self { writer, store, place, xid: 0, trace: now_ms() << 8, transactions: 0 }
+    }
+
+    /// Writes what belongs to this log, if it is not in it already. `word` is the word of the last CTS event.
+    fn write(&mut self, item: &Item, word: &str, switches: &Switches) -> Result<()> {
+        // After the stand-in was killed, one log may have more than another.
+        if item.upstream.as_ref().is_some_and(|upstream| *upstream <= self.writer.state().upstream) {
+            return Ok(());
+        }
+        let must_rotate = matches!(item.content, Content::FlushLogs(_));
+        let last = match &item.content {
+            Content::Heartbeat(tso) => {
+                if switches.is_on("heartbeat_as_transaction") {
+                    self.xid += 1;
+                    let events = [Event::begin(), Event::text("# TSO HEARTBEAT TXN"), Event::xid(self.xid)];
+                    self.writer.write(&events, seconds(*tso))?;
+                }
+                *tso
+            }
+            Content::Transaction(tso, whole) => {
+                let part = self.place.as_ref().map_or_else(|| Some(whole.clone()), |place| place.part(whole));
+                let Some(transaction) = part else { return Ok(()) };
+                (self.xid, self.trace, self.transactions) = (self.xid + 1, self.trace + 1, self.transactions + 1);
+                let archived: BTreeSet<String> = switches.text("archive_tables").split(',').map(str::to_owned).collect();
+                let is_archive = !archived.is_disjoint(&transaction.deleted);
+                let frame = Frame { tso: *tso, xid: self.xid, trace: self.trace, is_archive };
+                let events = frame.around(transaction, switches.is_on("rows_query"), switches.is_on("early_cts"));
+                self.writer.write(&events, seconds(*tso))?;
+                *tso
+            }
+            Content::Ddl(shown, mode) => {
+                let mut last = None;
+                for (tso, shown) in shown {
+                    let Some(text) = self.statement(*tso, shown) else { continue };
+                    if let Some(before) = last.replace(*tso) {
+                        self.writer.write(&[Event::text(&format!("CTS::{}", tso_text(before)))], seconds(before))?;
+                    }
+                    self.writer.write(&[Event::ddl(&shown.schema, shown.updated.as_deref(), *mode, &text)], seconds(*tso))?;
+                }
+                let Some(last) = last else { return Ok(()) };
+                self.transactions += 1;
+                last
+            }
+            Content::FlushLogs(tso) => *tso,
+        };
+        self.writer.write(&[Event::text(&format!("CTS::{}{word}", tso_text(last)))], seconds(last))?;
+        self.writer.commit(&self.store, last, item.upstream.clone(), item.table_id)?;
+        let every = switches.number("rotate_every");
+        let is_full = self.writer.position() >= switches.number("file_bytes");
+        if must_rotate || is_full || (every > 0 && self.transactions >= every) {
+            self.writer.rotate(&self.store)?;
+            self.transactions = 0;
+        }
+        Ok(())
+    }
+
+    /// The text of a DDL statement; `None` if it is only in another stream, which has the whole database.
+    fn statement(&self, tso: u64, shown: &Shown) -> Option<String> {
+        let text = ddl_text(tso, shown);
+        let is_of_instance = shown.updated.as_deref().is_none_or(|updated| updated == "*");
+        match self.place.filter(|place| place.split == Split::Database && !is_of_instance) {
+            None => Some(text),
+            Some(place) => place.has_database(&shown.schema).then(|| format!("# POLARX_DDL_ROUTE_MODE=SINGLE\n{text}")),
+        }
+    }
 }
 
 /// What stands around the events of a transaction.

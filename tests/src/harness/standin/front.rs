@@ -28,6 +28,8 @@ pub(super) struct Shared {
     socket: PathBuf,
     server_id: u32,
     store: Arc<Store>,
+    /// The names and the files of the streams.
+    streams: Vec<(String, Arc<Store>)>,
     switches: Switches,
     handle: Handle,
     log: GeneralLog,
@@ -37,8 +39,21 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(socket: PathBuf, server_id: u32, store: Arc<Store>, switches: Switches, handle: Handle, log: GeneralLog) -> Self {
-        Self { socket, server_id, store, switches, handle, log, uuids: AtomicU64::new(0), has_hidden: AtomicBool::new(true) }
+    pub(super) fn new(
+        socket: PathBuf,
+        server_id: u32,
+        store: Arc<Store>,
+        streams: Vec<(String, Arc<Store>)>,
+        switches: Switches,
+        handle: Handle,
+        log: GeneralLog,
+    ) -> Self {
+        Self { socket, server_id, store, streams, switches, handle, log, uuids: AtomicU64::new(0), has_hidden: AtomicBool::new(true) }
+    }
+
+    /// The files of a stream; of the global binlog if there is no such stream.
+    fn store_of(&self, stream: &str) -> &Arc<Store> {
+        self.streams.iter().find(|(name, _)| name == stream).map_or(&self.store, |(_, store)| store)
     }
 
     /// Finds out whether there is a table with a hidden key.
@@ -282,17 +297,28 @@ impl Session {
             if !self.has_privilege("REPLICATION CLIENT").await? {
                 return plain(self.relay.answer(&privilege_error("REPLICATION CLIENT")).await?);
             }
-            if rest.get(2).is_some_and(|token| token.is("WITH")) {
-                return plain(self.relay.answer(&own_error("there are no streams")).await?);
+            let with = rest.get(2).filter(|token| token.is("WITH")).and(rest.get(3));
+            let with = with.map(|token| token.text.trim_matches(['\'', '"', '`']).to_owned());
+            let is_known = |name: &String| self.shared.streams.iter().any(|(stream, _)| is_streams || stream == name);
+            if with.as_ref().is_some_and(|name| !is_known(name)) {
+                return plain(self.relay.answer(&own_error("the stream does not exist")).await?);
             }
-            let files = self.shared.store.files();
-            let end = self.shared.store.end(Duration::from_millis(self.shared.switches.number("master_status_lag_ms")));
+            if with.is_none() && !is_streams && !self.shared.switches.is_on("global_binlog") {
+                return plain(self.ask_and_change(sql, answers::of_data_node).await?);
+            }
+            let age = Duration::from_millis(self.shared.switches.number("master_status_lag_ms"));
+            let store = self.shared.store_of(with.as_deref().unwrap_or_default());
+            let (files, end) = (store.files(), store.end(age));
             let rows = match (is_logs, is_status, is_full) {
                 (true, _, false) => answers::binary_logs(&files),
                 (true, _, true) => answers::full_binary_logs(&files),
                 (_, true, false) => answers::master_status(end),
                 (_, true, true) => answers::full_master_status(end, files.last().map_or("", |file| &file.last_tso)),
-                _ => answers::binary_streams(),
+                _ => {
+                    let wanted = |name: &str| with.as_ref().is_none_or(|group| name.starts_with(&format!("{group}_stream_")));
+                    let streams = self.shared.streams.iter().filter(|(name, _)| wanted(name));
+                    answers::binary_streams(streams.map(|(name, store)| (name.clone(), store.end(age))))
+                }
             };
             return plain(self.relay.answer_rows(&rows).await?);
         }
@@ -451,6 +477,8 @@ impl Session {
         };
         (dump.checksum, dump.heartbeat) = (value(0), value(1));
         self.shared.log.add(Outcome::Done, &self.user, &format!("COM_BINLOG_DUMP {}:{}", dump.file, dump.position))?;
+        // The stream is chosen by the name of the file, up to its last underscore.
+        let store = self.shared.store_of(dump.file.rsplit_once('_').map_or("", |(stream, _)| stream)).clone();
         let (mut from, mut to) = self.relay.client.split();
         let mut ignored = [0; 1024];
         // A client ends a dump by closing its connection; KILL closes the one to MySQL.
@@ -458,7 +486,7 @@ impl Session {
         let mut unexpected = [0; 64];
         let is_killed = async { while self.relay.upstream.read(&mut unexpected).await.is_ok_and(|count| count > 0) {} };
         tokio::select! {
-            ended = dump::serve(&mut to, dump, &self.shared.store, &self.shared.switches, self.shared.server_id) => ended?,
+            ended = dump::serve(&mut to, dump, &store, &self.shared.switches, self.shared.server_id) => ended?,
             () = leaves => {}
             () = is_killed => {}
         }

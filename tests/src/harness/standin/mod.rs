@@ -4,7 +4,9 @@
 //! does. A global binlog is written from MySQL's own binlog, and sent to clients as the dump service of PolarDB-X does. The stand-in is a
 //! process of its own, so that tests can kill and freeze it.
 //!
-//! What it does not imitate: SHOW BINLOG EVENTS (always an error), and several streams.
+//! Besides the global binlog there may be groups of streams, over which the rows of the same binlog are split.
+//!
+//! What it does not imitate: SHOW BINLOG EVENTS (always an error).
 
 mod answers;
 mod binary_rows;
@@ -16,6 +18,7 @@ mod events;
 mod follow;
 mod front;
 mod general_log;
+mod parts;
 mod relay;
 mod rows;
 mod sql;
@@ -102,10 +105,22 @@ pub async fn run(settings: Settings) -> Result<()> {
     std::fs::create_dir_all(&settings.folder)?;
     let mut client = wire::Client::connect(&settings.socket).await?;
     let server_id: u32 = client.query("SELECT @@server_id").await?.text(0, 0).parse()?;
-    let (writer, store) = store::Writer::open(&settings.folder, settings.first_file, server_id, VERSION)?;
-    let (handle, mut failures) = follow::start(settings.socket.clone(), writer, Arc::clone(&store), switches.clone());
+    let open = |base: &str| store::Writer::open(&settings.folder, base, settings.first_file, server_id, VERSION);
+    let (writer, store) = open(store::GLOBAL)?;
+    let mut logs = vec![follow::Log::new(writer, Arc::clone(&store), None)];
+    let (split, mut streams) = (parts::Split::parse(&switches.text("split"))?, Vec::new());
+    for (group, switch) in [("group1", "streams"), ("group2", "more_streams")] {
+        let count = switches.number(switch) as usize;
+        for number in 0..count {
+            let name = format!("{group}_stream_{number}");
+            let (writer, store) = open(&format!("{name}_binlog"))?;
+            logs.push(follow::Log::new(writer, Arc::clone(&store), Some(parts::Place { split, number, count })));
+            streams.push((name, store));
+        }
+    }
+    let (handle, mut failures) = follow::start(settings.socket.clone(), logs, switches.clone());
     let log = general_log::GeneralLog::open(&settings.folder.join("general.log"))?;
-    let shared = front::Shared::new(settings.socket, server_id, store, switches, handle, log);
+    let shared = front::Shared::new(settings.socket, server_id, store, streams, switches, handle, log);
     shared.look_for_hidden_keys().await?;
     let shared = Arc::new(shared);
     let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, settings.port)).await?;

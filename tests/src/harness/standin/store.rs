@@ -129,10 +129,8 @@ pub(super) fn tso_text(tso: u64) -> String {
     format!("{tso:019}{:019}{:010}{:06}", tso / 4, 0, 0)
 }
 
-/// The name of the file with this number.
-pub(super) fn file_name(number: u32) -> String {
-    format!("binlog.{number:06}")
-}
+/// The name of the global binlog's files, without their numbers.
+pub(super) const GLOBAL: &str = "binlog";
 
 fn number_of(name: &str) -> u32 {
     name.rsplit('.').next().and_then(|number| number.parse().ok()).unwrap_or_default()
@@ -148,27 +146,29 @@ pub(super) struct Writer {
     /// The time at which this process began, which is in every file.
     created: u32,
     saved: PathBuf,
+    /// The names of the files, without their numbers.
+    base: String,
 }
 
 impl Writer {
-    /// Opens the files in `folder`, or makes the first one with the number `first`.
-    pub(super) fn open(folder: &Path, first: u32, server_id: u32, version: &str) -> Result<(Self, std::sync::Arc<Store>)> {
-        let saved = folder.join("state.json");
+    /// Opens the files in `folder` whose names begin with `base`, or makes the first one with the number `first`.
+    pub(super) fn open(folder: &Path, base: &str, first: u32, server_id: u32, version: &str) -> Result<(Self, std::sync::Arc<Store>)> {
+        let saved = folder.join(format!("{base}.json"));
         let created = (now_ms() / 1000) as u32;
         let state: State = if saved.exists() { serde_json::from_slice(&fs::read(&saved)?)? } else { State::default() };
         let last = state.files.last().cloned();
-        let name = last.as_ref().map_or_else(|| file_name(first), |file| file.name.clone());
+        let name = last.as_ref().map_or_else(|| format!("{base}.{first:06}"), |file| file.name.clone());
         let mut file = File::options().create(true).truncate(false).write(true).open(folder.join(&name))?;
         let mut writer = match last {
             Some(last) => {
                 // What was written behind this position was never shown to a client.
                 file.set_len(last.size)?;
                 file.seek(SeekFrom::Start(last.size))?;
-                Self { file, position: last.size, state, server_id, version: version.to_owned(), created, saved }
+                Self { file, position: last.size, state, server_id, version: version.to_owned(), created, saved, base: base.to_owned() }
             }
             None => {
                 file.set_len(0)?;
-                Self { file, position: 0, state, server_id, version: version.to_owned(), created, saved }
+                Self { file, position: 0, state, server_id, version: version.to_owned(), created, saved, base: base.to_owned() }
             }
         };
         let inner = Inner { files: writer.state.files.clone(), history: VecDeque::new() };
@@ -233,7 +233,7 @@ impl Writer {
     /// Ends the file and begins the next one.
     pub(super) fn rotate(&mut self, store: &Store) -> Result<()> {
         let last = self.state.files.last().cloned().unwrap_or_default();
-        let next = file_name(number_of(&last.name) % 999_999 + 1);
+        let next = format!("{}.{:06}", self.base, number_of(&last.name) % 999_999 + 1);
         let time = seconds(self.state.tso);
         self.write(&[Event::rotate(&next, START, 0)], time)?;
         let position = self.position;
@@ -263,7 +263,7 @@ mod tests {
     fn files_follow_one_another_and_a_cut_transaction_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let tso = 1_700_000_000_000 << 22;
-        let (mut writer, store) = Writer::open(folder.path(), 999_999, 7, "5.7.25").unwrap();
+        let (mut writer, store) = Writer::open(folder.path(), GLOBAL, 999_999, 7, "5.7.25").unwrap();
         assert_eq!(store.end(Duration::ZERO), ("binlog.999999".to_owned(), 123));
         writer.write(&[Event::begin(), Event::xid(1)], seconds(tso)).unwrap();
         writer.commit(&store, tso, Some(("up.000001".to_owned(), 9)), 3).unwrap();
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(store.file("binlog.999999").map(|(file, newest)| (file.size, newest)), Some((123 + 42 + 31 + 44, false)));
         writer.write(&[Event::begin()], seconds(tso)).unwrap();
         drop(writer);
-        let (writer, store) = Writer::open(folder.path(), 1, 7, "5.7.25").unwrap();
+        let (writer, store) = Writer::open(folder.path(), GLOBAL, 1, 7, "5.7.25").unwrap();
         assert_eq!((writer.state().tso, writer.state().table_id, writer.state().upstream.1), (tso, 3, 9));
         assert_eq!(store.end(Duration::ZERO), ("binlog.000001".to_owned(), 123));
         assert_eq!(fs::metadata(store.path("binlog.000001")).unwrap().len(), 123);

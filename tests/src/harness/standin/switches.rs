@@ -21,6 +21,10 @@ pub const SWITCHES: &[(&str, &str, &str)] = &[
     ("config_change", "0", "the next CTS says ConfigChange; the switch then goes back to 0"),
     ("archive_tables", "", "DELETEs of these tables, such as `d.t,d.u`, are in transactions marked as ARCHIVE"),
     ("server_uuid_changes", "0", "each question for server_uuid gets another answer"),
+    ("streams", "0", "the number of streams of the group `group1`, besides the global binlog; only at the start"),
+    ("more_streams", "0", "the number of streams of a second group, `group2`; only at the start"),
+    ("split", "record", "by what the changes are split over the streams of a group: record, table or database; only at the start"),
+    ("global_binlog", "1", "there is a global binlog; otherwise SHOW MASTER STATUS is answered by a data node"),
     ("master_status_lag_ms", "0", "how old the position is that SHOW MASTER STATUS returns"),
 ];
 
@@ -37,7 +41,7 @@ impl Switches {
     pub(super) fn set(&self, name: &str, value: &str) -> Result<()> {
         let found =
             SWITCHES.iter().find(|(known, ..)| *known == name).ok_or_else(|| Failure::new(format!("no switch is called {name}")))?;
-        let is_text = found.0 == "archive_tables";
+        let is_text = ["archive_tables", "split"].contains(&found.0);
         if !is_text && value.parse::<u64>().is_err() {
             return Failure::err(format!("the value of {name} must be a number"));
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::ddl::{Catalog, Shown, carried};
 use super::events::{DELETE_ROWS, Event, QUERY, TABLE_MAP, UPDATE_ROWS, WRITE_ROWS, XA_PREPARE, XID};
+use super::parts::Row;
 use super::rows::{Image, Rows, TableMap};
 use super::wire::{take, take_number};
 use crate::{Failure, Result};
@@ -23,6 +24,8 @@ pub(super) struct Transaction {
     pub(super) statements: Vec<Vec<Event>>,
     /// The tables from which rows were deleted, such as `d.t`.
     pub(super) deleted: BTreeSet<String>,
+    /// The rows of each statement, if there are streams.
+    pub(super) rows: Vec<Vec<Row>>,
 }
 
 /// What the events of MySQL's binlog add up to.
@@ -39,6 +42,7 @@ struct Open {
     map: TableMap,
     is_hidden: bool,
     partition: Vec<usize>,
+    key: Vec<usize>,
 }
 
 /// Collects the events of MySQL's binlog.
@@ -51,6 +55,9 @@ pub(super) struct Collector {
     pub(super) next_id: u64,
     current: Option<Transaction>,
     statement: Vec<Event>,
+    /// Whether the rows of the statements are collected, too.
+    with_rows: bool,
+    statement_rows: Vec<Row>,
     xa: Option<String>,
     prepared: BTreeMap<String, Transaction>,
     /// The number of row events so far: every other one is written as the real server writes rebuilt events.
@@ -58,7 +65,7 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn new(next_id: u64) -> Self {
+    pub(super) fn new(next_id: u64, with_rows: bool) -> Self {
         Self {
             catalog: Catalog::default(),
             open: HashMap::new(),
@@ -66,6 +73,8 @@ impl Collector {
             next_id,
             current: None,
             statement: Vec::new(),
+            with_rows,
+            statement_rows: Vec::new(),
             xa: None,
             prepared: BTreeMap::new(),
             events: 0,
@@ -81,6 +90,7 @@ impl Collector {
     pub(super) fn restart(&mut self) {
         (self.current, self.xa) = (None, None);
         self.statement.clear();
+        self.statement_rows.clear();
         self.open.clear();
     }
 
@@ -176,8 +186,12 @@ impl Collector {
         if table.is_hidden && map.width() != table.columns.len() + 1 {
             return Failure::err(format!("{}.{} has {} columns, which does not fit its DDL", map.database, map.table, map.width()));
         }
-        let partition = table.partition.iter().filter_map(|name| table.columns.iter().position(|column| column == name)).collect();
-        self.open.insert(upstream, Some(Open { id, map, is_hidden, partition }));
+        let places = |names: &[String]| -> Vec<usize> {
+            let place = |name: &String| table.columns.iter().position(|column| column.eq_ignore_ascii_case(name));
+            names.iter().filter_map(place).collect()
+        };
+        let (partition, key) = (places(&table.partition), places(&table.key));
+        self.open.insert(upstream, Some(Open { id, map, is_hidden, partition, key }));
         Ok(())
     }
 
@@ -207,6 +221,30 @@ impl Collector {
                 }
                 _ => false,
             };
+            if self.with_rows {
+                let step = if kind == UPDATE_ROWS { 2 } else { 1 };
+                let key = |image: &Image| -> Option<Vec<Option<Vec<u8>>>> {
+                    let cells = table.key.iter().map(|column| image.cell(*column).cloned().unwrap_or_default());
+                    (!table.key.is_empty()).then(|| cells.collect())
+                };
+                let mut note = |kind: u8, images: &[Image]| {
+                    let one = Rows { is_last: false, images: images.to_vec() };
+                    let body = one.body(table.id, shown.width(), kind == UPDATE_ROWS, flags, set_unused_bits);
+                    let [database, table] = names.clone();
+                    let key = images.first().and_then(key);
+                    self.statement_rows.push(Row { database, table, key, map: map(), event: Event::new(kind, 0, body) });
+                };
+                for images in rows.images.chunks(step) {
+                    match images {
+                        // A row whose primary key changes may belong to another stream.
+                        [before, after] if kind == UPDATE_ROWS && (moves(images) || key(before) != key(after)) => {
+                            note(DELETE_ROWS, std::slice::from_ref(before));
+                            note(WRITE_ROWS, std::slice::from_ref(after));
+                        }
+                        _ => note(kind, images),
+                    }
+                }
+            }
             let statement = &mut self.statement;
             let mut add = |kind: u8, rows: &Rows, is_alone: bool| {
                 let body = rows.body(table.id, shown.width(), kind == UPDATE_ROWS, flags, set_unused_bits);
@@ -250,8 +288,10 @@ impl Collector {
         {
             *flags |= 1;
         }
+        let rows = std::mem::take(&mut self.statement_rows);
         if let Some(transaction) = self.current.as_mut().filter(|_| !statement.is_empty()) {
             transaction.statements.push(statement);
+            transaction.rows.push(rows);
         }
     }
 }

@@ -3,6 +3,8 @@
 mod alibaba;
 mod product;
 mod reader;
+mod streams;
+mod tables;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

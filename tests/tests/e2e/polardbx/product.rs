@@ -1,14 +1,16 @@
 //! The program on the stand-in: both phases, both formats, and every property that a real server may show.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tests::Result;
-use tests::checker::{Expected, Format, Table, verify_with_alibaba};
+use tests::checker::avro::{fields, inner};
+use tests::checker::{Expected, Format, Header, Table, verify_with_alibaba};
 use tests::harness::database::USER;
 use tests::harness::standin::Outcome;
 use tests::harness::{Database, Entry, Flavor};
 use tests::workload::{Writers, every_type, writers};
+use tests::{Failure, Result};
 
 use crate::both_phases::every_limit_of_every_type;
 use crate::case::{Case, Servers, program};
@@ -46,7 +48,33 @@ async fn under_writers(name: &str, options: &[&str]) -> Result<Arc<Database>> {
         let report = case.verify(0).await?;
         assert!(report.snapshot_rows as u64 >= 2 * ROWS && report.stream_rows > 100, "{report:?}");
     }
+    let ids = cases.iter().map(transaction_ids).collect::<Result<Vec<_>>>()?;
+    // The tasks have begun at different positions.
+    let both: Vec<_> = ids[0].iter().filter_map(|(seq, id)| Some((id, ids[1].get(seq)?))).collect();
+    assert!(both.len() > 100 && both.iter().all(|(one, other)| one == other), "both tasks read the same transactions");
     Ok(source)
+}
+
+/// The transaction id in the header of each record of the stream, by seq. Checks that it is a commit timestamp and that of the value, and
+/// that the timestamps increase from transaction to transaction.
+fn transaction_ids(case: &Case) -> Result<BTreeMap<u128, String>> {
+    let mut ids = BTreeMap::new();
+    for entry in &case.entries {
+        let Header { seq, flags, txid, .. } = Header::parse(entry.header.as_deref().unwrap_or_default())?;
+        if flags & 2 != 0 {
+            continue;
+        }
+        let id = txid.ok_or_else(|| Failure::new(format!("{}: seq {seq:#x} has no transaction id", case.topic)))?;
+        assert!(id.len() == 54 && id.bytes().all(|byte| byte.is_ascii_digit()), "{id}");
+        if case.settings.format == Format::DtsAvro {
+            let fields = fields(&entry.value)?;
+            let found = fields.iter().find(|(name, _)| name == "sourceTxid").map(|(_, value)| inner(value));
+            assert_eq!(found, Some(&apache_avro::types::Value::String(id.clone())), "{}", case.topic);
+        }
+        ids.insert(seq, id);
+    }
+    assert!(ids.len() > 100 && ids.values().is_sorted(), "{}: {ids:?}", case.topic);
+    Ok(ids)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -150,7 +178,7 @@ async fn events_without_the_packet_that_ends_them_arrive() -> Result<()> {
 }
 
 /// The output of `check`, and whether it found nothing that fails.
-async fn checked(case: &Case) -> Result<(String, bool)> {
+pub(super) async fn checked(case: &Case) -> Result<(String, bool)> {
     let file = case.task.file().display().to_string();
     let output = tokio::task::spawn_blocking(move || program().command(&["check", &file]).output()).await??;
     Ok((String::from_utf8_lossy(&output.stdout).into_owned(), output.status.success()))
