@@ -1,8 +1,12 @@
 //! Measures the time to decode the events of a table with ten columns, including the verification of checksums and the packing into cells.
 //! `bulk_insert` reads transactions of four row events with 75 rows each, and `one_row_update` reads transactions of one updated row. The
 //! reported time is the time of one iteration, which decodes [`ROWS`] rows.
+//!
+//! With the argument `compare`, the same inserts are read from the binlogs of MySQL and PolarDB-X in turn, and the least times are printed
+//! with their ratios.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use divan::{Bencher, black_box, counter::ItemsCount};
 use runtime::{TableId, TableSchema};
@@ -15,7 +19,24 @@ use source_polardbx::schema::{History, read_create_table};
 const ROWS: usize = 30_000;
 
 fn main() {
-    divan::main();
+    if std::env::args().any(|argument| argument == "compare") { compare() } else { divan::main() }
+}
+
+/// The server that has written a binlog.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Server {
+    MySql,
+    MySqlWithGtids,
+    PolarDbX,
+}
+
+impl Server {
+    fn version(self) -> &'static str {
+        match self {
+            Self::MySql | Self::MySqlWithGtids => "5.7.22-log",
+            Self::PolarDbX => "5.7.25-PXC-5.4.20-20251031",
+        }
+    }
 }
 
 fn schema() -> Arc<TableSchema> {
@@ -27,15 +48,17 @@ fn schema() -> Arc<TableSchema> {
 
 /// A binlog in memory: the list of the events that a server would send.
 struct Log {
+    server: Server,
+    transactions: u64,
     offset: u64,
     events: Vec<Vec<u8>>,
 }
 
 impl Log {
-    fn new() -> Self {
-        let mut log = Self { offset: 4, events: Vec::new() };
+    fn new(server: Server) -> Self {
+        let mut log = Self { server, transactions: 0, offset: 4, events: Vec::new() };
         let mut format = vec![4, 0];
-        format.extend_from_slice(b"5.7.22-log");
+        format.extend_from_slice(server.version().as_bytes());
         format.resize(56, 0);
         format.push(19);
         format.extend_from_slice(&[
@@ -63,8 +86,18 @@ impl Log {
 
     /// Appends one transaction of `events` row events with `rows` rows each.
     fn transaction(&mut self, kind: u8, events: usize, rows: usize) {
-        self.add(34, &[0; 42]);
-        self.add(2, b"\x07\0\0\0\0\0\0\0\x01\0\0\x05\0\0\0\0\0\0d\0BEGIN");
+        self.transactions += 1;
+        // The time of the events in milliseconds, the number within the millisecond, and the number of the transaction.
+        let tso = format!("{:019}{:019}0000000000000000", (1_700_000_000_000u64 << 22) + self.transactions, 1u64 << 60);
+        if self.server == Server::PolarDbX {
+            self.add(2, b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0BEGIN");
+            self.add(29, format!("\u{1}/*DRDS /10.0.0.7/1a2b3c4d5e6f7000-1/0// */\n# CTS::{tso}").as_bytes());
+        } else {
+            let mut gtid = [1; 42];
+            gtid[17..25].copy_from_slice(&self.transactions.to_le_bytes());
+            self.add(if self.server == Server::MySql { 34 } else { 33 }, &gtid);
+            self.add(2, b"\x07\0\0\0\0\0\0\0\x01\0\0\x05\0\0\0\0\0\0d\0BEGIN");
+        }
         for _ in 0..events {
             let mut map = b"\x05\0\0\0\0\0\x01\0\x01d\0\x01t\0\x0a\x08\x03\x03\x0f\x0f\xf6\x12\x11\x01\x05".to_vec();
             map.extend_from_slice(&[9, 160, 0, 240, 0, 12, 2, 0, 3, 8, 0xfc, 0x03]);
@@ -88,26 +121,29 @@ impl Log {
             self.add(kind, &body);
         }
         self.add(16, &[1; 8]);
+        if self.server == Server::PolarDbX {
+            self.add(29, format!("\u{1}CTS::{tso}").as_bytes());
+        }
     }
-}
 
-fn run(bencher: Bencher<'_, '_>, log: &Log) {
-    let schema = schema();
-    let Ok(position) = StreamPosition::start("id", "binlog.000001", 4) else { return };
-    let Ok(selection) = Selection::new(&["d.*".to_owned()], &[]) else { return };
-    bencher.counter(ItemsCount::new(ROWS)).bench(|| {
-        let mut decoder = Decoder::new(DecoderOptions {
+    /// A new decoder that begins where this binlog begins.
+    fn decoder(&self) -> Option<Decoder> {
+        Some(Decoder::new(DecoderOptions {
             stream: "global".to_owned(),
-            position: position.clone(),
-            history: History::new([schema.clone()], std::iter::empty::<(String, String)>(), false),
-            selection: selection.clone(),
-            profile: ServerProfile::new("5.7.22-log"),
+            position: StreamPosition::start("id", "binlog.000001", 4).ok()?,
+            history: History::new([schema()], std::iter::empty::<(String, String)>(), false),
+            selection: Selection::new(&["d.*".to_owned()], &[]).ok()?,
+            profile: ServerProfile::new(self.server.version()),
             prepared: PreparedTransactions::default(),
             polardbx: PolarDbXOptions::default(),
-            batch_max_bytes: 4 << 20,
-        });
+            batch_max_bytes: 1 << 20,
+        }))
+    }
+
+    /// Decodes all events, and returns the number of rows.
+    fn decode(&self, mut decoder: Decoder) -> usize {
         let mut rows = 0;
-        for event in &log.events {
+        for event in &self.events {
             if let Err(error) = decoder.event(event, 1) {
                 eprintln!("{error}");
                 break;
@@ -116,21 +152,54 @@ fn run(bencher: Bencher<'_, '_>, log: &Log) {
                 rows += black_box(batch).row_count();
             }
         }
-        rows += decoder.drain().map_or(0, |batch| batch.row_count());
-        assert_eq!(rows, ROWS);
-    });
+        rows + decoder.drain().map_or(0, |batch| batch.row_count())
+    }
+}
+
+fn run(bencher: Bencher<'_, '_>, log: &Log) {
+    let decode = |decoder: Option<Decoder>| assert_eq!(decoder.map(|decoder| log.decode(decoder)), Some(ROWS));
+    bencher.counter(ItemsCount::new(ROWS)).with_inputs(|| log.decoder()).bench_values(decode);
+}
+
+/// Prints, for two sizes of transactions, the least time per row that either server's binlog took.
+fn compare() {
+    // So few rows stay in the cache of the processor, as bytes do that were just received.
+    const ROWS: usize = 1_000;
+    const ROUNDS: usize = 5_000;
+    for size in [1, 100] {
+        let logs = [Server::MySql, Server::MySqlWithGtids, Server::PolarDbX].map(|server| {
+            let mut log = Log::new(server);
+            (0..ROWS / size).for_each(|_| log.transaction(30, 1, size));
+            log
+        });
+        let mut least = [Duration::MAX; 3];
+        for _ in 0..ROUNDS {
+            for (log, least) in logs.iter().zip(&mut least) {
+                let Some(decoder) = log.decoder() else { return };
+                let start = Instant::now();
+                assert_eq!(log.decode(decoder), ROWS);
+                *least = start.elapsed().min(*least);
+            }
+        }
+        let [mysql, gtids, polardbx] = least.map(|time| time.as_secs_f64() * 1e9 / ROWS as f64);
+        println!(
+            "{size} rows a transaction, ns per row: MySQL {mysql:.1}, with GTIDs {gtids:.1}, PolarDB-X {polardbx:.1}; ratios {:.3} and {:.3}",
+            polardbx / mysql,
+            polardbx / gtids
+        );
+    }
 }
 
 #[divan::bench]
 fn bulk_insert(bencher: Bencher<'_, '_>) {
-    let mut log = Log::new();
+    let mut log = Log::new(Server::MySql);
     (0..ROWS / 300).for_each(|_| log.transaction(30, 4, 75));
     run(bencher, &log);
 }
 
 #[divan::bench]
 fn one_row_update(bencher: Bencher<'_, '_>) {
-    let mut log = Log::new();
+    let mut log = Log::new(Server::MySql);
     (0..ROWS).for_each(|_| log.transaction(31, 1, 1));
     run(bencher, &log);
 }

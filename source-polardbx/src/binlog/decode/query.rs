@@ -272,6 +272,10 @@ impl Decoder {
 
     /// Handles a ROWS_QUERY event of PolarDB-X: a commit mark, or the trace of a statement.
     pub(super) fn rows_query(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
+        // Most transactions end with the timestamp that they have announced. It need not be read again.
+        if let Some(tso) = self.transaction.announced().filter(|tso| tso.is_marked_by(event.body)) {
+            return self.commit_mark(tso, event, read_ms);
+        }
         match CommitMark::read(event.body)? {
             Some(CommitMark::End(tso)) => self.commit_mark(tso, event, read_ms),
             Some(CommitMark::Announced { tso, is_archive }) => self.transaction.announce(tso, is_archive),

@@ -398,6 +398,7 @@ impl Transaction {
     }
 
     /// Notes the commit timestamp that a transaction announces. It must come before the rows.
+    #[inline]
     pub(super) fn announce(&mut self, tso: Tso, is_archive: bool) -> Result<(), StreamError> {
         match &mut self.open {
             Some(group) if group.begun && !group.emitted && group.tso.is_none_or(|known| known == tso) => {
@@ -406,6 +407,11 @@ impl Transaction {
             }
             _ => Err(StreamError::corrupt("a commit mark in the middle of a transaction")),
         }
+    }
+
+    /// The commit timestamp of the open group, if it is known.
+    pub(super) fn announced(&self) -> Option<Tso> {
+        self.open.as_ref()?.tso
     }
 
     /// Notes that the XID of a transaction was read.
@@ -420,6 +426,7 @@ impl Transaction {
     }
 
     /// Notes the commit mark that ends the open group.
+    #[inline]
     pub(super) fn mark(&mut self, tso: Tso, output: &mut BatchOutput) -> Result<(), StreamError> {
         let Some(group) = &mut self.open else { return Ok(()) };
         if group.begun && !group.ended {
@@ -551,6 +558,7 @@ impl Transaction {
 
 impl Group {
     /// Sets the commit timestamp, also of the events that are held back until it is known.
+    #[inline]
     fn set_tso(&mut self, tso: Tso, output: &mut BatchOutput) {
         if self.tso.replace(tso).is_none() {
             self.labels = None;
