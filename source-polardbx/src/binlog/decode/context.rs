@@ -32,3 +32,17 @@ impl<'a> EventContext<'a> {
         i64::from(self.timestamp) * 1000
     }
 }
+
+/// The binlog event that began a transaction.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct BeginEvent {
+    pub(super) end: u64,
+    pub(super) server_id: u32,
+    pub(super) timestamp: u32,
+}
+
+impl BeginEvent {
+    pub(super) fn of(context: &EventContext<'_>) -> Self {
+        Self { end: context.end, server_id: context.server_id, timestamp: context.timestamp }
+    }
+}

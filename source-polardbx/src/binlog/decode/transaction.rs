@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use runtime::{Body, Origin, Position, SchemaChange, Seq, TableId};
 
-use super::context::EventContext;
+use super::context::{BeginEvent, EventContext};
 use super::fingerprint::Fingerprint;
 use super::group_end::{GroupEnd, OpenGroup};
 use super::output::{BatchOutput, Mark};
@@ -96,14 +96,6 @@ struct GroupLabels {
     gtid: Option<Arc<str>>,
     txid: Option<Arc<str>>,
     safe_offset: Arc<str>,
-}
-
-/// The binlog event that began a transaction.
-#[derive(Clone, Copy, Debug, Default)]
-struct BeginEvent {
-    end: u64,
-    server_id: u32,
-    timestamp: u32,
 }
 
 /// A group that was read to its end.
@@ -598,11 +590,5 @@ impl Group {
         let seq = transaction_seq(self.timeline, self.start, self.ord);
         self.ord += 1;
         seq
-    }
-}
-
-impl BeginEvent {
-    fn of(context: &EventContext<'_>) -> Self {
-        Self { end: context.end, server_id: context.server_id, timestamp: context.timestamp }
     }
 }
