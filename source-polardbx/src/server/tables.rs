@@ -6,6 +6,7 @@ use std::sync::Arc;
 use runtime::{TableId, TableSchema};
 use tokio::task::JoinSet;
 
+use crate::binlog::profile::is_polardbx;
 use crate::error::{Result, SourceError};
 use crate::schema::read_create_table;
 use crate::selection::Selection;
@@ -19,7 +20,7 @@ pub(crate) async fn selected_tables(session: &mut Session, selection: &Selection
         let sql = format!("SHOW FULL TABLES FROM {}", quoted(&database));
         for row in session.rows(format!("list the tables of {database}"), sql).await? {
             let (Some(name), Some(kind)) = (nth(&row, 0), nth(&row, 1)) else { continue };
-            let id = TableId::new(database.as_str(), name);
+            let id = compared(session, TableId::new(database.as_str(), name));
             if selection.selects(&id) {
                 if kind.eq_ignore_ascii_case("BASE TABLE") || kind.eq_ignore_ascii_case("SYSTEM VERSIONED") {
                     tables.push(id);
@@ -30,14 +31,39 @@ pub(crate) async fn selected_tables(session: &mut Session, selection: &Selection
         }
     }
     tables.sort();
+    unambiguous(&tables)?;
     Ok((tables, views))
+}
+
+/// The name of a table in the form in which the server compares it and writes it into its binlog. PolarDB-X does both in lower case, although
+/// it may print a name with capitals.
+fn compared(session: &Session, table: TableId) -> TableId {
+    if is_polardbx(session.version()) { in_lower_case(&table) } else { table }
+}
+
+fn in_lower_case(table: &TableId) -> TableId {
+    TableId::new(table.database.to_lowercase(), table.table.to_lowercase())
+}
+
+/// Checks that no two of the tables, which are sorted, have the same name. Fails if the server lists names that differ only in their capitals,
+/// and compares them in lower case.
+fn unambiguous(tables: &[TableId]) -> Result<()> {
+    match tables.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => Err(SourceError::Requirement {
+            what: format!("the server lists several tables whose names are {} in lower case", pair[0]),
+            help: "rename all but one of them, or leave them out with `exclude`".into(),
+        }),
+    }
 }
 
 /// The default character set of every database that the account can see.
 pub(crate) async fn database_charsets(session: &mut Session) -> Result<HashMap<String, Option<String>>> {
     let sql = "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA";
     let rows = session.rows("ask for the databases' character sets", sql).await?;
-    Ok(rows.iter().filter_map(|row| Some((nth(row, 0)?, nth(row, 1)))).collect())
+    let is_polardbx = is_polardbx(session.version());
+    let name = |row| nth(row, 0).map(|name| if is_polardbx { name.to_lowercase() } else { name });
+    Ok(rows.iter().filter_map(|row| Some((name(row)?, nth(row, 1)))).collect())
 }
 
 /// The definition of a table, from SHOW CREATE TABLE.
@@ -55,7 +81,27 @@ pub(crate) async fn read_ddl(session: &mut Session, table: &TableId) -> Result<S
     let sql = format!("SHOW CREATE TABLE {}.{}", quoted(&table.database), quoted(&table.table));
     let rows = session.rows_of(doing, sql).await?;
     let ddl = rows.first().and_then(|row| named(row, "Create Table"));
-    ddl.ok_or_else(|| SourceError::answer(doing(), "the server's answer holds no CREATE TABLE"))
+    let ddl = ddl.ok_or_else(|| SourceError::answer(doing(), "the server's answer holds no CREATE TABLE"))?;
+    Ok(if is_polardbx(session.version()) { with_compared_name(ddl) } else { ddl })
+}
+
+/// Puts the name of the table, which is the first name of the statement and stands in backticks, into lower case.
+fn with_compared_name(ddl: String) -> String {
+    let end = |start: usize| {
+        let mut rest = ddl.get(start + 1..)?.match_indices('`').map(|(at, _)| start + 1 + at);
+        loop {
+            let at = rest.next()?;
+            if !ddl[at + 1..].starts_with('`') {
+                return Some(at);
+            }
+            // Two backticks stand for one in the name.
+            rest.next();
+        }
+    };
+    match ddl.find('`').and_then(|start| Some((start, end(start)?))) {
+        Some((start, end)) => [&ddl[..start], &ddl[start..end].to_lowercase(), &ddl[end..]].concat(),
+        None => ddl,
+    }
 }
 
 /// Parses the text of SHOW CREATE TABLE into the schema.
@@ -109,4 +155,31 @@ async fn read_part(session: &mut Session, tables: &[TableId]) -> Result<Vec<Defi
         read.push(Definition { schema: Arc::new(parse_definition(table, &ddl)?), ddl });
     }
     Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_in_lower_case() {
+        let folded = in_lower_case(&TableId::new("Shop9", "MixedCase"));
+        assert_eq!(folded, TableId::new("shop9", "mixedcase"));
+        assert!(unambiguous(&[TableId::new("a", "t"), folded.clone()]).is_ok());
+        let error = runtime::Error::from(unambiguous(&[folded.clone(), folded]).unwrap_err());
+        assert!(error.to_string().contains("shop9.mixedcase") && error.kind() == runtime::Kind::Config, "{error}");
+    }
+
+    #[test]
+    fn the_definition_has_the_compared_name() {
+        for (printed, expected) in [
+            ("CREATE TABLE `MixedCase` (\n\t`Id` int\n)", "CREATE TABLE `mixedcase` (\n\t`Id` int\n)"),
+            ("CREATE TABLE `A``B` (`C` int)", "CREATE TABLE `a``b` (`C` int)"),
+            ("CREATE TABLE `ÄRGER```\n(`C` int)", "CREATE TABLE `ärger```\n(`C` int)"),
+            ("CREATE TABLE T (A int)", "CREATE TABLE T (A int)"),
+            ("CREATE TABLE `T", "CREATE TABLE `T"),
+        ] {
+            assert_eq!(with_compared_name(printed.to_owned()), expected);
+        }
+    }
 }
