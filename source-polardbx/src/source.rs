@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use runtime::{Committed, Context, Error, Finding, Plan, RowFilter, Source, SourceInfo, Split, SplitReader, TableId, async_trait};
 
-use crate::binlog::{BehindEnd, LastEnd, PreparedTransactions, StreamOptions, StreamPosition, StreamReader, Undecodable};
+use crate::binlog::{LastEnd, PreparedTransactions, Refusals, StreamOptions, StreamPosition, StreamReader, Undecodable};
 use crate::builder::PolardbxSourceBuilder;
 use crate::check;
 use crate::config::{Config, Phase, SourceSettings, StreamSplit};
@@ -30,7 +30,7 @@ const CHUNK_BATCH_BYTES: usize = 256 << 10;
 struct Reading {
     undecodable: Undecodable,
     last_end: LastEnd,
-    behind_end: BehindEnd,
+    refusals: Refusals,
 }
 
 /// A PolarDB-X, MySQL or MariaDB server as a source. Its tables are read as chunks, then its binlog as a stream.
@@ -125,7 +125,7 @@ impl PolardbxSource {
             batch_max_bytes: context.batch_max_bytes(),
             undecodable: reading.undecodable,
             last_end: reading.last_end,
-            behind_end: reading.behind_end,
+            refusals: reading.refusals,
             behind_full_phase: task.has(Phase::Full),
             prepared,
             context: context.clone(),
@@ -162,7 +162,7 @@ impl Source for PolardbxSource {
         let committed = committed.filter(|committed| !committed.is_new());
         let mut found = check::findings(&self.settings, &self.endpoint, context.task(), committed.is_none()).await;
         if let Some(committed) = committed {
-            found.push(check::checkpoint(&self.settings, &self.endpoint, context.state_dir(), committed).await);
+            found.push(check::checkpoint(&self.settings, &self.endpoint, context.task(), context.state_dir(), committed).await);
         }
         found
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::error::StreamError;
 use super::files::BinlogFiles;
 use super::position::{FileOffset, StreamPosition, file_name, location};
+use super::probe::{Probed, probe};
 use crate::error::{Result, SourceError, is_denial};
 use crate::server::binlog_files;
 use crate::session::Endpoint;
@@ -16,19 +17,26 @@ use crate::wire::{WireError, mysql_number};
 /// 30 s.
 const LAG: Duration = Duration::from_secs(60);
 
-/// Since when the server has refused a position behind the end of its newest file. The readers that follow one another share it. A node that
-/// lags has the position soon; a server that lost its newest events, or was built again, never has it.
+/// Since when the server has refused a position: one behind the end of its newest file, or on PolarDB-X one inside a file. The readers that
+/// follow one another share it. A node that lags has the position soon; a server that lost its newest events, or was built again, never has it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct BehindEnd(Arc<Mutex<Option<(FileOffset, Instant)>>>);
+pub(crate) struct Refusals(Arc<Mutex<Option<(FileOffset, Place, Instant)>>>);
 
-impl BehindEnd {
+/// Where a refused position is in the server's list of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    BehindEnd,
+    InFile,
+}
+
+impl Refusals {
     /// Notes that the position was refused. Returns whether it has been for longer than a node lags.
-    fn is_refused(&self, at: FileOffset, now: Instant) -> bool {
+    fn is_refused(&self, at: FileOffset, place: Place, now: Instant) -> bool {
         let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match *since {
-            Some((refused, since)) if refused == at => now.duration_since(since) >= LAG,
+            Some((refused, known, since)) if (refused, known) == (at, place) => now.duration_since(since) >= LAG,
             _ => {
-                *since = Some((at, now));
+                *since = Some((at, place, now));
                 false
             }
         }
@@ -40,21 +48,23 @@ impl BehindEnd {
     }
 }
 
-/// The error for a dump that failed at the position `at`.
+/// The error for a dump that failed at the position `at`. `server_id` is that of the dump, which has ended.
 pub(crate) async fn diagnose(
     error: WireError,
     endpoint: &Endpoint,
+    server_id: u32,
     stream: &StreamName,
     position: &StreamPosition,
     at: FileOffset,
-    behind_end: &BehindEnd,
+    refusals: &Refusals,
 ) -> SourceError {
     let (code, message) = match error {
         WireError::Refused(code, message) => (code, message),
         WireError::Lost(message) => return StreamError::Disconnected { message }.into(),
         WireError::Tls(_) | WireError::Plugin(_) => return SourceError::wire("connect to the source", error),
     };
-    match mysql_number(code, &message) {
+    let number = mysql_number(code, &message);
+    match number {
         1236 | 13_114 | 4052 | 1047 => {}
         number if is_denial(number) => return StreamError::Denied { message }.into(),
         _ => return StreamError::Disconnected { message: format!("{message} (error {code})") }.into(),
@@ -65,10 +75,49 @@ pub(crate) async fn diagnose(
     // The server sends the same message for an offset after the end of the file as for an event that is too large or truncated. So the list
     // of files is checked first. If the files cannot be listed either, the failure may be temporary.
     let meaning = match files(endpoint, stream).await {
-        Ok(files) => by_files(&files, &position.base, at, message, behind_end, Instant::now()),
+        Ok(files) => match by_files(&files, &position.base, at, &message, refusals, Instant::now()) {
+            Some(error) => error,
+            None if number == 1236 && endpoint.is_polardbx() => {
+                if refusals.is_refused(at, Place::InFile, Instant::now()) {
+                    by_probe(endpoint, server_id, &position.base, at, message).await
+                } else {
+                    StreamError::Disconnected { message }
+                }
+            }
+            None => {
+                refusals.clear();
+                by_message(message)
+            }
+        },
         Err(_) => StreamError::Disconnected { message },
     };
     meaning.into()
+}
+
+/// The error for a position that PolarDB-X refuses, although its files have it. It gives the same answer if it cannot send anything.
+async fn by_probe(endpoint: &Endpoint, server_id: u32, base: &str, at: FileOffset, message: String) -> StreamError {
+    match is_lost(endpoint, server_id, base, at).await {
+        Ok(false) | Err(_) => StreamError::Disconnected { message },
+        Ok(true) => {
+            let seconds = LAG.as_secs();
+            let needed = location(base, at);
+            StreamError::HistoryDiverged {
+                what: format!("this task stopped at {needed}, and for {seconds} s no event begins there any more"),
+            }
+        }
+    }
+}
+
+/// Whether no event begins at the position `at`, although the server sends the file from its beginning. Fails if the server does not tell.
+pub(crate) async fn is_lost(endpoint: &Endpoint, server_id: u32, base: &str, at: FileOffset) -> Result<bool, WireError> {
+    let found = probe(endpoint, server_id, base, at).await;
+    if !matches!(found, Err(WireError::Refused(1236, _))) || at.offset <= FileOffset::FIRST {
+        return found.map(|found| found == Probed::NotAnEvent);
+    }
+    match probe(endpoint, server_id, base, FileOffset::new(at.file, FileOffset::FIRST)).await {
+        Ok(_) => Ok(true),
+        Err(_) => found.map(|_| false),
+    }
 }
 
 /// Checks the position `at` against the server's binlog files. It is called for a stream that has had no new events for a while. Fails if
@@ -92,27 +141,25 @@ async fn files(endpoint: &Endpoint, stream: &StreamName) -> Result<BinlogFiles> 
     files
 }
 
-/// Derives the error from the server's files, and from its message where the files have the position.
-fn by_files(files: &BinlogFiles, base: &str, at: FileOffset, message: String, behind_end: &BehindEnd, now: Instant) -> StreamError {
+/// Derives the error from the server's files; `None` if the files have the position.
+fn by_files(files: &BinlogFiles, base: &str, at: FileOffset, message: &str, refusals: &Refusals, now: Instant) -> Option<StreamError> {
     if let Err(error) = files.find(base, at) {
-        return error;
+        return Some(error);
     }
     let name = file_name(base, at.file);
     let found = match files.size(&name) {
-        Some(size) if at.offset <= size => {
-            behind_end.clear();
-            return by_message(message);
-        }
+        Some(size) if at.offset <= size => return None,
         Some(size) => format!("that file has {size} bytes"),
         None => "that file is not there".to_owned(),
     };
     let needed = location(base, at);
-    if behind_end.is_refused(at, now) {
+    Some(if refusals.is_refused(at, Place::BehindEnd, now) {
         let seconds = LAG.as_secs();
         let what = format!("this task stopped at {needed}, and {found}; after {seconds} s it is not expected any more");
-        return StreamError::HistoryDiverged { what };
-    }
-    StreamError::Disconnected { message: format!("{message}; {needed} is needed, and {found}") }
+        StreamError::HistoryDiverged { what }
+    } else {
+        StreamError::Disconnected { message: format!("{message}; {needed} is needed, and {found}") }
+    })
 }
 
 /// Derives the error from the server's message. The position was already found in the server's binlog files.
@@ -133,12 +180,13 @@ mod tests {
     #[test]
     fn a_position_behind_the_end_is_waited_for_and_then_lost() {
         let files = |size| BinlogFiles::new(vec![("binlog.000005".to_owned(), 1000), ("binlog.000006".to_owned(), size)]).that_may_lag();
-        let (behind_end, start) = (BehindEnd::default(), Instant::now());
+        let (refusals, start) = (Refusals::default(), Instant::now());
         let ask = |size: u64, offset: u64, seconds: u64| {
             let now = start + Duration::from_secs(seconds);
-            by_files(&files(size), "binlog", FileOffset::new(6, offset), "binlog dump error!".to_owned(), &behind_end, now)
+            by_files(&files(size), "binlog", FileOffset::new(6, offset), "binlog dump error!", &refusals, now)
         };
         let waits = |error: &StreamError| matches!(error, StreamError::Disconnected { .. });
+        let ask = |size: u64, offset: u64, seconds: u64| ask(size, offset, seconds).expect("an error");
         let first = ask(200, 500, 0);
         assert!(
             waits(&first) && first.to_string() == "binlog dump error!; binlog.000006:500 is needed, and that file has 200 bytes",
@@ -149,19 +197,23 @@ mod tests {
         assert!(matches!(&lost, StreamError::HistoryDiverged { what } if what.contains("binlog.000006:500") && what.contains("300 bytes")));
         // Another position begins anew, and so does one that the server had, or from which it has sent events.
         assert!(waits(&ask(200, 501, 61)) && !waits(&ask(200, 501, 121)));
-        assert!(waits(&ask(501, 501, 122)) && waits(&ask(200, 501, 123)) && waits(&ask(200, 501, 182)));
-        behind_end.clear();
-        assert!(waits(&ask(200, 501, 183)));
+        let at = FileOffset::new(6, 501);
+        assert!(by_files(&files(501), "binlog", at, "", &refusals, start).is_none());
+        let in_file = |seconds| refusals.is_refused(at, Place::InFile, start + Duration::from_secs(seconds));
+        assert!(!in_file(122) && !in_file(181) && in_file(182));
+        assert!(waits(&ask(200, 501, 183)) && waits(&ask(200, 501, 242)) && !waits(&ask(200, 501, 243)));
+        refusals.clear();
+        assert!(waits(&ask(200, 501, 244)));
         // So does the next file.
         let next = |seconds| {
             let now = start + Duration::from_secs(seconds);
-            by_files(&files(200), "binlog", FileOffset::new(7, 4), String::new(), &behind_end, now)
+            by_files(&files(200), "binlog", FileOffset::new(7, 4), "", &refusals, now).expect("an error")
         };
-        assert!(waits(&next(200)));
-        assert!(matches!(next(260), StreamError::HistoryDiverged { what } if what.contains("binlog.000007:4, and that file is not there")));
+        assert!(waits(&next(300)));
+        assert!(matches!(next(360), StreamError::HistoryDiverged { what } if what.contains("binlog.000007:4, and that file is not there")));
         // A file that is not the newest does not grow.
-        let old = by_files(&files(200), "binlog", FileOffset::new(5, 1001), String::new(), &BehindEnd::default(), start);
-        assert!(matches!(old, StreamError::HistoryDiverged { .. }));
+        let old = by_files(&files(200), "binlog", FileOffset::new(5, 1001), "", &Refusals::default(), start);
+        assert!(matches!(old, Some(StreamError::HistoryDiverged { .. })));
     }
 
     #[test]

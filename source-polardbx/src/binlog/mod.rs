@@ -27,7 +27,7 @@ mod transport;
 
 pub(crate) use baseline::{Baseline, ChangedSchema, first_schema_change};
 pub use decode::{Decoder, DecoderOptions, PreparedTransactions};
-pub(crate) use diagnosis::BehindEnd;
+pub(crate) use diagnosis::{Refusals, is_lost};
 pub use error::StreamError;
 pub use event::Tso;
 pub(crate) use files::BinlogFiles;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use runtime::{Batch, Context, Error, Result, SplitReader, TableSchema, async_trait};
 
 use super::decode::{Decoder, DecoderOptions, OpenGroup, PreparedTransactions};
-use super::diagnosis::{BehindEnd, compare, diagnose};
+use super::diagnosis::{Refusals, compare, diagnose};
 use super::error::StreamError;
 use super::event::{Reader, kind};
 use super::position::{FileOffset, StreamPosition};
@@ -56,8 +56,8 @@ pub(crate) struct StreamOptions {
     pub(crate) undecodable: Undecodable,
     /// The end of a large transaction that this process found last.
     pub(crate) last_end: LastEnd,
-    /// Since when the server has refused a position that is behind its end.
-    pub(crate) behind_end: BehindEnd,
+    /// Since when the server has refused the position.
+    pub(crate) refusals: Refusals,
     /// The XA transactions that are prepared at `position`.
     pub(crate) prepared: PreparedTransactions,
     /// Tells what is committed.
@@ -90,7 +90,7 @@ pub(crate) struct StreamReader {
     timers: Timers,
     undecodable: Undecodable,
     last_end: LastEnd,
-    behind_end: BehindEnd,
+    refusals: Refusals,
     profile: ServerProfile,
     context: Context,
     time: SourceTime,
@@ -139,11 +139,11 @@ impl StreamReader {
     pub(crate) async fn open(options: StreamOptions) -> Result<Self, SourceError> {
         let StreamOptions { stream, endpoint, server_id, position, selection, profile, undecodable, last_end, prepared, context, .. } =
             options;
-        let behind_end = options.behind_end;
+        let refusals = options.refusals;
         let from = Decoder::dump_from(&position);
         let transport = match Transport::open(&endpoint, server_id, &position.base, from, options.heartbeat).await {
             Ok(transport) => transport,
-            Err(error) => return Err(diagnose(error, &endpoint, &stream, &position, from, &behind_end).await),
+            Err(error) => return Err(diagnose(error, &endpoint, server_id, &stream, &position, from, &refusals).await),
         };
         let time = SourceTime { idle_is_current: profile.idle_is_current(), ms: None, is_idle: false };
         let mut history = History::new(options.schemas, options.database_charsets, profile.lower_case_names());
@@ -173,7 +173,7 @@ impl StreamReader {
             time,
             undecodable,
             last_end,
-            behind_end,
+            refusals,
             profile,
             context,
         })
@@ -292,9 +292,9 @@ impl StreamReader {
             Some(Failure::Transport(error)) => {
                 let at = self.decoder.at();
                 if self.decoder.has_format() {
-                    self.behind_end.clear();
+                    self.refusals.clear();
                 }
-                match diagnose(error, &self.endpoint, &self.stream, &self.position, at, &self.behind_end).await {
+                match diagnose(error, &self.endpoint, self.server_id, &self.stream, &self.position, at, &self.refusals).await {
                     SourceError::Stream(error) => (error, at),
                     other => return other.into(),
                 }

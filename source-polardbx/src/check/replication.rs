@@ -15,7 +15,8 @@ use crate::wire::WireError;
 
 const ITEM: &str = "replication_slave";
 
-/// Checks the grants REPLICATION CLIENT and REPLICATION SLAVE, and the replica id of this task.
+/// Checks the grants REPLICATION CLIENT and REPLICATION SLAVE, and the replica id of this task. Returns whether the server has told the end of
+/// its binlog.
 pub(super) async fn replication(
     settings: &SourceSettings,
     task: &str,
@@ -24,7 +25,7 @@ pub(super) async fn replication(
     session: &mut Session,
     streams: &Streams,
     found: &mut Vec<Finding>,
-) {
+) -> bool {
     let end = match ends(session, server, streams).await {
         Ok(end) => {
             found.push(Finding::passed("replication_client", "the account may ask for the binlog's position"));
@@ -34,25 +35,30 @@ pub(super) async fn replication(
             let is_denied = is_denied(&error);
             found.push(Finding::from_error("replication_client", &error.into()));
             if !is_denied {
-                return;
+                return false;
             }
             // The other grant can be checked all the same, so that the account gets both at once.
-            match settings.server_id(task, server.server_id()) {
-                Ok(id) => return found.push(may_dump_somewhere(settings, endpoint, id).await),
-                Err(error) => return found.push(Finding::from_error("server_id", &error.into())),
-            }
+            found.push(match settings.server_id(task, server.server_id()) {
+                Ok(id) => may_dump_somewhere(settings, endpoint, id).await,
+                Err(error) => Finding::from_error("server_id", &error.into()),
+            });
+            return false;
         }
     };
     let id = match settings.server_id(task, server.server_id()) {
         Ok(id) => id,
-        Err(error) => return found.push(Finding::from_error("server_id", &error.into())),
+        Err(error) => {
+            found.push(Finding::from_error("server_id", &error.into()));
+            return end.is_some();
+        }
     };
     // `clash` must run before `may_dump`, which registers a replica without a UUID: MySQL 5.7 returns broken rows for such replicas.
     // On PolarDB-X a data node would answer.
     found.push(if server.is_polardbx() { Finding::passed("server_id", id.to_string()) } else { clash(endpoint, id).await });
     // Without a binlog there is nothing to dump. The finding `log_bin` reports this.
-    let Some(end) = end else { return };
+    let Some(end) = end else { return false };
     found.push(may_dump(endpoint, id, &end).await.unwrap_or_else(|error| Finding::from_error(ITEM, &error.into())));
+    true
 }
 
 /// The ends of all streams are asked for. The result is that of the first; `None` if the server does not write a binlog.
@@ -102,7 +108,7 @@ pub(crate) async fn begins_transaction(endpoint: &Endpoint, id: u32, place: &Bin
         let why = format!("position.offset = {}: {what} in {}", place.at.offset, place.file_name());
         ConfigError::new("start", why, "choose an offset where a transaction begins, as SHOW BINLOG EVENTS lists them").into()
     };
-    let probe_id = (id ^ 0x4000_0000).max(2);
+    let probe_id = probe_id(id);
     match probe(endpoint, probe_id, &place.base, place.at).await {
         Ok(Probed::Event { may_begin: true } | Probed::End) => Ok(()),
         Ok(Probed::Event { may_begin: false }) => Err(refuse("a transaction does not begin there, it is in the middle of one")),
@@ -149,12 +155,17 @@ async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
     }
 }
 
-/// Registers as a replica and asks for the binlog. It uses another id than the task, because the server would disconnect a running replica
-/// that has the same id.
+/// The id for a short look at the binlog. It is another one than the task's, because the server would disconnect a running replica that has
+/// the same id.
+pub(super) fn probe_id(id: u32) -> u32 {
+    (id ^ 0x4000_0000).max(2)
+}
+
+/// Registers as a replica and asks for the binlog.
 async fn probe_dump(endpoint: &Endpoint, id: u32, file: &str, offset: u64) -> Result<()> {
     const DOING: &str = "ask for the binlog as a replica";
     const PATIENCE: Duration = Duration::from_secs(10);
-    let probe_id = (id ^ 0x4000_0000).max(2);
+    let probe_id = probe_id(id);
     let probe = async {
         let (mut wire, _) = endpoint.connect_wire().await?;
         let session = if endpoint.is_polardbx() {

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use runtime::{Committed, Finding};
 
-use crate::binlog::{PreparedTransactions, StreamPosition};
+use super::replication::probe_id;
+use crate::binlog::{Decoder, PreparedTransactions, StreamError, StreamPosition, is_lost};
 use crate::config::{Phase, SourceSettings};
 use crate::error::{Result, SourceError};
 use crate::facts::{SelectionFact, TaskFacts};
@@ -43,14 +44,21 @@ pub(crate) async fn same_streams(session: &mut Session, task: &TaskFacts) -> Res
     Streams::verify(session, group, &known).await
 }
 
-/// The finding `checkpoint`: where the task continues, or why it cannot. `state_dir` is the folder of the task's files.
-pub(crate) async fn checkpoint(settings: &SourceSettings, endpoint: &Endpoint, state_dir: Option<&Path>, committed: &Committed) -> Finding {
+/// The finding `checkpoint`: where the task `name` continues, or why it cannot. `state_dir` is the folder of the task's files.
+pub(crate) async fn checkpoint(
+    settings: &SourceSettings,
+    endpoint: &Endpoint,
+    name: &str,
+    state_dir: Option<&Path>,
+    committed: &Committed,
+) -> Finding {
     let checked = async {
         let task = TaskFacts::read(committed)?;
         let mut session = endpoint.connect().await?;
         let server = Server::identify(&mut session).await?;
         same_task(settings, &server, &task)?;
-        let place = stream_is_there(&mut session, &task, committed).await;
+        let id = probe_id(settings.server_id(name, server.server_id())?);
+        let place = stream_is_there(endpoint, id, &mut session, &task, committed).await;
         session.close().await;
         PreparedTransactions::verify(StreamName::global().as_str(), state_dir, committed)?;
         place
@@ -62,8 +70,8 @@ pub(crate) async fn checkpoint(settings: &SourceSettings, endpoint: &Endpoint, s
 }
 
 /// Returns a text for the user that says where the task continues. Fails if the server no longer has the binlog from which the stream
-/// resumes.
-async fn stream_is_there(session: &mut Session, task: &TaskFacts, committed: &Committed) -> Result<String> {
+/// resumes. `id` is the id of the replica that looks.
+async fn stream_is_there(endpoint: &Endpoint, id: u32, session: &mut Session, task: &TaskFacts, committed: &Committed) -> Result<String> {
     if !task.has(Phase::Incremental) {
         return Ok("the task continues where it was".into());
     }
@@ -72,7 +80,21 @@ async fn stream_is_there(session: &mut Session, task: &TaskFacts, committed: &Co
     for (stream, start) in task.stream_starts()? {
         let position = committed.split(&SplitName::Stream(stream.clone()).id()).map_or(start, |split| split.checkpoint.position.clone());
         let position = StreamPosition::parse(position.as_str())?;
-        binlog_files(session, &stream).await?.find(&position.base, position.at)?;
+        let files = binlog_files(session, &stream).await?;
+        files.find(&position.base, position.at)?;
+        let from = Decoder::dump_from(&position);
+        let is_listed = files.size(&position.file_name(from.file)).is_some_and(|size| from.offset <= size);
+        if task.is_polardbx() && is_listed {
+            let doing = "read the event from which the task continues";
+            let lost = is_lost(endpoint, id, &position.base, from).await;
+            if lost.map_err(|error| SourceError::wire(doing, error))? {
+                let needed = position.location(from);
+                let what = format!(
+                    "this task stopped at {needed}, and no event begins there (if a CDC node has just been replaced, check again in a minute)"
+                );
+                return Err(StreamError::HistoryDiverged { what }.into());
+            }
+        }
         found.push(position.location(position.at));
     }
     Ok(format!("the binlog still has {}", found.join(", ")))

@@ -88,3 +88,46 @@ async fn a_start_inside_an_event_is_refused_alike_by_check_and_at_the_start() ->
     assert!(code == 2 && said.contains("no event begins there") && said.contains("SHOW BINLOG EVENTS"), "{code}: {said}");
     Ok(())
 }
+
+/// A task that has stopped in the middle of what is one large event in the binlog of another instance with the same id.
+async fn on_a_rebuilt_instance(name: &str) -> Result<(Arc<Database>, Case)> {
+    let rebuilt = Arc::new(Database::start(Flavor::PolarDbX, &[]).await?);
+    rebuilt
+        .execute(&[
+            &format!("CREATE DATABASE {name}"),
+            &format!("CREATE TABLE {name}.t (id INT PRIMARY KEY, a LONGBLOB)"),
+            &format!("INSERT INTO {name}.t VALUES (1, REPEAT('x', 1000000))"),
+        ])
+        .await?;
+    let (source, mut case) = case(name, &[]).await?;
+    for id in 3..60 {
+        source.execute(&[&format!("INSERT INTO {name}.t VALUES ({id})")]).await?;
+    }
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    let (output, passes) = checked(&case).await?;
+    assert!(passes && output.contains("ok       checkpoint"), "{output}");
+    case.settings.source_port = rebuilt.port();
+    case.task.configure(&case.settings)?;
+    Ok((rebuilt, case))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_sees_that_the_binlog_was_built_again() -> Result<()> {
+    let (_rebuilt, case) = on_a_rebuilt_instance("px_rebuilt").await?;
+    let (output, passes) = checked(&case).await?;
+    assert!(!passes && output.contains("FAILED   checkpoint") && output.contains("E_HISTORY_DIVERGED"), "{output}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long suite"]
+async fn a_binlog_that_was_built_again_ends_the_task() -> Result<()> {
+    let (_rebuilt, mut case) = on_a_rebuilt_instance("px_rebuilt_run").await?;
+    case.task.start()?;
+    let code = case.task.wait(Duration::from_secs(180)).await?;
+    let said = case.task.output();
+    assert!(code == 1 && said.contains("E_HISTORY_DIVERGED") && said.contains("no event begins there any more"), "{code}: {said}");
+    Ok(())
+}
