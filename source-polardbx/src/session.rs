@@ -42,7 +42,11 @@ const SHOW_HIDDEN_KEYS: &str = "SET show_gipk_in_create_table_and_information_sc
 /// Reads back what [`PREPARE`] has set, because a server that ignores it would give other values without an error.
 const PREPARED: &str = "SELECT @@time_zone, @@sql_mode, @@autocommit";
 const PREPARED_VALUES: [&str; 3] = ["+00:00", "", "1"];
+/// Asked for alone, because it is not certain that every version of PolarDB-X knows it.
+const PREPARED_LIMIT: &str = "SELECT @@sql_select_limit";
 const PREPARING: &str = "prepare the session";
+/// The number of the error for a variable that the server does not have.
+const UNKNOWN_VARIABLE: u16 = 1193;
 
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -179,7 +183,7 @@ impl Endpoint {
         let mut attempts = 1..=ATTEMPTS;
         loop {
             let mut wire = self.connect_wire_anywhere().await?;
-            // The account's own limits would cut the answer.
+            // The account's own limits would cut the answer. They do not count for a dump, and an answer that is cut is an error below.
             in_time(wire.execute("SET sql_select_limit = 9223372036854775807, sql_big_selects = 1")).await?;
             let version = self.version.get_or_try_init(async || {
                 let rows = in_time(wire.rows("SELECT VERSION()")).await?;
@@ -316,11 +320,21 @@ impl Session {
     async fn verify(&mut self) -> Result<()> {
         let rows = self.rows(PREPARING, PREPARED).await?;
         let found: Vec<String> = (0..3).filter_map(|index| rows.first().and_then(|row| nth(row, index))).collect();
-        if found == PREPARED_VALUES {
-            return Ok(());
+        if found != PREPARED_VALUES {
+            let what = format!("the server has not taken the session's time_zone, sql_mode and autocommit: they are {}", found.join(", "));
+            return Err(SourceError::answer(PREPARING, what));
         }
-        let what = format!("the server has not taken the session's time_zone, sql_mode and autocommit: they are {}", found.join(", "));
-        Err(SourceError::answer(PREPARING, what))
+        let limit = match self.rows(PREPARING, PREPARED_LIMIT).await {
+            Err(error) if error.code() == Some(UNKNOWN_VARIABLE) => None,
+            rows => rows?.first().and_then(|row| nth(row, 0)),
+        };
+        match limit.filter(|limit| cuts_results(limit)) {
+            None => Ok(()),
+            Some(limit) => {
+                let what = format!("the server has not taken the session's sql_select_limit, which is {limit}: it would leave out rows");
+                Err(SourceError::answer(PREPARING, what))
+            }
+        }
     }
 
     /// Runs a query for metadata and collects its rows.
@@ -362,7 +376,6 @@ impl Session {
 
     /// Sets a session variable that not every server has. Returns whether this server has it.
     async fn attempt(&mut self, doing: &'static str, sql: &str) -> Result<bool> {
-        const UNKNOWN_VARIABLE: u16 = 1193;
         match self.execute(doing, sql).await {
             Ok(()) => Ok(true),
             Err(error) if error.code() == Some(UNKNOWN_VARIABLE) => Ok(false),
@@ -374,6 +387,12 @@ impl Session {
     pub(crate) async fn close(self) {
         let _ = timeout(Duration::from_secs(1), self.conn.disconnect()).await;
     }
+}
+
+/// Whether a `sql_select_limit` is so low that it would cut results. What stands for no limit differs between servers; it is at least as high
+/// as this, or no number.
+fn cuts_results(limit: &str) -> bool {
+    limit.trim().parse::<u64>().is_ok_and(|limit| limit < 1 << 31)
 }
 
 /// The value of a column in a row of a SHOW statement; `None` if the column is missing or NULL. The column is found by its name without
@@ -412,5 +431,20 @@ mod tests {
     fn names_and_texts_cannot_leave_their_quotes() {
         assert_eq!(quoted("a`b"), "`a``b`");
         assert_eq!(literal("it's a \\"), "'it''s a \\\\'");
+    }
+
+    #[test]
+    fn a_low_limit_of_rows_is_noticed() {
+        for (limit, cuts) in [
+            ("0", true),
+            ("700", true),
+            ("2147483647", true),
+            ("2147483648", false),
+            ("9223372036854775807", false),
+            ("-1", false),
+            ("", false),
+        ] {
+            assert_eq!(cuts_results(limit), cuts, "{limit}");
+        }
     }
 }
