@@ -61,12 +61,31 @@ impl ServerKind {
             Self::MySql { major, .. } if major > 9 => untested(),
             Self::MariaDb { major, .. } if major > 11 => untested(),
             Self::MySql { .. } | Self::MariaDb { .. } => Finding::failed("server", format!("{name} is too old"), SUPPORTED),
-            Self::PolarDbX => Finding::passed("server", name),
+            Self::PolarDbX => match polardbx_version(version) {
+                Some(found) if found >= OLDEST_POLARDBX => Finding::passed("server", name),
+                Some((a, b, c)) => Finding::failed(
+                    "server",
+                    format!("{name} is too old: it is version {a}.{b}.{c}, or the earlier product DRDS"),
+                    "upgrade the instance to version 5.4.12 or newer, as SELECT VERSION() names it; DRDS 1.0 has no global binlog",
+                ),
+                None => Finding::warning("server", format!("{name} does not say which version it is"), "use version 5.4.12 or newer"),
+            },
             Self::PolarDbXStandard | Self::Other => {
                 Finding::failed("server", format!("{self}, version {version}, is not supported yet"), SUPPORTED)
             }
         }
     }
+}
+
+/// The oldest version of PolarDB-X that is read.
+const OLDEST_POLARDBX: (u32, u32, u32) = (5, 4, 12);
+
+/// The version of PolarDB-X itself, which stands behind that of MySQL; `None` if there are no three numbers.
+fn polardbx_version(version: &str) -> Option<(u32, u32, u32)> {
+    let version = version.to_ascii_lowercase();
+    let (_, own) = version.split_once("-pxc-").or_else(|| version.split_once("-tddl-"))?;
+    let mut numbers = own.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// Finds the kind from the answer to `SELECT VERSION()` and the variable `version_comment`. What a server says when a connection begins is
@@ -131,11 +150,18 @@ mod tests {
             ("10.11.19-MariaDB", Level::Passed),
             ("12.0.1-MariaDB", Level::Warning),
             ("5.7.25-PXC-5.4.20", Level::Passed),
+            ("5.6.29-TDDL-5.4.12-16349923", Level::Passed),
+            ("5.6.29-TDDL-5.4.6-15772413", Level::Failed),
+            ("5.6.29-TDDL-5.3.10-15772413", Level::Failed),
+            ("5.6.29-TDDL-5.10.1-1", Level::Passed),
+            ("5.7.25-PXC-6.0.0", Level::Passed),
+            ("5.7.25-PXC-new", Level::Warning),
             ("8.0.32-X-Cluster-8.4.20-20241014", Level::Failed),
         ] {
             let finding = kind_of(version, "").support(version);
             assert_eq!(finding.level, level, "{version}");
             assert!(finding.what.contains(version), "{}", finding.what);
+            assert!(level == Level::Passed || !finding.help.is_empty(), "{version}");
         }
     }
 }
