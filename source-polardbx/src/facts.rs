@@ -27,6 +27,8 @@ pub(crate) struct TaskFacts {
     pub(crate) phases: Vec<Phase>,
     /// The group of streams that the task reads; `None` if it reads the only binlog of a server, or the global binlog of PolarDB-X.
     pub(crate) group: Option<String>,
+    /// The group that the configuration named when the task began; `None` if the server left no choice.
+    pub(crate) stream_group: Option<String>,
     /// The streams that the task reads, and where they start, ordered by their numbers. If there is a full phase, they start at the end of the
     /// binlog before the first SELECT. Empty for a task without a stream, if the server did not tell the end of its binlog.
     pub(crate) streams: Vec<StreamStart>,
@@ -115,7 +117,7 @@ pub(crate) enum PreparedRows {
 
 impl Fact for TaskFacts {
     const NAME: &'static str = "task";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 }
 
 impl Fact for PreparedXa {
@@ -179,6 +181,12 @@ impl TaskFacts {
             return Err(SourceError::Checkpoint { what: "it does not hold where the stream starts".into() });
         }
         self.streams.iter().map(position).collect()
+    }
+
+    /// Whether the configuration names the same group of streams as when the task began. A group that was left out may be named later, if it is
+    /// the one that the task reads.
+    pub(crate) fn has_stream_group(&self, configured: Option<&str>) -> bool {
+        self.stream_group.as_deref() == configured || (configured.is_some() && self.group.as_deref() == configured)
     }
 
     /// Whether another stream before this one delivers the statements that all streams of the group have.
@@ -256,6 +264,7 @@ mod tests {
             selection: SelectionFact::new(&["b.*".into(), "a.*".into(), "b.*".into()], &[]),
             phases: vec![Phase::Schema, Phase::Full, Phase::Incremental],
             group: None,
+            stream_group: None,
             streams: vec![StreamStart { name: StreamName::global(), start: StartFact::new(&start) }],
             settled: Some(StartFact::new(&start)),
         }
@@ -274,6 +283,21 @@ mod tests {
         facts.streams.clear();
         assert_eq!(&*facts.origin().offset, "0@0");
         assert!(facts.stream_starts().is_err());
+    }
+
+    #[test]
+    fn the_group_of_streams_is_that_of_the_first_start() {
+        let of = |named: Option<&str>, read: Option<&str>| TaskFacts {
+            stream_group: named.map(str::to_owned),
+            group: read.map(str::to_owned),
+            ..task()
+        };
+        assert!(of(None, None).has_stream_group(None) && !of(None, None).has_stream_group(Some("g")));
+        let named = of(Some("g"), Some("g"));
+        assert!(named.has_stream_group(Some("g")) && !named.has_stream_group(None) && !named.has_stream_group(Some("h")));
+        // The only group of an instance without a global binlog need not be named.
+        let only = of(None, Some("g"));
+        assert!(only.has_stream_group(None) && only.has_stream_group(Some("g")) && !only.has_stream_group(Some("h")));
     }
 
     /// Pins the text of each fact in the checkpoint. If the text of a fact changes, raise its `VERSION`.
@@ -295,7 +319,7 @@ mod tests {
         let expected = [
             (
                 "task",
-                r#"3 {"identity":"3e11","server_id":7,"version":"8.0.15","selection":{"tables":["a.*","b.*"],"exclude":[]},"phases":["schema","full","incremental"],"group":null,"streams":[{"name":"global","start":{"base":"mysql-bin","file":14,"offset":8273883}}],"settled":{"base":"mysql-bin","file":14,"offset":8273883}}"#,
+                r#"4 {"identity":"3e11","server_id":7,"version":"8.0.15","selection":{"tables":["a.*","b.*"],"exclude":[]},"phases":["schema","full","incremental"],"group":null,"stream_group":null,"streams":[{"name":"global","start":{"base":"mysql-bin","file":14,"offset":8273883}}],"settled":{"base":"mysql-bin","file":14,"offset":8273883}}"#,
             ),
             ("snapshot_plan", r#"1 {"next":{"table":{"database":"shop","table":"orders"},"chunk":3,"after":"7,x6162"}}"#),
             ("table_definition/00000001", r#"1 {"table":{"database":"shop","table":"orders"},"ddl":"CREATE TABLE …"}"#),

@@ -113,6 +113,7 @@ impl Planner {
             phases: settings.phases.clone(),
             streams: starts.iter().map(|(name, start)| StreamStart { name: name.clone(), start: StartFact::new(start) }).collect(),
             group: streams.group,
+            stream_group: settings.config.stream_group.clone(),
             settled: settled.as_ref().map(StartFact::new),
         };
         facts.set(&task)?;

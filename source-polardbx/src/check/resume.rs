@@ -22,7 +22,7 @@ pub(crate) fn same_task(settings: &SourceSettings, server: &Server, task: &TaskF
     if task.selection != SelectionFact::new(&settings.config.tables, &settings.config.exclude) {
         return Err(changed("`tables` or `exclude`"));
     }
-    if settings.config.stream_group.is_some() && task.group != settings.config.stream_group {
+    if !task.has_stream_group(settings.config.stream_group.as_deref()) {
         return Err(changed("`stream_group`"));
     }
     if task.phases != settings.phases {
