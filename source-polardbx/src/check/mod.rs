@@ -6,6 +6,7 @@ mod completeness;
 mod replication;
 mod resume;
 mod streams;
+mod unused;
 
 use runtime::{Charset, Column, ColumnKind, Finding, Level, TableId, TableSchema};
 
@@ -26,6 +27,7 @@ use replication::replication;
 pub(crate) use replication::{begins_transaction, may_dump};
 pub(crate) use resume::{checkpoint, same_server, same_streams, same_task};
 pub(crate) use streams::{stream_key, streams};
+use unused::unused_keys;
 
 /// Runs all checks, and returns their findings. `is_first` says whether the task has no checkpoint yet.
 pub(crate) async fn findings(settings: &SourceSettings, endpoint: &Endpoint, task: &str, is_first: bool) -> Vec<Finding> {
@@ -77,18 +79,21 @@ async fn supported(
     if settings.has(Phase::Incremental) {
         found.extend(server.stream_settings());
     }
-    let streams = match settings.has(Phase::Incremental) {
+    let chosen = match settings.has(Phase::Incremental) {
         true => Streams::choose(settings, session, server).await,
         false => Ok(Streams::global()),
     };
-    let streams = match streams {
+    let has_streams = chosen.as_ref().map_or(settings.config.stream_group.is_some(), |streams| streams.group.is_some());
+    found.extend(unused_keys(&settings.config, server.is_polardbx(), has_streams));
+    let streams = match chosen {
         Ok(streams) => streams,
         // The finding `replication_client` says so.
         Err(error) if error.code() == Some(1227) => Streams::global(),
         Err(error) => return found.push(Finding::from_error("streams", &error.into())),
     };
+    let mut has_binlog = false;
     if settings.has(Phase::Incremental) {
-        replication(settings, task, endpoint, server, session, &streams, found).await;
+        has_binlog = replication(settings, task, endpoint, server, session, &streams, found).await;
         found.extend(self::streams(&streams));
     }
     if settings.has(Phase::Full) && settings.has(Phase::Incremental) {
@@ -102,7 +107,8 @@ async fn supported(
             Err(error) => Finding::from_error("barrier", &error.into()),
         });
     }
-    if settings.has(Phase::Incremental) {
+    // A data node of PolarDB-X would not know the statement. That there is no binlog is reported already.
+    if settings.has(Phase::Incremental) && (has_binlog || !server.is_polardbx()) {
         let needed = if settings.has(Phase::Full) { Needed::StreamAfterFullPhase } else { Needed::Stream };
         // All streams of a group are kept for the same time.
         match retention(session, server, &streams.names[0], needed).await {
@@ -294,15 +300,29 @@ fn key(schema: &TableSchema) -> Option<Finding> {
         ));
     }
     chunk_key(schema).is_empty().then(|| {
+        let why = unordered_columns(schema);
         Finding::warning(
             "primary_key",
-            format!(
-                "the key of table {} cannot be cut into ranges: it is read in one piece, and again from the start after a failure",
-                schema.id
-            ),
-            "nothing, if the table is small",
+            format!("table {} is read in one piece, and again from the start after a failure, because of its key: {why}", schema.id),
+            "nothing, if the table is small; otherwise a key of columns that are NOT NULL, and are numbers, dates, times or short texts",
         )
     })
+}
+
+/// Says of each column of the key by which the table cannot be read in ranges why not.
+fn unordered_columns(schema: &TableSchema) -> String {
+    let columns = schema.effective_key().into_iter().filter_map(|index| Some((index, schema.columns.get(index)?)));
+    let unusable = columns.filter_map(|(index, column)| {
+        let mut alone = schema.clone();
+        (alone.primary_key, alone.partition_columns) = (vec![index], Vec::new());
+        let is_usable = !chunk_key(&alone).is_empty();
+        match (is_usable, column.nullable) {
+            (true, _) => None,
+            (false, true) => Some(format!("column {} may be NULL", column.name)),
+            (false, false) => Some(format!("column {} is of type {}, which has no reliable order", column.name, column.source_type)),
+        }
+    });
+    unusable.collect::<Vec<_>>().join(", ")
 }
 
 /// A warning for a key that is unique within a partition only. PolarDB-X takes such a key for a table that its user has partitioned by other
@@ -463,6 +483,14 @@ mod tests {
         assert_eq!(key(&schema).unwrap().level, Level::Warning);
         schema.primary_key = vec![0];
         schema.columns[0].nullable = false;
-        assert!(key(&schema).unwrap().what.contains("one piece"));
+        let what = key(&schema).unwrap().what;
+        assert!(what.contains("one piece") && what.ends_with("column a is of type float, which has no reliable order"), "{what}");
+        let mut region = Column::new("region", ColumnKind::Int { bytes: 4 }, "int");
+        region.nullable = true;
+        schema.columns = vec![Column::new("id", ColumnKind::Int { bytes: 4 }, "int"), region];
+        schema.columns[0].nullable = false;
+        schema.partition_columns = vec![1];
+        let what = key(&schema).unwrap().what;
+        assert!(what.ends_with("because of its key: column region may be NULL"), "{what}");
     }
 }

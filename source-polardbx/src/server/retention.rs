@@ -28,6 +28,13 @@ impl Needed {
             Self::StreamAfterFullPhase => 7.0,
         }
     }
+
+    fn least(self) -> &'static str {
+        match self {
+            Self::Stream => "a day",
+            Self::StreamAfterFullPhase => "7 days, or as long as the full phase takes,",
+        }
+    }
 }
 
 /// The finding about the time for which the server keeps its binlog, or one of several streams.
@@ -74,12 +81,18 @@ fn observed(files: &[(String, i64)], needed: Needed) -> Finding {
     if days >= needed.days() {
         return Finding::passed(ITEM, format!("the binlog files go back {} days", text(days)));
     }
-    let what = too_short("go back", days, needed);
     let is_first = BinlogCoordinates::new(oldest, 4).is_some_and(|coordinates| coordinates.at.file == 1);
     if is_first {
-        Finding::warning(ITEM, format!("{what}; the first file is still there"), POLARDBX_HELP)
+        Finding::warning(
+            ITEM,
+            format!(
+                "how long the instance keeps its binlog cannot be seen yet: its first file is still there, and is {} days old",
+                text(days)
+            ),
+            format!("look whether the settings of the instance keep binlogs for {} at least", needed.least()),
+        )
     } else {
-        Finding::failed(ITEM, what, POLARDBX_HELP)
+        Finding::failed(ITEM, too_short("go back", days, needed), POLARDBX_HELP)
     }
 }
 
@@ -129,7 +142,8 @@ mod tests {
         assert!(short.level == Level::Failed && short.what.contains("go back 3 days"), "{short:?}");
         assert_eq!(observed(&files("binlog.000700", 3), Needed::Stream).level, Level::Passed);
         // A young instance shows less than it will keep.
-        assert_eq!(observed(&files("binlog.000001", 0), Needed::Stream).level, Level::Warning);
+        let young = observed(&files("binlog.000001", 0), Needed::Stream);
+        assert!(young.level == Level::Warning && young.what.contains("cannot be seen yet") && young.help.contains("a day"), "{young:?}");
         assert_eq!(observed(&[], Needed::Stream).level, Level::Warning);
     }
 }
