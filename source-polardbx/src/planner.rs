@@ -83,10 +83,10 @@ impl Planner {
             // The grant is checked now. If it were missing, the task would otherwise fail only after the full phase, when the stream
             // begins.
             let id = settings.server_id(context.task(), server.server_id())?;
-            demand([check::may_dump(&self.endpoint, id, start).await])?;
             if let Some(Start::Position { .. }) = settings.config.start {
                 check::begins_transaction(&self.endpoint, id, start).await?;
             }
+            demand([check::may_dump(&self.endpoint, id, start).await?])?;
         }
         let settled = match starts_now(settings) {
             true => prepared::settle(session, &server, settings.xa_wait).await?,

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use super::error::StreamError;
 use super::files::BinlogFiles;
 use super::position::{FileOffset, StreamPosition, file_name, location};
-use crate::error::{Result, SourceError};
+use crate::error::{Result, SourceError, is_denial};
 use crate::server::binlog_files;
 use crate::session::Endpoint;
 use crate::splits::StreamName;
-use crate::wire::WireError;
+use crate::wire::{WireError, mysql_number};
 
 /// How long a node of PolarDB-X may lag behind the one that has sent the events before a position. A switch to another node takes up to
 /// 30 s.
@@ -54,9 +54,9 @@ pub(crate) async fn diagnose(
         WireError::Lost(message) => return StreamError::Disconnected { message }.into(),
         WireError::Tls(_) | WireError::Plugin(_) => return SourceError::wire("connect to the source", error),
     };
-    match code {
+    match mysql_number(code, &message) {
         1236 | 13_114 | 4052 | 1047 => {}
-        1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1370 => return StreamError::Denied { message }.into(),
+        number if is_denial(number) => return StreamError::Denied { message }.into(),
         _ => return StreamError::Disconnected { message: format!("{message} (error {code})") }.into(),
     }
     if code == 4052 || message.contains("same server_uuid/server_id") || message.contains("same server_id") {
