@@ -415,25 +415,25 @@ fn change_error(change: &ChangeError, statement: &str) -> Error {
         ChangeError::Columns { table, .. } => (
             "E_DDL_COLUMNS",
             table,
-            "changing columns is not supported yet; everything before the statement was delivered: start from scratch with a full phase",
+            "changing columns is not supported yet; what comes before the statement in its stream was delivered: start from scratch with a full phase",
         ),
         ChangeError::Exchanged { table } => (
             "E_DDL_COLUMNS",
             table,
-            "everything before the statement was delivered: start from scratch with a full phase, which reads the rows where they are now",
+            "what comes before the statement in its stream was delivered: start from scratch with a full phase, which reads the rows where they are now",
         ),
         ChangeError::Key { table } => {
-            ("E_DDL_COLUMNS", table, "everything before the statement was delivered: start from scratch with a full phase")
+            ("E_DDL_COLUMNS", table, "what comes before the statement in its stream was delivered: start from scratch with a full phase")
         }
         ChangeError::Renamed { from, .. } => (
             "E_DDL_COLUMNS",
             from,
-            "renaming selected tables is not supported yet; everything before the statement was delivered: start from scratch with a full phase",
+            "renaming selected tables is not supported yet; what comes before the statement in its stream was delivered: start from scratch with a full phase",
         ),
         ChangeError::LikeUnknown { table, .. } => (
             "E_DDL_UNREAD",
             table,
-            "select the other table too, or write such statements with their columns; everything before the statement was delivered: start \
+            "select the other table too, or write such statements with their columns; what comes before the statement in its stream was delivered: start \
              from scratch with a full phase, which reads the new table",
         ),
         ChangeError::Unread { table, .. } => {

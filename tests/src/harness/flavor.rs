@@ -24,7 +24,7 @@ pub enum Flavor {
 
 impl Flavor {
     /// All flavors that the tests require.
-    pub const ALL: [Self; 3] = [Self::MySql57, Self::MySql80, Self::MariaDb];
+    pub const ALL: [Self; 4] = [Self::MySql57, Self::MySql80, Self::MariaDb, Self::PolarDbX];
 
     /// A short name for databases, topics and folders.
     pub fn name(self) -> &'static str {

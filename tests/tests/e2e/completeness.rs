@@ -81,7 +81,8 @@ async fn create_on_source(upstream: &Database, case: &Case, name: &str) -> Resul
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_marker_row_that_is_not_logged_proves_nothing() -> Result<()> {
-    for flavor in Flavor::ALL {
+    // For PolarDB-X no marker row is written at all, and its global binlog has every database.
+    for flavor in [Flavor::MySql57, Flavor::MySql80, Flavor::MariaDb] {
         let name = format!("unmarked_{}", flavor.name());
         let servers: Servers = with_source(flavor, &[&format!("--binlog-do-db={name}")]).await?;
         create_small(&servers.source, &name).await?;

@@ -92,6 +92,11 @@ async fn limits_of_an_account_truncate_nothing_on_mariadb() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_of_an_account_truncate_nothing_on_polardbx() -> Result<()> {
+    nothing_is_truncated(Flavor::PolarDbX).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long suite"]
 async fn keys_that_the_newest_mysql_generates_and_hides() -> Result<()> {
     if let Err(why) = Flavor::MySqlNewest.available().await {

@@ -113,6 +113,11 @@ async fn keys_of_every_kind_on_mariadb() -> Result<()> {
     keys(Flavor::MariaDb).await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_every_kind_on_polardbx() -> Result<()> {
+    keys(Flavor::PolarDbX).await
+}
+
 async fn keys(flavor: Flavor) -> Result<()> {
     let servers = Servers::shared_of(flavor).await?;
     let name = format!("keys_{}", flavor.name());
@@ -240,7 +245,9 @@ async fn names_that_need_quotes() -> Result<()> {
         statements.extend(write(0..8));
         execute(&servers.source, &statements).await?;
         let topic = format!("odd_{}", flavor.name());
-        let tables: Vec<Table> = TABLES.map(|table| Table::new(&database, table)).into();
+        // PolarDB-X keeps names in lower case.
+        let name_of = |table: &str| if flavor == Flavor::PolarDbX { table.to_lowercase() } else { table.to_owned() };
+        let tables: Vec<Table> = TABLES.map(|table| Table::new(&database, name_of(table))).into();
         let mut case = Case::in_database(servers, &database, &topic, Format::CanalJson, tables).await?;
         case.settings.tables = vec![format!("{schema}.*")];
         case.settings.source = "chunk_rows = 3".into();

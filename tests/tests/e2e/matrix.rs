@@ -30,6 +30,12 @@ async fn mariadb_into_both_formats_openly_and_by_scram_over_tls() -> Result<()> 
     into_both_formats(Servers::shared_of(Flavor::MariaDb).await?, "matrix").await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long suite"]
+async fn polardbx_into_both_formats_openly_and_by_scram_over_tls() -> Result<()> {
+    into_both_formats(Servers::shared_of(Flavor::PolarDbX).await?, "matrix").await
+}
+
 async fn into_both_formats(servers: Servers, name: &str) -> Result<()> {
     let accesses = [Access::Open, Access::SaslTls(Mechanism::Scram256)];
     let tasks =

@@ -319,6 +319,8 @@ async fn a_start_inside_an_event_or_a_transaction() -> Result<()> {
         let mut case = Case::new(servers.clone(), &name, Format::CanalJson, 1, vec![]).await?;
         let (file, offset) = servers.source.position().await?;
         servers.source.execute(&[&format!("INSERT INTO {name}.t VALUES (10, 'ten')")]).await?;
+        // The binlog of PolarDB-X lags behind. This waits until it has the row.
+        servers.source.position().await?;
         let mut connection = servers.source.connect().await?;
         let events: Vec<mysql_async::Row> = connection.query(format!("SHOW BINLOG EVENTS IN '{file}' FROM {offset} LIMIT 20")).await?;
         let position_of = |wanted: &str| {
@@ -326,7 +328,9 @@ async fn a_start_inside_an_event_or_a_transaction() -> Result<()> {
             found.and_then(|row| row.get::<u64, _>("Pos")).ok_or_else(|| Failure::new(format!("no event {wanted}")))
         };
         let table_map = position_of("Table_map")?;
-        for (at, why) in [(offset + 7, "no event begins there"), (table_map, "in the middle of")] {
+        // PolarDB-X refuses to send anything from a place where no event begins, as if the account might not read the binlog.
+        let places = [(table_map, "in the middle of"), (offset + 7, "no event begins there")];
+        for (at, why) in places.into_iter().take(if flavor == Flavor::PolarDbX { 1 } else { 2 }) {
             case.settings.source = format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {at} }}");
             case.task.configure(&case.settings)?;
             refused(&mut case, 2, &["source.polardbx.start", &at.to_string(), why]).await?;

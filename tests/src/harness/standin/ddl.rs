@@ -275,7 +275,12 @@ impl Catalog {
             let partition = partition_columns(&created.remembered.tail, &created.columns);
             let owner = key.0.clone();
             self.tables.insert(key, Table { columns: created.columns, is_hidden: created.is_hidden, partition, key: created.key });
-            return Ok(shown(&owner, Some(text)));
+            let mut shown = shown(&owner, Some(text));
+            for shown in shown.iter_mut().filter(|_| !sql.to_ascii_lowercase().contains("tablegroup")) {
+                // The compute node puts the table into a group that it makes itself, and says so in its mark.
+                shown.origin.push_str(" WITH TABLEGROUP = tgi1 IMPLICIT");
+            }
+            return Ok(shown);
         }
         if let Some(altered) = read_alter(&all) {
             let from = key(altered.database.clone(), &altered.table);
@@ -322,6 +327,10 @@ impl Catalog {
                 self.databases.insert(name.clone(), charset_of(all).unwrap_or_else(|| DEFAULT_CHARSET.to_owned()));
                 found.push(shown(&name, origin, &reduced(sql)));
             }
+        } else if begins(all, &["ALTER", "DATABASE"]) || begins(all, &["ALTER", "SCHEMA"]) {
+            let name = all.get(2).map(Token::name).unwrap_or_default().to_lowercase();
+            self.databases.extend(charset_of(all).map(|charset| (name.clone(), charset)));
+            found.push(shown(&name, origin, &reduced(sql)));
         } else if begins(all, &["DROP", "DATABASE"]) || begins(all, &["DROP", "SCHEMA"]) {
             let at = if has_if(2) { 4 } else { 2 };
             let name = all.get(at).map(Token::name).unwrap_or_default().to_lowercase();
@@ -464,6 +473,11 @@ mod tests {
             some("CREATE TABLE `t` ( a int ) DEFAULT CHARACTER SET = gbk")
         );
         assert_eq!(texts(&mut catalog, "CREATE TABLE IF NOT EXISTS t (a int)"), []);
+        assert_eq!(texts(&mut catalog, "ALTER DATABASE d CHARSET latin1"), some("ALTER DATABASE d CHARSET latin1"));
+        assert_eq!(
+            texts(&mut catalog, "CREATE TABLE u (a int PRIMARY KEY)"),
+            some("CREATE TABLE u ( a int PRIMARY KEY ) DEFAULT CHARACTER SET = latin1")
+        );
         assert_eq!(
             texts(&mut catalog, "ALTER TABLE t ADD COLUMN c int FIRST, ALGORITHM=OMC"),
             some("ALTER TABLE t ADD COLUMN c int FIRST")

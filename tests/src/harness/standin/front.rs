@@ -16,6 +16,7 @@ use super::errors::{PARSER, own_error, parser_error, privilege_error, translated
 use super::follow::{Handle, Request};
 use super::general_log::{GeneralLog, Outcome};
 use super::relay::{Answered, Form, Relay};
+use super::shown_events;
 use super::sql::{Kind, Token, begins, behind_parentheses, plain_tokens, table_name, tokens};
 use super::statement::{SetPlan, insert_without_columns, plan_set, select_all, show_variables, with_literals};
 use super::store::{Store, Upstream};
@@ -323,7 +324,10 @@ impl Session {
             return plain(self.relay.answer_rows(&rows).await?);
         }
         if begins(rest, &["BINLOG", "EVENTS"]) {
-            return plain(self.relay.answer(&own_error("show binlog events error!")).await?);
+            return match shown_events::show(self.shared.store_of(""), rest.get(2..).unwrap_or_default()) {
+                Ok(rows) => plain(self.relay.answer_rows(&rows).await?),
+                Err(_) => plain(self.relay.answer(&own_error("show binlog events error!")).await?),
+            };
         }
         if let Some((text, pattern, is_cut)) = show_variables(sql) {
             let uuid = self.shared.uuid();

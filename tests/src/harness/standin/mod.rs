@@ -6,7 +6,7 @@
 //!
 //! Besides the global binlog there may be groups of streams, over which the rows of the same binlog are split.
 //!
-//! What it does not imitate: SHOW BINLOG EVENTS (always an error).
+//! What it does not imitate: most of the column `Info` of SHOW BINLOG EVENTS.
 
 mod answers;
 mod binary_rows;
@@ -21,6 +21,7 @@ mod general_log;
 mod parts;
 mod relay;
 mod rows;
+mod shown_events;
 mod sql;
 mod statement;
 mod store;

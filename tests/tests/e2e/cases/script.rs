@@ -78,7 +78,7 @@ impl Script {
     pub(super) fn parse(text: &str) -> Result<Self> {
         let mut script = Self {
             title: String::new(),
-            servers: Flavor::ALL.to_vec(),
+            servers: vec![Flavor::MySql57, Flavor::MySql80, Flavor::MariaDb],
             formats: vec![Format::CanalJson, Format::DtsAvro],
             tables: Vec::new(),
             source: Vec::new(),
@@ -141,6 +141,7 @@ fn flavor(name: &str) -> Result<Flavor> {
         "57" => Ok(Flavor::MySql57),
         "80" => Ok(Flavor::MySql80),
         "maria" => Ok(Flavor::MariaDb),
+        "polardbx" => Ok(Flavor::PolarDbX),
         _ => Failure::err(format!("unknown server {name:?}")),
     }
 }

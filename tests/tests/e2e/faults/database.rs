@@ -22,6 +22,12 @@ async fn mysql_8_0_goes_away_and_comes_back() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long suite"]
+async fn polardbx_goes_away_and_comes_back() -> Result<()> {
+    goes_away(Flavor::PolarDbX, Format::CanalJson).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long suite"]
 async fn mariadb_goes_away_and_comes_back() -> Result<()> {
     goes_away(Flavor::MariaDb, Format::CanalJson).await
 }

@@ -27,6 +27,11 @@ async fn a_key_may_be_in_any_character_set_of_mariadb() -> Result<()> {
     keys_of(Flavor::MariaDb).await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_may_be_in_any_character_set_of_polardbx() -> Result<()> {
+    keys_of(Flavor::PolarDbX).await
+}
+
 async fn keys_of(flavor: Flavor) -> Result<()> {
     let servers = Servers::shared_of(flavor).await?;
     let name = format!("charset_keys_{}", flavor.name());

@@ -16,7 +16,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invalid_text_stops_the_task_or_is_kept() -> Result<()> {
-    for flavor in Flavor::ALL {
+    // Not on PolarDB-X: it converts what a SELECT returns to UTF-8 itself, with a question mark for every invalid byte, so the full phase
+    // never gets such a byte.
+    for flavor in [Flavor::MySql57, Flavor::MySql80, Flavor::MariaDb] {
         let servers = Servers::shared_of(flavor).await?;
         for format in [Format::CanalJson, Format::DtsAvro] {
             stops(servers.clone(), format).await?;
