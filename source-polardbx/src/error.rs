@@ -201,8 +201,8 @@ impl From<StreamError> for Error {
 /// The code of an error by which the server refuses the account.
 pub(crate) const DENIED: &str = "E_DENIED";
 
-/// Whether the server refuses the account by an error with this number.
-fn is_denial(code: u16) -> bool {
+/// Whether the server refuses the account by an error with this number, which is one of MySQL's.
+pub(crate) fn is_denial(code: u16) -> bool {
     matches!(code, 1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1370)
 }
 
@@ -227,7 +227,8 @@ impl From<SourceError> for Error {
                 return Error::config(message).with_code("E_CONFIG").with_help(help.clone());
             }
             SourceError::Requirement { what, help } => {
-                return Error::config(what.clone()).with_code("E_REQUIREMENT").with_help(help.clone());
+                let made = Error::config(what.clone()).with_code("E_REQUIREMENT");
+                return if help.is_empty() { made } else { made.with_help(help.clone()) };
             }
             SourceError::PreparedXa { .. } => {
                 return Error::config(error.to_string()).with_code("E_XA_PREPARED").with_help(
@@ -414,25 +415,25 @@ fn change_error(change: &ChangeError, statement: &str) -> Error {
         ChangeError::Columns { table, .. } => (
             "E_DDL_COLUMNS",
             table,
-            "changing columns is not supported yet; everything before the statement was delivered: start from scratch with a full phase",
+            "changing columns is not supported yet; what comes before the statement in its stream was delivered: start from scratch with a full phase",
         ),
         ChangeError::Exchanged { table } => (
             "E_DDL_COLUMNS",
             table,
-            "everything before the statement was delivered: start from scratch with a full phase, which reads the rows where they are now",
+            "what comes before the statement in its stream was delivered: start from scratch with a full phase, which reads the rows where they are now",
         ),
         ChangeError::Key { table } => {
-            ("E_DDL_COLUMNS", table, "everything before the statement was delivered: start from scratch with a full phase")
+            ("E_DDL_COLUMNS", table, "what comes before the statement in its stream was delivered: start from scratch with a full phase")
         }
         ChangeError::Renamed { from, .. } => (
             "E_DDL_COLUMNS",
             from,
-            "renaming selected tables is not supported yet; everything before the statement was delivered: start from scratch with a full phase",
+            "renaming selected tables is not supported yet; what comes before the statement in its stream was delivered: start from scratch with a full phase",
         ),
         ChangeError::LikeUnknown { table, .. } => (
             "E_DDL_UNREAD",
             table,
-            "select the other table too, or write such statements with their columns; everything before the statement was delivered: start \
+            "select the other table too, or write such statements with their columns; what comes before the statement in its stream was delivered: start \
              from scratch with a full phase, which reads the new table",
         ),
         ChangeError::Unread { table, .. } => {
@@ -455,7 +456,7 @@ fn message_of(error: &MysqlError) -> String {
 /// The kind of an error of the client library, and the help for the user; the help is empty if there is nothing to advise.
 fn classify(error: &MysqlError) -> (Kind, &'static str) {
     match error {
-        MysqlError::Server(server) => classify_code(server.code),
+        MysqlError::Server(server) => classify_code(mysql_number(server.code, &server.message)),
         MysqlError::Io(_) => (Kind::Retryable, "check that the server runs, that host and port are right, and that no firewall is between"),
         MysqlError::Driver(driver) => match driver {
             DriverError::UnknownAuthPlugin { .. } | DriverError::MysqlOldPasswordDisabled | DriverError::CleartextPluginDisabled => {
@@ -470,6 +471,7 @@ fn classify(error: &MysqlError) -> (Kind, &'static str) {
     }
 }
 
+/// Classifies an error of the server by its number, which is one of MySQL's.
 fn classify_code(code: u16) -> (Kind, &'static str) {
     match code {
         1045 => (Kind::Config, "check `user` and `password`, and that the account may connect from this host"),
@@ -484,7 +486,10 @@ fn classify_code(code: u16) -> (Kind, &'static str) {
         // The server does not understand a statement of this crate, so a retry cannot help.
         1064 | 1149 | 1193 | 1210 | 1295 => (Kind::Fatal, ""),
         1054 => (Kind::Fatal, "a selected table was altered meanwhile: start the task from scratch"),
-        1236 => (Kind::Retryable, ""),
+        1236 => (
+            Kind::Retryable,
+            "if this does not pass, look whether SHOW BINARY LOGS still lists the file, and on PolarDB-X whether the CDC nodes run",
+        ),
         _ => (Kind::Retryable, ""),
     }
 }
@@ -495,9 +500,33 @@ mod tests {
 
     use super::*;
 
-    fn refused(code: u16) -> Error {
-        let error = MysqlError::Server(ServerError { code, message: "no".into(), state: "HY000".into() });
+    fn refused_with(code: u16, message: &str) -> Error {
+        let error = MysqlError::Server(ServerError { code, message: message.into(), state: "HY000".into() });
         SourceError::mysql("list the tables")(error).into()
+    }
+
+    fn refused(code: u16) -> Error {
+        refused_with(code, "no")
+    }
+
+    #[test]
+    fn errors_of_polardbx_are_taken_for_those_of_mysql() {
+        for (code, name, kind, help) in [
+            (5110, "ERR_CHECK_PRIVILEGE_FAILED", Kind::Config, "GRANT REPLICATION SLAVE, REPLICATION CLIENT"),
+            (5108, "ERR_CHECK_PRIVILEGE_FAILED_ON_TABLE", Kind::Config, "GRANT SELECT"),
+            (5118, "ERR_CHECK_PRIVILEGE_FAILED_ON_DB", Kind::Config, "GRANT SELECT"),
+            (4500, "ERR_PARSER", Kind::Fatal, ""),
+            (4006, "ERR_TABLE_NOT_EXIST", Kind::Retryable, ""),
+        ] {
+            let error = refused_with(code, &format!("ERR-CODE: [PXC-{code}][{name}] no"));
+            assert_eq!(error.kind(), kind, "{code}");
+            assert!(error.help().unwrap_or_default().starts_with(help), "{code}: {:?}", error.help());
+            assert_eq!(error.code(), (kind == Kind::Config).then_some(DENIED), "{code}");
+            assert!(error.cause().is_some_and(|cause| cause.ends_with(&format!("(error {code})"))), "the number is the server's");
+        }
+        let denied = WireError::Refused(5110, "ERR-CODE: [PXC-5110][ERR_CHECK_PRIVILEGE_FAILED] no".into());
+        let denied = Error::from(SourceError::wire("ask for the binlog as a replica", denied));
+        assert!(denied.kind() == Kind::Config && denied.cause().is_some_and(|cause| cause.ends_with("(error 5110)")), "{denied}");
     }
 
     #[test]

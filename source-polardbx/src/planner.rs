@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use runtime::{Committed, Context, Facts, Phase as RunPhase, Plan, Position, Split, SplitId, SplitKind, TableId, TableSchema};
 
 use crate::check::{self, demand, demand_of_key, same_streams, same_task};
-use crate::config::{ConfigError, Phase, SourceSettings, Start};
+use crate::config::{ConfigError, DdlText, Phase, SourceSettings, Start};
 use crate::error::Result;
 use crate::facts::{DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, StreamStart, TaskFacts};
 use crate::prepared;
@@ -83,10 +83,10 @@ impl Planner {
             // The grant is checked now. If it were missing, the task would otherwise fail only after the full phase, when the stream
             // begins.
             let id = settings.server_id(context.task(), server.server_id())?;
-            demand([check::may_dump(&self.endpoint, id, start).await])?;
             if let Some(Start::Position { .. }) = settings.config.start {
                 check::begins_transaction(&self.endpoint, id, start).await?;
             }
+            demand([check::may_dump(&self.endpoint, id, start).await?])?;
         }
         let settled = match starts_now(settings) {
             true => prepared::settle(session, &server, settings.xa_wait).await?,
@@ -130,7 +130,8 @@ impl Planner {
             // Invariant: chunks are planned only after all definitions are delivered, so that no row comes before the CREATE TABLE of its
             // table.
             facts.set(&snapshot)?;
-            note_definitions(&mut facts, &definitions)?;
+            let is_for_mysql = server.is_polardbx() && settings.config.ddl_text == DdlText::Mysql;
+            note_definitions(&mut facts, &definitions, is_for_mysql)?;
             let mut plan = Plan::new(RunPhase::Snapshot);
             plan.splits = vec![snapshot_split(&SplitName::Schema, schema_phase::POSITION.into())];
             plan

@@ -14,7 +14,7 @@ use runtime::{
 
 use crate::error::{Result, SourceError};
 use crate::facts::TableDefinition;
-use crate::schema::without_foreign_keys;
+use crate::schema::{for_mysql, without_foreign_keys};
 use crate::server::Definition;
 use crate::splits::SplitName;
 
@@ -22,11 +22,12 @@ use crate::splits::SplitName;
 pub(crate) const POSITION: &str = "v1";
 
 /// Adds one fact for each definition. The schema phase delivers the definitions from these facts. Foreign keys are left out, as in Alibaba
-/// DTS.
-pub(crate) fn note_definitions(facts: &mut Facts, definitions: &[Definition]) -> Result<()> {
+/// DTS. `is_for_mysql` says whether what only PolarDB-X has is left out, too.
+pub(crate) fn note_definitions(facts: &mut Facts, definitions: &[Definition], is_for_mysql: bool) -> Result<()> {
     for (number, Definition { schema, ddl }) in definitions.iter().enumerate() {
-        let doing = || format!("leave the foreign keys out of the CREATE TABLE of {}", schema.id);
-        let ddl = without_foreign_keys(ddl).map_err(|error| SourceError::answer(doing(), error.to_string()))?;
+        let doing = || format!("take parts out of the CREATE TABLE of {}", schema.id);
+        let ddl = without_foreign_keys(ddl).and_then(|ddl| if is_for_mysql { for_mysql(&ddl) } else { Ok(ddl) });
+        let ddl = ddl.map_err(|error| SourceError::answer(doing(), error.to_string()))?;
         facts.set_at(&format!("{number:08}"), &TableDefinition { table: schema.id.clone(), ddl })?;
     }
     Ok(())

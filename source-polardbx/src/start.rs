@@ -1,12 +1,13 @@
 //! Where the stream starts, and whether the schemas of the tables there are known.
 
+use mysql_async::Row;
 use runtime::{Position, TableId};
 
-use crate::binlog::{Baseline, BinlogCoordinates, ChangedSchema, FileOffset, ScanError, first_schema_change};
+use crate::binlog::{Baseline, BinlogCoordinates, ChangedSchema, FileOffset, ScanError, Tso, first_schema_change};
 use crate::config::{ConfigError, Phase, SourceSettings, Start};
 use crate::error::{Result, SourceError};
 use crate::server::{Server, binlog_end, binlog_files};
-use crate::session::{Endpoint, Session};
+use crate::session::{Endpoint, Session, nth};
 use crate::splits::StreamName;
 use crate::streams::Streams;
 
@@ -62,6 +63,22 @@ async fn stream_start(
     start.map(Some).ok_or_else(|| SourceError::answer(DOING, "the server writes no binlog"))
 }
 
+/// A number of the timestamps of PolarDB-X that is greater than those of all commits before.
+async fn timestamp(session: &mut Session) -> Result<i64> {
+    const DOING: &str = "ask for the present timestamp (TSO_TIMESTAMP)";
+    let number = |rows: &[Row]| rows.first().and_then(|row| nth(row, 0)?.parse::<i64>().ok());
+    let found = match session.rows(DOING, "SELECT TSO_TIMESTAMP()").await {
+        Ok(rows) => number(&rows),
+        // Some versions do not let every account ask.
+        Err(error) if error.code().is_some() => {
+            let rows = session.rows(DOING, "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)").await?;
+            number(&rows).map(Tso::number_at)
+        }
+        Err(error) => return Err(error),
+    };
+    found.ok_or_else(|| SourceError::answer(DOING, "the server's answer is not a number"))
+}
+
 /// Whether the start of the stream is a moment of the first plan. Then XA transactions that are prepared at this moment are waited for.
 pub(crate) fn starts_now(settings: &SourceSettings) -> bool {
     settings.has(Phase::Incremental) && matches!(settings.config.start, Some(Start::Latest {}) | None)
@@ -78,12 +95,14 @@ pub(crate) async fn prove_schemas<'a>(
 ) -> Result<()> {
     const DOING: &str = "read the statements since the start of the stream";
     let end = binlog_end(session, server, stream).await?.ok_or_else(|| SourceError::answer(DOING, "the server writes no binlog"))?;
+    // The tables were read before this.
+    let until = if server.is_polardbx() { Some(timestamp(session).await?) } else { None };
     let selection = settings.selection.clone().folded(server.lower_case());
     let baseline = Baseline::new(&selection, server.lower_case(), tables.into_iter().cloned());
     if !starts_now(settings) {
         tracing::info!(from = start.file_name(), to = end.file_name(), "looking for changes of tables since the start of the stream");
     }
-    let found = match first_schema_change(endpoint, &server.profile(), start, &end, baseline).await {
+    let found = match first_schema_change(endpoint, &server.profile(), start, &end, until, baseline).await {
         Ok(found) => found,
         Err(ScanError::Wire(error)) => return Err(SourceError::wire(DOING, error)),
         Err(ScanError::Stream(error, at)) => {

@@ -1,19 +1,20 @@
 //! Proves that the definitions which the server shows now are those at the start of the stream, by a pass over the statements between.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use runtime::TableId;
 
 use super::BinlogCoordinates;
-use super::decode::StatementText;
+use super::decode::{StatementText, StatementTexts};
 use super::error::{StreamError, shorten};
-use super::event::{SessionVariables, kind, read_format, read_query};
+use super::event::{CommitMark, SessionVariables, kind, read_format, read_query};
 use super::position::location;
 use super::profile::ServerProfile;
 use super::scan::ScanError;
 use super::track::Tracker;
 use super::transport::Transport;
-use crate::schema::{Change, Effect, ExplicitTimestamps, Statement, StatementContext, loses_names, read_statement};
+use crate::schema::{Change, Effect, ExplicitTimestamps, Statement, StatementContext, loses_names, read_statement, without_leading_comma};
 use crate::selection::Selection;
 use crate::session::Endpoint;
 use crate::wire::WireError;
@@ -28,12 +29,17 @@ pub(crate) struct ChangedSchema {
     pub(crate) what: String,
 }
 
+/// How long PolarDB-X may need to write into its binlog what was committed before.
+const LAG: Duration = Duration::from_secs(60);
+
 /// Reads the statements between `from` and `to`. Returns the first after which the definitions that were read at `to` do not hold before.
+/// PolarDB-X writes its binlog behind the commits, so there the statements before the timestamp with the number `until` are read, too.
 pub(crate) async fn first_schema_change(
     endpoint: &Endpoint,
     profile: &ServerProfile,
     from: &BinlogCoordinates,
     to: &BinlogCoordinates,
+    until: Option<i64>,
     mut baseline: Baseline<'_>,
 ) -> Result<Option<ChangedSchema>, ScanError> {
     let base = from.base.as_str();
@@ -42,14 +48,20 @@ pub(crate) async fn first_schema_change(
         let what = format!("the binlog ends in {}, and the stream starts in {}", to.file_name(), from.file_name());
         return Err(ScanError::Stream(StreamError::HistoryDiverged { what }, from.at));
     }
-    if from.at == to.at {
+    let mut is_there = until.is_none();
+    if from.at == to.at && is_there {
         return Ok(None);
     }
+    let deadline = Instant::now() + LAG;
     // A connection that ends early is replaced by another one, as long as each of them comes further.
     let (mut next, mut begun) = (from.at, from.at.dump_start());
     let mut transport = Transport::open_to_end(endpoint, base, begun).await.map_err(ScanError::Wire)?;
     let mut tracker = Tracker::new(base, begun);
-    while tracker.at().is_before(to.at, wraps) {
+    while tracker.at().is_before(to.at, wraps) || !is_there {
+        if !tracker.at().is_before(to.at, wraps) && Instant::now() > deadline {
+            let what = format!("the binlog of the server is more than {} s behind its commits", LAG.as_secs());
+            return Err(ScanError::Wire(WireError::Lost(what)));
+        }
         let bytes = match transport.next_unless_silent().await {
             Some(Ok(bytes)) => bytes,
             Some(Err(_)) if next != from.at && next != begun => {
@@ -77,13 +89,25 @@ pub(crate) async fn first_schema_change(
                     next = tracker.at();
                 }
             }
+            kind::ROWS_QUERY if wraps && is_new => {
+                if let (Some(CommitMark::End(tso)), Some(number)) = (CommitMark::read(event.body).map_err(broken)?, until) {
+                    is_there |= tso.reaches(number);
+                }
+            }
             kind::QUERY if is_new => {
                 let query = read_query(event.body, false).map_err(broken)?;
                 if matches!(query.text, b"BEGIN" | b"COMMIT" | b"ROLLBACK") {
                     continue;
                 }
                 let variables = SessionVariables::read(query.status).map_err(broken)?;
-                let text = StatementText::read(query.text, &variables);
+                let bytes = if wraps { StatementTexts::read(query.text).mysql } else { query.text };
+                let mut text = StatementText::read(bytes, &variables);
+                if let Some(repaired) = wraps.then(|| without_leading_comma(&text.text, profile.dialect())).flatten() {
+                    text.text = repaired;
+                }
+                if text.text.trim().is_empty() {
+                    continue;
+                }
                 let database = String::from_utf8_lossy(query.database);
                 let context = StatementContext {
                     dialect: profile.dialect().with_sql_mode(variables.sql_mode.unwrap_or(0)),

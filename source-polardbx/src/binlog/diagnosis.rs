@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::error::StreamError;
 use super::files::BinlogFiles;
-use super::position::{FileOffset, StreamPosition, file_name};
-use crate::error::{Result, SourceError};
+use super::position::{FileOffset, StreamPosition, file_name, location};
+use crate::error::{Result, SourceError, is_denial};
 use crate::server::binlog_files;
 use crate::session::Endpoint;
 use crate::splits::StreamName;
-use crate::wire::WireError;
+use crate::wire::{WireError, mysql_number};
 
 /// How long a node of PolarDB-X may lag behind the one that has sent the events before a position. A switch to another node takes up to
 /// 30 s.
@@ -54,9 +54,9 @@ pub(crate) async fn diagnose(
         WireError::Lost(message) => return StreamError::Disconnected { message }.into(),
         WireError::Tls(_) | WireError::Plugin(_) => return SourceError::wire("connect to the source", error),
     };
-    match code {
+    match mysql_number(code, &message) {
         1236 | 13_114 | 4052 | 1047 => {}
-        1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1370 => return StreamError::Denied { message }.into(),
+        number if is_denial(number) => return StreamError::Denied { message }.into(),
         _ => return StreamError::Disconnected { message: format!("{message} (error {code})") }.into(),
     }
     if code == 4052 || message.contains("same server_uuid/server_id") || message.contains("same server_id") {
@@ -98,21 +98,21 @@ fn by_files(files: &BinlogFiles, base: &str, at: FileOffset, message: String, be
         return error;
     }
     let name = file_name(base, at.file);
-    match files.size(&name).filter(|size| at.offset > *size) {
-        Some(size) if behind_end.is_refused(at, now) => StreamError::HistoryDiverged {
-            what: format!(
-                "this task stopped at {name}:{}, and for {} s that file has had only {size} bytes: the server lost its newest events, or was \
-                 built again",
-                at.offset,
-                LAG.as_secs()
-            ),
-        },
-        Some(size) => StreamError::Disconnected { message: format!("{message}; {name} has {size} bytes, and {} are needed", at.offset) },
-        None => {
+    let found = match files.size(&name) {
+        Some(size) if at.offset <= size => {
             behind_end.clear();
-            by_message(message)
+            return by_message(message);
         }
+        Some(size) => format!("that file has {size} bytes"),
+        None => "that file is not there".to_owned(),
+    };
+    let needed = location(base, at);
+    if behind_end.is_refused(at, now) {
+        let seconds = LAG.as_secs();
+        let what = format!("this task stopped at {needed}, and {found}; after {seconds} s it is not expected any more");
+        return StreamError::HistoryDiverged { what };
     }
+    StreamError::Disconnected { message: format!("{message}; {needed} is needed, and {found}") }
 }
 
 /// Derives the error from the server's message. The position was already found in the server's binlog files.
@@ -140,7 +140,10 @@ mod tests {
         };
         let waits = |error: &StreamError| matches!(error, StreamError::Disconnected { .. });
         let first = ask(200, 500, 0);
-        assert!(waits(&first) && first.to_string() == "binlog dump error!; binlog.000006 has 200 bytes, and 500 are needed", "{first}");
+        assert!(
+            waits(&first) && first.to_string() == "binlog dump error!; binlog.000006:500 is needed, and that file has 200 bytes",
+            "{first}"
+        );
         assert!(waits(&ask(200, 500, 59)));
         let lost = ask(300, 500, 60);
         assert!(matches!(&lost, StreamError::HistoryDiverged { what } if what.contains("binlog.000006:500") && what.contains("300 bytes")));
@@ -149,6 +152,13 @@ mod tests {
         assert!(waits(&ask(501, 501, 122)) && waits(&ask(200, 501, 123)) && waits(&ask(200, 501, 182)));
         behind_end.clear();
         assert!(waits(&ask(200, 501, 183)));
+        // So does the next file.
+        let next = |seconds| {
+            let now = start + Duration::from_secs(seconds);
+            by_files(&files(200), "binlog", FileOffset::new(7, 4), String::new(), &behind_end, now)
+        };
+        assert!(waits(&next(200)));
+        assert!(matches!(next(260), StreamError::HistoryDiverged { what } if what.contains("binlog.000007:4, and that file is not there")));
         // A file that is not the newest does not grow.
         let old = by_files(&files(200), "binlog", FileOffset::new(5, 1001), String::new(), &BehindEnd::default(), start);
         assert!(matches!(old, StreamError::HistoryDiverged { .. }));

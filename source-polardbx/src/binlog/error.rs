@@ -232,8 +232,25 @@ impl StreamError {
     }
 }
 
-/// The beginning of a statement for an error message: at most 120 characters, with white space collapsed.
+fn may_hold_password(statement: &str) -> bool {
+    let upper = statement.to_ascii_uppercase();
+    ["IDENTIFIED", "PASSWORD", "AUTHENTICATION"].iter().any(|word| upper.contains(word))
+}
+
+/// The error for a statement that cannot be read and may concern `table`.
+pub(crate) fn unreadable(table: TableId, mut error: ReadError, statement: &str) -> StreamError {
+    if may_hold_password(statement) {
+        error.near.clear();
+    }
+    StreamError::Unreadable { table, error, statement: shorten(statement) }
+}
+
+/// The beginning of a statement for an error message: at most 120 characters, with white space collapsed. Nothing of a statement that may
+/// hold a password.
 pub(crate) fn shorten(statement: &str) -> String {
+    if may_hold_password(statement) {
+        return "(not shown, because it may hold a password)".to_owned();
+    }
     let mut text: String = statement.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.chars().count() > 120 {
         text = text.chars().take(119).collect::<String>() + "…";

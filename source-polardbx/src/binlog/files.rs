@@ -1,13 +1,13 @@
 //! The list of a server's binlog files, and the check whether a position exists in it.
 
 use super::error::StreamError;
-use super::position::{FileOffset, file_name, location, split_file_name};
+use super::position::{FileOffset, LAST_WRAPPING, file_name, location, split_file_name};
 
 /// The names and sizes in bytes of the binlog files that a server has, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BinlogFiles {
     files: Vec<(String, u64)>,
-    /// Whether the newest file may be larger than its size says.
+    /// Whether the newest file may be larger than its size says, and the next file may be there, too.
     may_lag: bool,
 }
 
@@ -17,7 +17,8 @@ impl BinlogFiles {
         Self { files, may_lag: false }
     }
 
-    /// Says that the newest file may be larger than its size says. PolarDB-X may send its binlog from another node than the one that lists it.
+    /// Says that the newest file may be larger than its size says, and that the next file may be there, too. PolarDB-X may send its binlog from
+    /// another node than the one that lists it.
     pub(crate) fn that_may_lag(self) -> Self {
         Self { may_lag: true, ..self }
     }
@@ -56,6 +57,7 @@ impl BinlogFiles {
                 diverged(format!("this task stopped at {}, behind the end of that file, which has {size} bytes", needed()))
             }
             Some(_) => Ok(()),
+            None if self.may_lag && at.file == if newest == LAST_WRAPPING { 1 } else { newest + 1 } => Ok(()),
             None if at.file < oldest => Err(StreamError::Purged { oldest: file_name(base, oldest), needed: needed() }),
             None => diverged(format!(
                 "the server has {} to {}; this task stopped at {}",
@@ -85,6 +87,8 @@ mod tests {
         assert_eq!((files.end(), files.size("binlog.000005")), (Some(FileOffset::new(6, 200)), Some(1000)));
         let lagging = files.that_may_lag();
         let find = |file, offset| lagging.find("binlog", FileOffset::new(file, offset));
-        assert!(find(6, 201).is_ok() && find(5, 1001).is_err() && find(7, 4).is_err());
+        assert!(find(6, 201).is_ok() && find(7, 4).is_ok() && find(5, 1001).is_err() && find(8, 4).is_err());
+        let wrapping = BinlogFiles::new(vec![("binlog.999999".to_owned(), 1000)]).that_may_lag();
+        assert!(wrapping.find("binlog", FileOffset::new(1, 4)).is_ok() && wrapping.find("binlog", FileOffset::new(2, 4)).is_err());
     }
 }

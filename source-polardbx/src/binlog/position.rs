@@ -8,6 +8,8 @@ use super::event::Tso;
 
 /// Offsets in dump requests must be less than this, because some servers read them as signed 32-bit numbers.
 pub(crate) const DUMP_LIMIT: u64 = 1 << 31;
+/// The number of the file behind which PolarDB-X begins again with 1.
+pub(crate) const LAST_WRAPPING: u32 = 999_999;
 
 /// A position in the binlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

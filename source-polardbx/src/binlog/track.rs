@@ -2,7 +2,7 @@
 
 use super::error::StreamError;
 use super::event::{Checksums, RawEvent, open_event, read_rotate};
-use super::position::{FileOffset, file_name, location, split_file_name};
+use super::position::{FileOffset, LAST_WRAPPING, file_name, location, split_file_name};
 
 /// The current position of a stream, and the checks of the events that advance it.
 #[derive(Clone, Debug)]
@@ -56,7 +56,6 @@ impl Tracker {
     /// artificial ROTATE at the start of a stream, after a real ROTATE, and after a file that a crash left without a ROTATE. `wraps` says whether
     /// the file after number 999,999 has number 1, as in PolarDB-X.
     pub(crate) fn rotate(&mut self, event: &RawEvent<'_>, wraps: bool) -> Result<bool, StreamError> {
-        const LAST: u32 = 999_999;
         let (offset, name) = read_rotate(event.body)?;
         let Some((base, file)) = split_file_name(name) else {
             return Err(StreamError::corrupt("a ROTATE does not name a binlog file"));
@@ -70,7 +69,7 @@ impl Tracker {
         if to == self.at && !event.header.is_real() {
             return Ok(false);
         }
-        let next = if wraps && self.at.file == LAST { 1 } else { self.at.file + 1 };
+        let next = if wraps && self.at.file == LAST_WRAPPING { 1 } else { self.at.file + 1 };
         if file == next && offset == FileOffset::FIRST {
             self.at = to;
             self.file_name = file_name(&self.base, file);

@@ -70,6 +70,15 @@ async fn replicates(session: &mut Session) -> Result<bool> {
 /// A warning for tables whose rows are changed by foreign keys. The storage engine makes these changes, so they are not logged. `tables` are
 /// tables with their SHOW CREATE TABLE, which every account sees that may read the table.
 pub(crate) fn cascades<'a>(tables: impl IntoIterator<Item = (&'a TableId, &'a str)>) -> Option<Finding> {
+    cascades_among(tables, "changes that a foreign key makes are not in the binlog, and so are not delivered")
+}
+
+/// Like [`cascades`], for PolarDB-X, whose compute nodes make most of these changes themselves.
+pub(super) fn cascades_of_polardbx<'a>(tables: impl IntoIterator<Item = (&'a TableId, &'a str)>) -> Option<Finding> {
+    cascades_among(tables, "changes that a foreign key makes inside a data node are not in the binlog, and so are not delivered")
+}
+
+fn cascades_among<'a>(tables: impl IntoIterator<Item = (&'a TableId, &'a str)>, what: &str) -> Option<Finding> {
     let children: Vec<String> = tables
         .into_iter()
         // A definition that cannot be read is reported elsewhere.
@@ -80,7 +89,7 @@ pub(crate) fn cascades<'a>(tables: impl IntoIterator<Item = (&'a TableId, &'a st
     (!children.is_empty()).then(|| {
         Finding::warning(
             "foreign_keys",
-            format!("changes that a foreign key makes are not in the binlog, and so are not delivered: {}", children.join(", ")),
+            format!("{what}: {}", children.join(", ")),
             "change the rows of these tables by statements of their own, or exclude the tables",
         )
     })
@@ -91,6 +100,19 @@ mod tests {
     use runtime::Level;
 
     use super::*;
+
+    #[test]
+    fn foreign_keys_that_change_rows_are_named() {
+        let (table, other) = (TableId::new("shop", "items"), TableId::new("shop", "other"));
+        let ddl = "CREATE TABLE items (id INT PRIMARY KEY, o INT, CONSTRAINT f FOREIGN KEY (o) REFERENCES orders (id) ON DELETE CASCADE)";
+        let tables = [(&table, ddl), (&other, "CREATE TABLE other (id INT PRIMARY KEY)")];
+        let (mysql, polardbx) = (cascades(tables).unwrap(), cascades_of_polardbx(tables).unwrap());
+        for finding in [&mysql, &polardbx] {
+            assert!(finding.level == Level::Warning && finding.what.ends_with("shop.items (ON DELETE CASCADE)"), "{}", finding.what);
+        }
+        assert!(!mysql.what.contains("data node") && polardbx.what.contains("inside a data node"));
+        assert!(cascades_of_polardbx([tables[1]]).is_none());
+    }
 
     #[test]
     fn databases_that_are_not_logged_are_named() {

@@ -14,12 +14,13 @@ use crate::error::{Result, SourceError};
 use crate::prepared::prepared_now;
 use crate::selection::Selection;
 use crate::server::{Needed, Server, parse_definition, read_ddl, retention, selected_tables};
-use crate::session::{Endpoint, Session};
+use crate::session::{Endpoint, Session, nth};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
 use crate::snapshot::range::chunk_key;
 use crate::start::{prove_schemas, starts_now, stream_starts};
 use crate::streams::Streams;
+use completeness::cascades_of_polardbx;
 pub(crate) use completeness::{cascades, completeness};
 use replication::replication;
 pub(crate) use replication::{begins_transaction, may_dump};
@@ -129,7 +130,7 @@ async fn supported(
     if is_first && starts_now(settings) && !server.is_polardbx() {
         found.push(prepared_now(session, settings.xa_wait).await);
     }
-    match tables(session, &selection, settings, &streams, is_first).await {
+    match tables(session, server, &selection, settings, &streams, is_first).await {
         Ok(mut of_tables) => found.append(&mut of_tables),
         Err(error) => found.push(Finding::from_error("tables", &error.into())),
     }
@@ -161,6 +162,7 @@ async fn start(
 /// task gets a warning, because its tables may be created later.
 async fn tables(
     session: &mut Session,
+    server: &Server,
     selection: &Selection,
     settings: &SourceSettings,
     streams: &Streams,
@@ -183,6 +185,14 @@ async fn tables(
             Ok((schema, ddl)) => {
                 found.extend(columns(&schema));
                 found.extend(key(&schema));
+                found.extend(local_key(&schema));
+                if server.is_polardbx() {
+                    match column_names(session, table).await {
+                        Ok(listed) => found.extend(other_columns(&schema, &listed)),
+                        Err(error) if error.code().is_some() => found.push(Finding::from_error("columns", &error.into())),
+                        Err(error) => return Err(error),
+                    }
+                }
                 found.extend(stream_key(settings, streams, &schema));
                 ddls.push((table, ddl));
             }
@@ -197,7 +207,8 @@ async fn tables(
         }
     }
     if settings.has(Phase::Incremental) {
-        found.extend(cascades(ddls.iter().map(|(table, ddl)| (*table, ddl.as_str()))));
+        let ddls = ddls.iter().map(|(table, ddl)| (*table, ddl.as_str()));
+        found.extend(if server.is_polardbx() { cascades_of_polardbx(ddls) } else { cascades(ddls) });
     }
     if tables.is_empty() {
         let what = format!("no table is selected by {}", settings.config.tables.join(", "));
@@ -294,6 +305,47 @@ fn key(schema: &TableSchema) -> Option<Finding> {
     })
 }
 
+/// A warning for a key that is unique within a partition only. PolarDB-X takes such a key for a table that its user has partitioned by other
+/// columns.
+fn local_key(schema: &TableSchema) -> Option<Finding> {
+    let mut whole = schema.clone();
+    whole.partition_columns.clear();
+    let (declared, key) = (whole.effective_key(), schema.effective_key());
+    let names = |columns: &[usize]| {
+        let names = columns.iter().filter_map(|&column| schema.columns.get(column)).map(|column| column.name.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    (declared.len() < key.len()).then(|| {
+        Finding::warning(
+            "primary_key",
+            format!(
+                "the key ({}) of table {} is unique within a partition only; rows are told apart by ({})",
+                names(&declared),
+                schema.id,
+                names(&key)
+            ),
+            "let readers take all of these columns as the key, as sink.kafka.record_key = \"primary_key\" does",
+        )
+    })
+}
+
+/// The names of the columns that SHOW COLUMNS lists.
+async fn column_names(session: &mut Session, table: &TableId) -> Result<Vec<String>> {
+    let rows = session.rows(format!("list the columns of table {table}"), format!("SHOW COLUMNS FROM {}", table_name(table))).await?;
+    Ok(rows.iter().filter_map(|row| nth(row, 0)).collect())
+}
+
+/// A failed finding if the columns of a table, as its definition was read, are not those that the server lists.
+fn other_columns(schema: &TableSchema, listed: &[String]) -> Option<Finding> {
+    let read: Vec<&str> = schema.columns.iter().map(|column| column.name.as_str()).collect();
+    let is_same = read.len() == listed.len() && read.iter().zip(listed).all(|(one, other)| one.to_lowercase() == other.to_lowercase());
+    (!is_same).then(|| {
+        let (read, listed) = (read.join(", "), listed.join(", "));
+        let what = format!("table {} was read with the columns ({read}), and SHOW COLUMNS lists ({listed})", schema.id);
+        Finding::failed("columns", what, "leave the table out with `exclude`, and report its SHOW CREATE TABLE")
+    })
+}
+
 /// Returns an error of kind `Config` if there are failed findings. Its message names all of them; its help is the help of the first.
 /// Warnings are logged.
 pub(crate) fn demand(findings: impl IntoIterator<Item = Finding>) -> Result<()> {
@@ -375,6 +427,34 @@ mod tests {
             text.contains("`source.polardbx.tables` is not valid: table d.b does not exist") && text.contains("d.v is a view"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_key_that_is_unique_within_a_partition_is_warned_of() {
+        let int = |name: &str| Column::new(name, ColumnKind::Int { bytes: 4 }, "int");
+        let mut schema = schema(vec![int("id"), int("region"), int("city")]);
+        schema.primary_key = vec![0];
+        assert!(local_key(&schema).is_none());
+        schema.partition_columns = vec![0];
+        assert!(local_key(&schema).is_none());
+        schema.partition_columns = vec![0, 2, 1];
+        let finding = local_key(&schema).unwrap();
+        assert_eq!(finding.level, Level::Warning);
+        assert!(finding.what.contains("(id) of table shop.t") && finding.what.contains("by (id, city, region)"), "{}", finding.what);
+        schema.primary_key.clear();
+        assert!(local_key(&schema).is_none(), "without a key there is none to repeat");
+    }
+
+    #[test]
+    fn columns_that_the_server_lists_otherwise_are_shown() {
+        let column = |name: &str| Column::new(name, ColumnKind::Float, "float");
+        let schema = schema(vec![column("a"), column("B")]);
+        let found = |listed: &[&str]| other_columns(&schema, &listed.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert!(found(&["a", "b"]).is_none());
+        for listed in [&["B", "a"][..], &["a"], &["a", "B", "c"]] {
+            let finding = found(listed).unwrap();
+            assert!(finding.level == Level::Failed && finding.what.contains("(a, B)") && finding.what.contains(&listed.join(", ")));
+        }
     }
 
     #[test]

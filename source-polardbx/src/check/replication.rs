@@ -5,13 +5,15 @@ use std::time::Duration;
 use runtime::Finding;
 use tokio::time::timeout;
 
-use crate::binlog::{BinlogCoordinates, Probed, probe};
+use crate::binlog::{BinlogCoordinates, FileOffset, Probed, probe};
 use crate::config::{ConfigError, SourceSettings};
-use crate::error::{Result, SourceError};
+use crate::error::{Result, SourceError, is_denial};
 use crate::server::{Server, binlog_end};
 use crate::session::{Endpoint, Session, named};
 use crate::streams::Streams;
 use crate::wire::WireError;
+
+const ITEM: &str = "replication_slave";
 
 /// Checks the grants REPLICATION CLIENT and REPLICATION SLAVE, and the replica id of this task.
 pub(super) async fn replication(
@@ -28,7 +30,18 @@ pub(super) async fn replication(
             found.push(Finding::passed("replication_client", "the account may ask for the binlog's position"));
             end
         }
-        Err(error) => return found.push(Finding::from_error("replication_client", &error.into())),
+        Err(error) => {
+            let is_denied = is_denied(&error);
+            found.push(Finding::from_error("replication_client", &error.into()));
+            if !is_denied {
+                return;
+            }
+            // The other grant can be checked all the same, so that the account gets both at once.
+            match settings.server_id(task, server.server_id()) {
+                Ok(id) => return found.push(may_dump_somewhere(settings, endpoint, id).await),
+                Err(error) => return found.push(Finding::from_error("server_id", &error.into())),
+            }
+        }
     };
     let id = match settings.server_id(task, server.server_id()) {
         Ok(id) => id,
@@ -39,7 +52,7 @@ pub(super) async fn replication(
     found.push(if server.is_polardbx() { Finding::passed("server_id", id.to_string()) } else { clash(endpoint, id).await });
     // Without a binlog there is nothing to dump. The finding `log_bin` reports this.
     let Some(end) = end else { return };
-    found.push(may_dump(endpoint, id, &end).await);
+    found.push(may_dump(endpoint, id, &end).await.unwrap_or_else(|error| Finding::from_error(ITEM, &error.into())));
 }
 
 /// The ends of all streams are asked for. The result is that of the first; `None` if the server does not write a binlog.
@@ -52,17 +65,35 @@ async fn ends(session: &mut Session, server: &Server, streams: &Streams) -> Resu
     Ok(first)
 }
 
-/// The finding `replication_slave`: whether the account may read the binlog.
-pub(crate) async fn may_dump(endpoint: &Endpoint, id: u32, end: &BinlogCoordinates) -> Finding {
-    // The server's error numbers for a refusal. The account has just logged in with the same password, so only the grant can be missing.
-    const DENIED: [u16; 2] = [1045, 1227];
-    match probe_dump(endpoint, id, &end.file_name(), end.at.offset).await {
-        Ok(()) => Finding::passed("replication_slave", "the account may read the binlog"),
-        Err(error) if error.code().is_some_and(|code| DENIED.contains(&code)) => {
-            Finding::failed("replication_slave", error.to_string(), "GRANT REPLICATION SLAVE ON *.* TO the account")
-        }
-        Err(error) => Finding::from_error("replication_slave", &error.into()),
+/// The finding `replication_slave`: whether the account may read the binlog. Fails if the server does not tell.
+pub(crate) async fn may_dump(endpoint: &Endpoint, id: u32, end: &BinlogCoordinates) -> Result<Finding> {
+    dump_finding(probe_dump(endpoint, id, &end.file_name(), end.at.offset).await)
+}
+
+/// Like [`may_dump`], for an account that may not ask for a position. The dump begins at the oldest file, which needs no name.
+async fn may_dump_somewhere(settings: &SourceSettings, endpoint: &Endpoint, id: u32) -> Finding {
+    let unknown = |why: &str| {
+        let what = format!("whether the account may read the binlog is not known, because {why}");
+        Finding::warning(ITEM, what, "give the account the other grant, and check again")
+    };
+    if settings.config.stream_group.is_some() {
+        return unknown("it may not ask for a position in a stream");
     }
+    dump_finding(probe_dump(endpoint, id, "", FileOffset::FIRST).await)
+        .unwrap_or_else(|error| unknown(&format!("it may not ask for a position, and without one the server answers: {error}")))
+}
+
+fn dump_finding(probed: Result<()>) -> Result<Finding> {
+    match probed {
+        Ok(()) => Ok(Finding::passed(ITEM, "the account may read the binlog")),
+        // The account has just logged in with the same password, so only the grant can be missing.
+        Err(error) if is_denied(&error) => Ok(Finding::failed(ITEM, error.to_string(), "GRANT REPLICATION SLAVE ON *.* TO the account")),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_denied(error: &SourceError) -> bool {
+    error.code().is_some_and(is_denial)
 }
 
 /// Checks that a transaction begins at the position that the user chose for the start of the stream. Fails if none can begin there.
@@ -71,10 +102,18 @@ pub(crate) async fn begins_transaction(endpoint: &Endpoint, id: u32, place: &Bin
         let why = format!("position.offset = {}: {what} in {}", place.at.offset, place.file_name());
         ConfigError::new("start", why, "choose an offset where a transaction begins, as SHOW BINLOG EVENTS lists them").into()
     };
-    match probe(endpoint, (id ^ 0x4000_0000).max(2), &place.base, place.at).await {
+    let probe_id = (id ^ 0x4000_0000).max(2);
+    match probe(endpoint, probe_id, &place.base, place.at).await {
         Ok(Probed::Event { may_begin: true } | Probed::End) => Ok(()),
         Ok(Probed::Event { may_begin: false }) => Err(refuse("a transaction does not begin there, it is in the middle of one")),
-        Ok(Probed::NotAnEvent) | Err(WireError::Refused(1236, _)) => Err(refuse("no event begins there")),
+        Ok(Probed::NotAnEvent) => Err(refuse("no event begins there")),
+        Err(error @ WireError::Refused(1236, _)) => {
+            // A server that cannot send its binlog at the moment gives the same answer, for the beginning of the file as well.
+            match probe(endpoint, probe_id, &place.base, FileOffset::new(place.at.file, FileOffset::FIRST)).await {
+                Ok(_) if place.at.offset > FileOffset::FIRST => Err(refuse("no event begins there")),
+                _ => Err(SourceError::wire("read the event at the start of the stream", error)),
+            }
+        }
         Err(error) => Err(SourceError::wire("read the event at the start of the stream", error)),
     }
 }
@@ -133,4 +172,24 @@ async fn probe_dump(endpoint: &Endpoint, id: u32, file: &str, offset: u64) -> Re
     };
     let late = |_| SourceError::Timeout { doing: DOING.into(), seconds: PATIENCE.as_secs() };
     timeout(PATIENCE, probe).await.map_err(late)?.map_err(|error| SourceError::wire(DOING, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::Level;
+
+    use super::*;
+
+    #[test]
+    fn only_a_denial_says_that_the_grant_is_missing() {
+        let refused =
+            |code, message: &str| Err(SourceError::wire("ask for the binlog as a replica", WireError::Refused(code, message.to_owned())));
+        for (code, message) in [(1227, "no"), (1045, "no"), (5110, "ERR-CODE: [PXC-5110][ERR_CHECK_PRIVILEGE_FAILED] no")] {
+            let finding = dump_finding(refused(code, message)).unwrap();
+            assert!(finding.level == Level::Failed && finding.what == format!("{message} (error {code})"), "{finding:?}");
+            assert!(finding.help.contains("REPLICATION SLAVE"));
+        }
+        let passing = runtime::Error::from(dump_finding(refused(1236, "binlog dump error!")).unwrap_err());
+        assert!(passing.kind() == runtime::Kind::Retryable && passing.help().is_some_and(|help| !help.is_empty()), "{passing}");
+    }
 }

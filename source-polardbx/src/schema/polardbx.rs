@@ -2,7 +2,8 @@
 
 use runtime::TableId;
 
-use super::create::{StatementContext, find_column};
+use super::ReadError;
+use super::create::{StatementContext, find_column, partition_names};
 use super::cursor::Cursor;
 use super::lexer::Dialect;
 use super::statement::{Change, Effect, Statement, read_statement};
@@ -23,35 +24,59 @@ pub(crate) fn without_leading_comma(sql: &str, dialect: Dialect) -> Option<Strin
     })
 }
 
-/// The change of a statement that changes nothing for MySQL: only partitions by other columns, which may be a part of the key.
-pub(crate) fn partitions_only(original: &str, context: &StatementContext<'_>) -> Option<Change> {
-    let Statement::Change(change) = read_statement(original, context) else { return None };
-    let effects: Vec<Effect> = change.effects.into_iter().filter(|effect| matches!(effect, Effect::Repartition { .. })).collect();
-    (!effects.is_empty()).then_some(Change { kind: None, effects })
+/// The change of a statement that changes nothing for MySQL: only partitions by other columns, which may be a part of the key. Fails for an
+/// ALTER TABLE that may do that and cannot be read.
+pub(crate) fn partitions_only(original: &str, context: &StatementContext<'_>) -> Result<Option<Change>, ReadError> {
+    let effects = repartitions(original, context)?;
+    Ok((!effects.is_empty()).then_some(Change { kind: None, effects }))
 }
 
-/// Adds the partition columns to a change. The text for MySQL, which `change` was read from, leaves them out.
-pub(crate) fn add_partitions(change: &mut Change, original: &str, context: &StatementContext<'_>) {
-    let Statement::Change(logical) = read_statement(original, context) else { return };
-    let same = |one: &TableId, other: &TableId| one.to_string().eq_ignore_ascii_case(&other.to_string());
-    for effect in logical.effects {
-        match effect {
-            Effect::Create { table, definition: Ok(logical) } => {
-                let names = logical.schema.partition_columns.iter().filter_map(|&column| logical.schema.columns.get(column));
-                let names: Vec<&str> = names.map(|column| column.name.as_str()).collect();
-                for created in &mut change.effects {
-                    if let Effect::Create { table: created, definition: Ok(create) } = created
-                        && same(created, &table)
-                    {
-                        create.schema.partition_columns =
-                            names.iter().filter_map(|name| find_column(&create.schema.columns, name)).collect();
-                    }
+/// The effects of an ALTER TABLE that partitions a table by other columns.
+fn repartitions(original: &str, context: &StatementContext<'_>) -> Result<Vec<Effect>, ReadError> {
+    let repaired = without_leading_comma(original, context.dialect);
+    match read_statement(repaired.as_deref().unwrap_or(original), context) {
+        Statement::Change(change) => Ok(change.effects.into_iter().filter(|effect| matches!(effect, Effect::Repartition { .. })).collect()),
+        Statement::Unreadable(error, _) => {
+            let cursor = Cursor::new(original, context.dialect)?;
+            let may_be = cursor.is_word(0, &["ALTER"]) && cursor.is_word(1, &["TABLE"]);
+            if may_be { Err(error) } else { Ok(Vec::new()) }
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// The table from which a statement removes partitions with their rows, which are not in the binlog.
+pub(crate) fn loses_partitions(original: &str, context: &StatementContext<'_>) -> Option<TableId> {
+    let mut cursor = Cursor::new(original, context.dialect).ok()?;
+    if !cursor.take_words(&["ALTER", "TABLE"]) {
+        return None;
+    }
+    let table = cursor.table(context.database).ok()?;
+    let removes = cursor.take_word(&["TRUNCATE", "DROP"]) && cursor.is_word(0, &["PARTITION", "SUBPARTITION"]);
+    removes.then_some(table)
+}
+
+/// Adds the partition columns to a change. The text for MySQL, which `change` was read from, leaves them out. Fails if the statement of the
+/// user creates or changes a table and cannot be read.
+pub(crate) fn add_partitions(change: &mut Change, original: &str, context: &StatementContext<'_>) -> Result<(), ReadError> {
+    let mut is_created = false;
+    for effect in &mut change.effects {
+        if let Effect::Create { definition: Ok(create), .. } = effect {
+            let columns = &create.schema.columns;
+            let mut partition_columns = Vec::new();
+            for column in partition_names(original, context.dialect)?.iter().filter_map(|name| find_column(columns, name)) {
+                if !partition_columns.contains(&column) {
+                    partition_columns.push(column);
                 }
             }
-            Effect::Repartition { .. } => change.effects.push(effect),
-            _ => {}
+            create.schema.partition_columns = partition_columns;
+            is_created = true;
         }
     }
+    if !is_created {
+        change.effects.extend(repartitions(original, context)?);
+    }
+    Ok(())
 }
 
 /// All tables that a statement may name.
@@ -93,13 +118,18 @@ mod tests {
             ("dbpartition by hash(`b`) tbpartition by hash(a) tbpartitions 4", &[1, 0]),
             ("BROADCAST", &[]),
             ("PARTITION BY LIST(a) SUBPARTITION BY KEY(B) SUBPARTITIONS 4 (PARTITION p1 VALUES IN(1))", &[0, 1]),
+            ("PARTITION BY KEY (b) PARTITIONS 3\nWITH TABLEGROUP = tgi2 IMPLICIT ", &[1]),
+            ("SINGLE WITH TABLEGROUP = tgi1 IMPLICIT", &[]),
+            ("WITH TABLEGROUP = tgi1 IMPLICIT", &[]),
         ] {
             let mut change = read("CREATE TABLE `t` (a INT PRIMARY KEY, b INT)");
             add_partitions(
                 &mut change,
-                &format!("CREATE TABLE T (a INT PRIMARY KEY, b INT, GLOBAL INDEX g (b) PARTITION BY KEY(b)) {tail}"),
+                // Columns and keys that MySQL does not have do not matter.
+                &format!("CREATE TABLE T (a INT PRIMARY KEY, b INT, v GIZMO, INDEX e ((lower(v))), GLOBAL INDEX g (b) PARTITION BY KEY(b)) {tail}"),
                 &context,
-            );
+            )
+            .unwrap();
             let Effect::Create { definition: Ok(create), .. } = &change.effects[0] else { panic!("{change:?}") };
             assert_eq!(create.schema.partition_columns, expected, "{tail}");
         }
@@ -111,11 +141,27 @@ mod tests {
             ("ALTER TABLE t SPLIT PARTITION p1", false),
             ("ANALYZE TABLE t", false),
         ] {
-            assert_eq!(partitions_only(sql, &context).is_some(), is_one, "{sql}");
+            assert_eq!(partitions_only(sql, &context).unwrap().is_some(), is_one, "{sql}");
         }
         let mut change = read("ALTER TABLE t ");
-        add_partitions(&mut change, "ALTER TABLE t PARTITION BY KEY(b)", &context);
+        add_partitions(&mut change, "ALTER TABLE t PARTITION BY KEY(b)", &context).unwrap();
         assert!(change.effects.iter().any(|effect| matches!(effect, Effect::Repartition { .. })), "{change:?}");
+    }
+
+    #[test]
+    fn a_statement_that_may_partition_otherwise_must_be_read() {
+        let context = StatementContext::new("d", &|_| Some("utf8mb4".to_owned()));
+        let Statement::Change(create) = read_statement("CREATE TABLE t (a INT)", &context) else { panic!() };
+        for original in ["CREATE TABLE t (a INT", "CREATE gizmo t (a INT) PARTITION BY KEY(a)"] {
+            assert!(add_partitions(&mut create.clone(), original, &context).is_err(), "{original}");
+        }
+        let Statement::Change(alter) = read_statement("ALTER TABLE t ", &context) else { panic!() };
+        assert!(add_partitions(&mut alter.clone(), "ALTER TABLE t GIZMO BY KEY(a)", &context).is_err());
+        assert!(partitions_only("ALTER TABLE t GIZMO BY KEY(a)", &context).is_err());
+        assert_eq!(partitions_only("REFRESH GIZMO t", &context), Ok(None));
+        assert_eq!(loses_partitions("ALTER TABLE t TRUNCATE PARTITION p1", &context), Some(TableId::new("d", "t")));
+        assert_eq!(loses_partitions("alter table x.t drop partition p1, p2", &context), Some(TableId::new("x", "t")));
+        assert_eq!(loses_partitions("ALTER TABLE t DROP COLUMN a", &context), None);
     }
 
     #[test]

@@ -41,6 +41,8 @@ const VARIABLES: &[&str] = &[
     "binlog_order_commits",
     "expire_logs_days",
     "binlog_expire_logs_seconds",
+    "polardbx_instance_role",
+    "transaction_policy",
 ];
 
 /// A server's kind, version and variables, as reported at the beginning of a connection.

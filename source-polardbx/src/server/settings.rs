@@ -26,6 +26,8 @@ impl Server {
                 finding.what += " (reported by one data node)";
                 finding.help = "set it for all data nodes in the parameters of the instance".into();
             }
+            found.extend(self.instance_role());
+            found.extend(self.transaction_policy());
             return found;
         }
         let mut found = vec![want("log_bin", "ON", "start the server with --log-bin and --server-id"), format, image];
@@ -43,6 +45,42 @@ impl Server {
             id => Finding::passed("source_server_id", id.to_string()),
         });
         found
+    }
+
+    /// The finding about the role of an instance of PolarDB-X: `MASTER`, or a read-only one such as `ROW_SLAVE` or `COLUMNAR_SLAVE`. `None` if
+    /// the instance does not tell.
+    fn instance_role(&self) -> Option<Finding> {
+        const ITEM: &str = "instance_role";
+        let role = self.variable("polardbx_instance_role");
+        if role.eq_ignore_ascii_case("MASTER") {
+            return Some(Finding::passed(ITEM, "the instance is a primary one"));
+        }
+        let is_read_only = role.to_ascii_uppercase().ends_with("SLAVE");
+        let what = if is_read_only { "the instance is read-only, and sends no binlog" } else { "the role of the instance is not known" };
+        let make = if is_read_only { Finding::failed } else { Finding::warning };
+        let help = "let `source.polardbx.host` name the endpoint of the primary instance";
+        (!role.is_empty()).then(|| make(ITEM, format!("{what} (polardbx_instance_role is {role})"), help))
+    }
+
+    /// The finding about the policy by which PolarDB-X commits on several data nodes. `None` if the instance does not tell.
+    fn transaction_policy(&self) -> Option<Finding> {
+        const ITEM: &str = "transaction_policy";
+        let policy = self.variable(ITEM);
+        if policy.is_empty() {
+            return None;
+        }
+        Some(if policy.eq_ignore_ascii_case("TSO") || policy.eq_ignore_ascii_case("XA_TSO") {
+            Finding::passed(ITEM, policy)
+        } else {
+            Finding::warning(
+                ITEM,
+                format!(
+                    "transaction_policy is {policy}: what a transaction changes on several data nodes arrives as several transactions, in any \
+                     order"
+                ),
+                "set transaction_policy to TSO in the parameters of the instance, unless readers do not need whole transactions",
+            )
+        })
     }
 
     /// Whether the server writes changes that it gets from a source of its own into its binlog.
@@ -94,6 +132,32 @@ mod tests {
         assert_eq!(failed(&server), ["binlog_row_image"]);
         assert!(server.stream_settings()[0].what.contains("one data node"));
         assert!(server.unordered_commits().is_none());
+    }
+
+    #[test]
+    fn a_read_only_instance_of_polardbx_fails() {
+        let found = |role: &str| {
+            let server = server("5.7.25-PXC-5.4.20", &[("polardbx_instance_role", role)]);
+            server.stream_settings().into_iter().find(|finding| finding.item == "instance_role")
+        };
+        assert!(found("").is_none());
+        for (role, level) in
+            [("MASTER", Level::Passed), ("ROW_SLAVE", Level::Failed), ("COLUMNAR_SLAVE", Level::Failed), ("STANDBY", Level::Warning)]
+        {
+            let finding = found(role).unwrap();
+            assert_eq!(finding.level, level, "{role}");
+            assert!(level == Level::Passed || (finding.what.contains(role) && finding.help.contains("primary instance")), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn a_policy_that_splits_transactions_is_warned_of() {
+        let found = |policy: &str| {
+            let server = server("5.7.25-PXC-5.4.20", &[("transaction_policy", policy)]);
+            server.stream_settings().into_iter().find(|finding| finding.item == "transaction_policy").map(|finding| finding.level)
+        };
+        let levels = ["", "TSO", "XA_TSO", "XA"].map(found);
+        assert_eq!(levels, [None, Some(Level::Passed), Some(Level::Passed), Some(Level::Warning)]);
     }
 
     #[test]

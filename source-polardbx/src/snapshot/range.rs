@@ -17,10 +17,13 @@ pub(crate) struct KeyRange {
 
 /// The columns by which a table is cut into chunks; empty if the table is read in one piece. A table is read in one piece if it has no key,
 /// or if its key has a column whose order or SQL literals are not reliable: FLOAT, DOUBLE, ENUM, SET, BIT, YEAR, a long text or a nullable
-/// column.
+/// column. If only partition columns are such columns, the primary key alone is enough: rows with the same values are in the same chunk.
 pub(crate) fn chunk_key(schema: &TableSchema) -> Vec<&Column> {
-    let key: Option<Vec<&Column>> = schema.effective_key().into_iter().map(|index| schema.columns.get(index)).collect();
-    key.filter(|columns| columns.iter().all(|column| !column.nullable && has_safe_order(&column.kind))).unwrap_or_default()
+    let usable = |key: Vec<usize>| -> Option<Vec<&Column>> {
+        let columns: Vec<&Column> = key.into_iter().map(|index| schema.columns.get(index)).collect::<Option<_>>()?;
+        (!columns.is_empty() && columns.iter().all(|column| !column.nullable && has_safe_order(&column.kind))).then_some(columns)
+    };
+    usable(schema.effective_key()).or_else(|| usable(schema.primary_key.clone())).unwrap_or_default()
 }
 
 fn has_safe_order(kind: &ColumnKind) -> bool {

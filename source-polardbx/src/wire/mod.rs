@@ -1,8 +1,8 @@
 //! A connection for dumping the binlog. The client library is not used for it, because the library would parse events, and expand some of
 //! them, before they could be verified.
 //!
-//! `packet` reads and writes packets, `login` authenticates, and `error_numbers` knows the errors of PolarDB-X. Only what a dump needs is implemented: session variables, the registration
-//! as a replica, and the dump itself.
+//! `packet` reads and writes packets, `login` authenticates, and `error_numbers` knows the errors of PolarDB-X. Only what a dump needs is
+//! implemented: session variables, the registration as a replica, and the dump itself.
 
 mod error_numbers;
 mod login;
@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Why a connection could not be made or used.
 #[derive(Debug)]
 pub(crate) enum WireError {
-    /// The server refused a request. Holds the server's error number, in MySQL's numbers, and its message.
+    /// The server refused a request. Holds the server's own error number, and its message.
     Refused(u16, String),
     /// The connection failed or ended.
     Lost(String),
@@ -56,7 +56,7 @@ impl WireError {
         };
         let message = if message.first() == Some(&b'#') { message.get(6..).unwrap_or_default() } else { message };
         let message = String::from_utf8_lossy(message).into_owned();
-        Self::Refused(mysql_number(code, &message), message)
+        Self::Refused(code, message)
     }
 }
 
@@ -405,5 +405,7 @@ mod tests {
         assert!(matches!(event_of(&[0xfe, 0, 0, 2, 0]), Err(WireError::Lost(_))));
         assert!(matches!(event_of(&[]), Err(WireError::Lost(_))));
         assert!(matches!(WireError::refused(&[0xff]), WireError::Refused(0, _)));
+        let denied = WireError::refused(b"\xff\xf6\x13#HY000ERR-CODE: [PXC-5110][ERR_CHECK_PRIVILEGE_FAILED] no");
+        assert!(matches!(denied, WireError::Refused(5110, message) if mysql_number(5110, &message) == 1227));
     }
 }

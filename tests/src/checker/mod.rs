@@ -93,6 +93,7 @@ pub async fn decode_with_alibaba(entries: Vec<Entry>, format: Format) -> Result<
 
 async fn compare(mysql: &Database, tables: &[Table], records: &[Record], expected: Expected, reader: Reader) -> Result<Report> {
     let mut wrong = order::check(records, expected.cut_chunks);
+    wrong.extend(order::check_transactions(records));
     wrong.extend(order::check_histories(records));
     let folded = fold::fold(records)?;
     let by_readers = if records.iter().any(|record| record.entry.partition != 0) && !records.iter().any(is_schema_change) {

@@ -61,6 +61,22 @@ pub(super) fn check(records: &[Record], cut_chunks: usize) -> Vec<String> {
     wrong
 }
 
+/// Checks the transaction ids in the headers of the stream: in the order of `seq`, the records of a transaction follow one another.
+pub(super) fn check_transactions(records: &[Record]) -> Vec<String> {
+    let mut stream: Vec<_> = records.iter().map(|record| &record.header).filter(|header| !header.inexact()).collect();
+    stream.sort_by_key(|header| (header.run, header.split, header.seq));
+    let (mut wrong, mut seen) = (Vec::new(), BTreeSet::new());
+    for of_transaction in stream.chunk_by(|one, other| (one.run, one.split, &one.txid) == (other.run, other.split, &other.txid)) {
+        let header = of_transaction[0];
+        if let Some(id) = &header.txid
+            && !seen.insert((header.run, header.split, id))
+        {
+            wrong.push(format!("split {} seq {:#x}: the transaction {id} continues behind another one", header.split, header.seq));
+        }
+    }
+    wrong
+}
+
 /// Checks that the stream has no gap in the history of a row: the before image of each change must equal the row after the previous
 /// change.
 pub(super) fn check_histories(records: &[Record]) -> Vec<String> {
@@ -153,6 +169,21 @@ mod tests {
         assert!(check(&log(&[1, 2, 5]), 0).is_empty());
         assert!(check(&log(&[1, 2, 2]), 0)[0].contains("is repeated"));
         assert!(check(&log(&[1, 3, 2]), 0)[0].contains("steps back"));
+    }
+
+    #[test]
+    fn a_transaction_in_two_parts_is_found() {
+        let log = |ids: &[Option<&str>]| -> Vec<Record> {
+            let record = |(seq, id): (usize, &Option<&str>)| {
+                let mut record = record(seq as u128 + 1, 1, 0, Decoded::Control);
+                record.header.txid = id.map(str::to_owned);
+                record
+            };
+            ids.iter().enumerate().map(record).rev().collect()
+        };
+        assert!(check_transactions(&log(&[Some("a"), Some("a"), None, Some("b"), None, Some("c")])).is_empty());
+        let wrong = check_transactions(&log(&[Some("a"), Some("b"), Some("a")]));
+        assert!(wrong.len() == 1 && wrong[0].contains("transaction a continues"), "{wrong:?}");
     }
 
     #[test]

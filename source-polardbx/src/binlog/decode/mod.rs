@@ -55,6 +55,7 @@ pub(super) use group_end::{EndSearch, GroupEnd, OpenGroup};
 use heartbeat::Heartbeats;
 use look_ahead::{LookAhead, Wait};
 use output::BatchOutput;
+pub(super) use polardbx::StatementTexts;
 pub use prepared::PreparedTransactions;
 use prepared::{Ended, Schemas};
 use resume_guard::ResumeGuard;
@@ -297,7 +298,7 @@ impl Decoder {
             return Err(StreamError::corrupt("rows outside a transaction"));
         }
         let Some(layout) = self.tables.layout(event.body)? else { return Ok(()) };
-        if self.passes_over(event) {
+        if self.passes_over(event)? {
             return pass_over_rows(event, &layout, &mut self.transaction);
         }
         let place = self.expansions.len();

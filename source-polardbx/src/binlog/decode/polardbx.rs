@@ -8,20 +8,20 @@ use base64::prelude::BASE64_STANDARD;
 
 /// The two texts of a logged statement.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct StatementTexts<'a> {
+pub(in crate::binlog) struct StatementTexts<'a> {
     /// The statement of the user, in UTF-8; `None` if it is not there or cannot be read.
-    pub(super) original: Option<Cow<'a, [u8]>>,
+    pub(in crate::binlog) original: Option<Cow<'a, [u8]>>,
     /// The same for MySQL; blank if MySQL has no such statement.
-    pub(super) mysql: &'a [u8],
+    pub(in crate::binlog) mysql: &'a [u8],
     /// Whether only this one of several streams has the statement. Source: the relay log of polardbx-cdc, for databases that are in one stream
     /// as a whole.
-    pub(super) is_in_one_stream: bool,
+    pub(in crate::binlog) is_in_one_stream: bool,
 }
 
 impl<'a> StatementTexts<'a> {
     /// Takes the comment lines off the text. Their order does not matter, and unknown ones are passed over. Old servers write one block
     /// comment instead.
-    pub(super) fn read(text: &'a [u8]) -> Self {
+    pub(in crate::binlog) fn read(text: &'a [u8]) -> Self {
         const LINE: &[u8] = b"# POLARX_";
         const BLOCK: &[u8] = b"/*POLARX_ORIGIN_SQL=";
         if let Some(rest) = text.strip_prefix(BLOCK)

@@ -11,14 +11,15 @@ use super::prepared::{Ended, read_xa_prepare};
 use super::statement_text::StatementText;
 use super::table_maps::TableMaps;
 use super::{Decoder, unstated};
-use crate::binlog::error::{StreamError, shorten};
+use crate::binlog::error::{StreamError, shorten, unreadable};
 use crate::binlog::event::{CommitMark, KeptEvent, Query, RawEvent, SessionVariables, Tso, kind, read_query};
 use crate::binlog::position::FileOffset;
 use crate::config::{ArchivedDeletes, DdlText};
 use crate::facts::DatabaseCharsets;
 use crate::schema::{
     Change, Effect, ExplicitTimestamps, Statement, StatementContext, XaStatement, add_partitions, changes_only_named_tables,
-    concerns_accounts, loses_names, of_collation_number, partitions_only, read_statement, tables_named, without_leading_comma,
+    concerns_accounts, loses_names, loses_partitions, of_collation_number, partitions_only, read_statement, tables_named,
+    without_leading_comma,
 };
 use crate::spool::SpoolReader;
 
@@ -87,7 +88,9 @@ impl Decoder {
         };
         let mut statement = read_statement(text, &context);
         if let (Statement::Change(change), Some(original)) = (&mut statement, original) {
-            add_partitions(change, original, &context);
+            if let Err(error) = add_partitions(change, original, &context) {
+                statement = Statement::Unreadable(error, tables_named(text, &context));
+            }
         }
         if let Statement::Xa(statement) = statement {
             return self.xa(event, query.thread_id, statement, read_ms);
@@ -118,7 +121,7 @@ impl Decoder {
                         // A name that is not a known table may be a keyword.
                         let known = tables.find(|table| self.history.table(table).is_some());
                         let table = known.unwrap_or_else(|| TableId::new(database.as_ref(), ""));
-                        return Err(StreamError::Unreadable { table, error, statement: shorten(text) });
+                        return Err(unreadable(table, error, text));
                     }
                 }
                 Statement::Nothing | Statement::Xa(_) | Statement::Unrelated => {}
@@ -329,10 +332,26 @@ impl Decoder {
         let variables = SessionVariables::read(query.status)?;
         let database = String::from_utf8_lossy(query.database);
         let context = StatementContext { dialect: self.profile.dialect(), ..StatementContext::new(&database, &|_| None) };
-        if let Some(change) = partitions_only(text, &context) {
-            self.change(event, query, &change, &StatementText::of_server(text.to_owned()), &variables, read_ms)?;
+        if concerns_accounts(text, &context) {
+            return Ok(());
         }
-        if is_elsewhere || self.polardbx.ddl_text != DdlText::Original || concerns_accounts(text, &context) {
+        let is_selected = |table: &TableId| self.selection.selects(&self.history.fold(table));
+        if let Some(table) = loses_partitions(text, &context).filter(is_selected) {
+            tracing::warn!(
+                statement = shorten(text),
+                "rows of {table} are removed with their partitions, and the binlog does not have them"
+            );
+        }
+        match partitions_only(text, &context) {
+            Ok(Some(change)) => self.change(event, query, &change, &StatementText::of_server(text.to_owned()), &variables, read_ms)?,
+            Ok(None) => {}
+            Err(error) => {
+                if let Some(table) = tables_named(text, &context).into_iter().find(is_selected) {
+                    return Err(unreadable(table, error, text));
+                }
+            }
+        }
+        if is_elsewhere || self.polardbx.ddl_text != DdlText::Original {
             return Ok(());
         }
         let named = tables_named(text, &context).into_iter().map(|table| self.history.fold(&table));
@@ -356,11 +375,19 @@ impl Decoder {
         Ok(())
     }
 
-    /// Whether the rows of the event are not wanted.
-    pub(super) fn passes_over(&self, event: &RawEvent<'_>) -> bool {
-        self.polardbx.archived_deletes == ArchivedDeletes::Skip
-            && matches!(event.header.kind, kind::DELETE_ROWS | kind::DELETE_ROWS_V1)
-            && self.transaction.is_archive()
+    /// Whether the rows of the event are not wanted. Fails if the transaction does not say who has deleted them.
+    pub(super) fn passes_over(&self, event: &RawEvent<'_>) -> Result<bool, StreamError> {
+        let is_delete = matches!(event.header.kind, kind::DELETE_ROWS | kind::DELETE_ROWS_V1);
+        if self.polardbx.archived_deletes != ArchivedDeletes::Skip || !is_delete || !self.profile.is_polardbx() {
+            return Ok(false);
+        }
+        if self.transaction.announced().is_none() {
+            return Err(StreamError::Unsupported {
+                what: "a DELETE of which the binlog does not say whether the archiving made it (archived_deletes = \"skip\")".to_owned(),
+                help: "set archived_deletes = \"deliver\", or let the CDC nodes write the texts of statements (ROWS_QUERY events)",
+            });
+        }
+        Ok(self.transaction.is_archive())
     }
 }
 

@@ -45,6 +45,16 @@ impl Tso {
         body.get(1..).and_then(|text| text.strip_prefix(END)).is_some_and(|digits| digits == self.digits)
     }
 
+    /// Whether the commit was at this number or behind it, which is what `TSO_TIMESTAMP()` returns.
+    pub(crate) fn reaches(&self, number: i64) -> bool {
+        self.time >= number
+    }
+
+    /// The number of a time in milliseconds since the epoch.
+    pub(crate) fn number_at(ms: i64) -> i64 {
+        ms << COUNTER_BITS
+    }
+
     /// The time of the commit in milliseconds since the epoch.
     pub fn ms(&self) -> i64 {
         self.time >> COUNTER_BITS

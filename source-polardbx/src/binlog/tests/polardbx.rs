@@ -286,7 +286,8 @@ fn a_table_whose_rows_are_not_in_the_streams_stops_them() {
     for (definition, is_lost) in [("id INT", true), ("id INT PRIMARY KEY", false), ("id INT NOT NULL, UNIQUE KEY (id)", true)] {
         for lacks_keyless in [true, false] {
             let mut log = Log::new();
-            log.query(&format!("# POLARX_ORIGIN_SQL=x\n# POLARX_TSO={}\nCREATE TABLE t2 ({definition})", tso(1))).mark(1);
+            let create = format!("CREATE TABLE t2 ({definition})");
+            log.query(&format!("# POLARX_ORIGIN_SQL={create}\n# POLARX_TSO={}\n{create}", tso(1))).mark(1);
             let polardbx = PolarDbXOptions { lacks_keyless, ..PolarDbXOptions::default() };
             let (batches, failed) = read(&mut decoder_with(polardbx, one_column()), &log);
             assert_eq!(
@@ -323,6 +324,53 @@ fn deletes_of_the_archiving_can_be_left_out() {
         assert!(failed.is_none(), "{failed:?}");
         let rows = batches.iter().flat_map(|batch| &batch.events).filter(|event| matches!(event.body, Body::Row(_)));
         assert_eq!(rows.count(), expected);
+    }
+}
+
+#[test]
+fn a_delete_that_may_be_of_the_archiving_is_not_guessed() {
+    let cells = [integer(7, 4, false)];
+    for (kind, is_refused) in [(32, true), (30, false)] {
+        let mut log = Log::new();
+        log.query("BEGIN").table(5, "t", &cells).rows(kind, 5, 1, &[image(&cells, &[])]).commit().mark(1);
+        let polardbx = PolarDbXOptions { archived_deletes: ArchivedDeletes::Skip, ..PolarDbXOptions::default() };
+        let (_, failed) = read(&mut decoder_with(polardbx, one_column()), &log);
+        assert_eq!(failed.is_some_and(|error| error.to_string().contains("archiving")), is_refused);
+        assert!(read_marked(&log).1.is_none(), "it matters only where they are left out");
+    }
+}
+
+#[test]
+fn a_table_whose_partitions_cannot_be_read_is_not_followed() {
+    let table = "CREATE TABLE t2 (id INT PRIMARY KEY, a INT)";
+    let followed = |original: &str| {
+        let mut log = Log::new();
+        log.query(&format!("# POLARX_ORIGIN_SQL={original}\n# POLARX_TSO={}\n# POLARX_DDL_ID=0\n{table}", tso(1))).mark(1);
+        let (batches, failed) = read(&mut decoder_with(PolarDbXOptions::default(), one_column()), &log);
+        let changes = batches.iter().flat_map(|batch| &batch.events).filter_map(|event| match &event.body {
+            Body::Schema(change) => change.tables[0].1.as_ref().map(|schema| schema.partition_columns.clone()),
+            _ => None,
+        });
+        (changes.collect::<Vec<_>>(), failed.and_then(|error| error.code()))
+    };
+    let tail = "PARTITION BY KEY (a) PARTITIONS 3 WITH TABLEGROUP = tgi2 IMPLICIT ";
+    assert_eq!(followed(&format!("{table} {tail}")), (vec![vec![1]], None));
+    assert_eq!(followed("CREATE TABLE t2 (id INT PRIMARY KEY, a INT, INDEX e ((lower(a)))) PARTITION BY KEY (a)"), (vec![vec![1]], None));
+    assert_eq!(followed(&format!("CREATE GIZMO t2 (id INT PRIMARY KEY, a INT) {tail}")), (vec![], Some("E_DDL_UNREAD")));
+}
+
+#[test]
+fn nothing_of_a_password_is_shown() {
+    for text in [
+        "/*POLARX_ORIGIN_SQL=CREATE USER u /*x*/ IDENTIFIED BY 'TopSecret'*/",
+        "# POLARX_ORIGIN_SQL=x\nGIZMO USER u IDENTIFIED BY 'TopSecret'",
+        "# POLARX_ORIGIN_SQL=ALTER USER u IDENTIFIED BY 'TopSecret'\nGIZMO",
+    ] {
+        let mut log = Log::new();
+        log.query(text).mark(1);
+        let (events, failed) = read_marked(&log);
+        let shown = format!("{events:?} {failed:?} {}", failed.as_ref().map(ToString::to_string).unwrap_or_default());
+        assert!(!shown.contains("TopSecret"), "{shown}");
     }
 }
 

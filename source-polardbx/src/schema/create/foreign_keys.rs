@@ -2,55 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use super::rewrite::{Definition, Definitions};
 use crate::schema::ReadError;
-use crate::schema::lexer::{Dialect, Lexeme, Token, tokens};
+use crate::schema::lexer::{Dialect, Token, tokens};
 
 /// Returns the text of a SHOW CREATE TABLE without its foreign keys. The rest of the text is unchanged.
 pub(crate) fn without_foreign_keys(statement: &str) -> Result<String, ReadError> {
-    let lexemes = tokens(statement, Dialect::default())?;
-    let mut depth = 0usize;
-    // The offsets of the outer parentheses, and of the commas between the definitions in them.
-    let mut borders = Vec::new();
-    let mut firsts: Vec<&[Lexeme<'_>]> = Vec::new();
-    for (index, lexeme) in lexemes.iter().enumerate() {
-        let border = match lexeme.token {
-            Token::Symbol('(') => {
-                depth += 1;
-                depth == 1
-            }
-            Token::Symbol(')') => {
-                depth = depth.saturating_sub(1);
-                depth == 0
-            }
-            Token::Symbol(',') => depth == 1,
-            _ => false,
-        };
-        if border {
-            borders.push(lexeme.start);
-            firsts.push(lexemes.get(index + 1..).unwrap_or(&[]));
-            if depth == 0 {
-                break;
-            }
-        }
-    }
-    if depth != 0 || borders.len() < 2 {
-        return Err(ReadError::new("the statement does not list its columns").near(statement));
-    }
-    let part = |from: usize, to: usize| statement.get(from..to).unwrap_or("");
-    let (first, last) = (borders[0], borders[borders.len() - 1]);
-    let mut kept = Vec::with_capacity(borders.len());
-    let mut end = "";
-    for (pair, tokens) in borders.windows(2).zip(&firsts) {
-        let mut item = part(pair[0] + 1, pair[1]);
-        if pair[1] == last {
-            // The white space before the closing parenthesis is kept, even if the last definition is removed.
-            (item, end) = item.split_at(item.trim_end().len());
-        }
-        if !is_foreign_key(tokens) {
-            kept.push(item);
-        }
-    }
-    Ok(format!("{}{}{end}{}", part(0, first + 1), kept.join(","), part(last, statement.len())))
+    let is_foreign_key = |definition: &Definition<'_, '_>| {
+        let begins = |index: usize| definition.is(index, "FOREIGN") && definition.is(index + 1, "KEY");
+        begins(0) || (definition.is(0, "CONSTRAINT") && (begins(1) || begins(2)))
+    };
+    let keep = |definition: &Definition<'_, '_>| (!is_foreign_key(definition)).then(|| definition.text.to_owned());
+    Ok(Definitions::read(statement)?.rewritten(statement.len(), keep))
 }
 
 /// The actions by which the foreign keys of a SHOW CREATE TABLE change rows of the table, such as `ON DELETE CASCADE`.
@@ -69,12 +32,6 @@ pub(crate) fn foreign_key_actions(statement: &str) -> Result<BTreeSet<String>, R
         }
     };
     Ok((0..lexemes.len()).filter_map(action).collect())
-}
-
-fn is_foreign_key(tokens: &[Lexeme<'_>]) -> bool {
-    let is = |index: usize, word: &str| matches!(tokens.get(index).map(|lexeme| &lexeme.token), Some(Token::Word(found)) if found.eq_ignore_ascii_case(word));
-    let begins = |index: usize| is(index, "FOREIGN") && is(index + 1, "KEY");
-    begins(0) || (is(0, "CONSTRAINT") && (begins(1) || begins(2)))
 }
 
 #[cfg(test)]

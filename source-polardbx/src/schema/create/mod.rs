@@ -1,8 +1,11 @@
 //! Reads CREATE TABLE, both the server's own text (SHOW CREATE TABLE) and statements that users typed. `table_options` reads what follows
-//! the columns, `keys` reads the keys among the columns, and `foreign_keys` finds and removes foreign keys.
+//! the columns, `keys` reads the keys among the columns, and `foreign_keys` finds and removes foreign keys. `for_mysql`
+//! removes what only PolarDB-X has.
 
+mod for_mysql;
 mod foreign_keys;
 mod keys;
+mod rewrite;
 mod table_options;
 
 use runtime::{Column, TableId, TableSchema};
@@ -12,6 +15,7 @@ pub use super::column::ExplicitTimestamps;
 use super::column::{ColumnRules, Widths, read_column};
 use super::cursor::Cursor;
 use super::lexer::Dialect;
+pub(crate) use for_mysql::for_mysql;
 pub(crate) use foreign_keys::{foreign_key_actions, without_foreign_keys};
 pub(crate) use keys::{KeyDefinition, KeyPart, add_unique_key, is_over_expression, read_key, read_key_parts, take_unique_words};
 use keys::{is_placement, over_expression};
@@ -74,6 +78,19 @@ pub fn read_create_table(sql: &str, database: &str, default_charset: DatabaseCha
         CreateBody::Like(_) => Err(ReadError::new("the statement does not list its columns")),
         CreateBody::Unlisted(error) => Err(error),
     }
+}
+
+/// The names in the partition clauses of a CREATE TABLE, without a look at its columns and keys. Those that are columns are the partition
+/// columns. Empty for a statement that does not list its columns.
+pub(crate) fn partition_names(sql: &str, dialect: Dialect) -> Result<Vec<String>, ReadError> {
+    let mut cursor = Cursor::new(sql, dialect)?;
+    CreateHead::take(&mut cursor).ok_or_else(|| cursor.error("expected CREATE TABLE"))?;
+    cursor.table("")?;
+    if !cursor.is_symbol(0, '(') || cursor.is_word(1, &["LIKE", "SELECT", "WITH"]) {
+        return Ok(Vec::new());
+    }
+    cursor.skip_parentheses()?;
+    Ok(TableOptions::read(&mut cursor)?.partition_names)
 }
 
 /// The first words of a CREATE TABLE: `CREATE [OR REPLACE] [TEMPORARY] … TABLE [IF NOT EXISTS]`.

@@ -31,6 +31,8 @@ impl TableOptions {
                 cursor.advance();
             } else if is_partition_clause(cursor) {
                 options.partition_names.extend(read_partition_clause(cursor)?);
+            } else if cursor.take_words(&["WITH", "TABLEGROUP"]) {
+                // PolarDB-X puts tables without a group of their own into an implicit one.
             } else if cursor.is_word(0, &["SELECT", "AS", "WITH"]) {
                 options.select = true;
                 break;

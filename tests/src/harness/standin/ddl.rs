@@ -275,7 +275,12 @@ impl Catalog {
             let partition = partition_columns(&created.remembered.tail, &created.columns);
             let owner = key.0.clone();
             self.tables.insert(key, Table { columns: created.columns, is_hidden: created.is_hidden, partition, key: created.key });
-            return Ok(shown(&owner, Some(text)));
+            let mut shown = shown(&owner, Some(text));
+            for shown in shown.iter_mut().filter(|_| !sql.to_ascii_lowercase().contains("tablegroup")) {
+                // The compute node puts the table into a group that it makes itself, and says so in its mark.
+                shown.origin.push_str(" WITH TABLEGROUP = tgi1 IMPLICIT");
+            }
+            return Ok(shown);
         }
         if let Some(altered) = read_alter(&all) {
             let from = key(altered.database.clone(), &altered.table);

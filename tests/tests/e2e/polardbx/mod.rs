@@ -1,6 +1,7 @@
 //! The stand-in for PolarDB-X, without the program: what it answers, what it writes into its files, and how it sends them.
 
 mod alibaba;
+mod prechecks;
 mod product;
 mod reader;
 mod streams;

@@ -204,6 +204,7 @@ async fn check_knows_the_server_and_what_the_account_may() -> Result<()> {
         "PolarDB-X reports only what its data nodes have committed",
         "warning  binlog_retention",
         "table px_check.nopk has no primary key",
+        "the key (id) of table px_check.t is unique within a partition only; rows are told apart by (id, region)",
         "3 selected",
     ] {
         assert!(output.contains(expected), "{expected}: {output}");

@@ -149,7 +149,7 @@ async fn a_statement_of_one_stream_is_delivered_by_it() -> Result<()> {
     let statements = statements(&case)?;
     let count = |text: &str| statements.iter().filter(|statement| statement.contains(text)).count();
     assert_eq!(count("TRUNCATE"), 1, "{statements:#?}");
-    let created = statements.iter().filter(|sql| sql.starts_with("CREATE TABLE") && sql.contains("`t`"));
+    let created = statements.iter().filter(|sql| sql.starts_with("CREATE TABLE") && (sql.contains("px_one.t") || sql.contains("`t`")));
     assert_eq!(created.count(), 1, "{statements:#?}");
     Ok(())
 }

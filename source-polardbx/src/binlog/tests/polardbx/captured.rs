@@ -44,6 +44,17 @@ impl Captured {
         self.expected["transactions"].as_array().unwrap()
     }
 
+    /// Where events of the transaction begin that ends at `end`: its second, one in the middle, and its last two, which are the XID and the
+    /// mark.
+    fn inside(&self, end: FileOffset) -> Vec<FileOffset> {
+        const QUERY: u8 = 2;
+        let first = self.events.iter().rposition(|event| event.at.file == end.file && event.at < end && event.bytes[4] == QUERY).unwrap();
+        let all: Vec<FileOffset> = self.events[first + 1..].iter().map(|event| event.at).take_while(|at| *at < end).collect();
+        let mut some = [0, all.len() / 2, all.len().saturating_sub(2), all.len() - 1].map(|index| all[index]).to_vec();
+        some.dedup();
+        some
+    }
+
     /// The events of a dump that begins at `from`. In the middle of a file, the FORMAT_DESCRIPTION is an artificial one.
     fn dump(&self, from: FileOffset) -> Vec<Vec<u8>> {
         let mut events = Vec::new();
@@ -253,6 +264,16 @@ fn reading_may_begin_behind_every_transaction() {
             let (batches, failed) = decode(&mut decoder_at(from, known.values().cloned().collect(), &exclude), &captured.dump(from));
             assert!(failed.is_none(), "{failed:?} from {from}");
             compare(&batches, &captured.transactions()[index + 1..], selected);
+            // Behind a full phase it may begin in the middle, too. Then the rest of the transaction is passed over.
+            for inside in captured.inside(from) {
+                let decoder = || decoder_at(inside, known.values().cloned().collect(), &exclude);
+                let dump = captured.dump(inside);
+                let (batches, failed) = decode(&mut decoder().behind_full_phase(true), &dump);
+                assert!(failed.is_none(), "{failed:?} from {inside}");
+                compare(&batches, &captured.transactions()[index + 1..], selected);
+                let is_mark = dump[1][20..].starts_with(b"CTS::");
+                assert_eq!(decode(&mut decoder(), &dump).1.is_none(), is_mark, "from {inside}");
+            }
         }
     }
 }
