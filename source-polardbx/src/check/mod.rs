@@ -490,6 +490,8 @@ mod tests {
         schema.columns = vec![Column::new("id", ColumnKind::Int { bytes: 4 }, "int"), region];
         schema.columns[0].nullable = false;
         schema.partition_columns = vec![1];
+        assert!(key(&schema).is_none(), "the primary key alone is enough");
+        schema.primary_key = vec![0, 1];
         let what = key(&schema).unwrap().what;
         assert!(what.ends_with("because of its key: column region may be NULL"), "{what}");
     }
