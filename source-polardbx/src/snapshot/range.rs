@@ -23,7 +23,11 @@ pub(crate) fn chunk_key(schema: &TableSchema) -> Vec<&Column> {
         let columns: Vec<&Column> = key.into_iter().map(|index| schema.columns.get(index)).collect::<Option<_>>()?;
         (!columns.is_empty() && columns.iter().all(|column| !column.nullable && has_safe_order(&column.kind))).then_some(columns)
     };
-    let without_partitions = || TableSchema { partition_columns: Vec::new(), ..schema.clone() }.effective_key();
+    let without_partitions = || {
+        let mut whole = schema.clone();
+        whole.partition_columns.clear();
+        whole.effective_key()
+    };
     usable(schema.effective_key()).or_else(|| usable(without_partitions())).unwrap_or_default()
 }
 
