@@ -184,6 +184,10 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
         read_rename(cursor, &table.database, context)?
     } else if cursor.take_words(&["CONVERT", "TO"]) {
         Item::Columns("CONVERT TO CHARACTER SET")
+    } else if cursor.take_words(&["LOCAL", "PARTITION", "BY"]) {
+        // Rows expire by such partitions. They are no part of a key.
+        skip_all(cursor);
+        Item::Option
     } else if cursor.take_words(&["REMOVE", "PARTITIONING"]) || cursor.take_word(&["SINGLE", "BROADCAST"]) {
         Item::Repartition(Vec::new())
     } else if is_partition_clause(cursor) {
@@ -320,6 +324,7 @@ fn read_rename(cursor: &mut Cursor<'_>, database: &str, context: &StatementConte
         return Ok(Item::Columns("RENAME COLUMN"));
     }
     if cursor.is_word(0, &["PARTITION", "SUBPARTITION"]) {
+        skip_all(cursor);
         return Ok(Item::Option);
     }
     if cursor.take_word(&["INDEX", "KEY"]) {

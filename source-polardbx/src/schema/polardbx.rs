@@ -3,7 +3,7 @@
 use runtime::TableId;
 
 use super::ReadError;
-use super::create::{StatementContext, find_column, partition_names};
+use super::create::{StatementContext, find_column, is_partition_clause, partition_names};
 use super::cursor::Cursor;
 use super::lexer::Dialect;
 use super::statement::{Change, Effect, Statement, read_statement};
@@ -37,9 +37,14 @@ fn repartitions(original: &str, context: &StatementContext<'_>) -> Result<Vec<Ef
     match read_statement(repaired.as_deref().unwrap_or(original), context) {
         Statement::Change(change) => Ok(change.effects.into_iter().filter(|effect| matches!(effect, Effect::Repartition { .. })).collect()),
         Statement::Unreadable(error, _) => {
-            let cursor = Cursor::new(original, context.dialect)?;
-            let may_be = cursor.is_word(0, &["ALTER"]) && cursor.is_word(1, &["TABLE"]);
-            if may_be { Err(error) } else { Ok(Vec::new()) }
+            let mut cursor = Cursor::new(original, context.dialect)?;
+            let is_alter = cursor.take_words(&["ALTER", "TABLE"]);
+            let mut names_partitions = cursor.holds_word(&["PARTITIONING", "SINGLE", "BROADCAST"]);
+            while !names_partitions && cursor.peek().is_some() {
+                names_partitions = is_partition_clause(&cursor);
+                cursor.advance();
+            }
+            if is_alter && names_partitions { Err(error) } else { Ok(Vec::new()) }
         }
         _ => Ok(Vec::new()),
     }
@@ -156,12 +161,75 @@ mod tests {
             assert!(add_partitions(&mut create.clone(), original, &context).is_err(), "{original}");
         }
         let Statement::Change(alter) = read_statement("ALTER TABLE t ", &context) else { panic!() };
-        assert!(add_partitions(&mut alter.clone(), "ALTER TABLE t GIZMO BY KEY(a)", &context).is_err());
-        assert!(partitions_only("ALTER TABLE t GIZMO BY KEY(a)", &context).is_err());
+        assert!(add_partitions(&mut alter.clone(), "ALTER TABLE t GIZMO, PARTITION BY KEY(a)", &context).is_err());
+        assert!(partitions_only("ALTER TABLE t GIZMO PARTITION BY KEY(a)", &context).is_err());
+        assert!(partitions_only("ALTER TABLE t GIZMO, SINGLE", &context).is_err());
         assert_eq!(partitions_only("REFRESH GIZMO t", &context), Ok(None));
         assert_eq!(loses_partitions("ALTER TABLE t TRUNCATE PARTITION p1", &context), Some(TableId::new("d", "t")));
         assert_eq!(loses_partitions("alter table x.t drop partition p1, p2", &context), Some(TableId::new("x", "t")));
         assert_eq!(loses_partitions("ALTER TABLE t DROP COLUMN a", &context), None);
+    }
+
+    #[test]
+    fn the_statements_of_polardbx_are_read() {
+        let context = StatementContext::new("d", &|_| Some("utf8mb4".to_owned()));
+        let mut wrong = Vec::new();
+        for sql in [
+            "ALTER TABLE t MODIFY TTL SET TTL_ENABLE='OFF', TTL_PART_INTERVAL=INTERVAL(1, MONTH), ARCHIVE_TYPE='PARTITION'",
+            "ALTER TABLE t CLEANUP EXPIRED DATA",
+            "ALTER TABLE t CLEANUP EXPIRED DATA WITH TTL_CLEANUP = 'ON'",
+            "ALTER TABLE t REMOVE TTL",
+            "ALTER TABLE t SPLIT PARTITION p1 INTO (PARTITION p10 VALUES LESS THAN (5), PARTITION p11 VALUES LESS THAN (10))",
+            "ALTER TABLE t SPLIT INTO PARTITIONS 2 BY HOT VALUE(5)",
+            "ALTER TABLE t SPLIT INTO hp PARTITIONS 1 BY HOT VALUE('a', 'b')",
+            "ALTER TABLE t MERGE PARTITIONS p1,p2 TO p12",
+            "ALTER TABLE t MOVE PARTITIONS (p1,p2) TO 'dn-2'",
+            "ALTER TABLE t MOVE PARTITIONS p1 TO 'dn-2', p2 TO 'dn-3'",
+            "ALTER TABLE t RENAME PARTITION p1 TO q1, p2 TO q2",
+            "ALTER TABLE t ADD PARTITION (PARTITION p3 VALUES IN (7), PARTITION p4 VALUES IN (8))",
+            "ALTER TABLE t DROP PARTITION p1, p2",
+            "ALTER TABLE t TRUNCATE PARTITION p1, p2",
+            "ALTER TABLE t REORGANIZE PARTITION p1, p2 INTO (PARTITION p VALUES IN (1))",
+            "ALTER TABLE t MODIFY PARTITION p1 ADD VALUES (9, 10)",
+            "ALTER TABLE t MODIFY SUBPARTITION sp1 DROP VALUES (9)",
+            "ALTER TABLE t EXTRACT TO PARTITION p5 BY HOT VALUE(7)",
+            "ALTER TABLE t SET TABLEGROUP=tg2 FORCE",
+            "ALTER TABLE t SET TABLEGROUP=''",
+            "ALTER TABLE t PARTITION ALIGN TO tg1",
+            "ALTER TABLE t EXPIRE LOCAL PARTITION p20210401",
+            "ALTER TABLE t LOCAL PARTITION BY RANGE(d) INTERVAL 1 MONTH EXPIRE AFTER 12 PRE ALLOCATE 3 PIVOTDATE NOW()",
+            "ALTER TABLE t REMOVE LOCAL PARTITIONING",
+            "ALTER TABLE t MODIFY COLUMN a bigint, ALGORITHM=OMC",
+            "ALTER TABLE t ADD COLUMN c int AS (a+1) LOGICAL",
+            "ALTER TABLE t ADD INDEX e((lower(name)))",
+            "ALTER TABLE t ADD GLOBAL INDEX g(a) COVERING(b,c) PARTITION BY KEY(a) PARTITIONS 4",
+            "ALTER TABLE t ADD UNIQUE GLOBAL INDEX u(a) DBPARTITION BY HASH(a)",
+            "ALTER TABLE t ADD CLUSTERED COLUMNAR INDEX cci(a) PARTITION BY HASH(a) COLUMNAR_OPTIONS='{\"type\":\"snapshot\"}'",
+            "ALTER TABLE t ALTER INDEX g VISIBLE",
+            "ALTER TABLE t GIZMO p1 WITH x",
+            "ALTER TABLE t DISCARD TABLESPACE",
+            "ALTER TABLE t TABLEGROUP = tg1",
+            "ALTER TABLE t AUTO_INCREMENT = 100",
+            "ALTER TABLE t ENGINE = InnoDB, COMMENT 'x'",
+            "ALTER TABLE t LOCALITY = 'dn=pxc-1'",
+            "ALTER TABLE t PARTITIONS 8",
+            "/*+TDDL:cmd_extra(PURE_ASYNC_DDL_MODE=true)*/ ALTER TABLE t ADD COLUMN c INT",
+        ] {
+            if repartitions(sql, &context) != Ok(Vec::new()) {
+                wrong.push(format!("{sql}: {:?}", repartitions(sql, &context)));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        for sql in [
+            "ALTER TABLE t SINGLE",
+            "ALTER TABLE t BROADCAST",
+            "ALTER TABLE t REMOVE PARTITIONING",
+            "ALTER TABLE t PARTITION BY KEY(b) PARTITIONS 4",
+            "ALTER TABLE t dbpartition by hash(c)",
+            "ALTER TABLE t drop primary key, PARTITION BY HASH(a) PARTITIONS 3",
+        ] {
+            assert_eq!(repartitions(sql, &context).map(|found| found.len()), Ok(1), "{sql}");
+        }
     }
 
     #[test]
