@@ -398,6 +398,8 @@ fn all_failed(findings: impl IntoIterator<Item = Finding>) -> Option<(String, St
 
 #[cfg(test)]
 mod tests {
+    use runtime::UniqueKey;
+
     use super::*;
 
     fn schema(columns: Vec<Column>) -> TableSchema {
@@ -490,6 +492,9 @@ mod tests {
         schema.columns = vec![Column::new("id", ColumnKind::Int { bytes: 4 }, "int"), region];
         schema.columns[0].nullable = false;
         schema.partition_columns = vec![1];
+        assert!(key(&schema).is_none(), "the primary key is enough");
+        schema.primary_key.clear();
+        schema.unique_keys = vec![UniqueKey { name: "u".into(), columns: vec![0] }];
         let what = key(&schema).unwrap().what;
         assert!(what.ends_with("because of its key: column region may be NULL"), "{what}");
     }
