@@ -309,9 +309,11 @@ fn key(schema: &TableSchema) -> Option<Finding> {
     })
 }
 
-/// Says of each column of the key by which the table cannot be read in ranges why not.
+/// Says of each column of the key by which the table cannot be read in ranges why not. Partition columns beside the key are no reason.
 fn unordered_columns(schema: &TableSchema) -> String {
-    let columns = schema.effective_key().into_iter().filter_map(|index| Some((index, schema.columns.get(index)?)));
+    let mut whole = schema.clone();
+    whole.partition_columns.clear();
+    let columns = whole.effective_key().into_iter().filter_map(|index| Some((index, schema.columns.get(index)?)));
     let unusable = columns.filter_map(|(index, column)| {
         let mut alone = schema.clone();
         (alone.primary_key, alone.partition_columns) = (vec![index], Vec::new());
@@ -398,8 +400,6 @@ fn all_failed(findings: impl IntoIterator<Item = Finding>) -> Option<(String, St
 
 #[cfg(test)]
 mod tests {
-    use runtime::UniqueKey;
-
     use super::*;
 
     fn schema(columns: Vec<Column>) -> TableSchema {
@@ -492,9 +492,8 @@ mod tests {
         schema.columns = vec![Column::new("id", ColumnKind::Int { bytes: 4 }, "int"), region];
         schema.columns[0].nullable = false;
         schema.partition_columns = vec![1];
-        assert!(key(&schema).is_none(), "the primary key is enough");
-        schema.primary_key.clear();
-        schema.unique_keys = vec![UniqueKey { name: "u".into(), columns: vec![0] }];
+        assert!(key(&schema).is_none(), "the primary key alone is enough");
+        schema.primary_key = vec![0, 1];
         let what = key(&schema).unwrap().what;
         assert!(what.ends_with("because of its key: column region may be NULL"), "{what}");
     }

@@ -17,13 +17,18 @@ pub(crate) struct KeyRange {
 
 /// The columns by which a table is cut into chunks; empty if the table is read in one piece. A table is read in one piece if it has no key,
 /// or if its key has a column whose order or SQL literals are not reliable: FLOAT, DOUBLE, ENUM, SET, BIT, YEAR, a long text or a nullable
-/// column. If only partition columns are such columns, the primary key alone is enough: rows with the same values are in the same chunk.
+/// column. If only partition columns are such columns, the key without them is enough: rows with the same values are in the same chunk.
 pub(crate) fn chunk_key(schema: &TableSchema) -> Vec<&Column> {
     let usable = |key: Vec<usize>| -> Option<Vec<&Column>> {
         let columns: Vec<&Column> = key.into_iter().map(|index| schema.columns.get(index)).collect::<Option<_>>()?;
         (!columns.is_empty() && columns.iter().all(|column| !column.nullable && has_safe_order(&column.kind))).then_some(columns)
     };
-    usable(schema.effective_key()).or_else(|| usable(schema.primary_key.clone())).unwrap_or_default()
+    let without_partitions = || {
+        let mut whole = schema.clone();
+        whole.partition_columns.clear();
+        whole.effective_key()
+    };
+    usable(schema.effective_key()).or_else(|| usable(without_partitions())).unwrap_or_default()
 }
 
 fn has_safe_order(kind: &ColumnKind) -> bool {

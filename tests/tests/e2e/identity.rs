@@ -13,11 +13,12 @@ use super::servers::with_source;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A case on a database behind a proxy, and another database with a table of the same name and other rows. MariaDB servers are told apart
-/// by their ids.
+/// A case on a database behind a proxy, and another database with a table of the same name and other rows. Servers of MariaDB and PolarDB-X
+/// are told apart by their ids.
 async fn before_two(flavor: Flavor, name: &str) -> Result<(Case, Database, Proxy)> {
     let servers: Servers = with_source(flavor, &[]).await?;
-    let other = Database::start(flavor, if flavor == Flavor::MariaDb { &["--server-id=9"] } else { &[] }).await?;
+    let by_id = matches!(flavor, Flavor::MariaDb | Flavor::PolarDbX);
+    let other = Database::start(flavor, if by_id { &["--server-id=9"] } else { &[] }).await?;
     create_small(&servers.source, name).await?;
     create_small(&other, name).await?;
     other.execute(&[&format!("INSERT INTO {name}.t VALUES (100, 'wrong')"), &format!("UPDATE {name}.t SET a = 'wrong'")]).await?;
@@ -32,7 +33,7 @@ async fn before_two(flavor: Flavor, name: &str) -> Result<(Case, Database, Proxy
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_that_takes_turns_between_two_servers() -> Result<()> {
-    for flavor in [Flavor::MySql57, Flavor::MariaDb] {
+    for flavor in [Flavor::MySql57, Flavor::MariaDb, Flavor::PolarDbX] {
         let name = format!("turns_{}", flavor.name());
         let (mut case, other, proxy) = before_two(flavor, &name).await?;
         proxy.lead_to(&[case.servers.source.address(), other.address()]);

@@ -115,6 +115,24 @@ async fn mysql_8_with_gtids_and_all_metadata() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn polardbx_with_generated_columns_and_unusual_names() -> Result<()> {
+    let servers = Servers::shared_of(Flavor::PolarDbX).await?;
+    let mut case = everything(&servers, "more_px", Format::DtsAvro).await?;
+    servers
+        .source
+        .execute(&[
+            "CREATE TABLE more_px.Later (id INT PRIMARY KEY, a INT, virt INT GENERATED ALWAYS AS (a + 1) VIRTUAL, `k ept` BIGINT AS (a * 2) STORED)",
+            "INSERT INTO more_px.LATER (id, a) VALUES (1, 1), (2, NULL)",
+            "UPDATE more_px.later SET a = 7",
+        ])
+        .await?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    case.tables.push(Table::new("more_px", "later"));
+    case.verify(0).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mysql_8_without_checksums() -> Result<()> {
     let servers = with_source(Flavor::MySql80, &["--binlog-checksum=NONE"]).await?;
     let mut case = everything(&servers, "bare80", Format::DtsAvro).await?;

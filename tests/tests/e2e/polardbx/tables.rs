@@ -67,7 +67,7 @@ async fn every_kind_of_table_is_read_in_both_phases() -> Result<()> {
                 ),
             ];
             source.execute(&statements.each_ref().map(String::as_str)).await?;
-            tables.push(Table::new("px_kinds", &format!("{prefix}_{name}")));
+            tables.push(Table::new("px_kinds", format!("{prefix}_{name}")));
         }
         Ok(tables)
     };
