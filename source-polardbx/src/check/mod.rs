@@ -309,9 +309,11 @@ fn key(schema: &TableSchema) -> Option<Finding> {
     })
 }
 
-/// Says of each column of the key by which the table cannot be read in ranges why not.
+/// Says of each column of the key by which the table cannot be read in ranges why not. Partition columns beside the key are no reason.
 fn unordered_columns(schema: &TableSchema) -> String {
-    let columns = schema.effective_key().into_iter().filter_map(|index| Some((index, schema.columns.get(index)?)));
+    let mut whole = schema.clone();
+    whole.partition_columns.clear();
+    let columns = whole.effective_key().into_iter().filter_map(|index| Some((index, schema.columns.get(index)?)));
     let unusable = columns.filter_map(|(index, column)| {
         let mut alone = schema.clone();
         (alone.primary_key, alone.partition_columns) = (vec![index], Vec::new());

@@ -131,3 +131,37 @@ async fn a_binlog_that_was_built_again_ends_the_task() -> Result<()> {
     assert!(code == 1 && said.contains("E_HISTORY_DIVERGED") && said.contains("no event begins there any more"), "{code}: {said}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_cdc_nodes_nothing_is_asked_that_a_data_node_rejects() -> Result<()> {
+    let (source, mut case) = case("px_nocdc", &["--standin-set=global_binlog=0"]).await?;
+    case.settings.source = "barrier_delay_ms = 5\nxa_wait_seconds = 5".into();
+    case.task.configure(&case.settings)?;
+    let (output, passes) = checked(&case).await?;
+    assert!(!passes && output.contains("the instance has no global binlog") && !output.contains("binlog_retention"), "{output}");
+    assert!(output.contains("warning  unused_keys") && output.contains("PolarDB-X: barrier_delay_ms, xa_wait_seconds"), "{output}");
+    let log = source.general_log()?;
+    let own: Vec<_> = log.iter().filter(|line| line.user == USER).collect();
+    assert!(own.iter().all(|line| !line.statement.contains("BINARY LOGS")), "{own:?}");
+    assert!(own.iter().any(|line| line.statement.contains("sql_select_limit")));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_of_streams_that_is_left_out_later_is_noticed() -> Result<()> {
+    let (_source, mut case) = case("px_ungrouped", &["--standin-set=streams=2"]).await?;
+    case.settings.source = "stream_group = \"group1\"".into();
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    case.settings.source = String::new();
+    case.task.configure(&case.settings)?;
+    let (output, passes) = checked(&case).await?;
+    assert!(!passes && output.contains("E_CONFIG_CONFLICT") && output.contains("stream_group"), "{output}");
+    case.task.start()?;
+    let code = case.task.wait(LIMIT).await?;
+    let said = case.task.output();
+    assert!(code == 2 && said.contains("E_CONFIG_CONFLICT") && said.contains("stream_group"), "{code}: {said}");
+    Ok(())
+}
