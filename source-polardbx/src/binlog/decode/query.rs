@@ -87,10 +87,10 @@ impl Decoder {
             },
         };
         let mut statement = read_statement(text, &context);
-        if let (Statement::Change(change), Some(original)) = (&mut statement, original) {
-            if let Err(error) = add_partitions(change, original, &context) {
-                statement = Statement::Unreadable(error, tables_named(text, &context));
-            }
+        if let (Statement::Change(change), Some(original)) = (&mut statement, original)
+            && let Err(error) = add_partitions(change, original, &context)
+        {
+            statement = Statement::Unreadable(error, tables_named(text, &context));
         }
         if let Statement::Xa(statement) = statement {
             return self.xa(event, query.thread_id, statement, read_ms);

@@ -237,8 +237,11 @@ fn a_statement_is_applied_by_its_text_for_mysql() {
     assert!(original.iter().all(|text| !text.contains("secret") && !text.contains("other")), "{original:?}");
 }
 
+/// Tables with their schemas; `None` for a table that was dropped.
+type Schemas = Vec<(String, Option<Arc<TableSchema>>)>;
+
 /// The statements that a stream delivers, and the schemas of its tables that are committed.
-fn followed(log: &Log, is_later_stream: bool) -> (Vec<String>, Vec<(String, Option<Arc<TableSchema>>)>) {
+fn followed(log: &Log, is_later_stream: bool) -> (Vec<String>, Schemas) {
     let polardbx = PolarDbXOptions { is_later_stream, ..PolarDbXOptions::default() };
     let mut decoder = decoder_with(polardbx, one_column());
     let (mut statements, mut schemas) = (Vec::new(), Vec::new());
