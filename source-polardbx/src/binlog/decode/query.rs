@@ -306,11 +306,16 @@ impl Decoder {
     fn logical_statement(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
         let query = read_query(event.body, false)?;
         let texts = StatementTexts::read(query.text);
-        let original = texts.original.as_deref().and_then(|text| std::str::from_utf8(text).ok());
+        let original = texts.original.as_deref();
         let is_elsewhere = self.polardbx.is_later_stream && !texts.is_in_one_stream;
         if texts.mysql.trim_ascii().is_empty() {
-            return match original.filter(|_| self.resume.is_live()) {
+            return match original {
+                _ if !self.resume.is_live() => Ok(()),
                 Some(text) => self.untranslated(text, is_elsewhere, event, &query, read_ms),
+                // It may be about any table.
+                None if texts.is_unreadable => {
+                    Err(StreamError::corrupt("a statement whose only text, ORIGIN_SQL, has wrong Base64 or is not UTF-8"))
+                }
                 None => Ok(()),
             };
         }

@@ -314,6 +314,17 @@ fn other_partition_columns_are_committed_although_no_event_tells_them() {
 }
 
 #[test]
+fn a_statement_without_a_readable_text_stops_the_task() {
+    for (mysql, is_fatal) in [("", true), ("TRUNCATE TABLE t", false)] {
+        let mut log = Log::new();
+        log.query(&format!("# POLARX_ORIGIN_SQL_ENCODE=BASE64\n# POLARX_ORIGIN_SQL=/w==\n# POLARX_TSO={}\n{mysql}", tso(1))).mark(1);
+        let (batches, failed) = read(&mut decoder_with(PolarDbXOptions::default(), one_column()), &log);
+        assert_eq!(failed.is_some(), is_fatal, "{failed:?}");
+        assert_eq!(batches.iter().any(|batch| !batch.events.is_empty()), !is_fatal);
+    }
+}
+
+#[test]
 fn deletes_of_the_archiving_can_be_left_out() {
     let cells = [integer(7, 4, false)];
     for (archived_deletes, expected) in [(ArchivedDeletes::Deliver, 4), (ArchivedDeletes::Skip, 2)] {
