@@ -35,6 +35,9 @@ pub struct Expected {
     /// The highest number of snapshot chunks that may be in the topic more than once. Each kill can interrupt one chunk per parallel
     /// reader, so this is kills × parallel readers; without kills it is 0.
     pub cut_chunks: usize,
+    /// The highest number of stream records that may be repeated, because a request of a killed process reached the log late. The program
+    /// finds these records and states their number. Without kills it is 0.
+    pub late: usize,
 }
 
 /// The numbers of records, rows and values in a topic.
@@ -74,13 +77,13 @@ pub async fn verify(mysql: &Database, tables: &[Table], kafka: &Kafka, topic: &s
 
 /// Like [`verify`], for records that were read already.
 pub async fn verify_entries(mysql: &Database, tables: &[Table], entries: Vec<Entry>, expected: Expected) -> Result<Report> {
-    compare(mysql, tables, &decode(entries, expected.format)?, expected, Reader::Checker).await
+    compare(mysql, tables, decode(entries, expected.format)?, expected, Reader::Checker).await
 }
 
 /// Like [`verify_entries`], but the values are decoded with Alibaba's own classes.
 pub async fn verify_with_alibaba(mysql: &Database, tables: &[Table], entries: Vec<Entry>, expected: Expected) -> Result<Report> {
     let records = decode_with_alibaba(entries, expected.format).await?;
-    compare(mysql, tables, &records, expected, Reader::Alibaba).await
+    compare(mysql, tables, records, expected, Reader::Alibaba).await
 }
 
 /// Like [`decode()`], but the values are decoded with Alibaba's own classes. For DTS Avro, the text of a column's value begins with the name of
@@ -91,7 +94,8 @@ pub async fn decode_with_alibaba(entries: Vec<Entry>, format: Format) -> Result<
     Ok(records)
 }
 
-async fn compare(mysql: &Database, tables: &[Table], records: &[Record], expected: Expected, reader: Reader) -> Result<Report> {
+async fn compare(mysql: &Database, tables: &[Table], records: Vec<Record>, expected: Expected, reader: Reader) -> Result<Report> {
+    let records = &order::without_repeats(records, expected.late);
     let mut wrong = order::check(records, expected.cut_chunks);
     wrong.extend(order::check_transactions(records));
     wrong.extend(order::check_histories(records));

@@ -4,6 +4,29 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Change, Decoded, Image, Op, Record, Table};
 
+/// Removes repeats of stream records as a reader does, but at most `late` of them.
+///
+/// A killed process may leave a request on its way, which reaches the log after the next process has looked there. The next process finds
+/// these records behind its first answer and states their number, which is `late`. A repeat is removed only if it equals the record that it
+/// repeats.
+pub(super) fn without_repeats(records: Vec<Record>, late: usize) -> Vec<Record> {
+    let mut left = late;
+    let mut kept: Vec<Record> = Vec::with_capacity(records.len());
+    let mut known = BTreeMap::new();
+    for record in records {
+        let (header, entry) = (&record.header, &record.entry);
+        if left > 0 && !header.inexact() && !header.heartbeat() {
+            let first = *known.entry((header.run, header.split, entry.partition, header.seq)).or_insert(kept.len());
+            if kept.get(first).is_some_and(|first| (&first.entry.key, &first.decoded) == (&entry.key, &record.decoded)) {
+                left -= 1;
+                continue;
+            }
+        }
+        kept.push(record);
+    }
+    kept
+}
+
 /// Checks the headers of each partition in log order.
 ///
 /// - Stream records: within a run, split and partition `seq` increases, so no record is repeated. The epoch never decreases.
@@ -169,6 +192,19 @@ mod tests {
         assert!(check(&log(&[1, 2, 5]), 0).is_empty());
         assert!(check(&log(&[1, 2, 2]), 0)[0].contains("is repeated"));
         assert!(check(&log(&[1, 3, 2]), 0)[0].contains("steps back"));
+    }
+
+    #[test]
+    fn repeats_of_a_late_request_are_left_out_but_no_more_than_announced() {
+        let log = |seqs: &[(u128, u64)]| seqs.iter().map(|&(seq, epoch)| record(seq, epoch, 0, Decoded::Control)).collect::<Vec<_>>();
+        let repeated = [(1, 1), (2, 1), (1, 2), (2, 2), (3, 2)];
+        let left = |late| without_repeats(log(&repeated), late);
+        assert!(check(&left(2), 0).is_empty());
+        assert!(check(&left(1), 0)[0].contains("is repeated"));
+        assert!(check(&left(0), 0)[0].contains("steps back"));
+        let mut other = log(&repeated);
+        other[2].entry.key = Some(b"another".to_vec());
+        assert!(check(&without_repeats(other, 2), 0)[0].contains("steps back"));
     }
 
     #[test]

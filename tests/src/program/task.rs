@@ -71,6 +71,20 @@ impl Task {
         self.running.as_ref().map(Process::output).unwrap_or_default()
     }
 
+    /// The number of records that reached the log late, by requests of killed processes, as all runs of the program have stated it.
+    pub fn late_records(&self) -> Result<usize> {
+        let mut records = 0;
+        for run in 1..=self.runs {
+            let log = std::fs::read_to_string(self.folder.path().join(format!("log-{run}")))?;
+            for line in log.lines().filter(|line| line.contains("readers see its records as repeats")) {
+                let number = line.split("records=").nth(1).map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
+                records +=
+                    number.unwrap_or_default().parse::<usize>().map_err(|_| Failure::new(format!("no number of records: {line}")))?;
+            }
+        }
+        Ok(records)
+    }
+
     /// Fails with the log if the program has ended.
     pub fn must_run(&mut self) -> Result<()> {
         self.running.as_mut().map_or_else(|| Failure::err("the task was not started"), Process::must_run)

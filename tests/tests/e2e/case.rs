@@ -208,7 +208,7 @@ impl Case {
         self.read().await?;
         let mut tables = self.tables.clone();
         tables.push(Table::new(&self.database, "fence"));
-        let expected = Expected { format: self.settings.format, cut_chunks };
+        let expected = Expected { format: self.settings.format, cut_chunks, late: self.task.late_records()? };
         let report = verify_entries(&self.servers.source, &tables, self.entries.clone(), expected).await?;
         println!("{}: {report}", self.topic);
         Ok(report)
