@@ -412,23 +412,21 @@ fn stream_error(error: &StreamError) -> Error {
 
 fn change_error(change: &ChangeError, statement: &str) -> Error {
     let (code, table, help) = match change {
-        ChangeError::Columns { table, .. } => (
+        ChangeError::HiddenColumn { table } => (
             "E_DDL_COLUMNS",
             table,
-            "changing columns is not supported yet; what comes before the statement in its stream was delivered: start from scratch with a full phase",
+            "such a key adds a hidden column to the rows, which is not supported yet; what comes before the statement in its stream was delivered: start from \
+             scratch with a full phase",
         ),
         ChangeError::Exchanged { table } => (
             "E_DDL_COLUMNS",
             table,
             "what comes before the statement in its stream was delivered: start from scratch with a full phase, which reads the rows where they are now",
         ),
-        ChangeError::Key { table } => {
-            ("E_DDL_COLUMNS", table, "what comes before the statement in its stream was delivered: start from scratch with a full phase")
-        }
-        ChangeError::Renamed { from, .. } => (
+        ChangeError::Renamed { to, .. } => (
             "E_DDL_COLUMNS",
-            from,
-            "renaming selected tables is not supported yet; what comes before the statement in its stream was delivered: start from scratch with a full phase",
+            to,
+            "the rows of that table were not delivered, because it was not selected under its old name: start from scratch with a full phase",
         ),
         ChangeError::LikeUnknown { table, .. } => (
             "E_DDL_UNREAD",

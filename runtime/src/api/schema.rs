@@ -94,6 +94,9 @@ pub struct TableSchema {
     pub unique_keys: Vec<UniqueKey>,
     /// Columns that the source shards by, if it does; part of the effective key.
     pub partition_columns: Vec<usize>,
+    /// Character set of a text column that is added without one; `None` if it is not known.
+    #[serde(default)]
+    pub charset: Option<String>,
     /// Rises with every change of the table, from 1.
     pub version: u32,
 }
@@ -101,7 +104,7 @@ pub struct TableSchema {
 impl TableSchema {
     /// A table with these columns and no keys.
     pub fn new(id: TableId, columns: Vec<Column>) -> Self {
-        Self { id, columns, primary_key: Vec::new(), unique_keys: Vec::new(), partition_columns: Vec::new(), version: 1 }
+        Self { id, columns, primary_key: Vec::new(), unique_keys: Vec::new(), partition_columns: Vec::new(), charset: None, version: 1 }
     }
 
     /// The index of the column called `name` (exact spelling).

@@ -517,7 +517,7 @@ fn schema_changes_travel_alone_and_what_came_before_an_error_is_delivered() {
     let mut log = Log::new();
     log.begin().table(5, "t", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
     log.add(34, &[0; 42]).query("TRUNCATE t").begin().table(5, "t", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
-    log.add(34, &[0; 42]).query("ALTER TABLE t ADD COLUMN z int");
+    log.add(34, &[0; 42]).query("ALTER TABLE t ADD INDEX ((a))");
     let (batches, failed) = read(&mut decoder(start(), schema(&cells), 1 << 20), &log);
     assert_eq!(batches.iter().map(|batch| batch.events.len()).collect::<Vec<_>>(), [3, 1, 3]);
     assert!(batches.iter().all(|batch| batch.resume.is_some()));
@@ -564,8 +564,8 @@ fn what_cannot_be_delivered_rightly_is_refused_by_name() {
         ("SELECT `d`.`f`()", "E_STATEMENT_DML"),
         ("DO f()", "E_STATEMENT_DML"),
         ("IMPORT TABLE FROM '/tmp/x.sdi'", "E_DDL_UNREAD"),
-        ("ALTER TABLE t DROP a", "E_DDL_COLUMNS"),
-        ("RENAME TABLE t TO t9", "E_DDL_COLUMNS"),
+        ("ALTER TABLE t DROP a", "E_DDL_UNREAD"),
+        ("RENAME TABLE t9 TO t", "E_DDL_COLUMNS"),
         ("ALTER TABLE t GIZMO", "E_DDL_UNREAD"),
         ("CREATE TABLE t2 (a gizmo)", "E_DDL_UNREAD"),
         ("TRUNCATE t5", "E_SCHEMA_MISMATCH"),

@@ -3,9 +3,10 @@
 use runtime::{SchemaChangeKind, TableId};
 
 use super::ReadError;
-use super::create::{StatementContext, is_over_expression, is_partition_clause, read_key, read_partition_clause, take_unique_words};
+use super::charset::of_collation;
+use super::create::{ColumnSpec, KeyPart, StatementContext, is_over_expression, read_key, read_partition_clause, take_unique_words};
 use super::cursor::Cursor;
-use super::statement::{Change, Effect, KeyChange};
+use super::statement::{Alter, Change, ColumnChange, Effect, KeyChange};
 
 /// First words of clauses that change neither columns nor keys.
 const OPTIONS: &[&str] = &[
@@ -72,24 +73,23 @@ const OPTIONS: &[&str] = &[
 const PARTITION_UPKEEP: &[&str] =
     &["ANALYZE", "CHECK", "COALESCE", "EXTRACT", "MERGE", "MOVE", "OPTIMIZE", "REBUILD", "REORGANIZE", "REPAIR", "SPLIT", "TRUNCATE"];
 
-/// A clause that adds a key over an expression. Such a key adds a hidden column to the row images.
-pub(crate) const OVER_EXPRESSION: &str = "ADD KEY over an expression";
-
-/// A clause that drops the primary key as if it were an index with the name PRIMARY.
-const DROP_PRIMARY_AS_INDEX: &str = "DROP INDEX PRIMARY";
-
-const ADD_PRIMARY_KEY: &str = "ADD PRIMARY KEY";
-
-/// The effect of one clause of an ALTER TABLE.
+/// What one clause of an ALTER TABLE does.
 enum Item {
-    /// The clause changes nothing that is tracked here; for example, it sets a table option or adds a partition.
+    /// The clause changes nothing that is tracked here, or only the default character set; for example, it sets a table option or adds a
+    /// partition.
     Option,
     /// The clause adds a foreign key or a check.
     Constraint,
     DropForeignKey,
     AddIndex,
     Key(KeyChange),
-    Columns(&'static str),
+    /// The clause changes columns or drops the primary key.
+    Columns,
+    AddPrimaryKey,
+    /// The clause drops the primary key as if it were an index with the name PRIMARY.
+    DropPrimaryAsIndex,
+    /// The clause adds a key over an expression.
+    HiddenColumn,
     Rename(TableId),
     /// The clause moves rows into or out of the table without row events. The field holds the other table, if the clause names one.
     Exchange(Option<TableId>),
@@ -101,12 +101,12 @@ impl Item {
     fn kind(&self) -> Option<SchemaChangeKind> {
         Some(match self {
             Self::Constraint => return None,
-            Self::AddIndex | Self::Key(KeyChange::AddUnique { .. }) | Self::Columns(ADD_PRIMARY_KEY | OVER_EXPRESSION) => {
+            Self::AddIndex | Self::Key(KeyChange::AddUnique { .. }) | Self::AddPrimaryKey | Self::HiddenColumn => {
                 SchemaChangeKind::CreateIndex
             }
-            Self::DropForeignKey | Self::Key(KeyChange::Drop(_)) | Self::Columns(DROP_PRIMARY_AS_INDEX) => SchemaChangeKind::DropIndex,
+            Self::DropForeignKey | Self::Key(KeyChange::Drop(_)) | Self::DropPrimaryAsIndex => SchemaChangeKind::DropIndex,
             Self::Rename(_) => SchemaChangeKind::RenameTable,
-            Self::Option | Self::Key(KeyChange::Rename(..)) | Self::Columns(_) | Self::Exchange(_) | Self::Repartition(_) => {
+            Self::Option | Self::Key(KeyChange::Rename(..)) | Self::Columns | Self::Exchange(_) | Self::Repartition(_) => {
                 SchemaChangeKind::AlterTable
             }
         })
@@ -117,20 +117,19 @@ impl Item {
 pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Change, ReadError> {
     let table = cursor.table(context.database)?;
     cursor.take_wait();
-    let (mut kind, mut constrained) = (None, false);
-    let mut changes = Vec::new();
-    let mut columns = None;
+    let (mut kind, mut constrained, mut hidden) = (None, false, false);
+    let mut alter = Alter::default();
     let mut rename = None;
     let mut repartition: Option<Vec<String>> = None;
     let mut effects = Vec::new();
     while !cursor.at_end() {
-        let item = read_item(cursor, &table, context)?;
+        let item = read_item(cursor, &table, context, &mut alter)?;
         kind = kind.or(item.kind());
         match item {
-            Item::Option | Item::AddIndex | Item::DropForeignKey => {}
+            Item::Option | Item::AddIndex | Item::DropForeignKey | Item::Columns | Item::AddPrimaryKey | Item::DropPrimaryAsIndex => {}
             Item::Constraint => constrained = true,
-            Item::Key(change) => changes.push(change),
-            Item::Columns(item) => columns = columns.or(Some(item)),
+            Item::Key(change) => alter.keys.push(change),
+            Item::HiddenColumn => hidden = true,
             Item::Rename(to) => rename = Some(to),
             // The exchange changes the rows of both tables, and either of them may be selected.
             Item::Exchange(other) => {
@@ -142,11 +141,14 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
         }
         cursor.take_symbol(',');
     }
-    if let Some(item) = columns {
-        effects.push(Effect::Columns { table: table.clone(), item });
+    if hidden {
+        effects.push(Effect::HiddenColumn { table: table.clone() });
     }
-    if !changes.is_empty() {
-        effects.push(Effect::Keys { table: table.clone(), changes });
+    let only_keys = Alter { keys: alter.keys.clone(), ..Alter::default() } == alter;
+    if !only_keys {
+        effects.push(Effect::Alter { table: table.clone(), alter: Box::new(alter) });
+    } else if !alter.keys.is_empty() {
+        effects.push(Effect::Keys { table: table.clone(), changes: alter.keys });
     }
     if let Some(names) = repartition {
         effects.push(Effect::Repartition { table: table.clone(), names });
@@ -162,35 +164,48 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
 }
 
 /// Reads the first words of a clause, which say what it does, and skips the rest of the clause.
-fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContext<'_>) -> Result<Item, ReadError> {
+fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContext<'_>, alter: &mut Alter) -> Result<Item, ReadError> {
     let item = if cursor.take_word(&["ADD"]) {
-        read_add(cursor)?
+        read_add(cursor, context, alter)?
     } else if cursor.take_word(&["DROP"]) {
-        read_drop(cursor)?
+        read_drop(cursor, alter)?
     } else if cursor.take_word(&["MODIFY"]) {
         let upkeep = cursor.is_word(0, &["PARTITION", "SUBPARTITION"]) || (cursor.is_word(0, &["TTL"]) && cursor.is_word(1, &["SET"]));
         if upkeep {
             skip_all(cursor);
             Item::Option
         } else {
-            Item::Columns("MODIFY COLUMN")
+            cursor.take_word(&["COLUMN"]);
+            let if_exists = cursor.take_if_exists();
+            let column = ColumnSpec::read(cursor, &context.rules(None))?;
+            alter.columns.push(ColumnChange::Change { name: column.name.clone(), column, if_exists });
+            Item::Columns
         }
     } else if cursor.take_word(&["CHANGE"]) {
-        Item::Columns("CHANGE COLUMN")
+        cursor.take_word(&["COLUMN"]);
+        let if_exists = cursor.take_if_exists();
+        let name = cursor.name("a column")?;
+        alter.columns.push(ColumnChange::Change { name, column: ColumnSpec::read(cursor, &context.rules(None))?, if_exists });
+        Item::Columns
     } else if cursor.take_word(&["ALTER"]) {
         // ALTER changes a default, the visibility of a column or an index, or the enforcement of a check. None of these is tracked.
         Item::Option
     } else if cursor.take_word(&["RENAME"]) {
-        read_rename(cursor, &table.database, context)?
+        read_rename(cursor, &table.database, context, alter)?
     } else if cursor.take_words(&["CONVERT", "TO"]) {
-        Item::Columns("CONVERT TO CHARACTER SET")
+        read_charset(cursor, table, context, alter)?;
+        if alter.charset.is_none() {
+            return Err(cursor.error("CONVERT TO without a character set"));
+        }
+        alter.converts = true;
+        Item::Columns
     } else if cursor.take_words(&["LOCAL", "PARTITION", "BY"]) {
         // Rows expire by such partitions. They are no part of a key.
         skip_all(cursor);
         Item::Option
     } else if cursor.take_words(&["REMOVE", "PARTITIONING"]) || cursor.take_word(&["SINGLE", "BROADCAST"]) {
         Item::Repartition(Vec::new())
-    } else if is_partition_clause(cursor) {
+    } else if cursor.is_partition_clause() {
         Item::Repartition(read_partition_clause(cursor)?)
     } else if cursor.take_words(&["EXCHANGE", "PARTITION"]) {
         cursor.name("the partition")?;
@@ -218,14 +233,16 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
         skip_all(cursor);
         Item::Option
     } else if is_option(cursor) {
-        cursor.advance();
+        if !read_charset(cursor, table, context, alter)? {
+            cursor.advance();
+        }
         Item::Option
     } else {
         return Err(cursor.error("an unknown clause of ALTER TABLE"));
     };
     if matches!(item, Item::Option | Item::Constraint | Item::DropForeignKey | Item::Repartition(_)) {
-        skip_option(cursor)?;
-    } else {
+        skip_option(cursor, table, context, alter)?;
+    } else if !(matches!(item, Item::Columns) && cursor.is_partition_clause()) {
         cursor.skip_item()?;
     }
     if cursor.is_symbol(0, ')') {
@@ -247,40 +264,75 @@ fn is_option(cursor: &Cursor<'_>) -> bool {
 
 /// Skips the rest of an option, and further options that follow without a comma. Stops at a partition clause, which also needs no comma
 /// before it.
-fn skip_option(cursor: &mut Cursor<'_>) -> Result<(), ReadError> {
+fn skip_option(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContext<'_>, alter: &mut Alter) -> Result<(), ReadError> {
     while cursor.peek().is_some()
         && !cursor.at_end()
         && !cursor.is_symbol(0, ',')
         && !cursor.is_symbol(0, ')')
-        && !is_partition_clause(cursor)
+        && !cursor.is_partition_clause()
     {
         if cursor.is_symbol(0, '(') {
             cursor.skip_parentheses()?;
-        } else {
+        } else if !read_charset(cursor, table, context, alter)? {
             cursor.advance();
         }
     }
     Ok(())
 }
 
-fn read_add(cursor: &mut Cursor<'_>) -> Result<Item, ReadError> {
+/// Reads `[DEFAULT] CHARACTER SET = …` and `COLLATE = …`; returns whether one of them was there.
+fn read_charset(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContext<'_>, alter: &mut Alter) -> Result<bool, ReadError> {
+    let mark = cursor.mark();
+    cursor.take_word(&["DEFAULT"]);
+    let (mut charset, mut collation) = (None, None);
+    let mut any = false;
+    if cursor.take_word(&["CHARSET"]) || cursor.take_words(&["CHARACTER", "SET"]) {
+        cursor.take_symbol('=');
+        charset = Some(cursor.charset_or_default("a character set")?);
+        any = true;
+    }
+    if cursor.take_word(&["COLLATE"]) {
+        cursor.take_symbol('=');
+        collation = cursor.charset_or_default("a collation")?.map(|name| of_collation(&name));
+        any = true;
+    }
+    if !any {
+        cursor.reset(mark);
+        return Ok(false);
+    }
+    let named = charset.or(collation);
+    alter.charset = match named {
+        Some(Some(charset)) => Some(charset),
+        // DEFAULT is that of the database.
+        Some(None) => match (context.charsets)(&table.database) {
+            Some(charset) => Some(charset),
+            None => return Err(ReadError::new("neither the statement nor the database says the character set")),
+        },
+        None => alter.charset.take(),
+    };
+    Ok(true)
+}
+
+fn read_add(cursor: &mut Cursor<'_>, context: &StatementContext<'_>, alter: &mut Alter) -> Result<Item, ReadError> {
     let mut constraint = None;
     if cursor.take_word(&["CONSTRAINT"]) && !cursor.is_word(0, &["PRIMARY", "UNIQUE", "FOREIGN", "CHECK"]) {
         constraint = cursor.take_name();
     }
-    if cursor.is_word(0, &["PRIMARY"]) && cursor.is_word(1, &["KEY"]) {
-        return Ok(Item::Columns(ADD_PRIMARY_KEY));
+    if cursor.take_words(&["PRIMARY", "KEY"]) {
+        let parts = read_key(cursor)?.parts.into_iter();
+        alter.primary_key = Some(parts.filter_map(|part| if let KeyPart::Column(name, _) = part { Some(name) } else { None }).collect());
+        return Ok(Item::AddPrimaryKey);
     }
     if take_unique_words(cursor) {
         let mut key = read_key(cursor)?;
         key.name = key.name.or(constraint);
-        return Ok(if key.has_expression() { Item::Columns(OVER_EXPRESSION) } else { Item::Key(KeyChange::add(key)) });
+        return Ok(if key.has_expression() { Item::HiddenColumn } else { Item::Key(KeyChange::add(key)) });
     }
     let placed = cursor.is_word(0, &["LOCAL", "GLOBAL", "CLUSTERED", "COLUMNAR"])
         && cursor.is_word(1, &["INDEX", "KEY", "COLUMNAR", "FULLTEXT", "SPATIAL"]);
     if placed || cursor.is_word(0, &["INDEX", "KEY", "FULLTEXT", "SPATIAL"]) {
         let plain = cursor.take_word(&["KEY", "INDEX"]);
-        return Ok(if plain && is_over_expression(cursor) { Item::Columns(OVER_EXPRESSION) } else { Item::AddIndex });
+        return Ok(if plain && is_over_expression(cursor) { Item::HiddenColumn } else { Item::AddIndex });
     }
     let check = cursor.is_word(0, &["CHECK"]) && cursor.is_symbol(1, '(');
     if check || cursor.is_word(0, &["FOREIGN"]) || constraint.is_some() {
@@ -289,12 +341,26 @@ fn read_add(cursor: &mut Cursor<'_>) -> Result<Item, ReadError> {
     if cursor.is_word(0, &["PARTITION", "SUBPARTITION"]) {
         return Ok(Item::Option);
     }
-    Ok(Item::Columns("ADD COLUMN"))
+    cursor.take_word(&["COLUMN"]);
+    let if_not_exists = cursor.take_if_not_exists();
+    let rules = context.rules(None);
+    if !cursor.take_symbol('(') {
+        alter.columns.push(ColumnChange::Add { column: ColumnSpec::read(cursor, &rules)?, if_not_exists });
+        return Ok(Item::Columns);
+    }
+    loop {
+        alter.columns.push(ColumnChange::Add { column: ColumnSpec::read(cursor, &rules)?, if_not_exists });
+        if cursor.take_symbol(')') {
+            return Ok(Item::Columns);
+        }
+        cursor.expect_symbol(',')?;
+    }
 }
 
-fn read_drop(cursor: &mut Cursor<'_>) -> Result<Item, ReadError> {
+fn read_drop(cursor: &mut Cursor<'_>, alter: &mut Alter) -> Result<Item, ReadError> {
     if cursor.take_words(&["PRIMARY", "KEY"]) {
-        return Ok(Item::Columns("DROP PRIMARY KEY"));
+        alter.drops_primary_key = true;
+        return Ok(Item::Columns);
     }
     if cursor.take_word(&["PARTITION", "SUBPARTITION"]) {
         skip_all(cursor);
@@ -310,18 +376,27 @@ fn read_drop(cursor: &mut Cursor<'_>) -> Result<Item, ReadError> {
     if cursor.take_word(&["INDEX", "KEY", "CONSTRAINT"]) {
         cursor.take_if_exists();
         let name = cursor.name("a key")?;
-        return Ok(if name.eq_ignore_ascii_case("PRIMARY") {
-            Item::Columns(DROP_PRIMARY_AS_INDEX)
-        } else {
-            Item::Key(KeyChange::Drop(name))
-        });
+        if name.eq_ignore_ascii_case("PRIMARY") {
+            alter.drops_primary_key = true;
+            return Ok(Item::DropPrimaryAsIndex);
+        }
+        return Ok(Item::Key(KeyChange::Drop(name)));
     }
-    Ok(Item::Columns("DROP COLUMN"))
+    cursor.take_word(&["COLUMN"]);
+    let if_exists = cursor.take_if_exists();
+    alter.columns.push(ColumnChange::Drop { name: cursor.name("a column")?, if_exists });
+    Ok(Item::Columns)
 }
 
-fn read_rename(cursor: &mut Cursor<'_>, database: &str, context: &StatementContext<'_>) -> Result<Item, ReadError> {
+fn read_rename(cursor: &mut Cursor<'_>, database: &str, context: &StatementContext<'_>, alter: &mut Alter) -> Result<Item, ReadError> {
     if cursor.take_word(&["COLUMN"]) {
-        return Ok(Item::Columns("RENAME COLUMN"));
+        let if_exists = cursor.take_if_exists();
+        let from = cursor.name("a column")?;
+        if !cursor.take_word(&["TO"]) {
+            return Err(cursor.error("expected TO"));
+        }
+        alter.columns.push(ColumnChange::Rename { from, to: cursor.name("a column")?, if_exists });
+        return Ok(Item::Columns);
     }
     if cursor.is_word(0, &["PARTITION", "SUBPARTITION"]) {
         skip_all(cursor);

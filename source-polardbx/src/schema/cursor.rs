@@ -77,6 +77,12 @@ impl<'a> Cursor<'a> {
         (0..self.tokens.len().saturating_sub(self.at)).any(|ahead| self.is_word(ahead, words))
     }
 
+    /// Whether `PARTITION BY`, `SUBPARTITION BY`, `DBPARTITION BY` or `TBPARTITION BY` is next. `LOCAL PARTITION BY` does not count, because
+    /// it only lets rows expire.
+    pub(crate) fn is_partition_clause(&self) -> bool {
+        self.is_word(0, &["PARTITION", "SUBPARTITION", "DBPARTITION", "TBPARTITION"]) && self.is_word(1, &["BY"])
+    }
+
     /// Takes one of `words` if it is next.
     pub(crate) fn take_word(&mut self, words: &[&str]) -> bool {
         let found = self.is_word(0, words);

@@ -28,13 +28,11 @@ impl ReadError {
 /// Why a DDL statement cannot be applied to the known schemas.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
-    /// The statement changes the columns of a selected table.
-    #[error("the DDL statement changes the columns of a selected table ({item})")]
-    Columns {
+    /// The statement adds a key over an expression to a selected table.
+    #[error("the DDL statement adds a key over an expression to a selected table")]
+    HiddenColumn {
         /// The table.
         table: TableId,
-        /// The clause that changes the columns, such as `ADD COLUMN`.
-        item: &'static str,
     },
     /// The statement moves rows of a selected table without row events.
     #[error("the DDL statement moves rows of {table} without writing them to the binlog")]
@@ -42,14 +40,7 @@ pub enum ChangeError {
         /// The table.
         table: TableId,
     },
-    /// The statement changes the key that identifies the rows of a selected table: its unique keys, or the columns by which it is
-    /// partitioned.
-    #[error("the DDL statement changes the key by which the rows of a selected table are told apart")]
-    Key {
-        /// The table.
-        table: TableId,
-    },
-    /// The statement renames a selected table, or gives another table the name of a selected table.
+    /// The statement gives the name of a selected table to a table whose schema is not known, and whose rows were never delivered.
     #[error("the DDL statement renames {from} to {to}")]
     Renamed {
         /// The old name.

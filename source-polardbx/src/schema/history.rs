@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use runtime::{TableId, TableSchema};
 
-use super::create::{KeyDefinition, KeyPart, add_unique_key, find_column};
+use super::altered::{alter, change_key};
+use super::create::find_column;
 pub use super::error::ChangeError;
-use super::{Change, Databases, Effect, KeyChange, ReadError, Unstated};
+use super::{Change, Databases, Effect, Unstated};
 
 /// The selected tables that a schema change touched, with their new schemas; `None` for a table that was dropped.
 pub type Touched = Vec<(TableId, Option<Arc<TableSchema>>)>;
@@ -134,6 +135,14 @@ impl History {
         for effect in &change.effects {
             next.apply_effect(effect, seconds, server_charset, selected, &mut touched)?;
         }
+        // A statement may give a selected table another name for a moment. Behind the statement, only selected tables are followed.
+        touched.retain(|(table, schema)| {
+            let is_kept = selected(table) || (schema.is_none() && self.tables.contains_key(table));
+            if !is_kept {
+                next.tables.remove(table);
+            }
+            is_kept
+        });
         *self = next;
         Ok(touched)
     }
@@ -196,12 +205,7 @@ impl History {
                     touch(touched, table, Some(schema));
                 }
             }
-            Effect::Rename { from, to } => {
-                let (from, to) = (self.fold(from), self.fold(to));
-                if selected(&from) || selected(&to) {
-                    return Err(ChangeError::Renamed { from, to });
-                }
-            }
+            Effect::Rename { from, to } => self.rename(from, to, seconds, selected, touched)?,
             Effect::Keys { table, changes } => {
                 if let Some((table, schema)) = self.selected(table, selected)? {
                     let mut changed = TableSchema::clone(&schema);
@@ -209,7 +213,7 @@ impl History {
                         .iter()
                         .try_for_each(|change| change_key(&mut changed, change))
                         .map_err(|error| ChangeError::Unread { table: table.clone(), error })?;
-                    self.replace(table, &schema, changed, touched)?;
+                    self.replace(table, &schema, changed, touched);
                 }
             }
             Effect::Repartition { table, names } => {
@@ -221,13 +225,22 @@ impl History {
                             changed.partition_columns.push(column);
                         }
                     }
-                    self.replace(table, &schema, changed, touched)?;
+                    self.replace(table, &schema, changed, touched);
                 }
             }
-            Effect::Columns { table, item } => {
+            Effect::Alter { table, alter: changes } => {
+                if let Some((table, schema)) = self.selected(table, selected)? {
+                    let open = self.unstated.get(&table).map(|unstated| unstated.open().to_vec()).unwrap_or_default();
+                    let altered = alter(&schema, &open, changes).map_err(|error| ChangeError::Unread { table: table.clone(), error })?;
+                    let unstated = (!altered.unstated.is_empty()).then(|| Unstated::new(table.clone(), altered.unstated));
+                    self.set_unstated(&table, unstated);
+                    self.replace(table, &schema, altered.schema, touched);
+                }
+            }
+            Effect::HiddenColumn { table } => {
                 let table = self.fold(table);
                 if selected(&table) {
-                    return Err(ChangeError::Columns { table, item });
+                    return Err(ChangeError::HiddenColumn { table });
                 }
             }
             Effect::Exchange { table } => {
@@ -283,20 +296,36 @@ impl History {
         touch(touched, table, Some(schema));
     }
 
-    /// Replaces the schema of a table after a change of its keys. Fails if the effective key changes: then the same rows would go to other
-    /// partitions of the sink, as after a change of the primary key.
-    fn replace(
+    /// Gives a table another name. A table that leaves the selection keeps its schema, because it may come back.
+    fn rename(
         &mut self,
-        table: TableId,
-        old: &Arc<TableSchema>,
-        mut changed: TableSchema,
+        from: &TableId,
+        to: &TableId,
+        seconds: u32,
+        selected: &dyn Fn(&TableId) -> bool,
         touched: &mut Touched,
     ) -> Result<(), ChangeError> {
-        // While it is not known which columns are nullable, the table has no rows.
-        let is_empty = self.unstated.get(&table).is_some_and(Unstated::is_open);
-        if !is_empty && changed.effective_key() != old.effective_key() {
-            return Err(ChangeError::Key { table });
-        }
+        let (from, to) = (self.fold(from), self.fold(to));
+        let Some(schema) = self.tables.remove(&from) else {
+            // A table whose schema is not known has rows that were never delivered.
+            return if selected(&to) { Err(ChangeError::Renamed { from, to }) } else { Ok(()) };
+        };
+        let mut renamed = TableSchema::clone(&schema);
+        // A table that had this name before may have had a greater version, but none that is greater than the time.
+        renamed.version = seconds.max(schema.version.saturating_add(1));
+        renamed.id = to.clone();
+        let unstated = self.unstated.get(&from).and_then(|unstated| unstated.like(&to));
+        self.set_unstated(&from, None);
+        self.set_unstated(&to, unstated);
+        touch(touched, from, None);
+        let renamed = Arc::new(renamed);
+        self.tables.insert(to.clone(), renamed.clone());
+        touch(touched, to, Some(renamed));
+        Ok(())
+    }
+
+    /// Replaces the schema of a table that has changed.
+    fn replace(&mut self, table: TableId, old: &Arc<TableSchema>, mut changed: TableSchema, touched: &mut Touched) {
         let schema = if changed == **old {
             old.clone()
         } else {
@@ -305,7 +334,6 @@ impl History {
         };
         self.tables.insert(table.clone(), schema.clone());
         touch(touched, table, Some(schema));
-        Ok(())
     }
 }
 
@@ -314,28 +342,5 @@ fn touch(touched: &mut Touched, table: TableId, schema: Option<Arc<TableSchema>>
     match touched.iter_mut().find(|(other, _)| *other == table) {
         Some((_, last)) => *last = schema,
         None => touched.push((table, schema)),
-    }
-}
-
-fn change_key(schema: &mut TableSchema, change: &KeyChange) -> Result<(), ReadError> {
-    match change {
-        KeyChange::AddUnique { name, parts } => {
-            let part = |part: &Option<(String, Option<u32>)>| match part {
-                Some((column, prefix)) => KeyPart::Column(column.clone(), *prefix),
-                None => KeyPart::Expression,
-            };
-            add_unique_key(schema, KeyDefinition { name: name.clone(), parts: parts.iter().map(part).collect() })
-        }
-        // If no unique key has this name, the name belongs to another index. Only unique keys are tracked.
-        KeyChange::Drop(name) => {
-            schema.unique_keys.retain(|key| !key.name.eq_ignore_ascii_case(name));
-            Ok(())
-        }
-        KeyChange::Rename(from, to) => {
-            if let Some(key) = schema.unique_keys.iter_mut().find(|key| key.name.eq_ignore_ascii_case(from)) {
-                key.name.clone_from(to);
-            }
-            Ok(())
-        }
     }
 }

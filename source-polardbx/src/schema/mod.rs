@@ -1,6 +1,7 @@
 //! Table schemas. They are parsed from SHOW CREATE TABLE and from the DDL in the binlog, and kept up to date while a stream is read.
 
 mod alter;
+mod altered;
 mod charset;
 mod column;
 mod create;
@@ -17,7 +18,7 @@ mod unstated;
 
 pub(crate) use charset::max_bytes;
 pub use charset::of_collation_number;
-pub use create::{CreateTable, DatabaseCharsets, ExplicitTimestamps, StatementContext, read_create_table};
+pub use create::{ColumnSpec, CreateTable, DatabaseCharsets, ExplicitTimestamps, StatementContext, read_create_table};
 pub(crate) use create::{for_mysql, foreign_key_actions, without_foreign_keys};
 pub(crate) use databases::Databases;
 pub use error::ReadError;
@@ -26,5 +27,5 @@ pub use lexer::Dialect;
 pub(crate) use lexer::loses_names;
 pub(crate) use polardbx::{add_partitions, concerns_accounts, loses_partitions, partitions_only, tables_named, without_leading_comma};
 pub(crate) use statement::changes_only_named_tables;
-pub use statement::{Change, Effect, KeyChange, Statement, XaStatement, Xid, read_statement};
+pub use statement::{Alter, Change, ColumnChange, Effect, KeyChange, Statement, XaStatement, Xid, read_statement};
 pub use unstated::Unstated;

@@ -3,7 +3,7 @@
 use runtime::TableId;
 
 use super::ReadError;
-use super::create::{StatementContext, find_column, is_partition_clause, partition_names};
+use super::create::{StatementContext, find_column, partition_names};
 use super::cursor::Cursor;
 use super::lexer::Dialect;
 use super::statement::{Change, Effect, Statement, read_statement};
@@ -41,7 +41,7 @@ fn repartitions(original: &str, context: &StatementContext<'_>) -> Result<Vec<Ef
             let is_alter = cursor.take_words(&["ALTER", "TABLE"]);
             let mut names_partitions = cursor.holds_word(&["PARTITIONING", "SINGLE", "BROADCAST"]);
             while !names_partitions && cursor.peek().is_some() {
-                names_partitions = is_partition_clause(&cursor);
+                names_partitions = cursor.is_partition_clause();
                 cursor.advance();
             }
             if is_alter && names_partitions { Err(error) } else { Ok(Vec::new()) }

@@ -25,6 +25,11 @@ impl Unstated {
         self.is_open().then(|| Self::new(table.clone(), self.columns.clone()))
     }
 
+    /// The columns of which it is not known whether they are nullable.
+    pub(super) fn open(&self) -> &[usize] {
+        if self.is_open() { &self.columns } else { &[] }
+    }
+
     /// Whether no TABLE_MAP of the table was read yet.
     pub(super) fn is_open(&self) -> bool {
         self.nullable.is_none()

@@ -250,7 +250,8 @@ fn change_of(database: &str, text: &str, dialect: Dialect) -> Result<Option<Sche
             | Effect::Keep { table }
             | Effect::Keys { table, .. }
             | Effect::Repartition { table, .. }
-            | Effect::Columns { table, .. }
+            | Effect::Alter { table, .. }
+            | Effect::HiddenColumn { table }
             | Effect::Exchange { table } => touch(table, true),
         }
     }

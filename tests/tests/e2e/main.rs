@@ -35,5 +35,6 @@ mod sizes;
 mod starts;
 mod statements;
 mod stored_checkpoints;
+mod structures;
 mod topics;
 mod xa;

@@ -401,7 +401,8 @@ fn effect_on_rows(effect: &Effect, table: &TableId, history: &History) -> Effect
         Effect::Keep { table }
         | Effect::Keys { table, .. }
         | Effect::Repartition { table, .. }
-        | Effect::Columns { table, .. }
+        | Effect::Alter { table, .. }
+        | Effect::HiddenColumn { table }
         | Effect::Exchange { table }
         | Effect::CreateUnlisted { table, .. }
             if is(table) =>

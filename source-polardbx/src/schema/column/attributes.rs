@@ -5,7 +5,15 @@ use crate::schema::charset::of_collation;
 use crate::schema::cursor::Cursor;
 use crate::schema::lexer::Token;
 
-#[derive(Default)]
+/// Where a column is put that an ALTER TABLE adds or changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    First,
+    /// Behind the column with this name.
+    After(String),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Attributes {
     pub(super) unsigned: bool,
     pub(super) zerofill: bool,
@@ -16,11 +24,17 @@ pub(super) struct Attributes {
     pub(super) auto_increment: bool,
     pub(super) primary: bool,
     pub(super) unique: bool,
+    /// Only in ALTER TABLE.
+    pub(super) place: Option<Place>,
 }
 
 pub(super) fn read_attributes(cursor: &mut Cursor<'_>) -> Result<Attributes, ReadError> {
     let mut read = Attributes::default();
     while let Some(token) = cursor.peek() {
+        // A partition clause may follow the last column of an ALTER TABLE without a comma.
+        if cursor.is_partition_clause() {
+            break;
+        }
         match token {
             Token::Symbol(',' | ')' | ';') => break,
             Token::Symbol('(') => drop(cursor.skip_parentheses()?),
@@ -70,6 +84,10 @@ fn read_attribute(cursor: &mut Cursor<'_>, read: &mut Attributes) -> Result<(), 
         cursor.take_word(&["KEY"]);
     } else if cursor.take_words(&["PRIMARY", "KEY"]) || cursor.take_word(&["KEY"]) {
         read.primary = true;
+    } else if cursor.take_word(&["FIRST"]) {
+        read.place = Some(Place::First);
+    } else if cursor.take_word(&["AFTER"]) {
+        read.place = Some(Place::After(cursor.name("a column")?));
     } else {
         // All other attributes are skipped, because they do not change how values look: generated columns, COMPRESSED (MariaDB), ON UPDATE,
         // VIRTUAL, INVISIBLE, AUTO_INCREMENT BY GROUP and others.

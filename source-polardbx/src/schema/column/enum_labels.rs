@@ -7,6 +7,7 @@ use crate::schema::cursor::Cursor;
 use crate::schema::lexer::Token;
 
 /// A label as it is written, before the column's character set is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Label {
     Text(String),
     Bytes(Vec<u8>),

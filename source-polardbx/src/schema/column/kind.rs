@@ -92,15 +92,7 @@ pub(super) fn resolve(
         }
         Base::Varchar | Base::Varbinary => {
             let length = first.ok_or_else(|| ReadError::new("a variable length without a limit"))?;
-            let bytes = binary || read.base == Base::Varbinary;
-            if let Some(prefix) = prefix_of_long(length, if bytes { Some("binary") } else { charset })? {
-                return Ok(large(prefix, !bytes));
-            }
-            if bytes {
-                (ColumnKind::Varbinary { length }, format!("varbinary({length})"))
-            } else {
-                (ColumnKind::Varchar { length }, format!("varchar({length})"))
-            }
+            varying(length, charset.unwrap_or_default(), binary || read.base == Base::Varbinary)?
         }
         Base::Text(prefix) | Base::Blob(prefix) => {
             let text = matches!(read.base, Base::Text(_)) && !binary;
@@ -129,6 +121,37 @@ pub(super) fn resolve(
         }
         Base::Geometry(name) => (ColumnKind::Geometry, name.to_owned()),
     })
+}
+
+/// VARCHAR or VARBINARY with this length, or the TEXT or BLOB type that the server makes of it.
+pub(super) fn varying(length: u32, charset: &str, bytes: bool) -> Result<(ColumnKind, String), ReadError> {
+    if let Some(prefix) = prefix_of_long(length, if bytes { Some("binary") } else { Some(charset) })? {
+        return Ok(large(prefix, !bytes));
+    }
+    Ok(if bytes {
+        (ColumnKind::Varbinary { length }, format!("varbinary({length})"))
+    } else {
+        (ColumnKind::Varchar { length }, format!("varchar({length})"))
+    })
+}
+
+/// What a TEXT column becomes in another character set: the type that holds as many characters.
+pub(super) fn large_in(prefix: u8, from: &str, to: &str, bytes: bool) -> Result<(ColumnKind, String), ReadError> {
+    let limit: u64 = match prefix {
+        1 => 0xff,
+        2 => 0xffff,
+        3 => 0xff_ffff,
+        _ => return Ok(large(prefix, !bytes)),
+    };
+    let width =
+        |charset: &str| max_bytes(charset).map(u64::from).ok_or_else(|| ReadError::new("the size of a text in an unknown character set"));
+    let prefix = match limit / width(from)? * width(to)? {
+        0..=0xff => 1,
+        0x100..=0xffff => 2,
+        0x1_0000..=0xff_ffff => 3,
+        _ => 4,
+    };
+    Ok(large(prefix, !bytes))
 }
 
 /// The TEXT or BLOB type whose length prefix has `prefix` bytes.

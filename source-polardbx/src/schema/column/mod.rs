@@ -12,9 +12,10 @@ use runtime::{Column, ColumnKind};
 use super::ReadError;
 use super::cursor::Cursor;
 use super::lexer::Dialect;
+pub(crate) use attributes::Place;
 use attributes::{Attributes, read_attributes};
-use kind::resolve;
-use type_name::{Base, read_type};
+use kind::{large_in, resolve, varying};
+use type_name::{Base, TypeText, read_type};
 
 /// The settings on which the meaning of a column's definition depends, besides its text.
 pub(crate) struct ColumnRules<'r> {
@@ -56,35 +57,92 @@ pub enum ExplicitTimestamps {
     Assumed(bool),
 }
 
-/// Reads `name type attributes` up to the `,` or `)` that ends it.
-pub(crate) fn read_column(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Result<ColumnDefinition, ReadError> {
-    let name = cursor.name("a column")?;
-    let named = |error: ReadError| ReadError { what: format!("column `{name}`: {}", error.what), ..error };
-    let type_text = read_type(cursor, rules).map_err(named)?;
-    let mut attributes = read_attributes(cursor).map_err(named)?;
-    if type_text.base == Base::Serial {
-        attributes = Attributes { unsigned: true, not_null: true, unique: true, ..attributes };
-    }
-    let explicit = attributes.charset.clone().or_else(|| type_text.charset.map(str::to_owned));
-    let charset = explicit.as_deref().or(rules.charset);
-    let (kind, source_type) = resolve(&type_text, &attributes, charset, rules).map_err(named)?;
+/// A column as it is written, before the default character set of its table is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnSpec {
+    pub(crate) name: String,
+    type_text: TypeText,
+    attributes: Attributes,
+    explicit_timestamps: ExplicitTimestamps,
+    widths: Widths,
+    dialect: Dialect,
+}
 
-    let mut column = Column::new(name, kind, source_type);
-    let textual = matches!(
-        column.kind,
-        ColumnKind::Char { .. } | ColumnKind::Varchar { .. } | ColumnKind::Text { .. } | ColumnKind::Enum { .. } | ColumnKind::Set { .. }
-    );
-    if textual {
-        let Some(charset) = charset else {
-            return Err(ReadError::new(format!("column `{}`: neither the table nor its database says a character set", column.name)));
-        };
-        column.charset = Some(charset.to_ascii_lowercase());
+impl ColumnSpec {
+    /// Reads `name type attributes` up to the `,` or `)` that ends it.
+    pub(crate) fn read(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Result<Self, ReadError> {
+        let name = cursor.name("a column")?;
+        let named = |error: ReadError| ReadError { what: format!("column `{name}`: {}", error.what), ..error };
+        let type_text = read_type(cursor, rules).map_err(named)?;
+        let mut attributes = read_attributes(cursor).map_err(named)?;
+        if type_text.base == Base::Serial {
+            attributes = Attributes { unsigned: true, not_null: true, unique: true, ..attributes };
+        }
+        let &ColumnRules { explicit_timestamps, widths, dialect, .. } = rules;
+        Ok(Self { name, type_text, attributes, explicit_timestamps, widths, dialect })
     }
-    column.unsigned = attributes.unsigned || attributes.zerofill;
-    let stated = attributes.null || attributes.not_null || attributes.primary || attributes.auto_increment;
-    let depends = matches!(column.kind, ColumnKind::Timestamp { .. }) && !stated;
-    let implicit = depends && matches!(rules.explicit_timestamps, ExplicitTimestamps::Known(false) | ExplicitTimestamps::Assumed(false));
-    column.nullable = !(attributes.not_null || attributes.primary || attributes.auto_increment || implicit);
-    let unstated = depends && matches!(rules.explicit_timestamps, ExplicitTimestamps::Assumed(_));
-    Ok(ColumnDefinition { column, primary: attributes.primary, unique: attributes.unique, unstated })
+
+    /// Where an ALTER TABLE puts the column; `None` for the end, or the place that it has.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.attributes.place.as_ref()
+    }
+
+    /// The column in a table with this default character set.
+    pub(crate) fn resolve(&self, default_charset: Option<&str>) -> Result<ColumnDefinition, ReadError> {
+        let Self { name, type_text, attributes, explicit_timestamps, widths, dialect } = self;
+        let rules = ColumnRules { charset: default_charset, explicit_timestamps: *explicit_timestamps, widths: *widths, dialect: *dialect };
+        let named = |error: ReadError| ReadError { what: format!("column `{name}`: {}", error.what), ..error };
+        let explicit = attributes.charset.clone().or_else(|| type_text.charset.map(str::to_owned));
+        let charset = explicit.as_deref().or(default_charset);
+        let (kind, source_type) = resolve(type_text, attributes, charset, &rules).map_err(named)?;
+
+        let mut column = Column::new(name, kind, source_type);
+        if is_text(&column.kind) {
+            let Some(charset) = charset else {
+                return Err(ReadError::new(format!("column `{name}`: neither the table nor its database says a character set")));
+            };
+            column.charset = Some(charset.to_ascii_lowercase());
+        }
+        column.unsigned = attributes.unsigned || attributes.zerofill;
+        let stated = attributes.null || attributes.not_null || attributes.primary || attributes.auto_increment;
+        let depends = matches!(column.kind, ColumnKind::Timestamp { .. }) && !stated;
+        let implicit = depends && matches!(explicit_timestamps, ExplicitTimestamps::Known(false) | ExplicitTimestamps::Assumed(false));
+        column.nullable = !(attributes.not_null || attributes.primary || attributes.auto_increment || implicit);
+        let unstated = depends && matches!(explicit_timestamps, ExplicitTimestamps::Assumed(_));
+        Ok(ColumnDefinition { column, primary: attributes.primary, unique: attributes.unique, unstated })
+    }
+}
+
+fn is_text(kind: &ColumnKind) -> bool {
+    matches!(
+        kind,
+        ColumnKind::Char { .. } | ColumnKind::Varchar { .. } | ColumnKind::Text { .. } | ColumnKind::Enum { .. } | ColumnKind::Set { .. }
+    )
+}
+
+/// The column after `CONVERT TO CHARACTER SET charset`. The types of long columns become larger if a character may need more bytes.
+pub(crate) fn convert(column: &Column, charset: &str) -> Result<Column, ReadError> {
+    let mut converted = column.clone();
+    // These types of MariaDB are stored as bytes, and only shown as text.
+    if !is_text(&column.kind) || ["uuid", "inet4", "inet6"].contains(&column.source_type.as_str()) {
+        return Ok(converted);
+    }
+    let from = column.charset.as_deref().unwrap_or_default();
+    let binary = charset.eq_ignore_ascii_case("binary");
+    match column.kind {
+        ColumnKind::Char { length } if binary => {
+            (converted.kind, converted.source_type) = (ColumnKind::Binary { length }, format!("binary({length})"));
+        }
+        ColumnKind::Varchar { length } => {
+            (converted.kind, converted.source_type) = varying(length, charset, binary)?;
+        }
+        // Servers differ in what they make of such labels.
+        ColumnKind::Enum { ref labels } | ColumnKind::Set { ref labels } if !labels.iter().all(|label| label.is_ascii()) => {
+            return Err(ReadError::new(format!("column `{}`: labels that are not ASCII get another character set", column.name)));
+        }
+        ColumnKind::Text { prefix } => (converted.kind, converted.source_type) = large_in(prefix, from, charset, binary)?,
+        _ => {}
+    }
+    converted.charset = is_text(&converted.kind).then(|| charset.to_ascii_lowercase());
+    Ok(converted)
 }

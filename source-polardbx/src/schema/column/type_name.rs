@@ -7,6 +7,7 @@ use crate::schema::cursor::Cursor;
 use crate::schema::lexer::Token;
 
 /// The type of a column as it is written, before the column's attributes and character set are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TypeText {
     pub(super) base: Base,
     pub(super) arguments: Vec<u32>,
@@ -15,7 +16,7 @@ pub(super) struct TypeText {
     pub(super) charset: Option<&'static str>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Base {
     Int(u8),
     Bool,

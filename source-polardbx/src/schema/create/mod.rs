@@ -11,8 +11,10 @@ mod table_options;
 use runtime::{Column, TableId, TableSchema};
 
 use super::ReadError;
+pub use super::column::ColumnSpec;
 pub use super::column::ExplicitTimestamps;
-use super::column::{ColumnRules, Widths, read_column};
+use super::column::{ColumnRules, Widths};
+pub(crate) use super::column::{Place, convert};
 use super::cursor::Cursor;
 use super::lexer::Dialect;
 pub(crate) use for_mysql::for_mysql;
@@ -20,7 +22,7 @@ pub(crate) use foreign_keys::{foreign_key_actions, without_foreign_keys};
 pub(crate) use keys::{KeyDefinition, KeyPart, add_unique_key, is_over_expression, read_key, read_key_parts, take_unique_words};
 use keys::{is_placement, over_expression};
 use table_options::TableOptions;
-pub(crate) use table_options::{is_partition_clause, read_partition_clause};
+pub(crate) use table_options::read_partition_clause;
 
 /// A function that returns the default character set of a database; `None` if it is not known.
 pub type DatabaseCharsets<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
@@ -43,6 +45,11 @@ impl<'a> StatementContext<'a> {
     /// The context for text that the server itself has printed, such as SHOW CREATE TABLE.
     pub fn new(database: &'a str, charsets: DatabaseCharsets<'a>) -> Self {
         Self { database, charsets, dialect: Dialect::default(), explicit_timestamps: ExplicitTimestamps::Known(true) }
+    }
+
+    /// The rules for columns of a table with this default character set.
+    pub(crate) fn rules<'r>(&self, charset: Option<&'r str>) -> ColumnRules<'r> {
+        ColumnRules { charset, explicit_timestamps: self.explicit_timestamps, widths: self.widths(), dialect: self.dialect }
     }
 
     /// Whether the server prints the display widths of integers: MySQL does up to 8.0.18, and MariaDB always does. In text that the server
@@ -153,13 +160,8 @@ pub(crate) fn read_body(
     let end = cursor.mark();
     cursor.reset(body);
     let charset = options.charset.or_else(|| (context.charsets)(&id.database));
-    let rules = ColumnRules {
-        charset: charset.as_deref(),
-        explicit_timestamps: context.explicit_timestamps,
-        widths: context.widths(),
-        dialect: context.dialect,
-    };
-    let (mut schema, unstated) = read_definitions(cursor, &rules, id)?;
+    let (mut schema, unstated) = read_definitions(cursor, &context.rules(charset.as_deref()), id)?;
+    schema.charset = charset;
     for name in &options.partition_names {
         if let Some(column) = find_column(&schema.columns, name).filter(|column| !schema.partition_columns.contains(column)) {
             schema.partition_columns.push(column);
@@ -179,7 +181,7 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
     loop {
         match ItemKind::next(cursor) {
             ItemKind::Column => {
-                let read = read_column(cursor, rules)?;
+                let read = ColumnSpec::read(cursor, rules)?.resolve(rules.charset)?;
                 if read.primary {
                     primary = vec![read.column.name.clone()];
                 }

@@ -29,7 +29,7 @@ impl TableOptions {
             } else if cursor.take_word(&["COMMENT", "ENGINE", "CONNECTION", "PASSWORD", "TABLESPACE"]) {
                 cursor.take_symbol('=');
                 cursor.advance();
-            } else if is_partition_clause(cursor) {
+            } else if cursor.is_partition_clause() {
                 options.partition_names.extend(read_partition_clause(cursor)?);
             } else if cursor.take_words(&["WITH", "TABLEGROUP"]) {
                 // PolarDB-X puts tables without a group of their own into an implicit one.
@@ -46,12 +46,6 @@ impl TableOptions {
         options.charset = options.charset.or(collation);
         Ok(options)
     }
-}
-
-/// Whether `PARTITION BY`, `SUBPARTITION BY`, `DBPARTITION BY` or `TBPARTITION BY` is next. `LOCAL PARTITION BY` does not count, because it
-/// only lets rows expire.
-pub(crate) fn is_partition_clause(cursor: &Cursor<'_>) -> bool {
-    cursor.is_word(0, &["PARTITION", "SUBPARTITION", "DBPARTITION", "TBPARTITION"]) && cursor.is_word(1, &["BY"])
 }
 
 /// Takes a partition clause up to the end of its first parentheses. Returns the names in the parentheses.

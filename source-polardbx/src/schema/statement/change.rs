@@ -3,7 +3,7 @@
 use runtime::{SchemaChangeKind, TableId};
 
 use crate::schema::ReadError;
-use crate::schema::create::{CreateTable, KeyDefinition, KeyPart};
+use crate::schema::create::{ColumnSpec, CreateTable, KeyDefinition, KeyPart};
 
 /// A parsed DDL statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,12 +77,17 @@ pub enum Effect {
         /// Every name in the partition clauses. The names that are columns are the new partition columns.
         names: Vec<String>,
     },
-    /// Columns or the primary key change.
-    Columns {
+    /// Columns, the primary key or the default character set change.
+    Alter {
         /// The table.
         table: TableId,
-        /// The first clause that changes columns or the primary key, such as `ADD COLUMN`.
-        item: &'static str,
+        /// What changes.
+        alter: Box<Alter>,
+    },
+    /// The table gets a key over an expression, whose values the server keeps in a hidden column of the row images.
+    HiddenColumn {
+        /// The table.
+        table: TableId,
     },
     /// Rows move into or out of the table without row events.
     Exchange {
@@ -102,6 +107,60 @@ pub enum Effect {
     DropDatabase {
         /// The database.
         database: String,
+    },
+}
+
+/// What an ALTER TABLE does to columns and keys. The server applies its clauses together, not one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Alter {
+    /// The changes of columns, in the order of the clauses.
+    pub columns: Vec<ColumnChange>,
+    /// The changes of keys other than the primary key, in the order of the clauses.
+    pub keys: Vec<KeyChange>,
+    /// Whether the primary key is dropped.
+    pub drops_primary_key: bool,
+    /// The columns of the primary key that is added.
+    pub primary_key: Option<Vec<String>>,
+    /// The new default character set of the table.
+    pub charset: Option<String>,
+    /// Whether all columns with text get this character set.
+    pub converts: bool,
+}
+
+/// A change of one column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ColumnChange {
+    /// A column is added.
+    Add {
+        /// Its definition.
+        column: ColumnSpec,
+        /// Whether nothing happens if the column exists.
+        if_not_exists: bool,
+    },
+    /// A column is dropped.
+    Drop {
+        /// Its name.
+        name: String,
+        /// Whether nothing happens if the column does not exist.
+        if_exists: bool,
+    },
+    /// A column gets another definition, and maybe another name and another place.
+    Change {
+        /// Its name before.
+        name: String,
+        /// Its new definition.
+        column: ColumnSpec,
+        /// Whether nothing happens if the column does not exist.
+        if_exists: bool,
+    },
+    /// A column gets another name.
+    Rename {
+        /// Its name before.
+        from: String,
+        /// Its new name.
+        to: String,
+        /// Whether nothing happens if the column does not exist.
+        if_exists: bool,
     },
 }
 

@@ -2,9 +2,8 @@
 
 use runtime::SchemaChangeKind;
 
-use super::{Change, Effect, KeyChange, Statement, change, other_object};
+use super::{Alter, Change, Effect, KeyChange, Statement, change, other_object};
 use crate::schema::ReadError;
-use crate::schema::alter::OVER_EXPRESSION;
 use crate::schema::charset::of_collation;
 use crate::schema::create::{
     CreateBody, CreateHead, KeyDefinition, StatementContext, is_over_expression, read_body, read_key_parts, take_unique_words,
@@ -61,7 +60,7 @@ pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_
     }
     let table = cursor.table(context.database)?;
     let effect = if is_over_expression(cursor) {
-        Effect::Columns { table, item: OVER_EXPRESSION }
+        Effect::HiddenColumn { table }
     } else if unique {
         let key = KeyDefinition { name: Some(name), parts: read_key_parts(cursor)? };
         Effect::Keys { table, changes: vec![KeyChange::add(key)] }
@@ -131,7 +130,7 @@ pub(super) fn read_drop(cursor: &mut Cursor<'_>, context: &StatementContext<'_>)
         }
         let table = cursor.table(context.database)?;
         let effect = if name.eq_ignore_ascii_case("PRIMARY") {
-            Effect::Columns { table, item: "DROP PRIMARY KEY" }
+            Effect::Alter { table, alter: Box::new(Alter { drops_primary_key: true, ..Alter::default() }) }
         } else {
             Effect::Keys { table, changes: vec![KeyChange::Drop(name)] }
         };

@@ -12,7 +12,7 @@ use super::ReadError;
 use super::alter::read_alter_table;
 use super::create::StatementContext;
 use super::cursor::Cursor;
-pub use change::{Change, Effect, KeyChange};
+pub use change::{Alter, Change, ColumnChange, Effect, KeyChange};
 use create_drop::{read_alter_database, read_create, read_drop, read_rename, take_alter_table};
 use table_names::{calls_only_builtins, tables_named, tables_written};
 use xa::read_xa;

@@ -1,0 +1,183 @@
+//! The structures of tables after DDL statements: what is read from the statements equals what the server shows.
+
+use fastrand::Rng;
+use mysql_async::prelude::Queryable;
+use runtime::{TableId, TableSchema};
+use source_polardbx::schema::{Dialect, ExplicitTimestamps, History, Statement, StatementContext, read_create_table, read_statement};
+use tests::harness::Flavor;
+use tests::{Failure, Result};
+
+use crate::case::Servers;
+
+/// Types of columns, each with what may follow it.
+const TYPES: &[&str] = &[
+    "INT",
+    "INT UNSIGNED",
+    "TINYINT(1)",
+    "BIGINT(20) ZEROFILL",
+    "SMALLINT",
+    "DECIMAL(9,2)",
+    "DECIMAL(20) UNSIGNED",
+    "FLOAT",
+    "FLOAT(7,3)",
+    "DOUBLE",
+    "BIT(5)",
+    "YEAR",
+    "DATE",
+    "TIME(2)",
+    "DATETIME",
+    "DATETIME(6)",
+    "TIMESTAMP(3)",
+    "CHAR(3)",
+    "CHAR(3) CHARACTER SET latin1",
+    "NCHAR(5)",
+    "VARCHAR(10)",
+    "VARCHAR(300) CHARACTER SET gbk",
+    "VARCHAR(20) COLLATE utf8_bin",
+    "VARCHAR(12) BINARY",
+    "TINYTEXT",
+    "TEXT",
+    "TEXT(100)",
+    "TEXT CHARACTER SET latin1",
+    "MEDIUMTEXT",
+    "LONGTEXT",
+    "TINYBLOB",
+    "BLOB",
+    "BLOB(70000)",
+    "BINARY(4)",
+    "VARBINARY(20)",
+    "ENUM('a','b')",
+    "SET('x','y') CHARACTER SET latin1",
+    "POINT",
+    "BOOLEAN",
+    "NATIONAL VARCHAR(7)",
+    "LONG VARCHAR",
+    "DOUBLE PRECISION",
+    "CHARACTER VARYING(9)",
+];
+const NULLS: &[&str] = &["", " NULL", " NOT NULL", " COMMENT 'a, b'", " NOT NULL COMMENT 'FIRST'"];
+const CHARSETS: &[&str] = &["latin1", "utf8", "utf8mb4", "gbk", "utf8mb4 COLLATE utf8mb4_bin", "DEFAULT", "ascii", "binary"];
+
+/// The name of a column, of which half exist.
+fn name(rng: &mut Rng, schema: &TableSchema) -> String {
+    match rng.choice(&schema.columns).filter(|_| rng.u8(..10) > 0) {
+        Some(column) if rng.u8(..4) == 0 => column.name.to_uppercase(),
+        Some(column) => column.name.clone(),
+        None => format!("c{}", rng.u8(..12)),
+    }
+}
+
+fn definition(rng: &mut Rng) -> String {
+    format!("{}{}", rng.choice(TYPES).unwrap_or(&"INT"), rng.choice(NULLS).unwrap_or(&""))
+}
+
+fn place(rng: &mut Rng, schema: &TableSchema) -> String {
+    match rng.u8(..5) {
+        0 => " FIRST".to_owned(),
+        1 | 2 => format!(" AFTER `{}`", name(rng, schema)),
+        _ => String::new(),
+    }
+}
+
+/// A clause of ALTER TABLE.
+fn clause(rng: &mut Rng, schema: &TableSchema, flavor: Flavor) -> String {
+    // A name that no column has: a statement that adds a column and changes another of the same name is nobody's.
+    let taken = |name: &String| schema.columns.iter().any(|column| column.name == *name);
+    let fresh = (0..100).map(|_| format!("c{}", rng.u8(..14))).find(|name| !taken(name)).unwrap_or_default();
+    let column = |rng: &mut Rng| if rng.bool() { "COLUMN " } else { "" };
+    match rng.u8(..20) {
+        0..=4 => format!("ADD {}`{fresh}` {}{}", column(rng), definition(rng), place(rng, schema)),
+        5 => format!("ADD COLUMN (`{fresh}` {}, n{} {})", definition(rng), rng.u16(..), definition(rng)),
+        6 | 7 => format!("DROP {}`{}`", column(rng), name(rng, schema)),
+        8..=10 => format!("MODIFY {}`{}` {}{}", column(rng), name(rng, schema), definition(rng), place(rng, schema)),
+        11..=13 => format!("CHANGE {}`{}` `{fresh}` {}{}", column(rng), name(rng, schema), definition(rng), place(rng, schema)),
+        14 if flavor != Flavor::MySql57 => format!("RENAME COLUMN `{}` TO `{fresh}`", name(rng, schema)),
+        14 | 15 => format!("ADD UNIQUE KEY {} (`{}`)", if rng.bool() { fresh.as_str() } else { "" }, name(rng, schema)),
+        16 => match schema.unique_keys.first() {
+            Some(key) => format!("DROP KEY `{}`", key.name),
+            None => format!("ADD `{fresh}` INT UNIQUE"),
+        },
+        17 if schema.primary_key.is_empty() => format!("ADD PRIMARY KEY (`{}`)", name(rng, schema)),
+        17 if rng.bool() => "DROP PRIMARY KEY".to_owned(),
+        17 => format!("DROP PRIMARY KEY, ADD PRIMARY KEY (`{}`, `{}`)", name(rng, schema), name(rng, schema)),
+        18 => format!("CONVERT TO CHARACTER SET {}", rng.choice(CHARSETS).unwrap_or(&"latin1")),
+        _ => format!("DEFAULT CHARACTER SET = {}", rng.choice(CHARSETS).unwrap_or(&"latin1")),
+    }
+}
+
+fn shown(schema: &TableSchema) -> Vec<String> {
+    let keys = |columns: &[usize]| columns.iter().map(|&column| schema.columns[column].name.clone()).collect::<Vec<_>>().join(",");
+    let column = |column: &runtime::Column| {
+        let charset = column.charset.as_deref().unwrap_or("-").replace("utf8mb3", "utf8");
+        format!("{} {} {:?} {charset} {}", column.name, column.source_type, column.kind, if column.nullable { "null" } else { "not null" })
+    };
+    let mut lines: Vec<String> = schema.columns.iter().map(column).collect();
+    lines.push(format!("primary {}", keys(&schema.primary_key)));
+    lines.extend(schema.unique_keys.iter().map(|key| format!("unique {} {}", key.name, keys(&key.columns))));
+    lines.push(format!("charset {}", schema.charset.as_deref().unwrap_or("-").replace("utf8mb3", "utf8")));
+    lines
+}
+
+/// Runs random statements, and compares the structure after each. Returns how many the server has executed.
+async fn random(flavor: Flavor, seed: u64, count: usize) -> Result<usize> {
+    let database = format!("structures_{seed}");
+    let servers = Servers::shared_of(flavor).await?;
+    let mut connection = servers.source.connect().await?;
+    connection.query_drop(format!("CREATE DATABASE {database} CHARACTER SET utf8mb4")).await?;
+    connection.query_drop(format!("USE {database}")).await?;
+    let version: String = connection.query_first("SELECT VERSION()").await?.unwrap_or_default();
+    let explicit: Option<(String, String)> = connection.query_first("SHOW VARIABLES LIKE 'explicit_defaults_for_timestamp'").await?;
+    let explicit = explicit.is_some_and(|(_, value)| value == "ON");
+    let charsets = |_: &str| Some("utf8mb4".to_owned());
+    let context = StatementContext {
+        dialect: Dialect::of_version(&version),
+        explicit_timestamps: ExplicitTimestamps::Known(explicit),
+        ..StatementContext::new(&database, &charsets)
+    };
+    let table = TableId::new(database.as_str(), "t");
+    let create = "CREATE TABLE t (id INT NOT NULL, c0 VARCHAR(10), c1 INT UNSIGNED, c2 TEXT, PRIMARY KEY (id)) DEFAULT CHARSET latin1";
+    let (mut history, mut rng, mut executed) =
+        (History::new([], [(database.clone(), Some("utf8mb4".to_owned()))], false), Rng::with_seed(seed), 0);
+    let mut trail = Vec::new();
+    for number in 0..count {
+        let known = history.table(&table).cloned();
+        let statement = match &known {
+            Some(schema) if number % 60 > 0 => {
+                let clauses: Vec<String> = (0..rng.u8(1..4)).map(|_| clause(&mut rng, schema, flavor)).collect();
+                format!("ALTER TABLE t {}", clauses.join(", "))
+            }
+            _ => {
+                connection.query_drop("DROP TABLE IF EXISTS t").await?;
+                history = History::new([], [(database.clone(), Some("utf8mb4".to_owned()))], false);
+                create.to_owned()
+            }
+        };
+        if connection.query_drop(&statement).await.is_err() {
+            continue;
+        }
+        executed += 1;
+        trail.push(statement.clone());
+        let failed = |what: String| Failure::new(format!("{} {statement}: {what}\nafter\n{}", flavor.name(), trail.join(";\n")));
+        let Statement::Change(change) = read_statement(&statement, &context) else { return Err(failed("it is not read".into())) };
+        history.apply(&change, 10, None, &|_| true).map_err(|error| failed(error.to_string()))?;
+        let printed: Option<(String, String)> = connection.query_first("SHOW CREATE TABLE t").await?;
+        let printed = printed.unwrap_or_default().1;
+        let expected = read_create_table(&printed, &database, &charsets).map_err(|error| failed(error.to_string()))?.schema;
+        let found = history.table(&table).ok_or_else(|| failed("the table is not known".into()))?;
+        let (found, expected) = (shown(found), shown(&expected));
+        if found != expected {
+            return Err(failed(format!("\nread from the statements: {found:#?}\nthe server: {expected:#?}\n{printed}")));
+        }
+    }
+    Ok(executed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_lead_to_the_structures_that_the_server_shows() -> Result<()> {
+    for flavor in Flavor::ALL {
+        let executed = random(flavor, 1, 400).await?;
+        println!("{}: {executed} statements", flavor.name());
+        assert!(executed > 60, "{executed}");
+    }
+    Ok(())
+}
