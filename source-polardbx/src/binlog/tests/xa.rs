@@ -9,6 +9,7 @@ use runtime::{Commit, Committed};
 
 use super::rollbacks::values;
 use super::*;
+use crate::facts::DatabaseCharsets;
 
 const MYSQL: &str = "5.7.22-log";
 
@@ -128,7 +129,9 @@ pub(super) fn read_table_in_two_runs(log: &Log, table: &Arc<TableSchema>) -> Vec
         drop(first);
         let tail = dump(log, Decoder::dump_from(&position));
         let prepared = PreparedTransactions::open("global", Some(folder.path()), None, &committed).unwrap();
-        let history = History::new(schemas.into_values().flatten(), [("d".to_owned(), "utf8mb4".to_owned())], false);
+        let databases = committed.fact_at::<DatabaseCharsets>("global").unwrap().map(DatabaseCharsets::into_map);
+        let databases = databases.unwrap_or_else(|| HashMap::from([("d".to_owned(), Some("utf8mb4".to_owned()))]));
+        let history = History::new(schemas.into_values().flatten(), databases, false);
         let mut second = Decoder::new(DecoderOptions { prepared, history, ..options(position, table.clone(), 1 << 20) });
         let (rest, failed) = read(&mut second, &tail);
         assert!(failed.is_none(), "{stop}: {failed:?}");
