@@ -30,7 +30,7 @@ pub use api::ids::{Position, Receipt, Seq, SplitId};
 pub use api::metrics::{Counter, Gauge, Histogram, Metrics};
 pub use api::resume_filter::{ResumeFilter, Tag};
 pub use api::row::{CellBlock, Date, DateTime, Row, RowWriter, Value};
-pub use api::schema::{Column, ColumnKind, TableId, TableSchema, UniqueKey, split_name};
+pub use api::schema::{Column, ColumnKind, KeyPart, OtherKey, TableId, TableSchema, UniqueKey, split_name};
 pub use api::sink::Sink;
 pub use api::source::{Phase, Plan, RowFilter, Source, SourceInfo, Split, SplitKind, SplitReader, TableProgress};
 pub use api::text;

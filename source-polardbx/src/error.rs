@@ -412,12 +412,6 @@ fn stream_error(error: &StreamError) -> Error {
 
 fn change_error(change: &ChangeError, statement: &str) -> Error {
     let (code, table, help) = match change {
-        ChangeError::HiddenColumn { table } => (
-            "E_DDL_COLUMNS",
-            table,
-            "such a key adds a hidden column to the rows, which is not supported yet; what comes before the statement in its stream was delivered: start from \
-             scratch with a full phase",
-        ),
         ChangeError::Exchanged { table } => (
             "E_DDL_COLUMNS",
             table,

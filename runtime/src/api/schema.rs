@@ -90,8 +90,11 @@ pub struct TableSchema {
     pub columns: Vec<Column>,
     /// Indexes into `columns`, in key order; empty without a primary key.
     pub primary_key: Vec<usize>,
-    /// Unique keys other than the primary key, in the table's order.
+    /// Unique keys over whole columns, other than the primary key, in the table's order.
     pub unique_keys: Vec<UniqueKey>,
+    /// All other keys, in the table's order. They do not identify rows, but later statements may rename, drop or change them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_keys: Vec<OtherKey>,
     /// Columns that the source shards by, if it does; part of the effective key.
     pub partition_columns: Vec<usize>,
     /// Character set of a text column that is added without one; `None` if it is not known.
@@ -104,7 +107,16 @@ pub struct TableSchema {
 impl TableSchema {
     /// A table with these columns and no keys.
     pub fn new(id: TableId, columns: Vec<Column>) -> Self {
-        Self { id, columns, primary_key: Vec::new(), unique_keys: Vec::new(), partition_columns: Vec::new(), charset: None, version: 1 }
+        Self {
+            id,
+            columns,
+            primary_key: Vec::new(),
+            unique_keys: Vec::new(),
+            other_keys: Vec::new(),
+            partition_columns: Vec::new(),
+            charset: None,
+            version: 1,
+        }
     }
 
     /// The index of the column called `name` (exact spelling).
@@ -131,8 +143,33 @@ impl TableSchema {
 pub struct UniqueKey {
     /// The key's name.
     pub name: String,
-    /// Indexes into the table's columns, in key order. Keys over a prefix of a column or an expression are not listed.
+    /// Indexes into the table's columns, in key order.
     pub columns: Vec<usize>,
+}
+
+/// A key that is not unique, or is unique over a prefix of a column or over an expression.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherKey {
+    /// The key's name.
+    pub name: String,
+    /// Whether the key is unique.
+    pub unique: bool,
+    /// What the key covers, in key order.
+    pub parts: Vec<KeyPart>,
+}
+
+/// A part of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyPart {
+    /// A column, by its index.
+    Column {
+        /// Index into the table's columns.
+        column: usize,
+        /// The number of characters at its beginning that the key covers; `None` for the whole column.
+        prefix: Option<u32>,
+    },
+    /// The value of an expression.
+    Expression,
 }
 
 /// A column of a table.

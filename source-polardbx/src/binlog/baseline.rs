@@ -196,9 +196,7 @@ impl<'a> Baseline<'a> {
             Effect::Rename { from, to } => {
                 selected(from).or_else(|| selected(to)).map(|_| format!("renames {} to {}", self.fold(from), self.fold(to)))
             }
-            Effect::Alter { table, .. } | Effect::HiddenColumn { table } => {
-                selected(table).map(|table| format!("changes columns or the primary key of {table}"))
-            }
+            Effect::Alter { table, .. } => selected(table).map(|table| format!("changes columns or the primary key of {table}")),
             Effect::Exchange { table } => selected(table).map(|table| format!("exchanges rows of {table}")),
             // CREATE DATABASE has a kind, ALTER DATABASE has none.
             Effect::DatabaseCharset { database, .. } if change.kind.is_some() => {

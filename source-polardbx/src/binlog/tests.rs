@@ -517,7 +517,7 @@ fn schema_changes_travel_alone_and_what_came_before_an_error_is_delivered() {
     let mut log = Log::new();
     log.begin().table(5, "t", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
     log.add(34, &[0; 42]).query("TRUNCATE t").begin().table(5, "t", &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
-    log.add(34, &[0; 42]).query("ALTER TABLE t ADD INDEX ((a))");
+    log.add(34, &[0; 42]).query("ALTER TABLE t EXCHANGE PARTITION p WITH TABLE u");
     let (batches, failed) = read(&mut decoder(start(), schema(&cells), 1 << 20), &log);
     assert_eq!(batches.iter().map(|batch| batch.events.len()).collect::<Vec<_>>(), [3, 1, 3]);
     assert!(batches.iter().all(|batch| batch.resume.is_some()));

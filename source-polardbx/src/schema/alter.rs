@@ -4,7 +4,7 @@ use runtime::{SchemaChangeKind, TableId};
 
 use super::ReadError;
 use super::charset::of_collation;
-use super::create::{ColumnSpec, KeyPart, StatementContext, is_over_expression, read_key, read_partition_clause, take_unique_words};
+use super::create::{ColumnSpec, StatementContext, read_index, read_key, read_partition_clause, take_index_words, take_unique_words};
 use super::cursor::Cursor;
 use super::statement::{Alter, Change, ColumnChange, Effect, KeyChange};
 
@@ -81,6 +81,7 @@ enum Item {
     /// The clause adds a foreign key or a check.
     Constraint,
     DropForeignKey,
+    /// The clause adds an index whose form cannot be read. Nothing depends on it.
     AddIndex,
     Key(KeyChange),
     /// The clause changes columns or drops the primary key.
@@ -88,8 +89,6 @@ enum Item {
     AddPrimaryKey,
     /// The clause drops the primary key as if it were an index with the name PRIMARY.
     DropPrimaryAsIndex,
-    /// The clause adds a key over an expression.
-    HiddenColumn,
     Rename(TableId),
     /// The clause moves rows into or out of the table without row events. The field holds the other table, if the clause names one.
     Exchange(Option<TableId>),
@@ -101,9 +100,7 @@ impl Item {
     fn kind(&self) -> Option<SchemaChangeKind> {
         Some(match self {
             Self::Constraint => return None,
-            Self::AddIndex | Self::Key(KeyChange::AddUnique { .. }) | Self::AddPrimaryKey | Self::HiddenColumn => {
-                SchemaChangeKind::CreateIndex
-            }
+            Self::AddIndex | Self::Key(KeyChange::Add(_)) | Self::AddPrimaryKey => SchemaChangeKind::CreateIndex,
             Self::DropForeignKey | Self::Key(KeyChange::Drop(_)) | Self::DropPrimaryAsIndex => SchemaChangeKind::DropIndex,
             Self::Rename(_) => SchemaChangeKind::RenameTable,
             Self::Option | Self::Key(KeyChange::Rename(..)) | Self::Columns | Self::Exchange(_) | Self::Repartition(_) => {
@@ -117,7 +114,7 @@ impl Item {
 pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Change, ReadError> {
     let table = cursor.table(context.database)?;
     cursor.take_wait();
-    let (mut kind, mut constrained, mut hidden) = (None, false, false);
+    let (mut kind, mut constrained) = (None, false);
     let mut alter = Alter::default();
     let mut rename = None;
     let mut repartition: Option<Vec<String>> = None;
@@ -129,7 +126,6 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
             Item::Option | Item::AddIndex | Item::DropForeignKey | Item::Columns | Item::AddPrimaryKey | Item::DropPrimaryAsIndex => {}
             Item::Constraint => constrained = true,
             Item::Key(change) => alter.keys.push(change),
-            Item::HiddenColumn => hidden = true,
             Item::Rename(to) => rename = Some(to),
             // The exchange changes the rows of both tables, and either of them may be selected.
             Item::Exchange(other) => {
@@ -140,9 +136,6 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
             Item::Repartition(names) => repartition.get_or_insert_default().extend(names),
         }
         cursor.take_symbol(',');
-    }
-    if hidden {
-        effects.push(Effect::HiddenColumn { table: table.clone() });
     }
     let only_keys = Alter { keys: alter.keys.clone(), ..Alter::default() } == alter;
     if !only_keys {
@@ -319,20 +312,16 @@ fn read_add(cursor: &mut Cursor<'_>, context: &StatementContext<'_>, alter: &mut
         constraint = cursor.take_name();
     }
     if cursor.take_words(&["PRIMARY", "KEY"]) {
-        let parts = read_key(cursor)?.parts.into_iter();
-        alter.primary_key = Some(parts.filter_map(|part| if let KeyPart::Column(name, _) = part { Some(name) } else { None }).collect());
+        alter.primary_key = Some(read_key(cursor, true)?.columns());
         return Ok(Item::AddPrimaryKey);
     }
     if take_unique_words(cursor) {
-        let mut key = read_key(cursor)?;
+        let mut key = read_key(cursor, true)?;
         key.name = key.name.or(constraint);
-        return Ok(if key.has_expression() { Item::HiddenColumn } else { Item::Key(KeyChange::add(key)) });
+        return Ok(Item::Key(KeyChange::Add(key)));
     }
-    let placed = cursor.is_word(0, &["LOCAL", "GLOBAL", "CLUSTERED", "COLUMNAR"])
-        && cursor.is_word(1, &["INDEX", "KEY", "COLUMNAR", "FULLTEXT", "SPATIAL"]);
-    if placed || cursor.is_word(0, &["INDEX", "KEY", "FULLTEXT", "SPATIAL"]) {
-        let plain = cursor.take_word(&["KEY", "INDEX"]);
-        return Ok(if plain && is_over_expression(cursor) { Item::HiddenColumn } else { Item::AddIndex });
+    if take_index_words(cursor) {
+        return Ok(read_index(cursor).map_or(Item::AddIndex, |key| Item::Key(KeyChange::Add(key))));
     }
     let check = cursor.is_word(0, &["CHECK"]) && cursor.is_symbol(1, '(');
     if check || cursor.is_word(0, &["FOREIGN"]) || constraint.is_some() {

@@ -1,10 +1,11 @@
 //! The schema of a table after an ALTER TABLE. The clauses are applied together, as the server does: names are looked up in the table as it
 //! was, and AFTER in the table as it becomes.
 
-use runtime::{Column, TableSchema};
+use runtime::{Column, ColumnKind, KeyPart, TableSchema};
 
 use super::ReadError;
-use super::create::{ColumnSpec, KeyDefinition, KeyPart, Place, add_unique_key, convert, find_column};
+use super::charset::max_bytes;
+use super::create::{ColumnSpec, KeyDefinition, Keys, Place, add_key, convert, find_column};
 use super::statement::{Alter, ColumnChange, KeyChange};
 
 /// A schema, and the columns of which it is only assumed whether they are nullable.
@@ -61,21 +62,26 @@ pub(super) fn alter(schema: &TableSchema, unstated: &[usize], alter: &Alter) -> 
     for &column in &altered.primary_key {
         altered.columns[column].nullable = false;
     }
-    altered.unique_keys = schema.unique_keys.clone();
-    for key in &mut altered.unique_keys {
-        key.columns = key.columns.iter().filter_map(place).collect();
+    let mut keys = Keys::take(&mut schema.clone());
+    for key in &mut keys.0 {
+        let part = |part: &KeyPart| match *part {
+            KeyPart::Expression => Some(KeyPart::Expression),
+            KeyPart::Column { column: old, prefix } => {
+                let column = place(&old)?;
+                Some(KeyPart::Column { column, prefix: prefix_after(&schema.columns[old], &entries[column].column, prefix) })
+            }
+        };
+        key.parts = key.parts.iter().filter_map(part).collect();
     }
-    altered.unique_keys.retain(|key| !key.columns.is_empty());
+    keys.put(&mut altered);
     // Keys are dropped and renamed before others are added.
-    for change in alter.keys.iter().filter(|change| !matches!(change, KeyChange::AddUnique { .. })) {
+    for change in alter.keys.iter().filter(|change| !matches!(change, KeyChange::Add(_))) {
         change_key(&mut altered, change)?;
     }
-    sort_unique_keys(&mut altered);
     for entry in entries.iter().filter(|entry| entry.unique) {
-        let parts = vec![KeyPart::Column(entry.column.name.clone(), None)];
-        add_unique_key(&mut altered, KeyDefinition { name: None, parts })?;
+        add_key(&mut altered, &KeyDefinition::of_column(&entry.column.name))?;
     }
-    for change in alter.keys.iter().filter(|change| matches!(change, KeyChange::AddUnique { .. })) {
+    for change in alter.keys.iter().filter(|change| matches!(change, KeyChange::Add(_))) {
         change_key(&mut altered, change)?;
     }
     let is_open = |&column: &usize| entries[column].unstated && !altered.primary_key.contains(&column);
@@ -154,32 +160,60 @@ fn entries(schema: &TableSchema, unstated: &[usize], alter: &Alter, charset: Opt
     Ok(entries)
 }
 
-/// Brings unique keys into the server's order: keys without nullable columns come first.
-fn sort_unique_keys(schema: &mut TableSchema) {
-    let columns = &schema.columns;
-    schema.unique_keys.sort_by_key(|key| key.columns.iter().any(|&column| columns[column].nullable));
+/// The prefix that a key covers of a column after the column has changed. The server keeps the number of characters, as long as only a part
+/// of the column can be covered. Where the key covered a whole ENUM or SET, this number is the length of the stored number, unless the text
+/// of the labels has just that length. A key over a geometry always covers a prefix.
+fn prefix_after(old: &Column, new: &Column, prefix: Option<u32>) -> Option<u32> {
+    const OF_GEOMETRY: u32 = 25;
+    let (length, is_geometry) = match new.kind {
+        ColumnKind::Char { length } | ColumnKind::Varchar { length } => (length, false),
+        ColumnKind::Binary { length } | ColumnKind::Varbinary { length } => (length, false),
+        ColumnKind::Text { .. } | ColumnKind::Blob { .. } => (u32::MAX, false),
+        ColumnKind::Geometry => (u32::MAX, true),
+        _ => return None,
+    };
+    let kept = prefix.or_else(|| {
+        let (bytes, characters) = stored_labels(&old.kind)?;
+        let width = old.charset.as_deref().and_then(max_bytes).unwrap_or(1);
+        (characters * width != bytes).then_some(bytes / width)
+    });
+    kept.filter(|&kept| kept > 0 && kept < length).or(is_geometry.then_some(OF_GEOMETRY))
+}
+
+/// The length of the number that is stored for an ENUM or SET in bytes, and the length of its longest text in characters.
+fn stored_labels(kind: &ColumnKind) -> Option<(u32, u32)> {
+    let characters = |label: &String| u32::try_from(label.chars().count()).unwrap_or(u32::MAX);
+    match kind {
+        ColumnKind::Enum { labels } => {
+            Some((if labels.len() < 256 { 1 } else { 2 }, labels.iter().map(characters).max().unwrap_or_default()))
+        }
+        ColumnKind::Set { labels } => {
+            let bytes = match labels.len().div_ceil(8) {
+                bytes @ 0..=4 => u32::try_from(bytes).unwrap_or_default(),
+                _ => 8,
+            };
+            Some((bytes, labels.iter().map(|label| characters(label).saturating_add(1)).sum::<u32>().saturating_sub(1)))
+        }
+        _ => None,
+    }
 }
 
 /// Applies the change of one key.
 pub(super) fn change_key(schema: &mut TableSchema, change: &KeyChange) -> Result<(), ReadError> {
+    let mut keys = match change {
+        KeyChange::Add(key) => return add_key(schema, key),
+        KeyChange::Drop(_) | KeyChange::Rename(..) => Keys::take(schema),
+    };
     match change {
-        KeyChange::AddUnique { name, parts } => {
-            let part = |part: &Option<(String, Option<u32>)>| match part {
-                Some((column, prefix)) => KeyPart::Column(column.clone(), *prefix),
-                None => KeyPart::Expression,
-            };
-            add_unique_key(schema, KeyDefinition { name: name.clone(), parts: parts.iter().map(part).collect() })
-        }
-        // If no unique key has this name, the name belongs to another index. Only unique keys are tracked.
-        KeyChange::Drop(name) => {
-            schema.unique_keys.retain(|key| !key.name.eq_ignore_ascii_case(name));
-            Ok(())
-        }
+        // If no key has this name, the name belongs to an index whose form could not be read.
+        KeyChange::Drop(name) => keys.0.retain(|key| !key.name.eq_ignore_ascii_case(name)),
         KeyChange::Rename(from, to) => {
-            if let Some(key) = schema.unique_keys.iter_mut().find(|key| key.name.eq_ignore_ascii_case(from)) {
+            if let Some(key) = keys.0.iter_mut().find(|key| key.name.eq_ignore_ascii_case(from)) {
                 key.name.clone_from(to);
             }
-            Ok(())
         }
+        KeyChange::Add(_) => {}
     }
+    keys.put(schema);
+    Ok(())
 }

@@ -28,12 +28,6 @@ impl ReadError {
 /// Why a DDL statement cannot be applied to the known schemas.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
-    /// The statement adds a key over an expression to a selected table.
-    #[error("the DDL statement adds a key over an expression to a selected table")]
-    HiddenColumn {
-        /// The table.
-        table: TableId,
-    },
     /// The statement moves rows of a selected table without row events.
     #[error("the DDL statement moves rows of {table} without writing them to the binlog")]
     Exchanged {

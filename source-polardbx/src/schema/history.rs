@@ -237,12 +237,6 @@ impl History {
                     self.replace(table, &schema, altered.schema, touched);
                 }
             }
-            Effect::HiddenColumn { table } => {
-                let table = self.fold(table);
-                if selected(&table) {
-                    return Err(ChangeError::HiddenColumn { table });
-                }
-            }
             Effect::Exchange { table } => {
                 let table = self.fold(table);
                 if selected(&table) {

@@ -18,7 +18,9 @@ mod unstated;
 
 pub(crate) use charset::max_bytes;
 pub use charset::of_collation_number;
-pub use create::{ColumnSpec, CreateTable, DatabaseCharsets, ExplicitTimestamps, StatementContext, read_create_table};
+pub use create::{
+    ColumnSpec, CreateTable, DatabaseCharsets, ExplicitTimestamps, KeyDefinition, PartDefinition, StatementContext, read_create_table,
+};
 pub(crate) use create::{for_mysql, foreign_key_actions, without_foreign_keys};
 pub(crate) use databases::Databases;
 pub use error::ReadError;

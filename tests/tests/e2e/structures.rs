@@ -93,10 +93,13 @@ fn clause(rng: &mut Rng, schema: &TableSchema, flavor: Flavor) -> String {
         11..=13 => format!("CHANGE {}`{}` `{fresh}` {}{}", column(rng), name(rng, schema), definition(rng), place(rng, schema)),
         14 if flavor != Flavor::MySql57 => format!("RENAME COLUMN `{}` TO `{fresh}`", name(rng, schema)),
         14 | 15 => format!("ADD UNIQUE KEY {} (`{}`)", if rng.bool() { fresh.as_str() } else { "" }, name(rng, schema)),
-        16 => match schema.unique_keys.first() {
-            Some(key) => format!("DROP KEY `{}`", key.name),
-            None => format!("ADD `{fresh}` INT UNIQUE"),
+        16 => match (rng.choice(&schema.unique_keys), rng.choice(&schema.other_keys)) {
+            (Some(key), _) if rng.bool() => format!("DROP KEY `{}`", key.name),
+            (_, Some(key)) if rng.bool() => format!("RENAME INDEX `{}` TO `{fresh}`", key.name),
+            (_, Some(key)) => format!("DROP INDEX `{}`", key.name),
+            _ => format!("ADD `{fresh}` INT UNIQUE"),
         },
+        17 if rng.bool() => format!("ADD {}KEY (`{}`({}))", if rng.bool() { "UNIQUE " } else { "" }, name(rng, schema), rng.u8(1..12)),
         17 if schema.primary_key.is_empty() => format!("ADD PRIMARY KEY (`{}`)", name(rng, schema)),
         17 if rng.bool() => "DROP PRIMARY KEY".to_owned(),
         17 => format!("DROP PRIMARY KEY, ADD PRIMARY KEY (`{}`, `{}`)", name(rng, schema), name(rng, schema)),
@@ -114,6 +117,7 @@ fn shown(schema: &TableSchema) -> Vec<String> {
     let mut lines: Vec<String> = schema.columns.iter().map(column).collect();
     lines.push(format!("primary {}", keys(&schema.primary_key)));
     lines.extend(schema.unique_keys.iter().map(|key| format!("unique {} {}", key.name, keys(&key.columns))));
+    lines.extend(schema.other_keys.iter().map(|key| format!("key {} {} {:?}", key.name, key.unique, key.parts)));
     lines.push(format!("charset {}", schema.charset.as_deref().unwrap_or("-").replace("utf8mb3", "utf8")));
     lines
 }

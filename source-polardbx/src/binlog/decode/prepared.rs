@@ -402,7 +402,6 @@ fn effect_on_rows(effect: &Effect, table: &TableId, history: &History) -> Effect
         | Effect::Keys { table, .. }
         | Effect::Repartition { table, .. }
         | Effect::Alter { table, .. }
-        | Effect::HiddenColumn { table }
         | Effect::Exchange { table }
         | Effect::CreateUnlisted { table, .. }
             if is(table) =>

@@ -1,93 +1,153 @@
 //! Reads the keys of a table, and adds its unique keys to the schema.
 
-use runtime::{ColumnKind, TableSchema, UniqueKey};
+use runtime::{Column, ColumnKind, KeyPart, OtherKey, TableSchema, UniqueKey};
 
 use super::find_column;
 use crate::schema::ReadError;
 use crate::schema::cursor::Cursor;
 
 /// A key as it is written, before its columns are looked up.
-pub(crate) struct KeyDefinition {
-    pub(crate) name: Option<String>,
-    pub(crate) parts: Vec<KeyPart>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyDefinition {
+    /// The name of the key; `None` if the statement does not give one.
+    pub name: Option<String>,
+    /// Whether it is unique.
+    pub unique: bool,
+    /// What the key covers, in order.
+    pub parts: Vec<PartDefinition>,
 }
 
-/// A part of a key.
-pub(crate) enum KeyPart {
+/// A part of a key as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartDefinition {
     /// A column. If the key covers only a prefix of the column, the number is the length of the prefix.
     Column(String, Option<u32>),
+    /// An expression.
     Expression,
 }
 
 impl KeyDefinition {
-    /// Whether a part of the key is an expression. The server keeps the values of an expression in a hidden column. This column may be
-    /// anywhere among the other columns of the row images.
-    pub(crate) fn has_expression(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, KeyPart::Expression))
+    /// The key of a column that is declared UNIQUE.
+    pub(crate) fn of_column(name: &str) -> Self {
+        Self { name: None, unique: true, parts: vec![PartDefinition::Column(name.to_owned(), None)] }
+    }
+
+    /// The names of its columns.
+    pub(crate) fn columns(self) -> Vec<String> {
+        let column = |part| if let PartDefinition::Column(name, _) = part { Some(name) } else { None };
+        self.parts.into_iter().filter_map(column).collect()
     }
 }
 
-/// Whether a part of the next key is an expression. Does not move the cursor.
-pub(crate) fn is_over_expression(cursor: &mut Cursor<'_>) -> bool {
-    let mark = cursor.mark();
-    // Some forms of keys in PolarDB-X cannot be parsed here, but they contain no expressions.
-    let found = read_key(cursor).is_ok_and(|key| key.has_expression());
-    cursor.reset(mark);
-    found
-}
-
-/// The error for a key over an expression.
-pub(crate) fn over_expression() -> ReadError {
-    ReadError::new("a key over an expression is not supported yet")
-}
-
-/// Adds a unique key in the server's order: keys without nullable columns come first. A key over a prefix of a column is left out.
-pub(crate) fn add_unique_key(schema: &mut TableSchema, key: KeyDefinition) -> Result<(), ReadError> {
-    let mut columns = Vec::new();
+/// Adds a key to a table.
+pub(crate) fn add_key(schema: &mut TableSchema, key: &KeyDefinition) -> Result<(), ReadError> {
+    let mut parts = Vec::with_capacity(key.parts.len());
     for part in &key.parts {
-        let KeyPart::Column(name, prefix) = part else { return Err(over_expression()) };
-        let index =
-            find_column(&schema.columns, name).ok_or_else(|| ReadError::new(format!("a key names `{name}`, which is not a column")))?;
-        if is_prefix(&schema.columns[index].kind, *prefix) {
-            return Ok(());
-        }
-        columns.push(index);
+        parts.push(match part {
+            PartDefinition::Expression => KeyPart::Expression,
+            PartDefinition::Column(name, prefix) => {
+                let missing = || ReadError::new(format!("a key names `{name}`, which is not a column"));
+                let column = find_column(&schema.columns, name).ok_or_else(missing)?;
+                let prefix = prefix.filter(|&prefix| is_prefix(&schema.columns[column].kind, prefix));
+                KeyPart::Column { column, prefix }
+            }
+        });
     }
-    let Some(&first) = columns.first() else { return Ok(()) };
-    let name = key.name.unwrap_or_else(|| default_name(schema, first));
-    let nullable = |columns: &[usize]| columns.iter().any(|&column| schema.columns[column].nullable);
-    let at = if nullable(&columns) {
-        schema.unique_keys.len()
-    } else {
-        schema.unique_keys.iter().position(|other| nullable(&other.columns)).unwrap_or(schema.unique_keys.len())
-    };
-    schema.unique_keys.insert(at, UniqueKey { name, columns });
+    let name = key.name.clone().unwrap_or_else(|| default_name(schema, parts.first()));
+    let mut keys = Keys::take(schema);
+    keys.0.push(OtherKey { name, unique: key.unique, parts });
+    keys.put(schema);
     Ok(())
 }
 
+/// All keys of a table other than the primary one, while they change.
+pub(crate) struct Keys(pub(crate) Vec<OtherKey>);
+
+impl Keys {
+    /// Takes the keys of a table.
+    pub(crate) fn take(schema: &mut TableSchema) -> Self {
+        let part = |column| KeyPart::Column { column, prefix: None };
+        let whole = std::mem::take(&mut schema.unique_keys).into_iter();
+        let whole = whole.map(|key| OtherKey { name: key.name, unique: true, parts: key.columns.into_iter().map(part).collect() });
+        Self(whole.chain(std::mem::take(&mut schema.other_keys)).collect())
+    }
+
+    /// Puts the keys back in the server's order: unique keys come first, of these the keys without nullable columns, and of these the keys
+    /// over whole columns. Other keys keep their order.
+    pub(crate) fn put(self, schema: &mut TableSchema) {
+        let Self(mut keys) = self;
+        keys.retain(|key| !key.parts.is_empty());
+        let is_whole = |key: &OtherKey| key.parts.iter().all(|part| matches!(part, KeyPart::Column { prefix: None, .. }));
+        let is_nullable = |key: &OtherKey, columns: &[Column]| {
+            key.parts.iter().any(|part| match part {
+                KeyPart::Column { column, .. } => columns.get(*column).is_none_or(|column| column.nullable),
+                KeyPart::Expression => true,
+            })
+        };
+        keys.sort_by_key(|key| (!key.unique, key.unique && is_nullable(key, &schema.columns), key.unique && !is_whole(key)));
+        for key in keys {
+            if key.unique && is_whole(&key) {
+                let column = |part: KeyPart| if let KeyPart::Column { column, .. } = part { Some(column) } else { None };
+                schema.unique_keys.push(UniqueKey { name: key.name, columns: key.parts.into_iter().filter_map(column).collect() });
+            } else {
+                schema.other_keys.push(key);
+            }
+        }
+    }
+}
+
 /// The name that the server gives to a key without a name: the name of its first column, with a number if that name is taken.
-fn default_name(schema: &TableSchema, column: usize) -> String {
-    let base = &schema.columns[column].name;
-    let taken = |name: &str| schema.unique_keys.iter().any(|key| key.name.eq_ignore_ascii_case(name));
+fn default_name(schema: &TableSchema, first: Option<&KeyPart>) -> String {
+    let base = match first {
+        Some(KeyPart::Column { column, .. }) => schema.columns.get(*column).map_or("", |column| column.name.as_str()),
+        Some(KeyPart::Expression) | None => "functional_index",
+    };
+    let names = || schema.unique_keys.iter().map(|key| &key.name).chain(schema.other_keys.iter().map(|key| &key.name));
+    let taken = |name: &str| names().any(|other| other.eq_ignore_ascii_case(name));
     if !taken(base) && !base.eq_ignore_ascii_case("PRIMARY") {
-        return base.clone();
+        return base.to_owned();
     }
     (2u32..).map(|number| format!("{base}_{number}")).find(|name| !taken(name)).unwrap_or_default()
 }
 
-fn is_prefix(kind: &ColumnKind, prefix: Option<u32>) -> bool {
-    match (prefix, kind) {
-        (None, _) => false,
-        (
-            Some(prefix),
-            ColumnKind::Char { length } | ColumnKind::Varchar { length } | ColumnKind::Binary { length } | ColumnKind::Varbinary { length },
-        ) => prefix < *length,
-        (Some(_), _) => true,
+/// Whether a key with this prefix covers only a part of a column.
+fn is_prefix(kind: &ColumnKind, prefix: u32) -> bool {
+    match kind {
+        ColumnKind::Char { length } | ColumnKind::Varchar { length } | ColumnKind::Binary { length } | ColumnKind::Varbinary { length } => {
+            prefix < *length
+        }
+        _ => true,
     }
 }
 
 pub(super) fn is_placement(cursor: &Cursor<'_>, ahead: usize) -> bool {
     cursor.is_word(ahead, &["LOCAL", "GLOBAL", "CLUSTERED", "COLUMNAR"])
+}
+
+/// Reads a key that is not unique, behind the words before its name. `None` if it has one of the forms of PolarDB-X that cannot be read here:
+/// nothing depends on such a key.
+pub(crate) fn read_index(cursor: &mut Cursor<'_>) -> Option<KeyDefinition> {
+    let mark = cursor.mark();
+    let read = read_key(cursor, false);
+    if read.is_err() {
+        cursor.reset(mark);
+    }
+    read.ok()
+}
+
+/// Takes the words that begin an index that is not unique: KEY or INDEX, maybe behind FULLTEXT or SPATIAL, or behind placement words such as
+/// GLOBAL. Takes nothing, and returns `false`, if there is no such index.
+pub(crate) fn take_index_words(cursor: &mut Cursor<'_>) -> bool {
+    let placed = is_placement(cursor, 0) && cursor.is_word(1, &["INDEX", "KEY", "COLUMNAR", "FULLTEXT", "SPATIAL"]);
+    if !placed && !cursor.is_word(0, &["INDEX", "KEY", "FULLTEXT", "SPATIAL"]) {
+        return false;
+    }
+    while is_placement(cursor, 0) && !cursor.is_symbol(1, '(') {
+        cursor.advance();
+    }
+    cursor.take_word(&["FULLTEXT", "SPATIAL"]);
+    cursor.take_word(&["KEY", "INDEX"]);
+    true
 }
 
 /// Takes the words that begin a unique key: UNIQUE, with optional placement words (such as GLOBAL) before or after it, and then optionally
@@ -110,7 +170,7 @@ pub(crate) fn take_unique_words(cursor: &mut Cursor<'_>) -> bool {
 }
 
 /// Reads the rest of a key, `[name] [USING …] (part, …)`.
-pub(crate) fn read_key(cursor: &mut Cursor<'_>) -> Result<KeyDefinition, ReadError> {
+pub(crate) fn read_key(cursor: &mut Cursor<'_>, unique: bool) -> Result<KeyDefinition, ReadError> {
     cursor.take_if_not_exists();
     let mut name = None;
     if !cursor.is_symbol(0, '(') && !cursor.is_word(0, &["USING"]) {
@@ -119,17 +179,17 @@ pub(crate) fn read_key(cursor: &mut Cursor<'_>) -> Result<KeyDefinition, ReadErr
     if cursor.take_word(&["USING", "TYPE"]) {
         cursor.advance();
     }
-    Ok(KeyDefinition { name, parts: read_key_parts(cursor)? })
+    Ok(KeyDefinition { name, unique, parts: read_key_parts(cursor)? })
 }
 
 /// Reads the parts of a key, `(part, …)`.
-pub(crate) fn read_key_parts(cursor: &mut Cursor<'_>) -> Result<Vec<KeyPart>, ReadError> {
+pub(crate) fn read_key_parts(cursor: &mut Cursor<'_>) -> Result<Vec<PartDefinition>, ReadError> {
     let mut parts = Vec::new();
     cursor.expect_symbol('(')?;
     loop {
         if cursor.is_symbol(0, '(') {
             cursor.skip_parentheses()?;
-            parts.push(KeyPart::Expression);
+            parts.push(PartDefinition::Expression);
         } else {
             let column = cursor.name("a column")?;
             let mut prefix = None;
@@ -137,7 +197,7 @@ pub(crate) fn read_key_parts(cursor: &mut Cursor<'_>) -> Result<Vec<KeyPart>, Re
                 prefix = Some(cursor.take_number().ok_or_else(|| cursor.error("expected a length"))?);
                 cursor.expect_symbol(')')?;
             }
-            parts.push(KeyPart::Column(column, prefix));
+            parts.push(PartDefinition::Column(column, prefix));
         }
         cursor.take_word(&["ASC", "DESC"]);
         if cursor.is_word(0, &["WITHOUT"]) && cursor.is_word(1, &["OVERLAPS"]) {

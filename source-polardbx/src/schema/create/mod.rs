@@ -19,8 +19,8 @@ use super::cursor::Cursor;
 use super::lexer::Dialect;
 pub(crate) use for_mysql::for_mysql;
 pub(crate) use foreign_keys::{foreign_key_actions, without_foreign_keys};
-pub(crate) use keys::{KeyDefinition, KeyPart, add_unique_key, is_over_expression, read_key, read_key_parts, take_unique_words};
-use keys::{is_placement, over_expression};
+pub use keys::{KeyDefinition, PartDefinition};
+pub(crate) use keys::{Keys, add_key, read_index, read_key, read_key_parts, take_index_words, take_unique_words};
 use table_options::TableOptions;
 pub(crate) use table_options::read_partition_clause;
 
@@ -186,7 +186,7 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
                     primary = vec![read.column.name.clone()];
                 }
                 if read.unique {
-                    keys.push(KeyDefinition { name: None, parts: vec![KeyPart::Column(read.column.name.clone(), None)] });
+                    keys.push(KeyDefinition::of_column(&read.column.name));
                 }
                 if find_column(&columns, &read.column.name).is_some() {
                     return Err(ReadError::new(format!("two columns called `{}`", read.column.name)));
@@ -197,23 +197,18 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
                 columns.push(read.column);
             }
             ItemKind::Primary => {
-                let key = read_key(cursor)?;
-                primary =
-                    key.parts.into_iter().filter_map(|part| if let KeyPart::Column(name, _) = part { Some(name) } else { None }).collect();
+                primary = read_key(cursor, true)?.columns();
             }
             ItemKind::Unique(constraint) => {
-                let key = read_key(cursor)?;
+                let key = read_key(cursor, true)?;
                 keys.push(KeyDefinition { name: key.name.or(constraint), ..key });
             }
+            ItemKind::Index => keys.extend(read_index(cursor)),
             ItemKind::Period => {
                 cursor.name("a period")?;
                 periods.extend(cursor.skip_parentheses()?);
             }
-            ItemKind::Other => {
-                if cursor.take_word(&["KEY", "INDEX"]) && is_over_expression(cursor) {
-                    return Err(over_expression());
-                }
-            }
+            ItemKind::Other => {}
         }
         cursor.skip_item()?;
         if cursor.take_symbol(')') {
@@ -240,8 +235,8 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
         schema.primary_key.push(column);
         unstated.retain(|&other| other != column);
     }
-    for key in keys {
-        add_unique_key(&mut schema, key)?;
+    for key in &keys {
+        add_key(&mut schema, key)?;
     }
     Ok((schema, unstated))
 }
@@ -256,6 +251,8 @@ enum ItemKind {
     Primary,
     /// A unique key. Holds the name of the constraint, which the key takes if it has no name of its own.
     Unique(Option<String>),
+    /// A key that is not unique.
+    Index,
     /// A `PERIOD FOR` of MariaDB.
     Period,
     Other,
@@ -277,9 +274,10 @@ impl ItemKind {
         if cursor.take_words(&["PERIOD", "FOR"]) {
             return Self::Period;
         }
-        let other = cursor.is_word(0, &["KEY", "INDEX", "FULLTEXT", "SPATIAL", "FOREIGN"])
-            || (cursor.is_word(0, &["CHECK"]) && cursor.is_symbol(1, '('))
-            || (is_placement(cursor, 0) && cursor.is_word(1, &["KEY", "INDEX", "COLUMNAR", "FULLTEXT", "SPATIAL"]));
+        if take_index_words(cursor) {
+            return Self::Index;
+        }
+        let other = cursor.is_word(0, &["FOREIGN"]) || (cursor.is_word(0, &["CHECK"]) && cursor.is_symbol(1, '('));
         if other { Self::Other } else { Self::Column }
     }
 }

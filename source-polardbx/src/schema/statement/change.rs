@@ -3,7 +3,7 @@
 use runtime::{SchemaChangeKind, TableId};
 
 use crate::schema::ReadError;
-use crate::schema::create::{ColumnSpec, CreateTable, KeyDefinition, KeyPart};
+use crate::schema::create::{ColumnSpec, CreateTable, KeyDefinition};
 
 /// A parsed DDL statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,12 +58,12 @@ pub enum Effect {
         /// The new name.
         to: TableId,
     },
-    /// Only indexes, options or partitions of the table change, which are not tracked here.
+    /// Only options or partitions of the table change, which are not tracked here.
     Keep {
         /// The table.
         table: TableId,
     },
-    /// Keys are added, dropped or renamed. Some of them may be unique.
+    /// Keys are added, dropped or renamed.
     Keys {
         /// The table.
         table: TableId,
@@ -83,11 +83,6 @@ pub enum Effect {
         table: TableId,
         /// What changes.
         alter: Box<Alter>,
-    },
-    /// The table gets a key over an expression, whose values the server keeps in a hidden column of the row images.
-    HiddenColumn {
-        /// The table.
-        table: TableId,
     },
     /// Rows move into or out of the table without row events.
     Exchange {
@@ -167,25 +162,10 @@ pub enum ColumnChange {
 /// A change of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyChange {
-    /// A unique key is added.
-    AddUnique {
-        /// The name of the key; `None` if the statement does not give one.
-        name: Option<String>,
-        /// The parts of the key, in order: a column and the length of its prefix, if it has one; `None` for an expression.
-        parts: Vec<Option<(String, Option<u32>)>>,
-    },
+    /// A key is added.
+    Add(KeyDefinition),
     /// The key with this name is dropped.
     Drop(String),
     /// A key is renamed, from the first name to the second.
     Rename(String, String),
-}
-
-impl KeyChange {
-    pub(crate) fn add(key: KeyDefinition) -> Self {
-        let part = |part| match part {
-            KeyPart::Column(name, prefix) => Some((name, prefix)),
-            KeyPart::Expression => None,
-        };
-        Self::AddUnique { name: key.name, parts: key.parts.into_iter().map(part).collect() }
-    }
 }

@@ -5,9 +5,7 @@ use runtime::SchemaChangeKind;
 use super::{Alter, Change, Effect, KeyChange, Statement, change, other_object};
 use crate::schema::ReadError;
 use crate::schema::charset::of_collation;
-use crate::schema::create::{
-    CreateBody, CreateHead, KeyDefinition, StatementContext, is_over_expression, read_body, read_key_parts, take_unique_words,
-};
+use crate::schema::create::{CreateBody, CreateHead, KeyDefinition, StatementContext, read_body, read_key_parts, take_unique_words};
 use crate::schema::cursor::Cursor;
 
 pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {
@@ -59,13 +57,11 @@ pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_
         return Err(cursor.error("expected ON"));
     }
     let table = cursor.table(context.database)?;
-    let effect = if is_over_expression(cursor) {
-        Effect::HiddenColumn { table }
-    } else if unique {
-        let key = KeyDefinition { name: Some(name), parts: read_key_parts(cursor)? };
-        Effect::Keys { table, changes: vec![KeyChange::add(key)] }
-    } else {
-        Effect::Keep { table }
+    let effect = match read_key_parts(cursor) {
+        Ok(parts) => Effect::Keys { table, changes: vec![KeyChange::Add(KeyDefinition { name: Some(name), unique, parts })] },
+        Err(error) if unique => return Err(error),
+        // Nothing depends on an index whose form cannot be read.
+        Err(_) => Effect::Keep { table },
     };
     Ok(change(SchemaChangeKind::CreateIndex, vec![effect]))
 }
