@@ -100,7 +100,9 @@ impl Item {
     fn kind(&self) -> Option<SchemaChangeKind> {
         Some(match self {
             Self::Constraint => return None,
-            Self::AddIndex | Self::Key(KeyChange::Add(_)) | Self::AddPrimaryKey => SchemaChangeKind::CreateIndex,
+            Self::AddIndex | Self::Key(KeyChange::Add(_) | KeyChange::AddOfColumn(_)) | Self::AddPrimaryKey => {
+                SchemaChangeKind::CreateIndex
+            }
             Self::DropForeignKey | Self::Key(KeyChange::Drop(_)) | Self::DropPrimaryAsIndex => SchemaChangeKind::DropIndex,
             Self::Rename(_) => SchemaChangeKind::RenameTable,
             Self::Option | Self::Key(KeyChange::Rename(..)) | Self::Columns | Self::Exchange(_) | Self::Repartition(_) => {
@@ -170,7 +172,7 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
         } else {
             cursor.take_word(&["COLUMN"]);
             let if_exists = cursor.take_if_exists();
-            let column = ColumnSpec::read(cursor, &context.rules(None))?;
+            let column = read_column(cursor, context, alter)?;
             alter.columns.push(ColumnChange::Change { name: column.name.clone(), column, if_exists });
             Item::Columns
         }
@@ -178,7 +180,8 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
         cursor.take_word(&["COLUMN"]);
         let if_exists = cursor.take_if_exists();
         let name = cursor.name("a column")?;
-        alter.columns.push(ColumnChange::Change { name, column: ColumnSpec::read(cursor, &context.rules(None))?, if_exists });
+        let column = read_column(cursor, context, alter)?;
+        alter.columns.push(ColumnChange::Change { name, column, if_exists });
         Item::Columns
     } else if cursor.take_word(&["ALTER"]) {
         // ALTER changes a default, the visibility of a column or an index, or the enforcement of a check. None of these is tracked.
@@ -186,11 +189,16 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
     } else if cursor.take_word(&["RENAME"]) {
         read_rename(cursor, &table.database, context, alter)?
     } else if cursor.take_words(&["CONVERT", "TO"]) {
+        let default = alter.charset.take();
         read_charset(cursor, table, context, alter)?;
-        if alter.charset.is_none() {
+        alter.converts_to.clone_from(&alter.charset);
+        if alter.converts_to.is_none() {
             return Err(cursor.error("CONVERT TO without a character set"));
         }
-        alter.converts = true;
+        // In MariaDB, a statement may convert to one character set and set another default.
+        if context.dialect.is_mariadb() {
+            alter.charset = default;
+        }
         Item::Columns
     } else if cursor.take_words(&["LOCAL", "PARTITION", "BY"]) {
         // Rows expire by such partitions. They are no part of a key.
@@ -306,6 +314,15 @@ fn read_charset(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementCon
     Ok(true)
 }
 
+/// Reads the definition of a column, and notes the key that it declares.
+fn read_column(cursor: &mut Cursor<'_>, context: &StatementContext<'_>, alter: &mut Alter) -> Result<ColumnSpec, ReadError> {
+    let column = ColumnSpec::read(cursor, &context.rules(None))?;
+    if column.is_unique() {
+        alter.keys.push(KeyChange::AddOfColumn(column.name.clone()));
+    }
+    Ok(column)
+}
+
 fn read_add(cursor: &mut Cursor<'_>, context: &StatementContext<'_>, alter: &mut Alter) -> Result<Item, ReadError> {
     let mut constraint = None;
     if cursor.take_word(&["CONSTRAINT"]) && !cursor.is_word(0, &["PRIMARY", "UNIQUE", "FOREIGN", "CHECK"]) {
@@ -332,13 +349,14 @@ fn read_add(cursor: &mut Cursor<'_>, context: &StatementContext<'_>, alter: &mut
     }
     cursor.take_word(&["COLUMN"]);
     let if_not_exists = cursor.take_if_not_exists();
-    let rules = context.rules(None);
     if !cursor.take_symbol('(') {
-        alter.columns.push(ColumnChange::Add { column: ColumnSpec::read(cursor, &rules)?, if_not_exists });
+        let column = read_column(cursor, context, alter)?;
+        alter.columns.push(ColumnChange::Add { column, if_not_exists });
         return Ok(Item::Columns);
     }
     loop {
-        alter.columns.push(ColumnChange::Add { column: ColumnSpec::read(cursor, &rules)?, if_not_exists });
+        let column = read_column(cursor, context, alter)?;
+        alter.columns.push(ColumnChange::Add { column, if_not_exists });
         if cursor.take_symbol(')') {
             return Ok(Item::Columns);
         }

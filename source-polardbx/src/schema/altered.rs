@@ -5,7 +5,7 @@ use runtime::{Column, ColumnKind, KeyPart, TableSchema};
 
 use super::ReadError;
 use super::charset::max_bytes;
-use super::create::{ColumnSpec, KeyDefinition, Keys, Place, add_key, convert, find_column};
+use super::create::{ColumnSpec, KeyDefinition, Keys, OF_GEOMETRY, Place, add_key, convert, find_column};
 use super::statement::{Alter, ColumnChange, KeyChange};
 
 /// A schema, and the columns of which it is only assumed whether they are nullable.
@@ -19,32 +19,36 @@ struct Entry {
     column: Column,
     /// Its index in the table as it was; `None` for a new column.
     origin: Option<usize>,
+    /// Whether the statement does not define it anew.
+    is_kept: bool,
     unstated: bool,
     primary: bool,
     unique: bool,
 }
 
 impl Entry {
-    fn defined(spec: &ColumnSpec, origin: Option<usize>, charset: Option<&str>) -> Result<Self, ReadError> {
-        let read = spec.resolve(charset)?;
-        Ok(Self { column: read.column, origin, unstated: read.unstated, primary: read.primary, unique: read.unique })
+    fn defined(spec: &ColumnSpec, origin: Option<usize>, charset: Option<&str>, alter: &Alter) -> Result<Self, ReadError> {
+        let converts_to = alter.converts_to.as_deref();
+        let read = spec.resolve(converts_to.or(charset), converts_to)?;
+        Ok(Self { column: read.column, origin, is_kept: false, unstated: read.unstated, primary: read.primary, unique: read.unique })
     }
 }
 
 /// Applies an ALTER TABLE. `unstated` are the columns of which it is only assumed whether they are nullable.
 pub(super) fn alter(schema: &TableSchema, unstated: &[usize], alter: &Alter) -> Result<Altered, ReadError> {
-    let charset = alter.charset.clone().or_else(|| schema.charset.clone());
+    let converts_to = alter.converts_to.as_ref();
+    let charset = alter.charset.as_ref().or(converts_to).or(schema.charset.as_ref()).cloned();
     let mut entries = entries(schema, unstated, alter, charset.as_deref())?;
-    if let (true, Some(charset)) = (alter.converts, &charset) {
-        for entry in &mut entries {
+    if let Some(charset) = converts_to {
+        for entry in entries.iter_mut().filter(|entry| entry.is_kept) {
             entry.column = convert(&entry.column, charset)?;
         }
     }
     let columns = entries.iter().map(|entry| entry.column.clone()).collect();
     let mut altered = TableSchema::new(schema.id.clone(), columns);
     (altered.charset, altered.version) = (charset, schema.version);
-    // A key loses the columns that are dropped.
-    let place = |&old: &usize| entries.iter().position(|entry| entry.origin == Some(old));
+    // A key loses the columns that are dropped, unless others of the same names are added.
+    let place = |&old: &usize| place_of(&entries, schema, old);
     altered.partition_columns = schema.partition_columns.iter().filter_map(place).collect();
     if !alter.drops_primary_key {
         altered.primary_key = schema.primary_key.iter().filter_map(place).collect();
@@ -59,34 +63,38 @@ pub(super) fn alter(schema: &TableSchema, unstated: &[usize], alter: &Alter) -> 
         };
         altered.primary_key = names.iter().map(column).collect::<Result<_, _>>()?;
     }
-    for &column in &altered.primary_key {
-        altered.columns[column].nullable = false;
-    }
     let mut keys = Keys::take(&mut schema.clone());
     for key in &mut keys.0 {
         let part = |part: &KeyPart| match *part {
             KeyPart::Expression => Some(KeyPart::Expression),
             KeyPart::Column { column: old, prefix } => {
                 let column = place(&old)?;
-                Some(KeyPart::Column { column, prefix: prefix_after(&schema.columns[old], &entries[column].column, prefix) })
+                Some(KeyPart::Column { column, prefix: prefix_after(&schema.columns[old], &entries[column], prefix) })
             }
         };
         key.parts = key.parts.iter().filter_map(part).collect();
     }
     keys.put(&mut altered);
-    // Keys are dropped and renamed before others are added.
-    for change in alter.keys.iter().filter(|change| !matches!(change, KeyChange::Add(_))) {
-        change_key(&mut altered, change)?;
+    // A column that exists already is not added, nor is its key.
+    let is_there = |change: &&KeyChange| match change {
+        KeyChange::AddOfColumn(name) => entries.iter().any(|entry| entry.unique && entry.column.name == *name),
+        _ => true,
+    };
+    change_keys(&mut altered, alter.keys.iter().filter(is_there))?;
+    for &column in &altered.primary_key {
+        altered.columns[column].nullable = false;
     }
-    for entry in entries.iter().filter(|entry| entry.unique) {
-        add_key(&mut altered, &KeyDefinition::of_column(&entry.column.name))?;
-    }
-    for change in alter.keys.iter().filter(|change| matches!(change, KeyChange::Add(_))) {
-        change_key(&mut altered, change)?;
-    }
+    Keys::sort(&mut altered);
     let is_open = |&column: &usize| entries[column].unstated && !altered.primary_key.contains(&column);
     let unstated = (0..entries.len()).filter(is_open).collect();
     Ok(Altered { schema: altered, unstated })
+}
+
+/// Where the column `old` of a key is in the table as it becomes; `None` if it is dropped.
+fn place_of(entries: &[Entry], schema: &TableSchema, old: usize) -> Option<usize> {
+    // The server goes by the names, so a new column takes the place of an old one with the same name.
+    let is_new = |entry: &Entry| entry.origin.is_none() && entry.column.name.eq_ignore_ascii_case(&schema.columns[old].name);
+    entries.iter().position(|entry| entry.origin == Some(old) || is_new(entry))
 }
 
 /// The columns of the table as it becomes, in their order.
@@ -101,16 +109,16 @@ fn entries(schema: &TableSchema, unstated: &[usize], alter: &Alter, charset: Opt
         .enumerate()
         .map(|(index, column)| {
             let unstated = unstated.contains(&index);
-            Some(Entry { column: column.clone(), origin: Some(index), unstated, primary: false, unique: false })
+            Some(Entry { column: column.clone(), origin: Some(index), is_kept: true, unstated, primary: false, unique: false })
         })
         .collect();
     // Columns that are added, and those that get another place, in the order of the clauses.
-    let mut placed: Vec<(Entry, Option<&Place>)> = Vec::new();
+    let mut placed: Vec<(Option<Entry>, &str, Option<&Place>)> = Vec::new();
     for change in &alter.columns {
         match change {
             ColumnChange::Add { column, if_not_exists } => {
                 if !(*if_not_exists && find_column(old, &column.name).is_some()) {
-                    placed.push((Entry::defined(column, None, charset)?, column.place()));
+                    placed.push((Some(Entry::defined(column, None, charset, alter)?), &column.name, column.place()));
                 }
             }
             ColumnChange::Drop { name, if_exists } => {
@@ -119,15 +127,22 @@ fn entries(schema: &TableSchema, unstated: &[usize], alter: &Alter, charset: Opt
                 }
             }
             ColumnChange::Change { name, column, if_exists } => {
-                let Some(index) = find(name, *if_exists)? else { continue };
-                let entry = Entry::defined(column, Some(index), charset)?;
-                match column.place() {
-                    None => kept[index] = Some(entry),
-                    place => {
-                        kept[index] = None;
-                        placed.push((entry, place));
-                    }
+                // MariaDB lets a statement change a column that it has added.
+                let is_added = |(entry, other, _): &(Option<Entry>, &str, _)| entry.is_some() && other.eq_ignore_ascii_case(name);
+                if find(name, true)?.is_none()
+                    && let Some(at) = placed.iter().position(is_added)
+                {
+                    placed.remove(at);
+                    placed.push((Some(Entry::defined(column, None, charset, alter)?), &column.name, column.place()));
+                    continue;
                 }
+                let Some(index) = find(name, *if_exists)? else { continue };
+                let entry = Entry::defined(column, Some(index), charset, alter)?;
+                // Until its turn comes, it stands at its old place.
+                if let place @ Some(_) = column.place() {
+                    placed.push((None, &column.name, place));
+                }
+                kept[index] = Some(entry);
             }
             ColumnChange::Rename { from, to, if_exists } => {
                 if let Some(entry) = find(from, *if_exists)?.and_then(|index| kept[index].as_mut()) {
@@ -137,13 +152,14 @@ fn entries(schema: &TableSchema, unstated: &[usize], alter: &Alter, charset: Opt
         }
     }
     let mut entries: Vec<Entry> = kept.into_iter().flatten().collect();
-    for (entry, place) in placed {
+    let find = |entries: &[Entry], name: &str| entries.iter().position(|entry| entry.column.name.to_lowercase() == name.to_lowercase());
+    for (entry, name, place) in placed {
+        let Some(entry) = entry.or_else(|| find(&entries, name).map(|index| entries.remove(index))) else { continue };
         let at = match place {
             None => entries.len(),
             Some(Place::First) => 0,
             Some(Place::After(name)) => {
-                let same = |other: &Entry| other.column.name.to_lowercase() == name.to_lowercase();
-                1 + entries.iter().position(same).ok_or_else(|| ReadError::new(format!("there is no column `{name}` for AFTER")))?
+                1 + find(&entries, name).ok_or_else(|| ReadError::new(format!("there is no column `{name}` for AFTER")))?
             }
         };
         entries.insert(at, entry);
@@ -163,9 +179,8 @@ fn entries(schema: &TableSchema, unstated: &[usize], alter: &Alter, charset: Opt
 /// The prefix that a key covers of a column after the column has changed. The server keeps the number of characters, as long as only a part
 /// of the column can be covered. Where the key covered a whole ENUM or SET, this number is the length of the stored number, unless the text
 /// of the labels has just that length. A key over a geometry always covers a prefix.
-fn prefix_after(old: &Column, new: &Column, prefix: Option<u32>) -> Option<u32> {
-    const OF_GEOMETRY: u32 = 25;
-    let (length, is_geometry) = match new.kind {
+fn prefix_after(old: &Column, new: &Entry, prefix: Option<u32>) -> Option<u32> {
+    let (length, is_geometry) = match new.column.kind {
         ColumnKind::Char { length } | ColumnKind::Varchar { length } => (length, false),
         ColumnKind::Binary { length } | ColumnKind::Varbinary { length } => (length, false),
         ColumnKind::Text { .. } | ColumnKind::Blob { .. } => (u32::MAX, false),
@@ -173,11 +188,37 @@ fn prefix_after(old: &Column, new: &Column, prefix: Option<u32>) -> Option<u32> 
         _ => return None,
     };
     let kept = prefix.or_else(|| {
+        if new.origin.is_none() {
+            return stored_length(&old.kind);
+        }
         let (bytes, characters) = stored_labels(&old.kind)?;
         let width = old.charset.as_deref().and_then(max_bytes).unwrap_or(1);
         (characters * width != bytes).then_some(bytes / width)
     });
     kept.filter(|&kept| kept > 0 && kept < length).or(is_geometry.then_some(OF_GEOMETRY))
+}
+
+/// The length of a key's part over a whole column: characters or bytes.
+fn stored_length(kind: &ColumnKind) -> Option<u32> {
+    let fraction = |fsp: u8| u32::from(fsp.div_ceil(2));
+    Some(match *kind {
+        ColumnKind::Int { bytes } => bytes.into(),
+        ColumnKind::Float => 4,
+        ColumnKind::Double => 8,
+        ColumnKind::Bit { bits } => bits.div_ceil(8).into(),
+        ColumnKind::Year => 1,
+        ColumnKind::Date => 3,
+        ColumnKind::Time { fsp } => 3 + fraction(fsp),
+        ColumnKind::DateTime { fsp } => 5 + fraction(fsp),
+        ColumnKind::Timestamp { fsp } => 4 + fraction(fsp),
+        ColumnKind::Decimal { precision, scale } => {
+            let bytes = |digits: u8| u32::from(digits / 9) * 4 + u32::from((digits % 9).div_ceil(2));
+            bytes(precision - scale) + bytes(scale)
+        }
+        ColumnKind::Char { length } | ColumnKind::Varchar { length } => length,
+        ColumnKind::Binary { length } | ColumnKind::Varbinary { length } => length,
+        ref labels => stored_labels(labels)?.0,
+    })
 }
 
 /// The length of the number that is stored for an ENUM or SET in bytes, and the length of its longest text in characters.
@@ -198,22 +239,28 @@ fn stored_labels(kind: &ColumnKind) -> Option<(u32, u32)> {
     }
 }
 
-/// Applies the change of one key.
-pub(super) fn change_key(schema: &mut TableSchema, change: &KeyChange) -> Result<(), ReadError> {
-    let mut keys = match change {
-        KeyChange::Add(key) => return add_key(schema, key),
-        KeyChange::Drop(_) | KeyChange::Rename(..) => Keys::take(schema),
-    };
-    match change {
-        // If no key has this name, the name belongs to an index whose form could not be read.
-        KeyChange::Drop(name) => keys.0.retain(|key| !key.name.eq_ignore_ascii_case(name)),
-        KeyChange::Rename(from, to) => {
-            if let Some(key) = keys.0.iter_mut().find(|key| key.name.eq_ignore_ascii_case(from)) {
-                key.name.clone_from(to);
+/// Applies the changes of keys. Keys are dropped and renamed before others are added.
+pub(super) fn change_keys<'a>(schema: &mut TableSchema, changes: impl Iterator<Item = &'a KeyChange> + Clone) -> Result<(), ReadError> {
+    let mut keys = Keys::take(schema);
+    for change in changes.clone() {
+        match change {
+            // If no key has this name, the name belongs to an index whose form could not be read.
+            KeyChange::Drop(name) => keys.0.retain(|key| !key.name.eq_ignore_ascii_case(name)),
+            KeyChange::Rename(from, to) => {
+                if let Some(key) = keys.0.iter_mut().find(|key| key.name.eq_ignore_ascii_case(from)) {
+                    key.name.clone_from(to);
+                }
             }
+            KeyChange::Add(_) | KeyChange::AddOfColumn(_) => {}
         }
-        KeyChange::Add(_) => {}
     }
     keys.put(schema);
+    for change in changes {
+        match change {
+            KeyChange::Add(key) => add_key(schema, key)?,
+            KeyChange::AddOfColumn(name) => add_key(schema, &KeyDefinition::of_column(name))?,
+            KeyChange::Drop(_) | KeyChange::Rename(..) => {}
+        }
+    }
     Ok(())
 }

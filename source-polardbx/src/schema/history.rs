@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use runtime::{TableId, TableSchema};
 
-use super::altered::{alter, change_key};
-use super::create::find_column;
+use super::altered::{alter, change_keys};
+use super::create::{Keys, find_column};
 pub use super::error::ChangeError;
 use super::{Change, Databases, Effect, Unstated};
 
@@ -209,10 +209,8 @@ impl History {
             Effect::Keys { table, changes } => {
                 if let Some((table, schema)) = self.selected(table, selected)? {
                     let mut changed = TableSchema::clone(&schema);
-                    changes
-                        .iter()
-                        .try_for_each(|change| change_key(&mut changed, change))
-                        .map_err(|error| ChangeError::Unread { table: table.clone(), error })?;
+                    change_keys(&mut changed, changes.iter()).map_err(|error| ChangeError::Unread { table: table.clone(), error })?;
+                    Keys::sort(&mut changed);
                     self.replace(table, &schema, changed, touched);
                 }
             }

@@ -87,12 +87,22 @@ impl ColumnSpec {
         self.attributes.place.as_ref()
     }
 
-    /// The column in a table with this default character set.
-    pub(crate) fn resolve(&self, default_charset: Option<&str>) -> Result<ColumnDefinition, ReadError> {
+    /// Whether the definition declares a unique key.
+    pub(crate) fn is_unique(&self) -> bool {
+        self.attributes.unique
+    }
+
+    /// The column in a table with this default character set. If the statement converts the whole table, `converts_to` takes the place of the
+    /// column's own character set.
+    pub(crate) fn resolve(&self, default_charset: Option<&str>, converts_to: Option<&str>) -> Result<ColumnDefinition, ReadError> {
         let Self { name, type_text, attributes, explicit_timestamps, widths, dialect } = self;
         let rules = ColumnRules { charset: default_charset, explicit_timestamps: *explicit_timestamps, widths: *widths, dialect: *dialect };
         let named = |error: ReadError| ReadError { what: format!("column `{name}`: {}", error.what), ..error };
-        let explicit = attributes.charset.clone().or_else(|| type_text.charset.map(str::to_owned));
+        let own = attributes.charset.clone().or_else(|| type_text.charset.map(str::to_owned));
+        let explicit = own.map(|own| match converts_to {
+            Some(charset) if !own.eq_ignore_ascii_case("binary") => charset.to_owned(),
+            _ => own,
+        });
         let charset = explicit.as_deref().or(default_charset);
         let (kind, source_type) = resolve(type_text, attributes, charset, &rules).map_err(named)?;
 
@@ -128,6 +138,10 @@ pub(crate) fn convert(column: &Column, charset: &str) -> Result<Column, ReadErro
         return Ok(converted);
     }
     let from = column.charset.as_deref().unwrap_or_default();
+    // An ENUM or SET of bytes stays one.
+    if from.eq_ignore_ascii_case("binary") {
+        return Ok(converted);
+    }
     let binary = charset.eq_ignore_ascii_case("binary");
     match column.kind {
         ColumnKind::Char { length } if binary => {

@@ -39,7 +39,10 @@ impl KeyDefinition {
     }
 }
 
-/// Adds a key to a table.
+/// The length of the prefix of a geometry in a unique key, whatever its definition says.
+pub(crate) const OF_GEOMETRY: u32 = 25;
+
+/// Adds a key to a table, behind its other keys.
 pub(crate) fn add_key(schema: &mut TableSchema, key: &KeyDefinition) -> Result<(), ReadError> {
     let mut parts = Vec::with_capacity(key.parts.len());
     for part in &key.parts {
@@ -48,8 +51,9 @@ pub(crate) fn add_key(schema: &mut TableSchema, key: &KeyDefinition) -> Result<(
             PartDefinition::Column(name, prefix) => {
                 let missing = || ReadError::new(format!("a key names `{name}`, which is not a column"));
                 let column = find_column(&schema.columns, name).ok_or_else(missing)?;
-                let prefix = prefix.filter(|&prefix| is_prefix(&schema.columns[column].kind, prefix));
-                KeyPart::Column { column, prefix }
+                let kind = &schema.columns[column].kind;
+                let implied = (key.unique && *kind == ColumnKind::Geometry).then_some(OF_GEOMETRY);
+                KeyPart::Column { column, prefix: implied.or(*prefix).filter(|&prefix| is_prefix(kind, prefix)) }
             }
         });
     }
@@ -72,20 +76,9 @@ impl Keys {
         Self(whole.chain(std::mem::take(&mut schema.other_keys)).collect())
     }
 
-    /// Puts the keys back in the server's order: unique keys come first, of these the keys without nullable columns, and of these the keys
-    /// over whole columns. Other keys keep their order.
+    /// Puts the keys back in their order.
     pub(crate) fn put(self, schema: &mut TableSchema) {
-        let Self(mut keys) = self;
-        keys.retain(|key| !key.parts.is_empty());
-        let is_whole = |key: &OtherKey| key.parts.iter().all(|part| matches!(part, KeyPart::Column { prefix: None, .. }));
-        let is_nullable = |key: &OtherKey, columns: &[Column]| {
-            key.parts.iter().any(|part| match part {
-                KeyPart::Column { column, .. } => columns.get(*column).is_none_or(|column| column.nullable),
-                KeyPart::Expression => true,
-            })
-        };
-        keys.sort_by_key(|key| (!key.unique, key.unique && is_nullable(key, &schema.columns), key.unique && !is_whole(key)));
-        for key in keys {
+        for key in self.0.into_iter().filter(|key| !key.parts.is_empty()) {
             if key.unique && is_whole(&key) {
                 let column = |part: KeyPart| if let KeyPart::Column { column, .. } = part { Some(column) } else { None };
                 schema.unique_keys.push(UniqueKey { name: key.name, columns: key.parts.into_iter().filter_map(column).collect() });
@@ -94,6 +87,37 @@ impl Keys {
             }
         }
     }
+
+    /// Brings the keys of a table into the server's order: unique keys come first, of these the keys without nullable columns, and of these the keys
+    /// over whole columns that are not TEXT or BLOB. Other keys keep their order.
+    pub(crate) fn sort(schema: &mut TableSchema) {
+        let mut keys = Self::take(schema);
+        let is_nullable = |key: &OtherKey, columns: &[Column]| {
+            key.parts.iter().any(|part| match part {
+                KeyPart::Column { column, .. } => columns.get(*column).is_none_or(|column| column.nullable),
+                KeyPart::Expression => true,
+            })
+        };
+        // MariaDB indexes a hash of such a key.
+        let is_long = |key: &OtherKey, columns: &[Column]| {
+            key.parts.iter().any(|part| match part {
+                KeyPart::Column { column, prefix: None } => {
+                    columns.get(*column).is_some_and(|column| matches!(column.kind, ColumnKind::Text { .. } | ColumnKind::Blob { .. }))
+                }
+                _ => false,
+            })
+        };
+        let columns = &schema.columns;
+        keys.0.sort_by_key(|key| match key.unique {
+            true => (false, is_nullable(key, columns), !is_whole(key) || is_long(key, columns)),
+            false => (true, false, false),
+        });
+        keys.put(schema);
+    }
+}
+
+fn is_whole(key: &OtherKey) -> bool {
+    key.parts.iter().all(|part| matches!(part, KeyPart::Column { prefix: None, .. }))
 }
 
 /// The name that the server gives to a key without a name: the name of its first column, with a number if that name is taken.
@@ -116,7 +140,8 @@ fn is_prefix(kind: &ColumnKind, prefix: u32) -> bool {
         ColumnKind::Char { length } | ColumnKind::Varchar { length } | ColumnKind::Binary { length } | ColumnKind::Varbinary { length } => {
             prefix < *length
         }
-        _ => true,
+        // For other columns the server allows only the length of the whole column.
+        kind => matches!(kind, ColumnKind::Text { .. } | ColumnKind::Blob { .. } | ColumnKind::Geometry),
     }
 }
 

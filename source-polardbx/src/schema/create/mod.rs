@@ -20,7 +20,7 @@ use super::lexer::Dialect;
 pub(crate) use for_mysql::for_mysql;
 pub(crate) use foreign_keys::{foreign_key_actions, without_foreign_keys};
 pub use keys::{KeyDefinition, PartDefinition};
-pub(crate) use keys::{Keys, add_key, read_index, read_key, read_key_parts, take_index_words, take_unique_words};
+pub(crate) use keys::{Keys, OF_GEOMETRY, add_key, read_index, read_key, read_key_parts, take_index_words, take_unique_words};
 use table_options::TableOptions;
 pub(crate) use table_options::read_partition_clause;
 
@@ -181,7 +181,7 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
     loop {
         match ItemKind::next(cursor) {
             ItemKind::Column => {
-                let read = ColumnSpec::read(cursor, rules)?.resolve(rules.charset)?;
+                let read = ColumnSpec::read(cursor, rules)?.resolve(rules.charset, None)?;
                 if read.primary {
                     primary = vec![read.column.name.clone()];
                 }
@@ -237,6 +237,10 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
     }
     for key in &keys {
         add_key(&mut schema, key)?;
+    }
+    // The text of a server has the keys in their order.
+    if rules.widths != Widths::AsWritten {
+        Keys::sort(&mut schema);
     }
     Ok((schema, unstated))
 }

@@ -118,8 +118,8 @@ pub struct Alter {
     pub primary_key: Option<Vec<String>>,
     /// The new default character set of the table.
     pub charset: Option<String>,
-    /// Whether all columns with text get this character set.
-    pub converts: bool,
+    /// The character set that all columns with text get. It is the new default, too, unless the statement sets another one.
+    pub converts_to: Option<String>,
 }
 
 /// A change of one column.
@@ -164,6 +164,8 @@ pub enum ColumnChange {
 pub enum KeyChange {
     /// A key is added.
     Add(KeyDefinition),
+    /// The unique key is added that the definition of the column with this name declares.
+    AddOfColumn(String),
     /// The key with this name is dropped.
     Drop(String),
     /// A key is renamed, from the first name to the second.
