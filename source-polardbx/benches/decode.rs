@@ -12,7 +12,7 @@ use divan::{Bencher, black_box, counter::ItemsCount};
 use runtime::{TableId, TableSchema};
 use source_polardbx::Selection;
 use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, ServerProfile, StreamPosition};
-use source_polardbx::config::PolarDbXOptions;
+use source_polardbx::config::{OnRowsWithoutEvents, PolarDbXOptions};
 use source_polardbx::schema::{History, read_create_table};
 
 /// The number of rows that one iteration decodes.
@@ -136,6 +136,7 @@ impl Log {
             profile: ServerProfile::new(self.server.version()),
             prepared: PreparedTransactions::default(),
             polardbx: PolarDbXOptions::default(),
+            on_rows_without_events: OnRowsWithoutEvents::default(),
             batch_max_bytes: 1 << 20,
         }))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use runtime::Result;
 use secrecy::SecretString;
 
-use crate::config::{ArchivedDeletes, Config, DdlText, Heartbeat, Phase, Start, StreamSplit, Tls};
+use crate::config::{ArchivedDeletes, Config, DdlText, Heartbeat, OnRowsWithoutEvents, Phase, Start, StreamSplit, Tls};
 use crate::source::PolardbxSource;
 
 /// Builds a [`PolardbxSource`]; see [`PolardbxSource::builder`]. A setting that is not given has the default of its key in
@@ -97,6 +97,18 @@ impl PolardbxSourceBuilder {
     /// The group of binlog streams of PolarDB-X that the stream phase reads; see [`Config::stream_group`].
     pub fn stream_group(mut self, group: impl Into<String>) -> Self {
         self.config.stream_group = Some(group.into());
+        self
+    }
+
+    /// Whether the tables that tools for online schema changes make for themselves are left out; true by default.
+    pub fn exclude_shadow_tables(mut self, exclude: bool) -> Self {
+        self.config.exclude_shadow_tables = exclude;
+        self
+    }
+
+    /// What becomes of a DDL statement that changes rows of a selected table without row events; by default the task stops before it.
+    pub fn on_rows_without_events(mut self, then: OnRowsWithoutEvents) -> Self {
+        self.config.on_rows_without_events = then;
         self
     }
 

@@ -412,20 +412,21 @@ fn stream_error(error: &StreamError) -> Error {
 
 fn change_error(change: &ChangeError, statement: &str) -> Error {
     let (code, table, help) = match change {
-        ChangeError::Exchanged { table } => (
-            "E_DDL_COLUMNS",
+        ChangeError::WithoutEvents { table, .. } => (
+            "E_ROWS_WITHOUT_EVENTS",
             table,
-            "what comes before the statement in its stream was delivered: start from scratch with a full phase, which reads the rows where they are now",
+            "what comes before the statement in its stream was delivered: start from scratch with a full phase, which reads the rows as they are now, or \
+             set on_rows_without_events = \"warn\" to go on without these changes",
         ),
         ChangeError::Renamed { to, .. } => (
-            "E_DDL_COLUMNS",
+            "E_SCHEMA_MISMATCH",
             to,
-            "the rows of that table were not delivered, because it was not selected under its old name: start from scratch with a full phase",
+            "that table was not in a database of the selection, so its rows were not delivered: start from scratch with a full phase",
         ),
         ChangeError::LikeUnknown { table, .. } => (
             "E_DDL_UNREAD",
             table,
-            "select the other table too, or write such statements with their columns; what comes before the statement in its stream was delivered: start \
+            "select the database of the other table too, or write such statements with their columns; what comes before the statement in its stream was delivered: start \
              from scratch with a full phase, which reads the new table",
         ),
         ChangeError::Unread { table, .. } => {

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::binlog::position::{BinlogCoordinates, FileOffset, StreamPosition};
 use crate::binlog::profile::is_polardbx;
-use crate::config::Phase;
+use crate::config::{Config, Phase};
 use crate::error::{Result, SourceError};
-use crate::schema::{Unstated, Xid};
+use crate::schema::{FollowedTable, Unstated, Xid};
 use crate::splits::StreamName;
 
 /// The facts about what the task reads, and from which server. The first plan commits these facts; later plans compare them with the server
@@ -42,6 +42,7 @@ pub(crate) struct TaskFacts {
 pub(crate) struct SelectionFact {
     tables: Vec<String>,
     exclude: Vec<String>,
+    exclude_shadow_tables: bool,
 }
 
 /// A position in the binlog: the base name of its files, the number of the file, and the offset in bytes.
@@ -117,7 +118,7 @@ pub(crate) enum PreparedRows {
 
 impl Fact for TaskFacts {
     const NAME: &'static str = "task";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
 }
 
 impl Fact for PreparedXa {
@@ -132,6 +133,12 @@ impl Fact for SnapshotPlan {
 
 impl Fact for TableDefinition {
     const NAME: &'static str = "table_definition";
+    const VERSION: u32 = 1;
+}
+
+/// There is one such fact for each table, stored under the names of the stream and the table.
+impl Fact for FollowedTable {
+    const NAME: &'static str = "followed_table";
     const VERSION: u32 = 1;
 }
 
@@ -196,14 +203,14 @@ impl TaskFacts {
 }
 
 impl SelectionFact {
-    pub(crate) fn new(tables: &[String], exclude: &[String]) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let sorted = |list: &[String]| {
             let mut list = list.to_vec();
             list.sort();
             list.dedup();
             list
         };
-        Self { tables: sorted(tables), exclude: sorted(exclude) }
+        Self { tables: sorted(&config.tables), exclude: sorted(&config.exclude), exclude_shadow_tables: config.exclude_shadow_tables }
     }
 }
 
@@ -255,13 +262,17 @@ mod tests {
 
     use super::*;
 
+    fn selecting(tables: &[&str]) -> Config {
+        Config { tables: tables.iter().map(|&table| table.to_owned()).collect(), ..Config::default() }
+    }
+
     fn task() -> TaskFacts {
         let start = BinlogCoordinates::new("mysql-bin.000014", 8_273_883).unwrap();
         TaskFacts {
             identity: "3e11".into(),
             server_id: 7,
             version: "8.0.15".into(),
-            selection: SelectionFact::new(&["b.*".into(), "a.*".into(), "b.*".into()], &[]),
+            selection: SelectionFact::new(&selecting(&["b.*", "a.*", "b.*"])),
             phases: vec![Phase::Schema, Phase::Full, Phase::Incremental],
             group: None,
             stream_group: None,
@@ -279,7 +290,7 @@ mod tests {
         let second = StreamName::of_group("g_stream_1").unwrap();
         assert!(!facts.is_later_stream(&StreamName::global()) && facts.is_later_stream(&second));
         assert_eq!(&*facts.origin().safe_offset, "8273883@14");
-        assert_eq!(facts.selection, SelectionFact::new(&["a.*".into(), "b.*".into()], &[]));
+        assert_eq!(facts.selection, SelectionFact::new(&selecting(&["a.*", "b.*"])));
         facts.streams.clear();
         assert_eq!(&*facts.origin().offset, "0@0");
         assert!(facts.stream_starts().is_err());
@@ -319,7 +330,7 @@ mod tests {
         let expected = [
             (
                 "task",
-                r#"4 {"identity":"3e11","server_id":7,"version":"8.0.15","selection":{"tables":["a.*","b.*"],"exclude":[]},"phases":["schema","full","incremental"],"group":null,"stream_group":null,"streams":[{"name":"global","start":{"base":"mysql-bin","file":14,"offset":8273883}}],"settled":{"base":"mysql-bin","file":14,"offset":8273883}}"#,
+                r#"5 {"identity":"3e11","server_id":7,"version":"8.0.15","selection":{"tables":["a.*","b.*"],"exclude":[],"exclude_shadow_tables":true},"phases":["schema","full","incremental"],"group":null,"stream_group":null,"streams":[{"name":"global","start":{"base":"mysql-bin","file":14,"offset":8273883}}],"settled":{"base":"mysql-bin","file":14,"offset":8273883}}"#,
             ),
             ("snapshot_plan", r#"1 {"next":{"table":{"database":"shop","table":"orders"},"chunk":3,"after":"7,x6162"}}"#),
             ("table_definition/00000001", r#"1 {"table":{"database":"shop","table":"orders"},"ddl":"CREATE TABLE …"}"#),

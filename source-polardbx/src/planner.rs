@@ -13,9 +13,9 @@ use crate::config::{ConfigError, DdlText, Phase, SourceSettings, Start};
 use crate::error::Result;
 use crate::facts::{DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, StreamStart, TaskFacts};
 use crate::prepared;
-use crate::schema::Databases;
+use crate::schema::{Databases, FollowedTable};
 use crate::schema_phase::{self, note_definitions};
-use crate::server::{Definition, Server, database_charsets, read_definitions, selected_tables};
+use crate::server::{Definition, Listed, Server, database_charsets, list_tables, read_definitions};
 use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::cells::as_read;
@@ -96,7 +96,7 @@ impl Planner {
             let barrier = Barrier::pass(session, &server, context.task(), settings.barrier_delay).await?;
             tracing::info!(%barrier, "all commits before the start of the stream are visible");
         }
-        let definitions = self.definitions(session, &server).await?;
+        let (definitions, followed) = self.definitions(session, &server).await?;
         if settings.has(Phase::Incremental) {
             demand(check::cascades(definitions.iter().map(|Definition { schema, ddl }| (&schema.id, ddl.as_str()))))?;
             demand(check::streams(&streams))?;
@@ -109,7 +109,7 @@ impl Planner {
             identity: server.identity()?,
             server_id: server.server_id(),
             version: server.version.clone(),
-            selection: SelectionFact::new(&settings.config.tables, &settings.config.exclude),
+            selection: SelectionFact::new(&settings.config),
             phases: settings.phases.clone(),
             streams: starts.iter().map(|(name, start)| StreamStart { name: name.clone(), start: StartFact::new(start) }).collect(),
             group: streams.group,
@@ -122,8 +122,14 @@ impl Planner {
             for (stream, _) in &starts {
                 facts.set_at(stream.as_str(), &DatabaseCharsets::new(databases.iter()))?;
             }
+            let known: Vec<TableId> =
+                tables.iter().chain(followed.iter().map(|definition| &definition.schema)).map(|schema| schema.id.clone()).collect();
             for start in &starts {
-                prove_schemas(settings, &self.endpoint, session, &server, start, tables.iter().map(|table| &table.id)).await?;
+                let unknown = prove_schemas(settings, &self.endpoint, session, &server, start, &known).await?;
+                for Definition { schema, .. } in followed.iter().filter(|definition| !unknown.contains(&definition.schema.id)) {
+                    let followed = FollowedTable::new(TableSchema::clone(schema));
+                    facts.set_at(&format!("{}/{}", start.0, schema.id), &followed)?;
+                }
             }
         }
         let snapshot = SnapshotPlan { next: settings.has(Phase::Full).then(|| first_cursor(&tables)).flatten() };
@@ -238,20 +244,23 @@ impl Planner {
         Ok(server)
     }
 
-    /// Reads the definitions of all selected tables. Fails if a table cannot be read or has an unsupported column.
-    async fn definitions(&self, session: &mut Session, server: &Server) -> Result<Vec<Definition>> {
+    /// Reads the definitions of all selected tables, and those of the followed ones. Fails if a selected table cannot be read or has an
+    /// unsupported column.
+    async fn definitions(&self, session: &mut Session, server: &Server) -> Result<(Vec<Definition>, Vec<Definition>)> {
         let settings = &*self.settings;
         let selection = settings.selection.clone().folded(server.lower_case());
-        let (tables, views) = selected_tables(session, &selection).await?;
+        let Listed { tables, views, followed } = list_tables(session, &selection).await?;
         demand_of_key("tables", check::missing(&selection, &tables, &views))?;
         if tables.is_empty() && (settings.has(Phase::Full) || settings.has(Phase::Schema)) {
             let why = format!("no table is selected by {}", settings.config.tables.join(", "));
             let help = "check `tables` and `exclude`, and that the account has SELECT on the tables";
             return Err(ConfigError::new("tables", why, help).into());
         }
-        let definitions = read_definitions(session, &self.endpoint, settings.config.parallelism, &tables).await?;
+        let parallelism = settings.config.parallelism;
+        let definitions = read_definitions(session, &self.endpoint, parallelism, &tables, true).await?;
         demand(definitions.iter().flat_map(|Definition { schema, .. }| check::columns(schema)))?;
-        Ok(definitions)
+        let followed = if settings.has(Phase::Incremental) { followed } else { Vec::new() };
+        Ok((definitions, read_definitions(session, &self.endpoint, parallelism, &followed, false).await?))
     }
 
     /// The tables of the snapshot, in the order in which they are read.

@@ -4,6 +4,7 @@ use regex::{Regex, RegexBuilder};
 use runtime::TableId;
 
 use crate::config::ConfigError;
+use crate::schema::{Interest, shadow};
 
 /// The database of the marker table, to which the visibility barrier writes. It is never selected.
 pub(crate) const MARKER_DATABASE: &str = "dts_health_check";
@@ -21,6 +22,8 @@ pub struct Selection {
     include: Vec<Pattern>,
     exclude: Vec<Pattern>,
     fold_case: bool,
+    /// Whether the tables of tools for online schema changes are left out.
+    without_shadows: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -47,7 +50,8 @@ impl Selection {
         }
         let parse =
             |key: &'static str, texts: &[String]| texts.iter().map(|text| parse(key, text)).collect::<Result<Vec<_>, ConfigError>>();
-        let selection = Self { include: parse("tables", include)?, exclude: parse("exclude", exclude)?, fold_case: false };
+        let selection =
+            Self { include: parse("tables", include)?, exclude: parse("exclude", exclude)?, fold_case: false, without_shadows: false };
         for pattern in &selection.include {
             if let Pattern::Parts(Part::Literal(database), _) = pattern
                 && is_system_database(database)
@@ -65,13 +69,33 @@ impl Selection {
         self
     }
 
+    /// Returns the same selection, which leaves out the tables of tools for online schema changes if `without` is true, unless a pattern is
+    /// the full name of such a table.
+    pub(crate) fn without_shadows(mut self, without: bool) -> Self {
+        self.without_shadows = without;
+        self
+    }
+
     /// Whether the table is selected.
     pub(crate) fn selects(&self, table: &TableId) -> bool {
         let hit = |pattern: &Pattern| self.matches(pattern, table);
+        let is_listed = || self.literals().any(|listed| self.same(&listed, table));
         !is_system_database(&table.database)
             && !is_system_table(&table.table)
             && self.include.iter().any(hit)
             && !self.exclude.iter().any(hit)
+            && (!self.without_shadows || shadow::original(&table.table).is_none() || is_listed())
+    }
+
+    /// What the stream wants to know of a table. Tables that are not selected are followed in all databases that may hold selected tables.
+    pub(crate) fn interest(&self, table: &TableId) -> Interest {
+        if self.selects(table) {
+            Interest::Selected
+        } else if self.may_select_from(&table.database) && !is_system_table(&table.table) {
+            Interest::Followed
+        } else {
+            Interest::None
+        }
     }
 
     /// Whether the database may hold selected tables. The tables of other databases need not be listed.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use runtime::{Committed, Context, Error, Finding, Plan, RowFilter, Source, SourceInfo, Split, SplitReader, TableId, async_trait};
+use runtime::{Committed, Context, Error, Fact, Finding, Plan, RowFilter, Source, SourceInfo, Split, SplitReader, TableId, async_trait};
 
 use crate::binlog::{LastEnd, PreparedTransactions, Refusals, StreamOptions, StreamPosition, StreamReader, Undecodable};
 use crate::builder::PolardbxSourceBuilder;
@@ -13,7 +13,7 @@ use crate::denials::{Denials, Judged};
 use crate::error::{Result, SourceError};
 use crate::facts::{DatabaseCharsets, TaskFacts};
 use crate::planner::Planner;
-use crate::schema::Unstated;
+use crate::schema::{FollowedTable, Unstated};
 use crate::schema_phase::SchemaReader;
 use crate::server::{Server, binlog_files, database_charsets};
 use crate::session::Endpoint;
@@ -100,9 +100,7 @@ impl PolardbxSource {
             None => database_charsets(&mut session).await?,
         };
         session.close().await;
-        let of_stream = format!("{name}/");
-        let unstated = committed.facts::<Unstated>().filter(|fact| fact.as_ref().map_or(true, |(key, _)| key.starts_with(&of_stream)));
-        let unstated = unstated.map(|fact| fact.map(|(_, unstated)| unstated)).collect::<Result<_, _>>()?;
+        let (unstated, followed) = (facts_of_stream::<Unstated>(committed, &name)?, facts_of_stream::<FollowedTable>(committed, &name)?);
         let task = TaskFacts::read(committed)?;
         let settled = task.settled.as_ref().map(|settled| settled.coordinates().at);
         let prepared = PreparedTransactions::open(name.as_str(), context.state_dir(), settled, committed)?;
@@ -116,11 +114,13 @@ impl PolardbxSource {
             server_id: self.settings.server_id(context.task(), server.server_id())?,
             position,
             schemas: committed.split_schemas(&split.id),
+            followed,
             unstated,
             database_charsets,
             selection: self.settings.selection.clone().folded(server.lower_case()),
             profile: server.profile(),
             polardbx,
+            on_rows_without_events: self.settings.config.on_rows_without_events,
             heartbeat: self.settings.heartbeat,
             batch_max_bytes: context.batch_max_bytes(),
             undecodable: reading.undecodable,
@@ -132,6 +132,13 @@ impl PolardbxSource {
         })
         .await
     }
+}
+
+/// The facts that are stored for the tables of a stream.
+fn facts_of_stream<F: Fact>(committed: &Committed, stream: &StreamName) -> Result<Vec<F>, Error> {
+    let prefix = format!("{stream}/");
+    let of_stream = committed.facts::<F>().filter(|fact| fact.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)));
+    of_stream.map(|fact| fact.map(|(_, fact)| fact)).collect()
 }
 
 #[async_trait]

@@ -1,5 +1,7 @@
 //! Where the stream starts, and whether the schemas of the tables there are known.
 
+use std::collections::BTreeSet;
+
 use mysql_async::Row;
 use runtime::{Position, TableId};
 
@@ -84,25 +86,26 @@ pub(crate) fn starts_now(settings: &SourceSettings) -> bool {
     settings.has(Phase::Incremental) && matches!(settings.config.start, Some(Start::Latest {}) | None)
 }
 
-/// Proves that the tables had the same schemas at the start of a stream as now. Fails if a statement since then has changed one.
-pub(crate) async fn prove_schemas<'a>(
+/// Proves that the selected tables among `tables` had the same schemas at the start of a stream as now. Fails if a statement since then has
+/// changed one. Returns the followed tables whose schemas at the start are not known.
+pub(crate) async fn prove_schemas(
     settings: &SourceSettings,
     endpoint: &Endpoint,
     session: &mut Session,
     server: &Server,
     (stream, start): &(StreamName, BinlogCoordinates),
-    tables: impl IntoIterator<Item = &'a TableId>,
-) -> Result<()> {
+    tables: &[TableId],
+) -> Result<BTreeSet<TableId>> {
     const DOING: &str = "read the statements since the start of the stream";
     let end = binlog_end(session, server, stream).await?.ok_or_else(|| SourceError::answer(DOING, "the server writes no binlog"))?;
     // The tables were read before this.
     let until = if server.is_polardbx() { Some(timestamp(session).await?) } else { None };
     let selection = settings.selection.clone().folded(server.lower_case());
-    let baseline = Baseline::new(&selection, server.lower_case(), tables.into_iter().cloned());
+    let mut baseline = Baseline::new(&selection, server.lower_case(), tables.iter().cloned());
     if !starts_now(settings) {
         tracing::info!(from = start.file_name(), to = end.file_name(), "looking for changes of tables since the start of the stream");
     }
-    let found = match first_schema_change(endpoint, &server.profile(), start, &end, until, baseline).await {
+    let found = match first_schema_change(endpoint, &server.profile(), start, &end, until, &mut baseline).await {
         Ok(found) => found,
         Err(ScanError::Wire(error)) => return Err(SourceError::wire(DOING, error)),
         Err(ScanError::Stream(error, at)) => {
@@ -110,7 +113,7 @@ pub(crate) async fn prove_schemas<'a>(
             return Err(runtime::Error::from(error).at(&at).into());
         }
     };
-    let Some(ChangedSchema { location, statement, what }) = found else { return Ok(()) };
+    let Some(ChangedSchema { location, statement, what }) = found else { return Ok(baseline.into_unknown()) };
     if starts_now(settings) {
         let error = runtime::Error::retryable(format!("a statement at {location} {what} while the task began, and it begins again"));
         return Err(error.because(statement).into());

@@ -14,7 +14,9 @@ use super::profile::ServerProfile;
 use super::scan::ScanError;
 use super::track::Tracker;
 use super::transport::Transport;
-use crate::schema::{Change, Effect, ExplicitTimestamps, Statement, StatementContext, loses_names, read_statement, without_leading_comma};
+use crate::schema::{
+    Change, Effect, ExplicitTimestamps, Interest, Statement, StatementContext, loses_names, read_statement, without_leading_comma,
+};
 use crate::selection::Selection;
 use crate::session::Endpoint;
 use crate::wire::WireError;
@@ -40,7 +42,7 @@ pub(crate) async fn first_schema_change(
     from: &BinlogCoordinates,
     to: &BinlogCoordinates,
     until: Option<i64>,
-    mut baseline: Baseline<'_>,
+    baseline: &mut Baseline<'_>,
 ) -> Result<Option<ChangedSchema>, ScanError> {
     let base = from.base.as_str();
     let wraps = profile.is_polardbx();
@@ -133,24 +135,51 @@ pub(crate) async fn first_schema_change(
 pub(crate) struct Baseline<'a> {
     selection: &'a Selection,
     lower_case: bool,
-    /// The selected tables that exist after the last statement.
+    /// The selected and followed tables that exist after the last statement.
     tables: BTreeSet<TableId>,
+    /// The followed tables whose schemas at the beginning are not known.
+    unknown: BTreeSet<TableId>,
     /// Tables that a statement has created. The stream knows their schemas from this statement.
     created: BTreeSet<TableId>,
     created_databases: BTreeSet<String>,
 }
 
 impl<'a> Baseline<'a> {
-    /// `tables` are the selected tables that exist now.
+    /// `tables` are the selected and followed tables that exist now.
     pub(crate) fn new(selection: &'a Selection, lower_case: bool, tables: impl IntoIterator<Item = TableId>) -> Self {
-        let mut baseline =
-            Self { selection, lower_case, tables: BTreeSet::new(), created: BTreeSet::new(), created_databases: BTreeSet::new() };
+        let mut baseline = Self {
+            selection,
+            lower_case,
+            tables: BTreeSet::new(),
+            unknown: BTreeSet::new(),
+            created: BTreeSet::new(),
+            created_databases: BTreeSet::new(),
+        };
         baseline.tables = tables.into_iter().map(|table| baseline.fold(&table)).collect();
         baseline
     }
 
     fn fold(&self, table: &TableId) -> TableId {
         if self.lower_case { TableId::new(table.database.to_lowercase(), table.table.to_lowercase()) } else { table.clone() }
+    }
+
+    /// The followed tables whose schemas at the beginning are not known.
+    pub(crate) fn into_unknown(self) -> BTreeSet<TableId> {
+        self.unknown
+    }
+
+    /// Notes that the schema of a table has changed, unless the stream knows it from an earlier statement. Returns the table if it is
+    /// selected.
+    fn changed(&mut self, table: &TableId) -> Option<TableId> {
+        let table = Some(self.fold(table)).filter(|table| !self.created.contains(table))?;
+        match self.selection.interest(&table) {
+            Interest::Selected => Some(table),
+            Interest::Followed => {
+                self.unknown.insert(table);
+                None
+            }
+            Interest::None => None,
+        }
     }
 
     /// Takes the next statement. Returns what it does if the schema of a table may have been another before it.
@@ -172,32 +201,53 @@ impl<'a> Baseline<'a> {
     }
 
     fn effect(&mut self, text: &str, change: &Change, effect: &Effect) -> Option<String> {
-        let selected = |table: &TableId| Some(self.fold(table)).filter(|table| self.selection.selects(table));
-        let is_old = |table: &TableId| self.tables.contains(table) && !self.created.contains(table);
         match effect {
-            Effect::Create { table, .. } | Effect::CreateLike { table, .. } => {
-                let table = selected(table)?;
+            Effect::Create { table, definition } => {
+                let table = self.fold(table);
                 let replaces = text.to_ascii_uppercase().contains("OR REPLACE");
-                if replaces && is_old(&table) {
-                    return Some(format!("replaces {table}"));
+                if replaces && self.tables.contains(&table) {
+                    if let Some(table) = self.changed(&table) {
+                        return Some(format!("replaces {table}"));
+                    }
                 }
-                self.created.insert(table);
+                if definition.is_ok() {
+                    self.created.insert(table);
+                }
                 None
             }
-            Effect::CreateUnlisted { table, error } => {
-                selected(table).map(|table| format!("creates {table} without a list of columns ({error})"))
+            Effect::CreateLike { table, like, .. } => {
+                let (table, like) = (self.fold(table), self.fold(like));
+                let is_known = !self.unknown.contains(&like) && (self.created.contains(&like) || self.tables.contains(&like));
+                if is_known {
+                    self.created.insert(table);
+                    return None;
+                }
+                self.changed(&table).map(|table| format!("creates {table} like {like}, whose schema is not known"))
             }
-            Effect::Drop { table } => selected(table).filter(is_old).map(|table| format!("drops {table}, which was created again later")),
+            Effect::CreateUnlisted { table, error } => {
+                self.changed(table).map(|table| format!("creates {table} without a list of columns ({error})"))
+            }
+            Effect::Drop { table } => {
+                let is_there = self.tables.contains(&self.fold(table));
+                let changed = self.changed(table).filter(|_| is_there);
+                changed.map(|table| format!("drops {table}, which was created again later"))
+            }
             Effect::DropDatabase { database } => {
-                let mut gone = self.tables.iter().filter(|table| self.selection.selects(table) && is_old(table));
-                let same = |table: &&TableId| *table.database == *self.fold(&TableId::new(database.as_str(), "")).database;
-                gone.find(same).map(|table| format!("drops the database of {table}, which was created again later"))
+                let folded = self.fold(&TableId::new(database.as_str(), "")).database;
+                let gone: Vec<TableId> = self.tables.iter().filter(|table| table.database == folded).cloned().collect();
+                let changed = gone.iter().filter_map(|table| self.changed(table)).next();
+                changed.map(|table| format!("drops the database of {table}, which was created again later"))
             }
             Effect::Rename { from, to } => {
-                selected(from).or_else(|| selected(to)).map(|_| format!("renames {} to {}", self.fold(from), self.fold(to)))
+                let (old, new) = (self.fold(from), self.fold(to));
+                if self.created.remove(&old) {
+                    self.created.insert(new);
+                    return None;
+                }
+                let changed = self.changed(from);
+                changed.or(self.changed(to)).map(|_| format!("renames {old} to {new}"))
             }
-            Effect::Alter { table, .. } => selected(table).map(|table| format!("changes columns or the primary key of {table}")),
-            Effect::Exchange { table } => selected(table).map(|table| format!("exchanges rows of {table}")),
+            Effect::Alter { table, .. } => self.changed(table).map(|table| format!("changes columns or the primary key of {table}")),
             // CREATE DATABASE has a kind, ALTER DATABASE has none.
             Effect::DatabaseCharset { database, .. } if change.kind.is_some() => {
                 self.created_databases.insert(database.clone());
@@ -206,6 +256,8 @@ impl<'a> Baseline<'a> {
             Effect::DatabaseCharset { database, .. } => (self.selection.may_select_from(database)
                 && !self.created_databases.contains(database))
             .then(|| format!("changes the character set of new tables in {database}")),
+            // Nothing but rows changes, and the stream has a key of its own for that.
+            Effect::Exchange { .. } | Effect::RemoveRows { .. } => None,
             Effect::Truncate { .. } | Effect::Keep { .. } | Effect::Keys { .. } | Effect::Repartition { .. } => None,
         }
     }
@@ -226,6 +278,8 @@ mod tests {
             })
         };
         for statements in [
+            &["ALTER TABLE t EXCHANGE PARTITION p WITH TABLE x", "ALTER TABLE t DROP PARTITION p"][..],
+            &["CREATE TABLE t (a INT)", "ALTER TABLE t ADD b INT", "RENAME TABLE t TO n", "ALTER TABLE n DROP a"][..],
             &["CREATE TABLE t (a INT)", "DROP TABLE t", "CREATE TABLE t (b INT)", "TRUNCATE t", "CREATE INDEX i ON t (b)"][..],
             &["DROP TABLE gone", "CREATE TABLE gone (a INT)", "DROP TABLE gone", "ALTER TABLE x.t ADD a INT", "DROP TABLE x.t"],
             &["CREATE TABLE IF NOT EXISTS t (a INT)", "ALTER TABLE t ADD UNIQUE KEY k (a)", "ALTER TABLE t ENGINE = InnoDB"],
@@ -251,7 +305,7 @@ mod tests {
             ("DROP DATABASE d", "drops the database of d.t"),
             ("CREATE TABLE n ENGINE=x", "creates d.n without a list of columns (expected the columns of the table near `ENGINE=x`)"),
             ("ALTER DATABASE d CHARACTER SET latin1", "character set of new tables in d"),
-            ("ALTER TABLE t EXCHANGE PARTITION p WITH TABLE x", "exchanges rows of d.t"),
+            ("CREATE TABLE n LIKE x.t", "creates d.n like x.t"),
             ("ALTER TABLE t GIZMO", "cannot be read, and names d.t"),
             ("GIZMO", "cannot be read"),
         ] {

@@ -16,9 +16,9 @@ use super::profile::ServerProfile;
 use super::scan::{LastEnd, ScanError};
 use super::timers::{Timers, stuck_message};
 use super::transport::{SILENCE, Transport};
-use crate::config::PolarDbXOptions;
+use crate::config::{OnRowsWithoutEvents, PolarDbXOptions};
 use crate::error::SourceError;
-use crate::schema::{History, Unstated};
+use crate::schema::{FollowedTable, History, Unstated};
 use crate::selection::Selection;
 use crate::session::Endpoint;
 use crate::splits::StreamName;
@@ -36,6 +36,8 @@ pub(crate) struct StreamOptions {
     pub(crate) position: StreamPosition,
     /// The schemas at `position`.
     pub(crate) schemas: Vec<Arc<TableSchema>>,
+    /// The tables that are not selected, at `position`.
+    pub(crate) followed: Vec<FollowedTable>,
     /// What is known of columns that their CREATE TABLE leaves open, at `position`.
     pub(crate) unstated: Vec<Unstated>,
     /// Default character sets of the databases at `position`, where they are known.
@@ -46,6 +48,8 @@ pub(crate) struct StreamOptions {
     pub(crate) profile: ServerProfile,
     /// How the events of PolarDB-X are delivered.
     pub(crate) polardbx: PolarDbXOptions,
+    /// What becomes of statements that change rows without row events.
+    pub(crate) on_rows_without_events: OnRowsWithoutEvents,
     /// A heartbeat is due after this time without events; `None` turns heartbeats off.
     pub(crate) heartbeat: Option<Duration>,
     /// Batches are cut at about this size, in bytes.
@@ -147,6 +151,7 @@ impl StreamReader {
         };
         let time = SourceTime { idle_is_current: profile.idle_is_current(), ms: None, is_idle: false };
         let mut history = History::new(options.schemas, options.database_charsets, profile.lower_case_names());
+        history.restore_followed(options.followed);
         history.restore_unstated(options.unstated);
         let decoder = Decoder::new(DecoderOptions {
             stream: stream.as_str().to_owned(),
@@ -156,6 +161,7 @@ impl StreamReader {
             profile: profile.clone(),
             prepared,
             polardbx: options.polardbx,
+            on_rows_without_events: options.on_rows_without_events,
             batch_max_bytes: options.batch_max_bytes,
         })
         .behind_full_phase(options.behind_full_phase);

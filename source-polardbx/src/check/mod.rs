@@ -14,7 +14,7 @@ use crate::config::{ConfigError, Phase, SourceSettings, Start, TlsMode};
 use crate::error::{Result, SourceError};
 use crate::prepared::prepared_now;
 use crate::selection::Selection;
-use crate::server::{Needed, Server, parse_definition, read_ddl, retention, selected_tables};
+use crate::server::{Listed, Needed, Server, list_tables, parse_definition, read_ddl, retention};
 use crate::session::{Endpoint, Session, nth};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
@@ -153,7 +153,7 @@ async fn start(
     selection: &Selection,
 ) -> Result<String> {
     let starts = stream_starts(settings, session, server, streams).await?;
-    let (tables, _) = selected_tables(session, selection).await?;
+    let tables = list_tables(session, selection).await?.tables;
     for start in &starts {
         if let Some(Start::Position { .. }) = settings.config.start {
             begins_transaction(endpoint, settings.server_id(task, server.server_id())?, &start.1).await?;
@@ -174,7 +174,7 @@ async fn tables(
     streams: &Streams,
     is_first: bool,
 ) -> Result<Vec<Finding>> {
-    let (tables, views) = selected_tables(session, selection).await?;
+    let Listed { tables, views, .. } = list_tables(session, selection).await?;
     let mut found = missing(selection, &tables, &views);
     if !is_first {
         // The task knows its tables, which may have been dropped since.

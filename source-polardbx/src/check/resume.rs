@@ -19,8 +19,8 @@ use crate::streams::Streams;
 pub(crate) fn same_task(settings: &SourceSettings, server: &Server, task: &TaskFacts) -> Result<()> {
     same_server(server, &task.identity)?;
     let changed = |what: &str| SourceError::TaskChanged { what: format!("the task was started with other {what}") };
-    if task.selection != SelectionFact::new(&settings.config.tables, &settings.config.exclude) {
-        return Err(changed("`tables` or `exclude`"));
+    if task.selection != SelectionFact::new(&settings.config) {
+        return Err(changed("`tables`, `exclude` or `exclude_shadow_tables`"));
     }
     if !task.has_stream_group(settings.config.stream_group.as_deref()) {
         return Err(changed("`stream_group`"));

@@ -8,7 +8,9 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use error::ConfigError;
-pub use options::{ArchivedDeletes, DdlText, Handover, Heartbeat, Phase, PolarDbXOptions, Start, StreamSplit, Tls, TlsMode};
+pub use options::{
+    ArchivedDeletes, DdlText, Handover, Heartbeat, OnRowsWithoutEvents, Phase, PolarDbXOptions, Start, StreamSplit, Tls, TlsMode,
+};
 pub(crate) use settings::SourceSettings;
 
 /// The keys of `[source.polardbx]`. Unknown keys are errors. A value whose feature is not implemented yet is refused.
@@ -31,6 +33,14 @@ pub struct Config {
     /// Tables to leave out although `tables` includes them, as patterns of the same form.
     #[serde(default)]
     pub exclude: Vec<String>,
+    /// Whether the tables that tools for online schema changes make for themselves, such as `_orders_gho`, are left out; true by default. A
+    /// table that `tables` lists by its full name is never left out.
+    #[serde(default = "default_exclude_shadow_tables")]
+    pub exclude_shadow_tables: bool,
+    /// What becomes of a DDL statement that changes rows of a selected table without row events, such as DROP PARTITION; by default the task
+    /// stops before it.
+    #[serde(default)]
+    pub on_rows_without_events: OnRowsWithoutEvents,
     /// The phases to run: any of `schema`, `full` and `incremental`. The default is `full` and `incremental`.
     #[serde(default = "default_phases")]
     pub phases: Vec<Phase>,
@@ -76,6 +86,10 @@ fn default_port() -> u16 {
     3306
 }
 
+fn default_exclude_shadow_tables() -> bool {
+    true
+}
+
 fn default_phases() -> Vec<Phase> {
     vec![Phase::Full, Phase::Incremental]
 }
@@ -106,6 +120,8 @@ impl Default for Config {
             password: SecretString::from(String::new()),
             tables: Vec::new(),
             exclude: Vec::new(),
+            exclude_shadow_tables: default_exclude_shadow_tables(),
+            on_rows_without_events: OnRowsWithoutEvents::default(),
             phases: default_phases(),
             handover: Handover::default(),
             parallelism: default_parallelism(),

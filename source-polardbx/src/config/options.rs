@@ -106,6 +106,18 @@ pub enum DdlText {
     Original,
 }
 
+/// What becomes of a DDL statement that changes rows of a selected table without row events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnRowsWithoutEvents {
+    /// The task stops before it.
+    #[default]
+    Fail,
+    /// It is delivered, with a warning. The topic then lacks these changes.
+    Warn,
+}
+
 /// By what PolarDB-X splits its changes over the streams of a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]

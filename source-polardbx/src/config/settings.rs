@@ -75,7 +75,7 @@ impl SourceSettings {
             return Err(wrong("start", why, "leave `start` out, or take \"full\" out of `phases`"));
         }
         let heartbeat = heartbeat(&config, has(Phase::Incremental))?;
-        let selection = Selection::new(&config.tables, &config.exclude)?;
+        let selection = Selection::new(&config.tables, &config.exclude)?.without_shadows(config.exclude_shadow_tables);
         if config.xa_wait_seconds > 86_400 {
             return Err(wrong("xa_wait_seconds", format!("{} is not between 0 and 86400", config.xa_wait_seconds), "leave it out for 60"));
         }

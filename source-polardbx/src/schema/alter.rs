@@ -71,7 +71,7 @@ const OPTIONS: &[&str] = &[
 
 /// First words of clauses that maintain partitions. Such a clause is the only clause of its statement, and it may list several partitions.
 const PARTITION_UPKEEP: &[&str] =
-    &["ANALYZE", "CHECK", "COALESCE", "EXTRACT", "MERGE", "MOVE", "OPTIMIZE", "REBUILD", "REORGANIZE", "REPAIR", "SPLIT", "TRUNCATE"];
+    &["ANALYZE", "CHECK", "COALESCE", "EXTRACT", "MERGE", "MOVE", "OPTIMIZE", "REBUILD", "REORGANIZE", "REPAIR", "SPLIT"];
 
 /// What one clause of an ALTER TABLE does.
 enum Item {
@@ -92,6 +92,8 @@ enum Item {
     Rename(TableId),
     /// The clause moves rows into or out of the table without row events. The field holds the other table, if the clause names one.
     Exchange(Option<TableId>),
+    /// The clause drops or empties partitions.
+    RemoveRows,
     Repartition(Vec<String>),
 }
 
@@ -105,9 +107,12 @@ impl Item {
             }
             Self::DropForeignKey | Self::Key(KeyChange::Drop(_)) | Self::DropPrimaryAsIndex => SchemaChangeKind::DropIndex,
             Self::Rename(_) => SchemaChangeKind::RenameTable,
-            Self::Option | Self::Key(KeyChange::Rename(..)) | Self::Columns | Self::Exchange(_) | Self::Repartition(_) => {
-                SchemaChangeKind::AlterTable
-            }
+            Self::Option
+            | Self::Key(KeyChange::Rename(..))
+            | Self::Columns
+            | Self::Exchange(_)
+            | Self::RemoveRows
+            | Self::Repartition(_) => SchemaChangeKind::AlterTable,
         })
     }
 }
@@ -135,6 +140,7 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
                     effects.push(Effect::Exchange { table });
                 }
             }
+            Item::RemoveRows => effects.push(Effect::RemoveRows { table: table.clone() }),
             Item::Repartition(names) => repartition.get_or_insert_default().extend(names),
         }
         cursor.take_symbol(',');
@@ -230,6 +236,9 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
         // The clause discards or imports the tablespace of the table or of some partitions.
         skip_all(cursor);
         Item::Exchange(None)
+    } else if cursor.take_word(&["TRUNCATE"]) {
+        skip_all(cursor);
+        Item::RemoveRows
     } else if cursor.take_words(&["ORDER", "BY"]) || cursor.take_word(PARTITION_UPKEEP) {
         skip_all(cursor);
         Item::Option
@@ -371,7 +380,7 @@ fn read_drop(cursor: &mut Cursor<'_>, alter: &mut Alter) -> Result<Item, ReadErr
     }
     if cursor.take_word(&["PARTITION", "SUBPARTITION"]) {
         skip_all(cursor);
-        return Ok(Item::Option);
+        return Ok(Item::RemoveRows);
     }
     if cursor.take_words(&["FOREIGN", "KEY"]) {
         return Ok(Item::DropForeignKey);

@@ -28,14 +28,16 @@ impl ReadError {
 /// Why a DDL statement cannot be applied to the known schemas.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
-    /// The statement moves rows of a selected table without row events.
-    #[error("the DDL statement moves rows of {table} without writing them to the binlog")]
-    Exchanged {
+    /// The statement changes rows of a selected table without row events.
+    #[error("the DDL statement {what} {table}, and the binlog does not hold these rows")]
+    WithoutEvents {
         /// The table.
         table: TableId,
+        /// What the statement does.
+        what: String,
     },
     /// The statement gives the name of a selected table to a table whose schema is not known, and whose rows were never delivered.
-    #[error("the DDL statement renames {from} to {to}")]
+    #[error("the DDL statement renames {from}, whose schema is not known, to {to}")]
     Renamed {
         /// The old name.
         from: TableId,
@@ -50,8 +52,8 @@ pub enum ChangeError {
         /// Why the statement cannot be parsed.
         error: ReadError,
     },
-    /// The statement is a CREATE TABLE … LIKE of a selected table. The table after LIKE is not selected, so its schema is not known.
-    #[error("the schema of {like} is not known, because that table is not selected")]
+    /// The statement is a CREATE TABLE … LIKE of a selected table. The schema of the table after LIKE is not known.
+    #[error("the schema of {like} is not known")]
     LikeUnknown {
         /// The new table.
         table: TableId,

@@ -1,19 +1,65 @@
-//! Applies DDL statements to the known schemas of the selected tables.
+//! Applies DDL statements to the known schemas: those of the selected tables, and those of tables that may be selected after a statement
+//! renames them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use runtime::{TableId, TableSchema};
+use serde::{Deserialize, Serialize};
 
 use super::altered::{alter, change_keys};
 use super::create::{Keys, find_column};
 pub use super::error::ChangeError;
-use super::{Change, Databases, Effect, Unstated};
+use super::{Change, Databases, Effect, ReadError, Unstated, shadow};
 
 /// The selected tables that a schema change touched, with their new schemas; `None` for a table that was dropped.
 pub type Touched = Vec<(TableId, Option<Arc<TableSchema>>)>;
 
-/// The schemas of the selected tables, and the databases, at one position of a stream.
+/// What the stream wants to know of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// The table is selected: its rows are delivered.
+    Selected,
+    /// Only its schema is followed, because a statement may give the table a selected name.
+    Followed,
+    /// Nothing.
+    None,
+}
+
+/// What a DDL statement has done to the known tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The selected tables that it concerns.
+    pub touched: Touched,
+    /// How it has changed rows of selected tables without row events, if it has.
+    pub without_events: Vec<WithoutEvents>,
+}
+
+/// A way in which a statement changes the rows of a selected table without row events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WithoutEvents {
+    /// The table.
+    pub table: TableId,
+    /// What the statement does, such as `moves rows into or out of`.
+    pub what: String,
+}
+
+/// A table that is not selected, as it is stored in the checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowedTable {
+    pub(crate) schema: TableSchema,
+    /// Whether the table has had no rows since it was created or emptied.
+    pub(crate) is_empty: bool,
+}
+
+impl FollowedTable {
+    /// A table that may have rows.
+    pub(crate) fn new(schema: TableSchema) -> Self {
+        Self { schema, is_empty: false }
+    }
+}
+
+/// The schemas of the known tables, and the databases, at one position of a stream.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     tables: HashMap<TableId, Arc<TableSchema>>,
@@ -22,8 +68,37 @@ pub struct History {
     /// they were last taken.
     unstated: HashMap<TableId, Unstated>,
     changed: BTreeSet<TableId>,
+    /// The followed tables that have had no rows since they were created or emptied.
+    empty: HashSet<TableId>,
+    /// The followed tables that have changed since they were last taken.
+    followed: BTreeSet<TableId>,
     /// Whether the server compares names in lower case.
     lower_case: bool,
+}
+
+/// A table that a statement renames: what it was called before the statement, and whether it had no rows.
+struct Renamed {
+    now: TableId,
+    before: TableId,
+    was_empty: bool,
+}
+
+/// The work of one statement.
+struct Work<'a> {
+    seconds: u32,
+    server_charset: Option<&'a str>,
+    interest: &'a dyn Fn(&TableId) -> Interest,
+    touched: Touched,
+    without_events: Vec<WithoutEvents>,
+    renamed: Vec<Renamed>,
+}
+
+impl Work<'_> {
+    fn rows_without_events(&mut self, table: &TableId, what: &str) {
+        if (self.interest)(table) == Interest::Selected {
+            self.without_events.push(WithoutEvents { table: table.clone(), what: what.to_owned() });
+        }
+    }
 }
 
 impl History {
@@ -48,6 +123,35 @@ impl History {
             let table = unstated.table.clone();
             self.correct(&table, &unstated);
             self.unstated.insert(table, unstated);
+        }
+    }
+
+    /// Restores what was taken from [`History::take_followed`] before.
+    pub(crate) fn restore_followed(&mut self, all: impl IntoIterator<Item = FollowedTable>) {
+        for FollowedTable { schema, is_empty } in all {
+            let table = self.fold(&schema.id);
+            if is_empty {
+                self.empty.insert(table.clone());
+            }
+            self.tables.insert(table, Arc::new(schema));
+        }
+    }
+
+    /// Returns the followed tables that have changed; `None` for one that is not followed any more.
+    pub(crate) fn take_followed(&mut self) -> Vec<(TableId, Option<FollowedTable>)> {
+        let of = |table: &TableId| {
+            let schema = TableSchema::clone(self.tables.get(table)?);
+            Some(FollowedTable { schema, is_empty: self.empty.contains(table) })
+        };
+        let taken = self.followed.iter().map(|table| (table.clone(), of(table))).collect();
+        self.followed.clear();
+        taken
+    }
+
+    /// Notes that a table has got rows.
+    pub(crate) fn saw_rows(&mut self, table: &TableId) {
+        if self.empty.remove(table) {
+            self.followed.insert(table.clone());
         }
     }
 
@@ -121,131 +225,139 @@ impl History {
         &self.databases
     }
 
-    /// Applies all effects of a DDL statement, or none of them if there is an error. `seconds` is the time when the statement was executed,
-    /// in seconds since the epoch. `server_charset` is the character set of databases that are created without a character set.
+    /// Applies all effects of a DDL statement. After an error the history must not be used any more. `seconds` is the time when the statement
+    /// was executed, in seconds since the epoch. `server_charset` is the character set of databases that are created without a character set.
     pub fn apply(
         &mut self,
         change: &Change,
         seconds: u32,
         server_charset: Option<&str>,
-        selected: &dyn Fn(&TableId) -> bool,
-    ) -> Result<Touched, ChangeError> {
-        let mut next = self.clone();
-        let mut touched = Touched::new();
+        interest: &dyn Fn(&TableId) -> Interest,
+    ) -> Result<Applied, ChangeError> {
+        let (touched, without_events, renamed) = (Touched::new(), Vec::new(), Vec::new());
+        let mut work = Work { seconds, server_charset, interest, touched, without_events, renamed };
         for effect in &change.effects {
-            next.apply_effect(effect, seconds, server_charset, selected, &mut touched)?;
+            self.apply_effect(effect, &mut work)?;
         }
-        // A statement may give a selected table another name for a moment. Behind the statement, only selected tables are followed.
-        touched.retain(|(table, schema)| {
-            let is_kept = selected(table) || (schema.is_none() && self.tables.contains_key(table));
-            if !is_kept {
-                next.tables.remove(table);
-            }
-            is_kept
-        });
-        *self = next;
-        Ok(touched)
+        self.judge_renamed(&mut work);
+        Ok(Applied { touched: work.touched, without_events: work.without_events })
     }
 
-    fn apply_effect(
-        &mut self,
-        effect: &Effect,
-        seconds: u32,
-        server_charset: Option<&str>,
-        selected: &dyn Fn(&TableId) -> bool,
-        touched: &mut Touched,
-    ) -> Result<(), ChangeError> {
+    fn apply_effect(&mut self, effect: &Effect, work: &mut Work<'_>) -> Result<(), ChangeError> {
         match effect {
             Effect::Create { table, definition } => {
                 let table = self.fold(table);
-                if !selected(&table) {
-                    return Ok(());
-                }
-                let create = definition.as_ref().map_err(|error| ChangeError::Unread { table: table.clone(), error: error.clone() })?;
+                let create = match ((work.interest)(&table), definition) {
+                    (Interest::None, _) => return Ok(()),
+                    (_, Ok(create)) => create,
+                    (Interest::Selected, Err(error)) => return Err(ChangeError::Unread { table, error: error.clone() }),
+                    (Interest::Followed, Err(_)) => {
+                        self.forget(&table);
+                        return Ok(());
+                    }
+                };
                 match self.tables.get(&table).filter(|_| create.if_not_exists).cloned() {
-                    Some(known) => touch(touched, table, Some(known)),
+                    Some(known) => self.touch(table, Some(known), work),
                     None => {
                         let unstated = Some(&create.unstated).filter(|columns| !columns.is_empty());
                         self.set_unstated(&table, unstated.map(|columns| Unstated::new(table.clone(), columns.clone())));
-                        self.make(create.schema.clone(), table, seconds, touched);
+                        self.make(create.schema.clone(), table, work);
                     }
                 }
             }
             Effect::CreateLike { table, like, if_not_exists } => {
                 let table = self.fold(table);
-                if !selected(&table) {
+                let interest = (work.interest)(&table);
+                if interest == Interest::None {
                     return Ok(());
                 }
                 if let Some(known) = self.tables.get(&table).filter(|_| *if_not_exists).cloned() {
-                    touch(touched, table, Some(known));
+                    self.touch(table, Some(known), work);
                     return Ok(());
                 }
                 let Some(schema) = self.table(like).map(|schema| TableSchema::clone(schema)) else {
-                    return Err(ChangeError::LikeUnknown { table, like: self.fold(like) });
+                    if interest == Interest::Selected {
+                        return Err(ChangeError::LikeUnknown { table, like: self.fold(like) });
+                    }
+                    self.forget(&table);
+                    return Ok(());
                 };
                 self.set_unstated(&table, self.unstated.get(&self.fold(like)).and_then(|unstated| unstated.like(&table)));
-                self.make(schema, table, seconds, touched);
+                self.make(schema, table, work);
             }
             Effect::CreateUnlisted { table, error } => {
                 let table = self.fold(table);
-                if selected(&table) {
-                    return Err(ChangeError::Unread { table, error: error.clone() });
+                match (work.interest)(&table) {
+                    Interest::Selected => return Err(ChangeError::Unread { table, error: error.clone() }),
+                    Interest::Followed => self.forget(&table),
+                    Interest::None => {}
                 }
             }
             Effect::Drop { table } => {
                 let table = self.fold(table);
                 self.set_unstated(&table, None);
+                self.empty.remove(&table);
                 // A DROP TABLE IF EXISTS of a selected table is delivered even if the table never existed.
-                if self.tables.remove(&table).is_some() || selected(&table) {
-                    touch(touched, table, None);
+                if self.tables.remove(&table).is_some() || (work.interest)(&table) == Interest::Selected {
+                    self.touch(table, None, work);
                 }
             }
-            Effect::Truncate { table } | Effect::Keep { table } => {
-                if let Some((table, schema)) = self.selected(table, selected)? {
-                    touch(touched, table, Some(schema));
+            Effect::Truncate { table } => {
+                let table = self.fold(table);
+                if (work.interest)(&table) == Interest::Followed && self.tables.contains_key(&table) {
+                    self.empty.insert(table.clone());
+                }
+                if let Some(schema) = self.known(&table, work)? {
+                    self.touch(table, Some(schema), work);
                 }
             }
-            Effect::Rename { from, to } => self.rename(from, to, seconds, selected, touched)?,
-            Effect::Keys { table, changes } => {
-                if let Some((table, schema)) = self.selected(table, selected)? {
-                    let mut changed = TableSchema::clone(&schema);
-                    change_keys(&mut changed, changes.iter()).map_err(|error| ChangeError::Unread { table: table.clone(), error })?;
-                    Keys::sort(&mut changed);
-                    self.replace(table, &schema, changed, touched);
+            Effect::Keep { table } => {
+                let table = self.fold(table);
+                if let Some(schema) = self.known(&table, work)? {
+                    self.touch(table, Some(schema), work);
                 }
             }
-            Effect::Repartition { table, names } => {
-                if let Some((table, schema)) = self.selected(table, selected)? {
-                    let mut changed = TableSchema::clone(&schema);
-                    changed.partition_columns.clear();
-                    for column in names.iter().filter_map(|name| find_column(&schema.columns, name)) {
-                        if !changed.partition_columns.contains(&column) {
-                            changed.partition_columns.push(column);
-                        }
+            Effect::Rename { from, to } => self.rename(from, to, work)?,
+            Effect::Keys { table, changes } => self.change(table, work, |schema, _| {
+                let mut changed = TableSchema::clone(schema);
+                change_keys(&mut changed, changes.iter())?;
+                Keys::sort(&mut changed);
+                Ok((changed, None))
+            })?,
+            Effect::Repartition { table, names } => self.change(table, work, |schema, _| {
+                let mut changed = TableSchema::clone(schema);
+                changed.partition_columns.clear();
+                for column in names.iter().filter_map(|name| find_column(&schema.columns, name)) {
+                    if !changed.partition_columns.contains(&column) {
+                        changed.partition_columns.push(column);
                     }
-                    self.replace(table, &schema, changed, touched);
                 }
-            }
-            Effect::Alter { table, alter: changes } => {
-                if let Some((table, schema)) = self.selected(table, selected)? {
-                    let open = self.unstated.get(&table).map(|unstated| unstated.open().to_vec()).unwrap_or_default();
-                    let altered = alter(&schema, &open, changes).map_err(|error| ChangeError::Unread { table: table.clone(), error })?;
-                    let unstated = (!altered.unstated.is_empty()).then(|| Unstated::new(table.clone(), altered.unstated));
-                    self.set_unstated(&table, unstated);
-                    self.replace(table, &schema, altered.schema, touched);
-                }
-            }
+                Ok((changed, None))
+            })?,
+            Effect::Alter { table, alter: changes } => self.change(table, work, |schema, unstated| {
+                let altered = alter(schema, unstated, changes)?;
+                Ok((altered.schema, Some(altered.unstated)))
+            })?,
             Effect::Exchange { table } => {
                 let table = self.fold(table);
-                if selected(&table) {
-                    return Err(ChangeError::Exchanged { table });
+                work.rows_without_events(&table, "moves rows into or out of");
+                self.empty.remove(&table);
+                if let Some(schema) = self.known(&table, work)? {
+                    self.touch(table, Some(schema), work);
+                }
+            }
+            Effect::RemoveRows { table } => {
+                let table = self.fold(table);
+                work.rows_without_events(&table, "removes rows of");
+                if let Some(schema) = self.known(&table, work)? {
+                    self.touch(table, Some(schema), work);
                 }
             }
             Effect::DatabaseCharset { database, charset, if_not_exists } => {
                 let name = self.databases.fold(database);
                 let exists = || self.databases.exists(database) || self.tables.keys().any(|table| *table.database == *name);
                 if !(*if_not_exists && exists()) {
-                    self.databases.set(database, charset.clone().or_else(|| server_charset.map(str::to_owned)));
+                    self.databases.set(database, charset.clone().or_else(|| work.server_charset.map(str::to_owned)));
                 }
             }
             Effect::DropDatabase { database } => {
@@ -253,9 +365,8 @@ impl History {
                 let mut gone: Vec<TableId> = self.tables.keys().filter(|table| *table.database == *name).cloned().collect();
                 gone.sort();
                 for table in gone {
-                    self.tables.remove(&table);
-                    self.set_unstated(&table, None);
-                    touched.push((table, None));
+                    self.forget(&table);
+                    self.touch(table, None, work);
                 }
                 self.databases.forget(database);
             }
@@ -263,69 +374,132 @@ impl History {
         Ok(())
     }
 
-    /// The table with its schema; `None` if the table is not selected. Fails if the table is selected but its schema is not known.
-    fn selected(&self, table: &TableId, selected: &dyn Fn(&TableId) -> bool) -> Result<Option<(TableId, Arc<TableSchema>)>, ChangeError> {
-        let table = self.fold(table);
-        if !selected(&table) {
-            return Ok(None);
+    /// The schema of a table, if the table is known. Fails if the table is selected but its schema is not known.
+    fn known(&self, table: &TableId, work: &Work<'_>) -> Result<Option<Arc<TableSchema>>, ChangeError> {
+        match (self.tables.get(table), (work.interest)(table)) {
+            (_, Interest::None) => Ok(None),
+            (None, Interest::Selected) => Err(ChangeError::Unknown { table: table.clone() }),
+            (known, _) => Ok(known.cloned()),
         }
-        match self.tables.get(&table).cloned() {
-            Some(schema) => Ok(Some((table, schema))),
-            None => Err(ChangeError::Unknown { table }),
+    }
+
+    /// Replaces the schema of a table by another one, which `change` makes of the schema and of the columns that are nullable only by an
+    /// assumption. It also returns the new columns of this kind; `None` if they stay.
+    ///
+    /// A followed table whose change cannot be read is not known any more.
+    fn change(
+        &mut self,
+        table: &TableId,
+        work: &mut Work<'_>,
+        change: impl FnOnce(&TableSchema, &[usize]) -> Result<(TableSchema, Option<Vec<usize>>), ReadError>,
+    ) -> Result<(), ChangeError> {
+        let table = self.fold(table);
+        let Some(old) = self.known(&table, work)? else { return Ok(()) };
+        let open = self.unstated.get(&table).map(|unstated| unstated.open().to_vec()).unwrap_or_default();
+        let (mut changed, unstated) = match change(&old, &open) {
+            Ok(changed) => changed,
+            Err(error) if (work.interest)(&table) == Interest::Selected => return Err(ChangeError::Unread { table, error }),
+            Err(_) => {
+                self.forget(&table);
+                self.touch(table, None, work);
+                return Ok(());
+            }
+        };
+        if let Some(unstated) = unstated {
+            self.set_unstated(&table, (!unstated.is_empty()).then(|| Unstated::new(table.clone(), unstated)));
+        }
+        let schema = if changed == *old {
+            old
+        } else {
+            changed.version = old.version.saturating_add(1);
+            Arc::new(changed)
+        };
+        self.tables.insert(table.clone(), schema.clone());
+        self.touch(table, Some(schema), work);
+        Ok(())
+    }
+
+    /// Removes all that is known of a table.
+    fn forget(&mut self, table: &TableId) {
+        self.tables.remove(table);
+        self.empty.remove(table);
+        self.set_unstated(table, None);
+    }
+
+    /// Notes that a statement concerns a table.
+    fn touch(&mut self, table: TableId, schema: Option<Arc<TableSchema>>, work: &mut Work<'_>) {
+        match (work.interest)(&table) {
+            Interest::Selected => touch(&mut work.touched, table, schema),
+            Interest::Followed => {
+                self.followed.insert(table);
+            }
+            Interest::None => {}
         }
     }
 
     /// Adds a table that a DDL statement creates. The version of its schema is the time of the statement, or one more than the known
     /// version if that is greater. So a table that was dropped and created again has a greater version than before, even if the dropped
     /// table was forgotten in a restart.
-    fn make(&mut self, schema: TableSchema, table: TableId, seconds: u32, touched: &mut Touched) {
+    fn make(&mut self, schema: TableSchema, table: TableId, work: &mut Work<'_>) {
         let mut schema = schema;
         let last = self.tables.get(&table).map_or(0, |known| known.version);
-        schema.version = seconds.max(last.saturating_add(1));
+        schema.version = work.seconds.max(last.saturating_add(1));
         schema.id = table.clone();
         let schema = Arc::new(schema);
         self.tables.insert(table.clone(), schema.clone());
-        touch(touched, table, Some(schema));
+        if (work.interest)(&table) == Interest::Followed {
+            self.empty.insert(table.clone());
+        }
+        self.touch(table, Some(schema), work);
     }
 
-    /// Gives a table another name. A table that leaves the selection keeps its schema, because it may come back.
-    fn rename(
-        &mut self,
-        from: &TableId,
-        to: &TableId,
-        seconds: u32,
-        selected: &dyn Fn(&TableId) -> bool,
-        touched: &mut Touched,
-    ) -> Result<(), ChangeError> {
+    /// Gives a table another name.
+    fn rename(&mut self, from: &TableId, to: &TableId, work: &mut Work<'_>) -> Result<(), ChangeError> {
         let (from, to) = (self.fold(from), self.fold(to));
         let Some(schema) = self.tables.remove(&from) else {
-            // A table whose schema is not known has rows that were never delivered.
-            return if selected(&to) { Err(ChangeError::Renamed { from, to }) } else { Ok(()) };
+            let error = ChangeError::Renamed { from, to: to.clone() };
+            return if (work.interest)(&to) == Interest::Selected { Err(error) } else { Ok(()) };
         };
         let mut renamed = TableSchema::clone(&schema);
         // A table that had this name before may have had a greater version, but none that is greater than the time.
-        renamed.version = seconds.max(schema.version.saturating_add(1));
+        renamed.version = work.seconds.max(schema.version.saturating_add(1));
         renamed.id = to.clone();
         let unstated = self.unstated.get(&from).and_then(|unstated| unstated.like(&to));
         self.set_unstated(&from, None);
         self.set_unstated(&to, unstated);
-        touch(touched, from, None);
+        let is_empty = self.empty.remove(&from);
+        if is_empty {
+            self.empty.insert(to.clone());
+        }
+        match work.renamed.iter_mut().find(|renamed| renamed.now == from) {
+            Some(renamed) => renamed.now = to.clone(),
+            None => work.renamed.push(Renamed { now: to.clone(), before: from.clone(), was_empty: is_empty }),
+        }
+        self.touch(from, None, work);
         let renamed = Arc::new(renamed);
         self.tables.insert(to.clone(), renamed.clone());
-        touch(touched, to, Some(renamed));
+        self.touch(to, Some(renamed), work);
         Ok(())
     }
 
-    /// Replaces the schema of a table that has changed.
-    fn replace(&mut self, table: TableId, old: &Arc<TableSchema>, mut changed: TableSchema, touched: &mut Touched) {
-        let schema = if changed == **old {
-            old.clone()
-        } else {
-            changed.version = old.version.saturating_add(1);
-            Arc::new(changed)
-        };
-        self.tables.insert(table.clone(), schema.clone());
-        touch(touched, table, Some(schema));
+    /// Looks where a statement has left the tables that it has renamed. In between, they may have had any names.
+    ///
+    /// A table that is selected now and was not before brings rows that were never delivered, unless it has none, or is the copy of the table
+    /// whose place it takes.
+    fn judge_renamed(&mut self, work: &mut Work<'_>) {
+        for Renamed { now, before, was_empty } in std::mem::take(&mut work.renamed) {
+            let interest = (work.interest)(&now);
+            if interest != Interest::Followed {
+                self.empty.remove(&now);
+            }
+            if interest == Interest::None {
+                self.forget(&now);
+            }
+            let is_copy = before.database == now.database && shadow::original(&before.table) == Some(&now.table);
+            if interest == Interest::Selected && (work.interest)(&before) != Interest::Selected && !was_empty && !is_copy {
+                work.rows_without_events(&now, &format!("renames {before}, whose rows were not delivered, to"));
+            }
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod error;
 pub mod history;
 mod lexer;
 mod polardbx;
+pub(crate) mod shadow;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ pub use create::{
 pub(crate) use create::{for_mysql, foreign_key_actions, without_foreign_keys};
 pub(crate) use databases::Databases;
 pub use error::ReadError;
-pub use history::History;
+pub use history::{Applied, FollowedTable, History, Interest, WithoutEvents};
 pub use lexer::Dialect;
 pub(crate) use lexer::loses_names;
 pub(crate) use polardbx::{add_partitions, concerns_accounts, loses_partitions, partitions_only, tables_named, without_leading_comma};

@@ -7,8 +7,8 @@ use runtime::{ColumnKind, KeyPart, SchemaChangeKind, TableId, TableSchema};
 
 use super::history::ChangeError;
 use super::{
-    Dialect, Effect, ExplicitTimestamps, History, KeyChange, KeyDefinition, PartDefinition, Statement, StatementContext, read_create_table,
-    read_statement,
+    Applied, Dialect, Effect, ExplicitTimestamps, History, Interest, KeyChange, KeyDefinition, PartDefinition, Statement, StatementContext,
+    WithoutEvents, read_create_table, read_statement,
 };
 
 fn read(sql: &str) -> Statement {
@@ -267,7 +267,6 @@ fn statements_that_leave_columns_alone() {
         "ALTER TABLE t AUTO_INCREMENT=5",
         "ALTER TABLE t SPLIT PARTITION p1 INTO (PARTITION p2 VALUES IN (1))",
         "ALTER TABLE t MERGE PARTITIONS p1,p2 TO p12",
-        "ALTER TABLE t DROP PARTITION p1, `p2`",
         "ALTER TABLE t REORGANIZE PARTITION a, b INTO (PARTITION c VALUES IN (1))",
         "ALTER TABLE t DROP FOREIGN KEY f",
         "ALTER TABLE t MODIFY PARTITION p1 ADD VALUES(9)",
@@ -465,10 +464,22 @@ fn history() -> History {
     History::new([Arc::new(schema)], HashMap::from([("d".to_owned(), "utf8mb4".to_owned())]), false)
 }
 
+/// The tables of the database `d` are known. All but those whose names begin with `no` are selected.
+fn interest(table: &TableId) -> Interest {
+    match (&*table.database, table.table.starts_with("no")) {
+        ("d", false) => Interest::Selected,
+        ("d", true) => Interest::Followed,
+        _ => Interest::None,
+    }
+}
+
 fn apply(history: &mut History, sql: &str) -> Result<Vec<(String, Option<u32>)>, ChangeError> {
     let statement = read(sql);
     let Statement::Change(change) = statement else { panic!("{sql}: {statement:?}") };
-    let touched = history.apply(&change, 1_000, Some("latin1"), &|table| &*table.database == "d" && &*table.table != "no")?;
+    let Applied { touched, without_events } = history.apply(&change, 1_000, Some("latin1"), &interest)?;
+    if let Some(WithoutEvents { table, what }) = without_events.into_iter().next() {
+        return Err(ChangeError::WithoutEvents { table, what });
+    }
     Ok(touched.into_iter().map(|(table, schema)| (table.to_string(), schema.map(|schema| schema.version))).collect())
 }
 
@@ -566,10 +577,83 @@ fn tables_are_renamed_within_the_selection() {
         [("d.u".to_owned(), None), ("d.v".to_owned(), Some(1003))]
     );
     assert_eq!(names(&known), [Some("z".to_owned()), None, Some("y".to_owned())]);
-    // A table that leaves the selection is not followed.
+    // A table that leaves the selection may change its rows unseen.
     assert_eq!(apply(&mut known, "RENAME TABLE v TO no").unwrap(), [("d.v".to_owned(), None)]);
-    assert!(matches!(apply(&mut known, "RENAME TABLE no TO v"), Err(ChangeError::Renamed { .. })));
+    assert!(matches!(apply(&mut known, "RENAME TABLE no TO v"), Err(ChangeError::WithoutEvents { .. })));
+    apply(&mut known, "RENAME TABLE v TO e.v").unwrap();
+    assert!(matches!(apply(&mut known, "RENAME TABLE e.v TO v"), Err(ChangeError::Renamed { .. })));
     assert_eq!(apply(&mut known, "RENAME TABLE e.a TO e.b").unwrap(), []);
+}
+
+#[test]
+fn tables_that_are_not_selected_are_followed() {
+    let columns = |known: &History, table: &str| known.table(&TableId::new("d", table)).map(|schema| types(schema).join(", "));
+    let mut known = history();
+    for sql in [
+        "CREATE TABLE no_new LIKE t",
+        "ALTER TABLE no_new ADD x int FIRST, DROP c",
+        "CREATE TABLE no_like LIKE no_new",
+        // A table whose change cannot be read is not known any more.
+        "ALTER TABLE no_like DROP gone",
+        "CREATE TABLE no_odd (a frob)",
+    ] {
+        assert_eq!(apply(&mut known, sql).unwrap(), [], "{sql}");
+    }
+    let taken: Vec<_> = known.take_followed();
+    let names: Vec<_> =
+        taken.iter().map(|(table, followed)| (&*table.table, followed.as_ref().map(|followed| followed.is_empty))).collect();
+    assert_eq!(names, [("no_like", None), ("no_new", Some(true))]);
+    assert!(known.take_followed().is_empty());
+    // What is stored is restored.
+    let mut other = history();
+    other.restore_followed(taken.into_iter().filter_map(|(_, followed)| followed));
+    for known in [&mut known, &mut other] {
+        let mut swapped = known.clone();
+        assert_eq!(
+            apply(&mut swapped, "RENAME TABLE t TO no_old, no_new TO t").unwrap(),
+            [("d.t".to_owned(), Some(1002))],
+            "an empty table brings no rows"
+        );
+        assert_eq!(columns(&swapped, "t").as_deref(), Some("x int, a int not null, b int not null"));
+        assert_eq!(columns(&swapped, "no_old").as_deref(), Some("a int not null, b int not null, c varchar(9)"));
+        assert_eq!(columns(&swapped, "no_new"), None);
+        known.saw_rows(&TableId::new("d", "no_new"));
+        assert_eq!(known.take_followed().len(), 1);
+        let error = apply(&mut known.clone(), "RENAME TABLE t TO no_old, no_new TO t").unwrap_err();
+        assert!(
+            matches!(&error, ChangeError::WithoutEvents { table, .. } if *table == t()) && error.to_string().contains("d.no_new"),
+            "{error}"
+        );
+        // A table that is emptied has no rows.
+        apply(known, "TRUNCATE no_new").unwrap();
+        apply(known, "RENAME TABLE no_new TO t2").unwrap();
+        assert!(columns(known, "t2").is_some());
+    }
+    // The copy that a tool for online schema changes has made has the rows of the table.
+    let interest = |table: &TableId| if &*table.table == "t" { Interest::Selected } else { Interest::Followed };
+    for (copy, swap) in [
+        ("_t_gho", "RENAME TABLE t TO _t_del, _t_gho TO t"),
+        ("_t_new", "RENAME TABLE t TO _t_old, _t_new TO t"),
+        ("__osc_new_t", "RENAME TABLE t TO __osc_old_t, __osc_new_t TO t"),
+    ] {
+        let mut known = history();
+        for sql in [format!("CREATE TABLE {copy} LIKE t"), format!("ALTER TABLE {copy} ADD x int"), swap.to_owned()] {
+            let Statement::Change(change) = read(&sql) else { panic!("{sql}") };
+            known.saw_rows(&TableId::new("d", copy));
+            let applied = known.apply(&change, 5, None, &interest).unwrap();
+            assert!(applied.without_events.is_empty(), "{sql}");
+            assert_eq!(applied.touched.len(), usize::from(sql == swap), "{sql}");
+        }
+        assert!(columns(&known, "t").is_some_and(|columns| columns.ends_with("x int")));
+    }
+}
+
+#[test]
+fn rows_that_go_with_their_partitions_are_no_events() {
+    for sql in ["ALTER TABLE t DROP PARTITION p1, `p2`", "ALTER TABLE t TRUNCATE PARTITION ALL", "ALTER TABLE t DISCARD TABLESPACE"] {
+        assert!(matches!(apply(&mut history(), sql), Err(ChangeError::WithoutEvents { .. })), "{sql}");
+        assert_eq!(apply(&mut history(), &sql.replace("TABLE t", "TABLE no")).unwrap(), [], "{sql}");
+    }
 }
 
 #[test]
@@ -661,7 +745,7 @@ fn a_database_that_exists_keeps_its_character_set() {
 #[test]
 fn the_history_stops_where_it_must() {
     for sql in ["ALTER TABLE t EXCHANGE PARTITION p WITH TABLE e.u", "ALTER TABLE e.u EXCHANGE PARTITION p WITH TABLE t"] {
-        assert!(matches!(apply(&mut history(), sql), Err(ChangeError::Exchanged { .. })), "{sql}");
+        assert!(matches!(apply(&mut history(), sql), Err(ChangeError::WithoutEvents { .. })), "{sql}");
     }
     assert!(matches!(apply(&mut history(), "RENAME TABLE e.u TO t2"), Err(ChangeError::Renamed { .. })));
     assert!(matches!(apply(&mut history(), "CREATE TABLE n LIKE e.x"), Err(ChangeError::LikeUnknown { .. })));

@@ -55,12 +55,12 @@ impl Unstated {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{ExplicitTimestamps, History, Statement, StatementContext, read_statement};
+    use crate::schema::{ExplicitTimestamps, History, Interest, Statement, StatementContext, read_statement};
 
     fn apply(history: &mut History, sql: &str) {
         let context = StatementContext { explicit_timestamps: ExplicitTimestamps::Assumed(true), ..StatementContext::new("d", &|_| None) };
         let Statement::Change(change) = read_statement(sql, &context) else { panic!("{sql}") };
-        history.apply(&change, 10, None, &|_| true).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        history.apply(&change, 10, None, &|_| Interest::Selected).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
     fn taken(history: &mut History) -> Vec<(String, Option<Unstated>)> {

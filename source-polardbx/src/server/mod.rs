@@ -20,7 +20,7 @@ pub(crate) use binlog::{BinlogFilters, binlog_end, binlog_files, binlog_filters,
 pub(crate) use identity::Identity;
 pub(crate) use kind::{ServerKind, kind_of};
 pub(crate) use retention::{Needed, retention};
-pub(crate) use tables::{Definition, database_charsets, parse_definition, read_ddl, read_definitions, selected_tables};
+pub(crate) use tables::{Definition, Listed, database_charsets, list_tables, parse_definition, read_ddl, read_definitions};
 
 /// The names of the server variables that are read.
 const VARIABLES: &[&str] = &[

@@ -8,31 +8,42 @@ use tokio::task::JoinSet;
 
 use crate::binlog::profile::is_polardbx;
 use crate::error::{Result, SourceError};
-use crate::schema::read_create_table;
+use crate::schema::{Interest, read_create_table};
 use crate::selection::Selection;
 use crate::session::{Endpoint, Session, named, nth, quoted};
 
-/// All selected tables, sorted by name, and all selected views. Sequences are left out.
-pub(crate) async fn selected_tables(session: &mut Session, selection: &Selection) -> Result<(Vec<TableId>, Vec<TableId>)> {
-    let (mut tables, mut views) = (Vec::new(), Vec::new());
+/// The tables of the databases that a selection names. Sequences are left out.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    /// The selected tables, sorted by name.
+    pub(crate) tables: Vec<TableId>,
+    /// The selected views.
+    pub(crate) views: Vec<TableId>,
+    /// The tables that are not selected, but followed.
+    pub(crate) followed: Vec<TableId>,
+}
+
+/// Lists the tables of the databases that may hold selected tables.
+pub(crate) async fn list_tables(session: &mut Session, selection: &Selection) -> Result<Listed> {
+    let mut listed = Listed::default();
     for row in session.rows("list the databases", "SHOW DATABASES").await? {
         let Some(database) = nth(&row, 0).filter(|name| selection.may_select_from(name)) else { continue };
         let sql = format!("SHOW FULL TABLES FROM {}", quoted(&database));
         for row in session.rows(format!("list the tables of {database}"), sql).await? {
             let (Some(name), Some(kind)) = (nth(&row, 0), nth(&row, 1)) else { continue };
             let id = compared(session, TableId::new(database.as_str(), name));
-            if selection.selects(&id) {
-                if kind.eq_ignore_ascii_case("BASE TABLE") || kind.eq_ignore_ascii_case("SYSTEM VERSIONED") {
-                    tables.push(id);
-                } else if !kind.eq_ignore_ascii_case("SEQUENCE") {
-                    views.push(id);
-                }
+            let is_table = kind.eq_ignore_ascii_case("BASE TABLE") || kind.eq_ignore_ascii_case("SYSTEM VERSIONED");
+            match selection.interest(&id) {
+                Interest::Selected if is_table => listed.tables.push(id),
+                Interest::Selected if !kind.eq_ignore_ascii_case("SEQUENCE") => listed.views.push(id),
+                Interest::Followed if is_table => listed.followed.push(id),
+                Interest::Selected | Interest::Followed | Interest::None => {}
             }
         }
     }
-    tables.sort();
-    unambiguous(&tables)?;
-    Ok((tables, views))
+    listed.tables.sort();
+    unambiguous(&listed.tables)?;
+    Ok(listed)
 }
 
 /// The name of a table in the form in which the server compares it and writes it into its binlog. PolarDB-X does both in lower case, although
@@ -114,12 +125,14 @@ pub(crate) fn parse_definition(table: &TableId, ddl: &str) -> Result<TableSchema
     Ok(create.schema)
 }
 
-/// Reads the definitions of many tables, in the order of `tables`. It uses `session` and, in parallel, up to `more` other connections.
+/// Reads the definitions of many tables, in the order of `tables`. It uses `session` and, in parallel, up to `more` other connections. A table
+/// that cannot be read is an error if it is `demanded`; otherwise it is left out.
 pub(crate) async fn read_definitions(
     session: &mut Session,
     endpoint: &Endpoint,
     more: usize,
     tables: &[TableId],
+    demanded: bool,
 ) -> Result<Vec<Definition>> {
     /// The number of tables for which another connection is worthwhile.
     const TABLES_PER_CONNECTION: usize = 32;
@@ -132,14 +145,14 @@ pub(crate) async fn read_definitions(
         let endpoint = endpoint.clone();
         others.spawn(async move {
             let mut session = endpoint.connect().await?;
-            let read = read_part(&mut session, &part).await?;
+            let read = read_part(&mut session, &part, demanded).await?;
             session.close().await;
             Ok::<_, SourceError>((number, read))
         });
     }
     let mut read = HashMap::new();
     if let Some((number, part)) = own {
-        read.insert(number, read_part(session, &part).await?);
+        read.insert(number, read_part(session, &part, demanded).await?);
     }
     while let Some(joined) = others.join_next().await {
         let (number, part) = joined.map_err(|error| SourceError::answer("read the definitions of the tables", error.to_string()))??;
@@ -148,11 +161,18 @@ pub(crate) async fn read_definitions(
     Ok((0..read.len()).filter_map(|number| read.remove(&number)).flatten().collect())
 }
 
-async fn read_part(session: &mut Session, tables: &[TableId]) -> Result<Vec<Definition>> {
+async fn read_part(session: &mut Session, tables: &[TableId], demanded: bool) -> Result<Vec<Definition>> {
     let mut read = Vec::with_capacity(tables.len());
     for table in tables {
-        let ddl = read_ddl(session, table).await?;
-        read.push(Definition { schema: Arc::new(parse_definition(table, &ddl)?), ddl });
+        let ddl = match read_ddl(session, table).await {
+            // The account may not read it, or it was dropped since.
+            Err(error) if !demanded && error.code().is_some() => continue,
+            ddl => ddl?,
+        };
+        match parse_definition(table, &ddl) {
+            Err(_) if !demanded => {}
+            schema => read.push(Definition { schema: Arc::new(schema?), ddl }),
+        }
     }
     Ok(read)
 }

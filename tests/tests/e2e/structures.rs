@@ -3,7 +3,9 @@
 use fastrand::Rng;
 use mysql_async::prelude::Queryable;
 use runtime::{OtherKey, TableId, TableSchema};
-use source_polardbx::schema::{Dialect, ExplicitTimestamps, History, Statement, StatementContext, read_create_table, read_statement};
+use source_polardbx::schema::{
+    Dialect, ExplicitTimestamps, History, Interest, Statement, StatementContext, read_create_table, read_statement,
+};
 use tests::harness::Flavor;
 use tests::{Failure, Result};
 
@@ -175,7 +177,7 @@ async fn random(flavor: Flavor, seed: u64, count: usize) -> Result<usize> {
         trail.push(statement.clone());
         let failed = |what: String| Failure::new(format!("{} {statement}: {what}\nafter\n{}", flavor.name(), trail.join(";\n")));
         let Statement::Change(change) = read_statement(&statement, &context) else { return Err(failed("it is not read".into())) };
-        history.apply(&change, 10, None, &|_| true).map_err(|error| failed(error.to_string()))?;
+        history.apply(&change, 10, None, &|_| Interest::Selected).map_err(|error| failed(error.to_string()))?;
         let printed: Option<(String, String)> = connection.query_first("SHOW CREATE TABLE t").await?;
         let printed = printed.unwrap_or_default().1;
         let expected = read_create_table(&printed, &database, &charsets).map_err(|error| failed(error.to_string()))?.schema;

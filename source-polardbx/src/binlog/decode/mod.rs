@@ -6,6 +6,7 @@
 //! - `resume_guard` holds the position at which reading continues after a restart, and checks that the last delivered transaction is there.
 //! - `transaction` tracks where transactions begin and end, and gives each event its `seq` and its `stamp`.
 //! - `table_maps` maps table ids to tables, and `rows` decodes row events.
+//! - `followed` stores the schemas of tables that are not selected.
 //! - `unstated` takes from TABLE_MAPs what CREATE TABLE statements leave open.
 //! - `query` handles statements such as DDL, and the commit marks of PolarDB-X; `statement_text` decodes their text.
 //! - `prepared` keeps the changes of XA transactions until their outcome is read, and `expansion` gives them back. `row_keys` finds later
@@ -18,6 +19,7 @@ mod context;
 mod expansion;
 mod fingerprint;
 mod first_group;
+mod followed;
 mod group_end;
 mod heartbeat;
 mod look_ahead;
@@ -43,7 +45,7 @@ use super::position::{FileOffset, StreamPosition};
 use super::profile::ServerProfile;
 use super::row::RowLayout;
 use super::track::Tracker;
-use crate::config::PolarDbXOptions;
+use crate::config::{OnRowsWithoutEvents, PolarDbXOptions};
 use crate::schema::History;
 use crate::selection::Selection;
 use context::EventContext;
@@ -80,6 +82,8 @@ pub struct DecoderOptions {
     pub prepared: PreparedTransactions,
     /// How the events of PolarDB-X are delivered.
     pub polardbx: PolarDbXOptions,
+    /// What becomes of statements that change rows without row events.
+    pub on_rows_without_events: OnRowsWithoutEvents,
     /// Batches are cut at about this size, in bytes.
     pub batch_max_bytes: usize,
 }
@@ -101,6 +105,7 @@ pub struct Decoder {
     /// The sources of events that are being expanded, the innermost last. Each belongs to the open group.
     expansions: Vec<Expansion>,
     polardbx: PolarDbXOptions,
+    on_rows_without_events: OnRowsWithoutEvents,
     /// The statement of PolarDB-X whose commit mark was not read yet.
     logged: Option<KeptEvent>,
     /// The events that were read before their turn. They follow the expansions.
@@ -110,7 +115,8 @@ pub struct Decoder {
 impl Decoder {
     /// Creates a decoder. Its first event must be the first event of a binlog dump that begins at [`Decoder::dump_from`].
     pub fn new(options: DecoderOptions) -> Self {
-        let DecoderOptions { stream, position, history, selection, profile, prepared, polardbx, batch_max_bytes } = options;
+        let DecoderOptions { stream, position, history, selection, profile, prepared, polardbx, on_rows_without_events, batch_max_bytes } =
+            options;
         Self {
             tracker: Tracker::new(&position.base, ResumeGuard::dump_from(&position)),
             transaction: Transaction::new(position.timeline, &profile),
@@ -122,6 +128,7 @@ impl Decoder {
             prepared,
             expansions: Vec::new(),
             polardbx,
+            on_rows_without_events,
             logged: None,
             ahead: LookAhead::default(),
             stream,
@@ -212,7 +219,10 @@ impl Decoder {
         match event.header.kind {
             kind::TABLE_MAP if self.resume.is_live() => {
                 unstated::settle(event.body, &self.stream, &mut self.history, &mut self.output)?;
-                self.tables.add(event.body, &self.history, &self.selection, &self.profile)?;
+                if let Some(table) = self.tables.add(event.body, &self.history, &self.selection, &self.profile)? {
+                    self.history.saw_rows(&table);
+                    followed::note(&self.stream, &mut self.history, &mut self.output)?;
+                }
                 self.spool(event).map(drop)
             }
             kind::TABLE_MAP => Ok(()),

@@ -403,6 +403,7 @@ fn effect_on_rows(effect: &Effect, table: &TableId, history: &History) -> Effect
         | Effect::Repartition { table, .. }
         | Effect::Alter { table, .. }
         | Effect::Exchange { table }
+        | Effect::RemoveRows { table }
         | Effect::CreateUnlisted { table, .. }
             if is(table) =>
         {

@@ -10,16 +10,17 @@ use super::polardbx::StatementTexts;
 use super::prepared::{Ended, read_xa_prepare};
 use super::statement_text::StatementText;
 use super::table_maps::TableMaps;
-use super::{Decoder, unstated};
+use super::{Decoder, followed, unstated};
 use crate::binlog::error::{StreamError, shorten, unreadable};
 use crate::binlog::event::{CommitMark, KeptEvent, Query, RawEvent, SessionVariables, Tso, kind, read_query};
 use crate::binlog::position::FileOffset;
-use crate::config::{ArchivedDeletes, DdlText};
+use crate::config::{ArchivedDeletes, DdlText, OnRowsWithoutEvents};
 use crate::facts::DatabaseCharsets;
+use crate::schema::history::ChangeError;
 use crate::schema::{
-    Change, Effect, ExplicitTimestamps, Statement, StatementContext, XaStatement, add_partitions, changes_only_named_tables,
-    concerns_accounts, loses_names, loses_partitions, of_collation_number, partitions_only, read_statement, tables_named,
-    without_leading_comma,
+    Applied, Change, Effect, ExplicitTimestamps, Statement, StatementContext, WithoutEvents, XaStatement, add_partitions,
+    changes_only_named_tables, concerns_accounts, loses_names, loses_partitions, of_collation_number, partitions_only, read_statement,
+    tables_named, without_leading_comma,
 };
 use crate::spool::SpoolReader;
 
@@ -206,16 +207,22 @@ impl Decoder {
     ) -> Result<(), StreamError> {
         let text = source.text.as_str();
         let server_charset = variables.charset.and_then(|[.., server]| of_collation_number(server));
-        let touched = self
-            .history
-            .apply(change, event.header.timestamp, server_charset, &|table| self.selection.selects(table))
-            .map_err(|change| StreamError::Change { change, statement: shorten(text) })?;
+        let refuse = |change| StreamError::Change { change, statement: shorten(text) };
+        let Applied { touched, without_events } =
+            self.history.apply(change, event.header.timestamp, server_charset, &|table| self.selection.interest(table)).map_err(refuse)?;
+        for WithoutEvents { table, what } in without_events {
+            if self.on_rows_without_events == OnRowsWithoutEvents::Fail {
+                return Err(refuse(ChangeError::WithoutEvents { table, what }));
+            }
+            tracing::warn!(statement = shorten(text), "a statement {what} {table}, and the binlog does not hold these rows");
+        }
         if self.polardbx.lacks_keyless
             && let Some((table, _)) = touched.iter().find(|(_, schema)| schema.as_ref().is_some_and(|schema| schema.primary_key.is_empty()))
         {
             return Err(StreamError::NoRows { table: table.clone(), statement: shorten(text) });
         }
         unstated::note(&self.stream, &mut self.history, &mut self.output)?;
+        followed::note(&self.stream, &mut self.history, &mut self.output)?;
         self.prepared.schema_changed(change, text, &self.history, &mut self.output)?;
         let databases = || {
             change.effects.iter().filter_map(|effect| match effect {
@@ -342,10 +349,11 @@ impl Decoder {
         }
         let is_selected = |table: &TableId| self.selection.selects(&self.history.fold(table));
         if let Some(table) = loses_partitions(text, &context).filter(is_selected) {
-            tracing::warn!(
-                statement = shorten(text),
-                "rows of {table} are removed with their partitions, and the binlog does not have them"
-            );
+            if self.on_rows_without_events == OnRowsWithoutEvents::Fail {
+                let change = ChangeError::WithoutEvents { table, what: "removes rows of".to_owned() };
+                return Err(StreamError::Change { change, statement: shorten(text) });
+            }
+            tracing::warn!(statement = shorten(text), "a statement removes rows of {table}, and the binlog does not hold these rows");
         }
         match partitions_only(text, &context) {
             Ok(Some(change)) => self.change(event, query, &change, &StatementText::of_server(text.to_owned()), &variables, read_ms)?,

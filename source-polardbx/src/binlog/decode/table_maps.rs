@@ -51,21 +51,21 @@ impl TableMaps {
         self.older.clear();
     }
 
-    /// Reads a TABLE_MAP. This is cheap if the previous TABLE_MAP with the same table id was identical.
+    /// Reads a TABLE_MAP. This is cheap if the previous TABLE_MAP with the same table id was identical. Otherwise it returns the table.
     pub(super) fn add(
         &mut self,
         body: &[u8],
         history: &History,
         selection: &Selection,
         profile: &ServerProfile,
-    ) -> Result<(), StreamError> {
+    ) -> Result<Option<TableId>, StreamError> {
         let id = read_table_id(body)?;
         if self.recent.get(&id).is_some_and(|known| known.body == body) {
-            return Ok(());
+            return Ok(None);
         }
         if let Some(known) = self.older.remove(&id).filter(|known| known.body == body) {
             self.insert(id, known);
-            return Ok(());
+            return Ok(None);
         }
         let mut map = read_table_map(body)?;
         map.table = history.fold(&map.table);
@@ -83,7 +83,7 @@ impl TableMaps {
             None
         };
         self.insert(map.table_id, MappedTable { body: body.to_vec(), layout });
-        Ok(())
+        Ok(Some(map.table))
     }
 
     fn insert(&mut self, id: u64, table: MappedTable) {

@@ -54,7 +54,13 @@ impl Log {
 pub(super) fn decoder_of(position: StreamPosition, folder: Option<&Path>, settled: Option<FileOffset>, committed: &Committed) -> Decoder {
     let prepared = PreparedTransactions::open("global", folder, settled, committed).unwrap();
     let profile = ServerProfile::new(MYSQL);
-    Decoder::new(DecoderOptions { prepared, profile, ..options(position, schema(&[integer(1, 4, false)]), 1 << 20) })
+    let on_rows_without_events = OnRowsWithoutEvents::Warn;
+    Decoder::new(DecoderOptions {
+        prepared,
+        profile,
+        on_rows_without_events,
+        ..options(position, schema(&[integer(1, 4, false)]), 1 << 20)
+    })
 }
 
 pub(super) fn new_decoder(folder: &Path) -> Decoder {

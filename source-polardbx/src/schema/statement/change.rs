@@ -89,6 +89,11 @@ pub enum Effect {
         /// The table.
         table: TableId,
     },
+    /// Partitions are dropped or emptied with their rows.
+    RemoveRows {
+        /// The table.
+        table: TableId,
+    },
     /// The database is created, or its default character set changes.
     DatabaseCharset {
         /// The database.
