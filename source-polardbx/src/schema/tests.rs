@@ -614,7 +614,7 @@ fn tables_that_are_not_selected_are_followed() {
             [("d.t".to_owned(), Some(1002))],
             "an empty table brings no rows"
         );
-        assert_eq!(columns(&swapped, "t").as_deref(), Some("x int, a int not null, b int not null"));
+        assert_eq!(columns(&swapped, "t").as_deref(), Some("x int(11), a int not null, b int not null"));
         assert_eq!(columns(&swapped, "no_old").as_deref(), Some("a int not null, b int not null, c varchar(9)"));
         assert_eq!(columns(&swapped, "no_new"), None);
         known.saw_rows(&TableId::new("d", "no_new"));
@@ -644,7 +644,7 @@ fn tables_that_are_not_selected_are_followed() {
             assert!(applied.without_events.is_empty(), "{sql}");
             assert_eq!(applied.touched.len(), usize::from(sql == swap), "{sql}");
         }
-        assert!(columns(&known, "t").is_some_and(|columns| columns.ends_with("x int")));
+        assert!(columns(&known, "t").is_some_and(|columns| columns.ends_with("x int(11)")));
     }
 }
 

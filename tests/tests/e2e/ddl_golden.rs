@@ -251,7 +251,7 @@ fn change_of(database: &str, text: &str, dialect: Dialect) -> Result<Option<Sche
             | Effect::Keys { table, .. }
             | Effect::Repartition { table, .. }
             | Effect::Alter { table, .. }
-            | Effect::HiddenColumn { table }
+            | Effect::RemoveRows { table }
             | Effect::Exchange { table } => touch(table, true),
         }
     }

@@ -15,6 +15,7 @@ mod ddl_golden;
 mod defaults;
 mod examples;
 mod faults;
+mod followed;
 mod golden;
 mod harness;
 mod identity;

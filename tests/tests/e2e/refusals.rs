@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use tests::Result;
-use tests::checker::{Decoded, Format, Table};
+use tests::checker::{Format, Table};
 use tests::harness::{Database, Flavor};
 
 use super::case::{Case, Servers};
@@ -162,32 +162,41 @@ async fn an_unknown_key_in_the_file() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ddl_that_changes_columns() -> Result<()> {
-    let mut case = small("columns_changed").await?;
-    case.task.start()?;
-    case.catch_up(LIMIT).await?;
-    let mysql = &case.servers.source;
-    // The transaction before the schema change must arrive; the transaction after it must not.
-    mysql
+async fn ddl_that_changes_rows_without_events() -> Result<()> {
+    let mut case = small("rows_removed").await?;
+    case.servers
+        .source
         .execute(&[
-            "INSERT INTO columns_changed.t VALUES (10, 'before')",
-            "ALTER TABLE columns_changed.t ADD COLUMN b INT",
-            "INSERT INTO columns_changed.t VALUES (11, 'after', 1)",
+            "ALTER TABLE rows_removed.t PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (3), PARTITION q VALUES LESS THAN (99))",
         ])
         .await?;
-    ended(&mut case, 1, &["columns_changed.t"]).await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    // The transaction before the statement must arrive; the transaction after it must not.
+    case.servers
+        .source
+        .execute(&[
+            "INSERT INTO rows_removed.t VALUES (10, 'before')",
+            "ALTER TABLE rows_removed.t DROP PARTITION p",
+            "INSERT INTO rows_removed.t VALUES (11, 'after')",
+        ])
+        .await?;
+    ended(&mut case, 1, &["E_ROWS_WITHOUT_EVENTS", "removes rows of rows_removed.t", "on_rows_without_events"]).await?;
+    let ids = |case: &Case| -> Result<Vec<String>> { Ok(case.rows_of("t", "id")?) };
     case.read().await?;
-    let mut keys = Vec::new();
-    for entry in &case.entries {
-        let Decoded::Rows(rows) = case.settings.format.decode(&entry.value)? else { continue };
-        let rows = rows.into_iter().filter(|row| row.table.name == "t").filter_map(|row| row.after);
-        keys.extend(rows.filter_map(|row| row.get("id").cloned().flatten()));
-    }
-    assert_eq!(keys, ["1", "2", "3", "10"]);
+    assert_eq!(ids(&case)?, ["1", "2", "3", "10"]);
     let records = case.entries.len();
-    // After a restart the task stops at the same schema change.
-    refused(&mut case, 1, &["columns_changed.t"]).await?;
-    assert_eq!(case.read().await?, records, "nothing was written after the change");
+    // After a restart the task stops at the same statement.
+    refused(&mut case, 1, &["rows_removed.t"]).await?;
+    assert_eq!(case.read().await?, records, "nothing was written after the statement");
+
+    case.settings.source = "on_rows_without_events = \"warn\"".into();
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    assert!(case.task.output().contains("a statement removes rows of rows_removed.t"), "{}", case.task.output());
+    case.task.stop().await?;
+    assert_eq!(ids(&case)?, ["1", "2", "3", "10", "11"]);
     Ok(())
 }
 

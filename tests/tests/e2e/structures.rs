@@ -82,7 +82,7 @@ fn place(rng: &mut Rng, schema: &TableSchema) -> String {
 }
 
 /// A clause of ALTER TABLE.
-fn clause(rng: &mut Rng, schema: &TableSchema, flavor: Flavor) -> String {
+pub(crate) fn clause(rng: &mut Rng, schema: &TableSchema, flavor: Flavor) -> String {
     // A name that no column has: a statement that adds a column and changes another of the same name is nobody's.
     let taken = |name: &String| schema.columns.iter().any(|column| column.name == *name);
     let fresh = (0..100).map(|_| format!("c{}", rng.u8(..14))).find(|name| !taken(name)).unwrap_or_default();
