@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use error::ConfigError;
-pub use options::{ArchivedDeletes, DdlText, Handover, Heartbeat, Phase, PolarDbXOptions, Start, StreamSplit, Tls, TlsMode};
+pub use options::{ArchivedDeletes, DdlText, Handover, Heartbeat, OnDdlInFull, Phase, PolarDbXOptions, Start, StreamSplit, Tls, TlsMode};
 pub(crate) use settings::SourceSettings;
 
 /// The keys of `[source.polardbx]`. Unknown keys are errors. A value whose feature is not implemented yet is refused.
@@ -37,6 +37,9 @@ pub struct Config {
     /// How the full phase hands over to the incremental phase; `sequential` by default, and no other value is supported yet.
     #[serde(default)]
     pub handover: Handover,
+    /// What becomes of the task if the structure of a table changes before all its rows are read; by default the table is read again.
+    #[serde(default)]
+    pub on_ddl_in_full: OnDdlInFull,
     /// The number of connections that read the snapshot in parallel, 1 to 64; 4 by default.
     #[serde(default = "default_parallelism")]
     pub parallelism: usize,
@@ -108,6 +111,7 @@ impl Default for Config {
             exclude: Vec::new(),
             phases: default_phases(),
             handover: Handover::default(),
+            on_ddl_in_full: OnDdlInFull::default(),
             parallelism: default_parallelism(),
             chunk_rows: default_chunk_rows(),
             barrier_delay_ms: default_barrier_delay_ms(),
