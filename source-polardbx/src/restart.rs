@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use runtime::{Committed, Context, Error, Phase as RunPhase, Plan, SchemaChanges, TableId, TableSchema};
+use runtime::{Committed, Context, Phase as RunPhase, Plan, SchemaChanges, TableId, TableSchema};
 use tokio::time::sleep;
 
 use crate::binlog::{BinlogCoordinates, StreamPosition};
@@ -28,6 +28,7 @@ use crate::splits::SplitName;
 /// How long the binlog may lag behind what the server shows of a table.
 const LAG: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
+const GONE: &str = "the server has no such table";
 
 /// The plans from the moment at which a change of a table is noted until the table is read again.
 pub(crate) struct Restart<'a> {
@@ -35,6 +36,12 @@ pub(crate) struct Restart<'a> {
     pub(crate) context: &'a Context,
     pub(crate) committed: &'a Committed,
     pub(crate) task: &'a TaskFacts,
+}
+
+/// A table of which the server does not show what the checkpoint holds.
+struct Disturbed {
+    table: TableId,
+    what: String,
 }
 
 impl Restart<'_> {
@@ -101,51 +108,34 @@ impl Restart<'_> {
         let (task, tables) = self.reached(round)?;
         let known: BTreeMap<&TableId, &Arc<TableSchema>> = self.committed.schemas().map(|schema| (&schema.id, schema)).collect();
         let is_changed = |schema: &Arc<TableSchema>| known.get(&schema.id) != Some(&schema) || noted.contains(&schema.id);
-        let changed: BTreeSet<TableId> = tables.iter().filter(|schema| is_changed(schema)).map(|schema| schema.id.clone()).collect();
+        let mut changed: BTreeSet<TableId> = tables.iter().filter(|schema| is_changed(schema)).map(|schema| schema.id.clone()).collect();
 
-        let mut now = Vec::new();
-        let mut unsettled = None;
-        for followed in &tables {
-            let Some(Definition { schema: shown, .. }) = (match changed.contains(&followed.id) {
-                true => definition(session, &followed.id).await?,
-                false => {
-                    now.push(followed.clone());
-                    continue;
-                }
-            }) else {
-                unsettled = Some((followed.id.clone(), "the server has no such table".to_owned()));
-                break;
-            };
-            if !have_same_structure(followed, &shown) {
-                let what = difference(followed, &shown).unwrap_or_else(|| "its columns differ".to_owned());
-                unsettled = Some((followed.id.clone(), what));
-                break;
-            }
-            demand(check::columns(&shown))?;
-            self.may_restart(&followed.id, &known, &shown)?;
-            let mut shown = TableSchema::clone(&shown);
-            shown.version = followed.version;
-            now.push(Arc::new(shown));
-        }
+        let shown = self.shown(session, &tables, &changed, &known).await?;
         let is_followed = tables.iter().any(|schema| known.get(&schema.id) != Some(&schema));
         if is_followed {
             self.settle();
         }
         let read_to = task.streams.iter().map(|stream| stream.start.coordinates().location()).collect::<Vec<_>>().join(", ");
-        let mut plan = if let Some((table, what)) = unsettled {
-            self.wait_for_binlog(&table, &what, &read_to)?;
-            sleep(PAUSE).await;
-            now = tables;
-            self.catch_up(session, &server, &task, round.saturating_add(1), changed.clone()).await?
-        } else {
-            self.settle();
-            for table in &changed {
-                tracing::warn!(%table, "the table is read again from its first row, with the structure that it has at {read_to}");
+        let planned = match shown {
+            Ok(shown) => self.chunks(session, &task, &shown, &changed).await?.map(|plan| (plan, shown)),
+            Err(disturbed) => Err(disturbed),
+        };
+        let (mut plan, now) = match planned {
+            Ok((mut plan, shown)) => {
+                self.settle();
+                for table in &changed {
+                    tracing::warn!(%table, "the table is read again from its first row, with the structure that it has at {read_to}");
+                }
+                plan.facts.remove::<CatchUpEnds>();
+                noted.iter().for_each(|table| plan.facts.remove_at::<ChangedTable>(&table.to_string()));
+                (plan, shown)
             }
-            let mut plan = self.chunks(session, &task, &now, &changed).await?;
-            plan.facts.remove::<CatchUpEnds>();
-            noted.iter().for_each(|table| plan.facts.remove_at::<ChangedTable>(&table.to_string()));
-            plan
+            Err(Disturbed { table, what }) => {
+                self.wait_for_binlog(&table, &what, &read_to)?;
+                sleep(PAUSE).await;
+                changed.insert(table);
+                (self.catch_up(session, &server, &task, round.saturating_add(1), changed).await?, tables)
+            }
         };
         plan.facts.set(&task)?;
         plan.schemas = changes(&known, &now);
@@ -156,6 +146,37 @@ impl Restart<'_> {
         }
         self.planner.forget_tables();
         Ok(plan)
+    }
+
+    /// The schemas of all tables: of the `changed` ones as the server shows them. The inner error is a table of which the server shows another
+    /// structure than the statements lead to that were read.
+    async fn shown(
+        &self,
+        session: &mut Session,
+        tables: &[Arc<TableSchema>],
+        changed: &BTreeSet<TableId>,
+        known: &BTreeMap<&TableId, &Arc<TableSchema>>,
+    ) -> Result<Result<Vec<Arc<TableSchema>>, Disturbed>> {
+        let mut all = Vec::with_capacity(tables.len());
+        for followed in tables {
+            if !changed.contains(&followed.id) {
+                all.push(followed.clone());
+                continue;
+            }
+            self.may_restart(&followed.id, known, followed)?;
+            let disturbed = |what: String| Ok(Err(Disturbed { table: followed.id.clone(), what }));
+            let Some(Definition { schema: shown, .. }) = definition(session, &followed.id).await? else {
+                return disturbed(GONE.to_owned());
+            };
+            if !have_same_structure(followed, &shown) {
+                return disturbed(difference(followed, &shown).unwrap_or_else(|| "its columns differ".to_owned()));
+            }
+            demand(check::columns(&shown))?;
+            let mut shown = TableSchema::clone(&shown);
+            shown.version = followed.version;
+            all.push(Arc::new(shown));
+        }
+        Ok(Ok(all))
     }
 
     /// The task with the streams where the binlog was read to, and the schemas of the tables there.
@@ -214,20 +235,21 @@ impl Restart<'_> {
         Err(SourceError::TableChanged { table: table.clone(), what })
     }
 
-    /// The next chunks after `changed` tables begin anew.
+    /// The next chunks after `changed` tables begin anew. The inner error is a table that has changed as well.
     async fn chunks(
         &self,
         session: &mut Session,
         task: &TaskFacts,
         tables: &[Arc<TableSchema>],
         changed: &BTreeSet<TableId>,
-    ) -> Result<Plan> {
+    ) -> Result<Result<Plan, Disturbed>> {
         let (snapshot, restarted) = self.restarted(tables, changed)?;
         match self.planner.snapshot_or_stream(session, tables, task, snapshot, self.committed, &restarted).await {
-            Err(error @ (SourceError::TableChanged { .. } | SourceError::TableGone { .. })) => {
-                Err(Error::retryable("a table that has to be read again has just changed once more").because(Error::from(error)).into())
+            Err(SourceError::TableGone { table }) => Ok(Err(Disturbed { table, what: GONE.to_owned() })),
+            Err(SourceError::TableChanged { table, what }) if self.planner.settings.config.on_ddl_in_full == OnDdlInFull::RestartTable => {
+                Ok(Err(Disturbed { table, what }))
             }
-            planned => planned,
+            planned => planned.map(Ok),
         }
     }
 
@@ -248,52 +270,73 @@ impl Restart<'_> {
     }
 
     /// The plan of a task without a stream: the changed tables are read again at once.
-    async fn read_again(&self, session: &mut Session, changed: BTreeSet<TableId>) -> Result<Plan> {
+    async fn read_again(&self, session: &mut Session, mut changed: BTreeSet<TableId>) -> Result<Plan> {
         let known: BTreeMap<&TableId, &Arc<TableSchema>> = self.committed.schemas().map(|schema| (&schema.id, schema)).collect();
+        let noted = changed.clone();
+        let (mut plan, now) = loop {
+            let (now, definitions) = self.definitions(session, &known, &changed).await?;
+            if self.task.has(Phase::Schema) && !definitions.is_empty() {
+                break (self.schema_again(&now, &definitions, &changed)?, now);
+            }
+            match self.chunks(session, self.task, &now, &changed).await? {
+                Ok(plan) => break (plan, now),
+                Err(Disturbed { table, .. }) => _ = changed.insert(table),
+            }
+        };
+        for table in &changed {
+            match now.iter().any(|schema| schema.id == *table) {
+                true => tracing::warn!(%table, "the table is read again from its first row, with the structure that it has now"),
+                false => tracing::warn!(%table, "the table does not exist any more; its other rows are not read"),
+            }
+        }
+        noted.iter().for_each(|table| plan.facts.remove_at::<ChangedTable>(&table.to_string()));
+        plan.schemas = changes(&known, &now);
+        self.planner.forget_tables();
+        Ok(plan)
+    }
+
+    /// The schemas of all tables that exist, and the definitions of the changed ones among them.
+    async fn definitions(
+        &self,
+        session: &mut Session,
+        known: &BTreeMap<&TableId, &Arc<TableSchema>>,
+        changed: &BTreeSet<TableId>,
+    ) -> Result<(Vec<Arc<TableSchema>>, Vec<Definition>)> {
         let (mut now, mut definitions) = (Vec::new(), Vec::new());
         for schema in known.values() {
             if !changed.contains(&schema.id) {
                 now.push(Arc::clone(schema));
-                continue;
-            }
-            match definition(session, &schema.id).await? {
-                None => tracing::warn!(table = %schema.id, "the table does not exist any more; its other rows are not read"),
-                Some(Definition { schema: shown, ddl }) => {
-                    demand(check::columns(&shown))?;
-                    self.may_restart(&schema.id, &known, &shown)?;
-                    tracing::warn!(table = %schema.id, "the table is read again from its first row, with the structure that it has now");
-                    let mut shown = TableSchema::clone(&shown);
-                    shown.version = schema.version.saturating_add(1);
-                    let shown = Arc::new(shown);
-                    now.push(shown.clone());
-                    definitions.push(Definition { schema: shown, ddl });
-                }
+            } else if let Some(Definition { schema: shown, ddl }) = definition(session, &schema.id).await? {
+                demand(check::columns(&shown))?;
+                self.may_restart(&schema.id, known, &shown)?;
+                let mut shown = TableSchema::clone(&shown);
+                shown.version = schema.version.saturating_add(1);
+                let shown = Arc::new(shown);
+                now.push(shown.clone());
+                definitions.push(Definition { schema: shown, ddl });
             }
         }
-        let (snapshot, restarted) = self.restarted(&now, &changed)?;
-        let mut plan = if self.task.has(Phase::Schema) && !definitions.is_empty() {
-            // Invariant: no row comes before the CREATE TABLE of its structure.
-            let is_for_mysql = self.task.is_polardbx() && self.planner.settings.config.ddl_text == DdlText::Mysql;
-            let mut plan = Plan::new(RunPhase::Snapshot);
-            plan.facts.set(&snapshot)?;
-            note_definitions(&mut plan.facts, &definitions, is_for_mysql, true)?;
-            // A split that is done keeps its name until the next plan.
-            let is_free = |name: &SplitName| self.committed.split(&name.id()).is_none();
-            let name = if is_free(&SplitName::SchemaAgain) { SplitName::SchemaAgain } else { SplitName::Schema };
-            plan.splits = vec![snapshot_split(&name, schema_phase::POSITION.into())];
-            for (id, state) in self.committed.splits() {
-                let is_restarted = matches!(SplitName::parse(id)?, SplitName::Chunk { table, .. } if restarted.contains(&table));
-                if is_restarted || state.checkpoint.done {
-                    plan.forget.push(id.clone());
-                }
+        Ok((now, definitions))
+    }
+
+    /// Plans to deliver the new definitions of the changed tables. No row may come before the CREATE TABLE of its structure, so chunks are
+    /// planned after that.
+    fn schema_again(&self, now: &[Arc<TableSchema>], definitions: &[Definition], changed: &BTreeSet<TableId>) -> Result<Plan> {
+        let (snapshot, restarted) = self.restarted(now, changed)?;
+        let mut plan = Plan::new(RunPhase::Snapshot);
+        plan.facts.set(&snapshot)?;
+        let is_for_mysql = self.task.is_polardbx() && self.planner.settings.config.ddl_text == DdlText::Mysql;
+        note_definitions(&mut plan.facts, definitions, is_for_mysql, true)?;
+        // A split that is done keeps its name until the next plan.
+        let is_free = |name: &SplitName| self.committed.split(&name.id()).is_none();
+        let name = if is_free(&SplitName::SchemaAgain) { SplitName::SchemaAgain } else { SplitName::Schema };
+        plan.splits = vec![snapshot_split(&name, schema_phase::POSITION.into())];
+        for (id, state) in self.committed.splits() {
+            let is_restarted = matches!(SplitName::parse(id)?, SplitName::Chunk { table, .. } if restarted.contains(&table));
+            if is_restarted || state.checkpoint.done {
+                plan.forget.push(id.clone());
             }
-            plan
-        } else {
-            self.chunks(session, self.task, &now, &changed).await?
-        };
-        changed.iter().for_each(|table| plan.facts.remove_at::<ChangedTable>(&table.to_string()));
-        plan.schemas = changes(&known, &now);
-        self.planner.forget_tables();
+        }
         Ok(plan)
     }
 }

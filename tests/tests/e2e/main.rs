@@ -15,6 +15,7 @@ mod ddl_golden;
 mod defaults;
 mod examples;
 mod faults;
+mod full_phase_ddl;
 mod golden;
 mod harness;
 mod identity;
