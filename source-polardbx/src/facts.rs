@@ -75,9 +75,14 @@ pub(crate) struct ChangedTable {
     pub(crate) table: TableId,
 }
 
-/// Up to where the binlog is read before tables are read again, for each stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct CatchUpEnds(pub(crate) Vec<StreamStart>);
+/// Up to where the binlog is read before tables are read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CatchUpEnds {
+    /// A position for each stream.
+    pub(crate) streams: Vec<StreamStart>,
+    /// The number of a timestamp of PolarDB-X, which each stream must have reached as well: its binlog may lag behind what the tables show.
+    pub(crate) timestamp: Option<i64>,
+}
 
 /// Where the first chunk that is not planned yet begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -335,7 +340,7 @@ mod tests {
         facts.set(&SnapshotPlan { next: Some(cursor.clone()), again: vec![Cursor { after: None, ..cursor }] }).unwrap();
         facts.set_at("00000001", &TableDefinition { table: table.clone(), ddl: "CREATE TABLE …".into(), is_again: true }).unwrap();
         facts.set_at("shop.orders", &ChangedTable { table: table.clone() }).unwrap();
-        facts.set(&CatchUpEnds(task().streams)).unwrap();
+        facts.set(&CatchUpEnds { streams: task().streams, timestamp: Some(7) }).unwrap();
         let xid = Xid { global: b"a".to_vec(), branch: Vec::new(), format: 1 };
         let at = FileOffset::new(14, 99);
         let mut prepared = PreparedXa::new(xid, at, Some(40), [table.clone(), table.clone(), table]);
@@ -355,7 +360,7 @@ mod tests {
             ),
             ("table_definition/00000001", r#"2 {"table":{"database":"shop","table":"orders"},"ddl":"CREATE TABLE …","is_again":true}"#),
             ("changed_table/shop.orders", r#"1 {"table":{"database":"shop","table":"orders"}}"#),
-            ("catch_up_ends", r#"1 [{"name":"global","start":{"base":"mysql-bin","file":14,"offset":8273883}}]"#),
+            ("catch_up_ends", r#"1 {"streams":[{"name":"global","start":{"base":"mysql-bin","file":14,"offset":8273883}}],"timestamp":7}"#),
             (
                 "prepared_xa/global/000014:99",
                 r#"2 {"xid":{"global":[97],"branch":[],"format":1},"file":14,"offset":99,"spool_bytes":40,"tables":[[{"database":"shop","table":"orders"},"kept"],[{"database":"shop","table":"orders"},"removed"],[{"database":"shop","table":"orders"},{"in_doubt":"ALTER TABLE …"}]]}"#,

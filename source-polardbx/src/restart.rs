@@ -24,6 +24,7 @@ use crate::snapshot::barrier::Barrier;
 use crate::snapshot::difference::{difference, have_same_structure};
 use crate::snapshot::restart::restart;
 use crate::splits::SplitName;
+use crate::start::timestamp;
 
 /// How long the binlog may lag behind what the server shows of a table.
 const LAG: Duration = Duration::from_secs(60);
@@ -85,14 +86,16 @@ impl Restart<'_> {
         changed: BTreeSet<TableId>,
     ) -> Result<Plan> {
         let mut plan = Plan::new(RunPhase::Snapshot);
-        let mut ends = Vec::new();
+        // The binlog of PolarDB-X lags behind what its tables show.
+        let timestamp = if server.is_polardbx() { Some(timestamp(session).await?) } else { None };
+        let mut ends = CatchUpEnds { streams: Vec::new(), timestamp };
         for (stream, start) in task.stream_starts()? {
             let end = binlog_end(session, server, &stream).await?;
             let end = end.ok_or_else(|| SourceError::answer("find the end of the binlog", "the server writes no binlog"))?;
-            ends.push(StreamStart { name: stream.clone(), start: StartFact::new(&end) });
+            ends.streams.push(StreamStart { name: stream.clone(), start: StartFact::new(&end) });
             plan.splits.push(snapshot_split(&SplitName::CatchUp { round, stream }, start));
         }
-        plan.facts.set(&CatchUpEnds(ends))?;
+        plan.facts.set(&ends)?;
         for table in changed {
             plan.facts.set_at(&table.to_string(), &ChangedTable { table })?;
         }
@@ -194,7 +197,7 @@ impl Restart<'_> {
                 Some(tables) if *tables != found => {
                     let differ = |table: &&Arc<TableSchema>| !found.contains(table);
                     let table = tables.iter().find(differ).or(found.first()).map(|schema| schema.id.clone());
-                    let what = "a statement was read in some streams of the group and not yet in others".to_owned();
+                    let what = "the streams of the group were read to different statements that change it".to_owned();
                     let table = table.ok_or_else(|| SourceError::Checkpoint { what: "it holds no table".into() })?;
                     return Err(SourceError::TableChanged { table, what });
                 }

@@ -18,7 +18,7 @@ use crate::schema::Unstated;
 use crate::schema_phase::SchemaReader;
 use crate::server::{Server, binlog_files, database_charsets};
 use crate::session::Endpoint;
-use crate::snapshot::catch_up::CatchUpReader;
+use crate::snapshot::catch_up::{CatchUpEnd, CatchUpReader};
 use crate::snapshot::cells::as_read;
 use crate::snapshot::chunk::{Chunk, ChunkReader};
 use crate::snapshot::sessions::ReaderSessions;
@@ -91,8 +91,8 @@ impl PolardbxSource {
     async fn open_catch_up(&self, context: &Context, split: &Split, name: StreamName, committed: &Committed) -> Result<CatchUpReader> {
         /// How soon a stream that has nothing more says how far it is.
         const INTERVAL: Duration = Duration::from_secs(1);
-        let CatchUpEnds(ends) = committed.fact()?.unwrap_or(CatchUpEnds(Vec::new()));
-        let end = ends.iter().find(|end| end.name == name).map(|end| end.start.coordinates());
+        let CatchUpEnds { streams, timestamp } = committed.fact()?.unwrap_or_default();
+        let end = streams.iter().find(|end| end.name == name).map(|end| end.start.coordinates());
         let end = end.ok_or_else(|| SourceError::Checkpoint { what: format!("it does not hold where {} ends", split.id) })?;
         let from = StreamPosition::parse(split.start.as_str())?;
         if from.base != end.base {
@@ -100,7 +100,7 @@ impl PolardbxSource {
         }
         let wraps = TaskFacts::read(committed)?.is_polardbx();
         let stream = self.open_stream(context, split, name, committed, Some(INTERVAL)).await?;
-        Ok(CatchUpReader::new(stream, from.at, end.at, wraps))
+        Ok(CatchUpReader::new(stream, &from, CatchUpEnd { at: end.at, timestamp, wraps }))
     }
 
     async fn open_stream(
