@@ -57,7 +57,7 @@ impl PolardbxSourceBuilder {
         self
     }
 
-    /// What becomes of the task if the structure of a table changes before all its rows are read; by default the table is read again.
+    /// What becomes of the task if the schema of a table changes before all its rows are read; by default the table is read again.
     pub fn on_ddl_in_full(mut self, on_ddl: OnDdlInFull) -> Self {
         self.config.on_ddl_in_full = on_ddl;
         self

@@ -93,7 +93,7 @@ pub enum SourceError {
         /// What differs.
         what: String,
     },
-    /// The structure of a table changed before all its rows were read.
+    /// The schema of a table changed before all its rows were read.
     #[error("{what}")]
     TableChanged {
         /// The table.
@@ -264,7 +264,7 @@ impl From<SourceError> for Error {
             SourceError::StreamsChanged { .. } => {
                 Error::fatal("the binlog has other streams than before").with_code("E_STREAMS_CHANGED").with_help(FROM_SCRATCH)
             }
-            SourceError::TableChanged { table, .. } => Error::fatal("the structure of the table changed before all its rows were read")
+            SourceError::TableChanged { table, .. } => Error::fatal("the schema of the table changed before all its rows were read")
                 .with_code("E_SCHEMA_CHANGED")
                 .of_table(table)
                 .with_help(

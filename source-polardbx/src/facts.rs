@@ -68,7 +68,7 @@ pub(crate) struct SnapshotPlan {
     pub(crate) again: Vec<Cursor>,
 }
 
-/// A table whose structure changed before all its rows were read, or which was not there any more. Chunks note it, and the next plan has the
+/// A table whose schema changed before all its rows were read, or which was not there any more. Chunks note it, and the next plan has the
 /// table read again. The key of the fact is the name of the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ChangedTable {

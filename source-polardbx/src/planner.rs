@@ -39,7 +39,7 @@ pub(crate) struct Planner {
     estimates: Estimates,
     /// The tables of the snapshot; `None` until they are first needed, and after they have changed. These tables are the schemas of the task.
     tables: Mutex<Option<Arc<[Arc<TableSchema>]>>>,
-    /// Since when the server shows another structure of a table than the binlog leads to; `None` if it does not.
+    /// Since when the server shows another schema of a table than the binlog leads to; `None` if it does not.
     pub(crate) unsettled: Mutex<Option<Instant>>,
 }
 

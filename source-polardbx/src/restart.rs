@@ -1,8 +1,8 @@
-//! Reads tables again whose structure changed before all their rows were read.
+//! Reads tables again whose schema changed before all their rows were read.
 //!
-//! Rows with the new structure must not come before changes with the old one. So the binlog is read up to its present end first, as a part of
+//! Rows with the new schema must not come before changes with the old one. So the binlog is read up to its present end first, as a part of
 //! the full phase. It delivers the statement that changed the table, in order with the rows before and behind it. Then the stream starts at this
-//! end, with the structures that the tables have there, and the rows of the tables are read again. A task without a stream reads them at once.
+//! end, with the schemas that the tables have there, and the rows of the tables are read again. A task without a stream reads them at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
@@ -21,7 +21,7 @@ use crate::schema_phase::{self, note_definitions};
 use crate::server::{Definition, Server, binlog_end, parse_definition, read_ddl};
 use crate::session::Session;
 use crate::snapshot::barrier::Barrier;
-use crate::snapshot::difference::{difference, have_same_structure};
+use crate::snapshot::difference::{difference, have_same_schema};
 use crate::snapshot::restart::restart;
 use crate::splits::SplitName;
 use crate::start::timestamp;
@@ -127,7 +127,7 @@ impl Restart<'_> {
             Ok((mut plan, shown)) => {
                 self.settle();
                 for table in &changed {
-                    tracing::warn!(%table, "the table is read again from its first row, with the structure that it has at {read_to}");
+                    tracing::warn!(%table, "the table is read again from its first row, with the schema that it has at {read_to}");
                 }
                 plan.facts.remove::<CatchUpEnds>();
                 noted.iter().for_each(|table| plan.facts.remove_at::<ChangedTable>(&table.to_string()));
@@ -152,7 +152,7 @@ impl Restart<'_> {
     }
 
     /// The schemas of all tables: of the `changed` ones as the server shows them. The inner error is a table of which the server shows another
-    /// structure than the statements lead to that were read.
+    /// schema than the statements lead to that were read.
     async fn shown(
         &self,
         session: &mut Session,
@@ -171,7 +171,7 @@ impl Restart<'_> {
             let Some(Definition { schema: shown, .. }) = definition(session, &followed.id).await? else {
                 return disturbed(GONE.to_owned());
             };
-            if !have_same_structure(followed, &shown) {
+            if !have_same_schema(followed, &shown) {
                 return disturbed(difference(followed, &shown).unwrap_or_else(|| "its columns differ".to_owned()));
             }
             demand(check::columns(&shown))?;
@@ -288,7 +288,7 @@ impl Restart<'_> {
         };
         for table in &changed {
             match now.iter().any(|schema| schema.id == *table) {
-                true => tracing::warn!(%table, "the table is read again from its first row, with the structure that it has now"),
+                true => tracing::warn!(%table, "the table is read again from its first row, with the schema that it has now"),
                 false => tracing::warn!(%table, "the table does not exist any more; its other rows are not read"),
             }
         }
@@ -322,7 +322,7 @@ impl Restart<'_> {
         Ok((now, definitions))
     }
 
-    /// Plans to deliver the new definitions of the changed tables. No row may come before the CREATE TABLE of its structure, so chunks are
+    /// Plans to deliver the new definitions of the changed tables. No row may come before the CREATE TABLE of its schema, so chunks are
     /// planned after that.
     fn schema_again(&self, now: &[Arc<TableSchema>], definitions: &[Definition], changed: &BTreeSet<TableId>) -> Result<Plan> {
         let (snapshot, restarted) = self.restarted(now, changed)?;

@@ -37,7 +37,7 @@ pub struct Config {
     /// How the full phase hands over to the incremental phase; `sequential` by default, and no other value is supported yet.
     #[serde(default)]
     pub handover: Handover,
-    /// What becomes of the task if the structure of a table changes before all its rows are read; by default the table is read again.
+    /// What becomes of the task if the schema of a table changes before all its rows are read; by default the table is read again.
     #[serde(default)]
     pub on_ddl_in_full: OnDdlInFull,
     /// The number of connections that read the snapshot in parallel, 1 to 64; 4 by default.

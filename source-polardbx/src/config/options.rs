@@ -41,12 +41,12 @@ pub enum Handover {
     InBand,
 }
 
-/// What becomes of a task if the structure of a table changes before all its rows are read.
+/// What becomes of a task if the schema of a table changes before all its rows are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OnDdlInFull {
-    /// The table is read again from its first row, with its new structure.
+    /// The table is read again from its first row, with its new schema.
     #[default]
     RestartTable,
     /// The task stops with an error.

@@ -1,4 +1,4 @@
-//! Reads the binlog up to a point of the full phase, so that tables whose structure has changed can be read again behind the change.
+//! Reads the binlog up to a point of the full phase, so that tables whose schema has changed can be read again behind the change.
 //!
 //! The events are those that the stream would deliver, in the same order. They belong to the full phase: after a failure the last of them may
 //! be delivered again.

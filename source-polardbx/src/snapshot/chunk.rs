@@ -43,7 +43,7 @@ pub(crate) struct Chunk {
     pub(crate) read_as: Arc<TableSchema>,
     pub(crate) origin: Origin,
     pub(crate) batch_max_bytes: usize,
-    /// What becomes of the task if the structure of the table has changed.
+    /// What becomes of the task if the schema of the table has changed.
     pub(crate) on_ddl: OnDdlInFull,
 }
 
@@ -94,7 +94,7 @@ impl SplitReader for ChunkReader {
     }
 }
 
-/// Reads the chunk. If its table has another structure now, or does not exist any more, the chunk ends without the rows that were not sent yet,
+/// Reads the chunk. If its table has another schema now, or does not exist any more, the chunk ends without the rows that were not sent yet,
 /// and notes the table.
 async fn read(sessions: &ReaderSessions, mut chunk: Chunk, batches: mpsc::Sender<Batch>) -> Result<()> {
     chunk.origin.read_ms = now_ms();
@@ -121,7 +121,7 @@ async fn read_rows(sessions: &ReaderSessions, chunk: &Chunk, batches: &mpsc::Sen
     let holds = !is_polardbx(lent.session.version());
     let failed = |error| SourceError::or_table_is_gone(error, &chunk.schema.id);
     if holds {
-        // Invariant: nobody alters the table between the check of its structure and its last row. The server waits with statements that change
+        // Invariant: nobody alters the table between the check of its schema and its last row. The server waits with statements that change
         // a table until the end of every transaction that has read from it.
         lent.session.execute(READING, "START TRANSACTION").await?;
         let touch = format!("SELECT 1 FROM {} LIMIT 0", table_name(&chunk.schema.id));
@@ -189,7 +189,7 @@ async fn cause(sessions: &ReaderSessions, chunk: &Chunk, error: SourceError) -> 
     }
 }
 
-/// Checks that the table still has the structure that the full phase knows. Returns the table's SHOW CREATE TABLE. `known` is such a text
+/// Checks that the table still has the schema that the full phase knows. Returns the table's SHOW CREATE TABLE. `known` is such a text
 /// that was checked before; if the text is the same now, it is not parsed again.
 pub(crate) async fn verify_schema(session: &mut Session, schema: &TableSchema, known: Option<&str>) -> Result<String> {
     let table = &schema.id;

@@ -1,4 +1,4 @@
-//! Compares the structure of a table with the one that the full phase knows.
+//! Compares the schema of a table with the one that the full phase knows.
 
 use runtime::{Column, TableSchema};
 
@@ -26,9 +26,9 @@ pub(crate) fn difference(known: &TableSchema, now: &TableSchema) -> Option<Strin
     None
 }
 
-/// Whether the rows of a table have the same structure by both definitions: one that was followed from statement to statement, and the one
+/// Whether the rows of a table have the same schema by both definitions: one that was followed from statement to statement, and the one
 /// that the server shows. The former may spell a type in another way, and need not know whether a column is nullable.
-pub(crate) fn have_same_structure(followed: &TableSchema, shown: &TableSchema) -> bool {
+pub(crate) fn have_same_schema(followed: &TableSchema, shown: &TableSchema) -> bool {
     let charset = |column: &Column| column.charset.as_ref().map(|charset| charset.replace("utf8mb3", "utf8"));
     let same = |(followed, shown): (&Column, &Column)| {
         (&followed.name, &followed.kind, followed.unsigned, charset(followed)) == (&shown.name, &shown.kind, shown.unsigned, charset(shown))
@@ -88,17 +88,14 @@ mod tests {
     #[test]
     fn a_followed_definition_may_be_spelled_in_another_way() {
         let shown = table("`id` int(11) NOT NULL, `a` varchar(9) CHARACTER SET utf8, PRIMARY KEY (`id`)");
-        assert!(have_same_structure(
-            &table("`id` int NOT NULL, `a` varchar(9) CHARACTER SET utf8mb3 NOT NULL, PRIMARY KEY (`id`)"),
-            &shown
-        ));
+        assert!(have_same_schema(&table("`id` int NOT NULL, `a` varchar(9) CHARACTER SET utf8mb3 NOT NULL, PRIMARY KEY (`id`)"), &shown));
         for other in [
             "`id` int NOT NULL, `a` varchar(9) CHARACTER SET utf8",
             "`id` bigint NOT NULL, `a` varchar(9) CHARACTER SET utf8, PRIMARY KEY (`id`)",
             "`id` int NOT NULL, `a` varchar(9) CHARACTER SET latin1, PRIMARY KEY (`id`)",
             "`id` int NOT NULL, PRIMARY KEY (`id`)",
         ] {
-            assert!(!have_same_structure(&table(other), &shown), "{other}");
+            assert!(!have_same_schema(&table(other), &shown), "{other}");
         }
     }
 }

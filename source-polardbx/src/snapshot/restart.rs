@@ -26,8 +26,8 @@ pub(crate) fn restart(
     // The first table that is not planned completely. The tables behind it need nothing: they are planned in their turn.
     let next = plan.next.as_ref().and_then(|cursor| {
         let first = tables.iter().find(|schema| schema.id >= cursor.table)?;
-        let goes_on = first.id == cursor.table && !changed.contains(&first.id);
-        Some(if goes_on { cursor.clone() } else { begin(&first.id) })
+        let continues = first.id == cursor.table && !changed.contains(&first.id);
+        Some(if continues { cursor.clone() } else { begin(&first.id) })
     });
     let is_passed = |table: &TableId| next.as_ref().is_none_or(|next| *table < next.table);
     let going_on = plan.again.iter().filter(|cursor| exists(&cursor.table) && !changed.contains(&cursor.table)).cloned();

@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const ROWS: u64 = 6000;
 const READ_AGAIN: &str = "is read again from its first row";
 
-/// Statements that change the structure of the table `t`, and whether rows have other keys behind them, or the same keys with another type.
+/// Statements that change the schema of the table `t`, and whether rows have other keys behind them, or the same keys with another type.
 const STATEMENTS: &[(&str, bool)] = &[
     ("ALTER TABLE t ADD c INT NOT NULL DEFAULT 7 AFTER a, ADD d VARCHAR(9) DEFAULT 'x' FIRST", false),
     ("ALTER TABLE t DROP b", false),
@@ -55,7 +55,7 @@ async fn case(servers: &Servers, name: &str, format: Format, more: &str) -> Resu
     Ok(case)
 }
 
-/// Changes rows of `t` with statements that suit each of its structures.
+/// Changes rows of `t` with statements that suit each of its schemas.
 struct Writer(JoinHandle<Result<u64>>, Arc<AtomicBool>);
 
 impl Writer {
@@ -91,7 +91,7 @@ impl Writer {
 }
 
 /// What the records of `t` say, in their order: the columns of each row, or `None` for a statement that begins with `statement`.
-fn structures(case: &Case, statement: &str) -> Result<Vec<Option<BTreeSet<String>>>> {
+fn schemas(case: &Case, statement: &str) -> Result<Vec<Option<BTreeSet<String>>>> {
     let mut found = Vec::new();
     for entry in &case.entries {
         match case.settings.format.decode(&entry.value)? {
@@ -160,12 +160,12 @@ async fn altered(flavor: Flavor, format: Format, number: usize, kills: usize) ->
     assert!(written > 100, "{written} changes");
 
     let start = "ALTER TABLE ";
-    let found = structures(&case, start)?;
+    let found = schemas(&case, start)?;
     let (first, last) = (found.iter().position(Option::is_none), found.iter().rposition(Option::is_none));
     let (Some(first), Some(last)) = (first, last) else { return Failure::err(format!("no record of {sql}")) };
     assert!(kills > 0 || first == last, "the statement comes twice");
     let kinds = |rows: &[Option<BTreeSet<String>>]| rows.iter().flatten().cloned().collect::<BTreeSet<_>>();
-    assert_eq!((kinds(&found[..first]).len(), kinds(&found[last + 1..]).len()), (1, 1), "rows of one structure at each side of {sql}");
+    assert_eq!((kinds(&found[..first]).len(), kinds(&found[last + 1..]).len()), (1, 1), "rows of one schema at each side of {sql}");
     // Behind the statement, the topic has the whole table.
     let expected = Expected { format, cut_chunks: usize::MAX, late: case.task.late_records()? };
     let tables = [case.tables.clone(), vec![Table::new(&name, "fence")]].concat();
@@ -307,7 +307,7 @@ async fn dropped_and_renamed_tables_end_nothing() -> Result<()> {
         {
             let format = [Format::CanalJson, Format::DtsAvro][number % 2];
             for value in ["restart_table", "fail"] {
-                // A table of another structure under the same name is no table that was dropped.
+                // A table of another schema under the same name is no table that was dropped.
                 if value == "fail" && number > 1 {
                     continue;
                 }
@@ -323,7 +323,7 @@ async fn dropped_and_renamed_tables_end_nothing() -> Result<()> {
                 let expected = Expected { format, cut_chunks: usize::MAX, late: 0 };
                 let verified = verify_entries(&servers.source, &case.tables, behind(&case, start)?, expected).await;
                 verified.map_err(|error| error.context(format!("{name} {statements:?}")))?;
-                assert!(structures(&case, start)?.contains(&None), "{name}: the statement is missing");
+                assert!(schemas(&case, start)?.contains(&None), "{name}: the statement is missing");
             }
         }
     }
@@ -355,7 +355,7 @@ async fn several_streams_are_read_to_the_statement() -> Result<()> {
         }
     }
     case.task.stop().await?;
-    let statements = structures(&case, "ALTER TABLE")?.iter().filter(|entry| entry.is_none()).count();
+    let statements = schemas(&case, "ALTER TABLE")?.iter().filter(|entry| entry.is_none()).count();
     assert_eq!(statements, 1, "{}", case.task.output());
     Ok(())
 }
@@ -401,13 +401,13 @@ async fn without_a_stream_a_table_is_read_again_behind_its_new_definition() -> R
             case.task.start()?;
             assert_eq!(case.task.wait(LIMIT).await?, 0, "{}", case.task.output());
             case.verify(usize::MAX).await?;
-            let found = structures(&case, "DROP TABLE IF EXISTS `t`")?;
+            let found = schemas(&case, "DROP TABLE IF EXISTS `t`")?;
             let last = found.iter().rposition(Option::is_none);
             assert_eq!(last.is_some(), number == 0, "{name}");
             if let Some(last) = last {
                 let kinds = |rows: &[Option<BTreeSet<String>>]| rows.iter().flatten().cloned().collect::<BTreeSet<_>>().len();
                 assert_eq!((kinds(&found[..last]), kinds(&found[last..])), (1, 1), "{name}");
-                let created = structures(&case, "CREATE TABLE `t`")?.iter().filter(|entry| entry.is_none()).count();
+                let created = schemas(&case, "CREATE TABLE `t`")?.iter().filter(|entry| entry.is_none()).count();
                 assert!(created >= 2, "{name}: {created}");
             }
         }
