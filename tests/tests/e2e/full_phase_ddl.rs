@@ -126,7 +126,7 @@ async fn altered(flavor: Flavor, format: Format, number: usize, kills: usize) ->
     let (sql, changes_key) = STATEMENTS[number];
     let name = format!("full_ddl_{}_{}_{number}_{kills}", flavor.name(), format.name());
     let servers = Servers::shared_of(flavor).await?;
-    let phases = if number % 2 == 0 { "phases = [\"schema\", \"full\", \"incremental\"]" } else { "" };
+    let phases = if number.is_multiple_of(2) { "phases = [\"schema\", \"full\", \"incremental\"]" } else { "" };
     let mut case = case(&servers, &name, format, phases).await?;
     let writer = Writer::start(&servers.source, &name).await?;
     case.task.start()?;
