@@ -5,7 +5,7 @@ use std::time::Duration;
 use runtime::Result;
 use secrecy::SecretString;
 
-use crate::config::{ArchivedDeletes, Config, DdlText, Heartbeat, OnRowsWithoutEvents, Phase, Start, StreamSplit, Tls};
+use crate::config::{ArchivedDeletes, Config, DdlText, Heartbeat, OnDdlInFull, OnRowsWithoutEvents, Phase, Start, StreamSplit, Tls};
 use crate::source::PolardbxSource;
 
 /// Builds a [`PolardbxSource`]; see [`PolardbxSource::builder`]. A setting that is not given has the default of its key in
@@ -54,6 +54,12 @@ impl PolardbxSourceBuilder {
     /// The phases to run. The default is the full phase and the incremental phase.
     pub fn phases(mut self, phases: impl IntoIterator<Item = Phase>) -> Self {
         self.config.phases = phases.into_iter().collect();
+        self
+    }
+
+    /// What becomes of the task if the schema of a table changes before all its rows are read; by default the table is read again.
+    pub fn on_ddl_in_full(mut self, on_ddl: OnDdlInFull) -> Self {
+        self.config.on_ddl_in_full = on_ddl;
         self
     }
 

@@ -93,7 +93,7 @@ pub enum SourceError {
         /// What differs.
         what: String,
     },
-    /// During the full phase, the schema of a table changed.
+    /// The schema of a table changed before all its rows were read.
     #[error("{what}")]
     TableChanged {
         /// The table.
@@ -101,7 +101,7 @@ pub enum SourceError {
         /// What has changed.
         what: String,
     },
-    /// During the full phase, a table was dropped or renamed.
+    /// A table was dropped or renamed before all its rows were read.
     #[error("the table does not exist any more")]
     TableGone {
         /// The table.
@@ -264,11 +264,14 @@ impl From<SourceError> for Error {
             SourceError::StreamsChanged { .. } => {
                 Error::fatal("the binlog has other streams than before").with_code("E_STREAMS_CHANGED").with_help(FROM_SCRATCH)
             }
-            SourceError::TableChanged { table, .. } => Error::fatal("the schema of the table changed during the full phase")
+            SourceError::TableChanged { table, .. } => Error::fatal("the schema of the table changed before all its rows were read")
                 .with_code("E_SCHEMA_CHANGED")
                 .of_table(table)
-                .with_help("start the task from scratch, and change no selected table before its full phase is over"),
-            SourceError::TableGone { table } => Error::fatal("the table was dropped or renamed during the full phase")
+                .with_help(
+                    "set `source.polardbx.on_ddl_in_full = \"restart_table\"` and start the task again, or start it from scratch and change no \
+                     selected table before its full phase is over",
+                ),
+            SourceError::TableGone { table } => Error::fatal("the table was dropped or renamed before all its rows were read")
                 .with_code("E_SCHEMA_CHANGED")
                 .of_table(table)
                 .with_help("start the task from scratch, so that it reads the tables that exist now"),

@@ -65,6 +65,24 @@ pub(crate) struct StreamStart {
 pub(crate) struct SnapshotPlan {
     /// Where the next chunk begins; `None` once all chunks are planned.
     pub(crate) next: Option<Cursor>,
+    /// Where the next chunk of each table begins that is read again although `next` has passed it. These chunks come first.
+    pub(crate) again: Vec<Cursor>,
+}
+
+/// A table whose schema changed before all its rows were read, or which was not there any more. Chunks note it, and the next plan has the
+/// table read again. The key of the fact is the name of the table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChangedTable {
+    pub(crate) table: TableId,
+}
+
+/// Up to where the binlog is read before tables are read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CatchUpEnds {
+    /// A position for each stream.
+    pub(crate) streams: Vec<StreamStart>,
+    /// The number of a timestamp of PolarDB-X, which each stream must have reached as well: its binlog may lag behind what the tables show.
+    pub(crate) timestamp: Option<i64>,
 }
 
 /// Where the first chunk that is not planned yet begins.
@@ -84,6 +102,8 @@ pub(crate) struct Cursor {
 pub(crate) struct TableDefinition {
     pub(crate) table: TableId,
     pub(crate) ddl: String,
+    /// Whether the table was delivered before, with another definition, so that a DROP TABLE comes first.
+    pub(crate) is_again: bool,
 }
 
 /// The databases that exist at the resume point of a stream. Maps each database to its default character set, or to `None` if that is not
@@ -128,12 +148,22 @@ impl Fact for PreparedXa {
 
 impl Fact for SnapshotPlan {
     const NAME: &'static str = "snapshot_plan";
+    const VERSION: u32 = 2;
+}
+
+impl Fact for ChangedTable {
+    const NAME: &'static str = "changed_table";
+    const VERSION: u32 = 1;
+}
+
+impl Fact for CatchUpEnds {
+    const NAME: &'static str = "catch_up_ends";
     const VERSION: u32 = 1;
 }
 
 impl Fact for TableDefinition {
     const NAME: &'static str = "table_definition";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 /// There is one such fact for each table, stored under the names of the stream and the table.
@@ -317,8 +347,11 @@ mod tests {
         let table = TableId::new("shop", "orders");
         let mut facts = Facts::new();
         facts.set(&task()).unwrap();
-        facts.set(&SnapshotPlan { next: Some(Cursor { table: table.clone(), chunk: 3, after: Some("7,x6162".into()) }) }).unwrap();
-        facts.set_at("00000001", &TableDefinition { table: table.clone(), ddl: "CREATE TABLE …".into() }).unwrap();
+        let cursor = Cursor { table: table.clone(), chunk: 3, after: Some("7,x6162".into()) };
+        facts.set(&SnapshotPlan { next: Some(cursor.clone()), again: vec![Cursor { after: None, ..cursor }] }).unwrap();
+        facts.set_at("00000001", &TableDefinition { table: table.clone(), ddl: "CREATE TABLE …".into(), is_again: true }).unwrap();
+        facts.set_at("shop.orders", &ChangedTable { table: table.clone() }).unwrap();
+        facts.set(&CatchUpEnds { streams: task().streams, timestamp: Some(7) }).unwrap();
         let xid = Xid { global: b"a".to_vec(), branch: Vec::new(), format: 1 };
         let at = FileOffset::new(14, 99);
         let mut prepared = PreparedXa::new(xid, at, Some(40), [table.clone(), table.clone(), table]);
@@ -332,8 +365,13 @@ mod tests {
                 "task",
                 r#"5 {"identity":"3e11","server_id":7,"version":"8.0.15","selection":{"tables":["a.*","b.*"],"exclude":[],"exclude_shadow_tables":true},"phases":["schema","full","incremental"],"group":null,"stream_group":null,"streams":[{"name":"global","start":{"base":"mysql-bin","file":14,"offset":8273883}}],"settled":{"base":"mysql-bin","file":14,"offset":8273883}}"#,
             ),
-            ("snapshot_plan", r#"1 {"next":{"table":{"database":"shop","table":"orders"},"chunk":3,"after":"7,x6162"}}"#),
-            ("table_definition/00000001", r#"1 {"table":{"database":"shop","table":"orders"},"ddl":"CREATE TABLE …"}"#),
+            (
+                "snapshot_plan",
+                r#"2 {"next":{"table":{"database":"shop","table":"orders"},"chunk":3,"after":"7,x6162"},"again":[{"table":{"database":"shop","table":"orders"},"chunk":3,"after":null}]}"#,
+            ),
+            ("table_definition/00000001", r#"2 {"table":{"database":"shop","table":"orders"},"ddl":"CREATE TABLE …","is_again":true}"#),
+            ("changed_table/shop.orders", r#"1 {"table":{"database":"shop","table":"orders"}}"#),
+            ("catch_up_ends", r#"1 {"streams":[{"name":"global","start":{"base":"mysql-bin","file":14,"offset":8273883}}],"timestamp":7}"#),
             (
                 "prepared_xa/global/000014:99",
                 r#"2 {"xid":{"global":[97],"branch":[],"format":1},"file":14,"offset":99,"spool_bytes":40,"tables":[[{"database":"shop","table":"orders"},"kept"],[{"database":"shop","table":"orders"},"removed"],[{"database":"shop","table":"orders"},{"in_doubt":"ALTER TABLE …"}]]}"#,

@@ -5,20 +5,21 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use runtime::{Committed, Context, Facts, Phase as RunPhase, Plan, Position, Split, SplitId, SplitKind, TableId, TableSchema};
+use runtime::{Committed, Context, Error, Facts, Phase as RunPhase, Plan, Position, Split, SplitId, SplitKind, TableId, TableSchema};
 
 use crate::check::{self, demand, demand_of_key, same_streams, same_task};
-use crate::config::{ConfigError, DdlText, Phase, SourceSettings, Start};
-use crate::error::Result;
-use crate::facts::{DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, StreamStart, TaskFacts};
+use crate::config::{ConfigError, DdlText, OnDdlInFull, Phase, SourceSettings, Start};
+use crate::error::{Result, SourceError};
+use crate::facts::{ChangedTable, DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, StreamStart, TaskFacts};
 use crate::prepared;
+use crate::restart::Restart;
 use crate::schema::{Databases, FollowedTable};
 use crate::schema_phase::{self, note_definitions};
 use crate::server::{Definition, Listed, Server, database_charsets, list_tables, read_definitions};
 use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
-use crate::snapshot::cells::as_read;
 use crate::snapshot::plan::{first_cursor, next_chunks};
 use crate::snapshot::progress::{Estimates, SnapshotState};
 use crate::snapshot::sessions::ReaderSessions;
@@ -32,18 +33,19 @@ const CHUNKS_PER_READER: usize = 8;
 
 /// Plans the splits of a task.
 pub(crate) struct Planner {
-    settings: Arc<SourceSettings>,
+    pub(crate) settings: Arc<SourceSettings>,
     endpoint: Endpoint,
     sessions: Arc<ReaderSessions>,
     estimates: Estimates,
-    /// The tables of the snapshot; `None` until they are first needed. These tables are the schemas of the task. They do not change during
-    /// the snapshot, so they are listed only once.
+    /// The tables of the snapshot; `None` until they are first needed, and after they have changed. These tables are the schemas of the task.
     tables: Mutex<Option<Arc<[Arc<TableSchema>]>>>,
+    /// Since when the server shows another schema of a table than the binlog leads to; `None` if it does not.
+    pub(crate) unsettled: Mutex<Option<Instant>>,
 }
 
 impl Planner {
     pub(crate) fn new(settings: Arc<SourceSettings>, endpoint: Endpoint, sessions: Arc<ReaderSessions>) -> Self {
-        Self { settings, endpoint, sessions, estimates: Estimates::default(), tables: Mutex::default() }
+        Self { settings, endpoint, sessions, estimates: Estimates::default(), tables: Mutex::default(), unsettled: Mutex::default() }
     }
 
     /// Returns what the task reads next.
@@ -132,18 +134,22 @@ impl Planner {
                 }
             }
         }
-        let snapshot = SnapshotPlan { next: settings.has(Phase::Full).then(|| first_cursor(&tables)).flatten() };
+        let next = settings.has(Phase::Full).then(|| first_cursor(&tables)).flatten();
+        let snapshot = SnapshotPlan { next, again: Vec::new() };
         let mut plan = if settings.has(Phase::Schema) {
             // Invariant: chunks are planned only after all definitions are delivered, so that no row comes before the CREATE TABLE of its
             // table.
             facts.set(&snapshot)?;
             let is_for_mysql = server.is_polardbx() && settings.config.ddl_text == DdlText::Mysql;
-            note_definitions(&mut facts, &definitions, is_for_mysql)?;
+            note_definitions(&mut facts, &definitions, is_for_mysql, false)?;
             let mut plan = Plan::new(RunPhase::Snapshot);
             plan.splits = vec![snapshot_split(&SplitName::Schema, schema_phase::POSITION.into())];
             plan
         } else {
-            self.snapshot_or_stream(session, &tables, &task, snapshot, &Committed::default()).await?
+            match self.snapshot_or_stream(session, &tables, &task, snapshot, &Committed::default(), &BTreeSet::new()).await {
+                Err(error @ (SourceError::TableChanged { .. } | SourceError::TableGone { .. })) => return Err(begins_again(error)),
+                planned => planned?,
+            }
         };
         facts.append(&mut plan.facts);
         plan.facts = facts;
@@ -151,7 +157,8 @@ impl Planner {
         Ok(plan)
     }
 
-    /// A later plan: the schema phase until it is done, then the rest of the snapshot, then the stream.
+    /// A later plan: the schema phase until it is done, then the rest of the snapshot, then the stream. Tables that have changed are read again
+    /// before anything else.
     async fn next(&self, session: &mut Session, context: &Context, committed: &Committed) -> Result<Plan> {
         let task = TaskFacts::read(committed)?;
         if !session.is_identified {
@@ -160,38 +167,61 @@ impl Planner {
             same_streams(session, &task).await?;
             session.is_identified = true;
         }
-        let schema_split = SplitName::Schema.id();
-        if let Some(split) = committed.split(&schema_split).filter(|split| !split.checkpoint.done) {
-            let mut plan = Plan::new(RunPhase::Snapshot);
-            plan.splits = vec![snapshot_split(&SplitName::Schema, split.checkpoint.position.clone())];
-            return Ok(plan);
+        for name in [SplitName::Schema, SplitName::SchemaAgain] {
+            if let Some(split) = committed.split(&name.id()).filter(|split| !split.checkpoint.done) {
+                let mut plan = Plan::new(RunPhase::Snapshot);
+                plan.splits = vec![snapshot_split(&name, split.checkpoint.position.clone())];
+                return Ok(plan);
+            }
         }
-        let snapshot = committed.fact()?.unwrap_or(SnapshotPlan { next: None });
+        let mut changed = BTreeSet::new();
+        for fact in committed.facts::<ChangedTable>() {
+            changed.insert(fact?.1.table);
+        }
+        let restart = Restart { planner: self, context, committed, task: &task };
+        if !changed.is_empty() {
+            return restart.plan(session, changed).await;
+        }
+        let snapshot = committed.fact()?.unwrap_or(SnapshotPlan { next: None, again: Vec::new() });
         let tables = if task.has(Phase::Full) { self.tables(committed) } else { Arc::from([]) };
-        self.snapshot_or_stream(session, &tables, &task, snapshot, committed).await
+        match self.snapshot_or_stream(session, &tables, &task, snapshot, committed, &changed).await {
+            Err(SourceError::TableGone { table }) => {
+                tracing::warn!(%table, "the table does not exist any more, and not all its rows were read");
+                restart.plan(session, [table].into()).await
+            }
+            Err(SourceError::TableChanged { table, what }) if self.settings.config.on_ddl_in_full == OnDdlInFull::RestartTable => {
+                tracing::warn!(%table, what, "the table was changed before all its rows were read");
+                restart.plan(session, [table].into()).await
+            }
+            planned => planned,
+        }
     }
 
-    /// Plans the next chunks. Once all chunks are done, plans the stream, or ends the task if it has no incremental phase.
-    async fn snapshot_or_stream(
+    /// Plans the next chunks. Once all chunks are done, plans the stream, or ends the task if it has no incremental phase. The chunks of
+    /// `restarted` tables that the checkpoint holds are forgotten.
+    pub(crate) async fn snapshot_or_stream(
         &self,
         session: &mut Session,
         tables: &[Arc<TableSchema>],
         task: &TaskFacts,
         snapshot: SnapshotPlan,
         committed: &Committed,
+        restarted: &BTreeSet<TableId>,
     ) -> Result<Plan> {
         let (mut open, mut done) = (Vec::new(), Vec::new());
         for (id, state) in committed.splits() {
             match SplitName::parse(id)? {
                 SplitName::Stream(_) => {}
+                name @ SplitName::Chunk { .. } if matches!(&name, SplitName::Chunk { table, .. } if restarted.contains(table)) => {
+                    done.push((id.clone(), name));
+                }
                 name if state.checkpoint.done => done.push((id.clone(), name)),
                 name => open.push((name, state.checkpoint.position.clone())),
             }
         }
         let slice = self.settings.config.parallelism * CHUNKS_PER_READER;
         let (chunk_rows, wanted) = (self.settings.config.chunk_rows, slice.saturating_sub(open.len()));
-        let read: Vec<Arc<TableSchema>> = tables.iter().map(|table| as_read(table, task.is_polardbx())).collect();
-        let (chunks, next) = next_chunks(session, &read, snapshot.next.clone(), chunk_rows, wanted, task.has(Phase::Incremental)).await?;
+        let (chunks, left) = next_chunks(session, tables, &snapshot, chunk_rows, wanted).await?;
         // The chunks that an earlier plan left unread come first. The new chunks follow.
         open.extend(chunks.into_iter().map(|chunk| {
             let position = chunk.range.position();
@@ -202,7 +232,8 @@ impl Planner {
         let open_tables: Vec<TableId> = open.iter().filter_map(|(name, _)| table(name)).collect();
         let done_tables: Vec<TableId> = done.iter().filter_map(|(_, name)| table(name)).collect();
         let changed: BTreeSet<&TableId> = open_tables.iter().chain(&done_tables).collect();
-        let state = SnapshotState { tables, cursor: next.as_ref(), open: open_tables.iter().collect(), chunk_rows };
+        let state =
+            SnapshotState { tables, cursor: left.next.as_ref(), again: &left.again, open: open_tables.iter().collect(), chunk_rows };
 
         let mut plan = Plan::new(RunPhase::Snapshot);
         if task.has(Phase::Full) {
@@ -210,8 +241,8 @@ impl Planner {
         }
         plan.splits = open.iter().map(|(name, start)| snapshot_split(name, start.clone())).collect();
         plan.forget = done.into_iter().map(|(id, _)| id).collect::<Vec<SplitId>>();
-        if next != snapshot.next || committed.is_new() {
-            plan.facts.set(&SnapshotPlan { next })?;
+        if committed.fact::<SnapshotPlan>()?.as_ref() != Some(&left) {
+            plan.facts.set(&left)?;
         }
         if !plan.splits.is_empty() {
             return Ok(plan);
@@ -230,8 +261,13 @@ impl Planner {
         Ok(plan)
     }
 
+    /// Forgets the tables of the snapshot, because the next plan reads others.
+    pub(crate) fn forget_tables(&self) {
+        *self.tables.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Asks the server for its kind and its settings. Fails if the server cannot be read with the settings of this task.
-    async fn identify(&self, session: &mut Session, context: &Context) -> Result<Server> {
+    pub(crate) async fn identify(&self, session: &mut Session, context: &Context) -> Result<Server> {
         let server = Server::identify(session).await?;
         demand([server.support()])?;
         tracing::info!(server = %server.kind, version = server.version, "connected to the source");
@@ -270,6 +306,11 @@ impl Planner {
     }
 }
 
-fn snapshot_split(name: &SplitName, start: Position) -> Split {
+/// The error for a table that changed while the first plan was made: nothing is committed yet.
+fn begins_again(error: SourceError) -> SourceError {
+    Error::retryable("a table changed while the task began, and it begins again").because(Error::from(error)).into()
+}
+
+pub(crate) fn snapshot_split(name: &SplitName, start: Position) -> Split {
     Split { id: name.id(), kind: SplitKind::Snapshot, start }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use runtime::{Committed, Context, Error, Fact, Finding, Plan, RowFilter, Source, SourceInfo, Split, SplitReader, TableId, async_trait};
 
@@ -11,12 +12,13 @@ use crate::check;
 use crate::config::{Config, Phase, SourceSettings, StreamSplit};
 use crate::denials::{Denials, Judged};
 use crate::error::{Result, SourceError};
-use crate::facts::{DatabaseCharsets, TaskFacts};
+use crate::facts::{CatchUpEnds, DatabaseCharsets, TaskFacts};
 use crate::planner::Planner;
 use crate::schema::{FollowedTable, Unstated};
 use crate::schema_phase::SchemaReader;
 use crate::server::{Server, binlog_files, database_charsets};
 use crate::session::Endpoint;
+use crate::snapshot::catch_up::{CatchUpEnd, CatchUpReader};
 use crate::snapshot::cells::as_read;
 use crate::snapshot::chunk::{Chunk, ChunkReader};
 use crate::snapshot::sessions::ReaderSessions;
@@ -78,15 +80,37 @@ impl PolardbxSource {
     fn open_chunk(&self, context: &Context, split: &Split, table: &TableId, committed: &Committed) -> Result<ChunkReader> {
         let schema = committed.schema(table).cloned().ok_or_else(|| SourceError::unknown_schema(table))?;
         let task = TaskFacts::read(committed)?;
-        let (origin, stream_follows) = (task.origin(), task.has(Phase::Incremental));
+        let (origin, on_ddl) = (task.origin(), self.settings.config.on_ddl_in_full);
         // The chunks that are read in parallel share the batch size of one stream. So together they need about as much memory as a stream.
         let batch_max_bytes = (context.batch_max_bytes() / self.settings.config.parallelism).max(CHUNK_BATCH_BYTES);
         let (id, start) = (split.id.clone(), split.start.clone());
         let read_as = as_read(&schema, task.is_polardbx());
-        Ok(ChunkReader::new(self.sessions.clone(), Chunk { id, start, read_as, schema, origin, batch_max_bytes, stream_follows }))
+        Ok(ChunkReader::new(self.sessions.clone(), Chunk { id, start, read_as, schema, origin, batch_max_bytes, on_ddl }))
     }
 
-    async fn open_stream(&self, context: &Context, split: &Split, name: StreamName, committed: &Committed) -> Result<StreamReader> {
+    async fn open_catch_up(&self, context: &Context, split: &Split, name: StreamName, committed: &Committed) -> Result<CatchUpReader> {
+        /// How soon a stream that has nothing more says how far it is.
+        const INTERVAL: Duration = Duration::from_secs(1);
+        let CatchUpEnds { streams, timestamp } = committed.fact()?.unwrap_or_default();
+        let end = streams.iter().find(|end| end.name == name).map(|end| end.start.coordinates());
+        let end = end.ok_or_else(|| SourceError::Checkpoint { what: format!("it does not hold where {} ends", split.id) })?;
+        let from = StreamPosition::parse(split.start.as_str())?;
+        if from.base != end.base {
+            return Err(SourceError::Checkpoint { what: format!("{} begins in {} and ends in {}", split.id, from.base, end.base) });
+        }
+        let wraps = TaskFacts::read(committed)?.is_polardbx();
+        let stream = self.open_stream(context, split, name, committed, Some(INTERVAL)).await?;
+        Ok(CatchUpReader::new(stream, &from, CatchUpEnd { at: end.at, timestamp, wraps }))
+    }
+
+    async fn open_stream(
+        &self,
+        context: &Context,
+        split: &Split,
+        name: StreamName,
+        committed: &Committed,
+        heartbeat: Option<Duration>,
+    ) -> Result<StreamReader> {
         let mut position = StreamPosition::parse(split.start.as_str())?;
         let mut session = self.endpoint.connect().await?;
         let server = Server::identify(&mut session).await?;
@@ -121,7 +145,7 @@ impl PolardbxSource {
             profile: server.profile(),
             polardbx,
             on_rows_without_events: self.settings.config.on_rows_without_events,
-            heartbeat: self.settings.heartbeat,
+            heartbeat,
             batch_max_bytes: context.batch_max_bytes(),
             undecodable: reading.undecodable,
             last_end: reading.last_end,
@@ -155,10 +179,16 @@ impl Source for PolardbxSource {
     async fn open(&self, context: &Context, split: &Split, committed: &Committed) -> Result<Box<dyn SplitReader>, Error> {
         let reader: Box<dyn SplitReader> = match SplitName::parse(&split.id)? {
             // The definitions are in the checkpoint, so this reader proves nothing about the account.
-            SplitName::Schema => return Ok(Box::new(SchemaReader::new(committed, TaskFacts::read(committed)?.origin())?)),
+            SplitName::Schema | SplitName::SchemaAgain => {
+                return Ok(Box::new(SchemaReader::new(committed, TaskFacts::read(committed)?.origin())?));
+            }
             SplitName::Chunk { table, .. } => Box::new(self.open_chunk(context, split, &table, committed)?),
+            SplitName::CatchUp { stream, .. } => {
+                let opened = self.open_catch_up(context, split, stream, committed).await;
+                Box::new(opened.map_err(|error| self.denials.judge(error.into()))?)
+            }
             SplitName::Stream(name) => {
-                let opened = self.open_stream(context, split, name, committed).await;
+                let opened = self.open_stream(context, split, name, committed, self.settings.heartbeat).await;
                 Box::new(opened.map_err(|error| self.denials.judge(error.into()))?)
             }
         };

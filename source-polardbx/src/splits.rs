@@ -11,6 +11,8 @@ use crate::error::SourceError;
 const GLOBAL: &str = "global";
 
 const SCHEMA: &str = "schema";
+const SCHEMA_AGAIN: &str = "schema_again";
+const CATCH_UP: &str = "catch_up-";
 const GLOBAL_STREAM: &str = "stream_global";
 /// What stands between a group and a number in the name of a stream.
 const STREAM_OF_GROUP: &str = "_stream_";
@@ -60,6 +62,10 @@ impl fmt::Display for StreamName {
 pub(crate) enum SplitName {
     /// `schema`: the CREATE TABLE of every table.
     Schema,
+    /// `schema_again`: the CREATE TABLE of tables that are read again.
+    SchemaAgain,
+    /// `catch_up-1/stream_global`: the events of a binlog up to a point of the full phase.
+    CatchUp { round: u32, stream: StreamName },
     /// `shop.orders/chunk-17`: rows of one table.
     Chunk { table: TableId, number: u32 },
     /// `stream_global` or `group1_stream_0`: the events of a binlog.
@@ -79,8 +85,16 @@ impl SplitName {
             let (table, number) = text.rsplit_once(CHUNK)?;
             Some(Self::Chunk { table: table.parse().ok()?, number: number.parse().ok()? })
         };
-        let stream = || if text == GLOBAL_STREAM { Some(StreamName::global()) } else { StreamName::of_group(text) }.map(Self::Stream);
-        let name = if text == SCHEMA { Some(Self::Schema) } else { chunk().or_else(stream) };
+        let stream = |text: &str| if text == GLOBAL_STREAM { Some(StreamName::global()) } else { StreamName::of_group(text) };
+        let catch_up = || {
+            let (round, name) = text.strip_prefix(CATCH_UP)?.split_once('/')?;
+            Some(Self::CatchUp { round: round.parse().ok()?, stream: stream(name)? })
+        };
+        let name = match text {
+            SCHEMA => Some(Self::Schema),
+            SCHEMA_AGAIN => Some(Self::SchemaAgain),
+            _ => chunk().or_else(catch_up).or_else(|| stream(text).map(Self::Stream)),
+        };
         // Splits are looked up by their text, so each split has exactly one spelling: `chunk-017` is refused, because `Display` prints
         // `chunk-17`.
         let name = name.filter(|name| name.to_string() == text);
@@ -92,6 +106,8 @@ impl fmt::Display for SplitName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Schema => f.write_str(SCHEMA),
+            Self::SchemaAgain => f.write_str(SCHEMA_AGAIN),
+            Self::CatchUp { round, stream } => write!(f, "{CATCH_UP}{round}/{}", Self::Stream(stream.clone())),
             Self::Chunk { table, number } => write!(f, "{table}{CHUNK}{number}"),
             Self::Stream(name) if name.is_global() => f.write_str(GLOBAL_STREAM),
             Self::Stream(name) => name.fmt(f),
@@ -115,6 +131,11 @@ mod tests {
             let name = SplitName::parse(&text.into()).unwrap();
             assert!(matches!(&name, SplitName::Stream(_)) && name.to_string() == text, "{name:?}");
         }
+        for text in ["schema", "schema_again", "catch_up-1/stream_global", "catch_up-12/group1_stream_0"] {
+            assert_eq!(SplitName::parse(&text.into()).unwrap().to_string(), text);
+        }
+        let table = SplitName::parse(&"catch_up-1.t/chunk-2".into()).unwrap();
+        assert_eq!(table, SplitName::Chunk { table: TableId::new("catch_up-1", "t"), number: 2 });
         assert_eq!(StreamName::of_group("group1_stream_12").map(|name| name.number()), Some(12));
         for text in [
             "",
@@ -128,6 +149,9 @@ mod tests {
             "shop.orders/chunk-x",
             "shop.orders/chunk-017",
             "a/chunk-1",
+            "catch_up-01/stream_global",
+            "catch_up-1/schema",
+            "catch_up-1/",
         ] {
             assert!(SplitName::parse(&text.into()).is_err(), "{text}");
         }

@@ -66,7 +66,7 @@ async fn stream_start(
 }
 
 /// A number of the timestamps of PolarDB-X that is greater than those of all commits before.
-async fn timestamp(session: &mut Session) -> Result<i64> {
+pub(crate) async fn timestamp(session: &mut Session) -> Result<i64> {
     const DOING: &str = "ask for the present timestamp (TSO_TIMESTAMP)";
     let number = |rows: &[Row]| rows.first().and_then(|row| nth(row, 0)?.parse::<i64>().ok());
     let found = match session.rows(DOING, "SELECT TSO_TIMESTAMP()").await {

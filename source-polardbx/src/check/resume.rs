@@ -78,7 +78,9 @@ async fn stream_is_there(endpoint: &Endpoint, id: u32, session: &mut Session, ta
     same_streams(session, task).await?;
     let mut found = Vec::new();
     for (stream, start) in task.stream_starts()? {
-        let position = committed.split(&SplitName::Stream(stream.clone()).id()).map_or(start, |split| split.checkpoint.position.clone());
+        let reads = |split: &SplitName| matches!(split, SplitName::Stream(of) | SplitName::CatchUp { stream: of, .. } if *of == stream);
+        let position = committed.splits().find(|(id, _)| SplitName::parse(id).is_ok_and(|split| reads(&split)));
+        let position = position.map_or(start, |(_, split)| split.checkpoint.position.clone());
         let position = StreamPosition::parse(position.as_str())?;
         let files = binlog_files(session, &stream).await?;
         files.find(&position.base, position.at)?;

@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 pub use error::ConfigError;
 pub use options::{
-    ArchivedDeletes, DdlText, Handover, Heartbeat, OnRowsWithoutEvents, Phase, PolarDbXOptions, Start, StreamSplit, Tls, TlsMode,
+    ArchivedDeletes, DdlText, Handover, Heartbeat, OnDdlInFull, OnRowsWithoutEvents, Phase, PolarDbXOptions, Start, StreamSplit, Tls,
+    TlsMode,
 };
 pub(crate) use settings::SourceSettings;
 
@@ -47,6 +48,9 @@ pub struct Config {
     /// How the full phase hands over to the incremental phase; `sequential` by default, and no other value is supported yet.
     #[serde(default)]
     pub handover: Handover,
+    /// What becomes of the task if the schema of a table changes before all its rows are read; by default the table is read again.
+    #[serde(default)]
+    pub on_ddl_in_full: OnDdlInFull,
     /// The number of connections that read the snapshot in parallel, 1 to 64; 4 by default.
     #[serde(default = "default_parallelism")]
     pub parallelism: usize,
@@ -124,6 +128,7 @@ impl Default for Config {
             on_rows_without_events: OnRowsWithoutEvents::default(),
             phases: default_phases(),
             handover: Handover::default(),
+            on_ddl_in_full: OnDdlInFull::default(),
             parallelism: default_parallelism(),
             chunk_rows: default_chunk_rows(),
             barrier_delay_ms: default_barrier_delay_ms(),

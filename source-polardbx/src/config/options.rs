@@ -41,6 +41,18 @@ pub enum Handover {
     InBand,
 }
 
+/// What becomes of a task if the schema of a table changes before all its rows are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnDdlInFull {
+    /// The table is read again from its first row, with its new schema.
+    #[default]
+    RestartTable,
+    /// The task stops with an error.
+    Fail,
+}
+
 /// Where the stream starts if there is an incremental phase but no full phase.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

@@ -202,6 +202,7 @@ mod tests {
             assert!(text.contains(&format!("source.polardbx.{key}")) && text.contains(said), "{text}");
             assert!(error.help().is_some(), "{text}");
         }
+        assert!(settings(|keys| drop(keys.insert("on_ddl_in_full".into(), json!("wait")))).is_err());
         assert!(settings(|keys| drop(keys.insert("prot".into(), json!(1)))).unwrap_err().to_string().contains("prot"));
     }
 
@@ -214,6 +215,7 @@ mod tests {
             keys.insert("tls".into(), json!({"mode": "disabled"}));
             keys.insert("heartbeat".into(), json!({"enabled": false, "interval_ms": 5000}));
             keys.insert("handover".into(), json!("sequential"));
+            keys.insert("on_ddl_in_full".into(), json!("restart_table"));
             keys.insert("phases".into(), json!(["schema", "incremental"]));
             keys.insert("start".into(), json!({"position": {"file": "binlog.000002", "offset": 4}}));
         })

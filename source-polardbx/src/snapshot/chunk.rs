@@ -14,15 +14,21 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::cells;
+use super::difference::difference;
 use super::plan::table_name;
 use super::range::{KeyRange, chunk_key};
 use super::sessions::ReaderSessions;
+use crate::binlog::profile::is_polardbx;
+use crate::config::OnDdlInFull;
 use crate::error::{Result, SourceError};
+use crate::facts::ChangedTable;
 use crate::server::{parse_definition, read_ddl};
 use crate::session::Session;
 
 /// The connection counts as lost if the server takes longer than this for the rows of one batch. The client library has no read time-out.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(600);
+
+const READING: &str = "read rows";
 
 /// Bytes of memory that an event takes besides its cells. They count towards the size of a batch.
 const EVENT_BYTES: usize = size_of::<Event>();
@@ -31,14 +37,14 @@ const EVENT_BYTES: usize = size_of::<Event>();
 pub(crate) struct Chunk {
     pub(crate) id: SplitId,
     pub(crate) start: Position,
-    /// The table as the full phase began with it.
+    /// The table as the full phase knows it.
     pub(crate) schema: Arc<TableSchema>,
     /// The same as its rows arrive, see [`as_read`].
     pub(crate) read_as: Arc<TableSchema>,
     pub(crate) origin: Origin,
     pub(crate) batch_max_bytes: usize,
-    /// Whether a stream follows the full phase. If the table was dropped, the stream then delivers its DROP TABLE.
-    pub(crate) stream_follows: bool,
+    /// What becomes of the task if the schema of the table has changed.
+    pub(crate) on_ddl: OnDdlInFull,
 }
 
 /// Reads the rows of one chunk in batches. The last batch carries the resume position.
@@ -88,27 +94,44 @@ impl SplitReader for ChunkReader {
     }
 }
 
-/// Reads the chunk. If its table was dropped and a stream follows, the chunk ends without the rows that were not sent yet.
+/// Reads the chunk. If its table has another schema now, or does not exist any more, the chunk ends without the rows that were not sent yet,
+/// and notes the table.
 async fn read(sessions: &ReaderSessions, mut chunk: Chunk, batches: mpsc::Sender<Batch>) -> Result<()> {
     chunk.origin.read_ms = now_ms();
-    match read_rows(sessions, &chunk, &batches).await {
-        Err(SourceError::TableGone { table }) if chunk.stream_follows => {
-            tracing::warn!(%table, "the table was dropped before all its rows were read; the stream will deliver the statement");
-            let (mut packer, _) = Packer::new(&chunk)?;
-            let _ = batches.send(packer.finish(Some(chunk.start.clone()))).await;
-            Ok(())
-        }
+    let read = match read_rows(sessions, &chunk, &batches).await {
+        Err(error) if may_be_a_change(&error) => Err(cause(sessions, &chunk, error).await),
         read => read,
-    }
+    };
+    let what = match read {
+        Err(SourceError::TableGone { .. }) => "it does not exist under this name any more".to_owned(),
+        Err(SourceError::TableChanged { what, .. }) if chunk.on_ddl == OnDdlInFull::RestartTable => what,
+        read => return read,
+    };
+    let table = chunk.schema.id.clone();
+    tracing::warn!(%table, what, "the table was changed before all its rows were read");
+    let mut batch = Batch::new(Vec::new(), Some(chunk.start.clone()), 0);
+    batch.facts.set_at(&table.to_string(), &ChangedTable { table })?;
+    // Sending fails only if the `ChunkReader` was dropped.
+    let _ = batches.send(batch).await;
+    Ok(())
 }
 
 async fn read_rows(sessions: &ReaderSessions, chunk: &Chunk, batches: &mpsc::Sender<Batch>) -> Result<()> {
     let mut lent = sessions.lend().await?;
-    let ddl = verify_schema(&mut lent.session, chunk, None).await?;
+    let holds = !is_polardbx(lent.session.version());
+    let failed = |error| SourceError::or_table_is_gone(error, &chunk.schema.id);
+    if holds {
+        // Invariant: nobody alters the table between the check of its schema and its last row. The server waits with statements that change
+        // a table until the end of every transaction that has read from it.
+        lent.session.execute(READING, "START TRANSACTION").await?;
+        let touch = format!("SELECT 1 FROM {} LIMIT 0", table_name(&chunk.schema.id));
+        lent.session.rows(READING, touch).await.map_err(failed)?;
+    }
+    let ddl = verify_schema(&mut lent.session, &chunk.schema, None).await?;
     let (mut packer, sql) = Packer::new(chunk)?;
     let doing = format!("read chunk {}", chunk.id);
     let late = || SourceError::Timeout { doing: doing.clone().into(), seconds: BATCH_TIMEOUT.as_secs() };
-    let failed = |error| SourceError::or_table_is_gone(SourceError::mysql(doing.clone())(error), &chunk.schema.id);
+    let failed = |error| failed(SourceError::mysql(doing.clone())(error));
     let mut result = timeout(BATCH_TIMEOUT, sql.with(()).run(&mut lent.session.conn)).await.map_err(|_| late())?.map_err(failed)?;
     loop {
         let filling = async {
@@ -131,8 +154,12 @@ async fn read_rows(sessions: &ReaderSessions, chunk: &Chunk, batches: &mpsc::Sen
         }
     }
     drop(result);
-    // Invariant: a chunk is complete only if its table was not altered while it was read.
-    verify_schema(&mut lent.session, chunk, Some(&ddl)).await?;
+    if holds {
+        lent.session.execute(READING, "COMMIT").await?;
+    } else {
+        // Invariant: a chunk is complete only if its table was not altered while it was read.
+        verify_schema(&mut lent.session, &chunk.schema, Some(&ddl)).await?;
+    }
     // Invariant: the rows of a chunk are the rows of the server whose binlog is read.
     sessions.confirm(&mut lent).await?;
     // Sending fails only if the `ChunkReader` was dropped.
@@ -141,21 +168,39 @@ async fn read_rows(sessions: &ReaderSessions, chunk: &Chunk, batches: &mpsc::Sen
     Ok(())
 }
 
-/// Checks that the table still has the schema with which the full phase began. Returns the table's SHOW CREATE TABLE. `known` is such a
-/// text that was checked before; if the text is the same now, it is not parsed again.
-async fn verify_schema(session: &mut Session, chunk: &Chunk, known: Option<&str>) -> Result<String> {
-    let table = &chunk.schema.id;
+/// Whether a table that was altered while it was read can be the cause of this error.
+fn may_be_a_change(error: &SourceError) -> bool {
+    /// A column that does not exist, and a definition that is newer than the transaction.
+    const CHANGED: [u16; 2] = [1054, 1412];
+    matches!(error, SourceError::Cell { .. }) || error.code().is_some_and(|code| CHANGED.contains(&code))
+}
+
+/// The change of the table if there was one; otherwise the error, which then has another cause.
+async fn cause(sessions: &ReaderSessions, chunk: &Chunk, error: SourceError) -> SourceError {
+    let verified = async {
+        let mut lent = sessions.lend().await?;
+        verify_schema(&mut lent.session, &chunk.schema, None).await?;
+        sessions.give_back(lent);
+        Ok::<_, SourceError>(())
+    };
+    match verified.await {
+        Err(change @ (SourceError::TableChanged { .. } | SourceError::TableGone { .. })) => change,
+        _ => error,
+    }
+}
+
+/// Checks that the table still has the schema that the full phase knows. Returns the table's SHOW CREATE TABLE. `known` is such a text
+/// that was checked before; if the text is the same now, it is not parsed again.
+pub(crate) async fn verify_schema(session: &mut Session, schema: &TableSchema, known: Option<&str>) -> Result<String> {
+    let table = &schema.id;
     let ddl = read_ddl(session, table).await.map_err(|error| SourceError::or_table_is_gone(error, table))?;
     if known == Some(ddl.as_str()) {
         return Ok(ddl);
     }
-    let mut now = parse_definition(table, &ddl)?;
-    now.version = chunk.schema.version;
-    if now != *chunk.schema {
-        let what = "its columns or keys are not those that the full phase began with".to_owned();
-        return Err(SourceError::TableChanged { table: table.clone(), what });
+    match difference(schema, &parse_definition(table, &ddl)?) {
+        Some(what) => Err(SourceError::TableChanged { table: table.clone(), what }),
+        None => Ok(ddl),
     }
-    Ok(ddl)
 }
 
 /// Packs rows into batches.

@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use runtime::{Column, ColumnKind, TableId, TableSchema};
 
+use super::cells::as_read;
+use super::chunk::verify_schema;
 use super::range::{Key, KeyRange, chunk_key, key_text, parse_key};
+use crate::binlog::profile::is_polardbx;
 use crate::error::{Result, SourceError};
-use crate::facts::Cursor;
+use crate::facts::{Cursor, SnapshotPlan};
 use crate::session::{Session, literal, nth, quoted};
 
 /// A chunk to read.
@@ -26,16 +29,37 @@ pub(crate) fn first_cursor(tables: &[Arc<TableSchema>]) -> Option<Cursor> {
     tables.first().map(|schema| Cursor { table: schema.id.clone(), chunk: 1, after: None })
 }
 
-/// Returns the next chunks, at most `wanted`, beginning at `cursor`. Also returns the cursor for the chunk after these chunks; `None` if
-/// all chunks are planned. `tables` must be sorted by name. With `skip_dropped`, a table that does not exist any more has no chunks; otherwise
-/// it is an error.
+/// Returns the next chunks, at most `wanted`, and what is left to plan behind them. `tables` must be sorted by name. A table that was altered
+/// or that does not exist any more is an error.
 pub(crate) async fn next_chunks(
+    session: &mut Session,
+    tables: &[Arc<TableSchema>],
+    plan: &SnapshotPlan,
+    chunk_rows: u64,
+    wanted: usize,
+) -> Result<(Vec<PlannedChunk>, SnapshotPlan)> {
+    let mut chunks = Vec::new();
+    let mut left = SnapshotPlan { next: plan.next.clone(), again: Vec::new() };
+    for cursor in &plan.again {
+        let table = tables.iter().filter(|schema| schema.id == cursor.table).cloned().collect::<Vec<_>>();
+        let (more, next) = chunks_from(session, &table, Some(cursor.clone()), chunk_rows, wanted - chunks.len()).await?;
+        chunks.extend(more);
+        left.again.extend(next);
+    }
+    let (more, next) = chunks_from(session, tables, plan.next.clone(), chunk_rows, wanted - chunks.len()).await?;
+    chunks.extend(more);
+    left.next = next;
+    Ok((chunks, left))
+}
+
+/// Returns the next chunks, at most `wanted`, beginning at `cursor`. Also returns the cursor for the chunk after these chunks; `None` if
+/// all chunks are planned.
+async fn chunks_from(
     session: &mut Session,
     tables: &[Arc<TableSchema>],
     cursor: Option<Cursor>,
     chunk_rows: u64,
     wanted: usize,
-    skip_dropped: bool,
 ) -> Result<(Vec<PlannedChunk>, Option<Cursor>)> {
     let mut chunks = Vec::new();
     let Some(Cursor { table, chunk, after }) = cursor else { return Ok((chunks, None)) };
@@ -54,13 +78,11 @@ pub(crate) async fn next_chunks(
             vec![KeyRange::default()]
         } else {
             let room = wanted - chunks.len();
-            let cut = cut(session, schema, after.take(), chunk_rows, room).await;
-            match cut.map_err(|error| SourceError::or_table_is_gone(error, &schema.id)) {
-                Err(SourceError::TableGone { table }) if skip_dropped => {
-                    tracing::warn!(%table, "the table was dropped before all its rows were read; the stream will deliver the statement");
-                    Vec::new()
-                }
-                cut => cut?,
+            let read = as_read(schema, is_polardbx(session.version()));
+            match cut(session, &read, after.take(), chunk_rows, room).await {
+                // A table that is not as it was known cannot be cut, and then that is what has to be told.
+                Err(error) => return Err(verify_schema(session, schema, None).await.err().unwrap_or(error)),
+                Ok(ranges) => ranges,
             }
         };
         after = ranges.last().and_then(|range| range.upto.clone());

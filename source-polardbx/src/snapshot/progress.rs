@@ -18,6 +18,8 @@ pub(crate) struct SnapshotState<'a> {
     pub(crate) tables: &'a [Arc<TableSchema>],
     /// Where the next chunk begins; `None` if all chunks are handed out.
     pub(crate) cursor: Option<&'a Cursor>,
+    /// Where the next chunk begins of each table that is read again.
+    pub(crate) again: &'a [Cursor],
     /// One entry for each chunk that is handed out and not done: the table of the chunk.
     pub(crate) open: Vec<&'a TableId>,
     /// The number of rows in a chunk.
@@ -61,12 +63,15 @@ impl Estimates {
 /// The progress of one table. `open` is the number of the table's chunks that are handed out and not done.
 fn progress_of(table: &TableId, state: &SnapshotState<'_>, estimate: u64, open: u64) -> TableProgress {
     let open_rows = open.saturating_mul(state.chunk_rows);
+    let is_again = state.again.iter().any(|cursor| cursor.table == *table);
     let read = match state.cursor {
+        // How many of its chunks are new ones is not known.
+        _ if is_again => 0,
         Some(cursor) if *table > cursor.table => 0,
         Some(cursor) if *table == cursor.table => u64::from(cursor.chunk - 1).saturating_mul(state.chunk_rows).saturating_sub(open_rows),
         _ => estimate.saturating_sub(open_rows),
     };
-    let is_planned = state.cursor.is_none_or(|cursor| *table < cursor.table);
+    let is_planned = !is_again && state.cursor.is_none_or(|cursor| *table < cursor.table);
     TableProgress { table: table.clone(), estimate, read: read.min(estimate), done: is_planned && open == 0 }
 }
 
@@ -91,7 +96,7 @@ mod tests {
     #[test]
     fn progress_follows_from_the_cursor_and_the_open_chunks() {
         let cursor = Cursor { table: TableId::new("d", "b"), chunk: 6, after: Some("5".into()) };
-        let state = |cursor| SnapshotState { tables: &[], cursor, open: Vec::new(), chunk_rows: 10 };
+        let state = |cursor| SnapshotState { tables: &[], cursor, again: &[], open: Vec::new(), chunk_rows: 10 };
         let of = |name: &str, cursor, open| {
             let progress = progress_of(&TableId::new("d", name), &state(cursor), 100, open);
             (progress.read, progress.done)

@@ -16,6 +16,7 @@ mod defaults;
 mod examples;
 mod faults;
 mod followed;
+mod full_phase_ddl;
 mod golden;
 mod harness;
 mod identity;

@@ -98,25 +98,6 @@ async fn a_missing_grant() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_that_is_dropped_in_a_full_phase_without_a_stream() -> Result<()> {
-    let mut case = small("dropped").await?;
-    let mysql = &case.servers.source;
-    mysql.execute(&["CREATE TABLE dropped.a (id INT PRIMARY KEY)"]).await?;
-    let rows: Vec<String> = (0..20_000).map(|id| format!("({id})")).collect();
-    mysql.execute(&[&format!("INSERT INTO dropped.a VALUES {}", rows.join(","))]).await?;
-    // There are many chunks to plan, so the last table is planned long after the first.
-    case.settings.source = "phases = [\"full\"]\nchunk_rows = 20\nparallelism = 1".into();
-    case.task.configure(&case.settings)?;
-    case.task.start()?;
-    while case.read().await? == 0 {
-        case.task.must_run()?;
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    case.servers.source.execute(&["DROP TABLE dropped.t"]).await?;
-    ended(&mut case, 1, &["E_SCHEMA_CHANGED", "dropped.t", "was dropped or renamed"]).await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_binlog_that_is_reset_under_a_running_task() -> Result<()> {
     let servers = Servers::own(Flavor::MySql57).await?;
     create_small(&servers.source, "reset").await?;
