@@ -4,6 +4,7 @@
 //! the route of a table for each version of the table's definition.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use runtime::{Body, Event, Op, Row, RowChange, SchemaChange, TableId, TableSchema, Value};
@@ -56,6 +57,33 @@ enum Choice {
     Columns(Vec<usize>),
 }
 
+/// The names of the columns on which the partition and the key of a table's records depend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Deciding {
+    partition: Vec<String>,
+    key: Option<Vec<String>>,
+}
+
+impl Deciding {
+    fn new(schema: &TableSchema, choice: Option<&Choice>, key: Option<&RowKey>) -> Self {
+        let names = |columns: &[usize]| -> Vec<String> {
+            columns.iter().filter_map(|&column| schema.columns.get(column)).map(|column| column.name.clone()).collect()
+        };
+        let partition = match choice {
+            Some(Choice::Columns(columns)) => names(columns),
+            Some(Choice::Fixed(_)) | None => Vec::new(),
+        };
+        Self { partition, key: key.map(|key| names(key.columns())) }
+    }
+}
+
+impl fmt::Display for Deciding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the columns that decide the partition ({})", self.partition.join(", "))?;
+        self.key.as_ref().map_or(Ok(()), |key| write!(f, " and the key ({})", key.join(", ")))
+    }
+}
+
 /// Decides where events go; see the documentation of this module.
 pub(crate) struct Router {
     rules: Arc<RoutingRules>,
@@ -69,6 +97,8 @@ pub(crate) struct Router {
     /// The address of the last table definition and its index in `routes`. It saves lookups, because consecutive rows are often of the same
     /// table.
     recent: (usize, usize),
+    /// By which columns the rows of each table were routed last.
+    deciding: HashMap<TableId, Deciding>,
     scratch: Vec<u8>,
     /// The keys of a row before and after an update.
     keys: [Vec<u8>; 2],
@@ -85,6 +115,7 @@ impl Router {
             routes: Vec::new(),
             by_address: HashMap::new(),
             recent: (0, 0),
+            deciding: HashMap::new(),
             scratch: Vec::new(),
             keys: Default::default(),
         }
@@ -202,10 +233,23 @@ impl Router {
             (None, PartitionPolicy::PrimaryKey) => Choice::Columns(partitioner::key_columns(schema)),
         };
         let key = RowKey::of_table(schema, self.rules.record_key, self.rules.topic.names_the_table());
+        self.note_deciding(schema, Deciding::new(schema, (partitions > 1).then_some(&choice), key.as_ref()));
         let index = self.routes.len();
         self.routes.push(TableRoute { _schema: schema.clone(), topic, partitions, choice, key });
         self.by_address.insert(Arc::as_ptr(schema) as usize, index);
         Ok(Ok(index))
+    }
+
+    /// Notes by which columns the rows of a table are routed from now on. If they were routed by others before, the order of the records of
+    /// one row is that of its new key only.
+    fn note_deciding(&mut self, schema: &TableSchema, now: Deciding) {
+        match self.deciding.insert(schema.id.clone(), now.clone()) {
+            Some(before) if before != now => tracing::warn!(
+                table = %schema.id,
+                "a schema change changes {now}, before {before}: the order of records with the same key starts anew behind it"
+            ),
+            _ => {}
+        }
     }
 
     /// Writes the key of a row image into `out`. Returns false if rows of the table have no key. [`Router::find_route`] must have been
