@@ -1,5 +1,6 @@
 //! The builder of a source.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use runtime::Result;
@@ -103,6 +104,12 @@ impl PolardbxSourceBuilder {
     /// The group of binlog streams of PolarDB-X that the stream phase reads; see [`Config::stream_group`].
     pub fn stream_group(mut self, group: impl Into<String>) -> Self {
         self.config.stream_group = Some(group.into());
+        self
+    }
+
+    /// A file with the definitions of the tables as they were at the start of the stream.
+    pub fn start_schema(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.start_schema = Some(path.into());
         self
     }
 

@@ -47,6 +47,7 @@ pub mod source;
 mod splits;
 mod spool;
 mod start;
+mod start_schema;
 mod streams;
 mod tls;
 mod wire;

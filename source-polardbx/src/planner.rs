@@ -3,7 +3,7 @@
 //! The first plan notes where the stream will start, passes the visibility barrier, and only then reads table definitions. It commits facts
 //! that say what the task reads. All later plans follow from these facts and from the splits in the checkpoint.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -25,6 +25,7 @@ use crate::snapshot::progress::{Estimates, SnapshotState};
 use crate::snapshot::sessions::ReaderSessions;
 use crate::splits::{SplitName, StreamName};
 use crate::start::{prove_schemas, starts_now, stream_starts};
+use crate::start_schema;
 use crate::streams::Streams;
 
 /// The number of chunks that one plan holds for each reading connection. It is large enough to keep all connections busy, and small enough
@@ -104,7 +105,13 @@ impl Planner {
             demand(check::streams(&streams))?;
             demand(definitions.iter().filter_map(|Definition { schema, .. }| check::stream_key(settings, &streams, schema)))?;
         }
-        let tables: Vec<Arc<TableSchema>> = definitions.iter().map(|Definition { schema, .. }| schema.clone()).collect();
+        let mut tables: Vec<Arc<TableSchema>> = definitions.iter().map(|Definition { schema, .. }| schema.clone()).collect();
+        let charsets = if settings.has(Phase::Incremental) { database_charsets(session).await? } else { HashMap::new() };
+        let given = start_schema::given(settings, &server, &charsets)?;
+        demand(given.iter().flat_map(|schema| check::columns(schema)))?;
+        tables.retain(|table| given.iter().all(|given| given.id != table.id));
+        tables.extend(given.iter().cloned());
+        tables.sort_by(|one, other| one.id.cmp(&other.id));
 
         let mut facts = Facts::new();
         let task = TaskFacts {
@@ -120,14 +127,15 @@ impl Planner {
         };
         facts.set(&task)?;
         if settings.has(Phase::Incremental) {
-            let databases = Databases::new(database_charsets(session).await?, false);
+            let databases = Databases::new(charsets, false);
             for (stream, _) in &starts {
                 facts.set_at(stream.as_str(), &DatabaseCharsets::new(databases.iter()))?;
             }
             let known: Vec<TableId> =
                 tables.iter().chain(followed.iter().map(|definition| &definition.schema)).map(|schema| schema.id.clone()).collect();
+            let given: Vec<TableId> = given.iter().map(|schema| schema.id.clone()).collect();
             for start in &starts {
-                let unknown = prove_schemas(settings, &self.endpoint, session, &server, start, &known).await?;
+                let unknown = prove_schemas(settings, &self.endpoint, session, &server, start, &known, &given).await?;
                 for Definition { schema, .. } in followed.iter().filter(|definition| !unknown.contains(&definition.schema.id)) {
                     let followed = FollowedTable::new(TableSchema::clone(schema));
                     facts.set_at(&format!("{}/{}", start.0, schema.id), &followed)?;

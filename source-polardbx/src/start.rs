@@ -86,7 +86,8 @@ pub(crate) fn starts_now(settings: &SourceSettings) -> bool {
     settings.has(Phase::Incremental) && matches!(settings.config.start, Some(Start::Latest {}) | None)
 }
 
-/// Proves that the selected tables among `tables` had the same schemas at the start of a stream as now. Fails if a statement since then has
+/// Proves that the selected tables among `tables` had the same schemas at the start of a stream as now, apart from `known` tables, whose schemas
+/// at the start are known. Fails if a statement since then has
 /// changed one. Returns the followed tables whose schemas at the start are not known.
 pub(crate) async fn prove_schemas(
     settings: &SourceSettings,
@@ -95,6 +96,7 @@ pub(crate) async fn prove_schemas(
     server: &Server,
     (stream, start): &(StreamName, BinlogCoordinates),
     tables: &[TableId],
+    known: &[TableId],
 ) -> Result<BTreeSet<TableId>> {
     const DOING: &str = "read the statements since the start of the stream";
     let end = binlog_end(session, server, stream).await?.ok_or_else(|| SourceError::answer(DOING, "the server writes no binlog"))?;
@@ -102,6 +104,7 @@ pub(crate) async fn prove_schemas(
     let until = if server.is_polardbx() { Some(timestamp(session).await?) } else { None };
     let selection = settings.selection.clone().folded(server.lower_case());
     let mut baseline = Baseline::new(&selection, server.lower_case(), tables.iter().cloned());
+    baseline.know(known);
     if !starts_now(settings) {
         tracing::info!(from = start.file_name(), to = end.file_name(), "looking for changes of tables since the start of the stream");
     }
@@ -119,5 +122,10 @@ pub(crate) async fn prove_schemas(
         return Err(error.because(statement).into());
     }
     let why = format!("the statement at {location} {what}, and the schema before it is not known: {statement}");
-    Err(ConfigError::new("start", why, "choose a start behind this statement, or read the tables with a full phase").into())
+    Err(ConfigError::new(
+        "start",
+        why,
+        "choose a start behind this statement, give the schemas at the start with `start_schema`, or read the tables with a full phase",
+    )
+    .into())
 }

@@ -163,6 +163,12 @@ impl<'a> Baseline<'a> {
         if self.lower_case { TableId::new(table.database.to_lowercase(), table.table.to_lowercase()) } else { table.clone() }
     }
 
+    /// Notes tables whose schemas at the beginning are known, whatever the server shows now.
+    pub(crate) fn know(&mut self, tables: &[TableId]) {
+        let known: Vec<TableId> = tables.iter().map(|table| self.fold(table)).collect();
+        self.created.extend(known);
+    }
+
     /// The followed tables whose schemas at the beginning are not known.
     pub(crate) fn into_unknown(self) -> BTreeSet<TableId> {
         self.unknown

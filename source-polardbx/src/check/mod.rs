@@ -14,12 +14,13 @@ use crate::config::{ConfigError, Phase, SourceSettings, Start, TlsMode};
 use crate::error::{Result, SourceError};
 use crate::prepared::prepared_now;
 use crate::selection::Selection;
-use crate::server::{Listed, Needed, Server, list_tables, parse_definition, read_ddl, retention};
+use crate::server::{Listed, Needed, Server, database_charsets, list_tables, parse_definition, read_ddl, retention};
 use crate::session::{Endpoint, Session, nth};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
 use crate::snapshot::range::chunk_key;
 use crate::start::{prove_schemas, starts_now, stream_starts};
+use crate::start_schema;
 use crate::streams::Streams;
 use completeness::cascades_of_polardbx;
 pub(crate) use completeness::{cascades, completeness};
@@ -154,11 +155,13 @@ async fn start(
 ) -> Result<String> {
     let starts = stream_starts(settings, session, server, streams).await?;
     let tables = list_tables(session, selection).await?.tables;
+    let charsets = database_charsets(session).await?;
+    let given: Vec<TableId> = start_schema::given(settings, server, &charsets)?.iter().map(|schema| schema.id.clone()).collect();
     for start in &starts {
         if let Some(Start::Position { .. }) = settings.config.start {
             begins_transaction(endpoint, settings.server_id(task, server.server_id())?, &start.1).await?;
         }
-        prove_schemas(settings, endpoint, session, server, start, &tables).await?;
+        prove_schemas(settings, endpoint, session, server, start, &tables, &given).await?;
     }
     let places = starts.iter().map(|(_, start)| start.location()).collect::<Vec<_>>().join(", ");
     Ok(format!("the stream starts at {places}"))

@@ -4,6 +4,8 @@ mod error;
 mod options;
 mod settings;
 
+use std::path::PathBuf;
+
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -66,6 +68,10 @@ pub struct Config {
     pub xa_wait_seconds: u64,
     /// Where the stream starts if there is an incremental phase but no full phase; `latest` by default.
     pub start: Option<Start>,
+    /// A file with the CREATE TABLE statements of the tables as they were at `start`, such as the output of `mysqldump --no-data`. It is needed
+    /// if `start` lies before a statement that changes a selected table, unless the table is created behind `start`, too. The path is relative
+    /// to the working directory.
+    pub start_schema: Option<PathBuf>,
     /// The replica id under which the source asks for the binlog. By default it is derived from the task's name, the host and the port.
     pub server_id: Option<u32>,
     /// The group of binlog streams of PolarDB-X that the stream phase reads, such as `group1`. By default the global binlog is read, or the only
@@ -134,6 +140,7 @@ impl Default for Config {
             barrier_delay_ms: default_barrier_delay_ms(),
             xa_wait_seconds: default_xa_wait_seconds(),
             start: None,
+            start_schema: None,
             server_id: None,
             stream_group: None,
             stream_split: StreamSplit::default(),

@@ -74,6 +74,9 @@ impl SourceSettings {
             let why = format!("{} cannot be chosen beside the phase \"full\", which decides where the stream starts", start.as_str());
             return Err(wrong("start", why, "leave `start` out, or take \"full\" out of `phases`"));
         }
+        if config.start_schema.is_some() && matches!(config.start, None | Some(Start::Latest {})) {
+            return Err(wrong("start_schema", "it is for a start in the past", "leave it out, or set start.earliest or start.position"));
+        }
         let heartbeat = heartbeat(&config, has(Phase::Incremental))?;
         let selection = Selection::new(&config.tables, &config.exclude)?.without_shadows(config.exclude_shadow_tables);
         if config.xa_wait_seconds > 86_400 {

@@ -210,6 +210,11 @@ impl History {
         self.tables.get(&self.fold(table))
     }
 
+    /// All known tables, in no order.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<TableSchema>> {
+        self.tables.values()
+    }
+
     /// Whether the server compares names in lower case.
     pub fn is_lower_case(&self) -> bool {
         self.lower_case

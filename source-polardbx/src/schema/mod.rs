@@ -11,6 +11,7 @@ mod error;
 pub mod history;
 mod lexer;
 mod polardbx;
+mod script;
 pub(crate) mod shadow;
 mod statement;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use history::{Applied, FollowedTable, History, Interest, WithoutEvents};
 pub use lexer::Dialect;
 pub(crate) use lexer::loses_names;
 pub(crate) use polardbx::{add_partitions, concerns_accounts, loses_partitions, partitions_only, tables_named, without_leading_comma};
+pub(crate) use script::statements;
 pub(crate) use statement::changes_only_named_tables;
 pub use statement::{Alter, Change, ColumnChange, Effect, KeyChange, Statement, XaStatement, Xid, read_statement};
 pub use unstated::Unstated;

@@ -39,12 +39,31 @@ async fn rows_of_yesterday_are_not_read_with_the_schema_of_today() -> Result<()>
         let (file, offset) = case.servers.source.position().await?;
         case.servers.source.execute(&[&swap(&name), &format!("INSERT INTO {name}.t VALUES (3, 10, 20)")]).await?;
         let what = format!("changes columns or the primary key of {name}.t");
-        for start in ["start.earliest = {}".to_owned(), format!("start.position = {{ file = {file:?}, offset = {offset} }}")] {
-            case.settings.source = format!("phases = [\"incremental\"]\n{start}");
-            case.task.configure(&case.settings)?;
-            refused(&mut case, 2, &["source.polardbx.start", &what, &format!("{file}:"), "ALTER TABLE"]).await?;
-        }
+        let start = format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {offset} }}");
+        case.settings.source.clone_from(&start);
+        case.task.configure(&case.settings)?;
+        refused(&mut case, 2, &["source.polardbx.start", &what, &format!("{file}:"), "ALTER TABLE", "start_schema"]).await?;
         assert_eq!(case.read().await?, 0);
+        // The user may know the schema of that moment.
+        let dump = tempfile::NamedTempFile::new()?;
+        std::fs::write(dump.path(), format!("USE {name};\nCREATE TABLE `t` (`id` INT PRIMARY KEY, `a` INT, `b` INT);\n"))?;
+        case.settings.source = format!("{start}\nstart_schema = {:?}", dump.path());
+        let mut given = case.sibling(&format!("{name}_given"), Format::CanalJson, 1).await?;
+        given.settings.source.clone_from(&case.settings.source);
+        // From the beginning of the binlog, the CREATE TABLE is known.
+        let mut earliest = case.sibling(&format!("{name}_earliest"), Format::CanalJson, 1).await?;
+        earliest.settings.source = "phases = [\"incremental\"]\nstart.earliest = {}".to_owned();
+        for (case, expected) in
+            [(&mut given, [["20", "10"]].concat()), (&mut earliest, [["10", "20"], ["10", "20"], ["20", "10"]].concat())]
+        {
+            case.task.configure(&case.settings)?;
+            case.task.start()?;
+            case.catch_up(LIMIT).await?;
+            case.task.stop().await?;
+            let (a, b) = (case.rows_of("t", "a")?, case.rows_of("t", "b")?);
+            let found: Vec<String> = a.into_iter().zip(b).flat_map(|(a, b)| [a, b]).collect();
+            assert_eq!(found, expected, "{}", case.topic);
+        }
         // Behind the statement, the schema is known.
         let (file, offset) = case.servers.source.position().await?;
         case.servers.source.execute(&[&format!("INSERT INTO {name}.t VALUES (4, 10, 20)")]).await?;
@@ -94,10 +113,12 @@ async fn check_finds_what_the_first_start_refuses() -> Result<()> {
     let starts = [
         ("start.position = { file = \"binlog.999999\", offset = 4 }", "the server has no binlog file \"binlog.999999\""),
         ("start.position = { file = \"binlog.000001\", offset = 5 }", "no event begins there"),
-        ("start.earliest = {}", "changes columns or the primary key of first_check.t"),
+        ("start.position = { file = \"FILE\", offset = OFFSET }", "changes columns or the primary key of first_check.t"),
     ];
+    let (file, offset) = case.servers.source.position().await?;
     case.servers.source.execute(&[&swap("first_check")]).await?;
     for (start, said) in starts {
+        let start = start.replace("FILE", &file).replace("OFFSET", &offset.to_string());
         case.settings.source = format!("phases = [\"incremental\"]\n{start}");
         case.task.configure(&case.settings)?;
         let (code, console) = check(&case)?;

@@ -1,0 +1,127 @@
+//! The structures of the tables at the start of the stream, from a file that the user has kept: the key `start_schema`.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use runtime::{TableId, TableSchema};
+
+use crate::config::{ConfigError, SourceSettings};
+use crate::error::Result;
+use crate::schema::{Dialect, ExplicitTimestamps, History, Interest, Statement, StatementContext, read_statement, statements};
+use crate::selection::Selection;
+use crate::server::Server;
+
+/// The largest file that is read, in bytes.
+const MOST: u64 = 64 << 20;
+
+/// The schemas of the selected tables at the start of the stream, as the file of the user gives them. Empty without such a file.
+pub(crate) fn given(
+    settings: &SourceSettings,
+    server: &Server,
+    databases: &HashMap<String, Option<String>>,
+) -> Result<Vec<Arc<TableSchema>>> {
+    let Some(path) = &settings.config.start_schema else { return Ok(Vec::new()) };
+    let selection = settings.selection.clone().folded(server.lower_case());
+    let databases: Vec<_> = databases.iter().map(|(name, charset)| (name.clone(), charset.clone())).collect();
+    read(path, &selection, server.profile().dialect(), server.lower_case(), &databases)
+}
+
+/// Reads the definitions of the selected tables from a file with SQL statements, such as the output of `mysqldump --no-data`. Fails if a
+/// statement about a selected table cannot be read, or if the file defines none.
+fn read(
+    path: &Path,
+    selection: &Selection,
+    dialect: Dialect,
+    lower_case: bool,
+    databases: &[(String, Option<String>)],
+) -> Result<Vec<Arc<TableSchema>>> {
+    let shown = path.display();
+    let wrong = |why: String, help: &str| ConfigError::new("start_schema", why, help.to_owned());
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| wrong(format!("{shown}: {error}"), "name a file that can be read"))?;
+    let read = file.take(MOST + 1).read_to_string(&mut text);
+    read.map_err(|error| wrong(format!("{shown}: {error}"), "write the file in UTF-8"))?;
+    if text.len() as u64 > MOST {
+        return Err(wrong(format!("{shown} has more than {MOST} bytes"), "leave the rows out: mysqldump --no-data").into());
+    }
+    let mut history = History::new([], databases.iter().cloned(), lower_case);
+    let interest = |table: &TableId| selection.interest(table);
+    let mut database = String::new();
+    for statement in statements(&text, dialect.backslash_escapes) {
+        let statement = statement.trim();
+        let line = || 1 + text.get(..statement.as_ptr() as usize - text.as_ptr() as usize).unwrap_or_default().matches('\n').count();
+        if let Some(name) = used_database(statement) {
+            database = name;
+            continue;
+        }
+        let read = {
+            let charsets = |name: &str| history.charset(name);
+            let context = StatementContext {
+                dialect,
+                explicit_timestamps: ExplicitTimestamps::Known(false),
+                ..StatementContext::new(&database, &charsets)
+            };
+            read_statement(statement, &context)
+        };
+        let refused = |error: String| {
+            wrong(format!("{shown}: the statement in line {} cannot be read: {error}", line()), "correct the statement, or leave it out")
+        };
+        match read {
+            Statement::Change(change) => {
+                history.apply(&change, 0, None, &interest).map_err(|error| refused(error.to_string()))?;
+            }
+            Statement::Unreadable(error, tables) if tables.iter().any(|table| interest(&history.fold(table)) == Interest::Selected) => {
+                return Err(refused(error.to_string()).into());
+            }
+            _ => {}
+        }
+    }
+    let mut tables: Vec<Arc<TableSchema>> = history.tables().filter(|schema| selection.selects(&schema.id)).cloned().collect();
+    if tables.is_empty() {
+        let help = "write CREATE TABLE statements into it, behind USE or with the names of the databases";
+        return Err(wrong(format!("{shown} defines no selected table"), help).into());
+    }
+    tables.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(tables)
+}
+
+/// The database of a `USE` statement.
+fn used_database(statement: &str) -> Option<String> {
+    let (word, name) = statement.split_once(char::is_whitespace)?;
+    let name = name.trim();
+    let quoted = || Some(name.strip_prefix('`')?.strip_suffix('`')?.replace("``", "`"));
+    word.eq_ignore_ascii_case("USE").then(|| quoted().unwrap_or_else(|| name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables(text: &str) -> Result<Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dump.sql");
+        std::fs::write(&path, text).unwrap();
+        let selection = Selection::new(&["shop.*".to_owned()], &["shop.no".to_owned()]).unwrap();
+        let read = read(&path, &selection, Dialect::of_version("8.0.33"), false, &[("shop".to_owned(), Some("utf8mb4".to_owned()))])?;
+        let columns = |schema: &TableSchema| schema.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(",");
+        Ok(read.iter().map(|schema| format!("{} {}", schema.id, columns(schema))).collect())
+    }
+
+    #[test]
+    fn the_output_of_mysqldump_is_read() {
+        let dump = "-- MySQL dump\n/*!40101 SET NAMES utf8 */;\nCREATE DATABASE /*!32312 IF NOT EXISTS*/ `shop`;\nUSE `shop`;\n\
+                    DROP TABLE IF EXISTS `a`;\nCREATE TABLE `a` (\n `id` int NOT NULL COMMENT 'x;y',\n `b` varchar(9),\n PRIMARY KEY (`id`)\n);\n\
+                    LOCK TABLES `a` WRITE;\nINSERT INTO `a` VALUES (1,';');\nDELIMITER ;;\nCREATE TRIGGER x BEFORE INSERT ON a FOR EACH ROW BEGIN END ;;\nDELIMITER ;\n\
+                    CREATE TABLE no (a INT);\nCREATE TABLE other.c (a INT);\nALTER TABLE a ADD c INT;\n";
+        assert_eq!(tables(dump).unwrap(), ["shop.a id,b,c"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        let error = tables("USE shop;\n\nCREATE TABLE a (b gizmo);").unwrap_err().to_string();
+        assert!(error.contains("line 3") && error.contains("gizmo"), "{error}");
+        assert!(tables("USE other; CREATE TABLE a (b INT);").unwrap_err().to_string().contains("no selected table"));
+    }
+}
