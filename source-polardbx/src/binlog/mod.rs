@@ -10,6 +10,7 @@ mod diagnosis;
 pub mod error;
 mod event;
 mod files;
+pub mod gtid;
 pub mod position;
 mod probe;
 pub mod profile;
