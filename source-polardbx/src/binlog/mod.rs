@@ -33,7 +33,7 @@ pub use error::StreamError;
 pub use event::Tso;
 pub(crate) use files::BinlogFiles;
 pub(crate) use position::BinlogCoordinates;
-pub use position::{FileOffset, StreamPosition};
+pub use position::{CatchUp, FileOffset, StreamPosition};
 pub(crate) use probe::{Probed, probe};
 pub use profile::ServerProfile;
 pub(crate) use reader::{StreamOptions, StreamReader, Undecodable};

@@ -7,8 +7,9 @@ use runtime::Position;
 use super::fingerprint::Fingerprint;
 use super::transaction::ClosedGroup;
 use crate::binlog::error::StreamError;
-use crate::binlog::event::Tso;
-use crate::binlog::position::{DUMP_LIMIT, FileOffset, StreamPosition};
+use crate::binlog::event::{Gtid, Tso};
+use crate::binlog::gtid::GtidSet;
+use crate::binlog::position::{CatchUp, DUMP_LIMIT, FileOffset, StreamPosition};
 
 /// Finds the last delivered transaction again after a restart, and compares its fingerprint with the committed fingerprint. From then on,
 /// the guard tracks the resume point.
@@ -23,6 +24,8 @@ pub(super) struct ResumeGuard {
     last: Option<Fingerprint>,
     /// The resume point that [`ResumeGuard::hand_out`] returned last.
     handed_out: FileOffset,
+    /// Whether the open group is passed over, because of its GTID.
+    passes_over: bool,
 }
 
 /// How the current events are handled.
@@ -39,7 +42,7 @@ enum Phase {
 impl ResumeGuard {
     /// Creates the guard of a stream whose dump begins at [`ResumeGuard::dump_from`].
     pub(super) fn new(position: StreamPosition) -> Self {
-        Self { phase: first_phase(&position), handed_out: position.at, position, last: None }
+        Self { phase: first_phase(&position), handed_out: position.at, position, last: None, passes_over: false }
     }
 
     /// Where the dump has to begin so that it contains the last delivered transaction.
@@ -55,7 +58,7 @@ impl ResumeGuard {
     /// Whether the events that are being read are emitted.
     #[inline]
     pub(super) fn is_live(&self) -> bool {
-        self.phase == Phase::Live
+        self.phase == Phase::Live && !self.passes_over
     }
 
     pub(super) fn position(&self) -> &StreamPosition {
@@ -65,8 +68,9 @@ impl ResumeGuard {
     /// Handles the beginning of a group at `start`. Until the stream is live, this decides whether the group is skipped, verified or
     /// emitted.
     pub(super) fn open(&mut self, start: FileOffset) -> Result<(), StreamError> {
+        self.passes_over = false;
         if self.is_live() {
-            return Ok(());
+            return self.end_catch_up(start);
         }
         let (target, verified) = target(&self.position);
         self.phase = match start.cmp(&target) {
@@ -80,6 +84,60 @@ impl ResumeGuard {
             }
         };
         Ok(())
+    }
+
+    /// Decides by the GTID of the open group whether it is passed over. `None` is a group without a GTID, or with one that cannot be compared.
+    pub(super) fn decide(&mut self, gtid: Option<Gtid>) -> Result<(), StreamError> {
+        let Some(CatchUp { passed, .. }) = self.position.catch_up.as_ref().filter(|_| self.phase == Phase::Live) else { return Ok(()) };
+        let diverged = |what: String| Err(StreamError::HistoryDiverged { what });
+        self.passes_over = match (gtid, passed) {
+            (Some(gtid @ Gtid::MySql { .. }), GtidSet::MySql(_)) => passed.contains(gtid),
+            (Some(Gtid::MariaDb { domain, server, number }), GtidSet::MariaDb(domains)) => match domains.get(domain) {
+                None => false,
+                Some((of, last)) if number > last => {
+                    return diverged(format!("this task stopped at {domain}-{of}-{last}, and the server has {domain}-{server}-{number} before it"));
+                }
+                Some(_) => true,
+            },
+            _ => {
+                let at = self.position.location(self.position.at);
+                return diverged(format!("the transaction behind {at} has no GTID by which one could tell whether it was delivered"));
+            }
+        };
+        Ok(())
+    }
+
+    /// Ends the catch-up once everything that it passes over lies before `at`.
+    fn end_catch_up(&mut self, at: FileOffset) -> Result<(), StreamError> {
+        let Some(ended) = self.position.catch_up.take_if(|catch_up| catch_up.until <= at) else { return Ok(()) };
+        match ended.passed {
+            GtidSet::MariaDb(domains) if !domains.is_empty() => {
+                let until = self.position.location(ended.until);
+                Err(StreamError::HistoryDiverged { what: format!("this task stopped at {domains}, which is not before {until}") })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds a group that was delivered to the GTIDs, or takes one that was passed over from those that still come.
+    fn note_gtid(&mut self, gtid: Option<Gtid>) {
+        if std::mem::take(&mut self.passes_over) {
+            if let (Some(CatchUp { passed: GtidSet::MariaDb(domains), .. }), Some(Gtid::MariaDb { domain, server, number })) =
+                (&mut self.position.catch_up, gtid)
+                && domains.get(domain) == Some((server, number))
+            {
+                domains.remove(domain);
+            }
+            return;
+        }
+        let Some(delivered) = &mut self.position.gtid else { return };
+        if !gtid.is_some_and(|gtid| delivered.add(gtid)) {
+            tracing::warn!(
+                position = %self.position.location(self.position.at),
+                "a transaction has no GTID that can be compared: this task cannot go on at another server of the replication until it is opened again"
+            );
+            self.position.gtid = None;
+        }
     }
 
     /// Checks that a commit timestamp comes behind that of the last transaction. A mark without a transaction may repeat it.
@@ -112,9 +170,11 @@ impl ResumeGuard {
             self.position.floor = Some(group.start);
         }
         self.position.tso = group.tso.or(self.position.tso);
+        self.note_gtid(group.gtid);
         self.position.at = end;
         self.position.previous = Some(group.start);
         self.last = Some(group.fingerprint);
+        self.end_catch_up(end)?;
         Ok(true)
     }
 
