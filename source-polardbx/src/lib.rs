@@ -33,6 +33,7 @@ pub mod config;
 mod denials;
 pub mod error;
 mod facts;
+mod failover;
 mod planner;
 mod prepared;
 #[doc(hidden)]
@@ -46,6 +47,7 @@ pub mod source;
 mod splits;
 mod spool;
 mod start;
+mod start_search;
 mod streams;
 mod tls;
 mod wire;

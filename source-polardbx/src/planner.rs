@@ -8,14 +8,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use runtime::{Committed, Context, Facts, Phase as RunPhase, Plan, Position, Split, SplitId, SplitKind, TableId, TableSchema};
 
+use crate::binlog::{BinlogCoordinates, StreamPosition};
 use crate::check::{self, demand, demand_of_key, same_streams, same_task};
 use crate::config::{ConfigError, DdlText, Phase, SourceSettings, Start};
-use crate::error::Result;
-use crate::facts::{DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, StreamStart, TaskFacts};
+use crate::error::{Result, SourceError};
+use crate::facts::{DatabaseCharsets, PreparedXa, SelectionFact, SnapshotPlan, StartFact, StreamStart, TaskFacts};
+use crate::failover::relocate;
 use crate::prepared;
 use crate::schema::Databases;
 use crate::schema_phase::{self, note_definitions};
-use crate::server::{Definition, Server, database_charsets, read_definitions, selected_tables};
+use crate::server::{Definition, Server, binlog_files, database_charsets, gtids_before, read_definitions, selected_tables};
 use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::cells::as_read;
@@ -23,7 +25,7 @@ use crate::snapshot::plan::{first_cursor, next_chunks};
 use crate::snapshot::progress::{Estimates, SnapshotState};
 use crate::snapshot::sessions::ReaderSessions;
 use crate::splits::{SplitName, StreamName};
-use crate::start::{prove_schemas, starts_now, stream_starts};
+use crate::start::{Begin, prove_schemas, starts_now, stream_starts};
 use crate::streams::Streams;
 
 /// The number of chunks that one plan holds for each reading connection. It is large enough to keep all connections busy, and small enough
@@ -52,12 +54,26 @@ impl Planner {
         self.endpoint.expect(if committed.is_new() { None } else { Some(TaskFacts::read(committed)?.identity) });
         // The plan uses a session of the chunk readers. Such a session returns text in the character set of its column, which the bounds of
         // chunks need.
-        let mut lent = self.sessions.lend().await?;
-        let planned = if committed.is_new() {
+        let (mut lent, elsewhere) = match self.sessions.lend().await {
+            // Another server may have taken over.
+            Err(error @ (SourceError::OtherServer { .. } | SourceError::IdentityChanged { .. })) if may_move(committed)? => {
+                self.endpoint.expect(None);
+                let was_reached = matches!(error, SourceError::OtherServer { .. });
+                (self.sessions.lend().await?, Some(Elsewhere { was_reached }))
+            }
+            lent => (lent?, None),
+        };
+        let mut planned = if committed.is_new() {
             self.first(&mut lent.session, context).await
         } else {
-            self.next(&mut lent.session, context, committed).await
+            self.next(&mut lent.session, context, committed, elsewhere).await
         };
+        if let Ok(plan) = &mut planned {
+            planned = match self.note_gtids(&mut lent.session, plan, committed).await {
+                Ok(()) => planned,
+                Err(error) => Err(error),
+            };
+        }
         match &planned {
             Ok(plan) if plan.phase == RunPhase::Snapshot => self.sessions.give_back(lent),
             _ => {
@@ -78,8 +94,8 @@ impl Planner {
             true => Streams::choose(settings, session, &server).await?,
             false => Streams::global(),
         };
-        let starts = stream_starts(settings, session, &server, &streams).await?;
-        if let (true, Some((_, start))) = (settings.has(Phase::Incremental), starts.first()) {
+        let starts = stream_starts(settings, &self.endpoint, session, &server, &streams).await?;
+        if let (true, Some(Begin { at: start, .. })) = (settings.has(Phase::Incremental), starts.first()) {
             // The grant is checked now. If it were missing, the task would otherwise fail only after the full phase, when the stream
             // begins.
             let id = settings.server_id(context.task(), server.server_id())?;
@@ -111,7 +127,7 @@ impl Planner {
             version: server.version.clone(),
             selection: SelectionFact::new(&settings.config.tables, &settings.config.exclude),
             phases: settings.phases.clone(),
-            streams: starts.iter().map(|(name, start)| StreamStart { name: name.clone(), start: StartFact::new(start) }).collect(),
+            streams: starts.iter().map(StreamStart::new).collect(),
             group: streams.group,
             stream_group: settings.config.stream_group.clone(),
             settled: settled.as_ref().map(StartFact::new),
@@ -119,7 +135,7 @@ impl Planner {
         facts.set(&task)?;
         if settings.has(Phase::Incremental) {
             let databases = Databases::new(database_charsets(session).await?, false);
-            for (stream, _) in &starts {
+            for Begin { stream, .. } in &starts {
                 facts.set_at(stream.as_str(), &DatabaseCharsets::new(databases.iter()))?;
             }
             for start in &starts {
@@ -146,10 +162,17 @@ impl Planner {
     }
 
     /// A later plan: the schema phase until it is done, then the rest of the snapshot, then the stream.
-    async fn next(&self, session: &mut Session, context: &Context, committed: &Committed) -> Result<Plan> {
-        let task = TaskFacts::read(committed)?;
+    async fn next(&self, session: &mut Session, context: &Context, committed: &Committed, elsewhere: Option<Elsewhere>) -> Result<Plan> {
+        let mut task = TaskFacts::read(committed)?;
+        let mut moved = None;
         if !session.is_identified {
             let server = self.identify(session, context).await?;
+            if let Some(Elsewhere { was_reached }) = elsewhere
+                && server.identity()? != task.identity
+            {
+                moved = Some(self.take_over(session, &server, committed, was_reached).await?);
+                task = task.on(&server)?;
+            }
             same_task(&self.settings, &server, &task)?;
             same_streams(session, &task).await?;
             session.is_identified = true;
@@ -162,7 +185,65 @@ impl Planner {
         }
         let snapshot = committed.fact()?.unwrap_or(SnapshotPlan { next: None });
         let tables = if task.has(Phase::Full) { self.tables(committed) } else { Arc::from([]) };
-        self.snapshot_or_stream(session, &tables, &task, snapshot, committed).await
+        let mut plan = self.snapshot_or_stream(session, &tables, &task, snapshot, committed).await?;
+        if let Some(moved) = moved {
+            for split in plan.splits.iter_mut().filter(|split| split.id == moved.0) {
+                split.start = moved.1.clone();
+            }
+            plan.facts.set(&task)?;
+            plan.moved = vec![moved];
+        }
+        Ok(plan)
+    }
+
+    /// Finds where the stream goes on at this server, which took over from the server of the task. All later connections must reach it.
+    async fn take_over(
+        &self,
+        session: &mut Session,
+        server: &Server,
+        committed: &Committed,
+        was_reached: bool,
+    ) -> Result<(SplitId, Position)> {
+        let identity = server.identity()?;
+        self.endpoint.expect(Some(identity.clone()));
+        let (id, position) = stream_to_move(committed)?.ok_or_else(|| SourceError::Checkpoint { what: "it holds no stream".into() })?;
+        let moved = relocate(&self.endpoint, session, server, &position, was_reached).await?;
+        if let Some(prepared) = committed.facts::<PreparedXa>().next().transpose()? {
+            let what = format!("the XA transaction {} is prepared there, and its rows are kept by their position", prepared.1.xid);
+            return Err(SourceError::CannotMove { what });
+        }
+        tracing::warn!(
+            from = position.identity,
+            to = identity,
+            delivered = moved.gtid.as_ref().map(ToString::to_string),
+            "another server took over: the stream goes on there, behind the transactions that were delivered"
+        );
+        Ok((id, moved.to_position()))
+    }
+
+    /// Notes with the position of a stream which transactions come before it, where that is not known and the server can tell.
+    async fn note_gtids(&self, session: &mut Session, plan: &mut Plan, committed: &Committed) -> Result<()> {
+        if plan.phase != RunPhase::Stream || self.endpoint.is_polardbx() {
+            return Ok(());
+        }
+        for split in &mut plan.splits {
+            let mut position = StreamPosition::parse(split.start.as_str())?;
+            let files = binlog_files(session, &StreamName::global()).await?;
+            // If the position is not there any more, opening the stream says so.
+            if position.gtid.is_some() || files.find(&position.base, position.at).is_err() {
+                continue;
+            }
+            let at = BinlogCoordinates { base: position.base.clone(), at: position.at };
+            let server = Server::identify(session).await?;
+            position.gtid = gtids_before(&self.endpoint, session, &server, &at).await?;
+            if position.gtid.is_some() {
+                split.start = position.to_position();
+                if committed.split(&split.id).is_some() {
+                    plan.moved.push((split.id.clone(), split.start.clone()));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Plans the next chunks. Once all chunks are done, plans the stream, or ends the task if it has no incremental phase.
@@ -259,6 +340,33 @@ impl Planner {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         tables.get_or_insert_with(|| committed.schemas().cloned().collect()).clone()
     }
+}
+
+/// A connection has reached another server than that of the task.
+#[derive(Clone, Copy)]
+struct Elsewhere {
+    /// Whether this process has read from the server of the task.
+    was_reached: bool,
+}
+
+/// Whether the task may go on at another server: its stream must be the only thing that is left to read, and know its GTIDs.
+fn may_move(committed: &Committed) -> Result<bool> {
+    Ok(!committed.is_new() && stream_to_move(committed)?.is_some_and(|(_, position)| position.gtid.is_some()))
+}
+
+/// The stream of a task that reads nothing else any more, and its position.
+fn stream_to_move(committed: &Committed) -> Result<Option<(SplitId, StreamPosition)>> {
+    let mut stream = None;
+    for (id, state) in committed.splits() {
+        match SplitName::parse(id)? {
+            SplitName::Stream(name) if name.is_global() => {
+                stream = Some((id.clone(), StreamPosition::parse(state.checkpoint.position.as_str())?));
+            }
+            _ if state.checkpoint.done => {}
+            _ => return Ok(None),
+        }
+    }
+    Ok(stream)
 }
 
 fn snapshot_split(name: &SplitName, start: Position) -> Split {

@@ -105,7 +105,15 @@ pub struct Plan {
 impl Plan {
     /// A plan without splits and changes.
     pub fn new(phase: Phase) -> Self {
-        Self { phase, splits: Vec::new(), facts: Facts::new(), schemas: Vec::new(), forget: Vec::new(), moved: Vec::new(), tables: Vec::new() }
+        Self {
+            phase,
+            splits: Vec::new(),
+            facts: Facts::new(),
+            schemas: Vec::new(),
+            forget: Vec::new(),
+            moved: Vec::new(),
+            tables: Vec::new(),
+        }
     }
 }
 

@@ -25,16 +25,21 @@ mod tests;
 mod timers;
 mod track;
 mod transport;
+mod walk;
 
 pub(crate) use baseline::{Baseline, ChangedSchema, first_schema_change};
 pub use decode::{Decoder, DecoderOptions, PreparedTransactions};
 pub(crate) use diagnosis::{Refusals, is_lost};
 pub use error::StreamError;
 pub use event::Tso;
+pub(crate) use event::{CommitMark, Gtid, kind};
+#[cfg(test)]
+pub(crate) use event::{Header, RawEvent};
 pub(crate) use files::BinlogFiles;
 pub(crate) use position::BinlogCoordinates;
-pub use position::{CatchUp, FileOffset, StreamPosition};
+pub use position::{FileOffset, StreamPosition};
 pub(crate) use probe::{Probed, probe};
 pub use profile::ServerProfile;
 pub(crate) use reader::{StreamOptions, StreamReader, Undecodable};
 pub(crate) use scan::{LastEnd, ScanError};
+pub(crate) use walk::{Beginning, FileGtids, FileHead, Passed, last_early, read_head, walk};

@@ -5,7 +5,7 @@ use std::fmt;
 use runtime::{Position, Seq};
 
 use super::event::Tso;
-use super::gtid::GtidSet;
+use super::gtid::{CatchUp, GtidSet};
 
 /// Offsets in dump requests must be less than this, because some servers read them as signed 32-bit numbers.
 pub(crate) const DUMP_LIMIT: u64 = 1 << 31;
@@ -106,16 +106,6 @@ pub struct StreamPosition {
     /// Counts how often the task accepted a change to another server, and how often the numbers of PolarDB-X's binlog files began again.
     /// Events of a later timeline sort after the events of all earlier timelines.
     pub timeline: u16,
-}
-
-/// The beginning of a stream in which some transactions are passed over, by their GTIDs. Servers of a replication may write transactions in
-/// different orders, so transactions that are not passed over may come between those that are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CatchUp {
-    /// The transactions that are passed over come before this position.
-    pub until: FileOffset,
-    /// The transactions that are passed over. Of MariaDB's, the last ones of the domains in which more of them come.
-    pub passed: GtidSet,
 }
 
 impl StreamPosition {
@@ -327,10 +317,14 @@ mod tests {
             floor in proptest::option::of(place()),
             fingerprint in proptest::option::of(any::<[u8; 8]>()),
             tso in proptest::option::of("[0-8][0-9]{53}"),
+            gtid in proptest::option::of("mariadb/(0-[1-9]-[1-9])?|mysql/3e11fa47-71ca-11e1-9e33-c80aa9429562:1-[2-9]"),
+            until in proptest::option::of(place()),
             timeline in 0u16..1 << 12,
         ) {
             let tso = tso.and_then(|text| Tso::parse(text.as_bytes()));
-            let position = StreamPosition { identity, base, at, previous, floor, fingerprint, tso, timeline };
+            let gtid = gtid.and_then(|text| GtidSet::read_stored(&text));
+            let catch_up = until.zip(gtid.clone()).map(|(until, passed)| CatchUp { until, passed });
+            let position = StreamPosition { identity, base, at, previous, floor, fingerprint, tso, gtid, catch_up, timeline };
             prop_assert_eq!(StreamPosition::parse(&position.to_string()).unwrap(), position);
         }
 

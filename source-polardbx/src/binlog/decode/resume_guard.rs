@@ -8,8 +8,7 @@ use super::fingerprint::Fingerprint;
 use super::transaction::ClosedGroup;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::{Gtid, Tso};
-use crate::binlog::gtid::GtidSet;
-use crate::binlog::position::{CatchUp, DUMP_LIMIT, FileOffset, StreamPosition};
+use crate::binlog::position::{DUMP_LIMIT, FileOffset, StreamPosition};
 
 /// Finds the last delivered transaction again after a restart, and compares its fingerprint with the committed fingerprint. From then on,
 /// the guard tracks the resume point.
@@ -88,45 +87,31 @@ impl ResumeGuard {
 
     /// Decides by the GTID of the open group whether it is passed over. `None` is a group without a GTID, or with one that cannot be compared.
     pub(super) fn decide(&mut self, gtid: Option<Gtid>) -> Result<(), StreamError> {
-        let Some(CatchUp { passed, .. }) = self.position.catch_up.as_ref().filter(|_| self.phase == Phase::Live) else { return Ok(()) };
-        let diverged = |what: String| Err(StreamError::HistoryDiverged { what });
-        self.passes_over = match (gtid, passed) {
-            (Some(gtid @ Gtid::MySql { .. }), GtidSet::MySql(_)) => passed.contains(gtid),
-            (Some(Gtid::MariaDb { domain, server, number }), GtidSet::MariaDb(domains)) => match domains.get(domain) {
-                None => false,
-                Some((of, last)) if number > last => {
-                    return diverged(format!("this task stopped at {domain}-{of}-{last}, and the server has {domain}-{server}-{number} before it"));
-                }
-                Some(_) => true,
-            },
-            _ => {
-                let at = self.position.location(self.position.at);
-                return diverged(format!("the transaction behind {at} has no GTID by which one could tell whether it was delivered"));
-            }
-        };
+        if let Some(catch_up) = self.position.catch_up.as_ref().filter(|_| self.phase == Phase::Live) {
+            self.passes_over = catch_up.passes_over(gtid).map_err(|what| self.diverged(&what))?;
+        }
         Ok(())
     }
 
-    /// Ends the catch-up once everything that it passes over lies before `at`.
+    /// Ends the catch-up if all that it passes over comes before `at`.
     fn end_catch_up(&mut self, at: FileOffset) -> Result<(), StreamError> {
-        let Some(ended) = self.position.catch_up.take_if(|catch_up| catch_up.until <= at) else { return Ok(()) };
-        match ended.passed {
-            GtidSet::MariaDb(domains) if !domains.is_empty() => {
-                let until = self.position.location(ended.until);
-                Err(StreamError::HistoryDiverged { what: format!("this task stopped at {domains}, which is not before {until}") })
-            }
-            _ => Ok(()),
+        if let Some(catch_up) = &self.position.catch_up
+            && catch_up.is_over(at).map_err(|what| self.diverged(&what))?
+        {
+            self.position.catch_up = None;
         }
+        Ok(())
     }
 
-    /// Adds a group that was delivered to the GTIDs, or takes one that was passed over from those that still come.
+    fn diverged(&self, what: &str) -> StreamError {
+        StreamError::HistoryDiverged { what: format!("behind {}, {what}", self.position.location(self.position.at)) }
+    }
+
+    /// Notes the GTID of a group that was read to its end.
     fn note_gtid(&mut self, gtid: Option<Gtid>) {
         if std::mem::take(&mut self.passes_over) {
-            if let (Some(CatchUp { passed: GtidSet::MariaDb(domains), .. }), Some(Gtid::MariaDb { domain, server, number })) =
-                (&mut self.position.catch_up, gtid)
-                && domains.get(domain) == Some((server, number))
-            {
-                domains.remove(domain);
+            if let Some(catch_up) = &mut self.position.catch_up {
+                catch_up.note_passed(gtid);
             }
             return;
         }
@@ -134,7 +119,7 @@ impl ResumeGuard {
         if !gtid.is_some_and(|gtid| delivered.add(gtid)) {
             tracing::warn!(
                 position = %self.position.location(self.position.at),
-                "a transaction has no GTID that can be compared: this task cannot go on at another server of the replication until it is opened again"
+                "a transaction has no GTID that can be compared: until the stream is opened again, this task cannot go on at another server"
             );
             self.position.gtid = None;
         }

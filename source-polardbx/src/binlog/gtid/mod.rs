@@ -1,15 +1,17 @@
 //! Sets of transactions by their GTIDs: what a task has delivered, what a server has executed, and what it has purged.
 //!
-//! `mysql` holds sets of numbers per server, as MySQL prints them. `mariadb` holds the last transaction of each domain, because the
+//! `catch_up` says which transactions are passed over on a server that took over. `mysql` holds sets of numbers per server, as MySQL prints them. `mariadb` holds the last transaction of each domain, because the
 //! transactions of a domain follow one another.
 
+mod catch_up;
 mod mariadb;
 mod mysql;
 
 use std::fmt;
 
 use super::event::Gtid;
-pub(crate) use mariadb::{DomainState, DomainStates, Domains};
+pub use catch_up::CatchUp;
+pub(crate) use mariadb::{DomainStates, Domains};
 pub(crate) use mysql::MySqlSet;
 
 /// What stands before the set in its text within a position.
@@ -53,6 +55,15 @@ impl GtidSet {
             _ => return false,
         }
         true
+    }
+
+    /// Whether all transactions of another set are in this one. Of MariaDB's, by the numbers of the last ones of its domains.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::MySql(set), Self::MySql(other)) => other.minus(set).is_empty(),
+            (Self::MariaDb(domains), Self::MariaDb(other)) => other.are_before(domains),
+            _ => false,
+        }
     }
 
     /// Whether a transaction is in the set. Of MariaDB's, those that come before the last one of their domain, by their numbers.
