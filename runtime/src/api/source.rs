@@ -126,8 +126,10 @@ impl Plan {
 pub struct Renumbered {
     /// The smallest of the present numbers. All earlier numbers are smaller.
     pub since: Seq,
-    is_ahead: Arc<dyn Fn(&str) -> Result<bool> + Send + Sync>,
+    is_ahead: Arc<IsAhead>,
 }
+
+type IsAhead = dyn Fn(&str) -> Result<bool> + Send + Sync;
 
 impl Renumbered {
     /// `is_ahead` tells of a transaction that was delivered under an earlier number, by its id, whether it is read once more, under a present
