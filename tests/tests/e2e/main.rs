@@ -14,6 +14,7 @@ mod database_tls;
 mod ddl_golden;
 mod defaults;
 mod examples;
+mod failover;
 mod faults;
 mod golden;
 mod harness;
