@@ -5,7 +5,7 @@
 //! rule is the same for the first lane, for lanes after a restart, and for the parallel lanes of a snapshot. It does not depend on their
 //! receipts.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use runtime::{Cancellation, Receipt, Renumbered, SplitKind, TableId};
@@ -277,6 +277,14 @@ impl LaneTopics {
         let recovered = resume::recover(self.session(), self.lane, known, at_end, self.renumbered.as_ref()).await?;
         for (Known { partition, .. }, recovered) in known.iter().zip(&recovered) {
             self.producer.partition(&partition.topic, partition.partition).note_log_end(recovered.end, recovered.shared).await;
+        }
+        let transactions: BTreeSet<&str> =
+            recovered.iter().flat_map(|of| &of.tail).flat_map(|(_, tail)| tail.keys().map(|id| &**id)).collect();
+        if !transactions.is_empty() {
+            tracing::info!(
+                transactions = transactions.len(),
+                "the log holds transactions that are read once more, under other numbers; what was delivered of them is passed over"
+            );
         }
         Ok(recovered.into_iter().map(|Recovered { mark, tail, .. }| (mark, tail)).collect())
     }

@@ -1,15 +1,16 @@
 //! Goes on at another server of the same replication, which took over from the server of the task. File names and offsets differ from server to
 //! server, so the GTIDs of the transactions say what was delivered.
 
-use runtime::{Error, Renumbered};
+use runtime::{Committed, Error, Renumbered, SplitId};
 
 use crate::binlog::gtid::{CatchUp, GtidSet};
 use crate::binlog::position::first_seq;
 use crate::binlog::{BinlogCoordinates, FileGtids, FileHead, FileOffset, StreamPosition, last_early, read_head};
 use crate::error::{Result, SourceError};
+use crate::facts::PreparedXa;
 use crate::server::{Server, ServerGtids, binlog_end, binlog_files};
 use crate::session::{Endpoint, Session};
-use crate::splits::StreamName;
+use crate::splits::{SplitName, StreamName};
 
 /// The greatest timeline for which a sequence number has room.
 const LAST_TIMELINE: u16 = (1 << 12) - 1;
@@ -72,9 +73,46 @@ fn outside(head: &FileHead, set: &GtidSet) -> Result<Option<String>, &'static st
     }
 }
 
-/// The position on this server that stands for the same place as `position` on the server of the task. `was_reached` says whether this
-/// process has read from that server.
-pub(crate) async fn relocate(
+/// Whether the task may go on at another server: its stream must be the only thing that is left to read, and know its GTIDs.
+pub(crate) fn may_move(committed: &Committed) -> Result<bool> {
+    Ok(!committed.is_new() && stream_to_move(committed)?.is_some_and(|(_, position)| position.gtid.is_some()))
+}
+
+/// The stream of a task that reads nothing else any more, and its position.
+fn stream_to_move(committed: &Committed) -> Result<Option<(SplitId, StreamPosition)>> {
+    let mut stream = None;
+    for (id, state) in committed.splits() {
+        match SplitName::parse(id)? {
+            SplitName::Stream(name) if name.is_global() => {
+                stream = Some((id.clone(), StreamPosition::parse(state.checkpoint.position.as_str())?));
+            }
+            _ if state.checkpoint.done => {}
+            _ => return Ok(None),
+        }
+    }
+    Ok(stream)
+}
+
+/// Finds where the stream goes on at this server, which took over from the server of the task. `was_reached` says whether this process has
+/// read from that server.
+pub(crate) async fn take_over(
+    endpoint: &Endpoint,
+    session: &mut Session,
+    server: &Server,
+    committed: &Committed,
+    was_reached: bool,
+) -> Result<(SplitId, StreamPosition)> {
+    let (split, position) = stream_to_move(committed)?.ok_or_else(|| SourceError::Checkpoint { what: "it holds no stream".into() })?;
+    let moved = relocate(endpoint, session, server, &position, was_reached).await?;
+    if let Some((_, PreparedXa { xid, .. })) = committed.facts::<PreparedXa>().next().transpose()? {
+        let what = format!("the XA transaction {xid} is prepared, and its rows are kept by their position on the server before");
+        return Err(SourceError::CannotMove { what });
+    }
+    Ok((split, moved))
+}
+
+/// The position on this server that stands for the same place as `position` on the server of the task.
+async fn relocate(
     endpoint: &Endpoint,
     session: &mut Session,
     server: &Server,

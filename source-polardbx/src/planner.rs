@@ -12,8 +12,8 @@ use crate::binlog::{BinlogCoordinates, StreamPosition};
 use crate::check::{self, demand, demand_of_key, same_streams, same_task};
 use crate::config::{ConfigError, DdlText, Phase, SourceSettings, Start};
 use crate::error::{Result, SourceError};
-use crate::facts::{DatabaseCharsets, PreparedXa, SelectionFact, SnapshotPlan, StartFact, StreamStart, TaskFacts};
-use crate::failover::relocate;
+use crate::facts::{DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, StreamStart, TaskFacts};
+use crate::failover::{may_move, take_over};
 use crate::prepared;
 use crate::schema::Databases;
 use crate::schema_phase::{self, note_definitions};
@@ -170,7 +170,15 @@ impl Planner {
             if let Some(Elsewhere { was_reached }) = elsewhere
                 && server.identity()? != task.identity
             {
-                moved = Some(self.take_over(session, &server, committed, was_reached).await?);
+                self.endpoint.expect(Some(server.identity()?));
+                let (split, position) = take_over(&self.endpoint, session, &server, committed, was_reached).await?;
+                tracing::warn!(
+                    from = task.identity,
+                    to = position.identity,
+                    delivered = position.gtid.as_ref().map(ToString::to_string),
+                    "another server took over: the stream goes on there, behind the transactions that were delivered"
+                );
+                moved = Some((split, position.to_position()));
                 task = task.on(&server)?;
             }
             same_task(&self.settings, &server, &task)?;
@@ -194,31 +202,6 @@ impl Planner {
             plan.moved = vec![moved];
         }
         Ok(plan)
-    }
-
-    /// Finds where the stream goes on at this server, which took over from the server of the task. All later connections must reach it.
-    async fn take_over(
-        &self,
-        session: &mut Session,
-        server: &Server,
-        committed: &Committed,
-        was_reached: bool,
-    ) -> Result<(SplitId, Position)> {
-        let identity = server.identity()?;
-        self.endpoint.expect(Some(identity.clone()));
-        let (id, position) = stream_to_move(committed)?.ok_or_else(|| SourceError::Checkpoint { what: "it holds no stream".into() })?;
-        let moved = relocate(&self.endpoint, session, server, &position, was_reached).await?;
-        if let Some(prepared) = committed.facts::<PreparedXa>().next().transpose()? {
-            let what = format!("the XA transaction {} is prepared there, and its rows are kept by their position", prepared.1.xid);
-            return Err(SourceError::CannotMove { what });
-        }
-        tracing::warn!(
-            from = position.identity,
-            to = identity,
-            delivered = moved.gtid.as_ref().map(ToString::to_string),
-            "another server took over: the stream goes on there, behind the transactions that were delivered"
-        );
-        Ok((id, moved.to_position()))
     }
 
     /// Notes with the position of a stream which transactions come before it, where that is not known and the server can tell.
@@ -347,26 +330,6 @@ impl Planner {
 struct Elsewhere {
     /// Whether this process has read from the server of the task.
     was_reached: bool,
-}
-
-/// Whether the task may go on at another server: its stream must be the only thing that is left to read, and know its GTIDs.
-fn may_move(committed: &Committed) -> Result<bool> {
-    Ok(!committed.is_new() && stream_to_move(committed)?.is_some_and(|(_, position)| position.gtid.is_some()))
-}
-
-/// The stream of a task that reads nothing else any more, and its position.
-fn stream_to_move(committed: &Committed) -> Result<Option<(SplitId, StreamPosition)>> {
-    let mut stream = None;
-    for (id, state) in committed.splits() {
-        match SplitName::parse(id)? {
-            SplitName::Stream(name) if name.is_global() => {
-                stream = Some((id.clone(), StreamPosition::parse(state.checkpoint.position.as_str())?));
-            }
-            _ if state.checkpoint.done => {}
-            _ => return Ok(None),
-        }
-    }
-    Ok(stream)
 }
 
 fn snapshot_split(name: &SplitName, start: Position) -> Split {

@@ -71,7 +71,7 @@ async fn write(case: &Case, seconds: f32, seed: u64) -> Result<()> {
     let writers = Writers::start(&case.servers.source, &case.database, 4, Duration::from_millis(2), seed).await?;
     tokio::time::sleep(Duration::from_secs_f32(seconds)).await;
     let written = writers.stop().await?;
-    assert!(written.committed > 20, "{written:?}");
+    assert!(written.committed > 0, "{written:?}");
     Ok(())
 }
 
@@ -98,6 +98,17 @@ async fn executed(database: &Database) -> Result<String> {
     let ask = if database.flavor() == Flavor::MariaDb { "SELECT @@GLOBAL.gtid_binlog_pos" } else { "SELECT @@GLOBAL.gtid_executed" };
     let set: Option<String> = database.connect().await?.query_first(ask).await?;
     Ok(set.unwrap_or_default().replace('\n', ""))
+}
+
+/// What a server has executed behind a set of GTIDs. Of MariaDB, the last transaction.
+async fn behind(database: &Database, set: &str) -> Result<String> {
+    let now = executed(database).await?;
+    assert_ne!(set, now);
+    if database.flavor() == Flavor::MariaDb {
+        return Ok(now);
+    }
+    let left: Option<String> = database.connect().await?.query_first(format!("SELECT GTID_SUBTRACT('{now}', '{set}')")).await?;
+    Ok(left.unwrap_or_default())
 }
 
 /// A server takes over while the task runs, later the killed server takes over again after it has followed, and then a restart follows.
@@ -170,10 +181,17 @@ async fn recognises_what_was_delivered(flavor: Flavor, kills: u32) -> Result<()>
     let (mut case, _killed, _proxy) = of.take_over().await?;
     write(&case, 0.3, 2).await?;
     let mut rng = fastrand::Rng::with_seed(7);
-    for _ in 0..kills {
+    for kill in 0..kills {
         case.task.start()?;
         tokio::time::sleep(Duration::from_millis(rng.u64(100..900))).await;
         case.task.must_run()?;
+        if kill == 0 {
+            let start = Instant::now();
+            while !case.task.output().contains("the log holds transactions that are read once more") {
+                assert!(start.elapsed() < LIMIT, "{}", case.task.output());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
         case.task.kill()?;
         write(&case, 0.2, rng.u64(..)).await?;
     }
@@ -220,9 +238,7 @@ async fn refuses_what_lacks_transactions(flavor: Flavor) -> Result<()> {
     of.replica.execute(&["STOP SLAVE"]).await?;
     let replicated = executed(&of.replica).await?;
     of.case.catch_up(LIMIT).await?;
-    let delivered = executed(&of.case.servers.source).await?;
-    let last = delivered.rsplit(['-', ':']).next().unwrap_or_default().to_owned();
-    assert_ne!(replicated, delivered);
+    let last = behind(&of.case.servers.source, &replicated).await?;
     // The position must be committed.
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let (mut case, mut killed, proxy) = of.take_over().await?;
@@ -234,8 +250,8 @@ async fn refuses_what_lacks_transactions(flavor: Flavor) -> Result<()> {
     assert_eq!(case.read().await?, count);
     let output = super::case::program().command(&["check", &case.task.file().display().to_string()]).output()?;
     let console = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(1) || output.status.code() == Some(2), "{console}");
-    assert!(console.contains("lacks"), "{console}");
+    assert!(output.status.code().is_some_and(|code| code != 0), "{console}");
+    assert!(console.contains("lacks transactions") && console.contains(&last), "{console}");
 
     // Once it has caught up, it is taken.
     killed.resume().await?;
@@ -252,11 +268,11 @@ async fn refuses_what_lacks_transactions(flavor: Flavor) -> Result<()> {
     follow_again(&killed, &case.servers.source).await?;
     wait_for_replica(&case.servers.source, &killed).await?;
     killed.execute(&["STOP SLAVE"]).await?;
+    let replicated = executed(&killed).await?;
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     case.task.kill()?;
-    let delivered = executed(&case.servers.source).await?;
-    let last = delivered.rsplit(['-', ':']).next().unwrap_or_default().to_owned();
+    let last = behind(&case.servers.source, &replicated).await?;
     let (mut case, mut killed, _proxy) = Replicated { case, replica: killed, proxy }.take_over().await?;
     case.task.start()?;
     ended(&mut case, 1, &["E_GTID_MISSING", "lacks", &last]).await?;
