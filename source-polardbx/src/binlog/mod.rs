@@ -11,6 +11,7 @@ pub mod error;
 mod event;
 mod files;
 pub mod gtid;
+mod margin;
 pub mod position;
 mod probe;
 pub mod profile;

@@ -21,7 +21,7 @@ pub(crate) use binlog::{BinlogFilters, binlog_end, binlog_files, binlog_filters,
 pub(crate) use gtid::{ServerGtids, gtids_before};
 pub(crate) use identity::Identity;
 pub(crate) use kind::{ServerKind, kind_of};
-pub(crate) use retention::{Needed, retention};
+pub(crate) use retention::{Needed, kept_hours, retention};
 pub(crate) use tables::{Definition, database_charsets, parse_definition, read_ddl, read_definitions, selected_tables};
 
 /// The names of the server variables that are read.

@@ -33,6 +33,7 @@ mod row_events;
 mod schema_changes;
 mod servers;
 mod sizes;
+mod start_points;
 mod starts;
 mod statements;
 mod stored_checkpoints;
