@@ -8,6 +8,7 @@ use runtime::{Error, Kind, Position, TableId};
 use crate::binlog::error::StreamError;
 use crate::binlog::position::PositionError;
 use crate::config::ConfigError;
+use crate::failover_error::FailoverError;
 use crate::schema::history::ChangeError;
 use crate::tls::TlsFailure;
 use crate::wire::{WireError, mysql_number};
@@ -73,38 +74,9 @@ pub enum SourceError {
         /// The identity of the server to which the source is connected.
         found: String,
     },
-    /// The server that a connection reaches lacks transactions that were delivered.
-    #[error("the server {found} lacks {missing}, which this task has delivered from {known}")]
-    TransactionsMissing {
-        /// The identity of the task's server.
-        known: String,
-        /// The identity of the server that the connection reached.
-        found: String,
-        /// The transactions.
-        missing: String,
-        /// Whether this process has read from the task's server.
-        was_reached: bool,
-    },
-    /// The server that a connection reaches does not have the binlog of transactions that were not delivered.
-    #[error("the server {found} has purged {gap}, which was not delivered; the task has delivered {delivered} from {known}")]
-    GtidGap {
-        /// The identity of the task's server.
-        known: String,
-        /// The identity of the server that the connection reached.
-        found: String,
-        /// The transactions that would be missing.
-        gap: String,
-        /// The transactions that were delivered.
-        delivered: String,
-        /// Whether this process has read from the task's server.
-        was_reached: bool,
-    },
-    /// The task cannot go on at another server.
-    #[error("{what}")]
-    CannotMove {
-        /// Why not.
-        what: String,
-    },
+    /// The task cannot continue at a server that took over.
+    #[error(transparent)]
+    Failover(#[from] FailoverError),
     /// A connection reached another server than the connections before it.
     #[error("a connection reached the server {found}, and this task reads from {known}")]
     OtherServer {
@@ -250,6 +222,7 @@ impl From<SourceError> for Error {
                 return error;
             }
             SourceError::Stream(stream) => return stream_error(stream),
+            SourceError::Failover(failover) => return failover.clone().into(),
             SourceError::Mysql { error: MysqlError::Io(IoError::Tls(TlsError::Tls(tls))), .. } => {
                 return SourceError::Tls(TlsFailure::of(tls)).into();
             }
@@ -287,24 +260,6 @@ impl From<SourceError> for Error {
             SourceError::Answer { doing, .. } => Error::fatal(could_not(doing)),
             SourceError::IdentityChanged { .. } => {
                 Error::fatal("the source is another server than before").with_code("E_IDENTITY_CHANGED").with_help(
-                    "point `source.polardbx.host` at the server of the checkpoint, or start the task from scratch with a full phase",
-                )
-            }
-            SourceError::TransactionsMissing { was_reached, .. } => {
-                let kind = if *was_reached { Kind::Retryable } else { Kind::Fatal };
-                Error::new(kind, "the source is another server than before, and lacks transactions").with_code("E_GTID_MISSING").with_help(
-                    "let it catch up with the server of the checkpoint, or point `source.polardbx.host` at one that has them; if they are lost, \
-                     start the task from scratch with a full phase",
-                )
-            }
-            SourceError::GtidGap { was_reached, .. } => {
-                let kind = if *was_reached { Kind::Retryable } else { Kind::Fatal };
-                Error::new(kind, "the source is another server than before, and has purged transactions that are needed")
-                    .with_code("E_GTID_GAP")
-                    .with_help("point `source.polardbx.host` at a server that still has their binlog, or start the task from scratch with a full phase")
-            }
-            SourceError::CannotMove { .. } => {
-                Error::fatal("the source is another server than before, and the task cannot go on there").with_code("E_IDENTITY_CHANGED").with_help(
                     "point `source.polardbx.host` at the server of the checkpoint, or start the task from scratch with a full phase",
                 )
             }

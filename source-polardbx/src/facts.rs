@@ -13,7 +13,6 @@ use crate::error::{Result, SourceError};
 use crate::schema::{Unstated, Xid};
 use crate::server::Server;
 use crate::splits::StreamName;
-use crate::start::Begin;
 
 /// The facts about what the task reads, and from which server. The first plan commits these facts; later plans compare them with the server
 /// and the configuration.
@@ -167,7 +166,7 @@ impl TaskFacts {
         committed.fact()?.ok_or_else(|| SourceError::Checkpoint { what: "it holds splits, but not what the task reads".into() })
     }
 
-    /// The same task, which goes on at another server. No position of the server before means anything there.
+    /// The same task, which continues at another server. No position of the server before means anything there.
     pub(crate) fn on(self, server: &Server) -> Result<Self> {
         let (identity, server_id, version) = (server.identity()?, server.server_id(), server.version.clone());
         Ok(Self { identity, server_id, version, settled: None, ..self })
@@ -230,13 +229,6 @@ impl SelectionFact {
             list
         };
         Self { tables: sorted(tables), exclude: sorted(exclude) }
-    }
-}
-
-impl StreamStart {
-    pub(crate) fn new(Begin { stream, at, passed }: &Begin) -> Self {
-        let passed = passed.as_ref().map(|(delivered, catch_up)| PassedFact::new(&at.base, delivered, catch_up));
-        Self { name: stream.clone(), start: StartFact::new(at), passed }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Goes on at another server of the same replication, which took over from the server of the task. File names and offsets differ from server to
+//! Continues at another server of the same replication, which took over from the server of the task. File names and offsets differ from server to
 //! server, so the GTIDs of the transactions say what was delivered.
 
 use runtime::{Committed, Error, Renumbered, SplitId};
@@ -8,6 +8,7 @@ use crate::binlog::position::first_seq;
 use crate::binlog::{BinlogCoordinates, FileGtids, FileHead, FileOffset, StreamPosition, last_early, read_head};
 use crate::error::{Result, SourceError};
 use crate::facts::PreparedXa;
+use crate::failover_error::FailoverError;
 use crate::server::{Server, ServerGtids, binlog_end, binlog_files};
 use crate::session::{Endpoint, Session};
 use crate::splits::{SplitName, StreamName};
@@ -93,7 +94,7 @@ fn stream_to_move(committed: &Committed) -> Result<Option<(SplitId, StreamPositi
     Ok(stream)
 }
 
-/// Finds where the stream goes on at this server, which took over from the server of the task. `was_reached` says whether this process has
+/// Finds where the stream continues at this server, which took over from the server of the task. `was_reached` says whether this process has
 /// read from that server.
 pub(crate) async fn take_over(
     endpoint: &Endpoint,
@@ -106,7 +107,7 @@ pub(crate) async fn take_over(
     let moved = relocate(endpoint, session, server, &position, was_reached).await?;
     if let Some((_, PreparedXa { xid, .. })) = committed.facts::<PreparedXa>().next().transpose()? {
         let what = format!("the XA transaction {xid} is prepared, and its rows are kept by their position on the server before");
-        return Err(SourceError::CannotMove { what });
+        return Err(FailoverError::Bound { what }.into());
     }
     Ok((split, moved))
 }
@@ -125,15 +126,15 @@ async fn relocate(
         return Err(if was_reached { SourceError::OtherServer { known, found } } else { SourceError::IdentityChanged { known, found } });
     };
     if let Some(missing) = gtids.missing(delivered) {
-        return Err(SourceError::TransactionsMissing { known, found, missing, was_reached });
+        return Err(FailoverError::TransactionsMissing { known, found, missing, was_reached }.into());
     }
     let (at, catch_up) = match locate(endpoint, session, server, &gtids, delivered).await? {
         Located::At(at, catch_up) => (at, catch_up),
-        Located::Purged(gap) => return Err(SourceError::GtidGap { known, found, gap, delivered: delivered.to_string(), was_reached }),
+        Located::Purged(gap) => return Err(FailoverError::Gap { known, found, gap, delivered: delivered.to_string(), was_reached }.into()),
     };
     if position.timeline >= LAST_TIMELINE {
         let what = format!("it has gone on at another server {LAST_TIMELINE} times, and there is no room for more");
-        return Err(SourceError::CannotMove { what });
+        return Err(FailoverError::Bound { what }.into());
     }
     let mut moved = StreamPosition::start(found, &at.file_name(), at.at.offset)?;
     moved.gtid = Some(delivered.clone());
@@ -161,7 +162,7 @@ pub(crate) async fn renumbered(endpoint: &Endpoint, position: StreamPosition) ->
         let is_mariadb = matches!(delivered, GtidSet::MariaDb(_));
         let of = GtidSet::parse(transaction, is_mariadb);
         let missing = |what| {
-            Error::from(SourceError::TransactionsMissing {
+            Error::from(FailoverError::TransactionsMissing {
                 known: "another server before".to_owned(),
                 found: known.clone(),
                 missing: what,

@@ -34,6 +34,7 @@ mod denials;
 pub mod error;
 mod facts;
 mod failover;
+pub mod failover_error;
 mod planner;
 mod prepared;
 #[doc(hidden)]

@@ -12,7 +12,7 @@ use crate::binlog::{BinlogCoordinates, StreamPosition};
 use crate::check::{self, demand, demand_of_key, same_streams, same_task};
 use crate::config::{ConfigError, DdlText, Phase, SourceSettings, Start};
 use crate::error::{Result, SourceError};
-use crate::facts::{DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, StreamStart, TaskFacts};
+use crate::facts::{DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, TaskFacts};
 use crate::failover::{may_move, take_over};
 use crate::prepared;
 use crate::schema::Databases;
@@ -127,7 +127,7 @@ impl Planner {
             version: server.version.clone(),
             selection: SelectionFact::new(&settings.config.tables, &settings.config.exclude),
             phases: settings.phases.clone(),
-            streams: starts.iter().map(StreamStart::new).collect(),
+            streams: starts.iter().map(Begin::fact).collect(),
             group: streams.group,
             stream_group: settings.config.stream_group.clone(),
             settled: settled.as_ref().map(StartFact::new),
@@ -176,7 +176,7 @@ impl Planner {
                     from = task.identity,
                     to = position.identity,
                     delivered = position.gtid.as_ref().map(ToString::to_string),
-                    "another server took over: the stream goes on there, behind the transactions that were delivered"
+                    "another server took over: the stream continues there, behind the transactions that were delivered"
                 );
                 moved = Some((split, position.to_position()));
                 task = task.on(&server)?;

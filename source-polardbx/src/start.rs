@@ -7,6 +7,7 @@ use crate::binlog::gtid::{CatchUp, GtidSet};
 use crate::binlog::{Baseline, BinlogCoordinates, ChangedSchema, FileOffset, ScanError, Tso, first_schema_change};
 use crate::config::{ConfigError, Phase, SourceSettings, Start, moment};
 use crate::error::{Result, SourceError};
+use crate::facts::{PassedFact, StartFact, StreamStart};
 use crate::server::{Server, binlog_end, binlog_files};
 use crate::session::{Endpoint, Session, nth};
 use crate::splits::StreamName;
@@ -20,6 +21,14 @@ pub(crate) struct Begin {
     pub(crate) at: BinlogCoordinates,
     /// The transactions that are not wanted, and those of them that are passed over behind the start.
     pub(crate) passed: Option<(GtidSet, CatchUp)>,
+}
+
+impl Begin {
+    /// What the checkpoint stores of it.
+    pub(crate) fn fact(&self) -> StreamStart {
+        let passed = self.passed.as_ref().map(|(delivered, catch_up)| PassedFact::new(&self.at.base, delivered, catch_up));
+        StreamStart { name: self.stream.clone(), start: StartFact::new(&self.at), passed }
+    }
 }
 
 /// Where each of the streams starts, in their order. Empty for a task without an incremental phase, if the server does not tell the end of its

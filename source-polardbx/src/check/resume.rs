@@ -61,7 +61,7 @@ pub(crate) async fn checkpoint(
             let (_, moved) = take_over(endpoint, &mut session, &server, committed, false).await?;
             task = task.on(&server)?;
             same_task(settings, &server, &task)?;
-            return Ok(format!("another server took over, and the task goes on there at {}", moved.location(moved.at)));
+            return Ok(format!("another server took over, and the task continues there at {}", moved.location(moved.at)));
         }
         same_task(settings, &server, &task)?;
         let id = probe_id(settings.server_id(name, server.server_id())?);

@@ -1,4 +1,4 @@
-//! Another server of the replication takes over: the task goes on there by its GTIDs, without loss and repeats, or says why it cannot.
+//! Another server of the replication takes over: the task continues there by its GTIDs, without loss and repeats, or says why it cannot.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -112,8 +112,8 @@ async fn behind(database: &Database, set: &str) -> Result<String> {
 }
 
 /// A server takes over while the task runs, later the killed server takes over again after it has followed, and then a restart follows.
-async fn goes_on_while_it_runs(flavor: Flavor) -> Result<()> {
-    let mut of = Replicated::start(flavor, &format!("goes_on_{}", flavor.name())).await?;
+async fn continues_while_it_runs(flavor: Flavor) -> Result<()> {
+    let mut of = Replicated::start(flavor, &format!("continues_{}", flavor.name())).await?;
     of.case.task.start()?;
     of.case.catch_up(LIMIT).await?;
     of.write(1.0).await?;
@@ -149,18 +149,18 @@ async fn goes_on_while_it_runs(flavor: Flavor) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_promoted_replica_of_mysql57_goes_on_while_the_task_runs() -> Result<()> {
-    goes_on_while_it_runs(Flavor::MySql57).await
+async fn a_promoted_replica_of_mysql57_continues_while_the_task_runs() -> Result<()> {
+    continues_while_it_runs(Flavor::MySql57).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_promoted_replica_of_mysql80_goes_on_while_the_task_runs() -> Result<()> {
-    goes_on_while_it_runs(Flavor::MySql80).await
+async fn a_promoted_replica_of_mysql80_continues_while_the_task_runs() -> Result<()> {
+    continues_while_it_runs(Flavor::MySql80).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_promoted_replica_of_mariadb_goes_on_while_the_task_runs() -> Result<()> {
-    goes_on_while_it_runs(Flavor::MariaDb).await
+async fn a_promoted_replica_of_mariadb_continues_while_the_task_runs() -> Result<()> {
+    continues_while_it_runs(Flavor::MariaDb).await
 }
 
 /// The task is killed with records behind its receipt, then the primary is killed. The task recognises the records on the promoted server,
