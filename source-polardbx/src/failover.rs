@@ -1,5 +1,8 @@
 //! Continues at another server of the same replication, which took over from the server of the task. File names and offsets differ from server to
 //! server, so the GTIDs of the transactions say what was delivered.
+//!
+//! The binlog of the other server is read by file and offset, too. A dump by GTIDs would leave out what was delivered, and then it could not be
+//! checked whether an event is missing. So the stream begins at a file before which everything was delivered, and passes over the rest.
 
 use runtime::{Committed, Error, Renumbered, SplitId};
 

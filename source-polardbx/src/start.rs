@@ -42,7 +42,7 @@ pub(crate) async fn stream_starts(
 ) -> Result<Vec<Begin>> {
     if let (Some(Start::Position { .. }), Some(group)) = (&settings.config.start, &streams.group) {
         let why = format!("position names one file, and the group {group} has {} streams", streams.names.len());
-        return Err(ConfigError::new("start", why, "use start.latest or start.earliest").into());
+        return Err(ConfigError::new("start", why, "use start.latest, start.earliest or start.timestamp").into());
     }
     let mut starts = Vec::new();
     for stream in &streams.names {
