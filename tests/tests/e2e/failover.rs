@@ -166,7 +166,7 @@ async fn a_promoted_replica_of_mariadb_continues_while_the_task_runs() -> Result
 /// The task is killed with records behind its receipt, then the primary is killed. The task recognises the records on the promoted server,
 /// also when it is killed again before it has read all of their transactions once more.
 async fn recognises_what_was_delivered(flavor: Flavor, kills: u32) -> Result<()> {
-    let mut of = Replicated::start(flavor, &format!("recognises_{}", flavor.name())).await?;
+    let mut of = Replicated::start(flavor, &format!("recognises_{}_{kills}", flavor.name())).await?;
     of.case.task.start()?;
     of.case.catch_up(LIMIT).await?;
     of.case.task.stop().await?;
