@@ -146,6 +146,10 @@ fn registry(error: &RegistryError) -> Class {
 
 fn classify(error: &Error) -> Class {
     match error {
+        Error::NoTransactionId { .. } | Error::TransactionDiffers { .. } => {
+            class(Kind::Fatal, "E_TAIL_DIVERGED", format!("point the source at the server from which the last records came, {RESTART}"))
+        }
+        Error::Source(error) => plain(error.kind(), ""),
         Error::Client(error) => client(error),
         Error::Registry(error) => registry(error),
         Error::Setting(_) => plain(Kind::Config, ""),
@@ -220,6 +224,10 @@ const REFUSED: &str = "a compacted topic refuses records without a key: set reco
 
 impl From<Error> for TaskError {
     fn from(error: Error) -> Self {
+        let error = match error {
+            Error::Source(error) => return error,
+            error => error,
+        };
         let Class { kind, code, help } = classify(&error);
         let mut task_error = TaskError::new(kind, error.to_string());
         if let Some(code) = code {

@@ -141,6 +141,23 @@ pub enum Error {
         /// The producer id of the other process.
         producer_id: i64,
     },
+    /// A record behind the receipt was delivered before the source numbered its events anew, and does not say of which transaction it is.
+    #[error("offset {offset} of partition {partition} holds a record of another source before this one, without the id of its transaction")]
+    NoTransactionId {
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset.
+        offset: i64,
+    },
+    /// A transaction does not have all records any more that were delivered of it.
+    #[error("the transaction {id} has other rows in this source than those that were delivered from the source before it")]
+    TransactionDiffers {
+        /// The id of the transaction.
+        id: String,
+    },
+    /// An error of the source, which was asked about its events.
+    #[error(transparent)]
+    Source(runtime::Error),
     /// An error of the Kafka client.
     #[error(transparent)]
     Client(#[from] ClientError),

@@ -69,7 +69,9 @@ impl Sink for KafkaSink {
         loop {
             let missing = writer.route(&batch.events)?;
             if missing.is_empty() {
-                return writer.write(batch).await;
+                writer.write(batch).await?;
+                // A batch with a resume point ends between two transactions.
+                return if batch.resume.is_some() { Ok(writer.end_transactions()?) } else { Ok(()) };
             }
             for topic in missing {
                 topics.require(writer, &topic).await?;

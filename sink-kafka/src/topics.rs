@@ -5,17 +5,17 @@
 //! rule is the same for the first lane, for lanes after a restart, and for the parallel lanes of a snapshot. It does not depend on their
 //! receipts.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use runtime::{Cancellation, Receipt, SplitKind, TableId};
+use runtime::{Cancellation, Receipt, Renumbered, SplitKind, TableId};
 
 use crate::client::{ClientError, ExpectedTopic, Session, TopicPartition, log_ranges, topics};
 use crate::config::NotEmpty;
 use crate::delivery::{Producer, TopicState, Writer};
 use crate::error::Error;
 use crate::resume::record_header::{LaneId, SCHEMA_ID};
-use crate::resume::{self, Found, Known, Mark, Marks, ReceiptContent, Removed};
+use crate::resume::{self, Found, Known, Mark, Marks, PartitionTail, ReceiptContent, Recovered, Removed};
 use crate::schema_registry::{self, RegistryError, WrittenSchemas};
 use crate::task::Task;
 
@@ -26,6 +26,8 @@ pub(crate) struct LaneTopics {
     lane: LaneId,
     kind: SplitKind,
     cancellation: Cancellation,
+    /// Since when the events of the lane have other numbers than before.
+    renumbered: Option<Renumbered>,
     /// The fingerprint of the settings that decide where a row goes, as text.
     settings: String,
     /// The marks of the last receipt.
@@ -150,7 +152,8 @@ impl LaneTopics {
         let settings = task.settings.fingerprint(context.transforms()).routing();
         let settings = serde_json::to_string(&settings).map_err(|error| Error::Receipt { problem: error.to_string() })?;
         let ReceiptContent { marks, schemas: written, .. } = last;
-        let mut topics = Self { task, producer, lane, kind, cancellation: context.cancellation().clone(), settings, marks, written };
+        let (cancellation, renumbered) = (context.cancellation().clone(), context.renumbered().cloned());
+        let mut topics = Self { task, producer, lane, kind, cancellation, renumbered, settings, marks, written };
         let fixed = topics.task.settings.rules.fixed_topics();
         let mut names = fixed.clone();
         if kind == SplitKind::Stream {
@@ -252,26 +255,38 @@ impl LaneTopics {
             }));
             lengths.push(count);
         }
-        let marks = match self.kind {
-            SplitKind::Snapshot => vec![Mark::UNKNOWN; known.len()],
+        let delivered = match self.kind {
+            SplitKind::Snapshot => vec![(Mark::UNKNOWN, None); known.len()],
             SplitKind::Stream => self.recover(&known, at_end).await?,
         };
-        let mut partitions = known.into_iter().zip(marks);
+        let mut partitions = known.into_iter().zip(delivered);
         for (name, count) in names.iter().zip(lengths) {
-            let partitions = partitions.by_ref().take(count);
-            let partitions =
-                partitions.map(|(known, mark)| (self.producer.partition(&known.partition.topic, known.partition.partition), mark));
-            writer.add_topic(TopicState::new(name.clone(), partitions.collect()));
+            let mut tails = Vec::new();
+            let partitions = partitions.by_ref().take(count).map(|(known, (mark, tail))| {
+                let (kept, tail) = tail.unzip();
+                tails.push(tail);
+                (self.producer.partition(&known.partition.topic, known.partition.partition), mark, kept)
+            });
+            let topic = TopicState::new(name.clone(), partitions.collect());
+            writer.add_topic(topic, tails);
         }
         Ok(())
     }
 
-    async fn recover(&self, known: &[Known], at_end: bool) -> Result<Vec<Mark>, Error> {
-        let recovered = resume::recover(self.session(), self.lane, known, at_end).await?;
+    async fn recover(&self, known: &[Known], at_end: bool) -> Result<Vec<(Mark, Option<(Mark, PartitionTail)>)>, Error> {
+        let recovered = resume::recover(self.session(), self.lane, known, at_end, self.renumbered.as_ref()).await?;
         for (Known { partition, .. }, recovered) in known.iter().zip(&recovered) {
             self.producer.partition(&partition.topic, partition.partition).note_log_end(recovered.end, recovered.shared).await;
         }
-        Ok(recovered.into_iter().map(|recovered| recovered.mark).collect())
+        let transactions: BTreeSet<&str> =
+            recovered.iter().flat_map(|of| &of.tail).flat_map(|(_, tail)| tail.keys().map(|id| &**id)).collect();
+        if !transactions.is_empty() {
+            tracing::info!(
+                transactions = transactions.len(),
+                "the log holds transactions that are read once more, under other numbers; what was delivered of them is passed over"
+            );
+        }
+        Ok(recovered.into_iter().map(|Recovered { mark, tail, .. }| (mark, tail)).collect())
     }
 
     /// The number of partitions that a topic had when it was last seen; 0 if it was not seen before.

@@ -8,6 +8,7 @@ use runtime::{Error, Kind, Position, TableId};
 use crate::binlog::error::StreamError;
 use crate::binlog::position::PositionError;
 use crate::config::ConfigError;
+use crate::failover_error::FailoverError;
 use crate::schema::history::ChangeError;
 use crate::tls::TlsFailure;
 use crate::wire::{WireError, mysql_number};
@@ -73,6 +74,9 @@ pub enum SourceError {
         /// The identity of the server to which the source is connected.
         found: String,
     },
+    /// The task cannot continue at a server that took over.
+    #[error(transparent)]
+    Failover(#[from] FailoverError),
     /// A connection reached another server than the connections before it.
     #[error("a connection reached the server {found}, and this task reads from {known}")]
     OtherServer {
@@ -218,6 +222,7 @@ impl From<SourceError> for Error {
                 return error;
             }
             SourceError::Stream(stream) => return stream_error(stream),
+            SourceError::Failover(failover) => return failover.clone().into(),
             SourceError::Mysql { error: MysqlError::Io(IoError::Tls(TlsError::Tls(tls))), .. } => {
                 return SourceError::Tls(TlsFailure::of(tls)).into();
             }

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use runtime::{Committed, Fact, Origin, Position, TableId};
 use serde::{Deserialize, Serialize};
 
+use crate::binlog::gtid::{CatchUp, GtidSet};
 use crate::binlog::position::{BinlogCoordinates, FileOffset, StreamPosition};
 use crate::binlog::profile::is_polardbx;
 use crate::config::{Config, Phase};
 use crate::error::{Result, SourceError};
 use crate::schema::{FollowedTable, Unstated, Xid};
+use crate::server::Server;
 use crate::splits::StreamName;
 
 /// The facts about what the task reads, and from which server. The first plan commits these facts; later plans compare them with the server
@@ -58,6 +60,18 @@ pub(crate) struct StartFact {
 pub(crate) struct StreamStart {
     pub(crate) name: StreamName,
     pub(crate) start: StartFact,
+    /// What is passed over behind the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) passed: Option<PassedFact>,
+}
+
+/// The transactions that are passed over behind the start of a stream: `delivered` are all that are not wanted, `passed` those of them that
+/// come between the start and `until`. The texts are those in a position.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PassedFact {
+    delivered: String,
+    passed: String,
+    until: StartFact,
 }
 
 /// How far the snapshot is planned. Chunks that are planned but not read yet are in the checkpoint as splits.
@@ -189,6 +203,12 @@ impl TaskFacts {
         committed.fact()?.ok_or_else(|| SourceError::Checkpoint { what: "it holds splits, but not what the task reads".into() })
     }
 
+    /// The same task, which continues at another server. No position of the server before means anything there.
+    pub(crate) fn on(self, server: &Server) -> Result<Self> {
+        let (identity, server_id, version) = (server.identity()?, server.server_id(), server.version.clone());
+        Ok(Self { identity, server_id, version, settled: None, ..self })
+    }
+
     pub(crate) fn is_polardbx(&self) -> bool {
         is_polardbx(&self.version)
     }
@@ -210,9 +230,14 @@ impl TaskFacts {
 
     /// The streams to read, each with the position where it starts. Fails if the checkpoint does not hold any.
     pub(crate) fn stream_starts(&self) -> Result<Vec<(StreamName, Position)>> {
-        let position = |StreamStart { name, start }: &StreamStart| {
+        let position = |StreamStart { name, start, passed }: &StreamStart| {
             let start = start.coordinates();
-            Ok((name.clone(), StreamPosition::start(self.identity.as_str(), &start.file_name(), start.at.offset)?.to_position()))
+            let mut position = StreamPosition::start(self.identity.as_str(), &start.file_name(), start.at.offset)?;
+            if let Some(passed) = passed {
+                let (delivered, catch_up) = passed.read()?;
+                (position.gtid, position.catch_up) = (Some(delivered), Some(catch_up));
+            }
+            Ok((name.clone(), position.to_position()))
         };
         if self.streams.is_empty() {
             return Err(SourceError::Checkpoint { what: "it does not hold where the stream starts".into() });
@@ -241,6 +266,20 @@ impl SelectionFact {
             list
         };
         Self { tables: sorted(&config.tables), exclude: sorted(&config.exclude), exclude_shadow_tables: config.exclude_shadow_tables }
+    }
+}
+
+impl PassedFact {
+    pub(crate) fn new(base: &str, delivered: &GtidSet, catch_up: &CatchUp) -> Self {
+        let until = StartFact::new(&BinlogCoordinates { base: base.to_owned(), at: catch_up.until });
+        Self { delivered: delivered.stored(), passed: catch_up.passed.stored(), until }
+    }
+
+    fn read(&self) -> Result<(GtidSet, CatchUp)> {
+        let set = |text: &str| {
+            GtidSet::read_stored(text).ok_or_else(|| SourceError::Checkpoint { what: format!("{text:?} is not a set of GTIDs") })
+        };
+        Ok((set(&self.delivered)?, CatchUp { until: self.until.coordinates().at, passed: set(&self.passed)? }))
     }
 }
 
@@ -306,7 +345,7 @@ mod tests {
             phases: vec![Phase::Schema, Phase::Full, Phase::Incremental],
             group: None,
             stream_group: None,
-            streams: vec![StreamStart { name: StreamName::global(), start: StartFact::new(&start) }],
+            streams: vec![StreamStart { name: StreamName::global(), start: StartFact::new(&start), passed: None }],
             settled: Some(StartFact::new(&start)),
         }
     }

@@ -9,22 +9,24 @@ use std::time::Instant;
 
 use runtime::{Committed, Context, Error, Facts, Phase as RunPhase, Plan, Position, Split, SplitId, SplitKind, TableId, TableSchema};
 
+use crate::binlog::{BinlogCoordinates, StreamPosition};
 use crate::check::{self, demand, demand_of_key, same_streams, same_task};
 use crate::config::{ConfigError, DdlText, OnDdlInFull, Phase, SourceSettings, Start};
 use crate::error::{Result, SourceError};
-use crate::facts::{ChangedTable, DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, StreamStart, TaskFacts};
+use crate::facts::{ChangedTable, DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, TaskFacts};
+use crate::failover::{may_move, take_over};
 use crate::prepared;
 use crate::restart::Restart;
 use crate::schema::{Databases, FollowedTable};
 use crate::schema_phase::{self, note_definitions};
-use crate::server::{Definition, Listed, Server, database_charsets, list_tables, read_definitions};
+use crate::server::{Definition, Listed, Server, binlog_files, database_charsets, gtids_before, list_tables, read_definitions};
 use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::{first_cursor, next_chunks};
 use crate::snapshot::progress::{Estimates, SnapshotState};
 use crate::snapshot::sessions::ReaderSessions;
 use crate::splits::{SplitName, StreamName};
-use crate::start::{prove_schemas, starts_now, stream_starts};
+use crate::start::{Begin, prove_schemas, starts_now, stream_starts};
 use crate::start_schema;
 use crate::streams::Streams;
 
@@ -55,12 +57,26 @@ impl Planner {
         self.endpoint.expect(if committed.is_new() { None } else { Some(TaskFacts::read(committed)?.identity) });
         // The plan uses a session of the chunk readers. Such a session returns text in the character set of its column, which the bounds of
         // chunks need.
-        let mut lent = self.sessions.lend().await?;
-        let planned = if committed.is_new() {
+        let (mut lent, elsewhere) = match self.sessions.lend().await {
+            // Another server may have taken over.
+            Err(error @ (SourceError::OtherServer { .. } | SourceError::IdentityChanged { .. })) if may_move(committed)? => {
+                self.endpoint.expect(None);
+                let was_reached = matches!(error, SourceError::OtherServer { .. });
+                (self.sessions.lend().await?, Some(Elsewhere { was_reached }))
+            }
+            lent => (lent?, None),
+        };
+        let mut planned = if committed.is_new() {
             self.first(&mut lent.session, context).await
         } else {
-            self.next(&mut lent.session, context, committed).await
+            self.next(&mut lent.session, context, committed, elsewhere).await
         };
+        if let Ok(plan) = &mut planned {
+            planned = match self.note_gtids(&mut lent.session, plan, committed).await {
+                Ok(()) => planned,
+                Err(error) => Err(error),
+            };
+        }
         match &planned {
             Ok(plan) if plan.phase == RunPhase::Snapshot => self.sessions.give_back(lent),
             _ => {
@@ -81,8 +97,8 @@ impl Planner {
             true => Streams::choose(settings, session, &server).await?,
             false => Streams::global(),
         };
-        let starts = stream_starts(settings, session, &server, &streams).await?;
-        if let (true, Some((_, start))) = (settings.has(Phase::Incremental), starts.first()) {
+        let starts = stream_starts(settings, &self.endpoint, session, &server, &streams).await?;
+        if let (true, Some(Begin { at: start, .. })) = (settings.has(Phase::Incremental), starts.first()) {
             // The grant is checked now. If it were missing, the task would otherwise fail only after the full phase, when the stream
             // begins.
             let id = settings.server_id(context.task(), server.server_id())?;
@@ -120,7 +136,7 @@ impl Planner {
             version: server.version.clone(),
             selection: SelectionFact::new(&settings.config),
             phases: settings.phases.clone(),
-            streams: starts.iter().map(|(name, start)| StreamStart { name: name.clone(), start: StartFact::new(start) }).collect(),
+            streams: starts.iter().map(Begin::fact).collect(),
             group: streams.group,
             stream_group: settings.config.stream_group.clone(),
             settled: settled.as_ref().map(StartFact::new),
@@ -128,7 +144,7 @@ impl Planner {
         facts.set(&task)?;
         if settings.has(Phase::Incremental) {
             let databases = Databases::new(charsets, false);
-            for (stream, _) in &starts {
+            for Begin { stream, .. } in &starts {
                 facts.set_at(stream.as_str(), &DatabaseCharsets::new(databases.iter()))?;
             }
             let known: Vec<TableId> =
@@ -138,7 +154,7 @@ impl Planner {
                 let unknown = prove_schemas(settings, &self.endpoint, session, &server, start, &known, &given).await?;
                 for Definition { schema, .. } in followed.iter().filter(|definition| !unknown.contains(&definition.schema.id)) {
                     let followed = FollowedTable::new(TableSchema::clone(schema));
-                    facts.set_at(&format!("{}/{}", start.0, schema.id), &followed)?;
+                    facts.set_at(&format!("{}/{}", start.stream, schema.id), &followed)?;
                 }
             }
         }
@@ -167,10 +183,25 @@ impl Planner {
 
     /// A later plan: the schema phase until it is done, then the rest of the snapshot, then the stream. Tables that have changed are read again
     /// before anything else.
-    async fn next(&self, session: &mut Session, context: &Context, committed: &Committed) -> Result<Plan> {
-        let task = TaskFacts::read(committed)?;
+    async fn next(&self, session: &mut Session, context: &Context, committed: &Committed, elsewhere: Option<Elsewhere>) -> Result<Plan> {
+        let mut task = TaskFacts::read(committed)?;
+        let mut moved = None;
         if !session.is_identified {
             let server = self.identify(session, context).await?;
+            if let Some(Elsewhere { was_reached }) = elsewhere
+                && server.identity()? != task.identity
+            {
+                self.endpoint.expect(Some(server.identity()?));
+                let (split, position) = take_over(&self.endpoint, session, &server, committed, was_reached).await?;
+                tracing::warn!(
+                    from = task.identity,
+                    to = position.identity,
+                    delivered = position.gtid.as_ref().map(ToString::to_string),
+                    "another server took over: the stream continues there, behind the transactions that were delivered"
+                );
+                moved = Some((split, position.to_position()));
+                task = task.on(&server)?;
+            }
             same_task(&self.settings, &server, &task)?;
             same_streams(session, &task).await?;
             session.is_identified = true;
@@ -192,7 +223,7 @@ impl Planner {
         }
         let snapshot = committed.fact()?.unwrap_or(SnapshotPlan { next: None, again: Vec::new() });
         let tables = if task.has(Phase::Full) { self.tables(committed) } else { Arc::from([]) };
-        match self.snapshot_or_stream(session, &tables, &task, snapshot, committed, &changed).await {
+        let mut plan = match self.snapshot_or_stream(session, &tables, &task, snapshot, committed, &changed).await {
             Err(SourceError::TableGone { table }) => {
                 tracing::warn!(%table, "the table does not exist any more, and not all its rows were read");
                 restart.plan(session, [table].into()).await
@@ -202,7 +233,40 @@ impl Planner {
                 restart.plan(session, [table].into()).await
             }
             planned => planned,
+        }?;
+        if let Some(moved) = moved {
+            for split in plan.splits.iter_mut().filter(|split| split.id == moved.0) {
+                split.start = moved.1.clone();
+            }
+            plan.facts.set(&task)?;
+            plan.moved = vec![moved];
         }
+        Ok(plan)
+    }
+
+    /// Notes with the position of a stream which transactions come before it, where that is not known and the server can tell.
+    async fn note_gtids(&self, session: &mut Session, plan: &mut Plan, committed: &Committed) -> Result<()> {
+        if plan.phase != RunPhase::Stream || self.endpoint.is_polardbx() {
+            return Ok(());
+        }
+        for split in &mut plan.splits {
+            let mut position = StreamPosition::parse(split.start.as_str())?;
+            let files = binlog_files(session, &StreamName::global()).await?;
+            // If the position is not there any more, opening the stream says so.
+            if position.gtid.is_some() || files.find(&position.base, position.at).is_err() {
+                continue;
+            }
+            let at = BinlogCoordinates { base: position.base.clone(), at: position.at };
+            let server = Server::identify(session).await?;
+            position.gtid = gtids_before(&self.endpoint, session, &server, &at).await?;
+            if position.gtid.is_some() {
+                split.start = position.to_position();
+                if committed.split(&split.id).is_some() {
+                    plan.moved.push((split.id.clone(), split.start.clone()));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Plans the next chunks. Once all chunks are done, plans the stream, or ends the task if it has no incremental phase. The chunks of
@@ -317,6 +381,13 @@ impl Planner {
 /// The error for a table that changed while the first plan was made: nothing is committed yet.
 fn begins_again(error: SourceError) -> SourceError {
     Error::retryable("a table changed while the task began, and it begins again").because(Error::from(error)).into()
+}
+
+/// A connection has reached another server than that of the task.
+#[derive(Clone, Copy)]
+struct Elsewhere {
+    /// Whether this process has read from the server of the task.
+    was_reached: bool,
 }
 
 pub(crate) fn snapshot_split(name: &SplitName, start: Position) -> Split {

@@ -92,7 +92,7 @@ impl Restart<'_> {
         for (stream, start) in task.stream_starts()? {
             let end = binlog_end(session, server, &stream).await?;
             let end = end.ok_or_else(|| SourceError::answer("find the end of the binlog", "the server writes no binlog"))?;
-            ends.streams.push(StreamStart { name: stream.clone(), start: StartFact::new(&end) });
+            ends.streams.push(StreamStart { name: stream.clone(), start: StartFact::new(&end), passed: None });
             plan.splits.push(snapshot_split(&SplitName::CatchUp { round, stream }, start));
         }
         plan.facts.set(&ends)?;
@@ -186,12 +186,12 @@ impl Restart<'_> {
     fn reached(&self, round: u32) -> Result<(TaskFacts, Vec<Arc<TableSchema>>)> {
         let mut task = self.task.clone();
         let mut tables: Option<Vec<Arc<TableSchema>>> = None;
-        for StreamStart { name, start } in &mut task.streams {
+        for StreamStart { name, start, passed } in &mut task.streams {
             let id = SplitName::CatchUp { round, stream: name.clone() }.id();
             let split = self.committed.split(&id);
             let split = split.ok_or_else(|| SourceError::Checkpoint { what: format!("it does not hold the split {id}") })?;
             let StreamPosition { base, at, .. } = StreamPosition::parse(split.checkpoint.position.as_str())?;
-            *start = StartFact::new(&BinlogCoordinates { base, at });
+            (*start, *passed) = (StartFact::new(&BinlogCoordinates { base, at }), None);
             let found = self.committed.split_schemas(&id);
             match &tables {
                 Some(tables) if *tables != found => {

@@ -2,6 +2,7 @@
 //! does not reset it.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,18 +58,22 @@ pub(crate) struct Endpoint {
     encryption: Option<Encryption>,
     /// How to connect, with or without encryption. The first connection finds this out.
     route: Arc<OnceCell<Route>>,
-    /// The server that every connection must reach; `None` until it is known.
-    expected: Arc<Mutex<Option<Expected>>>,
-    /// The answer to `SELECT VERSION()`, from the first connection.
-    version: Arc<OnceCell<Arc<str>>>,
+    expected: Arc<Mutex<Expected>>,
+    /// The answer to `SELECT VERSION()`, from the first connection to the server.
+    version: Arc<Mutex<Version>>,
 }
 
+/// A version that is asked for once.
+type Version = Arc<OnceCell<Arc<str>>>;
+
 /// The server that every connection must reach.
-#[derive(Clone)]
+#[derive(Default)]
 struct Expected {
-    history: String,
-    /// Whether a connection of this process has reached it. If none has, the address probably leads to another server now.
-    is_reached: bool,
+    /// `None` until it is known.
+    history: Option<String>,
+    /// The servers that connections of this process have reached when they had to. If none has reached the expected one, the address probably
+    /// leads to another server now.
+    reached: HashSet<String>,
 }
 
 /// How to connect to the server. A route is made once it is known whether encryption works.
@@ -100,30 +105,36 @@ impl Endpoint {
 
     /// Whether the server is PolarDB-X; `false` before the first connection.
     pub(crate) fn is_polardbx(&self) -> bool {
-        self.version.get().is_some_and(|version| is_polardbx(version))
+        self.version().get().is_some_and(|version| is_polardbx(version))
+    }
+
+    fn version(&self) -> Version {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says which server every later connection must reach, by the identity of its binlog history; `None` allows any.
     pub(crate) fn expect(&self, history: Option<String>) {
         let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
-        if expected.as_ref().map(|expected| &expected.history) != history.as_ref() {
-            *expected = history.map(|history| Expected { history, is_reached: false });
+        if expected.history.is_some() && expected.history != history {
+            // Another server may have another version.
+            *self.version.lock().unwrap_or_else(PoisonError::into_inner) = Version::default();
         }
+        expected.history = history;
     }
 
     /// Checks which server a connection has reached. Fails if it must be another.
     fn admit(&self, found: &Identity) -> Result<()> {
         let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(expected) = expected.as_mut() else { return Ok(()) };
-        let (known, found) = (expected.history.clone(), found.history.clone());
-        match (known == found, expected.is_reached) {
-            (true, _) => {
-                expected.is_reached = true;
-                Ok(())
-            }
-            (false, true) => Err(SourceError::OtherServer { known, found }),
-            (false, false) => Err(SourceError::IdentityChanged { known, found }),
+        let Some(known) = expected.history.clone() else { return Ok(()) };
+        let found = found.history.clone();
+        if known == found {
+            expected.reached.insert(found);
+            return Ok(());
         }
+        Err(match expected.reached.contains(&known) {
+            true => SourceError::OtherServer { known, found },
+            false => SourceError::IdentityChanged { known, found },
+        })
     }
 
     /// Asks once more which server a connection has reached. A proxy may have moved it meanwhile.
@@ -185,7 +196,8 @@ impl Endpoint {
             let mut wire = self.connect_wire_anywhere().await?;
             // The account's own limits would cut the answer. They do not count for a dump, and an answer that is cut is an error below.
             in_time(wire.execute("SET sql_select_limit = 9223372036854775807, sql_big_selects = 1")).await?;
-            let version = self.version.get_or_try_init(async || {
+            let cell = self.version();
+            let version = cell.get_or_try_init(async || {
                 let rows = in_time(wire.rows("SELECT VERSION()")).await?;
                 let version = rows.into_iter().flatten().next().flatten();
                 version.map(Arc::from).ok_or_else(|| WireError::Lost("the server does not report its version".to_owned()))
@@ -230,7 +242,7 @@ impl Endpoint {
     /// Opens a connection for metadata. Names and definitions arrive in UTF-8. A connection that reaches another server than it must is
     /// closed, and another one is opened.
     pub(crate) async fn connect(&self) -> Result<Session> {
-        let is_any_right = self.expected.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+        let is_any_right = self.expected.lock().unwrap_or_else(PoisonError::into_inner).history.is_none();
         if is_any_right {
             return self.connect_anywhere().await;
         }
@@ -263,7 +275,8 @@ impl Endpoint {
             session.execute(PREPARING, statement).await?;
         }
         session.verify().await?;
-        let version = self.version.get_or_try_init(async || {
+        let cell = self.version();
+        let version = cell.get_or_try_init(async || {
             let version = session.rows(PREPARING, "SELECT VERSION()").await?.first().and_then(|row| nth(row, 0));
             version.map(Arc::from).ok_or_else(|| SourceError::answer(PREPARING, "the server does not report its version"))
         });

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use runtime::{Committed, Context, Error, Fact, Finding, Plan, RowFilter, Source, SourceInfo, Split, SplitReader, TableId, async_trait};
+use runtime::{
+    Committed, Context, Error, Fact, Finding, Plan, Renumbered, RowFilter, Source, SourceInfo, Split, SplitReader, TableId, async_trait,
+};
 
 use crate::binlog::{LastEnd, PreparedTransactions, Refusals, StreamOptions, StreamPosition, StreamReader, Undecodable};
 use crate::builder::PolardbxSourceBuilder;
@@ -13,6 +15,7 @@ use crate::config::{Config, Phase, SourceSettings, StreamSplit};
 use crate::denials::{Denials, Judged};
 use crate::error::{Result, SourceError};
 use crate::facts::{CatchUpEnds, DatabaseCharsets, TaskFacts};
+use crate::failover::renumbered;
 use crate::planner::Planner;
 use crate::schema::{FollowedTable, Unstated};
 use crate::schema_phase::SchemaReader;
@@ -193,6 +196,16 @@ impl Source for PolardbxSource {
             }
         };
         Ok(Box::new(Judged { reader, denials: self.denials.clone() }))
+    }
+
+    async fn renumbered(&self, _context: &Context, split: &Split) -> Result<Option<Renumbered>, Error> {
+        match SplitName::parse(&split.id)? {
+            SplitName::Stream(_) => {
+                let position = StreamPosition::parse(split.start.as_str()).map_err(SourceError::from)?;
+                Ok(renumbered(&self.endpoint, position).await?)
+            }
+            SplitName::Schema | SplitName::SchemaAgain | SplitName::Chunk { .. } | SplitName::CatchUp { .. } => Ok(None),
+        }
     }
 
     async fn check(&self, context: &Context, committed: Option<&Committed>) -> Vec<Finding> {

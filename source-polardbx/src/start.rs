@@ -5,35 +5,63 @@ use std::collections::BTreeSet;
 use mysql_async::Row;
 use runtime::{Position, TableId};
 
+use crate::binlog::gtid::{CatchUp, GtidSet};
 use crate::binlog::{Baseline, BinlogCoordinates, ChangedSchema, FileOffset, ScanError, Tso, first_schema_change};
-use crate::config::{ConfigError, Phase, SourceSettings, Start};
+use crate::config::{ConfigError, Phase, SourceSettings, Start, moment};
 use crate::error::{Result, SourceError};
+use crate::facts::{PassedFact, StartFact, StreamStart};
 use crate::server::{Server, binlog_end, binlog_files};
 use crate::session::{Endpoint, Session, nth};
 use crate::splits::StreamName;
+use crate::start_search::{start_by_gtid, start_by_time};
 use crate::streams::Streams;
+
+/// Where a stream starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Begin {
+    pub(crate) stream: StreamName,
+    pub(crate) at: BinlogCoordinates,
+    /// The transactions that are not wanted, and those of them that are passed over behind the start.
+    pub(crate) passed: Option<(GtidSet, CatchUp)>,
+}
+
+impl Begin {
+    /// What the checkpoint stores of it.
+    pub(crate) fn fact(&self) -> StreamStart {
+        let passed = self.passed.as_ref().map(|(delivered, catch_up)| PassedFact::new(&self.at.base, delivered, catch_up));
+        StreamStart { name: self.stream.clone(), start: StartFact::new(&self.at), passed }
+    }
+}
 
 /// Where each of the streams starts, in their order. Empty for a task without an incremental phase, if the server does not tell the end of its
 /// binlog.
 pub(crate) async fn stream_starts(
     settings: &SourceSettings,
+    endpoint: &Endpoint,
     session: &mut Session,
     server: &Server,
     streams: &Streams,
-) -> Result<Vec<(StreamName, BinlogCoordinates)>> {
+) -> Result<Vec<Begin>> {
     if let (Some(Start::Position { .. }), Some(group)) = (&settings.config.start, &streams.group) {
         let why = format!("position names one file, and the group {group} has {} streams", streams.names.len());
-        return Err(ConfigError::new("start", why, "use start.latest or start.earliest").into());
+        return Err(ConfigError::new("start", why, "use start.latest, start.earliest or start.timestamp").into());
     }
     let mut starts = Vec::new();
     for stream in &streams.names {
-        starts.extend(stream_start(settings, session, server, stream).await?.map(|start| (stream.clone(), start)));
+        if let Some(Start::Gtid { set }) = &settings.config.start {
+            let (at, delivered, catch_up) = start_by_gtid(endpoint, session, server, set).await?;
+            starts.push(Begin { stream: stream.clone(), at, passed: Some((delivered, catch_up)) });
+            continue;
+        }
+        let at = stream_start(settings, endpoint, session, server, stream).await?;
+        starts.extend(at.map(|at| Begin { stream: stream.clone(), at, passed: None }));
     }
     Ok(starts)
 }
 
 async fn stream_start(
     settings: &SourceSettings,
+    endpoint: &Endpoint,
     session: &mut Session,
     server: &Server,
     stream: &StreamName,
@@ -59,8 +87,9 @@ async fn stream_start(
                 None => return Err(refuse(format!("the server has no binlog file {file:?}")).into()),
             }
         }
-        // `Gtid` and `Timestamp` do not occur here: the validation of the configuration refuses them.
-        Some(Start::Latest {} | Start::Gtid { .. } | Start::Timestamp { .. }) | None => binlog_end(session, server, stream).await?,
+        Some(Start::Timestamp { at }) => Some(start_by_time(endpoint, session, server, stream, moment(at)?).await?),
+        // The caller searches for a start by its GTIDs.
+        Some(Start::Latest {} | Start::Gtid { .. }) | None => binlog_end(session, server, stream).await?,
     };
     start.map(Some).ok_or_else(|| SourceError::answer(DOING, "the server writes no binlog"))
 }
@@ -94,7 +123,7 @@ pub(crate) async fn prove_schemas(
     endpoint: &Endpoint,
     session: &mut Session,
     server: &Server,
-    (stream, start): &(StreamName, BinlogCoordinates),
+    Begin { stream, at: start, .. }: &Begin,
     tables: &[TableId],
     known: &[TableId],
 ) -> Result<BTreeSet<TableId>> {

@@ -22,6 +22,9 @@ pub(crate) fn line(status: &Status, rate: f64) -> String {
     if let Some(lag) = lag.filter(|_| status.state == RunState::Streaming) {
         text.push_str(&format!("  lag {}", duration(lag)));
     }
+    if let Some(margin) = margin(status).filter(|_| status.state == RunState::Streaming) {
+        text.push_str(&format!("  {margin}"));
+    }
     let location = location(status, snapshot);
     if !location.is_empty() {
         text.push_str("  ");
@@ -32,6 +35,14 @@ pub(crate) fn line(status: &Status, rate: f64) -> String {
         text.push_str(&format!("  {}", error.replace(['\n', '\r'], " ")));
     }
     text
+}
+
+/// How long the source keeps what the task reads next, if it says so. A source with several streams says it of each, and the shortest counts.
+fn margin(status: &Status) -> Option<String> {
+    let least = |name: &str| status.metrics.iter().filter(|(metric, _)| metric.starts_with(name)).map(|(_, value)| *value).min();
+    let hours = duration(u64::try_from(least("retention_hours")?).unwrap_or(0) * 3_600_000);
+    let files = least("retention_files").map(|files| format!(", {files} file{}", if files == 1 { "" } else { "s" }));
+    Some(format!("purge in {hours}{}", files.unwrap_or_default()))
 }
 
 /// A duration in the two largest units that it has.
@@ -68,6 +79,26 @@ mod tests {
         assert_eq!(text, "incremental       12345 rows       42 rows/s  lag 1.5 s  binlog.000007:4711");
         let text = line(&status("snapshot", &[("orders", 5, 10, true), ("users", 7, 7, false)]), 0.0);
         assert!(text.ends_with(" rows/s  1 of 2 tables") && !text.contains("lag"), "{text}");
+    }
+
+    #[test]
+    fn the_shortest_margin_is_shown() {
+        let with = |metrics: &[(&str, i64)]| {
+            let mut status = status("streaming", &[]);
+            status.metrics = metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+            margin(&status)
+        };
+        assert_eq!(with(&[("rows", 1)]), None);
+        assert_eq!(with(&[("retention_files", 1)]), None, "nothing is purged by itself");
+        assert_eq!(with(&[("retention_files", 1), ("retention_hours", 2)]).as_deref(), Some("purge in 2 h 0 min, 1 file"));
+        let several = [("retention_hours_g_stream_0", 50), ("retention_hours_g_stream_1", 26), ("retention_files_g_stream_0", 7)];
+        assert_eq!(with(&several).as_deref(), Some("purge in 1 d 2 h, 7 files"));
+        let mut status = status("streaming", &[]);
+        status.metrics = [("retention_hours".to_owned(), 0), ("retention_files".to_owned(), 0)].into();
+        assert_eq!(
+            line(&status, 41.6),
+            "incremental       12345 rows       42 rows/s  lag 1.5 s  purge in 0.0 s, 0 files  binlog.000007:4711"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use super::metrics::Metrics;
-use super::source::{SourceInfo, SplitKind};
+use super::source::{Renumbered, SourceInfo, SplitKind};
 use crate::sync::lock;
 use crate::{Committed, Position, Receipt, SplitId, TableId};
 
@@ -22,6 +22,7 @@ pub struct Context {
     receipts: Arc<[Receipt]>,
     cancellation: Cancellation,
     committed: CommittedPosition,
+    renumbered: Option<Renumbered>,
 }
 
 /// The position of a lane that was committed last. The lane sets it, and its plugins read it.
@@ -71,6 +72,7 @@ impl Context {
             receipts: Arc::default(),
             cancellation: Cancellation::default(),
             committed: CommittedPosition::default(),
+            renumbered: None,
         }
     }
 
@@ -79,6 +81,12 @@ impl Context {
     pub(crate) fn for_lane(&self, lane: Lane, evidence: Arc<Receipt>, tables: Vec<TableId>, cancellation: Cancellation) -> Self {
         let (run, tables, committed) = (Some(lane.run), tables.into(), CommittedPosition::default());
         Self { run, lane: Some(Arc::new(lane)), evidence, tables, cancellation, committed, ..self.clone() }
+    }
+
+    /// The same lane, whose events are numbered anew since a certain seq.
+    #[must_use]
+    pub(crate) fn with_renumbered(self, renumbered: Option<Renumbered>) -> Self {
+        Self { renumbered, ..self }
     }
 
     /// Where the lane notes what it has committed.
@@ -107,6 +115,11 @@ impl Context {
     /// the events before this position.
     pub fn committed_position(&self) -> Option<Position> {
         lock(&self.committed.0).clone()
+    }
+
+    /// Since when the events of the lane have other numbers than before; `None` if they always had the same ones.
+    pub fn renumbered(&self) -> Option<&Renumbered> {
+        self.renumbered.as_ref()
     }
 
     /// The random id of the task, kept until its checkpoint is deleted; 0 if it has no checkpoint yet. In a check, `None` if that is not known.

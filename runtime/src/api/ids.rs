@@ -71,10 +71,20 @@ text!(SplitId);
 
 /// The order of an event in its split, from 1; 0 means nothing was seen. On replay of a stream split the same event has the same number.
 ///
-/// The source of a stream leaves the seven low bits 0: a sink numbers further records of the same event there, such as a tombstone.
+/// The source of a stream leaves the seven low bits 0: a sink numbers further records of the same event there, such as a tombstone. If a
+/// source can number its events anew ([`crate::Renumbered`]), the 40 bits above number the events of a transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Seq(pub u128);
+
+impl Seq {
+    /// The number of an event, or of a further record of it, within its transaction: the 47 low bits. A source that numbers its events anew
+    /// keeps them.
+    pub fn in_transaction(self) -> u64 {
+        const BITS: u32 = 47;
+        self.0 as u64 & ((1 << BITS) - 1)
+    }
+}
 
 impl fmt::Display for Seq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,10 @@
 //! Where events come from.
 
+use std::fmt;
+use std::sync::Arc;
+
 use super::checkpoint::{Committed, SchemaChanges};
-use crate::{Batch, Context, Facts, Finding, Position, Result, SplitId, TableId, async_trait};
+use crate::{Batch, Context, Facts, Finding, Position, Result, Seq, SplitId, TableId, async_trait};
 
 /// A source of events, made of splits that are read independently.
 ///
@@ -28,6 +31,15 @@ pub trait Source: Send + Sync {
     ///
     /// A call may be dropped at any await, because the lane is to end. The split can be opened again after that.
     async fn open(&self, context: &Context, split: &Split, committed: &Committed) -> Result<Box<dyn SplitReader>>;
+
+    /// Since when the events of a split have other numbers than before; `None`, as by default, if a replay has always given the same ones.
+    /// Called for each lane before its sink is opened, which is told the answer ([`Context::renumbered`]).
+    ///
+    /// A call may be dropped at any await, as one of `open`.
+    async fn renumbered(&self, context: &Context, split: &Split) -> Result<Option<Renumbered>> {
+        let _ = (context, split);
+        Ok(None)
+    }
 
     /// Looks for what would make the task fail: grants, settings, unsupported columns; with `committed`, also whether a task that ran before
     /// can continue from there. The default checks nothing.
@@ -83,6 +95,9 @@ pub struct Plan {
     pub schemas: SchemaChanges,
     /// Splits that are done and not needed any more.
     pub forget: Vec<SplitId>,
+    /// Committed splits that continue at another position than the committed one, which stands for the same place in the source. What the
+    /// sink has said of them stays.
+    pub moved: Vec<(SplitId, Position)>,
     /// Progress of the tables of the snapshot, for people: all of them in a plan of a new process, later those that changed.
     pub tables: Vec<TableProgress>,
 }
@@ -90,7 +105,48 @@ pub struct Plan {
 impl Plan {
     /// A plan without splits and changes.
     pub fn new(phase: Phase) -> Self {
-        Self { phase, splits: Vec::new(), facts: Facts::new(), schemas: Vec::new(), forget: Vec::new(), tables: Vec::new() }
+        Self {
+            phase,
+            splits: Vec::new(),
+            facts: Facts::new(),
+            schemas: Vec::new(),
+            forget: Vec::new(),
+            moved: Vec::new(),
+            tables: Vec::new(),
+        }
+    }
+}
+
+/// Since when the events of a stream have other numbers than before, because the source reads them from another place now: a database that
+/// took over from another one, with other positions of the same transactions.
+///
+/// What was delivered under earlier numbers cannot be compared by its seq. It is compared by its transaction and its number within that
+/// ([`Seq::in_transaction`]), which stay the same.
+#[derive(Clone)]
+pub struct Renumbered {
+    /// The smallest of the present numbers. All earlier numbers are smaller.
+    pub since: Seq,
+    is_ahead: Arc<IsAhead>,
+}
+
+type IsAhead = dyn Fn(&str) -> Result<bool> + Send + Sync;
+
+impl Renumbered {
+    /// `is_ahead` tells of a transaction that was delivered under an earlier number, by its id, whether it is read once more, under a present
+    /// number. It fails if the source does not have the transaction.
+    pub fn new(since: Seq, is_ahead: impl Fn(&str) -> Result<bool> + Send + Sync + 'static) -> Self {
+        Self { since, is_ahead: Arc::new(is_ahead) }
+    }
+
+    /// Whether a transaction that was delivered, or a part of it, is read once more. Fails if the source does not have it.
+    pub fn is_ahead(&self, transaction: &str) -> Result<bool> {
+        (self.is_ahead)(transaction)
+    }
+}
+
+impl fmt::Debug for Renumbered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renumbered").field("since", &self.since).finish_non_exhaustive()
     }
 }
 

@@ -67,6 +67,10 @@ async fn run_split(
     };
     let context = task.context.for_lane(lane, committed.evidence().clone(), tables, cancellation.clone());
 
+    let asked = cancellation.unless_cancelled(task.source.renumbered(&context, &split)).await;
+    let Some(renumbered) = asked else { return Ok(Ended::Stopped) };
+    let context = context.with_renumbered(renumbered.map_err(|error| error.while_doing("opening the split"))?);
+
     let mut sink = (task.sink)()?;
     // Before anything is written, both `open`s are dropped when the lane is to end.
     let opened = cancellation.unless_cancelled(sink.open(&context, &last.receipt)).await;

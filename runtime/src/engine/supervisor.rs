@@ -131,7 +131,7 @@ impl Supervisor {
             Ok(_) = desired.wait_for(|desired| *desired != Desired::Run) => return Ok(None),
             planned = source.plan(context, &committed, &pushdown) => planned,
         };
-        let Plan { phase, splits, facts, schemas, forget, tables } = planned.map_err(|error| error.while_doing("planning"))?;
+        let Plan { phase, splits, facts, schemas, forget, moved, tables } = planned.map_err(|error| error.while_doing("planning"))?;
         if let Some(split) = splits.iter().find(|split| committed.split(&split.id).is_some_and(|known| known.checkpoint.done)) {
             return Err(Error::fatal("the source planned a split that is done").in_split(&split.id));
         }
@@ -141,7 +141,12 @@ impl Supervisor {
         // Invariant: the state of the task and the start of a split are durable before any row is read. Otherwise a restart would begin at
         // another position.
         let new = splits.iter().filter(|split| committed.split(&split.id).is_none());
-        let starts = new.zip(committed.next_number()..).map(|(split, number)| start_of(split, number)).collect();
+        let mut starts: Vec<_> = new.zip(committed.next_number()..).map(|(split, number)| start_of(split, number)).collect();
+        for (split, position) in moved {
+            let known = committed.split(&split).ok_or_else(|| Error::fatal("the source moved a split that was not committed"))?;
+            let checkpoint = Checkpoint { position, ..known.checkpoint.clone() };
+            starts.push(Progress { split, number: known.number, checkpoint, schemas: Vec::new() });
+        }
         let commit = Commit { facts, schemas, splits: starts, forget, evidence: None };
         // `committed` is dropped before the commit. While it is still shared, a change would copy the whole state.
         drop(committed);

@@ -17,13 +17,13 @@ impl Writer {
         let Body::Row(row) = &event.body else { return Ok(()) };
         let half = |op, before, after| RowChange { schema: row.schema.clone(), op, before, after };
         let deleted = half(Op::Delete, row.before.clone(), None);
-        if !self.is_covered(from, RecordKind::Message.seq(event)) {
+        if !self.is_covered(from, event, RecordKind::Message.seq(event)) {
             self.add_half(events, index, deleted.clone(), from, RecordKind::Message).await?;
         }
         if self.router.rules().tombstones {
             self.add_tombstone_of(events, index, &deleted, from).await?;
         }
-        if !self.is_covered(to, RecordKind::Inserted.seq(event)) {
+        if !self.is_covered(to, event, RecordKind::Inserted.seq(event)) {
             self.add_half(events, index, half(Op::Insert, None, row.after.clone()), to, RecordKind::Inserted).await?;
         }
         Ok(())
@@ -72,7 +72,7 @@ impl Writer {
             Some(tombstone) => tombstone,
             None => return Ok(()),
         };
-        if self.is_covered(target, kind.seq(event)) {
+        if self.is_covered(target, event, kind.seq(event)) {
             return Ok(());
         }
         self.add(events, index..index + 1, target, kind).await

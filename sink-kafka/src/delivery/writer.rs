@@ -17,7 +17,7 @@ use super::writer_topics::{TopicState, WriterTopics};
 use crate::codec::Codec;
 use crate::error::Error;
 use crate::resume::record_header::{self, NOT_EXACT, SCHEMA_CHANGE, SCHEMA_ID, SNAPSHOT};
-use crate::resume::{Evidence, Mark, TransactionBytes};
+use crate::resume::{Evidence, Mark, PartitionTail, Tail, TransactionBytes};
 use crate::routing::{RecordKey, Route, Router, Target};
 
 /// The largest total size of all open batches, in bytes. With thousands of partitions no batch may ever become full, so all of them are
@@ -52,6 +52,8 @@ pub(crate) struct Writer {
     evidence: Arc<Evidence>,
     pub(super) router: Router,
     topics: WriterTopics,
+    /// What was delivered under earlier numbers and was not read once more yet.
+    tail: Tail,
     pub(super) encoder: Box<dyn Encoder>,
     schema_ids: bool,
     open: OpenBatches,
@@ -134,6 +136,7 @@ impl Writer {
             evidence,
             router,
             topics: WriterTopics::default(),
+            tail: Tail::default(),
             encoder,
             schema_ids,
             open: OpenBatches::new(codec, record_batch_bytes),
@@ -148,8 +151,11 @@ impl Writer {
         self.kind == SplitKind::Snapshot
     }
 
-    /// Adds a topic, so that events can be routed to it.
-    pub(crate) fn add_topic(&mut self, topic: TopicState) {
+    /// Adds a topic, so that events can be routed to it. `tails` are what was delivered to each partition under earlier numbers.
+    pub(crate) fn add_topic(&mut self, topic: TopicState, tails: Vec<Option<PartitionTail>>) {
+        for (partition, tail) in tails.into_iter().enumerate() {
+            self.tail.add(Target { topic: self.topics.len(), partition }, tail.unwrap_or_default());
+        }
         self.router.add_topic(topic.name().clone(), topic.partition_count());
         self.open.add_topic(topic.partition_count());
         self.topics.push(topic);
@@ -173,6 +179,9 @@ impl Writer {
         self.scratch.rejections.clear();
         self.scratch.schema_targets.clear();
         let mut missing = Vec::new();
+        if !self.tail.is_empty() {
+            events.iter().for_each(|event| self.tail.note(event.txid.as_ref()));
+        }
         let result = match events {
             // Invariant: the runtime puts a schema change into a batch of its own.
             [event @ Event { body: Body::Schema(_), .. }] => self.route_schema_change(event, &mut missing),
@@ -316,12 +325,28 @@ impl Writer {
     }
 
     /// Whether an event was delivered before a restart. A heartbeat is always sent, because it has no seq of its own.
-    fn is_delivered(&self, target: Target, event: &Event) -> bool {
-        !is_heartbeat(event) && self.is_covered(target, event.seq)
+    fn is_delivered(&mut self, target: Target, event: &Event) -> bool {
+        !is_heartbeat(event) && self.is_covered(target, event, event.seq)
     }
 
-    pub(super) fn is_covered(&self, target: Target, seq: Seq) -> bool {
-        self.kind == SplitKind::Stream && self.topics.covers(target, seq)
+    /// Whether a record of an event, with this seq, was delivered before a restart.
+    pub(super) fn is_covered(&mut self, target: Target, event: &Event, seq: Seq) -> bool {
+        if self.kind != SplitKind::Stream {
+            return false;
+        }
+        let is_in_tail = !self.tail.is_empty() && self.tail.covers(target, event.txid.as_ref(), seq);
+        is_in_tail || self.topics.covers(target, seq)
+    }
+
+    /// Notes that all transactions of which an event was written are complete. Fails if one of them lacks records that were delivered before.
+    pub(crate) fn end_transactions(&mut self) -> Result<(), Error> {
+        if !self.tail.is_empty() {
+            self.tail.forget_read()?;
+            if self.tail.is_empty() {
+                self.topics.release_marks();
+            }
+        }
+        Ok(())
     }
 
     /// The end of the run of events that begins at `from`: events with the same destination and the same table definition, which an encoder

@@ -6,6 +6,7 @@ mod receipt;
 pub mod record_header;
 mod recovery;
 mod scan;
+mod tail;
 mod transaction_id;
 
 use runtime::Receipt;
@@ -16,8 +17,9 @@ use crate::error::Error;
 pub(crate) use evidence::{Evidence, Removed, verify as verify_evidence};
 pub(crate) use ownership::{FirstRecord, first_records};
 pub(crate) use receipt::{Mark, Marks, ReceiptContent, parse as parse_receipt, write as write_receipt};
-pub(crate) use recovery::{Known, recover};
+pub(crate) use recovery::{Known, Recovered, recover};
 pub(crate) use scan::{Found, scan, scan_with_producers};
+pub(crate) use tail::{PartitionTail, Tail};
 pub(crate) use transaction_id::TransactionBytes;
 
 /// Checks the version `v` of a stored JSON text before the rest of it is read.

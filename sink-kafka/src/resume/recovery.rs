@@ -4,13 +4,15 @@
 //! receipt. The records that were written after the receipt are read; the split continues after their greatest seq. The replay of a
 //! snapshot split is not exact, so its records are not searched and none is skipped.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use runtime::Seq;
+use runtime::{Renumbered, Seq};
 
 use super::receipt::Mark;
-use super::record_header::LaneId;
-use super::scan::{Found, scan};
+use super::record_header::{LaneId, RecordPosition};
+use super::scan::{Found, scan_heads, transaction_of};
+use super::tail::PartitionTail;
 use crate::client::{LogPart, LogRange, Retry, Session, TopicPartition, log_ranges};
 use crate::error::Error;
 
@@ -25,10 +27,12 @@ pub(crate) struct Known {
 }
 
 /// The result of the recovery of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recovered {
     /// The mark up to which the split was delivered.
     pub(crate) mark: Mark,
+    /// What was delivered behind the receipt under earlier numbers, and the mark from which it was read.
+    pub(crate) tail: Option<(Mark, PartitionTail)>,
     /// The offset at which the log ends.
     pub(crate) end: i64,
     /// Whether other programs write to the partition.
@@ -40,12 +44,20 @@ pub(crate) struct Recovered {
 ///
 /// A log that does not hold what was acknowledged may be that of a broker that is cut off from the others and does not lead any more. So
 /// it is read again for some time, over new connections and from the leaders that other brokers name, before this is an error.
-pub(crate) async fn recover(session: &Session, lane: LaneId, partitions: &[Known], at_end: bool) -> Result<Vec<Recovered>, Error> {
+///
+/// `renumbered` says since when the events of the lane have other numbers than before.
+pub(crate) async fn recover(
+    session: &Session,
+    lane: LaneId,
+    partitions: &[Known],
+    at_end: bool,
+    renumbered: Option<&Renumbered>,
+) -> Result<Vec<Recovered>, Error> {
     let names: Vec<TopicPartition> = partitions.iter().map(|known| known.partition.clone()).collect();
     session.confirm_leaders(&names).await?;
     let mut retry = Retry::new(session.timeouts().propagation, FIRST_PAUSE, LONGEST_PAUSE);
     loop {
-        match recover_once(session, lane, partitions, &names, at_end).await {
+        match recover_once(session, lane, partitions, &names, at_end, renumbered).await {
             Err(error @ (Error::Regressed { .. } | Error::TopicChanged { .. })) => {
                 tracing::warn!(%error, "looking again: the broker may be cut off from the others");
                 retry.again(error).await?;
@@ -62,6 +74,7 @@ async fn recover_once(
     partitions: &[Known],
     names: &[TopicPartition],
     at_end: bool,
+    renumbered: Option<&Renumbered>,
 ) -> Result<Vec<Recovered>, Error> {
     let ranges = log_ranges(session, names).await?;
     let mut plans = Vec::with_capacity(partitions.len());
@@ -83,13 +96,57 @@ async fn recover_once(
         .map(|((partition, range), plan)| LogPart { partition: partition.clone(), from: plan.from, to: range.end, first_only: false })
         .collect();
     let mut shared = vec![false; parts.len()];
-    scan(session, &parts, |index, offset, found| match (names.get(index), plans.get_mut(index), shared.get_mut(index)) {
-        (Some(partition), Some(plan), Some(shared)) => note(partition, plan, lane, offset, found, shared),
-        _ => Ok(()),
+    let first: Vec<Mark> = plans.iter().map(|plan| plan.mark).collect();
+    let mut tails = vec![PartitionTail::new(); parts.len()];
+    let mut asked = Asked::default();
+    scan_heads(session, &parts, |index, offset, found, head| {
+        let (Some(partition), Some(plan), Some(shared)) = (names.get(index), plans.get_mut(index), shared.get_mut(index)) else {
+            return Ok(());
+        };
+        note(partition, plan, lane, offset, found, shared)?;
+        let (Some(renumbered), Some(tail)) = (renumbered, tails.get_mut(index)) else { return Ok(()) };
+        let Some(position) = in_tail(plan, lane, offset, found).filter(|position| position.seq < renumbered.since) else { return Ok(()) };
+        let Some(id) = transaction_of(head) else { return Err(Error::NoTransactionId { partition: partition.clone(), offset }) };
+        if asked.is_ahead(renumbered, &id)? {
+            let last = tail.entry(id).or_default();
+            *last = position.seq.in_transaction().max(*last);
+        }
+        Ok(())
     })
     .await?;
-    let recovered = plans.into_iter().zip(ranges).zip(shared);
-    Ok(recovered.map(|((plan, range), shared)| Recovered { mark: searched(plan.mark, range), end: range.end, shared }).collect())
+    let recovered = plans.into_iter().zip(ranges).zip(shared).zip(first.into_iter().zip(tails));
+    Ok(recovered
+        .map(|(((plan, range), shared), (first, tail))| Recovered {
+            mark: searched(plan.mark, range),
+            tail: (!tail.is_empty()).then_some((first, tail)),
+            end: range.end,
+            shared,
+        })
+        .collect())
+}
+
+/// What the source has said of the last transaction. The records of a transaction mostly follow one another.
+#[derive(Default)]
+struct Asked(Option<(Arc<str>, bool)>);
+
+impl Asked {
+    fn is_ahead(&mut self, renumbered: &Renumbered, id: &Arc<str>) -> Result<bool, Error> {
+        match &self.0 {
+            Some((known, is_ahead)) if known == id => Ok(*is_ahead),
+            _ => {
+                let is_ahead = renumbered.is_ahead(id).map_err(Error::Source)?;
+                self.0 = Some((id.clone(), is_ahead));
+                Ok(is_ahead)
+            }
+        }
+    }
+}
+
+/// The position of a record of the lane's split that lies behind the last acknowledged one, which is read only to be checked.
+fn in_tail(plan: &Plan, lane: LaneId, offset: i64, found: Found) -> Option<RecordPosition> {
+    let Found::Ours(position, _) = found else { return None };
+    let is_of_lane = (position.run, position.split) == (lane.run, lane.split) && !position.is_heartbeat();
+    (is_of_lane && plan.anchor != Some(offset)).then_some(position)
 }
 
 /// The mark of a partition whose log was read to its end. If no record of the split was found, the next search begins at that end.

@@ -1,5 +1,7 @@
 //! Reads ranges of the log and uses the position header to tell this program's records from those of others.
 
+use std::sync::Arc;
+
 use super::record_header::{HEADER, PositionError, RecordPosition, SCHEMA_ID};
 use crate::client::{ClientError, LogPart, RecordHead, Session, read_log};
 use crate::error::Error;
@@ -29,15 +31,30 @@ pub(crate) async fn scan_with_producers(
     parts: &[LogPart],
     mut visit: impl FnMut(usize, i64, Found, i64) -> Result<(), Error> + Send,
 ) -> Result<(), Error> {
+    scan_heads(session, parts, |index, offset, found, head| visit(index, offset, found, head.producer_id)).await
+}
+
+/// Like [`scan`], and also passes the head of each record.
+pub(crate) async fn scan_heads(
+    session: &Session,
+    parts: &[LogPart],
+    mut visit: impl FnMut(usize, i64, Found, RecordHead<'_>) -> Result<(), Error> + Send,
+) -> Result<(), Error> {
     read_log(session, parts, HEADER, |index, offset, head| {
         let found = found(head).map_err(|problem| ClientError::Unreadable {
             partition: parts[index].partition.clone(),
             offset,
             source: problem.to_string().into(),
         })?;
-        visit(index, offset, found, head.producer_id)
+        visit(index, offset, found, head)
     })
     .await
+}
+
+/// The id of the transaction of a record; `None` if it does not say it.
+pub(super) fn transaction_of(head: RecordHead<'_>) -> Option<Arc<str>> {
+    let (_, id) = RecordPosition::decode_with_transaction(head.header?).ok()?;
+    id.map(|id| id.to_string().into())
 }
 
 /// Decides whose record it is, by its position header.

@@ -28,6 +28,14 @@ impl BinlogFiles {
         self.files.first().map(|(name, _)| name.as_str())
     }
 
+    /// The base name of the newest file, and the numbers of all files with this base, oldest first. `None` if the server has no binlog file.
+    pub(crate) fn numbers(&self) -> Option<(&str, Vec<u32>)> {
+        let (newest, _) = self.files.last()?;
+        let (base, _) = split_file_name(newest)?;
+        let own = self.files.iter().filter_map(|(name, _)| split_file_name(name).filter(|(of, _)| *of == base).map(|(_, file)| file));
+        Some((base, own.collect()))
+    }
+
     /// The size of a file in bytes; `None` if the server does not have the file.
     pub(crate) fn size(&self, name: &str) -> Option<u64> {
         self.files.iter().find(|(file, _)| file == name).map(|(_, size)| *size)

@@ -5,6 +5,7 @@ use std::fmt;
 use runtime::{Position, Seq};
 
 use super::event::Tso;
+use super::gtid::{CatchUp, GtidSet};
 
 /// Offsets in dump requests must be less than this, because some servers read them as signed 32-bit numbers.
 pub(crate) const DUMP_LIMIT: u64 = 1 << 31;
@@ -97,6 +98,11 @@ pub struct StreamPosition {
     pub fingerprint: Option<[u8; 8]>,
     /// The commit timestamp of the last transaction that was read, where the server writes one. The next one must not be smaller.
     pub tso: Option<Tso>,
+    /// The transactions that were delivered, or come before the start of the task. With them the task can go on at another server of the same
+    /// replication. `None` if the server does not give every transaction a GTID.
+    pub gtid: Option<GtidSet>,
+    /// The transactions that are passed over, because they were delivered from another server or are not wanted; `None` once all are behind.
+    pub catch_up: Option<CatchUp>,
     /// Counts how often the task accepted a change to another server, and how often the numbers of PolarDB-X's binlog files began again.
     /// Events of a later timeline sort after the events of all earlier timelines.
     pub timeline: u16,
@@ -115,6 +121,8 @@ impl StreamPosition {
             floor: None,
             fingerprint: None,
             tso: None,
+            gtid: None,
+            catch_up: None,
             timeline: 0,
         })
     }
@@ -128,6 +136,7 @@ impl StreamPosition {
         }
         let (mut identity, mut base, mut at) = (None, None, None);
         let (mut previous, mut floor, mut fingerprint, mut tso, mut timeline) = (None, None, None, None, 0);
+        let (mut gtid, mut until, mut passed) = (None, None, None);
         for part in parts {
             let (key, value) = part.split_once('=').ok_or_else(|| wrong("a part without `=`"))?;
             let place = || parse_place(value).ok_or_else(|| wrong("a part that is not a file and an offset"));
@@ -139,14 +148,24 @@ impl StreamPosition {
                 "floor" => floor = Some(place()?),
                 "fp" => fingerprint = Some(parse_fingerprint(value).ok_or_else(|| wrong("an invalid fingerprint"))?),
                 "tso" => tso = Some(Tso::parse(value.as_bytes()).ok_or_else(|| wrong("an invalid commit timestamp"))?),
+                "gtid" => gtid = Some(GtidSet::read_stored(value).ok_or_else(|| wrong("an invalid GTID set"))?),
+                "until" => until = Some(place()?),
+                "passed" => passed = Some(GtidSet::read_stored(value).ok_or_else(|| wrong("an invalid GTID set"))?),
                 "timeline" => {
                     timeline = value.parse().ok().filter(|&number| number < 1 << 12).ok_or_else(|| wrong("an invalid timeline"))?
                 }
                 _ => return Err(wrong("an unknown part")),
             }
         }
+        let catch_up = match (until, passed) {
+            (Some(until), Some(passed)) => Some(CatchUp { until, passed }),
+            (None, None) => None,
+            _ => return Err(wrong("a part is missing")),
+        };
         match (identity, base, at) {
-            (Some(identity), Some(base), Some(at)) => Ok(Self { identity, base, at, previous, floor, fingerprint, tso, timeline }),
+            (Some(identity), Some(base), Some(at)) => {
+                Ok(Self { identity, base, at, previous, floor, fingerprint, tso, gtid, catch_up, timeline })
+            }
             _ => Err(wrong("a part is missing")),
         }
     }
@@ -193,6 +212,12 @@ impl fmt::Display for StreamPosition {
         if let Some(tso) = self.tso {
             write!(f, ";tso={tso}")?;
         }
+        if let Some(gtid) = &self.gtid {
+            write!(f, ";gtid={}", gtid.stored())?;
+        }
+        if let Some(CatchUp { until, passed }) = &self.catch_up {
+            write!(f, ";until={until};passed={}", passed.stored())?;
+        }
         if self.timeline > 0 {
             write!(f, ";timeline={}", self.timeline)?;
         }
@@ -231,6 +256,11 @@ pub(crate) fn split_file_name(name: &str) -> Option<(&str, u32)> {
     let number = (digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())??;
     // The sequence number of an event has 24 bits for the file number.
     (number < 1 << 24).then_some((base, number))
+}
+
+/// The smallest sequence number of a timeline.
+pub(crate) fn first_seq(timeline: u16) -> Seq {
+    Seq(transaction_seq(timeline, FileOffset::new(0, 0), 0).0 & !((1 << 116) - 1))
 }
 
 fn parse_place(text: &str) -> Option<FileOffset> {
@@ -287,10 +317,14 @@ mod tests {
             floor in proptest::option::of(place()),
             fingerprint in proptest::option::of(any::<[u8; 8]>()),
             tso in proptest::option::of("[0-8][0-9]{53}"),
+            gtid in proptest::option::of("mariadb/(0-[1-9]-[1-9])?|mysql/3e11fa47-71ca-11e1-9e33-c80aa9429562:1-[2-9]"),
+            until in proptest::option::of(place()),
             timeline in 0u16..1 << 12,
         ) {
             let tso = tso.and_then(|text| Tso::parse(text.as_bytes()));
-            let position = StreamPosition { identity, base, at, previous, floor, fingerprint, tso, timeline };
+            let gtid = gtid.and_then(|text| GtidSet::read_stored(&text));
+            let catch_up = until.zip(gtid.clone()).map(|(until, passed)| CatchUp { until, passed });
+            let position = StreamPosition { identity, base, at, previous, floor, fingerprint, tso, gtid, catch_up, timeline };
             prop_assert_eq!(StreamPosition::parse(&position.to_string()).unwrap(), position);
         }
 

@@ -10,6 +10,7 @@ use super::decode::{Decoder, DecoderOptions, OpenGroup, PreparedTransactions};
 use super::diagnosis::{Refusals, compare, diagnose};
 use super::error::StreamError;
 use super::event::{Reader, kind};
+use super::margin::MarginWatch;
 use super::position::{FileOffset, StreamPosition};
 use super::probe::{Probed, probe};
 use super::profile::ServerProfile;
@@ -98,6 +99,7 @@ pub(crate) struct StreamReader {
     profile: ServerProfile,
     context: Context,
     time: SourceTime,
+    _margin: MarginWatch,
 }
 
 /// The time of the source up to which the stream was read.
@@ -167,7 +169,9 @@ impl StreamReader {
         .behind_full_phase(options.behind_full_phase);
         let timers = Timers::start(options.heartbeat);
         let failure = None;
+        let margin = MarginWatch::start(endpoint.clone(), stream.clone(), position.clone(), context.clone());
         Ok(Self {
+            _margin: margin,
             endpoint,
             stream,
             server_id,
@@ -349,7 +353,7 @@ fn feed(decoder: &mut Decoder, time: &mut SourceTime, failure: &mut Option<Failu
     }
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 

@@ -153,17 +153,17 @@ async fn start(
     streams: &Streams,
     selection: &Selection,
 ) -> Result<String> {
-    let starts = stream_starts(settings, session, server, streams).await?;
+    let starts = stream_starts(settings, endpoint, session, server, streams).await?;
     let tables = list_tables(session, selection).await?.tables;
     let charsets = database_charsets(session).await?;
     let given: Vec<TableId> = start_schema::given(settings, server, &charsets)?.iter().map(|schema| schema.id.clone()).collect();
     for start in &starts {
         if let Some(Start::Position { .. }) = settings.config.start {
-            begins_transaction(endpoint, settings.server_id(task, server.server_id())?, &start.1).await?;
+            begins_transaction(endpoint, settings.server_id(task, server.server_id())?, &start.at).await?;
         }
         prove_schemas(settings, endpoint, session, server, start, &tables, &given).await?;
     }
-    let places = starts.iter().map(|(_, start)| start.location()).collect::<Vec<_>>().join(", ");
+    let places = starts.iter().map(|start| start.at.location()).collect::<Vec<_>>().join(", ");
     Ok(format!("the stream starts at {places}"))
 }
 

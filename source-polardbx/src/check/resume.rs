@@ -10,6 +10,7 @@ use crate::binlog::{Decoder, PreparedTransactions, StreamError, StreamPosition, 
 use crate::config::{Phase, SourceSettings};
 use crate::error::{Result, SourceError};
 use crate::facts::{SelectionFact, TaskFacts};
+use crate::failover::{may_move, take_over};
 use crate::server::{Server, binlog_files};
 use crate::session::{Endpoint, Session};
 use crate::splits::{SplitName, StreamName};
@@ -53,9 +54,15 @@ pub(crate) async fn checkpoint(
     committed: &Committed,
 ) -> Finding {
     let checked = async {
-        let task = TaskFacts::read(committed)?;
+        let mut task = TaskFacts::read(committed)?;
         let mut session = endpoint.connect().await?;
         let server = Server::identify(&mut session).await?;
+        if server.identity()? != task.identity && may_move(committed)? {
+            let (_, moved) = take_over(endpoint, &mut session, &server, committed, false).await?;
+            task = task.on(&server)?;
+            same_task(settings, &server, &task)?;
+            return Ok(format!("another server took over, and the task continues there at {}", moved.location(moved.at)));
+        }
         same_task(settings, &server, &task)?;
         let id = probe_id(settings.server_id(name, server.server_id())?);
         let place = stream_is_there(endpoint, id, &mut session, &task, committed).await;

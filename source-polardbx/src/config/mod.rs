@@ -14,7 +14,7 @@ pub use options::{
     ArchivedDeletes, DdlText, Handover, Heartbeat, OnDdlInFull, OnRowsWithoutEvents, Phase, PolarDbXOptions, Start, StreamSplit, Tls,
     TlsMode,
 };
-pub(crate) use settings::SourceSettings;
+pub(crate) use settings::{SourceSettings, moment};
 
 /// The keys of `[source.polardbx]`. Unknown keys are errors. A value whose feature is not implemented yet is refused.
 #[derive(Clone, Debug, Deserialize)]

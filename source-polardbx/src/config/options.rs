@@ -69,14 +69,15 @@ pub enum Start {
         /// The offset in the file, in bytes.
         offset: u64,
     },
-    /// After the transactions of a GTID set; not implemented yet.
+    /// After the transactions of a GTID set, of which the server must have all. Those that are not in the set are delivered, wherever they
+    /// are in the binlog.
     Gtid {
-        /// The GTID set.
+        /// The GTID set of MySQL, such as `gtid_executed`, or the GTID position of MariaDB, such as `gtid_current_pos`.
         set: String,
     },
-    /// At a point in time; not implemented yet.
+    /// At the first transaction that was committed at a point in time or later, by the clock of the server.
     Timestamp {
-        /// The point in time.
+        /// The point in time, with its offset from UTC, such as `2026-11-28T10:00:00+08:00`.
         at: String,
     },
 }

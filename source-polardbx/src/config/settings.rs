@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::Config;
 use super::error::ConfigError;
 use super::options::{Handover, Phase, PolarDbXOptions, Start};
+use crate::binlog::gtid::GtidSet;
 use crate::selection::Selection;
 
 const HEARTBEAT_INTERVAL_MS: u64 = 10_000;
@@ -138,15 +140,26 @@ fn refuse_unbuilt(config: &Config) -> Result<(), ConfigError> {
         return Err(wrong("handover", "\"in_band\" is not supported yet", "leave it out for \"sequential\""));
     }
     match &config.start {
-        Some(Start::Gtid { set }) => Err(wrong("start", format!("gtid = {{ set = {set:?} }} is not supported yet"), "use start.position")),
-        Some(Start::Timestamp { at }) => {
-            Err(wrong("start", format!("timestamp = {{ at = {at:?} }} is not supported yet"), "use start.position"))
-        }
+        Some(Start::Gtid { set }) if [false, true].iter().all(|mariadb| GtidSet::parse(set, *mariadb).is_none()) => Err(wrong(
+            "start",
+            format!("gtid.set = {set:?} is neither a GTID set of MySQL nor a GTID position of MariaDB"),
+            "copy it from @@gtid_executed of MySQL, such as \"3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5\", or @@gtid_current_pos of MariaDB, \
+             such as \"0-1-100\"",
+        )),
+        Some(Start::Timestamp { at }) => moment(at).map(drop),
         Some(Start::Position { offset, .. }) if *offset < 4 => {
             Err(wrong("start", format!("position.offset = {offset} is before the first event"), "the first event of a file begins at 4"))
         }
-        Some(Start::Latest {} | Start::Earliest {} | Start::Position { .. }) | None => Ok(()),
+        Some(Start::Latest {} | Start::Earliest {} | Start::Position { .. } | Start::Gtid { .. }) | None => Ok(()),
     }
+}
+
+/// Reads the moment of `start.timestamp`.
+pub(crate) fn moment(at: &str) -> Result<Timestamp, ConfigError> {
+    at.parse().map_err(|error: jiff::Error| {
+        let help = "write it with its offset from UTC, such as \"2026-11-28T10:00:00+08:00\" or \"2026-11-28T02:00:00Z\"";
+        wrong("start", format!("timestamp.at = {at:?} is not a moment: {error}"), help)
+    })
 }
 
 /// Derives a replica id that is always the same for a task and a server. It is between 2^16 and 2^31, well above the small ids that people
@@ -191,6 +204,7 @@ mod tests {
             ("start", json!({"earliest": {}}), "earliest cannot be chosen beside the phase \"full\""),
             ("start", json!({"gtid": {"set": "3E11:1-5"}}), "3E11"),
             ("start", json!({"timestamp": {"at": "2026-01-01"}}), "2026-01-01"),
+            ("start", json!({"timestamp": {"at": "2026-11-28T10:00:00"}}), "is not a moment"),
             ("server_id", json!(1), "2"),
             ("chunk_rows", json!(0), "0"),
             ("parallelism", json!(0), "0"),
@@ -223,6 +237,19 @@ mod tests {
             keys.insert("start".into(), json!({"position": {"file": "binlog.000002", "offset": 4}}));
         })
         .unwrap();
+    }
+
+    #[test]
+    fn a_moment_has_an_offset_from_utc() {
+        let second = |at: &str| moment(at).unwrap().as_second();
+        assert_eq!(second("2026-11-28T10:00:00+08:00"), second("2026-11-28T02:00:00Z"));
+        for at in ["2026-11-28T10:00:00+08:00", "2026-11-28 10:00:00.5+08"] {
+            settings(|keys| {
+                keys.insert("phases".into(), json!(["incremental"]));
+                keys.insert("start".into(), json!({"timestamp": {"at": at}}));
+            })
+            .unwrap();
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! `retention` check its settings, `binlog` asks for its binlog, and `tables` asks for its tables.
 
 mod binlog;
+mod gtid;
 mod identity;
 mod kind;
 mod retention;
@@ -17,9 +18,10 @@ use crate::binlog::profile::is_polardbx;
 use crate::error::Result;
 use crate::session::{Session, nth};
 pub(crate) use binlog::{BinlogFilters, binlog_end, binlog_files, binlog_filters, has_global_binlog, stream_groups};
+pub(crate) use gtid::{ServerGtids, gtids_before};
 pub(crate) use identity::Identity;
 pub(crate) use kind::{ServerKind, kind_of};
-pub(crate) use retention::{Needed, retention};
+pub(crate) use retention::{Needed, kept_hours, retention};
 pub(crate) use tables::{Definition, Listed, database_charsets, list_tables, parse_definition, read_ddl, read_definitions};
 
 /// The names of the server variables that are read.

@@ -53,11 +53,22 @@ pub(crate) async fn retention(session: &mut Session, server: &Server, stream: &S
     Ok(observed(&rows.iter().filter_map(file).collect::<Vec<_>>(), needed))
 }
 
-/// Judges by the server's variables.
-fn configured(server: &Server, needed: Needed) -> Finding {
+/// The days for which the server keeps its binlog by its variables; 0 if it purges nothing by itself.
+fn kept_days(server: &Server) -> f64 {
     // The value may have a fraction, because MariaDB allows fractions of days.
     let number = |name| server.variable(name).parse::<f64>().unwrap_or_default();
-    let days = number("expire_logs_days").max(number("binlog_expire_logs_seconds") / 86_400.0);
+    number("expire_logs_days").max(number("binlog_expire_logs_seconds") / 86_400.0)
+}
+
+/// The hours for which the server keeps a binlog file once it is full. `None` if it purges nothing by itself, or does not tell.
+pub(crate) fn kept_hours(server: &Server) -> Option<f64> {
+    let days = if server.is_polardbx() { 0.0 } else { kept_days(server) };
+    (days > 0.0).then_some(days * 24.0)
+}
+
+/// Judges by the server's variables.
+fn configured(server: &Server, needed: Needed) -> Finding {
+    let days = kept_days(server);
     if days <= 0.0 {
         return Finding::passed(ITEM, "binlogs are kept until someone purges them");
     }

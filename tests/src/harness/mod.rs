@@ -17,6 +17,7 @@ mod provision;
 mod proxy;
 mod registry;
 pub mod registry_stub;
+pub mod replication;
 mod server;
 pub mod standin;
 pub mod topic;

@@ -206,9 +206,13 @@ impl Decoder {
             self.transaction.interrupt()?;
             self.resume.open(start)?;
             self.transaction.open(start);
+            if !matches!(event.header.kind, kind::GTID | kind::MARIADB_GTID) {
+                self.resume.decide(None)?;
+            }
         }
-        // Transactions that an earlier run delivered do not update the heartbeat's time, because they are in the past.
-        if event.header.is_real() && self.transaction.add(event) && self.resume.is_live() {
+        // Transactions that an earlier run delivered do not update the heartbeat's time, because they are in the past. Whether a transaction is
+        // one of them is known only behind its first event.
+        if event.header.is_real() && self.transaction.add(event) && self.resume.is_live() && !opens {
             self.heartbeats.note_event(&event.header);
         }
         self.dispatch(event, read_ms)
@@ -238,8 +242,14 @@ impl Decoder {
                 self.transaction.check_emptied()?;
                 self.commit(event, read_ms)
             }
-            kind::GTID => self.transaction.gtid(event.body),
-            kind::MARIADB_GTID => self.transaction.mariadb_gtid(event.body, &EventContext::new(&self.tracker, &event.header, read_ms)),
+            kind::GTID => {
+                self.transaction.gtid(event.body)?;
+                self.resume.decide(self.transaction.gtid_of_group())
+            }
+            kind::MARIADB_GTID => {
+                self.transaction.mariadb_gtid(event.body, &EventContext::new(&self.tracker, &event.header, read_ms))?;
+                self.resume.decide(self.transaction.gtid_of_group())
+            }
             kind::HEARTBEAT | kind::HEARTBEAT_V2 => {
                 self.server_idle(&event.header, read_ms);
                 Ok(())

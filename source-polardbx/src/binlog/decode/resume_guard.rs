@@ -7,7 +7,7 @@ use runtime::Position;
 use super::fingerprint::Fingerprint;
 use super::transaction::ClosedGroup;
 use crate::binlog::error::StreamError;
-use crate::binlog::event::Tso;
+use crate::binlog::event::{Gtid, Tso};
 use crate::binlog::position::{DUMP_LIMIT, FileOffset, StreamPosition};
 
 /// Finds the last delivered transaction again after a restart, and compares its fingerprint with the committed fingerprint. From then on,
@@ -23,6 +23,8 @@ pub(super) struct ResumeGuard {
     last: Option<Fingerprint>,
     /// The resume point that [`ResumeGuard::hand_out`] returned last.
     handed_out: FileOffset,
+    /// Whether the open group is passed over, because of its GTID.
+    passes_over: bool,
 }
 
 /// How the current events are handled.
@@ -39,7 +41,7 @@ enum Phase {
 impl ResumeGuard {
     /// Creates the guard of a stream whose dump begins at [`ResumeGuard::dump_from`].
     pub(super) fn new(position: StreamPosition) -> Self {
-        Self { phase: first_phase(&position), handed_out: position.at, position, last: None }
+        Self { phase: first_phase(&position), handed_out: position.at, position, last: None, passes_over: false }
     }
 
     /// Where the dump has to begin so that it contains the last delivered transaction.
@@ -55,7 +57,7 @@ impl ResumeGuard {
     /// Whether the events that are being read are emitted.
     #[inline]
     pub(super) fn is_live(&self) -> bool {
-        self.phase == Phase::Live
+        self.phase == Phase::Live && !self.passes_over
     }
 
     pub(super) fn position(&self) -> &StreamPosition {
@@ -65,8 +67,9 @@ impl ResumeGuard {
     /// Handles the beginning of a group at `start`. Until the stream is live, this decides whether the group is skipped, verified or
     /// emitted.
     pub(super) fn open(&mut self, start: FileOffset) -> Result<(), StreamError> {
+        self.passes_over = false;
         if self.is_live() {
-            return Ok(());
+            return self.end_catch_up(start);
         }
         let (target, verified) = target(&self.position);
         self.phase = match start.cmp(&target) {
@@ -80,6 +83,46 @@ impl ResumeGuard {
             }
         };
         Ok(())
+    }
+
+    /// Decides by the GTID of the open group whether it is passed over. `None` is a group without a GTID, or with one that cannot be compared.
+    pub(super) fn decide(&mut self, gtid: Option<Gtid>) -> Result<(), StreamError> {
+        if let Some(catch_up) = self.position.catch_up.as_ref().filter(|_| self.phase == Phase::Live) {
+            self.passes_over = catch_up.passes_over(gtid).map_err(|what| self.diverged(&what))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the catch-up if all that it passes over comes before `at`.
+    fn end_catch_up(&mut self, at: FileOffset) -> Result<(), StreamError> {
+        if let Some(catch_up) = &self.position.catch_up
+            && catch_up.is_over(at).map_err(|what| self.diverged(&what))?
+        {
+            self.position.catch_up = None;
+        }
+        Ok(())
+    }
+
+    fn diverged(&self, what: &str) -> StreamError {
+        StreamError::HistoryDiverged { what: format!("behind {}, {what}", self.position.location(self.position.at)) }
+    }
+
+    /// Notes the GTID of a group that was read to its end.
+    fn note_gtid(&mut self, gtid: Option<Gtid>) {
+        if std::mem::take(&mut self.passes_over) {
+            if let Some(catch_up) = &mut self.position.catch_up {
+                catch_up.note_passed(gtid);
+            }
+            return;
+        }
+        let Some(delivered) = &mut self.position.gtid else { return };
+        if !gtid.is_some_and(|gtid| delivered.add(gtid)) {
+            tracing::warn!(
+                position = %self.position.location(self.position.at),
+                "a transaction has no GTID that can be compared: until the stream is opened again, this task cannot go on at another server"
+            );
+            self.position.gtid = None;
+        }
     }
 
     /// Checks that a commit timestamp comes behind that of the last transaction. A mark without a transaction may repeat it.
@@ -112,9 +155,11 @@ impl ResumeGuard {
             self.position.floor = Some(group.start);
         }
         self.position.tso = group.tso.or(self.position.tso);
+        self.note_gtid(group.gtid);
         self.position.at = end;
         self.position.previous = Some(group.start);
         self.last = Some(group.fingerprint);
+        self.end_catch_up(end)?;
         Ok(true)
     }
 

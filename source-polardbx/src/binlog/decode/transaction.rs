@@ -104,6 +104,7 @@ pub(super) struct ClosedGroup {
     pub(super) start: FileOffset,
     pub(super) fingerprint: Fingerprint,
     pub(super) tso: Option<Tso>,
+    pub(super) gtid: Option<Gtid>,
 }
 
 impl Transaction {
@@ -214,7 +215,7 @@ impl Transaction {
 
     /// Closes the open group, which is complete; `None` if no group is open.
     pub(super) fn close(&mut self) -> Option<ClosedGroup> {
-        self.open.take().map(|Group { start, fingerprint, tso, .. }| ClosedGroup { start, fingerprint, tso })
+        self.open.take().map(|Group { start, fingerprint, tso, gtid, .. }| ClosedGroup { start, fingerprint, tso, gtid })
     }
 
     /// Adds an event of the file to the open group's fingerprint; returns whether a group is open.
@@ -245,6 +246,11 @@ impl Transaction {
             group.begin = Some(BeginEvent::of(context));
         }
         Ok(())
+    }
+
+    /// The GTID of the open group.
+    pub(super) fn gtid_of_group(&self) -> Option<Gtid> {
+        self.open.as_ref().and_then(|group| group.gtid)
     }
 
     /// Handles a BEGIN statement, with the session variables that were logged with it.

@@ -1,5 +1,7 @@
 //! Tests of events that only some servers write: MariaDB's GTIDs and sequences, compressed transactions, and optional metadata of columns.
 
+mod catch_up;
+
 use super::*;
 use crate::binlog::testing::{compressed, inner_event};
 
