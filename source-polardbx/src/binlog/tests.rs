@@ -10,6 +10,7 @@ mod polardbx;
 mod rollbacks;
 mod servers;
 mod statements;
+mod table_maps;
 mod timestamps;
 mod xa;
 

@@ -51,6 +51,13 @@ impl History {
         }
     }
 
+    /// Replaces the schema of a table by one that was not read from a statement.
+    pub(crate) fn set(&mut self, schema: Arc<TableSchema>) {
+        let table = self.fold(&schema.id);
+        self.set_unstated(&table, None);
+        self.tables.insert(table, schema);
+    }
+
     /// Whether there is a column of which nobody has said yet whether it is nullable.
     pub(crate) fn has_unstated(&self) -> bool {
         self.unstated.values().any(Unstated::is_open)

@@ -35,13 +35,15 @@ mod table_maps;
 mod transaction;
 mod unstated;
 
-use runtime::{Batch, Error, Event, Position};
+use std::sync::Arc;
+
+use runtime::{Batch, Error, Event, Position, TableSchema};
 
 use super::error::StreamError;
 use super::event::{Checksums, Header, IGNORABLE, KeptEvent, Payload, RawEvent, kind, read_format, read_incident, read_query};
 use super::position::{FileOffset, StreamPosition};
 use super::profile::ServerProfile;
-use super::row::RowLayout;
+use super::row::{RowLayout, RowsKind};
 use super::track::Tracker;
 use crate::config::PolarDbXOptions;
 use crate::schema::History;
@@ -116,7 +118,7 @@ impl Decoder {
             transaction: Transaction::new(position.timeline, &profile),
             first_group: FirstGroup::new(&position, &profile),
             resume: ResumeGuard::new(position),
-            tables: TableMaps::default(),
+            tables: TableMaps::that_rebuild(),
             heartbeats: Heartbeats::default(),
             output: BatchOutput::new(batch_max_bytes),
             prepared,
@@ -248,7 +250,7 @@ impl Decoder {
                 let query = read_query(event.body, true)?;
                 self.statement(event, &query, read_ms)
             }
-            kind::PARTIAL_UPDATE_ROWS if self.resume.is_live() => match self.tables.layout(event.body)? {
+            kind::PARTIAL_UPDATE_ROWS if self.resume.is_live() => match self.tables.table(event.body)? {
                 Some(_) => Err(StreamError::PartialJson),
                 None => Ok(()),
             },
@@ -297,7 +299,7 @@ impl Decoder {
         if self.profile.is_polardbx() && !self.transaction.takes_rows() {
             return Err(StreamError::corrupt("rows outside a transaction"));
         }
-        let Some(layout) = self.tables.layout(event.body)? else { return Ok(()) };
+        let Some(layout) = self.layout(event)? else { return Ok(()) };
         if self.passes_over(event)? {
             return pass_over_rows(event, &layout, &mut self.transaction);
         }
@@ -350,11 +352,47 @@ impl Decoder {
     /// Puts a row event or a TABLE_MAP of a selected table into the spool of the XA transaction to which it belongs. Returns whether it
     /// belongs to an XA transaction.
     fn spool(&mut self, event: &RawEvent<'_>) -> Result<bool, StreamError> {
-        let Some((branch, start)) = self.transaction.branch() else { return Ok(false) };
-        if let Some(layout) = self.tables.layout(event.body)? {
-            self.prepared.add(branch, start, self.history.fold(&layout.schema.id), event)?;
+        if self.transaction.branch().is_none() {
+            return Ok(false);
+        }
+        // The rows are decoded later, but their structure is known now.
+        if RowsKind::of(event.header.kind).is_some() {
+            self.layout(event)?;
+        }
+        if let (Some((branch, start)), Some(table)) = (self.transaction.branch(), self.tables.table(event.body)?) {
+            self.prepared.add(branch, start, self.history.fold(table), event)?;
         }
         Ok(true)
+    }
+
+    /// The layout of a row event's table; `None` if its rows are ignored. A table that was rebuilt for it has its new schema from here on.
+    #[inline]
+    fn layout(&mut self, event: &RawEvent<'_>) -> Result<Option<Arc<RowLayout>>, StreamError> {
+        let layout = self.tables.layout(event, &self.profile)?;
+        if let Some(rebuilt) = self.tables.take_rebuilt() {
+            self.rebuilt(rebuilt)?;
+        }
+        Ok(layout)
+    }
+
+    /// Takes the schema of a table that its TABLE_MAP shows.
+    ///
+    /// Invariant: it may be committed with the position before the open group, because no row of the table with its former schema is behind
+    /// that position: the rows before it in this group are emitted, and then no batch ends before the group does.
+    #[cold]
+    fn rebuilt(&mut self, schema: Arc<TableSchema>) -> Result<(), StreamError> {
+        tracing::warn!(
+            table = %schema.id,
+            at = %self.tracker.at(),
+            version = schema.version,
+            "a table does not match its known schema, and was rebuilt from the binlog: its columns, their types and its primary key; display \
+             widths, ZEROFILL and other keys may be wrong (`connector-cli schema refetch` reads them from the server)"
+        );
+        self.cut();
+        self.history.set(schema.clone());
+        unstated::note(&self.stream, &mut self.history, &mut self.output)?;
+        self.output.set_schemas(vec![(schema.id.clone(), Some(schema))]);
+        Ok(())
     }
 
     fn commit(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {
@@ -460,7 +498,7 @@ impl Decoder {
         };
         if event.header.kind == kind::TABLE_MAP {
             tables.add(event.body, &self.history, &self.selection, &self.profile)?;
-        } else if let Some(layout) = tables.layout(event.body)? {
+        } else if let Some(layout) = tables.layout(&event, &self.profile)? {
             if self.follows_prepared(&event, &layout, Some(start), &header, read_ms)? {
                 rows.step_back();
                 return Ok(Some(rows));
