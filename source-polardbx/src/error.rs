@@ -317,7 +317,10 @@ fn stream_error(error: &StreamError) -> Error {
         StreamError::SchemaMismatch { table, what } => fatal("E_SCHEMA_MISMATCH", "the binlog does not match the known schema of a table")
             .because(what.clone())
             .of_table(table)
-            .with_help("the table was changed in a way that the binlog does not show; start from scratch with a full phase"),
+            .with_help(
+                "the table was changed in a way that the binlog does not show: `connector-cli schema refetch FILE TABLE` reads its schema again, \
+                 if it still holds at this position; else start from scratch with a full phase",
+            ),
         StreamError::UnsupportedColumn { table, what } => Error::fatal(what.clone())
             .with_code("E_UNSUPPORTED_COLUMN")
             .of_table(table)

@@ -35,6 +35,7 @@ pub mod error;
 mod facts;
 mod planner;
 mod prepared;
+mod refetch;
 #[doc(hidden)]
 pub mod schema;
 mod schema_phase;

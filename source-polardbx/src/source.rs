@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use runtime::{Committed, Context, Error, Finding, Plan, RowFilter, Source, SourceInfo, Split, SplitReader, TableId, async_trait};
+use runtime::{
+    Committed, Context, Error, Finding, Plan, Refetched, RowFilter, Source, SourceInfo, Split, SplitReader, TableId, async_trait,
+};
 
 use crate::binlog::{LastEnd, PreparedTransactions, Refusals, StreamOptions, StreamPosition, StreamReader, Undecodable};
 use crate::builder::PolardbxSourceBuilder;
@@ -13,6 +15,7 @@ use crate::denials::{Denials, Judged};
 use crate::error::{Result, SourceError};
 use crate::facts::{DatabaseCharsets, TaskFacts};
 use crate::planner::Planner;
+use crate::refetch::refetch;
 use crate::schema::Unstated;
 use crate::schema_phase::SchemaReader;
 use crate::server::{Server, binlog_files, database_charsets};
@@ -165,5 +168,9 @@ impl Source for PolardbxSource {
             found.push(check::checkpoint(&self.settings, &self.endpoint, context.task(), context.state_dir(), committed).await);
         }
         found
+    }
+
+    async fn refetch_schema(&self, _: &Context, committed: &Committed, table: &TableId) -> Result<Refetched, Error> {
+        Ok(refetch(&self.settings, &self.endpoint, committed, table).await?)
     }
 }

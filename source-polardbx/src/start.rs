@@ -64,7 +64,7 @@ async fn stream_start(
 }
 
 /// A number of the timestamps of PolarDB-X that is greater than those of all commits before.
-async fn timestamp(session: &mut Session) -> Result<i64> {
+pub(crate) async fn timestamp(session: &mut Session) -> Result<i64> {
     const DOING: &str = "ask for the present timestamp (TSO_TIMESTAMP)";
     let number = |rows: &[Row]| rows.first().and_then(|row| nth(row, 0)?.parse::<i64>().ok());
     let found = match session.rows(DOING, "SELECT TSO_TIMESTAMP()").await {
@@ -98,11 +98,11 @@ pub(crate) async fn prove_schemas<'a>(
     // The tables were read before this.
     let until = if server.is_polardbx() { Some(timestamp(session).await?) } else { None };
     let selection = settings.selection.clone().folded(server.lower_case());
-    let baseline = Baseline::new(&selection, server.lower_case(), tables.into_iter().cloned());
+    let mut baseline = Baseline::new(&selection, server.lower_case(), tables.into_iter().cloned());
     if !starts_now(settings) {
         tracing::info!(from = start.file_name(), to = end.file_name(), "looking for changes of tables since the start of the stream");
     }
-    let found = match first_schema_change(endpoint, &server.profile(), start, &end, until, baseline).await {
+    let found = match first_schema_change(endpoint, &server.profile(), start, &end, until, &mut baseline).await {
         Ok(found) => found,
         Err(ScanError::Wire(error)) => return Err(SourceError::wire(DOING, error)),
         Err(ScanError::Stream(error, at)) => {

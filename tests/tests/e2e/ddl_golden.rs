@@ -251,7 +251,6 @@ fn change_of(database: &str, text: &str, dialect: Dialect) -> Result<Option<Sche
             | Effect::Keys { table, .. }
             | Effect::Repartition { table, .. }
             | Effect::Alter { table, .. }
-            | Effect::HiddenColumn { table }
             | Effect::Exchange { table } => touch(table, true),
         }
     }

@@ -63,7 +63,7 @@ use prepared::{Ended, Schemas};
 use resume_guard::ResumeGuard;
 use rows::{decode_rows, pass_over_rows};
 pub(super) use statement_text::StatementText;
-use table_maps::TableMaps;
+pub(super) use table_maps::TableMaps;
 use transaction::Transaction;
 
 /// The inputs of a [`Decoder`].
