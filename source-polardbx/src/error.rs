@@ -206,6 +206,9 @@ pub(crate) fn is_denial(code: u16) -> bool {
     matches!(code, 1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1370)
 }
 
+const UNREAD: &str = "on_unparsed_ddl = \"refetch\" reads the schema of the table from the server, if no later statement has changed it; else start \
+                      from scratch with a full phase; report the statement, so that it can be supported";
+
 const FROM_SCRATCH: &str = "start the task from scratch with a full phase, in an empty state directory";
 
 // Classifies every error of this crate: its kind, its code and the help for the user.
@@ -372,7 +375,7 @@ fn stream_error(error: &StreamError) -> Error {
         StreamError::Unreadable { table, error, statement } => fatal("E_DDL_UNREAD", "a statement that may change a selected table cannot be read")
             .because(format!("{error}; the statement is `{statement}`"))
             .of_table(table)
-            .with_help("start from scratch with a full phase; report the statement, so that it can be supported"),
+            .with_help(UNREAD),
         StreamError::NotText { table, charset, statement } => {
             fatal("E_DDL_UNREAD", "a DDL statement about a selected table holds bytes that are not valid in its character set")
                 .because(format!("its client spoke {charset}; the statement is `{statement}`"))
@@ -431,9 +434,7 @@ fn change_error(change: &ChangeError, statement: &str) -> Error {
             "select the other table too, or write such statements with their columns; what comes before the statement in its stream was delivered: start \
              from scratch with a full phase, which reads the new table",
         ),
-        ChangeError::Unread { table, .. } => {
-            ("E_DDL_UNREAD", table, "start from scratch with a full phase; report the statement, so that it can be supported")
-        }
+        ChangeError::Unread { table, .. } => ("E_DDL_UNREAD", table, UNREAD),
         ChangeError::Unknown { table } => ("E_SCHEMA_MISMATCH", table, FROM_SCRATCH),
     };
     Error::fatal(change.to_string()).with_code(code).of_table(table).with_help(help).because(format!("the statement is `{statement}`"))

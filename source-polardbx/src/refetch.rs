@@ -61,8 +61,29 @@ pub(crate) async fn refetch(settings: &SourceSettings, endpoint: &Endpoint, comm
     Ok(Refetched { schemas, facts, proof: proof.join("; ") })
 }
 
+/// Reads the definitions of tables and proves that they hold at `from`, behind a statement of a stream that cannot be read.
+pub(crate) async fn refetch_behind(
+    endpoint: &Endpoint,
+    selection: &Selection,
+    profile: &ServerProfile,
+    stream: &StreamName,
+    from: &BinlogCoordinates,
+    tables: &[TableId],
+) -> Result<Vec<TableSchema>> {
+    let mut session = endpoint.connect().await?;
+    let server = Server::identify(&mut session).await?;
+    let mut schemas = Vec::with_capacity(tables.len());
+    for table in tables {
+        schemas.push(definition(&mut session, table).await?);
+    }
+    let shared: Vec<_> = schemas.iter().cloned().map(Arc::new).collect();
+    Refetching { endpoint, selection, profile, server: &server }.prove(&mut session, stream, from, &shared).await?;
+    session.close().await;
+    Ok(schemas)
+}
+
 /// The definition of a table as the server has it now.
-pub(crate) async fn definition(session: &mut Session, table: &TableId) -> Result<TableSchema> {
+async fn definition(session: &mut Session, table: &TableId) -> Result<TableSchema> {
     let ddl = read_ddl(session, table).await?;
     let schema = parse_definition(table, &ddl)?;
     demand(columns(&schema))?;
@@ -70,22 +91,22 @@ pub(crate) async fn definition(session: &mut Session, table: &TableId) -> Result
 }
 
 /// The version of a definition that was read again. It is greater than every version before, see [`crate::schema::History::apply`].
-pub(crate) fn next_version(known: Option<&TableSchema>) -> u32 {
+fn next_version(known: Option<&TableSchema>) -> u32 {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| u32::try_from(since.as_secs()).unwrap_or(u32::MAX));
     known.map_or_else(now, |known| known.version.saturating_add(1))
 }
 
 /// What is needed to prove that definitions hold at a former position.
-pub(crate) struct Refetching<'a> {
-    pub(crate) endpoint: &'a Endpoint,
-    pub(crate) selection: &'a Selection,
-    pub(crate) profile: &'a ServerProfile,
-    pub(crate) server: &'a Server,
+struct Refetching<'a> {
+    endpoint: &'a Endpoint,
+    selection: &'a Selection,
+    profile: &'a ServerProfile,
+    server: &'a Server,
 }
 
 impl Refetching<'_> {
     /// Proves that definitions which have just been read hold at `from`, where a stream has stopped. Fails if not. Returns the proof as text.
-    pub(crate) async fn prove(
+    async fn prove(
         &self,
         session: &mut Session,
         stream: &StreamName,

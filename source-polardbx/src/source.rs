@@ -124,6 +124,7 @@ impl PolardbxSource {
             selection: self.settings.selection.clone().folded(server.lower_case()),
             profile: server.profile(),
             polardbx,
+            on_unparsed_ddl: self.settings.config.on_unparsed_ddl,
             heartbeat: self.settings.heartbeat,
             batch_max_bytes: context.batch_max_bytes(),
             undecodable: reading.undecodable,

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use error::ConfigError;
-pub use options::{ArchivedDeletes, DdlText, Handover, Heartbeat, Phase, PolarDbXOptions, Start, StreamSplit, Tls, TlsMode};
+pub use options::{ArchivedDeletes, DdlText, Handover, Heartbeat, OnUnparsedDdl, Phase, PolarDbXOptions, Start, StreamSplit, Tls, TlsMode};
 pub(crate) use settings::SourceSettings;
 
 /// The keys of `[source.polardbx]`. Unknown keys are errors. A value whose feature is not implemented yet is refused.
@@ -66,6 +66,9 @@ pub struct Config {
     /// Which text of a DDL statement of PolarDB-X is delivered; the one for MySQL by default.
     #[serde(default)]
     pub ddl_text: DdlText,
+    /// What is done with a statement that cannot be read and may change a selected table; by default the task stops.
+    #[serde(default)]
+    pub on_unparsed_ddl: OnUnparsedDdl,
     /// How connections are encrypted; by default they are not.
     pub tls: Option<Tls>,
     /// Heartbeats that an idle stream sends, for formats that have a record for them; none by default.
@@ -118,6 +121,7 @@ impl Default for Config {
             stream_split: StreamSplit::default(),
             archived_deletes: ArchivedDeletes::default(),
             ddl_text: DdlText::default(),
+            on_unparsed_ddl: OnUnparsedDdl::default(),
             tls: None,
             heartbeat: None,
         }

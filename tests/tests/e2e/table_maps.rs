@@ -184,8 +184,8 @@ async fn what_the_binlog_does_not_tell_is_rebuilt_from_full_metadata() -> Result
         // A column that has not changed keeps its type text. Others have no display width.
         for (table, parts) in [
             ("t", &["\"w\":\"int(5) unsigned zerofill\"", "\"ti\":\"tinyint unsigned\"", "\"renamed\":\"bigint\""][..]),
-            ("k", &["\"pkNames\":[\"s\",\"id\"]"]),
-            ("shapes", &["\"po\":\"point\"", "POINT (1 2)"]),
+            ("k", &["\"pkNames\":[\"id\",\"s\"]"]),
+            ("shapes", &["\"po\":\"point\"", "\"js\":\"[1, 2]\""]),
             ("untold", &["\"x\":\"varchar(9)\"", "\"pkNames\":[\"id\"]"]),
         ] {
             let last =
@@ -213,6 +213,8 @@ async fn mismatched(name: &str) -> Result<Case> {
     source.execute(&[&format!("INSERT INTO {name}.t VALUES (3, 'three', 3)")]).await?;
     case.catch_up(LIMIT).await?;
     without_binlog(&source, &[&format!("ALTER TABLE {name}.t ADD c BIGINT UNSIGNED FIRST, MODIFY b VARCHAR(9)")]).await?;
+    // The checker compares each row with the row before, but not over a statement.
+    source.execute(&[&format!("CREATE TABLE {name}.between_changes (id INT PRIMARY KEY)")]).await?;
     source
         .execute(&[
             &format!("UPDATE {name}.t SET c = id + 18446744073709551000, b = 'x'"),
@@ -271,5 +273,56 @@ async fn a_schema_that_may_not_hold_is_refused() -> Result<()> {
     let (code, console) = refetch(&case, "refetch_refused.t")?;
     assert_eq!(code, Some(2), "{console}");
     assert_error(&console, &["E_REFETCH_REFUSED", "changes refetch_refused.t", "CREATE INDEX ix", "binlog.0"])?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_statement_that_cannot_be_read_the_schema_is_read_again() -> Result<()> {
+    for flavor in [Flavor::MySql57, Flavor::MySql80, Flavor::MariaDb] {
+        let name = format!("unread_{}", flavor.name());
+        let servers = Servers::shared_of(flavor).await?;
+        let source = servers.source.clone();
+        source
+            .execute(&[
+                &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"),
+                &format!("CREATE TABLE {name}.t (id INT PRIMARY KEY, e ENUM('\u{e4}','b'), a VARCHAR(10))"),
+                &format!("INSERT INTO {name}.t VALUES (1, '\u{e4}', 'one'), (2, 'b', 'two')"),
+            ])
+            .await?;
+        let mut case = Case::new(servers, &name, Format::CanalJson, 1, vec![Table::new(&name, "t")]).await?;
+        case.settings.source = "on_unparsed_ddl = \"refetch\"".to_owned();
+        case.task.configure(&case.settings)?;
+        case.task.start()?;
+        case.catch_up(LIMIT).await?;
+        // What becomes of the labels is not computed.
+        let convert = format!("ALTER TABLE {name}.t CONVERT TO CHARACTER SET latin1");
+        source
+            .execute(&[&format!("UPDATE {name}.t SET a = 'x'"), &convert, &format!("UPDATE {name}.t SET a = '\u{e9}', e = '\u{e4}'")])
+            .await?;
+        case.catch_up(LIMIT).await?;
+        assert!(case.task.output().contains("the schema of its table was read from the server"), "{}", case.task.output());
+        case.task.kill()?;
+        case.task.start()?;
+        source.execute(&[&format!("INSERT INTO {name}.t VALUES (3, '\u{e4}', '\u{e8}')")]).await?;
+        case.catch_up(LIMIT).await?;
+        case.task.stop().await?;
+        case.verify(1).await.map_err(|error| error.context(flavor.name()))?;
+        let texts = case.entries.iter().map(|entry| String::from_utf8_lossy(&entry.value));
+        assert_eq!(texts.filter(|text| text.contains(&convert)).count(), 1, "the statement is delivered");
+        // A later statement changes the table, so its schema behind the first is not known any more.
+        source.execute(&[&convert.replace("latin1", "utf8mb4"), &format!("ALTER TABLE {name}.t ADD x INT")]).await?;
+        case.task.start()?;
+        ended(
+            &mut case,
+            1,
+            &["E_DDL_UNREAD", "labels that are not ASCII", "from the server instead", &format!("changes {name}.t"), "ADD x INT"],
+        )
+        .await?;
+        case.settings.source.clear();
+        case.task.configure(&case.settings)?;
+        case.task.start()?;
+        ended(&mut case, 1, &["E_DDL_UNREAD", "labels that are not ASCII", "on_unparsed_ddl"]).await?;
+        assert!(!case.task.output().contains("from the server instead"));
+    }
     Ok(())
 }

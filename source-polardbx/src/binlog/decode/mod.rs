@@ -7,6 +7,7 @@
 //! - `transaction` tracks where transactions begin and end, and gives each event its `seq` and its `stamp`.
 //! - `table_maps` maps table ids to tables, and `rows` decodes row events.
 //! - `unstated` takes from TABLE_MAPs what CREATE TABLE statements leave open.
+//! - `unread` waits behind a statement that cannot be read until the schemas of its tables are known.
 //! - `query` handles statements such as DDL, and the commit marks of PolarDB-X; `statement_text` decodes their text.
 //! - `prepared` keeps the changes of XA transactions until their outcome is read, and `expansion` gives them back. `row_keys` finds later
 //!   changes of the same rows, before which `look_ahead` looks for the outcome.
@@ -33,6 +34,7 @@ mod stamp;
 mod statement_text;
 mod table_maps;
 mod transaction;
+mod unread;
 mod unstated;
 
 use std::sync::Arc;
@@ -65,6 +67,7 @@ use rows::{decode_rows, pass_over_rows};
 pub(super) use statement_text::StatementText;
 pub(super) use table_maps::TableMaps;
 use transaction::Transaction;
+use unread::Unread;
 
 /// The inputs of a [`Decoder`].
 pub struct DecoderOptions {
@@ -107,6 +110,9 @@ pub struct Decoder {
     logged: Option<KeptEvent>,
     /// The events that were read before their turn. They follow the expansions.
     ahead: LookAhead,
+    /// Whether schemas are read from the server behind a statement that cannot be read.
+    refetches: bool,
+    unread: Option<Unread>,
 }
 
 impl Decoder {
@@ -126,6 +132,8 @@ impl Decoder {
             polardbx,
             logged: None,
             ahead: LookAhead::default(),
+            refetches: false,
+            unread: None,
             stream,
             profile,
             selection,
@@ -224,7 +232,10 @@ impl Decoder {
             | kind::WRITE_ROWS_V1
             | kind::UPDATE_ROWS_V1
             | kind::DELETE_ROWS_V1 => self.rows(event, read_ms),
-            kind::QUERY => self.query(event, read_ms),
+            kind::QUERY => {
+                let taken = self.query(event, read_ms);
+                self.or_unread(taken, event, read_ms)
+            }
             kind::XID if self.profile.is_polardbx() => self.transaction.end(),
             kind::XID => {
                 self.transaction.check_emptied()?;
