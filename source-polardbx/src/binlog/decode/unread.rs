@@ -88,8 +88,15 @@ impl Decoder {
         self.prepared.schema_changed(&Change { kind: None, effects }, &text, &self.history, &mut self.output)?;
         let mut change = SchemaChange::new(SchemaChangeKind::Other, String::from_utf8_lossy(query.database), text.as_str());
         for mut schema in schemas {
-            let last = self.history.table(&schema.id).map(|known| known.version);
-            schema.version = last.map_or(event.header.timestamp.max(1), |last| last.saturating_add(1));
+            let known = self.history.table(&schema.id).cloned();
+            schema.version = known.as_ref().map_or(event.header.timestamp.max(1), |known| known.version);
+            if let Some(known) = known.filter(|known| **known == schema) {
+                change.tables.push((self.history.fold(&known.id), Some(known)));
+                continue;
+            }
+            if self.history.table(&schema.id).is_some() {
+                schema.version = schema.version.saturating_add(1);
+            }
             let schema = Arc::new(schema);
             tracing::warn!(
                 table = %schema.id,
