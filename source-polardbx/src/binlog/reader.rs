@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use runtime::{Batch, Context, Error, Kind, Result, SplitReader, TableId, TableSchema, async_trait};
 
-use super::decode::{Decoder, DecoderOptions, OpenGroup, PreparedTransactions};
+use super::decode::{Decoder, DecoderOptions, OpenGroup, PreparedTransactions, continue_behind, wants_schemas};
 use super::diagnosis::{Refusals, compare, diagnose};
 use super::error::StreamError;
 use super::event::{Reader, kind};
@@ -152,7 +152,7 @@ impl StreamReader {
         let time = SourceTime { idle_is_current: profile.idle_is_current(), ms: None, is_idle: false };
         let mut history = History::new(options.schemas, options.database_charsets, profile.lower_case_names());
         history.restore_unstated(options.unstated);
-        let decoder = Decoder::new(DecoderOptions {
+        let mut decoder = Decoder::new(DecoderOptions {
             stream: stream.as_str().to_owned(),
             position: position.clone(),
             history,
@@ -162,8 +162,8 @@ impl StreamReader {
             polardbx: options.polardbx,
             batch_max_bytes: options.batch_max_bytes,
         })
-        .behind_full_phase(options.behind_full_phase)
-        .refetching(options.on_unparsed_ddl == OnUnparsedDdl::Refetch);
+        .behind_full_phase(options.behind_full_phase);
+        decoder.refetches = options.on_unparsed_ddl == OnUnparsedDdl::Refetch;
         let timers = Timers::start(options.heartbeat);
         let failure = None;
         Ok(Self {
@@ -201,7 +201,7 @@ impl StreamReader {
                     return Some(batch);
                 }
             }
-            if let Some((at, tables)) = self.decoder.wants_schemas() {
+            if let Some((at, tables)) = wants_schemas(&self.decoder) {
                 self.read_schemas(at, &tables).await;
                 continue;
             }
@@ -259,7 +259,7 @@ impl StreamReader {
                 Err(error.cause().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")))
             }
         };
-        self.failure = self.decoder.schemas_are_read(schemas).err().map(|error| Failure::Stream(error, at));
+        self.failure = continue_behind(&mut self.decoder, schemas).err().map(|error| Failure::Stream(error, at));
     }
 
     /// Removes the files that are not needed any more.

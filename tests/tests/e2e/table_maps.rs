@@ -148,7 +148,7 @@ async fn what_the_binlog_does_not_tell_is_rebuilt_from_full_metadata() -> Result
                 ),
                 &format!("ALTER TABLE {name}.k DROP PRIMARY KEY, ADD PRIMARY KEY (s, id)"),
                 &format!("ALTER TABLE {name}.shapes ADD js JSON, ADD po POINT"),
-                &format!("CREATE TABLE {name}.untold (id INT PRIMARY KEY, x VARCHAR(9))"),
+                &format!("CREATE TABLE {name}.hidden (id INT PRIMARY KEY, x VARCHAR(9))"),
             ],
         )
         .await?;
@@ -158,7 +158,7 @@ async fn what_the_binlog_does_not_tell_is_rebuilt_from_full_metadata() -> Result
         source
             .execute(&[
                 &format!("UPDATE {t} SET {values}"),
-                &format!("INSERT INTO {name}.untold VALUES (1, 'x')"),
+                &format!("INSERT INTO {name}.hidden VALUES (1, 'x')"),
                 &format!("INSERT INTO {name}.k VALUES (1, 2)"),
                 &format!("INSERT INTO {name}.shapes VALUES (1, '[1, 2]', POINT(1, 2))"),
                 &format!("INSERT INTO {t} SET id = 4, a = 'four', w = 4, {values}"),
@@ -177,7 +177,7 @@ async fn what_the_binlog_does_not_tell_is_rebuilt_from_full_metadata() -> Result
         case.catch_up(LIMIT).await?;
         case.task.stop().await?;
         assert_eq!(warned(&case.task.output()), 0, "{}", case.task.output());
-        ["untold", "k"].iter().for_each(|table| case.add_table(table));
+        ["hidden", "k"].iter().for_each(|table| case.add_table(table));
         let report = case.verify(0).await.map_err(|error| error.context(flavor.name()))?;
         assert!(report.stream_rows >= 14, "{report:?}");
         let texts: Vec<_> = case.entries.iter().map(|entry| String::from_utf8_lossy(&entry.value)).collect();
@@ -186,7 +186,7 @@ async fn what_the_binlog_does_not_tell_is_rebuilt_from_full_metadata() -> Result
             ("t", &["\"w\":\"int(5) unsigned zerofill\"", "\"ti\":\"tinyint unsigned\"", "\"renamed\":\"bigint\""][..]),
             ("k", &["\"pkNames\":[\"id\",\"s\"]"]),
             ("shapes", &["\"po\":\"point\"", "\"js\":\"[1, 2]\""]),
-            ("untold", &["\"x\":\"varchar(9)\"", "\"pkNames\":[\"id\"]"]),
+            ("hidden", &["\"x\":\"varchar(9)\"", "\"pkNames\":[\"id\"]"]),
         ] {
             let last =
                 texts.iter().rfind(|text| text.contains(&format!("\"table\":{table:?}"))).ok_or_else(|| Failure::new("no message"))?;

@@ -7,6 +7,7 @@
 //! - `transaction` tracks where transactions begin and end, and gives each event its `seq` and its `stamp`.
 //! - `table_maps` maps table ids to tables, and `rows` decodes row events.
 //! - `unstated` takes from TABLE_MAPs what CREATE TABLE statements leave open.
+//! - `rebuilt` takes the schemas of tables that are rebuilt from their TABLE_MAPs.
 //! - `unread` waits behind a statement that cannot be read until the schemas of its tables are known.
 //! - `query` handles statements such as DDL, and the commit marks of PolarDB-X; `statement_text` decodes their text.
 //! - `prepared` keeps the changes of XA transactions until their outcome is read, and `expansion` gives them back. `row_keys` finds later
@@ -26,6 +27,7 @@ mod output;
 mod polardbx;
 mod prepared;
 mod query;
+mod rebuilt;
 mod resume_guard;
 mod row_keys;
 mod rows;
@@ -37,9 +39,7 @@ mod transaction;
 mod unread;
 mod unstated;
 
-use std::sync::Arc;
-
-use runtime::{Batch, Error, Event, Position, TableSchema};
+use runtime::{Batch, Error, Event, Position};
 
 use super::error::StreamError;
 use super::event::{Checksums, Header, IGNORABLE, KeptEvent, Payload, RawEvent, kind, read_format, read_incident, read_query};
@@ -68,6 +68,7 @@ pub(super) use statement_text::StatementText;
 pub(super) use table_maps::TableMaps;
 use transaction::Transaction;
 use unread::Unread;
+pub(super) use unread::{continue_behind, wants_schemas};
 
 /// The inputs of a [`Decoder`].
 pub struct DecoderOptions {
@@ -111,7 +112,7 @@ pub struct Decoder {
     /// The events that were read before their turn. They follow the expansions.
     ahead: LookAhead,
     /// Whether schemas are read from the server behind a statement that cannot be read.
-    refetches: bool,
+    pub(super) refetches: bool,
     unread: Option<Unread>,
 }
 
@@ -232,10 +233,7 @@ impl Decoder {
             | kind::WRITE_ROWS_V1
             | kind::UPDATE_ROWS_V1
             | kind::DELETE_ROWS_V1 => self.rows(event, read_ms),
-            kind::QUERY => {
-                let taken = self.query(event, read_ms);
-                self.or_unread(taken, event, read_ms)
-            }
+            kind::QUERY => unread::take_statement(self, event, read_ms),
             kind::XID if self.profile.is_polardbx() => self.transaction.end(),
             kind::XID => {
                 self.transaction.check_emptied()?;
@@ -310,7 +308,7 @@ impl Decoder {
         if self.profile.is_polardbx() && !self.transaction.takes_rows() {
             return Err(StreamError::corrupt("rows outside a transaction"));
         }
-        let Some(layout) = self.layout(event)? else { return Ok(()) };
+        let Some(layout) = rebuilt::layout(self, event)? else { return Ok(()) };
         if self.passes_over(event)? {
             return pass_over_rows(event, &layout, &mut self.transaction);
         }
@@ -366,44 +364,14 @@ impl Decoder {
         if self.transaction.branch().is_none() {
             return Ok(false);
         }
-        // The rows are decoded later, but their structure is known now.
+        // The rows are decoded later, but their schema is known now.
         if RowsKind::of(event.header.kind).is_some() {
-            self.layout(event)?;
+            rebuilt::layout(self, event)?;
         }
         if let (Some((branch, start)), Some(table)) = (self.transaction.branch(), self.tables.table(event.body)?) {
             self.prepared.add(branch, start, self.history.fold(table), event)?;
         }
         Ok(true)
-    }
-
-    /// The layout of a row event's table; `None` if its rows are ignored. A table that was rebuilt for it has its new schema from here on.
-    #[inline]
-    fn layout(&mut self, event: &RawEvent<'_>) -> Result<Option<Arc<RowLayout>>, StreamError> {
-        let layout = self.tables.layout(event, &self.profile)?;
-        if let Some(rebuilt) = self.tables.take_rebuilt() {
-            self.rebuilt(rebuilt)?;
-        }
-        Ok(layout)
-    }
-
-    /// Takes the schema of a table that its TABLE_MAP shows.
-    ///
-    /// Invariant: it may be committed with the position before the open group, because no row of the table with its former schema is behind
-    /// that position: the rows before it in this group are emitted, and then no batch ends before the group does.
-    #[cold]
-    fn rebuilt(&mut self, schema: Arc<TableSchema>) -> Result<(), StreamError> {
-        tracing::warn!(
-            table = %schema.id,
-            at = %self.tracker.at(),
-            version = schema.version,
-            "a table does not match its known schema, and was rebuilt from the binlog: its columns, their types and its primary key; display \
-             widths, ZEROFILL and other keys may be wrong (`connector-cli schema refetch` reads them from the server)"
-        );
-        self.cut();
-        self.history.set(schema.clone());
-        unstated::note(&self.stream, &mut self.history, &mut self.output)?;
-        self.output.set_schemas(vec![(schema.id.clone(), Some(schema))]);
-        Ok(())
     }
 
     fn commit(&mut self, event: &RawEvent<'_>, read_ms: i64) -> Result<(), StreamError> {

@@ -1,7 +1,7 @@
 //! The TABLE_MAP events of the binlog file that is being read.
 //!
 //! Each is compared with the known schema. Two things are known only when the first row event follows: which columns are not in the rows
-//! (those that MySQL adds for the expressions of keys), and so the structure of a table that is rebuilt from its TABLE_MAP. Until then the
+//! (those that MySQL adds for the expressions of keys), and so the schema of a table that is rebuilt from its TABLE_MAP. Until then the
 //! TABLE_MAP is open.
 
 use std::collections::HashMap;

@@ -3,25 +3,25 @@
 use runtime::{Charset, Column, ColumnKind, TableSchema};
 
 use super::cell::match_column;
-use super::structure::{ShownColumn, Structure};
+use super::description::{Description, ShownColumn};
 use crate::binlog::row::{CellFormat, UuidInet};
 use crate::schema::{Dialect, of_collation_number};
 
 /// Compares the columns with those of the known schema, which stand at `places` in the TABLE_MAP. Returns how each column is decoded, or what
 /// differs.
 pub(super) fn compare(
-    structure: &Structure<'_>,
+    description: &Description<'_>,
     schema: &TableSchema,
     places: &[usize],
     dialect: Dialect,
 ) -> Result<Vec<CellFormat>, String> {
-    let shown = || places.iter().filter_map(|&place| structure.columns.get(place));
+    let shown = || places.iter().filter_map(|&place| description.columns.get(place));
     let mut cells = Vec::with_capacity(schema.columns.len());
     for (column, shown) in schema.columns.iter().zip(shown()) {
         cells.push(compare_type(column, shown, dialect)?);
     }
     schema.columns.iter().zip(shown()).try_for_each(|(column, shown)| compare_metadata(column, shown))?;
-    let Some(key) = &structure.primary_key else { return Ok(cells) };
+    let Some(key) = &description.primary_key else { return Ok(cells) };
     let known: Vec<usize> = schema.primary_key.iter().filter_map(|&column| places.get(column).copied()).collect();
     if *key == known {
         return Ok(cells);

@@ -1,13 +1,14 @@
 //! TABLE_MAP events. A TABLE_MAP describes the table of the row events that follow. This description is compared with the known schema, and
 //! yields the layout by which the rows are decoded.
 //!
-//! `structure` reads what a TABLE_MAP says of its columns. `compare` compares it with the known schema, and `cell` chooses how each column is
+//! `description` reads what a TABLE_MAP says of its columns. `compare` compares it with the known schema, and `cell` chooses how each column is
 //! decoded. `rebuild` makes a schema of it, and `text` writes both for people.
 
 mod cell;
 mod compare;
+mod description;
+mod event;
 mod rebuild;
-mod structure;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -17,70 +18,14 @@ use std::sync::Arc;
 use runtime::{Charset, Column, ColumnKind, KeyPart, TableId, TableSchema};
 
 use super::error::StreamError;
-use super::event::Reader;
 use super::profile::ServerProfile;
 use super::row::RowLayout;
-use cell::{Field, field};
+use cell::field;
 use compare::compare;
+use description::{Description, ShownColumn};
+pub(crate) use event::{TableMap, read_table_id, read_table_map};
 use rebuild::rebuild;
-use structure::{ShownColumn, Structure};
 use text::{known_text, shown_text};
-
-/// The contents of a TABLE_MAP.
-#[derive(Debug)]
-pub(crate) struct TableMap<'a> {
-    pub(crate) table_id: u64,
-    pub(crate) table: TableId,
-    types: &'a [u8],
-    metadata: &'a [u8],
-    nullable: &'a [u8],
-    /// The optional metadata; empty if the server does not write it.
-    optional: &'a [u8],
-}
-
-impl TableMap<'_> {
-    /// Whether the column with this index is nullable.
-    pub(crate) fn is_nullable(&self, index: usize) -> bool {
-        self.nullable.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1)
-    }
-
-    /// The number of columns, with those that servers add for the expressions of keys.
-    pub(crate) fn width(&self) -> usize {
-        self.types.len()
-    }
-
-    /// Whether the table has the columns of a MariaDB sequence, which is stored like a table with one row.
-    pub(crate) fn is_sequence(&self) -> bool {
-        let mut types = [field::LONGLONG; 8];
-        types[6] = field::TINY;
-        self.types == types && self.metadata.is_empty() && self.nullable == [0]
-    }
-}
-
-/// Reads the table id, by which row events refer to a TABLE_MAP.
-pub(crate) fn read_table_id(body: &[u8]) -> Result<u64, StreamError> {
-    Reader::new(body).u48()
-}
-
-/// Reads the body of a TABLE_MAP.
-pub(crate) fn read_table_map(body: &[u8]) -> Result<TableMap<'_>, StreamError> {
-    let mut reader = Reader::new(body);
-    let table_id = reader.u48()?;
-    reader.u16()?;
-    let mut name = || -> Result<&str, StreamError> {
-        let length = reader.u8()?;
-        let name = reader.take(length.into())?;
-        reader.u8()?;
-        std::str::from_utf8(name).map_err(|_| StreamError::corrupt("the name of a table is not UTF-8"))
-    };
-    let table = TableId::new(name()?, name()?);
-    let columns = reader.length_encoded()?;
-    let types = reader.take(columns)?;
-    let metadata_length = reader.length_encoded()?;
-    let metadata = reader.take(metadata_length)?;
-    let nullable = reader.take(columns.div_ceil(8))?;
-    Ok(TableMap { table_id, table, types, metadata, nullable, optional: reader.rest() })
-}
 
 /// Compares a TABLE_MAP with the known schema and returns the layout of its rows. The columns `absent` are not in the rows: servers add a
 /// column for each expression of a key, and leave its values out.
@@ -97,10 +42,10 @@ pub(crate) fn row_layout(
         && map.types.len() == schema.columns.len() + 1
         && map.types.last() == Some(&field::LONGLONG)
         && !map.is_nullable(schema.columns.len());
-    let structure = Structure::read(map, dialect)?;
+    let description = Description::read(map, dialect)?;
     let mismatch = |what: String| StreamError::SchemaMismatch {
         table: map.table.clone(),
-        what: format!("{what}; the known schema is ({}), and the binlog shows ({})", known_text(schema), shown_text(&structure)),
+        what: format!("{what}; the known schema is ({}), and the binlog shows ({})", known_text(schema), shown_text(&description)),
     };
     if map.types.len() != schema.columns.len() + absent.len() + usize::from(hidden_key) {
         let (shown, known) = (map.types.len().saturating_sub(absent.len()), schema.columns.len());
@@ -108,7 +53,7 @@ pub(crate) fn row_layout(
     }
     schema.columns.iter().try_for_each(|column| refuse_unsupported(&map.table, column))?;
     let places: Vec<usize> = (0..map.types.len()).filter(|place| !absent.contains(place)).take(schema.columns.len()).collect();
-    let cells = compare(&structure, schema, &places, dialect).map_err(mismatch)?;
+    let cells = compare(&description, schema, &places, dialect).map_err(mismatch)?;
     Ok(RowLayout { schema: schema.clone(), cells, hidden_key, absent: absent.to_vec() })
 }
 
@@ -119,13 +64,13 @@ pub(crate) fn expression_count(schema: &TableSchema) -> usize {
 
 /// Whether the table can be rebuilt from this TABLE_MAP: it has the full optional metadata.
 pub(crate) fn has_full_metadata(map: &TableMap<'_>, profile: &ServerProfile) -> Result<bool, StreamError> {
-    Structure::read(map, profile.dialect()).map(|structure| structure.has_names())
+    Description::read(map, profile.dialect()).map(|description| description.has_names())
 }
 
 /// Whether all of these columns have the names of columns that MySQL adds for the expressions of keys. Without names it is not known.
 pub(crate) fn are_expressions(map: &TableMap<'_>, columns: &[usize], profile: &ServerProfile) -> Result<bool, StreamError> {
-    let structure = Structure::read(map, profile.dialect())?;
-    Ok(columns.iter().all(|&column| structure.columns.get(column).is_some_and(ShownColumn::is_named_like_an_expression)))
+    let description = Description::read(map, profile.dialect())?;
+    Ok(columns.iter().all(|&column| description.columns.get(column).is_some_and(ShownColumn::is_named_like_an_expression)))
 }
 
 /// The schema that a TABLE_MAP with full metadata shows. `known` is the schema that it does not match. The columns `absent` are not in the
@@ -136,12 +81,12 @@ pub(crate) fn rebuilt_schema(
     profile: &ServerProfile,
     absent: &[usize],
 ) -> Result<TableSchema, StreamError> {
-    let structure = Structure::read(map, profile.dialect())?;
-    rebuild(&map.table, &structure, known, absent, profile.dialect()).map_err(|what| {
+    let description = Description::read(map, profile.dialect())?;
+    rebuild(&map.table, &description, known, absent, profile.dialect()).map_err(|what| {
         let known = known.map_or_else(|| "not known".to_owned(), |known| format!("({})", known_text(known)));
         let what = format!(
             "the table cannot be rebuilt from the binlog: {what}; the known schema is {known}, and the binlog shows ({})",
-            shown_text(&structure)
+            shown_text(&description)
         );
         StreamError::SchemaMismatch { table: map.table.clone(), what }
     })
@@ -149,43 +94,9 @@ pub(crate) fn rebuilt_schema(
 
 /// The error for rows of a selected table whose schema is not known.
 pub(crate) fn unknown_schema(map: &TableMap<'_>, profile: &ServerProfile) -> Result<StreamError, StreamError> {
-    let shown = shown_text(&Structure::read(map, profile.dialect())?);
+    let shown = shown_text(&Description::read(map, profile.dialect())?);
     let what = format!("rows of a selected table whose schema is not known; the binlog shows ({shown})");
     Ok(StreamError::SchemaMismatch { table: map.table.clone(), what })
-}
-
-fn read_field(kind: u8, nullable: bool, metadata: &mut Reader<'_>) -> Result<Field, StreamError> {
-    let bytes = match kind {
-        field::FLOAT
-        | field::DOUBLE
-        | field::TIMESTAMP2
-        | field::DATETIME2
-        | field::TIME2
-        | field::JSON
-        | field::VECTOR
-        | field::BLOB
-        | field::BLOB_COMPRESSED
-        | field::GEOMETRY => 1,
-        field::VARCHAR
-        | field::VARCHAR_COMPRESSED
-        | field::BIT
-        | field::NEWDECIMAL
-        | field::ENUM
-        | field::SET
-        | field::VAR_STRING
-        | field::STRING => 2,
-        field::TINY | field::SHORT | field::LONG | field::LONGLONG | field::INT24 => 0,
-        field::TIMESTAMP | field::DATE | field::TIME | field::DATETIME | field::YEAR => 0,
-        other => {
-            return Err(StreamError::Unsupported {
-                what: format!("column type {other} in a TABLE_MAP"),
-                help: "leave the table out of the selection",
-            });
-        }
-    };
-    let first = if bytes > 0 { metadata.u8()? } else { 0 };
-    let second = if bytes > 1 { metadata.u8()? } else { 0 };
-    Ok(Field { kind, first, second, nullable })
 }
 
 fn refuse_unsupported(table: &TableId, column: &Column) -> Result<(), StreamError> {

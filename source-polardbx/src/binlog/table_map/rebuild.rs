@@ -7,21 +7,21 @@ use runtime::{Charset, Column, ColumnKind, KeyPart, TableId, TableSchema};
 
 use super::cell::{Field, field, string_length};
 use super::compare::{charset_of, compare_column};
-use super::structure::{ShownColumn, Structure, is_number};
+use super::description::{Description, ShownColumn, is_number};
 use crate::schema::{Dialect, max_bytes, quote_labels};
 
 /// The schema that the TABLE_MAP shows, or what it leaves open. The columns `absent` are those of expressions. The version is one more than
 /// the known one.
 pub(super) fn rebuild(
     table: &TableId,
-    structure: &Structure<'_>,
+    description: &Description<'_>,
     known: Option<&TableSchema>,
     absent: &[usize],
     dialect: Dialect,
 ) -> Result<TableSchema, String> {
     let mut places = Vec::new();
     let mut columns = Vec::new();
-    for (place, shown) in structure.columns.iter().enumerate().filter(|(place, _)| !absent.contains(place)) {
+    for (place, shown) in description.columns.iter().enumerate().filter(|(place, _)| !absent.contains(place)) {
         let name = shown.name.and_then(|name| std::str::from_utf8(name).ok()).filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| format!("column {} has no readable name", place + 1))?;
         let same = known.and_then(|known| known.columns.iter().find(|column| column.name == name));
@@ -36,7 +36,7 @@ pub(super) fn rebuild(
         places.push(place);
     }
     let mut schema = TableSchema::new(table.clone(), columns);
-    for place in structure.primary_key.iter().flatten() {
+    for place in description.primary_key.iter().flatten() {
         let column = places.iter().position(|other| other == place);
         schema.primary_key.push(column.ok_or_else(|| "its primary key has a column that is not in the rows".to_owned())?);
     }

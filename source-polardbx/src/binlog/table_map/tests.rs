@@ -105,7 +105,7 @@ fn what_does_not_fit_is_named() {
 }
 
 #[test]
-fn an_error_shows_both_structures() {
+fn an_error_shows_both_descriptions() {
     let body = body(&[(field::LONG, &[], false), (field::VARCHAR, &[80, 0], true)], &[]);
     let error = row_layout(&read_table_map(&body).unwrap(), &schema(), &mysql(), &[]).unwrap_err();
     assert_eq!(

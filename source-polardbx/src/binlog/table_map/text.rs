@@ -1,10 +1,10 @@
-//! The structure of a table as text, for the errors about a TABLE_MAP that does not match.
+//! The description of a table as text, for the errors about a TABLE_MAP that does not match.
 
 use runtime::TableSchema;
 
 use super::cell::{field, string_length};
 use super::compare::charset_of;
-use super::structure::{ShownColumn, Structure};
+use super::description::{Description, ShownColumn};
 
 /// The columns and the primary key of a known schema.
 pub(super) fn known_text(schema: &TableSchema) -> String {
@@ -22,18 +22,18 @@ pub(super) fn known_text(schema: &TableSchema) -> String {
 }
 
 /// The columns and the primary key of a TABLE_MAP, as far as it shows them.
-pub(super) fn shown_text(structure: &Structure<'_>) -> String {
+pub(super) fn shown_text(description: &Description<'_>) -> String {
     let name = |column: &ShownColumn<'_>| column.name.map(|name| format!("`{}`", String::from_utf8_lossy(name)));
-    let mut parts: Vec<String> = Vec::with_capacity(structure.columns.len() + 1);
-    for column in &structure.columns {
+    let mut parts: Vec<String> = Vec::with_capacity(description.columns.len() + 1);
+    for column in &description.columns {
         let name = name(column).map_or_else(String::new, |name| format!("{name} "));
         let sign = if column.unsigned == Some(true) { " unsigned" } else { "" };
         let charset = column.collation.and_then(charset_of).map_or_else(String::new, |charset| format!(" {charset}"));
         let null = if column.field.nullable { "" } else { " not null" };
         parts.push(format!("{name}{}{sign}{charset}{null}", type_text(column)));
     }
-    if let Some(key) = structure.primary_key.as_ref().filter(|key| !key.is_empty()) {
-        let names = key.iter().filter_map(|&column| structure.columns.get(column).and_then(name));
+    if let Some(key) = description.primary_key.as_ref().filter(|key| !key.is_empty()) {
+        let names = key.iter().filter_map(|&column| description.columns.get(column).and_then(name));
         parts.push(format!("primary key {}", names.collect::<Vec<_>>().join(" ")));
     }
     parts.join(", ")

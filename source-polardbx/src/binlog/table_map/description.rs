@@ -3,7 +3,7 @@
 //! All of it is read only if a TABLE_MAP differs from the last TABLE_MAP of the same table, so it costs nothing per row.
 
 use super::cell::{Field, field};
-use super::{TableMap, read_field};
+use super::event::TableMap;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
 use crate::schema::Dialect;
@@ -26,7 +26,7 @@ mod optional {
 
 /// The columns of a TABLE_MAP, among them those that servers add for the expressions of keys.
 #[derive(Debug)]
-pub(super) struct Structure<'a> {
+pub(super) struct Description<'a> {
     pub(super) columns: Vec<ShownColumn<'a>>,
     /// The columns of the primary key, by their index. `None` if the TABLE_MAP has no names: a server writes both or neither.
     pub(super) primary_key: Option<Vec<usize>>,
@@ -48,7 +48,7 @@ pub(super) struct ShownColumn<'a> {
     pub(super) dimensions: Option<usize>,
 }
 
-impl<'a> Structure<'a> {
+impl<'a> Description<'a> {
     /// Reads the columns of a TABLE_MAP.
     pub(super) fn read(map: &TableMap<'a>, dialect: Dialect) -> Result<Self, StreamError> {
         let mut metadata = Reader::new(map.metadata);
@@ -68,9 +68,9 @@ impl<'a> Structure<'a> {
         if !metadata.is_empty() {
             return Err(StreamError::corrupt(format!("the TABLE_MAP of {} has too much metadata", map.table)));
         }
-        let mut structure = Self { columns, primary_key: None };
-        structure.read_optional(map.optional, dialect)?;
-        Ok(structure)
+        let mut description = Self { columns, primary_key: None };
+        description.read_optional(map.optional, dialect)?;
+        Ok(description)
     }
 
     /// Whether the TABLE_MAP names its columns. If so, it has everything from which the table can be rebuilt.
@@ -205,4 +205,38 @@ pub(super) fn is_number(kind: u8) -> bool {
 fn is_characters(kind: u8) -> bool {
     use field::{BLOB, BLOB_COMPRESSED, STRING, VAR_STRING, VARCHAR, VARCHAR_COMPRESSED, VECTOR};
     matches!(kind, STRING | VAR_STRING | VARCHAR | BLOB | BLOB_COMPRESSED | VARCHAR_COMPRESSED | VECTOR)
+}
+
+fn read_field(kind: u8, nullable: bool, metadata: &mut Reader<'_>) -> Result<Field, StreamError> {
+    let bytes = match kind {
+        field::FLOAT
+        | field::DOUBLE
+        | field::TIMESTAMP2
+        | field::DATETIME2
+        | field::TIME2
+        | field::JSON
+        | field::VECTOR
+        | field::BLOB
+        | field::BLOB_COMPRESSED
+        | field::GEOMETRY => 1,
+        field::VARCHAR
+        | field::VARCHAR_COMPRESSED
+        | field::BIT
+        | field::NEWDECIMAL
+        | field::ENUM
+        | field::SET
+        | field::VAR_STRING
+        | field::STRING => 2,
+        field::TINY | field::SHORT | field::LONG | field::LONGLONG | field::INT24 => 0,
+        field::TIMESTAMP | field::DATE | field::TIME | field::DATETIME | field::YEAR => 0,
+        other => {
+            return Err(StreamError::Unsupported {
+                what: format!("column type {other} in a TABLE_MAP"),
+                help: "leave the table out of the selection",
+            });
+        }
+    };
+    let first = if bytes > 0 { metadata.u8()? } else { 0 };
+    let second = if bytes > 1 { metadata.u8()? } else { 0 };
+    Ok(Field { kind, first, second, nullable })
 }
