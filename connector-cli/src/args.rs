@@ -24,6 +24,9 @@ pub(crate) enum Command {
     /// Look for everything that would make the task fail, and change nothing
     #[command(after_help = "Example:\n  connector-cli check shop.toml")]
     Check(CheckArguments),
+    /// Mend what a stopped task knows of its tables
+    #[command(after_help = "Example:\n  connector-cli schema refetch shop.toml shop.orders")]
+    Schema(SchemaArguments),
     /// List the plugins of this program by kind and name
     #[command(after_help = "Example:\n  connector-cli plugins")]
     Plugins,
@@ -48,6 +51,27 @@ pub(crate) struct RunArguments {
 pub(crate) struct CheckArguments {
     /// The configuration file (TOML)
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArguments {
+    #[command(subcommand)]
+    pub(crate) command: SchemaCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SchemaCommand {
+    /// Read the schema of a table again, for a task that stopped with E_SCHEMA_MISMATCH; refused unless the schema holds where the task stopped
+    #[command(after_help = "Example:\n  connector-cli schema refetch shop.toml shop.orders")]
+    Refetch(RefetchArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RefetchArguments {
+    /// The configuration file (TOML)
+    pub(crate) file: PathBuf,
+    /// The table as database.table (parts with dots or spaces stand in backticks)
+    pub(crate) table: String,
 }
 
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {

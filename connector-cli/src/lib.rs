@@ -24,6 +24,7 @@ mod check;
 mod config;
 mod report;
 mod run;
+mod schema;
 mod status;
 
 use std::ffi::OsString;
@@ -62,6 +63,9 @@ pub async fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -
     match args.command {
         args::Command::Run(run) => run::run(registry, run, args.quiet).await,
         args::Command::Check(check) => check::check(registry, &check).await,
+        args::Command::Schema(args::SchemaArguments { command: args::SchemaCommand::Refetch(refetch) }) => {
+            schema::refetch(registry, &refetch).await
+        }
         args::Command::Plugins => {
             for (kind, name) in registry.names() {
                 report::say(format_args!("{kind:<10} {name}"));

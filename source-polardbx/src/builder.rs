@@ -6,7 +6,9 @@ use std::time::Duration;
 use runtime::Result;
 use secrecy::SecretString;
 
-use crate::config::{ArchivedDeletes, Config, DdlText, Heartbeat, OnDdlInFull, OnRowsWithoutEvents, Phase, Start, StreamSplit, Tls};
+use crate::config::{
+    ArchivedDeletes, Config, DdlText, Heartbeat, OnDdlInFull, OnRowsWithoutEvents, OnUnparsedDdl, Phase, Start, StreamSplit, Tls,
+};
 use crate::source::PolardbxSource;
 
 /// Builds a [`PolardbxSource`]; see [`PolardbxSource::builder`]. A setting that is not given has the default of its key in
@@ -98,6 +100,12 @@ impl PolardbxSourceBuilder {
     /// The replica id under which the source asks for the binlog. By default it is derived from the task's name and the server's address.
     pub fn server_id(mut self, id: u32) -> Self {
         self.config.server_id = Some(id);
+        self
+    }
+
+    /// What is done with a statement that cannot be read and may change a selected table; by default the task stops.
+    pub fn on_unparsed_ddl(mut self, done: OnUnparsedDdl) -> Self {
+        self.config.on_unparsed_ddl = done;
         self
     }
 

@@ -210,6 +210,9 @@ pub(crate) fn is_denial(code: u16) -> bool {
     matches!(code, 1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1370)
 }
 
+const UNREAD: &str = "on_unparsed_ddl = \"refetch\" reads the schema of the table from the server, if no later statement has changed it; else start \
+                      from scratch with a full phase; report the statement, so that it can be supported";
+
 const FROM_SCRATCH: &str = "start the task from scratch with a full phase, in an empty state directory";
 
 // Classifies every error of this crate: its kind, its code and the help for the user.
@@ -325,7 +328,10 @@ fn stream_error(error: &StreamError) -> Error {
         StreamError::SchemaMismatch { table, what } => fatal("E_SCHEMA_MISMATCH", "the binlog does not match the known schema of a table")
             .because(what.clone())
             .of_table(table)
-            .with_help("the table was changed in a way that the binlog does not show; start from scratch with a full phase"),
+            .with_help(
+                "the table was changed in a way that the binlog does not show: `connector-cli schema refetch FILE TABLE` reads its schema again, \
+                 if it still holds at this position; else start from scratch with a full phase",
+            ),
         StreamError::UnsupportedColumn { table, what } => Error::fatal(what.clone())
             .with_code("E_UNSUPPORTED_COLUMN")
             .of_table(table)
@@ -377,7 +383,7 @@ fn stream_error(error: &StreamError) -> Error {
         StreamError::Unreadable { table, error, statement } => fatal("E_DDL_UNREAD", "a statement that may change a selected table cannot be read")
             .because(format!("{error}; the statement is `{statement}`"))
             .of_table(table)
-            .with_help("start from scratch with a full phase; report the statement, so that it can be supported"),
+            .with_help(UNREAD),
         StreamError::NotText { table, charset, statement } => {
             fatal("E_DDL_UNREAD", "a DDL statement about a selected table holds bytes that are not valid in its character set")
                 .because(format!("its client spoke {charset}; the statement is `{statement}`"))
@@ -437,9 +443,7 @@ fn change_error(change: &ChangeError, statement: &str) -> Error {
             "select the database of the other table too, or write such statements with their columns; what comes before the statement in its stream was delivered: start \
              from scratch with a full phase, which reads the new table",
         ),
-        ChangeError::Unread { table, .. } => {
-            ("E_DDL_UNREAD", table, "start from scratch with a full phase; report the statement, so that it can be supported")
-        }
+        ChangeError::Unread { table, .. } => ("E_DDL_UNREAD", table, UNREAD),
         ChangeError::Unknown { table } => ("E_SCHEMA_MISMATCH", table, FROM_SCRATCH),
     };
     Error::fatal(change.to_string()).with_code(code).of_table(table).with_help(help).because(format!("the statement is `{statement}`"))

@@ -37,6 +37,7 @@ mod failover;
 pub mod failover_error;
 mod planner;
 mod prepared;
+mod refetch;
 mod restart;
 #[doc(hidden)]
 pub mod schema;

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use runtime::{
-    Committed, Context, Error, Fact, Finding, Plan, Renumbered, RowFilter, Source, SourceInfo, Split, SplitReader, TableId, async_trait,
+    Committed, Context, Error, Fact, Finding, Plan, Refetched, Renumbered, RowFilter, Source, SourceInfo, Split, SplitReader, TableId,
+    async_trait,
 };
 
 use crate::binlog::{LastEnd, PreparedTransactions, Refusals, StreamOptions, StreamPosition, StreamReader, Undecodable};
@@ -17,6 +18,7 @@ use crate::error::{Result, SourceError};
 use crate::facts::{CatchUpEnds, DatabaseCharsets, TaskFacts};
 use crate::failover::renumbered;
 use crate::planner::Planner;
+use crate::refetch::refetch;
 use crate::schema::{FollowedTable, Unstated};
 use crate::schema_phase::SchemaReader;
 use crate::server::{Server, binlog_files, database_charsets};
@@ -148,6 +150,7 @@ impl PolardbxSource {
             profile: server.profile(),
             polardbx,
             on_rows_without_events: self.settings.config.on_rows_without_events,
+            on_unparsed_ddl: self.settings.config.on_unparsed_ddl,
             heartbeat,
             batch_max_bytes: context.batch_max_bytes(),
             undecodable: reading.undecodable,
@@ -215,5 +218,9 @@ impl Source for PolardbxSource {
             found.push(check::checkpoint(&self.settings, &self.endpoint, context.task(), context.state_dir(), committed).await);
         }
         found
+    }
+
+    async fn refetch_schema(&self, _: &Context, committed: &Committed, table: &TableId) -> Result<Refetched, Error> {
+        Ok(refetch(&self.settings, &self.endpoint, committed, table).await?)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::checkpoint::{Committed, SchemaChanges};
-use crate::{Batch, Context, Facts, Finding, Position, Result, Seq, SplitId, TableId, async_trait};
+use crate::{Batch, Context, Error, Facts, Finding, Position, Result, Seq, SplitId, TableId, TableSchema, async_trait};
 
 /// A source of events, made of splits that are read independently.
 ///
@@ -47,6 +47,24 @@ pub trait Source: Send + Sync {
         let _ = (context, committed);
         Vec::new()
     }
+
+    /// Reads the schema of a table again, for a task that has stopped because what it knows of the table is wrong. Fails unless the schema is
+    /// known to hold where the splits are. The caller commits what is returned. The default can read no schema again.
+    async fn refetch_schema(&self, context: &Context, committed: &Committed, table: &TableId) -> Result<Refetched> {
+        let _ = (context, committed);
+        Err(Error::config("this source cannot read the schema of a table again").of_table(table))
+    }
+}
+
+/// The schema of a table that was read again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refetched {
+    /// The splits in which the schema replaces the known one, each with its version there.
+    pub schemas: Vec<(SplitId, Arc<TableSchema>)>,
+    /// Changes of the task's facts that belong to it.
+    pub facts: Facts,
+    /// Why the schema holds where the splits are, for people.
+    pub proof: String,
 }
 
 /// What a source says of itself.

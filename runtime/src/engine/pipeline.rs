@@ -29,7 +29,7 @@ use super::stats::{RunState, Stats};
 use super::supervisor::{Desired, Shared, Supervisor};
 use super::task::{Retry, Task};
 use crate::api::context::TaskContext;
-use crate::{CheckpointStore, Context, Error, Finding, Metrics, Result, Sink, Source, Transform};
+use crate::{CheckpointStore, Commit, Context, Error, Finding, Metrics, Progress, Refetched, Result, Sink, Source, TableId, Transform};
 
 /// The default memory limit for the batches of all lanes. It is far more than a usual task needs, and far less than a usual machine has.
 const MEMORY_MAX_BYTES: usize = 512 << 20;
@@ -102,6 +102,27 @@ impl Pipeline {
         findings.extend(of_sink);
         findings.extend(checkpoint);
         findings
+    }
+
+    /// Reads the schema of a table again and replaces the one in the checkpoint, for a task that has stopped because what it knows of the table
+    /// is wrong. Fails, and changes nothing, if the task runs, or if the source cannot tell that the schema holds where the task has stopped.
+    pub async fn refetch_schema(&self, table: &TableId) -> Result<Refetched> {
+        let Task { source, ledger, context, .. } = &self.task;
+        if ledger.store().peek().await?.is_none_or(|committed| committed.is_new()) {
+            return Err(Error::config("there is no checkpoint of the task yet, so it knows no schema").of_table(table));
+        }
+        // From here on, no other process can start the task.
+        let committed = ledger.load().await?;
+        let refetched = source.refetch_schema(&context.for_check(Some(&committed)), &committed, table).await?;
+        let mut splits = Vec::new();
+        for (id, schema) in &refetched.schemas {
+            let split =
+                committed.split(id).ok_or_else(|| Error::fatal(format!("the source names the split {id}, which does not exist")))?;
+            let (number, checkpoint) = (split.number, split.checkpoint.clone());
+            splits.push(Progress { split: id.clone(), number, checkpoint, schemas: vec![(schema.id.clone(), Some(schema.clone()))] });
+        }
+        ledger.commit(Commit { facts: refetched.facts.clone(), splits, ..Commit::default() }).await?;
+        Ok(refetched)
     }
 
     /// Starts the pipeline on the caller's tokio runtime.

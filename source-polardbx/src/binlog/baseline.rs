@@ -8,9 +8,10 @@ use runtime::TableId;
 use super::BinlogCoordinates;
 use super::decode::{StatementText, StatementTexts};
 use super::error::{StreamError, shorten};
-use super::event::{CommitMark, SessionVariables, kind, read_format, read_query};
-use super::position::location;
+use super::event::{CommitMark, Payload, RawEvent, SessionVariables, kind, read_format, read_query};
+use super::position::{FileOffset, location};
 use super::profile::ServerProfile;
+use super::row::RowsKind;
 use super::scan::ScanError;
 use super::track::Tracker;
 use super::transport::Transport;
@@ -31,10 +32,28 @@ pub(crate) struct ChangedSchema {
     pub(crate) what: String,
 }
 
+/// Looks at the events between two positions.
+pub(crate) trait Look {
+    /// Takes a statement. Returns what it does, if this ends the pass.
+    fn statement(&mut self, text: &str, statement: &Statement) -> Option<String>;
+
+    /// Whether TABLE_MAPs and row events are looked at, too.
+    fn wants_rows(&self) -> bool {
+        false
+    }
+
+    /// Takes a TABLE_MAP or row event, which is at `at` or in a compressed transaction that begins there. An error ends the pass.
+    fn rows(&mut self, event: &RawEvent<'_>, at: FileOffset) -> Result<(), StreamError> {
+        let _ = (event, at);
+        Ok(())
+    }
+}
+
 /// How long PolarDB-X may need to write into its binlog what was committed before.
 const LAG: Duration = Duration::from_secs(60);
 
-/// Reads the statements between `from` and `to`. Returns the first after which the definitions that were read at `to` do not hold before.
+/// Reads the statements between `from` and `to`. Returns the first that ends the pass: for [`Baseline`], the first after which the definitions
+/// that were read at `to` do not hold before.
 /// PolarDB-X writes its binlog behind the commits, so there the statements before the timestamp with the number `until` are read, too.
 pub(crate) async fn first_schema_change(
     endpoint: &Endpoint,
@@ -42,7 +61,7 @@ pub(crate) async fn first_schema_change(
     from: &BinlogCoordinates,
     to: &BinlogCoordinates,
     until: Option<i64>,
-    baseline: &mut Baseline<'_>,
+    look: &mut impl Look,
 ) -> Result<Option<ChangedSchema>, ScanError> {
     let base = from.base.as_str();
     let wraps = profile.is_polardbx();
@@ -119,16 +138,29 @@ pub(crate) async fn first_schema_change(
                 let what = if text.not_in.is_some() && loses_names(&text.text, context.dialect) {
                     Some("names tables in bytes that are not text".to_owned())
                 } else {
-                    baseline.take(&text.text, &read_statement(&text.text, &context))
+                    look.statement(&text.text, &read_statement(&text.text, &context))
                 };
                 if let Some(what) = what {
                     return Ok(Some(ChangedSchema { location: location(base, at), statement: shorten(&text.text), what }));
                 }
             }
+            kind::TRANSACTION_PAYLOAD if is_new && look.wants_rows() => {
+                let mut payload = Payload::open(event.body).map_err(broken)?;
+                while let Some(event) = payload.next().map_err(broken)? {
+                    if is_of_rows(&event) {
+                        look.rows(&event, at).map_err(broken)?;
+                    }
+                }
+            }
+            _ if is_new && look.wants_rows() && is_of_rows(&event) => look.rows(&event, at).map_err(broken)?,
             _ => {}
         }
     }
     Ok(None)
+}
+
+fn is_of_rows(event: &RawEvent<'_>) -> bool {
+    event.header.kind == kind::TABLE_MAP || RowsKind::of(event.header.kind).is_some()
 }
 
 /// Takes the statements of the binlog one after the other, and finds the first that gives a table another schema.
@@ -185,24 +217,6 @@ impl<'a> Baseline<'a> {
                 None
             }
             Interest::None => None,
-        }
-    }
-
-    /// Takes the next statement. Returns what it does if the schema of a table may have been another before it.
-    fn take(&mut self, text: &str, statement: &Statement) -> Option<String> {
-        match statement {
-            Statement::Change(change) => change.effects.iter().find_map(|effect| self.effect(text, change, effect)),
-            Statement::Unreadable(_, tables) if tables.is_empty() => Some("cannot be read".to_owned()),
-            Statement::Unreadable(_, tables) => {
-                let table = tables.iter().map(|table| self.fold(table)).find(|table| self.selection.selects(table))?;
-                Some(format!("cannot be read, and names {table}"))
-            }
-            Statement::Nothing
-            | Statement::Rows(_)
-            | Statement::Savepoint(_)
-            | Statement::RollbackTo(_)
-            | Statement::Xa(_)
-            | Statement::Unrelated => None,
         }
     }
 
@@ -269,6 +283,26 @@ impl<'a> Baseline<'a> {
     }
 }
 
+impl Look for Baseline<'_> {
+    /// Takes the next statement. Returns what it does if the schema of a table may have been another before it.
+    fn statement(&mut self, text: &str, statement: &Statement) -> Option<String> {
+        match statement {
+            Statement::Change(change) => change.effects.iter().find_map(|effect| self.effect(text, change, effect)),
+            Statement::Unreadable(_, tables) if tables.is_empty() => Some("cannot be read".to_owned()),
+            Statement::Unreadable(_, tables) => {
+                let table = tables.iter().map(|table| self.fold(table)).find(|table| self.selection.selects(table))?;
+                Some(format!("cannot be read, and names {table}"))
+            }
+            Statement::Nothing
+            | Statement::Rows(_)
+            | Statement::Savepoint(_)
+            | Statement::RollbackTo(_)
+            | Statement::Xa(_)
+            | Statement::Unrelated => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,7 +314,7 @@ mod tests {
             let mut baseline = Baseline::new(&selection, false, ["t", "u"].map(|table| TableId::new("d", table)));
             statements.iter().find_map(|sql| {
                 let context = StatementContext::new("d", &|_| None);
-                baseline.take(sql, &read_statement(sql, &context)).map(|what| format!("{sql}: {what}"))
+                baseline.statement(sql, &read_statement(sql, &context)).map(|what| format!("{sql}: {what}"))
             })
         };
         for statements in [

@@ -4,21 +4,22 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use runtime::{Batch, Context, Error, Result, SplitReader, TableSchema, async_trait};
+use runtime::{Batch, Context, Error, Kind, Result, SplitReader, TableId, TableSchema, async_trait};
 
-use super::decode::{Decoder, DecoderOptions, OpenGroup, PreparedTransactions};
+use super::decode::{Decoder, DecoderOptions, OpenGroup, PreparedTransactions, continue_behind, wants_schemas};
 use super::diagnosis::{Refusals, compare, diagnose};
 use super::error::StreamError;
 use super::event::{Reader, kind};
 use super::margin::MarginWatch;
-use super::position::{FileOffset, StreamPosition};
+use super::position::{BinlogCoordinates, FileOffset, StreamPosition};
 use super::probe::{Probed, probe};
 use super::profile::ServerProfile;
 use super::scan::{LastEnd, ScanError};
 use super::timers::{Timers, stuck_message};
 use super::transport::{SILENCE, Transport};
-use crate::config::{OnRowsWithoutEvents, PolarDbXOptions};
+use crate::config::{OnRowsWithoutEvents, OnUnparsedDdl, PolarDbXOptions};
 use crate::error::SourceError;
+use crate::refetch::refetch_behind;
 use crate::schema::{FollowedTable, History, Unstated};
 use crate::selection::Selection;
 use crate::session::Endpoint;
@@ -51,6 +52,8 @@ pub(crate) struct StreamOptions {
     pub(crate) polardbx: PolarDbXOptions,
     /// What becomes of statements that change rows without row events.
     pub(crate) on_rows_without_events: OnRowsWithoutEvents,
+    /// What is done behind a statement that cannot be read.
+    pub(crate) on_unparsed_ddl: OnUnparsedDdl,
     /// A heartbeat is due after this time without events; `None` turns heartbeats off.
     pub(crate) heartbeat: Option<Duration>,
     /// Batches are cut at about this size, in bytes.
@@ -97,6 +100,7 @@ pub(crate) struct StreamReader {
     last_end: LastEnd,
     refusals: Refusals,
     profile: ServerProfile,
+    selection: Selection,
     context: Context,
     time: SourceTime,
     _margin: MarginWatch,
@@ -155,11 +159,11 @@ impl StreamReader {
         let mut history = History::new(options.schemas, options.database_charsets, profile.lower_case_names());
         history.restore_followed(options.followed);
         history.restore_unstated(options.unstated);
-        let decoder = Decoder::new(DecoderOptions {
+        let mut decoder = Decoder::new(DecoderOptions {
             stream: stream.as_str().to_owned(),
             position: position.clone(),
             history,
-            selection,
+            selection: selection.clone(),
             profile: profile.clone(),
             prepared,
             polardbx: options.polardbx,
@@ -167,6 +171,7 @@ impl StreamReader {
             batch_max_bytes: options.batch_max_bytes,
         })
         .behind_full_phase(options.behind_full_phase);
+        decoder.refetches = options.on_unparsed_ddl == OnUnparsedDdl::Refetch;
         let timers = Timers::start(options.heartbeat);
         let failure = None;
         let margin = MarginWatch::start(endpoint.clone(), stream.clone(), position.clone(), context.clone());
@@ -185,6 +190,7 @@ impl StreamReader {
             last_end,
             refusals,
             profile,
+            selection,
             context,
         })
     }
@@ -204,6 +210,10 @@ impl StreamReader {
                 if let Some(batch) = self.due_batch() {
                     return Some(batch);
                 }
+            }
+            if let Some((at, tables)) = wants_schemas(&self.decoder) {
+                self.read_schemas(at, &tables).await;
+                continue;
             }
             if self.decoder.is_expanding() {
                 let at = self.decoder.at();
@@ -243,6 +253,23 @@ impl StreamReader {
             Err(ScanError::Wire(error)) => Some(Failure::Transport(error)),
             Err(ScanError::Stream(error, at)) => Some(Failure::Stream(error, at)),
         };
+    }
+
+    /// Reads the schemas of tables behind a statement that cannot be read, which begins at `at`.
+    async fn read_schemas(&mut self, at: FileOffset, tables: &[TableId]) {
+        let from = BinlogCoordinates { base: self.position.base.clone(), at: self.decoder.at() };
+        let schemas = match refetch_behind(&self.endpoint, &self.selection, &self.profile, &self.stream, &from, tables).await {
+            Ok(schemas) => Ok(schemas),
+            Err(error) => {
+                let error = Error::from(error);
+                if error.kind() == Kind::Retryable {
+                    self.failure = Some(Failure::Stream(StreamError::Disconnected { message: error.to_string() }, at));
+                    return;
+                }
+                Err(error.cause().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")))
+            }
+        };
+        self.failure = continue_behind(&mut self.decoder, schemas).err().map(|error| Failure::Stream(error, at));
     }
 
     /// Removes the files that are not needed any more.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use runtime::{Batch, Body, Column, ColumnKind, Date, DateTime, Op, Row, TableId, TableSchema, Value};
-
 mod heartbeats;
 mod polardbx;
 mod rollbacks;
 mod servers;
 mod statements;
+mod table_maps;
 mod timestamps;
 mod xa;
 
@@ -254,7 +254,7 @@ impl Log {
         self
     }
 
-    /// Adds a statement of a client. `client` is the collation number of the client's character set.
+    /// Adds a statement. `client` is the collation number of its client's character set.
     fn query_in(&mut self, client: u8, text: &[u8]) -> &mut Self {
         let mut body = 7u32.to_le_bytes().to_vec();
         body.extend_from_slice(&[0, 0, 0, 0, 1, 0, 0, 7, 0, 4, client, 0, 8, 0, 8, 0]);

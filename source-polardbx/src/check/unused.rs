@@ -11,6 +11,7 @@ pub(super) fn unused_keys(config: &Config, is_polardbx: bool, has_streams: bool)
     let set = [
         ("barrier_delay_ms", is_polardbx, config.barrier_delay_ms != default.barrier_delay_ms),
         ("xa_wait_seconds", is_polardbx, config.xa_wait_seconds != default.xa_wait_seconds),
+        ("on_unparsed_ddl", is_polardbx, config.on_unparsed_ddl != default.on_unparsed_ddl),
         ("stream_group", !is_polardbx, config.stream_group != default.stream_group),
         ("stream_split", !has_streams, config.stream_split != default.stream_split),
         ("archived_deletes", !is_polardbx, config.archived_deletes != default.archived_deletes),
@@ -42,9 +43,12 @@ mod tests {
             assert_eq!(finding.level, Level::Warning);
             Some(finding.what)
         };
-        let of_others = json!({"barrier_delay_ms": 5, "xa_wait_seconds": 5});
+        let of_others = json!({"barrier_delay_ms": 5, "xa_wait_seconds": 5, "on_unparsed_ddl": "refetch"});
         assert_eq!(found(of_others.clone(), false, false), None);
-        assert_eq!(found(of_others, true, false).unwrap(), "keys without an effect on PolarDB-X: barrier_delay_ms, xa_wait_seconds");
+        assert_eq!(
+            found(of_others, true, false).unwrap(),
+            "keys without an effect on PolarDB-X: barrier_delay_ms, xa_wait_seconds, on_unparsed_ddl"
+        );
         let own = json!({"archived_deletes": "skip", "ddl_text": "original", "stream_group": "g", "stream_split": "table"});
         assert_eq!(found(own.clone(), true, true), None);
         assert_eq!(

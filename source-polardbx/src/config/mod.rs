@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 pub use error::ConfigError;
 pub use options::{
-    ArchivedDeletes, DdlText, Handover, Heartbeat, OnDdlInFull, OnRowsWithoutEvents, Phase, PolarDbXOptions, Start, StreamSplit, Tls,
-    TlsMode,
+    ArchivedDeletes, DdlText, Handover, Heartbeat, OnDdlInFull, OnRowsWithoutEvents, OnUnparsedDdl, Phase, PolarDbXOptions, Start,
+    StreamSplit, Tls, TlsMode,
 };
 pub(crate) use settings::{SourceSettings, moment};
 
@@ -86,6 +86,9 @@ pub struct Config {
     /// Which text of a DDL statement of PolarDB-X is delivered; the one for MySQL by default.
     #[serde(default)]
     pub ddl_text: DdlText,
+    /// What is done with a statement that cannot be read and may change a selected table; by default the task stops.
+    #[serde(default)]
+    pub on_unparsed_ddl: OnUnparsedDdl,
     /// How connections are encrypted; by default they are not.
     pub tls: Option<Tls>,
     /// Heartbeats that an idle stream sends, for formats that have a record for them; none by default.
@@ -146,6 +149,7 @@ impl Default for Config {
             stream_split: StreamSplit::default(),
             archived_deletes: ArchivedDeletes::default(),
             ddl_text: DdlText::default(),
+            on_unparsed_ddl: OnUnparsedDdl::default(),
             tls: None,
             heartbeat: None,
         }

@@ -107,6 +107,19 @@ pub enum ArchivedDeletes {
     Skip,
 }
 
+/// What is done with a statement that cannot be read and may change a selected table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnUnparsedDdl {
+    /// The task stops.
+    #[default]
+    Fail,
+    /// The schemas of the tables are read from the server, if it is certain that they hold behind the statement. Else the task stops. On
+    /// PolarDB-X the task always stops.
+    Refetch,
+}
+
 /// Which text of a DDL statement is delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -155,6 +155,13 @@ impl History {
         }
     }
 
+    /// Replaces the schema of a table by one that was not read from a statement.
+    pub(crate) fn set(&mut self, schema: Arc<TableSchema>) {
+        let table = self.fold(&schema.id);
+        self.set_unstated(&table, None);
+        self.tables.insert(table, schema);
+    }
+
     /// Whether there is a column of which nobody has said yet whether it is nullable.
     pub(crate) fn has_unstated(&self) -> bool {
         self.unstated.values().any(Unstated::is_open)
@@ -230,7 +237,7 @@ impl History {
         &self.databases
     }
 
-    /// Applies all effects of a DDL statement. After an error the history must not be used any more. `seconds` is the time when the statement
+    /// Applies all effects of a DDL statement, up to the first that is an error. `seconds` is the time when the statement
     /// was executed, in seconds since the epoch. `server_charset` is the character set of databases that are created without a character set.
     pub fn apply(
         &mut self,

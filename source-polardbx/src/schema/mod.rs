@@ -20,6 +20,7 @@ mod unstated;
 
 pub(crate) use charset::max_bytes;
 pub use charset::of_collation_number;
+pub(crate) use column::quote_labels;
 pub use create::{
     ColumnSpec, CreateTable, DatabaseCharsets, ExplicitTimestamps, KeyDefinition, PartDefinition, StatementContext, read_create_table,
 };

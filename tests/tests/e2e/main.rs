@@ -40,5 +40,6 @@ mod starts;
 mod statements;
 mod stored_checkpoints;
 mod structures;
+mod table_maps;
 mod topics;
 mod xa;

@@ -8,6 +8,8 @@
 //! - `table_maps` maps table ids to tables, and `rows` decodes row events.
 //! - `followed` stores the schemas of tables that are not selected.
 //! - `unstated` takes from TABLE_MAPs what CREATE TABLE statements leave open.
+//! - `rebuilt` takes the schemas of tables that are rebuilt from their TABLE_MAPs.
+//! - `unread` waits behind a statement that cannot be read until the schemas of its tables are known.
 //! - `query` handles statements such as DDL, and the commit marks of PolarDB-X; `statement_text` decodes their text.
 //! - `prepared` keeps the changes of XA transactions until their outcome is read, and `expansion` gives them back. `row_keys` finds later
 //!   changes of the same rows, before which `look_ahead` looks for the outcome.
@@ -27,6 +29,7 @@ mod output;
 mod polardbx;
 mod prepared;
 mod query;
+mod rebuilt;
 mod resume_guard;
 mod row_keys;
 mod rows;
@@ -35,6 +38,7 @@ mod stamp;
 mod statement_text;
 mod table_maps;
 mod transaction;
+mod unread;
 mod unstated;
 
 use runtime::{Batch, Error, Event, Position};
@@ -43,7 +47,7 @@ use super::error::StreamError;
 use super::event::{Checksums, Header, IGNORABLE, KeptEvent, Payload, RawEvent, kind, read_format, read_incident, read_query};
 use super::position::{FileOffset, StreamPosition};
 use super::profile::ServerProfile;
-use super::row::RowLayout;
+use super::row::{RowLayout, RowsKind};
 use super::track::Tracker;
 use crate::config::{OnRowsWithoutEvents, PolarDbXOptions};
 use crate::schema::History;
@@ -63,8 +67,10 @@ use prepared::{Ended, Schemas};
 use resume_guard::ResumeGuard;
 use rows::{decode_rows, pass_over_rows};
 pub(super) use statement_text::StatementText;
-use table_maps::TableMaps;
+pub(super) use table_maps::TableMaps;
 use transaction::Transaction;
+use unread::Unread;
+pub(super) use unread::{continue_behind, wants_schemas};
 
 /// The inputs of a [`Decoder`].
 pub struct DecoderOptions {
@@ -110,6 +116,9 @@ pub struct Decoder {
     logged: Option<KeptEvent>,
     /// The events that were read before their turn. They follow the expansions.
     ahead: LookAhead,
+    /// Whether schemas are read from the server behind a statement that cannot be read.
+    pub(super) refetches: bool,
+    unread: Option<Unread>,
 }
 
 impl Decoder {
@@ -122,7 +131,7 @@ impl Decoder {
             transaction: Transaction::new(position.timeline, &profile),
             first_group: FirstGroup::new(&position, &profile),
             resume: ResumeGuard::new(position),
-            tables: TableMaps::default(),
+            tables: TableMaps::that_rebuild(),
             heartbeats: Heartbeats::default(),
             output: BatchOutput::new(batch_max_bytes),
             prepared,
@@ -131,6 +140,8 @@ impl Decoder {
             on_rows_without_events,
             logged: None,
             ahead: LookAhead::default(),
+            refetches: false,
+            unread: None,
             stream,
             profile,
             selection,
@@ -236,7 +247,7 @@ impl Decoder {
             | kind::WRITE_ROWS_V1
             | kind::UPDATE_ROWS_V1
             | kind::DELETE_ROWS_V1 => self.rows(event, read_ms),
-            kind::QUERY => self.query(event, read_ms),
+            kind::QUERY => unread::take_statement(self, event, read_ms),
             kind::XID if self.profile.is_polardbx() => self.transaction.end(),
             kind::XID => {
                 self.transaction.check_emptied()?;
@@ -268,7 +279,7 @@ impl Decoder {
                 let query = read_query(event.body, true)?;
                 self.statement(event, &query, read_ms)
             }
-            kind::PARTIAL_UPDATE_ROWS if self.resume.is_live() => match self.tables.layout(event.body)? {
+            kind::PARTIAL_UPDATE_ROWS if self.resume.is_live() => match self.tables.table(event.body)? {
                 Some(_) => Err(StreamError::PartialJson),
                 None => Ok(()),
             },
@@ -317,7 +328,7 @@ impl Decoder {
         if self.profile.is_polardbx() && !self.transaction.takes_rows() {
             return Err(StreamError::corrupt("rows outside a transaction"));
         }
-        let Some(layout) = self.tables.layout(event.body)? else { return Ok(()) };
+        let Some(layout) = rebuilt::layout(self, event)? else { return Ok(()) };
         if self.passes_over(event)? {
             return pass_over_rows(event, &layout, &mut self.transaction);
         }
@@ -370,9 +381,15 @@ impl Decoder {
     /// Puts a row event or a TABLE_MAP of a selected table into the spool of the XA transaction to which it belongs. Returns whether it
     /// belongs to an XA transaction.
     fn spool(&mut self, event: &RawEvent<'_>) -> Result<bool, StreamError> {
-        let Some((branch, start)) = self.transaction.branch() else { return Ok(false) };
-        if let Some(layout) = self.tables.layout(event.body)? {
-            self.prepared.add(branch, start, self.history.fold(&layout.schema.id), event)?;
+        if self.transaction.branch().is_none() {
+            return Ok(false);
+        }
+        // The rows are decoded later, but their schema is known now.
+        if RowsKind::of(event.header.kind).is_some() {
+            rebuilt::layout(self, event)?;
+        }
+        if let (Some((branch, start)), Some(table)) = (self.transaction.branch(), self.tables.table(event.body)?) {
+            self.prepared.add(branch, start, self.history.fold(table), event)?;
         }
         Ok(true)
     }
@@ -480,7 +497,7 @@ impl Decoder {
         };
         if event.header.kind == kind::TABLE_MAP {
             tables.add(event.body, &self.history, &self.selection, &self.profile)?;
-        } else if let Some(layout) = tables.layout(event.body)? {
+        } else if let Some(layout) = tables.layout(&event, &self.profile)? {
             if self.follows_prepared(&event, &layout, Some(start), &header, read_ms)? {
                 rows.step_back();
                 return Ok(Some(rows));

@@ -134,8 +134,8 @@ impl BatchOutput {
         self.facts.remove_at::<F>(key);
     }
 
-    /// Sets schemas that are committed with the next resume point, which must lie behind the statement that changed them: the statement must
-    /// be a group of its own, which ends before another batch is made.
+    /// Sets schemas that are committed with the next resume point. They must hold for all rows behind that point: a statement that changes
+    /// them must be a group of its own, which ends before another batch is made.
     pub(super) fn set_schemas(&mut self, schemas: SchemaChanges) {
         self.schemas.extend(schemas);
     }

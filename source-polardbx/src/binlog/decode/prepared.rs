@@ -258,7 +258,7 @@ impl PreparedTransactions {
         while let Some(event) = spooled(&mut spool)? {
             if event.header.kind == kind::TABLE_MAP {
                 maps.add(event.body, schemas.history, schemas.selection, schemas.profile)?;
-            } else if let Some(layout) = maps.layout(event.body)? {
+            } else if let Some(layout) = maps.layout(&event, schemas.profile)? {
                 keys.entry(schemas.history.fold(&layout.schema.id)).or_default().add(&event, &layout)?;
             }
         }

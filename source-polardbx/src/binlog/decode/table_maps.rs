@@ -1,14 +1,22 @@
 //! The TABLE_MAP events of the binlog file that is being read.
+//!
+//! Each is compared with the known schema. Two things are known only when the first row event follows: which columns are not in the rows
+//! (those that MySQL adds for the expressions of keys), and so the schema of a table that is rebuilt from its TABLE_MAP. Until then the
+//! TABLE_MAP is open.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use runtime::TableId;
+use runtime::{TableId, TableSchema};
 
 use crate::binlog::error::StreamError;
+use crate::binlog::event::RawEvent;
 use crate::binlog::profile::ServerProfile;
-use crate::binlog::row::RowLayout;
-use crate::binlog::table_map::{read_table_id, read_table_map, row_layout};
+use crate::binlog::row::{RowLayout, absent_columns};
+use crate::binlog::table_map::{
+    TableMap, are_expressions, expression_count, has_full_metadata, read_table_id, read_table_map, rebuilt_schema, row_layout,
+    unknown_schema,
+};
 use crate::schema::History;
 use crate::selection::Selection;
 
@@ -22,27 +30,47 @@ const REMEMBERED: usize = 4_096;
 
 /// Maps the table ids in row events to tables. An id is valid within one file, until the next schema change.
 #[derive(Debug, Default)]
-pub(super) struct TableMaps {
+pub(crate) struct TableMaps {
     /// The ids of the latest TABLE_MAPs, at most [`REMEMBERED`].
     recent: HashMap<u64, MappedTable>,
     /// The ids of the TABLE_MAPs before them.
     older: HashMap<u64, MappedTable>,
     /// Selected tables whose rows are ignored.
     ignored: Vec<TableId>,
+    /// Whether a table that does not match its TABLE_MAP is rebuilt from it.
+    rebuilds: bool,
+    /// The schema that was rebuilt last, until it is taken.
+    rebuilt: Option<Arc<TableSchema>>,
 }
 
 #[derive(Debug)]
 struct MappedTable {
     /// The body of the TABLE_MAP event. If the next event with this table id has the same body, it is not parsed again.
     body: Vec<u8>,
-    /// How the rows of the table are decoded; `None` if the rows are ignored, for example because the table is not selected.
-    layout: Option<Arc<RowLayout>>,
+    rows: Rows,
+}
+
+/// What is done with the rows of a table.
+#[derive(Debug)]
+enum Rows {
+    /// They are ignored, for example because the table is not selected.
+    Ignored,
+    /// They are decoded.
+    Known(Arc<RowLayout>),
+    /// Their first event decides. The table is known, or is rebuilt.
+    Open(TableId, Option<Arc<TableSchema>>),
 }
 
 impl TableMaps {
     /// Ignores the rows of these tables.
     pub(super) fn without(ignored: Vec<TableId>) -> Self {
         Self { ignored, ..Self::default() }
+    }
+
+    /// Rebuilds tables that do not match their TABLE_MAPs, if these have the full optional metadata. [`TableMaps::take_rebuilt`] must be called
+    /// after every [`TableMaps::layout`].
+    pub(super) fn that_rebuild() -> Self {
+        Self { rebuilds: true, ..Self::default() }
     }
 
     /// Forgets all ids, because another file begins or a schema has changed.
@@ -52,7 +80,7 @@ impl TableMaps {
     }
 
     /// Reads a TABLE_MAP. This is cheap if the previous TABLE_MAP with the same table id was identical. Otherwise it returns the table.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         body: &[u8],
         history: &History,
@@ -69,21 +97,33 @@ impl TableMaps {
         }
         let mut map = read_table_map(body)?;
         map.table = history.fold(&map.table);
-        let layout = if selection.selects(&map.table) && !self.ignored.contains(&map.table) {
-            match history.table(&map.table) {
-                Some(schema) => Some(Arc::new(row_layout(&map, schema, profile)?)),
-                // A sequence of MariaDB is logged like a table, but is not listed among the tables. Its rows are ignored.
-                None if profile.dialect().is_mariadb() && map.is_sequence() => None,
-                None => {
-                    let what = "rows of a selected table whose schema is not known".to_owned();
-                    return Err(StreamError::SchemaMismatch { table: map.table, what });
-                }
-            }
-        } else {
-            None
-        };
-        self.insert(map.table_id, MappedTable { body: body.to_vec(), layout });
+        let is_wanted = selection.selects(&map.table) && !self.ignored.contains(&map.table);
+        let rows = if is_wanted { self.rows(&map, history, profile)? } else { Rows::Ignored };
+        self.insert(map.table_id, MappedTable { body: body.to_vec(), rows });
         Ok(Some(map.table))
+    }
+
+    /// What is done with the rows of a selected table.
+    fn rows(&self, map: &TableMap<'_>, history: &History, profile: &ServerProfile) -> Result<Rows, StreamError> {
+        let Some(schema) = history.table(&map.table) else {
+            // A sequence of MariaDB is logged like a table, but is not listed among the tables. Its rows are ignored.
+            if profile.dialect().is_mariadb() && map.is_sequence() {
+                return Ok(Rows::Ignored);
+            }
+            if self.rebuilds && has_full_metadata(map, profile)? {
+                return Ok(Rows::Open(map.table.clone(), None));
+            }
+            return Err(unknown_schema(map, profile)?);
+        };
+        let open = || Rows::Open(map.table.clone(), Some(schema.clone()));
+        if expression_count(schema) > 0 && !profile.is_polardbx() {
+            return Ok(open());
+        }
+        match row_layout(map, schema, profile, &[]) {
+            Ok(layout) => Ok(Rows::Known(Arc::new(layout))),
+            Err(StreamError::SchemaMismatch { .. }) if self.rebuilds && has_full_metadata(map, profile)? => Ok(open()),
+            Err(error) => Err(error),
+        }
     }
 
     fn insert(&mut self, id: u64, table: MappedTable) {
@@ -95,13 +135,83 @@ impl TableMaps {
 
     /// The layout of a row event's table; `None` if the rows of the table are ignored, or if the event names no table.
     #[inline]
-    pub(super) fn layout(&self, body: &[u8]) -> Result<Option<Arc<RowLayout>>, StreamError> {
-        let id = read_table_id(body)?;
-        match self.recent.get(&id).or_else(|| self.older.get(&id)) {
-            Some(table) => Ok(table.layout.clone()),
-            None if id == NO_TABLE => Ok(None),
-            None => Err(StreamError::corrupt("a row event without its TABLE_MAP")),
+    pub(crate) fn layout(&mut self, event: &RawEvent<'_>, profile: &ServerProfile) -> Result<Option<Arc<RowLayout>>, StreamError> {
+        let id = read_table_id(event.body)?;
+        match self.find(id)?.map(|table| &table.rows) {
+            Some(Rows::Known(layout)) => Ok(Some(layout.clone())),
+            Some(Rows::Ignored) | None => Ok(None),
+            Some(Rows::Open(..)) => self.decide(id, event, profile).map(Some),
         }
+    }
+
+    /// The table of a row event or a TABLE_MAP; `None` if its rows are ignored, or if the event names no table.
+    pub(super) fn table(&self, body: &[u8]) -> Result<Option<&TableId>, StreamError> {
+        Ok(match self.find(read_table_id(body)?)?.map(|table| &table.rows) {
+            Some(Rows::Known(layout)) => Some(&layout.schema.id),
+            Some(Rows::Open(table, _)) => Some(table),
+            Some(Rows::Ignored) | None => None,
+        })
+    }
+
+    /// The schema that the last call of [`TableMaps::layout`] has rebuilt.
+    #[inline]
+    pub(super) fn take_rebuilt(&mut self) -> Option<Arc<TableSchema>> {
+        self.rebuilt.take()
+    }
+
+    #[inline]
+    fn find(&self, id: u64) -> Result<Option<&MappedTable>, StreamError> {
+        match self.recent.get(&id).or_else(|| self.older.get(&id)) {
+            None if id != NO_TABLE => Err(StreamError::corrupt("a row event without its TABLE_MAP")),
+            found => Ok(found),
+        }
+    }
+
+    /// Decides by the first row event how the rows are decoded that follow the TABLE_MAP with this id.
+    #[cold]
+    fn decide(&mut self, id: u64, event: &RawEvent<'_>, profile: &ServerProfile) -> Result<Arc<RowLayout>, StreamError> {
+        let open = self.recent.remove(&id).or_else(|| self.older.remove(&id));
+        let Some(MappedTable { body, rows: Rows::Open(table, schema) }) = open else {
+            return Err(StreamError::corrupt("a row event without its TABLE_MAP"));
+        };
+        let mut map = read_table_map(&body)?;
+        map.table = table;
+        let (width, absent) = absent_columns(event.body, event.header.kind)?;
+        if width != map.width() {
+            return Err(StreamError::corrupt(format!("a row event of {width} columns after a TABLE_MAP of {}", map.width())));
+        }
+        let is_usual = absent.is_empty() || schema.as_deref().is_some_and(|schema| expression_count(schema) == absent.len());
+        if !is_usual && !are_expressions(&map, &absent, profile)? {
+            return Err(StreamError::PartialImage { table: map.table });
+        }
+        let known = match &schema {
+            Some(schema) => match row_layout(&map, schema, profile, &absent) {
+                Err(StreamError::SchemaMismatch { .. }) if self.rebuilds && has_full_metadata(&map, profile)? => None,
+                other => Some(other?),
+            },
+            None => None,
+        };
+        let layout = match known {
+            Some(layout) => layout,
+            None => {
+                let mut rebuilt = rebuilt_schema(&map, schema.as_deref(), profile, &absent)?;
+                if schema.is_none() {
+                    // As for a table that a statement creates: a table of this name that was forgotten had a smaller version.
+                    rebuilt.version = event.header.timestamp.max(1);
+                }
+                let rebuilt = self.rebuilt.insert(Arc::new(rebuilt));
+                row_layout(&map, rebuilt, profile, &absent)?
+            }
+        };
+        // Other TABLE_MAPs of this table were compared with the schema before.
+        let is_other = |table: &MappedTable| !matches!(&table.rows, Rows::Known(other) if other.schema.id == layout.schema.id);
+        if self.rebuilt.is_some() {
+            self.recent.retain(|_, table| is_other(table));
+            self.older.retain(|_, table| is_other(table));
+        }
+        let layout = Arc::new(layout);
+        self.insert(id, MappedTable { body, rows: Rows::Known(layout.clone()) });
+        Ok(layout)
     }
 }
 
@@ -122,9 +232,9 @@ mod tests {
             // A statement that changes two tables: the first keeps its id, the second has a new one.
             maps.add(&table_map(0), &history, &selection, &profile).unwrap();
             maps.add(&table_map(id), &history, &selection, &profile).unwrap();
-            assert!(maps.layout(&table_map(0)).unwrap().is_none() && maps.layout(&table_map(id)).unwrap().is_none());
+            assert!(maps.table(&table_map(0)).unwrap().is_none() && maps.table(&table_map(id)).unwrap().is_none());
         }
         assert!(maps.recent.len() + maps.older.len() <= 2 * REMEMBERED);
-        assert!(maps.layout(&table_map(1)).is_err());
+        assert!(maps.table(&table_map(1)).is_err());
     }
 }

@@ -14,11 +14,18 @@ pub(crate) struct RowLayout {
     pub(crate) cells: Vec<CellFormat>,
     /// Whether PolarDB-X adds its hidden key column behind the columns of the schema.
     pub(crate) hidden_key: bool,
+    /// The columns of the TABLE_MAP, by their index, that are not in the rows: the columns that MySQL adds for the expressions of keys.
+    pub(crate) absent: Vec<usize>,
 }
 
 impl RowLayout {
-    /// The number of columns in the row events.
+    /// The number of columns in the row events, with those that are not in the rows.
     pub(crate) fn width(&self) -> usize {
+        self.image_width() + self.absent.len()
+    }
+
+    /// The number of columns in the rows.
+    pub(crate) fn image_width(&self) -> usize {
         self.cells.len() + usize::from(self.hidden_key)
     }
 }

@@ -53,16 +53,7 @@ pub(crate) struct RowImages<'a> {
 impl<'a> RowImages<'a> {
     /// Reads the event up to its first image. Version 2 of row events has extra bytes before the columns.
     pub(crate) fn open(body: &'a [u8], event: u8, layout: &RowLayout) -> Result<Self, StreamError> {
-        let mut reader = Reader::new(body);
-        reader.u48()?;
-        let flags = reader.u16()?;
-        if matches!(event, kind::WRITE_ROWS | kind::UPDATE_ROWS | kind::DELETE_ROWS) {
-            // The length of the extra bytes includes the two bytes of the length itself.
-            let extra =
-                usize::from(reader.u16()?).checked_sub(2).ok_or_else(|| StreamError::corrupt("a row event with a length below its own"))?;
-            reader.take(extra)?;
-        }
-        let columns = reader.length_encoded()?;
+        let (flags, columns, mut reader) = read_head(body, event)?;
         if layout.hidden_key && flags & HIDDEN_KEY == 0 && !layout.schema.primary_key.is_empty() {
             let what =
                 "the binlog shows one more column, and does not say that it is the hidden key of a table without primary key".to_owned();
@@ -73,7 +64,7 @@ impl<'a> RowImages<'a> {
         }
         let images = if RowsKind::of(event) == Some(RowsKind::Update) { 2 } else { 1 };
         for _ in 0..images {
-            if !is_full(reader.take(columns.div_ceil(8))?, columns) {
+            if !has_all(reader.take(columns.div_ceil(8))?, columns, &layout.absent) {
                 return Err(StreamError::PartialImage { table: layout.schema.id.clone() });
             }
         }
@@ -87,7 +78,7 @@ impl<'a> RowImages<'a> {
 
     /// Decodes the next row image and packs it into `block`.
     pub(crate) fn decode(&mut self, layout: &RowLayout, block: &mut CellBlock) -> Result<Row, StreamError> {
-        let nulls = self.reader.take(layout.width().div_ceil(8))?;
+        let nulls = self.reader.take(layout.image_width().div_ceil(8))?;
         let mut writer = block.row(layout.cells.len());
         for (index, &format) in layout.cells.iter().enumerate() {
             if nulls.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1) {
@@ -101,6 +92,37 @@ impl<'a> RowImages<'a> {
         }
         Ok(writer.finish())
     }
+}
+
+/// The number of columns of a row event, and the columns that are not in its rows: in the first image of each row, if there are two.
+pub(crate) fn absent_columns(body: &[u8], event: u8) -> Result<(usize, Vec<usize>), StreamError> {
+    let (_, columns, mut reader) = read_head(body, event)?;
+    Ok((columns, absent(reader.take(columns.div_ceil(8))?, columns).collect()))
+}
+
+/// Reads a row event up to the bitmaps of its columns. Returns its flags and the number of its columns.
+fn read_head(body: &[u8], event: u8) -> Result<(u16, usize, Reader<'_>), StreamError> {
+    let mut reader = Reader::new(body);
+    reader.u48()?;
+    let flags = reader.u16()?;
+    if matches!(event, kind::WRITE_ROWS | kind::UPDATE_ROWS | kind::DELETE_ROWS) {
+        // The length of the extra bytes includes the two bytes of the length itself.
+        let extra =
+            usize::from(reader.u16()?).checked_sub(2).ok_or_else(|| StreamError::corrupt("a row event with a length below its own"))?;
+        reader.take(extra)?;
+    }
+    let columns = reader.length_encoded()?;
+    Ok((flags, columns, reader))
+}
+
+/// The columns whose bits are not set. Bits behind the last column have no meaning.
+fn absent(bitmap: &[u8], columns: usize) -> impl Iterator<Item = usize> {
+    (0..columns).filter(|column| bitmap.get(column / 8).is_none_or(|bits| bits >> (column % 8) & 1 == 0))
+}
+
+/// Whether the bitmap has all columns but these.
+fn has_all(bitmap: &[u8], columns: usize, but: &[usize]) -> bool {
+    if but.is_empty() { is_full(bitmap, columns) } else { absent(bitmap, columns).eq(but.iter().copied()) }
 }
 
 fn is_full(bitmap: &[u8], columns: usize) -> bool {

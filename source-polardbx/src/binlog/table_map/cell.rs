@@ -39,6 +39,7 @@ pub(super) mod field {
 }
 
 /// The description of one column in a TABLE_MAP.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Field {
     pub(super) kind: u8,
     /// The first byte of the column's metadata. The field `second` is the second byte. A byte that the type does not have is 0.
@@ -49,7 +50,7 @@ pub(super) struct Field {
 
 impl Field {
     /// The metadata as one number of two bytes, for types such as VARCHAR that store a length in it.
-    fn length(&self) -> u32 {
+    pub(super) fn length(&self) -> u32 {
         u32::from(u16::from_le_bytes([self.first, self.second]))
     }
 }
@@ -138,7 +139,7 @@ fn is_packed(field: &Field, own: u8) -> bool {
 
 /// The length in bytes of a CHAR or BINARY column; `None` for another type. The two highest bits of the length are stored inverted in the
 /// first metadata byte.
-fn string_length(field: &Field) -> Option<u32> {
+pub(super) fn string_length(field: &Field) -> Option<u32> {
     let high = u32::from(!field.first & 0x30) << 4;
     let kind = field.first | 0x30;
     (kind == field::STRING).then_some(high | u32::from(field.second))

@@ -1,153 +1,102 @@
 //! TABLE_MAP events. A TABLE_MAP describes the table of the row events that follow. This description is compared with the known schema, and
 //! yields the layout by which the rows are decoded.
+//!
+//! `description` reads what a TABLE_MAP says of its columns. `compare` compares it with the known schema, and `cell` chooses how each column is
+//! decoded. `rebuild` makes a schema of it, and `text` writes both for people.
 
 mod cell;
-mod optional;
+mod compare;
+mod description;
+mod event;
+mod rebuild;
+#[cfg(test)]
+mod tests;
+mod text;
 
 use std::sync::Arc;
 
-use runtime::{Charset, Column, ColumnKind, TableId, TableSchema};
+use runtime::{Charset, Column, ColumnKind, KeyPart, TableId, TableSchema};
 
 use super::error::StreamError;
-use super::event::Reader;
 use super::profile::ServerProfile;
 use super::row::RowLayout;
-use cell::{Field, field, match_column};
-use optional::{Mismatch, check_metadata};
+use cell::field;
+use compare::compare;
+use description::{Description, ShownColumn};
+pub(crate) use event::{TableMap, read_table_id, read_table_map};
+use rebuild::rebuild;
+use text::{known_text, shown_text};
 
-/// The contents of a TABLE_MAP.
-#[derive(Debug)]
-pub(crate) struct TableMap<'a> {
-    pub(crate) table_id: u64,
-    pub(crate) table: TableId,
-    types: &'a [u8],
-    metadata: &'a [u8],
-    nullable: &'a [u8],
-    /// The optional metadata; empty if the server does not write it.
-    optional: &'a [u8],
-}
-
-impl TableMap<'_> {
-    /// Whether the column with this index is nullable.
-    pub(crate) fn is_nullable(&self, index: usize) -> bool {
-        self.nullable.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1)
-    }
-
-    /// Whether the table has the columns of a MariaDB sequence, which is stored like a table with one row.
-    pub(crate) fn is_sequence(&self) -> bool {
-        let mut types = [field::LONGLONG; 8];
-        types[6] = field::TINY;
-        self.types == types && self.metadata.is_empty() && self.nullable == [0]
-    }
-}
-
-/// Reads the table id, by which row events refer to a TABLE_MAP.
-pub(crate) fn read_table_id(body: &[u8]) -> Result<u64, StreamError> {
-    Reader::new(body).u48()
-}
-
-/// Reads the body of a TABLE_MAP.
-pub(crate) fn read_table_map(body: &[u8]) -> Result<TableMap<'_>, StreamError> {
-    let mut reader = Reader::new(body);
-    let table_id = reader.u48()?;
-    reader.u16()?;
-    let mut name = || -> Result<&str, StreamError> {
-        let length = reader.u8()?;
-        let name = reader.take(length.into())?;
-        reader.u8()?;
-        std::str::from_utf8(name).map_err(|_| StreamError::corrupt("the name of a table is not UTF-8"))
-    };
-    let table = TableId::new(name()?, name()?);
-    let columns = reader.length_encoded()?;
-    let types = reader.take(columns)?;
-    let metadata_length = reader.length_encoded()?;
-    let metadata = reader.take(metadata_length)?;
-    let nullable = reader.take(columns.div_ceil(8))?;
-    Ok(TableMap { table_id, table, types, metadata, nullable, optional: reader.rest() })
-}
-
-/// Compares a TABLE_MAP with the known schema and returns the layout of its rows.
+/// Compares a TABLE_MAP with the known schema and returns the layout of its rows. The columns `absent` are not in the rows: servers add a
+/// column for each expression of a key, and leave its values out.
 ///
 /// PolarDB-X may add one column behind the others, its hidden key of a table without a primary key. The row events then say so.
-pub(crate) fn row_layout(map: &TableMap<'_>, schema: &Arc<TableSchema>, profile: &ServerProfile) -> Result<RowLayout, StreamError> {
+pub(crate) fn row_layout(
+    map: &TableMap<'_>,
+    schema: &Arc<TableSchema>,
+    profile: &ServerProfile,
+    absent: &[usize],
+) -> Result<RowLayout, StreamError> {
     let dialect = profile.dialect();
     let hidden_key = profile.is_polardbx()
         && map.types.len() == schema.columns.len() + 1
         && map.types.last() == Some(&field::LONGLONG)
         && !map.is_nullable(schema.columns.len());
-    let mismatch = |what: String| StreamError::SchemaMismatch { table: map.table.clone(), what };
-    if map.types.len() != schema.columns.len() + usize::from(hidden_key) {
-        return Err(mismatch(format!("the binlog shows {} columns, the known schema has {}", map.types.len(), schema.columns.len())));
+    let description = Description::read(map, dialect)?;
+    let mismatch = |what: String| StreamError::SchemaMismatch {
+        table: map.table.clone(),
+        what: format!("{what}; the known schema is ({}), and the binlog shows ({})", known_text(schema), shown_text(&description)),
+    };
+    if map.types.len() != schema.columns.len() + absent.len() + usize::from(hidden_key) {
+        let (shown, known) = (map.types.len().saturating_sub(absent.len()), schema.columns.len());
+        return Err(mismatch(format!("the binlog shows {shown} columns, the known schema has {known}")));
     }
-    let mut metadata = Reader::new(map.metadata);
-    let mut cells = Vec::with_capacity(schema.columns.len());
-    for (index, (&kind, column)) in map.types.iter().zip(&schema.columns).enumerate() {
-        let field = read_field(kind, map.is_nullable(index), &mut metadata)?;
-        refuse_unsupported(&map.table, column)?;
-        let cell = match_column(&field, column, dialect).ok_or_else(|| {
-            mismatch(format!(
-                "column `{}` is {}{} by the known schema, but the binlog shows type {} with metadata {:02x} {:02x}",
-                column.name,
-                column.source_type,
-                if column.nullable { "" } else { " not null" },
-                field.kind,
-                field.first,
-                field.second
-            ))
-        })?;
-        if field.nullable != column.nullable {
-            let says = |nullable| if nullable { "nullable" } else { "not null" };
-            return Err(mismatch(format!(
-                "column `{}` is {} in the binlog, {} by the known schema",
-                column.name,
-                says(field.nullable),
-                says(column.nullable)
-            )));
-        }
-        cells.push(cell);
-    }
-    if !metadata.is_empty() {
-        return Err(StreamError::corrupt(format!("the TABLE_MAP of {} has too much metadata", map.table)));
-    }
-    match check_metadata(map.optional, schema, dialect) {
-        Ok(()) => Ok(RowLayout { schema: schema.clone(), cells, hidden_key }),
-        Err(Mismatch::Differs(what)) => Err(mismatch(what)),
-        Err(Mismatch::Broken(error)) => Err(error),
-    }
+    schema.columns.iter().try_for_each(|column| refuse_unsupported(&map.table, column))?;
+    let places: Vec<usize> = (0..map.types.len()).filter(|place| !absent.contains(place)).take(schema.columns.len()).collect();
+    let cells = compare(&description, schema, &places, dialect).map_err(mismatch)?;
+    Ok(RowLayout { schema: schema.clone(), cells, hidden_key, absent: absent.to_vec() })
 }
 
-fn read_field(kind: u8, nullable: bool, metadata: &mut Reader<'_>) -> Result<Field, StreamError> {
-    let bytes = match kind {
-        field::FLOAT
-        | field::DOUBLE
-        | field::TIMESTAMP2
-        | field::DATETIME2
-        | field::TIME2
-        | field::JSON
-        | field::VECTOR
-        | field::BLOB
-        | field::BLOB_COMPRESSED
-        | field::GEOMETRY => 1,
-        field::VARCHAR
-        | field::VARCHAR_COMPRESSED
-        | field::BIT
-        | field::NEWDECIMAL
-        | field::ENUM
-        | field::SET
-        | field::VAR_STRING
-        | field::STRING => 2,
-        field::TINY | field::SHORT | field::LONG | field::LONGLONG | field::INT24 => 0,
-        field::TIMESTAMP | field::DATE | field::TIME | field::DATETIME | field::YEAR => 0,
-        other => {
-            return Err(StreamError::Unsupported {
-                what: format!("column type {other} in a TABLE_MAP"),
-                help: "leave the table out of the selection",
-            });
-        }
-    };
-    let first = if bytes > 0 { metadata.u8()? } else { 0 };
-    let second = if bytes > 1 { metadata.u8()? } else { 0 };
-    Ok(Field { kind, first, second, nullable })
+/// How many expressions the keys of a table have. MySQL adds a column for each, and some versions write it into TABLE_MAPs.
+pub(crate) fn expression_count(schema: &TableSchema) -> usize {
+    schema.other_keys.iter().flat_map(|key| &key.parts).filter(|part| matches!(part, KeyPart::Expression)).count()
+}
+
+/// Whether the table can be rebuilt from this TABLE_MAP: it has the full optional metadata.
+pub(crate) fn has_full_metadata(map: &TableMap<'_>, profile: &ServerProfile) -> Result<bool, StreamError> {
+    Description::read(map, profile.dialect()).map(|description| description.has_names())
+}
+
+/// Whether all of these columns have the names of columns that MySQL adds for the expressions of keys. Without names it is not known.
+pub(crate) fn are_expressions(map: &TableMap<'_>, columns: &[usize], profile: &ServerProfile) -> Result<bool, StreamError> {
+    let description = Description::read(map, profile.dialect())?;
+    Ok(columns.iter().all(|&column| description.columns.get(column).is_some_and(ShownColumn::is_named_like_an_expression)))
+}
+
+/// The schema that a TABLE_MAP with full metadata shows. `known` is the schema that it does not match. The columns `absent` are not in the
+/// rows. Fails if the TABLE_MAP leaves something open.
+pub(crate) fn rebuilt_schema(
+    map: &TableMap<'_>,
+    known: Option<&TableSchema>,
+    profile: &ServerProfile,
+    absent: &[usize],
+) -> Result<TableSchema, StreamError> {
+    let description = Description::read(map, profile.dialect())?;
+    rebuild(&map.table, &description, known, absent, profile.dialect()).map_err(|what| {
+        let known = known.map_or_else(|| "not known".to_owned(), |known| format!("({})", known_text(known)));
+        let what = format!(
+            "the table cannot be rebuilt from the binlog: {what}; the known schema is {known}, and the binlog shows ({})",
+            shown_text(&description)
+        );
+        StreamError::SchemaMismatch { table: map.table.clone(), what }
+    })
+}
+
+/// The error for rows of a selected table whose schema is not known.
+pub(crate) fn unknown_schema(map: &TableMap<'_>, profile: &ServerProfile) -> Result<StreamError, StreamError> {
+    let shown = shown_text(&Description::read(map, profile.dialect())?);
+    let what = format!("rows of a selected table whose schema is not known; the binlog shows ({shown})");
+    Ok(StreamError::SchemaMismatch { table: map.table.clone(), what })
 }
 
 fn refuse_unsupported(table: &TableId, column: &Column) -> Result<(), StreamError> {

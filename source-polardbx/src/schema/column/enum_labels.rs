@@ -64,7 +64,7 @@ pub(super) fn resolve_labels(labels: &[Label], charset: Option<&str>) -> Result<
 }
 
 /// Lists the labels, quoted as in `SHOW CREATE TABLE`.
-pub(super) fn quote_labels(labels: &[String]) -> String {
+pub(crate) fn quote_labels(labels: &[String]) -> String {
     let mut text = String::new();
     for label in labels {
         if !text.is_empty() {

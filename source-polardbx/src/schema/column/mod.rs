@@ -14,6 +14,7 @@ use super::cursor::Cursor;
 use super::lexer::Dialect;
 pub(crate) use attributes::Place;
 use attributes::{Attributes, read_attributes};
+pub(crate) use enum_labels::quote_labels;
 use kind::{large_in, resolve, varying};
 use type_name::{Base, TypeText, read_type};
 

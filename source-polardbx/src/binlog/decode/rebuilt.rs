@@ -1,0 +1,41 @@
+//! Tables that do not match their known schemas, and are rebuilt from their TABLE_MAPs.
+
+use std::sync::Arc;
+
+use runtime::TableSchema;
+
+use super::{Decoder, unstated};
+use crate::binlog::error::StreamError;
+use crate::binlog::event::RawEvent;
+use crate::binlog::row::RowLayout;
+
+/// The layout of a row event's table; `None` if its rows are ignored. A table that was rebuilt for it has its new schema from here on.
+#[inline]
+pub(super) fn layout(decoder: &mut Decoder, event: &RawEvent<'_>) -> Result<Option<Arc<RowLayout>>, StreamError> {
+    let layout = decoder.tables.layout(event, &decoder.profile)?;
+    if let Some(rebuilt) = decoder.tables.take_rebuilt() {
+        take(decoder, rebuilt)?;
+    }
+    Ok(layout)
+}
+
+/// Takes the schema of a table that its TABLE_MAP shows.
+///
+/// Invariant: the schema may be committed with the position before the open group, because no row of the table with its former schema is
+/// behind that position. If rows of the group were emitted before, no batch ends with a resume point before the group does.
+#[cold]
+fn take(decoder: &mut Decoder, schema: Arc<TableSchema>) -> Result<(), StreamError> {
+    tracing::warn!(
+        table = %schema.id,
+        at = %decoder.tracker.at(),
+        version = schema.version,
+        "a table does not match its known schema, and was rebuilt from the binlog: its columns, their types and its primary key; display widths, \
+         ZEROFILL and other keys may be wrong"
+    );
+    // The rows before have another schema, so they are in a batch of their own.
+    decoder.cut();
+    decoder.history.set(schema.clone());
+    unstated::note(&decoder.stream, &mut decoder.history, &mut decoder.output)?;
+    decoder.output.set_schemas(vec![(schema.id.clone(), Some(schema))]);
+    Ok(())
+}
