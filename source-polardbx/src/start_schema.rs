@@ -1,4 +1,4 @@
-//! The structures of the tables at the start of the stream, from a file that the user has kept: the key `start_schema`.
+//! The schemas of the tables at the start of the stream, from a file that the user has kept: the key `start_schema`.
 
 use std::collections::HashMap;
 use std::io::Read;

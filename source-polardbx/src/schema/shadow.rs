@@ -1,6 +1,6 @@
 //! The names that tools for online schema changes give to their tables: gh-ost, pt-online-schema-change and Facebook's OSC.
 //!
-//! Such a tool makes a copy of a table with the new structure, fills it, keeps it up to date, and in the end gives it the name of the table.
+//! Such a tool makes a copy of a table with the new columns, fills it, keeps it up to date, and in the end gives it the name of the table.
 
 /// The suffixes of gh-ost (`_orders_gho`) and pt-online-schema-change (`_orders_new`), behind leading underscores: the copy, the log of
 /// changes, and the table that was replaced.

@@ -11,13 +11,13 @@ use tests::checker::{Format, Table};
 use tests::harness::Flavor;
 use tests::{Failure, Result};
 
+use super::altered_tables::clause;
 use super::case::{Case, Servers};
-use super::structures::clause;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The structure of the table as the server shows it.
-async fn structure(connection: &mut Conn, database: &str) -> Result<TableSchema> {
+/// The schema of the table as the server shows it.
+async fn schema_of(connection: &mut Conn, database: &str) -> Result<TableSchema> {
     let shown: Option<(String, String)> = connection.query_first(format!("SHOW CREATE TABLE {database}.t")).await?;
     let text = shown.unwrap_or_default().1;
     let read = read_create_table(&text, database, &|_| Some("utf8mb4".to_owned()));
@@ -35,12 +35,12 @@ fn row(id: u32, schema: &TableSchema) -> String {
     format!("({})", values.join(", "))
 }
 
-/// Executes random statements with changes of rows between them. Returns how many changed the structure.
+/// Executes random statements with changes of rows between them. Returns how many changed the table.
 async fn change(connection: &mut Conn, case: &mut Case, flavor: Flavor, rng: &mut Rng, next_id: &mut u32) -> Result<usize> {
     let database = case.database.clone();
     let mut changed = 0;
     for _ in 0..8 {
-        let schema = structure(connection, &database).await?;
+        let schema = schema_of(connection, &database).await?;
         let clauses: Vec<String> = (0..rng.u8(1..3)).map(|_| clause(rng, &schema, flavor)).collect();
         let statement = format!("ALTER TABLE {database}.t {}", clauses.join(", "));
         let keeps = ["`id`", "`ID`", "`touch`", "`TOUCH`", "PRIMARY"].iter().all(|word| !statement.contains(word));
@@ -53,7 +53,7 @@ async fn change(connection: &mut Conn, case: &mut Case, flavor: Flavor, rng: &mu
             Err(mysql_async::Error::Server(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        let schema = structure(connection, &database).await?;
+        let schema = schema_of(connection, &database).await?;
         for _ in 0..rng.u8(1..4) {
             *next_id += 1;
             connection.query_drop(format!("INSERT IGNORE INTO {database}.t VALUES {}", row(*next_id, &schema))).await?;
@@ -106,6 +106,193 @@ async fn every_row_has_the_columns_of_its_moment(flavor: Flavor, format: Format,
     println!("{} {name}: {changed} statements changed the table", flavor.name());
     assert!(changed > rounds, "{changed}");
     Ok(())
+}
+
+/// A table whose rows change all the time while a tool changes its schema.
+struct Migration {
+    case: Case,
+    rng: Rng,
+    next_id: u32,
+}
+
+impl Migration {
+    async fn begin(flavor: Flavor, name: &str, format: Format) -> Result<Self> {
+        let servers = Servers::shared_of(flavor).await?;
+        let rows: Vec<String> = (1..=200).map(|id| format!("({id}, 'row {id}', {id})")).collect();
+        servers
+            .source
+            .execute(&[
+                &format!("CREATE DATABASE {name}"),
+                &format!("CREATE TABLE {name}.orders (id INT NOT NULL PRIMARY KEY, a VARCHAR(20), touch INT NOT NULL)"),
+                &format!("INSERT INTO {name}.orders VALUES {}", rows.join(", ")),
+            ])
+            .await?;
+        let mut case = Case::new(servers, name, format, 3, vec![Table::new(name, "orders")]).await?;
+        case.settings.sink = "partition = \"primary_key\"".into();
+        case.task.configure(&case.settings)?;
+        case.task.start()?;
+        case.catch_up(LIMIT).await?;
+        Ok(Self { case, rng: Rng::with_seed(7), next_id: 200 })
+    }
+
+    /// Changes rows as an application does, and kills the task now and then.
+    async fn load(&mut self) -> Result<()> {
+        let table = format!("{}.orders", self.case.database);
+        for _ in 0..6 {
+            self.next_id += 1;
+            let (id, some) = (self.next_id, self.rng.u32(1..self.next_id));
+            self.case
+                .servers
+                .source
+                .execute(&[
+                    &format!("INSERT INTO {table} (id, a, touch) VALUES ({id}, 'new', 0)"),
+                    &format!("UPDATE {table} SET a = 'changed', touch = touch + 1 WHERE id BETWEEN {some} AND {}", some + 5),
+                    &format!("DELETE FROM {table} WHERE id = {}", self.rng.u32(1..self.next_id)),
+                ])
+                .await?;
+        }
+        if self.rng.u8(..3) == 0 {
+            self.case.task.kill()?;
+            self.case.task.start()?;
+        }
+        Ok(())
+    }
+
+    async fn run(&mut self, statements: &[&str]) -> Result<()> {
+        let database = self.case.database.clone();
+        let statements: Vec<String> = statements.iter().map(|statement| statement.replace("DB.", &format!("{database}."))).collect();
+        self.case.servers.source.execute(&statements.iter().map(String::as_str).collect::<Vec<_>>()).await
+    }
+
+    async fn verify(&mut self) -> Result<()> {
+        self.case.catch_up(LIMIT).await?;
+        self.case.verify(0).await.map(drop)
+    }
+
+    /// The schema is the new one. All rows change once more, so that the topic holds each of them with all its columns.
+    async fn end(mut self) -> Result<()> {
+        self.load().await?;
+        self.run(&["UPDATE DB.orders SET touch = touch + 1"]).await?;
+        self.verify().await?;
+        self.case.task.stop().await?;
+        let names = |case: &Case| -> Result<Vec<String>> { case.rows_of("orders", "b") };
+        assert!(names(&self.case)?.len() > 100, "the rows have the new column");
+        for shadow in ["_orders_gho", "_orders_ghc", "_orders_new"] {
+            assert!(self.case.rows_of(shadow, "id")?.is_empty(), "{shadow}");
+        }
+        Ok(())
+    }
+}
+
+/// The statements of gh-ost: a copy is filled in chunks, and changes follow from the binlog, here by hand. In the end both change names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_like_that_of_gh_ost() -> Result<()> {
+    for (flavor, format) in [(Flavor::MySql57, Format::DtsAvro), (Flavor::MySql80, Format::CanalJson), (Flavor::MariaDb, Format::CanalJson)]
+    {
+        let mut migration = Migration::begin(flavor, &format!("ghost_{}", flavor.name()), format).await?;
+        migration
+            .run(&[
+                "DROP TABLE IF EXISTS DB._orders_gho, DB._orders_ghc, DB._orders_del",
+                "CREATE TABLE DB._orders_ghc (id BIGINT AUTO_INCREMENT PRIMARY KEY, hint VARCHAR(64), value VARCHAR(255))",
+                "CREATE TABLE DB._orders_gho LIKE DB.orders",
+                "ALTER TABLE DB._orders_gho ADD COLUMN b BIGINT NOT NULL DEFAULT 5 FIRST, MODIFY a VARCHAR(40)",
+                "INSERT INTO DB._orders_ghc VALUES (1, 'state', 'GhostTableMigrated')",
+            ])
+            .await?;
+        for chunk in 0..5 {
+            migration.load().await?;
+            migration
+                .run(&[&format!(
+                    "REPLACE INTO DB._orders_gho (id, a, touch) SELECT id, a, touch FROM DB.orders WHERE id > {} AND id <= {}",
+                    chunk * 100,
+                    (chunk + 1) * 100
+                )])
+                .await?;
+        }
+        migration.verify().await?;
+        // The last changes are applied while the table is locked.
+        migration
+            .run(&[
+                "DELETE FROM DB._orders_gho",
+                "INSERT INTO DB._orders_gho (id, a, touch) SELECT id, a, touch FROM DB.orders",
+                "RENAME TABLE DB.orders TO DB._orders_del, DB._orders_gho TO DB.orders",
+                "DROP TABLE DB._orders_ghc, DB._orders_del",
+            ])
+            .await?;
+        migration.end().await?;
+    }
+    Ok(())
+}
+
+/// The statements of pt-online-schema-change: triggers keep the copy up to date.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_like_that_of_pt_online_schema_change() -> Result<()> {
+    for (flavor, format) in [(Flavor::MySql57, Format::CanalJson), (Flavor::MySql80, Format::DtsAvro), (Flavor::MariaDb, Format::DtsAvro)] {
+        let mut migration = Migration::begin(flavor, &format!("ptosc_{}", flavor.name()), format).await?;
+        migration
+            .run(&[
+                "CREATE TABLE DB._orders_new (id INT NOT NULL PRIMARY KEY, a VARCHAR(20), touch INT NOT NULL)",
+                "ALTER TABLE DB._orders_new ADD COLUMN b INT NOT NULL DEFAULT 5 AFTER id",
+                "CREATE TRIGGER DB.pt_osc_del AFTER DELETE ON DB.orders FOR EACH ROW DELETE IGNORE FROM DB._orders_new WHERE id <=> OLD.id",
+                "CREATE TRIGGER DB.pt_osc_upd AFTER UPDATE ON DB.orders FOR EACH ROW REPLACE INTO DB._orders_new (id, a, touch) VALUES (NEW.id, NEW.a, NEW.touch)",
+                "CREATE TRIGGER DB.pt_osc_ins AFTER INSERT ON DB.orders FOR EACH ROW REPLACE INTO DB._orders_new (id, a, touch) VALUES (NEW.id, NEW.a, NEW.touch)",
+            ])
+            .await?;
+        for chunk in 0..5 {
+            migration.load().await?;
+            migration
+                .run(&[&format!(
+                    "INSERT LOW_PRIORITY IGNORE INTO DB._orders_new (id, a, touch) SELECT id, a, touch FROM DB.orders WHERE id > {} AND id <= {} \
+                     LOCK IN SHARE MODE",
+                    chunk * 100,
+                    (chunk + 1) * 100
+                )])
+                .await?;
+        }
+        migration.verify().await?;
+        migration
+            .run(&[
+                "RENAME TABLE DB.orders TO DB._orders_old, DB._orders_new TO DB.orders",
+                "DROP TRIGGER IF EXISTS DB.pt_osc_del",
+                "DROP TRIGGER IF EXISTS DB.pt_osc_upd",
+                "DROP TRIGGER IF EXISTS DB.pt_osc_ins",
+                "DROP TABLE IF EXISTS DB._orders_old",
+            ])
+            .await?;
+        migration.end().await?;
+    }
+    Ok(())
+}
+
+/// MariaDB adds a column for each unique key that is too long for an index.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unique_keys_of_mariadb_over_long_texts() -> Result<()> {
+    let servers = Servers::shared_of(Flavor::MariaDb).await?;
+    servers
+        .source
+        .execute(&[
+            "CREATE DATABASE long_keys",
+            "CREATE TABLE long_keys.t (id INT NOT NULL PRIMARY KEY, a TEXT, b INT, UNIQUE KEY (a))",
+            "INSERT INTO long_keys.t VALUES (1, 'one', 1), (2, NULL, 2)",
+        ])
+        .await?;
+    let mut case = Case::new(servers.clone(), "long_keys", Format::CanalJson, 1, vec![Table::new("long_keys", "t")]).await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    servers
+        .source
+        .execute(&[
+            "INSERT INTO long_keys.t VALUES (3, 'three', 3), (4, NULL, 4)",
+            "UPDATE long_keys.t SET b = b + 1",
+            "ALTER TABLE long_keys.t ADD COLUMN c BIGINT, ADD UNIQUE KEY long_too (a, c)",
+            "INSERT INTO long_keys.t VALUES (5, 'five', 5, 5), (6, NULL, 6, NULL)",
+            "UPDATE long_keys.t SET c = id",
+            "DELETE FROM long_keys.t WHERE id = 3",
+        ])
+        .await?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    case.verify(0).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! The end-to-end tests: real MySQL, real Kafka, and the real program as a child process. They are one binary, so that tests share the
 //! servers.
 
+mod altered_tables;
 mod both_phases;
 mod case;
 mod cases;
@@ -39,7 +40,7 @@ mod start_points;
 mod starts;
 mod statements;
 mod stored_checkpoints;
-mod structures;
+
 mod table_maps;
 mod topics;
 mod xa;

@@ -12,8 +12,10 @@ use super::uuid_inet::UuidInet;
 pub(crate) struct RowLayout {
     pub(crate) schema: Arc<TableSchema>,
     pub(crate) cells: Vec<CellFormat>,
-    /// Whether PolarDB-X adds its hidden key column behind the columns of the schema.
-    pub(crate) hidden_key: bool,
+    /// How many columns of 8 bytes the server has added behind the columns of the schema. They are not delivered.
+    pub(crate) hidden: usize,
+    /// Whether such a column is the hidden key of PolarDB-X.
+    pub(crate) is_hidden_key: bool,
     /// The columns of the TABLE_MAP, by their index, that are not in the rows: the columns that MySQL adds for the expressions of keys.
     pub(crate) absent: Vec<usize>,
 }
@@ -26,7 +28,7 @@ impl RowLayout {
 
     /// The number of columns in the rows.
     pub(crate) fn image_width(&self) -> usize {
-        self.cells.len() + usize::from(self.hidden_key)
+        self.cells.len() + self.hidden
     }
 }
 

@@ -54,7 +54,8 @@ impl<'a> RowImages<'a> {
     /// Reads the event up to its first image. Version 2 of row events has extra bytes before the columns.
     pub(crate) fn open(body: &'a [u8], event: u8, layout: &RowLayout) -> Result<Self, StreamError> {
         let (flags, columns, mut reader) = read_head(body, event)?;
-        if layout.hidden_key && flags & HIDDEN_KEY == 0 && !layout.schema.primary_key.is_empty() {
+        // Only PolarDB-X sets the flag. MariaDB's hidden columns belong to unique keys.
+        if layout.is_hidden_key && flags & HIDDEN_KEY == 0 && !layout.schema.primary_key.is_empty() {
             let what =
                 "the binlog shows one more column, and does not say that it is the hidden key of a table without primary key".to_owned();
             return Err(StreamError::SchemaMismatch { table: layout.schema.id.clone(), what });
@@ -79,16 +80,19 @@ impl<'a> RowImages<'a> {
     /// Decodes the next row image and packs it into `block`.
     pub(crate) fn decode(&mut self, layout: &RowLayout, block: &mut CellBlock) -> Result<Row, StreamError> {
         let nulls = self.reader.take(layout.image_width().div_ceil(8))?;
+        let is_null = |index: usize| nulls.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
         let mut writer = block.row(layout.cells.len());
         for (index, &format) in layout.cells.iter().enumerate() {
-            if nulls.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1) {
+            if is_null(index) {
                 writer.push(Value::Null);
             } else {
                 decode_cell(format, &mut self.reader, &mut writer).map_err(|error| in_column(error, layout, index))?;
             }
         }
-        if layout.hidden_key {
-            self.reader.u64()?;
+        for hidden in 0..layout.hidden {
+            if !is_null(layout.cells.len() + hidden) {
+                self.reader.u64()?;
+            }
         }
         Ok(writer.finish())
     }

@@ -20,6 +20,7 @@ use runtime::{Charset, Column, ColumnKind, KeyPart, TableId, TableSchema};
 use super::error::StreamError;
 use super::profile::ServerProfile;
 use super::row::RowLayout;
+use crate::schema::max_bytes;
 use cell::field;
 use compare::compare;
 use description::{Description, ShownColumn};
@@ -30,7 +31,7 @@ use text::{known_text, shown_text};
 /// Compares a TABLE_MAP with the known schema and returns the layout of its rows. The columns `absent` are not in the rows: servers add a
 /// column for each expression of a key, and leave its values out.
 ///
-/// PolarDB-X may add one column behind the others, its hidden key of a table without a primary key. The row events then say so.
+/// Some servers add columns behind the others, see [`hidden_columns`].
 pub(crate) fn row_layout(
     map: &TableMap<'_>,
     schema: &Arc<TableSchema>,
@@ -38,23 +39,51 @@ pub(crate) fn row_layout(
     absent: &[usize],
 ) -> Result<RowLayout, StreamError> {
     let dialect = profile.dialect();
-    let hidden_key = profile.is_polardbx()
-        && map.types.len() == schema.columns.len() + 1
-        && map.types.last() == Some(&field::LONGLONG)
-        && !map.is_nullable(schema.columns.len());
     let description = Description::read(map, dialect)?;
+    let hidden = hidden_columns(map, &description, schema, profile);
     let mismatch = |what: String| StreamError::SchemaMismatch {
         table: map.table.clone(),
         what: format!("{what}; the known schema is ({}), and the binlog shows ({})", known_text(schema), shown_text(&description)),
     };
-    if map.types.len() != schema.columns.len() + absent.len() + usize::from(hidden_key) {
+    if map.types.len() != schema.columns.len() + absent.len() + hidden {
         let (shown, known) = (map.types.len().saturating_sub(absent.len()), schema.columns.len());
         return Err(mismatch(format!("the binlog shows {shown} columns, the known schema has {known}")));
     }
     schema.columns.iter().try_for_each(|column| refuse_unsupported(&map.table, column))?;
     let places: Vec<usize> = (0..map.types.len()).filter(|place| !absent.contains(place)).take(schema.columns.len()).collect();
     let cells = compare(&description, schema, &places, dialect).map_err(mismatch)?;
-    Ok(RowLayout { schema: schema.clone(), cells, hidden_key, absent: absent.to_vec() })
+    Ok(RowLayout { schema: schema.clone(), cells, hidden, is_hidden_key: hidden > 0 && profile.is_polardbx(), absent: absent.to_vec() })
+}
+
+/// How many columns the server has added behind those of the table, each an integer of 8 bytes.
+///
+/// PolarDB-X adds its hidden key to a table without a primary key; the row events then say so. MariaDB adds a hash for each unique key that is
+/// too long for an index.
+fn hidden_columns(map: &TableMap<'_>, description: &Description<'_>, schema: &TableSchema, profile: &ServerProfile) -> usize {
+    let known = schema.columns.len();
+    let Some(more @ 1..) = map.types.len().checked_sub(known) else { return 0 };
+    let (kinds, shown) = (map.types.get(known..).unwrap_or_default(), description.columns.get(known..).unwrap_or_default());
+    let are_integers = kinds.iter().all(|kind| *kind == field::LONGLONG);
+    let are_hashes = || shown.iter().all(|column| column.name.is_none_or(|name| name.starts_with(b"DB_ROW_HASH_")));
+    let is_one = profile.is_polardbx() && more == 1 && !map.is_nullable(known);
+    let may_be_hashes = profile.dialect().is_mariadb() && more <= long_keys(schema);
+    if are_integers && (is_one || (may_be_hashes && are_hashes())) { more } else { 0 }
+}
+
+/// How many unique keys of a table may be too long for an index of MariaDB: those over a whole TEXT or BLOB, or over more than 767 bytes.
+fn long_keys(schema: &TableSchema) -> usize {
+    let bytes = |column: &usize| {
+        let Some(column) = schema.columns.get(*column) else { return 0 };
+        let width = column.charset.as_deref().and_then(max_bytes).unwrap_or(1);
+        match column.kind {
+            ColumnKind::Text { .. } | ColumnKind::Blob { .. } => u32::MAX,
+            ColumnKind::Char { length } | ColumnKind::Varchar { length } => length.saturating_mul(width),
+            ColumnKind::Binary { length } | ColumnKind::Varbinary { length } => length,
+            _ => 8,
+        }
+    };
+    let is_long = |columns: &[usize]| columns.iter().map(bytes).fold(0, u32::saturating_add) > 767;
+    schema.unique_keys.iter().filter(|key| is_long(&key.columns)).count()
 }
 
 /// How many expressions the keys of a table have. MySQL adds a column for each, and some versions write it into TABLE_MAPs.

@@ -1,5 +1,6 @@
 //! Tests of the kind of each DDL statement, and of the statements that make no event.
 
+use super::history::{apply, history};
 use super::*;
 
 fn kind(sql: &str) -> Option<SchemaChangeKind> {

@@ -1,4 +1,4 @@
-//! The structures of tables after DDL statements: what is read from the statements equals what the server shows.
+//! The schemas of tables after DDL statements: what is read from the statements equals what the server shows.
 
 use fastrand::Rng;
 use mysql_async::prelude::Queryable;
@@ -130,9 +130,9 @@ fn shown(schema: &TableSchema) -> Vec<String> {
     lines
 }
 
-/// Runs random statements, and compares the structure after each. Returns how many the server has executed.
+/// Runs random statements, and compares the schema after each. Returns how many the server has executed.
 async fn random(flavor: Flavor, seed: u64, count: usize) -> Result<usize> {
-    let database = format!("structures_{seed}");
+    let database = format!("altered_{seed}");
     let servers = Servers::shared_of(flavor).await?;
     let mut connection = servers.source.connect().await?;
     connection.query_drop(format!("CREATE DATABASE {database} CHARACTER SET utf8mb4")).await?;
@@ -191,8 +191,8 @@ async fn random(flavor: Flavor, seed: u64, count: usize) -> Result<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn statements_lead_to_the_structures_that_the_server_shows() -> Result<()> {
-    let seed = std::env::var("STRUCTURES_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+async fn statements_lead_to_the_schemas_that_the_server_shows() -> Result<()> {
+    let seed = std::env::var("ALTERED_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     for flavor in [Flavor::MySql57, Flavor::MySql80, Flavor::MariaDb] {
         let executed = random(flavor, seed, 400).await?;
         println!("{}: {executed} statements", flavor.name());

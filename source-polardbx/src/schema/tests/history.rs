@@ -1,0 +1,271 @@
+//! Tests of the history: what statements do to the known schemas.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use runtime::TableId;
+
+use super::super::history::ChangeError;
+use super::super::{Applied, History, Interest, Statement, WithoutEvents};
+use super::{create, read, t, types};
+
+pub(super) fn history() -> History {
+    let mut schema = create("CREATE TABLE t (a int NOT NULL, b int NOT NULL, c varchar(9), PRIMARY KEY (a), UNIQUE KEY u (b))");
+    schema.version = 3;
+    History::new([Arc::new(schema)], HashMap::from([("d".to_owned(), "utf8mb4".to_owned())]), false)
+}
+
+/// The tables of the database `d` are known. All but those whose names begin with `no` are selected.
+fn interest(table: &TableId) -> Interest {
+    match (&*table.database, table.table.starts_with("no")) {
+        ("d", false) => Interest::Selected,
+        ("d", true) => Interest::Followed,
+        _ => Interest::None,
+    }
+}
+
+pub(super) fn apply(history: &mut History, sql: &str) -> Result<Vec<(String, Option<u32>)>, ChangeError> {
+    let statement = read(sql);
+    let Statement::Change(change) = statement else { panic!("{sql}: {statement:?}") };
+    let Applied { touched, without_events } = history.apply(&change, 1_000, Some("latin1"), &interest)?;
+    if let Some(WithoutEvents { table, what }) = without_events.into_iter().next() {
+        return Err(ChangeError::WithoutEvents { table, what });
+    }
+    Ok(touched.into_iter().map(|(table, schema)| (table.to_string(), schema.map(|schema| schema.version))).collect())
+}
+
+#[test]
+fn the_history_follows_what_it_can() {
+    let mut known = history();
+    for (sql, expected) in [
+        ("TRUNCATE t", vec![("d.t", Some(3))]),
+        ("ALTER TABLE t ADD INDEX (c), ADD UNIQUE v (b, a)", vec![("d.t", Some(4))]),
+        ("DROP INDEX no_such ON t", vec![("d.t", Some(4))]),
+        ("CREATE TABLE IF NOT EXISTS t (z int)", vec![("d.t", Some(4))]),
+        ("CREATE TABLE n LIKE t", vec![("d.n", Some(1000))]),
+        ("DROP TABLE t, unknown", vec![("d.t", None), ("d.unknown", None)]),
+        ("CREATE TABLE t (z int)", vec![("d.t", Some(1000))]),
+        ("CREATE TABLE e.x (z int)", vec![]),
+        ("CREATE TABLE no (z frob)", vec![]),
+        ("ALTER TABLE no ADD c int", vec![]),
+        ("ALTER DATABASE d CHARACTER SET gbk", vec![]),
+        ("DROP DATABASE d", vec![("d.n", None), ("d.t", None)]),
+    ] {
+        let expected: Vec<_> = expected.into_iter().map(|(table, version)| (table.to_owned(), version)).collect();
+        assert_eq!(apply(&mut known, sql).unwrap(), expected, "{sql}");
+    }
+    apply(&mut known, "CREATE DATABASE d").unwrap();
+    assert_eq!(known.charset("d").as_deref(), Some("latin1"), "a new database has the server's character set");
+}
+
+/// The schema after an ALTER TABLE of `t` with these clauses, as a SHOW CREATE TABLE would print it.
+fn altered(clauses: &str) -> String {
+    let table = "CREATE TABLE t (a int(11) NOT NULL, b int(11) NOT NULL, c varchar(9), PRIMARY KEY (a), UNIQUE KEY u (b)) CHARSET latin1";
+    let mut history = History::new([Arc::new(create(table))], HashMap::from([("d".to_owned(), "utf8mb4".to_owned())]), false);
+    if let Err(error) = apply(&mut history, &format!("ALTER TABLE t {clauses}")) {
+        return error.to_string();
+    }
+    let schema = history.table(&t()).unwrap();
+    let names = |columns: &[usize]| columns.iter().map(|&column| schema.columns[column].name.as_str()).collect::<Vec<_>>().join(",");
+    let mut parts = types(schema);
+    for (part, column) in parts.iter_mut().zip(&schema.columns) {
+        part.extend(column.charset.iter().map(|charset| format!(" {charset}")));
+    }
+    parts.push(format!("primary {}", names(&schema.primary_key)));
+    parts.extend(schema.unique_keys.iter().map(|key| format!("{} {}", key.name, names(&key.columns))));
+    parts.join("; ")
+}
+
+#[test]
+fn the_clauses_of_an_alter_are_applied_together() {
+    for (clauses, expected) in [
+        (
+            "ADD d INT AFTER a, ADD e INT FIRST",
+            "e int(11); a int(11) not null; d int(11); b int(11) not null; c varchar(9) latin1; primary a; u b",
+        ),
+        ("DROP a, DROP COLUMN c", "b int(11) not null; primary ; u b"),
+        ("CHANGE a b INT, CHANGE b a INT NOT NULL", "b int(11) not null; a int(11) not null; c varchar(9) latin1; primary b; u a"),
+        ("RENAME COLUMN a TO b, RENAME COLUMN b TO a", "b int(11) not null; a int(11) not null; c varchar(9) latin1; primary b; u a"),
+        ("MODIFY c TEXT CHARACTER SET gbk FIRST", "c text gbk; a int(11) not null; b int(11) not null; primary a; u b"),
+        (
+            "MODIFY b BIGINT AFTER c, DEFAULT CHARSET gbk, ADD d CHAR(3)",
+            "a int(11) not null; c varchar(9) latin1; b bigint(20); d char(3) gbk; primary a; u b",
+        ),
+        (
+            "CONVERT TO CHARACTER SET utf8mb4, ADD d TEXT",
+            "a int(11) not null; b int(11) not null; c varchar(9) utf8mb4; d text utf8mb4; primary a; u b",
+        ),
+        (
+            "DROP PRIMARY KEY, ADD PRIMARY KEY (c, b), ADD (d INT UNIQUE, e YEAR)",
+            "a int(11) not null; b int(11) not null; c varchar(9) not null latin1; d int(11); e year(4); primary c,b; u b; d d",
+        ),
+        (
+            "ADD d INT UNSIGNED NOT NULL DEFAULT 7 COMMENT 'FIRST' PARTITION BY HASH (a) PARTITIONS 3",
+            "a int(11) not null; b int(11) not null; c varchar(9) latin1; d int(10) unsigned not null; primary a; u b",
+        ),
+        ("DROP nope", "the table has no column `nope`"),
+        ("ADD A INT", "two columns called `A`"),
+        ("ADD d INT AFTER nope", "there is no column `nope` for AFTER"),
+        ("DROP a, DROP b, DROP c", "the statement leaves no column"),
+    ] {
+        assert_eq!(altered(clauses), expected, "{clauses}");
+    }
+}
+
+#[test]
+fn tables_are_renamed_within_the_selection() {
+    let mut known = history();
+    apply(&mut known, "CREATE TABLE u (z int)").unwrap();
+    let names =
+        |known: &History| ["t", "u", "v"].map(|name| known.table(&TableId::new("d", name)).map(|schema| schema.columns[0].name.clone()));
+    assert_eq!(
+        apply(&mut known, "RENAME TABLE t TO no, u TO t, no TO u").unwrap(),
+        [("d.t".to_owned(), Some(1001)), ("d.u".to_owned(), Some(1001))]
+    );
+    assert_eq!(names(&known), [Some("z".to_owned()), Some("a".to_owned()), None]);
+    assert_eq!(
+        apply(&mut known, "ALTER TABLE u ADD y int FIRST, RENAME v").unwrap(),
+        [("d.u".to_owned(), None), ("d.v".to_owned(), Some(1003))]
+    );
+    assert_eq!(names(&known), [Some("z".to_owned()), None, Some("y".to_owned())]);
+    // A table that leaves the selection may change its rows unseen.
+    assert_eq!(apply(&mut known, "RENAME TABLE v TO no").unwrap(), [("d.v".to_owned(), None)]);
+    assert!(matches!(apply(&mut known, "RENAME TABLE no TO v"), Err(ChangeError::WithoutEvents { .. })));
+    apply(&mut known, "RENAME TABLE v TO e.v").unwrap();
+    assert!(matches!(apply(&mut known, "RENAME TABLE e.v TO v"), Err(ChangeError::Renamed { .. })));
+    assert_eq!(apply(&mut known, "RENAME TABLE e.a TO e.b").unwrap(), []);
+}
+
+#[test]
+fn tables_that_are_not_selected_are_followed() {
+    let columns = |known: &History, table: &str| known.table(&TableId::new("d", table)).map(|schema| types(schema).join(", "));
+    let mut known = history();
+    for sql in [
+        "CREATE TABLE no_new LIKE t",
+        "ALTER TABLE no_new ADD x int FIRST, DROP c",
+        "CREATE TABLE no_like LIKE no_new",
+        // A table whose change cannot be read is not known any more.
+        "ALTER TABLE no_like DROP gone",
+        "CREATE TABLE no_odd (a frob)",
+    ] {
+        assert_eq!(apply(&mut known, sql).unwrap(), [], "{sql}");
+    }
+    let taken: Vec<_> = known.take_followed();
+    let names: Vec<_> =
+        taken.iter().map(|(table, followed)| (&*table.table, followed.as_ref().map(|followed| followed.is_empty))).collect();
+    assert_eq!(names, [("no_like", None), ("no_new", Some(true))]);
+    assert!(known.take_followed().is_empty());
+    // What is stored is restored.
+    let mut other = history();
+    other.restore_followed(taken.into_iter().filter_map(|(_, followed)| followed));
+    for known in [&mut known, &mut other] {
+        let mut swapped = known.clone();
+        assert_eq!(
+            apply(&mut swapped, "RENAME TABLE t TO no_old, no_new TO t").unwrap(),
+            [("d.t".to_owned(), Some(1002))],
+            "an empty table brings no rows"
+        );
+        assert_eq!(columns(&swapped, "t").as_deref(), Some("x int(11), a int not null, b int not null"));
+        assert_eq!(columns(&swapped, "no_old").as_deref(), Some("a int not null, b int not null, c varchar(9)"));
+        assert_eq!(columns(&swapped, "no_new"), None);
+        known.saw_rows(&TableId::new("d", "no_new"));
+        assert_eq!(known.take_followed().len(), 1);
+        let error = apply(&mut known.clone(), "RENAME TABLE t TO no_old, no_new TO t").unwrap_err();
+        assert!(
+            matches!(&error, ChangeError::WithoutEvents { table, .. } if *table == t()) && error.to_string().contains("d.no_new"),
+            "{error}"
+        );
+        // A table that is emptied has no rows.
+        apply(known, "TRUNCATE no_new").unwrap();
+        apply(known, "RENAME TABLE no_new TO t2").unwrap();
+        assert!(columns(known, "t2").is_some());
+    }
+    // The copy that a tool for online schema changes has made has the rows of the table.
+    let interest = |table: &TableId| if &*table.table == "t" { Interest::Selected } else { Interest::Followed };
+    for (copy, swap) in [
+        ("_t_gho", "RENAME TABLE t TO _t_del, _t_gho TO t"),
+        ("_t_new", "RENAME TABLE t TO _t_old, _t_new TO t"),
+        ("__osc_new_t", "RENAME TABLE t TO __osc_old_t, __osc_new_t TO t"),
+    ] {
+        let mut known = history();
+        for sql in [format!("CREATE TABLE {copy} LIKE t"), format!("ALTER TABLE {copy} ADD x int"), swap.to_owned()] {
+            let Statement::Change(change) = read(&sql) else { panic!("{sql}") };
+            known.saw_rows(&TableId::new("d", copy));
+            let applied = known.apply(&change, 5, None, &interest).unwrap();
+            assert!(applied.without_events.is_empty(), "{sql}");
+            assert_eq!(applied.touched.len(), usize::from(sql == swap), "{sql}");
+        }
+        assert!(columns(&known, "t").is_some_and(|columns| columns.ends_with("x int(11)")));
+    }
+}
+
+#[test]
+fn rows_that_go_with_their_partitions_are_no_events() {
+    for sql in ["ALTER TABLE t DROP PARTITION p1, `p2`", "ALTER TABLE t TRUNCATE PARTITION ALL", "ALTER TABLE t DISCARD TABLESPACE"] {
+        assert!(matches!(apply(&mut history(), sql), Err(ChangeError::WithoutEvents { .. })), "{sql}");
+        assert_eq!(apply(&mut history(), &sql.replace("TABLE t", "TABLE no")).unwrap(), [], "{sql}");
+    }
+}
+
+#[test]
+fn a_change_of_the_effective_key_is_followed() {
+    let without_primary_key = |keys: &str| {
+        let schema = create(&format!("CREATE TABLE t (a int NOT NULL, b int NOT NULL, c int{keys})"));
+        History::new([Arc::new(schema)], HashMap::from([("d".to_owned(), "utf8mb4".to_owned())]), false)
+    };
+    for (keys, sql, changes) in [
+        (", UNIQUE u (a)", "DROP INDEX u ON t", true),
+        (", UNIQUE u (a)", "ALTER TABLE t DROP KEY u, ADD UNIQUE v (b)", true),
+        (", UNIQUE u (a)", "ALTER TABLE t DROP KEY u, ADD UNIQUE v (a)", false),
+        (", UNIQUE u (a), UNIQUE v (b)", "DROP INDEX v ON t", false),
+        (", UNIQUE u (a)", "CREATE UNIQUE INDEX v ON t (b)", false),
+        (", UNIQUE u (c)", "ALTER TABLE t DROP KEY u, ADD UNIQUE w (c, a)", false),
+        ("", "ALTER TABLE t ADD UNIQUE (a)", true),
+        ("", "CREATE UNIQUE INDEX u ON t (a, b)", true),
+        ("", "CREATE UNIQUE INDEX u ON t (c)", false),
+    ] {
+        let mut history = without_primary_key(keys);
+        let before = history.table(&t()).unwrap().effective_key();
+        apply(&mut history, sql).unwrap();
+        assert_eq!(history.table(&t()).unwrap().effective_key() != before, changes, "{keys} {sql}");
+    }
+}
+
+#[test]
+fn a_database_that_exists_keeps_its_character_set() {
+    let mut known = history();
+    for (sql, charset) in [
+        ("CREATE DATABASE IF NOT EXISTS d CHARACTER SET gbk", Some("utf8mb4")),
+        ("CREATE DATABASE IF NOT EXISTS d", Some("utf8mb4")),
+        ("ALTER DATABASE d COLLATE gbk_bin", Some("gbk")),
+        ("ALTER DATABASE d UPGRADE DATA DIRECTORY NAME", Some("gbk")),
+        ("ALTER DATABASE d CHARACTER SET DEFAULT", Some("latin1")),
+        ("CREATE OR REPLACE DATABASE d CHARSET utf8", Some("utf8")),
+        ("DROP DATABASE d", None),
+        ("CREATE DATABASE IF NOT EXISTS d CHARACTER SET gbk", Some("gbk")),
+        ("CREATE SCHEMA IF NOT EXISTS d CHARACTER SET big5", Some("gbk")),
+    ] {
+        apply(&mut known, sql).unwrap();
+        assert_eq!(known.charset("d").as_deref(), charset, "{sql}");
+    }
+    assert!(known.table(&t()).is_none(), "OR REPLACE drops the tables");
+    // A known table proves that its database exists, even if its character set is unknown.
+    let mut known = History::new([Arc::new(create("CREATE TABLE t (a int)"))], HashMap::<String, String>::new(), false);
+    apply(&mut known, "CREATE DATABASE IF NOT EXISTS d CHARACTER SET gbk").unwrap();
+    assert_eq!(known.charset("d"), None);
+}
+
+#[test]
+fn the_history_stops_where_it_must() {
+    for sql in ["ALTER TABLE t EXCHANGE PARTITION p WITH TABLE e.u", "ALTER TABLE e.u EXCHANGE PARTITION p WITH TABLE t"] {
+        assert!(matches!(apply(&mut history(), sql), Err(ChangeError::WithoutEvents { .. })), "{sql}");
+    }
+    assert!(matches!(apply(&mut history(), "RENAME TABLE e.u TO t2"), Err(ChangeError::Renamed { .. })));
+    assert!(matches!(apply(&mut history(), "CREATE TABLE n LIKE e.x"), Err(ChangeError::LikeUnknown { .. })));
+    for sql in ["CREATE TABLE n (a frob)", "CREATE TABLE n ENGINE=x", "ALTER TABLE t ADD UNIQUE (nope)"] {
+        assert!(matches!(apply(&mut history(), sql), Err(ChangeError::Unread { .. })), "{sql}");
+    }
+    assert!(matches!(apply(&mut history(), "TRUNCATE unknown"), Err(ChangeError::Unknown { .. })));
+    let mut known = history();
+    assert!(apply(&mut known, "DROP TABLE t, u").is_ok() && known.table(&t()).is_none());
+}
