@@ -1,6 +1,8 @@
 //! Measures the time to decode the events of a table with ten columns, including the verification of checksums and the packing into cells.
 //! `bulk_insert` reads transactions of four row events with 75 rows each, and `one_row_update` reads transactions of one updated row. The
-//! reported time is the time of one iteration, which decodes [`ROWS`] rows.
+//! reported time is the time of one iteration, which decodes [`ROWS`] rows. `rows_after_alter` reads the same rows as `bulk_insert` behind an
+//! ALTER TABLE that has added two of the columns. `other_statements` reads DDL statements of tables that are not selected, half of them in a
+//! database whose tables are followed.
 //!
 //! With the argument `compare`, the same inserts are read from the binlogs of MySQL and PolarDB-X in turn, and the least times are printed
 //! with their ratios.
@@ -84,6 +86,19 @@ impl Log {
         self.events.push(event);
     }
 
+    /// Appends a DDL statement.
+    fn statement(&mut self, database: &str, text: &str) {
+        let mut body = vec![7, 0, 0, 0, 0, 0, 0, 0, database.len() as u8, 0, 0, 5, 0, 0, 0, 0, 0, 0];
+        // The character sets of the session: utf8mb4.
+        body.splice(13..18, [4, 45, 0, 45, 0, 45, 0]);
+        body[11] = 7;
+        body.extend_from_slice(database.as_bytes());
+        body.push(0);
+        body.extend_from_slice(text.as_bytes());
+        self.add(34, &[1; 42]);
+        self.add(2, &body);
+    }
+
     /// Appends one transaction of `events` row events with `rows` rows each.
     fn transaction(&mut self, kind: u8, events: usize, rows: usize) {
         self.transactions += 1;
@@ -131,8 +146,8 @@ impl Log {
         Some(Decoder::new(DecoderOptions {
             stream: "global".to_owned(),
             position: StreamPosition::start("id", "binlog.000001", 4).ok()?,
-            history: History::new([schema()], std::iter::empty::<(String, String)>(), false),
-            selection: Selection::new(&["d.*".to_owned()], &[]).ok()?,
+            history: History::new([schema()], [("d".to_owned(), "utf8mb4".to_owned())], false),
+            selection: Selection::new(&["d.*".to_owned()], &["d.no_*".to_owned()]).ok()?,
             profile: ServerProfile::new(self.server.version()),
             prepared: PreparedTransactions::default(),
             polardbx: PolarDbXOptions::default(),
@@ -196,6 +211,32 @@ fn bulk_insert(bencher: Bencher<'_, '_>) {
     let mut log = Log::new(Server::MySql);
     (0..ROWS / 300).for_each(|_| log.transaction(30, 4, 75));
     run(bencher, &log);
+}
+
+#[divan::bench]
+fn rows_after_alter(bencher: Bencher<'_, '_>) {
+    let mut log = Log::new(Server::MySql);
+    log.statement("d", "ALTER TABLE t DROP h, DROP i");
+    log.statement("d", "ALTER TABLE t ADD h TINYINT, ADD i DOUBLE");
+    (0..ROWS / 300).for_each(|_| log.transaction(30, 4, 75));
+    run(bencher, &log);
+}
+
+#[divan::bench]
+fn other_statements(bencher: Bencher<'_, '_>) {
+    const STATEMENTS: usize = 10_000;
+    let mut log = Log::new(Server::MySql);
+    for number in 0..STATEMENTS / 4 {
+        for database in ["other", "d"] {
+            log.statement(
+                database,
+                &format!("CREATE TABLE no_{number} (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, a VARCHAR(20), b INT, KEY (b))"),
+            );
+            log.statement(database, &format!("ALTER TABLE no_{number} ADD COLUMN c DATETIME(3) NOT NULL AFTER a, DROP b"));
+        }
+    }
+    let decode = |decoder: Option<Decoder>| assert_eq!(decoder.map(|decoder| log.decode(decoder)), Some(0));
+    bencher.counter(ItemsCount::new(STATEMENTS)).with_inputs(|| log.decoder()).bench_values(decode);
 }
 
 #[divan::bench]

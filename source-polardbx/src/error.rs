@@ -430,7 +430,7 @@ fn change_error(change: &ChangeError, statement: &str) -> Error {
             "E_ROWS_WITHOUT_EVENTS",
             table,
             "what comes before the statement in its stream was delivered: start from scratch with a full phase, which reads the rows as they are now, or \
-             set on_rows_without_events = \"warn\" to go on without these changes",
+             set on_rows_without_events = \"warn\" to continue without these changes",
         ),
         ChangeError::Renamed { to, .. } => (
             "E_SCHEMA_MISMATCH",

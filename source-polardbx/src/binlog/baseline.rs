@@ -225,10 +225,11 @@ impl<'a> Baseline<'a> {
             Effect::Create { table, definition } => {
                 let table = self.fold(table);
                 let replaces = text.to_ascii_uppercase().contains("OR REPLACE");
-                if replaces && self.tables.contains(&table) {
-                    if let Some(table) = self.changed(&table) {
-                        return Some(format!("replaces {table}"));
-                    }
+                if replaces
+                    && self.tables.contains(&table)
+                    && let Some(table) = self.changed(&table)
+                {
+                    return Some(format!("replaces {table}"));
                 }
                 if definition.is_ok() {
                     self.created.insert(table);

@@ -25,6 +25,7 @@ mod followed;
 mod group_end;
 mod heartbeat;
 mod look_ahead;
+mod options;
 mod output;
 mod polardbx;
 mod prepared;
@@ -60,6 +61,7 @@ pub(super) use group_end::Undone;
 pub(super) use group_end::{EndSearch, GroupEnd, OpenGroup};
 use heartbeat::Heartbeats;
 use look_ahead::{LookAhead, Wait};
+pub use options::DecoderOptions;
 use output::BatchOutput;
 pub(super) use polardbx::StatementTexts;
 pub use prepared::PreparedTransactions;
@@ -71,28 +73,6 @@ pub(super) use table_maps::TableMaps;
 use transaction::Transaction;
 use unread::Unread;
 pub(super) use unread::{continue_behind, wants_schemas};
-
-/// The inputs of a [`Decoder`].
-pub struct DecoderOptions {
-    /// Name of the stream, under which its facts are committed.
-    pub stream: String,
-    /// Where the stream resumes.
-    pub position: StreamPosition,
-    /// The schemas at `position`.
-    pub history: History,
-    /// The selected tables.
-    pub selection: Selection,
-    /// The properties of the server that wrote the events.
-    pub profile: ServerProfile,
-    /// The XA transactions that are prepared at `position`.
-    pub prepared: PreparedTransactions,
-    /// How the events of PolarDB-X are delivered.
-    pub polardbx: PolarDbXOptions,
-    /// What becomes of statements that change rows without row events.
-    pub on_rows_without_events: OnRowsWithoutEvents,
-    /// Batches are cut at about this size, in bytes.
-    pub batch_max_bytes: usize,
-}
 
 /// Decodes the binlog events of one stream into batches.
 pub struct Decoder {

@@ -1,0 +1,32 @@
+//! The inputs of a decoder.
+
+#[cfg(doc)]
+use super::Decoder;
+use super::PreparedTransactions;
+use crate::binlog::position::StreamPosition;
+use crate::binlog::profile::ServerProfile;
+use crate::config::{OnRowsWithoutEvents, PolarDbXOptions};
+use crate::schema::History;
+use crate::selection::Selection;
+
+/// The inputs of a [`Decoder`].
+pub struct DecoderOptions {
+    /// Name of the stream, under which its facts are committed.
+    pub stream: String,
+    /// Where the stream resumes.
+    pub position: StreamPosition,
+    /// The schemas at `position`.
+    pub history: History,
+    /// The selected tables.
+    pub selection: Selection,
+    /// The properties of the server that wrote the events.
+    pub profile: ServerProfile,
+    /// The XA transactions that are prepared at `position`.
+    pub prepared: PreparedTransactions,
+    /// How the events of PolarDB-X are delivered.
+    pub polardbx: PolarDbXOptions,
+    /// What becomes of statements that change rows without row events.
+    pub on_rows_without_events: OnRowsWithoutEvents,
+    /// Batches are cut at about this size, in bytes.
+    pub batch_max_bytes: usize,
+}
