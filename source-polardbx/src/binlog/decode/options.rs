@@ -1,15 +1,13 @@
 //! The inputs of a decoder.
 
-#[cfg(doc)]
-use super::Decoder;
-use super::PreparedTransactions;
+use super::prepared::PreparedTransactions;
 use crate::binlog::position::StreamPosition;
 use crate::binlog::profile::ServerProfile;
 use crate::config::{OnRowsWithoutEvents, PolarDbXOptions};
 use crate::schema::History;
 use crate::selection::Selection;
 
-/// The inputs of a [`Decoder`].
+/// The inputs of a decoder.
 pub struct DecoderOptions {
     /// Name of the stream, under which its facts are committed.
     pub stream: String,
