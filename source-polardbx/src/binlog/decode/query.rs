@@ -221,19 +221,25 @@ impl Decoder {
         {
             return Err(StreamError::NoRows { table: table.clone(), statement: shorten(text) });
         }
-        unstated::note(&self.stream, &mut self.history, &mut self.output)?;
-        followed::note(&self.stream, &mut self.history, &mut self.output)?;
-        self.prepared.schema_changed(change, text, &self.history, &mut self.output)?;
         let databases = || {
             change.effects.iter().filter_map(|effect| match effect {
                 Effect::DatabaseCharset { database, .. } | Effect::DropDatabase { database } => Some(database),
                 _ => None,
             })
         };
+        let concerns = !touched.is_empty() || databases().any(|database| self.selection.selects_database(database));
+        if concerns && change.kind.is_some() && !source.is_elsewhere {
+            // Invariant: what is known behind the statement is not committed with a resume point before it. The statement is applied to what is
+            // known, and twice is not once.
+            self.cut();
+        }
+        unstated::note(&self.stream, &mut self.history, &mut self.output)?;
+        followed::note(&self.stream, &mut self.history, &mut self.output)?;
+        self.prepared.schema_changed(change, text, &self.history, &mut self.output)?;
         if databases().next().is_some() {
             self.output.set_fact(&self.stream, &DatabaseCharsets::new(self.history.databases().iter()))?;
         }
-        if touched.is_empty() && !databases().any(|database| self.selection.selects_database(database)) {
+        if !concerns {
             return Ok(());
         }
         self.tables.clear();

@@ -1,6 +1,9 @@
 //! Tests of statements, of the known character sets of databases, and of damaged events.
 
+use runtime::{Commit, Committed};
+
 use super::*;
+use crate::schema::FollowedTable;
 
 #[test]
 fn invalid_bytes_matter_only_in_ddl_of_selected_tables() {
@@ -106,4 +109,62 @@ fn a_table_that_is_created_without_a_list_of_columns_says_what_is_there_instead(
     let failed = read(&mut decoder(start(), schema(&[integer(1, 4, false)]), 1 << 20), &log).1.unwrap();
     let text = failed.to_string();
     assert!(failed.code() == Some("E_DDL_UNREAD") && text.contains("expected the columns of the table near `ENGINE=FEDERATED"), "{text}");
+}
+
+/// Decodes the log, and again from every resume point with what was committed there. Returns the lines of the first time.
+fn read_from_everywhere(log: &Log, table: &Arc<TableSchema>, batch_max_bytes: usize) -> Vec<String> {
+    let of = |position: StreamPosition, tables: Vec<Arc<TableSchema>>, followed: Vec<FollowedTable>| {
+        let mut history = History::new(tables, [("d".to_owned(), "utf8mb4".to_owned())], false);
+        history.restore_followed(followed);
+        let selection = Selection::new(&["d.t".to_owned()], &[]).unwrap();
+        Decoder::new(DecoderOptions { history, selection, ..options(position, table.clone(), batch_max_bytes) })
+    };
+    let (all, failed) = read(&mut of(start(), vec![table.clone()], Vec::new()), log);
+    assert!(failed.is_none(), "{failed:?}");
+    let expected = lines(&all);
+    let mut schemas = std::collections::HashMap::from([(table.id.clone(), Some(table.clone()))]);
+    let (mut committed, mut count) = (Committed::default(), 0);
+    for batch in all {
+        count += lines(std::slice::from_ref(&batch)).len();
+        for event in &batch.events {
+            if let Body::Schema(change) = &event.body {
+                schemas.extend(change.tables.iter().cloned());
+            }
+        }
+        let Some(resume) = batch.resume else { continue };
+        committed.apply(&Commit { facts: batch.facts, ..Commit::default() });
+        let position = StreamPosition::parse(resume.as_str()).unwrap();
+        let followed = committed.facts::<FollowedTable>().map(|fact| fact.unwrap().1).collect();
+        let mut decoder = of(position.clone(), schemas.values().flatten().cloned().collect(), followed);
+        let (rest, failed) = read(&mut decoder, &dump(log, Decoder::dump_from(&position)));
+        assert!(failed.is_none(), "from {resume}: {failed:?}");
+        assert_eq!(lines(&rest), expected[count..], "from {resume}");
+    }
+    expected
+}
+
+#[test]
+fn a_table_that_comes_into_the_selection_is_known_from_every_resume_point() {
+    let cells = [integer(1, 4, false)];
+    let mut log = Log::new();
+    let insert = |log: &mut Log, id: u8, table: &str, cells: &[Sample]| {
+        log.begin().table(id, table, cells).rows(30, id, cells.len(), &[image(cells, &[])]).commit();
+    };
+    insert(&mut log, 5, "t", &cells);
+    let new = [integer(2, 8, false), integer(1, 4, false)];
+    for statement in ["CREATE TABLE _t_gho LIKE t", "ALTER TABLE _t_gho ADD b BIGINT FIRST"] {
+        log.add(34, &[0; 42]).query(statement);
+        insert(&mut log, 5, "t", &cells);
+    }
+    insert(&mut log, 6, "_t_gho", &new);
+    insert(&mut log, 5, "t", &cells);
+    log.add(34, &[0; 42]).query("RENAME TABLE t TO _t_del, _t_gho TO t");
+    insert(&mut log, 7, "t", &new);
+    log.add(34, &[0; 42]).query("DROP TABLE _t_del");
+    insert(&mut log, 7, "t", &new);
+    for batch_max_bytes in [1, 1 << 20] {
+        let lines = read_from_everywhere(&log, &schema(&cells), batch_max_bytes);
+        let rows = lines.iter().filter(|line| line.contains("Row(")).count();
+        assert_eq!(rows, 6, "{lines:#?}");
+    }
 }
