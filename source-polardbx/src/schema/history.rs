@@ -148,6 +148,15 @@ impl History {
         taken
     }
 
+    /// Notes that the schema of a followed table is not known any more.
+    pub(crate) fn lose(&mut self, table: &TableId) {
+        let table = self.fold(table);
+        if self.tables.contains_key(&table) {
+            self.forget(&table);
+            self.followed.insert(table);
+        }
+    }
+
     /// Notes that a table has got rows.
     pub(crate) fn saw_rows(&mut self, table: &TableId) {
         if self.empty.remove(table) {

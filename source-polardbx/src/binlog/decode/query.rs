@@ -117,6 +117,7 @@ impl Decoder {
                 Statement::Unreadable(error, tables) => {
                     // A statement that is not understood at all may concern any table.
                     let any = tables.is_empty();
+                    let named = tables.clone();
                     let mut tables = tables.into_iter().filter(wanted).peekable();
                     if any || tables.peek().is_some() {
                         // A name that is not a known table may be a keyword.
@@ -124,6 +125,9 @@ impl Decoder {
                         let table = known.unwrap_or_else(|| TableId::new(database.as_ref(), ""));
                         return Err(unreadable(table, error, text));
                     }
+                    // A table that is only followed may have another schema now.
+                    named.iter().for_each(|table| self.history.lose(table));
+                    followed::note(&self.stream, &mut self.history, &mut self.output)?;
                 }
                 Statement::Nothing | Statement::Xa(_) | Statement::Unrelated => {}
             }

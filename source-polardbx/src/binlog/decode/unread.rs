@@ -77,6 +77,8 @@ fn continue_with(decoder: &mut Decoder, schemas: Vec<TableSchema>, event: &RawEv
     let query = read_query(event.body, false)?;
     let variables = SessionVariables::read(query.status)?;
     let text = StatementText::read(query.text, &variables).text;
+    // Invariant: what is known behind the statement is not committed with a resume point before it.
+    decoder.cut();
     // Prepared rows of the tables are in doubt, as behind every change of a table.
     let effects = schemas.iter().map(|schema| Effect::Keys { table: schema.id.clone(), changes: Vec::new() }).collect();
     decoder.prepared.schema_changed(&Change { kind: None, effects }, &text, &decoder.history, &mut decoder.output)?;
@@ -103,7 +105,6 @@ fn continue_with(decoder: &mut Decoder, schemas: Vec<TableSchema>, event: &RawEv
     }
     unstated::note(&decoder.stream, &mut decoder.history, &mut decoder.output)?;
     decoder.tables.clear();
-    decoder.cut();
     let context = EventContext::new(&decoder.tracker, &event.header, read_ms);
     let mut facts = variables.named();
     facts.push(("commitTimestamp", event.header.timestamp.to_string()));
