@@ -103,6 +103,15 @@ pub(crate) fn loses_names(sql: &str, dialect: Dialect) -> bool {
     tokens(sql, dialect).map_or(true, |found| found.into_iter().any(lost))
 }
 
+/// Whether the last tokens of `sql` are these words, unquoted and outside comments.
+pub(crate) fn ends_with_words(sql: &str, dialect: Dialect, words: &[&str]) -> bool {
+    let is = |lexeme: &Lexeme<'_>, word: &&str| matches!(lexeme.token, Token::Word(found) if found.eq_ignore_ascii_case(word));
+    tokens(sql, dialect).is_ok_and(|found| {
+        let last = found.len().checked_sub(words.len()).and_then(|at| found.get(at..));
+        last.is_some_and(|last| last.iter().zip(words).all(|(lexeme, word)| is(lexeme, word)))
+    })
+}
+
 struct Lexer<'a> {
     sql: &'a str,
     /// The offset of the next character. Invariant: it is a character boundary of `sql`.

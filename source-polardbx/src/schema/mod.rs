@@ -29,7 +29,7 @@ pub(crate) use databases::Databases;
 pub use error::ReadError;
 pub use history::{Applied, FollowedTable, History, Interest, WithoutEvents};
 pub use lexer::Dialect;
-pub(crate) use lexer::loses_names;
+pub(crate) use lexer::{ends_with_words, loses_names};
 pub(crate) use polardbx::{add_partitions, concerns_accounts, loses_partitions, partitions_only, tables_named, without_leading_comma};
 pub(crate) use script::statements;
 pub(crate) use statement::changes_only_named_tables;

@@ -18,9 +18,9 @@ use crate::config::{ArchivedDeletes, DdlText, OnRowsWithoutEvents};
 use crate::facts::DatabaseCharsets;
 use crate::schema::history::ChangeError;
 use crate::schema::{
-    Applied, Change, Effect, ExplicitTimestamps, Statement, StatementContext, WithoutEvents, XaStatement, add_partitions,
-    changes_only_named_tables, concerns_accounts, loses_names, loses_partitions, of_collation_number, partitions_only, read_statement,
-    tables_named, without_leading_comma,
+    Applied, Change, Dialect, Effect, ExplicitTimestamps, Statement, StatementContext, WithoutEvents, XaStatement, add_partitions,
+    changes_only_named_tables, concerns_accounts, ends_with_words, loses_names, loses_partitions, of_collation_number, partitions_only,
+    read_statement, tables_named, without_leading_comma,
 };
 use crate::spool::SpoolReader;
 
@@ -73,7 +73,8 @@ impl Decoder {
         source.shown = original.filter(|_| self.polardbx.ddl_text == DdlText::Original).map(str::to_owned);
         source.is_elsewhere = is_elsewhere;
         let text = source.text.as_str();
-        if opens_transaction(text) {
+        let dialect = self.profile.dialect().with_sql_mode(variables.sql_mode.unwrap_or(0));
+        if opens_transaction(text, dialect) {
             self.transaction.begin_with_statement(&EventContext::new(&self.tracker, &event.header, read_ms));
         }
         let begun = self.transaction.is_begun();
@@ -81,7 +82,7 @@ impl Decoder {
         let context = StatementContext {
             database: &database,
             charsets: &|name| self.history.charset(name),
-            dialect: self.profile.dialect().with_sql_mode(variables.sql_mode.unwrap_or(0)),
+            dialect,
             explicit_timestamps: match variables.explicit_timestamps {
                 Some(explicit) => ExplicitTimestamps::Known(explicit),
                 None => ExplicitTimestamps::Assumed(self.profile.explicit_timestamps()),
@@ -433,11 +434,10 @@ fn not_text(table: TableId, source: &StatementText) -> StreamError {
 }
 
 /// Whether the statement is followed by rows of the same transaction. MySQL 8.0.21 and later log CREATE TABLE … SELECT in this way: they
-/// append START TRANSACTION to the statement.
-fn opens_transaction(text: &str) -> bool {
+/// append START TRANSACTION to the statement. The body of a procedure, or a comment, may end in the same words.
+fn opens_transaction(text: &str, dialect: Dialect) -> bool {
     const WORDS: &str = "START TRANSACTION";
-    let text = text.trim_end();
-    text.len().checked_sub(WORDS.len()).and_then(|at| text.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(WORDS))
+    text.starts_with("CREATE TABLE ") && text.ends_with(WORDS) && ends_with_words(text, dialect, &["START", "TRANSACTION"])
 }
 
 /// The database of a DDL statement: the database that the statement drops or alters itself, else the default database of the session, else

@@ -192,3 +192,26 @@ fn a_create_table_that_opens_its_transaction() {
         .collect();
     assert_eq!(kinds, ["Begin", "Schema", "Row(Ro", "Commit"]);
 }
+
+#[test]
+fn statements_that_only_end_in_the_same_words_open_no_transaction() {
+    let cells = [integer(1, 4, false)];
+    for statement in [
+        "CREATE PROCEDURE p() START TRANSACTION",
+        "CREATE TABLE t2 (c0 int) -- START TRANSACTION",
+        "CREATE TABLE t2 (c0 int) # START TRANSACTION",
+    ] {
+        let mut log = Log::new();
+        log.add(34, &[0; 42]).query(statement);
+        log.add(34, &[0; 42]).begin().table(5, "t", &cells).rows(30, 5, 1, &row(&cells)).commit();
+        let (batches, failed) = read(&mut decoder(start(), schema(&cells), 1 << 20), &log);
+        assert!(failed.is_none(), "{statement}: {failed:?}");
+        let kinds: Vec<_> = batches
+            .iter()
+            .flat_map(|batch| &batch.events)
+            .map(|event| format!("{:?}", event.body).chars().take(6).collect::<String>())
+            .filter(|kind| kind != "Schema")
+            .collect();
+        assert_eq!(kinds, ["Begin", "Row(Ro", "Commit"], "{statement}");
+    }
+}
