@@ -169,7 +169,9 @@ fn classify(error: &Error) -> Class {
             plain(Kind::Fatal, "set tombstones = false and key_change = \"keep\"; this is a defect of the source")
         }
         Error::NoColumn { .. } => {
-            class(Kind::Config, "E_NO_COLUMN", "correct `partition_columns`; the names are those after transforms, spelled exactly")
+            const HELP: &str = "correct `partition_columns`; the names are those after transforms, spelled exactly; if the column was renamed, add its new \
+                                name behind the old one: \"old|new\"";
+            class(Kind::Config, "E_NO_COLUMN", HELP)
         }
         Error::NotEmpty { .. } => {
             class(Kind::Config, "E_NOT_EMPTY", "choose an empty topic, or write behind its records with not_empty = \"append\"")

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 const DDL_TOPIC: &str = "ddl_topic";
 const KEY_CHANGE: &str = "key_change";
 const RECORD_KEY: &str = "record_key";
+/// How the settings begin that hold the later names of the columns of `partition_columns`. Behind it are the table, the column's place and
+/// the name's place.
+pub(crate) const LATER_NAME: &str = "partition_columns ";
 /// The settings that decide what a record is, but not where it goes. The record key decides both if updates that change it are split.
 const OF_BYTES: [&str; 3] = ["format_options", RECORD_KEY, "tombstones"];
 
@@ -51,18 +54,20 @@ impl Fingerprint {
     ///
     /// - `ddl_topic` with a template: it does not change where rows go, and a task that stopped at a DDL statement without a topic needs it
     ///   to continue;
+    /// - a further name of a column in `partition_columns`: no row of a table without the former names was delivered;
     /// - the splitting of updates, by all settings that decide it. The other way round a half of a split update that was not delivered would
     ///   be lost.
     pub(crate) fn conflict(&self, before: &Self) -> Option<String> {
         let names = self.settings.keys().chain(before.settings.keys().filter(|name| !self.settings.contains_key(*name)));
         let may_differ = |name: &str| match before.settings.get(name) {
-            None => matches!(name, KEY_CHANGE | RECORD_KEY) || (name == DDL_TOPIC && self.template),
+            None => matches!(name, KEY_CHANGE | RECORD_KEY) || name.starts_with(LATER_NAME) || (name == DDL_TOPIC && self.template),
             Some(_) => false,
         };
         let differ = |name: &&String| self.settings.get(*name) != before.settings.get(*name) && !may_differ(name);
         let mut names: Vec<&String> = names.filter(differ).collect();
         names.sort();
-        let named: Vec<_> = names.into_iter().map(|name| shown(name)).collect();
+        let mut named: Vec<_> = names.into_iter().map(|name| shown(name)).collect();
+        named.dedup();
         (!named.is_empty()).then(|| named.join(", "))
     }
 }
@@ -72,6 +77,7 @@ fn shown(name: &str) -> Cow<'_, str> {
         "transforms" => "the transforms".into(),
         "format" => "the format".into(),
         "format_options" => "the options of the format".into(),
+        name if name.starts_with(LATER_NAME) => "`partition_columns`".into(),
         name => format!("`{name}`").into(),
     }
 }
@@ -92,6 +98,9 @@ mod tests {
         let mut fixed = base().with(DDL_TOPIC, "d");
         fixed.template = false;
         assert_eq!(named(fixed, base()).as_deref(), Some("`ddl_topic`"));
+        let columns = |more: &[&str]| more.iter().fold(base(), |base, name| base.with(&format!("{LATER_NAME}{name}"), "x"));
+        assert_eq!(named(columns(&["a.b.0.1", "a.b.0.2"]), columns(&["a.b.0.1"])), None, "a column was renamed");
+        assert_eq!(named(base(), columns(&["a.b.0.1", "a.b.0.2"])).as_deref(), Some("`partition_columns`"));
         let keyed = || Fingerprint { splits_by_key: true, ..base().with(RECORD_KEY, "PrimaryKey") };
         assert_eq!(named(base().with(RECORD_KEY, "Table").routing(), base().routing()), None);
         assert_eq!(named(keyed().routing(), base().routing()), None, "more updates are split than before");

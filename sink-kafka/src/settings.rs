@@ -1,5 +1,6 @@
 //! The settings of the sink, after they were checked and resolved once per task.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use runtime::EncoderInfo;
@@ -10,9 +11,11 @@ use crate::client::{Sasl, Tls};
 use crate::codec::Compression;
 use crate::config::{Config, CreateTopics, NotEmpty};
 use crate::error::Error;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, LATER_NAME};
 use crate::invalid_setting::InvalidSetting;
-use crate::routing::{KeyChange, Partitioning, RecordKey, RoutingRules, TopicTemplate, refuse_control_events_without_topic};
+use crate::routing::{
+    KeyChange, Partitioning, RecordKey, RoutingRules, TopicTemplate, names_of_column, refuse_control_events_without_topic,
+};
 use crate::schema_registry::SchemaRegistry;
 
 const DEFAULT_RECORD_BATCH_BYTES: usize = 1_000_000;
@@ -99,11 +102,18 @@ fn fingerprint(config: &Config, rules: &RoutingRules, format: &str) -> Fingerpri
     let mut fingerprint = Fingerprint::new(rules.template().is_some(), splits && rules.record_key == RecordKey::PrimaryKey)
         .with("topic", &config.topic)
         .with("partition", &format!("{:?}", config.partition))
-        .with("partition_columns", &format!("{:?}", config.partition_columns))
+        .with("partition_columns", &format!("{:?}", first_names(&config.partition_columns)))
         .with("record_key", &format!("{:?}", config.record_key))
         .with("tombstones", &config.tombstones.to_string())
         .with("format", format)
         .with("format_options", &options.unwrap_or_default());
+    for (table, columns) in &config.partition_columns {
+        for (place, column) in columns.iter().enumerate() {
+            for (rank, name) in names_of_column(column).enumerate().skip(1) {
+                fingerprint = fingerprint.with(&format!("{LATER_NAME}{table}.{place}.{rank}"), name);
+            }
+        }
+    }
     if let Some(topic) = &config.ddl_topic {
         fingerprint = fingerprint.with("ddl_topic", topic);
     }
@@ -115,6 +125,15 @@ fn fingerprint(config: &Config, rules: &RoutingRules, format: &str) -> Fingerpri
         fingerprint = fingerprint.with("key_change", "split");
     }
     fingerprint
+}
+
+/// The columns by their first names. Names that are added behind them decide nothing as long as a table has these.
+fn first_names(columns: &BTreeMap<String, Vec<String>>) -> BTreeMap<&str, Vec<&str>> {
+    let mut first = BTreeMap::new();
+    for (table, columns) in columns {
+        first.insert(table.as_str(), columns.iter().filter_map(|column| names_of_column(column).next()).collect());
+    }
+    first
 }
 
 fn rules(config: &Config, format: &Format) -> Result<RoutingRules, Error> {
@@ -230,6 +249,7 @@ pub(crate) mod tests {
             ("record_batch_bytes", json!(1)),
             ("partition_columns", json!({"orders": ["id"]})),
             ("partition_columns", json!({"shop.orders": []})),
+            ("partition_columns", json!({"shop.orders": ["id|"]})),
             ("create_topics", json!({"enabled": true, "partitions": 0})),
             ("create_topics", json!({"enabled": true, "replication": -1})),
             ("sasl", json!({"mechanism": "plain", "user": "", "password": "x"})),

@@ -183,7 +183,7 @@ impl Fact for TableDefinition {
 /// There is one such fact for each table, stored under the names of the stream and the table.
 impl Fact for FollowedTable {
     const NAME: &'static str = "followed_table";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 /// There is one such fact for each table, stored under the names of the stream and the table.

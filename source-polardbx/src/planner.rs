@@ -7,7 +7,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use runtime::{Committed, Context, Error, Facts, Phase as RunPhase, Plan, Position, Split, SplitId, SplitKind, TableId, TableSchema};
+use runtime::{
+    Committed, Context, Error, Facts, Finding, Phase as RunPhase, Plan, Position, Split, SplitId, SplitKind, TableId, TableSchema,
+};
 
 use crate::binlog::{BinlogCoordinates, StreamPosition};
 use crate::check::{self, demand, demand_of_key, same_streams, same_task};
@@ -359,6 +361,9 @@ impl Planner {
         let selection = settings.selection.clone().folded(server.lower_case());
         let Listed { tables, views, followed } = list_tables(session, &selection).await?;
         demand_of_key("tables", check::missing(&selection, &tables, &views))?;
+        if let Some(Finding { what, help, .. }) = check::shadows(&selection, &followed) {
+            tracing::warn!(help, "tables are {what}");
+        }
         if tables.is_empty() && (settings.has(Phase::Full) || settings.has(Phase::Schema)) {
             let why = format!("no table is selected by {}", settings.config.tables.join(", "));
             let help = "check `tables` and `exclude`, and that the account has SELECT on the tables";

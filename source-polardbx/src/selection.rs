@@ -78,13 +78,25 @@ impl Selection {
 
     /// Whether the table is selected.
     pub(crate) fn selects(&self, table: &TableId) -> bool {
+        self.has_pattern_for(table) && !self.has_name_of_shadow(table)
+    }
+
+    /// Whether the table would be selected if it had another name than those of the tables of tools for online schema changes.
+    pub(crate) fn leaves_out_as_shadow(&self, table: &TableId) -> bool {
+        self.has_pattern_for(table) && self.has_name_of_shadow(table)
+    }
+
+    fn has_pattern_for(&self, table: &TableId) -> bool {
         let hit = |pattern: &Pattern| self.matches(pattern, table);
-        let is_listed = || self.literals().any(|listed| self.same(&listed, table));
         !is_system_database(&table.database)
             && !is_system_table(&table.table)
             && self.include.iter().any(hit)
             && !self.exclude.iter().any(hit)
-            && (!self.without_shadows || shadow::original(&table.table).is_none() || is_listed())
+    }
+
+    fn has_name_of_shadow(&self, table: &TableId) -> bool {
+        let is_listed = || self.literals().any(|listed| self.same(&listed, table));
+        self.without_shadows && shadow::original(&table.table).is_some() && !is_listed()
     }
 
     /// What the stream wants to know of a table. Tables that are not selected are followed in all databases that may hold selected tables.

@@ -530,6 +530,36 @@ async fn rows_that_would_go_elsewhere_than_before_do_not_count_as_delivered() {
 }
 
 #[tokio::test]
+async fn a_renamed_partition_column_gets_its_new_name_behind_the_old_one() {
+    let fake = FakeCluster::start(1, &[("t", 4)]).await;
+    let settings = |column: &str| json!({"partition": "primary_key", "partition_columns": {"shop.orders": [column]}});
+    let before = table("orders");
+    let mut renamed = TableSchema::clone(&before);
+    renamed.columns[0].name = "number".to_owned();
+    let renamed = Arc::new(renamed);
+    let mut first = sink(&task_of(&fake, settings("id")));
+    open(&mut first, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    let receipt = write(&mut first, rows(&before, 1..=20)).await.unwrap();
+    let error = first.write(&mut rows(&renamed, 21..=40)).await.unwrap_err();
+    assert!(error.code() == Some("E_NO_COLUMN") && error.help().unwrap().contains("old|new"), "{error}");
+    // Another name in its place would send the rows of a replay elsewhere.
+    for other in ["number", "number|id"] {
+        let error = open(&mut sink(&task_of(&fake, settings(other))), SplitKind::Stream, 1, &receipt).await.unwrap_err();
+        assert_eq!(error.code(), Some("E_CONFIG_CONFLICT"), "{other}");
+    }
+    let mut second = sink(&task_of(&fake, settings("id|number")));
+    let receipt = open(&mut second, SplitKind::Stream, 1, &receipt).await.unwrap();
+    second.write(&mut rows(&before, 1..=20)).await.unwrap();
+    second.write(&mut rows(&renamed, 21..=40)).await.unwrap();
+    let (lists, ignored) = read(&fake, "t", 4);
+    assert!(lists.iter().all(|list| list.is_sorted() && !list.is_empty()) && ignored == 0);
+    let mut together: Vec<u128> = lists.into_iter().flatten().collect();
+    together.sort_unstable();
+    assert_eq!(together, all(40));
+    drop(receipt);
+}
+
+#[tokio::test]
 async fn a_ddl_statement_without_a_topic_is_delivered_once_it_has_one() {
     let fake = FakeCluster::start(1, &[("a", 1), ("ddl", 1)]).await;
     let (schema, settings) = (table("a"), json!({"topic": "{table}"}));

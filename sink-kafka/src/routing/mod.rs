@@ -12,6 +12,6 @@ pub(crate) use control_events::{IneffectiveSetting, heartbeats_have_no_effect, r
 pub use record_key::RecordKey;
 pub(crate) use router::{Route, Router, Target};
 pub use rules::{KeyChange, PartitionPolicy};
-pub(crate) use rules::{Partitioning, RoutingRules};
+pub(crate) use rules::{Partitioning, RoutingRules, names_of_column};
 pub(crate) use topic_owners::TopicOwners;
 pub(crate) use topic_template::TopicTemplate;

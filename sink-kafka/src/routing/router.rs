@@ -11,7 +11,7 @@ use runtime::{Body, Event, Op, Row, RowChange, SchemaChange, TableId, TableSchem
 
 use super::partitioner;
 use super::record_key::{self, RecordKey, RowKey};
-use super::rules::{KeyChange, PartitionPolicy, RoutingRules};
+use super::rules::{KeyChange, PartitionPolicy, RoutingRules, names_of_column};
 use super::topic_owners::TopicOwners;
 use crate::error::Error;
 
@@ -341,11 +341,13 @@ fn is_same(one: Value<'_>, other: Value<'_>) -> bool {
     }
 }
 
-/// The indexes of the named columns. A name that the table does not have is an error; otherwise rows would go to partitions that the
-/// settings do not mean.
+/// The indexes of the named columns. A column of which the table has none of the names is an error; otherwise rows would go to partitions
+/// that the settings do not mean.
 fn named_columns(schema: &TableSchema, names: &[String]) -> Result<Vec<usize>, Error> {
     let find = |name: &String| {
-        schema.column(name).ok_or_else(|| Error::NoColumn {
+        // The name of a column may hold the separator.
+        let whole = schema.column(name);
+        whole.or_else(|| names_of_column(name).find_map(|name| schema.column(name))).ok_or_else(|| Error::NoColumn {
             table: schema.id.to_string(),
             column: name.clone(),
             columns: schema.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", "),

@@ -44,6 +44,14 @@ pub(crate) struct Partitioning {
     pub(crate) columns: HashMap<TableId, Vec<String>>,
 }
 
+/// The names of one column of `partition_columns`, in the order in which they are looked for. A column that a statement renames keeps its
+/// role if its new name is added behind the old one: `customer_id|customer`.
+pub(crate) fn names_of_column(setting: &str) -> impl Iterator<Item = &str> {
+    setting.split(NAME_SEPARATOR).map(str::trim)
+}
+
+const NAME_SEPARATOR: char = '|';
+
 impl Partitioning {
     /// Checks the settings. An error says what is wrong with `partition_columns`.
     pub(crate) fn new(policy: PartitionPolicy, columns: &BTreeMap<String, Vec<String>>) -> Result<Self, String> {
@@ -52,6 +60,9 @@ impl Partitioning {
             let table = name.parse::<TableId>()?;
             if columns.is_empty() {
                 return Err(format!("table {table} has no column"));
+            }
+            if columns.iter().flat_map(|column| names_of_column(column)).any(str::is_empty) {
+                return Err(format!("table {table} has a column without a name"));
             }
             by_table.insert(table, columns.clone());
         }

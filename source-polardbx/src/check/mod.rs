@@ -177,12 +177,13 @@ async fn tables(
     streams: &Streams,
     is_first: bool,
 ) -> Result<Vec<Finding>> {
-    let Listed { tables, views, .. } = list_tables(session, selection).await?;
+    let Listed { tables, views, followed } = list_tables(session, selection).await?;
     let mut found = missing(selection, &tables, &views);
     if !is_first {
         // The task knows its tables, which may have been dropped since.
         found.iter_mut().for_each(|finding| finding.level = Level::Warning);
     }
+    found.extend(shadows(selection, &followed));
     let (mut unreadable, mut ddls) = (0, Vec::new());
     for table in &tables {
         let readable = session.execute(format!("read table {table}"), format!("SELECT 1 FROM {} LIMIT 0", table_name(table))).await;
@@ -238,6 +239,14 @@ async fn tables(
         found.push(Finding::passed("tables", format!("{} selected", tables.len())));
     }
     Ok(found)
+}
+
+/// A warning that names the tables which are left out only because of their names.
+pub(crate) fn shadows(selection: &Selection, followed: &[TableId]) -> Option<Finding> {
+    let names: Vec<String> = followed.iter().filter(|table| selection.leaves_out_as_shadow(table)).map(TableId::to_string).collect();
+    let what = || format!("left out, because tools for online schema changes give such names: {}", names.join(", "));
+    let help = "list a table that is no tool's by its full name in `tables`, or set exclude_shadow_tables = false";
+    (!names.is_empty()).then(|| Finding::warning("shadow_tables", what(), help))
 }
 
 /// A failed finding for each table that `tables` lists by its full name, if the table is missing, is a view or is excluded.
@@ -499,5 +508,18 @@ mod tests {
         schema.primary_key = vec![0, 1];
         let what = key(&schema).unwrap().what;
         assert!(what.ends_with("because of its key: column region may be NULL"), "{what}");
+    }
+
+    #[test]
+    fn tables_that_are_left_out_for_their_names_are_named() {
+        let ids = |names: &[&str]| names.iter().map(|name| TableId::new("db", *name)).collect::<Vec<_>>();
+        let selection = |tables: &[&str]| {
+            let tables: Vec<String> = tables.iter().map(|&table| table.to_owned()).collect();
+            Selection::new(&tables, &["db.no".to_owned()]).unwrap().without_shadows(true)
+        };
+        let found = shadows(&selection(&["db.*"]), &ids(&["_config_old", "no", "_orders_gho"])).unwrap();
+        assert!(found.level == Level::Warning && found.what.ends_with(": db._config_old, db._orders_gho"), "{}", found.what);
+        assert_eq!(shadows(&selection(&["db.orders"]), &ids(&["_config_old", "x"])), None);
+        assert!(selection(&["db.*", "db._config_old"]).selects(&TableId::new("db", "_config_old")));
     }
 }

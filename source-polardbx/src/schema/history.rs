@@ -1,7 +1,7 @@
 //! Applies DDL statements to the known schemas: those of the selected tables, and those of tables that may be selected after a statement
 //! renames them.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use runtime::{TableId, TableSchema};
@@ -48,14 +48,26 @@ pub struct WithoutEvents {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FollowedTable {
     pub(crate) schema: TableSchema,
-    /// Whether the table has had no rows since it was created or emptied.
-    pub(crate) is_empty: bool,
+    pub(crate) rows: FollowedRows,
+}
+
+/// What is known of the rows of a followed table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FollowedRows {
+    /// It has had none since it was created or emptied.
+    None,
+    /// It may have some. They came while it had the name that it has.
+    #[default]
+    Own,
+    /// It may have some that came while it had another name.
+    OfAnotherName,
 }
 
 impl FollowedTable {
     /// A table that may have rows.
     pub(crate) fn new(schema: TableSchema) -> Self {
-        Self { schema, is_empty: false }
+        Self { schema, rows: FollowedRows::Own }
     }
 }
 
@@ -68,19 +80,19 @@ pub struct History {
     /// they were last taken.
     unstated: HashMap<TableId, Unstated>,
     changed: BTreeSet<TableId>,
-    /// The followed tables that have had no rows since they were created or emptied.
-    empty: HashSet<TableId>,
+    /// What is known of the rows of followed tables; [`FollowedRows::Own`] is left out.
+    rows: HashMap<TableId, FollowedRows>,
     /// The followed tables that have changed since they were last taken.
     followed: BTreeSet<TableId>,
     /// Whether the server compares names in lower case.
     lower_case: bool,
 }
 
-/// A table that a statement renames: what it was called before the statement, and whether it had no rows.
+/// A table that a statement renames: what it was called before the statement, and what was known of its rows then.
 struct Renamed {
     now: TableId,
     before: TableId,
-    was_empty: bool,
+    rows: FollowedRows,
 }
 
 /// The work of one statement.
@@ -128,11 +140,9 @@ impl History {
 
     /// Restores what was taken from [`History::take_followed`] before.
     pub(crate) fn restore_followed(&mut self, all: impl IntoIterator<Item = FollowedTable>) {
-        for FollowedTable { schema, is_empty } in all {
+        for FollowedTable { schema, rows } in all {
             let table = self.fold(&schema.id);
-            if is_empty {
-                self.empty.insert(table.clone());
-            }
+            self.set_rows(&table, rows);
             self.tables.insert(table, Arc::new(schema));
         }
     }
@@ -141,7 +151,7 @@ impl History {
     pub(crate) fn take_followed(&mut self) -> Vec<(TableId, Option<FollowedTable>)> {
         let of = |table: &TableId| {
             let schema = TableSchema::clone(self.tables.get(table)?);
-            Some(FollowedTable { schema, is_empty: self.empty.contains(table) })
+            Some(FollowedTable { schema, rows: self.rows_of(table) })
         };
         let taken = self.followed.iter().map(|table| (table.clone(), of(table))).collect();
         self.followed.clear();
@@ -159,8 +169,20 @@ impl History {
 
     /// Notes that a table has got rows.
     pub(crate) fn saw_rows(&mut self, table: &TableId) {
-        if self.empty.remove(table) {
+        if self.rows_of(table) == FollowedRows::None {
+            self.set_rows(table, FollowedRows::Own);
             self.followed.insert(table.clone());
+        }
+    }
+
+    fn rows_of(&self, table: &TableId) -> FollowedRows {
+        self.rows.get(table).copied().unwrap_or_default()
+    }
+
+    fn set_rows(&mut self, table: &TableId, rows: FollowedRows) {
+        match rows {
+            FollowedRows::Own => _ = self.rows.remove(table),
+            rows => _ = self.rows.insert(table.clone(), rows),
         }
     }
 
@@ -317,7 +339,7 @@ impl History {
             Effect::Drop { table } => {
                 let table = self.fold(table);
                 self.set_unstated(&table, None);
-                self.empty.remove(&table);
+                self.rows.remove(&table);
                 // A DROP TABLE IF EXISTS of a selected table is delivered even if the table never existed.
                 if self.tables.remove(&table).is_some() || (work.interest)(&table) == Interest::Selected {
                     self.touch(table, None, work);
@@ -326,7 +348,7 @@ impl History {
             Effect::Truncate { table } => {
                 let table = self.fold(table);
                 if (work.interest)(&table) == Interest::Followed && self.tables.contains_key(&table) {
-                    self.empty.insert(table.clone());
+                    self.set_rows(&table, FollowedRows::None);
                 }
                 if let Some(schema) = self.known(&table, work)? {
                     self.touch(table, Some(schema), work);
@@ -362,7 +384,9 @@ impl History {
             Effect::Exchange { table } => {
                 let table = self.fold(table);
                 work.rows_without_events(&table, "moves rows into or out of");
-                self.empty.remove(&table);
+                if (work.interest)(&table) == Interest::Followed && self.tables.contains_key(&table) {
+                    self.set_rows(&table, FollowedRows::OfAnotherName);
+                }
                 if let Some(schema) = self.known(&table, work)? {
                     self.touch(table, Some(schema), work);
                 }
@@ -443,7 +467,7 @@ impl History {
     /// Removes all that is known of a table.
     fn forget(&mut self, table: &TableId) {
         self.tables.remove(table);
-        self.empty.remove(table);
+        self.rows.remove(table);
         self.set_unstated(table, None);
     }
 
@@ -469,7 +493,7 @@ impl History {
         let schema = Arc::new(schema);
         self.tables.insert(table.clone(), schema.clone());
         if (work.interest)(&table) == Interest::Followed {
-            self.empty.insert(table.clone());
+            self.set_rows(&table, FollowedRows::None);
         }
         self.touch(table, Some(schema), work);
     }
@@ -488,13 +512,11 @@ impl History {
         let unstated = self.unstated.get(&from).and_then(|unstated| unstated.like(&to));
         self.set_unstated(&from, None);
         self.set_unstated(&to, unstated);
-        let is_empty = self.empty.remove(&from);
-        if is_empty {
-            self.empty.insert(to.clone());
-        }
+        let rows = self.rows.remove(&from).unwrap_or_default();
+        self.set_rows(&to, rows);
         match work.renamed.iter_mut().find(|renamed| renamed.now == from) {
             Some(renamed) => renamed.now = to.clone(),
-            None => work.renamed.push(Renamed { now: to.clone(), before: from.clone(), was_empty: is_empty }),
+            None => work.renamed.push(Renamed { now: to.clone(), before: from.clone(), rows }),
         }
         self.touch(from, None, work);
         let renamed = Arc::new(renamed);
@@ -506,19 +528,21 @@ impl History {
     /// Looks where a statement has left the tables that it has renamed. In between, they may have had any names.
     ///
     /// A table that is selected now and was not before brings rows that were never delivered, unless it has none, or is the copy of the table
-    /// whose place it takes.
+    /// whose place it takes. A table that once had another name is no such copy: it may be the table that a copy has replaced.
     fn judge_renamed(&mut self, work: &mut Work<'_>) {
-        for Renamed { now, before, was_empty } in std::mem::take(&mut work.renamed) {
-            let interest = (work.interest)(&now);
-            if interest != Interest::Followed {
-                self.empty.remove(&now);
-            }
-            if interest == Interest::None {
-                self.forget(&now);
-            }
-            let is_copy = before.database == now.database && shadow::original(&before.table) == Some(&now.table);
-            if interest == Interest::Selected && (work.interest)(&before) != Interest::Selected && !was_empty && !is_copy {
-                work.rows_without_events(&now, &format!("renames {before}, whose rows were not delivered, to"));
+        for Renamed { now, before, rows } in std::mem::take(&mut work.renamed) {
+            match (work.interest)(&now) {
+                Interest::None => self.forget(&now),
+                Interest::Followed if before == now || rows == FollowedRows::None => {}
+                Interest::Followed => self.set_rows(&now, FollowedRows::OfAnotherName),
+                Interest::Selected => {
+                    self.rows.remove(&now);
+                    let is_copy =
+                        before.database == now.database && rows == FollowedRows::Own && shadow::is_copy(&before.table, &now.table);
+                    if (work.interest)(&before) != Interest::Selected && rows != FollowedRows::None && !is_copy {
+                        work.rows_without_events(&now, &format!("renames {before}, of which not all changes were delivered, to"));
+                    }
+                }
             }
         }
     }

@@ -27,7 +27,7 @@ pub use create::{
 pub(crate) use create::{for_mysql, foreign_key_actions, without_foreign_keys};
 pub(crate) use databases::Databases;
 pub use error::ReadError;
-pub use history::{Applied, FollowedTable, History, Interest, WithoutEvents};
+pub use history::{Applied, FollowedRows, FollowedTable, History, Interest, WithoutEvents};
 pub use lexer::Dialect;
 pub(crate) use lexer::{ends_with_words, loses_names};
 pub(crate) use polardbx::{add_partitions, concerns_accounts, loses_partitions, partitions_only, tables_named, without_leading_comma};

@@ -26,6 +26,26 @@ pub(crate) fn original(name: &str) -> Option<&str> {
     (!original.is_empty()).then_some(original)
 }
 
+/// The greatest length of a name. Tools shorten the names of their tables to it.
+const LONGEST: usize = 64;
+
+/// Whether `copy` is a name that a tool gives to its copy of the table `table`.
+pub(crate) fn is_copy(copy: &str, table: &str) -> bool {
+    if let Some(stem) = copy.strip_prefix("__osc_new_") {
+        return stem == table;
+    }
+    let Some(rest) = copy.strip_prefix('_') else { return false };
+    let is_full = copy.len() == LONGEST || copy.chars().count() == LONGEST;
+    let is_of = |stem: &str| stem == table || (is_full && !stem.is_empty() && table.starts_with(stem));
+    if let Some(stem) = rest.strip_suffix("_gho") {
+        return is_of(stem);
+    }
+    // More underscores are added if the name is taken. The name of the table may begin with underscores, too.
+    let Some(stem) = rest.strip_suffix("_new") else { return false };
+    let underscores = stem.len() - stem.trim_start_matches('_').len();
+    (0..=underscores).any(|more| stem.get(more..).is_some_and(is_of))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +72,32 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(original(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_copy_belongs_to_one_table() {
+        let long = "x".repeat(63);
+        for (copy, table, expected) in [
+            ("_orders_gho", "orders", true),
+            ("__orders_gho", "_orders", true),
+            ("__orders_gho", "orders", false),
+            ("_orders_new", "orders", true),
+            ("___orders_new", "orders", true),
+            ("___orders_new", "_orders", true),
+            ("__osc_new_orders", "orders", true),
+            ("_orders_ghc", "orders", false),
+            ("_orders_del", "orders", false),
+            ("_orders_old", "orders", false),
+            ("__osc_old_orders", "orders", false),
+            ("_order_new", "orders", false),
+            (&format!("_{}_gho", &long[..59]), &long, true),
+            (&format!("_{}_new", &long[..59]), &long, true),
+            (&format!("_{}_gho", &long[..58]), &long, false),
+            ("_new", "", false),
+            ("_", "x", false),
+        ] {
+            assert_eq!(is_copy(copy, table), expected, "{copy} {table}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use runtime::TableId;
 
 use super::super::history::ChangeError;
-use super::super::{Applied, History, Interest, Statement, WithoutEvents};
+use super::super::{Applied, FollowedRows, History, Interest, Statement, WithoutEvents};
 use super::{create, read, t, types};
 
 pub(super) fn history() -> History {
@@ -151,9 +151,8 @@ fn tables_that_are_not_selected_are_followed() {
         assert_eq!(apply(&mut known, sql).unwrap(), [], "{sql}");
     }
     let taken: Vec<_> = known.take_followed();
-    let names: Vec<_> =
-        taken.iter().map(|(table, followed)| (&*table.table, followed.as_ref().map(|followed| followed.is_empty))).collect();
-    assert_eq!(names, [("no_like", None), ("no_new", Some(true))]);
+    let names: Vec<_> = taken.iter().map(|(table, followed)| (&*table.table, followed.as_ref().map(|followed| followed.rows))).collect();
+    assert_eq!(names, [("no_like", None), ("no_new", Some(FollowedRows::None))]);
     assert!(known.take_followed().is_empty());
     // What is stored is restored.
     let mut other = history();
@@ -203,6 +202,43 @@ fn tables_that_are_not_selected_are_followed() {
         }
         assert!(columns(&known, "t").is_some_and(|columns| columns.ends_with("x int(11)")));
     }
+}
+
+#[test]
+fn a_table_that_a_copy_has_replaced_is_no_copy() {
+    let interest = |table: &TableId| if matches!(&*table.table, "t" | "_t") { Interest::Selected } else { Interest::Followed };
+    let run = |known: &mut History, sql: &str| {
+        let Statement::Change(change) = read(sql) else { panic!("{sql}") };
+        known.apply(&change, 5, None, &interest).unwrap().without_events.len()
+    };
+    for (copy, old, roll_back) in [
+        ("_t_gho", "_t_del", "RENAME TABLE t TO _t_gho, _t_del TO t"),
+        ("_t_new", "_t_old", "RENAME TABLE t TO _t_x, _t_old TO t"),
+        ("__osc_new_t", "__osc_old_t", "RENAME TABLE t TO _x, __osc_old_t TO t"),
+        // Not by the detour over the name of a copy either.
+        ("_t_gho", "_t_del", "RENAME TABLE t TO x, _t_del TO _t_gho, _t_gho TO t"),
+    ] {
+        let mut known = history();
+        for sql in [format!("CREATE TABLE {copy} LIKE t"), format!("RENAME TABLE t TO {old}, {copy} TO t")] {
+            assert_eq!(run(&mut known, &sql), 0, "{sql}");
+            known.saw_rows(&TableId::new("d", copy));
+        }
+        // Between two starts, nothing is forgotten.
+        let stored = known.take_followed();
+        let mut other = history();
+        other.restore_followed(stored.into_iter().filter_map(|(_, followed)| followed));
+        for known in [&mut known, &mut other] {
+            assert_eq!(run(known, roll_back), 1, "{roll_back}");
+        }
+    }
+    // A copy keeps its right only while it has the name of a copy.
+    let mut known = history();
+    run(&mut known, "CREATE TABLE _t_gho LIKE t");
+    known.saw_rows(&TableId::new("d", "_t_gho"));
+    for sql in ["RENAME TABLE _t_gho TO x", "RENAME TABLE x TO _t_gho"] {
+        assert_eq!(run(&mut known, sql), 0, "{sql}");
+    }
+    assert_eq!(run(&mut known, "RENAME TABLE t TO y, _t_gho TO t"), 1);
 }
 
 #[test]
