@@ -5,7 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use runtime::{Committed, Facts, Position, Refetched, TableId, TableSchema};
 
-use crate::binlog::{BinlogCoordinates, ChangedSchema, RefetchedTables, ScanError, ServerProfile, StreamPosition, first_schema_change};
+use crate::binlog::{
+    BinlogCoordinates, ChangedSchema, RefetchedTables, ScanError, ServerProfile, StreamError, StreamPosition, first_schema_change,
+};
 use crate::check::{columns, demand, same_streams, same_task};
 use crate::config::{Phase, SourceSettings};
 use crate::error::{Result, SourceError};
@@ -16,6 +18,8 @@ use crate::server::{Server, binlog_end, binlog_files, parse_definition, read_ddl
 use crate::session::{Endpoint, Session};
 use crate::splits::{SplitName, StreamName};
 use crate::start::timestamp;
+
+const FROM_SCRATCH: &str = "start the task from scratch with a full phase, in an empty state directory";
 
 /// Reads the definition of `table` and proves that it holds where the streams of the task have stopped. Returns what replaces the known schema.
 pub(crate) async fn refetch(settings: &SourceSettings, endpoint: &Endpoint, committed: &Committed, table: &TableId) -> Result<Refetched> {
@@ -40,8 +44,7 @@ pub(crate) async fn refetch(settings: &SourceSettings, endpoint: &Endpoint, comm
         }
     }
     if streams.is_empty() {
-        let help = "start the task from scratch with a full phase, in an empty state directory";
-        return Err(refused(&table, "the task has not begun to read the binlog", help));
+        return Err(refused(&table, "the task has not begun to read the binlog", FROM_SCRATCH));
     }
 
     let schema = definition(&mut session, &table).await?;
@@ -84,7 +87,10 @@ pub(crate) async fn refetch_behind(
 
 /// The definition of a table as the server has it now.
 async fn definition(session: &mut Session, table: &TableId) -> Result<TableSchema> {
-    let ddl = read_ddl(session, table).await?;
+    let ddl = read_ddl(session, table).await.map_err(|error| match SourceError::or_table_is_gone(error, table) {
+        SourceError::TableGone { table } => refused(&table, "the server has no such table now", FROM_SCRATCH),
+        error => error,
+    })?;
     let schema = parse_definition(table, &ddl)?;
     demand(columns(&schema))?;
     Ok(schema)
@@ -124,9 +130,15 @@ impl Refetching<'_> {
             Ok(Some(ChangedSchema { location, statement, what })) => {
                 let table = schemas.first().map_or_else(|| TableId::new("", ""), |schema| schema.id.clone());
                 let why = format!("the statement at {location} {what}, so the table may have been another before it: {statement}");
-                return Err(refused(&table, &why, "start the task from scratch with a full phase, in an empty state directory"));
+                return Err(refused(&table, &why, FROM_SCRATCH));
             }
             Err(ScanError::Wire(error)) => return Err(SourceError::wire(DOING, error)),
+            Err(ScanError::Stream(StreamError::SchemaMismatch { table, what }, at)) => {
+                let at = BinlogCoordinates { base: from.base.clone(), at }.location();
+                let why =
+                    format!("the rows at {at} do not match what the server shows of it now, which is called the known schema here: {what}");
+                return Err(refused(&table, &why, FROM_SCRATCH));
+            }
             Err(ScanError::Stream(error, at)) => {
                 let at = Position::from(BinlogCoordinates { base: from.base.clone(), at }.location());
                 return Err(runtime::Error::from(error).at(&at).into());

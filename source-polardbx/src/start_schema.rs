@@ -39,13 +39,15 @@ fn read(
 ) -> Result<Vec<Arc<TableSchema>>> {
     let shown = path.display();
     let wrong = |why: String, help: &str| ConfigError::new("start_schema", why, help.to_owned());
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|error| wrong(format!("{shown}: {error}"), "name a file that can be read"))?;
-    let read = file.take(MOST + 1).read_to_string(&mut text);
-    read.map_err(|error| wrong(format!("{shown}: {error}"), "write the file in UTF-8"))?;
-    if text.len() as u64 > MOST {
+    let read = file.take(MOST + 1).read_to_end(&mut bytes);
+    read.map_err(|error| wrong(format!("{shown}: {error}"), "name a file that can be read"))?;
+    if bytes.len() as u64 > MOST {
         return Err(wrong(format!("{shown} has more than {MOST} bytes"), "leave the rows out: mysqldump --no-data").into());
     }
+    // Rows may hold any bytes, and are not looked at.
+    let text = String::from_utf8_lossy(&bytes);
     let mut history = History::new([], databases.iter().cloned(), lower_case);
     let interest = |table: &TableId| selection.interest(table);
     let mut database = String::new();
@@ -69,6 +71,9 @@ fn read(
             wrong(format!("{shown}: the statement in line {} cannot be read: {error}", line()), "correct the statement, or leave it out")
         };
         match read {
+            Statement::Change(_) if statement.contains(char::REPLACEMENT_CHARACTER) => {
+                return Err(refused("it is not UTF-8".to_owned()).into());
+            }
             Statement::Change(change) => {
                 history.apply(&change, 0, None, &interest).map_err(|error| refused(error.to_string()))?;
             }
@@ -99,7 +104,7 @@ fn used_database(statement: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn tables(text: &str) -> Result<Vec<String>> {
+    fn tables(text: impl AsRef<[u8]>) -> Result<Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dump.sql");
         std::fs::write(&path, text).unwrap();
@@ -120,6 +125,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
+        let error = tables(b"USE shop;\nCREATE TABLE a (b INT);\nINSERT INTO a VALUES ('\xff\xfe');\nCREATE TABLE c (\xff INT);")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("line 4") && error.contains("not UTF-8"), "{error}");
         let error = tables("USE shop;\n\nCREATE TABLE a (b gizmo);").unwrap_err().to_string();
         assert!(error.contains("line 3") && error.contains("gizmo"), "{error}");
         assert!(tables("USE other; CREATE TABLE a (b INT);").unwrap_err().to_string().contains("no selected table"));
