@@ -28,6 +28,7 @@ pub use api::facts::{Fact, Facts};
 pub use api::finding::{Finding, Level};
 pub use api::ids::{Position, Receipt, Seq, SplitId};
 pub use api::metrics::{Counter, Gauge, Histogram, Metrics};
+pub use api::notices::{Notice, Notices};
 pub use api::resume_filter::{ResumeFilter, Tag};
 pub use api::row::{CellBlock, Date, DateTime, Row, RowWriter, Value};
 pub use api::schema::{Column, ColumnKind, KeyPart, OtherKey, TableId, TableSchema, UniqueKey, split_name};

@@ -53,7 +53,7 @@ impl Sink for KafkaSink {
             kind: lane.kind,
             attempt: self.task.next_attempt(),
             evidence: self.task.evidence.clone(),
-            router: Router::new(settings.rules.clone(), self.task.owners.clone()),
+            router: Router::new(settings.rules.clone(), self.task.owners.clone(), context.notices().clone(), context.tables()),
             encoder,
             codec: Codec::new(settings.compression).map_err(|problem| Error::RecordBatch { problem })?,
             record_batch_bytes: settings.record_batch_bytes,

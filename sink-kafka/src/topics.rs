@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use runtime::{Cancellation, Receipt, Renumbered, SplitKind, TableId};
+use runtime::{Cancellation, Receipt, Renumbered, SplitKind, TableSchema};
 
 use crate::client::{ClientError, ExpectedTopic, Session, TopicPartition, log_ranges, topics};
 use crate::config::NotEmpty;
@@ -194,13 +194,13 @@ impl LaneTopics {
 
     /// Adds to `names` the topics of a template that are this split's: those that it has written to, and those of its tables that exist.
     /// Other topics of the cluster may match the template too. They are somebody else's, and nothing is asked about them.
-    async fn add_own(&self, names: &mut Vec<Arc<str>>, tables: &[TableId]) -> Result<(), Error> {
+    async fn add_own(&self, names: &mut Vec<Arc<str>>, tables: &[Arc<TableSchema>]) -> Result<(), Error> {
         let Some(template) = self.task.settings.rules.template() else { return Ok(()) };
         let written = self.marks.iter().filter(|(_, marks)| marks.iter().any(Mark::is_written)).map(|(name, _)| name);
         names.extend(written.filter(|name| template.could_be(name)).map(|name| Arc::from(name.as_str())));
         if !tables.is_empty() {
             let existing: HashSet<String> = self.session().topic_names().await?.into_iter().collect();
-            let rendered = tables.iter().filter_map(|table| template.render(table).ok());
+            let rendered = tables.iter().filter_map(|table| template.render(&table.id).ok());
             names.extend(rendered.filter(|name| existing.contains(name)).map(Arc::from));
         }
         names.sort();

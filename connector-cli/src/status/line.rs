@@ -25,6 +25,14 @@ pub(crate) fn line(status: &Status, rate: f64) -> String {
     if let Some(margin) = margin(status).filter(|_| status.state == RunState::Streaming) {
         text.push_str(&format!("  {margin}"));
     }
+    if let Some(last) = status.notices.last() {
+        let more = match status.notices.len() - 1 {
+            0 => String::new(),
+            1 => " and another table".to_owned(),
+            more => format!(" and {more} other tables"),
+        };
+        text.push_str(&format!("  see the warning about {}{more}", last.table));
+    }
     let location = location(status, snapshot);
     if !location.is_empty() {
         text.push_str("  ");
@@ -99,6 +107,24 @@ mod tests {
             line(&status, 41.6),
             "incremental       12345 rows       42 rows/s  lag 1.5 s  purge in 0.0 s, 0 files  binlog.000007:4711"
         );
+    }
+
+    #[test]
+    fn tables_with_warnings_are_named() {
+        let mut status = status("streaming", &[]);
+        let notices = |tables: &[&str]| -> Vec<runtime::Notice> {
+            let notice = |table: &&str| serde_json::json!({"table": {"database": "shop", "table": table}, "what": "x", "at_ms": 1});
+            serde_json::from_value(tables.iter().map(notice).collect()).unwrap()
+        };
+        for (tables, expected) in [
+            (&["a"] as &[&str], "lag 1.5 s  see the warning about shop.a  binlog.000007:4711"),
+            (&["a", "b"], "  see the warning about shop.b and another table  "),
+            (&["a", "b", "c"], "  see the warning about shop.c and 2 other tables  "),
+        ] {
+            status.notices = notices(tables);
+            let text = line(&status, 0.0);
+            assert!(text.contains(expected), "{text}");
+        }
     }
 
     #[test]

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use super::metrics::Metrics;
+use super::notices::Notices;
 use super::source::{Renumbered, SourceInfo, SplitKind};
 use crate::sync::lock;
-use crate::{Committed, Position, Receipt, SplitId, TableId};
+use crate::{Committed, Position, Receipt, SplitId, TableSchema};
 
 /// What a plugin is told about the task, and about the lane that it serves. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -18,7 +19,7 @@ pub struct Context {
     lane: Option<Arc<Lane>>,
     evidence: Arc<Receipt>,
     run: Option<u64>,
-    tables: Arc<[TableId]>,
+    tables: Arc<[Arc<TableSchema>]>,
     receipts: Arc<[Receipt]>,
     cancellation: Cancellation,
     committed: CommittedPosition,
@@ -44,6 +45,7 @@ pub(crate) struct TaskContext {
     pub(crate) transforms: String,
     pub(crate) source: SourceInfo,
     pub(crate) metrics: Metrics,
+    pub(crate) notices: Notices,
 }
 
 /// The lane that a plugin serves. A sink writes it beside what it delivers, so that a later lane can recognise it.
@@ -78,9 +80,15 @@ impl Context {
 
     /// The same task, for a lane that ends when `cancellation` says so. `evidence` is what the sink last said of the whole task, `tables` are
     /// those of the split.
-    pub(crate) fn for_lane(&self, lane: Lane, evidence: Arc<Receipt>, tables: Vec<TableId>, cancellation: Cancellation) -> Self {
+    pub(crate) fn for_lane(&self, lane: Lane, evidence: Arc<Receipt>, tables: Vec<Arc<TableSchema>>, cancellation: Cancellation) -> Self {
         let (run, tables, committed) = (Some(lane.run), tables.into(), CommittedPosition::default());
         Self { run, lane: Some(Arc::new(lane)), evidence, tables, cancellation, committed, ..self.clone() }
+    }
+
+    /// The same lane, once its sink is open. The schemas that it started with are not kept any longer.
+    #[must_use]
+    pub(crate) fn without_tables(self) -> Self {
+        Self { tables: Arc::default(), ..self }
     }
 
     /// The same lane, whose events are numbered anew since a certain seq.
@@ -132,9 +140,9 @@ impl Context {
         &self.evidence
     }
 
-    /// The tables of a stream at its checkpoint, under the names that the transforms give them. Tables that are created later are not among
+    /// In `Sink::open`: the tables of a stream at its checkpoint, as the transforms show them. Tables that are created later are not among
     /// them. Empty for a snapshot, and where the source has committed no schemas.
-    pub fn tables(&self) -> &[TableId] {
+    pub fn tables(&self) -> &[Arc<TableSchema>] {
         &self.tables
     }
 
@@ -152,6 +160,11 @@ impl Context {
     /// Where counters, gauges and histograms are registered.
     pub fn metrics(&self) -> &Metrics {
         &self.task.metrics
+    }
+
+    /// Where warnings about single tables go that the owner of the task should see.
+    pub fn notices(&self) -> &Notices {
+        &self.task.notices
     }
 
     /// A directory for files of this task, if there is one. A plugin makes a subdirectory of its own in it.
@@ -179,13 +192,15 @@ impl Context {
 impl Context {
     /// The context of a task without a pipeline, for tests of plugins.
     pub fn testing(task: &str) -> Self {
+        let metrics = Metrics::default();
         Self::new(TaskContext {
             name: task.into(),
             batch_max_bytes: 1 << 20,
             state_dir: None,
             transforms: String::new(),
             source: SourceInfo::default(),
-            metrics: Metrics::default(),
+            notices: Notices::new(&metrics),
+            metrics,
         })
     }
 
@@ -197,7 +212,7 @@ impl Context {
 
     /// The same lane, with these tables.
     #[must_use]
-    pub fn with_tables(&self, tables: Vec<TableId>) -> Self {
+    pub fn with_tables(&self, tables: Vec<Arc<TableSchema>>) -> Self {
         Self { tables: tables.into(), ..self.clone() }
     }
 
@@ -228,7 +243,7 @@ impl Context {
     /// A task with these fingerprints of transforms.
     #[must_use]
     pub fn with_transforms(&self, transforms: &str) -> Self {
-        let TaskContext { name, batch_max_bytes, state_dir, source, metrics, .. } = &*self.task;
+        let TaskContext { name, batch_max_bytes, state_dir, source, metrics, notices, .. } = &*self.task;
         let task = TaskContext {
             name: name.clone(),
             batch_max_bytes: *batch_max_bytes,
@@ -236,6 +251,7 @@ impl Context {
             transforms: transforms.into(),
             source: source.clone(),
             metrics: metrics.clone(),
+            notices: notices.clone(),
         };
         Self { task: Arc::new(task), ..self.clone() }
     }

@@ -12,6 +12,7 @@ pub(crate) mod finding;
 pub(crate) mod ids;
 mod json;
 pub(crate) mod metrics;
+pub(crate) mod notices;
 pub(crate) mod resume_filter;
 pub(crate) mod row;
 pub(crate) mod schema;

@@ -19,7 +19,7 @@ use super::stats::SplitStats;
 use super::task::Task;
 use crate::{
     Batch, Body, Cancellation, Committed, Error, Event, Lane, Result, SchemaChange, SchemaChangeKind, Seq, Sink, Split, SplitKind,
-    SplitReader, TableId, TableSchema, Transform,
+    SplitReader, TableSchema, Transform,
 };
 
 /// The number of batches in the channel between the reader and the writer. Including one batch that is being read and one that is being
@@ -76,6 +76,7 @@ async fn run_split(
     let opened = cancellation.unless_cancelled(sink.open(&context, &last.receipt)).await;
     let Some(opened) = opened else { return Ok(Ended::Stopped) };
     opened.map_err(|error| error.while_doing("opening the sink"))?;
+    let context = context.without_tables();
     let mut commits = Commits::new(&task.ledger, &split.id, number, last, &stats, task.flush_interval, context.committed().clone());
     commits.baseline(sink.receipt()).await?;
     let mut writer = Writer { transforms: task.transforms()?, sink, commits, stats: &stats, last_seq: Seq(0) };
@@ -209,10 +210,10 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The names that these tables have behind the transforms, which are asked by an event that names all of them.
-fn transformed(mut transforms: Vec<Box<dyn Transform>>, schemas: Vec<Arc<TableSchema>>) -> Result<Vec<TableId>> {
-    if schemas.is_empty() {
-        return Ok(Vec::new());
+/// These tables as they are behind the transforms, which are asked by an event that names all of them.
+fn transformed(mut transforms: Vec<Box<dyn Transform>>, schemas: Vec<Arc<TableSchema>>) -> Result<Vec<Arc<TableSchema>>> {
+    if schemas.is_empty() || transforms.is_empty() {
+        return Ok(schemas);
     }
     let mut change = SchemaChange::new(SchemaChangeKind::Other, "", "");
     change.tables = schemas.into_iter().map(|schema| (schema.id.clone(), Some(schema))).collect();
@@ -226,7 +227,7 @@ fn transformed(mut transforms: Vec<Box<dyn Transform>>, schemas: Vec<Arc<TableSc
         Body::Schema(change) => change.tables,
         _ => Vec::new(),
     };
-    Ok(batch.events.into_iter().flat_map(of_event).map(|(table, _)| table).collect())
+    Ok(batch.events.into_iter().flat_map(of_event).filter_map(|(_, schema)| schema).collect())
 }
 
 /// Fails if the batch has a rejected event, which ends the lane.
@@ -240,6 +241,7 @@ fn refuse_rejected(batch: &mut Batch) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TableId;
 
     /// Gives every table the database `copy`, and drops the events that it is told to drop.
     struct Into(bool);
@@ -252,7 +254,10 @@ mod tests {
         fn apply(&mut self, batch: &mut Batch) -> Result<()> {
             batch.retain(|event| {
                 if let Body::Schema(change) = &mut event.body {
-                    change.tables.iter_mut().for_each(|(table, _)| table.database = "copy".into());
+                    for (table, schema) in &mut change.tables {
+                        table.database = "copy".into();
+                        *schema = schema.take().map(|schema| Arc::new(TableSchema { id: table.clone(), ..TableSchema::clone(&schema) }));
+                    }
                 }
                 Ok(!self.0)
             })
@@ -262,7 +267,7 @@ mod tests {
     #[test]
     fn tables_are_named_as_behind_the_transforms() {
         let schemas = || ["a", "b"].map(|table| Arc::new(TableSchema::new(TableId::new("shop", table), Vec::new()))).to_vec();
-        let names = |transforms| transformed(transforms, schemas()).unwrap();
+        let names = |transforms| transformed(transforms, schemas()).unwrap().iter().map(|schema| schema.id.clone()).collect::<Vec<_>>();
         assert_eq!(names(Vec::new()), ["a", "b"].map(|table| TableId::new("shop", table)));
         assert_eq!(names(vec![Box::new(Into(false))]), ["a", "b"].map(|table| TableId::new("copy", table)));
         assert!(names(vec![Box::new(Into(true))]).is_empty());

@@ -29,7 +29,9 @@ use super::stats::{RunState, Stats};
 use super::supervisor::{Desired, Shared, Supervisor};
 use super::task::{Retry, Task};
 use crate::api::context::TaskContext;
-use crate::{CheckpointStore, Commit, Context, Error, Finding, Metrics, Progress, Refetched, Result, Sink, Source, TableId, Transform};
+use crate::{
+    CheckpointStore, Commit, Context, Error, Finding, Metrics, Notices, Progress, Refetched, Result, Sink, Source, TableId, Transform,
+};
 
 /// The default memory limit for the batches of all lanes. It is far more than a usual task needs, and far less than a usual machine has.
 const MEMORY_MAX_BYTES: usize = 512 << 20;
@@ -234,13 +236,15 @@ impl PipelineBuilder {
         }
         let (source, store) = (required(self.source, "source")?, required(self.store, "store")?);
         let transforms = self.transforms.iter().map(|factory| Ok(factory()?.fingerprint())).collect::<Result<Vec<_>>>()?;
+        let metrics = Metrics::default();
         let context = Context::new(TaskContext {
             name: self.name,
             batch_max_bytes: self.batch_max_bytes,
             state_dir: self.state_dir.or_else(|| store.directory().map(Into::into)),
             transforms: transforms.join("\n"),
             source: source.info(),
-            metrics: Metrics::default(),
+            notices: Notices::new(&metrics),
+            metrics,
         });
         let task = Task {
             source,

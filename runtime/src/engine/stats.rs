@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::sync::lock;
-use crate::{Batch, Body, Checkpoint, Counter, Gauge, Metrics, Op, Position, Seq, Split, SplitId, SplitKind, TableId, TableProgress};
+use crate::{
+    Batch, Body, Checkpoint, Context, Counter, Gauge, Metrics, Notice, Op, Position, Seq, Split, SplitId, SplitKind, TableId, TableProgress,
+};
 
 /// A stream that had nothing to deliver for this long works again after a failure. It is longer than sources take to notice that they are
 /// not served.
@@ -62,6 +64,9 @@ pub struct Status {
     pub splits: Vec<SplitStatus>,
     /// The tables of the snapshot in the order in which they are read; empty if the source does not report them.
     pub tables: Vec<TableStatus>,
+    /// What plugins have said of single tables since the start of this process, the newest last ([`crate::Notices`]).
+    #[serde(default)]
+    pub notices: Vec<Notice>,
     /// Counters and gauges of the runtime and the plugins, by name.
     pub metrics: BTreeMap<String, i64>,
 }
@@ -319,11 +324,12 @@ impl Stats {
     }
 
     /// The current status of the pipeline.
-    pub(crate) fn status(&self, name: &str, state: RunState, error: Option<String>) -> Status {
+    pub(crate) fn status(&self, context: &Context, state: RunState, error: Option<String>) -> Status {
         let splits = lock(&self.splits).iter().map(|(split, stats)| split_status(split, stats)).collect();
         let tables = lock(&self.shared.tables).list.iter().map(table_status).collect();
         let (rows, bytes) = (self.shared.rows.get(), self.shared.bytes.get());
-        Status { name: name.into(), state, error, rows, bytes, splits, tables, metrics: self.metrics.values() }
+        let (name, notices) = (context.task().to_owned(), context.notices().list());
+        Status { name, state, error, rows, bytes, splits, tables, notices, metrics: self.metrics.values() }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use runtime::{Kind, Receipt, Sink as _, SplitKind, TableId};
+use runtime::{Kind, Receipt, Sink as _, SplitKind};
 use serde_json::json;
 
 use super::FakeCluster;
@@ -85,7 +85,7 @@ async fn a_topic_that_is_not_what_it_was_is_refused() {
 
 /// Opens a stream of these tables.
 async fn open_with(task: &Arc<Task>, tables: &[&str], receipt: &Receipt) -> runtime::Result<KafkaSink> {
-    let tables = tables.iter().map(|table| TableId::new("shop", *table)).collect();
+    let tables = tables.iter().map(|name| table(name)).collect();
     let mut lane = sink(task);
     lane.open(&context(SplitKind::Stream, 1, 1).with_tables(tables), receipt).await?;
     Ok(lane)

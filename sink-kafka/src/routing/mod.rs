@@ -1,6 +1,7 @@
 //! Chooses the topic, the partition and the key of each event.
 
 mod control_events;
+mod deciding;
 mod partitioner;
 mod record_key;
 mod router;

@@ -4,14 +4,14 @@
 //! the route of a table for each version of the table's definition.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
-use runtime::{Body, Event, Op, Row, RowChange, SchemaChange, TableId, TableSchema, Value};
+use runtime::{Body, Event, Notices, Op, Row, RowChange, SchemaChange, TableId, TableSchema, Value};
 
+use super::deciding::{Deciding, deciding_columns, row_key};
 use super::partitioner;
 use super::record_key::{self, RecordKey, RowKey};
-use super::rules::{KeyChange, PartitionPolicy, RoutingRules, names_of_column};
+use super::rules::{KeyChange, PartitionPolicy, RoutingRules};
 use super::topic_owners::TopicOwners;
 use crate::error::Error;
 
@@ -57,33 +57,6 @@ enum Choice {
     Columns(Vec<usize>),
 }
 
-/// The names of the columns on which the partition and the key of a table's records depend.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Deciding {
-    partition: Vec<String>,
-    key: Option<Vec<String>>,
-}
-
-impl Deciding {
-    fn new(schema: &TableSchema, choice: Option<&Choice>, key: Option<&RowKey>) -> Self {
-        let names = |columns: &[usize]| -> Vec<String> {
-            columns.iter().filter_map(|&column| schema.columns.get(column)).map(|column| column.name.clone()).collect()
-        };
-        let partition = match choice {
-            Some(Choice::Columns(columns)) => names(columns),
-            Some(Choice::Fixed(_)) | None => Vec::new(),
-        };
-        Self { partition, key: key.map(|key| names(key.columns())) }
-    }
-}
-
-impl fmt::Display for Deciding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the columns that decide the partition ({})", self.partition.join(", "))?;
-        self.key.as_ref().map_or(Ok(()), |key| write!(f, " and the key ({})", key.join(", ")))
-    }
-}
-
 /// Decides where events go; see the documentation of this module.
 pub(crate) struct Router {
     rules: Arc<RoutingRules>,
@@ -97,16 +70,23 @@ pub(crate) struct Router {
     /// The address of the last table definition and its index in `routes`. It saves lookups, because consecutive rows are often of the same
     /// table.
     recent: (usize, usize),
-    /// By which columns the rows of each table were routed last.
+    /// By which columns the rows of each table were routed last, or would have been at the start of the lane.
     deciding: HashMap<TableId, Deciding>,
+    notices: Notices,
     scratch: Vec<u8>,
     /// The keys of a row before and after an update.
     keys: [Vec<u8>; 2],
 }
 
 impl Router {
-    /// A router without topics.
-    pub(crate) fn new(rules: Arc<RoutingRules>, owners: TopicOwners) -> Self {
+    /// A router without topics, for a lane that starts with these tables.
+    pub(crate) fn new(rules: Arc<RoutingRules>, owners: TopicOwners, notices: Notices, tables: &[Arc<TableSchema>]) -> Self {
+        let of = |schema: &Arc<TableSchema>| {
+            // The settings may name a column that the table does not have. Its first row says so.
+            let partition = deciding_columns(&rules, schema).ok()?;
+            Some((schema.id.clone(), Deciding::new(schema, &partition, row_key(&rules, schema).as_ref())))
+        };
+        let deciding = tables.iter().filter_map(of).collect();
         Self {
             rules,
             topics: Vec::new(),
@@ -115,7 +95,8 @@ impl Router {
             routes: Vec::new(),
             by_address: HashMap::new(),
             recent: (0, 0),
-            deciding: HashMap::new(),
+            deciding,
+            notices,
             scratch: Vec::new(),
             keys: Default::default(),
         }
@@ -225,15 +206,16 @@ impl Router {
             self.by_address.clear();
         }
         let partitions = self.partitions(topic);
+        let (columns, key) = (deciding_columns(&self.rules, schema)?, row_key(&self.rules, schema));
+        self.note_deciding(schema, Deciding::new(schema, &columns, key.as_ref()), partitions);
         let partitioning = &self.rules.partitioning;
-        let choice = match (partitioning.columns.get(&schema.id), partitioning.policy) {
-            (Some(names), _) => Choice::Columns(named_columns(schema, names)?),
-            (None, PartitionPolicy::Zero) => Choice::Fixed(0),
-            (None, PartitionPolicy::Table) => Choice::Fixed(partitioner::of_table(&schema.id, partitions)),
-            (None, PartitionPolicy::PrimaryKey) => Choice::Columns(partitioner::key_columns(schema)),
+        let choice = match partitioning.policy {
+            PartitionPolicy::Zero if !partitioning.columns.contains_key(&schema.id) => Choice::Fixed(0),
+            PartitionPolicy::Table if !partitioning.columns.contains_key(&schema.id) => {
+                Choice::Fixed(partitioner::of_table(&schema.id, partitions))
+            }
+            PartitionPolicy::Zero | PartitionPolicy::Table | PartitionPolicy::PrimaryKey => Choice::Columns(columns),
         };
-        let key = RowKey::of_table(schema, self.rules.record_key, self.rules.topic.names_the_table());
-        self.note_deciding(schema, Deciding::new(schema, (partitions > 1).then_some(&choice), key.as_ref()));
         let index = self.routes.len();
         self.routes.push(TableRoute { _schema: schema.clone(), topic, partitions, choice, key });
         self.by_address.insert(Arc::as_ptr(schema) as usize, index);
@@ -242,14 +224,12 @@ impl Router {
 
     /// Notes by which columns the rows of a table are routed from now on. If they were routed by others before, the order of the records of
     /// one row is that of its new key only.
-    fn note_deciding(&mut self, schema: &TableSchema, now: Deciding) {
-        match self.deciding.insert(schema.id.clone(), now.clone()) {
-            Some(before) if before != now => tracing::warn!(
-                table = %schema.id,
-                "a schema change changes {now}, before {before}: the order of records with the same key starts anew behind it"
-            ),
-            _ => {}
+    fn note_deciding(&mut self, schema: &TableSchema, now: Deciding, partitions: usize) {
+        if let Some(what) = self.deciding.get(&schema.id).and_then(|before| now.difference(before, partitions)) {
+            let what = format!("after a schema change {what}: the order of the records with one key starts anew there");
+            self.notices.warn(&schema.id, what);
         }
+        self.deciding.insert(schema.id.clone(), now);
     }
 
     /// Writes the key of a row image into `out`. Returns false if rows of the table have no key. [`Router::find_route`] must have been
@@ -341,21 +321,6 @@ fn is_same(one: Value<'_>, other: Value<'_>) -> bool {
     }
 }
 
-/// The indexes of the named columns. A column of which the table has none of the names is an error; otherwise rows would go to partitions
-/// that the settings do not mean.
-fn named_columns(schema: &TableSchema, names: &[String]) -> Result<Vec<usize>, Error> {
-    let find = |name: &String| {
-        // The name of a column may hold the separator.
-        let whole = schema.column(name);
-        whole.or_else(|| names_of_column(name).find_map(|name| schema.column(name))).ok_or_else(|| Error::NoColumn {
-            table: schema.id.to_string(),
-            column: name.clone(),
-            columns: schema.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", "),
-        })
-    };
-    names.iter().map(find).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -377,8 +342,16 @@ mod tests {
         }
     }
 
+    fn notices() -> Notices {
+        runtime::Context::testing("t").notices().clone()
+    }
+
+    fn with_rules(rules: RoutingRules) -> Router {
+        Router::new(Arc::new(rules), TopicOwners::default(), notices(), &[])
+    }
+
     fn router(topic: &str, policy: PartitionPolicy, ddl_topic: Option<&str>) -> Router {
-        Router::new(Arc::new(rules(topic, policy, ddl_topic)), TopicOwners::default())
+        with_rules(rules(topic, policy, ddl_topic))
     }
 
     #[test]
@@ -386,7 +359,7 @@ mod tests {
         let columns = [("shop.orders", "id"), ("shop.odd", "customer")].map(|(table, column)| (table.to_owned(), vec![column.to_owned()]));
         let partitioning = Partitioning::new(PartitionPolicy::Table, &BTreeMap::from(columns)).unwrap();
         let rules = RoutingRules { partitioning, ..rules("t", PartitionPolicy::Table, None) };
-        let mut router = Router::new(Arc::new(rules), TopicOwners::default());
+        let mut router = with_rules(rules);
         router.add_topic("t".into(), 100);
         let by_id: Vec<Route> = (0..20).map(|id| router.route(&row("orders", id, None)).unwrap()).collect();
         assert!(by_id.windows(2).any(|pair| pair[0] != pair[1]));
@@ -398,9 +371,52 @@ mod tests {
     }
 
     #[test]
+    fn other_deciding_columns_are_noticed_also_those_of_the_start() {
+        let row = |columns: &[&str], key: &[usize]| {
+            let columns: Vec<Column> = columns.iter().map(|name| Column::new(*name, ColumnKind::Int { bytes: 8 }, "bigint")).collect();
+            let image = Row::from_values(columns.iter().map(|_| Value::Int(1)));
+            let mut schema = TableSchema::new(TableId::new("shop", "orders"), columns);
+            schema.primary_key = key.to_vec();
+            event(Body::Row(RowChange { schema: Arc::new(schema), op: Op::Insert, before: None, after: Some(image) }))
+        };
+        let schema = |event: &Event| if let Body::Row(row) = &event.body { row.schema.clone() } else { panic!() };
+        let (first, wider, moved) = (row(&["id"], &[0]), row(&["id", "a"], &[0]), row(&["id", "a"], &[1]));
+        for (policy, record_key, partitions, expected) in [
+            (PartitionPolicy::PrimaryKey, RecordKey::None, 3, Some("(a) decide the partition, instead of (id):")),
+            (PartitionPolicy::PrimaryKey, RecordKey::None, 1, None),
+            (PartitionPolicy::Zero, RecordKey::PrimaryKey, 1, Some("(a) are the record key, instead of (id):")),
+            (PartitionPolicy::Table, RecordKey::Table, 3, None),
+            (PartitionPolicy::PrimaryKey, RecordKey::PrimaryKey, 3, Some("instead of (id); (a) are the record key, instead of (id):")),
+        ] {
+            for from_start in [false, true] {
+                let (notices, rules) = (notices(), RoutingRules { record_key, ..rules("t", policy, None) });
+                let tables = if from_start { vec![schema(&first)] } else { Vec::new() };
+                let mut router = Router::new(Arc::new(rules), TopicOwners::default(), notices.clone(), &tables);
+                router.add_topic("t".into(), partitions);
+                if !from_start {
+                    router.route(&first).unwrap();
+                }
+                router.route(&wider).unwrap();
+                assert!(notices.list().is_empty(), "{:?}", notices.list());
+                router.route(&moved).unwrap();
+                let said: Vec<(TableId, String)> = notices.list().into_iter().map(|notice| (notice.table, notice.what)).collect();
+                match (expected, said.as_slice()) {
+                    (None, []) => {}
+                    (Some(expected), [(table, what)]) => {
+                        assert!(*table == TableId::new("shop", "orders") && what.contains(expected), "{what}");
+                    }
+                    _ => panic!("{policy:?} {record_key:?} {partitions}: {said:?}"),
+                }
+                router.route(&moved).unwrap();
+                assert_eq!(notices.list().len(), said.len());
+            }
+        }
+    }
+
+    #[test]
     fn lanes_share_what_topics_belong_to() {
         let (rules, owners) = (Arc::new(rules("{table}", PartitionPolicy::Zero, None)), TopicOwners::default());
-        let mut lanes = [(); 2].map(|()| Router::new(rules.clone(), owners.clone()));
+        let mut lanes = [(); 2].map(|()| Router::new(rules.clone(), owners.clone(), notices(), &[]));
         lanes[0].route(&row("a$", 1, None)).unwrap();
         lanes[1].route(&row("a$", 1, None)).unwrap();
         assert!(lanes[1].route(&row("a_24", 1, None)).unwrap_err().to_string().contains("a$"));
@@ -410,7 +426,7 @@ mod tests {
     fn an_update_moves_if_its_key_or_its_partition_may_change() {
         let moves = |policy, before, after| {
             let rules = RoutingRules { record_key: RecordKey::PrimaryKey, ..rules("t", policy, None) };
-            let mut router = Router::new(Arc::new(rules), TopicOwners::default());
+            let mut router = with_rules(rules);
             router.add_topic("t".into(), 10);
             let event = row("orders", after, Some(before));
             router.route(&event).unwrap();
@@ -469,7 +485,7 @@ mod tests {
     #[test]
     fn an_update_that_moves_a_row_is_split() {
         let split = |policy, record_key| RoutingRules { key_change: KeyChange::Split, record_key, ..rules("t", policy, None) };
-        let mut by_key = Router::new(Arc::new(split(PartitionPolicy::PrimaryKey, RecordKey::None)), TopicOwners::default());
+        let mut by_key = with_rules(split(PartitionPolicy::PrimaryKey, RecordKey::None));
         by_key.add_topic("t".into(), 10);
         let target = |route| match route {
             Route::To(target) => target,
@@ -480,7 +496,7 @@ mod tests {
         assert_eq!(by_key.route(&row("x", 2, Some(1))).unwrap(), Route::Moved { from, to });
         // In one partition only the record key matters.
         for (record_key, moved) in [(RecordKey::None, false), (RecordKey::Table, false), (RecordKey::PrimaryKey, true)] {
-            let mut router = Router::new(Arc::new(split(PartitionPolicy::Zero, record_key)), TopicOwners::default());
+            let mut router = with_rules(split(PartitionPolicy::Zero, record_key));
             router.add_topic("t".into(), 10);
             let route = router.route(&row("x", 2, Some(1))).unwrap();
             assert_eq!(matches!(route, Route::Moved { .. }), moved, "{record_key:?}");

@@ -34,8 +34,27 @@ pub(crate) struct ChangedSchema {
 
 /// Looks at the events between two positions.
 pub(crate) trait Look {
+    /// Takes an effect of a statement. Returns what the statement does, if this ends the pass.
+    fn effect(&mut self, text: &str, change: &Change, effect: &Effect) -> Option<String>;
+
+    /// Takes the tables that a statement names which cannot be read. Returns the table because of which this ends the pass.
+    fn unreadable(&mut self, tables: &[TableId]) -> Option<TableId>;
+
     /// Takes a statement. Returns what it does, if this ends the pass.
-    fn statement(&mut self, text: &str, statement: &Statement) -> Option<String>;
+    fn statement(&mut self, text: &str, statement: &Statement) -> Option<String> {
+        match statement {
+            Statement::Change(change) => change.effects.iter().find_map(|effect| self.effect(text, change, effect)),
+            // It may be about any table.
+            Statement::Unreadable(_, tables) if tables.is_empty() => Some("cannot be read".to_owned()),
+            Statement::Unreadable(_, tables) => self.unreadable(tables).map(|table| format!("cannot be read, and names {table}")),
+            Statement::Nothing
+            | Statement::Rows(_)
+            | Statement::Savepoint(_)
+            | Statement::RollbackTo(_)
+            | Statement::Xa(_)
+            | Statement::Unrelated => None,
+        }
+    }
 
     /// Whether TABLE_MAPs and row events are looked at, too.
     fn wants_rows(&self) -> bool {
@@ -219,7 +238,10 @@ impl<'a> Baseline<'a> {
             Interest::None => None,
         }
     }
+}
 
+impl Look for Baseline<'_> {
+    /// Finds the first effect before which the schema of a table may have been another.
     fn effect(&mut self, text: &str, change: &Change, effect: &Effect) -> Option<String> {
         match effect {
             // The statement does nothing if the table exists with IF NOT EXISTS, and then the stream does not know it from here.
@@ -286,29 +308,12 @@ impl<'a> Baseline<'a> {
             Effect::Truncate { .. } | Effect::Keep { .. } | Effect::Keys { .. } | Effect::Repartition { .. } => None,
         }
     }
-}
 
-impl Look for Baseline<'_> {
-    /// Takes the next statement. Returns what it does if the schema of a table may have been another before it.
-    fn statement(&mut self, text: &str, statement: &Statement) -> Option<String> {
-        match statement {
-            Statement::Change(change) => change.effects.iter().find_map(|effect| self.effect(text, change, effect)),
-            Statement::Unreadable(_, tables) if tables.is_empty() => Some("cannot be read".to_owned()),
-            Statement::Unreadable(_, tables) => {
-                let named: Vec<TableId> = tables.iter().map(|table| self.fold(table)).collect();
-                if let Some(table) = named.iter().find(|table| self.selection.selects(table)) {
-                    return Some(format!("cannot be read, and names {table}"));
-                }
-                self.unknown.extend(named);
-                None
-            }
-            Statement::Nothing
-            | Statement::Rows(_)
-            | Statement::Savepoint(_)
-            | Statement::RollbackTo(_)
-            | Statement::Xa(_)
-            | Statement::Unrelated => None,
-        }
+    fn unreadable(&mut self, tables: &[TableId]) -> Option<TableId> {
+        let named: Vec<TableId> = tables.iter().map(|table| self.fold(table)).collect();
+        let selected = named.iter().find(|table| self.selection.selects(table)).cloned();
+        self.unknown.extend(named);
+        selected
     }
 }
 

@@ -12,7 +12,7 @@ use super::event::{RawEvent, kind};
 use super::position::FileOffset;
 use super::profile::ServerProfile;
 use super::table_map::{read_table_id, read_table_map};
-use crate::schema::{Effect, History, Statement};
+use crate::schema::{Change, Effect, History};
 use crate::selection::Selection;
 
 /// Tables whose definitions were read from the server. They hold at a former position if no statement since then has changed one of the
@@ -48,9 +48,11 @@ impl<'a> RefetchedTables<'a> {
     fn own(&self, table: &TableId) -> Option<TableId> {
         Some(self.history.fold(table)).filter(|table| self.first_rows.contains_key(table))
     }
+}
 
+impl Look for RefetchedTables<'_> {
     /// What an effect does to one of the tables, if its definition was another before.
-    fn effect(&self, effect: &Effect) -> Option<String> {
+    fn effect(&mut self, _text: &str, _change: &Change, effect: &Effect) -> Option<String> {
         match effect {
             Effect::Create { table, .. } | Effect::CreateLike { table, .. } | Effect::CreateUnlisted { table, .. } => {
                 self.own(table).map(|table| format!("creates {table}"))
@@ -71,23 +73,9 @@ impl<'a> RefetchedTables<'a> {
             Effect::Truncate { .. } | Effect::Keep { .. } | Effect::RemoveRows { .. } | Effect::DatabaseCharset { .. } => None,
         }
     }
-}
 
-impl Look for RefetchedTables<'_> {
-    fn statement(&mut self, _text: &str, statement: &Statement) -> Option<String> {
-        match statement {
-            Statement::Change(change) => change.effects.iter().find_map(|effect| self.effect(effect)),
-            Statement::Unreadable(_, tables) if tables.is_empty() => Some("cannot be read".to_owned()),
-            Statement::Unreadable(_, tables) => {
-                tables.iter().find_map(|table| self.own(table)).map(|table| format!("cannot be read, and names {table}"))
-            }
-            Statement::Nothing
-            | Statement::Rows(_)
-            | Statement::Savepoint(_)
-            | Statement::RollbackTo(_)
-            | Statement::Xa(_)
-            | Statement::Unrelated => None,
-        }
+    fn unreadable(&mut self, tables: &[TableId]) -> Option<TableId> {
+        tables.iter().find_map(|table| self.own(table))
     }
 
     fn wants_rows(&self) -> bool {

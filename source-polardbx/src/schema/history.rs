@@ -161,10 +161,7 @@ impl History {
     /// Notes that the schema of a followed table is not known any more.
     pub(crate) fn lose(&mut self, table: &TableId) {
         let table = self.fold(table);
-        if self.tables.contains_key(&table) {
-            self.forget(&table);
-            self.followed.insert(table);
-        }
+        self.forget(&table);
     }
 
     /// Notes that a table has got rows.
@@ -465,8 +462,11 @@ impl History {
     }
 
     /// Removes all that is known of a table.
+    /// Notes that the schema of a table that is not selected is not known any more.
     fn forget(&mut self, table: &TableId) {
-        self.tables.remove(table);
+        if self.tables.remove(table).is_some() {
+            self.followed.insert(table.clone());
+        }
         self.rows.remove(table);
         self.set_unstated(table, None);
     }

@@ -1,6 +1,7 @@
 //! Measures what must stay small even if the source is large: memory, and the time until the first record.
 //!
-//! `cargo run --release -p tests --bin limits [-- [--program PATH] transaction chunks tables partitions many-tables many-chunks]`
+//! `cargo run --release -p tests --bin limits [-- [--program PATH] transaction chunks tables partitions many-tables restarts
+//! many-chunks]`
 //!
 //! - `transaction`: one transaction of 1,000,000 rows;
 //! - `chunks`: a table of 1,000,000 rows, read in chunks while its rows change;
@@ -8,6 +9,8 @@
 //! - `partitions`: a topic of 4,096 partitions: first the start of a new task, then a restart;
 //! - `many-tables`: the full phase of 1,000 and of 10,000 tables with one row each. The second run must cost about ten times as much as the
 //!   first;
+//! - `restarts`: the same tables: a first start, restarts with one change each, of which the one with the earliest record is shown, and then
+//!   changes in all tables. Once all tables are selected, and once only one is, so that the schemas of the others are followed;
 //! - `many-chunks`: the full phase of a table in 10,000 and in 100,000 chunks of ten rows each. Again the second run must cost about ten
 //!   times as much.
 //!
@@ -31,7 +34,16 @@ const TABLES: u64 = 1_000;
 const ROWS_A_TABLE: u64 = 10;
 const PARTITIONS: i32 = 4_096;
 const CHANGES: u64 = 20_000;
+const RESTARTS: u32 = 7;
 const FULL: &str = "phases = [\"full\"]";
+/// The server waits for no disk, or else thousands of tables would take half an hour.
+const UNSAFE: [&str; 5] = [
+    "--innodb-buffer-pool-size=512M",
+    "--innodb-flush-method=nosync",
+    "--innodb-file-per-table=OFF",
+    "--skip-innodb-doublewrite",
+    "--sync-frm=OFF",
+];
 /// A broker sends its heartbeats late while it opens thousands of logs. With a short session timeout it would lose its partitions again and
 /// again.
 const LONG_SESSION: &str = "broker.session.timeout.ms=30000";
@@ -52,7 +64,7 @@ async fn main() -> ExitCode {
 }
 
 async fn limits() -> Result<()> {
-    const ALL: [&str; 6] = ["transaction", "chunks", "tables", "partitions", "many-tables", "many-chunks"];
+    const ALL: [&str; 7] = ["transaction", "chunks", "tables", "partitions", "many-tables", "restarts", "many-chunks"];
     let mut chosen: Vec<String> = std::env::args().skip(1).collect();
     let mut program = Program::myself()?;
     if chosen.first().is_some_and(|name| name == "--program") {
@@ -66,8 +78,7 @@ async fn limits() -> Result<()> {
     if chosen.is_empty() {
         chosen = ALL.map(str::to_owned).to_vec();
     }
-    let (mysql, kafka) =
-        tokio::join!(Database::start(Flavor::MySql57, &["--innodb-buffer-pool-size=512M"]), Kafka::start_with(&[LONG_SESSION]));
+    let (mysql, kafka) = tokio::join!(Database::start(Flavor::MySql57, &UNSAFE), Kafka::start_with(&[LONG_SESSION]));
     let mut bench = Bench { mysql: mysql?, kafka: kafka?, program, lines: Vec::new() };
     bench.mysql.execute(&["CREATE DATABASE bench"]).await?;
     for name in &chosen {
@@ -76,6 +87,7 @@ async fn limits() -> Result<()> {
             "chunks" => bench.chunks().await?,
             "tables" => bench.tables().await?,
             "many-tables" => bench.many_tables().await?,
+            "restarts" => bench.restarts().await?,
             "many-chunks" => bench.many_chunks().await?,
             _ => bench.partitions().await?,
         }
@@ -200,14 +212,7 @@ impl Bench {
 
     async fn many_tables(&mut self) -> Result<()> {
         for tables in [1_000, 10_000] {
-            eprintln!("{tables} tables with one row each");
-            let database = format!("many_{tables}");
-            self.mysql.execute(&[&format!("CREATE DATABASE {database}")]).await?;
-            let table = format!("{database}.t");
-            load::run(&self.mysql, tables, move |number| load::create_ten_columns(&format!("{table}{number:05}"))).await?;
-            let table = format!("{database}.t");
-            load::run(&self.mysql, tables, move |number| format!("INSERT INTO {table}{number:05} VALUES {}", load::ten_columns(number)))
-                .await?;
+            let database = self.create_many(tables).await?;
             for format in [Format::CanalJson, Format::DtsAvro] {
                 let mut run = self.run(&format!("many-tables-{tables}"), &format!("{database}.*"), format, 1, FULL, "").await?;
                 run.run_to_end(tables).await?;
@@ -215,6 +220,61 @@ impl Bench {
             }
         }
         Ok(())
+    }
+
+    async fn restarts(&mut self) -> Result<()> {
+        for tables in [1_000, 10_000] {
+            let database = self.create_many(tables).await?;
+            for (selected, count, what) in [("*", tables, "tables"), ("t00000", 1, "tables, of which one is selected")] {
+                let name = format!("restarts-{tables}-{count}");
+                let format = Format::DtsAvro;
+                let mut run = self.run(&name, &format!("{database}.{selected}"), format, 1, "", "").await?;
+                run.start()?;
+                run.until(count).await?;
+                self.note(&format!("{tables} {what}: first start"), format, &run);
+                run.task.stop().await?;
+
+                let table = format!("{database}.t");
+                let change = move |number: u64| format!("UPDATE {table}{:05} SET state = (state + 1) % 100", number % count);
+                let mut least: Option<Measured> = None;
+                for number in 0..RESTARTS {
+                    if number > 0 {
+                        run.task.stop().await?;
+                    }
+                    self.mysql.execute(&[&change(0)]).await?;
+                    run.start()?;
+                    run.until(1).await?;
+                    eprintln!("first record after {} ms, CPU {} ms", run.seen.first.as_millis(), run.seen.cpu.as_millis());
+                    least = least.filter(|least| least.first <= run.seen.first).or(Some(run.seen));
+                }
+                let last = std::mem::replace(&mut run.seen, least.unwrap_or_default());
+                self.note(&format!("{tables} {what}: first record of a restart, the earliest of {RESTARTS}"), format, &run);
+                run.seen = last;
+                self.change(change).await?;
+                run.until(1 + CHANGES).await?;
+                self.note(&format!("{tables} {what}: restart, then 20,000 changes"), format, &run);
+                run.task.stop().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates a database with so many tables of one row, unless an earlier workload has. Returns its name.
+    async fn create_many(&self, tables: u64) -> Result<String> {
+        let database = format!("many_{tables}");
+        let mut connection = self.mysql.connect().await?;
+        let there: Option<String> = connection.query_first(format!("SHOW DATABASES LIKE '{database}'")).await?;
+        connection.disconnect().await?;
+        if there.is_none() {
+            eprintln!("{tables} tables with one row each");
+            self.mysql.execute(&[&format!("CREATE DATABASE {database}")]).await?;
+            let table = format!("{database}.t");
+            load::run(&self.mysql, tables, move |number| load::create_ten_columns(&format!("{table}{number:05}"))).await?;
+            let table = format!("{database}.t");
+            load::run(&self.mysql, tables, move |number| format!("INSERT INTO {table}{number:05} VALUES {}", load::ten_columns(number)))
+                .await?;
+        }
+        Ok(database)
     }
 
     async fn many_chunks(&mut self) -> Result<()> {

@@ -256,24 +256,36 @@ impl Decoder {
             self.output.set_schemas(touched);
             return Ok(());
         };
+        let shown = source.shown.as_deref().unwrap_or(text);
+        let mut schema_change = SchemaChange::new(kind, database_of(change, query, &touched), shown);
+        schema_change.tables = touched;
+        self.emit_alone(event, query.thread_id, variables, schema_change, read_ms)
+    }
+
+    /// Emits the event of a statement. If the statement is not inside a transaction, it is a group of its own, which ends here.
+    pub(super) fn emit_alone(
+        &mut self,
+        event: &RawEvent<'_>,
+        thread_id: u32,
+        variables: &SessionVariables,
+        change: SchemaChange,
+        read_ms: i64,
+    ) -> Result<(), StreamError> {
         let begun = self.transaction.is_begun();
         if begun {
             self.transaction.emit_begin(&EventContext::new(&self.tracker, &event.header, read_ms), &mut self.output)?;
             self.transaction.schema_changed();
         }
+        // Invariant: a schema change is alone in its batch.
         self.cut();
         let mut facts = variables.named();
         facts.push(("commitTimestamp", event.header.timestamp.to_string()));
         facts.push(("lowerCaseTableNames", self.history.is_lower_case().to_string()));
-        let shown = source.shown.as_deref().unwrap_or(text);
-        let mut schema_change = SchemaChange::new(kind, database_of(change, query, &touched), shown);
-        schema_change.tables = touched;
         let context = EventContext::new(&self.tracker, &event.header, read_ms);
-        self.transaction.emit_ddl(query.thread_id, &context, facts, schema_change, &mut self.output)?;
+        self.transaction.emit_ddl(thread_id, &context, facts, change, &mut self.output)?;
         if !begun {
             self.close_transaction()?;
         }
-        // Invariant: a schema change is alone in its batch.
         self.cut();
         Ok(())
     }
@@ -387,16 +399,7 @@ impl Decoder {
         }
         let mut change = SchemaChange::new(SchemaChangeKind::Other, database, text);
         change.tables = tables.into_iter().map(|table| (table.clone(), self.history.table(&table).cloned())).collect();
-        self.cut();
-        let context = EventContext::new(&self.tracker, &event.header, read_ms);
-        let mut facts = variables.named();
-        facts.push(("commitTimestamp", event.header.timestamp.to_string()));
-        facts.push(("lowerCaseTableNames", self.history.is_lower_case().to_string()));
-        self.transaction.emit_ddl(query.thread_id, &context, facts, change, &mut self.output)?;
-        self.close_transaction()?;
-        // Invariant: a schema change is alone in its batch.
-        self.cut();
-        Ok(())
+        self.emit_alone(event, query.thread_id, &variables, change, read_ms)
     }
 
     /// Whether the rows of the event are not wanted. Fails if the transaction does not say who has deleted them.

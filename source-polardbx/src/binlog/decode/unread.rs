@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use runtime::{SchemaChange, SchemaChangeKind, TableId, TableSchema};
 
-use super::context::EventContext;
 use super::{Decoder, StatementText, unstated};
 use crate::binlog::error::{StreamError, shorten};
 use crate::binlog::event::{KeptEvent, RawEvent, SessionVariables, read_query};
@@ -105,15 +104,7 @@ fn continue_with(decoder: &mut Decoder, schemas: Vec<TableSchema>, event: &RawEv
     }
     unstated::note(&decoder.stream, &mut decoder.history, &mut decoder.output)?;
     decoder.tables.clear();
-    let context = EventContext::new(&decoder.tracker, &event.header, read_ms);
-    let mut facts = variables.named();
-    facts.push(("commitTimestamp", event.header.timestamp.to_string()));
-    facts.push(("lowerCaseTableNames", decoder.history.is_lower_case().to_string()));
-    decoder.transaction.emit_ddl(query.thread_id, &context, facts, change, &mut decoder.output)?;
-    decoder.close_transaction()?;
-    // Invariant: a schema change is alone in its batch.
-    decoder.cut();
-    Ok(())
+    decoder.emit_alone(event, query.thread_id, &variables, change, read_ms)
 }
 
 fn with_reason(error: StreamError, why: &str) -> StreamError {

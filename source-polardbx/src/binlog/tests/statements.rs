@@ -1,8 +1,11 @@
 //! Tests of statements, of the known character sets of databases, and of damaged events.
 
+use std::path::Path;
+
 use runtime::{Commit, Committed};
 
 use super::*;
+use crate::binlog::decode::{continue_behind, wants_schemas};
 use crate::schema::FollowedTable;
 
 #[test]
@@ -111,36 +114,72 @@ fn a_table_that_is_created_without_a_list_of_columns_says_what_is_there_instead(
     assert!(failed.code() == Some("E_DDL_UNREAD") && text.contains("expected the columns of the table near `ENGINE=FEDERATED"), "{text}");
 }
 
-/// Decodes the log, and again from every resume point with what was committed there. Returns the lines of the first time.
-fn read_from_everywhere(log: &Log, table: &Arc<TableSchema>, batch_max_bytes: usize) -> Vec<String> {
-    let of = |position: StreamPosition, tables: Vec<Arc<TableSchema>>, followed: Vec<FollowedTable>| {
+/// How a test reads a log: with a decoder that selects `d.t`.
+struct Reading {
+    table: Arc<TableSchema>,
+    batch_max_bytes: usize,
+    /// What the server shows of the table behind a statement that cannot be read.
+    refetched: Option<TableSchema>,
+}
+
+impl Reading {
+    fn of(table: &Arc<TableSchema>, batch_max_bytes: usize) -> Self {
+        Self { table: table.clone(), batch_max_bytes, refetched: None }
+    }
+
+    fn decoder(&self, position: StreamPosition, tables: Vec<Arc<TableSchema>>, followed: Vec<FollowedTable>, folder: &Path) -> Decoder {
         let mut history = History::new(tables, [("d".to_owned(), "utf8mb4".to_owned())], false);
         history.restore_followed(followed);
         let selection = Selection::new(&["d.t".to_owned()], &[]).unwrap();
-        Decoder::new(DecoderOptions { history, selection, ..options(position, table.clone(), batch_max_bytes) })
-    };
-    let (all, failed) = read(&mut of(start(), vec![table.clone()], Vec::new()), log);
-    assert!(failed.is_none(), "{failed:?}");
-    let expected = lines(&all);
-    let mut schemas = std::collections::HashMap::from([(table.id.clone(), Some(table.clone()))]);
-    let (mut committed, mut count) = (Committed::default(), 0);
-    for batch in all {
-        count += lines(std::slice::from_ref(&batch)).len();
-        for event in &batch.events {
-            if let Body::Schema(change) = &event.body {
-                schemas.extend(change.tables.iter().cloned());
-            }
-        }
-        let Some(resume) = batch.resume else { continue };
-        committed.apply(&Commit { facts: batch.facts, ..Commit::default() });
-        let position = StreamPosition::parse(resume.as_str()).unwrap();
-        let followed = committed.facts::<FollowedTable>().map(|fact| fact.unwrap().1).collect();
-        let mut decoder = of(position.clone(), schemas.values().flatten().cloned().collect(), followed);
-        let (rest, failed) = read(&mut decoder, &dump(log, Decoder::dump_from(&position)));
-        assert!(failed.is_none(), "from {resume}: {failed:?}");
-        assert_eq!(lines(&rest), expected[count..], "from {resume}");
+        let prepared = PreparedTransactions::open("global", Some(folder), None, &Committed::default()).unwrap();
+        let options = options(position, self.table.clone(), self.batch_max_bytes);
+        let mut decoder = Decoder::new(DecoderOptions { history, selection, prepared, ..options });
+        decoder.refetches = self.refetched.is_some();
+        decoder
     }
-    expected
+
+    /// Decodes the log up to the first error.
+    fn read(&self, decoder: &mut Decoder, log: &Log) -> (Vec<Batch>, Option<runtime::Error>) {
+        let step = |event: &Vec<u8>| {
+            decoder.event(event, 5)?;
+            match wants_schemas(decoder) {
+                Some(_) => Ok(continue_behind(decoder, Ok(self.refetched.iter().cloned().collect()))?),
+                None => Ok(()),
+            }
+        };
+        let failed = log.events.iter().map(step).find_map(Result::err);
+        let mut batches: Vec<_> = std::iter::from_fn(|| decoder.drain()).collect();
+        batches.extend(decoder.position_update());
+        (batches, failed)
+    }
+
+    /// Decodes the log, and again from every resume point with what was committed there. Returns the batches of the first time, and the error
+    /// with which the log ends every time.
+    fn from_everywhere(&self, log: &Log) -> (Vec<Batch>, Option<runtime::Error>) {
+        let folder = tempfile::tempdir().unwrap();
+        let (all, failed) = self.read(&mut self.decoder(start(), vec![self.table.clone()], Vec::new(), folder.path()), log);
+        let (expected, expected_error) = (lines(&all), failed.as_ref().map(ToString::to_string));
+        let mut schemas = std::collections::HashMap::from([(self.table.id.clone(), Some(self.table.clone()))]);
+        let (mut committed, mut count) = (Committed::default(), 0);
+        for batch in &all {
+            count += batch.events.len();
+            for event in &batch.events {
+                if let Body::Schema(change) = &event.body {
+                    schemas.extend(change.tables.iter().cloned());
+                }
+            }
+            committed.apply(&Commit { facts: batch.facts.clone(), ..Commit::default() });
+            let Some(resume) = &batch.resume else { continue };
+            let position = StreamPosition::parse(resume.as_str()).unwrap();
+            let followed = committed.facts::<FollowedTable>().map(|fact| fact.unwrap().1).collect();
+            let folder = tempfile::tempdir().unwrap();
+            let mut decoder = self.decoder(position.clone(), schemas.values().flatten().cloned().collect(), followed, folder.path());
+            let (rest, failed) = self.read(&mut decoder, &dump(log, Decoder::dump_from(&position)));
+            assert_eq!(failed.map(|error| error.to_string()), expected_error, "from {resume}");
+            assert_eq!(lines(&rest), expected[count..], "from {resume}");
+        }
+        (all, failed)
+    }
 }
 
 #[test]
@@ -163,8 +202,92 @@ fn a_table_that_comes_into_the_selection_is_known_from_every_resume_point() {
     log.add(34, &[0; 42]).query("DROP TABLE _t_del");
     insert(&mut log, 7, "t", &new);
     for batch_max_bytes in [1, 1 << 20] {
-        let lines = read_from_everywhere(&log, &schema(&cells), batch_max_bytes);
+        let (batches, failed) = Reading::of(&schema(&cells), batch_max_bytes).from_everywhere(&log);
+        assert!(failed.is_none(), "{failed:?}");
+        let lines = lines(&batches);
         let rows = lines.iter().filter(|line| line.contains("Row(")).count();
         assert_eq!(rows, 6, "{lines:#?}");
+    }
+}
+
+#[test]
+fn a_table_whose_schema_was_lost_cannot_come_into_the_selection() {
+    let cells = [integer(1, 4, false)];
+    let insert = |log: &mut Log, table: &str| {
+        log.begin().table(5, table, &cells).rows(30, 5, 1, &[image(&cells, &[])]).commit();
+    };
+    for lost in
+        ["ALTER TABLE f FROBNICATE", "CREATE OR REPLACE TABLE f ENGINE = FEDERATED CONNECTION = 'x'", "CREATE OR REPLACE TABLE f LIKE d.x"]
+    {
+        let mut log = Log::new();
+        insert(&mut log, "t");
+        // Whether a table has rows does not matter if its schema is not known.
+        for statement in ["CREATE TABLE f LIKE t", "CREATE TABLE other LIKE f", lost] {
+            log.add(34, &[0; 42]).query(statement);
+            insert(&mut log, "t");
+        }
+        let mut renamed = Log { offset: log.offset, events: log.events.clone() };
+        renamed.add(34, &[0; 42]).query("RENAME TABLE t TO u, f TO t");
+        // What was copied before is still known.
+        log.add(34, &[0; 42]).query("RENAME TABLE t TO u, other TO t");
+        insert(&mut log, "t");
+        for batch_max_bytes in [1, 1 << 20] {
+            let reading = Reading::of(&schema(&cells), batch_max_bytes);
+            let (batches, failed) = reading.from_everywhere(&renamed);
+            let failed = failed.unwrap_or_else(|| panic!("{lost}: the table was taken"));
+            assert_eq!(failed.code(), Some("E_SCHEMA_MISMATCH"), "{lost}: {failed}");
+            assert_eq!(batches.iter().map(Batch::row_count).sum::<usize>(), 4, "{lost}");
+            let (batches, failed) = reading.from_everywhere(&log);
+            assert!(failed.is_none(), "{lost}: {failed:?}");
+            assert_eq!(batches.iter().map(Batch::row_count).sum::<usize>(), 5, "{lost}");
+        }
+    }
+}
+
+#[test]
+fn what_a_refetched_schema_changes_is_committed_behind_its_statement() {
+    let (old, new) = ([integer(1, 4, false)], [integer(2, 8, false), integer(1, 4, false)]);
+    let mut log = Log::new();
+    let insert = |log: &mut Log, id: u8, cells: &[Sample]| {
+        log.begin().table(id, "t", cells).rows(30, id, cells.len(), &[image(cells, &[])]).commit();
+    };
+    insert(&mut log, 5, &old);
+    log.first_half("a", "t", &[7], false);
+    insert(&mut log, 5, &old);
+    log.add(34, &[0; 42]).query("ALTER TABLE t FROBNICATE");
+    let behind = log.offset;
+    insert(&mut log, 6, &new);
+    for batch_max_bytes in [1, 1 << 20] {
+        let mut reading = Reading::of(&schema(&old), batch_max_bytes);
+        reading.refetched = Some(TableSchema::clone(&schema(&new)));
+        let folder = tempfile::tempdir().unwrap();
+        let (batches, failed) = reading.read(&mut reading.decoder(start(), vec![reading.table.clone()], Vec::new(), folder.path()), &log);
+        assert!(failed.is_none(), "{failed:?}");
+        assert_eq!(batches.iter().map(Batch::row_count).sum::<usize>(), 3);
+        let carries = |batch: &Batch| batch.facts.stored().any(|(_, text)| text.is_some_and(|text| text.contains("FROBNICATE")));
+        assert_eq!(batches.iter().filter(|batch| carries(batch)).count(), 1, "the prepared rows are in doubt");
+        for batch in batches.iter().filter(|batch| carries(batch)) {
+            let resume = StreamPosition::parse(batch.resume.as_ref().expect("a resume point").as_str()).unwrap();
+            assert!(resume.at.offset >= behind, "{resume} is before {behind}");
+        }
+        let changes: Vec<_> =
+            batches.iter().filter(|batch| batch.events.iter().any(|event| matches!(event.body, Body::Schema(_)))).collect();
+        assert!(changes.len() == 1 && changes[0].events.len() == 1, "a schema change is alone in its batch");
+    }
+    // The same without the prepared transaction, from every resume point.
+    let mut log = Log::new();
+    for _ in 0..2 {
+        insert(&mut log, 5, &old);
+    }
+    log.add(34, &[0; 42]).query("ALTER TABLE t FROBNICATE");
+    for _ in 0..2 {
+        insert(&mut log, 6, &new);
+    }
+    for batch_max_bytes in [1, 1 << 20] {
+        let mut reading = Reading::of(&schema(&old), batch_max_bytes);
+        reading.refetched = Some(TableSchema::clone(&schema(&new)));
+        let (batches, failed) = reading.from_everywhere(&log);
+        assert!(failed.is_none(), "{failed:?}");
+        assert_eq!(batches.iter().map(Batch::row_count).sum::<usize>(), 4);
     }
 }

@@ -150,6 +150,30 @@ fn a_table_is_rebuilt_from_full_metadata() {
 }
 
 #[test]
+fn a_table_is_rebuilt_inside_an_xa_transaction() {
+    let metadata = |names: &[u8]| [part(1, &[0]), part(4, names)];
+    let mut known = TableSchema::new(TableId::new("d", "t"), vec![int("a"), int("b")]);
+    known.version = 7;
+    let old = table_map(5, &[3, 3], &[], &metadata(b"\x01a\x01b"));
+    let new = table_map(6, &[3, 3, 3], &[], &metadata(b"\x01a\x01b\x01n"));
+    let xid = super::xa::xid("x");
+    let mut log = Log::new();
+    let insert = |log: &mut Log, begin: &str| {
+        log.add(34, &[0; 42]).query(begin).add(19, &new).add(30, &rows(6, 3, &[0b111], &[&[0], ONE, TWO, TWO]));
+    };
+    log.begin().add(19, &old).add(30, &rows(5, 2, &[0b11], &[&[0], ONE, TWO])).commit();
+    // The first rows of the changed table wait in the spool.
+    insert(&mut log, &format!("XA START {xid}"));
+    log.query(&format!("XA END {xid}")).add(38, &super::xa::prepare("x", false));
+    log.outcome("COMMIT", "x");
+    insert(&mut log, "BEGIN");
+    log.commit();
+    let batches = super::xa::read_table_in_two_runs(&log, &Arc::new(known));
+    let row = "v8 Insert | Int(1) Int(2) Int(2) ";
+    assert_eq!(values(&batches), ["v7 Insert | Int(1) Int(2) ", row, row]);
+}
+
+#[test]
 fn a_table_that_is_not_known_is_built_from_full_metadata() {
     let other = Arc::new(TableSchema::new(TableId::new("d", "other"), vec![int("a")]));
     let (batches, failed) = read(&mut decoder(start(), other.clone(), 1 << 20), &changed(true));

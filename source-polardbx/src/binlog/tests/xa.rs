@@ -122,6 +122,7 @@ pub(super) fn read_table_in_two_runs(log: &Log, table: &Arc<TableSchema>) -> Vec
         let mut count = 0;
         for mut batch in batches.chain(first.position_update()) {
             count += batch.events.len();
+            schemas.extend(batch.schemas.iter().cloned());
             for event in &batch.events {
                 if let Body::Schema(change) = &event.body {
                     schemas.extend(change.tables.iter().cloned());

@@ -70,6 +70,62 @@ fn what_was_delivered_is_passed_over_in_any_order() {
 }
 
 #[test]
+fn statements_that_were_delivered_are_not_applied_again() {
+    let wide = |count: usize| -> Vec<Sample> { (0..count).map(|_| integer(1, 4, false)).collect() };
+    // What the task knows, behind the transactions 1 to 3.
+    let known = schema(&wide(2));
+    let mut log = Log::new();
+    let insert = |log: &mut Log, number: u64, columns: usize| {
+        let cells = wide(columns);
+        log.add(33, &of_mysql(number)).query("BEGIN").table(5, "t", &cells).rows(30, 5, columns, &[image(&cells, &[])]).commit();
+    };
+    let alter = |log: &mut Log, number: u64, column: u64| {
+        log.add(33, &of_mysql(number)).query(&format!("ALTER TABLE t ADD c{column} INT"));
+    };
+    // A statement that is new here, about another table, comes among those that are passed over.
+    log.add(33, &of_mysql(9)).query("CREATE TABLE t9 (a INT)");
+    insert(&mut log, 1, 1);
+    alter(&mut log, 2, 1);
+    insert(&mut log, 3, 2);
+    let until = log.offset;
+    alter(&mut log, 4, 2);
+    insert(&mut log, 5, 3);
+    let position = behind("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-3", false, until);
+    for limit in [1, 1 << 20] {
+        let (batches, failed) = read(&mut decoder(position.clone(), known.clone(), limit), &log);
+        assert!(failed.is_none(), "{failed:?}");
+        let statements: Vec<_> = batches
+            .iter()
+            .flat_map(|batch| &batch.events)
+            .filter_map(|event| match &event.body {
+                Body::Schema(change) => Some(change.statement.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(statements, ["CREATE TABLE t9 (a INT)", "ALTER TABLE t ADD c2 INT"]);
+        assert_eq!(delivered(&batches).0, [5]);
+        // From every resume point, with the schemas that are committed there.
+        let mut schemas = std::collections::HashMap::from([(known.id.clone(), Some(known.clone()))]);
+        let mut passed = 0;
+        for batch in &batches {
+            passed += batch.events.len();
+            for event in &batch.events {
+                if let Body::Schema(change) = &event.body {
+                    schemas.extend(change.tables.iter().cloned());
+                }
+            }
+            let Some(resume) = &batch.resume else { continue };
+            let position = StreamPosition::parse(resume.as_str()).unwrap();
+            let history = History::new(schemas.values().flatten().cloned(), [("d".to_owned(), "utf8mb4".to_owned())], false);
+            let mut again = Decoder::new(DecoderOptions { history, ..options(position.clone(), known.clone(), limit) });
+            let (rest, failed) = read(&mut again, &dump(&log, Decoder::dump_from(&position)));
+            assert!(failed.is_none(), "from {resume}: {failed:?}");
+            assert_eq!(lines(&rest), lines(&batches)[passed..], "from {resume}");
+        }
+    }
+}
+
+#[test]
 fn everything_passed_over_still_moves_the_position() {
     let (log, ends) = log_of(&[1, 2]);
     let position = behind("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-2", false, ends[1]);
