@@ -80,6 +80,11 @@ impl Committed {
         Self { run, epoch, last_number, ..Self::default() }
     }
 
+    /// The same in a later start of the process.
+    pub(crate) fn in_epoch(self, epoch: u32) -> Self {
+        Self { epoch, ..self }
+    }
+
     /// Applies a step, as a store does. A store that reads everything back applies it as one step to [`Committed::new`].
     pub fn apply(&mut self, commit: &Commit) {
         if !commit.facts.is_empty() {

@@ -111,18 +111,46 @@ async fn behind(database: &Database, set: &str) -> Result<String> {
     Ok(left.unwrap_or_default())
 }
 
+/// Changes the columns of a table, and then all its rows, so that the topic holds each of them with all its columns.
+async fn alter(case: &Case, number: u32) -> Result<()> {
+    let table = format!("{}.altered", case.database);
+    let statements = [
+        format!("INSERT INTO {table} (id, touch) VALUES ({}, 0)", 2 * number),
+        format!("ALTER TABLE {table} ADD COLUMN c{number} BIGINT DEFAULT {number} FIRST"),
+        format!("INSERT INTO {table} (id, touch) VALUES ({}, 0)", 2 * number + 1),
+        format!("UPDATE {table} SET touch = touch + 1"),
+    ];
+    case.servers.source.execute(&statements.iter().map(String::as_str).collect::<Vec<_>>()).await
+}
+
+/// Fails unless the topic has each of the statements of [`alter`] with the numbers 1 to `last` once.
+fn altered_once(case: &Case, last: u32) {
+    for number in 1..=last {
+        let of = |value: &[u8]| String::from_utf8_lossy(value).contains(&format!("ADD COLUMN c{number} BIGINT"));
+        assert_eq!(case.entries.iter().filter(|entry| of(&entry.value)).count(), 1, "statement {number}");
+    }
+}
+
 /// A server takes over while the task runs, later the killed server takes over again after it has followed, and then a restart follows.
 async fn continues_while_it_runs(flavor: Flavor) -> Result<()> {
-    let mut of = Replicated::start(flavor, &format!("continues_{}", flavor.name())).await?;
+    let name = format!("continues_{}", flavor.name());
+    let mut of = Replicated::start(flavor, &name).await?;
+    of.case.servers.source.execute(&[&format!("CREATE TABLE {name}.altered (id INT PRIMARY KEY, touch INT NOT NULL)")]).await?;
+    of.case.add_table("altered");
     of.case.task.start()?;
     of.case.catch_up(LIMIT).await?;
+    // The other server has these statements in the file in which the task continues, among the transactions that are passed over.
+    alter(&of.case, 1).await?;
     of.write(1.0).await?;
+    alter(&of.case, 2).await?;
     of.replicated().await?;
     let (mut case, mut killed, proxy) = of.take_over().await?;
     write(&case, 0.5, 2).await?;
+    alter(&case, 3).await?;
     case.catch_up(LIMIT).await?;
     assert!(case.task.output().contains("another server took over"), "{}", case.task.output());
     case.verify(0).await?;
+    altered_once(&case, 3);
     assert_eq!(timeline(&case)?, 1);
 
     // The server that was killed follows the one that took over, and becomes the primary once more.
@@ -136,14 +164,17 @@ async fn continues_while_it_runs(flavor: Flavor) -> Result<()> {
     wait_for_replica(&case.servers.source, &killed).await?;
     let (mut case, _killed, _proxy) = Replicated { case, replica: killed, proxy }.take_over().await?;
     write(&case, 0.3, 4).await?;
+    alter(&case, 4).await?;
     case.catch_up(LIMIT).await?;
     assert_eq!(timeline(&case)?, 2);
     case.task.kill()?;
+    alter(&case, 5).await?;
     write(&case, 0.3, 5).await?;
     case.task.start()?;
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
     case.verify(0).await?;
+    altered_once(&case, 5);
     assert_eq!(timeline(&case)?, 2);
     Ok(())
 }

@@ -161,6 +161,65 @@ async fn rows_that_move_between_partitions_are_not_lost() -> Result<()> {
     Ok(())
 }
 
+/// After a statement that changes the key of a table, its rows go by the new one, and the log and the status line name the table.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_go_by_the_key_of_their_moment() -> Result<()> {
+    let (name, servers) = ("rekeyed", Servers::shared().await?);
+    let source = servers.source.clone();
+    let insert = |ids: std::ops::Range<u32>| {
+        let rows: Vec<String> = ids.map(|id| format!("({id}, {})", id + 1000)).collect();
+        format!("INSERT INTO {name}.t VALUES {}", rows.join(", "))
+    };
+    let key_by = |column: &str| format!("ALTER TABLE {name}.t DROP PRIMARY KEY, ADD PRIMARY KEY ({column})");
+    source
+        .execute(&[
+            &format!("CREATE DATABASE {name}"),
+            &format!("CREATE TABLE {name}.t (id INT NOT NULL PRIMARY KEY, a INT NOT NULL)"),
+            &insert(0..20),
+        ])
+        .await?;
+    let mut case = Case::new(servers, name, Format::CanalJson, 5, vec![Table::new(name, "t")]).await?;
+    case.settings.sink = "partition = \"primary_key\"\nrecord_key = \"primary_key\"".into();
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    source.execute(&[&insert(20..40), &key_by("a"), &insert(40..60)]).await?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    let says = |case: &Case, what: &str| {
+        let output = case.task.output();
+        let warning = format!("after a schema change {what}: the order of the records with one key starts anew there");
+        assert!(output.contains(&warning) && output.contains("see the warning about rekeyed.t"), "{warning}:\n{output}");
+    };
+    says(&case, "(a) decide the partition, instead of (id); (a) are the record key, instead of (id)");
+
+    // The same if this process has delivered no row of the table before the statement.
+    source.execute(&[&key_by("id"), &insert(60..80)]).await?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    says(&case, "(id) decide the partition, instead of (a); (id) are the record key, instead of (a)");
+    let mut keys = BTreeMap::new();
+    for entry in &case.entries {
+        let key: Json = serde_json::from_slice(entry.key.as_deref().unwrap_or_default())?;
+        if let Some(value) = key.get(2).and_then(Json::as_str).filter(|_| key[1] == "t") {
+            keys.insert(value.parse::<u32>()?, entry.partition);
+        }
+    }
+    let expected: Vec<u32> = (0..40).chain(60..80).chain(1040..1060).collect();
+    assert_eq!(keys.keys().copied().collect::<Vec<_>>(), expected);
+    let partitions: std::collections::BTreeSet<i32> = keys.range(1040..).map(|(_, partition)| *partition).collect();
+    assert!(partitions.len() > 1, "{partitions:?}");
+
+    // Nothing else has changed, so nothing more is said.
+    case.task.start()?;
+    source.execute(&[&format!("UPDATE {name}.t SET a = a + 1")]).await?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    assert!(!case.task.output().contains("starts anew"), "{}", case.task.output());
+    case.verify(0).await.map(drop)
+}
+
 async fn compaction_leaves_the_rows_of_the_source(name: &str, format: Format) -> Result<()> {
     let mut case = compacted(name, format).await?;
     case.settings.sink = KEYED.into();

@@ -117,20 +117,27 @@ impl CheckpointStore for LocalStore {
 impl Inner {
     fn load(&self) -> Result<Committed, StoreError> {
         let mut claim = crate::sync::lock(&self.claim);
-        if claim.is_none() {
-            create(&self.dir)?;
-            let mut new = Claim { _lock: lock(&self.dir)?, database: None };
-            if self.is_there()? {
-                let copy = self.copy()?;
-                // Invariant: only a readable database becomes a copy. A start that fails must not push out the good ones.
-                read(&database(&copy)?)?;
-                self.keep(copy)?;
-            }
-            new.with(&self.dir, start)?;
-            File::open(&self.dir)?.sync_all()?;
-            *claim = Some(new);
+        if let Some(claim) = claim.as_mut() {
+            return claim.with(&self.dir, read);
         }
-        claim.as_mut().ok_or(StoreError::NotLoaded)?.with(&self.dir, read)
+        create(&self.dir)?;
+        let mut new = Claim { _lock: lock(&self.dir)?, database: None };
+        let mut found = None;
+        if self.is_there()? {
+            let copy = self.copy()?;
+            // Invariant: only a readable database becomes a copy. A start that fails must not push out the good ones.
+            found = Some(read(&database(&copy)?)?);
+            self.keep(copy)?;
+        }
+        let epoch = new.with(&self.dir, start)?;
+        File::open(&self.dir)?.sync_all()?;
+        let committed = match found {
+            // The start has changed nothing else since the copy was read, and there may be many schemas.
+            Some(committed) => committed.in_epoch(epoch),
+            None => new.with(&self.dir, read)?,
+        };
+        *claim = Some(new);
+        Ok(committed)
     }
 
     /// Whether there is a database. An error if there is none, or an empty file, beside copies of one.
@@ -196,10 +203,10 @@ fn database(file: &Path) -> Result<Database, StoreError> {
     Ok(Database::builder().set_cache_size(CACHE_BYTES).create(file)?)
 }
 
-/// Increases the epoch. A new database also gets its run.
-fn start(database: &Database) -> Result<(), StoreError> {
+/// Increases the epoch, and returns it. A new database also gets its run.
+fn start(database: &Database) -> Result<u32, StoreError> {
     let writing = database.begin_write()?;
-    {
+    let epoch = {
         let mut meta = writing.open_table(META)?;
         let format = meta.get("format")?.map(|value| value.value());
         match format {
@@ -211,15 +218,16 @@ fn start(database: &Database) -> Result<(), StoreError> {
             Some(FORMAT) => {}
             Some(found) => return Err(StoreError::Format { found, known: FORMAT }),
         }
-        let epoch = meta.get("epoch")?.map_or(0, |value| value.value());
-        meta.insert("epoch", epoch + 1)?;
+        let epoch = 1 + meta.get("epoch")?.map_or(0, |value| value.value());
+        meta.insert("epoch", epoch)?;
         writing.open_table(SPLITS)?;
         writing.open_table(SCHEMAS)?;
         writing.open_table(FACTS)?;
         writing.open_table(EVIDENCE)?;
-    }
+        epoch as u32
+    };
     writing.commit()?;
-    Ok(())
+    Ok(epoch)
 }
 
 fn read(database: &Database) -> Result<Committed, StoreError> {
