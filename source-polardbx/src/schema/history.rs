@@ -461,8 +461,7 @@ impl History {
         Ok(())
     }
 
-    /// Removes all that is known of a table.
-    /// Notes that the schema of a table that is not selected is not known any more.
+    /// Removes all that is known of a table, and what is stored of it as a followed table.
     fn forget(&mut self, table: &TableId) {
         if self.tables.remove(table).is_some() {
             self.followed.insert(table.clone());

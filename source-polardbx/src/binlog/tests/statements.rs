@@ -155,7 +155,7 @@ impl Reading {
 
     /// Decodes the log, and again from every resume point with what was committed there. Returns the batches of the first time, and the error
     /// with which the log ends every time.
-    fn from_everywhere(&self, log: &Log) -> (Vec<Batch>, Option<runtime::Error>) {
+    fn everywhere(&self, log: &Log) -> (Vec<Batch>, Option<runtime::Error>) {
         let folder = tempfile::tempdir().unwrap();
         let (all, failed) = self.read(&mut self.decoder(start(), vec![self.table.clone()], Vec::new(), folder.path()), log);
         let (expected, expected_error) = (lines(&all), failed.as_ref().map(ToString::to_string));
@@ -202,7 +202,7 @@ fn a_table_that_comes_into_the_selection_is_known_from_every_resume_point() {
     log.add(34, &[0; 42]).query("DROP TABLE _t_del");
     insert(&mut log, 7, "t", &new);
     for batch_max_bytes in [1, 1 << 20] {
-        let (batches, failed) = Reading::of(&schema(&cells), batch_max_bytes).from_everywhere(&log);
+        let (batches, failed) = Reading::of(&schema(&cells), batch_max_bytes).everywhere(&log);
         assert!(failed.is_none(), "{failed:?}");
         let lines = lines(&batches);
         let rows = lines.iter().filter(|line| line.contains("Row(")).count();
@@ -233,11 +233,11 @@ fn a_table_whose_schema_was_lost_cannot_come_into_the_selection() {
         insert(&mut log, "t");
         for batch_max_bytes in [1, 1 << 20] {
             let reading = Reading::of(&schema(&cells), batch_max_bytes);
-            let (batches, failed) = reading.from_everywhere(&renamed);
+            let (batches, failed) = reading.everywhere(&renamed);
             let failed = failed.unwrap_or_else(|| panic!("{lost}: the table was taken"));
             assert_eq!(failed.code(), Some("E_SCHEMA_MISMATCH"), "{lost}: {failed}");
             assert_eq!(batches.iter().map(Batch::row_count).sum::<usize>(), 4, "{lost}");
-            let (batches, failed) = reading.from_everywhere(&log);
+            let (batches, failed) = reading.everywhere(&log);
             assert!(failed.is_none(), "{lost}: {failed:?}");
             assert_eq!(batches.iter().map(Batch::row_count).sum::<usize>(), 5, "{lost}");
         }
@@ -286,7 +286,7 @@ fn what_a_refetched_schema_changes_is_committed_behind_its_statement() {
     for batch_max_bytes in [1, 1 << 20] {
         let mut reading = Reading::of(&schema(&old), batch_max_bytes);
         reading.refetched = Some(TableSchema::clone(&schema(&new)));
-        let (batches, failed) = reading.from_everywhere(&log);
+        let (batches, failed) = reading.everywhere(&log);
         assert!(failed.is_none(), "{failed:?}");
         assert_eq!(batches.iter().map(Batch::row_count).sum::<usize>(), 4);
     }
