@@ -199,6 +199,7 @@ async fn rows_go_by_the_key_of_their_moment() -> Result<()> {
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
     says(&case, "(id) decide the partition, instead of (a); (id) are the record key, instead of (a)");
+    case.read().await?;
     let mut keys = BTreeMap::new();
     for entry in &case.entries {
         let key: Json = serde_json::from_slice(entry.key.as_deref().unwrap_or_default())?;
