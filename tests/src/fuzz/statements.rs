@@ -256,8 +256,6 @@ fn is_decoded(session: &Session, random: &mut Rng, statements: &[String]) -> Res
         }
     }
     let selection = if random.bool() { "d.*" } else { "d.t" };
-    let mut polardbx = PolarDbXOptions::default();
-    polardbx.lacks_keyless = random.bool();
     let of = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
     let mut decoder = Decoder::new(DecoderOptions {
         stream: "global".to_owned(),
@@ -266,7 +264,7 @@ fn is_decoded(session: &Session, random: &mut Rng, statements: &[String]) -> Res
         selection: Selection::new(&[selection.to_owned()], &[]).map_err(|error| of(&error))?,
         profile: ServerProfile::new(session.version),
         prepared: PreparedTransactions::default(),
-        polardbx,
+        polardbx: PolarDbXOptions { lacks_keyless: random.bool(), ..PolarDbXOptions::default() },
         on_rows_without_events: if random.bool() { OnRowsWithoutEvents::Warn } else { OnRowsWithoutEvents::Fail },
         batch_max_bytes: 1 << 20,
     });
