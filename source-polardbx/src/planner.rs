@@ -28,7 +28,7 @@ use crate::snapshot::plan::{first_cursor, next_chunks};
 use crate::snapshot::progress::{Estimates, SnapshotState};
 use crate::snapshot::sessions::ReaderSessions;
 use crate::splits::{SplitName, StreamName};
-use crate::start::{Begin, prove_schemas, starts_now, stream_starts};
+use crate::start::{AtStart, Begin, prove_schemas, starts_now, stream_starts};
 use crate::start_schema;
 use crate::streams::Streams;
 
@@ -153,10 +153,16 @@ impl Planner {
                 tables.iter().chain(followed.iter().map(|definition| &definition.schema)).map(|schema| schema.id.clone()).collect();
             let given: Vec<TableId> = given.iter().map(|schema| schema.id.clone()).collect();
             for start in &starts {
-                let unknown = prove_schemas(settings, &self.endpoint, session, &server, start, &known, &given).await?;
+                let AtStart { unknown, shown } = prove_schemas(settings, &self.endpoint, session, &server, start, &known, &given).await?;
                 for Definition { schema, .. } in followed.iter().filter(|definition| !unknown.contains(&definition.schema.id)) {
                     let followed = FollowedTable::new(TableSchema::clone(schema));
                     facts.set_at(&format!("{}/{}", start.stream, schema.id), &followed)?;
+                }
+                for shown in shown {
+                    let now = tables.iter().position(|table| table.id == *shown.id()).map(|index| tables.remove(index));
+                    let schema = shown.into_schema(now.as_deref());
+                    demand(check::columns(&schema))?;
+                    tables.push(Arc::new(schema));
                 }
             }
         }

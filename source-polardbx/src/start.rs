@@ -6,7 +6,7 @@ use mysql_async::Row;
 use runtime::{Position, TableId};
 
 use crate::binlog::gtid::{CatchUp, GtidSet};
-use crate::binlog::{Baseline, BinlogCoordinates, ChangedSchema, FileOffset, ScanError, Tso, first_schema_change};
+use crate::binlog::{Baseline, BinlogCoordinates, ChangedSchema, FileOffset, ScanError, ShownTable, ShownTables, Tso, first_schema_change};
 use crate::config::{ConfigError, Phase, SourceSettings, Start, moment};
 use crate::error::{Result, SourceError};
 use crate::facts::{PassedFact, StartFact, StreamStart};
@@ -115,9 +115,18 @@ pub(crate) fn starts_now(settings: &SourceSettings) -> bool {
     settings.has(Phase::Incremental) && matches!(settings.config.start, Some(Start::Latest {}) | None)
 }
 
+/// What is known of the schemas at the start of a stream, besides those that the server shows now.
+#[derive(Debug, Default)]
+pub(crate) struct AtStart {
+    /// The followed tables whose schemas are not known.
+    pub(crate) unknown: BTreeSet<TableId>,
+    /// The selected tables that had other schemas than now.
+    pub(crate) shown: Vec<ShownTable>,
+}
+
 /// Proves that the selected tables among `tables` had the same schemas at the start of a stream as now, apart from `known` tables, whose schemas
 /// at the start are known. Fails if a statement since then has
-/// changed one. Returns the followed tables whose schemas at the start are not known.
+/// changed one, unless the binlog shows the schema before (`binlog_row_metadata=FULL`).
 pub(crate) async fn prove_schemas(
     settings: &SourceSettings,
     endpoint: &Endpoint,
@@ -126,18 +135,23 @@ pub(crate) async fn prove_schemas(
     Begin { stream, at: start, .. }: &Begin,
     tables: &[TableId],
     known: &[TableId],
-) -> Result<BTreeSet<TableId>> {
+) -> Result<AtStart> {
     const DOING: &str = "read the statements since the start of the stream";
     let end = binlog_end(session, server, stream).await?.ok_or_else(|| SourceError::answer(DOING, "the server writes no binlog"))?;
     // The tables were read before this.
     let until = if server.is_polardbx() { Some(timestamp(session).await?) } else { None };
     let selection = settings.selection.clone().folded(server.lower_case());
+    let profile = server.profile();
     let mut baseline = Baseline::new(&selection, server.lower_case(), tables.iter().cloned());
     baseline.know(known);
     if !starts_now(settings) {
+        // PolarDB-X writes no full metadata.
+        if !server.is_polardbx() {
+            baseline.look_at_rows(&profile);
+        }
         tracing::info!(from = start.file_name(), to = end.file_name(), "looking for changes of tables since the start of the stream");
     }
-    let found = match first_schema_change(endpoint, &server.profile(), start, &end, until, &mut baseline).await {
+    let found = match first_schema_change(endpoint, &profile, start, &end, until, &mut baseline).await {
         Ok(found) => found,
         Err(ScanError::Wire(error)) => return Err(SourceError::wire(DOING, error)),
         Err(ScanError::Stream(error, at)) => {
@@ -145,7 +159,18 @@ pub(crate) async fn prove_schemas(
             return Err(runtime::Error::from(error).at(&at).into());
         }
     };
-    let Some(ChangedSchema { location, statement, what }) = found else { return Ok(baseline.into_unknown()) };
+    let Some(ChangedSchema { location, statement, what }) = found else {
+        let (unknown, shown) = baseline.into_parts();
+        let shown = shown.map(ShownTables::into_changed).unwrap_or_default();
+        for table in &shown {
+            tracing::warn!(
+                table = %table.id(),
+                "the schema of a table at the start of the stream was read from the binlog: its columns, their types and its primary key; display \
+                 widths, ZEROFILL and other keys may be wrong"
+            );
+        }
+        return Ok(AtStart { unknown, shown });
+    };
     if starts_now(settings) {
         let error = runtime::Error::retryable(format!("a statement at {location} {what} while the task began, and it begins again"));
         return Err(error.because(statement).into());

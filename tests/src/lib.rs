@@ -15,6 +15,7 @@
 //! ```
 
 pub mod checker;
+pub mod event_log;
 mod failure;
 pub mod fuzz;
 pub mod golden;

@@ -13,6 +13,7 @@ use super::position::{FileOffset, location};
 use super::profile::ServerProfile;
 use super::row::RowsKind;
 use super::scan::ScanError;
+use super::shown::ShownTables;
 use super::track::Tracker;
 use super::transport::Transport;
 use crate::schema::{
@@ -195,9 +196,11 @@ pub(crate) struct Baseline<'a> {
     tables: BTreeSet<TableId>,
     /// The followed tables whose schemas at the beginning are not known.
     unknown: BTreeSet<TableId>,
-    /// Tables that a statement has created. The stream knows their schemas from this statement.
+    /// Tables that a statement has created, or whose schemas at the beginning are known otherwise. The stream knows their schemas from there.
     created: BTreeSet<TableId>,
     created_databases: BTreeSet<String>,
+    /// The tables whose schemas at the beginning are shown by the binlog; `None` if rows are not looked at.
+    shown: Option<ShownTables<'a>>,
 }
 
 impl<'a> Baseline<'a> {
@@ -210,13 +213,14 @@ impl<'a> Baseline<'a> {
             unknown: BTreeSet::new(),
             created: BTreeSet::new(),
             created_databases: BTreeSet::new(),
+            shown: None,
         };
         baseline.tables = tables.into_iter().map(|table| baseline.fold(&table)).collect();
         baseline
     }
 
     fn fold(&self, table: &TableId) -> TableId {
-        if self.lower_case { TableId::new(table.database.to_lowercase(), table.table.to_lowercase()) } else { table.clone() }
+        folded(table, self.lower_case)
     }
 
     /// Notes tables whose schemas at the beginning are known, whatever the server shows now.
@@ -225,9 +229,14 @@ impl<'a> Baseline<'a> {
         self.created.extend(known);
     }
 
-    /// The followed tables whose schemas at the beginning are not known.
-    pub(crate) fn into_unknown(self) -> BTreeSet<TableId> {
-        self.unknown
+    /// Looks at rows, too: they may show the schemas of tables before a statement changes them.
+    pub(crate) fn look_at_rows(&mut self, profile: &'a ServerProfile) {
+        self.shown = Some(ShownTables::new(profile));
+    }
+
+    /// The followed tables whose schemas at the beginning are not known, and the tables whose schemas the binlog shows.
+    pub(crate) fn into_parts(self) -> (BTreeSet<TableId>, Option<ShownTables<'a>>) {
+        (self.unknown, self.shown)
     }
 
     /// Notes that the schema of a table has changed, unless the stream knows it from an earlier statement. Returns the table if it is
@@ -235,6 +244,10 @@ impl<'a> Baseline<'a> {
     fn changed(&mut self, table: &TableId) -> Option<TableId> {
         let table = Some(self.fold(table)).filter(|table| !self.created.contains(table))?;
         match self.selection.interest(&table) {
+            Interest::Selected if self.shown.as_mut().is_some_and(|shown| shown.changes(&table)) => {
+                self.created.insert(table);
+                None
+            }
             Interest::Selected => Some(table),
             Interest::Followed => {
                 self.unknown.insert(table);
@@ -245,9 +258,18 @@ impl<'a> Baseline<'a> {
     }
 }
 
+fn folded(table: &TableId, lower_case: bool) -> TableId {
+    if lower_case { TableId::new(table.database.to_lowercase(), table.table.to_lowercase()) } else { table.clone() }
+}
+
 impl Look for Baseline<'_> {
     /// Finds the first effect before which the schema of a table may have been another.
     fn effect(&mut self, text: &str, change: &Change, effect: &Effect) -> Option<String> {
+        let lower_case = self.lower_case;
+        let shown = self.shown.as_mut();
+        if let Some(table) = shown.and_then(|shown| shown.note_charsets(effect, |table| folded(table, lower_case))) {
+            return Some(format!("leaves open which default character set {table} had before, on which its columns depend"));
+        }
         match effect {
             // The statement does nothing if the table exists with IF NOT EXISTS, and then the stream does not know it from here.
             Effect::Create { table, definition } => {
@@ -297,6 +319,11 @@ impl Look for Baseline<'_> {
                     return None;
                 }
                 let changed = self.changed(from);
+                if self.created.remove(&old) {
+                    // The binlog shows the schema of the table.
+                    self.created.insert(new);
+                    return None;
+                }
                 changed.or(self.changed(to)).map(|_| format!("renames {old} to {new}"))
             }
             Effect::Alter { table, .. } => self.changed(table).map(|table| format!("changes columns or the primary key of {table}")),
@@ -319,6 +346,17 @@ impl Look for Baseline<'_> {
         let selected = named.iter().find(|table| self.selection.selects(table)).cloned();
         self.unknown.extend(named);
         selected
+    }
+
+    fn wants_rows(&self) -> bool {
+        self.shown.is_some()
+    }
+
+    fn rows(&mut self, event: &RawEvent<'_>, _at: FileOffset) -> Result<(), StreamError> {
+        let (lower_case, selection, created) = (self.lower_case, self.selection, &self.created);
+        let Some(shown) = &mut self.shown else { return Ok(()) };
+        let is_open = |table: &TableId| selection.selects(table) && !created.contains(table);
+        shown.rows(event, |table| folded(table, lower_case), is_open)
     }
 }
 

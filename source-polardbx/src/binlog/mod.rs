@@ -19,6 +19,7 @@ mod reader;
 mod refetched;
 mod row;
 mod scan;
+mod shown;
 mod table_map;
 #[cfg(test)]
 mod testing;
@@ -45,4 +46,5 @@ pub use profile::ServerProfile;
 pub(crate) use reader::{StreamOptions, StreamReader, Undecodable};
 pub(crate) use refetched::RefetchedTables;
 pub(crate) use scan::{LastEnd, ScanError};
+pub(crate) use shown::{ShownTable, ShownTables};
 pub(crate) use walk::{Beginning, FileGtids, FileHead, Passed, last_early, read_head, walk};

@@ -1,11 +1,15 @@
 //! The schema of a table after an ALTER TABLE. The clauses are applied together, as the server does: names are looked up in the table as it
 //! was, and AFTER in the table as it becomes.
 
+use std::collections::HashSet;
+
 use runtime::{Column, ColumnKind, KeyPart, TableSchema};
 
 use super::ReadError;
 use super::charset::max_bytes;
-use super::create::{ColumnSpec, KeyDefinition, Keys, OF_GEOMETRY, Place, add_key, convert, find_column};
+use super::create::{
+    ColumnSpec, KeyDefinition, Keys, OF_GEOMETRY, Place, add_keys, convert, find_column, is_same_column, refuse_many_columns,
+};
 use super::statement::{Alter, ColumnChange, KeyChange};
 
 /// A schema, and the columns of which it is only assumed whether they are nullable.
@@ -152,7 +156,8 @@ fn entries(schema: &TableSchema, unstated: &[usize], alter: &Alter, charset: Opt
         }
     }
     let mut entries: Vec<Entry> = kept.into_iter().flatten().collect();
-    let find = |entries: &[Entry], name: &str| entries.iter().position(|entry| entry.column.name.to_lowercase() == name.to_lowercase());
+    let find = |entries: &[Entry], name: &str| entries.iter().position(|entry| is_same_column(&entry.column.name, name));
+    refuse_many_columns(entries.len() + placed.len())?;
     for (entry, name, place) in placed {
         let Some(entry) = entry.or_else(|| find(&entries, name).map(|index| entries.remove(index))) else { continue };
         let at = match place {
@@ -164,9 +169,9 @@ fn entries(schema: &TableSchema, unstated: &[usize], alter: &Alter, charset: Opt
         };
         entries.insert(at, entry);
     }
-    for (index, entry) in entries.iter().enumerate() {
-        let name = entry.column.name.to_lowercase();
-        if entries[..index].iter().any(|other| other.column.name.to_lowercase() == name) {
+    let mut names = HashSet::new();
+    for entry in &entries {
+        if !names.insert(entry.column.name.to_lowercase()) {
             return Err(ReadError::new(format!("two columns called `{}`", entry.column.name)));
         }
     }
@@ -255,12 +260,12 @@ pub(super) fn change_keys<'a>(schema: &mut TableSchema, changes: impl Iterator<I
         }
     }
     keys.put(schema);
-    for change in changes {
-        match change {
-            KeyChange::Add(key) => add_key(schema, key)?,
-            KeyChange::AddOfColumn(name) => add_key(schema, &KeyDefinition::of_column(name))?,
-            KeyChange::Drop(_) | KeyChange::Rename(..) => {}
-        }
-    }
-    Ok(())
+    let added: Vec<KeyDefinition> = changes
+        .filter_map(|change| match change {
+            KeyChange::Add(key) => Some(key.clone()),
+            KeyChange::AddOfColumn(name) => Some(KeyDefinition::of_column(name)),
+            KeyChange::Drop(_) | KeyChange::Rename(..) => None,
+        })
+        .collect();
+    add_keys(schema, &added)
 }

@@ -12,11 +12,15 @@ pub(crate) struct Cursor<'a> {
     sql: &'a str,
     tokens: Vec<Lexeme<'a>>,
     at: usize,
+    /// Where only semicolons follow.
+    end: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(sql: &'a str, dialect: Dialect) -> Result<Self, ReadError> {
-        Ok(Self { sql, tokens: tokens(sql, dialect)?, at: 0 })
+        let tokens = tokens(sql, dialect)?;
+        let end = tokens.iter().rposition(|lexeme| lexeme.token != Token::Symbol(';')).map_or(0, |last| last + 1);
+        Ok(Self { sql, tokens, at: 0, end })
     }
 
     pub(crate) fn peek(&self) -> Option<&Token<'a>> {
@@ -35,7 +39,7 @@ impl<'a> Cursor<'a> {
 
     /// Whether only semicolons are left.
     pub(crate) fn at_end(&self) -> bool {
-        self.tokens.iter().skip(self.at).all(|lexeme| lexeme.token == Token::Symbol(';'))
+        self.at >= self.end
     }
 
     /// Where the next token begins in the text, in bytes.

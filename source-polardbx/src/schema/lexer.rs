@@ -174,7 +174,9 @@ impl<'a> Lexer<'a> {
     }
 
     fn quoted(&mut self, rest: &'a str, quote: char) -> Result<(), ReadError> {
-        let escapes = quote != '`' && self.dialect.backslash_escapes;
+        let is_name = quote == '`' || (quote == '"' && self.dialect.ansi_quotes);
+        // A backslash has no meaning in a name.
+        let escapes = !is_name && self.dialect.backslash_escapes;
         let body = rest.get(1..).unwrap_or("");
         let mut owned: Option<String> = None;
         let mut plain = 0;
@@ -187,8 +189,7 @@ impl<'a> Lexer<'a> {
                     Some(text) => Cow::Owned(text + tail),
                     None => Cow::Borrowed(tail),
                 };
-                let name = quote == '`' || (quote == '"' && self.dialect.ansi_quotes);
-                self.push(if name { Token::Name(text) } else { Token::Text(text) }, index + 2);
+                self.push(if is_name { Token::Name(text) } else { Token::Text(text) }, index + 2);
                 return Ok(());
             }
             if doubled || (escapes && c == '\\') {
@@ -251,6 +252,8 @@ mod tests {
         assert_eq!(read(r#"`a``b` 'it''s' "x\"y" 'a\nb\\'"#, Dialect::default()), ["`a`b`", "'it's'", "'x\"y'", "'a\nb\\'"]);
         let ansi = Dialect::default().with_sql_mode(4 | 1 << 20);
         assert_eq!(read(r#""n" 'a\'"#, ansi), ["`n`", r"'a\'"]);
+        let ansi = Dialect::default().with_sql_mode(4);
+        assert_eq!(read(r#""n\" 'a\''"#, ansi), [r"`n\`", "'a''"]);
     }
 
     #[test]

@@ -125,6 +125,8 @@ mod tests {
             ("PARTITION BY LIST(a) SUBPARTITION BY KEY(B) SUBPARTITIONS 4 (PARTITION p1 VALUES IN(1))", &[0, 1]),
             ("PARTITION BY KEY (b) PARTITIONS 3\nWITH TABLEGROUP = tgi2 IMPLICIT ", &[1]),
             ("SINGLE WITH TABLEGROUP = tgi1 IMPLICIT", &[]),
+            ("LOCAL PARTITION BY RANGE(b) INTERVAL 1 MONTH EXPIRE AFTER 12 PRE ALLOCATE 3 PIVOTDATE NOW()", &[]),
+            ("PARTITION BY KEY(a) LOCAL PARTITION BY RANGE(b) INTERVAL 1 MONTH", &[0]),
             ("WITH TABLEGROUP = tgi1 IMPLICIT", &[]),
         ] {
             let mut change = read("CREATE TABLE `t` (a INT PRIMARY KEY, b INT)");

@@ -494,6 +494,7 @@ fn default_is_not_a_character_set_and_periods_are_never_null() {
 
 mod history;
 mod kinds;
+mod limits;
 mod sql_modes;
 
 proptest::proptest! {

@@ -1,4 +1,4 @@
-//! Fuzzes the encoders, or the code with which the checker reads messages.
+//! Fuzzes the encoders, the code with which the checker reads messages, or the code with which the source reads statements.
 //!
 //! `cargo run -p tests --bin fuzz -- --target encoders --seconds 3600 [--seed N]`; `--rounds N` may replace `--seconds`. Without
 //! `--target`, all targets run in turn. Without `--seed`, the first seed is taken from the clock. A failure prints the arguments that

@@ -1,4 +1,5 @@
-//! Fuzzing: random events are encoded by both encoders with random settings, and broken messages are read by the checker.
+//! Fuzzing: random events are encoded by both encoders with random settings, broken messages are read by the checker, and changed
+//! statements are read by the source.
 //!
 //! Every round has its own seed, so a failure can be repeated with that seed: `fuzz --target encoders --seed 17 --rounds 1`. A round fails
 //! if it panics, takes too long, or breaks one of three rules: an error leaves no partial message, an error shows no value of a cell, and
@@ -10,6 +11,7 @@ mod events;
 mod mutation;
 mod readers;
 mod settings;
+mod statements;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -26,17 +28,20 @@ pub enum Target {
     Encoders,
     /// The functions of [`crate::checker`] that read values and headers, with messages that were changed at random.
     Readers,
+    /// The code of the source that reads DDL and other statements of the binlog, with statements that were changed at random.
+    Statements,
 }
 
 impl Target {
     /// All targets.
-    pub const ALL: [Target; 2] = [Target::Encoders, Target::Readers];
+    pub const ALL: [Target; 3] = [Target::Encoders, Target::Readers, Target::Statements];
 
     /// The target's name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Target::Encoders => "encoders",
             Target::Readers => "readers",
+            Target::Statements => "statements",
         }
     }
 
@@ -46,6 +51,7 @@ impl Target {
         match self {
             Target::Encoders => encoders::round(&mut random),
             Target::Readers => readers::round(&mut random),
+            Target::Statements => statements::round(&mut random),
         }
     }
 }

@@ -13,7 +13,11 @@ use super::servers::with_source;
 const LIMIT: Duration = Duration::from_secs(60);
 
 async fn two_columns(flavor: Flavor, name: &str) -> Result<Case> {
-    let servers: Servers = with_source(flavor, &[]).await?;
+    two_columns_on(flavor, name, &[]).await
+}
+
+async fn two_columns_on(flavor: Flavor, name: &str, options: &[&str]) -> Result<Case> {
+    let servers: Servers = with_source(flavor, options).await?;
     servers
         .source
         .execute(&[
@@ -139,4 +143,64 @@ async fn check_finds_what_the_first_start_refuses() -> Result<()> {
     let (code, console) = check(&case)?;
     assert!(code == Some(0) && console.contains("table first_check.later does not exist"), "{console}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_metadata_shows_the_schemas_of_yesterday() -> Result<()> {
+    for flavor in [Flavor::MySql80, Flavor::MariaDb] {
+        let name = format!("shown_{}", flavor.name());
+        let mut case = two_columns_on(flavor, &name, &["--binlog-row-metadata=FULL"]).await?;
+        let source = case.servers.source.clone();
+        let run = async |statements: &[String]| source.execute(&statements.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        run(&[
+            format!("CREATE TABLE {name}.kinds (id INT PRIMARY KEY, u BIGINT UNSIGNED, e ENUM('x','y'), s CHAR(3) CHARACTER SET latin1)"),
+            format!("CREATE TABLE {name}.quiet (id INT PRIMARY KEY)"),
+            "FLUSH LOGS".to_owned(),
+        ])
+        .await?;
+        let (file, offset) = source.position().await?;
+        run(&[
+            format!("INSERT INTO {name}.t VALUES (2, 10, 20)"),
+            format!("INSERT INTO {name}.kinds VALUES (1, 18446744073709551615, 'y', 'é')"),
+            swap(&name),
+            format!("INSERT INTO {name}.t VALUES (3, 10, 20)"),
+            // The columns have the character set of the table, which no TABLE_MAP shows.
+            format!("ALTER TABLE {name}.t ADD v VARCHAR(5)"),
+            format!("INSERT INTO {name}.t VALUES (4, 10, 20, 'ü')"),
+            format!("ALTER TABLE {name}.kinds MODIFY e ENUM('y','x') CHARACTER SET latin1"),
+            format!("ALTER TABLE {name}.kinds CONVERT TO CHARACTER SET utf8mb4"),
+            format!("INSERT INTO {name}.kinds VALUES (2, 5, 'y', 'ß')"),
+            format!("RENAME TABLE {name}.kinds TO {name}.sorts"),
+            format!("ALTER TABLE {name}.quiet ADD a INT"),
+            format!("INSERT INTO {name}.quiet VALUES (1, 1)"),
+        ])
+        .await?;
+        // Nothing shows the schema of a table before its change if it has no rows there.
+        let start = format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {offset} }}");
+        case.settings.source.clone_from(&start);
+        case.task.configure(&case.settings)?;
+        refused(&mut case, 2, &["source.polardbx.start", &format!("changes columns or the primary key of {name}.quiet")]).await?;
+        case.settings.source = format!("{start}\nexclude = [\"{name}.quiet\"]");
+        case.task.configure(&case.settings)?;
+        case.task.start()?;
+        case.catch_up(LIMIT).await?;
+        case.task.stop().await?;
+        let output = case.task.output();
+        assert!(output.contains("the schema of a table at the start of the stream was read from the binlog"), "{output}");
+        let column = |table: &str, column: &str| case.rows_of(table, column);
+        assert_eq!((column("t", "a")?, column("t", "b")?), (texts(&["10", "20", "20"]), texts(&["20", "10", "10"])));
+        assert_eq!(column("kinds", "u")?, texts(&["18446744073709551615", "5"]));
+        assert_eq!(column("kinds", "s")?, texts(&["é", "ß"]));
+        // A later start continues with what is committed.
+        run(&[format!("INSERT INTO {name}.t VALUES (5, 10, 20, 'é')")]).await?;
+        case.task.start()?;
+        case.catch_up(LIMIT).await?;
+        case.task.stop().await?;
+        assert_eq!(case.rows_of("t", "a")?, texts(&["10", "20", "20", "20"]));
+    }
+    Ok(())
+}
+
+fn texts(values: &[&str]) -> Vec<String> {
+    values.iter().map(|value| (*value).to_owned()).collect()
 }

@@ -1,6 +1,7 @@
 //! Tests of what only PolarDB-X writes: commit marks, statements with comment lines, its hidden key, and the marks of archiving.
 
 mod captured;
+mod inserted;
 
 use super::*;
 use crate::config::{ArchivedDeletes, DdlText};

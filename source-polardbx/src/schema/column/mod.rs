@@ -152,7 +152,9 @@ pub(crate) fn convert(column: &Column, charset: &str) -> Result<Column, ReadErro
             (converted.kind, converted.source_type) = varying(length, charset, binary)?;
         }
         // Servers differ in what they make of such labels.
-        ColumnKind::Enum { ref labels } | ColumnKind::Set { ref labels } if !labels.iter().all(|label| label.is_ascii()) => {
+        ColumnKind::Enum { ref labels } | ColumnKind::Set { ref labels }
+            if !from.eq_ignore_ascii_case(charset) && !labels.iter().all(|label| label.is_ascii()) =>
+        {
             return Err(ReadError::new(format!("column `{}`: labels that are not ASCII get another character set", column.name)));
         }
         ColumnKind::Text { prefix } => (converted.kind, converted.source_type) = large_in(prefix, from, charset, binary)?,

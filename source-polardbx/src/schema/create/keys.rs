@@ -1,5 +1,7 @@
 //! Reads the keys of a table, and adds its unique keys to the schema.
 
+use std::collections::HashSet;
+
 use runtime::{Column, ColumnKind, KeyPart, OtherKey, TableSchema, UniqueKey};
 
 use super::find_column;
@@ -42,24 +44,31 @@ impl KeyDefinition {
 /// The length of the prefix of a geometry in a unique key, whatever its definition says.
 pub(crate) const OF_GEOMETRY: u32 = 25;
 
-/// Adds a key to a table, behind its other keys.
-pub(crate) fn add_key(schema: &mut TableSchema, key: &KeyDefinition) -> Result<(), ReadError> {
-    let mut parts = Vec::with_capacity(key.parts.len());
-    for part in &key.parts {
-        parts.push(match part {
-            PartDefinition::Expression => KeyPart::Expression,
-            PartDefinition::Column(name, prefix) => {
-                let missing = || ReadError::new(format!("a key names `{name}`, which is not a column"));
-                let column = find_column(&schema.columns, name).ok_or_else(missing)?;
-                let kind = &schema.columns[column].kind;
-                let implied = (key.unique && *kind == ColumnKind::Geometry).then_some(OF_GEOMETRY);
-                KeyPart::Column { column, prefix: implied.or(*prefix).filter(|&prefix| is_prefix(kind, prefix)) }
-            }
-        });
-    }
-    let name = key.name.clone().unwrap_or_else(|| default_name(schema, parts.first()));
+/// Adds keys to a table, behind its other keys.
+pub(crate) fn add_keys<'a>(schema: &mut TableSchema, added: impl IntoIterator<Item = &'a KeyDefinition>) -> Result<(), ReadError> {
     let mut keys = Keys::take(schema);
-    keys.0.push(OtherKey { name, unique: key.unique, parts });
+    let mut names: HashSet<String> = keys.0.iter().map(|key| key.name.to_ascii_lowercase()).collect();
+    for key in added {
+        let mut parts = Vec::with_capacity(key.parts.len());
+        for part in &key.parts {
+            parts.push(match part {
+                PartDefinition::Expression => KeyPart::Expression,
+                PartDefinition::Column(name, prefix) => {
+                    let missing = || ReadError::new(format!("a key names `{name}`, which is not a column"));
+                    let column = find_column(&schema.columns, name).ok_or_else(missing)?;
+                    let kind = &schema.columns[column].kind;
+                    let implied = (key.unique && *kind == ColumnKind::Geometry).then_some(OF_GEOMETRY);
+                    KeyPart::Column { column, prefix: implied.or(*prefix).filter(|&prefix| is_prefix(kind, prefix)) }
+                }
+            });
+        }
+        let name = match &key.name {
+            Some(name) => name.clone(),
+            None => default_name(&schema.columns, &names, parts.first())?,
+        };
+        names.insert(name.to_ascii_lowercase());
+        keys.0.push(OtherKey { name, unique: key.unique, parts });
+    }
     keys.put(schema);
     Ok(())
 }
@@ -120,18 +129,21 @@ fn is_whole(key: &OtherKey) -> bool {
     key.parts.iter().all(|part| matches!(part, KeyPart::Column { prefix: None, .. }))
 }
 
-/// The name that the server gives to a key without a name: the name of its first column, with a number if that name is taken.
-fn default_name(schema: &TableSchema, first: Option<&KeyPart>) -> String {
+/// The name that the server gives to a key without a name: the name of its first column, with a number if that name is taken. `taken` are the
+/// names of the other keys in lower case.
+fn default_name(columns: &[Column], taken: &HashSet<String>, first: Option<&KeyPart>) -> Result<String, ReadError> {
+    // The server counts no further.
+    const NUMBERS: std::ops::Range<u32> = 2..100;
     let base = match first {
-        Some(KeyPart::Column { column, .. }) => schema.columns.get(*column).map_or("", |column| column.name.as_str()),
+        Some(KeyPart::Column { column, .. }) => columns.get(*column).map_or("", |column| column.name.as_str()),
         Some(KeyPart::Expression) | None => "functional_index",
     };
-    let names = || schema.unique_keys.iter().map(|key| &key.name).chain(schema.other_keys.iter().map(|key| &key.name));
-    let taken = |name: &str| names().any(|other| other.eq_ignore_ascii_case(name));
-    if !taken(base) && !base.eq_ignore_ascii_case("PRIMARY") {
-        return base.to_owned();
+    let is_free = |name: &str| !taken.contains(&name.to_ascii_lowercase());
+    if is_free(base) && !base.eq_ignore_ascii_case("PRIMARY") {
+        return Ok(base.to_owned());
     }
-    (2u32..).map(|number| format!("{base}_{number}")).find(|name| !taken(name)).unwrap_or_default()
+    let mut numbered = NUMBERS.map(|number| format!("{base}_{number}"));
+    numbered.find(|name| is_free(name)).ok_or_else(|| ReadError::new(format!("too many keys without a name over `{base}`")))
 }
 
 /// Whether a key with this prefix covers only a part of a column.

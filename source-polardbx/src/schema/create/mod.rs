@@ -20,7 +20,7 @@ use super::lexer::Dialect;
 pub(crate) use for_mysql::for_mysql;
 pub(crate) use foreign_keys::{foreign_key_actions, without_foreign_keys};
 pub use keys::{KeyDefinition, PartDefinition};
-pub(crate) use keys::{Keys, OF_GEOMETRY, add_key, read_index, read_key, read_key_parts, take_index_words, take_unique_words};
+pub(crate) use keys::{Keys, OF_GEOMETRY, add_keys, read_index, read_key, read_key_parts, take_index_words, take_unique_words};
 use table_options::TableOptions;
 pub(crate) use table_options::read_partition_clause;
 
@@ -195,6 +195,7 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
                     unstated.push(columns.len());
                 }
                 columns.push(read.column);
+                refuse_many_columns(columns.len())?;
             }
             ItemKind::Primary => {
                 primary = read_key(cursor, true)?.columns();
@@ -235,9 +236,7 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
         schema.primary_key.push(column);
         unstated.retain(|&other| other != column);
     }
-    for key in &keys {
-        add_key(&mut schema, key)?;
-    }
+    add_keys(&mut schema, &keys)?;
     // The text of a server has the keys in their order.
     if rules.widths != Widths::AsWritten {
         Keys::sort(&mut schema);
@@ -247,7 +246,21 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
 
 /// The index of a column; `None` if there is no such column. The case of the name does not matter.
 pub(crate) fn find_column(columns: &[Column], name: &str) -> Option<usize> {
-    columns.iter().position(|column| column.name == name || column.name.to_lowercase() == name.to_lowercase())
+    columns.iter().position(|column| is_same_column(&column.name, name))
+}
+
+/// Whether two names are names of the same column. Their case does not matter.
+pub(crate) fn is_same_column(one: &str, other: &str) -> bool {
+    match one.is_ascii() && other.is_ascii() {
+        true => one.eq_ignore_ascii_case(other),
+        false => one.to_lowercase() == other.to_lowercase(),
+    }
+}
+
+/// Refuses more columns than any server allows in a table. What is done for each column takes time for each other column, too.
+pub(crate) fn refuse_many_columns(count: usize) -> Result<(), ReadError> {
+    const MOST: usize = 4_096;
+    if count > MOST { Err(ReadError::new(format!("a table with more than {MOST} columns"))) } else { Ok(()) }
 }
 
 enum ItemKind {

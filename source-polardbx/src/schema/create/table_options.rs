@@ -29,6 +29,8 @@ impl TableOptions {
             } else if cursor.take_word(&["COMMENT", "ENGINE", "CONNECTION", "PASSWORD", "TABLESPACE"]) {
                 cursor.take_symbol('=');
                 cursor.advance();
+            } else if cursor.take_words(&["LOCAL", "PARTITION", "BY"]) {
+                // PolarDB-X: it only lets rows expire.
             } else if cursor.is_partition_clause() {
                 options.partition_names.extend(read_partition_clause(cursor)?);
             } else if cursor.take_words(&["WITH", "TABLEGROUP"]) {

@@ -6,6 +6,7 @@ mod product;
 mod reader;
 mod streams;
 mod tables;
+mod written_statements;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -17,13 +17,13 @@ struct FileEvent {
 }
 
 /// The files of one set.
-struct Captured {
+pub(super) struct Captured {
     events: Vec<FileEvent>,
     expected: Json,
 }
 
 impl Captured {
-    fn read(set: &str) -> Self {
+    pub(super) fn read(set: &str) -> Self {
         let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/captured/polardbx"));
         let expected: Json = serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
         let expected = expected[set].clone();
@@ -57,7 +57,7 @@ impl Captured {
     }
 
     /// The events of a dump that begins at `from`. In the middle of a file, the FORMAT_DESCRIPTION is an artificial one.
-    fn dump(&self, from: FileOffset) -> Vec<Vec<u8>> {
+    pub(super) fn dump(&self, from: FileOffset) -> Vec<Vec<u8>> {
         let mut events = Vec::new();
         if from.offset > FileOffset::FIRST {
             let format = self.events.iter().find(|event| event.at == FileOffset::new(from.file, FileOffset::FIRST)).unwrap();
@@ -72,12 +72,12 @@ impl Captured {
 }
 
 /// The tables that exist before the first file.
-fn tables() -> Vec<Arc<TableSchema>> {
+pub(super) fn tables() -> Vec<Arc<TableSchema>> {
     let ddl = "CREATE TABLE base_t (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, v VARCHAR(32))";
     vec![Arc::new(read_create_table(ddl, "shop", &|_| Some("utf8mb4".to_owned())).unwrap().schema)]
 }
 
-fn decoder_at(from: FileOffset, tables: Vec<Arc<TableSchema>>) -> Decoder {
+pub(super) fn decoder_at(from: FileOffset, tables: Vec<Arc<TableSchema>>) -> Decoder {
     let position = StreamPosition::start("id", &format!("binlog.{:06}", from.file), from.offset).unwrap();
     Decoder::new(DecoderOptions {
         history: History::new(tables, [("shop".to_owned(), "utf8mb4".to_owned())], true),
@@ -88,7 +88,7 @@ fn decoder_at(from: FileOffset, tables: Vec<Arc<TableSchema>>) -> Decoder {
 }
 
 /// Decodes events. Returns what was delivered, and the error that ended it.
-fn decode(decoder: &mut Decoder, events: &[Vec<u8>]) -> (Vec<Batch>, Option<runtime::Error>) {
+pub(super) fn decode(decoder: &mut Decoder, events: &[Vec<u8>]) -> (Vec<Batch>, Option<runtime::Error>) {
     let mut batches = Vec::new();
     let mut failed = None;
     for bytes in events {
@@ -212,7 +212,7 @@ fn compare(batches: &[Batch], transactions: &[Json]) {
     assert_eq!(found.next(), None);
 }
 
-const FIRST: FileOffset = FileOffset { file: 1, offset: FileOffset::FIRST };
+pub(super) const FIRST: FileOffset = FileOffset { file: 1, offset: FileOffset::FIRST };
 
 #[test]
 fn every_transaction_is_what_the_server_has_committed() {
