@@ -151,7 +151,6 @@ impl Planner {
             }
             let known: Vec<TableId> =
                 tables.iter().chain(followed.iter().map(|definition| &definition.schema)).map(|schema| schema.id.clone()).collect();
-            let given: Vec<TableId> = given.iter().map(|schema| schema.id.clone()).collect();
             for start in &starts {
                 let AtStart { unknown, shown } = prove_schemas(settings, &self.endpoint, session, &server, start, &known, &given).await?;
                 for Definition { schema, .. } in followed.iter().filter(|definition| !unknown.contains(&definition.schema.id)) {

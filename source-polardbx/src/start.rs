@@ -1,17 +1,19 @@
 //! Where the stream starts, and whether the schemas of the tables there are known.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use mysql_async::Row;
-use runtime::{Position, TableId};
+use runtime::{Position, TableId, TableSchema};
 
 use crate::binlog::gtid::{CatchUp, GtidSet};
 use crate::binlog::{Baseline, BinlogCoordinates, ChangedSchema, FileOffset, ScanError, ShownTable, ShownTables, Tso, first_schema_change};
 use crate::config::{ConfigError, Phase, SourceSettings, Start, moment};
 use crate::error::{Result, SourceError};
 use crate::facts::{PassedFact, StartFact, StreamStart};
-use crate::server::{Server, binlog_end, binlog_files};
+use crate::server::{Server, binlog_end, binlog_files, parse_definition, read_ddl};
 use crate::session::{Endpoint, Session, nth};
+use crate::snapshot::difference::{difference, have_same_schema};
 use crate::splits::StreamName;
 use crate::start_search::{start_by_gtid, start_by_time};
 use crate::streams::Streams;
@@ -124,9 +126,8 @@ pub(crate) struct AtStart {
     pub(crate) shown: Vec<ShownTable>,
 }
 
-/// Proves that the selected tables among `tables` had the same schemas at the start of a stream as now, apart from `known` tables, whose schemas
-/// at the start are known. Fails if a statement since then has
-/// changed one, unless the binlog shows the schema before (`binlog_row_metadata=FULL`).
+/// Proves that the selected tables among `tables` had the same schemas at the start of a stream as now, apart from the `given` ones. Fails if a
+/// statement since then has changed one, unless the binlog shows the schema before (`binlog_row_metadata=FULL`).
 pub(crate) async fn prove_schemas(
     settings: &SourceSettings,
     endpoint: &Endpoint,
@@ -134,7 +135,7 @@ pub(crate) async fn prove_schemas(
     server: &Server,
     Begin { stream, at: start, .. }: &Begin,
     tables: &[TableId],
-    known: &[TableId],
+    given: &[Arc<TableSchema>],
 ) -> Result<AtStart> {
     const DOING: &str = "read the statements since the start of the stream";
     let end = binlog_end(session, server, stream).await?.ok_or_else(|| SourceError::answer(DOING, "the server writes no binlog"))?;
@@ -143,7 +144,7 @@ pub(crate) async fn prove_schemas(
     let selection = settings.selection.clone().folded(server.lower_case());
     let profile = server.profile();
     let mut baseline = Baseline::new(&selection, server.lower_case(), tables.iter().cloned());
-    baseline.know(known);
+    given.iter().for_each(|schema| baseline.give(&schema.id));
     if !starts_now(settings) {
         // PolarDB-X writes no full metadata.
         if !server.is_polardbx() {
@@ -160,6 +161,19 @@ pub(crate) async fn prove_schemas(
         }
     };
     let Some(ChangedSchema { location, statement, what }) = found else {
+        for schema in given.iter().filter(|schema| baseline.has_unchanged(&schema.id)) {
+            let now = parse_definition(&schema.id, &read_ddl(session, &schema.id).await?)?;
+            if !have_same_schema(schema, &now) {
+                let what = difference(schema, &now).unwrap_or_else(|| "its columns differ".to_owned());
+                let why = format!(
+                    "it gives table {} another schema than the server has, and no statement since the start changes the table: {what}",
+                    schema.id
+                );
+                return Err(
+                    ConfigError::new("start_schema", why, "give the schemas at the start, or leave this table out of the file").into()
+                );
+            }
+        }
         let (unknown, shown) = baseline.into_parts();
         let shown = shown.map(ShownTables::into_changed).unwrap_or_default();
         for table in &shown {

@@ -199,6 +199,8 @@ pub(crate) struct Baseline<'a> {
     /// Tables that a statement has created, or whose schemas at the beginning are known otherwise. The stream knows their schemas from there.
     created: BTreeSet<TableId>,
     created_databases: BTreeSet<String>,
+    /// The tables whose schemas at the beginning the user has given, and that no statement has changed yet.
+    given: BTreeSet<TableId>,
     /// The tables whose schemas at the beginning are shown by the binlog; `None` if rows are not looked at.
     shown: Option<ShownTables<'a>>,
 }
@@ -213,6 +215,7 @@ impl<'a> Baseline<'a> {
             unknown: BTreeSet::new(),
             created: BTreeSet::new(),
             created_databases: BTreeSet::new(),
+            given: BTreeSet::new(),
             shown: None,
         };
         baseline.tables = tables.into_iter().map(|table| baseline.fold(&table)).collect();
@@ -223,10 +226,17 @@ impl<'a> Baseline<'a> {
         folded(table, self.lower_case)
     }
 
-    /// Notes tables whose schemas at the beginning are known, whatever the server shows now.
-    pub(crate) fn know(&mut self, tables: &[TableId]) {
-        let known: Vec<TableId> = tables.iter().map(|table| self.fold(table)).collect();
-        self.created.extend(known);
+    /// Notes a table whose schema at the beginning the user has given.
+    pub(crate) fn give(&mut self, table: &TableId) {
+        let table = self.fold(table);
+        self.given.insert(table.clone());
+        self.created.insert(table);
+    }
+
+    /// Whether the user has given the schema of a table, and no statement has changed it. So the table must have this schema now.
+    pub(crate) fn has_unchanged(&self, table: &TableId) -> bool {
+        let table = self.fold(table);
+        self.given.contains(&table) && self.tables.contains(&table)
     }
 
     /// Looks at rows, too: they may show the schemas of tables before a statement changes them.
@@ -242,7 +252,9 @@ impl<'a> Baseline<'a> {
     /// Notes that the schema of a table has changed, unless the stream knows it from an earlier statement. Returns the table if it is
     /// selected.
     fn changed(&mut self, table: &TableId) -> Option<TableId> {
-        let table = Some(self.fold(table)).filter(|table| !self.created.contains(table))?;
+        let table = self.fold(table);
+        self.given.remove(&table);
+        let table = Some(table).filter(|table| !self.created.contains(table))?;
         match self.selection.interest(&table) {
             Interest::Selected if self.shown.as_mut().is_some_and(|shown| shown.changes(&table)) => {
                 self.created.insert(table);
@@ -265,6 +277,14 @@ fn folded(table: &TableId, lower_case: bool) -> TableId {
 impl Look for Baseline<'_> {
     /// Finds the first effect before which the schema of a table may have been another.
     fn effect(&mut self, text: &str, change: &Change, effect: &Effect) -> Option<String> {
+        if let Effect::Create { table, .. } | Effect::CreateLike { table, .. } | Effect::Rename { from: table, .. } = effect {
+            let table = self.fold(table);
+            self.given.remove(&table);
+        }
+        if let Effect::Rename { to, .. } = effect {
+            let to = self.fold(to);
+            self.given.remove(&to);
+        }
         let lower_case = self.lower_case;
         let shown = self.shown.as_mut();
         if let Some(table) = shown.and_then(|shown| shown.note_charsets(effect, |table| folded(table, lower_case))) {

@@ -156,7 +156,7 @@ async fn start(
     let starts = stream_starts(settings, endpoint, session, server, streams).await?;
     let tables = list_tables(session, selection).await?.tables;
     let charsets = database_charsets(session).await?;
-    let given: Vec<TableId> = start_schema::given(settings, server, &charsets)?.iter().map(|schema| schema.id.clone()).collect();
+    let given = start_schema::given(settings, server, &charsets)?;
     for start in &starts {
         if let Some(Start::Position { .. }) = settings.config.start {
             begins_transaction(endpoint, settings.server_id(task, server.server_id())?, &start.at).await?;

@@ -71,7 +71,12 @@ async fn rows_of_yesterday_are_not_read_with_the_schema_of_today() -> Result<()>
         // Behind the statement, the schema is known.
         let (file, offset) = case.servers.source.position().await?;
         case.servers.source.execute(&[&format!("INSERT INTO {name}.t VALUES (4, 10, 20)")]).await?;
-        case.settings.source = format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {offset} }}");
+        let start = format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {offset} }}");
+        // The server knows better than the user.
+        case.settings.source = format!("{start}\nstart_schema = {:?}", dump.path());
+        case.task.configure(&case.settings)?;
+        refused(&mut case, 2, &["source.polardbx.start_schema", "another schema than the server has", &format!("{name}.t")]).await?;
+        case.settings.source = start;
         case.task.configure(&case.settings)?;
         case.task.start()?;
         case.catch_up(LIMIT).await?;
