@@ -40,6 +40,11 @@ pub(crate) trait Look {
     /// Takes the tables that a statement names which cannot be read. Returns the table because of which this ends the pass.
     fn unreadable(&mut self, tables: &[TableId]) -> Option<TableId>;
 
+    /// A file begins that a server of this version wrote.
+    fn begins_file(&mut self, server_version: &str) {
+        let _ = server_version;
+    }
+
     /// Takes a statement. Returns what it does, if this ends the pass.
     fn statement(&mut self, text: &str, statement: &Statement) -> Option<String> {
         match statement {
@@ -121,7 +126,11 @@ pub(crate) async fn first_schema_change(
             next = tracker.at();
         }
         match event.header.kind {
-            kind::FORMAT_DESCRIPTION => tracker.checksums = read_format(event.body).map_err(broken)?,
+            kind::FORMAT_DESCRIPTION => {
+                let format = read_format(event.body).map_err(broken)?;
+                tracker.checksums = format.checksums;
+                look.begins_file(format.server);
+            }
             kind::ROTATE => {
                 tracker.rotate(&event, wraps).map_err(broken)?;
                 if is_new {

@@ -39,7 +39,7 @@ pub(crate) fn row_layout(
     absent: &[usize],
 ) -> Result<RowLayout, StreamError> {
     let dialect = profile.dialect();
-    let description = Description::read(map, dialect)?;
+    let description = Description::read(map, profile)?;
     let hidden = hidden_columns(map, &description, schema, profile);
     let mismatch = |what: String| StreamError::SchemaMismatch {
         table: map.table.clone(),
@@ -93,12 +93,12 @@ pub(crate) fn expression_count(schema: &TableSchema) -> usize {
 
 /// Whether the table can be rebuilt from this TABLE_MAP: it has the full optional metadata.
 pub(crate) fn has_full_metadata(map: &TableMap<'_>, profile: &ServerProfile) -> Result<bool, StreamError> {
-    Description::read(map, profile.dialect()).map(|description| description.has_names())
+    Description::read(map, profile).map(|description| description.has_names())
 }
 
 /// Whether all of these columns have the names of columns that MySQL adds for the expressions of keys. Without names it is not known.
 pub(crate) fn are_expressions(map: &TableMap<'_>, columns: &[usize], profile: &ServerProfile) -> Result<bool, StreamError> {
-    let description = Description::read(map, profile.dialect())?;
+    let description = Description::read(map, profile)?;
     Ok(columns.iter().all(|&column| description.columns.get(column).is_some_and(ShownColumn::is_named_like_an_expression)))
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn rebuilt_schema(
     profile: &ServerProfile,
     absent: &[usize],
 ) -> Result<TableSchema, StreamError> {
-    let description = Description::read(map, profile.dialect())?;
+    let description = Description::read(map, profile)?;
     rebuild(&map.table, &description, known, absent, profile.dialect()).map_err(|what| {
         let known = known.map_or_else(|| "not known".to_owned(), |known| format!("({})", known_text(known)));
         let what = format!(
@@ -123,7 +123,7 @@ pub(crate) fn rebuilt_schema(
 
 /// The error for rows of a selected table whose schema is not known.
 pub(crate) fn unknown_schema(map: &TableMap<'_>, profile: &ServerProfile) -> Result<StreamError, StreamError> {
-    let shown = shown_text(&Description::read(map, profile.dialect())?);
+    let shown = shown_text(&Description::read(map, profile)?);
     let what = format!("rows of a selected table whose schema is not known; the binlog shows ({shown})");
     Ok(StreamError::SchemaMismatch { table: map.table.clone(), what })
 }
