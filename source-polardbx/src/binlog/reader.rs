@@ -266,7 +266,7 @@ impl StreamReader {
                     self.failure = Some(Failure::Stream(StreamError::Disconnected { message: error.to_string() }, at));
                     return;
                 }
-                Err(error.cause().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")))
+                Err(error.to_string())
             }
         };
         self.failure = continue_behind(&mut self.decoder, schemas).err().map(|error| Failure::Stream(error, at));
