@@ -2,12 +2,13 @@
 //! yields the layout by which the rows are decoded.
 //!
 //! `description` reads what a TABLE_MAP says of its columns. `compare` compares it with the known schema, and `cell` chooses how each column is
-//! decoded. `rebuild` makes a schema of it, and `text` writes both for people.
+//! decoded. `rebuild` makes a schema of it, and `text` writes both for people. `hashes` knows the columns that MariaDB adds.
 
 mod cell;
 mod compare;
 mod description;
 mod event;
+mod hashes;
 mod rebuild;
 #[cfg(test)]
 mod tests;
@@ -20,11 +21,11 @@ use runtime::{Charset, Column, ColumnKind, KeyPart, TableId, TableSchema};
 use super::error::StreamError;
 use super::profile::ServerProfile;
 use super::row::RowLayout;
-use crate::schema::max_bytes;
 use cell::field;
 use compare::compare;
 use description::{Description, ShownColumn};
 pub(crate) use event::{TableMap, read_table_id, read_table_map};
+use hashes::long_keys;
 use rebuild::rebuild;
 use text::{known_text, shown_text};
 
@@ -68,22 +69,6 @@ fn hidden_columns(map: &TableMap<'_>, description: &Description<'_>, schema: &Ta
     let is_one = profile.is_polardbx() && more == 1 && !map.is_nullable(known);
     let may_be_hashes = profile.dialect().is_mariadb() && more <= long_keys(schema);
     if are_integers && (is_one || (may_be_hashes && are_hashes())) { more } else { 0 }
-}
-
-/// How many unique keys of a table may be too long for an index of MariaDB: those over a whole TEXT or BLOB, or over more than 767 bytes.
-fn long_keys(schema: &TableSchema) -> usize {
-    let bytes = |column: &usize| {
-        let Some(column) = schema.columns.get(*column) else { return 0 };
-        let width = column.charset.as_deref().and_then(max_bytes).unwrap_or(1);
-        match column.kind {
-            ColumnKind::Text { .. } | ColumnKind::Blob { .. } => u32::MAX,
-            ColumnKind::Char { length } | ColumnKind::Varchar { length } => length.saturating_mul(width),
-            ColumnKind::Binary { length } | ColumnKind::Varbinary { length } => length,
-            _ => 8,
-        }
-    };
-    let is_long = |columns: &[usize]| columns.iter().map(bytes).fold(0, u32::saturating_add) > 767;
-    schema.unique_keys.iter().filter(|key| is_long(&key.columns)).count()
 }
 
 /// How many expressions the keys of a table have. MySQL adds a column for each, and some versions write it into TABLE_MAPs.

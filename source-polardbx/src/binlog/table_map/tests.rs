@@ -235,6 +235,40 @@ fn what_metadata_leaves_open_is_not_guessed() {
     }
 }
 
+/// What MariaDB 10.11 has written for `CREATE TABLE t (id INT PRIMARY KEY, v TEXT, UNIQUE (v))` behind `ADD x INT`.
+#[test]
+fn the_hashes_of_mariadb_are_no_columns() {
+    let maria = ServerProfile::new("10.11.19-MariaDB-log");
+    let columns: &[(u8, &[u8], bool)] =
+        &[(field::LONG, &[], false), (field::BLOB, &[2], true), (field::LONG, &[], true), (field::LONGLONG, &[], true)];
+    let optional = [part(1, &[0x20]), part(2, &[8]), part(4, b"\x02id\x01v\x01x\x0dDB_ROW_HASH_1"), part(8, &[0])];
+    let body = body(columns, &optional.concat());
+    let map = read_table_map(&body).unwrap();
+    let mut known = TableSchema::new(
+        TableId::new("d", "t"),
+        vec![Column::new("id", ColumnKind::Int { bytes: 4 }, "int(11)"), Column::new("v", ColumnKind::Text { prefix: 2 }, "text")],
+    );
+    known.columns[0].nullable = false;
+    known.columns[1].charset = Some("latin1".into());
+    known.primary_key = vec![0];
+    known.unique_keys = vec![UniqueKey { name: "v".into(), columns: vec![1] }];
+    let rebuilt = Arc::new(rebuilt_schema(&map, Some(&known), &maria, &[]).unwrap());
+    assert_eq!(rebuilt.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["id", "v", "x"]);
+    assert_eq!((row_layout(&map, &rebuilt, &maria, &[]).unwrap().hidden, &rebuilt.unique_keys), (1, &known.unique_keys));
+    // Without the key, it may be a column of a user as well.
+    let open = "the last column may be a hash";
+    let mut keyless = known.clone();
+    keyless.unique_keys.clear();
+    for known in [None, Some(&keyless)] {
+        let error = rebuilt_schema(&map, known, &maria, &[]).unwrap_err().to_string();
+        assert!(error.contains(open), "{error}");
+    }
+    let mut own = known.clone();
+    own.columns.push(Column::new("DB_ROW_HASH_1", ColumnKind::Int { bytes: 8 }, "bigint(20) unsigned"));
+    own.columns[2].unsigned = true;
+    assert_eq!(rebuilt_schema(&map, Some(&own), &maria, &[]).unwrap().columns.len(), 4);
+}
+
 /// Builds the TABLE_MAP of columns of these types, which need no metadata, and returns the signs that are read from it.
 fn signs(kinds: &[u8], bits: &[u8], version: &str) -> Option<Vec<Option<bool>>> {
     let columns: Vec<(u8, &[u8], bool)> = kinds.iter().map(|&kind| (kind, &[][..], true)).collect();
