@@ -444,7 +444,7 @@ fn change_error(change: &ChangeError, statement: &str) -> Error {
         ChangeError::Renamed { to, .. } => (
             "E_SCHEMA_MISMATCH",
             to,
-            "that table was not in a database of the selection, so its rows were not delivered: start from scratch with a full phase",
+            "the task does not know that table, for example because `tables` does not name its database, so its rows were not delivered: start from scratch with a full phase",
         ),
         ChangeError::LikeUnknown { table, .. } => (
             "E_DDL_UNREAD",

@@ -40,6 +40,11 @@ pub(crate) trait Look {
     /// Takes the tables that a statement names which cannot be read. Returns the table because of which this ends the pass.
     fn unreadable(&mut self, tables: &[TableId]) -> Option<TableId>;
 
+    /// Takes views or sequences that a statement creates or drops.
+    fn others(&mut self, names: &[TableId], exist: bool) {
+        let _ = (names, exist);
+    }
+
     /// A file begins that a server of this version wrote.
     fn begins_file(&mut self, server_version: &str) {
         let _ = server_version;
@@ -52,6 +57,10 @@ pub(crate) trait Look {
             // It may be about any table.
             Statement::Unreadable(_, tables) if tables.is_empty() => Some("cannot be read".to_owned()),
             Statement::Unreadable(_, tables) => self.unreadable(tables).map(|table| format!("cannot be read, and names {table}")),
+            Statement::Others { names, exist } => {
+                self.others(names, *exist);
+                None
+            }
             Statement::Nothing
             | Statement::Rows(_)
             | Statement::Savepoint(_)
@@ -323,6 +332,17 @@ impl Look for Baseline<'_> {
         let selected = named.iter().find(|table| self.selection.selects(table)).cloned();
         self.unknown.extend(named);
         selected
+    }
+
+    fn others(&mut self, names: &[TableId], exist: bool) {
+        for name in names {
+            let name = self.fold(name);
+            if exist {
+                self.created.insert(name);
+            } else {
+                self.created.remove(&name);
+            }
+        }
     }
 }
 

@@ -46,7 +46,10 @@ pub(crate) fn read_format(body: &[u8]) -> Result<FileFormat<'_>, StreamError> {
         0 => Checksums::Off,
         1 => Checksums::Crc32,
         other => {
-            return Err(StreamError::Unsupported { what: format!("checksum algorithm {other}"), help: "set binlog_checksum=CRC32 on the server" });
+            return Err(StreamError::Unsupported {
+                what: format!("checksum algorithm {other}"),
+                help: "set binlog_checksum=CRC32 on the server",
+            });
         }
     };
     Ok(FileFormat { checksums, server })

@@ -141,7 +141,11 @@ mod tests {
         ] {
             let labels: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
             let converted = converted_labels(&labels, from, to);
-            assert_eq!(converted, expected.map(|labels| labels.iter().map(|&label| label.to_owned()).collect()), "{labels:?}, {from}, {to}");
+            assert_eq!(
+                converted,
+                expected.map(|labels| labels.iter().map(|&label| label.to_owned()).collect()),
+                "{labels:?}, {from}, {to}"
+            );
         }
     }
 }
