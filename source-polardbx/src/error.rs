@@ -213,6 +213,8 @@ pub(crate) fn is_denial(code: u16) -> bool {
 const UNREAD: &str = "on_unparsed_ddl = \"refetch\" reads the schema of the table from the server, if no later statement has changed it; else start \
                       from scratch with a full phase; report the statement, so that it can be supported";
 
+const NOT_REFETCHED: &str = "start from scratch with a full phase; report the statement, so that it can be supported";
+
 const FROM_SCRATCH: &str = "start the task from scratch with a full phase, in an empty state directory";
 
 // Classifies every error of this crate: its kind, its code and the help for the user.
@@ -384,6 +386,13 @@ fn stream_error(error: &StreamError) -> Error {
             .because(format!("{error}; the statement is `{statement}`"))
             .of_table(table)
             .with_help(UNREAD),
+        StreamError::NotRefetched { error, why } => {
+            let unread = stream_error(error);
+            let cause = unread.cause().unwrap_or_default();
+            unread
+                .because(format!("{cause}; the schema of its table cannot be read from the server instead: {why}"))
+                .with_help(NOT_REFETCHED)
+        }
         StreamError::NotText { table, charset, statement } => {
             fatal("E_DDL_UNREAD", "a DDL statement about a selected table holds bytes that are not valid in its character set")
                 .because(format!("its client spoke {charset}; the statement is `{statement}`"))
@@ -435,7 +444,7 @@ fn change_error(change: &ChangeError, statement: &str) -> Error {
         ChangeError::Renamed { to, .. } => (
             "E_SCHEMA_MISMATCH",
             to,
-            "that table was not in a database of the selection, so its rows were not delivered: start from scratch with a full phase",
+            "the task does not know that table, for example because `tables` does not name its database, so its rows were not delivered: start from scratch with a full phase",
         ),
         ChangeError::LikeUnknown { table, .. } => (
             "E_DDL_UNREAD",

@@ -10,7 +10,7 @@ use crate::binlog::position::{BinlogCoordinates, FileOffset, StreamPosition};
 use crate::binlog::profile::is_polardbx;
 use crate::config::{Config, Phase};
 use crate::error::{Result, SourceError};
-use crate::schema::{FollowedTable, Unstated, Xid};
+use crate::schema::{FollowedTable, OtherObjects, Unstated, Xid};
 use crate::server::Server;
 use crate::splits::StreamName;
 
@@ -184,6 +184,12 @@ impl Fact for TableDefinition {
 impl Fact for FollowedTable {
     const NAME: &'static str = "followed_table";
     const VERSION: u32 = 2;
+}
+
+/// There is one such fact for each stream, stored under its name.
+impl Fact for OtherObjects {
+    const NAME: &'static str = "other_objects";
+    const VERSION: u32 = 1;
 }
 
 /// There is one such fact for each table, stored under the names of the stream and the table.
@@ -398,6 +404,7 @@ mod tests {
         prepared.tables[2].1 = PreparedRows::InDoubt("ALTER TABLE …".into());
         facts.set_at(&PreparedXa::key("global", Some(at)), &prepared).unwrap();
         facts.set_at("global", &DatabaseCharsets([("shop".into(), Some("gbk".into())), ("x".into(), None)].into())).unwrap();
+        facts.set_at("global", &OtherObjects::new([TableId::new("shop", "v")])).unwrap();
         let stored: Vec<_> = facts.stored().map(|(name, text)| (name, text.unwrap())).collect();
         let expected = [
             (
@@ -416,6 +423,7 @@ mod tests {
                 r#"2 {"xid":{"global":[97],"branch":[],"format":1},"file":14,"offset":99,"spool_bytes":40,"tables":[[{"database":"shop","table":"orders"},"kept"],[{"database":"shop","table":"orders"},"removed"],[{"database":"shop","table":"orders"},{"in_doubt":"ALTER TABLE …"}]]}"#,
             ),
             ("database_charsets/global", r#"1 {"shop":"gbk","x":null}"#),
+            ("other_objects/global", r#"1 [{"database":"shop","table":"v"}]"#),
         ];
         assert_eq!(stored, expected);
     }

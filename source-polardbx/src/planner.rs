@@ -19,7 +19,7 @@ use crate::facts::{ChangedTable, DatabaseCharsets, SelectionFact, SnapshotPlan, 
 use crate::failover::{may_move, take_over};
 use crate::prepared;
 use crate::restart::Restart;
-use crate::schema::{Databases, FollowedTable};
+use crate::schema::{Databases, FollowedTable, OtherObjects};
 use crate::schema_phase::{self, note_definitions};
 use crate::server::{Definition, Listed, Server, binlog_files, database_charsets, gtids_before, list_tables, read_definitions};
 use crate::session::{Endpoint, Session};
@@ -117,7 +117,7 @@ impl Planner {
             let barrier = Barrier::pass(session, &server, context.task(), settings.barrier_delay).await?;
             tracing::info!(%barrier, "all commits before the start of the stream are visible");
         }
-        let (definitions, followed) = self.definitions(session, &server).await?;
+        let (definitions, followed, others) = self.definitions(session, &server).await?;
         if settings.has(Phase::Incremental) {
             demand(check::cascades(definitions.iter().map(|Definition { schema, ddl }| (&schema.id, ddl.as_str()))))?;
             demand(check::streams(&streams))?;
@@ -148,6 +148,7 @@ impl Planner {
             let databases = Databases::new(charsets, false);
             for Begin { stream, .. } in &starts {
                 facts.set_at(stream.as_str(), &DatabaseCharsets::new(databases.iter()))?;
+                facts.set_at(stream.as_str(), &others)?;
             }
             let known: Vec<TableId> =
                 tables.iter().chain(followed.iter().map(|definition| &definition.schema)).map(|schema| schema.id.clone()).collect();
@@ -359,12 +360,12 @@ impl Planner {
         Ok(server)
     }
 
-    /// Reads the definitions of all selected tables, and those of the followed ones. Fails if a selected table cannot be read or has an
+    /// Reads the definitions of all selected tables, and those of the followed ones, and lists what else has names like tables. Fails if a selected table cannot be read or has an
     /// unsupported column.
-    async fn definitions(&self, session: &mut Session, server: &Server) -> Result<(Vec<Definition>, Vec<Definition>)> {
+    async fn definitions(&self, session: &mut Session, server: &Server) -> Result<(Vec<Definition>, Vec<Definition>, OtherObjects)> {
         let settings = &*self.settings;
         let selection = settings.selection.clone().folded(server.lower_case());
-        let Listed { tables, views, followed } = list_tables(session, &selection).await?;
+        let Listed { tables, views, followed, others } = list_tables(session, &selection).await?;
         demand_of_key("tables", check::missing(&selection, &tables, &views))?;
         if let Some(Finding { what, help, .. }) = check::shadows(&selection, &followed) {
             tracing::warn!(help, "tables are {what}");
@@ -378,7 +379,8 @@ impl Planner {
         let definitions = read_definitions(session, &self.endpoint, parallelism, &tables, true).await?;
         demand(definitions.iter().flat_map(|Definition { schema, .. }| check::columns(schema)))?;
         let followed = if settings.has(Phase::Incremental) { followed } else { Vec::new() };
-        Ok((definitions, read_definitions(session, &self.endpoint, parallelism, &followed, false).await?))
+        let followed = read_definitions(session, &self.endpoint, parallelism, &followed, false).await?;
+        Ok((definitions, followed, OtherObjects::new(others)))
     }
 
     /// The tables of the snapshot, in the order in which they are read.

@@ -19,13 +19,13 @@ use crate::facts::{CatchUpEnds, DatabaseCharsets, TaskFacts};
 use crate::failover::renumbered;
 use crate::planner::Planner;
 use crate::refetch::refetch;
-use crate::schema::{FollowedTable, Unstated};
+use crate::schema::{FollowedTable, OtherObjects, Unstated};
 use crate::schema_phase::SchemaReader;
 use crate::server::{Server, binlog_files, database_charsets};
 use crate::session::Endpoint;
 use crate::snapshot::catch_up::{CatchUpEnd, CatchUpReader};
 use crate::snapshot::cells::as_read;
-use crate::snapshot::chunk::{Chunk, ChunkReader};
+use crate::snapshot::chunk::{Announced, Chunk, ChunkReader};
 use crate::snapshot::sessions::ReaderSessions;
 use crate::splits::{SplitName, StreamName};
 
@@ -49,6 +49,7 @@ pub struct PolardbxSource {
     /// What the readers of each stream, which follow one another, know of it.
     readings: Mutex<HashMap<StreamName, Reading>>,
     denials: Arc<Denials>,
+    announced: Arc<Announced>,
 }
 
 impl PolardbxSource {
@@ -79,7 +80,7 @@ impl PolardbxSource {
         let endpoint = Endpoint::new(&settings.config)?;
         let sessions = Arc::new(ReaderSessions::new(endpoint.clone(), settings.config.parallelism));
         let planner = Planner::new(settings.clone(), endpoint.clone(), sessions.clone());
-        Ok(Self { settings, endpoint, sessions, planner, readings: Mutex::default(), denials: Arc::default() })
+        Ok(Self { settings, endpoint, sessions, planner, readings: Mutex::default(), denials: Arc::default(), announced: Arc::default() })
     }
 
     fn open_chunk(&self, context: &Context, split: &Split, table: &TableId, committed: &Committed) -> Result<ChunkReader> {
@@ -90,7 +91,8 @@ impl PolardbxSource {
         let batch_max_bytes = (context.batch_max_bytes() / self.settings.config.parallelism).max(CHUNK_BATCH_BYTES);
         let (id, start) = (split.id.clone(), split.start.clone());
         let read_as = as_read(&schema, task.is_polardbx());
-        Ok(ChunkReader::new(self.sessions.clone(), Chunk { id, start, read_as, schema, origin, batch_max_bytes, on_ddl }))
+        let announced = self.announced.clone();
+        Ok(ChunkReader::new(self.sessions.clone(), Chunk { id, start, read_as, schema, origin, batch_max_bytes, on_ddl, announced }))
     }
 
     async fn open_catch_up(&self, context: &Context, split: &Split, name: StreamName, committed: &Committed) -> Result<CatchUpReader> {
@@ -130,6 +132,7 @@ impl PolardbxSource {
         };
         session.close().await;
         let (unstated, followed) = (facts_of_stream::<Unstated>(committed, &name)?, facts_of_stream::<FollowedTable>(committed, &name)?);
+        let others = committed.fact_at::<OtherObjects>(name.as_str())?.unwrap_or_default();
         let task = TaskFacts::read(committed)?;
         let settled = task.settled.as_ref().map(|settled| settled.coordinates().at);
         let prepared = PreparedTransactions::open(name.as_str(), context.state_dir(), settled, committed)?;
@@ -144,6 +147,7 @@ impl PolardbxSource {
             position,
             schemas: committed.split_schemas(&split.id),
             followed,
+            others,
             unstated,
             database_charsets,
             selection: self.settings.selection.clone().folded(server.lower_case()),

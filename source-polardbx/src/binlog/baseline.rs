@@ -41,6 +41,16 @@ pub(crate) trait Look {
     /// Takes the tables that a statement names which cannot be read. Returns the table because of which this ends the pass.
     fn unreadable(&mut self, tables: &[TableId]) -> Option<TableId>;
 
+    /// Takes views or sequences that a statement creates or drops.
+    fn others(&mut self, names: &[TableId], exist: bool) {
+        let _ = (names, exist);
+    }
+
+    /// A file begins that a server of this version wrote.
+    fn begins_file(&mut self, server_version: &str) {
+        let _ = server_version;
+    }
+
     /// Takes a statement. Returns what it does, if this ends the pass.
     fn statement(&mut self, text: &str, statement: &Statement) -> Option<String> {
         match statement {
@@ -48,6 +58,10 @@ pub(crate) trait Look {
             // It may be about any table.
             Statement::Unreadable(_, tables) if tables.is_empty() => Some("cannot be read".to_owned()),
             Statement::Unreadable(_, tables) => self.unreadable(tables).map(|table| format!("cannot be read, and names {table}")),
+            Statement::Others { names, exist } => {
+                self.others(names, *exist);
+                None
+            }
             Statement::Nothing
             | Statement::Rows(_)
             | Statement::Savepoint(_)
@@ -122,7 +136,11 @@ pub(crate) async fn first_schema_change(
             next = tracker.at();
         }
         match event.header.kind {
-            kind::FORMAT_DESCRIPTION => tracker.checksums = read_format(event.body).map_err(broken)?,
+            kind::FORMAT_DESCRIPTION => {
+                let format = read_format(event.body).map_err(broken)?;
+                tracker.checksums = format.checksums;
+                look.begins_file(format.server);
+            }
             kind::ROTATE => {
                 tracker.rotate(&event, wraps).map_err(broken)?;
                 if is_new {
@@ -377,6 +395,17 @@ impl Look for Baseline<'_> {
         let Some(shown) = &mut self.shown else { return Ok(()) };
         let is_open = |table: &TableId| selection.selects(table) && !created.contains(table);
         shown.rows(event, |table| folded(table, lower_case), is_open)
+    }
+
+    fn others(&mut self, names: &[TableId], exist: bool) {
+        for name in names {
+            let name = self.fold(name);
+            if exist {
+                self.created.insert(name);
+            } else {
+                self.created.remove(&name);
+            }
+        }
     }
 }
 

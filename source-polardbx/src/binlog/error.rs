@@ -160,6 +160,14 @@ pub enum StreamError {
         /// The beginning of the statement.
         statement: String,
     },
+    /// A statement could not be read, and the schemas behind it cannot be read from the server, as the task should do then.
+    #[error("{error}, and the schema of its table cannot be read from the server instead: {why}")]
+    NotRefetched {
+        /// What could not be read.
+        error: Box<StreamError>,
+        /// Why the schemas cannot be read.
+        why: String,
+    },
     /// A DDL statement about a selected table has bytes that are not valid in its client's character set.
     #[error("the statement has bytes that are not valid in {charset}, its client's character set")]
     NotText {

@@ -28,7 +28,7 @@ pub(crate) async fn probe(endpoint: &Endpoint, server_id: u32, base: &str, at: F
         let Ok((event, _)) = tracker.pass(event?) else { return Ok(Probed::NotAnEvent) };
         match event.header.kind {
             kind::FORMAT_DESCRIPTION if tracker.at() == at => match read_format(event.body) {
-                Ok(checksums) => tracker.checksums = checksums,
+                Ok(format) => tracker.checksums = format.checksums,
                 Err(_) => return Ok(Probed::NotAnEvent),
             },
             kind::HEARTBEAT | kind::HEARTBEAT_V2 => return Ok(Probed::End),

@@ -13,6 +13,8 @@ pub struct ServerProfile {
     lower_case_names: bool,
     idle_is_current: bool,
     polardbx: bool,
+    /// The version of the server that wrote the current file, in the form of [`Dialect::version`].
+    writer: u32,
 }
 
 impl ServerProfile {
@@ -21,7 +23,8 @@ impl ServerProfile {
         let version = version.into();
         let dialect = Dialect::of_version(&version);
         let polardbx = is_polardbx(&version);
-        Self { version, dialect, explicit_timestamps: false, lower_case_names: polardbx, idle_is_current: !polardbx, polardbx }
+        let (explicit_timestamps, lower_case_names, idle_is_current) = (false, polardbx, !polardbx);
+        Self { version, dialect, explicit_timestamps, lower_case_names, idle_is_current, polardbx, writer: dialect.version }
     }
 
     /// Sets the server's value of `explicit_defaults_for_timestamp`. It applies to DDL from sessions that do not log their own value.
@@ -60,6 +63,22 @@ impl ServerProfile {
     /// do so if the transaction has dropped a temporary table; MySQL 8.0.15 does not.
     pub(crate) fn logs_rollbacks(&self) -> bool {
         self.dialect.is_mariadb() || (self.dialect.version < 80_000 && !self.polardbx)
+    }
+
+    /// Notes which version of the server wrote the file that is read from here on. Files of an older version remain after an upgrade.
+    pub(crate) fn set_writer(&mut self, version: &str) {
+        self.writer = Dialect::of_version(version).version;
+    }
+
+    /// Whether a TABLE_MAP states a sign for a YEAR as well. MySQL 8.0.15 does not; MySQL 8.0.29 and 9.7 and all versions of MariaDB do. `None`
+    /// for a version of which it is not known.
+    pub(crate) fn counts_years(&self) -> Option<bool> {
+        match self.writer {
+            u32::MAX => None,
+            80_029.. => Some(true),
+            80_000..=80_015 => Some(false),
+            _ => None,
+        }
     }
 
     /// Whether an idle stream means that the server has no newer commits. For PolarDB-X it does not: its binlog lags behind its commits.

@@ -20,7 +20,7 @@ use super::transport::{SILENCE, Transport};
 use crate::config::{OnRowsWithoutEvents, OnUnparsedDdl, PolarDbXOptions};
 use crate::error::SourceError;
 use crate::refetch::refetch_behind;
-use crate::schema::{FollowedTable, History, Unstated};
+use crate::schema::{FollowedTable, History, OtherObjects, Unstated};
 use crate::selection::Selection;
 use crate::session::Endpoint;
 use crate::splits::StreamName;
@@ -40,6 +40,8 @@ pub(crate) struct StreamOptions {
     pub(crate) schemas: Vec<Arc<TableSchema>>,
     /// The tables that are not selected, at `position`.
     pub(crate) followed: Vec<FollowedTable>,
+    /// The views and sequences at `position`.
+    pub(crate) others: OtherObjects,
     /// What is known of columns that their CREATE TABLE leaves open, at `position`.
     pub(crate) unstated: Vec<Unstated>,
     /// Default character sets of the databases at `position`, where they are known.
@@ -158,6 +160,7 @@ impl StreamReader {
         let time = SourceTime { idle_is_current: profile.idle_is_current(), ms: None, is_idle: false };
         let mut history = History::new(options.schemas, options.database_charsets, profile.lower_case_names());
         history.restore_followed(options.followed);
+        history.restore_others(options.others);
         history.restore_unstated(options.unstated);
         let mut decoder = Decoder::new(DecoderOptions {
             stream: stream.as_str().to_owned(),
@@ -266,7 +269,7 @@ impl StreamReader {
                     self.failure = Some(Failure::Stream(StreamError::Disconnected { message: error.to_string() }, at));
                     return;
                 }
-                Err(error.cause().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")))
+                Err(error.to_string())
             }
         };
         self.failure = continue_behind(&mut self.decoder, schemas).err().map(|error| Failure::Stream(error, at));

@@ -19,7 +19,7 @@ use crate::selection::Selection;
 /// tables, and if they match all TABLE_MAPs since then.
 pub(crate) struct RefetchedTables<'a> {
     selection: &'a Selection,
-    profile: &'a ServerProfile,
+    profile: ServerProfile,
     history: History,
     maps: TableMaps,
     /// The ids of the tables in row events.
@@ -32,12 +32,12 @@ impl<'a> RefetchedTables<'a> {
     /// The tables must be selected.
     pub(crate) fn new(
         selection: &'a Selection,
-        profile: &'a ServerProfile,
+        profile: &ServerProfile,
         schemas: impl IntoIterator<Item = Arc<TableSchema>> + Clone,
     ) -> Self {
         let history = History::new(schemas.clone(), std::iter::empty::<(String, Option<String>)>(), profile.lower_case_names());
         let first_rows = schemas.into_iter().map(|schema| (history.fold(&schema.id), None)).collect();
-        Self { selection, profile, history, maps: TableMaps::default(), ids: HashMap::new(), first_rows }
+        Self { selection, profile: profile.clone(), history, maps: TableMaps::default(), ids: HashMap::new(), first_rows }
     }
 
     /// Where the first rows of a table are; `None` if no rows of it were read.
@@ -51,6 +51,10 @@ impl<'a> RefetchedTables<'a> {
 }
 
 impl Look for RefetchedTables<'_> {
+    fn begins_file(&mut self, server_version: &str) {
+        self.profile.set_writer(server_version);
+    }
+
     /// What an effect does to one of the tables, if its definition was another before.
     fn effect(&mut self, _text: &str, _change: &Change, effect: &Effect) -> Option<String> {
         match effect {
@@ -87,14 +91,14 @@ impl Look for RefetchedTables<'_> {
         if event.header.kind == kind::TABLE_MAP {
             match self.own(&read_table_map(event.body)?.table) {
                 Some(table) => {
-                    self.maps.add(event.body, &self.history, self.selection, self.profile)?;
+                    self.maps.add(event.body, &self.history, self.selection, &self.profile)?;
                     self.ids.insert(id, table);
                 }
                 // The id may have meant one of the tables before.
                 None => _ = self.ids.remove(&id),
             }
         } else if let Some(table) = self.ids.get(&id) {
-            self.maps.layout(event, self.profile)?;
+            self.maps.layout(event, &self.profile)?;
             if let Some(first) = self.first_rows.get_mut(table) {
                 first.get_or_insert(at);
             }

@@ -59,7 +59,7 @@ async fn scan(endpoint: &Endpoint, profile: &ServerProfile, base: &str, group: &
         let broken = |error: StreamError| ScanError::Stream(error, here);
         let (event, start) = tracker.pass(bytes).map_err(broken)?;
         if event.header.kind == kind::FORMAT_DESCRIPTION && (start == from || !event.header.is_real()) {
-            tracker.checksums = read_format(event.body).map_err(broken)?;
+            tracker.checksums = read_format(event.body).map_err(broken)?.checksums;
             continue;
         }
         if start < at || !event.header.is_real() {

@@ -110,7 +110,7 @@ pub(crate) async fn walk<T>(
         let broken = |error: StreamError| ScanError::Stream(error, here);
         let (event, start) = tracker.pass(bytes).map_err(broken)?;
         match event.header.kind {
-            kind::FORMAT_DESCRIPTION => tracker.checksums = read_format(event.body).map_err(broken)?,
+            kind::FORMAT_DESCRIPTION => tracker.checksums = read_format(event.body).map_err(broken)?.checksums,
             kind::ROTATE => _ = tracker.rotate(&event, wraps).map_err(broken)?,
             _ => {}
         }

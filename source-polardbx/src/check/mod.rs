@@ -177,7 +177,7 @@ async fn tables(
     streams: &Streams,
     is_first: bool,
 ) -> Result<Vec<Finding>> {
-    let Listed { tables, views, followed } = list_tables(session, selection).await?;
+    let Listed { tables, views, followed, .. } = list_tables(session, selection).await?;
     let mut found = missing(selection, &tables, &views);
     if !is_first {
         // The task knows its tables, which may have been dropped since.

@@ -6,6 +6,7 @@ use super::ReadError;
 use super::charset::of_collation;
 use super::create::{ColumnSpec, StatementContext, read_index, read_key, read_partition_clause, take_index_words, take_unique_words};
 use super::cursor::Cursor;
+use super::lexer::Token;
 use super::statement::{Alter, Change, ColumnChange, Effect, KeyChange};
 
 /// First words of clauses that change neither columns nor keys.
@@ -92,6 +93,10 @@ enum Item {
     Rename(TableId),
     /// The clause moves rows into or out of the table without row events. The field holds the other table, if the clause names one.
     Exchange(Option<TableId>),
+    /// The clause makes a table of a partition (MariaDB).
+    PartitionToTable(TableId),
+    /// The clause makes a partition of a table (MariaDB).
+    TableToPartition(TableId),
     /// The clause drops or empties partitions.
     RemoveRows,
     Repartition(Vec<String>),
@@ -111,6 +116,8 @@ impl Item {
             | Self::Key(KeyChange::Rename(..))
             | Self::Columns
             | Self::Exchange(_)
+            | Self::PartitionToTable(_)
+            | Self::TableToPartition(_)
             | Self::RemoveRows
             | Self::Repartition(_) => SchemaChangeKind::AlterTable,
         })
@@ -139,6 +146,18 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
                 for table in [table.clone()].into_iter().chain(other) {
                     effects.push(Effect::Exchange { table });
                 }
+            }
+            // The new table has the columns and keys of this one, and no partitions.
+            Item::PartitionToTable(other) => {
+                effects.push(Effect::Exchange { table: table.clone() });
+                effects.push(Effect::CreateLike { table: other.clone(), like: table.clone(), if_not_exists: false });
+                effects.push(Effect::Repartition { table: other.clone(), names: Vec::new() });
+                effects.push(Effect::Exchange { table: other });
+            }
+            Item::TableToPartition(other) => {
+                effects.push(Effect::Exchange { table: table.clone() });
+                effects.push(Effect::Exchange { table: other.clone() });
+                effects.push(Effect::Drop { table: other });
             }
             Item::RemoveRows => effects.push(Effect::RemoveRows { table: table.clone() }),
             Item::Repartition(names) => repartition.get_or_insert_default().extend(names),
@@ -227,11 +246,11 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
         if !cursor.take_words(&["TO", "TABLE"]) {
             return Err(cursor.error("CONVERT PARTITION without the other table"));
         }
-        Item::Exchange(Some(cursor.table(context.database)?))
+        Item::PartitionToTable(cursor.table(context.database)?)
     } else if cursor.take_words(&["CONVERT", "TABLE"]) {
         let other = cursor.table(context.database)?;
         skip_all(cursor);
-        Item::Exchange(Some(other))
+        Item::TableToPartition(other)
     } else if cursor.take_word(&["DISCARD", "IMPORT"]) {
         // The clause discards or imports the tablespace of the table or of some partitions.
         skip_all(cursor);
@@ -268,8 +287,12 @@ fn skip_all(cursor: &mut Cursor<'_>) {
     }
 }
 
+/// Whether an option of the table is next. Storage engines of MariaDB have options of their own, of any name.
 fn is_option(cursor: &Cursor<'_>) -> bool {
-    cursor.is_word(0, OPTIONS) || cursor.word_at(0).is_some_and(|word| word.to_ascii_uppercase().starts_with("SECONDARY_ENGINE"))
+    let is_named = matches!(cursor.peek(), Some(Token::Word(_) | Token::Name(_)));
+    (is_named && cursor.is_symbol(1, '='))
+        || cursor.is_word(0, OPTIONS)
+        || cursor.word_at(0).is_some_and(|word| word.to_ascii_uppercase().starts_with("SECONDARY_ENGINE"))
 }
 
 /// Skips the rest of an option, and further options that follow without a comma. Stops at a partition clause, which also needs no comma
@@ -356,6 +379,12 @@ fn read_add(cursor: &mut Cursor<'_>, context: &StatementContext<'_>, alter: &mut
     if cursor.is_word(0, &["PARTITION", "SUBPARTITION"]) {
         return Ok(Item::Option);
     }
+    refuse_versioning(cursor)?;
+    if cursor.take_words(&["PERIOD", "FOR"]) {
+        cursor.name("a period")?;
+        alter.not_null.extend(cursor.skip_parentheses()?);
+        return Ok(Item::Columns);
+    }
     cursor.take_word(&["COLUMN"]);
     let if_not_exists = cursor.take_if_not_exists();
     if !cursor.take_symbol('(') {
@@ -373,6 +402,13 @@ fn read_add(cursor: &mut Cursor<'_>, context: &StatementContext<'_>, alter: &mut
     }
 }
 
+/// Fails at a clause that begins or ends system versioning (MariaDB). The rows of such a table hold its past as well, and two more columns.
+fn refuse_versioning(cursor: &Cursor<'_>) -> Result<(), ReadError> {
+    let is_versioning = cursor.is_word(0, &["SYSTEM"]) && cursor.is_word(1, &["VERSIONING"]);
+    let is_period = cursor.is_word(0, &["PERIOD"]) && cursor.is_word(1, &["FOR"]) && cursor.is_word(2, &["SYSTEM_TIME"]);
+    if is_versioning || is_period { Err(cursor.error("tables with system versioning are not supported")) } else { Ok(()) }
+}
+
 fn read_drop(cursor: &mut Cursor<'_>, alter: &mut Alter) -> Result<Item, ReadError> {
     if cursor.take_words(&["PRIMARY", "KEY"]) {
         alter.drops_primary_key = true;
@@ -385,7 +421,9 @@ fn read_drop(cursor: &mut Cursor<'_>, alter: &mut Alter) -> Result<Item, ReadErr
     if cursor.take_words(&["FOREIGN", "KEY"]) {
         return Ok(Item::DropForeignKey);
     }
-    if cursor.take_word(&["CHECK"]) {
+    refuse_versioning(cursor)?;
+    // The columns of a period stay NOT NULL.
+    if cursor.take_word(&["CHECK"]) || cursor.take_words(&["PERIOD", "FOR"]) {
         return Ok(Item::Option);
     }
     // A constraint may be a unique key. If no unique key has this name, the change is ignored later.

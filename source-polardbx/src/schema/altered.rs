@@ -85,11 +85,13 @@ pub(super) fn alter(schema: &TableSchema, unstated: &[usize], alter: &Alter) -> 
         _ => true,
     };
     change_keys(&mut altered, alter.keys.iter().filter(is_there))?;
-    for &column in &altered.primary_key {
+    let of_periods = alter.not_null.iter().filter_map(|name| find_column(&altered.columns, name));
+    let not_null: Vec<usize> = altered.primary_key.iter().copied().chain(of_periods).collect();
+    for &column in &not_null {
         altered.columns[column].nullable = false;
     }
     Keys::sort(&mut altered);
-    let is_open = |&column: &usize| entries[column].unstated && !altered.primary_key.contains(&column);
+    let is_open = |&column: &usize| entries[column].unstated && !not_null.contains(&column);
     let unstated = (0..entries.len()).filter(is_open).collect();
     Ok(Altered { schema: altered, unstated })
 }

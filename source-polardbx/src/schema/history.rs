@@ -5,11 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use runtime::{TableId, TableSchema};
-use serde::{Deserialize, Serialize};
 
 use super::altered::{alter, change_keys};
 use super::create::{Keys, find_column};
 pub use super::error::ChangeError;
+use super::followed::{FollowedRows, FollowedTable};
+use super::objects::{OtherObjects, Others};
 use super::{Change, Databases, Effect, ReadError, Unstated, shadow};
 
 /// The selected tables that a schema change touched, with their new schemas; `None` for a table that was dropped.
@@ -44,33 +45,6 @@ pub struct WithoutEvents {
     pub what: String,
 }
 
-/// A table that is not selected, as it is stored in the checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FollowedTable {
-    pub(crate) schema: TableSchema,
-    pub(crate) rows: FollowedRows,
-}
-
-/// What is known of the rows of a followed table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FollowedRows {
-    /// It has had none since it was created or emptied.
-    None,
-    /// It may have some. They came while it had the name that it has.
-    #[default]
-    Own,
-    /// It may have some that came while it had another name.
-    OfAnotherName,
-}
-
-impl FollowedTable {
-    /// A table that may have rows.
-    pub(crate) fn new(schema: TableSchema) -> Self {
-        Self { schema, rows: FollowedRows::Own }
-    }
-}
-
 /// The schemas of the known tables, and the databases, at one position of a stream.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -84,6 +58,7 @@ pub struct History {
     rows: HashMap<TableId, FollowedRows>,
     /// The followed tables that have changed since they were last taken.
     followed: BTreeSet<TableId>,
+    others: Others,
     /// Whether the server compares names in lower case.
     lower_case: bool,
 }
@@ -158,6 +133,33 @@ impl History {
         taken
     }
 
+    /// Restores what was taken from [`History::take_others`] before.
+    pub(crate) fn restore_others(&mut self, others: OtherObjects) {
+        self.others.restore(others, |name| fold(name, self.lower_case));
+    }
+
+    /// Returns the views and sequences if they have changed.
+    pub(crate) fn take_others(&mut self) -> Option<OtherObjects> {
+        self.others.take()
+    }
+
+    /// Notes that views or sequences were created, or dropped.
+    pub(crate) fn note_others(&mut self, names: &[TableId], exist: bool, interest: &dyn Fn(&TableId) -> Interest) {
+        for name in names {
+            let name = self.fold(name);
+            match exist {
+                true if interest(&name) != Interest::None => self.others.insert(name),
+                true => {}
+                false => self.others.remove(&name),
+            }
+        }
+    }
+
+    /// Whether a view or a sequence has this name, which is folded.
+    fn is_other(&self, name: &TableId) -> bool {
+        self.others.contains(name) && !self.tables.contains_key(name)
+    }
+
     /// Notes that the schema of a followed table is not known any more.
     pub(crate) fn lose(&mut self, table: &TableId) {
         let table = self.fold(table);
@@ -187,6 +189,7 @@ impl History {
     pub(crate) fn set(&mut self, schema: Arc<TableSchema>) {
         let table = self.fold(&schema.id);
         self.set_unstated(&table, None);
+        self.others.remove(&table);
         self.tables.insert(table, schema);
     }
 
@@ -237,7 +240,7 @@ impl History {
 
     /// The name in the form in which the server compares it: in lower case, or unchanged.
     pub fn fold(&self, table: &TableId) -> TableId {
-        if self.lower_case { TableId::new(table.database.to_lowercase(), table.table.to_lowercase()) } else { table.clone() }
+        fold(table, self.lower_case)
     }
 
     /// The schema of a table; `None` if it is not known.
@@ -296,6 +299,9 @@ impl History {
                         return Ok(());
                     }
                 };
+                if create.if_not_exists && self.is_other(&table) {
+                    return Ok(());
+                }
                 match self.tables.get(&table).filter(|_| create.if_not_exists).cloned() {
                     Some(known) => self.touch(table, Some(known), work),
                     None => {
@@ -313,6 +319,11 @@ impl History {
                 }
                 if let Some(known) = self.tables.get(&table).filter(|_| *if_not_exists).cloned() {
                     self.touch(table, Some(known), work);
+                    return Ok(());
+                }
+                // MariaDB copies sequences in this way.
+                if self.is_other(&self.fold(like)) {
+                    self.note_others(&[table], true, work.interest);
                     return Ok(());
                 }
                 let Some(schema) = self.table(like).map(|schema| TableSchema::clone(schema)) else {
@@ -337,6 +348,11 @@ impl History {
                 let table = self.fold(table);
                 self.set_unstated(&table, None);
                 self.rows.remove(&table);
+                // MariaDB drops sequences in this way.
+                if self.is_other(&table) {
+                    self.others.remove(&table);
+                    return Ok(());
+                }
                 // A DROP TABLE IF EXISTS of a selected table is delivered even if the table never existed.
                 if self.tables.remove(&table).is_some() || (work.interest)(&table) == Interest::Selected {
                     self.touch(table, None, work);
@@ -410,14 +426,18 @@ impl History {
                     self.forget(&table);
                     self.touch(table, None, work);
                 }
+                self.others.remove_of(&name);
                 self.databases.forget(database);
             }
         }
         Ok(())
     }
 
-    /// The schema of a table, if the table is known. Fails if the table is selected but its schema is not known.
+    /// The schema of a table, if the table is known. Fails if the table is selected but its schema is not known. A view or a sequence has none.
     fn known(&self, table: &TableId, work: &Work<'_>) -> Result<Option<Arc<TableSchema>>, ChangeError> {
+        if self.is_other(table) {
+            return Ok(None);
+        }
         match (self.tables.get(table), (work.interest)(table)) {
             (_, Interest::None) => Ok(None),
             (None, Interest::Selected) => Err(ChangeError::Unknown { table: table.clone() }),
@@ -468,6 +488,7 @@ impl History {
         }
         self.rows.remove(table);
         self.set_unstated(table, None);
+        self.others.remove(table);
     }
 
     /// Notes that a statement concerns a table.
@@ -490,6 +511,7 @@ impl History {
         schema.version = work.seconds.max(last.saturating_add(1));
         schema.id = table.clone();
         let schema = Arc::new(schema);
+        self.others.remove(&table);
         self.tables.insert(table.clone(), schema.clone());
         if (work.interest)(&table) == Interest::Followed {
             self.set_rows(&table, FollowedRows::None);
@@ -500,6 +522,11 @@ impl History {
     /// Gives a table another name.
     fn rename(&mut self, from: &TableId, to: &TableId, work: &mut Work<'_>) -> Result<(), ChangeError> {
         let (from, to) = (self.fold(from), self.fold(to));
+        if self.is_other(&from) {
+            self.others.remove(&from);
+            self.note_others(&[to], true, work.interest);
+            return Ok(());
+        }
         let Some(schema) = self.tables.remove(&from) else {
             let error = ChangeError::Renamed { from, to: to.clone() };
             return if (work.interest)(&to) == Interest::Selected { Err(error) } else { Ok(()) };
@@ -519,6 +546,7 @@ impl History {
         }
         self.touch(from, None, work);
         let renamed = Arc::new(renamed);
+        self.others.remove(&to);
         self.tables.insert(to.clone(), renamed.clone());
         self.touch(to, Some(renamed), work);
         Ok(())
@@ -545,6 +573,10 @@ impl History {
             }
         }
     }
+}
+
+fn fold(table: &TableId, lower_case: bool) -> TableId {
+    if lower_case { TableId::new(table.database.to_lowercase(), table.table.to_lowercase()) } else { table.clone() }
 }
 
 /// Adds an entry for a table, or replaces the entry that exists. So if a statement has several effects on a table, the last effect decides.

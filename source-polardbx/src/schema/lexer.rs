@@ -11,6 +11,8 @@ use super::ReadError;
 pub struct Dialect {
     /// Whether `"x"` is a name and not a string (`ANSI_QUOTES`).
     pub ansi_quotes: bool,
+    /// Whether `[x]` is a name (`MSSQL` of MariaDB).
+    pub brackets: bool,
     /// Whether a backslash in a string is an escape character (it is not with `NO_BACKSLASH_ESCAPES`).
     pub backslash_escapes: bool,
     /// Whether `REAL` means `FLOAT` (`REAL_AS_FLOAT`).
@@ -27,7 +29,15 @@ pub struct Dialect {
 
 impl Default for Dialect {
     fn default() -> Self {
-        Self { ansi_quotes: false, backslash_escapes: true, real_as_float: false, oracle: false, maxdb: false, version: u32::MAX }
+        Self {
+            ansi_quotes: false,
+            brackets: false,
+            backslash_escapes: true,
+            real_as_float: false,
+            oracle: false,
+            maxdb: false,
+            version: u32::MAX,
+        }
     }
 }
 
@@ -35,6 +45,7 @@ impl Dialect {
     const REAL_AS_FLOAT: u64 = 1;
     const ANSI_QUOTES: u64 = 4;
     const ORACLE: u64 = 1 << 9;
+    const MSSQL: u64 = 1 << 10;
     const MAXDB: u64 = 1 << 12;
     const NO_BACKSLASH_ESCAPES: u64 = 1 << 20;
 
@@ -48,6 +59,7 @@ impl Dialect {
     pub fn with_sql_mode(self, mode: u64) -> Self {
         Self {
             ansi_quotes: mode & Self::ANSI_QUOTES != 0,
+            brackets: mode & Self::MSSQL != 0 && self.is_mariadb(),
             backslash_escapes: mode & Self::NO_BACKSLASH_ESCAPES == 0,
             real_as_float: mode & Self::REAL_AS_FLOAT != 0,
             oracle: mode & Self::ORACLE != 0 && self.is_mariadb(),
@@ -141,6 +153,8 @@ impl<'a> Lexer<'a> {
             self.at += 2;
         } else if matches!(first, '`' | '\'' | '"') {
             self.quoted(rest, first)?;
+        } else if first == '[' && self.dialect.brackets {
+            self.quoted(rest, ']')?;
         } else if is_word(first) {
             let length = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
             self.push(Token::Word(rest.get(..length).unwrap_or("")), length);
@@ -173,8 +187,9 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
+    /// Takes what ends with `quote`, which stands for itself where it is doubled.
     fn quoted(&mut self, rest: &'a str, quote: char) -> Result<(), ReadError> {
-        let is_name = quote == '`' || (quote == '"' && self.dialect.ansi_quotes);
+        let is_name = matches!(quote, '`' | ']') || (quote == '"' && self.dialect.ansi_quotes);
         // A backslash has no meaning in a name.
         let escapes = !is_name && self.dialect.backslash_escapes;
         let body = rest.get(1..).unwrap_or("");
@@ -254,6 +269,9 @@ mod tests {
         assert_eq!(read(r#""n" 'a\'"#, ansi), ["`n`", r"'a\'"]);
         let ansi = Dialect::default().with_sql_mode(4);
         assert_eq!(read(r#""n\" 'a\''"#, ansi), [r"`n\`", "'a''"]);
+        let mssql = Dialect::of_version("10.11.19-MariaDB").with_sql_mode(1 << 10 | 4);
+        assert_eq!(read(r#"[a b].[m]](x)\]("n")"#, mssql), ["`a b`", ".", r"`m](x)\`", "(", "`n`", ")"]);
+        assert_eq!(read("[n]", Dialect::of_version("5.7.22").with_sql_mode(1 << 10)), ["[", "n", "]"]);
     }
 
     #[test]

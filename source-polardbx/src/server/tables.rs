@@ -12,7 +12,7 @@ use crate::schema::{Interest, read_create_table};
 use crate::selection::Selection;
 use crate::session::{Endpoint, Session, named, nth, quoted};
 
-/// The tables of the databases that a selection names. Sequences are left out.
+/// The tables of the databases that a selection names.
 #[derive(Debug, Default)]
 pub(crate) struct Listed {
     /// The selected tables, sorted by name.
@@ -21,6 +21,8 @@ pub(crate) struct Listed {
     pub(crate) views: Vec<TableId>,
     /// The tables that are not selected, but followed.
     pub(crate) followed: Vec<TableId>,
+    /// All views and sequences in these databases.
+    pub(crate) others: Vec<TableId>,
 }
 
 /// Lists the tables of the databases that may hold selected tables.
@@ -33,6 +35,9 @@ pub(crate) async fn list_tables(session: &mut Session, selection: &Selection) ->
             let (Some(name), Some(kind)) = (nth(&row, 0), nth(&row, 1)) else { continue };
             let id = compared(session, TableId::new(database.as_str(), name));
             let is_table = kind.eq_ignore_ascii_case("BASE TABLE") || kind.eq_ignore_ascii_case("SYSTEM VERSIONED");
+            if !is_table && selection.interest(&id) != Interest::None {
+                listed.others.push(id.clone());
+            }
             match selection.interest(&id) {
                 Interest::Selected if is_table => listed.tables.push(id),
                 Interest::Selected if !kind.eq_ignore_ascii_case("SEQUENCE") => listed.views.push(id),

@@ -1,14 +1,15 @@
 //! Reads one chunk of a table.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mysql_async::Row;
 use mysql_async::prelude::{Query, WithParams};
 use runtime::{
-    Batch, BatchBuilder, Body, Error, Event, Op, Origin, Position, RowChange, Seq, SplitId, SplitReader, TableSchema, async_trait,
+    Batch, BatchBuilder, Body, Error, Event, Op, Origin, Position, RowChange, Seq, SplitId, SplitReader, TableId, TableSchema, async_trait,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -45,6 +46,20 @@ pub(crate) struct Chunk {
     pub(crate) batch_max_bytes: usize,
     /// What becomes of the task if the schema of the table has changed.
     pub(crate) on_ddl: OnDdlInFull,
+    pub(crate) announced: Arc<Announced>,
+}
+
+/// The tables of which the log says already that they have changed, each with the version of the schema that does not hold any more. All chunks
+/// of a table find this out.
+#[derive(Debug, Default)]
+pub(crate) struct Announced(Mutex<HashMap<TableId, u32>>);
+
+impl Announced {
+    /// Notes that the schema does not hold any more. Returns whether this is new.
+    fn note(&self, schema: &TableSchema) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(schema.id.clone(), schema.version) != Some(schema.version)
+    }
 }
 
 /// Reads the rows of one chunk in batches. The last batch carries the resume position.
@@ -108,7 +123,9 @@ async fn read(sessions: &ReaderSessions, mut chunk: Chunk, batches: mpsc::Sender
         read => return read,
     };
     let table = chunk.schema.id.clone();
-    tracing::warn!(%table, what, "the table was changed before all its rows were read");
+    if chunk.announced.note(&chunk.schema) {
+        tracing::warn!(%table, what, "the table was changed before all its rows were read");
+    }
     let mut batch = Batch::new(Vec::new(), Some(chunk.start.clone()), 0);
     batch.facts.set_at(&table.to_string(), &ChangedTable { table })?;
     // Sending fails only if the `ChunkReader` was dropped.
@@ -270,4 +287,22 @@ impl<'a> Packer<'a> {
 
 fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_announced_once_for_all_chunks_of_a_table() {
+        let announced = Announced::default();
+        let schema = |table: &str, version| {
+            let mut schema = TableSchema::new(TableId::new("d", table), Vec::new());
+            schema.version = version;
+            schema
+        };
+        let said =
+            [("t", 1), ("t", 1), ("u", 1), ("t", 1), ("t", 2), ("t", 2)].map(|(table, version)| announced.note(&schema(table, version)));
+        assert_eq!(said, [true, false, true, false, true, false]);
+    }
 }

@@ -181,6 +181,88 @@ async fn ddl_that_changes_rows_without_events() -> Result<()> {
     Ok(())
 }
 
+/// MariaDB makes tables of partitions, and partitions of tables.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_become_tables_without_row_events() -> Result<()> {
+    let servers = Servers::shared_of(Flavor::MariaDb).await?;
+    let source = servers.source.clone();
+    create_small(&source, "converted").await?;
+    source
+        .execute(&["ALTER TABLE converted.t PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (3), PARTITION q VALUES LESS THAN (99))"])
+        .await?;
+    let mut case = Case::new(servers, "converted", Format::CanalJson, 1, vec![Table::new("converted", "t")]).await?;
+    case.settings.source = "on_rows_without_events = \"warn\"".into();
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    source
+        .execute(&[
+            "ALTER TABLE converted.t CONVERT PARTITION q TO TABLE c",
+            "INSERT INTO converted.c VALUES (20, 'in c')",
+            "ALTER TABLE converted.t CONVERT TABLE c TO PARTITION q VALUES LESS THAN (99)",
+            "INSERT INTO converted.t VALUES (21, 'in t')",
+        ])
+        .await?;
+    case.catch_up(LIMIT).await?;
+    for table in ["t", "c"] {
+        let warning = format!("a statement moves rows into or out of converted.{table}");
+        assert_eq!(case.task.output().matches(&warning).count(), 2, "{}", case.task.output());
+    }
+    case.task.stop().await?;
+    case.read().await?;
+    assert_eq!(
+        (case.rows_of("t", "id")?, case.rows_of("c", "id")?),
+        (["1", "2", "3", "21"].map(str::to_owned).to_vec(), vec!["20".to_owned()])
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn views_and_sequences_that_are_renamed_are_passed_over() -> Result<()> {
+    for flavor in [Flavor::MySql80, Flavor::MariaDb] {
+        let name = format!("viewed_{}", flavor.name());
+        let servers = Servers::shared_of(flavor).await?;
+        let source = servers.source.clone();
+        create_small(&source, &name).await?;
+        source.execute(&[&format!("CREATE VIEW {name}.early AS SELECT * FROM {name}.t")]).await?;
+        let mut case = Case::new(servers, &name, Format::CanalJson, 1, vec![Table::new(&name, "t")]).await?;
+        case.task.start()?;
+        case.catch_up(LIMIT).await?;
+        let mut of_both = vec![
+            vec![format!("RENAME TABLE {name}.early TO {name}.one"), format!("CREATE VIEW {name}.late AS SELECT * FROM {name}.t")],
+            vec![format!("RENAME TABLE {name}.one TO {name}.two, {name}.late TO {name}.one"), format!("DROP VIEW {name}.two")],
+            vec![format!("RENAME TABLE {name}.one TO {name}.two")],
+        ];
+        if flavor == Flavor::MariaDb {
+            of_both[0].push(format!("CREATE SEQUENCE {name}.s"));
+            of_both[0].push(format!("RENAME TABLE {name}.s TO {name}.r"));
+            of_both[1].push(format!("ALTER TABLE {name}.r RENAME {name}.s"));
+            of_both[1].push(format!("DO NEXTVAL({name}.s)"));
+            of_both[2].push(format!("DROP TABLE {name}.s"));
+        }
+        for (round, statements) in of_both.iter().enumerate() {
+            let insert = format!("INSERT INTO {name}.t VALUES ({}, 'x')", 10 + round);
+            source.execute(&statements.iter().map(String::as_str).chain([insert.as_str()]).collect::<Vec<_>>()).await?;
+            case.catch_up(LIMIT).await.map_err(|error| error.context(flavor.name()))?;
+            case.task.kill()?;
+            case.task.start()?;
+        }
+        // A table of another database is still refused, although a view had its new name.
+        source
+            .execute(&[
+                &format!("CREATE DATABASE {name}_other"),
+                &format!("CREATE TABLE {name}_other.u (id INT PRIMARY KEY)"),
+                &format!("DROP VIEW {name}.two"),
+                &format!("RENAME TABLE {name}_other.u TO {name}.two"),
+            ])
+            .await?;
+        ended(&mut case, 1, &["E_SCHEMA_MISMATCH", "the task does not know that table"]).await?;
+        case.read().await?;
+        assert_eq!(case.rows_of("t", "id")?, ["1", "2", "3", "10", "11", "12"], "{}", flavor.name());
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statement_based_and_purged_binlogs() -> Result<()> {
     let servers = Servers::own(Flavor::MySql57).await?;

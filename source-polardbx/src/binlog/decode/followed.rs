@@ -1,4 +1,4 @@
-//! Tables that are not selected, and may be later: see [`FollowedTable`].
+//! Tables that are not selected, and may be later, and what else has names like tables: see [`FollowedTable`] and [`History::take_others`].
 
 use super::output::BatchOutput;
 use crate::binlog::error::StreamError;
@@ -12,6 +12,9 @@ pub(super) fn note(stream: &str, history: &mut History, output: &mut BatchOutput
             Some(followed) => output.set_fact(&key, &followed)?,
             None => output.remove_fact::<FollowedTable>(&key),
         }
+    }
+    if let Some(others) = history.take_others() {
+        output.set_fact(stream, &others)?;
     }
     Ok(())
 }

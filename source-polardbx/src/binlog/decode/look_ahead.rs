@@ -134,7 +134,7 @@ impl LookAhead {
     fn look_at(&mut self, event: &RawEvent<'_>, start: FileOffset, profile: &ServerProfile) -> Result<(), StreamError> {
         let Some(tracker) = &mut self.tracker else { return Ok(()) };
         match event.header.kind {
-            kind::FORMAT_DESCRIPTION => tracker.checksums = read_format(event.body)?,
+            kind::FORMAT_DESCRIPTION => tracker.checksums = read_format(event.body)?.checksums,
             kind::ROTATE => _ = tracker.rotate(event, profile.is_polardbx())?,
             _ => {}
         }

@@ -247,7 +247,9 @@ impl Decoder {
             }
             kind::FORMAT_DESCRIPTION => {
                 self.heartbeats.set_server(event.header.server_id);
-                self.tracker.checksums = read_format(event.body)?;
+                let format = read_format(event.body)?;
+                self.tracker.checksums = format.checksums;
+                self.profile.set_writer(format.server);
                 self.tables.clear();
                 self.transaction.interrupt()
             }

@@ -130,6 +130,12 @@ impl Decoder {
                     named.iter().for_each(|table| self.history.lose(table));
                     followed::note(&self.stream, &mut self.history, &mut self.output)?;
                 }
+                // A name that is lost may be met again only at a statement that then cannot be applied.
+                Statement::Others { .. } if source.not_in.is_some() && loses_names(text, context.dialect) => {}
+                Statement::Others { names, exist } => {
+                    self.history.note_others(&names, exist, &|table| self.selection.interest(table));
+                    followed::note(&self.stream, &mut self.history, &mut self.output)?;
+                }
                 Statement::Nothing | Statement::Xa(_) | Statement::Unrelated => {}
             }
         }

@@ -25,11 +25,14 @@ pub(super) fn layout(decoder: &mut Decoder, event: &RawEvent<'_>) -> Result<Opti
 /// behind that position. If rows of the group were emitted before, no batch ends with a resume point before the group does.
 #[cold]
 fn take(decoder: &mut Decoder, schema: Arc<TableSchema>) -> Result<(), StreamError> {
+    let why = match decoder.history.table(&schema.id) {
+        Some(_) => "a table does not match its known schema",
+        None => "the schema of a table was not known",
+    };
     tracing::warn!(
         table = %schema.id,
         at = %decoder.tracker.at(),
-        version = schema.version,
-        "a table does not match its known schema, and was rebuilt from the binlog: its columns, their types and its primary key; display widths, \
+        "{why}, and was rebuilt from the binlog: its columns, their types and its primary key; display widths, \
          ZEROFILL and other keys may be wrong"
     );
     // The rows before have another schema, so they are in a batch of their own.

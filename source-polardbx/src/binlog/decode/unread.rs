@@ -32,9 +32,14 @@ pub(super) fn take_statement(decoder: &mut Decoder, event: &RawEvent<'_>, read_m
         StreamError::Unreadable { table, .. } | StreamError::Change { change: ChangeError::Unread { table, .. }, .. } => table.clone(),
         _ => return Err(error),
     };
-    // A statement that names no known table may concern any. One inside a transaction is followed by rows.
-    if !decoder.refetches || decoder.transaction.is_begun() || of.table.is_empty() {
+    if !decoder.refetches {
         return Err(error);
+    }
+    if of.table.is_empty() {
+        return Err(not_refetched(error, "it names no known table, so it may concern any".to_owned()));
+    }
+    if decoder.transaction.is_begun() {
+        return Err(not_refetched(error, "it is in a transaction, so rows may follow it".to_owned()));
     }
     let query = read_query(event.body, false)?;
     let variables = SessionVariables::read(query.status)?;
@@ -68,7 +73,7 @@ pub(crate) fn continue_behind(decoder: &mut Decoder, schemas: Result<Vec<TableSc
     let Some(Unread { event, read_ms, error, .. }) = decoder.unread.take() else { return Ok(()) };
     match schemas {
         Ok(schemas) => continue_with(decoder, schemas, &event.event(), read_ms),
-        Err(why) => Err(with_reason(error, &why)),
+        Err(why) => Err(not_refetched(error, why)),
     }
 }
 
@@ -107,19 +112,6 @@ fn continue_with(decoder: &mut Decoder, schemas: Vec<TableSchema>, event: &RawEv
     decoder.emit_alone(event, query.thread_id, &variables, change, read_ms)
 }
 
-fn with_reason(error: StreamError, why: &str) -> StreamError {
-    let reason = |what: &str| format!("{what}, and the schema of its table cannot be read from the server instead: {why}");
-    match error {
-        StreamError::Unreadable { table, mut error, statement } => {
-            error.what = reason(&error.to_string());
-            error.near.clear();
-            StreamError::Unreadable { table, error, statement }
-        }
-        StreamError::Change { change: ChangeError::Unread { table, mut error }, statement } => {
-            error.what = reason(&error.to_string());
-            error.near.clear();
-            StreamError::Change { change: ChangeError::Unread { table, error }, statement }
-        }
-        other => other,
-    }
+fn not_refetched(error: StreamError, why: String) -> StreamError {
+    StreamError::NotRefetched { error: Box::new(error), why }
 }

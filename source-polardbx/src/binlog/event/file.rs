@@ -7,11 +7,22 @@ use super::{Checksums, HEADER, kind};
 use crate::binlog::error::StreamError;
 use crate::schema::Xid;
 
-/// Reads a FORMAT_DESCRIPTION event. Returns whether the events of the file have checksums.
-pub(crate) fn read_format(body: &[u8]) -> Result<Checksums, StreamError> {
+/// What a FORMAT_DESCRIPTION event says of the file that it begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileFormat<'a> {
+    /// Whether the events of the file have checksums.
+    pub(crate) checksums: Checksums,
+    /// The version of the server that wrote the file.
+    pub(crate) server: &'a str,
+}
+
+/// Reads a FORMAT_DESCRIPTION event.
+pub(crate) fn read_format(body: &[u8]) -> Result<FileFormat<'_>, StreamError> {
     let mut reader = Reader::new(body);
     let version = reader.u16()?;
-    reader.take(50 + 4)?;
+    let server = reader.take(50)?.split(|&byte| byte == 0).next().unwrap_or_default();
+    let server = std::str::from_utf8(server).unwrap_or_default();
+    reader.take(4)?;
     let header = reader.u8()?;
     if version != 4 || usize::from(header) != HEADER {
         return Err(StreamError::Unsupported {
@@ -31,13 +42,17 @@ pub(crate) fn read_format(body: &[u8]) -> Result<Checksums, StreamError> {
             });
         }
     }
-    match algorithm {
-        0 => Ok(Checksums::Off),
-        1 => Ok(Checksums::Crc32),
+    let checksums = match algorithm {
+        0 => Checksums::Off,
+        1 => Checksums::Crc32,
         other => {
-            Err(StreamError::Unsupported { what: format!("checksum algorithm {other}"), help: "set binlog_checksum=CRC32 on the server" })
+            return Err(StreamError::Unsupported {
+                what: format!("checksum algorithm {other}"),
+                help: "set binlog_checksum=CRC32 on the server",
+            });
         }
-    }
+    };
+    Ok(FileFormat { checksums, server })
 }
 
 /// Reads a ROTATE event. Returns the offset and the name of the file in which the binlog continues.

@@ -63,7 +63,7 @@ fn compare_type(column: &Column, shown: &ShownColumn<'_>, dialect: Dialect) -> R
 
 /// Compares what the optional metadata shows of a column.
 fn compare_metadata(column: &Column, shown: &ShownColumn<'_>) -> Result<(), String> {
-    if let Some(unsigned) = shown.unsigned.filter(|&unsigned| unsigned != column.unsigned && column.kind != ColumnKind::Year) {
+    if let Some(unsigned) = shown.unsigned.filter(|&unsigned| unsigned != column.unsigned) {
         let says = |unsigned| if unsigned { "unsigned" } else { "signed" };
         return Err(differs(column, says(unsigned), says(column.unsigned)));
     }

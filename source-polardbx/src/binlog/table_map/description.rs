@@ -6,7 +6,7 @@ use super::cell::{Field, field};
 use super::event::TableMap;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::Reader;
-use crate::schema::Dialect;
+use crate::binlog::profile::ServerProfile;
 
 /// The numbers of the metadata fields.
 mod optional {
@@ -36,6 +36,7 @@ pub(super) struct Description<'a> {
 #[derive(Debug)]
 pub(super) struct ShownColumn<'a> {
     pub(super) field: Field,
+    /// Only numeric columns have a sign.
     pub(super) unsigned: Option<bool>,
     /// The number of its collation.
     pub(super) collation: Option<usize>,
@@ -50,7 +51,7 @@ pub(super) struct ShownColumn<'a> {
 
 impl<'a> Description<'a> {
     /// Reads the columns of a TABLE_MAP.
-    pub(super) fn read(map: &TableMap<'a>, dialect: Dialect) -> Result<Self, StreamError> {
+    pub(super) fn read(map: &TableMap<'a>, profile: &ServerProfile) -> Result<Self, StreamError> {
         let mut metadata = Reader::new(map.metadata);
         let mut columns = Vec::with_capacity(map.types.len());
         for (index, &kind) in map.types.iter().enumerate() {
@@ -69,7 +70,7 @@ impl<'a> Description<'a> {
             return Err(StreamError::corrupt(format!("the TABLE_MAP of {} has too much metadata", map.table)));
         }
         let mut description = Self { columns, primary_key: None };
-        description.read_optional(map.optional, dialect)?;
+        description.read_optional(map.optional, profile)?;
         Ok(description)
     }
 
@@ -78,10 +79,9 @@ impl<'a> Description<'a> {
         self.primary_key.is_some()
     }
 
-    fn read_optional(&mut self, bytes: &'a [u8], dialect: Dialect) -> Result<(), StreamError> {
-        // For MariaDB, YEAR is a numeric type, and geometry columns have a character set. For MySQL 8.0 neither is so.
-        let maria = dialect.is_mariadb();
-        let is_number = |column: &ShownColumn<'_>| is_number(column.field.kind) || (maria && column.field.kind == field::YEAR);
+    fn read_optional(&mut self, bytes: &'a [u8], profile: &ServerProfile) -> Result<(), StreamError> {
+        // For MariaDB, geometry columns have a character set. For MySQL they have none.
+        let maria = profile.dialect().is_mariadb();
         let has_characters =
             |column: &ShownColumn<'_>| is_characters(column.real_kind()) || (maria && column.field.kind == field::GEOMETRY);
         let has_labels = |column: &ShownColumn<'_>| matches!(column.real_kind(), field::ENUM | field::SET);
@@ -92,14 +92,7 @@ impl<'a> Description<'a> {
             let length = reader.length_encoded()?;
             let mut value = Reader::new(reader.take(length)?);
             match kind {
-                // One bit for each numeric column; the first column has the highest bit.
-                optional::SIGNEDNESS => {
-                    let bits = value.rest();
-                    for (place, column) in self.columns.iter_mut().filter(|column| is_number(column)).enumerate() {
-                        let byte = bits.get(place / 8).ok_or_else(|| StreamError::corrupt("a TABLE_MAP with too few signs"))?;
-                        column.unsigned = Some(byte >> (7 - place % 8) & 1 == 1);
-                    }
-                }
+                optional::SIGNEDNESS => self.signs(value.rest(), profile.counts_years())?,
                 optional::DEFAULT_CHARSET => self.default_collation(&mut value, has_characters)?,
                 optional::COLUMN_CHARSETS => self.collations(&mut value, has_characters)?,
                 optional::LABELS_DEFAULT_CHARSET => self.default_collation(&mut value, has_labels)?,
@@ -136,6 +129,38 @@ impl<'a> Description<'a> {
             }
         }
         self.primary_key = has_names.then_some(key);
+        Ok(())
+    }
+
+    /// Reads the signs: one bit for each numeric column, the first in the highest bit, and zero bits up to a whole byte. `counts_years` says
+    /// whether a YEAR has a bit as well, if that is known. The bytes decide where they can be read in one way only. A column for which it
+    /// stays open keeps no sign.
+    fn signs(&mut self, bits: &[u8], counts_years: Option<bool>) -> Result<(), StreamError> {
+        let has_bit = |column: &ShownColumn<'_>, years: bool| is_number(column.field.kind) || (years && column.field.kind == field::YEAR);
+        let fits = |years: &bool| {
+            let count = self.columns.iter().filter(|column| has_bit(column, *years)).count();
+            let unused = if count % 8 == 0 { 0 } else { 0xff >> (count % 8) };
+            bits.len() == count.div_ceil(8) && bits.last().is_none_or(|last| last & unused == 0)
+        };
+        let readings: Vec<bool> = match ([false, true].into_iter().filter(fits).collect::<Vec<_>>(), counts_years) {
+            (both, Some(years)) if both.len() == 2 => vec![years],
+            (found, _) => found,
+        };
+        if readings.is_empty() {
+            return Err(StreamError::corrupt("the signs in a TABLE_MAP do not belong to its columns"));
+        }
+        let mut places = vec![0; readings.len()];
+        for column in &mut self.columns {
+            let mut signs = Vec::with_capacity(readings.len());
+            for (place, &years) in places.iter_mut().zip(&readings) {
+                if has_bit(column, years) {
+                    signs.extend(bits.get(*place / 8).map(|byte| byte >> (7 - *place % 8) & 1 == 1));
+                    *place += 1;
+                }
+            }
+            let are_same = signs.windows(2).all(|pair| pair[0] == pair[1]);
+            column.unsigned = signs.first().copied().filter(|_| are_same && is_number(column.field.kind));
+        }
         Ok(())
     }
 

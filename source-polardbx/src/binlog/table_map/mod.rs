@@ -2,12 +2,13 @@
 //! yields the layout by which the rows are decoded.
 //!
 //! `description` reads what a TABLE_MAP says of its columns. `compare` compares it with the known schema, and `cell` chooses how each column is
-//! decoded. `rebuild` makes a schema of it, and `text` writes both for people.
+//! decoded. `rebuild` makes a schema of it, and `text` writes both for people. `hashes` knows the columns that MariaDB adds.
 
 mod cell;
 mod compare;
 mod description;
 mod event;
+mod hashes;
 mod rebuild;
 #[cfg(test)]
 mod tests;
@@ -20,11 +21,11 @@ use runtime::{Charset, Column, ColumnKind, KeyPart, TableId, TableSchema};
 use super::error::StreamError;
 use super::profile::ServerProfile;
 use super::row::RowLayout;
-use crate::schema::max_bytes;
 use cell::field;
 use compare::compare;
 use description::{Description, ShownColumn};
 pub(crate) use event::{TableMap, read_table_id, read_table_map};
+use hashes::long_keys;
 use rebuild::rebuild;
 use text::{known_text, shown_text};
 
@@ -39,7 +40,7 @@ pub(crate) fn row_layout(
     absent: &[usize],
 ) -> Result<RowLayout, StreamError> {
     let dialect = profile.dialect();
-    let description = Description::read(map, dialect)?;
+    let description = Description::read(map, profile)?;
     let hidden = hidden_columns(map, &description, schema, profile);
     let mismatch = |what: String| StreamError::SchemaMismatch {
         table: map.table.clone(),
@@ -70,22 +71,6 @@ fn hidden_columns(map: &TableMap<'_>, description: &Description<'_>, schema: &Ta
     if are_integers && (is_one || (may_be_hashes && are_hashes())) { more } else { 0 }
 }
 
-/// How many unique keys of a table may be too long for an index of MariaDB: those over a whole TEXT or BLOB, or over more than 767 bytes.
-fn long_keys(schema: &TableSchema) -> usize {
-    let bytes = |column: &usize| {
-        let Some(column) = schema.columns.get(*column) else { return 0 };
-        let width = column.charset.as_deref().and_then(max_bytes).unwrap_or(1);
-        match column.kind {
-            ColumnKind::Text { .. } | ColumnKind::Blob { .. } => u32::MAX,
-            ColumnKind::Char { length } | ColumnKind::Varchar { length } => length.saturating_mul(width),
-            ColumnKind::Binary { length } | ColumnKind::Varbinary { length } => length,
-            _ => 8,
-        }
-    };
-    let is_long = |columns: &[usize]| columns.iter().map(bytes).fold(0, u32::saturating_add) > 767;
-    schema.unique_keys.iter().filter(|key| is_long(&key.columns)).count()
-}
-
 /// How many expressions the keys of a table have. MySQL adds a column for each, and some versions write it into TABLE_MAPs.
 pub(crate) fn expression_count(schema: &TableSchema) -> usize {
     schema.other_keys.iter().flat_map(|key| &key.parts).filter(|part| matches!(part, KeyPart::Expression)).count()
@@ -93,12 +78,12 @@ pub(crate) fn expression_count(schema: &TableSchema) -> usize {
 
 /// Whether the table can be rebuilt from this TABLE_MAP: it has the full optional metadata.
 pub(crate) fn has_full_metadata(map: &TableMap<'_>, profile: &ServerProfile) -> Result<bool, StreamError> {
-    Description::read(map, profile.dialect()).map(|description| description.has_names())
+    Description::read(map, profile).map(|description| description.has_names())
 }
 
 /// Whether all of these columns have the names of columns that MySQL adds for the expressions of keys. Without names it is not known.
 pub(crate) fn are_expressions(map: &TableMap<'_>, columns: &[usize], profile: &ServerProfile) -> Result<bool, StreamError> {
-    let description = Description::read(map, profile.dialect())?;
+    let description = Description::read(map, profile)?;
     Ok(columns.iter().all(|&column| description.columns.get(column).is_some_and(ShownColumn::is_named_like_an_expression)))
 }
 
@@ -110,7 +95,7 @@ pub(crate) fn rebuilt_schema(
     profile: &ServerProfile,
     absent: &[usize],
 ) -> Result<TableSchema, StreamError> {
-    let description = Description::read(map, profile.dialect())?;
+    let description = Description::read(map, profile)?;
     rebuild(&map.table, &description, known, absent, profile.dialect()).map_err(|what| {
         let known = known.map_or_else(|| "not known".to_owned(), |known| format!("({})", known_text(known)));
         let what = format!(
@@ -123,7 +108,7 @@ pub(crate) fn rebuilt_schema(
 
 /// The error for rows of a selected table whose schema is not known.
 pub(crate) fn unknown_schema(map: &TableMap<'_>, profile: &ServerProfile) -> Result<StreamError, StreamError> {
-    let shown = shown_text(&Description::read(map, profile.dialect())?);
+    let shown = shown_text(&Description::read(map, profile)?);
     let what = format!("rows of a selected table whose schema is not known; the binlog shows ({shown})");
     Ok(StreamError::SchemaMismatch { table: map.table.clone(), what })
 }

@@ -8,10 +8,11 @@ use runtime::{Charset, Column, ColumnKind, KeyPart, TableId, TableSchema};
 use super::cell::{Field, field, string_length};
 use super::compare::{charset_of, compare_column};
 use super::description::{Description, ShownColumn, is_number};
+use super::hashes::{hashes, long_keys};
 use crate::schema::{Dialect, max_bytes, quote_labels};
 
 /// The schema that the TABLE_MAP shows, or what it leaves open. The columns `absent` are those of expressions. The version is one more than
-/// the known one.
+/// the known one. The hashes that MariaDB adds for long unique keys are no columns of the table.
 pub(super) fn rebuild(
     table: &TableId,
     description: &Description<'_>,
@@ -21,7 +22,9 @@ pub(super) fn rebuild(
 ) -> Result<TableSchema, String> {
     let mut places = Vec::new();
     let mut columns = Vec::new();
-    for (place, shown) in description.columns.iter().enumerate().filter(|(place, _)| !absent.contains(place)) {
+    let hashes = if dialect.is_mariadb() { hashes(description, known) } else { 0 };
+    let own = description.columns.len() - hashes;
+    for (place, shown) in description.columns.iter().enumerate().take(own).filter(|(place, _)| !absent.contains(place)) {
         let name = shown.name.and_then(|name| std::str::from_utf8(name).ok()).filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| format!("column {} has no readable name", place + 1))?;
         let same = known.and_then(|known| known.columns.iter().find(|column| column.name == name));
@@ -45,6 +48,9 @@ pub(super) fn rebuild(
         schema.id = known.id.clone();
         schema.charset = known.charset.clone();
         schema.version = known.version.saturating_add(1);
+    }
+    if hashes > long_keys(&schema) {
+        return Err("the last column may be a hash that the server has added for a unique key, or a column of the table".to_owned());
     }
     Ok(schema)
 }

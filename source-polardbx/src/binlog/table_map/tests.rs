@@ -96,7 +96,8 @@ fn what_does_not_fit_is_named() {
         (part(6, b"\x02\x01a\x01e"), "with the label \"e\""),
         (part(4, NAMES), "the primary key is none in the binlog, `id`"),
         ([part(4, NAMES), part(8, &[3])].concat(), "the primary key is `t`"),
-        (part(1, &[]), "too few signs"),
+        (part(1, &[]), "do not belong to its columns"),
+        (part(1, &[0b1000_0000, 0]), "do not belong to its columns"),
         (part(2, &[45, 7, 63]), "of no column"),
         (vec![4, 200], "in the middle of a field"),
     ] {
@@ -232,6 +233,120 @@ fn what_metadata_leaves_open_is_not_guessed() {
         let error = rebuilt_schema(&read_table_map(&body).unwrap(), None, profile, &[]).unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains("the known schema is not known"), "{expected}: {error}");
     }
+}
+
+/// What MariaDB 10.11 has written for `CREATE TABLE t (id INT PRIMARY KEY, v TEXT, UNIQUE (v))` behind `ADD x INT`.
+#[test]
+fn the_hashes_of_mariadb_are_no_columns() {
+    let maria = ServerProfile::new("10.11.19-MariaDB-log");
+    let columns: &[(u8, &[u8], bool)] =
+        &[(field::LONG, &[], false), (field::BLOB, &[2], true), (field::LONG, &[], true), (field::LONGLONG, &[], true)];
+    let optional = [part(1, &[0x20]), part(2, &[8]), part(4, b"\x02id\x01v\x01x\x0dDB_ROW_HASH_1"), part(8, &[0])];
+    let body = body(columns, &optional.concat());
+    let map = read_table_map(&body).unwrap();
+    let mut known = TableSchema::new(
+        TableId::new("d", "t"),
+        vec![Column::new("id", ColumnKind::Int { bytes: 4 }, "int(11)"), Column::new("v", ColumnKind::Text { prefix: 2 }, "text")],
+    );
+    known.columns[0].nullable = false;
+    known.columns[1].charset = Some("latin1".into());
+    known.primary_key = vec![0];
+    known.unique_keys = vec![UniqueKey { name: "v".into(), columns: vec![1] }];
+    let rebuilt = Arc::new(rebuilt_schema(&map, Some(&known), &maria, &[]).unwrap());
+    assert_eq!(rebuilt.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["id", "v", "x"]);
+    assert_eq!((row_layout(&map, &rebuilt, &maria, &[]).unwrap().hidden, &rebuilt.unique_keys), (1, &known.unique_keys));
+    // Without the key, it may be a column of a user as well.
+    let open = "the last column may be a hash";
+    let mut keyless = known.clone();
+    keyless.unique_keys.clear();
+    for known in [None, Some(&keyless)] {
+        let error = rebuilt_schema(&map, known, &maria, &[]).unwrap_err().to_string();
+        assert!(error.contains(open), "{error}");
+    }
+    let mut own = known.clone();
+    own.columns.push(Column::new("DB_ROW_HASH_1", ColumnKind::Int { bytes: 8 }, "bigint(20) unsigned"));
+    own.columns[2].unsigned = true;
+    assert_eq!(rebuilt_schema(&map, Some(&own), &maria, &[]).unwrap().columns.len(), 4);
+}
+
+/// Builds the TABLE_MAP of columns of these types, which need no metadata, and returns the signs that are read from it.
+fn signs(kinds: &[u8], bits: &[u8], version: &str) -> Option<Vec<Option<bool>>> {
+    let columns: Vec<(u8, &[u8], bool)> = kinds.iter().map(|&kind| (kind, &[][..], true)).collect();
+    let body = body(&columns, &part(1, bits));
+    let description = Description::read(&read_table_map(&body).unwrap(), &ServerProfile::new(version)).ok()?;
+    Some(description.columns.iter().map(|column| column.unsigned).collect())
+}
+
+#[test]
+fn a_year_has_a_sign_on_some_servers() {
+    use field::{LONG as INT, YEAR};
+    const NONE: Option<bool> = None;
+    const SIGNED: Option<bool> = Some(false);
+    const UNSIGNED: Option<bool> = Some(true);
+    let (old, new, maria) = ("8.0.15", "9.7.4-2", "10.11.19-MariaDB-log");
+    // `id INT, y YEAR, n INT, u INT UNSIGNED, x INT`, as these servers write it. Without its version, nothing after the YEAR is certain.
+    let one = [INT, YEAR, INT, INT, INT];
+    let expected = Some(vec![SIGNED, NONE, SIGNED, UNSIGNED, SIGNED]);
+    for (version, bits) in [(old, 0x20), (new, 0x50), (maria, 0x50)] {
+        assert_eq!(signs(&one, &[bits], version), expected, "{version}");
+    }
+    // The last bit of the reading with a YEAR is a filling bit of the other one.
+    assert_eq!(signs(&one, &[0x20], "8.0.20"), Some(vec![SIGNED, NONE, NONE, NONE, SIGNED]));
+    assert_eq!(signs(&one, &[0x48], "8.0.20"), Some(vec![SIGNED, NONE, SIGNED, SIGNED, UNSIGNED]));
+    // `id INT, y YEAR NOT NULL, y2 YEAR, n INT`.
+    let two = [INT, YEAR, YEAR, INT];
+    for (version, bits) in [(old, 0x00), (new, 0x60), (maria, 0x60), ("8.0.20", 0x60)] {
+        assert_eq!(signs(&two, &[bits], version), Some(vec![SIGNED, NONE, NONE, SIGNED]), "{version}");
+    }
+    // Eight numbers and a YEAR: whatever the version, the number of bytes decides.
+    let nine = [YEAR, INT, INT, INT, INT, INT, INT, INT, INT];
+    let expected = Some([vec![NONE; 1], vec![SIGNED; 3], vec![UNSIGNED], vec![SIGNED; 4]].concat());
+    for version in [old, new, maria, "8.0.20", "?"] {
+        assert_eq!(signs(&nine, &[0x10], version), expected, "{version}");
+        assert_eq!(signs(&nine, &[0x88, 0x00], version), expected, "{version}");
+        assert_eq!(signs(&nine, &[0x88, 0x40], version), None, "{version}");
+    }
+    assert_eq!(signs(&[YEAR], &[], new), Some(vec![NONE]));
+    assert_eq!(signs(&[YEAR], &[0x80], old), Some(vec![NONE]));
+}
+
+#[test]
+fn the_version_that_wrote_the_file_decides() {
+    let mut profile = ServerProfile::new("9.7.4");
+    assert_eq!(profile.counts_years(), Some(true));
+    for (version, expected) in [
+        ("8.0.15", Some(false)),
+        ("8.0.28-commercial", None),
+        ("8.0.29", Some(true)),
+        ("8.4.0-log", Some(true)),
+        ("10.5.1-MariaDB", Some(true)),
+        ("5.7.22-log", None),
+        ("", None),
+    ] {
+        profile.set_writer(version);
+        assert_eq!(profile.counts_years(), expected, "{version}");
+    }
+}
+
+#[test]
+fn a_sign_that_stays_open_is_neither_compared_nor_guessed() {
+    let columns: &[(u8, &[u8], bool)] = &[(field::YEAR, &[], true), (field::LONG, &[], true), (field::LONG, &[], true)];
+    let known = |unsigned| {
+        let mut number = Column::new("n", ColumnKind::Int { bytes: 4 }, "int");
+        number.unsigned = unsigned;
+        let (year, other) = (Column::new("y", ColumnKind::Year, "year"), Column::new("m", ColumnKind::Int { bytes: 4 }, "int"));
+        Arc::new(TableSchema::new(TableId::new("d", "t"), vec![year, number, other]))
+    };
+    let body = body(columns, &[part(1, &[0x80]), part(4, b"\x01y\x01n\x01m")].concat());
+    let map = read_table_map(&body).unwrap();
+    let profile = ServerProfile::new("8.0.20");
+    for unsigned in [false, true] {
+        assert!(row_layout(&map, &known(unsigned), &profile, &[]).is_ok());
+    }
+    let error = rebuilt_schema(&map, None, &profile, &[]).unwrap_err().to_string();
+    assert!(error.contains("column `n` may be signed or not"), "{error}");
+    let rebuilt = |version| rebuilt_schema(&map, None, &ServerProfile::new(version), &[]).unwrap();
+    assert!(rebuilt("8.0.15").columns[1].unsigned && !rebuilt("9.7.4").columns[1].unsigned);
 }
 
 proptest! {

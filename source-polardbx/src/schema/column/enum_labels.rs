@@ -63,6 +63,28 @@ pub(super) fn resolve_labels(labels: &[Label], charset: Option<&str>) -> Result<
     labels.iter().map(resolve).collect()
 }
 
+/// The labels after `CONVERT TO CHARACTER SET to`. The server keeps their bytes and reads them in the new character set, so that `é` in utf8mb4
+/// becomes `Ã©` in latin1. `None` if the bytes in `from` are not known, or are not valid in `to`: versions differ in what they make of such
+/// bytes.
+pub(super) fn converted_labels(labels: &[String], from: &str, to: &str) -> Option<Vec<String>> {
+    // Character sets that are not known here hold ASCII as it is.
+    let read_in = |bytes: &[u8], charset: &str| match Charset::from_name(charset) {
+        Some(known) => known.decode(bytes).map(|text| text.into_owned()),
+        None if charset.eq_ignore_ascii_case("binary") => Charset::UTF8.decode(bytes).map(|text| text.into_owned()),
+        None => std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii()).map(str::to_owned),
+    };
+    let is_narrow = ["utf8", "utf8mb3"].iter().any(|narrow| to.eq_ignore_ascii_case(narrow));
+    let convert = |label: &String| {
+        if from.eq_ignore_ascii_case(to) {
+            return Some(label.clone());
+        }
+        let bytes = label.as_bytes();
+        read_in(bytes, from).filter(|text| text == label)?;
+        read_in(bytes, to).filter(|text| !(is_narrow && text.chars().any(|c| c > '\u{ffff}')))
+    };
+    labels.iter().map(convert).collect()
+}
+
 /// Lists the labels, quoted as in `SHOW CREATE TABLE`.
 pub(crate) fn quote_labels(labels: &[String]) -> String {
     let mut text = String::new();
@@ -84,4 +106,46 @@ pub(crate) fn quote_labels(labels: &[String]) -> String {
         text.push('\'');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What MySQL 5.7, 8.0 and 9.7 and MariaDB 10.11 make of the labels.
+    #[test]
+    fn converted_labels_keep_their_bytes() {
+        for (labels, from, to, expected) in [
+            (&["男", "女"][..], "utf8", "utf8mb4", Some(&["男", "女"][..])),
+            (&["男"], "utf8mb4", "utf8mb3", Some(&["男"])),
+            (&["é", "a"], "utf8mb4", "latin1", Some(&["Ã©", "a"])),
+            (&["男"], "utf8mb4", "latin1", Some(&["ç”·"])),
+            (&["éé"], "utf8mb4", "cp1251", Some(&["Г©Г©"])),
+            (&["é", "bc"], "utf8mb4", "utf16", Some(&["쎩", "扣"])),
+            (&["defg"], "latin1", "utf16", Some(&["摥晧"])),
+            (&["男"], "utf8mb4", "binary", Some(&["男"])),
+            (&["[]"], "latin1", "swe7", Some(&["ÄÅ"])),
+            (&["é"], "latin1", "latin1", Some(&["é"])),
+            (&["a"], "latin1", "utf8mb4", Some(&["a"])),
+            (&["a"], "big5", "no_such", Some(&["a"])),
+            // These differ between the servers, or are an error.
+            (&["é"], "latin1", "utf8mb4", None),
+            (&["男"], "gbk", "utf8", None),
+            (&["男"], "utf8mb4", "gbk", None),
+            (&["a"], "utf8mb4", "utf16", None),
+            (&["a"], "utf16", "utf8mb4", None),
+            (&["a"], "ucs2", "binary", None),
+            (&["é"], "latin1", "binary", None),
+            (&["😀"], "utf8mb4", "utf8", None),
+            (&["男"], "utf8mb4", "no_such", None),
+        ] {
+            let labels: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
+            let converted = converted_labels(&labels, from, to);
+            assert_eq!(
+                converted,
+                expected.map(|labels| labels.iter().map(|&label| label.to_owned()).collect()),
+                "{labels:?}, {from}, {to}"
+            );
+        }
+    }
 }

@@ -14,6 +14,7 @@ use super::cursor::Cursor;
 use super::lexer::Dialect;
 pub(crate) use attributes::Place;
 use attributes::{Attributes, read_attributes};
+use enum_labels::converted_labels;
 pub(crate) use enum_labels::quote_labels;
 use kind::{large_in, resolve, varying};
 use type_name::{Base, TypeText, read_type};
@@ -151,15 +152,25 @@ pub(crate) fn convert(column: &Column, charset: &str) -> Result<Column, ReadErro
         ColumnKind::Varchar { length } => {
             (converted.kind, converted.source_type) = varying(length, charset, binary)?;
         }
-        // Servers differ in what they make of such labels.
-        ColumnKind::Enum { ref labels } | ColumnKind::Set { ref labels }
-            if !from.eq_ignore_ascii_case(charset) && !labels.iter().all(|label| label.is_ascii()) =>
-        {
-            return Err(ReadError::new(format!("column `{}`: labels that are not ASCII get another character set", column.name)));
+        ColumnKind::Enum { ref labels } => {
+            let labels = relabel(column, labels, charset)?;
+            converted.source_type = format!("enum({})", quote_labels(&labels));
+            converted.kind = ColumnKind::Enum { labels };
+        }
+        ColumnKind::Set { ref labels } => {
+            let labels = relabel(column, labels, charset)?;
+            converted.source_type = format!("set({})", quote_labels(&labels));
+            converted.kind = ColumnKind::Set { labels };
         }
         ColumnKind::Text { prefix } => (converted.kind, converted.source_type) = large_in(prefix, from, charset, binary)?,
         _ => {}
     }
     converted.charset = is_text(&converted.kind).then(|| charset.to_ascii_lowercase());
     Ok(converted)
+}
+
+fn relabel(column: &Column, labels: &[String], charset: &str) -> Result<Vec<String>, ReadError> {
+    let from = column.charset.as_deref().unwrap_or_default();
+    let unknown = || format!("column `{}`: servers differ in what they make of its labels in {charset}", column.name);
+    converted_labels(labels, from, charset).ok_or_else(|| ReadError::new(unknown()))
 }

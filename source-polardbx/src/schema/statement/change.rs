@@ -121,6 +121,8 @@ pub struct Alter {
     pub drops_primary_key: bool,
     /// The columns of the primary key that is added.
     pub primary_key: Option<Vec<String>>,
+    /// The columns that become NOT NULL because they are those of a period (MariaDB).
+    pub not_null: Vec<String>,
     /// The new default character set of the table.
     pub charset: Option<String>,
     /// The character set that all columns with text get. It is the new default, too, unless the statement sets another one.

@@ -2,7 +2,7 @@
 
 use runtime::SchemaChangeKind;
 
-use super::{Alter, Change, Effect, KeyChange, Statement, change, other_object};
+use super::{Alter, Change, Effect, KeyChange, Statement, change, created_or_dropped};
 use crate::schema::ReadError;
 use crate::schema::charset::of_collation;
 use crate::schema::create::{CreateBody, CreateHead, KeyDefinition, StatementContext, read_body, read_key_parts, take_unique_words};
@@ -46,7 +46,7 @@ pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_
     };
     if !named {
         cursor.reset(mark);
-        return other_object(cursor);
+        return created_or_dropped(cursor, context, true);
     }
     cursor.take_if_not_exists();
     let name = cursor.name("an index")?;
@@ -133,7 +133,7 @@ pub(super) fn read_drop(cursor: &mut Cursor<'_>, context: &StatementContext<'_>)
         return Ok(change(SchemaChangeKind::DropIndex, vec![effect]));
     }
     cursor.reset(mark);
-    other_object(cursor)
+    created_or_dropped(cursor, context, false)
 }
 
 pub(super) fn read_rename(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {

@@ -34,7 +34,14 @@ pub enum Statement {
     RollbackTo(String),
     /// A statement of an XA transaction.
     Xa(XaStatement),
-    /// The statement changes no table, for example GRANT, CREATE VIEW or CREATE PROCEDURE.
+    /// The statement creates or drops views or sequences, which have names like tables.
+    Others {
+        /// Their names.
+        names: Vec<TableId>,
+        /// Whether they exist behind the statement.
+        exist: bool,
+    },
+    /// The statement changes no table, for example GRANT or CREATE PROCEDURE.
     Unrelated,
     /// The statement cannot be parsed and may concern tables. Holds the reason, and every table that the statement may name; without any
     /// name, the statement may concern every table.
@@ -229,6 +236,24 @@ fn other_object(cursor: &mut Cursor<'_>) -> Result<Statement, ReadError> {
     }
     cursor.reset(mark);
     Err(cursor.error("an unknown kind of object"))
+}
+
+/// Reads the kind of such an object behind CREATE or DROP, and its names if it is a view or a sequence.
+fn created_or_dropped(cursor: &mut Cursor<'_>, context: &StatementContext<'_>, exist: bool) -> Result<Statement, ReadError> {
+    let mark = cursor.mark();
+    let statement = other_object(cursor)?;
+    cursor.reset(mark);
+    take_definition_options(cursor);
+    let _ = cursor.take_words(&["JSON", "DUALITY"]) || cursor.take_words(&["JSON", "RELATIONAL", "DUALITY"]);
+    if !cursor.take_word(&["VIEW", "SEQUENCE"]) {
+        return Ok(statement);
+    }
+    let _ = cursor.take_if_not_exists() || cursor.take_if_exists();
+    let mut names = vec![cursor.table(context.database)?];
+    while !exist && cursor.take_symbol(',') {
+        names.push(cursor.table(context.database)?);
+    }
+    Ok(Statement::Others { names, exist })
 }
 
 /// Takes `ALGORITHM = …`, `DEFINER = …` and `SQL SECURITY …`, which come before the kind of a view, a routine, a trigger or an event.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use runtime::TableId;
 
 use super::super::history::ChangeError;
-use super::super::{Applied, FollowedRows, History, Interest, Statement, WithoutEvents};
+use super::super::{Applied, FollowedRows, History, Interest, OtherObjects, Statement, WithoutEvents};
 use super::{create, read, t, types};
 
 pub(super) fn history() -> History {
@@ -58,6 +58,29 @@ fn the_history_follows_what_it_can() {
     assert_eq!(known.charset("d").as_deref(), Some("latin1"), "a new database has the server's character set");
 }
 
+#[test]
+fn a_partition_becomes_a_table_and_a_table_a_partition() {
+    let partitioned =
+        "CREATE TABLE t (a int, KEY k (a)) PARTITION BY RANGE (a) (PARTITION p0 VALUES LESS THAN (9), PARTITION p1 VALUES LESS THAN (99))";
+    let mut known = History::new([Arc::new(create(partitioned))], HashMap::from([("d".to_owned(), "utf8mb4".to_owned())]), false);
+    let mut apply = |sql: &str| {
+        let Statement::Change(change) = read(sql) else { panic!("{sql}") };
+        let Applied { touched, without_events } = known.apply(&change, 1_000, None, &interest).unwrap();
+        let touched: Vec<_> = touched.into_iter().map(|(table, schema)| (table.table.to_string(), schema)).collect();
+        (touched, without_events.into_iter().map(|without| without.table.table.to_string()).collect::<Vec<_>>())
+    };
+    let (touched, without_events) = apply("ALTER TABLE t CONVERT PARTITION p0 TO TABLE c0");
+    assert_eq!(without_events, ["t", "c0"]);
+    let (made, of) = (touched[1].1.as_ref().unwrap(), touched[0].1.as_ref().unwrap());
+    assert_eq!((&*touched[1].0, &made.columns, &made.other_keys), ("c0", &of.columns, &of.other_keys));
+    assert_eq!((&of.partition_columns[..], &made.partition_columns[..]), (&[0][..], &[][..]));
+    let (touched, without_events) = apply("ALTER TABLE t CONVERT TABLE c0 TO PARTITION p0 VALUES LESS THAN (9)");
+    assert_eq!((without_events, touched[1].clone()), (vec!["t".to_owned(), "c0".to_owned()], ("c0".to_owned(), None)));
+    // A table that is only followed has rows then.
+    apply("ALTER TABLE t CONVERT PARTITION p1 TO TABLE no");
+    assert_eq!(apply("RENAME TABLE no TO x").1, ["x"]);
+}
+
 /// The schema after an ALTER TABLE of `t` with these clauses, as a SHOW CREATE TABLE would print it.
 fn altered(clauses: &str) -> String {
     let table = "CREATE TABLE t (a int(11) NOT NULL, b int(11) NOT NULL, c varchar(9), PRIMARY KEY (a), UNIQUE KEY u (b)) CHARSET latin1";
@@ -103,6 +126,11 @@ fn the_clauses_of_an_alter_are_applied_together() {
             "ADD d INT UNSIGNED NOT NULL DEFAULT 7 COMMENT 'FIRST' PARTITION BY HASH (a) PARTITIONS 3",
             "a int(11) not null; b int(11) not null; c varchar(9) latin1; d int(10) unsigned not null; primary a; u b",
         ),
+        ("ADD PERIOD FOR p (c, b), DROP CHECK k", "a int(11) not null; b int(11) not null; c varchar(9) not null latin1; primary a; u b"),
+        (
+            "DROP PERIOD FOR p, ADD period INT",
+            "a int(11) not null; b int(11) not null; c varchar(9) latin1; period int(11); primary a; u b",
+        ),
         ("DROP nope", "the table has no column `nope`"),
         ("ADD A INT", "two columns called `A`"),
         ("ADD d INT AFTER nope", "there is no column `nope` for AFTER"),
@@ -110,6 +138,67 @@ fn the_clauses_of_an_alter_are_applied_together() {
     ] {
         assert_eq!(altered(clauses), expected, "{clauses}");
     }
+}
+
+#[test]
+fn the_labels_of_a_converted_table_are_followed() {
+    let created = "CREATE TABLE t (e ENUM('男','女'), s SET('ä')) CHARSET utf8";
+    let mut known = History::new([Arc::new(create(created))], HashMap::from([("d".to_owned(), "utf8mb4".to_owned())]), false);
+    let mut convert =
+        |to: &str| apply(&mut known, &format!("ALTER TABLE t CONVERT TO CHARACTER SET {to}")).map(|_| types(known.table(&t()).unwrap()));
+    assert_eq!(convert("utf8mb4").unwrap(), ["e enum('男','女')", "s set('ä')"]);
+    assert_eq!(convert("latin1").unwrap(), ["e enum('ç”·','å¥³')", "s set('Ã¤')"]);
+    let refused = convert("utf8mb4").unwrap_err();
+    assert!(refused.to_string().contains("column `e`: servers differ in what they make of its labels in utf8mb4"), "{refused}");
+}
+
+#[test]
+fn views_and_sequences_are_known_by_name() {
+    let mut known = history();
+    let execute = |known: &mut History, sql: &str| match read(sql) {
+        Statement::Others { names, exist } => {
+            known.note_others(&names, exist, &interest);
+            Ok(Vec::new())
+        }
+        _ => apply(known, sql),
+    };
+    let nothing = |sql: &str, known: &mut History| assert_eq!(execute(known, sql), Ok(Vec::new()), "{sql}");
+    for sql in [
+        "CREATE ALGORITHM=UNDEFINED DEFINER=`root`@`localhost` SQL SECURITY DEFINER VIEW `v` AS SELECT 1",
+        "CREATE OR REPLACE VIEW IF NOT EXISTS v AS SELECT 1",
+        "CREATE SEQUENCE IF NOT EXISTS s",
+        "RENAME TABLE v TO w, s TO r",
+        "ALTER TABLE r RENAME TO no",
+        "ALTER TABLE no RENAME s",
+        "ALTER TABLE s COMMENT 'x'",
+        "CREATE TABLE IF NOT EXISTS w (a INT)",
+        "CREATE TABLE r LIKE s",
+        "DROP TABLE r",
+        "DROP VIEW IF EXISTS no_such, w",
+        "CREATE JSON DUALITY VIEW j AS SELECT 1",
+    ] {
+        nothing(sql, &mut known);
+    }
+    // What is taken is what comes back.
+    let taken = known.take_others().unwrap();
+    assert_eq!((taken.clone(), known.take_others()), (OtherObjects::new(["j", "s"].map(|name| TableId::new("d", name))), None));
+    let mut restored = history();
+    restored.restore_others(taken);
+    nothing("RENAME TABLE j TO k", &mut restored);
+    // Names that are not known stay an error: tables of other databases, tables that cannot be read, and views that are gone.
+    for sql in ["RENAME TABLE w TO x", "RENAME TABLE v TO x", "RENAME TABLE e.t TO x", "ALTER TABLE w RENAME x"] {
+        assert!(matches!(execute(&mut known, sql), Err(ChangeError::Renamed { .. })), "{sql}");
+    }
+    nothing("CREATE VIEW no AS SELECT 1", &mut known);
+    nothing("CREATE TABLE no (a frob)", &mut known);
+    assert!(execute(&mut known, "RENAME TABLE no TO x").is_err(), "a table has the name of the view");
+    nothing("CREATE VIEW n AS SELECT 1", &mut known);
+    known.lose(&TableId::new("d", "n"));
+    assert!(execute(&mut known, "RENAME TABLE n TO x").is_err(), "a statement that cannot be read names it");
+    assert_eq!(execute(&mut known, "CREATE TABLE s (a INT)").unwrap().len(), 1);
+    assert_eq!(execute(&mut known, "RENAME TABLE s TO x").unwrap().len(), 2);
+    execute(&mut known, "DROP DATABASE d").unwrap();
+    assert!(execute(&mut known, "RENAME TABLE j TO x").is_err());
 }
 
 #[test]
