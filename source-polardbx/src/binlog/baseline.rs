@@ -296,11 +296,11 @@ impl Look for Baseline<'_> {
             }
             Effect::Alter { table, .. } => self.changed(table).map(|table| format!("changes columns or the primary key of {table}")),
             // CREATE DATABASE has a kind, ALTER DATABASE has none.
-            Effect::DatabaseCharset { database, .. } if change.kind.is_some() => {
+            Effect::DatabaseCollation { database, .. } if change.kind.is_some() => {
                 self.created_databases.insert(database.clone());
                 None
             }
-            Effect::DatabaseCharset { database, .. } => (self.selection.may_select_from(database)
+            Effect::DatabaseCollation { database, .. } => (self.selection.may_select_from(database)
                 && !self.created_databases.contains(database))
             .then(|| format!("changes the character set of new tables in {database}")),
             // Nothing but rows changes, and the stream has a key of its own for that.

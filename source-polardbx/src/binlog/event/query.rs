@@ -2,6 +2,7 @@
 
 use super::fields::Reader;
 use crate::binlog::error::StreamError;
+use crate::schema::SessionCollations;
 
 /// A statement in the binlog.
 #[derive(Clone, Copy, Debug)]
@@ -36,13 +37,17 @@ pub(crate) struct SessionVariables {
     pub(crate) sql_mode: Option<u64>,
     /// The collation numbers of the client, of the connection and of the server.
     pub(crate) charset: Option<[u16; 3]>,
+    /// The number of the collation that MySQL 8 gives to texts in utf8mb4.
+    pub(crate) utf8mb4: Option<u16>,
+    /// The numbers of the collations that MariaDB 11 gives to texts in a character set: one of the character set, and the other.
+    pub(crate) defaults: Vec<[u16; 2]>,
     pub(crate) time_zone: Option<String>,
     pub(crate) explicit_timestamps: Option<bool>,
 }
 
 impl SessionVariables {
     /// Reads the variables up to the first unknown code. The rest is not needed: variables are ordered by their codes, and servers add new
-    /// codes at the end.
+    /// codes at the end. Only the default collations of MariaDB 11 come before others.
     pub(crate) fn read(status: &[u8]) -> Result<Self, StreamError> {
         let mut variables = Self::default();
         let mut reader = Reader::new(status);
@@ -78,12 +83,22 @@ impl SessionVariables {
                 13 => _ = reader.u24()?,
                 16 => variables.explicit_timestamps = Some(reader.u8()? != 0),
                 17 => _ = reader.u64()?,
-                18 => _ = reader.u16()?,
+                18 => variables.utf8mb4 = Some(reader.u16()?),
                 19 | 20 => _ = reader.u8()?,
+                131 => {
+                    for _ in 0..reader.u8()? {
+                        variables.defaults.push([reader.u16()?, reader.u16()?]);
+                    }
+                }
                 _ => break,
             }
         }
         Ok(variables)
+    }
+
+    /// The collations of the session.
+    pub(crate) fn collations(&self) -> SessionCollations<'_> {
+        SessionCollations { server: self.charset.map(|[.., server]| server), utf8mb4: self.utf8mb4, defaults: &self.defaults }
     }
 
     /// The variables with the names that DTS gives them.

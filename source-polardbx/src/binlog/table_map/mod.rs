@@ -22,7 +22,7 @@ use super::profile::ServerProfile;
 use super::row::RowLayout;
 use crate::schema::max_bytes;
 use cell::field;
-use compare::compare;
+use compare::{compare, with_collation};
 use description::{Description, ShownColumn};
 pub(crate) use event::{TableMap, read_table_id, read_table_map};
 use rebuild::rebuild;
@@ -74,7 +74,7 @@ fn hidden_columns(map: &TableMap<'_>, description: &Description<'_>, schema: &Ta
 fn long_keys(schema: &TableSchema) -> usize {
     let bytes = |column: &usize| {
         let Some(column) = schema.columns.get(*column) else { return 0 };
-        let width = column.charset.as_deref().and_then(max_bytes).unwrap_or(1);
+        let width = column.charset().and_then(max_bytes).unwrap_or(1);
         match column.kind {
             ColumnKind::Text { .. } | ColumnKind::Blob { .. } => u32::MAX,
             ColumnKind::Char { length } | ColumnKind::Varchar { length } => length.saturating_mul(width),
@@ -121,6 +121,31 @@ pub(crate) fn rebuilt_schema(
     })
 }
 
+/// The known schema with the collations that a TABLE_MAP shows; `None` if they are those of the known schema, or if it shows none. The TABLE_MAP
+/// must match the schema otherwise. The columns `absent` are not in the rows.
+pub(crate) fn with_shown_collations(
+    map: &TableMap<'_>,
+    schema: &TableSchema,
+    profile: &ServerProfile,
+    absent: &[usize],
+) -> Result<Option<TableSchema>, StreamError> {
+    let description = Description::read(map, profile.dialect())?;
+    let shown = description.columns.iter().enumerate().filter(|(place, _)| !absent.contains(place)).map(|(_, shown)| shown);
+    let other = |(column, shown): (&Column, &ShownColumn<'_>)| with_collation(column, shown, profile.dialect());
+    let columns: Vec<Option<Column>> = schema.columns.iter().zip(shown).map(other).collect();
+    if columns.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    let mut schema = schema.clone();
+    schema.version = schema.version.saturating_add(1);
+    for (column, other) in schema.columns.iter_mut().zip(columns) {
+        if let Some(other) = other {
+            *column = other;
+        }
+    }
+    Ok(Some(schema))
+}
+
 /// The error for rows of a selected table whose schema is not known.
 pub(crate) fn unknown_schema(map: &TableMap<'_>, profile: &ServerProfile) -> Result<StreamError, StreamError> {
     let shown = shown_text(&Description::read(map, profile.dialect())?);
@@ -130,7 +155,7 @@ pub(crate) fn unknown_schema(map: &TableMap<'_>, profile: &ServerProfile) -> Res
 
 fn refuse_unsupported(table: &TableId, column: &Column) -> Result<(), StreamError> {
     let refuse = |what: String| Err(StreamError::UnsupportedColumn { table: table.clone(), what });
-    match column.charset.as_deref() {
+    match column.charset() {
         // Row events hold only the numbers of ENUM and SET values. The labels are in the schema, in Unicode, so their character set does
         // not matter.
         Some(_) if matches!(column.kind, ColumnKind::Enum { .. } | ColumnKind::Set { .. }) => Ok(()),
