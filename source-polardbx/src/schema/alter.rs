@@ -153,7 +153,9 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
         cursor.take_symbol(',');
     }
     let Clauses { mut alter, options } = clauses;
-    alter.collation = options.resolve(context, (context.collations)(&table.database).as_ref())?;
+    if !options.is_empty() {
+        alter.collation = options.resolve(context, (context.collations)(&table.database).as_ref())?;
+    }
     let only_keys = Alter { keys: alter.keys.clone(), ..Alter::default() } == alter;
     if !only_keys {
         effects.push(Effect::Alter { table: table.clone(), alter: Box::new(alter) });

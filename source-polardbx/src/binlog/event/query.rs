@@ -124,3 +124,21 @@ fn skip_text(reader: &mut Reader<'_>) -> Result<(), StreamError> {
     let length = reader.u8()?;
     reader.take(length.into()).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_collations_of_a_session_are_read_wherever_they_stand() {
+        let charset = [4, 45, 0, 45, 0, 8, 0];
+        let mysql = [&[0, 1, 0, 0, 0][..], &charset, &[18, 255, 0]].concat();
+        let read = SessionVariables::read(&mysql).unwrap();
+        assert_eq!((read.charset, read.collations().server, read.collations().utf8mb4), (Some([45, 45, 8]), Some(8), Some(255)));
+        // MariaDB 11.5 and later write their default collations first.
+        let mariadb = [&[0, 1, 0, 0, 0, 131, 2, 33, 0, 0, 8, 45, 0, 0, 9][..], &charset, &[128, 1, 2, 3]].concat();
+        let read = SessionVariables::read(&mariadb).unwrap();
+        assert_eq!((read.charset, read.collations().defaults), (Some([45, 45, 8]), &[[33, 2_048], [45, 2_304]][..]));
+        assert!(SessionVariables::read(&mariadb[..12]).is_err());
+    }
+}
