@@ -154,7 +154,7 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
     }
     let Clauses { mut alter, options } = clauses;
     if !options.is_empty() {
-        alter.collation = options.resolve(context, (context.collations)(&table.database).as_ref())?;
+        alter.collation = options.resolve(&context.collation_scope(), (context.collations)(&table.database).as_ref())?;
     }
     let only_keys = Alter { keys: alter.keys.clone(), ..Alter::default() } == alter;
     if !only_keys {
@@ -207,8 +207,9 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
     } else if cursor.take_word(&["RENAME"]) {
         read_rename(cursor, &table.database, context, alter)?
     } else if cursor.take_words(&["CONVERT", "TO"]) {
-        let conversion = Conversion::read(cursor, context, &table.database)?;
-        clauses.options.converted(&conversion, context);
+        let scope = context.collation_scope();
+        let conversion = Conversion::read(cursor, &scope, &table.database)?;
+        clauses.options.converted(&conversion, &scope);
         alter.converts_to = Some(conversion.to);
         Item::Columns
     } else if cursor.take_words(&["LOCAL", "PARTITION", "BY"]) {

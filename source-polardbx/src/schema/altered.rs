@@ -28,8 +28,7 @@ struct Entry {
 
 impl Entry {
     fn defined(spec: &ColumnSpec, origin: Option<usize>, default: Option<&Collation>, alter: &Alter) -> Result<Self, ReadError> {
-        let converts_to = alter.converts_to.as_ref();
-        let read = spec.resolve(converts_to.or(default), converts_to)?;
+        let read = spec.resolve(default, alter.converts_to.as_ref())?;
         Ok(Self { column: read.column, origin, is_kept: false, unstated: read.unstated, primary: read.primary, unique: read.unique })
     }
 }

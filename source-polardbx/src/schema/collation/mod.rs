@@ -25,6 +25,26 @@ pub(crate) fn max_bytes(charset: &str) -> Option<u32> {
     })
 }
 
+/// A function that returns the default collation of a database; `None` if it is not known.
+pub type DatabaseCollations<'a> = &'a (dyn Fn(&str) -> Option<Collation> + Send + Sync);
+
+/// What decides which collation a statement means, besides its text.
+#[derive(Clone, Copy)]
+pub(super) struct CollationScope<'a> {
+    /// The session's default database; empty if it has none.
+    pub(super) database: &'a str,
+    pub(super) collations: DatabaseCollations<'a>,
+    pub(super) session: SessionCollations<'a>,
+    pub(super) dialect: Dialect,
+}
+
+impl CollationScope<'_> {
+    /// The collation of the server; `None` if it is not known.
+    pub(super) fn server(&self) -> Option<Collation> {
+        self.session.server.and_then(|number| collation_of_number(number, self.dialect))
+    }
+}
+
 /// The collations that a session has set for itself, as the binlog shows them by their numbers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SessionCollations<'a> {
@@ -47,10 +67,6 @@ impl SessionCollations<'_> {
     fn changed(&self, dialect: Dialect) -> impl Iterator<Item = Collation> {
         let numbers = self.utf8mb4.into_iter().chain(self.defaults.iter().map(|&[_, collation]| collation));
         numbers.filter_map(move |number| collation_of_number(number, dialect))
-    }
-
-    pub(super) fn server(&self, dialect: Dialect) -> Option<Collation> {
-        self.server.and_then(|number| collation_of_number(number, dialect))
     }
 }
 
@@ -159,17 +175,17 @@ impl ColumnCollation {
     }
 
     /// The collation of the column in a table with this default. If the statement converts the whole table, `converts_to` takes the place of
-    /// what the column says itself. `None` if neither is known.
+    /// what the column says itself, unless it only says how its texts are compared. `None` if neither is known.
     pub(super) fn resolve(&self, default: Option<&Collation>, converts_to: Option<&Collation>) -> Result<Option<Collation>, ReadError> {
-        let own = match &self.named {
-            Some(named) => Some(named.within(default)?),
-            None => default.cloned(),
-        };
-        let own = match (own, converts_to) {
-            (Some(own), Some(collation)) if own.charset() != "binary" => Some(collation.clone()),
-            (own, _) => own,
-        };
-        Ok(if self.is_binary { own.map(|own| binary_of(own.charset())) } else { own })
+        match &self.named {
+            Some(NamedCollation::Full(own)) => {
+                let collation = converts_to.filter(|_| own.charset() != "binary").unwrap_or(own);
+                Ok(Some(if self.is_binary { binary_of(collation.charset()) } else { collation.clone() }))
+            }
+            Some(within) => within.within(default).map(Some),
+            None if self.is_binary => Ok(default.map(|default| binary_of(default.charset()))),
+            None => Ok(converts_to.or(default).cloned()),
+        }
     }
 }
 

@@ -2,9 +2,8 @@
 
 use runtime::Collation;
 
-use super::{NamedCollation, in_charset, is_without_charset};
+use super::{CollationScope, NamedCollation, in_charset, is_without_charset};
 use crate::schema::ReadError;
-use crate::schema::create::StatementContext;
 use crate::schema::cursor::Cursor;
 
 /// The first version of MySQL in which CHARACTER SET does not replace a COLLATE before it. 8.0.15 does replace it, 9.7 does not; where in
@@ -44,8 +43,8 @@ impl CollationOptions {
     }
 
     /// Notes a CONVERT TO of the statement. In MariaDB, a statement may convert to one character set and set another default.
-    pub(in crate::schema) fn converted(&mut self, conversion: &Conversion, context: &StatementContext<'_>) {
-        if !context.dialect.is_mariadb() {
+    pub(in crate::schema) fn converted(&mut self, conversion: &Conversion, scope: &CollationScope<'_>) {
+        if !scope.dialect.is_mariadb() {
             self.0.push(CollationOption::Converted { to: conversion.to.clone(), has_collate: conversion.has_collate });
         }
     }
@@ -54,19 +53,19 @@ impl CollationOptions {
     /// database. Fails if the options mean this one, and it is not known.
     pub(in crate::schema) fn resolve(
         &self,
-        context: &StatementContext<'_>,
+        scope: &CollationScope<'_>,
         above: Option<&Collation>,
     ) -> Result<Option<NamedCollation>, ReadError> {
-        if context.dialect.is_mariadb() { self.of_mariadb(context, above) } else { self.of_mysql(context, above) }
+        if scope.dialect.is_mariadb() { self.of_mariadb(scope, above) } else { self.of_mysql(scope, above) }
     }
 
     /// In MySQL, each option replaces the one before.
-    fn of_mysql(&self, context: &StatementContext<'_>, above: Option<&Collation>) -> Result<Option<NamedCollation>, ReadError> {
+    fn of_mysql(&self, scope: &CollationScope<'_>, above: Option<&Collation>) -> Result<Option<NamedCollation>, ReadError> {
         let (mut named, mut has_collate) = (None, false);
         for option in &self.0 {
             named = Some(match option {
-                CollationOption::Charset(_) if has_collate && context.dialect.version >= KEEPS_COLLATE => continue,
-                CollationOption::Charset(Some(charset)) => context.session.default_of(charset, context.dialect),
+                CollationOption::Charset(_) if has_collate && scope.dialect.version >= KEEPS_COLLATE => continue,
+                CollationOption::Charset(Some(charset)) => scope.session.default_of(charset, scope.dialect),
                 CollationOption::Collate(Some(name)) => Collation::new(name),
                 CollationOption::Charset(None) | CollationOption::Collate(None) => above.cloned().ok_or_else(unknown)?,
                 CollationOption::Converted { to, .. } => to.clone(),
@@ -77,7 +76,7 @@ impl CollationOptions {
     }
 
     /// In MariaDB, the order does not matter.
-    fn of_mariadb(&self, context: &StatementContext<'_>, above: Option<&Collation>) -> Result<Option<NamedCollation>, ReadError> {
+    fn of_mariadb(&self, scope: &CollationScope<'_>, above: Option<&Collation>) -> Result<Option<NamedCollation>, ReadError> {
         let (mut charset, mut collate) = (None, None);
         for option in &self.0 {
             match option {
@@ -88,7 +87,7 @@ impl CollationOptions {
         }
         let collate = collate.map(Option::as_deref);
         let Some(charset) = charset else {
-            return Ok(collate.map(|name| NamedCollation::without_charset(name, &context.session, context.dialect)));
+            return Ok(collate.map(|name| NamedCollation::without_charset(name, &scope.session, scope.dialect)));
         };
         let charset = match (charset, collate.flatten()) {
             (Some(charset), _) => charset.as_str(),
@@ -98,7 +97,7 @@ impl CollationOptions {
         };
         Ok(Some(NamedCollation::Full(match collate.flatten() {
             Some(name) => in_charset(name, charset),
-            None => context.session.default_of(charset, context.dialect),
+            None => scope.session.default_of(charset, scope.dialect),
         })))
     }
 }
@@ -112,20 +111,20 @@ pub(in crate::schema) struct Conversion {
 
 impl Conversion {
     /// Reads the part behind CONVERT TO. `database` is that of the table.
-    pub(in crate::schema) fn read(cursor: &mut Cursor<'_>, context: &StatementContext<'_>, database: &str) -> Result<Self, ReadError> {
+    pub(in crate::schema) fn read(cursor: &mut Cursor<'_>, scope: &CollationScope<'_>, database: &str) -> Result<Self, ReadError> {
         let Some(charset) = take_charset(cursor)? else { return Err(cursor.error("CONVERT TO without a character set")) };
         let collate = take_collate(cursor)?.flatten();
         let has_collate = collate.is_some();
         let default = match &charset {
-            Some(charset) => Some(context.session.default_of(charset, context.dialect)),
+            Some(charset) => Some(scope.session.default_of(charset, scope.dialect)),
             // In MariaDB, DEFAULT is the character set of the table's database.
-            None if context.dialect.is_mariadb() => {
-                let database = (context.collations)(database);
-                database.map(|collation| context.session.default_of(collation.charset(), context.dialect))
+            None if scope.dialect.is_mariadb() => {
+                let database = (scope.collations)(database);
+                database.map(|collation| scope.session.default_of(collation.charset(), scope.dialect))
             }
             // In MySQL, it is the collation of the session's database. Without one it is that of the server.
-            None if context.database.is_empty() => context.session.server(context.dialect),
-            None => (context.collations)(context.database),
+            None if scope.database.is_empty() => scope.server(),
+            None => (scope.collations)(scope.database),
         };
         let to = match (collate, default) {
             (Some(name), Some(default)) => in_charset(&name, default.charset()),

@@ -11,7 +11,7 @@ mod table_options;
 use runtime::{Collation, Column, TableId, TableSchema};
 
 use super::ReadError;
-use super::collation::SessionCollations;
+use super::collation::{CollationScope, DatabaseCollations, SessionCollations};
 pub use super::column::ColumnSpec;
 pub use super::column::ExplicitTimestamps;
 use super::column::{ColumnRules, Widths};
@@ -24,9 +24,6 @@ pub use keys::{KeyDefinition, PartDefinition};
 pub(crate) use keys::{Keys, OF_GEOMETRY, add_key, read_index, read_key, read_key_parts, take_index_words, take_unique_words};
 use table_options::TableOptions;
 pub(crate) use table_options::read_partition_clause;
-
-/// A function that returns the default collation of a database; `None` if it is not known.
-pub type DatabaseCollations<'a> = &'a (dyn Fn(&str) -> Option<Collation> + Send + Sync);
 
 /// The settings on which the meaning of a statement depends, besides its text.
 #[derive(Clone, Copy)]
@@ -49,6 +46,12 @@ impl<'a> StatementContext<'a> {
     pub fn new(database: &'a str, collations: DatabaseCollations<'a>) -> Self {
         let (session, explicit_timestamps) = (SessionCollations::default(), ExplicitTimestamps::Known(true));
         Self { database, collations, session, dialect: Dialect::default(), explicit_timestamps }
+    }
+
+    /// What decides which collation the statement means.
+    pub(super) fn collation_scope(&self) -> CollationScope<'a> {
+        let &Self { database, collations, session, dialect, .. } = self;
+        CollationScope { database, collations, session, dialect }
     }
 
     /// The rules for columns of a table with this default collation.
@@ -165,7 +168,7 @@ pub(crate) fn read_body(
     let end = cursor.mark();
     cursor.reset(body);
     let of_database = (context.collations)(&id.database);
-    let collation = match options.collation.resolve(context, of_database.as_ref())? {
+    let collation = match options.collation.resolve(&context.collation_scope(), of_database.as_ref())? {
         Some(named) => Some(named.within(of_database.as_ref())?),
         None => of_database,
     };

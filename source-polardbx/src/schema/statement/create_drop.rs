@@ -4,7 +4,7 @@ use runtime::{Collation, SchemaChangeKind};
 
 use super::{Alter, Change, Effect, KeyChange, Statement, change, other_object};
 use crate::schema::ReadError;
-use crate::schema::collation::CollationOptions;
+use crate::schema::collation::{CollationOptions, CollationScope};
 use crate::schema::create::{CreateBody, CreateHead, KeyDefinition, StatementContext, read_body, read_key_parts, take_unique_words};
 use crate::schema::cursor::Cursor;
 
@@ -34,9 +34,10 @@ pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_
     if cursor.take_word(&["DATABASE", "SCHEMA"]) {
         let if_not_exists = cursor.take_if_not_exists();
         let (database, options) = read_database_options(cursor, context)?;
-        let server = context.session.server(context.dialect);
+        let scope = context.collation_scope();
+        let server = scope.server();
         let collation = match options {
-            Some(options) => collation_of(&options, context, server.as_ref()),
+            Some(options) => collation_of(&options, &scope, server.as_ref()),
             None => server,
         };
         let made = Effect::DatabaseCollation { database: database.clone(), collation, if_not_exists };
@@ -76,7 +77,7 @@ pub(super) fn read_alter_database(cursor: &mut Cursor<'_>, context: &StatementCo
     let (database, options) = read_database_options(cursor, context)?;
     let own = (context.collations)(&database);
     let effect = options.map(|options| {
-        let collation = collation_of(&options, context, own.as_ref());
+        let collation = collation_of(&options, &context.collation_scope(), own.as_ref());
         Effect::DatabaseCollation { database, collation, if_not_exists: false }
     });
     Ok(Change { kind: None, effects: Vec::from_iter(effect) })
@@ -96,9 +97,8 @@ fn read_database_options(cursor: &mut Cursor<'_>, context: &StatementContext<'_>
 }
 
 /// The collation that options give to a database which has the collation `own`; `None` if it is not known.
-fn collation_of(options: &CollationOptions, context: &StatementContext<'_>, own: Option<&Collation>) -> Option<Collation> {
-    let server = context.session.server(context.dialect);
-    options.resolve(context, server.as_ref()).ok()??.within(own).ok()
+fn collation_of(options: &CollationOptions, scope: &CollationScope<'_>, own: Option<&Collation>) -> Option<Collation> {
+    options.resolve(scope, scope.server().as_ref()).ok()??.within(own).ok()
 }
 
 pub(super) fn read_drop(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {
