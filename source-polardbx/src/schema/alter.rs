@@ -122,6 +122,7 @@ impl Item {
 struct Clauses {
     alter: Alter,
     options: CollationOptions,
+    conversion: Option<Conversion>,
 }
 
 /// Reads the part of an ALTER TABLE after the words `ALTER TABLE [IF EXISTS]`.
@@ -152,7 +153,8 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
         }
         cursor.take_symbol(',');
     }
-    let Clauses { mut alter, options } = clauses;
+    let Clauses { mut alter, options, conversion } = clauses;
+    alter.converts_to = conversion.map(|conversion| conversion.to);
     if !options.is_empty() {
         alter.collation = options.resolve(&context.collation_scope(), (context.collations)(&table.database).as_ref())?;
     }
@@ -210,7 +212,7 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
         let scope = context.collation_scope();
         let conversion = Conversion::read(cursor, &scope, &table.database)?;
         clauses.options.converted(&conversion, &scope);
-        alter.converts_to = Some(conversion.to);
+        clauses.conversion = Some(conversion.behind(clauses.conversion.take(), &scope));
         Item::Columns
     } else if cursor.take_words(&["LOCAL", "PARTITION", "BY"]) {
         // Rows expire by such partitions. They are no part of a key.

@@ -21,9 +21,7 @@ mod unstated;
 pub(crate) use collation::max_bytes;
 pub use collation::{DatabaseCollations, NamedCollation, SessionCollations, collation_of_number, of_collation_number};
 pub(crate) use column::quote_labels;
-pub use create::{
-    ColumnSpec, CreateTable, ExplicitTimestamps, KeyDefinition, PartDefinition, StatementContext, read_create_table,
-};
+pub use create::{ColumnSpec, CreateTable, ExplicitTimestamps, KeyDefinition, PartDefinition, StatementContext, read_create_table};
 pub(crate) use create::{for_mysql, foreign_key_actions, without_foreign_keys};
 pub(crate) use databases::Databases;
 pub use error::ReadError;

@@ -134,6 +134,14 @@ impl Conversion {
         };
         Ok(Self { to, has_collate })
     }
+
+    /// This conversion, behind another one of the same statement. In MariaDB, a collation holds if only one of them names one.
+    pub(in crate::schema) fn behind(self, other: Option<Self>, scope: &CollationScope<'_>) -> Self {
+        match other {
+            Some(other) if scope.dialect.is_mariadb() && other.has_collate && !self.has_collate => other,
+            _ => self,
+        }
+    }
 }
 
 /// Takes `CHARACTER SET = name`; the name is `None` for DEFAULT.

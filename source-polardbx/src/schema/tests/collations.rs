@@ -146,9 +146,18 @@ fn servers_differ() {
             "CREATE TABLE t (a CHAR(3)) CHARSET utf8 COLLATE uca1400_as_cs; ALTER TABLE t COLLATE uca1400_ai_ci, ADD b CHAR(3)",
             "utf8_uca1400_ai_ci: utf8_uca1400_as_cs utf8_uca1400_ai_ci",
         ),
-        (MARIADB, "CREATE TABLE t (a CHAR(3)) COLLATE utf8mb4_bin; ALTER TABLE t CONVERT TO CHARACTER SET utf8, CHARSET utf8mb4, \
-                   ADD b CHAR(3) COLLATE uca1400_as_cs, ADD c CHAR(3) COLLATE DEFAULT, ADD d CHAR(3) BINARY, ADD e CHAR(3) COLLATE latin1_bin",
-         "utf8mb4_general_ci: utf8_general_ci utf8mb4_uca1400_as_cs utf8mb4_general_ci utf8mb4_bin utf8_general_ci"),
+        // They hold in the table as it becomes, and are not converted. BINARY is such a collation, too.
+        (
+            MARIADB,
+            "CREATE TABLE t (a CHAR(3)) COLLATE utf8mb4_bin; ALTER TABLE t CONVERT TO CHARACTER SET utf8, CHARSET utf8mb4, \
+             ADD b CHAR(3) COLLATE uca1400_as_cs, ADD c CHAR(3) COLLATE DEFAULT, ADD d CHAR(3) BINARY, ADD e CHAR(3) COLLATE latin1_bin",
+            "utf8mb4_general_ci: utf8_general_ci utf8mb4_uca1400_as_cs utf8mb4_general_ci utf8mb4_bin utf8_general_ci",
+        ),
+        (
+            MARIADB,
+            "CREATE TABLE t (a CHAR(3)); ALTER TABLE t CONVERT TO CHARACTER SET utf8 COLLATE utf8_bin, CONVERT TO CHARACTER SET utf8",
+            "utf8_bin: utf8_bin",
+        ),
         (MARIADB, "ALTER DATABASE p COLLATE uca1400_ai_ci", "utf8mb4_uca1400_ai_ci"),
     ] {
         assert_eq!(after(version, session, statements), expected, "{version} {statements}");

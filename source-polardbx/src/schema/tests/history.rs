@@ -210,7 +210,7 @@ fn a_table_that_a_copy_has_replaced_is_no_copy() {
     let interest = |table: &TableId| if matches!(&*table.table, "t" | "_t") { Interest::Selected } else { Interest::Followed };
     let run = |known: &mut History, sql: &str| {
         let Statement::Change(change) = read(sql) else { panic!("{sql}") };
-        known.apply(&change, 5, None, &interest).unwrap().without_events.len()
+        known.apply(&change, 5, &interest).unwrap().without_events.len()
     };
     for (copy, old, roll_back) in [
         ("_t_gho", "_t_del", "RENAME TABLE t TO _t_gho, _t_del TO t"),
