@@ -9,8 +9,8 @@ use divan::{AllocProfiler, Bencher};
 use formats::canal_json::CanalJson;
 use formats::dts_avro::DtsAvro;
 use runtime::{
-    Body, CellBlock, Column, ColumnKind, Date, DateTime, Encoder, Event, Message, Op, Origin, Position, Row, RowChange, Seq, TableId,
-    TableSchema, Value,
+    Body, CellBlock, Collation, Column, ColumnKind, Date, DateTime, Encoder, Event, Message, Op, Origin, Position, Row, RowChange, Seq,
+    TableId, TableSchema, Value,
 };
 
 const ROWS: usize = 1_000;
@@ -26,7 +26,7 @@ fn main() {
 fn schema() -> Arc<TableSchema> {
     let text = |name: &str, kind, source_type: &str| {
         let mut column = Column::new(name, kind, source_type);
-        column.charset = Some("utf8mb4".to_owned());
+        column.collation = Some(Collation::new("utf8mb4_bin"));
         column
     };
     let mut customer = Column::new("customer", ColumnKind::Int { bytes: 4 }, "int(10) unsigned");

@@ -69,7 +69,7 @@ pub(crate) fn set_labels(mask: u64, labels: &[String]) -> Result<impl Iterator<I
 
 /// The name of a text column's character set; `utf8mb4` if the column does not specify one.
 pub(crate) fn charset_name(column: &Column) -> &str {
-    column.charset.as_deref().unwrap_or("utf8mb4")
+    column.charset().unwrap_or("utf8mb4")
 }
 
 /// The character set of a text column.

@@ -20,6 +20,7 @@ pub mod transforms;
 pub use api::batch::{Batch, BatchBuilder};
 pub use api::charset::{self, Charset};
 pub use api::checkpoint::{Checkpoint, CheckpointStore, Commit, Committed, Progress, SchemaChanges, SplitState};
+pub use api::collation::Collation;
 pub use api::context::{Cancellation, Context, Lane};
 pub use api::encoder::{Control, Encoder, EncoderInfo, Message};
 pub use api::error::{Error, Kind, Result};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use divan::{Bencher, black_box, counter::ItemsCount};
-use runtime::{TableId, TableSchema};
+use runtime::{Collation, TableId, TableSchema};
 use source_polardbx::Selection;
 use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, ServerProfile, StreamPosition};
 use source_polardbx::config::{OnRowsWithoutEvents, PolarDbXOptions};
@@ -44,7 +44,7 @@ impl Server {
 fn schema() -> Arc<TableSchema> {
     let sql = "CREATE TABLE t (id bigint(20) NOT NULL, a int(11) NOT NULL, b int(10) unsigned, c varchar(40), d varchar(60), e decimal(12,2), \
                f datetime, g timestamp(3) NULL, h tinyint(4), i double, PRIMARY KEY (id))";
-    let create = read_create_table(sql, "d", &|_| Some("utf8mb4".to_owned()));
+    let create = read_create_table(sql, "d", &|_| Some(Collation::new("utf8mb4_general_ci")));
     create.map(|create| Arc::new(create.schema)).unwrap_or_else(|_| Arc::new(TableSchema::new(TableId::new("d", "t"), Vec::new())))
 }
 
@@ -146,7 +146,7 @@ impl Log {
         Some(Decoder::new(DecoderOptions {
             stream: "global".to_owned(),
             position: StreamPosition::start("id", "binlog.000001", 4).ok()?,
-            history: History::new([schema()], [("d".to_owned(), "utf8mb4".to_owned())], false),
+            history: History::new([schema()], [("d".to_owned(), Collation::new("utf8mb4_general_ci"))], false),
             selection: Selection::new(&["d.*".to_owned()], &["d.no_*".to_owned()]).ok()?,
             profile: ServerProfile::new(self.server.version()),
             prepared: PreparedTransactions::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use runtime::{Committed, Fact, Origin, Position, TableId};
+use runtime::{Collation, Committed, Fact, Origin, Position, TableId};
 use serde::{Deserialize, Serialize};
 
 use crate::binlog::gtid::{CatchUp, GtidSet};
@@ -120,10 +120,10 @@ pub(crate) struct TableDefinition {
     pub(crate) is_again: bool,
 }
 
-/// The databases that exist at the resume point of a stream. Maps each database to its default character set, or to `None` if that is not
+/// The databases that exist at the resume point of a stream. Maps each database to its default collation, or to `None` if that is not
 /// known. There is one such fact for each stream, stored under the stream's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct DatabaseCharsets(BTreeMap<String, Option<String>>);
+pub(crate) struct DatabaseCollations(BTreeMap<String, Option<Collation>>);
 
 /// An XA transaction whose first half was read, and whose outcome was not. There is one such fact for each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,7 +152,7 @@ pub(crate) enum PreparedRows {
 
 impl Fact for TaskFacts {
     const NAME: &'static str = "task";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 6;
 }
 
 impl Fact for PreparedXa {
@@ -198,8 +198,8 @@ impl Fact for Unstated {
     const VERSION: u32 = 1;
 }
 
-impl Fact for DatabaseCharsets {
-    const NAME: &'static str = "database_charsets";
+impl Fact for DatabaseCollations {
+    const NAME: &'static str = "database_collations";
     const VERSION: u32 = 1;
 }
 
@@ -321,12 +321,12 @@ impl PreparedXa {
     }
 }
 
-impl DatabaseCharsets {
-    pub(crate) fn new<'a>(charsets: impl IntoIterator<Item = (&'a String, &'a Option<String>)>) -> Self {
-        Self(charsets.into_iter().map(|(name, charset)| (name.clone(), charset.clone())).collect())
+impl DatabaseCollations {
+    pub(crate) fn new<'a>(collations: impl IntoIterator<Item = (&'a String, &'a Option<Collation>)>) -> Self {
+        Self(collations.into_iter().map(|(name, collation)| (name.clone(), collation.clone())).collect())
     }
 
-    pub(crate) fn into_map(self) -> HashMap<String, Option<String>> {
+    pub(crate) fn into_map(self) -> HashMap<String, Option<Collation>> {
         self.0.into_iter().collect()
     }
 }
@@ -403,13 +403,13 @@ mod tests {
         prepared.tables[1].1 = PreparedRows::Removed;
         prepared.tables[2].1 = PreparedRows::InDoubt("ALTER TABLE …".into());
         facts.set_at(&PreparedXa::key("global", Some(at)), &prepared).unwrap();
-        facts.set_at("global", &DatabaseCharsets([("shop".into(), Some("gbk".into())), ("x".into(), None)].into())).unwrap();
+        facts.set_at("global", &DatabaseCollations([("shop".into(), Some(Collation::new("gbk_bin"))), ("x".into(), None)].into())).unwrap();
         facts.set_at("global", &OtherObjects::new([TableId::new("shop", "v")])).unwrap();
         let stored: Vec<_> = facts.stored().map(|(name, text)| (name, text.unwrap())).collect();
         let expected = [
             (
                 "task",
-                r#"5 {"identity":"3e11","server_id":7,"version":"8.0.15","selection":{"tables":["a.*","b.*"],"exclude":[],"exclude_shadow_tables":true},"phases":["schema","full","incremental"],"group":null,"stream_group":null,"streams":[{"name":"global","start":{"base":"mysql-bin","file":14,"offset":8273883}}],"settled":{"base":"mysql-bin","file":14,"offset":8273883}}"#,
+                r#"6 {"identity":"3e11","server_id":7,"version":"8.0.15","selection":{"tables":["a.*","b.*"],"exclude":[],"exclude_shadow_tables":true},"phases":["schema","full","incremental"],"group":null,"stream_group":null,"streams":[{"name":"global","start":{"base":"mysql-bin","file":14,"offset":8273883}}],"settled":{"base":"mysql-bin","file":14,"offset":8273883}}"#,
             ),
             (
                 "snapshot_plan",
@@ -422,7 +422,7 @@ mod tests {
                 "prepared_xa/global/000014:99",
                 r#"2 {"xid":{"global":[97],"branch":[],"format":1},"file":14,"offset":99,"spool_bytes":40,"tables":[[{"database":"shop","table":"orders"},"kept"],[{"database":"shop","table":"orders"},"removed"],[{"database":"shop","table":"orders"},{"in_doubt":"ALTER TABLE …"}]]}"#,
             ),
-            ("database_charsets/global", r#"1 {"shop":"gbk","x":null}"#),
+            ("database_collations/global", r#"1 {"shop":"gbk_bin","x":null}"#),
             ("other_objects/global", r#"1 [{"database":"shop","table":"v"}]"#),
         ];
         assert_eq!(stored, expected);

@@ -15,13 +15,13 @@ use crate::binlog::{BinlogCoordinates, StreamPosition};
 use crate::check::{self, demand, demand_of_key, same_streams, same_task};
 use crate::config::{ConfigError, DdlText, OnDdlInFull, Phase, SourceSettings, Start};
 use crate::error::{Result, SourceError};
-use crate::facts::{ChangedTable, DatabaseCharsets, SelectionFact, SnapshotPlan, StartFact, TaskFacts};
+use crate::facts::{ChangedTable, DatabaseCollations, SelectionFact, SnapshotPlan, StartFact, TaskFacts};
 use crate::failover::{may_move, take_over};
 use crate::prepared;
 use crate::restart::Restart;
 use crate::schema::{Databases, FollowedTable, OtherObjects};
 use crate::schema_phase::{self, note_definitions};
-use crate::server::{Definition, Listed, Server, binlog_files, database_charsets, gtids_before, list_tables, read_definitions};
+use crate::server::{Definition, Listed, Server, binlog_files, database_collations, gtids_before, list_tables, read_definitions};
 use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::{first_cursor, next_chunks};
@@ -124,8 +124,8 @@ impl Planner {
             demand(definitions.iter().filter_map(|Definition { schema, .. }| check::stream_key(settings, &streams, schema)))?;
         }
         let mut tables: Vec<Arc<TableSchema>> = definitions.iter().map(|Definition { schema, .. }| schema.clone()).collect();
-        let charsets = if settings.has(Phase::Incremental) { database_charsets(session).await? } else { HashMap::new() };
-        let given = start_schema::given(settings, &server, &charsets)?;
+        let collations = if settings.has(Phase::Incremental) { database_collations(session).await? } else { HashMap::new() };
+        let given = start_schema::given(settings, &server, &collations)?;
         demand(given.iter().flat_map(|schema| check::columns(schema)))?;
         tables.retain(|table| given.iter().all(|given| given.id != table.id));
         tables.extend(given.iter().cloned());
@@ -145,9 +145,9 @@ impl Planner {
         };
         facts.set(&task)?;
         if settings.has(Phase::Incremental) {
-            let databases = Databases::new(charsets, false);
+            let databases = Databases::new(collations, false);
             for Begin { stream, .. } in &starts {
-                facts.set_at(stream.as_str(), &DatabaseCharsets::new(databases.iter()))?;
+                facts.set_at(stream.as_str(), &DatabaseCollations::new(databases.iter()))?;
                 facts.set_at(stream.as_str(), &others)?;
             }
             let known: Vec<TableId> =

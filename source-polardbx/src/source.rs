@@ -15,13 +15,13 @@ use crate::check;
 use crate::config::{Config, Phase, SourceSettings, StreamSplit};
 use crate::denials::{Denials, Judged};
 use crate::error::{Result, SourceError};
-use crate::facts::{CatchUpEnds, DatabaseCharsets, TaskFacts};
+use crate::facts::{CatchUpEnds, DatabaseCollations, TaskFacts};
 use crate::failover::renumbered;
 use crate::planner::Planner;
 use crate::refetch::refetch;
 use crate::schema::{FollowedTable, OtherObjects, Unstated};
 use crate::schema_phase::SchemaReader;
-use crate::server::{Server, binlog_files, database_charsets};
+use crate::server::{Server, binlog_files, database_collations};
 use crate::session::Endpoint;
 use crate::snapshot::catch_up::{CatchUpEnd, CatchUpReader};
 use crate::snapshot::cells::as_read;
@@ -125,10 +125,10 @@ impl PolardbxSource {
         let files = binlog_files(&mut session, &name).await?;
         files.find(&position.base, position.at)?;
         position.forget_purged(|file| files.size(file).is_some());
-        // The checkpoint holds the character sets as of the resume point. If it holds no character sets, the current ones are used.
-        let database_charsets = match committed.fact_at::<DatabaseCharsets>(name.as_str())? {
-            Some(charsets) => charsets.into_map(),
-            None => database_charsets(&mut session).await?,
+        // The checkpoint holds the collations as of the resume point. If it holds none, the current ones are used.
+        let database_collations = match committed.fact_at::<DatabaseCollations>(name.as_str())? {
+            Some(collations) => collations.into_map(),
+            None => database_collations(&mut session).await?,
         };
         session.close().await;
         let (unstated, followed) = (facts_of_stream::<Unstated>(committed, &name)?, facts_of_stream::<FollowedTable>(committed, &name)?);
@@ -149,7 +149,7 @@ impl PolardbxSource {
             followed,
             others,
             unstated,
-            database_charsets,
+            database_collations,
             selection: self.settings.selection.clone().folded(server.lower_case()),
             profile: server.profile(),
             polardbx,

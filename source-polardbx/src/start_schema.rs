@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use runtime::{TableId, TableSchema};
+use runtime::{Collation, TableId, TableSchema};
 
 use crate::config::{ConfigError, SourceSettings};
 use crate::error::Result;
@@ -20,11 +20,11 @@ const MOST: u64 = 64 << 20;
 pub(crate) fn given(
     settings: &SourceSettings,
     server: &Server,
-    databases: &HashMap<String, Option<String>>,
+    databases: &HashMap<String, Option<Collation>>,
 ) -> Result<Vec<Arc<TableSchema>>> {
     let Some(path) = &settings.config.start_schema else { return Ok(Vec::new()) };
     let selection = settings.selection.clone().folded(server.lower_case());
-    let databases: Vec<_> = databases.iter().map(|(name, charset)| (name.clone(), charset.clone())).collect();
+    let databases: Vec<_> = databases.iter().map(|(name, collation)| (name.clone(), collation.clone())).collect();
     read(path, &selection, server.profile().dialect(), server.lower_case(), &databases)
 }
 
@@ -35,7 +35,7 @@ fn read(
     selection: &Selection,
     dialect: Dialect,
     lower_case: bool,
-    databases: &[(String, Option<String>)],
+    databases: &[(String, Option<Collation>)],
 ) -> Result<Vec<Arc<TableSchema>>> {
     let shown = path.display();
     let wrong = |why: String, help: &str| ConfigError::new("start_schema", why, help.to_owned());
@@ -59,11 +59,11 @@ fn read(
             continue;
         }
         let read = {
-            let charsets = |name: &str| history.charset(name);
+            let collations = |name: &str| history.collation(name);
             let context = StatementContext {
                 dialect,
                 explicit_timestamps: ExplicitTimestamps::Known(false),
-                ..StatementContext::new(&database, &charsets)
+                ..StatementContext::new(&database, &collations)
             };
             read_statement(statement, &context)
         };
@@ -75,7 +75,7 @@ fn read(
                 return Err(refused("it is not UTF-8".to_owned()).into());
             }
             Statement::Change(change) => {
-                history.apply(&change, 0, None, &interest).map_err(|error| refused(error.to_string()))?;
+                history.apply(&change, 0, &interest).map_err(|error| refused(error.to_string()))?;
             }
             Statement::Unreadable(error, tables) if tables.iter().any(|table| interest(&history.fold(table)) == Interest::Selected) => {
                 return Err(refused(error.to_string()).into());
@@ -109,7 +109,8 @@ mod tests {
         let path = folder.path().join("dump.sql");
         std::fs::write(&path, text).unwrap();
         let selection = Selection::new(&["shop.*".to_owned()], &["shop.no".to_owned()]).unwrap();
-        let read = read(&path, &selection, Dialect::of_version("8.0.33"), false, &[("shop".to_owned(), Some("utf8mb4".to_owned()))])?;
+        let read =
+            read(&path, &selection, Dialect::of_version("8.0.33"), false, &[("shop".to_owned(), Some(Collation::new("utf8mb4_bin")))])?;
         let columns = |schema: &TableSchema| schema.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(",");
         Ok(read.iter().map(|schema| format!("{} {}", schema.id, columns(schema))).collect())
     }

@@ -24,9 +24,8 @@ impl TextEncoding {
     pub(super) fn of(column: &Column, config: &Config) -> Result<Self, FormatError> {
         let keeps_all = (config.charset, config.invalid_text) == (TextCharset::Source, InvalidText::Keep);
         let mut head = vec![branch::CHARACTER];
-        // The example consumers of DTS do not know the name `utf8mb3`.
-        let name = charset_name(column);
-        write_string(&mut head, if name.eq_ignore_ascii_case("utf8mb3") { "utf8" } else { name });
+        // `utf8` and not `utf8mb3`, which the example consumers of DTS do not know.
+        write_string(&mut head, charset_name(column));
         let charset = if keeps_all { None } else { Some(charset(column)?) };
         let ascii_is_utf8 = charset == Some(Charset::UTF8) && config.charset == TextCharset::Utf8mb4;
         Ok(Self { charset, head, wanted: config.charset, invalid: config.invalid_text, ascii_is_utf8 })

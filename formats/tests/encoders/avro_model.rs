@@ -85,13 +85,12 @@ pub(crate) fn text_object(type_name: &str, value: &str) -> Avro {
 
 /// The expected value of a text cell, in the character set that the settings ask for.
 fn text_cell(v: &[u8], column: &Column, options: &Json) -> Avro {
-    match (column.charset.as_deref(), options["charset"] == "source") {
+    match (column.charset(), options["charset"] == "source") {
         (Some("utf16"), true) => character("utf16", v),
         (Some("utf16"), false) => {
             let units: Vec<u16> = v.chunks(2).map(|unit| u16::from_be_bytes([unit[0], unit[1]])).collect();
             character("utf8mb4", String::from_utf16(&units).unwrap().as_bytes())
         }
-        (Some("utf8mb3"), true) => character("utf8", v),
         (Some(name), true) => character(name, v),
         _ => character("utf8mb4", v),
     }

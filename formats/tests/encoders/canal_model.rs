@@ -136,7 +136,7 @@ fn text(cell: &Cell, column: &Column, options: &Json) -> Json {
         Cell::Double(v) => java(v.to_string(), format!("{v:e}"), format!("{v:.1e}"), v.abs(), v.is_subnormal()),
         Cell::Decimal(v) if option(options, "decimal") == "canal" => canal_decimal(v),
         Cell::Decimal(v) => v.clone(),
-        Cell::Text(v) if column.charset.as_deref() == Some("utf16") => {
+        Cell::Text(v) if column.charset() == Some("utf16") => {
             let units: Vec<u16> = v.chunks(2).map(|unit| u16::from_be_bytes([unit[0], unit[1]])).collect();
             String::from_utf16(&units).unwrap()
         }

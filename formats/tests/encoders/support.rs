@@ -5,7 +5,8 @@ use std::sync::Arc;
 use formats::canal_json::{self, CanalJson};
 use formats::dts_avro::DtsAvro;
 use runtime::{
-    Body, Column, ColumnKind, Encoder, Event, Message, Op, Origin, Position, Row, RowChange, SchemaChange, Seq, TableId, TableSchema, Value,
+    Body, Collation, Column, ColumnKind, Encoder, Event, Message, Op, Origin, Position, Row, RowChange, SchemaChange, Seq, TableId,
+    TableSchema, Value,
 };
 
 /// A column whose kind is parsed from `source_type`; only the types that these tests use are supported.
@@ -57,7 +58,7 @@ pub(crate) fn column(name: &str, source_type: &str) -> Column {
 
 /// The same column with a different character set.
 pub(crate) fn in_charset(mut column: Column, charset: &str) -> Column {
-    column.charset = Some(charset.to_owned());
+    column.collation = Some(Collation::new(format!("{charset}_bin")));
     column
 }
 

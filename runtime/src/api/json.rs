@@ -77,14 +77,17 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::TableId;
+    use crate::{Collation, TableId};
 
     #[test]
     fn a_change_is_json_in_one_call() {
         let labels = vec!["small".to_owned(), "large".to_owned()];
         let columns = vec![
             Column::new("id", ColumnKind::Int { bytes: 8 }, "bigint(20)"),
-            Column { charset: Some("utf8mb4".into()), ..Column::new("name", ColumnKind::Varchar { length: 20 }, "varchar(20)") },
+            Column {
+                collation: Some(Collation::new("utf8mb4_bin")),
+                ..Column::new("name", ColumnKind::Varchar { length: 20 }, "varchar(20)")
+            },
             Column::new("size", ColumnKind::Enum { labels: labels.clone() }, "enum('small','large')"),
             Column::new("flags", ColumnKind::Set { labels }, "set('small','large')"),
             Column::new("ratio", ColumnKind::Float, "float"),

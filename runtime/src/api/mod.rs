@@ -3,6 +3,7 @@
 pub(crate) mod batch;
 pub mod charset;
 pub(crate) mod checkpoint;
+pub(crate) mod collation;
 pub(crate) mod context;
 pub(crate) mod encoder;
 pub(crate) mod error;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::collation::Collation;
+
 /// The name of a table. Names are the source's, or the mapped ones after a transform; they may hold any character.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TableId {
@@ -97,9 +99,9 @@ pub struct TableSchema {
     pub other_keys: Vec<OtherKey>,
     /// Columns that the source shards by, if it does; part of the effective key.
     pub partition_columns: Vec<usize>,
-    /// Character set of a text column that is added without one; `None` if it is not known.
+    /// Collation of a text column that is added without one; `None` if it is not known.
     #[serde(default)]
-    pub charset: Option<String>,
+    pub collation: Option<Collation>,
     /// Rises with every change of the table, from 1.
     pub version: u32,
 }
@@ -114,7 +116,7 @@ impl TableSchema {
             unique_keys: Vec::new(),
             other_keys: Vec::new(),
             partition_columns: Vec::new(),
-            charset: None,
+            collation: None,
             version: 1,
         }
     }
@@ -184,16 +186,21 @@ pub struct Column {
     pub unsigned: bool,
     /// Whether it can be NULL.
     pub nullable: bool,
-    /// Character set of `Char`, `Varchar`, `Text`, `Enum` and `Set` columns, in the source's spelling (`utf8mb4`).
-    pub charset: Option<String>,
+    /// Collation of `Char`, `Varchar`, `Text`, `Enum` and `Set` columns.
+    pub collation: Option<Collation>,
     /// The source's own text of the type, such as `int(10) unsigned`.
     pub source_type: String,
 }
 
 impl Column {
-    /// A nullable, signed column without a character set.
+    /// A nullable, signed column without a collation.
     pub fn new(name: impl Into<String>, kind: ColumnKind, source_type: impl Into<String>) -> Self {
-        Self { name: name.into(), kind, unsigned: false, nullable: true, charset: None, source_type: source_type.into() }
+        Self { name: name.into(), kind, unsigned: false, nullable: true, collation: None, source_type: source_type.into() }
+    }
+
+    /// Character set of `Char`, `Varchar`, `Text`, `Enum` and `Set` columns, such as `utf8mb4`.
+    pub fn charset(&self) -> Option<&str> {
+        self.collation.as_ref().map(Collation::charset)
     }
 }
 

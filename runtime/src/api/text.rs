@@ -147,7 +147,7 @@ pub fn write_timestamp(out: &mut Vec<u8>, micros: i64, fsp: u8, offset_seconds: 
 
 /// The Unicode text of a character cell. An error of kind `Data` if the bytes are not valid in the column's character set.
 pub fn unicode<'a>(bytes: &'a [u8], column: &Column) -> Result<Cow<'a, str>> {
-    let name = column.charset.as_deref().unwrap_or("utf8mb4");
+    let name = column.charset().unwrap_or("utf8mb4");
     let charset = Charset::from_name(name)
         .ok_or_else(|| Error::data(format!("column {} has the character set {name}, which is not supported", column.name)))?;
     charset.decode(bytes).ok_or_else(|| {

@@ -3,14 +3,15 @@ use std::sync::Arc;
 
 use super::{MIDWAY, drop_midway};
 use crate::{
-    Batch, Body, Column, ColumnKind, Context, Event, Lane, Op, Origin, Position, Receipt, Result, Row, RowChange, Seq, Sink, SplitKind,
-    TableId, TableSchema, Value,
+    Batch, Body, Collation, Column, ColumnKind, Context, Event, Lane, Op, Origin, Position, Receipt, Result, Row, RowChange, Seq, Sink,
+    SplitKind, TableId, TableSchema, Value,
 };
 
 /// `count` inserts into a table `contract.rows (id BIGINT PRIMARY KEY, text VARCHAR(20))` with the seqs from `first`.
 pub fn events(first: u128, count: usize) -> Vec<Event> {
     let key = Column { nullable: false, ..Column::new("id", ColumnKind::Int { bytes: 8 }, "bigint(20)") };
-    let text = Column { charset: Some("utf8mb4".into()), ..Column::new("text", ColumnKind::Varchar { length: 20 }, "varchar(20)") };
+    let text =
+        Column { collation: Some(Collation::new("utf8mb4_bin")), ..Column::new("text", ColumnKind::Varchar { length: 20 }, "varchar(20)") };
     let schema = TableSchema { primary_key: vec![0], ..TableSchema::new(TableId::new("contract", "rows"), vec![key, text]) };
     let (schema, origin) = (
         Arc::new(schema),

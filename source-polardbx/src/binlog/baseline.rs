@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use runtime::TableId;
+use runtime::{Collation, TableId};
 
 use super::BinlogCoordinates;
 use super::decode::{StatementText, StatementTexts};
@@ -171,7 +171,7 @@ pub(crate) async fn first_schema_change(
                 let context = StatementContext {
                     dialect: profile.dialect().with_sql_mode(variables.sql_mode.unwrap_or(0)),
                     explicit_timestamps: ExplicitTimestamps::Assumed(false),
-                    ..StatementContext::new(&database, &any_charset)
+                    ..StatementContext::new(&database, &any_collation)
                 };
                 let what = if text.not_in.is_some() && loses_names(&text.text, context.dialect) {
                     Some("names tables in bytes that are not text".to_owned())
@@ -197,9 +197,9 @@ pub(crate) async fn first_schema_change(
     Ok(None)
 }
 
-/// Only whether a statement can be read matters here, so any default character set will do.
-fn any_charset(_database: &str) -> Option<String> {
-    Some("utf8mb4".to_owned())
+/// Only whether a statement can be read matters here, so any default collation will do.
+fn any_collation(_database: &str) -> Option<Collation> {
+    Some(Collation::new("utf8mb4_general_ci"))
 }
 
 fn is_of_rows(event: &RawEvent<'_>) -> bool {
@@ -366,11 +366,11 @@ impl Look for Baseline<'_> {
             }
             Effect::Alter { table, .. } => self.changed(table).map(|table| format!("changes columns or the primary key of {table}")),
             // CREATE DATABASE has a kind, ALTER DATABASE has none.
-            Effect::DatabaseCharset { database, .. } if change.kind.is_some() => {
+            Effect::DatabaseCollation { database, .. } if change.kind.is_some() => {
                 self.created_databases.insert(database.clone());
                 None
             }
-            Effect::DatabaseCharset { database, .. } => (self.selection.may_select_from(database)
+            Effect::DatabaseCollation { database, .. } => (self.selection.may_select_from(database)
                 && !self.created_databases.contains(database))
             .then(|| format!("changes the character set of new tables in {database}")),
             // Nothing but rows changes, and the stream has a key of its own for that.
@@ -419,7 +419,7 @@ mod tests {
         let first = |statements: &[&str]| {
             let mut baseline = Baseline::new(&selection, false, ["t", "u"].map(|table| TableId::new("d", table)));
             statements.iter().find_map(|sql| {
-                let context = StatementContext::new("d", &any_charset);
+                let context = StatementContext::new("d", &any_collation);
                 baseline.statement(sql, &read_statement(sql, &context)).map(|what| format!("{sql}: {what}"))
             })
         };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use runtime::{Batch, Context, Error, Kind, Result, SplitReader, TableId, TableSchema, async_trait};
+use runtime::{Batch, Collation, Context, Error, Kind, Result, SplitReader, TableId, TableSchema, async_trait};
 
 use super::decode::{Decoder, DecoderOptions, OpenGroup, PreparedTransactions, continue_behind, wants_schemas};
 use super::diagnosis::{Refusals, compare, diagnose};
@@ -45,7 +45,7 @@ pub(crate) struct StreamOptions {
     /// What is known of columns that their CREATE TABLE leaves open, at `position`.
     pub(crate) unstated: Vec<Unstated>,
     /// Default character sets of the databases at `position`, where they are known.
-    pub(crate) database_charsets: HashMap<String, Option<String>>,
+    pub(crate) database_collations: HashMap<String, Option<Collation>>,
     /// The selected tables.
     pub(crate) selection: Selection,
     /// The properties of the server.
@@ -158,7 +158,7 @@ impl StreamReader {
             Err(error) => return Err(diagnose(error, &endpoint, server_id, &stream, &position, from, &refusals).await),
         };
         let time = SourceTime { idle_is_current: profile.idle_is_current(), ms: None, is_idle: false };
-        let mut history = History::new(options.schemas, options.database_charsets, profile.lower_case_names());
+        let mut history = History::new(options.schemas, options.database_collations, profile.lower_case_names());
         history.restore_followed(options.followed);
         history.restore_others(options.others);
         history.restore_unstated(options.unstated);

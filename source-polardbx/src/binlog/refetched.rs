@@ -35,7 +35,7 @@ impl<'a> RefetchedTables<'a> {
         profile: &ServerProfile,
         schemas: impl IntoIterator<Item = Arc<TableSchema>> + Clone,
     ) -> Self {
-        let history = History::new(schemas.clone(), std::iter::empty::<(String, Option<String>)>(), profile.lower_case_names());
+        let history = History::new(schemas.clone(), [] as [(String, Option<runtime::Collation>); 0], profile.lower_case_names());
         let first_rows = schemas.into_iter().map(|schema| (history.fold(&schema.id), None)).collect();
         Self { selection, profile: profile.clone(), history, maps: TableMaps::default(), ids: HashMap::new(), first_rows }
     }
@@ -74,7 +74,7 @@ impl Look for RefetchedTables<'_> {
                 self.own(table).map(|table| format!("changes {table}"))
             }
             Effect::Exchange { table } => self.own(table).map(|table| format!("exchanges rows of {table}")),
-            Effect::Truncate { .. } | Effect::Keep { .. } | Effect::RemoveRows { .. } | Effect::DatabaseCharset { .. } => None,
+            Effect::Truncate { .. } | Effect::Keep { .. } | Effect::RemoveRows { .. } | Effect::DatabaseCollation { .. } => None,
         }
     }
 

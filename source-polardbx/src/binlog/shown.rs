@@ -61,7 +61,7 @@ impl ShownTable {
 
     /// The schema that the rows show. `now` is the present schema of the table: its default character set holds if no statement has set another.
     pub(crate) fn into_schema(mut self, now: Option<&TableSchema>) -> TableSchema {
-        self.schema.charset = now.filter(|_| !self.is_recoded).and_then(|now| now.charset.clone());
+        self.schema.collation = now.filter(|_| !self.is_recoded).and_then(|now| now.collation.clone());
         self.schema
     }
 }
@@ -120,7 +120,7 @@ impl<'a> ShownTables<'a> {
     pub(super) fn note_charsets(&mut self, effect: &Effect, fold: impl Fn(&TableId) -> TableId) -> Option<TableId> {
         match effect {
             Effect::Alter { table, alter } => self.note(&fold(table), |shown| {
-                if alter.charset.is_some() || alter.converts_to.is_some() {
+                if alter.collation.is_some() || alter.converts_to.is_some() {
                     shown.is_recoded = true;
                     Follow::NoMore
                 } else {
@@ -156,7 +156,7 @@ impl<'a> ShownTables<'a> {
             | Effect::Repartition { .. }
             | Effect::Exchange { .. }
             | Effect::RemoveRows { .. }
-            | Effect::DatabaseCharset { .. } => None,
+            | Effect::DatabaseCollation { .. } => None,
         }
     }
 
@@ -215,7 +215,7 @@ mod tests {
             }
         }
         let mut now = TableSchema::new(TableId::new("d", "t"), Vec::new());
-        now.charset = Some("gbk".to_owned());
+        now.collation = Some(runtime::Collation::new("gbk_bin"));
         let (_, shown) = baseline.into_parts();
         Ok(shown.unwrap().into_changed().into_iter().map(|shown| shown.into_schema(Some(&now))).collect())
     }
@@ -226,7 +226,10 @@ mod tests {
         let shown =
             pass(Some(&full), true, &["TRUNCATE t", "ALTER TABLE t CHANGE a b BIGINT, ADD c TEXT", "ALTER TABLE t DROP c"]).unwrap();
         let columns: Vec<_> = shown[0].columns.iter().map(|column| (column.name.as_str(), column.source_type.as_str())).collect();
-        assert_eq!((columns, &shown[0].primary_key[..], shown[0].charset.as_deref()), (vec![("a", "int")], &[0][..], Some("gbk")));
+        assert_eq!(
+            (columns, &shown[0].primary_key[..], shown[0].collation.as_ref().map(runtime::Collation::name)),
+            (vec![("a", "int")], &[0][..], Some("gbk_bin"))
+        );
         assert_eq!(pass(Some(&full), true, &["TRUNCATE t", "ALTER TABLE t ENGINE = InnoDB"]), Ok(Vec::new()), "the present schema holds");
         for statements in [
             &["ALTER TABLE t ADD b INT", "ALTER TABLE t CONVERT TO CHARACTER SET latin1"][..],
@@ -234,7 +237,7 @@ mod tests {
             &["RENAME TABLE t TO old, old TO t"],
         ] {
             let shown = pass(Some(&full), true, statements).unwrap();
-            assert_eq!(shown.first().map(|schema| schema.charset.clone()), Some(None), "{statements:?}");
+            assert_eq!(shown.first().map(|schema| schema.collation.clone()), Some(None), "{statements:?}");
         }
     }
 

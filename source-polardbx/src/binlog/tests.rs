@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use runtime::{Batch, Body, Column, ColumnKind, Date, DateTime, Op, Row, TableId, TableSchema, Value};
+use runtime::{Batch, Body, Collation, Column, ColumnKind, Date, DateTime, Op, Row, TableId, TableSchema, Value};
 mod heartbeats;
 mod polardbx;
 mod rollbacks;
@@ -31,7 +31,7 @@ struct Sample {
 
 fn sample(kind: ColumnKind, field: u8, metadata: &[u8], bytes: Vec<u8>, value: Value<'_>) -> Sample {
     let mut column = Column::new("c", kind, "");
-    column.charset = Some("utf8mb4".into());
+    column.collation = Some(Collation::new("utf8mb4_general_ci"));
     Sample { column, kind: field, metadata: metadata.to_vec(), bytes, row: Row::from_values([value]) }
 }
 
@@ -335,7 +335,7 @@ fn decoder(position: StreamPosition, schema: Arc<TableSchema>, batch_max_bytes: 
 }
 
 fn options(position: StreamPosition, schema: Arc<TableSchema>, batch_max_bytes: usize) -> DecoderOptions {
-    let databases = [("d".to_owned(), "utf8mb4".to_owned())];
+    let databases = [("d".to_owned(), Collation::new("utf8mb4_general_ci"))];
     DecoderOptions {
         stream: "global".to_owned(),
         position,

@@ -14,7 +14,7 @@ use crate::config::{ConfigError, Phase, SourceSettings, Start, TlsMode};
 use crate::error::{Result, SourceError};
 use crate::prepared::prepared_now;
 use crate::selection::Selection;
-use crate::server::{Listed, Needed, Server, database_charsets, list_tables, parse_definition, read_ddl, retention};
+use crate::server::{Listed, Needed, Server, database_collations, list_tables, parse_definition, read_ddl, retention};
 use crate::session::{Endpoint, Session, nth};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
@@ -155,8 +155,8 @@ async fn start(
 ) -> Result<String> {
     let starts = stream_starts(settings, endpoint, session, server, streams).await?;
     let tables = list_tables(session, selection).await?.tables;
-    let charsets = database_charsets(session).await?;
-    let given = start_schema::given(settings, server, &charsets)?;
+    let collations = database_collations(session).await?;
+    let given = start_schema::given(settings, server, &collations)?;
     for start in &starts {
         if let Some(Start::Position { .. }) = settings.config.start {
             begins_transaction(endpoint, settings.server_id(task, server.server_id())?, &start.at).await?;
@@ -284,10 +284,10 @@ fn unsupported(column: &Column) -> Option<String> {
     match &column.kind {
         // A row holds the number of a label, not its text. The labels of a `binary` column are bytes, which must be valid UTF-8. U+FFFD
         // stands for bytes that are not valid.
-        K::Enum { labels } | K::Set { labels } if column.charset.as_deref() == Some("binary") => {
+        K::Enum { labels } | K::Set { labels } if column.charset() == Some("binary") => {
             labels.iter().any(|label| label.contains('\u{fffd}')).then(|| "a label has bytes that are not valid text".to_owned())
         }
-        K::Char { .. } | K::Varchar { .. } | K::Text { .. } | K::Enum { .. } | K::Set { .. } => match column.charset.as_deref() {
+        K::Char { .. } | K::Varchar { .. } | K::Text { .. } | K::Enum { .. } | K::Set { .. } => match column.charset() {
             Some(charset) if Charset::from_name(charset).is_some() => None,
             Some(charset) => Some(format!("character set {charset} is not supported yet")),
             None => Some("its character set is not known".to_owned()),
@@ -412,6 +412,8 @@ fn all_failed(findings: impl IntoIterator<Item = Finding>) -> Option<(String, St
 
 #[cfg(test)]
 mod tests {
+    use runtime::Collation;
+
     use super::*;
 
     fn schema(columns: Vec<Column>) -> TableSchema {
@@ -421,12 +423,12 @@ mod tests {
     #[test]
     fn columns_that_cannot_be_carried_are_named_one_by_one() {
         let mut text = Column::new("a", ColumnKind::Varchar { length: 9 }, "varchar(9)");
-        text.charset = Some("klingon".into());
+        text.collation = Some(Collation::new("klingon_bin"));
         let mut fine = text.clone();
-        fine.charset = Some("latin1".into());
+        fine.collation = Some(Collation::new("latin1_bin"));
         let [mut bytes, mut garbled] =
             ["é", "\u{fffd}"].map(|label| Column::new("e", ColumnKind::Enum { labels: vec![label.into()] }, "enum"));
-        (bytes.charset, garbled.charset) = (Some("binary".into()), Some("binary".into()));
+        (bytes.collation, garbled.collation) = (Some(Collation::new("binary")), Some(Collation::new("binary")));
         let mute = Column::new("m", ColumnKind::Text { prefix: 2 }, "text");
         let [json, point] = [Column::new("j", ColumnKind::Json, "json"), Column::new("g", ColumnKind::Geometry, "point")];
         let found = columns(&schema(vec![text, fine, mute, bytes, garbled, json, point]));

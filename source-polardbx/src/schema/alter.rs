@@ -3,7 +3,7 @@
 use runtime::{SchemaChangeKind, TableId};
 
 use super::ReadError;
-use super::charset::of_collation;
+use super::collation::{CollationOptions, Conversion};
 use super::create::{ColumnSpec, StatementContext, read_index, read_key, read_partition_clause, take_index_words, take_unique_words};
 use super::cursor::Cursor;
 use super::lexer::Token;
@@ -76,7 +76,7 @@ const PARTITION_UPKEEP: &[&str] =
 
 /// What one clause of an ALTER TABLE does.
 enum Item {
-    /// The clause changes nothing that is tracked here, or only the default character set; for example, it sets a table option or adds a
+    /// The clause changes nothing that is tracked here, or only the default collation; for example, it sets a table option or adds a
     /// partition.
     Option,
     /// The clause adds a foreign key or a check.
@@ -124,22 +124,30 @@ impl Item {
     }
 }
 
+/// The clauses of an ALTER TABLE.
+#[derive(Default)]
+struct Clauses {
+    alter: Alter,
+    options: CollationOptions,
+    conversion: Option<Conversion>,
+}
+
 /// Reads the part of an ALTER TABLE after the words `ALTER TABLE [IF EXISTS]`.
 pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Change, ReadError> {
     let table = cursor.table(context.database)?;
     cursor.take_wait();
     let (mut kind, mut constrained) = (None, false);
-    let mut alter = Alter::default();
+    let mut clauses = Clauses::default();
     let mut rename = None;
     let mut repartition: Option<Vec<String>> = None;
     let mut effects = Vec::new();
     while !cursor.at_end() {
-        let item = read_item(cursor, &table, context, &mut alter)?;
+        let item = read_item(cursor, &table, context, &mut clauses)?;
         kind = kind.or(item.kind());
         match item {
             Item::Option | Item::AddIndex | Item::DropForeignKey | Item::Columns | Item::AddPrimaryKey | Item::DropPrimaryAsIndex => {}
             Item::Constraint => constrained = true,
-            Item::Key(change) => alter.keys.push(change),
+            Item::Key(change) => clauses.alter.keys.push(change),
             Item::Rename(to) => rename = Some(to),
             // The exchange changes the rows of both tables, and either of them may be selected.
             Item::Exchange(other) => {
@@ -164,6 +172,11 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
         }
         cursor.take_symbol(',');
     }
+    let Clauses { mut alter, options, conversion } = clauses;
+    alter.converts_to = conversion.map(|conversion| conversion.to);
+    if !options.is_empty() {
+        alter.collation = options.resolve(&context.collation_scope(), (context.collations)(&table.database).as_ref())?;
+    }
     let only_keys = Alter { keys: alter.keys.clone(), ..Alter::default() } == alter;
     if !only_keys {
         effects.push(Effect::Alter { table: table.clone(), alter: Box::new(alter) });
@@ -184,7 +197,8 @@ pub(crate) fn read_alter_table(cursor: &mut Cursor<'_>, context: &StatementConte
 }
 
 /// Reads the first words of a clause, which say what it does, and skips the rest of the clause.
-fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContext<'_>, alter: &mut Alter) -> Result<Item, ReadError> {
+fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContext<'_>, clauses: &mut Clauses) -> Result<Item, ReadError> {
+    let alter = &mut clauses.alter;
     let item = if cursor.take_word(&["ADD"]) {
         read_add(cursor, context, alter)?
     } else if cursor.take_word(&["DROP"]) {
@@ -214,16 +228,10 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
     } else if cursor.take_word(&["RENAME"]) {
         read_rename(cursor, &table.database, context, alter)?
     } else if cursor.take_words(&["CONVERT", "TO"]) {
-        let default = alter.charset.take();
-        read_charset(cursor, table, context, alter)?;
-        alter.converts_to.clone_from(&alter.charset);
-        if alter.converts_to.is_none() {
-            return Err(cursor.error("CONVERT TO without a character set"));
-        }
-        // In MariaDB, a statement may convert to one character set and set another default.
-        if context.dialect.is_mariadb() {
-            alter.charset = default;
-        }
+        let scope = context.collation_scope();
+        let conversion = Conversion::read(cursor, &scope, &table.database)?;
+        clauses.options.converted(&conversion, &scope);
+        clauses.conversion = Some(conversion.behind(clauses.conversion.take(), &scope));
         Item::Columns
     } else if cursor.take_words(&["LOCAL", "PARTITION", "BY"]) {
         // Rows expire by such partitions. They are no part of a key.
@@ -262,7 +270,7 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
         skip_all(cursor);
         Item::Option
     } else if is_option(cursor) {
-        if !read_charset(cursor, table, context, alter)? {
+        if !clauses.options.take(cursor)? {
             cursor.advance();
         }
         Item::Option
@@ -270,7 +278,7 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
         return Err(cursor.error("an unknown clause of ALTER TABLE"));
     };
     if matches!(item, Item::Option | Item::Constraint | Item::DropForeignKey | Item::Repartition(_)) {
-        skip_option(cursor, table, context, alter)?;
+        skip_option(cursor, &mut clauses.options)?;
     } else if !(matches!(item, Item::Columns) && cursor.is_partition_clause()) {
         cursor.skip_item()?;
     }
@@ -297,7 +305,7 @@ fn is_option(cursor: &Cursor<'_>) -> bool {
 
 /// Skips the rest of an option, and further options that follow without a comma. Stops at a partition clause, which also needs no comma
 /// before it.
-fn skip_option(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContext<'_>, alter: &mut Alter) -> Result<(), ReadError> {
+fn skip_option(cursor: &mut Cursor<'_>, options: &mut CollationOptions) -> Result<(), ReadError> {
     while cursor.peek().is_some()
         && !cursor.at_end()
         && !cursor.is_symbol(0, ',')
@@ -306,44 +314,11 @@ fn skip_option(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementCont
     {
         if cursor.is_symbol(0, '(') {
             cursor.skip_parentheses()?;
-        } else if !read_charset(cursor, table, context, alter)? {
+        } else if !options.take(cursor)? {
             cursor.advance();
         }
     }
     Ok(())
-}
-
-/// Reads `[DEFAULT] CHARACTER SET = …` and `COLLATE = …`; returns whether one of them was there.
-fn read_charset(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContext<'_>, alter: &mut Alter) -> Result<bool, ReadError> {
-    let mark = cursor.mark();
-    cursor.take_word(&["DEFAULT"]);
-    let (mut charset, mut collation) = (None, None);
-    let mut any = false;
-    if cursor.take_word(&["CHARSET"]) || cursor.take_words(&["CHARACTER", "SET"]) {
-        cursor.take_symbol('=');
-        charset = Some(cursor.charset_or_default("a character set")?);
-        any = true;
-    }
-    if cursor.take_word(&["COLLATE"]) {
-        cursor.take_symbol('=');
-        collation = cursor.charset_or_default("a collation")?.map(|name| of_collation(&name));
-        any = true;
-    }
-    if !any {
-        cursor.reset(mark);
-        return Ok(false);
-    }
-    let named = charset.or(collation);
-    alter.charset = match named {
-        Some(Some(charset)) => Some(charset),
-        // DEFAULT is that of the database.
-        Some(None) => match (context.charsets)(&table.database) {
-            Some(charset) => Some(charset),
-            None => return Err(ReadError::new("neither the statement nor the database says the character set")),
-        },
-        None => alter.charset.take(),
-    };
-    Ok(true)
 }
 
 /// Reads the definition of a column, and notes the key that it declares.

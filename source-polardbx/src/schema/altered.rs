@@ -3,10 +3,10 @@
 
 use std::collections::HashSet;
 
-use runtime::{Column, ColumnKind, KeyPart, TableSchema};
+use runtime::{Collation, Column, ColumnKind, KeyPart, TableSchema};
 
 use super::ReadError;
-use super::charset::max_bytes;
+use super::collation::max_bytes;
 use super::create::{
     ColumnSpec, KeyDefinition, Keys, OF_GEOMETRY, Place, add_keys, convert, find_column, is_same_column, refuse_many_columns,
 };
@@ -31,9 +31,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn defined(spec: &ColumnSpec, origin: Option<usize>, charset: Option<&str>, alter: &Alter) -> Result<Self, ReadError> {
-        let converts_to = alter.converts_to.as_deref();
-        let read = spec.resolve(converts_to.or(charset), converts_to)?;
+    fn defined(spec: &ColumnSpec, origin: Option<usize>, default: Option<&Collation>, alter: &Alter) -> Result<Self, ReadError> {
+        let read = spec.resolve(default, alter.converts_to.as_ref())?;
         Ok(Self { column: read.column, origin, is_kept: false, unstated: read.unstated, primary: read.primary, unique: read.unique })
     }
 }
@@ -41,16 +40,19 @@ impl Entry {
 /// Applies an ALTER TABLE. `unstated` are the columns of which it is only assumed whether they are nullable.
 pub(super) fn alter(schema: &TableSchema, unstated: &[usize], alter: &Alter) -> Result<Altered, ReadError> {
     let converts_to = alter.converts_to.as_ref();
-    let charset = alter.charset.as_ref().or(converts_to).or(schema.charset.as_ref()).cloned();
-    let mut entries = entries(schema, unstated, alter, charset.as_deref())?;
-    if let Some(charset) = converts_to {
+    let collation = match &alter.collation {
+        Some(named) => Some(named.within(schema.collation.as_ref())?),
+        None => converts_to.or(schema.collation.as_ref()).cloned(),
+    };
+    let mut entries = entries(schema, unstated, alter, collation.as_ref())?;
+    if let Some(converts_to) = converts_to {
         for entry in entries.iter_mut().filter(|entry| entry.is_kept) {
-            entry.column = convert(&entry.column, charset)?;
+            entry.column = convert(&entry.column, converts_to)?;
         }
     }
     let columns = entries.iter().map(|entry| entry.column.clone()).collect();
     let mut altered = TableSchema::new(schema.id.clone(), columns);
-    (altered.charset, altered.version) = (charset, schema.version);
+    (altered.collation, altered.version) = (collation, schema.version);
     // A key loses the columns that are dropped, unless others of the same names are added.
     let place = |&old: &usize| place_of(&entries, schema, old);
     altered.partition_columns = schema.partition_columns.iter().filter_map(place).collect();
@@ -104,7 +106,7 @@ fn place_of(entries: &[Entry], schema: &TableSchema, old: usize) -> Option<usize
 }
 
 /// The columns of the table as it becomes, in their order.
-fn entries(schema: &TableSchema, unstated: &[usize], alter: &Alter, charset: Option<&str>) -> Result<Vec<Entry>, ReadError> {
+fn entries(schema: &TableSchema, unstated: &[usize], alter: &Alter, default: Option<&Collation>) -> Result<Vec<Entry>, ReadError> {
     let old = &schema.columns;
     let find = |name: &str, if_exists: bool| match find_column(old, name) {
         None if !if_exists => Err(ReadError::new(format!("the table has no column `{name}`"))),
@@ -124,7 +126,7 @@ fn entries(schema: &TableSchema, unstated: &[usize], alter: &Alter, charset: Opt
         match change {
             ColumnChange::Add { column, if_not_exists } => {
                 if !(*if_not_exists && find_column(old, &column.name).is_some()) {
-                    placed.push((Some(Entry::defined(column, None, charset, alter)?), &column.name, column.place()));
+                    placed.push((Some(Entry::defined(column, None, default, alter)?), &column.name, column.place()));
                 }
             }
             ColumnChange::Drop { name, if_exists } => {
@@ -139,11 +141,11 @@ fn entries(schema: &TableSchema, unstated: &[usize], alter: &Alter, charset: Opt
                     && let Some(at) = placed.iter().position(is_added)
                 {
                     placed.remove(at);
-                    placed.push((Some(Entry::defined(column, None, charset, alter)?), &column.name, column.place()));
+                    placed.push((Some(Entry::defined(column, None, default, alter)?), &column.name, column.place()));
                     continue;
                 }
                 let Some(index) = find(name, *if_exists)? else { continue };
-                let entry = Entry::defined(column, Some(index), charset, alter)?;
+                let entry = Entry::defined(column, Some(index), default, alter)?;
                 // Until its turn comes, it stands at its old place.
                 if let place @ Some(_) = column.place() {
                     placed.push((None, &column.name, place));
@@ -199,7 +201,7 @@ fn prefix_after(old: &Column, new: &Entry, prefix: Option<u32>) -> Option<u32> {
             return stored_length(&old.kind);
         }
         let (bytes, characters) = stored_labels(&old.kind)?;
-        let width = old.charset.as_deref().and_then(max_bytes).unwrap_or(1);
+        let width = old.charset().and_then(max_bytes).unwrap_or(1);
         (characters * width != bytes).then_some(bytes / width)
     });
     kept.filter(|&kept| kept > 0 && kept < length).or(is_geometry.then_some(OF_GEOMETRY))

@@ -1,19 +1,21 @@
-//! The databases and their default character sets, as they are at one position of a stream.
+//! The databases and their default collations, as they are at one position of a stream.
 
 use std::collections::HashMap;
 
-/// The databases that exist, each with its default character set; `None` if the character set is not known.
+use runtime::Collation;
+
+/// The databases that exist, each with its default collation; `None` if the collation is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Databases {
-    known: HashMap<String, Option<String>>,
+    known: HashMap<String, Option<Collation>>,
     /// Whether the server compares names in lower case.
     lower_case: bool,
 }
 
 impl Databases {
-    pub(crate) fn new(known: impl IntoIterator<Item = (String, impl Into<Option<String>>)>, lower_case: bool) -> Self {
+    pub(crate) fn new(known: impl IntoIterator<Item = (String, impl Into<Option<Collation>>)>, lower_case: bool) -> Self {
         let mut databases = Self { known: HashMap::new(), lower_case };
-        databases.known = known.into_iter().map(|(name, charset)| (databases.fold(&name), charset.into())).collect();
+        databases.known = known.into_iter().map(|(name, collation)| (databases.fold(&name), collation.into())).collect();
         databases
     }
 
@@ -22,8 +24,8 @@ impl Databases {
         if self.lower_case { name.to_lowercase() } else { name.to_owned() }
     }
 
-    /// The default character set of a database; `None` if the database or its character set is not known.
-    pub(crate) fn charset(&self, name: &str) -> Option<String> {
+    /// The default collation of a database; `None` if the database or its collation is not known.
+    pub(crate) fn collation(&self, name: &str) -> Option<Collation> {
         self.known.get(&self.fold(name)).cloned().flatten()
     }
 
@@ -31,16 +33,16 @@ impl Databases {
         self.known.contains_key(&self.fold(name))
     }
 
-    pub(crate) fn set(&mut self, name: &str, charset: Option<String>) {
-        self.known.insert(self.fold(name), charset);
+    pub(crate) fn set(&mut self, name: &str, collation: Option<Collation>) {
+        self.known.insert(self.fold(name), collation);
     }
 
     pub(crate) fn forget(&mut self, name: &str) {
         self.known.remove(&self.fold(name));
     }
 
-    /// The names of all databases, with their default character sets.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Option<String>)> {
+    /// The names of all databases, with their default collations.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Option<Collation>)> {
         self.known.iter()
     }
 }

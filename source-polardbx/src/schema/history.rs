@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use runtime::{TableId, TableSchema};
+use runtime::{Collation, TableId, TableSchema};
 
 use super::altered::{alter, change_keys};
 use super::create::{Keys, find_column};
@@ -73,7 +73,6 @@ struct Renamed {
 /// The work of one statement.
 struct Work<'a> {
     seconds: u32,
-    server_charset: Option<&'a str>,
     interest: &'a dyn Fn(&TableId) -> Interest,
     touched: Touched,
     without_events: Vec<WithoutEvents>,
@@ -90,10 +89,10 @@ impl Work<'_> {
 
 impl History {
     /// Creates the history at the start of a stream. `schemas` are the schemas of the selected tables at that position. `databases` are the
-    /// databases that exist there, each with its default character set if that is known.
+    /// databases that exist there, each with its default collation if that is known.
     pub fn new(
         schemas: impl IntoIterator<Item = Arc<TableSchema>>,
-        databases: impl IntoIterator<Item = (String, impl Into<Option<String>>)>,
+        databases: impl IntoIterator<Item = (String, impl Into<Option<Collation>>)>,
         lower_case: bool,
     ) -> Self {
         let databases = Databases::new(databases, lower_case);
@@ -258,9 +257,9 @@ impl History {
         self.lower_case
     }
 
-    /// The default character set of a database; `None` if the database or its character set is not known.
-    pub fn charset(&self, database: &str) -> Option<String> {
-        self.databases.charset(database)
+    /// The default collation of a database; `None` if the database or its collation is not known.
+    pub fn collation(&self, database: &str) -> Option<Collation> {
+        self.databases.collation(database)
     }
 
     /// The databases that exist at this position.
@@ -269,16 +268,10 @@ impl History {
     }
 
     /// Applies all effects of a DDL statement, up to the first that is an error. `seconds` is the time when the statement
-    /// was executed, in seconds since the epoch. `server_charset` is the character set of databases that are created without a character set.
-    pub fn apply(
-        &mut self,
-        change: &Change,
-        seconds: u32,
-        server_charset: Option<&str>,
-        interest: &dyn Fn(&TableId) -> Interest,
-    ) -> Result<Applied, ChangeError> {
+    /// was executed, in seconds since the epoch.
+    pub fn apply(&mut self, change: &Change, seconds: u32, interest: &dyn Fn(&TableId) -> Interest) -> Result<Applied, ChangeError> {
         let (touched, without_events, renamed) = (Touched::new(), Vec::new(), Vec::new());
-        let mut work = Work { seconds, server_charset, interest, touched, without_events, renamed };
+        let mut work = Work { seconds, interest, touched, without_events, renamed };
         for effect in &change.effects {
             self.apply_effect(effect, &mut work)?;
         }
@@ -411,11 +404,11 @@ impl History {
                     self.touch(table, Some(schema), work);
                 }
             }
-            Effect::DatabaseCharset { database, charset, if_not_exists } => {
+            Effect::DatabaseCollation { database, collation, if_not_exists } => {
                 let name = self.databases.fold(database);
                 let exists = || self.databases.exists(database) || self.tables.keys().any(|table| *table.database == *name);
                 if !(*if_not_exists && exists()) {
-                    self.databases.set(database, charset.clone().or_else(|| work.server_charset.map(str::to_owned)));
+                    self.databases.set(database, collation.clone());
                 }
             }
             Effect::DropDatabase { database } => {

@@ -2,7 +2,7 @@
 
 mod alter;
 mod altered;
-mod charset;
+mod collation;
 mod column;
 mod create;
 mod cursor;
@@ -20,12 +20,10 @@ mod statement;
 mod tests;
 mod unstated;
 
-pub(crate) use charset::max_bytes;
-pub use charset::of_collation_number;
+pub(crate) use collation::max_bytes;
+pub use collation::{DatabaseCollations, NamedCollation, SessionCollations, collation_of_number, of_collation_number};
 pub(crate) use column::quote_labels;
-pub use create::{
-    ColumnSpec, CreateTable, DatabaseCharsets, ExplicitTimestamps, KeyDefinition, PartDefinition, StatementContext, read_create_table,
-};
+pub use create::{ColumnSpec, CreateTable, ExplicitTimestamps, KeyDefinition, PartDefinition, StatementContext, read_create_table};
 pub(crate) use create::{for_mysql, foreign_key_actions, without_foreign_keys};
 pub(crate) use databases::Databases;
 pub use error::ReadError;

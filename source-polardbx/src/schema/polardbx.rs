@@ -99,6 +99,8 @@ pub(crate) fn concerns_accounts(sql: &str, context: &StatementContext<'_>) -> bo
 
 #[cfg(test)]
 mod tests {
+    use runtime::Collation;
+
     use super::*;
 
     #[test]
@@ -113,7 +115,7 @@ mod tests {
 
     #[test]
     fn partition_columns_come_from_the_statement_of_the_user() {
-        let context = StatementContext::new("d", &|_| Some("utf8mb4".to_owned()));
+        let context = StatementContext::new("d", &|_| Some(Collation::new("utf8mb4_general_ci")));
         let read = |sql: &str| match read_statement(sql, &context) {
             Statement::Change(change) => change,
             other => panic!("{sql}: {other:?}"),
@@ -157,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_statement_that_may_partition_otherwise_must_be_read() {
-        let context = StatementContext::new("d", &|_| Some("utf8mb4".to_owned()));
+        let context = StatementContext::new("d", &|_| Some(Collation::new("utf8mb4_general_ci")));
         let Statement::Change(create) = read_statement("CREATE TABLE t (a INT)", &context) else { panic!() };
         for original in ["CREATE TABLE t (a INT", "CREATE gizmo t (a INT) PARTITION BY KEY(a)"] {
             assert!(add_partitions(&mut create.clone(), original, &context).is_err(), "{original}");
@@ -174,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_statements_of_polardbx_are_read() {
-        let context = StatementContext::new("d", &|_| Some("utf8mb4".to_owned()));
+        let context = StatementContext::new("d", &|_| Some(Collation::new("utf8mb4_general_ci")));
         let mut wrong = Vec::new();
         for sql in [
             "ALTER TABLE t MODIFY TTL SET TTL_ENABLE='OFF', TTL_PART_INTERVAL=INTERVAL(1, MONTH), ARCHIVE_TYPE='PARTITION'",

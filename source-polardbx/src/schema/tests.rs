@@ -1,20 +1,25 @@
 //! Tests that parse statements of MySQL, MariaDB and PolarDB-X, and compare the results.
 
-use runtime::{ColumnKind, KeyPart, SchemaChangeKind, TableId, TableSchema};
+use runtime::{Collation, ColumnKind, KeyPart, SchemaChangeKind, TableId, TableSchema};
 
 use super::{
-    Dialect, Effect, ExplicitTimestamps, KeyChange, KeyDefinition, PartDefinition, Statement, StatementContext, read_create_table,
-    read_statement,
+    Dialect, Effect, ExplicitTimestamps, KeyChange, KeyDefinition, PartDefinition, SessionCollations, Statement, StatementContext,
+    read_create_table, read_statement,
 };
 
 fn read(sql: &str) -> Statement {
-    let charsets = |_: &str| Some("utf8mb4".to_owned());
+    let collations = |_: &str| Some(Collation::new("utf8mb4_general_ci"));
     let (dialect, explicit_timestamps) = (Dialect::of_version("5.7.22-log"), ExplicitTimestamps::Known(false));
-    read_statement(sql, &StatementContext { explicit_timestamps, dialect, ..StatementContext::new("d", &charsets) })
+    read_statement(sql, &StatementContext { explicit_timestamps, dialect, session: latin1(), ..StatementContext::new("d", &collations) })
+}
+
+/// The collations of a session of a server for latin1.
+fn latin1() -> SessionCollations<'static> {
+    SessionCollations { server: Some(8), ..SessionCollations::default() }
 }
 
 fn create(sql: &str) -> TableSchema {
-    read_create_table(sql, "d", &|_| Some("utf8mb4".to_owned())).unwrap().schema
+    read_create_table(sql, "d", &|_| Some(Collation::new("utf8mb4_general_ci"))).unwrap().schema
 }
 
 fn types(schema: &TableSchema) -> Vec<String> {
@@ -48,7 +53,7 @@ fn polardbx_prints_a_partitioned_table() {
          PARTITION BY KEY(`id`,`buyer`)\nPARTITIONS 16\ntablegroup = `tg5` /* LOCALITY='dn=1' */",
     );
     assert_eq!(types(&schema), ["id bigint(20) not null", "buyer bigint(20) not null", "amount decimal(12,2)", "note varchar(64)"]);
-    assert_eq!((schema.columns[3].charset.as_deref(), &schema.primary_key[..]), (Some("latin1"), &[0][..]));
+    assert_eq!((schema.columns[3].charset(), &schema.primary_key[..]), (Some("latin1"), &[0][..]));
     assert_eq!(schema.unique_keys.iter().map(|key| (key.name.as_str(), &key.columns[..])).collect::<Vec<_>>(), [("u_b", &[1][..])]);
     assert_eq!(schema.partition_columns, [0, 1]);
     assert_eq!(schema.effective_key(), [0, 1]);
@@ -142,7 +147,7 @@ fn the_dialect_of_mariadb() {
             "de decimal(20,5) unsigned",
         ]
     );
-    let charset = |column: usize| schema.columns[column].charset.as_deref();
+    let charset = |column: usize| schema.columns[column].charset();
     assert_eq!((charset(2), charset(6), charset(7)), (Some("utf8mb4"), Some("latin1"), Some("utf8mb4")));
     assert_eq!((schema.primary_key, schema.unique_keys.len()), (vec![0], 1));
     for (sql, said) in [
@@ -150,28 +155,28 @@ fn the_dialect_of_mariadb() {
         ("CREATE TABLE t (a int) ENGINE=InnoDB WITH SYSTEM VERSIONING", "system versioning"),
         ("CREATE TABLE t (a int, s date, e date, PERIOD FOR p (s, e), PRIMARY KEY (a, p WITHOUT OVERLAPS))", "WITHOUT OVERLAPS"),
     ] {
-        let error = read_create_table(sql, "d", &|_| Some("latin1".into())).unwrap_err().to_string();
+        let error = read_create_table(sql, "d", &|_| Some(Collation::new("latin1_swedish_ci"))).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
     let shown = create("CREATE TABLE t (a uuid NOT NULL, b inet4, c inet6, d vector(3), PRIMARY KEY (a))");
     assert_eq!(types(&shown), ["a uuid not null", "b inet4", "c inet6", "d vector(3)"]);
-    assert_eq!((shown.columns[0].charset.as_deref(), &shown.columns[3].kind), (Some("ascii"), &ColumnKind::Blob { prefix: 4 }));
+    assert_eq!((shown.columns[0].charset(), &shown.columns[3].kind), (Some("ascii"), &ColumnKind::Blob { prefix: 4 }));
     // MariaDB's COMPRESSED says how values are stored, which is not part of the column's type.
     let compressed = create(
         "CREATE TABLE t (a text /*M!100301 COMPRESSED*/ CHARACTER SET ucs2 COLLATE ucs2_general_ci NOT NULL DEFAULT '', \
          b varbinary(9) COMPRESSED=zlib COMMENT 'COMPRESSED', c varchar(20) /*M!100301 COMPRESSED*/ GENERATED ALWAYS AS (`a`) STORED, PRIMARY KEY (b))",
     );
     assert_eq!(types(&compressed), ["a text not null", "b varbinary(9) not null", "c varchar(20)"]);
-    assert_eq!(compressed.columns[0].charset.as_deref(), Some("ucs2"));
+    assert_eq!(compressed.columns[0].charset(), Some("ucs2"));
     // JSON is an alias of LONGTEXT also in a statement from MariaDB's binlog.
-    let charsets = |_: &str| Some("latin1".to_owned());
-    let context = StatementContext { dialect: Dialect::of_version("10.11.19-MariaDB-log"), ..StatementContext::new("d", &charsets) };
+    let collations = |_: &str| Some(Collation::new("latin1_swedish_ci"));
+    let context = StatementContext { dialect: Dialect::of_version("10.11.19-MariaDB-log"), ..StatementContext::new("d", &collations) };
     let Statement::Change(change) = read_statement("CREATE TABLE t (a JSON, b int, c text COLLATE uca1400_ai_ci)", &context) else {
         panic!()
     };
     let [Effect::Create { definition: Ok(made), .. }] = &change.effects[..] else { panic!() };
     assert_eq!(types(&made.schema), ["a longtext", "b int(11)", "c text"]);
-    assert_eq!((made.schema.columns[0].charset.as_deref(), made.schema.columns[2].charset.as_deref()), (Some("utf8mb4"), Some("latin1")));
+    assert_eq!((made.schema.columns[0].charset(), made.schema.columns[2].charset()), (Some("utf8mb4"), Some("latin1")));
 }
 
 #[test]
@@ -200,7 +205,7 @@ fn the_dialect_of_mysql_8() {
             "p point not null",
         ]
     );
-    assert_eq!(schema.columns[2].charset.as_deref(), Some("utf8mb3"));
+    assert_eq!(schema.columns[2].charset(), Some("utf8"));
     assert_eq!(schema.unique_keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>(), ["uk"]);
     for (key, unique) in [("KEY `f` (((`a` + 1)))", false), ("UNIQUE KEY `f` (`a`,(lower(`b`)))", true)] {
         let schema = create(&format!("CREATE TABLE t (a int, b varchar(9), {key})"));
@@ -218,8 +223,8 @@ fn the_dialect_of_mysql_8() {
         assert!(matches!(&changes[..], [KeyChange::Add(key)] if key.parts.contains(&PartDefinition::Expression)), "{sql}: {changes:?}");
     }
     // The types are printed as the server would print them, not as the user typed them.
-    let charsets = |_: &str| Some("utf8mb4".to_owned());
-    let context = StatementContext { dialect: Dialect::of_version("8.0.33"), ..StatementContext::new("d", &charsets) };
+    let collations = |_: &str| Some(Collation::new("utf8mb4_general_ci"));
+    let context = StatementContext { dialect: Dialect::of_version("8.0.33"), ..StatementContext::new("d", &collations) };
     let Statement::Change(change) =
         read_statement("CREATE TABLE t (a int(11), b bool, c bigint zerofill, d year(4), e tinyint(4))", &context)
     else {
@@ -236,7 +241,7 @@ fn a_character_set_that_nobody_says_is_an_error() {
     let table =
         read_create_table("CREATE TABLE t (a varchar(3), b text collate latin1_bin) COMMENT='CHARSET=x' COLLATE=gbk_bin", "d", &|_| None)
             .unwrap();
-    let charsets: Vec<_> = table.schema.columns.iter().map(|column| column.charset.as_deref()).collect();
+    let charsets: Vec<_> = table.schema.columns.iter().map(|column| column.charset()).collect();
     assert_eq!(charsets, [Some("gbk"), Some("latin1")]);
 }
 
@@ -251,7 +256,7 @@ fn what_is_not_a_table_is_an_error() {
         "SELECT 1",
         "",
     ] {
-        assert!(read_create_table(sql, "d", &|_| Some("utf8".into())).is_err(), "{sql}");
+        assert!(read_create_table(sql, "d", &|_| Some(Collation::new("utf8_bin"))).is_err(), "{sql}");
     }
 }
 
@@ -348,7 +353,7 @@ fn other_statements() {
     assert_eq!(effects("RENAME TABLE t TO e.u"), std::slice::from_ref(&rename));
     assert_eq!(effects("ALTER TABLE t RENAME AS e.u"), [rename]);
     assert_eq!(effects("DROP DATABASE IF EXISTS `x y`"), [Effect::DropDatabase { database: "x y".into() }]);
-    let made = Effect::DatabaseCharset { database: "x".into(), charset: Some("gbk".into()), if_not_exists: false };
+    let made = Effect::DatabaseCollation { database: "x".into(), collation: Some(Collation::new("gbk_chinese_ci")), if_not_exists: false };
     assert_eq!(effects("CREATE DATABASE x MODE='auto' CHARSET = `gbk`"), [made]);
     assert!(matches!(effects("create table t like d.u")[0], Effect::CreateLike { .. }));
     assert!(matches!(effects("create table t engine=federated connection='x'")[0], Effect::CreateUnlisted { .. }));
@@ -387,9 +392,9 @@ fn other_statements() {
 }
 
 fn read_maria(sql: &str) -> Statement {
-    let charsets = |_: &str| Some("utf8mb4".to_owned());
+    let collations = |_: &str| Some(Collation::new("utf8mb4_general_ci"));
     let dialect = Dialect::of_version("10.11.19-MariaDB-log");
-    read_statement(sql, &StatementContext { dialect, ..StatementContext::new("d", &charsets) })
+    read_statement(sql, &StatementContext { dialect, ..StatementContext::new("d", &collations) })
 }
 
 #[test]
@@ -479,7 +484,7 @@ fn labels_may_be_bytes_and_long_texts_become_large() {
         ]
     );
     for sql in ["CREATE TABLE t (a ENUM(x'ff'))", "CREATE TABLE t (a ENUM(x'fg'))", "CREATE TABLE t (a ENUM(5))"] {
-        assert!(read_create_table(sql, "d", &|_| Some("utf8mb4".into())).is_err(), "{sql}");
+        assert!(read_create_table(sql, "d", &|_| Some(Collation::new("utf8mb4_general_ci"))).is_err(), "{sql}");
     }
 }
 
@@ -487,12 +492,13 @@ fn labels_may_be_bytes_and_long_texts_become_large() {
 fn default_is_not_a_character_set_and_periods_are_never_null() {
     for tail in ["CHARSET=DEFAULT", "DEFAULT CHARACTER SET DEFAULT", "COLLATE DEFAULT", "CHARACTER SET DEFAULT COLLATE = DEFAULT"] {
         let made = create(&format!("CREATE TABLE t (a TEXT) {tail}"));
-        assert_eq!(made.columns[0].charset.as_deref(), Some("utf8mb4"), "{tail}");
+        assert_eq!(made.columns[0].charset(), Some("utf8mb4"), "{tail}");
     }
     let made = create("CREATE TABLE t (s DATE, e DATE, x DATE, PERIOD FOR p (s, `e`))");
     assert_eq!(types(&made), ["s date not null", "e date not null", "x date"]);
 }
 
+mod collations;
 mod history;
 mod kinds;
 mod limits;

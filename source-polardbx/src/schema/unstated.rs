@@ -60,7 +60,7 @@ mod tests {
     fn apply(history: &mut History, sql: &str) {
         let context = StatementContext { explicit_timestamps: ExplicitTimestamps::Assumed(true), ..StatementContext::new("d", &|_| None) };
         let Statement::Change(change) = read_statement(sql, &context) else { panic!("{sql}") };
-        history.apply(&change, 10, None, &|_| Interest::Selected).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        history.apply(&change, 10, &|_| Interest::Selected).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
     fn taken(history: &mut History) -> Vec<(String, Option<Unstated>)> {

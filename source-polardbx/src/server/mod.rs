@@ -22,7 +22,7 @@ pub(crate) use gtid::{ServerGtids, gtids_before};
 pub(crate) use identity::Identity;
 pub(crate) use kind::{ServerKind, kind_of};
 pub(crate) use retention::{Needed, kept_hours, retention};
-pub(crate) use tables::{Definition, Listed, database_charsets, list_tables, parse_definition, read_ddl, read_definitions};
+pub(crate) use tables::{Definition, Listed, database_collations, list_tables, parse_definition, read_ddl, read_definitions};
 
 /// The names of the server variables that are read.
 const VARIABLES: &[&str] = &[

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use runtime::{TableId, TableSchema};
+use runtime::{Collation, TableId, TableSchema};
 use tokio::task::JoinSet;
 
 use crate::binlog::profile::is_polardbx;
@@ -73,13 +73,13 @@ fn unambiguous(tables: &[TableId]) -> Result<()> {
     }
 }
 
-/// The default character set of every database that the account can see.
-pub(crate) async fn database_charsets(session: &mut Session) -> Result<HashMap<String, Option<String>>> {
-    let sql = "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA";
-    let rows = session.rows("ask for the databases' character sets", sql).await?;
+/// The default collation of every database that the account can see.
+pub(crate) async fn database_collations(session: &mut Session) -> Result<HashMap<String, Option<Collation>>> {
+    let sql = "SELECT SCHEMA_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA";
+    let rows = session.rows("ask for the databases' collations", sql).await?;
     let is_polardbx = is_polardbx(session.version());
     let name = |row| nth(row, 0).map(|name| if is_polardbx { name.to_lowercase() } else { name });
-    Ok(rows.iter().filter_map(|row| Some((name(row)?, nth(row, 1)))).collect())
+    Ok(rows.iter().filter_map(|row| Some((name(row)?, nth(row, 1).map(Collation::new)))).collect())
 }
 
 /// The definition of a table, from SHOW CREATE TABLE.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mysql_async::Value as Cell;
-use runtime::{Column, ColumnKind, Date, DateTime, RowWriter, TableSchema, Value};
+use runtime::{Collation, Column, ColumnKind, Date, DateTime, RowWriter, TableSchema, Value};
 
 use crate::session::quoted;
 
@@ -25,7 +25,7 @@ pub(crate) fn as_read(schema: &Arc<TableSchema>, is_polardbx: bool) -> Arc<Table
     let mut read = TableSchema::clone(schema);
     for column in &mut read.columns {
         if matches!(column.kind, ColumnKind::Char { .. } | ColumnKind::Varchar { .. } | ColumnKind::Text { .. }) {
-            column.charset = Some("utf8mb4".into());
+            column.collation = Some(Collation::new("utf8mb4_bin"));
         }
     }
     Arc::new(read)

@@ -29,10 +29,8 @@ pub(crate) fn difference(known: &TableSchema, now: &TableSchema) -> Option<Strin
 /// Whether the rows of a table have the same schema by both definitions: one that was followed from statement to statement, and the one
 /// that the server shows. The former may spell a type in another way, and need not know whether a column is nullable.
 pub(crate) fn have_same_schema(followed: &TableSchema, shown: &TableSchema) -> bool {
-    let charset = |column: &Column| column.charset.as_ref().map(|charset| charset.replace("utf8mb3", "utf8"));
-    let same = |(followed, shown): (&Column, &Column)| {
-        (&followed.name, &followed.kind, followed.unsigned, charset(followed)) == (&shown.name, &shown.kind, shown.unsigned, charset(shown))
-    };
+    let of = |column: &Column| (column.name.clone(), column.kind.clone(), column.unsigned, column.charset().map(str::to_owned));
+    let same = |(followed, shown): (&Column, &Column)| of(followed) == of(shown);
     followed.columns.len() == shown.columns.len()
         && followed.columns.iter().zip(&shown.columns).all(same)
         && followed.primary_key == shown.primary_key
@@ -40,7 +38,7 @@ pub(crate) fn have_same_schema(followed: &TableSchema, shown: &TableSchema) -> b
 
 fn of_column(known: &Column, now: &Column) -> String {
     let text = |column: &Column| {
-        let charset = column.charset.as_ref().map(|charset| format!(" in {charset}")).unwrap_or_default();
+        let charset = column.collation.as_ref().map(|collation| format!(" in {collation}")).unwrap_or_default();
         format!("{}{charset}{}", column.source_type, if column.nullable { "" } else { " NOT NULL" })
     };
     let (was, is) = (text(known), text(now));
@@ -73,7 +71,7 @@ mod tests {
         for (definition, said) in [
             ("`id` int(11) NOT NULL, PRIMARY KEY (`id`)", "the column `a` is gone"),
             (&format!("`b` int(11), {KNOWN}"), "the column `b` is new"),
-            (&KNOWN.replace("latin1", "utf8"), "the column `a` was varchar(9) in latin1 and is varchar(9) in utf8"),
+            (&KNOWN.replace("latin1", "utf8"), "the column `a` was varchar(9) in latin1_swedish_ci and is varchar(9) in utf8_general_ci"),
             (&KNOWN.replace("int(11)", "bigint(20)"), "the column `id` was int(11) NOT NULL and is bigint(20) NOT NULL"),
             ("`a` varchar(9) CHARACTER SET latin1, `id` int(11) NOT NULL, PRIMARY KEY (`id`)", "its columns have another order"),
             ("`id` int(11) NOT NULL, `a` varchar(9) CHARACTER SET latin1", "its key was (id) and is ()"),

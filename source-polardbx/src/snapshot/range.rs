@@ -93,7 +93,7 @@ fn literal(column: &Column, value: &[u8]) -> Option<String> {
             safe.then(|| format!("'{}'", String::from_utf8_lossy(value)))
         }
         Char { .. } | Varchar { .. } => {
-            let charset = column.charset.as_deref().unwrap_or("utf8mb4");
+            let charset = column.charset().unwrap_or("utf8mb4");
             let safe = charset.bytes().all(|byte| byte.is_ascii_alphanumeric());
             safe.then(|| format!("_{charset} X'{}'", hex(value)))
         }
@@ -151,14 +151,14 @@ fn unhex(digits: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use runtime::TableId;
+    use runtime::{Collation, TableId};
 
     use super::*;
 
     fn column(name: &str, kind: ColumnKind) -> Column {
         let mut column = Column::new(name, kind, "");
         column.nullable = false;
-        column.charset = Some("latin1".into());
+        column.collation = Some(Collation::new("latin1_bin"));
         column
     }
 

@@ -117,7 +117,7 @@ fn bytes(random: &mut Rng, length: usize) -> Vec<u8> {
 }
 
 fn text(random: &mut Rng, column: &Column) -> Vec<u8> {
-    match column.charset.as_deref() {
+    match column.charset() {
         Some("latin1") => {
             let length = random.usize(..30);
             bytes(random, length)

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use runtime::{
-    Body, CellBlock, Column, ColumnKind, Event, Op, Origin, Position, Row, RowChange, SchemaChange, SchemaChangeKind, Seq, TableId,
-    TableSchema, UniqueKey,
+    Body, CellBlock, Collation, Column, ColumnKind, Event, Op, Origin, Position, Row, RowChange, SchemaChange, SchemaChangeKind, Seq,
+    TableId, TableSchema, UniqueKey,
 };
 
 use super::cells::{awkward, push_bad, push_good};
@@ -172,7 +172,7 @@ fn column(random: &mut Rng, index: usize, bad: bool) -> Column {
     } else {
         &["latin1", "ascii", "utf8mb3"]
     };
-    column.charset = random.bool().then(|| charsets[random.usize(..charsets.len())].to_owned());
+    column.collation = random.bool().then(|| Collation::new(charsets[random.usize(..charsets.len())]));
     column
 }
 

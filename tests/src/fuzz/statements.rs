@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use runtime::{TableId, TableSchema};
+use runtime::{Collation, TableId, TableSchema};
 use source_polardbx::Selection;
 use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, ServerProfile, StreamPosition};
 use source_polardbx::config::{OnRowsWithoutEvents, PolarDbXOptions};
@@ -76,7 +76,7 @@ impl Session {
     }
 
     fn read(&self, text: &str) -> Statement {
-        let charsets = |name: &str| (name == "d").then(|| "utf8mb4".to_owned());
+        let charsets = |name: &str| (name == "d").then(|| Collation::new("utf8mb4_general_ci"));
         read_statement(
             text,
             &StatementContext {
@@ -92,10 +92,14 @@ impl Session {
         const U: &str = "CREATE TABLE u (a INT NOT NULL, x INT, PRIMARY KEY (a))";
         let mut schemas = Vec::new();
         for (database, sql) in [("d", T), ("d", U), ("e", T)] {
-            let create = read_create_table(sql, database, &|_| Some("utf8mb4".to_owned()));
+            let create = read_create_table(sql, database, &|_| Some(Collation::new("utf8mb4_general_ci")));
             schemas.push(Arc::new(create.map_err(|error| Failure::new(error.to_string()))?.schema));
         }
-        Ok(History::new(schemas, [("d".to_owned(), "utf8mb4".to_owned()), ("e".to_owned(), "latin1".to_owned())], self.lower_case))
+        Ok(History::new(
+            schemas,
+            [("d".to_owned(), Collation::new("utf8mb4_general_ci")), ("e".to_owned(), Collation::new("latin1_swedish_ci"))],
+            self.lower_case,
+        ))
     }
 }
 
@@ -179,7 +183,7 @@ fn is_applied(session: &Session, history: &mut History, text: &str) -> Result<()
         "e" => Interest::Followed,
         _ => Interest::None,
     };
-    if history.apply(&change, 10, Some("latin1"), &interest).is_err() {
+    if history.apply(&change, 10, &interest).is_err() {
         // The task ends here.
         *history = before;
         return Ok(());

@@ -2,8 +2,8 @@
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use runtime::Charset;
-use source_polardbx::schema::of_collation_number;
+use runtime::{Charset, Collation};
+use source_polardbx::schema::{Dialect, SessionCollations, collation_of_number, of_collation_number};
 use tests::harness::{Database, Flavor};
 use tests::{Failure, Result};
 
@@ -104,18 +104,34 @@ async fn every_code(server: &Database) -> Result<()> {
     Ok(())
 }
 
-/// Checks our table of collation numbers: each collation of the server must lead to the same character set as on the server.
+/// Checks our table of collations: the number of each collation of the server leads to its name and its character set, and each character set
+/// to its default collation.
 async fn every_collation(server: &Database) -> Result<()> {
     let mut conn = server.connect().await?;
-    let table = if server.flavor() == Flavor::MariaDb { "COLLATION_CHARACTER_SET_APPLICABILITY" } else { "COLLATIONS" };
-    let query = format!("SELECT ID, CHARACTER_SET_NAME FROM information_schema.{table} WHERE ID IS NOT NULL");
-    let collations: Vec<(u16, String)> = conn.query(query).await?;
+    let (table, name) = match server.flavor() {
+        Flavor::MariaDb => ("COLLATION_CHARACTER_SET_APPLICABILITY", "FULL_COLLATION_NAME"),
+        _ => ("COLLATIONS", "COLLATION_NAME"),
+    };
+    let query = format!("SELECT ID, {name}, CHARACTER_SET_NAME, IS_DEFAULT = 'Yes' FROM information_schema.{table} WHERE ID IS NOT NULL");
+    let collations: Vec<(u16, String, String, bool)> = conn.query(query).await?;
     assert!(collations.len() > 200, "{}", collations.len());
-    for (number, set) in collations {
+    let version: String = conn.query_first("SELECT VERSION()").await?.unwrap_or_default();
+    let dialect = Dialect::of_version(&version);
+    let mut defaults = 0;
+    for (number, name, set, is_default) in collations {
         // MySQL 8 and MariaDB 10.6 changed the name `utf8` to `utf8mb3`.
-        let set = set.replace("utf8mb3", "utf8");
+        let (collation, set) = (Collation::new(&name), set.replace("utf8mb3", "utf8"));
         assert_eq!(of_collation_number(number), Some(set.as_str()), "collation {number}");
+        assert_eq!(
+            (collation_of_number(number, dialect), collation.charset()),
+            (Some(collation.clone()), set.as_str()),
+            "collation {number}"
+        );
+        defaults += usize::from(is_default);
+        let default = SessionCollations::default().default_of(&set, dialect);
+        assert_eq!(default == collation, is_default, "{set} and {collation}");
     }
+    assert!(defaults >= 40, "{defaults}");
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use runtime::{Body, Event, Message, Origin, Registry, SchemaChange, Seq, TableId, TableSchema};
+use runtime::{Body, Collation, Event, Message, Origin, Registry, SchemaChange, Seq, TableId, TableSchema};
 use serde_json::{Value as Json, json};
 use source_polardbx::schema::{Dialect, Effect, Statement, StatementContext, read_statement};
 use tests::checker::Format;
@@ -222,8 +222,8 @@ fn captured(log: &[u8], from: usize) -> Result<Vec<Captured>> {
 
 /// The schema change of a statement, with every table that the statement names; `None` if the statement has no message.
 fn change_of(database: &str, text: &str, dialect: Dialect) -> Result<Option<SchemaChange>> {
-    let charsets = |_: &str| Some("utf8mb4".to_owned());
-    let change = match read_statement(text, &StatementContext { dialect, ..StatementContext::new(database, &charsets) }) {
+    let collations = |_: &str| Some(Collation::new("utf8mb4_general_ci"));
+    let change = match read_statement(text, &StatementContext { dialect, ..StatementContext::new(database, &collations) }) {
         Statement::Change(change) => change,
         Statement::Unrelated | Statement::Nothing => return Ok(None),
         other => return Failure::err(format!("read as {other:?}")),
@@ -242,7 +242,7 @@ fn change_of(database: &str, text: &str, dialect: Dialect) -> Result<Option<Sche
                 touch(from, false);
                 touch(to, true);
             }
-            Effect::DatabaseCharset { database, .. } | Effect::DropDatabase { database } => own = Some(database.clone()),
+            Effect::DatabaseCollation { database, .. } | Effect::DropDatabase { database } => own = Some(database.clone()),
             Effect::Create { table, .. }
             | Effect::CreateLike { table, .. }
             | Effect::CreateUnlisted { table, .. }

@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 async fn schema_of(connection: &mut Conn, database: &str) -> Result<TableSchema> {
     let shown: Option<(String, String)> = connection.query_first(format!("SHOW CREATE TABLE {database}.t")).await?;
     let text = shown.unwrap_or_default().1;
-    let read = read_create_table(&text, database, &|_| Some("utf8mb4".to_owned()));
+    let read = read_create_table(&text, database, &|_| Some(runtime::Collation::new("utf8mb4_general_ci")));
     Ok(read.map_err(|error| Failure::new(format!("{error}: {text}")))?.schema)
 }
 

@@ -390,7 +390,7 @@ fn effect_on_rows(effect: &Effect, table: &TableId, history: &History) -> Effect
     match effect {
         // The table does not exist, or the statement does nothing.
         Effect::Create { definition: Ok(create), .. } if create.if_not_exists => None,
-        Effect::CreateLike { if_not_exists: true, .. } | Effect::DatabaseCharset { .. } => None,
+        Effect::CreateLike { if_not_exists: true, .. } | Effect::DatabaseCollation { .. } => None,
         // If the table exists, it is replaced.
         Effect::Create { table, .. } | Effect::CreateLike { table, .. } | Effect::Drop { table } | Effect::Truncate { table }
             if is(table) =>

@@ -15,12 +15,12 @@ use crate::binlog::error::{StreamError, shorten, unreadable};
 use crate::binlog::event::{CommitMark, KeptEvent, Query, RawEvent, SessionVariables, Tso, kind, read_query};
 use crate::binlog::position::FileOffset;
 use crate::config::{ArchivedDeletes, DdlText, OnRowsWithoutEvents};
-use crate::facts::DatabaseCharsets;
+use crate::facts::DatabaseCollations;
 use crate::schema::history::ChangeError;
 use crate::schema::{
     Applied, Change, Dialect, Effect, ExplicitTimestamps, Statement, StatementContext, WithoutEvents, XaStatement, add_partitions,
-    changes_only_named_tables, concerns_accounts, ends_with_words, loses_names, loses_partitions, of_collation_number, partitions_only,
-    read_statement, tables_named, without_leading_comma,
+    changes_only_named_tables, concerns_accounts, ends_with_words, loses_names, loses_partitions, partitions_only, read_statement,
+    tables_named, without_leading_comma,
 };
 use crate::spool::SpoolReader;
 
@@ -81,7 +81,8 @@ impl Decoder {
         let database = String::from_utf8_lossy(query.database);
         let context = StatementContext {
             database: &database,
-            charsets: &|name| self.history.charset(name),
+            collations: &|name| self.history.collation(name),
+            session: variables.collations(),
             dialect,
             explicit_timestamps: match variables.explicit_timestamps {
                 Some(explicit) => ExplicitTimestamps::Known(explicit),
@@ -217,10 +218,9 @@ impl Decoder {
         read_ms: i64,
     ) -> Result<(), StreamError> {
         let text = source.text.as_str();
-        let server_charset = variables.charset.and_then(|[.., server]| of_collation_number(server));
         let refuse = |change| StreamError::Change { change, statement: shorten(text) };
         let Applied { touched, without_events } =
-            self.history.apply(change, event.header.timestamp, server_charset, &|table| self.selection.interest(table)).map_err(refuse)?;
+            self.history.apply(change, event.header.timestamp, &|table| self.selection.interest(table)).map_err(refuse)?;
         for WithoutEvents { table, what } in without_events {
             if self.on_rows_without_events == OnRowsWithoutEvents::Fail {
                 return Err(refuse(ChangeError::WithoutEvents { table, what }));
@@ -234,7 +234,7 @@ impl Decoder {
         }
         let databases = || {
             change.effects.iter().filter_map(|effect| match effect {
-                Effect::DatabaseCharset { database, .. } | Effect::DropDatabase { database } => Some(database),
+                Effect::DatabaseCollation { database, .. } | Effect::DropDatabase { database } => Some(database),
                 _ => None,
             })
         };
@@ -248,7 +248,7 @@ impl Decoder {
         followed::note(&self.stream, &mut self.history, &mut self.output)?;
         self.prepared.schema_changed(change, text, &self.history, &mut self.output)?;
         if databases().next().is_some() {
-            self.output.set_fact(&self.stream, &DatabaseCharsets::new(self.history.databases().iter()))?;
+            self.output.set_fact(&self.stream, &DatabaseCollations::new(self.history.databases().iter()))?;
         }
         if !concerns {
             return Ok(());
@@ -453,7 +453,7 @@ fn opens_transaction(text: &str, dialect: Dialect) -> bool {
 /// the database of the first touched table.
 fn database_of(change: &Change, query: &Query<'_>, touched: &[(TableId, Option<Arc<TableSchema>>)]) -> String {
     let own = change.effects.iter().find_map(|effect| match effect {
-        Effect::DropDatabase { database } | Effect::DatabaseCharset { database, .. } => Some(database.clone()),
+        Effect::DropDatabase { database } | Effect::DatabaseCollation { database, .. } => Some(database.clone()),
         _ => None,
     });
     let session = || Some(String::from_utf8_lossy(query.database).into_owned()).filter(|name| !name.is_empty());

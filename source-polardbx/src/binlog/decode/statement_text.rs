@@ -55,7 +55,7 @@ impl StatementText {
                 let Effect::Create { definition: Ok(create), .. } = effect else { return false };
                 create.schema.columns.iter().any(|column| {
                     let (ColumnKind::Enum { labels } | ColumnKind::Set { labels }) = &column.kind else { return false };
-                    let as_shown = column.charset.as_deref().is_some_and(|charset| charset.starts_with("utf8") || charset == "binary");
+                    let as_shown = column.charset().is_some_and(|charset| charset.starts_with("utf8") || charset == "binary");
                     !as_shown && !labels.iter().all(|label| label.is_ascii())
                 })
             })

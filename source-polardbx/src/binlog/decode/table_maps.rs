@@ -1,7 +1,7 @@
 //! The TABLE_MAP events of the binlog file that is being read.
 //!
 //! Each is compared with the known schema. Two things are known only when the first row event follows: which columns are not in the rows
-//! (those that MySQL adds for the expressions of keys), and so the schema of a table that is rebuilt from its TABLE_MAP. Until then the
+//! (those that MySQL adds for the expressions of keys), and so the schema of a table that is corrected by its TABLE_MAP. Until then the
 //! TABLE_MAP is open.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use crate::binlog::profile::ServerProfile;
 use crate::binlog::row::{RowLayout, absent_columns};
 use crate::binlog::table_map::{
     TableMap, are_expressions, expression_count, has_full_metadata, read_table_id, read_table_map, rebuilt_schema, row_layout,
-    unknown_schema,
+    unknown_schema, with_shown_collations,
 };
 use crate::schema::History;
 use crate::selection::Selection;
@@ -39,8 +39,17 @@ pub(crate) struct TableMaps {
     ignored: Vec<TableId>,
     /// Whether a table that does not match its TABLE_MAP is rebuilt from it.
     rebuilds: bool,
-    /// The schema that was rebuilt last, until it is taken.
-    rebuilt: Option<Arc<TableSchema>>,
+    /// The schema that was corrected last, until it is taken.
+    corrected: Option<Corrected>,
+}
+
+/// A schema that differs from the known one, because a TABLE_MAP shows something else.
+#[derive(Debug)]
+pub(super) enum Corrected {
+    /// Only collations are others.
+    Collations(Arc<TableSchema>),
+    /// It is made of the TABLE_MAP.
+    Rebuilt(Arc<TableSchema>),
 }
 
 #[derive(Debug)]
@@ -67,7 +76,7 @@ impl TableMaps {
         Self { ignored, ..Self::default() }
     }
 
-    /// Rebuilds tables that do not match their TABLE_MAPs, if these have the full optional metadata. [`TableMaps::take_rebuilt`] must be called
+    /// Rebuilds tables that do not match their TABLE_MAPs, if these have the full optional metadata. [`TableMaps::take_corrected`] must be called
     /// after every [`TableMaps::layout`].
     pub(super) fn that_rebuild() -> Self {
         Self { rebuilds: true, ..Self::default() }
@@ -120,6 +129,7 @@ impl TableMaps {
             return Ok(open());
         }
         match row_layout(map, schema, profile, &[]) {
+            Ok(_) if self.rebuilds && with_shown_collations(map, schema, profile, &[])?.is_some() => Ok(open()),
             Ok(layout) => Ok(Rows::Known(Arc::new(layout))),
             Err(StreamError::SchemaMismatch { .. }) if self.rebuilds && has_full_metadata(map, profile)? => Ok(open()),
             Err(error) => Err(error),
@@ -153,10 +163,10 @@ impl TableMaps {
         })
     }
 
-    /// The schema that the last call of [`TableMaps::layout`] has rebuilt.
+    /// The schema that the last call of [`TableMaps::layout`] has corrected.
     #[inline]
-    pub(super) fn take_rebuilt(&mut self) -> Option<Arc<TableSchema>> {
-        self.rebuilt.take()
+    pub(super) fn take_corrected(&mut self) -> Option<Corrected> {
+        self.corrected.take()
     }
 
     #[inline]
@@ -191,21 +201,30 @@ impl TableMaps {
             },
             None => None,
         };
-        let layout = match known {
-            Some(layout) => layout,
-            None => {
+        let collations = match &known {
+            Some(layout) if self.rebuilds => with_shown_collations(&map, &layout.schema, profile, &absent)?.map(Arc::new),
+            _ => None,
+        };
+        let layout = match (known, collations) {
+            (Some(_), Some(corrected)) => {
+                self.corrected = Some(Corrected::Collations(corrected.clone()));
+                row_layout(&map, &corrected, profile, &absent)?
+            }
+            (Some(layout), None) => layout,
+            (None, _) => {
                 let mut rebuilt = rebuilt_schema(&map, schema.as_deref(), profile, &absent)?;
                 if schema.is_none() {
                     // As for a table that a statement creates: a table of this name that was forgotten had a smaller version.
                     rebuilt.version = event.header.timestamp.max(1);
                 }
-                let rebuilt = self.rebuilt.insert(Arc::new(rebuilt));
-                row_layout(&map, rebuilt, profile, &absent)?
+                let rebuilt = Arc::new(rebuilt);
+                self.corrected = Some(Corrected::Rebuilt(rebuilt.clone()));
+                row_layout(&map, &rebuilt, profile, &absent)?
             }
         };
         // Other TABLE_MAPs of this table were compared with the schema before.
         let is_other = |table: &MappedTable| !matches!(&table.rows, Rows::Known(other) if other.schema.id == layout.schema.id);
-        if self.rebuilt.is_some() {
+        if self.corrected.is_some() {
             self.recent.retain(|_, table| is_other(table));
             self.older.retain(|_, table| is_other(table));
         }

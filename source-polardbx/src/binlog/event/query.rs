@@ -2,6 +2,7 @@
 
 use super::fields::Reader;
 use crate::binlog::error::StreamError;
+use crate::schema::SessionCollations;
 
 /// A statement in the binlog.
 #[derive(Clone, Copy, Debug)]
@@ -36,13 +37,17 @@ pub(crate) struct SessionVariables {
     pub(crate) sql_mode: Option<u64>,
     /// The collation numbers of the client, of the connection and of the server.
     pub(crate) charset: Option<[u16; 3]>,
+    /// The number of the collation that MySQL 8 gives to texts in utf8mb4.
+    pub(crate) utf8mb4: Option<u16>,
+    /// The numbers of the collations that MariaDB 11 gives to texts in a character set: one of the character set, and the other.
+    pub(crate) defaults: Vec<[u16; 2]>,
     pub(crate) time_zone: Option<String>,
     pub(crate) explicit_timestamps: Option<bool>,
 }
 
 impl SessionVariables {
     /// Reads the variables up to the first unknown code. The rest is not needed: variables are ordered by their codes, and servers add new
-    /// codes at the end.
+    /// codes at the end. Only the default collations of MariaDB 11 come before others.
     pub(crate) fn read(status: &[u8]) -> Result<Self, StreamError> {
         let mut variables = Self::default();
         let mut reader = Reader::new(status);
@@ -78,12 +83,22 @@ impl SessionVariables {
                 13 => _ = reader.u24()?,
                 16 => variables.explicit_timestamps = Some(reader.u8()? != 0),
                 17 => _ = reader.u64()?,
-                18 => _ = reader.u16()?,
+                18 => variables.utf8mb4 = Some(reader.u16()?),
                 19 | 20 => _ = reader.u8()?,
+                131 => {
+                    for _ in 0..reader.u8()? {
+                        variables.defaults.push([reader.u16()?, reader.u16()?]);
+                    }
+                }
                 _ => break,
             }
         }
         Ok(variables)
+    }
+
+    /// The collations of the session.
+    pub(crate) fn collations(&self) -> SessionCollations<'_> {
+        SessionCollations { server: self.charset.map(|[.., server]| server), utf8mb4: self.utf8mb4, defaults: &self.defaults }
     }
 
     /// The variables with the names that DTS gives them.
@@ -108,4 +123,22 @@ impl SessionVariables {
 fn skip_text(reader: &mut Reader<'_>) -> Result<(), StreamError> {
     let length = reader.u8()?;
     reader.take(length.into()).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_collations_of_a_session_are_read_wherever_they_stand() {
+        let charset = [4, 45, 0, 45, 0, 8, 0];
+        let mysql = [&[0, 1, 0, 0, 0][..], &charset, &[18, 255, 0]].concat();
+        let read = SessionVariables::read(&mysql).unwrap();
+        assert_eq!((read.charset, read.collations().server, read.collations().utf8mb4), (Some([45, 45, 8]), Some(8), Some(255)));
+        // MariaDB 11.5 and later write their default collations first.
+        let mariadb = [&[0, 1, 0, 0, 0, 131, 2, 33, 0, 0, 8, 45, 0, 0, 9][..], &charset, &[128, 1, 2, 3]].concat();
+        let read = SessionVariables::read(&mariadb).unwrap();
+        assert_eq!((read.charset, read.collations().defaults), (Some([45, 45, 8]), &[[33, 2_048], [45, 2_304]][..]));
+        assert!(SessionVariables::read(&mariadb[..12]).is_err());
+    }
 }

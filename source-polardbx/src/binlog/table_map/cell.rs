@@ -146,7 +146,7 @@ pub(super) fn string_length(field: &Field) -> Option<u32> {
 }
 
 fn width(column: &Column) -> Option<u32> {
-    column.charset.as_deref().and_then(max_bytes)
+    column.charset().and_then(max_bytes)
 }
 
 /// Whether `bytes` is a valid size of a length prefix.
@@ -167,6 +167,8 @@ fn prefix_of(length: u32) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use runtime::Collation;
+
     use super::*;
 
     fn string(first: u8, second: u8) -> Field {
@@ -189,7 +191,7 @@ mod tests {
             Field { kind, first, second, nullable: true }
         };
         let mut text = Column::new("t", ColumnKind::Varchar { length: 85 }, "varchar(85)");
-        text.charset = Some("utf8mb3".into());
+        text.collation = Some(Collation::new("utf8_bin"));
         let matched = |column: &Column, field: Field| match_column(&field, column, Dialect::default());
         assert_eq!(
             matched(&text, field(field::VARCHAR_COMPRESSED, 256)),
@@ -211,7 +213,7 @@ mod tests {
     #[test]
     fn another_length_or_sign_is_a_mismatch() {
         let mut column = Column::new("c", ColumnKind::Char { length: 10 }, "char(10)");
-        column.charset = Some("utf8mb4".into());
+        column.collation = Some(Collation::new("utf8mb4_bin"));
         assert_eq!(match_column(&string(0xfe, 40), &column, Dialect::default()), Some(CellFormat::Text { prefix: 1 }));
         assert_eq!(match_column(&string(0xfe, 44), &column, Dialect::default()), None);
         let number = Column::new("n", ColumnKind::Decimal { precision: 10, scale: 2 }, "decimal(10,2)");

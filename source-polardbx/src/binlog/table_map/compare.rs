@@ -1,11 +1,11 @@
 //! Compares a TABLE_MAP with the known schema.
 
-use runtime::{Charset, Column, ColumnKind, TableSchema};
+use runtime::{Charset, Collation, Column, ColumnKind, TableSchema};
 
 use super::cell::match_column;
 use super::description::{Description, ShownColumn};
 use crate::binlog::row::{CellFormat, UuidInet};
-use crate::schema::{Dialect, of_collation_number};
+use crate::schema::{Dialect, collation_of_number, of_collation_number};
 
 /// Compares the columns with those of the known schema, which stand at `places` in the TABLE_MAP. Returns how each column is decoded, or what
 /// differs.
@@ -83,21 +83,15 @@ fn compare_charset(column: &Column, collation: usize) -> Result<(), String> {
     // A collation with an unknown number is not compared. The character set in the known schema is checked in `refuse_unsupported`.
     let Some(found) = charset_of(collation) else { return Ok(()) };
     // UUID and INET columns have no character set in the binlog.
-    let charset = column.charset.as_deref().filter(|_| UuidInet::of(column).is_none());
-    let known = charset.unwrap_or("binary");
-    let old_name = |name: &str| if name.eq_ignore_ascii_case("utf8mb3") { "utf8".to_owned() } else { name.to_ascii_lowercase() };
-    if old_name(found) == old_name(known) {
-        Ok(())
-    } else {
-        Err(differs(column, &format!("in the character set {found}"), &format!("in {known}")))
-    }
+    let known = column.charset().filter(|_| UuidInet::of(column).is_none()).unwrap_or("binary");
+    if found == known { Ok(()) } else { Err(differs(column, &format!("in the character set {found}"), &format!("in {known}"))) }
 }
 
 fn compare_labels(column: &Column, known: &[String], shown: &[&[u8]]) -> Result<(), String> {
     if shown.len() != known.len() {
         return Err(differs(column, &format!("of {} labels", shown.len()), &format!("of {}", known.len())));
     }
-    let charset = column.charset.as_deref().and_then(Charset::from_name);
+    let charset = column.charset().and_then(Charset::from_name);
     for (known, bytes) in known.iter().zip(shown) {
         // A label in an unsupported character set is not compared.
         let found = charset.and_then(|charset| charset.decode(bytes));
@@ -111,6 +105,27 @@ fn compare_labels(column: &Column, known: &[String], shown: &[&[u8]]) -> Result<
 /// The character set of a collation; `None` if the number is not known.
 pub(super) fn charset_of(collation: usize) -> Option<&'static str> {
     u16::try_from(collation).ok().and_then(of_collation_number)
+}
+
+/// The collation with this number; `None` if the number is not known.
+pub(super) fn collation_of(number: usize, dialect: Dialect) -> Option<Collation> {
+    collation_of_number(u16::try_from(number).ok()?, dialect)
+}
+
+/// The column with the collation that a TABLE_MAP shows, which has the same type and character set; `None` if it is the known one, or if the
+/// TABLE_MAP shows none.
+///
+/// The collation does not say how a row is read, so another one does not end the task: rows are read as before, and are compared as the
+/// server does.
+pub(super) fn with_collation(column: &Column, shown: &ShownColumn<'_>, dialect: Dialect) -> Option<Column> {
+    let (known, found) = (column.collation.as_ref()?, collation_of(shown.collation?, dialect)?);
+    // Of a number that is not known, nothing but the character set is.
+    let is_other = found != *known && found.name() != found.charset() && found.charset() == known.charset();
+    is_other.then(|| {
+        let mut column = column.clone();
+        column.collation = Some(found);
+        column
+    })
 }
 
 fn differs(column: &Column, found: &str, known: &str) -> String {

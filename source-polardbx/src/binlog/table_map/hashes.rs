@@ -20,7 +20,7 @@ pub(super) fn hashes(description: &Description<'_>, known: Option<&TableSchema>)
 pub(super) fn long_keys(schema: &TableSchema) -> usize {
     let bytes = |column: &usize| {
         let Some(column) = schema.columns.get(*column) else { return 0 };
-        let width = column.charset.as_deref().and_then(max_bytes).unwrap_or(1);
+        let width = column.charset().and_then(max_bytes).unwrap_or(1);
         match column.kind {
             ColumnKind::Text { .. } | ColumnKind::Blob { .. } => u32::MAX,
             ColumnKind::Char { length } | ColumnKind::Varchar { length } => length.saturating_mul(width),

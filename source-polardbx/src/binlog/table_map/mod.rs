@@ -22,7 +22,7 @@ use super::error::StreamError;
 use super::profile::ServerProfile;
 use super::row::RowLayout;
 use cell::field;
-use compare::compare;
+use compare::{compare, with_collation};
 use description::{Description, ShownColumn};
 pub(crate) use event::{TableMap, read_table_id, read_table_map};
 use hashes::long_keys;
@@ -106,6 +106,31 @@ pub(crate) fn rebuilt_schema(
     })
 }
 
+/// The known schema with the collations that a TABLE_MAP shows; `None` if they are those of the known schema, or if it shows none. The TABLE_MAP
+/// must match the schema otherwise. The columns `absent` are not in the rows.
+pub(crate) fn with_shown_collations(
+    map: &TableMap<'_>,
+    schema: &TableSchema,
+    profile: &ServerProfile,
+    absent: &[usize],
+) -> Result<Option<TableSchema>, StreamError> {
+    let description = Description::read(map, profile)?;
+    let shown = description.columns.iter().enumerate().filter(|(place, _)| !absent.contains(place)).map(|(_, shown)| shown);
+    let other = |(column, shown): (&Column, &ShownColumn<'_>)| with_collation(column, shown, profile.dialect());
+    let columns: Vec<Option<Column>> = schema.columns.iter().zip(shown).map(other).collect();
+    if columns.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    let mut schema = schema.clone();
+    schema.version = schema.version.saturating_add(1);
+    for (column, other) in schema.columns.iter_mut().zip(columns) {
+        if let Some(other) = other {
+            *column = other;
+        }
+    }
+    Ok(Some(schema))
+}
+
 /// The error for rows of a selected table whose schema is not known.
 pub(crate) fn unknown_schema(map: &TableMap<'_>, profile: &ServerProfile) -> Result<StreamError, StreamError> {
     let shown = shown_text(&Description::read(map, profile)?);
@@ -115,7 +140,7 @@ pub(crate) fn unknown_schema(map: &TableMap<'_>, profile: &ServerProfile) -> Res
 
 fn refuse_unsupported(table: &TableId, column: &Column) -> Result<(), StreamError> {
     let refuse = |what: String| Err(StreamError::UnsupportedColumn { table: table.clone(), what });
-    match column.charset.as_deref() {
+    match column.charset() {
         // Row events hold only the numbers of ENUM and SET values. The labels are in the schema, in Unicode, so their character set does
         // not matter.
         Some(_) if matches!(column.kind, ColumnKind::Enum { .. } | ColumnKind::Set { .. }) => Ok(()),

@@ -3,10 +3,10 @@
 //! It does not show display widths, ZEROFILL, the digits of FLOAT(m,d), and keys other than the primary one. A column that it shows as it is
 //! known keeps its type text; the type text of another is that of a server which prints no display widths, such as `int unsigned`.
 
-use runtime::{Charset, Column, ColumnKind, KeyPart, TableId, TableSchema};
+use runtime::{Charset, Collation, Column, ColumnKind, KeyPart, TableId, TableSchema};
 
 use super::cell::{Field, field, string_length};
-use super::compare::{charset_of, compare_column};
+use super::compare::{charset_of, collation_of, compare_column, with_collation};
 use super::description::{Description, ShownColumn, is_number};
 use super::hashes::{hashes, long_keys};
 use crate::schema::{Dialect, max_bytes, quote_labels};
@@ -29,7 +29,7 @@ pub(super) fn rebuild(
         let name = name.ok_or_else(|| format!("column {} has no readable name", place + 1))?;
         let same = known.and_then(|known| known.columns.iter().find(|column| column.name == name));
         columns.push(match same.filter(|same| compare_column(same, shown, dialect).is_ok()) {
-            Some(same) => same.clone(),
+            Some(same) => with_collation(same, shown, dialect).unwrap_or_else(|| same.clone()),
             None => {
                 let made = column(name, shown, dialect).map_err(|what| format!("column `{name}` {what}"))?;
                 compare_column(&made, shown, dialect).map_err(|_| format!("the type of column `{name}` and its metadata contradict"))?;
@@ -46,7 +46,7 @@ pub(super) fn rebuild(
     if let Some(known) = known {
         keep_keys(known, &mut schema);
         schema.id = known.id.clone();
-        schema.charset = known.charset.clone();
+        schema.collation = known.collation.clone();
         schema.version = known.version.saturating_add(1);
     }
     if hashes > long_keys(&schema) {
@@ -91,9 +91,14 @@ fn column(name: &str, shown: &ShownColumn<'_>, dialect: Dialect) -> Result<Colum
     column.nullable = shown.field.nullable;
     use ColumnKind::{Char, Enum, Set, Text, Varchar};
     if matches!(column.kind, Char { .. } | Varchar { .. } | Text { .. } | Enum { .. } | Set { .. }) {
-        column.charset = Some(charset(shown)?.to_owned());
+        column.collation = Some(collation(shown, dialect)?);
     }
     Ok(column)
+}
+
+fn collation(shown: &ShownColumn<'_>, dialect: Dialect) -> Result<Collation, String> {
+    let number = shown.collation.ok_or_else(|| "has no character set".to_owned())?;
+    collation_of(number, dialect).ok_or_else(|| format!("has a collation with the unknown number {number}"))
 }
 
 fn charset(shown: &ShownColumn<'_>) -> Result<&'static str, String> {

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use runtime::{ColumnKind, KeyPart, OtherKey, UniqueKey};
+use runtime::{Collation, ColumnKind, KeyPart, OtherKey, UniqueKey};
 
 use super::*;
 
@@ -46,10 +46,10 @@ fn schema() -> Arc<TableSchema> {
     let year = Column::new("y", ColumnKind::Year, "year");
     let amount = Column::new("n", ColumnKind::Decimal { precision: 5, scale: 2 }, "decimal(5,2)");
     let mut text = Column::new("t", ColumnKind::Varchar { length: 9 }, "varchar(9)");
-    text.charset = Some("utf8mb4".into());
+    text.collation = Some(Collation::new("utf8mb4_general_ci"));
     let bytes = Column::new("b", ColumnKind::Blob { prefix: 2 }, "blob");
     let mut choice = Column::new("e", ColumnKind::Enum { labels: vec!["a".into(), "é".into()] }, "enum('a','é')");
-    choice.charset = Some("latin1".into());
+    choice.collation = Some(Collation::new("latin1_swedish_ci"));
     let mut schema = TableSchema::new(TableId::new("d", "t"), vec![id, year, amount, text, bytes, choice]);
     schema.primary_key = vec![0];
     schema.version = 7;
@@ -168,7 +168,7 @@ fn a_table_is_rebuilt_without_the_columns_of_expressions() {
         ]
     );
     assert_eq!((rebuilt.primary_key.as_slice(), rebuilt.version), (&[1][..], 1));
-    let charsets: Vec<_> = rebuilt.columns.iter().map(|column| column.charset.as_deref()).collect();
+    let charsets: Vec<_> = rebuilt.columns.iter().map(|column| column.charset()).collect();
     assert_eq!(charsets, [None, None, Some("latin1"), Some("utf8mb4"), None, None, Some("utf8mb4")]);
     assert!(!rebuilt.columns[1].nullable && rebuilt.columns[4].unsigned);
     let layout = row_layout(&map, &rebuilt, &mysql(), &absent).unwrap();
@@ -181,12 +181,29 @@ fn a_table_is_rebuilt_without_the_columns_of_expressions() {
 }
 
 #[test]
+fn another_collation_is_taken_from_the_binlog() {
+    let shown = |collations: &[u8]| {
+        let body = body(COLUMNS, &[part(1, &[0x80]), part(2, collations)].concat());
+        let map = read_table_map(&body).unwrap();
+        assert!(row_layout(&map, &schema(), &mysql(), &[]).is_ok());
+        with_shown_collations(&map, &schema(), &mysql(), &[]).unwrap()
+    };
+    assert_eq!(shown(&[45, 1, 63]), None);
+    // Of this number nothing but the character set is known.
+    assert_eq!(shown(&[0xfc, 16, 1, 1, 63]), None);
+    let corrected = shown(&[46, 1, 63]).unwrap();
+    let mut expected = TableSchema::clone(&schema());
+    (expected.columns[3].collation, expected.version) = (Some(Collation::new("utf8mb4_bin")), 8);
+    assert_eq!(corrected, expected);
+}
+
+#[test]
 fn what_is_known_is_kept_where_it_still_holds() {
     let mut known = TableSchema::clone(&schema());
     known.unique_keys = vec![UniqueKey { name: "u".into(), columns: vec![3, 0] }, UniqueKey { name: "gone".into(), columns: vec![1] }];
     known.other_keys = vec![OtherKey { name: "k".into(), unique: false, parts: vec![KeyPart::Column { column: 5, prefix: None }] }];
     known.partition_columns = vec![3, 1];
-    known.charset = Some("gbk".into());
+    known.collation = Some(Collation::new("gbk_bin"));
     // `y` is gone, `n` has other digits, and `x` is new.
     let columns: &[(u8, &[u8], bool)] = &[
         (field::TINY, &[], true),
@@ -210,7 +227,10 @@ fn what_is_known_is_kept_where_it_still_holds() {
     assert_eq!(types, ["tinyint unsigned", "bigint(20) unsigned", "decimal(6,2)", "varchar(9)", "blob", "enum('a','é')"]);
     assert_eq!(rebuilt.unique_keys, [UniqueKey { name: "u".into(), columns: vec![3, 1] }]);
     assert_eq!((&rebuilt.other_keys, &rebuilt.partition_columns), (&known.other_keys, &vec![3]));
-    assert_eq!((rebuilt.version, rebuilt.charset.as_deref(), rebuilt.primary_key.as_slice()), (8, Some("gbk"), &[1][..]));
+    assert_eq!(
+        (rebuilt.version, rebuilt.collation.as_ref().map(Collation::name), rebuilt.primary_key.as_slice()),
+        (8, Some("gbk_bin"), &[1][..])
+    );
 }
 
 #[test]
@@ -249,7 +269,7 @@ fn the_hashes_of_mariadb_are_no_columns() {
         vec![Column::new("id", ColumnKind::Int { bytes: 4 }, "int(11)"), Column::new("v", ColumnKind::Text { prefix: 2 }, "text")],
     );
     known.columns[0].nullable = false;
-    known.columns[1].charset = Some("latin1".into());
+    known.columns[1].collation = Some(runtime::Collation::new("latin1_swedish_ci"));
     known.primary_key = vec![0];
     known.unique_keys = vec![UniqueKey { name: "v".into(), columns: vec![1] }];
     let rebuilt = Arc::new(rebuilt_schema(&map, Some(&known), &maria, &[]).unwrap());

@@ -10,7 +10,7 @@ use super::description::{Description, ShownColumn};
 pub(super) fn known_text(schema: &TableSchema) -> String {
     let mut parts: Vec<String> = Vec::with_capacity(schema.columns.len() + 1);
     for column in &schema.columns {
-        let charset = column.charset.as_ref().map_or_else(String::new, |charset| format!(" {charset}"));
+        let charset = column.charset().map_or_else(String::new, |charset| format!(" {charset}"));
         let null = if column.nullable { "" } else { " not null" };
         parts.push(format!("`{}` {}{charset}{null}", column.name, column.source_type));
     }

@@ -47,7 +47,7 @@ fn databases_are_committed_with_the_position() {
     assert!(failed.is_none(), "{failed:?}");
     let mut facts: Vec<_> = batches.iter().flat_map(|batch| batch.facts.stored()).collect();
     let (name, text) = facts.pop().unwrap();
-    assert_eq!((name, text), ("database_charsets/global", Some(r#"1 {"d":"utf8mb4","x":"gbk"}"#)));
+    assert_eq!((name, text), ("database_collations/global", Some(r#"1 {"d":"utf8mb4_general_ci","x":"gbk_chinese_ci"}"#)));
 }
 
 #[test]
@@ -128,7 +128,7 @@ impl Reading {
     }
 
     fn decoder(&self, position: StreamPosition, tables: Vec<Arc<TableSchema>>, followed: Vec<FollowedTable>, folder: &Path) -> Decoder {
-        let mut history = History::new(tables, [("d".to_owned(), "utf8mb4".to_owned())], false);
+        let mut history = History::new(tables, [("d".to_owned(), Collation::new("utf8mb4_general_ci"))], false);
         history.restore_followed(followed);
         let selection = Selection::new(&["d.t".to_owned()], &[]).unwrap();
         let prepared = PreparedTransactions::open("global", Some(folder), None, &Committed::default()).unwrap();

@@ -185,3 +185,23 @@ fn a_table_that_is_not_known_is_built_from_full_metadata() {
     assert_eq!(failed.code(), Some("E_SCHEMA_MISMATCH"));
     assert!(failed.cause().is_some_and(|cause| cause.contains("shows (int, int)")), "{failed}");
 }
+
+#[test]
+fn the_collations_of_the_binlog_hold() {
+    let mut text = Column::new("b", ColumnKind::Varchar { length: 10 }, "varchar(10)");
+    text.collation = Some(Collation::new("utf8mb4_0900_ai_ci"));
+    let mut known = TableSchema::new(TableId::new("d", "t"), vec![int("a"), text]);
+    known.version = 7;
+    let mut log = Log::new();
+    for (id, collation) in [(5, &[0xfc, 0xff, 0][..]), (6, &[45]), (7, &[45])] {
+        let map = table_map(id, &[3, 15], &[40, 0], &[part(1, &[0]), part(2, collation)]);
+        log.begin().add(19, &map).add(30, &rows(id, 2, &[0b11], &[&[0], ONE, &[1, b'x']])).commit();
+    }
+    let (batches, failed) = read(&mut decoder(start(), Arc::new(known), 1 << 20), &log);
+    assert!(failed.is_none(), "{failed:?}");
+    let row = |version: u32| format!("v{version} Insert | Int(1) Text([120]) ");
+    assert_eq!(values(&batches), [row(7), row(8), row(8)]);
+    let schemas: Vec<_> = batches.iter().flat_map(|batch| &batch.schemas).filter_map(|(_, schema)| schema.clone()).collect();
+    assert_eq!(schemas.len(), 1);
+    assert_eq!(schemas[0].columns[1].collation, Some(Collation::new("utf8mb4_general_ci")));
+}

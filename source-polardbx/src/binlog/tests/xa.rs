@@ -9,7 +9,7 @@ use runtime::{Commit, Committed};
 
 use super::rollbacks::values;
 use super::*;
-use crate::facts::DatabaseCharsets;
+use crate::facts::DatabaseCollations;
 
 const MYSQL: &str = "5.7.22-log";
 
@@ -136,8 +136,8 @@ pub(super) fn read_table_in_two_runs(log: &Log, table: &Arc<TableSchema>) -> Vec
         drop(first);
         let tail = dump(log, Decoder::dump_from(&position));
         let prepared = PreparedTransactions::open("global", Some(folder.path()), None, &committed).unwrap();
-        let databases = committed.fact_at::<DatabaseCharsets>("global").unwrap().map(DatabaseCharsets::into_map);
-        let databases = databases.unwrap_or_else(|| HashMap::from([("d".to_owned(), Some("utf8mb4".to_owned()))]));
+        let databases = committed.fact_at::<DatabaseCollations>("global").unwrap().map(DatabaseCollations::into_map);
+        let databases = databases.unwrap_or_else(|| HashMap::from([("d".to_owned(), Some(Collation::new("utf8mb4_general_ci")))]));
         let history = History::new(schemas.into_values().flatten(), databases, false);
         let mut second = Decoder::new(DecoderOptions { prepared, history, ..options(position, table.clone(), 1 << 20) });
         let (rest, failed) = read(&mut second, &tail);

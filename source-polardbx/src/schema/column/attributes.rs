@@ -1,7 +1,7 @@
 //! Reads the attributes that follow a column's type: sign, NULL, character set, keys.
 
 use crate::schema::ReadError;
-use crate::schema::charset::of_collation;
+use crate::schema::collation::ColumnWords;
 use crate::schema::cursor::Cursor;
 use crate::schema::lexer::Token;
 
@@ -19,8 +19,7 @@ pub(super) struct Attributes {
     pub(super) zerofill: bool,
     pub(super) not_null: bool,
     pub(super) null: bool,
-    pub(super) charset: Option<String>,
-    pub(super) bytes: bool,
+    pub(super) collation: ColumnWords,
     pub(super) auto_increment: bool,
     pub(super) primary: bool,
     pub(super) unique: bool,
@@ -50,11 +49,10 @@ fn read_attribute(cursor: &mut Cursor<'_>, read: &mut Attributes) -> Result<(), 
         read.not_null = true;
     } else if cursor.take_words(&["CHARACTER", "SET"]) || cursor.take_words(&["CHAR", "SET"]) || cursor.take_word(&["CHARSET"]) {
         cursor.take_symbol('=');
-        read.charset = Some(cursor.name_or_text("a character set")?.to_ascii_lowercase());
+        read.collation.charset = Some(cursor.name_or_text("a character set")?.to_ascii_lowercase());
     } else if cursor.take_word(&["COLLATE"]) {
         cursor.take_symbol('=');
-        let collation = cursor.name_or_text("a collation")?;
-        read.charset = read.charset.take().or_else(|| of_collation(&collation));
+        read.collation.collation = Some(cursor.charset_or_default("a collation")?);
     } else if cursor.take_words(&["SERIAL", "DEFAULT", "VALUE"]) {
         (read.not_null, read.auto_increment, read.unique) = (true, true, true);
     } else if cursor.take_word(&["DEFAULT", "UPDATE", "COMMENT", "COLUMN_FORMAT", "STORAGE", "CONSTRAINT", "SRID", "ENGINE_ATTRIBUTE"]) {
@@ -72,11 +70,13 @@ fn read_attribute(cursor: &mut Cursor<'_>, read: &mut Attributes) -> Result<(), 
     } else if cursor.take_word(&["ZEROFILL"]) {
         read.zerofill = true;
     } else if cursor.take_word(&["ASCII"]) {
-        read.charset = Some("latin1".to_owned());
+        (read.collation.charset, read.collation.is_short) = (Some("latin1".to_owned()), true);
     } else if cursor.take_word(&["UNICODE"]) {
-        read.charset = Some("ucs2".to_owned());
+        (read.collation.charset, read.collation.is_short) = (Some("ucs2".to_owned()), true);
+    } else if cursor.take_word(&["BINARY"]) {
+        read.collation.binary = true;
     } else if cursor.take_word(&["BYTE"]) {
-        read.bytes = true;
+        (read.collation.charset, read.collation.is_short) = (Some("binary".to_owned()), true);
     } else if cursor.take_word(&["AUTO_INCREMENT"]) {
         read.auto_increment = true;
     } else if cursor.take_word(&["UNIQUE"]) {

@@ -2,21 +2,21 @@
 
 use runtime::ColumnKind;
 
+use super::Widths;
 use super::attributes::Attributes;
 use super::enum_labels::{quote_labels, resolve_labels};
 use super::type_name::{Base, TypeText};
-use super::{ColumnRules, Widths};
 use crate::schema::ReadError;
-use crate::schema::charset::max_bytes;
+use crate::schema::collation::max_bytes;
 
 /// The column's kind, and its type as the server prints it.
 pub(super) fn resolve(
     read: &TypeText,
     attributes: &Attributes,
     charset: Option<&str>,
-    rules: &ColumnRules<'_>,
+    widths: Widths,
 ) -> Result<(ColumnKind, String), ReadError> {
-    let binary = attributes.bytes || charset.is_some_and(|charset| charset.eq_ignore_ascii_case("binary"));
+    let binary = charset == Some("binary");
     let first = read.arguments.first().copied();
     let sign = match (attributes.unsigned, attributes.zerofill) {
         (_, true) => " unsigned zerofill",
@@ -39,7 +39,7 @@ pub(super) fn resolve(
             };
             let default = if unsigned { unsigned_width } else { signed_width };
             let flag = bytes == 1 && first == Some(1) && !unsigned;
-            let width = match rules.widths {
+            let width = match widths {
                 Widths::AsWritten => first,
                 Widths::Never if !attributes.zerofill && !flag => None,
                 Widths::Always | Widths::Never => first.or(Some(default)),
@@ -48,10 +48,9 @@ pub(super) fn resolve(
             (ColumnKind::Int { bytes }, format!("{name}{width}{sign}"))
         }
         Base::Bool => (ColumnKind::Int { bytes: 1 }, "tinyint(1)".to_owned()),
-        Base::Serial => (
-            ColumnKind::Int { bytes: 8 },
-            if rules.widths == Widths::Always { "bigint(20) unsigned" } else { "bigint unsigned" }.to_owned(),
-        ),
+        Base::Serial => {
+            (ColumnKind::Int { bytes: 8 }, if widths == Widths::Always { "bigint(20) unsigned" } else { "bigint unsigned" }.to_owned())
+        }
         Base::Decimal => {
             // DECIMAL(0) means the default precision.
             let precision = narrow(first.filter(|&digits| digits > 0).unwrap_or(10), 65, "a precision")?;
@@ -75,7 +74,7 @@ pub(super) fn resolve(
             (ColumnKind::Bit { bits }, format!("bit({bits})"))
         }
         Base::Year => {
-            let width = rules.widths == Widths::Always || (rules.widths == Widths::AsWritten && first.is_some());
+            let width = widths == Widths::Always || (widths == Widths::AsWritten && first.is_some());
             (ColumnKind::Year, if width { "year(4)" } else { "year" }.to_owned())
         }
         Base::Date => (ColumnKind::Date, "date".to_owned()),

@@ -7,9 +7,10 @@ mod enum_labels;
 mod kind;
 mod type_name;
 
-use runtime::{Column, ColumnKind};
+use runtime::{Collation, Column, ColumnKind};
 
 use super::ReadError;
+use super::collation::{ColumnCollation, ColumnWords, SessionCollations};
 use super::cursor::Cursor;
 use super::lexer::Dialect;
 pub(crate) use attributes::Place;
@@ -21,9 +22,10 @@ use type_name::{Base, TypeText, read_type};
 
 /// The settings on which the meaning of a column's definition depends, besides its text.
 pub(crate) struct ColumnRules<'r> {
-    /// The default character set of the table, or else of its database; `None` if neither is known. An unknown character set is an error
-    /// only for a column that needs it.
-    pub(crate) charset: Option<&'r str>,
+    /// The default collation of the table, or else of its database; `None` if neither is known. An unknown collation is an error only for a
+    /// column that needs it.
+    pub(crate) collation: Option<&'r Collation>,
+    pub(crate) session: SessionCollations<'r>,
     /// The variable `explicit_defaults_for_timestamp`. If it is off, a TIMESTAMP with neither NULL nor NOT NULL is NOT NULL.
     pub(crate) explicit_timestamps: ExplicitTimestamps,
     pub(crate) widths: Widths,
@@ -59,12 +61,13 @@ pub enum ExplicitTimestamps {
     Assumed(bool),
 }
 
-/// A column as it is written, before the default character set of its table is known.
+/// A column as it is written, before the default collation of its table is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnSpec {
     pub(crate) name: String,
     type_text: TypeText,
     attributes: Attributes,
+    collation: ColumnCollation,
     explicit_timestamps: ExplicitTimestamps,
     widths: Widths,
     dialect: Dialect,
@@ -81,7 +84,13 @@ impl ColumnSpec {
             attributes = Attributes { unsigned: true, not_null: true, unique: true, ..attributes };
         }
         let &ColumnRules { explicit_timestamps, widths, dialect, .. } = rules;
-        Ok(Self { name, type_text, attributes, explicit_timestamps, widths, dialect })
+        let words = ColumnWords {
+            charset: attributes.collation.charset.clone().or_else(|| type_text.charset.map(str::to_owned)),
+            binary: attributes.collation.binary || type_text.binary,
+            ..attributes.collation.clone()
+        };
+        let collation = ColumnCollation::new(&words, &rules.session, dialect);
+        Ok(Self { name, type_text, attributes, collation, explicit_timestamps, widths, dialect })
     }
 
     /// Where an ALTER TABLE puts the column; `None` for the end, or the place that it has.
@@ -94,26 +103,21 @@ impl ColumnSpec {
         self.attributes.unique
     }
 
-    /// The column in a table with this default character set. If the statement converts the whole table, `converts_to` takes the place of the
-    /// column's own character set.
-    pub(crate) fn resolve(&self, default_charset: Option<&str>, converts_to: Option<&str>) -> Result<ColumnDefinition, ReadError> {
-        let Self { name, type_text, attributes, explicit_timestamps, widths, dialect } = self;
-        let rules = ColumnRules { charset: default_charset, explicit_timestamps: *explicit_timestamps, widths: *widths, dialect: *dialect };
+    /// The column in a table with this default collation. If the statement converts the whole table, `converts_to` takes the place of the
+    /// column's own collation.
+    pub(crate) fn resolve(&self, default: Option<&Collation>, converts_to: Option<&Collation>) -> Result<ColumnDefinition, ReadError> {
+        let Self { name, type_text, attributes, collation, explicit_timestamps, widths, .. } = self;
         let named = |error: ReadError| ReadError { what: format!("column `{name}`: {}", error.what), ..error };
-        let own = attributes.charset.clone().or_else(|| type_text.charset.map(str::to_owned));
-        let explicit = own.map(|own| match converts_to {
-            Some(charset) if !own.eq_ignore_ascii_case("binary") => charset.to_owned(),
-            _ => own,
-        });
-        let charset = explicit.as_deref().or(default_charset);
-        let (kind, source_type) = resolve(type_text, attributes, charset, &rules).map_err(named)?;
+        let collation = collation.resolve(default, converts_to).map_err(named)?;
+        let charset = collation.as_ref().map(Collation::charset);
+        let (kind, source_type) = resolve(type_text, attributes, charset, *widths).map_err(named)?;
 
         let mut column = Column::new(name, kind, source_type);
         if is_text(&column.kind) {
-            let Some(charset) = charset else {
+            if collation.is_none() {
                 return Err(ReadError::new(format!("column `{name}`: neither the table nor its database says a character set")));
-            };
-            column.charset = Some(charset.to_ascii_lowercase());
+            }
+            column.collation = collation;
         }
         column.unsigned = attributes.unsigned || attributes.zerofill;
         let stated = attributes.null || attributes.not_null || attributes.primary || attributes.auto_increment;
@@ -132,19 +136,19 @@ fn is_text(kind: &ColumnKind) -> bool {
     )
 }
 
-/// The column after `CONVERT TO CHARACTER SET charset`. The types of long columns become larger if a character may need more bytes.
-pub(crate) fn convert(column: &Column, charset: &str) -> Result<Column, ReadError> {
+/// The column after a conversion to the collation `to`. The types of long columns become larger if a character may need more bytes.
+pub(crate) fn convert(column: &Column, to: &Collation) -> Result<Column, ReadError> {
     let mut converted = column.clone();
     // These types of MariaDB are stored as bytes, and only shown as text.
     if !is_text(&column.kind) || ["uuid", "inet4", "inet6"].contains(&column.source_type.as_str()) {
         return Ok(converted);
     }
-    let from = column.charset.as_deref().unwrap_or_default();
+    let (from, charset) = (column.charset().unwrap_or_default(), to.charset());
     // An ENUM or SET of bytes stays one.
-    if from.eq_ignore_ascii_case("binary") {
+    if from == "binary" {
         return Ok(converted);
     }
-    let binary = charset.eq_ignore_ascii_case("binary");
+    let binary = charset == "binary";
     match column.kind {
         ColumnKind::Char { length } if binary => {
             (converted.kind, converted.source_type) = (ColumnKind::Binary { length }, format!("binary({length})"));
@@ -165,12 +169,12 @@ pub(crate) fn convert(column: &Column, charset: &str) -> Result<Column, ReadErro
         ColumnKind::Text { prefix } => (converted.kind, converted.source_type) = large_in(prefix, from, charset, binary)?,
         _ => {}
     }
-    converted.charset = is_text(&converted.kind).then(|| charset.to_ascii_lowercase());
+    converted.collation = is_text(&converted.kind).then(|| to.clone());
     Ok(converted)
 }
 
 fn relabel(column: &Column, labels: &[String], charset: &str) -> Result<Vec<String>, ReadError> {
-    let from = column.charset.as_deref().unwrap_or_default();
+    let from = column.charset().unwrap_or_default();
     let unknown = || format!("column `{}`: servers differ in what they make of its labels in {charset}", column.name);
     converted_labels(labels, from, charset).ok_or_else(|| ReadError::new(unknown()))
 }

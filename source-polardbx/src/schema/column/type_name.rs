@@ -14,6 +14,8 @@ pub(super) struct TypeText {
     pub(super) labels: Vec<Label>,
     /// The character set that the type itself implies, such as `utf8` for `NCHAR`; `None` for most types.
     pub(super) charset: Option<&'static str>,
+    /// Whether the type implies, too, that texts are compared by their bytes.
+    pub(super) binary: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +52,7 @@ pub(super) enum Base {
 pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Result<TypeText, ReadError> {
     let Some(word) = cursor.word_at(0) else { return Err(cursor.error("expected a type")) };
     let dialect = rules.dialect;
-    let mut charset = None;
+    let (mut charset, mut binary) = (None, false);
     let upper = word.to_ascii_uppercase();
     let unknown = cursor.error("an unknown type");
     cursor.advance();
@@ -122,7 +124,7 @@ pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Res
         "ENUM" => Base::Enum,
         "SET" => Base::Set,
         "JSON" if dialect.is_mariadb() => {
-            charset = Some("utf8mb4");
+            (charset, binary) = (Some("utf8mb4"), true);
             Base::Text(4)
         }
         "JSON" => Base::Json,
@@ -150,7 +152,7 @@ pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Res
         }
         _ => return Err(unknown),
     };
-    let mut read = TypeText { base, arguments: Vec::new(), labels: Vec::new(), charset };
+    let mut read = TypeText { base, arguments: Vec::new(), labels: Vec::new(), charset, binary };
     if cursor.take_symbol('(') {
         loop {
             if matches!(base, Base::Enum | Base::Set) {

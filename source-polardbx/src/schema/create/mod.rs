@@ -8,9 +8,10 @@ mod keys;
 mod rewrite;
 mod table_options;
 
-use runtime::{Column, TableId, TableSchema};
+use runtime::{Collation, Column, TableId, TableSchema};
 
 use super::ReadError;
+use super::collation::{CollationScope, DatabaseCollations, SessionCollations};
 pub use super::column::ColumnSpec;
 pub use super::column::ExplicitTimestamps;
 use super::column::{ColumnRules, Widths};
@@ -24,16 +25,15 @@ pub(crate) use keys::{Keys, OF_GEOMETRY, add_keys, read_index, read_key, read_ke
 use table_options::TableOptions;
 pub(crate) use table_options::read_partition_clause;
 
-/// A function that returns the default character set of a database; `None` if it is not known.
-pub type DatabaseCharsets<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
-
 /// The settings on which the meaning of a statement depends, besides its text.
 #[derive(Clone, Copy)]
 pub struct StatementContext<'a> {
     /// The session's default database; empty if it has none.
     pub database: &'a str,
-    /// Looks up the default character set of a database.
-    pub charsets: DatabaseCharsets<'a>,
+    /// Looks up the default collation of a database.
+    pub collations: DatabaseCollations<'a>,
+    /// The collations that the session has set for itself.
+    pub session: SessionCollations<'a>,
     /// How the SQL text is read.
     pub dialect: Dialect,
     /// Whether a TIMESTAMP with neither NULL nor NOT NULL is nullable (`explicit_defaults_for_timestamp`). This does not matter for the
@@ -43,13 +43,21 @@ pub struct StatementContext<'a> {
 
 impl<'a> StatementContext<'a> {
     /// The context for text that the server itself has printed, such as SHOW CREATE TABLE.
-    pub fn new(database: &'a str, charsets: DatabaseCharsets<'a>) -> Self {
-        Self { database, charsets, dialect: Dialect::default(), explicit_timestamps: ExplicitTimestamps::Known(true) }
+    pub fn new(database: &'a str, collations: DatabaseCollations<'a>) -> Self {
+        let (session, explicit_timestamps) = (SessionCollations::default(), ExplicitTimestamps::Known(true));
+        Self { database, collations, session, dialect: Dialect::default(), explicit_timestamps }
     }
 
-    /// The rules for columns of a table with this default character set.
-    pub(crate) fn rules<'r>(&self, charset: Option<&'r str>) -> ColumnRules<'r> {
-        ColumnRules { charset, explicit_timestamps: self.explicit_timestamps, widths: self.widths(), dialect: self.dialect }
+    /// What decides which collation the statement means.
+    pub(super) fn collation_scope(&self) -> CollationScope<'a> {
+        let &Self { database, collations, session, dialect, .. } = self;
+        CollationScope { database, collations, session, dialect }
+    }
+
+    /// The rules for columns of a table with this default collation.
+    pub(crate) fn rules<'r>(&'r self, collation: Option<&'r Collation>) -> ColumnRules<'r> {
+        let &Self { session, explicit_timestamps, dialect, .. } = self;
+        ColumnRules { collation, session, explicit_timestamps, widths: self.widths(), dialect }
     }
 
     /// Whether the server prints the display widths of integers: MySQL does up to 8.0.18, and MariaDB always does. In text that the server
@@ -74,9 +82,9 @@ pub struct CreateTable {
     pub if_not_exists: bool,
 }
 
-/// Parses the text of `SHOW CREATE TABLE`. `default_charset` returns the default character set of a database.
-pub fn read_create_table(sql: &str, database: &str, default_charset: DatabaseCharsets<'_>) -> Result<CreateTable, ReadError> {
-    let context = StatementContext::new(database, default_charset);
+/// Parses the text of `SHOW CREATE TABLE`. `collations` returns the default collation of a database.
+pub fn read_create_table(sql: &str, database: &str, collations: DatabaseCollations<'_>) -> Result<CreateTable, ReadError> {
+    let context = StatementContext::new(database, collations);
     let mut cursor = Cursor::new(sql, context.dialect)?;
     let head = CreateHead::take(&mut cursor).ok_or_else(|| cursor.error("expected CREATE TABLE"))?;
     let id = cursor.table(database)?;
@@ -150,7 +158,7 @@ pub(crate) fn read_body(
     if !cursor.is_symbol(0, '(') || cursor.is_word(1, &["SELECT", "WITH"]) {
         return Ok(CreateBody::Unlisted(cursor.error("expected the columns of the table")));
     }
-    // The table's options are read first: they follow the columns, but decide the character sets of the columns.
+    // The table's options are read first: they follow the columns, but decide the collations of the columns.
     let body = cursor.mark();
     cursor.skip_parentheses()?;
     let options = TableOptions::read(cursor)?;
@@ -159,9 +167,13 @@ pub(crate) fn read_body(
     }
     let end = cursor.mark();
     cursor.reset(body);
-    let charset = options.charset.or_else(|| (context.charsets)(&id.database));
-    let (mut schema, unstated) = read_definitions(cursor, &context.rules(charset.as_deref()), id)?;
-    schema.charset = charset;
+    let of_database = (context.collations)(&id.database);
+    let collation = match options.collation.resolve(&context.collation_scope(), of_database.as_ref())? {
+        Some(named) => Some(named.within(of_database.as_ref())?),
+        None => of_database,
+    };
+    let (mut schema, unstated) = read_definitions(cursor, &context.rules(collation.as_ref()), id)?;
+    schema.collation = collation;
     for name in &options.partition_names {
         if let Some(column) = find_column(&schema.columns, name).filter(|column| !schema.partition_columns.contains(column)) {
             schema.partition_columns.push(column);
@@ -181,7 +193,7 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
     loop {
         match ItemKind::next(cursor) {
             ItemKind::Column => {
-                let read = ColumnSpec::read(cursor, rules)?.resolve(rules.charset, None)?;
+                let read = ColumnSpec::read(cursor, rules)?.resolve(rules.collation, None)?;
                 if read.primary {
                     primary = vec![read.column.name.clone()];
                 }

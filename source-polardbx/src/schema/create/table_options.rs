@@ -1,13 +1,13 @@
-//! Reads the part of a CREATE TABLE after its columns: the character set and the partitions.
+//! Reads the part of a CREATE TABLE after its columns: the collation and the partitions.
 
 use crate::schema::ReadError;
-use crate::schema::charset::of_collation;
+use crate::schema::collation::CollationOptions;
 use crate::schema::cursor::Cursor;
 
 /// The options that follow the columns of a CREATE TABLE.
 #[derive(Default)]
 pub(super) struct TableOptions {
-    pub(super) charset: Option<String>,
+    pub(super) collation: CollationOptions,
     /// Every name in the parentheses of partition clauses. The names that are columns are the partition columns.
     pub(super) partition_names: Vec<String>,
     pub(super) select: bool,
@@ -16,14 +16,9 @@ pub(super) struct TableOptions {
 impl TableOptions {
     pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Self, ReadError> {
         let mut options = Self::default();
-        let mut collation = None;
         while !cursor.at_end() {
-            if cursor.take_word(&["CHARSET"]) || cursor.take_words(&["CHARACTER", "SET"]) {
-                cursor.take_symbol('=');
-                options.charset = cursor.charset_or_default("a character set")?;
-            } else if cursor.take_word(&["COLLATE"]) {
-                cursor.take_symbol('=');
-                collation = cursor.charset_or_default("a collation")?.and_then(|name| of_collation(&name));
+            if options.collation.take(cursor)? {
+                // It has taken what it reads.
             } else if cursor.take_words(&["WITH", "SYSTEM", "VERSIONING"]) {
                 return Err(ReadError::new("tables with system versioning are not supported"));
             } else if cursor.take_word(&["COMMENT", "ENGINE", "CONNECTION", "PASSWORD", "TABLESPACE"]) {
@@ -45,7 +40,6 @@ impl TableOptions {
                 cursor.advance();
             }
         }
-        options.charset = options.charset.or(collation);
         Ok(options)
     }
 }

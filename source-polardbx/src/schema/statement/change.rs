@@ -1,8 +1,9 @@
 //! The effects of a DDL statement on tables, keys and databases.
 
-use runtime::{SchemaChangeKind, TableId};
+use runtime::{Collation, SchemaChangeKind, TableId};
 
 use crate::schema::ReadError;
+use crate::schema::collation::NamedCollation;
 use crate::schema::create::{ColumnSpec, CreateTable, KeyDefinition};
 
 /// A parsed DDL statement.
@@ -77,7 +78,7 @@ pub enum Effect {
         /// Every name in the partition clauses. The names that are columns are the new partition columns.
         names: Vec<String>,
     },
-    /// Columns, the primary key or the default character set change.
+    /// Columns, the primary key or the default collation change.
     Alter {
         /// The table.
         table: TableId,
@@ -94,12 +95,12 @@ pub enum Effect {
         /// The table.
         table: TableId,
     },
-    /// The database is created, or its default character set changes.
-    DatabaseCharset {
+    /// The database is created, or its default collation changes.
+    DatabaseCollation {
         /// The database.
         database: String,
-        /// The character set; `None` for the server's default, which the binlog stores with the statement.
-        charset: Option<String>,
+        /// The collation; `None` if it is the server's, which the binlog does not show.
+        collation: Option<Collation>,
         /// Whether the statement does nothing if the database exists.
         if_not_exists: bool,
     },
@@ -123,10 +124,10 @@ pub struct Alter {
     pub primary_key: Option<Vec<String>>,
     /// The columns that become NOT NULL because they are those of a period (MariaDB).
     pub not_null: Vec<String>,
-    /// The new default character set of the table.
-    pub charset: Option<String>,
-    /// The character set that all columns with text get. It is the new default, too, unless the statement sets another one.
-    pub converts_to: Option<String>,
+    /// The new default collation of the table.
+    pub collation: Option<NamedCollation>,
+    /// The collation that all columns with text get. It is the new default, too, unless the statement sets another one.
+    pub converts_to: Option<Collation>,
 }
 
 /// A change of one column.

@@ -1,10 +1,10 @@
 //! Reads CREATE, DROP and RENAME of tables, indexes and databases, and the options of ALTER DATABASE.
 
-use runtime::SchemaChangeKind;
+use runtime::{Collation, SchemaChangeKind};
 
 use super::{Alter, Change, Effect, KeyChange, Statement, change, created_or_dropped};
 use crate::schema::ReadError;
-use crate::schema::charset::of_collation;
+use crate::schema::collation::{CollationOptions, CollationScope};
 use crate::schema::create::{CreateBody, CreateHead, KeyDefinition, StatementContext, read_body, read_key_parts, take_unique_words};
 use crate::schema::cursor::Cursor;
 
@@ -33,8 +33,14 @@ pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_
     let replaced = cursor.take_words(&["OR", "REPLACE"]);
     if cursor.take_word(&["DATABASE", "SCHEMA"]) {
         let if_not_exists = cursor.take_if_not_exists();
-        let (database, charset) = read_database_options(cursor, context)?;
-        let made = Effect::DatabaseCharset { database: database.clone(), charset: charset.flatten(), if_not_exists };
+        let (database, options) = read_database_options(cursor, context)?;
+        let scope = context.collation_scope();
+        let server = scope.server();
+        let collation = match options {
+            Some(options) => collation_of(&options, &scope, server.as_ref()),
+            None => server,
+        };
+        let made = Effect::DatabaseCollation { database: database.clone(), collation, if_not_exists };
         let gone = replaced.then_some(Effect::DropDatabase { database });
         return Ok(change(SchemaChangeKind::Database, gone.into_iter().chain([made]).collect()));
     }
@@ -68,32 +74,31 @@ pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_
 
 /// Reads the part after `ALTER DATABASE`. The statement makes no event.
 pub(super) fn read_alter_database(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Change, ReadError> {
-    let (database, charset) = read_database_options(cursor, context)?;
-    let effect = charset.map(|charset| Effect::DatabaseCharset { database, charset, if_not_exists: false });
+    let (database, options) = read_database_options(cursor, context)?;
+    let own = (context.collations)(&database);
+    let effect = options.map(|options| {
+        let collation = collation_of(&options, &context.collation_scope(), own.as_ref());
+        Effect::DatabaseCollation { database, collation, if_not_exists: false }
+    });
     Ok(Change { kind: None, effects: Vec::from_iter(effect) })
 }
 
-/// Reads `[name] [DEFAULT] CHARACTER SET …` of CREATE and ALTER DATABASE. Returns the database, and the character set that the statement
-/// sets: `None` if it sets no character set, and `Some(None)` if it sets the server's default.
-fn read_database_options(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<(String, Option<Option<String>>), ReadError> {
+/// Reads `[name] [DEFAULT] CHARACTER SET …` of CREATE and ALTER DATABASE. Returns the database, and the options if there are any.
+fn read_database_options(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<(String, Option<CollationOptions>), ReadError> {
     let optional = cursor.is_word(0, &["DEFAULT", "CHARACTER", "CHARSET", "COLLATE", "UPGRADE"]) && !cursor.at_end();
     let database = if optional || cursor.at_end() { context.database.to_owned() } else { cursor.name("a database")? };
-    let (mut charset, mut collation) = (None, None);
+    let mut options = CollationOptions::default();
     while !cursor.at_end() {
-        if cursor.take_word(&["CHARSET"]) || cursor.take_words(&["CHARACTER", "SET"]) {
-            cursor.take_symbol('=');
-            charset = Some(cursor.charset_or_default("a character set")?);
-        } else if cursor.take_word(&["COLLATE"]) {
-            cursor.take_symbol('=');
-            collation = match cursor.charset_or_default("a collation")? {
-                Some(name) => of_collation(&name).map(Some),
-                None => Some(None),
-            };
-        } else {
+        if !options.take(cursor)? {
             cursor.advance();
         }
     }
-    Ok((database, charset.or(collation)))
+    Ok((database, Some(options).filter(|options| !options.is_empty())))
+}
+
+/// The collation that options give to a database which has the collation `own`; `None` if it is not known.
+fn collation_of(options: &CollationOptions, scope: &CollationScope<'_>, own: Option<&Collation>) -> Option<Collation> {
+    options.resolve(scope, scope.server().as_ref()).ok()??.within(own).ok()
 }
 
 pub(super) fn read_drop(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use runtime::TableId;
+use runtime::{Collation, TableId};
 
 use super::super::history::ChangeError;
 use super::super::{Applied, FollowedRows, History, Interest, OtherObjects, Statement, WithoutEvents};
@@ -12,7 +12,7 @@ use super::{create, read, t, types};
 pub(super) fn history() -> History {
     let mut schema = create("CREATE TABLE t (a int NOT NULL, b int NOT NULL, c varchar(9), PRIMARY KEY (a), UNIQUE KEY u (b))");
     schema.version = 3;
-    History::new([Arc::new(schema)], HashMap::from([("d".to_owned(), "utf8mb4".to_owned())]), false)
+    History::new([Arc::new(schema)], HashMap::from([("d".to_owned(), Collation::new("utf8mb4_general_ci"))]), false)
 }
 
 /// The tables of the database `d` are known. All but those whose names begin with `no` are selected.
@@ -27,7 +27,7 @@ fn interest(table: &TableId) -> Interest {
 pub(super) fn apply(history: &mut History, sql: &str) -> Result<Vec<(String, Option<u32>)>, ChangeError> {
     let statement = read(sql);
     let Statement::Change(change) = statement else { panic!("{sql}: {statement:?}") };
-    let Applied { touched, without_events } = history.apply(&change, 1_000, Some("latin1"), &interest)?;
+    let Applied { touched, without_events } = history.apply(&change, 1_000, &interest)?;
     if let Some(WithoutEvents { table, what }) = without_events.into_iter().next() {
         return Err(ChangeError::WithoutEvents { table, what });
     }
@@ -55,17 +55,18 @@ fn the_history_follows_what_it_can() {
         assert_eq!(apply(&mut known, sql).unwrap(), expected, "{sql}");
     }
     apply(&mut known, "CREATE DATABASE d").unwrap();
-    assert_eq!(known.charset("d").as_deref(), Some("latin1"), "a new database has the server's character set");
+    assert_eq!(known.collation("d"), Some(Collation::new("latin1_swedish_ci")), "a new database has the server's collation");
 }
 
 #[test]
 fn a_partition_becomes_a_table_and_a_table_a_partition() {
     let partitioned =
         "CREATE TABLE t (a int, KEY k (a)) PARTITION BY RANGE (a) (PARTITION p0 VALUES LESS THAN (9), PARTITION p1 VALUES LESS THAN (99))";
-    let mut known = History::new([Arc::new(create(partitioned))], HashMap::from([("d".to_owned(), "utf8mb4".to_owned())]), false);
+    let mut known =
+        History::new([Arc::new(create(partitioned))], HashMap::from([("d".to_owned(), Collation::new("utf8mb4_general_ci"))]), false);
     let mut apply = |sql: &str| {
         let Statement::Change(change) = read(sql) else { panic!("{sql}") };
-        let Applied { touched, without_events } = known.apply(&change, 1_000, None, &interest).unwrap();
+        let Applied { touched, without_events } = known.apply(&change, 1_000, &interest).unwrap();
         let touched: Vec<_> = touched.into_iter().map(|(table, schema)| (table.table.to_string(), schema)).collect();
         (touched, without_events.into_iter().map(|without| without.table.table.to_string()).collect::<Vec<_>>())
     };
@@ -84,7 +85,8 @@ fn a_partition_becomes_a_table_and_a_table_a_partition() {
 /// The schema after an ALTER TABLE of `t` with these clauses, as a SHOW CREATE TABLE would print it.
 fn altered(clauses: &str) -> String {
     let table = "CREATE TABLE t (a int(11) NOT NULL, b int(11) NOT NULL, c varchar(9), PRIMARY KEY (a), UNIQUE KEY u (b)) CHARSET latin1";
-    let mut history = History::new([Arc::new(create(table))], HashMap::from([("d".to_owned(), "utf8mb4".to_owned())]), false);
+    let mut history =
+        History::new([Arc::new(create(table))], HashMap::from([("d".to_owned(), Collation::new("utf8mb4_general_ci"))]), false);
     if let Err(error) = apply(&mut history, &format!("ALTER TABLE t {clauses}")) {
         return error.to_string();
     }
@@ -92,7 +94,7 @@ fn altered(clauses: &str) -> String {
     let names = |columns: &[usize]| columns.iter().map(|&column| schema.columns[column].name.as_str()).collect::<Vec<_>>().join(",");
     let mut parts = types(schema);
     for (part, column) in parts.iter_mut().zip(&schema.columns) {
-        part.extend(column.charset.iter().map(|charset| format!(" {charset}")));
+        part.extend(column.charset().iter().map(|charset| format!(" {charset}")));
     }
     parts.push(format!("primary {}", names(&schema.primary_key)));
     parts.extend(schema.unique_keys.iter().map(|key| format!("{} {}", key.name, names(&key.columns))));
@@ -143,7 +145,8 @@ fn the_clauses_of_an_alter_are_applied_together() {
 #[test]
 fn the_labels_of_a_converted_table_are_followed() {
     let created = "CREATE TABLE t (e ENUM('男','女'), s SET('ä')) CHARSET utf8";
-    let mut known = History::new([Arc::new(create(created))], HashMap::from([("d".to_owned(), "utf8mb4".to_owned())]), false);
+    let mut known =
+        History::new([Arc::new(create(created))], HashMap::from([("d".to_owned(), Collation::new("utf8mb4_general_ci"))]), false);
     let mut convert =
         |to: &str| apply(&mut known, &format!("ALTER TABLE t CONVERT TO CHARACTER SET {to}")).map(|_| types(known.table(&t()).unwrap()));
     assert_eq!(convert("utf8mb4").unwrap(), ["e enum('男','女')", "s set('ä')"]);
@@ -285,7 +288,7 @@ fn tables_that_are_not_selected_are_followed() {
         for sql in [format!("CREATE TABLE {copy} LIKE t"), format!("ALTER TABLE {copy} ADD x int"), swap.to_owned()] {
             let Statement::Change(change) = read(&sql) else { panic!("{sql}") };
             known.saw_rows(&TableId::new("d", copy));
-            let applied = known.apply(&change, 5, None, &interest).unwrap();
+            let applied = known.apply(&change, 5, &interest).unwrap();
             assert!(applied.without_events.is_empty(), "{sql}");
             assert_eq!(applied.touched.len(), usize::from(sql == swap), "{sql}");
         }
@@ -298,7 +301,7 @@ fn a_table_that_a_copy_has_replaced_is_no_copy() {
     let interest = |table: &TableId| if matches!(&*table.table, "t" | "_t") { Interest::Selected } else { Interest::Followed };
     let run = |known: &mut History, sql: &str| {
         let Statement::Change(change) = read(sql) else { panic!("{sql}") };
-        known.apply(&change, 5, None, &interest).unwrap().without_events.len()
+        known.apply(&change, 5, &interest).unwrap().without_events.len()
     };
     for (copy, old, roll_back) in [
         ("_t_gho", "_t_del", "RENAME TABLE t TO _t_gho, _t_del TO t"),
@@ -342,7 +345,7 @@ fn rows_that_go_with_their_partitions_are_no_events() {
 fn a_change_of_the_effective_key_is_followed() {
     let without_primary_key = |keys: &str| {
         let schema = create(&format!("CREATE TABLE t (a int NOT NULL, b int NOT NULL, c int{keys})"));
-        History::new([Arc::new(schema)], HashMap::from([("d".to_owned(), "utf8mb4".to_owned())]), false)
+        History::new([Arc::new(schema)], HashMap::from([("d".to_owned(), Collation::new("utf8mb4_general_ci"))]), false)
     };
     for (keys, sql, changes) in [
         (", UNIQUE u (a)", "DROP INDEX u ON t", true),
@@ -363,27 +366,27 @@ fn a_change_of_the_effective_key_is_followed() {
 }
 
 #[test]
-fn a_database_that_exists_keeps_its_character_set() {
+fn a_database_that_exists_keeps_its_collation() {
     let mut known = history();
-    for (sql, charset) in [
-        ("CREATE DATABASE IF NOT EXISTS d CHARACTER SET gbk", Some("utf8mb4")),
-        ("CREATE DATABASE IF NOT EXISTS d", Some("utf8mb4")),
-        ("ALTER DATABASE d COLLATE gbk_bin", Some("gbk")),
-        ("ALTER DATABASE d UPGRADE DATA DIRECTORY NAME", Some("gbk")),
-        ("ALTER DATABASE d CHARACTER SET DEFAULT", Some("latin1")),
-        ("CREATE OR REPLACE DATABASE d CHARSET utf8", Some("utf8")),
+    for (sql, collation) in [
+        ("CREATE DATABASE IF NOT EXISTS d CHARACTER SET gbk", Some("utf8mb4_general_ci")),
+        ("CREATE DATABASE IF NOT EXISTS d", Some("utf8mb4_general_ci")),
+        ("ALTER DATABASE d COLLATE gbk_bin", Some("gbk_bin")),
+        ("ALTER DATABASE d UPGRADE DATA DIRECTORY NAME", Some("gbk_bin")),
+        ("ALTER DATABASE d CHARACTER SET DEFAULT", Some("latin1_swedish_ci")),
+        ("CREATE OR REPLACE DATABASE d CHARSET utf8", Some("utf8_general_ci")),
         ("DROP DATABASE d", None),
-        ("CREATE DATABASE IF NOT EXISTS d CHARACTER SET gbk", Some("gbk")),
-        ("CREATE SCHEMA IF NOT EXISTS d CHARACTER SET big5", Some("gbk")),
+        ("CREATE DATABASE IF NOT EXISTS d CHARACTER SET gbk", Some("gbk_chinese_ci")),
+        ("CREATE SCHEMA IF NOT EXISTS d CHARACTER SET big5", Some("gbk_chinese_ci")),
     ] {
         apply(&mut known, sql).unwrap();
-        assert_eq!(known.charset("d").as_deref(), charset, "{sql}");
+        assert_eq!(known.collation("d"), collation.map(Collation::new), "{sql}");
     }
     assert!(known.table(&t()).is_none(), "OR REPLACE drops the tables");
-    // A known table proves that its database exists, even if its character set is unknown.
-    let mut known = History::new([Arc::new(create("CREATE TABLE t (a int)"))], HashMap::<String, String>::new(), false);
+    // A known table proves that its database exists, even if its collation is unknown.
+    let mut known = History::new([Arc::new(create("CREATE TABLE t (a int)"))], HashMap::<String, Collation>::new(), false);
     apply(&mut known, "CREATE DATABASE IF NOT EXISTS d CHARACTER SET gbk").unwrap();
-    assert_eq!(known.charset("d"), None);
+    assert_eq!(known.collation("d"), None);
 }
 
 #[test]

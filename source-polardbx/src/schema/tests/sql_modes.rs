@@ -28,7 +28,7 @@ fn brackets_quote_names_in_one_mode_of_mariadb() {
     let mode = 1 << 10 | 4 | 2 | 8;
     let context = StatementContext {
         dialect: Dialect::of_version("10.11.19-MariaDB").with_sql_mode(mode),
-        ..StatementContext::new("sv", &|_| Some("latin1".to_owned()))
+        ..StatementContext::new("sv", &|_| Some(runtime::Collation::new("latin1_swedish_ci")))
     };
     let Statement::Change(change) = read_statement("create table [n n] ([i d] int, \"x\" char(3))", &context) else { panic!() };
     let [Effect::Create { definition: Ok(made), .. }] = &change.effects[..] else { panic!("{change:?}") };

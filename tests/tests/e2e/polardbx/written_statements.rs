@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use runtime::{Batch, Body, ColumnKind, TableId, TableSchema};
+use runtime::{Batch, Body, Collation, ColumnKind, TableId, TableSchema};
 use source_polardbx::Selection;
 use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, ServerProfile, StreamPosition};
 use source_polardbx::config::{OnRowsWithoutEvents, PolarDbXOptions};
@@ -227,14 +227,14 @@ fn known(schema: &TableSchema) -> Shown {
                 | ColumnKind::Enum { .. }
                 | ColumnKind::Set { .. }
         );
-        let charset = column.charset.as_deref().filter(|_| is_text).unwrap_or("-").replace("utf8mb3", "utf8");
+        let collation = column.collation.as_ref().filter(|_| is_text).map_or("-", Collation::name).replace("utf8mb3", "utf8");
         let null = if column.nullable { "YES" } else { "NO" };
         assert_eq!(column.unsigned, column.source_type.contains("unsigned"), "{}", column.name);
         if let ColumnKind::Enum { labels } | ColumnKind::Set { labels } = &column.kind {
             let quoted: Vec<String> = labels.iter().map(|label| format!("'{}'", label.replace('\'', "''"))).collect();
             assert!(column.source_type.ends_with(&format!("({})", quoted.join(","))), "{labels:?} {}", column.source_type);
         }
-        lines.push(format!("{} {} {charset} {null}", column.name, column.source_type));
+        lines.push(format!("{} {} {collation} {null}", column.name, column.source_type));
     }
     let mut keys: Vec<String> = schema.unique_keys.iter().map(|key| format!("unique {} {}", key.name, names(&key.columns))).collect();
     keys.sort();
@@ -249,13 +249,13 @@ async fn shown(connection: &mut Conn) -> Result<BTreeMap<TableId, Shown>> {
     let mut tables: BTreeMap<TableId, Shown> = BTreeMap::new();
     let columns: Vec<Line> = connection
         .query(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, IS_NULLABLE FROM information_schema.COLUMNS \
+            "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, COLLATION_NAME, IS_NULLABLE FROM information_schema.COLUMNS \
              WHERE TABLE_SCHEMA IN ('shop', 'arch') ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION",
         )
         .await?;
-    for (database, table, column, kind, charset, null) in columns {
-        let charset = charset.unwrap_or_else(|| "-".to_owned());
-        tables.entry(TableId::new(database, table)).or_default().push(format!("{column} {kind} {charset} {null}"));
+    for (database, table, column, kind, collation, null) in columns {
+        let collation = collation.unwrap_or_else(|| "-".to_owned());
+        tables.entry(TableId::new(database, table)).or_default().push(format!("{column} {kind} {collation} {null}"));
     }
     // A unique key over a part of a column is no key of the rows.
     let keys: Vec<(String, String, String, String)> = connection
@@ -282,7 +282,7 @@ fn decoder() -> Result<Decoder> {
     Ok(Decoder::new(DecoderOptions {
         stream: "global".to_owned(),
         position: StreamPosition::start("id", "binlog.000001", 4).map_err(|error| of(&error))?,
-        history: History::new([], std::iter::empty::<(String, Option<String>)>(), true),
+        history: History::new([], std::iter::empty::<(String, Option<Collation>)>(), true),
         selection: Selection::new(&["shop.*".to_owned(), "arch.*".to_owned()], &[]).map_err(|error| of(&error))?,
         profile: ServerProfile::new("5.7.25-PXC-5.4.20-20251031"),
         prepared: PreparedTransactions::default(),

@@ -74,13 +74,13 @@ impl Captured {
 /// The tables that exist before the first file.
 pub(super) fn tables() -> Vec<Arc<TableSchema>> {
     let ddl = "CREATE TABLE base_t (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, v VARCHAR(32))";
-    vec![Arc::new(read_create_table(ddl, "shop", &|_| Some("utf8mb4".to_owned())).unwrap().schema)]
+    vec![Arc::new(read_create_table(ddl, "shop", &|_| Some(Collation::new("utf8mb4_general_ci"))).unwrap().schema)]
 }
 
 pub(super) fn decoder_at(from: FileOffset, tables: Vec<Arc<TableSchema>>) -> Decoder {
     let position = StreamPosition::start("id", &format!("binlog.{:06}", from.file), from.offset).unwrap();
     Decoder::new(DecoderOptions {
-        history: History::new(tables, [("shop".to_owned(), "utf8mb4".to_owned())], true),
+        history: History::new(tables, [("shop".to_owned(), Collation::new("utf8mb4_general_ci"))], true),
         selection: Selection::new(&["shop.*".to_owned()], &[]).unwrap(),
         profile: ServerProfile::new("5.7.25-PXC-5.4.20"),
         ..options(position, schema(&[]), 1 << 14)

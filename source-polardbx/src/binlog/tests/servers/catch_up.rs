@@ -116,7 +116,8 @@ fn statements_that_were_delivered_are_not_applied_again() {
             }
             let Some(resume) = &batch.resume else { continue };
             let position = StreamPosition::parse(resume.as_str()).unwrap();
-            let history = History::new(schemas.values().flatten().cloned(), [("d".to_owned(), "utf8mb4".to_owned())], false);
+            let history =
+                History::new(schemas.values().flatten().cloned(), [("d".to_owned(), Collation::new("utf8mb4_general_ci"))], false);
             let mut again = Decoder::new(DecoderOptions { history, ..options(position.clone(), known.clone(), limit) });
             let (rest, failed) = read(&mut again, &dump(&log, Decoder::dump_from(&position)));
             assert!(failed.is_none(), "from {resume}: {failed:?}");
