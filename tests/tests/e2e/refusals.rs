@@ -197,9 +197,9 @@ async fn partitions_become_tables_without_row_events() -> Result<()> {
     case.catch_up(LIMIT).await?;
     source
         .execute(&[
-            "ALTER TABLE converted.t CONVERT PARTITION q TO TABLE c",
+            "ALTER TABLE converted.t CONVERT PARTITION q TO TABLE converted.c",
             "INSERT INTO converted.c VALUES (20, 'in c')",
-            "ALTER TABLE converted.t CONVERT TABLE c TO PARTITION q VALUES LESS THAN (99)",
+            "ALTER TABLE converted.t CONVERT TABLE converted.c TO PARTITION q VALUES LESS THAN (99)",
             "INSERT INTO converted.t VALUES (21, 'in t')",
         ])
         .await?;
