@@ -225,7 +225,7 @@ fn change_of(database: &str, text: &str, dialect: Dialect) -> Result<Option<Sche
     let collations = |_: &str| Some(Collation::new("utf8mb4_general_ci"));
     let change = match read_statement(text, &StatementContext { dialect, ..StatementContext::new(database, &collations) }) {
         Statement::Change(change) => change,
-        Statement::Unrelated | Statement::Nothing => return Ok(None),
+        Statement::Unrelated | Statement::Nothing | Statement::Others { .. } => return Ok(None),
         other => return Failure::err(format!("read as {other:?}")),
     };
     let Some(kind) = change.kind else { return Ok(None) };

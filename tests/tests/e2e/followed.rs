@@ -45,7 +45,9 @@ async fn change(connection: &mut Conn, case: &mut Case, flavor: Flavor, rng: &mu
         let statement = format!("ALTER TABLE {database}.t {}", clauses.join(", "));
         let keeps = ["`id`", "`ID`", "`touch`", "`TOUCH`", "PRIMARY"].iter().all(|word| !statement.contains(word));
         // MySQL 8.0.15 may crash when a statement converts and adds columns.
-        if !keeps || (statement.contains("CONVERT") && clauses.len() > 1) {
+        // The checker has no model of these types. Other tests compare their values.
+        let is_compared = !clauses.iter().any(|clause| clause.contains("POINT") || clause.contains("JSON"));
+        if !keeps || !is_compared || (statement.contains("CONVERT") && clauses.len() > 1) {
             continue;
         }
         match connection.query_drop(&statement).await {
