@@ -228,19 +228,19 @@ async fn views_and_sequences_that_are_renamed_are_passed_over() -> Result<()> {
         let mut case = Case::new(servers, &name, Format::CanalJson, 1, vec![Table::new(&name, "t")]).await?;
         case.task.start()?;
         case.catch_up(LIMIT).await?;
-        let mut of_both = vec![
+        let mut rounds = [
             vec![format!("RENAME TABLE {name}.early TO {name}.one"), format!("CREATE VIEW {name}.late AS SELECT * FROM {name}.t")],
             vec![format!("RENAME TABLE {name}.one TO {name}.two, {name}.late TO {name}.one"), format!("DROP VIEW {name}.two")],
             vec![format!("RENAME TABLE {name}.one TO {name}.two")],
         ];
         if flavor == Flavor::MariaDb {
-            of_both[0].push(format!("CREATE SEQUENCE {name}.s"));
-            of_both[0].push(format!("RENAME TABLE {name}.s TO {name}.r"));
-            of_both[1].push(format!("ALTER TABLE {name}.r RENAME {name}.s"));
-            of_both[1].push(format!("DO NEXTVAL({name}.s)"));
-            of_both[2].push(format!("DROP TABLE {name}.s"));
+            rounds[0].push(format!("CREATE SEQUENCE {name}.s"));
+            rounds[0].push(format!("RENAME TABLE {name}.s TO {name}.r"));
+            rounds[1].push(format!("ALTER TABLE {name}.r RENAME {name}.s"));
+            rounds[1].push(format!("DO NEXTVAL({name}.s)"));
+            rounds[2].push(format!("DROP TABLE {name}.s"));
         }
-        for (round, statements) in of_both.iter().enumerate() {
+        for (round, statements) in rounds.iter().enumerate() {
             let insert = format!("INSERT INTO {name}.t VALUES ({}, 'x')", 10 + round);
             source.execute(&statements.iter().map(String::as_str).chain([insert.as_str()]).collect::<Vec<_>>()).await?;
             case.catch_up(LIMIT).await.map_err(|error| error.context(flavor.name()))?;
