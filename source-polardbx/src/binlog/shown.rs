@@ -16,6 +16,8 @@ pub(crate) struct ShownTables<'a> {
     profile: &'a ServerProfile,
     /// TABLE_MAPs with full metadata whose first row event is still to come, by their ids.
     maps: HashMap<u64, Vec<u8>>,
+    /// The TABLE_MAP that was passed over last. Most transactions repeat the one before, and it need not be read again.
+    passed_over: Vec<u8>,
     tables: BTreeMap<TableId, ShownTable>,
     /// The tables whose default character sets are still those of the beginning: what they are called now, and what they were called there.
     names: HashMap<TableId, TableId>,
@@ -68,7 +70,7 @@ impl ShownTable {
 
 impl<'a> ShownTables<'a> {
     pub(crate) fn new(profile: &'a ServerProfile) -> Self {
-        Self { profile, maps: HashMap::new(), tables: BTreeMap::new(), names: HashMap::new() }
+        Self { profile, maps: HashMap::new(), passed_over: Vec::new(), tables: BTreeMap::new(), names: HashMap::new() }
     }
 
     /// Takes a TABLE_MAP or a row event. Only the tables for which `is_open` says so are noted.
@@ -78,16 +80,26 @@ impl<'a> ShownTables<'a> {
         fold: impl Fn(&TableId) -> TableId,
         is_open: impl Fn(&TableId) -> bool,
     ) -> Result<(), StreamError> {
+        if event.header.kind == kind::TABLE_MAP && event.body == self.passed_over {
+            return Ok(());
+        }
         let id = read_table_id(event.body)?;
         if event.header.kind == kind::TABLE_MAP {
             let map = read_table_map(event.body)?;
             let table = fold(&map.table);
             let is_wanted = !self.tables.contains_key(&table) && is_open(&table);
-            match is_wanted && has_full_metadata(&map, self.profile)? {
-                true => self.maps.insert(id, event.body.to_vec()),
+            if is_wanted && has_full_metadata(&map, self.profile)? {
+                self.maps.insert(id, event.body.to_vec());
+                self.passed_over.clear();
+            } else {
                 // The id may have meant another table before.
-                false => self.maps.remove(&id),
-            };
+                self.maps.remove(&id);
+                self.passed_over.clear();
+                self.passed_over.extend_from_slice(event.body);
+            }
+            return Ok(());
+        }
+        if self.maps.is_empty() {
             return Ok(());
         }
         let Some(body) = self.maps.remove(&id) else { return Ok(()) };
