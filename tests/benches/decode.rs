@@ -16,6 +16,7 @@ use source_polardbx::Selection;
 use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, ServerProfile, StreamPosition};
 use source_polardbx::config::{OnRowsWithoutEvents, PolarDbXOptions};
 use source_polardbx::schema::{History, read_create_table};
+use tests::event_log::EventLog;
 
 /// The number of rows that one iteration decodes.
 const ROWS: usize = 30_000;
@@ -48,75 +49,41 @@ fn schema() -> Arc<TableSchema> {
     create.map(|create| Arc::new(create.schema)).unwrap_or_else(|_| Arc::new(TableSchema::new(TableId::new("d", "t"), Vec::new())))
 }
 
-/// A binlog in memory: the list of the events that a server would send.
+/// The binlog of a server, in memory.
 struct Log {
     server: Server,
     transactions: u64,
-    offset: u64,
-    events: Vec<Vec<u8>>,
+    events: EventLog,
 }
 
 impl Log {
     fn new(server: Server) -> Self {
-        let mut log = Self { server, transactions: 0, offset: 4, events: Vec::new() };
-        let mut format = vec![4, 0];
-        format.extend_from_slice(server.version().as_bytes());
-        format.resize(56, 0);
-        format.push(19);
-        format.extend_from_slice(&[
-            0x38, 13, 0, 8, 0, 18, 0, 4, 4, 4, 4, 18, 0, 0, 0x5f, 0, 4, 26, 8, 0, 0, 0, 8, 8, 8, 2, 0, 0, 0, 10, 10, 10, 42, 42, 0, 18, 52,
-            0,
-        ]);
-        format.push(1);
-        log.add(15, &format);
-        log
+        Self { server, transactions: 0, events: EventLog::new(server.version()) }
     }
 
-    fn add(&mut self, kind: u8, body: &[u8]) {
-        let size = 19 + body.len() + 4;
-        self.offset += size as u64;
-        let mut event = 1_700_000_000u32.to_le_bytes().to_vec();
-        event.push(kind);
-        event.extend_from_slice(&1u32.to_le_bytes());
-        event.extend_from_slice(&(size as u32).to_le_bytes());
-        event.extend_from_slice(&(self.offset as u32).to_le_bytes());
-        event.extend_from_slice(&[0, 0]);
-        event.extend_from_slice(body);
-        event.extend_from_slice(&crc32fast::hash(&event).to_le_bytes());
-        self.events.push(event);
-    }
-
-    /// Appends a DDL statement.
+    /// Appends a DDL statement of a session that uses utf8mb4.
     fn statement(&mut self, database: &str, text: &str) {
-        let mut body = vec![7, 0, 0, 0, 0, 0, 0, 0, database.len() as u8, 0, 0, 5, 0, 0, 0, 0, 0, 0];
-        // The character sets of the session: utf8mb4.
-        body.splice(13..18, [4, 45, 0, 45, 0, 45, 0]);
-        body[11] = 7;
-        body.extend_from_slice(database.as_bytes());
-        body.push(0);
-        body.extend_from_slice(text.as_bytes());
-        self.add(34, &[1; 42]);
-        self.add(2, &body);
+        self.events.add(34, &[1; 42]);
+        self.events.statement(database, 0, 45, text.as_bytes());
     }
 
     /// Appends one transaction of `events` row events with `rows` rows each.
     fn transaction(&mut self, kind: u8, events: usize, rows: usize) {
         self.transactions += 1;
-        // The time of the events in milliseconds, the number within the millisecond, and the number of the transaction.
-        let tso = format!("{:019}{:019}0000000000000000", (1_700_000_000_000u64 << 22) + self.transactions, 1u64 << 60);
         if self.server == Server::PolarDbX {
-            self.add(2, b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0BEGIN");
-            self.add(29, format!("\u{1}/*DRDS /10.0.0.7/1a2b3c4d5e6f7000-1/0// */\n# CTS::{tso}").as_bytes());
+            self.events.add(2, b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0BEGIN");
+            let trace = format!("\u{1}/*DRDS /10.0.0.7/1a2b3c4d5e6f7000-1/0// */\n# CTS::{}", EventLog::tso(self.transactions));
+            self.events.add(29, trace.as_bytes());
         } else {
             let mut gtid = [1; 42];
             gtid[17..25].copy_from_slice(&self.transactions.to_le_bytes());
-            self.add(if self.server == Server::MySql { 34 } else { 33 }, &gtid);
-            self.add(2, b"\x07\0\0\0\0\0\0\0\x01\0\0\x05\0\0\0\0\0\0d\0BEGIN");
+            self.events.add(if self.server == Server::MySql { 34 } else { 33 }, &gtid);
+            self.events.add(2, b"\x07\0\0\0\0\0\0\0\x01\0\0\x05\0\0\0\0\0\0d\0BEGIN");
         }
         for _ in 0..events {
             let mut map = b"\x05\0\0\0\0\0\x01\0\x01d\0\x01t\0\x0a\x08\x03\x03\x0f\x0f\xf6\x12\x11\x01\x05".to_vec();
             map.extend_from_slice(&[9, 160, 0, 240, 0, 12, 2, 0, 3, 8, 0xfc, 0x03]);
-            self.add(19, &map);
+            self.events.add(19, &map);
             let update = kind == 31;
             let mut body = b"\x05\0\0\0\0\0\x01\0\x02\0\x0a".to_vec();
             body.extend_from_slice(if update { &[0xff; 4] } else { &[0xff; 2] });
@@ -133,11 +100,11 @@ impl Log {
                 body.push(1);
                 body.extend_from_slice(&3.25f64.to_le_bytes());
             }
-            self.add(kind, &body);
+            self.events.add(kind, &body);
         }
-        self.add(16, &[1; 8]);
+        self.events.add(16, &[1; 8]);
         if self.server == Server::PolarDbX {
-            self.add(29, format!("\u{1}CTS::{tso}").as_bytes());
+            self.events.commit_mark(self.transactions);
         }
     }
 
@@ -159,7 +126,7 @@ impl Log {
     /// Decodes all events, and returns the number of rows.
     fn decode(&self, mut decoder: Decoder) -> usize {
         let mut rows = 0;
-        for event in &self.events {
+        for event in self.events.events() {
             if let Err(error) = decoder.event(event, 1) {
                 eprintln!("{error}");
                 break;
