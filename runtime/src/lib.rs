@@ -26,6 +26,7 @@ pub use api::encoder::{Control, Encoder, EncoderInfo, Message};
 pub use api::error::{Error, Kind, Result};
 pub use api::event::{Body, Event, Op, Origin, RowChange, SchemaChange, SchemaChangeKind};
 pub use api::facts::{Fact, Facts};
+pub use api::files::{SMALL_FILE_BYTES, read_small_file};
 pub use api::finding::{Finding, Level};
 pub use api::ids::{Position, Receipt, Seq, SplitId};
 pub use api::metrics::{Counter, Gauge, Histogram, Metrics};

@@ -66,14 +66,12 @@ impl SplitReader for Judged {
 
 #[cfg(test)]
 mod tests {
-    use mysql_async::ServerError;
-
     use super::*;
     use crate::error::SourceError;
+    use crate::wire::WireError;
 
     fn refused(code: u16) -> Error {
-        let error = ServerError { code, message: "no".to_owned(), state: "HY000".to_owned() };
-        SourceError::mysql("read")(error.into()).into()
+        SourceError::wire("read", WireError::Refused(code, "no".to_owned())).into()
     }
 
     #[test]

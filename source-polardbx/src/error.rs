@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use mysql_async::{DriverError, Error as MysqlError, IoError, ServerError, TlsError};
 use runtime::{Error, Kind, Position, TableId};
 
 use crate::binlog::error::StreamError;
@@ -18,12 +17,12 @@ use crate::wire::{WireError, mysql_number};
 #[non_exhaustive]
 pub enum SourceError {
     /// The server refused a statement, or the connection broke.
-    #[error("{}", message_of(error))]
-    Mysql {
+    #[error("{error}")]
+    Connection {
         /// The action that failed, such as "list the tables".
         doing: Cow<'static, str>,
-        /// The server's or the client library's error.
-        error: MysqlError,
+        /// The error of the connection or of the server.
+        error: WireError,
     },
     /// The connection could not be encrypted.
     #[error(transparent)]
@@ -138,21 +137,11 @@ pub enum SourceError {
 pub(crate) type Result<T, E = SourceError> = std::result::Result<T, E>;
 
 impl SourceError {
-    /// Wraps an error of the client library, for use in `map_err`. `doing` is the action that failed.
-    pub(crate) fn mysql(doing: impl Into<Cow<'static, str>>) -> impl FnOnce(MysqlError) -> Self {
-        move |error| Self::Mysql { doing: doing.into(), error }
-    }
-
-    /// Converts an error of a connection of the module `wire`. `doing` is the action that failed.
+    /// Wraps an error of a connection. `doing` is the action that failed.
     pub(crate) fn wire(doing: impl Into<Cow<'static, str>>, error: WireError) -> Self {
-        let doing = doing.into();
         match error {
             WireError::Tls(failure) => Self::Tls(failure),
-            WireError::Plugin(name) => Self::Mysql { doing, error: DriverError::UnknownAuthPlugin { name }.into() },
-            WireError::Refused(code, message) => {
-                Self::Mysql { doing, error: ServerError { code, message, state: "HY000".to_owned() }.into() }
-            }
-            WireError::Lost(message) => Self::Mysql { doing, error: std::io::Error::other(message).into() },
+            error => Self::Connection { doing: doing.into(), error },
         }
     }
 
@@ -178,7 +167,7 @@ impl SourceError {
     /// The server's error number, in MySQL's numbers; `None` if the error does not come from the server.
     pub(crate) fn code(&self) -> Option<u16> {
         match self {
-            Self::Mysql { error: MysqlError::Server(server), .. } => Some(mysql_number(server.code, &server.message)),
+            Self::Connection { error: WireError::Refused(code, message), .. } => Some(mysql_number(*code, message)),
             _ => None,
         }
     }
@@ -228,9 +217,6 @@ impl From<SourceError> for Error {
             }
             SourceError::Stream(stream) => return stream_error(stream),
             SourceError::Failover(failover) => return failover.clone().into(),
-            SourceError::Mysql { error: MysqlError::Io(IoError::Tls(TlsError::Tls(tls))), .. } => {
-                return SourceError::Tls(TlsFailure::of(tls)).into();
-            }
             SourceError::Tls(failure) => return Error::config(failure.what.clone()).with_code("E_TLS").with_help(failure.help),
             SourceError::Config(ConfigError { key, why, help }) => {
                 let message = format!("key `source.polardbx.{key}` is not valid: {why}");
@@ -251,8 +237,8 @@ impl From<SourceError> for Error {
                     .with_help("restore the former settings, or give the task another name, so that it starts from scratch");
             }
             SourceError::Cell { table, position, .. } => return Error::fatal(error.to_string()).of_table(table).at(position),
-            SourceError::Mysql { doing, error: mysql } => {
-                let (kind, help) = classify(mysql);
+            SourceError::Connection { doing, error: connection } => {
+                let (kind, help) = classify(connection);
                 let mut made = Error::new(kind, could_not(doing));
                 if error.code().is_some_and(is_denial) {
                     made = made.with_code(DENIED);
@@ -458,30 +444,23 @@ fn change_error(change: &ChangeError, statement: &str) -> Error {
     Error::fatal(change.to_string()).with_code(code).of_table(table).with_help(help).because(format!("the statement is `{statement}`"))
 }
 
-/// The server's or the client library's message, without the text that the client library puts around it.
-fn message_of(error: &MysqlError) -> String {
+/// The kind of an error of a connection, and the help for the user; the help is empty if there is nothing to advise.
+fn classify(error: &WireError) -> (Kind, &'static str) {
     match error {
-        MysqlError::Server(server) => format!("{} (error {})", server.message, server.code),
-        MysqlError::Io(IoError::Io(io)) => io.to_string(),
-        other => other.to_string(),
-    }
-}
-
-/// The kind of an error of the client library, and the help for the user; the help is empty if there is nothing to advise.
-fn classify(error: &MysqlError) -> (Kind, &'static str) {
-    match error {
-        MysqlError::Server(server) => classify_code(mysql_number(server.code, &server.message)),
-        MysqlError::Io(_) => (Kind::Retryable, "check that the server runs, that host and port are right, and that no firewall is between"),
-        MysqlError::Driver(driver) => match driver {
-            DriverError::UnknownAuthPlugin { .. } | DriverError::MysqlOldPasswordDisabled | DriverError::CleartextPluginDisabled => {
-                (Kind::Config, "give the account the authentication plugin caching_sha2_password or mysql_native_password")
-            }
-            DriverError::NoClientSslFlagFromServer => (Kind::Config, "switch TLS on in the server again, or set tls.mode = \"disabled\""),
-            DriverError::PacketTooLarge => (Kind::Fatal, "a packet of more than 1 GiB cannot be read"),
-            _ => (Kind::Retryable, ""),
-        },
-        MysqlError::Other(_) => (Kind::Retryable, ""),
-        MysqlError::Url(_) => (Kind::Config, ""),
+        WireError::Refused(code, message) => classify_code(mysql_number(*code, message)),
+        WireError::Lost(_) | WireError::Tls(_) => {
+            (Kind::Retryable, "check that the server runs, that host and port are right, and that no firewall is between")
+        }
+        WireError::TooLong(_) => (Kind::Fatal, "check that host and port are right, and that nothing between changes the server's answers"),
+        WireError::Plugin(_) => (
+            Kind::Config,
+            "give the account the authentication plugin mysql_native_password or caching_sha2_password, or on MariaDB ed25519 or parsec",
+        ),
+        WireError::Unencrypted(_) => (
+            Kind::Config,
+            "encrypt the connection: tls = { mode = \"verify_identity\" }; or name the server's key in server_public_key; or, on a network where \
+             nobody can answer for the server, set allow_public_key_retrieval = true",
+        ),
     }
 }
 
@@ -510,13 +489,10 @@ fn classify_code(code: u16) -> (Kind, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use mysql_async::ServerError;
-
     use super::*;
 
     fn refused_with(code: u16, message: &str) -> Error {
-        let error = MysqlError::Server(ServerError { code, message: message.into(), state: "HY000".into() });
-        SourceError::mysql("list the tables")(error).into()
+        SourceError::wire("list the tables", WireError::Refused(code, message.into())).into()
     }
 
     fn refused(code: u16) -> Error {

@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep};
 use crate::binlog::BinlogCoordinates;
 use crate::error::{Result, SourceError};
 use crate::server::{Server, ServerKind, binlog_end};
-use crate::session::{Session, nth};
+use crate::session::Session;
 use crate::splits::StreamName;
+use crate::wire::Row;
 
 const ITEM: &str = "prepared_xa";
 const DOING: &str = "list the prepared XA transactions (XA RECOVER)";
@@ -92,8 +93,8 @@ async fn listed(session: &mut Session) -> Result<Option<Vec<String>>> {
         Err(error) if error.code().is_some_and(|code| REFUSED.contains(&code)) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let name = |row| {
-        let (format, global, data) = (nth(row, 0)?, nth(row, 1)?.parse::<usize>().ok()?, nth(row, 3)?);
+    let name = |row: &Row| {
+        let (format, global, data) = (row.text(0)?, row.text(1)?.parse::<usize>().ok()?, row.text(3)?);
         let (global, branch) = data.split_at_checked(global).unwrap_or((data.as_str(), ""));
         Some(format!("{global:?},{branch:?},{format}"))
     };

@@ -1,23 +1,20 @@
-//! Connections through the client library. The library's connection pool is not used, because the session state must be known and PolarDB-X
-//! does not reset it.
+//! The connections for questions and for rows. There is no pool, because the session state must be known and PolarDB-X does not reset it.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mysql_async::prelude::Query;
-use mysql_async::{Conn, Opts, OptsBuilder, Row, SslOpts, Value};
-use secrecy::ExposeSecret;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use crate::binlog::profile::is_polardbx;
-use crate::config::{Config, TlsMode};
+use crate::config::{Config, ConfigError};
 use crate::error::{Result, SourceError};
 use crate::server::{Identity, ServerKind, kind_of};
 use crate::tls::Encryption;
-use crate::wire::{Address, LoggedIn, Wire, WireError, in_time};
+use crate::wire::{Address, BinaryRows, PlainPassword, Row, Wire, WireError, in_time, public_key};
 
 /// The time limit for a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,9 +24,6 @@ const ATTEMPTS: usize = 5;
 
 /// The time limit for a query of metadata.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The client library's limit for one packet, in bytes. By default the library uses the server's limit, which a row event may exceed.
-const MAX_PACKET_BYTES: usize = 1 << 30;
 
 /// The statements that set the session variables of every connection, so that they do not depend on the defaults of the server or the
 /// account. A lower `sql_select_limit` would truncate results without an error. Without `sql_big_selects`, `max_join_size` could make the
@@ -49,15 +43,13 @@ const PREPARING: &str = "prepare the session";
 /// The number of the error for a variable that the server does not have.
 const UNKNOWN_VARIABLE: u16 = 1193;
 
-const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
-
 /// The address of the server, the account, and the encryption.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     address: Address,
     encryption: Option<Encryption>,
-    /// How to connect, with or without encryption. The first connection finds this out.
-    route: Arc<OnceCell<Route>>,
+    /// Whether the last connection is not encrypted although encryption is configured, which only the mode `preferred` allows.
+    is_plain: Arc<AtomicBool>,
     expected: Arc<Mutex<Expected>>,
     /// The answer to `SELECT VERSION()`, from the first connection to the server.
     version: Arc<Mutex<Version>>,
@@ -76,15 +68,6 @@ struct Expected {
     reached: HashSet<String>,
 }
 
-/// How to connect to the server. A route is made once it is known whether encryption works.
-struct Route {
-    /// The options for connections of the client library.
-    opts: Opts,
-    /// The encryption of the connections of the module `wire`. `None` if no encryption is configured, or if the server does not support it
-    /// and the mode is `preferred`.
-    encryption: Option<Encryption>,
-}
-
 impl Endpoint {
     /// Reads the files that `tls` names. This does not connect yet.
     pub(crate) fn new(config: &Config) -> Result<Self> {
@@ -94,13 +77,14 @@ impl Endpoint {
             port: config.port,
             user: config.user.clone(),
             password: config.password.clone(),
+            plain_password: plain_password(config)?,
         };
-        Ok(Self { address, encryption, route: Arc::default(), expected: Arc::default(), version: Arc::default() })
+        Ok(Self { address, encryption, is_plain: Arc::default(), expected: Arc::default(), version: Arc::default() })
     }
 
     /// Whether the mode is `preferred` and the server does not support encryption; `false` before the first connection.
     pub(crate) fn is_unencrypted_fallback(&self) -> bool {
-        self.encryption.is_some() && self.route.get().is_some_and(|route| route.encryption.is_none())
+        self.is_plain.load(Ordering::Acquire)
     }
 
     /// Whether the server is PolarDB-X; `false` before the first connection.
@@ -142,48 +126,6 @@ impl Endpoint {
         self.admit(&Identity::ask(session).await?)
     }
 
-    async fn route(&self) -> Result<&Route> {
-        self.route.get_or_try_init(|| self.find_route()).await
-    }
-
-    /// Finds the route. If encryption is configured, it is tested with a connection of the module `wire`, because the errors of the client
-    /// library do not say enough.
-    async fn find_route(&self) -> Result<Route> {
-        let Some(encryption) = &self.encryption else { return Ok(Route { opts: self.library_options(None), encryption: None }) };
-        let doing = self.connecting();
-        let late = |_| SourceError::Timeout { doing: doing.clone().into(), seconds: CONNECT_TIMEOUT.as_secs() };
-        match timeout(CONNECT_TIMEOUT, Wire::probe(&self.address, encryption)).await.map_err(late)? {
-            Ok(certificates) => {
-                let host = self.address.server_name().map_err(SourceError::Tls)?;
-                let name = encryption.library_name(&certificates, &host)?;
-                let options = encryption.library_options(name.as_deref());
-                Ok(Route { opts: self.library_options(Some(options)), encryption: Some(encryption.clone()) })
-            }
-            Err(WireError::Tls(failure)) if failure.incapable && encryption.mode == TlsMode::Preferred => {
-                tracing::warn!(%failure, "the connections to the source are not encrypted (tls.mode = \"preferred\")");
-                Ok(Route { opts: self.library_options(None), encryption: None })
-            }
-            Err(error) => Err(SourceError::wire(doing, error)),
-        }
-    }
-
-    fn library_options(&self, tls: Option<SslOpts>) -> Opts {
-        OptsBuilder::default()
-            .ip_or_hostname(self.address.host.as_str())
-            .tcp_port(self.address.port)
-            .user(Some(self.address.user.as_str()))
-            .pass(Some(self.address.password.expose_secret()))
-            // By default, the library would switch from a local address to a Unix socket, which may belong to another server on this host.
-            .prefer_socket(false)
-            .tcp_keepalive(Some(TCP_KEEPALIVE))
-            .max_allowed_packet(Some(MAX_PACKET_BYTES))
-            // The library asks the server for `max_allowed_packet` and `wait_timeout` unless both are set here.
-            .wait_timeout(Some(28_800))
-            .stmt_cache_size(1)
-            .ssl_opts(tls)
-            .into()
-    }
-
     /// The action "connect", for error messages. It holds the address, because a wrong address is the most common cause.
     fn connecting(&self) -> String {
         format!("connect to the source at {}:{}", self.address.host, self.address.port)
@@ -199,13 +141,12 @@ impl Endpoint {
             let cell = self.version();
             let version = cell.get_or_try_init(async || {
                 let rows = in_time(wire.rows("SELECT VERSION()")).await?;
-                let version = rows.into_iter().flatten().next().flatten();
+                let version = rows.first().and_then(|row| row.text(0));
                 version.map(Arc::from).ok_or_else(|| WireError::Lost("the server does not report its version".to_owned()))
             });
             let kind = kind_of(version.await?, "");
             let rows = in_time(wire.rows(Identity::question(kind))).await?;
-            let rows = rows.into_iter().map(|row| <[_; 2]>::try_from(row).map_or((None, None), |[name, value]| (name, value)));
-            let found = Identity::of_rows(kind, rows).map_err(|error| WireError::Lost(error.to_string()))?;
+            let found = Identity::of_rows(kind, rows.iter().map(|row| (row.text(0), row.text(1)))).map_err(|error| WireError::Lost(error.to_string()))?;
             match self.admit(&found) {
                 Ok(()) => return Ok((wire, found)),
                 Err(error) => {
@@ -220,23 +161,13 @@ impl Endpoint {
     }
 
     async fn connect_wire_anywhere(&self) -> Result<Wire, WireError> {
-        let route = match self.route().await {
-            Ok(route) => route,
-            Err(SourceError::Tls(failure)) => return Err(WireError::Tls(failure)),
-            Err(error) => return Err(WireError::Lost(error.to_string())),
-        };
-        for _ in 0..2 {
-            match in_time(Wire::connect(&self.address, route.encryption.as_ref())).await? {
-                LoggedIn::Yes(wire) => return Ok(wire),
-                // The client library can send the password encrypted with the server's public key. The server then caches the password's
-                // hash for a while, so the next login in this loop succeeds.
-                LoggedIn::NeedsPassword => match self.connect().await {
-                    Ok(session) => session.close().await,
-                    Err(error) => return Err(WireError::Lost(error.to_string())),
-                },
-            }
+        let wire = in_time(Wire::connect(&self.address, self.encryption.as_ref())).await?;
+        let is_plain = self.encryption.is_some() && !wire.is_encrypted();
+        if is_plain && !self.is_plain.swap(is_plain, Ordering::AcqRel) {
+            tracing::warn!("the server cannot encrypt, so its connections are not encrypted (tls.mode = \"preferred\")");
         }
-        Err(WireError::Lost("the server forgets the account's password at once".to_owned()))
+        self.is_plain.store(is_plain, Ordering::Release);
+        Ok(wire)
     }
 
     /// Opens a connection for metadata. Names and definitions arrive in UTF-8. A connection that reaches another server than it must is
@@ -266,18 +197,18 @@ impl Endpoint {
 
     async fn connect_anywhere(&self) -> Result<Session> {
         let doing = self.connecting();
-        let connecting = timeout(CONNECT_TIMEOUT, Conn::new(self.route().await?.opts.clone())).await;
-        let conn = connecting
+        let connecting = timeout(CONNECT_TIMEOUT, self.connect_wire_anywhere()).await;
+        let wire = connecting
             .map_err(|_| SourceError::Timeout { doing: doing.clone().into(), seconds: CONNECT_TIMEOUT.as_secs() })?
-            .map_err(SourceError::mysql(doing))?;
-        let mut session = Session { conn, is_identified: false, version: "".into() };
+            .map_err(|error| SourceError::wire(doing, error))?;
+        let mut session = Session { wire, is_identified: false, version: "".into() };
         for statement in PREPARE {
             session.execute(PREPARING, statement).await?;
         }
         session.verify().await?;
         let cell = self.version();
         let version = cell.get_or_try_init(async || {
-            let version = session.rows(PREPARING, "SELECT VERSION()").await?.first().and_then(|row| nth(row, 0));
+            let version = session.rows(PREPARING, "SELECT VERSION()").await?.first().and_then(|row| row.text(0));
             version.map(Arc::from).ok_or_else(|| SourceError::answer(PREPARING, "the server does not report its version"))
         });
         session.version = version.await?.clone();
@@ -314,10 +245,9 @@ impl Endpoint {
     }
 }
 
-/// A connection of the client library.
+/// A connection for questions and for rows, with the session variables set.
 pub(crate) struct Session {
-    /// The client library's connection, which is used directly to stream results.
-    pub(crate) conn: Conn,
+    wire: Wire,
     /// Whether this connection was verified to reach the server of the task.
     pub(crate) is_identified: bool,
     version: Arc<str>,
@@ -332,14 +262,14 @@ impl Session {
     /// Checks that the server has taken the session variables.
     async fn verify(&mut self) -> Result<()> {
         let rows = self.rows(PREPARING, PREPARED).await?;
-        let found: Vec<String> = (0..3).filter_map(|index| rows.first().and_then(|row| nth(row, index))).collect();
+        let found: Vec<String> = (0..3).filter_map(|index| rows.first().and_then(|row| row.text(index))).collect();
         if found != PREPARED_VALUES {
             let what = format!("the server has not taken the session's time_zone, sql_mode and autocommit: they are {}", found.join(", "));
             return Err(SourceError::answer(PREPARING, what));
         }
         let limit = match self.rows(PREPARING, PREPARED_LIMIT).await {
             Err(error) if error.code() == Some(UNKNOWN_VARIABLE) => None,
-            rows => rows?.first().and_then(|row| nth(row, 0)),
+            rows => rows?.first().and_then(|row| row.text(0)),
         };
         match limit.filter(|limit| cuts_results(limit)) {
             None => Ok(()),
@@ -352,20 +282,20 @@ impl Session {
 
     /// Runs a query for metadata and collects its rows.
     pub(crate) async fn rows(&mut self, doing: impl Into<Cow<'static, str>>, sql: impl AsRef<str>) -> Result<Vec<Row>> {
-        let doing = doing.into();
-        match timeout(QUERY_TIMEOUT, sql.as_ref().fetch::<Row, _>(&mut self.conn)).await {
-            Ok(answer) => answer.map_err(SourceError::mysql(doing)),
-            Err(_) => Err(SourceError::Timeout { doing, seconds: QUERY_TIMEOUT.as_secs() }),
-        }
+        self.rows_of(|| doing.into(), sql).await
     }
 
     /// Like [`Session::rows`], but formats `doing` only after a failure; for frequent queries.
-    pub(crate) async fn rows_of(&mut self, doing: impl FnOnce() -> String, sql: impl AsRef<str>) -> Result<Vec<Row>> {
-        match timeout(QUERY_TIMEOUT, sql.as_ref().fetch::<Row, _>(&mut self.conn)).await {
-            Ok(Ok(rows)) => Ok(rows),
-            Ok(Err(error)) => Err(SourceError::mysql(doing())(error)),
+    pub(crate) async fn rows_of<D: Into<Cow<'static, str>>>(&mut self, doing: impl FnOnce() -> D, sql: impl AsRef<str>) -> Result<Vec<Row>> {
+        match timeout(QUERY_TIMEOUT, self.wire.rows(sql.as_ref())).await {
+            Ok(answer) => answer.map_err(|error| SourceError::wire(doing(), error)),
             Err(_) => Err(SourceError::Timeout { doing: doing().into(), seconds: QUERY_TIMEOUT.as_secs() }),
         }
+    }
+
+    /// Runs a SELECT of rows of a table. There is no time limit.
+    pub(crate) async fn select(&mut self, sql: &str) -> Result<BinaryRows<'_>, WireError> {
+        self.wire.select(sql).await
     }
 
     /// Runs the first of two statements. If the server reports a syntax error, runs the second.
@@ -380,11 +310,7 @@ impl Session {
 
     /// Runs a statement that returns no rows.
     pub(crate) async fn execute(&mut self, doing: impl Into<Cow<'static, str>>, sql: impl AsRef<str>) -> Result<()> {
-        let doing = doing.into();
-        match timeout(QUERY_TIMEOUT, sql.as_ref().ignore(&mut self.conn)).await {
-            Ok(answer) => answer.map_err(SourceError::mysql(doing)),
-            Err(_) => Err(SourceError::Timeout { doing, seconds: QUERY_TIMEOUT.as_secs() }),
-        }
+        self.rows(doing, sql).await.map(|_| ())
     }
 
     /// Sets a session variable that not every server has. Returns whether this server has it.
@@ -398,7 +324,7 @@ impl Session {
 
     /// Closes the connection, and ignores errors.
     pub(crate) async fn close(self) {
-        let _ = timeout(Duration::from_secs(1), self.conn.disconnect()).await;
+        let _ = timeout(Duration::from_secs(1), self.wire.quit()).await;
     }
 }
 
@@ -408,22 +334,23 @@ fn cuts_results(limit: &str) -> bool {
     limit.trim().parse::<u64>().is_ok_and(|limit| limit < 1 << 31)
 }
 
-/// The value of a column in a row of a SHOW statement; `None` if the column is missing or NULL. The column is found by its name without
-/// regard to case, because the case differs between servers.
-pub(crate) fn named(row: &Row, name: &str) -> Option<String> {
-    let index = row.columns_ref().iter().position(|column| column.name_str().eq_ignore_ascii_case(name))?;
-    nth(row, index)
-}
-
-/// The value of a column by its index, as text. `None` if the column is missing, is NULL, or holds a floating-point number, a date or a
-/// time.
-pub(crate) fn nth(row: &Row, index: usize) -> Option<String> {
-    match row.as_ref(index)? {
-        Value::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-        Value::Int(number) => Some(number.to_string()),
-        Value::UInt(number) => Some(number.to_string()),
-        Value::NULL | Value::Float(_) | Value::Double(_) | Value::Date(..) | Value::Time(..) => None,
+/// How the password itself may be sent over a connection that is not encrypted. Reads the server's public key, if one is configured.
+fn plain_password(config: &Config) -> Result<PlainPassword> {
+    const KEY: &str = "server_public_key";
+    let Some(file) = &config.server_public_key else {
+        return Ok(if config.allow_public_key_retrieval { PlainPassword::ForAnyKey } else { PlainPassword::Never });
+    };
+    let refuse = |why: String, help: &str| ConfigError::new(KEY, why, help);
+    if config.allow_public_key_retrieval {
+        let why = "it names the server's key, and allow_public_key_retrieval = true takes any key";
+        return Err(refuse(why.to_owned(), "leave allow_public_key_retrieval out").into());
     }
+    let text = runtime::read_small_file(file).map_err(|error| refuse(format!("{}: {error}", file.display()), "name a file that can be read"))?;
+    let pem = String::from_utf8_lossy(&text);
+    public_key(&pem).map_err(|error| {
+        refuse(format!("{}: {error}", file.display()), "copy it from the server: SHOW STATUS LIKE 'Caching_sha2_password_rsa_public_key'")
+    })?;
+    Ok(PlainPassword::ForKey(pem.into()))
 }
 
 /// The name as an SQL identifier in backticks.

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mysql_async::Row;
 use runtime::{Position, TableId, TableSchema};
 
 use crate::binlog::gtid::{CatchUp, GtidSet};
@@ -12,11 +11,12 @@ use crate::config::{ConfigError, Phase, SourceSettings, Start, moment};
 use crate::error::{Result, SourceError};
 use crate::facts::{PassedFact, StartFact, StreamStart};
 use crate::server::{Server, binlog_end, binlog_files, parse_definition, read_ddl};
-use crate::session::{Endpoint, Session, nth};
+use crate::session::{Endpoint, Session};
 use crate::snapshot::difference::{difference, have_same_schema};
 use crate::splits::StreamName;
 use crate::start_search::{start_by_gtid, start_by_time};
 use crate::streams::Streams;
+use crate::wire::Row;
 
 /// Where a stream starts.
 #[derive(Clone, Debug)]
@@ -99,7 +99,7 @@ async fn stream_start(
 /// A number of the timestamps of PolarDB-X that is greater than those of all commits before.
 pub(crate) async fn timestamp(session: &mut Session) -> Result<i64> {
     const DOING: &str = "ask for the present timestamp (TSO_TIMESTAMP)";
-    let number = |rows: &[Row]| rows.first().and_then(|row| nth(row, 0)?.parse::<i64>().ok());
+    let number = |rows: &[Row]| rows.first().and_then(|row| row.text(0)?.parse::<i64>().ok());
     let found = match session.rows(DOING, "SELECT TSO_TIMESTAMP()").await {
         Ok(rows) => number(&rows),
         // Some versions do not let every account ask.

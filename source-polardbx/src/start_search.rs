@@ -10,7 +10,7 @@ use crate::config::ConfigError;
 use crate::error::{Result, SourceError};
 use crate::failover::{Located, locate};
 use crate::server::{Server, ServerGtids, binlog_end, binlog_files};
-use crate::session::{Endpoint, Session, nth};
+use crate::session::{Endpoint, Session};
 use crate::splits::StreamName;
 
 const BY_GTID: &str = "find the start of the stream by its GTIDs";
@@ -86,7 +86,7 @@ pub(crate) async fn start_by_time(
     // Times in the binlog are whole seconds.
     let second = moment.as_second();
     let rows = session.rows(BY_TIME, "SELECT UNIX_TIMESTAMP()").await?;
-    let now = rows.first().and_then(|row| nth(row, 0)).and_then(|text| text.parse::<i64>().ok());
+    let now = rows.first().and_then(|row| row.text(0)).and_then(|text| text.parse::<i64>().ok());
     let now = now.ok_or_else(|| SourceError::answer(BY_TIME, "the server does not tell its time"))?;
     if second > now {
         let clock = Timestamp::from_second(now).map(|now| now.to_string()).unwrap_or_default();

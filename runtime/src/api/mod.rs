@@ -9,6 +9,7 @@ pub(crate) mod encoder;
 pub(crate) mod error;
 pub(crate) mod event;
 pub(crate) mod facts;
+pub(crate) mod files;
 pub(crate) mod finding;
 pub(crate) mod ids;
 mod json;

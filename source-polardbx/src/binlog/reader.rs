@@ -360,7 +360,7 @@ impl StreamReader {
             // The server reports an error or sends the damaged bytes again, so its binlog file itself is damaged.
             Err(WireError::Refused(..)) | Ok(Probed::NotAnEvent) => false,
             // The new connection failed, so the first failure probably came from the network, too.
-            Err(WireError::Lost(_) | WireError::Tls(_) | WireError::Plugin(_)) => true,
+            Err(WireError::Lost(_) | WireError::TooLong(_) | WireError::Tls(_) | WireError::Plugin(_) | WireError::Unencrypted(_)) => true,
         }
     }
 }

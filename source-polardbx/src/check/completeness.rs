@@ -6,14 +6,14 @@ use crate::error::Result;
 use crate::schema::foreign_key_actions;
 use crate::selection::Selection;
 use crate::server::{BinlogFilters, Server, binlog_filters};
-use crate::session::{Session, nth};
+use crate::session::Session;
 
 /// Findings for what keeps changes of selected tables out of the binlog. There is none if nothing does.
 pub(crate) async fn completeness(session: &mut Session, server: &Server, selection: &Selection) -> Result<Vec<Finding>> {
     let filters = binlog_filters(session, server).await?;
     let mut databases: Vec<String> = selection.literals().map(|table| table.database.to_string()).collect();
     for row in session.rows("list the databases", "SHOW DATABASES").await? {
-        databases.extend(nth(&row, 0).filter(|name| selection.may_select_from(name)));
+        databases.extend(row.text(0).filter(|name| selection.may_select_from(name)));
     }
     databases.sort();
     databases.dedup();
@@ -64,7 +64,7 @@ async fn upstream(session: &mut Session, server: &Server) -> Result<Option<Findi
 /// Whether the server replicates at this moment. MariaDB tells every account.
 async fn replicates(session: &mut Session) -> Result<bool> {
     let rows = session.rows("ask whether the server replicates", "SHOW GLOBAL STATUS LIKE 'Slaves_running'").await?;
-    Ok(rows.first().and_then(|row| nth(row, 1)).is_some_and(|count| count != "0"))
+    Ok(rows.first().and_then(|row| row.text(1)).is_some_and(|count| count != "0"))
 }
 
 /// A warning for tables whose rows are changed by foreign keys. The storage engine makes these changes, so they are not logged. `tables` are

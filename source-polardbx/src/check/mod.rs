@@ -3,6 +3,7 @@
 //! The planner repeats the checks that prevent loss of data, so a task that runs without a precheck is safe, too.
 
 mod completeness;
+mod encryption;
 mod replication;
 mod resume;
 mod streams;
@@ -10,12 +11,12 @@ mod unused;
 
 use runtime::{Charset, Column, ColumnKind, Finding, Level, TableId, TableSchema};
 
-use crate::config::{ConfigError, Phase, SourceSettings, Start, TlsMode};
+use crate::config::{ConfigError, Phase, SourceSettings, Start};
 use crate::error::{Result, SourceError};
 use crate::prepared::prepared_now;
 use crate::selection::Selection;
 use crate::server::{Listed, Needed, Server, database_collations, list_tables, parse_definition, read_ddl, retention};
-use crate::session::{Endpoint, Session, nth};
+use crate::session::{Endpoint, Session};
 use crate::snapshot::barrier::Barrier;
 use crate::snapshot::plan::table_name;
 use crate::snapshot::range::chunk_key;
@@ -24,6 +25,7 @@ use crate::start_schema;
 use crate::streams::Streams;
 use completeness::cascades_of_polardbx;
 pub(crate) use completeness::{cascades, completeness};
+use encryption::encryption;
 use replication::replication;
 pub(crate) use replication::{begins_transaction, may_dump};
 pub(crate) use resume::{checkpoint, same_server, same_streams, same_task};
@@ -38,7 +40,7 @@ pub(crate) async fn findings(settings: &SourceSettings, endpoint: &Endpoint, tas
     };
     let place = format!("connected to {}:{} as {}", settings.config.host, settings.config.port, settings.config.user);
     let mut found = vec![Finding::passed("connection", place)];
-    found.extend(encryption(settings, endpoint));
+    found.extend(encryption(&settings.config, endpoint.is_unencrypted_fallback()));
     match Server::identify(&mut session).await {
         Ok(server) => {
             // All connections of the check must reach the same server.
@@ -52,20 +54,6 @@ pub(crate) async fn findings(settings: &SourceSettings, endpoint: &Endpoint, tas
     }
     session.close().await;
     found
-}
-
-/// The finding `tls`: whether the connections are encrypted as configured; `None` if no encryption is configured.
-fn encryption(settings: &SourceSettings, endpoint: &Endpoint) -> Option<Finding> {
-    let tls = settings.config.tls.as_ref().filter(|tls| tls.mode != TlsMode::Disabled)?;
-    Some(if endpoint.is_unencrypted_fallback() {
-        Finding::warning(
-            "tls",
-            "the server cannot encrypt, so nothing is encrypted",
-            "set tls.mode = \"disabled\", or make the server speak TLS 1.3 or TLS 1.2 with ECDHE",
-        )
-    } else {
-        Finding::passed("tls", format!("the connections are encrypted ({})", tls.mode.as_str()))
-    })
 }
 
 async fn supported(
@@ -366,7 +354,7 @@ fn local_key(schema: &TableSchema) -> Option<Finding> {
 /// The names of the columns that SHOW COLUMNS lists.
 async fn column_names(session: &mut Session, table: &TableId) -> Result<Vec<String>> {
     let rows = session.rows(format!("list the columns of table {table}"), format!("SHOW COLUMNS FROM {}", table_name(table))).await?;
-    Ok(rows.iter().filter_map(|row| nth(row, 0)).collect())
+    Ok(rows.iter().filter_map(|row| row.text(0)).collect())
 }
 
 /// A failed finding if the columns of a table, as its definition was read, are not those that the server lists.

@@ -9,7 +9,7 @@ use crate::binlog::{BinlogCoordinates, FileOffset, Probed, probe};
 use crate::config::{ConfigError, SourceSettings};
 use crate::error::{Result, SourceError, is_denial};
 use crate::server::{Server, binlog_end};
-use crate::session::{Endpoint, Session, named};
+use crate::session::{Endpoint, Session};
 use crate::streams::Streams;
 use crate::wire::WireError;
 
@@ -136,7 +136,7 @@ async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
         Ok::<_, SourceError>(rows)
     };
     match listed.await {
-        Ok(rows) if rows.iter().any(|row| named(row, "Server_id").is_some_and(|other| other == id.to_string())) => Finding::warning(
+        Ok(rows) if rows.iter().any(|row| row.named("Server_id").is_some_and(|other| other == id.to_string())) => Finding::warning(
             "server_id",
             format!("a replica with our id {id} is connected: this task itself, or another one that ours would disconnect"),
             REMEDY,

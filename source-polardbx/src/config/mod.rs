@@ -30,6 +30,12 @@ pub struct Config {
     pub user: String,
     /// The account's password.
     pub password: SecretString,
+    /// A file with the server's RSA public key in PEM form. With it, an account of `caching_sha2_password` can log in over a connection that is
+    /// not encrypted, although the server asks for the password itself.
+    pub server_public_key: Option<PathBuf>,
+    /// Whether to take whatever public key the server sends instead; false by default. Whoever answers for the server then learns the password.
+    #[serde(default)]
+    pub allow_public_key_retrieval: bool,
     /// The tables to move, as patterns `database.table`. Each part is a literal name, a glob with `*` and `?`, or a name in backticks. A
     /// pattern may also be `re:` and a regular expression, which must match the whole name.
     pub tables: Vec<String>,
@@ -151,6 +157,8 @@ impl Default for Config {
             ddl_text: DdlText::default(),
             on_unparsed_ddl: OnUnparsedDdl::default(),
             tls: None,
+            server_public_key: None,
+            allow_public_key_retrieval: false,
             heartbeat: None,
         }
     }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use mysql_async::Row;
+use crate::wire::Row;
 
 use super::Server;
 use crate::binlog::profile::is_polardbx;
 use crate::binlog::{BinlogCoordinates, BinlogFiles, FileOffset};
 use crate::error::{Result, SourceError};
-use crate::session::{Session, literal, named};
+use crate::session::{Session, literal};
 use crate::splits::StreamName;
 
 /// The end of the binlog, or of one of several streams; `None` if the server does not write a binlog.
@@ -30,7 +30,7 @@ pub(crate) async fn binlog_end(session: &mut Session, server: &Server, stream: &
     }
     let rows = status(session, server).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let end = named(row, "File").zip(named(row, "Position").and_then(|text| text.parse().ok()));
+    let end = row.named("File").zip(row.named("Position").and_then(|text| text.parse().ok()));
     let end = end.and_then(|(file, offset)| BinlogCoordinates::new(&file, offset));
     end.map(Some).ok_or_else(|| SourceError::answer(doing("SHOW MASTER STATUS"), "the server's answer names no binlog file and position"))
 }
@@ -41,8 +41,8 @@ async fn end_of_stream(session: &mut Session, stream: &StreamName) -> Result<(St
     let statement = format!("SHOW MASTER STATUS{}", with(stream));
     let rows = session.rows_of(|| doing(&statement), &statement).await?;
     let row = rows.first();
-    let file = row.and_then(|row| named(row, "File")).unwrap_or_default();
-    let end = row.and_then(|row| BinlogCoordinates::new(&file, named(row, "Position")?.parse().ok()?));
+    let file = row.and_then(|row| row.named("File")).unwrap_or_default();
+    let end = row.and_then(|row| BinlogCoordinates::new(&file, row.named("Position")?.parse().ok()?));
     let is_own = |end: &BinlogCoordinates| match stream.is_global() {
         true => end.base == "binlog",
         false => end.base.strip_prefix(stream.as_str()).is_some_and(|rest| matches!(rest, "_binlog" | "#binlog")),
@@ -70,7 +70,7 @@ pub(crate) async fn stream_groups(session: &mut Session) -> Result<BTreeMap<Stri
     };
     let mut groups: BTreeMap<String, Vec<StreamName>> = BTreeMap::new();
     for row in &rows {
-        let (group, stream) = (named(row, "Group").unwrap_or_default(), named(row, "Stream").unwrap_or_default());
+        let (group, stream) = (row.named("Group").unwrap_or_default(), row.named("Stream").unwrap_or_default());
         let stream = StreamName::of_group(&stream)
             .ok_or_else(|| SourceError::answer(DOING, format!("{stream:?} is not the name of a stream, such as group1_stream_0")))?;
         groups.entry(group).or_default().push(stream);
@@ -133,7 +133,7 @@ pub(crate) async fn binlog_filters(session: &mut Session, server: &Server) -> Re
         return Ok(BinlogFilters::default());
     }
     let rows = status(session, server).await?;
-    let list = |name| rows.first().and_then(|row| named(row, name)).unwrap_or_default();
+    let list = |name| rows.first().and_then(|row| row.named(name)).unwrap_or_default();
     Ok(BinlogFilters::new(&list("Binlog_Do_DB"), &list("Binlog_Ignore_DB"), server.lower_case()))
 }
 
@@ -141,7 +141,7 @@ pub(crate) async fn binlog_filters(session: &mut Session, server: &Server) -> Re
 pub(crate) async fn binlog_files(session: &mut Session, stream: &StreamName) -> Result<BinlogFiles> {
     let statement = format!("SHOW BINARY LOGS{}", with(stream));
     let rows = session.rows_of(|| format!("list the binlog files ({statement})"), &statement).await?;
-    let file = |row: &Row| Some((named(row, "Log_name")?, named(row, "File_size")?.parse().ok()?));
+    let file = |row: &Row| Some((row.named("Log_name")?, row.named("File_size")?.parse().ok()?));
     let files = BinlogFiles::new(rows.iter().filter_map(file).collect());
     Ok(if is_polardbx(session.version()) { files.that_may_lag() } else { files })
 }

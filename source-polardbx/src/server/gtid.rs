@@ -4,7 +4,7 @@ use super::Server;
 use crate::binlog::gtid::{DomainStates, Domains, GtidSet, MySqlSet};
 use crate::binlog::{Beginning, BinlogCoordinates, FileGtids, FileOffset, Gtid, Passed, ScanError, read_head, walk};
 use crate::error::{Result, SourceError};
-use crate::session::{Endpoint, Session, literal, nth};
+use crate::session::{Endpoint, Session, literal};
 
 /// The transactions that a server has executed, and of MySQL those whose binlog it does not have.
 #[derive(Clone, Debug)]
@@ -23,12 +23,12 @@ impl ServerGtids {
         }
         if server.kind.is_mariadb() {
             let rows = session.rows(DOING, "SELECT @@GLOBAL.gtid_binlog_state").await?;
-            let text = rows.first().and_then(|row| nth(row, 0)).unwrap_or_default();
+            let text = rows.first().and_then(|row| row.text(0)).unwrap_or_default();
             let executed = DomainStates::parse(&text).ok_or_else(|| unread("gtid_binlog_state", &text))?;
             return Ok(Some(Self::MariaDb { executed }));
         }
         let rows = session.rows(DOING, "SELECT @@GLOBAL.gtid_mode, @@GLOBAL.gtid_executed, @@GLOBAL.gtid_purged").await?;
-        let text = |index| rows.first().and_then(|row| nth(row, index)).unwrap_or_default();
+        let text = |index| rows.first().and_then(|row| row.text(index)).unwrap_or_default();
         if !text(0).eq_ignore_ascii_case("ON") {
             return Ok(None);
         }
@@ -73,7 +73,7 @@ pub(crate) async fn gtids_before(
     let ServerGtids::MySql { purged, .. } = gtids else {
         let statement = format!("SELECT BINLOG_GTID_POS({}, {})", literal(&at.file_name()), at.at.offset);
         let rows = session.rows(DOING, statement).await?;
-        return Ok(rows.first().and_then(|row| nth(row, 0)).and_then(|text| Domains::parse(&text)).map(GtidSet::MariaDb));
+        return Ok(rows.first().and_then(|row| row.text(0)).and_then(|text| Domains::parse(&text)).map(GtidSet::MariaDb));
     };
     let scanned = async {
         let FileGtids::MySql(mut set) = read_head(endpoint, &at.base, at.at.file).await?.gtids else { return Ok(None) };

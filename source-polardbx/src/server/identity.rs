@@ -2,7 +2,7 @@
 
 use super::kind::{ServerKind, kind_of};
 use crate::error::{Result, SourceError};
-use crate::session::{Session, nth};
+use crate::session::Session;
 
 /// The question to PolarDB-X. Its `server_uuid` is that of one of its data nodes, and changes.
 const OF_POLARDBX: &str = "SELECT 'server_id', @@server_id";
@@ -23,7 +23,7 @@ impl Identity {
     pub(crate) async fn ask(session: &mut Session) -> Result<Self> {
         let kind = kind_of(session.version(), "");
         let rows = session.rows("ask the server for its identity", Self::question(kind)).await?;
-        Self::of_rows(kind, rows.iter().map(|row| (nth(row, 0), nth(row, 1))))
+        Self::of_rows(kind, rows.iter().map(|row| (row.text(0), row.text(1))))
     }
 
     /// The question whose answer [`Identity::of_rows`] reads. No account needs a grant for it.

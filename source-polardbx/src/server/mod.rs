@@ -16,7 +16,7 @@ use runtime::Finding;
 use crate::binlog::ServerProfile;
 use crate::binlog::profile::is_polardbx;
 use crate::error::Result;
-use crate::session::{Session, nth};
+use crate::session::Session;
 pub(crate) use binlog::{BinlogFilters, binlog_end, binlog_files, binlog_filters, has_global_binlog, stream_groups};
 pub(crate) use gtid::{ServerGtids, gtids_before};
 pub(crate) use identity::Identity;
@@ -69,7 +69,7 @@ impl Server {
             format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({list})")
         };
         let rows = session.rows(DOING, statement).await?;
-        let variables = rows.iter().filter_map(|row| Some((nth(row, 0)?.to_ascii_lowercase(), nth(row, 1)?)));
+        let variables = rows.iter().filter_map(|row| Some((row.text(0)?.to_ascii_lowercase(), row.text(1)?)));
         let variables: HashMap<String, String> =
             variables.filter(|(name, value)| !value.is_empty() && VARIABLES.contains(&name.as_str())).collect();
         let comment = variables.get("version_comment").map_or("", String::as_str);

@@ -6,8 +6,9 @@ use super::Server;
 use super::binlog::with;
 use crate::binlog::{BinlogCoordinates, Tso};
 use crate::error::Result;
-use crate::session::{Session, named};
+use crate::session::Session;
 use crate::splits::StreamName;
+use crate::wire::Row;
 
 const ITEM: &str = "binlog_retention";
 const MS_PER_DAY: f64 = 86_400_000.0;
@@ -49,7 +50,7 @@ pub(crate) async fn retention(session: &mut Session, server: &Server, stream: &S
         Err(error) if error.code() == Some(1064) => Vec::new(),
         rows => rows?,
     };
-    let file = |row| Some((named(row, "Log_name")?, Tso::parse(named(row, "Last_tso")?.as_bytes())?.ms()));
+    let file = |row: &Row| Some((row.named("Log_name")?, Tso::parse(row.named("Last_tso")?.as_bytes())?.ms()));
     Ok(observed(&rows.iter().filter_map(file).collect::<Vec<_>>(), needed))
 }
 

@@ -10,7 +10,8 @@ use crate::binlog::profile::is_polardbx;
 use crate::error::{Result, SourceError};
 use crate::schema::{Interest, read_create_table};
 use crate::selection::Selection;
-use crate::session::{Endpoint, Session, named, nth, quoted};
+use crate::session::{Endpoint, Session, quoted};
+use crate::wire::Row;
 
 /// The tables of the databases that a selection names.
 #[derive(Debug, Default)]
@@ -29,10 +30,10 @@ pub(crate) struct Listed {
 pub(crate) async fn list_tables(session: &mut Session, selection: &Selection) -> Result<Listed> {
     let mut listed = Listed::default();
     for row in session.rows("list the databases", "SHOW DATABASES").await? {
-        let Some(database) = nth(&row, 0).filter(|name| selection.may_select_from(name)) else { continue };
+        let Some(database) = row.text(0).filter(|name| selection.may_select_from(name)) else { continue };
         let sql = format!("SHOW FULL TABLES FROM {}", quoted(&database));
         for row in session.rows(format!("list the tables of {database}"), sql).await? {
-            let (Some(name), Some(kind)) = (nth(&row, 0), nth(&row, 1)) else { continue };
+            let (Some(name), Some(kind)) = (row.text(0), row.text(1)) else { continue };
             let id = compared(session, TableId::new(database.as_str(), name));
             let is_table = kind.eq_ignore_ascii_case("BASE TABLE") || kind.eq_ignore_ascii_case("SYSTEM VERSIONED");
             if !is_table && selection.interest(&id) != Interest::None {
@@ -78,8 +79,8 @@ pub(crate) async fn database_collations(session: &mut Session) -> Result<HashMap
     let sql = "SELECT SCHEMA_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA";
     let rows = session.rows("ask for the databases' collations", sql).await?;
     let is_polardbx = is_polardbx(session.version());
-    let name = |row| nth(row, 0).map(|name| if is_polardbx { name.to_lowercase() } else { name });
-    Ok(rows.iter().filter_map(|row| Some((name(row)?, nth(row, 1).map(Collation::new)))).collect())
+    let name = |row: &Row| row.text(0).map(|name| if is_polardbx { name.to_lowercase() } else { name });
+    Ok(rows.iter().filter_map(|row| Some((name(row)?, row.text(1).map(Collation::new)))).collect())
 }
 
 /// The definition of a table, from SHOW CREATE TABLE.
@@ -96,7 +97,7 @@ pub(crate) async fn read_ddl(session: &mut Session, table: &TableId) -> Result<S
     let doing = || format!("read the definition of table {table}");
     let sql = format!("SHOW CREATE TABLE {}.{}", quoted(&table.database), quoted(&table.table));
     let rows = session.rows_of(doing, sql).await?;
-    let ddl = rows.first().and_then(|row| named(row, "Create Table"));
+    let ddl = rows.first().and_then(|row| row.named("Create Table"));
     let ddl = ddl.ok_or_else(|| SourceError::answer(doing(), "the server's answer holds no CREATE TABLE"))?;
     Ok(if is_polardbx(session.version()) { with_compared_name(ddl) } else { ddl })
 }

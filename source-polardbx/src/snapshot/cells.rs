@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use mysql_async::Value as Cell;
 use runtime::{Collation, Column, ColumnKind, Date, DateTime, RowWriter, TableSchema, Value};
 
 use crate::session::quoted;
+use crate::wire::Cell;
 
 /// The select list of a table. It names the columns, because `*` omits invisible columns. It selects ENUM and SET values as numbers,
 /// because labels can be ambiguous.
@@ -32,8 +32,8 @@ pub(crate) fn as_read(schema: &Arc<TableSchema>, is_polardbx: bool) -> Arc<Table
 }
 
 /// Packs a cell; `None` if its value does not fit the column's type.
-pub(crate) fn push(row: &mut RowWriter<'_>, cell: &Cell, column: &Column) -> Option<()> {
-    if let Cell::NULL = cell {
+pub(crate) fn push(row: &mut RowWriter<'_>, cell: Cell<'_>, column: &Column) -> Option<()> {
+    if let Cell::Null = cell {
         row.push(Value::Null);
         return Some(());
     }
@@ -41,11 +41,11 @@ pub(crate) fn push(row: &mut RowWriter<'_>, cell: &Cell, column: &Column) -> Opt
         (ColumnKind::Int { .. }, _) if column.unsigned => Value::UInt(unsigned(cell)?),
         (ColumnKind::Int { .. }, _) => Value::Int(signed(cell)?),
         (ColumnKind::Decimal { .. }, Cell::Bytes(bytes)) => return push_decimal(row, bytes),
-        (ColumnKind::Float, Cell::Float(value)) => Value::Float(*value),
-        (ColumnKind::Double, Cell::Double(value)) => Value::Double(*value),
+        (ColumnKind::Float, Cell::Float(value)) => Value::Float(value),
+        (ColumnKind::Double, Cell::Double(value)) => Value::Double(value),
         (ColumnKind::Bit { .. }, Cell::Bytes(bytes)) => Value::Bit(big_endian(bytes)?),
         (ColumnKind::Year, _) => Value::Year(unsigned(cell)?.try_into().ok()?),
-        (ColumnKind::Date, Cell::Date(year, month, day, 0, 0, 0, 0)) => Value::Date(Date { year: *year, month: *month, day: *day }),
+        (ColumnKind::Date, Cell::Date(year, month, day, 0, 0, 0, 0)) => Value::Date(Date { year, month, day }),
         (ColumnKind::DateTime { .. }, cell) => Value::DateTime(date_time(cell)?),
         (ColumnKind::Timestamp { .. }, cell) => Value::Timestamp(timestamp(date_time(cell)?)?),
         (ColumnKind::Time { .. }, cell) => Value::Time(duration(cell)?),
@@ -63,18 +63,18 @@ pub(crate) fn push(row: &mut RowWriter<'_>, cell: &Cell, column: &Column) -> Opt
     Some(())
 }
 
-fn signed(cell: &Cell) -> Option<i64> {
+fn signed(cell: Cell<'_>) -> Option<i64> {
     match cell {
-        Cell::Int(value) => Some(*value),
-        Cell::UInt(value) => i64::try_from(*value).ok(),
+        Cell::Int(value) => Some(value),
+        Cell::UInt(value) => i64::try_from(value).ok(),
         _ => None,
     }
 }
 
-fn unsigned(cell: &Cell) -> Option<u64> {
+fn unsigned(cell: Cell<'_>) -> Option<u64> {
     match cell {
-        Cell::UInt(value) => Some(*value),
-        Cell::Int(value) => u64::try_from(*value).ok(),
+        Cell::UInt(value) => Some(value),
+        Cell::Int(value) => u64::try_from(value).ok(),
         _ => None,
     }
 }
@@ -107,8 +107,8 @@ fn big_endian(bytes: &[u8]) -> Option<u64> {
     (bytes.len() <= 8).then(|| bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)))
 }
 
-fn date_time(cell: &Cell) -> Option<DateTime> {
-    match *cell {
+fn date_time(cell: Cell<'_>) -> Option<DateTime> {
+    match cell {
         Cell::Date(year, month, day, hour, minute, second, micros) => {
             Some(DateTime { date: Date { year, month, day }, hour, minute, second, micros })
         }
@@ -125,8 +125,8 @@ fn timestamp(value: DateTime) -> Option<i64> {
     (value.date.month > 0 && value.date.day > 0).then(|| runtime::text::from_civil(value))
 }
 
-fn duration(cell: &Cell) -> Option<i64> {
-    match *cell {
+fn duration(cell: Cell<'_>) -> Option<i64> {
+    match cell {
         Cell::Time(negative, days, hours, minutes, seconds, micros) => {
             let hours = i64::from(days) * 24 + i64::from(hours);
             let seconds = (hours * 60 + i64::from(minutes)) * 60 + i64::from(seconds);
@@ -143,19 +143,19 @@ mod tests {
 
     use super::*;
 
-    fn decode(kind: ColumnKind, unsigned: bool, cell: Cell) -> Option<String> {
+    fn decode(kind: ColumnKind, unsigned: bool, cell: Cell<'_>) -> Option<String> {
         let mut column = Column::new("c", kind, "");
         column.unsigned = unsigned;
         let mut block = CellBlock::default();
         let mut writer = block.row(1);
-        push(&mut writer, &cell, &column)?;
+        push(&mut writer, cell, &column)?;
         let row = writer.finish();
         block.seal();
         Some(format!("{:?}", row.get(0)))
     }
 
-    fn bytes(text: &str) -> Cell {
-        Cell::Bytes(text.as_bytes().to_vec())
+    fn bytes(text: &str) -> Cell<'_> {
+        Cell::Bytes(text.as_bytes())
     }
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(decode(int(), true, Cell::Int(-5)), None);
         assert_eq!(decode(int(), false, Cell::UInt(u64::MAX)), None);
         assert_eq!(decode(int(), false, bytes("5")), None);
-        assert_eq!(decode(ColumnKind::Bit { bits: 12 }, false, Cell::Bytes(vec![0x0f, 0xff])).as_deref(), Some("Bit(4095)"));
+        assert_eq!(decode(ColumnKind::Bit { bits: 12 }, false, Cell::Bytes(&[0x0f, 0xff])).as_deref(), Some("Bit(4095)"));
         assert_eq!(decode(ColumnKind::Year, false, Cell::Int(0)).as_deref(), Some("Year(0)"));
         assert_eq!(decode(ColumnKind::Enum { labels: vec![] }, false, Cell::UInt(3)).as_deref(), Some("Enum(3)"));
         assert_eq!(decode(ColumnKind::Float, false, Cell::Float(1.1)).as_deref(), Some("Float(1.1)"));
@@ -200,8 +200,8 @@ mod tests {
 
     #[test]
     fn fixed_bytes_must_have_their_length() {
-        assert!(decode(ColumnKind::Binary { length: 2 }, false, Cell::Bytes(vec![1, 0])).is_some());
-        assert_eq!(decode(ColumnKind::Binary { length: 2 }, false, Cell::Bytes(vec![1])), None);
+        assert!(decode(ColumnKind::Binary { length: 2 }, false, Cell::Bytes(&[1, 0])).is_some());
+        assert_eq!(decode(ColumnKind::Binary { length: 2 }, false, Cell::Bytes(&[1])), None);
     }
 
     #[test]

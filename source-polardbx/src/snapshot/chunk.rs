@@ -6,8 +6,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mysql_async::Row;
-use mysql_async::prelude::{Query, WithParams};
 use runtime::{
     Batch, BatchBuilder, Body, Error, Event, Op, Origin, Position, RowChange, Seq, SplitId, SplitReader, TableId, TableSchema, async_trait,
 };
@@ -25,8 +23,9 @@ use crate::error::{Result, SourceError};
 use crate::facts::ChangedTable;
 use crate::server::{parse_definition, read_ddl};
 use crate::session::Session;
+use crate::wire::BinaryRow;
 
-/// The connection counts as lost if the server takes longer than this for the rows of one batch. The client library has no read time-out.
+/// The connection counts as lost if the server takes longer than this for the rows of one batch.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(600);
 
 const READING: &str = "read rows";
@@ -148,15 +147,13 @@ async fn read_rows(sessions: &ReaderSessions, chunk: &Chunk, batches: &mpsc::Sen
     let (mut packer, sql) = Packer::new(chunk)?;
     let doing = format!("read chunk {}", chunk.id);
     let late = || SourceError::Timeout { doing: doing.clone().into(), seconds: BATCH_TIMEOUT.as_secs() };
-    let failed = |error| failed(SourceError::mysql(doing.clone())(error));
-    let mut result = timeout(BATCH_TIMEOUT, sql.with(()).run(&mut lent.session.conn)).await.map_err(|_| late())?.map_err(failed)?;
+    let failed = |error| failed(SourceError::wire(doing.clone(), error));
+    let mut rows = timeout(BATCH_TIMEOUT, lent.session.select(&sql)).await.map_err(|_| late())?.map_err(failed)?;
     loop {
         let filling = async {
             while !packer.is_full() {
-                // The method `next` is not in the library's documentation. The documented ways to stream rows box every row, or cannot be
-                // paused.
-                match result.next().await.map_err(failed)? {
-                    Some(row) => packer.push(&row)?,
+                match rows.next().await.map_err(failed)? {
+                    Some(row) => packer.push(row)?,
                     None => return Ok(true),
                 }
             }
@@ -170,7 +167,6 @@ async fn read_rows(sessions: &ReaderSessions, chunk: &Chunk, batches: &mpsc::Sen
             return Ok(());
         }
     }
-    drop(result);
     if holds {
         lent.session.execute(READING, "COMMIT").await?;
     } else {
@@ -253,12 +249,12 @@ impl<'a> Packer<'a> {
         self.builder.block.len() + self.builder.len() * EVENT_BYTES >= self.chunk.batch_max_bytes
     }
 
-    fn push(&mut self, row: &Row) -> Result<()> {
+    fn push(&mut self, mut row: BinaryRow<'_>) -> Result<()> {
         let schema = &self.chunk.read_as;
         let mut writer = self.builder.block.row(schema.columns.len());
-        for (index, column) in schema.columns.iter().enumerate() {
-            let packed = row.as_ref(index).and_then(|cell| cells::push(&mut writer, cell, column));
-            packed.ok_or_else(|| SourceError::Cell {
+        for column in &schema.columns {
+            let cell = row.cell().map_err(|error| SourceError::wire(READING, error))?;
+            cells::push(&mut writer, cell, column).ok_or_else(|| SourceError::Cell {
                 table: schema.id.clone(),
                 column: column.name.clone(),
                 source_type: column.source_type.clone(),

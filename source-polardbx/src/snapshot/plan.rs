@@ -13,7 +13,8 @@ use super::range::{Key, KeyRange, chunk_key, key_text, parse_key};
 use crate::binlog::profile::is_polardbx;
 use crate::error::{Result, SourceError};
 use crate::facts::{Cursor, SnapshotPlan};
-use crate::session::{Session, literal, nth, quoted};
+use crate::session::{Session, literal, quoted};
+use crate::wire::Row;
 
 /// A chunk to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +114,7 @@ async fn small_tables(session: &mut Session, tables: &[Arc<TableSchema>], chunk_
         let sql = part.iter().enumerate().map(large).collect::<Vec<_>>().join(" UNION ALL ");
         match session.rows("look for large tables", sql).await {
             Ok(rows) => {
-                let large: Vec<usize> = rows.iter().filter_map(|row| nth(row, 0)?.parse().ok()).collect();
+                let large: Vec<usize> = rows.iter().filter_map(|row| row.text(0)?.parse().ok()).collect();
                 small.extend((0..part.len()).map(|index| !large.contains(&index)));
             }
             Err(error) if error.code().is_some() => {
@@ -179,10 +180,7 @@ async fn boundary(
     let rows = session.rows(doing.clone(), sql).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let values: Option<Key> = (0..key.len())
-        .map(|index| match row.as_ref(index) {
-            Some(mysql_async::Value::Bytes(bytes)) => Some(bytes.clone()),
-            _ => None,
-        })
+        .map(|index| row.bytes(index).map(<[u8]>::to_vec))
         .collect();
     values.map(Some).ok_or_else(|| SourceError::answer(doing, "a column of its key is NULL"))
 }
@@ -207,7 +205,7 @@ async fn dense_end(
         literal(&schema.id.table)
     );
     let estimate = session.rows(doing, estimate).await?;
-    let number = |rows: &[mysql_async::Row]| rows.first().and_then(|row| nth(row, 0)).and_then(|text| text.parse::<i128>().ok());
+    let number = |rows: &[Row]| rows.first().and_then(|row| row.text(0)).and_then(|text| text.parse::<i128>().ok());
     let (Some(max), Some(rows)) = (number(&max), number(&estimate)) else { return Ok(None) };
     let width = max.saturating_sub(from);
     Ok((width <= rows.saturating_mul(2).saturating_add(i128::from(chunk_rows))).then_some(max))

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use runtime::{TableId, TableProgress, TableSchema};
 
 use crate::facts::Cursor;
-use crate::session::{Session, literal, nth};
+use crate::session::{Session, literal};
 
 /// The server's estimates of how many rows the tables have. They are requested only once, and serve only for display.
 #[derive(Default)]
@@ -81,7 +81,7 @@ async fn estimate(session: &mut Session, tables: &[Arc<TableSchema>]) -> HashMap
     let databases = databases.into_iter().map(literal).collect::<Vec<_>>().join(", ");
     let sql = format!("SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({databases})");
     match session.rows("ask for the sizes of the tables", sql).await {
-        Ok(rows) => rows.iter().filter_map(|row| Some((TableId::new(nth(row, 0)?, nth(row, 1)?), nth(row, 2)?.parse().ok()?))).collect(),
+        Ok(rows) => rows.iter().filter_map(|row| Some((TableId::new(row.text(0)?, row.text(1)?), row.text(2)?.parse().ok()?))).collect(),
         Err(error) => {
             tracing::debug!(%error, "the sizes of the tables are not known");
             HashMap::new()

@@ -26,9 +26,10 @@ impl TlsFailure {
         }
     }
 
-    /// The server ended the connection in the middle of the TLS handshake.
+    /// The server ended the connection in the middle of the TLS handshake. A server that cannot encrypt does so, but so does one that is
+    /// restarted, and anyone between who wants the connection to stay plain.
     pub(crate) fn cut_off() -> Self {
-        Self::no_common_ground("the server ended the connection during the TLS handshake")
+        Self { incapable: false, ..Self::no_common_ground("the server ended the connection during the TLS handshake") }
     }
 
     /// `host` is neither a host name nor an address, so no certificate can be valid for it.
@@ -59,13 +60,10 @@ impl TlsFailure {
                 format!("the server refuses our certificate: {error}"),
                 "give a client certificate that the server trusts: tls.cert and tls.key",
             ),
-            Error::AlertReceived(_) | Error::PeerIncompatible(_) | Error::PeerMisbehaved(_) => {
+            Error::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion) | Error::PeerIncompatible(_) => {
                 Self::no_common_ground(format!("the server and this program find no common form of TLS: {error}"))
             }
-            Error::InvalidMessage(_) | Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
-                Self::no_common_ground(format!("the server does not answer in TLS: {error}"))
-            }
-            other => Self::no_common_ground(other.to_string()),
+            other => Self { incapable: false, ..Self::no_common_ground(format!("the server does not answer in TLS as expected: {other}")) },
         }
     }
 
@@ -103,7 +101,7 @@ mod tests {
     #[test]
     fn only_a_server_that_cannot_is_incapable() {
         assert!(TlsFailure::of(&Error::AlertReceived(AlertDescription::HandshakeFailure)).incapable);
-        assert!(TlsFailure::not_offered().incapable && TlsFailure::cut_off().incapable);
+        assert!(TlsFailure::not_offered().incapable && !TlsFailure::cut_off().incapable);
         for error in [
             Error::InvalidCertificate(CertificateError::UnknownIssuer),
             Error::InvalidCertificate(CertificateError::Expired),

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use mysql_async::{ClientIdentity, SslOpts};
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -16,14 +15,12 @@ pub(super) struct TlsFiles {
     pub(super) identity: Option<Identity>,
 }
 
-/// A client certificate and its private key, both parsed and as PEM text.
+/// A client certificate and its private key.
 pub(super) struct Identity {
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
     /// The path of the file with the private key, for error messages.
     pub(super) key_file: String,
-    chain_pem: Vec<u8>,
-    key_pem: Vec<u8>,
 }
 
 impl TlsFiles {
@@ -74,21 +71,6 @@ impl TlsFiles {
         };
         Ok(Some(Self { roots, identity }))
     }
-
-    /// The TLS options for the client library, from the same files; see [`super::Encryption::library_options`].
-    pub(super) fn library_options(&self, mode: TlsMode, name: Option<&str>) -> SslOpts {
-        let identity =
-            self.identity.as_ref().map(|identity| ClientIdentity::new(identity.chain_pem.clone().into(), identity.key_pem.clone().into()));
-        let verifies = matches!(mode, TlsMode::VerifyCa | TlsMode::VerifyIdentity);
-        SslOpts::default()
-            .with_client_identity(identity)
-            .with_root_certs(self.roots.iter().map(|root| root.to_vec().into()).collect())
-            // The library requires root certificates even in modes that do not verify the server. In these modes, the library's built-in
-            // root certificates stay enabled.
-            .with_disable_built_in_roots(verifies)
-            .with_danger_accept_invalid_certs(!verifies)
-            .with_danger_tls_hostname_override(name.map(str::to_owned))
-    }
 }
 
 impl Identity {
@@ -103,12 +85,12 @@ impl Identity {
             };
             wrong(format!("key: {} {why}", key.display()), "give a private key in PEM form (PKCS#8, PKCS#1 or SEC1) without a password")
         })?;
-        Ok(Self { chain, key: found, key_file: key.display().to_string(), chain_pem, key_pem })
+        Ok(Self { chain, key: found, key_file: key.display().to_string() })
     }
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, ConfigError> {
-    std::fs::read(file).map_err(|error| {
+    runtime::read_small_file(file).map_err(|error| {
         wrong(format!("{} cannot be read: {error}", file.display()), "check the path, and that this program may read the file")
     })
 }

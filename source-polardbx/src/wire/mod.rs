@@ -1,26 +1,37 @@
-//! A connection for dumping the binlog. The client library is not used for it, because the library would parse events, and expand some of
-//! them, before they could be verified.
+//! A connection to the server: for questions about its tables, for rows, and for dumping the binlog.
 //!
-//! `packet` reads and writes packets, `login` authenticates, and `error_numbers` knows the errors of PolarDB-X. Only what a dump needs is
-//! implemented: session variables, the registration as a replica, and the dump itself.
+//! `packet` reads and writes packets, `login` authenticates with the proofs of `proof`, `answer` reads what comes as text, `prepared` reads
+//! rows of tables, and `error_numbers` knows the errors of PolarDB-X.
+//!
+//! Invariant: memory is taken only for bytes that have come, never for a number that the server states, and there is a limit for each kind
+//! of answer. No bytes of the server make this module panic.
 
+mod answer;
 mod error_numbers;
 mod login;
 mod packet;
+mod prepared;
+mod proof;
 
 use std::io;
 use std::time::Duration;
 
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use secrecy::SecretString;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
+use crate::config::TlsMode;
 use crate::tls::{Encryption, TlsFailure};
+use answer::MOST_BYTES;
+pub(crate) use answer::Row;
 pub(crate) use error_numbers::mysql_number;
+pub(crate) use login::PlainPassword;
 use login::{Greeting, Login, Next, head};
 use packet::{LONGEST, Packets, Socket};
+pub(crate) use prepared::{BinaryRow, BinaryRows, Cell};
+pub(crate) use proof::public_key;
 
 /// A flag of the dump request. It makes MariaDB also send the events that hold the text of statements. Without these events, the offsets
 /// would have gaps.
@@ -33,20 +44,38 @@ const NOT_UNDERSTOOD: &str = "the server's answer to a command is not understood
 /// The time limit for making a connection, and for one request.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The greatest length of an event or of a row of a table, in bytes. It is larger than any that MySQL can write.
+const LONGEST_ROW: usize = (1 << 30) + (1 << 20);
+
 /// Why a connection could not be made or used.
-#[derive(Debug)]
-pub(crate) enum WireError {
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WireError {
     /// The server refused a request. Holds the server's own error number, and its message.
+    #[error("{1} (error {0})")]
     Refused(u16, String),
-    /// The connection failed or ended.
+    /// The connection failed or ended, or what came over it is not understood.
+    #[error("{0}")]
     Lost(String),
+    /// An answer is longer than any sensible one.
+    #[error("{0}")]
+    TooLong(String),
     /// The connection could not be encrypted.
+    #[error(transparent)]
     Tls(TlsFailure),
     /// The account uses an authentication plugin that is not supported.
+    #[error("the account uses the authentication plugin {0}")]
     Plugin(String),
+    /// The account's authentication plugin wants the password itself, and the connection is not encrypted.
+    #[error("the server asks for the password itself ({0}), and the connection is not encrypted")]
+    Unencrypted(&'static str),
 }
 
 impl WireError {
+    fn lost(what: impl Into<String>) -> Self {
+        Self::Lost(what.into())
+    }
+
     /// Parses an error packet of the server.
     fn refused(packet: &[u8]) -> Self {
         let rest = packet.get(1..).unwrap_or_default();
@@ -73,6 +102,8 @@ pub(crate) struct Address {
     pub(crate) port: u16,
     pub(crate) user: String,
     pub(crate) password: SecretString,
+    /// How the password itself may be sent if the connection is not encrypted.
+    pub(crate) plain_password: PlainPassword,
 }
 
 impl Address {
@@ -88,6 +119,10 @@ impl Address {
 pub(crate) struct Wire {
     packets: Packets,
     glued: Glued,
+    /// Whether the answer to the last command was not read to its end. Then there can be no other command.
+    is_busy: bool,
+    /// Whether the connection is encrypted.
+    is_encrypted: bool,
 }
 
 /// What came behind an event in the same body.
@@ -126,13 +161,6 @@ impl Glued {
     }
 }
 
-/// The result of a login.
-pub(crate) enum LoggedIn {
-    Yes(Wire),
-    /// The server asks for the password itself. It must be sent over an encrypted connection, or encrypted with the server's public key.
-    NeedsPassword,
-}
-
 impl Wire {
     /// Connects without logging in. Encrypts the connection if `encryption` is given.
     async fn meet(address: &Address, encryption: Option<&Encryption>) -> Result<(Packets, Greeting), WireError> {
@@ -153,58 +181,30 @@ impl Wire {
         Ok((packets, greeting))
     }
 
-    /// Connects only to test encryption. Returns the server's certificates.
-    pub(crate) async fn probe(address: &Address, encryption: &Encryption) -> Result<Vec<CertificateDer<'static>>, WireError> {
-        let (packets, _) = Self::meet(address, Some(encryption)).await?;
-        let Socket::Encrypted(stream) = &packets.socket else { return Ok(Vec::new()) };
-        Ok(stream.get_ref().1.peer_certificates().unwrap_or_default().iter().map(|certificate| certificate.clone().into_owned()).collect())
-    }
-
-    /// Connects and logs in.
-    pub(crate) async fn connect(address: &Address, encryption: Option<&Encryption>) -> Result<LoggedIn, WireError> {
-        let (mut packets, greeting) = Self::meet(address, encryption).await?;
-        let mut login = Login::new(greeting, &address.user, &address.password, encryption.is_some());
+    /// Connects and logs in. In mode `preferred`, the connection is not encrypted if the server cannot do that.
+    pub(crate) async fn connect(address: &Address, encryption: Option<&Encryption>) -> Result<Self, WireError> {
+        let (mut packets, greeting, is_encrypted) = match Self::meet(address, encryption).await {
+            Err(WireError::Tls(failure)) if failure.incapable && encryption.is_some_and(|encryption| encryption.mode == TlsMode::Preferred) => {
+                let (packets, greeting) = Self::meet(address, None).await?;
+                (packets, greeting, false)
+            }
+            met => met.map(|(packets, greeting)| (packets, greeting, encryption.is_some()))?,
+        };
+        let mut login = Login::new(greeting, &address.user, &address.password, is_encrypted, &address.plain_password);
         packets.write(&login.response()?).await?;
         loop {
             let next = login.take(packets.read().await?)?;
             match next {
                 Next::Send(bytes) => packets.write(&bytes).await?,
                 Next::Wait => {}
-                Next::Done => return Ok(LoggedIn::Yes(Self { packets, glued: Glued::default() })),
-                Next::NeedsPassword => return Ok(LoggedIn::NeedsPassword),
+                Next::Done => return Ok(Self { packets, glued: Glued::default(), is_busy: false, is_encrypted }),
             }
         }
     }
 
-    /// Runs a statement that returns no rows.
-    pub(crate) async fn execute(&mut self, statement: &str) -> Result<(), WireError> {
-        self.command(3, statement.as_bytes()).await?;
-        let answer = self.packets.read().await?;
-        accepted(answer)
-    }
-
-    /// Runs a statement that returns rows of short texts, such as SHOW VARIABLES.
-    pub(crate) async fn rows(&mut self, statement: &str) -> Result<Vec<Vec<Option<String>>>, WireError> {
-        self.command(3, statement.as_bytes()).await?;
-        let columns = match self.packets.read().await? {
-            packet @ [0xff, ..] => return Err(WireError::refused(packet)),
-            &[columns @ 1..=250] => columns,
-            _ => return Err(WireError::Lost(NOT_UNDERSTOOD.to_owned())),
-        };
-        for _ in 0..columns {
-            self.packets.read().await?;
-        }
-        let mut rows = Vec::new();
-        // One packet ends the columns, another one ends the rows.
-        let mut ends = 0;
-        while ends < 2 {
-            match self.packets.read().await? {
-                packet @ [0xff, ..] => return Err(WireError::refused(packet)),
-                packet @ [0xfe, ..] if packet.len() < 9 => ends += 1,
-                packet => rows.push(texts(packet).ok_or_else(|| WireError::Lost(NOT_UNDERSTOOD.to_owned()))?),
-            }
-        }
-        Ok(rows)
+    /// Whether the connection is encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.is_encrypted
     }
 
     /// Registers as a replica.
@@ -213,8 +213,13 @@ impl Wire {
         // The host, user and password are empty; the port, the rank and the source id are 0.
         body.extend_from_slice(&[0; 3 + 2 + 4 + 4]);
         self.command(0x15, &body).await?;
-        let answer = self.packets.read().await?;
-        accepted(answer)
+        match self.answer().await? {
+            [0, ..] => {
+                self.is_busy = false;
+                Ok(())
+            }
+            _ => Err(WireError::lost(NOT_UNDERSTOOD)),
+        }
     }
 
     /// Asks for the binlog `file`, starting at `offset`. The offset must be below 4 GiB, because the request has only 32 bits for it.
@@ -232,12 +237,14 @@ impl Wire {
         body.extend_from_slice(&flags.to_le_bytes());
         body.extend_from_slice(&server_id.to_le_bytes());
         body.extend_from_slice(file.as_bytes());
-        self.command(0x12, &body).await
+        self.command(0x12, &body).await?;
+        self.packets.longest_body = LONGEST_ROW;
+        Ok(())
     }
 
     /// Returns the next event of a dump. This method is cancel-safe.
     pub(crate) async fn event(&mut self) -> Result<&[u8], WireError> {
-        let Self { packets, glued } = self;
+        let Self { packets, glued, .. } = self;
         if !glued.next.is_empty() {
             return event_of(glued.take().unwrap_or_default());
         }
@@ -246,7 +253,7 @@ impl Wire {
 
     /// Returns the next event of a dump; `None` if no byte comes for as long as `silence`. This method is cancel-safe.
     pub(crate) async fn event_unless_silent(&mut self, silence: Duration) -> Option<Result<&[u8], WireError>> {
-        let Self { packets, glued } = self;
+        let Self { packets, glued, .. } = self;
         if !glued.next.is_empty() {
             return glued.take().map(event_of);
         }
@@ -263,7 +270,7 @@ impl Wire {
 
     /// Returns the next event of a dump; `None` if the event has not been received completely yet.
     pub(crate) async fn event_if_ready(&mut self) -> Option<Result<&[u8], WireError>> {
-        let Self { packets, glued } = self;
+        let Self { packets, glued, .. } = self;
         if !glued.next.is_empty() {
             return glued.take().map(event_of);
         }
@@ -273,9 +280,29 @@ impl Wire {
         }
     }
 
+    /// Sends a command, and expects its answer.
     async fn command(&mut self, command: u8, body: &[u8]) -> Result<(), WireError> {
+        if self.is_busy {
+            return Err(WireError::lost("the answer to an earlier command was not read to its end"));
+        }
+        self.is_busy = true;
+        self.packets.longest_body = MOST_BYTES;
+        self.send(command, body).await
+    }
+
+    /// Lets the server forget a prepared statement. It does not answer.
+    async fn forget(&mut self, statement: [u8; 4]) -> Result<(), WireError> {
+        self.send(0x19, &statement).await
+    }
+
+    async fn send(&mut self, command: u8, body: &[u8]) -> Result<(), WireError> {
         self.packets.number = 0;
         Ok(self.packets.write(&[&[command], body].concat()).await?)
+    }
+
+    /// Tells the server that the connection ends.
+    pub(crate) async fn quit(mut self) -> Result<(), WireError> {
+        self.send(0x01, &[]).await
     }
 }
 
@@ -285,36 +312,6 @@ pub(crate) async fn in_time<T>(answer: impl Future<Output = Result<T, WireError>
         Ok(answer) => answer,
         Err(_) => Err(WireError::Lost(format!("no answer for {} s", PATIENCE.as_secs()))),
     }
-}
-
-/// Checks that the answer to a command is an OK packet. Otherwise returns the server's error.
-fn accepted(answer: &[u8]) -> Result<(), WireError> {
-    match answer.first() {
-        Some(0) => Ok(()),
-        Some(0xff) => Err(WireError::refused(answer)),
-        _ => Err(WireError::Lost(NOT_UNDERSTOOD.to_owned())),
-    }
-}
-
-/// Reads a row of texts that are each shorter than 64 KiB.
-fn texts(mut packet: &[u8]) -> Option<Vec<Option<String>>> {
-    let mut row = Vec::new();
-    while let Some((&first, rest)) = packet.split_first() {
-        let (length, rest) = match first {
-            0xfb => {
-                row.push(None);
-                packet = rest;
-                continue;
-            }
-            0xfc => rest.split_first_chunk::<2>().map(|(length, rest)| (usize::from(u16::from_le_bytes(*length)), rest))?,
-            0..=0xfa => (usize::from(first), rest),
-            _ => return None,
-        };
-        let (text, rest) = rest.split_at_checked(length)?;
-        row.push(Some(String::from_utf8_lossy(text).into_owned()));
-        packet = rest;
-    }
-    Some(row)
 }
 
 fn event_of(packet: &[u8]) -> Result<&[u8], WireError> {
@@ -359,18 +356,6 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rows_of_texts() {
-        let long = [&[0xfc, 0x2c, 1][..], &[b'x'; 300]].concat();
-        assert_eq!(
-            texts(&[b"\x03abc\x00\xfb", &long[..]].concat()).unwrap(),
-            [Some("abc".into()), Some("".into()), None, Some("x".repeat(300))]
-        );
-        for broken in [&b"\x03ab"[..], b"\xfc\x01", b"\xfd\0\0\0"] {
-            assert_eq!(texts(broken), None);
-        }
-    }
 
     #[test]
     fn events_without_the_packet_that_ends_them_are_cut() {

@@ -17,8 +17,8 @@ const HEADER: usize = 4;
 pub(super) const LONGEST: usize = 0xff_ffff;
 /// The usual size of the read buffer, in bytes.
 const BUFFER_BYTES: usize = 256 << 10;
-/// The limit for a body that spans several packets, in bytes. It is larger than any event that MySQL can write.
-const MAX_BODY_BYTES: usize = (1 << 30) + (1 << 20);
+/// The greatest length of a body before the login has succeeded, in bytes. Until then the peer may be anyone.
+const BEFORE_LOGIN_BYTES: usize = 64 << 10;
 
 /// A connection to the server, encrypted or not.
 pub(super) enum Socket {
@@ -38,14 +38,17 @@ pub(super) struct Packets {
     /// Collects a body that spans several packets.
     joined: Vec<u8>,
     joining: bool,
+    /// The greatest length of a body, in bytes. Nothing is kept of a longer one.
+    pub(super) longest_body: usize,
     /// When the last bytes came.
     last_byte: Instant,
     /// The number that the next packet has, whether it is sent or received.
     pub(super) number: u8,
 }
 
-/// Where a complete body is: in `buffer`, or in `joined` if it spans several packets.
-enum Body {
+/// Where the body is that was read last: in `buffer`, or in `joined` if it spans several packets.
+#[derive(Clone, Copy)]
+pub(super) enum Body {
     Here { from: usize, to: usize },
     Joined,
 }
@@ -59,6 +62,7 @@ impl Packets {
             end: 0,
             joined: Vec::new(),
             joining: false,
+            longest_body: BEFORE_LOGIN_BYTES,
             last_byte: Instant::now(),
             number: 0,
         }
@@ -90,8 +94,13 @@ impl Packets {
 
     /// Returns the next body, joined if it spans several packets. This method is cancel-safe.
     pub(super) async fn read(&mut self) -> io::Result<&[u8]> {
-        let body = poll_fn(|context| self.poll_body(context)).await?;
+        let body = self.next().await?;
         Ok(self.body(body))
+    }
+
+    /// Like [`Packets::read`], but only says where the body is. It stays there until the next call.
+    pub(super) async fn next(&mut self) -> io::Result<Body> {
+        poll_fn(|context| self.poll_body(context)).await
     }
 
     /// Returns the next body; `None` if the body has not been received completely yet.
@@ -123,7 +132,7 @@ impl Packets {
         self.socket.flush().await
     }
 
-    fn body(&self, body: Body) -> &[u8] {
+    pub(super) fn body(&self, body: Body) -> &[u8] {
         match body {
             Body::Here { from, to } => self.buffer.get(from..to).unwrap_or_default(),
             Body::Joined => &self.joined,
@@ -142,6 +151,10 @@ impl Packets {
                 continue;
             };
             let length = u32::from_le_bytes([a, b, c, 0]) as usize;
+            if self.joined.len() + length > self.longest_body {
+                let what = format!("the server sends more than {} bytes at once", self.longest_body);
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, what)));
+            }
             if rest.len() < length {
                 ready!(self.poll_fill(context, HEADER + length))?;
                 continue;
@@ -157,9 +170,6 @@ impl Packets {
             self.start = to;
             if length < LONGEST && !self.joining {
                 return Poll::Ready(Ok(Body::Here { from, to }));
-            }
-            if self.joined.len() + length > MAX_BODY_BYTES {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a packet of more than 1 GiB")));
             }
             self.joined.extend_from_slice(self.buffer.get(from..to).unwrap_or_default());
             self.joining = length == LONGEST;
@@ -248,7 +258,7 @@ mod tests {
 
     use super::*;
 
-    /// A connection to a test server, which sends `send` in pieces of `piece` bytes.
+    /// A connection to a test server, which sends `send` in pieces of `piece` bytes. There is no limit yet.
     async fn sent(send: Vec<u8>, piece: usize) -> Packets {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -260,7 +270,21 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
-        Packets::new(TcpStream::connect(address).await.unwrap())
+        let mut packets = Packets::new(TcpStream::connect(address).await.unwrap());
+        packets.longest_body = usize::MAX;
+        packets
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_body_that_is_too_long() {
+        for (limit, bodies) in [(BEFORE_LOGIN_BYTES, 1), (2 * LONGEST, 3)] {
+            let all: Vec<u8> = (0..bodies).flat_map(|number| packet(number, &vec![7; LONGEST])).collect();
+            let mut packets = sent(all, 100_000).await;
+            packets.longest_body = limit;
+            let error = packets.read().await.unwrap_err();
+            assert!(error.to_string().contains(&format!("more than {limit} bytes")), "{error}");
+            assert!(packets.buffer.len() + packets.joined.len() <= limit + BUFFER_BYTES);
+        }
     }
 
     #[tokio::test]

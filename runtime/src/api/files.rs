@@ -1,0 +1,47 @@
+//! Files that a configuration names: certificates, keys, passwords.
+
+use std::fs::File;
+use std::io::{Error, ErrorKind, Read, Result};
+use std::path::Path;
+
+/// The greatest size of a file that [`read_small_file`] reads, in bytes.
+pub const SMALL_FILE_BYTES: u64 = 1 << 20;
+
+/// Reads a file that a configuration names. Fails if it is not an ordinary file, such as a pipe or a device, from which one could read forever,
+/// or if it is larger than [`SMALL_FILE_BYTES`]. Links are followed.
+pub fn read_small_file(path: &Path) -> Result<Vec<u8>> {
+    let not_ordinary = || Error::new(ErrorKind::InvalidInput, "it is not an ordinary file");
+    // Opening a pipe would wait for somebody to write into it.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(not_ordinary());
+    }
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(not_ordinary());
+    }
+    let mut content = Vec::new();
+    file.take(SMALL_FILE_BYTES + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > SMALL_FILE_BYTES {
+        return Err(Error::new(ErrorKind::FileTooLarge, format!("it is larger than {} KiB", SMALL_FILE_BYTES >> 10)));
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_small_ordinary_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        std::fs::write(&path, vec![7; 1 << 20]).unwrap();
+        assert_eq!(read_small_file(&path).unwrap().len(), 1 << 20);
+        std::fs::write(&path, vec![7; (1 << 20) + 1]).unwrap();
+        assert_eq!(read_small_file(&path).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        for other in [Path::new("/dev/zero"), folder.path()] {
+            assert_eq!(read_small_file(other).unwrap_err().kind(), ErrorKind::InvalidInput, "{}", other.display());
+        }
+        assert_eq!(read_small_file(&folder.path().join("y")).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+}
