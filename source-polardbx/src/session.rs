@@ -146,7 +146,8 @@ impl Endpoint {
             });
             let kind = kind_of(version.await?, "");
             let rows = in_time(wire.rows(Identity::question(kind))).await?;
-            let found = Identity::of_rows(kind, rows.iter().map(|row| (row.text(0), row.text(1)))).map_err(|error| WireError::Lost(error.to_string()))?;
+            let found = Identity::of_rows(kind, rows.iter().map(|row| (row.text(0), row.text(1))))
+                .map_err(|error| WireError::Lost(error.to_string()))?;
             match self.admit(&found) {
                 Ok(()) => return Ok((wire, found)),
                 Err(error) => {
@@ -286,7 +287,11 @@ impl Session {
     }
 
     /// Like [`Session::rows`], but formats `doing` only after a failure; for frequent queries.
-    pub(crate) async fn rows_of<D: Into<Cow<'static, str>>>(&mut self, doing: impl FnOnce() -> D, sql: impl AsRef<str>) -> Result<Vec<Row>> {
+    pub(crate) async fn rows_of<D: Into<Cow<'static, str>>>(
+        &mut self,
+        doing: impl FnOnce() -> D,
+        sql: impl AsRef<str>,
+    ) -> Result<Vec<Row>> {
         match timeout(QUERY_TIMEOUT, self.wire.rows(sql.as_ref())).await {
             Ok(answer) => answer.map_err(|error| SourceError::wire(doing(), error)),
             Err(_) => Err(SourceError::Timeout { doing: doing().into(), seconds: QUERY_TIMEOUT.as_secs() }),
@@ -345,7 +350,8 @@ fn plain_password(config: &Config) -> Result<PlainPassword> {
         let why = "it names the server's key, and allow_public_key_retrieval = true takes any key";
         return Err(refuse(why.to_owned(), "leave allow_public_key_retrieval out").into());
     }
-    let text = runtime::read_small_file(file).map_err(|error| refuse(format!("{}: {error}", file.display()), "name a file that can be read"))?;
+    let text =
+        runtime::read_small_file(file).map_err(|error| refuse(format!("{}: {error}", file.display()), "name a file that can be read"))?;
     let pem = String::from_utf8_lossy(&text);
     public_key(&pem).map_err(|error| {
         refuse(format!("{}: {error}", file.display()), "copy it from the server: SHOW STATUS LIKE 'Caching_sha2_password_rsa_public_key'")

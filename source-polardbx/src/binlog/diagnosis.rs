@@ -61,7 +61,9 @@ pub(crate) async fn diagnose(
     let (code, message) = match error {
         WireError::Refused(code, message) => (code, message),
         WireError::Lost(message) => return StreamError::Disconnected { message }.into(),
-        WireError::Tls(_) | WireError::Plugin(_) | WireError::TooLong(_) | WireError::Unencrypted(_) => return SourceError::wire("connect to the source", error),
+        WireError::Tls(_) | WireError::Plugin(_) | WireError::TooLong(_) | WireError::Unencrypted(_) => {
+            return SourceError::wire("connect to the source", error);
+        }
     };
     let number = mysql_number(code, &message);
     match number {

@@ -179,9 +179,7 @@ async fn boundary(
     );
     let rows = session.rows(doing.clone(), sql).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let values: Option<Key> = (0..key.len())
-        .map(|index| row.bytes(index).map(<[u8]>::to_vec))
-        .collect();
+    let values: Option<Key> = (0..key.len()).map(|index| row.bytes(index).map(<[u8]>::to_vec)).collect();
     values.map(Some).ok_or_else(|| SourceError::answer(doing, "a column of its key is NULL"))
 }
 

@@ -198,7 +198,14 @@ mod tests {
     fn no_count_of_columns_is_believed() {
         assert_eq!(column_count(&[3]).unwrap(), 3);
         assert_eq!(column_count(&[0xfc, 0, 16]).unwrap(), 4096);
-        for packet in [&[0xfc, 1, 16][..], &[0xfe, 255, 255, 255, 255, 255, 255, 255, 255], &[0xfe, 0, 0, 0, 0, 0, 1, 0, 0], &[], &[0xfb, b'x'], &[1, 1]] {
+        for packet in [
+            &[0xfc, 1, 16][..],
+            &[0xfe, 255, 255, 255, 255, 255, 255, 255, 255],
+            &[0xfe, 0, 0, 0, 0, 0, 1, 0, 0],
+            &[],
+            &[0xfb, b'x'],
+            &[1, 1],
+        ] {
             assert!(matches!(column_count(packet), Err(WireError::Lost(_))), "{packet:?}");
         }
     }

@@ -247,7 +247,11 @@ mod tests {
         let login = |plugin, encrypted| login(plugin, encrypted, &password, &PlainPassword::Never);
         let mut plain = login("caching_sha2_password", false);
         assert!(plain.response().unwrap().ends_with(b"caching_sha2_password\0"));
-        assert!(plain.take(b"\xfemysql_native_password\0abcdefghijklmnopqrst\0").is_ok_and(|next| matches!(next, Next::Send(sent) if sent.len() == 20)));
+        assert!(
+            plain
+                .take(b"\xfemysql_native_password\0abcdefghijklmnopqrst\0")
+                .is_ok_and(|next| matches!(next, Next::Send(sent) if sent.len() == 20))
+        );
         assert!(plain.take(b"\xfemysql_native_password\0abcdefghijklmnopqrst\0").is_err(), "only once");
         let mut cached = login("caching_sha2_password", false);
         assert!(matches!(cached.take(&[1, 3]), Ok(Next::Wait)));
@@ -290,7 +294,9 @@ mod tests {
                 any.take(request).unwrap();
                 assert!(any.take(key).is_err(), "{plugin}");
             }
-            assert!(matches!(login(plugin, true, &password, &PlainPassword::Never).take(request), Ok(Next::Send(sent)) if sent == b"secret\0"));
+            assert!(
+                matches!(login(plugin, true, &password, &PlainPassword::Never).take(request), Ok(Next::Send(sent)) if sent == b"secret\0")
+            );
         }
     }
 }

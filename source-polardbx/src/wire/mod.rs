@@ -184,7 +184,9 @@ impl Wire {
     /// Connects and logs in. In mode `preferred`, the connection is not encrypted if the server cannot do that.
     pub(crate) async fn connect(address: &Address, encryption: Option<&Encryption>) -> Result<Self, WireError> {
         let (mut packets, greeting, is_encrypted) = match Self::meet(address, encryption).await {
-            Err(WireError::Tls(failure)) if failure.incapable && encryption.is_some_and(|encryption| encryption.mode == TlsMode::Preferred) => {
+            Err(WireError::Tls(failure))
+                if failure.incapable && encryption.is_some_and(|encryption| encryption.mode == TlsMode::Preferred) =>
+            {
                 let (packets, greeting) = Self::meet(address, None).await?;
                 (packets, greeting, false)
             }

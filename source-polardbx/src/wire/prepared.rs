@@ -22,7 +22,10 @@ pub(crate) enum Cell<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// A whole number of so many bytes.
-    Int { bytes: usize, unsigned: bool },
+    Int {
+        bytes: usize,
+        unsigned: bool,
+    },
     Float,
     Double,
     Date,

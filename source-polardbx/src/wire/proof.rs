@@ -88,7 +88,8 @@ pub(super) fn encrypted(password: &[u8], nonce: &[u8], key: &str) -> Result<Vec<
 
 /// Reads an RSA key from its PEM form.
 pub(crate) fn public_key(pem: &str) -> Result<PublicKey, WireError> {
-    PublicKey::from_public_key_pem(pem).map_err(|_| WireError::lost("the server's public key is not an RSA key of 1024 to 8192 bits in PEM form"))
+    PublicKey::from_public_key_pem(pem)
+        .map_err(|_| WireError::lost("the server's public key is not an RSA key of 1024 to 8192 bits in PEM form"))
 }
 
 #[cfg(test)]
@@ -117,7 +118,9 @@ mod tests {
         }
         assert_eq!(ed25519(b"secret", &[7; 32]).unwrap().len(), 64);
         assert_eq!(parsec(b"secret", &[7; 32], b"P\x000123456789abcdef").unwrap().len(), 96);
-        for request in [&b""[..], b"P", b"P\x00", b"P\x00short", b"P\x040123456789abcdef", b"P\xff0123456789abcdef", b"Q\x000123456789abcdef"] {
+        for request in
+            [&b""[..], b"P", b"P\x00", b"P\x00short", b"P\x040123456789abcdef", b"P\xff0123456789abcdef", b"Q\x000123456789abcdef"]
+        {
             assert!(parsec(b"secret", &[7; 32], request).is_err(), "{request:?}");
         }
     }
