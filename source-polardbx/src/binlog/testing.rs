@@ -81,8 +81,12 @@ pub(crate) fn inner_event(kind: u8, body: &[u8]) -> Vec<u8> {
 
 /// The body of a TRANSACTION_PAYLOAD that holds the events `inner`. Its header states `stated` as the uncompressed size.
 pub(crate) fn compressed(inner: &[u8], stated: usize) -> Vec<u8> {
-    let packed = zstd::encode_all(inner, 3).expect("zstd");
+    payload(&zstd::encode_all(inner, 3).expect("zstd"), stated)
+}
+
+/// The body of a TRANSACTION_PAYLOAD with these compressed bytes.
+pub(crate) fn payload(packed: &[u8], stated: usize) -> Vec<u8> {
     let number = |number: usize| [&[0xfc][..], &(number as u16).to_le_bytes()].concat();
     let field = |kind: u8, value: Vec<u8>| [&[kind, value.len() as u8][..], &value].concat();
-    [field(2, vec![0]), field(3, number(stated)), field(1, number(packed.len())), vec![0], packed].concat()
+    [field(2, vec![0]), field(3, number(stated)), field(1, number(packed.len())), vec![0], packed.to_vec()].concat()
 }

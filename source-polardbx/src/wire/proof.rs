@@ -1,9 +1,15 @@
 //! The proofs by which an account shows that it knows its password, one for each authentication plugin.
 
-use mysql_common::scramble::{create_response_for_ed25519, create_response_for_parsec, scramble_native, scramble_sha256};
+use std::num::NonZeroU32;
+
+use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+use ring::pbkdf2;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use rsa::PublicKey;
 use rsa::pkcs8::DecodePublicKey as _;
 use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha512};
 
 use super::WireError;
 
@@ -41,37 +47,54 @@ impl Plugin {
 
 /// The proof for `mysql_native_password`: SHA1(password) XOR SHA1(nonce, SHA1(SHA1(password))). Empty for an empty password.
 pub(super) fn native(password: &[u8], nonce: &[u8]) -> Vec<u8> {
-    scramble_native(nonce, password).map(Vec::from).unwrap_or_default()
+    let once = Sha1::digest(password);
+    masked(password, &once, &Sha1::new().chain_update(nonce).chain_update(Sha1::digest(once)).finalize())
 }
 
 /// The proof for `caching_sha2_password`: SHA256(password) XOR SHA256(SHA256(SHA256(password)), nonce). Empty for an empty password.
 pub(super) fn caching_sha2(password: &[u8], nonce: &[u8]) -> Vec<u8> {
-    scramble_sha256(nonce, password).map(Vec::from).unwrap_or_default()
+    let once = Sha256::digest(password);
+    masked(password, &once, &Sha256::new().chain_update(Sha256::digest(once)).chain_update(nonce).finalize())
 }
 
-/// The proof for `client_ed25519`: a signature of the nonce, by a key that is made from the password.
+fn masked(password: &[u8], hash: &[u8], mask: &[u8]) -> Vec<u8> {
+    let bytes = hash.iter().zip(mask).map(|(byte, mask)| byte ^ mask);
+    if password.is_empty() { Vec::new() } else { bytes.collect() }
+}
+
+/// The length of the nonces of MariaDB's plugins, in bytes.
+const LONG_NONCE_BYTES: usize = 32;
+
+/// The proof for `client_ed25519`: a signature of the nonce. The secret key is the SHA512 hash of the password, so that, other than a usual
+/// Ed25519 key, it can come from a password of any length.
 pub(super) fn ed25519(password: &[u8], nonce: &[u8]) -> Result<Vec<u8>, WireError> {
-    if nonce.len() != ED25519_NONCE_BYTES {
+    if nonce.len() != LONG_NONCE_BYTES {
         return Err(WireError::lost("the server's request for a proof of client_ed25519 has a wrong length"));
     }
-    Ok(create_response_for_ed25519(password, nonce).to_vec())
+    let key = ExpandedSecretKey::from_bytes(&Sha512::digest(password).into());
+    Ok(raw_sign::<Sha512>(&key, nonce, &VerifyingKey::from(&key)).to_bytes().to_vec())
 }
 
-const ED25519_NONCE_BYTES: usize = 32;
-
-/// The proof for `parsec`: a signature of the nonce, by a key that is derived from the password as `request` says. The request is `P`, the
-/// logarithm of the number of rounds, and a salt.
+/// The proof for `parsec`: a nonce of the client, and a signature of both nonces by a key that is derived from the password as `request` says.
+/// The request is `P`, the logarithm of the number of rounds, and a salt.
 pub(super) fn parsec(password: &[u8], nonce: &[u8], request: &[u8]) -> Result<Vec<u8>, WireError> {
     const LEAST_SALT_BYTES: usize = 16;
+    const LEAST_ROUNDS: NonZeroU32 = NonZeroU32::new(1024).unwrap();
     /// The server allows no greater number either.
     const GREATEST_FACTOR: u8 = 3;
-    let (Ok(nonce), [b'P', factor @ 0..=GREATEST_FACTOR, salt @ ..]) = (nonce.try_into(), request) else {
+    let [b'P', factor @ 0..=GREATEST_FACTOR, salt @ ..] = request else {
         return Err(WireError::lost("the server's request for a proof of parsec is not understood"));
     };
-    if salt.len() < LEAST_SALT_BYTES {
-        return Err(WireError::lost("the server's request for a proof of parsec has no salt"));
+    if nonce.len() != LONG_NONCE_BYTES || salt.len() < LEAST_SALT_BYTES {
+        return Err(WireError::lost("the server's request for a proof of parsec has no nonce or no salt"));
     }
-    Ok(create_response_for_parsec(password, nonce, 1024 << factor, salt).to_vec())
+    let rounds = LEAST_ROUNDS.saturating_mul(NonZeroU32::MIN.saturating_add((1 << factor) - 1));
+    let mut seed = [0; 32];
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA512, rounds, salt, password, &mut seed);
+    let mut own = [0; LONG_NONCE_BYTES];
+    SystemRandom::new().fill(&mut own).map_err(|_| WireError::lost("this system has no random numbers for the proof"))?;
+    let signature = SigningKey::from_bytes(&seed).sign(&[nonce, &own].concat());
+    Ok([&own[..], &signature.to_bytes()].concat())
 }
 
 /// The password, encrypted for the owner of a public key in PEM form. Before, each byte is combined with one of the nonce, so that nobody
@@ -94,7 +117,7 @@ pub(crate) fn public_key(pem: &str) -> Result<PublicKey, WireError> {
 
 #[cfg(test)]
 mod tests {
-    use sha1::Digest as _;
+    use mysql_common::scramble::{create_response_for_ed25519, scramble_native, scramble_sha256};
 
     use super::*;
 
@@ -108,6 +131,32 @@ mod tests {
         let once: [u8; 20] = std::array::from_fn(|place| proof[place] ^ mask[place]);
         assert_eq!(<[u8; 20]>::from(Sha1::digest(once)), stored);
         assert!(native(b"", nonce).is_empty() && caching_sha2(b"", nonce).is_empty());
+    }
+
+    #[test]
+    fn proofs_are_those_of_another_client() {
+        for (password, nonce) in [("secret", *b"01234567890123456789012345678901"), ("pässwörd ☃, longer than a hash of thirty-two bytes", [0xff; 32])] {
+            let password = password.as_bytes();
+            let short = &nonce[..20];
+            assert_eq!(native(password, short), scramble_native(short, password).unwrap());
+            assert_eq!(caching_sha2(password, short), scramble_sha256(short, password).unwrap());
+            assert_eq!(ed25519(password, &nonce).unwrap(), create_response_for_ed25519(password, &nonce));
+        }
+    }
+
+    #[test]
+    fn a_proof_of_parsec_is_signed_by_the_key_that_was_asked_for() {
+        // As a server does, which stores the public key of the seed that is derived from the password.
+        let (nonce, salt) = ([7; 32], b"0123456789abcdef12");
+        for factor in 0..=3u8 {
+            let proof = parsec(b"secret", &nonce, &[&[b'P', factor], &salt[..]].concat()).unwrap();
+            let mut seed = [0; 32];
+            let rounds = NonZeroU32::new([1024, 2048, 4096, 8192][usize::from(factor)]).unwrap();
+            pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA512, rounds, salt, b"secret", &mut seed);
+            let (own, signature) = proof.split_at(32);
+            let signature = ed25519_dalek::Signature::from_slice(signature).unwrap();
+            SigningKey::from_bytes(&seed).verifying_key().verify_strict(&[&nonce, own].concat(), &signature).unwrap();
+        }
     }
 
     #[test]

@@ -42,6 +42,21 @@ impl Flavor {
         tokio::task::spawn_blocking(move || provision::database(self).map(drop)).await?
     }
 
+    /// The keys of `[source.polardbx]` with which the account of the tests can log in without TLS. MySQL 8 asks for the password itself
+    /// unless it has its hash in a cache.
+    pub fn login_keys(self) -> &'static str {
+        match self {
+            Self::MySql80 | Self::MySqlNewest => "allow_public_key_retrieval = true",
+            Self::MySql57 | Self::MariaDb | Self::PolarDbX => "",
+        }
+    }
+
+    /// The options with which MariaDB loads this plugin, which is not part of the server's own package.
+    pub async fn mariadb_plugin(name: &str) -> Result<Vec<String>> {
+        let folder = tokio::task::spawn_blocking(provision::mariadb_plugins).await??;
+        Ok(vec![format!("--plugin-dir={}", folder.display()), format!("--plugin-load-add={name}")])
+    }
+
     /// The option for the size of InnoDB's log. The template was created with it, and the server must be started with the same value.
     pub(super) fn log_size(self) -> &'static str {
         match self {

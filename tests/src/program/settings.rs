@@ -21,6 +21,8 @@ pub struct Settings {
     pub password: String,
     /// The selected tables.
     pub tables: Vec<String>,
+    /// The lines of `[source.polardbx]` that say how the password may be sent.
+    pub login: String,
     /// Additional lines for `[source.polardbx]`.
     pub source: String,
     /// The addresses of the brokers.
@@ -48,6 +50,7 @@ impl Settings {
             user: database::USER.to_owned(),
             password: database::PASSWORD.to_owned(),
             tables: tables.iter().map(|&table| table.to_owned()).collect(),
+            login: source.flavor().login_keys().to_owned(),
             source: String::new(),
             brokers: vec![kafka.broker()],
             access: String::new(),
@@ -81,10 +84,10 @@ impl Settings {
 
     /// The configuration file as text, with `sink` in place of the usual section of the sink.
     pub fn toml_with_sink(&self, state: &Path, sink: &str) -> String {
-        let Self { name, source_port, user, password, tables, source, more, .. } = self;
+        let Self { name, source_port, user, password, tables, login, source, more, .. } = self;
         format!(
             "name = {name:?}\n\n[source.polardbx]\nhost = \"127.0.0.1\"\nport = {source_port}\nuser = {user:?}\npassword = {password:?}\n\
-             tables = {tables:?}\n{source}\n\n{sink}\n\n[store.local]\npath = {:?}\n\n{more}\n",
+             tables = {tables:?}\n{login}\n{source}\n\n{sink}\n\n[store.local]\npath = {:?}\n\n{more}\n",
             state.display().to_string(),
         )
     }

@@ -1,6 +1,7 @@
 //! The end-to-end tests: real MySQL, real Kafka, and the real program as a child process. They are one binary, so that tests share the
 //! servers.
 
+mod accounts;
 mod altered_tables;
 mod both_phases;
 mod case;

@@ -3,13 +3,20 @@
 //! The events are decompressed one by one, so memory holds only the compressed transaction and one decompressed event.
 
 use std::fmt;
-use std::io::{BufReader, Cursor, Read};
+use std::io::{self, Cursor, Read};
+
+use ruzstd::decoding::errors::FrameDecoderError;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use super::{HEADER, Header, RawEvent, Reader, read_header};
 use crate::binlog::error::StreamError;
 
 /// The largest event that MySQL writes, in bytes.
 const MAX_EVENT_BYTES: usize = 1 << 30;
+
+/// The largest window with which a transaction may be compressed, in bytes; so much of what was decompressed is kept. MySQL needs more only for
+/// transactions of more than this size that are compressed with a level above 19.
+const MAX_WINDOW_BYTES: u64 = 8 << 20;
 
 /// The numbers of the fields before the payload, and the numbers of the compression methods.
 mod field {
@@ -21,9 +28,43 @@ mod field {
     pub(super) const NONE: usize = 255;
 }
 
+/// The bytes of the events, decompressed if they need that.
+enum Bytes {
+    Plain(Cursor<Vec<u8>>),
+    // The decoder is written in Rust: a mistake in it cannot send memory of this process into a topic.
+    Zstd(Box<StreamingDecoder<Cursor<Vec<u8>>, FrameDecoder>>),
+}
+
+impl Read for Bytes {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(bytes) => bytes.read(buffer),
+            Self::Zstd(bytes) => bytes.read(buffer),
+        }
+    }
+}
+
+impl Bytes {
+    /// Checks that all was read, and that it is what was compressed.
+    fn end(&mut self) -> io::Result<()> {
+        if self.read(&mut [0])? > 0 {
+            return Err(io::Error::other("it is longer than it states"));
+        }
+        let Self::Zstd(bytes) = self else { return Ok(()) };
+        let source = bytes.get_ref();
+        if source.position() < source.get_ref().len() as u64 {
+            return Err(io::Error::other("there is something behind its end"));
+        }
+        match bytes.decoder.get_checksum_from_data() {
+            Some(stated) if bytes.decoder.get_calculated_checksum() != Some(stated) => Err(io::Error::other("its checksum is wrong")),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A compressed transaction that is being decompressed.
 pub(crate) struct Payload {
-    bytes: Box<dyn Read + Send + Sync>,
+    bytes: Bytes,
     /// How many decompressed bytes are still to come according to the stated size.
     left: u64,
     event: Vec<u8>,
@@ -65,12 +106,18 @@ impl Payload {
             )));
         }
         let copy = Cursor::new(payload.to_vec());
-        let (bytes, left): (Box<dyn Read + Send + Sync>, usize) = match (compression, expanded) {
-            (Some(field::NONE), _) => (Box::new(copy), payload.len()),
+        let (bytes, left) = match (compression, expanded) {
+            (Some(field::NONE), _) => (Bytes::Plain(copy), payload.len()),
             (Some(field::ZSTD), Some(expanded)) => {
-                let decoder = zstd::stream::read::Decoder::with_buffer(BufReader::new(copy))
-                    .map_err(|error| wrong(format!("cannot be expanded: {error}")))?;
-                (Box::new(decoder), expanded)
+                let decoder = StreamingDecoder::new_with_max_window_size(copy, MAX_WINDOW_BYTES)
+                    .map_err(|error| match error {
+                        FrameDecoderError::WindowSizeTooBig { requested, .. } => StreamError::Unsupported {
+                            what: format!("a compressed transaction that takes {requested} bytes to decompress"),
+                            help: "set binlog_transaction_compression_level_zstd to 19 or less globally and reconnect all sessions, then start from scratch with a full phase",
+                        },
+                        other => wrong(format!("cannot be expanded: {other}")),
+                    })?;
+                (Bytes::Zstd(Box::new(decoder)), expanded)
             }
             (Some(field::ZSTD), None) => return Err(wrong("does not state its size".to_owned())),
             (other, _) => {
@@ -90,12 +137,7 @@ impl Payload {
     /// position of the whole transaction.
     pub(crate) fn next(&mut self) -> Result<Option<RawEvent<'_>>, StreamError> {
         if self.left == 0 {
-            // The data must have exactly the stated size, so data after it is an error.
-            return match self.bytes.read(&mut [0]) {
-                Ok(0) => Ok(None),
-                Ok(_) => Err(StreamError::corrupt("a compressed transaction is longer than it states")),
-                Err(error) => Err(broken(&error)),
-            };
+            return self.bytes.end().map(|()| None).map_err(|error| broken(&error));
         }
         let mut head = [0; HEADER];
         self.fill(&mut head)?;
@@ -135,7 +177,7 @@ fn broken(error: &std::io::Error) -> StreamError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binlog::testing::{compressed, inner_event};
+    use crate::binlog::testing::{compressed, inner_event, payload};
 
     fn all(body: &[u8]) -> Result<Vec<(u8, Vec<u8>)>, StreamError> {
         let mut payload = Payload::open(body)?;
@@ -155,6 +197,43 @@ mod tests {
         // The compression number is length-encoded, so 255 takes three bytes.
         let plain = [&[2, 3, 0xfc, 255, 0][..], &plain[3..]].concat();
         assert_eq!(all(&plain).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_frame_is_read_to_its_end_and_no_further() {
+        let inner = inner_event(30, &[7; 5000]);
+        let frame = |checksum: bool| {
+            let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+            encoder.include_checksum(checksum).unwrap();
+            io::Write::write_all(&mut encoder, &inner).unwrap();
+            encoder.finish().unwrap()
+        };
+        for (checksum, changed, behind, expected) in [
+            (false, None, &b""[..], None),
+            (true, None, b"", None),
+            (true, Some(1), b"", Some("checksum is wrong")),
+            (true, None, b"x", Some("something behind its end")),
+            (false, None, b"\x28\xb5\x2f\xfd", Some("something behind its end")),
+        ] {
+            let mut frame = frame(checksum);
+            if let Some(place) = changed {
+                let place = frame.len() - place;
+                frame[place] ^= 1;
+            }
+            frame.extend_from_slice(behind);
+            let found = all(&payload(&frame, inner.len())).err().map(|error| error.to_string());
+            assert!(found.is_some() == expected.is_some(), "{found:?} {expected:?}");
+            assert!(expected.is_none_or(|expected| found.unwrap().contains(expected)), "{expected:?}");
+        }
+    }
+
+    #[test]
+    fn a_window_is_not_as_large_as_a_server_likes() {
+        // The head of a frame with a window of 8 MiB, and of one with the next size.
+        for (window, fits) in [(13 << 3, true), (13 << 3 | 1, false), (17 << 3, false), (0xff, false)] {
+            let opened = Payload::open(&payload(&[0x28, 0xb5, 0x2f, 0xfd, 0, window], 100)).err().map(|error| error.to_string());
+            assert_eq!(opened.is_none(), fits, "{window}: {opened:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 pub(super) mod cache;
 mod maven;
 mod newest;
+mod plugins;
 mod registry;
 mod templates;
 
@@ -46,6 +47,13 @@ pub(super) fn database(flavor: Flavor) -> Result<DatabaseFiles> {
     };
     let template = cached(&format!("{version}-empty"), |folder| templates::database(flavor, &base, folder))?;
     Ok(DatabaseFiles { base, template })
+}
+
+/// The folder with MariaDB's plugins. This call blocks.
+pub(super) fn mariadb_plugins() -> Result<PathBuf> {
+    packages::ensure(&MARIADB_PACKAGES)?;
+    let unpacked = cached(&format!("{}-plugins", templates::mariadb_version()?), plugins::unpack)?;
+    Ok(unpacked.join("usr/lib/mysql/plugin"))
 }
 
 fn mysql(version: &str, major: u8) -> Result<(PathBuf, String)> {
