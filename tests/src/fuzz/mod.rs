@@ -5,11 +5,16 @@
 //! if it panics, takes too long, or breaks one of three rules: an error leaves no partial message, an error shows no value of a cell, and
 //! the libraries can read every message.
 
+mod binlog_events;
 mod cells;
+mod configuration;
 mod encoders;
 mod events;
+mod logins;
 mod mutation;
+mod peer;
 mod readers;
+mod result_sets;
 mod settings;
 mod statements;
 
@@ -30,11 +35,27 @@ pub enum Target {
     Readers,
     /// The code of the source that reads DDL and other statements of the binlog, with statements that were changed at random.
     Statements,
+    /// The login of the source, with the packets of a server that were changed at random.
+    Logins,
+    /// The code of the source that reads answers, rows of tables and dumps, with packets that were changed at random.
+    ResultSets,
+    /// The decoder of the source, with binlogs that were changed at random.
+    BinlogEvents,
+    /// The code that reads configuration files, with files that were changed at random.
+    Configuration,
 }
 
 impl Target {
     /// All targets.
-    pub const ALL: [Target; 3] = [Target::Encoders, Target::Readers, Target::Statements];
+    pub const ALL: [Target; 7] = [
+        Target::Encoders,
+        Target::Readers,
+        Target::Statements,
+        Target::Logins,
+        Target::ResultSets,
+        Target::BinlogEvents,
+        Target::Configuration,
+    ];
 
     /// The target's name on the command line.
     pub fn name(self) -> &'static str {
@@ -42,6 +63,10 @@ impl Target {
             Target::Encoders => "encoders",
             Target::Readers => "readers",
             Target::Statements => "statements",
+            Target::Logins => "logins",
+            Target::ResultSets => "result_sets",
+            Target::BinlogEvents => "binlog_events",
+            Target::Configuration => "configuration",
         }
     }
 
@@ -52,6 +77,10 @@ impl Target {
             Target::Encoders => encoders::round(&mut random),
             Target::Readers => readers::round(&mut random),
             Target::Statements => statements::round(&mut random),
+            Target::Logins => logins::round(&mut random),
+            Target::ResultSets => result_sets::round(&mut random),
+            Target::BinlogEvents => binlog_events::round(&mut random),
+            Target::Configuration => configuration::round(&mut random),
         }
     }
 }
