@@ -24,7 +24,7 @@
 //! and reads them, and `binlog` reads the stream. `schema` parses DDL, and `server` asks the server for its properties and its tables.
 //! `spool` keeps rows in a file until they are needed. `wire` and `session` are the connections, `tls` encrypts them, and `check` is the precheck.
 
-// `binlog` and `schema` are not part of the API. They are public only for the benches and for tests that read DDL.
+// `binlog`, `fuzzing` and `schema` are not part of the API. They are public only for the benches, for fuzzing and for tests that read DDL.
 #[doc(hidden)]
 pub mod binlog;
 mod builder;
@@ -61,6 +61,8 @@ pub use config::Config;
 pub use error::SourceError;
 pub use selection::Selection;
 pub use source::PolardbxSource;
+#[doc(hidden)]
+pub use wire::fuzzing;
 
 /// Registers the source under the name `polardbx`.
 pub fn register(registry: &mut runtime::Registry) {

@@ -162,7 +162,7 @@ pub(crate) async fn first_schema_change(
                 let bytes = if wraps { StatementTexts::read(query.text).mysql } else { query.text };
                 let mut text = StatementText::read(bytes, &variables);
                 if let Some(repaired) = wraps.then(|| without_leading_comma(&text.text, profile.dialect())).flatten() {
-                    text.text = repaired;
+                    text.text = repaired.into();
                 }
                 if text.text.trim().is_empty() {
                     continue;

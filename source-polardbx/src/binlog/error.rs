@@ -2,8 +2,8 @@
 
 use runtime::TableId;
 
-use crate::schema::ReadError;
 use crate::schema::history::ChangeError;
+use crate::schema::{ReadError, first_word};
 
 /// An error of a binlog stream.
 #[derive(Debug, thiserror::Error)]
@@ -241,27 +241,89 @@ impl StreamError {
 }
 
 fn may_hold_password(statement: &str) -> bool {
-    let upper = statement.to_ascii_uppercase();
-    ["IDENTIFIED", "PASSWORD", "AUTHENTICATION"].iter().any(|word| upper.contains(word))
+    let holds = |word: &str| statement.as_bytes().windows(word.len()).any(|found| found.eq_ignore_ascii_case(word.as_bytes()));
+    ["IDENTIFIED", "PASSWORD", "AUTHENTICATION"].into_iter().any(holds)
 }
 
 /// The error for a statement that cannot be read and may concern `table`.
 pub(crate) fn unreadable(table: TableId, mut error: ReadError, statement: &str) -> StreamError {
-    if may_hold_password(statement) {
+    if may_hold_password(statement) || !is_ddl(statement) {
         error.near.clear();
     }
     StreamError::Unreadable { table, error, statement: shorten(statement) }
 }
 
 /// The beginning of a statement for an error message: at most 120 characters, with white space collapsed. Nothing of a statement that may
-/// hold a password.
+/// hold a password, and of a statement other than DDL nothing from the first number or string on, which may be a value of a row.
 pub(crate) fn shorten(statement: &str) -> String {
+    if is_ddl(statement) && !may_hold_password(statement) { beginning(statement) } else { shorten_without_values(statement) }
+}
+
+/// Like [`shorten`], for a statement that may hold values of rows although its first word is that of DDL, such as CREATE TABLE … SELECT.
+pub(crate) fn shorten_without_values(statement: &str) -> String {
     if may_hold_password(statement) {
         return "(not shown, because it may hold a password)".to_owned();
     }
-    let mut text: String = statement.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.chars().count() > 120 {
-        text = text.chars().take(119).collect::<String>() + "…";
+    let mut before = ' ';
+    let begins_value = |c: char| {
+        let is_number = c.is_ascii_digit() && !(before.is_alphanumeric() || matches!(before, '_' | '$'));
+        before = c;
+        is_number || matches!(c, '\'' | '"')
+    };
+    let Some(shown) = statement.find(begins_value).and_then(|value| statement.get(..value)) else { return beginning(statement) };
+    let text = beginning(shown);
+    if text.ends_with('…') { text } else { text + "…" }
+}
+
+/// Whether the first word is that of a statement that defines tables or databases.
+fn is_ddl(statement: &str) -> bool {
+    let verbs = ["CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE"];
+    first_word(statement).is_some_and(|first| verbs.iter().any(|verb| first.eq_ignore_ascii_case(verb)))
+}
+
+fn beginning(statement: &str) -> String {
+    const LONGEST: usize = 120;
+    let mut text = String::new();
+    for word in statement.split_whitespace() {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.extend(word.chars().take(LONGEST + 1));
+        if text.chars().count() > LONGEST {
+            return text.chars().take(LONGEST - 1).collect::<String>() + "…";
+        }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_of_a_row_is_shown() {
+        for (statement, shown) in [
+            ("INSERT INTO t1 (a, b) VALUES (4711, 'secret')", "INSERT INTO t1 (a, b) VALUES (…"),
+            ("/* 12 */ UPDATE `d`.`t`\n SET a = \"secret\"", "/*…"),
+            ("DELETE FROM t WHERE x = -17.5e3", "DELETE FROM t WHERE x = -…"),
+            ("REPLACE INTO t SELECT * FROM u", "REPLACE INTO t SELECT * FROM u"),
+            ("ALTER TABLE t ADD c VARCHAR(20)\tDEFAULT 'x'", "ALTER TABLE t ADD c VARCHAR(20) DEFAULT 'x'"),
+            ("/*+TDDL:x()*/ CREATE TABLE t (a INT(11))", "/*+TDDL:x()*/ CREATE TABLE t (a INT(11))"),
+            ("DO secret('x'", "DO secret(…"),
+            ("CREATE USER a IDENTIFIED BY 'x'", "(not shown, because it may hold a password)"),
+            ("UPDATE t SET password = 'x'", "(not shown, because it may hold a password)"),
+        ] {
+            assert_eq!(shorten(statement), shown);
+        }
+        assert_eq!(shorten_without_values("CREATE TABLE t1 AS SELECT 'secret' AS a"), "CREATE TABLE t1 AS SELECT…");
+        for long in ["é ".repeat(1_000), "é".repeat(1_000), format!("{} '", "é".repeat(1_000))] {
+            assert_eq!(shorten(&long).chars().count(), 120, "{long}");
+            assert!(shorten(&long).ends_with('…'));
+        }
+        let error = ReadError::new("a quote without end").near("'secret");
+        let StreamError::Unreadable { error, .. } = unreadable(TableId::new("d", ""), error, "INSERT INTO t VALUES ('secret") else {
+            panic!()
+        };
+        assert_eq!(error.near, "");
+    }
 }

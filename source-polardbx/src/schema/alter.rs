@@ -212,7 +212,7 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
             cursor.take_word(&["COLUMN"]);
             let if_exists = cursor.take_if_exists();
             let column = read_column(cursor, context, alter)?;
-            alter.columns.push(ColumnChange::Change { name: column.name.clone(), column, if_exists });
+            alter.change_column(ColumnChange::Change { name: column.name.clone(), column, if_exists })?;
             Item::Columns
         }
     } else if cursor.take_word(&["CHANGE"]) {
@@ -220,7 +220,7 @@ fn read_item(cursor: &mut Cursor<'_>, table: &TableId, context: &StatementContex
         let if_exists = cursor.take_if_exists();
         let name = cursor.name("a column")?;
         let column = read_column(cursor, context, alter)?;
-        alter.columns.push(ColumnChange::Change { name, column, if_exists });
+        alter.change_column(ColumnChange::Change { name, column, if_exists })?;
         Item::Columns
     } else if cursor.take_word(&["ALTER"]) {
         // ALTER changes a default, the visibility of a column or an index, or the enforcement of a check. None of these is tracked.
@@ -357,19 +357,19 @@ fn read_add(cursor: &mut Cursor<'_>, context: &StatementContext<'_>, alter: &mut
     refuse_versioning(cursor)?;
     if cursor.take_words(&["PERIOD", "FOR"]) {
         cursor.name("a period")?;
-        alter.not_null.extend(cursor.skip_parentheses()?);
+        alter.not_null.extend(cursor.names_in_parentheses()?);
         return Ok(Item::Columns);
     }
     cursor.take_word(&["COLUMN"]);
     let if_not_exists = cursor.take_if_not_exists();
     if !cursor.take_symbol('(') {
         let column = read_column(cursor, context, alter)?;
-        alter.columns.push(ColumnChange::Add { column, if_not_exists });
+        alter.change_column(ColumnChange::Add { column, if_not_exists })?;
         return Ok(Item::Columns);
     }
     loop {
         let column = read_column(cursor, context, alter)?;
-        alter.columns.push(ColumnChange::Add { column, if_not_exists });
+        alter.change_column(ColumnChange::Add { column, if_not_exists })?;
         if cursor.take_symbol(')') {
             return Ok(Item::Columns);
         }
@@ -413,7 +413,7 @@ fn read_drop(cursor: &mut Cursor<'_>, alter: &mut Alter) -> Result<Item, ReadErr
     }
     cursor.take_word(&["COLUMN"]);
     let if_exists = cursor.take_if_exists();
-    alter.columns.push(ColumnChange::Drop { name: cursor.name("a column")?, if_exists });
+    alter.change_column(ColumnChange::Drop { name: cursor.name("a column")?, if_exists })?;
     Ok(Item::Columns)
 }
 
@@ -424,7 +424,7 @@ fn read_rename(cursor: &mut Cursor<'_>, database: &str, context: &StatementConte
         if !cursor.take_word(&["TO"]) {
             return Err(cursor.error("expected TO"));
         }
-        alter.columns.push(ColumnChange::Rename { from, to: cursor.name("a column")?, if_exists });
+        alter.change_column(ColumnChange::Rename { from, to: cursor.name("a column")?, if_exists })?;
         return Ok(Item::Columns);
     }
     if cursor.is_word(0, &["PARTITION", "SUBPARTITION"]) {

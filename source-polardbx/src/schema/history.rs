@@ -75,11 +75,25 @@ struct Work<'a> {
     seconds: u32,
     interest: &'a dyn Fn(&TableId) -> Interest,
     touched: Touched,
+    /// Where a table is in `touched`.
+    places: HashMap<TableId, usize>,
     without_events: Vec<WithoutEvents>,
     renamed: Vec<Renamed>,
 }
 
 impl Work<'_> {
+    /// Adds an entry for a selected table, or replaces the entry that exists. So if a statement has several effects on a table, the last
+    /// effect decides.
+    fn touch(&mut self, table: TableId, schema: Option<Arc<TableSchema>>) {
+        match self.places.get(&table) {
+            Some(&place) => self.touched[place].1 = schema,
+            None => {
+                self.places.insert(table.clone(), self.touched.len());
+                self.touched.push((table, schema));
+            }
+        }
+    }
+
     fn rows_without_events(&mut self, table: &TableId, what: &str) {
         if (self.interest)(table) == Interest::Selected {
             self.without_events.push(WithoutEvents { table: table.clone(), what: what.to_owned() });
@@ -270,8 +284,8 @@ impl History {
     /// Applies all effects of a DDL statement, up to the first that is an error. `seconds` is the time when the statement
     /// was executed, in seconds since the epoch.
     pub fn apply(&mut self, change: &Change, seconds: u32, interest: &dyn Fn(&TableId) -> Interest) -> Result<Applied, ChangeError> {
-        let (touched, without_events, renamed) = (Touched::new(), Vec::new(), Vec::new());
-        let mut work = Work { seconds, interest, touched, without_events, renamed };
+        let (touched, places, without_events, renamed) = (Touched::new(), HashMap::new(), Vec::new(), Vec::new());
+        let mut work = Work { seconds, interest, touched, places, without_events, renamed };
         for effect in &change.effects {
             self.apply_effect(effect, &mut work)?;
         }
@@ -487,7 +501,7 @@ impl History {
     /// Notes that a statement concerns a table.
     fn touch(&mut self, table: TableId, schema: Option<Arc<TableSchema>>, work: &mut Work<'_>) {
         match (work.interest)(&table) {
-            Interest::Selected => touch(&mut work.touched, table, schema),
+            Interest::Selected => work.touch(table, schema),
             Interest::Followed => {
                 self.followed.insert(table);
             }
@@ -570,12 +584,4 @@ impl History {
 
 fn fold(table: &TableId, lower_case: bool) -> TableId {
     if lower_case { TableId::new(table.database.to_lowercase(), table.table.to_lowercase()) } else { table.clone() }
-}
-
-/// Adds an entry for a table, or replaces the entry that exists. So if a statement has several effects on a table, the last effect decides.
-fn touch(touched: &mut Touched, table: TableId, schema: Option<Arc<TableSchema>>) {
-    match touched.iter_mut().find(|(other, _)| *other == table) {
-        Some((_, last)) => *last = schema,
-        None => touched.push((table, schema)),
-    }
 }

@@ -1,6 +1,8 @@
 //! Cuts SQL text into tokens. The lexer accepts everything that MySQL, MariaDB and PolarDB-X write around a statement.
 //!
-//! Comments and hints are skipped. The contents of an executable comment (`/*!40101 … */`) become tokens if the server would execute them.
+//! Tokens are cut one after the other, when they are asked for, and borrow from the text: a statement may be as long as an event, and a list
+//! of its tokens would be many times longer. Comments and hints are skipped. The contents of an executable comment (`/*!40101 … */`) become
+//! tokens if the server would execute them.
 
 use std::borrow::Cow;
 
@@ -77,96 +79,198 @@ impl Dialect {
     }
 }
 
-/// A token, and the offset in the SQL text where it begins, in bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A token of a statement, and where it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lexeme<'a> {
     pub(crate) token: Token<'a>,
-    pub(crate) start: usize,
+    pub(crate) start: Start,
 }
 
-/// A token of a statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a token begins. The text can be cut again from there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// The offset in the text, in bytes. Invariant: it is a character boundary.
+    pub(crate) offset: usize,
+    /// How many executable comments are open.
+    executable: u32,
+}
+
+/// A token of a statement. It borrows from the text, so that a token takes no memory until something of it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Token<'a> {
     /// A keyword, an unquoted name or a number.
     Word(&'a str),
     /// A quoted name.
-    Name(Cow<'a, str>),
+    Name(Quoted<'a>),
     /// A string.
-    Text(Cow<'a, str>),
+    Text(Quoted<'a>),
     /// Any other character.
     Symbol(char),
 }
 
-/// Cuts `sql` into tokens. Fails if a string, a name or a comment has no end.
-pub(crate) fn tokens(sql: &str, dialect: Dialect) -> Result<Vec<Lexeme<'_>>, ReadError> {
-    let mut lexer = Lexer { sql, at: 0, dialect, executable: 0, found: Vec::new() };
-    while lexer.step()? {}
-    Ok(lexer.found)
+/// A quoted name or string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quoted<'a> {
+    /// What is between the quotes, as it is written.
+    body: &'a str,
+    quote: char,
+    /// Whether a backslash is an escape character.
+    escapes: bool,
+    /// Whether the value is not what is written: a quote is doubled, or there is an escape.
+    differs: bool,
+}
+
+impl<'a> Quoted<'a> {
+    /// Takes what ends with `quote`, which stands for itself where it is doubled. `rest` begins with the opening quote. `None` if there is no
+    /// end.
+    fn of(rest: &'a str, quote: char, escapes: bool) -> Option<Self> {
+        let body = rest.get(1..)?;
+        let bytes = body.as_bytes();
+        let (mut at, mut differs) = (0, false);
+        loop {
+            // The quotes and the backslash are ASCII, so they are no part of another character.
+            at += bytes.get(at..)?.iter().position(|&byte| char::from(byte) == quote || (escapes && byte == b'\\'))?;
+            let escaped = body.get(at + 1..)?.chars().next();
+            if bytes.get(at) == Some(&b'\\') && escapes {
+                at += 1 + escaped?.len_utf8();
+            } else if escaped == Some(quote) {
+                at += 2;
+            } else {
+                return Some(Self { body: body.get(..at)?, quote, escapes, differs });
+            }
+            differs = true;
+        }
+    }
+
+    /// The length in the text, with the quotes.
+    fn length(self) -> usize {
+        self.body.len() + 2
+    }
+
+    /// The value.
+    pub(crate) fn value(self) -> Cow<'a, str> {
+        if !self.differs {
+            return Cow::Borrowed(self.body);
+        }
+        let mut value = String::with_capacity(self.body.len());
+        let mut chars = self.body.chars();
+        while let Some(c) = chars.next() {
+            match c {
+                '\\' if self.escapes => value.extend(chars.next().map(unescape)),
+                c if c == self.quote => value.extend(chars.next()),
+                c => value.push(c),
+            }
+        }
+        Cow::Owned(value)
+    }
 }
 
 /// Whether a name or a keyword of `sql` contains U+FFFD, which replaces bytes that are not valid text. Strings and comments do not count.
 /// The result is also `true` if `sql` cannot be cut into tokens.
 pub(crate) fn loses_names(sql: &str, dialect: Dialect) -> bool {
-    let lost = |lexeme: Lexeme<'_>| match lexeme.token {
-        Token::Word(word) => word.contains('\u{fffd}'),
-        Token::Name(name) => name.contains('\u{fffd}'),
-        Token::Symbol(_) | Token::Text(_) => false,
-    };
-    tokens(sql, dialect).map_or(true, |found| found.into_iter().any(lost))
-}
-
-/// Whether the last tokens of `sql` are these words, unquoted and outside comments.
-pub(crate) fn ends_with_words(sql: &str, dialect: Dialect, words: &[&str]) -> bool {
-    let is = |lexeme: &Lexeme<'_>, word: &&str| matches!(lexeme.token, Token::Word(found) if found.eq_ignore_ascii_case(word));
-    tokens(sql, dialect).is_ok_and(|found| {
-        let last = found.len().checked_sub(words.len()).and_then(|at| found.get(at..));
-        last.is_some_and(|last| last.iter().zip(words).all(|(lexeme, word)| is(lexeme, word)))
+    Lexer::new(sql, dialect).any(|lexeme| match lexeme.map(|lexeme| lexeme.token) {
+        Ok(Token::Word(name) | Token::Name(Quoted { body: name, .. })) => name.contains('\u{fffd}'),
+        Ok(Token::Symbol(_) | Token::Text(_)) => false,
+        Err(_) => true,
     })
 }
 
-struct Lexer<'a> {
+/// Whether the last tokens of `sql` are these two words, unquoted and outside comments.
+pub(crate) fn ends_with_words(sql: &str, dialect: Dialect, words: [&str; 2]) -> bool {
+    let mut last = [None, None];
+    for lexeme in Lexer::new(sql, dialect) {
+        let Ok(lexeme) = lexeme else { return false };
+        last = [last[1], Some(lexeme.token)];
+    }
+    let is = |token, word: &str| matches!(token, Some(Token::Word(found)) if str::eq_ignore_ascii_case(found, word));
+    is(last[0], words[0]) && is(last[1], words[1])
+}
+
+/// The first word of a statement, behind its comments; `None` if it begins with something else.
+pub(crate) fn first_word(sql: &str) -> Option<&str> {
+    match Lexer::new(sql, Dialect::default()).next()?.ok()?.token {
+        Token::Word(word) => Some(word),
+        Token::Name(_) | Token::Text(_) | Token::Symbol(_) => None,
+    }
+}
+
+/// Cuts a text into tokens, one after the other. Fails, and ends, at a string, a name or a comment without end.
+#[derive(Clone)]
+pub(crate) struct Lexer<'a> {
     sql: &'a str,
-    /// The offset of the next character. Invariant: it is a character boundary of `sql`.
-    at: usize,
     dialect: Dialect,
-    /// How many executable comments are open at this offset.
-    executable: u32,
-    found: Vec<Lexeme<'a>>,
+    /// Where the next token is looked for.
+    at: Start,
+}
+
+impl<'a> Iterator for Lexer<'a> {
+    type Item = Result<Lexeme<'a>, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let token = self.token();
+        if token.is_err() {
+            self.at.offset = self.sql.len();
+        }
+        token.transpose()
+    }
 }
 
 impl<'a> Lexer<'a> {
-    fn rest(&self) -> &'a str {
-        self.sql.get(self.at..).unwrap_or("")
+    pub(crate) fn new(sql: &'a str, dialect: Dialect) -> Self {
+        Self { sql, dialect, at: Start::default() }
     }
 
-    fn step(&mut self) -> Result<bool, ReadError> {
-        let rest = self.rest();
-        let Some(first) = rest.chars().next() else { return Ok(false) };
-        if first.is_whitespace() || first == '\0' {
-            self.at += first.len_utf8();
-        } else if first == '#' || is_dash_comment(rest) {
-            self.at += rest.find('\n').map_or(rest.len(), |end| end + 1);
-        } else if rest.starts_with("/*") || rest.starts_with("/!TDDL") {
-            self.comment(rest)?;
-        } else if self.executable > 0 && rest.starts_with("*/") {
-            self.executable -= 1;
-            self.at += 2;
-        } else if matches!(first, '`' | '\'' | '"') {
-            self.quoted(rest, first)?;
-        } else if first == '[' && self.dialect.brackets {
-            self.quoted(rest, ']')?;
-        } else if is_word(first) {
-            let length = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
-            self.push(Token::Word(rest.get(..length).unwrap_or("")), length);
-        } else {
-            self.push(Token::Symbol(first), first.len_utf8());
+    /// The lexer of the same text from another place on.
+    #[must_use]
+    pub(crate) fn restarted(self, at: Start) -> Self {
+        Self { at, ..self }
+    }
+
+    /// The text from `at` on.
+    pub(crate) fn text_from(&self, at: Start) -> &'a str {
+        self.sql.get(at.offset..).unwrap_or("")
+    }
+
+    /// Where the next token is looked for.
+    pub(crate) fn at(&self) -> Start {
+        self.at
+    }
+
+    fn token(&mut self) -> Result<Option<Lexeme<'a>>, ReadError> {
+        loop {
+            let rest = self.text_from(self.at);
+            let Some(first) = rest.chars().next() else { return Ok(None) };
+            let token = if first.is_whitespace() || first == '\0' {
+                self.at.offset += first.len_utf8();
+                continue;
+            } else if first == '#' || is_dash_comment(rest) {
+                self.at.offset += rest.find('\n').map_or(rest.len(), |end| end + 1);
+                continue;
+            } else if rest.starts_with("/*") || rest.starts_with("/!TDDL") {
+                self.comment(rest)?;
+                continue;
+            } else if self.at.executable > 0 && rest.starts_with("*/") {
+                self.at.executable -= 1;
+                self.at.offset += 2;
+                continue;
+            } else if matches!(first, '`' | '\'' | '"') {
+                self.quoted(rest, first)?
+            } else if first == '[' && self.dialect.brackets {
+                self.quoted(rest, ']')?
+            } else if is_word(first) {
+                let length = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+                Token::Word(rest.get(..length).unwrap_or(""))
+            } else {
+                Token::Symbol(first)
+            };
+            let start = self.at;
+            self.at.offset += match token {
+                Token::Word(word) => word.len(),
+                Token::Name(quoted) | Token::Text(quoted) => quoted.length(),
+                Token::Symbol(symbol) => symbol.len_utf8(),
+            };
+            return Ok(Some(Lexeme { token, start }));
         }
-        Ok(true)
-    }
-
-    fn push(&mut self, token: Token<'a>, length: usize) {
-        self.found.push(Lexeme { token, start: self.at });
-        self.at += length;
     }
 
     fn comment(&mut self, rest: &str) -> Result<(), ReadError> {
@@ -177,45 +281,22 @@ impl<'a> Lexer<'a> {
             let digits = if digits >= 5 { digits } else { 0 };
             let version: u32 = body.get(..digits).and_then(|text| text.parse().ok()).unwrap_or(0);
             if version <= self.dialect.version {
-                self.executable += 1;
-                self.at += rest.len() - body.len() + digits;
+                self.at.executable += 1;
+                self.at.offset += rest.len() - body.len() + digits;
                 return Ok(());
             }
         }
         let end = rest.get(2..).and_then(|body| body.find("*/")).ok_or_else(|| ReadError::new("a comment without end").near(rest))?;
-        self.at += end + 4;
+        self.at.offset += end + 4;
         Ok(())
     }
 
-    /// Takes what ends with `quote`, which stands for itself where it is doubled.
-    fn quoted(&mut self, rest: &'a str, quote: char) -> Result<(), ReadError> {
+    fn quoted(&self, rest: &'a str, quote: char) -> Result<Token<'a>, ReadError> {
         let is_name = matches!(quote, '`' | ']') || (quote == '"' && self.dialect.ansi_quotes);
         // A backslash has no meaning in a name.
-        let escapes = !is_name && self.dialect.backslash_escapes;
-        let body = rest.get(1..).unwrap_or("");
-        let mut owned: Option<String> = None;
-        let mut plain = 0;
-        let mut chars = body.char_indices().peekable();
-        while let Some((index, c)) = chars.next() {
-            let doubled = c == quote && chars.peek().is_some_and(|(_, next)| *next == quote);
-            if c == quote && !doubled {
-                let tail = body.get(plain..index).unwrap_or("");
-                let text = match owned {
-                    Some(text) => Cow::Owned(text + tail),
-                    None => Cow::Borrowed(tail),
-                };
-                self.push(if is_name { Token::Name(text) } else { Token::Text(text) }, index + 2);
-                return Ok(());
-            }
-            if doubled || (escapes && c == '\\') {
-                let text = owned.get_or_insert_default();
-                text.push_str(body.get(plain..index).unwrap_or(""));
-                let Some((next, escaped)) = chars.next() else { break };
-                text.push(if doubled { c } else { unescape(escaped) });
-                plain = next + escaped.len_utf8();
-            }
-        }
-        Err(ReadError::new("a quote without end").near(rest))
+        let quoted = Quoted::of(rest, quote, !is_name && self.dialect.backslash_escapes);
+        let quoted = quoted.ok_or_else(|| ReadError::new("a quote without end").near(rest))?;
+        Ok(if is_name { Token::Name(quoted) } else { Token::Text(quoted) })
     }
 }
 
@@ -244,13 +325,11 @@ mod tests {
     use super::*;
 
     fn read(sql: &str, dialect: Dialect) -> Vec<String> {
-        tokens(sql, dialect)
-            .unwrap()
-            .into_iter()
-            .map(|lexeme| match lexeme.token {
+        Lexer::new(sql, dialect)
+            .map(|lexeme| match lexeme.unwrap().token {
                 Token::Word(word) => word.to_owned(),
-                Token::Name(name) => format!("`{name}`"),
-                Token::Text(text) => format!("'{text}'"),
+                Token::Name(name) => format!("`{}`", name.value()),
+                Token::Text(text) => format!("'{}'", text.value()),
                 Token::Symbol(symbol) => symbol.to_string(),
             })
             .collect()
@@ -277,7 +356,8 @@ mod tests {
     #[test]
     fn what_has_no_end_is_an_error() {
         for sql in ["'a", "`a", "/* a", "'a\\", "'a''"] {
-            assert!(tokens(sql, Dialect::default()).is_err(), "{sql}");
+            let last = Lexer::new(sql, Dialect::default()).last();
+            assert!(matches!(last, Some(Err(_))), "{sql}");
         }
     }
 
@@ -291,7 +371,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text_is_read_or_refused(sql in "[ -~\n\u{e9}]{0,80}") {
-            let _ = tokens(&sql, Dialect::default());
+            let _ = Lexer::new(&sql, Dialect::default()).count();
         }
     }
 }

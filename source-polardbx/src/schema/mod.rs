@@ -30,7 +30,7 @@ pub use error::ReadError;
 pub use followed::{FollowedRows, FollowedTable};
 pub use history::{Applied, History, Interest, WithoutEvents};
 pub use lexer::Dialect;
-pub(crate) use lexer::{ends_with_words, loses_names};
+pub(crate) use lexer::{ends_with_words, first_word, loses_names};
 pub(crate) use objects::OtherObjects;
 pub(crate) use polardbx::{add_partitions, concerns_accounts, loses_partitions, partitions_only, tables_named, without_leading_comma};
 pub(crate) use script::statements;

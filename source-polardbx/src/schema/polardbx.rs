@@ -84,9 +84,9 @@ pub(crate) fn add_partitions(change: &mut Change, original: &str, context: &Stat
     Ok(())
 }
 
-/// All tables that a statement may name.
-pub(crate) fn tables_named(sql: &str, context: &StatementContext<'_>) -> Vec<TableId> {
-    Cursor::new(sql, context.dialect).map(|mut cursor| cursor.names_in_rest(context.database)).unwrap_or_default()
+/// All tables that a statement may name. Fails if the statement cannot be cut into tokens, or names too many.
+pub(crate) fn tables_named(sql: &str, context: &StatementContext<'_>) -> Result<Vec<TableId>, ReadError> {
+    Cursor::new(sql, context.dialect)?.names_in_rest(context.database)
 }
 
 /// Whether a statement is about accounts, or may hold a password.
@@ -251,6 +251,6 @@ mod tests {
             assert!(concerns_accounts(sql, &context), "{sql}");
         }
         assert!(!concerns_accounts("CREATE GLOBAL INDEX g ON t (a) PARTITION BY KEY(a)", &context));
-        assert_eq!(tables_named("ANALYZE TABLE t", &context).iter().filter(|table| &*table.table == "t").count(), 1);
+        assert_eq!(tables_named("ANALYZE TABLE t", &context).unwrap().iter().filter(|table| &*table.table == "t").count(), 1);
     }
 }

@@ -230,8 +230,8 @@ impl<'a> Packer<'a> {
     fn new(chunk: &'a Chunk) -> Result<(Self, String)> {
         let range = KeyRange::parse(chunk.start.as_str());
         let condition = range.and_then(|range| range.condition(&chunk_key(&chunk.read_as)));
-        let condition = condition
-            .ok_or_else(|| SourceError::Checkpoint { what: format!("split {} has the unreadable range {}", chunk.id, chunk.start) })?;
+        let condition =
+            condition.ok_or_else(|| SourceError::Checkpoint { what: format!("split {} has an unreadable range of keys", chunk.id) })?;
         let sql = format!("SELECT {} FROM {}{condition}", cells::select_list(&chunk.schema), table_name(&chunk.schema.id));
         let origin = Arc::new(chunk.origin.clone());
         let mut packer =
@@ -287,7 +287,32 @@ fn now_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use runtime::{Column, ColumnKind};
+
     use super::*;
+
+    #[test]
+    fn an_error_holds_no_key_of_a_row() {
+        let mut schema = TableSchema::new(TableId::new("d", "t"), vec![Column::new("id", ColumnKind::Int { bytes: 8 }, "bigint")]);
+        schema.primary_key = vec![0];
+        let schema = Arc::new(schema);
+        // The keys have one column too many, or are no keys at all.
+        for start in ["v1;after=4711,4712;upto=-", "v1;after=-;upto=4711x", "4711"] {
+            let chunk = Chunk {
+                id: "d.t/chunk-3".into(),
+                start: start.into(),
+                schema: schema.clone(),
+                read_as: schema.clone(),
+                origin: Origin::default(),
+                batch_max_bytes: 1,
+                on_ddl: OnDdlInFull::Fail,
+                announced: Arc::default(),
+            };
+            let Err(error) = Packer::new(&chunk) else { panic!("{start}") };
+            let shown = format!("{error} {error:?}");
+            assert!(shown.contains("d.t/chunk-3") && !shown.contains("471"), "{shown}");
+        }
+    }
 
     #[test]
     fn a_change_is_announced_once_for_all_chunks_of_a_table() {

@@ -1,13 +1,14 @@
 //! A connection to the server: for questions about its tables, for rows, and for dumping the binlog.
 //!
 //! `packet` reads and writes packets, `login` authenticates with the proofs of `proof`, `answer` reads what comes as text, `prepared` reads
-//! rows of tables, and `error_numbers` knows the errors of PolarDB-X.
+//! rows of tables, and `error_numbers` knows the errors of PolarDB-X. `fuzzing` gives all of them the bytes of a server that is not there.
 //!
 //! Invariant: memory is taken only for bytes that have come, never for a number that the server states, and there is a limit for each kind
 //! of answer. No bytes of the server make this module panic.
 
 mod answer;
 mod error_numbers;
+pub mod fuzzing;
 mod login;
 mod packet;
 mod prepared;
@@ -168,13 +169,8 @@ impl Wire {
         let stream = TcpStream::connect((host, address.port)).await?;
         stream.set_nodelay(true)?;
         keep_alive(&stream)?;
-        let mut packets = Packets::new(stream);
-        let first = packets.read().await?;
-        if first.first() == Some(&0xff) {
-            return Err(WireError::refused(first));
-        }
-        let greeting =
-            Greeting::read(first).ok_or_else(|| WireError::Lost("what answers there does not speak MySQL's protocol".to_owned()))?;
+        let mut packets = Packets::new(Socket::Plain(stream));
+        let greeting = greeting(&mut packets).await?;
         if let Some(encryption) = encryption {
             encrypt(&mut packets, &greeting, encryption, address).await?;
         }
@@ -192,16 +188,14 @@ impl Wire {
             }
             met => met.map(|(packets, greeting)| (packets, greeting, encryption.is_some()))?,
         };
-        let mut login = Login::new(greeting, &address.user, &address.password, is_encrypted, &address.plain_password);
-        packets.write(&login.response()?).await?;
-        loop {
-            let next = login.take(packets.read().await?)?;
-            match next {
-                Next::Send(bytes) => packets.write(&bytes).await?,
-                Next::Wait => {}
-                Next::Done => return Ok(Self { packets, glued: Glued::default(), is_busy: false, is_encrypted }),
-            }
-        }
+        log_in(&mut packets, greeting, address, is_encrypted).await?;
+        Ok(Self { packets, glued: Glued::default(), is_busy: false, is_encrypted })
+    }
+
+    /// A connection to a server that has sent these bytes, for tests.
+    fn recorded(sent: Vec<u8>, is_encrypted: bool) -> Self {
+        let packets = Packets::new(Socket::Recorded { sent: io::Cursor::new(sent), written: Vec::new() });
+        Self { packets, glued: Glued::default(), is_busy: false, is_encrypted }
     }
 
     /// Whether the connection is encrypted.
@@ -305,6 +299,27 @@ impl Wire {
     /// Tells the server that the connection ends.
     pub(crate) async fn quit(mut self) -> Result<(), WireError> {
         self.send(0x01, &[]).await
+    }
+}
+
+/// Reads the first packet of a server.
+async fn greeting(packets: &mut Packets) -> Result<Greeting, WireError> {
+    let first = packets.read().await?;
+    if first.first() == Some(&0xff) {
+        return Err(WireError::refused(first));
+    }
+    Greeting::read(first).ok_or_else(|| WireError::Lost("what answers there does not speak MySQL's protocol".to_owned()))
+}
+
+async fn log_in(packets: &mut Packets, greeting: Greeting, address: &Address, is_encrypted: bool) -> Result<(), WireError> {
+    let mut login = Login::new(greeting, &address.user, &address.password, is_encrypted, &address.plain_password);
+    packets.write(&login.response()?).await?;
+    loop {
+        match login.take(packets.read().await?)? {
+            Next::Send(bytes) => packets.write(&bytes).await?,
+            Next::Wait => {}
+            Next::Done => return Ok(()),
+        }
     }
 }
 

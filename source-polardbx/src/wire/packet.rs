@@ -26,6 +26,11 @@ pub(super) enum Socket {
     Encrypted(Box<TlsStream<TcpStream>>),
     /// The state while the connection is being encrypted, and after its encryption has failed.
     Broken,
+    /// What a server might send, for tests; and what was written to it.
+    Recorded {
+        sent: io::Cursor<Vec<u8>>,
+        written: Vec<u8>,
+    },
 }
 
 /// Reads and writes packets over a socket. Reading is cancel-safe, because all its state is in this struct.
@@ -54,9 +59,9 @@ pub(super) enum Body {
 }
 
 impl Packets {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(socket: Socket) -> Self {
         Self {
-            socket: Socket::Plain(stream),
+            socket,
             buffer: Vec::new(),
             start: 0,
             end: 0,
@@ -218,6 +223,7 @@ impl AsyncRead for Socket {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Encrypted(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Broken => Poll::Ready(Err(broken())),
+            Self::Recorded { sent, .. } => Pin::new(sent).poll_read(context, buffer),
         }
     }
 }
@@ -228,6 +234,7 @@ impl AsyncWrite for Socket {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Encrypted(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Broken => Poll::Ready(Err(broken())),
+            Self::Recorded { written, .. } => Pin::new(written).poll_write(context, bytes),
         }
     }
 
@@ -236,6 +243,7 @@ impl AsyncWrite for Socket {
             Self::Plain(stream) => Pin::new(stream).poll_flush(context),
             Self::Encrypted(stream) => Pin::new(stream).poll_flush(context),
             Self::Broken => Poll::Ready(Err(broken())),
+            Self::Recorded { .. } => Poll::Ready(Ok(())),
         }
     }
 
@@ -243,7 +251,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Encrypted(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Broken => Poll::Ready(Ok(())),
+            Self::Broken | Self::Recorded { .. } => Poll::Ready(Ok(())),
         }
     }
 }
@@ -270,7 +278,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
-        let mut packets = Packets::new(TcpStream::connect(address).await.unwrap());
+        let mut packets = Packets::new(Socket::Plain(TcpStream::connect(address).await.unwrap()));
         packets.longest_body = usize::MAX;
         packets
     }
@@ -303,7 +311,7 @@ mod tests {
             stream.write_all(&[7, 0]).await.unwrap();
             tokio::time::sleep(Duration::from_secs(60)).await;
         });
-        let mut packets = Packets::new(TcpStream::connect(address).await.unwrap());
+        let mut packets = Packets::new(Socket::Plain(TcpStream::connect(address).await.unwrap()));
         // The body takes more than twice as long as the silence.
         let silence = Duration::from_secs(1);
         assert_eq!(packets.read_unless_silent(silence).await.unwrap().unwrap(), body);

@@ -1,4 +1,4 @@
-//! Fuzzes the encoders, the code with which the checker reads messages, or the code with which the source reads statements.
+//! Fuzzes what reads or writes bytes that others send or read; [`Target`] names the targets. Each round has a limit of time and memory.
 //!
 //! `cargo run -p tests --bin fuzz -- --target encoders --seconds 3600 [--seed N]`; `--rounds N` may replace `--seconds`. Without
 //! `--target`, all targets run in turn. Without `--seed`, the first seed is taken from the clock. A failure prints the arguments that
@@ -41,12 +41,17 @@ fn fuzz() -> Result<()> {
             _ => return Failure::err(format!("{name} {value}: the options are --target NAME, --seconds N, --rounds N and --seed N")),
         }
     }
-    // A message may have a corrupted length. This limit keeps the Avro library from allocating that much memory; no valid message needs
-    // more.
-    apache_avro::util::max_allocation_bytes(64 * 1024 * 1024);
     for target in targets {
         println!("{} from seed {seed}", target.name());
-        let rounds = run(target, seed, until, |next| println!("{}: next seed {next}", target.name()))?;
+        let rounds = run(
+            target,
+            seed,
+            until,
+            |round| allocation_counter::measure(round).bytes_max,
+            |next| {
+                println!("{}: next seed {next}", target.name());
+            },
+        )?;
         println!("{}: {rounds} rounds, nothing found", target.name());
     }
     Ok(())

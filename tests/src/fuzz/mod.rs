@@ -2,14 +2,19 @@
 //! statements are read by the source.
 //!
 //! Every round has its own seed, so a failure can be repeated with that seed: `fuzz --target encoders --seed 17 --rounds 1`. A round fails
-//! if it panics, takes too long, or breaks one of three rules: an error leaves no partial message, an error shows no value of a cell, and
-//! the libraries can read every message.
+//! if it panics, takes too long, needs more memory than its target may use, or breaks a rule of its target. Of the encoders the rules are: an
+//! error leaves no partial message, an error shows no value of a cell, and the libraries can read every message.
 
+mod binlog_events;
 mod cells;
+mod configuration;
 mod encoders;
 mod events;
+mod logins;
 mod mutation;
+mod peer;
 mod readers;
+mod result_sets;
 mod settings;
 mod statements;
 
@@ -20,6 +25,12 @@ use crate::{Failure, Result};
 
 /// The longest time that a round may take; most take less than a millisecond.
 const ROUND_LIMIT: Duration = Duration::from_secs(10);
+const MIB: u64 = 1 << 20;
+
+/// Runs a round and returns the most bytes that it has held at a time. The caller brings it, because an allocator that counts is the
+/// allocator of the whole program: `|round| allocation_counter::measure(round).bytes_max`. It counts for the thread that runs the round
+/// only, and does not count what a library in C allocates.
+pub type Measure = fn(&mut dyn FnMut()) -> u64;
 
 /// What is fuzzed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +41,27 @@ pub enum Target {
     Readers,
     /// The code of the source that reads DDL and other statements of the binlog, with statements that were changed at random.
     Statements,
+    /// The login of the source, with the packets of a server that were changed at random.
+    Logins,
+    /// The code of the source that reads answers, rows of tables and dumps, with packets that were changed at random.
+    ResultSets,
+    /// The decoder of the source, with binlogs that were changed at random.
+    BinlogEvents,
+    /// The code that reads configuration files, with files that were changed at random.
+    Configuration,
 }
 
 impl Target {
     /// All targets.
-    pub const ALL: [Target; 3] = [Target::Encoders, Target::Readers, Target::Statements];
+    pub const ALL: [Target; 7] = [
+        Target::Encoders,
+        Target::Readers,
+        Target::Statements,
+        Target::Logins,
+        Target::ResultSets,
+        Target::BinlogEvents,
+        Target::Configuration,
+    ];
 
     /// The target's name on the command line.
     pub fn name(self) -> &'static str {
@@ -42,6 +69,19 @@ impl Target {
             Target::Encoders => "encoders",
             Target::Readers => "readers",
             Target::Statements => "statements",
+            Target::Logins => "logins",
+            Target::ResultSets => "result_sets",
+            Target::BinlogEvents => "binlog_events",
+            Target::Configuration => "configuration",
+        }
+    }
+
+    /// The most bytes that a round may hold at a time, with the inputs that it makes itself.
+    fn memory_limit(self) -> u64 {
+        match self {
+            Target::Encoders | Target::Statements => 32 * MIB,
+            // The library for Avro believes a length up to the limit that `readers` sets.
+            Target::Readers => 32 * MIB,
         }
     }
 
@@ -52,6 +92,10 @@ impl Target {
             Target::Encoders => encoders::round(&mut random),
             Target::Readers => readers::round(&mut random),
             Target::Statements => statements::round(&mut random),
+            Target::Logins => logins::round(&mut random),
+            Target::ResultSets => result_sets::round(&mut random),
+            Target::BinlogEvents => binlog_events::round(&mut random),
+            Target::Configuration => configuration::round(&mut random),
         }
     }
 }
@@ -67,7 +111,7 @@ pub enum Until {
 
 /// Runs rounds with consecutive seeds from `first_seed` on and returns the number of rounds. About every ten seconds `tell` is called
 /// with the next seed, so that the seed of a round that aborts the process can be narrowed down.
-pub fn run(target: Target, first_seed: u64, until: Until, mut tell: impl FnMut(u64)) -> Result<u64> {
+pub fn run(target: Target, first_seed: u64, until: Until, measure: Measure, mut tell: impl FnMut(u64)) -> Result<u64> {
     let start = Instant::now();
     let mut told = start;
     for round in 0.. {
@@ -85,10 +129,15 @@ pub fn run(target: Target, first_seed: u64, until: Until, mut tell: impl FnMut(u
             tell(seed);
         }
         let repeat = || format!("repeat it by --target {} --seed {seed} --rounds 1", target.name());
-        match catch_unwind(AssertUnwindSafe(|| target.round(seed))) {
+        let mut result = Ok(Ok(()));
+        let held = measure(&mut || result = catch_unwind(AssertUnwindSafe(|| target.round(seed))));
+        match result {
             Ok(Ok(())) => {}
             Ok(Err(failure)) => return Failure::err(format!("{failure}; {}", repeat())),
             Err(_) => return Failure::err(format!("panic, its message is above; {}", repeat())),
+        }
+        if held > target.memory_limit() {
+            return Failure::err(format!("a round held {held} bytes, and the limit is {}; {}", target.memory_limit(), repeat()));
         }
         // A round may look slow because the machine was paused, so the round fails only if it is slow a second time. Its result was
         // checked above.
@@ -112,7 +161,17 @@ mod tests {
     #[test]
     fn a_short_pass_of_every_target() {
         for target in Target::ALL {
-            assert_eq!(run(target, 1, Until::Rounds(3_000), |_| ()).unwrap(), 3_000);
+            assert_eq!(run(target, 1, Until::Rounds(3_000), |round| allocation_counter::measure(round).bytes_max, |_| ()).unwrap(), 3_000);
         }
+    }
+
+    #[test]
+    fn a_round_that_holds_too_much_memory_fails() {
+        let much = |round: &mut dyn FnMut()| {
+            round();
+            allocation_counter::measure(|| drop(std::hint::black_box(vec![0u8; 64 << 20]))).bytes_max
+        };
+        let failure = run(Target::Encoders, 1, Until::Rounds(1), much, |_| ()).unwrap_err().to_string();
+        assert!(failure.contains("a round held 67108864 bytes") && failure.contains("--target encoders --seed 1 --rounds 1"), "{failure}");
     }
 }

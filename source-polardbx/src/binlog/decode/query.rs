@@ -11,7 +11,7 @@ use super::prepared::{Ended, read_xa_prepare};
 use super::statement_text::StatementText;
 use super::table_maps::TableMaps;
 use super::{Decoder, followed, unstated};
-use crate::binlog::error::{StreamError, shorten, unreadable};
+use crate::binlog::error::{StreamError, shorten, shorten_without_values, unreadable};
 use crate::binlog::event::{CommitMark, KeptEvent, Query, RawEvent, SessionVariables, Tso, kind, read_query};
 use crate::binlog::position::FileOffset;
 use crate::config::{ArchivedDeletes, DdlText, OnRowsWithoutEvents};
@@ -72,7 +72,7 @@ impl Decoder {
         let mut source = StatementText::read(query.text, &variables);
         source.shown = original.filter(|_| self.polardbx.ddl_text == DdlText::Original).map(str::to_owned);
         source.is_elsewhere = is_elsewhere;
-        let text = source.text.as_str();
+        let text = &*source.text;
         let dialect = self.profile.dialect().with_sql_mode(variables.sql_mode.unwrap_or(0));
         if opens_transaction(text, dialect) {
             self.transaction.begin_with_statement(&EventContext::new(&self.tracker, &event.header, read_ms));
@@ -93,7 +93,7 @@ impl Decoder {
         if let (Statement::Change(change), Some(original)) = (&mut statement, original)
             && let Err(error) = add_partitions(change, original, &context)
         {
-            statement = Statement::Unreadable(error, tables_named(text, &context));
+            statement = Statement::Unreadable(error, tables_named(text, &context).unwrap_or_default());
         }
         if let Statement::Xa(statement) = statement {
             return self.xa(event, query.thread_id, statement, read_ms);
@@ -111,7 +111,10 @@ impl Decoder {
                     // Servers allow no triggers in this database.
                     let own = !tables.is_empty() && tables.iter().all(|table| table.database.eq_ignore_ascii_case("mysql"));
                     if !own || !changes_only_named_tables(text, &context) {
-                        return Err(StreamError::StatementDml { table: tables.into_iter().find(wanted), statement: shorten(text) });
+                        return Err(StreamError::StatementDml {
+                            table: tables.into_iter().find(wanted),
+                            statement: shorten_without_values(text),
+                        });
                     }
                 }
                 Statement::Savepoint(name) => self.transaction.savepoint(name, self.tracker.at(), &self.output),
@@ -213,11 +216,11 @@ impl Decoder {
         event: &RawEvent<'_>,
         query: &Query<'_>,
         change: &Change,
-        source: &StatementText,
+        source: &StatementText<'_>,
         variables: &SessionVariables,
         read_ms: i64,
     ) -> Result<(), StreamError> {
-        let text = source.text.as_str();
+        let text = &*source.text;
         let refuse = |change| StreamError::Change { change, statement: shorten(text) };
         let Applied { touched, without_events } =
             self.history.apply(change, event.header.timestamp, &|table| self.selection.interest(table)).map_err(refuse)?;
@@ -384,19 +387,24 @@ impl Decoder {
             }
             tracing::warn!(statement = shorten(text), "a statement removes rows of {table}, and the binlog does not hold these rows");
         }
+        let named = match tables_named(text, &context) {
+            Ok(named) => named,
+            // It may concern any table.
+            Err(error) => return Err(unreadable(TableId::new(database.as_ref(), ""), error, text)),
+        };
         match partitions_only(text, &context) {
-            Ok(Some(change)) => self.change(event, query, &change, &StatementText::of_server(text.to_owned()), &variables, read_ms)?,
+            Ok(Some(change)) => self.change(event, query, &change, &StatementText::of_server(text), &variables, read_ms)?,
             Ok(None) => {}
             Err(error) => {
-                if let Some(table) = tables_named(text, &context).into_iter().find(is_selected) {
-                    return Err(unreadable(table, error, text));
+                if let Some(table) = named.iter().find(|table| is_selected(table)) {
+                    return Err(unreadable(table.clone(), error, text));
                 }
             }
         }
         if is_elsewhere || self.polardbx.ddl_text != DdlText::Original {
             return Ok(());
         }
-        let named = tables_named(text, &context).into_iter().map(|table| self.history.fold(&table));
+        let named = named.iter().map(|table| self.history.fold(table));
         let mut tables: Vec<TableId> = named.filter(|table| self.selection.selects(table) && self.history.table(table).is_some()).collect();
         tables.sort();
         tables.dedup();
@@ -437,7 +445,7 @@ fn in_backticks(table: &TableId) -> String {
     format!("`{}`.`{}`", quoted(&table.database), quoted(&table.table))
 }
 
-fn not_text(table: TableId, source: &StatementText) -> StreamError {
+fn not_text(table: TableId, source: &StatementText<'_>) -> StreamError {
     let charset = source.not_in.clone().unwrap_or_else(|| "binary".to_owned());
     StreamError::NotText { table, charset, statement: shorten(&source.text) }
 }
@@ -446,7 +454,7 @@ fn not_text(table: TableId, source: &StatementText) -> StreamError {
 /// append START TRANSACTION to the statement. The body of a procedure, or a comment, may end in the same words.
 fn opens_transaction(text: &str, dialect: Dialect) -> bool {
     const WORDS: &str = "START TRANSACTION";
-    text.starts_with("CREATE TABLE ") && text.ends_with(WORDS) && ends_with_words(text, dialect, &["START", "TRANSACTION"])
+    text.starts_with("CREATE TABLE ") && text.ends_with(WORDS) && ends_with_words(text, dialect, ["START", "TRANSACTION"])
 }
 
 /// The database of a DDL statement: the database that the statement drops or alters itself, else the default database of the session, else

@@ -8,10 +8,10 @@ use crate::binlog::event::SessionVariables;
 use crate::schema::{Change, Effect, of_collation_number};
 
 /// A statement in Unicode.
-pub(in crate::binlog) struct StatementText {
+pub(in crate::binlog) struct StatementText<'a> {
     /// The text, with U+FFFD for every invalid byte. If there are invalid bytes, the text is used only to find out what the statement does.
     /// It must not be emitted.
-    pub(in crate::binlog) text: String,
+    pub(in crate::binlog) text: Cow<'a, str>,
     /// The client's character set if some of the bytes are not valid in it; `None` if all bytes are valid.
     pub(in crate::binlog) not_in: Option<String>,
     /// The text to deliver, if it is another one.
@@ -23,8 +23,8 @@ pub(in crate::binlog) struct StatementText {
     bytes: bool,
 }
 
-impl StatementText {
-    pub(in crate::binlog) fn read(bytes: &[u8], facts: &SessionVariables) -> Self {
+impl<'a> StatementText<'a> {
+    pub(in crate::binlog) fn read(bytes: &'a [u8], facts: &SessionVariables) -> Self {
         let number = facts.charset.map(|[client, ..]| client);
         let name = number.map_or(Some("utf8mb4"), of_collation_number);
         let of_bytes = name == Some("binary");
@@ -34,7 +34,7 @@ impl StatementText {
             None => Charset::UTF8.decode(bytes).filter(|_| bytes.is_ascii()),
         };
         match known {
-            Some(text) => Self { bytes: of_bytes && !text.is_ascii(), ..Self::of_server(text.into_owned()) },
+            Some(text) => Self { bytes: of_bytes && !text.is_ascii(), ..Self::of_server(text) },
             None => Self {
                 not_in: Some(name.map_or_else(|| format!("number {}", number.unwrap_or_default()), str::to_owned)),
                 bytes: of_bytes,
@@ -44,8 +44,8 @@ impl StatementText {
     }
 
     /// The text of a statement for what the server did on its own.
-    pub(in crate::binlog) fn of_server(text: String) -> Self {
-        Self { text, not_in: None, shown: None, is_elsewhere: false, bytes: false }
+    pub(in crate::binlog) fn of_server(text: impl Into<Cow<'a, str>>) -> Self {
+        Self { text: text.into(), not_in: None, shown: None, is_elsewhere: false, bytes: false }
     }
 
     /// Whether the labels of ENUM or SET columns may differ from what the text shows; the field `bytes` explains why.
@@ -85,7 +85,7 @@ mod tests {
 
     fn read(bytes: &[u8], client: u16) -> (String, Option<String>) {
         let read = StatementText::read(bytes, &SessionVariables { charset: Some([client, 8, 8]), ..SessionVariables::default() });
-        (read.text, read.not_in)
+        (read.text.into_owned(), read.not_in)
     }
 
     #[test]

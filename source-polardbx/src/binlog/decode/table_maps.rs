@@ -12,7 +12,7 @@ use runtime::{TableId, TableSchema};
 use crate::binlog::error::StreamError;
 use crate::binlog::event::RawEvent;
 use crate::binlog::profile::ServerProfile;
-use crate::binlog::row::{RowLayout, absent_columns};
+use crate::binlog::row::{CellFormat, RowLayout, absent_columns};
 use crate::binlog::table_map::{
     TableMap, are_expressions, expression_count, has_full_metadata, read_table_id, read_table_map, rebuilt_schema, row_layout,
     unknown_schema, with_shown_collations,
@@ -28,11 +28,17 @@ const NO_TABLE: u64 = 0xff_ffff;
 /// Invariant: this is more than the number of tables that one statement changes.
 const REMEMBERED: usize = 4_096;
 
+/// How many bytes the noted TABLE_MAPs may take before the older ones are forgotten, too. A TABLE_MAP takes some hundred, if a server has
+/// written it.
+const REMEMBERED_BYTES: usize = 32 << 20;
+
 /// Maps the table ids in row events to tables. An id is valid within one file, until the next schema change.
 #[derive(Debug, Default)]
 pub(crate) struct TableMaps {
     /// The ids of the latest TABLE_MAPs, at most [`REMEMBERED`].
     recent: HashMap<u64, MappedTable>,
+    /// What they take, in bytes.
+    recent_bytes: usize,
     /// The ids of the TABLE_MAPs before them.
     older: HashMap<u64, MappedTable>,
     /// Selected tables whose rows are ignored.
@@ -57,6 +63,14 @@ struct MappedTable {
     /// The body of the TABLE_MAP event. If the next event with this table id has the same body, it is not parsed again.
     body: Vec<u8>,
     rows: Rows,
+}
+
+impl MappedTable {
+    /// About what it takes, in bytes.
+    fn bytes(&self) -> usize {
+        let columns = if let Rows::Known(layout) = &self.rows { layout.width() } else { 0 };
+        self.body.len() + columns * size_of::<CellFormat>()
+    }
 }
 
 /// What is done with the rows of a table.
@@ -85,6 +99,7 @@ impl TableMaps {
     /// Forgets all ids, because another file begins or a schema has changed.
     pub(super) fn clear(&mut self) {
         self.recent.clear();
+        self.recent_bytes = 0;
         self.older.clear();
     }
 
@@ -137,9 +152,12 @@ impl TableMaps {
     }
 
     fn insert(&mut self, id: u64, table: MappedTable) {
-        if self.recent.len() >= REMEMBERED {
+        let bytes = table.bytes();
+        if self.recent.len() >= REMEMBERED || self.recent_bytes.saturating_add(bytes) > REMEMBERED_BYTES {
             self.older = std::mem::take(&mut self.recent);
+            self.recent_bytes = 0;
         }
+        self.recent_bytes += bytes;
         self.recent.insert(id, table);
     }
 
@@ -255,5 +273,18 @@ mod tests {
         }
         assert!(maps.recent.len() + maps.older.len() <= 2 * REMEMBERED);
         assert!(maps.table(&table_map(1)).is_err());
+    }
+
+    #[test]
+    fn long_table_maps_are_forgotten_sooner() {
+        let selection = Selection::new(&["d.t".to_owned()], &[]).unwrap();
+        let (history, profile) = (History::default(), ServerProfile::new("5.7.22-log"));
+        let mut maps = TableMaps::default();
+        let taken = |maps: &TableMaps| maps.recent.values().chain(maps.older.values()).map(MappedTable::bytes).sum::<usize>();
+        for id in 1..=200 {
+            let long = [table_map(id), vec![0; 1 << 20]].concat();
+            maps.add(&long, &history, &selection, &profile).unwrap();
+            assert!(maps.table(&table_map(id)).unwrap().is_none() && taken(&maps) <= 2 * REMEMBERED_BYTES, "{id}: {}", taken(&maps));
+        }
     }
 }

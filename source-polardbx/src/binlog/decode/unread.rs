@@ -50,7 +50,10 @@ pub(super) fn take_statement(decoder: &mut Decoder, event: &RawEvent<'_>, read_m
     let dialect = decoder.profile.dialect().with_sql_mode(variables.sql_mode.unwrap_or(0));
     let database = String::from_utf8_lossy(query.database);
     let context = StatementContext { dialect, ..StatementContext::new(&database, &|_| None) };
-    let named = tables_named(&source.text, &context).into_iter().map(|table| decoder.history.fold(&table));
+    let named = match tables_named(&source.text, &context) {
+        Ok(named) => named.into_iter().map(|table| decoder.history.fold(&table)),
+        Err(why) => return Err(not_refetched(error, format!("the tables that it names cannot be found: {why}"))),
+    };
     let mut tables: Vec<TableId> =
         named.filter(|table| decoder.selection.selects(table) && decoder.history.table(table).is_some()).collect();
     tables.push(decoder.history.fold(&of));
@@ -86,7 +89,7 @@ fn continue_with(decoder: &mut Decoder, schemas: Vec<TableSchema>, event: &RawEv
     // Prepared rows of the tables are in doubt, as behind every change of a table.
     let effects = schemas.iter().map(|schema| Effect::Keys { table: schema.id.clone(), changes: Vec::new() }).collect();
     decoder.prepared.schema_changed(&Change { kind: None, effects }, &text, &decoder.history, &mut decoder.output)?;
-    let mut change = SchemaChange::new(SchemaChangeKind::Other, String::from_utf8_lossy(query.database), text.as_str());
+    let mut change = SchemaChange::new(SchemaChangeKind::Other, String::from_utf8_lossy(query.database), &*text);
     for mut schema in schemas {
         let known = decoder.history.table(&schema.id).cloned();
         schema.version = known.as_ref().map_or(event.header.timestamp.max(1), |known| known.version);

@@ -24,6 +24,11 @@ mod optional {
     pub(super) const DIMENSIONS: u8 = 13;
 }
 
+/// The greatest length of a column's name in bytes. It has at most 64 characters.
+const LONGEST_NAME: usize = 64 * 4;
+/// More labels than this are in the columns of no table: as many as in four columns with the greatest number.
+const MOST_LABELS: usize = 4 * 65_536;
+
 /// The columns of a TABLE_MAP, among them those that servers add for the expressions of keys.
 #[derive(Debug)]
 pub(super) struct Description<'a> {
@@ -101,6 +106,9 @@ impl<'a> Description<'a> {
                     has_names = true;
                     for column in &mut self.columns {
                         let length = value.length_encoded()?;
+                        if length > LONGEST_NAME {
+                            return Err(StreamError::corrupt(format!("a TABLE_MAP with a name of {length} bytes")));
+                        }
                         column.name = Some(value.take(length)?);
                     }
                 }
@@ -118,6 +126,9 @@ impl<'a> Description<'a> {
                 }
                 optional::PRIMARY_KEY | optional::PREFIXED_PRIMARY_KEY => {
                     while !value.is_empty() {
+                        if key.len() == self.columns.len() {
+                            return Err(StreamError::corrupt("a TABLE_MAP whose primary key has more columns than the table"));
+                        }
                         key.push(value.length_encoded()?);
                         if kind == optional::PREFIXED_PRIMARY_KEY {
                             value.length_encoded()?;
@@ -191,8 +202,13 @@ impl<'a> Description<'a> {
 
     /// Reads the labels of the columns of the type `kind`.
     fn labels(&mut self, value: &mut Reader<'a>, kind: u8) -> Result<(), StreamError> {
+        let mut total = 0usize;
         for column in self.columns.iter_mut().filter(|column| column.real_kind() == kind) {
             let count = value.length_encoded()?;
+            total = total.saturating_add(count);
+            if total > MOST_LABELS {
+                return Err(StreamError::corrupt(format!("a TABLE_MAP with more than {MOST_LABELS} labels")));
+            }
             let mut labels = Vec::new();
             for _ in 0..count {
                 let length = value.length_encoded()?;

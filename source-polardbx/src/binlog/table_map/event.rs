@@ -42,6 +42,9 @@ pub(crate) fn read_table_id(body: &[u8]) -> Result<u64, StreamError> {
     Reader::new(body).u48()
 }
 
+/// More columns than this are in no table, with those that servers add for the expressions of keys.
+const MOST_COLUMNS: usize = 2 * 4_096;
+
 /// Reads the body of a TABLE_MAP.
 pub(crate) fn read_table_map(body: &[u8]) -> Result<TableMap<'_>, StreamError> {
     let mut reader = Reader::new(body);
@@ -55,6 +58,9 @@ pub(crate) fn read_table_map(body: &[u8]) -> Result<TableMap<'_>, StreamError> {
     };
     let table = TableId::new(name()?, name()?);
     let columns = reader.length_encoded()?;
+    if columns > MOST_COLUMNS {
+        return Err(StreamError::corrupt(format!("a TABLE_MAP of {table} with {columns} columns")));
+    }
     let types = reader.take(columns)?;
     let metadata_length = reader.length_encoded()?;
     let metadata = reader.take(metadata_length)?;

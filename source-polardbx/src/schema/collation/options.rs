@@ -34,6 +34,7 @@ impl CollationOptions {
         } else {
             return Ok(false);
         };
+        cursor.keep()?;
         self.0.push(option);
         Ok(true)
     }

@@ -36,9 +36,9 @@ pub(super) fn read_attributes(cursor: &mut Cursor<'_>) -> Result<Attributes, Rea
         }
         match token {
             Token::Symbol(',' | ')' | ';') => break,
-            Token::Symbol('(') => drop(cursor.skip_parentheses()?),
+            Token::Symbol('(') => cursor.skip_parentheses()?,
             Token::Word(_) => read_attribute(cursor, &mut read)?,
-            _ => drop(cursor.advance()),
+            _ => _ = cursor.advance(),
         }
     }
     Ok(read)

@@ -21,7 +21,7 @@ pub(super) fn take_label(cursor: &mut Cursor<'_>) -> Option<Label> {
     let word = cursor.word_at(0)?.to_ascii_lowercase();
     let quoted = matches!(word.as_str(), "x" | "b");
     let digits = match cursor.peek_at(1) {
-        Some(Token::Text(text)) if quoted => text.clone().into_owned(),
+        Some(Token::Text(text)) if quoted => text.value().into_owned(),
         _ => word.strip_prefix("0x").or_else(|| word.strip_prefix("0b"))?.to_owned(),
     };
     let hex = word.contains('x');

@@ -155,6 +155,7 @@ pub(super) fn read_type(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>) -> Res
     let mut read = TypeText { base, arguments: Vec::new(), labels: Vec::new(), charset, binary };
     if cursor.take_symbol('(') {
         loop {
+            cursor.keep()?;
             if matches!(base, Base::Enum | Base::Set) {
                 read.labels.push(take_label(cursor).ok_or_else(|| cursor.error("expected a label"))?);
             } else {

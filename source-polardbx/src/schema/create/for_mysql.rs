@@ -2,7 +2,7 @@
 
 use super::rewrite::{Definition, Definitions, is_word};
 use crate::schema::ReadError;
-use crate::schema::lexer::Token;
+use crate::schema::lexer::{Lexeme, Token};
 
 /// First words of the clauses behind the columns that only PolarDB-X has. Everything behind them is of the same kind.
 const CLAUSES: [&str; 8] = ["PARTITION", "DBPARTITION", "TBPARTITION", "BROADCAST", "SINGLE", "TABLEGROUP", "LOCALITY", "TTL"];
@@ -10,18 +10,26 @@ const CLAUSES: [&str; 8] = ["PARTITION", "DBPARTITION", "TBPARTITION", "BROADCAS
 /// Returns the text for MySQL: without partitions, table groups and columnar indexes. Global indexes become ordinary ones.
 pub(crate) fn for_mysql(statement: &str) -> Result<String, ReadError> {
     let definitions = Definitions::read(statement)?;
-    let rest = definitions.rest();
-    let begins = |index: &usize| {
-        let two = |first: &str, second: &str| is_word(rest, *index, first) && is_word(rest, index + 1, second);
-        let is_value = *index > 0 && rest.get(index - 1).is_some_and(|before| before.token == Token::Symbol('='));
-        !is_value && (CLAUSES.iter().any(|word| is_word(rest, *index, word)) || two("LOCAL", "PARTITION") || two("WITH", "TABLEGROUP"))
-    };
-    let end = (0..rest.len()).find(begins).and_then(|index| rest.get(index)).map_or(statement.len(), |lexeme| lexeme.start);
-    Ok(definitions.rewritten(end, of_mysql).trim_end().to_owned())
+    Ok(definitions.rewritten(end_for_mysql(&definitions, statement), of_mysql).trim_end().to_owned())
+}
+
+/// Where the text ends that MySQL knows.
+fn end_for_mysql(definitions: &Definitions<'_>, statement: &str) -> usize {
+    let mut rest = definitions.rest().peekable();
+    let mut is_value = false;
+    while let Some(Lexeme { token, start }) = rest.next() {
+        let mut two = |first: &str, second: &str| is_word(token, first) && rest.peek().is_some_and(|next| is_word(next.token, second));
+        let is_clause = CLAUSES.iter().any(|word| is_word(token, word)) || two("LOCAL", "PARTITION") || two("WITH", "TABLEGROUP");
+        if is_clause && !is_value {
+            return start.offset;
+        }
+        is_value = token == Token::Symbol('=');
+    }
+    statement.len()
 }
 
 /// A definition as MySQL knows it; `None` for an index that MySQL does not have.
-fn of_mysql(definition: &Definition<'_, '_>) -> Option<String> {
+fn of_mysql(definition: &Definition<'_>) -> Option<String> {
     let at = usize::from(definition.is(0, "UNIQUE"));
     if ["CLUSTERED", "COLUMNAR", "VECTOR"].iter().any(|word| definition.is(at, word)) && is_key(definition, at + 1) {
         return None;
@@ -31,15 +39,15 @@ fn of_mysql(definition: &Definition<'_, '_>) -> Option<String> {
     }
     if definition.is(at, "GLOBAL") && is_key(definition, at + 1) {
         // Behind its columns come the columns that it covers, and its partitions.
-        let close = definition.lexemes.iter().position(|lexeme| lexeme.token == Token::Symbol(')'));
+        let close = definition.tokens().find(|(_, token)| *token == Token::Symbol(')'));
         let key = definition.without(definition.offset(at)..definition.offset(at + 1));
-        let cut = definition.text.len() - close.map_or(0, |close| definition.offset(close) + 1);
+        let cut = definition.text.len() - close.map_or(0, |(offset, _)| offset + 1);
         return Some(key.get(..key.len().saturating_sub(cut)).unwrap_or_default().to_owned());
     }
     Some(definition.text.to_owned())
 }
 
-fn is_key(definition: &Definition<'_, '_>, at: usize) -> bool {
+fn is_key(definition: &Definition<'_>, at: usize) -> bool {
     ["INDEX", "KEY", "COLUMNAR"].iter().any(|word| definition.is(at, word))
 }
 

@@ -4,34 +4,38 @@ use std::collections::BTreeSet;
 
 use super::rewrite::{Definition, Definitions};
 use crate::schema::ReadError;
-use crate::schema::lexer::{Dialect, Token, tokens};
+use crate::schema::cursor::Cursor;
+use crate::schema::lexer::Dialect;
 
 /// Returns the text of a SHOW CREATE TABLE without its foreign keys. The rest of the text is unchanged.
 pub(crate) fn without_foreign_keys(statement: &str) -> Result<String, ReadError> {
-    let is_foreign_key = |definition: &Definition<'_, '_>| {
+    let is_foreign_key = |definition: &Definition<'_>| {
         let begins = |index: usize| definition.is(index, "FOREIGN") && definition.is(index + 1, "KEY");
         begins(0) || (definition.is(0, "CONSTRAINT") && (begins(1) || begins(2)))
     };
-    let keep = |definition: &Definition<'_, '_>| (!is_foreign_key(definition)).then(|| definition.text.to_owned());
+    let keep = |definition: &Definition<'_>| (!is_foreign_key(definition)).then(|| definition.text.to_owned());
     Ok(Definitions::read(statement)?.rewritten(statement.len(), keep))
 }
 
 /// The actions by which the foreign keys of a SHOW CREATE TABLE change rows of the table, such as `ON DELETE CASCADE`.
 pub(crate) fn foreign_key_actions(statement: &str) -> Result<BTreeSet<String>, ReadError> {
-    let lexemes = tokens(statement, Dialect::default())?;
-    let word = |index: usize| match lexemes.get(index).map(|lexeme| &lexeme.token) {
-        Some(Token::Word(word)) => word.to_ascii_uppercase(),
-        _ => String::new(),
-    };
-    let action = |index: usize| {
-        let cause = Some(word(index + 1)).filter(|cause| word(index) == "ON" && (cause == "DELETE" || cause == "UPDATE"))?;
-        match (word(index + 2).as_str(), word(index + 3).as_str()) {
-            ("CASCADE", _) => Some(format!("ON {cause} CASCADE")),
-            ("SET", to @ ("NULL" | "DEFAULT")) => Some(format!("ON {cause} SET {to}")),
-            _ => None,
+    const ACTIONS: [&[&str]; 6] = [
+        &["ON", "DELETE", "CASCADE"],
+        &["ON", "DELETE", "SET", "NULL"],
+        &["ON", "DELETE", "SET", "DEFAULT"],
+        &["ON", "UPDATE", "CASCADE"],
+        &["ON", "UPDATE", "SET", "NULL"],
+        &["ON", "UPDATE", "SET", "DEFAULT"],
+    ];
+    let mut cursor = Cursor::new(statement, Dialect::default())?;
+    let mut found = BTreeSet::new();
+    while cursor.peek().is_some() {
+        match ACTIONS.iter().find(|words| cursor.take_words(words)) {
+            Some(words) => _ = found.insert(words.join(" ")),
+            None => _ = cursor.advance(),
         }
-    };
-    Ok((0..lexemes.len()).filter_map(action).collect())
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

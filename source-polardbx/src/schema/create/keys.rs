@@ -44,11 +44,17 @@ impl KeyDefinition {
 /// The length of the prefix of a geometry in a unique key, whatever its definition says.
 pub(crate) const OF_GEOMETRY: u32 = 25;
 
+/// More keys than this are allowed in a table by no server.
+const MOST_KEYS: usize = 1_024;
+
 /// Adds keys to a table, behind its other keys.
 pub(crate) fn add_keys<'a>(schema: &mut TableSchema, added: impl IntoIterator<Item = &'a KeyDefinition>) -> Result<(), ReadError> {
     let mut keys = Keys::take(schema);
     let mut names: HashSet<String> = keys.0.iter().map(|key| key.name.to_ascii_lowercase()).collect();
     for key in added {
+        if keys.0.len() >= MOST_KEYS {
+            return Err(ReadError::new(format!("a table with more than {MOST_KEYS} keys")));
+        }
         let mut parts = Vec::with_capacity(key.parts.len());
         for part in &key.parts {
             parts.push(match part {
@@ -225,6 +231,7 @@ pub(crate) fn read_key_parts(cursor: &mut Cursor<'_>) -> Result<Vec<PartDefiniti
     cursor.expect_symbol('(')?;
     loop {
         if cursor.is_symbol(0, '(') {
+            cursor.keep()?;
             cursor.skip_parentheses()?;
             parts.push(PartDefinition::Expression);
         } else {

@@ -219,7 +219,7 @@ fn read_definitions(cursor: &mut Cursor<'_>, rules: &ColumnRules<'_>, id: TableI
             ItemKind::Index => keys.extend(read_index(cursor)),
             ItemKind::Period => {
                 cursor.name("a period")?;
-                periods.extend(cursor.skip_parentheses()?);
+                periods.extend(cursor.names_in_parentheses()?);
             }
             ItemKind::Other => {}
         }
@@ -269,10 +269,12 @@ pub(crate) fn is_same_column(one: &str, other: &str) -> bool {
     }
 }
 
+/// More columns than this are allowed in a table by no server.
+pub(crate) const MOST_COLUMNS: usize = 4_096;
+
 /// Refuses more columns than any server allows in a table. What is done for each column takes time for each other column, too.
 pub(crate) fn refuse_many_columns(count: usize) -> Result<(), ReadError> {
-    const MOST: usize = 4_096;
-    if count > MOST { Err(ReadError::new(format!("a table with more than {MOST} columns"))) } else { Ok(()) }
+    if count > MOST_COLUMNS { Err(ReadError::new(format!("a table with more than {MOST_COLUMNS} columns"))) } else { Ok(()) }
 }
 
 enum ItemKind {

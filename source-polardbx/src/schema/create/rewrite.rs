@@ -3,34 +3,41 @@
 use std::ops::Range;
 
 use crate::schema::ReadError;
-use crate::schema::lexer::{Dialect, Lexeme, Token, tokens};
+use crate::schema::lexer::{Dialect, Lexeme, Lexer, Start, Token};
 
 /// The text of a SHOW CREATE TABLE, cut into its parts.
 pub(super) struct Definitions<'a> {
     statement: &'a str,
-    lexemes: Vec<Lexeme<'a>>,
-    /// The offsets of the outer parentheses, and of the commas between the definitions in them; each with the index of its lexeme.
-    borders: Vec<(usize, usize)>,
+    /// Where the outer parentheses are, and the commas between the definitions in them.
+    borders: Vec<Start>,
 }
 
 /// One column, key or constraint.
-pub(super) struct Definition<'d, 'a> {
+pub(super) struct Definition<'a> {
     /// With the white space around it.
     pub(super) text: &'a str,
-    pub(super) lexemes: &'d [Lexeme<'a>],
+    /// Stands before the first token.
+    lexer: Lexer<'a>,
     /// Where `text` begins in the statement, in bytes.
     start: usize,
 }
 
-impl Definition<'_, '_> {
-    /// Whether the word is at this place.
-    pub(super) fn is(&self, index: usize, word: &str) -> bool {
-        is_word(self.lexemes, index, word)
+impl<'a> Definition<'a> {
+    /// The tokens of the definition, each with its offset in `text`.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = (usize, Token<'a>)> {
+        let (start, length) = (self.start, self.text.len());
+        let found = self.lexer.clone().flatten().map(move |lexeme| (lexeme.start.offset - start, lexeme.token));
+        found.take_while(move |&(offset, _)| offset < length)
     }
 
-    /// The offset in `text` where the lexeme with this index begins; the end of the text if there is none.
+    /// Whether the word is at this place.
+    pub(super) fn is(&self, index: usize, word: &str) -> bool {
+        self.tokens().nth(index).is_some_and(|(_, token)| is_word(token, word))
+    }
+
+    /// The offset in `text` where the token with this index begins; the end of the text if there is none.
     pub(super) fn offset(&self, index: usize) -> usize {
-        self.lexemes.get(index).map_or(self.text.len(), |lexeme| lexeme.start - self.start)
+        self.tokens().nth(index).map_or(self.text.len(), |(offset, _)| offset)
     }
 
     /// The text without a part.
@@ -40,16 +47,21 @@ impl Definition<'_, '_> {
     }
 }
 
-pub(super) fn is_word(lexemes: &[Lexeme<'_>], index: usize, word: &str) -> bool {
-    matches!(lexemes.get(index).map(|lexeme| &lexeme.token), Some(Token::Word(found)) if found.eq_ignore_ascii_case(word))
+pub(super) fn is_word(token: Token<'_>, word: &str) -> bool {
+    matches!(token, Token::Word(found) if found.eq_ignore_ascii_case(word))
 }
 
 impl<'a> Definitions<'a> {
     pub(super) fn read(statement: &'a str) -> Result<Self, ReadError> {
-        let lexemes = tokens(statement, Dialect::default())?;
+        /// More than any server allows in a table.
+        const MOST: usize = 8_192;
         let (mut depth, mut borders) = (0usize, Vec::new());
-        for (index, lexeme) in lexemes.iter().enumerate() {
-            let border = match lexeme.token {
+        let mut is_closed = false;
+        for lexeme in Lexer::new(statement, Dialect::default()) {
+            let Lexeme { token, start } = lexeme?;
+            let border = match token {
+                // The rest is only checked for quotes and comments without end.
+                _ if is_closed => continue,
                 Token::Symbol('(') => {
                     depth += 1;
                     depth == 1
@@ -62,38 +74,44 @@ impl<'a> Definitions<'a> {
                 _ => false,
             };
             if border {
-                borders.push((lexeme.start, index));
-                if depth == 0 {
-                    break;
-                }
+                borders.push(start);
+                is_closed = depth == 0;
+            }
+            if borders.len() > MOST {
+                return Err(ReadError::new(format!("a table with more than {MOST} columns, keys and constraints")));
             }
         }
         if depth != 0 || borders.len() < 2 {
             return Err(ReadError::new("the statement does not list its columns").near(statement));
         }
-        Ok(Self { statement, lexemes, borders })
+        Ok(Self { statement, borders })
     }
 
-    /// The lexemes behind the definitions, beginning with the closing parenthesis.
-    pub(super) fn rest(&self) -> &[Lexeme<'a>] {
-        let (_, last) = self.borders[self.borders.len() - 1];
-        self.lexemes.get(last..).unwrap_or_default()
+    fn lexer(&self, start: Start) -> Lexer<'a> {
+        Lexer::new(self.statement, Dialect::default()).restarted(start)
+    }
+
+    /// The tokens behind the definitions, beginning with the closing parenthesis.
+    pub(super) fn rest(&self) -> impl Iterator<Item = Lexeme<'a>> {
+        self.lexer(self.borders[self.borders.len() - 1]).flatten()
     }
 
     /// The statement up to the offset `end`, with other definitions: `change` returns the new text of each, or `None` to leave it out.
-    pub(super) fn rewritten(&self, end: usize, change: impl Fn(&Definition<'_, 'a>) -> Option<String>) -> String {
+    pub(super) fn rewritten(&self, end: usize, change: impl Fn(&Definition<'a>) -> Option<String>) -> String {
         let part = |from: usize, to: usize| self.statement.get(from..to).unwrap_or("");
-        let (first, last) = (self.borders[0].0, self.borders[self.borders.len() - 1].0);
+        let (first, last) = (self.borders[0].offset, self.borders[self.borders.len() - 1].offset);
         let (mut kept, mut space) = (Vec::with_capacity(self.borders.len()), "");
         for pair in self.borders.windows(2) {
-            let [(from, begin), (to, stop)] = [pair[0], pair[1]];
-            let mut text = part(from + 1, to);
+            let (from, to) = (pair[0], pair[1].offset);
+            let mut text = part(from.offset + 1, to);
             if to == last {
                 // The white space before the closing parenthesis is kept, even if the last definition is removed.
                 (text, space) = text.split_at(text.trim_end().len());
             }
-            let lexemes = self.lexemes.get(begin + 1..stop).unwrap_or_default();
-            kept.extend(change(&Definition { text, lexemes, start: from + 1 }));
+            let mut lexer = self.lexer(from);
+            // The border itself.
+            lexer.next();
+            kept.extend(change(&Definition { text, lexer, start: from.offset + 1 }));
         }
         format!("{}{}{space}{}", part(0, first + 1), kept.join(","), part(last, end))
     }

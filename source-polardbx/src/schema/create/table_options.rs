@@ -51,5 +51,5 @@ pub(crate) fn read_partition_clause(cursor: &mut Cursor<'_>) -> Result<Vec<Strin
     while cursor.peek().is_some() && !cursor.is_symbol(0, '(') {
         cursor.advance();
     }
-    if cursor.is_symbol(0, '(') { cursor.skip_parentheses() } else { Ok(Vec::new()) }
+    if cursor.is_symbol(0, '(') { cursor.names_in_parentheses() } else { Ok(Vec::new()) }
 }

@@ -4,7 +4,7 @@ use runtime::{Collation, SchemaChangeKind, TableId};
 
 use crate::schema::ReadError;
 use crate::schema::collation::NamedCollation;
-use crate::schema::create::{ColumnSpec, CreateTable, KeyDefinition};
+use crate::schema::create::{ColumnSpec, CreateTable, KeyDefinition, MOST_COLUMNS};
 
 /// A parsed DDL statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +128,18 @@ pub struct Alter {
     pub collation: Option<NamedCollation>,
     /// The collation that all columns with text get. It is the new default, too, unless the statement sets another one.
     pub converts_to: Option<Collation>,
+}
+
+impl Alter {
+    /// Adds a change of a column. Fails if there are more than a table can have: what is done for each change takes time for each column.
+    pub(crate) fn change_column(&mut self, change: ColumnChange) -> Result<(), ReadError> {
+        const MOST: usize = 3 * MOST_COLUMNS;
+        if self.columns.len() >= MOST {
+            return Err(ReadError::new(format!("an ALTER TABLE with more than {MOST} changes of columns")));
+        }
+        self.columns.push(change);
+        Ok(())
+    }
 }
 
 /// A change of one column.

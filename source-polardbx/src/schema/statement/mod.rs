@@ -62,9 +62,10 @@ pub fn read_statement(sql: &str, context: &StatementContext<'_>) -> Statement {
         let mark = cursor.mark();
         read(&mut cursor, context).or_else(|error| {
             cursor.reset(mark);
-            // Nobody knows what a statement with an unknown first word names, or what it changes.
-            let named = if cursor.is_word(0, PARSED) { tables_named(&mut cursor, context.database) } else { Vec::new() };
-            Ok(Statement::Unreadable(error, named))
+            // Nobody knows what a statement with an unknown first word names, or what it changes. A statement with too many names may concern
+            // every table, too.
+            let named = if cursor.is_word(0, PARSED) { tables_named(&mut cursor, context.database) } else { Ok(Vec::new()) };
+            Ok(Statement::Unreadable(error, named.unwrap_or_default()))
         })
     });
     read.unwrap_or_else(|error| Statement::Unreadable(error, Vec::new()))

@@ -14,7 +14,7 @@ pub(super) fn tables_written(cursor: &mut Cursor<'_>, context: &StatementContext
         &["LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "QUICK", "IGNORE", "INTO", "FROM", "JOIN", "STRAIGHT_JOIN", "USING", "TABLE"];
     const BEHIND_TABLES: &[&str] = &["SET", "WHERE", "VALUES", "VALUE", "SELECT", "ORDER", "LIMIT"];
     if cursor.is_word(0, &["WITH", "MERGE"]) {
-        return Ok(cursor.names_in_rest(context.database));
+        return cursor.names_in_rest(context.database);
     }
     let one = cursor.is_word(0, &["INSERT", "REPLACE", "LOAD"]);
     let load = cursor.is_word(0, &["LOAD"]);
@@ -107,16 +107,16 @@ pub(super) fn calls_only_builtins(cursor: &mut Cursor<'_>, context: &StatementCo
 }
 
 /// The tables that a statement may concern if it cannot be parsed. For ALTER TABLE, these are the altered table and the names next to
-/// certain words. For any other statement, these are all names in the statement.
-pub(super) fn tables_named(cursor: &mut Cursor<'_>, default_database: &str) -> Vec<TableId> {
+/// certain words. For any other statement, these are all names in the statement. Fails if there are too many.
+pub(super) fn tables_named(cursor: &mut Cursor<'_>, default_database: &str) -> Result<Vec<TableId>, ReadError> {
     let mark = cursor.mark();
     if cursor.take_word(&["ALTER"])
         && take_alter_table(cursor)
-        && let Ok(table) = cursor.table(default_database)
+        && let Some(table) = cursor.take_table(default_database)
     {
         let mut found = vec![table];
-        found.extend(other_tables(cursor, default_database));
-        return found;
+        found.extend(other_tables(cursor, default_database)?);
+        return Ok(found);
     }
     cursor.reset(mark);
     // The first word is skipped, because it is a verb and not a name.
@@ -125,7 +125,7 @@ pub(super) fn tables_named(cursor: &mut Cursor<'_>, default_database: &str) -> V
 }
 
 /// The other tables in an ALTER TABLE: pairs `a.b`, and names after a word that may come before a table.
-fn other_tables(cursor: &mut Cursor<'_>, default_database: &str) -> Vec<TableId> {
+fn other_tables(cursor: &mut Cursor<'_>, default_database: &str) -> Result<Vec<TableId>, ReadError> {
     const BEFORE_TABLE: &[&str] = &["TABLE", "TO", "AS", "RENAME", "WITH", "FROM", "INTO"];
     let mut found = Vec::new();
     while cursor.peek().is_some() {
@@ -133,10 +133,11 @@ fn other_tables(cursor: &mut Cursor<'_>, default_database: &str) -> Vec<TableId>
         while expected && cursor.take_word(BEFORE_TABLE) {}
         let named = matches!(cursor.peek(), Some(Token::Word(_) | Token::Name(_)));
         if named && (expected || cursor.is_symbol(1, '.')) {
-            found.extend(cursor.table(default_database));
+            cursor.keep()?;
+            found.extend(cursor.take_table(default_database));
         } else {
             cursor.advance();
         }
     }
-    found
+    Ok(found)
 }
