@@ -92,6 +92,29 @@ mod tests {
     }
 
     #[test]
+    fn the_unit_of_systemd_starts_the_program_safely() {
+        let mut section = "";
+        let mut found = Vec::new();
+        for line in include_str!("../../docs/connector.service").lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                assert!(["Unit", "Service", "Install"].contains(&name), "{line}");
+                section = name;
+                continue;
+            }
+            let (key, value) = line.split_once('=').unwrap_or_else(|| panic!("{line}"));
+            assert!(key.starts_with(|c: char| c.is_ascii_uppercase()) && key.chars().all(|c| c.is_ascii_alphabetic()), "{line}");
+            found.push((section, key, value));
+        }
+        let value = |wanted: &str| found.iter().find(|(section, key, _)| *section == "Service" && *key == wanted).unwrap().2;
+        let start = parse(value("ExecStart").split_whitespace().map(OsString::from)).unwrap();
+        assert!(matches!(start.command, Command::Run(_)));
+        // Exit codes that another start does not mend.
+        assert_eq!(value("RestartPreventExitStatus"), "1 2 4");
+        assert_eq!([value("LimitCORE"), value("UMask"), value("StateDirectoryMode")], ["0", "0077", "0700"]);
+        assert!(found.contains(&("Install", "WantedBy", "multi-user.target")));
+    }
+
+    #[test]
     fn every_help_ends_with_an_example() {
         let command = Arguments::command();
         command.clone().debug_assert();

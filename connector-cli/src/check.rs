@@ -45,15 +45,13 @@ pub(crate) async fn check(registry: Registry, args: &CheckArguments) -> ExitCode
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     let (passed, warnings) = (count(Level::Passed), count(Level::Warning));
     if failed > 0 {
-        report::say(format_args!(
-            "\n{} checks: {failed} failed, {warnings} warnings: the task {} cannot start",
-            findings.len(),
-            task.name()
-        ));
+        report::say("");
+        report::say(format_args!("{} checks: {failed} failed, {warnings} warnings: the task {} cannot start", findings.len(), task.name()));
         return ExitCode::from(2);
     }
+    report::say("");
     report::say(format_args!(
-        "\n{} checks: {passed} passed, {warnings} warnings: start it with `connector-cli run {}`",
+        "{} checks: {passed} passed, {warnings} warnings: start it with `connector-cli run {}`",
         findings.len(),
         args.file.display()
     ));

@@ -19,9 +19,14 @@
 //! # }
 //! ```
 
+// Everything is printed by `report`, which escapes it.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod check;
 mod config;
+mod core_dumps;
+mod logs;
 mod report;
 mod run;
 mod schema;
@@ -52,12 +57,18 @@ pub fn bundled() -> Registry {
 /// Exit codes: 0 done or stopped; 1 the task cannot go on without losing data; 2 wrong arguments, configuration or environment; 3 the retry
 /// window ended; 4 an event that cannot be carried.
 pub async fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    core_dumps::forbid();
     let args = match args::parse(args) {
         Ok(args) => args,
-        Err(shown) => {
-            // Help and version go to stdout and count as success; clap decides by the kind.
+        // Help and version go to stdout and count as success; clap decides by the kind.
+        Err(shown) if !shown.use_stderr() => {
             let _ = shown.print();
-            return if shown.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+            return ExitCode::SUCCESS;
+        }
+        // An error quotes the arguments.
+        Err(error) => {
+            report::complain(&error.render().to_string().lines().map(str::to_owned).collect::<Vec<_>>());
+            return ExitCode::from(2);
         }
     };
     match args.command {

@@ -1,33 +1,35 @@
-//! How failures are told to people: what failed, why, what to do; and the exit code.
+//! All that is printed, apart from bars and logs. Texts may quote names and messages of others, so each line is escaped.
 
-use std::fmt;
+use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use runtime::{Error, Kind};
+use runtime::{Error, Escaped, Kind};
 
 /// Prints a line to stdout. A reader that has gone away is no failure of ours.
-pub(crate) fn say(line: fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+pub(crate) fn say(line: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{}", Escaped(line));
 }
 
 /// Prints an error and returns the exit code of its kind.
 pub(crate) fn fail(error: &Error) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "{}", text(error));
+    complain(&lines(error));
     ExitCode::from(code(error.kind()))
 }
 
+/// Prints lines to stderr.
+pub(crate) fn complain(lines: &[String]) {
+    let lines: String = lines.iter().map(|line| format!("{}\n", Escaped(line))).collect();
+    let _ = std::io::stderr().write_all(lines.as_bytes());
+}
+
 /// What happened, and below it where, why and what to do.
-pub(crate) fn text(error: &Error) -> String {
+fn lines(error: &Error) -> Vec<String> {
     let code = error.code().map_or(String::new(), |code| format!("[{code}]"));
-    let mut text = format!("error{code}: {}", error.message());
-    let lines = [("while: ", error.context()), ("cause: ", error.cause()), ("help:  ", error.help().map(str::to_owned))];
-    for (name, line) in lines {
-        if let Some(line) = line {
-            text.push_str(&format!("\n  {name}{line}"));
-        }
-    }
-    text
+    let what = format!("error{code}: {}", error.message());
+    let more = [("while: ", error.context()), ("cause: ", error.cause()), ("help:  ", error.help().map(str::to_owned))];
+    let more = more.into_iter().filter_map(|(name, line)| Some(format!("  {name}{}", line?)));
+    [what].into_iter().chain(more).collect()
 }
 
 fn code(kind: Kind) -> u8 {
@@ -51,8 +53,19 @@ mod tests {
             .while_doing("opening the sink")
             .because("UNKNOWN_TOPIC_OR_PARTITION")
             .with_help("create it");
-        let expected = "error[E_NO_TOPIC]: topic shop does not exist\n  while: opening the sink\n  cause: UNKNOWN_TOPIC_OR_PARTITION\n  help:  create it";
-        assert_eq!(text(&error), expected);
-        assert_eq!(text(&Error::fatal("it broke")), "error: it broke");
+        let expected = [
+            "error[E_NO_TOPIC]: topic shop does not exist",
+            "  while: opening the sink",
+            "  cause: UNKNOWN_TOPIC_OR_PARTITION",
+            "  help:  create it",
+        ];
+        assert_eq!(lines(&error), expected);
+        assert_eq!(lines(&Error::fatal("it broke")), ["error: it broke"]);
+    }
+
+    #[test]
+    fn the_words_of_a_server_add_no_line() {
+        let error = Error::fatal("it broke").because("no\nok  all is well\x1b[2J");
+        assert_eq!(lines(&error), ["error: it broke", r"  cause: no\nok  all is well\u{1b}[2J"]);
     }
 }

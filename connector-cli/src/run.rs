@@ -1,17 +1,15 @@
 //! The command `run`.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use runtime::{Registry, Result, Running};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use crate::args::RunArguments;
 use crate::config::Task;
-use crate::report;
-use crate::status::{LogWriter, Screen};
+use crate::status::Screen;
+use crate::{logs, report};
 
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// What a shell shows for a program that was interrupted.
@@ -19,9 +17,8 @@ const INTERRUPTED: i32 = 130;
 
 pub(crate) async fn run(registry: Registry, args: RunArguments, quiet: bool) -> ExitCode {
     let screen = Screen::new(quiet);
-    if let Err(error) = start_logs(&args, screen.log_writer()) {
-        eprintln!("error: the option --log is not valid\n  cause: {error}\n  help:  give a filter such as info or warn,runtime=debug");
-        return ExitCode::from(2);
+    if let Err(error) = logs::start(&args, screen.bars()) {
+        return report::fail(&error);
     }
     match supervise(registry, &args, screen).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,16 +59,6 @@ async fn watch(mut running: Running, mut signals: Signals, mut screen: Screen) -
             _ = ticks.tick() => screen.show(&running.status()),
         }
     }
-}
-
-fn start_logs(args: &RunArguments, writer: LogWriter) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(&args.log)?)
-        .with_writer(writer)
-        .with_ansi(std::io::stderr().is_terminal());
-    // A program that embeds the command may have set up its own logs: then those stay.
-    let _ = if args.json_logs { builder.json().try_init() } else { builder.with_target(false).try_init() };
-    Ok(())
 }
 
 struct Signals {

@@ -1,8 +1,9 @@
 //! A spool: records that wait in a file until they are needed, or in memory as long as they are few.
 //!
-//! A file begins with [`MAGIC`]. Each record is its length and its CRC32, both 4 bytes little-endian, and then its bytes.
+//! Only the account that runs the program can read the files. A file begins with [`MAGIC`]. Each record is its length and its CRC32, both 4
+//! bytes little-endian, and then its bytes.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -91,7 +92,7 @@ impl SpoolWriter {
             return SpoolReader::new(Box::new(Cursor::new(std::mem::take(&mut self.tail))), len, None);
         }
         self.write_tail()?;
-        let (file, len) = (File::open(&self.path)?, self.written);
+        let (file, len) = (runtime::private_file().read(true).open(&self.path)?, self.written);
         SpoolReader::new(Box::new(BufReader::with_capacity(256 << 10, file)), len, Some(self))
     }
 
@@ -100,9 +101,9 @@ impl SpoolWriter {
             Some(file) => file,
             None => {
                 if let Some(folder) = self.path.parent() {
-                    std::fs::create_dir_all(folder)?;
+                    runtime::create_private_directory(folder)?;
                 }
-                self.file.insert(OpenOptions::new().write(true).create(true).truncate(true).open(&self.path)?)
+                self.file.insert(runtime::private_file().write(true).create(true).truncate(true).open(&self.path)?)
             }
         };
         file.write_all(&self.tail)?;
@@ -134,7 +135,7 @@ pub(crate) struct SpoolReader {
 impl SpoolReader {
     /// Opens a durable spool of `len` bytes.
     pub(crate) fn open(path: &Path, len: u64) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let file = runtime::private_file().read(true).open(path)?;
         let found = file.metadata()?.len();
         if found != len {
             return Err(damaged(format!("{found} bytes instead of {len}")));

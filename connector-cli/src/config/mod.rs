@@ -33,11 +33,14 @@ impl Task {
     /// Reads a file with this process's environment.
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let unread = |why: Box<dyn std::error::Error + Send + Sync>| {
             Error::config(format!("{file} cannot be read"))
-                .because(error)
-                .with_help("name a configuration file that exists and can be read")
-        })?;
+                .because(why)
+                .with_help("name a configuration file that exists and can be read: an ordinary file in UTF-8 of at most 1 MiB")
+        };
+        let text = runtime::read_small_file(path).map_err(|error| unread(error.into()))?;
+        // The text is not shown, not even in part, because it may hold a secret.
+        let text = String::from_utf8(text).map_err(|_| unread("it is not valid UTF-8".into()))?;
         // Names and values that are not UTF-8 cannot be keys of ours.
         let environment: Vec<_> =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
@@ -84,6 +87,10 @@ impl Task {
         let known = tree.name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
         if tree.name.is_empty() || tree.name.len() > 64 || !known {
             return Err(wrong("name").because("a name has 1 to 64 letters, digits, dots, dashes and underscores"));
+        }
+        // The name is a part of paths.
+        if tree.name.chars().all(|c| c == '.') {
+            return Err(wrong("name").because("a name of dots only leads to another directory, or looks as if it did"));
         }
         if let Err((key, why)) = tree.retry.window() {
             return Err(wrong(key).because(why));
@@ -212,12 +219,34 @@ mod tests {
             (format!("{SMALL}[retry]\nwindow_minutes = 5\n"), "retry.window_minutes"),
             (format!("{SMALL}[sorce.x]\n"), "sorce"),
             (SMALL.replace("\"shop\"\n[source", "\"a b\"\n[source"), "`name`"),
+            (SMALL.replace("\"shop\"\n[source", "\".\"\n[source"), "`name`"),
+            (SMALL.replace("\"shop\"\n[source", "\"..\"\n[source"), "`name`"),
+            (SMALL.replace("\"shop\"\n[source", "\"...\"\n[source"), "`name`"),
             (format!("{SMALL}[errors]\non_data_error = \"skip\"\n"), "errors.on_data_error"),
             (format!("{SMALL}\npassword = s3cret\n"), "line 7"),
         ] {
             let error = read(&text, &env).err().unwrap();
             assert_eq!(error.kind(), runtime::Kind::Config);
             assert!(error.to_string().contains(expected) && !error.to_string().contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_small_ordinary_files_of_text_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        for (path, why) in [
+            ("/dev/zero".into(), "not an ordinary file"),
+            (file("large.toml", &vec![b' '; (1 << 20) + 1]), "larger than 1024 KiB"),
+            (file("latin1.toml", b"password = \"s3cret\xff\""), "not valid UTF-8"),
+        ] {
+            let error = Task::load(&path).err().unwrap();
+            assert_eq!(error.kind(), Kind::Config);
+            assert!(error.to_string().contains(why) && error.help().is_some() && !error.to_string().contains("s3cret"), "{error}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! References in texts: `${env:NAME}` and `${file:path}`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use runtime::Result;
 use serde_json::Value;
@@ -57,9 +58,10 @@ pub(super) fn expand(text: &str, environment: &[(String, String)]) -> Result<Str
                 }
             },
             Some(("file", path)) => {
-                let content = std::fs::read_to_string(path).map_err(|error| {
-                    Unresolved::new(format!("read file {path}: {error}"), "name a file that exists and can be read by this program")
-                })?;
+                let unread = |why: &dyn std::fmt::Display, help: &str| Unresolved::new(format!("read file {path}: {why}"), help);
+                let content = runtime::read_small_file(Path::new(path))
+                    .map_err(|error| unread(&error, "name an ordinary file that exists and can be read by this program"))?;
+                let content = String::from_utf8(content).map_err(|_| unread(&"it is not valid UTF-8", "write it in UTF-8"))?;
                 out.push_str(content.trim_end_matches(['\r', '\n']));
             }
             _ => return Err(Unresolved::new("a reference is ${env:NAME} or ${file:path}", FORM)),
@@ -80,6 +82,26 @@ mod tests {
         assert_eq!(expand("<${env:NAME}>", &environment).unwrap(), "<x${env:NAME}>", "what is put in is not looked at again");
         for wrong in ["${env:NAME", "${NAME}", "${env:OTHER}", "${file:/does/not/exist}"] {
             assert!(expand(wrong, &environment).is_err_and(|error| !error.help.is_empty()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_small_ordinary_files_of_text_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path.display().to_string()
+        };
+        let expanded = |path: &str| expand(&format!("${{file:{path}}}"), &[]).map_err(|error| error.why);
+        assert_eq!(expanded(&file("a", b"s3cret\r\n")).unwrap(), "s3cret");
+        for (path, why) in [
+            ("/dev/zero", "it is not an ordinary file"),
+            (&file("b", &vec![b'x'; (1 << 20) + 1]), "it is larger than 1024 KiB"),
+            (&file("c", b"s3cret\xff"), "it is not valid UTF-8"),
+        ] {
+            let error = expanded(path).unwrap_err();
+            assert!(error.ends_with(why) && !error.contains("s3cret"), "{error}");
         }
     }
 }

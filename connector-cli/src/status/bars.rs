@@ -1,11 +1,12 @@
-//! Bars on a terminal: one for each table that is being read, one for all of them, and the status line below.
+//! Bars on a terminal: one for each table that is being read, one for all of them, and the status line below. Names of tables and the line
+//! are escaped.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use runtime::{RunState, Status, TableId, TableStatus};
+use runtime::{Escaped, RunState, Status, TableId, TableStatus};
 
 const BAR: &str = "{prefix:<20!} {wide_bar} {human_pos:>11} of {about:<11} {rate:>13} {left:>8}";
 /// Before so much time has passed a speed is chance, and what it says of the rest is a promise that breaks.
@@ -57,7 +58,8 @@ impl Bars {
         } else if status.state != RunState::Retrying {
             self.clear();
         }
-        self.line.set_message(line.to_owned());
+        // One line stays one line, whatever a server said.
+        self.line.set_message(Escaped(line).to_string());
         self.line.tick();
     }
 
@@ -66,7 +68,7 @@ impl Bars {
         let length: u64 = tables.iter().map(length_of).sum();
         let (screen, style, line) = (&self.screen, &self.style, &self.line);
         let bar = |name: String, rows: u64| {
-            let bar = ProgressBar::new(0).with_style(style.clone()).with_prefix(name).with_position(rows);
+            let bar = ProgressBar::new(0).with_style(style.clone()).with_prefix(Escaped(name).to_string()).with_position(rows);
             // Rows of earlier processes are no speed of this one.
             bar.reset_eta();
             bar
@@ -148,6 +150,18 @@ mod tests {
         assert!(lines[1].starts_with("all tables") && lines[1].contains("1,510 of ~3,000"), "{seen}");
         assert_eq!(lines[2].trim_end(), "full");
         assert!(!seen.contains("rows/s") && !seen.contains("left"), "nothing is known of the speed yet: {seen}");
+    }
+
+    #[test]
+    fn names_of_tables_neither_move_the_cursor_nor_begin_a_line() {
+        let names = ["a\x1b[2J\x1b[3A\nb", "c\u{9b}31m\r", "d\u{202e}"];
+        let seen = show(&[(status("snapshot", &names.map(|name| (name, 1, 2, true))), "full  no\n\x1b[2Jok")]);
+        let starts = [r"shop.`a\u{1b}[2J\u{1", r"shop.`c\u{9b}31m\r`", r"shop.`d\u{202e}`", "all tables", r"full  no\n\u{1b}[2Jok"];
+        let lines: Vec<&str> = seen.lines().collect();
+        assert_eq!(lines.len(), starts.len(), "{seen:?}");
+        for (line, start) in lines.iter().zip(starts) {
+            assert!(line.starts_with(start) && !line.contains(runtime::is_unprintable), "{seen:?}");
+        }
     }
 
     #[test]

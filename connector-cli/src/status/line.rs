@@ -39,8 +39,7 @@ pub(crate) fn line(status: &Status, rate: f64) -> String {
         text.push_str(&location);
     }
     if let Some(error) = &status.error {
-        // One line stays one line, whatever a server said.
-        text.push_str(&format!("  {}", error.replace(['\n', '\r'], " ")));
+        text.push_str(&format!("  {error}"));
     }
     text
 }

@@ -4,12 +4,11 @@ mod bars;
 mod line;
 mod rate;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use runtime::{RunState, Status};
-use tracing_subscriber::fmt::MakeWriter;
 
 use bars::Bars;
 use line::line;
@@ -59,11 +58,11 @@ impl Screen {
         Self { show, rate: Rate::default() }
     }
 
-    /// Where logs go, so that lines of theirs and bars do not overwrite each other.
-    pub(crate) fn log_writer(&self) -> LogWriter {
+    /// The bars, which must be out of the way while something else is written to the terminal; `None` if none are shown.
+    pub(crate) fn bars(&self) -> Option<MultiProgress> {
         match &self.show {
-            Show::Bars(bars) => LogWriter(Some(bars.screen())),
-            Show::Nothing | Show::Lines(_) => LogWriter(None),
+            Show::Bars(bars) => Some(bars.screen()),
+            Show::Nothing | Show::Lines(_) => None,
         }
     }
 
@@ -75,7 +74,7 @@ impl Screen {
             Show::Bars(bars) => bars.show(status, &line(status, rate)),
             Show::Lines(lines) => {
                 if lines.is_due(status.state) {
-                    crate::report::say(format_args!("{}", line(status, rate)));
+                    crate::report::say(line(status, rate));
                 }
             }
         }
@@ -87,31 +86,6 @@ impl Screen {
         if let Show::Bars(bars) = &self.show {
             bars.end();
         }
-    }
-}
-
-/// Writes to stderr, with the bars out of the way.
-#[derive(Clone)]
-pub(crate) struct LogWriter(Option<MultiProgress>);
-
-impl Write for LogWriter {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match &self.0 {
-            Some(screen) => screen.suspend(|| std::io::stderr().write(bytes)),
-            None => std::io::stderr().write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
-    }
-}
-
-impl<'a> MakeWriter<'a> for LogWriter {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
     }
 }
 

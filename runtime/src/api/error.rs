@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::escape::{Escaped, escape};
 use crate::{Body, Event, Position, SplitId, TableId};
 
 /// A result of the framework.
@@ -37,6 +38,9 @@ impl Kind {
 
 /// What happened, where, why and what to do about it. Never holds the value of a cell or a secret.
 ///
+/// Its parts may quote names and messages of others. Everything that this type returns as text or shows is escaped ([`Escaped`]), so it can
+/// be printed or logged as it is. The errors in the chain of [`std::error::Error::source`] are as their libraries made them.
+///
 /// Shown to people as up to four lines:
 ///
 /// ```text
@@ -68,7 +72,7 @@ impl Error {
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner {
             kind,
-            message: message.into(),
+            message: escape(message),
             code: None,
             operation: None,
             split: None,
@@ -117,7 +121,7 @@ impl Error {
     /// Adds what the user can do about it.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
-        self.0.help = Some(help.into());
+        self.0.help = Some(escape(help));
         self
     }
 
@@ -131,7 +135,7 @@ impl Error {
     /// Adds what was being done ("opening the sink"), unless that is known already. The runtime does so for every call of a plugin.
     #[must_use]
     pub fn while_doing(mut self, operation: impl Into<Cow<'static, str>>) -> Self {
-        self.0.operation.get_or_insert_with(|| operation.into());
+        self.0.operation.get_or_insert_with(|| escape(operation));
         self
     }
 
@@ -176,7 +180,7 @@ impl Error {
     /// The same error with another message, such as the old one behind the name of a file.
     #[must_use]
     pub fn map_message(mut self, map: impl FnOnce(&str) -> String) -> Self {
-        self.0.message = map(&self.0.message).into();
+        self.0.message = escape(map(&self.0.message));
         self
     }
 
@@ -205,9 +209,9 @@ impl Error {
         let Inner { operation, split, table, position, .. } = &*self.0;
         let parts = [
             operation.as_ref().map(ToString::to_string),
-            split.as_ref().map(|split| format!("split {split}")),
+            split.as_ref().map(|split| format!("split {}", Escaped(split))),
             table.as_ref().map(|table| format!("table {table}")),
-            position.as_ref().map(|position| format!("at {position}")),
+            position.as_ref().map(|position| format!("at {}", Escaped(position))),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         (!parts.is_empty()).then(|| parts.join(", "))
@@ -218,7 +222,7 @@ impl Error {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = self.0.source.as_deref().map(|source| source as _);
         let mut texts: Vec<String> = Vec::new();
         while let Some(error) = cause {
-            let text = error.to_string();
+            let text = escape(error.to_string()).into_owned();
             // Many libraries repeat the inner error's text in the outer one.
             if !texts.last().is_some_and(|outer| outer.ends_with(&text)) {
                 texts.push(text);
@@ -272,6 +276,27 @@ mod tests {
         let line =
             "the binlog needed next was purged [E_BINLOG_PURGED] (reading the split, table shop.orders): the oldest file is binlog.000417";
         assert_eq!(error.to_string(), line);
+    }
+
+    #[test]
+    fn no_part_shows_control_characters_of_others() {
+        const HOSTILE: &str = "a\x1b]0;x\x07\nok\u{9b}\u{202e}";
+        const SHOWN: &str = r"a\u{1b}]0;x\u{7}\nok\u{9b}\u{202e}";
+        let error = Error::config(format!("1 {HOSTILE}"))
+            .map_message(|message| format!("{message} {HOSTILE}"))
+            .because(Error::fatal("2").because(HOSTILE))
+            .while_doing(HOSTILE)
+            .in_split(&SplitId::from(HOSTILE))
+            .of_table(&TableId::new("shop", HOSTILE))
+            .at(&Position::from(HOSTILE))
+            .with_help(HOSTILE);
+        assert_eq!(error.message(), format!("1 {SHOWN} {SHOWN}"));
+        assert_eq!(error.help(), Some(SHOWN));
+        assert_eq!(error.context().unwrap(), format!("{SHOWN}, split {SHOWN}, table shop.`{SHOWN}`, at {SHOWN}"));
+        assert_eq!(error.cause().unwrap(), format!("2: {SHOWN}"));
+        for text in [error.to_string(), format!("{error:?}")] {
+            assert!(!text.contains(crate::is_unprintable), "{text:?}");
+        }
     }
 
     #[test]

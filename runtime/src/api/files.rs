@@ -1,8 +1,11 @@
-//! Files that a configuration names: certificates, keys, passwords.
+//! Files that a configuration names, such as certificates, keys and passwords, and files that hold the state of a task.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+
+use nix::fcntl::OFlag;
 
 /// The greatest size of a file that [`read_small_file`] reads, in bytes.
 pub const SMALL_FILE_BYTES: u64 = 1 << 20;
@@ -25,6 +28,19 @@ pub fn read_small_file(path: &Path) -> Result<Vec<u8>> {
         return Err(Error::new(ErrorKind::FileTooLarge, format!("it is larger than {} KiB", SMALL_FILE_BYTES >> 10)));
     }
     Ok(content)
+}
+
+/// Options to open a file of a task's state, to which the caller adds how. If the file is created, only this account can access it. If a
+/// symbolic link is in its place, opening it fails.
+pub fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
+    options
+}
+
+/// Creates a directory for files of a task's state, with all that are missing above it. Only this account can access them.
+pub fn create_private_directory(path: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 #[cfg(test)]

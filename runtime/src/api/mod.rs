@@ -7,6 +7,7 @@ pub(crate) mod collation;
 pub(crate) mod context;
 pub(crate) mod encoder;
 pub(crate) mod error;
+pub(crate) mod escape;
 pub(crate) mod event;
 pub(crate) mod facts;
 pub(crate) mod files;

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::escape::escape;
 use super::metrics::{Counter, Metrics};
 use super::schema::TableId;
 use crate::sync::lock;
@@ -19,7 +20,7 @@ const MAX_TABLES: usize = 100;
 pub struct Notice {
     /// The table, under the name that the plugin knows.
     pub table: TableId,
-    /// What the plugin says: a sentence without a full stop.
+    /// What the plugin says: a sentence without a full stop, in which names of others are escaped ([`crate::Escaped`]).
     pub what: String,
     /// When it was said, in milliseconds since the epoch.
     pub at_ms: i64,
@@ -39,7 +40,7 @@ impl Notices {
 
     /// Logs a warning about a table, and keeps it for the status. The newest of each table is kept, for the 100 tables with the newest ones.
     pub fn warn(&self, table: &TableId, what: impl Into<String>) {
-        let what = what.into();
+        let what = escape(what.into()).into_owned();
         tracing::warn!(%table, "{what}");
         self.count.add(1);
         let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);

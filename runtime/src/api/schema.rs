@@ -1,13 +1,19 @@
 //! Tables as the pipeline knows them: columns, keys and the source's own type texts.
 
-use std::fmt;
+use std::fmt::{self, Write};
+use std::str::Chars;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::collation::Collation;
+use super::escape::is_unprintable;
 
 /// The name of a table. Names are the source's, or the mapped ones after a transform; they may hold any character.
+///
+/// Shown as `database.table`. A part with a dot, a backtick, a backslash, blanks or unprintable characters stands in backticks. There a
+/// backtick is doubled, and a backslash and an unprintable character ([`is_unprintable`]) are written as in Rust: `\\`, `\n`, `\u{1b}`. So
+/// every name can be printed, and is read back as it was.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TableId {
     /// Database (schema) name.
@@ -29,11 +35,20 @@ impl fmt::Display for TableId {
             if index > 0 {
                 f.write_str(".")?;
             }
-            if part.is_empty() || part.contains(|c: char| c == '.' || c == '`' || c.is_whitespace()) {
-                write!(f, "`{}`", part.replace('`', "``"))?;
-            } else {
+            let is_special = |c: char| matches!(c, '.' | '`' | '\\') || c.is_whitespace() || is_unprintable(c);
+            if !part.is_empty() && !part.contains(is_special) {
                 f.write_str(part)?;
+                continue;
             }
+            f.write_char('`')?;
+            for c in part.chars() {
+                match c {
+                    '`' => f.write_str("``")?,
+                    c if c == '\\' || is_unprintable(c) => write!(f, "{}", c.escape_default())?,
+                    c => f.write_char(c)?,
+                }
+            }
+            f.write_char('`')?;
         }
         Ok(())
     }
@@ -42,7 +57,7 @@ impl fmt::Display for TableId {
 impl std::str::FromStr for TableId {
     type Err = String;
 
-    /// Reads `database.table`; parts with dots, backticks or spaces stand in backticks, as [`TableId`]'s `Display` writes them.
+    /// Reads `database.table` as `Display` writes it.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = split_name(text)?.into_iter();
         match (parts.next(), parts.next(), parts.next()) {
@@ -52,22 +67,26 @@ impl std::str::FromStr for TableId {
     }
 }
 
-/// The parts of a dotted name; a part may stand in backticks, in which two backticks mean one.
+/// The parts of a dotted name; a part may stand in backticks, in which two backticks mean one, and a backslash begins an escape
+/// ([`TableId`]).
 pub fn split_name(text: &str) -> Result<Vec<String>, String> {
     let mut parts = Vec::new();
     let mut part = String::new();
-    let mut chars = text.chars().peekable();
+    let mut chars = text.chars();
     loop {
-        if part.is_empty() && chars.next_if_eq(&'`').is_some() {
+        if part.is_empty() && skip(&mut chars, '`') {
             loop {
                 match chars.next() {
-                    Some('`') if chars.next_if_eq(&'`').is_some() => part.push('`'),
+                    Some('`') if skip(&mut chars, '`') => part.push('`'),
                     Some('`') => break,
+                    Some('\\') => part.push(unescaped(&mut chars).ok_or_else(|| {
+                        format!("`{text}` has a backslash in backticks that is not one of \\\\, \\n, \\r, \\t and \\u{{1b}}")
+                    })?),
                     Some(other) => part.push(other),
                     None => return Err(format!("`{text}` has a backtick that is not closed")),
                 }
             }
-            if !matches!(chars.peek(), None | Some('.')) {
+            if !matches!(chars.clone().next(), None | Some('.')) {
                 return Err(format!("`{text}` continues after a closing backtick without a dot"));
             }
         }
@@ -79,6 +98,31 @@ pub fn split_name(text: &str) -> Result<Vec<String>, String> {
                 return Ok(parts);
             }
         }
+    }
+}
+
+/// Passes over the next character if it is `expected`; returns whether it was.
+fn skip(chars: &mut Chars<'_>, expected: char) -> bool {
+    let is_next = chars.as_str().starts_with(expected);
+    if is_next {
+        chars.next();
+    }
+    is_next
+}
+
+/// The character that a backslash and what follows it stand for.
+fn unescaped(chars: &mut Chars<'_>) -> Option<char> {
+    match chars.next()? {
+        '\\' => Some('\\'),
+        'n' => Some('\n'),
+        'r' => Some('\r'),
+        't' => Some('\t'),
+        'u' => {
+            let (digits, rest) = chars.as_str().strip_prefix('{')?.split_once('}')?;
+            *chars = rest.chars();
+            char::from_u32(u32::from_str_radix(digits, 16).ok()?)
+        }
+        _ => None,
     }
 }
 
@@ -296,6 +340,8 @@ pub enum ColumnKind {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -305,13 +351,30 @@ mod tests {
     }
 
     #[test]
+    fn names_with_unprintable_characters_are_escaped() {
+        assert_eq!(TableId::new("shop", "a\x1b]0;x\x07\nok").to_string(), r"shop.`a\u{1b}]0;x\u{7}\nok`");
+        assert_eq!(TableId::new("s\u{202e}", r"a\u{1b}").to_string(), r"`s\u{202e}`.`a\\u{1b}`", "no other name looks like it");
+    }
+
+    #[test]
     fn names_read_back_as_written() {
-        for (database, table) in [("shop", "orders"), ("a.b", "c`d"), ("x y", "☃"), ("d", "`")] {
+        for (database, table) in [("shop", "orders"), ("a.b", "c`d"), ("x y", "☃"), ("d", "`"), ("\n", "\r\t"), ("\\", r"\u{1b}")] {
             let id = TableId::new(database, table);
             assert_eq!(id.to_string().parse(), Ok(id));
         }
-        for wrong in ["", "shop", "a.b.c", "`a.b", "`a`b.c", ".t", "d."] {
+        let wrong = ["", "shop", "a.b.c", "`a.b", "`a`b.c", ".t", "d.", r"a.`\`", r"a.`\x`", r"a.`\u{`", r"a.`\u{d800}`", r"a.`\u{}`"];
+        for wrong in wrong {
             assert!(wrong.parse::<TableId>().is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_printable_and_read_back(database in ".{1,8}|[\\PC\\pC`.\\\\]{1,8}", table in "[\\pC`.\\\\nu{}]{1,8}") {
+            let id = TableId::new(database, table);
+            let text = id.to_string();
+            prop_assert!(!text.contains(is_unprintable), "{text:?}");
+            prop_assert_eq!(text.parse(), Ok(id));
         }
     }
 

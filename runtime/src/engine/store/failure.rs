@@ -10,6 +10,8 @@ use crate::Error;
 pub(super) enum StoreError {
     #[error(transparent)]
     Directory(io::Error),
+    #[error("{what}")]
+    Unsafe { what: String, help: String },
     #[error("another process has it open")]
     Locked,
     #[error(transparent)]
@@ -53,6 +55,7 @@ impl StoreError {
                 .because(error)
                 .with_code("E_STORE_DIRECTORY")
                 .with_help("give the store a directory that this account can write, by `[store.local] path`"),
+            StoreError::Unsafe { what, help } => Error::config(what).with_code("E_STORE_DIRECTORY").with_help(help),
             StoreError::Locked => Error::config(format!("another process has the checkpoint in {dir} open"))
                 .with_code("E_STORE_LOCKED")
                 .with_help("stop the other process, or give this task a directory of its own by `[store.local] path`"),

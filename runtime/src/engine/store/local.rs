@@ -6,15 +6,19 @@
 //! checkpoint.redb.1, .2, .3  copies made at the last three starts that could read the database, the newest first
 //! checkpoint.redb.new        a copy that is being made
 //! ```
+//!
+//! Only the account that runs the program can read the files.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use redb::backends::FileBackend;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
-use super::directory::{check_writable, create, lock};
+use super::directory::{check_access, check_writable, create, lock, open, open_or_create, replace};
 use super::failure::StoreError;
 use crate::{
     Checkpoint, CheckpointStore, Commit, Committed, Facts, Position, Progress, Receipt, Result, SplitId, TableId, TableSchema, async_trait,
@@ -121,12 +125,13 @@ impl Inner {
             return claim.with(&self.dir, read);
         }
         create(&self.dir)?;
+        check_access(&self.dir)?;
         let mut new = Claim { _lock: lock(&self.dir)?, database: None };
         let mut found = None;
         if self.is_there()? {
-            let copy = self.copy()?;
+            let (copy, file) = self.copy()?;
             // Invariant: only a readable database becomes a copy. A start that fails must not push out the good ones.
-            found = Some(read(&database(&copy)?)?);
+            found = Some(read(&database(file)?)?);
             self.keep(copy)?;
         }
         let epoch = new.with(&self.dir, start)?;
@@ -142,7 +147,7 @@ impl Inner {
 
     /// Whether there is a database. An error if there is none, or an empty file, beside copies of one.
     fn is_there(&self) -> Result<bool, StoreError> {
-        let size = |name: &str| fs::metadata(self.dir.join(name)).map_or(0, |file| file.len());
+        let size = |name: &str| fs::symlink_metadata(self.dir.join(name)).map_or(0, |file| file.len());
         match size("checkpoint.redb") {
             0 if (1..=COPIES).any(|number| size(&format!("checkpoint.redb.{number}")) > 0) => Err(StoreError::Missing),
             size => Ok(size > 0),
@@ -150,11 +155,13 @@ impl Inner {
     }
 
     /// Copies the database as it is before this start changes it. The copy is removed if it is not kept.
-    fn copy(&self) -> Result<tempfile::TempPath, StoreError> {
+    fn copy(&self) -> Result<(tempfile::TempPath, File), StoreError> {
         // The same name at every start, so that a process that is killed here leaves at most one such file.
-        let copy = tempfile::TempPath::try_from_path(self.dir.join("checkpoint.redb.new"))?;
-        fs::copy(self.dir.join("checkpoint.redb"), &copy)?;
-        Ok(copy)
+        const NAME: &str = "checkpoint.redb.new";
+        let mut file = replace(&self.dir, NAME)?;
+        let copy = tempfile::TempPath::try_from_path(self.dir.join(NAME))?;
+        io::copy(&mut open(&self.dir, "checkpoint.redb")?, &mut file)?;
+        Ok((copy, file))
     }
 
     /// Makes a copy the newest of those that are kept.
@@ -162,7 +169,7 @@ impl Inner {
         let kept = |number: u32| self.dir.join(format!("checkpoint.redb.{number}"));
         for number in (1..COPIES).rev() {
             match fs::rename(kept(number), kept(number + 1)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
                 _ => {}
             }
         }
@@ -175,13 +182,14 @@ impl Inner {
         if let Some(claim) = crate::sync::lock(&self.claim).as_mut() {
             return claim.with(&self.dir, read).map(Some);
         }
+        check_access(&self.dir)?;
         if !self.is_there()? {
             return check_writable(&self.dir).map(|()| None);
         }
         let _lock = lock(&self.dir)?;
-        let copy = tempfile::NamedTempFile::new()?;
-        fs::copy(self.dir.join("checkpoint.redb"), copy.path())?;
-        read(&database(copy.path())?).map(Some)
+        let mut copy = tempfile::tempfile()?;
+        io::copy(&mut open(&self.dir, "checkpoint.redb")?, &mut copy)?;
+        read(&database(copy)?).map(Some)
     }
 }
 
@@ -189,7 +197,7 @@ impl Claim {
     fn with<T>(&mut self, dir: &Path, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => database(&dir.join("checkpoint.redb"))?,
+            None => database(open_or_create(dir, "checkpoint.redb")?)?,
         };
         let done = work(&database);
         if done.is_ok() {
@@ -199,8 +207,8 @@ impl Claim {
     }
 }
 
-fn database(file: &Path) -> Result<Database, StoreError> {
-    Ok(Database::builder().set_cache_size(CACHE_BYTES).create(file)?)
+fn database(file: File) -> Result<Database, StoreError> {
+    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(FileBackend::new(file)?)?)
 }
 
 /// Increases the epoch, and returns it. A new database also gets its run.

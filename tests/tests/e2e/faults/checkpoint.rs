@@ -16,7 +16,7 @@ use super::{RECOVERY, Trial};
 use crate::case::{Case, Servers, program};
 
 /// Shell commands that mount the tmpfs at the folder `state` and then execute the program.
-const MOUNT: &str = "mkdir -p state && mount -t tmpfs -o size=6m tmpfs state && exec \"$@\"";
+const MOUNT: &str = "mkdir -p state && mount -t tmpfs -o size=6m,mode=700 tmpfs state && exec \"$@\"";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_disk_of_the_checkpoint_is_full_and_then_is_not() -> Result<()> {
