@@ -1,5 +1,5 @@
-//! Fuzzing: random events are encoded by both encoders with random settings, broken messages are read by the checker, and changed
-//! statements are read by the source.
+//! Fuzzing: random events are encoded by both encoders with random settings, and what others send is changed at random and read. [`Target`]
+//! names what is fuzzed.
 //!
 //! Every round has its own seed, so a failure can be repeated with that seed: `fuzz --target encoders --seed 17 --rounds 1`. A round fails
 //! if it panics, takes too long, needs more memory than its target may use, or breaks a rule of its target. Of the encoders the rules are: an
@@ -8,8 +8,11 @@
 mod cells;
 mod encoders;
 mod events;
+mod kafka_answers;
 mod mutation;
 mod readers;
+mod record_batches;
+mod registry_answers;
 mod settings;
 mod statements;
 
@@ -36,11 +39,18 @@ pub enum Target {
     Readers,
     /// The code of the source that reads DDL and other statements of the binlog, with statements that were changed at random.
     Statements,
+    /// The code of the sink that reads the answers of brokers.
+    KafkaAnswers,
+    /// The code of the sink that reads record batches, which anybody may have written.
+    RecordBatches,
+    /// The code of the sink that reads the answers of schema registries and the schemas in them.
+    RegistryAnswers,
 }
 
 impl Target {
     /// All targets.
-    pub const ALL: [Target; 3] = [Target::Encoders, Target::Readers, Target::Statements];
+    pub const ALL: [Target; 6] =
+        [Target::Encoders, Target::Readers, Target::Statements, Target::KafkaAnswers, Target::RecordBatches, Target::RegistryAnswers];
 
     /// The target's name on the command line.
     pub fn name(self) -> &'static str {
@@ -48,6 +58,9 @@ impl Target {
             Target::Encoders => "encoders",
             Target::Readers => "readers",
             Target::Statements => "statements",
+            Target::KafkaAnswers => "kafka_answers",
+            Target::RecordBatches => "record_batches",
+            Target::RegistryAnswers => "registry_answers",
         }
     }
 
@@ -55,6 +68,7 @@ impl Target {
     fn memory_limit(self) -> u64 {
         match self {
             Target::Encoders | Target::Statements => 32 * MIB,
+            Target::KafkaAnswers | Target::RecordBatches | Target::RegistryAnswers => 32 * MIB,
             // The library for Avro believes a length up to the limit that `readers` sets.
             Target::Readers => 32 * MIB,
         }
@@ -67,6 +81,9 @@ impl Target {
             Target::Encoders => encoders::round(&mut random),
             Target::Readers => readers::round(&mut random),
             Target::Statements => statements::round(&mut random),
+            Target::KafkaAnswers => kafka_answers::round(&mut random),
+            Target::RecordBatches => record_batches::round(&mut random),
+            Target::RegistryAnswers => registry_answers::round(&mut random),
         }
     }
 }
