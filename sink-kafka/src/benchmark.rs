@@ -1,4 +1,4 @@
-//! Support for the benchmarks of this crate; not part of the API.
+//! Support for the benchmarks of this crate and for the fuzzer; not part of the API.
 
 use std::sync::Arc;
 
@@ -44,5 +44,10 @@ impl BatchMaker {
         let size = sealed.bytes().len();
         self.batch = sealed.into_buffer();
         Ok(size)
+    }
+
+    /// The last batch.
+    pub fn bytes(&self) -> &[u8] {
+        &self.batch
     }
 }

@@ -129,11 +129,15 @@ async fn template(task: &Task, session: &Session) -> Vec<Finding> {
     {
         findings.push(failed("kafka_create_topics", error));
     }
-    let names = session.topic_names().await.unwrap_or_default();
     let fixed = task.settings.rules.fixed_topics();
-    let matching = names.iter().filter(|name| template.could_be(name) && fixed.iter().all(|fixed| **fixed != ***name));
-    for name in matching.take(MAX_MATCHING) {
-        findings.extend(compaction(task, session, name).await.filter(|finding| finding.level != Level::Passed));
+    let mut left = MAX_MATCHING;
+    let matching = session.topic_names(|name| {
+        let matches = left > 0 && template.could_be(name) && fixed.iter().all(|fixed| **fixed != *name);
+        left -= usize::from(matches);
+        matches
+    });
+    for name in matching.await.unwrap_or_default() {
+        findings.extend(compaction(task, session, &name).await.filter(|finding| finding.level != Level::Passed));
     }
     findings
 }

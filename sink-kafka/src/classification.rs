@@ -50,6 +50,7 @@ fn client(error: &ClientError) -> Class {
         | ClientError::ConnectTimeout { .. }
         | ClientError::Request { .. }
         | ClientError::ConnectionEnded { .. }
+        | ClientError::AnswerTooLong { .. }
         | ClientError::RequestTimeout { .. }
         | ClientError::LeaderChanged { .. }
         | ClientError::Unreachable { .. }
@@ -214,6 +215,14 @@ fn classify(error: &Error) -> Class {
             "E_TOO_LARGE",
             format!(
                 "let the brokers take it: socket.request.max.bytes={} in server.properties of every broker, and a restart of each; where messages hold several rows, rows = \"one\" of the format makes them smaller",
+                bytes.next_multiple_of(1 << 20)
+            ),
+        ),
+        Error::BatchTooLarge { bytes, .. } => class(
+            Kind::Data,
+            "E_TOO_LARGE",
+            format!(
+                "set max_batch_bytes = {} in [sink.kafka], which the task may then use as memory; where messages hold several rows, rows = \"one\" of the format makes them smaller",
                 bytes.next_multiple_of(1 << 20)
             ),
         ),

@@ -46,6 +46,9 @@ pub struct Config {
     /// The size in bytes, before compression, at which a record batch is closed; `None` means 1,000,000. A single record that is larger
     /// gets a batch of its own.
     pub record_batch_bytes: Option<usize>,
+    /// The size in bytes, after compression, of the largest record batch that is written, and that is read when the task looks at what it has
+    /// delivered; `None` means 16 MiB. A larger record is refused. It also bounds the memory that a broker can make the task use.
+    pub max_batch_bytes: Option<usize>,
     /// What to do if a topic already holds records of another task or program at the start.
     #[serde(default)]
     pub not_empty: NotEmpty,

@@ -199,6 +199,16 @@ pub enum Error {
         /// The address of the broker.
         broker: String,
     },
+    /// One record is larger than the task could read back.
+    #[error("a record of {bytes} bytes for partition {partition} is larger than max_batch_bytes, which is {limit}")]
+    BatchTooLarge {
+        /// The partition.
+        partition: TopicPartition,
+        /// The size in bytes of a batch with only this record, after compression.
+        bytes: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// It is unknown whether a record batch reached the log.
     #[error("it is unknown whether records reached partition {partition}: {problem}")]
     OutcomeUnknown {

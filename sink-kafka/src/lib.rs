@@ -35,6 +35,8 @@ mod error;
 #[cfg(test)]
 mod fake_broker;
 mod fingerprint;
+#[doc(hidden)]
+pub mod fuzzing;
 mod invalid_setting;
 mod resume;
 mod routing;

@@ -21,6 +21,11 @@ use crate::schema_registry::SchemaRegistry;
 const DEFAULT_RECORD_BATCH_BYTES: usize = 1_000_000;
 /// The largest value of `record_batch_bytes`. The default limit of a broker is about 1 MB.
 const MAX_RECORD_BATCH_BYTES: usize = 64 << 20;
+/// The default of `max_batch_bytes`, and its largest value. A batch that cannot be compressed is a little larger than its
+/// records.
+const DEFAULT_MAX_BATCH_BYTES: usize = 16 << 20;
+const LARGEST_MAX_BATCH_BYTES: usize = 128 << 20;
+const BATCH_MARGIN_BYTES: usize = 1 << 20;
 
 /// The format of the task's messages.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) format: Format,
     pub(crate) compression: Compression,
     pub(crate) record_batch_bytes: usize,
+    /// The size of the largest record batch that is written and read, in bytes.
+    pub(crate) max_batch_bytes: usize,
     pub(crate) not_empty: NotEmpty,
     pub(crate) sasl: Option<Sasl>,
     /// The names of the TLS files. The files are read again for every session, because certificates are renewed while a task runs.
@@ -63,6 +70,15 @@ impl Settings {
         if !(1024..=MAX_RECORD_BATCH_BYTES).contains(&record_batch_bytes) {
             return refuse("record_batch_bytes", format!("is {record_batch_bytes}, not between 1024 and {MAX_RECORD_BATCH_BYTES}"));
         }
+        let least_max = record_batch_bytes + BATCH_MARGIN_BYTES;
+        let max_batch_bytes = config.max_batch_bytes.unwrap_or(DEFAULT_MAX_BATCH_BYTES.max(least_max));
+        if !(least_max..=LARGEST_MAX_BATCH_BYTES).contains(&max_batch_bytes) {
+            let why = "the least is record_batch_bytes and a megabyte";
+            return refuse(
+                "max_batch_bytes",
+                format!("is {max_batch_bytes}, not between {least_max} and {LARGEST_MAX_BATCH_BYTES} ({why})"),
+            );
+        }
         if let Some(sasl) = &config.sasl {
             for (key, text) in [("sasl.user", sasl.user.as_str()), ("sasl.password", sasl.password.expose_secret())] {
                 if text.is_empty() || text.contains('\0') {
@@ -82,6 +98,7 @@ impl Settings {
             format,
             compression: config.compression,
             record_batch_bytes,
+            max_batch_bytes,
             not_empty: config.not_empty,
             sasl: config.sasl,
             tls: config.tls,

@@ -97,6 +97,7 @@ impl Task {
             brokers: self.settings.brokers.clone(),
             security: self.reload_security(),
             timeouts: self.timeouts,
+            max_batch_bytes: self.settings.max_batch_bytes,
             denials: self.denials.clone(),
         }
     }

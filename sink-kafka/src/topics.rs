@@ -199,9 +199,9 @@ impl LaneTopics {
         let written = self.marks.iter().filter(|(_, marks)| marks.iter().any(Mark::is_written)).map(|(name, _)| name);
         names.extend(written.filter(|name| template.could_be(name)).map(|name| Arc::from(name.as_str())));
         if !tables.is_empty() {
-            let existing: HashSet<String> = self.session().topic_names().await?.into_iter().collect();
-            let rendered = tables.iter().filter_map(|table| template.render(&table.id).ok());
-            names.extend(rendered.filter(|name| existing.contains(name)).map(Arc::from));
+            let rendered: HashSet<String> = tables.iter().filter_map(|table| template.render(&table.id).ok()).collect();
+            let existing = self.session().topic_names(|name| rendered.contains(name)).await?;
+            names.extend(existing.into_iter().map(Arc::from));
         }
         names.sort();
         names.dedup();

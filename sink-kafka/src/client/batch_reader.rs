@@ -1,7 +1,10 @@
 //! Reads fetched record batches, which any producer may have written.
 
+use std::cell::Cell;
+use std::ops::ControlFlow;
+
 use super::record_reader::{self, RecordHead};
-use crate::codec;
+use crate::codec::{self, Limits};
 
 /// The size in bytes of the offset and the length, which precede every batch of any version.
 const PREFIX: usize = 12;
@@ -9,22 +12,31 @@ const PREFIX: usize = 12;
 const HEAD: usize = 49;
 const CONTROL: u16 = 1 << 5;
 
-/// Passes every record to `visit` with its offset, in order. Returns the offset after the last complete batch; `None` if there is none. Of
-/// each record's headers only the one named `wanted_header` is kept. Transaction markers are skipped. The last batch may be cut off; any
-/// other damage is returned as the offset of the batch and an error text.
+/// Passes every record to `visit` with its offset, in order, until it breaks off. Returns the offset after the last complete batch that was
+/// read; `None` if there is none. Of each record's headers only the one named `wanted_header` is kept. Transaction markers are skipped. The
+/// last batch may be cut off; any other damage is returned as the offset of the batch and an error text.
 pub(crate) fn read_batches(
     mut bytes: &[u8],
     wanted_header: &str,
-    mut visit: impl FnMut(i64, RecordHead<'_>),
+    limits: &mut Limits,
+    mut visit: impl FnMut(i64, RecordHead<'_>) -> ControlFlow<()>,
 ) -> Result<Option<i64>, (i64, String)> {
-    let mut next = None;
+    let (mut next, is_broken_off) = (None, Cell::new(false));
+    let mut visit = |offset, head: RecordHead<'_>| {
+        let flow = visit(offset, head);
+        is_broken_off.set(flow.is_break());
+        flow
+    };
     while let Some(((base, length), rest)) = prefix(bytes) {
         let length = usize::try_from(length).map_err(|_| (base, format!("a batch of {length} bytes")))?;
         let Some((body, after)) = rest.split_at_checked(length) else { break };
         let batch = bytes.get(..PREFIX + length).unwrap_or_default();
-        let last = read_batch(base, batch, body, wanted_header, &mut visit).map_err(|problem| (base, problem))?;
+        let last = read_batch(base, batch, body, wanted_header, limits, &mut visit).map_err(|problem| (base, problem))?;
         next = Some(last.checked_add(1).ok_or_else(|| (base, "an offset that is too large".to_owned()))?);
         bytes = after;
+        if is_broken_off.get() {
+            break;
+        }
     }
     Ok(next)
 }
@@ -41,12 +53,13 @@ fn read_batch(
     batch: &[u8],
     body: &[u8],
     wanted_header: &str,
-    visit: &mut impl FnMut(i64, RecordHead<'_>),
+    limits: &mut Limits,
+    visit: &mut impl FnMut(i64, RecordHead<'_>) -> ControlFlow<()>,
 ) -> Result<i64, String> {
     match body.get(4) {
         // Batches before version 2 have no record headers. The offset of such a batch is that of its last record.
         Some(0 | 1) => {
-            visit(base, RecordHead { header: None, value_start: None, producer_id: -1 });
+            let _ = visit(base, RecordHead { header: None, value_start: None, producer_id: -1 });
             return Ok(base);
         }
         Some(2) if body.len() >= HEAD => {}
@@ -67,7 +80,7 @@ fn read_batch(
     }
     let compression = codec::of_attributes(attributes).ok_or_else(|| format!("an unknown compression, {}", attributes & 7))?;
     let producer_id = i64::from(field(31) as i32) << 32 | i64::from(field(35));
-    record_reader::read_records(compression, payload, field(45) as i32, wanted_header, |offset_delta, head| {
+    record_reader::read_records(compression, payload, field(45) as i32, wanted_header, limits, |offset_delta, head| {
         visit(base.saturating_add(offset_delta), RecordHead { producer_id, ..head })
     })?;
     Ok(last)
@@ -75,6 +88,9 @@ fn read_batch(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
     use proptest::prelude::*;
     use runtime::Seq;
 
@@ -97,11 +113,20 @@ mod tests {
         bytes
     }
 
+    fn read(bytes: &[u8], visit: impl FnMut(i64, RecordHead<'_>) -> ControlFlow<()>) -> Result<Option<i64>, (i64, String)> {
+        read_batches(bytes, "dts", &mut Limits::new(Arc::default()), visit)
+    }
+
+    fn passed(bytes: &[u8]) -> Result<Option<i64>, (i64, String)> {
+        read(bytes, |_, _| ControlFlow::Continue(()))
+    }
+
     fn all(bytes: &[u8]) -> (Vec<(i64, u128)>, Option<i64>) {
         let mut list = Vec::new();
-        let next = read_batches(bytes, "dts", |offset, head| {
+        let next = read(bytes, |offset, head| {
             assert_eq!(head.value_start, Some(*b"value"));
             list.push((offset, u128::from_be_bytes(*head.header.unwrap().first_chunk().unwrap())));
+            ControlFlow::Continue(())
         })
         .unwrap();
         (list, next)
@@ -129,7 +154,7 @@ mod tests {
         unknown[22] |= 7;
         let crc = crc32c::crc32c(&unknown[21..]);
         unknown[17..21].copy_from_slice(&crc.to_be_bytes());
-        assert_eq!(read_batches(&unknown, "dts", |_, _| {}).unwrap_err(), (5, "an unknown compression, 7".into()));
+        assert_eq!(passed(&unknown).unwrap_err(), (5, "an unknown compression, 7".into()));
     }
 
     #[test]
@@ -137,13 +162,94 @@ mod tests {
         let mut bytes = batch(7, &[1], Compression::None);
         let end = bytes.len() - 1;
         bytes[end] ^= 1;
-        assert_eq!(read_batches(&bytes, "dts", |_, _| {}).unwrap_err().0, 7);
+        assert_eq!(passed(&bytes).unwrap_err().0, 7);
+    }
+
+    #[test]
+    fn reading_breaks_off_where_the_visitor_does() {
+        let mut bytes = batch(10, &[1, 2], Compression::Zstd);
+        bytes.extend(batch(20, &[3], Compression::None));
+        let mut offsets = Vec::new();
+        let next = read(&bytes, |offset, _| {
+            offsets.push(offset);
+            ControlFlow::Break(())
+        });
+        assert_eq!((offsets, next), (vec![10], Ok(Some(12))));
+    }
+
+    /// A batch whose payload is this, with a correct checksum.
+    fn with_payload(compression: Compression, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = batch(7, &[1], compression);
+        bytes.truncate(PREFIX + HEAD);
+        bytes.extend_from_slice(payload);
+        let length = (bytes.len() - PREFIX) as i32;
+        bytes[8..12].copy_from_slice(&length.to_be_bytes());
+        let crc = crc32c::crc32c(&bytes[21..]);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+        bytes
+    }
+
+    /// A record whose length says that it takes as much as a record can, and then zeros. Many zstd frames of a block that repeats a byte
+    /// 128 KiB times: 4 bytes each.
+    fn bomb(blocks: usize) -> Vec<u8> {
+        let start = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+        // A frame with a window of 128 KiB; a raw block with the start of the record; then the blocks, the last one marked.
+        let mut frame = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3][..], &[(start.len() as u8) << 3, 0, 0], &start].concat();
+        for block in 1..=blocks {
+            let head = (128u32 << 10) << 3 | 1 << 1 | u32::from(block == blocks);
+            frame.extend_from_slice(&head.to_le_bytes()[..3]);
+            frame.push(0);
+        }
+        frame
+    }
+
+    #[test]
+    fn a_batch_that_expands_without_end_is_refused() {
+        let bytes = with_payload(Compression::Zstd, &bomb(250_000));
+        assert!(bytes.len() < 1 << 20);
+        let start = Instant::now();
+        let held = allocation_counter::measure(|| {
+            let (offset, problem) = passed(&bytes).unwrap_err();
+            assert!(offset == 7 && problem.contains("expands to more than 1 GiB"), "{problem}");
+        });
+        assert!(held.bytes_max < 1 << 20 && start.elapsed() < Duration::from_secs(30), "{held:?} {:?}", start.elapsed());
+    }
+
+    #[test]
+    fn all_batches_together_have_a_limit_too() {
+        let bytes = with_payload(Compression::Zstd, &bomb(800));
+        let mut limits = Limits::of_total(250 << 20);
+        let mut problem = || read_batches(&bytes, "dts", &mut limits, |_, _| ControlFlow::Continue(())).unwrap_err().1;
+        assert!(problem().contains("unexpected end") && problem().contains("unexpected end"));
+        assert!(problem().contains("more than 16 GiB"));
+    }
+
+    #[test]
+    fn a_reader_that_is_cancelled_ends() {
+        let bytes = with_payload(Compression::Zstd, &bomb(8_000));
+        let mut limits = Limits::new(Arc::new(true.into()));
+        let (_, problem) = read_batches(&bytes, "dts", &mut limits, |_, _| ControlFlow::Continue(())).unwrap_err();
+        assert!(problem.contains("cancelled"), "{problem}");
+    }
+
+    #[test]
+    fn windows_and_pieces_that_take_much_memory_are_refused() {
+        // A zstd frame with a window of 16 MiB, and a piece of Snappy that says it expands to 9 MiB.
+        let window = [0x28, 0xb5, 0x2f, 0xfd, 0, 14 << 3, 1, 0, 0];
+        let piece = [0x80, 0x80, 0xc0, 0x04];
+        for (compression, payload) in [(Compression::Zstd, &window[..]), (Compression::Snappy, &piece)] {
+            let held = allocation_counter::measure(|| {
+                let (_, problem) = passed(&with_payload(compression, payload)).unwrap_err();
+                println!("{problem}");
+            });
+            assert!(held.bytes_max < 1 << 20, "{held:?}");
+        }
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
-            let _ = read_batches(&bytes, "dts", |_, _| {});
+            let _ = passed(&bytes);
         }
 
         #[test]
@@ -151,11 +257,11 @@ mod tests {
             let mut bytes = batch(7, &[1, 2, 3], codec::of_attributes(kind).unwrap());
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
-            let _ = read_batches(&bytes, "dts", |_, _| {});
+            let _ = passed(&bytes);
             // The same damage again, now with a correct checksum, so that the reader gets further.
             let crc = crc32c::crc32c(bytes.get(21..).unwrap_or_default());
             bytes[17..21].copy_from_slice(&crc.to_be_bytes());
-            let _ = read_batches(&bytes, "dts", |_, _| {});
+            let _ = passed(&bytes);
         }
     }
 }

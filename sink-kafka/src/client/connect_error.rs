@@ -74,6 +74,14 @@ pub enum ConnectError {
         /// A guess at what the program is.
         what: String,
     },
+    /// The answer to a request is longer than a broker has reason to make it.
+    #[error("it announces an answer of {bytes} bytes, and {limit} are the most for this request")]
+    AnswerTooLong {
+        /// The length that the broker announces.
+        bytes: usize,
+        /// The largest length that is accepted.
+        limit: usize,
+    },
     /// The port does not use SASL.
     #[error("it does not use SASL on this port, and `sasl` is set")]
     NoSasl,
@@ -109,6 +117,14 @@ pub enum ConnectError {
         /// What is wrong with the broker's answer.
         problem: String,
     },
+    /// The broker asks for a proof of the password from which the password could be found too easily.
+    #[error("it does not follow {mechanism}: {problem}")]
+    WeakProof {
+        /// The mechanism.
+        mechanism: String,
+        /// What the broker asks for.
+        problem: String,
+    },
 }
 
 impl ConnectError {
@@ -122,8 +138,13 @@ impl ConnectError {
             | Self::NoClientCertificate { .. }
             | Self::ClientCertificate { .. }
             | Self::Handshake { .. } => "E_TLS",
-            Self::NoTls | Self::TlsNeeded | Self::NotKafka { .. } => "E_PORT",
-            Self::NoSasl | Self::SaslNeeded { .. } | Self::Mechanism { .. } | Self::Credentials { .. } | Self::Exchange { .. } => "E_SASL",
+            Self::NoTls | Self::TlsNeeded | Self::NotKafka { .. } | Self::AnswerTooLong { .. } => "E_PORT",
+            Self::NoSasl
+            | Self::SaslNeeded { .. }
+            | Self::Mechanism { .. }
+            | Self::Credentials { .. }
+            | Self::Exchange { .. }
+            | Self::WeakProof { .. } => "E_SASL",
         }
     }
 
@@ -162,7 +183,7 @@ impl ConnectError {
             Self::TlsNeeded => {
                 ("set tls = { ca = \"ca.pem\" }, or use the brokers' port without TLS", "write https:// in schema_registry.url")
             }
-            Self::NotKafka { .. } => ("correct host and port in `brokers`", "correct schema_registry.url"),
+            Self::NotKafka { .. } | Self::AnswerTooLong { .. } => ("correct host and port in `brokers`", "correct schema_registry.url"),
             Self::NoSasl => {
                 return "remove `sasl`, or use the brokers' port with SASL (listeners of SASL_PLAINTEXT or SASL_SSL)";
             }
@@ -174,6 +195,10 @@ impl ConnectError {
             }
             Self::Credentials { .. } => {
                 return "correct sasl.user or sasl.password, or create the user for this mechanism with kafka-configs.sh";
+            }
+            Self::WeakProof { .. } => {
+                return "no proof was sent. If the address is one of your brokers, set the user's password again with iterations=4096 or more \
+                        (kafka-configs.sh); else another server answers there: use `tls`";
             }
             Self::Exchange { .. } => return "check that the address is one of your brokers and not another server's",
         };

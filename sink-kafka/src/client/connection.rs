@@ -14,12 +14,13 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
+use super::answer_limit::AnswerLimit;
 use super::connect_error::ConnectError;
 use super::diagnosis;
 use super::error::{ClientError, ServerText};
 use super::options::Timeouts;
 use super::security::Security;
-use super::stream::{Failure, MAX_ANSWER_BYTES, Stream, Watch, Watched};
+use super::stream::{Failure, Stream, Watch, Watched};
 use super::tls::ClientTls;
 
 /// The longest pause that is made when a broker's quota asks for one. A longer pause is cut to this.
@@ -78,7 +79,8 @@ impl Connection {
         let (stream, socket) = dial(address, security.tls.as_ref()).await?;
         let (stream, watch) = Watched::new(stream);
         let mut connection = Self {
-            messenger: Messenger::new(stream, MAX_ANSWER_BYTES, CLIENT_ID.into()),
+            // The stream has the limits: they depend on the requests in flight.
+            messenger: Messenger::new(stream, usize::MAX, CLIENT_ID.into()),
             watch,
             address: address.to_owned(),
             security: security.clone(),
@@ -95,7 +97,6 @@ impl Connection {
             Err(SyncVersionsError::RequestError(error)) => return Err(connection.versions_failed(error).await),
             Err(other) => return Err(ClientError::Version { address: address.to_owned(), source: ServerText::of(&other) }),
         }
-        connection.watch.trust();
         Ok(connection)
     }
 
@@ -131,7 +132,7 @@ impl Connection {
     /// request needs a new connection.
     pub(crate) async fn request<R>(&self, request: R) -> Result<R::ResponseBody, ClientError>
     where
-        R: RequestBody + Send + WriteVersionedType<Vec<u8>>,
+        R: RequestBody + AnswerLimit + Send + WriteVersionedType<Vec<u8>>,
         R::ResponseBody: ReadVersionedType<Cursor<Vec<u8>>>,
     {
         let limit = match R::API_KEY {
@@ -139,6 +140,7 @@ impl Connection {
             _ => self.timeouts.quick_request,
         };
         let address = || self.address.clone();
+        let _expectation = self.watch.expect(request.answer_limit());
         match self.unless_silent(limit, self.messenger.request(request)).await {
             Some(Ok(answer)) => {
                 self.answered.store(true, Ordering::Release);
@@ -197,6 +199,9 @@ impl Connection {
             }
         }
         let source = match &failure {
+            Some(Failure::Answer(ConnectError::AnswerTooLong { bytes, limit })) => {
+                return ClientError::AnswerTooLong { address: self.address.clone(), bytes: *bytes, limit: *limit };
+            }
             Some(Failure::Ended) => return ClientError::ConnectionEnded { address: self.address.clone() },
             Some(Failure::Answer(reason)) => ServerText::of(reason),
             _ => ServerText::of(&error),

@@ -9,6 +9,7 @@ use rskafka::protocol::messages::{ReadVersionedType, RequestBody, WriteVersioned
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use super::answer_limit::AnswerLimit;
 use super::connection::Connection;
 use super::error::{ClientError, ServerText};
 use super::options::Timeouts;
@@ -16,6 +17,11 @@ use super::security::Security;
 
 /// If a broker has not answered after this time, the next broker is tried in parallel.
 const STAGGER: Duration = Duration::from_millis(500);
+
+/// How many brokers are tried for one request, and how many are connected to at a time if all are asked. A broker may name any number of
+/// others.
+const MAX_ATTEMPTS: usize = 50;
+const MAX_PARALLEL: usize = 10;
 
 /// What a connection is used for. A broker works on one request of a connection at a time. Separate connections make sure that reads never
 /// wait behind writes.
@@ -72,7 +78,7 @@ impl Connections {
     /// that answers.
     pub(super) async fn request_any<R>(&self, addresses: &[String], request: &R) -> Result<R::ResponseBody, ClientError>
     where
-        R: RequestBody + WriteVersionedType<Vec<u8>> + Sync,
+        R: RequestBody + AnswerLimit + WriteVersionedType<Vec<u8>> + Sync,
         R::ResponseBody: ReadVersionedType<Cursor<Vec<u8>>>,
     {
         let mut any = self.any.lock().await;
@@ -85,7 +91,7 @@ impl Connections {
         }
         let last = addresses.iter().position(|address| any.last.as_ref() == Some(address));
         let first = last.map_or(0, |last| last + 1);
-        let mut waiting = addresses.iter().cycle().skip(first).take(addresses.len());
+        let mut waiting = addresses.iter().cycle().skip(first).take(addresses.len().min(MAX_ATTEMPTS));
         let mut next = waiting.next();
         let mut attempts = JoinSet::new();
         let (mut refusal, mut last) = (None, None);
@@ -142,15 +148,19 @@ impl Connections {
     /// cannot be reached are left out.
     pub(super) async fn request_each<R>(&self, addresses: Vec<String>, request: &R, mut visit: impl FnMut(R::ResponseBody) -> bool + Send)
     where
-        R: RequestBody + WriteVersionedType<Vec<u8>> + Sync,
+        R: RequestBody + AnswerLimit + WriteVersionedType<Vec<u8>> + Sync,
         R::ResponseBody: ReadVersionedType<Cursor<Vec<u8>>> + Send,
     {
         let mut attempts = JoinSet::new();
-        for address in addresses {
-            let (security, timeouts) = (self.security.clone(), self.timeouts);
-            attempts.spawn(async move { Connection::open(&address, &security, &timeouts).await });
-        }
-        while let Some(opened) = attempts.join_next().await {
+        let mut addresses = addresses.into_iter().take(MAX_ATTEMPTS);
+        loop {
+            while attempts.len() < MAX_PARALLEL
+                && let Some(address) = addresses.next()
+            {
+                let (security, timeouts) = (self.security.clone(), self.timeouts);
+                attempts.spawn(async move { Connection::open(&address, &security, &timeouts).await });
+            }
+            let Some(opened) = attempts.join_next().await else { return };
             if let Ok(Ok(connection)) = opened
                 && let Ok(answer) = connection.request(request).await
                 && visit(answer)

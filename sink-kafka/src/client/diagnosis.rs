@@ -20,8 +20,6 @@ use super::stream::{Failure, Stream, Watched};
 
 /// The time limit of each diagnostic connection.
 const LIMIT: Duration = Duration::from_secs(2);
-/// The largest accepted answer to an ApiVersions request, in bytes.
-const ANSWER_BYTES: usize = 1 << 20;
 /// A SASL mechanism that no broker has. The broker refuses it and lists the mechanisms that it offers.
 const NO_MECHANISM: &str = "NONE";
 
@@ -30,7 +28,7 @@ pub(super) async fn answers_without_tls(address: &str) -> bool {
     let attempt = async {
         let stream = TcpStream::connect(address).await.ok()?;
         let (stream, watch) = Watched::new(Stream::Plain(stream));
-        let mut messenger = Messenger::new(stream, ANSWER_BYTES, CLIENT_ID.into());
+        let mut messenger = Messenger::new(stream, usize::MAX, CLIENT_ID.into());
         let answer = messenger.sync_versions().await;
         (answer.is_ok() && watch.failure().is_none()).then_some(())
     };

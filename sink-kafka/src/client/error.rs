@@ -61,6 +61,16 @@ pub enum ClientError {
         /// The broker.
         address: String,
     },
+    /// The broker announced an answer that is longer than it has reason to be; it is unknown whether it worked on the request.
+    #[error("broker {address} announces an answer of {bytes} bytes, and {limit} are the most for this request")]
+    AnswerTooLong {
+        /// The broker.
+        address: String,
+        /// The length that it announces.
+        bytes: usize,
+        /// The largest length that is accepted.
+        limit: usize,
+    },
     /// The broker did not answer, and neither took nor sent a byte within the time limit; it is unknown whether it worked on the request.
     #[error("broker {address} did not answer, and neither took nor sent a byte for {} s", limit.as_secs_f32())]
     RequestTimeout {
@@ -221,7 +231,14 @@ impl ClientError {
 
     /// Whether the broker may have received the request, so that its outcome is unknown.
     pub(crate) fn may_have_arrived(&self) -> bool {
-        matches!(self, Self::Request { .. } | Self::ConnectionEnded { .. } | Self::RequestTimeout { .. } | Self::LeaderChanged { .. })
+        matches!(
+            self,
+            Self::Request { .. }
+                | Self::ConnectionEnded { .. }
+                | Self::AnswerTooLong { .. }
+                | Self::RequestTimeout { .. }
+                | Self::LeaderChanged { .. }
+        )
     }
 
     /// Whether a retry may succeed without a change of settings or permissions.
@@ -231,6 +248,7 @@ impl ClientError {
             | Self::ConnectTimeout { .. }
             | Self::Request { .. }
             | Self::ConnectionEnded { .. }
+            | Self::AnswerTooLong { .. }
             | Self::RequestTimeout { .. }
             | Self::LeaderChanged { .. }
             | Self::Unreachable { .. }

@@ -3,6 +3,7 @@
 //! This is the only folder that uses `rskafka`. It uses the messenger and the protocol types of that library directly. The library's public
 //! client does not fit: it repeats requests on its own, and it lacks time-outs, idempotent batches and `TCP_NODELAY`.
 
+mod answer_limit;
 mod api;
 mod batch_reader;
 mod connect_error;
@@ -30,11 +31,11 @@ mod topic_id;
 mod topic_partition;
 pub(crate) mod topics;
 
+pub use api::answer::Answer;
 pub(crate) use api::init_producer_id::InitProducerIdRequest;
 #[cfg(test)]
 pub(crate) use api::list_offsets::{Boundary, list_offsets};
 pub(crate) use api::produce::{PartitionRecords, produce};
-#[cfg(test)]
 pub(crate) use batch_reader::read_batches;
 pub use connect_error::ConnectError;
 pub(crate) use connect_error::Server;

@@ -14,6 +14,8 @@ pub(crate) struct ClientOptions {
     /// The TLS and SASL settings.
     pub(crate) security: Arc<Security>,
     pub(crate) timeouts: Timeouts,
+    /// The size of the largest record batch that is written and read, in bytes.
+    pub(crate) max_batch_bytes: usize,
     /// The successes and refusals so far, which decide how a refusal is treated. The value outlives the session.
     pub(crate) denials: Arc<Denials>,
 }

@@ -2,8 +2,9 @@
 //! skipped, so even large records of other programs take no memory after decompression.
 
 use std::io::{self, BufReader, Read};
+use std::ops::ControlFlow;
 
-use crate::codec::{self, Compression};
+use crate::codec::{Compression, Limits};
 
 /// The largest value of the wanted header that is kept, in bytes; a longer one counts as absent.
 const MAX_HEADER: i64 = 1024;
@@ -21,17 +22,18 @@ pub(crate) struct RecordHead<'a> {
     pub(crate) producer_id: i64,
 }
 
-/// Passes each record of a batch to `visit`, with its offset relative to the batch. `count` is the number of records in the header of the
-/// batch.
+/// Passes each record of a batch to `visit`, with its offset relative to the batch, until it breaks off. `count` is the number of records in
+/// the header of the batch.
 pub(super) fn read_records(
     compression: Compression,
     payload: &[u8],
     count: i32,
     wanted_header: &str,
-    mut visit: impl FnMut(i64, RecordHead<'_>),
+    limits: &mut Limits,
+    mut visit: impl FnMut(i64, RecordHead<'_>) -> ControlFlow<()>,
 ) -> Result<(), String> {
     let malformed = |error: io::Error| format!("{compression:?} records: {error}");
-    let mut reader = BufReader::new(codec::reader(compression, payload).map_err(malformed)?);
+    let mut reader = BufReader::new(limits.reader(compression, payload).map_err(malformed)?);
     let mut scratch = Scratch { name: vec![0; wanted_header.len()], value: Vec::new() };
     for _ in 0..count {
         let length = read_varint(&mut reader).map_err(malformed)?;
@@ -41,10 +43,10 @@ pub(super) fn read_records(
         if record.limit() > 0 {
             return Err("a record that is longer than its parts".to_owned());
         }
-        visit(
-            read.offset_delta,
-            RecordHead { header: read.has_header.then_some(&scratch.value), value_start: read.value_start, producer_id: -1 },
-        );
+        let head = RecordHead { header: read.has_header.then_some(&scratch.value), value_start: read.value_start, producer_id: -1 };
+        if visit(read.offset_delta, head).is_break() {
+            return Ok(());
+        }
     }
     match reader.read(&mut [0]).map_err(malformed)? {
         0 => Ok(()),

@@ -39,6 +39,7 @@ pub(super) async fn authenticate(connection: &Connection, sasl: &Sasl) -> Result
                 mechanism: mechanism.clone(),
                 problem: "its answer shows that it does not know the password".into(),
             },
+            Failed::Weak(problem) => ConnectError::WeakProof { mechanism: mechanism.clone(), problem },
             Failed::Malformed(problem) => ConnectError::Exchange { mechanism: mechanism.clone(), problem: problem.into() },
         })
     };

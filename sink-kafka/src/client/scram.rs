@@ -14,6 +14,9 @@ use ring::{digest, hmac, pbkdf2, rand};
 /// The GS2 header for "no channel binding, no authorization identity". It is in the first message and, as base64, in the last.
 const GS2: &str = "n,,";
 const GS2_BASE64: &str = "biws";
+/// The smallest accepted number of hash rounds, as RFC 7677 demands. The fewer rounds there are, the faster whoever has asked for a proof
+/// tries passwords on it.
+const MIN_ROUNDS: u32 = 4_096;
 /// The largest accepted number of hash rounds. Brokers allow 16,384. The limit bounds the work that an untrusted server can cause.
 const MAX_ROUNDS: u32 = 1_000_000;
 
@@ -52,6 +55,8 @@ impl Hash {
 pub(super) enum Failed {
     /// A message of the server violates the protocol.
     Malformed(&'static str),
+    /// The server asks for a proof from which the password could be found too easily.
+    Weak(String),
     /// The server's signature is wrong, so the server does not know the password.
     Impostor,
     /// The server refuses the client; the text is from the server.
@@ -94,6 +99,12 @@ impl First {
         let rounds = part("i").and_then(|rounds| rounds.parse().ok()).and_then(NonZeroU32::new);
         let rounds =
             rounds.filter(|rounds| rounds.get() <= MAX_ROUNDS).ok_or(Failed::Malformed("it asks for an absurd number of rounds"))?;
+        if rounds.get() < MIN_ROUNDS {
+            return Err(Failed::Weak(format!("it asks for {rounds} hash rounds, and fewer than {MIN_ROUNDS} do not protect the password")));
+        }
+        if salt.is_empty() {
+            return Err(Failed::Weak("it asks for a proof without a salt, which does not protect the password".into()));
+        }
         if !nonce.starts_with(&self.nonce) || nonce.len() == self.nonce.len() {
             return Err(Failed::Malformed("it did not answer to our nonce"));
         }
@@ -176,13 +187,27 @@ mod tests {
     }
 
     #[test]
+    fn a_proof_that_does_not_protect_the_password_is_not_given() {
+        let prove = |salt: &str, rounds: u32| {
+            let answer = format!("r=rOprNGfwEbeRWgbNEkqOx,s={salt},i={rounds}");
+            example().0.prove("pencil", answer.as_bytes()).map(|_| ())
+        };
+        for rounds in [1, 999, 4_095] {
+            let Err(Failed::Weak(problem)) = prove("W22ZaJ0SNY7soEsUEjb6gQ==", rounds) else { panic!("{rounds} rounds") };
+            assert!(problem.contains(&format!("asks for {rounds} hash rounds")), "{problem}");
+        }
+        assert!(matches!(prove("", 4_096), Err(Failed::Weak(_))));
+        assert_eq!(prove("W22ZaJ0SNY7soEsUEjb6gQ==", 4_096), Ok(()));
+    }
+
+    #[test]
     fn odd_names_are_written_as_the_standard_says() {
         assert_eq!(begin_with(Hash::Sha512, "a,b=c", "x".into()).0, "n,,n=a=2Cb=3Dc,r=x");
     }
 
     proptest! {
         #[test]
-        fn any_answer_is_read_or_refused(one: Vec<u8>, text in "(r=rOprNGfwEbeRWgbNEkqO[a-z]{0,3})?,?(s=[A-Za-z=]{0,8})?,?(i=[0-9]{0,3})?", last: Vec<u8>) {
+        fn any_answer_is_read_or_refused(one: Vec<u8>, text in "(r=rOprNGfwEbeRWgbNEkqO[a-z]{0,3})?,?(s=[A-Za-z=]{0,8})?,?(i=[0-9]{0,4})?", last: Vec<u8>) {
             let _ = example().0.prove("p", &one);
             if let Ok((_, state)) = example().0.prove("p", text.as_bytes()) {
                 let _ = state.verify(&last);

@@ -1,6 +1,6 @@
 //! A session with a cluster: its connections, and the metadata of brokers and leaders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Cursor;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -8,7 +8,8 @@ use std::time::Duration;
 use rskafka::protocol::messages::{ReadVersionedType, RequestBody, WriteVersionedType};
 use tokio::time::sleep;
 
-use super::api::metadata::{ClusterDescription, MetadataRequest};
+use super::answer_limit::AnswerLimit;
+use super::api::metadata::{ClusterDescription, MetadataRequest, MetadataResponse};
 use super::connection::Connection;
 use super::connections::{Connections, Purpose};
 use super::denial::Denials;
@@ -69,13 +70,15 @@ pub(crate) struct Session {
     options: ClientOptions,
     metadata: RwLock<Metadata>,
     connections: Connections,
+    /// Held while an answer with records is awaited and read, so that there is one at a time, however many lanes read.
+    reading: tokio::sync::Mutex<()>,
 }
 
 impl Session {
     /// Connects to the first broker that answers.
     pub(crate) async fn connect(options: &ClientOptions) -> Result<Self, ClientError> {
         let connections = Connections::new(options.security.clone(), options.timeouts);
-        let session = Self { options: options.clone(), metadata: RwLock::default(), connections };
+        let session = Self { options: options.clone(), metadata: RwLock::default(), connections, reading: tokio::sync::Mutex::default() };
         session.refresh_brokers().await?;
         Ok(session)
     }
@@ -86,6 +89,16 @@ impl Session {
 
     pub(crate) fn denials(&self) -> &Denials {
         &self.options.denials
+    }
+
+    /// The size of the largest record batch that is written and read, in bytes.
+    pub(crate) fn max_batch_bytes(&self) -> usize {
+        self.options.max_batch_bytes
+    }
+
+    /// Waits until no other lane reads records.
+    pub(super) async fn turn_to_read(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.reading.lock().await
     }
 
     /// The first broker of the settings, for commands in help texts.
@@ -145,7 +158,7 @@ impl Session {
     /// Sends a request that any broker can answer.
     pub(crate) async fn request_any<R>(&self, request: &R) -> Result<R::ResponseBody, ClientError>
     where
-        R: RequestBody + WriteVersionedType<Vec<u8>> + Sync,
+        R: RequestBody + AnswerLimit + WriteVersionedType<Vec<u8>> + Sync,
         R::ResponseBody: ReadVersionedType<Cursor<Vec<u8>>>,
     {
         self.connections.request_any(&self.addresses(), request).await.map_err(|error| self.aged(error))
@@ -164,7 +177,7 @@ impl Session {
 
     /// Refreshes the addresses of the brokers.
     pub(crate) async fn refresh_brokers(&self) -> Result<(), ClientError> {
-        self.describe(Some(&[])).await.map(|_| ())
+        self.describe(Some(&[]), |_| false).await.map(|_| ())
     }
 
     /// Refreshes the leaders of these topics. Returns the number of partitions of each topic, in the same order.
@@ -177,7 +190,7 @@ impl Session {
         let mut propagation = Retry::new(timeouts.propagation, FIRST_PAUSE, LONGEST_PAUSE);
         let names: Vec<Arc<str>> = topics.iter().map(|topic| topic.name.clone()).collect();
         loop {
-            let answer = self.describe(Some(&names)).await?;
+            let answer = self.describe(Some(&names), once_each(&names)).await?;
             let mut found: Vec<_> = topics.iter().map(|topic| self.take_over(topic, &answer)).collect();
             if topics.iter().zip(&found).any(|(topic, found)| topic.is_missing_in(found)) {
                 self.ask_every_broker(topics, &names, &mut found).await;
@@ -215,7 +228,8 @@ impl Session {
 
     /// Asks all brokers about the topics that are missing in `found`, and replaces the results of those that a broker knows.
     async fn ask_every_broker(&self, topics: &[ExpectedTopic], names: &[Arc<str>], found: &mut [Result<usize, ClientError>]) {
-        let visit = |answer: ClusterDescription| {
+        let visit = |answer: MetadataResponse| {
+            let answer = answer.describe(once_each(names));
             for (topic, found) in topics.iter().zip(found.iter_mut()).filter(|(topic, found)| topic.is_missing_in(found)) {
                 let result = self.take_over(topic, &answer);
                 if !topic.is_missing_in(&result) {
@@ -244,9 +258,9 @@ impl Session {
         }
     }
 
-    /// The names of all topics except Kafka's internal ones.
-    pub(crate) async fn topic_names(&self) -> Result<Vec<String>, ClientError> {
-        let answer = self.describe(None).await?;
+    /// Those names of the cluster's topics for which `wanted` returns true, except Kafka's internal topics.
+    pub(crate) async fn topic_names(&self, wanted: impl FnMut(&str) -> bool) -> Result<Vec<String>, ClientError> {
+        let answer = self.describe(None, wanted).await?;
         let usable = answer.topics.into_iter().filter(|topic| topic.code == ErrorCode::NONE && !topic.is_internal);
         Ok(usable.map(|topic| topic.name).collect())
     }
@@ -284,8 +298,9 @@ impl Session {
         ClientError::Answer { operation, code }
     }
 
-    async fn describe(&self, topics: Option<&[Arc<str>]>) -> Result<ClusterDescription, ClientError> {
-        let mut answer = self.request_any(&MetadataRequest::new(topics)).await?;
+    /// Refreshes the addresses of the brokers. Returns what a broker says about those of the requested topics for which `wanted` returns true.
+    async fn describe(&self, topics: Option<&[Arc<str>]>, wanted: impl FnMut(&str) -> bool) -> Result<ClusterDescription, ClientError> {
+        let mut answer = self.request_any(&MetadataRequest::new(topics)).await?.describe(wanted);
         let brokers = std::mem::take(&mut answer.brokers);
         let moved = self.metadata.write().unwrap_or_else(PoisonError::into_inner).set_brokers(brokers, answer.controller);
         self.connections.forget(&moved);
@@ -317,4 +332,10 @@ impl Session {
             other => other,
         }
     }
+}
+
+/// Whether a topic of an answer is one of `names` and comes for the first time.
+fn once_each(names: &[Arc<str>]) -> impl FnMut(&str) -> bool {
+    let mut missing: HashSet<&str> = names.iter().map(|name| &**name).collect();
+    move |name| missing.remove(name)
 }

@@ -1,9 +1,10 @@
-//! A stream to a broker, with or without TLS. It checks the length of every answer before the messenger allocates memory for the answer. It
-//! also keeps the first failure, so that the reason can be diagnosed later.
+//! A stream to a broker, with or without TLS. It follows the requests that are written and the answers that are read, and fails on an answer
+//! that was not asked for or that is longer than the requests in flight explain, before the messenger allocates memory for it. It also keeps
+//! the first failure, so that the reason can be diagnosed later.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -12,12 +13,13 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
+use super::answer_limit::SMALL_ANSWER_BYTES;
 use super::connect_error::ConnectError;
 
-/// The largest accepted answer, in bytes, until the server has proved to be a Kafka broker.
-const FIRST_ANSWER_BYTES: usize = 1 << 20;
-/// The largest accepted answer of a broker, in bytes. A fetched record batch may be as large as the broker's own limit allowed.
-pub(super) const MAX_ANSWER_BYTES: usize = 128 << 20;
+/// The bytes of a request up to its correlation id: length, number of the request, version, correlation id.
+const REQUEST_HEAD: usize = 12;
+/// The bytes of an answer up to its correlation id: length, correlation id.
+const ANSWER_HEAD: usize = 8;
 
 /// A TCP stream, with or without TLS.
 pub(super) enum Stream {
@@ -28,7 +30,10 @@ pub(super) enum Stream {
 /// The observed state of a stream, shared with the connection.
 #[derive(Debug)]
 pub(super) struct Watch {
-    limit: AtomicUsize,
+    /// The largest accepted answer to each of the requests in flight, in bytes.
+    limits: Mutex<Vec<usize>>,
+    /// Whether any answer has come.
+    answered: AtomicBool,
     ended: AtomicBool,
     failure: Mutex<Option<Failure>>,
     /// When the peer last took or sent a byte.
@@ -51,7 +56,8 @@ pub(super) enum Failure {
 impl Default for Watch {
     fn default() -> Self {
         Self {
-            limit: AtomicUsize::new(FIRST_ANSWER_BYTES),
+            limits: Mutex::default(),
+            answered: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             failure: Mutex::new(None),
             last_byte: Mutex::new(Instant::now()),
@@ -60,9 +66,16 @@ impl Default for Watch {
 }
 
 impl Watch {
-    /// Notes that the server is a Kafka broker; from now on its answers may be large.
-    pub(super) fn trust(&self) {
-        self.limit.store(MAX_ANSWER_BYTES, Ordering::Relaxed);
+    /// Accepts answers of this many bytes until the returned value is dropped.
+    pub(super) fn expect(self: &Arc<Self>, limit: usize) -> Expectation {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner).push(limit);
+        Expectation { watch: self.clone(), limit }
+    }
+
+    /// The largest answer that is accepted now, in bytes.
+    fn limit(&self) -> usize {
+        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        limits.iter().copied().fold(SMALL_ANSWER_BYTES, usize::max)
     }
 
     /// Whether the stream has ended or failed, so that no more answers arrive.
@@ -94,6 +107,21 @@ impl Watch {
     }
 }
 
+/// The limit of a request in flight; see [`Watch::expect`].
+pub(super) struct Expectation {
+    watch: Arc<Watch>,
+    limit: usize,
+}
+
+impl Drop for Expectation {
+    fn drop(&mut self) {
+        let mut limits = self.watch.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = limits.iter().position(|limit| *limit == self.limit) {
+            limits.swap_remove(at);
+        }
+    }
+}
+
 impl Failure {
     /// Classifies an error of a stream.
     pub(super) fn of(error: &io::Error) -> Self {
@@ -110,25 +138,37 @@ impl Failure {
     }
 }
 
-/// A stream that checks the lengths of received answers and notes failures.
+/// A stream that checks the received answers and notes failures.
 pub(super) struct Watched {
     stream: Stream,
     watch: Arc<Watch>,
-    /// The length field of the current answer, as far as it has been received.
-    head: [u8; 4],
+    written: Frames<REQUEST_HEAD>,
+    read: Frames<ANSWER_HEAD>,
+    /// The correlation ids of the requests that were written and not answered yet.
+    asked: Vec<i32>,
+}
+
+/// Finds the heads of the frames in a stream of bytes. A frame is its length in four bytes, and that many bytes.
+struct Frames<const HEAD: usize> {
+    /// The head of the current frame, as far as it has passed.
+    head: [u8; HEAD],
     head_len: usize,
-    /// How many bytes of the current answer are still missing.
+    /// How many bytes of the current frame behind its head have not passed yet.
     left: usize,
 }
 
-impl Watched {
-    pub(super) fn new(stream: Stream) -> (Self, Arc<Watch>) {
-        let watch = Arc::new(Watch::default());
-        (Self { stream, watch: watch.clone(), head: [0; 4], head_len: 0, left: 0 }, watch)
+impl<const HEAD: usize> Frames<HEAD> {
+    fn new() -> Self {
+        Self { head: [0; HEAD], head_len: 0, left: 0 }
     }
 
-    /// Finds the length field of each answer in the received bytes and checks it against the limit.
-    fn follow(&mut self, mut bytes: &[u8]) -> Result<(), ConnectError> {
+    /// Takes the next bytes. Passes the length of each frame to `length` as soon as it is complete, and then the whole head to `head`.
+    fn follow<E>(
+        &mut self,
+        mut bytes: &[u8],
+        mut length: impl FnMut([u8; 4]) -> Result<(), E>,
+        mut head: impl FnMut([u8; HEAD]) -> Result<(), E>,
+    ) -> Result<(), E> {
         while let Some((&byte, rest)) = bytes.split_first() {
             if self.left > 0 {
                 let passed = self.left.min(bytes.len());
@@ -141,15 +181,67 @@ impl Watched {
             }
             self.head_len += 1;
             bytes = rest;
-            if self.head_len == self.head.len() {
+            if self.head_len == 4 {
+                length(self.length())?;
+            }
+            if self.head_len == HEAD {
                 self.head_len = 0;
-                self.left = u32::from_be_bytes(self.head) as usize;
-                if self.left > self.watch.limit.load(Ordering::Relaxed) {
-                    return Err(ConnectError::of_answer(self.head));
-                }
+                // Invariant: `length` has refused a frame that is shorter than its head.
+                self.left = (u32::from_be_bytes(self.length()) as usize).saturating_sub(HEAD - 4);
+                head(self.head)?;
             }
         }
         Ok(())
+    }
+
+    fn length(&self) -> [u8; 4] {
+        self.head.first_chunk().copied().unwrap_or_default()
+    }
+}
+
+impl Watched {
+    pub(super) fn new(stream: Stream) -> (Self, Arc<Watch>) {
+        let watch = Arc::new(Watch::default());
+        (Self { stream, watch: watch.clone(), written: Frames::new(), read: Frames::new(), asked: Vec::new() }, watch)
+    }
+
+    /// Checks the length and the correlation id of each answer in the received bytes.
+    fn follow_read(&mut self, bytes: &[u8]) -> Result<(), ConnectError> {
+        let (watch, asked) = (&self.watch, &mut self.asked);
+        let check_length = |head: [u8; 4]| {
+            let (bytes, limit) = (u32::from_be_bytes(head) as usize, watch.limit());
+            match bytes {
+                _ if bytes > limit && watch.answered.load(Ordering::Relaxed) => Err(ConnectError::AnswerTooLong { bytes, limit }),
+                _ if bytes > limit || bytes < ANSWER_HEAD - 4 => Err(ConnectError::of_answer(head)),
+                _ => Ok(()),
+            }
+        };
+        self.read.follow(bytes, check_length, |head| {
+            let [.., a, b, c, d] = head;
+            let id = i32::from_be_bytes([a, b, c, d]);
+            let at = asked.iter().position(|asked| *asked == id);
+            let at = at.ok_or_else(|| ConnectError::NotKafka { what: "it answers requests that were not made".into() })?;
+            asked.swap_remove(at);
+            watch.answered.store(true, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+
+    /// Notes the correlation id of each request in the written bytes.
+    fn follow_written(&mut self, bytes: &[u8]) {
+        let asked = &mut self.asked;
+        let noted = self.written.follow(
+            bytes,
+            |_| Ok::<_, std::convert::Infallible>(()),
+            |head| {
+                let [.., a, b, c, d] = head;
+                asked.push(i32::from_be_bytes([a, b, c, d]));
+                Ok(())
+            },
+        );
+        match noted {
+            Ok(()) => {}
+        }
     }
 }
 
@@ -171,7 +263,7 @@ impl AsyncRead for Watched {
         } else if room > 0 {
             self.watch.note(Failure::Ended);
         }
-        if let Err(problem) = self.follow(came) {
+        if let Err(problem) = self.follow_read(came) {
             buffer.set_filled(before);
             let error = io::Error::new(io::ErrorKind::InvalidData, problem.clone());
             self.watch.note(Failure::Answer(problem));
@@ -199,8 +291,9 @@ impl AsyncWrite for Watched {
             Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_write(context, bytes),
         };
-        if matches!(written, Poll::Ready(Ok(1..))) {
+        if let Poll::Ready(Ok(count @ 1..)) = written {
             self.watch.note_bytes();
+            self.follow_written(bytes.get(..count).unwrap_or_default());
         }
         self.watched(written)
     }
@@ -228,32 +321,82 @@ mod tests {
 
     use super::*;
 
-    async fn answer(bytes: &'static [u8], piece: usize) -> (io::Result<Vec<u8>>, Option<Failure>) {
+    /// A request with this correlation id and a body of one byte.
+    fn request(id: u8) -> [u8; 13] {
+        [0, 0, 0, 9, 0, 18, 0, 0, 0, 0, 0, id, 0]
+    }
+
+    /// Writes requests with these correlation ids to a server that answers with `bytes`. Returns what was read.
+    async fn answer(ids: &[u8], bytes: &'static [u8], piece: usize, limit: usize) -> (io::Result<Vec<u8>>, Option<Failure>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let requests = ids.iter().flat_map(|id| request(*id)).collect::<Vec<u8>>();
+        let mut received = vec![0; requests.len()];
         let server = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             stream.set_nodelay(true).unwrap();
+            stream.read_exact(&mut received).await.unwrap();
             for piece in bytes.chunks(piece) {
-                stream.write_all(piece).await.unwrap();
-                stream.flush().await.unwrap();
+                if stream.write_all(piece).await.is_err() {
+                    break;
+                }
             }
+            received
         });
         let (mut stream, watch) = Watched::new(Stream::Plain(TcpStream::connect(address).await.unwrap()));
+        let expectation = watch.expect(limit);
+        for piece in requests.chunks(piece) {
+            stream.write_all(piece).await.unwrap();
+        }
         let mut read = Vec::new();
         let result = stream.read_to_end(&mut read).await.map(|_| read);
-        server.await.unwrap();
+        drop((stream, expectation));
+        assert_eq!(server.await.unwrap(), requests);
         (result, watch.failure())
     }
 
     #[tokio::test]
-    async fn lengths_are_followed_through_any_pieces() {
-        const TWO: &[u8] = b"\0\0\0\x03abc\0\0\0\0\0\0\0\x01z";
+    async fn answers_are_followed_through_any_pieces() {
+        const THREE: &[u8] = b"\0\0\0\x07\0\0\0\x05abc\0\0\0\x04\0\0\0\x07\0\0\0\x05\0\0\0\x06z";
         for piece in [1, 2, 5, 100] {
-            let (read, failure) = answer(TWO, piece).await;
-            assert_eq!(read.unwrap(), TWO);
+            let (read, failure) = answer(&[5, 6, 7], THREE, piece, 0).await;
+            assert_eq!(read.unwrap(), THREE);
             assert!(matches!(failure, Some(Failure::Ended)));
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_not_asked_for_ends_the_connection() {
+        for (ids, bytes) in [
+            (&[][..], &b"\0\0\0\x04\0\0\0\0"[..]),
+            (&[5], b"\0\0\0\x04\0\0\0\x06"),
+            (&[5], b"\0\0\0\x04\0\0\0\x05\0\0\0\x04\0\0\0\x05"),
+            (&[5], b"\0\0\0\x03\0\0\0"),
+            (&[5], b"\0\0\0\0"),
+        ] {
+            for piece in [1, 100] {
+                let (read, failure) = answer(ids, bytes, piece, 0).await;
+                assert!(read.is_err() && matches!(failure, Some(Failure::Answer(ConnectError::NotKafka { .. }))), "{bytes:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_be_as_long_as_a_request_in_flight_explains() {
+        // The heads of two answers. The second one is of 65,537 bytes; only the limit of the request decides about it.
+        const LONG: &[u8] = b"\0\0\0\x04\0\0\0\x05\0\x01\0\x01\0\0\0\x06";
+        let (read, _) = answer(&[5, 6], LONG, 100, SMALL_ANSWER_BYTES + 1).await;
+        assert_eq!(read.unwrap(), LONG);
+        let (read, failure) = answer(&[5, 6], LONG, 100, SMALL_ANSWER_BYTES).await;
+        assert!(read.is_err());
+        let Some(Failure::Answer(ConnectError::AnswerTooLong { bytes: 65_537, limit: 65_536 })) = failure else { panic!("{failure:?}") };
+        let watch = Arc::new(Watch::default());
+        let [small, large] = [100_000, 200_000].map(|limit| watch.expect(limit));
+        assert_eq!(watch.limit(), 200_000);
+        drop(large);
+        assert_eq!(watch.limit(), 100_000);
+        drop(small);
+        assert_eq!(watch.limit(), SMALL_ANSWER_BYTES);
     }
 
     #[tokio::test]
@@ -263,11 +406,10 @@ mod tests {
             (b"\x4a\0\0\0\x0a5.7.22", "MySQL"),
             (b"SSH-2.0-x", "SSH-"),
             (b"\x15\x03\x03\x00\x02\x02\x46", "TLS"),
-            (b"\x00\x00\x00\x01a\x7f\xff\xff\xff", "2147483647"),
             (b"\xff\xff\xff\xff", "4294967295"),
         ] {
             for piece in [1, 100] {
-                let (read, failure) = answer(bytes, piece).await;
+                let (read, failure) = answer(&[5], bytes, piece, 0).await;
                 assert!(read.is_err());
                 let Some(Failure::Answer(problem)) = failure else { panic!("{bytes:?}") };
                 assert!(problem.to_string().contains(expected), "{problem}");

@@ -138,7 +138,8 @@ async fn config(session: &Session, topic: &str, key: &'static str) -> Option<Str
 pub(crate) async fn missing_rights(session: &Session, topic: &Arc<str>) -> Vec<&'static str> {
     let request = MetadataRequest { topics: Some(std::slice::from_ref(topic)), with_rights: true };
     let Ok(answer) = session.request_any(&request).await else { return Vec::new() };
-    let found = answer.topics.into_iter().find(|found| found.name == **topic && found.code == ErrorCode::NONE);
+    let topics = answer.describe(|name| name == &**topic).topics;
+    let found = topics.into_iter().find(|found| found.code == ErrorCode::NONE);
     found.and_then(|found| found.rights).map(missing).unwrap_or_default()
 }
 

@@ -7,7 +7,7 @@ mod snappy;
 
 use std::io::Cursor;
 
-pub(crate) use read::reader;
+pub(crate) use read::{Limits, reader};
 use serde::Deserialize;
 
 /// How record batches are compressed.

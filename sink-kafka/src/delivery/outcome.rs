@@ -174,6 +174,20 @@ async fn too_large(sender: &Sender, pending: &mut Pending) -> Result<Next, Error
     Ok(Next::Done)
 }
 
+/// Splits the first batch of the queue until it is at most `limit` bytes long, or rejects it if it has only one record: a later recovery could
+/// not read it.
+pub(super) fn fit(pending: &mut Pending, limit: usize) -> Result<(), Error> {
+    while let Some(batch) = pending.queue.pop_front_if(|batch| batch.bytes().len() > limit) {
+        if batch.count() > 1 {
+            halve(pending, batch)?;
+        } else {
+            let (partition, bytes) = (pending.id().clone(), batch.bytes().len());
+            reject(pending, batch, Error::BatchTooLarge { partition, bytes, limit });
+        }
+    }
+    Ok(())
+}
+
 /// Sends a refused batch again as two halves. In the end the record that the broker refuses is alone, and what comes before it is delivered.
 fn halve(pending: &mut Pending, batch: SealedBatch) -> Result<Next, Error> {
     pending.resolved();

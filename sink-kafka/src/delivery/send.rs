@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::outcome::{Delivered, Next, Pending, Sender, not_sent, resend_if_idempotent, settle, unanswered};
+use super::outcome::{Delivered, Next, Pending, Sender, fit, not_sent, resend_if_idempotent, settle, unanswered};
 use super::producer::Partition;
 use super::record_batch::SealedBatch;
 use crate::client::{ClientError, ErrorCode, PartitionRecords, Pauses, Purpose, TopicPartition, produce};
@@ -54,6 +54,9 @@ async fn drive(sender: &Sender, pending: &mut [Pending]) -> Result<(), Error> {
     let session = sender.producer.session();
     let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
+        for pending in &mut *pending {
+            fit(pending, session.max_batch_bytes())?;
+        }
         // One request per broker, and one for each batch that may be too large for its broker.
         let mut groups: BTreeMap<(Option<i32>, Option<usize>), Vec<usize>> = BTreeMap::new();
         for (index, pending) in pending.iter().enumerate().filter(|(_, pending)| !pending.queue.is_empty()) {

@@ -91,3 +91,14 @@ async fn batches_that_are_too_large_together_are_sent_one_by_one() {
     delivered.sort_unstable();
     assert_eq!(delivered, all);
 }
+
+#[tokio::test]
+async fn a_record_that_could_not_be_read_back_is_refused_and_those_before_it_are_delivered() {
+    let fake = FakeCluster::start(1, &[("t", 1)]).await;
+    let task = task_of(&fake, json!({"compression": "none", "record_batch_bytes": 1024, "max_batch_bytes": 1_100_000}));
+    let error = write_sizes(&task, &[100, 1_200_000, 100]).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Data, Some("E_TOO_LARGE")), "{error}");
+    assert!(error.to_string().contains("larger than max_batch_bytes, which is 1100000"), "{error}");
+    assert!(error.help().unwrap().contains("max_batch_bytes = 2097152"), "{error:?}");
+    assert_eq!(sizes(&fake, 0), [100]);
+}

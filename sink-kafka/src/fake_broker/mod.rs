@@ -14,6 +14,7 @@ pub(crate) mod scenarios;
 mod slow_networks;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::read_batches;
 use crate::client::reference::{ReadRecord, read_batch};
+use crate::codec::Limits;
 use crate::resume::record_header::{HEADER, RecordPosition};
 use protocol::{Reader, Writer, read_frame, write_frame};
 
@@ -315,8 +317,9 @@ impl FakeCluster {
         let state = self.state.lock().unwrap();
         let mut list = Vec::new();
         for batch in &state.topics[topic][partition].batches {
-            read_batches(&batch.bytes, HEADER, |offset, head| {
+            read_batches(&batch.bytes, HEADER, &mut Limits::new(Arc::default()), |offset, head| {
                 list.push((offset, head.header.map(|value| RecordPosition::decode(value).unwrap())));
+                ControlFlow::Continue(())
             })
             .unwrap();
         }
@@ -345,7 +348,7 @@ fn append(log: &mut Log, bytes: &[u8]) -> i64 {
 /// Appends a batch by Kafka's rules for producer ids and sequence numbers. Returns the error code and the base offset.
 fn accept(log: &mut Log, bytes: &[u8], forget: bool) -> (i16, i64) {
     // Like a broker, first checks that the batch can be read.
-    if read_batches(bytes, HEADER, |_, _| {}).is_err() {
+    if read_batches(bytes, HEADER, &mut Limits::new(Arc::default()), |_, _| ControlFlow::Continue(())).is_err() {
         return (2, -1);
     }
     let producer = i64::from_be_bytes(bytes[43..51].try_into().unwrap());

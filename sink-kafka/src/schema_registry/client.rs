@@ -12,13 +12,14 @@ use serde_json::Value;
 
 use super::config::SchemaRegistry;
 use super::error::RegistryError;
+use super::identity;
 use super::redact::redact;
 use crate::client::{ClientTls, ConnectError, Denial, Timeouts};
 use crate::invalid_setting::InvalidSetting;
 
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 /// The largest accepted answer, in bytes. A schema has only some kilobytes.
-const ANSWER_BYTES: usize = 4 << 20;
+const ANSWER_BYTES: usize = 1 << 20;
 /// The largest number of characters of a registry's text in an error.
 const MAX_TEXT: usize = 400;
 /// The registry's error codes for a subject, version or schema that does not exist. Only a registry answers with them, so they also show
@@ -116,10 +117,11 @@ impl Client {
     }
 
     fn read(&self, status: u16, answer: &[u8]) -> Result<Result<Value, Refusal>, RegistryError> {
-        let json: Option<Value> = serde_json::from_slice(answer).ok();
+        let json = identity::parse(answer);
         if (200..300).contains(&status) {
-            return json.map(Ok).ok_or_else(|| self.not_registry(format!("it answers {status} with something that is not JSON")));
+            return json.map(Ok).map_err(|problem| self.not_registry(format!("its answer {status} cannot be read: {problem}")));
         }
+        let json = json.ok();
         let part = |key: &str| json.as_ref().and_then(|json| json.get(key));
         let code = part("error_code").and_then(Value::as_i64);
         let text = part("message").and_then(Value::as_str).map_or_else(|| "the answer gives no reason".into(), |text| self.clean(text));

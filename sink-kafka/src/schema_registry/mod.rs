@@ -26,7 +26,7 @@ use crate::invalid_setting::InvalidSetting;
 use client::{Client, Refusal};
 pub use config::{RegistryUrl, SchemaRegistry, Subject};
 pub use error::RegistryError;
-use identity::Identity;
+pub(crate) use identity::{Identity, identify, parse};
 
 /// The time limit of a request, including its complete answer. Also the time for which a registry that has never answered is tried, because
 /// programs that are started together take a moment to start.

@@ -1,5 +1,5 @@
-//! Fuzzing: random events are encoded by both encoders with random settings, broken messages are read by the checker, and changed
-//! statements are read by the source.
+//! Fuzzing: random events are encoded by both encoders with random settings, and what others send is changed at random and read. [`Target`]
+//! names what is fuzzed.
 //!
 //! Every round has its own seed, so a failure can be repeated with that seed: `fuzz --target encoders --seed 17 --rounds 1`. A round fails
 //! if it panics, takes too long, needs more memory than its target may use, or breaks a rule of its target. Of the encoders the rules are: an
@@ -10,10 +10,13 @@ mod cells;
 mod configuration;
 mod encoders;
 mod events;
+mod kafka_answers;
 mod logins;
 mod mutation;
 mod peer;
 mod readers;
+mod record_batches;
+mod registry_answers;
 mod result_sets;
 mod settings;
 mod statements;
@@ -49,17 +52,26 @@ pub enum Target {
     BinlogEvents,
     /// The code that reads configuration files, with files that were changed at random.
     Configuration,
+    /// The code of the sink that reads the answers of brokers.
+    KafkaAnswers,
+    /// The code of the sink that reads record batches, which anybody may have written.
+    RecordBatches,
+    /// The code of the sink that reads the answers of schema registries and the schemas in them.
+    RegistryAnswers,
 }
 
 impl Target {
     /// All targets.
-    pub const ALL: [Target; 7] = [
+    pub const ALL: [Target; 10] = [
         Target::Encoders,
         Target::Readers,
         Target::Statements,
         Target::Logins,
         Target::ResultSets,
         Target::BinlogEvents,
+        Target::KafkaAnswers,
+        Target::RecordBatches,
+        Target::RegistryAnswers,
         Target::Configuration,
     ];
 
@@ -73,6 +85,9 @@ impl Target {
             Target::ResultSets => "result_sets",
             Target::BinlogEvents => "binlog_events",
             Target::Configuration => "configuration",
+            Target::KafkaAnswers => "kafka_answers",
+            Target::RecordBatches => "record_batches",
+            Target::RegistryAnswers => "registry_answers",
         }
     }
 
@@ -80,6 +95,7 @@ impl Target {
     fn memory_limit(self) -> u64 {
         match self {
             Target::Encoders | Target::Statements => 32 * MIB,
+            Target::KafkaAnswers | Target::RecordBatches | Target::RegistryAnswers => 32 * MIB,
             // The library for Avro believes a length up to the limit that `readers` sets.
             Target::Readers => 32 * MIB,
         }
@@ -96,6 +112,9 @@ impl Target {
             Target::ResultSets => result_sets::round(&mut random),
             Target::BinlogEvents => binlog_events::round(&mut random),
             Target::Configuration => configuration::round(&mut random),
+            Target::KafkaAnswers => kafka_answers::round(&mut random),
+            Target::RecordBatches => record_batches::round(&mut random),
+            Target::RegistryAnswers => registry_answers::round(&mut random),
         }
     }
 }

@@ -24,6 +24,7 @@ mod followed;
 mod full_phase_ddl;
 mod golden;
 mod harness;
+mod hostile_kafka;
 mod hostile_servers;
 mod identity;
 mod json;

@@ -10,8 +10,11 @@ use rskafka::protocol::messages::{ReadVersionedError, ReadVersionedType, Request
 use rskafka::protocol::primitives::{Boolean, Int16, Int32, NullableString, String_};
 use rskafka::protocol::traits::{ReadType, WriteError, WriteType};
 
+use crate::client::answer_limit::{AnswerLimit, SMALL_ANSWER_BYTES};
 use crate::client::error_code::ErrorCode;
 
+/// The most bytes of an answer about one topic, with its name and an error text.
+const TOPIC_ANSWER_BYTES: usize = 4 << 10;
 /// How long a broker waits for the new topics to exist on all brokers, in milliseconds.
 const TIMEOUT_MS: i32 = 30_000;
 /// The value for "use the broker's default" in the fields for partitions and replication; allowed since version 4.
@@ -43,6 +46,12 @@ impl RequestBody for CreateTopicsRequest<'_> {
     const API_KEY: ApiKey = ApiKey::CreateTopics;
     const API_VERSION_RANGE: ApiVersionRange = ApiVersionRange::new(version(2), version(4));
     const FIRST_TAGGED_FIELD_IN_REQUEST_VERSION: ApiVersion = version(5);
+}
+
+impl AnswerLimit for CreateTopicsRequest<'_> {
+    fn answer_limit(&self) -> usize {
+        SMALL_ANSWER_BYTES + self.names.len() * TOPIC_ANSWER_BYTES
+    }
 }
 
 impl WriteVersionedType<Vec<u8>> for CreateTopicsRequest<'_> {

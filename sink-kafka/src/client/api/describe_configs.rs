@@ -8,6 +8,8 @@ use rskafka::protocol::messages::{ReadVersionedError, ReadVersionedType, Request
 use rskafka::protocol::primitives::{Boolean, Int8, Int16, Int32, NullableString, String_};
 use rskafka::protocol::traits::{ReadType, WriteType};
 
+use crate::client::answer_limit::AnswerLimit;
+
 const VERSION: ApiVersion = ApiVersion(Int16(1));
 
 /// The owner of a config.
@@ -37,6 +39,8 @@ impl RequestBody for DescribeConfigRequest<'_> {
     const API_VERSION_RANGE: ApiVersionRange = ApiVersionRange::new(VERSION, VERSION);
     const FIRST_TAGGED_FIELD_IN_REQUEST_VERSION: ApiVersion = ApiVersion(Int16(4));
 }
+
+impl AnswerLimit for DescribeConfigRequest<'_> {}
 
 impl WriteVersionedType<Vec<u8>> for DescribeConfigRequest<'_> {
     fn write_versioned(&self, out: &mut Vec<u8>, _: ApiVersion) -> Result<(), WriteVersionedError> {

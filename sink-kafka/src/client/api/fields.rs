@@ -1,88 +1,162 @@
-//! Reads the fields of an answer in the two encodings of Kafka's protocol: with lengths of fixed size, and with compact lengths and tagged
+//! The fields of requests and answers in the two encodings of Kafka's protocol: the plain one, and the one with compact lengths and tagged
 //! fields, as in the flexible versions of a request.
 //!
-//! Lengths come from the network, so no memory is allocated by them: an element is read before the next one is stored.
+//! Lengths come from the network, so no memory is allocated by them: texts and lists are read where they are, and an element is read before
+//! the next one is stored.
 
 use std::io::Cursor;
+use std::ops::Range;
 
-use rskafka::protocol::primitives::{
-    Boolean, CompactNullableString, CompactStringRef, Int16, Int32, Int64, NullableString, String_, UnsignedVarint,
-};
-use rskafka::protocol::traits::{ReadError, ReadType, WriteError, WriteType};
+use rskafka::protocol::primitives::{Boolean, CompactStringRef, Int32, String_, UnsignedVarint};
+use rskafka::protocol::traits::{ReadError, WriteError, WriteType};
 
 use crate::client::error_code::ErrorCode;
 
+/// The bytes of an answer behind its header, taken from the messenger without a copy.
+pub(super) struct Body {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Body {
+    pub(super) fn take(reader: &mut Cursor<Vec<u8>>) -> Self {
+        let start = usize::try_from(reader.position()).unwrap_or(usize::MAX);
+        // The messenger compares the position with the length of what is left, and both are 0 now. Whether bytes are left over is known when
+        // the fields are finished.
+        reader.set_position(0);
+        Self { bytes: std::mem::take(reader.get_mut()), start }
+    }
+
+    pub(super) fn fields(&self, is_flexible: bool) -> Fields<'_> {
+        Fields { bytes: &self.bytes, at: self.start.min(self.bytes.len()), is_flexible }
+    }
+
+    /// The bytes at a place that a reader of fields has returned.
+    pub(super) fn bytes(&self, place: Range<usize>) -> &[u8] {
+        self.bytes.get(place).unwrap_or_default()
+    }
+}
+
 /// Reads fields in one of the two encodings.
+#[derive(Clone)]
 pub(super) struct Fields<'r> {
-    reader: &'r mut Cursor<Vec<u8>>,
+    bytes: &'r [u8],
+    at: usize,
     is_flexible: bool,
 }
 
 impl<'r> Fields<'r> {
-    pub(super) fn new(reader: &'r mut Cursor<Vec<u8>>, is_flexible: bool) -> Self {
-        Self { reader, is_flexible }
+    fn place(&mut self, length: usize) -> Result<Range<usize>, ReadError> {
+        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len());
+        let end = end.ok_or_else(|| malformed("a field beyond the end of the answer"))?;
+        Ok(std::mem::replace(&mut self.at, end)..end)
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'r [u8], ReadError> {
+        let place = self.place(length)?;
+        Ok(self.bytes.get(place).unwrap_or_default())
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
+        self.take(N)?.try_into().map_err(|_| malformed("a field of another length"))
     }
 
     pub(super) fn bool(&mut self) -> Result<bool, ReadError> {
-        Ok(Boolean::read(self.reader)?.0)
+        Ok(self.array::<1>()? != [0])
+    }
+
+    fn i16(&mut self) -> Result<i16, ReadError> {
+        Ok(i16::from_be_bytes(self.array()?))
     }
 
     pub(super) fn i32(&mut self) -> Result<i32, ReadError> {
-        Ok(Int32::read(self.reader)?.0)
+        Ok(i32::from_be_bytes(self.array()?))
     }
 
     pub(super) fn i64(&mut self) -> Result<i64, ReadError> {
-        Ok(Int64::read(self.reader)?.0)
+        Ok(i64::from_be_bytes(self.array()?))
     }
 
     pub(super) fn code(&mut self) -> Result<ErrorCode, ReadError> {
-        Ok(ErrorCode(Int16::read(self.reader)?.0))
+        Ok(ErrorCode(self.i16()?))
     }
 
     pub(super) fn uuid(&mut self) -> Result<[u8; 16], ReadError> {
-        let mut bytes = [0; 16];
-        std::io::Read::read_exact(self.reader, &mut bytes)?;
-        Ok(bytes)
+        self.array()
     }
 
-    pub(super) fn nullable_string(&mut self) -> Result<Option<String>, ReadError> {
-        if self.is_flexible { Ok(CompactNullableString::read(self.reader)?.0) } else { Ok(NullableString::read(self.reader)?.0) }
-    }
-
-    /// A string; null counts as empty.
-    pub(super) fn string(&mut self) -> Result<String, ReadError> {
-        Ok(self.nullable_string()?.unwrap_or_default())
-    }
-
-    /// Reads the elements of an array with `read`; null counts as empty.
-    pub(super) fn list<T>(&mut self, mut read: impl FnMut(&mut Self) -> Result<T, ReadError>) -> Result<Vec<T>, ReadError> {
-        let length = if self.is_flexible {
-            UnsignedVarint::read(self.reader)?.0.saturating_sub(1)
-        } else {
-            match Int32::read(self.reader)?.0 {
-                -1 => 0,
-                length => u64::try_from(length)?,
+    fn varint(&mut self) -> Result<usize, ReadError> {
+        let mut number = 0usize;
+        for shift in [0, 7, 14, 21, 28] {
+            let [byte] = self.array()?;
+            number |= usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
             }
-        };
-        let mut list = Vec::new();
-        for _ in 0..length {
-            list.push(read(self)?);
         }
-        Ok(list)
+        Err(malformed("a length of more than 35 bits"))
+    }
+
+    /// The length of a text or a list; `None` is null. `plain` reads the length in the plain encoding.
+    fn length(&mut self, plain: impl FnOnce(&mut Self) -> Result<i32, ReadError>) -> Result<Option<usize>, ReadError> {
+        if self.is_flexible {
+            return Ok(self.varint()?.checked_sub(1));
+        }
+        match plain(self)? {
+            -1 => Ok(None),
+            length => Ok(Some(usize::try_from(length)?)),
+        }
+    }
+
+    pub(super) fn nullable_str(&mut self) -> Result<Option<&'r str>, ReadError> {
+        let Some(length) = self.length(|fields| Ok(fields.i16()?.into()))? else { return Ok(None) };
+        let text = std::str::from_utf8(self.take(length)?).map_err(|error| ReadError::Malformed(Box::new(error)))?;
+        Ok(Some(text))
+    }
+
+    /// A text; null counts as empty.
+    pub(super) fn str(&mut self) -> Result<&'r str, ReadError> {
+        Ok(self.nullable_str()?.unwrap_or_default())
+    }
+
+    /// The place of bytes with a length of four bytes; null counts as empty.
+    pub(super) fn plain_bytes(&mut self) -> Result<Range<usize>, ReadError> {
+        match self.i32()? {
+            -1 => self.place(0),
+            length => self.place(usize::try_from(length)?),
+        }
+    }
+
+    /// Reads the elements of a list with `read`; null counts as empty.
+    pub(super) fn each(&mut self, mut read: impl FnMut(&mut Self) -> Result<(), ReadError>) -> Result<(), ReadError> {
+        let length = self.length(Self::i32)?.unwrap_or(0);
+        for _ in 0..length {
+            read(self)?;
+        }
+        Ok(())
     }
 
     /// Skips the tagged fields at the end of an element. Older versions have none.
     pub(super) fn end(&mut self) -> Result<(), ReadError> {
         if self.is_flexible {
-            for _ in 0..UnsignedVarint::read(self.reader)?.0 {
-                UnsignedVarint::read(self.reader)?; // tag
-                let length = UnsignedVarint::read(self.reader)?.0;
-                let end = self.reader.position().checked_add(length).filter(|end| *end <= self.reader.get_ref().len() as u64);
-                self.reader.set_position(end.ok_or_else(|| ReadError::Malformed("a tagged field beyond the end of the answer".into()))?);
+            for _ in 0..self.varint()? {
+                self.varint()?; // tag
+                let length = self.varint()?;
+                self.place(length)?;
             }
         }
         Ok(())
     }
+
+    /// Checks that the answer ends here.
+    pub(super) fn finish(self) -> Result<(), ReadError> {
+        if self.at == self.bytes.len() { Ok(()) } else { Err(malformed("bytes behind the last field")) }
+    }
+}
+
+/// The error of an answer that breaks the protocol.
+pub(super) fn malformed(problem: &'static str) -> ReadError {
+    ReadError::Malformed(problem.into())
 }
 
 /// Writes the fields of a request in one of the two encodings.

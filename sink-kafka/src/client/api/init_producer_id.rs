@@ -8,6 +8,7 @@ use rskafka::protocol::messages::{ReadVersionedError, ReadVersionedType, Request
 use rskafka::protocol::primitives::{Int16, Int32, Int64, NullableString};
 use rskafka::protocol::traits::{ReadType, WriteType};
 
+use crate::client::answer_limit::AnswerLimit;
 use crate::client::error_code::ErrorCode;
 
 /// The longest possible transaction time-out, in milliseconds. It has no effect, since this client uses no transactions.
@@ -35,6 +36,8 @@ impl RequestBody for InitProducerIdRequest {
     const API_VERSION_RANGE: ApiVersionRange = ApiVersionRange::new(version(0), version(1));
     const FIRST_TAGGED_FIELD_IN_REQUEST_VERSION: ApiVersion = version(2);
 }
+
+impl AnswerLimit for InitProducerIdRequest {}
 
 impl WriteVersionedType<Vec<u8>> for InitProducerIdRequest {
     fn write_versioned(&self, out: &mut Vec<u8>, _: ApiVersion) -> Result<(), WriteVersionedError> {

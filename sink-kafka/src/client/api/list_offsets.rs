@@ -12,7 +12,8 @@ use rskafka::protocol::primitives::{Int8, Int16, Int32, Int64};
 use rskafka::protocol::traits::{ReadError, WriteType};
 
 use super::NO_LEADER_EPOCH;
-use super::fields::{FieldWriter, Fields};
+use super::fields::{Body, FieldWriter, Fields};
+use crate::client::answer_limit::{AnswerLimit, PARTITION_ANSWER_BYTES, SMALL_ANSWER_BYTES};
 use crate::client::connection::Connection;
 use crate::client::error::ClientError;
 use crate::client::error_code::ErrorCode;
@@ -40,7 +41,7 @@ pub(crate) enum Boundary {
 
 /// Requests an offset of each partition. Partitions of the same topic must be adjacent.
 #[derive(Clone, Copy, Debug)]
-struct ListOffsetsRequest<'a> {
+pub(super) struct ListOffsetsRequest<'a> {
     boundary: Boundary,
     /// The partitions, with the epochs in which this client believes that the broker leads them.
     partitions: &'a [(TopicPartition, Option<i32>)],
@@ -48,7 +49,7 @@ struct ListOffsetsRequest<'a> {
 
 /// The error code and the offset of each partition.
 #[derive(Debug)]
-struct ListOffsetsResponse {
+pub(super) struct ListOffsetsResponse {
     partitions: Vec<(TopicPartition, ErrorCode, i64)>,
 }
 
@@ -80,6 +81,12 @@ impl RequestBody for ListOffsetsRequest<'_> {
     const API_KEY: ApiKey = ApiKey::ListOffsets;
     const API_VERSION_RANGE: ApiVersionRange = ApiVersionRange::new(version(1), version(5));
     const FIRST_TAGGED_FIELD_IN_REQUEST_VERSION: ApiVersion = version(6);
+}
+
+impl AnswerLimit for ListOffsetsRequest<'_> {
+    fn answer_limit(&self) -> usize {
+        SMALL_ANSWER_BYTES + self.partitions.len() * PARTITION_ANSWER_BYTES
+    }
 }
 
 impl WriteVersionedType<Vec<u8>> for ListOffsetsRequest<'_> {
@@ -115,15 +122,21 @@ impl WriteVersionedType<Vec<u8>> for ListOffsetsRequest<'_> {
 impl ReadVersionedType<Cursor<Vec<u8>>> for ListOffsetsResponse {
     fn read_versioned(reader: &mut Cursor<Vec<u8>>, version: ApiVersion) -> Result<Self, ReadVersionedError> {
         let v = version.0.0;
-        let mut fields = Fields::new(reader, false);
+        let body = Body::take(reader);
+        let mut fields = body.fields(false);
         if v >= 2 {
             fields.i32()?; // throttle time
         }
-        let topics = fields.list(|fields| {
-            let topic: Arc<str> = fields.string()?.into();
-            fields.list(|fields| read_partition(fields, &topic, v))
+        let mut partitions = Vec::new();
+        fields.each(|fields| {
+            let topic: Arc<str> = fields.str()?.into();
+            fields.each(|fields| {
+                partitions.extend(read_partition(fields, &topic, v)?);
+                Ok(())
+            })
         })?;
-        Ok(Self { partitions: topics.into_iter().flatten().flatten().collect() })
+        fields.finish()?;
+        Ok(Self { partitions })
     }
 }
 
@@ -144,9 +157,8 @@ mod tests {
 
     use super::*;
 
-    fn read(v: i16, bytes: Vec<u8>) -> Result<(ListOffsetsResponse, usize), ReadVersionedError> {
-        let mut reader = Cursor::new(bytes);
-        ListOffsetsResponse::read_versioned(&mut reader, version(v)).map(|read| (read, reader.position() as usize))
+    fn read(v: i16, bytes: Vec<u8>) -> Result<ListOffsetsResponse, ReadVersionedError> {
+        ListOffsetsResponse::read_versioned(&mut Cursor::new(bytes), version(v))
     }
 
     fn answer(v: i16) -> Vec<u8> {
@@ -161,9 +173,9 @@ mod tests {
     #[test]
     fn every_version_is_read_to_its_end() {
         for v in 1..=5 {
-            let (read, end) = read(v, answer(v)).unwrap();
-            assert_eq!(end, answer(v).len(), "{v}");
-            assert_eq!(read.partitions, [(TopicPartition::new(&"t".into(), 7), ErrorCode(74), 256)], "{v}");
+            let found = read(v, answer(v)).unwrap();
+            assert_eq!(found.partitions, [(TopicPartition::new(&"t".into(), 7), ErrorCode(74), 256)], "{v}");
+            assert!(read(v, [answer(v), vec![0]].concat()).is_err(), "{v}");
         }
     }
 

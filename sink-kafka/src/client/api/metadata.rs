@@ -12,7 +12,8 @@ use rskafka::protocol::messages::{ReadVersionedError, ReadVersionedType, Request
 use rskafka::protocol::primitives::Int16;
 use rskafka::protocol::traits::ReadError;
 
-use super::fields::{FieldWriter, Fields};
+use super::fields::{Body, FieldWriter, Fields, malformed};
+use crate::client::answer_limit::AnswerLimit;
 use crate::client::error_code::ErrorCode;
 use crate::client::topic_id::TopicId;
 
@@ -23,6 +24,14 @@ const RELIABLE_EPOCHS: i16 = 9;
 const FLEXIBLE: i16 = 9;
 /// The value that a broker sends if it does not report the allowed operations.
 const UNKNOWN_RIGHTS: i32 = i32::MIN;
+/// The largest number of brokers that an answer may name. The largest clusters have some hundreds.
+const MAX_BROKERS: usize = 1_000;
+/// The largest length of the host name of a broker, in bytes. A name of the DNS has at most 253.
+const MAX_HOST: usize = 255;
+/// The largest accepted answers: about brokers only, about some topics, and about all topics of the cluster. A partition takes about 50 bytes.
+const BROKERS_ANSWER_BYTES: usize = 512 << 10;
+const TOPICS_ANSWER_BYTES: usize = 4 << 20;
+const CLUSTER_ANSWER_BYTES: usize = 16 << 20;
 
 /// A request about these topics; `None` requests all topics.
 #[derive(Debug)]
@@ -32,8 +41,14 @@ pub(crate) struct MetadataRequest<'a> {
     pub(crate) with_rights: bool,
 }
 
+/// An answer to Metadata. Of the topics only those are stored that are asked for in [`MetadataResponse::describe`].
+pub(crate) struct MetadataResponse {
+    version: i16,
+    body: Body,
+}
+
 /// The part of an answer to Metadata that this client uses.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct ClusterDescription {
     /// The address `host:port` of each broker, by broker id.
     pub(crate) brokers: HashMap<i32, String>,
@@ -76,10 +91,22 @@ const fn version(number: i16) -> ApiVersion {
 }
 
 impl RequestBody for MetadataRequest<'_> {
-    type ResponseBody = ClusterDescription;
+    type ResponseBody = MetadataResponse;
     const API_KEY: ApiKey = ApiKey::Metadata;
     const API_VERSION_RANGE: ApiVersionRange = ApiVersionRange::new(version(4), version(12));
     const FIRST_TAGGED_FIELD_IN_REQUEST_VERSION: ApiVersion = version(FLEXIBLE);
+    // The messenger would store the tagged fields of the header. They are skipped here instead.
+    const FIRST_TAGGED_FIELD_IN_RESPONSE_VERSION: ApiVersion = version(i16::MAX);
+}
+
+impl AnswerLimit for MetadataRequest<'_> {
+    fn answer_limit(&self) -> usize {
+        match self.topics {
+            Some([]) => BROKERS_ANSWER_BYTES,
+            Some(_) => TOPICS_ANSWER_BYTES,
+            None => CLUSTER_ANSWER_BYTES,
+        }
+    }
 }
 
 impl WriteVersionedType<Vec<u8>> for MetadataRequest<'_> {
@@ -105,39 +132,73 @@ impl WriteVersionedType<Vec<u8>> for MetadataRequest<'_> {
     }
 }
 
-impl ReadVersionedType<Cursor<Vec<u8>>> for ClusterDescription {
+impl ReadVersionedType<Cursor<Vec<u8>>> for MetadataResponse {
     fn read_versioned(reader: &mut Cursor<Vec<u8>>, version: ApiVersion) -> Result<Self, ReadVersionedError> {
-        let v = version.0.0;
-        let mut fields = Fields::new(reader, v >= FLEXIBLE);
-        fields.i32()?; // throttle time
-        let brokers = fields.list(read_broker)?;
-        fields.nullable_string()?; // cluster id
-        let controller = fields.i32()?;
-        let topics = fields.list(|fields| read_topic(fields, v))?;
-        if (8..=10).contains(&v) {
-            fields.i32()?; // operations on the cluster
-        }
-        fields.end()?;
-        Ok(Self { brokers: brokers.into_iter().collect(), controller: (controller >= 0).then_some(controller), topics })
+        let (version, body) = (version.0.0, Body::take(reader));
+        let mut fields = body.fields(version >= FLEXIBLE);
+        read(&mut fields, version, |_| false)?;
+        fields.finish()?;
+        Ok(Self { version, body })
     }
 }
 
-fn read_broker(fields: &mut Fields<'_>) -> Result<(i32, String), ReadError> {
-    let (id, host, port) = (fields.i32()?, fields.string()?, fields.i32()?);
-    fields.nullable_string()?; // rack
-    fields.end()?;
-    let host = if host.contains(':') { format!("[{host}]") } else { host };
-    Ok((id, format!("{host}:{port}")))
+impl MetadataResponse {
+    /// What the answer says about the brokers and about the topics for whose names `wanted` returns true. It is asked once for each topic of
+    /// the answer.
+    pub(crate) fn describe(&self, wanted: impl FnMut(&str) -> bool) -> ClusterDescription {
+        // Invariant: the answer was read to its end before.
+        read(&mut self.body.fields(self.version >= FLEXIBLE), self.version, wanted).unwrap_or_default()
+    }
 }
 
-fn read_topic(fields: &mut Fields<'_>, v: i16) -> Result<TopicDescription, ReadError> {
-    let (code, name) = (fields.code()?, fields.string()?);
+fn read(fields: &mut Fields<'_>, v: i16, mut wanted: impl FnMut(&str) -> bool) -> Result<ClusterDescription, ReadError> {
+    fields.end()?; // the header
+    fields.i32()?; // throttle time
+    let mut brokers = HashMap::new();
+    fields.each(|fields| {
+        let (id, address) = read_broker(fields)?;
+        brokers.insert(id, address);
+        if brokers.len() > MAX_BROKERS { Err(malformed("more brokers than a cluster has")) } else { Ok(()) }
+    })?;
+    fields.nullable_str()?; // cluster id
+    let controller = fields.i32()?;
+    let mut topics = Vec::new();
+    fields.each(|fields| {
+        topics.extend(read_topic(fields, v, &mut wanted)?);
+        Ok(())
+    })?;
+    if (8..=10).contains(&v) {
+        fields.i32()?; // operations on the cluster
+    }
+    fields.end()?;
+    Ok(ClusterDescription { brokers, controller: (controller >= 0).then_some(controller), topics })
+}
+
+fn read_broker(fields: &mut Fields<'_>) -> Result<(i32, String), ReadError> {
+    let (id, host, port) = (fields.i32()?, fields.str()?, fields.i32()?);
+    fields.nullable_str()?; // rack
+    fields.end()?;
+    if host.len() > MAX_HOST {
+        return Err(malformed("a broker with a host name that is too long"));
+    }
+    Ok((id, if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }))
+}
+
+/// Reads a topic; `None` if it is not wanted.
+fn read_topic(fields: &mut Fields<'_>, v: i16, wanted: &mut impl FnMut(&str) -> bool) -> Result<Option<TopicDescription>, ReadError> {
+    let (code, name) = (fields.code()?, fields.str()?);
+    let is_wanted = wanted(name);
     let id = if v >= 10 { TopicId::of(fields.uuid()?) } else { None };
     let is_internal = fields.bool()? || name.starts_with("__");
-    let partitions = fields.list(|fields| read_partition(fields, v))?;
+    let mut partitions = Vec::new();
+    fields.each(|fields| {
+        let partition = read_partition(fields, v)?;
+        partitions.extend(is_wanted.then_some(partition));
+        Ok(())
+    })?;
     let rights = if v >= 8 { Some(fields.i32()?).filter(|rights| *rights != UNKNOWN_RIGHTS) } else { None };
     fields.end()?;
-    Ok(TopicDescription { name, id, code, is_internal, partitions, rights })
+    Ok(is_wanted.then(|| TopicDescription { name: name.to_owned(), id, code, is_internal, partitions, rights }))
 }
 
 fn read_partition(fields: &mut Fields<'_>, v: i16) -> Result<PartitionDescription, ReadError> {
@@ -146,7 +207,7 @@ fn read_partition(fields: &mut Fields<'_>, v: i16) -> Result<PartitionDescriptio
     let epoch = if v >= 7 { fields.i32()? } else { -1 };
     // Two lists of broker ids, replicas and in-sync replicas; a third one, offline replicas, since version 5.
     for _ in 0..if v >= 5 { 3 } else { 2 } {
-        fields.list(Fields::i32)?;
+        fields.each(|fields| fields.i32().map(|_| ()))?;
     }
     fields.end()?;
     Ok(PartitionDescription { number, leader, leader_epoch: (v >= RELIABLE_EPOCHS && epoch >= 0).then_some(epoch) })
@@ -163,7 +224,6 @@ mod tests {
     /// An answer of version `v` with one broker at an IPv6 address and one topic with two partitions, written independently of the reader.
     fn answer(v: i16) -> Vec<u8> {
         let flexible = v >= 9;
-        let mut out: Vec<u8> = vec![0, 0, 0, 0];
         let length = |out: &mut Vec<u8>, length: u8| if flexible { out.push(length + 1) } else { out.extend([0, 0, 0, length]) };
         let string = |out: &mut Vec<u8>, text: &str| {
             if flexible {
@@ -179,6 +239,9 @@ mod tests {
                 out.extend([1, 9, 2, 0xaa, 0xbb])
             }
         };
+        let mut out: Vec<u8> = Vec::new();
+        end(&mut out); // the header
+        out.extend([0, 0, 0, 0]);
         length(&mut out, 1);
         out.extend([0, 0, 0, 5]);
         string(&mut out, "::1");
@@ -223,17 +286,18 @@ mod tests {
         out
     }
 
-    fn read(v: i16, bytes: Vec<u8>) -> Result<(ClusterDescription, usize), ReadVersionedError> {
-        let mut reader = Cursor::new(bytes);
-        ClusterDescription::read_versioned(&mut reader, version(v)).map(|read| (read, reader.position() as usize))
+    fn read(v: i16, bytes: Vec<u8>) -> Result<MetadataResponse, ReadVersionedError> {
+        MetadataResponse::read_versioned(&mut Cursor::new(bytes), version(v))
     }
 
     #[test]
     fn every_version_is_read_to_its_end() {
         for v in 4..=12 {
             let bytes = answer(v);
-            let (cluster, end) = read(v, bytes.clone()).unwrap();
-            assert_eq!(end, bytes.len(), "{v}");
+            let found = read(v, bytes.clone()).unwrap();
+            assert!(read(v, [bytes, vec![0]].concat()).is_err(), "{v}");
+            assert!(found.describe(|name| name != "shop").topics.is_empty(), "{v}");
+            let cluster = found.describe(|name| name == "shop");
             assert_eq!((cluster.brokers[&5].as_str(), cluster.controller), ("[::1]:9092", Some(5)), "{v}");
             let topic = &cluster.topics[0];
             assert_eq!((topic.name.as_str(), topic.code, topic.is_internal), ("shop", ErrorCode::NONE, false), "{v}");
@@ -260,6 +324,24 @@ mod tests {
         assert_eq!((bytes(None, 7), bytes(None, 12)), (vec![0xff, 0xff, 0xff, 0xff, 0], vec![0, 0, 1, 0]));
     }
 
+    #[test]
+    fn a_cluster_of_absurd_size_is_refused() {
+        let answer = |brokers: i32, host: usize| {
+            let mut out = [&[0; 4][..], &brokers.to_be_bytes()].concat();
+            for id in 0..brokers {
+                out.extend(id.to_be_bytes());
+                out.extend((host as i16).to_be_bytes());
+                out.extend(vec![b'h'; host]);
+                out.extend([0, 0, 0x23, 0x84, 0xff, 0xff]);
+            }
+            out.extend([0xff, 0xff, 0, 0, 0, 5, 0, 0, 0, 0]);
+            read(4, out)
+        };
+        assert_eq!(answer(1_000, 10).unwrap().describe(|_| true).brokers.len(), 1_000);
+        assert!(answer(1_001, 10).is_err());
+        assert!(answer(1, 255).is_ok() && answer(1, 256).is_err());
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes: Vec<u8>, v in 4i16..=12) {
@@ -271,7 +353,7 @@ mod tests {
             let mut bytes = answer(v);
             let at = at.index(bytes.len());
             bytes[at] = byte;
-            let _ = read(v, bytes.clone());
+            let _ = read(v, bytes.clone()).map(|found| found.describe(|_| true));
             bytes.truncate(end.index(bytes.len()));
             let _ = read(v, bytes);
         }

@@ -1,6 +1,7 @@
 //! The requests of Kafka's protocol, one per file. A request is written out here if the protocol library lacks it or lacks the version that
 //! is needed.
 
+pub(crate) mod answer;
 pub(crate) mod create_topics;
 pub(crate) mod describe_configs;
 pub(crate) mod fetch;

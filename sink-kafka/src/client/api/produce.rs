@@ -1,12 +1,15 @@
 //! The request Produce, versions 3 to 7, for batches that are already encoded. The request of rskafka can only send batches that it encodes
 //! itself.
 
+use std::sync::Arc;
+
 use rskafka::protocol::api_key::ApiKey;
 use rskafka::protocol::api_version::{ApiVersion, ApiVersionRange};
 use rskafka::protocol::messages::{ProduceResponse, RequestBody, WriteVersionedError, WriteVersionedType};
 use rskafka::protocol::primitives::{Int16, Int32, NullableString};
 use rskafka::protocol::traits::{WriteError, WriteType};
 
+use crate::client::answer_limit::{AnswerLimit, PARTITION_ANSWER_BYTES, SMALL_ANSWER_BYTES};
 use crate::client::connection::{CLIENT_ID, Connection};
 use crate::client::error::ClientError;
 use crate::client::error_code::ErrorCode;
@@ -36,7 +39,7 @@ impl PartitionRecords<'_> {
 
 /// Record batches for several partitions, at most one batch per partition. Partitions of the same topic must be adjacent.
 #[derive(Debug)]
-struct ProduceRequest<'a> {
+pub(super) struct ProduceRequest<'a> {
     partitions: &'a [PartitionRecords<'a>],
     /// Whether any batch is compressed with zstd, which needs version 7 of the request.
     zstd: bool,
@@ -45,7 +48,7 @@ struct ProduceRequest<'a> {
 /// The broker's result for one batch.
 #[derive(Clone, Debug)]
 pub(crate) struct Produced {
-    pub(crate) topic: String,
+    pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
     pub(crate) code: ErrorCode,
     pub(crate) base_offset: i64,
@@ -63,7 +66,7 @@ pub(crate) async fn produce(
         connection.throttle(throttle.0);
     }
     let batches = answer.responses.into_iter().flat_map(|topic| {
-        let name = topic.name.0;
+        let name: Arc<str> = topic.name.0.into();
         topic.partition_responses.into_iter().map(move |part| Produced {
             topic: name.clone(),
             partition: part.index.0,
@@ -83,6 +86,12 @@ impl RequestBody for ProduceRequest<'_> {
     const API_KEY: ApiKey = ApiKey::Produce;
     const API_VERSION_RANGE: ApiVersionRange = ApiVersionRange::new(version(3), version(7));
     const FIRST_TAGGED_FIELD_IN_REQUEST_VERSION: ApiVersion = version(9);
+}
+
+impl AnswerLimit for ProduceRequest<'_> {
+    fn answer_limit(&self) -> usize {
+        SMALL_ANSWER_BYTES + self.partitions.len() * PARTITION_ANSWER_BYTES
+    }
 }
 
 impl WriteVersionedType<Vec<u8>> for ProduceRequest<'_> {

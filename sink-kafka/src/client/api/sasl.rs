@@ -9,6 +9,7 @@ use rskafka::protocol::messages::{ReadVersionedError, ReadVersionedType, Request
 use rskafka::protocol::primitives::{Int16, Int32, Int64, NullableBytes, NullableString};
 use rskafka::protocol::traits::{ReadType, WriteError, WriteType};
 
+use crate::client::answer_limit::AnswerLimit;
 use crate::client::error_code::ErrorCode;
 
 /// One message of the client in a SASL exchange.
@@ -32,6 +33,8 @@ impl RequestBody for AuthenticateRequest {
     const API_VERSION_RANGE: ApiVersionRange = ApiVersionRange::new(version(0), version(1));
     const FIRST_TAGGED_FIELD_IN_REQUEST_VERSION: ApiVersion = version(2);
 }
+
+impl AnswerLimit for AuthenticateRequest {}
 
 impl WriteVersionedType<Vec<u8>> for AuthenticateRequest {
     fn write_versioned(&self, out: &mut Vec<u8>, _: ApiVersion) -> Result<(), WriteVersionedError> {
