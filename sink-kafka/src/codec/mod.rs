@@ -4,6 +4,7 @@ mod gzip;
 mod lz4;
 mod read;
 mod snappy;
+mod zstd_frames;
 
 use std::io::Cursor;
 

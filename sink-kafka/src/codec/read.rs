@@ -8,13 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::Compression;
 use super::snappy;
+use super::zstd_frames::ZstdFrames;
 
 /// The largest piece of Snappy data that is decompressed, in bytes. The Java library writes pieces of 32 KiB; other libraries write one
 /// piece per batch.
 const MAX_PIECE: usize = 8 << 20;
-/// The base-2 logarithm of the largest zstd window, in bytes: 8 MiB, which every reader should accept (RFC 8878). Only the levels from 20 on
-/// use larger ones.
-const MAX_WINDOW_LOG: u32 = 23;
 
 /// How much a batch may decompress to, in bytes.
 const MAX_BATCH: u64 = 1 << 30;
@@ -90,11 +88,7 @@ pub(crate) fn reader<'p>(compression: Compression, payload: &'p [u8]) -> io::Res
         Compression::Gzip => Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(payload))),
         Compression::Snappy => Box::new(Pieces::new(payload)?),
         Compression::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(payload)),
-        Compression::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(payload)?;
-            decoder.window_log_max(MAX_WINDOW_LOG)?;
-            Box::new(BufReader::new(decoder))
-        }
+        Compression::Zstd => Box::new(BufReader::new(ZstdFrames::new(payload))),
     })
 }
 
