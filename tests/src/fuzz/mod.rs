@@ -1,5 +1,5 @@
-//! Fuzzing: random events are encoded by both encoders with random settings, broken messages are read by the checker, and changed
-//! statements are read by the source.
+//! Fuzzing: random events are encoded by both encoders with random settings, broken messages are read by the checker, changed statements,
+//! binlogs and packets are read by the source, and changed configuration files by the program.
 //!
 //! Every round has its own seed, so a failure can be repeated with that seed: `fuzz --target encoders --seed 17 --rounds 1`. A round fails
 //! if it panics, takes too long, needs more memory than its target may use, or breaks a rule of its target. Of the encoders the rules are: an
@@ -82,6 +82,12 @@ impl Target {
             Target::Encoders | Target::Statements => 32 * MIB,
             // The library for Avro believes a length up to the limit that `readers` sets.
             Target::Readers => 32 * MIB,
+            // Until the login has succeeded, a packet has at most 64 KiB.
+            Target::Logins => 2 * MIB,
+            // The header of a packet may say 16 MiB, and an answer may take as much.
+            Target::ResultSets => 48 * MIB,
+            Target::BinlogEvents => 16 * MIB,
+            Target::Configuration => 4 * MIB,
         }
     }
 
