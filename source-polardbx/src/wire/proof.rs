@@ -135,7 +135,9 @@ mod tests {
 
     #[test]
     fn proofs_are_those_of_another_client() {
-        for (password, nonce) in [("secret", *b"01234567890123456789012345678901"), ("pässwörd ☃, longer than a hash of thirty-two bytes", [0xff; 32])] {
+        for (password, nonce) in
+            [("secret", *b"01234567890123456789012345678901"), ("pässwörd ☃, longer than a hash of thirty-two bytes", [0xff; 32])]
+        {
             let password = password.as_bytes();
             let short = &nonce[..20];
             assert_eq!(native(password, short), scramble_native(short, password).unwrap());
