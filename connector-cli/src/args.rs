@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use runtime::Escaped;
 
 /// Copies a MySQL or MariaDB database into Kafka: existing rows first, then every change as it is committed.
 #[derive(Debug, Parser)]
@@ -74,8 +75,12 @@ pub(crate) struct RefetchArguments {
     pub(crate) table: String,
 }
 
+/// Reads the arguments. The error quotes them escaped.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
-    Arguments::try_parse_from(args)
+    let args: Vec<OsString> = args.into_iter().collect();
+    // The library quotes arguments as they are, so its error is made of escaped ones.
+    let escaped = args.iter().map(|arg| OsString::from(Escaped(arg.to_string_lossy()).to_string()));
+    Arguments::try_parse_from(&args).map_err(|error| Arguments::try_parse_from(escaped).err().unwrap_or(error))
 }
 
 #[cfg(test)]
@@ -89,6 +94,15 @@ mod tests {
         let quiet = |line: &str| parse(line.split(' ').map(OsString::from)).unwrap().quiet;
         assert!(quiet("connector-cli --quiet run shop.toml") && quiet("connector-cli run --quiet shop.toml"));
         assert!(quiet("connector-cli run shop.toml --quiet") && !quiet("connector-cli run shop.toml"));
+    }
+
+    #[test]
+    fn errors_quote_arguments_without_control_characters() {
+        for hostile in ["no\x1b[2J\nok  forged", "--\u{9b}\u{202e}\r\n"] {
+            let error = parse(["connector-cli", hostile].map(OsString::from)).unwrap_err().render().to_string();
+            assert!(!error.chars().any(|c| c != '\n' && runtime::is_unprintable(c)) && !error.contains("\nok"), "{error:?}");
+            assert!(error.contains(&Escaped(hostile).to_string()), "{error}");
+        }
     }
 
     #[test]

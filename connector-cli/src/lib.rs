@@ -60,15 +60,10 @@ pub async fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -
     core_dumps::forbid();
     let args = match args::parse(args) {
         Ok(args) => args,
-        // Help and version go to stdout and count as success; clap decides by the kind.
-        Err(shown) if !shown.use_stderr() => {
+        Err(shown) => {
+            // Help and version go to stdout and count as success; clap decides by the kind.
             let _ = shown.print();
-            return ExitCode::SUCCESS;
-        }
-        // An error quotes the arguments.
-        Err(error) => {
-            report::complain(&error.render().to_string().lines().map(str::to_owned).collect::<Vec<_>>());
-            return ExitCode::from(2);
+            return if shown.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
         }
     };
     match args.command {

@@ -13,14 +13,9 @@ pub(crate) fn say(line: impl Display) {
 
 /// Prints an error and returns the exit code of its kind.
 pub(crate) fn fail(error: &Error) -> ExitCode {
-    complain(&lines(error));
-    ExitCode::from(code(error.kind()))
-}
-
-/// Prints lines to stderr.
-pub(crate) fn complain(lines: &[String]) {
-    let lines: String = lines.iter().map(|line| format!("{}\n", Escaped(line))).collect();
+    let lines: String = lines(error).iter().map(|line| format!("{}\n", Escaped(line))).collect();
     let _ = std::io::stderr().write_all(lines.as_bytes());
+    ExitCode::from(code(error.kind()))
 }
 
 /// What happened, and below it where, why and what to do.
