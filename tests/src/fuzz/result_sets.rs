@@ -49,7 +49,8 @@ fn text(random: &mut Rng) -> Result<()> {
             expected.push(0);
             continue;
         }
-        let columns = random.usize(1..if random.u8(..100) == 0 { 250 } else { 6 });
+        let most = if random.u8(..100) == 0 { 250 } else { 6 };
+        let columns = random.usize(1..most);
         sent.send([columns as u8]);
         for _ in 0..columns {
             let packet = description(random, 0xfd, 0);
