@@ -217,9 +217,16 @@ impl<'de> Deserializer<'de> for Node<'de> {
         self.deserialize_map(visitor)
     }
 
-    fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value, DeError> {
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DeError> {
         match self.0 {
-            Value::String(text) => visitor.visit_enum(text.as_str().into_deserializer()),
+            Value::String(text) if variants.contains(&text.as_str()) => visitor.visit_enum(text.as_str().into_deserializer()),
+            // The library's own error would repeat the text.
+            Value::String(_) => Err(DeError::custom(format!("expected one of `{}`, found another text", variants.join("`, `")))),
             Value::Object(map) if map.len() == 1 => visitor.visit_enum(serde::de::value::MapAccessDeserializer::new(MapDeserializer::new(
                 map.iter().map(|(key, value)| (key.as_str(), Node(value))),
             ))),
@@ -337,6 +344,7 @@ mod tests {
             (json!({"port": 70000}), "sink.kafka.port", "out of range"),
             (json!({"nested": {"rows": true}}), "sink.kafka.nested.rows", "found true or false"),
             (json!({"prot": 1}), "sink.kafka", "unknown field `prot`"),
+            (json!({"phase": ["full", "s3cret"]}), "sink.kafka.phase[1]", "expected one of `full`, `incremental`, found another text"),
         ] {
             let error = parse(value).unwrap_err();
             let text = error.to_string();

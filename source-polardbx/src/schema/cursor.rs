@@ -20,7 +20,9 @@ const MOST_KEPT: usize = 2 * 65_536;
 pub(crate) struct Cursor<'a> {
     /// Stands behind the last token in sight.
     lexer: Lexer<'a>,
+    /// The tokens in sight, in a ring that begins at `first`.
     ahead: [Option<Lexeme<'a>>; LOOK_AHEAD],
+    first: usize,
     /// The offset from which on there are only semicolons.
     end: usize,
     /// How much is kept of the statement.
@@ -44,7 +46,7 @@ impl<'a> Cursor<'a> {
                 end = start.offset + 1;
             }
         }
-        let mut cursor = Self { lexer: Lexer::new(sql, dialect), ahead: [None; LOOK_AHEAD], end, kept: 0 };
+        let mut cursor = Self { lexer: Lexer::new(sql, dialect), ahead: [None; LOOK_AHEAD], first: 0, end, kept: 0 };
         cursor.look_ahead();
         Ok(cursor)
     }
@@ -52,6 +54,12 @@ impl<'a> Cursor<'a> {
     fn look_ahead(&mut self) {
         // Invariant: `new` has cut the whole text without an error.
         self.ahead = std::array::from_fn(|_| self.lexer.next().and_then(Result::ok));
+        self.first = 0;
+    }
+
+    fn lexeme(&self, ahead: usize) -> Option<Lexeme<'a>> {
+        debug_assert!(ahead < LOOK_AHEAD, "the cursor does not look so far ahead");
+        self.ahead[(self.first + ahead) % LOOK_AHEAD]
     }
 
     pub(crate) fn peek(&self) -> Option<Token<'a>> {
@@ -59,14 +67,13 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn peek_at(&self, ahead: usize) -> Option<Token<'a>> {
-        debug_assert!(ahead < LOOK_AHEAD, "the cursor does not look so far ahead");
-        self.ahead.get(ahead).copied().flatten().map(|lexeme| lexeme.token)
+        self.lexeme(ahead).map(|lexeme| lexeme.token)
     }
 
     pub(crate) fn advance(&mut self) -> Option<Token<'a>> {
         let token = self.peek()?;
-        self.ahead.rotate_left(1);
-        self.ahead[LOOK_AHEAD - 1] = self.lexer.next().and_then(Result::ok);
+        self.ahead[self.first] = self.lexer.next().and_then(Result::ok);
+        self.first = (self.first + 1) % LOOK_AHEAD;
         Some(token)
     }
 
@@ -82,7 +89,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn start(&self) -> Start {
-        self.ahead[0].map_or(self.lexer.at(), |lexeme| lexeme.start)
+        self.lexeme(0).map_or(self.lexer.at(), |lexeme| lexeme.start)
     }
 
     /// Where the next token begins in the text, in bytes; the length of the text if there is none.

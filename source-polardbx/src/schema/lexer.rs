@@ -236,40 +236,69 @@ impl<'a> Lexer<'a> {
         self.at
     }
 
+    #[inline]
     fn token(&mut self) -> Result<Option<Lexeme<'a>>, ReadError> {
+        let bytes = self.sql.as_bytes();
         loop {
-            let rest = self.text_from(self.at);
-            let Some(first) = rest.chars().next() else { return Ok(None) };
-            let token = if first.is_whitespace() || first == '\0' {
-                self.at.offset += first.len_utf8();
-                continue;
-            } else if first == '#' || is_dash_comment(rest) {
-                self.at.offset += rest.find('\n').map_or(rest.len(), |end| end + 1);
-                continue;
-            } else if rest.starts_with("/*") || rest.starts_with("/!TDDL") {
-                self.comment(rest)?;
-                continue;
-            } else if self.at.executable > 0 && rest.starts_with("*/") {
-                self.at.executable -= 1;
-                self.at.offset += 2;
-                continue;
-            } else if matches!(first, '`' | '\'' | '"') {
-                self.quoted(rest, first)?
-            } else if first == '[' && self.dialect.brackets {
-                self.quoted(rest, ']')?
-            } else if is_word(first) {
-                let length = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
-                Token::Word(rest.get(..length).unwrap_or(""))
-            } else {
-                Token::Symbol(first)
-            };
             let start = self.at;
-            self.at.offset += match token {
-                Token::Word(word) => word.len(),
-                Token::Name(quoted) | Token::Text(quoted) => quoted.length(),
-                Token::Symbol(symbol) => symbol.len_utf8(),
+            let Some(&first) = bytes.get(start.offset) else { return Ok(None) };
+            let token = match CLASSES[usize::from(first)] {
+                Class::Blank => {
+                    self.at.offset += 1;
+                    continue;
+                }
+                Class::Word => self.word(start.offset),
+                Class::Symbol => {
+                    self.at.offset += 1;
+                    Token::Symbol(char::from(first))
+                }
+                Class::Other => match self.other(first)? {
+                    Some(token) => token,
+                    None => continue,
+                },
             };
             return Ok(Some(Lexeme { token, start }));
+        }
+    }
+
+    /// Takes a word. It ends before the next ASCII character that is no part of a word.
+    #[inline]
+    fn word(&mut self, from: usize) -> Token<'a> {
+        let rest = self.sql.as_bytes().get(from..).unwrap_or_default();
+        let is_end = |byte: &u8| byte.is_ascii() && !matches!(CLASSES[usize::from(*byte)], Class::Word);
+        self.at.offset = from + rest.iter().position(is_end).unwrap_or(rest.len());
+        Token::Word(self.sql.get(from..self.at.offset).unwrap_or(""))
+    }
+
+    /// Takes what begins with `first`, whose meaning depends on what follows; `None` for a comment or a blank.
+    fn other(&mut self, first: u8) -> Result<Option<Token<'a>>, ReadError> {
+        let rest = self.text_from(self.at);
+        if first == b'#' || is_dash_comment(rest) {
+            self.at.offset += rest.find('\n').map_or(rest.len(), |end| end + 1);
+            return Ok(None);
+        }
+        if rest.starts_with("/*") || rest.starts_with("/!TDDL") {
+            return self.comment(rest).map(|()| None);
+        }
+        if self.at.executable > 0 && rest.starts_with("*/") {
+            self.at.executable -= 1;
+            self.at.offset += 2;
+            return Ok(None);
+        }
+        match first {
+            b'`' | b'\'' | b'"' => self.quoted(rest, char::from(first)).map(Some),
+            b'[' if self.dialect.brackets => self.quoted(rest, ']').map(Some),
+            0x80.. => match rest.chars().next().filter(|c| c.is_whitespace()) {
+                Some(blank) => {
+                    self.at.offset += blank.len_utf8();
+                    Ok(None)
+                }
+                None => Ok(Some(self.word(self.at.offset))),
+            },
+            _ => {
+                self.at.offset += 1;
+                Ok(Some(Token::Symbol(char::from(first))))
+            }
         }
     }
 
@@ -291,18 +320,46 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    fn quoted(&self, rest: &'a str, quote: char) -> Result<Token<'a>, ReadError> {
+    fn quoted(&mut self, rest: &'a str, quote: char) -> Result<Token<'a>, ReadError> {
         let is_name = matches!(quote, '`' | ']') || (quote == '"' && self.dialect.ansi_quotes);
         // A backslash has no meaning in a name.
         let quoted = Quoted::of(rest, quote, !is_name && self.dialect.backslash_escapes);
         let quoted = quoted.ok_or_else(|| ReadError::new("a quote without end").near(rest))?;
+        self.at.offset += quoted.length();
         Ok(if is_name { Token::Name(quoted) } else { Token::Text(quoted) })
     }
 }
 
-fn is_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
+/// What a byte at the beginning of a token means.
+#[derive(Clone, Copy)]
+enum Class {
+    /// A blank, or NUL.
+    Blank,
+    /// A part of a keyword, an unquoted name or a number.
+    Word,
+    /// A symbol, whatever follows.
+    Symbol,
+    /// That depends on what follows, on the dialect, or on the other bytes of the character.
+    Other,
 }
+
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Symbol; 256];
+    let mut byte = 0u8;
+    loop {
+        classes[byte as usize] = match byte {
+            b'\t'..=b'\r' | b' ' | 0 => Class::Blank,
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'$' => Class::Word,
+            b'#' | b'-' | b'/' | b'*' | b'`' | b'\'' | b'"' | b'[' | 0x80.. => Class::Other,
+            _ => Class::Symbol,
+        };
+        if byte == u8::MAX {
+            break;
+        }
+        byte += 1;
+    }
+    classes
+};
 
 fn is_dash_comment(rest: &str) -> bool {
     rest.strip_prefix("--").is_some_and(|after| after.chars().next().is_none_or(|c| c.is_whitespace() || c.is_control()))

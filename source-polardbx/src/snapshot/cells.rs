@@ -125,10 +125,12 @@ fn timestamp(value: DateTime) -> Option<i64> {
     (value.date.month > 0 && value.date.day > 0).then(|| runtime::text::from_civil(value))
 }
 
+/// A time in microseconds; `None` for a longer one than any server has.
 fn duration(cell: Cell<'_>) -> Option<i64> {
+    const MOST_HOURS: i64 = 838;
     match cell {
         Cell::Time(negative, days, hours, minutes, seconds, micros) => {
-            let hours = i64::from(days) * 24 + i64::from(hours);
+            let hours = Some(i64::from(days) * 24 + i64::from(hours)).filter(|hours| *hours <= MOST_HOURS)?;
             let seconds = (hours * 60 + i64::from(minutes)) * 60 + i64::from(seconds);
             let micros = seconds * 1_000_000 + i64::from(micros);
             Some(if negative { -micros } else { micros })
@@ -188,6 +190,10 @@ mod tests {
 
     #[test]
     fn times() {
+        // No server has such times.
+        for impossible in [Cell::Time(false, u32::MAX, 255, 255, 255, u32::MAX), Cell::Time(true, 34, 23, 0, 0, 0)] {
+            assert_eq!(decode(ColumnKind::Time { fsp: 6 }, false, impossible), None);
+        }
         assert_eq!(
             decode(ColumnKind::Time { fsp: 6 }, false, Cell::Time(true, 34, 22, 59, 59, 1)).as_deref(),
             Some("Time(-3020399000001)")

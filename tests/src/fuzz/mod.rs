@@ -137,6 +137,7 @@ pub enum Until {
 /// Runs rounds with consecutive seeds from `first_seed` on and returns the number of rounds. About every ten seconds `tell` is called
 /// with the next seed, so that the seed of a round that aborts the process can be narrowed down.
 pub fn run(target: Target, first_seed: u64, until: Until, measure: Measure, mut tell: impl FnMut(u64)) -> Result<u64> {
+    readers::limit_lengths();
     let start = Instant::now();
     let mut told = start;
     for round in 0.. {

@@ -11,17 +11,18 @@ use crate::schema::cursor::Cursor;
 pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_>) -> Result<Statement, ReadError> {
     if let Some(head) = CreateHead::take(cursor) {
         let table = cursor.table(context.database)?;
-        // In a row-based binlog a server writes the columns instead of the SELECT. So this is the text of a session with another format, and
-        // the functions that it calls may change any table.
-        let (body, has_select) = (cursor.mark(), cursor.holds_word(&["SELECT", "VALUES"]));
+        let body = cursor.mark();
         if head.temporary {
-            return Ok(if has_select { Statement::Rows(vec![table]) } else { Statement::Unrelated });
+            return Ok(if has_select(cursor) { Statement::Rows(vec![table]) } else { Statement::Unrelated });
         }
-        if has_select && matches!(read_body(cursor, context, table.clone(), head.if_not_exists), Ok(CreateBody::Unlisted(_))) {
-            return Ok(Statement::Rows(vec![table]));
+        let read = read_body(cursor, context, table.clone(), head.if_not_exists);
+        if matches!(read, Ok(CreateBody::Unlisted(_))) {
+            cursor.reset(body);
+            if has_select(cursor) {
+                return Ok(Statement::Rows(vec![table]));
+            }
         }
-        cursor.reset(body);
-        let effect = match read_body(cursor, context, table.clone(), head.if_not_exists) {
+        let effect = match read {
             Ok(CreateBody::Columns(create)) => Effect::Create { table, definition: Ok(create) },
             Ok(CreateBody::Like(like)) => Effect::CreateLike { table, like, if_not_exists: head.if_not_exists },
             Ok(CreateBody::Unlisted(error)) => Effect::CreateUnlisted { table, error },
@@ -70,6 +71,12 @@ pub(super) fn read_create(cursor: &mut Cursor<'_>, context: &StatementContext<'_
         Err(_) => Effect::Keep { table },
     };
     Ok(change(SchemaChangeKind::CreateIndex, vec![effect]))
+}
+
+/// Whether a CREATE TABLE takes rows from a SELECT. In a row-based binlog a server writes the columns instead of the SELECT. So this is the text
+/// of a session with another format, and the functions that it calls may change any table.
+fn has_select(cursor: &Cursor<'_>) -> bool {
+    cursor.holds_word(&["SELECT", "VALUES"])
 }
 
 /// Reads the part after `ALTER DATABASE`. The statement makes no event.

@@ -183,17 +183,18 @@ fn row(id: u8, json: &[u8]) -> Vec<u8> {
     row
 }
 
-/// Documents in the binary form: an object with a string, an array of numbers with an object in it, a null, a decimal, and a time.
-const DOCUMENTS: [&[u8]; 5] = [
+/// Documents in MySQL's binary form: an object with a string, an array of numbers with an object in it, a null, and a decimal.
+const DOCUMENTS: [&[u8]; 4] = [
     b"\x00\x01\0\x14\0\x0b\0\x01\0\x0c\x0c\0a\x07planted",
-    b"\x02\x03\0\x1e\0\x05\x01\0\x06\x0d\0\x00\x11\0\x15\xcd\x5b\x07\x01\0\x0d\0\x0b\0\x01\0\x04\x01\0b",
+    b"\x02\x03\0\x19\0\x05\x01\0\x06\x0d\0\x00\x0d\0\x01\0\x0c\0\x0b\0\x01\0\x04\x01\0b",
     b"\x04\0",
-    b"\x0f\xf6\x06\x04\x02\x85\x16\x2a\0",
-    b"\x0f\x0c\x08\0\0\0\0\0\xb1\x99\x19",
+    b"\x0f\xf6\x04\x04\x02\x85\x16",
 ];
+/// MariaDB stores JSON as text.
+const TEXTS: [&[u8]; 4] = [b"{\"a\": \"planted\"}", b"[1, 13, {\"b\": true}]", b"null", b"5.22"];
 
-/// A row event with two rows.
-fn rows(kind: u8) -> LogEvent {
+/// A row event with four images of rows.
+fn rows(kind: u8, documents: [&[u8]; 4]) -> LogEvent {
     let mut body = b"\x05\0\0\0\0\0\x01\0".to_vec();
     if kind >= 30 {
         body.extend_from_slice(&[2, 0]);
@@ -201,7 +202,7 @@ fn rows(kind: u8) -> LogEvent {
     body.push(COLUMNS);
     let images = if matches!(kind, 24 | 31 | 39) { 2 } else { 1 };
     (0..images).for_each(|_| body.extend_from_slice(&[0xff, 0xff, 0x0f]));
-    for (id, document) in DOCUMENTS.into_iter().enumerate().take(4) {
+    for (id, document) in documents.into_iter().enumerate() {
         body.extend(row(id as u8, document));
     }
     LogEvent::new(kind, body)
@@ -237,22 +238,22 @@ fn mysql(version: &'static str) -> Log {
     let commit = || LogEvent::new(16, [1; 8]);
     let mut events = vec![format(version), LogEvent::new(35, previous), gtid(2), query("BEGIN")];
     events.push(LogEvent::new(29, &b"\x20INSERT INTO t VALUES ('planted')"[..]));
-    events.extend([table_map(is_new, 245), rows(write), rows(update), rows(delete), commit()]);
+    events.extend([table_map(is_new, 245), rows(write, DOCUMENTS), rows(update, DOCUMENTS), rows(delete, DOCUMENTS), commit()]);
     events.extend([gtid(3), query("CREATE TABLE u (a INT PRIMARY KEY, b ENUM('x','y') NOT NULL, KEY (b)) COMMENT 'z'")]);
     events.extend([gtid(4), query("ALTER TABLE u ADD COLUMN (c DATETIME(3), d JSON), DROP KEY b")]);
     events.extend([gtid(5), query("DROP TABLE u")]);
-    events.extend([gtid(6), query("BEGIN"), table_map(false, 245), rows(write)]);
-    events.extend([query("SAVEPOINT `s`"), table_map(false, 245), rows(update), query("ROLLBACK TO `s`"), commit()]);
-    events.extend([gtid(7), query("XA START X'61',X'',1"), table_map(false, 245), rows(write), query("XA END X'61',X'',1")]);
+    events.extend([gtid(6), query("BEGIN"), table_map(false, 245), rows(write, DOCUMENTS)]);
+    events.extend([query("SAVEPOINT `s`"), table_map(false, 245), rows(update, DOCUMENTS), query("ROLLBACK TO `s`"), commit()]);
+    events.extend([gtid(7), query("XA START X'61',X'',1"), table_map(false, 245), rows(write, DOCUMENTS), query("XA END X'61',X'',1")]);
     events.push(LogEvent::new(38, &b"\0\x01\0\0\0\x01\0\0\0\0\0\0\0a"[..]));
     events.extend([gtid(8), query("XA COMMIT X'61',X'',1")]);
     if is_new {
-        let transaction = || [query("BEGIN"), table_map(true, 245), rows(30), rows(31), commit()];
+        let transaction = || [query("BEGIN"), table_map(true, 245), rows(30, DOCUMENTS), rows(31, DOCUMENTS), commit()];
         events.extend([gtid(9), payload(&transaction(), true), gtid(10), payload(&transaction(), false)]);
     }
     events.push(LogEvent::new(4, &b"\x04\0\0\0\0\0\0\0binlog.000002"[..]));
     events.push(format(version));
-    events.extend([gtid(11), query("BEGIN"), table_map(is_new, 245), rows(write), commit()]);
+    events.extend([gtid(11), query("BEGIN"), table_map(is_new, 245), rows(write, DOCUMENTS), commit()]);
     Log { version, file: "binlog.000001", schemas: schema("d", TABLE), events }
 }
 
@@ -262,11 +263,10 @@ fn mariadb() -> Log {
     let commit = || LogEvent::new(16, [1; 8]);
     let mut events = vec![format(version), LogEvent::new(163, &b"\x01\0\0\0\0\0\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0"[..])];
     events.push(LogEvent::new(161, &b"\x0d\0\0\0binlog.000001"[..]));
-    // MariaDB stores JSON as text.
     events.extend([gtid(2, 0), LogEvent::new(160, &b"INSERT INTO t VALUES ('planted')"[..])]);
-    events.extend([table_map(false, 252), rows(23), rows(24), rows(25), commit()]);
+    events.extend([table_map(false, 252), rows(23, TEXTS), rows(24, TEXTS), rows(25, TEXTS), commit()]);
     events.extend([gtid(3, 1), query("CREATE OR REPLACE TABLE u (a INT PRIMARY KEY, b UUID, c INET6)")]);
     events.extend([gtid(4, 1), query("DROP TABLE u")]);
-    events.extend([gtid(5, 0), table_map(false, 252), rows(23), query("COMMIT")]);
+    events.extend([gtid(5, 0), table_map(false, 252), rows(23, TEXTS), query("COMMIT")]);
     Log { version, file: "binlog.000001", schemas: schema("d", &TABLE.replace("JSON", "LONGTEXT")), events }
 }
