@@ -72,6 +72,18 @@ impl PolardbxSourceBuilder {
         self
     }
 
+    /// A file with the server's RSA public key, for an account of `caching_sha2_password` without TLS; see [`Config::server_public_key`].
+    pub fn server_public_key(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.server_public_key = Some(path.into());
+        self
+    }
+
+    /// Whether to take whatever public key the server sends; see [`Config::allow_public_key_retrieval`].
+    pub fn allow_public_key_retrieval(mut self, allow: bool) -> Self {
+        self.config.allow_public_key_retrieval = allow;
+        self
+    }
+
     /// The number of rows in one chunk of the snapshot; 50,000 by default.
     pub fn chunk_rows(mut self, rows: u64) -> Self {
         self.config.chunk_rows = rows;

@@ -56,6 +56,7 @@ fn reader(source: &Database, tables: &str) -> PolardbxSourceBuilder {
         .port(source.port())
         .user(database::USER)
         .password(database::PASSWORD)
+        .allow_public_key_retrieval(true)
         .tables([tables])
         .chunk_rows(7)
 }

@@ -378,6 +378,7 @@ async fn stream_of(servers: &Servers, name: &str, more: Json) -> Result<Box<dyn 
     database.position().await?;
     let mut settings = json!({
         "host": "127.0.0.1", "port": database.port(), "user": database::USER, "password": database::PASSWORD,
+        "allow_public_key_retrieval": true,
         "tables": [format!("{name}.*")], "phases": ["incremental"],
     });
     settings.as_object_mut().into_iter().for_each(|keys| keys.extend(more.as_object().cloned().unwrap_or_default()));
