@@ -66,14 +66,17 @@ fn holds(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
+fn databases() -> [(String, Collation); 2] {
+    ["d", "shop"].map(|name| (name.to_owned(), Collation::new("utf8mb4_general_ci")))
+}
+
 fn decoder(random: &mut Rng, log: &Log) -> Result<Decoder> {
     let of = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
-    let databases = ["d", "shop"].map(|name| (name.to_owned(), Collation::new("utf8mb4_general_ci")));
     let selected = if random.u8(..8) == 0 { "d.other" } else { "*.*" };
     Ok(Decoder::new(DecoderOptions {
         stream: "global".to_owned(),
         position: StreamPosition::start("id", log.file, 4).map_err(|error| of(&error))?,
-        history: History::new(log.schemas.clone(), databases, true),
+        history: History::new(log.schemas.clone(), databases(), true),
         selection: Selection::new(&[selected.to_owned()], &[]).map_err(|error| of(&error))?,
         profile: ServerProfile::new(log.version),
         prepared: PreparedTransactions::default(),
@@ -171,7 +174,7 @@ mod tests {
             let options = DecoderOptions {
                 stream: "global".to_owned(),
                 position: StreamPosition::start("id", log.file, 4).unwrap(),
-                history: History::new(log.schemas.clone(), [("shop".to_owned(), Collation::new("utf8mb4_general_ci"))], true),
+                history: History::new(log.schemas.clone(), databases(), true),
                 selection: Selection::new(&["*.*".to_owned()], &[]).unwrap(),
                 profile: ServerProfile::new(log.version),
                 prepared: PreparedTransactions::default(),
