@@ -1,7 +1,6 @@
 //! The schemas of the tables at the start of the stream, from a file that the user has kept: the key `start_schema`.
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,13 +38,13 @@ fn read(
 ) -> Result<Vec<Arc<TableSchema>>> {
     let shown = path.display();
     let wrong = |why: String, help: &str| ConfigError::new("start_schema", why, help.to_owned());
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| wrong(format!("{shown}: {error}"), "name a file that can be read"))?;
-    let read = file.take(MOST + 1).read_to_end(&mut bytes);
-    read.map_err(|error| wrong(format!("{shown}: {error}"), "name a file that can be read"))?;
-    if bytes.len() as u64 > MOST {
-        return Err(wrong(format!("{shown} has more than {MOST} bytes"), "leave the rows out: mysqldump --no-data").into());
-    }
+    let bytes = runtime::read_file(path, MOST).map_err(|error| {
+        let help = match error.kind() {
+            std::io::ErrorKind::FileTooLarge => "leave the rows out: mysqldump --no-data",
+            _ => "name a file that can be read",
+        };
+        wrong(format!("{shown}: {error}"), help)
+    })?;
     // Rows may hold any bytes, and are not looked at.
     let text = String::from_utf8_lossy(&bytes);
     let mut history = History::new([], databases.iter().cloned(), lower_case);

@@ -10,9 +10,14 @@ use nix::fcntl::OFlag;
 /// The greatest size of a file that [`read_small_file`] reads, in bytes.
 pub const SMALL_FILE_BYTES: u64 = 1 << 20;
 
-/// Reads a file that a configuration names. Fails if it is not an ordinary file, such as a pipe or a device, from which one could read forever,
-/// or if it is larger than [`SMALL_FILE_BYTES`]. Links are followed.
+/// Reads a small file that a configuration names; see [`read_file`]. Fails if it is larger than [`SMALL_FILE_BYTES`].
 pub fn read_small_file(path: &Path) -> Result<Vec<u8>> {
+    read_file(path, SMALL_FILE_BYTES)
+}
+
+/// Reads a file that a configuration names. Fails if it is not an ordinary file, such as a pipe or a device, from which one could read forever,
+/// or if it is larger than `most` bytes. Links are followed.
+pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
     let not_ordinary = || Error::new(ErrorKind::InvalidInput, "it is not an ordinary file");
     // Opening a pipe would wait for somebody to write into it.
     if !std::fs::metadata(path)?.is_file() {
@@ -23,9 +28,9 @@ pub fn read_small_file(path: &Path) -> Result<Vec<u8>> {
         return Err(not_ordinary());
     }
     let mut content = Vec::new();
-    file.take(SMALL_FILE_BYTES + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > SMALL_FILE_BYTES {
-        return Err(Error::new(ErrorKind::FileTooLarge, format!("it is larger than {} KiB", SMALL_FILE_BYTES >> 10)));
+    file.take(most.saturating_add(1)).read_to_end(&mut content)?;
+    if content.len() as u64 > most {
+        return Err(Error::new(ErrorKind::FileTooLarge, format!("it is larger than {} KiB", most >> 10)));
     }
     Ok(content)
 }

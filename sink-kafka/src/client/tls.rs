@@ -92,7 +92,7 @@ impl ClientTls {
             (None, None) => builder.with_no_client_auth(),
             (Some(cert), Some(key)) => {
                 let chain = certificates(TlsFile::Cert, cert)?;
-                let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(TlsFile::Key, key, &error))?;
+                let private = PrivateKeyDer::from_pem_slice(&read(TlsFile::Key, key)?).map_err(|error| unreadable(TlsFile::Key, key, &error))?;
                 builder.with_client_auth_cert(chain, private).map_err(|error| TlsError {
                     file: TlsFile::Key,
                     problem: match error {
@@ -137,20 +137,23 @@ fn system_authorities() -> Result<RootCertStore, TlsError> {
 }
 
 fn certificates(file: TlsFile, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let certificates = read.map_err(|error| unreadable(file, path, &error))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(file, path)?).collect();
+    let certificates = found.map_err(|error| unreadable(file, path, &error))?;
     if certificates.is_empty() {
         return Err(TlsError { file, problem: format!("{} holds no certificate in PEM", path.display()) });
     }
     Ok(certificates)
 }
 
-/// The error for a file that cannot be used. The text of the library is not shown, because it may quote the file, which may be a private
+fn read(file: TlsFile, path: &Path) -> Result<Vec<u8>, TlsError> {
+    runtime::read_small_file(path).map_err(|error| TlsError { file, problem: format!("{} cannot be read: {error}", path.display()) })
+}
+
+/// The error for a file that is not what it should be. The text of the library is not shown, because it may quote the file, which may be a private
 /// key.
 fn unreadable(file: TlsFile, path: &Path, error: &pem::Error) -> TlsError {
     let path = path.display();
     let problem = match error {
-        pem::Error::Io(error) => format!("{path} cannot be read: {error}"),
         pem::Error::NoItemsFound if file == TlsFile::Key => format!("{path} holds no private key in PEM without a passphrase"),
         pem::Error::NoItemsFound => format!("{path} holds no certificate in PEM"),
         _ => format!("{path} is not PEM"),
