@@ -244,9 +244,6 @@ fn mysql(version: &'static str) -> Log {
     events.extend([gtid(5), query("DROP TABLE u")]);
     events.extend([gtid(6), query("BEGIN"), table_map(false, 245), rows(write, DOCUMENTS)]);
     events.extend([query("SAVEPOINT `s`"), table_map(false, 245), rows(update, DOCUMENTS), commit()]);
-    events.extend([gtid(7), query("XA START X'61',X'',1"), table_map(false, 245), rows(write, DOCUMENTS), query("XA END X'61',X'',1")]);
-    events.push(LogEvent::new(38, &b"\0\x01\0\0\0\x01\0\0\0\0\0\0\0a"[..]));
-    events.extend([gtid(8), query("XA COMMIT X'61',X'',1")]);
     if is_new {
         let transaction = || [query("BEGIN"), table_map(true, 245), rows(30, DOCUMENTS), rows(31, DOCUMENTS), commit()];
         events.extend([gtid(9), payload(&transaction(), true), gtid(10), payload(&transaction(), false)]);
