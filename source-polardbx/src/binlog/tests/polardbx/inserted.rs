@@ -196,8 +196,8 @@ proptest! {
                 let text = error.to_string();
                 prop_assert!(intact.rows.starts_with(&found) && found.len() >= intact.before(gap), "{}: {}", mysql, text);
                 prop_assert!(text.contains("binlog.00000") && error.code().is_some(), "{}: {}", mysql, text);
-                // The name of an XA transaction stands for its statement.
-                let begins = [&user, &mysql].map(|text| text.get(..8).unwrap_or(text));
+                // The name of an XA transaction stands for its statement. Of a statement that may hold values of rows, little is shown.
+                let begins = [&user, &mysql].map(|text| text.split(' ').next().unwrap_or(text));
                 let named = begins.into_iter().chain(["X'61'"]).chain(TABLES.map(|(table, _)| table)).any(|name| text.contains(name));
                 prop_assert!(named, "{}: neither a table nor the statement is named: {}", mysql, text);
             }
