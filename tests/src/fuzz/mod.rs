@@ -69,8 +69,9 @@ impl Target {
         match self {
             Target::Encoders | Target::Statements => 32 * MIB,
             Target::KafkaAnswers | Target::RecordBatches | Target::RegistryAnswers => 32 * MIB,
-            // The library for Avro believes a length up to the limit that `readers` sets.
-            Target::Readers => 32 * MIB,
+            // The library for Avro believes a length up to the limit that `readers` sets, also for a list of values of its own, and more than
+            // once in a message.
+            Target::Readers => 256 * MIB,
         }
     }
 
