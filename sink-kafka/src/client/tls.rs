@@ -92,7 +92,8 @@ impl ClientTls {
             (None, None) => builder.with_no_client_auth(),
             (Some(cert), Some(key)) => {
                 let chain = certificates(TlsFile::Cert, cert)?;
-                let private = PrivateKeyDer::from_pem_slice(&read(TlsFile::Key, key)?).map_err(|error| unreadable(TlsFile::Key, key, &error))?;
+                let private =
+                    PrivateKeyDer::from_pem_slice(&read(TlsFile::Key, key)?).map_err(|error| unreadable(TlsFile::Key, key, &error))?;
                 builder.with_client_auth_cert(chain, private).map_err(|error| TlsError {
                     file: TlsFile::Key,
                     problem: match error {

@@ -96,14 +96,15 @@ impl Target {
         match self {
             Target::Encoders | Target::Statements => 32 * MIB,
             Target::KafkaAnswers | Target::RecordBatches | Target::RegistryAnswers => 32 * MIB,
-            // The library for Avro believes a length up to the limit that `readers` sets.
-            Target::Readers => 32 * MIB,
             // Until the login has succeeded, a packet has at most 64 KiB.
             Target::Logins => 2 * MIB,
             // The header of a packet may say 16 MiB, and an answer may take as much.
             Target::ResultSets => 48 * MIB,
             Target::BinlogEvents => 16 * MIB,
             Target::Configuration => 4 * MIB,
+            // The library for Avro believes a length up to the limit that `readers` sets, also for a list of values of its own, and more than
+            // once in a message.
+            Target::Readers => 256 * MIB,
         }
     }
 

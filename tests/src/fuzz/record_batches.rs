@@ -63,7 +63,7 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
 
 /// Values of one batch. A few of them are long and expand to hundreds of times their compressed size.
 fn values(random: &mut Rng) -> Vec<Vec<u8>> {
-    let longest = if random.u8(..100) == 0 { 1 << 20 } else { 300 };
+    let longest = if random.u8(..100) == 0 { 256 << 10 } else { 300 };
     let value = |random: &mut Rng| {
         let length = random.usize(..longest);
         if random.bool() { vec![random.u8(..); length] } else { (0..length).map(|_| random.u8(..)).collect() }
