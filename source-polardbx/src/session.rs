@@ -300,7 +300,7 @@ impl Session {
 
     /// Runs a SELECT of rows of a table. There is no time limit.
     pub(crate) async fn select(&mut self, sql: &str) -> Result<BinaryRows<'_>, WireError> {
-        self.wire.select(sql).await
+        BinaryRows::select(&mut self.wire, sql).await
     }
 
     /// Runs the first of two statements. If the server reports a syntax error, runs the second.

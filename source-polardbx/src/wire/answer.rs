@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{NOT_UNDERSTOOD, Wire, WireError};
+use super::Wire;
+use super::error::{NOT_UNDERSTOOD, WireError};
 
 /// The greatest size of an answer in memory, in bytes. A list of 100,000 tables takes about this much.
 pub(super) const MOST_BYTES: usize = 16 << 20;

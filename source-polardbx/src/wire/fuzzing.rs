@@ -6,7 +6,7 @@ use runtime::{CellBlock, TableSchema};
 
 use super::login::PlainPassword;
 use super::packet::Socket;
-use super::{Address, Wire, WireError, greeting, log_in};
+use super::{Address, BinaryRows, Wire, WireError, greeting, log_in};
 use crate::snapshot::cells::push;
 
 /// How a password may be sent over a connection that is not encrypted.
@@ -62,7 +62,7 @@ pub async fn answers(sent: Vec<u8>) -> Result<Vec<usize>, WireError> {
 /// number of other rows.
 pub async fn rows(sent: Vec<u8>, schema: &TableSchema) -> Result<(usize, usize), WireError> {
     let mut wire = Wire::recorded(sent, false);
-    let mut rows = wire.select("SELECT 1").await?;
+    let mut rows = BinaryRows::select(&mut wire, "SELECT 1").await?;
     let (mut whole, mut other) = (0, 0);
     let mut block = CellBlock::default();
     while let Some(mut row) = rows.next().await? {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::WireError;
+use super::error::WireError;
 use super::proof::{Plugin, caching_sha2, ed25519, encrypted, native, parsec};
 
 /// The capability flags of this client: long passwords, long flags, protocol 4.1, transactions, secure authentication, authentication

@@ -1,12 +1,14 @@
 //! A connection to the server: for questions about its tables, for rows, and for dumping the binlog.
 //!
 //! `packet` reads and writes packets, `login` authenticates with the proofs of `proof`, `answer` reads what comes as text, `prepared` reads
-//! rows of tables, and `error_numbers` knows the errors of PolarDB-X. `fuzzing` gives all of them the bytes of a server that is not there.
+//! rows of tables, `error` says what can fail, and `error_numbers` knows the errors of PolarDB-X. `fuzzing` gives all of them the bytes of a
+//! server that is not there.
 //!
 //! Invariant: memory is taken only for bytes that have come, never for a number that the server states, and there is a limit for each kind
 //! of answer. No bytes of the server make this module panic.
 
 mod answer;
+mod error;
 mod error_numbers;
 pub mod fuzzing;
 mod login;
@@ -27,6 +29,8 @@ use crate::config::TlsMode;
 use crate::tls::{Encryption, TlsFailure};
 use answer::MOST_BYTES;
 pub(crate) use answer::Row;
+use error::NOT_UNDERSTOOD;
+pub use error::WireError;
 pub(crate) use error_numbers::mysql_number;
 pub(crate) use login::PlainPassword;
 use login::{Greeting, Login, Next, head};
@@ -40,61 +44,11 @@ const SEND_ANNOTATIONS: u16 = 0x2;
 /// A flag of the dump request. The server ends the stream at the end of the binlog instead of waiting for more.
 const NON_BLOCKING: u16 = 0x1;
 
-const NOT_UNDERSTOOD: &str = "the server's answer to a command is not understood";
-
 /// The time limit for making a connection, and for one request.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The greatest length of an event or of a row of a table, in bytes. It is larger than any that MySQL can write.
 const LONGEST_ROW: usize = (1 << 30) + (1 << 20);
-
-/// Why a connection could not be made or used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WireError {
-    /// The server refused a request. Holds the server's own error number, and its message.
-    #[error("{1} (error {0})")]
-    Refused(u16, String),
-    /// The connection failed or ended, or what came over it is not understood.
-    #[error("{0}")]
-    Lost(String),
-    /// An answer is longer than any sensible one.
-    #[error("{0}")]
-    TooLong(String),
-    /// The connection could not be encrypted.
-    #[error(transparent)]
-    Tls(TlsFailure),
-    /// The account uses an authentication plugin that is not supported.
-    #[error("the account uses the authentication plugin {0}")]
-    Plugin(String),
-    /// The account's authentication plugin wants the password itself, and the connection is not encrypted.
-    #[error("the server asks for the password itself ({0}), and the connection is not encrypted")]
-    Unencrypted(&'static str),
-}
-
-impl WireError {
-    fn lost(what: impl Into<String>) -> Self {
-        Self::Lost(what.into())
-    }
-
-    /// Parses an error packet of the server.
-    fn refused(packet: &[u8]) -> Self {
-        let rest = packet.get(1..).unwrap_or_default();
-        let (code, message) = match rest.split_first_chunk::<2>() {
-            Some((code, message)) => (u16::from_le_bytes(*code), message),
-            None => (0, rest),
-        };
-        let message = if message.first() == Some(&b'#') { message.get(6..).unwrap_or_default() } else { message };
-        let message = String::from_utf8_lossy(message).into_owned();
-        Self::Refused(code, message)
-    }
-}
-
-impl From<io::Error> for WireError {
-    fn from(error: io::Error) -> Self {
-        TlsFailure::of_io(&error).map_or_else(|| Self::Lost(error.to_string()), Self::Tls)
-    }
-}
 
 /// The address of the server, and the account to log in with.
 #[derive(Clone)]

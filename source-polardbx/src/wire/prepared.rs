@@ -1,7 +1,8 @@
 //! The rows of a table in the protocol's binary form, one after the other. The text form would round FLOAT values.
 
 use super::answer::{MOST_COLUMNS, bytes, column_count, end_of_rows};
-use super::{LONGEST_ROW, NOT_UNDERSTOOD, Wire, WireError};
+use super::error::{NOT_UNDERSTOOD, WireError};
+use super::{LONGEST_ROW, Wire};
 
 /// A value of a row. It borrows from the packet.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,11 +68,11 @@ pub(crate) struct BinaryRows<'a> {
     forms: Vec<Form>,
 }
 
-impl Wire {
+impl<'a> BinaryRows<'a> {
     /// Runs a SELECT without parameters. Its rows may be as long as those of a table can be.
-    pub(crate) async fn select(&mut self, statement: &str) -> Result<BinaryRows<'_>, WireError> {
-        self.command(0x16, statement.as_bytes()).await?;
-        let (statement, columns) = match self.answer().await? {
+    pub(crate) async fn select(wire: &'a mut Wire, statement: &str) -> Result<Self, WireError> {
+        wire.command(0x16, statement.as_bytes()).await?;
+        let (statement, columns) = match wire.answer().await? {
             // Behind the number of the statement come those of its columns and of its parameters.
             &[0, a, b, c, d, low, high, 0, 0, ..] => ([a, b, c, d], u16::from_le_bytes([low, high])),
             _ => return Err(WireError::lost(NOT_UNDERSTOOD)),
@@ -82,21 +83,21 @@ impl Wire {
         }
         if columns > 0 {
             for _ in 0..columns {
-                self.packets.read().await?;
+                wire.packets.read().await?;
             }
-            self.end_of_columns().await?;
+            wire.end_of_columns().await?;
         }
-        self.is_busy = false;
+        wire.is_busy = false;
         // No cursor, and one execution.
-        self.command(0x17, &[&statement[..], &[0, 1, 0, 0, 0]].concat()).await?;
-        let columns = column_count(self.answer().await?)?;
+        wire.command(0x17, &[&statement[..], &[0, 1, 0, 0, 0]].concat()).await?;
+        let columns = column_count(wire.answer().await?)?;
         let mut forms = Vec::new();
         for _ in 0..columns {
-            forms.push(Form::read(self.packets.read().await?).ok_or_else(|| WireError::lost("a column has an unknown type"))?);
+            forms.push(Form::read(wire.packets.read().await?).ok_or_else(|| WireError::lost("a column has an unknown type"))?);
         }
-        self.end_of_columns().await?;
-        self.packets.longest_body = LONGEST_ROW;
-        Ok(BinaryRows { wire: self, statement, forms })
+        wire.end_of_columns().await?;
+        wire.packets.longest_body = LONGEST_ROW;
+        Ok(Self { wire, statement, forms })
     }
 }
 

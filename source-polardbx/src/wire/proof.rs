@@ -11,7 +11,7 @@ use rsa::pkcs8::DecodePublicKey as _;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 
-use super::WireError;
+use super::error::WireError;
 
 /// An authentication plugin for which this program has proofs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

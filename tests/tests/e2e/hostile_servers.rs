@@ -1,4 +1,4 @@
-//! Servers that are none, or that want the program's memory or password. Whatever they send, the program ends with an error, in time, and
+//! False servers, and servers that want the program's memory or password. Whatever they send, the program ends with an error, in time, and
 //! with little memory.
 
 use std::io::{Read, Write};

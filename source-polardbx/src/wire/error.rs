@@ -1,0 +1,56 @@
+//! Why a connection could not be made or used.
+
+use std::io;
+
+use crate::tls::TlsFailure;
+
+/// The cause of [`WireError::Lost`] where an answer has not the form that it must have.
+pub(super) const NOT_UNDERSTOOD: &str = "the server's answer to a command is not understood";
+
+/// Why a connection could not be made or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WireError {
+    /// The server refused a request. Holds the server's own error number, and its message.
+    #[error("{1} (error {0})")]
+    Refused(u16, String),
+    /// The connection failed or ended, or what came over it is not understood.
+    #[error("{0}")]
+    Lost(String),
+    /// An answer is longer than any sensible one.
+    #[error("{0}")]
+    TooLong(String),
+    /// The connection could not be encrypted.
+    #[error(transparent)]
+    Tls(TlsFailure),
+    /// The account uses an authentication plugin that is not supported.
+    #[error("the account uses the authentication plugin {0}")]
+    Plugin(String),
+    /// The account's authentication plugin wants the password itself, and the connection is not encrypted.
+    #[error("the server asks for the password itself ({0}), and the connection is not encrypted")]
+    Unencrypted(&'static str),
+}
+
+impl WireError {
+    pub(super) fn lost(what: impl Into<String>) -> Self {
+        Self::Lost(what.into())
+    }
+
+    /// Parses an error packet of the server.
+    pub(super) fn refused(packet: &[u8]) -> Self {
+        let rest = packet.get(1..).unwrap_or_default();
+        let (code, message) = match rest.split_first_chunk::<2>() {
+            Some((code, message)) => (u16::from_le_bytes(*code), message),
+            None => (0, rest),
+        };
+        let message = if message.first() == Some(&b'#') { message.get(6..).unwrap_or_default() } else { message };
+        let message = String::from_utf8_lossy(message).into_owned();
+        Self::Refused(code, message)
+    }
+}
+
+impl From<io::Error> for WireError {
+    fn from(error: io::Error) -> Self {
+        TlsFailure::of_io(&error).map_or_else(|| Self::Lost(error.to_string()), Self::Tls)
+    }
+}
