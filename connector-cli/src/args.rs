@@ -8,7 +8,12 @@ use runtime::Escaped;
 
 /// Copies a MySQL or MariaDB database into Kafka: existing rows first, then every change as it is committed.
 #[derive(Debug, Parser)]
-#[command(name = "connector-cli", version, after_help = "Example:\n  connector-cli check shop.toml && connector-cli run shop.toml")]
+#[command(
+    name = "connector-cli",
+    bin_name = "connector-cli",
+    version,
+    after_help = "Example:\n  connector-cli check shop.toml && connector-cli run shop.toml"
+)]
 pub(crate) struct Arguments {
     /// Print no status line
     #[arg(long, global = true)]

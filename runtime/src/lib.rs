@@ -27,7 +27,7 @@ pub use api::error::{Error, Kind, Result};
 pub use api::escape::{Escaped, is_unprintable};
 pub use api::event::{Body, Event, Op, Origin, RowChange, SchemaChange, SchemaChangeKind};
 pub use api::facts::{Fact, Facts};
-pub use api::files::{SMALL_FILE_BYTES, create_private_directory, private_file, read_file, read_small_file};
+pub use api::files::{SMALL_FILE_BYTES, create_private_directory, private_file, read_file, read_small_file, shown_path};
 pub use api::finding::{Finding, Level};
 pub use api::ids::{Position, Receipt, Seq, SplitId};
 pub use api::metrics::{Counter, Gauge, Histogram, Metrics};

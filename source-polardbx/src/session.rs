@@ -350,8 +350,8 @@ fn plain_password(config: &Config) -> Result<PlainPassword> {
         let why = "it names the server's key, and allow_public_key_retrieval = true takes any key";
         return Err(refuse(why.to_owned(), "leave allow_public_key_retrieval out").into());
     }
-    let text =
-        runtime::read_small_file(file).map_err(|error| refuse(format!("{}: {error}", file.display()), "name a file that can be read"))?;
+    let text = runtime::read_small_file(file)
+        .map_err(|error| refuse(format!("{}: {error}", runtime::shown_path(file)), "name a file that can be read"))?;
     let pem = String::from_utf8_lossy(&text);
     public_key(&pem).map_err(|error| {
         refuse(format!("{}: {error}", file.display()), "copy it from the server: SHOW STATUS LIKE 'Caching_sha2_password_rsa_public_key'")

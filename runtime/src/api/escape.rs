@@ -4,9 +4,13 @@ use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 /// Whether a character acts on the text around it instead of being seen: the control characters (C0, DEL and C1), the separators of lines and
-/// paragraphs, and all marks that change the direction of text.
+/// paragraphs, all marks that change the direction of text, and what takes no room, so that different names would look alike.
 pub fn is_unprintable(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// Shows a value in one line that a terminal, a log or an editor takes for nothing but text.

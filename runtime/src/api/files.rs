@@ -1,6 +1,6 @@
 //! Files that a configuration names, such as certificates, keys and passwords, and files that hold the state of a task.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -23,7 +23,8 @@ pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(not_ordinary());
     }
-    let file = File::open(path)?;
+    // Some files of the system wait for news, although they say that they are ordinary.
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(not_ordinary());
     }
@@ -33,6 +34,16 @@ pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
         return Err(Error::new(ErrorKind::FileTooLarge, format!("it is larger than {} KiB", most >> 10)));
     }
     Ok(content)
+}
+
+/// The path of a file, as errors show it. The content of a file that was given instead of its path, such as a private key, is not shown.
+pub fn shown_path(path: &Path) -> String {
+    let shown = path.display().to_string();
+    if shown.contains(['\n', '\r']) || shown.starts_with("-----") {
+        "the text that stands there instead of a path".to_owned()
+    } else {
+        shown
+    }
 }
 
 /// Options to open a file of a task's state, to which the caller adds how. If the file is created, only this account can access it. If a
@@ -51,6 +62,14 @@ pub fn create_private_directory(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_path_is_not_shown() {
+        assert_eq!(shown_path(Path::new("/a b")), "/a b");
+        for content in ["-----BEGIN PRIVATE KEY-----", "key\nMIIE"] {
+            assert!(shown_path(Path::new(content)).contains("instead of a path"), "{content}");
+        }
+    }
 
     #[test]
     fn only_small_ordinary_files_are_read() {

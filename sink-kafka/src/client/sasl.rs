@@ -34,7 +34,9 @@ pub(super) async fn authenticate(connection: &Connection, sasl: &Sasl) -> Result
     }
     let broken = |failed: Failed| {
         refuse(match failed {
-            Failed::Refused(text) => ConnectError::Credentials { user: sasl.user.clone(), mechanism: mechanism.clone(), text },
+            Failed::Refused(text) => {
+                ConnectError::Credentials { user: sasl.user.clone(), mechanism: mechanism.clone(), text: sasl.without_password(text) }
+            }
             Failed::Impostor => ConnectError::Exchange {
                 mechanism: mechanism.clone(),
                 problem: "its answer shows that it does not know the password".into(),
@@ -61,7 +63,7 @@ pub(super) async fn authenticate(connection: &Connection, sasl: &Sasl) -> Result
 
 async fn send(connection: &Connection, sasl: &Sasl, message: String) -> Result<AuthenticateResponse, ClientError> {
     let answer = connection.request(AuthenticateRequest(message.into_bytes())).await?;
-    let text = answer.text.clone().unwrap_or_default();
+    let text = sasl.without_password(answer.text.clone().unwrap_or_default());
     match answer.code {
         ErrorCode::NONE => Ok(answer),
         ErrorCode::SASL_AUTHENTICATION_FAILED => Err(connection.refused(ConnectError::Credentials {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use super::tls::{ClientTls, Tls, TlsError};
@@ -24,6 +24,12 @@ impl Sasl {
     /// A user with a password.
     pub fn new(mechanism: Mechanism, user: impl Into<String>, password: impl Into<String>) -> Self {
         Self { mechanism, user: user.into(), password: SecretString::from(password.into()) }
+    }
+
+    /// A text of a broker without the password, which it may have got a moment ago.
+    pub(super) fn without_password(&self, text: String) -> String {
+        let password = self.password.expose_secret();
+        if password.is_empty() { text } else { text.replace(password, "***") }
     }
 }
 

@@ -147,7 +147,8 @@ fn certificates(file: TlsFile, path: &Path) -> Result<Vec<CertificateDer<'static
 }
 
 fn read(file: TlsFile, path: &Path) -> Result<Vec<u8>, TlsError> {
-    runtime::read_small_file(path).map_err(|error| TlsError { file, problem: format!("{} cannot be read: {error}", path.display()) })
+    runtime::read_small_file(path)
+        .map_err(|error| TlsError { file, problem: format!("{} cannot be read: {error}", runtime::shown_path(path)) })
 }
 
 /// The error for a file that is not what it should be. The text of the library is not shown, because it may quote the file, which may be a private

@@ -34,6 +34,10 @@ impl SourceSettings {
         if config.host.trim().is_empty() {
             return Err(wrong("host", "it is empty", "name the host of the server"));
         }
+        if config.host.trim().contains(|c: char| c.is_whitespace() || "@/?#".contains(c)) {
+            // The value is not shown, because such a one may hold a password.
+            return Err(wrong("host", "it is not a host name or an address", "write the name alone; the account is in user and password"));
+        }
         if let Some((host, port)) = config.host.split_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) {
             return Err(wrong("host", format!("{:?} holds a port", config.host), format!("write host = {host:?} and port = {port}")));
         }
@@ -197,6 +201,8 @@ mod tests {
     fn what_is_not_built_is_refused_by_key_and_value() {
         for (key, value, said) in [
             ("host", json!("a:1"), "\"a:1\" holds a port"),
+            ("host", json!("dts:s3cret@db"), "it is not a host name"),
+            ("host", json!("mysql://db"), "it is not a host name"),
             ("phases", json!([]), "empty"),
             ("phases", json!(["full", "incremental", "full"]), "\"full\" is there twice"),
             ("handover", json!("in_band"), "in_band"),

@@ -26,9 +26,12 @@ pub(crate) struct Listed {
     pub(crate) others: Vec<TableId>,
 }
 
+/// The greatest number of tables, views and sequences in the databases of a selection.
+const MOST_TABLES: usize = 250_000;
+
 /// Lists the tables of the databases that may hold selected tables.
 pub(crate) async fn list_tables(session: &mut Session, selection: &Selection) -> Result<Listed> {
-    let mut listed = Listed::default();
+    let (mut listed, mut count) = (Listed::default(), 0);
     for row in session.rows("list the databases", "SHOW DATABASES").await? {
         let Some(database) = row.text(0).filter(|name| selection.may_select_from(name)) else { continue };
         let sql = format!("SHOW FULL TABLES FROM {}", quoted(&database));
@@ -36,10 +39,20 @@ pub(crate) async fn list_tables(session: &mut Session, selection: &Selection) ->
             let (Some(name), Some(kind)) = (row.text(0), row.text(1)) else { continue };
             let id = compared(session, TableId::new(database.as_str(), name));
             let is_table = kind.eq_ignore_ascii_case("BASE TABLE") || kind.eq_ignore_ascii_case("SYSTEM VERSIONED");
-            if !is_table && selection.interest(&id) != Interest::None {
+            let interest = selection.interest(&id);
+            if interest == Interest::None {
+                continue;
+            }
+            count += 1;
+            if count > MOST_TABLES {
+                let what =
+                    format!("the databases that `tables` names have more than {MOST_TABLES} tables: select from fewer databases in a task");
+                return Err(SourceError::answer("list the tables", what));
+            }
+            if !is_table {
                 listed.others.push(id.clone());
             }
-            match selection.interest(&id) {
+            match interest {
                 Interest::Selected if is_table => listed.tables.push(id),
                 Interest::Selected if !kind.eq_ignore_ascii_case("SEQUENCE") => listed.views.push(id),
                 Interest::Followed if is_table => listed.followed.push(id),

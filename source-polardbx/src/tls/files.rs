@@ -91,7 +91,7 @@ impl Identity {
 
 fn read(file: &Path) -> Result<Vec<u8>, ConfigError> {
     runtime::read_small_file(file).map_err(|error| {
-        wrong(format!("{} cannot be read: {error}", file.display()), "check the path, and that this program may read the file")
+        wrong(format!("{} cannot be read: {error}", runtime::shown_path(file)), "check the path, and that this program may read the file")
     })
 }
 

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use secrecy::{ExposeSecret as _, SecretString};
+
 use crate::tls::TlsFailure;
 
 /// The cause of [`WireError::Lost`] where an answer has not the form that it must have.
@@ -36,6 +38,16 @@ impl WireError {
         Self::Lost(what.into())
     }
 
+    /// Removes a password that the server repeats in its message. It may have got it a moment ago.
+    pub(super) fn without(self, password: &SecretString) -> Self {
+        match self {
+            Self::Refused(code, message) if !password.expose_secret().is_empty() => {
+                Self::Refused(code, message.replace(password.expose_secret(), "***"))
+            }
+            other => other,
+        }
+    }
+
     /// Parses an error packet of the server.
     pub(super) fn refused(packet: &[u8]) -> Self {
         let rest = packet.get(1..).unwrap_or_default();
@@ -52,5 +64,17 @@ impl WireError {
 impl From<io::Error> for WireError {
     fn from(error: io::Error) -> Self {
         TlsFailure::of_io(&error).map_or_else(|| Self::Lost(error.to_string()), Self::Tls)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_that_comes_back_is_not_shown() {
+        let refused = || WireError::refused(b"\xff\x15\x04#28000no to s3cret, s3cret");
+        assert_eq!(refused().without(&"s3cret".into()).to_string(), "no to ***, *** (error 1045)");
+        assert_eq!(refused().without(&"".into()).to_string(), "no to s3cret, s3cret (error 1045)");
     }
 }

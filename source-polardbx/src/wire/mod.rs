@@ -269,7 +269,7 @@ async fn log_in(packets: &mut Packets, greeting: Greeting, address: &Address, is
     let mut login = Login::new(greeting, &address.user, &address.password, is_encrypted, &address.plain_password);
     packets.write(&login.response()?).await?;
     loop {
-        match login.take(packets.read().await?)? {
+        match login.take(packets.read().await?).map_err(|error| error.without(&address.password))? {
             Next::Send(bytes) => packets.write(&bytes).await?,
             Next::Wait => {}
             Next::Done => return Ok(()),

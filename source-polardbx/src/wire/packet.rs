@@ -85,12 +85,23 @@ impl Packets {
 
     /// Like [`Packets::read`], but returns `None` if no byte comes for as long as `silence`. A long body may take longer than that.
     pub(super) async fn read_unless_silent(&mut self, silence: Duration) -> Option<io::Result<&[u8]>> {
+        match self.next_unless_silent(silence).await? {
+            Ok(body) => Some(Ok(self.body(body))),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Like [`Packets::read_unless_silent`], but only says where the body is. It stays there until the next call.
+    pub(super) async fn next_unless_silent(&mut self, silence: Duration) -> Option<io::Result<Body>> {
+        // Most bodies are there already, and need no timer.
+        if let Some(found) = self.next_if_ready().await {
+            return Some(found);
+        }
         let asked = Instant::now();
         loop {
             let until = self.last_byte.max(asked) + silence;
             match tokio::time::timeout_at(until, poll_fn(|context| self.poll_body(context))).await {
-                Ok(Ok(body)) => return Some(Ok(self.body(body))),
-                Ok(Err(error)) => return Some(Err(error)),
+                Ok(found) => return Some(found),
                 Err(_) if self.last_byte.max(asked) + silence <= until => return None,
                 Err(_) => {}
             }
@@ -110,17 +121,21 @@ impl Packets {
 
     /// Returns the next body; `None` if the body has not been received completely yet.
     pub(super) async fn read_if_ready(&mut self) -> Option<io::Result<&[u8]>> {
+        match self.next_if_ready().await? {
+            Ok(body) => Some(Ok(self.body(body))),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    async fn next_if_ready(&mut self) -> Option<io::Result<Body>> {
         // Without `unconstrained`, tokio's cooperative budget could hide data that has already arrived.
-        let found = tokio::task::unconstrained(poll_fn(|context| {
+        tokio::task::unconstrained(poll_fn(|context| {
             Poll::Ready(match self.poll_body(context) {
                 Poll::Ready(result) => Some(result),
                 Poll::Pending => None,
             })
-        }));
-        match found.await? {
-            Ok(body) => Some(Ok(self.body(body))),
-            Err(error) => Some(Err(error)),
-        }
+        }))
+        .await
     }
 
     /// Sends one packet. Its body must be shorter than 16 MiB.

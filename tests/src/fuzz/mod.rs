@@ -102,9 +102,9 @@ impl Target {
             Target::ResultSets => 48 * MIB,
             Target::BinlogEvents => 16 * MIB,
             Target::Configuration => 4 * MIB,
-            // The library for Avro believes a length up to the limit that `readers` sets, also for a list of values of its own, and more than
-            // once in a message.
-            Target::Readers => 256 * MIB,
+            // The tests' own library for Avro believes a length up to the limit that `readers` sets, also for a list of values of its own, and more
+            // than once in a message. It is no part of the program.
+            Target::Readers => 2048 * MIB,
         }
     }
 

@@ -54,7 +54,8 @@ async fn wait_for(process: &mut Process, text: &str) -> Result<()> {
 /// The number of lines that are JSON, all of which must be readable.
 fn json_lines(output: &str) -> usize {
     let lines = output.lines().filter(|line| line.starts_with('{'));
-    lines.inspect(|line| drop(serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|error| panic!("{error}: {line}")))).count()
+    let is_json = |line: &&str| serde_json::from_str::<serde_json::Value>(line).is_ok();
+    lines.inspect(|line| assert!(is_json(line), "{line}")).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
