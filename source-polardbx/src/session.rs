@@ -14,7 +14,7 @@ use crate::config::{Config, ConfigError};
 use crate::error::{Result, SourceError};
 use crate::server::{Identity, ServerKind, kind_of};
 use crate::tls::Encryption;
-use crate::wire::{Address, BinaryRows, PlainPassword, Row, Wire, WireError, in_time, public_key};
+use crate::wire::{Address, BinaryRows, PlainPassword, ROWS_SILENCE, Row, Wire, WireError, in_time, public_key};
 
 /// The time limit for a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -298,9 +298,9 @@ impl Session {
         }
     }
 
-    /// Runs a SELECT of rows of a table. There is no time limit.
+    /// Runs a SELECT of rows of a table. The server may take its time, but not be silent for longer than [`ROWS_SILENCE`].
     pub(crate) async fn select(&mut self, sql: &str) -> Result<BinaryRows<'_>, WireError> {
-        BinaryRows::select(&mut self.wire, sql).await
+        timeout(ROWS_SILENCE, BinaryRows::select(&mut self.wire, sql)).await.unwrap_or_else(|_| Err(WireError::silent()))
     }
 
     /// Runs the first of two statements. If the server reports a syntax error, runs the second.

@@ -1,10 +1,14 @@
 //! Why a connection could not be made or used.
 
 use std::io;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::tls::TlsFailure;
+
+/// How long the server may be silent before the first row of a table and between two rows. It may have to wait for locks or sort.
+pub(crate) const ROWS_SILENCE: Duration = Duration::from_secs(600);
 
 /// The cause of [`WireError::Lost`] where an answer has not the form that it must have.
 pub(super) const NOT_UNDERSTOOD: &str = "the server's answer to a command is not understood";
@@ -36,6 +40,11 @@ pub enum WireError {
 impl WireError {
     pub(super) fn lost(what: impl Into<String>) -> Self {
         Self::Lost(what.into())
+    }
+
+    /// The server has not sent a row of a table for as long as it may.
+    pub(crate) fn silent() -> Self {
+        Self::Lost(format!("the server has sent nothing of the rows for {} s", ROWS_SILENCE.as_secs()))
     }
 
     /// Removes a password that the server repeats in its message. It may have got it a moment ago.

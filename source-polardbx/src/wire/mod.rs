@@ -30,7 +30,7 @@ use crate::tls::{Encryption, TlsFailure};
 use answer::MOST_BYTES;
 pub(crate) use answer::Row;
 use error::NOT_UNDERSTOOD;
-pub(crate) use error::WireError;
+pub(crate) use error::{ROWS_SILENCE, WireError};
 pub(crate) use error_numbers::mysql_number;
 pub(crate) use login::PlainPassword;
 use login::{Greeting, Login, Next, head};

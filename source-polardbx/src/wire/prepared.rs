@@ -1,9 +1,7 @@
 //! The rows of a table in the protocol's binary form, one after the other. The text form would round FLOAT values.
 
-use std::time::Duration;
-
 use super::answer::{MOST_COLUMNS, bytes, column_count, end_of_rows};
-use super::error::{NOT_UNDERSTOOD, WireError};
+use super::error::{NOT_UNDERSTOOD, ROWS_SILENCE, WireError};
 use super::{LONGEST_ROW, Wire};
 
 /// A value of a row. It borrows from the packet.
@@ -70,23 +68,10 @@ pub(crate) struct BinaryRows<'a> {
     forms: Vec<Form>,
 }
 
-/// How long the server may be silent before the first row of a table and between two rows. It may have to wait for locks or sort.
-const SILENCE: Duration = Duration::from_secs(600);
-
-fn silent() -> WireError {
-    WireError::Lost(format!("the server has sent nothing of the rows for {} s", SILENCE.as_secs()))
-}
-
 impl<'a> BinaryRows<'a> {
-    /// Runs a SELECT without parameters. Its rows may be as long as those of a table can be.
+    /// Runs a SELECT without parameters. Its rows may be as long as those of a table can be. There is no time limit before the first row; the
+    /// caller has [`ROWS_SILENCE`].
     pub(crate) async fn select(wire: &'a mut Wire, statement: &str) -> Result<Self, WireError> {
-        match tokio::time::timeout(SILENCE, Self::begin(wire, statement)).await {
-            Ok(rows) => rows,
-            Err(_) => Err(silent()),
-        }
-    }
-
-    async fn begin(wire: &'a mut Wire, statement: &str) -> Result<Self, WireError> {
         wire.command(0x16, statement.as_bytes()).await?;
         let (statement, columns) = match wire.answer().await? {
             // Behind the number of the statement come those of its columns and of its parameters.
@@ -123,7 +108,7 @@ impl BinaryRows<'_> {
         if !self.wire.is_busy {
             return Ok(None);
         }
-        let body = self.wire.packets.next_unless_silent(SILENCE).await.ok_or_else(silent)??;
+        let body = self.wire.packets.next_unless_silent(ROWS_SILENCE).await.ok_or_else(WireError::silent)??;
         match end_of_rows(self.wire.packets.body(body)) {
             None => BinaryRow::new(self.wire.packets.body(body), &self.forms).map(Some),
             Some(ended) => {
