@@ -23,7 +23,7 @@ const OWN: [&str; 2] = [
      [sink.kafka]\nbrokers = [\"kafka:9092\"]\ntopic = \"shop\"\nformat.canal_json = {}\n\
      [sink.kafka.sasl]\nmechanism = \"SCRAM-SHA-512\"\nuser = \"u\"\npassword = \"pl4nted-s3cret\"\n",
     "name = \"shop\"\n[source.polardbx]\nhost = \"db\"\nuser = \"dts\"\npassword = \"${env:DB_PASSWORD}\"\ntables = [\"a.b\", \"c.*\"]\n\
-     [source.polardbx.tls]\nmode = \"verify_ca\"\nca = \"/ca.pem\"\nkey = \"${env:DB_PASSWORD}\"\n\
+     [source.polardbx.tls]\nmode = \"verify_ca\"\nca = \"/ca.pem\"\nkey = \"/key.pem\"\n\
      [sink.kafka]\nbrokers = [\"kafka:9092\"]\ntopic = \"{database}.{table}\"\n\
      [sink.kafka.format.dts_avro]\n[sink.kafka.schema_registry]\nurl = \"http://u:pl4nted-s3cret@registry:8081\"\npassword = \"${env:DB_PASSWORD}\"\n\
      [delivery]\nbatch_max_bytes = 65536\n[retry]\nwindow_minutes = 30\n",
@@ -97,12 +97,12 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
 /// Keys whose values are secrets.
 const SECRETS: [&str; 2] = ["password", "url"];
 
-/// Whether a part of the secret is a key, or the value of a key whose values are no secrets.
+/// Whether a part of the secret or a reference to it is a key, or the value of a key whose values are no secrets.
 fn is_elsewhere(key: &str, value: &toml::Value) -> bool {
     match value {
         toml::Value::Table(table) => table.iter().any(|(key, value)| key.contains(PART) || is_elsewhere(key, value)),
         toml::Value::Array(list) => list.iter().any(|value| is_elsewhere(key, value)),
-        value => !SECRETS.contains(&key) && value.to_string().contains(PART),
+        value => !SECRETS.contains(&key) && [PART, "DB_PASSWORD"].iter().any(|part| value.to_string().contains(part)),
     }
 }
 
