@@ -90,7 +90,9 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
         cause = error.source();
     }
     // Keys are shown, and so are some values that are no secrets, such as patterns of tables.
-    let may_be_shown = toml::from_str::<toml::Table>(&text).is_ok_and(|table| is_elsewhere("", &toml::Value::Table(table)));
+    // So are the paths of files.
+    let in_path = text.split("${file:").skip(1).any(|rest| rest.split('}').next().is_some_and(|path| path.contains(PART)));
+    let may_be_shown = in_path || toml::from_str::<toml::Table>(&text).is_ok_and(|table| is_elsewhere("", &toml::Value::Table(table)));
     if shown.contains(PART) && !may_be_shown { Failure::err(format!("an error shows a secret: {shown}\n{text}")) } else { Ok(()) }
 }
 
