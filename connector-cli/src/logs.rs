@@ -80,8 +80,10 @@ fn escaped_json(line: &[u8]) -> String {
         if c == '\n' || !is_unprintable(c) {
             text.push(c);
         } else {
-            // Invariant: no unprintable character is above U+FFFF.
-            let _ = write!(text, "\\u{:04x}", u32::from(c));
+            // JSON writes a character above U+FFFF as two halves.
+            for half in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(text, "\\u{half:04x}");
+            }
         }
     }
     text
@@ -93,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    const HOSTILE: &str = "a\x1b]0;x\x07\r\nok\u{7f}\u{9b}31m\u{2028}\u{202e}\u{2067}";
+    const HOSTILE: &str = "a\x1b]0;x\x07\r\nok\u{7f}\u{9b}31m\u{2028}\u{202e}\u{2067}\u{feff}\u{e0041}";
 
     #[derive(Clone, Default)]
     struct Memory(Arc<Mutex<Vec<u8>>>);
@@ -127,7 +129,7 @@ mod tests {
             tracing::subscriber::with_default(subscriber, log_hostile_texts);
             let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
             let line = text.strip_suffix('\n').unwrap();
-            let escaped = r"a\u{1b}]0;x\u{7}\r\nok\u{7f}\u{9b}31m\u{2028}\u{202e}\u{2067}";
+            let escaped = r"a\u{1b}]0;x\u{7}\r\nok\u{7f}\u{9b}31m\u{2028}\u{202e}\u{2067}\u{feff}\u{e0041}";
             assert!(line.matches(escaped).count() >= 6, "{line:?}");
             // The colours of the level, the time and the span are the library's: `ESC [ digits m`.
             let without_colours = line.split('\u{1b}').enumerate().map(|(index, part)| match index {

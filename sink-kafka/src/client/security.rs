@@ -98,3 +98,16 @@ impl Security {
         self.tls.is_none() && self.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == Mechanism::Plain)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_that_comes_back_is_not_shown() {
+        for (password, expected) in [("s3cret", "no to ***, ***"), ("", "no to s3cret, s3cret")] {
+            let sasl = Sasl::new(Mechanism::Plain, "dts", password);
+            assert_eq!(sasl.without_password("no to s3cret, s3cret".to_owned()), expected);
+        }
+    }
+}

@@ -3,19 +3,16 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tests::measure::usage_of;
-use tests::{Failure, Result};
+use tests::Result;
 
-use super::case::program;
+use super::hostile::run;
 
 const PASSWORD: &str = "a password of eighteen";
 /// The longest that a check of such a server may take.
 const LIMIT: Duration = Duration::from_secs(100);
-const MOST_KIB: u64 = 64 << 10;
 
 /// What a false server sends, in order: each part as soon as the client has sent something, the first at once.
 type Script = Vec<Vec<u8>>;
@@ -99,43 +96,14 @@ fn ok(number: u8) -> Vec<u8> {
 
 /// Runs `check` against the server. Returns what it says.
 async fn check(server: &FalseServer, keys: &str) -> Result<String> {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("task.toml");
-    let FalseServer { address, .. } = server;
-    let state = folder.path().join("state");
-    std::fs::write(
-        &file,
-        format!(
-            "name = \"hostile\"\n[source.polardbx]\nhost = \"127.0.0.1\"\nport = {}\nuser = \"dts\"\npassword = {PASSWORD:?}\ntables = [\"d.*\"]\n{keys}\n\
-             [sink.kafka]\nbrokers = [\"127.0.0.1:1\"]\ntopic = \"t\"\nformat.canal_json = {{}}\n[store.local]\npath = {:?}\n",
-            address.port(),
-            state.display().to_string()
-        ),
-    )?;
-    let output = folder.path().join("output");
-    let log = std::fs::File::create(&output)?;
-    let mut child =
-        program().command(&["check", &file.display().to_string()]).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
-    let (started, mut most) = (Instant::now(), 0);
-    let status = loop {
-        if let Ok((_, kib)) = usage_of(child.id()) {
-            most = most.max(kib);
-        }
-        match child.try_wait()? {
-            Some(status) => break status,
-            None if started.elapsed() > LIMIT => {
-                child.kill()?;
-                child.wait()?;
-                return Failure::err(format!("the check has not ended in time:\n{}", std::fs::read_to_string(&output)?));
-            }
-            None => tokio::time::sleep(Duration::from_millis(3)).await,
-        }
-    };
-    let said = std::fs::read_to_string(&output)?;
-    println!("{said}\n{most} KiB, {:?}", started.elapsed());
-    assert!(most <= MOST_KIB, "{most} KiB:\n{said}");
+    let configuration = format!(
+        "[source.polardbx]\nhost = \"127.0.0.1\"\nport = {}\nuser = \"dts\"\npassword = {PASSWORD:?}\ntables = [\"d.*\"]\n{keys}\n\
+         [sink.kafka]\nbrokers = [\"127.0.0.1:1\"]\ntopic = \"t\"\nformat.canal_json = {{}}",
+        server.address.port()
+    );
+    let (status, said) = run("check", &configuration, LIMIT).await?;
     assert_eq!(status.code(), Some(2), "{said}");
-    assert!(!said.contains("panicked") && !said.contains(PASSWORD), "{said}");
+    assert!(!said.contains(PASSWORD), "{said}");
     assert!(!server.heard(PASSWORD.as_bytes()), "the server has got the password:\n{said}");
     Ok(said)
 }

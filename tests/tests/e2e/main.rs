@@ -24,6 +24,7 @@ mod followed;
 mod full_phase_ddl;
 mod golden;
 mod harness;
+mod hostile;
 mod hostile_kafka;
 mod hostile_servers;
 mod identity;
@@ -45,7 +46,6 @@ mod start_points;
 mod starts;
 mod statements;
 mod stored_checkpoints;
-
 mod table_maps;
 mod topics;
 mod xa;
