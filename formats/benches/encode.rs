@@ -96,7 +96,7 @@ fn events(op: Op, rows_per_origin: usize) -> Vec<Event> {
             timestamp_ms: 1_748_737_800_000,
             txid: None,
             origin: origin.clone(),
-            body: Body::Row(RowChange { schema: schema.clone(), op, before, after }),
+            body: Body::Row(RowChange::new(schema.clone(), op, before, after)),
         });
     }
     block.seal();

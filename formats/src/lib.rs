@@ -24,7 +24,7 @@
 //!     timestamp_ms: 1_748_737_800_000,
 //!     txid: None,
 //!     origin: Arc::new(Origin::default()),
-//!     body: Body::Row(RowChange { schema, op: Op::Insert, before: None, after: Some(row) }),
+//!     body: Body::Row(RowChange::new(schema, Op::Insert, None, Some(row))),
 //! };
 //! let mut message = Message::default();
 //! CanalJson::default().encode(&event, &mut message)?;

@@ -114,7 +114,7 @@ mod tests {
 
     fn change(op: Op, before: Option<Row>, after: Option<Row>) -> RowChange {
         let columns = vec![Column::new("id", ColumnKind::Int { bytes: 4 }, "int(11)")];
-        RowChange { schema: Arc::new(TableSchema::new(TableId::new("d", "t"), columns)), op, before, after }
+        RowChange::new(Arc::new(TableSchema::new(TableId::new("d", "t"), columns)), op, before, after)
     }
 
     #[test]

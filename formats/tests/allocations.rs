@@ -75,7 +75,7 @@ fn events() -> Vec<Event> {
             timestamp_ms: 1_748_737_800_000,
             txid: None,
             origin: origin.clone(),
-            body: Body::Row(RowChange { schema: schema.clone(), op: Op::Update, before: row(1), after: row(2) }),
+            body: Body::Row(RowChange::new(schema.clone(), Op::Update, row(1), row(2))),
         });
     }
     block.seal();

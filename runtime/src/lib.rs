@@ -5,7 +5,8 @@
 //! There are two layers. `api` has the traits and types for authors of plugins. `engine` runs the plugins; start reading it at
 //! `engine/lane.rs`.
 //!
-//! The runtime has no client of a database or a message broker, no message format and no SQL: these belong to plugins. It reads no TOML, no
+//! The runtime has no client of a database or a message broker, and no message format: these belong to plugins. Only the built-in transforms
+//! (feature `transforms`) read SQL, the conditions of filters. It reads no TOML, no
 //! environment variables and no signals, and sets up no logging: these belong to the program that embeds it. Its value types and character
 //! sets are those of MySQL, so any other source must map its types to them.
 
@@ -32,11 +33,12 @@ pub use api::finding::{Finding, Level};
 pub use api::ids::{Position, Receipt, Seq, SplitId};
 pub use api::metrics::{Counter, Gauge, Histogram, Metrics};
 pub use api::notices::{Notice, Notices};
+pub use api::patterns::{NameCase, PatternError, TablePattern};
 pub use api::resume_filter::{ResumeFilter, Tag};
-pub use api::row::{CellBlock, Date, DateTime, Row, RowWriter, Value};
+pub use api::row::{Cell, CellBlock, Date, DateTime, Row, RowWriter, Value};
 pub use api::schema::{Column, ColumnKind, KeyPart, OtherKey, TableId, TableSchema, UniqueKey, split_name};
 pub use api::sink::Sink;
-pub use api::source::{Phase, Plan, Refetched, Renumbered, RowFilter, Source, SourceInfo, Split, SplitKind, SplitReader, TableProgress};
+pub use api::source::{Phase, Plan, Refetched, Renumbered, Source, SourceInfo, Split, SplitKind, SplitReader, TableProgress};
 pub use api::text;
 pub use api::transform::Transform;
 pub use async_trait::async_trait;

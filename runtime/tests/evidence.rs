@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use runtime::testing::{MemoryStore, events};
 use runtime::{
-    Batch, CheckpointStore, Commit, Committed, Context, Phase, Pipeline, Plan, Receipt, Result, RowFilter, Sink, Source, SourceInfo, Split,
-    SplitKind, SplitReader, async_trait,
+    Batch, CheckpointStore, Commit, Committed, Context, Phase, Pipeline, Plan, Receipt, Result, Sink, Source, SourceInfo, Split, SplitKind,
+    SplitReader, async_trait,
 };
 
 const CHUNKS: usize = 40;
@@ -22,7 +22,7 @@ impl Source for Chunks {
         SourceInfo::default().with_parallelism(8)
     }
 
-    async fn plan(&self, _: &Context, committed: &Committed, _: &[RowFilter]) -> Result<Plan> {
+    async fn plan(&self, _: &Context, committed: &Committed) -> Result<Plan> {
         let split = |number: usize| Split { id: format!("chunk-{number}").into(), kind: SplitKind::Snapshot, start: "0".into() };
         let is_done = |split: &Split| committed.split(&split.id).is_some_and(|known| known.checkpoint.done);
         let left: Vec<Split> = (0..CHUNKS).map(split).filter(|split| !is_done(split)).collect();

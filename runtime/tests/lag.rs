@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use runtime::testing::{MemoryStore, events};
 use runtime::{
-    Batch, Committed, Context, Phase, Pipeline, Plan, Result, RowFilter, RunState, Running, Sink, Source, Split, SplitKind, SplitReader,
-    Transform, async_trait,
+    Batch, Committed, Context, Phase, Pipeline, Plan, Result, RunState, Running, Sink, Source, Split, SplitKind, SplitReader, Transform,
+    async_trait,
 };
 
 const HOUR_MS: u64 = 3_600_000;
@@ -19,7 +19,7 @@ struct Batches(Arc<Mutex<VecDeque<Batch>>>);
 
 #[async_trait]
 impl Source for Batches {
-    async fn plan(&self, _: &Context, _: &Committed, _: &[RowFilter]) -> Result<Plan> {
+    async fn plan(&self, _: &Context, _: &Committed) -> Result<Plan> {
         let mut plan = Plan::new(Phase::Stream);
         plan.splits = vec![Split { id: "stream".into(), kind: SplitKind::Stream, start: "0".into() }];
         Ok(plan)

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use runtime::testing::{MemoryStore, events};
 use runtime::{
-    Batch, CheckpointStore, Column, ColumnKind, Commit, Committed, Context, Error, Fact, Kind, Phase, Pipeline, Plan, Position, Receipt,
-    Result, Retry, RowFilter, RunState, Seq, Sink, Source, SourceInfo, Split, SplitId, SplitKind, SplitReader, TableId, TableSchema,
-    Transform, async_trait,
+    Batch, CheckpointStore, Column, ColumnKind, Commit, Committed, Context, Error, Fact, Finding, Kind, Level, Phase, Pipeline, Plan,
+    Position, Receipt, Result, Retry, RunState, Seq, Sink, Source, SourceInfo, Split, SplitId, SplitKind, SplitReader, TableId,
+    TableSchema, Transform, async_trait,
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +76,7 @@ impl Source for Model {
     }
 
     /// Two new chunks a plan, beside those that are not done; what is done is forgotten.
-    async fn plan(&self, _: &Context, committed: &Committed, _: &[RowFilter]) -> Result<Plan> {
+    async fn plan(&self, _: &Context, committed: &Committed) -> Result<Plan> {
         self.chaos.strike("the plan failed")?;
         let Planned(planned) = committed.fact()?.unwrap_or(Planned(0));
         let mut plan = Plan::new(Phase::Snapshot);
@@ -294,7 +294,7 @@ async fn an_error_that_cannot_pass_ends_the_pipeline() {
     struct Broken;
     #[async_trait]
     impl Source for Broken {
-        async fn plan(&self, _: &Context, _: &Committed, _: &[RowFilter]) -> Result<Plan> {
+        async fn plan(&self, _: &Context, _: &Committed) -> Result<Plan> {
             Err(Error::config("table shop.orders does not exist"))
         }
 
@@ -344,7 +344,7 @@ async fn a_dropped_handle_stops_the_pipeline_and_a_detached_one_does_not() {
     }
 }
 
-/// Asks the source for one table's condition, and changes nothing itself.
+/// Keeps the open rows of `shop.orders`. Of a table without the column it says so.
 struct OnlyOpen;
 
 impl Transform for OnlyOpen {
@@ -356,38 +356,83 @@ impl Transform for OnlyOpen {
         "only open".into()
     }
 
-    fn pushdown(&self) -> Vec<RowFilter> {
-        vec![RowFilter { table: TableId::new("shop", "orders"), condition: "state = 'open'".into() }]
+    fn check(&mut self, tables: &[Arc<TableSchema>]) -> Vec<Finding> {
+        let without = tables.iter().filter(|table| table.column("state").is_none());
+        without.map(|table| Finding::failed("filter", format!("table {} has no column `state`", table.id), "correct the name")).collect()
+    }
+
+    fn pushdown(&mut self, schema: &Arc<TableSchema>) -> Result<Option<String>> {
+        Ok((schema.id == TableId::new("shop", "orders")).then(|| "state = 'open'".into()))
+    }
+}
+
+/// A source that asks for conditions on its only table when it plans.
+struct Asking {
+    table: Arc<TableSchema>,
+    answers: Arc<Mutex<Vec<String>>>,
+}
+
+impl Asking {
+    fn new(columns: &[&str]) -> Self {
+        let columns = columns.iter().map(|name| Column::new(*name, ColumnKind::Varchar { length: 9 }, "varchar(9)")).collect();
+        Self { table: Arc::new(TableSchema::new(TableId::new("shop", "orders"), columns)), answers: Arc::default() }
+    }
+
+    fn pipeline(self) -> Pipeline {
+        let (chaos, log) = (Chaos::new(1, 0.0), Log::default());
+        let builder = Pipeline::builder("asked").source(self).transform(|| Ok(OnlyOpen)).transform(|| Ok(Unconditional));
+        let builder = builder.transform(|| Ok(OnlyOpen)).sink(move || Ok(LogSink::new(&chaos, &log)));
+        builder.store(MemoryStore::new(1)).batch_max_bytes(4096).build().unwrap()
+    }
+}
+
+#[async_trait]
+impl Source for Asking {
+    async fn plan(&self, context: &Context, _: &Committed) -> Result<Plan> {
+        assert_eq!((context.task(), context.batch_max_bytes()), ("asked", 4096));
+        *self.answers.lock().unwrap() = context.pushdown(&self.table)?;
+        let mut plan = Plan::new(Phase::Done);
+        plan.schemas = vec![(self.table.id.clone(), Some(self.table.clone()))];
+        Ok(plan)
+    }
+
+    async fn open(&self, _: &Context, _: &Split, _: &Committed) -> Result<Box<dyn SplitReader>> {
+        Err(Error::fatal("nothing was planned"))
+    }
+
+    async fn tables(&self, _: &Context) -> Result<Vec<Arc<TableSchema>>> {
+        Ok(vec![self.table.clone()])
+    }
+}
+
+/// Has no condition, and might give tables other names.
+struct Unconditional;
+
+impl Transform for Unconditional {
+    fn apply(&mut self, _: &mut Batch) -> Result<()> {
+        Ok(())
+    }
+
+    fn fingerprint(&self) -> String {
+        String::new()
     }
 }
 
 #[tokio::test]
-async fn a_plan_is_told_the_conditions_of_the_transforms() {
-    struct Asked(Arc<Mutex<Vec<RowFilter>>>);
-    #[async_trait]
-    impl Source for Asked {
-        async fn plan(&self, context: &Context, _: &Committed, pushdown: &[RowFilter]) -> Result<Plan> {
-            assert_eq!((context.task(), context.transforms(), context.batch_max_bytes()), ("asked", "only open", 4096));
-            self.0.lock().unwrap().extend_from_slice(pushdown);
-            Ok(Plan::new(Phase::Done))
-        }
+async fn a_source_is_told_the_conditions_of_the_first_transforms() {
+    let source = Asking::new(&["state"]);
+    let answers = source.answers.clone();
+    source.pipeline().start().wait().await.unwrap();
+    assert_eq!(*answers.lock().unwrap(), ["state = 'open'"]);
+}
 
-        async fn open(&self, _: &Context, _: &Split, _: &Committed) -> Result<Box<dyn SplitReader>> {
-            Err(Error::fatal("nothing was planned"))
-        }
-    }
-    let (asked, chaos, log) = (Arc::default(), Chaos::new(1, 0.0), Log::default());
-    let running = Pipeline::builder("asked")
-        .source(Asked(Arc::clone(&asked)))
-        .transform(|| Ok(OnlyOpen))
-        .sink(move || Ok(LogSink::new(&chaos, &log)))
-        .store(MemoryStore::new(1))
-        .batch_max_bytes(4096)
-        .build()
-        .unwrap()
-        .start();
-    running.wait().await.unwrap();
-    assert_eq!(*asked.lock().unwrap(), OnlyOpen.pushdown());
+#[tokio::test]
+async fn what_transforms_find_ends_the_check_and_the_first_start() {
+    let found = Asking::new(&["id"]).pipeline().check().await;
+    let found: Vec<_> = found.into_iter().filter(|finding| finding.level == Level::Failed).map(|finding| finding.what).collect();
+    assert_eq!(found, ["table shop.orders has no column `state`"; 2]);
+    let error = Asking::new(&["id"]).pipeline().start().wait().await.unwrap_err();
+    assert_eq!((error.kind(), error.message()), (Kind::Config, "table shop.orders has no column `state`"));
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use runtime::testing::{MemoryStore, events};
 use runtime::{
-    Batch, Committed, Context, Error, Kind, Phase, Pipeline, Plan, Receipt, Result, Retry, RowFilter, RunState, Running, Seq, Sink, Source,
-    Split, SplitKind, SplitReader, async_trait,
+    Batch, Committed, Context, Error, Kind, Phase, Pipeline, Plan, Receipt, Result, Retry, RunState, Running, Seq, Sink, Source, Split,
+    SplitKind, SplitReader, async_trait,
 };
 use tokio::time::{Instant, sleep};
 use tracing::field::{Field, Visit};
@@ -37,7 +37,7 @@ struct Script {
 
 #[async_trait]
 impl Source for Script {
-    async fn plan(&self, _: &Context, _: &Committed, _: &[RowFilter]) -> Result<Plan> {
+    async fn plan(&self, _: &Context, _: &Committed) -> Result<Plan> {
         let mut plan = Plan::new(Phase::Stream);
         plan.splits = vec![Split { id: "stream".into(), kind: SplitKind::Stream, start: "0".into() }];
         Ok(plan)
@@ -148,8 +148,8 @@ async fn events_that_are_only_delivered_again_do_not_prolong_the_window() {
     struct Transaction;
     #[async_trait]
     impl Source for Transaction {
-        async fn plan(&self, context: &Context, committed: &Committed, pushdown: &[RowFilter]) -> Result<Plan> {
-            Script { steps: Arc::default(), fails_at_end: false }.plan(context, committed, pushdown).await
+        async fn plan(&self, context: &Context, committed: &Committed) -> Result<Plan> {
+            Script { steps: Arc::default(), fails_at_end: false }.plan(context, committed).await
         }
 
         async fn open(&self, _: &Context, _: &Split, _: &Committed) -> Result<Box<dyn SplitReader>> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use runtime::testing::MemoryStore;
 use runtime::{
-    Batch, Committed, Context, Error, Phase, Pipeline, Plan, Receipt, Result, RowFilter, RunState, Running, Sink, Source, Split, SplitKind,
+    Batch, Committed, Context, Error, Phase, Pipeline, Plan, Receipt, Result, RunState, Running, Sink, Source, Split, SplitKind,
     SplitReader, async_trait,
 };
 use tokio::time::{sleep, timeout};
@@ -49,7 +49,7 @@ impl Plugin {
 
 #[async_trait]
 impl Source for Plugin {
-    async fn plan(&self, _: &Context, _: &Committed, _: &[RowFilter]) -> Result<Plan> {
+    async fn plan(&self, _: &Context, _: &Committed) -> Result<Plan> {
         self.call(Call::Plan).await;
         let mut plan = Plan::new(Phase::Stream);
         let splits = if self.second_fails { &["first", "second"][..] } else { &["first"] };

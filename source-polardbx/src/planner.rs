@@ -383,6 +383,15 @@ impl Planner {
         Ok((definitions, followed, OtherObjects::new(others)))
     }
 
+    /// The schemas that the selected tables have now.
+    pub(crate) async fn tables_now(&self) -> Result<Vec<Arc<TableSchema>>> {
+        let mut session = self.endpoint.connect().await?;
+        let server = Server::identify(&mut session).await?;
+        let (definitions, ..) = self.definitions(&mut session, &server).await?;
+        session.close().await;
+        Ok(definitions.into_iter().map(|definition| definition.schema).collect())
+    }
+
     /// The tables of the snapshot, in the order in which they are read.
     fn tables(&self, committed: &Committed) -> Arc<[Arc<TableSchema>]> {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,6 @@
 //! Selects tables by the patterns of `tables` and `exclude`.
 
-use regex::{Regex, RegexBuilder};
-use runtime::TableId;
+use runtime::{NameCase, TableId, TablePattern};
 
 use crate::config::ConfigError;
 use crate::schema::{Interest, shadow};
@@ -19,27 +18,11 @@ const SYSTEM_TABLES: &[&str] = &["__drds_global_tx_log", "polarx_global_trx_log"
 /// The selected tables: those that match a pattern of `tables` and no pattern of `exclude`. System tables are never selected.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    include: Vec<Pattern>,
-    exclude: Vec<Pattern>,
-    fold_case: bool,
+    include: Vec<TablePattern>,
+    exclude: Vec<TablePattern>,
+    case: NameCase,
     /// Whether the tables of tools for online schema changes are left out.
     without_shadows: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Pattern {
-    /// A pattern for the database and a pattern for the table, which are matched separately.
-    Parts(Part, Part),
-    /// A regular expression for the whole name `database.table`. `exact` is case-sensitive; `folded` is for servers that compare names in
-    /// lower case.
-    Whole { exact: Regex, folded: Regex },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Literal(String),
-    /// A glob: `*` matches any number of characters, and `?` exactly one.
-    Glob(String),
 }
 
 impl Selection {
@@ -51,11 +34,9 @@ impl Selection {
         let parse =
             |key: &'static str, texts: &[String]| texts.iter().map(|text| parse(key, text)).collect::<Result<Vec<_>, ConfigError>>();
         let selection =
-            Self { include: parse("tables", include)?, exclude: parse("exclude", exclude)?, fold_case: false, without_shadows: false };
+            Self { include: parse("tables", include)?, exclude: parse("exclude", exclude)?, case: NameCase::Exact, without_shadows: false };
         for pattern in &selection.include {
-            if let Pattern::Parts(Part::Literal(database), _) = pattern
-                && is_system_database(database)
-            {
+            if let Some(database) = pattern.literal_database().filter(|database| is_system_database(database)) {
                 return Err(bad("tables", format!("`{database}` is a database of the server's own"), "list databases of yours"));
             }
         }
@@ -65,7 +46,7 @@ impl Selection {
     /// Returns the same selection, which ignores the case of names if `fold_case` is true. This is for servers that compare names in lower
     /// case.
     pub(crate) fn folded(mut self, fold_case: bool) -> Self {
-        self.fold_case = fold_case;
+        self.case = if fold_case { NameCase::Folded } else { NameCase::Exact };
         self
     }
 
@@ -87,7 +68,7 @@ impl Selection {
     }
 
     fn has_pattern_for(&self, table: &TableId) -> bool {
-        let hit = |pattern: &Pattern| self.matches(pattern, table);
+        let hit = |pattern: &TablePattern| pattern.matches(table, self.case);
         !is_system_database(&table.database)
             && !is_system_table(&table.table)
             && self.include.iter().any(hit)
@@ -112,61 +93,31 @@ impl Selection {
 
     /// Whether the database may hold selected tables. The tables of other databases need not be listed.
     pub(crate) fn may_select_from(&self, database: &str) -> bool {
-        !is_system_database(database)
-            && self.include.iter().any(|pattern| match pattern {
-                Pattern::Parts(part, _) => self.part_matches(part, database),
-                Pattern::Whole { .. } => true,
-            })
+        !is_system_database(database) && self.include.iter().any(|pattern| pattern.matches_database(database, self.case).unwrap_or(true))
     }
 
     /// Whether DDL about the database itself, such as DROP DATABASE, is delivered. Regular expressions are for names of tables, so they
     /// select no database.
     pub(crate) fn selects_database(&self, database: &str) -> bool {
-        let names = |pattern: &Pattern| matches!(pattern, Pattern::Parts(part, _) if self.part_matches(part, database));
-        let all_of = |pattern: &Pattern| matches!(pattern, Pattern::Parts(part, Part::Glob(glob)) if glob == "*" && self.part_matches(part, database));
+        let names = |pattern: &TablePattern| pattern.matches_database(database, self.case).unwrap_or(false);
+        let all_of = |pattern: &TablePattern| pattern.is_for_all_of_its_database() && names(pattern);
         !is_system_database(database) && self.include.iter().any(names) && !self.exclude.iter().any(all_of)
     }
 
     /// The tables that `tables` lists by their full names, without a glob or a regular expression.
     pub(crate) fn literals(&self) -> impl Iterator<Item = TableId> + '_ {
-        self.include.iter().filter_map(|pattern| match pattern {
-            Pattern::Parts(Part::Literal(database), Part::Literal(table)) => Some(TableId::new(database.as_str(), table.as_str())),
-            _ => None,
-        })
+        self.include.iter().filter_map(TablePattern::literal)
     }
 
-    /// Those of `texts`, the patterns of `tables` in the same order, that match none of `tables` and are not a table's full name.
-    pub(crate) fn patterns_without_table<'t>(&self, texts: &'t [String], tables: &[TableId]) -> Vec<&'t str> {
-        let is_full_name = |pattern: &Pattern| matches!(pattern, Pattern::Parts(Part::Literal(_), Part::Literal(_)));
-        let idle = |pattern: &Pattern| !is_full_name(pattern) && !tables.iter().any(|table| self.matches(pattern, table));
-        texts.iter().zip(&self.include).filter(|(_, pattern)| idle(pattern)).map(|(text, _)| text.as_str()).collect()
+    /// The patterns of `tables` that match none of these tables and are not a table's full name.
+    pub(crate) fn patterns_without_table(&self, tables: &[TableId]) -> Vec<&str> {
+        let idle = |pattern: &&TablePattern| pattern.literal().is_none() && !tables.iter().any(|table| pattern.matches(table, self.case));
+        self.include.iter().filter(idle).map(TablePattern::as_str).collect()
     }
 
     /// Whether two names mean the same table on this server.
     pub(crate) fn same(&self, a: &TableId, b: &TableId) -> bool {
-        self.same_text(&a.database, &b.database) && self.same_text(&a.table, &b.table)
-    }
-
-    fn matches(&self, pattern: &Pattern, table: &TableId) -> bool {
-        match pattern {
-            Pattern::Parts(database, name) => self.part_matches(database, &table.database) && self.part_matches(name, &table.table),
-            Pattern::Whole { exact, folded } => {
-                let name = format!("{}.{}", table.database, table.table);
-                if self.fold_case { folded.is_match(&name) } else { exact.is_match(&name) }
-            }
-        }
-    }
-
-    fn part_matches(&self, part: &Part, name: &str) -> bool {
-        match part {
-            Part::Literal(literal) => self.same_text(literal, name),
-            Part::Glob(glob) if self.fold_case => glob_matches(&lower(glob), &lower(name)),
-            Part::Glob(glob) => glob_matches(&glob.chars().collect::<Vec<_>>(), &name.chars().collect::<Vec<_>>()),
-        }
-    }
-
-    fn same_text(&self, a: &str, b: &str) -> bool {
-        a == b || (self.fold_case && a.to_lowercase() == b.to_lowercase())
+        self.case.same(&a.database, &b.database) && self.case.same(&a.table, &b.table)
     }
 }
 
@@ -187,80 +138,8 @@ fn starts_with_folded(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-fn lower(text: &str) -> Vec<char> {
-    text.to_lowercase().chars().collect()
-}
-
-fn parse(key: &'static str, text: &str) -> Result<Pattern, ConfigError> {
-    const FORM: &str = "write `database.table`; parts with dots, spaces or quotes go in backticks";
-    if let Some(expression) = text.strip_prefix("re:") {
-        // The expression is anchored at both ends. Otherwise an expression for `a.b` would also match `aa.bb`.
-        let compile = |fold_case| RegexBuilder::new(&format!("^(?:{expression})$")).case_insensitive(fold_case).build();
-        return compile(false)
-            .and_then(|exact| Ok(Pattern::Whole { exact, folded: compile(true)? }))
-            .map_err(|error| bad(key, format!("{text:?} is not a regular expression: {error}"), "correct the expression after `re:`"));
-    }
-    let (database, rest) = parse_part(text).ok_or_else(|| bad(key, format!("{text:?} is not the name of a table"), FORM))?;
-    let table = rest.strip_prefix('.').and_then(parse_part);
-    match table {
-        Some((table, "")) => Ok(Pattern::Parts(database, table)),
-        _ => Err(bad(key, format!("{text:?} is not the name of a table"), FORM)),
-    }
-}
-
-/// Parses the first part of a name. Returns the part and the text after it; `None` if the part is not valid.
-fn parse_part(text: &str) -> Option<(Part, &str)> {
-    if let Some(quoted) = text.strip_prefix('`') {
-        let mut name = String::new();
-        let mut rest = quoted;
-        loop {
-            let (before, after) = rest.split_once('`')?;
-            name.push_str(before);
-            match after.strip_prefix('`') {
-                Some(more) => {
-                    name.push('`');
-                    rest = more;
-                }
-                None => return (!name.is_empty()).then_some((Part::Literal(name), after)),
-            }
-        }
-    }
-    let end = text.find('.').unwrap_or(text.len());
-    let (name, rest) = text.split_at_checked(end)?;
-    let odd = |c: char| c.is_whitespace() || matches!(c, '`' | '"' | '\'');
-    if name.is_empty() || name.contains(odd) {
-        return None;
-    }
-    let part = if name.contains(['*', '?']) { Part::Glob(name.to_owned()) } else { Part::Literal(name.to_owned()) };
-    Some((part, rest))
-}
-
-/// Whether `glob` matches the whole of `text`. After a mismatch, only the last `*` is tried again, with one more character. Earlier `*`
-/// never need another try.
-fn glob_matches(glob: &[char], text: &[char]) -> bool {
-    let (mut at_glob, mut at_text) = (0, 0);
-    let mut retry: Option<(usize, usize)> = None;
-    while let Some(&c) = text.get(at_text) {
-        match glob.get(at_glob) {
-            Some('*') => {
-                retry = Some((at_glob, at_text));
-                at_glob += 1;
-            }
-            Some(&g) if g == '?' || g == c => {
-                at_glob += 1;
-                at_text += 1;
-            }
-            _ => match retry {
-                Some((star, taken)) => {
-                    retry = Some((star, taken + 1));
-                    at_glob = star + 1;
-                    at_text = taken + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    glob.get(at_glob..).unwrap_or_default().iter().all(|&g| g == '*')
+fn parse(key: &'static str, text: &str) -> Result<TablePattern, ConfigError> {
+    TablePattern::parse(text).map_err(|error| bad(key, error.why, error.help))
 }
 
 #[cfg(test)]
@@ -278,7 +157,7 @@ mod tests {
     fn patterns_that_match_no_table_are_listed() {
         let texts: Vec<String> = ["shop.*", "nosuch.*", "shop.missing", "re:^shop\\.x", "sho?.orders"].map(str::to_owned).into();
         let selection = Selection::new(&texts, &[]).unwrap();
-        assert_eq!(selection.patterns_without_table(&texts, &[TableId::new("shop", "orders")]), ["nosuch.*", "re:^shop\\.x"]);
+        assert_eq!(selection.patterns_without_table(&[TableId::new("shop", "orders")]), ["nosuch.*", "re:^shop\\.x"]);
     }
 
     #[test]
@@ -339,13 +218,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn globs_agree_with_regular_expressions(glob in "[ab*?]{0,8}", text in "[ab]{0,8}") {
-            let expression = format!("^{}$", glob.replace('*', ".*").replace('?', "."));
-            let chars = |text: &str| text.chars().collect::<Vec<_>>();
-            prop_assert_eq!(glob_matches(&chars(&glob), &chars(&text)), Regex::new(&expression).unwrap().is_match(&text));
-        }
-
         #[test]
         fn no_text_panics(text in ".{0,20}") {
             let _ = Selection::new(&[text], &[]);

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use runtime::{
-    Committed, Context, Error, Fact, Finding, Plan, Refetched, Renumbered, RowFilter, Source, SourceInfo, Split, SplitReader, TableId,
-    async_trait,
+    Committed, Context, Error, Fact, Finding, Plan, Refetched, Renumbered, Source, SourceInfo, Split, SplitReader, TableId, async_trait,
 };
 
 use crate::binlog::{LastEnd, PreparedTransactions, Refusals, StreamOptions, StreamPosition, StreamReader, Undecodable};
@@ -181,7 +180,7 @@ impl Source for PolardbxSource {
         SourceInfo::default().with_parallelism(self.settings.config.parallelism).with_heartbeats(self.settings.heartbeat.is_some())
     }
 
-    async fn plan(&self, context: &Context, committed: &Committed, _pushdown: &[RowFilter]) -> Result<Plan, Error> {
+    async fn plan(&self, context: &Context, committed: &Committed) -> Result<Plan, Error> {
         self.denials.begin(committed);
         self.planner.plan(context, committed).await.map_err(|error| self.denials.judge(error.into()))
     }
@@ -222,6 +221,10 @@ impl Source for PolardbxSource {
             found.push(check::checkpoint(&self.settings, &self.endpoint, context.task(), context.state_dir(), committed).await);
         }
         found
+    }
+
+    async fn tables(&self, _: &Context) -> Result<Vec<Arc<TableSchema>>, Error> {
+        Ok(self.planner.tables_now().await?)
     }
 
     async fn refetch_schema(&self, _: &Context, committed: &Committed, table: &TableId) -> Result<Refetched, Error> {

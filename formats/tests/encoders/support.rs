@@ -95,7 +95,7 @@ pub(crate) fn event(body: Body) -> Event {
 
 /// An event with a row change in a table of this schema.
 pub(crate) fn change(schema: &Arc<TableSchema>, op: Op, before: Option<Row>, after: Option<Row>) -> Event {
-    event(Body::Row(RowChange { schema: schema.clone(), op, before, after }))
+    event(Body::Row(RowChange::new(schema.clone(), op, before, after)))
 }
 
 /// An event with an inserted row.

@@ -2,6 +2,9 @@
 
 use crate::{Body, CellBlock, Error, Event, Facts, Kind, Position, Result, SchemaChanges, Seq};
 
+/// How many bytes a block holds before [`Batch::rewrite`] begins another one.
+const BLOCK_BYTES: usize = 1 << 30;
+
 /// Consecutive events of one split.
 ///
 /// Invariants, checked by [`Batch::verify`] (in debug builds for every batch of every lane): `seq` rises strictly, heartbeats apart; a schema
@@ -48,7 +51,26 @@ impl Batch {
 
     /// Keeps events for which `f` returns true and drops those for which it returns false. An error of kind [`Kind::Data`] moves the event
     /// to the rejected ones; any other error is returned at once.
-    pub fn retain(&mut self, mut f: impl FnMut(&mut Event) -> Result<bool>) -> Result<()> {
+    pub fn retain(&mut self, f: impl FnMut(&mut Event) -> Result<bool>) -> Result<()> {
+        self.sift(f)
+    }
+
+    /// Like [`Batch::retain`], for transforms that change cells: `f` writes new rows into the block that it is given, and puts them in the place
+    /// of the event's rows. So nothing is allocated per row. A new row can be read only after `rewrite` has returned.
+    pub fn rewrite(&mut self, mut f: impl FnMut(&mut Event, &mut CellBlock) -> Result<bool>) -> Result<()> {
+        let mut block = CellBlock::with_capacity(self.bytes);
+        let result = self.sift(|event| {
+            // Rows are found by offsets of 4 bytes.
+            if block.len() > BLOCK_BYTES {
+                std::mem::take(&mut block).seal();
+            }
+            f(event, &mut block)
+        });
+        block.seal();
+        result
+    }
+
+    fn sift(&mut self, mut f: impl FnMut(&mut Event) -> Result<bool>) -> Result<()> {
         let mut kept = Vec::with_capacity(self.events.len());
         let mut failed = None;
         for mut event in self.events.drain(..) {

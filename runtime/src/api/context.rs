@@ -10,7 +10,7 @@ use super::metrics::Metrics;
 use super::notices::Notices;
 use super::source::{Renumbered, SourceInfo, SplitKind};
 use crate::sync::lock;
-use crate::{Committed, Position, Receipt, SplitId, TableSchema};
+use crate::{Committed, Position, Receipt, Result, SplitId, TableSchema};
 
 /// What a plugin is told about the task, and about the lane that it serves. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -36,6 +36,24 @@ impl CommittedPosition {
     }
 }
 
+/// Asks the transforms of a task for their conditions on a table.
+#[derive(Clone)]
+pub(crate) struct Pushdown(Arc<AskPushdown>);
+
+type AskPushdown = dyn Fn(&Arc<TableSchema>) -> Result<Vec<String>> + Send + Sync;
+
+impl Pushdown {
+    pub(crate) fn new(ask: impl Fn(&Arc<TableSchema>) -> Result<Vec<String>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+}
+
+impl fmt::Debug for Pushdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pushdown").finish_non_exhaustive()
+    }
+}
+
 /// What is the same for all lanes of a task.
 #[derive(Debug)]
 pub(crate) struct TaskContext {
@@ -43,6 +61,7 @@ pub(crate) struct TaskContext {
     pub(crate) batch_max_bytes: usize,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) transforms: String,
+    pub(crate) pushdown: Pushdown,
     pub(crate) source: SourceInfo,
     pub(crate) metrics: Metrics,
     pub(crate) notices: Notices,
@@ -182,6 +201,12 @@ impl Context {
         &self.task.transforms
     }
 
+    /// Conditions in the source's SQL on the rows of a table, all of which are true for the rows that the transforms keep. A source may leave
+    /// out the other rows while it reads a snapshot. Fails if a transform cannot work with this schema.
+    pub fn pushdown(&self, schema: &Arc<TableSchema>) -> Result<Vec<String>> {
+        (self.task.pushdown.0)(schema)
+    }
+
     /// What the source says of itself.
     pub fn source(&self) -> &SourceInfo {
         &self.task.source
@@ -198,6 +223,7 @@ impl Context {
             batch_max_bytes: 1 << 20,
             state_dir: None,
             transforms: String::new(),
+            pushdown: Pushdown::new(|_| Ok(Vec::new())),
             source: SourceInfo::default(),
             notices: Notices::new(&metrics),
             metrics,
@@ -243,12 +269,13 @@ impl Context {
     /// A task with these fingerprints of transforms.
     #[must_use]
     pub fn with_transforms(&self, transforms: &str) -> Self {
-        let TaskContext { name, batch_max_bytes, state_dir, source, metrics, notices, .. } = &*self.task;
+        let TaskContext { name, batch_max_bytes, state_dir, pushdown, source, metrics, notices, .. } = &*self.task;
         let task = TaskContext {
             name: name.clone(),
             batch_max_bytes: *batch_max_bytes,
             state_dir: state_dir.clone(),
             transforms: transforms.into(),
+            pushdown: pushdown.clone(),
             source: source.clone(),
             metrics: metrics.clone(),
             notices: notices.clone(),

@@ -90,8 +90,11 @@ pub enum Op {
 pub struct RowChange {
     /// The table's schema at that moment.
     pub schema: Arc<TableSchema>,
-    /// What happened.
+    /// What happened to the row, as it is delivered.
     pub op: Op,
+    /// What the source did. It differs from `op` where a filter has made a DELETE or an INSERT of an UPDATE, because only one of the two
+    /// images passes the filter.
+    pub source_op: Op,
     /// The row before: of updates and deletes.
     pub before: Option<Row>,
     /// The row after: of reads, inserts and updates.
@@ -99,6 +102,11 @@ pub struct RowChange {
 }
 
 impl RowChange {
+    /// A change as the source made it.
+    pub fn new(schema: Arc<TableSchema>, op: Op, before: Option<Row>, after: Option<Row>) -> Self {
+        Self { schema, op, source_op: op, before, after }
+    }
+
     /// The image that says what the row is now, or was last: after, else before.
     pub fn newest(&self) -> Option<&Row> {
         self.after.as_ref().or(self.before.as_ref())

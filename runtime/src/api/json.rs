@@ -96,7 +96,7 @@ mod tests {
         let schema = Arc::new(TableSchema::new(TableId::new("shop", "items"), columns));
         let row =
             Row::from_values([Value::Int(7), Value::Text("ä".as_bytes()), Value::Enum(2), Value::Set(3), Value::Float(0.1), Value::Null]);
-        let change = RowChange { schema, op: Op::Insert, before: None, after: Some(row) };
+        let change = RowChange::new(schema, Op::Insert, None, Some(row));
         let after = json!({"id": 7, "name": "ä", "size": "large", "flags": "small,large", "ratio": 0.1, "doc": null});
         let expected = json!({"database": "shop", "table": "items", "op": "insert", "before": null, "after": after});
         assert_eq!(change.to_json().unwrap(), expected);

@@ -16,6 +16,7 @@ pub(crate) mod ids;
 mod json;
 pub(crate) mod metrics;
 pub(crate) mod notices;
+pub(crate) mod patterns;
 pub(crate) mod resume_filter;
 pub(crate) mod row;
 pub(crate) mod schema;

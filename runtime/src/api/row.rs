@@ -103,18 +103,23 @@ impl Row {
 
     /// The cell of a column; NULL if the row is shorter, so check [`Row::columns`] first where that matters.
     pub fn get(&self, column: usize) -> Value<'_> {
-        self.cells().nth(column).unwrap_or(Value::Null)
+        self.cells().nth(column).map_or(Value::Null, Cell::value)
     }
 
     /// All cells in column order.
     pub fn values(&self) -> impl ExactSizeIterator<Item = Value<'_>> {
+        self.cells().map(Cell::value)
+    }
+
+    /// All cells in column order as they are packed, to be copied into another row ([`RowWriter::push_cell`]).
+    pub fn packed(&self) -> impl ExactSizeIterator<Item = Cell<'_>> {
         self.cells()
     }
 
     /// The same row with another value in one column.
     #[must_use]
     pub fn with(&self, column: usize, value: Value<'_>) -> Row {
-        Row::from_values(self.cells().enumerate().map(|(index, old)| if index == column { value } else { old }))
+        Row::from_values(self.values().enumerate().map(|(index, old)| if index == column { value } else { old }))
     }
 
     /// Size in the block, in bytes.
@@ -144,6 +149,18 @@ impl fmt::Debug for Row {
     }
 }
 
+/// A cell as it is packed in its row.
+#[derive(Clone, Copy)]
+pub struct Cell<'a>(&'a [u8]);
+
+impl<'a> Cell<'a> {
+    /// The cell's value.
+    #[inline]
+    pub fn value(self) -> Value<'a> {
+        unpack(self.0)
+    }
+}
+
 struct Cells<'a> {
     ends: std::slice::Iter<'a, [u8; 4]>,
     cells: &'a [u8],
@@ -151,17 +168,17 @@ struct Cells<'a> {
 }
 
 impl<'a> Iterator for Cells<'a> {
-    type Item = Value<'a>;
+    type Item = Cell<'a>;
 
     #[inline]
-    fn next(&mut self) -> Option<Value<'a>> {
+    fn next(&mut self) -> Option<Cell<'a>> {
         let end = u32::from_le_bytes(*self.ends.next()?) as usize;
         let cell = self.cells.get(self.start..end).unwrap_or(&[]);
         self.start = end;
-        Some(unpack(cell))
+        Some(Cell(cell))
     }
 
-    fn nth(&mut self, n: usize) -> Option<Value<'a>> {
+    fn nth(&mut self, n: usize) -> Option<Cell<'a>> {
         if let Some(skipped) = n.checked_sub(1) {
             self.start = u32::from_le_bytes(*self.ends.nth(skipped)?) as usize;
         }
@@ -227,6 +244,13 @@ impl RowWriter<'_> {
     #[inline]
     pub fn push(&mut self, value: Value<'_>) {
         pack(&mut self.block.bytes, value);
+        self.close_cell();
+    }
+
+    /// Copies a cell of another row.
+    #[inline]
+    pub fn push_cell(&mut self, cell: Cell<'_>) {
+        self.block.bytes.extend_from_slice(cell.0);
         self.close_cell();
     }
 

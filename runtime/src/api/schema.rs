@@ -148,6 +148,9 @@ pub struct TableSchema {
     pub collation: Option<Collation>,
     /// Rises with every change of the table, from 1.
     pub version: u32,
+    /// Columns by whose values a transform has chosen rows, so that the transforms behind it must not change them. Indexes into `columns`.
+    #[serde(skip)]
+    pub filter_columns: Vec<usize>,
 }
 
 impl TableSchema {
@@ -162,6 +165,7 @@ impl TableSchema {
             partition_columns: Vec::new(),
             collation: None,
             version: 1,
+            filter_columns: Vec::new(),
         }
     }
 

@@ -22,10 +22,8 @@ pub trait Source: Send + Sync {
     /// A plan is small: a source hands out a large snapshot in slices, one plan at a time, and lets splits that are done be forgotten, so
     /// that neither a plan nor the checkpoint grows with what was read.
     ///
-    /// `pushdown` holds conditions of the transforms that a source may evaluate while it reads a snapshot; it may ignore them.
-    ///
     /// A call may be dropped at any await, because the task is stopped or paused. A later call then plans as if it had never been made.
-    async fn plan(&self, context: &Context, committed: &Committed, pushdown: &[RowFilter]) -> Result<Plan>;
+    async fn plan(&self, context: &Context, committed: &Committed) -> Result<Plan>;
 
     /// Opens one split of the last plan at its committed position, for the lane of `context`.
     ///
@@ -46,6 +44,13 @@ pub trait Source: Send + Sync {
     async fn check(&self, context: &Context, committed: Option<&Committed>) -> Vec<Finding> {
         let _ = (context, committed);
         Vec::new()
+    }
+
+    /// The schemas that the selected tables have now, for a check of the transforms; by default empty, and then they are checked only against
+    /// the tables of the first plan ([`Plan::schemas`]).
+    async fn tables(&self, context: &Context) -> Result<Vec<Arc<TableSchema>>> {
+        let _ = context;
+        Ok(Vec::new())
     }
 
     /// Reads the schema of a table again, for a task that has stopped because what it knows of the table is wrong. Fails unless the schema is
@@ -221,13 +226,4 @@ pub enum SplitKind {
     Snapshot,
     /// Has no end. A replay gives the same events with the same seq.
     Stream,
-}
-
-/// A condition on the rows of a table, in the source's SQL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowFilter {
-    /// The table.
-    pub table: TableId,
-    /// The text of the condition.
-    pub condition: String,
 }

@@ -15,12 +15,10 @@ use tokio::time::{Instant, timeout_at};
 use super::budget::{Budget, Share};
 use super::commits::{Commits, Said};
 use super::ledger::Turn;
+use super::shape::transformed;
 use super::stats::SplitStats;
 use super::task::Task;
-use crate::{
-    Batch, Body, Cancellation, Committed, Error, Event, Lane, Result, SchemaChange, SchemaChangeKind, Seq, Sink, Split, SplitKind,
-    SplitReader, TableSchema, Transform,
-};
+use crate::{Batch, Cancellation, Committed, Error, Lane, Result, Seq, Sink, Split, SplitKind, SplitReader, Transform};
 
 /// The number of batches in the channel between the reader and the writer. Including one batch that is being read and one that is being
 /// written, a lane holds at most four batches. It holds fewer if the memory budget of all lanes is used up.
@@ -62,7 +60,7 @@ async fn run_split(
     let lane = Lane { run: committed.run(), epoch: committed.epoch(), number, split: split.id.clone(), kind: split.kind };
     let cancellation = Cancellation::new(stop.clone());
     let tables = match split.kind {
-        SplitKind::Stream => transformed(task.transforms()?, committed.split_schemas(&split.id))?,
+        SplitKind::Stream => transformed(&mut task.transforms()?, committed.split_schemas(&split.id))?,
         SplitKind::Snapshot => Vec::new(),
     };
     let context = task.context.for_lane(lane, committed.evidence().clone(), tables, cancellation.clone());
@@ -210,66 +208,10 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// These tables as they are behind the transforms, which are asked by an event that names all of them.
-fn transformed(mut transforms: Vec<Box<dyn Transform>>, schemas: Vec<Arc<TableSchema>>) -> Result<Vec<Arc<TableSchema>>> {
-    if schemas.is_empty() || transforms.is_empty() {
-        return Ok(schemas);
-    }
-    let mut change = SchemaChange::new(SchemaChangeKind::Other, "", "");
-    change.tables = schemas.into_iter().map(|schema| (schema.id.clone(), Some(schema))).collect();
-    let body = Body::Schema(change);
-    let event = Event { seq: Seq(1), position: "".into(), timestamp_ms: 0, txid: None, origin: Arc::default(), body };
-    let mut batch = Batch::new(vec![event], None, 0);
-    for transform in &mut transforms {
-        transform.apply(&mut batch).map_err(|error| error.while_doing("transforming the names of tables"))?;
-    }
-    let of_event = |event: Event| match event.body {
-        Body::Schema(change) => change.tables,
-        _ => Vec::new(),
-    };
-    Ok(batch.events.into_iter().flat_map(of_event).filter_map(|(_, schema)| schema).collect())
-}
-
 /// Fails if the batch has a rejected event, which ends the lane.
 fn refuse_rejected(batch: &mut Batch) -> Result<()> {
     match batch.take_rejected().into_iter().next() {
         Some((event, error)) => Err(error.of_event(&event)),
         None => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::TableId;
-
-    /// Gives every table the database `copy`, and drops the events that it is told to drop.
-    struct Into(bool);
-
-    impl Transform for Into {
-        fn fingerprint(&self) -> String {
-            String::new()
-        }
-
-        fn apply(&mut self, batch: &mut Batch) -> Result<()> {
-            batch.retain(|event| {
-                if let Body::Schema(change) = &mut event.body {
-                    for (table, schema) in &mut change.tables {
-                        table.database = "copy".into();
-                        *schema = schema.take().map(|schema| Arc::new(TableSchema { id: table.clone(), ..TableSchema::clone(&schema) }));
-                    }
-                }
-                Ok(!self.0)
-            })
-        }
-    }
-
-    #[test]
-    fn tables_are_named_as_behind_the_transforms() {
-        let schemas = || ["a", "b"].map(|table| Arc::new(TableSchema::new(TableId::new("shop", table), Vec::new()))).to_vec();
-        let names = |transforms| transformed(transforms, schemas()).unwrap().iter().map(|schema| schema.id.clone()).collect::<Vec<_>>();
-        assert_eq!(names(Vec::new()), ["a", "b"].map(|table| TableId::new("shop", table)));
-        assert_eq!(names(vec![Box::new(Into(false))]), ["a", "b"].map(|table| TableId::new("copy", table)));
-        assert!(names(vec![Box::new(Into(true))]).is_empty());
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod registry;
 mod retries;
 pub(crate) mod running;
 pub(crate) mod settings;
+mod shape;
 pub(crate) mod stats;
 pub(crate) mod store;
 mod supervisor;

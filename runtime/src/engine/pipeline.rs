@@ -25,10 +25,11 @@ use super::budget::Budget;
 use super::ledger::Ledger;
 use super::registry::{SinkFactory, TransformFactory};
 use super::running::Running;
+use super::shape;
 use super::stats::{RunState, Stats};
 use super::supervisor::{Desired, Shared, Supervisor};
 use super::task::{Retry, Task};
-use crate::api::context::TaskContext;
+use crate::api::context::{Pushdown, TaskContext};
 use crate::{
     CheckpointStore, Commit, Context, Error, Finding, Metrics, Notices, Progress, Refetched, Result, Sink, Source, TableId, Transform,
 };
@@ -100,7 +101,18 @@ impl Pipeline {
                 Err(error) => vec![Finding::from_error("sink", &error)],
             }
         };
-        let (mut findings, of_sink) = tokio::join!(source.check(context, committed.as_ref()), check_sink);
+        let check_transforms = async {
+            match self.task.transforms() {
+                // A source that cannot be reached says so in its own check.
+                Ok(mut transforms) if !transforms.is_empty() => {
+                    shape::check(&mut transforms, source.tables(context).await.unwrap_or_default())
+                }
+                Ok(_) => Vec::new(),
+                Err(error) => vec![Finding::from_error("transform", &error)],
+            }
+        };
+        let (mut findings, of_sink, of_transforms) = tokio::join!(source.check(context, committed.as_ref()), check_sink, check_transforms);
+        findings.extend(of_transforms);
         findings.extend(of_sink);
         findings.extend(checkpoint);
         findings
@@ -237,11 +249,17 @@ impl PipelineBuilder {
         let (source, store) = (required(self.source, "source")?, required(self.store, "store")?);
         let transforms = self.transforms.iter().map(|factory| Ok(factory()?.fingerprint())).collect::<Result<Vec<_>>>()?;
         let metrics = Metrics::default();
+        let factories = self.transforms.clone();
+        let pushdown = Pushdown::new(move |schema| {
+            let mut transforms = factories.iter().map(|factory| factory()).collect::<Result<Vec<_>>>()?;
+            shape::pushdown(&mut transforms, schema)
+        });
         let context = Context::new(TaskContext {
             name: self.name,
             batch_max_bytes: self.batch_max_bytes,
             state_dir: self.state_dir.or_else(|| store.directory().map(Into::into)),
             transforms: transforms.join("\n"),
+            pushdown,
             source: source.info(),
             notices: Notices::new(&metrics),
             metrics,

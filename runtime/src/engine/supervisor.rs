@@ -9,10 +9,11 @@ use tokio::task::JoinSet;
 
 use super::lane::{self, Ended};
 use super::retries::Retries;
+use super::shape;
 use super::stats::{RunState, Stats};
 use super::task::{Retry, Task};
 use crate::sync::lock;
-use crate::{Checkpoint, Commit, Committed, Error, Kind, Phase, Plan, Progress, Receipt, Result, Split};
+use crate::{Checkpoint, Commit, Committed, Error, Finding, Kind, Level, Phase, Plan, Progress, Receipt, Result, Split};
 
 /// What the owner of a pipeline has asked it to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,13 +124,12 @@ impl Supervisor {
     async fn plan(&self) -> Result<Option<(Phase, Vec<Split>, Arc<Committed>)>> {
         let Task { source, ledger, context, .. } = &*self.task;
         let committed = ledger.load().await.map_err(|error| error.while_doing("loading the checkpoint"))?;
-        let pushdown: Vec<_> = self.task.transforms()?.iter().flat_map(|transform| transform.pushdown()).collect();
         let mut desired = self.desired.clone();
         let planned = tokio::select! {
             biased;
             // An error means that the handle was dropped, so nobody can ask for a pause or a stop any more.
             Ok(_) = desired.wait_for(|desired| *desired != Desired::Run) => return Ok(None),
-            planned = source.plan(context, &committed, &pushdown) => planned,
+            planned = source.plan(context, &committed) => planned,
         };
         let Plan { phase, splits, facts, schemas, forget, moved, tables } = planned.map_err(|error| error.while_doing("planning"))?;
         if let Some(split) = splits.iter().find(|split| committed.split(&split.id).is_some_and(|known| known.checkpoint.done)) {
@@ -137,6 +137,10 @@ impl Supervisor {
         }
         if splits.is_empty() && phase != Phase::Done {
             return Err(Error::fatal("the source planned no split, and did not say that it is done"));
+        }
+        if committed.is_new() {
+            let selected = schemas.iter().filter_map(|(_, schema)| schema.clone()).collect();
+            refuse_failed(shape::check(&mut self.task.transforms()?, selected))?;
         }
         // Invariant: the state of the task and the start of a split are durable before any row is read. Otherwise a restart would begin at
         // another position.
@@ -219,5 +223,13 @@ fn error_rank(error: &Error) -> u8 {
         Kind::Data => 1,
         Kind::Config => 2,
         Kind::Fatal => 3,
+    }
+}
+
+/// Fails with the first finding by which the task cannot work.
+fn refuse_failed(findings: Vec<Finding>) -> Result<()> {
+    match findings.into_iter().find(|finding| finding.level == Level::Failed) {
+        Some(finding) => Err(Error::config(finding.what).with_code("E_TRANSFORM").with_help(finding.help)),
+        None => Ok(()),
     }
 }

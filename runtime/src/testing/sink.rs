@@ -23,12 +23,12 @@ pub fn events(first: u128, count: usize) -> Vec<Event> {
         timestamp_ms: 1_700_000_000_000,
         txid: None,
         origin: origin.clone(),
-        body: Body::Row(RowChange {
-            schema: schema.clone(),
-            op: Op::Insert,
-            before: None,
-            after: Some(Row::from_values([Value::Int(seq as i64), Value::Text(b"row")])),
-        }),
+        body: Body::Row(RowChange::new(
+            schema.clone(),
+            Op::Insert,
+            None,
+            Some(Row::from_values([Value::Int(seq as i64), Value::Text(b"row")])),
+        )),
     };
     (first..first + count as u128).map(event).collect()
 }

@@ -21,11 +21,11 @@ pub async fn source_contract<C: Future<Output = ()>>(source: &dyn Source, change
     let mut change = Some(change);
     loop {
         for limit in MIDWAY {
-            drop_midway(limit, source.plan(&context, &committed, &[])).await;
+            drop_midway(limit, source.plan(&context, &committed)).await;
         }
-        let plan = source.plan(&context, &committed, &[]).await.expect("plan");
+        let plan = source.plan(&context, &committed).await.expect("plan");
         let ids = |plan: &Plan| plan.splits.iter().map(|split| split.id.clone()).collect::<Vec<_>>();
-        let again = source.plan(&context, &committed, &[]).await.expect("plan again");
+        let again = source.plan(&context, &committed).await.expect("plan again");
         assert_eq!((plan.phase, ids(&plan)), (again.phase, ids(&again)), "a second plan from the same checkpoint differs");
         let Plan { phase, splits, facts, schemas, forget, .. } = plan;
         for split in &splits {

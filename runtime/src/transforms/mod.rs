@@ -1,5 +1,6 @@
 //! The built-in transforms.
 
+mod by_schema;
 mod rename;
 
 pub use rename::{Case, Pattern, Rename, RenameConfig};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
+use super::by_schema::BySchema;
 use crate::{Batch, Body, Error, Result, TableId, TableSchema, Transform};
 
 /// Settings of `rename`: `rename = { tables = { "shop.orders" = "sales.orders" } }`.
@@ -47,13 +48,15 @@ pub enum Case {
 
 /// A transform that renames tables. Rows and schema changes carry the new names. The text of a DDL statement is not changed.
 pub struct Rename {
+    rules: Rules,
+    fingerprint: String,
+    renamed: BySchema<Arc<TableSchema>>,
+}
+
+struct Rules {
     tables: HashMap<TableId, TableId>,
     patterns: Vec<(Regex, String)>,
     case: Case,
-    fingerprint: String,
-    // Renamed schemas by the address of the original schema. Each entry also keeps the original schema alive, so that no other schema can
-    // get the same address.
-    renamed: HashMap<usize, (Arc<TableSchema>, Arc<TableSchema>)>,
 }
 
 impl Rename {
@@ -70,17 +73,27 @@ impl Rename {
                 .map_err(|why| Error::config("key `transform.rename.patterns` is not valid").because(why))?;
             Ok((regex, pattern.to))
         });
-        Ok(Self {
-            tables,
-            patterns: patterns.collect::<Result<_>>()?,
-            case: config.case,
-            fingerprint: format!("rename {fingerprint}"),
-            renamed: HashMap::new(),
-        })
+        let rules = Rules { tables, patterns: patterns.collect::<Result<_>>()?, case: config.case };
+        Ok(Self { rules, fingerprint: format!("rename {fingerprint}"), renamed: BySchema::default() })
     }
 
     /// The target name of a table.
     pub fn target(&self, id: &TableId) -> Result<TableId> {
+        self.rules.target(id)
+    }
+
+    fn schema(&mut self, schema: &Arc<TableSchema>) -> Result<Arc<TableSchema>> {
+        let Self { renamed, rules, .. } = self;
+        let renamed = renamed.get(schema, |schema| {
+            let id = rules.target(&schema.id)?;
+            Ok(if id == schema.id { schema.clone() } else { Arc::new(TableSchema { id, ..TableSchema::clone(schema) }) })
+        });
+        renamed.cloned()
+    }
+}
+
+impl Rules {
+    fn target(&self, id: &TableId) -> Result<TableId> {
         let target = match self.tables.get(id) {
             Some(target) => target.clone(),
             None => self.by_pattern(id)?.unwrap_or_else(|| id.clone()),
@@ -109,17 +122,6 @@ impl Rename {
             }
         }
         Ok(None)
-    }
-
-    fn schema(&mut self, schema: &Arc<TableSchema>) -> Result<Arc<TableSchema>> {
-        let address = Arc::as_ptr(schema) as usize;
-        if let Some((_, renamed)) = self.renamed.get(&address) {
-            return Ok(renamed.clone());
-        }
-        let id = self.target(&schema.id)?;
-        let renamed = if id == schema.id { schema.clone() } else { Arc::new(TableSchema { id, ..TableSchema::clone(schema) }) };
-        self.renamed.insert(address, (schema.clone(), renamed.clone()));
-        Ok(renamed)
     }
 }
 

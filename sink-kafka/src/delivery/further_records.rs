@@ -15,7 +15,7 @@ impl Writer {
     pub(super) async fn add_move(&mut self, events: &[Event], index: usize, from: Target, to: Target) -> Result<(), runtime::Error> {
         let event = &events[index];
         let Body::Row(row) = &event.body else { return Ok(()) };
-        let half = |op, before, after| RowChange { schema: row.schema.clone(), op, before, after };
+        let half = |op, before, after| RowChange::new(row.schema.clone(), op, before, after);
         let deleted = half(Op::Delete, row.before.clone(), None);
         if !self.is_covered(from, event, RecordKind::Message.seq(event)) {
             self.add_half(events, index, deleted.clone(), from, RecordKind::Message).await?;

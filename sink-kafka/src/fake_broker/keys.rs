@@ -59,7 +59,7 @@ pub(super) fn change(schema: &Arc<TableSchema>, number: u128, before: Option<i64
         (_, None) => Op::Delete,
         _ => Op::Update,
     };
-    event(number << 7, Body::Row(RowChange { schema: schema.clone(), op, before: before.map(image), after: after.map(image) }))
+    event(number << 7, Body::Row(RowChange::new(schema.clone(), op, before.map(image), after.map(image))))
 }
 
 pub(super) fn batch(events: Vec<Event>) -> Batch {

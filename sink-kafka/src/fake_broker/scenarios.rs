@@ -108,7 +108,7 @@ pub(super) fn event(seq: u128, body: Body) -> Event {
 
 pub(crate) fn row(schema: &Arc<TableSchema>, seq: u128, key: i64) -> Event {
     let after = Some(Row::from_values([Value::Int(key)]));
-    event(seq, Body::Row(RowChange { schema: schema.clone(), op: Op::Insert, before: None, after }))
+    event(seq, Body::Row(RowChange::new(schema.clone(), Op::Insert, None, after)))
 }
 
 pub(super) fn rows(schema: &Arc<TableSchema>, seqs: std::ops::RangeInclusive<u128>) -> Batch {

@@ -377,7 +377,7 @@ mod tests {
             let image = Row::from_values(columns.iter().map(|_| Value::Int(1)));
             let mut schema = TableSchema::new(TableId::new("shop", "orders"), columns);
             schema.primary_key = key.to_vec();
-            event(Body::Row(RowChange { schema: Arc::new(schema), op: Op::Insert, before: None, after: Some(image) }))
+            event(Body::Row(RowChange::new(Arc::new(schema), Op::Insert, None, Some(image))))
         };
         let schema = |event: &Event| if let Body::Row(row) = &event.body { row.schema.clone() } else { panic!() };
         let (first, wider, moved) = (row(&["id"], &[0]), row(&["id", "a"], &[0]), row(&["id", "a"], &[1]));
@@ -441,7 +441,7 @@ mod tests {
         let mut schema = TableSchema::new(TableId::new("shop", table), vec![Column::new("id", ColumnKind::Int { bytes: 8 }, "bigint")]);
         schema.primary_key = vec![0];
         let image = |value| Row::from_values([Value::Int(value)]);
-        event(Body::Row(RowChange { schema: Arc::new(schema), op: Op::Update, before: before.map(image), after: Some(image(key)) }))
+        event(Body::Row(RowChange::new(Arc::new(schema), Op::Update, before.map(image), Some(image(key)))))
     }
 
     fn event(body: Body) -> Event {

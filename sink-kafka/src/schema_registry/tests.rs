@@ -298,7 +298,7 @@ struct Once;
 
 #[runtime::async_trait]
 impl runtime::Source for Once {
-    async fn plan(&self, _: &Context, _: &runtime::Committed, _: &[runtime::RowFilter]) -> runtime::Result<runtime::Plan> {
+    async fn plan(&self, _: &Context, _: &runtime::Committed) -> runtime::Result<runtime::Plan> {
         let mut plan = runtime::Plan::new(runtime::Phase::Stream);
         plan.splits.push(runtime::Split { id: "s".into(), kind: SplitKind::Stream, start: runtime::Position::from("0") });
         Ok(plan)

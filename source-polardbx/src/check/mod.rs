@@ -217,7 +217,7 @@ async fn tables(
             Finding::warning("tables", what, help)
         });
     } else {
-        let idle = selection.patterns_without_table(&settings.config.tables, &tables);
+        let idle = selection.patterns_without_table(&tables);
         found.extend(idle.into_iter().map(|pattern| {
             let what = format!("the pattern {pattern:?} selects no table");
             Finding::warning("tables", what, "correct `tables`, unless these tables are created later or `exclude` names all of them")

@@ -269,7 +269,7 @@ impl<'a> Packer<'a> {
             timestamp_ms: self.timestamp_ms,
             txid: None,
             origin: self.origin.clone(),
-            body: Body::Row(RowChange { schema: schema.clone(), op: Op::Read, before: None, after }),
+            body: Body::Row(RowChange::new(schema.clone(), Op::Read, None, after)),
         });
         Ok(())
     }

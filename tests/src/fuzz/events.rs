@@ -72,7 +72,7 @@ fn change(random: &mut Rng, schema: &Arc<TableSchema>, op: Op, bad: bool) -> Row
     if spoilt(random) {
         after = None;
     }
-    RowChange { schema: schema.clone(), op, before, after }
+    RowChange::new(schema.clone(), op, before, after)
 }
 
 /// A random row. If `like` is given, about half of the cells are copied from it.

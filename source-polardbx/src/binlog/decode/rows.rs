@@ -35,7 +35,7 @@ pub(super) fn decode_rows(
             RowsKind::Delete => (Op::Delete, Some(first), None),
             RowsKind::Update => (Op::Update, Some(first), Some(images.decode(layout, output.block())?)),
         };
-        let change = RowChange { schema: layout.schema.clone(), op, before, after };
+        let change = RowChange::new(layout.schema.clone(), op, before, after);
         output.push(stamp.event(group.next_seq(), Body::Row(change)));
         if output.is_full() {
             output.cut(None);
