@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tests::Result;
-use tests::checker::{Format, Table};
-use tests::harness::TopicReader;
+use tests::checker::{Format, Header, Table};
+use tests::harness::{Entry, TopicReader};
 
 use super::case::{Case, Servers};
 
@@ -74,6 +74,10 @@ async fn ddl_that_does_not_change_columns_is_delivered() -> Result<()> {
     Ok(())
 }
 
+fn has_id(entry: &Entry, id: u32) -> bool {
+    String::from_utf8_lossy(&entry.value).contains(&format!("\"{id}\""))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_for_each_table_and_other_names() -> Result<()> {
     let servers = Servers::shared().await?;
@@ -97,21 +101,30 @@ async fn a_topic_for_each_table_and_other_names() -> Result<()> {
     case.settings.more = "[[transform]]\nrename = { tables = { \"routed.orders\" = \"sales.orders\" } }".into();
     case.task.configure(&case.settings)?;
     case.task.start()?;
+    // A row that is inserted during the full phase may arrive twice: the row that counts must come after it.
+    let mut fences = TopicReader::open(&servers.kafka, "routed.fence").await?;
+    for number in 100.. {
+        mysql.execute(&[&format!("INSERT INTO routed.fence VALUES ({number})")]).await?;
+        let entries = fences.read_until("a fence", LIMIT, |entry| has_id(entry, number)).await?;
+        let mut headers = entries.iter().map(|entry| Header::parse(entry.header.as_deref().unwrap_or_default()));
+        if headers.any(|header| header.is_ok_and(|header| !header.snapshot())) {
+            break;
+        }
+    }
     mysql.execute(&["INSERT INTO routed.orders VALUES (3)", "INSERT INTO routed.fence VALUES (99)"]).await?;
-    let mut reader = TopicReader::open(&servers.kafka, "routed.fence").await?;
-    reader.read_until("the fence", LIMIT, |entry| entry.value.windows(4).any(|part| part == b"\"99\"")).await?;
+    fences.read_until("the last fence", LIMIT, |entry| has_id(entry, 99)).await?;
     case.task.stop().await?;
     let mut counts = Vec::new();
     for topic in topics {
         let entries = TopicReader::open(&servers.kafka, topic).await?.read().await?;
         let used: std::collections::BTreeSet<_> = entries.iter().map(|entry| entry.partition).collect();
         assert_eq!(used.len(), 1, "all rows of a table are in one partition");
-        counts.push(entries.len());
+        counts.push((topic, entries.len()));
         if topic == "sales.orders" {
             let message: serde_json::Value = serde_json::from_slice(&entries[0].value)?;
             assert_eq!((&message["database"], &message["table"]), (&"sales".into(), &"orders".into()));
         }
     }
-    assert_eq!(counts, [3, 1, 1]);
+    assert_eq!(counts[..2], [("sales.orders", 3), ("routed.odd_20name", 1)]);
     Ok(())
 }
