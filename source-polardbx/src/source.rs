@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use runtime::{
-    Committed, Context, Error, Fact, Finding, Plan, Refetched, Renumbered, Source, SourceInfo, Split, SplitReader, TableId, TableSchema,
-    async_trait,
+    Committed, Context, Error, Event, Fact, Finding, Plan, Refetched, Renumbered, Source, SourceInfo, Split, SplitReader, TableId,
+    TableSchema, TestInput, async_trait,
 };
 
 use crate::binlog::{LastEnd, PreparedTransactions, Refusals, StreamOptions, StreamPosition, StreamReader, Undecodable};
@@ -19,6 +19,7 @@ use crate::facts::{CatchUpEnds, DatabaseCollations, TaskFacts};
 use crate::failover::renumbered;
 use crate::planner::Planner;
 use crate::refetch::refetch;
+use crate::rehearsal::rehearse;
 use crate::schema::{FollowedTable, OtherObjects, Unstated};
 use crate::schema_phase::SchemaReader;
 use crate::server::{Server, binlog_files, database_collations};
@@ -226,6 +227,10 @@ impl Source for PolardbxSource {
 
     async fn tables(&self, _: &Context) -> Result<Vec<Arc<TableSchema>>, Error> {
         Ok(self.planner.tables_now().await?)
+    }
+
+    fn rehearse(&self, input: &[TestInput]) -> Result<Vec<Event>, Error> {
+        rehearse(&self.settings.selection, input)
     }
 
     async fn refetch_schema(&self, _: &Context, committed: &Committed, table: &TableId) -> Result<Refetched, Error> {
