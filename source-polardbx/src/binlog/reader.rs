@@ -396,7 +396,7 @@ pub(super) fn now_ms() -> i64 {
 impl SplitReader for StreamReader {
     async fn next(&mut self) -> Result<Option<Batch>> {
         let batch = self.advance().await;
-        self.ignored.name(self.decoder.take_ignored(), self.context.notices());
+        self.ignored.name(self.decoder.ignored.take(), self.context.notices());
         match batch {
             Some(mut batch) => {
                 self.remove_leftover();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ColumnsConfig;
+use super::config::ColumnsConfig;
 use crate::transforms::selected_tables::find_column;
 use crate::{Column, Error, KeyPart, OtherKey, Result, TableSchema, UniqueKey};
 

@@ -1,36 +1,16 @@
 //! Chooses, renames and orders the columns of tables. In DTS columns are chosen and renamed in the dialog of a table.
 
+mod config;
 mod layout;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+pub use self::config::ColumnsConfig;
 use self::layout::Layout;
 use super::by_schema::BySchema;
 use super::known_tables::{Altered, KnownTables};
 use super::selected_tables::{SelectedTables, find_column};
 use crate::{Batch, Body, CellBlock, Error, Finding, Result, Row, RowChange, SchemaChange, TableSchema, Transform};
-
-/// Settings of `columns`: `columns = { tables = ["shop.users"], exclude = ["password_hash"], rename = { mail = "email" } }`.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct ColumnsConfig {
-    /// The tables, as patterns.
-    pub tables: Vec<String>,
-    /// The only columns that are kept; all, if it is empty.
-    pub include: Vec<String>,
-    /// Columns that are left out.
-    pub exclude: Vec<String>,
-    /// New names of columns, by their names.
-    pub rename: BTreeMap<String, String>,
-    /// The columns that come first, in this order, by their new names. The others follow in the order of the table.
-    pub order: Vec<String>,
-    /// The columns that tell rows apart, by their new names. They replace the keys of the table.
-    pub key: Vec<String>,
-}
 
 /// A transform that chooses, renames and orders columns. The text of a DDL statement is not changed.
 pub struct Columns {

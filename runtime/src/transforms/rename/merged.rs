@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::collision;
 use super::rules::Rules;
-use crate::{Finding, TableId, TableSchema};
+use crate::{Error, Finding, TableId, TableSchema};
 
 const ITEM: &str = "transform";
 
@@ -85,4 +84,12 @@ fn merged(rules: &Rules, target: &TableId, sources: &[&Arc<TableSchema>]) -> Vec
         }
     }
     found
+}
+
+/// The error for tables that get the same name.
+pub(super) fn collision(target: &TableId, sources: &[&TableId]) -> Error {
+    let names: Vec<String> = sources.iter().map(ToString::to_string).collect();
+    Error::config(format!("`rename` gives several tables the name {target}: {}", names.join(", ")))
+        .with_help("give them different names in `transform.rename`; or set merge = true there, if readers are to see one table")
+        .with_code("E_CONFIG")
 }

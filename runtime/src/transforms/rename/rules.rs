@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use regex::Regex;
 
+use super::config::{Case, NamePart, RenameConfig, Replacement};
 use super::template::Template;
-use super::{Case, NamePart, RenameConfig, Replacement};
 use crate::transforms::selected_tables::SelectedTables;
 use crate::{Column, Error, Result, TableId, TableSchema, split_name};
 

@@ -102,7 +102,7 @@ pub struct Decoder {
     /// Whether schemas are read from the server behind a statement that cannot be read.
     pub(super) refetches: bool,
     unread: Option<Unread>,
-    ignored: NewTables,
+    pub(super) ignored: NewTables,
 }
 
 impl Decoder {

@@ -244,7 +244,7 @@ fn new_tables_are_ignored_from_every_resume_point() {
             let folder = tempfile::tempdir().unwrap();
             let mut decoder = reading.decoder(start(), vec![reading.table.clone()], Vec::new(), folder.path());
             reading.read(&mut decoder, &log);
-            let named: Vec<_> = decoder.take_ignored().into_iter().map(|table| table.table.to_string()).collect();
+            let named: Vec<_> = decoder.ignored.take().into_iter().map(|table| table.table.to_string()).collect();
             assert_eq!(named, if ignores { ["t2", "t3", "t4"].as_slice() } else { &[] });
         }
     }
