@@ -9,13 +9,13 @@ use runtime::{
     TableSchema, TestInput, async_trait,
 };
 
-use crate::binlog::{LastEnd, PreparedTransactions, Refusals, StreamOptions, StreamPosition, StreamReader, Undecodable};
+use crate::binlog::{IgnoredTables, LastEnd, PreparedTransactions, Refusals, StreamOptions, StreamPosition, StreamReader, Undecodable};
 use crate::builder::PolardbxSourceBuilder;
 use crate::check;
 use crate::config::{Config, Phase, SourceSettings, StreamSplit};
 use crate::denials::{Denials, Judged};
 use crate::error::{Result, SourceError};
-use crate::facts::{CatchUpEnds, DatabaseCollations, TaskFacts};
+use crate::facts::{CatchUpEnds, DatabaseCollations, TaskFacts, selection_of_task};
 use crate::failover::renumbered;
 use crate::planner::Planner;
 use crate::refetch::refetch;
@@ -51,6 +51,7 @@ pub struct PolardbxSource {
     readings: Mutex<HashMap<StreamName, Reading>>,
     denials: Arc<Denials>,
     announced: Arc<Announced>,
+    ignored: IgnoredTables,
 }
 
 impl PolardbxSource {
@@ -81,7 +82,8 @@ impl PolardbxSource {
         let endpoint = Endpoint::new(&settings.config)?;
         let sessions = Arc::new(ReaderSessions::new(endpoint.clone(), settings.config.parallelism));
         let planner = Planner::new(settings.clone(), endpoint.clone(), sessions.clone());
-        Ok(Self { settings, endpoint, sessions, planner, readings: Mutex::default(), denials: Arc::default(), announced: Arc::default() })
+        let (denials, announced, ignored) = Default::default();
+        Ok(Self { settings, endpoint, sessions, planner, readings: Mutex::default(), denials, announced, ignored })
     }
 
     fn open_chunk(&self, context: &Context, split: &Split, table: &TableId, committed: &Committed) -> Result<ChunkReader> {
@@ -151,7 +153,8 @@ impl PolardbxSource {
             others,
             unstated,
             database_collations,
-            selection: self.settings.selection.clone().folded(server.lower_case()),
+            selection: selection_of_task(&self.settings, &server, committed)?,
+            ignored: self.ignored.clone(),
             profile: server.profile(),
             polardbx,
             on_rows_without_events: self.settings.config.on_rows_without_events,

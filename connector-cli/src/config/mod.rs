@@ -146,11 +146,7 @@ impl Task {
             .flush_interval(Duration::from_millis(delivery.flush_interval_ms))
             .memory_max_bytes(delivery.memory_max_bytes)
             .retry(retry);
-        let transforms = transform.iter().map(|choice| {
-            let (transform_name, settings) = choice.one("transform")?;
-            registry.build_transform(transform_name, settings)
-        });
-        let transforms = transforms.collect::<Result<Vec<_>>>()?;
+        let transforms = registry.build_transforms(transform)?;
         transforms.into_iter().fold(builder, PipelineBuilder::transform_factory).build()
     }
 }

@@ -151,6 +151,9 @@ pub struct TableSchema {
     /// Columns by whose values a transform has chosen rows, so that the transforms behind it must not change them. Indexes into `columns`.
     #[serde(skip)]
     pub filter_columns: Vec<usize>,
+    /// Columns that a transform has added: the table of the source does not have them. Indexes into `columns`.
+    #[serde(skip)]
+    pub added_columns: Vec<usize>,
 }
 
 impl TableSchema {
@@ -166,6 +169,7 @@ impl TableSchema {
             collation: None,
             version: 1,
             filter_columns: Vec::new(),
+            added_columns: Vec::new(),
         }
     }
 

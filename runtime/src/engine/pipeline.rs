@@ -247,7 +247,9 @@ impl PipelineBuilder {
             part.ok_or_else(|| Error::config(format!("the pipeline has no {what}")))
         }
         let (source, store) = (required(self.source, "source")?, required(self.store, "store")?);
-        let transforms = self.transforms.iter().map(|factory| Ok(factory()?.fingerprint())).collect::<Result<Vec<_>>>()?;
+        let mut transforms = self.transforms.iter().map(|factory| Ok(factory()?.fingerprint())).collect::<Result<Vec<_>>>()?;
+        // A transform that changes neither names nor keys may come and go.
+        transforms.retain(|fingerprint| !fingerprint.is_empty());
         let metrics = Metrics::default();
         let factories = self.transforms.clone();
         let pushdown = Pushdown::new(move |schema| {

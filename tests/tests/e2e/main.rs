@@ -41,6 +41,7 @@ mod report;
 mod row_events;
 mod schema_changes;
 mod servers;
+mod shaping_names;
 mod sizes;
 mod start_points;
 mod starts;
