@@ -101,6 +101,19 @@ impl DigitCipher {
     }
 }
 
+/// Replaces the digits of an integer. The sign and the number of digits stay, and the result is in the range, as the integer must be.
+pub(super) fn mask_integer(cipher: &DigitCipher, number: i128, least: i128, most: i128) -> i128 {
+    let value = |text: &[u8]| std::str::from_utf8(text).ok().and_then(|text| text.parse::<i128>().ok()).unwrap_or(number);
+    let mut text = number.to_string().into_bytes();
+    let is_long = number.unsigned_abs() > 9;
+    cipher.mask(&mut text, |text| {
+        // With a zero in front, it would become a shorter number, to which another one is masked. So would -0.
+        let is_short = text.iter().find(|byte| byte.is_ascii_digit()) == Some(&b'0') && (is_long || number < 0);
+        !is_short && (least..=most).contains(&value(text))
+    });
+    value(&text)
+}
+
 /// Appends `text`, in which `with` stands in the place of each character from position `start` to position `end`, both from 0 and masked
 /// themselves. A text that ends before `start` is masked as a whole, because nothing of a short value shall show.
 pub(super) fn partial(text: &str, start: usize, end: usize, with: char, mut push: impl FnMut(char)) {

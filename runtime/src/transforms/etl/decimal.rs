@@ -46,9 +46,9 @@ impl Decimal {
         Self::parse(text.get(..end)?)
     }
 
-    pub(super) fn to_float(self, text: &mut String) -> f64 {
-        text.clear();
-        self.write(text);
+    pub(super) fn to_float(self) -> f64 {
+        let mut text = String::new();
+        self.write(&mut text);
         // A text of digits is a number.
         text.parse().unwrap_or(f64::NAN)
     }

@@ -97,6 +97,12 @@ pub(super) struct Span {
     end: usize,
 }
 
+impl Span {
+    pub(super) fn length(self) -> usize {
+        self.end - self.start
+    }
+}
+
 /// A constant of a script.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Constant {
@@ -236,6 +242,16 @@ impl Scratch {
                 Span { start, end: self.texts.len() }
             }
         }
+    }
+
+    /// Keeps a copy of a text as bytes, padded with zeros to a length.
+    pub(super) fn keep_text_as_bytes(&mut self, text: Str<'_>, length: usize) -> Span {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let start = bytes.len();
+        bytes.extend_from_slice(self.str(text).as_bytes());
+        bytes.resize(bytes.len().max(start + length), 0);
+        self.bytes = bytes;
+        Span { start, end: self.bytes.len() }
     }
 
     /// Keeps a copy of bytes, padded with zeros to a length.
