@@ -101,8 +101,10 @@ impl DigitCipher {
     }
 }
 
-/// Replaces the digits of an integer. The sign and the number of digits stay, and the result is in the range, as the integer must be.
+/// Replaces the digits of an integer. The sign and the number of digits stay, and the result is in the range, as the integer is.
 pub(super) fn mask_integer(cipher: &DigitCipher, number: i128, least: i128, most: i128) -> i128 {
+    // Outside of the range, no result would be accepted.
+    let (least, most) = (least.min(number), most.max(number));
     let value = |text: &[u8]| std::str::from_utf8(text).ok().and_then(|text| text.parse::<i128>().ok()).unwrap_or(number);
     let mut text = number.to_string().into_bytes();
     let is_long = number.unsigned_abs() > 9;
