@@ -10,7 +10,7 @@ use super::syntax::{Argument, Infix, Node, NodeKind};
 use super::types;
 use super::value::{Constant, Type, moment_type};
 use super::zone::Zone;
-use crate::TableSchema;
+use crate::{Column, ColumnKind, TableSchema};
 
 /// Where expressions are compiled: what a column means.
 pub(super) struct Compiler<'a> {
@@ -134,7 +134,12 @@ impl Compiler<'_> {
 
     /// A call, once its arguments are known.
     fn call(&self, function: Function, mut values: Vec<Expression>, place: Place) -> Result<Expression, Fault> {
-        let extra = types::prepare(function, &mut values, place)?;
+        let mut extra = types::prepare(function, &mut values, place)?;
+        if let (Extra::Digits(_, least, most), Some(Expression { term: Term::Cell { column, .. }, .. })) = (&mut extra, values.first())
+            && let Some(range) = self.schema.columns.get(*column).and_then(integer_range)
+        {
+            (*least, *most) = range;
+        }
         let ty = types::check(function, &mut values, place)?;
         let ty = match &extra {
             Extra::Pattern(pattern) if function == Function::Print => Type::Text(Some(pattern.length())),
@@ -303,6 +308,13 @@ impl Compiler<'_> {
         };
         Fault::new(place, format!("table {} has no column {name}", self.schema.id)).with_help(help)
     }
+}
+
+/// The least and the most value of an integer column.
+pub(super) fn integer_range(column: &Column) -> Option<(i128, i128)> {
+    let ColumnKind::Int { bytes } = column.kind else { return None };
+    let bits = 8 * u32::from(bytes.clamp(1, 8));
+    Some(if column.unsigned { (0, (1 << bits) - 1) } else { (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) })
 }
 
 /// A constant text.

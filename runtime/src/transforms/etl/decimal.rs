@@ -2,8 +2,6 @@
 
 use std::cmp::Ordering;
 
-/// The most digits that surely fit.
-pub(super) const MAX_DIGITS: u32 = 38;
 /// The most digits behind the point, as in MySQL.
 pub(super) const MAX_SCALE: u8 = 30;
 

@@ -54,7 +54,8 @@ pub(super) enum Extra {
     /// `None` means the task's zone.
     Zone(Option<Zone>),
     Hasher(Box<Hasher>),
-    Digits(Box<DigitCipher>),
+    /// With the least and the most integer of the column.
+    Digits(Box<DigitCipher>, i128, i128),
     /// Elements of `json_array`.
     List(Vec<Constant>),
     /// What is added: the arguments follow the first one.

@@ -1,8 +1,10 @@
-//! The transform `etl`: changes rows by a script in the expression language of DTS. `docs/etl.md` describes the language.
+//! The transform `etl`, which changes rows by a script in the expression language of DTS, and two others that are short forms of such scripts:
+//! `mask` and `add_columns`. `docs/etl.md` describes the language.
 //!
 //! A script is read once into [`syntax`], and compiled for each version of a table into a [`program`]: functions, types and columns are known
 //! then, and conditions on the table's name are decided. [`run`] runs it on a row, and [`evaluate`] gives the values of expressions.
 
+mod add_columns;
 mod compile;
 mod decimal;
 mod evaluate;
@@ -10,11 +12,13 @@ mod expression;
 mod functions;
 mod keys;
 mod lexer;
+mod mask;
 mod moment;
 mod parser;
 mod place;
 mod program;
 mod read;
+mod rows;
 mod run;
 mod store;
 mod syntax;
@@ -33,17 +37,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use self::evaluate::Scene;
 use self::program::{Program, Rules};
-use self::run::{Decisions, Failed, Fate, Run};
+use self::rows::{Memory, OneRow};
 use self::syntax::{Node, NodeKind};
 use self::validate::{Expected, validate};
-use self::value::Scratch;
 use self::zone::Zone;
+pub use self::add_columns::{AddColumns, AddColumnsConfig, AddedColumn};
+pub use self::mask::{Mask, MaskConfig, MaskRule};
 use super::by_schema::BySchema;
 use super::known_columns::KnownColumns;
 use super::scope::Scope;
-use crate::{Batch, Body, CellBlock, Error, Event, Finding, Op, Result, Row, TableSchema, Transform};
+use crate::{Batch, Body, Error, Finding, Result, TableId, TableSchema, Transform};
 
 const SCRIPT: &str = "transform.etl.script";
 
@@ -102,14 +106,6 @@ pub struct Etl {
     memory: Memory,
 }
 
-/// What is used again for every row.
-#[derive(Default)]
-struct Memory {
-    scratch: Scratch,
-    decisions: Decisions,
-    other_decisions: Decisions,
-}
-
 impl Etl {
     /// Reads the settings. Fails with an error of kind `Config` if they are not valid, which names line and column of the script.
     pub fn new(config: EtlConfig) -> Result<Self> {
@@ -132,7 +128,7 @@ impl Etl {
         })
     }
 
-    fn schema_changed(&mut self, tables: &mut [(crate::TableId, Option<Arc<TableSchema>>)]) -> Result<()> {
+    fn schema_changed(&mut self, tables: &mut [(TableId, Option<Arc<TableSchema>>)]) -> Result<()> {
         // Old schemas are not used again.
         self.programs.clear();
         for (id, schema) in tables {
@@ -180,7 +176,7 @@ fn collect_sets(node: &Node, keys: &[String], sets: &mut Vec<String>) {
 }
 
 fn compile(script: &Node, schema: &Arc<TableSchema>, zone: &Zone, on_error: OnEtlError, keys: &[String]) -> Result<Program> {
-    let rules = Rules { zone, null_on_error: on_error == OnEtlError::Null, keys };
+    let rules = Rules { null_on_error: on_error == OnEtlError::Null, keys, ..Rules::new(zone) };
     Program::compile(script, schema, &rules).map_err(|fault| fault.into_error(SCRIPT).of_table(&schema.id))
 }
 
@@ -217,7 +213,7 @@ impl Transform for Etl {
                 Ok(if is_meant { Some(Arc::new(compile(script, schema, zone, *on_error, keys)?)) } else { None })
             })?;
             let Some(program) = program else { return Ok(true) };
-            let row = OneRow { program, null_on_error: *on_error == OnEtlError::Null, zone, now };
+            let row = OneRow { program, key: SCRIPT, null_on_error: *on_error == OnEtlError::Null, zone, now };
             row.apply(event, block, memory)
         })
     }
@@ -238,100 +234,6 @@ impl Transform for Etl {
             }
         }
         found
-    }
-}
-
-/// A row and what is done to it.
-struct OneRow<'a> {
-    program: &'a Program,
-    null_on_error: bool,
-    zone: &'a Zone,
-    now: i64,
-}
-
-impl OneRow<'_> {
-    /// Runs the script; false drops the event.
-    fn apply(&self, event: &mut Event, block: &mut CellBlock, memory: &mut Memory) -> Result<bool> {
-        let program = self.program;
-        if program.sets.is_empty() && !program.can_drop {
-            return Ok(true);
-        }
-        let Event { position, timestamp_ms, body: Body::Row(change), .. } = event else { return Ok(true) };
-        let scene = Scene {
-            row: None,
-            before: change.before.as_ref(),
-            after: change.after.as_ref(),
-            op: change.op,
-            commit_ms: *timestamp_ms,
-            position: position.as_str(),
-            now: self.now,
-            zone: self.zone,
-            slots: &program.slots,
-        };
-        let images = match (&change.before, &change.after) {
-            (Some(before), Some(after)) => self.both(scene, before, after, block, memory),
-            (Some(before), None) => self.alone(scene, before, block, memory).map(|row| (row, None)),
-            (None, Some(after)) => self.alone(scene, after, block, memory).map(|row| (None, row)),
-            (None, None) => return Ok(true),
-        };
-        let (before, after) = images.map_err(|(failure, slot)| {
-            let column = slot.and_then(|slot| program.names.get(slot)).map(String::as_str);
-            failure.into_error(SCRIPT, column).of_table(&change.schema.id).at(position)
-        })?;
-        change.op = match (&before, &after) {
-            (None, None) => return Ok(false),
-            (Some(_), None) => Op::Delete,
-            (None, Some(_)) if change.op == Op::Update => Op::Insert,
-            _ => change.op,
-        };
-        (change.before, change.after) = (before, after);
-        change.schema = program.schema.clone();
-        Ok(true)
-    }
-
-    /// One image whose conditions are its own; `None` if it is dropped.
-    fn alone<'a>(&'a self, scene: Scene<'a>, row: &'a Row, block: &mut CellBlock, memory: &mut Memory) -> Result<Option<Row>, Failed> {
-        memory.decisions.clear();
-        let mut run = self.start(scene, row, &mut memory.scratch, &mut memory.decisions);
-        match run.run()? {
-            Fate::Kept => run.write(row, block).map(Some),
-            Fate::Dropped => Ok(None),
-        }
-    }
-
-    /// Both images of an UPDATE. Each is kept or dropped by its own conditions; if both are kept, those of the image after decide what is set
-    /// in the image before.
-    fn both<'a>(
-        &'a self,
-        scene: Scene<'a>,
-        before: &'a Row,
-        after: &'a Row,
-        block: &mut CellBlock,
-        memory: &mut Memory,
-    ) -> Result<(Option<Row>, Option<Row>), Failed> {
-        let new_after = self.alone(scene, after, block, memory)?;
-        let Memory { scratch, decisions, other_decisions } = memory;
-        if self.program.can_drop {
-            other_decisions.clear();
-            let mut run = self.start(scene, before, scratch, other_decisions);
-            let is_dropped = run.run()? == Fate::Dropped;
-            let same = run.decisions.are_those_of(decisions);
-            if is_dropped {
-                return Ok((None, new_after));
-            }
-            if same || new_after.is_none() {
-                return Ok((Some(run.write(before, block)?), new_after));
-            }
-        }
-        decisions.repeat();
-        let mut run = self.start(scene, before, scratch, decisions);
-        run.run()?;
-        Ok((Some(run.write(before, block)?), new_after))
-    }
-
-    fn start<'a, 'r>(&'a self, scene: Scene<'a>, row: &'a Row, scratch: &'r mut Scratch, decisions: &'r mut Decisions) -> Run<'a, 'r> {
-        let scene = Scene { row: Some(row), ..scene };
-        Run { program: self.program, null_on_error: self.null_on_error, scene, scratch, decisions }
     }
 }
 

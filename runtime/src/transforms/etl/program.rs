@@ -12,7 +12,7 @@ use super::store::{Store, new_column};
 use super::syntax::{Argument, Node, NodeKind};
 use super::value::{Constant, Type};
 use super::zone::Zone;
-use crate::{Collation, ColumnKind, TableSchema};
+use crate::{Collation, Column, ColumnKind, TableSchema};
 
 /// What is done to a row.
 #[derive(Debug)]
@@ -76,6 +76,17 @@ pub(super) struct Rules<'a> {
     pub(super) null_on_error: bool,
     /// Columns of keys that may be changed.
     pub(super) keys: &'a [String],
+    /// Columns that are added with a type of their own, rather than that of their values.
+    pub(super) declared: &'a [Column],
+    /// Whether columns that decide in a filter must stay as they are.
+    pub(super) keeps_filter_columns: bool,
+}
+
+impl<'a> Rules<'a> {
+    /// Rules without exceptions.
+    pub(super) fn new(zone: &'a Zone) -> Self {
+        Self { zone, null_on_error: false, keys: &[], declared: &[], keeps_filter_columns: true }
+    }
 }
 
 impl Program {
@@ -243,7 +254,7 @@ impl Builder<'_> {
             let what = format!("e_set: column {name} would differ from column {} by case only", similar.name);
             return Err(Fault::new(place, what).with_help("names of columns are case-sensitive in scripts"));
         }
-        if original.is_some_and(|column| schema.filter_columns.contains(&column)) {
+        if self.rules.keeps_filter_columns && original.is_some_and(|column| schema.filter_columns.contains(&column)) {
             return Err(Fault::new(place, format!("e_set: column {name} of table {} decides in a filter and must not be set", schema.id)));
         }
         let is_key = original.is_some_and(|column| self.key.contains(&column));
@@ -271,7 +282,7 @@ impl Builder<'_> {
     }
 
     fn slot(&mut self, name: &str, original: Option<usize>, value: &Expression, takes_type: bool, place: Place) -> Result<usize, Fault> {
-        let of = original.and_then(|column| self.compiler.schema.columns.get(column));
+        let of = self.known_column(name, original);
         let is_new = takes_type || of.is_none();
         let definite = !self.conditional;
         let old_type = of.map_or(Type::Null, |column| Reader::new(column).ty());
@@ -294,6 +305,14 @@ impl Builder<'_> {
         slot.nullable |= nullable;
         slot.definite |= definite;
         Ok(index)
+    }
+
+    /// The column of the table, or one that is added with a type of its own.
+    fn known_column(&self, name: &str, original: Option<usize>) -> Option<&Column> {
+        match original {
+            Some(column) => self.compiler.schema.columns.get(column),
+            None => self.rules.declared.iter().find(|column| column.name == name),
+        }
     }
 
     /// Replaces a text in every column of texts, as if each were set.
@@ -334,7 +353,7 @@ impl Builder<'_> {
         let mut columns = Vec::new();
         for (index, slot) in self.compiler.slots.iter().enumerate() {
             let place = self.sets.iter().find(|set| set.slot == index).map(|set| set.place).unwrap_or_default();
-            let of = slot.original.and_then(|column| old.columns.get(column));
+            let of = self.known_column(&slot.name, slot.original);
             let is_key = slot.original.is_some_and(|column| self.key.contains(&column));
             let mut column = match of {
                 Some(of) if !slot.is_new => of.clone(),
@@ -342,7 +361,7 @@ impl Builder<'_> {
                     Fault::new(place, format!("e_set: the type of column {} is not known, because it is only set to null", slot.name))
                 })?,
             };
-            let is_foreign = of.is_some_and(|of| Reader::new(of).is_foreign_text()) && !slot.is_new;
+            let is_foreign = slot.original.is_some() && of.is_some_and(|of| Reader::new(of).is_foreign_text()) && !slot.is_new;
             if is_foreign {
                 column.collation = Some(Collation::new("utf8mb4"));
             }
@@ -385,7 +404,7 @@ impl Builder<'_> {
     }
 
     /// The cell of a row for which the script has not set the column.
-    fn cast(&self, position: usize, name: &str, column: &crate::Column, slot: usize, place: Place) -> Result<Cell, Fault> {
+    fn cast(&self, position: usize, name: &str, column: &Column, slot: usize, place: Place) -> Result<Cell, Fault> {
         let reader = self.compiler.schema.columns.get(position).map(Reader::new);
         let Some(reader) = reader else { return Ok(Cell::Slot(slot)) };
         let store = Store::new(reader.ty(), column).map_err(|_| {

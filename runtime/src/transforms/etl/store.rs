@@ -73,7 +73,6 @@ impl Store {
         use Target as T;
         let fits = match from {
             Type::Null => true,
-            Type::List => false,
             Type::Bool => matches!(target, T::Int { .. } | T::Decimal { .. } | T::Float | T::Double | T::Bit(_) | T::Text { .. }),
             Type::Int => matches!(target, T::Int { .. } | T::Decimal { .. } | T::Float | T::Double | T::Bit(_) | T::Year | T::Text { .. }),
             Type::Float | Type::Decimal { .. } => {
@@ -270,7 +269,7 @@ pub(super) fn new_column(name: &str, ty: Type) -> Option<Column> {
         column
     };
     Some(match ty {
-        Type::Null | Type::List => return None,
+        Type::Null => return None,
         Type::Bool => Column::new(name, ColumnKind::Int { bytes: 1 }, "tinyint(1)"),
         Type::Int => Column::new(name, ColumnKind::Int { bytes: 8 }, "bigint"),
         Type::Float => Column::new(name, ColumnKind::Double, "double"),

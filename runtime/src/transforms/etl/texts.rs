@@ -157,12 +157,9 @@ pub(super) fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scratch: &mut Scratc
             scratch.make(place, name, |scratch, out| out.push(masking::truncate(scratch.str(*text), count)))?
         }
         (F::Digits, [value]) => {
-            let Extra::Digits(cipher) = call.extra else { return call.fail("the salt is missing") };
+            let Extra::Digits(cipher, least, most) = call.extra else { return call.fail("the salt is missing") };
             if let Val::Int(number) = value {
-                // What fits into a signed column still fits.
-                let signed = (i128::from(i64::MIN), i128::from(i64::MAX));
-                let (least, most) = if *number <= signed.1 { signed } else { (signed.1 + 1, i128::from(u64::MAX)) };
-                return Ok(Val::Int(masking::mask_integer(cipher, *number, least, most)));
+                return Ok(Val::Int(masking::mask_integer(cipher, *number, *least, *most)));
             }
             let Val::Text(text) = value else { return call.fail("the value is neither a text nor an integer") };
             let mut bytes = scratch.str(*text).as_bytes().to_vec();

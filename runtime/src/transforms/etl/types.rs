@@ -41,7 +41,6 @@ impl Takes {
     fn accepts(self, ty: Type) -> bool {
         match (self, ty) {
             (_, Type::Null) => true,
-            (_, Type::List) => false,
             (Self::Text, Type::Text(_)) | (Self::Int, Type::Int) | (Self::Bool, Type::Bool) | (Self::Any, _) => true,
             (Self::Moment, Type::Date | Type::DateTime(_)) => true,
             (Self::Number, ty) => ty.is_number(),
@@ -102,7 +101,9 @@ pub(super) fn prepare(function: Function, values: &mut Vec<Expression>, place: P
         }
         F::Print | F::Parse => Extra::Pattern(Pattern::parse(text).map_err(|why| Fault::new(place, format!("{name}: {why}")))?),
         F::Hash => Extra::Hasher(Box::new(Hasher::new(text).ok_or_else(empty)?)),
-        F::Digits => Extra::Digits(Box::new(DigitCipher::new(text).ok_or_else(empty)?)),
+        F::Digits => {
+            Extra::Digits(Box::new(DigitCipher::new(text).ok_or_else(empty)?), i128::from(i64::MIN), i128::from(i64::MAX))
+        }
         _ => match Zone::parse(text) {
             Some(zone) => Extra::Zone(Some(zone)),
             None => return Err(Fault::new(place, format!("{name}: unknown time zone")).with_help("write GMT+08, +08:00 or Asia/Shanghai")),
@@ -205,7 +206,7 @@ fn length(ty: Type) -> Option<u32> {
         Type::Text(length) => length,
         Type::Date => Some(10),
         Type::DateTime(_) => Some(26),
-        Type::Float | Type::Bytes | Type::List => None,
+        Type::Float | Type::Bytes => None,
     }
 }
 
@@ -284,7 +285,7 @@ pub(super) fn element(text: &str, ty: Type) -> Option<Constant> {
             Err(_) => Constant::Decimal(Decimal::parse(text)?),
         },
         Type::Date | Type::DateTime(_) => Constant::Moment(Moment::parse(text)?),
-        Type::Bool | Type::Bytes | Type::List => return None,
+        Type::Bool | Type::Bytes => return None,
     })
 }
 

@@ -27,8 +27,6 @@ pub(super) enum Type {
     Date,
     /// A date and time with so many digits of a fraction.
     DateTime(u8),
-    /// The elements of `json_array`.
-    List,
 }
 
 impl Type {
@@ -44,7 +42,6 @@ impl Type {
             Self::Bytes => "bytes",
             Self::Date => "a date",
             Self::DateTime(_) => "a datetime",
-            Self::List => "a list",
         }
     }
 
@@ -282,14 +279,6 @@ impl Scratch {
             Stored::Bytes(span) => Value::Bytes(self.bytes.get(span.start..span.end).unwrap_or(&[])),
             Stored::Plain(value) => value,
         })
-    }
-
-    /// A stored text, of which kind ever.
-    pub(super) fn stored_text(stored: Stored) -> Option<Span> {
-        match stored {
-            Stored::Text(span) | Stored::Decimal(span) | Stored::Json(span) => Some(span),
-            Stored::Unset | Stored::Bytes(_) | Stored::Plain(_) => None,
-        }
     }
 }
 
