@@ -114,12 +114,8 @@ fn column(name: &str, text: &str) -> Option<Column> {
         Some(inner) => base.split_once('(').map(|(word, _)| word).zip(inner.split_once('(').map(|(_, numbers)| numbers))?,
         None => (base, ""),
     };
-    let numbers: Vec<u32> = numbers
-        .split(',')
-        .map(str::trim)
-        .filter(|number| !number.is_empty())
-        .map(|number| number.parse().ok())
-        .collect::<Option<_>>()?;
+    let numbers: Vec<u32> =
+        numbers.split(',').map(str::trim).filter(|number| !number.is_empty()).map(|number| number.parse().ok()).collect::<Option<_>>()?;
     let has_numbers = base.ends_with(')');
     let (kind, is_number, is_text) = match (word.trim_end(), numbers.as_slice()) {
         ("tinyint", []) => (ColumnKind::Int { bytes: 1 }, true, false),
@@ -168,7 +164,9 @@ fn compile(columns: &[New], zone: &Zone, schema: &Arc<TableSchema>) -> Result<Pr
             && (set.value.nullable || !depends_on(&set.value, &key, &program))
         {
             return Err(fail(name, "cannot belong to the key, because its value may change or be NULL while the key stays the same")
-                .with_help("a column with `key = true` may depend on constants, __DB__, __TB__ and columns of the key that cannot be NULL"));
+                .with_help(
+                    "a column with `key = true` may depend on constants, __DB__, __TB__ and columns of the key that cannot be NULL",
+                ));
         }
     }
     let script = Node::new(Place::default(), NodeKind::Call("e_compose".into(), sets));
@@ -197,9 +195,7 @@ fn depends_on(expression: &Expression, key: &[usize], program: &Program) -> bool
             let mut sets = program.sets.iter().filter(|set| set.slot == *slot);
             sets.all(|set| depends_on(&set.value, key, program))
         }
-        Term::Call { function, arguments, .. } => {
-            function.is_pure() && arguments.iter().all(|argument| depends_on(argument, key, program))
-        }
+        Term::Call { function, arguments, .. } => function.is_pure() && arguments.iter().all(|argument| depends_on(argument, key, program)),
         Term::Choice(parts) => parts.iter().all(|part| depends_on(part, key, program)),
         Term::Cell { .. } | Term::Operation | Term::CommitTime | Term::Position => false,
     }

@@ -194,8 +194,9 @@ impl Compiler<'_> {
             FormName::DateTime => {
                 let text = self.plain(arguments, 0, place)?;
                 let Some(text) = text.as_text() else {
-                    return Err(Fault::new(place, "DATETIME takes a text that is written out")
-                        .with_help("dt_strptime reads a date from a column"));
+                    return Err(
+                        Fault::new(place, "DATETIME takes a text that is written out").with_help("dt_strptime reads a date from a column")
+                    );
                 };
                 match Moment::parse(text) {
                     Some(moment) => Ok(Expression::constant(Constant::Moment(moment), moment_type(moment.form), place)),
@@ -203,9 +204,7 @@ impl Compiler<'_> {
                 }
             }
             FormName::JsonArray => Err(Fault::new(place, "json_array can only be the second argument of op_in")),
-            FormName::BsonValue => {
-                Err(Fault::new(place, "bson_value reads documents of MongoDB, which this source does not have"))
-            }
+            FormName::BsonValue => Err(Fault::new(place, "bson_value reads documents of MongoDB, which this source does not have")),
             FormName::Image => self.image(arguments, place),
         }
     }

@@ -8,7 +8,7 @@ use super::functions::Function;
 use super::moment::{Form, Moment};
 use super::place::{Evaluated, Failure, Place};
 use super::read::Reader;
-use super::value::{Constant, Scratch, Str, Stored, Val};
+use super::value::{Constant, Scratch, Stored, Str, Val};
 use super::zone::Zone;
 use super::{texts, times};
 use crate::{Op, Row, Value};
@@ -263,8 +263,7 @@ fn floating<'a>(call: Call<'a>, a: Option<f64>, b: Option<f64>) -> Evaluated<Val
 /// The value of an expression that needs no row, as a constant.
 pub(super) fn fold(expression: &Expression, zone: &Zone) -> Evaluated<Constant> {
     let mut scratch = Scratch::default();
-    let scene =
-        Scene { row: None, before: None, after: None, op: Op::Read, commit_ms: 0, position: "", now: 0, zone, slots: &[] };
+    let scene = Scene { row: None, before: None, after: None, op: Op::Read, commit_ms: 0, position: "", now: 0, zone, slots: &[] };
     Ok(match evaluate(expression, &scene, &mut scratch)? {
         Val::Null => Constant::Null,
         Val::Bool(value) => Constant::Bool(value),

@@ -25,13 +25,24 @@ pub(super) struct Expression {
 pub(super) enum Term {
     Constant(Constant),
     /// The cell of a column that the script has not set before.
-    Cell { column: usize, reader: Reader, image: Image },
+    Cell {
+        column: usize,
+        reader: Reader,
+        image: Image,
+    },
     /// The column of a slot, which the script may have set before. `original` is the column that the table has under its name.
-    Slot { slot: usize, original: Option<(usize, Reader)> },
+    Slot {
+        slot: usize,
+        original: Option<(usize, Reader)>,
+    },
     Operation,
     CommitTime,
     Position,
-    Call { function: Function, arguments: Vec<Expression>, extra: Extra },
+    Call {
+        function: Function,
+        arguments: Vec<Expression>,
+        extra: Extra,
+    },
     /// `condition ? a : b`
     Choice(Box<[Expression; 3]>),
 }

@@ -144,7 +144,9 @@ fn compile(rules: &BTreeMap<String, MaskRule>, keys: &[String], zone: &Zone, sch
     let settings = Rules { keys: &key_columns, keeps_filter_columns: false, ..Rules::new(zone) };
     for (name, rule) in rules {
         let Some(column) = find(schema, name)?.and_then(|column| schema.columns.get(column)) else { continue };
-        let fail = |why: String| Error::config(format!("key `{KEY}.{name}` does not fit column {}", column.name)).because(why).of_table(&schema.id);
+        let fail = |why: String| {
+            Error::config(format!("key `{KEY}.{name}` does not fit column {}", column.name)).because(why).of_table(&schema.id)
+        };
         let set = set(column, rule).map_err(|why| fail(why.into()))?;
         // Alone first, so that an error can name the rule.
         Program::compile(&set, schema, &settings).map_err(|fault| match fault.help.as_str() {
@@ -240,7 +242,11 @@ impl Transform for Mask {
         for name in self.rules.keys() {
             let has = |table: &&Arc<TableSchema>| find(table, name).is_ok_and(|column| column.is_some());
             if !meant.is_empty() && !meant.iter().any(has) {
-                found.push(Finding::failed("mask", format!("no table of `transform.mask.tables` has the column {name}"), "correct its name"));
+                found.push(Finding::failed(
+                    "mask",
+                    format!("no table of `transform.mask.tables` has the column {name}"),
+                    "correct its name",
+                ));
             }
         }
         for table in meant {

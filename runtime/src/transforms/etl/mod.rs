@@ -37,13 +37,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+pub use self::add_columns::{AddColumns, AddColumnsConfig, AddedColumn};
+pub use self::mask::{Mask, MaskConfig, MaskRule};
 use self::program::{Program, Rules};
 use self::rows::{Memory, OneRow};
 use self::syntax::{Node, NodeKind};
 use self::validate::{Expected, validate};
 use self::zone::Zone;
-pub use self::add_columns::{AddColumns, AddColumnsConfig, AddedColumn};
-pub use self::mask::{Mask, MaskConfig, MaskRule};
 use super::by_schema::BySchema;
 use super::known_columns::KnownColumns;
 use super::scope::Scope;
@@ -147,7 +147,8 @@ impl Etl {
 /// The zone of a key `time_zone`.
 pub(super) fn parse_zone(text: &str, key: &str) -> Result<Zone> {
     Zone::parse(text).ok_or_else(|| {
-        Error::config(format!("key `{key}` is no time zone")).with_help("write an offset such as \"+08:00\", or a name such as \"Asia/Shanghai\"")
+        Error::config(format!("key `{key}` is no time zone"))
+            .with_help("write an offset such as \"+08:00\", or a name such as \"Asia/Shanghai\"")
     })
 }
 

@@ -14,7 +14,8 @@ pub(super) fn parse(script: &str) -> Result<Node, Fault> {
     match parser.next() {
         (Token::End, _) => Ok(node),
         (Token::Text(_) | Token::Column(_) | Token::Word(_) | Token::Int(_) | Token::Float(_), place) => {
-            Err(Fault::new(place, "the script ends before this").with_help("a script is one expression: combine actions with e_compose(…, …)"))
+            Err(Fault::new(place, "the script ends before this")
+                .with_help("a script is one expression: combine actions with e_compose(…, …)"))
         }
         (token, place) => Err(Fault::new(place, format!("{} is not expected here", name_of(&token)))),
     }

@@ -10,6 +10,7 @@ use super::place::{Fault, Place};
 use super::read::Reader;
 use super::store::{Store, new_column};
 use super::syntax::{Argument, Node, NodeKind};
+use super::types::text_length;
 use super::value::{Constant, Type};
 use super::zone::Zone;
 use crate::{Collation, Column, ColumnKind, TableSchema};
@@ -25,7 +26,10 @@ pub(super) enum Action {
     All(Vec<Action>),
     Drop,
     /// Drops the row if the condition is true, or with `unless` if it is not.
-    DropIf { condition: Expression, unless: bool },
+    DropIf {
+        condition: Expression,
+        unless: bool,
+    },
     /// Sets the column of [`Program::sets`].
     Set(usize),
 }
@@ -355,9 +359,15 @@ impl Builder<'_> {
             let place = self.sets.iter().find(|set| set.slot == index).map(|set| set.place).unwrap_or_default();
             let of = self.known_column(&slot.name, slot.original);
             let is_key = slot.original.is_some_and(|column| self.key.contains(&column));
+            // What keeps its old value must fit as well.
+            let old_text = match (slot.original, of) {
+                (Some(_), Some(of)) if !slot.definite => Type::Text(text_length(Reader::new(of).ty())),
+                _ => Type::Text(Some(0)),
+            };
+            let ty = if let Type::Text(_) = slot.ty { slot.ty.with(old_text).unwrap_or(slot.ty) } else { slot.ty };
             let mut column = match of {
                 Some(of) if !slot.is_new => of.clone(),
-                _ => new_column(&slot.name, slot.ty).ok_or_else(|| {
+                _ => new_column(&slot.name, ty).ok_or_else(|| {
                     Fault::new(place, format!("e_set: the type of column {} is not known, because it is only set to null", slot.name))
                 })?,
             };

@@ -132,7 +132,7 @@ impl<'a> Run<'a, '_> {
                     let mut stored = self.scratch.stored(*slot);
                     if let Stored::Unset = stored {
                         let cast = evaluate(value, &self.scene, self.scratch)
-                            .and_then(|value| store.convert(value, self.scene.zone, self.scratch, Default::default()));
+                            .and_then(|converted| store.convert(converted, self.scene.zone, self.scratch, value.place));
                         stored = match cast {
                             Ok(stored) => stored,
                             Err(_) if self.null_on_error => Stored::Plain(Value::Null),

@@ -3,7 +3,7 @@
 use super::decimal::Decimal;
 use super::moment::Moment;
 use super::place::{Evaluated, Failure, Place};
-use super::value::{Scratch, Str, Stored, Type, Val, write_text};
+use super::value::{Scratch, Stored, Str, Type, Val, write_text};
 use super::zone::Zone;
 use crate::{Collation, Column, ColumnKind, DateTime, Value};
 

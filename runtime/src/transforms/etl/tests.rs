@@ -152,14 +152,20 @@ fn mistakes_have_line_and_column() {
         ("e_set(`a`, `missing`)", "line 1, column 12: table shop.orders has no column missing"),
         ("e_set(`Name`, 'a')", "line 1, column 1: e_set: column Name would differ from column name by case only"),
         ("e_set(`a`, op_sum(9223372036854775807, 1))", "line 1, column 12: op_sum: the result is too large (overflow)"),
-        ("e_set(`a`, DATETIME('2021-02-30'))", "line 1, column 12: DATETIME: the text is no date of the calendar such as 2021-01-01 10:10:01"),
+        (
+            "e_set(`a`, DATETIME('2021-02-30'))",
+            "line 1, column 12: DATETIME: the text is no date of the calendar such as 2021-01-01 10:10:01",
+        ),
         ("e_set(`a`, `created` > '2021-13-01')", "line 1, column 24: the text is no date of the calendar such as 2021-01-01 10:10:01"),
         ("e_set(`a`, `id` = 'x')", "line 1, column 19: op_eq: an integer cannot be compared with a text"),
         ("e_set(`a`, op_add(`id`, 1))", "line 1, column 12: op_add joins texts, and none of its arguments is one"),
         ("e_set(`a`, (`id` > 1 ? 1 : 'x'))", "line 1, column 28: the two values are of different types: an integer and a text"),
         ("e_if(`id`, e_drop())", "line 1, column 6: a condition is expected here, found an integer"),
         ("e_set(`a`, regex_match('a', '('))", "line 1, column 29: regex_match: the text is not a regular expression"),
-        ("e_set(`a`, regex_match('a', `name`))", "line 1, column 29: regex_match: the regular expression must be a text that is written out"),
+        (
+            "e_set(`a`, regex_match('a', `name`))",
+            "line 1, column 29: regex_match: the regular expression must be a text that is written out",
+        ),
         (
             "e_set(`a`, dt_str(`created`, 'YYYY'))",
             "line 1, column 30: dt_str: the pattern has letters other than yyyy, MM, dd, HH, hh, mm, ss and S to SSSSSS",
@@ -173,12 +179,18 @@ fn mistakes_have_line_and_column() {
         ),
         ("e_set(`created`, 1)", "line 1, column 18: e_set: an integer cannot be cast to column created, which is a datetime"),
         ("e_set(`id`, 1)", "line 1, column 1: e_set: column id belongs to the key of table shop.orders"),
-        ("e_set(`a`, op_in(`id`, json_array('[1, {}]')))", "line 1, column 12: the second argument of op_in is json_array with a JSON array of texts and numbers"),
+        (
+            "e_set(`a`, op_in(`id`, json_array('[1, {}]')))",
+            "line 1, column 12: the second argument of op_in is json_array with a JSON array of texts and numbers",
+        ),
         ("e_set(`a`, op_in(`id`, json_array('[\"x\"]')))", "line 1, column 12: op_in: an element of the list cannot be read as an integer"),
         ("e_set(`a`, bson_value('f'))", "line 1, column 12: bson_value reads documents of MongoDB, which this source does not have"),
         ("e_set(`a`, __ROW_ID__)", "line 1, column 12: __ROW_ID__ is of Oracle; this source has none"),
         ("e_set(`a`, str_format('{} {}', 1))", "line 1, column 12: str_format: the format does not have 1 times {}"),
-        ("tail_replace_string_field('a', 'b', false)", "line 1, column 37: tail_replace_string_field: only true is supported: all hits are replaced"),
+        (
+            "tail_replace_string_field('a', 'b', false)",
+            "line 1, column 37: tail_replace_string_field: only true is supported: all hits are replaced",
+        ),
     ] {
         assert_eq!(mistake(script), expected, "{script}");
     }

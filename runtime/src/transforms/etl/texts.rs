@@ -12,7 +12,9 @@ pub(super) fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scratch: &mut Scratc
     use Function as F;
     let (place, name) = (call.place, call.function.name());
     let span = match (call.function, values) {
-        (F::Join, values) => scratch.make(place, name, |scratch, out| values.iter().try_for_each(|value| write_text(scratch, *value, out)))?,
+        (F::Join, values) => {
+            scratch.make(place, name, |scratch, out| values.iter().try_for_each(|value| write_text(scratch, *value, out)))?
+        }
         (F::Format, [Val::Text(format), values @ ..]) => scratch.make(place, name, |scratch, out| {
             let mut parts = scratch.str(*format).split("{}");
             out.push(parts.next().unwrap_or(""))?;
@@ -38,12 +40,10 @@ pub(super) fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scratch: &mut Scratc
             let characters = scratch.str(*characters);
             out.push(scratch.str(*text).trim_matches(|c| characters.contains(c)))
         })?,
-        (F::Lower, [Val::Text(text)]) => scratch.make(place, name, |scratch, out| {
-            scratch.str(*text).chars().flat_map(char::to_lowercase).try_for_each(|c| out.push_char(c))
-        })?,
-        (F::Upper, [Val::Text(text)]) => scratch.make(place, name, |scratch, out| {
-            scratch.str(*text).chars().flat_map(char::to_uppercase).try_for_each(|c| out.push_char(c))
-        })?,
+        (F::Lower, [Val::Text(text)]) => scratch
+            .make(place, name, |scratch, out| scratch.str(*text).chars().flat_map(char::to_lowercase).try_for_each(|c| out.push_char(c)))?,
+        (F::Upper, [Val::Text(text)]) => scratch
+            .make(place, name, |scratch, out| scratch.str(*text).chars().flat_map(char::to_uppercase).try_for_each(|c| out.push_char(c)))?,
         (F::ToLong, [Val::Text(text)]) => {
             return match scratch.str(*text).trim().parse::<i128>() {
                 Ok(number) if i64::try_from(number).is_ok() => Ok(Val::Int(number)),
@@ -93,11 +93,8 @@ pub(super) fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scratch: &mut Scratc
                 text.chars().enumerate().try_for_each(|(at, c)| out.push_char(if (start..=end).contains(&at) { with } else { c }))
             })?
         }
-        (F::After, [Val::Text(text), Val::Text(mark)]) => {
-            scratch.make(place, name, |scratch, out| {
-                out.push(scratch.str(*text).split_once(scratch.str(*mark)).map_or("", |(_, after)| after))
-            })?
-        }
+        (F::After, [Val::Text(text), Val::Text(mark)]) => scratch
+            .make(place, name, |scratch, out| out.push(scratch.str(*text).split_once(scratch.str(*mark)).map_or("", |(_, after)| after)))?,
         (F::Before, [Val::Text(text), Val::Text(mark)]) => scratch.make(place, name, |scratch, out| {
             let text = scratch.str(*text);
             out.push(text.split_once(scratch.str(*mark)).map_or(text, |(before, _)| before))

@@ -96,14 +96,14 @@ pub(super) fn prepare(function: Function, values: &mut Vec<Expression>, place: P
         F::Matches => {
             // A match is one of the whole text.
             let regex = RegexBuilder::new(&format!("^(?:{text})$")).size_limit(MAX_REGEX).dfa_size_limit(MAX_REGEX).build();
-            Extra::Regex(Box::new(regex.map_err(|_| Fault::new(place, format!("{name}: the text is not a regular expression"))
-                .with_help("back references and look-around are not supported"))?))
+            Extra::Regex(Box::new(regex.map_err(|_| {
+                Fault::new(place, format!("{name}: the text is not a regular expression"))
+                    .with_help("back references and look-around are not supported")
+            })?))
         }
         F::Print | F::Parse => Extra::Pattern(Pattern::parse(text).map_err(|why| Fault::new(place, format!("{name}: {why}")))?),
         F::Hash => Extra::Hasher(Box::new(Hasher::new(text).ok_or_else(empty)?)),
-        F::Digits => {
-            Extra::Digits(Box::new(DigitCipher::new(text).ok_or_else(empty)?), i128::from(i64::MIN), i128::from(i64::MAX))
-        }
+        F::Digits => Extra::Digits(Box::new(DigitCipher::new(text).ok_or_else(empty)?), i128::from(i64::MIN), i128::from(i64::MAX)),
         _ => match Zone::parse(text) {
             Some(zone) => Extra::Zone(Some(zone)),
             None => return Err(Fault::new(place, format!("{name}: unknown time zone")).with_help("write GMT+08, +08:00 or Asia/Shanghai")),
@@ -145,7 +145,7 @@ pub(super) fn check(function: Function, values: &mut [Expression], place: Place)
                 return Err(Fault::new(place, "op_add joins texts, and none of its arguments is one")
                     .with_help("op_sum adds numbers; cast_long_to_string makes a text of an integer"));
             }
-            Type::Text(types.iter().try_fold(0u32, |sum, ty| sum.checked_add(length(*ty)?)))
+            Type::Text(types.iter().try_fold(0u32, |sum, ty| sum.checked_add(text_length(*ty)?)))
         }
         F::Format => {
             if let Some(format) = values.first().and_then(Expression::as_text)
@@ -165,7 +165,8 @@ pub(super) fn check(function: Function, values: &mut [Expression], place: Place)
         }
         F::Strip | F::After | F::Before | F::Between => Type::Text(text_of(0)),
         F::Truncate => {
-            let count = if let Some(Constant::Int(count)) = values.get(1).and_then(|value| value.as_constant()) { Some(*count) } else { None };
+            let count =
+                if let Some(Constant::Int(count)) = values.get(1).and_then(|value| value.as_constant()) { Some(*count) } else { None };
             let count = count.and_then(|count| u32::try_from(count).ok());
             Type::Text(text_of(0).zip(count).map(|(a, b)| a.min(b)).or(count))
         }
@@ -197,7 +198,7 @@ pub(super) fn check(function: Function, values: &mut [Expression], place: Place)
 }
 
 /// The most characters of a value's text.
-fn length(ty: Type) -> Option<u32> {
+pub(super) fn text_length(ty: Type) -> Option<u32> {
     match ty {
         Type::Null => Some(0),
         Type::Bool => Some(5),

@@ -66,7 +66,8 @@ fn expected_argument(entry: &Entry, arguments: &[Argument], index: usize) -> Exp
 }
 
 fn no_action(node: &Node) -> Fault {
-    Fault::new(node.place, "an action is expected here").with_help("actions are e_set, e_if, e_if_else, e_switch, e_compose, e_drop, e_keep")
+    Fault::new(node.place, "an action is expected here")
+        .with_help("actions are e_set, e_if, e_if_else, e_switch, e_compose, e_drop, e_keep")
 }
 
 /// The known name that differs least.

@@ -20,7 +20,10 @@ pub(super) enum Type {
     Bool,
     Int,
     Float,
-    Decimal { precision: u8, scale: u8 },
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
     /// A text of at most so many characters, if that is known.
     Text(Option<u32>),
     Bytes,
