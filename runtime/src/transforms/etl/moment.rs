@@ -51,13 +51,13 @@ impl Moment {
             digits.iter().try_fold(0u32, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0')))
         };
         let is = |at: usize, expected: u8| bytes.get(at).filter(|byte| **byte == expected).map(|_| ());
-        (is(4, b'-')?, is(7, b'-')?);
+        is(4, b'-').and_then(|()| is(7, b'-'))?;
         let date = Date { year: number(0, 4)? as u16, month: number(5, 7)? as u8, day: number(8, 10)? as u8 };
         let mut at = DateTime { date, ..DateTime::default() };
         let mut form = Form::Date;
         if bytes.len() > 10 {
             is(10, b' ').or_else(|| is(10, b'T'))?;
-            (is(13, b':')?, is(16, b':')?);
+            is(13, b':').and_then(|()| is(16, b':'))?;
             (at.hour, at.minute, at.second) = (number(11, 13)? as u8, number(14, 16)? as u8, number(17, 19)? as u8);
             let digits = bytes.len().saturating_sub(20);
             if bytes.len() > 19 {
