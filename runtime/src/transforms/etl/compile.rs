@@ -6,11 +6,12 @@ use super::functions::{Callee, Entry, FormName, Function};
 use super::moment::Moment;
 use super::place::{Fault, Place};
 use super::read::Reader;
+use super::store::integer_range;
 use super::syntax::{Argument, Infix, Node, NodeKind};
 use super::types;
 use super::value::{Constant, Type, moment_type};
 use super::zone::Zone;
-use crate::{Column, ColumnKind, TableSchema};
+use crate::TableSchema;
 
 /// Where expressions are compiled: what a column means.
 pub(super) struct Compiler<'a> {
@@ -272,7 +273,8 @@ impl Compiler<'_> {
             "__SCN__" => given(Term::Position, Type::Text(None), false),
             "__ROW_ID__" => Err(Fault::new(place, "__ROW_ID__ is of Oracle; this source has none")),
             "NEW" | "__BEFORE__" | "__AFTER__" => Err(Fault::new(place, format!("{word} is no value"))),
-            _ => Err(Fault::new(place, format!("unknown word {word}")).with_help("columns stand in backticks, texts in quotes")),
+            // The word itself may be a secret that lacks its quotes.
+            _ => Err(Fault::new(place, "this word has no meaning here").with_help("columns stand in backticks, texts in quotes")),
         }
     }
 
@@ -307,13 +309,6 @@ impl Compiler<'_> {
         };
         Fault::new(place, format!("table {} has no column {name}", self.schema.id)).with_help(help)
     }
-}
-
-/// The least and the most value of an integer column.
-pub(super) fn integer_range(column: &Column) -> Option<(i128, i128)> {
-    let ColumnKind::Int { bytes } = column.kind else { return None };
-    let bits = 8 * u32::from(bytes.clamp(1, 8));
-    Some(if column.unsigned { (0, (1 << bits) - 1) } else { (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) })
 }
 
 /// A constant text.

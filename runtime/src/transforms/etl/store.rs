@@ -42,9 +42,8 @@ impl Store {
     pub(super) fn new(from: Type, column: &Column) -> Result<Self, &'static str> {
         let prefix_bytes = |prefix: u8| (1u64 << (8 * u32::from(prefix.clamp(1, 4)))) - 1;
         let (target, name) = match &column.kind {
-            ColumnKind::Int { bytes } => {
-                let bits = 8 * u32::from((*bytes).clamp(1, 8));
-                let (least, most) = if column.unsigned { (0, (1 << bits) - 1) } else { (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) };
+            ColumnKind::Int { .. } => {
+                let (least, most) = integer_range(column).unwrap_or((0, 0));
                 (Target::Int { least, most, unsigned: column.unsigned }, "an integer")
             }
             ColumnKind::Decimal { precision, scale } => {
@@ -259,6 +258,13 @@ fn clock(value: Val<'_>, scratch: &Scratch) -> Option<i64> {
     let (hours, minutes, seconds) = (number(parts.next()?, 838)?, number(parts.next()?, 59)?, number(parts.next()?, 59)?);
     let micros = number(fraction, 999_999)? * 10i64.pow(6u32.saturating_sub(fraction.len() as u32));
     parts.next().is_none().then_some(sign * (((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + micros))
+}
+
+/// The least and the most value of an integer column.
+pub(super) fn integer_range(column: &Column) -> Option<(i128, i128)> {
+    let ColumnKind::Int { bytes } = column.kind else { return None };
+    let bits = 8 * u32::from(bytes.clamp(1, 8));
+    Some(if column.unsigned { (0, (1 << bits) - 1) } else { (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) })
 }
 
 /// A new column for values of this type; `None` if the type is not known.

@@ -135,7 +135,7 @@ fn mistakes_have_line_and_column() {
         ("", "line 1, column 1: a value is expected here, found the end of the script"),
         ("e_drop(", "line 1, column 8: a value is expected here, found the end of the script"),
         ("e_drop() e_drop()", "line 1, column 10: the script ends before this"),
-        ("script: e_drop(\n  tru)", "line 2, column 3: unknown word tru"),
+        ("script: e_drop(\n  tru)", "line 2, column 3: this word has no meaning here"),
         ("e_drop(op_eq(1, 'a)", "line 1, column 17: a quote is not closed"),
         ("e_drop(op_eq(1, `a))", "line 1, column 17: a backtick is not closed"),
         ("e_drop(;)", "line 1, column 8: `;` is not expected here"),
