@@ -116,17 +116,24 @@ pub(super) fn mask_integer(cipher: &DigitCipher, number: i128, least: i128, most
     value(&text)
 }
 
-/// Appends `text`, in which `with` stands in the place of each character from position `start` to position `end`, both from 0 and masked
-/// themselves. A text that ends before `start` is masked as a whole, because nothing of a short value shall show.
-pub(super) fn partial(text: &str, start: usize, end: usize, with: char, mut push: impl FnMut(char)) {
-    let is_short = text.chars().nth(start).is_none();
-    for (position, c) in text.chars().enumerate() {
-        push(if is_short || (start..=end).contains(&position) { with } else { c });
+/// What stays of a text whose characters from position `start` to position `end` are masked, both from 0 and masked themselves: what is before
+/// them, their number, and what is behind them. A text that ends before `start` is masked as a whole, because nothing of a short value shall
+/// show.
+pub(super) fn partial(text: &str, start: usize, end: usize) -> (&str, usize, &str) {
+    if start >= text.len() || (!text.is_ascii() && text.chars().nth(start).is_none()) {
+        return ("", text.chars().count(), "");
     }
+    let head = truncate(text, start);
+    let rest = text.get(head.len()..).unwrap_or("");
+    let masked = truncate(rest, (end - start).saturating_add(1));
+    (head, masked.chars().count(), rest.get(masked.len()..).unwrap_or(""))
 }
 
 /// The first `count` characters of a text.
 pub(super) fn truncate(text: &str, count: usize) -> &str {
+    if text.is_ascii() {
+        return text.get(..count).unwrap_or(text);
+    }
     match text.char_indices().nth(count) {
         Some((end, _)) => text.get(..end).unwrap_or(text),
         None => text,
@@ -190,9 +197,8 @@ mod tests {
     #[test]
     fn a_short_text_is_masked_as_a_whole() {
         let partial = |text: &str, start, end| {
-            let mut out = String::new();
-            partial(text, start, end, '*', |c| out.push(c));
-            out
+            let (head, count, tail) = partial(text, start, end);
+            format!("{head}{}{tail}", "*".repeat(count))
         };
         assert_eq!(partial("18712341111", 3, 6), "187****1111");
         assert_eq!(partial("18", 3, 6), "**");

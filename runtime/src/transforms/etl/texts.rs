@@ -4,7 +4,7 @@ use super::evaluate::Call;
 use super::expression::Extra;
 use super::functions::Function;
 use super::place::Evaluated;
-use super::value::{Scratch, Str, Val, write_text};
+use super::value::{Maker, Scratch, Str, Val, write_text};
 use crate::transforms::masking;
 
 /// The result of a function whose arguments are not NULL. Positions count characters, from 0.
@@ -87,23 +87,24 @@ pub(super) fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scratch: &mut Scratc
             let (start, end) = positions(call, *start, *end)?;
             scratch.make(place, name, |scratch, out| {
                 let text = scratch.str(*text);
-                if text.chars().nth(end).is_none() {
+                let is_short = if text.is_ascii() { text.len() <= end } else { text.chars().nth(end).is_none() };
+                if is_short {
                     return out.fail("the last position is behind the end of the text");
                 }
-                text.chars().enumerate().try_for_each(|(at, c)| out.push_char(if (start..=end).contains(&at) { with } else { c }))
+                masked(text, start, end, with, out)
             })?
         }
         (F::After, [Val::Text(text), Val::Text(mark)]) => scratch
-            .make(place, name, |scratch, out| out.push(scratch.str(*text).split_once(scratch.str(*mark)).map_or("", |(_, after)| after)))?,
+            .make(place, name, |scratch, out| out.push(split(scratch.str(*text), scratch.str(*mark)).map_or("", |(_, after)| after)))?,
         (F::Before, [Val::Text(text), Val::Text(mark)]) => scratch.make(place, name, |scratch, out| {
             let text = scratch.str(*text);
-            out.push(text.split_once(scratch.str(*mark)).map_or(text, |(before, _)| before))
+            out.push(split(text, scratch.str(*mark)).map_or(text, |(before, _)| before))
         })?,
         (F::Between, [Val::Text(text), Val::Text(from), Val::Text(to)]) => {
             let mut found = false;
             let span = scratch.make(place, name, |scratch, out| {
-                let after = scratch.str(*text).split_once(scratch.str(*from)).map(|(_, after)| after);
-                match after.and_then(|after| after.split_once(scratch.str(*to))) {
+                let after = split(scratch.str(*text), scratch.str(*from)).map(|(_, after)| after);
+                match after.and_then(|after| split(after, scratch.str(*to))) {
                     Some((between, _)) => {
                         found = true;
                         out.push(between)
@@ -139,15 +140,7 @@ pub(super) fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scratch: &mut Scratc
         (F::Partial, [Val::Text(text), Val::Int(start), Val::Int(end), Val::Text(with)]) => {
             let with = one_character(call, scratch.str(*with))?;
             let (start, end) = positions(call, *start, *end)?;
-            scratch.make(place, name, |scratch, out| {
-                let mut pushed = Ok(());
-                masking::partial(scratch.str(*text), start, end, with, |c| {
-                    if pushed.is_ok() {
-                        pushed = out.push_char(c);
-                    }
-                });
-                pushed
-            })?
+            scratch.make(place, name, |scratch, out| masked(scratch.str(*text), start, end, with, out))?
         }
         (F::Truncate, [Val::Text(text), Val::Int(count)]) => {
             let Ok(count) = usize::try_from(*count) else { return call.fail("the number of characters is negative") };
@@ -190,6 +183,23 @@ pub(super) fn replace(
         }
         out.push(text.get(end..).unwrap_or(""))
     })
+}
+
+/// Appends a text, in which `with` stands in the place of each masked character.
+fn masked(text: &str, start: usize, end: usize, with: char, out: &mut Maker<'_>) -> Evaluated<()> {
+    let (head, count, tail) = masking::partial(text, start, end);
+    out.push(head)?;
+    (0..count).try_for_each(|_| out.push_char(with))?;
+    out.push(tail)
+}
+
+/// The parts of a text before and after the first mark.
+fn split<'t>(text: &'t str, mark: &str) -> Option<(&'t str, &'t str)> {
+    match mark.as_bytes() {
+        // Most marks are one character, for which the search needs no preparation.
+        &[byte] if byte.is_ascii() => text.split_once(char::from(byte)),
+        _ => text.split_once(mark),
+    }
 }
 
 fn one_character(call: Call<'_>, text: &str) -> Evaluated<char> {
