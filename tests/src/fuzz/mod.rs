@@ -18,6 +18,7 @@ mod readers;
 mod record_batches;
 mod registry_answers;
 mod result_sets;
+mod scripts;
 mod settings;
 mod statements;
 
@@ -58,11 +59,13 @@ pub enum Target {
     RecordBatches,
     /// The code of the sink that reads the answers of schema registries and the schemas in them.
     RegistryAnswers,
+    /// Scripts of the transform `etl`, and what they do to rows.
+    Scripts,
 }
 
 impl Target {
     /// All targets.
-    pub const ALL: [Target; 10] = [
+    pub const ALL: [Target; 11] = [
         Target::Encoders,
         Target::Readers,
         Target::Statements,
@@ -73,6 +76,7 @@ impl Target {
         Target::RecordBatches,
         Target::RegistryAnswers,
         Target::Configuration,
+        Target::Scripts,
     ];
 
     /// The target's name on the command line.
@@ -88,6 +92,7 @@ impl Target {
             Target::KafkaAnswers => "kafka_answers",
             Target::RecordBatches => "record_batches",
             Target::RegistryAnswers => "registry_answers",
+            Target::Scripts => "scripts",
         }
     }
 
@@ -102,6 +107,8 @@ impl Target {
             Target::ResultSets => 48 * MIB,
             Target::BinlogEvents => 16 * MIB,
             Target::Configuration => 4 * MIB,
+            // A text of 64 MiB can be made only from cells that are long themselves.
+            Target::Scripts => 16 * MIB,
             // The tests' own library for Avro believes a length up to the limit that `readers` sets, also for a list of values of its own, and more
             // than once in a message. It is no part of the program.
             Target::Readers => 2048 * MIB,
@@ -122,6 +129,7 @@ impl Target {
             Target::KafkaAnswers => kafka_answers::round(&mut random),
             Target::RecordBatches => record_batches::round(&mut random),
             Target::RegistryAnswers => registry_answers::round(&mut random),
+            Target::Scripts => scripts::round(&mut random),
         }
     }
 }
