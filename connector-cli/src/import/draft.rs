@@ -164,6 +164,17 @@ impl Draft {
         }
     }
 
+    /// The one block of a transform, which is made if there is none.
+    pub(super) fn only(&mut self, plugin: Plugin) -> &mut Section {
+        if !self.transforms.iter().any(|(other, _)| *other == plugin) {
+            return self.transform(plugin, []);
+        }
+        match self.transforms.iter_mut().find(|(other, _)| *other == plugin) {
+            Some((_, section)) => section,
+            None => &mut self.sink,
+        }
+    }
+
     /// Says that an option has no counterpart.
     pub(super) fn leave(&mut self, option: impl Into<String>, why: impl Into<String>) {
         self.left.push((option.into(), why.into()));
@@ -173,7 +184,12 @@ impl Draft {
     pub(super) fn render(&self) -> String {
         let mut out = String::new();
         write_comment(&mut out, "", "", &self.title);
-        write_comment(&mut out, "", "", "Read the comments, set the variables of the environment, then run `connector-cli check` with this file.");
+        write_comment(
+            &mut out,
+            "",
+            "",
+            "Read the comments, set the variables of the environment, then run `connector-cli check` with this file.",
+        );
         out.push('\n');
         write_key(&mut out, "name", &Item::text(self.name.as_str()));
         out.push_str("\n[source.polardbx]\n");

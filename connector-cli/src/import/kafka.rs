@@ -10,9 +10,12 @@ pub(super) const TUNING: &str = "how the Java producer batches and retries; this
 /// Takes the options of a producer whose names begin with one of `prefixes`; of two with the same meaning the first prefix counts.
 pub(super) fn producer(options: &mut Options, prefixes: &[&str], draft: &mut Draft) {
     let mut names = Options::default();
-    for prefix in prefixes.iter().rev() {
+    // In this order, because a prefix may be the beginning of an earlier one.
+    for prefix in prefixes {
         for (name, text) in options.take_prefix(prefix) {
-            names.insert(name, text);
+            if !names.has(&name) {
+                names.insert(name, text);
+            }
         }
     }
     let prefix = prefixes.first().copied().unwrap_or_default();
@@ -66,12 +69,15 @@ fn security(names: &mut Options, sink: &mut Section) {
     let protocol = names.take("security.protocol").unwrap_or_default().to_ascii_uppercase();
     let mechanism = names.take("sasl.mechanism").unwrap_or_default().to_ascii_uppercase();
     let jaas = names.take("sasl.jaas.config").unwrap_or_default();
-    let stores: Vec<_> = names.take_prefix("ssl.").into_iter().filter(|(_, text)| !text.trim().is_empty()).collect();
+    let ssl = names.take_prefix("ssl.");
     if protocol.ends_with("SSL") {
-        tls(sink);
-        if stores.iter().any(|(name, text)| name == "endpoint.identification.algorithm" && text.trim().is_empty()) {
+        if ssl.iter().any(|(name, text)| name == "endpoint.identification.algorithm" && text.trim().is_empty()) {
             sink.note("the broker's name in its certificate is always verified");
         }
+        if ssl.iter().any(|(name, text)| name.contains("store.") && !text.trim().is_empty()) {
+            sink.note("a Java keystore cannot be read: export its certificates to PEM files for the next key");
+        }
+        tls(sink);
     }
     if protocol.starts_with("SASL") {
         sasl(sink, &mechanism, user_of(&jaas));
@@ -80,10 +86,7 @@ fn security(names: &mut Options, sink: &mut Section) {
 
 /// Writes `tls` of the sink.
 pub(super) fn tls(sink: &mut Section) {
-    sink.note(
-        "a Java keystore cannot be read: for an authority of your own export its certificate to a PEM file and write \
-         tls = { ca = \"kafka-ca.pem\" }, and cert and key for a client certificate",
-    );
+    sink.note("for an authority of your own write { ca = \"kafka-ca.pem\" }, and for a client certificate cert and key as well");
     sink.set("tls", Item::map::<String>([]));
 }
 

@@ -7,12 +7,21 @@ use super::toml::Item;
 
 /// Names of options and their texts.
 #[derive(Debug, Default)]
-pub(super) struct Options(BTreeMap<String, String>);
+pub(super) struct Options(BTreeMap<String, String>, Spelled);
+
+/// Names as the file spells them, where they are not the ones that options are taken by.
+type Spelled = BTreeMap<String, String>;
 
 impl Options {
     /// Adds an option; one of the same name is replaced.
     pub(super) fn insert(&mut self, name: impl Into<String>, text: impl Into<String>) {
         self.0.insert(name.into(), text.into());
+    }
+
+    /// Adds an option that the file spells in another way than it is taken by.
+    pub(super) fn insert_spelled(&mut self, name: &str, spelled: &str, text: impl Into<String>) {
+        self.0.insert(name.to_owned(), text.into());
+        self.1.insert(name.to_owned(), spelled.to_owned());
     }
 
     /// Takes an option. `None` if there is none, or if its text is blank.
@@ -65,7 +74,8 @@ impl Options {
             let reason = reasons.iter().find(|(pattern, _)| matches(pattern)).map(|(_, why)| *why);
             let why = reason.unwrap_or("this program does not know the option; see docs/config/reference.md for what there is");
             if !why.is_empty() && !text.trim().is_empty() {
-                draft.leave(name, why);
+                let spelled = self.1.get(&name).cloned().unwrap_or(name);
+                draft.leave(spelled, why);
             }
         }
     }

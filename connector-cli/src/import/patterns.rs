@@ -18,7 +18,11 @@ pub(super) fn table(expression: &str) -> Table {
         Some([all]) if all == "*" => "*.*".to_owned(),
         _ => format!("re:{expression}"),
     };
-    let problem = TablePattern::parse(&pattern).err().map(|error| error.why);
+    let problem = TablePattern::parse(&pattern).err().map(|error| match error.why.rsplit_once("error: ") {
+        // The library draws the place of the error over several lines; its last one says what is wrong.
+        Some((_, what)) => format!("{pattern} is not a regular expression here: {what}"),
+        None => error.why,
+    });
     Table { pattern, problem }
 }
 

@@ -146,11 +146,7 @@ mod tests {
     use super::*;
 
     fn items() -> impl Strategy<Value = Item> {
-        let leaf = prop_oneof![
-            any::<String>().prop_map(Item::Text),
-            any::<i64>().prop_map(Item::Int),
-            any::<bool>().prop_map(Item::Bool),
-        ];
+        let leaf = prop_oneof![any::<String>().prop_map(Item::Text), any::<i64>().prop_map(Item::Int), any::<bool>().prop_map(Item::Bool),];
         leaf.prop_recursive(3, 20, 5, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Item::List),

@@ -23,7 +23,8 @@ fn address(options: &mut Options, source: &mut Section) {
                 Some((host, port)) if port.parse::<u16>().is_ok() => (host.to_owned(), port.parse::<i64>().ok()),
                 _ => (address, None),
             };
-            let host = item(source, "canal.instance.master.address", &host, "DB_HOST");
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            let host = item(source, "canal.instance.master.address", host, "DB_HOST");
             source.set("host", host);
             if let Some(port) = port {
                 source.set("port", Item::Int(port));
@@ -107,14 +108,14 @@ fn operations(options: &mut Options, draft: &mut Draft) {
     let dropped = [drops("dml.insert"), drops("dml.update"), drops("dml.delete"), drops("query.ddl")];
     let rows = drops("rows");
     let names = ["insert", "update", "delete", "ddl"];
-    let kept: Vec<_> = names.into_iter().zip(dropped).filter(|(name, drop)| !drop && (*name == "ddl" || !rows)).map(|(name, _)| name).collect();
+    let kept: Vec<_> =
+        names.into_iter().zip(dropped).filter(|(name, drop)| !drop && (*name == "ddl" || !rows)).map(|(name, _)| name).collect();
     drops("query.dcl");
     if drops("table.error") {
         draft.leave("canal.instance.filter.table.error", "a table that cannot be read stops the task; it is not passed over");
     }
-    if !drops("transaction.entry") {
-        // Begin and commit are records of Canal's own protocol; its JSON has none.
-    }
+    // Begin and commit are records of Canal's own protocol; its JSON has none.
+    drops("transaction.entry");
     if all_rows {
         draft.leave("canal.instance.filter.query.dml", "statements of rows are not delivered anyway, only the rows");
     }

@@ -49,15 +49,21 @@ fn masks(options: &mut Options, draft: &mut Draft) {
             draft.leave(option, "the name of the option has no salt");
             continue;
         }
-        mask(draft, option, &list, &Item::map([("hash", Item::map([("salt", Item::env("HASH_SALT"))]))]), Some(
-            "hashes are HMAC-SHA-256 with the salt from HASH_SALT, so they differ from the connector's",
-        ));
+        mask(
+            draft,
+            option,
+            &list,
+            &Item::map([("hash", Item::map([("salt", Item::env("HASH_SALT"))]))]),
+            Some("hashes are HMAC-SHA-256 with the salt from HASH_SALT, so they differ from the connector's"),
+        );
     }
     for (rest, list) in options.take_prefix("column.mask.with.") {
         let option = format!("column.mask.with.{rest}");
         match rest.strip_suffix(".chars").and_then(|count| count.parse::<usize>().ok()).filter(|count| *count <= 1000) {
             Some(count) => mask(draft, &option, &list, &Item::map([("constant", Item::text("*".repeat(count)))]), None),
-            None => draft.source.missing(format!("`{option}` has no usable length, so its columns are not masked: write a `mask` transform")),
+            None => {
+                draft.source.missing(format!("`{option}` has no usable length, so its columns are not masked: write a `mask` transform"))
+            }
         }
     }
     for (rest, list) in options.take_prefix("column.truncate.to.") {

@@ -140,8 +140,11 @@ pub(super) fn import(input: &Input) -> Result<Draft> {
 fn operations(options: &mut Options, draft: &mut Draft) {
     let skipped = options.take("skipped.operations").unwrap_or_default();
     let skipped: Vec<_> = skipped.split(',').map(str::trim).collect();
-    let mut kept: Vec<_> =
-        [("c", "insert"), ("u", "update"), ("d", "delete")].into_iter().filter(|(short, _)| !skipped.contains(short)).map(|(_, name)| name).collect();
+    let mut kept: Vec<_> = [("c", "insert"), ("u", "update"), ("d", "delete")]
+        .into_iter()
+        .filter(|(short, _)| !skipped.contains(short))
+        .map(|(_, name)| name)
+        .collect();
     let all_rows = kept.len() == 3;
     let ddl = options.take_bool("include.schema.changes") != Some(false);
     if ddl && all_rows {
@@ -188,7 +191,9 @@ fn brokers(options: &mut Options, draft: &mut Draft) {
         Some(servers) => kafka::brokers(&mut draft.sink, "producer.override.bootstrap.servers", &servers),
         None => {
             if let Some(servers) = history {
-                draft.sink.note("the brokers are those of the connector's schema history; the records went where Kafka Connect's worker wrote");
+                draft
+                    .sink
+                    .note("the brokers are those of the connector's schema history; the records went where Kafka Connect's worker wrote");
                 kafka::brokers(&mut draft.sink, "schema.history.internal.kafka.bootstrap.servers", &servers);
             }
         }
@@ -203,7 +208,8 @@ fn brokers(options: &mut Options, draft: &mut Draft) {
 fn format(options: &mut Options, draft: &mut Draft) {
     let converter = options.take("value.converter").unwrap_or_default();
     let url = options.take("value.converter.schema.registry.url");
-    let has_user = options.take_secret("value.converter.basic.auth.user.info") | options.take_secret("value.converter.schema.registry.basic.auth.user.info");
+    let has_user = options.take_secret("value.converter.basic.auth.user.info")
+        | options.take_secret("value.converter.schema.registry.basic.auth.user.info");
     options.take_secret("key.converter.basic.auth.user.info");
     options.take_secret("key.converter.schema.registry.basic.auth.user.info");
     let sink = &mut draft.sink;
@@ -217,7 +223,9 @@ fn format(options: &mut Options, draft: &mut Draft) {
         sink.set("format.dts_avro", Item::map::<String>([]));
         return;
     }
-    sink.missing("there is no JSON in Debezium's layout; this is the JSON of Canal, which most readers of Debezium's JSON read as well");
+    sink.missing(
+        "there is no JSON in Debezium's layout; this is the JSON of Canal, so change the readers, many of which have a setting for it",
+    );
     let settings = match binary.as_deref() {
         Some("base64" | "base64-url-safe") => vec![("binary", Item::text("base64"))],
         Some("hex") => vec![("binary", Item::text("hex"))],

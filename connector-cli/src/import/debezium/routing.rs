@@ -44,7 +44,10 @@ pub(super) fn import(options: &mut Options, prefix: &str, draft: &mut Draft) -> 
                 routed.tombstones &= inner.take_bool("drop.tombstones") == Some(false)
                     || inner.take("delete.tombstone.handling.mode").is_some_and(|mode| mode.contains("tombstone"));
                 inner.take("delete.handling.mode");
-                draft.leave(format!("transforms.{name}"), "records keep the row before and after the change; readers take the part that they want");
+                draft.leave(
+                    format!("transforms.{name}"),
+                    "records keep the row before and after the change; readers take the part that they want",
+                );
             }
             kind => {
                 if !is_unwrapped || !row(kind, &mut inner, draft) {

@@ -121,8 +121,8 @@ fn snapshot(options: &mut Options, source: &mut Section) {
         Some("initial_only") => &["full"],
         Some("schema_only" | "no_data") => &["incremental"],
         Some("never") => {
-            source.note("the connector began at the oldest binlog; without the next key but one the task would start at its end");
             source.set("phases", Item::texts(["incremental"]));
+            source.note("the connector began at the oldest binlog; without the next key the task would start at the end of the newest");
             source.set("start.earliest", Item::map::<String>([]));
             return;
         }

@@ -80,7 +80,8 @@ impl Columns {
             include.push(name);
         }
         let excludes = list("ColumnExcludes")?;
-        let exclude = excludes.iter().enumerate().map(|(index, column)| name("ColumnExcludes", index, column)).collect::<Result<Vec<_>>>()?;
+        let exclude =
+            excludes.iter().enumerate().map(|(index, column)| name("ColumnExcludes", index, column)).collect::<Result<Vec<_>>>()?;
         Ok(Self {
             include: (!include.is_empty()).then_some(include),
             exclude,
@@ -101,7 +102,7 @@ impl Columns {
         self.added.write(draft, pattern);
         if self.include.is_none() && self.exclude.is_empty() && self.rename.is_empty() {
             if !self.keys.is_empty() {
-                draft.leave("primaryKey", KEYS);
+                draft.leave(format!("{pattern}.primaryKey"), KEYS);
             }
             return;
         }
@@ -118,7 +119,7 @@ impl Columns {
             columns.set("rename", Item::map(self.rename.iter().map(|(from, to)| (from.clone(), Item::text(to.as_str())))));
         }
         if !self.keys.is_empty() {
-            draft.leave("primaryKey", KEYS);
+            draft.leave(format!("{pattern}.primaryKey"), KEYS);
         }
     }
 }
@@ -151,7 +152,9 @@ impl Additions {
         match columns {
             None | Some(Value::Null) => Ok(Self::default()),
             Some(Value::Array(list)) => list.iter().map(|entry| one(None, entry)).collect::<Result<_>>().map(Self),
-            Some(entry @ Value::Object(fields)) if fields.get("value").is_some_and(|value| !value.is_object()) => Ok(Self(vec![one(None, entry)?])),
+            Some(entry @ Value::Object(fields)) if fields.get("value").is_some_and(|value| !value.is_object()) => {
+                Ok(Self(vec![one(None, entry)?]))
+            }
             Some(Value::Object(columns)) => columns.iter().map(|(name, entry)| one(Some(name), entry)).collect::<Result<_>>().map(Self),
             Some(_) => Err(unexpected(&place, "a column or a list of columns")),
         }
@@ -164,7 +167,11 @@ impl Additions {
         let untyped = self.0.iter().any(|column| column.kind.is_none());
         let column = |column: &Addition| {
             let kind = column.kind.as_deref().unwrap_or("varchar(255)");
-            Item::map([("name", Item::text(column.name.as_str())), ("type", Item::text(kind)), ("value", Item::text(column.value.as_str()))])
+            Item::map([
+                ("name", Item::text(column.name.as_str())),
+                ("type", Item::text(kind)),
+                ("value", Item::text(column.value.as_str())),
+            ])
         };
         let columns = self.0.iter().map(column).collect();
         let section = draft.transform(Plugin::AddColumns, [("tables", Item::texts([pattern])), ("columns", Item::List(columns))]);

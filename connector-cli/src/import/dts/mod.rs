@@ -27,7 +27,8 @@ pub(super) fn import(input: &Input) -> Result<Draft> {
 
 /// The error for a value that is not what DTS writes there. It names the place, and not the value.
 fn unexpected(place: &str, expected: &str) -> Error {
-    Error::config(format!("{place} is not {expected}")).with_help("give the object list of a DTS task, or the request that configures the task")
+    Error::config(format!("{place} is not {expected}"))
+        .with_help("give the object list of a DTS task, or the request that configures the task")
 }
 
 fn object<'a>(value: &'a Value, place: &str) -> Result<&'a Map<String, Value>> {

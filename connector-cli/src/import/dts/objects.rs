@@ -169,9 +169,11 @@ fn shifted(target: &str, first: usize) -> String {
 impl Objects {
     pub(super) fn read(place: &str, list: &Value) -> Result<Self> {
         match list {
-            Value::Object(databases) => {
-                databases.iter().map(|(name, entry)| Database::read(&format!("{place}: {name}"), name, entry)).collect::<Result<_>>().map(Self)
-            }
+            Value::Object(databases) => databases
+                .iter()
+                .map(|(name, entry)| Database::read(&format!("{place}: {name}"), name, entry))
+                .collect::<Result<_>>()
+                .map(Self),
             Value::Array(databases) => {
                 let numbered = databases.iter().enumerate();
                 numbered.map(|(index, entry)| Database::read_old(&format!("{place}: [{index}]"), entry)).collect::<Result<_>>().map(Self)
@@ -267,7 +269,7 @@ impl Objects {
             settings.push(("patterns", Item::List(rules.into_iter().map(rule).collect())));
         }
         if !settings.is_empty() {
-            let rename = draft.transform(Plugin::Rename, []);
+            let rename = draft.only(Plugin::Rename);
             for (key, item) in settings {
                 rename.set(key, item);
             }
@@ -366,11 +368,8 @@ impl Database {
             }
             if let Some(filter) = &table.filter {
                 let filter = filter.trim_end_matches([';', ' ']);
-                let settings = [
-                    ("tables", Item::texts([pattern.as_str()])),
-                    ("where", Item::text(filter)),
-                    ("emit_moved_in", Item::Bool(false)),
-                ];
+                let settings =
+                    [("tables", Item::texts([pattern.as_str()])), ("where", Item::text(filter)), ("emit_moved_in", Item::Bool(false))];
                 draft.transform(Plugin::Filter, settings).note(
                     "as DTS does, an update that makes a row satisfy the condition is not delivered; with emit_moved_in = true it becomes an \
                      INSERT, and no row is lost",
@@ -378,8 +377,7 @@ impl Database {
             }
             let inherited = |own: &Option<Value>, database: &Option<Value>| own.clone().or_else(|| database.clone());
             if own(&table) {
-                let operations =
-                    (inherited(&table.operations.0, &self.operations.0), inherited(&table.operations.1, &self.operations.1));
+                let operations = (inherited(&table.operations.0, &self.operations.0), inherited(&table.operations.1, &self.operations.1));
                 write_operations(draft, &pattern, &operations);
             }
             table.additions.write(draft, &pattern);
@@ -412,9 +410,8 @@ fn is_black(entry: &Map<String, Value>) -> bool {
 impl Table {
     fn read(place: &str, name: &str, entry: &Value) -> Result<Self> {
         let entry = object(entry, place)?;
-        let known = [
-            "name", "all", "filter", "column", "columns", "patternType", "filterType", "dml_op", "ddl_op", "attach_column", "part_key",
-        ];
+        let known =
+            ["name", "all", "filter", "column", "columns", "patternType", "filterType", "dml_op", "ddl_op", "attach_column", "part_key"];
         let all = entry.get("all").and_then(text).is_none_or(|all| all == "true");
         let columns = entry.get("column").or_else(|| entry.get("columns"));
         Ok(Self {

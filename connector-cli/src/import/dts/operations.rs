@@ -52,7 +52,12 @@ pub(super) fn kept(dml: Option<&Value>, ddl: Option<&Value>) -> Kept {
         }
     }
     let mut seen = Vec::new();
-    kept.retain(|name| !seen.contains(name) && { seen.push(*name); true });
+    kept.retain(|name| {
+        !seen.contains(name) && {
+            seen.push(*name);
+            true
+        }
+    });
     Kept::Only(kept)
 }
 
@@ -91,7 +96,10 @@ mod tests {
     #[test]
     fn operations_are_named_in_several_ways() {
         assert_eq!(only(Some(json!("i,d")), None), Some(vec!["insert", "delete", "ddl"]));
-        assert_eq!(only(Some(json!("INSERT")), Some(json!("CREATE TABLE, alter_table,rt"))), Some(vec!["insert", "create_table", "alter_table", "rename_table"]));
+        assert_eq!(
+            only(Some(json!("INSERT")), Some(json!("CREATE TABLE, alter_table,rt"))),
+            Some(vec!["insert", "create_table", "alter_table", "rename_table"])
+        );
         assert_eq!(only(Some(json!(["insert", "insert"])), Some(json!("none"))), Some(vec!["insert"]));
         assert_eq!(only(Some(json!("none")), None), Some(vec!["ddl"]));
         assert!(matches!(kept(Some(&json!(" ")), None), Kept::All));

@@ -101,7 +101,8 @@ pub(super) fn is_task(root: &Map<String, Value>) -> bool {
 
 /// Whether this is the list itself, written as an object in the task; a database of that name has `all`, `name` or `Table`.
 fn is_inner_list(key: &str, value: &Value) -> bool {
-    LISTS.contains(&key) && value.as_object().is_some_and(|list| !list.is_empty() && list.values().all(Value::is_object) && !list.contains_key("Table"))
+    LISTS.contains(&key)
+        && value.as_object().is_some_and(|list| !list.is_empty() && list.values().all(Value::is_object) && !list.contains_key("Table"))
 }
 
 fn plain(key: &str) -> String {
@@ -122,10 +123,11 @@ pub(super) fn import(file: &str, root: Map<String, Value>) -> Result<Draft> {
             // The description of a task has its endpoints as objects.
             Value::Object(inner) => {
                 for (inner, value) in inner {
-                    options.insert(format!("{name}{}", plain(inner)), text(value).unwrap_or_default());
+                    let (name, spelled) = (format!("{name}{}", plain(inner)), format!("{key}.{inner}"));
+                    options.insert_spelled(&name, &spelled, text(value).unwrap_or_default());
                 }
             }
-            value => options.insert(name, text(value).unwrap_or_default()),
+            value => options.insert_spelled(&name, key, text(value).unwrap_or_default()),
         }
     }
     let Some((place, list)) = objects else {
@@ -245,15 +247,12 @@ fn shaping(options: &mut Options, parameters: &mut Options, draft: &mut Draft) {
     }
     if let Some(case) = parameters.take("dbListCaseChangeMode") {
         match case.as_str() {
-            "dest_upper" => draft.transform(Plugin::Rename, [("case", Item::text("upper"))]),
-            "dest_lower" => draft.transform(Plugin::Rename, [("case", Item::text("lower"))]),
+            "dest_upper" => draft.only(Plugin::Rename).set("case", Item::text("upper")),
+            "dest_lower" => draft.only(Plugin::Rename).set("case", Item::text("lower")),
             // For Kafka, DTS's own policy changes no names.
-            "default" | "source" => return,
-            _ => {
-                draft.leave("dbListCaseChangeMode", "this policy is not known, so names stay as they are");
-                return;
-            }
-        };
+            "default" | "source" => {}
+            _ => draft.leave("dbListCaseChangeMode", "this policy is not known, so names stay as they are"),
+        }
     }
 }
 
