@@ -26,6 +26,7 @@ mod args;
 mod check;
 mod config;
 mod core_dumps;
+mod import;
 mod logs;
 mod report;
 mod run;
@@ -72,6 +73,9 @@ pub async fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -
         args::Command::Schema(args::SchemaArguments { command: args::SchemaCommand::Refetch(refetch) }) => {
             schema::refetch(registry, &refetch).await
         }
+        args::Command::ImportDts(file) => import::from_dts(&file),
+        args::Command::ImportDebezium(file) => import::from_debezium(&file),
+        args::Command::ImportCanal(files) => import::from_canal(&files),
         args::Command::Plugins => {
             for (kind, name) in registry.names() {
                 report::say(format_args!("{kind:<10} {name}"));
