@@ -133,7 +133,12 @@ pub(super) fn regex(pattern: &str, caseless: bool) -> Result<regex::bytes::Regex
     if !any || depth > 0 {
         return Err("an empty alternative or an open group may mean something else on another server".into());
     }
-    regex::bytes::RegexBuilder::new(pattern).unicode(false).case_insensitive(caseless).size_limit(1 << 20).build().map_err(|error| error.to_string())
+    regex::bytes::RegexBuilder::new(pattern)
+        .unicode(false)
+        .case_insensitive(caseless)
+        .size_limit(1 << 20)
+        .build()
+        .map_err(|error| error.to_string())
 }
 
 fn is_class(class: &[u8]) -> bool {
@@ -181,7 +186,9 @@ mod tests {
         for pattern in ["^ab+c$", "a|b", "(ab|cd)*x", "[a-f0-9]+", "order-[0-9][0-9]*"] {
             assert!(regex(pattern, true).is_ok(), "{pattern}");
         }
-        for pattern in ["", "a.b", "a{2}", r"\d", "[[:alpha:]]", "[^a]", "a**", "(?i)a", "a|", "^a|b", "()", "(a", "é", "a$b", "[a-Z]", "^*a"] {
+        for pattern in
+            ["", "a.b", "a{2}", r"\d", "[[:alpha:]]", "[^a]", "a**", "(?i)a", "a|", "^a|b", "()", "(a", "é", "a$b", "[a-Z]", "^*a"]
+        {
             assert!(regex(pattern, true).is_err(), "{pattern}");
         }
     }

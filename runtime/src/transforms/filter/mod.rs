@@ -15,6 +15,9 @@ mod parse;
 mod pushdown;
 mod temporal;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 pub use config::FilterConfig;
@@ -115,7 +118,9 @@ impl Table {
 }
 
 fn failed(why: eval::Failure, schema: &TableSchema, rule: &Rule) -> Error {
-    Error::data(format!("the condition of a filter has no value for a row: `{}`", shortened(&rule.condition))).because(why).of_table(&schema.id)
+    Error::data(format!("the condition of a filter has no value for a row: `{}`", shortened(&rule.condition)))
+        .because(why)
+        .of_table(&schema.id)
 }
 
 impl Transform for Filter {

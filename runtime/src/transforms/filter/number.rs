@@ -324,9 +324,17 @@ mod tests {
 
     #[test]
     fn numbers_at_the_beginning_of_texts() {
-        for (text, number) in
-            [("12abc", 12.0), (" -1.5e2x", -150.0), (".5", 0.5), ("5.", 5.0), ("1e", 1.0), ("", 0.0), ("-", 0.0), (".", 0.0), ("1e999", f64::MAX)]
-        {
+        for (text, number) in [
+            ("12abc", 12.0),
+            (" -1.5e2x", -150.0),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("1e", 1.0),
+            ("", 0.0),
+            ("-", 0.0),
+            (".", 0.0),
+            ("1e999", f64::MAX),
+        ] {
             assert_eq!(leading_number(text.as_bytes()), number, "{text}");
         }
     }

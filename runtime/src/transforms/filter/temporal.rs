@@ -135,7 +135,8 @@ mod tests {
         let at = |text| parse(text).map(|(value, _)| unpack(value));
         let expected = Unpacked { year: 2024, month: 2, day: 29, hour: 23, minute: 59, second: 58 };
         assert_eq!(at("2024-02-29 23:59:58.5"), Some(expected));
-        for wrong in ["2023-02-29", "2024-1-01", "2024-01-01T00:00:00", "0000-00-00", "2024-01-01 24:00:00", "20240101", "2024-01-01 00:00"] {
+        for wrong in ["2023-02-29", "2024-1-01", "2024-01-01T00:00:00", "0000-00-00", "2024-01-01 24:00:00", "20240101", "2024-01-01 00:00"]
+        {
             assert_eq!(at(wrong), None, "{wrong}");
         }
         assert_eq!(parse_time("-838:59:59"), Some(-(838 * 3600 + 3599) * 1_000_000));

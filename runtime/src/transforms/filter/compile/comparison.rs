@@ -36,7 +36,10 @@ impl Compiler<'_> {
             (Typed::Literal(text), Typed::Num(b, _, digits)) => Ok(numbers(op, quoted_number(expr, digits, &text)?, b)),
             (Typed::Num(a, _, Digits::Bits(bits)), Typed::Bits(value)) if bits <= 53 => Ok(numbers(op, a, Num::Const(Number::UInt(value)))),
             (Typed::Bits(value), Typed::Num(b, _, Digits::Bits(bits))) if bits <= 53 => Ok(numbers(op, Num::Const(Number::UInt(value)), b)),
-            (a @ (Typed::Literal(_) | Typed::Hex(_) | Typed::Bits(_)), b @ (Typed::Literal(_) | Typed::Hex(_) | Typed::Bits(_) | Typed::Num(..) | Typed::Cond(_)))
+            (
+                a @ (Typed::Literal(_) | Typed::Hex(_) | Typed::Bits(_)),
+                b @ (Typed::Literal(_) | Typed::Hex(_) | Typed::Bits(_) | Typed::Num(..) | Typed::Cond(_)),
+            )
             | (a @ (Typed::Num(..) | Typed::Cond(_)), b @ (Typed::Literal(_) | Typed::Hex(_) | Typed::Bits(_))) => {
                 refuse(expr, format!("servers differ in how {} is compared with {}", a.word(), b.word()))
             }
@@ -69,14 +72,15 @@ impl Compiler<'_> {
         let (mut low_value, mut high_value) = (self.operand(low)?, self.operand(high)?);
         same_class(low, &value, &low_value)?;
         same_class(high, &value, &high_value)?;
-        if let (Typed::Text(_, TextType { explicit: false, name, .. }), Typed::Text(_, other), _) | (Typed::Text(_, TextType { explicit: false, name, .. }), _, Typed::Text(_, other)) =
-            (&value, &low_value, &high_value)
+        if let (Typed::Text(_, TextType { explicit: false, name, .. }), Typed::Text(_, other), _)
+        | (Typed::Text(_, TextType { explicit: false, name, .. }), _, Typed::Text(_, other)) = (&value, &low_value, &high_value)
             && other.name != *name
         {
             return refuse(high, "the collations of the limits differ from that of the value");
         }
         // If one of the three is a double, all are compared as doubles.
-        let is_double = |typed: &Typed| matches!(typed, Typed::Num(_, NumberKind::Double, _) | Typed::Text(Text::Enum(..) | Text::Set(..), _));
+        let is_double =
+            |typed: &Typed| matches!(typed, Typed::Num(_, NumberKind::Double, _) | Typed::Text(Text::Enum(..) | Text::Set(..), _));
         let is_number = |typed: &Typed| matches!(typed, Typed::Num(..));
         if [&value, &low_value, &high_value].into_iter().any(is_double) && is_number(&value) {
             for typed in [&mut value, &mut low_value, &mut high_value] {
@@ -152,7 +156,11 @@ fn same_class(expr: &Expr, value: &Typed, other: &Typed) -> Result<()> {
         (Typed::Year(_), Typed::Num(Num::Const(_), ..)) => true,
         _ => false,
     };
-    if same { Ok(()) } else { refuse(expr, format!("{} stands beside {}, and servers differ in how they are compared", other.word(), value.word())) }
+    if same {
+        Ok(())
+    } else {
+        refuse(expr, format!("{} stands beside {}, and servers differ in how they are compared", other.word(), value.word()))
+    }
 }
 
 /// A string constant beside a number.

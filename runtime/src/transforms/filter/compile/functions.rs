@@ -31,8 +31,13 @@ impl Compiler<'_> {
                 Ok(Typed::Text(Text::Trim(Sides { left, right }, Box::new(text)), kind))
             }
             Expr::Function(function) => {
-                let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else { return refuse(expr, "functions of a database are not supported") };
-                let plain = function.over.is_none() && function.filter.is_none() && function.null_treatment.is_none() && function.within_group.is_empty();
+                let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else {
+                    return refuse(expr, "functions of a database are not supported");
+                };
+                let plain = function.over.is_none()
+                    && function.filter.is_none()
+                    && function.null_treatment.is_none()
+                    && function.within_group.is_empty();
                 let FunctionArguments::List(list) = &function.args else { return refuse(expr, "it is no function that is supported") };
                 let arguments = list.args.iter().map(|argument| match argument {
                     FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) => Some(argument),
@@ -45,7 +50,9 @@ impl Compiler<'_> {
                     _ => refuse(expr, "arguments of this form are not supported"),
                 }
             }
-            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => refuse(expr, "a condition looks at one row, so it has no subqueries"),
+            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
+                refuse(expr, "a condition looks at one row, so it has no subqueries")
+            }
             Expr::Cast { .. } | Expr::Convert { .. } => refuse(expr, "servers differ in conversions"),
             _ => refuse(expr, "expressions of this form are not supported"),
         }
@@ -118,9 +125,11 @@ impl Compiler<'_> {
                 let value = self.typed(value)?;
                 self.compare(expr, Op::NullSafe, value, Typed::Null).map(Typed::Cond)
             }
-            ("NOW" | "CURRENT_TIMESTAMP" | "SYSDATE" | "RAND" | "UUID" | "CURDATE" | "CURTIME" | "UTC_TIMESTAMP" | "CONNECTION_ID" | "USER", _) => {
-                refuse(expr, "its value is another one each time, so the same row would be kept once and dropped once")
-            }
+            (
+                "NOW" | "CURRENT_TIMESTAMP" | "SYSDATE" | "RAND" | "UUID" | "CURDATE" | "CURTIME" | "UTC_TIMESTAMP" | "CONNECTION_ID"
+                | "USER",
+                _,
+            ) => refuse(expr, "its value is another one each time, so the same row would be kept once and dropped once"),
             _ => refuse(expr, format!("the function {name} with {} arguments is not supported", arguments.len())),
         }
     }
@@ -259,7 +268,8 @@ fn choice(expr: &Expr, conditions: Vec<Cond>, mut values: Vec<Typed>, otherwise:
             })
             .collect();
         let kind = numbers.iter().filter_map(|(_, kind)| *kind).reduce(common).unwrap_or(NumberKind::Double);
-        let numbers = numbers.into_iter().map(|(number, _)| if kind == NumberKind::Double { Num::ToDouble(Box::new(number)) } else { number });
+        let numbers =
+            numbers.into_iter().map(|(number, _)| if kind == NumberKind::Double { Num::ToDouble(Box::new(number)) } else { number });
         let (branches, otherwise) = branches(conditions, numbers.collect(), Num::Null);
         return Ok(Typed::Num(Num::Case(branches, Box::new(otherwise)), kind, Digits::Other));
     }

@@ -112,12 +112,16 @@ impl Compiler<'_> {
             Expr::IsNotFalse(inner) => self.is(inner, false, true),
             Expr::IsUnknown(inner) => self.is_null(expr, inner, false),
             Expr::IsNotUnknown(inner) => self.is_null(expr, inner, true),
-            Expr::Between { expr: inner, negated, low, high } => self.between(inner, low, high).map(|cond| Typed::Cond(not_if(*negated, cond))),
+            Expr::Between { expr: inner, negated, low, high } => {
+                self.between(inner, low, high).map(|cond| Typed::Cond(not_if(*negated, cond)))
+            }
             Expr::InList { expr: inner, list, negated } => self.in_list(expr, inner, list).map(|cond| Typed::Cond(not_if(*negated, cond))),
             Expr::Like { negated, any: false, expr: inner, pattern, escape_char } => {
                 self.like(expr, inner, pattern, escape_char.as_deref()).map(|cond| Typed::Cond(not_if(*negated, cond)))
             }
-            Expr::RLike { negated, expr: inner, pattern, .. } => self.regexp(expr, inner, pattern).map(|cond| Typed::Cond(not_if(*negated, cond))),
+            Expr::RLike { negated, expr: inner, pattern, .. } => {
+                self.regexp(expr, inner, pattern).map(|cond| Typed::Cond(not_if(*negated, cond)))
+            }
             Expr::Collate { expr: inner, collation } => self.collate(expr, inner, &collation.to_string()),
             Expr::Case { operand, conditions, else_result, .. } => self.case(expr, operand.as_deref(), conditions, else_result.as_deref()),
             _ => self.function(expr),
@@ -229,6 +233,7 @@ fn literal(expr: &Expr, value: &Value) -> Result<Typed> {
 
 fn bytes_of(digits: &str) -> Option<Vec<u8>> {
     let pairs = digits.as_bytes().chunks(2);
-    let bytes: Option<Vec<u8>> = pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?, 16).ok()).collect();
+    let bytes: Option<Vec<u8>> =
+        pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?, 16).ok()).collect();
     bytes.filter(|bytes| !bytes.is_empty())
 }

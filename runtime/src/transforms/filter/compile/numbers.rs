@@ -67,12 +67,17 @@ pub(super) fn compute(expr: &Expr, operator: Arithmetic, a: (Num, NumberKind), b
             };
             let scale = scale(a.1) + 4;
             if !fits || scale > MAX_SCALE {
-                return refuse(expr, "servers differ in the digits of an exact quotient; divide by a constant such as 2, 10 or 100, or multiply instead");
+                return refuse(
+                    expr,
+                    "servers differ in the digits of an exact quotient; divide by a constant such as 2, 10 or 100, or multiply instead",
+                );
             }
             kind = NumberKind::Exact { scale };
         }
         (Arithmetic::IntegerDivide, NumberKind::Double) => return refuse(expr, "servers differ in DIV of numbers that are not exact"),
-        (Arithmetic::IntegerDivide, NumberKind::Exact { .. }) => return Ok(number(operator, kind, a.0, b.0, NumberKind::Int { unsigned: false })),
+        (Arithmetic::IntegerDivide, NumberKind::Exact { .. }) => {
+            return Ok(number(operator, kind, a.0, b.0, NumberKind::Int { unsigned: false }));
+        }
         (Arithmetic::Multiply, NumberKind::Exact { .. }) => {
             let scale = scale(a.1) + scale(b.1);
             if scale > MAX_SCALE {

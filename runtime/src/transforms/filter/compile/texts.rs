@@ -58,9 +58,7 @@ impl Compiler<'_> {
             Typed::Text(text, kind) if kind.name.charset() == name.charset() => {
                 Ok(Typed::Text(text, TextType { explicit: true, ..text_type(expr, Some(&name))? }))
             }
-            Typed::Text(_, kind) => {
-                refuse(expr, format!("the collation {name} is not one of the character set {}", kind.name.charset()))
-            }
+            Typed::Text(_, kind) => refuse(expr, format!("the collation {name} is not one of the character set {}", kind.name.charset())),
             Typed::Literal(constant) => {
                 let kind = TextType { explicit: true, ..text_type(expr, Some(&name))? };
                 Ok(Typed::Text(Text::Const(encode(expr, &constant, &kind)?), kind))
@@ -72,7 +70,9 @@ impl Compiler<'_> {
     pub(super) fn like(&mut self, expr: &Expr, inner: &Expr, pattern: &Expr, escape: Option<&Expr>) -> Result<Cond> {
         let escape = match escape.map(as_literal) {
             None => b'\\',
-            Some(Some(text)) if text.len() == 1 && text.is_ascii() && !matches!(text, "%" | "_") => text.as_bytes().first().copied().unwrap_or(b'\\'),
+            Some(Some(text)) if text.len() == 1 && text.is_ascii() && !matches!(text, "%" | "_") => {
+                text.as_bytes().first().copied().unwrap_or(b'\\')
+            }
             Some(_) => return refuse(expr, "the escape character must be one ASCII character other than % and _"),
         };
         let (Typed::Text(text, kind), Some(pattern)) = (self.operand(inner)?, as_literal(pattern)) else {
