@@ -95,7 +95,9 @@ impl PolardbxSource {
         let (id, start) = (split.id.clone(), split.start.clone());
         let read_as = as_read(&schema, task.is_polardbx());
         let announced = self.announced.clone();
-        Ok(ChunkReader::new(self.sessions.clone(), Chunk { id, start, read_as, schema, origin, batch_max_bytes, on_ddl, announced }))
+        let conditions = context.pushdown(&schema)?;
+        let chunk = Chunk { id, start, read_as, schema, conditions, origin, batch_max_bytes, on_ddl, announced };
+        Ok(ChunkReader::new(self.sessions.clone(), chunk))
     }
 
     async fn open_catch_up(&self, context: &Context, split: &Split, name: StreamName, committed: &Committed) -> Result<CatchUpReader> {

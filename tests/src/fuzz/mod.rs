@@ -7,6 +7,7 @@
 
 mod binlog_events;
 mod cells;
+mod conditions;
 mod configuration;
 mod encoders;
 mod events;
@@ -61,11 +62,13 @@ pub enum Target {
     RegistryAnswers,
     /// Scripts of the transform `etl`, and what they do to rows.
     Scripts,
+    /// The conditions of filters.
+    Conditions,
 }
 
 impl Target {
     /// All targets.
-    pub const ALL: [Target; 11] = [
+    pub const ALL: [Target; 12] = [
         Target::Encoders,
         Target::Readers,
         Target::Statements,
@@ -77,6 +80,7 @@ impl Target {
         Target::RegistryAnswers,
         Target::Configuration,
         Target::Scripts,
+        Target::Conditions,
     ];
 
     /// The target's name on the command line.
@@ -93,6 +97,7 @@ impl Target {
             Target::RecordBatches => "record_batches",
             Target::RegistryAnswers => "registry_answers",
             Target::Scripts => "scripts",
+            Target::Conditions => "conditions",
         }
     }
 
@@ -106,6 +111,8 @@ impl Target {
             // The header of a packet may say 16 MiB, and an answer may take as much.
             Target::ResultSets => 48 * MIB,
             Target::BinlogEvents => 16 * MIB,
+            // A condition has at most 16 KiB. The tables of all collations are read once.
+            Target::Conditions => 16 * MIB,
             Target::Configuration => 4 * MIB,
             // A text of 64 MiB can be made only from cells that are long themselves.
             Target::Scripts => 16 * MIB,
@@ -130,6 +137,7 @@ impl Target {
             Target::RecordBatches => record_batches::round(&mut random),
             Target::RegistryAnswers => registry_answers::round(&mut random),
             Target::Scripts => scripts::round(&mut random),
+            Target::Conditions => conditions::round(&mut random),
         }
     }
 }

@@ -20,6 +20,7 @@ mod examples;
 mod failover;
 mod faults;
 mod files;
+mod filters;
 mod followed;
 mod full_phase_ddl;
 mod golden;
