@@ -30,6 +30,9 @@ pub(crate) enum Command {
     /// Look for everything that would make the task fail, and change nothing
     #[command(after_help = "Example:\n  connector-cli check shop.toml")]
     Check(CheckArguments),
+    /// Run the tests in configuration files, without any server
+    #[command(after_help = "Example:\n  connector-cli test shop.toml")]
+    Test(TestArguments),
     /// Mend what a stopped task knows of its tables
     #[command(after_help = "Example:\n  connector-cli schema refetch shop.toml shop.orders")]
     Schema(SchemaArguments),
@@ -79,6 +82,16 @@ pub(crate) struct ImportFilesArguments {
     /// The files to read, of at most 1 MiB each; where two have an option, the first counts
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestArguments {
+    /// The configuration files (TOML)
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Write the results into this file, as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

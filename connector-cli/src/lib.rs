@@ -32,6 +32,7 @@ mod report;
 mod run;
 mod schema;
 mod status;
+mod test;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -76,6 +77,7 @@ pub async fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -
         args::Command::ImportDts(file) => import::from_dts(&file),
         args::Command::ImportDebezium(file) => import::from_debezium(&file),
         args::Command::ImportCanal(files) => import::from_canal(&files),
+        args::Command::Test(test) => test::test(&registry, &test),
         args::Command::Plugins => {
             for (kind, name) in registry.names() {
                 report::say(format_args!("{kind:<10} {name}"));

@@ -42,7 +42,7 @@ pub use api::source::{Phase, Plan, Refetched, Renumbered, Source, SourceInfo, Sp
 pub use api::text;
 pub use api::transform::Transform;
 pub use async_trait::async_trait;
-pub use engine::pipeline::{Pipeline, PipelineBuilder};
+pub use engine::pipeline::{Pipeline, PipelineBuilder, Rehearsed};
 pub use engine::registry::{EncoderFactory, Registry, SinkFactory, TransformFactory};
 pub use engine::running::Running;
 pub use engine::settings::{Choice, Settings};

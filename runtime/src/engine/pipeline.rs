@@ -31,7 +31,8 @@ use super::supervisor::{Desired, Shared, Supervisor};
 use super::task::{Retry, Task};
 use crate::api::context::{Pushdown, TaskContext};
 use crate::{
-    CheckpointStore, Commit, Context, Error, Finding, Metrics, Notices, Progress, Refetched, Result, Sink, Source, TableId, Transform,
+    Batch, CheckpointStore, Commit, Context, Error, Event, Finding, Metrics, Notices, Progress, Refetched, Result, Sink, Source, TableId,
+    TestInput, Transform,
 };
 
 /// The default memory limit for the batches of all lanes. It is far more than a usual task needs, and far less than a usual machine has.
@@ -44,6 +45,16 @@ const BATCH_MAX_BYTES: usize = 1 << 20;
 pub struct Pipeline {
     task: Task,
     retry: Retry,
+}
+
+/// What the transforms have made of the input of a test.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Rehearsed {
+    /// The events that a sink would be given, in their order.
+    pub events: Vec<Event>,
+    /// The events that a transform has rejected, and why.
+    pub rejected: Vec<(Event, Error)>,
 }
 
 /// Builds a [`Pipeline`].
@@ -137,6 +148,22 @@ impl Pipeline {
         }
         ledger.commit(Commit { facts: refetched.facts.clone(), splits, ..Commit::default() }).await?;
         Ok(refetched)
+    }
+
+    /// Plays the input of a test without a server, and returns what the transforms make of it.
+    pub fn rehearse(&self, input: &[TestInput]) -> Result<Rehearsed> {
+        let mut transforms = self.task.transforms()?;
+        let mut rehearsed = Rehearsed::default();
+        for event in self.task.source.rehearse(input)? {
+            // Each event travels alone, as a schema change must.
+            let mut batch = Batch::new(vec![event], None, 0);
+            for transform in &mut transforms {
+                transform.apply(&mut batch).map_err(|error| error.while_doing("transforming a batch"))?;
+            }
+            rehearsed.rejected.extend(batch.take_rejected());
+            rehearsed.events.append(&mut batch.events);
+        }
+        Ok(rehearsed)
     }
 
     /// Starts the pipeline on the caller's tokio runtime.

@@ -78,6 +78,13 @@ impl Compiler<'_> {
         {
             return refuse(high, "the collations of the limits differ from that of the value");
         }
+        if let Typed::Num(_, NumberKind::Int { unsigned }, _) = &value {
+            for (limit, typed) in [(low, &low_value), (high, &high_value)] {
+                if !has_range_of(typed, *unsigned) {
+                    return refuse(limit, "it is out of the range of the value's type, and servers differ in how they compare it");
+                }
+            }
+        }
         // If one of the three is a double, all are compared as doubles.
         let is_double =
             |typed: &Typed| matches!(typed, Typed::Num(_, NumberKind::Double, _) | Typed::Text(Text::Enum(..) | Text::Set(..), _));
@@ -107,6 +114,11 @@ impl Compiler<'_> {
                 return refuse(item, "its collation differs from that of the value");
             }
             items.push((item, typed));
+        }
+        if !matches!(value, Typed::Text(..))
+            && let Some((item, _)) = items.iter().find(|(_, typed)| matches!(typed, Typed::Null))
+        {
+            return refuse(item, "servers differ in what a list with NULL means; leave it out");
         }
         let is_literal = |typed: &Typed| matches!(typed, Typed::Literal(_));
         let mixed = items.iter().any(|(_, typed)| is_literal(typed)) && items.iter().any(|(_, typed)| matches!(typed, Typed::Num(..)));
@@ -139,6 +151,18 @@ fn whole(typed: &Typed) -> Option<i128> {
     match typed {
         Typed::Num(Num::Const(number), ..) => number.to_whole(),
         _ => None,
+    }
+}
+
+/// Whether an integer limit of BETWEEN has the range of 64-bit integers of this sign. Servers compare others without their sign.
+fn has_range_of(limit: &Typed, unsigned: bool) -> bool {
+    match limit {
+        Typed::Num(Num::Const(number), ..) => number.to_whole().is_none_or(|number| match unsigned {
+            true => number >= 0,
+            false => number <= i64::MAX.into(),
+        }),
+        Typed::Num(_, NumberKind::Int { unsigned: other }, _) => *other == unsigned,
+        _ => true,
     }
 }
 
