@@ -87,6 +87,21 @@ mod tests {
     }
 
     #[test]
+    fn a_change_without_an_event_is_told_to_the_transforms() {
+        let table = |name: &str| {
+            let column = crate::Column::new(name, crate::ColumnKind::Float, "float");
+            Arc::new(TableSchema::new(TableId::new("shop", "t"), vec![crate::Column::new("id", crate::ColumnKind::Float, "float"), column]))
+        };
+        let settings = crate::Settings::from(serde_json::json!({"tables": ["shop.t"], "exclude": ["hash"]}));
+        let told = |before: &str, after: &str| {
+            let columns = crate::transforms::Columns::new(settings.parse("columns")?)?;
+            changed(&mut [Box::new(columns)], vec![table(before)], &vec![(TableId::new("shop", "t"), Some(table(after)))])
+        };
+        assert!(told("hash", "HASH").is_ok() && told("x", "y").is_ok());
+        assert_eq!(told("hash", "y").unwrap_err().code(), Some("E_NO_COLUMN"));
+    }
+
+    #[test]
     fn tables_are_named_as_behind_the_transforms() {
         let schemas = || ["a", "b"].map(|table| Arc::new(TableSchema::new(TableId::new("shop", table), Vec::new()))).to_vec();
         let names = |mut transforms: Vec<Box<dyn Transform>>| {

@@ -43,10 +43,10 @@ impl KnownTables {
 }
 
 impl Altered {
-    /// The first column that is new, if there is one. If a column is gone as well, it may be that column under another name.
-    pub(super) fn appeared(&self) -> Option<&str> {
-        let is_new = |name: &str| self.before.columns.iter().all(|column| column.name.to_lowercase() != name.to_lowercase());
-        self.after.columns.iter().map(|column| column.name.as_str()).find(|name| is_new(name))
+    /// The columns that are new. If a column is gone as well, one of them may be that column under another name.
+    pub(super) fn appeared(&self) -> impl Iterator<Item = &str> {
+        let is_new = |name: &&str| self.before.columns.iter().all(|column| column.name.to_lowercase() != name.to_lowercase());
+        self.after.columns.iter().map(|column| column.name.as_str()).filter(is_new)
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
         let mut change = SchemaChange::new(SchemaChangeKind::AlterTable, "", "");
         change.tables = tables;
         let text = |altered: Altered| {
-            (altered.before.id.table.to_string(), altered.after.id.table.to_string(), altered.appeared().map(str::to_owned))
+            (altered.before.id.table.to_string(), altered.after.id.table.to_string(), altered.appeared().next().map(str::to_owned))
         };
         known.apply(&change).into_iter().map(text).collect()
     }

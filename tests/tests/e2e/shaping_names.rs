@@ -190,6 +190,7 @@ async fn new_tables_are_delivered_or_ignored() -> Result<()> {
     ignoring.task.kill()?;
     // A listed table that is gone is an error at the first start only.
     ignoring.task.start()?;
+    ignoring.catch_up(LIMIT).await?;
     mysql
         .execute(&[
             "INSERT INTO fresh.new VALUES (3)",

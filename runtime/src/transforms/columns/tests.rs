@@ -145,6 +145,10 @@ fn a_column_that_may_have_another_name_now_ends_the_task() {
         applied(&mut by_row, vec![update(&Arc::new(before()))]).unwrap();
         assert_eq!(applied(&mut by_row, vec![update(&Arc::new(table(now)))]).is_err(), refused, "{now:?}");
     }
+    // The settings say what the column is called now. The other new column is none of theirs.
+    let mut told = columns(json!({"tables": ["shop.*"], "exclude": ["hash", "Secret"]})).unwrap();
+    told.apply(&mut altered(before())).unwrap();
+    told.apply(&mut altered(table(&["id", "mail", "secret", "more"]))).unwrap();
     // The second time there is no column to replace.
     let mut columns = columns(config).unwrap();
     for names in [&["id", "mail", "hash"][..], &["id", "mail"], &["id", "mail", "more"]] {
