@@ -115,7 +115,10 @@ impl Compiler<'_> {
             }
             items.push((item, typed));
         }
+        let is_of_integers = matches!(value, Typed::Num(_, NumberKind::Int { .. }, _))
+            && items.iter().all(|(_, typed)| matches!(typed, Typed::Null) || whole(typed).is_some());
         if !matches!(value, Typed::Text(..))
+            && !is_of_integers
             && let Some((item, _)) = items.iter().find(|(_, typed)| matches!(typed, Typed::Null))
         {
             return refuse(item, "servers differ in what a list with NULL means; leave it out");
