@@ -105,11 +105,13 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
         })
         .unwrap_or_default();
     let script = script(random, &names);
+    let zone = random.choice(["+00:00", "-03:30", "Europe/Berlin"]);
+    let on_etl_error = if random.bool() { "null" } else { "error" };
     let settings = serde_json::json!({
         "script": script,
-        "on_etl_error": if random.bool() { "null" } else { "error" },
+        "on_etl_error": on_etl_error,
         "keys": names.iter().filter(|_| random.bool()).collect::<Vec<_>>(),
-        "time_zone": ["+00:00", "-03:30", "Europe/Berlin"][random.usize(..3)],
+        "time_zone": zone,
     });
     let config: EtlConfig = Settings::from(settings).parse("transform.etl")?;
     let Ok(mut etl) = Etl::new(config) else { return Ok(()) };
