@@ -104,6 +104,8 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
             _ => None,
         })
         .unwrap_or_default();
+    let schemas = events.iter().filter_map(|event| if let Body::Row(change) = &event.body { Some(&change.schema) } else { None });
+    let known_text: String = schemas.map(|schema| format!("{} {:?}", schema.id, schema.columns)).collect();
     let script = script(random, &names);
     let zone = random.choice(["+00:00", "-03:30", "Europe/Berlin"]);
     let on_etl_error = if random.bool() { "null" } else { "error" };
@@ -119,8 +121,10 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
     let mut batch = Batch::new(events, None, 0);
     let applied = etl.apply(&mut batch);
     let rejected = batch.take_rejected();
+    // Tables and columns have such names too, and an error may show a name.
+    let is_name = known_text.contains(SECRET);
     for error in applied.as_ref().err().into_iter().chain(rejected.iter().map(|(_, error)| error)) {
-        if error.to_string().contains(SECRET) {
+        if !is_name && error.to_string().contains(SECRET) {
             return Failure::err(format!("an error shows the value of a cell: {error}; the script is {script}"));
         }
     }

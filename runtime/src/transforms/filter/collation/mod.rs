@@ -10,6 +10,9 @@ use weights::{Element, Weights};
 use super::eval::Failure;
 use crate::charset::Charset;
 
+/// The first character of a text, and the rest.
+type Parts<'a> = (&'a [u8], &'a [u8]);
+
 /// A collation that conditions can be evaluated in.
 #[derive(Clone, Copy)]
 pub(super) struct Collator {
@@ -183,7 +186,7 @@ impl Collator {
     }
 
     /// The first character and the rest; `None` at the end. Fails at bytes that are no character.
-    pub(super) fn split_char<'a>(&self, bytes: &'a [u8]) -> Result<Option<(&'a [u8], &'a [u8])>, Failure> {
+    pub(super) fn split_char<'a>(&self, bytes: &'a [u8]) -> Result<Option<Parts<'a>>, Failure> {
         self.form.split(bytes)
     }
 
@@ -231,7 +234,7 @@ fn padded(a: &[u8], b: &[u8], weight: impl Fn(u8) -> u8) -> Ordering {
 }
 
 impl Form {
-    fn split(self, bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Failure> {
+    fn split(self, bytes: &[u8]) -> Result<Option<Parts<'_>>, Failure> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         let length = match (self, first) {
             (Form::Single, _) | (_, 0..=0x7F) => 1,
