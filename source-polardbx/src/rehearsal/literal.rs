@@ -124,10 +124,10 @@ fn push_bytes(bytes: &[u8], writer: &mut RowWriter<'_>, column: &Column) -> Opti
 fn integer(text: &str, bytes: u8, unsigned: bool) -> Option<Value<'static>> {
     let (number, bits) = (text.parse::<i128>().ok()?, u32::from(bytes) * 8);
     if unsigned {
-        return (0..1i128 << bits).contains(&number).then(|| Value::UInt(number as u64));
+        return (0..1i128 << bits).contains(&number).then_some(Value::UInt(number as u64));
     }
     let half = 1i128 << bits.checked_sub(1)?;
-    (-half..half).contains(&number).then(|| Value::Int(number as i64))
+    (-half..half).contains(&number).then_some(Value::Int(number as i64))
 }
 
 /// The canonical text of a decimal: as many digits behind the point as the column has, and no zeros in front.

@@ -31,7 +31,7 @@ impl Predicates<'_> {
         }
         let (a, b) = (self.condition(depth - 1), self.condition(depth - 1));
         match self.random.u8(..9) {
-            0 | 1 | 2 => format!("({a} AND {b})"),
+            0..=2 => format!("({a} AND {b})"),
             3 => format!("({a} && {b})"),
             4 | 5 => format!("({a} OR {b})"),
             6 => format!("NOT ({a})"),
