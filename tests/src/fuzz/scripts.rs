@@ -5,7 +5,7 @@
 
 use fastrand::Rng;
 use runtime::transforms::{Etl, EtlConfig};
-use runtime::{Batch, Body, Settings, Transform};
+use runtime::{Batch, Body, Event, Settings, Transform};
 
 use super::cells::SECRET;
 use super::events::slice;
@@ -104,8 +104,12 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
             _ => None,
         })
         .unwrap_or_default();
-    let schemas = events.iter().filter_map(|event| if let Body::Row(change) = &event.body { Some(&change.schema) } else { None });
-    let known_text: String = schemas.map(|schema| format!("{} {:?}", schema.id, schema.columns)).collect();
+    let names_of = |event: &Event| match &event.body {
+        Body::Row(change) => format!("{} {:?}", change.schema.id, change.schema.columns),
+        Body::Schema(change) => format!("{change:?}"),
+        _ => String::new(),
+    };
+    let known_text: String = events.iter().map(names_of).collect();
     let script = script(random, &names);
     let zone = random.choice(["+00:00", "-03:30", "Europe/Berlin"]);
     let on_etl_error = if random.bool() { "null" } else { "error" };
