@@ -413,7 +413,7 @@ async fn write_through(port: u16, stop: Arc<AtomicBool>, written: Arc<AtomicU32>
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_of_either_process_lose_and_repeat_nothing() -> Result<()> {
-    kills(&["--standin-set=rotate_every=200", "--standin-set=heartbeat_ms=50"]).await
+    kills(&["--standin-set=rotate_every=40", "--standin-set=heartbeat_ms=50"]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
