@@ -35,6 +35,10 @@ impl Cond {
             Cond::Const(value) => *value,
             Cond::And(parts) => return all(parts, row, false),
             Cond::Or(parts) => return all(parts, row, true),
+            Cond::Xor(left, right) => match (left.eval(row)?, right.eval(row)?) {
+                (Some(left), Some(right)) => Some(left != right),
+                _ => None,
+            },
             Cond::Not(inner) => inner.eval(row)?.map(|value| !value),
             Cond::Is(inner, wanted) => Some(inner.eval(row)? == Some(*wanted)),
             Cond::IsNull(operand) => Some(operand.is_null(row)?),

@@ -10,6 +10,7 @@ pub(super) enum Cond {
     Const(Option<bool>),
     And(Vec<Cond>),
     Or(Vec<Cond>),
+    Xor(Box<Cond>, Box<Cond>),
     Not(Box<Cond>),
     /// Whether a condition is `1`, with NULL counted as no.
     Is(Box<Cond>, bool),

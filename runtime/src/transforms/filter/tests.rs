@@ -103,6 +103,7 @@ proptest! {
         let not = |condition: &str| format!("not ({condition})");
         prop_assert_eq!(of(format!("not ({p} and {q})")), of(format!("{} or {}", not(&p), not(&q))));
         prop_assert_eq!(of(format!("not ({p} or {q})")), of(format!("{} and {}", not(&p), not(&q))));
+        prop_assert_eq!(of(format!("{p} xor {q}")), of(format!("({p} and {}) or ({} and {q})", not(&q), not(&p))));
         prop_assert_eq!(of(not(&not(&p))), of(p));
     }
 
@@ -134,6 +135,7 @@ fn conditions_are_evaluated_as_in_mysql() {
         ("at < '2024-01-01'", Some(true)),
         ("case when id > 5 then amount else 0 end > 10", Some(true)),
         ("length(concat(region, 'ü')) = 4 and char_length(concat(region, 'ü')) = 3", Some(true)),
+        ("id = 1 xor id = 7", Some(true)),
         ("doc is null && !(id = 1)", Some(true)),
         ("region regexp '^e'", Some(true)),
         ("raw <=> x'00'", Some(false)),

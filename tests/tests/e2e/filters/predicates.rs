@@ -35,7 +35,7 @@ impl Predicates<'_> {
             3 => format!("({a} && {b})"),
             4 | 5 => format!("({a} OR {b})"),
             6 => format!("NOT ({a})"),
-            7 => format!("({a} || {b})"),
+            7 => format!("({a} XOR {b})"),
             _ => format!("({a}) IS {}{}", self.pick(&["", "NOT "]), self.pick(&["TRUE", "FALSE", "UNKNOWN"])),
         }
     }

@@ -133,7 +133,7 @@ impl Compiler<'_> {
             return Ok(Typed::Cond(self.chain(op, left, right)?));
         }
         if *op == BinaryOperator::Xor {
-            return refuse(expr, "servers rewrite conditions with XOR in different ways; write (a AND NOT b) OR (NOT a AND b)");
+            return Ok(Typed::Cond(Cond::Xor(Box::new(self.cond(left)?), Box::new(self.cond(right)?))));
         }
         if let Some(op) = comparison_of(op) {
             let (a, b) = (self.operand(left)?, self.operand(right)?);
