@@ -204,7 +204,7 @@ impl Rounding {
 
 impl Part {
     fn of(self, value: i64) -> i64 {
-        if matches!(self, Part::Hour | Part::Minute | Part::Second) && value < 0 {
+        if matches!(self, Part::Hours | Part::Minute | Part::Second) && value < 0 {
             // A negative duration has the parts of its length.
             return self.of(-value);
         }
@@ -214,6 +214,7 @@ impl Part {
             Part::Month => parts.month,
             Part::Day => parts.day,
             Part::Hour => parts.hour,
+            Part::Hours => value / 3_600_000_000,
             Part::Minute => parts.minute,
             Part::Second => parts.second,
         }

@@ -90,6 +90,8 @@ pub(super) enum Part {
     Month,
     Day,
     Hour,
+    /// The hours of a duration, which may be more than a day.
+    Hours,
     Minute,
     Second,
 }

@@ -43,6 +43,9 @@ impl Compiler<'_> {
             | (a @ (Typed::Num(..) | Typed::Cond(_)), b @ (Typed::Literal(_) | Typed::Hex(_) | Typed::Bits(_))) => {
                 refuse(expr, format!("servers differ in how {} is compared with {}", a.word(), b.word()))
             }
+            (Typed::Text(..), _) | (_, Typed::Text(..)) if op == Op::NullSafe => {
+                refuse(expr, "servers differ in how `<=>` compares a text with a number")
+            }
             (a, b) => {
                 let (a, b) = (self.as_number(expr, a)?, self.as_number(expr, b)?);
                 Ok(numbers(op, a.0, b.0))

@@ -169,6 +169,7 @@ impl Compiler<'_> {
         match self.operand(expr)? {
             Typed::Moment(moment, MomentType::DateTime { .. }) => Ok(int(Num::Part(part, Box::new(moment)))),
             Typed::Moment(moment, MomentType::Date) if !of_time => Ok(int(Num::Part(part, Box::new(moment)))),
+            Typed::Moment(moment, MomentType::Time { .. }) if part == Part::Hour => Ok(int(Num::Part(Part::Hours, Box::new(moment)))),
             Typed::Moment(moment, MomentType::Time { .. }) if of_time => Ok(int(Num::Part(part, Box::new(moment)))),
             other => refuse(expr, format!("{} does not have this part on every server", other.word())),
         }
