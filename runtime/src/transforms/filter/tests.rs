@@ -138,9 +138,14 @@ fn conditions_are_evaluated_as_in_mysql() {
         ("id = 1 xor id = 7", Some(true)),
         ("doc is null && !(id = 1)", Some(true)),
         ("region regexp '^e'", Some(true)),
-        ("raw <=> x'00'", Some(false)),
     ] {
         assert_eq!(value(condition, &row), expected, "{condition}");
+    }
+    for (condition, expected) in [("raw <=> x'00'", false), ("id = 1 or (raw <=> null and id <=> 7)", true)] {
+        assert_eq!(keeps(condition, &row).unwrap(), expected, "{condition}");
+    }
+    for refused in ["not (id <=> 1)", "(id <=> 1) is unknown", "id <=> 1 xor id = 2", "id in (1, 2.5)", "region <=> 1"] {
+        assert!(keeps(refused, &row).is_err(), "{refused}");
     }
 }
 

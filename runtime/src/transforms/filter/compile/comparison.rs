@@ -118,10 +118,13 @@ impl Compiler<'_> {
             }
             items.push((item, typed));
         }
-        let is_of_integers = matches!(value, Typed::Num(_, NumberKind::Int { .. }, _))
-            && items.iter().all(|(_, typed)| matches!(typed, Typed::Null) || whole(typed).is_some());
-        if !matches!(value, Typed::Text(..))
-            && !is_of_integers
+        // What servers make of a list of several types, or of one with NULL, differs even between the versions of one server.
+        let is_whole = |typed: &Typed| matches!(typed, Typed::Null) || whole(typed).is_some();
+        if matches!(value, Typed::Num(_, NumberKind::Int { .. }, _)) {
+            if let Some((item, _)) = items.iter().find(|(_, typed)| !is_whole(typed)) {
+                return refuse(item, "servers differ in how a list of whole numbers and others is compared; write whole numbers");
+            }
+        } else if !matches!(value, Typed::Text(..))
             && let Some((item, _)) = items.iter().find(|(_, typed)| matches!(typed, Typed::Null))
         {
             return refuse(item, "servers differ in what a list with NULL means; leave it out");

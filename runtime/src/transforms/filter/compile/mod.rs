@@ -36,7 +36,7 @@ pub(super) struct Compiled {
 
 /// Compiles a condition. `zone` is that of TIMESTAMP columns, in seconds ahead of UTC.
 pub(super) fn compile(expr: &Expr, schema: &TableSchema, zone: i32) -> Result<Compiled> {
-    let mut compiler = Compiler { schema, zone, columns: Vec::new() };
+    let mut compiler = Compiler { schema, zone, columns: Vec::new(), is_inside: false };
     let cond = compiler.cond(expr)?;
     let Compiler { mut columns, .. } = compiler;
     columns.sort_unstable();
@@ -48,6 +48,8 @@ struct Compiler<'s> {
     schema: &'s TableSchema,
     zone: i32,
     columns: Vec<usize>,
+    /// Whether the part that is being compiled is an operand of something other than AND and OR.
+    is_inside: bool,
 }
 
 fn refuse<T>(expr: &Expr, why: impl Into<String>) -> Result<T> {
@@ -95,6 +97,21 @@ impl Compiler<'_> {
     }
 
     fn typed(&mut self, expr: &Expr) -> Result<Typed> {
+        let was_inside = self.is_inside;
+        match expr {
+            Expr::Nested(_) | Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. } => {}
+            // MySQL may take its result for NULL, which it never is.
+            Expr::BinaryOp { op: BinaryOperator::Spaceship, .. } if was_inside => {
+                return refuse(expr, "servers agree on `<=>` only where it stands alone, or is joined by AND and OR");
+            }
+            _ => self.is_inside = true,
+        }
+        let typed = self.typed_by_kind(expr);
+        self.is_inside = was_inside;
+        typed
+    }
+
+    fn typed_by_kind(&mut self, expr: &Expr) -> Result<Typed> {
         match expr {
             Expr::Nested(inner) => self.typed(inner),
             Expr::Identifier(_) | Expr::CompoundIdentifier(_) => self.column(expr),

@@ -78,6 +78,9 @@ impl Compiler<'_> {
         let (Typed::Text(text, kind), Some(pattern)) = (self.operand(inner)?, as_literal(pattern)) else {
             return refuse(expr, "LIKE is supported for texts, with a string constant as pattern");
         };
+        if kind.name.name().ends_with("unicode_ci") && pattern.chars().any(|c| c > '\u{ffff}') {
+            return refuse(expr, format!("servers differ in how LIKE compares characters above U+FFFF in the collation {}", kind.name));
+        }
         // The bytes of the pattern, in which the escape characters still are.
         let bytes = encode(expr, pattern, &kind)?;
         match Pattern::new(kind.collator, &bytes, escape) {
