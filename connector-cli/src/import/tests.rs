@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use runtime::Result;
 
 use super::draft::Draft;
-use super::{Input, canal, debezium, dts};
+use super::input::Input;
+use super::{canal, debezium, dts};
 
 /// Reads the configuration and builds its plugins, as `check` does before it connects. Variables that it refers to are set.
 fn validate(toml: &str) -> Result<()> {

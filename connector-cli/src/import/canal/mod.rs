@@ -6,8 +6,8 @@ mod source;
 
 use runtime::Result;
 
-use super::Input;
 use super::draft::Draft;
+use super::input::Input;
 use super::kafka;
 use super::options::Options;
 use super::toml::Item;

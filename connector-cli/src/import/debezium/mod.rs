@@ -7,8 +7,8 @@ mod source;
 use runtime::{Error, Result};
 use serde_json::Value;
 
-use super::Input;
 use super::draft::{Draft, Plugin};
+use super::input::Input;
 use super::kafka;
 use super::options::{Options, item};
 use super::toml::Item;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::super::draft::{Draft, Plugin};
 use super::super::toml::Item;
-use super::{object, text, unexpected};
+use super::values::{object, text, unexpected};
 
 /// Which columns of a table are carried, and how they are named.
 #[derive(Debug, Default)]

@@ -4,12 +4,13 @@ mod columns;
 mod objects;
 mod operations;
 mod task;
+mod values;
 
-use runtime::{Error, Result};
-use serde_json::{Map, Value};
+use runtime::Result;
+use serde_json::Value;
 
-use super::Input;
 use super::draft::Draft;
+use super::input::Input;
 use objects::Objects;
 
 /// Reads a list of objects, or the request or description of a task that has one.
@@ -22,25 +23,5 @@ pub(super) fn import(input: &Input) -> Result<Draft> {
             task::without_parameters(&mut draft);
             Ok(draft)
         }
-    }
-}
-
-/// The error for a value that is not what DTS writes there. It names the place, and not the value.
-fn unexpected(place: &str, expected: &str) -> Error {
-    Error::config(format!("{place} is not {expected}"))
-        .with_help("give the object list of a DTS task, or the request that configures the task")
-}
-
-fn object<'a>(value: &'a Value, place: &str) -> Result<&'a Map<String, Value>> {
-    value.as_object().ok_or_else(|| unexpected(place, "an object"))
-}
-
-/// A text, number or switch as text; `None` if it is null or blank.
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(value) => Some(value.to_string()),
-        _ => None,
     }
 }

@@ -11,7 +11,7 @@ use super::super::patterns;
 use super::super::toml::Item;
 use super::columns::{Additions, Columns};
 use super::operations::{Kept, kept};
-use super::{object, text, unexpected};
+use super::values::{object, text, unexpected};
 
 /// How the name of an object is to be read.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -7,12 +7,13 @@ use runtime::{Error, Result};
 use serde_json::{Map, Value};
 
 use super::super::draft::Draft;
+use super::super::draft::Plugin;
+use super::super::input::json;
 use super::super::kafka;
 use super::super::options::{Options, item, parse_bool};
 use super::super::toml::Item;
-use super::super::{draft::Plugin, json};
 use super::objects::Objects;
-use super::text;
+use super::values::text;
 
 /// The names under which the list of objects stands.
 const LISTS: [&str; 5] = ["dblist", "dbobject", "migrationobject", "synchronizationobjects", "objects"];

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::collation::Collator;
-use super::eval::Failure;
+use super::failure::Failure;
 
 /// The pattern of a LIKE, cut into its characters.
 #[derive(Clone)]

@@ -9,6 +9,7 @@ mod compile;
 mod config;
 mod eval;
 mod expr;
+mod failure;
 mod like;
 mod number;
 mod parse;
@@ -112,12 +113,12 @@ impl Rule {
 }
 
 impl Table {
-    fn keeps(&self, row: &Row) -> Result<bool, eval::Failure> {
+    fn keeps(&self, row: &Row) -> Result<bool, failure::Failure> {
         Ok(self.compiled.cond.eval(row)? == Some(true))
     }
 }
 
-fn failed(why: eval::Failure, schema: &TableSchema, rule: &Rule) -> Error {
+fn failed(why: failure::Failure, schema: &TableSchema, rule: &Rule) -> Error {
     Error::data(format!("the condition of a filter has no value for a row: `{}`", shortened(&rule.condition)))
         .because(why)
         .of_table(&schema.id)

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::eval::Failure;
+use super::failure::Failure;
 
 /// The most digits a decimal may have here. MySQL has up to 65.
 pub(super) const MAX_DIGITS: u8 = 38;

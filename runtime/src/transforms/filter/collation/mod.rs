@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use weights::{Element, Weights};
 
-use super::eval::Failure;
+use super::failure::Failure;
 use crate::charset::Charset;
 
 /// The first character of a text, and the rest.

@@ -2,20 +2,39 @@
 
 use sqlparser::ast::Expr;
 
-use super::{Compiler, Digits, MomentType, NumberKind, Result, Typed, refuse};
+use super::refusal::{Result, refuse};
+use super::typed::{Digits, MomentType, TextType, Typed};
 use crate::transforms::filter::collation::Collator;
 use crate::transforms::filter::expr::{Moment, Num, Text};
-use crate::transforms::filter::number::MAX_DIGITS;
-use crate::{Collation, Column, ColumnKind};
+use crate::transforms::filter::number::{MAX_DIGITS, NumberKind};
+use crate::{Collation, Column, ColumnKind, TableSchema};
 
-use super::typed::TextType;
+/// The columns of a table, of which it notes those that a condition reads.
+pub(super) struct Columns<'s> {
+    schema: &'s TableSchema,
+    /// The zone of TIMESTAMP columns, in seconds ahead of UTC.
+    zone: i32,
+    used: Vec<usize>,
+}
 
-impl Compiler<'_> {
+impl<'s> Columns<'s> {
+    pub(super) fn new(schema: &'s TableSchema, zone: i32) -> Self {
+        Self { schema, zone, used: Vec::new() }
+    }
+
+    /// The columns that were named, in their order.
+    pub(super) fn into_used(self) -> Vec<usize> {
+        let mut used = self.used;
+        used.sort_unstable();
+        used.dedup();
+        used
+    }
+
     /// The column that an expression names; `None` if it is another expression.
-    pub(super) fn named_column(&mut self, expr: &Expr) -> Result<Option<(usize, &Column)>> {
+    pub(super) fn named(&mut self, expr: &Expr) -> Result<Option<(usize, &'s Column)>> {
         let schema = self.schema;
         let name = match expr {
-            Expr::Nested(inner) => return self.named_column(inner),
+            Expr::Nested(inner) => return self.named(inner),
             Expr::Identifier(name) if name.quote_style.is_none_or(|quote| quote == '`') => &name.value,
             Expr::CompoundIdentifier(parts) => {
                 let names: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
@@ -44,14 +63,14 @@ impl Compiler<'_> {
         let Some((index, column)) = found.and_then(|index| schema.columns.get(index).map(|column| (index, column))) else {
             return refuse(expr, format!("the table {} has no column `{name}`", schema.id));
         };
-        self.columns.push(index);
+        self.used.push(index);
         Ok(Some((index, column)))
     }
 
     /// A column with its type.
-    pub(super) fn column(&mut self, expr: &Expr) -> Result<Typed> {
+    pub(super) fn typed(&mut self, expr: &Expr) -> Result<Typed> {
         let zone = self.zone;
-        let Some((index, column)) = self.named_column(expr)? else { return refuse(expr, "a column is expected") };
+        let Some((index, column)) = self.named(expr)? else { return refuse(expr, "a column is expected") };
         let number = |kind, digits| Ok(Typed::Num(Num::Column(index), kind, digits));
         let unsigned = column.unsigned;
         match &column.kind {

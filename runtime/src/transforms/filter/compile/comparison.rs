@@ -2,149 +2,142 @@
 
 use sqlparser::ast::Expr;
 
-use super::numbers::plain_number;
+use super::numbers::{as_number, plain_number};
+use super::refusal::{Result, refuse};
 use super::texts::constant;
-use super::typed::{MomentType, TextType};
-use super::{Compiler, Digits, NumberKind, Result, Typed, refuse};
+use super::typed::{Digits, MomentType, TextType, Typed};
 use crate::transforms::filter::collation::Collator;
 use crate::transforms::filter::expr::{Cond, Moment, Num, Op, Operand, Text};
-use crate::transforms::filter::number::Number;
+use crate::transforms::filter::number::{Number, NumberKind};
 use crate::transforms::filter::temporal;
 
-impl Compiler<'_> {
-    /// A comparison of two operands, as MySQL compares values of their types.
-    pub(super) fn compare(&self, expr: &Expr, op: Op, a: Typed, b: Typed) -> Result<Cond> {
-        match (a, b) {
-            (Typed::Null, other) | (other, Typed::Null) => self.with_null(expr, op, other),
-            (Typed::Moment(a, kind), b) => Ok(moments(op, a, moment(expr, b, kind)?)),
-            (a, Typed::Moment(b, kind)) => Ok(moments(op, moment(expr, a, kind)?, b)),
-            (Typed::Year(column), b) => Ok(numbers(op, Num::Column(column), year(expr, b)?)),
-            (a, Typed::Year(column)) => Ok(numbers(op, year(expr, a)?, Num::Column(column))),
-            (Typed::Text(a, kind), Typed::Text(b, other)) => {
-                let collator = common_collation(expr, &kind, &other)?;
-                Ok(Cond::Texts(op, collator, Box::new(a), Box::new(b)))
-            }
-            (Typed::Text(a, kind), b @ (Typed::Literal(_) | Typed::Hex(_))) => {
-                let b = text_constant(expr, &b, &kind)?;
-                Ok(Cond::Texts(op, kind.collator, Box::new(a), Box::new(b)))
-            }
-            (a @ (Typed::Literal(_) | Typed::Hex(_)), Typed::Text(b, kind)) => {
-                let a = text_constant(expr, &a, &kind)?;
-                Ok(Cond::Texts(op, kind.collator, Box::new(a), Box::new(b)))
-            }
-            (Typed::Num(a, _, digits), Typed::Literal(text)) => Ok(numbers(op, a, quoted_number(expr, digits, &text)?)),
-            (Typed::Literal(text), Typed::Num(b, _, digits)) => Ok(numbers(op, quoted_number(expr, digits, &text)?, b)),
-            (Typed::Num(a, _, Digits::Bits(bits)), Typed::Bits(value)) if bits <= 53 => Ok(numbers(op, a, Num::Const(Number::UInt(value)))),
-            (Typed::Bits(value), Typed::Num(b, _, Digits::Bits(bits))) if bits <= 53 => Ok(numbers(op, Num::Const(Number::UInt(value)), b)),
-            (
-                a @ (Typed::Literal(_) | Typed::Hex(_) | Typed::Bits(_)),
-                b @ (Typed::Literal(_) | Typed::Hex(_) | Typed::Bits(_) | Typed::Num(..) | Typed::Cond(_)),
-            )
-            | (a @ (Typed::Num(..) | Typed::Cond(_)), b @ (Typed::Literal(_) | Typed::Hex(_) | Typed::Bits(_))) => {
-                refuse(expr, format!("servers differ in how {} is compared with {}", a.word(), b.word()))
-            }
-            (Typed::Text(..), _) | (_, Typed::Text(..)) if op == Op::NullSafe => {
-                refuse(expr, "servers differ in how `<=>` compares a text with a number")
-            }
-            (a, b) => {
-                let (a, b) = (self.as_number(expr, a)?, self.as_number(expr, b)?);
-                Ok(numbers(op, a.0, b.0))
-            }
+/// A comparison of two operands, as MySQL compares values of their types.
+pub(super) fn compare(expr: &Expr, op: Op, a: Typed, b: Typed) -> Result<Cond> {
+    match (a, b) {
+        (Typed::Null, other) | (other, Typed::Null) => with_null(expr, op, other),
+        (Typed::Moment(a, kind), b) => Ok(moments(op, a, moment(expr, b, kind)?)),
+        (a, Typed::Moment(b, kind)) => Ok(moments(op, moment(expr, a, kind)?, b)),
+        (Typed::Year(column), b) => Ok(numbers(op, Num::Column(column), year(expr, b)?)),
+        (a, Typed::Year(column)) => Ok(numbers(op, year(expr, a)?, Num::Column(column))),
+        (Typed::Text(a, kind), Typed::Text(b, other)) => {
+            let collator = common_collation(expr, &kind, &other)?;
+            Ok(Cond::Texts(op, collator, Box::new(a), Box::new(b)))
+        }
+        (Typed::Text(a, kind), b @ (Typed::Literal(_) | Typed::Hex(_))) => {
+            let b = text_constant(expr, &b, &kind)?;
+            Ok(Cond::Texts(op, kind.collator, Box::new(a), Box::new(b)))
+        }
+        (a @ (Typed::Literal(_) | Typed::Hex(_)), Typed::Text(b, kind)) => {
+            let a = text_constant(expr, &a, &kind)?;
+            Ok(Cond::Texts(op, kind.collator, Box::new(a), Box::new(b)))
+        }
+        (Typed::Num(a, _, digits), Typed::Literal(text)) => Ok(numbers(op, a, quoted_number(expr, digits, &text)?)),
+        (Typed::Literal(text), Typed::Num(b, _, digits)) => Ok(numbers(op, quoted_number(expr, digits, &text)?, b)),
+        (Typed::Num(a, _, Digits::Bits(bits)), Typed::Bits(value)) if bits <= 53 => Ok(numbers(op, a, Num::Const(Number::UInt(value)))),
+        (Typed::Bits(value), Typed::Num(b, _, Digits::Bits(bits))) if bits <= 53 => Ok(numbers(op, Num::Const(Number::UInt(value)), b)),
+        (
+            a @ (Typed::Literal(_) | Typed::Hex(_) | Typed::Bits(_)),
+            b @ (Typed::Literal(_) | Typed::Hex(_) | Typed::Bits(_) | Typed::Num(..) | Typed::Cond(_)),
+        )
+        | (a @ (Typed::Num(..) | Typed::Cond(_)), b @ (Typed::Literal(_) | Typed::Hex(_) | Typed::Bits(_))) => {
+            refuse(expr, format!("servers differ in how {} is compared with {}", a.word(), b.word()))
+        }
+        (Typed::Text(..), _) | (_, Typed::Text(..)) if op == Op::NullSafe => {
+            refuse(expr, "servers differ in how `<=>` compares a text with a number")
+        }
+        (a, b) => {
+            let (a, b) = (as_number(expr, a)?, as_number(expr, b)?);
+            Ok(numbers(op, a.0, b.0))
         }
     }
+}
 
-    #[allow(clippy::unused_self)]
-    fn with_null(&self, expr: &Expr, op: Op, other: Typed) -> Result<Cond> {
-        if op != Op::NullSafe {
-            return Ok(Cond::Const(None));
-        }
-        Ok(Cond::IsNull(match other {
-            Typed::Null => return Ok(Cond::Const(Some(true))),
-            Typed::Literal(_) | Typed::Hex(_) | Typed::Bits(_) => return Ok(Cond::Const(Some(false))),
-            Typed::Num(number, ..) => Operand::Num(Box::new(number)),
-            Typed::Year(column) => Operand::Column(column),
-            Typed::Text(text, _) => Operand::Text(Box::new(text)),
-            Typed::Moment(moment, _) => Operand::Moment(Box::new(moment)),
-            Typed::Cond(cond) => Operand::Cond(Box::new(cond)),
-            Typed::Opaque(what) => return refuse(expr, format!("{what} is not compared")),
-        }))
+fn with_null(expr: &Expr, op: Op, other: Typed) -> Result<Cond> {
+    if op != Op::NullSafe {
+        return Ok(Cond::Const(None));
     }
+    Ok(Cond::IsNull(match other {
+        Typed::Null => return Ok(Cond::Const(Some(true))),
+        Typed::Literal(_) | Typed::Hex(_) | Typed::Bits(_) => return Ok(Cond::Const(Some(false))),
+        Typed::Num(number, ..) => Operand::Num(Box::new(number)),
+        Typed::Year(column) => Operand::Column(column),
+        Typed::Text(text, _) => Operand::Text(Box::new(text)),
+        Typed::Moment(moment, _) => Operand::Moment(Box::new(moment)),
+        Typed::Cond(cond) => Operand::Cond(Box::new(cond)),
+        Typed::Opaque(what) => return refuse(expr, format!("{what} is not compared")),
+    }))
+}
 
-    pub(super) fn between(&mut self, inner: &Expr, low: &Expr, high: &Expr) -> Result<Cond> {
-        let mut value = self.operand(inner)?;
-        let (mut low_value, mut high_value) = (self.operand(low)?, self.operand(high)?);
-        same_class(low, &value, &low_value)?;
-        same_class(high, &value, &high_value)?;
-        if let (Typed::Text(_, TextType { explicit: false, name, .. }), Typed::Text(_, other), _)
-        | (Typed::Text(_, TextType { explicit: false, name, .. }), _, Typed::Text(_, other)) = (&value, &low_value, &high_value)
-            && other.name != *name
-        {
-            return refuse(high, "the collations of the limits differ from that of the value");
-        }
-        if let Typed::Num(_, NumberKind::Int { unsigned }, _) = &value {
-            for (limit, typed) in [(low, &low_value), (high, &high_value)] {
-                if !has_range_of(typed, *unsigned) {
-                    return refuse(limit, "it is out of the range of the value's type, and servers differ in how they compare it");
-                }
-            }
-        }
-        // If one of the three is a double, all are compared as doubles.
-        let is_double =
-            |typed: &Typed| matches!(typed, Typed::Num(_, NumberKind::Double, _) | Typed::Text(Text::Enum(..) | Text::Set(..), _));
-        let is_number = |typed: &Typed| matches!(typed, Typed::Num(..));
-        if [&value, &low_value, &high_value].into_iter().any(is_double) && is_number(&value) {
-            for typed in [&mut value, &mut low_value, &mut high_value] {
-                if let Typed::Num(number, kind, _) = typed {
-                    *number = Num::ToDouble(Box::new(number.clone()));
-                    *kind = NumberKind::Double;
-                }
-            }
-        }
-        let from = self.compare(low, Op::Ge, value.clone(), low_value)?;
-        let until = self.compare(high, Op::Le, value, high_value)?;
-        Ok(Cond::And(vec![from, until]))
+/// BETWEEN of a value and its two limits.
+pub(super) fn between(mut value: Typed, limits: [(&Expr, Typed); 2]) -> Result<Cond> {
+    let [(low, mut low_value), (high, mut high_value)] = limits;
+    same_class(low, &value, &low_value)?;
+    same_class(high, &value, &high_value)?;
+    if let (Typed::Text(_, TextType { explicit: false, name, .. }), Typed::Text(_, other), _)
+    | (Typed::Text(_, TextType { explicit: false, name, .. }), _, Typed::Text(_, other)) = (&value, &low_value, &high_value)
+        && other.name != *name
+    {
+        return refuse(high, "the collations of the limits differ from that of the value");
     }
+    if let Typed::Num(_, NumberKind::Int { unsigned }, _) = &value {
+        for (limit, typed) in [(low, &low_value), (high, &high_value)] {
+            if !has_range_of(typed, *unsigned) {
+                return refuse(limit, "it is out of the range of the value's type, and servers differ in how they compare it");
+            }
+        }
+    }
+    // If one of the three is a double, all are compared as doubles.
+    let is_double = |typed: &Typed| matches!(typed, Typed::Num(_, NumberKind::Double, _) | Typed::Text(Text::Enum(..) | Text::Set(..), _));
+    let is_number = |typed: &Typed| matches!(typed, Typed::Num(..));
+    if [&value, &low_value, &high_value].into_iter().any(is_double) && is_number(&value) {
+        for typed in [&mut value, &mut low_value, &mut high_value] {
+            if let Typed::Num(number, kind, _) = typed {
+                *number = Num::ToDouble(Box::new(number.clone()));
+                *kind = NumberKind::Double;
+            }
+        }
+    }
+    let from = compare(low, Op::Ge, value.clone(), low_value)?;
+    let until = compare(high, Op::Le, value, high_value)?;
+    Ok(Cond::And(vec![from, until]))
+}
 
-    pub(super) fn in_list(&mut self, expr: &Expr, inner: &Expr, list: &[Expr]) -> Result<Cond> {
-        let value = self.operand(inner)?;
-        let mut items = Vec::new();
-        for item in list {
-            let typed = self.operand(item)?;
-            same_class(item, &value, &typed)?;
-            if let (Typed::Text(_, kind), Typed::Text(_, other)) = (&value, &typed)
-                && kind.name != other.name
-            {
-                return refuse(item, "its collation differs from that of the value");
-            }
-            items.push((item, typed));
-        }
-        // What servers make of a list of several types, or of one with NULL, differs even between the versions of one server.
-        let is_whole = |typed: &Typed| matches!(typed, Typed::Null) || whole(typed).is_some();
-        if matches!(value, Typed::Num(_, NumberKind::Int { .. }, _)) {
-            if let Some((item, _)) = items.iter().find(|(_, typed)| !is_whole(typed)) {
-                return refuse(item, "servers differ in how a list of whole numbers and others is compared; write whole numbers");
-            }
-        } else if !matches!(value, Typed::Text(..))
-            && let Some((item, _)) = items.iter().find(|(_, typed)| matches!(typed, Typed::Null))
+/// IN of a value and the items of a list.
+pub(super) fn in_list(expr: &Expr, value: Typed, items: Vec<(&Expr, Typed)>) -> Result<Cond> {
+    for (item, typed) in &items {
+        same_class(item, &value, typed)?;
+        if let (Typed::Text(_, kind), Typed::Text(_, other)) = (&value, typed)
+            && kind.name != other.name
         {
-            return refuse(item, "servers differ in what a list with NULL means; leave it out");
+            return refuse(item, "its collation differs from that of the value");
         }
-        let is_literal = |typed: &Typed| matches!(typed, Typed::Literal(_));
-        let mixed = items.iter().any(|(_, typed)| is_literal(typed)) && items.iter().any(|(_, typed)| matches!(typed, Typed::Num(..)));
-        if mixed {
-            return refuse(expr, "numbers and quoted numbers stand in one list");
-        }
-        if let Typed::Num(number, NumberKind::Int { .. }, _) = &value
-            && let Some(list) = items.iter().map(|(_, typed)| whole(typed)).collect::<Option<Vec<_>>>()
-        {
-            let mut list = list;
-            list.sort_unstable();
-            list.dedup();
-            return Ok(Cond::OneOf(Box::new(number.clone()), list));
-        }
-        let parts = items.into_iter().map(|(item, typed)| self.compare(item, Op::Eq, value.clone(), typed));
-        Ok(Cond::Or(parts.collect::<Result<_>>()?))
     }
+    // What servers make of a list of several types, or of one with NULL, differs even between the versions of one server.
+    let is_whole = |typed: &Typed| matches!(typed, Typed::Null) || whole(typed).is_some();
+    if matches!(value, Typed::Num(_, NumberKind::Int { .. }, _)) {
+        if let Some((item, _)) = items.iter().find(|(_, typed)| !is_whole(typed)) {
+            return refuse(item, "servers differ in how a list of whole numbers and others is compared; write whole numbers");
+        }
+    } else if !matches!(value, Typed::Text(..))
+        && let Some((item, _)) = items.iter().find(|(_, typed)| matches!(typed, Typed::Null))
+    {
+        return refuse(item, "servers differ in what a list with NULL means; leave it out");
+    }
+    let is_literal = |typed: &Typed| matches!(typed, Typed::Literal(_));
+    let mixed = items.iter().any(|(_, typed)| is_literal(typed)) && items.iter().any(|(_, typed)| matches!(typed, Typed::Num(..)));
+    if mixed {
+        return refuse(expr, "numbers and quoted numbers stand in one list");
+    }
+    if let Typed::Num(number, NumberKind::Int { .. }, _) = &value
+        && let Some(list) = items.iter().map(|(_, typed)| whole(typed)).collect::<Option<Vec<_>>>()
+    {
+        let mut list = list;
+        list.sort_unstable();
+        list.dedup();
+        return Ok(Cond::OneOf(Box::new(number.clone()), list));
+    }
+    let parts = items.into_iter().map(|(item, typed)| compare(item, Op::Eq, value.clone(), typed));
+    Ok(Cond::Or(parts.collect::<Result<_>>()?))
 }
 
 fn numbers(op: Op, a: Num, b: Num) -> Cond {

@@ -2,12 +2,13 @@
 
 use sqlparser::ast::{CaseWhen, CeilFloorKind, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, TrimWhereField};
 
-use super::comparison::text_constant;
-use super::numbers::compute;
-use super::typed::{MomentType, TextType, common};
-use super::{Compiler, Digits, NumberKind, Result, Typed, refuse};
+use super::Compiler;
+use super::comparison::{compare, text_constant};
+use super::numbers::{as_number, compute};
+use super::refusal::{Result, refuse};
+use super::typed::{Digits, MomentType, TextType, Typed, common};
 use crate::transforms::filter::expr::{Cond, Moment, Num, Op, Part, Rounding, Sides, Text};
-use crate::transforms::filter::number::Arithmetic;
+use crate::transforms::filter::number::{Arithmetic, NumberKind};
 
 /// A function of the text that is its first argument.
 type OfText = fn(TextType, Box<Text>) -> Typed;
@@ -111,19 +112,19 @@ impl Compiler<'_> {
                 let values = arguments.iter().map(|argument| self.typed(argument)).collect::<Result<Vec<_>>>()?;
                 let mut conditions = Vec::new();
                 for value in &values {
-                    let is_null = self.compare(expr, Op::NullSafe, value.clone(), Typed::Null)?;
+                    let is_null = compare(expr, Op::NullSafe, value.clone(), Typed::Null)?;
                     conditions.push(Cond::Not(Box::new(is_null)));
                 }
                 choice(expr, conditions, values, Typed::Null)
             }
             ("NULLIF", [a, b]) => {
                 let (value, other) = (self.typed(a)?, self.typed(b)?);
-                let same = self.compare(expr, Op::Eq, value.clone(), other)?;
+                let same = compare(expr, Op::Eq, value.clone(), other)?;
                 choice(expr, vec![same], vec![Typed::Null], value)
             }
             ("ISNULL", [value]) => {
                 let value = self.typed(value)?;
-                self.compare(expr, Op::NullSafe, value, Typed::Null).map(Typed::Cond)
+                compare(expr, Op::NullSafe, value, Typed::Null).map(Typed::Cond)
             }
             (
                 "NOW" | "CURRENT_TIMESTAMP" | "SYSDATE" | "RAND" | "UUID" | "CURDATE" | "CURTIME" | "UTC_TIMESTAMP" | "CONNECTION_ID"
@@ -147,7 +148,7 @@ impl Compiler<'_> {
 
     fn number(&mut self, expr: &Expr) -> Result<(Num, NumberKind)> {
         match self.operand(expr)? {
-            typed @ (Typed::Num(..) | Typed::Cond(_) | Typed::Null) => self.as_number(expr, typed),
+            typed @ (Typed::Num(..) | Typed::Cond(_) | Typed::Null) => as_number(expr, typed),
             other => refuse(expr, format!("a number is expected, not {}", other.word())),
         }
     }
@@ -193,7 +194,7 @@ impl Compiler<'_> {
             conditions.push(match operand {
                 Some(operand) => {
                     let (value, other) = (self.operand(operand)?, self.operand(&branch.condition)?);
-                    self.compare(expr, Op::Eq, value, other)?
+                    compare(expr, Op::Eq, value, other)?
                 }
                 None => self.cond(&branch.condition)?,
             });

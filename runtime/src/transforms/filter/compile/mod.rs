@@ -4,27 +4,19 @@ mod columns;
 mod comparison;
 mod functions;
 mod numbers;
+mod refusal;
 mod texts;
 mod typed;
 
-use sqlparser::ast::{BinaryOperator, Expr, Spanned, UnaryOperator, Value};
+use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 
 use super::expr::{Cond, Num, Op, Operand};
-use super::number::{Number, NumberKind};
+use super::number::Number;
 use crate::TableSchema;
-use typed::{Digits, MomentType, Typed};
-
-/// Why a part of a condition is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    /// The text of the part.
-    pub(super) part: String,
-    /// Line and column, from 1, if they are known.
-    pub(super) place: Option<(u64, u64)>,
-    pub(super) why: String,
-}
-
-type Result<T> = std::result::Result<T, Refusal>;
+use columns::Columns;
+pub(super) use refusal::Refusal;
+use refusal::{Result, refuse};
+use typed::{Digits, Typed};
 
 /// A compiled condition.
 #[derive(Clone, Debug)]
@@ -36,29 +28,15 @@ pub(super) struct Compiled {
 
 /// Compiles a condition. `zone` is that of TIMESTAMP columns, in seconds ahead of UTC.
 pub(super) fn compile(expr: &Expr, schema: &TableSchema, zone: i32) -> Result<Compiled> {
-    let mut compiler = Compiler { schema, zone, columns: Vec::new(), is_inside: false };
+    let mut compiler = Compiler { columns: Columns::new(schema, zone), is_inside: false };
     let cond = compiler.cond(expr)?;
-    let Compiler { mut columns, .. } = compiler;
-    columns.sort_unstable();
-    columns.dedup();
-    Ok(Compiled { cond, columns })
+    Ok(Compiled { cond, columns: compiler.columns.into_used() })
 }
 
 struct Compiler<'s> {
-    schema: &'s TableSchema,
-    zone: i32,
-    columns: Vec<usize>,
+    columns: Columns<'s>,
     /// Whether the part that is being compiled is an operand of something other than AND and OR.
     is_inside: bool,
-}
-
-fn refuse<T>(expr: &Expr, why: impl Into<String>) -> Result<T> {
-    Err(refusal(expr, why))
-}
-
-fn refusal(expr: &Expr, why: impl Into<String>) -> Refusal {
-    let start = expr.span().start;
-    Refusal { part: expr.to_string(), place: (start.line > 0).then_some((start.line, start.column)), why: why.into() }
 }
 
 impl Compiler<'_> {
@@ -114,12 +92,15 @@ impl Compiler<'_> {
     fn typed_by_kind(&mut self, expr: &Expr) -> Result<Typed> {
         match expr {
             Expr::Nested(inner) => self.typed(inner),
-            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => self.column(expr),
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => self.columns.typed(expr),
             Expr::Value(value) => literal(expr, &value.value),
             Expr::TypedString(typed) => texts::typed_string(expr, typed),
             Expr::BinaryOp { left, op, right } => self.binary(expr, left, op, right),
             Expr::UnaryOp { op: UnaryOperator::Not, expr } => Ok(Typed::Cond(Cond::Not(Box::new(self.cond(expr)?)))),
-            Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => self.negated(expr, inner),
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
+                let operand = self.operand(inner)?;
+                numbers::negated(expr, inner, operand)
+            }
             Expr::UnaryOp { op: UnaryOperator::Plus, expr } => self.typed(expr),
             Expr::IsNull(inner) => self.is_null(expr, inner, false),
             Expr::IsNotNull(inner) => self.is_null(expr, inner, true),
@@ -130,16 +111,22 @@ impl Compiler<'_> {
             Expr::IsUnknown(inner) => self.is_null(expr, inner, false),
             Expr::IsNotUnknown(inner) => self.is_null(expr, inner, true),
             Expr::Between { expr: inner, negated, low, high } => {
-                self.between(inner, low, high).map(|cond| Typed::Cond(not_if(*negated, cond)))
+                let value = self.operand(inner)?;
+                let limits = [(&**low, self.operand(low)?), (&**high, self.operand(high)?)];
+                comparison::between(value, limits).map(|cond| Typed::Cond(not_if(*negated, cond)))
             }
-            Expr::InList { expr: inner, list, negated } => self.in_list(expr, inner, list).map(|cond| Typed::Cond(not_if(*negated, cond))),
+            Expr::InList { expr: inner, list, negated } => {
+                let value = self.operand(inner)?;
+                let items = list.iter().map(|item| Ok((item, self.operand(item)?))).collect::<Result<Vec<_>>>()?;
+                comparison::in_list(expr, value, items).map(|cond| Typed::Cond(not_if(*negated, cond)))
+            }
             Expr::Like { negated, any: false, expr: inner, pattern, escape_char } => {
-                self.like(expr, inner, pattern, escape_char.as_deref()).map(|cond| Typed::Cond(not_if(*negated, cond)))
+                texts::like(expr, self.operand(inner)?, pattern, escape_char.as_deref()).map(|cond| Typed::Cond(not_if(*negated, cond)))
             }
             Expr::RLike { negated, expr: inner, pattern, .. } => {
-                self.regexp(expr, inner, pattern).map(|cond| Typed::Cond(not_if(*negated, cond)))
+                texts::regexp(expr, self.operand(inner)?, pattern).map(|cond| Typed::Cond(not_if(*negated, cond)))
             }
-            Expr::Collate { expr: inner, collation } => self.collate(expr, inner, &collation.to_string()),
+            Expr::Collate { expr: inner, collation } => texts::collate(expr, self.operand(inner)?, &collation.to_string()),
             Expr::Case { operand, conditions, else_result, .. } => self.case(expr, operand.as_deref(), conditions, else_result.as_deref()),
             _ => self.function(expr),
         }
@@ -154,9 +141,10 @@ impl Compiler<'_> {
         }
         if let Some(op) = comparison_of(op) {
             let (a, b) = (self.operand(left)?, self.operand(right)?);
-            return self.compare(expr, op, a, b).map(Typed::Cond);
+            return comparison::compare(expr, op, a, b).map(Typed::Cond);
         }
-        self.arithmetic(expr, left, op, right)
+        let (a, b) = (self.operand(left)?, self.operand(right)?);
+        numbers::arithmetic(expr, op, (left, a), (right, b))
     }
 
     /// A chain of AND or OR as one list, in order.
@@ -180,7 +168,7 @@ impl Compiler<'_> {
     }
 
     fn is_null(&mut self, expr: &Expr, inner: &Expr, negated: bool) -> Result<Typed> {
-        let operand = match self.named_column(inner)? {
+        let operand = match self.columns.named(inner)? {
             Some((index, column)) => {
                 let is_date = matches!(column.kind, crate::ColumnKind::Date | crate::ColumnKind::DateTime { .. });
                 if is_date && !column.nullable && !negated {

@@ -2,52 +2,48 @@
 
 use sqlparser::ast::{BinaryOperator, Expr};
 
-use super::typed::{common, scale};
-use super::{Compiler, Digits, NumberKind, Result, Typed, refuse};
+use super::refusal::{Result, refuse};
+use super::typed::{Digits, Typed, common, scale};
 use crate::transforms::filter::expr::{Num, Text};
-use crate::transforms::filter::number::{Arithmetic, MAX_SCALE, Number};
+use crate::transforms::filter::number::{Arithmetic, MAX_SCALE, Number, NumberKind};
 
-impl Compiler<'_> {
-    pub(super) fn arithmetic(&mut self, expr: &Expr, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Typed> {
-        let operator = match op {
-            BinaryOperator::Plus => Arithmetic::Add,
-            BinaryOperator::Minus => Arithmetic::Subtract,
-            BinaryOperator::Multiply => Arithmetic::Multiply,
-            BinaryOperator::Divide => Arithmetic::Divide,
-            BinaryOperator::MyIntegerDivide => Arithmetic::IntegerDivide,
-            BinaryOperator::Modulo => Arithmetic::Modulo,
-            _ => return refuse(expr, format!("the operator {op} is not supported")),
-        };
-        let (a, b) = (self.operand(left)?, self.operand(right)?);
-        let (a, b) = (self.as_number(left, a)?, self.as_number(right, b)?);
-        compute(expr, operator, a, b)
+/// Two operands, each with its expression, and the operator between them.
+pub(super) fn arithmetic(expr: &Expr, op: &BinaryOperator, left: (&Expr, Typed), right: (&Expr, Typed)) -> Result<Typed> {
+    let operator = match op {
+        BinaryOperator::Plus => Arithmetic::Add,
+        BinaryOperator::Minus => Arithmetic::Subtract,
+        BinaryOperator::Multiply => Arithmetic::Multiply,
+        BinaryOperator::Divide => Arithmetic::Divide,
+        BinaryOperator::MyIntegerDivide => Arithmetic::IntegerDivide,
+        BinaryOperator::Modulo => Arithmetic::Modulo,
+        _ => return refuse(expr, format!("the operator {op} is not supported")),
+    };
+    compute(expr, operator, as_number(left.0, left.1)?, as_number(right.0, right.1)?)
+}
+
+/// An operand of arithmetic.
+pub(super) fn as_number(expr: &Expr, typed: Typed) -> Result<(Num, NumberKind)> {
+    match typed {
+        Typed::Num(number, kind, _) => Ok((number, kind)),
+        Typed::Cond(cond) => Ok((Num::OfCond(Box::new(cond)), NumberKind::Int { unsigned: false })),
+        Typed::Null => Ok((Num::Null, NumberKind::Int { unsigned: false })),
+        Typed::Text(Text::Enum(column, _) | Text::Set(column, _), _) => Ok((Num::Index(column), NumberKind::Double)),
+        Typed::Text(text, _) => Ok((Num::OfText(Box::new(text)), NumberKind::Double)),
+        Typed::Year(column) => Ok((Num::Column(column), NumberKind::Int { unsigned: true })),
+        other => refuse(expr, format!("computing with {} is not supported", other.word())),
     }
+}
 
-    /// An operand of arithmetic.
-    #[allow(clippy::unused_self)]
-    pub(super) fn as_number(&self, expr: &Expr, typed: Typed) -> Result<(Num, NumberKind)> {
-        match typed {
-            Typed::Num(number, kind, _) => Ok((number, kind)),
-            Typed::Cond(cond) => Ok((Num::OfCond(Box::new(cond)), NumberKind::Int { unsigned: false })),
-            Typed::Null => Ok((Num::Null, NumberKind::Int { unsigned: false })),
-            Typed::Text(Text::Enum(column, _) | Text::Set(column, _), _) => Ok((Num::Index(column), NumberKind::Double)),
-            Typed::Text(text, _) => Ok((Num::OfText(Box::new(text)), NumberKind::Double)),
-            Typed::Year(column) => Ok((Num::Column(column), NumberKind::Int { unsigned: true })),
-            other => refuse(expr, format!("computing with {} is not supported", other.word())),
-        }
-    }
-
-    pub(super) fn negated(&mut self, expr: &Expr, inner: &Expr) -> Result<Typed> {
-        let operand = self.operand(inner)?;
-        match self.as_number(inner, operand)? {
-            (Num::Const(number), kind) => match number.negate() {
-                Ok(number) => Ok(Typed::Num(Num::Const(number), number.kind(), Digits::Other)),
-                Err(_) if kind != NumberKind::Double => refuse(expr, "the number is out of range"),
-                Err(_) => refuse(expr, "the number is out of range"),
-            },
-            (_, NumberKind::Int { unsigned: true }) => refuse(expr, "servers differ in the minus of an unsigned number"),
-            (number, kind) => Ok(Typed::Num(Num::Negate(Box::new(number)), kind, Digits::Other)),
-        }
+/// The minus of an operand.
+pub(super) fn negated(expr: &Expr, inner: &Expr, operand: Typed) -> Result<Typed> {
+    match as_number(inner, operand)? {
+        (Num::Const(number), kind) => match number.negate() {
+            Ok(number) => Ok(Typed::Num(Num::Const(number), number.kind(), Digits::Other)),
+            Err(_) if kind != NumberKind::Double => refuse(expr, "the number is out of range"),
+            Err(_) => refuse(expr, "the number is out of range"),
+        },
+        (_, NumberKind::Int { unsigned: true }) => refuse(expr, "servers differ in the minus of an unsigned number"),
+        (number, kind) => Ok(Typed::Num(Num::Negate(Box::new(number)), kind, Digits::Other)),
     }
 }
 

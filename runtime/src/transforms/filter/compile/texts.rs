@@ -4,8 +4,8 @@ use sqlparser::ast::{DataType, Expr, TypedString, Value};
 
 use super::columns::text_type;
 use super::comparison::constant_moment;
-use super::typed::{MomentType, TextType};
-use super::{Compiler, Result, Typed, refuse};
+use super::refusal::{Result, refuse};
+use super::typed::{MomentType, TextType, Typed};
 use crate::Collation;
 use crate::transforms::filter::expr::{Caseless, Cond, Moment, Text};
 use crate::transforms::filter::like::{self, Pattern};
@@ -51,62 +51,63 @@ pub(super) fn typed_string(expr: &Expr, typed: &TypedString) -> Result<Typed> {
     }
 }
 
-impl Compiler<'_> {
-    pub(super) fn collate(&mut self, expr: &Expr, inner: &Expr, collation: &str) -> Result<Typed> {
-        let name = Collation::new(collation.trim_matches('`'));
-        match self.operand(inner)? {
-            Typed::Text(text, kind) if kind.name.charset() == name.charset() => {
-                Ok(Typed::Text(text, TextType { explicit: true, ..text_type(expr, Some(&name))? }))
-            }
-            Typed::Text(_, kind) => refuse(expr, format!("the collation {name} is not one of the character set {}", kind.name.charset())),
-            Typed::Literal(constant) => {
-                let kind = TextType { explicit: true, ..text_type(expr, Some(&name))? };
-                Ok(Typed::Text(Text::Const(encode(expr, &constant, &kind)?), kind))
-            }
-            _ => refuse(expr, "COLLATE is supported behind a text only"),
+/// COLLATE behind a text.
+pub(super) fn collate(expr: &Expr, operand: Typed, collation: &str) -> Result<Typed> {
+    let name = Collation::new(collation.trim_matches('`'));
+    match operand {
+        Typed::Text(text, kind) if kind.name.charset() == name.charset() => {
+            Ok(Typed::Text(text, TextType { explicit: true, ..text_type(expr, Some(&name))? }))
         }
+        Typed::Text(_, kind) => refuse(expr, format!("the collation {name} is not one of the character set {}", kind.name.charset())),
+        Typed::Literal(constant) => {
+            let kind = TextType { explicit: true, ..text_type(expr, Some(&name))? };
+            Ok(Typed::Text(Text::Const(encode(expr, &constant, &kind)?), kind))
+        }
+        _ => refuse(expr, "COLLATE is supported behind a text only"),
     }
+}
 
-    pub(super) fn like(&mut self, expr: &Expr, inner: &Expr, pattern: &Expr, escape: Option<&Expr>) -> Result<Cond> {
-        let escape = match escape.map(as_literal) {
-            None => b'\\',
-            Some(Some(text)) if text.len() == 1 && text.is_ascii() && !matches!(text, "%" | "_") => {
-                text.as_bytes().first().copied().unwrap_or(b'\\')
-            }
-            Some(_) => return refuse(expr, "the escape character must be one ASCII character other than % and _"),
-        };
-        let (Typed::Text(text, kind), Some(pattern)) = (self.operand(inner)?, as_literal(pattern)) else {
-            return refuse(expr, "LIKE is supported for texts, with a string constant as pattern");
-        };
-        if kind.name.name().ends_with("unicode_ci") && pattern.chars().any(|c| c > '\u{ffff}') {
-            return refuse(expr, format!("servers differ in how LIKE compares characters above U+FFFF in the collation {}", kind.name));
+/// LIKE.
+pub(super) fn like(expr: &Expr, operand: Typed, pattern: &Expr, escape: Option<&Expr>) -> Result<Cond> {
+    let escape = match escape.map(as_literal) {
+        None => b'\\',
+        Some(Some(text)) if text.len() == 1 && text.is_ascii() && !matches!(text, "%" | "_") => {
+            text.as_bytes().first().copied().unwrap_or(b'\\')
         }
-        // The bytes of the pattern, in which the escape characters still are.
-        let bytes = encode(expr, pattern, &kind)?;
-        match Pattern::new(kind.collator, &bytes, escape) {
-            Ok(pattern) => Ok(Cond::Like(Box::new(text), Box::new(pattern))),
-            Err(why) => refuse(expr, why),
-        }
+        Some(_) => return refuse(expr, "the escape character must be one ASCII character other than % and _"),
+    };
+    let (Typed::Text(text, kind), Some(pattern)) = (operand, as_literal(pattern)) else {
+        return refuse(expr, "LIKE is supported for texts, with a string constant as pattern");
+    };
+    if kind.name.name().ends_with("unicode_ci") && pattern.chars().any(|c| c > '\u{ffff}') {
+        return refuse(expr, format!("servers differ in how LIKE compares characters above U+FFFF in the collation {}", kind.name));
     }
+    // The bytes of the pattern, in which the escape characters still are.
+    let bytes = encode(expr, pattern, &kind)?;
+    match Pattern::new(kind.collator, &bytes, escape) {
+        Ok(pattern) => Ok(Cond::Like(Box::new(text), Box::new(pattern))),
+        Err(why) => refuse(expr, why),
+    }
+}
 
-    pub(super) fn regexp(&mut self, expr: &Expr, inner: &Expr, pattern: &Expr) -> Result<Cond> {
-        let (Typed::Text(text, kind), Some(pattern)) = (self.operand(inner)?, as_literal(pattern)) else {
-            return refuse(expr, "REGEXP is supported for texts, with a string constant as pattern");
-        };
-        if kind.collator.is_binary() {
-            return refuse(expr, "some servers have no REGEXP for binary strings");
-        }
-        if !matches!(kind.name.charset(), "utf8" | "utf8mb4" | "ascii" | "latin1") {
-            return refuse(expr, format!("servers differ in REGEXP for the character set {}", kind.name.charset()));
-        }
-        let caseless = kind.name.name().ends_with("_ci");
-        if !caseless && kind.collator.ignores_case() {
-            return refuse(expr, format!("servers differ in REGEXP for the collation {}", kind.name));
-        }
-        match like::regex(pattern, caseless) {
-            Ok(regex) => Ok(Cond::Matches(Box::new(text), Box::new(regex), if caseless { Caseless::Yes } else { Caseless::No })),
-            Err(why) => refuse(expr, why),
-        }
+/// REGEXP.
+pub(super) fn regexp(expr: &Expr, operand: Typed, pattern: &Expr) -> Result<Cond> {
+    let (Typed::Text(text, kind), Some(pattern)) = (operand, as_literal(pattern)) else {
+        return refuse(expr, "REGEXP is supported for texts, with a string constant as pattern");
+    };
+    if kind.collator.is_binary() {
+        return refuse(expr, "some servers have no REGEXP for binary strings");
+    }
+    if !matches!(kind.name.charset(), "utf8" | "utf8mb4" | "ascii" | "latin1") {
+        return refuse(expr, format!("servers differ in REGEXP for the character set {}", kind.name.charset()));
+    }
+    let caseless = kind.name.name().ends_with("_ci");
+    if !caseless && kind.collator.ignores_case() {
+        return refuse(expr, format!("servers differ in REGEXP for the collation {}", kind.name));
+    }
+    match like::regex(pattern, caseless) {
+        Ok(regex) => Ok(Cond::Matches(Box::new(text), Box::new(regex), if caseless { Caseless::Yes } else { Caseless::No })),
+        Err(why) => refuse(expr, why),
     }
 }
 
