@@ -98,7 +98,7 @@ mod tests {
             changed(&mut [Box::new(columns)], vec![table(before)], &vec![(TableId::new("shop", "t"), Some(table(after)))])
         };
         assert!(told("hash", "HASH").is_ok() && told("x", "y").is_ok());
-        assert_eq!(told("hash", "y").unwrap_err().code(), Some("E_NO_COLUMN"));
+        assert_eq!(told("hash", "y").unwrap_err().code(), Some("E_COLUMN_REPLACED"));
     }
 
     #[test]

@@ -3,27 +3,28 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::{SchemaChange, TableId, TableSchema};
+use super::selected_tables::find_column;
+use crate::{Error, Result, SchemaChange, TableId, TableSchema};
 
 /// The last known schemas, under the names of the source.
 #[derive(Default)]
-pub(super) struct KnownTables(HashMap<TableId, Arc<TableSchema>>);
+pub(crate) struct KnownTables(HashMap<TableId, Arc<TableSchema>>);
 
 /// A table with another schema than before.
-pub(super) struct Altered {
-    pub(super) before: Arc<TableSchema>,
-    pub(super) after: Arc<TableSchema>,
+pub(crate) struct Altered {
+    before: Arc<TableSchema>,
+    after: Arc<TableSchema>,
 }
 
 impl KnownTables {
     /// Notes the schema of a table. Returns what has become of the table if its schema was another one.
-    pub(super) fn note(&mut self, schema: &Arc<TableSchema>) -> Option<Altered> {
+    pub(crate) fn note(&mut self, schema: &Arc<TableSchema>) -> Option<Altered> {
         let before = self.0.insert(schema.id.clone(), schema.clone())?;
         (!Arc::ptr_eq(&before, schema)).then(|| Altered { before, after: schema.clone() })
     }
 
     /// Notes what a statement has done. Returns the tables that it has altered, also those to which it gave another name.
-    pub(super) fn apply(&mut self, change: &SchemaChange) -> Vec<Altered> {
+    pub(crate) fn apply(&mut self, change: &SchemaChange) -> Vec<Altered> {
         let mut altered = Vec::new();
         // A table that is renamed is listed under its old name, and then under its new one.
         let mut renamed = None;
@@ -43,10 +44,37 @@ impl KnownTables {
 }
 
 impl Altered {
+    /// The table under its present name.
+    pub(crate) fn table(&self) -> &TableId {
+        &self.after.id
+    }
+
     /// The columns that are new. If a column is gone as well, one of them may be that column under another name.
-    pub(super) fn appeared(&self) -> impl Iterator<Item = &str> {
+    fn appeared(&self) -> impl Iterator<Item = &str> {
         let is_new = |name: &&str| self.before.columns.iter().all(|column| column.name.to_lowercase() != name.to_lowercase());
         self.after.columns.iter().map(|column| column.name.as_str()).filter(is_new)
+    }
+
+    /// Fails with an error of kind `Config` if one of the columns that `key` names is gone, and another one has appeared that it does not
+    /// name: this may be the same column under another name, to which the setting would then no longer apply.
+    pub(crate) fn refuse_replaced<'n>(&self, key: &str, named: impl Iterator<Item = &'n str> + Clone) -> Result<()> {
+        let is_named = |column: &&str| named.clone().any(|name| name.to_lowercase() == column.to_lowercase());
+        let is_gone = |name: &&str| find_column(&self.before, name).is_some() && find_column(&self.after, name).is_none();
+        let gone: Vec<&str> = named.clone().filter(is_gone).collect();
+        // The settings may already name what has become of the columns.
+        let is_explained = self.appeared().filter(is_named).count() >= gone.len();
+        let unknown = self.appeared().find(|column| !is_named(column));
+        match (gone.first(), unknown) {
+            (Some(gone), Some(appeared)) if !is_explained => Err(Error::config(format!(
+                "table {} has lost the column `{gone}`, which key `{key}` names, and has got the column `{appeared}`",
+                self.after.id
+            ))
+            .because("the column may have been renamed")
+            .with_help(format!("if it has, write the new name into `{key}`; else remove `{gone}` there. Then start again"))
+            .with_code("E_COLUMN_REPLACED")
+            .of_table(&self.after.id)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -87,5 +115,22 @@ mod tests {
         assert_eq!(apply(&mut known, vec![table("b", &["y", "w"]), table("b_old", &["y"])]), [entry("b", "b", Some("w"))]);
         assert_eq!(apply(&mut known, vec![gone("c")]), []);
         assert_eq!(apply(&mut known, vec![table("c", &["q"])]), [], "a new table has replaced nothing");
+    }
+
+    #[test]
+    fn a_column_that_may_have_been_renamed_is_refused() {
+        let refused = |before: &[&str], after: &[&str], named: &[&str]| {
+            let (before, after) = (table("a", before).1.unwrap(), table("a", after).1.unwrap());
+            let error = Altered { before, after }.refuse_replaced("transform.mask.columns", named.iter().copied()).err()?;
+            assert_eq!((error.kind(), error.code()), (crate::Kind::Config, Some("E_COLUMN_REPLACED")));
+            Some(error.message().to_owned())
+        };
+        let message = "table shop.a has lost the column `phone`, which key `transform.mask.columns` names, and has got the column `tel`";
+        assert_eq!(refused(&["id", "phone"], &["id", "tel"], &["Phone"]).unwrap(), message.replace("phone", "Phone"));
+        assert_eq!(refused(&["id", "phone"], &["id", "phone", "tel"], &["phone"]), None, "nothing is gone");
+        assert_eq!(refused(&["id", "phone"], &["no", "phone"], &["phone"]), None, "the settings do not name what is gone");
+        assert_eq!(refused(&["id", "phone"], &["id"], &["phone"]), None, "nothing has appeared");
+        assert_eq!(refused(&["id", "phone"], &["id", "tel"], &["phone", "tel"]), None, "the settings name both");
+        assert!(refused(&["a", "b"], &["x", "c"], &["a", "b", "c"]).is_some(), "two are gone, and one of them is named again");
     }
 }

@@ -4,12 +4,10 @@ mod by_schema;
 mod columns;
 mod etl;
 mod filter;
-mod known_columns;
 mod known_tables;
 mod masking;
 mod operations;
 mod rename;
-mod scope;
 mod selected_tables;
 
 pub use columns::{Columns, ColumnsConfig};

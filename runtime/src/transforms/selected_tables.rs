@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::{Error, Finding, NameCase, Result, TableId, TablePattern, TableSchema};
 
 /// Tables by patterns. Names that differ in case are different names.
-pub(super) struct SelectedTables {
+#[derive(Debug)]
+pub(crate) struct SelectedTables {
     /// The key of the configuration, such as `columns.tables`.
     key: &'static str,
     patterns: Vec<TablePattern>,
@@ -13,7 +14,7 @@ pub(super) struct SelectedTables {
 
 impl SelectedTables {
     /// Reads the patterns of `key`. Fails with an error of kind `Config` if there is none, or if one is not valid.
-    pub(super) fn new(key: &'static str, patterns: &[String]) -> Result<Self> {
+    pub(crate) fn new(key: &'static str, patterns: &[String]) -> Result<Self> {
         let wrong = |why: String, help: &str| {
             Error::config(format!("key `transform.{key}` is not valid")).because(why).with_help(help.to_owned()).with_code("E_CONFIG")
         };
@@ -25,23 +26,23 @@ impl SelectedTables {
     }
 
     /// Whether the table is one of them.
-    pub(super) fn contain(&self, table: &TableId) -> bool {
+    pub(crate) fn contain(&self, table: &TableId) -> bool {
         self.patterns.iter().any(|pattern| pattern.matches(table, NameCase::Exact))
     }
 
     /// Whether a pattern `database.*` names the database. Only such a pattern says something of a statement that names no table.
-    pub(super) fn contain_database(&self, database: &str) -> bool {
+    pub(crate) fn contain_database(&self, database: &str) -> bool {
         let names = |pattern: &TablePattern| pattern.matches_database(database, NameCase::Exact) == Some(true);
         self.patterns.iter().any(|pattern| pattern.is_for_all_of_its_database() && names(pattern))
     }
 
     /// Those of `tables` that are among them.
-    pub(super) fn of<'t>(&self, tables: &'t [Arc<TableSchema>]) -> Vec<&'t Arc<TableSchema>> {
+    pub(crate) fn of<'t>(&self, tables: &'t [Arc<TableSchema>]) -> Vec<&'t Arc<TableSchema>> {
         tables.iter().filter(|schema| self.contain(&schema.id)).collect()
     }
 
     /// A warning for each pattern that matches none of `tables`.
-    pub(super) fn idle(&self, tables: &[Arc<TableSchema>]) -> Vec<Finding> {
+    pub(crate) fn idle(&self, tables: &[Arc<TableSchema>]) -> Vec<Finding> {
         let is_idle = |pattern: &&TablePattern| !tables.iter().any(|schema| pattern.matches(&schema.id, NameCase::Exact));
         let warn = |pattern: &TablePattern| {
             let what = format!("{}: no selected table matches {:?}", self.key, pattern.as_str());
@@ -52,7 +53,7 @@ impl SelectedTables {
 
     /// Says where a column is missing. `has` tells whether a table has it. A table that is listed by its full name must have it; of the
     /// tables that a pattern matches, one is enough.
-    pub(super) fn missing(
+    pub(crate) fn missing(
         &self,
         key: &str,
         column: &str,
@@ -74,7 +75,7 @@ impl SelectedTables {
 }
 
 /// The index of the column that a setting names: the one with exactly this name, else the only one whose name differs in case alone.
-pub(super) fn find_column(schema: &TableSchema, name: &str) -> Option<usize> {
+pub(crate) fn find_column(schema: &TableSchema, name: &str) -> Option<usize> {
     schema.column(name).or_else(|| {
         let folded = name.to_lowercase();
         let mut fitting = schema.columns.iter().enumerate().filter(|(_, column)| column.name.to_lowercase() == folded);

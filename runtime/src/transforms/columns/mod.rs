@@ -74,7 +74,7 @@ impl Columns {
         // Schemas change rarely, and an old schema is not used again after a change.
         self.layouts.clear();
         for altered in self.known.apply(change) {
-            if self.tables.contain(&altered.after.id) {
+            if self.tables.contain(altered.table()) {
                 refuse_replaced(&self.config, &altered)?;
             }
         }
@@ -114,29 +114,11 @@ fn moved(row: &Row, sources: &[usize], block: &mut CellBlock) -> Option<Row> {
     Some(writer.finish())
 }
 
-/// Fails if a column that the settings name is gone, and another one has appeared that they do not name: it may be the same column under another
-/// name, whose values would then be delivered although they are excluded, or left out although they are included.
+/// Fails if a column that the settings name may have got another name: its values would then be delivered although they are excluded, or left out
+/// although they are included.
 fn refuse_replaced(config: &ColumnsConfig, altered: &Altered) -> Result<()> {
     let ColumnsConfig { include, exclude, rename, .. } = config;
-    let named = || include.iter().chain(exclude).chain(rename.keys());
-    let is_named = |column: &&str| named().any(|name| name.to_lowercase() == column.to_lowercase());
-    let is_gone = |name: &&String| find_column(&altered.before, name).is_some() && find_column(&altered.after, name).is_none();
-    let gone: Vec<&String> = named().filter(is_gone).collect();
-    // The settings may already name what has become of the columns.
-    let is_explained = altered.appeared().filter(is_named).count() >= gone.len();
-    let unknown = altered.appeared().find(|column| !is_named(column));
-    match (gone.first(), unknown) {
-        (Some(gone), Some(appeared)) if !is_explained => Err(Error::config(format!(
-            "table {} has lost the column `{gone}`, which the transform `columns` names, and has got the column `{appeared}`",
-            altered.after.id
-        ))
-        .because("the column may have been renamed")
-        .with_help(format!(
-            "if it has, write the new name into `transform.columns`, beside `{gone}`; else remove `{gone}` there. Then start again"
-        ))
-        .with_code("E_NO_COLUMN")),
-        _ => Ok(()),
-    }
+    altered.refuse_replaced("transform.columns", include.iter().chain(exclude).chain(rename.keys()).map(String::as_str))
 }
 
 impl Transform for Columns {

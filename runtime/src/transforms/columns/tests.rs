@@ -138,7 +138,7 @@ fn a_column_that_may_have_another_name_now_ends_the_task() {
         let result = by_event.apply(&mut altered(table(now)));
         assert_eq!(result.is_err(), refused, "{now:?}");
         if let Err(error) = result {
-            assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_NO_COLUMN")));
+            assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_COLUMN_REPLACED")));
         }
         // Rows may have a new schema of which no event has told.
         let mut by_row = columns(config.clone()).unwrap();

@@ -9,14 +9,13 @@ use super::expression::{Expression, Image, Term};
 use super::parser::parse;
 use super::place::Place;
 use super::program::{Program, Rules};
-use super::rows::{Memory, OneRow};
+use super::runner::{Runner, Script};
 use super::syntax::{Argument, Node, NodeKind};
 use super::validate::{Expected, validate};
 use super::zone::Zone;
-use super::{now, parse_zone, utc};
-use crate::transforms::by_schema::BySchema;
-use crate::transforms::scope::Scope;
-use crate::{Batch, Body, Collation, Column, ColumnKind, Error, Finding, Result, TableId, TableSchema, Transform};
+use super::{parse_zone, utc};
+use crate::transforms::selected_tables::SelectedTables;
+use crate::{Batch, Collation, Column, ColumnKind, Error, Finding, Result, TableSchema, Transform};
 
 const KEY: &str = "transform.add_columns.columns";
 
@@ -53,12 +52,13 @@ pub struct AddedColumn {
 
 /// A transform that adds columns.
 pub struct AddColumns {
-    scope: Scope,
+    runner: Runner<Additions>,
+    fingerprint: String,
+}
+
+struct Additions {
     columns: Vec<New>,
     zone: Zone,
-    fingerprint: String,
-    programs: BySchema<Option<Arc<Program>>>,
-    memory: Memory,
 }
 
 struct New {
@@ -70,7 +70,7 @@ struct New {
 impl AddColumns {
     /// Reads the settings. Fails with an error of kind `Config` if they are not valid, which names line and column of the expression.
     pub fn new(config: AddColumnsConfig) -> Result<Self> {
-        let scope = Scope::new(&config.tables, "transform.add_columns.tables")?;
+        let tables = SelectedTables::new("add_columns.tables", &config.tables)?;
         let zone = parse_zone(&config.time_zone, "transform.add_columns.time_zone")?;
         if config.columns.is_empty() {
             return Err(Error::config(format!("key `{KEY}` names no column")));
@@ -94,11 +94,11 @@ impl AddColumns {
             columns.push(New { column, set, is_key: *key });
         }
         let keys: Vec<_> = config.columns.iter().filter(|column| column.key).collect();
-        let hash = Sha256::digest(format!("{scope:?} {keys:?}"));
+        let hash = Sha256::digest(format!("{tables:?} {keys:?}"));
         let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         let names: Vec<_> = keys.iter().map(|column| &column.name).collect();
         let fingerprint = if keys.is_empty() { String::new() } else { format!("add_columns keys {names:?} {hex}") };
-        Ok(Self { scope, columns, zone, fingerprint, programs: BySchema::default(), memory: Memory::default() })
+        Ok(Self { runner: Runner::new(Additions { columns, zone }, tables), fingerprint })
     }
 }
 
@@ -145,44 +145,59 @@ fn column(name: &str, text: &str) -> Option<Column> {
     Some(column)
 }
 
-fn compile(columns: &[New], zone: &Zone, schema: &Arc<TableSchema>) -> Result<Program> {
-    let fail = |name: &str, why: &str| Error::config(format!("key `{KEY}`: column {name} {why}")).of_table(&schema.id);
-    let declared: Vec<Column> = columns.iter().map(|new| new.column.clone()).collect();
-    let rules = Rules { declared: &declared, ..Rules::new(zone) };
-    let mut sets = Vec::new();
-    for new in columns {
-        let name = &new.column.name;
-        if schema.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name)) {
-            return Err(fail(name, "cannot be added, because the table has a column of that name").with_help("give it another name"));
+impl Script for Additions {
+    const NAME: &'static str = "add_columns";
+    const KEY: &'static str = KEY;
+
+    fn compile(&self, schema: &Arc<TableSchema>) -> Result<Program> {
+        let fail = |name: &str, why: &str| Error::config(format!("key `{KEY}`: column {name} {why}")).of_table(&schema.id);
+        let declared: Vec<Column> = self.columns.iter().map(|new| new.column.clone()).collect();
+        let rules = Rules { declared: &declared, ..Rules::new(&self.zone) };
+        let mut sets = Vec::new();
+        for new in &self.columns {
+            let name = &new.column.name;
+            if schema.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name)) {
+                return Err(fail(name, "cannot be added, because the table has a column of that name").with_help("give it another name"));
+            }
+            // With those before it, so that an error can name the column.
+            sets.push(Argument { name: None, value: new.set.clone() });
+            let script = Node::new(Place::default(), NodeKind::Call("e_compose".into(), sets.clone()));
+            let program =
+                Program::compile(&script, schema, &rules).map_err(|fault| fault.into_error(&value_key(name)).of_table(&schema.id))?;
+            let key = schema.effective_key();
+            if let (true, Some(set)) = (new.is_key, program.sets.last())
+                && (set.value.nullable || !depends_on(&set.value, &key, &program))
+            {
+                return Err(fail(name, "cannot belong to the key, because its value may change or be NULL while the key stays the same")
+                    .with_help(
+                        "a column with `key = true` may depend on constants, __DB__, __TB__ and columns of the key that cannot be NULL",
+                    ));
+            }
         }
-        // With those before it, so that an error can name the column.
-        sets.push(Argument { name: None, value: new.set.clone() });
-        let script = Node::new(Place::default(), NodeKind::Call("e_compose".into(), sets.clone()));
-        let program = Program::compile(&script, schema, &rules).map_err(|fault| fault.into_error(&value_key(name)).of_table(&schema.id))?;
-        let key = schema.effective_key();
-        if let (true, Some(set)) = (new.is_key, program.sets.last())
-            && (set.value.nullable || !depends_on(&set.value, &key, &program))
-        {
-            return Err(fail(name, "cannot belong to the key, because its value may change or be NULL while the key stays the same")
-                .with_help(
-                    "a column with `key = true` may depend on constants, __DB__, __TB__ and columns of the key that cannot be NULL",
-                ));
+        let script = Node::new(Place::default(), NodeKind::Call("e_compose".into(), sets));
+        let mut program = Program::compile(&script, schema, &rules).map_err(|fault| fault.into_error(KEY).of_table(&schema.id))?;
+        let mut extended = TableSchema::clone(&program.schema);
+        for new in self.columns.iter().filter(|new| new.is_key) {
+            let Some(column) = extended.column(&new.column.name) else { continue };
+            if !extended.primary_key.is_empty() {
+                extended.primary_key.push(column);
+            }
+            for key in &mut extended.unique_keys {
+                key.columns.push(column);
+            }
         }
+        program.schema = Arc::new(extended);
+        Ok(program)
     }
-    let script = Node::new(Place::default(), NodeKind::Call("e_compose".into(), sets));
-    let mut program = Program::compile(&script, schema, &rules).map_err(|fault| fault.into_error(KEY).of_table(&schema.id))?;
-    let mut extended = TableSchema::clone(&program.schema);
-    for new in columns.iter().filter(|new| new.is_key) {
-        let Some(column) = extended.column(&new.column.name) else { continue };
-        if !extended.primary_key.is_empty() {
-            extended.primary_key.push(column);
-        }
-        for key in &mut extended.unique_keys {
-            key.columns.push(column);
-        }
+
+    /// None: a table without a column that an expression names is refused.
+    fn columns(&self) -> impl Iterator<Item = &str> + Clone {
+        std::iter::empty()
     }
-    program.schema = Arc::new(extended);
-    Ok(program)
+
+    fn zone(&self) -> &Zone {
+        &self.zone
+    }
 }
 
 /// Whether an expression has the same value whenever these columns have.
@@ -208,44 +223,10 @@ impl Transform for AddColumns {
     }
 
     fn apply(&mut self, batch: &mut Batch) -> Result<()> {
-        let now = now();
-        batch.rewrite(|event, block| {
-            let Self { scope, columns, zone, programs, memory, .. } = self;
-            let change = match &mut event.body {
-                Body::Row(change) => change,
-                Body::Schema(change) => {
-                    // Old schemas are not used again.
-                    programs.clear();
-                    return extend(scope, columns, zone, &mut change.tables).map(|()| true);
-                }
-                Body::Begin | Body::Commit | Body::Heartbeat => return Ok(true),
-            };
-            let program = programs.get(&change.schema, |schema| {
-                Ok(if scope.contains(&schema.id) { Some(Arc::new(compile(columns, zone, schema)?)) } else { None })
-            })?;
-            let Some(program) = program else { return Ok(true) };
-            OneRow { program, key: KEY, null_on_error: false, zone, now }.apply(event, block, memory)
-        })
+        self.runner.apply(batch)
     }
 
     fn check(&mut self, tables: &[Arc<TableSchema>]) -> Vec<Finding> {
-        let mut found = self.scope.unused("add_columns", "transform.add_columns.tables", tables);
-        for table in tables.iter().filter(|table| self.scope.contains(&table.id)) {
-            if let Err(error) = compile(&self.columns, &self.zone, table) {
-                found.push(Finding::from_error("add_columns", &error.map_message(|message| format!("table {}: {message}", table.id))));
-            }
-        }
-        found
+        self.runner.check(tables)
     }
-}
-
-fn extend(scope: &Scope, columns: &[New], zone: &Zone, tables: &mut [(TableId, Option<Arc<TableSchema>>)]) -> Result<()> {
-    for (id, schema) in tables {
-        if let Some(schema) = schema
-            && scope.contains(id)
-        {
-            *schema = compile(columns, zone, schema)?.schema;
-        }
-    }
-    Ok(())
 }

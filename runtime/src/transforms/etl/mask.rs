@@ -10,14 +10,12 @@ use sha2::{Digest as _, Sha256};
 use super::place::Place;
 use super::program::{Program, Rules};
 use super::read::Reader;
-use super::rows::{Memory, OneRow};
+use super::runner::{Runner, Script};
 use super::syntax::{Argument, Node, NodeKind};
 use super::value::Type;
 use super::zone::Zone;
-use crate::transforms::by_schema::BySchema;
-use crate::transforms::known_columns::KnownColumns;
-use crate::transforms::scope::Scope;
-use crate::{Batch, Body, Column, ColumnKind, Error, Finding, Result, TableId, TableSchema, Transform};
+use crate::transforms::selected_tables::SelectedTables;
+use crate::{Batch, Column, ColumnKind, Error, Finding, Result, TableSchema, Transform};
 
 const KEY: &str = "transform.mask.columns";
 
@@ -70,19 +68,19 @@ pub enum MaskRule {
 
 /// A transform that hides values of columns.
 pub struct Mask {
-    scope: Scope,
+    runner: Runner<MaskScript>,
+}
+
+struct MaskScript {
     rules: BTreeMap<String, MaskRule>,
     keys: Vec<String>,
     zone: Zone,
-    programs: BySchema<Option<Arc<Program>>>,
-    known: KnownColumns,
-    memory: Memory,
 }
 
 impl Mask {
     /// Reads the settings. Fails with an error of kind `Config` if they are not valid.
     pub fn new(config: MaskConfig) -> Result<Self> {
-        let scope = Scope::new(&config.tables, "transform.mask.tables")?;
+        let tables = SelectedTables::new("mask.tables", &config.tables)?;
         if config.columns.is_empty() {
             return Err(Error::config(format!("key `{KEY}` names no column")));
         }
@@ -94,30 +92,46 @@ impl Mask {
             };
             return Err(Error::config(format!("key `{KEY}.{column}` is not valid")).because(why));
         }
-        Ok(Self {
-            scope,
-            rules: config.columns,
-            keys: config.keys,
-            zone: Zone::Fixed(0),
-            programs: BySchema::default(),
-            known: KnownColumns::default(),
-            memory: Memory::default(),
-        })
+        let script = MaskScript { rules: config.columns, keys: config.keys, zone: Zone::Fixed(0) };
+        Ok(Self { runner: Runner::new(script, tables) })
+    }
+}
+
+impl Script for MaskScript {
+    const NAME: &'static str = "mask";
+    const KEY: &'static str = KEY;
+
+    /// The rules as a script for a table. Columns that it does not have are passed over.
+    fn compile(&self, schema: &Arc<TableSchema>) -> Result<Program> {
+        let mut sets = Vec::new();
+        let mut key_columns = Vec::new();
+        for key in &self.keys {
+            key_columns.extend(find(schema, key)?.and_then(|column| schema.columns.get(column)).map(|column| column.name.clone()));
+        }
+        let settings = Rules { keys: &key_columns, keeps_filter_columns: false, ..Rules::new(&self.zone) };
+        for (name, rule) in &self.rules {
+            let Some(column) = find(schema, name)?.and_then(|column| schema.columns.get(column)) else { continue };
+            let fail = |why: String| {
+                Error::config(format!("key `{KEY}.{name}` does not fit column {}", column.name)).because(why).of_table(&schema.id)
+            };
+            let set = set(column, rule).map_err(|why| fail(why.into()))?;
+            // Alone first, so that an error can name the rule.
+            Program::compile(&set, schema, &settings).map_err(|fault| match fault.help.as_str() {
+                "" => fail(fault.what),
+                help => fail(fault.what).with_help(help.to_owned()),
+            })?;
+            sets.push(Argument { name: None, value: set });
+        }
+        let script = node(NodeKind::Call("e_compose".into(), sets));
+        Program::compile(&script, schema, &settings).map_err(|fault| fault.into_error(KEY).of_table(&schema.id))
     }
 
-    fn schema_changed(&mut self, tables: &mut [(TableId, Option<Arc<TableSchema>>)]) -> Result<()> {
-        // Old schemas are not used again.
-        self.programs.clear();
-        for (id, schema) in tables {
-            let Some(schema) = schema else { continue };
-            if !self.scope.contains(id) {
-                continue;
-            }
-            let rules = &self.rules;
-            self.known.learn(schema, KEY, |name| rules.keys().any(|rule| rule.eq_ignore_ascii_case(name)))?;
-            *schema = compile(rules, &self.keys, &self.zone, schema)?.schema.clone();
-        }
-        Ok(())
+    fn columns(&self) -> impl Iterator<Item = &str> + Clone {
+        self.rules.keys().map(String::as_str)
+    }
+
+    fn zone(&self) -> &Zone {
+        &self.zone
     }
 }
 
@@ -132,31 +146,6 @@ fn find(schema: &TableSchema, name: &str) -> Result<Option<usize>> {
             .with_help("write the name in the case of the column")),
         (first, _) => Ok(first.map(|(column, _)| column)),
     }
-}
-
-/// The rules as a script for a table. Columns that it does not have are passed over.
-fn compile(rules: &BTreeMap<String, MaskRule>, keys: &[String], zone: &Zone, schema: &Arc<TableSchema>) -> Result<Program> {
-    let mut sets = Vec::new();
-    let mut key_columns = Vec::new();
-    for key in keys {
-        key_columns.extend(find(schema, key)?.and_then(|column| schema.columns.get(column)).map(|column| column.name.clone()));
-    }
-    let settings = Rules { keys: &key_columns, keeps_filter_columns: false, ..Rules::new(zone) };
-    for (name, rule) in rules {
-        let Some(column) = find(schema, name)?.and_then(|column| schema.columns.get(column)) else { continue };
-        let fail = |why: String| {
-            Error::config(format!("key `{KEY}.{name}` does not fit column {}", column.name)).because(why).of_table(&schema.id)
-        };
-        let set = set(column, rule).map_err(|why| fail(why.into()))?;
-        // Alone first, so that an error can name the rule.
-        Program::compile(&set, schema, &settings).map_err(|fault| match fault.help.as_str() {
-            "" => fail(fault.what),
-            help => fail(fault.what).with_help(help.to_owned()),
-        })?;
-        sets.push(Argument { name: None, value: set });
-    }
-    let script = node(NodeKind::Call("e_compose".into(), sets));
-    Program::compile(&script, schema, &settings).map_err(|fault| fault.into_error(KEY).of_table(&schema.id))
 }
 
 fn node(kind: NodeKind) -> Node {
@@ -203,10 +192,11 @@ fn set(column: &Column, rule: &MaskRule) -> Result<Node, &'static str> {
 impl Transform for Mask {
     /// What decides the keys of rows: nothing, unless `keys` names columns.
     fn fingerprint(&self) -> String {
-        if self.keys.is_empty() {
+        let MaskScript { rules, keys, .. } = self.runner.script();
+        if keys.is_empty() {
             return String::new();
         }
-        let rules = self.rules.iter().filter(|(name, _)| self.keys.iter().any(|key| key.eq_ignore_ascii_case(name)));
+        let rules = rules.iter().filter(|(name, _)| keys.iter().any(|key| key.eq_ignore_ascii_case(name)));
         let rules: Vec<String> = rules
             .map(|(name, rule)| match rule {
                 MaskRule::Hash { salt } => format!("{name} hash {:?}", salt.expose_secret()),
@@ -215,44 +205,21 @@ impl Transform for Mask {
             })
             .collect();
         // The texts hold salts.
-        let hash = Sha256::digest(format!("{:?} {rules:?}", self.scope));
+        let hash = Sha256::digest(format!("{:?} {rules:?}", self.runner.tables()));
         let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("mask keys {:?} {hex}", self.keys)
+        format!("mask keys {keys:?} {hex}")
     }
 
     fn apply(&mut self, batch: &mut Batch) -> Result<()> {
-        batch.rewrite(|event, block| {
-            let change = match &mut event.body {
-                Body::Row(change) => change,
-                Body::Schema(change) => return self.schema_changed(&mut change.tables).map(|()| true),
-                Body::Begin | Body::Commit | Body::Heartbeat => return Ok(true),
-            };
-            let Self { scope, rules, keys, zone, programs, memory, .. } = self;
-            let program = programs.get(&change.schema, |schema| {
-                Ok(if scope.contains(&schema.id) { Some(Arc::new(compile(rules, keys, zone, schema)?)) } else { None })
-            })?;
-            let Some(program) = program else { return Ok(true) };
-            OneRow { program, key: KEY, null_on_error: false, zone, now: 0 }.apply(event, block, memory)
-        })
+        self.runner.apply(batch)
     }
 
     fn check(&mut self, tables: &[Arc<TableSchema>]) -> Vec<Finding> {
-        let mut found = self.scope.unused("mask", "transform.mask.tables", tables);
-        let meant: Vec<_> = tables.iter().filter(|table| self.scope.contains(&table.id)).collect();
-        for name in self.rules.keys() {
-            let has = |table: &&Arc<TableSchema>| find(table, name).is_ok_and(|column| column.is_some());
-            if !meant.is_empty() && !meant.iter().any(has) {
-                found.push(Finding::failed(
-                    "mask",
-                    format!("no table of `transform.mask.tables` has the column {name}"),
-                    "correct its name",
-                ));
-            }
-        }
-        for table in meant {
-            if let Err(error) = compile(&self.rules, &self.keys, &self.zone, table) {
-                found.push(Finding::from_error("mask", &error.map_message(|message| format!("table {}: {message}", table.id))));
-            }
+        let mut found = self.runner.check(tables);
+        for name in self.runner.script().rules.keys() {
+            // What may be one of several columns is said already.
+            let has = |table: &Arc<TableSchema>| find(table, name).map_or(true, |column| column.is_some());
+            found.extend(self.runner.tables().missing("mask.columns", name, tables, has));
         }
         found
     }

@@ -20,6 +20,7 @@ mod program;
 mod read;
 mod rows;
 mod run;
+mod runner;
 mod store;
 mod syntax;
 mod texts;
@@ -31,7 +32,6 @@ mod zone;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -40,14 +40,12 @@ use sha2::{Digest as _, Sha256};
 pub use self::add_columns::{AddColumns, AddColumnsConfig, AddedColumn};
 pub use self::mask::{Mask, MaskConfig, MaskRule};
 use self::program::{Program, Rules};
-use self::rows::{Memory, OneRow};
+use self::runner::{Runner, Script};
 use self::syntax::{Node, NodeKind};
 use self::validate::{Expected, validate};
 use self::zone::Zone;
-use super::by_schema::BySchema;
-use super::known_columns::KnownColumns;
-use super::scope::Scope;
-use crate::{Batch, Body, Error, Finding, Result, TableId, TableSchema, Transform};
+use super::selected_tables::SelectedTables;
+use crate::{Batch, Error, Finding, Result, TableSchema, Transform};
 
 const SCRIPT: &str = "transform.etl.script";
 
@@ -94,53 +92,51 @@ pub enum OnEtlError {
 
 /// A transform that changes rows by a script.
 pub struct Etl {
-    scope: Scope,
+    runner: Runner<EtlScript>,
+}
+
+struct EtlScript {
     script: Node,
     /// The columns that the script names.
     columns: BTreeSet<String>,
     on_error: OnEtlError,
     keys: Vec<String>,
     zone: Zone,
-    programs: BySchema<Option<Arc<Program>>>,
-    known: KnownColumns,
-    memory: Memory,
 }
 
 impl Etl {
     /// Reads the settings. Fails with an error of kind `Config` if they are not valid, which names line and column of the script.
     pub fn new(config: EtlConfig) -> Result<Self> {
-        let scope = Scope::new(&config.tables, "transform.etl.tables")?;
+        let tables = SelectedTables::new("etl.tables", &config.tables)?;
         let script = parser::parse(config.script.expose_secret()).map_err(|fault| fault.into_error(SCRIPT))?;
         validate(&script, Expected::Action).map_err(|fault| fault.into_error(SCRIPT))?;
         let zone = parse_zone(&config.time_zone, "transform.etl.time_zone")?;
         let mut columns = BTreeSet::new();
         collect_columns(&script, &mut columns);
-        Ok(Self {
-            scope,
-            script,
-            columns,
-            on_error: config.on_etl_error,
-            keys: config.keys,
-            zone,
-            programs: BySchema::default(),
-            known: KnownColumns::default(),
-            memory: Memory::default(),
-        })
+        let script = EtlScript { script, columns, on_error: config.on_etl_error, keys: config.keys, zone };
+        Ok(Self { runner: Runner::new(script, tables) })
+    }
+}
+
+impl Script for EtlScript {
+    const NAME: &'static str = "etl";
+    const KEY: &'static str = SCRIPT;
+
+    fn compile(&self, schema: &Arc<TableSchema>) -> Result<Program> {
+        let rules = Rules { null_on_error: self.null_on_error(), keys: &self.keys, ..Rules::new(&self.zone) };
+        Program::compile(&self.script, schema, &rules).map_err(|fault| fault.into_error(SCRIPT).of_table(&schema.id))
     }
 
-    fn schema_changed(&mut self, tables: &mut [(TableId, Option<Arc<TableSchema>>)]) -> Result<()> {
-        // Old schemas are not used again.
-        self.programs.clear();
-        for (id, schema) in tables {
-            let Some(schema) = schema else { continue };
-            if !self.scope.contains(id) {
-                continue;
-            }
-            let columns = &self.columns;
-            self.known.learn(schema, SCRIPT, |name| columns.contains(name))?;
-            *schema = compile(&self.script, schema, &self.zone, self.on_error, &self.keys)?.schema.clone();
-        }
-        Ok(())
+    fn columns(&self) -> impl Iterator<Item = &str> + Clone {
+        self.columns.iter().map(String::as_str)
+    }
+
+    fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    fn null_on_error(&self) -> bool {
+        self.on_error == OnEtlError::Null
     }
 }
 
@@ -176,58 +172,29 @@ fn collect_sets(node: &Node, keys: &[String], sets: &mut Vec<String>) {
     arguments.iter().for_each(|argument| collect_sets(&argument.value, keys, sets));
 }
 
-fn compile(script: &Node, schema: &Arc<TableSchema>, zone: &Zone, on_error: OnEtlError, keys: &[String]) -> Result<Program> {
-    let rules = Rules { null_on_error: on_error == OnEtlError::Null, keys, ..Rules::new(zone) };
-    Program::compile(script, schema, &rules).map_err(|fault| fault.into_error(SCRIPT).of_table(&schema.id))
-}
-
-/// The present in microseconds since the epoch.
-pub(super) fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|passed| i64::try_from(passed.as_micros()).ok()).unwrap_or(0)
-}
-
 impl Transform for Etl {
     /// What decides the keys of rows: nothing, unless `keys` names columns.
     fn fingerprint(&self) -> String {
-        if self.keys.is_empty() {
+        let EtlScript { script, keys, .. } = self.runner.script();
+        if keys.is_empty() {
             return String::new();
         }
         let mut sets = Vec::new();
-        collect_sets(&self.script, &self.keys, &mut sets);
+        collect_sets(script, keys, &mut sets);
         // The texts may hold a salt.
-        let hash = Sha256::digest(format!("{:?} {sets:?}", self.scope));
+        let hash = Sha256::digest(format!("{:?} {sets:?}", self.runner.tables()));
         let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("etl keys {:?} {hex}", self.keys)
+        format!("etl keys {keys:?} {hex}")
     }
 
     fn apply(&mut self, batch: &mut Batch) -> Result<()> {
-        let now = now();
-        batch.rewrite(|event, block| {
-            let change = match &mut event.body {
-                Body::Row(change) => change,
-                Body::Schema(change) => return self.schema_changed(&mut change.tables).map(|()| true),
-                Body::Begin | Body::Commit | Body::Heartbeat => return Ok(true),
-            };
-            let Self { scope, script, on_error, keys, zone, programs, memory, .. } = self;
-            let program = programs.get(&change.schema, |schema| {
-                let is_meant = scope.contains(&schema.id);
-                Ok(if is_meant { Some(Arc::new(compile(script, schema, zone, *on_error, keys)?)) } else { None })
-            })?;
-            let Some(program) = program else { return Ok(true) };
-            let row = OneRow { program, key: SCRIPT, null_on_error: *on_error == OnEtlError::Null, zone, now };
-            row.apply(event, block, memory)
-        })
+        self.runner.apply(batch)
     }
 
     fn check(&mut self, tables: &[Arc<TableSchema>]) -> Vec<Finding> {
-        let mut found = self.scope.unused("etl", "transform.etl.tables", tables);
-        let meant: Vec<_> = tables.iter().filter(|table| self.scope.contains(&table.id)).collect();
-        for table in &meant {
-            if let Err(error) = compile(&self.script, table, &self.zone, self.on_error, &self.keys) {
-                found.push(Finding::from_error("etl", &error.map_message(|message| format!("table {}: {message}", table.id))));
-            }
-        }
-        for key in &self.keys {
+        let mut found = self.runner.check(tables);
+        let meant = self.runner.tables().of(tables);
+        for key in &self.runner.script().keys {
             let is_key = |table: &&Arc<TableSchema>| table.column(key).is_some_and(|column| table.effective_key().contains(&column));
             if !meant.iter().any(is_key) {
                 let what = format!("column {key} of `transform.etl.keys` belongs to the key of no selected table");

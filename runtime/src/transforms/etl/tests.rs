@@ -123,7 +123,7 @@ fn etl(config: serde_json::Value) -> Result<Etl> {
 fn mistake(script: &str) -> String {
     let error = match etl(json!({"script": script})) {
         Err(error) => error,
-        Ok(etl) => compile(&etl.script, &Arc::new(orders()), &etl.zone, etl.on_error, &etl.keys).map(|_| ()).expect_err(script),
+        Ok(etl) => etl.runner.script().compile(&Arc::new(orders())).map(|_| ()).expect_err(script),
     };
     assert_eq!(error.kind(), Kind::Config, "{script}");
     error.message().trim_start_matches("transform.etl.script: ").to_owned()

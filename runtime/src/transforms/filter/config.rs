@@ -4,14 +4,15 @@ use serde::Deserialize;
 use sqlparser::ast::Expr;
 
 use super::{parse, temporal};
-use crate::{Error, NameCase, Result, TableId, TablePattern};
+use crate::transforms::selected_tables::SelectedTables;
+use crate::{Error, Result};
 
 /// Settings of `filter`: `filter = { tables = ["shop.orders"], where = "region = 'eu' and amount > 10" }`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FilterConfig {
-    /// Patterns for the tables whose rows are filtered ([`TablePattern`]).
+    /// Patterns for the tables whose rows are filtered ([`crate::TablePattern`]).
     pub tables: Vec<String>,
     /// The condition of the rows that are kept, as in MySQL's WHERE.
     #[serde(rename = "where")]
@@ -34,7 +35,7 @@ fn utc() -> String {
 
 /// Settings that were read.
 pub(super) struct Rule {
-    pub(super) patterns: Vec<TablePattern>,
+    pub(super) tables: SelectedTables,
     pub(super) condition: String,
     pub(super) expr: Expr,
     pub(super) emit_moved_in: bool,
@@ -43,13 +44,7 @@ pub(super) struct Rule {
 
 impl Rule {
     pub(super) fn new(config: FilterConfig) -> Result<Self> {
-        let patterns = config.tables.iter().map(|pattern| {
-            TablePattern::parse(pattern).map_err(|why| Error::config("key `transform.filter.tables` is not valid").because(why))
-        });
-        let patterns = patterns.collect::<Result<Vec<_>>>()?;
-        if patterns.is_empty() {
-            return Err(Error::config("key `transform.filter.tables` is empty").with_help("name the tables whose rows are filtered"));
-        }
+        let tables = SelectedTables::new("filter.tables", &config.tables)?;
         let expr = parse::parse(&config.condition).map_err(|why| {
             Error::config(format!("key `transform.filter.where` is not valid: `{}`", shortened(&config.condition)))
                 .because(why)
@@ -59,11 +54,7 @@ impl Rule {
             Error::config(format!("key `transform.filter.time_zone` is not valid: `{}`", config.time_zone))
                 .with_help("write the zone as the difference from UTC, such as +08:00")
         })?;
-        Ok(Self { patterns, condition: config.condition, expr, emit_moved_in: config.emit_moved_in, zone })
-    }
-
-    pub(super) fn is_for(&self, table: &TableId) -> bool {
-        self.patterns.iter().any(|pattern| pattern.matches(table, NameCase::Exact))
+        Ok(Self { tables, condition: config.condition, expr, emit_moved_in: config.emit_moved_in, zone })
     }
 }
 

@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub use config::FilterConfig;
 
 use super::by_schema::BySchema;
-use crate::{Batch, Body, Error, Finding, NameCase, Op, Result, Row, RowChange, TableSchema, Transform};
+use crate::{Batch, Body, Error, Finding, Op, Result, Row, RowChange, TableSchema, Transform};
 use compile::{Compiled, Refusal};
 use config::{Rule, shortened};
 
@@ -92,7 +92,7 @@ impl Filter {
 
 impl Rule {
     fn table(&self, schema: &Arc<TableSchema>) -> Result<Option<Table>> {
-        if !self.is_for(&schema.id) {
+        if !self.tables.contain(&schema.id) {
             return Ok(None);
         }
         let compiled = compile::compile(&self.expr, schema, self.zone).map_err(|refusal| self.refused(&refusal).of_table(&schema.id))?;
@@ -150,13 +150,7 @@ impl Transform for Filter {
     }
 
     fn check(&mut self, tables: &[Arc<TableSchema>]) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        for pattern in self.rule.patterns.iter().filter(|pattern| pattern.literal().is_some()) {
-            if !tables.iter().any(|table| pattern.matches(&table.id, NameCase::Exact)) {
-                let what = format!("the table {} of a filter is not selected", pattern.as_str());
-                findings.push(Finding::warning("filter", what, "correct the name, or remove it from the filter's `tables`"));
-            }
-        }
+        let mut findings = self.rule.tables.idle(tables);
         for schema in tables {
             if let Err(error) = self.table(schema) {
                 let error = error.map_message(|message| format!("table {}: {message}", schema.id));

@@ -1,6 +1,7 @@
 //! What scripts do to events.
 
 use super::*;
+use crate::Body;
 
 fn event(op: Op, before: Option<Row>, after: Option<Row>, schema: &Arc<TableSchema>) -> Event {
     Event {
@@ -141,7 +142,7 @@ fn failures_reject_the_row_or_give_null() {
 fn keys_stay_apart() {
     let allowed = |script: &str| {
         let etl = etl(json!({"script": script, "keys": ["id"]})).unwrap();
-        compile(&etl.script, &Arc::new(orders()), &etl.zone, etl.on_error, &etl.keys).map(|program| program.schema.effective_key())
+        etl.runner.script().compile(&Arc::new(orders())).map(|program| program.schema.effective_key())
     };
     for script in [
         "e_set(`id`, `id` + 1000)",
