@@ -42,6 +42,7 @@ mod report;
 mod row_events;
 mod schema_changes;
 mod servers;
+mod shaping_all;
 mod shaping_names;
 mod sizes;
 mod start_points;
