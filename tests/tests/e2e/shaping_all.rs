@@ -287,7 +287,7 @@ async fn every_transform(flavor: Flavor, seed: u64, statements: usize) -> Result
     expect(&mysql, &name).await?;
     for case in cases.iter_mut() {
         let report = case.verify(kills * PARALLELISM).await?;
-        assert!(report.snapshot_rows > 500 && report.stream_rows > 1_000 && report.schema_changes > 10, "{report}");
+        assert!(report.snapshot_rows > 100 && report.stream_rows > 1_000 && report.schema_changes > 10, "{report}");
         for plain in ["hidden", "anna", "example.com"] {
             let shown = case.entries.iter().any(|entry| entry.value.windows(plain.len()).any(|part| part == plain.as_bytes()));
             assert!(!shown, "{plain} was delivered");
