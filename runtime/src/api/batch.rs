@@ -1,5 +1,7 @@
 //! The batch: the unit that crosses tasks, channels and `await`s. Single rows never do.
 
+use std::cell::Cell;
+
 use crate::{Body, CellBlock, Error, Event, Facts, Kind, Position, Result, SchemaChanges, Seq};
 
 /// How many bytes a block holds before [`Batch::rewrite`] begins another one.
@@ -71,20 +73,23 @@ impl Batch {
     }
 
     fn sift(&mut self, mut f: impl FnMut(&mut Event) -> Result<bool>) -> Result<()> {
-        let mut kept = Vec::with_capacity(self.events.len());
         let mut failed = None;
-        for mut event in self.events.drain(..) {
-            match if failed.is_some() { Ok(true) } else { f(&mut event) } {
-                Ok(true) => kept.push(event),
-                Ok(false) => {}
-                Err(error) if error.kind() == Kind::Data => self.rejected.push((event, error)),
-                Err(error) => {
-                    failed = Some(error);
-                    kept.push(event);
-                }
+        // Why the event that is taken out next is rejected; `None` if it is dropped.
+        let refusal = Cell::new(None);
+        let is_taken_out = |event: &mut Event| match if failed.is_some() { Ok(true) } else { f(event) } {
+            Ok(is_kept) => !is_kept,
+            Err(error) if error.kind() == Kind::Data => {
+                refusal.set(Some(error));
+                true
             }
+            Err(error) => {
+                failed = Some(error);
+                false
+            }
+        };
+        for event in self.events.extract_if(.., is_taken_out) {
+            self.rejected.extend(refusal.take().map(|error| (event, error)));
         }
-        self.events = kept;
         failed.map_or(Ok(()), Err)
     }
 

@@ -4,6 +4,7 @@
 //! cells: one tag byte and a payload. The layout is private; writers use [`CellBlock`], readers [`Row::get`].
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 /// The value of one cell, borrowed from its row.
@@ -254,6 +255,29 @@ impl RowWriter<'_> {
         self.close_cell();
     }
 
+    /// Copies consecutive cells of another row, which is faster than one by one. Cells that the row does not have are NULL.
+    #[inline]
+    pub fn push_cells(&mut self, row: &Row, columns: Range<usize>) {
+        let from = row.cells();
+        let ends = from.ends.as_slice();
+        let end_of = |column: usize| ends.get(column).map_or(0, |end| u32::from_le_bytes(*end) as usize);
+        let start = columns.start.checked_sub(1).map_or(0, end_of);
+        let (Some(run), Some(last)) = (ends.get(columns.clone()), columns.end.checked_sub(1)) else {
+            columns.for_each(|column| self.push(row.get(column)));
+            return;
+        };
+        // Each end counts from the first cell of its row, so all ends move by the same distance.
+        let written = self.block.bytes.len() - self.cells;
+        self.block.bytes.extend_from_slice(from.cells.get(start..end_of(last)).unwrap_or(&[]));
+        debug_assert!(self.next + run.len() * 4 <= self.cells, "more cells than the row has columns");
+        if let Some(slots) = self.block.bytes.get_mut(self.next..self.next + run.len() * 4) {
+            for (slot, end) in slots.as_chunks_mut().0.iter_mut().zip(run) {
+                *slot = ((u32::from_le_bytes(*end) as usize - start + written) as u32).to_le_bytes();
+            }
+        }
+        self.next += run.len() * 4;
+    }
+
     /// Packs a decimal from its pieces, for decoders that make its text in parts.
     pub fn push_decimal(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.block.bytes.push(tag::DECIMAL);
@@ -470,6 +494,24 @@ mod tests {
                     prop_assert_eq!(packed.get(index), cell.value());
                 }
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn cells_are_copied_together(cells in proptest::collection::vec(owned(), 0..12), cuts in (0usize..14, 0usize..14)) {
+            let row = Row::from_values(cells.iter().map(Owned::value));
+            let columns = cuts.0.min(cuts.1)..cuts.0.max(cuts.1);
+            let mut block = CellBlock::default();
+            block.row(1).push(Value::Null);
+            let mut writer = block.row(2 + columns.len());
+            writer.push(Value::Int(1));
+            writer.push_cells(&row, columns.clone());
+            writer.push(Value::Int(2));
+            let copy = writer.finish();
+            block.seal();
+            let expected = columns.map(|column| cells.get(column).map_or(Value::Null, Owned::value));
+            prop_assert!(copy.values().eq([Value::Int(1)].into_iter().chain(expected).chain([Value::Int(2)])));
         }
     }
 

@@ -154,6 +154,9 @@ pub struct TableSchema {
     /// Columns that a transform has added: the table of the source does not have them. Indexes into `columns`.
     #[serde(skip)]
     pub added_columns: Vec<usize>,
+    /// Columns to which a transform has given a name that is written in its settings. Indexes into `columns`.
+    #[serde(skip)]
+    pub renamed_columns: Vec<usize>,
 }
 
 impl TableSchema {
@@ -170,6 +173,7 @@ impl TableSchema {
             version: 1,
             filter_columns: Vec::new(),
             added_columns: Vec::new(),
+            renamed_columns: Vec::new(),
         }
     }
 

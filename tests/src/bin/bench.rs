@@ -10,6 +10,9 @@
 //! rounds, unless `--rounds` is given. Both builds run in each round. The line shows the medians of each build, and the median of the
 //! rounds' ratios. `--program PATH` names the first build; the default is the program `cli` in the folder of this executable. The bench
 //! depends only on the command line and the configuration file of a build.
+//!
+//! `--shaped` compares the program with itself: the first runs have a filter, a script of five functions and ten renames, the others have no
+//! transforms. The condition keeps all rows, so both write as many.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,6 +27,25 @@ use tests::workload::load;
 use tests::{Failure, Result};
 
 const TABLE: &str = "bench.records";
+/// A filter that keeps all rows, five functions, and ten renames.
+const TRANSFORMS: &str = r#"
+[[transform]]
+filter = { tables = ["bench.records"], where = "id >= 0 and name <> 'nobody'" }
+[[transform]]
+etl = { tables = ["bench.records"], script = '''
+e_compose(
+    e_set(`name`, mask_partial(`name`, 3, 6, "*")),
+    e_set(`state`, op_sum(`state`, 1)),
+    e_set(`score`, op_mul(`score`, 2.0)),
+    e_set(`note`, str_upper(`note`)),
+    e_set(`address`, str_replace(`address`, "Station", "Central", -1)))
+''' }
+[[transform]]
+rename = { tables = { "bench.records" = "shaped.entries" }, columns = [
+    { tables = ["bench.*"], match = "(customer)", to = "{1}_no" },
+    { tables = ["bench.*"], match = "(name|address|state|amount|score|created|updated|note)", to = "c_{1}" },
+] }
+"#;
 /// Rows per transaction of the bulk load.
 const BATCH: u64 = 100;
 const DRAIN_LIMIT: Duration = Duration::from_secs(600);
@@ -55,13 +77,25 @@ struct Options {
     workload: String,
     program: Option<PathBuf>,
     against: Option<PathBuf>,
+    shaped: bool,
+}
+
+/// A program with transforms.
+struct Variant {
+    program: Program,
+    transforms: &'static str,
 }
 
 impl Options {
     fn read() -> Result<Self> {
-        let mut options = Self { rows: 2_000_000, single: 300_000, rounds: 0, workload: String::new(), program: None, against: None };
+        let mut options =
+            Self { rows: 2_000_000, single: 300_000, rounds: 0, workload: String::new(), program: None, against: None, shaped: false };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
+            if name == "--shaped" {
+                options.shaped = true;
+                continue;
+            }
             let value = arguments.next().ok_or_else(|| Failure::new(format!("{name} needs a value")))?;
             let number = value.parse().ok().filter(|&value: &u64| value > 0);
             match (name.as_str(), number) {
@@ -73,13 +107,16 @@ impl Options {
                 ("--against", _) => options.against = Some(value.into()),
                 _ => {
                     return Failure::err(format!(
-                        "{name} {value}: the options are --rows N, --single N, --rounds N, --workload TEXT, --program PATH and --against PATH"
+                        "{name} {value}: the options are --rows N, --single N, --rounds N, --workload TEXT, --program PATH, --against PATH and --shaped"
                     ));
                 }
             }
         }
         if options.rounds == 0 {
-            options.rounds = if options.against.is_some() { ROUNDS } else { 1 };
+            options.rounds = if options.against.is_some() || options.shaped { ROUNDS } else { 1 };
+        }
+        if options.shaped && options.against.is_some() {
+            return Failure::err("--shaped compares a program with itself, and not --against another one");
         }
         if options.single > options.rows {
             return Failure::err("--single must not be greater than --rows: every update needs a row");
@@ -88,7 +125,7 @@ impl Options {
     }
 
     /// The program to measure and, if asked for, the program to compare it with.
-    fn programs(&self) -> Result<Vec<Program>> {
+    fn variants(&self) -> Result<Vec<Variant>> {
         let executable = |path: &PathBuf| -> Result<Program> {
             // The path must be absolute, because the program is started in a different folder.
             let path = path.canonicalize().map_err(|error| Failure::from(error).context(path.display()))?;
@@ -100,18 +137,21 @@ impl Options {
             // For a fair comparison the first program is also `cli`, and not this executable, which contains the bench as well.
             (None, Some(_)) => executable(&std::env::current_exe()?.with_file_name("cli"))?,
         };
-        let mut programs = vec![first];
-        programs.extend(self.against.as_ref().map(executable).transpose()?);
-        Ok(programs)
+        let plain = |program| Variant { program, transforms: "" };
+        Ok(match &self.against {
+            None if self.shaped => vec![Variant { program: first.clone(), transforms: TRANSFORMS }, plain(first)],
+            None => vec![plain(first)],
+            Some(path) => vec![plain(first), plain(executable(path)?)],
+        })
     }
 }
 
 async fn bench() -> Result<()> {
     let options = Options::read()?;
-    let programs = options.programs()?;
+    let variants = options.variants()?;
     let (rows, single) = (options.rows, options.single);
     let (mysql, kafka) = tokio::join!(Database::start(Flavor::MySql57, &["--innodb-buffer-pool-size=512M"]), Kafka::start());
-    let mut bench = Bench { mysql: mysql?, kafka: kafka?, programs, options, lines: Vec::new() };
+    let mut bench = Bench { mysql: mysql?, kafka: kafka?, variants, options, lines: Vec::new() };
     bench.mysql.execute(&["CREATE DATABASE bench", &load::create_ten_columns(TABLE)]).await?;
 
     let from = bench.mysql.position().await?;
@@ -141,12 +181,12 @@ async fn bench() -> Result<()> {
     bench.drain("changes, one transaction", large, Some(from)).await?;
 
     println!("\n{}\n", machine());
-    if bench.programs.len() == 1 {
+    if bench.variants.len() == 1 {
         println!("| workload | rows | format | rows/s | CPU µs a row | peak memory MiB | first record after ms |");
         println!("|---|---:|---|---:|---:|---:|---:|");
     } else {
         println!(
-            "Medians of {} rounds, this build and the other in turn. The ratio is the median of the rounds' ratios, and is below 1 where this build needs less CPU time.\n",
+            "Medians of {} rounds, this build (or with the transforms) and the other in turn. The ratio is the median of the rounds' ratios, and is below 1 where this build needs less CPU time.\n",
             bench.options.rounds
         );
         println!(
@@ -161,7 +201,7 @@ async fn bench() -> Result<()> {
 struct Bench {
     mysql: Database,
     kafka: Kafka,
-    programs: Vec<Program>,
+    variants: Vec<Variant>,
     options: Options,
     lines: Vec<String>,
 }
@@ -174,11 +214,11 @@ impl Bench {
             return Ok(());
         }
         for format in [Format::CanalJson, Format::DtsAvro] {
-            let mut runs: Vec<Vec<Measured>> = vec![Vec::new(); self.programs.len()];
+            let mut runs: Vec<Vec<Measured>> = vec![Vec::new(); self.variants.len()];
             for round in 0..self.options.rounds {
-                for turn in 0..self.programs.len() {
+                for turn in 0..self.variants.len() {
                     // Rounds alternately begin with the first and the second program, so that neither always runs first.
-                    let number = (turn + round as usize) % self.programs.len();
+                    let number = (turn + round as usize) % self.variants.len();
                     let topic = format!("{workload} {} {round} {number}", format.name());
                     let topic = topic.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
                     let measured = self.measure(number, &topic, rows, from.as_ref(), format).await?;
@@ -193,7 +233,7 @@ impl Bench {
         Ok(())
     }
 
-    async fn measure(&self, program: usize, topic: &str, rows: u64, from: Option<&(String, u64)>, format: Format) -> Result<Measured> {
+    async fn measure(&self, variant: usize, topic: &str, rows: u64, from: Option<&(String, u64)>, format: Format) -> Result<Measured> {
         self.kafka.create_topic(topic, 1).await?;
         let mut settings = Settings::new(topic, &self.mysql, &[TABLE], &self.kafka, topic, format);
         settings.sink = "compression = \"zstd\"".into();
@@ -201,7 +241,9 @@ impl Bench {
             Some((file, offset)) => format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {offset} }}"),
             None => "phases = [\"full\"]".into(),
         };
-        let mut task = Task::new(&self.programs[program], &settings)?;
+        let Variant { program, transforms } = &self.variants[variant];
+        settings.more = (*transforms).into();
+        let mut task = Task::new(program, &settings)?;
         let counter = Counter::open(&self.kafka.broker(), topic, 1).await?;
         let start = Instant::now();
         task.start()?;

@@ -31,8 +31,10 @@ impl Layout {
         if columns.is_empty() {
             return Err(wrong(format!("`columns` leaves no column of table {}", schema.id)));
         }
+        let mut renamed = schema.renamed_columns.clone();
         for (from, to) in &config.rename {
             let from = find_column(schema, from);
+            renamed.extend(from);
             for (_, column) in columns.iter_mut().filter(|(index, _)| Some(*index) == from) {
                 column.name.clone_from(to);
             }
@@ -55,7 +57,9 @@ impl Layout {
         }
         first.append(&mut columns);
         let (sources, columns): (Vec<usize>, Vec<Column>) = first.into_iter().unzip();
-        let laid_out = with_keys(config, schema, &sources, columns)?;
+        let mut laid_out = with_keys(config, schema, &sources, columns)?;
+        laid_out.renamed_columns =
+            (0..sources.len()).filter(|index| sources.get(*index).is_some_and(|source| renamed.contains(source))).collect();
         Ok(if sources.iter().enumerate().any(|(index, source)| index != *source) || sources.len() != schema.columns.len() {
             Self::Moved { schema: Arc::new(laid_out), sources }
         } else if laid_out == **schema {

@@ -217,7 +217,19 @@ impl Entry {
 impl Function {
     /// Its name in messages.
     pub(super) fn name(self) -> &'static str {
-        ENTRIES.iter().find(|entry| entry.callee == Callee::Value(self)).map_or("", |entry| entry.name)
+        // The names by the numbers of the functions, because calls ask for them for each row.
+        const NAMES: [&str; ENTRIES.len()] = {
+            let mut names = [""; ENTRIES.len()];
+            let mut index = 0;
+            while index < ENTRIES.len() {
+                if let Callee::Value(function) = ENTRIES[index].callee {
+                    names[function as usize] = ENTRIES[index].name;
+                }
+                index += 1;
+            }
+            names
+        };
+        NAMES.get(self as usize).copied().unwrap_or("")
     }
 
     /// Whether the same arguments give the same value.

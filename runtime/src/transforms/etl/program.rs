@@ -47,8 +47,8 @@ pub(super) struct Set {
 /// Where a cell of the new row comes from.
 #[derive(Debug)]
 pub(super) enum Cell {
-    /// It is the same as in the old row.
-    Copy,
+    /// So many cells are the same as in the old row.
+    Copy(usize),
     /// It is that of a slot; if nothing was set, the old one.
     Slot(usize),
     /// The same, but the old one must be cast.
@@ -64,7 +64,7 @@ pub(super) struct Program {
     pub(super) slots: Vec<Reader>,
     /// The names of slots, for errors.
     pub(super) names: Vec<String>,
-    /// For each column of the old row.
+    /// For all columns of the old row, in their order.
     pub(super) cells: Vec<Cell>,
     /// The slots of the columns that are added.
     pub(super) added: Vec<usize>,
@@ -353,7 +353,7 @@ impl Builder<'_> {
     fn finish(self, action: Action, old: &Arc<TableSchema>) -> Result<Program, Fault> {
         let mut schema = TableSchema::clone(old);
         let (mut readers, mut added) = (Vec::new(), Vec::new());
-        let mut cells: Vec<Cell> = old.columns.iter().map(|_| Cell::Copy).collect();
+        let mut cells: Vec<Cell> = old.columns.iter().map(|_| Cell::Copy(1)).collect();
         let mut columns = Vec::new();
         for (index, slot) in self.compiler.slots.iter().enumerate() {
             let place = self.sets.iter().find(|set| set.slot == index).map(|set| set.place).unwrap_or_default();
@@ -410,6 +410,14 @@ impl Builder<'_> {
         }
         let names = self.compiler.slots.into_iter().map(|slot| slot.name).collect();
         let schema = if sets.is_empty() { old.clone() } else { Arc::new(schema) };
+        // Neighbours are copied together.
+        cells.dedup_by(|next, kept| match (next, kept) {
+            (Cell::Copy(more), Cell::Copy(count)) => {
+                *count += *more;
+                true
+            }
+            _ => false,
+        });
         Ok(Program { action, sets, slots: readers, names, cells, added, schema, can_drop: self.can_drop })
     }
 

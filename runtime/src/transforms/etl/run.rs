@@ -120,13 +120,15 @@ impl<'a> Run<'a, '_> {
 
     /// Writes the row with what the script has set.
     pub(super) fn write(&mut self, row: &Row, block: &mut CellBlock) -> Result<Row, Failed> {
-        let mut writer = block.row(self.program.cells.len() + self.program.added.len());
-        for (old, cell) in row.packed().zip(&self.program.cells) {
+        let mut writer = block.row(self.program.schema.columns.len());
+        let mut column = 0;
+        for cell in &self.program.cells {
+            let count = if let Cell::Copy(count) = cell { *count } else { 1 };
             match cell {
-                Cell::Copy => writer.push_cell(old),
+                Cell::Copy(_) => writer.push_cells(row, column..column + count),
                 Cell::Slot(slot) => match self.scratch.value(self.scratch.stored(*slot)) {
                     Some(value) => writer.push(value),
-                    None => writer.push_cell(old),
+                    None => writer.push_cells(row, column..column + 1),
                 },
                 Cell::Cast(slot, value, store) => {
                     let mut stored = self.scratch.stored(*slot);
@@ -142,6 +144,7 @@ impl<'a> Run<'a, '_> {
                     writer.push(self.scratch.value(stored).unwrap_or(Value::Null));
                 }
             }
+            column += count;
         }
         for slot in &self.program.added {
             writer.push(self.scratch.value(self.scratch.stored(*slot)).unwrap_or(Value::Null));

@@ -40,10 +40,14 @@ pub(super) fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scratch: &mut Scratc
             let characters = scratch.str(*characters);
             out.push(scratch.str(*text).trim_matches(|c| characters.contains(c)))
         })?,
-        (F::Lower, [Val::Text(text)]) => scratch
-            .make(place, name, |scratch, out| scratch.str(*text).chars().flat_map(char::to_lowercase).try_for_each(|c| out.push_char(c)))?,
-        (F::Upper, [Val::Text(text)]) => scratch
-            .make(place, name, |scratch, out| scratch.str(*text).chars().flat_map(char::to_uppercase).try_for_each(|c| out.push_char(c)))?,
+        (F::Lower, [Val::Text(text)]) => scratch.make(place, name, |scratch, out| match scratch.str(*text) {
+            text if text.is_ascii() => out.push_changed(text, str::make_ascii_lowercase),
+            text => text.chars().flat_map(char::to_lowercase).try_for_each(|c| out.push_char(c)),
+        })?,
+        (F::Upper, [Val::Text(text)]) => scratch.make(place, name, |scratch, out| match scratch.str(*text) {
+            text if text.is_ascii() => out.push_changed(text, str::make_ascii_uppercase),
+            text => text.chars().flat_map(char::to_uppercase).try_for_each(|c| out.push_char(c)),
+        })?,
         (F::ToLong, [Val::Text(text)]) => {
             return match scratch.str(*text).trim().parse::<i128>() {
                 Ok(number) if i64::try_from(number).is_ok() => Ok(Val::Int(number)),

@@ -170,6 +170,14 @@ impl Maker<'_> {
         Ok(())
     }
 
+    /// Appends a text that `change` changes in its place.
+    pub(super) fn push_changed(&mut self, text: &str, change: fn(&mut str)) -> Evaluated<()> {
+        let start = self.out.len();
+        self.push(text)?;
+        self.out.get_mut(start..).into_iter().for_each(change);
+        Ok(())
+    }
+
     pub(super) fn push_char(&mut self, c: char) -> Evaluated<()> {
         self.push(c.encode_utf8(&mut [0; 4]))
     }

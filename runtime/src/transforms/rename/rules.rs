@@ -116,11 +116,14 @@ impl Rules {
         if rules.is_empty() && self.case.is_as_in_source() && !self.replaces(NamePart::Column) {
             return Ok(None);
         }
-        let name = |column: &Column| {
+        let name = |(index, column): (usize, &Column)| {
             let matched = rules.iter().find_map(|rule| Some(rule.to.fill(&rule.regex.captures(&column.name)?)));
-            self.finished(NamePart::Column, matched.as_ref().unwrap_or(&column.name))
+            let name = matched.as_ref().unwrap_or(&column.name);
+            // The settings have spelled out the names of these columns.
+            let keeps_case = schema.added_columns.contains(&index) || schema.renamed_columns.contains(&index);
+            if keeps_case { self.replaced(NamePart::Column, name) } else { self.finished(NamePart::Column, name) }
         };
-        let names: Vec<String> = schema.columns.iter().map(name).collect();
+        let names: Vec<String> = schema.columns.iter().enumerate().map(name).collect();
         let mut by_name = HashMap::with_capacity(names.len());
         for (name, column) in names.iter().zip(&schema.columns) {
             if name.is_empty() {
@@ -176,13 +179,18 @@ impl Rules {
         self.replace.iter().any(|replacement| replacement.within.contains(&part))
     }
 
-    /// The name after all replacements and the change of its case.
-    fn finished(&self, part: NamePart, name: &str) -> String {
+    /// The name after all replacements.
+    fn replaced(&self, part: NamePart, name: &str) -> String {
         let replace = |name: String, replacement: &Replacement| match replacement.within.contains(&part) {
             true => name.replace(&replacement.find, &replacement.with),
             false => name,
         };
-        let name = self.replace.iter().fold(name.to_owned(), replace);
+        self.replace.iter().fold(name.to_owned(), replace)
+    }
+
+    /// The name after all replacements and the change of its case.
+    fn finished(&self, part: NamePart, name: &str) -> String {
+        let name = self.replaced(part, name);
         match self.case {
             Case::Source | Case::Default => name,
             Case::Lower => name.to_ascii_lowercase(),

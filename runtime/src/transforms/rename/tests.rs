@@ -57,6 +57,20 @@ fn a_group_may_hold_a_dot() {
 }
 
 #[test]
+fn the_case_of_names_that_the_settings_spell_out_stays() {
+    let columns = json!({"tables": ["shop.*"], "exclude": ["secret"], "rename": {"Mail": "EMail"}});
+    let mut columns = crate::transforms::Columns::new(Settings::from(columns).parse("transform.columns").unwrap()).unwrap();
+    let mut schema = TableSchema::clone(&table("shop.t", &["Id", "secret", "Mail", "Origin"]));
+    schema.added_columns = vec![3];
+    let mut batch = change(SchemaChangeKind::Other, vec![("shop.t", Some(Arc::new(schema)))]);
+    columns.apply(&mut batch).unwrap();
+    rename(json!({"case": "lower"})).unwrap().apply(&mut batch).unwrap();
+    let Body::Schema(change) = &batch.events[0].body else { panic!("a schema change") };
+    let names = change.tables[0].1.as_ref().unwrap().columns.iter().map(|column| column.name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["id", "EMail", "Origin"]);
+}
+
+#[test]
 fn columns_are_renamed_by_patterns_replacements_and_case() {
     let mut rename = rename(json!({
         "columns": [{"tables": ["shop.*"], "match": "c_(.*)", "to": "{1}"}, {"tables": ["shop.*"], "match": "c_.*", "to": "never"}],
