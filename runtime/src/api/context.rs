@@ -110,6 +110,12 @@ impl Context {
         Self { tables: Arc::default(), ..self }
     }
 
+    /// The same task or lane, for the sink for dead letters: what the other sink delivered means nothing to it.
+    #[must_use]
+    pub(crate) fn for_letters(&self) -> Self {
+        Self { evidence: Arc::default(), tables: Arc::default(), receipts: Arc::default(), renumbered: None, ..self.clone() }
+    }
+
     /// The same lane, whose events are numbered anew since a certain seq.
     #[must_use]
     pub(crate) fn with_renumbered(self, renumbered: Option<Renumbered>) -> Self {
