@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use runtime::{
-    Committed, Context, Error, Fact, Finding, Plan, Refetched, Renumbered, Source, SourceInfo, Split, SplitReader, TableId, async_trait,
+    Committed, Context, Error, Fact, Finding, Plan, Refetched, Renumbered, Source, SourceInfo, Split, SplitReader, TableId, TableSchema,
+    async_trait,
 };
 
 use crate::binlog::{LastEnd, PreparedTransactions, Refusals, StreamOptions, StreamPosition, StreamReader, Undecodable};

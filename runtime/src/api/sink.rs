@@ -30,7 +30,7 @@ pub trait Sink: Send {
     /// letters is opened with an empty receipt, and `write` is never called on it. Never called concurrently, never cancelled.
     async fn write_letters(&mut self, letters: &[Letter]) -> Result<()> {
         let _ = letters;
-        self.accepts_letters()
+        Err(Error::fatal("the sink accepts dead letters and does not write them"))
     }
 
     /// What is known to be delivered, in the sink's own text. Called after `open` and whenever a commit is written, not after every batch.
