@@ -30,9 +30,21 @@ pub(crate) enum Command {
     /// Look for everything that would make the task fail, and change nothing
     #[command(after_help = "Example:\n  connector-cli check shop.toml")]
     Check(CheckArguments),
+    /// Run the tests in configuration files, without any server
+    #[command(after_help = "Example:\n  connector-cli test shop.toml")]
+    Test(TestArguments),
     /// Mend what a stopped task knows of its tables
     #[command(after_help = "Example:\n  connector-cli schema refetch shop.toml shop.orders")]
     Schema(SchemaArguments),
+    /// Print the configuration for a task of Alibaba Cloud DTS: its object list (JSON), alone or in the request that configures the task
+    #[command(after_help = "Example:\n  connector-cli import-dts task.json")]
+    ImportDts(ImportArguments),
+    /// Print the configuration for a Debezium connector for MySQL or MariaDB (JSON)
+    #[command(after_help = "Example:\n  connector-cli import-debezium connector.json")]
+    ImportDebezium(ImportArguments),
+    /// Print the configuration for a Canal instance (instance.properties, and canal.properties if it is given)
+    #[command(after_help = "Example:\n  connector-cli import-canal instance.properties canal.properties")]
+    ImportCanal(ImportFilesArguments),
     /// List the plugins of this program by kind and name
     #[command(after_help = "Example:\n  connector-cli plugins")]
     Plugins,
@@ -57,6 +69,29 @@ pub(crate) struct RunArguments {
 pub(crate) struct CheckArguments {
     /// The configuration file (TOML)
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// The file to read, of at most 1 MiB
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportFilesArguments {
+    /// The files to read, of at most 1 MiB each; where two have an option, the first counts
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestArguments {
+    /// The configuration files (TOML)
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Write the results into this file, as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -26,11 +26,13 @@ mod args;
 mod check;
 mod config;
 mod core_dumps;
+mod import;
 mod logs;
 mod report;
 mod run;
 mod schema;
 mod status;
+mod test;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -72,6 +74,10 @@ pub async fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -
         args::Command::Schema(args::SchemaArguments { command: args::SchemaCommand::Refetch(refetch) }) => {
             schema::refetch(registry, &refetch).await
         }
+        args::Command::ImportDts(file) => import::from_dts(&file),
+        args::Command::ImportDebezium(file) => import::from_debezium(&file),
+        args::Command::ImportCanal(files) => import::from_canal(&files),
+        args::Command::Test(test) => test::test(&registry, &test),
         args::Command::Plugins => {
             for (kind, name) in registry.names() {
                 report::say(format_args!("{kind:<10} {name}"));

@@ -7,7 +7,7 @@ use runtime::Result;
 use secrecy::SecretString;
 
 use crate::config::{
-    ArchivedDeletes, Config, DdlText, Heartbeat, OnDdlInFull, OnRowsWithoutEvents, OnUnparsedDdl, Phase, Start, StreamSplit, Tls,
+    ArchivedDeletes, Config, DdlText, Heartbeat, NewTables, OnDdlInFull, OnRowsWithoutEvents, OnUnparsedDdl, Phase, Start, StreamSplit, Tls,
 };
 use crate::source::PolardbxSource;
 
@@ -136,6 +136,12 @@ impl PolardbxSourceBuilder {
     /// Whether the tables that tools for online schema changes make for themselves are left out; true by default.
     pub fn exclude_shadow_tables(mut self, exclude: bool) -> Self {
         self.config.exclude_shadow_tables = exclude;
+        self
+    }
+
+    /// What becomes of tables that are created after the task has begun; they are delivered by default.
+    pub fn new_tables(mut self, then: NewTables) -> Self {
+        self.config.new_tables = then;
         self
     }
 

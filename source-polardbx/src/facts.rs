@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::binlog::gtid::{CatchUp, GtidSet};
 use crate::binlog::position::{BinlogCoordinates, FileOffset, StreamPosition};
 use crate::binlog::profile::is_polardbx;
-use crate::config::{Config, Phase};
+use crate::config::{Config, NewTables, Phase, SourceSettings};
 use crate::error::{Result, SourceError};
 use crate::schema::{FollowedTable, OtherObjects, Unstated, Xid};
+use crate::selection::Selection;
 use crate::server::Server;
 use crate::splits::StreamName;
 
@@ -45,7 +46,13 @@ pub(crate) struct SelectionFact {
     tables: Vec<String>,
     exclude: Vec<String>,
     exclude_shadow_tables: bool,
+    #[serde(default, skip_serializing_if = "NewTables::is_stream")]
+    new_tables: NewTables,
 }
+
+/// The selected tables with which the task began. The fact is there if new tables are ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TablesAtStart(Vec<TableId>);
 
 /// A position in the binlog: the base name of its files, the number of the file, and the offset in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +160,11 @@ pub(crate) enum PreparedRows {
 impl Fact for TaskFacts {
     const NAME: &'static str = "task";
     const VERSION: u32 = 6;
+}
+
+impl Fact for TablesAtStart {
+    const NAME: &'static str = "tables_at_start";
+    const VERSION: u32 = 1;
 }
 
 impl Fact for PreparedXa {
@@ -271,8 +283,30 @@ impl SelectionFact {
             list.dedup();
             list
         };
-        Self { tables: sorted(&config.tables), exclude: sorted(&config.exclude), exclude_shadow_tables: config.exclude_shadow_tables }
+        Self {
+            tables: sorted(&config.tables),
+            exclude: sorted(&config.exclude),
+            exclude_shadow_tables: config.exclude_shadow_tables,
+            new_tables: config.new_tables,
+        }
     }
+}
+
+impl TablesAtStart {
+    /// The tables of a task that ignores new ones; `None` if it does not.
+    pub(crate) fn new<'t>(settings: &SourceSettings, tables: impl Iterator<Item = &'t TableId>) -> Option<Self> {
+        let ignores = settings.config.new_tables == NewTables::Ignore && settings.has(Phase::Incremental);
+        ignores.then(|| Self(tables.cloned().collect()))
+    }
+}
+
+/// The tables that a task which has begun selects on this server.
+pub(crate) fn selection_of_task(settings: &SourceSettings, server: &Server, committed: &Committed) -> Result<Selection> {
+    let selection = settings.selection.clone().folded(server.lower_case());
+    Ok(match committed.fact::<TablesAtStart>()? {
+        Some(TablesAtStart(tables)) => selection.without_new(tables),
+        None => selection,
+    })
 }
 
 impl PassedFact {
@@ -372,6 +406,17 @@ mod tests {
     }
 
     #[test]
+    fn what_becomes_of_new_tables_is_part_of_the_selection() {
+        let [stream, ignore] =
+            [NewTables::Stream, NewTables::Ignore].map(|new_tables| SelectionFact::new(&Config { new_tables, ..selecting(&["a.*"]) }));
+        let text = |fact: &SelectionFact| serde_json::to_string(fact).unwrap();
+        assert_ne!(stream, ignore);
+        assert!(!text(&stream).contains("new_tables") && text(&ignore).contains(r#""new_tables":"ignore""#));
+        assert_eq!(serde_json::from_str::<SelectionFact>(&text(&ignore)).unwrap(), ignore);
+        assert_eq!(serde_json::from_str::<SelectionFact>(&text(&stream)).unwrap(), stream);
+    }
+
+    #[test]
     fn the_group_of_streams_is_that_of_the_first_start() {
         let of = |named: Option<&str>, read: Option<&str>| TaskFacts {
             stream_group: named.map(str::to_owned),
@@ -405,6 +450,7 @@ mod tests {
         facts.set_at(&PreparedXa::key("global", Some(at)), &prepared).unwrap();
         facts.set_at("global", &DatabaseCollations([("shop".into(), Some(Collation::new("gbk_bin"))), ("x".into(), None)].into())).unwrap();
         facts.set_at("global", &OtherObjects::new([TableId::new("shop", "v")])).unwrap();
+        facts.set(&TablesAtStart(vec![TableId::new("shop", "orders")])).unwrap();
         let stored: Vec<_> = facts.stored().map(|(name, text)| (name, text.unwrap())).collect();
         let expected = [
             (
@@ -424,6 +470,7 @@ mod tests {
             ),
             ("database_collations/global", r#"1 {"shop":"gbk_bin","x":null}"#),
             ("other_objects/global", r#"1 [{"database":"shop","table":"v"}]"#),
+            ("tables_at_start", r#"1 [{"database":"shop","table":"orders"}]"#),
         ];
         assert_eq!(stored, expected);
     }

@@ -38,6 +38,7 @@ pub mod failover_error;
 mod planner;
 mod prepared;
 mod refetch;
+mod rehearsal;
 mod restart;
 #[doc(hidden)]
 pub mod schema;

@@ -4,6 +4,7 @@
 //! that say what the task reads. All later plans follow from these facts and from the splits in the checkpoint.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use crate::binlog::{BinlogCoordinates, StreamPosition};
 use crate::check::{self, demand, demand_of_key, same_streams, same_task};
 use crate::config::{ConfigError, DdlText, OnDdlInFull, Phase, SourceSettings, Start};
 use crate::error::{Result, SourceError};
-use crate::facts::{ChangedTable, DatabaseCollations, SelectionFact, SnapshotPlan, StartFact, TaskFacts};
+use crate::facts::{ChangedTable, DatabaseCollations, SelectionFact, SnapshotPlan, StartFact, TablesAtStart, TaskFacts};
 use crate::failover::{may_move, take_over};
 use crate::prepared;
 use crate::restart::Restart;
@@ -46,11 +47,14 @@ pub(crate) struct Planner {
     tables: Mutex<Option<Arc<[Arc<TableSchema>]>>>,
     /// Since when the server shows another schema of a table than the binlog leads to; `None` if it does not.
     pub(crate) unsettled: Mutex<Option<Instant>>,
+    /// Whether listed tables were looked for.
+    has_warned: AtomicBool,
 }
 
 impl Planner {
     pub(crate) fn new(settings: Arc<SourceSettings>, endpoint: Endpoint, sessions: Arc<ReaderSessions>) -> Self {
-        Self { settings, endpoint, sessions, estimates: Estimates::default(), tables: Mutex::default(), unsettled: Mutex::default() }
+        let (estimates, tables, unsettled, has_warned) = Default::default();
+        Self { settings, endpoint, sessions, estimates, tables, unsettled, has_warned }
     }
 
     /// Returns what the task reads next.
@@ -183,6 +187,9 @@ impl Planner {
                 planned => planned?,
             }
         };
+        if let Some(begun_with) = TablesAtStart::new(settings, tables.iter().map(|schema| &schema.id)) {
+            facts.set(&begun_with)?;
+        }
         facts.append(&mut plan.facts);
         plan.facts = facts;
         plan.schemas = tables.into_iter().map(|schema| (schema.id.clone(), Some(schema))).collect();
@@ -212,6 +219,7 @@ impl Planner {
             }
             same_task(&self.settings, &server, &task)?;
             same_streams(session, &task).await?;
+            self.warn_of_missing(session).await;
             session.is_identified = true;
         }
         for name in [SplitName::Schema, SplitName::SchemaAgain] {
@@ -250,6 +258,21 @@ impl Planner {
             plan.moved = vec![moved];
         }
         Ok(plan)
+    }
+
+    /// Warns once of tables that the configuration lists and that are not there any more. The first start has refused such a table.
+    async fn warn_of_missing(&self, session: &mut Session) {
+        let Ok(server) = Server::identify(session).await else { return };
+        let listed = self.settings.selection.clone().folded(server.lower_case()).only_literals();
+        if listed.literals().next().is_none() || self.has_warned.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        // What keeps the server from answering shows at the next statement, too.
+        if let Ok(Listed { tables, views, .. }) = list_tables(session, &listed).await {
+            for Finding { what, help, .. } in check::missing(&listed, &tables, &views) {
+                tracing::warn!(help, "{what}");
+            }
+        }
     }
 
     /// Notes with the position of a stream which transactions come before it, where that is not known and the server can tell.

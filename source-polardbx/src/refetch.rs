@@ -11,7 +11,7 @@ use crate::binlog::{
 use crate::check::{columns, demand, same_streams, same_task};
 use crate::config::{Phase, SourceSettings};
 use crate::error::{Result, SourceError};
-use crate::facts::TaskFacts;
+use crate::facts::{TaskFacts, selection_of_task};
 use crate::schema::Unstated;
 use crate::selection::Selection;
 use crate::server::{Server, binlog_end, binlog_files, parse_definition, read_ddl};
@@ -29,7 +29,7 @@ pub(crate) async fn refetch(settings: &SourceSettings, endpoint: &Endpoint, comm
     let server = Server::identify(&mut session).await?;
     same_task(settings, &server, &task)?;
     same_streams(&mut session, &task).await?;
-    let selection = settings.selection.clone().folded(server.lower_case());
+    let selection = selection_of_task(settings, &server, committed)?;
     let table = if server.lower_case() { TableId::new(table.database.to_lowercase(), table.table.to_lowercase()) } else { table.clone() };
     if !selection.selects(&table) {
         return Err(refused(&table, "the task does not read it", "name a table that `tables` selects, as database.table"));

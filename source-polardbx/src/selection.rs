@@ -1,5 +1,8 @@
 //! Selects tables by the patterns of `tables` and `exclude`.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use runtime::{NameCase, TableId, TablePattern};
 
 use crate::config::ConfigError;
@@ -16,6 +19,9 @@ const SYSTEM_DATABASES: &[&str] =
 const SYSTEM_TABLES: &[&str] = &["__drds_global_tx_log", "polarx_global_trx_log", "__drds_redo_log", "__polardbx_sync_point__"];
 
 /// The selected tables: those that match a pattern of `tables` and no pattern of `exclude`. System tables are never selected.
+///
+/// A table that `tables` lists by its full name is selected whatever the patterns beside it say: it is left out neither as a table of a tool for
+/// schema changes nor as a new table. Besides that, the order of patterns does not matter.
 #[derive(Clone, Debug)]
 pub struct Selection {
     include: Vec<TablePattern>,
@@ -23,6 +29,8 @@ pub struct Selection {
     case: NameCase,
     /// Whether the tables of tools for online schema changes are left out.
     without_shadows: bool,
+    /// The tables with which the task began, if new ones are ignored, in lower case if the case of names is ignored.
+    begun_with: Option<Arc<HashSet<TableId>>>,
 }
 
 impl Selection {
@@ -33,8 +41,8 @@ impl Selection {
         }
         let parse =
             |key: &'static str, texts: &[String]| texts.iter().map(|text| parse(key, text)).collect::<Result<Vec<_>, ConfigError>>();
-        let selection =
-            Self { include: parse("tables", include)?, exclude: parse("exclude", exclude)?, case: NameCase::Exact, without_shadows: false };
+        let (include, exclude) = (parse("tables", include)?, parse("exclude", exclude)?);
+        let selection = Self { include, exclude, case: NameCase::Exact, without_shadows: false, begun_with: None };
         for pattern in &selection.include {
             if let Some(database) = pattern.literal_database().filter(|database| is_system_database(database)) {
                 return Err(bad("tables", format!("`{database}` is a database of the server's own"), "list databases of yours"));
@@ -57,9 +65,43 @@ impl Selection {
         self
     }
 
+    /// Returns the same selection, which leaves out all tables but these, unless a pattern is the full name of a table. The names are compared
+    /// as [`Selection::folded`] says, which must have been called before.
+    pub(crate) fn without_new(mut self, begun_with: impl IntoIterator<Item = TableId>) -> Self {
+        self.begun_with = Some(Arc::new(begun_with.into_iter().map(|table| self.compared(table)).collect()));
+        self
+    }
+
+    /// The part of the selection that lists tables by their full names.
+    pub(crate) fn only_literals(mut self) -> Self {
+        self.include.retain(|pattern| pattern.literal().is_some());
+        self
+    }
+
+    fn compared(&self, table: TableId) -> TableId {
+        match self.case {
+            NameCase::Exact => table,
+            NameCase::Folded => TableId::new(table.database.to_lowercase(), table.table.to_lowercase()),
+        }
+    }
+
     /// Whether the table is selected.
     pub(crate) fn selects(&self, table: &TableId) -> bool {
-        self.has_pattern_for(table) && !self.has_name_of_shadow(table)
+        self.has_pattern_for(table) && !self.has_name_of_shadow(table) && !self.is_new(table)
+    }
+
+    /// Whether the table would be selected if the task had begun with it.
+    pub(crate) fn leaves_out_as_new(&self, table: &TableId) -> bool {
+        self.has_pattern_for(table) && !self.has_name_of_shadow(table) && self.is_new(table)
+    }
+
+    fn is_new(&self, table: &TableId) -> bool {
+        let is_known = |begun_with: &Arc<HashSet<TableId>>| begun_with.contains(&self.compared(table.clone()));
+        self.begun_with.as_ref().is_some_and(|begun_with| !is_known(begun_with)) && !self.is_listed(table)
+    }
+
+    fn is_listed(&self, table: &TableId) -> bool {
+        self.literals().any(|listed| self.same(&listed, table))
     }
 
     /// Whether the table would be selected if it had another name than those of the tables of tools for online schema changes.
@@ -76,8 +118,7 @@ impl Selection {
     }
 
     fn has_name_of_shadow(&self, table: &TableId) -> bool {
-        let is_listed = || self.literals().any(|listed| self.same(&listed, table));
-        self.without_shadows && shadow::original(&table.table).is_some() && !is_listed()
+        self.without_shadows && shadow::original(&table.table).is_some() && !self.is_listed(table)
     }
 
     /// What the stream wants to know of a table. Tables that are not selected are followed in all databases that may hold selected tables.
@@ -215,6 +256,36 @@ mod tests {
         let selection = Selection::new(&["Shop.Or*".to_owned()], &[]).unwrap();
         assert!(!selection.selects(&TableId::new("shop", "orders")));
         assert!(selection.folded(true).selects(&TableId::new("shop", "orders")));
+    }
+
+    #[test]
+    fn new_tables_are_left_out_unless_they_are_listed() {
+        let table = |name: &str| TableId::new("shop", name);
+        let patterns: Vec<String> = ["shop.*", "shop.late"].map(str::to_owned).into();
+        let selection = |fold_case| {
+            let selection = Selection::new(&patterns, &["shop.no".to_owned()]).unwrap().without_shadows(true).folded(fold_case);
+            selection.without_new([table("orders"), table("Users")])
+        };
+        for (name, exact, folded) in [
+            ("orders", true, true),
+            ("ORDERS", false, true),
+            ("users", false, true),
+            ("late", true, true),
+            ("new", false, false),
+            ("no", false, false),
+        ] {
+            for (fold_case, expected) in [(false, exact), (true, folded)] {
+                let selection = selection(fold_case);
+                assert_eq!(selection.selects(&table(name)), expected, "{name}");
+                assert_eq!(selection.leaves_out_as_new(&table(name)), !expected && name != "no", "{name}");
+                let interest = if expected { Interest::Selected } else { Interest::Followed };
+                assert_eq!(selection.interest(&table(name)), interest, "{name}");
+            }
+        }
+        assert!(!selection(false).leaves_out_as_new(&table("_orders_gho")), "it is left out for its name");
+        let listed = selection(false).only_literals();
+        assert_eq!(listed.literals().collect::<Vec<_>>(), [table("late")]);
+        assert!(listed.may_select_from("shop") && !listed.selects(&table("orders")));
     }
 
     proptest! {

@@ -5,20 +5,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use runtime::{
-    Committed, Context, Error, Fact, Finding, Plan, Refetched, Renumbered, Source, SourceInfo, Split, SplitReader, TableId, TableSchema,
-    async_trait,
+    Committed, Context, Error, Event, Fact, Finding, Plan, Refetched, Renumbered, Source, SourceInfo, Split, SplitReader, TableId,
+    TableSchema, TestInput, async_trait,
 };
 
-use crate::binlog::{LastEnd, PreparedTransactions, Refusals, StreamOptions, StreamPosition, StreamReader, Undecodable};
+use crate::binlog::{IgnoredTables, LastEnd, PreparedTransactions, Refusals, StreamOptions, StreamPosition, StreamReader, Undecodable};
 use crate::builder::PolardbxSourceBuilder;
 use crate::check;
 use crate::config::{Config, Phase, SourceSettings, StreamSplit};
 use crate::denials::{Denials, Judged};
 use crate::error::{Result, SourceError};
-use crate::facts::{CatchUpEnds, DatabaseCollations, TaskFacts};
+use crate::facts::{CatchUpEnds, DatabaseCollations, TaskFacts, selection_of_task};
 use crate::failover::renumbered;
 use crate::planner::Planner;
 use crate::refetch::refetch;
+use crate::rehearsal::rehearse;
 use crate::schema::{FollowedTable, OtherObjects, Unstated};
 use crate::schema_phase::SchemaReader;
 use crate::server::{Server, binlog_files, database_collations};
@@ -50,6 +51,7 @@ pub struct PolardbxSource {
     readings: Mutex<HashMap<StreamName, Reading>>,
     denials: Arc<Denials>,
     announced: Arc<Announced>,
+    ignored: IgnoredTables,
 }
 
 impl PolardbxSource {
@@ -80,7 +82,8 @@ impl PolardbxSource {
         let endpoint = Endpoint::new(&settings.config)?;
         let sessions = Arc::new(ReaderSessions::new(endpoint.clone(), settings.config.parallelism));
         let planner = Planner::new(settings.clone(), endpoint.clone(), sessions.clone());
-        Ok(Self { settings, endpoint, sessions, planner, readings: Mutex::default(), denials: Arc::default(), announced: Arc::default() })
+        let (denials, announced, ignored) = Default::default();
+        Ok(Self { settings, endpoint, sessions, planner, readings: Mutex::default(), denials, announced, ignored })
     }
 
     fn open_chunk(&self, context: &Context, split: &Split, table: &TableId, committed: &Committed) -> Result<ChunkReader> {
@@ -92,7 +95,9 @@ impl PolardbxSource {
         let (id, start) = (split.id.clone(), split.start.clone());
         let read_as = as_read(&schema, task.is_polardbx());
         let announced = self.announced.clone();
-        Ok(ChunkReader::new(self.sessions.clone(), Chunk { id, start, read_as, schema, origin, batch_max_bytes, on_ddl, announced }))
+        let conditions = context.pushdown(&schema)?;
+        let chunk = Chunk { id, start, read_as, schema, conditions, origin, batch_max_bytes, on_ddl, announced };
+        Ok(ChunkReader::new(self.sessions.clone(), chunk))
     }
 
     async fn open_catch_up(&self, context: &Context, split: &Split, name: StreamName, committed: &Committed) -> Result<CatchUpReader> {
@@ -150,7 +155,8 @@ impl PolardbxSource {
             others,
             unstated,
             database_collations,
-            selection: self.settings.selection.clone().folded(server.lower_case()),
+            selection: selection_of_task(&self.settings, &server, committed)?,
+            ignored: self.ignored.clone(),
             profile: server.profile(),
             polardbx,
             on_rows_without_events: self.settings.config.on_rows_without_events,
@@ -226,6 +232,10 @@ impl Source for PolardbxSource {
 
     async fn tables(&self, _: &Context) -> Result<Vec<Arc<TableSchema>>, Error> {
         Ok(self.planner.tables_now().await?)
+    }
+
+    fn rehearse(&self, input: &[TestInput]) -> Result<Vec<Event>, Error> {
+        rehearse(&self.settings.selection, input)
     }
 
     async fn refetch_schema(&self, _: &Context, committed: &Committed, table: &TableId) -> Result<Refetched, Error> {

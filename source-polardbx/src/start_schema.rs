@@ -8,7 +8,9 @@ use runtime::{Collation, TableId, TableSchema};
 
 use crate::config::{ConfigError, SourceSettings};
 use crate::error::Result;
-use crate::schema::{Dialect, ExplicitTimestamps, History, Interest, Statement, StatementContext, read_statement, statements};
+use crate::schema::{
+    Dialect, ExplicitTimestamps, History, Interest, Statement, StatementContext, read_statement, statements, used_database,
+};
 use crate::selection::Selection;
 use crate::server::Server;
 
@@ -89,14 +91,6 @@ fn read(
     }
     tables.sort_by(|one, other| one.id.cmp(&other.id));
     Ok(tables)
-}
-
-/// The database of a `USE` statement.
-fn used_database(statement: &str) -> Option<String> {
-    let (word, name) = statement.split_once(char::is_whitespace)?;
-    let name = name.trim();
-    let quoted = || Some(name.strip_prefix('`')?.strip_suffix('`')?.replace("``", "`"));
-    word.eq_ignore_ascii_case("USE").then(|| quoted().unwrap_or_else(|| name.to_owned()))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use runtime::Choice;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 /// The whole file.
 #[derive(Deserialize)]
@@ -24,6 +25,47 @@ pub(super) struct Tree {
     pub(super) errors: Errors,
     #[serde(default)]
     pub(super) check: CheckKeys,
+    #[serde(default)]
+    pub(super) test: Vec<TestCase>,
+}
+
+/// A test of the file's transforms: `[[test]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TestCase {
+    pub(crate) name: String,
+    pub(crate) input: Vec<Input>,
+    #[serde(default)]
+    pub(crate) expect: Vec<Expected>,
+}
+
+/// What happens in the source.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "a text of statements, or { table, before, after }")]
+pub(crate) enum Input {
+    Statements(String),
+    Row(GivenRow),
+}
+
+/// A row that is inserted, updated or deleted.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GivenRow {
+    pub(crate) table: String,
+    pub(crate) before: Option<Map<String, Value>>,
+    pub(crate) after: Option<Map<String, Value>>,
+}
+
+/// A row that the sink is given, or that is rejected. A column that is not named is NULL.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Expected {
+    pub(crate) table: String,
+    pub(crate) op: Option<String>,
+    pub(crate) before: Option<Map<String, Value>>,
+    pub(crate) after: Option<Map<String, Value>>,
+    /// A part of the error for which a row is rejected.
+    pub(crate) error: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -14,10 +14,19 @@ use figment::providers::Serialized;
 use runtime::{Error, Kind, Pipeline, PipelineBuilder, Registry, Result, Retry, Settings};
 use serde_json::Value;
 
+pub(crate) use keys::{Expected, Input, TestCase};
 use keys::{OnDataError, Tree};
 use references::{expand, resolve};
 
 const PREFIX: &str = "CONNECT_";
+
+/// The references `${…}` that must lead to a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum References {
+    All,
+    /// Those in `[[transform]]`: what a test compares may depend on them.
+    OfTransforms,
+}
 
 /// A configuration file with its references resolved.
 pub(crate) struct Task {
@@ -32,6 +41,15 @@ const NOT_BUILT_INNER: [(&str, &str); 1] = [("retry", "other_minutes")];
 impl Task {
     /// Reads a file with this process's environment.
     pub(crate) fn load(path: &Path) -> Result<Self> {
+        Self::load_with(path, References::All)
+    }
+
+    /// Reads a file whose tests are to be run. References that only a connection needs may be missing.
+    pub(crate) fn load_tests(path: &Path) -> Result<Self> {
+        Self::load_with(path, References::OfTransforms)
+    }
+
+    fn load_with(path: &Path, references: References) -> Result<Self> {
         let file = path.display().to_string();
         let unread = |why: Box<dyn std::error::Error + Send + Sync>| {
             Error::config(format!("{file} cannot be read"))
@@ -44,10 +62,14 @@ impl Task {
         // Names and values that are not UTF-8 cannot be keys of ours.
         let environment: Vec<_> =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
-        Self::read(&file, &text, &environment)
+        Self::read_with(&file, &text, &environment, references)
     }
 
     pub(crate) fn read(file: &str, text: &str, environment: &[(String, String)]) -> Result<Self> {
+        Self::read_with(file, text, environment, References::All)
+    }
+
+    fn read_with(file: &str, text: &str, environment: &[(String, String)], references: References) -> Result<Self> {
         let wrong = |key: &str| Error::config(format!("{file}: key `{key}` is not valid")).with_code("E_CONFIG");
         let table: toml::Table = toml::from_str(text).map_err(|error| {
             // The library's full text repeats the line, which may hold a secret: only its place and the message are shown.
@@ -69,8 +91,9 @@ impl Task {
         let mut tree: Value = figment.extract().map_err(|error| {
             Error::config(format!("{file}: the environment does not fit the file")).with_code("E_CONFIG").because(error.kind.to_string())
         })?;
-        resolve(&mut tree, "", &|reference, key| {
-            expand(reference, environment).map_err(|error| wrong(key).because(error.why).with_help(error.help))
+        resolve(&mut tree, "", &|reference, key| match expand(reference, environment) {
+            Err(_) if references == References::OfTransforms && !key.starts_with("transform") => Ok("unset".to_owned()),
+            expanded => expanded.map_err(|error| wrong(key).because(error.why).with_help(error.help)),
         })?;
 
         for key in NOT_BUILT {
@@ -115,6 +138,11 @@ impl Task {
         &self.tree.name
     }
 
+    /// The tests of the transforms.
+    pub(crate) fn tests(&self) -> &[TestCase] {
+        &self.tree.test
+    }
+
     /// Items of the precheck whose failures do not count.
     pub(crate) fn ignored(&self) -> &[String] {
         &self.tree.check.ignore
@@ -146,11 +174,7 @@ impl Task {
             .flush_interval(Duration::from_millis(delivery.flush_interval_ms))
             .memory_max_bytes(delivery.memory_max_bytes)
             .retry(retry);
-        let transforms = transform.iter().map(|choice| {
-            let (transform_name, settings) = choice.one("transform")?;
-            registry.build_transform(transform_name, settings)
-        });
-        let transforms = transforms.collect::<Result<Vec<_>>>()?;
+        let transforms = registry.build_transforms(transform)?;
         transforms.into_iter().fold(builder, PipelineBuilder::transform_factory).build()
     }
 }

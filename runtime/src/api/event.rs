@@ -125,12 +125,15 @@ pub struct SchemaChange {
     pub statement: String,
     /// The selected tables that it touched, in the statement's order; `None` means that the table is gone.
     pub tables: Vec<(TableId, Option<Arc<TableSchema>>)>,
+    /// Whether it is delivered. A transform that drops a schema change sets this to false and leaves the event in its batch, because the
+    /// transforms behind it have to know the schemas. The pipeline takes the event out before the sink.
+    pub delivered: bool,
 }
 
 impl SchemaChange {
     /// A change by `statement` that touched no selected table yet.
     pub fn new(kind: SchemaChangeKind, database: impl Into<String>, statement: impl Into<String>) -> Self {
-        Self { kind, database: database.into(), statement: statement.into(), tables: Vec::new() }
+        Self { kind, database: database.into(), statement: statement.into(), tables: Vec::new(), delivered: true }
     }
 }
 

@@ -151,6 +151,9 @@ pub struct TableSchema {
     /// Columns by whose values a transform has chosen rows, so that the transforms behind it must not change them. Indexes into `columns`.
     #[serde(skip)]
     pub filter_columns: Vec<usize>,
+    /// Columns that a transform has added: the table of the source does not have them. Indexes into `columns`.
+    #[serde(skip)]
+    pub added_columns: Vec<usize>,
 }
 
 impl TableSchema {
@@ -166,6 +169,7 @@ impl TableSchema {
             collation: None,
             version: 1,
             filter_columns: Vec::new(),
+            added_columns: Vec::new(),
         }
     }
 
@@ -177,7 +181,9 @@ impl TableSchema {
     /// The columns that identify a row: the primary key, else the first unique key without a nullable column, and the partition columns,
     /// because a key may be unique within a partition only. Empty if no row can be told from another.
     pub fn effective_key(&self) -> Vec<usize> {
-        let usable = |key: &&UniqueKey| !key.columns.is_empty() && key.columns.iter().all(|&column| !self.columns[column].nullable);
+        let usable = |key: &&UniqueKey| {
+            !key.columns.is_empty() && key.columns.iter().all(|&column| self.columns.get(column).is_some_and(|column| !column.nullable))
+        };
         let unique = || self.unique_keys.iter().find(usable).map(|key| key.columns.clone()).unwrap_or_default();
         let mut key = if self.primary_key.is_empty() { unique() } else { self.primary_key.clone() };
         if !key.is_empty() {

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde_json::{Map, Value as Json};
+
 use super::checkpoint::{Committed, SchemaChanges};
-use crate::{Batch, Context, Error, Facts, Finding, Position, Result, Seq, SplitId, TableId, TableSchema, async_trait};
+use crate::{Batch, Context, Error, Event, Facts, Finding, Position, Result, Seq, SplitId, TableId, TableSchema, async_trait};
 
 /// A source of events, made of splits that are read independently.
 ///
@@ -53,12 +55,36 @@ pub trait Source: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Plays the input of a test, without a server, and returns the events that a stream would have. For tests of configurations. By default
+    /// no source can.
+    fn rehearse(&self, input: &[TestInput]) -> Result<Vec<Event>> {
+        let _ = input;
+        Err(Error::config("this source cannot play the input of tests"))
+    }
+
     /// Reads the schema of a table again, for a task that has stopped because what it knows of the table is wrong. Fails unless the schema is
     /// known to hold where the splits are. The caller commits what is returned. The default can read no schema again.
     async fn refetch_schema(&self, context: &Context, committed: &Committed, table: &TableId) -> Result<Refetched> {
         let _ = (context, committed);
         Err(Error::config("this source cannot read the schema of a table again").of_table(table))
     }
+}
+
+/// What happens in the source in a test of a configuration.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum TestInput {
+    /// Statements in the source's SQL, separated by semicolons.
+    Statements(String),
+    /// A row is inserted, updated or deleted, given by its columns. A column that is not named is NULL.
+    Row {
+        /// The table, which a statement has created.
+        table: TableId,
+        /// The row before: of an update or a deletion.
+        before: Option<Map<String, Json>>,
+        /// The row after: of an insertion or an update.
+        after: Option<Map<String, Json>>,
+    },
 }
 
 /// The schema of a table that was read again.

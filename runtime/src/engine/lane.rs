@@ -19,7 +19,9 @@ use super::rejections::Rejections;
 use super::shape::transformed;
 use super::stats::SplitStats;
 use super::task::Task;
-use crate::{Batch, Cancellation, Cause, Committed, Error, Lane, Receipt, Result, Seq, Sink, Split, SplitKind, SplitReader, Transform};
+use crate::{
+    Batch, Body, Cancellation, Cause, Committed, Error, Event, Lane, Receipt, Result, Seq, Sink, Split, SplitKind, SplitReader, Transform,
+};
 
 /// The number of batches in the channel between the reader and the writer. Including one batch that is being read and one that is being
 /// written, a lane holds at most four batches. It holds fewer if the memory budget of all lanes is used up.
@@ -60,10 +62,12 @@ async fn run_split(
     let _reading = stats.reading();
     let lane = Lane { run: committed.run(), epoch: committed.epoch(), number, split: split.id.clone(), kind: split.kind };
     let cancellation = Cancellation::new(stop.clone());
+    let mut transforms = task.transforms()?;
     let tables = match split.kind {
-        SplitKind::Stream => transformed(&mut task.transforms()?, committed.split_schemas(&split.id))?,
+        SplitKind::Stream => transformed(&mut transforms, committed.split_schemas(&split.id))?,
         SplitKind::Snapshot => Vec::new(),
     };
+    let know_tables = split.kind == SplitKind::Stream;
     let context = task.context.for_lane(lane, committed.evidence().clone(), tables, cancellation.clone());
 
     let asked = cancellation.unless_cancelled(task.source.renumbered(&context, &split)).await;
@@ -88,7 +92,8 @@ async fn run_split(
     let context = context.without_tables();
     let mut commits = Commits::new(&task.ledger, &split.id, number, last, &stats, task.flush_interval, context.committed().clone());
     commits.baseline(sink.receipt()).await?;
-    let mut writer = Writer { transforms: task.transforms()?, sink, rejections, commits, stats: &stats, last_seq: Seq(0) };
+    let mut writer =
+        Writer { task: &task, split: &split, transforms, know_tables, sink, rejections, commits, stats: &stats, last_seq: Seq(0) };
 
     let opened = cancellation.unless_cancelled(task.source.open(&context, &split, &committed)).await;
     let Some(opened) = opened else { return Ok(Ended::Stopped) };
@@ -144,7 +149,11 @@ async fn read(
 
 /// The half of a lane that delivers and commits.
 struct Writer<'a> {
+    task: &'a Task,
+    split: &'a Split,
     transforms: Vec<Box<dyn Transform>>,
+    /// Whether the transforms have seen the tables as they were at the start of the lane.
+    know_tables: bool,
     sink: Box<dyn Sink>,
     rejections: Rejections<'a>,
     commits: Commits<'a>,
@@ -207,8 +216,17 @@ impl<'a> Writer<'a> {
         self.last_seq = batch.last_seq().unwrap_or(self.last_seq);
         self.commits.collect(&mut batch);
         let read = self.stats.read(&batch);
+        let is_schema_change = matches!(batch.events.as_slice(), [Event { body: Body::Schema(_), .. }]);
+        if is_schema_change && !self.know_tables {
+            // Most splits of a snapshot have no schema change, and a task may have many tables.
+            transformed(&mut self.transforms, self.task.ledger.schemas(&self.split.id))?;
+            self.know_tables = true;
+        }
         for transform in &mut self.transforms {
             transform.apply(&mut batch).map_err(|error| error.while_doing("transforming a batch"))?;
+        }
+        if is_schema_change {
+            batch.events.retain(|event| !matches!(&event.body, Body::Schema(change) if !change.delivered));
         }
         // Invariant: rejected events are dealt with before any later event is written. After a restart, a sink may skip every event up to the
         // last one that it wrote, and so would skip a rejected event before it.

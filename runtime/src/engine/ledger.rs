@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::sync::lock;
-use crate::{CheckpointStore, Commit, Committed, Result};
+use crate::{CheckpointStore, Commit, Committed, Result, SplitId, TableSchema};
 
 /// Writes commits to the store and also keeps the committed state in memory, so that nothing is read back unless a commit fails.
 ///
@@ -69,6 +69,11 @@ impl Ledger {
     /// Whether the sink has said something of the whole task.
     pub(crate) fn has_evidence(&self) -> bool {
         !lock(&self.committed).evidence().is_empty()
+    }
+
+    /// The schemas of the tables at the committed position of a split.
+    pub(crate) fn schemas(&self, split: &SplitId) -> Vec<Arc<TableSchema>> {
+        lock(&self.committed).split_schemas(split)
     }
 
     /// Writes one commit that says nothing of the whole task.

@@ -15,3 +15,4 @@ pub(crate) mod stats;
 pub(crate) mod store;
 mod supervisor;
 pub(crate) mod task;
+mod transform_order;

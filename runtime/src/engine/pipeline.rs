@@ -32,8 +32,8 @@ use super::supervisor::{Desired, Shared, Supervisor};
 use super::task::{Retry, Task};
 use crate::api::context::{Pushdown, TaskContext};
 use crate::{
-    CheckpointStore, Commit, Context, DataErrors, Error, Finding, Metrics, Notices, OnDataError, Progress, Refetched, Result, Sink, Source,
-    TableId, Transform,
+    Batch, CheckpointStore, Commit, Context, DataErrors, Error, Event, Finding, Metrics, Notices, OnDataError, Progress, Refetched, Result,
+    Sink, Source, TableId, TestInput, Transform,
 };
 
 /// The default memory limit for the batches of all lanes. It is far more than a usual task needs, and far less than a usual machine has.
@@ -46,6 +46,16 @@ const BATCH_MAX_BYTES: usize = 1 << 20;
 pub struct Pipeline {
     task: Task,
     retry: Retry,
+}
+
+/// What the transforms have made of the input of a test.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Rehearsed {
+    /// The events that a sink would be given, in their order.
+    pub events: Vec<Event>,
+    /// The events that a transform has rejected, and why.
+    pub rejected: Vec<(Event, Error)>,
 }
 
 /// Builds a [`Pipeline`].
@@ -154,6 +164,22 @@ impl Pipeline {
         }
         ledger.commit(Commit { facts: refetched.facts.clone(), splits, ..Commit::default() }).await?;
         Ok(refetched)
+    }
+
+    /// Plays the input of a test without a server, and returns what the transforms make of it.
+    pub fn rehearse(&self, input: &[TestInput]) -> Result<Rehearsed> {
+        let mut transforms = self.task.transforms()?;
+        let mut rehearsed = Rehearsed::default();
+        for event in self.task.source.rehearse(input)? {
+            // Each event travels alone, as a schema change must.
+            let mut batch = Batch::new(vec![event], None, 0);
+            for transform in &mut transforms {
+                transform.apply(&mut batch).map_err(|error| error.while_doing("transforming a batch"))?;
+            }
+            rehearsed.rejected.extend(batch.take_rejected());
+            rehearsed.events.append(&mut batch.events);
+        }
+        Ok(rehearsed)
     }
 
     /// Starts the pipeline on the caller's tokio runtime.
@@ -285,7 +311,9 @@ impl PipelineBuilder {
             part.ok_or_else(|| Error::config(format!("the pipeline has no {what}")))
         }
         let (source, store) = (required(self.source, "source")?, required(self.store, "store")?);
-        let transforms = self.transforms.iter().map(|factory| Ok(factory()?.fingerprint())).collect::<Result<Vec<_>>>()?;
+        let mut transforms = self.transforms.iter().map(|factory| Ok(factory()?.fingerprint())).collect::<Result<Vec<_>>>()?;
+        // A transform that changes neither names nor keys may come and go.
+        transforms.retain(|fingerprint| !fingerprint.is_empty());
         check_letters(self.dead_letters.as_ref(), &self.data_errors)?;
         let metrics = Metrics::default();
         let factories = self.transforms.clone();

@@ -2,15 +2,25 @@
 
 use std::sync::Arc;
 
-use crate::{Batch, Body, Event, Finding, Result, SchemaChange, SchemaChangeKind, Seq, TableSchema, Transform};
+use crate::{Batch, Body, Event, Finding, Level, Result, SchemaChange, SchemaChangeKind, SchemaChanges, Seq, TableSchema, Transform};
 
-/// These tables as they are behind the transforms, which are asked by an event that names all of them.
+/// These tables as they are behind the transforms, which are asked by an event that names all of them. So the transforms know the tables.
 pub(super) fn transformed(transforms: &mut [Box<dyn Transform>], schemas: Vec<Arc<TableSchema>>) -> Result<Vec<Arc<TableSchema>>> {
     if schemas.is_empty() || transforms.is_empty() {
         return Ok(schemas);
     }
+    told(transforms, schemas.into_iter().map(|schema| (schema.id.clone(), Some(schema))).collect())
+}
+
+/// Tells new transforms of tables, and then that some have other schemas. Fails if a transform cannot take the change.
+pub(super) fn changed(transforms: &mut [Box<dyn Transform>], before: Vec<Arc<TableSchema>>, changes: &SchemaChanges) -> Result<()> {
+    transformed(transforms, before)?;
+    told(transforms, changes.clone()).map(drop)
+}
+
+fn told(transforms: &mut [Box<dyn Transform>], tables: SchemaChanges) -> Result<Vec<Arc<TableSchema>>> {
     let mut change = SchemaChange::new(SchemaChangeKind::Other, "", "");
-    change.tables = schemas.into_iter().map(|schema| (schema.id.clone(), Some(schema))).collect();
+    change.tables = tables;
     let body = Body::Schema(change);
     let event = Event { seq: Seq(1), position: "".into(), timestamp_ms: 0, txid: None, origin: Arc::default(), body };
     let mut batch = Batch::new(vec![event], None, 0);
@@ -28,11 +38,16 @@ pub(super) fn transformed(transforms: &mut [Box<dyn Transform>], schemas: Vec<Ar
 pub(super) fn check(transforms: &mut [Box<dyn Transform>], mut tables: Vec<Arc<TableSchema>>) -> Vec<Finding> {
     let mut found = Vec::new();
     for transform in transforms {
-        found.extend(transform.check(&tables));
+        let of_transform = transform.check(&tables);
+        let has_failed = of_transform.iter().any(|finding| finding.level == Level::Failed);
+        found.extend(of_transform);
         tables = match transformed(std::slice::from_mut(transform), tables) {
             Ok(tables) => tables,
             Err(error) => {
-                found.push(Finding::from_error("transform", &error));
+                // The transform has said so already, most likely.
+                if !has_failed {
+                    found.push(Finding::from_error("transform", &error));
+                }
                 break;
             }
         };
@@ -69,6 +84,21 @@ mod tests {
                 Ok(!self.0)
             })
         }
+    }
+
+    #[test]
+    fn a_change_without_an_event_is_told_to_the_transforms() {
+        let table = |name: &str| {
+            let column = crate::Column::new(name, crate::ColumnKind::Float, "float");
+            Arc::new(TableSchema::new(TableId::new("shop", "t"), vec![crate::Column::new("id", crate::ColumnKind::Float, "float"), column]))
+        };
+        let settings = crate::Settings::from(serde_json::json!({"tables": ["shop.t"], "exclude": ["hash"]}));
+        let told = |before: &str, after: &str| {
+            let columns = crate::transforms::Columns::new(settings.parse("columns")?)?;
+            changed(&mut [Box::new(columns)], vec![table(before)], &vec![(TableId::new("shop", "t"), Some(table(after)))])
+        };
+        assert!(told("hash", "HASH").is_ok() && told("x", "y").is_ok());
+        assert_eq!(told("hash", "y").unwrap_err().code(), Some("E_NO_COLUMN"));
     }
 
     #[test]

@@ -141,6 +141,9 @@ impl Supervisor {
         if committed.is_new() {
             let selected = schemas.iter().filter_map(|(_, schema)| schema.clone()).collect();
             refuse_failed(shape::check(&mut self.task.transforms()?, selected))?;
+        } else if !schemas.is_empty() {
+            // Without a stream, no event tells the transforms that a table has changed.
+            shape::changed(&mut self.task.transforms()?, committed.schemas().cloned().collect(), &schemas)?;
         }
         // Invariant: the state of the task and the start of a split are durable before any row is read. Otherwise a restart would begin at
         // another position.

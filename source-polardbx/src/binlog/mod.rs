@@ -11,6 +11,7 @@ pub mod error;
 mod event;
 mod files;
 pub mod gtid;
+mod ignored;
 mod margin;
 pub mod position;
 mod probe;
@@ -39,6 +40,7 @@ pub(crate) use event::{CommitMark, Gtid, kind};
 #[cfg(test)]
 pub(crate) use event::{Header, RawEvent};
 pub(crate) use files::BinlogFiles;
+pub(crate) use ignored::IgnoredTables;
 pub(crate) use position::BinlogCoordinates;
 pub use position::{FileOffset, StreamPosition};
 pub(crate) use probe::{Probed, probe};

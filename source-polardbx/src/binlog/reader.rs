@@ -10,6 +10,7 @@ use super::decode::{Decoder, DecoderOptions, OpenGroup, PreparedTransactions, co
 use super::diagnosis::{Refusals, compare, diagnose};
 use super::error::StreamError;
 use super::event::{Reader, kind};
+use super::ignored::IgnoredTables;
 use super::margin::MarginWatch;
 use super::position::{BinlogCoordinates, FileOffset, StreamPosition};
 use super::probe::{Probed, probe};
@@ -48,6 +49,8 @@ pub(crate) struct StreamOptions {
     pub(crate) database_collations: HashMap<String, Option<Collation>>,
     /// The selected tables.
     pub(crate) selection: Selection,
+    /// The new tables that were named in a notice.
+    pub(crate) ignored: IgnoredTables,
     /// The properties of the server.
     pub(crate) profile: ServerProfile,
     /// How the events of PolarDB-X are delivered.
@@ -103,6 +106,7 @@ pub(crate) struct StreamReader {
     refusals: Refusals,
     profile: ServerProfile,
     selection: Selection,
+    ignored: IgnoredTables,
     context: Context,
     time: SourceTime,
     _margin: MarginWatch,
@@ -151,7 +155,7 @@ impl StreamReader {
     pub(crate) async fn open(options: StreamOptions) -> Result<Self, SourceError> {
         let StreamOptions { stream, endpoint, server_id, position, selection, profile, undecodable, last_end, prepared, context, .. } =
             options;
-        let refusals = options.refusals;
+        let (refusals, ignored) = (options.refusals, options.ignored);
         let from = Decoder::dump_from(&position);
         let transport = match Transport::open(&endpoint, server_id, &position.base, from, options.heartbeat).await {
             Ok(transport) => transport,
@@ -194,6 +198,7 @@ impl StreamReader {
             refusals,
             profile,
             selection,
+            ignored,
             context,
         })
     }
@@ -390,7 +395,9 @@ pub(super) fn now_ms() -> i64 {
 #[async_trait]
 impl SplitReader for StreamReader {
     async fn next(&mut self) -> Result<Option<Batch>> {
-        match self.advance().await {
+        let batch = self.advance().await;
+        self.ignored.name(self.decoder.ignored.take(), self.context.notices());
+        match batch {
             Some(mut batch) => {
                 self.remove_leftover();
                 self.timers.batch(!batch.events.is_empty());

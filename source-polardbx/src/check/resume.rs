@@ -21,7 +21,7 @@ pub(crate) fn same_task(settings: &SourceSettings, server: &Server, task: &TaskF
     same_server(server, &task.identity)?;
     let changed = |what: &str| SourceError::TaskChanged { what: format!("the task was started with other {what}") };
     if task.selection != SelectionFact::new(&settings.config) {
-        return Err(changed("`tables`, `exclude` or `exclude_shadow_tables`"));
+        return Err(changed("`tables`, `exclude`, `exclude_shadow_tables` or `new_tables`"));
     }
     if !task.has_stream_group(settings.config.stream_group.as_deref()) {
         return Err(changed("`stream_group`"));

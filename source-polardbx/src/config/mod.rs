@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 pub use error::ConfigError;
 pub use options::{
-    ArchivedDeletes, DdlText, Handover, Heartbeat, OnDdlInFull, OnRowsWithoutEvents, OnUnparsedDdl, Phase, PolarDbXOptions, Start,
-    StreamSplit, Tls, TlsMode,
+    ArchivedDeletes, DdlText, Handover, Heartbeat, NewTables, OnDdlInFull, OnRowsWithoutEvents, OnUnparsedDdl, Phase, PolarDbXOptions,
+    Start, StreamSplit, Tls, TlsMode,
 };
 pub(crate) use settings::{SourceSettings, moment};
 
@@ -46,6 +46,10 @@ pub struct Config {
     /// table that `tables` lists by its full name is never left out.
     #[serde(default = "default_exclude_shadow_tables")]
     pub exclude_shadow_tables: bool,
+    /// What becomes of tables that are created, or renamed into the selection, after the task has begun; they are delivered by default. A table
+    /// that `tables` lists by its full name is always delivered.
+    #[serde(default)]
+    pub new_tables: NewTables,
     /// What becomes of a DDL statement that changes rows of a selected table without row events, such as DROP PARTITION; by default the task
     /// stops before it.
     #[serde(default)]
@@ -140,6 +144,7 @@ impl Default for Config {
             tables: Vec::new(),
             exclude: Vec::new(),
             exclude_shadow_tables: default_exclude_shadow_tables(),
+            new_tables: NewTables::default(),
             on_rows_without_events: OnRowsWithoutEvents::default(),
             phases: default_phases(),
             handover: Handover::default(),

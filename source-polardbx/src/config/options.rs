@@ -53,6 +53,25 @@ pub enum OnDdlInFull {
     Fail,
 }
 
+/// What becomes of tables that a pattern of `tables` matches, and that did not exist when the task began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NewTables {
+    /// Their changes are delivered.
+    #[default]
+    Stream,
+    /// Nothing of them is delivered, and a notice names each.
+    Ignore,
+}
+
+impl NewTables {
+    /// Whether it is the default.
+    pub(crate) fn is_stream(&self) -> bool {
+        *self == Self::Stream
+    }
+}
+
 /// Where the stream starts if there is an incremental phase but no full phase.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

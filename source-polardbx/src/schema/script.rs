@@ -36,6 +36,14 @@ pub(crate) fn statements(script: &str, backslashes: bool) -> Vec<&str> {
     found
 }
 
+/// The database of a `USE` statement.
+pub(crate) fn used_database(statement: &str) -> Option<String> {
+    let (word, name) = statement.split_once(char::is_whitespace)?;
+    let name = name.trim();
+    let quoted = || Some(name.strip_prefix('`')?.strip_suffix('`')?.replace("``", "`"));
+    word.eq_ignore_ascii_case("USE").then(|| quoted().unwrap_or_else(|| name.to_owned()))
+}
+
 fn end_of_line(rest: &[u8]) -> usize {
     rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1)
 }

@@ -29,9 +29,26 @@ pub(crate) struct Listed {
 /// The greatest number of tables, views and sequences in the databases of a selection.
 const MOST_TABLES: usize = 250_000;
 
+/// How many tables, views and sequences were listed.
+#[derive(Default)]
+struct Count(usize);
+
+impl Count {
+    /// Fails behind [`MOST_TABLES`]: a server could list names until the memory is used up.
+    fn add_one(&mut self) -> Result<()> {
+        if self.0 == MOST_TABLES {
+            let what =
+                format!("the databases that `tables` names have more than {MOST_TABLES} tables: select from fewer databases in a task");
+            return Err(SourceError::answer("list the tables", what));
+        }
+        self.0 += 1;
+        Ok(())
+    }
+}
+
 /// Lists the tables of the databases that may hold selected tables.
 pub(crate) async fn list_tables(session: &mut Session, selection: &Selection) -> Result<Listed> {
-    let (mut listed, mut count) = (Listed::default(), 0);
+    let (mut listed, mut count) = (Listed::default(), Count::default());
     for row in session.rows("list the databases", "SHOW DATABASES").await? {
         let Some(database) = row.text(0).filter(|name| selection.may_select_from(name)) else { continue };
         let sql = format!("SHOW FULL TABLES FROM {}", quoted(&database));
@@ -43,12 +60,7 @@ pub(crate) async fn list_tables(session: &mut Session, selection: &Selection) ->
             if interest == Interest::None {
                 continue;
             }
-            count += 1;
-            if count > MOST_TABLES {
-                let what =
-                    format!("the databases that `tables` names have more than {MOST_TABLES} tables: select from fewer databases in a task");
-                return Err(SourceError::answer("list the tables", what));
-            }
+            count.add_one()?;
             if !is_table {
                 listed.others.push(id.clone());
             }
@@ -199,6 +211,14 @@ async fn read_part(session: &mut Session, tables: &[TableId], demanded: bool) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_of_tables_has_an_end() {
+        let mut count = Count::default();
+        assert!((0..250_000).all(|_| count.add_one().is_ok()));
+        let error = count.add_one().unwrap_err();
+        assert!(error.to_string().contains("more than 250000 tables"), "{error}");
+    }
 
     #[test]
     fn names_are_compared_in_lower_case() {

@@ -17,7 +17,8 @@ pub(crate) fn select_list(schema: &TableSchema) -> String {
     schema.columns.iter().map(item).collect::<Vec<_>>().join(", ")
 }
 
-/// The table as its rows arrive from a SELECT. PolarDB-X converts all text to the character set of the session, which is utf8mb4.
+/// The table as its rows arrive from a SELECT. PolarDB-X converts all text to the character set of the session, which is utf8mb4. Of a text
+/// that was in another character set, the collation is no longer known, because its rule is about the codes of that character set.
 pub(crate) fn as_read(schema: &Arc<TableSchema>, is_polardbx: bool) -> Arc<TableSchema> {
     if !is_polardbx {
         return schema.clone();
@@ -25,7 +26,11 @@ pub(crate) fn as_read(schema: &Arc<TableSchema>, is_polardbx: bool) -> Arc<Table
     let mut read = TableSchema::clone(schema);
     for column in &mut read.columns {
         if matches!(column.kind, ColumnKind::Char { .. } | ColumnKind::Varchar { .. } | ColumnKind::Text { .. }) {
-            column.collation = Some(Collation::new("utf8mb4_bin"));
+            let rest = column.collation.as_ref().and_then(|collation| match collation.name().split_once('_') {
+                Some(("utf8" | "utf8mb4", rest)) => Some(rest.to_owned()),
+                _ => None,
+            });
+            column.collation = Some(Collation::new(rest.map_or("utf8mb4".to_owned(), |rest| format!("utf8mb4_{rest}"))));
         }
     }
     Arc::new(read)

@@ -41,6 +41,8 @@ pub(crate) struct Chunk {
     pub(crate) schema: Arc<TableSchema>,
     /// The same as its rows arrive, see [`as_read`].
     pub(crate) read_as: Arc<TableSchema>,
+    /// Conditions in SQL. Rows that do not meet all of them need not be read.
+    pub(crate) conditions: Vec<String>,
     pub(crate) origin: Origin,
     pub(crate) batch_max_bytes: usize,
     /// What becomes of the task if the schema of the table has changed.
@@ -232,7 +234,11 @@ impl<'a> Packer<'a> {
         let condition = range.and_then(|range| range.condition(&chunk_key(&chunk.read_as)));
         let condition =
             condition.ok_or_else(|| SourceError::Checkpoint { what: format!("split {} has an unreadable range of keys", chunk.id) })?;
-        let sql = format!("SELECT {} FROM {}{condition}", cells::select_list(&chunk.schema), table_name(&chunk.schema.id));
+        let mut sql = format!("SELECT {} FROM {}{condition}", cells::select_list(&chunk.schema), table_name(&chunk.schema.id));
+        for (index, wanted) in chunk.conditions.iter().enumerate() {
+            sql.push_str(if index == 0 && condition.is_empty() { " WHERE " } else { " AND " });
+            sql.push_str(&format!("({wanted})"));
+        }
         let origin = Arc::new(chunk.origin.clone());
         let mut packer =
             Self { chunk, origin, builder: BatchBuilder::default(), position: chunk.id.as_str().into(), row_count: 0, timestamp_ms: 0 };
@@ -303,6 +309,7 @@ mod tests {
                 start: start.into(),
                 schema: schema.clone(),
                 read_as: schema.clone(),
+                conditions: Vec::new(),
                 origin: Origin::default(),
                 batch_max_bytes: 1,
                 on_ddl: OnDdlInFull::Fail,

@@ -201,6 +201,9 @@ fn time(bytes: &[u8]) -> Option<Cell<'static>> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::super::packet::Socket;
     use super::*;
 
     fn description(kind: u8, flags: u16) -> Vec<u8> {
@@ -251,5 +254,29 @@ mod tests {
             let cut = BinaryRow::new(&packet[..length], &forms);
             assert!(cut.is_err() || cut.is_ok_and(|mut row| (0..forms.len()).any(|_| row.cell().is_err())), "{length}");
         }
+    }
+
+    /// Time passes at once where everybody waits.
+    #[tokio::test(start_paused = true)]
+    async fn a_server_may_not_be_silent_between_rows() {
+        let column = description(3, 0);
+        let end = [0xfe, 0, 0, 2, 0];
+        let prepared = [&[0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], &column, &end];
+        let executed = [&[1][..], &column, &end, &[0, 0, 42, 0, 0, 0]];
+        let packets = |bodies: &[&[u8]]| -> Vec<u8> {
+            let packet = |(number, body): (usize, &&[u8])| [&[body.len() as u8, 0, 0, 1 + number as u8], *body].concat();
+            bodies.iter().enumerate().flat_map(packet).collect()
+        };
+        let mut wire = Wire::recorded([packets(&prepared), packets(&executed)].concat(), false);
+        let mut rows = BinaryRows::select(&mut wire, "SELECT 1").await.unwrap();
+        let mut row = rows.next().await.unwrap().unwrap();
+        assert_eq!(row.cell().unwrap(), Cell::Int(42));
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        rows.wire.packets.socket = Socket::Plain(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+        let asked = tokio::time::Instant::now();
+        let error = rows.next().await.unwrap_err();
+        assert!(error.to_string().contains("has sent nothing of the rows for 600 s"), "{error}");
+        assert_eq!(asked.elapsed().as_secs(), 600);
     }
 }

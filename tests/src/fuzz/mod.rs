@@ -7,6 +7,7 @@
 
 mod binlog_events;
 mod cells;
+mod conditions;
 mod configuration;
 mod encoders;
 mod events;
@@ -18,6 +19,7 @@ mod readers;
 mod record_batches;
 mod registry_answers;
 mod result_sets;
+mod scripts;
 mod settings;
 mod statements;
 
@@ -58,11 +60,15 @@ pub enum Target {
     RecordBatches,
     /// The code of the sink that reads the answers of schema registries and the schemas in them.
     RegistryAnswers,
+    /// Scripts of the transform `etl`, and what they do to rows.
+    Scripts,
+    /// The conditions of filters.
+    Conditions,
 }
 
 impl Target {
     /// All targets.
-    pub const ALL: [Target; 10] = [
+    pub const ALL: [Target; 12] = [
         Target::Encoders,
         Target::Readers,
         Target::Statements,
@@ -73,6 +79,8 @@ impl Target {
         Target::RecordBatches,
         Target::RegistryAnswers,
         Target::Configuration,
+        Target::Scripts,
+        Target::Conditions,
     ];
 
     /// The target's name on the command line.
@@ -88,6 +96,8 @@ impl Target {
             Target::KafkaAnswers => "kafka_answers",
             Target::RecordBatches => "record_batches",
             Target::RegistryAnswers => "registry_answers",
+            Target::Scripts => "scripts",
+            Target::Conditions => "conditions",
         }
     }
 
@@ -101,7 +111,11 @@ impl Target {
             // The header of a packet may say 16 MiB, and an answer may take as much.
             Target::ResultSets => 48 * MIB,
             Target::BinlogEvents => 16 * MIB,
+            // A condition has at most 16 KiB. The tables of all collations are read once.
+            Target::Conditions => 16 * MIB,
             Target::Configuration => 4 * MIB,
+            // A text of 64 MiB can be made only from cells that are long themselves.
+            Target::Scripts => 16 * MIB,
             // The tests' own library for Avro believes a length up to the limit that `readers` sets, also for a list of values of its own, and more
             // than once in a message. It is no part of the program.
             Target::Readers => 2048 * MIB,
@@ -122,6 +136,8 @@ impl Target {
             Target::KafkaAnswers => kafka_answers::round(&mut random),
             Target::RecordBatches => record_batches::round(&mut random),
             Target::RegistryAnswers => registry_answers::round(&mut random),
+            Target::Scripts => scripts::round(&mut random),
+            Target::Conditions => conditions::round(&mut random),
         }
     }
 }

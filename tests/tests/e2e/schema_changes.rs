@@ -385,7 +385,7 @@ async fn stream_of(servers: &Servers, name: &str, more: Json) -> Result<Box<dyn 
     let source = PolardbxSource::new(Settings::from(settings).parse("source")?)?;
     let context = Context::testing(name);
     let mut committed = Committed::new(1, 1, 0);
-    let plan = source.plan(&context, &committed, &[]).await?;
+    let plan = source.plan(&context, &committed).await?;
     assert_eq!((plan.phase, plan.splits.len()), (Phase::Stream, 1));
     committed.apply(&Commit { facts: plan.facts, schemas: plan.schemas, forget: plan.forget, ..Commit::default() });
     let split = plan.splits.into_iter().next().ok_or_else(|| Failure::new("no split"))?;

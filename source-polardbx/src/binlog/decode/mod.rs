@@ -7,6 +7,7 @@
 //! - `transaction` tracks where transactions begin and end, and gives each event its `seq` and its `stamp`.
 //! - `table_maps` maps table ids to tables, and `rows` decodes row events.
 //! - `followed` stores the schemas of tables that are not selected.
+//! - `new_tables` notes tables that are ignored because they are new.
 //! - `unstated` takes from TABLE_MAPs what CREATE TABLE statements leave open.
 //! - `rebuilt` takes the schemas of tables that are rebuilt from their TABLE_MAPs.
 //! - `unread` waits behind a statement that cannot be read until the schemas of its tables are known.
@@ -25,6 +26,7 @@ mod followed;
 mod group_end;
 mod heartbeat;
 mod look_ahead;
+mod new_tables;
 mod options;
 mod output;
 mod polardbx;
@@ -61,6 +63,7 @@ pub(super) use group_end::Undone;
 pub(super) use group_end::{EndSearch, GroupEnd, OpenGroup};
 use heartbeat::Heartbeats;
 use look_ahead::{LookAhead, Wait};
+use new_tables::NewTables;
 pub use options::DecoderOptions;
 use output::BatchOutput;
 pub(super) use polardbx::StatementTexts;
@@ -99,6 +102,7 @@ pub struct Decoder {
     /// Whether schemas are read from the server behind a statement that cannot be read.
     pub(super) refetches: bool,
     unread: Option<Unread>,
+    pub(super) ignored: NewTables,
 }
 
 impl Decoder {
@@ -122,6 +126,7 @@ impl Decoder {
             ahead: LookAhead::default(),
             refetches: false,
             unread: None,
+            ignored: NewTables::default(),
             stream,
             profile,
             selection,
@@ -215,6 +220,7 @@ impl Decoder {
             kind::TABLE_MAP if self.resume.is_live() => {
                 unstated::settle(event.body, &self.stream, &mut self.history, &mut self.output)?;
                 if let Some(table) = self.tables.add(event.body, &self.history, &self.selection, &self.profile)? {
+                    self.ignored.note(&table, &self.selection);
                     self.history.saw_rows(&table);
                     followed::note(&self.stream, &mut self.history, &mut self.output)?;
                 }

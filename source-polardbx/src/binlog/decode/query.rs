@@ -224,6 +224,11 @@ impl Decoder {
         let refuse = |change| StreamError::Change { change, statement: shorten(text) };
         let Applied { touched, without_events } =
             self.history.apply(change, event.header.timestamp, &|table| self.selection.interest(table)).map_err(refuse)?;
+        for effect in &change.effects {
+            if let Effect::Create { table, .. } | Effect::CreateLike { table, .. } | Effect::Rename { to: table, .. } = effect {
+                self.ignored.note(&self.history.fold(table), &self.selection);
+            }
+        }
         for WithoutEvents { table, what } in without_events {
             if self.on_rows_without_events == OnRowsWithoutEvents::Fail {
                 return Err(refuse(ChangeError::WithoutEvents { table, what }));

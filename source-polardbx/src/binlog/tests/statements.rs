@@ -114,9 +114,10 @@ fn a_table_that_is_created_without_a_list_of_columns_says_what_is_there_instead(
     assert!(failed.code() == Some("E_DDL_UNREAD") && text.contains("expected the columns of the table near `ENGINE=FEDERATED"), "{text}");
 }
 
-/// How a test reads a log: with a decoder that selects `d.t`.
+/// How a test reads a log: with a decoder that selects `d.t`, if it does not say otherwise.
 struct Reading {
     table: Arc<TableSchema>,
+    selection: Selection,
     batch_max_bytes: usize,
     /// What the server shows of the table behind a statement that cannot be read.
     refetched: Option<TableSchema>,
@@ -124,13 +125,14 @@ struct Reading {
 
 impl Reading {
     fn of(table: &Arc<TableSchema>, batch_max_bytes: usize) -> Self {
-        Self { table: table.clone(), batch_max_bytes, refetched: None }
+        let selection = Selection::new(&["d.t".to_owned()], &[]).unwrap();
+        Self { table: table.clone(), selection, batch_max_bytes, refetched: None }
     }
 
     fn decoder(&self, position: StreamPosition, tables: Vec<Arc<TableSchema>>, followed: Vec<FollowedTable>, folder: &Path) -> Decoder {
         let mut history = History::new(tables, [("d".to_owned(), Collation::new("utf8mb4_general_ci"))], false);
         history.restore_followed(followed);
-        let selection = Selection::new(&["d.t".to_owned()], &[]).unwrap();
+        let selection = self.selection.clone();
         let prepared = PreparedTransactions::open("global", Some(folder), None, &Committed::default()).unwrap();
         let options = options(position, self.table.clone(), self.batch_max_bytes);
         let mut decoder = Decoder::new(DecoderOptions { history, selection, prepared, ..options });
@@ -208,6 +210,50 @@ fn a_table_that_comes_into_the_selection_is_known_from_every_resume_point() {
         let rows = lines.iter().filter(|line| line.contains("Row(")).count();
         assert_eq!(rows, 6, "{lines:#?}");
     }
+}
+
+#[test]
+fn new_tables_are_ignored_from_every_resume_point() {
+    let cells = [integer(1, 4, false)];
+    let mut log = Log::new();
+    let insert = |log: &mut Log, id: u8, table: &str| {
+        log.begin().table(id, table, &cells).rows(30, id, 1, &[image(&cells, &[])]).commit();
+    };
+    insert(&mut log, 5, "t");
+    log.add(34, &[0; 42]).query("CREATE TABLE t2 LIKE t");
+    insert(&mut log, 6, "t2");
+    insert(&mut log, 5, "t");
+    log.add(34, &[0; 42]).query("CREATE TABLE t3 LIKE t2");
+    // A table with the name of one with which the task began is delivered, and one with another name is not.
+    log.add(34, &[0; 42]).query("RENAME TABLE t TO t4, t3 TO t");
+    insert(&mut log, 7, "t");
+    insert(&mut log, 8, "t4");
+    log.add(34, &[0; 42]).query("DROP TABLE t");
+    log.add(34, &[0; 42]).query("CREATE TABLE t LIKE t2");
+    insert(&mut log, 9, "t");
+    for (ignores, expected) in [(true, 4), (false, 6)] {
+        for batch_max_bytes in [1, 1 << 20] {
+            let mut reading = Reading::of(&schema(&cells), batch_max_bytes);
+            let selection = Selection::new(&["d.t*".to_owned()], &[]).unwrap();
+            reading.selection = if ignores { selection.without_new([TableId::new("d", "t")]) } else { selection };
+            let (batches, failed) = reading.everywhere(&log);
+            assert!(failed.is_none(), "{failed:?}");
+            assert_eq!(batches.iter().map(Batch::row_count).sum::<usize>(), expected);
+            let lines = lines(&batches).join("\n");
+            assert_eq!(lines.contains("CREATE TABLE t2"), !ignores, "{lines}");
+            let folder = tempfile::tempdir().unwrap();
+            let mut decoder = reading.decoder(start(), vec![reading.table.clone()], Vec::new(), folder.path());
+            reading.read(&mut decoder, &log);
+            let named: Vec<_> = decoder.ignored.take().into_iter().map(|table| table.table.to_string()).collect();
+            assert_eq!(named, if ignores { ["t2", "t3", "t4"].as_slice() } else { &[] });
+        }
+    }
+    // A new table with rows cannot take the place of a table that is delivered.
+    log.add(34, &[0; 42]).query("RENAME TABLE t TO t5, t2 TO t");
+    let mut reading = Reading::of(&schema(&cells), 1 << 20);
+    reading.selection = Selection::new(&["d.t*".to_owned()], &[]).unwrap().without_new([TableId::new("d", "t")]);
+    let error = reading.everywhere(&log).1.unwrap();
+    assert!(error.to_string().contains("d.t2, of which not all changes were delivered"), "{error}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use tests::{Failure, Result};
 use super::case::{Case, Servers};
 
 /// The time within which a task must have caught up after the end of a fault.
-const RECOVERY: Duration = Duration::from_secs(60);
+const RECOVERY: Duration = Duration::from_secs(180);
 
 /// A task that connects to the database and to Kafka through proxies, and writers that change its tables.
 struct Trial {

@@ -9,8 +9,8 @@ mod tables;
 mod written_statements;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder, Row};
@@ -391,7 +391,7 @@ fn inserted(events: &[Event], row: usize) -> Vec<u32> {
 }
 
 /// A writer of single rows, which survives that the server is away. Returns the ids that were surely committed.
-async fn write_through(port: u16, stop: Arc<AtomicBool>) -> Result<Vec<u32>> {
+async fn write_through(port: u16, stop: Arc<AtomicBool>, written: Arc<AtomicU32>) -> Result<Vec<u32>> {
     let opts = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(port).user(Some("root")).prefer_socket(false);
     let (mut committed, mut id) = (Vec::new(), 0);
     while !stop.load(Ordering::Relaxed) {
@@ -405,6 +405,7 @@ async fn write_through(port: u16, stop: Arc<AtomicBool>) -> Result<Vec<u32>> {
                 break;
             }
             committed.push(id);
+            written.fetch_add(1, Ordering::Relaxed);
         }
     }
     Ok(committed)
@@ -412,7 +413,7 @@ async fn write_through(port: u16, stop: Arc<AtomicBool>) -> Result<Vec<u32>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_of_either_process_lose_and_repeat_nothing() -> Result<()> {
-    kills(&["--standin-set=rotate_every=200", "--standin-set=heartbeat_ms=50"]).await
+    kills(&["--standin-set=rotate_every=40", "--standin-set=heartbeat_ms=50"]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -437,9 +438,14 @@ async fn kills(options: &[&str]) -> Result<()> {
     let mut source = Database::start(Flavor::PolarDbX, options).await?;
     source.execute(&["CREATE DATABASE d", "CREATE TABLE d.t (id int NOT NULL PRIMARY KEY)"]).await?;
     let stop = Arc::new(AtomicBool::new(false));
-    let writer = tokio::spawn(write_through(source.port(), stop.clone()));
+    let written = Arc::new(AtomicU32::new(0));
+    let writer = tokio::spawn(write_through(source.port(), stop.clone(), written.clone()));
     for round in 0..6 {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // Time enough for commits between two kills, however busy the machine is.
+        let (start, before) = (Instant::now(), written.load(Ordering::Relaxed));
+        while written.load(Ordering::Relaxed) < before + 60 && start.elapsed() < Duration::from_secs(30) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         source.kill_at(if round % 3 == 2 { MYSQL } else { STAND_IN })?;
         source.resume().await?;
     }

@@ -1,0 +1,218 @@
+//! The functions of texts.
+
+use super::evaluate::Call;
+use super::expression::Extra;
+use super::functions::Function;
+use super::place::Evaluated;
+use super::value::{Maker, Scratch, Str, Val, write_text};
+use crate::transforms::masking;
+
+/// The result of a function whose arguments are not NULL. Positions count characters, from 0.
+pub(super) fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scratch: &mut Scratch) -> Evaluated<Val<'a>> {
+    use Function as F;
+    let (place, name) = (call.place, call.function.name());
+    let span = match (call.function, values) {
+        (F::Join, values) => {
+            scratch.make(place, name, |scratch, out| values.iter().try_for_each(|value| write_text(scratch, *value, out)))?
+        }
+        (F::Format, [Val::Text(format), values @ ..]) => scratch.make(place, name, |scratch, out| {
+            let mut parts = scratch.str(*format).split("{}");
+            out.push(parts.next().unwrap_or(""))?;
+            let mut values = values.iter();
+            for part in parts {
+                match values.next() {
+                    Some(value) => write_text(scratch, *value, out)?,
+                    None => return out.fail("the format has more {} than there are values"),
+                }
+                out.push(part)?;
+            }
+            if values.next().is_some() { out.fail("the format has fewer {} than there are values") } else { Ok(()) }
+        })?,
+        (F::Replace, [Val::Text(text), Val::Text(old), Val::Text(new), Val::Int(count)]) => {
+            let count = match *count {
+                -1 => usize::MAX,
+                0.. => usize::try_from(*count).unwrap_or(usize::MAX),
+                _ => return call.fail("the count is negative, other than -1"),
+            };
+            replace(call, *text, *old, *new, count, scratch)?
+        }
+        (F::Strip, [Val::Text(text), Val::Text(characters)]) => scratch.make(place, name, |scratch, out| {
+            let characters = scratch.str(*characters);
+            out.push(scratch.str(*text).trim_matches(|c| characters.contains(c)))
+        })?,
+        (F::Lower, [Val::Text(text)]) => scratch
+            .make(place, name, |scratch, out| scratch.str(*text).chars().flat_map(char::to_lowercase).try_for_each(|c| out.push_char(c)))?,
+        (F::Upper, [Val::Text(text)]) => scratch
+            .make(place, name, |scratch, out| scratch.str(*text).chars().flat_map(char::to_uppercase).try_for_each(|c| out.push_char(c)))?,
+        (F::ToLong, [Val::Text(text)]) => {
+            return match scratch.str(*text).trim().parse::<i128>() {
+                Ok(number) if i64::try_from(number).is_ok() => Ok(Val::Int(number)),
+                Ok(_) => call.fail("the number does not fit into 64 bits (overflow)"),
+                Err(_) => call.fail("the text is not a whole number of 64 bits"),
+            };
+        }
+        (F::ToDouble, [Val::Text(text)]) => {
+            return match scratch.str(*text).trim().parse::<f64>() {
+                Ok(number) if number.is_finite() => Ok(Val::Float(number)),
+                _ => call.fail("the text is not a number, or too large"),
+            };
+        }
+        (F::FromLong, [value @ Val::Int(_)]) => scratch.make(place, name, |scratch, out| write_text(scratch, *value, out))?,
+        (F::Count, [Val::Text(text), Val::Text(part)]) => {
+            let part = scratch.str(*part);
+            if part.is_empty() {
+                return call.fail("the text to count is empty");
+            }
+            return Ok(Val::Int(scratch.str(*text).matches(part).count() as i128));
+        }
+        (F::Find, [Val::Text(text), Val::Text(part)]) => {
+            let text = scratch.str(*text);
+            let before = text.find(scratch.str(*part)).and_then(|start| text.get(..start));
+            return Ok(Val::Int(before.map_or(-1, |before| before.chars().count() as i128)));
+        }
+        (F::IsAlpha, [Val::Text(text)]) => {
+            let text = scratch.str(*text);
+            return Ok(Val::Bool(!text.is_empty() && text.chars().all(char::is_alphabetic)));
+        }
+        (F::IsDigit, [Val::Text(text)]) => {
+            let text = scratch.str(*text);
+            return Ok(Val::Bool(!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())));
+        }
+        (F::Matches, [Val::Text(text)]) => {
+            let Extra::Regex(regex) = call.extra else { return call.fail("the regular expression is missing") };
+            return Ok(Val::Bool(regex.is_match(scratch.str(*text))));
+        }
+        (F::Mask, [Val::Text(text), Val::Int(start), Val::Int(end), Val::Text(with)]) => {
+            let with = one_character(call, scratch.str(*with))?;
+            let (start, end) = positions(call, *start, *end)?;
+            scratch.make(place, name, |scratch, out| {
+                let text = scratch.str(*text);
+                let is_short = if text.is_ascii() { text.len() <= end } else { text.chars().nth(end).is_none() };
+                if is_short {
+                    return out.fail("the last position is behind the end of the text");
+                }
+                masked(text, start, end, with, out)
+            })?
+        }
+        (F::After, [Val::Text(text), Val::Text(mark)]) => scratch
+            .make(place, name, |scratch, out| out.push(split(scratch.str(*text), scratch.str(*mark)).map_or("", |(_, after)| after)))?,
+        (F::Before, [Val::Text(text), Val::Text(mark)]) => scratch.make(place, name, |scratch, out| {
+            let text = scratch.str(*text);
+            out.push(split(text, scratch.str(*mark)).map_or(text, |(before, _)| before))
+        })?,
+        (F::Between, [Val::Text(text), Val::Text(from), Val::Text(to)]) => {
+            let mut found = false;
+            let span = scratch.make(place, name, |scratch, out| {
+                let after = split(scratch.str(*text), scratch.str(*from)).map(|(_, after)| after);
+                match after.and_then(|after| split(after, scratch.str(*to))) {
+                    Some((between, _)) => {
+                        found = true;
+                        out.push(between)
+                    }
+                    None => Ok(()),
+                }
+            })?;
+            if !found {
+                return Ok(Val::Null);
+            }
+            span
+        }
+        (F::Uuid, []) => scratch.make(place, name, |_, out| {
+            // Version 4, variant 1.
+            let bits = fastrand::u128(..) & !(0xf000 << 64) & !(0xc000 << 48) | 0x4000 << 64 | 0x8000 << 48;
+            for (digit, shift) in (0..32).map(|digit| (digit, 124 - 4 * digit)) {
+                if matches!(digit, 8 | 12 | 16 | 20) {
+                    out.push_char('-')?;
+                }
+                out.push_char(char::from_digit((bits >> shift & 15) as u32, 16).unwrap_or('0'))?;
+            }
+            Ok(())
+        })?,
+        (F::Hash, [value]) => {
+            let Extra::Hasher(hasher) = call.extra else { return call.fail("the salt is missing") };
+            let text = match value {
+                Val::Text(text) => *text,
+                value => Str::Scratch(scratch.make(place, name, |scratch, out| write_text(scratch, *value, out))?),
+            };
+            let hash = hasher.hex(scratch.str(text).as_bytes());
+            scratch.make(place, name, |_, out| out.push_bytes(&hash))?
+        }
+        (F::Partial, [Val::Text(text), Val::Int(start), Val::Int(end), Val::Text(with)]) => {
+            let with = one_character(call, scratch.str(*with))?;
+            let (start, end) = positions(call, *start, *end)?;
+            scratch.make(place, name, |scratch, out| masked(scratch.str(*text), start, end, with, out))?
+        }
+        (F::Truncate, [Val::Text(text), Val::Int(count)]) => {
+            let Ok(count) = usize::try_from(*count) else { return call.fail("the number of characters is negative") };
+            scratch.make(place, name, |scratch, out| out.push(masking::truncate(scratch.str(*text), count)))?
+        }
+        (F::Digits, [value]) => {
+            let Extra::Digits(cipher, least, most) = call.extra else { return call.fail("the salt is missing") };
+            if let Val::Int(number) = value {
+                return Ok(Val::Int(masking::mask_integer(cipher, *number, *least, *most)));
+            }
+            let Val::Text(text) = value else { return call.fail("the value is neither a text nor an integer") };
+            let mut bytes = scratch.str(*text).as_bytes().to_vec();
+            cipher.mask(&mut bytes, |_| true);
+            scratch.make(place, name, |_, out| out.push_bytes(&bytes))?
+        }
+        _ => return call.fail("the arguments are not of the right types"),
+    };
+    Ok(Val::Text(Str::Scratch(span)))
+}
+
+/// Replaces the first `count` hits. An empty `old` is refused, because it would be found everywhere.
+pub(super) fn replace(
+    call: Call<'_>,
+    text: Str<'_>,
+    old: Str<'_>,
+    new: Str<'_>,
+    count: usize,
+    scratch: &mut Scratch,
+) -> Evaluated<super::value::Span> {
+    scratch.make(call.place, call.function.name(), |scratch, out| {
+        let (text, old, new) = (scratch.str(text), scratch.str(old), scratch.str(new));
+        if old.is_empty() {
+            return out.fail("the text to be replaced is empty");
+        }
+        let mut end = 0;
+        for (start, hit) in text.match_indices(old).take(count) {
+            out.push(text.get(end..start).unwrap_or(""))?;
+            out.push(new)?;
+            end = start + hit.len();
+        }
+        out.push(text.get(end..).unwrap_or(""))
+    })
+}
+
+/// Appends a text, in which `with` stands in the place of each masked character.
+fn masked(text: &str, start: usize, end: usize, with: char, out: &mut Maker<'_>) -> Evaluated<()> {
+    let (head, count, tail) = masking::partial(text, start, end);
+    out.push(head)?;
+    (0..count).try_for_each(|_| out.push_char(with))?;
+    out.push(tail)
+}
+
+/// The parts of a text before and after the first mark.
+fn split<'t>(text: &'t str, mark: &str) -> Option<(&'t str, &'t str)> {
+    match mark.as_bytes() {
+        // Most marks are one character, for which the search needs no preparation.
+        &[byte] if byte.is_ascii() => text.split_once(char::from(byte)),
+        _ => text.split_once(mark),
+    }
+}
+
+fn one_character(call: Call<'_>, text: &str) -> Evaluated<char> {
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some(c), None) => Ok(c),
+        _ => call.fail("the mask is not one character"),
+    }
+}
+
+fn positions(call: Call<'_>, start: i128, end: i128) -> Evaluated<(usize, usize)> {
+    match (usize::try_from(start), usize::try_from(end)) {
+        (Ok(start), Ok(end)) if start <= end => Ok((start, end)),
+        _ => call.fail("the positions are negative, or the first one is behind the last one"),
+    }
+}
