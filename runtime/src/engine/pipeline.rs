@@ -314,7 +314,8 @@ impl PipelineBuilder {
         let mut transforms = self.transforms.iter().map(|factory| Ok(factory()?.fingerprint())).collect::<Result<Vec<_>>>()?;
         // A transform that changes neither names nor keys may come and go.
         transforms.retain(|fingerprint| !fingerprint.is_empty());
-        check_letters(self.dead_letters.as_ref(), &self.data_errors)?;
+        let sink = required(self.sink, "sink")?;
+        check_letters(self.dead_letters.as_ref(), &sink, &self.data_errors)?;
         let metrics = Metrics::default();
         let factories = self.transforms.clone();
         let pushdown = Pushdown::new(move |schema| {
@@ -334,7 +335,7 @@ impl PipelineBuilder {
         let task = Task {
             source,
             transforms: self.transforms,
-            sink: required(self.sink, "sink")?,
+            sink,
             dead_letters: self.dead_letters,
             rules: Rules::new(self.data_errors),
             ledger: Ledger::new(store),
@@ -347,13 +348,13 @@ impl PipelineBuilder {
 }
 
 /// Fails unless there is a sink for dead letters exactly if rows are to become dead letters, and it accepts them.
-fn check_letters(letters: Option<&SinkFactory>, errors: &DataErrors) -> Result<()> {
+fn check_letters(letters: Option<&SinkFactory>, sink: &SinkFactory, errors: &DataErrors) -> Result<()> {
     match (letters, errors.uses(OnDataError::DeadLetters)) {
         (None, false) => Ok(()),
         (None, true) => Err(Error::config("rows that cannot be delivered are to become dead letters, and there is no sink for them")
             .with_help("add [dead_letters.<sink>], a sink with settings of its own")),
         (Some(_), false) => Err(Error::config("there is a sink for dead letters, and no error makes a row one")
             .with_help("set `errors.on_data_error` or one of `errors.causes` to \"dead_letters\", or remove [dead_letters]")),
-        (Some(make), true) => make()?.accepts_letters(),
+        (Some(make), true) => make()?.accepts_letters(&*sink()?),
     }
 }

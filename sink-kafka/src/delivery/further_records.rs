@@ -41,11 +41,13 @@ impl Writer {
         let event = Event { body: Body::Row(half), ..events[index].clone() };
         self.scratch.message.clear();
         let encoded = self.encoder.encode_many(std::slice::from_ref(&event), &mut self.scratch.message);
-        encoded.map_err(|error| error.of_event(&event))?;
-        if self.scratch.message.value.is_empty() {
+        if self.or_refused(events, index..index + 1, Some(target), encoded)?.is_none() || self.scratch.message.value.is_empty() {
             return Ok(());
         }
-        self.prepare_key(&event)?;
+        let prepared = self.prepare_key(&event);
+        if self.or_refused(events, index..index + 1, Some(target), prepared)?.is_none() {
+            return Ok(());
+        }
         self.add(events, index..index + 1, target, kind).await
     }
 
@@ -68,10 +70,9 @@ impl Writer {
         target: Target,
     ) -> Result<(), runtime::Error> {
         let event = &events[index];
-        let (target, kind) = match self.tombstone_of(row, target).map_err(|error| error.of_event(event))? {
-            Some(tombstone) => tombstone,
-            None => return Ok(()),
-        };
+        let tombstone = self.tombstone_of(row, target);
+        let tombstone = self.or_refused(events, index..index + 1, Some(target), tombstone)?;
+        let Some((target, kind)) = tombstone.flatten() else { return Ok(()) };
         if self.is_covered(target, event, kind.seq(event)) {
             return Ok(());
         }

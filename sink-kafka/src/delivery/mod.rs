@@ -1,16 +1,20 @@
 //! Encodes events, fills record batches and delivers them.
 
 mod buffer_pool;
+mod encoding;
 mod further_records;
 mod in_flight;
+mod letter_writer;
 mod open_batches;
 mod outcome;
 mod producer;
 mod record_batch;
+mod refusals;
 mod send;
 mod writer;
 mod writer_topics;
 
+pub(crate) use letter_writer::LetterWriter;
 pub(crate) use producer::{IdempotenceHistory, Producer};
 pub(crate) use record_batch::{ProducerId, Record, RecordBatchBuilder};
 
