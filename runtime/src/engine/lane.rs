@@ -5,6 +5,9 @@
 //!   own task, may be cancelled                 never cancelled, awaited to the end
 //! ```
 //!
+//! Events that cannot be carried leave this line behind the transforms or the write, and are dealt with before anything behind them is
+//! written (`rejections`).
+//!
 //! Any failure ends the whole lane. The supervisor then opens a new lane at the last checkpoint. There is no other recovery.
 
 use std::sync::Arc;

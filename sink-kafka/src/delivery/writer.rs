@@ -306,10 +306,11 @@ impl Writer {
             rejections.into_iter().for_each(|(index, error)| self.refusals.add(index..index + 1, error));
             let refusals = std::mem::take(&mut self.refusals);
             self.again = !refusals.is_empty();
-            match refusals.first_of_several().and_then(|last| batch.events.get(last)) {
-                Some(last) => self.alone = last.seq,
-                None => return Ok(refusals.sort_out(batch)),
-            }
+            let Some(last) = refusals.first_of_several().and_then(|last| batch.events.get(last)) else {
+                refusals.sort_out(batch);
+                return Ok(());
+            };
+            self.alone = last.seq;
             // All topics are ready, so nothing is missing. What was delivered is passed over.
             self.route(&batch.events)?;
         }
