@@ -153,10 +153,3 @@ impl LetterWriter {
         partition
     }
 }
-
-impl LetterWriter {
-    /// Prepares a partition for letters, which other tasks may write to as well.
-    pub(crate) async fn share(partition: &Partition) {
-        partition.note_log_end(0, true).await;
-    }
-}

@@ -1,8 +1,7 @@
 //! Encodes events, fills record batches and delivers them.
 
 mod buffer_pool;
-mod encoding;
-mod further_records;
+mod event_records;
 mod in_flight;
 mod letter_writer;
 mod open_batches;
