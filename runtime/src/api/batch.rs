@@ -12,7 +12,8 @@ pub enum Fate {
     Delivered,
     /// It cannot be carried.
     Rejected(Error),
-    /// It was not written, because an event before it was rejected.
+    /// It must be written again once an event before it, which was rejected, is dealt with. A sink may say so of an event that it has delivered,
+    /// if it passes over it then.
     Postponed,
 }
 
