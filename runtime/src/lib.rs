@@ -18,19 +18,20 @@ pub mod testing;
 #[cfg(feature = "transforms")]
 pub mod transforms;
 
-pub use api::batch::{Batch, BatchBuilder};
+pub use api::batch::{Batch, BatchBuilder, Fate};
 pub use api::charset::{self, Charset};
 pub use api::checkpoint::{Checkpoint, CheckpointStore, Commit, Committed, Progress, SchemaChanges, SplitState};
 pub use api::collation::Collation;
 pub use api::context::{Cancellation, Context, Lane};
 pub use api::encoder::{Control, Encoder, EncoderInfo, Message};
-pub use api::error::{Error, Kind, Result};
+pub use api::error::{Cause, Error, Kind, Result};
 pub use api::escape::{Escaped, is_unprintable};
 pub use api::event::{Body, Event, Op, Origin, RowChange, SchemaChange, SchemaChangeKind};
 pub use api::facts::{Fact, Facts};
 pub use api::files::{SMALL_FILE_BYTES, create_private_directory, private_file, read_file, read_small_file, shown_path};
 pub use api::finding::{Finding, Level};
 pub use api::ids::{Position, Receipt, Seq, SplitId};
+pub use api::letter::{DataErrors, Letter, OnDataError};
 pub use api::metrics::{Counter, Gauge, Histogram, Metrics};
 pub use api::notices::{Notice, Notices};
 pub use api::patterns::{NameCase, PatternError, TablePattern};

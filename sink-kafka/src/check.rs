@@ -19,9 +19,35 @@ const MAX_MATCHING: usize = 100;
 
 /// Runs the precheck: looks for problems that would make the task fail, and returns the findings.
 pub(crate) async fn check(task: &Task, context: &Context) -> Vec<Finding> {
+    let (mut findings, producer) = connections(task, context).await;
+    let Some(producer) = producer else { return findings };
+    findings.extend(continuation(task, &producer, context).await);
+    let session = producer.session();
+    findings.extend(template(task, session).await);
+    for name in task.settings.rules.fixed_topics() {
+        findings.extend(topic(task, session, name, context.run()).await);
+    }
+    if let Some(schemas) = &task.schemas {
+        findings.extend(registry(task, schemas).await);
+    }
+    findings
+}
+
+/// Runs the precheck of a sink for dead letters. Its topic may hold the letters of other tasks.
+pub(crate) async fn check_letters(task: &Task, context: &Context, name: Arc<str>) -> Vec<Finding> {
+    let (mut findings, producer) = connections(task, context).await;
+    if let Some(producer) = producer {
+        findings.extend(existence(task, producer.session(), &name).await.1);
+        findings.extend(compaction(task, producer.session(), &name).await);
+    }
+    findings
+}
+
+/// The findings about the brokers, and the producer if they can be used.
+async fn connections(task: &Task, context: &Context) -> (Vec<Finding>, Option<Arc<Producer>>) {
     let mut findings = vec![brokers(task).await];
     if findings.iter().any(|finding| finding.level == Level::Failed) {
-        return findings;
+        return (findings, None);
     }
     if task.reload_security().sends_plain_password() {
         findings.push(Finding::warning(
@@ -37,7 +63,7 @@ pub(crate) async fn check(task: &Task, context: &Context) -> Vec<Finding> {
         Ok(producer) => producer,
         Err(error) => {
             findings.push(failed("kafka_brokers", error));
-            return findings;
+            return (findings, None);
         }
     };
     findings.push(if producer.is_idempotent() {
@@ -49,16 +75,7 @@ pub(crate) async fn check(task: &Task, context: &Context) -> Vec<Finding> {
             "allow IdempotentWrite on the cluster, or Write on the topic since Kafka 2.8",
         )
     });
-    findings.extend(continuation(task, &producer, context).await);
-    let session = producer.session();
-    findings.extend(template(task, session).await);
-    for name in task.settings.rules.fixed_topics() {
-        findings.extend(topic(task, session, name, context.run()).await);
-    }
-    if let Some(schemas) = &task.schemas {
-        findings.extend(registry(task, schemas).await);
-    }
-    findings
+    (findings, Some(producer))
 }
 
 /// The findings about what the task has delivered before; none at its first start.
@@ -188,35 +205,44 @@ async fn brokers(task: &Task) -> Finding {
 }
 
 async fn topic(task: &Task, session: &Session, name: Arc<str>, run: Option<u64>) -> Vec<Finding> {
-    let count = match (session.refresh_topics(&[ExpectedTopic::new(&name, 0)]).await, &task.settings.creation) {
+    let (count, mut findings) = existence(task, session, &name).await;
+    if let Some(count) = count {
+        findings.extend(compaction(task, session, &name).await);
+        findings.push(emptiness(task, session, &name, count, run).await);
+    }
+    findings
+}
+
+/// The findings about whether the topic exists, or can be created, and may be used; and its number of partitions if it can be written to now.
+async fn existence(task: &Task, session: &Session, name: &Arc<str>) -> (Option<usize>, Vec<Finding>) {
+    let count = match (session.refresh_topics(&[ExpectedTopic::new(name, 0)]).await, &task.settings.creation) {
         (Ok(counts), _) => counts.first().copied().unwrap_or_default(),
         // The finding about what was delivered names a topic that does not exist any more. It is not created again.
-        (Err(ClientError::NoTopic { .. }), _) if task.topics.seen(&name).is_some() => return Vec::new(),
+        (Err(ClientError::NoTopic { .. }), _) if task.topics.seen(name).is_some() => return (None, Vec::new()),
         (Err(ClientError::NoTopic { .. }), Some(creation)) => {
-            return vec![match topics::validate_creation(session, std::slice::from_ref(&name), creation).await {
+            let finding = match topics::validate_creation(session, std::slice::from_ref(name), creation).await {
                 Ok(()) => Finding::passed("kafka_topic", format!("topic {name} does not exist and will be created")),
                 Err(error) => failed("kafka_topic", error),
-            }];
+            };
+            return (None, vec![finding]);
         }
-        (Err(error), _) => return vec![failed("kafka_topic", error)],
+        (Err(error), _) => return (None, vec![failed("kafka_topic", error)]),
     };
-    let missing = topics::missing_rights(session, &name).await;
+    let missing = topics::missing_rights(session, name).await;
     if !missing.is_empty() {
         let operation = format!("{} on topic {name}", missing.join(", "));
-        let error = session.denied(operation, ErrorCode::TOPIC_AUTHORIZATION_FAILED, Permission::UseTopic(&name));
-        return vec![failed("kafka_topic", error)];
+        let error = session.denied(operation, ErrorCode::TOPIC_AUTHORIZATION_FAILED, Permission::UseTopic(name));
+        return (None, vec![failed("kafka_topic", error)]);
     }
-    let mut findings = vec![match task.topics.seen(&name).filter(|before| *before < count) {
+    let finding = match task.topics.seen(name).filter(|before| *before < count) {
         None => Finding::passed("kafka_topic", format!("topic {name} has {count} partitions")),
         Some(before) => Finding::warning(
             "kafka_topic",
             format!("topic {name} has {count} partitions; the task began with {before} and uses only those"),
             "start the task from scratch, with an empty topic, to use all of them",
         ),
-    }];
-    findings.extend(compaction(task, session, &name).await);
-    findings.push(emptiness(task, session, &name, count, run).await);
-    findings
+    };
+    (Some(count), vec![finding])
 }
 
 /// The finding about a compacted topic; `None` if the topic is not compacted or the broker does not say. Such a topic keeps only the last

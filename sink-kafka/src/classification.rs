@@ -247,6 +247,12 @@ impl From<Error> for TaskError {
         if !help.is_empty() {
             task_error = task_error.with_help(help);
         }
+        if let Some(cause) = error.cause() {
+            task_error = task_error.with_data_cause(cause);
+        }
+        if let Some(partition) = error.partition() {
+            task_error = task_error.bound_for(&*partition.topic, u32::try_from(partition.partition).ok());
+        }
         match error.source() {
             Some(source) => task_error.because(ServerText::of(source)),
             None => task_error,

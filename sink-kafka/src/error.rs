@@ -1,5 +1,7 @@
 //! The errors of this sink. The module `classification` decides what the supervisor does about each error.
 
+use runtime::Cause;
+
 use crate::client::{ClientError, ErrorCode, TopicPartition};
 use crate::invalid_setting::InvalidSetting;
 use crate::schema_registry::RegistryError;
@@ -235,4 +237,32 @@ pub enum Error {
         /// What the runtime reports about the task.
         problem: String,
     },
+}
+
+/// The error code for a record that the broker finds invalid.
+const INVALID_RECORD: ErrorCode = ErrorCode(87);
+
+impl Error {
+    /// The cause, if it is certain that the event itself is the reason for the error and that its record is not in the log.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::RecordTooLarge { .. } | Self::BatchTooLarge { .. } | Self::RequestTooLarge { limit: Some(_), .. } => {
+                Some(Cause::TooLarge)
+            }
+            Self::RecordRefused { code: INVALID_RECORD, .. } => Some(Cause::SchemaMismatch),
+            Self::Registry(error) if error.is_refusal() => Some(Cause::SchemaMismatch),
+            _ => None,
+        }
+    }
+
+    /// The partition whose record the error is about.
+    pub(crate) fn partition(&self) -> Option<&TopicPartition> {
+        match self {
+            Self::RecordRefused { partition, .. }
+            | Self::RecordTooLarge { partition, .. }
+            | Self::RequestTooLarge { partition, .. }
+            | Self::BatchTooLarge { partition, .. } => Some(partition),
+            _ => None,
+        }
+    }
 }

@@ -38,6 +38,7 @@ mod fingerprint;
 #[doc(hidden)]
 pub mod fuzzing;
 mod invalid_setting;
+mod letters;
 mod resume;
 mod routing;
 mod schema_registry;

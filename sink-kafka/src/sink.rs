@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use runtime::{Batch, Context, Encoder, Finding, Receipt, Result, Sink, async_trait};
+use runtime::{Batch, Context, Encoder, Finding, Letter, Receipt, Result, Sink, async_trait};
 
 use crate::builder::KafkaSinkBuilder;
 use crate::check;
 use crate::codec::Codec;
-use crate::delivery::{Sender, Writer, WriterOptions};
+use crate::delivery::{LetterWriter, Sender, Writer, WriterOptions};
 use crate::error::Error;
+use crate::letters;
 use crate::resume;
 use crate::resume::record_header::LaneId;
 use crate::routing::Router;
@@ -22,6 +23,7 @@ pub struct KafkaSink {
     task: Arc<Task>,
     encoder: Option<Box<dyn Encoder>>,
     lane: Option<(LaneTopics, Writer)>,
+    letters: Option<LetterWriter>,
 }
 
 impl KafkaSink {
@@ -32,13 +34,18 @@ impl KafkaSink {
 
     /// A sink for one lane of a task.
     pub(crate) fn new(task: Arc<Task>, encoder: Box<dyn Encoder>) -> Self {
-        Self { task, encoder: Some(encoder), lane: None }
+        Self { task, encoder: Some(encoder), lane: None, letters: None }
     }
 }
 
 #[async_trait]
 impl Sink for KafkaSink {
     async fn open(&mut self, context: &Context, last: &Receipt) -> Result<()> {
+        if context.is_for_letters() {
+            let encoder = self.encoder.take().ok_or(Error::NotOpen)?;
+            self.letters = Some(letters::open(&self.task, context, encoder).await?);
+            return Ok(());
+        }
         let (first, last) = (last.is_empty(), resume::parse_receipt(last)?);
         let lane = context.lane().ok_or(Error::NotOpen)?;
         let id = LaneId { run: lane.run, epoch: lane.epoch, split: lane.number };
@@ -66,17 +73,39 @@ impl Sink for KafkaSink {
 
     async fn write(&mut self, batch: &mut Batch) -> Result<()> {
         let (topics, writer) = self.lane.as_mut().ok_or(Error::NotOpen)?;
+        writer.forget_refused_topics();
         loop {
             let missing = writer.route(&batch.events)?;
             if missing.is_empty() {
-                writer.write(batch).await?;
-                // A batch with a resume point ends between two transactions.
-                return if batch.resume.is_some() { Ok(writer.end_transactions()?) } else { Ok(()) };
+                break;
             }
             for topic in missing {
-                topics.require(writer, &topic).await?;
+                match topics.require(writer, &topic).await {
+                    // Only the rows that go there cannot be delivered.
+                    Err(Error::Registry(error)) if error.is_refusal() => writer.refuse_topic(topic, error),
+                    required => required?,
+                }
             }
         }
+        writer.write(batch).await?;
+        // A batch with a resume point ends between two transactions.
+        if batch.resume.is_some() && !batch.has_postponed() {
+            writer.end_transactions()?;
+        }
+        Ok(())
+    }
+
+    fn could_write_to(&self, destination: &str) -> bool {
+        self.task.settings.rules.could_lead_to(destination)
+    }
+
+    fn accepts_letters(&self, main: &dyn Sink) -> Result<()> {
+        letters::topic(&self.task.settings, Some(main)).map_err(Error::from)?;
+        Ok(())
+    }
+
+    async fn write_letters(&mut self, letters: &[Letter]) -> Result<()> {
+        self.letters.as_mut().ok_or(Error::NotOpen)?.write(letters).await
     }
 
     fn receipt(&self) -> Receipt {
@@ -88,11 +117,11 @@ impl Sink for KafkaSink {
     }
 
     async fn close(&mut self) -> Result<()> {
-        self.lane = None;
+        (self.lane, self.letters) = (None, None);
         Ok(())
     }
 
     async fn check(&mut self, context: &Context) -> Vec<Finding> {
-        check::check(&self.task, context).await
+        if context.is_for_letters() { letters::check(&self.task, context).await } else { check::check(&self.task, context).await }
     }
 }

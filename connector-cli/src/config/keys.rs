@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runtime::Choice;
+use runtime::{Cause, Choice, DataErrors, OnDataError};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -15,6 +15,8 @@ pub(super) struct Tree {
     #[serde(default)]
     pub(super) transform: Vec<Choice>,
     pub(super) sink: Choice,
+    #[serde(default)]
+    pub(super) dead_letters: Option<Choice>,
     #[serde(default)]
     pub(super) store: Option<Choice>,
     #[serde(default)]
@@ -110,15 +112,36 @@ impl RetryKeys {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Errors {
     pub(super) on_data_error: OnDataError,
+    pub(super) causes: Causes,
+    pub(super) max_rejected: Option<u64>,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum OnDataError {
-    #[default]
-    Fail,
-    Skip,
-    DeadLetters,
+/// What becomes of rows by cause, where it differs from `on_data_error`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Causes {
+    pub(super) too_large: Option<OnDataError>,
+    pub(super) not_encodable: Option<OnDataError>,
+    pub(super) schema_mismatch: Option<OnDataError>,
+    pub(super) transform: Option<OnDataError>,
+}
+
+impl Errors {
+    pub(super) fn rules(&self) -> DataErrors {
+        let Causes { too_large, not_encodable, schema_mismatch, transform } = self.causes;
+        let causes = [
+            (Cause::TooLarge, too_large),
+            (Cause::NotEncodable, not_encodable),
+            (Cause::SchemaMismatch, schema_mismatch),
+            (Cause::Transform, transform),
+        ];
+        let named = causes.into_iter().filter_map(|(cause, action)| Some((cause, action?)));
+        let rules = named.fold(DataErrors::new(self.on_data_error), |rules, (cause, action)| rules.with_cause(cause, action));
+        match self.max_rejected {
+            Some(rows) => rules.with_max_rejected(rows),
+            None => rules,
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]

@@ -14,8 +14,8 @@ use figment::providers::Serialized;
 use runtime::{Error, Kind, Pipeline, PipelineBuilder, Registry, Result, Retry, Settings};
 use serde_json::Value;
 
+use keys::Tree;
 pub(crate) use keys::{Expected, Input, TestCase};
-use keys::{OnDataError, Tree};
 use references::{expand, resolve};
 
 const PREFIX: &str = "CONNECT_";
@@ -35,7 +35,7 @@ pub(crate) struct Task {
 }
 
 /// Keys of the reference that this version does not support yet: refused by name, never accepted and ignored.
-const NOT_BUILT: [&str; 4] = ["dead_letters", "limits", "alerts", "api"];
+const NOT_BUILT: [&str; 3] = ["limits", "alerts", "api"];
 const NOT_BUILT_INNER: [(&str, &str); 1] = [("retry", "other_minutes")];
 
 impl Task {
@@ -126,11 +126,6 @@ impl Task {
                 wrong("delivery.memory_max_bytes").because("it is less than `delivery.batch_max_bytes`, so that not one batch fits")
             );
         }
-        if tree.errors.on_data_error != OnDataError::Fail {
-            return Err(wrong("errors.on_data_error")
-                .because("this version supports only \"fail\"")
-                .with_help("remove the key or write \"fail\""));
-        }
         Ok(Self { file: file.to_owned(), tree })
     }
 
@@ -154,11 +149,15 @@ impl Task {
     }
 
     fn build(&self, registry: &Registry) -> Result<Pipeline> {
-        let Tree { name, source, transform, sink, store, delivery, .. } = &self.tree;
+        let Tree { name, source, transform, sink, dead_letters, store, delivery, errors, .. } = &self.tree;
         let (source_name, settings) = source.one("source")?;
         let source = registry.build_source(source_name, settings)?;
         let (sink_name, settings) = sink.one("sink")?;
         let sink = registry.build_sink(sink_name, settings)?;
+        let dead_letters = match dead_letters.as_ref().map(|choice| choice.one("dead_letters")).transpose()? {
+            Some((sink_name, settings)) => Some(registry.build_dead_letters(sink_name, settings)?),
+            None => None,
+        };
         let store = match store.as_ref().map(|choice| choice.one("store")).transpose()? {
             Some((store_name, settings)) => registry.build_store(store_name, settings)?,
             None => registry.build_store("local", &serde_json::json!({ "path": Path::new("state").join(name) }).into())?,
@@ -173,7 +172,12 @@ impl Task {
             .batch_max_bytes(delivery.batch_max_bytes)
             .flush_interval(Duration::from_millis(delivery.flush_interval_ms))
             .memory_max_bytes(delivery.memory_max_bytes)
+            .on_data_error(errors.rules())
             .retry(retry);
+        let builder = match dead_letters {
+            Some(sink) => builder.dead_letters_factory(sink),
+            None => builder,
+        };
         let transforms = registry.build_transforms(transform)?;
         transforms.into_iter().fold(builder, PipelineBuilder::transform_factory).build()
     }
@@ -246,12 +250,39 @@ mod tests {
             (SMALL.replace("\"shop\"\n[source", "\".\"\n[source"), "`name`"),
             (SMALL.replace("\"shop\"\n[source", "\"..\"\n[source"), "`name`"),
             (SMALL.replace("\"shop\"\n[source", "\"...\"\n[source"), "`name`"),
-            (format!("{SMALL}[errors]\non_data_error = \"skip\"\n"), "errors.on_data_error"),
+            (format!("{SMALL}[errors]\non_data_error = \"skp\"\n"), "errors.on_data_error"),
+            (format!("{SMALL}[errors.causes]\ntoo_big = \"skip\"\n"), "errors.causes.too_big"),
+            (format!("{SMALL}[errors]\nmax_rejected = -1\n"), "errors.max_rejected"),
             (format!("{SMALL}\npassword = s3cret\n"), "line 7"),
         ] {
             let error = read(&text, &env).err().unwrap();
             assert_eq!(error.kind(), runtime::Kind::Config);
             assert!(error.to_string().contains(expected) && !error.to_string().contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn dead_letters_need_a_section_and_the_section_a_use() {
+        const FORMAT: &str = "brokers = [\"k:9092\"]\nformat.canal_json = {}\n";
+        const LETTERS: &str = "[dead_letters.kafka]\ntopic = \"letters\"\n";
+        let small = "name = \"shop\"\n[source.polardbx]\nhost = \"db\"\nuser = \"u\"\npassword = \"p\"\ntables = [\"shop.*\"]\n[sink.kafka]\ntopic = \"shop\"\n";
+        let with = |rest: String| read(&format!("{small}{FORMAT}{rest}"), &[]).unwrap().pipeline(&crate::bundled());
+        let letters = format!("{LETTERS}{FORMAT}");
+        let causes = "[errors.causes]\ntoo_large = \"dead_letters\"\n";
+        assert!(with(String::new()).is_ok(), "{:?}", with(String::new()).err());
+        assert!(with(format!("{letters}{causes}")).is_ok(), "{:?}", with(format!("{letters}{causes}")).err());
+        for (rest, expected) in [
+            (causes.to_owned(), "there is no sink for them"),
+            (letters.clone(), "no error makes a row one"),
+            (format!("{LETTERS}{FORMAT}tombstones = true\nrecord_key = \"primary_key\"\n{causes}"), "`dead_letters.kafka.tombstones`"),
+            (format!("{}{FORMAT}{causes}", LETTERS.replace("\"letters", "\"shop")), "`dead_letters.kafka.topic` is `shop`"),
+            (format!("{LETTERS}{FORMAT}topics = 1\n{causes}"), "dead_letters.kafka.topics"),
+            (format!("{}{causes}", LETTERS.replace("kafka", "kafak")), "`kafak`"),
+            (format!("{LETTERS}brokers = [\"k:9092\"]\n{causes}"), "`dead_letters.kafka.format`"),
+        ] {
+            let error = with(rest.clone()).err().unwrap();
+            let text = error.to_string();
+            assert!(text.contains(expected) && error.kind() == Kind::Config && error.code() == Some("E_CONFIG"), "{rest}: {error:?}");
         }
     }
 

@@ -25,6 +25,9 @@ pub(crate) fn line(status: &Status, rate: f64) -> String {
     if let Some(margin) = margin(status).filter(|_| status.state == RunState::Streaming) {
         text.push_str(&format!("  {margin}"));
     }
+    if status.rejected > 0 {
+        text.push_str(&format!("  {} rejected", status.rejected));
+    }
     if let Some(last) = status.notices.last() {
         let more = match status.notices.len() - 1 {
             0 => String::new(),
@@ -106,6 +109,13 @@ mod tests {
             line(&status, 41.6),
             "incremental       12345 rows       42 rows/s  lag 1.5 s  purge in 0.0 s, 0 files  binlog.000007:4711"
         );
+    }
+
+    #[test]
+    fn rejected_rows_are_counted() {
+        let mut status = status("streaming", &[]);
+        status.rejected = 17;
+        assert!(line(&status, 0.0).contains("lag 1.5 s  17 rejected  binlog"), "{}", line(&status, 0.0));
     }
 
     #[test]

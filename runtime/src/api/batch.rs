@@ -7,6 +7,18 @@ use crate::{Body, CellBlock, Error, Event, Facts, Kind, Position, Result, Schema
 /// How many bytes a block holds before [`Batch::rewrite`] begins another one.
 const BLOCK_BYTES: usize = 1 << 30;
 
+/// What became of an event that was written as a part of a batch ([`Batch::sort_out`]).
+#[derive(Debug)]
+pub enum Fate {
+    /// It is durable.
+    Delivered,
+    /// It cannot be carried.
+    Rejected(Error),
+    /// It must be written again once an event before it, which was rejected, is dealt with. A sink may say so of an event that it has delivered,
+    /// if it passes over it then.
+    Postponed,
+}
+
 /// Consecutive events of one split.
 ///
 /// Invariants, checked by [`Batch::verify`] (in debug builds for every batch of every lane): `seq` rises strictly, heartbeats apart; a schema
@@ -27,13 +39,14 @@ pub struct Batch {
     /// in a batch, or the present if the source has nothing more. `None` means the time of the batch's last event. The lag is counted from it.
     pub source_ms: Option<i64>,
     rejected: Vec<(Event, Error)>,
+    postponed: Vec<Event>,
     bytes: usize,
 }
 
 impl Batch {
     /// A batch of these events; `bytes` is their size in memory as the source counts it.
     pub fn new(events: Vec<Event>, resume: Option<Position>, bytes: usize) -> Self {
-        Self { events, resume, facts: Facts::new(), schemas: SchemaChanges::new(), source_ms: None, rejected: Vec::new(), bytes }
+        Self { events, resume, bytes, ..Self::default() }
     }
 
     /// Size of the events' cells in bytes.
@@ -97,6 +110,31 @@ impl Batch {
     pub fn reject(&mut self, index: usize, error: Error) {
         let event = self.events.remove(index);
         self.rejected.push((event, error));
+    }
+
+    /// Takes apart what a sink could not deliver as a whole: `fate` says of each event, by its index, what became of it. Keeps the order.
+    ///
+    /// A sink that skips after a restart what it finds delivered needs this: by a later event it would count a rejected event as delivered,
+    /// and would never see it again. So it writes no such event, and postpones it. The runtime deals with the rejected events, which may mean
+    /// that it writes dead letters, and then calls `write` again with the postponed events.
+    pub fn sort_out(&mut self, mut fate: impl FnMut(usize) -> Fate) {
+        for (index, event) in std::mem::take(&mut self.events).into_iter().enumerate() {
+            match fate(index) {
+                Fate::Delivered => self.events.push(event),
+                Fate::Rejected(error) => self.rejected.push((event, error)),
+                Fate::Postponed => self.postponed.push(event),
+            }
+        }
+    }
+
+    /// Whether a sink has postponed events.
+    pub fn has_postponed(&self) -> bool {
+        !self.postponed.is_empty()
+    }
+
+    /// The postponed events, which are no longer in the batch.
+    pub fn take_postponed(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.postponed)
     }
 
     /// The rejected events with their errors, which are no longer in the batch.
@@ -207,6 +245,19 @@ mod tests {
         let rejected: Vec<_> = batch.take_rejected().into_iter().map(|(event, error)| (event.seq.0, error.to_string())).collect();
         assert_eq!(rejected, [(3, "too long".to_owned()), (4, "not a number".to_owned())]);
         assert!(batch.take_rejected().is_empty());
+    }
+
+    #[test]
+    fn what_a_sink_did_not_deliver_is_sorted_out_in_order() {
+        let mut batch = Batch::new(events(1, 5), None, 0);
+        batch.sort_out(|index| match index {
+            0 | 3 => Fate::Delivered,
+            1 => Fate::Rejected(Error::data("too long")),
+            _ => Fate::Postponed,
+        });
+        assert_eq!((seqs(&batch.events), batch.has_postponed()), (vec![1, 4], true));
+        assert_eq!(batch.take_rejected().iter().map(|(event, _)| event.seq.0).collect::<Vec<_>>(), [2]);
+        assert_eq!((seqs(&batch.take_postponed()), batch.has_postponed()), (vec![3, 5], false));
     }
 
     #[test]

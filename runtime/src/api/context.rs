@@ -24,6 +24,7 @@ pub struct Context {
     cancellation: Cancellation,
     committed: CommittedPosition,
     renumbered: Option<Renumbered>,
+    for_letters: bool,
 }
 
 /// The position of a lane that was committed last. The lane sets it, and its plugins read it.
@@ -94,6 +95,7 @@ impl Context {
             cancellation: Cancellation::default(),
             committed: CommittedPosition::default(),
             renumbered: None,
+            for_letters: false,
         }
     }
 
@@ -108,6 +110,13 @@ impl Context {
     #[must_use]
     pub(crate) fn without_tables(self) -> Self {
         Self { tables: Arc::default(), ..self }
+    }
+
+    /// The same task or lane, for the sink for dead letters: what the other sink delivered means nothing to it.
+    #[must_use]
+    pub(crate) fn for_letters(&self) -> Self {
+        let (evidence, tables, receipts) = Default::default();
+        Self { evidence, tables, receipts, renumbered: None, for_letters: true, ..self.clone() }
     }
 
     /// The same lane, whose events are numbered anew since a certain seq.
@@ -131,6 +140,11 @@ impl Context {
     /// The task's name.
     pub fn task(&self) -> &str {
         &self.task.name
+    }
+
+    /// Whether the sink is the one for dead letters.
+    pub fn is_for_letters(&self) -> bool {
+        self.for_letters
     }
 
     /// The lane, where a plugin is called for one: in `Sink::open` and `Source::open`.
@@ -234,6 +248,12 @@ impl Context {
     #[must_use]
     pub fn with_lane(&self, lane: Lane) -> Self {
         self.for_lane(lane, self.evidence.clone(), self.tables.to_vec(), Cancellation::default())
+    }
+
+    /// The same lane, for the sink for dead letters.
+    #[must_use]
+    pub fn with_letters(&self) -> Self {
+        self.for_letters()
     }
 
     /// The same lane, with these tables.

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::escape::{Escaped, escape};
 use crate::{Body, Event, Position, SplitId, TableId};
 
@@ -22,6 +24,33 @@ pub enum Kind {
     Data,
     /// Continuing would lose or corrupt data: a purged binlog, an unreadable checkpoint, a broken invariant. The task stops (exit code 1).
     Fatal,
+}
+
+/// Why an event cannot be carried. What becomes of it is configured for each cause ([`crate::DataErrors`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Cause {
+    /// The destination does not take an event of this size.
+    TooLarge,
+    /// The format cannot express a value.
+    NotEncodable,
+    /// The event does not fit the schema of its table, or the one that the destination demands.
+    SchemaMismatch,
+    /// A transform failed on it.
+    Transform,
+}
+
+impl Cause {
+    /// The word used in settings, logs and dead letters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::TooLarge => "too_large",
+            Cause::NotEncodable => "not_encodable",
+            Cause::SchemaMismatch => "schema_mismatch",
+            Cause::Transform => "transform",
+        }
+    }
 }
 
 impl Kind {
@@ -63,6 +92,8 @@ struct Inner {
     split: Option<SplitId>,
     table: Option<TableId>,
     position: Option<Position>,
+    data_cause: Option<Cause>,
+    destination: Option<(String, Option<u32>)>,
     help: Option<Cow<'static, str>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -78,6 +109,8 @@ impl Error {
             split: None,
             table: None,
             position: None,
+            data_cause: None,
+            destination: None,
             help: None,
             source: None,
         }))
@@ -170,6 +203,21 @@ impl Error {
         }
     }
 
+    /// Adds why the event cannot be carried, unless that is known already. Without it, an error of a transform counts as
+    /// [`Cause::Transform`], and any other as [`Cause::NotEncodable`].
+    #[must_use]
+    pub fn with_data_cause(mut self, cause: Cause) -> Self {
+        self.0.data_cause.get_or_insert(cause);
+        self
+    }
+
+    /// Adds the topic, queue or file that the event was bound for, and its partition, unless that is known already. A dead letter tells it.
+    #[must_use]
+    pub fn bound_for(mut self, destination: impl Into<String>, partition: Option<u32>) -> Self {
+        self.0.destination.get_or_insert_with(|| (destination.into(), partition));
+        self
+    }
+
     /// The same error, treated as `kind`.
     #[must_use]
     pub fn into_kind(mut self, kind: Kind) -> Self {
@@ -192,6 +240,16 @@ impl Error {
     /// The stable name, if it has one.
     pub fn code(&self) -> Option<&'static str> {
         self.0.code
+    }
+
+    /// Why the event cannot be carried, if that is known.
+    pub fn data_cause(&self) -> Option<Cause> {
+        self.0.data_cause
+    }
+
+    /// The topic, queue or file that the event was bound for, and its partition, if that is known.
+    pub fn destination(&self) -> Option<(&str, Option<u32>)> {
+        self.0.destination.as_ref().map(|(name, partition)| (name.as_str(), *partition))
     }
 
     /// What happened.

@@ -30,14 +30,37 @@ impl RowChange {
     /// [`Row::to_json`] or null.
     pub fn to_json(&self) -> Result<Json> {
         let image = |row: &Option<Row>| row.as_ref().map_or(Ok(Json::Null), |row| row.to_json(&self.schema));
+        Ok(self.json_of(image(&self.before)?, image(&self.after)?))
+    }
+
+    /// Like [`RowChange::to_json`], but never fails: a value that has no JSON becomes `{"hex": "<its bytes>"}`.
+    pub(crate) fn to_json_as_it_is(&self) -> Json {
+        let cell = |(column, value): (&Column, Value<'_>)| (column.name.clone(), cell(value, column).unwrap_or_else(|_| raw(value)));
+        let image = |row: &Option<Row>| {
+            row.as_ref().map_or(Json::Null, |row| Json::Object(self.schema.columns.iter().zip(row.values()).map(cell).collect()))
+        };
+        self.json_of(image(&self.before), image(&self.after))
+    }
+
+    fn json_of(&self, before: Json, after: Json) -> Json {
         let op = match self.op {
             Op::Read => "read",
             Op::Insert => "insert",
             Op::Update => "update",
             Op::Delete => "delete",
         };
-        let (id, before, after) = (&self.schema.id, image(&self.before)?, image(&self.after)?);
-        Ok(json!({"database": &*id.database, "table": &*id.table, "op": op, "before": before, "after": after}))
+        let id = &self.schema.id;
+        json!({"database": &*id.database, "table": &*id.table, "op": op, "before": before, "after": after})
+    }
+}
+
+/// A value that has no JSON: its bytes, or what can be said of it.
+fn raw(value: Value<'_>) -> Json {
+    match value {
+        Value::Text(bytes) | Value::Bytes(bytes) | Value::Json(bytes) | Value::Geometry(bytes) => {
+            json!({"hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()})
+        }
+        value => json!({"value": format!("{value:?}")}),
     }
 }
 
@@ -100,6 +123,13 @@ mod tests {
         let after = json!({"id": 7, "name": "ä", "size": "large", "flags": "small,large", "ratio": 0.1, "doc": null});
         let expected = json!({"database": "shop", "table": "items", "op": "insert", "before": null, "after": after});
         assert_eq!(change.to_json().unwrap(), expected);
+        assert_eq!(change.to_json_as_it_is(), expected);
+        let invalid = Row::from_values([Value::Int(7), Value::Text(b"\xffa"), Value::Null, Value::Null, Value::Null, Value::Json(b"{")]);
+        let invalid = RowChange::new(change.schema.clone(), Op::Delete, Some(invalid), None);
+        assert!(invalid.to_json().is_err());
+        let json = invalid.to_json_as_it_is();
+        assert_eq!((&json["before"]["name"], &json["before"]["doc"]), (&json!({"hex": "ff61"}), &json!({"hex": "7b"})));
+        assert_eq!((&json["before"]["id"], &json["after"]), (&json!(7), &Json::Null));
         assert_eq!(change.get("id"), Some(Value::Int(7)));
         assert_eq!(change.get("ID"), None);
         assert_eq!(

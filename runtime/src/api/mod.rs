@@ -14,6 +14,7 @@ pub(crate) mod files;
 pub(crate) mod finding;
 pub(crate) mod ids;
 mod json;
+pub(crate) mod letter;
 pub(crate) mod metrics;
 pub(crate) mod notices;
 pub(crate) mod patterns;

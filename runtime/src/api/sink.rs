@@ -1,6 +1,6 @@
 //! Where events go.
 
-use crate::{Batch, Context, Finding, Receipt, Result, async_trait};
+use crate::{Batch, Context, Error, Finding, Letter, Receipt, Result, async_trait};
 
 /// A destination of events. One instance serves one lane.
 #[async_trait]
@@ -14,10 +14,34 @@ pub trait Sink: Send {
         Ok(())
     }
 
-    /// Delivers a batch. `Ok` means that every event left in `batch` is durable; events that cannot be carried are rejected from it
-    /// ([`Batch::reject`]). `Err` means that it is unknown what was delivered: the lane is dropped, and the batch is replayed into a new one.
-    /// Never called concurrently, never cancelled.
+    /// Delivers a batch. `Ok` means that every event left in `batch` is durable. Events that cannot be carried are rejected from it
+    /// ([`Batch::reject`]); a sink that skips delivered events after a restart also postpones what comes behind them ([`Batch::sort_out`]).
+    /// `Err` means that it is unknown what was delivered: the lane is dropped, and the batch is replayed into a new one. Never called
+    /// concurrently, never cancelled.
     async fn write(&mut self, batch: &mut Batch) -> Result<()>;
+
+    /// Whether the sink could write events to this topic, queue or file. It is asked by the sink for dead letters, which must not write to the
+    /// same one. The default does not know, so it says no.
+    fn could_write_to(&self, destination: &str) -> bool {
+        let _ = destination;
+        false
+    }
+
+    /// Whether the sink can be the one for dead letters beside `main`, the sink of the task. It is asked before anything runs. By default it
+    /// cannot, with an error of kind `Config`.
+    fn accepts_letters(&self, main: &dyn Sink) -> Result<()> {
+        let _ = main;
+        Err(Error::config("the sink cannot write dead letters").with_help("choose another sink in [dead_letters], such as `kafka`"))
+    }
+
+    /// Writes events that the sink of the task could not deliver. `Ok` means that all of them are durable. A letter that was written before
+    /// a failure is written again; it must not be left out by its `seq`, because letters do not come in that order. An instance that writes
+    /// letters is opened with an empty receipt and a context that says so ([`Context::is_for_letters`]), and `write` is never called on it.
+    /// Never called concurrently, never cancelled.
+    async fn write_letters(&mut self, letters: &[Letter]) -> Result<()> {
+        let _ = letters;
+        Err(Error::fatal("the sink accepts dead letters and does not write them"))
+    }
 
     /// What is known to be delivered, in the sink's own text. Called after `open` and whenever a commit is written, not after every batch.
     /// The default knows nothing.

@@ -5,6 +5,9 @@
 //!   own task, may be cancelled                 never cancelled, awaited to the end
 //! ```
 //!
+//! Events that cannot be carried leave this line behind the transforms or the write, and are dealt with before anything behind them is
+//! written (`rejections`).
+//!
 //! Any failure ends the whole lane. The supervisor then opens a new lane at the last checkpoint. There is no other recovery.
 
 use std::sync::Arc;
@@ -15,10 +18,13 @@ use tokio::time::{Instant, timeout_at};
 use super::budget::{Budget, Share};
 use super::commits::{Commits, Said};
 use super::ledger::Turn;
+use super::rejections::Rejections;
 use super::shape::transformed;
 use super::stats::SplitStats;
 use super::task::Task;
-use crate::{Batch, Body, Cancellation, Committed, Error, Event, Lane, Result, Seq, Sink, Split, SplitKind, SplitReader, Transform};
+use crate::{
+    Batch, Body, Cancellation, Cause, Committed, Error, Event, Lane, Receipt, Result, Seq, Sink, Split, SplitKind, SplitReader, Transform,
+};
 
 /// The number of batches in the channel between the reader and the writer. Including one batch that is being read and one that is being
 /// written, a lane holds at most four batches. It holds fewer if the memory budget of all lanes is used up.
@@ -76,10 +82,21 @@ async fn run_split(
     let opened = cancellation.unless_cancelled(sink.open(&context, &last.receipt)).await;
     let Some(opened) = opened else { return Ok(Ended::Stopped) };
     opened.map_err(|error| error.while_doing("opening the sink"))?;
+    let letters = match task.dead_letters.as_ref().map(|make| make()).transpose()? {
+        None => None,
+        Some(mut letters) => {
+            let opened = cancellation.unless_cancelled(letters.open(&context.for_letters(), &Receipt::default())).await;
+            let Some(opened) = opened else { return Ok(Ended::Stopped) };
+            opened.map_err(|error| error.while_doing("opening the sink for dead letters"))?;
+            Some(letters)
+        }
+    };
+    let rejections = Rejections::new(&task.rules, letters, context.for_letters(), &stats);
     let context = context.without_tables();
     let mut commits = Commits::new(&task.ledger, &split.id, number, last, &stats, task.flush_interval, context.committed().clone());
     commits.baseline(sink.receipt()).await?;
-    let mut writer = Writer { task: &task, split: &split, transforms, know_tables, sink, commits, stats: &stats, last_seq: Seq(0) };
+    let mut writer =
+        Writer { task: &task, split: &split, transforms, know_tables, sink, rejections, commits, stats: &stats, last_seq: Seq(0) };
 
     let opened = cancellation.unless_cancelled(task.source.open(&context, &split, &committed)).await;
     let Some(opened) = opened else { return Ok(Ended::Stopped) };
@@ -106,6 +123,7 @@ async fn run_split(
     }
     let ended = read?;
     writer.sink.close().await.map_err(|error| error.while_doing("closing the sink"))?;
+    writer.rejections.close().await?;
     Ok(ended)
 }
 
@@ -140,6 +158,7 @@ struct Writer<'a> {
     /// Whether the transforms have seen the tables as they were at the start of the lane.
     know_tables: bool,
     sink: Box<dyn Sink>,
+    rejections: Rejections<'a>,
     commits: Commits<'a>,
     stats: &'a SplitStats,
     last_seq: Seq,
@@ -212,21 +231,36 @@ impl<'a> Writer<'a> {
         if is_schema_change {
             batch.events.retain(|event| !matches!(&event.body, Body::Schema(change) if !change.delivered));
         }
-        // This check must come before anything is written. After a restart, a sink may skip every event up to the last one that it wrote,
-        // and so would skip a rejected event before it.
-        refuse_rejected(&mut batch).map_err(|error| error.while_doing("transforming a batch"))?;
-        let written = self.sink.write(&mut batch).await.and_then(|()| refuse_rejected(&mut batch));
-        written.map_err(|error| error.while_doing("delivering a batch"))?;
+        // Invariant: rejected events are dealt with before any later event is written. After a restart, a sink may skip every event up to the
+        // last one that it wrote, and so would skip a rejected event before it.
+        self.rejections.settle(&mut batch, Cause::Transform).await.map_err(|error| error.while_doing("transforming a batch"))?;
+        self.write(&mut batch).await.map_err(|error| error.while_doing("delivering a batch"))?;
         self.stats.delivered(&batch, read);
         self.commits.delivered(batch.size(), batch.resume.take());
         Ok(())
     }
-}
 
-/// Fails if the batch has a rejected event, which ends the lane.
-fn refuse_rejected(batch: &mut Batch) -> Result<()> {
-    match batch.take_rejected().into_iter().next() {
-        Some((event, error)) => Err(error.of_event(&event)),
-        None => Ok(()),
+    /// Writes a batch to the sink. Events that the sink postpones behind rejected ones are written once these are dealt with.
+    async fn write(&mut self, batch: &mut Batch) -> Result<()> {
+        let mut delivered = Vec::new();
+        loop {
+            let before = batch.events.len();
+            self.sink.write(batch).await?;
+            let postponed = batch.take_postponed();
+            self.rejections.settle(batch, Cause::NotEncodable).await?;
+            if postponed.is_empty() {
+                break;
+            }
+            if batch.events.is_empty() && postponed.len() >= before {
+                return Err(Error::fatal("the sink postponed events and rejected none"));
+            }
+            delivered.append(&mut batch.events);
+            batch.events = postponed;
+        }
+        if !delivered.is_empty() {
+            delivered.append(&mut batch.events);
+            batch.events = delivered;
+        }
+        Ok(())
     }
 }

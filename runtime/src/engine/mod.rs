@@ -6,6 +6,7 @@ mod lane;
 mod ledger;
 pub(crate) mod pipeline;
 pub(crate) mod registry;
+mod rejections;
 mod retries;
 pub(crate) mod running;
 pub(crate) mod settings;

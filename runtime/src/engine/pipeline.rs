@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use super::budget::Budget;
 use super::ledger::Ledger;
 use super::registry::{SinkFactory, TransformFactory};
+use super::rejections::Rules;
 use super::running::Running;
 use super::shape;
 use super::stats::{RunState, Stats};
@@ -31,8 +32,8 @@ use super::supervisor::{Desired, Shared, Supervisor};
 use super::task::{Retry, Task};
 use crate::api::context::{Pushdown, TaskContext};
 use crate::{
-    Batch, CheckpointStore, Commit, Context, Error, Event, Finding, Metrics, Notices, Progress, Refetched, Result, Sink, Source, TableId,
-    TestInput, Transform,
+    Batch, CheckpointStore, Commit, Context, DataErrors, Error, Event, Finding, Metrics, Notices, OnDataError, Progress, Refetched, Result,
+    Sink, Source, TableId, TestInput, Transform,
 };
 
 /// The default memory limit for the batches of all lanes. It is far more than a usual task needs, and far less than a usual machine has.
@@ -63,6 +64,8 @@ pub struct PipelineBuilder {
     source: Option<Arc<dyn Source>>,
     transforms: Vec<TransformFactory>,
     sink: Option<SinkFactory>,
+    dead_letters: Option<SinkFactory>,
+    data_errors: DataErrors,
     store: Option<Arc<dyn CheckpointStore>>,
     state_dir: Option<PathBuf>,
     batch_max_bytes: usize,
@@ -79,6 +82,8 @@ impl Pipeline {
             source: None,
             transforms: Vec::new(),
             sink: None,
+            dead_letters: None,
+            data_errors: DataErrors::default(),
             store: None,
             state_dir: None,
             batch_max_bytes: BATCH_MAX_BYTES,
@@ -91,7 +96,7 @@ impl Pipeline {
     /// Looks for everything that would make the task fail, without changing anything. It checks the source, the sink, and whether a task
     /// that has run before can continue from its checkpoint.
     pub async fn check(&self) -> Vec<Finding> {
-        let Task { source, sink, ledger, context, .. } = &self.task;
+        let Task { source, sink, dead_letters, ledger, context, .. } = &self.task;
         let peeked = ledger.store().peek().await;
         let context = &match &peeked {
             Ok(committed) => context.for_check(committed.as_ref()),
@@ -112,6 +117,15 @@ impl Pipeline {
                 Err(error) => vec![Finding::from_error("sink", &error)],
             }
         };
+        let check_letters = async {
+            let of_letters = |finding: Finding| Finding { item: format!("dead_letters_{}", finding.item).into(), ..finding };
+            let found = match dead_letters.as_ref().map(|make| make()).transpose() {
+                Ok(Some(mut letters)) => letters.check(&context.for_letters()).await,
+                Ok(None) => Vec::new(),
+                Err(error) => vec![Finding::from_error("sink", &error)],
+            };
+            found.into_iter().map(of_letters).collect::<Vec<_>>()
+        };
         let check_transforms = async {
             match self.task.transforms() {
                 // A source that cannot be reached says so in its own check.
@@ -122,9 +136,11 @@ impl Pipeline {
                 Err(error) => vec![Finding::from_error("transform", &error)],
             }
         };
-        let (mut findings, of_sink, of_transforms) = tokio::join!(source.check(context, committed.as_ref()), check_sink, check_transforms);
+        let (mut findings, of_sink, of_letters, of_transforms) =
+            tokio::join!(source.check(context, committed.as_ref()), check_sink, check_letters, check_transforms);
         findings.extend(of_transforms);
         findings.extend(of_sink);
+        findings.extend(of_letters);
         findings.extend(checkpoint);
         findings
     }
@@ -218,6 +234,27 @@ impl PipelineBuilder {
         self
     }
 
+    /// Sets the sink for dead letters: rows that cannot be delivered, as [`PipelineBuilder::on_data_error`] says. `factory` makes one instance
+    /// per lane.
+    #[must_use]
+    pub fn dead_letters<T: Sink + 'static>(self, factory: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
+        self.dead_letters_factory(Arc::new(move || Ok(Box::new(factory()?))))
+    }
+
+    /// Like [`PipelineBuilder::dead_letters`], but takes a factory that a registry has built.
+    #[must_use]
+    pub fn dead_letters_factory(mut self, factory: SinkFactory) -> Self {
+        self.dead_letters = Some(factory);
+        self
+    }
+
+    /// Sets what becomes of rows that cannot be delivered. By default the first one stops the task.
+    #[must_use]
+    pub fn on_data_error(mut self, errors: DataErrors) -> Self {
+        self.data_errors = errors;
+        self
+    }
+
     /// Sets the store, in which checkpoints are kept.
     #[must_use]
     pub fn store(self, store: impl CheckpointStore + 'static) -> Self {
@@ -267,8 +304,8 @@ impl PipelineBuilder {
         self
     }
 
-    /// Builds the pipeline. Fails with an error of kind `Config` if the source, the sink or the store is missing, or if a transform cannot
-    /// be made.
+    /// Builds the pipeline. Fails with an error of kind `Config` if the source, the sink or the store is missing, if a transform cannot be
+    /// made, or if rows are to become dead letters and there is no sink that accepts them, or the other way round.
     pub fn build(self) -> Result<Pipeline> {
         fn required<T>(part: Option<T>, what: &str) -> Result<T> {
             part.ok_or_else(|| Error::config(format!("the pipeline has no {what}")))
@@ -277,6 +314,8 @@ impl PipelineBuilder {
         let mut transforms = self.transforms.iter().map(|factory| Ok(factory()?.fingerprint())).collect::<Result<Vec<_>>>()?;
         // A transform that changes neither names nor keys may come and go.
         transforms.retain(|fingerprint| !fingerprint.is_empty());
+        let sink = required(self.sink, "sink")?;
+        check_letters(self.dead_letters.as_ref(), &sink, &self.data_errors)?;
         let metrics = Metrics::default();
         let factories = self.transforms.clone();
         let pushdown = Pushdown::new(move |schema| {
@@ -296,12 +335,26 @@ impl PipelineBuilder {
         let task = Task {
             source,
             transforms: self.transforms,
-            sink: required(self.sink, "sink")?,
+            sink,
+            dead_letters: self.dead_letters,
+            rules: Rules::new(self.data_errors),
             ledger: Ledger::new(store),
             context,
             flush_interval: self.flush_interval,
             budget: Budget::new(self.memory_max_bytes),
         };
         Ok(Pipeline { task, retry: self.retry })
+    }
+}
+
+/// Fails unless there is a sink for dead letters exactly if rows are to become dead letters, and it accepts them.
+fn check_letters(letters: Option<&SinkFactory>, sink: &SinkFactory, errors: &DataErrors) -> Result<()> {
+    match (letters, errors.uses(OnDataError::DeadLetters)) {
+        (None, false) => Ok(()),
+        (None, true) => Err(Error::config("rows that cannot be delivered are to become dead letters, and there is no sink for them")
+            .with_help("add [dead_letters.<sink>], a sink with settings of its own")),
+        (Some(_), false) => Err(Error::config("there is a sink for dead letters, and no error makes a row one")
+            .with_help("set `errors.on_data_error` or one of `errors.causes` to \"dead_letters\", or remove [dead_letters]")),
+        (Some(make), true) => make()?.accepts_letters(&*sink()?),
     }
 }

@@ -127,6 +127,16 @@ impl Registry {
         find(&self.sinks, "sink", name)?(settings, &format!("sink.{name}"), self)
     }
 
+    /// Builds the sink `name` for dead letters from the settings under `dead_letters.<name>`.
+    pub fn build_dead_letters(&self, name: &str, settings: &Settings) -> Result<SinkFactory> {
+        let (path, usual) = (format!("dead_letters.{name}"), format!("sink.{name}"));
+        let built = find(&self.sinks, "sink", name)
+            .map_err(|error| error.with_help("write [dead_letters.<name>] with one of the known names"))
+            .and_then(|build| build(settings, &path, self));
+        // A sink names its keys as those of the sink that it usually is.
+        built.map_err(|error| error.map_message(|message| message.replace(&usual, &path)))
+    }
+
     /// Builds the transform `name` from its settings.
     pub fn build_transform(&self, name: &str, settings: &Settings) -> Result<TransformFactory> {
         find(&self.transforms, "transform", name)?(settings, &format!("transform.{name}"), self)

@@ -1,6 +1,6 @@
 //! The status of a pipeline: snapshots and metrics as plain values, without a global recorder.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -60,6 +60,9 @@ pub struct Status {
     pub rows: u64,
     /// Bytes of cells delivered by this process.
     pub bytes: u64,
+    /// Rows that this process did not deliver because they cannot be carried: skipped, or written as dead letters.
+    #[serde(default)]
+    pub rejected: u64,
     /// The splits that this process opened, without the snapshot splits that are done.
     pub splits: Vec<SplitStatus>,
     /// The tables of the snapshot in the order in which they are read; empty if the source does not report them.
@@ -106,6 +109,9 @@ pub struct SplitStatus {
     pub rows: u64,
     /// Bytes of cells delivered by this process.
     pub bytes: u64,
+    /// Rows that this process skipped or wrote as dead letters.
+    #[serde(default)]
+    pub rejected: u64,
     /// How far the split was behind its source when a batch was last delivered, in milliseconds: the age of the last event that was read
     /// before, also of one that is not delivered. 0 if the source had nothing more.
     pub lag_ms: u64,
@@ -118,6 +124,7 @@ pub(crate) struct SplitStats {
     snapshot: bool,
     rows: AtomicU64,
     bytes: AtomicU64,
+    rejected: AtomicU64,
     lag_ms: AtomicI64,
     opened: AtomicU32,
     marks: Mutex<Marks>,
@@ -133,6 +140,7 @@ struct SharedStats {
     tables: Mutex<Tables>,
     rows: Counter,
     bytes: Counter,
+    rejected: Counter,
     commits: Counter,
     lag_ms: Gauge,
 }
@@ -175,6 +183,8 @@ struct Marks {
     location: Option<Position>,
     /// The last event that any lane of the split has delivered.
     delivered: Seq,
+    /// The rejected events behind `delivered` that were counted. A lane that is opened again rejects them again.
+    rejected: BTreeSet<Seq>,
     done: bool,
 }
 
@@ -224,6 +234,7 @@ impl SplitStats {
         let mut marks = lock(&self.marks);
         if last > marks.delivered || is_heartbeat {
             marks.delivered = marks.delivered.max(last);
+            marks.rejected.clear();
             self.shared.progress.fetch_add(1, Relaxed);
         }
         if let Some(event) = batch.events.last() {
@@ -235,6 +246,17 @@ impl SplitStats {
         if !self.snapshot {
             self.shared.lag_ms.set(lag_ms);
         }
+    }
+
+    /// Counts an event that is about to be skipped or written as a dead letter, unless that was done before. Returns how many rows all lanes
+    /// have rejected and delivered.
+    pub(crate) fn rejected(&self, seq: Seq) -> (u64, u64) {
+        let mut marks = lock(&self.marks);
+        if seq > marks.delivered && marks.rejected.insert(seq) {
+            self.rejected.fetch_add(1, Relaxed);
+            self.shared.rejected.add(1);
+        }
+        (self.shared.rejected.get(), self.shared.rows.get())
     }
 
     pub(crate) fn committed(&self, checkpoint: &Checkpoint) {
@@ -277,6 +299,7 @@ impl Stats {
             tables: Mutex::default(),
             rows: metrics.counter("rows", "Rows delivered."),
             bytes: metrics.counter("bytes", "Bytes of cells delivered."),
+            rejected: metrics.counter("rejected", "Rows that were skipped or written as dead letters."),
             commits: metrics.counter("commits", "Checkpoints committed by lanes."),
             lag_ms: metrics.gauge("lag_ms", "How far a stream was behind its source at its last delivery, in milliseconds."),
         };
@@ -309,6 +332,7 @@ impl Stats {
             snapshot: split.kind == SplitKind::Snapshot,
             rows: AtomicU64::default(),
             bytes: AtomicU64::default(),
+            rejected: AtomicU64::default(),
             lag_ms: AtomicI64::default(),
             opened: AtomicU32::default(),
             marks: Mutex::default(),
@@ -327,9 +351,9 @@ impl Stats {
     pub(crate) fn status(&self, context: &Context, state: RunState, error: Option<String>) -> Status {
         let splits = lock(&self.splits).iter().map(|(split, stats)| split_status(split, stats)).collect();
         let tables = lock(&self.shared.tables).list.iter().map(table_status).collect();
-        let (rows, bytes) = (self.shared.rows.get(), self.shared.bytes.get());
+        let (rows, bytes, rejected) = (self.shared.rows.get(), self.shared.bytes.get(), self.shared.rejected.get());
         let (name, notices) = (context.task().to_owned(), context.notices().list());
-        Status { name, state, error, rows, bytes, splits, tables, notices, metrics: self.metrics.values() }
+        Status { name, state, error, rows, bytes, rejected, splits, tables, notices, metrics: self.metrics.values() }
     }
 }
 
@@ -343,6 +367,7 @@ fn split_status(split: &SplitId, stats: &SplitStats) -> SplitStatus {
         location: marks.location.clone(),
         rows: stats.rows.load(Relaxed),
         bytes: stats.bytes.load(Relaxed),
+        rejected: stats.rejected.load(Relaxed),
         lag_ms: stats.lag_ms.load(Relaxed).unsigned_abs(),
         opened: stats.opened.load(Relaxed),
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::budget::Budget;
 use super::ledger::Ledger;
 use super::registry::{SinkFactory, TransformFactory};
+use super::rejections::Rules;
 use crate::{Context, Result, Source, Transform};
 
 /// How temporary failures are retried.
@@ -33,6 +34,8 @@ pub(crate) struct Task {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) transforms: Vec<TransformFactory>,
     pub(crate) sink: SinkFactory,
+    pub(crate) dead_letters: Option<SinkFactory>,
+    pub(crate) rules: Rules,
     pub(crate) ledger: Ledger,
     pub(crate) context: Context,
     pub(crate) flush_interval: Duration,

@@ -68,6 +68,12 @@ impl OpenBatches {
         Ok(Some(batch))
     }
 
+    /// Drops the batch of a partition, if it has one.
+    pub(super) fn discard(&mut self, target: Target) {
+        let builder = self.builders.get_mut(target.topic).and_then(|topic| topic.get_mut(target.partition)).and_then(Option::take);
+        self.bytes = self.bytes.saturating_sub(builder.map_or(0, |builder| builder.len()));
+    }
+
     /// The partitions that may have an open batch, sorted. Give the list back with [`OpenBatches::reuse`].
     pub(super) fn take_touched(&mut self) -> Vec<Target> {
         let mut touched = std::mem::take(&mut self.touched);

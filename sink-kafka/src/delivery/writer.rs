@@ -12,13 +12,15 @@ use super::in_flight::InFlight;
 use super::open_batches::OpenBatches;
 use super::outcome::{Delivered, Sender};
 use super::record_batch::Record;
+use super::refusals::Refusals;
 use super::send::{self, Delivery};
 use super::writer_topics::{TopicState, WriterTopics};
 use crate::codec::Codec;
 use crate::error::Error;
 use crate::resume::record_header::{self, NOT_EXACT, SCHEMA_CHANGE, SCHEMA_ID, SNAPSHOT};
 use crate::resume::{Evidence, Mark, PartitionTail, Tail, TransactionBytes};
-use crate::routing::{RecordKey, Route, Router, Target};
+use crate::routing::{Route, Router, Target};
+use crate::schema_registry::RegistryError;
 
 /// The largest total size of all open batches, in bytes. With thousands of partitions no batch may ever become full, so all of them are
 /// sent when this size is exceeded.
@@ -46,20 +48,27 @@ pub(crate) struct WriterOptions {
 
 /// The writer of one lane.
 pub(crate) struct Writer {
-    sender: Sender,
+    pub(super) sender: Sender,
     kind: SplitKind,
     attempt: u32,
     evidence: Arc<Evidence>,
     pub(super) router: Router,
-    topics: WriterTopics,
+    pub(super) topics: WriterTopics,
     /// What was delivered under earlier numbers and was not read once more yet.
     tail: Tail,
     pub(super) encoder: Box<dyn Encoder>,
     schema_ids: bool,
     open: OpenBatches,
     in_flight: InFlight,
-    /// Whether a broker refused a record. Then later records that are already encoded must not be sent.
-    refused: bool,
+    pub(super) refusals: Refusals,
+    /// The topics that cannot be written to because the registry refuses the schema.
+    refused_topics: Vec<(Arc<str>, RegistryError)>,
+    /// Whether a part of the events was written before, together with an event that was refused.
+    again: bool,
+    /// Whether an event of a full phase has had further records. Their numbers may be those of the next events.
+    numbers_overlap: bool,
+    /// Up to this seq each row is encoded alone, because a message of several rows was refused.
+    alone: Seq,
     pub(super) scratch: Scratch,
 }
 
@@ -141,7 +150,11 @@ impl Writer {
             schema_ids,
             open: OpenBatches::new(codec, record_batch_bytes),
             in_flight: InFlight::default(),
-            refused: false,
+            refusals: Refusals::default(),
+            refused_topics: Vec::new(),
+            again: false,
+            numbers_overlap: false,
+            alone: Seq(0),
             scratch,
         }
     }
@@ -171,6 +184,17 @@ impl Writer {
         self.topics.iter().map(|topic| (&**topic.name(), topic.marks()))
     }
 
+    /// Notes that the registry refuses the schema for a topic. Rows that go there are rejected, until the next call of
+    /// [`Writer::forget_refused_topics`].
+    pub(crate) fn refuse_topic(&mut self, name: Arc<str>, error: RegistryError) {
+        self.refused_topics.push((name, error));
+    }
+
+    /// Lets the registry be asked again.
+    pub(crate) fn forget_refused_topics(&mut self) {
+        self.refused_topics.clear();
+    }
+
     /// Decides where each event goes; events that were delivered before are skipped. Returns the topics that must be made ready first. If
     /// there are any, the caller makes them ready and calls this function again.
     pub(crate) fn route(&mut self, events: &[Event]) -> Result<Vec<Arc<str>>, runtime::Error> {
@@ -194,7 +218,7 @@ impl Writer {
     fn route_schema_change(&mut self, event: &Event, missing: &mut Vec<Arc<str>>) -> Result<(), runtime::Error> {
         let Body::Schema(change) = &event.body else { return Ok(()) };
         for route in self.router.route_schema_change(change).map_err(|error| runtime::Error::from(error).of_event(event))? {
-            match self.ready(route, missing) {
+            match self.ready(route, missing).map_err(|error| error.of_event(event))? {
                 Some(Destination::Target(target)) if !self.is_delivered(target, event) => self.scratch.schema_targets.push(target),
                 _ => {}
             }
@@ -210,8 +234,8 @@ impl Writer {
     ) -> Result<(), runtime::Error> {
         let tombstones = self.router.rules().tombstones;
         for (index, event) in events.iter().enumerate() {
-            let destination = match self.router.route(event) {
-                Ok(route) => self.ready(route, missing).unwrap_or(Destination::Skip),
+            let destination = match self.router.route(event).and_then(|route| self.ready(route, missing)) {
+                Ok(destination) => destination.unwrap_or(Destination::Skip),
                 Err(error) if error.kind() == Kind::Data => {
                     self.scratch.rejections.push((index, error));
                     Destination::Skip
@@ -236,56 +260,66 @@ impl Writer {
         Ok(())
     }
 
-    /// The destination of a route. If its topic is not ready, the topic is added to `missing` and the result is `None`.
-    fn ready(&self, route: Route, missing: &mut Vec<Arc<str>>) -> Option<Destination> {
+    /// The destination of a route. If its topic is not ready, the topic is added to `missing` and the result is `None`. It is an error of kind
+    /// `Data` if the registry refuses the schema for the topic.
+    fn ready(&self, route: Route, missing: &mut Vec<Arc<str>>) -> Result<Option<Destination>, runtime::Error> {
         let (target, destination) = match route {
-            Route::Nowhere => return Some(Destination::Nowhere),
-            Route::Unknown(name) => {
-                note_missing(missing, name);
-                return None;
-            }
+            Route::Nowhere => return Ok(Some(Destination::Nowhere)),
+            Route::Unknown(name) => return self.missing(name, missing),
             Route::To(target) => (target, Destination::Target(target)),
             Route::Moved { from, to } => (to, Destination::Moved { from, to }),
         };
         match self.topics.get(target.topic) {
-            Some(topic) if !topic.is_ready() => note_missing(missing, topic.name().clone()),
-            _ => return Some(destination),
+            Some(topic) if !topic.is_ready() => self.missing(topic.name().clone(), missing),
+            _ => Ok(Some(destination)),
         }
-        None
     }
 
-    /// Delivers the events that were routed. An event that cannot be written is an error of kind `Data`.
-    ///
-    /// Invariant: no later event goes to the same partition, neither in this write nor in the next one. The greatest seq in a partition
-    /// says what was delivered, so after a restart a later record would make the failed event count as delivered.
-    pub(crate) async fn write(&mut self, batch: &mut Batch) -> Result<(), runtime::Error> {
-        let rejected = std::mem::take(&mut self.scratch.rejections).into_iter().min_by_key(|(index, _)| *index);
-        let end = rejected.as_ref().map_or(batch.events.len(), |(index, _)| *index);
-        let events = batch.events.get(..end).unwrap_or_default();
-        let result = self.fill_and_send(events).await;
-        // Invariant: when this function returns, with or without an error, none of its requests is in flight.
-        let awaited = self.await_all(events).await;
-        let rejected = match (rejected, batch.events.get(end)) {
-            (Some((_, error)), Some(event)) => Err(error.of_event(event)),
-            _ => Ok(()),
-        };
-        let result = result.and(awaited).and(rejected);
-        if result.is_err() {
-            // Other lanes must not use the producer any more. Batches that were not sent are dropped together with this lane.
-            self.sender.producer.invalidate();
+    fn missing(&self, name: Arc<str>, missing: &mut Vec<Arc<str>>) -> Result<Option<Destination>, runtime::Error> {
+        if let Some((_, refused)) = self.refused_topics.iter().find(|(topic, _)| *topic == name) {
+            return Err(runtime::Error::from(Error::Registry(refused.clone())).bound_for(&*name, None));
         }
-        result
+        if !missing.contains(&name) {
+            missing.push(name);
+        }
+        Ok(None)
+    }
+
+    /// Delivers the events that were routed. An event that cannot be written is rejected, and what comes behind it is postponed
+    /// ([`Batch::sort_out`]).
+    ///
+    /// Invariant: no later event goes to the same partition in this write. The greatest seq in a partition says what was delivered, so after
+    /// a restart a later record would make the rejected event count as delivered.
+    pub(crate) async fn write(&mut self, batch: &mut Batch) -> Result<(), runtime::Error> {
+        loop {
+            let rejections = std::mem::take(&mut self.scratch.rejections);
+            let end = rejections.first().map_or(batch.events.len(), |(index, _)| *index);
+            let events = batch.events.get(..end).unwrap_or_default();
+            let result = self.fill_and_send(events).await;
+            // Invariant: when this function returns, with or without an error, none of its requests is in flight.
+            let awaited = self.await_all(events).await;
+            if let Err(error) = result.and(awaited) {
+                // Other lanes must not use the producer any more. Batches that were not sent are dropped together with this lane.
+                self.sender.producer.invalidate();
+                return Err(error);
+            }
+            rejections.into_iter().for_each(|(index, error)| self.refusals.add(index..index + 1, error));
+            let refusals = std::mem::take(&mut self.refusals);
+            self.again = !refusals.is_empty();
+            let Some(last) = refusals.first_of_several().and_then(|last| batch.events.get(last)) else {
+                refusals.sort_out(batch);
+                return Ok(());
+            };
+            self.alone = last.seq;
+            // All topics are ready, so nothing is missing. What was delivered is passed over.
+            self.route(&batch.events)?;
+        }
     }
 
     async fn fill_and_send(&mut self, events: &[Event]) -> Result<(), runtime::Error> {
-        match self.fill(events).await {
-            // The events before the failed one must still be delivered. No event after it was encoded.
-            Err(error) if error.kind() == Kind::Data && !self.refused => self.send_rest(events).await.and(Err(error)),
-            filled => {
-                filled?;
-                self.send_rest(events).await
-            }
-        }
+        self.fill(events).await?;
+        // Invariant: everything before the first refused event is sent, because events are encoded in their order.
+        self.send_rest(events).await
     }
 
     async fn fill(&mut self, events: &[Event]) -> Result<(), runtime::Error> {
@@ -294,6 +328,7 @@ impl Writer {
         }
         let mut from = 0;
         while from < events.len()
+            && self.refusals.is_empty()
             && let Some(&destination) = self.scratch.destinations.get(from)
         {
             let to = self.run_end(events, from);
@@ -329,10 +364,10 @@ impl Writer {
         !is_heartbeat(event) && self.is_covered(target, event, event.seq)
     }
 
-    /// Whether a record of an event, with this seq, was delivered before a restart.
+    /// Whether a record of an event, with this seq, was delivered before a restart, or together with an event that was refused.
     pub(super) fn is_covered(&mut self, target: Target, event: &Event, seq: Seq) -> bool {
-        if self.kind != SplitKind::Stream {
-            return false;
+        if self.is_snapshot() {
+            return self.again && !self.numbers_overlap && self.topics.covers(target, record_header::seq_of_attempt(self.attempt, seq));
         }
         let is_in_tail = !self.tail.is_empty() && self.tail.covers(target, event.txid.as_ref(), seq);
         is_in_tail || self.topics.covers(target, seq)
@@ -360,56 +395,17 @@ impl Writer {
         let same = |&index: &usize| {
             first.is_some() && self.scratch.destinations[index] == self.scratch.destinations[from] && table(&events[index]) == first
         };
+        if events[from].seq <= self.alone {
+            return from + 1;
+        }
         (from + 1..events.len()).find(|index| !same(index)).unwrap_or(events.len())
-    }
-
-    /// Encodes a run of events and adds the messages to the batch of `target`. Without a target the format must emit no message.
-    async fn encode(&mut self, events: &[Event], run: Range<usize>, target: Option<Target>) -> Result<(), runtime::Error> {
-        let mut from = run.start;
-        while from < run.end {
-            self.scratch.message.clear();
-            let taken = match self.encoder.encode_many(&events[from..run.end], &mut self.scratch.message) {
-                Ok(taken) if (1..=run.end - from).contains(&taken) => taken,
-                Ok(taken) => return Err(runtime::Error::fatal(format!("the format took {taken} events of {}", run.end - from))),
-                Err(error) => return Err(error.of_event(&events[from])),
-            };
-            let of = from..from + taken;
-            from += taken;
-            if !self.scratch.message.value.is_empty() {
-                let target = target.ok_or(Error::UnexpectedControlMessage)?;
-                let event = &events[of.end - 1];
-                self.prepare_key(event)?;
-                self.add(events, of.clone(), target, RecordKind::Message).await?;
-                if self.router.rules().tombstones {
-                    self.add_tombstone(events, of.end - 1, target).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Sets the key of the current message to the key that the sink computes. A key from the format remains only if the sink computes none.
-    pub(super) fn prepare_key(&mut self, event: &Event) -> Result<(), runtime::Error> {
-        if self.router.rules().record_key == RecordKey::None {
-            return Ok(());
-        }
-        let Scratch { message, key, .. } = &mut self.scratch;
-        let has_key = match &event.body {
-            Body::Row(row) => {
-                let image = row.newest().ok_or_else(|| runtime::Error::data("a row change has no image of the row"))?;
-                self.router.find_route(&row.schema)?;
-                self.router.write_row_key(&row.schema, image, key).map_err(|error| error.of_event(event))?
-            }
-            body => self.router.write_control_key(body, self.sender.lane.split, key),
-        };
-        if has_key {
-            message.set_key(key);
-        }
-        Ok(())
     }
 
     /// Adds a record to the batch of its partition. Sends this batch if it is full, or all batches if they take too much memory.
     pub(super) async fn add(&mut self, events: &[Event], of: Range<usize>, target: Target, kind: RecordKind) -> Result<(), runtime::Error> {
+        if !self.refusals.is_empty() {
+            return Ok(());
+        }
         if self.append(events, of, target, kind)? {
             self.send_full(target, events).await?;
         } else if self.open.bytes() > MAX_OPEN_BYTES {
@@ -430,6 +426,7 @@ impl Writer {
             seq if self.is_snapshot() => record_header::seq_of_attempt(self.attempt, seq),
             seq => seq,
         };
+        self.numbers_overlap |= kind != RecordKind::Message && self.is_snapshot();
         let flags = flags(last, self.kind) | if self.schema_ids { SCHEMA_ID } else { 0 };
         let Scratch { message, key, old_key, header, header_prefix, transaction, .. } = &mut self.scratch;
         header.truncate(*header_prefix);
@@ -462,6 +459,9 @@ impl Writer {
     async fn send_full(&mut self, target: Target, events: &[Event]) -> Result<(), runtime::Error> {
         let Some(delivery) = self.seal(target)? else { return Ok(()) };
         self.await_delivery(target, events).await?;
+        if self.refusals.is_blocked(target) {
+            return Ok(());
+        }
         self.send(target, vec![delivery]);
         // The oldest delivery is awaited first.
         while self.in_flight.bytes() > MAX_IN_FLIGHT_BYTES
@@ -524,11 +524,12 @@ impl Writer {
         result
     }
 
-    /// Notes what was delivered. Returns an error for the first record that a broker refused.
+    /// Notes what was delivered, and what a broker refused. Fails if it is not certain that the record itself is the reason for a refusal.
     fn note(&mut self, delivered: Vec<Delivered>, events: &[Event]) -> Result<(), runtime::Error> {
         let mut result = Ok(());
         for Delivered { partition, first, last, rejected, buffer } in delivered {
-            if let (Some(topic), Some((offset, seq))) = (self.router.topic_index(&partition.id.topic), last) {
+            let topic = self.router.topic_index(&partition.id.topic);
+            if let (Some(topic), Some((offset, seq))) = (topic, last) {
                 self.topics.advance(Target { topic, partition: partition.id.partition }, offset, seq);
                 if self.is_snapshot() {
                     let partitions = self.topics.get(topic).map_or(0, TopicState::partition_count);
@@ -538,13 +539,24 @@ impl Writer {
                 }
             }
             self.open.keep(buffer);
-            if let Some((range, error)) = rejected {
-                self.refused = true;
-                let error = runtime::Error::from(error);
-                result = result.and(Err(match events.get(range.start as usize) {
-                    Some(event) => error.of_event(event),
-                    None => error,
-                }));
+            let Some((range, error)) = rejected else { continue };
+            let of = range.start as usize..range.end as usize;
+            let is_certain = error.cause().is_some();
+            let error = runtime::Error::from(error);
+            match topic {
+                Some(topic) if is_certain => {
+                    let target = Target { topic, partition: partition.id.partition };
+                    // Invariant: what was encoded behind the refused record is not sent to its partition.
+                    self.open.discard(target);
+                    self.refusals.block(target);
+                    self.refusals.add(of, error);
+                }
+                _ => {
+                    result = result.and(Err(match events.get(of.start) {
+                        Some(event) => error.of_event(event),
+                        None => error,
+                    }));
+                }
             }
         }
         result
@@ -553,12 +565,6 @@ impl Writer {
 
 fn is_heartbeat(event: &Event) -> bool {
     matches!(event.body, Body::Heartbeat)
-}
-
-fn note_missing(missing: &mut Vec<Arc<str>>, name: Arc<str>) {
-    if !missing.contains(&name) {
-        missing.push(name);
-    }
 }
 
 fn flags(event: &Event, kind: SplitKind) -> u8 {

@@ -251,7 +251,7 @@ async fn a_compacted_topic_needs_a_key_on_every_record() {
 
     let mut plain = sink(&task_of(&fake, json!({})));
     open(&mut plain, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
-    let error = plain.write(&mut batch(vec![change(&schema, 1, None, Some(1))])).await.unwrap_err();
+    let error = write(&mut plain, batch(vec![change(&schema, 1, None, Some(1))])).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::Data, Some("E_RECORD_REFUSED")), "{error}");
     assert!(error.help().unwrap().contains("record_key"), "{error}");
 

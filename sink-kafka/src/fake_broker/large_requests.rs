@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use runtime::{Batch, Body, Encoder, Event, Kind, Message, Receipt, Sink as _, SplitKind, TableSchema, Value};
+use runtime::{Batch, Body, Encoder, Event, Kind, Message, Receipt, SplitKind, TableSchema, Value};
 use serde_json::json;
 
-use super::scenarios::{open, row, table, task_of};
+use super::scenarios::{open, row, table, task_of, write};
 use super::{FakeCluster, Fault};
 use crate::sink::KafkaSink;
 use crate::task::Task;
@@ -29,7 +29,7 @@ pub(super) async fn write_sizes(task: &Arc<Task>, sizes: &[usize]) -> runtime::R
     open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await?;
     let schema: Arc<TableSchema> = table("a");
     let rows = sizes.iter().zip(1..).map(|(size, seq)| row(&schema, seq, *size as i64));
-    sink.write(&mut Batch::new(rows.collect(), None, 0)).await
+    write(&mut sink, Batch::new(rows.collect(), None, 0)).await.map(|_| ())
 }
 
 fn sizes(fake: &FakeCluster, partition: usize) -> Vec<usize> {

@@ -142,16 +142,30 @@ async fn a_restart_in_the_middle_of_a_message_loses_and_repeats_no_row() {
 }
 
 #[tokio::test]
-async fn a_message_of_several_rows_that_is_refused_names_its_first_row() {
-    let fake = FakeCluster::start(1, &[("t", 1)]).await;
-    fake.limit_records(i32::MAX, Some(b"a:4,5,6"));
-    let encoder = RunEncoder::default();
-    let mut sink = sink(&task_of(&fake, json!({"compression": "none"})), &encoder);
-    open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
-    let error = sink.write(&mut rows_of_events(&table("a"), 1..=9, 3)).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Data, "{error}");
-    assert!(error.to_string().contains("p:4") && error.to_string().contains("shop.a"), "{error}");
-    assert_eq!(keys(&fake, 0), [[1, 2, 3]], "nothing behind it");
+async fn the_rows_of_a_message_that_is_refused_are_written_one_by_one() {
+    for kind in [SplitKind::Stream, SplitKind::Snapshot] {
+        for (huge, rejected, expected) in [
+            ("a:103,104,105", vec![], vec![vec![101, 102], vec![103], vec![104], vec![105], vec![106, 107, 108], vec![109]]),
+            ("104", vec![104], vec![vec![101, 102], vec![103], vec![105], vec![106, 107, 108], vec![109]]),
+        ] {
+            let fake = FakeCluster::start(1, &[("t", 1)]).await;
+            fake.limit_records(i32::MAX, Some(huge.as_bytes()));
+            let encoder = RunEncoder::default();
+            let mut sink = sink(&task_of(&fake, json!({"compression": "none"})), &encoder);
+            open(&mut sink, kind, 1, &Receipt::default()).await.unwrap();
+            let mut batch = rows_of_events(&table("a"), 101..=109, 3);
+            let mut found = Vec::new();
+            loop {
+                sink.write(&mut batch).await.unwrap();
+                found.extend(batch.take_rejected().into_iter().map(|(event, _)| event.seq.0));
+                batch.events = batch.take_postponed();
+                if batch.events.is_empty() {
+                    break;
+                }
+            }
+            assert_eq!((found, keys(&fake, 0)), (rejected, expected), "{huge} {kind:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod key_moves;
 mod keys;
 mod large_requests;
 mod leader_epochs;
+mod letters;
 mod messages;
 mod networks;
 mod protocol;

@@ -85,10 +85,13 @@ pub(super) async fn open_as(sink: &mut KafkaSink, kind: SplitKind, number: u32, 
     Ok(sink.receipt())
 }
 
-/// Writes a batch. Returns the receipt after the write.
+/// Writes a batch. Returns the receipt after the write. A rejected event is an error, as by default in a lane.
 pub(crate) async fn write(sink: &mut KafkaSink, mut batch: Batch) -> runtime::Result<Receipt> {
     sink.write(&mut batch).await?;
-    Ok(sink.receipt())
+    match batch.take_rejected().into_iter().next() {
+        Some((event, error)) => Err(error.of_event(&event)),
+        None => Ok(sink.receipt()),
+    }
 }
 
 /// Runs the precheck and returns its findings.
@@ -256,7 +259,7 @@ async fn nothing_goes_behind_a_record_too_large_however_often_it_is_tried() {
         for _ in 0..3 {
             let mut sink = sink(&task_of(&fake, settings.clone()));
             receipt = open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
-            let error = sink.write(&mut rows(&table("a"), 1..=40)).await.unwrap_err();
+            let error = write(&mut sink, rows(&table("a"), 1..=40)).await.unwrap_err();
             assert_eq!(error.kind(), Kind::Data, "{error}");
             assert!(error.to_string().contains("p:5") && error.to_string().contains("shop.a"), "{error}");
             assert!(error.to_string().contains(" bytes is too large for topic t, whose max.message.bytes is 4711"), "{error}");
@@ -281,7 +284,7 @@ async fn nothing_goes_behind_what_cannot_be_encoded() {
         let mut sink = sink(&task_of(&fake, json!({})));
         receipt = open(&mut sink, SplitKind::Stream, 1, &receipt).await.unwrap();
         let events = [1, 2, -3, 4, -5].into_iter().map(|key: i64| row(&schema, key.unsigned_abs().into(), key));
-        let error = sink.write(&mut Batch::new(events.collect(), None, 0)).await.unwrap_err();
+        let error = write(&mut sink, Batch::new(events.collect(), None, 0)).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Data, "{error}");
         assert!(error.to_string().contains("p:3") && error.to_string().contains("shop.a"), "{error}");
         assert_eq!(read(&fake, "t", 1), (vec![all(2)], 0));
@@ -296,7 +299,7 @@ async fn a_refused_record_and_refused_settings_are_distinguished() {
     fake.faults([Fault::RefusedWith(87), Fault::Fine, Fault::RefusedWith(87)]);
     let mut refusing = sink(&task);
     open(&mut refusing, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
-    let error = refusing.write(&mut rows(&table("a"), 1..=2)).await.unwrap_err();
+    let error = write(&mut refusing, rows(&table("a"), 1..=2)).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::Data, Some("E_RECORD_REFUSED")), "{error}");
     assert!(error.to_string().contains("shop.a"), "{error}");
     assert_eq!(read(&fake, "t", 1), (vec![all(1)], 0));

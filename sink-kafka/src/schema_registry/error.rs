@@ -168,3 +168,10 @@ impl RegistryError {
         self
     }
 }
+
+impl RegistryError {
+    /// Whether the registry answered that it does not take the schema.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Incompatible { .. } | Self::Invalid { .. })
+    }
+}

@@ -233,6 +233,32 @@ async fn answers_have_their_classes() {
     assert_eq!(fake.produced(), 0);
 }
 
+#[tokio::test]
+async fn rows_of_a_table_whose_schema_is_refused_are_rejected() {
+    let fake = FakeCluster::start(1, &[("a", 1), ("b", 1)]).await;
+    let refusal = (409, r#"{"error_code":409,"message":"no"}"#);
+    let registry = Registry::start(&[(200, r#"{"id":5}"#), refusal, refusal, refusal, (200, r#"{"id":6}"#)]).await;
+    let mut sink = sink(&registry.cluster(&fake, "{table}"));
+    open(&mut sink, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+    let (a, b) = (table("a"), table("b"));
+    // The registry is asked again for each batch.
+    for first in [1, 4] {
+        let events = vec![row(&a, first, 1), row(&b, first + 1, 2), row(&a, first + 2, 3)];
+        let mut batch = Batch::new(events, None, 0);
+        sink.write(&mut batch).await.unwrap();
+        let rejected = batch.take_rejected();
+        let error = &rejected[0].1;
+        assert_eq!((rejected.len(), rejected[0].0.seq.0), (1, first + 1));
+        assert_eq!((error.code(), error.data_cause()), (Some("E_SCHEMA_REFUSED"), Some(runtime::Cause::SchemaMismatch)), "{error}");
+        assert_eq!(error.destination(), Some(("b", None)));
+        batch.events = batch.take_postponed();
+        assert_eq!(batch.events.len(), 1);
+        sink.write(&mut batch).await.unwrap();
+        assert!(!batch.has_postponed() && batch.take_rejected().is_empty());
+    }
+    assert_eq!((fake.log("a", 0).len(), fake.log("b", 0).len()), (4, 0));
+}
+
 #[test]
 fn a_redirection_is_reported_without_secrets() {
     let settings = json!({"url": "http://registry:8081/api", "user": "alice", "password": "planted-secret"});

@@ -175,8 +175,16 @@ mod tests {
     use crate::harness::Entry;
 
     fn record(seq: u128, epoch: u64, flags: u8, decoded: Decoded) -> Record {
-        let entry =
-            Entry { partition: 0, offset: seq as i64, key: None, value: Vec::new(), tombstone: false, header: None, timestamp_ms: 0 };
+        let entry = Entry {
+            partition: 0,
+            offset: seq as i64,
+            key: None,
+            value: Vec::new(),
+            tombstone: false,
+            header: None,
+            headers: Default::default(),
+            timestamp_ms: 0,
+        };
         Record { entry, header: Header { run: 1, epoch, split: u64::from(flags), seq, flags, txid: None }, decoded }
     }
 

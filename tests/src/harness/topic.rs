@@ -1,5 +1,6 @@
 //! Reads topics from the beginning, including the records' headers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ pub struct Entry {
     pub tombstone: bool,
     /// The header `dts`, if there is one.
     pub header: Option<Vec<u8>>,
+    /// All headers, by name.
+    pub headers: BTreeMap<String, Vec<u8>>,
     /// The record's timestamp in milliseconds.
     pub timestamp_ms: i64,
 }
@@ -154,6 +157,7 @@ impl Partition {
                     tombstone: found.record.value.is_none(),
                     value: found.record.value.unwrap_or_default(),
                     header: found.record.headers.get("dts").cloned(),
+                    headers: found.record.headers,
                 });
             }
             if self.next == before {

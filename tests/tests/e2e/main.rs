@@ -14,6 +14,7 @@ mod contracts;
 mod crash;
 mod database_tls;
 mod ddl_golden;
+mod dead_letters;
 mod defaults;
 mod escapes;
 mod examples;
