@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use runtime::{Batch, Context, Encoder, Finding, Receipt, Result, Sink, async_trait};
+use runtime::{Batch, Context, Encoder, Event, Finding, PreviewRecord, Receipt, Result, Sink, async_trait};
 
 use crate::builder::KafkaSinkBuilder;
 use crate::check;
 use crate::codec::Codec;
 use crate::delivery::{Sender, Writer, WriterOptions};
 use crate::error::Error;
+use crate::preview;
 use crate::resume;
 use crate::resume::record_header::LaneId;
 use crate::routing::Router;
@@ -94,5 +95,11 @@ impl Sink for KafkaSink {
 
     async fn check(&mut self, context: &Context) -> Vec<Finding> {
         check::check(&self.task, context).await
+    }
+
+    fn preview(&mut self, context: &Context, event: &Event) -> Result<Vec<PreviewRecord>> {
+        // An open sink has handed its encoder on.
+        let encoder = self.encoder.as_deref_mut().ok_or(Error::NotOpen)?;
+        preview::preview(&self.task, encoder, context, event)
     }
 }

@@ -76,6 +76,7 @@ async fn run_split(
     let opened = cancellation.unless_cancelled(sink.open(&context, &last.receipt)).await;
     let Some(opened) = opened else { return Ok(Ended::Stopped) };
     opened.map_err(|error| error.while_doing("opening the sink"))?;
+    task.seams.accepted(&task.ledger).await?;
     let context = context.without_tables();
     let mut commits = Commits::new(&task.ledger, &split.id, number, last, &stats, task.flush_interval, context.committed().clone());
     commits.baseline(sink.receipt()).await?;
