@@ -98,7 +98,9 @@ async fn run(store: &MemoryStore, sink: &Noted, there: u64, of: &[u128]) -> (Sta
     }
     let running = builder.build().unwrap().start();
     running.wait_for(|state| state == RunState::Streaming).await;
-    let reached = |committed: Committed| committed.split(&"stream".into()).is_some_and(|split| split.checkpoint.position.as_str() == there.to_string());
+    let reached = |committed: Committed| {
+        committed.split(&"stream".into()).is_some_and(|split| split.checkpoint.position.as_str() == there.to_string())
+    };
     while !reached(store.committed()) && !running.state().is_ended() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

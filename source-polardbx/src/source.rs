@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use runtime::{
-    Committed, Context, Error, Event, Fact, Finding, Plan, Position, Refetched, Renumbered, Source, SourceInfo, Split, SplitReader, TableId,
-    TableSchema, TestInput, async_trait,
+    Committed, Context, Error, Event, Fact, Finding, Plan, Position, Refetched, Renumbered, Source, SourceInfo, Split, SplitReader,
+    TableId, TableSchema, TestInput, async_trait,
 };
 
 use crate::binlog::{IgnoredTables, LastEnd, PreparedTransactions, Refusals, StreamOptions, StreamPosition, StreamReader, Undecodable};

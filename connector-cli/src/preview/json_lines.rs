@@ -80,9 +80,20 @@ mod tests {
     fn what_fits_stays_on_one_line() {
         let text = r#"{"data":[{"id":"1","note":"a, {b} \"c\" ["}],"old":null}"#;
         assert_eq!(lines(text, 200), [text]);
+        assert_eq!(lines(text, 40), ["{", r#"  "data":["#, r#"    {"id":"1","note":"a, {b} \"c\" ["}"#, "  ],", r#"  "old":null"#, "}"]);
         assert_eq!(
-            lines(text, 40),
-            ["{", r#"  "data":["#, r#"    {"#, r#"      "id":"1","#, r#"      "note":"a, {b} \"c\" [""#, "    }", "  ],", r#"  "old":null"#, "}"]
+            lines(text, 30),
+            [
+                "{",
+                r#"  "data":["#,
+                r#"    {"#,
+                r#"      "id":"1","#,
+                r#"      "note":"a, {b} \"c\" [""#,
+                "    }",
+                "  ],",
+                r#"  "old":null"#,
+                "}"
+            ]
         );
         assert_eq!(lines("plain\ntext", 3), ["plain", "text"]);
         assert_eq!(lines("[]", 1), ["[]"]);

@@ -42,7 +42,8 @@ pub(crate) async fn preview(registry: &Registry, args: &PreviewArguments) -> Exi
 
 async fn previewed(registry: &Registry, args: &PreviewArguments) -> Result<(TableId, Vec<Previewed>)> {
     let table: TableId = args.table.parse().map_err(|why: String| {
-        Error::config(format!("the argument --table is not valid: {why}")).with_help("give the table as database.table, such as shop.orders")
+        Error::config(format!("the argument --table is not valid: {why}"))
+            .with_help("give the table as database.table, such as shop.orders")
     })?;
     let rows = Task::load_preview(&args.file)?.pipeline(registry)?.preview(&table, usize::from(args.limit)).await?;
     Ok((table, rows))

@@ -63,8 +63,9 @@ impl Column {
             (value, kind) => {
                 let mut out = Vec::new();
                 text::write_canonical(&mut out, value, self)?;
-                let invalid =
-                    |error: &dyn std::error::Error| Error::data(format!("column {} is not valid text", self.name)).because(error.to_string());
+                let invalid = |error: &dyn std::error::Error| {
+                    Error::data(format!("column {} is not valid text", self.name)).because(error.to_string())
+                };
                 let text = String::from_utf8(out).map_err(|error| invalid(&error))?;
                 match kind {
                     ColumnKind::Json => serde_json::from_str(&text).map_err(|error| invalid(&error))?,

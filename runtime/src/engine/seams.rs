@@ -164,7 +164,12 @@ fn changes(before: &[Known], now: &[Known]) -> Vec<String> {
     let of = |list: &[Known], name: &str| list.iter().filter(|known| known.0 == name).cloned().collect::<Vec<_>>();
     let mut names: Vec<&str> = now.iter().chain(before).map(|Known(name, _)| name.as_str()).collect();
     let mut seen = Vec::new();
-    names.retain(|name| !seen.contains(name) && { seen.push(name); true });
+    names.retain(|name| {
+        !seen.contains(name) && {
+            seen.push(name);
+            true
+        }
+    });
     let mut found = Vec::new();
     for name in names {
         match (of(before, name), of(now, name)) {
@@ -208,7 +213,8 @@ mod tests {
         let split = |name: &str, location: Option<&str>| SeamSplit { split: name.into(), location: location.map(Into::into) };
         let seam = |splits| Seam { at_ms: 1, changes: vec!["filter changed".into(), "mask added".into()], splits };
         let text = seam(vec![split("stream_global", Some("binlog.000007:4711")), split("shop.a/chunk-1", None)]).text();
-        let expected = "filter changed, mask added: stream_global continues at binlog.000007:4711, shop.a/chunk-1 is read from its beginning";
+        let expected =
+            "filter changed, mask added: stream_global continues at binlog.000007:4711, shop.a/chunk-1 is read from its beginning";
         assert_eq!(text, expected);
         let many = seam((0..20).map(|number| split(&format!("c{number}"), None)).collect()).text();
         assert!(many.ends_with("c7 is read from its beginning, and 12 more"), "{many}");

@@ -78,11 +78,7 @@ mod tests {
         for (name, before, after) in [
             ("add_columns", json!({"tables": t(), "columns": column("1")}), json!({"tables": t(), "columns": column("2")})),
             ("etl", json!({"script": "e_set(`x`, 1)"}), json!({"script": "e_set(`id`, `id` + 1)", "keys": ["id"]})),
-            (
-                "etl",
-                json!({"script": "e_set(`id`, `id` + 1)", "keys": ["id"]}),
-                json!({"script": "e_set(`id`, `id` + 2)", "keys": ["id"]}),
-            ),
+            ("etl", json!({"script": "e_set(`id`, `id` + 1)", "keys": ["id"]}), json!({"script": "e_set(`id`, `id` + 2)", "keys": ["id"]})),
             (
                 "mask",
                 json!({"tables": t(), "keys": ["id"], "columns": {"id": {"hash": {"salt": "a"}}}}),

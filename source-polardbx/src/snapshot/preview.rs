@@ -57,9 +57,11 @@ fn missing(error: SourceError) -> SourceError {
         SourceError::TableGone { table } => runtime::Error::config(format!("the server has no table {table}"))
             .with_help("name a table that exists, as database.table; the account needs SELECT on it")
             .into(),
-        SourceError::TableChanged { table, what } => {
-            runtime::Error::retryable("the table was changed while its rows were read").of_table(&table).because(what).with_help("try again").into()
-        }
+        SourceError::TableChanged { table, what } => runtime::Error::retryable("the table was changed while its rows were read")
+            .of_table(&table)
+            .because(what)
+            .with_help("try again")
+            .into(),
         error => error,
     }
 }

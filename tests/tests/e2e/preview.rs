@@ -107,7 +107,8 @@ async fn rows_are_shown_with_what_becomes_of_them() -> Result<()> {
         let (found, out, errors) = preview(arguments)?;
         assert!(found == Some(code) && format!("{out}{errors}").contains(text), "{arguments:?}: {found:?} {out}{errors}");
     }
-    let left: Vec<_> = std::fs::read_dir(folder.path())?.map(|entry| entry.map(|entry| entry.file_name())).collect::<std::io::Result<_>>()?;
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path())?.map(|entry| entry.map(|entry| entry.file_name())).collect::<std::io::Result<_>>()?;
     assert_eq!(left, ["shop.toml"], "a preview writes nothing");
     Ok(())
 }
