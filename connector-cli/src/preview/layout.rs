@@ -1,8 +1,9 @@
 //! The lines for one row: on the left its columns, on the right what becomes of it; on a narrow terminal one under the other.
 
-use runtime::{Escaped, PreviewOutcome, PreviewRecord, Previewed};
+use runtime::{Body, Escaped, Event, PreviewOutcome, PreviewRecord, Previewed, Result};
+use serde_json::Value;
 
-use super::{cells, json_lines};
+use super::json_lines;
 use crate::report::{self, Look, Span};
 
 /// Below this width, the record stands under the columns.
@@ -47,6 +48,18 @@ fn columns(row: &Previewed, width: usize) -> Vec<Line> {
         cells(&row.row).into_iter().map(|(name, text)| (Escaped(name).to_string(), shortened(&text))).collect();
     let longest = cells.iter().map(|(name, _)| console::measure_text_width(name)).max().unwrap_or(0).min(width / 2);
     cells.iter().flat_map(|(name, text)| named(name, longest, &[(Look::Plain, text.clone())], width)).collect()
+}
+
+/// The columns of a row with texts of their values. What has no text, such as bytes that are not valid in their character set, is described.
+fn cells(event: &Event) -> Vec<(String, String)> {
+    let Body::Row(change) = &event.body else { return Vec::new() };
+    let text = |value: Result<Value>| match value {
+        Ok(Value::Null) => "NULL".to_owned(),
+        Ok(Value::String(text)) => text,
+        Ok(value) => value.to_string(),
+        Err(_) => "(not valid text)".to_owned(),
+    };
+    change.cells().map(|(column, value)| (column.name.clone(), text(column.to_json(value)))).collect()
 }
 
 fn outcome(outcome: &PreviewOutcome, width: usize) -> Vec<Line> {
@@ -137,7 +150,13 @@ mod tests {
     }
 
     fn records(value: &str) -> PreviewOutcome {
-        PreviewOutcome::Records(vec![PreviewRecord { destination: "shop".into(), key: Some("[\"7\"]".into()), value: value.into() }])
+        PreviewOutcome::Records(vec![PreviewRecord { destination: "shop".into(), key: Some("[\"shop\",\"orders\",\"7\"]".into()), value: value.into() }])
+    }
+
+    #[test]
+    fn cells_are_texts() {
+        let pair = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        assert_eq!(cells(&row("a \"b\"")), [pair("id", "7"), pair("note", "a \"b\""), pair("none", "NULL")]);
     }
 
     #[test]
@@ -146,19 +165,21 @@ mod tests {
         let expected = [
             "shop.orders row 3",
             "id    7                              │ topic  shop",
-            "note  tea                            │ key    [\"7\"]",
+            "note  tea                            │ key    [\"shop\",\"orders\",\"7\"]",
             "none  NULL                           │ value  {",
             "                                     │          \"data\":[{\"id\":\"7\",\"note\":\"tea\",\"none\":null}],",
             "                                     │          \"table\":\"orders\"",
             "                                     │        }",
         ];
         assert_eq!(shown("tea", records(value), 95), expected);
+        let page = include_str!("../../../docs/shaping.md");
+        assert!(page.contains(&expected.join("\n")), "the page shows what the command prints");
     }
 
     #[test]
     fn one_under_the_other_on_a_narrow_terminal() {
         let found = shown("tea", records("{}"), 40);
-        assert_eq!(found, ["shop.orders row 3", "id    7", "note  tea", "none  NULL", "topic  shop", "key    [\"7\"]", "value  {}"]);
+        assert_eq!(found, ["shop.orders row 3", "id    7", "note  tea", "none  NULL", "topic  shop", "key    [\"shop\",\"orders\",\"7\"]", "value  {}"]);
         let long = "x".repeat(100);
         assert!(shown(&long, records("{}"), 40).iter().all(|line| line.chars().count() <= 40));
         assert!(shown(&"漢".repeat(100), records("{}"), 40).iter().all(|line| console::measure_text_width(line) <= 40));

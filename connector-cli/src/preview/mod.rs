@@ -5,7 +5,7 @@ mod layout;
 
 use std::process::ExitCode;
 
-use runtime::{Body, Error, Event, PreviewOutcome, PreviewRecord, Previewed, Registry, Result, TableId};
+use runtime::{Body, Error, PreviewOutcome, PreviewRecord, Previewed, Registry, Result, TableId};
 use serde_json::{Value, json};
 
 use crate::args::PreviewArguments;
@@ -70,23 +70,11 @@ fn as_json(row: &Previewed) -> Value {
     json
 }
 
-/// The columns of a row with texts of their values. What has no text, such as bytes that are not valid in their character set, is described.
-fn cells(event: &Event) -> Vec<(String, String)> {
-    let Body::Row(change) = &event.body else { return Vec::new() };
-    let text = |value: Result<Value>| match value {
-        Ok(Value::Null) => "NULL".to_owned(),
-        Ok(Value::String(text)) => text,
-        Ok(value) => value.to_string(),
-        Err(_) => "(not valid text)".to_owned(),
-    };
-    change.cells().map(|(column, value)| (column.name.clone(), text(column.to_json(value)))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use runtime::{Column, ColumnKind, Op, Origin, Row, RowChange, Seq, TableSchema};
+    use runtime::{Column, ColumnKind, Event, Op, Origin, Row, RowChange, Seq, TableSchema};
 
     use super::*;
 
@@ -100,12 +88,6 @@ mod tests {
         let row = Row::from_values([runtime::Value::Int(7), runtime::Value::Text(note.as_bytes()), runtime::Value::Null]);
         let body = Body::Row(RowChange::new(schema, Op::Read, None, Some(row)));
         Event { seq: Seq(3), position: "shop.orders".into(), timestamp_ms: 0, txid: None, origin: Arc::<Origin>::default(), body }
-    }
-
-    #[test]
-    fn cells_are_texts() {
-        let pair = |name: &str, text: &str| (name.to_owned(), text.to_owned());
-        assert_eq!(cells(&row("a \"b\"")), [pair("id", "7"), pair("note", "a \"b\""), pair("none", "NULL")]);
     }
 
     #[test]

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::registry::TransformFactory;
 use super::settings::Settings;
 use crate::{Result, Transform};
+
+/// Makes the transform of one lane.
+pub(super) type TransformFactory = Arc<dyn Fn() -> Result<Box<dyn Transform>> + Send + Sync>;
 
 /// A transform of a task: what it is called, how one is made for a lane, and what its settings are. Cheap to clone.
 #[derive(Clone)]

@@ -5,14 +5,12 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::named_transform::NamedTransform;
+use super::named_transform::{NamedTransform, TransformFactory};
 use super::transform_order::in_order;
 use crate::{CheckpointStore, Choice, Encoder, Error, Result, Settings, Sink, Source, Transform};
 
 /// Makes the sink of one lane.
 pub type SinkFactory = Arc<dyn Fn() -> Result<Box<dyn Sink>> + Send + Sync>;
-/// Makes the transform of one lane.
-pub(super) type TransformFactory = Arc<dyn Fn() -> Result<Box<dyn Transform>> + Send + Sync>;
 /// Makes the encoder of one lane.
 pub type EncoderFactory = Arc<dyn Fn() -> Result<Box<dyn Encoder>> + Send + Sync>;
 
