@@ -150,7 +150,11 @@ mod tests {
     }
 
     fn records(value: &str) -> PreviewOutcome {
-        PreviewOutcome::Records(vec![PreviewRecord { destination: "shop".into(), key: Some("[\"shop\",\"orders\",\"7\"]".into()), value: value.into() }])
+        PreviewOutcome::Records(vec![PreviewRecord {
+            destination: "shop".into(),
+            key: Some("[\"shop\",\"orders\",\"7\"]".into()),
+            value: value.into(),
+        }])
     }
 
     #[test]
@@ -179,7 +183,10 @@ mod tests {
     #[test]
     fn one_under_the_other_on_a_narrow_terminal() {
         let found = shown("tea", records("{}"), 40);
-        assert_eq!(found, ["shop.orders row 3", "id    7", "note  tea", "none  NULL", "topic  shop", "key    [\"shop\",\"orders\",\"7\"]", "value  {}"]);
+        assert_eq!(
+            found,
+            ["shop.orders row 3", "id    7", "note  tea", "none  NULL", "topic  shop", "key    [\"shop\",\"orders\",\"7\"]", "value  {}"]
+        );
         let long = "x".repeat(100);
         assert!(shown(&long, records("{}"), 40).iter().all(|line| line.chars().count() <= 40));
         assert!(shown(&"漢".repeat(100), records("{}"), 40).iter().all(|line| console::measure_text_width(line) <= 40));

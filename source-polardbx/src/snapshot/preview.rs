@@ -5,7 +5,7 @@ use std::sync::Arc;
 use runtime::{Context, Event, Origin, TableId};
 
 use super::cells::as_read;
-use super::chunk::{Chunk, first_rows};
+use super::chunk::{Chunk, first_rows, now_ms};
 use super::range::KeyRange;
 use crate::check::{columns, demand};
 use crate::config::SourceSettings;
@@ -33,7 +33,7 @@ pub(crate) async fn preview(
     demand(columns(&schema))?;
     let mut origin = Origin::default();
     (origin.server_id, origin.server_version) = (server.server_id(), server.version.as_str().into());
-    (origin.offset, origin.safe_offset) = ("0@0".into(), "0@0".into());
+    (origin.offset, origin.safe_offset, origin.read_ms) = ("0@0".into(), "0@0".into(), now_ms());
     let chunk = Chunk {
         id: table.to_string().as_str().into(),
         start: KeyRange { after: None, upto: None }.position(),

@@ -71,7 +71,7 @@ async fn rows_are_shown_with_what_becomes_of_them() -> Result<()> {
         r#"["1"]"#,
         "dropped by filter",
         "overflow",
-        "table previewed.orders, at previewed.orders row 3",
+        "while: table previewed.orders, at previewed.orders row 3",
         r"\u{1b}[2J\nx",
         "4 rows of previewed.orders: 2 would be written, 1 dropped, 1 failed; nothing was written",
     ] {
