@@ -33,6 +33,9 @@ pub(crate) enum Command {
     /// Run the tests in configuration files, without any server
     #[command(after_help = "Example:\n  connector-cli test shop.toml")]
     Test(TestArguments),
+    /// Show what becomes of the first rows of a table, and write nothing
+    #[command(after_help = "Example:\n  connector-cli preview shop.toml --table shop.orders --limit 10")]
+    Preview(PreviewArguments),
     /// Mend what a stopped task knows of its tables
     #[command(after_help = "Example:\n  connector-cli schema refetch shop.toml shop.orders")]
     Schema(SchemaArguments),
@@ -92,6 +95,21 @@ pub(crate) struct TestArguments {
     /// Write the results into this file, as JUnit XML
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PreviewArguments {
+    /// The configuration file (TOML)
+    pub(crate) file: PathBuf,
+    /// The table as database.table, by its name in the source (parts with dots or spaces stand in backticks)
+    #[arg(long)]
+    pub(crate) table: String,
+    /// The largest number of rows
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) limit: u16,
+    /// Print one JSON object for each row
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

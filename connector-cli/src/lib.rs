@@ -28,6 +28,7 @@ mod config;
 mod core_dumps;
 mod import;
 mod logs;
+mod preview;
 mod report;
 mod run;
 mod schema;
@@ -77,6 +78,7 @@ pub async fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -
         args::Command::ImportDts(file) => import::from_dts(&file),
         args::Command::ImportDebezium(file) => import::from_debezium(&file),
         args::Command::ImportCanal(files) => import::from_canal(&files),
+        args::Command::Preview(preview) => preview::preview(&registry, &preview).await,
         args::Command::Test(test) => test::test(&registry, &test),
         args::Command::Plugins => {
             for (kind, name) in registry.names() {

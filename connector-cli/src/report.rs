@@ -11,6 +11,43 @@ pub(crate) fn say(line: impl Display) {
     let _ = writeln!(std::io::stdout(), "{}", Escaped(line));
 }
 
+/// A part of a line, and how it looks on a terminal with colours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) look: Look,
+    pub(crate) text: String,
+}
+
+/// How a part of a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    Plain,
+    Faint,
+    Title,
+    Name,
+    Warning,
+    Failure,
+}
+
+/// Prints a line to stdout, in colour if that is a terminal, unless NO_COLOR is set.
+pub(crate) fn say_in_colour(line: &[Span]) {
+    let mut shown = String::new();
+    for Span { look, text } in line {
+        let style = console::Style::new().for_stdout();
+        let style = match look {
+            Look::Plain => style,
+            Look::Faint => style.dim(),
+            Look::Title => style.bold(),
+            Look::Name => style.cyan(),
+            Look::Warning => style.yellow(),
+            Look::Failure => style.red(),
+        };
+        // Invariant: the only control characters that reach a terminal are those of the style.
+        shown.push_str(&style.apply_to(Escaped(text)).to_string());
+    }
+    let _ = writeln!(std::io::stdout(), "{}", shown.trim_end_matches(' '));
+}
+
 /// Prints an error and returns the exit code of its kind.
 pub(crate) fn fail(error: &Error) -> ExitCode {
     let lines: String = lines(error).iter().map(|line| format!("{}\n", Escaped(line))).collect();
@@ -19,7 +56,7 @@ pub(crate) fn fail(error: &Error) -> ExitCode {
 }
 
 /// What happened, and below it where, why and what to do.
-fn lines(error: &Error) -> Vec<String> {
+pub(crate) fn lines(error: &Error) -> Vec<String> {
     let code = error.code().map_or(String::new(), |code| format!("[{code}]"));
     let what = format!("error{code}: {}", error.message());
     let more = [("while: ", error.context()), ("cause: ", error.cause()), ("help:  ", error.help().map(str::to_owned))];

@@ -60,16 +60,7 @@ fn outcomes_of(registry: &Registry, file: &Path) -> Result<Vec<Outcome>> {
 
 /// The rows that a sink would be given, and the rejected ones, in the order of the input.
 fn found_by(pipeline: &Pipeline, test: &TestCase) -> Result<Vec<Found>> {
-    let input = |input: &Input| match input {
-        Input::Statements(text) => Ok(TestInput::Statements(text.clone())),
-        Input::Row(row) => {
-            let table =
-                row.table.parse::<TableId>().map_err(|why| Error::config("`table` of a row in a test is not valid").because(why))?;
-            Ok(TestInput::Row { table, before: row.before.clone(), after: row.after.clone() })
-        }
-    };
-    let input = test.input.iter().map(input).collect::<Result<Vec<_>>>()?;
-    let Rehearsed { events, rejected, .. } = pipeline.rehearse(&input)?;
+    let Rehearsed { events, rejected, .. } = pipeline.rehearse(&input_of(test)?)?;
     let mut found = Vec::new();
     for event in &events {
         if let Body::Row(change) = &event.body {
@@ -83,6 +74,18 @@ fn found_by(pipeline: &Pipeline, test: &TestCase) -> Result<Vec<Found>> {
     }
     found.sort_by_key(|(seq, _)| *seq);
     Ok(found.into_iter().map(|(_, found)| found).collect())
+}
+
+fn input_of(test: &TestCase) -> Result<Vec<TestInput>> {
+    let input = |input: &Input| match input {
+        Input::Statements(text) => Ok(TestInput::Statements(text.clone())),
+        Input::Row(row) => {
+            let table =
+                row.table.parse::<TableId>().map_err(|why| Error::config("`table` of a row in a test is not valid").because(why))?;
+            Ok(TestInput::Row { table, before: row.before.clone(), after: row.after.clone() })
+        }
+    };
+    test.input.iter().map(input).collect()
 }
 
 /// A row behind the transforms, in the form in which it is compared and shown.
@@ -192,6 +195,9 @@ fn in_xml(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod documents;
 
 #[cfg(test)]
 mod tests {

@@ -97,7 +97,7 @@ impl Shape {
         let mut registry = Registry::new();
         runtime::transforms::register(&mut registry);
         let factories = registry.build_transforms(&self.choices(condition)).unwrap();
-        let mut transforms: Vec<_> = factories.iter().map(|make| make().unwrap()).collect();
+        let mut transforms: Vec<_> = factories.iter().map(|named| named.make().unwrap()).collect();
         let known = [schema("a", false), schema("b", false)];
         let mut change = SchemaChange::new(SchemaChangeKind::Other, "shop", "");
         change.tables = known.iter().map(|schema| (schema.id.clone(), Some(schema.clone()))).collect();

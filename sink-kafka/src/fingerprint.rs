@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 const DDL_TOPIC: &str = "ddl_topic";
 const KEY_CHANGE: &str = "key_change";
 const RECORD_KEY: &str = "record_key";
+const TOMBSTONES: &str = "tombstones";
+/// The options of the format decide only what a value looks like.
+const FORMAT_OPTIONS: &str = "format_options";
 /// How the settings begin that hold the later names of the columns of `partition_columns`. Behind it are the table, the column's place and
 /// the name's place.
 pub(crate) const LATER_NAME: &str = "partition_columns ";
-/// The settings that decide what a record is, but not where it goes. The record key decides both if updates that change it are split.
-const OF_BYTES: [&str; 3] = ["format_options", RECORD_KEY, "tombstones"];
 
 /// For each setting that is set, the CRC32C of its value as eight hexadecimal digits.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -23,16 +24,12 @@ pub(crate) struct Fingerprint {
     /// Whether the topics of rows come from a template.
     #[serde(skip)]
     template: bool,
-    /// Whether an update that changes the record key is split.
-    #[serde(skip)]
-    splits_by_key: bool,
 }
 
 impl Fingerprint {
-    /// An empty fingerprint. `template` says whether the topics of rows come from a template, `splits_by_key` whether an update that changes
-    /// the record key is split.
-    pub(crate) fn new(template: bool, splits_by_key: bool) -> Self {
-        Self { settings: BTreeMap::new(), template, splits_by_key }
+    /// An empty fingerprint. `template` says whether the topics of rows come from a template.
+    pub(crate) fn new(template: bool) -> Self {
+        Self { settings: BTreeMap::new(), template }
     }
 
     /// The same with one more setting. The value's text must stay the same over versions, because its checksum is stored.
@@ -42,11 +39,10 @@ impl Fingerprint {
         self
     }
 
-    /// The part that decides where a record goes.
+    /// The part that a stream keeps: what decides where a record goes, and which records there are of a row.
     #[must_use]
-    pub(crate) fn routing(mut self) -> Self {
-        let splits_by_key = self.splits_by_key;
-        self.settings.retain(|setting, _| !OF_BYTES.contains(&setting.as_str()) || (setting == RECORD_KEY && splits_by_key));
+    pub(crate) fn of_stream(mut self) -> Self {
+        self.settings.remove(FORMAT_OPTIONS);
         self
     }
 
@@ -55,12 +51,14 @@ impl Fingerprint {
     /// - `ddl_topic` with a template: it does not change where rows go, and a task that stopped at a DDL statement without a topic needs it
     ///   to continue;
     /// - a further name of a column in `partition_columns`: no row of a table without the former names was delivered;
-    /// - the splitting of updates, by all settings that decide it. The other way round a half of a split update that was not delivered would
-    ///   be lost.
+    /// - the splitting of updates. The other way round a half of a split update that was not delivered would be lost;
+    /// - the record key and the tombstones, where an earlier version did not note them.
     pub(crate) fn conflict(&self, before: &Self) -> Option<String> {
         let names = self.settings.keys().chain(before.settings.keys().filter(|name| !self.settings.contains_key(*name)));
         let may_differ = |name: &str| match before.settings.get(name) {
-            None => matches!(name, KEY_CHANGE | RECORD_KEY) || name.starts_with(LATER_NAME) || (name == DDL_TOPIC && self.template),
+            None => {
+                matches!(name, KEY_CHANGE | RECORD_KEY | TOMBSTONES) || name.starts_with(LATER_NAME) || (name == DDL_TOPIC && self.template)
+            }
             Some(_) => false,
         };
         let differ = |name: &&String| self.settings.get(*name) != before.settings.get(*name) && !may_differ(name);
@@ -76,7 +74,7 @@ fn shown(name: &str) -> Cow<'_, str> {
     match name {
         "transforms" => "the transforms".into(),
         "format" => "the format".into(),
-        "format_options" => "the options of the format".into(),
+        FORMAT_OPTIONS => "the options of the format".into(),
         name if name.starts_with(LATER_NAME) => "`partition_columns`".into(),
         name => format!("`{name}`").into(),
     }
@@ -88,7 +86,7 @@ mod tests {
 
     #[test]
     fn settings_that_differ_are_named() {
-        let base = || Fingerprint::new(true, false).with("topic", "{table}").with(RECORD_KEY, "None");
+        let base = || Fingerprint::new(true).with("topic", "{table}").with(RECORD_KEY, "None");
         let named = |now: Fingerprint, before: Fingerprint| now.conflict(&before);
         assert_eq!(named(base(), base()), None);
         assert_eq!(named(base().with("topic", "a").with("transforms", "x"), base()).as_deref(), Some("`topic`, the transforms"));
@@ -101,16 +99,17 @@ mod tests {
         let columns = |more: &[&str]| more.iter().fold(base(), |base, name| base.with(&format!("{LATER_NAME}{name}"), "x"));
         assert_eq!(named(columns(&["a.b.0.1", "a.b.0.2"]), columns(&["a.b.0.1"])), None, "a column was renamed");
         assert_eq!(named(base(), columns(&["a.b.0.1", "a.b.0.2"])).as_deref(), Some("`partition_columns`"));
-        let keyed = || Fingerprint { splits_by_key: true, ..base().with(RECORD_KEY, "PrimaryKey") };
-        assert_eq!(named(base().with(RECORD_KEY, "Table").routing(), base().routing()), None);
-        assert_eq!(named(keyed().routing(), base().routing()), None, "more updates are split than before");
-        assert_eq!(named(base().routing(), keyed().routing()).as_deref(), Some("`record_key`"));
-        assert_eq!(named(keyed(), base()).as_deref(), Some("`record_key`"), "in the full phase");
+        let keyed = || base().with(RECORD_KEY, "PrimaryKey").with(TOMBSTONES, "true").with(FORMAT_OPTIONS, "{}");
+        assert_eq!(named(keyed().of_stream(), base().with(TOMBSTONES, "false").of_stream()).as_deref(), Some("`record_key`, `tombstones`"));
+        assert_eq!(named(keyed().of_stream(), keyed().with(FORMAT_OPTIONS, "x").of_stream()), None);
+        assert_eq!(named(keyed(), keyed().with(FORMAT_OPTIONS, "x")).as_deref(), Some("the options of the format"), "in the full phase");
+        let of_an_earlier_version = Fingerprint::new(true).with("topic", "{table}");
+        assert_eq!(named(keyed().of_stream(), of_an_earlier_version), None);
     }
 
     #[test]
     fn the_text_is_the_documented_one() {
-        let text = serde_json::to_string(&Fingerprint::new(false, false).with("topic", "shop").with("partition", "Zero")).unwrap();
+        let text = serde_json::to_string(&Fingerprint::new(false).with("topic", "shop").with("partition", "Zero")).unwrap();
         assert_eq!(text, r#"{"partition":"f9f1e3fc","topic":"b7af0651"}"#);
     }
 }

@@ -19,7 +19,7 @@
 //!
 //! The modules: `sink` implements the interface of the runtime. `routing` decides where an event goes, `delivery` fills and sends record
 //! batches, `resume` finds out what was delivered, `topics` makes the topics of a lane ready, `schema_registry` gets ids for schemas,
-//! `codec` compresses, and `client` is a Kafka client that does not depend on tasks. `config` holds the settings as written, `settings` the
+//! `codec` compresses, `preview` shows records without a broker, and `client` is a Kafka client that does not depend on tasks. `config` holds the settings as written, `settings` the
 //! checked settings, and `task` the state that all lanes share.
 
 #[doc(hidden)]
@@ -39,6 +39,7 @@ mod fingerprint;
 pub mod fuzzing;
 mod invalid_setting;
 mod letters;
+mod preview;
 mod resume;
 mod routing;
 mod schema_registry;

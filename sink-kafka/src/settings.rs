@@ -116,7 +116,7 @@ impl Settings {
 fn fingerprint(config: &Config, rules: &RoutingRules, format: &str) -> Fingerprint {
     let options = config.format.as_ref().and_then(|format| serde_json::to_string(format.one("format").ok()?.1).ok());
     let splits = rules.key_change == KeyChange::Split;
-    let mut fingerprint = Fingerprint::new(rules.template().is_some(), splits && rules.record_key == RecordKey::PrimaryKey)
+    let mut fingerprint = Fingerprint::new(rules.template().is_some())
         .with("topic", &config.topic)
         .with("partition", &format!("{:?}", config.partition))
         .with("partition_columns", &format!("{:?}", first_names(&config.partition_columns)))

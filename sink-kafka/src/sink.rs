@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use runtime::{Batch, Context, Encoder, Finding, Letter, Receipt, Result, Sink, async_trait};
+use runtime::{Batch, Context, Encoder, Event, Finding, Letter, PreviewRecord, Receipt, Result, Sink, async_trait};
 
 use crate::builder::KafkaSinkBuilder;
 use crate::check;
@@ -10,6 +10,7 @@ use crate::codec::Codec;
 use crate::delivery::{LetterWriter, Sender, Writer, WriterOptions};
 use crate::error::Error;
 use crate::letters;
+use crate::preview;
 use crate::resume;
 use crate::resume::record_header::LaneId;
 use crate::routing::Router;
@@ -123,5 +124,11 @@ impl Sink for KafkaSink {
 
     async fn check(&mut self, context: &Context) -> Vec<Finding> {
         if context.is_for_letters() { letters::check(&self.task, context).await } else { check::check(&self.task, context).await }
+    }
+
+    fn preview(&mut self, context: &Context, event: &Event) -> Result<Vec<PreviewRecord>> {
+        // An open sink has handed its encoder on.
+        let encoder = self.encoder.as_deref_mut().ok_or(Error::NotOpen)?;
+        preview::preview(&self.task, encoder, context, event)
     }
 }

@@ -104,7 +104,7 @@ pub(crate) async fn prove_records(task: &Task, producer: &Producer, run: u64) ->
 /// sent rows elsewhere before, those rows would wrongly count as delivered. `last` is a receipt of the stream; one of a snapshot has no marks.
 pub(crate) fn check_settings(task: &Task, context: &runtime::Context, last: &ReceiptContent) -> Result<(), Error> {
     let Some((topic, _)) = last.marks.iter().find(|(_, marks)| marks.iter().any(Mark::is_written)) else { return Ok(()) };
-    match task.settings.fingerprint(context.transforms()).routing().conflict(&last.settings) {
+    match task.settings.fingerprint(context.transforms()).of_stream().conflict(&last.settings) {
         Some(changed) => Err(Error::SettingsChanged { topic: topic.clone(), changed }),
         None => Ok(()),
     }
@@ -149,7 +149,7 @@ impl LaneTopics {
         writer: &mut Writer,
     ) -> Result<Self, Error> {
         let kind = context.lane().map_or(SplitKind::Snapshot, |lane| lane.kind);
-        let settings = task.settings.fingerprint(context.transforms()).routing();
+        let settings = task.settings.fingerprint(context.transforms()).of_stream();
         let settings = serde_json::to_string(&settings).map_err(|error| Error::Receipt { problem: error.to_string() })?;
         let ReceiptContent { marks, schemas: written, .. } = last;
         let (cancellation, renumbered) = (context.cancellation().clone(), context.renumbered().cloned());

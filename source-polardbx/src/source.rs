@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use runtime::{
-    Committed, Context, Error, Event, Fact, Finding, Plan, Refetched, Renumbered, Source, SourceInfo, Split, SplitReader, TableId,
-    TableSchema, TestInput, async_trait,
+    Committed, Context, Error, Event, Fact, Finding, Plan, Position, Refetched, Renumbered, Source, SourceInfo, Split, SplitReader,
+    TableId, TableSchema, TestInput, async_trait,
 };
 
 use crate::binlog::{IgnoredTables, LastEnd, PreparedTransactions, Refusals, StreamOptions, StreamPosition, StreamReader, Undecodable};
@@ -27,6 +27,7 @@ use crate::session::Endpoint;
 use crate::snapshot::catch_up::{CatchUpEnd, CatchUpReader};
 use crate::snapshot::cells::as_read;
 use crate::snapshot::chunk::{Announced, Chunk, ChunkReader};
+use crate::snapshot::preview::preview;
 use crate::snapshot::sessions::ReaderSessions;
 use crate::splits::{SplitName, StreamName};
 
@@ -221,6 +222,13 @@ impl Source for PolardbxSource {
         }
     }
 
+    fn location(&self, position: &Position) -> Position {
+        match StreamPosition::parse(position.as_str()) {
+            Ok(parsed) => parsed.location(parsed.at).into(),
+            Err(_) => position.clone(),
+        }
+    }
+
     async fn check(&self, context: &Context, committed: Option<&Committed>) -> Vec<Finding> {
         let committed = committed.filter(|committed| !committed.is_new());
         let mut found = check::findings(&self.settings, &self.endpoint, context.task(), committed.is_none()).await;
@@ -232,6 +240,10 @@ impl Source for PolardbxSource {
 
     async fn tables(&self, _: &Context) -> Result<Vec<Arc<TableSchema>>, Error> {
         Ok(self.planner.tables_now().await?)
+    }
+
+    async fn preview(&self, context: &Context, table: &TableId, limit: usize) -> Result<Vec<Event>, Error> {
+        Ok(preview(&self.settings, &self.endpoint, context, table, limit).await?)
     }
 
     fn rehearse(&self, input: &[TestInput]) -> Result<Vec<Event>, Error> {

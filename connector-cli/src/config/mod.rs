@@ -26,6 +26,18 @@ enum References {
     All,
     /// Those in `[[transform]]`: what a test compares may depend on them.
     OfTransforms,
+    /// Those in `[source]` and `[[transform]]`: a preview connects to nothing else.
+    OfSourceAndTransforms,
+}
+
+impl References {
+    fn include(self, key: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::OfTransforms => key.starts_with("transform"),
+            Self::OfSourceAndTransforms => key.starts_with("transform") || key.starts_with("source"),
+        }
+    }
 }
 
 /// A configuration file with its references resolved.
@@ -47,6 +59,11 @@ impl Task {
     /// Reads a file whose tests are to be run. References that only a connection needs may be missing.
     pub(crate) fn load_tests(path: &Path) -> Result<Self> {
         Self::load_with(path, References::OfTransforms)
+    }
+
+    /// Reads a file of which only the source is to be connected. Other references may be missing.
+    pub(crate) fn load_preview(path: &Path) -> Result<Self> {
+        Self::load_with(path, References::OfSourceAndTransforms)
     }
 
     fn load_with(path: &Path, references: References) -> Result<Self> {
@@ -92,7 +109,7 @@ impl Task {
             Error::config(format!("{file}: the environment does not fit the file")).with_code("E_CONFIG").because(error.kind.to_string())
         })?;
         resolve(&mut tree, "", &|reference, key| match expand(reference, environment) {
-            Err(_) if references == References::OfTransforms && !key.starts_with("transform") => Ok("unset".to_owned()),
+            Err(_) if !references.include(key) => Ok("unset".to_owned()),
             expanded => expanded.map_err(|error| wrong(key).because(error.why).with_help(error.help)),
         })?;
 
@@ -179,7 +196,7 @@ impl Task {
             None => builder,
         };
         let transforms = registry.build_transforms(transform)?;
-        transforms.into_iter().fold(builder, PipelineBuilder::transform_factory).build()
+        transforms.into_iter().fold(builder, PipelineBuilder::named_transform).build()
     }
 }
 

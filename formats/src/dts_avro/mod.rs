@@ -7,6 +7,7 @@
 mod cell;
 mod config;
 mod encoding;
+mod readable;
 mod record;
 mod schema;
 mod template;
@@ -149,6 +150,10 @@ impl Encoder for DtsAvro {
             out.value.clear();
         }
         Ok(encoded?)
+    }
+
+    fn readable(&self, value: &[u8]) -> runtime::Result<String> {
+        readable::json(value).ok_or_else(|| runtime::Error::fatal("a message is not a record of DTS Avro"))
     }
 }
 

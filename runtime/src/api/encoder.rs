@@ -22,6 +22,15 @@ pub trait Encoder: Send {
         let first = events.first().ok_or_else(|| Error::fatal("an encoder was called without an event"))?;
         self.encode(first, out).map(|()| 1)
     }
+
+    /// The value of a message of this format as a text for people. By default the value itself if it is UTF-8, or else its bytes in
+    /// hexadecimal digits.
+    fn readable(&self, value: &[u8]) -> Result<String> {
+        Ok(match std::str::from_utf8(value) {
+            Ok(text) => text.to_owned(),
+            Err(_) => value.iter().map(|byte| format!("{byte:02x}")).collect(),
+        })
+    }
 }
 
 /// What a format says of itself. Sinks ask before anything runs: a message for an event of no table needs a topic that is not a table's.

@@ -10,7 +10,7 @@ impl Row {
     ///
     /// An error of kind `Data` names the column whose value is not valid in its character set.
     pub fn to_json(&self, schema: &TableSchema) -> Result<Json> {
-        let cell = |(column, value): (&Column, Value<'_>)| Ok((column.name.clone(), cell(value, column)?));
+        let cell = |(column, value): (&Column, Value<'_>)| Ok((column.name.clone(), column.to_json(value)?));
         schema.columns.iter().zip(self.values()).map(cell).collect::<Result<Map<_, _>>>().map(Json::Object)
     }
 }
@@ -35,7 +35,7 @@ impl RowChange {
 
     /// Like [`RowChange::to_json`], but never fails: a value that has no JSON becomes `{"hex": "<its bytes>"}`.
     pub(crate) fn to_json_as_it_is(&self) -> Json {
-        let cell = |(column, value): (&Column, Value<'_>)| (column.name.clone(), cell(value, column).unwrap_or_else(|_| raw(value)));
+        let cell = |(column, value): (&Column, Value<'_>)| (column.name.clone(), column.to_json(value).unwrap_or_else(|_| raw(value)));
         let image = |row: &Option<Row>| {
             row.as_ref().map_or(Json::Null, |row| Json::Object(self.schema.columns.iter().zip(row.values()).map(cell).collect()))
         };
@@ -64,35 +64,39 @@ fn raw(value: Value<'_>) -> Json {
     }
 }
 
-fn cell(value: Value<'_>, column: &Column) -> Result<Json> {
-    Ok(match (value, &column.kind) {
-        (Value::Null, _) => Json::Null,
-        (Value::Int(number), _) => number.into(),
-        (Value::UInt(number) | Value::Bit(number), _) => number.into(),
-        (Value::Year(year), _) => year.into(),
-        // The shortest decimal of the single precision, not the digits that a conversion to double precision adds.
-        (Value::Float(number), _) => number.to_string().parse().map_or(Json::Null, |number: f64| number.into()),
-        (Value::Double(number), _) => number.into(),
-        // 0 is the error value of an ENUM, and has no label.
-        (Value::Enum(index), ColumnKind::Enum { labels }) => {
-            usize::from(index).checked_sub(1).and_then(|index| labels.get(index)).map_or("", String::as_str).into()
-        }
-        (Value::Set(mask), ColumnKind::Set { labels }) => {
-            let chosen = labels.iter().enumerate().filter(|(bit, _)| mask >> bit & 1 == 1).map(|(_, label)| label.as_str());
-            chosen.collect::<Vec<_>>().join(",").into()
-        }
-        (value, kind) => {
-            let mut out = Vec::new();
-            text::write_canonical(&mut out, value, column)?;
-            let invalid =
-                |error: &dyn std::error::Error| Error::data(format!("column {} is not valid text", column.name)).because(error.to_string());
-            let text = String::from_utf8(out).map_err(|error| invalid(&error))?;
-            match kind {
-                ColumnKind::Json => serde_json::from_str(&text).map_err(|error| invalid(&error))?,
-                _ => text.into(),
+impl Column {
+    /// A value of the column as JSON, in the form that [`Row::to_json`] gives it, and with the same error.
+    pub fn to_json(&self, value: Value<'_>) -> Result<Json> {
+        Ok(match (value, &self.kind) {
+            (Value::Null, _) => Json::Null,
+            (Value::Int(number), _) => number.into(),
+            (Value::UInt(number) | Value::Bit(number), _) => number.into(),
+            (Value::Year(year), _) => year.into(),
+            // The shortest decimal of the single precision, not the digits that a conversion to double precision adds.
+            (Value::Float(number), _) => number.to_string().parse().map_or(Json::Null, |number: f64| number.into()),
+            (Value::Double(number), _) => number.into(),
+            // 0 is the error value of an ENUM, and has no label.
+            (Value::Enum(index), ColumnKind::Enum { labels }) => {
+                usize::from(index).checked_sub(1).and_then(|index| labels.get(index)).map_or("", String::as_str).into()
             }
-        }
-    })
+            (Value::Set(mask), ColumnKind::Set { labels }) => {
+                let chosen = labels.iter().enumerate().filter(|(bit, _)| mask >> bit & 1 == 1).map(|(_, label)| label.as_str());
+                chosen.collect::<Vec<_>>().join(",").into()
+            }
+            (value, kind) => {
+                let mut out = Vec::new();
+                text::write_canonical(&mut out, value, self)?;
+                let invalid = |error: &dyn std::error::Error| {
+                    Error::data(format!("column {} is not valid text", self.name)).because(error.to_string())
+                };
+                let text = String::from_utf8(out).map_err(|error| invalid(&error))?;
+                match kind {
+                    ColumnKind::Json => serde_json::from_str(&text).map_err(|error| invalid(&error))?,
+                    _ => text.into(),
+                }
+            }
+        })
+    }
 }
 
 #[cfg(test)]

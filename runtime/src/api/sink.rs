@@ -1,6 +1,17 @@
 //! Where events go.
 
-use crate::{Batch, Context, Error, Finding, Letter, Receipt, Result, async_trait};
+use crate::{Batch, Context, Error, Event, Finding, Letter, Receipt, Result, async_trait};
+
+/// A record that a sink would write for an event, in texts for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreviewRecord {
+    /// Where it would go, such as the name of a topic.
+    pub destination: String,
+    /// Its key, if it has one.
+    pub key: Option<String>,
+    /// Its value, decoded if it is not a text.
+    pub value: String,
+}
 
 /// A destination of events. One instance serves one lane.
 #[async_trait]
@@ -67,5 +78,12 @@ pub trait Sink: Send {
     async fn check(&mut self, context: &Context) -> Vec<Finding> {
         let _ = context;
         Vec::new()
+    }
+
+    /// The records that would be written for a row of a snapshot. Called on an instance that is not opened; connects nowhere and writes
+    /// nothing. An error of kind `Data` means that the row cannot be carried. By default no sink can.
+    fn preview(&mut self, context: &Context, event: &Event) -> Result<Vec<PreviewRecord>> {
+        let _ = context;
+        Err(Error::config("this sink cannot show what it would write").of_event(event))
     }
 }

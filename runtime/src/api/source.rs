@@ -41,6 +41,11 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
+    /// A committed position of a stream in the form in which people see places of the source, as in [`Event::position`]. By default its own text.
+    fn location(&self, position: &Position) -> Position {
+        position.clone()
+    }
+
     /// Looks for what would make the task fail: grants, settings, unsupported columns; with `committed`, also whether a task that ran before
     /// can continue from there. The default checks nothing.
     async fn check(&self, context: &Context, committed: Option<&Committed>) -> Vec<Finding> {
@@ -53,6 +58,13 @@ pub trait Source: Send + Sync {
     async fn tables(&self, context: &Context) -> Result<Vec<Arc<TableSchema>>> {
         let _ = context;
         Ok(Vec::new())
+    }
+
+    /// The first rows of a table as a snapshot would read them, at most `limit`, without a checkpoint and without leaving a trace. For people who
+    /// want to see what a configuration makes of them. By default no source can.
+    async fn preview(&self, context: &Context, table: &TableId, limit: usize) -> Result<Vec<Event>> {
+        let _ = (context, limit);
+        Err(Error::config("this source cannot show rows").of_table(table))
     }
 
     /// Plays the input of a test, without a server, and returns the events that a stream would have. For tests of configurations. By default

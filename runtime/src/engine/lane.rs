@@ -92,6 +92,7 @@ async fn run_split(
         }
     };
     let rejections = Rejections::new(&task.rules, letters, context.for_letters(), &stats);
+    task.seams.accepted(&task.ledger).await?;
     let context = context.without_tables();
     let mut commits = Commits::new(&task.ledger, &split.id, number, last, &stats, task.flush_interval, context.committed().clone());
     commits.baseline(sink.receipt()).await?;

@@ -23,9 +23,12 @@ use tokio::sync::watch;
 
 use super::budget::Budget;
 use super::ledger::Ledger;
-use super::registry::{SinkFactory, TransformFactory};
+use super::named_transform::NamedTransform;
+use super::preview::{self, Previewed};
+use super::registry::SinkFactory;
 use super::rejections::Rules;
 use super::running::Running;
+use super::seams::Seams;
 use super::shape;
 use super::stats::{RunState, Stats};
 use super::supervisor::{Desired, Shared, Supervisor};
@@ -62,7 +65,7 @@ pub struct Rehearsed {
 pub struct PipelineBuilder {
     name: String,
     source: Option<Arc<dyn Source>>,
-    transforms: Vec<TransformFactory>,
+    transforms: Vec<NamedTransform>,
     sink: Option<SinkFactory>,
     dead_letters: Option<SinkFactory>,
     data_errors: DataErrors,
@@ -139,6 +142,15 @@ impl Pipeline {
         let (mut findings, of_sink, of_letters, of_transforms) =
             tokio::join!(source.check(context, committed.as_ref()), check_sink, check_letters, check_transforms);
         findings.extend(of_transforms);
+        match committed.as_ref().map(|committed| self.task.seams.changes(committed)) {
+            Some(Ok(changes)) if !changes.is_empty() => {
+                let what = format!("the transforms are not those of the last run: {}", changes.join(", "));
+                let help = "put the settings back if they are not to hold from the next record on";
+                findings.push(Finding::warning("transform", what, help));
+            }
+            Some(Err(error)) => findings.push(Finding::from_error("checkpoint", &error)),
+            Some(Ok(_)) | None => {}
+        }
         findings.extend(of_sink);
         findings.extend(of_letters);
         findings.extend(checkpoint);
@@ -182,11 +194,18 @@ impl Pipeline {
         Ok(rehearsed)
     }
 
+    /// Shows what becomes of the first rows of a table, at most `limit`: the transforms, and then the records of the sink. Writes nothing, and
+    /// connects only to the source. Fails if the source cannot give rows, or if the settings do not fit the table.
+    pub async fn preview(&self, table: &TableId, limit: usize) -> Result<Vec<Previewed>> {
+        preview::preview(&self.task, table, limit).await
+    }
+
     /// Starts the pipeline on the caller's tokio runtime.
     pub fn start(self) -> Running {
         let Self { task, retry } = self;
         let stats = Stats::new(task.context.metrics().clone());
-        let shared = Arc::new(Shared { stats, error: Mutex::default(), state: watch::Sender::new(RunState::Starting) });
+        let (error, state, seams) = (Mutex::default(), watch::Sender::new(RunState::Starting), task.seams.clone());
+        let shared = Arc::new(Shared { stats, error, state, seams });
         let desired = watch::Sender::new(Desired::Run);
         let (parallelism, context) = (task.source.info().parallelism.max(1), task.context.clone());
         let supervisor = Supervisor { task: Arc::new(task), parallelism, retry, shared: shared.clone(), desired: desired.subscribe() };
@@ -211,13 +230,13 @@ impl PipelineBuilder {
     /// Adds a transform, which runs after the transforms that were added before. `factory` makes one instance per lane.
     #[must_use]
     pub fn transform<T: Transform + 'static>(self, factory: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
-        self.transform_factory(Arc::new(move || Ok(Box::new(factory()?))))
+        self.named_transform(NamedTransform::in_code(factory))
     }
 
-    /// Like [`PipelineBuilder::transform`], but takes a factory that a registry has built.
+    /// Like [`PipelineBuilder::transform`], but takes a transform that a registry has built.
     #[must_use]
-    pub fn transform_factory(mut self, factory: TransformFactory) -> Self {
-        self.transforms.push(factory);
+    pub fn named_transform(mut self, transform: NamedTransform) -> Self {
+        self.transforms.push(transform);
         self
     }
 
@@ -311,15 +330,15 @@ impl PipelineBuilder {
             part.ok_or_else(|| Error::config(format!("the pipeline has no {what}")))
         }
         let (source, store) = (required(self.source, "source")?, required(self.store, "store")?);
-        let mut transforms = self.transforms.iter().map(|factory| Ok(factory()?.fingerprint())).collect::<Result<Vec<_>>>()?;
+        let mut transforms = self.transforms.iter().map(|named| Ok(named.make()?.fingerprint())).collect::<Result<Vec<_>>>()?;
         // A transform that changes neither names nor keys may come and go.
         transforms.retain(|fingerprint| !fingerprint.is_empty());
         let sink = required(self.sink, "sink")?;
         check_letters(self.dead_letters.as_ref(), &sink, &self.data_errors)?;
         let metrics = Metrics::default();
-        let factories = self.transforms.clone();
+        let named = self.transforms.clone();
         let pushdown = Pushdown::new(move |schema| {
-            let mut transforms = factories.iter().map(|factory| factory()).collect::<Result<Vec<_>>>()?;
+            let mut transforms = named.iter().map(NamedTransform::make).collect::<Result<Vec<_>>>()?;
             shape::pushdown(&mut transforms, schema)
         });
         let context = Context::new(TaskContext {
@@ -334,6 +353,7 @@ impl PipelineBuilder {
         });
         let task = Task {
             source,
+            seams: Arc::new(Seams::new(&self.transforms)),
             transforms: self.transforms,
             sink,
             dead_letters: self.dead_letters,

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::named_transform::{NamedTransform, TransformFactory};
 use super::transform_order::in_order;
 use crate::{CheckpointStore, Choice, Encoder, Error, Result, Settings, Sink, Source, Transform};
 
 /// Makes the sink of one lane.
 pub type SinkFactory = Arc<dyn Fn() -> Result<Box<dyn Sink>> + Send + Sync>;
-/// Makes the transform of one lane.
-pub type TransformFactory = Arc<dyn Fn() -> Result<Box<dyn Transform>> + Send + Sync>;
 /// Makes the encoder of one lane.
 pub type EncoderFactory = Arc<dyn Fn() -> Result<Box<dyn Encoder>> + Send + Sync>;
 
@@ -138,13 +137,14 @@ impl Registry {
     }
 
     /// Builds the transform `name` from its settings.
-    pub fn build_transform(&self, name: &str, settings: &Settings) -> Result<TransformFactory> {
-        find(&self.transforms, "transform", name)?(settings, &format!("transform.{name}"), self)
+    pub fn build_transform(&self, name: &str, settings: &Settings) -> Result<NamedTransform> {
+        let factory = find(&self.transforms, "transform", name)?(settings, &format!("transform.{name}"), self)?;
+        Ok(NamedTransform::new(name, settings, factory))
     }
 
     /// Builds the transforms of a task in the order of `choices`. Fails with an error of kind `Config` if the built-in ones stand in another
     /// order than filter, operations, add_columns, etl, mask, columns, rename. Each of these may stand several times, and others anywhere.
-    pub fn build_transforms(&self, choices: &[Choice]) -> Result<Vec<TransformFactory>> {
+    pub fn build_transforms(&self, choices: &[Choice]) -> Result<Vec<NamedTransform>> {
         let chosen = choices.iter().map(|choice| choice.one("transform")).collect::<Result<Vec<_>>>()?;
         in_order(&chosen.iter().map(|(name, _)| *name).collect::<Vec<_>>())?;
         chosen.into_iter().map(|(name, settings)| self.build_transform(name, settings)).collect()

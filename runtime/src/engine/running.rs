@@ -46,7 +46,7 @@ impl Running {
     /// A snapshot of the pipeline's status.
     pub fn status(&self) -> Status {
         let error = lock(&self.shared.error).clone();
-        self.shared.stats.status(&self.context, self.state(), error)
+        self.shared.stats.status(&self.context, self.state(), error, self.shared.seams.last())
     }
 
     /// The metrics of the runtime and the plugins.

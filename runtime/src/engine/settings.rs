@@ -59,6 +59,14 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The same text for the same settings, whatever the order in which their keys were written. It may hold secrets.
+    pub(super) fn canonical_text(&self) -> String {
+        // Invariant: the keys of a map are sorted.
+        self.0.to_string()
+    }
+}
+
 /// One plugin chosen by name with its settings: `{ canal_json = {} }`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(transparent)]

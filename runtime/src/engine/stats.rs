@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::seams::Seam;
 use crate::sync::lock;
 use crate::{
     Batch, Body, Checkpoint, Context, Counter, Gauge, Metrics, Notice, Op, Position, Seq, Split, SplitId, SplitKind, TableId, TableProgress,
@@ -70,6 +71,9 @@ pub struct Status {
     /// What plugins have said of single tables since the start of this process, the newest last ([`crate::Notices`]).
     #[serde(default)]
     pub notices: Vec<Notice>,
+    /// Where the task last continued with other transforms than before, if it ever did; also in earlier processes.
+    #[serde(default)]
+    pub seam: Option<Seam>,
     /// Counters and gauges of the runtime and the plugins, by name.
     pub metrics: BTreeMap<String, i64>,
 }
@@ -348,12 +352,12 @@ impl Stats {
     }
 
     /// The current status of the pipeline.
-    pub(crate) fn status(&self, context: &Context, state: RunState, error: Option<String>) -> Status {
+    pub(crate) fn status(&self, context: &Context, state: RunState, error: Option<String>, seam: Option<Seam>) -> Status {
         let splits = lock(&self.splits).iter().map(|(split, stats)| split_status(split, stats)).collect();
         let tables = lock(&self.shared.tables).list.iter().map(table_status).collect();
         let (rows, bytes, rejected) = (self.shared.rows.get(), self.shared.bytes.get(), self.shared.rejected.get());
         let (name, notices) = (context.task().to_owned(), context.notices().list());
-        Status { name, state, error, rows, bytes, rejected, splits, tables, notices, metrics: self.metrics.values() }
+        Status { name, state, error, rows, bytes, rejected, splits, tables, notices, seam, metrics: self.metrics.values() }
     }
 }
 

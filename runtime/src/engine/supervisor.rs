@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::lane::{self, Ended};
 use super::retries::Retries;
+use super::seams::Seams;
 use super::shape;
 use super::stats::{RunState, Stats};
 use super::task::{Retry, Task};
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) stats: Stats,
     pub(crate) error: Mutex<Option<String>>,
     pub(crate) state: watch::Sender<RunState>,
+    pub(crate) seams: Arc<Seams>,
 }
 
 /// Runs a pipeline, one round after another, until it ends.
@@ -122,7 +124,7 @@ impl Supervisor {
     /// Asks the source for the next splits, and commits everything that must be durable before they are read. Returns `None` if the owner
     /// asks for a pause or a stop while the source plans.
     async fn plan(&self) -> Result<Option<(Phase, Vec<Split>, Arc<Committed>)>> {
-        let Task { source, ledger, context, .. } = &*self.task;
+        let Task { source, ledger, context, seams, .. } = &*self.task;
         let committed = ledger.load().await.map_err(|error| error.while_doing("loading the checkpoint"))?;
         let mut desired = self.desired.clone();
         let planned = tokio::select! {
@@ -131,7 +133,7 @@ impl Supervisor {
             Ok(_) = desired.wait_for(|desired| *desired != Desired::Run) => return Ok(None),
             planned = source.plan(context, &committed) => planned,
         };
-        let Plan { phase, splits, facts, schemas, forget, moved, tables } = planned.map_err(|error| error.while_doing("planning"))?;
+        let Plan { phase, splits, mut facts, schemas, forget, moved, tables } = planned.map_err(|error| error.while_doing("planning"))?;
         if let Some(split) = splits.iter().find(|split| committed.split(&split.id).is_some_and(|known| known.checkpoint.done)) {
             return Err(Error::fatal("the source planned a split that is done").in_split(&split.id));
         }
@@ -145,6 +147,7 @@ impl Supervisor {
             // Without a stream, no event tells the transforms that a table has changed.
             shape::changed(&mut self.task.transforms()?, committed.schemas().cloned().collect(), &schemas)?;
         }
+        facts.append(&mut seams.planned(&committed, &splits, &**source)?);
         // Invariant: the state of the task and the start of a split are durable before any row is read. Otherwise a restart would begin at
         // another position.
         let new = splits.iter().filter(|split| committed.split(&split.id).is_none());

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::budget::Budget;
 use super::ledger::Ledger;
-use super::registry::{SinkFactory, TransformFactory};
+use super::named_transform::NamedTransform;
+use super::registry::SinkFactory;
 use super::rejections::Rules;
+use super::seams::Seams;
 use crate::{Context, Result, Source, Transform};
 
 /// How temporary failures are retried.
@@ -32,11 +34,12 @@ impl Default for Retry {
 /// The data that all lanes of a task share.
 pub(crate) struct Task {
     pub(crate) source: Arc<dyn Source>,
-    pub(crate) transforms: Vec<TransformFactory>,
+    pub(crate) transforms: Vec<NamedTransform>,
     pub(crate) sink: SinkFactory,
     pub(crate) dead_letters: Option<SinkFactory>,
     pub(crate) rules: Rules,
     pub(crate) ledger: Ledger,
+    pub(crate) seams: Arc<Seams>,
     pub(crate) context: Context,
     pub(crate) flush_interval: Duration,
     pub(crate) budget: Budget,
@@ -45,6 +48,6 @@ pub(crate) struct Task {
 impl Task {
     /// One instance of each transform, in order.
     pub(crate) fn transforms(&self) -> Result<Vec<Box<dyn Transform>>> {
-        self.transforms.iter().map(|factory| factory()).collect()
+        self.transforms.iter().map(NamedTransform::make).collect()
     }
 }

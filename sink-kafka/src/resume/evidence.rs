@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn the_text_is_the_documented_one() {
         let evidence = loaded("");
-        evidence.begin(Fingerprint::new(false, false).with("topic", "shop")).unwrap();
+        evidence.begin(Fingerprint::new(false).with("topic", "shop")).unwrap();
         assert_eq!(evidence.text(), None);
         let partition = TopicPartition::new(&"shop".into(), 0);
         for (offsets, seq) in [(9..=9, 1), (100..=1041, 255), (7..=8, 3)] {
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn settings_may_change_only_before_the_first_record() {
-        let with = |topic: &str| Fingerprint::new(false, false).with("topic", topic);
+        let with = |topic: &str| Fingerprint::new(false).with("topic", topic);
         let evidence = loaded("");
         evidence.begin(with("a")).unwrap();
         evidence.begin(with("b")).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Its text is JSON with a list of entries per topic:
 //! `{"v":2,"settings":{"topic":"0a1b2c3d"},"topics":{"shop":[[1042,"…32 hexadecimal digits…"],[7]]}}`. `settings` is the fingerprint of the
-//! settings that decide where a row goes. The length of a list is the number of partitions. An entry holds the offset after the split's last record in that partition, and the seq of that record. An
+//! settings that a stream keeps. The length of a list is the number of partitions. An entry holds the offset after the split's last record in that partition, and the seq of that record. An
 //! entry without a seq means that the split has no record in the partition; its offset is the end of the log at the time when this was
 //! known. With a schema registry the receipt also has `"schemas":{"5":["…fingerprint…",["shop"]]}`: the schema ids of the written records,
 //! each with the fingerprint of the schema and the topics.

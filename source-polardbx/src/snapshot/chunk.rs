@@ -183,6 +183,24 @@ async fn read_rows(sessions: &ReaderSessions, chunk: &Chunk, batches: &mpsc::Sen
     Ok(())
 }
 
+/// The first rows of a chunk, at most `limit`. Fails if the table has another schema than the chunk.
+pub(crate) async fn first_rows(session: &mut Session, chunk: &Chunk, limit: usize) -> Result<Vec<Event>> {
+    let (mut packer, sql) = Packer::new(chunk)?;
+    let failed = |error| SourceError::or_table_is_gone(SourceError::wire(READING, error), &chunk.schema.id);
+    let late = || SourceError::Timeout { doing: READING.into(), seconds: BATCH_TIMEOUT.as_secs() };
+    let ddl = verify_schema(session, &chunk.schema, None).await?;
+    let reading = async {
+        let mut rows = session.select(&format!("{sql} LIMIT {limit}")).await.map_err(failed)?;
+        while let Some(row) = rows.next().await.map_err(failed)? {
+            packer.push(row)?;
+        }
+        Ok::<_, SourceError>(())
+    };
+    timeout(BATCH_TIMEOUT, reading).await.map_err(|_| late())??;
+    verify_schema(session, &chunk.schema, Some(&ddl)).await?;
+    Ok(packer.finish(None).events)
+}
+
 /// Whether a table that was altered while it was read can be the cause of this error.
 fn may_be_a_change(error: &SourceError) -> bool {
     /// A column that does not exist, and a definition that is newer than the transaction.
@@ -287,7 +305,7 @@ impl<'a> Packer<'a> {
     }
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 

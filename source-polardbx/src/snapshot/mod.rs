@@ -6,6 +6,7 @@ pub(crate) mod cells;
 pub(crate) mod chunk;
 pub(crate) mod difference;
 pub(crate) mod plan;
+pub(crate) mod preview;
 pub(crate) mod progress;
 pub(crate) mod range;
 pub(crate) mod restart;

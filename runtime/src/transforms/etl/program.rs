@@ -392,6 +392,7 @@ impl Builder<'_> {
                     }
                 }
                 None => {
+                    schema.added_columns.push(schema.columns.len());
                     schema.columns.push(column.clone());
                     added.push(index);
                 }

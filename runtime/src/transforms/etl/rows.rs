@@ -53,7 +53,7 @@ impl OneRow<'_> {
         };
         let (before, after) = images.map_err(|(failure, slot)| {
             let column = slot.and_then(|slot| program.names.get(slot)).map(String::as_str);
-            failure.into_error(self.key, column).of_table(&change.schema.id).at(position)
+            failure.into_error(self.key, column).of_table(&change.schema.id)
         })?;
         change.op = match (&before, &after) {
             (None, None) => return Ok(false),

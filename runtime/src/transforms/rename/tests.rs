@@ -174,6 +174,24 @@ fn tables_may_be_merged_on_purpose() {
 }
 
 #[test]
+fn a_column_that_tells_merged_tables_apart_needs_no_warning() {
+    let found = |key: bool| {
+        let column = json!({"name": "origin", "type": "varchar(64)", "value": "__TB__", "key": key});
+        let config = crate::Settings::from(json!({"tables": ["*.*"], "columns": [column]})).parse("add_columns").unwrap();
+        let mut add = crate::transforms::AddColumns::new(config).unwrap();
+        let tables = ["shop_1.t", "shop_2.t"].map(|name| (name, Some(table(name, &["id"])))).to_vec();
+        let mut batch = change(SchemaChangeKind::Other, tables);
+        add.apply(&mut batch).unwrap();
+        let Body::Schema(change) = &batch.events[0].body else { panic!("a schema change") };
+        let tables: Vec<_> = change.tables.iter().filter_map(|(_, schema)| schema.clone()).collect();
+        let rule = json!({"match": "shop_\\d\\.(.*)", "to": "shop.{1}"});
+        rename(json!({"patterns": [rule], "merge": true})).unwrap().check(&tables)
+    };
+    assert!(found(true).is_empty(), "{:?}", found(true));
+    assert!(found(false)[0].what.contains("one row for readers"), "the column does not belong to the key");
+}
+
+#[test]
 fn rules_that_rename_nothing_are_warned_of() {
     let mut rename = rename(json!({
         "tables": {"shop.a": "x.a", "shop.t": "x.t"},
