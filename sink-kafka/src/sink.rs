@@ -101,8 +101,9 @@ impl Sink for KafkaSink {
     }
 
     fn accepts_letters(&self, main: &dyn Sink) -> Result<()> {
-        letters::topic(&self.task.settings, Some(main)).map_err(Error::from)?;
-        Ok(())
+        let accepted = letters::topic(&self.task.settings, Some(main)).map_err(|error| runtime::Error::from(Error::from(error)));
+        // The settings stand in a section of their own.
+        accepted.map(drop).map_err(|error| error.map_message(|message| message.replace("sink.kafka", "dead_letters.kafka")))
     }
 
     async fn write_letters(&mut self, letters: &[Letter]) -> Result<()> {
