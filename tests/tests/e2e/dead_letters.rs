@@ -80,7 +80,7 @@ async fn rows_that_are_too_large_become_letters_in_both_phases() -> Result<()> {
     let mut case = case("large_letters", 3).await?;
     let mysql = case.servers.source.clone();
     let insert = |ids: std::ops::Range<u64>| {
-        let row = |id: u64| format!("({id}, 0, '{}')", text(id, if id % 10 == 0 { LARGE } else { 300 }));
+        let row = |id: u64| format!("({id}, 0, '{}')", text(id, if id.is_multiple_of(10) { LARGE } else { 300 }));
         format!("INSERT INTO large_letters.t VALUES {}", ids.map(row).collect::<Vec<_>>().join(", "))
     };
     mysql.execute(&[&insert(1..61)]).await?;
@@ -143,7 +143,7 @@ async fn kills_while_rows_are_rejected_lose_none() -> Result<()> {
     let mysql = case.servers.source.clone();
     case.settings.more = letters(&case, "causes = { too_large = \"dead_letters\" }");
     case.task.configure(&case.settings)?;
-    let is_large = |id: u64| id % 4 == 0;
+    let is_large = |id: u64| id.is_multiple_of(4);
     let insert = |ids: std::ops::Range<u64>| {
         let row = |id: u64| format!("({id}, {id}, '{}')", text(id, if is_large(id) { LARGE } else { 200 }));
         format!("INSERT INTO killed_letters.t VALUES {}", ids.map(row).collect::<Vec<_>>().join(", "))
@@ -238,7 +238,7 @@ async fn skipped_rows_have_a_budget() -> Result<()> {
     case.settings.more = "[errors]\non_data_error = \"skip\"\nmax_rejected = 3\n".into();
     case.task.configure(&case.settings)?;
     case.task.start()?;
-    let row = |id: u64| format!("({id}, {id}, '{}')", text(id, if id % 2 == 0 { LARGE } else { 10 }));
+    let row = |id: u64| format!("({id}, {id}, '{}')", text(id, if id.is_multiple_of(2) { LARGE } else { 10 }));
     let insert = |ids: std::ops::Range<u64>| format!("INSERT INTO skipped.t VALUES {}", ids.map(row).collect::<Vec<_>>().join(", "));
     // A row that is inserted during the full phase may be rejected twice: as an existing row, and as a change.
     case.catch_up(LIMIT).await?;
