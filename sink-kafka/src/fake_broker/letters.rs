@@ -204,6 +204,7 @@ proptest! {
     fn every_row_is_delivered_once_or_in_a_letter(
         faults in prop::collection::vec(any_fault(), 0..10),
         wrong in prop::collection::btree_set(1u128..60, 0..12),
+        huge in prop::option::of(1u128..60),
         kills in prop::collection::vec(prop::option::weighted(0.3, any::<bool>()), 40),
         partitions in 1usize..4,
         size in 1u128..25,
@@ -211,7 +212,11 @@ proptest! {
         let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         threads.block_on(async {
             let fake = FakeCluster::start(2, &[("t", partitions)]).await;
-            let settings = json!({"partition": "primary_key", "record_batch_bytes": 1024});
+            let settings = json!({"partition": "primary_key", "record_batch_bytes": 1024, "compression": "none"});
+            if let Some(huge) = huge {
+                fake.limit_records(i32::MAX, Some(format!("row {huge} row {huge}").as_bytes()));
+            }
+            let rejected: BTreeSet<u128> = wrong.iter().copied().chain(huge).collect();
             let mut task = task_of(&fake, settings.clone());
             fake.faults(faults);
             let (schema, mut letters, mut kills) = (table("a"), BTreeSet::new(), kills.into_iter().chain(std::iter::repeat(None)));
@@ -251,9 +256,9 @@ proptest! {
                     Err(error) => assert_eq!(error.kind(), Kind::Retryable, "{error}"),
                 }
             }
-            let delivered: Vec<u128> = (1..=60).filter(|seq| !wrong.contains(seq)).collect();
+            let delivered: Vec<u128> = (1..=60).filter(|seq| !rejected.contains(seq)).collect();
             assert_eq!(together(&log(&fake, partitions)), delivered);
-            assert_eq!(letters, wrong);
+            assert_eq!(letters, rejected);
         });
     }
 }
