@@ -235,10 +235,13 @@ fn history(actions: &[(Action, bool)]) -> (Vec<Vec<Event>>, State, bool) {
     (batches, state, wide)
 }
 
-/// A row as readers see it: its table and key, and all its cells by their names.
-type Seen = ((String, Vec<String>), BTreeMap<String, String>);
+/// A table and the key of a row in it.
+type Key = (String, Vec<String>);
+/// The cells of a row by their names.
+type Shown = BTreeMap<String, String>;
 
-fn seen(schema: &TableSchema, row: &Row) -> Seen {
+/// A row as readers see it.
+fn seen(schema: &TableSchema, row: &Row) -> (Key, Shown) {
     let cells: BTreeMap<_, _> =
         schema.columns.iter().zip(row.values()).map(|(column, value)| (column.name.clone(), format!("{value:?}"))).collect();
     assert_eq!(schema.columns.len(), row.columns());
@@ -247,8 +250,8 @@ fn seen(schema: &TableSchema, row: &Row) -> Seen {
 }
 
 /// Folds as a reader does that believes every image.
-fn fold(events: &[Event]) -> Result<BTreeMap<(String, Vec<String>), BTreeMap<String, String>>, String> {
-    let mut rows: BTreeMap<(String, Vec<String>), BTreeMap<String, String>> = BTreeMap::new();
+fn fold(events: &[Event]) -> Result<BTreeMap<Key, Shown>, String> {
+    let mut rows: BTreeMap<Key, Shown> = BTreeMap::new();
     for event in events {
         let Body::Row(change) = &event.body else { continue };
         let place = format!("{:?} at seq {}", change.op, event.seq.0);
@@ -273,7 +276,7 @@ fn fold(events: &[Event]) -> Result<BTreeMap<(String, Vec<String>), BTreeMap<Str
 }
 
 /// The key in its new shape of every key in its old one.
-fn keys(shape: Shape) -> BTreeMap<(usize, i64), (String, Vec<String>)> {
+fn keys(shape: Shape) -> BTreeMap<(usize, i64), Key> {
     let mut transforms = shape.build(None);
     let cells = Cells { n: None, s: None, note: None };
     let mut key = |table: usize, id: i64| {
