@@ -69,8 +69,9 @@ pub async fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -
             return if shown.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
         }
     };
-    match args.command {
-        args::Command::Run(run) => run::run(registry, run, args.quiet).await,
+    let code = match args.command {
+        // What it prints is not its result.
+        args::Command::Run(run) => return run::run(registry, run, args.quiet).await,
         args::Command::Check(check) => check::check(registry, &check).await,
         args::Command::Schema(args::SchemaArguments { command: args::SchemaCommand::Refetch(refetch) }) => {
             schema::refetch(registry, &refetch).await
@@ -90,7 +91,8 @@ pub async fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -
             report::say(format_args!("connector-cli {}", env!("CARGO_PKG_VERSION")));
             ExitCode::SUCCESS
         }
-    }
+    };
+    report::ended(code)
 }
 
 /// Checks that `text`, which stands in the file `file`, is a configuration that the plugins of `registry` accept, without connecting anywhere

@@ -3,12 +3,55 @@
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use runtime::{Error, Escaped, Kind};
 
-/// Prints a line to stdout. A reader that has gone away is no failure of ours.
+/// Why a line could not be printed.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Prints a line to stdout.
 pub(crate) fn say(line: impl Display) {
-    let _ = writeln!(std::io::stdout(), "{}", Escaped(line));
+    write_line(&Escaped(line));
+}
+
+/// Prints a JSON text to stdout in one line, which is still JSON: what cannot be shown is escaped as JSON does it.
+pub(crate) fn say_json(json: &serde_json::Value) {
+    write_line(&printable_json(&json.to_string()));
+}
+
+fn write_line(line: &impl Display) {
+    let mut out = std::io::stdout().lock();
+    // A reader that has gone away has seen enough. Any other failure means that the result of the command is not where it should be.
+    if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        LOST.get_or_init(|| error.to_string());
+    }
+}
+
+/// The exit code of a command whose result is what it prints: that of a failure if a part of it could not be printed.
+pub(crate) fn ended(code: ExitCode) -> ExitCode {
+    match LOST.get() {
+        Some(why) => {
+            fail(&Error::fatal("the output could not be written").because(why.clone()).with_help("free space, or write elsewhere"))
+        }
+        None => code,
+    }
+}
+
+/// A JSON text in which the characters that act on a terminal are escaped as JSON does it.
+pub(crate) fn printable_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Spaces between the parts of a text may be line breaks.
+        if runtime::is_unprintable(c) && !matches!(c, '\n' | '\r' | '\t') {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// A part of a line, and how it looks on a terminal with colours.
@@ -45,7 +88,7 @@ pub(crate) fn say_in_colour(line: &[Span]) {
         // Invariant: the only control characters that reach a terminal are those of the style.
         shown.push_str(&style.apply_to(Escaped(text)).to_string());
     }
-    let _ = writeln!(std::io::stdout(), "{}", shown.trim_end_matches(' '));
+    write_line(&shown.trim_end_matches(' '));
 }
 
 /// Prints an error and returns the exit code of its kind.
@@ -93,6 +136,14 @@ mod tests {
         ];
         assert_eq!(lines(&error), expected);
         assert_eq!(lines(&Error::fatal("it broke")), ["error: it broke"]);
+    }
+
+    #[test]
+    fn escaped_json_is_the_same_json() {
+        let text = "a\u{9b}\u{200d}\u{e0041}\u{1b}\n";
+        let json = printable_json(&serde_json::json!({ text: text }).to_string());
+        assert!(!json.contains(runtime::is_unprintable), "{json}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), serde_json::json!({ text: text }));
     }
 
     #[test]

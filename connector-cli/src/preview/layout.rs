@@ -82,7 +82,8 @@ fn of_record(record: &PreviewRecord, width: usize) -> Vec<Line> {
     let mut lines = named("topic", LONGEST, &[plain(destination)], width);
     let key = key.as_deref().map_or((Look::Faint, "none".to_owned()), plain);
     lines.extend(named("key", LONGEST, &[key], width));
-    let mut value: Vec<_> = json_lines::lines(value, width.saturating_sub(LONGEST + 2)).iter().map(|line| plain(line)).collect();
+    let value = report::printable_json(value);
+    let mut value: Vec<_> = json_lines::lines(&value, width.saturating_sub(LONGEST + 2)).iter().map(|line| plain(line)).collect();
     if value.len() > VALUE_LINES {
         let more = value.len() - VALUE_LINES;
         value.truncate(VALUE_LINES);

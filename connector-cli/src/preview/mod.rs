@@ -23,7 +23,7 @@ pub(crate) async fn preview(registry: &Registry, args: &PreviewArguments) -> Exi
     let count = |is: fn(&PreviewOutcome) -> bool| rows.iter().filter(|row| is(&row.outcome)).count();
     let failed = count(|outcome| matches!(outcome, PreviewOutcome::Failed(_)));
     if args.json {
-        rows.iter().for_each(|row| report::say(as_json(row)));
+        rows.iter().for_each(|row| report::say_json(&as_json(row)));
     } else {
         let width = console::Term::stdout().size_checked().map_or(PLAIN_WIDTH, |(_, columns)| usize::from(columns));
         for row in &rows {
