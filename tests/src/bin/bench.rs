@@ -30,7 +30,7 @@ const TABLE: &str = "bench.records";
 /// A filter that keeps all rows, five functions, and ten renames.
 const TRANSFORMS: &str = r#"
 [[transform]]
-filter = { tables = ["bench.records"], where = "id >= 0 and name <> 'nobody'" }
+filter = { tables = ["bench.records"], where = "id >= 0 and amount >= 0" }
 [[transform]]
 etl = { tables = ["bench.records"], script = '''
 e_compose(

@@ -238,39 +238,6 @@ fn merging_does_not_change_the_fingerprint() {
     assert_ne!(of(true, "c.d"), of(true, "c.e"));
 }
 
-/// Prints how long 10,000 tables of 20 columns take at a start, and a row of each afterwards.
-#[test]
-#[ignore = "a measurement"]
-fn ten_thousand_tables() {
-    let patterns: Vec<_> = (0..10).map(|number| json!({"match": format!("shop_(\\d*{number})\\.(.*)"), "to": "shop{1}.{2}"})).collect();
-    let config = json!({"patterns": patterns, "columns": [{"tables": ["shop_*.*"], "match": "c_(.*)", "to": "{1}"}], "case": "lower"});
-    let columns: Vec<String> = (0..20).map(|number| format!("c_{number}")).collect();
-    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    let tables: Vec<_> = (0..10_000).map(|number| table(&format!("shop_{number}.t"), &columns)).collect();
-    let mut rename = rename(config).unwrap();
-    let start = std::time::Instant::now();
-    assert!(rename.check(&tables).is_empty());
-    println!("check: {:?}", start.elapsed());
-    let start = std::time::Instant::now();
-    let mut all = change(SchemaChangeKind::Other, Vec::new());
-    if let Body::Schema(change) = &mut all.events[0].body {
-        change.tables = tables.iter().map(|schema| (schema.id.clone(), Some(schema.clone()))).collect();
-    }
-    rename.apply(&mut all).unwrap();
-    println!("first event: {:?}", start.elapsed());
-    let mut rows = Batch::new(events(1, tables.len()), None, 0);
-    for (event, schema) in rows.events.iter_mut().zip(&tables) {
-        if let Body::Row(row) = &mut event.body {
-            row.schema = schema.clone();
-        }
-    }
-    let mut again = Batch::new(rows.events.clone(), None, 0);
-    rename.apply(&mut rows).unwrap();
-    let start = std::time::Instant::now();
-    rename.apply(&mut again).unwrap();
-    println!("a row of another table each time: {:?}", start.elapsed() / tables.len() as u32);
-}
-
 proptest! {
     /// Whatever the rules: the rows and their order stay, and two tables never get one name.
     #[test]
