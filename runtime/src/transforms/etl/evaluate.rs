@@ -1,5 +1,6 @@
 //! Evaluates expressions on a row.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 
 use super::decimal::Decimal;
@@ -8,7 +9,7 @@ use super::functions::Function;
 use super::moment::{Form, Moment};
 use super::place::{Evaluated, Failure, Place};
 use super::read::Reader;
-use super::value::{Constant, Scratch, Stored, Str, Val};
+use super::value::{Constant, Scratch, Slot, Val};
 use super::zone::Zone;
 use super::{texts, times};
 use crate::{Op, Row, Value};
@@ -28,6 +29,10 @@ pub(super) struct Scene<'a> {
     pub(super) zone: &'a Zone,
     /// How the values of slots are read.
     pub(super) slots: &'a [Reader],
+    /// What the script has set.
+    pub(super) stored: &'a [Slot<'a>],
+    /// Where texts are made.
+    pub(super) scratch: &'a Scratch,
 }
 
 /// A call that is being evaluated.
@@ -44,62 +49,57 @@ impl Call<'_> {
     }
 }
 
-/// The value of an expression.
-pub(super) fn evaluate<'a>(expression: &'a Expression, scene: &Scene<'a>, scratch: &mut Scratch) -> Evaluated<Val<'a>> {
+/// Finds the value of an expression. It is written to `out` and not returned, because the processor has to wait where a value is copied that
+/// was written just before.
+pub(super) fn evaluate<'a>(expression: &'a Expression, scene: &Scene<'a>, out: &mut Val<'a>) -> Evaluated<()> {
     let place = expression.place;
+    let cell = |column: usize, reader: &'a Reader, row: Option<&'a Row>, out: &mut Val<'a>| {
+        reader.read(row.map_or(Value::Null, |row| row.get(column)), scene.zone, scene.scratch, place, out)
+    };
     match &expression.term {
-        Term::Constant(constant) => Ok(constant.value()),
+        Term::Constant(constant) => *out = constant.value(),
         Term::Cell { column, reader, image } => {
             let row = match image {
                 Image::Own => scene.row,
                 Image::Before => scene.before,
                 Image::After => scene.after,
             };
-            reader.read(row.map_or(Value::Null, |row| row.get(*column)), scene.zone, scratch, place)
+            cell(*column, reader, row, out)?;
         }
         Term::Slot { slot, original } => {
-            let stored = scratch.stored(*slot);
-            match (stored, original) {
-                (Stored::Unset, None) => Ok(Val::Null),
-                (Stored::Unset, Some((column, reader))) => {
-                    reader.read(scene.row.map_or(Value::Null, |row| row.get(*column)), scene.zone, scratch, place)
-                }
-                (Stored::Plain(value), _) => match scene.slots.get(*slot) {
-                    Some(reader) => reader.read(value, scene.zone, scratch, place),
-                    None => Ok(Val::Null),
-                },
-                (Stored::Decimal(span), _) => match Decimal::parse(scratch.str(Str::Scratch(span))) {
-                    Some(decimal) => Ok(Val::Decimal(decimal)),
-                    None => Failure::err(place, "column", "the decimal has more than 38 digits (overflow)"),
-                },
-                (Stored::Text(span) | Stored::Json(span), _) => Ok(Val::Text(Str::Scratch(span))),
-                (Stored::Bytes(_), _) => Failure::err(place, "column", "bytes that the script has set cannot be read"),
+            let stored = scene.stored.get(*slot).and_then(Cell::get);
+            match (stored, scene.slots.get(*slot), original) {
+                (Some(value), Some(reader), _) => reader.read(value, scene.zone, scene.scratch, place, out)?,
+                (None, _, Some((column, reader))) => cell(*column, reader, scene.row, out)?,
+                _ => *out = Val::Null,
             }
         }
-        Term::Operation => Ok(Val::Text(Str::Borrowed(match scene.op {
-            Op::Read | Op::Insert => "INSERT",
-            Op::Update => "UPDATE",
-            Op::Delete => "DELETE",
-        }))),
+        Term::Operation => {
+            *out = Val::Text(match scene.op {
+                Op::Read | Op::Insert => "INSERT",
+                Op::Update => "UPDATE",
+                Op::Delete => "DELETE",
+            });
+        }
         Term::CommitTime => match scene.commit_ms.checked_mul(1000).and_then(|micros| scene.zone.local(micros)) {
-            Some(at) => Ok(Val::Moment(Moment { at, form: Form::Time(3) })),
-            None => Failure::err(place, "__COMMIT_TIMESTAMP__", "the time is outside the years 0 to 9999"),
+            Some(at) => *out = Val::Moment(Moment { at, form: Form::Time(3) }),
+            None => return Failure::err(place, "__COMMIT_TIMESTAMP__", "the time is outside the years 0 to 9999"),
         },
-        Term::Position => Ok(Val::Text(Str::Borrowed(scene.position))),
+        Term::Position => *out = Val::Text(scene.position),
         Term::Choice(parts) => {
             let [condition, yes, no] = &**parts;
-            evaluate(if is_true(condition, scene, scratch)? { yes } else { no }, scene, scratch)
+            evaluate(if is_true(condition, scene)? { yes } else { no }, scene, out)?;
         }
         Term::Call { function, arguments, extra } => {
             let call = Call { function: *function, extra, place };
             match function {
-                Function::And | Function::Or => logic(*function == Function::And, arguments, scene, scratch),
+                Function::And | Function::Or => *out = logic(*function == Function::And, arguments, scene)?,
                 Function::IsNull | Function::IsNotNull => {
-                    let is_null = match arguments.first() {
-                        Some(argument) => matches!(evaluate(argument, scene, scratch)?, Val::Null),
-                        None => true,
-                    };
-                    Ok(Val::Bool(is_null == (*function == Function::IsNull)))
+                    *out = Val::Null;
+                    if let Some(argument) = arguments.first() {
+                        evaluate(argument, scene, out)?;
+                    }
+                    *out = Val::Bool(matches!(out, Val::Null) == (*function == Function::IsNull));
                 }
                 _ => {
                     // Most calls have few arguments.
@@ -112,29 +112,35 @@ pub(super) fn evaluate<'a>(expression: &'a Expression, scene: &Scene<'a>, scratc
                         }
                     };
                     for (value, argument) in values.iter_mut().zip(arguments) {
-                        *value = evaluate(argument, scene, scratch)?;
+                        evaluate(argument, scene, value)?;
                         if let Val::Null = value {
-                            return Ok(Val::Null);
+                            *out = Val::Null;
+                            return Ok(());
                         }
                     }
-                    apply(call, values, scene, scratch)
+                    apply(call, values, scene, out)?;
                 }
             }
         }
     }
+    Ok(())
 }
 
 /// Whether a condition is true. NULL is not.
-pub(super) fn is_true<'a>(condition: &'a Expression, scene: &Scene<'a>, scratch: &mut Scratch) -> Evaluated<bool> {
-    Ok(matches!(evaluate(condition, scene, scratch)?, Val::Bool(true)))
+pub(super) fn is_true<'a>(condition: &'a Expression, scene: &Scene<'a>) -> Evaluated<bool> {
+    let mut value = Val::Null;
+    evaluate(condition, scene, &mut value)?;
+    Ok(matches!(value, Val::Bool(true)))
 }
 
 /// `and` is false if one operand is, and `or` is true if one is. Otherwise the result is NULL if one operand is. What stands behind the operand
 /// that decides is not evaluated.
-fn logic<'a>(is_and: bool, arguments: &'a [Expression], scene: &Scene<'a>, scratch: &mut Scratch) -> Evaluated<Val<'a>> {
+fn logic<'a>(is_and: bool, arguments: &'a [Expression], scene: &Scene<'a>) -> Evaluated<Val<'a>> {
     let mut is_null = false;
     for argument in arguments {
-        match evaluate(argument, scene, scratch)? {
+        let mut value = Val::Null;
+        evaluate(argument, scene, &mut value)?;
+        match value {
             Val::Bool(value) if value == is_and => {}
             Val::Bool(value) => return Ok(Val::Bool(value)),
             _ => is_null = true,
@@ -144,12 +150,12 @@ fn logic<'a>(is_and: bool, arguments: &'a [Expression], scene: &Scene<'a>, scrat
 }
 
 /// The result of a function whose arguments are not NULL.
-fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scene: &Scene<'a>, scratch: &mut Scratch) -> Evaluated<Val<'a>> {
+fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scene: &Scene<'a>, out: &mut Val<'a>) -> Evaluated<()> {
     use Function as F;
-    Ok(match (call.function, values) {
-        (F::Sum | F::Sub | F::Mul | F::Div | F::Mod, [a, b]) => return arithmetic(call, *a, *b),
+    out.put(match (call.function, values) {
+        (F::Sum | F::Sub | F::Mul | F::Div | F::Mod, [a, b]) => return arithmetic(call, a, b, out),
         (F::Eq | F::Ne | F::Gt | F::Lt | F::Ge | F::Le, [a, b]) => {
-            let Some(ordering) = compare(*a, *b, scratch) else { return call.fail("the values cannot be compared") };
+            let Some(ordering) = compare(a, b) else { return call.fail("the values cannot be compared") };
             Val::Bool(match call.function {
                 F::Eq => ordering.is_eq(),
                 F::Ne => ordering.is_ne(),
@@ -162,23 +168,23 @@ fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scene: &Scene<'a>, scratch: &mu
         (F::Not, [Val::Bool(value)]) => Val::Bool(!value),
         (F::In, [value]) => {
             let Extra::List(list) = call.extra else { return call.fail("the list is missing") };
-            Val::Bool(list.iter().any(|element| compare(*value, element.value(), scratch) == Some(Ordering::Equal)))
+            Val::Bool(list.iter().any(|element| compare(value, &element.value()) == Some(Ordering::Equal)))
         }
         (F::IsText, [value]) => Val::Bool(matches!(value, Val::Text(_))),
         (
             F::Now | F::NowMillis | F::FromSeconds | F::FromMillis | F::ToSeconds | F::ToMillis | F::Print | F::Parse | F::AddTime,
             values,
-        ) => return times::apply(call, values, scene, scratch),
-        (_, values) => return texts::apply(call, values, scratch),
+        ) => return times::apply(call, values, scene, out),
+        (_, values) => return texts::apply(call, values, scene.scratch, out),
     })
 }
 
 /// Compares two values of one type, or two numbers. Texts are compared by their code points.
-pub(super) fn compare(a: Val<'_>, b: Val<'_>, scratch: &Scratch) -> Option<Ordering> {
+pub(super) fn compare(a: &Val<'_>, b: &Val<'_>) -> Option<Ordering> {
     Some(match (a, b) {
-        (Val::Int(a), Val::Int(b)) => a.cmp(&b),
-        (Val::Bool(a), Val::Bool(b)) => a.cmp(&b),
-        (Val::Text(a), Val::Text(b)) => scratch.str(a).cmp(scratch.str(b)),
+        (Val::Int(a), Val::Int(b)) => a.cmp(b),
+        (Val::Bool(a), Val::Bool(b)) => a.cmp(b),
+        (Val::Text(a), Val::Text(b)) => a.cmp(b),
         (Val::Bytes(a), Val::Bytes(b)) => a.cmp(b),
         (Val::Moment(a), Val::Moment(b)) => a.at.cmp(&b.at),
         (Val::Float(_), Val::Float(_) | Val::Int(_) | Val::Decimal(_)) | (Val::Int(_) | Val::Decimal(_), Val::Float(_)) => {
@@ -189,16 +195,16 @@ pub(super) fn compare(a: Val<'_>, b: Val<'_>, scratch: &Scratch) -> Option<Order
     })
 }
 
-fn exact(value: Val<'_>) -> Option<Decimal> {
-    match value {
+fn exact(value: &Val<'_>) -> Option<Decimal> {
+    match *value {
         Val::Int(units) => Some(Decimal { units, scale: 0 }),
         Val::Decimal(value) => Some(value),
         _ => None,
     }
 }
 
-fn float(value: Val<'_>) -> Option<f64> {
-    match value {
+fn float(value: &Val<'_>) -> Option<f64> {
+    match *value {
         Val::Float(value) => Some(value),
         Val::Int(value) => Some(value as f64),
         Val::Decimal(value) => Some(value.to_float()),
@@ -206,28 +212,28 @@ fn float(value: Val<'_>) -> Option<f64> {
     }
 }
 
-fn arithmetic<'a>(call: Call<'a>, a: Val<'a>, b: Val<'a>) -> Evaluated<Val<'a>> {
+fn arithmetic<'a>(call: Call<'a>, a: &Val<'a>, b: &Val<'a>, out: &mut Val<'a>) -> Evaluated<()> {
     use Function as F;
     const OVERFLOW: &str = "the result is too large (overflow)";
     const ZERO: &str = "the divisor is zero";
     let divides = matches!(call.function, F::Div | F::Mod);
     match (a, b) {
         (Val::Int(a), Val::Int(b)) => {
-            if divides && b == 0 {
+            if divides && *b == 0 {
                 return call.fail(ZERO);
             }
             // The operands have at most 64 bits, so only a product can leave 128.
             let result = match call.function {
                 F::Sum => a + b,
                 F::Sub => a - b,
-                F::Mul => a.saturating_mul(b),
+                F::Mul => a.saturating_mul(*b),
                 F::Div => a / b,
                 _ => a % b,
             };
-            if i64::try_from(result).is_err() { call.fail(OVERFLOW) } else { Ok(Val::Int(result)) }
+            if i64::try_from(result).is_err() { call.fail(OVERFLOW) } else { out.put(Val::Int(result)) }
         }
-        (Val::Float(_), _) | (_, Val::Float(_)) => floating(call, float(a), float(b)),
-        _ if call.function == F::Div => floating(call, float(a), float(b)),
+        (Val::Float(_), _) | (_, Val::Float(_)) => floating(call, float(a), float(b), out),
+        _ if call.function == F::Div => floating(call, float(a), float(b), out),
         _ => {
             let (Some(a), Some(b)) = (exact(a), exact(b)) else { return call.fail("an operand is not a number") };
             if divides && b.units == 0 {
@@ -239,12 +245,12 @@ fn arithmetic<'a>(call: Call<'a>, a: Val<'a>, b: Val<'a>) -> Evaluated<Val<'a>> 
                 F::Mul => a.mul(b),
                 _ => a.rem(b),
             };
-            result.map_or_else(|| call.fail(OVERFLOW), |result| Ok(Val::Decimal(result)))
+            result.map_or_else(|| call.fail(OVERFLOW), |result| out.put(Val::Decimal(result)))
         }
     }
 }
 
-fn floating<'a>(call: Call<'a>, a: Option<f64>, b: Option<f64>) -> Evaluated<Val<'a>> {
+fn floating<'a>(call: Call<'a>, a: Option<f64>, b: Option<f64>, out: &mut Val<'a>) -> Evaluated<()> {
     use Function as F;
     let (Some(a), Some(b)) = (a, b) else { return call.fail("an operand is not a number") };
     if matches!(call.function, F::Div | F::Mod) && b == 0.0 {
@@ -257,21 +263,35 @@ fn floating<'a>(call: Call<'a>, a: Option<f64>, b: Option<f64>) -> Evaluated<Val
         F::Div => a / b,
         _ => a % b,
     };
-    if result.is_finite() { Ok(Val::Float(result)) } else { call.fail("the result is too large (overflow)") }
+    if result.is_finite() { out.put(Val::Float(result)) } else { call.fail("the result is too large (overflow)") }
 }
 
 /// The value of an expression that needs no row, as a constant.
 pub(super) fn fold(expression: &Expression, zone: &Zone) -> Evaluated<Constant> {
-    let mut scratch = Scratch::default();
-    let scene = Scene { row: None, before: None, after: None, op: Op::Read, commit_ms: 0, position: "", now: 0, zone, slots: &[] };
-    Ok(match evaluate(expression, &scene, &mut scratch)? {
+    let scratch = &Scratch::default();
+    let scene = Scene {
+        row: None,
+        before: None,
+        after: None,
+        op: Op::Read,
+        commit_ms: 0,
+        position: "",
+        now: 0,
+        zone,
+        slots: &[],
+        stored: &[],
+        scratch,
+    };
+    let mut value = Val::Null;
+    evaluate(expression, &scene, &mut value)?;
+    Ok(match value {
         Val::Null => Constant::Null,
         Val::Bool(value) => Constant::Bool(value),
         // Constants and results of arithmetic have at most 64 bits.
         Val::Int(value) => Constant::Int(value as i64),
         Val::Float(value) => Constant::Float(value),
         Val::Decimal(value) => Constant::Decimal(value),
-        Val::Text(text) => Constant::Text(scratch.str(text).to_owned()),
+        Val::Text(text) => Constant::Text(text.to_owned()),
         Val::Moment(value) => Constant::Moment(value),
         Val::Bytes(_) => return Failure::err(expression.place, "script", "bytes are no constant"),
     })

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::decimal::Decimal;
 use super::moment::{Form, Moment};
 use super::place::{Evaluated, Failure, Place};
-use super::value::{Scratch, Str, Type, Val, write_clock};
+use super::value::{Scratch, Type, Val, write_clock};
 use super::zone::Zone;
 use crate::{Charset, Column, ColumnKind, DateTime, Value};
 
@@ -74,9 +74,16 @@ impl Reader {
         matches!(self.what, What::Unreadable) || matches!(self.what, What::Text(charset) if charset != Charset::UTF8)
     }
 
-    /// Reads a cell.
-    pub(super) fn read<'a>(&'a self, value: Value<'a>, zone: &Zone, scratch: &mut Scratch, place: Place) -> Evaluated<Val<'a>> {
-        Ok(match value {
+    /// Reads a cell into `out`.
+    pub(super) fn read<'a>(
+        &'a self,
+        value: Value<'a>,
+        zone: &Zone,
+        scratch: &'a Scratch,
+        place: Place,
+        out: &mut Val<'a>,
+    ) -> Evaluated<()> {
+        *out = match value {
             Value::Null => Val::Null,
             Value::Int(value) => Val::Int(value.into()),
             Value::UInt(value) | Value::Bit(value) => Val::Int(value.into()),
@@ -88,9 +95,9 @@ impl Reader {
                 Some(decimal) => Val::Decimal(decimal),
                 None => return Failure::err(place, FUNCTION, "the decimal has more than 38 digits (overflow)"),
             },
-            Value::Text(bytes) => return self.text(bytes, scratch, place),
+            Value::Text(bytes) => Val::Text(self.text(bytes, scratch, place)?),
             Value::Json(bytes) => match std::str::from_utf8(bytes) {
-                Ok(text) => Val::Text(Str::Borrowed(text)),
+                Ok(text) => Val::Text(text),
                 Err(_) => return Failure::err(place, FUNCTION, "the JSON text is not valid UTF-8"),
             },
             Value::Bytes(bytes) | Value::Geometry(bytes) => Val::Bytes(bytes),
@@ -104,16 +111,16 @@ impl Reader {
             },
             Value::Time(micros) => {
                 let clock = write_clock(micros, self.fsp());
-                Val::Text(Str::Scratch(scratch.make(place, FUNCTION, |_, out| out.push_bytes(&clock))?))
+                Val::Text(scratch.make(place, FUNCTION, |out| out.push_bytes(&clock))?)
             }
-            Value::Enum(0) => Val::Text(Str::Borrowed("")),
+            Value::Enum(0) => Val::Text(""),
             Value::Enum(index) => match self.labels().get(usize::from(index) - 1) {
-                Some(label) => Val::Text(Str::Borrowed(label)),
+                Some(label) => Val::Text(label),
                 None => return Failure::err(place, FUNCTION, "the enum has no such label"),
             },
             Value::Set(mask) => {
                 let labels = self.labels().iter().enumerate().filter(|(bit, _)| *bit < 64 && mask >> bit & 1 == 1);
-                let span = scratch.make(place, FUNCTION, |_, out| {
+                let text = scratch.make(place, FUNCTION, |out| {
                     for (position, (_, label)) in labels.enumerate() {
                         if position > 0 {
                             out.push(",")?;
@@ -122,21 +129,22 @@ impl Reader {
                     }
                     Ok(())
                 })?;
-                Val::Text(Str::Scratch(span))
+                Val::Text(text)
             }
-        })
+        };
+        Ok(())
     }
 
-    fn text<'a>(&'a self, bytes: &'a [u8], scratch: &mut Scratch, place: Place) -> Evaluated<Val<'a>> {
+    fn text<'a>(&'a self, bytes: &'a [u8], scratch: &'a Scratch, place: Place) -> Evaluated<&'a str> {
         let text = match self.what {
             What::Text(charset) => charset.decode(bytes),
             _ => return Failure::err(place, FUNCTION, "its character set is not supported"),
         };
-        Ok(Val::Text(match text {
-            Some(Cow::Borrowed(text)) => Str::Borrowed(text),
-            Some(Cow::Owned(text)) => Str::Scratch(scratch.make(place, FUNCTION, |_, out| out.push(&text))?),
+        Ok(match text {
+            Some(Cow::Borrowed(text)) => text,
+            Some(Cow::Owned(text)) => scratch.make(place, FUNCTION, |out| out.push(&text))?,
             None => return Failure::err(place, FUNCTION, "its bytes are not valid in its character set"),
-        }))
+        })
     }
 
     fn fsp(&self) -> u8 {

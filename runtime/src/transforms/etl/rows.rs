@@ -34,6 +34,8 @@ impl OneRow<'_> {
             return Ok(true);
         }
         let Event { position, timestamp_ms, body: Body::Row(change), .. } = event else { return Ok(true) };
+        memory.scratch.clear();
+        let Memory { scratch, decisions, other_decisions } = memory;
         let scene = Scene {
             row: None,
             before: change.before.as_ref(),
@@ -44,11 +46,13 @@ impl OneRow<'_> {
             now: self.now,
             zone: self.zone,
             slots: &program.slots,
+            stored: &[],
+            scratch,
         };
         let images = match (&change.before, &change.after) {
-            (Some(before), Some(after)) => self.both(scene, before, after, block, memory),
-            (Some(before), None) => self.alone(scene, before, block, memory).map(|row| (row, None)),
-            (None, Some(after)) => self.alone(scene, after, block, memory).map(|row| (None, row)),
+            (Some(before), Some(after)) => self.both(scene, before, after, block, decisions, other_decisions),
+            (Some(before), None) => self.alone(scene, before, block, decisions).map(|row| (row, None)),
+            (None, Some(after)) => self.alone(scene, after, block, decisions).map(|row| (None, row)),
             (None, None) => return Ok(true),
         };
         let (before, after) = images.map_err(|(failure, slot)| {
@@ -67,9 +71,15 @@ impl OneRow<'_> {
     }
 
     /// One image whose conditions are its own; `None` if it is dropped.
-    fn alone<'a>(&'a self, scene: Scene<'a>, row: &'a Row, block: &mut CellBlock, memory: &mut Memory) -> Result<Option<Row>, Failed> {
-        memory.decisions.clear();
-        let mut run = self.start(scene, row, &mut memory.scratch, &mut memory.decisions);
+    fn alone<'a>(
+        &'a self,
+        scene: Scene<'a>,
+        row: &'a Row,
+        block: &mut CellBlock,
+        decisions: &mut Decisions,
+    ) -> Result<Option<Row>, Failed> {
+        decisions.clear();
+        let mut run = self.start(scene, row, decisions);
         match run.run()? {
             Fate::Kept => run.write(row, block).map(Some),
             Fate::Dropped => Ok(None),
@@ -84,13 +94,13 @@ impl OneRow<'_> {
         before: &'a Row,
         after: &'a Row,
         block: &mut CellBlock,
-        memory: &mut Memory,
+        decisions: &mut Decisions,
+        other_decisions: &mut Decisions,
     ) -> Result<(Option<Row>, Option<Row>), Failed> {
-        let new_after = self.alone(scene, after, block, memory)?;
-        let Memory { scratch, decisions, other_decisions } = memory;
+        let new_after = self.alone(scene, after, block, decisions)?;
         if self.program.can_drop {
             other_decisions.clear();
-            let mut run = self.start(scene, before, scratch, other_decisions);
+            let mut run = self.start(scene, before, other_decisions);
             let is_dropped = run.run()? == Fate::Dropped;
             let same = run.decisions.are_those_of(decisions);
             if is_dropped {
@@ -101,13 +111,13 @@ impl OneRow<'_> {
             }
         }
         decisions.repeat();
-        let mut run = self.start(scene, before, scratch, decisions);
+        let mut run = self.start(scene, before, decisions);
         run.run()?;
         Ok((Some(run.write(before, block)?), new_after))
     }
 
-    fn start<'a, 'r>(&'a self, scene: Scene<'a>, row: &'a Row, scratch: &'r mut Scratch, decisions: &'r mut Decisions) -> Run<'a, 'r> {
-        let scene = Scene { row: Some(row), ..scene };
-        Run { program: self.program, null_on_error: self.null_on_error, scene, scratch, decisions }
+    fn start<'a, 'r>(&'a self, scene: Scene<'a>, row: &'a Row, decisions: &'r mut Decisions) -> Run<'a, 'r> {
+        let scene = Scene { row: Some(row), stored: scene.scratch.slots(self.program.slots.len()), ..scene };
+        Run { program: self.program, null_on_error: self.null_on_error, scene, decisions }
     }
 }

@@ -1,9 +1,11 @@
 //! Runs a compiled script on a row.
 
 use super::evaluate::{Scene, evaluate, is_true};
-use super::place::Failure;
+use super::expression::Expression;
+use super::place::{Evaluated, Failure};
 use super::program::{Action, Cell, Program};
-use super::value::{Scratch, Stored};
+use super::store::Store;
+use super::value::{Slot, Val};
 use crate::{CellBlock, Row, Value};
 
 /// What became of a row.
@@ -46,14 +48,12 @@ pub(super) struct Run<'a, 'r> {
     pub(super) program: &'a Program,
     pub(super) null_on_error: bool,
     pub(super) scene: Scene<'a>,
-    pub(super) scratch: &'r mut Scratch,
     pub(super) decisions: &'r mut Decisions,
 }
 
 impl<'a> Run<'a, '_> {
-    /// Runs the script. What it sets is in the scratch.
+    /// Runs the script. What it sets is in the slots of the scene.
     pub(super) fn run(&mut self) -> Result<Fate, Failed> {
-        self.scratch.clear(self.program.slots.len());
         self.action(&self.program.action)
     }
 
@@ -91,25 +91,30 @@ impl<'a> Run<'a, '_> {
             }
             Action::Set(index) => {
                 let Some(set) = self.program.sets.get(*index) else { return Ok(Fate::Kept) };
-                let value = evaluate(&set.value, &self.scene, self.scratch)
-                    .and_then(|value| set.store.convert(value, self.scene.zone, self.scratch, set.value.place));
-                let stored = match value {
-                    Ok(stored) => stored,
-                    Err(_) if self.null_on_error && !set.is_key => Stored::Plain(Value::Null),
+                let Some(slot) = self.scene.stored.get(set.slot) else { return Ok(Fate::Kept) };
+                match self.store(&set.value, &set.store, slot) {
+                    Ok(()) => {}
+                    Err(_) if self.null_on_error && !set.is_key => slot.set(Some(Value::Null)),
                     Err(failure) => return Err((failure, Some(set.slot))),
-                };
-                self.scratch.set(set.slot, stored);
+                }
                 Ok(Fate::Kept)
             }
         }
     }
 
-    fn decide(&mut self, condition: &'a super::expression::Expression) -> Result<bool, Failed> {
+    /// Puts the value of an expression, cast to the type of a column, into a slot.
+    fn store(&self, expression: &'a Expression, store: &Store, slot: &Slot<'a>) -> Evaluated<()> {
+        let mut value = Val::Null;
+        evaluate(expression, &self.scene, &mut value)?;
+        store.convert(&value, self.scene.zone, self.scene.scratch, expression.place, slot)
+    }
+
+    fn decide(&mut self, condition: &'a Expression) -> Result<bool, Failed> {
         if let Some(next) = &mut self.decisions.next {
             *next += 1;
             return Ok(self.decisions.made.get(*next - 1).copied().unwrap_or(false));
         }
-        let decision = match is_true(condition, &self.scene, self.scratch) {
+        let decision = match is_true(condition, &self.scene) {
             Ok(decision) => decision,
             Err(_) if self.null_on_error => false,
             Err(failure) => return Err((failure, None)),
@@ -126,29 +131,32 @@ impl<'a> Run<'a, '_> {
             let count = if let Cell::Copy(count) = cell { *count } else { 1 };
             match cell {
                 Cell::Copy(_) => writer.push_cells(row, column..column + count),
-                Cell::Slot(slot) => match self.scratch.value(self.scratch.stored(*slot)) {
+                Cell::Slot(slot) => match self.stored(*slot) {
                     Some(value) => writer.push(value),
                     None => writer.push_cells(row, column..column + 1),
                 },
                 Cell::Cast(slot, value, store) => {
-                    let mut stored = self.scratch.stored(*slot);
-                    if let Stored::Unset = stored {
-                        let cast = evaluate(value, &self.scene, self.scratch)
-                            .and_then(|converted| store.convert(converted, self.scene.zone, self.scratch, value.place));
-                        stored = match cast {
-                            Ok(stored) => stored,
-                            Err(_) if self.null_on_error => Stored::Plain(Value::Null),
+                    if self.stored(*slot).is_none() {
+                        let Some(into) = self.scene.stored.get(*slot) else { continue };
+                        match self.store(value, store, into) {
+                            Ok(()) => {}
+                            Err(_) if self.null_on_error => into.set(Some(Value::Null)),
                             Err(failure) => return Err((failure, Some(*slot))),
-                        };
+                        }
                     }
-                    writer.push(self.scratch.value(stored).unwrap_or(Value::Null));
+                    writer.push(self.stored(*slot).unwrap_or(Value::Null));
                 }
             }
             column += count;
         }
         for slot in &self.program.added {
-            writer.push(self.scratch.value(self.scratch.stored(*slot)).unwrap_or(Value::Null));
+            writer.push(self.stored(*slot).unwrap_or(Value::Null));
         }
         Ok(writer.finish())
+    }
+
+    /// What the script has set.
+    fn stored(&self, slot: usize) -> Option<Value<'a>> {
+        self.scene.stored.get(slot).and_then(std::cell::Cell::get)
     }
 }

@@ -3,7 +3,7 @@
 use super::decimal::Decimal;
 use super::moment::Moment;
 use super::place::{Evaluated, Failure, Place};
-use super::value::{Scratch, Stored, Str, Type, Val, write_text};
+use super::value::{Scratch, Slot, Type, Val, write_text};
 use super::zone::Zone;
 use crate::{Collation, Column, ColumnKind, DateTime, Value};
 
@@ -84,19 +84,23 @@ impl Store {
         if fits { Ok(Self { target, nullable: column.nullable }) } else { Err(name) }
     }
 
-    /// Casts a value. Numbers are rounded half away from zero, as MySQL does; texts must be as the column's values are written. A value that
+    /// Casts a value and puts it into a slot. Numbers are rounded half away from zero, as MySQL does; texts must be as the column's values are written. A value that
     /// does not fit is a failure.
-    pub(super) fn convert(&self, value: Val<'_>, zone: &Zone, scratch: &mut Scratch, place: Place) -> Evaluated<Stored> {
+    pub(super) fn convert<'a>(&self, value: &Val<'a>, zone: &Zone, scratch: &'a Scratch, place: Place, slot: &Slot<'a>) -> Evaluated<()> {
         let fail = |why| Failure::err(place, FUNCTION, why);
         if let Val::Null = value {
-            return if self.nullable { Ok(Stored::Plain(Value::Null)) } else { fail("the column cannot be NULL, and the value is") };
+            if !self.nullable {
+                return fail("the column cannot be NULL, and the value is");
+            }
+            slot.set(Some(Value::Null));
+            return Ok(());
         }
-        let stored = match &self.target {
+        slot.set(Some(match &self.target {
             Target::Int { least, most, unsigned } => {
                 let number = match value {
-                    Val::Int(number) => Some(number),
+                    Val::Int(number) => Some(*number),
                     Val::Float(number) if number.abs() >= 1e30 => return fail("the number does not fit into the column (overflow)"),
-                    value => decimal(value, scratch).and_then(|decimal| decimal.rescale(0)).map(|decimal| decimal.units),
+                    value => decimal(value).and_then(|decimal| decimal.rescale(0)).map(|decimal| decimal.units),
                 };
                 match number {
                     None => return fail("the text is not a number"),
@@ -106,24 +110,24 @@ impl Store {
                 }
             }
             Target::Decimal { precision, scale, unsigned } => {
-                let Some(exact) = decimal(value, scratch) else { return fail("the value is not a number of at most 38 digits") };
+                let Some(exact) = decimal(value) else { return fail("the value is not a number of at most 38 digits") };
                 let digits = |units: i128| units.unsigned_abs().checked_ilog10().map_or(0, |log| log + 1);
                 match exact.rescale(*scale) {
                     Some(exact) if digits(exact.units) <= u32::from(*precision) && (exact.units >= 0 || !unsigned) => {
-                        let span = scratch.make(place, FUNCTION, |_, out| {
+                        let text = scratch.make(place, FUNCTION, |out| {
                             exact.write(out.out());
                             Ok(())
                         })?;
-                        return Ok(Stored::Decimal(span));
+                        Value::Decimal(text)
                     }
                     _ => return fail("the number does not fit into the column (overflow)"),
                 }
             }
             Target::Float | Target::Double => {
                 let number = match value {
-                    Val::Float(number) => Some(number),
-                    Val::Text(text) => scratch.str(text).trim().parse::<f64>().ok().filter(|number| number.is_finite()),
-                    value => decimal(value, scratch).map(Decimal::to_float),
+                    Val::Float(number) => Some(*number),
+                    Val::Text(text) => text.trim().parse::<f64>().ok().filter(|number| number.is_finite()),
+                    value => decimal(value).map(Decimal::to_float),
                 };
                 match number {
                     None => return fail("the text is not a number"),
@@ -132,23 +136,23 @@ impl Store {
                     Some(_) => return fail("the number does not fit into the column (overflow)"),
                 }
             }
-            Target::Bit(most) => match whole(value, scratch).map(u64::try_from) {
+            Target::Bit(most) => match whole(value).map(u64::try_from) {
                 Some(Ok(bits)) if bits <= *most => Value::Bit(bits),
                 _ => return fail("the value is not a number that fits into the column"),
             },
-            Target::Year => match whole(value, scratch) {
+            Target::Year => match whole(value) {
                 Some(year) if year == 0 || (1901..=2155).contains(&year) => Value::Year(year as u16),
                 _ => return fail("the value is not a year from 1901 to 2155"),
             },
-            Target::Date => match moment(value, scratch) {
+            Target::Date => match moment(value) {
                 Some(moment) => Value::Date(moment.at.date),
                 None => return fail("the text is not a date"),
             },
-            Target::DateTime(fsp) => match moment(value, scratch) {
+            Target::DateTime(fsp) => match moment(value) {
                 Some(moment) => Value::DateTime(cut(moment.at, *fsp)),
                 None => return fail("the text is not a date and time"),
             },
-            Target::Timestamp(fsp) => match moment(value, scratch) {
+            Target::Timestamp(fsp) => match moment(value) {
                 Some(moment) if moment.at == DateTime::default() => Value::Timestamp(0),
                 Some(moment) => match zone.moment(cut(moment.at, *fsp)) {
                     // MySQL's timestamps begin one second after the epoch.
@@ -157,37 +161,35 @@ impl Store {
                 },
                 None => return fail("the text is not a date and time"),
             },
-            Target::Time(fsp) => match clock(value, scratch) {
+            Target::Time(fsp) => match clock(value) {
                 Some(micros) => Value::Time(micros - micros % 10i64.pow(6 - u32::from((*fsp).min(6)))),
                 None => return fail("the text is not a time"),
             },
             Target::Text { characters, bytes } => {
-                let span = match value {
-                    Val::Text(text) => scratch.keep(text),
-                    value => scratch.make(place, FUNCTION, |scratch, out| write_text(scratch, value, out))?,
+                let text = match value {
+                    Val::Text(text) => text,
+                    value => scratch.make(place, FUNCTION, |out| write_text(value, out))?,
                 };
-                let text = scratch.str(Str::Scratch(span));
                 // A character has at least one byte, so most texts need not be counted.
                 let is_long = |most: &u32| text.len() > *most as usize && text.chars().count() > *most as usize;
                 if characters.as_ref().is_some_and(is_long) || text.len() as u64 > *bytes {
                     return fail("the text is too long for the column");
                 }
-                return Ok(Stored::Text(span));
+                Value::Text(text.as_bytes())
             }
             Target::Bytes { most, padded } => {
-                let span = match value {
-                    Val::Bytes(bytes) => scratch.keep_bytes(bytes, *padded),
-                    Val::Text(text) => scratch.keep_text_as_bytes(text, *padded),
+                let bytes = match value {
+                    Val::Bytes(bytes) => bytes,
+                    Val::Text(text) => text.as_bytes(),
                     _ => return fail("the value is not bytes"),
                 };
-                if span.length() as u64 > *most {
+                if bytes.len() as u64 > *most {
                     return fail("the value is too long for the column");
                 }
-                return Ok(Stored::Bytes(span));
+                Value::Bytes(scratch.pad(bytes, *padded))
             }
             Target::Enum(labels) => {
                 let Val::Text(text) = value else { return fail("the value is not a text") };
-                let text = scratch.str(text);
                 match labels.iter().position(|label| label == text).map(|index| u16::try_from(index + 1)) {
                     Some(Ok(index)) => Value::Enum(index),
                     _ => return fail("the text is not a label of the column"),
@@ -196,7 +198,7 @@ impl Store {
             Target::Set(labels) => {
                 let Val::Text(text) = value else { return fail("the value is not a text") };
                 let mut mask = 0u64;
-                for label in scratch.str(text).split(',').filter(|label| !label.is_empty()) {
+                for label in text.split(',').filter(|label| !label.is_empty()) {
                     match labels.iter().position(|known| known == label) {
                         Some(bit) if bit < 64 => mask |= 1 << bit,
                         _ => return fail("the text names a label that the column does not have"),
@@ -206,35 +208,35 @@ impl Store {
             }
             Target::Json => {
                 let Val::Text(text) = value else { return fail("the value is not a text") };
-                if serde_json::from_str::<serde::de::IgnoredAny>(scratch.str(text)).is_err() {
+                if serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() {
                     return fail("the text is not JSON");
                 }
-                return Ok(Stored::Json(scratch.keep(text)));
+                Value::Json(text.as_bytes())
             }
-        };
-        Ok(Stored::Plain(stored))
+        }));
+        Ok(())
     }
 }
 
-fn decimal(value: Val<'_>, scratch: &Scratch) -> Option<Decimal> {
-    match value {
+fn decimal(value: &Val<'_>) -> Option<Decimal> {
+    match *value {
         Val::Bool(value) => Some(Decimal { units: value.into(), scale: 0 }),
         Val::Int(value) => Some(Decimal { units: value, scale: 0 }),
         Val::Decimal(value) => Some(value),
         Val::Float(value) => Decimal::from_float(value),
-        Val::Text(text) => Decimal::parse(scratch.str(text).trim()),
+        Val::Text(text) => Decimal::parse(text.trim()),
         Val::Null | Val::Bytes(_) | Val::Moment(_) => None,
     }
 }
 
-fn whole(value: Val<'_>, scratch: &Scratch) -> Option<i128> {
-    decimal(value, scratch).filter(|decimal| decimal.scale == 0).map(|decimal| decimal.units)
+fn whole(value: &Val<'_>) -> Option<i128> {
+    decimal(value).filter(|decimal| decimal.scale == 0).map(|decimal| decimal.units)
 }
 
-fn moment(value: Val<'_>, scratch: &Scratch) -> Option<Moment> {
-    match value {
+fn moment(value: &Val<'_>) -> Option<Moment> {
+    match *value {
         Val::Moment(moment) => Some(moment),
-        Val::Text(text) => Moment::parse(scratch.str(text)),
+        Val::Text(text) => Moment::parse(text),
         _ => None,
     }
 }
@@ -245,10 +247,9 @@ fn cut(at: DateTime, fsp: u8) -> DateTime {
 }
 
 /// Reads `[-]HH:MM:SS[.f]`, up to 838:59:59, in microseconds.
-fn clock(value: Val<'_>, scratch: &Scratch) -> Option<i64> {
+fn clock(value: &Val<'_>) -> Option<i64> {
     let Val::Text(text) = value else { return None };
-    let text = scratch.str(text);
-    let (sign, clock) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let (sign, clock) = text.strip_prefix('-').map_or((1, *text), |rest| (-1, rest));
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
     let number = |text: &str, most: i64| {
         let is_number = (1..=6).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -64,15 +64,26 @@ fn value(script: &str) -> Result<Option<String>, String> {
     let expression = compiler.expression(&node).map_err(|fault| fault.into_error("x").to_string())?;
     let now = text::from_civil(at(2024, 5, 6, 7, 8, 9, 123_456));
     let commit_ms = text::from_civil(at(2024, 5, 6, 7, 0, 0, 500_000)) / 1000;
-    let (row, zone) = (Some(&row), &zone);
-    let scene = Scene { row, before: None, after: row, op: Op::Insert, commit_ms, position: "binlog.000014:4", now, zone, slots: &[] };
-    let mut scratch = Scratch::default();
-    let value = evaluate(&expression, &scene, &mut scratch).map_err(|failure| failure.into_error("x", None).to_string())?;
+    let (row, zone, scratch) = (Some(&row), &zone, &Scratch::default());
+    let scene = Scene {
+        row,
+        before: None,
+        after: row,
+        op: Op::Insert,
+        commit_ms,
+        position: "binlog.000014:4",
+        now,
+        zone,
+        slots: &[],
+        stored: &[],
+        scratch,
+    };
+    let mut value = Val::Null;
+    evaluate(&expression, &scene, &mut value).map_err(|failure| failure.into_error("x", None).to_string())?;
     if let Val::Null = value {
         return Ok(None);
     }
-    let span = scratch.make(Default::default(), "", |scratch, out| write_text(scratch, value, out)).unwrap();
-    Ok(Some(scratch.str(super::value::Str::Scratch(span)).to_owned()))
+    Ok(Some(scratch.make(Default::default(), "", |out| write_text(&value, out)).unwrap().to_owned()))
 }
 
 /// The content of a code span.

@@ -5,19 +5,19 @@ use super::expression::Extra;
 use super::functions::Function;
 use super::moment::{Form, Moment, Unit};
 use super::place::Evaluated;
-use super::value::{Scratch, Str, Val};
+use super::value::Val;
 
 const NO_DATE: &str = "the time is no date of the calendar, or outside the years 0 to 9999";
 
 /// The result of a function whose arguments are not NULL.
-pub(super) fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scene: &Scene<'a>, scratch: &mut Scratch) -> Evaluated<Val<'a>> {
+pub(super) fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scene: &Scene<'a>, out: &mut Val<'a>) -> Evaluated<()> {
     use Function as F;
     let zone = match call.extra {
         Extra::Zone(Some(zone)) => zone,
         _ => scene.zone,
     };
-    let local = |micros: Option<i64>, fsp: u8| match micros.and_then(|micros| zone.local(micros)) {
-        Some(at) => Ok(Val::Moment(Moment { at, form: Form::Time(fsp) })),
+    let mut local = |micros: Option<i64>, fsp: u8| match micros.and_then(|micros| zone.local(micros)) {
+        Some(at) => out.put(Val::Moment(Moment { at, form: Form::Time(fsp) })),
         None => call.fail("the moment is outside the years 0 to 9999 (overflow)"),
     };
     let micros = |count: i128, unit: i64| i64::try_from(count).ok().and_then(|count| count.checked_mul(unit));
@@ -29,22 +29,22 @@ pub(super) fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scene: &Scene<'a>, s
         (F::ToSeconds | F::ToMillis, [Val::Moment(moment)]) => match zone.moment(moment.at) {
             Some(micros) => {
                 let unit = if call.function == F::ToSeconds { 1_000_000 } else { 1000 };
-                Ok(Val::Int(micros.div_euclid(unit).into()))
+                out.put(Val::Int(micros.div_euclid(unit).into()))
             }
             None => call.fail(NO_DATE),
         },
         (F::Print, [Val::Moment(moment)]) => {
             let Extra::Pattern(pattern) = call.extra else { return call.fail("the pattern is missing") };
-            let span = scratch.make(call.place, call.function.name(), |_, out| {
+            let text = scene.scratch.make(call.place, call.function.name(), |out| {
                 pattern.write(moment.at, out.out());
                 Ok(())
             })?;
-            Ok(Val::Text(Str::Scratch(span)))
+            out.put(Val::Text(text))
         }
         (F::Parse, [Val::Text(text)]) => {
             let Extra::Pattern(pattern) = call.extra else { return call.fail("the pattern is missing") };
-            match pattern.read(scratch.str(*text)) {
-                Some(moment) => Ok(Val::Moment(moment)),
+            match pattern.read(text) {
+                Some(moment) => out.put(Val::Moment(moment)),
                 None => call.fail("the text is not a date of this pattern"),
             }
         }
@@ -58,7 +58,7 @@ pub(super) fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scene: &Scene<'a>, s
                     None => return call.fail(NO_DATE),
                 }
             }
-            Ok(Val::Moment(moment))
+            out.put(Val::Moment(moment))
         }
         _ => call.fail("the arguments are not of the right types"),
     }

@@ -1,5 +1,9 @@
 //! Values of scripts, their types, and the memory that their texts are made in.
 
+use std::cell::Cell;
+
+use bumpalo::Bump;
+
 use super::decimal::Decimal;
 use super::moment::{Form, Moment};
 use super::place::{Evaluated, Failure, Place};
@@ -69,7 +73,7 @@ impl Type {
     }
 }
 
-/// A value. Texts and bytes are borrowed from the row or the script, or stand in the [`Scratch`] that made them.
+/// A value. Texts and bytes are borrowed from the row, the script, or the [`Scratch`] that they were made in.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Val<'a> {
     Null,
@@ -78,28 +82,16 @@ pub(super) enum Val<'a> {
     Int(i128),
     Float(f64),
     Decimal(Decimal),
-    Text(Str<'a>),
+    Text(&'a str),
     Bytes(&'a [u8]),
     Moment(Moment),
 }
 
-/// A text.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Str<'a> {
-    Borrowed(&'a str),
-    Scratch(Span),
-}
-
-/// A part of the texts of a scratch.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Span {
-    start: usize,
-    end: usize,
-}
-
-impl Span {
-    pub(super) fn length(self) -> usize {
-        self.end - self.start
+impl<'a> Val<'a> {
+    /// Takes another value, as the last step of what may fail.
+    pub(super) fn put(&mut self, value: Val<'a>) -> Evaluated<()> {
+        *self = value;
+        Ok(())
     }
 }
 
@@ -123,35 +115,24 @@ impl Constant {
             Self::Int(value) => Val::Int(i128::from(*value)),
             Self::Float(value) => Val::Float(*value),
             Self::Decimal(value) => Val::Decimal(*value),
-            Self::Text(value) => Val::Text(Str::Borrowed(value)),
+            Self::Text(value) => Val::Text(value),
             Self::Moment(value) => Val::Moment(*value),
         }
     }
 }
 
-/// Where the texts of a row are made, and the values that the script has set. It is used again for every row, so nothing is allocated for
-/// most of them.
+/// Where the texts of a row are made. It is used again for every row, so nothing is allocated for most of them.
 #[derive(Default)]
 pub(super) struct Scratch {
-    texts: String,
+    arena: Bump,
     /// The text that is being made.
-    spare: String,
-    bytes: Vec<u8>,
-    stored: Vec<Stored>,
+    spare: Cell<String>,
+    /// The bytes of all texts that were made.
+    made: Cell<usize>,
 }
 
-/// A value that a script has set, in the form of its column.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Stored {
-    /// Nothing was set.
-    Unset,
-    Text(Span),
-    Decimal(Span),
-    Json(Span),
-    Bytes(Span),
-    /// A value without text or bytes.
-    Plain(Value<'static>),
-}
+/// A value that a script has set, as it is written into the row; `None` if it was not set.
+pub(super) type Slot<'a> = Cell<Option<Value<'a>>>;
 
 /// A text that is being made. It fails if it becomes too long.
 pub(super) struct Maker<'s> {
@@ -182,6 +163,15 @@ impl Maker<'_> {
         self.push(c.encode_utf8(&mut [0; 4]))
     }
 
+    /// Appends a character so many times.
+    pub(super) fn push_run(&mut self, c: char, count: usize) -> Evaluated<()> {
+        if count.saturating_mul(c.len_utf8()) > self.room.saturating_sub(self.out.len()) {
+            return self.fail("the text becomes too long");
+        }
+        self.out.extend(std::iter::repeat_n(c, count));
+        Ok(())
+    }
+
     /// Appends ASCII.
     pub(super) fn push_bytes(&mut self, bytes: &[u8]) -> Evaluated<()> {
         match std::str::from_utf8(bytes) {
@@ -201,110 +191,57 @@ impl Maker<'_> {
 }
 
 impl Scratch {
-    /// Prepares for a row, for which `slots` values may be set.
-    pub(super) fn clear(&mut self, slots: usize) {
-        self.texts.clear();
-        self.bytes.clear();
-        self.stored.clear();
-        self.stored.resize(slots, Stored::Unset);
-        self.texts.shrink_to(KEPT);
-        self.spare.shrink_to(KEPT);
-        self.bytes.shrink_to(KEPT);
-    }
-
-    pub(super) fn str<'s>(&'s self, text: Str<'s>) -> &'s str {
-        match text {
-            Str::Borrowed(text) => text,
-            Str::Scratch(span) => self.span(span),
+    /// Prepares for a row.
+    pub(super) fn clear(&mut self) {
+        if self.arena.allocated_bytes() > KEPT {
+            self.arena = Bump::new();
+        } else {
+            self.arena.reset();
         }
+        self.spare.get_mut().shrink_to(KEPT);
+        self.made.set(0);
     }
 
-    fn span(&self, span: Span) -> &str {
-        self.texts.get(span.start..span.end).unwrap_or("")
+    /// Slots of which none was set.
+    pub(super) fn slots(&self, count: usize) -> &[Slot<'_>] {
+        self.arena.alloc_slice_fill_with(count, |_| Cell::new(None))
     }
 
-    /// Makes a text from others.
-    pub(super) fn make(
-        &mut self,
-        place: Place,
-        function: &'static str,
-        make: impl FnOnce(&Self, &mut Maker<'_>) -> Evaluated<()>,
-    ) -> Evaluated<Span> {
-        let mut spare = std::mem::take(&mut self.spare);
+    /// Makes a text.
+    pub(super) fn make(&self, place: Place, function: &'static str, make: impl FnOnce(&mut Maker<'_>) -> Evaluated<()>) -> Evaluated<&str> {
+        let mut spare = self.spare.take();
         spare.clear();
-        let room = MAX_TEXT.min(MAX_TEXTS.saturating_sub(self.texts.len()));
-        let made = make(self, &mut Maker { out: &mut spare, room, place, function });
-        let start = self.texts.len();
-        self.texts.push_str(&spare);
-        self.spare = spare;
-        made.map(|()| Span { start, end: self.texts.len() })
+        let room = MAX_TEXT.min(MAX_TEXTS.saturating_sub(self.made.get()));
+        let result = make(&mut Maker { out: &mut spare, room, place, function });
+        let text = result.map(|()| {
+            self.made.set(self.made.get() + spare.len());
+            &*self.arena.alloc_str(&spare)
+        });
+        self.spare.set(spare);
+        text
     }
 
-    /// Keeps a copy of a text.
-    pub(super) fn keep(&mut self, text: Str<'_>) -> Span {
-        match text {
-            Str::Scratch(span) => span,
-            Str::Borrowed(text) => {
-                let start = self.texts.len();
-                self.texts.push_str(text);
-                Span { start, end: self.texts.len() }
-            }
+    /// Bytes padded with zeros to a length.
+    pub(super) fn pad<'s>(&'s self, bytes: &'s [u8], length: usize) -> &'s [u8] {
+        if bytes.len() >= length {
+            return bytes;
         }
-    }
-
-    /// Keeps a copy of a text as bytes, padded with zeros to a length.
-    pub(super) fn keep_text_as_bytes(&mut self, text: Str<'_>, length: usize) -> Span {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        let start = bytes.len();
-        bytes.extend_from_slice(self.str(text).as_bytes());
-        bytes.resize(bytes.len().max(start + length), 0);
-        self.bytes = bytes;
-        Span { start, end: self.bytes.len() }
-    }
-
-    /// Keeps a copy of bytes, padded with zeros to a length.
-    pub(super) fn keep_bytes(&mut self, bytes: &[u8], length: usize) -> Span {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        self.bytes.resize(self.bytes.len().max(start + length), 0);
-        Span { start, end: self.bytes.len() }
-    }
-
-    pub(super) fn set(&mut self, slot: usize, value: Stored) {
-        if let Some(stored) = self.stored.get_mut(slot) {
-            *stored = value;
-        }
-    }
-
-    pub(super) fn stored(&self, slot: usize) -> Stored {
-        self.stored.get(slot).copied().unwrap_or(Stored::Unset)
-    }
-
-    /// A stored value as it is written into a row; `None` if nothing was set.
-    pub(super) fn value(&self, stored: Stored) -> Option<Value<'_>> {
-        Some(match stored {
-            Stored::Unset => return None,
-            Stored::Text(span) => Value::Text(self.span(span).as_bytes()),
-            Stored::Decimal(span) => Value::Decimal(self.span(span)),
-            Stored::Json(span) => Value::Json(self.span(span).as_bytes()),
-            Stored::Bytes(span) => Value::Bytes(self.bytes.get(span.start..span.end).unwrap_or(&[])),
-            Stored::Plain(value) => value,
-        })
+        self.arena.alloc_slice_fill_with(length, |index| bytes.get(index).copied().unwrap_or(0))
     }
 }
 
 /// Appends the text of a value, with which it is joined to others.
-pub(super) fn write_text(scratch: &Scratch, value: Val<'_>, out: &mut Maker<'_>) -> Evaluated<()> {
+pub(super) fn write_text(value: &Val<'_>, out: &mut Maker<'_>) -> Evaluated<()> {
     match value {
         Val::Null => Ok(()),
-        Val::Bool(value) => out.push(if value { "true" } else { "false" }),
-        Val::Int(value) => out.push(itoa::Buffer::new().format(value)),
+        Val::Bool(value) => out.push(if *value { "true" } else { "false" }),
+        Val::Int(value) => out.push(itoa::Buffer::new().format(*value)),
         Val::Float(value) => out.push(&value.to_string()),
         Val::Decimal(value) => {
             value.write(out.out());
             Ok(())
         }
-        Val::Text(value) => out.push(scratch.str(value)),
+        Val::Text(value) => out.push(value),
         Val::Bytes(value) => value.iter().try_for_each(|byte| {
             const HEX: &[u8; 16] = b"0123456789abcdef";
             out.push_bytes(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]])
