@@ -7,6 +7,7 @@ mod filter;
 mod known_tables;
 mod masking;
 mod operations;
+mod quotient;
 mod rename;
 mod selected_tables;
 

@@ -134,7 +134,7 @@ impl Compiler<'_> {
     }
 
     /// A call, once its arguments are known.
-    fn call(&self, function: Function, mut values: Vec<Expression>, place: Place) -> Result<Expression, Fault> {
+    pub(super) fn call(&self, function: Function, mut values: Vec<Expression>, place: Place) -> Result<Expression, Fault> {
         let mut extra = types::prepare(function, &mut values, place)?;
         if let (Extra::Digits(_, least, most), Some(Expression { term: Term::Cell { column, .. }, .. })) = (&mut extra, values.first())
             && let Some(range) = self.schema.columns.get(*column).and_then(integer_range)

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use crate::transforms::quotient::quotient;
+
 /// The most digits behind the point, as in MySQL.
 pub(super) const MAX_SCALE: u8 = 30;
 
@@ -45,6 +47,9 @@ impl Decimal {
     }
 
     pub(super) fn to_float(self) -> f64 {
+        if let Some(float) = quotient(self.units, self.scale) {
+            return float;
+        }
         let mut text = String::new();
         self.write(&mut text);
         // A text of digits is a number.
@@ -93,6 +98,9 @@ impl Decimal {
 
     /// Compares exactly.
     pub(super) fn compare(self, other: Self) -> Ordering {
+        if let Some((a, b, _)) = self.aligned(other) {
+            return a.cmp(&b);
+        }
         let whole = |number: Self| number.units.div_euclid(10i128.pow(u32::from(number.scale)));
         whole(self).cmp(&whole(other)).then_with(|| {
             // The parts behind the point are less than 10^30 and fit at any scale.

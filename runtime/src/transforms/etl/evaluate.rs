@@ -112,7 +112,10 @@ pub(super) fn evaluate<'a>(expression: &'a Expression, scene: &Scene<'a>, out: &
                         }
                     };
                     for (value, argument) in values.iter_mut().zip(arguments) {
-                        evaluate(argument, scene, value)?;
+                        match &argument.term {
+                            Term::Constant(constant) => *value = constant.value(),
+                            _ => evaluate(argument, scene, value)?,
+                        }
                         if let Val::Null = value {
                             *out = Val::Null;
                             return Ok(());

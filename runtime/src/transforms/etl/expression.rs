@@ -1,5 +1,6 @@
 //! Expressions as they are evaluated: for one version of one table.
 
+use memchr::memmem::Finder;
 use regex::Regex;
 
 use super::functions::Function;
@@ -61,6 +62,8 @@ pub(super) enum Image {
 pub(super) enum Extra {
     None,
     Regex(Box<Regex>),
+    /// Finds the text that is replaced.
+    Finder(Box<Finder<'static>>),
     Pattern(Pattern),
     /// `None` means the task's zone.
     Zone(Option<Zone>),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::compile::{Compiler, Slot};
-use super::expression::{Expression, Extra, Image, Term};
+use super::expression::{Expression, Image, Term};
 use super::functions::{ActionName, Callee, Entry, Function};
 use super::keys::{ALLOWED, cast_keeps_apart, keeps_apart};
 use super::place::{Fault, Place};
@@ -342,10 +342,8 @@ impl Builder<'_> {
         for name in names {
             let column = self.compiler.column(&name, place)?;
             let count = Expression::constant(Constant::Int(-1), Type::Int, place);
-            let nullable = column.nullable || search.nullable || replace.nullable;
-            let arguments = vec![column, search.clone(), replace.clone(), count];
-            let term = Term::Call { function: Function::Replace, arguments, extra: Extra::None };
-            actions.push(self.set(&name, Expression { term, ty: Type::Text(None), nullable, place }, false, place)?);
+            let value = self.compiler.call(Function::Replace, vec![column, search.clone(), replace.clone(), count], place)?;
+            actions.push(self.set(&name, value, false, place)?);
         }
         Ok(Action::All(actions))
     }

@@ -171,10 +171,15 @@ fn replace<'a>(call: Call<'a>, text: &str, old: &str, new: &str, count: usize, s
             return out.fail("the text to be replaced is empty");
         }
         let mut end = 0;
-        for (start, hit) in text.match_indices(old).take(count) {
+        let mut replace = |start: usize| {
             out.push(text.get(end..start).unwrap_or(""))?;
-            out.push(new)?;
-            end = start + hit.len();
+            end = start + old.len();
+            out.push(new)
+        };
+        match call.extra {
+            // A text in UTF-8 is found at borders of characters only.
+            Extra::Finder(finder) => finder.find_iter(text.as_bytes()).take(count).try_for_each(replace)?,
+            _ => text.match_indices(old).take(count).try_for_each(|(start, _)| replace(start))?,
         }
         out.push(text.get(end..).unwrap_or(""))
     })

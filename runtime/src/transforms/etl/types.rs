@@ -1,5 +1,6 @@
 //! The types of functions: what they take, what they give, and what of their arguments is worked out beforehand.
 
+use memchr::memmem::Finder;
 use regex::RegexBuilder;
 
 use super::decimal::{Decimal, MAX_SCALE};
@@ -83,6 +84,10 @@ pub(super) fn prepare(function: Function, values: &mut Vec<Expression>, place: P
         F::Hash | F::Digits => "the salt",
         F::FromSeconds | F::FromMillis | F::ToSeconds | F::ToMillis if values.len() > 1 => "the time zone",
         F::FromSeconds | F::FromMillis | F::ToSeconds | F::ToMillis => return Ok(Extra::Zone(None)),
+        F::Replace => {
+            let old = values.get(1).and_then(Expression::as_text).filter(|old| !old.is_empty());
+            return Ok(old.map_or(Extra::None, |old| Extra::Finder(Box::new(Finder::new(old).into_owned()))));
+        }
         _ => return Ok(Extra::None),
     };
     let argument = values.pop();

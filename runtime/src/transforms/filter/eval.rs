@@ -27,7 +27,11 @@ impl Cond {
             Cond::Is(inner, wanted) => Some(inner.eval(row)? == Some(*wanted)),
             Cond::IsNull(operand) => Some(operand.is_null(row)?),
             Cond::NonZero(number) => number.eval(row)?.map(|number| !number.is_zero()),
-            Cond::Numbers(op, left, right) => op.test(left.eval(row)?, right.eval(row)?, |a, b| Ok(a.compare(b)))?,
+            Cond::Numbers(op, left, right) => match (&**left, &**right) {
+                // Most conditions are of this kind.
+                (Num::Column(column), Num::Const(constant)) => return op.test_cell(row.get(*column), constant),
+                _ => op.test(left.eval(row)?, right.eval(row)?, |a, b| Ok(a.compare(b)))?,
+            },
             Cond::OneOf(number, list) => match number.eval(row)? {
                 Some(number) => Some(list.binary_search(&number.to_whole().ok_or(Failure::Cell)?).is_ok()),
                 None => None,
@@ -78,15 +82,32 @@ impl Op {
             (left, right) if self == Op::NullSafe => return Ok(Some(left.is_none() && right.is_none())),
             _ => return Ok(None),
         };
-        let order = compare(left, right)?;
-        Ok(Some(match self {
+        Ok(Some(self.holds(compare(left, right)?)))
+    }
+
+    #[inline]
+    fn test_cell(self, value: Value<'_>, constant: &Number) -> Result<Option<bool>> {
+        let order = match (value, constant) {
+            (Value::Int(value), Number::Int(constant)) => value.cmp(constant),
+            (value, constant) => match cell(value)? {
+                Some(value) => value.compare(*constant),
+                None if self == Op::NullSafe => return Ok(Some(false)),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(self.holds(order)))
+    }
+
+    #[inline]
+    fn holds(self, order: Ordering) -> bool {
+        match self {
             Op::Eq | Op::NullSafe => order.is_eq(),
             Op::Ne => order.is_ne(),
             Op::Lt => order.is_lt(),
             Op::Le => order.is_le(),
             Op::Gt => order.is_gt(),
             Op::Ge => order.is_ge(),
-        }))
+        }
     }
 }
 

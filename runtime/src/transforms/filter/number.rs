@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::failure::Failure;
+use crate::transforms::quotient::quotient;
 
 /// The most digits a decimal may have here. MySQL has up to 65.
 pub(super) const MAX_DIGITS: u8 = 38;
@@ -93,8 +94,11 @@ impl Decimal {
         if self.scale == other.scale {
             return self.units.cmp(&other.units);
         }
-        // Whole parts and fractions are compared apart, because the units may not fit at the greater scale.
         let scale = self.scale.max(other.scale);
+        if let (Some(a), Some(b)) = (self.at(scale), other.at(scale)) {
+            return a.cmp(&b);
+        }
+        // Whole parts and fractions are compared apart, because the units do not fit at the greater scale.
         let part = |number: Self| {
             let power = Self::power(number.scale);
             (number.units / power, number.units % power * Self::power(scale - number.scale))
@@ -104,8 +108,8 @@ impl Decimal {
 
     #[allow(clippy::cast_precision_loss)]
     fn to_double(self) -> f64 {
-        if self.scale == 0 && self.units.unsigned_abs() < 1 << 53 {
-            return self.units as f64;
+        if let Some(double) = quotient(self.units, self.scale) {
+            return double;
         }
         // Through the text, so that the result is the nearest double.
         self.to_text().parse().unwrap_or(f64::NAN)
