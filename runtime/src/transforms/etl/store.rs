@@ -2,12 +2,11 @@
 
 use super::decimal::Decimal;
 use super::moment::Moment;
-use super::place::{Evaluated, Failure, Place};
+use super::place::{Evaluated, Failure, Place, SET};
 use super::value::{Scratch, Stored, Str, Type, Val, write_text};
 use super::zone::Zone;
 use crate::{Collation, Column, ColumnKind, DateTime, Value};
 
-const FUNCTION: &str = "e_set";
 /// The most characters of a VARCHAR in utf8mb4 whose row may have nothing else.
 const MAX_VARCHAR: u32 = 16_383;
 
@@ -87,7 +86,7 @@ impl Store {
     /// Casts a value. Numbers are rounded half away from zero, as MySQL does; texts must be as the column's values are written. A value that
     /// does not fit is a failure.
     pub(super) fn convert(&self, value: Val<'_>, zone: &Zone, scratch: &mut Scratch, place: Place) -> Evaluated<Stored> {
-        let fail = |why| Failure::err(place, FUNCTION, why);
+        let fail = |why| Failure::err(place, SET, why);
         if let Val::Null = value {
             return if self.nullable { Ok(Stored::Plain(Value::Null)) } else { fail("the column cannot be NULL, and the value is") };
         }
@@ -110,7 +109,7 @@ impl Store {
                 let digits = |units: i128| units.unsigned_abs().checked_ilog10().map_or(0, |log| log + 1);
                 match exact.rescale(*scale) {
                     Some(exact) if digits(exact.units) <= u32::from(*precision) && (exact.units >= 0 || !unsigned) => {
-                        let span = scratch.make(place, FUNCTION, |_, out| {
+                        let span = scratch.make(place, SET, |_, out| {
                             exact.write(out.out());
                             Ok(())
                         })?;
@@ -164,7 +163,7 @@ impl Store {
             Target::Text { characters, bytes } => {
                 let span = match value {
                     Val::Text(text) => scratch.keep(text),
-                    value => scratch.make(place, FUNCTION, |scratch, out| write_text(scratch, value, out))?,
+                    value => scratch.make(place, SET, |scratch, out| write_text(scratch, value, out))?,
                 };
                 let text = scratch.str(Str::Scratch(span));
                 // A character has at least one byte, so most texts need not be counted.
