@@ -237,6 +237,8 @@ mod tests {
         assert_eq!(found(&["shop.users"], columns)[0].0, Level::Failed, "the columns of `rename` are those of the source's tables");
         let none = check(&built(&[("mask", json!({"tables": ["x.y"], "columns": {"mail": "null"}}))]), Vec::new()).unwrap();
         assert_eq!(none, [], "nothing can be said without a table");
+        let unhelpful = refuse_failed(vec![Finding::failed("transform", "no", "")]).unwrap_err();
+        assert!(unhelpful.help().is_some_and(|help| !help.is_empty()));
         // Every transform that chooses tables is looked at.
         for (name, settings) in [
             ("filter", json!({"tables": ["crm.people"], "where": "id > 1"})),
