@@ -125,11 +125,12 @@ struct Names<'a> {
 impl Names<'_> {
     /// What is wrong with the patterns of the transforms.
     fn findings(&self, transforms: &[Box<dyn Transform>]) -> Vec<Finding> {
-        let of_transform = |(place, transform): (usize, &Box<dyn Transform>)| {
-            let patterns = transform.table_patterns();
-            patterns.into_iter().filter_map(|(key, pattern)| self.finding(place, key, pattern)).collect::<Vec<_>>()
-        };
-        transforms.iter().enumerate().flat_map(of_transform).collect()
+        let mut found = Vec::new();
+        for (place, transform) in transforms.iter().enumerate() {
+            let patterns = transform.table_patterns().into_iter();
+            found.extend(patterns.filter_map(|(key, pattern)| self.finding(place, key, pattern)));
+        }
+        found
     }
 
     /// What is wrong with a pattern of the transform at `place`: that it only matches a name that a later transform gives, or matches nothing.

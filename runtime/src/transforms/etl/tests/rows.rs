@@ -220,7 +220,7 @@ fn constants_that_do_not_fit_are_found_before_any_row() {
         assert!(found.iter().all(|finding| finding.level == crate::Level::Failed));
         found.into_iter().map(|finding| finding.what).collect::<Vec<_>>().join("; ")
     };
-    let mut scripts = |script: &str, on_error: &str| failed(&mut etl(json!({"script": script, "on_etl_error": on_error})).unwrap());
+    let scripts = |script: &str, on_error: &str| failed(&mut etl(json!({"script": script, "on_etl_error": on_error})).unwrap());
     let what = scripts("e_if(`region` = 'x',\n  e_set(`amount`, 'cheap'))", "error");
     assert!(what.contains("transform.etl.script: line 2, column 19: e_set: the value is not a number"), "{what}");
     assert!(what.contains("column amount is decimal"), "{what}");
