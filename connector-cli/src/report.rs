@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use runtime::{Error, Escaped, Kind};
+use runtime::{Error, Escaped, Finding, Kind};
 
 /// Why a line could not be printed.
 static LOST: OnceLock<String> = OnceLock::new();
@@ -32,9 +32,14 @@ fn write_line(line: &impl Display) {
 
 /// The exit code of a command whose result is what it prints: that of a failure if a part of it could not be printed.
 pub(crate) fn ended(code: ExitCode) -> ExitCode {
-    match LOST.get() {
+    ended_with(code, LOST.get().map(String::as_str))
+}
+
+fn ended_with(code: ExitCode, lost: Option<&str>) -> ExitCode {
+    match lost {
         Some(why) => {
-            fail(&Error::fatal("the output could not be written").because(why.clone()).with_help("free space, or write elsewhere"))
+            let error = Error::fatal("the output could not be written").because(why.to_owned());
+            fail(&error.with_help("free space, or write elsewhere"))
         }
         None => code,
     }
@@ -91,6 +96,12 @@ pub(crate) fn say_in_colour(line: &[Span]) {
     write_line(&shown.trim_end_matches(' '));
 }
 
+/// Prints a warning to stderr, beside a result on stdout.
+pub(crate) fn warn(finding: &Finding) {
+    let help = if finding.help.is_empty() { String::new() } else { format!("  help:  {}\n", Escaped(&finding.help)) };
+    let _ = std::io::stderr().write_all(format!("warning: {}\n{help}", Escaped(&finding.what)).as_bytes());
+}
+
 /// Prints an error and returns the exit code of its kind.
 pub(crate) fn fail(error: &Error) -> ExitCode {
     let lines: String = lines(error).iter().map(|line| format!("{}\n", Escaped(line))).collect();
@@ -136,6 +147,14 @@ mod tests {
         ];
         assert_eq!(lines(&error), expected);
         assert_eq!(lines(&Error::fatal("it broke")), ["error: it broke"]);
+    }
+
+    #[test]
+    fn a_command_whose_output_is_lost_fails_whatever_it_found() {
+        for code in [ExitCode::SUCCESS, ExitCode::from(2), ExitCode::from(4)] {
+            assert_eq!(ended_with(code, None), code);
+            assert_eq!(ended_with(code, Some("No space left on device")), ExitCode::from(1));
+        }
     }
 
     #[test]

@@ -4,88 +4,165 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use runtime::{Body, Error, Escaped, Event, Pipeline, Registry, Rehearsed, Result, RowChange, TableId, TestInput};
+use runtime::{Body, Error, Escaped, Event, Finding, Pipeline, Registry, Rehearsed, Result, RowChange, TableId, TestInput};
 use serde_json::{Map, Value};
 
 use crate::args::TestArguments;
 use crate::config::{Expected, Input, Task, TestCase};
 use crate::report;
 
-/// How a test has ended: with no lines, or with what differs.
+/// How a test, or the check of a file's transforms, has ended.
 struct Outcome {
     file: String,
     name: String,
-    differences: Vec<String>,
+    ended: Ended,
+}
+
+enum Ended {
+    Passed,
+    /// The rows are others than expected: what differs, line by line.
+    Differs(Vec<String>),
+    /// The file is wrong, so that there are no rows to compare: the lines of the error.
+    Wrong(Vec<String>),
+}
+
+impl Outcome {
+    /// What is shown below its name.
+    fn lines(&self) -> &[String] {
+        match &self.ended {
+            Ended::Passed => &[],
+            Ended::Differs(lines) | Ended::Wrong(lines) => lines,
+        }
+    }
+}
+
+/// What the tests of a file have shown.
+struct Tested {
+    outcomes: Vec<Outcome>,
+    /// What is not wrong, but perhaps not meant.
+    warnings: Vec<Finding>,
 }
 
 pub(crate) fn test(registry: &Registry, args: &TestArguments) -> ExitCode {
     let mut outcomes = Vec::new();
     for file in &args.files {
-        match outcomes_of(registry, file) {
-            Ok(found) => outcomes.extend(found),
+        match tested(registry, file) {
+            Ok(tested) => {
+                show(file, &tested);
+                outcomes.extend(tested.outcomes);
+            }
             Err(error) => return report::fail(&error),
         }
     }
-    for Outcome { file, name, differences } in &outcomes {
-        report::say(format_args!("{:<8} {}: {}", if differences.is_empty() { "ok" } else { "FAILED" }, Escaped(file), Escaped(name)));
-        differences.iter().for_each(|line| report::say(format_args!("         {}", Escaped(line))));
-    }
-    let failed = outcomes.iter().filter(|outcome| !outcome.differences.is_empty()).count();
+    let count = |is: fn(&Ended) -> bool| outcomes.iter().filter(|outcome| is(&outcome.ended)).count();
+    let (passed, wrong) = (count(|ended| matches!(ended, Ended::Passed)), count(|ended| matches!(ended, Ended::Wrong(_))));
+    let failed = outcomes.len() - passed;
     report::say("");
-    report::say(format_args!("{} tests: {} passed, {failed} failed", outcomes.len(), outcomes.len() - failed));
+    report::say(format_args!("{} tests: {passed} passed, {failed} failed", outcomes.len()));
     if let Some(path) = &args.junit
         && let Err(error) = std::fs::write(path, junit(&outcomes))
     {
-        return report::fail(&Error::config(format!("{} cannot be written", path.display())).because(error));
+        let error = Error::config(format!("{} cannot be written", path.display())).because(error);
+        return report::fail(&error.with_help("name a file in a directory that exists and can be written"));
     }
-    if failed > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS }
+    match (failed, wrong) {
+        (0, _) => ExitCode::SUCCESS,
+        (_, 0) => ExitCode::from(1),
+        _ => ExitCode::from(2),
+    }
 }
 
-fn outcomes_of(registry: &Registry, file: &Path) -> Result<Vec<Outcome>> {
-    let task = Task::load_tests(file)?;
-    let shown = file.display().to_string();
-    if task.tests().is_empty() {
-        return Err(Error::config(format!("{shown} has no tests")).with_help("add a [[test]] with `name`, `input` and `expect`"));
+fn show(file: &Path, Tested { outcomes, warnings }: &Tested) {
+    for outcome in outcomes {
+        let mark = if matches!(outcome.ended, Ended::Passed) { "ok" } else { "FAILED" };
+        report::say(format_args!("{mark:<8} {}: {}", Escaped(&outcome.file), Escaped(&outcome.name)));
+        outcome.lines().iter().for_each(|line| report::say(format_args!("         {}", Escaped(line))));
     }
-    let pipeline = task.pipeline(registry)?;
-    let outcome = |test: &TestCase| {
-        let differences = match found_by(&pipeline, test) {
-            Ok(found) => differences(&test.expect.iter().map(expected).collect::<Vec<_>>(), &found),
-            Err(error) => error.to_string().lines().map(str::to_owned).collect(),
-        };
-        Outcome { file: shown.clone(), name: test.name.clone(), differences }
+    for warning in warnings {
+        report::say(format_args!("warning  {}: {}", Escaped(file.display()), warning.what));
+    }
+    if !warnings.is_empty() {
+        report::say("         help:  the tests have no such tables or columns: correct the transform, or add a test for it");
+    }
+}
+
+/// Runs the tests of a file. Fails with an error of kind `Config` that names the file if it cannot be read, or if a part of it is not valid.
+fn tested(registry: &Registry, path: &Path) -> Result<Tested> {
+    let task = Task::load_tests(path)?;
+    let file = path.display().to_string();
+    // Some errors name the file already.
+    let in_file = |error: Error| match error.message().starts_with(&file) {
+        true => error,
+        false => error.map_message(|message| format!("{file}: {message}")),
     };
-    Ok(task.tests().iter().map(outcome).collect())
+    if task.tests().is_empty() {
+        return Err(Error::config(format!("{file} has no tests")).with_help("add a [[test]] with `name`, `input` and `expect`"));
+    }
+    let pipeline = task.pipeline(registry).map_err(in_file)?;
+    let (mut outcomes, mut rehearsed) = (Vec::new(), Vec::new());
+    for test in task.tests() {
+        let expected = test.expect.iter().map(expected).collect::<Result<Vec<_>>>();
+        let expected = expected.map_err(|error| in_file(error.while_doing(format!("reading the test {:?}", test.name))))?;
+        let ended = match played(&pipeline, test) {
+            Ok((found, played)) => {
+                let mut lines = differences(&expected, &found);
+                if !lines.is_empty() {
+                    lines.extend(
+                        played.not_selected.iter().map(|table| format!("`tables` and `exclude` of the source do not select {table}")),
+                    );
+                }
+                rehearsed.push(played);
+                if lines.is_empty() { Ended::Passed } else { Ended::Differs(lines) }
+            }
+            Err(error) => Ended::Wrong(report::lines(&error)),
+        };
+        outcomes.push(Outcome { file: file.clone(), name: test.name.clone(), ended });
+    }
+    // A test that could not be played has tables that nobody knows.
+    let checked = if rehearsed.len() == outcomes.len() { pipeline.check_rehearsed(&rehearsed) } else { Ok(Vec::new()) };
+    let warnings = checked.unwrap_or_else(|error| {
+        let ended = Ended::Wrong(report::lines(&error));
+        outcomes.push(Outcome { file: file.clone(), name: "the transforms fit the tables of the tests".to_owned(), ended });
+        Vec::new()
+    });
+    Ok(Tested { outcomes, warnings })
 }
 
-/// The rows that a sink would be given, and the rejected ones, in the order of the input.
-fn found_by(pipeline: &Pipeline, test: &TestCase) -> Result<Vec<Found>> {
-    let Rehearsed { events, rejected, .. } = pipeline.rehearse(&input_of(test)?)?;
+/// The rows that a sink would be given, and the rejected ones, in the order of the input; and what the transforms have made of it otherwise.
+fn played(pipeline: &Pipeline, test: &TestCase) -> Result<(Vec<Found>, Rehearsed)> {
+    let rehearsed = pipeline.rehearse(&input_of(test)?)?;
     let mut found = Vec::new();
-    for event in &events {
+    for event in &rehearsed.events {
         if let Body::Row(change) = &event.body {
             found.push((event.seq, Found::of(change, None)?));
         }
     }
-    for (Event { seq, body, .. }, error) in &rejected {
+    for (Event { seq, body, .. }, error) in &rehearsed.rejected {
         if let Body::Row(change) = body {
             found.push((*seq, Found::of(change, Some(error.to_string()))?));
         }
     }
     found.sort_by_key(|(seq, _)| *seq);
-    Ok(found.into_iter().map(|(_, found)| found).collect())
+    Ok((found.into_iter().map(|(_, found)| found).collect(), rehearsed))
 }
 
 fn input_of(test: &TestCase) -> Result<Vec<TestInput>> {
     let input = |input: &Input| match input {
         Input::Statements(text) => Ok(TestInput::Statements(text.clone())),
         Input::Row(row) => {
-            let table =
-                row.table.parse::<TableId>().map_err(|why| Error::config("`table` of a row in a test is not valid").because(why))?;
+            let table = named_table(&row.table, "a row of `input`")?;
             Ok(TestInput::Row { table, before: row.before.clone(), after: row.after.clone() })
         }
     };
     test.input.iter().map(input).collect()
+}
+
+fn named_table(name: &str, of: &str) -> Result<TableId> {
+    name.parse().map_err(|why: String| {
+        Error::config(format!("`table` of {of} is not valid"))
+            .because(why)
+            .with_help("write the table as database.table, such as shop.orders")
+    })
 }
 
 /// A row behind the transforms, in the form in which it is compared and shown.
@@ -135,11 +212,12 @@ impl Found {
     }
 }
 
-fn expected(expected: &Expected) -> Found {
+fn expected(expected: &Expected) -> Result<Found> {
     let Expected { table, op, before, after, error } = expected.clone();
     // The table is written in any of the forms that a name has.
-    let table = table.parse::<TableId>().map_or(table, |id| id.to_string());
-    Found { table, op, before: before.as_ref().map(without_nulls), after: after.as_ref().map(without_nulls), error }
+    let table = named_table(&table, "a row of `expect`")?.to_string();
+    let op = op.map(|op| op.word().to_owned());
+    Ok(Found { table, op, before: before.as_ref().map(without_nulls), after: after.as_ref().map(without_nulls), error })
 }
 
 fn without_nulls(image: &Map<String, Value>) -> Map<String, Value> {
@@ -163,17 +241,18 @@ fn differences(expected: &[Found], found: &[Found]) -> Vec<String> {
 }
 
 fn junit(outcomes: &[Outcome]) -> String {
-    let failed = outcomes.iter().filter(|outcome| !outcome.differences.is_empty()).count();
+    let failed = outcomes.iter().filter(|outcome| !matches!(outcome.ended, Ended::Passed)).count();
     let mut xml = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"connector-cli\" tests=\"{}\" failures=\"{failed}\">\n",
         outcomes.len()
     );
-    for Outcome { file, name, differences } in outcomes {
+    for outcome in outcomes {
+        let Outcome { file, name, ended } = outcome;
         xml.push_str(&format!("  <testcase classname=\"{}\" name=\"{}\"", in_xml(file), in_xml(name)));
-        if differences.is_empty() {
+        if matches!(ended, Ended::Passed) {
             xml.push_str("/>\n");
         } else {
-            xml.push_str(&format!("><failure>{}</failure></testcase>\n", in_xml(&differences.join("\n"))));
+            xml.push_str(&format!("><failure>{}</failure></testcase>\n", in_xml(&outcome.lines().join("\n"))));
         }
     }
     xml + "</testsuite>\n"
@@ -228,14 +307,32 @@ input = ["CREATE TABLE shop.audit (id INT PRIMARY KEY)", { table = "shop.audit",
 expect = [{ table = "shop.audit", op = "insert" }, { table = "shop.audit", op = "delete" }]
 "#;
 
-    #[test]
-    fn tests_of_a_file_are_run_without_servers() {
+    fn write(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("shop.toml");
-        std::fs::write(&path, FILE).unwrap();
-        let outcomes = outcomes_of(&crate::bundled(), &path).unwrap();
-        assert_eq!(outcomes[0].differences, Vec::<String>::new());
-        assert_eq!(outcomes[1].differences, ["row 2", "  - expected: delete shop.audit", "  + found:    nothing"]);
+        std::fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+
+    fn tested_text(text: &str) -> Result<Tested> {
+        let (_folder, path) = write(text);
+        tested(&crate::bundled(), &path)
+    }
+
+    /// The exit code of the command for a file with this text.
+    fn code(text: &str) -> ExitCode {
+        let (_folder, path) = write(text);
+        test(&crate::bundled(), &TestArguments { files: vec![path], junit: None })
+    }
+
+    #[test]
+    fn tests_of_a_file_are_run_without_servers() {
+        let (folder, path) = write(FILE);
+        let Tested { outcomes, warnings } = tested(&crate::bundled(), &path).unwrap();
+        assert!(matches!(outcomes[0].ended, Ended::Passed), "{:?}", outcomes[0].lines());
+        assert!(matches!(outcomes[1].ended, Ended::Differs(_)));
+        assert_eq!(outcomes[1].lines(), ["row 2", "  - expected: delete shop.audit", "  + found:    nothing"]);
+        assert_eq!((outcomes.len(), warnings), (2, Vec::new()));
         let xml = junit(&outcomes);
         assert!(xml.contains("tests=\"2\" failures=\"1\"") && xml.contains("name=\"orders are renamed\"/>"), "{xml}");
 
@@ -243,16 +340,71 @@ expect = [{ table = "shop.audit", op = "insert" }, { table = "shop.audit", op = 
         let args = TestArguments { files: vec![path.clone()], junit: Some(junit.clone()) };
         assert_eq!(test(&crate::bundled(), &args), ExitCode::from(1));
         assert_eq!(std::fs::read_to_string(junit).unwrap(), xml);
-        std::fs::write(&path, FILE.split("[[test]]").next().unwrap()).unwrap();
-        assert!(outcomes_of(&crate::bundled(), &path).err().unwrap().to_string().contains("no tests"));
+        let none = tested_text(FILE.split("[[test]]").next().unwrap());
+        assert!(none.err().unwrap().to_string().contains("no tests"));
     }
 
     #[test]
     fn a_test_that_cannot_be_played_says_why() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("shop.toml");
-        std::fs::write(&path, FILE.replace("CREATE TABLE shop.orders (id INT PRIMARY KEY, note VARCHAR(9));", "")).unwrap();
-        let outcomes = outcomes_of(&crate::bundled(), &path).unwrap();
-        assert!(outcomes[0].differences.join("\n").contains("there is no table shop.orders"), "{:?}", outcomes[0].differences);
+        let text = FILE.replace("CREATE TABLE shop.orders (id INT PRIMARY KEY, note VARCHAR(9));", "");
+        let Tested { outcomes, .. } = tested_text(&text).unwrap();
+        let lines = outcomes[0].lines().join("\n");
+        assert!(matches!(outcomes[0].ended, Ended::Wrong(_)) && outcomes.len() == 2, "{lines}");
+        assert!(lines.contains("there is no table shop.orders") && lines.contains("help:  a test plays"), "{lines}");
+        assert_eq!(code(&text), ExitCode::from(2));
+        let mask = "[[transform]]\nmask = { tables = [\"shop.orders\"], columns = { id = { truncate = 3 } } }\n[[transform]]\nrename";
+        let Tested { outcomes, .. } = tested_text(&FILE.replace("[[transform]]\nrename", mask)).unwrap();
+        let lines = outcomes[0].lines().join("\n");
+        assert!(lines.contains("transform.mask.columns.id") && lines.contains("`mask`, transform number 2"), "{lines}");
+    }
+
+    #[test]
+    fn transforms_that_match_nothing_are_told() {
+        let with = |transform: &str| {
+            let text = FILE.replace("[[transform]]\nrename", &format!("[[transform]]\n{transform}\n[[transform]]\nrename"));
+            let text = text.replace(", { table = \"shop.audit\", op = \"delete\" }", "");
+            let Tested { outcomes, warnings } = tested_text(&text).unwrap();
+            let lines = outcomes.iter().flat_map(|outcome| outcome.lines().to_vec()).collect::<Vec<_>>().join("\n");
+            (code(&text), lines, warnings.into_iter().map(|warning| warning.what).collect::<Vec<_>>().join("\n"))
+        };
+        assert_eq!(
+            with("mask = { tables = [\"shop.orders\"], columns = { note = \"null\" } }"),
+            (ExitCode::SUCCESS, String::new(), String::new())
+        );
+        let (ended, lines, warnings) = with("mask = { tables = [\"shop.order\"], columns = { note = \"null\" } }");
+        assert_eq!((ended, lines.as_str()), (ExitCode::SUCCESS, ""));
+        assert_eq!(warnings, "mask.tables: no selected table matches \"shop.order\"");
+        for (transform, what) in [
+            (
+                "mask = { tables = [\"sales.orders\"], columns = { note = \"null\" } }",
+                "write the name that the table has before it is renamed: shop.orders",
+            ),
+            ("mask = { tables = [\"shop.orders\"], columns = { nte = \"null\" } }", "no table has the column `nte`"),
+            ("columns = { tables = [\"shop.orders\"], exclude = [\"nte\"] }", "no table has the column `nte`"),
+        ] {
+            let (ended, lines, _) = with(transform);
+            assert!(ended == ExitCode::from(2) && lines.contains(what) && lines.contains("help:"), "{transform}: {ended:?} {lines}");
+        }
+        // The tables of two tests are looked at together.
+        let text = FILE.replace("\"shop.orders\" = \"sales.orders\"", "\"shop.orders\" = \"shop.audit\"");
+        let lines = tested_text(&text).unwrap().outcomes.pop().unwrap().lines().join("\n");
+        assert!(lines.contains("several tables the name shop.audit: shop.audit, shop.orders"), "{lines}");
+    }
+
+    #[test]
+    fn what_a_test_says_is_valid_or_refused_with_its_file() {
+        for (from, to, what) in [
+            ("op = \"insert\", after = { id = 1 }", "op = \"Insert\"", "op"),
+            ("\"sales.orders\", op", "\"orders\", op", "`table` of a row of `expect` is not valid"),
+            ("operations = {", "etl = { script = \"e_sot(`a`, 1)\" } #", "unknown function e_sot"),
+        ] {
+            let (_folder, path) = write(&FILE.replace(from, to));
+            let error = tested(&crate::bundled(), &path).err().unwrap();
+            assert!(error.to_string().contains(what) && error.message().starts_with(&path.display().to_string()), "{error}");
+            assert!(error.kind() == runtime::Kind::Config && error.help().is_some(), "{error}");
+        }
+        let text = FILE.replace("tables = [\"shop.*\"]\n", "tables = [\"shop.*\"]\nexclude = [\"shop.orders\"]\n");
+        let lines = tested_text(&text).unwrap().outcomes[0].lines().join("\n");
+        assert!(lines.contains("`tables` and `exclude` of the source do not select shop.orders"), "{lines}");
     }
 }

@@ -39,7 +39,9 @@ pub use api::resume_filter::{ResumeFilter, Tag};
 pub use api::row::{Cell, CellBlock, Date, DateTime, Row, RowWriter, Value};
 pub use api::schema::{Column, ColumnKind, KeyPart, OtherKey, TableId, TableSchema, UniqueKey, split_name};
 pub use api::sink::{PreviewRecord, Sink};
-pub use api::source::{Phase, Plan, Refetched, Renumbered, Source, SourceInfo, Split, SplitKind, SplitReader, TableProgress, TestInput};
+pub use api::source::{
+    Phase, Plan, Played, Refetched, Renumbered, Source, SourceInfo, Split, SplitKind, SplitReader, TableProgress, TestInput,
+};
 pub use api::text;
 pub use api::transform::Transform;
 pub use async_trait::async_trait;

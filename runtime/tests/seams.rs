@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use runtime::testing::{MemoryStore, events};
 use runtime::{
-    Batch, Choice, Committed, Context, Error, Phase, Pipeline, Plan, Position, Receipt, Registry, Result, RunState, Seam, Sink, Source,
-    Split, SplitKind, SplitReader, Status, Transform, async_trait,
+    Batch, Body, Choice, Committed, Context, Error, Phase, Pipeline, Plan, Position, Receipt, Registry, Result, RunState, SchemaChanges,
+    Seam, Sink, Source, Split, SplitKind, SplitReader, Status, Transform, async_trait,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -19,10 +19,19 @@ struct Stream {
     there: u64,
 }
 
+/// The table of the events.
+fn of_rows() -> SchemaChanges {
+    let schemas = events(1, 1).into_iter().filter_map(|event| if let Body::Row(change) = event.body { Some(change.schema) } else { None });
+    schemas.map(|schema| (schema.id.clone(), Some(schema))).collect()
+}
+
 #[async_trait]
 impl Source for Stream {
-    async fn plan(&self, _: &Context, _: &Committed) -> Result<Plan> {
+    async fn plan(&self, _: &Context, committed: &Committed) -> Result<Plan> {
         let mut plan = Plan::new(Phase::Stream);
+        if committed.is_new() {
+            plan.schemas = of_rows();
+        }
         plan.splits = vec![Split { id: "stream".into(), kind: SplitKind::Stream, start: "0".into() }];
         Ok(plan)
     }
@@ -163,4 +172,36 @@ async fn a_check_tells_of_a_change() {
         assert_eq!(found.is_some(), expected.is_some(), "{findings:?}");
         assert!(expected.is_none_or(|expected| found.unwrap().ends_with(expected)), "{findings:?}");
     }
+}
+
+/// What becomes of the task when it starts with these built-in transforms.
+async fn start_with(store: &MemoryStore, sink: &Noted, transforms: serde_json::Value) -> Result<()> {
+    let mut registry = Registry::new();
+    runtime::register(&mut registry);
+    let choices: Vec<Choice> = serde_json::from_value(transforms).unwrap();
+    let lanes = sink.clone();
+    let mut builder = Pipeline::builder("seams").source(Stream { at: 0, there: 6 }).sink(move || Ok(lanes.clone())).store(store.clone());
+    for transform in registry.build_transforms(&choices).unwrap() {
+        builder = builder.named_transform(transform);
+    }
+    let running = builder.build().unwrap().start();
+    running.wait_for(|state| state == RunState::Streaming || state.is_ended()).await;
+    running.stop().await
+}
+
+#[tokio::test]
+async fn a_mask_for_the_new_name_of_a_table_starts_no_task_and_continues_none() {
+    let rename = json!({"rename": {"tables": {"contract.rows": "sales.rows"}}});
+    let mask = |table: &str| json!({"mask": {"tables": [table], "columns": {"text": "null"}}});
+    let (store, sink) = (MemoryStore::new(1), Noted::default());
+    let refused = |ended: Result<()>| {
+        let error = ended.unwrap_err();
+        assert_eq!(error.code(), Some("E_TRANSFORM"), "{error}");
+        assert!(error.help().unwrap().contains("contract.rows"), "{error}");
+    };
+    refused(start_with(&store, &sink, json!([mask("sales.rows"), rename])).await);
+    assert!(store.committed().is_new());
+    run(&store, &sink, 6, &[]).await.1.unwrap();
+    refused(start_with(&store, &sink, json!([mask("sales.rows"), rename])).await);
+    start_with(&store, &sink, json!([mask("contract.rows"), rename])).await.unwrap();
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use runtime::{
-    Committed, Context, Error, Event, Fact, Finding, Plan, Position, Refetched, Renumbered, Source, SourceInfo, Split, SplitReader,
+    Committed, Context, Error, Event, Fact, Finding, Plan, Played, Position, Refetched, Renumbered, Source, SourceInfo, Split, SplitReader,
     TableId, TableSchema, TestInput, async_trait,
 };
 
@@ -246,7 +246,7 @@ impl Source for PolardbxSource {
         Ok(preview(&self.settings, &self.endpoint, context, table, limit).await?)
     }
 
-    fn rehearse(&self, input: &[TestInput]) -> Result<Vec<Event>, Error> {
+    fn rehearse(&self, input: &[TestInput]) -> Result<Played, Error> {
         rehearse(&self.settings.selection, input)
     }
 

@@ -63,11 +63,31 @@ pub(crate) struct GivenRow {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expected {
     pub(crate) table: String,
-    pub(crate) op: Option<String>,
+    pub(crate) op: Option<ExpectedOp>,
     pub(crate) before: Option<Map<String, Value>>,
     pub(crate) after: Option<Map<String, Value>>,
     /// A part of the error for which a row is rejected.
     pub(crate) error: Option<String>,
+}
+
+/// What is done to a row that is expected.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ExpectedOp {
+    Insert,
+    Update,
+    Delete,
+}
+
+impl ExpectedOp {
+    /// The word for it in a row that is found.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -96,6 +96,11 @@ impl Task {
                 .because(error.message().to_owned())
                 .with_help("fix that line; texts stand in quotes")
         })?;
+        if let Some(key) = table.iter().find_map(|(key, value)| date_in(key, value)) {
+            return Err(wrong(&key)
+                .because("a date or time stands there without quotes")
+                .with_help("write it as a text, such as \"2026-01-31 10:00:00\""));
+        }
         let mut figment = Figment::from(Serialized::defaults(table));
         for (name, value) in environment {
             let Some(key) = name.strip_prefix(PREFIX) else { continue };
@@ -200,6 +205,16 @@ impl Task {
     }
 }
 
+/// The key of the first date in a value of TOML. No setting is one, and the values of rows are texts as their database writes them.
+fn date_in(key: &str, value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::Datetime(_) => Some(key.to_owned()),
+        toml::Value::Array(list) => list.iter().enumerate().find_map(|(index, value)| date_in(&format!("{key}.{index}"), value)),
+        toml::Value::Table(table) => table.iter().find_map(|(name, value)| date_in(&format!("{key}.{name}"), value)),
+        _ => None,
+    }
+}
+
 /// The error of a file: with its name, and with a code and advice where there are none.
 fn in_file(file: &str, error: Error) -> Error {
     // Errors with a code of their own, such as a locked store, are not about the file.
@@ -271,6 +286,10 @@ mod tests {
             (format!("{SMALL}[errors.causes]\ntoo_big = \"skip\"\n"), "errors.causes.too_big"),
             (format!("{SMALL}[errors]\nmax_rejected = -1\n"), "errors.max_rejected"),
             (format!("{SMALL}\npassword = s3cret\n"), "line 7"),
+            (
+                format!("{SMALL}[[test]]\nname = \"t\"\ninput = [{{ table = \"a.b\", after = {{ at = 2026-01-31 }} }}]\n"),
+                "`test.0.input.0.after.at`",
+            ),
         ] {
             let error = read(&text, &env).err().unwrap();
             assert_eq!(error.kind(), runtime::Kind::Config);

@@ -5,7 +5,7 @@ mod layout;
 
 use std::process::ExitCode;
 
-use runtime::{Body, Error, PreviewOutcome, PreviewRecord, Previewed, Registry, Result, TableId};
+use runtime::{Body, Error, Finding, PreviewOutcome, PreviewRecord, Previewed, Registry, Result, TableId};
 use serde_json::{Value, json};
 
 use crate::args::PreviewArguments;
@@ -45,7 +45,18 @@ async fn previewed(registry: &Registry, args: &PreviewArguments) -> Result<(Tabl
         Error::config(format!("the argument --table is not valid: {why}"))
             .with_help("give the table as database.table, such as shop.orders")
     })?;
-    let rows = Task::load_preview(&args.file)?.pipeline(registry)?.preview(&table, usize::from(args.limit)).await?;
+    let pipeline = Task::load_preview(&args.file)?.pipeline(registry)?;
+    let rows = pipeline.preview(&table, usize::from(args.limit)).await?;
+    // A row may look right although the task could not start: another table may get the same name.
+    match pipeline.check_transforms().await {
+        Ok(warnings) => warnings.iter().for_each(report::warn),
+        Err(error) if error.code() == Some("E_TRANSFORM") => return Err(error),
+        // The row is there, and what the source says of other tables is for `check`.
+        Err(error) => {
+            let what = format!("the transforms were not checked against the tables of the source: {error}");
+            report::warn(&Finding::warning("transform", what, "run `connector-cli check`"));
+        }
+    }
     Ok((table, rows))
 }
 

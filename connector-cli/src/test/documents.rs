@@ -4,7 +4,7 @@
 use runtime::{Body, Message};
 use serde::de::IgnoredAny;
 
-use super::{differences, expected, found_by, input_of};
+use super::{differences, expected, input_of, played};
 use crate::config::Task;
 
 const PAGE: &str = include_str!("../../../docs/shaping.md");
@@ -54,10 +54,11 @@ fn the_examples_of_the_page_on_shaping_work() {
         let task = Task::read("docs/shaping.md", &text, &environment).unwrap_or_else(|error| panic!("line {line}: {error}"));
         let pipeline = task.pipeline(&registry).unwrap_or_else(|error| panic!("line {line}: {error}"));
         assert!(!task.tests().is_empty(), "line {line}: the example has no test");
-        let mut seen = Vec::new();
+        let (mut seen, mut rehearsed) = (Vec::new(), Vec::new());
         for (index, test) in task.tests().iter().enumerate() {
-            let found = found_by(&pipeline, test).unwrap_or_else(|error| panic!("line {line}: {error}"));
-            let wanted = test.expect.iter().map(expected).collect::<Vec<_>>();
+            let (found, of_test) = played(&pipeline, test).unwrap_or_else(|error| panic!("line {line}: {error}"));
+            rehearsed.push(of_test);
+            let wanted = test.expect.iter().map(|row| expected(row).unwrap()).collect::<Vec<_>>();
             assert_eq!(differences(&wanted, &found), Vec::<String>::new(), "line {line}");
             assert!(!found.is_empty(), "line {line}: the example shows no row");
             if is_whole || index > 0 {
@@ -65,6 +66,7 @@ fn the_examples_of_the_page_on_shaping_work() {
             }
             tests += 1;
         }
+        assert_eq!(pipeline.check_rehearsed(&rehearsed).unwrap(), [], "line {line}");
         let records = records.as_ref().unwrap_or_else(|| panic!("line {line}: the page does not show the records"));
         assert_eq!(seen, records.lines().collect::<Vec<_>>(), "line {line}");
     }

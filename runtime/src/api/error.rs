@@ -151,10 +151,13 @@ impl Error {
         self
     }
 
-    /// Adds what the user can do about it.
+    /// Adds what the user can do about it. A text without a word adds nothing: a line `help:` would be promised and empty.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
-        self.0.help = Some(escape(help));
+        let help = escape(help);
+        if !help.trim().is_empty() {
+            self.0.help = Some(help);
+        }
         self
     }
 
@@ -355,6 +358,12 @@ mod tests {
         for text in [error.to_string(), format!("{error:?}")] {
             assert!(!text.contains(crate::is_unprintable), "{text:?}");
         }
+    }
+
+    #[test]
+    fn help_without_a_word_is_no_help() {
+        assert_eq!(Error::config("no").with_help("").help(), None);
+        assert_eq!(Error::config("no").with_help("try again").with_help(" ").help(), Some("try again"));
     }
 
     #[test]

@@ -67,9 +67,8 @@ pub trait Source: Send + Sync {
         Err(Error::config("this source cannot show rows").of_table(table))
     }
 
-    /// Plays the input of a test, without a server, and returns the events that a stream would have. For tests of configurations. By default
-    /// no source can.
-    fn rehearse(&self, input: &[TestInput]) -> Result<Vec<Event>> {
+    /// Plays the input of a test, without a server. For tests of configurations. By default no source can.
+    fn rehearse(&self, input: &[TestInput]) -> Result<Played> {
         let _ = input;
         Err(Error::config("this source cannot play the input of tests"))
     }
@@ -97,6 +96,16 @@ pub enum TestInput {
         /// The row after: of an insertion or an update.
         after: Option<Map<String, Json>>,
     },
+}
+
+/// What the input of a test amounts to.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Played {
+    /// The events that a stream would have.
+    pub events: Vec<Event>,
+    /// The tables that the input has changed and the settings do not select, so that there are no events of them.
+    pub not_selected: Vec<TableId>,
 }
 
 /// The schema of a table that was read again.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Batch, Finding, Result, TableSchema};
+use crate::{Batch, Finding, Result, TablePattern, TableSchema};
 
 /// Changes, drops or rejects events of a batch. CPU only; one instance per lane.
 pub trait Transform: Send {
@@ -20,6 +20,12 @@ pub trait Transform: Send {
     /// Finds nothing by default.
     fn check(&mut self, tables: &[Arc<TableSchema>]) -> Vec<Finding> {
         let _ = tables;
+        Vec::new()
+    }
+
+    /// The patterns by which the settings choose tables, each with its key, such as `mask.tables`; none by default. A check warns of a pattern
+    /// that matches no table, and refuses one that only matches a name that a later transform gives.
+    fn table_patterns(&self) -> Vec<(&str, &TablePattern)> {
         Vec::new()
     }
 

@@ -35,8 +35,8 @@ use super::supervisor::{Desired, Shared, Supervisor};
 use super::task::{Retry, Task};
 use crate::api::context::{Pushdown, TaskContext};
 use crate::{
-    Batch, CheckpointStore, Commit, Context, DataErrors, Error, Event, Finding, Metrics, Notices, OnDataError, Progress, Refetched, Result,
-    Sink, Source, TableId, TestInput, Transform,
+    Batch, Body, CheckpointStore, Commit, Context, DataErrors, Error, Event, Finding, Metrics, Notices, OnDataError, Played, Progress,
+    Refetched, Result, Sink, Source, TableId, TableSchema, TestInput, Transform,
 };
 
 /// The default memory limit for the batches of all lanes. It is far more than a usual task needs, and far less than a usual machine has.
@@ -59,6 +59,10 @@ pub struct Rehearsed {
     pub events: Vec<Event>,
     /// The events that a transform has rejected, and why.
     pub rejected: Vec<(Event, Error)>,
+    /// The selected tables that the input has made, as the source has them, with each of their schemas.
+    pub tables: Vec<Arc<TableSchema>>,
+    /// The tables that the input has changed and the source does not select.
+    pub not_selected: Vec<TableId>,
 }
 
 /// Builds a [`Pipeline`].
@@ -130,14 +134,12 @@ impl Pipeline {
             found.into_iter().map(of_letters).collect::<Vec<_>>()
         };
         let check_transforms = async {
-            match self.task.transforms() {
-                // A source that cannot be reached says so in its own check.
-                Ok(mut transforms) if !transforms.is_empty() => {
-                    shape::check(&mut transforms, source.tables(context).await.unwrap_or_default())
-                }
-                Ok(_) => Vec::new(),
-                Err(error) => vec![Finding::from_error("transform", &error)],
+            if self.task.transforms.is_empty() {
+                return Vec::new();
             }
+            // A source that cannot be reached says so in its own check.
+            let tables = source.tables(context).await.unwrap_or_default();
+            shape::check(&self.task.transforms, tables).unwrap_or_else(|error| vec![Finding::from_error("transform", &error)])
         };
         let (mut findings, of_sink, of_letters, of_transforms) =
             tokio::join!(source.check(context, committed.as_ref()), check_sink, check_letters, check_transforms);
@@ -155,6 +157,23 @@ impl Pipeline {
         findings.extend(of_letters);
         findings.extend(checkpoint);
         findings
+    }
+
+    /// Checks the transforms against the tables that the source selects now, as a part of [`Pipeline::check`]. Returns the warnings. Fails with an
+    /// error of kind `Config` if the task could not start with these transforms, or if the source cannot tell its tables.
+    pub async fn check_transforms(&self) -> Result<Vec<Finding>> {
+        let Task { source, transforms, context, .. } = &self.task;
+        if transforms.is_empty() {
+            return Ok(Vec::new());
+        }
+        shape::refuse_failed(shape::check(transforms, source.tables(context).await?)?)
+    }
+
+    /// Checks the transforms against the tables that tests of the configuration have made, instead of those of a server. Returns the warnings,
+    /// and fails with an error of kind `Config` if the task could not start. What only some versions of a table show is not found.
+    pub fn check_rehearsed(&self, tests: &[Rehearsed]) -> Result<Vec<Finding>> {
+        let versions = tests.iter().flat_map(|test| &test.tables);
+        shape::refuse_failed(shape::check_versions(&self.task.transforms, versions)?)
     }
 
     /// Reads the schema of a table again and replaces the one in the checkpoint, for a task that has stopped because what it knows of the table
@@ -181,14 +200,20 @@ impl Pipeline {
     /// Plays the input of a test without a server, and returns what the transforms make of it.
     pub fn rehearse(&self, input: &[TestInput]) -> Result<Rehearsed> {
         let mut transforms = self.task.transforms()?;
-        let mut rehearsed = Rehearsed::default();
-        for event in self.task.source.rehearse(input)? {
+        let Played { events, not_selected, .. } = self.task.source.rehearse(input)?;
+        let mut rehearsed = Rehearsed { not_selected, ..Rehearsed::default() };
+        for event in events {
+            if let Body::Schema(change) = &event.body {
+                rehearsed.tables.extend(change.tables.iter().filter_map(|(_, schema)| schema.clone()));
+            }
             // Each event travels alone, as a schema change must.
             let mut batch = Batch::new(vec![event], None, 0);
-            for transform in &mut transforms {
-                transform.apply(&mut batch).map_err(|error| error.while_doing("transforming a batch"))?;
+            for (number, (transform, named)) in (1..).zip(transforms.iter_mut().zip(&self.task.transforms)) {
+                let place = || format!("transforming with `{}`, transform number {number}", named.name());
+                transform.apply(&mut batch).map_err(|error| error.while_doing(place()))?;
+                let rejected = batch.take_rejected().into_iter();
+                rehearsed.rejected.extend(rejected.map(|(event, error)| (event, error.while_doing(place()))));
             }
-            rehearsed.rejected.extend(batch.take_rejected());
             rehearsed.events.append(&mut batch.events);
         }
         Ok(rehearsed)

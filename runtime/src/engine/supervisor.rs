@@ -1,7 +1,7 @@
 //! The supervisor. One round is: load the checkpoint, plan, commit the start of every new split, run the lanes, and join them. Then the
 //! next round begins.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
@@ -14,7 +14,7 @@ use super::shape;
 use super::stats::{RunState, Stats};
 use super::task::{Retry, Task};
 use crate::sync::lock;
-use crate::{Checkpoint, Commit, Committed, Error, Finding, Kind, Level, Phase, Plan, Progress, Receipt, Result, Split};
+use crate::{Checkpoint, Commit, Committed, Error, Finding, Kind, Phase, Plan, Progress, Receipt, Result, Split, TableId};
 
 /// What the owner of a pipeline has asked it to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,10 +142,19 @@ impl Supervisor {
         }
         if committed.is_new() {
             let selected = schemas.iter().filter_map(|(_, schema)| schema.clone()).collect();
-            refuse_failed(shape::check(&mut self.task.transforms()?, selected))?;
-        } else if !schemas.is_empty() {
-            // Without a stream, no event tells the transforms that a table has changed.
-            shape::changed(&mut self.task.transforms()?, committed.schemas().cloned().collect(), &schemas)?;
+            for Finding { what, help, .. } in shape::refuse_failed(shape::check(&self.task.transforms, selected)?)? {
+                tracing::warn!(help, "{what}");
+            }
+        } else {
+            if !schemas.is_empty() {
+                // Without a stream, no event tells the transforms that a table has changed.
+                shape::changed(&mut self.task.transforms()?, committed.schemas().cloned().collect(), &schemas)?;
+            }
+            if !seams.changes(&committed)?.is_empty() {
+                let known: BTreeMap<TableId, _> =
+                    splits.iter().flat_map(|split| committed.split_schemas(&split.id)).map(|schema| (schema.id.clone(), schema)).collect();
+                shape::refuse_later_names(&self.task.transforms, known.into_values().collect())?;
+            }
         }
         facts.append(&mut seams.planned(&committed, &splits, &**source)?);
         // Invariant: the state of the task and the start of a split are durable before any row is read. Otherwise a restart would begin at
@@ -229,13 +238,5 @@ fn error_rank(error: &Error) -> u8 {
         Kind::Data => 1,
         Kind::Config => 2,
         Kind::Fatal => 3,
-    }
-}
-
-/// Fails with the first finding by which the task cannot work.
-fn refuse_failed(findings: Vec<Finding>) -> Result<()> {
-    match findings.into_iter().find(|finding| finding.level == Level::Failed) {
-        Some(finding) => Err(Error::config(finding.what).with_code("E_TRANSFORM").with_help(finding.help)),
-        None => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::by_schema::BySchema;
 use super::selected_tables::SelectedTables;
-use crate::{Batch, Body, Error, Finding, Op, Result, RowChange, SchemaChange, SchemaChangeKind, TableSchema, Transform};
+use crate::{Batch, Body, Error, Op, Result, RowChange, SchemaChange, SchemaChangeKind, TablePattern, Transform};
 
 /// Settings of `operations`: `operations = { tables = ["shop.audit"], keep = ["insert", "ddl"] }`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -128,8 +128,8 @@ impl Transform for Operations {
         batch.retain(|event| if let Body::Row(change) = &event.body { self.keeps_row(change) } else { Ok(true) })
     }
 
-    fn check(&mut self, tables: &[std::sync::Arc<TableSchema>]) -> Vec<Finding> {
-        self.tables.idle(tables)
+    fn table_patterns(&self) -> Vec<(&str, &TablePattern)> {
+        self.tables.patterns()
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
     use crate::testing::events;
-    use crate::{Kind, Settings, TableId};
+    use crate::{Kind, Settings, TableId, TableSchema};
 
     fn operations(config: serde_json::Value) -> Result<Operations> {
         Operations::new(Settings::from(config).parse("transform.operations")?)

@@ -41,14 +41,9 @@ impl SelectedTables {
         tables.iter().filter(|schema| self.contain(&schema.id)).collect()
     }
 
-    /// A warning for each pattern that matches none of `tables`.
-    pub(crate) fn idle(&self, tables: &[Arc<TableSchema>]) -> Vec<Finding> {
-        let is_idle = |pattern: &&TablePattern| !tables.iter().any(|schema| pattern.matches(&schema.id, NameCase::Exact));
-        let warn = |pattern: &TablePattern| {
-            let what = format!("{}: no selected table matches {:?}", self.key, pattern.as_str());
-            Finding::warning("transform", what, "correct the pattern, unless these tables are created later")
-        };
-        self.patterns.iter().filter(is_idle).map(warn).collect()
+    /// The patterns, each with the key under which it stands.
+    pub(crate) fn patterns(&self) -> Vec<(&str, &TablePattern)> {
+        self.patterns.iter().map(|pattern| (self.key, pattern)).collect()
     }
 
     /// Says where a column is missing. `has` tells whether a table has it. A table that is listed by its full name must have it; of the
@@ -124,14 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn idle_and_wrong_patterns_are_named() {
-        let idle = selected(&["shop.*", "shop.c", "re:crm.*"]).unwrap().idle(&[table("a", &[])]);
-        let what: Vec<_> = idle.iter().map(|finding| (finding.level, finding.what.as_str())).collect();
-        let warning = |text| (Level::Warning, text);
-        assert_eq!(
-            what,
-            [warning("mask.tables: no selected table matches \"shop.c\""), warning("mask.tables: no selected table matches \"re:crm.*\"")]
-        );
+    fn wrong_patterns_are_named() {
         for patterns in [&[][..], &["shop"], &["re:("]] {
             let error = selected(patterns).err().unwrap();
             assert!(error.kind() == Kind::Config && error.to_string().contains("`transform.mask.tables`"), "{error}");

@@ -57,7 +57,7 @@ pub(super) fn read(cursor: &mut Cursor<'_>, database: &str) -> Result<Option<Dml
         return Ok(None);
     };
     if !cursor.at_end() {
-        return Err(cursor.error("a test cannot play what follows here"));
+        return Err(cursor.error("a test does not play what follows here"));
     }
     Ok(Some(dml))
 }
@@ -88,9 +88,13 @@ fn condition(cursor: &mut Cursor<'_>) -> Result<Vec<(String, Literal)>, ReadErro
         let name = cursor.name("a column")?;
         if cursor.take_words(&["IS", "NULL"]) {
             with.push((name, Literal::Null));
+        } else if cursor.take_symbol('=') {
+            match literal(cursor)? {
+                Literal::Null => return Err(cursor.error("nothing equals NULL: write IS NULL")),
+                value => with.push((name, value)),
+            }
         } else {
-            cursor.expect_symbol('=')?;
-            with.push((name, literal(cursor)?));
+            return Err(cursor.error("a test plays conditions such as a = 1 AND b IS NULL only"));
         }
         if !cursor.take_word(&["AND"]) {
             return Ok(with);
@@ -99,7 +103,9 @@ fn condition(cursor: &mut Cursor<'_>) -> Result<Vec<(String, Literal)>, ReadErro
 }
 
 fn literal(cursor: &mut Cursor<'_>) -> Result<Literal, ReadError> {
-    let wrong = |cursor: &Cursor<'_>| cursor.error("a value is expected here: a number, a text in quotes, X'00ff' or NULL");
+    let wrong = |cursor: &Cursor<'_>| {
+        cursor.error("a value is expected here (a number, a text in quotes, X'00ff', TRUE, FALSE or NULL), and a test computes no functions and no DEFAULT")
+    };
     if let Some(text) = cursor.take_text() {
         return Ok(Literal::Text(text.into_owned()));
     }
@@ -190,7 +196,10 @@ mod tests {
             "INSERT INTO t VALUES (1) ON DUPLICATE KEY UPDATE a = 1",
             "INSERT INTO t VALUES (X'0')",
             "UPDATE t SET a = NOW()",
+            "INSERT INTO t VALUES (DEFAULT)",
             "DELETE FROM t WHERE a > 1",
+            "DELETE FROM t WHERE a = NULL",
+            "DELETE FROM t WHERE a IS NOT NULL",
             "DELETE FROM t WHERE a = 1 OR b = 1",
             "UPDATE t",
         ] {

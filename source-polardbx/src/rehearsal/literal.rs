@@ -38,7 +38,12 @@ impl Literal {
                 writer.push(Value::Null);
                 return Ok(());
             }
-            Self::Null => return Err(format!("column {} is NOT NULL, and has no value", column.name)),
+            Self::Null => {
+                return Err(format!(
+                    "column {} is NOT NULL, and has no value: a test computes no DEFAULT and no AUTO_INCREMENT",
+                    column.name
+                ));
+            }
             Self::Number(text) | Self::Text(text) => text.as_str(),
             Self::Bytes(bytes) => return push_bytes(bytes, writer, column).ok_or_else(|| wrong("another kind of value")),
         };

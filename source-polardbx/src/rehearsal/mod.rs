@@ -2,17 +2,19 @@
 //! without a server.
 //!
 //! DDL is read as in a binlog. Of the statements that change rows, INSERT … VALUES, UPDATE and DELETE are played, with values written out and
-//! with conditions on the equality of columns. Anything else is refused with its line.
+//! with conditions on the equality of columns. Anything else is refused with its place: also what a server would compute, such as a DEFAULT.
 
 mod dml;
+mod effects;
 mod literal;
 mod tables;
 
 use std::sync::Arc;
 
-use runtime::{Body, Collation, Error, Event, Op, Origin, Result, Row, RowChange, SchemaChange, Seq, TableId, TestInput};
+use runtime::{Body, Collation, Error, Event, Op, Origin, Played, Result, Row, RowChange, SchemaChange, Seq, TableId, TestInput};
 
 use self::dml::Dml;
+use self::effects::Computed;
 use self::tables::Tables;
 use crate::schema::{
     Cursor, Dialect, ExplicitTimestamps, History, Interest, Statement, StatementContext, read_statement, statements, used_database,
@@ -25,8 +27,12 @@ const COLLATION: &str = "utf8mb4_general_ci";
 /// When everything in a test happens: 2026-01-01 00:00:00 UTC, in milliseconds.
 const MOMENT_MS: i64 = 1_767_225_600_000;
 
+/// What a test can play, for errors.
+const HELP: &str = "a test plays CREATE TABLE and other DDL, INSERT … VALUES, UPDATE … SET a = 1 WHERE b = 2 AND c IS NULL, and DELETE FROM … WHERE \
+                    b = 2, with numbers, texts in quotes, X'00ff', TRUE, FALSE and NULL as values";
+
 /// Plays the input of a test on the selected tables.
-pub(crate) fn rehearse(selection: &Selection, input: &[TestInput]) -> Result<Vec<Event>> {
+pub(crate) fn rehearse(selection: &Selection, input: &[TestInput]) -> Result<Played> {
     let mut origin = Origin::default();
     (origin.offset, origin.safe_offset, origin.read_ms) = ("4@1".into(), "4@1".into(), MOMENT_MS);
     let mut rehearsal = Rehearsal {
@@ -35,16 +41,22 @@ pub(crate) fn rehearse(selection: &Selection, input: &[TestInput]) -> Result<Vec
         tables: Tables::default(),
         database: String::new(),
         origin: Arc::new(origin),
-        events: Vec::new(),
+        played: Played::default(),
     };
-    for input in input {
+    for (number, input) in (1..).zip(input) {
         match input {
-            TestInput::Statements(script) => rehearsal.script(script)?,
-            TestInput::Row { table, before, after } => rehearsal.row(table, before.as_ref(), after.as_ref())?,
+            TestInput::Statements(script) => rehearsal.script(number, script)?,
+            TestInput::Row { table, before, after } => {
+                rehearsal.row(table, before.as_ref(), after.as_ref()).map_err(|why| {
+                    Error::config(format!("the row in entry {number} of `input` cannot be played")).of_table(table).because(why).with_help(
+                        "create the table first, and give a row with `before`, `after` or both: its columns by name, with their values",
+                    )
+                })?;
+            }
             _ => return Err(Error::config("this input of a test is not known to the source")),
         }
     }
-    Ok(rehearsal.events)
+    Ok(rehearsal.played)
 }
 
 struct Rehearsal<'a> {
@@ -54,18 +66,19 @@ struct Rehearsal<'a> {
     /// The default database: that of the last USE.
     database: String,
     origin: Arc<Origin>,
-    events: Vec<Event>,
+    played: Played,
 }
 
 impl Rehearsal<'_> {
-    fn script(&mut self, script: &str) -> Result<()> {
+    /// Plays the statements of the entry of the input with this number.
+    fn script(&mut self, number: usize, script: &str) -> Result<()> {
         for statement in statements(script, Dialect::default().backslash_escapes) {
             let statement = statement.trim();
             let line = 1 + script.get(..statement.as_ptr() as usize - script.as_ptr() as usize).unwrap_or_default().matches('\n').count();
             self.statement(statement).map_err(|why| {
-                Error::config(format!("the statement in line {line} of the test cannot be played")).because(why).with_help(
-                    "write CREATE TABLE and other DDL, INSERT … VALUES, UPDATE … SET a = 1 WHERE b = 2, and DELETE FROM … WHERE b = 2",
-                )
+                Error::config(format!("the statement in line {line} of entry {number} of `input` cannot be played"))
+                    .because(why)
+                    .with_help(HELP)
             })?;
         }
         Ok(())
@@ -94,8 +107,9 @@ impl Rehearsal<'_> {
                 // Tables that are not selected are kept too: a statement may rename them into the selection.
                 let selection = self.selection;
                 let interest = |table: &TableId| if selection.selects(table) { Interest::Selected } else { Interest::Followed };
+                change.effects.iter().flat_map(effects::tables).try_for_each(with_database)?;
                 let applied = self.history.apply(&change, 0, &interest).map_err(|error| error.to_string())?;
-                self.tables.follow(&self.history, &applied.touched)?;
+                self.tables.follow(&self.history, &change.effects, &applied.touched, Computed::by(statement))?;
                 let Some(kind) = change.kind.filter(|_| !applied.touched.is_empty()) else { return Ok(()) };
                 let database = applied.touched.first().map_or(&*self.database, |(table, _)| &*table.database);
                 let mut change = SchemaChange::new(kind, database, statement);
@@ -110,6 +124,8 @@ impl Rehearsal<'_> {
     }
 
     fn play(&mut self, dml: Dml) -> Result<(), String> {
+        let (Dml::Insert { table, .. } | Dml::Update { table, .. } | Dml::Delete { table, .. }) = &dml;
+        with_database(table)?;
         let (table, changes) = match dml {
             Dml::Insert { table, columns, rows } => {
                 let changes = rows.iter().map(|row| self.tables.insert(&table, &columns, row).map(|row| (Op::Insert, None, Some(row))));
@@ -128,32 +144,31 @@ impl Rehearsal<'_> {
         changes.into_iter().try_for_each(|(op, before, after)| self.change(&table, op, before, after))
     }
 
-    fn row(&mut self, table: &TableId, before: Option<&Json>, after: Option<&Json>) -> Result<()> {
+    fn row(&mut self, table: &TableId, before: Option<&Json>, after: Option<&Json>) -> Result<(), String> {
         let op = match (before, after) {
-            (None, _) => Op::Insert,
+            (None, None) => return Err("it has neither `before` nor `after`".to_owned()),
+            (None, Some(_)) => Op::Insert,
             (Some(_), Some(_)) => Op::Update,
             (Some(_), None) => Op::Delete,
         };
-        let result = || {
-            let before = before.map(|row| self.tables.row_of(table, row)).transpose()?;
-            let after = after.map(|row| self.tables.row_of(table, row)).transpose()?;
-            Ok::<_, String>((before, after))
-        };
-        let (before, after) = result().map_err(|why| Error::config("a row of the test cannot be made").of_table(table).because(why))?;
-        self.change(table, op, before, after).map_err(|why| Error::config("a row of the test cannot be played").because(why))
+        let before = before.map(|row| self.tables.row_of(table, row)).transpose()?;
+        let after = after.map(|row| self.tables.row_of(table, row)).transpose()?;
+        self.change(table, op, before, after)
     }
 
     fn change(&mut self, table: &TableId, op: Op, before: Option<Row>, after: Option<Row>) -> Result<(), String> {
         if self.selection.selects(table) {
             let schema = self.tables.schema(table)?.clone();
             self.push(Body::Row(RowChange::new(schema, op, before, after)));
+        } else if !self.played.not_selected.contains(table) {
+            self.played.not_selected.push(table.clone());
         }
         Ok(())
     }
 
     fn push(&mut self, body: Body) {
-        let number = self.events.len() as u128 + 1;
-        self.events.push(Event {
+        let number = self.played.events.len() as u128 + 1;
+        self.played.events.push(Event {
             seq: Seq(number),
             position: format!("test:{number}").into(),
             timestamp_ms: MOMENT_MS,
@@ -166,13 +181,21 @@ impl Rehearsal<'_> {
 
 type Json = serde_json::Map<String, serde_json::Value>;
 
+/// Fails if the name of a table has no database.
+fn with_database(table: &TableId) -> Result<(), String> {
+    match table.database.is_empty() {
+        true => Err(format!("table {} has no database: write database.{0}, or USE database; in front", &*table.table)),
+        false => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn played(script: &str) -> Result<Vec<String>> {
         let selection = Selection::new(&["shop.*".to_owned()], &["shop.no".to_owned()]).unwrap();
-        let events = rehearse(&selection, &[TestInput::Statements(script.to_owned())])?;
+        let events = rehearse(&selection, &[TestInput::Statements(script.to_owned())])?.events;
         let shown = |event: &Event| match &event.body {
             Body::Row(change) => change.to_json().unwrap().to_string(),
             Body::Schema(change) => {
@@ -227,13 +250,19 @@ mod tests {
         ];
         let ops: Vec<Op> = rehearse(&selection, &input)
             .unwrap()
+            .events
             .into_iter()
             .filter_map(|event| if let Body::Row(change) = event.body { Some(change.op) } else { None })
             .collect();
         assert_eq!(ops, [Op::Insert, Op::Update, Op::Delete]);
-        for (wrong, why) in [(serde_json::json!({"id": 1, "b": 2}), "no column b"), (serde_json::json!({"at": null}), "NOT NULL")] {
-            let error = rehearse(&selection, &[create.clone(), row(serde_json::json!(null), wrong)]).unwrap_err().to_string();
-            assert!(error.contains(why), "{error}");
+        let null = || serde_json::json!(null);
+        for (wrong, why) in
+            [(serde_json::json!({"id": 1, "b": 2}), "no column b"), (serde_json::json!({"at": null}), "NOT NULL"), (null(), "neither")]
+        {
+            let error = rehearse(&selection, &[create.clone(), row(null(), wrong)]).unwrap_err();
+            assert!(error.help().is_some_and(|help| help.contains("create the table first")));
+            let error = error.to_string();
+            assert!(error.contains(why) && error.contains("entry 2 of `input`") && error.contains("table shop.t"), "{error}");
         }
     }
 
@@ -247,9 +276,61 @@ mod tests {
             ("CREATE TABLE shop.t (id INT PRIMARY KEY);\nINSERT INTO shop.t VALUES (1), (1)", 2, "the key"),
             ("CALL shop.p()", 1, "does not play"),
             ("CREATE TABLE shop.t (id INT);INSERT INTO shop.t VALUES (1);\nALTER TABLE shop.t MODIFY id VARCHAR(9)", 2, "rows"),
+            ("CREATE TABLE t (id INT)", 1, "table t has no database"),
+            ("ALTER TABLE t ADD b INT", 1, "table t has no database"),
+            ("CREATE TABLE shop.t (id INT);\nUPDATE t SET id = 1", 2, "table t has no database"),
         ] {
-            let error = played(script).unwrap_err().to_string();
-            assert!(error.contains(&format!("line {line} ")) && error.contains(why), "{script}: {error}");
+            let error = played(script).unwrap_err();
+            assert!(error.help().is_some_and(|help| help.contains("INSERT … VALUES")), "{error}");
+            let error = error.to_string();
+            assert!(error.contains(&format!("line {line} of entry 1 of `input`")) && error.contains(why), "{script}: {error}");
         }
+    }
+
+    #[test]
+    fn what_a_server_would_compute_is_refused() {
+        let after = |columns: &str, statement: &str| played(&format!("USE shop; CREATE TABLE t ({columns}); {statement}"));
+        let omitted = "INSERT INTO t (a) VALUES (1)";
+        for columns in [
+            "a INT, b INT DEFAULT 5",
+            "a INT, b INT AUTO_INCREMENT, KEY (b)",
+            "a INT, b SERIAL",
+            "a INT, b INT AS (a + 1)",
+            "a INT, b INT GENERATED ALWAYS AS (a + 1) STORED",
+        ] {
+            let error = after(columns, omitted).unwrap_err().to_string();
+            assert!(error.contains("does not name column b") && error.contains("computes"), "{columns}: {error}");
+        }
+        assert_eq!(after("a INT, b INT", omitted).unwrap().len(), 2, "b is NULL");
+        assert_eq!(after("a INT, b INT DEFAULT 5", "INSERT INTO t (b, a) VALUES (5, 1)").unwrap().len(), 2);
+        let altered = "CREATE TABLE u LIKE t; ALTER TABLE u ADD c INT DEFAULT 1; RENAME TABLE u TO v; INSERT INTO v (a) VALUES (1)";
+        assert!(after("a INT", altered).unwrap_err().to_string().contains("does not name column c"));
+        let copied = "CREATE TABLE u LIKE t; INSERT INTO u (a) VALUES (1)";
+        assert!(after("a INT, b INT DEFAULT 1", copied).unwrap_err().to_string().contains("does not name column b"));
+        let stamped = "a INT, at TIMESTAMP NULL ON UPDATE CURRENT_TIMESTAMP";
+        assert!(after(stamped, "UPDATE t SET a = 1").unwrap_err().to_string().contains("ON UPDATE"));
+        assert!(after("a INT, b INT AS (a + 1)", "UPDATE t SET a = 1").unwrap_err().to_string().contains("computes"));
+        assert_eq!(after(stamped, "INSERT INTO t VALUES (1, NULL); DELETE FROM t").unwrap().len(), 3);
+    }
+
+    #[test]
+    fn rows_go_with_a_table_that_is_renamed() {
+        let events = played(
+            "USE shop; CREATE TABLE a (id INT PRIMARY KEY); CREATE TABLE b (id INT PRIMARY KEY); CREATE TABLE no (id INT PRIMARY KEY); \
+             INSERT INTO a VALUES (1); INSERT INTO b VALUES (2); INSERT INTO no VALUES (3); \
+             RENAME TABLE a TO c, b TO a; RENAME TABLE no TO b; DELETE FROM c; DELETE FROM a; DELETE FROM b",
+        );
+        let deleted: Vec<_> =
+            events.unwrap().into_iter().filter_map(|event| Some(event.split_once(r#""before":{"id":"#)?.1[..1].to_owned())).collect();
+        assert_eq!(deleted, ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn tables_that_are_not_selected_are_named() {
+        let selection = Selection::new(&["shop.*".to_owned()], &["shop.no".to_owned()]).unwrap();
+        let script =
+            "USE shop; CREATE TABLE no (id INT); CREATE TABLE crm.t (id INT); INSERT INTO no VALUES (1), (2); INSERT INTO crm.t VALUES (1)";
+        let played = rehearse(&selection, &[TestInput::Statements(script.to_owned())]).unwrap();
+        assert_eq!((played.events.len(), played.not_selected), (0, vec![TableId::new("shop", "no"), TableId::new("crm", "t")]));
     }
 }

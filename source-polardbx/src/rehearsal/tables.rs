@@ -1,12 +1,13 @@
 //! The tables of a test with their rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use runtime::{CellBlock, Row, TableId, TableSchema, Value};
 
+use super::effects::Computed;
 use super::literal::Literal;
-use crate::schema::History;
+use crate::schema::{Effect, History};
 
 /// The tables by their names.
 #[derive(Default)]
@@ -15,25 +16,48 @@ pub(super) struct Tables(BTreeMap<TableId, Table>);
 struct Table {
     schema: Arc<TableSchema>,
     rows: Vec<Row>,
+    computed: Computed,
 }
 
 /// The tables that a statement has touched, with their new schemas.
 type Touched = [(TableId, Option<Arc<TableSchema>>)];
 
 impl Tables {
-    /// Takes over the schemas behind a DDL statement. Fails where it cannot tell the rows of a table behind it.
-    pub(super) fn follow(&mut self, history: &History, touched: &Touched) -> Result<(), String> {
+    /// Takes over the schemas behind a DDL statement, which has these effects. Fails where it cannot tell the rows of a table behind it.
+    pub(super) fn follow(&mut self, history: &History, effects: &[Effect], touched: &Touched, adds: Computed) -> Result<(), String> {
         let mut before = std::mem::take(&mut self.0);
+        let mut renamed = BTreeSet::new();
+        let mut copied = BTreeMap::new();
+        for effect in effects {
+            match effect {
+                Effect::Rename { from, to } => {
+                    if let Some(table) = before.remove(from) {
+                        before.insert(to.clone(), table);
+                        renamed.insert(to);
+                    }
+                }
+                Effect::CreateLike { table, like, .. } => {
+                    copied.insert(table, before.get(like).map(|like| like.computed).unwrap_or_default());
+                }
+                _ => {}
+            }
+        }
+        let named: BTreeSet<&TableId> = effects.iter().flat_map(super::effects::tables).collect();
         for schema in history.tables() {
             // A statement that touches a table and leaves its schema has emptied it.
             let was_touched = touched.iter().any(|(table, _)| *table == schema.id);
+            let mut computed = before.get(&schema.id).map(|table| table.computed).or(copied.get(&schema.id).copied()).unwrap_or_default();
+            if named.contains(&schema.id) {
+                computed = computed.and(adds);
+            }
             let rows = match before.remove(&schema.id) {
+                Some(table) if renamed.contains(&schema.id) => table.altered(schema)?,
                 Some(table) if !was_touched => table.rows,
                 Some(table) if Arc::ptr_eq(&table.schema, schema) || table.schema == *schema => Vec::new(),
                 Some(table) => table.altered(schema)?,
                 None => Vec::new(),
             };
-            self.0.insert(schema.id.clone(), Table { schema: schema.clone(), rows });
+            self.0.insert(schema.id.clone(), Table { schema: schema.clone(), rows, computed });
         }
         Ok(())
     }
@@ -46,21 +70,28 @@ impl Tables {
         self.0.get_mut(table).ok_or_else(|| missing(table))
     }
 
-    /// Adds a row. `columns` may be empty for all columns in their order; those that are not named are NULL.
+    /// Adds a row. `columns` may be empty for all columns in their order. Those that are not named are NULL, unless a server might compute them.
     pub(super) fn insert(&mut self, table: &TableId, columns: &[String], values: &[Literal]) -> Result<Row, String> {
         let table = self.table(table)?;
         let count = if columns.is_empty() { table.schema.columns.len() } else { columns.len() };
         if values.len() != count {
             return Err(format!("a row has {} values for {count} column{}", values.len(), if count == 1 { "" } else { "s" }));
         }
-        let mut cells = vec![&Literal::Null; table.schema.columns.len()];
+        let mut cells = vec![None; table.schema.columns.len()];
         for (index, value) in values.iter().enumerate() {
             let column = columns.get(index).map_or(Ok(index), |name| column(&table.schema, name))?;
             if let Some(cell) = cells.get_mut(column) {
-                *cell = value;
+                *cell = Some(value);
             }
         }
-        let row = packed(&table.schema, cells.into_iter())?;
+        if let (true, Some(missing)) = (table.computed.on_insert, cells.iter().position(Option::is_none)) {
+            let name = table.schema.columns.get(missing).map_or("", |column| column.name.as_str());
+            return Err(format!(
+                "the INSERT does not name column {name}, and a test computes no DEFAULT, no AUTO_INCREMENT and no generated column: write the \
+                 value, or NULL"
+            ));
+        }
+        let row = packed(&table.schema, cells.into_iter().map(|cell| cell.unwrap_or(&Literal::Null)))?;
         let key = table.schema.effective_key();
         let same = |other: &Row| key.iter().all(|column| other.get(*column) == row.get(*column));
         if !key.is_empty() && table.rows.iter().any(same) {
@@ -78,6 +109,13 @@ impl Tables {
         with: &[(String, Literal)],
     ) -> Result<Vec<(Row, Row)>, String> {
         let table = self.table(table)?;
+        if table.computed.on_update {
+            return Err(
+                "a test computes no column with ON UPDATE and no generated column: give the change as a row with `before` and `after`, \
+                        or create the table without them"
+                    .to_owned(),
+            );
+        }
         let (chosen, set) = (table.chosen(with)?, table.cells(set)?);
         let mut changes = Vec::new();
         for index in chosen {

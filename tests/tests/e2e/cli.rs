@@ -39,6 +39,21 @@ fn exit_codes_of_calls_without_a_task() -> Result<()> {
 }
 
 #[test]
+fn a_command_whose_output_is_lost_fails() -> Result<()> {
+    for arguments in [&["plugins"] as &[&str], &["version"]] {
+        let output = program().command(arguments).stdout(std::fs::File::create("/dev/full")?).output()?;
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
+        super::report::assert_error(&errors, &["the output could not be written", "No space left"])?;
+        // Who reads no further has seen enough.
+        let mut child = program().command(arguments).stdout(std::process::Stdio::piped()).spawn()?;
+        drop(child.stdout.take());
+        assert_eq!(child.wait()?.code(), Some(0), "{arguments:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn contradictory_settings_are_refused_when_the_file_is_read() -> Result<()> {
     const FILE: &str = "name = \"x\"
 [source.polardbx]

@@ -5,6 +5,7 @@ use tests::Result;
 use tests::harness::{Flavor, database};
 
 use super::case::{Servers, program};
+use super::report::assert_error;
 
 /// Rows that are kept, dropped, masked and rejected, and texts that act on a terminal.
 const TABLES: [&str; 4] = [
@@ -107,6 +108,27 @@ async fn rows_are_shown_with_what_becomes_of_them() -> Result<()> {
         let (found, out, errors) = preview(arguments)?;
         assert!(found == Some(code) && format!("{out}{errors}").contains(text), "{arguments:?}: {found:?} {out}{errors}");
     }
+
+    // What would keep the task from starting is an error also for a table that is all right, and a mask of nothing is told.
+    let with = |transforms: &str| {
+        let text = configuration(servers.source.port(), "format.canal_json = {}");
+        std::fs::write(&file, text.replace("rename = { tables = { \"previewed.orders\" = \"sales.orders\" } }", transforms))
+    };
+    with("rename = { patterns = [{ match = \"previewed\\\\..*\", to = \"sales.all\" }] }")?;
+    let (code, out, errors) = preview(&["--table", "previewed.empty"])?;
+    assert_eq!(code, Some(2), "{out}{errors}");
+    assert_error(&errors, &["several tables the name sales.all", "previewed.empty", "previewed.orders"])?;
+    const MASK: &str = "mask = { tables = [\"TABLE\"], columns = { note = \"null\" } }\n[[transform]]\n\
+                        rename = { tables = { \"previewed.orders\" = \"sales.orders\" } }";
+    with(&MASK.replace("TABLE", "sales.orders"))?;
+    let (code, _, errors) = preview(&["--table", "previewed.empty"])?;
+    assert_eq!(code, Some(2), "{errors}");
+    assert_error(&errors, &["E_TRANSFORM", "mask.tables", "before it is renamed: previewed.orders"])?;
+    with(&MASK.replace("TABLE", "previewed.ordres"))?;
+    let (code, out, errors) = preview(&["--table", "previewed.empty"])?;
+    assert_eq!((code, out.starts_with("0 rows")), (Some(0), true), "{out}{errors}");
+    assert!(errors.starts_with("warning: mask.tables: no selected table matches \"previewed.ordres\"\n  help:  "), "{errors}");
+
     let left: Vec<_> =
         std::fs::read_dir(folder.path())?.map(|entry| entry.map(|entry| entry.file_name())).collect::<std::io::Result<_>>()?;
     assert_eq!(left, ["shop.toml"], "a preview writes nothing");

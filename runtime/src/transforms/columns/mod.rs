@@ -10,7 +10,7 @@ use self::layout::Layout;
 use super::by_schema::BySchema;
 use super::known_tables::{Altered, KnownTables};
 use super::selected_tables::{SelectedTables, find_column};
-use crate::{Batch, Body, CellBlock, Error, Finding, Result, Row, RowChange, SchemaChange, TableSchema, Transform};
+use crate::{Batch, Body, CellBlock, Error, Finding, Result, Row, RowChange, SchemaChange, TablePattern, TableSchema, Transform};
 
 /// A transform that chooses, renames and orders columns. The text of a DDL statement is not changed.
 pub struct Columns {
@@ -153,9 +153,13 @@ impl Transform for Columns {
         Ok(())
     }
 
+    fn table_patterns(&self) -> Vec<(&str, &TablePattern)> {
+        self.tables.patterns()
+    }
+
     fn check(&mut self, tables: &[Arc<TableSchema>]) -> Vec<Finding> {
         let Self { config, tables: selected, .. } = &*self;
-        let mut found = selected.idle(tables);
+        let mut found = Vec::new();
         let has = |column: &str| {
             let column = column.to_owned();
             move |schema: &Arc<TableSchema>| find_column(schema, &column).is_some()

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::expression::{Expression, Image, Term};
 use super::parser::parse;
-use super::place::Place;
+use super::place::{Failure, Place};
 use super::program::{Program, Rules};
 use super::runner::{Runner, Script};
 use super::syntax::{Argument, Node, NodeKind};
@@ -15,7 +15,7 @@ use super::validate::{Expected, validate};
 use super::zone::Zone;
 use super::{parse_zone, utc};
 use crate::transforms::selected_tables::SelectedTables;
-use crate::{Batch, Collation, Column, ColumnKind, Error, Finding, Result, TableSchema, Transform};
+use crate::{Batch, Collation, Column, ColumnKind, Error, Finding, Result, TablePattern, TableSchema, Transform};
 
 const KEY: &str = "transform.add_columns.columns";
 
@@ -162,8 +162,8 @@ impl Script for Additions {
             // With those before it, so that an error can name the column.
             sets.push(Argument { name: None, value: new.set.clone() });
             let script = Node::new(Place::default(), NodeKind::Call("e_compose".into(), sets.clone()));
-            let program =
-                Program::compile(&script, schema, &rules).map_err(|fault| fault.into_error(&value_key(name)).of_table(&schema.id))?;
+            let program = Program::compile(&script, schema, &rules)
+                .map_err(|fault| fault.of_value().into_error(&value_key(name)).of_table(&schema.id))?;
             let key = schema.effective_key();
             if let (true, Some(set)) = (new.is_key, program.sets.last())
                 && (set.value.nullable || !depends_on(&set.value, &key, &program))
@@ -198,6 +198,13 @@ impl Script for Additions {
     fn zone(&self) -> &Zone {
         &self.zone
     }
+
+    fn failed(&self, failure: Failure, column: Option<&str>) -> Error {
+        match column {
+            Some(column) => failure.into_error_of_value(&value_key(column)),
+            None => failure.into_error(KEY, None),
+        }
+    }
 }
 
 /// Whether an expression has the same value whenever these columns have.
@@ -224,6 +231,10 @@ impl Transform for AddColumns {
 
     fn apply(&mut self, batch: &mut Batch) -> Result<()> {
         self.runner.apply(batch)
+    }
+
+    fn table_patterns(&self) -> Vec<(&str, &TablePattern)> {
+        self.runner.tables().patterns()
     }
 
     fn check(&mut self, tables: &[Arc<TableSchema>]) -> Vec<Finding> {

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::place::Place;
+use super::place::{Failure, Fault, Place};
 use super::program::{Program, Rules};
 use super::read::Reader;
 use super::runner::{Runner, Script};
@@ -15,7 +15,7 @@ use super::syntax::{Argument, Node, NodeKind};
 use super::value::Type;
 use super::zone::Zone;
 use crate::transforms::selected_tables::SelectedTables;
-use crate::{Batch, Column, ColumnKind, Error, Finding, Result, TableSchema, Transform};
+use crate::{Batch, Column, ColumnKind, Error, Finding, Result, TablePattern, TableSchema, Transform};
 
 const KEY: &str = "transform.mask.columns";
 
@@ -112,13 +112,15 @@ impl Script for MaskScript {
         for (name, rule) in &self.rules {
             let Some(column) = find(schema, name)?.and_then(|column| schema.columns.get(column)) else { continue };
             let fail = |why: String| {
-                Error::config(format!("key `{KEY}.{name}` does not fit column {}", column.name)).because(why).of_table(&schema.id)
+                Error::config(format!("key `{KEY}.{name}.{}` does not fit column {}", rule.word(), column.name))
+                    .because(why)
+                    .of_table(&schema.id)
             };
             let set = set(column, rule).map_err(|why| fail(why.into()))?;
             // Alone first, so that an error can name the rule.
-            Program::compile(&set, schema, &settings).map_err(|fault| match fault.help.as_str() {
-                "" => fail(fault.what),
-                help => fail(fault.what).with_help(help.to_owned()),
+            Program::compile(&set, schema, &settings).map_err(|fault| {
+                let Fault { what, help, .. } = fault.of_value();
+                fail(what).with_help(help)
             })?;
             sets.push(Argument { name: None, value: set });
         }
@@ -132,6 +134,28 @@ impl Script for MaskScript {
 
     fn zone(&self) -> &Zone {
         &self.zone
+    }
+
+    fn failed(&self, failure: Failure, column: Option<&str>) -> Error {
+        let rule = column.and_then(|column| self.rules.iter().find(|(name, _)| name.eq_ignore_ascii_case(column)));
+        match rule {
+            Some((name, rule)) => failure.into_error_of_value(&format!("{KEY}.{name}.{}", rule.word())),
+            None => failure.into_error(KEY, column),
+        }
+    }
+}
+
+impl MaskRule {
+    /// The word for it in the settings.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Hash { .. } => "hash",
+            Self::Partial { .. } => "partial",
+            Self::Truncate(_) => "truncate",
+            Self::Constant(_) => "constant",
+            Self::Null => "null",
+            Self::Digits { .. } => "digits",
+        }
     }
 }
 
@@ -212,6 +236,10 @@ impl Transform for Mask {
 
     fn apply(&mut self, batch: &mut Batch) -> Result<()> {
         self.runner.apply(batch)
+    }
+
+    fn table_patterns(&self) -> Vec<(&str, &TablePattern)> {
+        self.runner.tables().patterns()
     }
 
     fn check(&mut self, tables: &[Arc<TableSchema>]) -> Vec<Finding> {

@@ -45,7 +45,7 @@ use self::syntax::{Node, NodeKind};
 use self::validate::{Expected, validate};
 use self::zone::Zone;
 use super::selected_tables::SelectedTables;
-use crate::{Batch, Error, Finding, Result, TableSchema, Transform};
+use crate::{Batch, Error, Finding, Result, TablePattern, TableSchema, Transform};
 
 const SCRIPT: &str = "transform.etl.script";
 
@@ -189,6 +189,10 @@ impl Transform for Etl {
 
     fn apply(&mut self, batch: &mut Batch) -> Result<()> {
         self.runner.apply(batch)
+    }
+
+    fn table_patterns(&self) -> Vec<(&str, &TablePattern)> {
+        self.runner.tables().patterns()
     }
 
     fn check(&mut self, tables: &[Arc<TableSchema>]) -> Vec<Finding> {

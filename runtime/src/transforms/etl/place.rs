@@ -4,6 +4,10 @@ use std::fmt;
 
 use crate::Error;
 
+/// The action that sets a column, as errors name it.
+pub(super) const SET: &str = "e_set";
+const SET_IN_FRONT: &str = "e_set: ";
+
 /// A place in a script: line and column, both from 1. Columns count characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::transforms) struct Place {
@@ -14,6 +18,13 @@ pub(in crate::transforms) struct Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+impl Place {
+    /// The place in front of a message; empty for settings that are written as no script, and so have no places.
+    fn in_front(self) -> String {
+        if self == Self::default() { String::new() } else { format!("{self}: ") }
     }
 }
 
@@ -41,8 +52,15 @@ impl Fault {
 
     /// The error of a script that stands under the key `key`.
     pub(in crate::transforms) fn into_error(self, key: &str) -> Error {
-        let error = Error::config(format!("{key}: {}: {}", self.place, self.what)).with_code("E_ETL_SCRIPT");
-        if self.help.is_empty() { error } else { error.with_help(self.help) }
+        Error::config(format!("{key}: {}{}", self.place.in_front(), self.what)).with_code("E_ETL_SCRIPT").with_help(self.help)
+    }
+
+    /// What is wrong, where the settings hold a value and no script that sets a column to it.
+    pub(super) fn of_value(mut self) -> Self {
+        if let Some(what) = self.what.strip_prefix(SET_IN_FRONT) {
+            self.what = what.to_owned();
+        }
+        self
     }
 }
 
@@ -69,6 +87,12 @@ impl Failure {
     pub(in crate::transforms) fn into_error(self, key: &str, column: Option<&str>) -> Error {
         let for_column = column.map_or(String::new(), |column| format!(", for column {column}"));
         Error::data(format!("{key}: {}: {}{for_column}: {}", self.place, self.function, self.why)).with_code("E_ETL")
+    }
+
+    /// The same, for a value that stands under `key` and not in a script.
+    pub(super) fn into_error_of_value(self, key: &str) -> Error {
+        let function = if self.function == SET { String::new() } else { format!("{}: ", self.function) };
+        Error::data(format!("{key}: {}{function}{}", self.place.in_front(), self.why)).with_code("E_ETL")
     }
 
     /// The same, for a script whose constants fail.

@@ -405,6 +405,15 @@ impl Builder<'_> {
                 let what = format!("e_set: {} cannot be cast to column {}, which is {target}", set.value.ty.name(), column.name);
                 Fault::new(set.value.place, what).with_help("with NEW as third argument the column takes the type of the value")
             })?;
+            // A constant that does not fit is a mistake of the script, and not of a row.
+            if let Some(constant) = set.value.as_constant()
+                && (set.is_key || !self.rules.null_on_error)
+            {
+                store.accepts(&constant.value(), self.rules.zone, set.value.place).map_err(|failure| {
+                    let Fault { what, .. } = failure.into_fault();
+                    Fault::new(set.value.place, format!("{what}: column {} is {}", column.name, column.source_type))
+                })?;
+            }
             sets.push(Set { slot: set.slot, value: set.value, store, is_key: set.is_key });
         }
         let names = self.compiler.slots.into_iter().map(|slot| slot.name).collect();

@@ -18,8 +18,6 @@ pub(super) struct Memory {
 /// A row and what is done to it.
 pub(super) struct OneRow<'a> {
     pub(super) program: &'a Program,
-    /// The key of the settings that errors name.
-    pub(super) key: &'static str,
     pub(super) null_on_error: bool,
     pub(super) zone: &'a Zone,
     /// The present, in microseconds since the epoch.
@@ -28,7 +26,7 @@ pub(super) struct OneRow<'a> {
 
 impl OneRow<'_> {
     /// Runs the script; false drops the event.
-    pub(super) fn apply(&self, event: &mut Event, block: &mut CellBlock, memory: &mut Memory) -> Result<bool> {
+    pub(super) fn apply(&self, event: &mut Event, block: &mut CellBlock, memory: &mut Memory) -> Result<bool, Failed> {
         let program = self.program;
         if program.sets.is_empty() && !program.can_drop {
             return Ok(true);
@@ -55,10 +53,7 @@ impl OneRow<'_> {
             (None, Some(after)) => self.alone(scene, after, block, decisions).map(|row| (None, row)),
             (None, None) => return Ok(true),
         };
-        let (before, after) = images.map_err(|(failure, slot)| {
-            let column = slot.and_then(|slot| program.names.get(slot)).map(String::as_str);
-            failure.into_error(self.key, column).of_table(&change.schema.id)
-        })?;
+        let (before, after) = images?;
         change.op = match (&before, &after) {
             (None, None) => return Ok(false),
             (Some(_), None) => Op::Delete,

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::place::Failure;
 use super::program::Program;
 use super::rows::{Memory, OneRow};
 use super::zone::Zone;
 use crate::transforms::by_schema::BySchema;
 use crate::transforms::known_tables::{Altered, KnownTables};
 use crate::transforms::selected_tables::SelectedTables;
-use crate::{Batch, Body, Finding, Result, SchemaChange, TableSchema};
+use crate::{Batch, Body, Error, Finding, Result, SchemaChange, TableSchema};
 
 /// A script, or settings that stand for one.
 pub(super) trait Script {
@@ -26,6 +27,11 @@ pub(super) trait Script {
 
     /// The zone of dates and times.
     fn zone(&self) -> &Zone;
+
+    /// The error of kind `Data` of a row for which it fails. `column` is the column that was to be set, if any.
+    fn failed(&self, failure: Failure, column: Option<&str>) -> Error {
+        failure.into_error(Self::KEY, column)
+    }
 
     /// Whether a column that cannot be set becomes NULL, instead of an error of kind `Data`.
     fn null_on_error(&self) -> bool {
@@ -67,8 +73,11 @@ impl<S: Script> Runner<S> {
             };
             let Self { script, tables, known, programs, memory } = self;
             let Some(program) = program(script, tables, known, programs, &change.schema)? else { return Ok(true) };
-            let row = OneRow { program, key: S::KEY, null_on_error: script.null_on_error(), zone: script.zone(), now };
-            row.apply(event, block, memory)
+            let row = OneRow { program, null_on_error: script.null_on_error(), zone: script.zone(), now };
+            row.apply(event, block, memory).map_err(|(failure, slot)| {
+                let column = slot.and_then(|slot| program.names.get(slot)).map(String::as_str);
+                script.failed(*failure, column).of_table(&program.schema.id)
+            })
         })
     }
 
@@ -89,7 +98,7 @@ impl<S: Script> Runner<S> {
 
     /// Compiles the script for these tables, as far as it is for them.
     pub(super) fn check(&self, tables: &[Arc<TableSchema>]) -> Vec<Finding> {
-        let mut found = self.tables.idle(tables);
+        let mut found = Vec::new();
         for table in self.tables.of(tables) {
             if let Err(error) = self.script.compile(table) {
                 found.push(Finding::from_error(S::NAME, &error.map_message(|message| format!("table {}: {message}", table.id))));

@@ -2,12 +2,11 @@
 
 use super::decimal::Decimal;
 use super::moment::Moment;
-use super::place::{Evaluated, Failure, Place};
+use super::place::{Evaluated, Failure, Place, SET};
 use super::value::{Scratch, Slot, Type, Val, write_text};
 use super::zone::Zone;
 use crate::{Collation, Column, ColumnKind, DateTime, Value};
 
-const FUNCTION: &str = "e_set";
 /// The most characters of a VARCHAR in utf8mb4 whose row may have nothing else.
 const MAX_VARCHAR: u32 = 16_383;
 
@@ -84,10 +83,15 @@ impl Store {
         if fits { Ok(Self { target, nullable: column.nullable }) } else { Err(name) }
     }
 
+    /// Fails as [`Store::convert`] does.
+    pub(super) fn accepts(&self, value: &Val<'_>, zone: &Zone, place: Place) -> Evaluated<()> {
+        self.convert(value, zone, &Scratch::default(), place, &Slot::default())
+    }
+
     /// Casts a value and puts it into a slot. Numbers are rounded half away from zero, as MySQL does; texts must be as the column's values are written. A value that
     /// does not fit is a failure.
     pub(super) fn convert<'a>(&self, value: &Val<'a>, zone: &Zone, scratch: &'a Scratch, place: Place, slot: &Slot<'a>) -> Evaluated<()> {
-        let fail = |why| Failure::err(place, FUNCTION, why);
+        let fail = |why| Failure::err(place, SET, why);
         if let Val::Null = value {
             if !self.nullable {
                 return fail("the column cannot be NULL, and the value is");
@@ -114,7 +118,7 @@ impl Store {
                 let digits = |units: i128| units.unsigned_abs().checked_ilog10().map_or(0, |log| log + 1);
                 match exact.rescale(*scale) {
                     Some(exact) if digits(exact.units) <= u32::from(*precision) && (exact.units >= 0 || !unsigned) => {
-                        let text = scratch.make(place, FUNCTION, |out| {
+                        let text = scratch.make(place, SET, |out| {
                             exact.write(out.out());
                             Ok(())
                         })?;
@@ -168,7 +172,7 @@ impl Store {
             Target::Text { characters, bytes } => {
                 let text = match value {
                     Val::Text(text) => text,
-                    value => scratch.make(place, FUNCTION, |out| write_text(value, out))?,
+                    value => scratch.make(place, SET, |out| write_text(value, out))?,
                 };
                 // A character has at least one byte, so most texts need not be counted.
                 let is_long = |most: &u32| text.len() > *most as usize && text.chars().count() > *most as usize;

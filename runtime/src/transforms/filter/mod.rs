@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub use config::FilterConfig;
 
 use super::by_schema::BySchema;
-use crate::{Batch, Body, Error, Finding, Op, Result, Row, RowChange, TableSchema, Transform};
+use crate::{Batch, Body, Error, Finding, Op, Result, Row, RowChange, TablePattern, TableSchema, Transform};
 use compile::{Compiled, Refusal};
 use config::{Rule, shortened};
 
@@ -150,7 +150,7 @@ impl Transform for Filter {
     }
 
     fn check(&mut self, tables: &[Arc<TableSchema>]) -> Vec<Finding> {
-        let mut findings = self.rule.tables.idle(tables);
+        let mut findings = Vec::new();
         for schema in tables {
             if let Err(error) = self.table(schema) {
                 let error = error.map_message(|message| format!("table {}: {message}", schema.id));
@@ -158,6 +158,10 @@ impl Transform for Filter {
             }
         }
         findings
+    }
+
+    fn table_patterns(&self) -> Vec<(&str, &TablePattern)> {
+        self.rule.tables.patterns()
     }
 
     fn pushdown(&mut self, schema: &Arc<TableSchema>) -> Result<Option<String>> {

@@ -12,7 +12,7 @@ pub use self::config::{Case, ColumnPattern, NamePart, Pattern, RenameConfig, Rep
 use self::merged::collision;
 use self::rules::Rules;
 use super::by_schema::BySchema;
-use crate::{Batch, Body, Error, Finding, Result, SchemaChange, TableId, TableSchema, Transform};
+use crate::{Batch, Body, Error, Finding, Result, SchemaChange, TableId, TablePattern, TableSchema, Transform};
 
 /// A transform that renames tables and columns. Rows and schema changes carry the new names. The text of a DDL statement is not changed.
 pub struct Rename {
@@ -114,6 +114,10 @@ impl Transform for Rename {
             }
         }
         Ok(())
+    }
+
+    fn table_patterns(&self) -> Vec<(&str, &TablePattern)> {
+        self.rules.table_patterns()
     }
 
     fn check(&mut self, tables: &[Arc<TableSchema>]) -> Vec<Finding> {

@@ -10,7 +10,7 @@ use regex::Regex;
 use super::config::{Case, NamePart, RenameConfig, Replacement};
 use super::template::Template;
 use crate::transforms::selected_tables::SelectedTables;
-use crate::{Column, Error, Result, TableId, TableSchema, split_name};
+use crate::{Column, Error, Result, TableId, TablePattern, TableSchema, split_name};
 
 pub(super) struct Rules {
     tables: HashMap<TableId, TableId>,
@@ -142,14 +142,18 @@ impl Rules {
         Ok(Some(names.into_iter().zip(&schema.columns).map(|(name, column)| Column { name, ..column.clone() }).collect()))
     }
 
-    /// The rules of columns that rename no column of these tables, by their number from 1.
+    /// The patterns of the tables whose columns are renamed, each with its key.
+    pub(super) fn table_patterns(&self) -> Vec<(&str, &TablePattern)> {
+        self.columns.iter().flat_map(|rule| rule.tables.patterns()).collect()
+    }
+
+    /// The rules of columns that are for some of these tables and rename no column of them, by their number from 1.
     pub(super) fn idle_columns<'t>(&self, tables: impl Iterator<Item = &'t TableSchema> + Clone) -> Vec<usize> {
-        let is_used = |rule: &ColumnRule| {
-            tables
-                .clone()
-                .any(|schema| rule.tables.contain(&schema.id) && schema.columns.iter().any(|column| rule.regex.is_match(&column.name)))
+        let is_idle = |rule: &ColumnRule| {
+            let mut of_rule = tables.clone().filter(|schema| rule.tables.contain(&schema.id)).peekable();
+            of_rule.peek().is_some() && !of_rule.any(|schema| schema.columns.iter().any(|column| rule.regex.is_match(&column.name)))
         };
-        (1..).zip(&self.columns).filter(|(_, rule)| !is_used(rule)).map(|(number, _)| number).collect()
+        (1..).zip(&self.columns).filter(|(_, rule)| is_idle(rule)).map(|(number, _)| number).collect()
     }
 
     /// The patterns that match none of these tables, by their number from 1.
