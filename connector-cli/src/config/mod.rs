@@ -203,7 +203,7 @@ impl Task {
 
 /// What to do about TOML that cannot be read. `rest` is the text from the place of the mistake on.
 fn toml_help(message: &str, rest: &str) -> &'static str {
-    if message.contains("escape") {
+    if message.contains("escape") || message.contains("unicode") {
         return "in double quotes a backslash begins an escape: write a regular expression in single quotes, such as 're:log_[0-9]+\\.event', \
                 or each backslash twice";
     }
