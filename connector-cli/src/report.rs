@@ -15,9 +15,9 @@ pub(crate) fn say(line: impl Display) {
     write_line(&Escaped(line));
 }
 
-/// Prints a JSON text to stdout in one line, which is still JSON: what cannot be shown is escaped as JSON does it.
-pub(crate) fn say_json(json: &serde_json::Value) {
-    write_line(&printable_json(&json.to_string()));
+/// Prints a JSON text without line breaks to stdout, which is still JSON: what cannot be shown is escaped as JSON does it.
+pub(crate) fn say_json(json: &str) {
+    write_line(&printable_json(json));
 }
 
 fn write_line(line: &impl Display) {

@@ -97,7 +97,7 @@ impl KafkaSinkBuilder {
 
     /// What is written for an update that changes the partition or the record key of a row.
     pub fn key_change(mut self, how: KeyChange) -> Self {
-        self.config.key_change = how;
+        self.config.key_change = Some(how);
         self
     }
 
@@ -121,7 +121,7 @@ impl KafkaSinkBuilder {
 
     /// What to do if a topic already holds records of another task or program at the start.
     pub fn not_empty(mut self, what: NotEmpty) -> Self {
-        self.config.not_empty = what;
+        self.config.not_empty = Some(what);
         self
     }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use runtime::{Context, Finding, Level, TableId};
 
 use crate::client::{ClientError, Connection, ErrorCode, ExpectedTopic, Permission, Server, Session, TopicPartition, topics};
-use crate::config::NotEmpty;
 use crate::delivery::Producer;
 use crate::error::Error;
 use crate::resume::{self, FirstRecord, Found, ReceiptContent, Removed, first_records};
@@ -306,7 +305,7 @@ async fn emptiness(task: &Task, session: &Session, name: &Arc<str>, count: usize
     match first.map(foreign) {
         Ok(None) if !is_empty => Finding::passed(ITEM, format!("topic {name} holds records of this task, which continues behind them")),
         Ok(None) => Finding::passed(ITEM, format!("topic {name} is empty")),
-        Ok(Some(_)) if task.settings.not_empty == NotEmpty::Append => {
+        Ok(Some(_)) if task.settings.appends() => {
             Finding::passed(ITEM, format!("topic {name} is not empty; new records go behind those that are there"))
         }
         // These records may be the task's own, from before a restart. The start of the task checks it again.

@@ -33,9 +33,8 @@ pub struct Config {
     /// Whether each DELETE record is followed by a record with the same key and a null value. Needs `record_key = "primary_key"`.
     #[serde(default)]
     pub tombstones: bool,
-    /// What is written for an update that changes the partition or the record key of a row.
-    #[serde(default)]
-    pub key_change: KeyChange,
+    /// What is written for an update that changes the partition or the record key of a row; `None` means the default of [`KeyChange`].
+    pub key_change: Option<KeyChange>,
     /// Whether and how missing topics are created.
     pub create_topics: Option<CreateTopics>,
     /// The format, exactly one, such as `format.canal_json = {}`. The builder ignores it, since it gets an encoder instead.
@@ -49,9 +48,8 @@ pub struct Config {
     /// The size in bytes, after compression, of the largest record batch that is written, and that is read when the task looks at what it has
     /// delivered; `None` means 16 MiB. A larger record is refused. It also bounds the memory that a broker can make the task use.
     pub max_batch_bytes: Option<usize>,
-    /// What to do if a topic already holds records of another task or program at the start.
-    #[serde(default)]
-    pub not_empty: NotEmpty,
+    /// What to do if a topic already holds records of another task or program at the start; `None` means the default of [`NotEmpty`].
+    pub not_empty: Option<NotEmpty>,
     /// How the sink authenticates to the brokers; `None` means without authentication.
     pub sasl: Option<Sasl>,
     /// How the connections to the brokers use TLS; `None` means without TLS.

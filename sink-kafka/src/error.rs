@@ -36,7 +36,7 @@ pub enum Error {
     NoDdlTopic,
     /// The settings of the format ask for messages for which there is no topic.
     #[error(
-        "`sink.kafka.topic` is a template, so BEGIN, COMMIT and heartbeat messages have no topic, and sink.kafka.format.{format} emits them ({settings})"
+        "`sink.kafka.topic` is a template, so BEGIN, COMMIT and heartbeat messages have no topic, and `sink.kafka.format.{format}` emits them ({settings})"
     )]
     NoControlTopic {
         /// The format.
@@ -48,7 +48,7 @@ pub enum Error {
     #[error("`sink.kafka.topic` is a template, so BEGIN, COMMIT and heartbeat messages have no topic, and the format emitted one")]
     UnexpectedControlMessage,
     /// The format puts several rows into one message, but the settings require records with the key of one row.
-    #[error("sink.kafka.record_key needs one row per message, and sink.kafka.format.{format} puts several in one")]
+    #[error("`sink.kafka.record_key` needs one row per message, and `sink.kafka.format.{format}` puts several in one")]
     SeveralRowsPerKey {
         /// The format.
         format: String,

@@ -7,9 +7,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 const DDL_TOPIC: &str = "ddl_topic";
-const KEY_CHANGE: &str = "key_change";
-const RECORD_KEY: &str = "record_key";
-const TOMBSTONES: &str = "tombstones";
 /// The options of the format decide only what a value looks like.
 const FORMAT_OPTIONS: &str = "format_options";
 /// How the settings begin that hold the later names of the columns of `partition_columns`. Behind it are the table, the column's place and
@@ -50,18 +47,14 @@ impl Fingerprint {
     ///
     /// - `ddl_topic` with a template: it does not change where rows go, and a task that stopped at a DDL statement without a topic needs it
     ///   to continue;
-    /// - a further name of a column in `partition_columns`: no row of a table without the former names was delivered;
-    /// - the splitting of updates. The other way round a half of a split update that was not delivered would be lost;
-    /// - the record key and the tombstones, where an earlier version did not note them.
+    /// - a further name of a column in `partition_columns`: no row of a table without the former names was delivered.
     pub(crate) fn conflict(&self, before: &Self) -> Option<String> {
         let names = self.settings.keys().chain(before.settings.keys().filter(|name| !self.settings.contains_key(*name)));
-        let may_differ = |name: &str| match before.settings.get(name) {
-            None => {
-                matches!(name, KEY_CHANGE | RECORD_KEY | TOMBSTONES) || name.starts_with(LATER_NAME) || (name == DDL_TOPIC && self.template)
-            }
-            Some(_) => false,
+        let may_be_added = |name: &str| name.starts_with(LATER_NAME) || (name == DDL_TOPIC && self.template);
+        let differ = |name: &&String| match before.settings.get(*name) {
+            None => !may_be_added(name),
+            noted => self.settings.get(*name) != noted,
         };
-        let differ = |name: &&String| self.settings.get(*name) != before.settings.get(*name) && !may_differ(name);
         let mut names: Vec<&String> = names.filter(differ).collect();
         names.sort();
         let mut named: Vec<_> = names.into_iter().map(|name| shown(name)).collect();
@@ -86,25 +79,31 @@ mod tests {
 
     #[test]
     fn settings_that_differ_are_named() {
-        let base = || Fingerprint::new(true).with("topic", "{table}").with(RECORD_KEY, "None");
+        let base = || Fingerprint::new(true).with("topic", "{table}").with("record_key", "None");
         let named = |now: Fingerprint, before: Fingerprint| now.conflict(&before);
         assert_eq!(named(base(), base()), None);
         assert_eq!(named(base().with("topic", "a").with("transforms", "x"), base()).as_deref(), Some("`topic`, the transforms"));
         assert_eq!(named(base(), base().with("schema_registry", "")).as_deref(), Some("`schema_registry`"));
-        assert_eq!(named(base().with(DDL_TOPIC, "d").with(KEY_CHANGE, "split"), base()), None);
-        assert_eq!(named(base(), base().with(DDL_TOPIC, "d").with(KEY_CHANGE, "split")).as_deref(), Some("`ddl_topic`, `key_change`"));
+        assert_eq!(named(base().with(DDL_TOPIC, "d"), base()), None);
+        assert_eq!(named(base(), base().with(DDL_TOPIC, "d")).as_deref(), Some("`ddl_topic`"));
+        let splitting = || base().with("key_change", "split");
+        assert_eq!(named(splitting(), base()).as_deref(), Some("`key_change`"));
+        assert_eq!(named(base(), splitting()).as_deref(), Some("`key_change`"));
         let mut fixed = base().with(DDL_TOPIC, "d");
         fixed.template = false;
         assert_eq!(named(fixed, base()).as_deref(), Some("`ddl_topic`"));
         let columns = |more: &[&str]| more.iter().fold(base(), |base, name| base.with(&format!("{LATER_NAME}{name}"), "x"));
         assert_eq!(named(columns(&["a.b.0.1", "a.b.0.2"]), columns(&["a.b.0.1"])), None, "a column was renamed");
         assert_eq!(named(base(), columns(&["a.b.0.1", "a.b.0.2"])).as_deref(), Some("`partition_columns`"));
-        let keyed = || base().with(RECORD_KEY, "PrimaryKey").with(TOMBSTONES, "true").with(FORMAT_OPTIONS, "{}");
-        assert_eq!(named(keyed().of_stream(), base().with(TOMBSTONES, "false").of_stream()).as_deref(), Some("`record_key`, `tombstones`"));
+        let keyed = || base().with("record_key", "PrimaryKey").with("tombstones", "true").with(FORMAT_OPTIONS, "{}");
+        assert_eq!(
+            named(keyed().of_stream(), base().with("tombstones", "false").of_stream()).as_deref(),
+            Some("`record_key`, `tombstones`")
+        );
         assert_eq!(named(keyed().of_stream(), keyed().with(FORMAT_OPTIONS, "x").of_stream()), None);
         assert_eq!(named(keyed(), keyed().with(FORMAT_OPTIONS, "x")).as_deref(), Some("the options of the format"), "in the full phase");
-        let of_an_earlier_version = Fingerprint::new(true).with("topic", "{table}");
-        assert_eq!(named(keyed().of_stream(), of_an_earlier_version), None);
+        let without_keys = Fingerprint::new(true).with("topic", "{table}");
+        assert_eq!(named(keyed().of_stream(), without_keys).as_deref(), Some("`record_key`, `tombstones`"), "nothing is taken for granted");
     }
 
     #[test]

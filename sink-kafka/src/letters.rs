@@ -29,6 +29,12 @@ pub(crate) fn topic(settings: &Settings, main: Option<&dyn Sink>) -> Result<Arc<
     if rules.ddl_topic.is_some() {
         return refuse("ddl_topic", "has no effect: only rows become dead letters".into());
     }
+    if settings.key_change.is_some() {
+        return refuse("key_change", "has no effect: a dead letter holds both images of an update".into());
+    }
+    if settings.not_empty.is_some() {
+        return refuse("not_empty", "has no effect: the topic may hold records, such as the dead letters of other tasks".into());
+    }
     if rules.tombstones {
         return refuse("tombstones", "has no effect: dead letters delete nothing".into());
     }

@@ -46,7 +46,10 @@ pub(crate) struct Settings {
     pub(crate) record_batch_bytes: usize,
     /// The size of the largest record batch that is written and read, in bytes.
     pub(crate) max_batch_bytes: usize,
-    pub(crate) not_empty: NotEmpty,
+    /// As it is written, because a sink for dead letters refuses it.
+    pub(crate) not_empty: Option<NotEmpty>,
+    /// As it is written, for the same reason.
+    pub(crate) key_change: Option<KeyChange>,
     pub(crate) sasl: Option<Sasl>,
     /// The names of the TLS files. The files are read again for every session, because certificates are renewed while a task runs.
     pub(crate) tls: Option<Tls>,
@@ -100,11 +103,17 @@ impl Settings {
             record_batch_bytes,
             max_batch_bytes,
             not_empty: config.not_empty,
+            key_change: config.key_change,
             sasl: config.sasl,
             tls: config.tls,
             schema_registry: config.schema_registry,
             fingerprint,
         })
+    }
+
+    /// Whether a topic may hold records of others at the start.
+    pub(crate) fn appends(&self) -> bool {
+        self.not_empty.unwrap_or_default() == NotEmpty::Append
     }
 
     /// The fingerprint of all settings that decide what a record is and where it goes. `transforms` is the fingerprint of the transforms.
@@ -173,7 +182,7 @@ fn rules(config: &Config, format: &Format) -> Result<RoutingRules, Error> {
     }
     refuse_control_events_without_topic(&topic, &format.name, &format.info)?;
     let Config { record_key, tombstones, key_change, .. } = *config;
-    Ok(RoutingRules { topic, ddl_topic, partitioning, record_key, tombstones, key_change })
+    Ok(RoutingRules { topic, ddl_topic, partitioning, record_key, tombstones, key_change: key_change.unwrap_or_default() })
 }
 
 fn creation(how: CreateTopics) -> Result<Option<TopicCreation>, InvalidSetting> {
@@ -221,7 +230,7 @@ pub(crate) mod tests {
     fn the_smallest_configuration_has_the_documented_defaults() {
         let settings = settings(minimal()).unwrap();
         assert_eq!(settings.rules.partitioning, Partitioning::default());
-        assert_eq!((settings.compression, settings.not_empty), (Compression::Zstd, NotEmpty::Fail));
+        assert_eq!((settings.compression, settings.appends()), (Compression::Zstd, false));
         assert_eq!((settings.rules.record_key, settings.rules.tombstones), (RecordKey::None, false));
         assert_eq!(settings.record_batch_bytes, 1_000_000);
         let typed = Config::new(["127.0.0.1:9092"], "shop");

@@ -101,9 +101,7 @@ impl Sink for KafkaSink {
     }
 
     fn accepts_letters(&self, main: &dyn Sink) -> Result<()> {
-        let accepted = letters::topic(&self.task.settings, Some(main)).map_err(|error| runtime::Error::from(Error::from(error)));
-        // The settings stand in a section of their own.
-        accepted.map(drop).map_err(|error| error.map_message(|message| message.replace("sink.kafka", "dead_letters.kafka")))
+        letters::topic(&self.task.settings, Some(main)).map(drop).map_err(|error| Error::from(error).into())
     }
 
     async fn write_letters(&mut self, letters: &[Letter]) -> Result<()> {

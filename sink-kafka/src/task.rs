@@ -115,8 +115,12 @@ impl Task {
         security.clone()
     }
 
-    /// The heartbeat setting of the source or the format that has no effect; `None` if there is no such setting.
+    /// The heartbeat setting of the source or the format that has no effect; `None` if there is no such setting, and for dead letters, which
+    /// are rows.
     pub(crate) fn ineffective_heartbeats(&self, context: &Context) -> Option<IneffectiveSetting> {
+        if context.is_for_letters() {
+            return None;
+        }
         let format = &self.settings.format;
         heartbeats_have_no_effect(context.source().heartbeats, &format.name, &format.info)
     }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use runtime::{Cancellation, Receipt, Renumbered, SplitKind, TableSchema};
 
 use crate::client::{ClientError, ExpectedTopic, Session, TopicPartition, log_ranges, topics};
-use crate::config::NotEmpty;
 use crate::delivery::{Producer, TopicState, Writer};
 use crate::error::Error;
 use crate::resume::record_header::{LaneId, SCHEMA_ID};
@@ -324,7 +323,7 @@ impl LaneTopics {
         if topic.is_ready() {
             return Ok(());
         }
-        let owned = topic.is_written() || self.task.settings.not_empty == NotEmpty::Append || self.task.topics.is_owned(name);
+        let owned = topic.is_written() || self.task.settings.appends() || self.task.topics.is_owned(name);
         let id_known = match &self.task.schemas {
             Some(schemas) => self.unless_cancelled(async { Ok(schemas.knows(name, &self.written).await) }).await?,
             None => true,

@@ -448,7 +448,7 @@ fn change_error(change: &ChangeError, statement: &str) -> Error {
 fn classify(error: &WireError) -> (Kind, &'static str) {
     match error {
         WireError::Refused(code, message) => classify_code(mysql_number(*code, message)),
-        WireError::Lost(_) | WireError::Tls(_) => {
+        WireError::Lost(_) | WireError::Ended | WireError::Tls(_) => {
             (Kind::Retryable, "check that the server runs, that host and port are right, and that no firewall is between")
         }
         WireError::TooLong(_) => (Kind::Fatal, "check that host and port are right, and that nothing between changes the server's answers"),

@@ -105,13 +105,13 @@ impl Planner {
         };
         let starts = stream_starts(settings, &self.endpoint, session, &server, &streams).await?;
         if let (true, Some(Begin { at: start, .. })) = (settings.has(Phase::Incremental), starts.first()) {
-            // The grant is checked now. If it were missing, the task would otherwise fail only after the full phase, when the stream
-            // begins.
-            let id = settings.server_id(context.task(), server.server_id())?;
+            // The grant and the replica id are checked now. If one were wrong, the task would otherwise fail only after the full phase, when
+            // the stream begins.
+            settings.server_id(context.task(), server.server_id())?;
             if let Some(Start::Position { .. }) = settings.config.start {
-                check::begins_transaction(&self.endpoint, id, start).await?;
+                check::begins_transaction(&self.endpoint, start).await?;
             }
-            demand([check::may_dump(&self.endpoint, id, start).await?])?;
+            demand([check::may_dump(&self.endpoint, start).await?])?;
         }
         let settled = match starts_now(settings) {
             true => prepared::settle(session, &server, settings.xa_wait).await?,

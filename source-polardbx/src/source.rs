@@ -233,7 +233,7 @@ impl Source for PolardbxSource {
         let committed = committed.filter(|committed| !committed.is_new());
         let mut found = check::findings(&self.settings, &self.endpoint, context.task(), committed.is_none()).await;
         if let Some(committed) = committed {
-            found.push(check::checkpoint(&self.settings, &self.endpoint, context.task(), context.state_dir(), committed).await);
+            found.push(check::checkpoint(&self.settings, &self.endpoint, context.state_dir(), committed).await);
         }
         found
     }

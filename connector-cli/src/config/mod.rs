@@ -90,11 +90,12 @@ impl Task {
         let wrong = |key: &str| Error::config(format!("{file}: key `{key}` is not valid")).with_code("E_CONFIG");
         let table: toml::Table = toml::from_str(text).map_err(|error| {
             // The library's full text repeats the line, which may hold a secret: only its place and the message are shown.
-            let line = error.span().map_or(0, |span| text.get(..span.start).unwrap_or(text).matches('\n').count() + 1);
+            let (before, rest) = error.span().and_then(|span| text.split_at_checked(span.start)).unwrap_or((text, ""));
+            let line = before.matches('\n').count() + 1;
             Error::config(format!("{file}: line {line} is not valid TOML"))
                 .with_code("E_CONFIG")
                 .because(error.message().to_owned())
-                .with_help("fix that line; texts stand in quotes")
+                .with_help(toml_help(error.message(), rest))
         })?;
         if let Some(key) = table.iter().find_map(|(key, value)| date_in(key, value)) {
             return Err(wrong(&key)
@@ -215,6 +216,18 @@ fn date_in(key: &str, value: &toml::Value) -> Option<String> {
     }
 }
 
+/// What to do about TOML that cannot be read. `rest` is the text from the place of the mistake on.
+fn toml_help(message: &str, rest: &str) -> &'static str {
+    if message.contains("escape") || message.contains("unicode") {
+        return "in double quotes a backslash begins an escape: write a regular expression in single quotes, such as 're:log_[0-9]+\\.event', \
+                or each backslash twice";
+    }
+    if rest.starts_with("null") {
+        return "TOML has no null: write \"null\" in quotes where it is the name of a rule, and leave out a key that has no value";
+    }
+    "fix that line; texts stand in quotes"
+}
+
 /// The error of a file: with its name, and with a code and advice where there are none.
 fn in_file(file: &str, error: Error) -> Error {
     // Errors with a code of their own, such as a locked store, are not about the file.
@@ -290,10 +303,28 @@ mod tests {
                 format!("{SMALL}[[test]]\nname = \"t\"\ninput = [{{ table = \"a.b\", after = {{ at = 2026-01-31 }} }}]\n"),
                 "`test.0.input.0.after.at`",
             ),
+            (format!("{SMALL}[errors]\non_data_error = \"dead_leters\"\n"), "expected one of `dead_letters`, "),
+            (format!("{SMALL}[deliveri]\n"), "expected one of `delivery`, "),
         ] {
             let error = read(&text, &env).err().unwrap();
             assert_eq!(error.kind(), runtime::Kind::Config);
             assert!(error.to_string().contains(expected) && !error.to_string().contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn common_mistakes_in_toml_have_advice_of_their_own() {
+        for (line, help) in [
+            (r#"a = ["re:log_[0-9]+\.event"]"#, "single quotes"),
+            (r#"a = "\d+""#, "single quotes"),
+            (r#"a = "\u00""#, "single quotes"),
+            ("a = null", "TOML has no null"),
+            ("a = { ssn = null }", "TOML has no null"),
+            ("a = s3cret", "texts stand in quotes"),
+        ] {
+            let error = read(&format!("{SMALL}{line}\n"), &[]).err().unwrap();
+            assert!(error.message().contains("line 6") && error.help().is_some_and(|text| text.contains(help)), "{line}: {error:?}");
+            assert!(!error.to_string().contains("s3cret"));
         }
     }
 
@@ -305,20 +336,34 @@ mod tests {
         let with = |rest: String| read(&format!("{small}{FORMAT}{rest}"), &[]).unwrap().pipeline(&crate::bundled());
         let letters = format!("{LETTERS}{FORMAT}");
         let causes = "[errors.causes]\ntoo_large = \"dead_letters\"\n";
+        let all_causes = |action: &str| {
+            let of = |cause: &str| format!("{cause} = \"{action}\"\n");
+            format!("[errors.causes]\n{}", ["too_large", "not_encodable", "schema_mismatch", "transform"].map(of).concat())
+        };
+        let many_rows = format!("{LETTERS}brokers = [\"k:9092\"]\nrecord_key = \"table\"\nformat.canal_json = {{ rows = \"event\" }}\n");
         assert!(with(String::new()).is_ok(), "{:?}", with(String::new()).err());
         assert!(with(format!("{letters}{causes}")).is_ok(), "{:?}", with(format!("{letters}{causes}")).err());
         for (rest, expected) in [
             (causes.to_owned(), "there is no sink for them"),
+            (format!("{letters}not_empty = \"fail\"\n{causes}"), "`dead_letters.kafka.not_empty`"),
+            (format!("{letters}key_change = \"split\"\n{causes}"), "`dead_letters.kafka.key_change`"),
+            ("[errors]\nmax_rejected = 5\n".to_owned(), "`errors.max_rejected`"),
+            (format!("[errors]\non_data_error = \"skip\"\nmax_rejected = 5\n{}", all_causes("fail")), "`errors.max_rejected`"),
+            (format!("{letters}[errors]\non_data_error = \"dead_letters\"\n{}", all_causes("skip")), "no error makes a row one"),
+            (format!("{}{FORMAT}{causes}", LETTERS.replace("\"letters", "\"{table}")), "`dead_letters.kafka.topic` is a template"),
             (letters.clone(), "no error makes a row one"),
             (format!("{LETTERS}{FORMAT}tombstones = true\nrecord_key = \"primary_key\"\n{causes}"), "`dead_letters.kafka.tombstones`"),
             (format!("{}{FORMAT}{causes}", LETTERS.replace("\"letters", "\"shop")), "`dead_letters.kafka.topic` is `shop`"),
             (format!("{LETTERS}{FORMAT}topics = 1\n{causes}"), "dead_letters.kafka.topics"),
             (format!("{}{causes}", LETTERS.replace("kafka", "kafak")), "`kafak`"),
             (format!("{LETTERS}brokers = [\"k:9092\"]\n{causes}"), "`dead_letters.kafka.format`"),
+            (format!("{LETTERS}brokers = [\"k:9092\"]\nformat.canal_jsn = {{}}\n{causes}"), "known: canal_json"),
+            (format!("{many_rows}{causes}"), "`dead_letters.kafka.record_key`"),
         ] {
             let error = with(rest.clone()).err().unwrap();
             let text = error.to_string();
             assert!(text.contains(expected) && error.kind() == Kind::Config && error.code() == Some("E_CONFIG"), "{rest}: {error:?}");
+            assert!(!format!("{text} {:?}", error.help()).contains("sink.kafka"), "{rest}: {error:?}");
         }
     }
 

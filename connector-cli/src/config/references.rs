@@ -50,6 +50,8 @@ pub(super) fn expand(text: &str, environment: &[(String, String)]) -> Result<Str
         let inner = &reference[2..end];
         rest = &reference[end + 1..];
         match inner.split_once(':') {
+            Some(("env", "")) => return Err(Unresolved::new("`${env:}` names no environment variable", FORM)),
+            Some(("file", "")) => return Err(Unresolved::new("`${file:}` names no file", FORM)),
             Some(("env", name)) => match variables.get(name) {
                 Some(value) => out.push_str(value),
                 None => {
@@ -80,8 +82,16 @@ mod tests {
         let environment = [("NAME".to_owned(), "x${env:NAME}".to_owned())];
         assert_eq!(expand("a$${b}", &[]).unwrap(), "a${b}");
         assert_eq!(expand("<${env:NAME}>", &environment).unwrap(), "<x${env:NAME}>", "what is put in is not looked at again");
-        for wrong in ["${env:NAME", "${NAME}", "${env:OTHER}", "${file:/does/not/exist}"] {
-            assert!(expand(wrong, &environment).is_err_and(|error| !error.help.is_empty()), "{wrong}");
+        for (wrong, why) in [
+            ("${env:NAME", "without `}`"),
+            ("${NAME}", "${env:NAME} or ${file:path}"),
+            ("${env:OTHER}", "OTHER is not set"),
+            ("${env:}", "`${env:}` names no environment variable"),
+            ("${file:}", "`${file:}` names no file"),
+            ("${file:/does/not/exist}", "/does/not/exist"),
+        ] {
+            let error = expand(wrong, &environment).unwrap_err();
+            assert!(error.why.contains(why) && !error.help.is_empty(), "{error:?}");
         }
     }
 

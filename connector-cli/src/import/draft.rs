@@ -132,6 +132,8 @@ pub(super) struct Draft {
     transforms: Vec<(Plugin, Section)>,
     pub(super) sink: Section,
     pub(super) retry: Section,
+    pub(super) errors: Section,
+    pub(super) letters: Section,
     /// Options without a counterpart, and why they have none.
     left: Vec<(String, String)>,
 }
@@ -148,6 +150,8 @@ impl Draft {
             transforms: Vec::new(),
             sink: Section::default(),
             retry: Section::default(),
+            errors: Section::default(),
+            letters: Section::default(),
             left: Vec::new(),
         }
     }
@@ -201,9 +205,11 @@ impl Draft {
         }
         out.push_str("\n[sink.kafka]\n");
         self.sink.render(&mut out);
-        if !self.retry.0.is_empty() {
-            out.push_str("\n[retry]\n");
-            self.retry.render(&mut out);
+        for (name, section) in [("retry", &self.retry), ("errors", &self.errors), ("dead_letters.kafka", &self.letters)] {
+            if !section.0.is_empty() {
+                out.push_str(&format!("\n[{name}]\n"));
+                section.render(&mut out);
+            }
         }
         self.render_left(&mut out);
         out

@@ -1,7 +1,7 @@
 //! The lines for one row: on the left its columns, on the right what becomes of it; on a narrow terminal one under the other.
 
-use runtime::{Body, Escaped, Event, PreviewOutcome, PreviewRecord, Previewed, Result};
-use serde_json::Value;
+use runtime::{Body, Column, Escaped, Event, PreviewOutcome, PreviewRecord, Previewed, Value};
+use serde_json::Value as Json;
 
 use super::json_lines;
 use crate::report::{self, Look, Span};
@@ -9,9 +9,10 @@ use crate::report::{self, Look, Span};
 /// Below this width, the record stands under the columns.
 const SIDE_BY_SIDE: usize = 90;
 const BORDER: &str = " │ ";
+const NULL: &str = "NULL";
 /// The largest number of characters that are shown of a cell.
 const CELL: usize = 500;
-/// The largest number of lines that are shown of a record's value.
+/// The largest number of lines that are shown of a record's value, as they stand on the terminal.
 const VALUE_LINES: usize = 200;
 
 type Line = Vec<Span>;
@@ -44,22 +45,48 @@ pub(super) fn lines(row: &Previewed, width: usize) -> Vec<Line> {
 
 /// The columns of the row as the source has it.
 fn columns(row: &Previewed, width: usize) -> Vec<Line> {
-    let cells: Vec<(String, String)> =
-        cells(&row.row).into_iter().map(|(name, text)| (Escaped(name).to_string(), shortened(&text))).collect();
+    let cells = cells(&row.row);
     let longest = cells.iter().map(|(name, _)| console::measure_text_width(name)).max().unwrap_or(0).min(width / 2);
-    cells.iter().flat_map(|(name, text)| named(name, longest, &[(Look::Plain, text.clone())], width)).collect()
+    cells.into_iter().flat_map(|(name, cell)| named(&name, longest, vec![cell], width, usize::MAX)).collect()
 }
 
-/// The columns of a row with texts of their values. What has no text, such as bytes that are not valid in their character set, is described.
-fn cells(event: &Event) -> Vec<(String, String)> {
+/// The names of the columns of a row with their values, for people.
+fn cells(event: &Event) -> Vec<(String, (Look, String))> {
     let Body::Row(change) = &event.body else { return Vec::new() };
-    let text = |value: Result<Value>| match value {
-        Ok(Value::Null) => "NULL".to_owned(),
-        Ok(Value::String(text)) => text,
-        Ok(value) => value.to_string(),
-        Err(_) => "(not valid text)".to_owned(),
+    change.cells().map(|(column, value)| (Escaped(&column.name).to_string(), cell(column, value))).collect()
+}
+
+/// A value for people. A text that could be taken for something else stands in quotes.
+fn cell(column: &Column, value: Value<'_>) -> (Look, String) {
+    let text = match (value, column.to_json(value)) {
+        (Value::Null, _) => return (Look::Faint, NULL.to_owned()),
+        (Value::Bytes(bytes) | Value::Geometry(bytes), _) => return (Look::Plain, hex_behind_0x(bytes)),
+        (Value::Json(bytes), Ok(_)) => String::from_utf8_lossy(bytes).into_owned(),
+        (_, Ok(Json::String(text))) if is_mistakable(&text) => Json::String(text).to_string(),
+        (_, Ok(Json::String(text))) => text,
+        (_, Ok(json)) => json.to_string(),
+        (Value::Text(bytes) | Value::Json(bytes), Err(_)) => return (Look::Warning, format!("not valid text: {}", hex_behind_0x(bytes))),
+        (_, Err(_)) => return (Look::Warning, "not valid".to_owned()),
     };
-    change.cells().map(|(column, value)| (column.name.clone(), text(column.to_json(value)))).collect()
+    (Look::Plain, shortened(&text))
+}
+
+/// Whether a text, as it is, could be taken for no text, for another one, or for bytes.
+fn is_mistakable(text: &str) -> bool {
+    text == NULL || text.trim() != text || text.is_empty() || ["\"", "0x", "not valid"].iter().any(|start| text.starts_with(start))
+}
+
+/// The bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes as hexadecimal digits behind `0x`, up to a limit.
+fn hex_behind_0x(bytes: &[u8]) -> String {
+    match bytes.get(..CELL / 2) {
+        Some(first) if first.len() < bytes.len() => format!("0x{}… ({} bytes)", hex(first), bytes.len()),
+        _ => format!("0x{}", hex(bytes)),
+    }
 }
 
 fn outcome(outcome: &PreviewOutcome, width: usize) -> Vec<Line> {
@@ -79,26 +106,26 @@ fn of_record(record: &PreviewRecord, width: usize) -> Vec<Line> {
     const LONGEST: usize = "value".len();
     let PreviewRecord { destination, key, value } = record;
     let plain = |text: &str| (Look::Plain, Escaped(text).to_string());
-    let mut lines = named("topic", LONGEST, &[plain(destination)], width);
-    let key = key.as_deref().map_or((Look::Faint, "none".to_owned()), plain);
-    lines.extend(named("key", LONGEST, &[key], width));
+    let mut lines = named("topic", LONGEST, vec![plain(destination)], width, usize::MAX);
+    let key = key.as_deref().map_or((Look::Faint, "none".to_owned()), |key| (Look::Plain, shortened(key)));
+    lines.extend(named("key", LONGEST, vec![key], width, usize::MAX));
     let value = report::printable_json(value);
-    let mut value: Vec<_> = json_lines::lines(&value, width.saturating_sub(LONGEST + 2)).iter().map(|line| plain(line)).collect();
-    if value.len() > VALUE_LINES {
-        let more = value.len() - VALUE_LINES;
-        value.truncate(VALUE_LINES);
-        value.push((Look::Faint, format!("… {more} more lines")));
-    }
-    lines.extend(named("value", LONGEST, &value, width));
+    let value = json_lines::lines(&value, width.saturating_sub(LONGEST + 2)).iter().map(|line| plain(line)).collect();
+    lines.extend(named("value", LONGEST, value, width, VALUE_LINES));
     lines
 }
 
-/// A name, and behind it its lines, which begin at the same place.
-fn named(name: &str, longest: usize, texts: &[(Look, String)], width: usize) -> Vec<Line> {
+/// A name, and behind it its lines, which begin at the same place. Of more lines than `most`, only the first are shown, and their number.
+fn named(name: &str, longest: usize, texts: Vec<(Look, String)>, width: usize, most: usize) -> Vec<Line> {
     let room = width.saturating_sub(longest + 2).max(1);
     let mut lines: Vec<Line> = texts.iter().flat_map(|(look, text)| wrapped(*look, text, room)).collect();
     if lines.is_empty() {
         lines.push(Vec::new());
+    }
+    if lines.len() > most {
+        let more = lines.len() - most;
+        lines.truncate(most);
+        lines.push(vec![span(Look::Faint, format!("… {more} more lines"))]);
     }
     for (index, line) in lines.iter_mut().enumerate() {
         let name = if index == 0 { clipped(name, longest) } else { String::new() };
@@ -125,8 +152,13 @@ fn wrapped(look: Look, text: &str, width: usize) -> Vec<Line> {
     lines
 }
 
+/// The name, which ends with a mark where it is too long.
 fn clipped(name: &str, width: usize) -> String {
-    wrapped(Look::Name, name, width).into_iter().flatten().next().map_or(String::new(), |span| span.text)
+    if console::measure_text_width(name) <= width {
+        return name.to_owned();
+    }
+    let first = wrapped(Look::Name, name, width.saturating_sub(1)).into_iter().flatten().next();
+    first.map_or(String::new(), |span| span.text) + "…"
 }
 
 /// The text, escaped, up to a limit.
@@ -139,7 +171,7 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use runtime::Error;
+    use runtime::{ColumnKind, Error};
 
     use super::super::tests::row;
     use super::*;
@@ -160,8 +192,45 @@ mod tests {
 
     #[test]
     fn cells_are_texts() {
-        let pair = |name: &str, text: &str| (name.to_owned(), text.to_owned());
-        assert_eq!(cells(&row("a \"b\"")), [pair("id", "7"), pair("note", "a \"b\""), pair("none", "NULL")]);
+        let cell = |name: &str, look, text: &str| (name.to_owned(), (look, text.to_owned()));
+        let expected = [cell("id", Look::Plain, "7"), cell("note", Look::Plain, "a \"b\""), cell("none", Look::Faint, "NULL")];
+        assert_eq!(cells(&row("a \"b\"")), expected);
+    }
+
+    #[test]
+    fn values_of_different_kinds_do_not_look_the_same() {
+        let column = |kind| Column::new("c", kind, "c");
+        let (text, bytes) = (column(ColumnKind::Varchar { length: 9 }), column(ColumnKind::Varbinary { length: 9 }));
+        for (column, value, expected) in [
+            (&text, Value::Null, "NULL"),
+            (&text, Value::Text(b"NULL"), "\"NULL\""),
+            (&text, Value::Text(b"\"NULL\""), "\"\\\"NULL\\\"\""),
+            (&text, Value::Text(b"null"), "null"),
+            (&text, Value::Text(b""), "\"\""),
+            (&text, Value::Text(b" a "), "\" a \""),
+            (&text, Value::Text(b"0x00"), "\"0x00\""),
+            (&text, Value::Text(b"\xff"), "not valid text: 0xff"),
+            (&bytes, Value::Bytes(b"00"), "0x3030"),
+            (&column(ColumnKind::Json), Value::Json(b"null"), "null"),
+            (&column(ColumnKind::Json), Value::Json(b"{\"b\": 1, \"a\": 2}"), "{\"b\": 1, \"a\": 2}"),
+        ] {
+            assert_eq!(cell(column, value).1, expected);
+        }
+        let long = cell(&bytes, Value::Bytes(&[0xab; 5000])).1;
+        assert!(long.ends_with("ab… (5000 bytes)") && long.len() < 2 * CELL, "{long}");
+    }
+
+    #[test]
+    fn what_is_cut_says_so() {
+        let name = "a_name_that_is_much_longer_than_its_place";
+        assert_eq!((clipped(name, 10), clipped("漢漢漢", 4), clipped("short", 5)), ("a_name_th…".into(), "漢…".into(), "short".into()));
+        let huge = format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20));
+        let lines = shown("tea", records(&huge), 100);
+        assert!(lines.len() < VALUE_LINES + 10 && lines.last().unwrap().contains("more lines"), "{:?}", lines.last());
+        let PreviewOutcome::Records(mut long_key) = records("{}") else { unreachable!() };
+        long_key[0].key = Some("k".repeat(1 << 20));
+        let lines = shown("tea", PreviewOutcome::Records(long_key), 100);
+        assert!(lines.len() < 40 && lines.iter().any(|line| line.contains("(1048576 bytes)")), "{}", lines.len());
     }
 
     #[test]

@@ -2,15 +2,16 @@
 
 mod json_lines;
 mod layout;
+mod object;
 
 use std::process::ExitCode;
 
-use runtime::{Body, Error, Finding, PreviewOutcome, PreviewRecord, Previewed, Registry, Result, TableId};
-use serde_json::{Value, json};
+use runtime::{Body, Column, Error, Finding, PreviewOutcome, PreviewRecord, Previewed, Registry, Result, TableId, Value};
 
 use crate::args::PreviewArguments;
 use crate::config::Task;
 use crate::report;
+use object::{Object, json_or_text, list, text};
 
 /// The width of lines that do not go to a terminal.
 const PLAIN_WIDTH: usize = 120;
@@ -60,25 +61,39 @@ async fn previewed(registry: &Registry, args: &PreviewArguments) -> Result<(Tabl
     Ok((table, rows))
 }
 
-/// One row for programs: where it is, its columns, and `records`, `dropped_by` or `error`.
-fn as_json(row: &Previewed) -> Value {
+/// One row for programs, as JSON in one line: where it is, its columns in their order, and `records`, `dropped_by` or `error`. A value that has
+/// no JSON, such as text that is not valid in its character set, is `{"hex": "<its bytes>"}`.
+fn as_json(row: &Previewed) -> String {
     let Previewed { row: event, outcome } = row;
-    let mut json = json!({ "position": event.location().to_string() });
+    let mut json = Object::new().with("position", text(&event.location().to_string()));
     if let Body::Row(change) = &event.body {
-        json["table"] = change.schema.id.to_string().into();
-        json["row"] = change.newest().and_then(|row| row.to_json(&change.schema).ok()).unwrap_or_default();
+        let cells = change.cells().fold(Object::new(), |row, (column, value)| row.with(&column.name, cell_json(column, value)));
+        json = json.with("table", text(&change.schema.id.to_string())).with("row", cells.end());
     }
     let record = |PreviewRecord { destination, key, value }: &PreviewRecord| {
+        let key = key.as_deref().map_or("null".to_owned(), text);
         // A value that is JSON is not wrapped into a text.
-        let value: Value = serde_json::from_str(value).unwrap_or_else(|_| value.as_str().into());
-        json!({ "topic": destination, "key": key, "value": value })
+        Object::new().with("topic", text(destination)).with("key", key).with("value", json_or_text(value)).end()
     };
     match outcome {
-        PreviewOutcome::Records(records) => json["records"] = records.iter().map(record).collect(),
-        PreviewOutcome::Dropped(by) => json["dropped_by"] = by.as_str().into(),
-        PreviewOutcome::Failed(error) => json["error"] = json!({ "code": error.code(), "what": error.to_string() }),
+        PreviewOutcome::Records(records) => json.with("records", list(records.iter().map(record))),
+        PreviewOutcome::Dropped(by) => json.with("dropped_by", text(by)),
+        PreviewOutcome::Failed(error) => {
+            let code = error.code().map_or("null".to_owned(), text);
+            json.with("error", Object::new().with("code", code).with("what", text(&error.to_string())).end())
+        }
     }
-    json
+    .end()
+}
+
+/// The JSON text of a cell.
+fn cell_json(column: &Column, value: Value<'_>) -> String {
+    match (value, column.to_json(value)) {
+        (Value::Json(bytes), Ok(_)) => json_or_text(&String::from_utf8_lossy(bytes)),
+        (_, Ok(json)) => json.to_string(),
+        (Value::Text(bytes) | Value::Json(bytes), Err(_)) => Object::new().with("hex", text(&layout::hex(bytes))).end(),
+        (_, Err(_)) => "null".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -104,12 +119,27 @@ mod tests {
     #[test]
     fn a_row_is_an_object_for_programs() {
         let json = |outcome| as_json(&Previewed { row: row("tea"), outcome });
-        let row = json!({"id": 7, "note": "tea", "none": null});
         let record = |value: &str| PreviewRecord { destination: "shop".into(), key: None, value: value.into() };
-        let found = json(PreviewOutcome::Records(vec![record("{\"a\":1}"), record("x")]));
-        let records = json!([{"topic": "shop", "key": null, "value": {"a": 1}}, {"topic": "shop", "key": null, "value": "x"}]);
-        assert_eq!(found, json!({"position": "shop.orders row 3", "table": "shop.orders", "row": row, "records": records}));
-        assert_eq!(json(PreviewOutcome::Dropped("filter".into()))["dropped_by"], "filter");
-        assert_eq!(json(PreviewOutcome::Failed(Error::data("no").with_code("E_X")))["error"]["code"], "E_X");
+        let head = r#"{"position":"shop.orders row 3","table":"shop.orders","row":{"id":7,"note":"tea","none":null},"#;
+        let records = r#""records":[{"topic":"shop","key":null,"value":{"b":1,"a":2}},{"topic":"shop","key":null,"value":"x"}]}"#;
+        assert_eq!(json(PreviewOutcome::Records(vec![record("{\"b\":1,\"a\":2}"), record("x")])), format!("{head}{records}"));
+        assert_eq!(json(PreviewOutcome::Dropped("filter".into())), format!("{head}\"dropped_by\":\"filter\"}}"));
+        let failed = json(PreviewOutcome::Failed(Error::data("no").with_code("E_X")));
+        assert_eq!(failed, format!(r#"{head}"error":{{"code":"E_X","what":"no [E_X]"}}}}"#));
+    }
+
+    #[test]
+    fn cells_of_any_kind_are_json() {
+        let column = |kind| Column::new("c", kind, "c");
+        let text = || column(ColumnKind::Varchar { length: 9 });
+        for (column, value, expected) in [
+            (column(ColumnKind::Json), Value::Json(b"{\"b\": 1, \"a\": 2}"), r#"{"b": 1, "a": 2}"#),
+            (column(ColumnKind::Json), Value::Json(b"{"), r#"{"hex":"7b"}"#),
+            (text(), Value::Text(b"\xff"), r#"{"hex":"ff"}"#),
+            (text(), Value::Text(b"null"), r#""null""#),
+            (text(), Value::Null, "null"),
+        ] {
+            assert_eq!(cell_json(&column, value), expected);
+        }
     }
 }

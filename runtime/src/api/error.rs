@@ -42,6 +42,9 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All causes.
+    pub(crate) const ALL: [Self; 4] = [Self::TooLarge, Self::NotEncodable, Self::SchemaMismatch, Self::Transform];
+
     /// The word used in settings, logs and dead letters.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -232,6 +235,14 @@ impl Error {
     #[must_use]
     pub fn map_message(mut self, map: impl FnOnce(&str) -> String) -> Self {
         self.0.message = escape(map(&self.0.message));
+        self
+    }
+
+    /// The same error with another message and another help, such as the old ones with other names of keys.
+    #[must_use]
+    pub fn map_texts(mut self, map: impl Fn(&str) -> String) -> Self {
+        self.0.message = escape(map(&self.0.message));
+        self.0.help = self.0.help.take().map(|help| escape(map(&help)));
         self
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::{Column, ColumnKind, Error, Op, Result, Row, RowChange, TableSchema, Value, text};
 
 impl Row {
-    /// The row as a JSON object by column names, in the order of the columns: numbers as numbers, JSON columns as what they hold, ENUM and SET
+    /// The row as a JSON object by column names: numbers as numbers, JSON columns as what they hold, ENUM and SET
     /// as labels, decimals, dates and times as text (TIMESTAMP in UTC), binary values as lower-case hexadecimal digits.
     ///
     /// An error of kind `Data` names the column whose value is not valid in its character set.

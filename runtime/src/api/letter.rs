@@ -63,7 +63,12 @@ impl DataErrors {
 
     /// Whether a cause has this action.
     pub(crate) fn uses(&self, action: OnDataError) -> bool {
-        self.otherwise == action || self.causes.values().any(|of| *of == action)
+        Cause::ALL.iter().any(|cause| self.action(*cause) == action)
+    }
+
+    /// Whether there is a limit of rejected rows, and no row can be rejected.
+    pub(crate) fn has_idle_limit(&self) -> bool {
+        self.max_rejected.is_some() && Cause::ALL.iter().all(|cause| self.action(*cause) == OnDataError::Fail)
     }
 
     /// How many rows may be rejected if so many were delivered.
@@ -131,7 +136,12 @@ mod tests {
         assert_eq!((errors.action(Cause::TooLarge), errors.action(Cause::Transform)), (OnDataError::DeadLetters, OnDataError::Skip));
         assert!(errors.uses(OnDataError::Skip) && errors.uses(OnDataError::DeadLetters) && !errors.uses(OnDataError::Fail));
         assert_eq!((errors.budget(0), errors.budget(5_000_000)), (1000, 5000));
-        assert_eq!(errors.with_max_rejected(3).budget(5_000_000), 3);
+        let limited = errors.with_max_rejected(3);
+        assert_eq!(limited.budget(5_000_000), 3);
+        assert!(!limited.has_idle_limit());
+        let failing = Cause::ALL.into_iter().fold(limited, |errors, cause| errors.with_cause(cause, OnDataError::Fail));
+        assert!(failing.has_idle_limit() && !failing.uses(OnDataError::Skip), "what no cause has does not count");
+        assert!(DataErrors::default().with_max_rejected(0).has_idle_limit() && !DataErrors::default().has_idle_limit());
     }
 
     #[test]

@@ -349,7 +349,8 @@ impl PipelineBuilder {
     }
 
     /// Builds the pipeline. Fails with an error of kind `Config` if the source, the sink or the store is missing, if a transform cannot be
-    /// made, or if rows are to become dead letters and there is no sink that accepts them, or the other way round.
+    /// made, if rows are to become dead letters and there is no sink that accepts them, or the other way round, or if there is a limit of
+    /// rejected rows and no row can be rejected.
     pub fn build(self) -> Result<Pipeline> {
         fn required<T>(part: Option<T>, what: &str) -> Result<T> {
             part.ok_or_else(|| Error::config(format!("the pipeline has no {what}")))
@@ -359,7 +360,7 @@ impl PipelineBuilder {
         // A transform that changes neither names nor keys may come and go.
         transforms.retain(|fingerprint| !fingerprint.is_empty());
         let sink = required(self.sink, "sink")?;
-        check_letters(self.dead_letters.as_ref(), &sink, &self.data_errors)?;
+        check_errors(self.dead_letters.as_ref(), &sink, &self.data_errors)?;
         let metrics = Metrics::default();
         let named = self.transforms.clone();
         let pushdown = Pushdown::new(move |schema| {
@@ -392,8 +393,13 @@ impl PipelineBuilder {
     }
 }
 
-/// Fails unless there is a sink for dead letters exactly if rows are to become dead letters, and it accepts them.
-fn check_letters(letters: Option<&SinkFactory>, sink: &SinkFactory, errors: &DataErrors) -> Result<()> {
+/// Fails unless there is a sink for dead letters exactly if rows are to become dead letters, and it accepts them; or if there is a limit of
+/// rejected rows, and no row can be rejected.
+fn check_errors(letters: Option<&SinkFactory>, sink: &SinkFactory, errors: &DataErrors) -> Result<()> {
+    if errors.has_idle_limit() {
+        return Err(Error::config("key `errors.max_rejected` has no effect: the first row that cannot be delivered ends the task")
+            .with_help("set `errors.on_data_error` or one of `errors.causes` to \"skip\" or \"dead_letters\", or remove the key"));
+    }
     match (letters, errors.uses(OnDataError::DeadLetters)) {
         (None, false) => Ok(()),
         (None, true) => Err(Error::config("rows that cannot be delivered are to become dead letters, and there is no sink for them")

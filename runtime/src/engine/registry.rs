@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::letters_section::LettersSection;
 use super::named_transform::{NamedTransform, TransformFactory};
+use super::nearest::nearest_first;
 use super::transform_order::in_order;
 use crate::{CheckpointStore, Choice, Encoder, Error, Result, Settings, Sink, Source, Transform};
 
@@ -126,14 +128,14 @@ impl Registry {
         find(&self.sinks, "sink", name)?(settings, &format!("sink.{name}"), self)
     }
 
-    /// Builds the sink `name` for dead letters from the settings under `dead_letters.<name>`.
+    /// Builds the sink `name` for dead letters from the settings under `dead_letters.<name>`. What the sink says of `[sink.<name>]` and its
+    /// keys is said of this section.
     pub fn build_dead_letters(&self, name: &str, settings: &Settings) -> Result<SinkFactory> {
-        let (path, usual) = (format!("dead_letters.{name}"), format!("sink.{name}"));
-        let built = find(&self.sinks, "sink", name)
-            .map_err(|error| error.with_help("write [dead_letters.<name>] with one of the known names"))
-            .and_then(|build| build(settings, &path, self));
-        // A sink names its keys as those of the sink that it usually is.
-        built.map_err(|error| error.map_message(|message| message.replace(&usual, &path)))
+        let build =
+            find(&self.sinks, "sink", name).map_err(|error| error.with_help("write [dead_letters.<name>] with one of the known names"))?;
+        let section = LettersSection::new(name);
+        let built = build(settings, &section.path(), self).map_err(|error| section.error(error))?;
+        Ok(section.factory(built))
     }
 
     /// Builds the transform `name` from its settings.
@@ -187,7 +189,7 @@ impl Registry {
 
 fn find<'m, T>(map: &'m BTreeMap<&'static str, T>, kind: &str, name: &str) -> Result<&'m T> {
     map.get(name).ok_or_else(|| {
-        let known: Vec<&str> = map.keys().copied().collect();
+        let known = nearest_first(name, map.keys().copied());
         Error::config(format!("there is no {kind} called `{name}`"))
             .because(if known.is_empty() { format!("this program has no {kind}s") } else { format!("known: {}", known.join(", ")) })
             .with_help(match kind {

@@ -7,10 +7,11 @@
 use std::fmt;
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{DeserializeOwned, Error as _, IntoDeserializer, Visitor};
+use serde::de::{DeserializeOwned, Error as _, Expected, IntoDeserializer, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, forward_to_deserialize_any};
 use serde_json::Value;
 
+use super::nearest::nearest_first;
 use crate::{Error, Result};
 
 /// A parsed tree of settings.
@@ -92,7 +93,63 @@ impl Choice {
 #[derive(Clone, Copy)]
 struct Node<'a>(&'a Value);
 
-type DeError = serde::de::value::Error;
+/// The error of reading a tree. Its text names keys and what was expected, and never a value, unlike the texts that serde makes by default.
+#[derive(Debug)]
+struct DeError(String);
+
+impl fmt::Display for DeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for DeError {}
+
+impl serde::de::Error for DeError {
+    fn custom<T: fmt::Display>(text: T) -> Self {
+        Self(text.to_string())
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self(format!("expected {expected}, found {}", kind_of(found)))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self(format!("expected {expected}, found another {}", kind_of(found).trim_start_matches("a ")))
+    }
+
+    fn unknown_variant(found: &str, expected: &'static [&'static str]) -> Self {
+        Self(format!("expected {}, found another text", one_of(found, expected)))
+    }
+
+    fn unknown_field(found: &str, expected: &'static [&'static str]) -> Self {
+        Self(match expected {
+            [] => format!("unknown field `{found}`: no field is known here"),
+            expected => format!("unknown field `{found}`, expected {}", one_of(found, expected)),
+        })
+    }
+}
+
+/// The names that are accepted, with those first that are most like the one that was found.
+fn one_of(found: &str, expected: &[&str]) -> String {
+    let names: Vec<String> = nearest_first(found, expected.iter().copied()).iter().map(|name| format!("`{name}`")).collect();
+    match names.as_slice() {
+        [name] => name.clone(),
+        names => format!("one of {}", names.join(", ")),
+    }
+}
+
+fn kind_of(found: Unexpected<'_>) -> &'static str {
+    match found {
+        Unexpected::Bool(_) => "true or false",
+        Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => "a number",
+        Unexpected::Str(_) | Unexpected::Char(_) => "text",
+        Unexpected::Unit | Unexpected::Option => "nothing",
+        Unexpected::Seq => "a list",
+        Unexpected::Map => "a table",
+        _ => "something else",
+    }
+}
 
 impl<'de> IntoDeserializer<'de, DeError> for Node<'de> {
     type Deserializer = Self;
@@ -233,12 +290,11 @@ impl<'de> Deserializer<'de> for Node<'de> {
     ) -> Result<V::Value, DeError> {
         match self.0 {
             Value::String(text) if variants.contains(&text.as_str()) => visitor.visit_enum(text.as_str().into_deserializer()),
-            // The library's own error would repeat the text.
-            Value::String(_) => Err(DeError::custom(format!("expected one of `{}`, found another text", variants.join("`, `")))),
+            Value::String(text) => Err(DeError::unknown_variant(text, variants)),
             Value::Object(map) if map.len() == 1 => visitor.visit_enum(serde::de::value::MapAccessDeserializer::new(MapDeserializer::new(
                 map.iter().map(|(key, value)| (key.as_str(), Node(value))),
             ))),
-            value => Err(mismatch("one of the names it can have", value)),
+            value => Err(mismatch(&one_of("", variants), value)),
         }
     }
 
@@ -283,7 +339,13 @@ impl<'de> Deserializer<'de> for Owned {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DeError> {
-        self.0.deserialize_enum(name, variants, visitor).map_err(|_| DeError::custom("the text does not hold what is expected here"))
+        match &self.0 {
+            Value::String(text) if !variants.contains(&text.as_str()) => Err(DeError::unknown_variant(text, variants)),
+            _ => self
+                .0
+                .deserialize_enum(name, variants, visitor)
+                .map_err(|_| DeError::custom("the text does not hold what is expected here")),
+        }
     }
 
     forward_to_deserialize_any! {
@@ -312,6 +374,29 @@ mod tests {
         nested: Option<Nested>,
         #[serde(default)]
         phase: Vec<Phase>,
+        either: Option<Counted>,
+    }
+
+    /// A number whose own visitor refuses everything, by the texts that serde makes.
+    #[derive(Debug, PartialEq)]
+    struct Counted;
+
+    impl<'de> Deserialize<'de> for Counted {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Refuses;
+            impl Visitor<'_> for Refuses {
+                type Value = Counted;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a number that counts")
+                }
+
+                fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Counted, E> {
+                    Err(E::invalid_value(Unexpected::Unsigned(number), &self))
+                }
+            }
+            deserializer.deserialize_any(Refuses)
+        }
     }
 
     #[derive(Debug, Deserialize, PartialEq)]
@@ -351,8 +436,13 @@ mod tests {
             (json!({"port": "s3cret"}), "sink.kafka.port", "expected a whole number from 0 to 65535, found text"),
             (json!({"port": 70000}), "sink.kafka.port", "out of range"),
             (json!({"nested": {"rows": true}}), "sink.kafka.nested.rows", "found true or false"),
-            (json!({"prot": 1}), "sink.kafka", "unknown field `prot`"),
+            (json!({"prot": 1}), "sink.kafka", "unknown field `prot`, expected one of `port`, "),
             (json!({"phase": ["full", "s3cret"]}), "sink.kafka.phase[1]", "expected one of `full`, `incremental`, found another text"),
+            (json!({"phase": ["incremntal"]}), "sink.kafka.phase[0]", "expected one of `incremental`, `full`, found another text"),
+            (json!({"phase": "[\"Incremental\"]"}), "sink.kafka.phase[0]", "expected one of `incremental`, `full`, found another text"),
+            (json!({"phase": [4711]}), "sink.kafka.phase[0]", "expected one of `full`, `incremental`, found a number"),
+            (json!({"either": "s3cret"}), "sink.kafka.either", "expected a number that counts, found text"),
+            (json!({"either": 4711}), "sink.kafka.either", "expected a number that counts, found another number"),
         ] {
             let error = parse(value).unwrap_err();
             let text = error.to_string();

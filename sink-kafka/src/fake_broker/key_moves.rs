@@ -97,19 +97,18 @@ async fn a_source_that_leaves_no_room_for_the_halves_is_refused() {
 }
 
 #[tokio::test]
-async fn a_task_that_split_updates_must_go_on_splitting_them() {
-    let fake = FakeCluster::start(1, &[("t", 5)]).await;
-    let schema = table("a");
-    let with = |how: &str| task_of(&fake, json!({"partition": "primary_key", "key_change": how}));
-    let mut keeping = sink(&with("keep"));
-    open(&mut keeping, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
-    let kept = write(&mut keeping, batch(vec![change(&schema, 1, None, Some(1))])).await.unwrap();
-    let mut splitting = sink(&with("split"));
-    open(&mut splitting, SplitKind::Stream, 1, &kept).await.unwrap();
-    let split = write(&mut splitting, batch(vec![change(&schema, 2, Some(1), Some(2))])).await.unwrap();
-    let error = open(&mut sink(&with("keep")), SplitKind::Stream, 1, &split).await.unwrap_err();
-    assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_CONFIG_CONFLICT")), "{error}");
-    assert!(error.message().contains("key_change"), "{error}");
+async fn a_task_that_has_written_keeps_its_way_with_moved_rows() {
+    for (first, then) in [("split", "keep"), ("keep", "split")] {
+        let fake = FakeCluster::start(1, &[("t", 5)]).await;
+        let with = |how: &str| task_of(&fake, json!({"partition": "primary_key", "key_change": how}));
+        let mut task = sink(&with(first));
+        open(&mut task, SplitKind::Stream, 1, &Receipt::default()).await.unwrap();
+        let written = write(&mut task, batch(vec![change(&table("a"), 1, None, Some(1))])).await.unwrap();
+        let error = open(&mut sink(&with(then)), SplitKind::Stream, 1, &written).await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (Kind::Config, Some("E_CONFIG_CONFLICT")), "{error}");
+        assert!(error.message().contains("key_change"), "{error}");
+        open(&mut sink(&with(first)), SplitKind::Stream, 1, &written).await.unwrap();
+    }
 }
 
 /// The key of a row before and after a change.

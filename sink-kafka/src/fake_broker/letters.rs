@@ -173,17 +173,19 @@ fn letters_need_a_topic_of_their_own() {
     info.schema = Some(r#"{"type":"record","name":"R","fields":[{"name":"k","type":"long"}]}"#.into());
     let with_registry = json!({"brokers": fake.addresses(), "topic": "l", "format": {"any": {}}, "schema_registry": {"url": "http://r"}});
     let error = sink(&task_with(with_registry, info, timeouts())).accepts_letters(&sink(&task_of(&fake, json!({})))).unwrap_err();
-    assert!(error.to_string().contains("`dead_letters.kafka.schema_registry`"), "{error}");
+    assert!(error.to_string().contains("`sink.kafka.schema_registry`"), "{error}");
     let task = |settings| sink(&task_of(&fake, settings));
     for (main, letters, expected) in [
         (json!({}), json!({"topic": "l"}), None),
         (json!({"topic": "{database}.{table}"}), json!({"topic": "letters"}), None),
-        (json!({}), json!({}), Some("`dead_letters.kafka.topic` is `t`, to which rows could go as well")),
-        (json!({"topic": "x.{table}"}), json!({"topic": "x.letters"}), Some("`dead_letters.kafka.topic` is `x.letters`, to which")),
-        (json!({"ddl_topic": "l"}), json!({"topic": "l"}), Some("`dead_letters.kafka.topic`")),
+        (json!({}), json!({}), Some("`sink.kafka.topic` is `t`, to which rows could go as well")),
+        (json!({"topic": "x.{table}"}), json!({"topic": "x.letters"}), Some("`sink.kafka.topic` is `x.letters`, to which")),
+        (json!({"ddl_topic": "l"}), json!({"topic": "l"}), Some("`sink.kafka.topic`")),
         (json!({}), json!({"topic": "{table}"}), Some("is a template")),
-        (json!({}), json!({"topic": "l", "ddl_topic": "d"}), Some("`dead_letters.kafka.ddl_topic`")),
-        (json!({}), json!({"topic": "l", "tombstones": true, "record_key": "primary_key"}), Some("`dead_letters.kafka.tombstones`")),
+        (json!({}), json!({"topic": "l", "not_empty": "fail"}), Some("`sink.kafka.not_empty` has no effect")),
+        (json!({}), json!({"topic": "l", "key_change": "split"}), Some("`sink.kafka.key_change` has no effect")),
+        (json!({}), json!({"topic": "l", "ddl_topic": "d"}), Some("`sink.kafka.ddl_topic`")),
+        (json!({}), json!({"topic": "l", "tombstones": true, "record_key": "primary_key"}), Some("`sink.kafka.tombstones`")),
     ] {
         let accepted = task(letters.clone()).accepts_letters(&task(main));
         match expected {

@@ -36,11 +36,11 @@ pub(crate) struct IneffectiveSetting {
 pub(crate) fn heartbeats_have_no_effect(sent: Option<bool>, format: &str, info: &EncoderInfo) -> Option<IneffectiveSetting> {
     match (info.heartbeat, sent) {
         (Control::Emitted { setting }, Some(false)) => Some(IneffectiveSetting {
-            what: format!("sink.kafka.format.{format} has `{setting}`, but the source sends no heartbeats: none will be written"),
+            what: format!("`sink.kafka.format.{format}` has `{setting}`, but the source sends no heartbeats: none will be written"),
             help: format!("set heartbeat = {{ enabled = true }} of the source, or remove `{setting}`"),
         }),
         (Control::Ignored, Some(true)) => Some(IneffectiveSetting {
-            what: format!("the source has `heartbeat = {{ enabled = true }}`, but sink.kafka.format.{format} ignores heartbeats"),
+            what: format!("the source has `heartbeat = {{ enabled = true }}`, but `sink.kafka.format.{format}` ignores heartbeats"),
             help: "remove `heartbeat` of the source, or let the format write heartbeats, where it can (`heartbeats` of dts_avro)".into(),
         }),
         _ => None,

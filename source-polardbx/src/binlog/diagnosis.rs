@@ -48,11 +48,10 @@ impl Refusals {
     }
 }
 
-/// The error for a dump that failed at the position `at`. `server_id` is that of the dump, which has ended.
+/// The error for a dump that failed at the position `at`.
 pub(crate) async fn diagnose(
     error: WireError,
     endpoint: &Endpoint,
-    server_id: u32,
     stream: &StreamName,
     position: &StreamPosition,
     at: FileOffset,
@@ -60,6 +59,7 @@ pub(crate) async fn diagnose(
 ) -> SourceError {
     let (code, message) = match error {
         WireError::Refused(code, message) => (code, message),
+        WireError::Ended => return StreamError::Disconnected { message: error.to_string() }.into(),
         WireError::Lost(message) => return StreamError::Disconnected { message }.into(),
         WireError::Tls(_) | WireError::Plugin(_) | WireError::TooLong(_) | WireError::Unencrypted(_) => {
             return SourceError::wire("connect to the source", error);
@@ -81,7 +81,7 @@ pub(crate) async fn diagnose(
             Some(error) => error,
             None if number == 1236 && endpoint.is_polardbx() => {
                 if refusals.is_refused(at, Place::InFile, Instant::now()) {
-                    by_probe(endpoint, server_id, &position.base, at, message).await
+                    by_probe(endpoint, &position.base, at, message).await
                 } else {
                     StreamError::Disconnected { message }
                 }
@@ -97,8 +97,8 @@ pub(crate) async fn diagnose(
 }
 
 /// The error for a position that PolarDB-X refuses, although its files have it. It gives the same answer if it cannot send anything.
-async fn by_probe(endpoint: &Endpoint, server_id: u32, base: &str, at: FileOffset, message: String) -> StreamError {
-    match is_lost(endpoint, server_id, base, at).await {
+async fn by_probe(endpoint: &Endpoint, base: &str, at: FileOffset, message: String) -> StreamError {
+    match is_lost(endpoint, base, at).await {
         Ok(false) | Err(_) => StreamError::Disconnected { message },
         Ok(true) => {
             let seconds = LAG.as_secs();
@@ -111,12 +111,12 @@ async fn by_probe(endpoint: &Endpoint, server_id: u32, base: &str, at: FileOffse
 }
 
 /// Whether no event begins at the position `at`, although the server sends the file from its beginning. Fails if the server does not tell.
-pub(crate) async fn is_lost(endpoint: &Endpoint, server_id: u32, base: &str, at: FileOffset) -> Result<bool, WireError> {
-    let found = probe(endpoint, server_id, base, at).await;
+pub(crate) async fn is_lost(endpoint: &Endpoint, base: &str, at: FileOffset) -> Result<bool, WireError> {
+    let found = probe(endpoint, base, at).await;
     if !matches!(found, Err(WireError::Refused(1236, _))) || at.offset <= FileOffset::FIRST {
         return found.map(|found| found == Probed::NotAnEvent);
     }
-    match probe(endpoint, server_id, base, FileOffset::new(at.file, FileOffset::FIRST)).await {
+    match probe(endpoint, base, FileOffset::new(at.file, FileOffset::FIRST)).await {
         Ok(_) => Ok(true),
         Err(_) => found.map(|_| false),
     }

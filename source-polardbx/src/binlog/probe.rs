@@ -18,14 +18,18 @@ pub(crate) enum Probed {
     End,
 }
 
-/// Reads the event at the position `at`.
-pub(crate) async fn probe(endpoint: &Endpoint, server_id: u32, base: &str, at: FileOffset) -> Result<Probed, WireError> {
-    let mut transport = Transport::open(endpoint, server_id, base, at, None).await?;
+/// Reads the event at the position `at`. The dump ends by itself, so that none is left behind on an idle server, which notices only at its next
+/// event that nobody reads any more.
+pub(crate) async fn probe(endpoint: &Endpoint, base: &str, at: FileOffset) -> Result<Probed, WireError> {
+    let mut transport = Transport::open_to_end(endpoint, base, at).await?;
     let mut tracker = Tracker::new(base, at);
     loop {
-        // A server at the end of its binlog normally sends a heartbeat soon. If it sends nothing, the end is assumed as well.
-        let Some(event) = transport.next_unless_silent().await else { return Ok(Probed::End) };
-        let Ok((event, _)) = tracker.pass(event?) else { return Ok(Probed::NotAnEvent) };
+        // PolarDB-X sends heartbeats at the end of its binlog instead of ending the dump. If it sends nothing, the end is assumed as well.
+        let bytes = match transport.next_unless_silent().await {
+            None | Some(Err(WireError::Ended)) => return Ok(Probed::End),
+            Some(bytes) => bytes?,
+        };
+        let Ok((event, _)) = tracker.pass(bytes) else { return Ok(Probed::NotAnEvent) };
         match event.header.kind {
             kind::FORMAT_DESCRIPTION if tracker.at() == at => match read_format(event.body) {
                 Ok(format) => tracker.checksums = format.checksums,

@@ -95,7 +95,6 @@ impl Undecodable {
 pub(crate) struct StreamReader {
     endpoint: Endpoint,
     stream: StreamName,
-    server_id: u32,
     position: StreamPosition,
     transport: Transport,
     decoder: Decoder,
@@ -159,7 +158,7 @@ impl StreamReader {
         let from = Decoder::dump_from(&position);
         let transport = match Transport::open(&endpoint, server_id, &position.base, from, options.heartbeat).await {
             Ok(transport) => transport,
-            Err(error) => return Err(diagnose(error, &endpoint, server_id, &stream, &position, from, &refusals).await),
+            Err(error) => return Err(diagnose(error, &endpoint, &stream, &position, from, &refusals).await),
         };
         let time = SourceTime { idle_is_current: profile.idle_is_current(), ms: None, is_idle: false };
         let mut history = History::new(options.schemas, options.database_collations, profile.lower_case_names());
@@ -186,7 +185,6 @@ impl StreamReader {
             _margin: margin,
             endpoint,
             stream,
-            server_id,
             position,
             transport,
             decoder,
@@ -339,7 +337,7 @@ impl StreamReader {
                 if self.decoder.has_format() {
                     self.refusals.clear();
                 }
-                match diagnose(error, &self.endpoint, self.server_id, &self.stream, &self.position, at, &self.refusals).await {
+                match diagnose(error, &self.endpoint, &self.stream, &self.position, at, &self.refusals).await {
                     SourceError::Stream(error) => (error, at),
                     other => return other.into(),
                 }
@@ -360,12 +358,19 @@ impl StreamReader {
     /// Whether the event at `at` is intact when it is read over a new connection. If so, the network damaged it, and the binlog file is
     /// fine.
     async fn reads_well_again(&self, at: FileOffset) -> bool {
-        match probe(&self.endpoint, self.server_id, &self.position.base, at).await {
+        match probe(&self.endpoint, &self.position.base, at).await {
             Ok(Probed::Event { .. } | Probed::End) => true,
             // The server reports an error or sends the damaged bytes again, so its binlog file itself is damaged.
             Err(WireError::Refused(..)) | Ok(Probed::NotAnEvent) => false,
             // The new connection failed, so the first failure probably came from the network, too.
-            Err(WireError::Lost(_) | WireError::TooLong(_) | WireError::Tls(_) | WireError::Plugin(_) | WireError::Unencrypted(_)) => true,
+            Err(
+                WireError::Lost(_)
+                | WireError::Ended
+                | WireError::TooLong(_)
+                | WireError::Tls(_)
+                | WireError::Plugin(_)
+                | WireError::Unencrypted(_),
+            ) => true,
         }
     }
 }

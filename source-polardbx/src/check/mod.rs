@@ -117,7 +117,7 @@ async fn supported(
         }
     }
     if is_first && settings.has(Phase::Incremental) && !starts_now(settings) {
-        found.push(match start(settings, task, endpoint, server, session, &streams, &selection).await {
+        found.push(match start(settings, endpoint, server, session, &streams, &selection).await {
             Ok(place) => Finding::passed("start", place),
             Err(error) => Finding::from_error("start", &error.into()),
         });
@@ -134,7 +134,6 @@ async fn supported(
 /// Checks the start that the user chose, as the first plan does. Returns it.
 async fn start(
     settings: &SourceSettings,
-    task: &str,
     endpoint: &Endpoint,
     server: &Server,
     session: &mut Session,
@@ -147,7 +146,7 @@ async fn start(
     let given = start_schema::given(settings, server, &collations)?;
     for start in &starts {
         if let Some(Start::Position { .. }) = settings.config.start {
-            begins_transaction(endpoint, settings.server_id(task, server.server_id())?, &start.at).await?;
+            begins_transaction(endpoint, &start.at).await?;
         }
         prove_schemas(settings, endpoint, session, server, start, &tables, &given).await?;
     }

@@ -38,10 +38,7 @@ pub(super) async fn replication(
                 return false;
             }
             // The other grant can be checked all the same, so that the account gets both at once.
-            found.push(match settings.server_id(task, server.server_id()) {
-                Ok(id) => may_dump_somewhere(settings, endpoint, id).await,
-                Err(error) => Finding::from_error("server_id", &error.into()),
-            });
+            found.push(may_dump_somewhere(settings, endpoint).await);
             return false;
         }
     };
@@ -52,12 +49,11 @@ pub(super) async fn replication(
             return end.is_some();
         }
     };
-    // `clash` must run before `may_dump`, which registers a replica without a UUID: MySQL 5.7 returns broken rows for such replicas.
     // On PolarDB-X a data node would answer.
     found.push(if server.is_polardbx() { Finding::passed("server_id", id.to_string()) } else { clash(endpoint, id).await });
     // Without a binlog there is nothing to dump. The finding `log_bin` reports this.
     let Some(end) = end else { return false };
-    found.push(may_dump(endpoint, id, &end).await.unwrap_or_else(|error| Finding::from_error(ITEM, &error.into())));
+    found.push(may_dump(endpoint, &end).await.unwrap_or_else(|error| Finding::from_error(ITEM, &error.into())));
     true
 }
 
@@ -72,12 +68,12 @@ async fn ends(session: &mut Session, server: &Server, streams: &Streams) -> Resu
 }
 
 /// The finding `replication_slave`: whether the account may read the binlog. Fails if the server does not tell.
-pub(crate) async fn may_dump(endpoint: &Endpoint, id: u32, end: &BinlogCoordinates) -> Result<Finding> {
-    dump_finding(probe_dump(endpoint, id, &end.file_name(), end.at.offset).await)
+pub(crate) async fn may_dump(endpoint: &Endpoint, end: &BinlogCoordinates) -> Result<Finding> {
+    dump_finding(probe_dump(endpoint, &end.file_name(), end.at.offset).await)
 }
 
 /// Like [`may_dump`], for an account that may not ask for a position. The dump begins at the oldest file, which needs no name.
-async fn may_dump_somewhere(settings: &SourceSettings, endpoint: &Endpoint, id: u32) -> Finding {
+async fn may_dump_somewhere(settings: &SourceSettings, endpoint: &Endpoint) -> Finding {
     let unknown = |why: &str| {
         let what = format!("whether the account may read the binlog is not known, because {why}");
         Finding::warning(ITEM, what, "give the account the other grant, and check again")
@@ -85,7 +81,7 @@ async fn may_dump_somewhere(settings: &SourceSettings, endpoint: &Endpoint, id: 
     if settings.config.stream_group.is_some() {
         return unknown("it may not ask for a position in a stream");
     }
-    dump_finding(probe_dump(endpoint, id, "", FileOffset::FIRST).await)
+    dump_finding(probe_dump(endpoint, "", FileOffset::FIRST).await)
         .unwrap_or_else(|error| unknown(&format!("it may not ask for a position, and without one the server answers: {error}")))
 }
 
@@ -103,19 +99,18 @@ fn is_denied(error: &SourceError) -> bool {
 }
 
 /// Checks that a transaction begins at the position that the user chose for the start of the stream. Fails if none can begin there.
-pub(crate) async fn begins_transaction(endpoint: &Endpoint, id: u32, place: &BinlogCoordinates) -> Result<()> {
+pub(crate) async fn begins_transaction(endpoint: &Endpoint, place: &BinlogCoordinates) -> Result<()> {
     let refuse = |what: &str| {
         let why = format!("position.offset = {}: {what} in {}", place.at.offset, place.file_name());
         ConfigError::new("start", why, "choose an offset where a transaction begins, as SHOW BINLOG EVENTS lists them").into()
     };
-    let probe_id = probe_id(id);
-    match probe(endpoint, probe_id, &place.base, place.at).await {
+    match probe(endpoint, &place.base, place.at).await {
         Ok(Probed::Event { may_begin: true } | Probed::End) => Ok(()),
         Ok(Probed::Event { may_begin: false }) => Err(refuse("a transaction does not begin there, it is in the middle of one")),
         Ok(Probed::NotAnEvent) => Err(refuse("no event begins there")),
         Err(error @ WireError::Refused(1236, _)) => {
             // A server that cannot send its binlog at the moment gives the same answer, for the beginning of the file as well.
-            match probe(endpoint, probe_id, &place.base, FileOffset::new(place.at.file, FileOffset::FIRST)).await {
+            match probe(endpoint, &place.base, FileOffset::new(place.at.file, FileOffset::FIRST)).await {
                 Ok(_) if place.at.offset > FileOffset::FIRST => Err(refuse("no event begins there")),
                 _ => Err(SourceError::wire("read the event at the start of the stream", error)),
             }
@@ -155,17 +150,11 @@ async fn clash(endpoint: &Endpoint, id: u32) -> Finding {
     }
 }
 
-/// The id for a short look at the binlog. It is another one than the task's, because the server would disconnect a running replica that has
-/// the same id.
-pub(super) fn probe_id(id: u32) -> u32 {
-    (id ^ 0x4000_0000).max(2)
-}
-
-/// Registers as a replica and asks for the binlog.
-async fn probe_dump(endpoint: &Endpoint, id: u32, file: &str, offset: u64) -> Result<()> {
+/// Asks for the binlog as a replica does. The dump ends at the end of the binlog: an idle server notices only at its next event that nobody
+/// reads a dump any more, and would list it until then.
+async fn probe_dump(endpoint: &Endpoint, file: &str, offset: u64) -> Result<()> {
     const DOING: &str = "ask for the binlog as a replica";
     const PATIENCE: Duration = Duration::from_secs(10);
-    let probe_id = probe_id(id);
     let probe = async {
         let (mut wire, _) = endpoint.connect_wire().await?;
         let session = if endpoint.is_polardbx() {
@@ -174,9 +163,8 @@ async fn probe_dump(endpoint: &Endpoint, id: u32, file: &str, offset: u64) -> Re
             "SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', @mariadb_slave_capability = 4"
         };
         wire.execute(session).await?;
-        wire.register(probe_id).await?;
         // If the server refuses the dump, its first answer is an error.
-        wire.dump(probe_id, file, u32::try_from(offset).unwrap_or(4)).await?;
+        wire.dump_to_end(file, u32::try_from(offset).unwrap_or(4)).await?;
         wire.event().await?;
         // PolarDB-X makes its first event before it looks whether the file is there.
         if endpoint.is_polardbx() { wire.event().await.map(drop) } else { Ok(()) }

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use runtime::{Committed, Finding};
 
-use super::replication::probe_id;
 use crate::binlog::{Decoder, PreparedTransactions, StreamError, StreamPosition, is_lost};
 use crate::config::{Phase, SourceSettings};
 use crate::error::{Result, SourceError};
@@ -45,14 +44,8 @@ pub(crate) async fn same_streams(session: &mut Session, task: &TaskFacts) -> Res
     Streams::verify(session, group, &known).await
 }
 
-/// The finding `checkpoint`: where the task `name` continues, or why it cannot. `state_dir` is the folder of the task's files.
-pub(crate) async fn checkpoint(
-    settings: &SourceSettings,
-    endpoint: &Endpoint,
-    name: &str,
-    state_dir: Option<&Path>,
-    committed: &Committed,
-) -> Finding {
+/// The finding `checkpoint`: where the task continues, or why it cannot. `state_dir` is the folder of the task's files.
+pub(crate) async fn checkpoint(settings: &SourceSettings, endpoint: &Endpoint, state_dir: Option<&Path>, committed: &Committed) -> Finding {
     let checked = async {
         let mut task = TaskFacts::read(committed)?;
         let mut session = endpoint.connect().await?;
@@ -64,8 +57,7 @@ pub(crate) async fn checkpoint(
             return Ok(format!("another server took over, and the task continues there at {}", moved.location(moved.at)));
         }
         same_task(settings, &server, &task)?;
-        let id = probe_id(settings.server_id(name, server.server_id())?);
-        let place = stream_is_there(endpoint, id, &mut session, &task, committed).await;
+        let place = stream_is_there(endpoint, &mut session, &task, committed).await;
         session.close().await;
         PreparedTransactions::verify(StreamName::global().as_str(), state_dir, committed)?;
         place
@@ -77,8 +69,8 @@ pub(crate) async fn checkpoint(
 }
 
 /// Returns a text for the user that says where the task continues. Fails if the server no longer has the binlog from which the stream
-/// resumes. `id` is the id of the replica that looks.
-async fn stream_is_there(endpoint: &Endpoint, id: u32, session: &mut Session, task: &TaskFacts, committed: &Committed) -> Result<String> {
+/// resumes.
+async fn stream_is_there(endpoint: &Endpoint, session: &mut Session, task: &TaskFacts, committed: &Committed) -> Result<String> {
     if !task.has(Phase::Incremental) {
         return Ok("the task continues where it was".into());
     }
@@ -95,7 +87,7 @@ async fn stream_is_there(endpoint: &Endpoint, id: u32, session: &mut Session, ta
         let is_listed = files.size(&position.file_name(from.file)).is_some_and(|size| from.offset <= size);
         if task.is_polardbx() && is_listed {
             let doing = "read the event from which the task continues";
-            let lost = is_lost(endpoint, id, &position.base, from).await;
+            let lost = is_lost(endpoint, &position.base, from).await;
             if lost.map_err(|error| SourceError::wire(doing, error))? {
                 let needed = position.location(from);
                 let what = format!(

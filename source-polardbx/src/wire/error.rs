@@ -23,6 +23,9 @@ pub enum WireError {
     /// The connection failed or ended, or what came over it is not understood.
     #[error("{0}")]
     Lost(String),
+    /// The server has sent a dump to its end. Only a dump that was asked for to the end of the binlog may end.
+    #[error("the server ended the stream")]
+    Ended,
     /// An answer is longer than any sensible one.
     #[error("{0}")]
     TooLong(String),

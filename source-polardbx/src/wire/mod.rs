@@ -289,7 +289,7 @@ fn event_of(packet: &[u8]) -> Result<&[u8], WireError> {
     match packet {
         [0, event @ ..] => Ok(event),
         [0xff, ..] => Err(WireError::refused(packet)),
-        [0xfe, ..] if packet.len() < 9 => Err(WireError::Lost("the server ended the stream".to_owned())),
+        [0xfe, ..] if packet.len() < 9 => Err(WireError::Ended),
         _ => Err(WireError::Lost("the server sent something that is not an event".to_owned())),
     }
 }
@@ -358,7 +358,7 @@ mod tests {
     fn packets_of_a_dump() {
         assert_eq!(event_of(&[0, 1, 2]).unwrap(), [1, 2]);
         assert!(matches!(event_of(b"\xff\xd4\x04#HY000no"), Err(WireError::Refused(1236, message)) if message == "no"));
-        assert!(matches!(event_of(&[0xfe, 0, 0, 2, 0]), Err(WireError::Lost(_))));
+        assert!(matches!(event_of(&[0xfe, 0, 0, 2, 0]), Err(WireError::Ended)));
         assert!(matches!(event_of(&[]), Err(WireError::Lost(_))));
         assert!(matches!(WireError::refused(&[0xff]), WireError::Refused(0, _)));
         let denied = WireError::refused(b"\xff\xf6\x13#HY000ERR-CODE: [PXC-5110][ERR_CHECK_PRIVILEGE_FAILED] no");

@@ -1,10 +1,12 @@
 //! Rows that cannot be delivered: they are skipped or become dead letters, and all others arrive once and in order.
 
+mod section;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use tests::checker::{Decoded, Format};
-use tests::harness::{Entry, TopicReader};
+use tests::harness::{Entry, Kafka, TopicReader};
 use tests::{Failure, Result};
 
 use super::case::{Case, Servers, alone};
@@ -47,18 +49,23 @@ fn letters(case: &Case, errors: &str) -> String {
 struct Found {
     key: String,
     value: serde_json::Value,
-    bytes: usize,
+    raw: Vec<u8>,
     headers: BTreeMap<String, String>,
 }
 
 async fn read_letters(case: &Case) -> Result<Vec<Found>> {
+    read_letters_at(&case.servers.kafka, &case.settings.name).await
+}
+
+/// The letters of the task `name` on these brokers.
+async fn read_letters_at(kafka: &Kafka, name: &str) -> Result<Vec<Found>> {
     let found = |entry: Entry| Found {
         key: String::from_utf8_lossy(&entry.key.unwrap_or_default()).into_owned(),
         value: serde_json::from_slice(&entry.value).unwrap_or_default(),
-        bytes: entry.value.len(),
+        raw: entry.value,
         headers: entry.headers.into_iter().map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned())).collect(),
     };
-    let mut reader = TopicReader::open(&case.servers.kafka, &format!("{}_letters", case.settings.name)).await?;
+    let mut reader = TopicReader::open(kafka, &format!("{name}_letters")).await?;
     Ok(reader.read().await?.into_iter().map(found).collect())
 }
 
@@ -130,7 +137,7 @@ async fn rows_that_are_too_large_become_letters_in_both_phases() -> Result<()> {
         assert_eq!(header("value"), "encoded");
         let length = letter.value["data"][0]["a"].as_str().map(str::len).unwrap_or_default();
         assert!(length == LARGE || letter.value["old"][0]["a"].as_str().is_some_and(|old| old.len() == LARGE), "the whole value: {length}");
-        assert!(letter.bytes > LARGE);
+        assert!(letter.raw.len() > LARGE);
     }
     assert!(case.task.output().contains("became dead letters (too_large)"), "{}", case.task.output());
     Ok(())

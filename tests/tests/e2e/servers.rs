@@ -9,7 +9,7 @@ use tests::harness::{Database, Flavor};
 use tests::workload::every_type;
 use tests::{Failure, Result};
 
-use super::case::{Case, Servers};
+use super::case::{Case, Servers, program};
 use super::refusals::{create_small, ended, refused};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -168,6 +168,36 @@ async fn a_password_that_mysql_8_has_not_cached() -> Result<()> {
     case.verify(0).await?;
     let console = case.task.output();
     assert!(!console.contains("dts-secret"), "{console}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_leaves_no_replica_behind_on_an_idle_server() -> Result<()> {
+    for flavor in [Flavor::MySql57, Flavor::MySql80, Flavor::MariaDb] {
+        let mut case = own(flavor, &[], &format!("idle_{flavor:?}").to_lowercase()).await?;
+        let mysql = case.servers.source.clone();
+        let (file, offset) = mysql.position().await?;
+        for source in
+            [String::new(), format!("phases = [\"incremental\"]\nstart = {{ position = {{ file = \"{file}\", offset = {offset} }} }}")]
+        {
+            case.settings.source = source;
+            case.task.configure(&case.settings)?;
+            for _ in 0..2 {
+                let output = program().command(&["check", &case.task.file().display().to_string()]).output()?;
+                let console = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success() && !console.contains("our id"), "{flavor:?}: {console}");
+            }
+            let mut connection = mysql.connect().await?;
+            let dumps = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%' OR USER = 'dts'";
+            let start = std::time::Instant::now();
+            // The server closes a connection a moment after the client has.
+            while connection.query_first::<u64, _>(dumps).await? != Some(0) {
+                assert!(start.elapsed() < Duration::from_secs(3), "{flavor:?}: a connection is left");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            connection.disconnect().await?;
+        }
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The settings of a Debezium connector for MySQL or MariaDB, as Kafka Connect takes them.
 
 mod columns;
+mod failures;
 mod routing;
 mod source;
 
@@ -32,7 +33,9 @@ const REASONS: &[(&str, &str)] = &[
     ("exactly.once.support", CONNECT),
     ("transaction.boundary*", CONNECT),
     ("offset*", "positions are kept in the task's checkpoint"),
-    ("errors.*", STOPS),
+    ("errors.retry.*", "the pauses between attempts are not set; `retry.window_minutes` says how long failures are retried"),
+    ("errors.log.*", "each table and cause is logged, without values of rows"),
+    ("errors.*", CONNECT),
     ("schema.history.internal*", HISTORY),
     ("database.history*", HISTORY),
     ("snapshot.select.statement.overrides*", "existing rows are read whole; a `filter` transform drops rows in both phases"),
@@ -133,6 +136,7 @@ pub(super) fn import(input: &Input) -> Result<Draft> {
     operations(&mut options, &mut draft);
     columns::import(&mut options, &mut draft);
     sink(&mut options, prefix.as_deref(), &mut draft);
+    failures::import(&mut options, &mut draft);
     options.leave_rest(&mut draft, REASONS);
     Ok(draft)
 }

@@ -127,6 +127,10 @@ pub(super) fn parse(text: &str) -> Result<Expr, String> {
     if tokens.len() > MAX_TOKENS {
         return Err(format!("it has more than {MAX_TOKENS} words and signs"));
     }
+    // sqlparser takes it for `=`.
+    if tokens.iter().any(|token| token.token == Token::DoubleEq) {
+        return Err("MySQL has no operator ==: write =".into());
+    }
     let mut parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
     let expr = parser.parse_expr().map_err(|error| error.to_string())?;
     match parser.peek_token().token {
@@ -172,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_is_no_condition_is_refused() {
-        for text in ["", "a =", "a = 1 b", "a = 1; b", "a /* x */ = 1", r"a = '\a'", &"(".repeat(3000), &"a+".repeat(9000)] {
+        for text in ["", "a =", "a = 1 b", "a = 1; b", "a /* x */ = 1", r"a = '\a'", "a == 1", &"(".repeat(3000), &"a+".repeat(9000)] {
             assert!(parse(text).is_err(), "{text}");
         }
     }
