@@ -136,9 +136,7 @@ impl Planner {
         tables.extend(given.iter().cloned());
         tables.sort_by(|one, other| one.id.cmp(&other.id));
 
-        let in_band = settings.has(Phase::Full)
-            && settings.has(Phase::Incremental)
-            && is_in_band(settings, &streams, context.state_dir().is_some(), &tables)?;
+        let in_band = is_in_band(settings, &streams, context.state_dir().is_some(), &tables)?;
         let mut facts = Facts::new();
         let task = TaskFacts {
             in_band,
@@ -432,8 +430,12 @@ impl Planner {
     }
 }
 
-/// Whether the rows of the tables are merged into the stream. `has_files` tells whether the task has a folder for files.
+/// Whether the rows of the tables are merged into the stream. `has_files` tells whether the task has a folder for files. Fails if they should be and
+/// cannot.
 fn is_in_band(settings: &SourceSettings, streams: &Streams, has_files: bool, tables: &[Arc<TableSchema>]) -> Result<bool> {
+    if settings.config.handover != Some(Handover::InBand) {
+        return Ok(false);
+    }
     let keyless: Vec<String> =
         tables.iter().filter(|schema| schema.effective_key().is_empty()).map(|schema| schema.id.to_string()).collect();
     let why_not = if streams.names.len() > 1 {
@@ -446,15 +448,10 @@ fn is_in_band(settings: &SourceSettings, streams: &Streams, has_files: bool, tab
     } else {
         None
     };
-    match (settings.config.handover, why_not) {
-        (Some(Handover::Sequential), _) => Ok(false),
-        (_, None) => Ok(true),
-        (Some(Handover::InBand), Some(why)) => {
+    match why_not {
+        None => Ok(true),
+        Some(why) => {
             Err(ConfigError::new("handover", format!("\"in_band\" is not possible: {why}"), "leave it out for \"sequential\"").into())
-        }
-        (None, Some(why)) => {
-            tracing::info!(why, "the tables are read first, and then the binlog from where it was before");
-            Ok(false)
         }
     }
 }
