@@ -1,6 +1,7 @@
 //! The errors of the source, and how each is reported to the supervisor: its kind, its code and the help for the user.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 
 use runtime::{Error, Kind, Position, TableId};
 
@@ -116,6 +117,23 @@ pub enum SourceError {
         /// What is wrong with the checkpoint.
         what: String,
     },
+    /// The rows of a chunk cannot be written to the state directory.
+    #[error("{message}")]
+    ChunkUnwritten {
+        /// The message of the operating system.
+        message: String,
+    },
+    /// The rows of a chunk that were handed over cannot be read back.
+    #[error("{}: {message}", path.display())]
+    ChunkLost {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the file, or the message of the operating system.
+        message: String,
+    },
+    /// So many chunks are at one place of the binlog that the next one cannot be numbered.
+    #[error("too many chunks at one place of the binlog")]
+    TooManyChunks,
     /// A value in a row does not fit the type of its column.
     #[error("column `{column}` ({source_type}) holds a value that does not fit its type")]
     Cell {
@@ -271,6 +289,13 @@ impl From<SourceError> for Error {
                 .with_code("E_SCHEMA_CHANGED")
                 .of_table(table)
                 .with_help("start the task from scratch, so that it reads the tables that exist now"),
+            SourceError::ChunkUnwritten { .. } => Error::retryable("the rows of a chunk cannot be written to the state directory")
+                .with_help("make room in the state directory, and let this program write to it"),
+            SourceError::ChunkLost { .. } => Error::fatal("rows of a chunk that were handed over cannot be read back")
+                .with_code("E_SPOOL_LOST")
+                .with_help("put the file back into the state directory, or start from scratch with a full phase"),
+            SourceError::TooManyChunks => Error::retryable("the next chunk cannot be numbered")
+                .with_help("the source has written nothing to its binlog for very many chunks: write something, or raise chunk_rows"),
             SourceError::Checkpoint { .. } => Error::damaged_checkpoint("the source's part of the checkpoint is unreadable"),
         }
         .because(error)

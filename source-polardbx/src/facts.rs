@@ -35,6 +35,8 @@ pub(crate) struct TaskFacts {
     /// The streams that the task reads, and where they start, ordered by their numbers. If there is a full phase, they start at the end of the
     /// binlog before the first SELECT. Empty for a task without a stream, if the server did not tell the end of its binlog.
     pub(crate) streams: Vec<StreamStart>,
+    /// Whether the rows of tables are merged into the stream.
+    pub(crate) in_band: bool,
     /// The end of the binlog when no XA transaction was left that was prepared before the start. Outcomes before it may belong to such
     /// transactions. `None` if such an outcome is an error: for a task without a stream, and if the start was chosen by the user.
     pub(crate) settled: Option<StartFact>,
@@ -159,7 +161,7 @@ pub(crate) enum PreparedRows {
 
 impl Fact for TaskFacts {
     const NAME: &'static str = "task";
-    const VERSION: u32 = 6;
+    const VERSION: u32 = 7;
 }
 
 impl Fact for TablesAtStart {
@@ -386,6 +388,7 @@ mod tests {
             group: None,
             stream_group: None,
             streams: vec![StreamStart { name: StreamName::global(), start: StartFact::new(&start), passed: None }],
+            in_band: false,
             settled: Some(StartFact::new(&start)),
         }
     }

@@ -35,6 +35,7 @@ pub mod error;
 mod facts;
 mod failover;
 pub mod failover_error;
+mod in_band;
 mod planner;
 mod prepared;
 mod refetch;

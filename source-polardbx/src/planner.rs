@@ -14,10 +14,11 @@ use runtime::{
 
 use crate::binlog::{BinlogCoordinates, StreamPosition};
 use crate::check::{self, demand, demand_of_key, same_streams, same_task};
-use crate::config::{ConfigError, DdlText, OnDdlInFull, Phase, SourceSettings, Start};
+use crate::config::{ConfigError, DdlText, Handover, OnDdlInFull, Phase, SourceSettings, Start};
 use crate::error::{Result, SourceError};
 use crate::facts::{ChangedTable, DatabaseCollations, SelectionFact, SnapshotPlan, StartFact, TablesAtStart, TaskFacts};
 use crate::failover::{may_move, take_over};
+use crate::in_band::TablePhase;
 use crate::prepared;
 use crate::restart::Restart;
 use crate::schema::{Databases, FollowedTable, OtherObjects};
@@ -135,8 +136,10 @@ impl Planner {
         tables.extend(given.iter().cloned());
         tables.sort_by(|one, other| one.id.cmp(&other.id));
 
+        let in_band = is_in_band(settings, &streams, context.state_dir().is_some(), &tables)?;
         let mut facts = Facts::new();
         let task = TaskFacts {
+            in_band,
             identity: server.identity()?,
             server_id: server.server_id(),
             version: server.version.clone(),
@@ -170,7 +173,12 @@ impl Planner {
                 }
             }
         }
-        let next = settings.has(Phase::Full).then(|| first_cursor(&tables)).flatten();
+        if in_band {
+            for schema in &tables {
+                facts.set_at(&schema.id.to_string(), &TablePhase::planned(schema.id.clone()))?;
+            }
+        }
+        let next = (settings.has(Phase::Full) && !in_band).then(|| first_cursor(&tables)).flatten();
         let snapshot = SnapshotPlan { next, again: Vec::new() };
         let mut plan = if settings.has(Phase::Schema) {
             // Invariant: chunks are planned only after all definitions are delivered, so that no row comes before the CREATE TABLE of its
@@ -339,7 +347,7 @@ impl Planner {
             SnapshotState { tables, cursor: left.next.as_ref(), again: &left.again, open: open_tables.iter().collect(), chunk_rows };
 
         let mut plan = Plan::new(RunPhase::Snapshot);
-        if task.has(Phase::Full) {
+        if task.has(Phase::Full) && !task.in_band {
             plan.tables = self.estimates.progress(session, &state, &changed).await;
         }
         plan.splits = open.iter().map(|(name, start)| snapshot_split(name, start.clone())).collect();
@@ -419,6 +427,32 @@ impl Planner {
     fn tables(&self, committed: &Committed) -> Arc<[Arc<TableSchema>]> {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         tables.get_or_insert_with(|| committed.schemas().cloned().collect()).clone()
+    }
+}
+
+/// Whether the rows of the tables are merged into the stream. `has_files` tells whether the task has a folder for files. Fails if they should be and
+/// cannot.
+fn is_in_band(settings: &SourceSettings, streams: &Streams, has_files: bool, tables: &[Arc<TableSchema>]) -> Result<bool> {
+    if settings.config.handover != Some(Handover::InBand) {
+        return Ok(false);
+    }
+    let keyless: Vec<String> =
+        tables.iter().filter(|schema| schema.effective_key().is_empty()).map(|schema| schema.id.to_string()).collect();
+    let why_not = if streams.names.len() > 1 {
+        Some("the task reads several streams".to_owned())
+    } else if !has_files {
+        Some("the checkpoint store has no folder for files".to_owned())
+    } else if let Some(first) = keyless.first() {
+        let more = if keyless.len() > 1 { format!(" and {} others have", keyless.len() - 1) } else { " has".to_owned() };
+        Some(format!("table {first}{more} no key that identifies its rows"))
+    } else {
+        None
+    };
+    match why_not {
+        None => Ok(true),
+        Some(why) => {
+            Err(ConfigError::new("handover", format!("\"in_band\" is not possible: {why}"), "leave it out for \"sequential\"").into())
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::denials::{Denials, Judged};
 use crate::error::{Result, SourceError};
 use crate::facts::{CatchUpEnds, DatabaseCollations, TaskFacts, selection_of_task};
 use crate::failover::renumbered;
+use crate::in_band::{InBandOptions, InBandReader, TablePhase, remove_chunk_files};
 use crate::planner::Planner;
 use crate::refetch::refetch;
 use crate::rehearsal::rehearse;
@@ -28,6 +29,7 @@ use crate::snapshot::catch_up::{CatchUpEnd, CatchUpReader};
 use crate::snapshot::cells::as_read;
 use crate::snapshot::chunk::{Announced, Chunk, ChunkReader};
 use crate::snapshot::preview::preview;
+use crate::snapshot::progress::estimate;
 use crate::snapshot::sessions::ReaderSessions;
 use crate::splits::{SplitName, StreamName};
 
@@ -173,6 +175,58 @@ impl PolardbxSource {
         })
         .await
     }
+
+    /// The reader of a stream: it merges the rows of tables into the stream, if there are rows that are not delivered.
+    async fn in_band(
+        &self,
+        context: &Context,
+        split: &Split,
+        name: StreamName,
+        committed: &Committed,
+        stream: StreamReader,
+    ) -> Result<Box<dyn SplitReader>> {
+        let task = TaskFacts::read(committed)?;
+        let Some(state_dir) = context.state_dir().filter(|_| task.in_band) else { return Ok(Box::new(stream)) };
+        let mut phases = Vec::new();
+        for fact in committed.facts::<TablePhase>() {
+            phases.push(fact?.1);
+        }
+        if phases.is_empty() {
+            remove_chunk_files(state_dir);
+            return Ok(Box::new(stream));
+        }
+        let position = StreamPosition::parse(split.start.as_str())?;
+        let mut session = self.endpoint.connect().await?;
+        let server = Server::identify(&mut session).await?;
+        let known: HashMap<TableId, Arc<TableSchema>> =
+            committed.split_schemas(&split.id).into_iter().map(|schema| (schema.id.clone(), schema)).collect();
+        let schemas: Vec<_> = phases.iter().filter_map(|phase| known.get(&phase.table).cloned()).collect();
+        let estimates = estimate(&mut session, &schemas).await;
+        session.close().await;
+        let tables = phases.into_iter().map(|phase| {
+            let schema = known.get(&phase.table).cloned().ok_or_else(|| SourceError::unknown_schema(&phase.table))?;
+            let estimate = estimates.get(&phase.table).copied().unwrap_or(0);
+            Ok((schema, phase, estimate))
+        });
+        let config = &self.settings.config;
+        Ok(Box::new(InBandReader::new(InBandOptions {
+            stream,
+            name,
+            position,
+            tables: tables.collect::<Result<_>>()?,
+            state_dir: state_dir.to_owned(),
+            sessions: self.sessions.clone(),
+            endpoint: self.endpoint.clone(),
+            server,
+            origin: task.origin(),
+            on_ddl: config.on_ddl_in_full,
+            barrier_delay: self.settings.barrier_delay,
+            parallelism: config.parallelism,
+            chunk_rows: config.chunk_rows,
+            batch_max_bytes: context.batch_max_bytes(),
+            context: context.clone(),
+        })?))
+    }
 }
 
 /// The facts that are stored for the tables of a stream.
@@ -205,8 +259,10 @@ impl Source for PolardbxSource {
                 Box::new(opened.map_err(|error| self.denials.judge(error.into()))?)
             }
             SplitName::Stream(name) => {
-                let opened = self.open_stream(context, split, name, committed, self.settings.heartbeat).await;
-                Box::new(opened.map_err(|error| self.denials.judge(error.into()))?)
+                let opened = self.open_stream(context, split, name.clone(), committed, self.settings.heartbeat).await;
+                let stream = opened.map_err(|error| self.denials.judge(error.into()))?;
+                let opened = self.in_band(context, split, name, committed, stream).await;
+                opened.map_err(|error| self.denials.judge(error.into()))?
             }
         };
         Ok(Box::new(Judged { reader, denials: self.denials.clone() }))

@@ -96,6 +96,20 @@ impl SpoolWriter {
         SpoolReader::new(Box::new(BufReader::with_capacity(256 << 10, file)), len, Some(self))
     }
 
+    /// Makes the whole spool durable under another name: a file that has this name is complete.
+    pub(crate) fn persist_as(mut self, path: &Path) -> io::Result<()> {
+        self.write_tail()?;
+        if let Some(file) = &self.file {
+            file.sync_all()?;
+        }
+        std::fs::rename(&self.path, path)?;
+        self.persisted = true;
+        match path.parent() {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+
     fn write_tail(&mut self) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
@@ -175,6 +189,11 @@ impl SpoolReader {
             return Err(damaged("the checksum of a record is wrong"));
         }
         Ok(Some(&self.record))
+    }
+
+    /// Whether no record is left.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.left == 0
     }
 
     /// The bytes of the record that was read last.

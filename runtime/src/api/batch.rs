@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::{Body, CellBlock, Error, Event, Facts, Kind, Position, Result, SchemaChanges, Seq};
+use crate::{Body, CellBlock, Error, Event, Facts, Kind, Position, Result, SchemaChanges, Seq, TableProgress};
 
 /// How many bytes a block holds before [`Batch::rewrite`] begins another one.
 const BLOCK_BYTES: usize = 1 << 30;
@@ -38,6 +38,8 @@ pub struct Batch {
     /// The time of the source up to which it was read, in milliseconds since the epoch: that of the last event read, also of one that is not
     /// in a batch, or the present if the source has nothing more. `None` means the time of the batch's last event. The lag is counted from it.
     pub source_ms: Option<i64>,
+    /// How far tables of the full phase are, for people.
+    pub tables: Vec<TableProgress>,
     rejected: Vec<(Event, Error)>,
     postponed: Vec<Event>,
     bytes: usize,

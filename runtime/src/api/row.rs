@@ -129,6 +129,14 @@ impl Row {
         ends.len() * 4 + ends.last().map_or(0, |end| u32::from_le_bytes(*end) as usize)
     }
 
+    /// The row as it is packed: what [`CellBlock::add_packed`] takes. The layout is private, and may be another one in another version of
+    /// the program.
+    pub fn packed_bytes(&self) -> &[u8] {
+        let bytes: &[u8] = self.block.get().map_or(&[], Vec::as_slice);
+        let start = self.start as usize;
+        bytes.get(start..start + self.size()).unwrap_or(&[])
+    }
+
     fn cells(&self) -> Cells<'_> {
         // Invariant: a block is sealed before any of its rows leaves the builder (CellBlock::seal); an unsealed row reads as empty.
         let bytes: &[u8] = self.block.get().map_or(&[], Vec::as_slice);
@@ -211,6 +219,25 @@ impl CellBlock {
         let start = self.bytes.len();
         self.bytes.resize(start + columns * 4, 0);
         RowWriter { start, cells: self.bytes.len(), next: start, columns, finished: false, block: self }
+    }
+
+    /// Adds a row of `columns` cells from [`Row::packed_bytes`]; `None` if the bytes are no such row.
+    pub fn add_packed(&mut self, columns: usize, bytes: &[u8]) -> Option<Row> {
+        let (ends, cells) = bytes.split_at_checked(columns * 4)?;
+        let mut last = 0;
+        for end in ends.as_chunks().0 {
+            let end = u32::from_le_bytes(*end);
+            if end <= last {
+                return None;
+            }
+            last = end;
+        }
+        if last as usize != cells.len() {
+            return None;
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Some(Row { block: self.shared.clone(), start: u32::try_from(start).ok()?, columns: u16::try_from(columns).ok()? })
     }
 
     /// Bytes packed so far. A block takes at most 4 GiB; batches are cut long before.
@@ -307,6 +334,15 @@ impl RowWriter<'_> {
         }
         self.finished = true;
         Row { block: self.block.shared.clone(), start: self.start as u32, columns: self.columns as u16 }
+    }
+
+    /// Ends the row, appends it to `out` as [`Row::packed_bytes`], and takes it back from the block.
+    pub fn finish_into(mut self, out: &mut Vec<u8>) {
+        while self.next < self.cells {
+            self.push(Value::Null);
+        }
+        // Dropping the unfinished writer takes the row back.
+        out.extend_from_slice(self.block.bytes.get(self.start..).unwrap_or(&[]));
     }
 
     #[inline]

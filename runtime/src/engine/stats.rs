@@ -168,6 +168,7 @@ pub(crate) struct Read {
     table: Option<Arc<TableCount>>,
     last: Seq,
     source_ms: Option<i64>,
+    tables: Vec<TableProgress>,
 }
 
 /// A guard that exists while a lane reads a split.
@@ -202,7 +203,7 @@ impl SplitStats {
     /// What is counted of a batch once it is delivered. Must be called before the transforms, which may rename tables and drop events.
     pub(crate) fn read(&self, batch: &Batch) -> Read {
         let source_ms = batch.source_ms.or_else(|| batch.events.last().map(|event| event.timestamp_ms));
-        Read { table: self.table(batch), last: batch.last_seq().unwrap_or_default(), source_ms }
+        Read { table: self.table(batch), last: batch.last_seq().unwrap_or_default(), source_ms, tables: batch.tables.clone() }
     }
 
     /// The table whose existing rows are in `batch`.
@@ -229,7 +230,10 @@ impl SplitStats {
         self.bytes.fetch_add(bytes, Relaxed);
         self.shared.rows.add(rows);
         self.shared.bytes.add(bytes);
-        let Read { table, last, source_ms } = read;
+        let Read { table, last, source_ms, tables } = read;
+        if !tables.is_empty() {
+            lock(&self.shared.tables).report(tables);
+        }
         if let Some(table) = table {
             table.rows.fetch_add(rows, Relaxed);
         }
@@ -284,6 +288,21 @@ impl SplitStats {
 }
 
 impl Tables {
+    /// Takes progress that counts the rows of all processes.
+    fn report(&mut self, reported: Vec<TableProgress>) {
+        for reported in reported {
+            match self.places.get(&reported.table).and_then(|place| self.list.get_mut(*place)) {
+                Some((known, _)) => *known = reported,
+                None => self.add(reported),
+            }
+        }
+    }
+
+    fn add(&mut self, reported: TableProgress) {
+        self.places.insert(reported.table.clone(), self.list.len());
+        self.list.push((reported, Arc::default()));
+    }
+
     fn count(&self, table: &TableId) -> Option<Arc<TableCount>> {
         self.list.get(*self.places.get(table)?).map(|(_, count)| count.clone())
     }
@@ -322,11 +341,7 @@ impl Stats {
                         (known.estimate, known.done) = (reported.estimate, reported.done);
                     }
                 }
-                None => {
-                    let place = tables.list.len();
-                    tables.places.insert(reported.table.clone(), place);
-                    tables.list.push((reported, Arc::default()));
-                }
+                None => tables.add(reported),
             }
         }
     }

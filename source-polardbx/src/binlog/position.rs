@@ -103,6 +103,8 @@ pub struct StreamPosition {
     pub gtid: Option<GtidSet>,
     /// The transactions that are passed over, because they were delivered from another server or are not wanted; `None` once all are behind.
     pub catch_up: Option<CatchUp>,
+    /// The chunk that was inserted last behind a transaction; `None` if none was.
+    pub inserted: Option<Insertion>,
     /// Counts how often the task accepted a change to another server, and how often the numbers of PolarDB-X's binlog files began again.
     /// Events of a later timeline sort after the events of all earlier timelines.
     pub timeline: u16,
@@ -123,6 +125,7 @@ impl StreamPosition {
             tso: None,
             gtid: None,
             catch_up: None,
+            inserted: None,
             timeline: 0,
         })
     }
@@ -136,7 +139,7 @@ impl StreamPosition {
         }
         let (mut identity, mut base, mut at) = (None, None, None);
         let (mut previous, mut floor, mut fingerprint, mut tso, mut timeline) = (None, None, None, None, 0);
-        let (mut gtid, mut until, mut passed) = (None, None, None);
+        let (mut gtid, mut until, mut passed, mut inserted) = (None, None, None, None);
         for part in parts {
             let (key, value) = part.split_once('=').ok_or_else(|| wrong("a part without `=`"))?;
             let place = || parse_place(value).ok_or_else(|| wrong("a part that is not a file and an offset"));
@@ -151,6 +154,7 @@ impl StreamPosition {
                 "gtid" => gtid = Some(GtidSet::read_stored(value).ok_or_else(|| wrong("an invalid GTID set"))?),
                 "until" => until = Some(place()?),
                 "passed" => passed = Some(GtidSet::read_stored(value).ok_or_else(|| wrong("an invalid GTID set"))?),
+                "ins" => inserted = Some(Insertion::parse(value).ok_or_else(|| wrong("an invalid place of a chunk"))?),
                 "timeline" => {
                     timeline = value.parse().ok().filter(|&number| number < 1 << 12).ok_or_else(|| wrong("an invalid timeline"))?
                 }
@@ -164,7 +168,7 @@ impl StreamPosition {
         };
         match (identity, base, at) {
             (Some(identity), Some(base), Some(at)) => {
-                Ok(Self { identity, base, at, previous, floor, fingerprint, tso, gtid, catch_up, timeline })
+                Ok(Self { identity, base, at, previous, floor, fingerprint, tso, gtid, catch_up, inserted, timeline })
             }
             _ => Err(wrong("a part is missing")),
         }
@@ -218,6 +222,9 @@ impl fmt::Display for StreamPosition {
         if let Some(CatchUp { until, passed }) = &self.catch_up {
             write!(f, ";until={until};passed={}", passed.stored())?;
         }
+        if let Some(inserted) = self.inserted {
+            write!(f, ";ins={inserted}")?;
+        }
         if self.timeline > 0 {
             write!(f, ";timeline={}", self.timeline)?;
         }
@@ -231,11 +238,57 @@ impl fmt::Display for FileOffset {
     }
 }
 
+/// A place between two transactions at which rows of the full phase are inserted into a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Insertion {
+    /// Where the transaction before it has ended.
+    pub at: FileOffset,
+    /// Counts the insertions at `at`, from 0.
+    pub number: u32,
+}
+
+/// How many rows one insertion numbers. More rows are several insertions.
+pub(crate) const INSERTION_ROWS: u32 = 1 << 22;
+/// How many insertions there can be at one place.
+const INSERTIONS: u32 = 1 << 18;
+
+impl Insertion {
+    /// The place behind this one, or the first one at `at` if that comes later. `None` if there can be no more of them at this place.
+    pub(crate) fn next(last: Option<Self>, at: FileOffset) -> Option<Self> {
+        match last.filter(|last| last.at >= at) {
+            Some(last) => Some(Self { at: last.at, number: last.number + 1 }).filter(|next| next.number < INSERTIONS),
+            None => Some(Self { at, number: 0 }),
+        }
+    }
+
+    /// The sequence number of the row with this index, which is below [`INSERTION_ROWS`]. It sorts before the transaction that begins at the
+    /// place.
+    pub(crate) fn seq(self, timeline: u16, row: u32) -> Seq {
+        let ord = u64::from(self.number) << INSERTION_ROWS.ilog2() | u64::from(row);
+        seq(timeline, self.at, 0, ord)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (at, number) = text.rsplit_once(':')?;
+        Some(Self { at: parse_place(at)?, number: number.parse().ok().filter(|number| *number < INSERTIONS)? })
+    }
+}
+
+impl fmt::Display for Insertion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.at, self.number)
+    }
+}
+
 /// Builds the sequence number of an event from bit fields, highest first: `timeline:12 | file:24 | off:44 | kind:1 | ord:40 | sub:7`.
 /// `start` is where the event's transaction begins. `ord` is the event's number in the transaction, in which only emitted events count.
 pub fn transaction_seq(timeline: u16, start: FileOffset, ord: u64) -> Seq {
-    // The kind 1 stands for a transaction. The kind 0 is kept for rows of a table that are read while the stream runs.
-    let fields = [(u64::from(timeline), 12), (u64::from(start.file), 24), (start.offset, 44), (1, 1), (ord, 40), (0, 7)];
+    seq(timeline, start, 1, ord)
+}
+
+/// The kind 1 stands for a transaction, and 0 for rows of the full phase, which are inserted before it.
+fn seq(timeline: u16, start: FileOffset, kind: u64, ord: u64) -> Seq {
+    let fields = [(u64::from(timeline), 12), (u64::from(start.file), 24), (start.offset, 44), (kind, 1), (ord, 40), (0, 7)];
     Seq(fields.into_iter().fold(0, |seq, (value, bits)| seq << bits | u128::from(value) & ((1 << bits) - 1)))
 }
 
@@ -319,12 +372,13 @@ mod tests {
             tso in proptest::option::of("[0-8][0-9]{53}"),
             gtid in proptest::option::of("mariadb/(0-[1-9]-[1-9])?|mysql/3e11fa47-71ca-11e1-9e33-c80aa9429562:1-[2-9]"),
             until in proptest::option::of(place()),
+            inserted in proptest::option::of((place(), 0u32..1 << 18).prop_map(|(at, number)| Insertion { at, number })),
             timeline in 0u16..1 << 12,
         ) {
             let tso = tso.and_then(|text| Tso::parse(text.as_bytes()));
             let gtid = gtid.and_then(|text| GtidSet::read_stored(&text));
             let catch_up = until.zip(gtid.clone()).map(|(until, passed)| CatchUp { until, passed });
-            let position = StreamPosition { identity, base, at, previous, floor, fingerprint, tso, gtid, catch_up, timeline };
+            let position = StreamPosition { identity, base, at, previous, floor, fingerprint, tso, gtid, catch_up, inserted, timeline };
             prop_assert_eq!(StreamPosition::parse(&position.to_string()).unwrap(), position);
         }
 
@@ -339,6 +393,22 @@ mod tests {
         fn seq_orders_by_place_then_number(a in place(), b in place(), x in 0u64..1 << 40, y in 0u64..1 << 40) {
             prop_assert_eq!(transaction_seq(0, a, x).cmp(&transaction_seq(0, b, y)), (a, x).cmp(&(b, y)));
             prop_assert!(transaction_seq(1, a, x) > transaction_seq(0, b, y));
+        }
+
+        #[test]
+        fn inserted_rows_sort_between_two_transactions(
+            at in place(), number in 0u32..(1 << 18) - 1, row in 0u32..INSERTION_ROWS, before in 1u64..100, ord in 0u64..1 << 40,
+        ) {
+            let first = Insertion { at, number };
+            let next = Insertion::next(Some(first), at).unwrap();
+            prop_assert_eq!((next.at, next.number), (at, number + 1));
+            prop_assert!(first.seq(0, row) < next.seq(0, 0));
+            prop_assert!(first.seq(0, 0) <= first.seq(0, row));
+            prop_assert!(next.seq(0, row) < transaction_seq(0, at, ord));
+            prop_assert!(transaction_seq(0, FileOffset::new(at.file, at.offset.saturating_sub(before)), ord) < first.seq(0, 0) || at.offset < before);
+            let later = FileOffset::new(at.file, at.offset + before);
+            prop_assert_eq!(Insertion::next(Some(next), later), Some(Insertion { at: later, number: 0 }));
+            prop_assert_eq!(Insertion::next(Some(Insertion { at, number: (1 << 18) - 1 }), at), None);
         }
     }
 

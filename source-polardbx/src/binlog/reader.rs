@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use runtime::{Batch, Collation, Context, Error, Kind, Result, SplitReader, TableId, TableSchema, async_trait};
+use runtime::{Batch, Collation, Context, Error, Kind, Position, Result, SplitReader, TableId, TableSchema, async_trait};
 
 use super::decode::{Decoder, DecoderOptions, OpenGroup, PreparedTransactions, continue_behind, wants_schemas};
 use super::diagnosis::{Refusals, compare, diagnose};
 use super::error::StreamError;
-use super::event::{Reader, kind};
+use super::event::{Reader, Tso, kind};
 use super::ignored::IgnoredTables;
 use super::margin::MarginWatch;
-use super::position::{BinlogCoordinates, FileOffset, StreamPosition};
+use super::position::{BinlogCoordinates, FileOffset, Insertion, StreamPosition};
 use super::probe::{Probed, probe};
 use super::profile::ServerProfile;
 use super::scan::{LastEnd, ScanError};
@@ -108,7 +108,27 @@ pub(crate) struct StreamReader {
     ignored: IgnoredTables,
     context: Context,
     time: SourceTime,
+    /// Where reading stops between two transactions; `None` if it does not.
+    stop: Option<StreamMark>,
     _margin: MarginWatch,
+}
+
+/// A place that a stream reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StreamMark {
+    pub(crate) at: FileOffset,
+    /// The number of a timestamp that a commit must have reached, too; `None` where the server writes no timestamps.
+    pub(crate) timestamp: Option<i64>,
+    /// Whether the numbers of the binlog's files begin again.
+    pub(crate) wraps: bool,
+}
+
+impl StreamMark {
+    /// Whether a stream that was read up to `at` has reached it. `tso` is the timestamp of the last commit.
+    pub(crate) fn is_reached(&self, at: FileOffset, tso: Option<Tso>) -> bool {
+        let is_late = |number| tso.is_some_and(|tso| tso.reaches(number));
+        !at.is_before(self.at, self.wraps) && self.timestamp.is_none_or(is_late)
+    }
 }
 
 /// The time of the source up to which the stream was read.
@@ -191,6 +211,7 @@ impl StreamReader {
             failure,
             timers,
             time,
+            stop: None,
             undecodable,
             last_end,
             refusals,
@@ -210,6 +231,9 @@ impl StreamReader {
             if self.failure.is_some() {
                 // The events before the failure are valid, so they are still delivered.
                 return self.decoder.drain();
+            }
+            if self.stop.as_ref().is_some_and(|stop| self.has_passed(stop)) {
+                return self.decoder.flush().or_else(|| Some(Batch::default()));
             }
             if self.timers.ends_turn() {
                 tokio::task::yield_now().await;
@@ -249,6 +273,31 @@ impl StreamReader {
                 }
             }
         }
+    }
+
+    /// Sets where reading stops. From there on, [`StreamReader::next`] returns what was read, and then only empty batches.
+    pub(crate) fn stop_at(&mut self, mark: Option<StreamMark>) {
+        self.stop = mark;
+    }
+
+    /// Whether the stream is between two transactions and has reached this place.
+    pub(crate) fn has_passed(&self, mark: &StreamMark) -> bool {
+        self.decoder.boundary().is_some_and(|position| mark.is_reached(self.decoder.at(), position.tso))
+    }
+
+    /// The resume point, if the stream is at it and everything before it was returned by [`StreamReader::next`].
+    pub(crate) fn boundary(&self) -> Option<&StreamPosition> {
+        if self.decoder.is_between_transactions() { self.decoder.boundary() } else { None }
+    }
+
+    /// The resume point. Everything before it must have been returned by [`StreamReader::next`].
+    pub(crate) fn resume(&mut self) -> Position {
+        self.decoder.resume()
+    }
+
+    /// Notes that a chunk was inserted at the resume point, and returns the resume point behind it.
+    pub(crate) fn insert(&mut self, inserted: Insertion) -> Position {
+        self.decoder.insert(inserted)
     }
 
     /// Finds the end of a large transaction that may be rolled back, so that its events need not be held back any longer.

@@ -59,7 +59,7 @@ pub struct Config {
     pub phases: Vec<Phase>,
     /// How the full phase hands over to the incremental phase; `sequential` by default, and no other value is supported yet.
     #[serde(default)]
-    pub handover: Handover,
+    pub handover: Option<Handover>,
     /// What becomes of the task if the schema of a table changes before all its rows are read; by default the table is read again.
     #[serde(default)]
     pub on_ddl_in_full: OnDdlInFull,
@@ -147,7 +147,7 @@ impl Default for Config {
             new_tables: NewTables::default(),
             on_rows_without_events: OnRowsWithoutEvents::default(),
             phases: default_phases(),
-            handover: Handover::default(),
+            handover: None,
             on_ddl_in_full: OnDdlInFull::default(),
             parallelism: default_parallelism(),
             chunk_rows: default_chunk_rows(),

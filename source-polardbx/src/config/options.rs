@@ -30,14 +30,14 @@ impl Phase {
 }
 
 /// How the full phase hands over to the incremental phase.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Handover {
     /// All tables are read first. Then the binlog is replayed from a position that was noted before the first SELECT.
-    #[default]
     Sequential,
-    /// Chunks are merged into the running stream; not implemented yet.
+    /// The binlog is read from the beginning, and the rows of the tables are merged into its events in chunks. No key goes back in time, and
+    /// the binlog need not be kept for as long as the tables are read.
     InBand,
 }
 

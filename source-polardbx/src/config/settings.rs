@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::Config;
 use super::error::ConfigError;
-use super::options::{Handover, Phase, PolarDbXOptions, Start};
+use super::options::{Phase, PolarDbXOptions, Start};
 use crate::binlog::gtid::GtidSet;
 use crate::selection::Selection;
 
@@ -140,8 +140,9 @@ fn heartbeat(config: &Config, incremental: bool) -> Result<Option<Duration>, Con
 }
 
 fn refuse_unbuilt(config: &Config) -> Result<(), ConfigError> {
-    if config.handover == Handover::InBand {
-        return Err(wrong("handover", "\"in_band\" is not supported yet", "leave it out for \"sequential\""));
+    if config.handover.is_some() && ![Phase::Full, Phase::Incremental].iter().all(|phase| config.phases.contains(phase)) {
+        let why = "it is for tasks with both phases \"full\" and \"incremental\"";
+        return Err(wrong("handover", why, "leave it out, or name both phases in `phases`"));
     }
     match &config.start {
         Some(Start::Gtid { set }) if [false, true].iter().all(|mariadb| GtidSet::parse(set, *mariadb).is_none()) => Err(wrong(

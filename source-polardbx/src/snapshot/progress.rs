@@ -76,7 +76,7 @@ fn progress_of(table: &TableId, state: &SnapshotState<'_>, estimate: u64, open: 
 }
 
 /// Requests the server's estimates of how many rows the tables have. The result is empty if the request fails.
-async fn estimate(session: &mut Session, tables: &[Arc<TableSchema>]) -> HashMap<TableId, u64> {
+pub(crate) async fn estimate(session: &mut Session, tables: &[Arc<TableSchema>]) -> HashMap<TableId, u64> {
     let databases: BTreeSet<&str> = tables.iter().map(|schema| &*schema.id.database).collect();
     let databases = databases.into_iter().map(literal).collect::<Vec<_>>().join(", ");
     let sql = format!("SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({databases})");

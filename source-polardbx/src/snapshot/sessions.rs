@@ -52,6 +52,12 @@ impl ReaderSessions {
         self.endpoint.confirm(&mut lent.session).await
     }
 
+    /// Lends another connection in the place of one that may be broken.
+    pub(crate) async fn replace(&self, lent: Lent) -> Result<Lent> {
+        let Lent { _permit, .. } = lent;
+        Ok(Lent { session: self.endpoint.connect_reader().await?, _permit })
+    }
+
     pub(crate) fn give_back(&self, lent: Lent) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((lent.session, Instant::now()));
     }

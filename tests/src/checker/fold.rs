@@ -19,7 +19,7 @@ pub(super) type Tables = BTreeMap<Table, Rows>;
 pub(super) fn fold(records: &[Record]) -> Result<Tables> {
     let mut ordered: Vec<&Record> = records.iter().collect();
     if ordered.iter().any(|record| record.entry.partition != 0) {
-        ordered.sort_by_key(|record| (!record.header.snapshot(), if record.header.snapshot() { 0 } else { record.header.seq }));
+        ordered.sort_by_key(|record| (!record.header.inexact(), if record.header.inexact() { 0 } else { record.header.seq }));
     }
     fold_in_order(ordered)
 }

@@ -38,6 +38,8 @@ pub struct Expected {
     /// The highest number of stream records that may be repeated, because a request of a killed process reached the log late. The program
     /// finds these records and states their number. Without kills it is 0.
     pub late: usize,
+    /// Whether the rows of the full phase are merged into the stream, which makes them as exact as the stream.
+    pub in_band: bool,
 }
 
 /// The numbers of records, rows and values in a topic.
@@ -96,7 +98,7 @@ pub async fn decode_with_alibaba(entries: Vec<Entry>, format: Format) -> Result<
 
 async fn compare(mysql: &Database, tables: &[Table], records: Vec<Record>, expected: Expected, reader: Reader) -> Result<Report> {
     let records = &order::without_repeats(records, expected.late);
-    let mut wrong = order::check(records, expected.cut_chunks);
+    let mut wrong = order::check(records, expected.cut_chunks, expected.in_band);
     wrong.extend(order::check_transactions(records));
     wrong.extend(order::check_histories(records));
     let folded = fold::fold(records)?;

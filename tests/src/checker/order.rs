@@ -34,7 +34,7 @@ pub(super) fn without_repeats(records: Vec<Record>, late: usize) -> Vec<Record> 
 /// - Snapshot rows: within an attempt, split and partition the number of the row increases. At most `cut_chunks` splits may be delivered
 ///   again by a later attempt.
 /// - All records belong to one run.
-pub(super) fn check(records: &[Record], cut_chunks: usize) -> Vec<String> {
+pub(super) fn check(records: &[Record], cut_chunks: usize, in_band: bool) -> Vec<String> {
     let mut wrong = Vec::new();
     let runs: BTreeSet<u64> = records.iter().map(|record| record.header.run).collect();
     if runs.len() > 1 {
@@ -54,7 +54,7 @@ pub(super) fn check(records: &[Record], cut_chunks: usize) -> Vec<String> {
             }
             continue;
         }
-        if header.inexact() != header.snapshot() {
+        if header.inexact() != (header.snapshot() && !in_band) {
             wrong.push(format!("{location}: flags {:#x}: rows of a snapshot split, and only they, have an inexact replay", header.flags));
         }
         if header.inexact() {
@@ -101,10 +101,12 @@ pub(super) fn check_transactions(records: &[Record]) -> Vec<String> {
 }
 
 /// Checks that the stream has no gap in the history of a row: the before image of each change must equal the row after the previous
-/// change.
+/// change. A row of the full phase that is merged into the stream must be what the changes before it have left, and comes only once between two
+/// statements that change schemas.
 pub(super) fn check_histories(records: &[Record]) -> Vec<String> {
-    let mut stream: Vec<&Record> = records.iter().filter(|record| !record.header.snapshot()).collect();
+    let mut stream: Vec<&Record> = records.iter().filter(|record| !record.header.inexact()).collect();
     stream.sort_by_key(|record| (record.header.split, record.header.seq));
+    let mut read = BTreeSet::new();
     // The state of each row after its last change; `None` if the row was deleted. A row without an entry may be in any state.
     let mut rows: BTreeMap<(&Table, Vec<Option<String>>), Option<&Image>> = BTreeMap::new();
     let mut wrong = Vec::new();
@@ -114,6 +116,7 @@ pub(super) fn check_histories(records: &[Record]) -> Vec<String> {
             // TRUNCATE and DROP TABLE remove rows without a change for each row, so every DDL statement ends all histories.
             Decoded::Schema { .. } => {
                 rows.clear();
+                read.clear();
                 continue;
             }
             Decoded::Control => continue,
@@ -132,7 +135,13 @@ pub(super) fn check_histories(records: &[Record]) -> Vec<String> {
             if let Some(before) = &change.before {
                 must_be(Some(before), before, "the row before this change is not what the change before it left");
             }
-            if let Some(after) = fresh_key(change) {
+            let is_read = record.header.snapshot();
+            if let (true, Some(after)) = (is_read, &change.after) {
+                must_be(Some(after), after, "a row was read that is not what the changes before it left");
+                if !read.insert((&change.table, change.key_of(after))) {
+                    wrong.push(format!("{} {:?}: the row was read twice", change.table, change.key_of(after)));
+                }
+            } else if let Some(after) = fresh_key(change) {
                 must_be(None, after, "a row appears under a key that is taken");
             }
             if let Some(before) = &change.before {
@@ -245,10 +254,10 @@ mod tests {
     #[test]
     fn a_snapshot_chunk_may_repeat_only_where_a_kill_cut_it() {
         let log = vec![record(1, 1, 3, Decoded::Control), record(1, 2, 3, Decoded::Control), record(2, 2, 3, Decoded::Control)];
-        assert!(check(&log, 1).is_empty());
-        assert!(check(&log, 0)[0].contains("delivered more than once"));
+        assert!(check(&log, 1, false).is_empty());
+        assert!(check(&log, 0, false)[0].contains("delivered more than once"));
         let twice = vec![record(1, 1, 3, Decoded::Control), record(1, 1, 3, Decoded::Control)];
-        assert!(!check(&twice, 1).is_empty());
+        assert!(!check(&twice, 1, false).is_empty());
     }
 
     #[test]

@@ -71,6 +71,16 @@ impl Task {
         self.running.as_ref().map(Process::output).unwrap_or_default()
     }
 
+    /// Whether a run of the program has written this text.
+    pub fn has_said(&self, text: &str) -> Result<bool> {
+        for run in 1..=self.runs {
+            if std::fs::read_to_string(self.folder.path().join(format!("log-{run}")))?.contains(text) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The number of records that reached the log late, by requests of killed processes, as all runs of the program have stated it.
     pub fn late_records(&self) -> Result<usize> {
         let mut records = 0;

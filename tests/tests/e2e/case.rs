@@ -123,6 +123,11 @@ impl Case {
         }
     }
 
+    /// Whether the rows of the full phase are merged into the stream.
+    pub(crate) fn is_in_band(&self) -> bool {
+        self.settings.source.contains("in_band")
+    }
+
     /// The number of rows in the table `fence`.
     pub(crate) fn fences(&self) -> u64 {
         self.fences.load(Ordering::Relaxed)
@@ -208,7 +213,7 @@ impl Case {
         self.read().await?;
         let mut tables = self.tables.clone();
         tables.push(Table::new(&self.database, "fence"));
-        let expected = Expected { format: self.settings.format, cut_chunks, late: self.task.late_records()? };
+        let expected = Expected { format: self.settings.format, cut_chunks, late: self.task.late_records()?, in_band: self.is_in_band() };
         let report = verify_entries(&self.servers.source, &tables, self.entries.clone(), expected).await?;
         println!("{}: {report}", self.topic);
         Ok(report)

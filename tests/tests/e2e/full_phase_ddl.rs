@@ -167,7 +167,7 @@ async fn altered(flavor: Flavor, format: Format, number: usize, kills: usize) ->
     let kinds = |rows: &[Option<BTreeSet<String>>]| rows.iter().flatten().cloned().collect::<BTreeSet<_>>();
     assert_eq!((kinds(&found[..first]).len(), kinds(&found[last + 1..]).len()), (1, 1), "rows of one schema at each side of {sql}");
     // Behind the statement, the topic has the whole table.
-    let expected = Expected { format, cut_chunks: usize::MAX, late: case.task.late_records()? };
+    let expected = Expected { format, cut_chunks: usize::MAX, late: case.task.late_records()?, in_band: false };
     let tables = [case.tables.clone(), vec![Table::new(&name, "fence")]].concat();
     verify_entries(&servers.source, &tables, behind(&case, start)?, expected).await.map_err(|error| error.context(sql))?;
     if !changes_key {
@@ -320,7 +320,7 @@ async fn dropped_and_renamed_tables_end_nothing() -> Result<()> {
                 case.tables = left.iter().map(|table| Table::new(&name, *table)).collect();
                 let start = if statements[0].starts_with("DROP") { "DROP TABLE" } else { "RENAME TABLE" };
                 // The checker does not give rows to another table at a RENAME, so the rows before it are left out.
-                let expected = Expected { format, cut_chunks: usize::MAX, late: 0 };
+                let expected = Expected { format, cut_chunks: usize::MAX, late: 0, in_band: false };
                 let verified = verify_entries(&servers.source, &case.tables, behind(&case, start)?, expected).await;
                 verified.map_err(|error| error.context(format!("{name} {statements:?}")))?;
                 assert!(schemas(&case, start)?.contains(&None), "{name}: the statement is missing");

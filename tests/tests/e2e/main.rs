@@ -30,6 +30,7 @@ mod hostile;
 mod hostile_kafka;
 mod hostile_servers;
 mod identity;
+mod in_band;
 mod json;
 mod kafka_access;
 mod keys;

@@ -48,7 +48,7 @@ use runtime::{Batch, Error, Event, Position};
 
 use super::error::StreamError;
 use super::event::{Checksums, Header, IGNORABLE, KeptEvent, Payload, RawEvent, kind, read_format, read_incident, read_query};
-use super::position::{FileOffset, StreamPosition};
+use super::position::{FileOffset, Insertion, StreamPosition};
 use super::profile::ServerProfile;
 use super::row::{RowLayout, RowsKind};
 use super::track::Tracker;
@@ -576,6 +576,23 @@ impl Decoder {
     /// Whether the stream is live and between two transactions, and every decoded event was taken.
     pub(crate) fn is_between_transactions(&self) -> bool {
         self.resume.is_live() && !self.transaction.is_open() && !self.first_group.is_inside() && self.output.is_drained()
+    }
+
+    /// The resume point, if the stream is at it: between two transactions, none of which is expanded.
+    pub(crate) fn boundary(&self) -> Option<&StreamPosition> {
+        let is_inside = !self.resume.is_live() || self.transaction.is_open() || self.first_group.is_inside();
+        (!is_inside && !self.ahead.is_waiting() && !self.is_expanding()).then(|| self.resume.position())
+    }
+
+    /// The resume point, which is committed with a batch that holds no event of the stream.
+    pub(crate) fn resume(&mut self) -> Position {
+        self.resume.hand_out()
+    }
+
+    /// Notes that a chunk was inserted at the resume point, and returns the resume point behind it.
+    pub(crate) fn insert(&mut self, inserted: Insertion) -> Position {
+        self.resume.insert(inserted);
+        self.resume.hand_out()
     }
 
     /// A batch with one heartbeat event, which also moves the resume point; `None` inside a transaction, and while no time of the source is

@@ -8,7 +8,7 @@ use super::fingerprint::Fingerprint;
 use super::transaction::ClosedGroup;
 use crate::binlog::error::StreamError;
 use crate::binlog::event::{Gtid, Tso};
-use crate::binlog::position::{DUMP_LIMIT, FileOffset, StreamPosition};
+use crate::binlog::position::{DUMP_LIMIT, FileOffset, Insertion, StreamPosition};
 
 /// Finds the last delivered transaction again after a restart, and compares its fingerprint with the committed fingerprint. From then on,
 /// the guard tracks the resume point.
@@ -163,10 +163,16 @@ impl ResumeGuard {
         Ok(true)
     }
 
+    /// Notes the chunk that was inserted last at the resume point.
+    pub(super) fn insert(&mut self, inserted: Insertion) {
+        self.position.inserted = Some(inserted);
+    }
+
     /// Begins the next timeline. The resume point is moved by [`ResumeGuard::enter_file`].
     pub(super) fn begin_timeline(&mut self) {
         if self.is_live() {
             self.position.timeline += 1;
+            self.position.inserted = None;
         }
     }
 

@@ -1,0 +1,25 @@
+//! The full phase inside the stream: rows of tables are read in chunks while the binlog is read, and merged into its events.
+//!
+//! One reader reads the binlog from a position that was noted before the first SELECT. Beside it, chunks of tables are read without locks.
+//! A chunk is inserted between two transactions, once the stream has passed everything that its SELECT can have seen. Rows whose key the
+//! stream has changed in the meantime are left out, because the stream has a newer image of them. So no key goes back in time, and the
+//! rows of a chunk are as new as the events before them.
+//!
+//! - `phases` knows which ranges of keys of which tables are still to be read.
+//! - `barriers` tells which events every new SELECT sees.
+//! - `read` reads one chunk, and `key` finds where the next one begins.
+//! - `touched` remembers the keys that the stream has changed.
+//! - `spooled` makes the rows of a chunk durable with their place in the stream before they are delivered, so that a replay is exact.
+//! - `reader` merges the chunks into the stream.
+
+mod barriers;
+mod key;
+mod phases;
+mod read;
+mod reader;
+mod spooled;
+mod touched;
+
+pub(crate) use phases::TablePhase;
+pub(crate) use reader::{InBandOptions, InBandReader};
+pub(crate) use spooled::remove_chunk_files;
