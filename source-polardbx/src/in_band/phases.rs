@@ -100,6 +100,8 @@ struct Table {
     schema: Arc<TableSchema>,
     phase: TablePhase,
     attempt: u32,
+    /// Only SELECTs that see the changes of this generation may read it.
+    not_before: u64,
     /// The ranges of `phase` that are not being read and do not wait to be delivered.
     queue: VecDeque<KeyRange>,
     /// Whether a range was read, or is being read.
@@ -132,7 +134,7 @@ impl Phases {
         let (attempt, queue, is_begun) = (self.attempts, phase.ranges()?, !phase.is_planned());
         if !phase.is_done() {
             self.tables
-                .insert(phase.table.clone(), Table { schema, phase, attempt, queue, is_begun, is_cut: is_begun, estimate, last: None });
+                .insert(phase.table.clone(), Table { schema, phase, attempt, not_before: 0, queue, is_begun, is_cut: is_begun, estimate, last: None });
         }
         Ok(())
     }
@@ -163,7 +165,7 @@ impl Phases {
     /// Takes the next range to read, by a SELECT that sees the changes of the generation `since`; `None` if no range is free.
     pub(super) fn take(&mut self, since: u64) -> Option<Reading> {
         let chunk_rows = self.chunk_rows;
-        let table = self.tables.values_mut().find(|table| !table.queue.is_empty())?;
+        let table = self.tables.values_mut().find(|table| table.not_before <= since && !table.queue.is_empty())?;
         let range = table.queue.pop_front()?;
         table.is_begun = true;
         // Wide rows make smaller chunks.
@@ -237,13 +239,15 @@ impl Phases {
         }
     }
 
-    /// Begins a table again. Returns its phase.
-    pub(super) fn restart(&mut self, table: &TableId) -> Option<TablePhase> {
+    /// Begins a table again, with SELECTs that see the changes of the generation `not_before`: what the stream has changed before then has to come
+    /// once more, with the new schema. Returns the phase of the table.
+    pub(super) fn restart(&mut self, table: &TableId, not_before: u64) -> Option<TablePhase> {
         self.attempts += 1;
         let attempt = self.attempts;
         let table = self.tables.get_mut(table)?;
         table.phase = TablePhase::planned(table.phase.table.clone());
-        (table.attempt, table.queue, table.is_begun) = (attempt, [KeyRange::default()].into(), false);
+        (table.attempt, table.not_before) = (attempt, not_before);
+        (table.queue, table.is_begun, table.is_cut) = ([KeyRange::default()].into(), false, false);
         Some(table.phase.clone())
     }
 
@@ -316,13 +320,14 @@ mod tests {
     fn what_was_read_before_a_table_was_begun_again_does_not_count() {
         let mut phases = phases(&["t"]);
         let old = phases.take(0).unwrap();
-        let phase = phases.restart(&TableId::new("d", "t")).unwrap();
+        let phase = phases.restart(&TableId::new("d", "t"), 3).unwrap();
         assert_eq!(phase, TablePhase::planned(TableId::new("d", "t")));
         assert!(!phases.is_current(&old.schema.id, old.attempt));
         phases.read(&old, Some(&range("5", "-")), 5, 5);
         phases.put_back(&old);
         assert_eq!(phases.delivered(&old, None, 5), None);
-        let new = phases.take(0).unwrap();
+        assert!(phases.take(2).is_none());
+        let new = phases.take(3).unwrap();
         assert_eq!(new.range, KeyRange::default());
         assert!(phases.take(0).is_none());
         assert!(phases.delivered(&new, None, 1).unwrap().is_done());

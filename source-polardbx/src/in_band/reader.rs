@@ -388,7 +388,7 @@ impl InBandReader {
                 return Err(SourceError::TableChanged { table: schema.id.clone(), what }.into());
             }
             tracing::warn!(table = %schema.id, what, "the table was changed before all its rows were read, and is read again from its first row");
-            if let Some(phase) = self.phases.restart(&schema.id) {
+            if let Some(phase) = self.phases.restart(&schema.id, self.generation + 1) {
                 facts.set_at(&schema.id.to_string(), &phase)?;
             }
         }
