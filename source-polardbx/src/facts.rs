@@ -458,7 +458,7 @@ mod tests {
         let expected = [
             (
                 "task",
-                r#"6 {"identity":"3e11","server_id":7,"version":"8.0.15","selection":{"tables":["a.*","b.*"],"exclude":[],"exclude_shadow_tables":true},"phases":["schema","full","incremental"],"group":null,"stream_group":null,"streams":[{"name":"global","start":{"base":"mysql-bin","file":14,"offset":8273883}}],"settled":{"base":"mysql-bin","file":14,"offset":8273883}}"#,
+                r#"7 {"identity":"3e11","server_id":7,"version":"8.0.15","selection":{"tables":["a.*","b.*"],"exclude":[],"exclude_shadow_tables":true},"phases":["schema","full","incremental"],"group":null,"stream_group":null,"streams":[{"name":"global","start":{"base":"mysql-bin","file":14,"offset":8273883}}],"in_band":false,"settled":{"base":"mysql-bin","file":14,"offset":8273883}}"#,
             ),
             (
                 "snapshot_plan",

@@ -14,7 +14,7 @@ use runtime::{
 
 use crate::binlog::{BinlogCoordinates, StreamPosition};
 use crate::check::{self, demand, demand_of_key, same_streams, same_task};
-use crate::config::{ConfigError, DdlText, Handover, OnDdlInFull, Phase, SourceSettings, Start};
+use crate::config::{ConfigError, DdlText, OnDdlInFull, Phase, SourceSettings, Start};
 use crate::error::{Result, SourceError};
 use crate::facts::{ChangedTable, DatabaseCollations, SelectionFact, SnapshotPlan, StartFact, TablesAtStart, TaskFacts};
 use crate::failover::{may_move, take_over};
@@ -136,7 +136,13 @@ impl Planner {
         tables.extend(given.iter().cloned());
         tables.sort_by(|one, other| one.id.cmp(&other.id));
 
-        let in_band = is_in_band(settings, &streams, context.state_dir().is_some(), &tables)?;
+        let in_band = check::is_in_band(settings);
+        demand_of_key("handover", check::handover(settings, &streams))?;
+        demand_of_key("handover", tables.iter().filter_map(|schema| check::handover_key(settings, schema)))?;
+        if in_band && context.state_dir().is_none() {
+            let why = "\"in_band\" needs a checkpoint store with a folder for files";
+            return Err(ConfigError::new("handover", why, "use the store `local`, or leave `handover` out for \"sequential\"").into());
+        }
         let mut facts = Facts::new();
         let task = TaskFacts {
             in_band,
@@ -427,32 +433,6 @@ impl Planner {
     fn tables(&self, committed: &Committed) -> Arc<[Arc<TableSchema>]> {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         tables.get_or_insert_with(|| committed.schemas().cloned().collect()).clone()
-    }
-}
-
-/// Whether the rows of the tables are merged into the stream. `has_files` tells whether the task has a folder for files. Fails if they should be and
-/// cannot.
-fn is_in_band(settings: &SourceSettings, streams: &Streams, has_files: bool, tables: &[Arc<TableSchema>]) -> Result<bool> {
-    if settings.config.handover != Some(Handover::InBand) {
-        return Ok(false);
-    }
-    let keyless: Vec<String> =
-        tables.iter().filter(|schema| schema.effective_key().is_empty()).map(|schema| schema.id.to_string()).collect();
-    let why_not = if streams.names.len() > 1 {
-        Some("the task reads several streams".to_owned())
-    } else if !has_files {
-        Some("the checkpoint store has no folder for files".to_owned())
-    } else if let Some(first) = keyless.first() {
-        let more = if keyless.len() > 1 { format!(" and {} others have", keyless.len() - 1) } else { " has".to_owned() };
-        Some(format!("table {first}{more} no key that identifies its rows"))
-    } else {
-        None
-    };
-    match why_not {
-        None => Ok(true),
-        Some(why) => {
-            Err(ConfigError::new("handover", format!("\"in_band\" is not possible: {why}"), "leave it out for \"sequential\"").into())
-        }
     }
 }
 

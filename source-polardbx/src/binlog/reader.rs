@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use runtime::{Batch, Collation, Context, Error, Kind, Position, Result, SplitReader, TableId, TableSchema, async_trait};
 
-use super::decode::{Decoder, DecoderOptions, OpenGroup, PreparedTransactions, continue_behind, wants_schemas};
+use super::decode::{Decoder, DecoderOptions, OpenGroup, PreparedTransactions, boundary, continue_behind, insert, resume, wants_schemas};
 use super::diagnosis::{Refusals, compare, diagnose};
 use super::error::StreamError;
 use super::event::{Reader, Tso, kind};
@@ -282,22 +282,22 @@ impl StreamReader {
 
     /// Whether the stream is between two transactions and has reached this place.
     pub(crate) fn has_passed(&self, mark: &StreamMark) -> bool {
-        self.decoder.boundary().is_some_and(|position| mark.is_reached(self.decoder.at(), position.tso))
+        boundary(&self.decoder).is_some_and(|position| mark.is_reached(self.decoder.at(), position.tso))
     }
 
     /// The resume point, if the stream is at it and everything before it was returned by [`StreamReader::next`].
     pub(crate) fn boundary(&self) -> Option<&StreamPosition> {
-        if self.decoder.is_between_transactions() { self.decoder.boundary() } else { None }
+        if self.decoder.is_between_transactions() { boundary(&self.decoder) } else { None }
     }
 
     /// The resume point. Everything before it must have been returned by [`StreamReader::next`].
     pub(crate) fn resume(&mut self) -> Position {
-        self.decoder.resume()
+        resume(&mut self.decoder)
     }
 
     /// Notes that a chunk was inserted at the resume point, and returns the resume point behind it.
     pub(crate) fn insert(&mut self, inserted: Insertion) -> Position {
-        self.decoder.insert(inserted)
+        insert(&mut self.decoder, inserted)
     }
 
     /// Finds the end of a large transaction that may be rolled back, so that its events need not be held back any longer.

@@ -4,6 +4,7 @@
 
 mod completeness;
 mod encryption;
+mod handover;
 mod replication;
 mod resume;
 mod streams;
@@ -26,6 +27,7 @@ use crate::streams::Streams;
 use completeness::cascades_of_polardbx;
 pub(crate) use completeness::{cascades, completeness};
 use encryption::encryption;
+pub(crate) use handover::{handover, handover_key, is_in_band};
 use replication::replication;
 pub(crate) use replication::{begins_transaction, may_dump};
 pub(crate) use resume::{checkpoint, same_server, same_streams, same_task};
@@ -84,6 +86,7 @@ async fn supported(
     if settings.has(Phase::Incremental) {
         has_binlog = replication(settings, task, endpoint, server, session, &streams, found).await;
         found.extend(self::streams(&streams));
+        found.extend(handover(settings, &streams));
     }
     if settings.has(Phase::Full) && settings.has(Phase::Incremental) {
         found.push(match Barrier::probe(session, server, settings.barrier_delay).await {
@@ -191,6 +194,7 @@ async fn tables(
                     }
                 }
                 found.extend(stream_key(settings, streams, &schema));
+                found.extend(handover_key(settings, &schema));
                 ddls.push((table, ddl));
             }
             // An error of the connection says nothing about the table, so it ends the check.

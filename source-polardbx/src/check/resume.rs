@@ -5,6 +5,7 @@ use std::path::Path;
 
 use runtime::{Committed, Finding};
 
+use super::handover::is_in_band;
 use crate::binlog::{Decoder, PreparedTransactions, StreamError, StreamPosition, is_lost};
 use crate::config::{Phase, SourceSettings};
 use crate::error::{Result, SourceError};
@@ -27,6 +28,9 @@ pub(crate) fn same_task(settings: &SourceSettings, server: &Server, task: &TaskF
     }
     if task.phases != settings.phases {
         return Err(changed("`phases`"));
+    }
+    if task.in_band != is_in_band(settings) {
+        return Err(changed("`handover`"));
     }
     Ok(())
 }

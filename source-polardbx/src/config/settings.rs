@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::Config;
 use super::error::ConfigError;
-use super::options::{Phase, PolarDbXOptions, Start};
+use super::options::{Handover, Phase, PolarDbXOptions, Start};
 use crate::binlog::gtid::GtidSet;
 use crate::selection::Selection;
 
@@ -140,8 +140,9 @@ fn heartbeat(config: &Config, incremental: bool) -> Result<Option<Duration>, Con
 }
 
 fn refuse_unbuilt(config: &Config) -> Result<(), ConfigError> {
-    if config.handover.is_some() && ![Phase::Full, Phase::Incremental].iter().all(|phase| config.phases.contains(phase)) {
-        let why = "it is for tasks with both phases \"full\" and \"incremental\"";
+    let has_both = [Phase::Full, Phase::Incremental].iter().all(|phase| config.phases.contains(phase));
+    if config.handover == Some(Handover::InBand) && !has_both {
+        let why = "\"in_band\" is for tasks with the phases \"full\" and \"incremental\"";
         return Err(wrong("handover", why, "leave it out, or name both phases in `phases`"));
     }
     match &config.start {
@@ -206,7 +207,6 @@ mod tests {
             ("host", json!("mysql://db"), "it is not a host name"),
             ("phases", json!([]), "empty"),
             ("phases", json!(["full", "incremental", "full"]), "\"full\" is there twice"),
-            ("handover", json!("in_band"), "in_band"),
             ("heartbeat", json!({"enabled": true, "interval_ms": 99}), "interval_ms = 99"),
             ("start", json!({"earliest": {}}), "earliest cannot be chosen beside the phase \"full\""),
             ("start", json!({"gtid": {"set": "3E11:1-5"}}), "3E11"),
@@ -227,6 +227,14 @@ mod tests {
             assert!(error.help().is_some(), "{text}");
         }
         assert!(settings(|keys| drop(keys.insert("on_ddl_in_full".into(), json!("wait")))).is_err());
+        let in_band = |phases: &[&str]| {
+            settings(|keys| {
+                keys.insert("handover".into(), json!("in_band"));
+                keys.insert("phases".into(), json!(phases));
+            })
+        };
+        assert!(in_band(&["full"]).unwrap_err().to_string().contains("in_band"));
+        assert!(in_band(&["incremental", "schema", "full"]).is_ok());
         assert!(settings(|keys| drop(keys.insert("prot".into(), json!(1)))).unwrap_err().to_string().contains("prot"));
     }
 

@@ -133,8 +133,10 @@ impl Phases {
         self.attempts += 1;
         let (attempt, queue, is_begun) = (self.attempts, phase.ranges()?, !phase.is_planned());
         if !phase.is_done() {
-            self.tables
-                .insert(phase.table.clone(), Table { schema, phase, attempt, not_before: 0, queue, is_begun, is_cut: is_begun, estimate, last: None });
+            self.tables.insert(
+                phase.table.clone(),
+                Table { schema, phase, attempt, not_before: 0, queue, is_begun, is_cut: is_begun, estimate, last: None },
+            );
         }
         Ok(())
     }
@@ -254,6 +256,11 @@ impl Phases {
     /// Forgets a table that does not exist any more.
     pub(super) fn remove(&mut self, table: &TableId) {
         self.tables.remove(table);
+    }
+
+    /// The progress of all tables, for people.
+    pub(super) fn all_progress(&self) -> Vec<TableProgress> {
+        self.tables.keys().map(|table| self.progress(table, 0)).collect()
     }
 
     /// The progress of a table, for people.

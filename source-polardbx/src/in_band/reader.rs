@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::{
-    Batch, Body, Context, Error, Facts, Origin, Position, Result, SchemaChange, SchemaChangeKind, SplitReader, TableId, TableSchema,
-    async_trait,
+    Batch, Body, Context, Error, Facts, Origin, Position, Result, SchemaChange, SchemaChangeKind, SplitReader, TableId, TableProgress,
+    TableSchema, async_trait,
 };
 use tokio::task::JoinSet;
 
@@ -95,6 +95,8 @@ pub(crate) struct InBandReader {
     batch_max_bytes: usize,
     /// The time up to which the stream was read.
     source_ms: Option<i64>,
+    /// The progress that the next batch tells.
+    progress: Vec<TableProgress>,
     context: Context,
 }
 
@@ -124,6 +126,7 @@ impl InBandReader {
             phases.add(schema, phase, estimate)?;
         }
         let server = Arc::new(server);
+        let progress = phases.all_progress();
         Ok(Self {
             stream,
             base: position.base,
@@ -150,6 +153,7 @@ impl InBandReader {
             parallelism: options.parallelism,
             batch_max_bytes: options.batch_max_bytes,
             source_ms: None,
+            progress,
             context: options.context,
         })
     }
@@ -321,7 +325,8 @@ impl InBandReader {
         } else {
             batch.facts.set_at(&name, phase)?;
         }
-        batch.tables.push(self.phases.progress(&phase.table, phase.rows()));
+        self.progress.push(self.phases.progress(&phase.table, phase.rows()));
+        batch.tables.append(&mut self.progress);
         if self.is_over() {
             self.readers.sessions.discard_idle();
             tracing::info!("all rows are read: from now on the task reads the binlog alone");

@@ -40,8 +40,6 @@ struct Header {
 /// The folder of the files.
 pub(super) struct ChunkFiles {
     folder: PathBuf,
-    /// How many unfinished files were named.
-    named: u64,
 }
 
 /// Where rows are inserted.
@@ -65,7 +63,7 @@ impl ChunkFiles {
     /// Opens the folder in the folder of the task's files. Also returns the chunks of which nothing is committed at `position`, in the order
     /// of their places.
     pub(super) fn open(state_dir: &Path, position: &StreamPosition) -> Result<(Self, Vec<Inserted>)> {
-        let files = Self { folder: folder_of(state_dir), named: 0 };
+        let files = Self { folder: folder_of(state_dir) };
         let mut left = files.list(position).map_err(|error| unreadable(&files.folder, &error))?;
         left.sort();
         let opened = left.into_iter().map(|place| files.read(place)).collect::<Result<_>>()?;
@@ -102,16 +100,15 @@ impl ChunkFiles {
         Ok(Inserted { path, place, header, rows, count: 0 })
     }
 
-    /// A name for a file that is being written.
-    pub(super) fn unfinished(&mut self) -> PathBuf {
-        self.named += 1;
-        self.folder.join(format!("{}{UNFINISHED}", self.named))
+    /// A name for a file that is being written. No two readers use the same one: a task of an earlier reader may still be ending.
+    pub(super) fn unfinished(&self) -> PathBuf {
+        self.folder.join(format!("{:016x}{UNFINISHED}", fastrand::u64(..)))
     }
 
     /// Makes the rows of a chunk durable that the stream has not changed since it was read, to be inserted at `insertion`. `None` if there are
     /// none. `phase` is the phase of the table behind them.
     pub(super) fn insert(
-        &mut self,
+        &self,
         chunk: Chunk,
         touched: &Touched,
         timeline: u16,

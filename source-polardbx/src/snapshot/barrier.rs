@@ -81,7 +81,7 @@ impl Barrier {
                 }
             }
         };
-        tracing::debug!(delay_ms = delay.as_millis() as u64, why, "waiting until all commits are visible");
+        tracing::info!(delay_ms = delay.as_millis() as u64, why, "waiting until all commits before the start position are visible");
         tokio::time::sleep(delay).await;
         Ok(Self::Delay(delay, why))
     }

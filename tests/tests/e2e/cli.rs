@@ -138,7 +138,7 @@ async fn check_reports_problems_and_changes_nothing() -> Result<()> {
         ((|settings| settings.topic = "no_such_topic".into()) as fn(&mut tests::program::Settings), "no_such_topic"),
         (|settings| settings.password = "wrong".into(), "Access denied"),
         (|settings| settings.tables = vec!["no_such_database.*".into()], "no_such_database"),
-        (|settings| settings.source = "handover = \"in_band\"".into(), "in_band"),
+        (|settings| settings.source = "handover = \"in_band\"\nphases = [\"full\"]".into(), "in_band"),
     ] {
         let mut settings = case.settings.clone();
         spoil(&mut settings);

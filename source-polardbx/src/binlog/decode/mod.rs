@@ -6,16 +6,14 @@
 //! - `resume_guard` holds the position at which reading continues after a restart, and checks that the last delivered transaction is there.
 //! - `transaction` tracks where transactions begin and end, and gives each event its `seq` and its `stamp`.
 //! - `table_maps` maps table ids to tables, and `rows` decodes row events.
-//! - `followed` stores the schemas of tables that are not selected.
-//! - `new_tables` notes tables that are ignored because they are new.
-//! - `unstated` takes from TABLE_MAPs what CREATE TABLE statements leave open.
-//! - `rebuilt` takes the schemas of tables that are rebuilt from their TABLE_MAPs.
+//! - `new_tables` notes tables that are ignored because they are new, and `unstated` takes from TABLE_MAPs what CREATE TABLE statements leave open.
+//! - `followed` stores the schemas of tables that are not selected, and `rebuilt` takes those of tables that are rebuilt from their TABLE_MAPs.
 //! - `unread` waits behind a statement that cannot be read until the schemas of its tables are known.
 //! - `query` handles statements such as DDL, and the commit marks of PolarDB-X; `statement_text` decodes their text.
 //! - `prepared` keeps the changes of XA transactions until their outcome is read, and `expansion` gives them back. `row_keys` finds later
 //!   changes of the same rows, before which `look_ahead` looks for the outcome.
 //! - `savepoints` and `group_end` tell which changes of a transaction are rolled back.
-//! - `polardbx` reads the comment lines before the statements of PolarDB-X.
+//! - `polardbx` reads the comment lines before the statements of PolarDB-X, and `insertion` tells where chunks can be inserted.
 //! - `heartbeat` makes heartbeat events, and `output` groups events into batches.
 
 mod context;
@@ -25,6 +23,7 @@ mod first_group;
 mod followed;
 mod group_end;
 mod heartbeat;
+mod insertion;
 mod look_ahead;
 mod new_tables;
 mod options;
@@ -48,7 +47,7 @@ use runtime::{Batch, Error, Event, Position};
 
 use super::error::StreamError;
 use super::event::{Checksums, Header, IGNORABLE, KeptEvent, Payload, RawEvent, kind, read_format, read_incident, read_query};
-use super::position::{FileOffset, Insertion, StreamPosition};
+use super::position::{FileOffset, StreamPosition};
 use super::profile::ServerProfile;
 use super::row::{RowLayout, RowsKind};
 use super::track::Tracker;
@@ -62,6 +61,7 @@ use first_group::FirstGroup;
 pub(super) use group_end::Undone;
 pub(super) use group_end::{EndSearch, GroupEnd, OpenGroup};
 use heartbeat::Heartbeats;
+pub(super) use insertion::{boundary, insert, resume};
 use look_ahead::{LookAhead, Wait};
 use new_tables::NewTables;
 pub use options::DecoderOptions;
@@ -576,23 +576,6 @@ impl Decoder {
     /// Whether the stream is live and between two transactions, and every decoded event was taken.
     pub(crate) fn is_between_transactions(&self) -> bool {
         self.resume.is_live() && !self.transaction.is_open() && !self.first_group.is_inside() && self.output.is_drained()
-    }
-
-    /// The resume point, if the stream is at it: between two transactions, none of which is expanded.
-    pub(crate) fn boundary(&self) -> Option<&StreamPosition> {
-        let is_inside = !self.resume.is_live() || self.transaction.is_open() || self.first_group.is_inside();
-        (!is_inside && !self.ahead.is_waiting() && !self.is_expanding()).then(|| self.resume.position())
-    }
-
-    /// The resume point, which is committed with a batch that holds no event of the stream.
-    pub(crate) fn resume(&mut self) -> Position {
-        self.resume.hand_out()
-    }
-
-    /// Notes that a chunk was inserted at the resume point, and returns the resume point behind it.
-    pub(crate) fn insert(&mut self, inserted: Insertion) -> Position {
-        self.resume.insert(inserted);
-        self.resume.hand_out()
     }
 
     /// A batch with one heartbeat event, which also moves the resume point; `None` inside a transaction, and while no time of the source is
