@@ -70,19 +70,22 @@ impl Chunk {
 /// What came of a reading.
 pub(super) enum Read {
     Chunk(Box<Chunk>),
-    /// The table does not have the schema any more. The stream tells why before it has reached this place.
-    Changed {
-        reading: Reading,
-        error: SourceError,
-        high: StreamMark,
-    },
+    Changed(Box<Changed>),
+}
+
+/// A table that does not have the known schema any more.
+pub(super) struct Changed {
+    pub(super) reading: Reading,
+    pub(super) error: SourceError,
+    /// The stream tells of the change before it has reached this place.
+    pub(super) high: StreamMark,
 }
 
 impl Read {
     pub(super) fn reading(&self) -> &Reading {
         match self {
             Self::Chunk(chunk) => &chunk.reading,
-            Self::Changed { reading, .. } => reading,
+            Self::Changed(changed) => &changed.reading,
         }
     }
 
@@ -90,7 +93,7 @@ impl Read {
     pub(super) fn high(&self) -> &StreamMark {
         match self {
             Self::Chunk(chunk) => &chunk.high,
-            Self::Changed { high, .. } => high,
+            Self::Changed(changed) => &changed.high,
         }
     }
 }
@@ -135,7 +138,7 @@ impl Readers {
                     _ if matches!(error, SourceError::TableChanged { .. } | SourceError::TableGone { .. }) => error,
                     _ => return Err(error),
                 };
-                Read::Changed { reading, error, high: self.end(&mut lent.session).await? }
+                Read::Changed(Box::new(Changed { reading, error, high: self.end(&mut lent.session).await? }))
             }
         };
         // Invariant: the rows of a chunk are the rows of the server whose binlog is read.

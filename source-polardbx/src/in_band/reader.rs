@@ -269,7 +269,7 @@ impl InBandReader {
             let Some(read) = self.waiting.remove(place) else { break };
             self.forget(read.reading());
             match read {
-                Read::Changed { reading, error, .. } => self.retry(&reading, error)?,
+                Read::Changed(changed) => self.retry(&changed.reading, changed.error)?,
                 Read::Chunk(chunk) => {
                     let batch = self.insert(*chunk)?;
                     if batch.is_some() || self.inserting.is_some() {

@@ -68,16 +68,13 @@ pub(super) fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scratch: &'a Scratch
             return out.put(Val::Int(text.matches(part).count() as i128));
         }
         (F::Find, [Val::Text(text), Val::Text(part)]) => {
-            let text = text;
             let before = text.find(*part).and_then(|start| text.get(..start));
             return out.put(Val::Int(before.map_or(-1, |before| before.chars().count() as i128)));
         }
         (F::IsAlpha, [Val::Text(text)]) => {
-            let text = text;
             return out.put(Val::Bool(!text.is_empty() && text.chars().all(char::is_alphabetic)));
         }
         (F::IsDigit, [Val::Text(text)]) => {
-            let text = text;
             return out.put(Val::Bool(!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())));
         }
         (F::Matches, [Val::Text(text)]) => {
@@ -88,7 +85,6 @@ pub(super) fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scratch: &'a Scratch
             let with = one_character(call, with)?;
             let (start, end) = positions(call, *start, *end)?;
             scratch.make(place, name, |out| {
-                let text = text;
                 let is_short = if text.is_ascii() { text.len() <= end } else { text.chars().nth(end).is_none() };
                 if is_short {
                     return out.fail("the last position is behind the end of the text");
@@ -99,10 +95,9 @@ pub(super) fn apply<'a>(call: Call<'a>, values: &[Val<'a>], scratch: &'a Scratch
         (F::After, [Val::Text(text), Val::Text(mark)]) => {
             scratch.make(place, name, |out| out.push(split(text, mark).map_or("", |(_, after)| after)))?
         }
-        (F::Before, [Val::Text(text), Val::Text(mark)]) => scratch.make(place, name, |out| {
-            let text = text;
-            out.push(split(text, mark).map_or(text, |(before, _)| before))
-        })?,
+        (F::Before, [Val::Text(text), Val::Text(mark)]) => {
+            scratch.make(place, name, |out| out.push(split(text, mark).map_or(text, |(before, _)| before)))?
+        }
         (F::Between, [Val::Text(text), Val::Text(from), Val::Text(to)]) => {
             let mut found = false;
             let span = scratch.make(place, name, |out| {
