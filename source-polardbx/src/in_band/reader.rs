@@ -327,11 +327,15 @@ impl InBandReader {
         }
         self.progress.push(self.phases.progress(&phase.table, phase.rows()));
         batch.tables.append(&mut self.progress);
+        self.tell_if_over();
+        Ok(())
+    }
+
+    fn tell_if_over(&self) {
         if self.is_over() {
             self.readers.sessions.discard_idle();
             tracing::info!("all rows are read: from now on the task reads the binlog alone");
         }
-        Ok(())
     }
 
     /// Reads a range again whose table did not have the known schema. The stream has passed what the server showed then: if it has not told of a
@@ -366,36 +370,47 @@ impl InBandReader {
         Ok(())
     }
 
+    /// Begins tables again whose rows a statement has changed, or may have moved to another name.
     fn schema_changed(&mut self, change: &SchemaChange, facts: &mut Facts) -> Result<()> {
-        let gone: Vec<&TableId> = change.tables.iter().filter(|(_, schema)| schema.is_none()).map(|(table, _)| table).collect();
-        let is_unread = gone.iter().any(|table| self.phases.contains(table));
-        for table in gone.into_iter().filter(|table| self.phases.contains(table)).collect::<Vec<_>>() {
-            self.phases.remove(table);
-            self.touched.forget(table);
-            facts.remove_at::<TablePhase>(&table.to_string());
-        }
-        for schema in change.tables.iter().filter_map(|(_, schema)| schema.as_ref()) {
-            let Some(known) = self.phases.schema(&schema.id).cloned() else {
-                if is_unread && change.kind == SchemaChangeKind::RenameTable {
-                    // Its rows have another name now, and are read under this one.
-                    self.plan(schema.clone(), facts)?;
+        let is_unread = change.tables.iter().any(|(table, _)| self.phases.contains(table));
+        // Rows that nobody has read may be in any table of the statement now: two tables may have exchanged their names.
+        let is_renamed = change.kind == SchemaChangeKind::RenameTable && is_unread;
+        let is_emptied = change.kind == SchemaChangeKind::TruncateTable;
+        for (table, schema) in &change.tables {
+            let known = self.phases.schema(table).cloned();
+            match (known, schema) {
+                (Some(_), None) => {
+                    self.phases.remove(table);
+                    self.touched.forget(table);
+                    facts.remove_at::<TablePhase>(&table.to_string());
                 }
-                continue;
-            };
-            self.phases.alter(schema);
-            let is_emptied = change.kind == SchemaChangeKind::TruncateTable;
-            let what = difference(&known, schema);
-            if !self.phases.is_begun(&schema.id) || (what.is_none() && !is_emptied) {
-                continue;
+                (Some(known), Some(schema)) => {
+                    self.phases.alter(schema);
+                    let what = difference(&known, schema);
+                    if what.is_none() && !is_emptied && !is_renamed {
+                        continue;
+                    }
+                    let what = what.unwrap_or_else(|| if is_emptied { "it was emptied" } else { "it was renamed" }.to_owned());
+                    self.restart(table, what, is_emptied, facts)?;
+                }
+                (None, Some(schema)) if is_renamed => self.plan(schema.clone(), facts)?,
+                (None, _) => {}
             }
-            let what = what.unwrap_or_else(|| "it was emptied".to_owned());
+        }
+        self.tell_if_over();
+        Ok(())
+    }
+
+    /// Has all rows of a table read, behind the statement that has changed it.
+    fn restart(&mut self, table: &TableId, what: String, is_emptied: bool, facts: &mut Facts) -> Result<()> {
+        if self.phases.is_begun(table) {
             if self.on_ddl == OnDdlInFull::Fail && !is_emptied {
-                return Err(SourceError::TableChanged { table: schema.id.clone(), what }.into());
+                return Err(SourceError::TableChanged { table: table.clone(), what }.into());
             }
-            tracing::warn!(table = %schema.id, what, "the table was changed before all its rows were read, and is read again from its first row");
-            if let Some(phase) = self.phases.restart(&schema.id, self.generation + 1) {
-                facts.set_at(&schema.id.to_string(), &phase)?;
-            }
+            tracing::warn!(%table, what, "the table was changed before all its rows were read, and is read again from its first row");
+        }
+        if let Some(phase) = self.phases.restart(table, self.generation + 1) {
+            facts.set_at(&table.to_string(), &phase)?;
         }
         Ok(())
     }
@@ -451,8 +466,8 @@ impl SplitReader for InBandReader {
                 biased;
                 batch = self.stream.next() => {
                     let Some(mut batch) = batch? else { return Ok(None) };
-                    let is_stop = batch.events.is_empty() && batch.resume.is_none() && batch.source_ms.is_none();
-                    if is_stop && self.next_stop().is_some_and(|mark| self.stream.has_passed(&mark)) {
+                    let is_empty = batch.events.is_empty() && batch.resume.is_none();
+                    if is_empty && self.next_stop().is_some_and(|mark| self.stream.has_passed(&mark)) {
                         continue;
                     }
                     self.note(&mut batch)?;

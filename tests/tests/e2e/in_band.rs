@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tests::checker::{Format, Report, Table};
-use tests::harness::Flavor;
+use tests::harness::{Database, Flavor};
 use tests::workload::{Writers, writers};
 use tests::{Failure, Result};
 
@@ -82,39 +82,53 @@ async fn end_of_full_phase(case: &mut Case) -> Result<()> {
     Ok(())
 }
 
+/// Creates a database with tables of `rows` rows, whose texts begin with the name of their table.
+async fn create_numbered(mysql: &Database, database: &str, tables: &[&str], rows: u64) -> Result<()> {
+    mysql.execute(&[&format!("CREATE DATABASE {database}")]).await?;
+    for table in tables {
+        let digits = "(SELECT 0 n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL \
+                      SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)";
+        let number = "a.n + 10 * b.n + 100 * c.n + 1000 * d.n + 10000 * e.n";
+        mysql
+            .execute(&[
+                &format!("CREATE TABLE {database}.{table} (id INT NOT NULL PRIMARY KEY, v VARCHAR(40) NOT NULL)"),
+                &format!(
+                    "INSERT INTO {database}.{table} SELECT {number}, CONCAT('{table} ', a.n) \
+                     FROM {digits} a, {digits} b, {digits} c, {digits} d, {digits} e WHERE {number} < {rows}"
+                ),
+            ])
+            .await?;
+    }
+    Ok(())
+}
+
+/// Starts a task with small chunks, and waits until some rows of its first table are read.
+async fn begin(servers: &Servers, name: &str, tables: &[&str]) -> Result<Case> {
+    let tables = tables.iter().map(|table| Table::new(name, *table)).collect();
+    let mut case = Case::new(servers.clone(), name, Format::DtsAvro, 1, tables).await?;
+    case.settings.source = "handover = \"in_band\"\nchunk_rows = 20\nparallelism = 4".into();
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    case.wait_for_records(2_000, LIMIT).await?;
+    Ok(case)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statements_in_the_full_phase_begin_only_their_table_again() -> Result<()> {
     const NAME: &str = "band_ddl";
     const ROWS: u64 = 16_000;
     let servers = Servers::shared().await?;
-    let mysql = &servers.source;
-    let names = ["altered", "emptied", "moved", "quiet"];
-    mysql.execute(&[&format!("CREATE DATABASE {NAME}")]).await?;
-    for table in names {
-        let numbers = "(SELECT 0 n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL \
-                       SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)";
-        mysql
-            .execute(&[
-                &format!("CREATE TABLE {NAME}.{table} (id INT NOT NULL PRIMARY KEY, v VARCHAR(40) NOT NULL)"),
-                &format!(
-                    "INSERT INTO {NAME}.{table} SELECT a.n + 10 * b.n + 100 * c.n + 1000 * d.n + 10000 * e.n, CONCAT('row ', a.n) \
-                     FROM {numbers} a, {numbers} b, {numbers} c, {numbers} d, {numbers} e \
-                     WHERE a.n + 10 * b.n + 100 * c.n + 1000 * d.n + 10000 * e.n < {ROWS}"
-                ),
-            ])
-            .await?;
-    }
-    let tables = ["altered", "emptied", "arrived", "quiet"].map(|table| Table::new(NAME, table)).to_vec();
-    let mut case = Case::new(servers.clone(), NAME, Format::DtsAvro, 1, tables).await?;
-    case.settings.source = "handover = \"in_band\"\nchunk_rows = 20\nparallelism = 4".into();
-    case.task.configure(&case.settings)?;
-    case.task.start()?;
-    case.wait_for_records(2_000, LIMIT).await?;
-    mysql
+    create_numbered(&servers.source, NAME, &["altered", "emptied", "later", "moved", "quiet"], ROWS).await?;
+    let mut case = begin(&servers, NAME, &["altered", "emptied", "later", "arrived", "quiet"]).await?;
+    servers
+        .source
         .execute(&[
             &format!("UPDATE {NAME}.altered SET v = 'before' WHERE id < 5 OR id > {}", ROWS - 5),
             &format!("ALTER TABLE {NAME}.altered ADD COLUMN extra INT NULL FIRST"),
             &format!("UPDATE {NAME}.altered SET extra = id WHERE id % 1000 = 0"),
+            // Nothing of this table is read yet.
+            &format!("UPDATE {NAME}.later SET v = 'before' WHERE id < 5"),
+            &format!("ALTER TABLE {NAME}.later ADD COLUMN extra INT NULL"),
             &format!("TRUNCATE TABLE {NAME}.emptied"),
             &format!("INSERT INTO {NAME}.emptied VALUES (1, 'one'), (2, 'two')"),
             &format!("RENAME TABLE {NAME}.moved TO {NAME}.arrived"),
@@ -126,5 +140,19 @@ async fn statements_in_the_full_phase_begin_only_their_table_again() -> Result<(
     case.task.stop().await?;
     let quiet = case.rows_of("quiet", "id")?.len() as u64;
     assert_eq!(quiet, ROWS, "the rows of the other table are read once");
+    case.verify(0).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_exchange_their_names_in_the_full_phase_lose_no_row() -> Result<()> {
+    const NAME: &str = "band_swap";
+    let tables = ["one", "two"];
+    let servers = Servers::shared().await?;
+    create_numbered(&servers.source, NAME, &tables, 16_000).await?;
+    let mut case = begin(&servers, NAME, &tables).await?;
+    servers.source.execute(&[&format!("RENAME TABLE {NAME}.one TO {NAME}.x, {NAME}.two TO {NAME}.one, {NAME}.x TO {NAME}.two")]).await?;
+    end_of_full_phase(&mut case).await?;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
     case.verify(0).await.map(drop)
 }
