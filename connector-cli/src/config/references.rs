@@ -54,13 +54,22 @@ pub(super) fn expand(text: &str, environment: &[(String, String)]) -> Result<Str
             Some(("file", "")) => return Err(Unresolved::new("`${file:}` names no file", FORM)),
             Some(("env", name)) => match variables.get(name) {
                 Some(value) => out.push_str(value),
+                // What is no usual name may be a secret that was written at the wrong place.
+                None if !is_usual_name(name) => {
+                    return Err(Unresolved::new(
+                        "a reference names an environment variable that is not set, by a name with other characters than letters, digits and `_`",
+                        FORM,
+                    ));
+                }
                 None => {
                     let why = format!("the environment variable {name} is not set");
                     return Err(Unresolved::new(why, format!("set {name} in the environment of this program, or name another variable")));
                 }
             },
             Some(("file", path)) => {
-                let unread = |why: &dyn std::fmt::Display, help: &str| Unresolved::new(format!("read file {path}: {why}"), help);
+                // What looks like a URL may hold a secret, and is no path.
+                let shown = if path.contains("://") { "(not shown: it looks like a URL)" } else { path };
+                let unread = |why: &dyn std::fmt::Display, help: &str| Unresolved::new(format!("read file {shown}: {why}"), help);
                 let content = runtime::read_small_file(Path::new(path))
                     .map_err(|error| unread(&error, "name an ordinary file that exists and can be read by this program"))?;
                 let content = String::from_utf8(content).map_err(|_| unread(&"it is not valid UTF-8", "write it in UTF-8"))?;
@@ -73,9 +82,24 @@ pub(super) fn expand(text: &str, environment: &[(String, String)]) -> Result<Str
     Ok(out)
 }
 
+/// Whether a name has only the characters that shells allow in names of variables.
+fn is_usual_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_is_not_repeated() {
+        for text in ["${env:DB_PAStp://u:s3cret@registry}", "${env:s3cret!}", "${file:/nowhttp://u:s3cret@registry}"] {
+            let error = expand(text, &[]).unwrap_err();
+            assert!(!format!("{} {}", error.why, error.help).contains("s3cret"), "{error:?}");
+        }
+        let odd = [("a.b-c".to_owned(), "x".to_owned())];
+        assert_eq!(expand("${env:a.b-c}", &odd).unwrap(), "x", "an unusual name that is set can be used");
+    }
 
     #[test]
     fn only_references_are_replaced() {
