@@ -136,9 +136,8 @@ impl Planner {
         tables.extend(given.iter().cloned());
         tables.sort_by(|one, other| one.id.cmp(&other.id));
 
-        let in_band = check::is_in_band(settings);
+        let in_band = check::is_in_band(settings, &streams, context.state_dir().is_some());
         demand_of_key("handover", check::handover(settings, &streams))?;
-        demand_of_key("handover", tables.iter().filter_map(|schema| check::handover_key(settings, schema)))?;
         if in_band && context.state_dir().is_none() {
             let why = "\"in_band\" needs a checkpoint store with a folder for files";
             return Err(ConfigError::new("handover", why, "use the store `local`, or leave `handover` out for \"sequential\"").into());

@@ -286,6 +286,12 @@ pub fn transaction_seq(timeline: u16, start: FileOffset, ord: u64) -> Seq {
     seq(timeline, start, 1, ord)
 }
 
+/// Where the transaction of an event begins whose sequence number is from [`transaction_seq`].
+pub(crate) fn transaction_start(seq: Seq) -> FileOffset {
+    let field = |shift: u32, bits: u32| (seq.0 >> shift & ((1 << bits) - 1)) as u64;
+    FileOffset::new(field(92, 24) as u32, field(48, 44))
+}
+
 /// The kind 1 stands for a transaction, and 0 for rows of the full phase, which are inserted before it.
 fn seq(timeline: u16, start: FileOffset, kind: u64, ord: u64) -> Seq {
     let fields = [(u64::from(timeline), 12), (u64::from(start.file), 24), (start.offset, 44), (kind, 1), (ord, 40), (0, 7)];

@@ -27,7 +27,7 @@ use crate::streams::Streams;
 use completeness::cascades_of_polardbx;
 pub(crate) use completeness::{cascades, completeness};
 use encryption::encryption;
-pub(crate) use handover::{handover, handover_key, is_in_band};
+pub(crate) use handover::{handover, is_in_band};
 use replication::replication;
 pub(crate) use replication::{begins_transaction, may_dump};
 pub(crate) use resume::{checkpoint, same_server, same_streams, same_task};
@@ -184,7 +184,7 @@ async fn tables(
         match ddl.and_then(|ddl| Ok((parse_definition(table, &ddl)?, ddl))) {
             Ok((schema, ddl)) => {
                 found.extend(columns(&schema));
-                found.extend(key(&schema));
+                found.extend(key(&schema, is_in_band(settings, streams, true)));
                 found.extend(local_key(&schema));
                 if server.is_polardbx() {
                     match column_names(session, table).await {
@@ -194,7 +194,6 @@ async fn tables(
                     }
                 }
                 found.extend(stream_key(settings, streams, &schema));
-                found.extend(handover_key(settings, &schema));
                 ddls.push((table, ddl));
             }
             // An error of the connection says nothing about the table, so it ends the check.
@@ -291,16 +290,15 @@ fn unsupported(column: &Column) -> Option<String> {
     }
 }
 
-fn key(schema: &TableSchema) -> Option<Finding> {
+fn key(schema: &TableSchema, in_band: bool) -> Option<Finding> {
     if schema.effective_key().is_empty() {
-        return Some(Finding::warning(
-            "primary_key",
-            format!(
-                "table {} has no primary key and no unique key without NULLs: it is read in one piece, and rows may repeat after a failure",
-                schema.id
-            ),
-            "add a primary key",
-        ));
+        let how = if in_band {
+            "it is read in one piece, as it is at a moment at which nothing changes it; after a failure it is read again from its first row"
+        } else {
+            "it is read in one piece, and rows may repeat after a failure"
+        };
+        let what = format!("table {} has no primary key and no unique key without NULLs: {how}", schema.id);
+        return Some(Finding::warning("primary_key", what, "add a primary key"));
     }
     chunk_key(schema).is_empty().then(|| {
         let why = unordered_columns(schema);
@@ -487,19 +485,19 @@ mod tests {
     #[test]
     fn tables_without_a_key_are_warned_of() {
         let mut schema = schema(vec![Column::new("a", ColumnKind::Float, "float")]);
-        assert_eq!(key(&schema).unwrap().level, Level::Warning);
+        assert_eq!(key(&schema, false).unwrap().level, Level::Warning);
         schema.primary_key = vec![0];
         schema.columns[0].nullable = false;
-        let what = key(&schema).unwrap().what;
+        let what = key(&schema, false).unwrap().what;
         assert!(what.contains("one piece") && what.ends_with("column a is of type float, which has no reliable order"), "{what}");
         let mut region = Column::new("region", ColumnKind::Int { bytes: 4 }, "int");
         region.nullable = true;
         schema.columns = vec![Column::new("id", ColumnKind::Int { bytes: 4 }, "int"), region];
         schema.columns[0].nullable = false;
         schema.partition_columns = vec![1];
-        assert!(key(&schema).is_none(), "the primary key alone is enough");
+        assert!(key(&schema, false).is_none(), "the primary key alone is enough");
         schema.primary_key = vec![0, 1];
-        let what = key(&schema).unwrap().what;
+        let what = key(&schema, false).unwrap().what;
         assert!(what.ends_with("because of its key: column region may be NULL"), "{what}");
     }
 

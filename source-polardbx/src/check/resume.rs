@@ -5,9 +5,8 @@ use std::path::Path;
 
 use runtime::{Committed, Finding};
 
-use super::handover::is_in_band;
 use crate::binlog::{Decoder, PreparedTransactions, StreamError, StreamPosition, is_lost};
-use crate::config::{Phase, SourceSettings};
+use crate::config::{Handover, Phase, SourceSettings};
 use crate::error::{Result, SourceError};
 use crate::facts::{SelectionFact, TaskFacts};
 use crate::failover::{may_move, take_over};
@@ -29,7 +28,7 @@ pub(crate) fn same_task(settings: &SourceSettings, server: &Server, task: &TaskF
     if task.phases != settings.phases {
         return Err(changed("`phases`"));
     }
-    if task.in_band != is_in_band(settings) {
+    if settings.config.handover.is_some_and(|handover| (handover == Handover::InBand) != task.in_band) {
         return Err(changed("`handover`"));
     }
     Ok(())

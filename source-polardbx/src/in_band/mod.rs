@@ -8,12 +8,15 @@
 //! - `phases` knows which ranges of keys of which tables are still to be read.
 //! - `barriers` tells which events every new SELECT sees.
 //! - `read` reads one chunk, and `key` finds where the next one begins.
+//! - `keyless` finds a moment at which a table without a key can be read, and `held` holds its later changes back until it is.
 //! - `touched` remembers the keys that the stream has changed.
 //! - `spooled` makes the rows of a chunk durable with their place in the stream before they are delivered, so that a replay is exact.
 //! - `reader` merges the chunks into the stream.
 
 mod barriers;
+mod held;
 mod key;
+mod keyless;
 mod phases;
 mod read;
 mod reader;

@@ -94,6 +94,13 @@ pub(super) struct Reading {
     pub(super) since: u64,
 }
 
+impl Reading {
+    /// Whether the table has no key by which the stream's changes of its rows could be found.
+    pub(super) fn is_keyless(&self) -> bool {
+        self.schema.effective_key().is_empty()
+    }
+}
+
 /// A table whose rows are being read.
 #[derive(Debug)]
 struct Table {
@@ -177,7 +184,7 @@ impl Phases {
 
     /// Whether the range should be cut into parts before it is read: it is a whole large table.
     pub(super) fn is_large(&self, reading: &Reading) -> bool {
-        let large = |table: &Table| !table.is_cut && table.estimate > self.chunk_rows.saturating_mul(4);
+        let large = |table: &Table| !table.is_cut && !reading.is_keyless() && table.estimate > self.chunk_rows.saturating_mul(4);
         reading.range == KeyRange::default() && self.tables.get(&reading.schema.id).is_some_and(large)
     }
 
@@ -281,10 +288,14 @@ impl Phases {
 
 #[cfg(test)]
 mod tests {
+    use runtime::{Column, ColumnKind};
+
     use super::*;
 
     fn schema(table: &str) -> Arc<TableSchema> {
-        Arc::new(TableSchema::new(TableId::new("d", table), Vec::new()))
+        let mut schema = TableSchema::new(TableId::new("d", table), vec![Column::new("id", ColumnKind::Int { bytes: 8 }, "bigint")]);
+        schema.primary_key = vec![0];
+        Arc::new(schema)
     }
 
     fn range(after: &str, upto: &str) -> KeyRange {

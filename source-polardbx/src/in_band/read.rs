@@ -8,16 +8,18 @@ use runtime::{CellBlock, Column, Error, Kind, Row, TableSchema};
 use tokio::time::{sleep, timeout};
 
 use super::key::key_of;
+use super::keyless::Bracket;
 use super::phases::Reading;
 use crate::binlog::{BinlogCoordinates, StreamMark};
 use crate::error::{Result, SourceError};
 use crate::server::{Server, binlog_end};
-use crate::session::{Session, quoted};
+use crate::session::{Session, literal, quoted};
+use crate::snapshot::barrier::Barrier;
 use crate::snapshot::cells;
 use crate::snapshot::chunk::{now_ms, verify_schema};
 use crate::snapshot::plan::table_name;
 use crate::snapshot::range::{Key, KeyRange, chunk_key};
-use crate::snapshot::sessions::ReaderSessions;
+use crate::snapshot::sessions::{Lent, ReaderSessions};
 use crate::splits::StreamName;
 use crate::spool::{SpoolReader, SpoolWriter};
 use crate::start::timestamp;
@@ -32,6 +34,11 @@ const RECORD_BYTES: usize = 256 << 10;
 
 /// The pauses before a chunk is read again.
 const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5)];
+
+/// So many moments are tried without a pause.
+const FAST_TRIES: u32 = 20;
+/// The pause before each later try.
+const SLOW_TRY: Duration = Duration::from_millis(200);
 
 /// What is read of a table, and how.
 #[derive(Clone)]
@@ -81,6 +88,35 @@ pub(super) struct Changed {
     pub(super) high: StreamMark,
 }
 
+/// What came of seeking a moment at which a table can be read.
+pub(super) enum Sought {
+    Moment(Box<Moment>),
+    Changed(Box<Changed>),
+}
+
+/// A moment at which a table without a key can be read, or was read.
+pub(super) struct Moment {
+    pub(super) bracket: Bracket,
+    pub(super) rows: MomentRows,
+}
+
+/// The rows of a table at a moment.
+pub(super) enum MomentRows {
+    /// The connection shows them as they are at the moment.
+    Unread(Lent, Job),
+    /// They were read between the marks.
+    Read(Box<Chunk>),
+}
+
+impl Moment {
+    pub(super) fn reading(&self) -> &Reading {
+        match &self.rows {
+            MomentRows::Unread(_, job) => &job.reading,
+            MomentRows::Read(chunk) => &chunk.reading,
+        }
+    }
+}
+
 impl Read {
     pub(super) fn reading(&self) -> &Reading {
         match self {
@@ -103,6 +139,9 @@ pub(super) struct Readers {
     pub(super) sessions: Arc<ReaderSessions>,
     pub(super) server: Arc<Server>,
     pub(super) stream: StreamName,
+    /// The name of the task.
+    pub(super) task: String,
+    pub(super) barrier_delay: Duration,
 }
 
 impl Readers {
@@ -125,10 +164,21 @@ impl Readers {
     }
 
     async fn try_to_read(&self, job: Job) -> Result<Read> {
-        let mut lent = self.sessions.lend().await?;
-        let reading = job.reading.clone();
-        let read = match self.rows(&mut lent.session, job).await {
-            Ok(chunk) => Read::Chunk(Box::new(chunk)),
+        let (lent, reading) = (self.sessions.lend().await?, job.reading.clone());
+        let (lent, read) = self.attempt(lent, &reading, async |session| self.rows(session, job, false).await).await?;
+        self.sessions.give_back(lent);
+        Ok(read.map_or_else(Read::Changed, |chunk| Read::Chunk(Box::new(chunk))))
+    }
+
+    /// Does something that needs the table to have the known schema. If it fails and the table has another one, the result says so.
+    async fn attempt<T>(
+        &self,
+        mut lent: Lent,
+        reading: &Reading,
+        doing: impl AsyncFnOnce(&mut Session) -> Result<T>,
+    ) -> Result<(Lent, Result<T, Box<Changed>>)> {
+        let done = match doing(&mut lent.session).await {
+            Ok(done) => Ok(done),
             Err(error) => {
                 // What the failure was about may have broken the idle connections, too.
                 self.sessions.discard_idle();
@@ -138,16 +188,73 @@ impl Readers {
                     _ if matches!(error, SourceError::TableChanged { .. } | SourceError::TableGone { .. }) => error,
                     _ => return Err(error),
                 };
-                Read::Changed(Box::new(Changed { reading, error, high: self.end(&mut lent.session).await? }))
+                Err(Box::new(Changed { reading: reading.clone(), error, high: self.end(&mut lent.session).await? }))
             }
         };
         // Invariant: the rows of a chunk are the rows of the server whose binlog is read.
         self.sessions.confirm(&mut lent).await?;
-        self.sessions.give_back(lent);
-        Ok(read)
+        Ok((lent, done))
     }
 
-    async fn rows(&self, session: &mut Session, job: Job) -> Result<Chunk> {
+    /// Finds a moment at which a table without a key can be read. `tries` of them were of no use. `lent` is the connection of the last one.
+    pub(super) async fn moment(&self, job: Job, lent: Option<Lent>, tries: u32) -> Result<Sought> {
+        if tries >= FAST_TRIES {
+            sleep(SLOW_TRY).await;
+        }
+        let is_used = lent.is_some();
+        let lent = match lent {
+            Some(lent) => lent,
+            None => self.sessions.lend().await?,
+        };
+        let reading = job.reading.clone();
+        let sought = self.attempt(lent, &reading, async |session| self.bracket(session, &job, is_used).await).await?;
+        Ok(match sought {
+            (lent, Ok((bracket, None))) => Sought::Moment(Box::new(Moment { bracket, rows: MomentRows::Unread(lent, job) })),
+            (lent, Ok((bracket, Some(chunk)))) => {
+                self.sessions.give_back(lent);
+                Sought::Moment(Box::new(Moment { bracket, rows: MomentRows::Read(chunk) }))
+            }
+            (lent, Err(changed)) => {
+                self.sessions.give_back(lent);
+                Sought::Changed(changed)
+            }
+        })
+    }
+
+    /// The marks around a moment. What the session shows is the state at this moment, if the server can do that. Otherwise the rows are read
+    /// between the marks.
+    async fn bracket(&self, session: &mut Session, job: &Job, is_used: bool) -> Result<(Bracket, Option<Box<Chunk>>)> {
+        const SHOWING: &str = "begin to read a table without a key";
+        if is_used {
+            session.execute(SHOWING, "ROLLBACK").await?;
+        }
+        let low = self.end(session).await?;
+        Barrier::pass(session, &self.server, &self.task, self.barrier_delay).await?;
+        if self.server.is_polardbx() || !has_moments(session, &job.reading.schema).await? {
+            let chunk = self.rows(session, job.clone(), false).await?;
+            return Ok((Bracket { low, high: chunk.high.clone() }, Some(Box::new(chunk))));
+        }
+        session.execute(SHOWING, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
+        session.execute(SHOWING, "START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
+        Ok((Bracket { low, high: self.end(session).await? }, None))
+    }
+
+    /// Reads the rows of a table without a key as they are at the moment; `None` if the server cannot show them any more.
+    pub(super) async fn read_then(&self, lent: Lent, job: Job) -> Result<Option<Read>> {
+        let reading = job.reading.clone();
+        match self.attempt(lent, &reading, async |session| self.rows(session, job, true).await).await {
+            Ok((lent, read)) => {
+                self.sessions.give_back(lent);
+                Ok(Some(read.map_or_else(Read::Changed, |chunk| Read::Chunk(Box::new(chunk)))))
+            }
+            // ER_TABLE_DEF_CHANGED: the table was emptied or made again since then.
+            Err(error) if error.code() == Some(1412) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads the rows of a chunk. `is_open` says that the session is in a transaction already.
+    async fn rows(&self, session: &mut Session, job: Job, is_open: bool) -> Result<Chunk> {
         const READING: &str = "read rows";
         let Job { reading, read_as, conditions, path } = job;
         let Reading { schema, range, limit, .. } = &reading;
@@ -155,8 +262,11 @@ impl Readers {
         let failed = |error| SourceError::or_table_is_gone(error, &schema.id);
         if holds {
             // Invariant: nobody alters the table between the check of its schema and its last row. The server waits with statements that
-            // change a table until the end of every transaction that has read from it. Each SELECT has a view of its own.
-            session.execute(READING, "START TRANSACTION").await?;
+            // change a table until the end of every transaction that has read from it. Each SELECT has a view of its own, unless the
+            // transaction shows a moment.
+            if !is_open {
+                session.execute(READING, "START TRANSACTION").await?;
+            }
             session.rows(READING, format!("SELECT 1 FROM {} LIMIT 0", table_name(&schema.id))).await.map_err(failed)?;
         }
         let ddl = verify_schema(session, schema, None).await?;
@@ -234,6 +344,14 @@ impl Readers {
         let number = |column| rows.first().and_then(|row| row.text(column)).and_then(|text| text.parse::<i128>().ok());
         Ok(number(0).zip(number(1)).map_or_else(|| vec![KeyRange::default()], |(least, most)| even(least, most, parts)))
     }
+}
+
+/// Whether the server can show the table as it was at one moment.
+async fn has_moments(session: &mut Session, schema: &TableSchema) -> Result<bool> {
+    let (database, table) = (literal(&schema.id.database), literal(&schema.id.table));
+    let sql = format!("SELECT engine FROM information_schema.tables WHERE table_schema = {database} AND table_name = {table}");
+    let rows = session.rows("ask for the engine of a table", sql).await?;
+    Ok(rows.first().and_then(|row| row.text(0)).is_some_and(|engine| engine.eq_ignore_ascii_case("InnoDB")))
 }
 
 /// Cuts the keys from `least` to `most` into `parts` ranges. The first and the last one are open.

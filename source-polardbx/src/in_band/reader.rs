@@ -13,8 +13,9 @@ use runtime::{
 use tokio::task::JoinSet;
 
 use super::barriers::Barriers;
+use super::keyless::Keyless;
 use super::phases::{Phases, Reading, TablePhase};
-use super::read::{Chunk, Job, Read, Readers};
+use super::read::{Chunk, Job, Moment, MomentRows, Read, Readers, Sought};
 use super::spooled::{ChunkFiles, Inserted};
 use super::touched::Touched;
 use crate::binlog::{Insertion, StreamMark, StreamPosition, StreamReader};
@@ -25,7 +26,7 @@ use crate::session::Endpoint;
 use crate::snapshot::cells::as_read;
 use crate::snapshot::difference::difference;
 use crate::snapshot::range::KeyRange;
-use crate::snapshot::sessions::ReaderSessions;
+use crate::snapshot::sessions::{Lent, ReaderSessions};
 use crate::splits::StreamName;
 
 /// No chunk is begun while the keys that the stream has changed take more memory than this, in bytes.
@@ -66,6 +67,9 @@ pub(crate) struct InBandReader {
     base: String,
     phases: Phases,
     touched: Touched,
+    keyless: Keyless,
+    /// The moments of tables without a key that the stream has not passed.
+    moments: Vec<Moment>,
     /// The generation of the changes that are noted now.
     generation: u64,
     /// The generation that every new SELECT sees; `None` before the first barrier.
@@ -114,15 +118,18 @@ enum Done {
     BarrierDue(Barriers),
     Read(Read),
     Cut(Reading, Vec<KeyRange>),
+    Sought(Sought),
+    /// What the table was at its moment cannot be read any more.
+    Missed(Reading),
 }
 
 impl InBandReader {
     pub(crate) fn new(options: InBandOptions) -> Result<Self, SourceError> {
         let InBandOptions { stream, name, position, tables, state_dir, sessions, endpoint, server, origin, .. } = options;
         let (files, inserted) = ChunkFiles::open(&state_dir, &position)?;
-        let (mut phases, mut touched) = (Phases::new(options.chunk_rows), Touched::default());
+        let (mut phases, mut touched, mut keyless) = (Phases::new(options.chunk_rows), Touched::default(), Keyless::default());
         for (schema, phase, estimate) in tables {
-            touched.follow(&schema.id);
+            follow(&schema, &mut touched, &mut keyless);
             phases.add(schema, phase, estimate)?;
         }
         let server = Arc::new(server);
@@ -132,6 +139,8 @@ impl InBandReader {
             base: position.base,
             phases,
             touched,
+            keyless,
+            moments: Vec::new(),
             generation: 0,
             visible: None,
             has_barriers: false,
@@ -144,7 +153,13 @@ impl InBandReader {
             files,
             leftover: VecDeque::new(),
             committed: None,
-            readers: Arc::new(Readers { sessions, server: server.clone(), stream: name }),
+            readers: Arc::new(Readers {
+                sessions,
+                server: server.clone(),
+                stream: name,
+                task: options.context.task().to_owned(),
+                barrier_delay: options.barrier_delay,
+            }),
             server,
             endpoint,
             barrier_delay: options.barrier_delay,
@@ -179,6 +194,11 @@ impl InBandReader {
             && let Some(reading) = self.phases.take(since)
         {
             self.reading += 1;
+            if reading.is_keyless() {
+                let job = self.job(reading)?;
+                self.seek(job, None);
+                continue;
+            }
             self.seen.push(since);
             let readers = self.readers.clone();
             if self.phases.is_large(&reading) {
@@ -189,12 +209,51 @@ impl InBandReader {
                 });
                 continue;
             }
-            let read_as = as_read(&reading.schema, self.server.is_polardbx());
-            let conditions = self.context.pushdown(&reading.schema)?;
-            let job = Job { read_as, conditions, path: self.files.unfinished(), reading };
+            let job = self.job(reading)?;
             self.tasks.spawn(async move { Ok(Done::Read(readers.read(job).await?)) });
         }
         Ok(())
+    }
+
+    fn job(&self, reading: Reading) -> Result<Job> {
+        let read_as = as_read(&reading.schema, self.server.is_polardbx());
+        let conditions = self.context.pushdown(&reading.schema)?;
+        Ok(Job { read_as, conditions, path: self.files.unfinished(), reading })
+    }
+
+    /// Seeks a moment at which a table without a key can be read. `lent` is the connection that had shown another one.
+    fn seek(&mut self, job: Job, lent: Option<Lent>) {
+        let (readers, table) = (self.readers.clone(), job.reading.schema.id.clone());
+        let tries = self.keyless.hold(&table, self.files.unfinished());
+        self.tasks.spawn(async move { Ok(Done::Sought(readers.moment(job, lent, tries).await?)) });
+    }
+
+    /// Begins to read the tables at whose moments nothing has changed, once the stream has passed these moments. Other moments are sought for the
+    /// rest.
+    fn pass_moments(&mut self) {
+        let Some(position) = self.stream.boundary() else { return };
+        self.keyless.at_boundary(position.tso);
+        while let Some(place) = self.moments.iter().position(|moment| self.stream.has_passed(&moment.bracket.high)) {
+            let moment = self.moments.swap_remove(place);
+            let reading = moment.reading();
+            if !self.phases.is_current(&reading.schema.id, reading.attempt) {
+                self.reading -= 1;
+                continue;
+            }
+            let is_exact = self.keyless.is_exact(&reading.schema.id);
+            match moment.rows {
+                MomentRows::Unread(lent, job) if is_exact => {
+                    let readers = self.readers.clone();
+                    self.tasks.spawn(async move {
+                        let reading = job.reading.clone();
+                        Ok(readers.read_then(lent, job).await?.map_or(Done::Missed(reading), Done::Read))
+                    });
+                }
+                MomentRows::Unread(lent, job) => self.seek(job, Some(lent)),
+                MomentRows::Read(chunk) if is_exact => self.take(Done::Read(Read::Chunk(chunk))),
+                MomentRows::Read(chunk) => self.take(Done::Missed(chunk.reading)),
+            }
+        }
     }
 
     /// Takes what a task has done.
@@ -218,6 +277,21 @@ impl InBandReader {
                     Ok(Done::BarrierDue(barriers))
                 });
             }
+            Done::Sought(Sought::Moment(moment)) => {
+                let reading = moment.reading();
+                if self.phases.is_current(&reading.schema.id, reading.attempt) {
+                    self.keyless.found(&reading.schema.id, moment.bracket.clone());
+                }
+                self.moments.push(*moment);
+            }
+            Done::Sought(Sought::Changed(changed)) => self.take(Done::Read(Read::Changed(changed))),
+            Done::Missed(reading) => {
+                self.reading -= 1;
+                if self.phases.is_current(&reading.schema.id, reading.attempt) {
+                    self.keyless.leave_out(&reading.schema.id);
+                }
+                self.phases.put_back(&reading);
+            }
             Done::Cut(reading, ranges) => {
                 self.reading -= 1;
                 self.forget(&reading);
@@ -235,6 +309,9 @@ impl InBandReader {
 
     /// Notes that a reading has ended.
     fn forget(&mut self, reading: &Reading) {
+        if reading.is_keyless() {
+            return;
+        }
         if let Some(place) = self.seen.iter().position(|since| *since == reading.since) {
             self.seen.swap_remove(place);
         }
@@ -246,7 +323,7 @@ impl InBandReader {
         if let Some(again) = self.again.front() {
             return Some(StreamMark { at: again.at(), timestamp: None, wraps });
         }
-        let first = self.waiting.iter().map(Read::high);
+        let first = self.waiting.iter().map(Read::high).chain(self.moments.iter().map(|moment| &moment.bracket.high));
         // With timestamps, every mark is worth a look.
         first.reduce(|one, other| if other.at.is_before(one.at, wraps) || other.timestamp < one.timestamp { other } else { one }).cloned()
     }
@@ -254,14 +331,17 @@ impl InBandReader {
     /// Begins to insert what comes at the present place of the stream. Returns a batch that only tells of a table whose last rows the stream has
     /// changed; `None` if there is none.
     fn insert_here(&mut self) -> Result<Option<Batch>> {
-        let mark = |at| StreamMark { at, timestamp: None, wraps: self.server.is_polardbx() };
+        let wraps = self.server.is_polardbx();
+        let mark = |at| StreamMark { at, timestamp: None, wraps };
         if self.stream.boundary().is_none() {
             return Ok(None);
         }
+        self.pass_moments();
         if let Some(again) = self.again.pop_front_if(|again| self.stream.has_passed(&mark(again.at()))) {
             let table = &again.phase().table;
             let schema = self.phases.schema(table).cloned().ok_or_else(|| SourceError::unknown_schema(table))?;
             self.phases.restore(again.phase())?;
+            self.keyless.forget(table);
             self.inserting = Some(Inserting { chunk: again, schema });
             return Ok(None);
         }
@@ -288,7 +368,9 @@ impl InBandReader {
         let (reading, rest, rows) = (chunk.reading.clone(), chunk.rest.clone(), chunk.rows);
         let Some(schema) = self.phases.schema(&reading.schema.id).cloned() else { return Ok(None) };
         let Some(phase) = self.phases.delivered(&reading, rest.as_ref(), rows) else { return Ok(None) };
-        if let Some(chunk) = self.files.insert(chunk, &self.touched, timeline, insertion, &phase)? {
+        let unwritten = |error: std::io::Error| SourceError::ChunkUnwritten { message: error.to_string() };
+        let held = self.keyless.finish(&reading.schema.id).map_err(unwritten)?;
+        if let Some(chunk) = self.files.insert(chunk, &self.touched, timeline, insertion, &phase, held)? {
             self.inserting = Some(Inserting { chunk, schema });
             return Ok(None);
         }
@@ -300,8 +382,8 @@ impl InBandReader {
     /// The next batch of the chunk that is being inserted; `None` if none is.
     fn inserted(&mut self) -> Result<Option<Batch>> {
         let Some(Inserting { chunk, schema }) = &mut self.inserting else { return Ok(None) };
-        let schema = as_read(schema, self.server.is_polardbx());
-        let (events, bytes) = chunk.events(&schema, &self.base, &self.origin, self.batch_max_bytes)?;
+        let read_as = as_read(schema, self.server.is_polardbx());
+        let (events, bytes) = chunk.events(&read_as, schema, &self.base, &self.origin, self.batch_max_bytes)?;
         let mut batch = Batch::new(events, None, bytes);
         batch.source_ms = self.source_ms;
         if chunk.has_more() {
@@ -321,6 +403,7 @@ impl InBandReader {
         if phase.is_done() {
             batch.facts.remove_at::<TablePhase>(&name);
             self.touched.forget(&phase.table);
+            self.keyless.forget(&phase.table);
             tracing::info!(table = name, rows = phase.rows(), "all rows of the table are read");
         } else {
             batch.facts.set_at(&name, phase)?;
@@ -367,7 +450,15 @@ impl InBandReader {
                 _ => self.touched.note(event, self.generation)?,
             }
         }
-        Ok(())
+        let mut failed = None;
+        batch.events.retain(|event| match self.keyless.take(event) {
+            Ok(is_taken) => !is_taken,
+            Err(error) => {
+                failed = Some(error);
+                true
+            }
+        });
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Begins tables again whose rows a statement has changed, or may have moved to another name.
@@ -382,6 +473,7 @@ impl InBandReader {
                 (Some(_), None) => {
                     self.phases.remove(table);
                     self.touched.forget(table);
+                    self.keyless.forget(table);
                     facts.remove_at::<TablePhase>(&table.to_string());
                 }
                 (Some(known), Some(schema)) => {
@@ -410,6 +502,7 @@ impl InBandReader {
             tracing::warn!(%table, what, "the table was changed before all its rows were read, and is read again from its first row");
         }
         if let Some(phase) = self.phases.restart(table, self.generation + 1) {
+            self.follow_again(table);
             facts.set_at(&table.to_string(), &phase)?;
         }
         Ok(())
@@ -419,9 +512,18 @@ impl InBandReader {
     fn plan(&mut self, schema: Arc<TableSchema>, facts: &mut Facts) -> Result<()> {
         let phase = TablePhase::planned(schema.id.clone());
         facts.set_at(&schema.id.to_string(), &phase)?;
-        self.touched.follow(&schema.id);
+        follow(&schema, &mut self.touched, &mut self.keyless);
         self.phases.add(schema, phase, 0)?;
         Ok(())
+    }
+
+    /// Follows the changes of a table that is begun again: it may have another key now, or none.
+    fn follow_again(&mut self, table: &TableId) {
+        self.touched.forget(table);
+        self.keyless.forget(table);
+        if let Some(schema) = self.phases.schema(table) {
+            follow(schema, &mut self.touched, &mut self.keyless);
+        }
     }
 
     /// Removes the files whose rows are committed.
@@ -488,4 +590,9 @@ fn ended(joined: Result<Result<Done, SourceError>, tokio::task::JoinError>) -> R
         Ok(done) => Ok(done?),
         Err(panic) => Err(Error::retryable("a reader of rows panicked").because(panic).with_code("E_PANIC")),
     }
+}
+
+/// Begins to follow the changes of a table whose rows are not all delivered.
+fn follow(schema: &TableSchema, touched: &mut Touched, keyless: &mut Keyless) {
+    if schema.effective_key().is_empty() { keyless.leave_out(&schema.id) } else { touched.follow(&schema.id) }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use runtime::{Body, Event, Op, Origin, Position, RowChange, TableSchema};
 use serde::{Deserialize, Serialize};
 
+use super::held::{HeldReader, Replay};
 use super::key::write_key;
 use super::phases::TablePhase;
 use super::read::{Chunk, rows_of};
@@ -55,8 +56,10 @@ pub(super) struct Inserted {
     place: Place,
     header: Header,
     rows: SpoolReader,
-    /// How many rows were handed over.
+    /// How many rows and changes were handed over.
     count: u64,
+    /// Behind the rows: what is known of the changes that come next.
+    changes: Option<Replay>,
 }
 
 impl ChunkFiles {
@@ -97,7 +100,7 @@ impl ChunkFiles {
             Ok((serde_json::from_slice(header)?, rows))
         };
         let (header, rows) = read().map_err(|error: io::Error| unreadable(&path, &error))?;
-        Ok(Inserted { path, place, header, rows, count: 0 })
+        Ok(Inserted { path, place, header, rows, count: 0, changes: None })
     }
 
     /// A name for a file that is being written. No two readers use the same one: a task of an earlier reader may still be ending.
@@ -105,8 +108,8 @@ impl ChunkFiles {
         self.folder.join(format!("{:016x}{UNFINISHED}", fastrand::u64(..)))
     }
 
-    /// Makes the rows of a chunk durable that the stream has not changed since it was read, to be inserted at `insertion`. `None` if there are
-    /// none. `phase` is the phase of the table behind them.
+    /// Makes the rows of a chunk durable that the stream has not changed since it was read, to be inserted at `insertion`. Behind them come the
+    /// changes that were held back. `None` if there are none of both. `phase` is the phase of the table behind them.
     pub(super) fn insert(
         &self,
         chunk: Chunk,
@@ -114,6 +117,7 @@ impl ChunkFiles {
         timeline: u16,
         insertion: Insertion,
         phase: &TablePhase,
+        held: Option<HeldReader>,
     ) -> Result<Option<Inserted>> {
         let (read_as, since) = (chunk.read_as.clone(), chunk.reading.since);
         let place = Place { timeline, insertion };
@@ -129,6 +133,11 @@ impl ChunkFiles {
         let (mut text, mut record) = (Vec::new(), Vec::new());
         while let Some(bytes) = rows.next().map_err(unwritten)? {
             record.clear();
+            if key.is_empty() {
+                is_empty = false;
+                spool.add(&[bytes]).map_err(unwritten)?;
+                continue;
+            }
             for row in rows_of(bytes, columns).ok_or_else(|| unwritten(io::Error::other("a record of rows is damaged")))? {
                 write_key(&row, &read_as, &key, &mut text)?;
                 if touched.contains(&read_as.id, &text, since) {
@@ -143,6 +152,10 @@ impl ChunkFiles {
                 is_empty = false;
                 spool.add(&[&record]).map_err(unwritten)?;
             }
+        }
+        if let Some(held) = held {
+            spool.add(&[]).map_err(unwritten)?;
+            is_empty &= held.copy_to(&mut spool).map_err(unwritten)? == 0;
         }
         if is_empty {
             return Ok(None);
@@ -177,11 +190,12 @@ impl Inserted {
         self.path
     }
 
-    /// The next events, of about `max_bytes` bytes; empty at the end. `schema` is that of the table at this place of the stream, as its rows are
-    /// read. `base` is the name of the binlog, and `origin` says from which server the rows are.
+    /// The next events, of about `max_bytes` bytes; empty at the end. `stream_schema` is that of the table at this place of the stream, and
+    /// `schema` the same as its rows are read. `base` is the name of the binlog, and `origin` says from which server the rows are.
     pub(super) fn events(
         &mut self,
         schema: &Arc<TableSchema>,
+        stream_schema: &Arc<TableSchema>,
         base: &str,
         origin: &Origin,
         max_bytes: usize,
@@ -199,13 +213,25 @@ impl Inserted {
             let record = self.rows.next().map_err(|error| unreadable(&self.path, &error))?;
             let Some(record) = record else { break };
             bytes += record.len();
+            let (place, count) = (self.place, &mut self.count);
+            let mut seq = || {
+                let (more, row) = (*count / u64::from(INSERTION_ROWS), *count % u64::from(INSERTION_ROWS));
+                *count += 1;
+                Insertion { number: place.insertion.number + more as u32, ..place.insertion }.seq(place.timeline, row as u32)
+            };
+            if let Some(changes) = &mut self.changes {
+                let event = changes.event(record, stream_schema, seq).map_err(|error| unreadable(&self.path, &error))?;
+                events.extend(event);
+                continue;
+            }
+            if record.is_empty() {
+                self.changes = Some(Replay::default());
+                continue;
+            }
             let rows = rows_of(record, schema.columns.len());
             for row in rows.ok_or_else(|| unreadable(&self.path, &io::Error::other("a record of rows is damaged")))? {
-                let (more, row_number) = (self.count / u64::from(INSERTION_ROWS), self.count % u64::from(INSERTION_ROWS));
-                let insertion = Insertion { number: self.place.insertion.number + more as u32, ..self.place.insertion };
-                self.count += 1;
                 events.push(Event {
-                    seq: insertion.seq(self.place.timeline, row_number as u32),
+                    seq: seq(),
                     position: position.clone(),
                     timestamp_ms: self.header.timestamp_ms,
                     txid: None,

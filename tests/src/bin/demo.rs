@@ -100,7 +100,7 @@ async fn demo() -> Result<()> {
     for entry in topic.entries.iter().rev().take(3).rev() {
         println!("  {}\n", String::from_utf8_lossy(&entry.value));
     }
-    let expected = Expected { format: Format::CanalJson, cut_chunks: 0, late: 0, in_band: false };
+    let expected = Expected { format: Format::CanalJson, cut_chunks: 0, late: 0, in_band: true };
     let report = verify_entries(&mysql, &tables, topic.entries, expected).await?;
     step.done("verified", &report.to_string());
     println!("\n{NEXT}");

@@ -93,7 +93,7 @@ pub(crate) async fn every_limit_of_every_type(servers: &Servers, prefix: &str) -
 async fn the_checker_finds_mistakes(case: &Case) -> Result<()> {
     let mysql = &case.servers.source;
     let tables = [Table::new(&case.database, "every"), Table::new(&case.database, "fence")];
-    let expected = Expected { format: case.settings.format, cut_chunks: 0, late: 0, in_band: false };
+    let expected = Expected { format: case.settings.format, cut_chunks: 0, late: 0, in_band: case.settings.is_in_band() };
     let records = decode(case.entries.clone(), expected.format)?;
     // The topic may contain a row of `fence` from both phases. If one of the two records is lost, the result is still right, so only
     // `every` is used here.

@@ -11,6 +11,9 @@ use tests::program::{Program, Settings, Task};
 use tests::{Failure, Result};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
+/// What the program says when all rows of the full phase are merged into the stream.
+pub(crate) const MERGED: &str = "all rows are read";
+
 /// The program under test.
 pub(crate) fn program() -> Program {
     Program::new(env!("CARGO_BIN_EXE_cli"))
@@ -115,6 +118,9 @@ impl Case {
     /// Reads the topic until it contains everything that was committed in the source before this call. The full phase is over afterwards:
     /// while it runs, rows of other tables may still be missing, so a row that the full phase has read does not count.
     pub(crate) async fn catch_up(&mut self, limit: Duration) -> Result<()> {
+        if self.settings.is_in_band() {
+            self.end_of_full_phase(limit).await?;
+        }
         loop {
             let fence = self.fence().await?;
             if !self.is_from_full_phase(fence, limit).await? {
@@ -123,9 +129,18 @@ impl Case {
         }
     }
 
-    /// Whether the rows of the full phase are merged into the stream.
-    pub(crate) fn is_in_band(&self) -> bool {
-        self.settings.source.contains("in_band")
+    /// Waits until all rows of the full phase are merged into the stream.
+    pub(crate) async fn end_of_full_phase(&mut self, limit: Duration) -> Result<()> {
+        let start = Instant::now();
+        while !self.task.has_said(MERGED)? {
+            self.task.must_run()?;
+            if start.elapsed() > limit {
+                let log = self.task.output();
+                return Failure::err(format!("{}: the full phase is not over; the output of the program:\n{log}", self.topic));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
     }
 
     /// The number of rows in the table `fence`.
@@ -213,7 +228,8 @@ impl Case {
         self.read().await?;
         let mut tables = self.tables.clone();
         tables.push(Table::new(&self.database, "fence"));
-        let expected = Expected { format: self.settings.format, cut_chunks, late: self.task.late_records()?, in_band: self.is_in_band() };
+        let expected =
+            Expected { format: self.settings.format, cut_chunks, late: self.task.late_records()?, in_band: self.settings.is_in_band() };
         let report = verify_entries(&self.servers.source, &tables, self.entries.clone(), expected).await?;
         println!("{}: {report}", self.topic);
         Ok(report)

@@ -61,7 +61,7 @@ async fn a_pipeline_in_a_custom_program() -> Result<()> {
     let console = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{console}{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(console, "5 rows copied\n");
-    let expected = Expected { format: Format::CanalJson, cut_chunks: 0, late: 0, in_band: false };
+    let expected = Expected { format: Format::CanalJson, cut_chunks: 0, late: 0, in_band: true };
     let tables = ["a", "b"].map(|table| Table::new("embedded", table));
     let report = verify(&servers.source, &tables, &servers.kafka, "embedded", expected).await?;
     assert_eq!((report.records, report.rows), (5, 5));

@@ -1,17 +1,17 @@
 //! The full phase inside the stream, under writers and kills: no key goes back in time, and no row comes twice.
 
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use tests::checker::{Format, Report, Table};
+use mysql_async::prelude::Queryable;
+use tests::checker::{Decoded, Format, Report, Table};
 use tests::harness::{Database, Flavor};
 use tests::workload::{Writers, writers};
 use tests::{Failure, Result};
 
-use super::case::{Case, Servers};
+use super::case::{Case, MERGED, Servers};
 
 const LIMIT: Duration = Duration::from_secs(180);
-/// What the program says when the rows of all tables are read.
-const OVER: &str = "all rows are read";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_are_merged_into_the_stream_under_writers() -> Result<()> {
@@ -55,10 +55,10 @@ async fn under_writers(name: &str, flavor: Flavor, format: Format, partitions: i
         tokio::time::sleep(Duration::from_millis(rng.u64(600..1600))).await;
         case.task.must_run()?;
         case.task.kill()?;
-        in_full += usize::from(!case.task.has_said(OVER)?);
+        in_full += usize::from(!case.task.has_said(MERGED)?);
     }
     case.task.start()?;
-    end_of_full_phase(&mut case).await?;
+    case.end_of_full_phase(LIMIT).await?;
     let written = writers.stop().await?;
     assert!(written.committed > 100, "{written:?}");
     case.catch_up(LIMIT).await?;
@@ -68,18 +68,6 @@ async fn under_writers(name: &str, flavor: Flavor, format: Format, partitions: i
     assert!(report.snapshot_rows > 500 && report.stream_rows > 100, "{report:?}");
     assert!(in_full >= kills * 2 / 3, "only {in_full} of {kills} kills fell into the full phase");
     Ok(report)
-}
-
-async fn end_of_full_phase(case: &mut Case) -> Result<()> {
-    let start = Instant::now();
-    while !case.task.has_said(OVER)? {
-        case.task.must_run()?;
-        if start.elapsed() > LIMIT {
-            return Failure::err(format!("{}: the full phase is not over; the output of the program:\n{}", case.topic, case.task.output()));
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Ok(())
 }
 
 /// Creates a database with tables of `rows` rows, whose texts begin with the name of their table.
@@ -135,7 +123,7 @@ async fn statements_in_the_full_phase_begin_only_their_table_again() -> Result<(
             &format!("DELETE FROM {NAME}.arrived WHERE id % 100 = 0"),
         ])
         .await?;
-    end_of_full_phase(&mut case).await?;
+    case.end_of_full_phase(LIMIT).await?;
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
     let quiet = case.rows_of("quiet", "id")?.len() as u64;
@@ -151,8 +139,122 @@ async fn tables_that_exchange_their_names_in_the_full_phase_lose_no_row() -> Res
     create_numbered(&servers.source, NAME, &tables, 16_000).await?;
     let mut case = begin(&servers, NAME, &tables).await?;
     servers.source.execute(&[&format!("RENAME TABLE {NAME}.one TO {NAME}.x, {NAME}.two TO {NAME}.one, {NAME}.x TO {NAME}.two")]).await?;
-    end_of_full_phase(&mut case).await?;
+    case.end_of_full_phase(LIMIT).await?;
     case.catch_up(LIMIT).await?;
     case.task.stop().await?;
     case.verify(0).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_without_a_key_are_exact_under_writers_and_kills() -> Result<()> {
+    keyless(Flavor::MySql57, 4).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long suite"]
+async fn tables_without_a_key_are_exact_on_every_server() -> Result<()> {
+    for flavor in [Flavor::MySql57, Flavor::MySql80, Flavor::MariaDb, Flavor::PolarDbX] {
+        keyless(flavor, 10).await?;
+    }
+    Ok(())
+}
+
+/// Writes to tables without a key while a task reads them, and kills it `kills` times. Each row must come as often as it is in the table.
+async fn keyless(flavor: Flavor, kills: usize) -> Result<()> {
+    const TABLES: [&str; 3] = ["heap", "quiet", "tables"];
+    let name = format!("band_keyless_{flavor:?}").to_lowercase();
+    let servers = Servers::shared_of(flavor).await?;
+    let source = &servers.source;
+    source.execute(&[&format!("CREATE DATABASE {name}")]).await?;
+    let values = (0..500).map(|id| format!("({id}, 'row {}')", id % 50)).collect::<Vec<_>>().join(", ");
+    for table in TABLES {
+        source.execute(&[&format!("CREATE TABLE {name}.{table} (id INT, v VARCHAR(40))")]).await?;
+        for _ in 0..8 {
+            source.execute(&[&format!("INSERT INTO {name}.{table} VALUES {values}")]).await?;
+        }
+    }
+    // A table with a key makes the full phase last longer.
+    source
+        .execute(&[
+            &format!("CREATE TABLE {name}.keyed (id INT PRIMARY KEY, v VARCHAR(40))"),
+            &format!("INSERT INTO {name}.keyed VALUES {}", (0..3000).map(|id| format!("({id}, 'x')")).collect::<Vec<_>>().join(", ")),
+        ])
+        .await?;
+    let mut case = Case::new(servers.clone(), &name, Format::CanalJson, 1, Vec::new()).await?;
+    case.settings.source = "handover = \"in_band\"\nchunk_rows = 8\nparallelism = 3".into();
+    case.task.configure(&case.settings)?;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let writer = {
+        let (servers, name) = (servers.clone(), name.clone());
+        tokio::spawn(async move {
+            let mut connection = servers.source.connect().await?;
+            let mut rng = fastrand::Rng::with_seed(3);
+            let mut written = 0;
+            while !*stopped.borrow() {
+                // `quiet` is changed seldom, `heap` often.
+                let table = if rng.u8(..20) == 0 { "quiet" } else { "heap" };
+                let (id, other) = (rng.u32(..500), rng.u32(..1000));
+                connection
+                    .query_drop(match rng.u8(..4) {
+                        0 => format!("INSERT INTO {name}.{table} VALUES ({id}, 'new'), ({id}, 'new'), (NULL, NULL)"),
+                        1 => format!("DELETE FROM {name}.{table} WHERE id = {id} LIMIT 2"),
+                        2 => format!("UPDATE {name}.{table} SET id = {other} WHERE id = {id} LIMIT 1"),
+                        _ => format!("UPDATE {name}.{table} SET v = 'changed {other}' WHERE id = {id}"),
+                    })
+                    .await?;
+                written += 1;
+                tokio::time::sleep(Duration::from_millis(rng.u64(5..60))).await;
+            }
+            Ok::<_, Failure>(written)
+        })
+    };
+    let (mut rng, mut in_full) = (fastrand::Rng::with_seed(8), 0);
+    for _ in 0..kills {
+        case.task.start()?;
+        tokio::time::sleep(Duration::from_millis(rng.u64(500..1500))).await;
+        case.task.must_run()?;
+        case.task.kill()?;
+        in_full += usize::from(!case.task.has_said(MERGED)?);
+    }
+    case.task.start()?;
+    case.end_of_full_phase(LIMIT).await?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    stop.send_replace(true);
+    let written = writer.await.map_err(|error| Failure::new(error.to_string()))??;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    assert!(!case.task.has_said("may come twice")?);
+    let mut connection = servers.source.connect().await?;
+    for table in TABLES {
+        let mut rows: BTreeMap<(Option<String>, Option<String>), i64> = BTreeMap::new();
+        let (mut read, mut changed) = (0, 0);
+        for entry in &case.entries {
+            let Decoded::Rows(changes) = case.settings.format.decode(&entry.value)? else { continue };
+            for change in changes.into_iter().filter(|change| change.table.name == table) {
+                let header = tests::checker::Header::parse(entry.header.as_deref().unwrap_or_default())?;
+                if header.snapshot() {
+                    read += 1
+                } else {
+                    changed += 1
+                }
+                let of = |image: tests::checker::Image| (image.get("id").cloned().flatten(), image.get("v").cloned().flatten());
+                for (image, by) in [(change.before, -1), (change.after, 1)] {
+                    if let Some(image) = image {
+                        let count = rows.entry(of(image)).or_default();
+                        *count += by;
+                        assert!(*count >= 0, "{table}: a row is gone before it came");
+                    }
+                }
+            }
+        }
+        let now: Vec<(Option<String>, Option<String>, i64)> =
+            connection.query(format!("SELECT CAST(id AS CHAR), v, COUNT(*) FROM {name}.{table} GROUP BY id, v")).await?;
+        let now: BTreeMap<_, _> = now.into_iter().map(|(id, v, count)| ((id, v), count)).collect();
+        rows.retain(|_, count| *count != 0);
+        println!("{name}.{table}: {read} rows read, {changed} changed");
+        assert!(rows == now, "{table}: the rows of the topic are not those of the source");
+        assert!(read >= 3_000 && (changed > 0 || table != "heap"), "{table}: {read} read, {changed} changed");
+    }
+    println!("{name}: {in_full} of {kills} kills in the full phase, {written} statements");
+    Ok(())
 }

@@ -153,7 +153,7 @@ async fn types_in(zone: &str) -> Result<()> {
     let servers = Servers { source, kafka: Servers::shared().await?.kafka };
     for case in every_limit_of_every_type(&servers, &format!("px_types_{name}")).await? {
         let tables = [Table::new(&case.database, "every"), Table::new(&case.database, "fence")];
-        let expected = Expected { format: case.settings.format, cut_chunks: 0, late: 0, in_band: false };
+        let expected = Expected { format: case.settings.format, cut_chunks: 0, late: 0, in_band: case.settings.is_in_band() };
         verify_with_alibaba(&servers.source, &tables, case.entries.clone(), expected).await?;
     }
     Ok(())
