@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// Mend what a stopped task knows of its tables
     #[command(after_help = "Example:\n  connector-cli schema refetch shop.toml shop.orders")]
     Schema(SchemaArguments),
+    /// Have the rows of a table read again when a stopped task starts next; everything else is delivered meanwhile
+    #[command(after_help = "Example:\n  connector-cli resnapshot shop.toml shop.orders --where 'id > 1000'")]
+    Resnapshot(ResnapshotArguments),
     /// Print the configuration for a task of Alibaba Cloud DTS: its object list (JSON), alone or in the request that configures the task
     #[command(after_help = "Example:\n  connector-cli import-dts task.json")]
     ImportDts(ImportArguments),
@@ -131,6 +134,17 @@ pub(crate) struct RefetchArguments {
     pub(crate) file: PathBuf,
     /// The table as database.table (parts with dots or spaces stand in backticks)
     pub(crate) table: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResnapshotArguments {
+    /// The configuration file (TOML)
+    pub(crate) file: PathBuf,
+    /// The table as database.table (parts with dots or spaces stand in backticks)
+    pub(crate) table: String,
+    /// A condition in the SQL of the source: only the rows that meet it are read
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub(crate) condition: Option<String>,
 }
 
 /// Reads the arguments. The error quotes them escaped.

@@ -30,6 +30,7 @@ mod import;
 mod logs;
 mod preview;
 mod report;
+mod resnapshot;
 mod run;
 mod schema;
 mod status;
@@ -76,6 +77,7 @@ pub async fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -
         args::Command::Schema(args::SchemaArguments { command: args::SchemaCommand::Refetch(refetch) }) => {
             schema::refetch(registry, &refetch).await
         }
+        args::Command::Resnapshot(what) => resnapshot::resnapshot(registry, &what).await,
         args::Command::ImportDts(file) => import::from_dts(&file),
         args::Command::ImportDebezium(file) => import::from_debezium(&file),
         args::Command::ImportCanal(files) => import::from_canal(&files),

@@ -22,9 +22,14 @@ pub(crate) async fn refetch(registry: Registry, args: &RefetchArguments) -> Exit
 
 async fn refetched(registry: Registry, args: &RefetchArguments) -> Result<(String, TableId, Refetched)> {
     let task = Task::load(&args.file)?;
-    let table: TableId = args.table.parse().map_err(|why: String| {
-        Error::config(format!("the argument TABLE is not valid: {why}")).with_help("give the table as database.table, such as shop.orders")
-    })?;
+    let table = table_of(&args.table)?;
     let refetched = task.pipeline(&registry)?.refetch_schema(&table).await?;
     Ok((task.name().to_owned(), table, refetched))
+}
+
+/// The table that the argument TABLE names.
+pub(crate) fn table_of(text: &str) -> Result<TableId> {
+    text.parse().map_err(|why: String| {
+        Error::config(format!("the argument TABLE is not valid: {why}")).with_help("give the table as database.table, such as shop.orders")
+    })
 }

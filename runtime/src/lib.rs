@@ -40,7 +40,7 @@ pub use api::row::{Cell, CellBlock, Date, DateTime, Row, RowWriter, Value};
 pub use api::schema::{Column, ColumnKind, KeyPart, OtherKey, TableId, TableSchema, UniqueKey, split_name};
 pub use api::sink::{PreviewRecord, Sink};
 pub use api::source::{
-    Phase, Plan, Played, Refetched, Renumbered, Source, SourceInfo, Split, SplitKind, SplitReader, TableProgress, TestInput,
+    Phase, Plan, Played, Refetched, Renumbered, Resnapshot, Source, SourceInfo, Split, SplitKind, SplitReader, TableProgress, TestInput,
 };
 pub use api::text;
 pub use api::transform::Transform;

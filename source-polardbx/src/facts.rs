@@ -48,7 +48,7 @@ pub(crate) struct SelectionFact {
     tables: Vec<String>,
     exclude: Vec<String>,
     exclude_shadow_tables: bool,
-    #[serde(default, skip_serializing_if = "NewTables::is_stream")]
+    #[serde(default, skip_serializing_if = "NewTables::are_selected")]
     new_tables: NewTables,
 }
 
@@ -289,7 +289,7 @@ impl SelectionFact {
             tables: sorted(&config.tables),
             exclude: sorted(&config.exclude),
             exclude_shadow_tables: config.exclude_shadow_tables,
-            new_tables: config.new_tables,
+            new_tables: if config.new_tables.are_selected() { NewTables::default() } else { NewTables::Ignore },
         }
     }
 }
@@ -410,10 +410,11 @@ mod tests {
 
     #[test]
     fn what_becomes_of_new_tables_is_part_of_the_selection() {
-        let [stream, ignore] =
-            [NewTables::Stream, NewTables::Ignore].map(|new_tables| SelectionFact::new(&Config { new_tables, ..selecting(&["a.*"]) }));
+        let [full, stream, ignore] = [NewTables::Full, NewTables::Stream, NewTables::Ignore]
+            .map(|new_tables| SelectionFact::new(&Config { new_tables, ..selecting(&["a.*"]) }));
         let text = |fact: &SelectionFact| serde_json::to_string(fact).unwrap();
         assert_ne!(stream, ignore);
+        assert_eq!(full, stream, "what is read of tables that come later may change");
         assert!(!text(&stream).contains("new_tables") && text(&ignore).contains(r#""new_tables":"ignore""#));
         assert_eq!(serde_json::from_str::<SelectionFact>(&text(&ignore)).unwrap(), ignore);
         assert_eq!(serde_json::from_str::<SelectionFact>(&text(&stream)).unwrap(), stream);

@@ -40,6 +40,7 @@ mod planner;
 mod prepared;
 mod refetch;
 mod rehearsal;
+mod resnapshot;
 mod restart;
 #[doc(hidden)]
 pub mod schema;
@@ -55,6 +56,7 @@ mod start;
 mod start_schema;
 mod start_search;
 mod streams;
+mod table_phase;
 mod tls;
 mod wire;
 

@@ -18,7 +18,6 @@ use crate::config::{ConfigError, DdlText, OnDdlInFull, Phase, SourceSettings, St
 use crate::error::{Result, SourceError};
 use crate::facts::{ChangedTable, DatabaseCollations, SelectionFact, SnapshotPlan, StartFact, TablesAtStart, TaskFacts};
 use crate::failover::{may_move, take_over};
-use crate::in_band::TablePhase;
 use crate::prepared;
 use crate::restart::Restart;
 use crate::schema::{Databases, FollowedTable, OtherObjects};
@@ -33,6 +32,7 @@ use crate::splits::{SplitName, StreamName};
 use crate::start::{AtStart, Begin, prove_schemas, starts_now, stream_starts};
 use crate::start_schema;
 use crate::streams::Streams;
+use crate::table_phase::TablePhase;
 
 /// The number of chunks that one plan holds for each reading connection. It is large enough to keep all connections busy, and small enough
 /// to keep the list of splits short.

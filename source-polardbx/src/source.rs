@@ -5,22 +5,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use runtime::{
-    Committed, Context, Error, Event, Fact, Finding, Plan, Played, Position, Refetched, Renumbered, Source, SourceInfo, Split, SplitReader,
-    TableId, TableSchema, TestInput, async_trait,
+    Committed, Context, Error, Event, Fact, Facts, Finding, Plan, Played, Position, Refetched, Renumbered, Resnapshot, Source, SourceInfo,
+    Split, SplitReader, TableId, TableSchema, TestInput, async_trait,
 };
 
-use crate::binlog::{IgnoredTables, LastEnd, PreparedTransactions, Refusals, StreamOptions, StreamPosition, StreamReader, Undecodable};
+use crate::binlog::{
+    IgnoredTables, LastEnd, PreparedTransactions, Refusals, RowsWithoutEvents, StreamOptions, StreamPosition, StreamReader, Undecodable,
+};
 use crate::builder::PolardbxSourceBuilder;
 use crate::check;
-use crate::config::{Config, Phase, SourceSettings, StreamSplit};
+use crate::config::{Config, NewTables, Phase, SourceSettings, StreamSplit};
 use crate::denials::{Denials, Judged};
 use crate::error::{Result, SourceError};
 use crate::facts::{CatchUpEnds, DatabaseCollations, TaskFacts, selection_of_task};
 use crate::failover::renumbered;
-use crate::in_band::{InBandOptions, InBandReader, TablePhase, remove_chunk_files};
+use crate::in_band::{InBandOptions, InBandReader, remove_chunk_files};
 use crate::planner::Planner;
 use crate::refetch::refetch;
 use crate::rehearsal::rehearse;
+use crate::resnapshot::resnapshot;
 use crate::schema::{FollowedTable, OtherObjects, Unstated};
 use crate::schema_phase::SchemaReader;
 use crate::server::{Server, binlog_files, database_collations};
@@ -32,6 +35,7 @@ use crate::snapshot::preview::preview;
 use crate::snapshot::progress::estimate;
 use crate::snapshot::sessions::ReaderSessions;
 use crate::splits::{SplitName, StreamName};
+use crate::table_phase::TablePhase;
 
 /// The lower bound for the size limit of a chunk's batches, in bytes. Smaller batches would make Kafka's record batches small, too.
 const CHUNK_BATCH_BYTES: usize = 256 << 10;
@@ -162,7 +166,10 @@ impl PolardbxSource {
             ignored: self.ignored.clone(),
             profile: server.profile(),
             polardbx,
-            on_rows_without_events: self.settings.config.on_rows_without_events,
+            rows_without_events: RowsWithoutEvents {
+                then: self.settings.config.on_rows_without_events,
+                new_are_read: task.in_band && self.settings.config.new_tables == NewTables::Full,
+            },
             on_unparsed_ddl: self.settings.config.on_unparsed_ddl,
             heartbeat,
             batch_max_bytes: context.batch_max_bytes(),
@@ -191,15 +198,15 @@ impl PolardbxSource {
         for fact in committed.facts::<TablePhase>() {
             phases.push(fact?.1);
         }
-        if phases.is_empty() {
+        if phases.is_empty() && self.settings.config.new_tables != NewTables::Full {
             remove_chunk_files(state_dir);
             return Ok(Box::new(stream));
         }
         let position = StreamPosition::parse(split.start.as_str())?;
         let mut session = self.endpoint.connect().await?;
         let server = Server::identify(&mut session).await?;
-        let known: HashMap<TableId, Arc<TableSchema>> =
-            committed.split_schemas(&split.id).into_iter().map(|schema| (schema.id.clone(), schema)).collect();
+        let schemas = if phases.is_empty() { Vec::new() } else { committed.split_schemas(&split.id) };
+        let known: HashMap<TableId, Arc<TableSchema>> = schemas.into_iter().map(|schema| (schema.id.clone(), schema)).collect();
         let schemas: Vec<_> = phases.iter().filter_map(|phase| known.get(&phase.table).cloned()).collect();
         let estimates = estimate(&mut session, &schemas).await;
         session.close().await;
@@ -308,5 +315,9 @@ impl Source for PolardbxSource {
 
     async fn refetch_schema(&self, _: &Context, committed: &Committed, table: &TableId) -> Result<Refetched, Error> {
         Ok(refetch(&self.settings, &self.endpoint, committed, table).await?)
+    }
+
+    async fn resnapshot(&self, _: &Context, committed: &Committed, what: &Resnapshot) -> Result<Facts, Error> {
+        Ok(resnapshot(&self.settings, &self.endpoint, committed, what).await?)
     }
 }

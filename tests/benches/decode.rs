@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use divan::{Bencher, black_box, counter::ItemsCount};
 use runtime::{Collation, TableId, TableSchema};
 use source_polardbx::Selection;
-use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, ServerProfile, StreamPosition};
-use source_polardbx::config::{OnRowsWithoutEvents, PolarDbXOptions};
+use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, RowsWithoutEvents, ServerProfile, StreamPosition};
+use source_polardbx::config::PolarDbXOptions;
 use source_polardbx::schema::{History, read_create_table};
 use tests::event_log::EventLog;
 
@@ -118,7 +118,7 @@ impl Log {
             profile: ServerProfile::new(self.server.version()),
             prepared: PreparedTransactions::default(),
             polardbx: PolarDbXOptions::default(),
-            on_rows_without_events: OnRowsWithoutEvents::default(),
+            rows_without_events: RowsWithoutEvents::default(),
             batch_max_bytes: 1 << 20,
         }))
     }

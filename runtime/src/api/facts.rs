@@ -51,6 +51,12 @@ impl Facts {
         self.0.push((name_at::<F>(key), None));
     }
 
+    /// Whether the fact `key` of its kind is set by these changes.
+    pub fn has_at<F: Fact>(&self, key: &str) -> bool {
+        let name = name_at::<F>(key);
+        self.0.iter().rfind(|(changed, _)| *changed == name).is_some_and(|(_, text)| text.is_some())
+    }
+
     /// Appends the changes of `later`, which were made after these. Leaves `later` empty.
     pub fn append(&mut self, later: &mut Self) {
         self.0.append(&mut later.0);

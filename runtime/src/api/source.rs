@@ -79,6 +79,36 @@ pub trait Source: Send + Sync {
         let _ = (context, committed);
         Err(Error::config("this source cannot read the schema of a table again").of_table(table))
     }
+
+    /// Has the rows of a table read again when the task starts next, while everything else is delivered as before. Returns the changes of the task's
+    /// facts that say so. The caller commits them. The default can read no rows again.
+    async fn resnapshot(&self, context: &Context, committed: &Committed, what: &Resnapshot) -> Result<Facts> {
+        let _ = (context, committed);
+        Err(Error::config("this source cannot read the rows of a table again").of_table(&what.table))
+    }
+}
+
+/// Which rows of a table are to be read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Resnapshot {
+    /// The table.
+    pub table: TableId,
+    /// A condition in the source's language that the rows meet; all rows without one.
+    pub condition: Option<String>,
+}
+
+impl Resnapshot {
+    /// All rows of a table.
+    pub fn new(table: TableId) -> Self {
+        Self { table, condition: None }
+    }
+
+    /// Only the rows that meet the condition.
+    #[must_use]
+    pub fn with_condition(self, condition: Option<String>) -> Self {
+        Self { condition, ..self }
+    }
 }
 
 /// What happens in the source in a test of a configuration.

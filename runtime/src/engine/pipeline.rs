@@ -36,7 +36,7 @@ use super::task::{Retry, Task};
 use crate::api::context::{Pushdown, TaskContext};
 use crate::{
     Batch, Body, CheckpointStore, Commit, Context, DataErrors, Error, Event, Finding, Metrics, Notices, OnDataError, Played, Progress,
-    Refetched, Result, Sink, Source, TableId, TableSchema, TestInput, Transform,
+    Refetched, Resnapshot, Result, Sink, Source, TableId, TableSchema, TestInput, Transform,
 };
 
 /// The default memory limit for the batches of all lanes. It is far more than a usual task needs, and far less than a usual machine has.
@@ -195,6 +195,19 @@ impl Pipeline {
         }
         ledger.commit(Commit { facts: refetched.facts.clone(), splits, ..Commit::default() }).await?;
         Ok(refetched)
+    }
+
+    /// Has the rows of a table read again when the task starts next. Fails, and changes nothing, if the task runs, or if the source cannot read
+    /// them.
+    pub async fn resnapshot(&self, what: &Resnapshot) -> Result<()> {
+        let Task { source, ledger, context, .. } = &self.task;
+        if ledger.store().peek().await?.is_none_or(|committed| committed.is_new()) {
+            return Err(Error::config("there is no checkpoint of the task yet, so it has read no rows").of_table(&what.table));
+        }
+        // From here on, no other process can start the task.
+        let committed = ledger.load().await?;
+        let facts = source.resnapshot(&context.for_check(Some(&committed)), &committed, what).await?;
+        ledger.commit(Commit { facts, ..Commit::default() }).await
     }
 
     /// Plays the input of a test without a server, and returns what the transforms make of it.

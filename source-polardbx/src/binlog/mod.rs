@@ -32,7 +32,7 @@ mod transport;
 mod walk;
 
 pub(crate) use baseline::{Baseline, ChangedSchema, first_schema_change};
-pub use decode::{Decoder, DecoderOptions, PreparedTransactions};
+pub use decode::{Decoder, DecoderOptions, PreparedTransactions, RowsWithoutEvents};
 pub(crate) use diagnosis::{Refusals, is_lost};
 pub use error::StreamError;
 pub use event::Tso;

@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use runtime::{Batch, Collation, Context, Error, Kind, Position, Result, SplitReader, TableId, TableSchema, async_trait};
 
-use super::decode::{Decoder, DecoderOptions, OpenGroup, PreparedTransactions, boundary, continue_behind, insert, resume, wants_schemas};
+use super::decode::{
+    Decoder, DecoderOptions, OpenGroup, PreparedTransactions, RowsWithoutEvents, boundary, continue_behind, insert, resume, wants_schemas,
+};
 use super::diagnosis::{Refusals, compare, diagnose};
 use super::error::StreamError;
 use super::event::{Reader, Tso, kind};
@@ -18,7 +20,7 @@ use super::profile::ServerProfile;
 use super::scan::{LastEnd, ScanError};
 use super::timers::{Timers, stuck_message};
 use super::transport::{SILENCE, Transport};
-use crate::config::{OnRowsWithoutEvents, OnUnparsedDdl, PolarDbXOptions};
+use crate::config::{OnUnparsedDdl, PolarDbXOptions};
 use crate::error::SourceError;
 use crate::refetch::refetch_behind;
 use crate::schema::{FollowedTable, History, OtherObjects, Unstated};
@@ -56,7 +58,7 @@ pub(crate) struct StreamOptions {
     /// How the events of PolarDB-X are delivered.
     pub(crate) polardbx: PolarDbXOptions,
     /// What becomes of statements that change rows without row events.
-    pub(crate) on_rows_without_events: OnRowsWithoutEvents,
+    pub(crate) rows_without_events: RowsWithoutEvents,
     /// What is done behind a statement that cannot be read.
     pub(crate) on_unparsed_ddl: OnUnparsedDdl,
     /// A heartbeat is due after this time without events; `None` turns heartbeats off.
@@ -193,7 +195,7 @@ impl StreamReader {
             profile: profile.clone(),
             prepared,
             polardbx: options.polardbx,
-            on_rows_without_events: options.on_rows_without_events,
+            rows_without_events: options.rows_without_events,
             batch_max_bytes: options.batch_max_bytes,
         })
         .behind_full_phase(options.behind_full_phase);

@@ -14,9 +14,9 @@ mod timestamps;
 mod xa;
 
 use super::testing::{EventBytes, format_description};
-use super::{Decoder, DecoderOptions, FileOffset, PreparedTransactions, ServerProfile, StreamError, StreamPosition};
+use super::{Decoder, DecoderOptions, FileOffset, PreparedTransactions, RowsWithoutEvents, ServerProfile, StreamError, StreamPosition};
 use crate::Selection;
-use crate::config::{OnRowsWithoutEvents, PolarDbXOptions};
+use crate::config::PolarDbXOptions;
 use crate::schema::History;
 
 /// A column with a value, and the bytes that the server writes for the column (in a TABLE_MAP) and for the value.
@@ -344,7 +344,7 @@ fn options(position: StreamPosition, schema: Arc<TableSchema>, batch_max_bytes: 
         profile: ServerProfile::new("5.7.22-log"),
         prepared: PreparedTransactions::default(),
         polardbx: PolarDbXOptions::default(),
-        on_rows_without_events: OnRowsWithoutEvents::default(),
+        rows_without_events: RowsWithoutEvents::default(),
         batch_max_bytes,
     }
 }

@@ -58,17 +58,20 @@ pub enum OnDdlInFull {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NewTables {
-    /// Their changes are delivered.
+    /// Their changes are delivered. If the rows of the full phase are merged into the stream, the rows that a table has when it is renamed to a
+    /// selected name are read, too.
     #[default]
+    Full,
+    /// Their changes are delivered, and nothing is read.
     Stream,
     /// Nothing of them is delivered, and a notice names each.
     Ignore,
 }
 
 impl NewTables {
-    /// Whether it is the default.
-    pub(crate) fn is_stream(&self) -> bool {
-        *self == Self::Stream
+    /// Whether the task has such tables.
+    pub(crate) fn are_selected(&self) -> bool {
+        *self != Self::Ignore
     }
 }
 

@@ -23,6 +23,5 @@ mod reader;
 mod spooled;
 mod touched;
 
-pub(crate) use phases::TablePhase;
 pub(crate) use reader::{InBandOptions, InBandReader};
 pub(crate) use spooled::remove_chunk_files;

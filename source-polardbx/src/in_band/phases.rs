@@ -3,83 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use runtime::{Fact, TableId, TableProgress, TableSchema};
-use serde::{Deserialize, Serialize};
+use runtime::{TableId, TableProgress, TableSchema};
 
-use crate::error::{Result, SourceError};
+use crate::error::Result;
 use crate::snapshot::range::KeyRange;
+use crate::table_phase::TablePhase;
 
 /// How many bytes the rows of a chunk have, about.
-const CHUNK_BYTES: u64 = 8 << 20;
-
-/// How far the rows of a table are read and delivered. There is one such fact for each table whose rows are not all delivered; its key is the
-/// name of the table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct TablePhase {
-    pub(crate) table: TableId,
-    /// The ranges of keys whose rows are not delivered.
-    open: Vec<String>,
-    /// How many chunks were delivered.
-    chunks: u64,
-    /// How many rows the chunks had.
-    rows: u64,
-}
-
-impl Fact for TablePhase {
-    const NAME: &'static str = "table_phase";
-    const VERSION: u32 = 1;
-}
-
-impl TablePhase {
-    /// A table of which nothing is read.
-    pub(crate) fn planned(table: TableId) -> Self {
-        Self { table, open: vec![KeyRange::default().position().to_string()], chunks: 0, rows: 0 }
-    }
-
-    /// Whether all rows are delivered.
-    pub(super) fn is_done(&self) -> bool {
-        self.open.is_empty()
-    }
-
-    /// How many rows were read.
-    pub(super) fn rows(&self) -> u64 {
-        self.rows
-    }
-
-    /// Whether nothing is delivered yet.
-    fn is_planned(&self) -> bool {
-        self.chunks == 0
-    }
-
-    /// The table after the rows of `range` were delivered, but for those of `rest`. `rows` are those that the SELECT returned.
-    #[must_use]
-    fn delivered(&self, range: &KeyRange, rest: Option<&KeyRange>, rows: u64) -> Self {
-        let range = range.position().to_string();
-        let rest = rest.map(|rest| rest.position().to_string());
-        let mut open = Vec::with_capacity(self.open.len());
-        for part in &self.open {
-            if *part == range { open.extend(rest.clone()) } else { open.push(part.clone()) }
-        }
-        Self { table: self.table.clone(), open, chunks: self.chunks + 1, rows: self.rows + rows }
-    }
-
-    /// The table with `range` cut into parts.
-    fn cut(&mut self, range: &KeyRange, parts: &[KeyRange]) {
-        let range = range.position().to_string();
-        if let Some(place) = self.open.iter().position(|part| *part == range) {
-            self.open.splice(place..=place, parts.iter().map(|part| part.position().to_string()));
-        }
-    }
-
-    fn ranges(&self) -> Result<VecDeque<KeyRange>> {
-        let parse = |text: &String| KeyRange::parse(text);
-        self.open
-            .iter()
-            .map(parse)
-            .collect::<Option<_>>()
-            .ok_or_else(|| SourceError::Checkpoint { what: format!("it has an unreadable range of keys of table {}", self.table) })
-    }
-}
+pub(super) const CHUNK_BYTES: u64 = 8 << 20;
 
 /// A range of a table that is to be read next.
 #[derive(Clone, Debug)]
@@ -88,6 +19,8 @@ pub(super) struct Reading {
     /// Tells the reading from those before the table was begun again.
     pub(super) attempt: u32,
     pub(super) range: KeyRange,
+    /// A condition in SQL that the rows meet.
+    pub(super) condition: Option<String>,
     /// How many rows are read at most.
     pub(super) limit: u64,
     /// The generation of changes that the SELECT sees, with all before.
@@ -179,7 +112,8 @@ impl Phases {
         table.is_begun = true;
         // Wide rows make smaller chunks.
         let by_size = table.last.map_or(chunk_rows, |(bytes, rows)| CHUNK_BYTES * rows.max(1) / bytes.max(1));
-        Some(Reading { schema: table.schema.clone(), attempt: table.attempt, range, limit: by_size.clamp(1, chunk_rows), since })
+        let (schema, condition) = (table.schema.clone(), table.phase.condition().map(str::to_owned));
+        Some(Reading { schema, attempt: table.attempt, range, condition, limit: by_size.clamp(1, chunk_rows), since })
     }
 
     /// Whether the range should be cut into parts before it is read: it is a whole large table.
@@ -254,6 +188,7 @@ impl Phases {
         self.attempts += 1;
         let attempt = self.attempts;
         let table = self.tables.get_mut(table)?;
+        // A condition may name a column that does not exist any more.
         table.phase = TablePhase::planned(table.phase.table.clone());
         (table.attempt, table.not_before) = (attempt, not_before);
         (table.queue, table.is_begun, table.is_cut) = ([KeyRange::default()].into(), false, false);
@@ -274,7 +209,7 @@ impl Phases {
     pub(super) fn progress(&self, table: &TableId, rows: u64) -> TableProgress {
         match self.tables.get(table) {
             Some(known) => {
-                let read = known.phase.rows;
+                let read = known.phase.rows();
                 TableProgress { table: table.clone(), estimate: known.estimate.max(read), read, done: false }
             }
             None => TableProgress { table: table.clone(), estimate: rows, read: rows, done: true },
@@ -325,13 +260,13 @@ mod tests {
         let third = phases.take(0).unwrap();
         assert_eq!((third.range.clone(), third.limit), (rest.clone(), 100));
         let phase = phases.delivered(&one, Some(&rest), 100).unwrap();
-        assert_eq!(phase.open, ["v1;after=20;upto=50", "v1;after=50;upto=-"]);
+        assert_eq!(phase.ranges().unwrap(), [range("20", "50"), range("50", "-")]);
         assert!(!phases.delivered(&other, None, 7).unwrap().is_done());
         assert_eq!(phases.progress(&table, 0).read, 107);
         phases.read(&third, None, 3, 30);
         let phase = phases.delivered(&third, None, 3).unwrap();
         assert!(phase.is_done() && phases.is_empty());
-        assert_eq!((phase.rows, phases.progress(&table, phase.rows).done), (110, true));
+        assert_eq!((phase.rows(), phases.progress(&table, phase.rows()).done), (110, true));
     }
 
     #[test]

@@ -125,6 +125,14 @@ impl Read {
         }
     }
 
+    /// How many bytes its rows have.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Self::Chunk(chunk) => chunk.bytes,
+            Self::Changed(_) => 0,
+        }
+    }
+
     /// The place of the stream at which it has its turn.
     pub(super) fn high(&self) -> &StreamMark {
         match self {

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::barriers::Barriers;
 use super::keyless::Keyless;
-use super::phases::{Phases, Reading, TablePhase};
+use super::phases::{CHUNK_BYTES, Phases, Reading};
 use super::read::{Chunk, Job, Moment, MomentRows, Read, Readers, Sought};
 use super::spooled::{ChunkFiles, Inserted};
 use super::touched::Touched;
@@ -28,11 +28,13 @@ use crate::snapshot::difference::difference;
 use crate::snapshot::range::KeyRange;
 use crate::snapshot::sessions::{Lent, ReaderSessions};
 use crate::splits::StreamName;
+use crate::table_phase::TablePhase;
 
 /// No chunk is begun while the keys that the stream has changed take more memory than this, in bytes.
 const TOUCHED_BYTES: usize = 32 << 20;
-/// How many chunks may wait to be inserted for each connection that reads.
-const WAITING: usize = 2;
+/// How many bytes of rows may wait to be inserted for each connection that reads, and how many chunks in all.
+const WAITING_BYTES: u64 = CHUNK_BYTES;
+const WAITING: usize = 256;
 /// Into how many ranges for each connection a large table is cut.
 const PARTS: usize = 4;
 
@@ -189,7 +191,8 @@ impl InBandReader {
         // Chunks of an earlier run come first: they tell how far their tables are.
         let Some(since) = self.visible.filter(|_| self.again.is_empty() && self.inserting.is_none()) else { return Ok(()) };
         while self.reading < self.parallelism
-            && self.reading + self.waiting.len() < self.parallelism * WAITING
+            && self.reading + self.waiting.len() < WAITING
+            && self.waiting.iter().map(Read::bytes).sum::<u64>() < WAITING_BYTES * self.parallelism as u64
             && self.touched.bytes() < TOUCHED_BYTES
             && let Some(reading) = self.phases.take(since)
         {
@@ -217,7 +220,8 @@ impl InBandReader {
 
     fn job(&self, reading: Reading) -> Result<Job> {
         let read_as = as_read(&reading.schema, self.server.is_polardbx());
-        let conditions = self.context.pushdown(&reading.schema)?;
+        let mut conditions = self.context.pushdown(&reading.schema)?;
+        conditions.extend(reading.condition.clone());
         Ok(Job { read_as, conditions, path: self.files.unfinished(), reading })
     }
 
@@ -485,7 +489,7 @@ impl InBandReader {
                     let what = what.unwrap_or_else(|| if is_emptied { "it was emptied" } else { "it was renamed" }.to_owned());
                     self.restart(table, what, is_emptied, facts)?;
                 }
-                (None, Some(schema)) if is_renamed => self.plan(schema.clone(), facts)?,
+                (None, Some(schema)) if is_renamed || facts.has_at::<TablePhase>(&table.to_string()) => self.plan(schema.clone(), facts)?,
                 (None, _) => {}
             }
         }

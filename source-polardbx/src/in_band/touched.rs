@@ -47,6 +47,11 @@ impl Touched {
         self.tables.get(table).and_then(|keys| keys.get(key)).is_some_and(|generation| *generation >= since)
     }
 
+    /// Whether the stream has changed no row of the table, as far as that is noted.
+    pub(super) fn is_untouched(&self, table: &TableId) -> bool {
+        self.tables.get(table).is_none_or(HashMap::is_empty)
+    }
+
     /// Begins to note the changes of a table.
     pub(super) fn follow(&mut self, table: &TableId) {
         self.tables.entry(table.clone()).or_default();

@@ -43,6 +43,8 @@ pub struct WithoutEvents {
     pub table: TableId,
     /// What the statement does, such as `moves rows into or out of`.
     pub what: String,
+    /// Whether the table itself is new to the selection: all its rows are missing, and nothing else is.
+    pub is_new: bool,
 }
 
 /// The schemas of the known tables, and the databases, at one position of a stream.
@@ -96,7 +98,7 @@ impl Work<'_> {
 
     fn rows_without_events(&mut self, table: &TableId, what: &str) {
         if (self.interest)(table) == Interest::Selected {
-            self.without_events.push(WithoutEvents { table: table.clone(), what: what.to_owned() });
+            self.without_events.push(WithoutEvents { table: table.clone(), what: what.to_owned(), is_new: false });
         }
     }
 }
@@ -574,7 +576,8 @@ impl History {
                     let is_copy =
                         before.database == now.database && rows == FollowedRows::Own && shadow::is_copy(&before.table, &now.table);
                     if (work.interest)(&before) != Interest::Selected && rows != FollowedRows::None && !is_copy {
-                        work.rows_without_events(&now, &format!("renames {before}, of which not all changes were delivered, to"));
+                        let what = format!("renames {before}, of which not all changes were delivered, to");
+                        work.without_events.push(WithoutEvents { table: now, what, is_new: true });
                     }
                 }
             }

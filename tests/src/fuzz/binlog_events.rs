@@ -11,8 +11,8 @@ use formats::canal_json::CanalJson;
 use formats::dts_avro::DtsAvro;
 use runtime::{Batch, Body, Collation, Encoder, Message};
 use source_polardbx::Selection;
-use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, ServerProfile, StreamPosition};
-use source_polardbx::config::{OnRowsWithoutEvents, PolarDbXOptions};
+use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, RowsWithoutEvents, ServerProfile, StreamPosition};
+use source_polardbx::config::PolarDbXOptions;
 use source_polardbx::schema::History;
 
 use super::mutation::mutate;
@@ -81,7 +81,7 @@ fn decoder(random: &mut Rng, log: &Log) -> Result<Decoder> {
         profile: ServerProfile::new(log.version),
         prepared: PreparedTransactions::default(),
         polardbx: PolarDbXOptions { lacks_keyless: random.u8(..8) == 0, ..PolarDbXOptions::default() },
-        on_rows_without_events: OnRowsWithoutEvents::default(),
+        rows_without_events: RowsWithoutEvents::default(),
         batch_max_bytes: if random.bool() { 1 << 20 } else { 1_000 },
     }))
 }
@@ -179,7 +179,7 @@ mod tests {
                 profile: ServerProfile::new(log.version),
                 prepared: PreparedTransactions::default(),
                 polardbx: PolarDbXOptions::default(),
-                on_rows_without_events: OnRowsWithoutEvents::default(),
+                rows_without_events: RowsWithoutEvents::default(),
                 batch_max_bytes: 1 << 20,
             };
             let mut decoder = Decoder::new(options);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use runtime::{Collation, TableId, TableSchema};
 use source_polardbx::Selection;
-use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, ServerProfile, StreamPosition};
+use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, RowsWithoutEvents, ServerProfile, StreamPosition};
 use source_polardbx::config::{OnRowsWithoutEvents, PolarDbXOptions};
 use source_polardbx::schema::{
     Dialect, ExplicitTimestamps, History, Interest, Statement, StatementContext, read_create_table, read_statement,
@@ -269,7 +269,10 @@ fn is_decoded(session: &Session, random: &mut Rng, statements: &[String]) -> Res
         profile: ServerProfile::new(session.version),
         prepared: PreparedTransactions::default(),
         polardbx: PolarDbXOptions { lacks_keyless: random.bool(), ..PolarDbXOptions::default() },
-        on_rows_without_events: if random.bool() { OnRowsWithoutEvents::Warn } else { OnRowsWithoutEvents::Fail },
+        rows_without_events: RowsWithoutEvents {
+            then: if random.bool() { OnRowsWithoutEvents::Warn } else { OnRowsWithoutEvents::Fail },
+            new_are_read: random.bool(),
+        },
         batch_max_bytes: 1 << 20,
     });
     for event in log.events() {

@@ -74,12 +74,13 @@ impl Settings {
         self.source_port = address.port();
     }
 
-    /// Whether the rows of the full phase are merged into the stream, which is the default with both phases. Tasks with several streams must
-    /// say that they are sequential.
+    /// Whether the rows of the full phase are merged into the stream, which is the default with both phases and one stream. Tests of groups of
+    /// streams have several.
     pub fn is_in_band(&self) -> bool {
         let phases = self.source.lines().find(|line| line.trim_start().starts_with("phases"));
         let has_both = phases.is_none_or(|line| line.contains("\"full\"") && line.contains("\"incremental\""));
-        has_both && !self.source.contains("handover = \"sequential\"")
+        let is_sequential = ["handover = \"sequential\"", "stream_group", "stream_split"].iter().any(|key| self.source.contains(key));
+        has_both && !is_sequential
     }
 
     /// The configuration file as text, with the checkpoint at the path `state`.

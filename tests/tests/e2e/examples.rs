@@ -61,7 +61,7 @@ async fn a_pipeline_in_a_custom_program() -> Result<()> {
     let console = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{console}{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(console, "5 rows copied\n");
-    let expected = Expected { format: Format::CanalJson, cut_chunks: 0, late: 0, in_band: true };
+    let expected = Expected { format: Format::CanalJson, cut_chunks: 0, late: 0, in_band: false };
     let tables = ["a", "b"].map(|table| Table::new("embedded", table));
     let report = verify(&servers.source, &tables, &servers.kafka, "embedded", expected).await?;
     assert_eq!((report.records, report.rows), (5, 5));
@@ -98,7 +98,7 @@ async fn a_custom_sink_loses_and_repeats_nothing_when_it_is_killed() -> Result<(
         .await?;
     let proxy = Proxy::start(servers.source.address())?;
     let mut settings = Settings::new("own_sink", &servers.source, &["own_sink.*"], &servers.kafka, "none", Format::CanalJson);
-    settings.source = "chunk_rows = 200\nparallelism = 2".into();
+    settings.source = "handover = \"sequential\"\nchunk_rows = 200\nparallelism = 2".into();
     settings.read_from(proxy.address());
     let path = tokio::task::spawn_blocking(|| example("custom_sink")).await??;
     let mut task = Task::new(&Program::new(path), &settings)?;

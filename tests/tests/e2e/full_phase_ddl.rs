@@ -50,7 +50,7 @@ async fn case(servers: &Servers, name: &str, format: Format, more: &str) -> Resu
     create(&servers.source, name).await?;
     let tables = ["a_first", "t", "z_last"].map(|table| Table::new(name, table)).to_vec();
     let mut case = Case::new(servers.clone(), name, format, 1, tables).await?;
-    case.settings.source = format!("chunk_rows = 20\nparallelism = 2\n{more}");
+    case.settings.source = format!("handover = \"sequential\"\nchunk_rows = 20\nparallelism = 2\n{more}");
     case.task.configure(&case.settings)?;
     Ok(case)
 }
@@ -267,7 +267,7 @@ async fn fail_stops_at_an_altered_table_until_the_other_value_is_set() -> Result
         let said = ["E_SCHEMA_CHANGED", table.as_str(), "the column `c` is new", "source.polardbx.on_ddl_in_full"];
         ended(&mut case, 1, &said).await?;
         ended_again(&mut case, &said).await?;
-        case.settings.source = format!("chunk_rows = 20\n{phases}");
+        case.settings.source = format!("handover = \"sequential\"\nchunk_rows = 20\n{phases}");
         case.task.configure(&case.settings)?;
         case.task.start()?;
         if phases.is_empty() {

@@ -1,6 +1,7 @@
 //! The full phase inside the stream, under writers and kills: no key goes back in time, and no row comes twice.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
@@ -9,7 +10,7 @@ use tests::harness::{Database, Flavor};
 use tests::workload::{Writers, writers};
 use tests::{Failure, Result};
 
-use super::case::{Case, MERGED, Servers};
+use super::case::{Case, MERGED, Servers, program};
 
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -68,6 +69,54 @@ async fn under_writers(name: &str, flavor: Flavor, format: Format, partitions: i
     assert!(report.snapshot_rows > 500 && report.stream_rows > 100, "{report:?}");
     assert!(in_full >= kills * 2 / 3, "only {in_full} of {kills} kills fell into the full phase");
     Ok(report)
+}
+
+/// Commits are slow: for a part of a second they are in the binlog, and SELECT does not see them. Without the barrier the rows of chunks are
+/// older than the changes before them, which the checker must find. With it nothing is wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_commits_need_the_barrier() -> Result<()> {
+    const WRITERS: usize = 10;
+    let servers =
+        Servers { source: Arc::new(Database::start(Flavor::MySql57, &["--sync-binlog=0"]).await?), kafka: Servers::shared().await?.kafka };
+    for (name, has_barrier) in [("band_slow", true), ("band_bites", false)] {
+        create_numbered(&servers.source, name, &["t"], 4_000).await?;
+        let mut case = Case::new(servers.clone(), name, Format::CanalJson, 1, vec![Table::new(name, "t")]).await?;
+        case.settings.source = "handover = \"in_band\"\nchunk_rows = 8\nparallelism = 2\nbarrier_delay_ms = 0".into();
+        case.task.configure(&case.settings)?;
+        let set = |micros: u32| format!("SET GLOBAL binlog_group_commit_sync_delay = {micros}");
+        if !has_barrier {
+            // The account cannot write the marker row, and the wait in its place is too short for any commit.
+            servers.source.execute(&["REVOKE ALL ON dts_health_check.* FROM 'dts'@'%'"]).await?;
+        }
+        servers.source.execute(&[&set(300_000)]).await?;
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let mut writers = tokio::task::JoinSet::new();
+        for number in 0..WRITERS {
+            let (mut connection, stopped) = (servers.source.connect().await?, stopped.clone());
+            let sql =
+                format!("UPDATE {name}.t SET v = CONCAT('changed ', LEFT(MD5(CONCAT(id, NOW(6))), 9)) WHERE id % {WRITERS} = {number}");
+            writers.spawn(async move {
+                while !*stopped.borrow() {
+                    connection.query_drop(&sql).await?;
+                }
+                Ok::<_, Failure>(())
+            });
+        }
+        case.task.start()?;
+        case.end_of_full_phase(LIMIT).await?;
+        stop.send_replace(true);
+        while let Some(ended) = writers.join_next().await {
+            ended.map_err(|error| Failure::new(error.to_string()))??;
+        }
+        servers.source.execute(&[&set(0)]).await?;
+        case.catch_up(LIMIT).await?;
+        case.task.stop().await?;
+        match case.verify(0).await {
+            Ok(report) => assert!(has_barrier && report.snapshot_rows > 0, "the test finds nothing without the barrier: {report:?}"),
+            Err(wrong) => assert!(!has_barrier && wrong.to_string().contains("not what the changes before it left"), "{wrong}"),
+        }
+    }
+    Ok(())
 }
 
 /// Creates a database with tables of `rows` rows, whose texts begin with the name of their table.
@@ -256,5 +305,123 @@ async fn keyless(flavor: Flavor, kills: usize) -> Result<()> {
         assert!(read >= 3_000 && (changed > 0 || table != "heap"), "{table}: {read} read, {changed} changed");
     }
     println!("{name}: {in_full} of {kills} kills in the full phase, {written} statements");
+    Ok(())
+}
+
+/// A table that gets a selected name, and one that is read again on demand, are read while other tables are streamed, and over kills.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_arrive_or_are_read_again_are_read_beside_the_stream() -> Result<()> {
+    const NAME: &str = "band_later";
+    const ROWS: u64 = 6_000;
+    let servers = Servers::shared().await?;
+    create_numbered(&servers.source, NAME, &["busy", "arrived", "outside"], ROWS).await?;
+    servers
+        .source
+        .execute(&[&format!("RENAME TABLE {NAME}.arrived TO {NAME}.before"), &format!("RENAME TABLE {NAME}.outside TO {NAME}.old")])
+        .await?;
+    let mut case = Case::new(servers.clone(), NAME, Format::CanalJson, 1, vec![Table::new(NAME, "busy")]).await?;
+    case.settings.tables = ["busy", "arrived", "outside", "fence"].map(|table| format!("{NAME}.{table}")).into();
+    case.settings.source = "chunk_rows = 20\nparallelism = 2".into();
+    // A table that does not exist yet can only be selected by a pattern.
+    case.settings.tables[1] = format!("{NAME}.arr*");
+    case.settings.tables[2] = format!("{NAME}.out*");
+    case.task.configure(&case.settings)?;
+    case.task.start()?;
+    case.catch_up(LIMIT).await?;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let writer = {
+        let servers = servers.clone();
+        tokio::spawn(async move {
+            let (mut connection, mut rng) = (servers.source.connect().await?, fastrand::Rng::with_seed(5));
+            while !*stopped.borrow() {
+                let (id, other) = (rng.u64(..ROWS), rng.u64(..ROWS));
+                connection.query_drop(format!("UPDATE {NAME}.busy SET v = 'b{other}' WHERE id = {id}")).await?;
+                // Under either of its names.
+                for table in ["before", "arrived"] {
+                    match connection.query_drop(format!("UPDATE {NAME}.{table} SET v = 'a{id}' WHERE id = {other}")).await {
+                        Err(mysql_async::Error::Server(error)) if error.code == 1146 => {}
+                        done => done?,
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+            Ok::<_, Failure>(())
+        })
+    };
+    let mut rng = fastrand::Rng::with_seed(1);
+    servers.source.execute(&[&format!("RENAME TABLE {NAME}.before TO {NAME}.arrived")]).await?;
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(rng.u64(100..700))).await;
+        case.task.must_run()?;
+        case.task.kill()?;
+        case.task.start()?;
+    }
+    case.add_table("arrived");
+    let fence = case.fence().await?;
+    case.reach(fence, LIMIT).await?;
+    wait_for(&mut case, "all rows of the table are read table=\"band_later.arrived\"").await?;
+    case.task.stop().await?;
+    // Two rows are changed where the task does not see it.
+    let mut connection = servers.source.connect().await?;
+    for statement in [
+        "SET sql_log_bin = 0".to_owned(),
+        format!("UPDATE {NAME}.busy SET v = 'unseen' WHERE id = 17"),
+        format!("UPDATE {NAME}.busy SET v = 'unseen' WHERE id = 18"),
+    ] {
+        connection.query_drop(statement).await?;
+    }
+    let resnapshot = |arguments: &[&str]| -> Result<(Option<i32>, String)> {
+        let file = case.task.file().display().to_string();
+        let arguments: Vec<&str> = ["resnapshot", &file].into_iter().chain(arguments.iter().copied()).collect();
+        let output = program().command(&arguments).output()?;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)))
+    };
+    for (arguments, wanted) in [
+        (vec!["band_later.old"], "the task does not know it"),
+        (vec!["band_later.busy", "--where", "nothing = 1"], "the server refuses to read it"),
+        (vec!["band_later.busy", "--where", "id < ("], "the server refuses to read it"),
+        (vec!["busy"], "TABLE is not valid"),
+    ] {
+        let (code, text) = resnapshot(&arguments)?;
+        assert!(code == Some(2) && text.contains(wanted), "{arguments:?}: {code:?} {text}");
+    }
+    let (code, text) = resnapshot(&["band_later.busy", "--where", "id < 3000"])?;
+    assert!(code == Some(0) && text.contains("reads the rows that meet the condition of band_later.busy again"), "{text}");
+    let (code, text) = resnapshot(&["band_later.busy"])?;
+    assert!(code == Some(2) && text.contains("being read already"), "{text}");
+    let before = case.read().await?;
+    case.task.start()?;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(rng.u64(100..600))).await;
+        case.task.kill()?;
+        case.task.start()?;
+    }
+    wait_for(&mut case, "all rows of the table are read table=\"band_later.busy\"").await?;
+    stop.send_replace(true);
+    writer.await.map_err(|error| Failure::new(error.to_string()))??;
+    case.catch_up(LIMIT).await?;
+    case.task.stop().await?;
+    let mut read = 0;
+    for entry in &case.entries[before..] {
+        let header = tests::checker::Header::parse(entry.header.as_deref().unwrap_or_default())?;
+        read += usize::from(header.snapshot());
+    }
+    assert!((2_000..3_001).contains(&read), "{read} rows were read again");
+    // Rows that are read twice on demand are no fault, and a change that is not in the binlog breaks the history of its row.
+    let rows = case.rows_of("busy", "v")?;
+    assert_eq!(rows.iter().filter(|value| *value == "unseen").count(), 2);
+    Ok(())
+}
+
+/// Waits until the last run of the program has said this.
+async fn wait_for(case: &mut Case, text: &str) -> Result<()> {
+    let start = std::time::Instant::now();
+    while !case.task.output().contains(text) {
+        case.task.must_run()?;
+        if start.elapsed() > LIMIT {
+            return Failure::err(format!("{text} was not said:\n{}", case.task.output()));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     Ok(())
 }

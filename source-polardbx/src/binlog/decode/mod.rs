@@ -51,7 +51,7 @@ use super::position::{FileOffset, StreamPosition};
 use super::profile::ServerProfile;
 use super::row::{RowLayout, RowsKind};
 use super::track::Tracker;
-use crate::config::{OnRowsWithoutEvents, PolarDbXOptions};
+use crate::config::PolarDbXOptions;
 use crate::schema::History;
 use crate::selection::Selection;
 use context::EventContext;
@@ -64,7 +64,7 @@ use heartbeat::Heartbeats;
 pub(super) use insertion::{boundary, insert, resume};
 use look_ahead::{LookAhead, Wait};
 use new_tables::NewTables;
-pub use options::DecoderOptions;
+pub use options::{DecoderOptions, RowsWithoutEvents};
 use output::BatchOutput;
 pub(super) use polardbx::StatementTexts;
 pub use prepared::PreparedTransactions;
@@ -94,7 +94,7 @@ pub struct Decoder {
     /// The sources of events that are being expanded, the innermost last. Each belongs to the open group.
     expansions: Vec<Expansion>,
     polardbx: PolarDbXOptions,
-    on_rows_without_events: OnRowsWithoutEvents,
+    rows_without_events: RowsWithoutEvents,
     /// The statement of PolarDB-X whose commit mark was not read yet.
     logged: Option<KeptEvent>,
     /// The events that were read before their turn. They follow the expansions.
@@ -108,7 +108,7 @@ pub struct Decoder {
 impl Decoder {
     /// Creates a decoder. Its first event must be the first event of a binlog dump that begins at [`Decoder::dump_from`].
     pub fn new(options: DecoderOptions) -> Self {
-        let DecoderOptions { stream, position, history, selection, profile, prepared, polardbx, on_rows_without_events, batch_max_bytes } =
+        let DecoderOptions { stream, position, history, selection, profile, prepared, polardbx, rows_without_events, batch_max_bytes } =
             options;
         Self {
             tracker: Tracker::new(&position.base, ResumeGuard::dump_from(&position)),
@@ -121,7 +121,7 @@ impl Decoder {
             prepared,
             expansions: Vec::new(),
             polardbx,
-            on_rows_without_events,
+            rows_without_events,
             logged: None,
             ahead: LookAhead::default(),
             refetches: false,

@@ -24,7 +24,16 @@ pub struct DecoderOptions {
     /// How the events of PolarDB-X are delivered.
     pub polardbx: PolarDbXOptions,
     /// What becomes of statements that change rows without row events.
-    pub on_rows_without_events: OnRowsWithoutEvents,
+    pub rows_without_events: RowsWithoutEvents,
     /// Batches are cut at about this size, in bytes.
     pub batch_max_bytes: usize,
+}
+
+/// What becomes of statements that change rows without row events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowsWithoutEvents {
+    /// What is done with most of them.
+    pub then: OnRowsWithoutEvents,
+    /// Whether the rows of a table that is renamed into the selection are read and merged into the stream, so that nothing is missing.
+    pub new_are_read: bool,
 }

@@ -23,6 +23,7 @@ use crate::schema::{
     tables_named, without_leading_comma,
 };
 use crate::spool::SpoolReader;
+use crate::table_phase::TablePhase;
 
 /// The statement of a user from which PolarDB-X has made a statement for MySQL.
 #[derive(Clone, Copy, Default)]
@@ -229,8 +230,10 @@ impl Decoder {
                 self.ignored.note(&self.history.fold(table), &self.selection);
             }
         }
-        for WithoutEvents { table, what } in without_events {
-            if self.on_rows_without_events == OnRowsWithoutEvents::Fail {
+        let (new, without_events): (Vec<_>, Vec<_>) =
+            without_events.into_iter().partition(|found| found.is_new && self.rows_without_events.new_are_read);
+        for WithoutEvents { table, what, .. } in without_events {
+            if self.rows_without_events.then == OnRowsWithoutEvents::Fail {
                 return Err(refuse(ChangeError::WithoutEvents { table, what }));
             }
             tracing::warn!(statement = shorten(text), "a statement {what} {table}, and the binlog does not hold these rows");
@@ -251,6 +254,10 @@ impl Decoder {
             // Invariant: what is known behind the statement is not committed with a resume point before it. The statement is applied to what is
             // known, and twice is not once.
             self.cut();
+        }
+        for WithoutEvents { table, what, .. } in new {
+            tracing::info!(statement = shorten(text), "a statement {what} {table}: its rows are read");
+            self.output.set_fact(&table.to_string(), &TablePhase::planned(table.clone()))?;
         }
         unstated::note(&self.stream, &mut self.history, &mut self.output)?;
         followed::note(&self.stream, &mut self.history, &mut self.output)?;
@@ -386,7 +393,7 @@ impl Decoder {
         }
         let is_selected = |table: &TableId| self.selection.selects(&self.history.fold(table));
         if let Some(table) = loses_partitions(text, &context).filter(is_selected) {
-            if self.on_rows_without_events == OnRowsWithoutEvents::Fail {
+            if self.rows_without_events.then == OnRowsWithoutEvents::Fail {
                 let change = ChangeError::WithoutEvents { table, what: "removes rows of".to_owned() };
                 return Err(StreamError::Change { change, statement: shorten(text) });
             }

@@ -9,6 +9,7 @@ use runtime::{Commit, Committed};
 
 use super::rollbacks::values;
 use super::*;
+use crate::config::OnRowsWithoutEvents;
 use crate::facts::DatabaseCollations;
 
 const MYSQL: &str = "5.7.22-log";
@@ -54,13 +55,8 @@ impl Log {
 pub(super) fn decoder_of(position: StreamPosition, folder: Option<&Path>, settled: Option<FileOffset>, committed: &Committed) -> Decoder {
     let prepared = PreparedTransactions::open("global", folder, settled, committed).unwrap();
     let profile = ServerProfile::new(MYSQL);
-    let on_rows_without_events = OnRowsWithoutEvents::Warn;
-    Decoder::new(DecoderOptions {
-        prepared,
-        profile,
-        on_rows_without_events,
-        ..options(position, schema(&[integer(1, 4, false)]), 1 << 20)
-    })
+    let rows_without_events = RowsWithoutEvents { then: OnRowsWithoutEvents::Warn, ..RowsWithoutEvents::default() };
+    Decoder::new(DecoderOptions { prepared, profile, rows_without_events, ..options(position, schema(&[integer(1, 4, false)]), 1 << 20) })
 }
 
 pub(super) fn new_decoder(folder: &Path) -> Decoder {

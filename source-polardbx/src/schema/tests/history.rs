@@ -28,7 +28,7 @@ pub(super) fn apply(history: &mut History, sql: &str) -> Result<Vec<(String, Opt
     let statement = read(sql);
     let Statement::Change(change) = statement else { panic!("{sql}: {statement:?}") };
     let Applied { touched, without_events } = history.apply(&change, 1_000, &interest)?;
-    if let Some(WithoutEvents { table, what }) = without_events.into_iter().next() {
+    if let Some(WithoutEvents { table, what, .. }) = without_events.into_iter().next() {
         return Err(ChangeError::WithoutEvents { table, what });
     }
     Ok(touched.into_iter().map(|(table, schema)| (table.to_string(), schema.map(|schema| schema.version))).collect())

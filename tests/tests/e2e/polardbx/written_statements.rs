@@ -9,8 +9,8 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use runtime::{Batch, Body, Collation, ColumnKind, TableId, TableSchema};
 use source_polardbx::Selection;
-use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, ServerProfile, StreamPosition};
-use source_polardbx::config::{OnRowsWithoutEvents, PolarDbXOptions};
+use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, RowsWithoutEvents, ServerProfile, StreamPosition};
+use source_polardbx::config::PolarDbXOptions;
 use source_polardbx::schema::History;
 use tests::event_log::EventLog;
 use tests::harness::{Database, Flavor};
@@ -287,7 +287,7 @@ fn decoder() -> Result<Decoder> {
         profile: ServerProfile::new("5.7.25-PXC-5.4.20-20251031"),
         prepared: PreparedTransactions::default(),
         polardbx: PolarDbXOptions::default(),
-        on_rows_without_events: OnRowsWithoutEvents::Fail,
+        rows_without_events: RowsWithoutEvents::default(),
         batch_max_bytes: 1 << 20,
     }))
 }
