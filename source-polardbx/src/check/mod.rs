@@ -101,7 +101,9 @@ async fn supported(
     }
     // A data node of PolarDB-X would not know the statement. That there is no binlog is reported already.
     if settings.has(Phase::Incremental) && (has_binlog || !server.is_polardbx()) {
-        let needed = if settings.has(Phase::Full) { Needed::StreamAfterFullPhase } else { Needed::Stream };
+        // Where rows are merged into the stream, it is read from the beginning.
+        let is_read_later = settings.has(Phase::Full) && !is_in_band(settings, &streams, true);
+        let needed = if is_read_later { Needed::StreamAfterFullPhase } else { Needed::Stream };
         // All streams of a group are kept for the same time.
         match retention(session, server, &streams.names[0], needed).await {
             Ok(finding) => found.push(finding),
