@@ -43,7 +43,7 @@ pub struct WithoutEvents {
     pub table: TableId,
     /// What the statement does, such as `moves rows into or out of`.
     pub what: String,
-    /// Whether the table itself is new to the selection: all its rows are missing, and nothing else is.
+    /// Whether the table itself is new to the selection, and takes the place of no other table: all its rows are missing, and no row is too many.
     pub is_new: bool,
 }
 
@@ -566,6 +566,7 @@ impl History {
     /// A table that is selected now and was not before brings rows that were never delivered, unless it has none, or is the copy of the table
     /// whose place it takes. A table that once had another name is no such copy: it may be the table that a copy has replaced.
     fn judge_renamed(&mut self, work: &mut Work<'_>) {
+        let names_before: BTreeSet<TableId> = work.renamed.iter().map(|renamed| renamed.before.clone()).collect();
         for Renamed { now, before, rows } in std::mem::take(&mut work.renamed) {
             match (work.interest)(&now) {
                 Interest::None => self.forget(&now),
@@ -577,7 +578,9 @@ impl History {
                         before.database == now.database && rows == FollowedRows::Own && shadow::is_copy(&before.table, &now.table);
                     if (work.interest)(&before) != Interest::Selected && rows != FollowedRows::None && !is_copy {
                         let what = format!("renames {before}, of which not all changes were delivered, to");
-                        work.without_events.push(WithoutEvents { table: now, what, is_new: true });
+                        // Readers have the rows of a table whose place it takes.
+                        let is_new = !names_before.contains(&now);
+                        work.without_events.push(WithoutEvents { table: now, what, is_new });
                     }
                 }
             }

@@ -35,6 +35,24 @@ pub(super) fn apply(history: &mut History, sql: &str) -> Result<Vec<(String, Opt
 }
 
 #[test]
+fn a_table_that_comes_in_is_new_unless_it_takes_the_place_of_another_one() {
+    let comes_in = |before: &[&str], sql: &str| {
+        let mut known = history();
+        for before in before {
+            apply(&mut known, before).unwrap();
+        }
+        let Statement::Change(change) = read(sql) else { panic!("{sql}") };
+        let Applied { without_events, .. } = known.apply(&change, 1_000, &interest).unwrap();
+        without_events.into_iter().map(|WithoutEvents { table, is_new, .. }| (table.table.to_string(), is_new)).collect::<Vec<_>>()
+    };
+    assert_eq!(comes_in(&["RENAME TABLE t TO no"], "RENAME TABLE no TO v"), [("v".to_owned(), true)]);
+    assert_eq!(
+        comes_in(&["RENAME TABLE t TO no", "CREATE TABLE t (a int PRIMARY KEY)"], "RENAME TABLE t TO no_old, no TO t"),
+        [("t".to_owned(), false)]
+    );
+}
+
+#[test]
 fn the_history_follows_what_it_can() {
     let mut known = history();
     for (sql, expected) in [
