@@ -113,6 +113,12 @@ impl KafkaSinkBuilder {
         self
     }
 
+    /// The shortest time between two small requests of a busy stream, in milliseconds.
+    pub fn linger_ms(mut self, ms: u64) -> Self {
+        self.config.linger_ms = Some(ms);
+        self
+    }
+
     /// The size in bytes, before compression, at which a record batch is closed.
     pub fn record_batch_bytes(mut self, bytes: usize) -> Self {
         self.config.record_batch_bytes = Some(bytes);

@@ -35,6 +35,9 @@ pub(crate) fn topic(settings: &Settings, main: Option<&dyn Sink>) -> Result<Arc<
     if settings.not_empty.is_some() {
         return refuse("not_empty", "has no effect: the topic may hold records, such as the dead letters of other tasks".into());
     }
+    if settings.linger_ms.is_some() {
+        return refuse("linger_ms", "has no effect: a dead letter is durable before anything behind it is written".into());
+    }
     if rules.tombstones {
         return refuse("tombstones", "has no effect: dead letters delete nothing".into());
     }

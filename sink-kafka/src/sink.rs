@@ -1,6 +1,7 @@
 //! Implements the sink interface of the runtime.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use runtime::{Batch, Context, Encoder, Event, Finding, Letter, PreviewRecord, Receipt, Result, Sink, async_trait};
 
@@ -94,6 +95,10 @@ impl Sink for KafkaSink {
             writer.end_transactions()?;
         }
         Ok(())
+    }
+
+    fn linger(&self) -> Duration {
+        self.task.settings.linger()
     }
 
     fn could_write_to(&self, destination: &str) -> bool {

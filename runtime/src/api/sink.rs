@@ -1,5 +1,7 @@
 //! Where events go.
 
+use std::time::Duration;
+
 use crate::{Batch, Context, Error, Event, Finding, Letter, Receipt, Result, async_trait};
 
 /// A record that a sink would write for an event, in texts for people.
@@ -30,6 +32,13 @@ pub trait Sink: Send {
     /// `Err` means that it is unknown what was delivered: the lane is dropped, and the batch is replayed into a new one. Never called
     /// concurrently, never cancelled.
     async fn write(&mut self, batch: &mut Batch) -> Result<()>;
+
+    /// The shortest time between two small batches of a stream that is busy, for a sink whose writes have a cost of their own. Batches that
+    /// come faster are read as one. The first events after such a time are written at once. Called once, after `open`. By default every
+    /// batch is written as soon as it is read.
+    fn linger(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Whether the sink could write events to this topic, queue or file. It is asked by the sink for dead letters, which must not write to the
     /// same one. The default does not know, so it says no.

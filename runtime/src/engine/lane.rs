@@ -13,6 +13,7 @@
 //! Any failure ends the whole lane. The supervisor then opens a new lane at the last checkpoint. There is no other recovery.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
@@ -20,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use super::budget::{Budget, Share};
 use super::commits::Commits;
 use super::ledger::Said;
+use super::linger::Linger;
 use super::rejections::Rejections;
 use super::shape::transformed;
 use super::stats::SplitStats;
@@ -96,6 +98,8 @@ async fn run_split(
     let rejections = Rejections::new(&task.rules, letters, context.for_letters(), &stats);
     task.seams.accepted(&task.ledger).await?;
     let context = context.without_tables();
+    // A batch of a snapshot is what a query returned, and nothing comes by itself that could join it.
+    let linger = Linger::new(if split.kind == SplitKind::Stream { sink.linger() } else { Duration::ZERO });
     let (ledger, position) = (task.ledger.clone(), context.committed().clone());
     let mut commits = Commits::new(ledger, split.id.clone(), number, last, stats.clone(), task.flush_interval, position);
     commits.baseline(task.ledger.ask(&*sink)).await?;
@@ -108,7 +112,7 @@ async fn run_split(
     // `committed` is dropped before the lane runs. While it is still shared, a commit would copy the whole state.
     drop(committed);
     let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
-    let reading = tokio::spawn(read(reader, sender, task.budget.clone(), stop));
+    let reading = tokio::spawn(read(reader, linger, sender, task.budget.clone(), stop));
     // `drain` owns the receiver. When it returns, even with an error, the channel is closed, so the reader ends.
     let drained = writer.drain(receiver).await;
     // Invariant: when the lane ends, even with an error, none of its commits is being written.
@@ -132,6 +136,7 @@ async fn run_split(
 
 async fn read(
     mut reader: Box<dyn SplitReader>,
+    mut linger: Linger,
     batches: mpsc::Sender<(Batch, Share)>,
     budget: Budget,
     mut stop: watch::Receiver<bool>,
@@ -141,9 +146,10 @@ async fn read(
             biased;
             _ = stop.wait_for(|stop| *stop) => return Ok(Ended::Stopped),
             () = batches.closed() => return Ok(Ended::Stopped),
-            batch = reader.next() => batch?,
+            batch = async { linger.wait().await; reader.next().await } => batch?,
         };
         let Some(batch) = batch else { return Ok(Ended::Finished) };
+        linger.read(&batch);
         // The share is held until the batch is delivered. A lane that waits here waits only for lanes that are delivering, so there is no
         // deadlock.
         let share = budget.take(batch.size()).await;
