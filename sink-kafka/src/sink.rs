@@ -7,7 +7,6 @@ use runtime::{Batch, Context, Encoder, Event, Finding, Letter, PreviewRecord, Re
 
 use crate::builder::KafkaSinkBuilder;
 use crate::check;
-use crate::codec::Codec;
 use crate::delivery::{LetterWriter, Sender, Writer, WriterOptions};
 use crate::error::Error;
 use crate::letters;
@@ -64,7 +63,7 @@ impl Sink for KafkaSink {
             evidence: self.task.evidence.clone(),
             router: Router::new(settings.rules.clone(), self.task.owners.clone(), context.notices().clone(), context.tables()),
             encoder,
-            codec: Codec::new(settings.compression).map_err(|problem| Error::RecordBatch { problem })?,
+            codec: settings.codec()?,
             record_batch_bytes: settings.record_batch_bytes,
             schema_ids: self.task.schemas.is_some(),
         });
