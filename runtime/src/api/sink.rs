@@ -63,7 +63,7 @@ pub trait Sink: Send {
         Err(Error::fatal("the sink accepts dead letters and does not write them"))
     }
 
-    /// What is known to be delivered, in the sink's own text. Called after `open` and whenever a commit is written, not after every batch.
+    /// What is known to be delivered, in the sink's own text. Called after `open` and whenever a commit begins, not after every batch.
     /// The default knows nothing.
     fn receipt(&self) -> Receipt {
         Receipt::default()

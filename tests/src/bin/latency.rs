@@ -4,7 +4,7 @@
 //! `cargo run --release -p tests --bin latency [-- --rates 100,1000,3000,10000 --seconds 10 --linger-ms default,0 --rounds 1 --program PATH]`
 //!
 //! Each row is a transaction of its own, in the table with ten columns, and a message of Canal JSON, compressed with zstd, in one partition.
-//! The rows come at random moments, at a fixed mean rate, over 32 connections to a server with `sync_binlog = 0`. The time begins when the
+//! The rows come at random moments, at a fixed mean rate, over 16 connections to a server with `sync_binlog = 0`. The time begins when the
 //! server has answered the INSERT, and ends when the consumer has the record. Both are in this process, so one clock measures both. The
 //! program is a child process; the kernel reports its CPU time.
 //!
@@ -31,9 +31,11 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
 const TABLE: &str = "bench.records";
-const CONNECTIONS: usize = 32;
+const CONNECTIONS: usize = 16;
 /// The time before a measurement begins, at each rate.
 const WARM_UP: Duration = Duration::from_secs(1);
+/// The rate and the seconds of the rows that are moved before anything is measured: a broker's JVM is slow until it has compiled its code.
+const FIRST_ROWS: (u64, u64) = (2000, 20);
 /// How long the last records of a rate may take.
 const LAST_LIMIT: Duration = Duration::from_secs(30);
 /// How long the broker may wait for records before it answers a fetch.
@@ -122,12 +124,14 @@ async fn bench() -> Result<()> {
     bench.mysql.execute(&["SET GLOBAL sync_binlog = 0", "SET GLOBAL innodb_flush_log_at_trx_commit = 0"]).await?;
     let mut runs: Vec<((Option<u64>, u64), Vec<Measured>)> = Vec::new();
     let mut next_id = 0;
+    eprintln!("warming up");
+    let (mut task, mut consumer) = bench.start(&options.program, "warm-up", None).await?;
+    bench.measure(&mut task, &mut consumer, FIRST_ROWS.0, FIRST_ROWS.1, &mut next_id).await?;
+    finish(task).await?;
     for round in 0..options.rounds {
         for &linger in &options.lingers {
             let topic = format!("latency-{}-{round}", linger.map_or("default".into(), |ms| ms.to_string()));
-            bench.kafka.create_topic(&topic, 1).await?;
-            let mut task = bench.start(&options.program, &topic, linger).await?;
-            let mut consumer = Consumer::open(&bench.kafka, &topic).await?;
+            let (mut task, mut consumer) = bench.start(&options.program, &topic, linger).await?;
             for &rate in &options.rates {
                 let measured = bench.measure(&mut task, &mut consumer, rate, options.seconds, &mut next_id).await?;
                 eprintln!("{topic}, {rate}/s: {}", measured.line());
@@ -136,10 +140,7 @@ async fn bench() -> Result<()> {
                     None => runs.push(((linger, rate), vec![measured])),
                 }
             }
-            task.signal(Signal::SIGTERM)?;
-            if task.wait(Duration::from_secs(60)).await? != 0 {
-                return Failure::err(format!("the program has failed:\n{}", task.output()));
-            }
+            finish(task).await?;
         }
     }
     println!("\n{}\n\nMedians of {} rounds of {} s.\n", machine(), options.rounds, options.seconds);
@@ -159,6 +160,15 @@ async fn bench() -> Result<()> {
     Ok(())
 }
 
+/// Stops the program.
+async fn finish(mut task: Task) -> Result<()> {
+    task.signal(Signal::SIGTERM)?;
+    match task.wait(Duration::from_secs(60)).await? {
+        0 => Ok(()),
+        code => Failure::err(format!("the program has ended with exit code {code}:\n{}", task.output())),
+    }
+}
+
 impl Measured {
     /// The figures as cells of a table.
     fn line(&self) -> String {
@@ -175,15 +185,16 @@ struct Bench {
 }
 
 impl Bench {
-    /// Starts the program, and waits until it delivers a row at once.
-    async fn start(&self, program: &Program, topic: &str, linger: Option<u64>) -> Result<Task> {
+    /// Starts the program and a consumer on a new topic.
+    async fn start(&self, program: &Program, topic: &str, linger: Option<u64>) -> Result<(Task, Consumer)> {
+        self.kafka.create_topic(topic, 1).await?;
         let (file, offset) = self.mysql.position().await?;
         let mut settings = Settings::new(topic, &self.mysql, &[TABLE], &self.kafka, topic, Format::CanalJson);
         settings.sink = linger.map_or_else(String::new, |ms| format!("linger_ms = {ms}"));
         settings.source = format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {offset} }}");
         let mut task = Task::new(program, &settings)?;
         task.start()?;
-        Ok(task)
+        Ok((task, Consumer::open(&self.kafka, topic).await?))
     }
 
     /// Inserts rows at a rate, and reads them from the topic.
