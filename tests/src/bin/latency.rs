@@ -129,8 +129,10 @@ async fn bench() -> Result<()> {
     bench.measure(&mut task, &mut consumer, FIRST_ROWS.0, FIRST_ROWS.1, &mut next_id).await?;
     finish(task).await?;
     for round in 0..options.rounds {
-        for &linger in &options.lingers {
-            let topic = format!("latency-{}-{round}", linger.map_or("default".into(), |ms| ms.to_string()));
+        for turn in 0..options.lingers.len() {
+            // Rounds begin with another value in turn, so that none always runs first.
+            let linger = options.lingers[(turn + round as usize) % options.lingers.len()];
+            let topic = format!("latency-{round}-{turn}-{}", linger.map_or("default".into(), |ms| ms.to_string()));
             let (mut task, mut consumer) = bench.start(&options.program, &topic, linger).await?;
             for &rate in &options.rates {
                 let measured = bench.measure(&mut task, &mut consumer, rate, options.seconds, &mut next_id).await?;
