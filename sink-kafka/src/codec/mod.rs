@@ -17,14 +17,14 @@ use serde::Deserialize;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Compression {
-    /// zstd at level 1: the best compression for database rows, and among the fastest.
+    /// zstd, by default at level 1: the best compression for database rows, and among the fastest.
     #[default]
     Zstd,
     /// LZ4, as a frame of independent blocks.
     Lz4,
     /// Snappy, in the framing of the Java library.
     Snappy,
-    /// gzip at level 1.
+    /// gzip, by default at level 1.
     Gzip,
     /// No compression.
     None,
@@ -50,7 +50,7 @@ impl Compression {
     }
 }
 
-/// The fastest regular level of zstd. For database rows it is both smaller and faster than LZ4 at any level.
+/// The fastest level of zstd whose batches are within 10 % of the size that level 3 gives, which is the default of Kafka.
 const ZSTD_LEVEL: i32 = 1;
 /// Higher levels of gzip take several times as long and save only a few percent.
 const GZIP_LEVEL: i32 = 1;
